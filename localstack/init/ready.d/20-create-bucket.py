@@ -1,0 +1,35 @@
+"""Makes the bucket that the service uses, open to the pages of browsers. Runs at every start of LocalStack.
+
+LocalStack executes .py hooks inside its own process, so this needs no tool in the image, no execute bit and no
+settings of the AWS SDK. Making a bucket that is there already is not an error in us-east-1.
+"""
+
+import os
+
+import boto3
+
+bucket = os.environ.get("S3_BUCKET", "images")
+s3 = boto3.client(
+    "s3",
+    endpoint_url="http://localhost:4566",
+    region_name="us-east-1",
+    aws_access_key_id="test",
+    aws_secret_access_key="test",
+)
+s3.create_bucket(Bucket=bucket)
+# A presigned URL is the permission; the origin of the page that uses it adds nothing to that.
+s3.put_bucket_cors(
+    Bucket=bucket,
+    CORSConfiguration={
+        "CORSRules": [
+            {
+                "AllowedOrigins": ["*"],
+                "AllowedMethods": ["GET", "HEAD"],
+                "AllowedHeaders": ["*"],
+                "ExposeHeaders": ["Accept-Ranges", "Content-Disposition", "Content-Range", "ETag"],
+                "MaxAgeSeconds": 3600,
+            }
+        ]
+    },
+)
+print(f"bucket {bucket} is ready", flush=True)

@@ -1,0 +1,204 @@
+//! Floor 5: builds the adapters and the service, serves, starts the workers, stops in order. It alone knows everyone.
+
+use std::fs::{File, TryLockError};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, ConfigError};
+use crate::http;
+use crate::metrics::Metrics;
+use crate::model::clock::Clock;
+use crate::objects::embedded::{Embedded, EmbeddedConfig};
+use crate::objects::{self, Endpoint, ObjectStore, ObjectStoreConfig};
+use crate::service::Service;
+use crate::service::doctor::Report;
+use crate::store::{self, Db};
+use crate::worker;
+
+/// A service that is being served.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where the embedded S3 server listens, if there is one.
+    pub s3_address: Option<SocketAddr>,
+    pub service: Arc<Service>,
+    stop: CancellationToken,
+    server: JoinHandle<bool>,
+    sweeper: JoinHandle<()>,
+    parts: Parts,
+    shutdown_timeout: Duration,
+}
+
+/// What a command works with.
+struct Parts {
+    service: Arc<Service>,
+    embedded: Option<Embedded>,
+    /// Held while this process uses the directory.
+    _data_dir: Option<File>,
+}
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the data directory {} is in use by another process", .0.display())]
+    DataDirInUse(PathBuf),
+    #[error("the data directory {} cannot be used", .0.display())]
+    DataDir(PathBuf, #[source] std::io::Error),
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    #[error("the database could not be made ready")]
+    Database(#[from] store::Error),
+    #[error("the storage could not be made ready")]
+    Storage(#[from] objects::Error),
+    #[error(transparent)]
+    Doctor(#[from] crate::service::Error),
+    #[error("requests were still running when SHUTDOWN_TIMEOUT ended")]
+    CutOff,
+}
+
+/// How long a start waits for a database that is not there yet.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Starts everything. When this returns, requests are answered.
+///
+/// # Errors
+/// A setting cannot be used, or something that is needed cannot be had.
+pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Error> {
+    let config = config.validate()?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let listener = TcpListener::bind(config.address()).await.map_err(|error| Error::Listen(config.address(), error))?;
+    let address = listener.local_addr().map_err(|error| Error::Listen(config.address(), error))?;
+    let parts = build(&config, clock).await?;
+    let service = Arc::clone(&parts.service);
+    let stop = CancellationToken::new();
+    let router = http::router(Arc::clone(&service), config.http());
+    let server = tokio::spawn(http::server::serve(listener, router, config.server(), stop.clone()));
+    let sweeper = worker::sweeper::run(Arc::clone(&service), config.sweep_interval.duration(), stop.clone());
+    let s3_address = parts.embedded.as_ref().map(|embedded| embedded.address);
+    tracing::info!(%address, ?s3_address, "serving");
+    let shutdown_timeout = config.shutdown_timeout.duration();
+    Ok(Running { address, s3_address, service, stop, server, sweeper: tokio::spawn(sweeper), parts, shutdown_timeout })
+}
+
+async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Parts, Error> {
+    let data_dir = if config.uses_data_dir() { Some(lock_data_dir(&config.data_dir)?) } else { None };
+    let (endpoint, embedded) = storage_endpoint(config).await?;
+    let storage = ObjectStoreConfig {
+        bucket: config.s3_bucket.clone(),
+        endpoint,
+        public_endpoint_url: config.s3_public_endpoint_url.clone(),
+        timeout: config.s3_timeout.duration(),
+    };
+    let (objects, db) = tokio::join!(ObjectStore::open(&storage), open_database(config));
+    let db = db?;
+    let metrics = Arc::new(Metrics::new(db.system()));
+    let service = Arc::new(Service::new(db, objects?, clock, config.limits(), metrics));
+    Ok(Parts { service, embedded, _data_dir: data_dir })
+}
+
+/// Two processes on one directory would each believe that they alone write.
+fn lock_data_dir(path: &Path) -> Result<File, Error> {
+    let failed = |error| Error::DataDir(path.to_owned(), error);
+    std::fs::create_dir_all(path).map_err(failed)?;
+    let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::DataDirInUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>), Error> {
+    match config.s3_endpoint_url.as_deref() {
+        Some("aws") => Ok((Endpoint::Aws, None)),
+        Some(url) => Ok((Endpoint::Url(url.to_owned()), None)),
+        None => {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.s3_embedded_port));
+            let directory = config.data_dir.join("objects");
+            let embedded = Embedded::start(EmbeddedConfig::new(directory, address, &config.s3_bucket))
+                .await
+                .map_err(objects::Error::from)?;
+            let keys = &embedded.credentials;
+            let credentials = Credentials::new(&keys.access_key_id, &keys.secret_access_key, None, None, "embedded");
+            Ok((Endpoint::Embedded { url: format!("http://{}", embedded.address), credentials }, Some(embedded)))
+        }
+    }
+}
+
+/// Opens and migrates the database. One that does not answer yet is waited for: services of a group start together.
+async fn open_database(config: &Config) -> Result<Db, Error> {
+    let db = Db::open(&config.db()).await?;
+    let started = tokio::time::Instant::now();
+    loop {
+        match db.check().await {
+            Err(error) if error.is_transient() && started.elapsed() < DATABASE_PATIENCE => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the database does not answer yet");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(error) => return Err(error.into()),
+            Ok(()) => break,
+        }
+    }
+    store::migrate::run(&db).await?;
+    Ok(db)
+}
+
+impl Running {
+    /// Stops in order: no new requests, those in flight finish, then the workers, the database, the storage.
+    ///
+    /// # Errors
+    /// [`Error::CutOff`] when requests were still running after SHUTDOWN_TIMEOUT.
+    pub async fn shut_down(self) -> Result<(), Error> {
+        self.stop.cancel();
+        let in_time = tokio::time::timeout(self.shutdown_timeout, async {
+            let all_answered = self.server.await.unwrap_or(false);
+            if let Err(error) = self.sweeper.await {
+                tracing::error!(%error, "the sweeper had ended early");
+            }
+            self.service.finish().await;
+            all_answered
+        })
+        .await
+        .unwrap_or(false);
+        if let Some(embedded) = self.parts.embedded {
+            embedded.shutdown(Duration::from_secs(5)).await;
+        }
+        if in_time { Ok(()) } else { Err(Error::CutOff) }
+    }
+}
+
+/// Runs the migrations and ends.
+///
+/// # Errors
+/// The database is unavailable, or a migration failed.
+pub async fn migrate(config: Config) -> Result<(), Error> {
+    let config = config.validate()?;
+    let _data_dir = if config.database_url.is_none() { Some(lock_data_dir(&config.data_dir)?) } else { None };
+    open_database(&config).await?.close().await;
+    Ok(())
+}
+
+/// Compares database and bucket; mends what can be mended if `fix`.
+///
+/// # Errors
+/// Database or storage are unavailable.
+pub async fn doctor(config: Config, clock: Arc<dyn Clock>, fix: bool) -> Result<Report, Error> {
+    let parts = build(&config.validate()?, clock).await?;
+    let report = parts.service.examine(fix).await;
+    parts.service.finish().await;
+    if let Some(embedded) = parts.embedded {
+        embedded.shutdown(Duration::from_secs(5)).await;
+    }
+    Ok(report?)
+}

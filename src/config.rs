@@ -1,0 +1,417 @@
+//! Floor 5: what can be set. Each setting is an environment variable and a flag of `serve`; the README's table is
+//! generated from here by a test.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::http::HttpConfig;
+use crate::http::body::BodyLimits;
+use crate::http::server::ServerLimits;
+use crate::imaging;
+use crate::objects::presign::Place;
+use crate::service::Limits;
+use crate::store::DbConfig;
+use crate::store::db::Location;
+
+/// All settings, as given.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Config {
+    /// Address to listen on.
+    #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub host: IpAddr,
+    /// Port to listen on; 0 is any free one, which is printed.
+    #[arg(long, env = "PORT", default_value_t = 8000)]
+    pub port: u16,
+    /// Where SQLite and the embedded S3 server keep their files.
+    #[arg(long, env = "DATA_DIR", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// Address at which clients reach the service, named in the OpenAPI document.
+    #[arg(long, env = "PUBLIC_URL")]
+    pub public_url: Option<String>,
+    /// PostgreSQL (14 or newer) as `postgres://user:password@host/database`; unset: SQLite in DATA_DIR.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Connections to the database.
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 20)]
+    pub database_connections: u32,
+    /// Seconds that the database may take for a connection or a statement.
+    #[arg(long, env = "DATABASE_TIMEOUT", default_value_t = Seconds(5))]
+    pub database_timeout: Seconds,
+    /// Bucket for all objects; it must exist, but for the embedded server's.
+    #[arg(long, env = "S3_BUCKET", default_value = "images")]
+    pub s3_bucket: String,
+    /// S3 server as `http(s)://host[:port]`; `aws`: the AWS SDK's own; unset: an S3 server inside the process.
+    #[arg(long, env = "S3_ENDPOINT_URL")]
+    pub s3_endpoint_url: Option<String>,
+    /// S3 address that clients reach, for presigned URLs, where it is not S3_ENDPOINT_URL.
+    #[arg(long, env = "S3_PUBLIC_ENDPOINT_URL")]
+    pub s3_public_endpoint_url: Option<String>,
+    /// Port of the embedded S3 server on 127.0.0.1; 0 is any free one, which is printed.
+    #[arg(long, env = "S3_EMBEDDED_PORT", default_value_t = 4566)]
+    pub s3_embedded_port: u16,
+    /// Seconds that an operation on the storage may take, tries included.
+    #[arg(long, env = "S3_TIMEOUT", default_value_t = Seconds(15))]
+    pub s3_timeout: Seconds,
+    /// Memory for request bodies; uploads beyond it wait before they are read.
+    #[arg(long, env = "UPLOAD_MEMORY_BUDGET", default_value_t = Bytes(128 << 20))]
+    pub upload_memory_budget: Bytes,
+    /// Memory for decoded pictures; pictures beyond it wait before they are decoded.
+    #[arg(long, env = "DECODE_MEMORY_BUDGET", default_value_t = Bytes(256 << 20))]
+    pub decode_memory_budget: Bytes,
+    /// Pictures decoded at once; 0 is one for each processor.
+    #[arg(long, env = "DECODE_THREADS", default_value_t = 0)]
+    pub decode_threads: usize,
+    /// Seconds that an upload waits for memory before it is refused with 503.
+    #[arg(long, env = "ADMISSION_TIMEOUT", default_value_t = Seconds(10))]
+    pub admission_timeout: Seconds,
+    /// Frames × pixels of an animated picture.
+    #[arg(long, env = "MAX_ANIMATION_PIXELS", default_value_t = 200_000_000)]
+    pub max_animation_pixels: u64,
+    /// Seconds that presigned URLs in image objects live at least.
+    #[arg(long, env = "URL_LIFETIME", default_value_t = Seconds(3600))]
+    pub url_lifetime: Seconds,
+    /// Seconds for which presigned URLs in image objects stay the same, so that they can be cached.
+    #[arg(long, env = "URL_WINDOW", default_value_t = Seconds(900))]
+    pub url_window: Seconds,
+    /// Days for which a deleted image can be restored; after that it is purged.
+    #[arg(long, env = "RETENTION_DAYS", default_value_t = 30)]
+    pub retention_days: u32,
+    /// Seconds after which the objects of an upload that never ended are removed.
+    #[arg(long, env = "INTENT_GRACE", default_value_t = Seconds(3600))]
+    pub intent_grace: Seconds,
+    /// Seconds between two rounds of the sweeper, which purges and removes.
+    #[arg(long, env = "SWEEP_INTERVAL", default_value_t = Seconds(60))]
+    pub sweep_interval: Seconds,
+    /// Origins whose pages may use the API from a browser, comma-separated; `*` is any.
+    #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
+    /// Connections held at once.
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 1024)]
+    pub max_connections: usize,
+    /// Seconds for a request's head, and for the next request on an open connection.
+    #[arg(long, env = "HEAD_TIMEOUT", default_value_t = Seconds(30))]
+    pub head_timeout: Seconds,
+    /// Seconds that a body may pause.
+    #[arg(long, env = "BODY_IDLE_TIMEOUT", default_value_t = Seconds(15))]
+    pub body_idle_timeout: Seconds,
+    /// Seconds that a body may take in all.
+    #[arg(long, env = "BODY_TIMEOUT", default_value_t = Seconds(120))]
+    pub body_timeout: Seconds,
+    /// Seconds that requests in flight have when the service is asked to stop.
+    #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value_t = Seconds(30))]
+    pub shutdown_timeout: Seconds,
+    /// How log lines are written.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What is logged: a level, or directives as of the `tracing-subscriber` crate's `EnvFilter`.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{variable} cannot be used: {reason}")]
+pub struct ConfigError {
+    /// The environment variable.
+    pub variable: &'static str,
+    pub reason: String,
+}
+
+impl Config {
+    /// Reads empty variables as unset, and checks what types cannot.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn validate(mut self) -> Result<Self, ConfigError> {
+        for setting in [&mut self.public_url, &mut self.database_url, &mut self.s3_endpoint_url, &mut self.s3_public_endpoint_url]
+        {
+            setting.take_if(|text| text.trim().is_empty());
+        }
+        self.cors_origins.retain(|origin| !origin.trim().is_empty());
+        self.check_database()?;
+        self.check_storage()?;
+        self.check_bounds()?;
+        self.check_http()?;
+        Ok(self)
+    }
+
+    fn check_database(&self) -> Result<(), ConfigError> {
+        if let Some(url) = &self.database_url {
+            let known = url.starts_with("postgres://") || url.starts_with("postgresql://");
+            require(known, "DATABASE_URL", "it must begin with postgres://")?;
+            let parsed = sqlx::postgres::PgConnectOptions::from_str(url);
+            // The reason may quote the URL, which holds a password.
+            require(parsed.is_ok(), "DATABASE_URL", "it is not a URL that PostgreSQL's clients understand")?;
+        }
+        require(self.database_connections >= 1, "DATABASE_CONNECTIONS", "at least 1 is needed")?;
+        require(self.database_timeout.0 >= 1, "DATABASE_TIMEOUT", "at least 1 second is needed")
+    }
+
+    fn check_storage(&self) -> Result<(), ConfigError> {
+        require(
+            s3s::path::check_bucket_name(&self.s3_bucket),
+            "S3_BUCKET",
+            "3 to 63 lower-case letters, digits, dots and hyphens are needed",
+        )?;
+        require(self.s3_timeout.0 >= 1, "S3_TIMEOUT", "at least 1 second is needed")?;
+        let endpoints = [("S3_ENDPOINT_URL", &self.s3_endpoint_url), ("S3_PUBLIC_ENDPOINT_URL", &self.s3_public_endpoint_url)];
+        for (variable, url) in endpoints {
+            if let Some(url) = url.as_deref().filter(|url| *url != "aws" || variable == "S3_PUBLIC_ENDPOINT_URL") {
+                let place = Place::at_endpoint(variable, url, &self.s3_bucket, "us-east-1");
+                place.map_err(|error| ConfigError { variable, reason: error.to_string() })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_bounds(&self) -> Result<(), ConfigError> {
+        let largest_upload = MAX_FILE_BYTES + FIELDS_BYTES;
+        let upload_budget = format!("at least one upload must fit: {} MiB", largest_upload.div_ceil(1 << 20));
+        require(self.upload_memory_budget.0 >= largest_upload, "UPLOAD_MEMORY_BUDGET", &upload_budget)?;
+        require(self.decode_memory_budget.0 >= 32 << 20, "DECODE_MEMORY_BUDGET", "at least 32 MiB are needed")?;
+        for (variable, budget) in
+            [("UPLOAD_MEMORY_BUDGET", self.upload_memory_budget), ("DECODE_MEMORY_BUDGET", self.decode_memory_budget)]
+        {
+            require(budget.0 <= 256 << 30, variable, "at most 256 GiB can be managed")?;
+        }
+        require(self.max_animation_pixels >= 16_000_000, "MAX_ANIMATION_PIXELS", "at least one frame must fit: 16000000")?;
+        let url_life = u64::from(self.url_lifetime.0) + u64::from(self.url_window.0);
+        require(self.url_lifetime.0 >= 60, "URL_LIFETIME", "at least 60 seconds are needed")?;
+        require(url_life <= 7 * 86_400, "URL_LIFETIME", "with URL_WINDOW it must be at most 7 days, which is S3's limit")?;
+        require(self.intent_grace.0 >= 600, "INTENT_GRACE", "at least 600 seconds are needed, longer than any upload takes")?;
+        require(self.sweep_interval.0 >= 1, "SWEEP_INTERVAL", "at least 1 second is needed")
+    }
+
+    fn check_http(&self) -> Result<(), ConfigError> {
+        for origin in &self.cors_origins {
+            let uri = origin.parse::<http::Uri>().ok();
+            let plain = origin == "*"
+                || uri.is_some_and(|uri| {
+                    uri.scheme().is_some() && uri.authority().is_some() && uri.path() == "/" && !origin.ends_with('/')
+                });
+            require(plain, "CORS_ORIGINS", "each must be like https://example.org, without a path, or there must be one *")?;
+        }
+        if let Some(url) = &self.public_url {
+            let usable = url.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.authority().is_some());
+            require(usable, "PUBLIC_URL", "it must be like https://images.example.org")?;
+        }
+        require(self.max_connections >= 1, "MAX_CONNECTIONS", "at least 1 is needed")?;
+        for (variable, time) in [
+            ("HEAD_TIMEOUT", self.head_timeout),
+            ("BODY_IDLE_TIMEOUT", self.body_idle_timeout),
+            ("BODY_TIMEOUT", self.body_timeout),
+        ] {
+            require(time.0 >= 1, variable, "at least 1 second is needed")?;
+        }
+        let filter = tracing_subscriber::EnvFilter::try_new(&self.log_level);
+        filter.map(drop).map_err(|error| ConfigError { variable: "LOG_LEVEL", reason: error.to_string() })
+    }
+
+    /// Says what is allowed, but should be meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.host.is_loopback() {
+            warnings.push(format!(
+                "listening on {}: everybody who reaches this address can act as any user, for X-User-Id is trusted; put a gateway in front",
+                self.host
+            ));
+        }
+        if self.s3_endpoint_url.is_none() && !self.host.is_loopback() && self.s3_public_endpoint_url.is_none() {
+            warnings.push("presigned URLs lead to the embedded S3 server on 127.0.0.1, which other machines do not reach; set S3_ENDPOINT_URL or S3_PUBLIC_ENDPOINT_URL".to_owned());
+        }
+        if self.database_url.is_some() != self.s3_endpoint_url.is_some() {
+            warnings.push(
+                "only one of DATABASE_URL and S3_ENDPOINT_URL is set: the other half of the state is in DATA_DIR of this machine"
+                    .to_owned(),
+            );
+        }
+        if self.retention_days == 0 {
+            warnings.push("RETENTION_DAYS is 0: deleted images are purged at once and cannot be restored".to_owned());
+        }
+        if !imaging::simd_enabled() {
+            warnings.push(
+                "JPEG decoding was built without SIMD and takes half as long again: install nasm and build anew".to_owned(),
+            );
+        }
+        warnings
+    }
+
+    /// Whether anything is kept in DATA_DIR.
+    pub fn uses_data_dir(&self) -> bool {
+        self.database_url.is_none() || self.s3_endpoint_url.is_none()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+
+    pub fn db(&self) -> DbConfig {
+        let location = match &self.database_url {
+            Some(url) => Location::Postgres(url.clone()),
+            None => Location::Sqlite(self.data_dir.join("images.sqlite")),
+        };
+        DbConfig { location, max_connections: self.database_connections, timeout: self.database_timeout.duration() }
+    }
+
+    pub fn limits(&self) -> Limits {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Limits {
+            imaging: imaging::Limits { max_frame_pixels: self.max_animation_pixels, ..imaging::Limits::default() },
+            min_file_bytes: MIN_FILE_BYTES,
+            max_file_bytes: MAX_FILE_BYTES,
+            upload_memory_bytes: self.upload_memory_budget.0,
+            decode_memory_bytes: self.decode_memory_budget.0,
+            decode_threads: if self.decode_threads == 0 { cores() } else { self.decode_threads },
+            admission_wait: self.admission_timeout.duration(),
+            retention: Duration::from_secs(u64::from(self.retention_days) * 86_400),
+            intent_grace: self.intent_grace.duration(),
+            url_lifetime: self.url_lifetime.duration(),
+            url_window: self.url_window.duration(),
+        }
+    }
+
+    pub fn http(&self) -> HttpConfig {
+        let body = BodyLimits {
+            fields_bytes: FIELDS_BYTES,
+            idle_timeout: self.body_idle_timeout.duration(),
+            total_timeout: self.body_timeout.duration(),
+        };
+        HttpConfig { cors_origins: self.cors_origins.clone(), body, public_url: self.public_url.clone() }
+    }
+
+    pub fn server(&self) -> ServerLimits {
+        ServerLimits {
+            max_connections: self.max_connections,
+            head_timeout: self.head_timeout.duration(),
+            shutdown_timeout: self.shutdown_timeout.duration(),
+        }
+    }
+}
+
+/// The contract's limits of a file; they are no settings.
+const MIN_FILE_BYTES: u64 = 1024;
+const MAX_FILE_BYTES: u64 = 10 * 1024 * 1024;
+/// Room for an upload's other fields and the framing of its parts.
+const FIELDS_BYTES: u64 = 64 * 1024;
+
+fn require(holds: bool, variable: &'static str, reason: &str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError { variable, reason: reason.to_owned() }) }
+}
+
+/// Whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seconds(pub u32);
+
+impl Seconds {
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(self.0.into())
+    }
+}
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self).map_err(|_| "a whole number of seconds is needed".to_owned())
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Bytes, written plainly or with KiB, MiB or GiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+const BYTE_UNITS: [(&str, u32); 3] = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let unit = BYTE_UNITS.into_iter().find_map(|(name, shift)| Some((text.strip_suffix(name)?, shift)));
+        let (number, shift) = unit.unwrap_or((text, 0));
+        let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+        bytes.map(Self).ok_or_else(|| "a number of bytes is needed, such as 268435456 or 256MiB".to_owned())
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = BYTE_UNITS.into_iter().rev().find(|(_, shift)| self.0 >= 1 << shift && self.0 % (1 << shift) == 0);
+        match unit {
+            Some((name, shift)) => write!(f, "{}{name}", self.0 >> shift),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    fn config(flags: &[&str]) -> Result<Config, String> {
+        let flags = std::iter::once("image-service").chain(flags.iter().copied());
+        let cli = Cli::try_parse_from(flags).map_err(|error| error.to_string())?;
+        cli.config.validate().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_by_its_name() {
+        for (flag, variable) in [
+            ("--database-url=mysql://x", "DATABASE_URL"),
+            ("--s3-bucket=UPPER", "S3_BUCKET"),
+            ("--s3-endpoint-url=localhost:4566", "S3_ENDPOINT_URL"),
+            ("--s3-public-endpoint-url=http://host/path", "S3_PUBLIC_ENDPOINT_URL"),
+            ("--upload-memory-budget=1MiB", "UPLOAD_MEMORY_BUDGET"),
+            ("--decode-memory-budget=1MiB", "DECODE_MEMORY_BUDGET"),
+            ("--url-lifetime=604800", "URL_LIFETIME"),
+            ("--intent-grace=1", "INTENT_GRACE"),
+            ("--cors-origins=example.org", "CORS_ORIGINS"),
+            ("--public-url=here", "PUBLIC_URL"),
+            ("--log-level=a=b=c", "LOG_LEVEL"),
+            ("--port=99999", "--port"),
+            ("--body-timeout=soon", "--body-timeout"),
+        ] {
+            let error = config(&[flag]).expect_err(flag);
+            assert!(error.contains(variable), "{flag}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_an_unset_one() {
+        let config = config(&["--database-url=", "--s3-endpoint-url=", "--cors-origins="]).unwrap();
+        assert!(config.uses_data_dir() && config.database_url.is_none() && config.cors_origins.is_empty());
+    }
+
+    #[test]
+    fn bytes_are_read_as_they_are_written() {
+        for text in ["1000", "64KiB", "256MiB", "2GiB"] {
+            assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);
+        }
+        assert!("1.5GiB".parse::<Bytes>().is_err() && "99999999999GiB".parse::<Bytes>().is_err());
+    }
+}

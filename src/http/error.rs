@@ -1,0 +1,207 @@
+//! The one table from the service's errors to statuses and bodies.
+//!
+//! An [`ApiError`] becomes an empty response that carries the error in its extensions; `layers.rs` logs it once and
+//! writes the body, because only there the request's id is known. So every error has one shape, wherever it came from.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::service::error::{Error, Fields};
+
+/// An error on its way out.
+#[derive(Debug, Clone)]
+pub struct ApiError(Arc<Failure>);
+
+/// The service's errors, and those that happen before it is reached.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Service(#[from] Error),
+    #[error("There is nothing at this address.")]
+    NoSuchRoute,
+    #[error("This address does not take this method; the Allow header names those that it takes.")]
+    MethodNotAllowed,
+    #[error("The body must be {expected}.")]
+    WrongMediaType { expected: &'static str },
+    #[error("Something went wrong inside the service; nothing about the request is known to be wrong.")]
+    Panicked { message: String },
+}
+
+/// What every error looks like.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Error")]
+pub struct ErrorBody {
+    pub error: ErrorType,
+    /// One sentence that a person can act on.
+    #[schema(example = "limit is not valid: must be a whole number from 1 to 100.")]
+    pub message: String,
+    /// By field, what is wrong with it; for a 5xx the `request_id`; else empty.
+    #[schema(example = json!({"limit": "must be a whole number from 1 to 100"}))]
+    pub details: Fields,
+}
+
+/// The closed list of error types; each belongs to one status, but `BadRequest` and `InvalidFile`, which are both 400.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub enum ErrorType {
+    BadRequest,
+    InvalidFile,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    Conflict,
+    Gone,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    ValidationError,
+    InternalServerError,
+    ServiceUnavailable,
+}
+
+impl ErrorType {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest | Self::InvalidFile => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::Gone => StatusCode::GONE,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ValidationError => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl Failure {
+    pub fn error_type(&self) -> ErrorType {
+        match self {
+            Self::NoSuchRoute => ErrorType::NotFound,
+            Self::MethodNotAllowed => ErrorType::MethodNotAllowed,
+            Self::WrongMediaType { .. } => ErrorType::UnsupportedMediaType,
+            Self::Panicked { .. } => ErrorType::InternalServerError,
+            Self::Service(error) => match error {
+                Error::Malformed { .. } => ErrorType::BadRequest,
+                Error::InvalidFile { .. } => ErrorType::InvalidFile,
+                Error::UnsupportedFormat => ErrorType::UnsupportedMediaType,
+                Error::Invalid(_) => ErrorType::ValidationError,
+                Error::Unauthenticated => ErrorType::Unauthorized,
+                Error::NotOwner { .. } => ErrorType::Forbidden,
+                Error::NotFound { .. } => ErrorType::NotFound,
+                Error::Conflict { .. } => ErrorType::Conflict,
+                Error::Gone { .. } => ErrorType::Gone,
+                Error::TooLarge { .. } => ErrorType::PayloadTooLarge,
+                Error::BodyTooSlow => ErrorType::RequestTimeout,
+                Error::Overloaded { .. } | Error::Unavailable { .. } => ErrorType::ServiceUnavailable,
+                Error::Internal(_) => ErrorType::InternalServerError,
+            },
+        }
+    }
+
+    /// The body; `request_id` is told where the fault is the service's, so that its log can be searched.
+    pub fn body(&self, request_id: &str) -> ErrorBody {
+        let error = self.error_type();
+        let details = match self {
+            Self::Service(Error::Malformed { details, .. } | Error::InvalidFile { details, .. } | Error::Invalid(details)) => {
+                details.clone()
+            }
+            _ if error.status().is_server_error() => Fields::from([("request_id".to_owned(), request_id.to_owned())]),
+            _ => Fields::new(),
+        };
+        ErrorBody { error, message: self.to_string(), details }
+    }
+
+    /// After how long trying again makes sense.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Service(Error::Overloaded { retry_after }) => Some(*retry_after),
+            Self::Service(Error::Unavailable { .. }) => Some(Duration::from_secs(5)),
+            _ => None,
+        }
+    }
+}
+
+impl ApiError {
+    pub fn no_such_route() -> Self {
+        Self(Arc::new(Failure::NoSuchRoute))
+    }
+
+    pub fn method_not_allowed() -> Self {
+        Self(Arc::new(Failure::MethodNotAllowed))
+    }
+
+    pub fn wrong_media_type(expected: &'static str) -> Self {
+        Self(Arc::new(Failure::WrongMediaType { expected }))
+    }
+
+    /// What a handler's panic becomes; its message goes to the log only.
+    pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
+        let message =
+            panic.downcast::<String>().map(|text| *text).or_else(|panic| panic.downcast::<&str>().map(|text| (*text).to_owned()));
+        let message = message.unwrap_or_else(|_| "a panic without a message".to_owned());
+        Self(Arc::new(Failure::Panicked { message })).into_response()
+    }
+
+    pub fn failure(&self) -> &Failure {
+        &self.0
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        Self(Arc::new(error.into()))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.0.error_type().status().into_response();
+        let headers = response.headers_mut();
+        if self.0.error_type() == ErrorType::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("X-User-Id"));
+        }
+        if let Some(wait) = self.0.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// For the OpenAPI document: what each error status means. An operation names those that it can give.
+macro_rules! documented {
+    ($($name:ident $status:literal $description:literal $(($header:literal $header_type:ty, $about:literal))?;)*) => {
+        $(
+            #[derive(IntoResponses)]
+            #[response(status = $status, description = $description, content_type = "application/json" $(, headers(($header = $header_type, description = $about)))?)]
+            #[expect(dead_code, reason = "it is only described, never made")]
+            pub struct $name(ErrorBody);
+        )*
+    };
+}
+documented! {
+    BadRequest 400 "The request cannot be read, or the file was refused (`InvalidFile`).";
+    Unauthorized 401 "No caller, where one is needed." ("WWW-Authenticate" String, "How to say who you are");
+    Forbidden 403 "The caller may not do this.";
+    NotFound 404 "There is no such resource, or it is deleted.";
+    RequestTimeout 408 "The body did not arrive in time.";
+    Conflict 409 "The resource is in another state, or an idempotency key is in use.";
+    Gone 410 "It is deleted already.";
+    PayloadTooLarge 413 "The request is larger than the server reads.";
+    UnsupportedMediaType 415 "The file is of no accepted format, or the body is of the wrong media type.";
+    ValidationError 422 "Parameters break a rule; `details` lists each.";
+    InternalServerError 500 "A fault of the service; `details` holds the `request_id` to look for in its log.";
+    ServiceUnavailable 503 "Overloaded, or a dependency is down." ("Retry-After" u32, "Seconds after which to try again");
+}

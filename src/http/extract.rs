@@ -1,0 +1,244 @@
+//! Reading what a client sends: each field by its rule, and all broken fields at once.
+//!
+//! serde's derive stops at the first fault and cannot name the rest, so requests are read field by field into
+//! [`FieldErrors`]. What was not asked for by name is refused: a typo in a filter must not silently return everything.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use axum::extract::FromRequestParts;
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use http::request::Parts;
+use http::{HeaderMap, Uri};
+
+use super::error::ApiError;
+use crate::model::caller::{Caller, Proof, UserId};
+use crate::model::id::ImageId;
+use crate::service::error::{Error, Fields};
+use crate::service::images::day_end;
+
+/// The rules that were broken so far.
+#[derive(Debug, Default)]
+pub struct FieldErrors(Fields);
+
+impl FieldErrors {
+    pub fn add(&mut self, field: &str, rule: impl Into<String>) {
+        // The first rule that a field breaks says the most.
+        self.0.entry(field.to_owned()).or_insert_with(|| rule.into());
+    }
+
+    /// Keeps the value, or the rule that was broken.
+    pub fn check<T>(&mut self, field: &str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|rule| self.add(field, rule)).ok()
+    }
+
+    /// # Errors
+    /// Any rule was broken.
+    pub fn finish(self) -> Result<(), Error> {
+        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
+    }
+}
+
+/// The query parameters of a request. Take those that the operation knows, then [`Query::finish`].
+#[derive(Debug)]
+pub struct Query {
+    values: BTreeMap<String, Vec<String>>,
+    pub errors: FieldErrors,
+}
+
+impl Query {
+    pub fn of(uri: &Uri) -> Self {
+        let mut values = BTreeMap::<String, Vec<String>>::new();
+        for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+            values.entry(name.into_owned()).or_default().push(value.into_owned());
+        }
+        Self { values, errors: FieldErrors::default() }
+    }
+
+    pub fn take<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let values = self.values.remove(name)?;
+        match values.as_slice() {
+            [value] => self.errors.check(name, parse(value)),
+            _ => {
+                self.errors.add(name, "must be given once");
+                None
+            }
+        }
+    }
+
+    /// # Errors
+    /// Any rule was broken, or a parameter is not known.
+    pub fn finish(mut self) -> Result<(), Error> {
+        for name in self.values.keys() {
+            self.errors.add(name, "is not a parameter of this request");
+        }
+        self.errors.finish()
+    }
+}
+
+/// A whole number within a range.
+pub fn integer<T>(range: RangeInclusive<T>) -> impl FnOnce(&str) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    move |text| {
+        let number = text.parse::<T>().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+    }
+}
+
+/// # Errors
+/// The rule, in words for the client.
+pub fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("must be true or false".to_owned()),
+    }
+}
+
+/// A date is its first moment in UTC, a date-time is itself.
+///
+/// # Errors
+/// The rule, in words for the client.
+pub fn range_start(text: &str) -> Result<DateTime<Utc>, String> {
+    date(text).map(|date| date.and_time(NaiveTime::MIN).and_utc()).or_else(|| date_time(text)).ok_or_else(date_rule)
+}
+
+/// A date is its last moment in UTC, a date-time is itself.
+///
+/// # Errors
+/// The rule, in words for the client.
+pub fn range_end(text: &str) -> Result<DateTime<Utc>, String> {
+    date(text).map(|date| day_end(date.and_time(NaiveTime::MIN).and_utc())).or_else(|| date_time(text)).ok_or_else(date_rule)
+}
+
+fn date(text: &str) -> Option<NaiveDate> {
+    // chrono would also take a sign, spaces and more than four digits of year.
+    let plain = text.len() == 10
+        && text.bytes().enumerate().all(|(i, byte)| if matches!(i, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() });
+    plain.then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten()
+}
+
+fn date_time(text: &str) -> Option<DateTime<Utc>> {
+    // A "+" that was not percent-encoded has become a space.
+    let text = match text.rsplit_once(' ') {
+        Some((time, offset)) if time.len() >= 19 => format!("{time}+{offset}"),
+        _ => text.to_owned(),
+    };
+    DateTime::parse_from_rfc3339(&text).ok().map(|time| time.to_utc())
+}
+
+fn date_rule() -> String {
+    "must be an ISO 8601 date (2026-01-31) or a date-time with its offset (2026-01-31T12:00:00Z)".to_owned()
+}
+
+/// The id in a path. What is not an id names no image.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn image_id(text: &str) -> Result<ImageId, Error> {
+    ImageId::parse(text).ok_or_else(Error::no_such_image)
+}
+
+/// A header that may be given once.
+pub fn header<'a>(headers: &'a HeaderMap, name: &str, errors: &mut FieldErrors) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    if values.next().is_some() {
+        errors.add(name, "must be given once");
+    }
+    Some(first.as_bytes())
+}
+
+/// Who asks; an extractor for handlers that need to know.
+#[derive(Debug, Clone)]
+pub struct CallerOf(pub Caller);
+
+impl<S: Sync> FromRequestParts<S> for CallerOf {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let mut errors = FieldErrors::default();
+        let name = "X-User-Id";
+        let user = header(&parts.headers, name, &mut errors).map(|value| {
+            let text = std::str::from_utf8(value).map_err(|_| "must be ASCII".to_owned());
+            errors.check(name, text.and_then(UserId::parse))
+        });
+        errors.finish()?;
+        Ok(Self(match user.flatten() {
+            Some(id) => Caller::User { id, proof: Proof::GatewayHeader },
+            None => Caller::Anonymous,
+        }))
+    }
+}
+
+/// The path as text, for segments that have rules of their own.
+#[derive(Debug, Clone)]
+pub struct Segment(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        match axum::extract::Path::<String>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(text)) => Ok(Self(text)),
+            // A segment that is no UTF-8 names nothing.
+            Err(_) => Err(ApiError::no_such_route()),
+        }
+    }
+}
+
+/// The address of the request, for its query.
+#[derive(Debug, Clone)]
+pub struct Address(pub Uri);
+
+impl<S: Sync> FromRequestParts<S> for Address {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(parts.uri.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_whole_days_and_times_have_an_offset() {
+        let start = range_start("2026-01-31").unwrap();
+        assert_eq!(start.to_rfc3339(), "2026-01-31T00:00:00+00:00");
+        assert_eq!(range_end("2026-01-31").unwrap().to_rfc3339(), "2026-01-31T23:59:59.999999+00:00");
+        for spelling in
+            ["2026-01-31T02:00:00+02:00", "2026-01-31T02:00:00 02:00", "2026-01-31T00:00:00Z", "2026-01-31t00:00:00.000z"]
+        {
+            assert_eq!(range_start(spelling), Ok(start), "{spelling}");
+        }
+        for bad in [
+            "",
+            "2026",
+            "2026-02-30",
+            "+2026-01-01",
+            "2026-1-1",
+            "2026-01-31T00:00:00",
+            "yesterday",
+            "10000-01-01",
+            "2026-01-31T25:00:00Z",
+        ] {
+            assert!(range_start(bad).is_err() && range_end(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn all_broken_parameters_are_told_at_once() {
+        let mut query = Query::of(&"/images?limit=0&user=x&tags=a&tags=b".parse().unwrap());
+        assert_eq!(query.take("limit", integer(1..=100_u32)), None);
+        assert_eq!(query.take("tags", |text| Ok(text.to_owned())), None);
+        let Err(Error::Invalid(fields)) = query.finish() else { panic!("it was accepted") };
+        assert_eq!(fields.keys().collect::<Vec<_>>(), ["limit", "tags", "user"]);
+    }
+}

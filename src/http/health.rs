@@ -1,0 +1,99 @@
+//! Whether the process is up, whether it can work, and its numbers.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::error::{ApiError, ValidationError};
+use super::extract::{Address, Query};
+use crate::metrics::CONTENT_TYPE;
+use crate::service::error::Dependency;
+
+/// That the process is up.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    #[schema(example = "healthy")]
+    pub status: &'static str,
+    #[schema(example = "instagram-image-service")]
+    pub service: &'static str,
+    #[schema(example = "1.0.0")]
+    pub version: &'static str,
+}
+
+/// Health
+///
+/// The process is up; it asks nothing of database or storage.
+#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, description = "The process is up.", body = Health), ValidationError))]
+pub async fn health(Address(uri): Address) -> Result<Json<Health>, ApiError> {
+    Query::of(&uri).finish()?;
+    Ok(Json(Health { status: "healthy", service: "instagram-image-service", version: env!("CARGO_PKG_VERSION") }))
+}
+
+/// Whether the service can do its work.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    /// `ready` or `unavailable`.
+    #[schema(example = "ready")]
+    pub status: &'static str,
+    pub database: DependencyState,
+    pub storage: DependencyState,
+}
+
+/// A dependency's state.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DependencyState {
+    Up,
+    Down,
+}
+
+/// Readiness
+///
+/// Asks database and storage, each for at most three seconds.
+#[utoipa::path(get, path = "/ready", tag = "service", responses(
+    (status = 200, description = "The service can do its work.", body = Readiness),
+    ValidationError,
+    (status = 503, description = "It cannot: one of them is down.", body = Readiness, headers(("Retry-After" = u32, description = "Seconds after which to try again")))))]
+pub async fn ready(State(app): State<AppState>, Address(uri): Address) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let down = app.service.down().await;
+    let state = |dependency| if down.contains(&dependency) { DependencyState::Down } else { DependencyState::Up };
+    let status = if down.is_empty() { "ready" } else { "unavailable" };
+    let body = Json(Readiness { status, database: state(Dependency::Database), storage: state(Dependency::Storage) });
+    if down.is_empty() {
+        return Ok(body.into_response());
+    }
+    Ok((StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, HeaderValue::from_static("5"))], body).into_response())
+}
+
+/// Metrics
+///
+/// In the OpenMetrics text format, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "service", responses(
+    (status = 200, description = "All numbers.", body = String, content_type = "application/openmetrics-text"), ValidationError))]
+pub async fn metrics(State(app): State<AppState>, Address(uri): Address) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.refresh_metrics().await;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], app.service.metrics.render()).into_response())
+}
+
+/// Asks the service on this machine's `port` for its health, as a container's health check does.
+///
+/// # Errors
+/// It does not answer 200 within three seconds.
+pub async fn ask(port: u16) -> std::io::Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let asking = async {
+        let mut stream = tokio::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).await?;
+        stream.write_all(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await?;
+        Ok::<_, std::io::Error>(status)
+    };
+    let status = tokio::time::timeout(std::time::Duration::from_secs(3), asking).await.map_err(std::io::Error::other)??;
+    if status.ends_with(b" 200") { Ok(()) } else { Err(std::io::Error::other("the service is not healthy")) }
+}

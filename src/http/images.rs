@@ -1,0 +1,319 @@
+//! Images: list, look up, download, change, delete, restore.
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use http::{HeaderMap, header};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use super::AppState;
+use super::error::{
+    ApiError, BadRequest, Conflict, Forbidden, Gone, InternalServerError, NotFound, PayloadTooLarge, ServiceUnavailable,
+    Unauthorized, UnsupportedMediaType, ValidationError,
+};
+use super::extract::{Address, CallerOf, FieldErrors, Query, Segment, boolean, image_id, integer, range_end, range_start};
+use super::views::{ImagePageView, ImageView};
+use crate::model::caller::UserId;
+use crate::model::filter::ImageFilter;
+use crate::model::tag::Tag;
+use crate::model::text::{Description, Title};
+use crate::service::error::{Error, Fields};
+use crate::service::images::ImageChange;
+use crate::service::presign::Disposition;
+
+/// Where a page begins and how long it is.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `read_page` reads")]
+pub struct PageQuery {
+    /// Images on the page.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u32>,
+    /// `next_page_token` of the page before, as it was given, with the same filters.
+    page_token: Option<String>,
+}
+
+/// Which images to list; all conditions must hold.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `list_images` reads")]
+pub struct FilterQuery {
+    /// Images of this user.
+    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$")]
+    user_id: Option<String>,
+    /// Comma-separated: images that have all of these tags.
+    #[param(min_length = 1, example = "sea,sun")]
+    tags: Option<String>,
+    /// Created at or after: a date (its first moment in UTC) or a date-time with offset.
+    #[param(example = "2026-01-01")]
+    start_date: Option<String>,
+    /// Created at or before: a date (its last moment in UTC) or a date-time with offset.
+    #[param(example = "2026-01-31T12:00:00Z")]
+    end_date: Option<String>,
+}
+
+/// List images
+///
+/// Newest first. Paging while others upload or delete neither repeats nor skips an image that was there all along.
+#[utoipa::path(get, path = "/images", tag = "images", params(PageQuery, FilterQuery),
+    responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_images(State(app): State<AppState>, Address(uri): Address) -> Result<Json<ImagePageView>, ApiError> {
+    let mut query = Query::of(&uri);
+    let filter = ImageFilter {
+        user_id: query.take("user_id", UserId::parse),
+        tags: query.take("tags", tags_filter).unwrap_or_default(),
+        start: query.take("start_date", range_start),
+        end: query.take("end_date", range_end),
+    };
+    page(&app, query, filter).await
+}
+
+/// List a user's images
+///
+/// As listing with `user_id`.
+#[utoipa::path(get, path = "/users/{user_id}/images", tag = "images",
+    params(("user_id" = String, Path, description = "Whose images.", min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$"), PageQuery),
+    responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_user_images(
+    State(app): State<AppState>,
+    Segment(user_id): Segment,
+    Address(uri): Address,
+) -> Result<Json<ImagePageView>, ApiError> {
+    let mut query = Query::of(&uri);
+    let user_id = query.errors.check("user_id", UserId::parse(&user_id));
+    page(&app, query, ImageFilter { user_id, ..ImageFilter::default() }).await
+}
+
+/// List a tag's images
+///
+/// As listing with `tags`.
+#[utoipa::path(get, path = "/tags/{tag}/images", tag = "images",
+    params(("tag" = String, Path, description = "A tag, in any case.", min_length = 1, max_length = 50), PageQuery),
+    responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_tag_images(
+    State(app): State<AppState>,
+    Segment(tag): Segment,
+    Address(uri): Address,
+) -> Result<Json<ImagePageView>, ApiError> {
+    let mut query = Query::of(&uri);
+    let tags = query.errors.check("tag", Tag::parse(&tag)).into_iter().collect();
+    page(&app, query, ImageFilter { tags, ..ImageFilter::default() }).await
+}
+
+async fn page(app: &AppState, mut query: Query, filter: ImageFilter) -> Result<Json<ImagePageView>, ApiError> {
+    let limit = query.take("limit", integer(1..=100)).unwrap_or(20);
+    let token = query.take("page_token", |text| Ok(text.to_owned()));
+    query.finish()?;
+    let page = app.service.list_images(filter, limit, token.as_deref()).await?;
+    Ok(Json(ImagePageView::new(&page)))
+}
+
+fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
+    let tags = Tag::parse_list(text)?;
+    if tags.is_empty() { Err("must name at least one tag".to_owned()) } else { Ok(tags) }
+}
+
+/// Get an image
+#[utoipa::path(get, path = "/images/{image_id}", tag = "images",
+    params(("image_id" = Uuid, Path, description = "The image."), ("include_url" = Option<bool>, Query, description = "Whether to give presigned URLs; true if absent.")),
+    responses((status = 200, description = "The image.", body = ImageView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_image(
+    State(app): State<AppState>,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Json<ImageView>, ApiError> {
+    let mut query = Query::of(&uri);
+    let include_url = query.take("include_url", boolean).unwrap_or(true);
+    query.finish()?;
+    let (image, links) = app.service.find_image(image_id(&id)?).await?;
+    Ok(Json(ImageView::new(&image, include_url.then_some(&links))))
+}
+
+/// A link to an original.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Download {
+    #[schema(format = Uuid)]
+    pub image_id: String,
+    /// Presigned: serves the original, with its type and name, to anybody who has it.
+    pub download_url: String,
+    /// Seconds.
+    pub expires_in: u32,
+    pub content_type: String,
+    /// Bytes.
+    pub file_size: u64,
+}
+
+/// Get a download URL
+#[utoipa::path(get, path = "/images/{image_id}/download", tag = "images",
+    params(
+        ("image_id" = Uuid, Path, description = "The image."),
+        ("expires_in" = Option<u32>, Query, description = "Seconds that the URL lives; 3600 if absent.", minimum = 60, maximum = 86400),
+        ("attachment" = Option<bool>, Query, description = "Whether browsers are to save the file rather than show it; false if absent."),
+    ),
+    responses((status = 200, description = "A presigned URL.", body = Download), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn download_image(
+    State(app): State<AppState>,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Json<Download>, ApiError> {
+    let mut query = Query::of(&uri);
+    let expires_in = query.take("expires_in", integer(60..=86_400)).unwrap_or(3600);
+    let attachment = query.take("attachment", boolean).unwrap_or(false);
+    query.finish()?;
+    let how = if attachment { Disposition::Attachment } else { Disposition::Inline };
+    let download = app.service.download(image_id(&id)?, expires_in, how).await?;
+    Ok(Json(Download {
+        image_id: download.image.id.to_string(),
+        download_url: download.url,
+        expires_in,
+        content_type: download.image.format.content_type().to_owned(),
+        file_size: download.image.file_size,
+    }))
+}
+
+/// New texts. A field that is absent stays as it is; null clears it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes what `read_change` reads")]
+pub struct ImageChangeBody {
+    #[schema(max_length = 200, nullable, pattern = "^[^\\u0000]*$")]
+    title: Option<String>,
+    #[schema(max_length = 1000, nullable, pattern = "^[^\\u0000]*$")]
+    description: Option<String>,
+    /// Comma-separated, or a list.
+    #[schema(nullable, schema_with = super::openapi::tags_schema)]
+    tags: Option<Vec<String>>,
+}
+
+/// Change an image
+///
+/// The owner only.
+#[utoipa::path(patch, path = "/images/{image_id}", tag = "images",
+    params(("image_id" = Uuid, Path, description = "The image."), super::openapi::UserHeader),
+    request_body(content = ImageChangeBody, content_type = "application/json"),
+    responses((status = 200, description = "The image as it is now.", body = ImageView), BadRequest, Unauthorized, Forbidden, NotFound,
+        PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn update_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ImageView>, ApiError> {
+    Query::of(&uri).finish()?;
+    let id = require_caller_then_id(&caller, &id)?;
+    let change = read_change(read_json(&headers, body).await?)?;
+    let (image, links) = app.service.update_image(&caller, id, change).await?;
+    Ok(Json(ImageView::new(&image, Some(&links))))
+}
+
+/// JSON bodies hold a few short texts.
+const MAX_JSON_BYTES: usize = 64 * 1024;
+
+async fn read_json(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, ApiError> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        return Err(ApiError::wrong_media_type("application/json"));
+    }
+    let too_large = |_| Error::TooLarge { limit_bytes: MAX_JSON_BYTES as u64 };
+    let bytes: Bytes = super::body::in_time(axum::body::to_bytes(body, MAX_JSON_BYTES)).await?.map_err(too_large)?;
+    let malformed = |message: String| Error::Malformed { message, details: Fields::new() };
+    match serde_json::from_slice(&bytes).map_err(|error| malformed(format!("The body is not JSON: {error}.")))? {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Error::invalid("body", "must be a JSON object").into()),
+    }
+}
+
+fn read_change(mut fields: Map<String, Value>) -> Result<ImageChange, Error> {
+    let mut errors = FieldErrors::default();
+    let change = ImageChange {
+        title: fields
+            .remove("title")
+            .map(|value| errors.check("title", text_or_null(value).and_then(|text| Title::parse(&text))).flatten()),
+        description: fields
+            .remove("description")
+            .map(|value| errors.check("description", text_or_null(value).and_then(|text| Description::parse(&text))).flatten()),
+        tags: fields.remove("tags").and_then(|value| errors.check("tags", read_tags(&value))),
+    };
+    for name in fields.keys() {
+        errors.add(name, "is not a field of this request");
+    }
+    errors.finish()?;
+    Ok(change)
+}
+
+fn text_or_null(value: Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Null => Ok(String::new()),
+        _ => Err("must be a text or null".to_owned()),
+    }
+}
+
+fn read_tags(value: &Value) -> Result<Vec<Tag>, String> {
+    let rule = || "must be a list of texts, a text with commas, or null".to_owned();
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::String(text) => Tag::parse_list(text),
+        Value::Array(items) => {
+            let texts = items.iter().map(|item| item.as_str().ok_or_else(rule)).collect::<Result<Vec<_>, _>>()?;
+            Tag::parse_all(texts)
+        }
+        _ => Err(rule()),
+    }
+}
+
+/// That an image is deleted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Deleted {
+    #[schema(example = "Image deleted successfully")]
+    pub message: &'static str,
+    #[schema(format = Uuid)]
+    pub image_id: String,
+}
+
+/// Delete an image
+///
+/// The owner only. It can be restored until it is purged.
+#[utoipa::path(delete, path = "/images/{image_id}", tag = "images",
+    params(("image_id" = Uuid, Path, description = "The image."), super::openapi::UserHeader),
+    responses((status = 200, description = "It is deleted.", body = Deleted), Unauthorized, Forbidden, NotFound, Gone, ValidationError,
+        InternalServerError, ServiceUnavailable))]
+pub async fn delete_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Json<Deleted>, ApiError> {
+    Query::of(&uri).finish()?;
+    let id = require_caller_then_id(&caller, &id)?;
+    app.service.delete_image(&caller, id).await?;
+    Ok(Json(Deleted { message: "Image deleted successfully", image_id: id.to_string() }))
+}
+
+/// Restore a deleted image
+///
+/// The owner only, until it is purged.
+#[utoipa::path(post, path = "/images/{image_id}/restore", tag = "images",
+    params(("image_id" = Uuid, Path, description = "The image."), super::openapi::UserHeader),
+    responses((status = 200, description = "The image, back where it was.", body = ImageView), Unauthorized, Forbidden, NotFound, Conflict,
+        ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn restore_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Json<ImageView>, ApiError> {
+    Query::of(&uri).finish()?;
+    let (image, links) = app.service.restore_image(&caller, require_caller_then_id(&caller, &id)?).await?;
+    Ok(Json(ImageView::new(&image, Some(&links))))
+}
+
+/// Who does not say who they are learns nothing about ids, not even whether one is well-formed.
+fn require_caller_then_id(caller: &crate::model::caller::Caller, id: &str) -> Result<crate::model::id::ImageId, Error> {
+    caller.user().ok_or(Error::Unauthenticated)?;
+    image_id(id)
+}

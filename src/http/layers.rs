@@ -1,0 +1,153 @@
+//! What happens around every request: its id, its line in the log, its numbers, and the body of an error.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+
+use super::AppState;
+use super::error::{ApiError, Failure};
+use crate::metrics::Metrics;
+use crate::service::error::Error;
+
+/// The header that ties a request to its lines in the log.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The label of requests that match no route.
+const NO_ROUTE: &str = "(none)";
+
+/// Gives a request its id, counts and logs it, and writes the body of an error.
+pub async fn observe(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+    let mut watch = Watch::start(&app, &request);
+    request.headers_mut().insert(REQUEST_ID, watch.request_id.clone());
+    let mut response = next.run(request).await;
+    let failure = response.extensions_mut().remove::<ApiError>();
+    if let Some(error) = &failure {
+        response = with_body(response, error.failure(), watch.id_text());
+    }
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, watch.request_id.clone());
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    watch.finish(response.status(), failure.as_ref().map(ApiError::failure));
+    response
+}
+
+/// The error's body under the status and headers that it already has.
+fn with_body(response: Response, failure: &Failure, request_id: &str) -> Response {
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let body = Json(failure.body(request_id)).into_response();
+    parts.headers.extend(body.headers().clone());
+    Response::from_parts(parts, body.into_body())
+}
+
+/// A request under way. One that is dropped before it is finished was given up by its client.
+struct Watch {
+    metrics: Arc<Metrics>,
+    request_id: HeaderValue,
+    method: Method,
+    route: String,
+    started: Instant,
+    finished: bool,
+}
+
+impl Watch {
+    fn start(app: &AppState, request: &Request) -> Self {
+        let sent = request.headers().get(REQUEST_ID).filter(|value| is_sane(value)).cloned();
+        let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
+        let metrics = Arc::clone(&app.service.metrics);
+        metrics.requests_in_flight.inc();
+        Self {
+            metrics,
+            request_id: sent.unwrap_or_else(|| new_id(app)),
+            method: request.method().clone(),
+            route,
+            started: Instant::now(),
+            finished: false,
+        }
+    }
+
+    fn id_text(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
+    fn finish(&mut self, status: StatusCode, failure: Option<&Failure>) {
+        self.finished = true;
+        self.metrics.count_request(self.method_label(), &self.route, status.as_u16(), self.started.elapsed());
+        self.log(status.as_u16(), failure);
+    }
+
+    /// Methods come from clients, and every label's value is kept for ever.
+    fn method_label(&self) -> &'static str {
+        match self.method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::PATCH => "PATCH",
+            Method::DELETE => "DELETE",
+            Method::OPTIONS => "OPTIONS",
+            _ => "OTHER",
+        }
+    }
+
+    /// One line a request. Paths, queries and bodies stay out of it: they hold names and links.
+    fn log(&self, status: u16, failure: Option<&Failure>) {
+        let duration_ms = self.started.elapsed().as_secs_f64() * 1000.0;
+        let (request_id, method, route) = (self.id_text(), self.method_label(), self.route.as_str());
+        let cause = failure.map(chain).unwrap_or_default();
+        match failure.map(|failure| failure.error_type().status()) {
+            Some(status) if status.is_server_error() => {
+                tracing::error!(request_id, method, route, status = status.as_u16(), duration_ms, cause, "request failed");
+            }
+            Some(_) => tracing::info!(request_id, method, route, status, duration_ms, cause, "request refused"),
+            None => tracing::info!(request_id, method, route, status, duration_ms, "request"),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.metrics.requests_in_flight.dec();
+        if !self.finished {
+            let duration_ms = self.started.elapsed().as_secs_f64() * 1000.0;
+            let (request_id, method, route) = (self.id_text(), self.method_label(), self.route.as_str());
+            // nginx's status for a client that closed the connection.
+            self.metrics.count_request(method, route, 499, self.started.elapsed());
+            tracing::info!(request_id, method, route, duration_ms, "request given up by its client");
+        }
+    }
+}
+
+/// The error with all its causes. What a client's fields held is not in it, only which rule they broke.
+fn chain(failure: &Failure) -> String {
+    let mut text = match failure {
+        Failure::Panicked { message } => format!("panic: {message}"),
+        Failure::Service(Error::Malformed { details, .. } | Error::Invalid(details)) => {
+            details.iter().map(|(name, rule)| format!("{name} {rule}")).collect::<Vec<_>>().join("; ")
+        }
+        other => other.to_string(),
+    };
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// 1–128 characters that are safe in a header and in a log.
+fn is_sane(value: &HeaderValue) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
+    (1..=128).contains(&value.len()) && value.as_bytes().iter().all(allowed)
+}
+
+fn new_id(app: &AppState) -> HeaderValue {
+    let id = crate::model::id::ImageId::new(&**app.service.clock());
+    HeaderValue::from_str(&id.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
+}

@@ -1,0 +1,96 @@
+//! Floor 4: the way in for requests. The route table, then the layers.
+//!
+//! Handlers read a request, call one function of the service, and write its answer; they decide nothing. Wire types
+//! live here and nowhere else.
+
+pub mod body;
+pub mod docs;
+pub mod error;
+pub mod extract;
+pub mod health;
+pub mod images;
+pub mod layers;
+pub mod openapi;
+pub mod server;
+pub mod uploads;
+pub mod views;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use http::{HeaderName, HeaderValue, Method};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::service::Service;
+pub use error::ApiError;
+
+/// What of the way in can be set.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Origins whose pages may use the API from a browser; `*` is any.
+    pub cors_origins: Vec<String>,
+    pub body: body::BodyLimits,
+    /// The address that clients reach, for the OpenAPI document.
+    pub public_url: Option<String>,
+}
+
+/// What handlers work with.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    pub service: Arc<Service>,
+    pub config: Arc<HttpConfig>,
+}
+
+/// The whole API as a router.
+pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
+    let (routes, document) = routes().split_for_parts();
+    let document = openapi::for_server(document, config.public_url.as_deref());
+    let state = AppState { service, config: Arc::new(config) };
+    Router::new()
+        .merge(routes)
+        .merge(docs::routes(document))
+        .fallback(async || ApiError::no_such_route())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        // Handlers that read a body bound it themselves, with an error of our own shape.
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(|panic| ApiError::panicked(panic)))
+        .layer(cors(&state.config.cors_origins))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), layers::observe))
+        .with_state(state)
+}
+
+/// The route table, which is also the OpenAPI document.
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(images::list_images, uploads::upload_image))
+        .routes(routes!(images::get_image, images::update_image, images::delete_image))
+        .routes(routes!(images::download_image))
+        .routes(routes!(images::restore_image))
+        .routes(routes!(images::list_user_images))
+        .routes(routes!(images::list_tag_images))
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let layer = CorsLayer::new()
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([
+            http::header::CONTENT_TYPE,
+            http::header::AUTHORIZATION,
+            HeaderName::from_static("x-user-id"),
+            HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("idempotency-key"),
+        ])
+        .expose_headers([HeaderName::from_static("x-request-id"), http::header::RETRY_AFTER, http::header::ETAG]);
+    match origins {
+        [] => CorsLayer::new(),
+        [any] if any == "*" => layer.allow_origin(AllowOrigin::any()),
+        some => layer.allow_origin(AllowOrigin::list(some.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))),
+    }
+}

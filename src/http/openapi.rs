@@ -1,0 +1,57 @@
+//! The OpenAPI document: what does not belong to a single operation.
+
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaFormat, Type};
+use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
+use utoipa::{IntoParams, OpenApi as _};
+
+use crate::model::tag::Tag;
+
+/// The document before the routes are added.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Image Service",
+        description = "Takes uploads, proves that they are pictures, makes thumbnails, and hands them out again by presigned links.\n\n\
+            Every error has one shape: `{\"error\", \"message\", \"details\"}`, and every response an `X-Request-Id`. \
+            Unknown query parameters and unknown fields are refused (422).",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "images", description = "Pictures and what is known of them"),
+        (name = "service", description = "Health and numbers"),
+    )
+)]
+struct Base;
+
+pub fn base() -> OpenApi {
+    Base::openapi()
+}
+
+/// The whole document, as `openapi.yaml` has it.
+pub fn document() -> OpenApi {
+    super::routes().into_openapi()
+}
+
+/// The document as a server serves it: first at the address that the page came from, so that its buttons work there.
+pub fn for_server(mut document: OpenApi, public_url: Option<&str>) -> OpenApi {
+    document.servers = Some(std::iter::once("/").chain(public_url).map(Server::new).collect());
+    document
+}
+
+/// Who asks.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `CallerOf` reads")]
+pub struct UserHeader {
+    /// The user who asks. Set by the gateway in front of the service.
+    #[param(rename = "X-User-Id", min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$")]
+    user_id: Option<String>,
+}
+
+/// Tags in a JSON body: a list, or a text with commas, or null.
+pub fn tags_schema() -> RefOr<Schema> {
+    let text = || ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[\p{L}\p{N} _-]*$"));
+    let list = ArrayBuilder::new().items(text().max_length(Some(Tag::MAX_CHARS))).max_items(Some(Tag::MAX_PER_IMAGE));
+    let null = ObjectBuilder::new().schema_type(Type::Null).format(None::<SchemaFormat>);
+    RefOr::T(Schema::OneOf(OneOfBuilder::new().item(list).item(text()).item(null).build()))
+}

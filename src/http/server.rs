@@ -1,0 +1,74 @@
+//! The listener: HTTP/1.1 under bounds, and an orderly end.
+//!
+//! `axum::serve` has no time limit for a request's head; a client that sends a byte a minute would hold its connection
+//! for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Bounds of the listener.
+#[derive(Debug, Clone)]
+pub struct ServerLimits {
+    /// Connections held at once; further ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// Time for a request's head, and for the next one on a connection that is kept open.
+    pub head_timeout: Duration,
+    /// Time for the requests in flight once the end has been asked for.
+    pub shutdown_timeout: Duration,
+}
+
+/// Bytes of a request's head, which hyper answers with 431 beyond.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Serves until `stop`, then lets the requests in flight finish. Returns whether all of them did.
+pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, stop: CancellationToken) -> bool {
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(limits.max_connections));
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        let Some((stream, permit)) = accepted else { continue };
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(MAX_HEAD_BYTES);
+        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A connection that breaks is its client's affair; what it asked for has its own line in the log.
+            if let Err(error) = connection.await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown()).await.is_ok()
+}
+
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "nodelay could not be set");
+            }
+            Some((stream, permit))
+        }
+        Err(error) => {
+            // Most often the process is out of file descriptors: wait for some to come back.
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The upload's request: `multipart/form-data`, read under its limits, its parts in any order.
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::{FromRequest, Multipart, Request, State};
+use bytes::BytesMut;
+use http::{HeaderMap, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::body::{BodyError, BoundedBody};
+use super::error::{
+    ApiError, BadRequest, Conflict, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
+    UnsupportedMediaType, ValidationError,
+};
+use super::extract::{Address, FieldErrors, Query, header as one_header};
+use super::views::ImageView;
+use crate::model::caller::UserId;
+use crate::model::tag::Tag;
+use crate::model::text::{Description, Title};
+use crate::service::error::{Error, Fields};
+use crate::service::idempotency::IdempotencyKey;
+use crate::service::upload::Upload;
+
+/// What is stored now.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UploadResponse {
+    #[schema(example = "Image uploaded successfully")]
+    pub message: &'static str,
+    #[schema(format = Uuid)]
+    pub image_id: String,
+    pub image: ImageView,
+}
+
+/// A picture and what is said of it. Parts may come in any order.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes what `Form` reads")]
+pub struct UploadForm {
+    /// A JPEG, PNG, GIF or WebP file: 1 KB (1024 bytes) to 10 MB (10 × 1024 × 1024 bytes), 50×50 to 4000×4000 pixels.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+    /// Who owns the image.
+    #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$", example = "user123")]
+    user_id: String,
+    #[schema(max_length = 200, example = "Beautiful Sunset")]
+    title: Option<String>,
+    #[schema(max_length = 1000)]
+    description: Option<String>,
+    /// Comma-separated: up to 10 tags of up to 50 letters, digits, spaces, hyphens, underscores.
+    #[schema(example = "nature,sunset,mountains")]
+    tags: Option<String>,
+}
+
+/// Upload an image
+///
+/// The whole picture is decoded before it is stored: a truncated or corrupt file is refused. With an `Idempotency-Key`,
+/// the same request from the same user within 24 hours is answered as the first one was, and stores nothing twice.
+#[utoipa::path(post, path = "/images", tag = "images",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
+    responses((status = 200, description = "It is stored.", body = UploadResponse), BadRequest, RequestTimeout, Conflict, PayloadTooLarge,
+        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn upload_image(
+    State(app): State<AppState>,
+    Address(uri): Address,
+    request: Request,
+) -> Result<Json<UploadResponse>, ApiError> {
+    let (parts, body) = request.into_parts();
+    let limit = app.service.limits().max_file_bytes + app.config.body.fields_bytes;
+    let body = BoundedBody::new(body, limit, &app.config.body);
+    let answer = async {
+        Query::of(&uri).finish()?;
+        let announced = announced_length(&parts.headers, limit)?;
+        let admitted = app.service.admit_upload(announced).await?;
+        let form = Form::read(&app, &parts.headers, body.clone(), announced).await?;
+        let upload = form.into_upload(&app, &parts.headers)?;
+        app.service.upload(admitted, upload).await.map_err(ApiError::from)
+    };
+    match answer.await {
+        Ok(uploaded) => Ok(Json(UploadResponse {
+            message: "Image uploaded successfully",
+            image_id: uploaded.image.id.to_string(),
+            image: ImageView::new(&uploaded.image, Some(&uploaded.links)),
+        })),
+        Err(error) => {
+            body.drain(&parts.headers).await;
+            Err(error)
+        }
+    }
+}
+
+/// The length that the client announces; `limit`, if it announces none.
+fn announced_length(headers: &HeaderMap, limit: u64) -> Result<u64, Error> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(limit);
+    if announced > limit { Err(Error::TooLarge { limit_bytes: limit }) } else { Ok(announced) }
+}
+
+/// The parts as they came.
+#[derive(Debug, Default)]
+struct Form {
+    file: Option<FilePart>,
+    texts: std::collections::BTreeMap<&'static str, String>,
+    errors: FieldErrors,
+}
+
+#[derive(Debug)]
+struct FilePart {
+    name: Option<String>,
+    /// Of a file that is too large, only what fits.
+    bytes: Bytes,
+    length: u64,
+}
+
+/// The parts beside the file.
+const TEXT_PARTS: [&str; 4] = ["user_id", "title", "description", "tags"];
+
+/// Bytes of one text part; the longest allowed text is shorter.
+const MAX_TEXT_BYTES: usize = 16 * 1024;
+
+impl Form {
+    async fn read(app: &AppState, headers: &HeaderMap, body: BoundedBody, announced: u64) -> Result<Self, ApiError> {
+        let mut multipart = open_multipart(headers, body).await?;
+        let mut form = Self::default();
+        while let Some(field) = multipart.next_field().await.map_err(|error| malformed(&error))? {
+            form.read_part(app, field, announced).await?;
+        }
+        Ok(form)
+    }
+
+    async fn read_part(&mut self, app: &AppState, field: Field<'_>, announced: u64) -> Result<(), ApiError> {
+        let name = field.name().unwrap_or_default().to_owned();
+        if name == "file" {
+            let part = read_file(field, app.service.limits().max_file_bytes, announced).await?;
+            if self.file.replace(part).is_some() {
+                self.errors.add("file", "must be given once");
+            }
+        } else if let Some(known) = TEXT_PARTS.into_iter().find(|known| *known == name) {
+            let text = read_text(field).await?;
+            if let Some(text) = self.errors.check(known, text)
+                && self.texts.insert(known, text).is_some()
+            {
+                self.errors.add(known, "must be given once");
+            }
+        } else {
+            let shown: String = name.chars().take(64).collect();
+            self.errors.add(if shown.is_empty() { "(unnamed)" } else { &shown }, "is not a part of this request");
+            discard(field).await?;
+        }
+        Ok(())
+    }
+
+    /// Holds every part against its rule.
+    fn into_upload(mut self, app: &AppState, headers: &HeaderMap) -> Result<Upload, Error> {
+        let mut errors = self.errors;
+        let mut text = |name: &'static str| self.texts.remove(name);
+        let user_id = match text("user_id") {
+            Some(user_id) => errors.check("user_id", UserId::parse(&user_id)),
+            None => errors.check("user_id", Err("is required".to_owned())),
+        };
+        let title = text("title").and_then(|title| errors.check("title", Title::parse(&title)).flatten());
+        let description = text("description").and_then(|text| errors.check("description", Description::parse(&text)).flatten());
+        let tags = text("tags").and_then(|tags| errors.check("tags", Tag::parse_list(&tags))).unwrap_or_default();
+        let idempotency_key = one_header(headers, "Idempotency-Key", &mut errors)
+            .and_then(|key| errors.check("Idempotency-Key", IdempotencyKey::parse(key)));
+        if self.file.is_none() {
+            errors.add("file", "is required");
+        }
+        errors.finish()?;
+        let (Some(user_id), Some(file)) = (user_id, self.file) else {
+            return Err(Error::internal("a required part is missing, and no rule said so"));
+        };
+        if file.length > file.bytes.len() as u64 {
+            app.service.check_size(file.length)?;
+        }
+        Ok(Upload { user_id, title, description, tags, file_name: file.name, bytes: file.bytes, idempotency_key })
+    }
+}
+
+async fn open_multipart(headers: &HeaderMap, body: BoundedBody) -> Result<Multipart, ApiError> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("multipart/form-data") {
+        return Err(ApiError::wrong_media_type("multipart/form-data"));
+    }
+    let mut request = Request::new(Body::from_stream(body));
+    *request.headers_mut() = headers.clone();
+    let no_boundary = |_| bad_multipart("the Content-Type names no boundary");
+    Multipart::from_request(request, &()).await.map_err(no_boundary)
+}
+
+/// Reads a file up to `max_bytes`; of a larger one the rest is counted and thrown away.
+async fn read_file(mut field: Field<'_>, max_bytes: u64, announced: u64) -> Result<FilePart, ApiError> {
+    let name = field.file_name().map(str::to_owned);
+    let mut bytes = BytesMut::with_capacity(usize::try_from(announced.min(max_bytes)).unwrap_or_default());
+    let mut length = 0;
+    while let Some(piece) = field.chunk().await.map_err(|error| malformed(&error))? {
+        length += piece.len() as u64;
+        if length <= max_bytes {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    Ok(FilePart { name, bytes: bytes.freeze(), length })
+}
+
+async fn read_text(mut field: Field<'_>) -> Result<Result<String, String>, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = field.chunk().await.map_err(|error| malformed(&error))? {
+        // One byte more than allowed is enough to know.
+        let room = (MAX_TEXT_BYTES + 1).saturating_sub(bytes.len());
+        bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+    if bytes.len() > MAX_TEXT_BYTES {
+        return Ok(Err(format!("must have at most {MAX_TEXT_BYTES} bytes")));
+    }
+    Ok(String::from_utf8(bytes).map_err(|_| "must be UTF-8".to_owned()))
+}
+
+async fn discard(mut field: Field<'_>) -> Result<(), ApiError> {
+    while field.chunk().await.map_err(|error| malformed(&error))?.is_some() {}
+    Ok(())
+}
+
+/// What the body ended with, if that is why reading failed; else the multipart is broken.
+fn malformed(error: &MultipartError) -> ApiError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<BodyError>() {
+            Some(BodyError::TooLarge { limit_bytes }) => return Error::TooLarge { limit_bytes: *limit_bytes }.into(),
+            Some(BodyError::TooSlow) => return Error::BodyTooSlow.into(),
+            Some(BodyError::Broken) => return bad_multipart("the connection broke before its end"),
+            None => cause = error.source(),
+        }
+    }
+    bad_multipart(&error.body_text())
+}
+
+fn bad_multipart(reason: &str) -> ApiError {
+    let details = Fields::from([("body".to_owned(), reason.to_owned())]);
+    Error::Malformed { message: "The multipart body cannot be read.".to_owned(), details }.into()
+}

@@ -1,0 +1,168 @@
+//! The dominant colours of a picture: a histogram of 4096 cells, then weighted k-means in OKLab, where distances are as
+//! an eye sees them. Deterministic: the first centre is the fullest cell, each further one the worst served.
+
+use super::picture::Picture;
+use crate::model::color::Color;
+
+/// How many colours at most.
+const COLORS: usize = 5;
+
+/// Centres nearer than this in OKLab are one colour to the eye (a just noticeable difference is about 0.02).
+const ALIKE: f32 = 0.05;
+
+/// A colour below this share of the picture is an edge or ringing, not a dominant colour.
+const SMALLEST_SHARE: f32 = 0.01;
+
+const ROUNDS: usize = 12;
+
+/// Up to five colours, most common first. One colour for a picture of one, none for a fully transparent one.
+pub(super) fn dominant(picture: &Picture) -> Vec<Color> {
+    let cells = histogram(picture);
+    let total: f32 = cells.iter().map(|cell| cell.weight).sum();
+    let mut clusters = cluster(&cells);
+    clusters.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+    let mut kept: Vec<Cell> = Vec::new();
+    for cluster in clusters {
+        match kept.iter_mut().find(|other| distance(other.lab, cluster.lab) < ALIKE * ALIKE) {
+            Some(other) => other.merge(&cluster),
+            None => kept.push(cluster),
+        }
+    }
+    kept.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+    kept.iter()
+        .filter(|cell| cell.weight >= total * SMALLEST_SHARE)
+        .map(|cell| Color(cell.rgb.map(|channel| channel.round().clamp(0.0, 255.0) as u8)))
+        .collect()
+}
+
+/// Colours that belong together: their mean, and how much of the picture they are.
+#[derive(Clone, Copy)]
+struct Cell {
+    rgb: [f32; 3],
+    lab: [f32; 3],
+    weight: f32,
+}
+
+impl Cell {
+    fn new(rgb: [f32; 3], weight: f32) -> Self {
+        Cell { rgb, lab: oklab(rgb), weight }
+    }
+
+    fn merge(&mut self, other: &Cell) {
+        let weight = self.weight + other.weight;
+        let rgb = std::array::from_fn(|i| (self.rgb[i] * self.weight + other.rgb[i] * other.weight) / weight);
+        *self = Cell::new(rgb, weight);
+    }
+}
+
+/// The cells that hold a pixel, four bits a channel, weighted by alpha.
+fn histogram(picture: &Picture) -> Vec<Cell> {
+    let mut sums = vec![[0u64; 4]; 4096];
+    for pixel in picture.pixels.chunks_exact(picture.channels()) {
+        let alpha = pixel.get(3).map_or(255, |&alpha| u64::from(alpha));
+        let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(usize::from);
+        let cell = &mut sums[(r >> 4) << 8 | (g >> 4) << 4 | b >> 4];
+        for (sum, value) in cell.iter_mut().zip([r as u64, g as u64, b as u64, 1]) {
+            *sum += value * alpha;
+        }
+    }
+    sums.iter()
+        .filter(|cell| cell[3] > 0)
+        .map(|cell| {
+            let mean = |sum: u64| (sum as f64 / cell[3] as f64) as f32;
+            Cell::new([mean(cell[0]), mean(cell[1]), mean(cell[2])], cell[3] as f32)
+        })
+        .collect()
+}
+
+fn cluster(cells: &[Cell]) -> Vec<Cell> {
+    let mut centres = seeds(cells);
+    for _ in 0..ROUNDS {
+        let mut sums = vec![([0f32; 3], 0f32); centres.len()];
+        for cell in cells {
+            let Some(index) = nearest(&centres, cell) else {
+                continue;
+            };
+            let (rgb, weight) = &mut sums[index];
+            for (sum, value) in rgb.iter_mut().zip(cell.rgb) {
+                *sum += value * cell.weight;
+            }
+            *weight += cell.weight;
+        }
+        centres = sums
+            .into_iter()
+            .filter(|(_, weight)| *weight > 0.0)
+            .map(|(rgb, weight)| Cell::new(rgb.map(|sum| sum / weight), weight))
+            .collect();
+    }
+    centres
+}
+
+fn seeds(cells: &[Cell]) -> Vec<Cell> {
+    let fullest = cells.iter().max_by(|a, b| a.weight.total_cmp(&b.weight));
+    let mut seeds: Vec<Cell> = fullest.copied().into_iter().collect();
+    while !seeds.is_empty() && seeds.len() < COLORS {
+        let error = |cell: &Cell| {
+            let gap = seeds.iter().map(|seed| distance(seed.lab, cell.lab));
+            gap.fold(f32::INFINITY, f32::min) * cell.weight
+        };
+        match cells.iter().max_by(|a, b| error(a).total_cmp(&error(b))) {
+            Some(worst) if error(worst) > 0.0 => seeds.push(*worst),
+            _ => break,
+        }
+    }
+    seeds
+}
+
+fn nearest(centres: &[Cell], cell: &Cell) -> Option<usize> {
+    (0..centres.len()).min_by(|&a, &b| distance(centres[a].lab, cell.lab).total_cmp(&distance(centres[b].lab, cell.lab)))
+}
+
+/// Squared.
+fn distance(a: [f32; 3], b: [f32; 3]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
+}
+
+/// Björn Ottosson's OKLab, <https://bottosson.github.io/posts/oklab/>, from sRGB in 0 to 255.
+fn oklab(rgb: [f32; 3]) -> [f32; 3] {
+    let [r, g, b] = rgb.map(|channel| {
+        let value = channel / 255.0;
+        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    });
+    let l = (0.412_221_46 * r + 0.536_332_55 * g + 0.051_445_995 * b).cbrt();
+    let m = (0.211_903_5 * r + 0.680_699_5 * g + 0.107_396_96 * b).cbrt();
+    let s = (0.088_302_46 * r + 0.281_718_85 * g + 0.629_978_7 * b).cbrt();
+    [
+        0.210_454_26 * l + 0.793_617_8 * m - 0.004_072_047 * s,
+        1.977_998_5 * l - 2.428_592_2 * m + 0.450_593_7 * s,
+        0.025_904_037 * l + 0.782_771_77 * m - 0.808_675_77 * s,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(colors: &[([u8; 4], usize)]) -> Picture {
+        let pixels: Vec<u8> = colors.iter().flat_map(|(color, count)| color.repeat(*count)).collect();
+        Picture::whole((pixels.len() / 4) as u32, 1, true, pixels)
+    }
+
+    #[test]
+    fn a_picture_of_one_colour_has_one() {
+        assert_eq!(dominant(&picture(&[([12, 200, 99, 255], 500)])), [[12, 200, 99]]);
+    }
+
+    #[test]
+    fn the_most_common_colour_comes_first_and_specks_are_left_out() {
+        let colors =
+            picture(&[([0, 0, 255, 255], 300), ([255, 0, 0, 255], 600), ([255, 255, 255, 255], 100), ([0, 255, 0, 255], 3)]);
+        assert_eq!(dominant(&colors), [[255, 0, 0], [0, 0, 255], [255, 255, 255]]);
+    }
+
+    #[test]
+    fn transparent_pixels_have_no_colour() {
+        assert_eq!(dominant(&picture(&[([0, 0, 0, 0], 900), ([255, 255, 0, 255], 10)])), [[255, 255, 0]]);
+        assert!(dominant(&picture(&[([9, 9, 9, 0], 90)])).is_empty());
+    }
+}

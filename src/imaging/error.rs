@@ -1,0 +1,49 @@
+//! Why a picture was refused: the room's one vocabulary of failures. Every text is safe to show to a client; it names
+//! the numbers and the limits, never a library, a path or a pointer.
+
+/// Everything but [`Error::Internal`] is the file's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The first bytes are of none of the accepted formats.
+    #[error("the file is not a JPEG, PNG, GIF or WebP picture")]
+    UnsupportedFormat,
+    #[error("the picture has {width}×{height} pixels, at least {limit}×{limit} are needed")]
+    TooSmall { width: u32, height: u32, limit: u32 },
+    #[error("the picture has {width}×{height} pixels, at most {limit}×{limit} are accepted")]
+    TooLarge { width: u32, height: u32, limit: u32 },
+    /// `frames` is the number found before reading stopped, so it may be lower than the file's own.
+    #[error(
+        "the animation has {frames} or more frames of {width}×{height} pixels, together more than the limit of {limit} pixels"
+    )]
+    TooManyPixels { frames: u64, width: u32, height: u32, limit: u64 },
+    #[error("the JPEG has more than {limit} scans")]
+    TooManyScans { limit: u32 },
+    /// Truncated or damaged; `reason` says what was found, in words for the person who sent the file.
+    #[error("the file is damaged: {reason}")]
+    Corrupt { reason: String },
+    /// Possibly a whole file, but of a kind that the decoder cannot read.
+    #[error("the file uses a feature that is not supported: {feature}")]
+    Unsupported { feature: String },
+    /// The fault of this service. `reason` is for the log.
+    #[error("the picture could not be processed")]
+    Internal { reason: String },
+}
+
+impl Error {
+    pub(super) fn corrupt(reason: impl Into<String>) -> Self {
+        Error::Corrupt { reason: reason.into() }
+    }
+
+    /// `what` as in "the JPEG data".
+    pub(super) fn truncated(what: &str) -> Self {
+        Error::corrupt(format!("{what} ends too early"))
+    }
+
+    pub(super) fn unsupported(feature: impl Into<String>) -> Self {
+        Error::Unsupported { feature: feature.into() }
+    }
+
+    pub(super) fn internal(reason: impl Into<String>) -> Self {
+        Error::Internal { reason: reason.into() }
+    }
+}

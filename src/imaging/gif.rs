@@ -1,0 +1,130 @@
+//! GIF, by the `gif` crate. All frames are decoded, as indices, to prove the file whole; the first one is put on its
+//! canvas. Frames × pixels are counted while reading, before each frame is decoded.
+//!
+//! GIF has no checksums: what can be told is missing data, invalid codes, and a missing trailer.
+
+use super::error::Error;
+use super::picture::{Reducer, reduced};
+use super::sniff::Found;
+use super::{Decoded, Kind, Limits};
+use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, MemoryLimit};
+use std::num::NonZeroU64;
+
+/// The logical screen descriptor: the canvas, on which the frames lie.
+pub(super) fn read_header(bytes: &[u8]) -> Result<Found, Error> {
+    let Some(&[w0, w1, h0, h1]) = bytes.get(6..10) else {
+        return Err(Error::truncated("the GIF header"));
+    };
+    let width = u32::from(u16::from_le_bytes([w0, w1]));
+    let height = u32::from(u16::from_le_bytes([h0, h1]));
+    let (small_width, small_height) = reduced(width, height);
+    let picture_bytes = u64::from(small_width) * u64::from(small_height) * 4;
+    Ok(Found {
+        kind: Kind::Gif,
+        width,
+        height,
+        exif: None,
+        // A frame of indices, a row of colours.
+        decoder_bytes: picture_bytes + u64::from(width) * (u64::from(height) + 4) + (1 << 20),
+        picture_bytes,
+    })
+}
+
+pub(super) fn decode(bytes: &[u8], canvas: (u32, u32), limits: &Limits) -> Result<Decoded, Error> {
+    let mut options = DecodeOptions::new();
+    options.set_color_output(ColorOutput::Indexed);
+    // Only XMP and ICC blocks fall under this here; they are never longer than the file.
+    options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(bytes.len() as u64 + 1).unwrap_or(NonZeroU64::MIN)));
+    let mut decoder = options.read_info(bytes).map_err(explain)?;
+    if (u32::from(decoder.width()), u32::from(decoder.height())) != canvas {
+        return Err(Error::corrupt("the GIF states two different sizes"));
+    }
+    let mut indices = Vec::new();
+    let mut picture = None;
+    let mut frames: u32 = 0;
+    while let Some(frame) = next_frame(&mut decoder, canvas)? {
+        frames += 1;
+        check_pixels(frames, canvas, limits)?;
+        indices.resize(frame.width * frame.height, 0);
+        decoder.read_into_buffer(&mut indices).map_err(explain)?;
+        if picture.is_none() {
+            let palette = decoder.palette().map_err(explain)?;
+            picture = Some(compose(&frame, &indices, palette, canvas));
+        }
+    }
+    let picture = picture.ok_or_else(|| Error::corrupt("the GIF has no picture"))?;
+    Ok(Decoded { has_alpha: picture.is_transparent(), picture, frames })
+}
+
+/// Where a frame lies on the canvas.
+struct Placed {
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+    transparent: Option<u8>,
+}
+
+fn next_frame(decoder: &mut Decoder<&[u8]>, canvas: (u32, u32)) -> Result<Option<Placed>, Error> {
+    let Some(frame) = decoder.next_frame_info().map_err(explain)? else {
+        return Ok(None);
+    };
+    let placed = Placed {
+        left: usize::from(frame.left),
+        top: usize::from(frame.top),
+        width: usize::from(frame.width),
+        height: usize::from(frame.height),
+        transparent: frame.transparent,
+    };
+    // A frame that sticks out is clipped, as browsers do; one larger than its canvas would defeat the limits.
+    if placed.width > canvas.0 as usize || placed.height > canvas.1 as usize {
+        return Err(Error::corrupt("the GIF has a frame larger than its canvas"));
+    }
+    if placed.width == 0 || placed.height == 0 {
+        return Err(Error::corrupt("the GIF has a frame without pixels"));
+    }
+    Ok(Some(placed))
+}
+
+fn check_pixels(frames: u32, (width, height): (u32, u32), limits: &Limits) -> Result<(), Error> {
+    let pixels = u64::from(frames) * u64::from(width) * u64::from(height);
+    if frames > 1 && pixels > limits.max_frame_pixels {
+        return Err(Error::TooManyPixels { frames: u64::from(frames), width, height, limit: limits.max_frame_pixels });
+    }
+    Ok(())
+}
+
+/// The first frame on a transparent canvas; like browsers, without the background colour.
+fn compose(frame: &Placed, indices: &[u8], palette: &[u8], canvas: (u32, u32)) -> super::picture::Picture {
+    let mut reducer = Reducer::new(canvas.0, canvas.1, true);
+    let mut colors = [[0u8; 4]; 256];
+    for (color, rgb) in colors.iter_mut().zip(palette.chunks_exact(3)) {
+        *color = [rgb[0], rgb[1], rgb[2], 255];
+    }
+    if let Some(index) = frame.transparent {
+        colors[usize::from(index)] = [0; 4];
+    }
+    let mut row = vec![0u8; canvas.0 as usize * 4];
+    for y in 0..canvas.1 as usize {
+        row.fill(0);
+        let within = y.checked_sub(frame.top).filter(|&line| line < frame.height);
+        if let Some(line) = within {
+            let source = &indices[line * frame.width..(line + 1) * frame.width];
+            let target = row.chunks_exact_mut(4).skip(frame.left);
+            for (pixel, &index) in target.zip(source) {
+                pixel.copy_from_slice(&colors[usize::from(index)]);
+            }
+        }
+        reducer.push(&row, 4);
+    }
+    reducer.finish()
+}
+
+fn explain(error: DecodingError) -> Error {
+    match error {
+        DecodingError::UnexpectedEof => Error::truncated("the GIF data"),
+        DecodingError::OutOfMemory => Error::internal("the GIF decoder got no memory"),
+        DecodingError::Io(error) => Error::internal(format!("reading a GIF: {error}")),
+        other => Error::corrupt(format!("the GIF data is invalid ({other})")),
+    }
+}

@@ -1,0 +1,179 @@
+//! Pictures: what is a picture, is it whole, and what do we show of it before anyone downloads it.
+//!
+//! Two calls, and memory is weighed between them. [`inspect`] looks at the header only: it takes microseconds and answers
+//! which format, how large, and how many bytes [`process`] will need. `process` then decodes the file **once**; that one
+//! pass proves it whole and feeds the thumbnails, from which colours and placeholder follow.
+//!
+//! What holds for every input, however hostile: the format is told by content alone; no allocation is larger than the
+//! checked dimensions explain; a truncated or damaged file is refused wherever its decoder or checksums can tell; nothing
+//! panics, and what libjpeg reports by unwinding ends here as an [`Error`] (so `panic = "abort"` is not for this crate).
+//! Everything blocks and is bound to the processor: call it on a decode thread.
+//!
+//! Originals are never changed here, and colours are taken as sRGB.
+
+mod colors;
+mod error;
+mod gif;
+mod jpeg;
+mod jpeg_header;
+mod metadata;
+mod orient;
+mod picture;
+mod placeholder;
+mod png;
+mod png_header;
+mod sniff;
+mod thumbnail;
+mod webp;
+mod webp_header;
+
+#[cfg(test)]
+mod tests;
+
+use sha2::{Digest, Sha256};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::model::color::Color;
+use crate::model::image::{Format, Metadata, Thumbnail};
+pub use error::Error;
+pub use jpeg::simd_enabled;
+
+/// Recognises the picture and checks the limits that its header can break; decodes nothing.
+///
+/// Trailing bytes after a picture's end are accepted. EXIF that cannot be read counts as absent.
+pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
+    contain(|| sniff::read_header(bytes, limits))
+}
+
+/// Decodes the whole file once and makes everything that is shown of it. `header` is what [`inspect`] said of these bytes.
+pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Processed, Error> {
+    contain(|| {
+        let mut stages = Stages::default();
+        let decoded = stages.time("decode", || decode(bytes, header, limits))?;
+        let (thumbnails, small) =
+            stages.time("thumbnails", || thumbnail::make(decoded.picture, header.stored, header.orientation))?;
+        let colors = stages.time("colors", || colors::dominant(&small));
+        let placeholder = stages.time("placeholder", || placeholder::hash(&small))?;
+        let sha256 = stages.time("hash", || Sha256::digest(bytes).into());
+        let metadata = stages.time("metadata", || {
+            let said = metadata::read(bytes, header.exif.clone());
+            Metadata {
+                created_at: said.created_at,
+                modified_at: said.modified_at,
+                camera: said.camera,
+                orientation: header.orientation,
+                has_alpha: decoded.has_alpha,
+                animated: decoded.frames > 1,
+                frames: decoded.frames,
+            }
+        });
+        Ok(Processed { thumbnails, colors, placeholder, metadata, sha256, stages: stages.0 })
+    })
+}
+
+/// What a picture may be. The defaults are those of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Pixels that each side needs at least, as displayed.
+    pub min_side: u32,
+    /// Pixels that each side may have at most, as displayed.
+    pub max_side: u32,
+    /// Frames × pixels of the canvas, for GIF and animated WebP, whose every frame is decoded. A still picture is bounded by
+    /// `max_side` alone.
+    pub max_frame_pixels: u64,
+    /// A progressive JPEG may go over its whole picture in every scan: 10 MB hold more than 100 000 of them. Encoders write
+    /// about 10.
+    pub max_progressive_scans: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { min_side: 50, max_side: 4000, max_frame_pixels: 200_000_000, max_progressive_scans: 100 }
+    }
+}
+
+/// What a file says of itself before it is decoded.
+#[derive(Debug, Clone)]
+pub struct Header {
+    pub format: Format,
+    /// As displayed: the EXIF orientation is applied.
+    pub width: u32,
+    /// As displayed.
+    pub height: u32,
+    /// EXIF orientation, 1 to 8; 1 when the file says nothing.
+    pub orientation: u8,
+    /// Memory that [`process`] needs at its peak, not counting the file itself.
+    pub weight_bytes: u64,
+    /// Width and height as stored.
+    stored: (u32, u32),
+    /// Where the EXIF block (its TIFF header) lies in the file.
+    exif: Option<Range<usize>>,
+    kind: Kind,
+}
+
+/// What a format's decoder wants to know of its own header.
+#[derive(Debug, Clone)]
+enum Kind {
+    Jpeg(jpeg_header::JpegHeader),
+    Png,
+    Gif,
+    Webp(webp_header::WebpHeader),
+}
+
+#[derive(Debug, Clone)]
+pub struct Processed {
+    /// `small`, then `medium`.
+    pub thumbnails: Vec<MadeThumbnail>,
+    /// About five dominant colours as sRGB, most common first. Empty for a fully transparent picture.
+    pub colors: Vec<Color>,
+    /// A ThumbHash.
+    pub placeholder: Vec<u8>,
+    pub metadata: Metadata,
+    /// Of the file as it was given.
+    pub sha256: [u8; 32],
+    /// How long each step took: `decode`, `thumbnails`, `colors`, `placeholder`, `hash`, `metadata`.
+    pub stages: Vec<(&'static str, Duration)>,
+}
+
+/// A thumbnail, and its file: JPEG, or WebP when a pixel is transparent.
+#[derive(Debug, Clone)]
+pub struct MadeThumbnail {
+    pub info: Thumbnail,
+    pub bytes: Vec<u8>,
+}
+
+/// What a decoder found.
+struct Decoded {
+    picture: picture::Picture,
+    has_alpha: bool,
+    frames: u32,
+}
+
+fn decode(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Error> {
+    match &header.kind {
+        Kind::Jpeg(jpeg) => jpeg::decode(bytes, jpeg, header.stored, limits),
+        Kind::Png => png::decode(bytes, header.stored),
+        Kind::Gif => gif::decode(bytes, header.stored, limits),
+        Kind::Webp(webp) => webp::decode(bytes, webp, header.stored),
+    }
+}
+
+/// The last line of defence: a bug in a decoder refuses one picture, not the thread's next ones.
+fn contain<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal("a decoder panicked")))
+}
+
+/// Collects how long each step took. Durations are all that is taken from the clock, so tests need not move it.
+#[derive(Default)]
+struct Stages(Vec<(&'static str, Duration)>);
+
+impl Stages {
+    fn time<T>(&mut self, name: &'static str, step: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = step();
+        self.0.push((name, start.elapsed()));
+        result
+    }
+}

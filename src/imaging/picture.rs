@@ -1,0 +1,194 @@
+//! What every decoder hands on: a picture of a bounded size, and the box filter that makes it from rows as they are
+//! decoded, so that a large PNG, GIF or WebP never stands in memory as a whole.
+
+/// Side of the largest thumbnail. A decoder may hand over less than the whole picture as long as the longer side keeps
+/// this many pixels (JPEG's scaled decoding, which filters well) or twice as many (the box filter, which does not).
+pub(super) const LARGEST_THUMBNAIL: u32 = 512;
+
+/// Pixels in rows, RGB or RGBA (not premultiplied), 8 bits a channel, top row first, as stored: not yet oriented.
+#[derive(Debug, Clone)]
+pub(super) struct Picture {
+    pub width: u32,
+    pub height: u32,
+    /// RGBA when true, RGB otherwise.
+    pub alpha: bool,
+    /// The part that is covered by the original, from the top left corner; less than a pixel smaller than the picture.
+    /// Scaling down by 3 leaves a last column that is made of one or two pixels only.
+    pub covered: (f64, f64),
+    pub pixels: Vec<u8>,
+}
+
+impl Picture {
+    pub fn channels(&self) -> usize {
+        if self.alpha { 4 } else { 3 }
+    }
+
+    /// A picture whose every pixel is covered.
+    pub fn whole(width: u32, height: u32, alpha: bool, pixels: Vec<u8>) -> Self {
+        let covered = (f64::from(width), f64::from(height));
+        Picture { width, height, alpha, covered, pixels }
+    }
+
+    /// Whether any pixel lets something through; an alpha channel alone does not mean that.
+    pub fn is_transparent(&self) -> bool {
+        self.alpha && self.pixels.chunks_exact(4).any(|pixel| pixel[3] != 255)
+    }
+
+    /// The same picture as RGB, for one that proved to be opaque.
+    pub fn without_alpha(self) -> Self {
+        if !self.alpha {
+            return self;
+        }
+        let pixels = self.pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+        Picture { alpha: false, pixels, ..self }
+    }
+}
+
+/// By how much a picture of these sides may shrink before the resampling: the largest whole number that leaves twice
+/// the largest thumbnail. A box filter to 2× followed by Lanczos3 cannot be told from Lanczos3 alone in a thumbnail.
+pub(super) fn reduction(width: u32, height: u32) -> u32 {
+    // 128 keeps 255 × 255 × 128 × 128 within the 32 bits of a sum.
+    (width.max(height) / (2 * LARGEST_THUMBNAIL)).clamp(1, 128)
+}
+
+/// The size after the reduction.
+pub(super) fn reduced(width: u32, height: u32) -> (u32, u32) {
+    let factor = reduction(width, height);
+    (width.div_ceil(factor), height.div_ceil(factor))
+}
+
+/// Averages blocks of `factor × factor` pixels, a row at a time. Colours are weighted by their alpha: what lies under a
+/// transparent pixel never bleeds into its neighbours.
+pub(super) struct Reducer {
+    width: usize,
+    height: u32,
+    factor: usize,
+    alpha: bool,
+    sums: Vec<u32>,
+    rows_in_band: usize,
+    out: Vec<u8>,
+}
+
+impl Reducer {
+    pub fn new(width: u32, height: u32, alpha: bool) -> Self {
+        let (out_width, out_height) = reduced(width, height);
+        let factor = reduction(width, height) as usize;
+        let channels = if alpha { 4 } else { 3 };
+        let sums = if factor > 1 { vec![0; out_width as usize * channels] } else { Vec::new() };
+        Reducer {
+            width: width as usize,
+            height,
+            factor,
+            alpha,
+            sums,
+            rows_in_band: 0,
+            out: Vec::with_capacity(out_width as usize * out_height as usize * channels),
+        }
+    }
+
+    /// Takes the next row: grey, grey and alpha, RGB or RGBA, told apart by `channels`. With two or four channels the
+    /// reducer must have been made with alpha, otherwise without.
+    pub fn push(&mut self, row: &[u8], channels: usize) {
+        debug_assert_eq!(row.len(), self.width * channels);
+        match (channels, self.factor) {
+            (1, 1) => self.out.extend(row.iter().flat_map(|&grey| [grey; 3])),
+            (2, 1) => self.out.extend(row.chunks_exact(2).flat_map(|p| [p[0], p[0], p[0], p[1]])),
+            (_, 1) => self.out.extend_from_slice(row),
+            (1, _) => self.add(row, 1, |p| [p[0], p[0], p[0], 255]),
+            (2, _) => self.add(row, 2, |p| [p[0], p[0], p[0], p[1]]),
+            (3, _) => self.add(row, 3, |p| [p[0], p[1], p[2], 255]),
+            _ => self.add(row, 4, |p| [p[0], p[1], p[2], p[3]]),
+        }
+    }
+
+    /// The picture, when all rows have been pushed.
+    pub fn finish(mut self) -> Picture {
+        if self.rows_in_band > 0 {
+            self.emit();
+        }
+        let factor = self.factor as f64;
+        Picture {
+            width: self.width.div_ceil(self.factor) as u32,
+            height: self.height.div_ceil(self.factor as u32),
+            alpha: self.alpha,
+            covered: (self.width as f64 / factor, f64::from(self.height) / factor),
+            pixels: self.out,
+        }
+    }
+
+    fn add(&mut self, row: &[u8], channels: usize, pixel: impl Fn(&[u8]) -> [u8; 4]) {
+        let cells = row.chunks(self.factor * channels);
+        if self.alpha {
+            for (cell, sums) in cells.zip(self.sums.chunks_exact_mut(4)) {
+                for values in cell.chunks_exact(channels).map(&pixel) {
+                    let alpha = u32::from(values[3]);
+                    sums[0] += u32::from(values[0]) * alpha;
+                    sums[1] += u32::from(values[1]) * alpha;
+                    sums[2] += u32::from(values[2]) * alpha;
+                    sums[3] += alpha;
+                }
+            }
+        } else {
+            for (cell, sums) in cells.zip(self.sums.chunks_exact_mut(3)) {
+                for values in cell.chunks_exact(channels).map(&pixel) {
+                    sums[0] += u32::from(values[0]);
+                    sums[1] += u32::from(values[1]);
+                    sums[2] += u32::from(values[2]);
+                }
+            }
+        }
+        self.rows_in_band += 1;
+        if self.rows_in_band == self.factor {
+            self.emit();
+        }
+    }
+
+    /// Turns the sums of a band of rows into one row.
+    fn emit(&mut self) {
+        let channels = if self.alpha { 4 } else { 3 };
+        for (index, sums) in self.sums.chunks_exact_mut(channels).enumerate() {
+            let columns = self.factor.min(self.width - index * self.factor);
+            let count = (columns * self.rows_in_band) as u32;
+            let divide = |sum: u32, by: u32| ((sum + by / 2) / by.max(1)) as u8;
+            let weight = if self.alpha { sums[3] } else { count };
+            self.out.extend(sums[..3].iter().map(|&sum| divide(sum, weight)));
+            if self.alpha {
+                self.out.push(divide(weight, count));
+            }
+            sums.fill(0);
+        }
+        self.rows_in_band = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_picture_is_averaged_and_its_ragged_edge_counted() {
+        let (width, height) = (3073, 4);
+        let mut reducer = Reducer::new(width, height, false);
+        let row: Vec<u8> = (0..width).flat_map(|x| [(x % 3) as u8 * 30; 3]).collect();
+        for _ in 0..height {
+            reducer.push(&row, 3);
+        }
+        let picture = reducer.finish();
+        assert_eq!((picture.width, picture.height), (1025, 2));
+        assert_eq!(picture.pixels.len(), 1025 * 2 * 3);
+        assert_eq!(picture.pixels[..3], [30, 30, 30]);
+        assert_eq!(picture.pixels[1024 * 3..1025 * 3], [0, 0, 0]);
+        assert!((picture.covered.0 - 3073.0 / 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn colour_under_transparency_does_not_bleed() {
+        let mut reducer = Reducer::new(2048, 2, true);
+        let row: Vec<u8> = (0..2048).flat_map(|x| if x % 2 == 0 { [250, 10, 10, 255] } else { [0, 0, 0, 0] }).collect();
+        reducer.push(&row, 4);
+        reducer.push(&row, 4);
+        let picture = reducer.finish();
+        assert_eq!(picture.pixels[..4], [250, 10, 10, 128]);
+        assert!(picture.is_transparent());
+    }
+}

@@ -1,0 +1,183 @@
+//! Files that are cut, damaged, lying or hostile: refused in words, never with a panic.
+
+use super::formats::small_files;
+use super::pictures::*;
+use super::*;
+
+#[test]
+fn every_prefix_of_a_file_is_refused() {
+    for file in small_files() {
+        assert!(run(&file).is_ok());
+        for length in 0..file.len() {
+            let refused = run(&file[..length]);
+            assert!(refused.is_err(), "{:?} of {} bytes cut to {length}", &file[..4], file.len());
+            assert!(!matches!(refused, Err(Error::Internal { .. })), "{:?} cut to {length}", &file[..4]);
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_that_is_damaged_inside_is_refused() {
+    let noise = noise(200 * 200);
+    let file = jpeg((200, 200), mozjpeg::ColorSpace::JCS_GRAYSCALE, &noise, None, |_| {});
+    let middle = file.len() / 2;
+    let cut = [&file[..middle], &file[middle + 500..]].concat();
+    assert!(matches!(run(&cut), Err(Error::Corrupt { .. })));
+    let mut zeroed = file.clone();
+    zeroed[middle..middle + 256].fill(0);
+    assert!(matches!(run(&zeroed), Err(Error::Corrupt { .. })));
+    let mut without_end = file;
+    without_end.truncate(without_end.len() - 2);
+    assert_eq!(run(&without_end).unwrap_err(), Error::corrupt("the JPEG data ends too early"));
+}
+
+#[test]
+fn a_png_with_a_wrong_checksum_is_refused() {
+    let file = rgba_png(80, 80, QUARTERS);
+    let data = file.windows(4).position(|window| window == b"IDAT").expect("picture data");
+    let mut damaged = file.clone();
+    damaged[data + 20] ^= 1;
+    assert!(matches!(run(&damaged), Err(Error::Corrupt { .. })));
+    let without_end = &file[..file.len() - 12];
+    assert_eq!(run(without_end).unwrap_err(), Error::corrupt("the PNG data ends too early"));
+}
+
+#[test]
+fn what_is_no_picture_is_an_unsupported_format() {
+    for bytes in [&b""[..], b"GIF90a", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"BM......", b"RIFF....WAVE", b"%PDF-1.7"] {
+        assert_eq!(inspect(bytes, &Limits::default()).unwrap_err(), Error::UnsupportedFormat);
+    }
+}
+
+#[test]
+fn headers_that_lie_about_the_size_are_refused_before_anything_is_allocated() {
+    let mut jpeg = plain_jpeg(60, 60);
+    let frame = jpeg.windows(2).position(|window| window == [0xff, 0xc0]).expect("a frame header");
+    jpeg[frame + 5..frame + 9].fill(0xff);
+    let mut gif = gif(60, 60, 1, [0, 1, 2, 3]);
+    gif[6..10].fill(0xff);
+    let mut png = rgba_png(60, 60, QUARTERS);
+    png[16..24].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff]);
+    let mut webp = webp_with_exif(60, 60, b"");
+    webp[24..30].copy_from_slice(&[0xfe, 0xff, 0, 0xfe, 0xff, 0]);
+    for file in [jpeg, gif, png, webp] {
+        let error = inspect(&file, &Limits::default()).unwrap_err();
+        assert_eq!(error, Error::TooLarge { width: 65_535, height: 65_535, limit: 4000 });
+        assert_eq!(error.to_string(), "the picture has 65535×65535 pixels, at most 4000×4000 are accepted");
+    }
+    assert!(matches!(inspect(&plain_jpeg(49, 60), &Limits::default()), Err(Error::TooSmall { width: 49, limit: 50, .. })));
+    assert!(run_within(&plain_jpeg(1, 1), &tiny()).is_ok());
+}
+
+#[test]
+fn a_picture_without_height_or_of_no_size_is_refused() {
+    let mut jpeg = plain_jpeg(60, 60);
+    let frame = jpeg.windows(2).position(|window| window == [0xff, 0xc0]).expect("a frame header");
+    jpeg[frame + 5..frame + 7].fill(0);
+    assert!(matches!(run_within(&jpeg, &tiny()), Err(Error::Unsupported { .. })));
+    let mut gif = gif(60, 60, 1, [0, 1, 2, 3]);
+    gif[6..8].fill(0);
+    assert!(matches!(run_within(&gif, &Limits { min_side: 0, ..tiny() }), Err(Error::TooSmall { .. })));
+}
+
+#[test]
+fn arithmetic_and_twelve_bit_jpegs_are_unsupported_in_words() {
+    let mut file = plain_jpeg(60, 60);
+    let frame = file.windows(2).position(|window| window == [0xff, 0xc0]).expect("a frame header");
+    file[frame + 1] = 0xc9;
+    let error = inspect(&file, &Limits::default()).unwrap_err();
+    assert_eq!(error.to_string(), "the file uses a feature that is not supported: JPEG with arithmetic coding");
+    file[frame + 1] = 0xc1;
+    file[frame + 4] = 12;
+    let error = inspect(&file, &Limits::default()).unwrap_err();
+    assert_eq!(error.to_string(), "the file uses a feature that is not supported: JPEG with 12 bits a sample");
+}
+
+#[test]
+fn a_jpeg_of_very_many_scans_is_refused() {
+    let file = progressive_jpeg(200, 200);
+    // The last scan, over and over: what a bomb does.
+    let starts: Vec<usize> = (0..file.len() - 1).filter(|&at| file[at] == 0xff && matches!(file[at + 1], 0xda | 0xc4)).collect();
+    let last = *starts.last().expect("scans");
+    let scan = &file[last..file.len() - 2];
+    let mut bomb = file[..file.len() - 2].to_vec();
+    for _ in 0..200 {
+        bomb.extend_from_slice(scan);
+    }
+    bomb.extend([0xff, 0xd9]);
+    // Refining the same bits again is damage in itself; a bomb that avoids that has to stay below the limit.
+    assert!(matches!(run(&bomb), Err(Error::TooManyScans { limit: 100 } | Error::Corrupt { .. })));
+
+    let few = Limits { max_progressive_scans: 3, ..Limits::default() };
+    assert_eq!(run_within(&file, &few).unwrap_err(), Error::TooManyScans { limit: 3 });
+    assert!(run_within(&plain_jpeg(200, 200), &few).is_ok());
+}
+
+#[test]
+fn animations_are_bounded_in_frames_times_pixels() {
+    let limits = Limits { max_frame_pixels: 3 * 64 * 64, ..Limits::default() };
+    for make in [|frames| gif(64, 64, frames, [0, 1, 2, 3]), |frames| animated_webp(64, 64, frames)] {
+        assert!(run_within(&make(3), &limits).is_ok());
+        let error = run_within(&make(5), &limits).unwrap_err();
+        assert_eq!(error, Error::TooManyPixels { frames: 4, width: 64, height: 64, limit: limits.max_frame_pixels });
+    }
+}
+
+#[test]
+fn a_gif_frame_may_stick_out_of_the_canvas_but_not_be_larger() {
+    let file = gif(60, 60, 2, [0, 1, 2, 3]);
+    let frame = file.windows(5).position(|window| window == [0x2c, 0, 0, 0, 0]).expect("a frame");
+    let mut shifted = file.clone();
+    shifted[frame + 1] = 50;
+    assert!(run(&shifted).is_ok());
+    let mut wide = file.clone();
+    wide[frame + 6] = 0xff;
+    assert!(matches!(run(&wide), Err(Error::Corrupt { .. })));
+    let mut flat = file.clone();
+    flat[frame + 7] = 0;
+    assert!(matches!(run(&flat), Err(Error::Corrupt { .. })));
+    // More data than the frame has room for is ignored, as everywhere; it must not hang.
+    let mut low = file;
+    low[frame + 7] = 20;
+    assert!(run(&low).is_ok());
+}
+
+#[test]
+fn a_header_of_another_file_is_noticed() {
+    let (large, small) = (plain_jpeg(300, 200), plain_jpeg(200, 300));
+    let header = inspect(&large, &Limits::default()).expect("a header");
+    assert!(matches!(process(&small, &header, &Limits::default()), Err(Error::Corrupt { .. })));
+    for file in small_files() {
+        let Ok(other) = inspect(&file, &Limits::default()) else { continue };
+        for bytes in [&b""[..], &large, &file[..file.len() / 2]] {
+            process(bytes, &other, &Limits::default()).err();
+        }
+    }
+}
+
+/// Damage everywhere, always the same: whatever comes of it, it is not a panic (contained ones are `Internal`).
+#[test]
+fn random_damage_never_panics() {
+    let mut random = XorShift(0x0dd_ba11);
+    // Larger canvases only take longer in a debug build.
+    let limits = Limits { max_side: 1000, ..tiny() };
+    for file in small_files() {
+        for _ in 0..400 {
+            let mut damaged = file.clone();
+            for _ in 0..1 + random.below(4) {
+                let at = random.below(damaged.len());
+                match random.below(4) {
+                    0 => damaged[at] = random.next() as u8,
+                    1 => damaged[at] ^= 1 << random.below(8),
+                    2 => drop(damaged.drain(at..(at + random.below(20)).min(file.len() / 2).max(at))),
+                    _ => {
+                        let header = at % 64.min(damaged.len());
+                        damaged[header] = random.next() as u8;
+                    }
+                }
+            }
+            let result = run_within(&damaged, &limits);
+            assert!(!matches!(result, Err(Error::Internal { .. })), "{result:?}");
+        }
+    }
+}

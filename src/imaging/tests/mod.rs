@@ -1,0 +1,51 @@
+//! The room from outside: files made in code go through `inspect` and `process`.
+
+mod damage;
+mod formats;
+mod pictures;
+
+use super::*;
+
+/// What a caller does.
+fn run(bytes: &[u8]) -> Result<(Header, Processed), Error> {
+    run_within(bytes, &Limits::default())
+}
+
+fn run_within(bytes: &[u8], limits: &Limits) -> Result<(Header, Processed), Error> {
+    let header = inspect(bytes, limits)?;
+    let processed = process(bytes, &header, limits)?;
+    Ok((header, processed))
+}
+
+/// Limits that let a test's picture be as small as it likes.
+fn tiny() -> Limits {
+    Limits { min_side: 1, ..Limits::default() }
+}
+
+/// The pixels of a thumbnail as RGBA.
+fn pixels(thumbnail: &MadeThumbnail) -> Vec<[u8; 4]> {
+    match thumbnail.info.format {
+        Format::Jpeg => mozjpeg::Decompress::new_mem(&thumbnail.bytes)
+            .and_then(|decoder| decoder.rgb()?.read_scanlines::<[u8; 3]>())
+            .expect("a JPEG thumbnail")
+            .into_iter()
+            .map(|[r, g, b]| [r, g, b, 255])
+            .collect(),
+        _ => {
+            let image = ::webp::Decoder::new(&thumbnail.bytes).decode().expect("a WebP thumbnail");
+            assert!(image.is_alpha());
+            image.chunks_exact(4).map(|p| [p[0], p[1], p[2], p[3]]).collect()
+        }
+    }
+}
+
+/// The pixel at a share of width and height.
+fn pixel_at(thumbnail: &MadeThumbnail, across: f64, down: f64) -> [u8; 4] {
+    let x = (f64::from(thumbnail.info.width) * across) as usize;
+    let y = (f64::from(thumbnail.info.height) * down) as usize;
+    pixels(thumbnail)[y * thumbnail.info.width as usize + x]
+}
+
+fn close(pixel: [u8; 4], expected: [u8; 4]) -> bool {
+    pixel.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 24)
+}

@@ -1,0 +1,191 @@
+//! A WebP's header: its RIFF chunks (RFC 9649, chapter 2). They state their own lengths, so a truncated file is found here.
+
+use super::error::Error;
+use super::picture::{LARGEST_THUMBNAIL, reduced};
+use super::sniff::{Found, check_sides};
+use super::{Kind, Limits};
+use std::ops::Range;
+
+/// Chunks besides frames that a file may have; a dozen are usual.
+const MAX_OTHER_CHUNKS: usize = 4096;
+
+#[derive(Debug, Clone)]
+pub(super) struct WebpHeader {
+    /// Where the RIFF container ends; trailing bytes are not the picture's.
+    pub end: usize,
+    /// The frames of an animation; empty for a still picture.
+    pub frames: Vec<WebpFrame>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct WebpFrame {
+    pub left: u32,
+    pub top: u32,
+    pub width: u32,
+    pub height: u32,
+    /// Where its image chunks lie.
+    pub data: Range<usize>,
+}
+
+pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
+    let size = number(bytes, 4, 4).ok_or_else(ends)?;
+    let end = (size as usize).saturating_add(8);
+    if end > bytes.len() {
+        return Err(ends());
+    }
+    let mut walk = Walk::default();
+    walk.chunks(&bytes[..end], limits)?;
+    let (width, height) = walk.canvas.ok_or_else(|| Error::corrupt("the WebP has no picture"))?;
+    if walk.animated && walk.frames.is_empty() {
+        return Err(Error::corrupt("the WebP has no picture"));
+    }
+    let (decoder_bytes, picture_bytes) = walk.weigh(width, height);
+    Ok(Found {
+        kind: Kind::Webp(WebpHeader { end, frames: walk.frames }),
+        width,
+        height,
+        exif: walk.exif,
+        decoder_bytes,
+        picture_bytes,
+    })
+}
+
+/// The size that an opaque still picture is decoded at: libwebp averages while it decodes, so twice the largest thumbnail
+/// is enough, as for the reducer.
+pub(super) fn scaled(width: u32, height: u32) -> (u32, u32) {
+    super::thumbnail::fit(width, height, 2 * LARGEST_THUMBNAIL)
+}
+
+/// What is found on the way through the chunks.
+#[derive(Default)]
+struct Walk {
+    canvas: Option<(u32, u32)>,
+    animated: bool,
+    alpha: bool,
+    lossless: bool,
+    frames: Vec<WebpFrame>,
+    exif: Option<Range<usize>>,
+}
+
+impl Walk {
+    fn chunks(&mut self, bytes: &[u8], limits: &Limits) -> Result<(), Error> {
+        let mut at = 12;
+        let mut others = 0;
+        while at < bytes.len() {
+            let name = bytes.get(at..at + 4).ok_or_else(ends)?;
+            let length = number(bytes, at + 4, 4).ok_or_else(ends)? as usize;
+            let body = at + 8..(at + 8).saturating_add(length);
+            if body.end > bytes.len() {
+                return Err(ends());
+            }
+            if name == b"ANMF" {
+                if self.animated {
+                    self.frame(bytes, body.clone(), limits)?;
+                }
+            } else {
+                others += 1;
+                self.other(name, &bytes[body.clone()], body.start, limits)?;
+            }
+            if others > MAX_OTHER_CHUNKS {
+                return Err(Error::corrupt("the WebP has too many chunks"));
+            }
+            // Bodies are padded to an even length.
+            at = body.end + (length & 1);
+        }
+        Ok(())
+    }
+
+    fn other(&mut self, name: &[u8], body: &[u8], start: usize, limits: &Limits) -> Result<(), Error> {
+        match name {
+            b"VP8X" if self.canvas.is_none() => {
+                let flags = number(body, 0, 1).ok_or_else(ends)?;
+                self.animated = flags & 0x02 != 0;
+                self.alpha = flags & 0x10 != 0;
+                let width = number(body, 4, 3).ok_or_else(ends)? + 1;
+                let height = number(body, 7, 3).ok_or_else(ends)? + 1;
+                // Here already: frames are multiplied by it below.
+                check_sides(width, height, limits)?;
+                self.canvas = Some((width, height));
+            }
+            b"VP8 " if self.canvas.is_none() => {
+                if body.get(3..6) != Some(&[0x9d, 0x01, 0x2a]) {
+                    return Err(Error::corrupt("the WebP picture data does not start as it should"));
+                }
+                let width = number(body, 6, 2).ok_or_else(ends)? & 0x3fff;
+                let height = number(body, 8, 2).ok_or_else(ends)? & 0x3fff;
+                self.canvas = Some((width, height));
+            }
+            b"VP8L" => {
+                self.lossless = true;
+                if self.canvas.is_none() {
+                    if body.first() != Some(&0x2f) {
+                        return Err(Error::corrupt("the WebP picture data does not start as it should"));
+                    }
+                    let bits = number(body, 1, 4).ok_or_else(ends)?;
+                    self.alpha = bits >> 28 & 1 != 0;
+                    self.canvas = Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1));
+                }
+            }
+            b"ALPH" => self.alpha = true,
+            b"EXIF" if self.exif.is_none() => {
+                // Some writers copy JPEG's preamble along.
+                let skip = if body.starts_with(b"Exif\0\0") { 6 } else { 0 };
+                self.exif = Some(start + skip..start + body.len());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, bytes: &[u8], body: Range<usize>, limits: &Limits) -> Result<(), Error> {
+        let head = &bytes[body.clone()];
+        let field = |at: usize| number(head, at, 3).ok_or_else(ends);
+        let frame = WebpFrame {
+            left: field(0)? * 2,
+            top: field(3)? * 2,
+            width: field(6)? + 1,
+            height: field(9)? + 1,
+            data: body.start + 16.min(head.len())..body.end,
+        };
+        let (width, height) = self.canvas.unwrap_or((0, 0));
+        if frame.left + frame.width > width || frame.top + frame.height > height {
+            return Err(Error::corrupt("the WebP has a frame outside its canvas"));
+        }
+        self.frames.push(frame);
+        let frames = self.frames.len() as u64;
+        if frames > 1 && frames * u64::from(width) * u64::from(height) > limits.max_frame_pixels {
+            let limit = limits.max_frame_pixels;
+            return Err(Error::TooManyPixels { frames, width, height, limit });
+        }
+        Ok(())
+    }
+
+    /// Bytes for the decoder and for the picture that it hands on.
+    fn weigh(&self, width: u32, height: u32) -> (u64, u64) {
+        let pixels = u64::from(width) * u64::from(height);
+        // Rows, predictions and filters, for every 16 pixels of width.
+        let rows = u64::from(width) * 256 + (1 << 20);
+        let list = self.frames.len() as u64 * size_of::<WebpFrame>() as u64 * 2;
+        if self.alpha || self.animated {
+            // The RGBA picture, and beside it a lossless picture's own 32 bits or a lossy one's plane of alpha.
+            let (small_width, small_height) = reduced(width, height);
+            let picture = u64::from(small_width) * u64::from(small_height) * 4;
+            (pixels * 4 + pixels * 4 + picture + rows + list, picture)
+        } else {
+            let (small_width, small_height) = scaled(width, height);
+            let picture = u64::from(small_width) * u64::from(small_height) * 3;
+            let own = if self.lossless { pixels * 4 } else { 0 };
+            (own + picture + rows, picture)
+        }
+    }
+}
+
+fn ends() -> Error {
+    Error::truncated("the WebP data")
+}
+
+/// A little-endian number of up to four bytes.
+fn number(bytes: &[u8], at: usize, length: usize) -> Option<u32> {
+    let field = bytes.get(at..at + length)?;
+    Some(field.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte)))
+}

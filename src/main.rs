@@ -1,0 +1,148 @@
+//! The command line. What each command does is in `app.rs`.
+
+use std::error::Error;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use image_service::app;
+use image_service::config::{Config, LogFormat};
+use image_service::http::openapi;
+use image_service::model::clock::SystemClock;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A self-hosted image service: uploads, thumbnails, presigned links.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API; this is the default.
+    Serve(Box<Config>),
+    /// Bring the database's schema up to date, and end. `serve` does so as well.
+    Migrate(Box<Config>),
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Compare database and bucket, and report what does not fit together.
+    Doctor(Box<Doctor>),
+    /// Ask a service on this machine whether it is up; for container health checks.
+    Healthcheck {
+        /// The service's port.
+        #[arg(long, env = "PORT", default_value_t = 8000)]
+        port: u16,
+    },
+}
+
+#[derive(Args)]
+struct Doctor {
+    /// Set counters right, and have objects of no image removed.
+    #[arg(long)]
+    fix: bool,
+    #[command(flatten)]
+    config: Config,
+}
+
+fn main() -> ExitCode {
+    keep_memory_low();
+    let command = Cli::parse().command.unwrap_or_else(serve_from_environment);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(64).build();
+    let result = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(command)));
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {}", chain(&*error));
+        ExitCode::FAILURE
+    })
+}
+
+/// glibc raises its threshold for giving memory back with the first large picture and then keeps over a hundred MiB for
+/// ever; setting the threshold, even to its own default, keeps it where it is.
+#[expect(unsafe_code, reason = "the C library's own setting has no safe wrapper")]
+fn keep_memory_low() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: mallopt only stores numbers, and no other thread runs yet.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024);
+        libc::mallopt(libc::M_ARENA_MAX, 4);
+    }
+}
+
+/// No command is `serve` with its settings from the environment.
+fn serve_from_environment() -> Command {
+    let matches = Cli::command().get_matches_from(["image-service", "serve"]);
+    let cli = <Cli as clap::FromArgMatches>::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    cli.command.unwrap_or(Command::Openapi)
+}
+
+async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
+    match command {
+        Command::Serve(config) => serve(*config).await?,
+        Command::Migrate(config) => {
+            start_log(&config)?;
+            app::migrate(*config).await?;
+        }
+        Command::Openapi => print(&openapi::document().to_yaml()?)?,
+        Command::Doctor(doctor) => {
+            start_log(&doctor.config)?;
+            let report = app::doctor(doctor.config, Arc::new(SystemClock), doctor.fix).await?;
+            print(&report.to_string())?;
+            return Ok(if report.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Healthcheck { port } => image_service::http::health::ask(port).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+    start_log(&config)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = app::start(config, Arc::new(SystemClock)).await?;
+    print(&format!("listening on http://{}\n", running.address))?;
+    if let Some(address) = running.s3_address {
+        print(&format!("storage on http://{address}\n"))?;
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: no new requests; those in flight may finish");
+    if let Err(error) = running.shut_down().await {
+        tracing::warn!(error = &error as &dyn Error, "stopped");
+    }
+    Ok(())
+}
+
+/// Log lines go to standard error; standard output is for what a command prints.
+fn start_log(config: &Config) -> Result<(), Box<dyn Error>> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_level)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Transparent errors tell what their source tells.
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

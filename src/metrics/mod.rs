@@ -1,0 +1,175 @@
+//! Floor 2: the numbers that the service tells of itself, in Prometheus' text format.
+//!
+//! One registry a service, no global one, so that two services in one process do not mix. Labels have few values:
+//! a route's template, never its path.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// The `Content-Type` of what [`Metrics::render`] gives.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All numbers, each to be moved by whoever does the thing.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    pub requests_in_flight: Gauge,
+    uploads: Family<ResultLabels, Counter>,
+    stage_seconds: Family<StageLabels, Histogram, fn() -> Histogram>,
+    pub upload_memory_in_use_bytes: Gauge,
+    pub upload_memory_budget_bytes: Gauge,
+    pub decode_memory_in_use_bytes: Gauge,
+    pub decode_memory_budget_bytes: Gauge,
+    pub database_connections: Family<StateLabels, Gauge>,
+    pub intents: Family<StateLabels, Gauge>,
+    sweeps: Family<StepLabels, Counter>,
+    pub sweeper_last_success_seconds: Gauge<f64, AtomicU64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    method: String,
+    route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StateLabels {
+    pub state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    step: &'static str,
+    result: &'static str,
+}
+
+impl Metrics {
+    pub fn new(database: &'static str) -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("image_service"),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(request_histogram),
+            requests_in_flight: Gauge::default(),
+            uploads: Family::default(),
+            stage_seconds: Family::new_with_constructor(stage_histogram),
+            upload_memory_in_use_bytes: Gauge::default(),
+            upload_memory_budget_bytes: Gauge::default(),
+            decode_memory_in_use_bytes: Gauge::default(),
+            decode_memory_budget_bytes: Gauge::default(),
+            database_connections: Family::default(),
+            intents: Family::default(),
+            sweeps: Family::default(),
+            sweeper_last_success_seconds: Gauge::default(),
+        };
+        metrics.register(database);
+        metrics
+    }
+
+    fn register(&mut self, database: &'static str) {
+        let info =
+            prometheus_client::metrics::info::Info::new(vec![("version", env!("CARGO_PKG_VERSION")), ("database", database)]);
+        let registry = &mut self.registry;
+        registry.register("build", "Version and database of this process", info);
+        registry.register("http_requests", "Requests answered, by method, route and status", self.requests.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time from a request's head to its response's head",
+            Unit::Seconds,
+            self.request_seconds.clone(),
+        );
+        registry.register("http_requests_in_flight", "Requests being answered", self.requests_in_flight.clone());
+        registry.register("uploads", "Uploads by result: stored, replayed, or the error's type", self.uploads.clone());
+        registry.register_with_unit(
+            "upload_stage_duration",
+            "Time an upload spent in a stage, waiting included",
+            Unit::Seconds,
+            self.stage_seconds.clone(),
+        );
+        for (name, help, gauge) in [
+            ("upload_memory_in_use", "Memory reserved for request bodies", &self.upload_memory_in_use_bytes),
+            ("upload_memory_budget", "Memory that request bodies may take", &self.upload_memory_budget_bytes),
+            ("decode_memory_in_use", "Memory reserved by decoding", &self.decode_memory_in_use_bytes),
+            ("decode_memory_budget", "Memory that decoding may take", &self.decode_memory_budget_bytes),
+        ] {
+            registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
+        }
+        registry.register("database_connections", "Connections of the pool, by state", self.database_connections.clone());
+        registry.register("intents", "Announced or abandoned sets of objects, by state", self.intents.clone());
+        registry.register("sweeper_steps", "Steps of the sweeper, by what they did and how it went", self.sweeps.clone());
+        registry.register_with_unit(
+            "sweeper_last_success_timestamp",
+            "When the sweeper last had nothing left to do",
+            Unit::Seconds,
+            self.sweeper_last_success_seconds.clone(),
+        );
+    }
+
+    pub fn count_request(&self, method: &str, route: &str, status: u16, duration: Duration) {
+        let route = RouteLabels { method: method.to_owned(), route: route.to_owned() };
+        self.request_seconds.get_or_create(&route).observe(duration.as_secs_f64());
+        let RouteLabels { method, route } = route;
+        self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
+    }
+
+    pub fn count_upload(&self, result: &'static str) {
+        self.uploads.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    pub fn observe_stage(&self, stage: &'static str, duration: Duration) {
+        self.stage_seconds.get_or_create(&StageLabels { stage }).observe(duration.as_secs_f64());
+    }
+
+    pub fn count_sweep(&self, step: &'static str, result: &'static str) {
+        self.sweeps.get_or_create(&StepLabels { step, result }).inc();
+    }
+
+    pub fn set_state(family: &Family<StateLabels, Gauge>, state: &'static str, value: i64) {
+        family.get_or_create(&StateLabels { state }).set(value);
+    }
+
+    /// All numbers in the OpenMetrics text format, which Prometheus reads.
+    pub fn render(&self) -> String {
+        let mut rendered = String::new();
+        // Writing into a string cannot fail.
+        if text::encode(&mut rendered, &self.registry).is_err() {
+            rendered.clear();
+        }
+        rendered
+    }
+}
+
+/// 1 ms to 16 s.
+fn request_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+/// 0.1 ms to 13 s.
+fn stage_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 3.0, 12))
+}

@@ -1,0 +1,23 @@
+//! Colours as a picture's palette names them.
+
+use std::fmt;
+
+/// An sRGB colour; `Display` gives `#rrggbb`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Color(pub [u8; 3]);
+
+impl Color {
+    /// Reads `#rrggbb`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut rgb = [0; 3];
+        hex::decode_to_slice(text.strip_prefix('#')?, &mut rgb).ok()?;
+        Some(Self(rgb))
+    }
+}
+
+impl fmt::Display for Color {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [red, green, blue] = self.0;
+        write!(f, "#{red:02x}{green:02x}{blue:02x}")
+    }
+}

@@ -1,0 +1,37 @@
+//! Which images a list shows.
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+
+use super::caller::UserId;
+use super::tag::Tag;
+
+/// All conditions must hold; an empty filter is every image that is not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageFilter {
+    pub user_id: Option<UserId>,
+    /// Images that have all of these.
+    pub tags: Vec<Tag>,
+    /// Created at or after.
+    pub start: Option<DateTime<Utc>>,
+    /// Created at or before.
+    pub end: Option<DateTime<Utc>>,
+}
+
+impl ImageFilter {
+    /// Equal for filters that select the same images, whatever the order of their tags; binds a page token to its filter.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut tags: Vec<&str> = self.tags.iter().map(Tag::as_str).collect();
+        tags.sort_unstable();
+        let mut hash = Sha256::new();
+        // Neither user ids nor tags can contain a NUL or a comma, so this text is unambiguous.
+        hash.update(self.user_id.as_ref().map_or("", UserId::as_str));
+        hash.update("\0");
+        hash.update(tags.join(","));
+        for time in [self.start, self.end] {
+            hash.update("\0");
+            hash.update(time.map_or_else(String::new, |time| time.to_rfc3339()));
+        }
+        hash.finalize().into()
+    }
+}

@@ -1,0 +1,137 @@
+//! The image: what the service knows of a picture that it keeps.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::caller::UserId;
+use super::color::Color;
+use super::id::ImageId;
+use super::tag::Tag;
+use super::text::{Description, FileName, Title};
+
+/// A stored picture with everything that is told of it, but for its bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    pub id: ImageId,
+    pub updated_at: DateTime<Utc>,
+    pub user_id: UserId,
+    pub title: Option<Title>,
+    pub description: Option<Description>,
+    pub tags: Vec<Tag>,
+    pub file_name: FileName,
+    /// Of the stored original, in bytes.
+    pub file_size: u64,
+    pub format: Format,
+    /// In pixels, as displayed: the EXIF orientation is applied.
+    pub width: u32,
+    pub height: u32,
+    /// Of the stored original.
+    pub sha256: [u8; 32],
+    pub thumbnails: Vec<Thumbnail>,
+    /// Dominant colours, most common first.
+    pub colors: Vec<Color>,
+    /// A ThumbHash (<https://evanw.github.io/thumbhash/>), at most 25 bytes.
+    pub placeholder: Vec<u8>,
+    pub metadata: Metadata,
+    /// What decoding and thumbnails took.
+    pub processing_time: Duration,
+    /// Set while the image is deleted and not yet purged.
+    pub deleted_at: Option<DateTime<Utc>>,
+}
+
+/// A thumbnail that was made at upload and is stored beside the original.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thumbnail {
+    pub size: ThumbnailSize,
+    pub width: u32,
+    pub height: u32,
+    pub format: Format,
+}
+
+/// The sizes made at upload: the picture within 128×128 and 512×512 pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThumbnailSize {
+    Small,
+    Medium,
+}
+
+impl ThumbnailSize {
+    pub const ALL: [Self; 2] = [Self::Small, Self::Medium];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Medium => "medium",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|size| size.name() == name)
+    }
+}
+
+/// The accepted picture formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    Jpeg,
+    Png,
+    Gif,
+    Webp,
+}
+
+impl Format {
+    pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::Gif, Self::Webp];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpeg",
+            Self::Png => "png",
+            Self::Gif => "gif",
+            Self::Webp => "webp",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    /// The media type (RFC 2046, RFC 9649).
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::Gif => "image/gif",
+            Self::Webp => "image/webp",
+        }
+    }
+
+    /// The usual file name extension, without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            other => other.name(),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What the file says of itself; nothing of it tells where the picture was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// The capture time as the file states it: `2019-04-16T18:19:50`, with the offset if the file has one.
+    pub created_at: Option<String>,
+    pub modified_at: Option<String>,
+    pub camera: Option<String>,
+    /// EXIF orientation, 1–8; 1 where the file has none.
+    pub orientation: u8,
+    pub has_alpha: bool,
+    pub animated: bool,
+    pub frames: u32,
+}

@@ -1,0 +1,14 @@
+//! Floor 1: plain types and the pure rules on them. Parse once at the edge, then trust the type.
+//!
+//! Nothing here does IO, knows a wire format or holds SQL; everything above may use it.
+
+pub mod caller;
+pub mod clock;
+pub mod color;
+pub mod counter;
+pub mod filter;
+pub mod id;
+pub mod image;
+pub mod page;
+pub mod tag;
+pub mod text;

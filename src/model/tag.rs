@@ -1,0 +1,123 @@
+//! Tags: short words that images are found by.
+//!
+//! A tag is kept in one spelling (trimmed, NFC, lower case), so that looking up by equality finds what a person means.
+
+use std::fmt;
+
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+
+/// 1–50 characters: letters of any script, digits, spaces, hyphens, underscores.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(String);
+
+impl Tag {
+    pub const MAX_CHARS: usize = 50;
+    /// Tags an image can have.
+    pub const MAX_PER_IMAGE: usize = 10;
+
+    /// # Errors
+    /// The rule that `text` breaks, in words for the client.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let tag: String = text.trim().to_lowercase().nfc().collect();
+        let length = tag.chars().count();
+        if length == 0 || length > Self::MAX_CHARS {
+            return Err(format!("a tag must have 1 to {} characters", Self::MAX_CHARS));
+        }
+        if !tag.chars().all(is_allowed) {
+            return Err("a tag may only contain letters, digits, spaces, hyphens and underscores".to_owned());
+        }
+        Ok(Self(tag))
+    }
+
+    /// Reads a comma-separated list: empty entries are dropped, repeated ones kept once, the order is kept.
+    ///
+    /// # Errors
+    /// The first rule that is broken, in words for the client.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, String> {
+        let mut tags = Vec::new();
+        for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+            push_unique(&mut tags, Self::parse(part)?)?;
+        }
+        Ok(tags)
+    }
+
+    /// As [`Tag::parse_list`], for a list that came as separate strings.
+    ///
+    /// # Errors
+    /// The first rule that is broken, in words for the client.
+    pub fn parse_all<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Self>, String> {
+        let mut tags = Vec::new();
+        for text in texts.into_iter().filter(|text| !text.trim().is_empty()) {
+            push_unique(&mut tags, Self::parse(text)?)?;
+        }
+        Ok(tags)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A tag that was parsed before it was stored.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+}
+
+fn push_unique(tags: &mut Vec<Tag>, tag: Tag) -> Result<(), String> {
+    if tags.contains(&tag) {
+        return Ok(());
+    }
+    if tags.len() == Tag::MAX_PER_IMAGE {
+        return Err(format!("must have at most {} tags", Tag::MAX_PER_IMAGE));
+    }
+    tags.push(tag);
+    Ok(())
+}
+
+/// Combining marks belong to the letters of many scripts (Devanagari, Thai, Hebrew points).
+fn is_allowed(c: char) -> bool {
+    c.is_alphanumeric() || is_combining_mark(c) || matches!(c, ' ' | '-' | '_')
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_spelling_per_tag() {
+        for spelling in ["Café", " café ", "CAFE\u{301}"] {
+            assert_eq!(Tag::parse(spelling).unwrap().as_str(), "café");
+        }
+    }
+
+    #[test]
+    fn letters_of_any_script_are_letters() {
+        for good in ["日本", "हिन्दी", "русский", "a b-c_d", "ß", "2024", &"é".repeat(50)] {
+            assert!(Tag::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", " ", "a,b", "a/b", "a\nb", "#a", "😀", "a\0", &"é".repeat(51)] {
+            assert!(Tag::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_trimmed_unique_and_bounded() {
+        let tags = Tag::parse_list(" Sea,,sea , sun,").unwrap();
+        assert_eq!(tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["sea", "sun"]);
+        let ten: Vec<String> = (0..10).map(|n| n.to_string()).collect();
+        assert_eq!(Tag::parse_list(&(ten.join(",") + ",1,2")).unwrap().len(), 10);
+        assert!(Tag::parse_list(&(ten.join(",") + ",x")).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! Object keys: `<last two hex digits of the id>/<id>/<name>`.
+//!
+//! Ids are ordered by time; the leading digits are random, so that writes spread over S3's partitions.
+
+use crate::model::id::ImageId;
+use crate::model::image::ThumbnailSize;
+
+/// The name of the original below its image's prefix; thumbnails are named as their sizes are.
+pub const ORIGINAL: &str = "original";
+
+/// The names of the objects that an upload makes.
+pub fn names_at_upload() -> Vec<&'static str> {
+    std::iter::once(ORIGINAL).chain(ThumbnailSize::ALL.map(ThumbnailSize::name)).collect()
+}
+
+/// The key of an object of an image.
+pub fn key(id: ImageId, name: &str) -> String {
+    format!("{:02x}/{id}/{name}", id.spread())
+}
+
+/// The image and the name that a key stands for; `None` for a key that is not of this layout.
+pub fn parse(key_text: &str) -> Option<(ImageId, &str)> {
+    let (_, rest) = key_text.split_once('/')?;
+    let (id, name) = rest.split_once('/')?;
+    let id = ImageId::parse(id)?;
+    (!name.is_empty() && key(id, name) == key_text).then_some((id, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::clock::SystemClock;
+
+    #[test]
+    fn a_key_is_read_back_and_nothing_else_is() {
+        let id = ImageId::new(&SystemClock);
+        let original = key(id, ORIGINAL);
+        assert_eq!(original[..2], original[original.len() - 11..][..2]);
+        assert_eq!(parse(&original), Some((id, ORIGINAL)));
+        assert_eq!(parse(&key(id, "t/h200.webp")), Some((id, "t/h200.webp")));
+        for foreign in
+            ["", "a", "00/x/original", &format!("zz/{id}/original"), &format!("{}/", &original[..39]), &original.to_uppercase()]
+        {
+            assert_eq!(parse(foreign), None, "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Floor 2: the object storage. Always the S3 API, whether the server is AWS, another, or the one inside this process.
+//!
+//! Objects are only ever put, read and deleted by keys that the database knows; listing is for `doctor` alone.
+
+pub mod embedded;
+pub mod error;
+pub mod layout;
+pub mod presign;
+
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use tokio::sync::RwLock;
+use tokio::time::Instant;
+
+pub use error::Error;
+use presign::{Place, Signer};
+
+/// Where the storage is and how long it may take.
+#[derive(Debug, Clone)]
+pub struct ObjectStoreConfig {
+    pub bucket: String,
+    pub endpoint: Endpoint,
+    /// The address that clients reach, where it is not the endpoint that this process uses.
+    pub public_endpoint_url: Option<String>,
+    /// Bounds each operation, tries included.
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub enum Endpoint {
+    /// The SDK's own choice of endpoint, region and credentials.
+    Aws,
+    /// An S3 server; region and credentials by the SDK's own chain, the region `us-east-1` if it names none.
+    Url(String),
+    /// The S3 server inside this process.
+    Embedded { url: String, credentials: Credentials },
+}
+
+/// A bucket.
+#[derive(Debug)]
+pub struct ObjectStore {
+    client: Client,
+    bucket: String,
+    place: Place,
+    timeout: Duration,
+    provider: SharedCredentialsProvider,
+    credentials: RwLock<Option<(Credentials, Instant)>>,
+}
+
+/// An object as a listing tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub key: String,
+    pub size_bytes: u64,
+    pub modified_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// Credentials are asked for again after this long, or before they expire, so that rotated ones are taken up.
+const CREDENTIALS_KEPT: Duration = Duration::from_secs(300);
+
+impl ObjectStore {
+    /// Prepares the client; nothing is sent yet, but for what the SDK's chain asks to find region and credentials.
+    ///
+    /// # Errors
+    /// An endpoint that is no URL, or no credentials.
+    pub async fn open(config: &ObjectStoreConfig) -> Result<Self, Error> {
+        let sdk = sdk_config(&config.endpoint).await;
+        let provider = sdk
+            .credentials_provider()
+            .ok_or_else(|| Error::NoCredentials("the AWS SDK found no source of credentials (AWS_ACCESS_KEY_ID, …)".into()))?;
+        let region = sdk.region().map_or("us-east-1", Region::as_ref).to_owned();
+        let place = place(config, &region)?;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(config.timeout.min(Duration::from_secs(3)))
+            .operation_timeout(config.timeout)
+            .build();
+        let mut client = aws_sdk_s3::config::Builder::from(&sdk)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            // The SDK's own default sends CRC32 trailers, which other S3 servers and some presigned URLs do not take
+            // (aws-sdk-rust #1240, #1253).
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        if !matches!(config.endpoint, Endpoint::Aws) {
+            client = client.force_path_style(true);
+        }
+        Ok(Self {
+            client: Client::from_conf(client.build()),
+            bucket: config.bucket.clone(),
+            place,
+            timeout: config.timeout,
+            provider,
+            credentials: RwLock::new(None),
+        })
+    }
+
+    /// Stores an object, replacing one of the same key. When this returns, it is as durable as the storage makes it.
+    ///
+    /// # Errors
+    /// The storage is unavailable or refuses; the object may exist nevertheless.
+    pub async fn put(&self, key: &str, bytes: Bytes, content_type: &str) -> Result<(), Error> {
+        let request =
+            self.client.put_object().bucket(&self.bucket).key(key).content_type(content_type).body(ByteStream::from(bytes));
+        request.send().await.map(drop).map_err(|error| Error::from_sdk("put object", self.timeout, error))
+    }
+
+    /// Removes an object; one that is not there is as good.
+    ///
+    /// # Errors
+    /// The storage is unavailable or refuses.
+    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        let request = self.client.delete_object().bucket(&self.bucket).key(key);
+        match request.send().await.map_err(|error| Error::from_sdk("delete object", self.timeout, error)) {
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Up to 1000 objects whose keys come after `after`, in the order of their keys.
+    ///
+    /// # Errors
+    /// The storage is unavailable or refuses.
+    pub async fn list(&self, after: Option<&str>) -> Result<Vec<Listed>, Error> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).set_start_after(after.map(str::to_owned));
+        let page = request.send().await.map_err(|error| Error::from_sdk("list objects", self.timeout, error))?;
+        let listed = |object: &aws_sdk_s3::types::Object| {
+            Some(Listed {
+                key: object.key()?.to_owned(),
+                size_bytes: u64::try_from(object.size().unwrap_or_default()).unwrap_or_default(),
+                modified_at: chrono::DateTime::from_timestamp(object.last_modified()?.secs(), 0)?,
+            })
+        };
+        Ok(page.contents().iter().filter_map(listed).collect())
+    }
+
+    /// Asks whether the bucket answers.
+    ///
+    /// # Errors
+    /// It does not, or there is no such bucket.
+    pub async fn check(&self) -> Result<(), Error> {
+        let request = self.client.head_bucket().bucket(&self.bucket);
+        request.send().await.map(drop).map_err(|error| Error::from_sdk("head bucket", self.timeout, error))
+    }
+
+    /// What signs URLs, with credentials that are fresh enough.
+    ///
+    /// # Errors
+    /// There are no credentials.
+    pub async fn signer(&self) -> Result<Signer<'_>, Error> {
+        Ok(Signer::new(&self.place, self.current_credentials().await?))
+    }
+
+    async fn current_credentials(&self) -> Result<Credentials, Error> {
+        if let Some((credentials, asked_at)) = &*self.credentials.read().await
+            && asked_at.elapsed() < CREDENTIALS_KEPT
+        {
+            return Ok(credentials.clone());
+        }
+        let asked = tokio::time::timeout(self.timeout, self.provider.provide_credentials()).await;
+        let timed_out = |_| Error::TimedOut { operation: "find credentials", timeout: self.timeout };
+        let fresh = asked.map_err(timed_out)?.map_err(|error| Error::NoCredentials(error.into()))?;
+        *self.credentials.write().await = Some((fresh.clone(), Instant::now()));
+        Ok(fresh)
+    }
+}
+
+async fn sdk_config(endpoint: &Endpoint) -> aws_config::SdkConfig {
+    let loader = aws_config::defaults(BehaviorVersion::latest());
+    match endpoint {
+        Endpoint::Aws => loader.load().await,
+        Endpoint::Url(url) => {
+            let chain = aws_config::meta::region::RegionProviderChain::default_provider().or_else("us-east-1");
+            loader.endpoint_url(url).region(chain).load().await
+        }
+        Endpoint::Embedded { url, credentials } => {
+            let region = Region::from_static("us-east-1");
+            loader.endpoint_url(url).region(region).credentials_provider(credentials.clone()).load().await
+        }
+    }
+}
+
+fn place(config: &ObjectStoreConfig, region: &str) -> Result<Place, Error> {
+    match (&config.public_endpoint_url, &config.endpoint) {
+        (Some(public), _) => Place::at_endpoint("S3_PUBLIC_ENDPOINT_URL", public, &config.bucket, region),
+        (None, Endpoint::Aws) => Ok(Place::at_aws(&config.bucket, region)),
+        (None, Endpoint::Url(url) | Endpoint::Embedded { url, .. }) => {
+            Place::at_endpoint("S3_ENDPOINT_URL", url, &config.bucket, region)
+        }
+    }
+}

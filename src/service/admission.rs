@@ -1,0 +1,117 @@
+//! Admission: memory is reserved before it is used, so that a burst ends in waiting and then in 503, never in a crash.
+//!
+//! There are two budgets. Bodies are reserved by their length before they are read; decoding is reserved by what the
+//! picture's header says before it is decoded. They are apart, because bodies that wait for decoding, holding what
+//! decoding needs, would wait for ever. Both are fair: first come, first served.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Limits;
+use super::error::Error;
+
+/// Semaphores count KiB, because tokio's cannot count much more than that.
+const UNIT_BYTES: u64 = 1024;
+
+#[derive(Debug)]
+pub struct Admission {
+    bodies: Budget,
+    decoding: Budget,
+    threads: Arc<Semaphore>,
+    wait: Duration,
+}
+
+/// Memory for a request's body; given back when dropped.
+#[derive(Debug)]
+pub struct Admitted {
+    _body: OwnedSemaphorePermit,
+}
+
+/// Memory and a thread for a decode; given back when dropped.
+#[derive(Debug)]
+pub struct DecodeSlot {
+    _memory: OwnedSemaphorePermit,
+    _thread: OwnedSemaphorePermit,
+}
+
+/// What is in use of what there is, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct BudgetUse {
+    pub in_use_bytes: u64,
+    pub total_bytes: u64,
+}
+
+impl Admission {
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            bodies: Budget::new(limits.upload_memory_bytes),
+            decoding: Budget::new(limits.decode_memory_bytes),
+            threads: Arc::new(Semaphore::new(limits.decode_threads)),
+            wait: limits.admission_wait,
+        }
+    }
+
+    /// Waits for room for a body of up to `bytes`.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is none in time.
+    pub async fn body(&self, bytes: u64) -> Result<Admitted, Error> {
+        Ok(Admitted { _body: self.in_time(self.bodies.take(bytes)).await? })
+    }
+
+    /// Waits for room and a thread to decode a picture that needs `weight_bytes`. One that needs more than the whole
+    /// budget takes all of it, and so is decoded alone.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is none in time.
+    pub async fn decode(&self, weight_bytes: u64) -> Result<DecodeSlot, Error> {
+        self.in_time(async {
+            let memory = self.decoding.take(weight_bytes).await?;
+            let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(Error::internal)?;
+            Ok(DecodeSlot { _memory: memory, _thread: thread })
+        })
+        .await
+    }
+
+    pub fn bodies_in_use(&self) -> BudgetUse {
+        self.bodies.in_use()
+    }
+
+    pub fn decoding_in_use(&self) -> BudgetUse {
+        self.decoding.in_use()
+    }
+
+    async fn in_time<T>(&self, taking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let overloaded = |_| Error::Overloaded { retry_after: self.wait.max(Duration::from_secs(1)) };
+        tokio::time::timeout(self.wait, taking).await.map_err(overloaded)?
+    }
+}
+
+#[derive(Debug)]
+struct Budget {
+    semaphore: Arc<Semaphore>,
+    total_units: u32,
+}
+
+impl Budget {
+    fn new(bytes: u64) -> Self {
+        let total_units = units(bytes);
+        Self { semaphore: Arc::new(Semaphore::new(total_units as usize)), total_units }
+    }
+
+    async fn take(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Error> {
+        let units = units(bytes).min(self.total_units);
+        Arc::clone(&self.semaphore).acquire_many_owned(units).await.map_err(Error::internal)
+    }
+
+    fn in_use(&self) -> BudgetUse {
+        let total_bytes = u64::from(self.total_units) * UNIT_BYTES;
+        BudgetUse { in_use_bytes: total_bytes - (self.semaphore.available_permits() as u64) * UNIT_BYTES, total_bytes }
+    }
+}
+
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX).max(1)
+}

@@ -1,0 +1,224 @@
+//! `doctor`: compares database and bucket, and changes nothing unless told to.
+//!
+//! It is the only one that lists the bucket, and what it finds there decides nothing by itself: an object is only ever
+//! removed by way of an intent, after the database has said once more that it knows no such image. Objects younger than
+//! a day are left alone, as an upload may be about to claim them.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+
+use super::Service;
+use super::error::Error;
+use super::images::day_end;
+use crate::model::counter::{Counter, CounterKind};
+use crate::model::id::ImageId;
+use crate::model::image::Image;
+use crate::objects::{Listed, layout};
+use crate::store;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    pub images: u64,
+    pub objects: u64,
+    /// Keys of objects that images should have and the bucket has not.
+    pub missing: Vec<String>,
+    /// Keys of originals whose size is not what the database says.
+    pub wrong_size: Vec<String>,
+    /// Keys of objects of no image, older than a day and announced by no intent.
+    pub orphans: Vec<String>,
+    /// Keys that are not of this service's layout; they are never touched.
+    pub foreign: Vec<String>,
+    /// Counters that differ from what they count, and by how much.
+    pub counters: Vec<(Counter, i64)>,
+    /// Whether orphans were announced for removal and counters set right.
+    pub fixed: bool,
+}
+
+/// No upload is this old and still running.
+const UNTOUCHED: TimeDelta = TimeDelta::days(1);
+
+/// Images read at once.
+const BATCH: u32 = 500;
+
+impl Service {
+    /// Walks over bucket and database. Keeps 16 bytes an image in memory.
+    ///
+    /// # Errors
+    /// Database or storage are unavailable; what was fixed until then is fixed.
+    pub async fn examine(&self, fix: bool) -> Result<Report, Error> {
+        let mut report = Report { fixed: fix, ..Report::default() };
+        let whole = self.walk_bucket(&mut report, fix).await?;
+        let days = self.walk_images(&mut report, &whole).await?;
+        self.check_counters(&mut report, days, fix).await?;
+        Ok(report)
+    }
+
+    /// Goes through the bucket in the order of its keys, in which an image's objects are neighbours. Returns the images
+    /// whose objects are all there.
+    async fn walk_bucket(&self, report: &mut Report, fix: bool) -> Result<HashSet<ImageId>, Error> {
+        let mut whole = HashSet::new();
+        let mut group = BTreeMap::<ImageId, Vec<Listed>>::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.objects.list(after.as_deref()).await?;
+            let last_page = page.is_empty();
+            after = page.last().map(|object| object.key.clone());
+            report.objects += page.len() as u64;
+            let mut last_id = None;
+            for object in page {
+                match layout::parse(&object.key) {
+                    Some((id, _)) => {
+                        last_id = Some(id);
+                        group.entry(id).or_default().push(object);
+                    }
+                    None => report.foreign.push(object.key),
+                }
+            }
+            // The last image's objects may go on on the next page.
+            let unfinished = last_id.filter(|_| !last_page).and_then(|id| group.remove_entry(&id));
+            self.check_group(report, &mut whole, std::mem::take(&mut group), fix).await?;
+            group.extend(unfinished);
+            if last_page {
+                return Ok(whole);
+            }
+        }
+    }
+
+    async fn check_group(
+        &self,
+        report: &mut Report,
+        whole: &mut HashSet<ImageId>,
+        group: BTreeMap<ImageId, Vec<Listed>>,
+        fix: bool,
+    ) -> Result<(), Error> {
+        for (id, objects) in group {
+            match store::images::find(&self.db, id).await? {
+                Some(image) => {
+                    if check_image(report, &image, &objects) {
+                        whole.insert(id);
+                    }
+                }
+                None => self.check_orphans(report, id, &objects, fix).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_orphans(&self, report: &mut Report, id: ImageId, objects: &[Listed], fix: bool) -> Result<(), Error> {
+        let cutoff = self.clock.now() - UNTOUCHED;
+        if objects.iter().any(|object| object.modified_at > cutoff) || store::intents::exists(&self.db, id).await? {
+            return Ok(());
+        }
+        report.orphans.extend(objects.iter().map(|object| object.key.clone()));
+        if fix {
+            let mut tx = self.db.begin().await?;
+            // The image may have come, or its intent, since the look above.
+            if store::images::find(&mut tx, id).await?.is_none() && !store::intents::exists(&mut tx, id).await? {
+                let names: Vec<&str> = objects.iter().filter_map(|object| Some(layout::parse(&object.key)?.1)).collect();
+                store::intents::announce_removal(&mut tx, id, &names, self.clock.now()).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Finds the images that the bucket knows nothing of. Returns the days on which images were made.
+    async fn walk_images(&self, report: &mut Report, whole: &HashSet<ImageId>) -> Result<BTreeSet<NaiveDate>, Error> {
+        let mut days = BTreeSet::new();
+        let mut last = None;
+        loop {
+            let images = store::images::walk(&self.db, last, BATCH).await?;
+            let Some(newest) = images.last() else { return Ok(days) };
+            last = Some(newest.id);
+            for image in images {
+                report.images += 1;
+                days.insert(image.id.created_at().date_naive());
+                // One that was stored since the bucket was walked is not missing anything.
+                if !whole.contains(&image.id) && !report.missing.iter().any(|key| key.contains(&image.id.to_string())) {
+                    self.check_alone(report, &image).await?;
+                }
+            }
+        }
+    }
+
+    async fn check_alone(&self, report: &mut Report, image: &Image) -> Result<(), Error> {
+        let prefix = layout::key(image.id, "");
+        let mut objects = self.objects.list(Some(&prefix)).await?;
+        objects.retain(|object| object.key.starts_with(&prefix));
+        check_image(report, image, &objects);
+        Ok(())
+    }
+
+    async fn check_counters(&self, report: &mut Report, mut days: BTreeSet<NaiveDate>, fix: bool) -> Result<(), Error> {
+        for kind in [CounterKind::All, CounterKind::User, CounterKind::Tag, CounterKind::UserTag] {
+            let differences = store::counters::differences(&self.db, kind).await?;
+            report.counters.extend(differences.into_iter().map(|(key, difference)| (Counter { kind, key }, difference)));
+        }
+        days.extend(store::counters::days(&self.db).await?.iter().filter_map(|day| day.parse::<NaiveDate>().ok()));
+        for day in days {
+            let start: DateTime<Utc> = day.and_time(NaiveTime::MIN).and_utc();
+            let (first, last) = (ImageId::first_at(start), ImageId::last_at(day_end(start)));
+            let counter = Counter::day(start);
+            let difference = store::counters::day_difference(&self.db, &counter, first, last).await?;
+            if difference != 0 {
+                report.counters.push((counter, difference));
+            }
+        }
+        if fix && !report.counters.is_empty() {
+            let mut tx = self.db.begin().await?;
+            // Any slot will do: what is kept is the sum.
+            store::counters::add(&mut tx, ImageId::first_at(DateTime::UNIX_EPOCH), report.counters.clone()).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Holds an image's objects against what the database says; `true` if nothing is wrong.
+fn check_image(report: &mut Report, image: &Image, objects: &[Listed]) -> bool {
+    let names = std::iter::once(layout::ORIGINAL).chain(image.thumbnails.iter().map(|thumbnail| thumbnail.size.name()));
+    let mut right = true;
+    for key in names.map(|name| layout::key(image.id, name)) {
+        match objects.iter().find(|object| object.key == key) {
+            None => report.missing.push(key),
+            Some(object) if key.ends_with(layout::ORIGINAL) && object.size_bytes != image.file_size => {
+                report.wrong_size.push(key)
+            }
+            Some(_) => continue,
+        }
+        right = false;
+    }
+    right
+}
+
+impl Report {
+    /// Whether anything is wrong that was not mended.
+    pub fn is_healthy(&self) -> bool {
+        let mendable = self.orphans.is_empty() && self.counters.is_empty();
+        self.missing.is_empty() && self.wrong_size.is_empty() && (mendable || self.fixed)
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{} images, {} objects", self.images, self.objects)?;
+        let mended = if self.fixed { ", announced for removal" } else { "" };
+        for (what, keys) in [
+            ("missing object".to_owned(), &self.missing),
+            ("original of the wrong size".to_owned(), &self.wrong_size),
+            (format!("object of no image{mended}"), &self.orphans),
+            ("object that is not this service's".to_owned(), &self.foreign),
+        ] {
+            for key in keys {
+                writeln!(f, "{what}: {key}")?;
+            }
+        }
+        for (counter, difference) in &self.counters {
+            let mended = if self.fixed { ", set right" } else { "" };
+            writeln!(f, "counter {} {:?} is off by {difference}{mended}", counter.kind.name(), counter.key)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! The one vocabulary of failures that a client can act on. `http/error.rs` turns it into statuses and bodies.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::{imaging, objects, store};
+
+/// Field names and what is wrong with each.
+pub type Fields = BTreeMap<String, String>;
+
+/// Why a request was not fulfilled. `Display` is a sentence for the client; causes are for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request cannot be read.
+    #[error("{message}")]
+    Malformed { message: String, details: Fields },
+    /// The file is of an accepted format, but damaged or out of bounds.
+    #[error("The file was refused: {reason}.")]
+    InvalidFile { reason: String, details: Fields },
+    #[error("The file is no JPEG, PNG, GIF or WebP picture, whatever its name or declared type says.")]
+    UnsupportedFormat,
+    /// Every field that breaks a rule, with the rule.
+    #[error("{}", invalid_message(.0))]
+    Invalid(Fields),
+    #[error("Say who you are: this needs the X-User-Id header.")]
+    Unauthenticated,
+    #[error("Only the owner of image {id} may do this.")]
+    NotOwner { id: crate::model::id::ImageId },
+    #[error("There is no {what}.")]
+    NotFound { what: String },
+    #[error("{message}")]
+    Conflict { message: String },
+    #[error("Image {id} is deleted already.")]
+    Gone { id: crate::model::id::ImageId },
+    #[error("The request is larger than the {limit_bytes} bytes that this server reads.")]
+    TooLarge { limit_bytes: u64 },
+    #[error("The request's body did not arrive in time.")]
+    BodyTooSlow,
+    #[error("The service has more to do than it can hold; try again in {} seconds.", retry_after.as_secs())]
+    Overloaded { retry_after: Duration },
+    #[error("The service cannot reach its {dependency} right now; try again in a moment.")]
+    Unavailable { dependency: Dependency, source: BoxError },
+    #[error("Something went wrong inside the service; nothing about the request is known to be wrong.")]
+    Internal(#[source] BoxError),
+}
+
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the service cannot work without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dependency {
+    Database,
+    Storage,
+}
+
+impl std::fmt::Display for Dependency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Database => "database",
+            Self::Storage => "storage",
+        })
+    }
+}
+
+fn invalid_message(fields: &Fields) -> String {
+    match fields.len() {
+        1 => fields.iter().map(|(name, rule)| format!("{name} is not valid: {rule}.")).collect(),
+        _ => format!("These are not valid: {}.", fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+impl Error {
+    pub fn no_such_image() -> Self {
+        Self::NotFound { what: "such image".to_owned() }
+    }
+
+    pub fn internal(source: impl Into<BoxError>) -> Self {
+        Self::Internal(source.into())
+    }
+
+    /// One broken field.
+    pub fn invalid(field: &str, rule: impl Into<String>) -> Self {
+        Self::Invalid(Fields::from([(field.to_owned(), rule.into())]))
+    }
+
+    /// A stable word for metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed",
+            Self::InvalidFile { .. } => "invalid_file",
+            Self::UnsupportedFormat => "unsupported_format",
+            Self::Invalid(_) => "invalid",
+            Self::Unauthenticated => "unauthenticated",
+            Self::NotOwner { .. } => "not_owner",
+            Self::NotFound { .. } => "not_found",
+            Self::Conflict { .. } => "conflict",
+            Self::Gone { .. } => "gone",
+            Self::TooLarge { .. } => "too_large",
+            Self::BodyTooSlow => "body_too_slow",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Internal(_) => "internal",
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        if error.is_transient() {
+            Self::Unavailable { dependency: Dependency::Database, source: error.into() }
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+impl From<objects::Error> for Error {
+    /// Every failure of the storage is the operator's to mend, not the client's: even a refusal is "unavailable".
+    fn from(error: objects::Error) -> Self {
+        Self::Unavailable { dependency: Dependency::Storage, source: error.into() }
+    }
+}
+
+impl From<imaging::Error> for Error {
+    fn from(error: imaging::Error) -> Self {
+        match error {
+            imaging::Error::UnsupportedFormat => Self::UnsupportedFormat,
+            imaging::Error::Internal { .. } => Self::internal(error),
+            refused => {
+                let reason = refused.to_string();
+                Self::InvalidFile { details: Fields::from([("file".to_owned(), reason.clone())]), reason }
+            }
+        }
+    }
+}

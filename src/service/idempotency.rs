@@ -1,0 +1,152 @@
+//! Idempotency keys: a request that comes again is answered as it was, and stores nothing twice.
+//!
+//! A key belongs to a user for 24 hours. It is claimed before the picture is decoded and completed in the image's own
+//! transaction, so there is no moment in which the image is stored and the key does not know it. A claim whose process
+//! died is taken over after a while; the old upload, should it live on, fails when it tries to complete.
+
+use chrono::TimeDelta;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::Service;
+use super::error::Error;
+use super::upload::Upload;
+use crate::model::id::ImageId;
+use crate::model::image::Image;
+use crate::model::tag::Tag;
+use crate::model::text::{Description, Title};
+use crate::store::idempotency::Record;
+use crate::store::{self, Tx};
+
+/// 1–255 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    pub const MAX_CHARS: usize = 255;
+
+    /// # Errors
+    /// The rule that `text` breaks, in words for the client.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let visible = !text.is_empty() && text.len() <= Self::MAX_CHARS && text.iter().all(u8::is_ascii_graphic);
+        let key = visible.then(|| String::from_utf8(text.to_vec()).ok()).flatten();
+        key.map(Self).ok_or_else(|| format!("must have 1 to {} visible ASCII characters", Self::MAX_CHARS))
+    }
+}
+
+/// What is to be done for a request that may have a key.
+pub(super) enum Claim {
+    Run,
+    /// The image that the first request stored, as it was then.
+    Replay(Box<Image>),
+}
+
+/// How long a first answer is given again.
+const KEPT: TimeDelta = TimeDelta::hours(24);
+
+/// After this long a claim's process is taken for dead: no upload runs longer, each of its steps being bounded.
+const LEASE: TimeDelta = TimeDelta::minutes(3);
+
+impl Service {
+    /// Takes the key of an upload, if it has one, for the image `id`.
+    ///
+    /// # Errors
+    /// The key belongs to another payload, or its first request is still running.
+    pub(super) async fn claim_key(&self, upload: &Upload, id: ImageId) -> Result<Claim, Error> {
+        let Some(IdempotencyKey(key)) = &upload.idempotency_key else { return Ok(Claim::Run) };
+        let fingerprint = fingerprint(upload).await?;
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        if let Some(record) = store::idempotency::find(&mut tx, &upload.user_id, key).await? {
+            let age = now - record.created_at;
+            let dead = record.response.is_none() && age >= LEASE;
+            if age < KEPT && !dead {
+                return self.answer_again(upload, record, &fingerprint).await;
+            }
+            store::idempotency::forget(&mut tx, &upload.user_id, key, record.image_id).await?;
+        }
+        if !store::idempotency::claim(&mut tx, &upload.user_id, key, &fingerprint, id, now).await? {
+            return Err(still_running());
+        }
+        tx.commit().await?;
+        Ok(Claim::Run)
+    }
+
+    async fn answer_again(&self, upload: &Upload, record: Record, fingerprint: &[u8]) -> Result<Claim, Error> {
+        if record.fingerprint != fingerprint {
+            let rule = "was used for another request within the last 24 hours; use a new key for a new request";
+            return Err(Error::invalid("Idempotency-Key", rule));
+        }
+        let Some(response) = record.response else { return Err(still_running()) };
+        let Some(mut image) = store::images::find(&self.db, record.image_id).await? else {
+            return Err(Error::no_such_image());
+        };
+        restore_answer(&mut image, &response);
+        debug_assert_eq!(image.user_id, upload.user_id);
+        Ok(Claim::Replay(Box::new(image)))
+    }
+
+    /// Keeps the answer, in the transaction that stores the image.
+    pub(super) async fn complete_key(&self, tx: &mut Tx, upload: &Upload, image: &Image) -> Result<(), Error> {
+        let Some(IdempotencyKey(key)) = &upload.idempotency_key else { return Ok(()) };
+        if store::idempotency::complete(tx, &upload.user_id, key, image.id, answer(image)).await? {
+            return Ok(());
+        }
+        Err(Error::Conflict { message: "Another request with this Idempotency-Key has taken this one's place.".to_owned() })
+    }
+
+    /// Gives the key of a failed upload back. What cannot be given back now is taken over when its lease has ended.
+    pub(super) async fn release_key(&self, upload: &Upload, id: ImageId) {
+        let Some(IdempotencyKey(key)) = &upload.idempotency_key else { return };
+        let released = async {
+            let mut tx = self.db.begin().await?;
+            store::idempotency::release(&mut tx, &upload.user_id, key, id).await?;
+            tx.commit().await
+        };
+        if let Err(error) = released.await {
+            tracing::warn!(image_id = %id, error = &error as &dyn std::error::Error, "an idempotency key was not given back");
+        }
+    }
+}
+
+fn still_running() -> Error {
+    Error::Conflict { message: "The first request with this Idempotency-Key is still running; try again in a moment.".to_owned() }
+}
+
+/// Of everything the client sent. Each part goes in with its length, so that no two payloads look alike.
+async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
+    let upload = upload.clone();
+    let hash = move || {
+        let mut hash = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        };
+        part(&upload.bytes);
+        part(upload.file_name.as_deref().unwrap_or_default().as_bytes());
+        part(upload.title.as_ref().map_or("", Title::as_str).as_bytes());
+        part(upload.description.as_ref().map_or("", Description::as_str).as_bytes());
+        upload.tags.iter().for_each(|tag| part(tag.as_str().as_bytes()));
+        hash.finalize().to_vec()
+    };
+    tokio::task::spawn_blocking(hash).await.map_err(Error::internal)
+}
+
+/// What of an image can change after its upload.
+fn answer(image: &Image) -> serde_json::Value {
+    json!({
+        "title": image.title.as_ref().map(Title::as_str),
+        "description": image.description.as_ref().map(Description::as_str),
+        "tags": image.tags.iter().map(Tag::as_str).collect::<Vec<_>>(),
+    })
+}
+
+/// Turns the image as it is now into the image as it was answered.
+fn restore_answer(image: &mut Image, answer: &serde_json::Value) {
+    let text = |name: &str| answer[name].as_str().map(str::to_owned);
+    image.title = text("title").map(Title::from_stored);
+    image.description = text("description").map(Description::from_stored);
+    let tags = answer["tags"].as_array().map(Vec::as_slice).unwrap_or_default();
+    image.tags = tags.iter().filter_map(|tag| tag.as_str().map(|tag| Tag::from_stored(tag.to_owned()))).collect();
+    image.updated_at = image.id.created_at();
+}

@@ -1,0 +1,85 @@
+//! Floor 3: what the product does, and the only floor with rules. One file a feature, each an `impl Service`.
+//!
+//! Who may do what is decided here and nowhere else. Everything a client can act on is an [`Error`].
+
+pub mod admission;
+pub mod doctor;
+pub mod error;
+pub mod idempotency;
+pub mod images;
+pub mod presign;
+pub mod status;
+pub mod sweep;
+pub mod upload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use crate::imaging;
+use crate::metrics::Metrics;
+use crate::model::clock::Clock;
+use crate::objects::ObjectStore;
+use crate::store::Db;
+use admission::Admission;
+pub use error::Error;
+
+/// The product: its adapters, its bounds, and the uploads in flight.
+#[derive(Debug)]
+pub struct Service {
+    db: Db,
+    objects: ObjectStore,
+    admission: Admission,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    pub metrics: Arc<Metrics>,
+    uploads: TaskTracker,
+}
+
+/// The rules that an operator can set.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub imaging: imaging::Limits,
+    /// Of a file, both ends included.
+    pub min_file_bytes: u64,
+    pub max_file_bytes: u64,
+    /// Memory for request bodies; taken before a body is read.
+    pub upload_memory_bytes: u64,
+    /// Memory for decoded pictures; taken before a picture is decoded.
+    pub decode_memory_bytes: u64,
+    /// Pictures decoded at once.
+    pub decode_threads: usize,
+    /// How long a request waits for either memory before it is refused.
+    pub admission_wait: Duration,
+    /// How long a deleted image can be restored.
+    pub retention: Duration,
+    /// How long an upload's intent is left alone; no upload takes this long.
+    pub intent_grace: Duration,
+    /// The life of presigned URLs in image objects.
+    pub url_lifetime: Duration,
+    /// Presigned URLs in image objects stay the same for this long.
+    pub url_window: Duration,
+}
+
+impl Service {
+    pub fn new(db: Db, objects: ObjectStore, clock: Arc<dyn Clock>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        let admission = Admission::new(&limits);
+        Self { db, objects, admission, clock, limits, metrics, uploads: TaskTracker::new() }
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Waits for the uploads that have begun, then closes the database.
+    pub async fn finish(&self) {
+        self.uploads.close();
+        self.uploads.wait().await;
+        self.db.close().await;
+    }
+}

@@ -1,0 +1,121 @@
+//! The links in an image object. They stay the same for a while, so that browsers and CDNs can cache what they give.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::Service;
+use super::error::Error;
+use crate::model::image::{Image, ThumbnailSize};
+use crate::objects::layout;
+use crate::objects::presign::{Grant, Signer};
+
+/// RFC 8187's attr-char: what an extended parameter value may hold as it is.
+const EXTENDED_VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
+
+/// Presigned URLs of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    pub original: String,
+    /// One for each of the image's thumbnails, in their order.
+    pub thumbnails: Vec<String>,
+}
+
+impl Links {
+    pub fn thumbnail(&self, image: &Image, size: ThumbnailSize) -> Option<&str> {
+        let index = image.thumbnails.iter().position(|thumbnail| thumbnail.size == size)?;
+        self.thumbnails.get(index).map(String::as_str)
+    }
+}
+
+/// How a browser shows what a link gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    Inline,
+    Attachment,
+}
+
+impl Service {
+    /// Links for each image.
+    ///
+    /// # Errors
+    /// There are no credentials to sign with.
+    pub async fn links(&self, images: &[Image]) -> Result<Vec<Links>, Error> {
+        let mut signer = self.objects.signer().await?;
+        let window = self.limits.url_window;
+        let signed_at = round_down(self.clock.now(), window);
+        // A link that is taken at the window's end still lives as long as it is said to.
+        let expires_in = seconds(self.limits.url_lifetime + window);
+        Ok(images.iter().map(|image| links(&mut signer, image, signed_at, expires_in)).collect())
+    }
+
+    /// A link to the original that lives for exactly `expires_in_seconds` from now.
+    pub(super) async fn download_link(&self, image: &Image, expires_in_seconds: u32, how: Disposition) -> Result<String, Error> {
+        let mut signer = self.objects.signer().await?;
+        Ok(original_link(&mut signer, image, self.clock.now(), expires_in_seconds, how))
+    }
+}
+
+fn links(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expires_in: u32) -> Links {
+    let original = original_link(signer, image, signed_at, expires_in, Disposition::Inline);
+    let mut thumbnail_link = |size: ThumbnailSize| {
+        let key = layout::key(image.id, size.name());
+        signer.get_url(&Grant { key: &key, signed_at, expires_in, content_type: None, content_disposition: None })
+    };
+    let thumbnails = image.thumbnails.iter().map(|thumbnail| thumbnail_link(thumbnail.size)).collect();
+    Links { original, thumbnails }
+}
+
+fn original_link(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expires_in: u32, how: Disposition) -> String {
+    signer.get_url(&Grant {
+        key: &layout::key(image.id, layout::ORIGINAL),
+        signed_at,
+        expires_in,
+        content_type: Some(image.format.content_type()),
+        content_disposition: Some(&content_disposition(image, how)),
+    })
+}
+
+/// RFC 6266: the file's name in RFC 8187's encoding, which takes any character.
+pub fn content_disposition(image: &Image, how: Disposition) -> String {
+    let kind = match how {
+        Disposition::Inline => "inline",
+        Disposition::Attachment => "attachment",
+    };
+    format!("{kind}; filename*=UTF-8''{}", utf8_percent_encode(image.file_name.as_str(), EXTENDED_VALUE))
+}
+
+fn round_down(time: DateTime<Utc>, window: Duration) -> DateTime<Utc> {
+    let window = i64::from(seconds(window).max(1));
+    let start = time.timestamp() - time.timestamp().rem_euclid(window);
+    DateTime::from_timestamp(start, 0).unwrap_or(time)
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_begins_at_a_multiple_of_its_length() {
+        let time = DateTime::from_timestamp(1_000_799, 999).unwrap();
+        assert_eq!(round_down(time, Duration::from_secs(900)).timestamp(), 999_900);
+        assert_eq!(round_down(time, Duration::from_secs(0)).timestamp(), 1_000_799);
+    }
+}

@@ -1,0 +1,59 @@
+//! Whether the service can do its work, and the numbers that are read off when somebody asks.
+
+use std::time::Duration;
+
+use super::Service;
+use super::error::Dependency;
+use crate::metrics::Metrics;
+use crate::store;
+
+/// Longer than this, and a dependency is down as far as a load balancer is concerned.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Service {
+    /// What of the service's dependencies is down right now.
+    pub async fn down(&self) -> Vec<Dependency> {
+        let database = tokio::time::timeout(PATIENCE, self.db.check());
+        let storage = tokio::time::timeout(PATIENCE, self.objects.check());
+        let (database, storage) = tokio::join!(database, storage);
+        let mut down = Vec::new();
+        if !matches!(database, Ok(Ok(()))) {
+            tracing::warn!(?database, "the database is down");
+            down.push(Dependency::Database);
+        }
+        if !matches!(storage, Ok(Ok(()))) {
+            tracing::warn!(?storage, "the storage is down");
+            down.push(Dependency::Storage);
+        }
+        down
+    }
+
+    /// Writes what is read off rather than counted into the metrics. Numbers from a database that is down stay as they were.
+    pub async fn refresh_metrics(&self) {
+        let metrics = &self.metrics;
+        let bodies = self.admission.bodies_in_use();
+        metrics.upload_memory_in_use_bytes.set(to_gauge(bodies.in_use_bytes));
+        metrics.upload_memory_budget_bytes.set(to_gauge(bodies.total_bytes));
+        let decoding = self.admission.decoding_in_use();
+        metrics.decode_memory_in_use_bytes.set(to_gauge(decoding.in_use_bytes));
+        metrics.decode_memory_budget_bytes.set(to_gauge(decoding.total_bytes));
+        let pool = self.db.pool_use();
+        for (state, value) in [("in_use", pool.open - pool.idle), ("idle", pool.idle), ("max", pool.max)] {
+            Metrics::set_state(&metrics.database_connections, state, value.into());
+        }
+        let counted = tokio::time::timeout(PATIENCE, store::intents::count_by_state(&self.db)).await;
+        match counted {
+            Ok(Ok(counted)) => {
+                for state in ["uploading", "removing"] {
+                    let value = counted.iter().find(|(name, _)| name == state).map_or(0, |(_, n)| *n);
+                    Metrics::set_state(&metrics.intents, state, value);
+                }
+            }
+            failed => tracing::warn!(?failed, "the intents could not be counted"),
+        }
+    }
+}
+
+fn to_gauge(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

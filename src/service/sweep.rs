@@ -1,0 +1,97 @@
+//! The sweeper's steps: what nobody will ask for again is removed, and nothing else.
+//!
+//! An object is deleted only for an image that the database says cannot exist: its intent is in state `removing`, which
+//! no upload survives. Every step may run twice, at once on several instances, and be cut off anywhere.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::try_join_all;
+
+use super::Service;
+use super::error::Error;
+use crate::objects::layout;
+use crate::store;
+use crate::store::intents::Removal;
+
+/// What a step found to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    NothingToDo,
+}
+
+/// Removals looked at in one step.
+const BATCH: u32 = 100;
+
+impl Service {
+    /// Purges one image that has been deleted for longer than the retention: its row goes, its objects are announced.
+    ///
+    /// # Errors
+    /// The database is unavailable; nothing has happened.
+    pub async fn purge_next(&self) -> Result<Outcome, Error> {
+        let now = self.clock.now();
+        let cutoff = before(now, self.limits.retention);
+        let Some(id) = store::images::find_expired(&self.db, cutoff).await? else { return Ok(Outcome::NothingToDo) };
+        let mut tx = self.db.begin().await?;
+        if let Some(image) = store::images::purge(&mut tx, id, cutoff).await? {
+            let thumbnails = image.thumbnails.iter().map(|thumbnail| thumbnail.size.name());
+            let objects: Vec<&str> = std::iter::once(layout::ORIGINAL).chain(thumbnails).collect();
+            store::intents::announce_removal(&mut tx, id, &objects, now).await?;
+        }
+        tx.commit().await?;
+        Ok(Outcome::Done)
+    }
+
+    /// Gives up one upload whose intent is older than any upload can take.
+    ///
+    /// # Errors
+    /// The database is unavailable; nothing has happened.
+    pub async fn abandon_next(&self) -> Result<Outcome, Error> {
+        let mut tx = self.db.begin().await?;
+        let abandoned = store::intents::abandon_oldest(&mut tx, before(self.clock.now(), self.limits.intent_grace)).await?;
+        tx.commit().await?;
+        Ok(if abandoned { Outcome::Done } else { Outcome::NothingToDo })
+    }
+
+    /// Deletes the objects that were announced as going. One that cannot be deleted now does not hold up the others.
+    ///
+    /// # Errors
+    /// The first failure, after all were tried.
+    pub async fn remove_objects(&self) -> Result<Outcome, Error> {
+        let removals = store::intents::removals(&self.db, BATCH).await?;
+        if removals.is_empty() {
+            return Ok(Outcome::NothingToDo);
+        }
+        let mut failure = None;
+        for removal in removals {
+            if let Err(error) = self.remove(&removal).await {
+                failure.get_or_insert(error);
+            }
+        }
+        failure.map_or(Ok(Outcome::Done), Err)
+    }
+
+    async fn remove(&self, removal: &Removal) -> Result<(), Error> {
+        let keys: Vec<String> = removal.objects.iter().map(|name| layout::key(removal.image_id, name)).collect();
+        try_join_all(keys.iter().map(|key| self.objects.delete(key))).await?;
+        let mut tx = self.db.begin().await?;
+        store::intents::finish_removal(&mut tx, removal.image_id).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Forgets idempotency keys whose day is over.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn expire_keys(&self) -> Result<Outcome, Error> {
+        let mut tx = self.db.begin().await?;
+        let expired = store::idempotency::delete_expired(&mut tx, self.clock.now() - TimeDelta::hours(24)).await?;
+        tx.commit().await?;
+        Ok(if expired > 0 { Outcome::Done } else { Outcome::NothingToDo })
+    }
+}
+
+fn before(now: DateTime<Utc>, age: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age)).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}

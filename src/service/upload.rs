@@ -1,0 +1,234 @@
+//! The upload: the one way in for a picture, whoever brings it. `lib.rs` tells it in ten steps.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::try_join_all;
+
+use super::Service;
+use super::admission::Admitted;
+use super::error::{Error, Fields};
+use super::idempotency::{Claim, IdempotencyKey};
+use super::presign::Links;
+use crate::imaging::{self, Header, Processed};
+use crate::model::caller::UserId;
+use crate::model::counter::{Counter, CounterKind};
+use crate::model::id::ImageId;
+use crate::model::image::Image;
+use crate::model::tag::Tag;
+use crate::model::text::{Description, FileName, Title};
+use crate::objects::layout;
+use crate::store::{self, Tx};
+
+/// A picture as it was brought, with what is said of it.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    pub user_id: UserId,
+    pub title: Option<Title>,
+    pub description: Option<Description>,
+    pub tags: Vec<Tag>,
+    /// As the client sent it; cleaned here.
+    pub file_name: Option<String>,
+    pub bytes: Bytes,
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// The stored image, and links to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Uploaded {
+    pub image: Image,
+    pub links: Links,
+}
+
+impl Service {
+    /// Reserves memory for a body of up to `bytes`; to be called before the body is read.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is no room in time.
+    pub async fn admit_upload(&self, bytes: u64) -> Result<Admitted, Error> {
+        let started = Instant::now();
+        let admitted = self.admission.body(bytes).await.inspect_err(|error| self.metrics.count_upload(error.name()));
+        self.metrics.observe_stage("admission", started.elapsed());
+        admitted
+    }
+
+    /// Proves that a file is a picture and stores it. What this returns is durable.
+    ///
+    /// An upload that has begun runs to its end even when the client goes away: a task of its own holds it, so that it
+    /// is either stored or refused, and a repeated request with the same idempotency key finds which.
+    ///
+    /// # Errors
+    /// The file is refused, the key is taken, or the service cannot store right now; then nothing is listed.
+    pub async fn upload(self: &Arc<Self>, admitted: Admitted, upload: Upload) -> Result<Uploaded, Error> {
+        let service = Arc::clone(self);
+        let task = self.uploads.spawn(async move {
+            let result = service.run_upload(&upload).await;
+            drop(admitted);
+            result
+        });
+        let result = task.await.unwrap_or_else(|panic| Err(Error::internal(panic)));
+        if let Err(error) = &result {
+            self.metrics.count_upload(error.name());
+        }
+        result
+    }
+
+    async fn run_upload(&self, upload: &Upload) -> Result<Uploaded, Error> {
+        let header = self.inspect(&upload.bytes)?;
+        let id = ImageId::new(&*self.clock);
+        let image = match self.claim_key(upload, id).await? {
+            Claim::Replay(image) => {
+                self.metrics.count_upload("replayed");
+                *image
+            }
+            Claim::Run => {
+                let stored = self.process_and_store(upload, id, &header).await;
+                if stored.is_err() {
+                    self.release_key(upload, id).await;
+                }
+                let image = stored?;
+                self.metrics.count_upload("stored");
+                image
+            }
+        };
+        let links = self.links(std::slice::from_ref(&image)).await?.into_iter().next();
+        let links = links.ok_or_else(|| Error::internal("no links were made"))?;
+        Ok(Uploaded { image, links })
+    }
+
+    /// Sniffs the format and holds the header against the limits, before any decode.
+    fn inspect(&self, bytes: &Bytes) -> Result<Header, Error> {
+        let size = bytes.len() as u64;
+        if size == 0 {
+            return Err(invalid_file("the file is empty".to_owned()));
+        }
+        let header = imaging::inspect(bytes, &self.limits.imaging);
+        if let Err(imaging::Error::UnsupportedFormat) = header {
+            return Err(Error::UnsupportedFormat);
+        }
+        self.check_size(size)?;
+        Ok(header?)
+    }
+
+    /// # Errors
+    /// The file has too few or too many bytes.
+    pub fn check_size(&self, size: u64) -> Result<(), Error> {
+        let (min, max) = (self.limits.min_file_bytes, self.limits.max_file_bytes);
+        if size > max {
+            return Err(invalid_file(format!("the file has more than the {max} bytes that are accepted")));
+        }
+        if size < min {
+            return Err(invalid_file(format!("the file has {size} bytes, at least {min} are needed")));
+        }
+        Ok(())
+    }
+
+    async fn process_and_store(&self, upload: &Upload, id: ImageId, header: &Header) -> Result<Image, Error> {
+        let started = Instant::now();
+        let processed = self.decode(upload.bytes.clone(), header.clone()).await?;
+        let image = describe(upload, id, header, &processed, started.elapsed());
+        self.announce(id).await?;
+        self.put_objects(&image, upload.bytes.clone(), processed).await?;
+        self.record(upload, &image).await?;
+        Ok(image)
+    }
+
+    /// Decodes on a thread of its own, within the memory budget.
+    async fn decode(&self, bytes: Bytes, header: Header) -> Result<Processed, Error> {
+        let started = Instant::now();
+        let slot = self.admission.decode(header.weight_bytes).await?;
+        self.metrics.observe_stage("decode_wait", started.elapsed());
+        let limits = self.limits.imaging.clone();
+        let decoding = tokio::task::spawn_blocking(move || {
+            let processed = imaging::process(&bytes, &header, &limits);
+            drop(slot);
+            processed
+        });
+        let processed = decoding.await.map_err(Error::internal)??;
+        for (stage, duration) in &processed.stages {
+            self.metrics.observe_stage(stage, *duration);
+        }
+        Ok(processed)
+    }
+
+    /// Commits "objects for this image may exist", before any does.
+    async fn announce(&self, id: ImageId) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut tx = self.db.begin().await?;
+        store::intents::announce(&mut tx, id, &layout::names_at_upload(), self.clock.now()).await?;
+        tx.commit().await?;
+        self.metrics.observe_stage("intent", started.elapsed());
+        Ok(())
+    }
+
+    /// Puts original and thumbnails side by side.
+    async fn put_objects(&self, image: &Image, original: Bytes, processed: Processed) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut objects = vec![(layout::ORIGINAL, original, image.format)];
+        for (thumbnail, made) in image.thumbnails.iter().zip(processed.thumbnails) {
+            objects.push((thumbnail.size.name(), Bytes::from(made.bytes), thumbnail.format));
+        }
+        try_join_all(objects.into_iter().map(|(name, bytes, format)| async move {
+            self.objects.put(&layout::key(image.id, name), bytes, format.content_type()).await
+        }))
+        .await?;
+        self.metrics.observe_stage("objects", started.elapsed());
+        Ok(())
+    }
+
+    /// The one transaction in which the image comes to be, with all that follows from it.
+    async fn record(&self, upload: &Upload, image: &Image) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut tx = self.db.begin().await?;
+        if !store::intents::fulfil(&mut tx, image.id).await? {
+            return Err(Error::internal("the upload took so long that its objects were given up"));
+        }
+        self.complete_key(&mut tx, upload, image).await?;
+        store::images::insert(&mut tx, image).await?;
+        store::tags::insert(&mut tx, &image.user_id, image.id, &image.tags).await?;
+        count_stored(&mut tx, image).await?;
+        // When this fails, the image may exist or not: its objects are left to the sweeper, which looks.
+        tx.commit().await?;
+        self.metrics.observe_stage("record", started.elapsed());
+        Ok(())
+    }
+}
+
+async fn count_stored(tx: &mut Tx, image: &Image) -> Result<(), store::Error> {
+    let micros = i64::try_from(image.processing_time.as_micros()).unwrap_or(i64::MAX);
+    let of_format = |kind| Counter { kind, key: image.format.name().to_owned() };
+    let mut changes: Vec<(Counter, i64)> = Counter::of_live(image).into_iter().map(|counter| (counter, 1)).collect();
+    changes.push((of_format(CounterKind::Stored), 1));
+    changes.push((of_format(CounterKind::ProcessingMicros), micros));
+    store::counters::add(tx, image.id, changes).await
+}
+
+fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed, processing_time: Duration) -> Image {
+    let fallback = format!("image.{}", header.format.extension());
+    Image {
+        id,
+        updated_at: id.created_at(),
+        user_id: upload.user_id.clone(),
+        title: upload.title.clone(),
+        description: upload.description.clone(),
+        tags: upload.tags.clone(),
+        file_name: FileName::clean(upload.file_name.as_deref().unwrap_or_default(), &fallback),
+        file_size: upload.bytes.len() as u64,
+        format: header.format,
+        width: header.width,
+        height: header.height,
+        sha256: processed.sha256,
+        thumbnails: processed.thumbnails.iter().map(|made| made.info.clone()).collect(),
+        colors: processed.colors.clone(),
+        placeholder: processed.placeholder.clone(),
+        metadata: processed.metadata.clone(),
+        // Microseconds are what the database keeps; the first answer must be the same as the later ones.
+        processing_time: Duration::from_micros(u64::try_from(processing_time.as_micros()).unwrap_or(u64::MAX)),
+        deleted_at: None,
+    }
+}
+
+fn invalid_file(reason: String) -> Error {
+    Error::InvalidFile { details: Fields::from([("file".to_owned(), reason.clone())]), reason }
+}

@@ -1,0 +1,76 @@
+//! The `counters` table: exact numbers that need no counting.
+
+use super::db::{Run, Sql, Tx};
+use super::error::Error;
+use crate::model::counter::{Counter, CounterKind};
+use crate::model::id::ImageId;
+
+/// Adds to counters, in the slots of the image that moves them.
+///
+/// Rows are taken in one order in every transaction, so that two of them cannot wait for each other.
+pub async fn add(tx: &mut Tx, id: ImageId, mut changes: Vec<(Counter, i64)>) -> Result<(), Error> {
+    changes.retain(|(_, difference)| *difference != 0);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    changes.sort();
+    let mut sql = Sql::new("insert into counters (kind, key, slot, n) values ");
+    for (index, (counter, difference)) in changes.into_iter().enumerate() {
+        sql.push(if index == 0 { "(" } else { ", (" });
+        sql.push_bind(counter.kind.name()).push(", ").push_bind(counter.key).push(", ");
+        sql.push_bind(Counter::slot(id)).push(", ").push_bind(difference).push(")");
+    }
+    sql.push(" on conflict (kind, key, slot) do update set n = counters.n + excluded.n");
+    tx.execute(sql).await.map(drop)
+}
+
+/// The counter's value; 0 for one that was never moved.
+pub async fn read(run: impl Run, counter: &Counter) -> Result<u64, Error> {
+    let sql = Sql::new("select cast(coalesce(sum(n), 0) as bigint) from counters where kind = $1 and key = $2");
+    one(run, sql.bind(counter.kind.name()).bind(counter.key.as_str())).await
+}
+
+/// The sum over the counters of a kind whose keys are in the range, both ends included.
+pub async fn read_range(run: impl Run, first: &Counter, last: &Counter) -> Result<u64, Error> {
+    let sql = Sql::new("select cast(coalesce(sum(n), 0) as bigint) from counters where kind = $1 and key >= $2 and key <= $3");
+    one(run, sql.bind(first.kind.name()).bind(first.key.as_str()).bind(last.key.as_str())).await
+}
+
+async fn one(run: impl Run, sql: Sql) -> Result<u64, Error> {
+    let (sum,) = run.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default();
+    Ok(u64::try_from(sum).unwrap_or_default())
+}
+
+/// Which counters of a kind differ from what the images say, and by how much: counted minus kept. For `doctor`.
+///
+/// Both are read in one statement, so that what commits meanwhile moves neither or both.
+pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String, i64)>, Error> {
+    let mut sql = Sql::new("select key, cast(sum(n) as bigint) from (");
+    sql.push(match kind {
+        CounterKind::All => "select '' as key, count(*) as n from images where deleted_at is null",
+        CounterKind::User => "select user_id as key, count(*) as n from images where deleted_at is null group by user_id",
+        CounterKind::Tag => "select tag as key, count(*) as n from image_tags group by tag",
+        CounterKind::UserTag => "select user_id || ',' || tag as key, count(*) as n from image_tags group by user_id, tag",
+        // A day is a range of ids (see `day_difference`), and what was ever done is told by nothing else.
+        CounterKind::Day | CounterKind::Stored | CounterKind::ProcessingMicros => return Ok(Vec::new()),
+    });
+    sql.push(" union all select key, -n as n from counters where kind = ").push_bind(kind.name());
+    sql.push(") both_sides group by key having sum(n) <> 0");
+    run.fetch(sql).await
+}
+
+/// As [`differences`], for the day whose ids are from `first` to `last`.
+pub async fn day_difference(run: impl Run, day: &Counter, first: ImageId, last: ImageId) -> Result<i64, Error> {
+    let sql = Sql::new(
+        "select cast((select count(*) from images where id >= $1 and id <= $2 and deleted_at is null) \
+         - (select coalesce(sum(n), 0) from counters where kind = $3 and key = $4) as bigint)",
+    );
+    let sql = sql.bind(first.uuid()).bind(last.uuid()).bind(day.kind.name()).bind(day.key.as_str());
+    Ok(run.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default().0)
+}
+
+/// The days that have a counter.
+pub async fn days(run: impl Run) -> Result<Vec<String>, Error> {
+    let sql = Sql::new("select distinct key from counters where kind = $1").bind(CounterKind::Day.name());
+    Ok(run.fetch::<(String,)>(sql).await?.into_iter().map(|(key,)| key).collect())
+}

@@ -1,0 +1,399 @@
+//! The query layer: the only file that knows which database it is.
+//!
+//! A statement is [`Sql`]: text pieces that are `&'static str` and bound [`Value`]s, so that no input can become SQL.
+//! It runs on a [`Db`] (reading only) or in a [`Tx`]. Every call is bounded in time, because a database that hangs
+//! must not hang the service.
+//!
+//! SQLite has one writer at a time. Its transactions share one connection, whose pool hands it out in order of
+//! arrival, and begin with `begin immediate`: a plain `begin` that reads before it writes fails when another writer
+//! came between. Readers have connections of their own and never wait for it (WAL).
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::types::Json;
+use sqlx::{
+    Arguments, AssertSqlSafe, Connection, Database, Executor, FromRow, IntoArguments, PgPool, Postgres, Sqlite, SqlitePool,
+};
+use uuid::Uuid;
+
+use super::error::Error;
+
+/// Where the database is and how long it may take.
+#[derive(Debug, Clone)]
+pub struct DbConfig {
+    pub location: Location,
+    /// Connections to PostgreSQL, or SQLite's readers.
+    pub max_connections: u32,
+    /// Bounds the wait for a connection, and each statement.
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// `postgres://…`
+    Postgres(String),
+    /// The file; it is made if it is missing.
+    Sqlite(PathBuf),
+}
+
+/// A pool of connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Db {
+    pools: Pools,
+    timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+enum Pools {
+    Postgres(PgPool),
+    Sqlite { readers: SqlitePool, writer: SqlitePool },
+}
+
+/// A transaction; dropped without [`Tx::commit`], it is rolled back.
+#[derive(Debug)]
+pub struct Tx {
+    inner: TxInner,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+enum TxInner {
+    Postgres(sqlx::Transaction<'static, Postgres>),
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+}
+
+/// Connections of the pool, for metrics.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolUse {
+    pub open: u32,
+    pub idle: u32,
+    pub max: u32,
+}
+
+impl Db {
+    /// Prepares the pools. PostgreSQL is connected to on first use; SQLite's file is opened here.
+    ///
+    /// # Errors
+    /// A URL that cannot be read, or a file that cannot be opened.
+    pub async fn open(config: &DbConfig) -> Result<Self, Error> {
+        let pools = match &config.location {
+            Location::Postgres(url) => open_postgres(url, config)?,
+            Location::Sqlite(path) => open_sqlite(path, config).await?,
+        };
+        Ok(Self { pools, timeout: config.timeout })
+    }
+
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn begin(&self) -> Result<Tx, Error> {
+        let inner = within(self.timeout, async {
+            Ok(match &self.pools {
+                Pools::Postgres(pool) => TxInner::Postgres(pool.begin().await?),
+                Pools::Sqlite { writer, .. } => TxInner::Sqlite(writer.begin_with("begin immediate").await?),
+            })
+        })
+        .await?;
+        Ok(Tx { inner, timeout: self.timeout })
+    }
+
+    /// Runs the migrations that have not run yet. PostgreSQL takes an advisory lock meanwhile, so that several
+    /// instances that start at once do not collide; SQLite's file belongs to one process.
+    ///
+    /// # Errors
+    /// The database is unavailable, or a migration failed or was altered.
+    pub async fn migrate(&self, postgres: &sqlx::migrate::Migrator, sqlite: &sqlx::migrate::Migrator) -> Result<(), Error> {
+        match &self.pools {
+            Pools::Postgres(pool) => postgres.run(pool).await?,
+            Pools::Sqlite { writer, .. } => sqlite.run(writer).await?,
+        }
+        Ok(())
+    }
+
+    /// Asks the database for an answer.
+    ///
+    /// # Errors
+    /// It gave none in time.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.fetch::<(i64,)>(Sql::new("select cast(1 as bigint)")).await.map(drop)
+    }
+
+    pub fn pool_use(&self) -> PoolUse {
+        fn of<D: Database>(pool: &sqlx::Pool<D>) -> PoolUse {
+            let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+            PoolUse { open: pool.size(), idle: idle.min(pool.size()), max: pool.options().get_max_connections() }
+        }
+        match &self.pools {
+            Pools::Postgres(pool) => of(pool),
+            Pools::Sqlite { readers, writer } => {
+                let (readers, writer) = (of(readers), of(writer));
+                PoolUse { open: readers.open + writer.open, idle: readers.idle + writer.idle, max: readers.max + writer.max }
+            }
+        }
+    }
+
+    /// The name of the database system, for logs and metrics.
+    pub fn system(&self) -> &'static str {
+        match &self.pools {
+            Pools::Postgres(_) => "postgresql",
+            Pools::Sqlite { .. } => "sqlite",
+        }
+    }
+
+    /// Closes the connections; SQLite's last one folds the write-ahead log into the file.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Postgres(pool) => pool.close().await,
+            Pools::Sqlite { readers, writer } => {
+                readers.close().await;
+                writer.close().await;
+            }
+        }
+    }
+}
+
+fn open_postgres(url: &str, config: &DbConfig) -> Result<Pools, Error> {
+    let options = PgConnectOptions::from_str(url)?.application_name("image-service");
+    // The server ends what we gave up waiting for, and a transaction whose process hangs.
+    let settings = format!(
+        "set statement_timeout = {}; set idle_in_transaction_session_timeout = {}",
+        (config.timeout * 2).as_millis(),
+        (config.timeout * 4).as_millis()
+    );
+    let pool = PgPoolOptions::new()
+        .max_connections(config.max_connections)
+        .acquire_timeout(config.timeout)
+        .idle_timeout(Duration::from_secs(600))
+        .after_connect(move |connection, _| {
+            let settings = settings.clone();
+            Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(settings))).await.map(drop) })
+        })
+        // A connection that has just been used is alive; asking each time would cost a round trip a request.
+        .test_before_acquire(false)
+        .before_acquire(|connection, usage| {
+            Box::pin(async move {
+                if usage.idle_for > Duration::from_secs(1) {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options);
+    Ok(Pools::Postgres(pool))
+}
+
+async fn open_sqlite(path: &Path, config: &DbConfig) -> Result<Pools, Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // Every commit is synced: what was acknowledged survives a power cut.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(config.timeout);
+    let writer =
+        SqlitePoolOptions::new().max_connections(1).acquire_timeout(config.timeout).idle_timeout(None).max_lifetime(None);
+    let writer = writer.connect_with(options.clone()).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(config.max_connections)
+        .acquire_timeout(config.timeout)
+        .test_before_acquire(false)
+        .connect_lazy_with(options.read_only(true).create_if_missing(false));
+    Ok(Pools::Sqlite { readers, writer })
+}
+
+impl Tx {
+    /// Makes all that was done lasting.
+    ///
+    /// # Errors
+    /// When this fails, whether the transaction took place **is not known**.
+    pub async fn commit(self) -> Result<(), Error> {
+        within(self.timeout, async {
+            match self.inner {
+                TxInner::Postgres(tx) => tx.commit().await,
+                TxInner::Sqlite(tx) => tx.commit().await,
+            }
+        })
+        .await
+    }
+
+    /// Runs a statement that gives no rows; returns how many rows it touched.
+    ///
+    /// # Errors
+    /// The database is unavailable or refused the statement.
+    pub async fn execute(&mut self, sql: Sql) -> Result<u64, Error> {
+        within(self.timeout, async {
+            match &mut self.inner {
+                TxInner::Postgres(tx) => {
+                    let query = sqlx::query_with(AssertSqlSafe(sql.text), Postgres::arguments(sql.values)?);
+                    Ok(query.execute(&mut **tx).await?.rows_affected())
+                }
+                TxInner::Sqlite(tx) => {
+                    let query = sqlx::query_with(AssertSqlSafe(sql.text), Sqlite::arguments(sql.values)?);
+                    Ok(query.execute(&mut **tx).await?.rows_affected())
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// Something to run a statement on that gives rows: `&Db` to read, `&mut Tx` to read or write.
+pub trait Run: Sized + Send {
+    /// All rows.
+    fn fetch<T: Row>(self, sql: Sql) -> impl Future<Output = Result<Vec<T>, Error>> + Send;
+
+    /// The first row, if there is one.
+    fn fetch_optional<T: Row>(self, sql: Sql) -> impl Future<Output = Result<Option<T>, Error>> + Send {
+        async { Ok(self.fetch(sql).await?.into_iter().next()) }
+    }
+}
+
+impl Run for &Db {
+    async fn fetch<T: Row>(self, sql: Sql) -> Result<Vec<T>, Error> {
+        within(self.timeout, async {
+            match &self.pools {
+                Pools::Postgres(pool) => rows(pool, sql).await,
+                Pools::Sqlite { readers, .. } => rows(readers, sql).await,
+            }
+        })
+        .await
+    }
+}
+
+impl Run for &mut Tx {
+    async fn fetch<T: Row>(self, sql: Sql) -> Result<Vec<T>, Error> {
+        within(self.timeout, async {
+            match &mut self.inner {
+                TxInner::Postgres(tx) => rows(&mut **tx, sql).await,
+                TxInner::Sqlite(tx) => rows(&mut **tx, sql).await,
+            }
+        })
+        .await
+    }
+}
+
+async fn rows<'e, D, T>(executor: impl Executor<'e, Database = D>, sql: Sql) -> Result<Vec<T>, sqlx::Error>
+where
+    D: Bind,
+    D::Arguments: IntoArguments<D>,
+    T: for<'r> FromRow<'r, D::Row> + Send + Unpin,
+{
+    sqlx::query_as_with(AssertSqlSafe(sql.text), D::arguments(sql.values)?).fetch_all(executor).await
+}
+
+async fn within<T>(timeout: Duration, work: impl Future<Output = Result<T, sqlx::Error>> + Send) -> Result<T, Error> {
+    match tokio::time::timeout(timeout, work).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(Error::TimedOut(timeout)),
+    }
+}
+
+/// A row that both databases can give.
+pub trait Row: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
+impl<T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Row for T {}
+
+/// A statement: its text, and the values bound to `$1`, `$2`, …
+#[derive(Debug, Clone)]
+pub struct Sql {
+    text: Cow<'static, str>,
+    values: Vec<Value>,
+}
+
+impl Sql {
+    pub fn new(text: &'static str) -> Self {
+        Self { text: Cow::Borrowed(text), values: Vec::new() }
+    }
+
+    /// Binds the next `$n` of the text.
+    pub fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Goes on with the text.
+    pub fn push(&mut self, text: &'static str) -> &mut Self {
+        self.text.to_mut().push_str(text);
+        self
+    }
+
+    /// Goes on with the next `$n`, bound to `value`.
+    pub fn push_bind(&mut self, value: impl Into<Value>) -> &mut Self {
+        self.values.push(value.into());
+        let number = self.values.len();
+        let text = self.text.to_mut();
+        text.push('$');
+        text.push_str(&number.to_string());
+        self
+    }
+}
+
+/// What can be bound: the types that mean the same on both databases.
+#[derive(Debug, Clone)]
+pub enum Value {
+    Integer(Option<i64>),
+    Text(Option<String>),
+    Bytes(Vec<u8>),
+    Uuid(Uuid),
+    /// Kept to the microsecond, PostgreSQL's resolution.
+    Time(Option<DateTime<Utc>>),
+    /// An array or an object: SQLite's text affinity would turn a bare number into a number.
+    Json(serde_json::Value),
+}
+
+macro_rules! value_from {
+    ($($from:ty => $value:ident => $variant:expr;)*) => {
+        $(impl From<$from> for Value { fn from($value: $from) -> Self { $variant } })*
+    };
+}
+value_from! {
+    i64 => value => Self::Integer(Some(value));
+    u32 => value => Self::Integer(Some(i64::from(value)));
+    u8 => value => Self::Integer(Some(i64::from(value)));
+    &str => value => Self::Text(Some(value.to_owned()));
+    String => value => Self::Text(Some(value));
+    Option<String> => value => Self::Text(value);
+    Vec<u8> => value => Self::Bytes(value);
+    Uuid => value => Self::Uuid(value);
+    DateTime<Utc> => value => Self::Time(Some(value));
+    Option<DateTime<Utc>> => value => Self::Time(value);
+    serde_json::Value => value => Self::Json(value);
+}
+
+/// Turns values into the arguments of one of the two databases.
+trait Bind: Database {
+    fn arguments(values: Vec<Value>) -> Result<Self::Arguments, sqlx::Error>;
+}
+
+macro_rules! bind {
+    ($database:ty) => {
+        impl Bind for $database {
+            fn arguments(values: Vec<Value>) -> Result<Self::Arguments, sqlx::Error> {
+                let mut arguments = <Self as Database>::Arguments::default();
+                for value in values {
+                    let added: Result<(), BoxDynError> = match value {
+                        Value::Integer(value) => arguments.add(value),
+                        Value::Text(value) => arguments.add(value),
+                        Value::Bytes(value) => arguments.add(value),
+                        Value::Uuid(value) => arguments.add(value),
+                        Value::Time(value) => arguments.add(value.map(|time| time.trunc_subsecs(6))),
+                        Value::Json(value) => arguments.add(Json(value)),
+                    };
+                    added.map_err(sqlx::Error::Encode)?;
+                }
+                Ok(arguments)
+            }
+        }
+    };
+}
+bind!(Postgres);
+bind!(Sqlite);

@@ -1,0 +1,84 @@
+//! The `idempotency_keys` table: requests that may come again, and what was answered the first time.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::db::{Run, Sql, Tx};
+use super::error::Error;
+use crate::model::caller::UserId;
+use crate::model::id::ImageId;
+
+/// What is known of a key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Of the request's payload.
+    pub fingerprint: Vec<u8>,
+    /// The image that the first request makes or made.
+    pub image_id: ImageId,
+    /// What of the answer may change later; `None` while the first request is running.
+    pub response: Option<serde_json::Value>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Takes the key for a request; `false` when there is a record already.
+pub async fn claim(
+    tx: &mut Tx,
+    user: &UserId,
+    key: &str,
+    fingerprint: &[u8],
+    image_id: ImageId,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "insert into idempotency_keys (user_id, key, fingerprint, image_id, response, created_at) \
+         values ($1, $2, $3, $4, null, $5) on conflict (user_id, key) do nothing",
+    );
+    let sql = sql.bind(user.as_str()).bind(key).bind(fingerprint.to_vec()).bind(image_id.uuid()).bind(now);
+    Ok(tx.execute(sql).await? == 1)
+}
+
+pub async fn find(run: impl Run, user: &UserId, key: &str) -> Result<Option<Record>, Error> {
+    type Row = (Vec<u8>, Uuid, Option<Json<serde_json::Value>>, DateTime<Utc>);
+    let sql =
+        Sql::new("select fingerprint, image_id, response, created_at from idempotency_keys where user_id = $1 and key = $2");
+    let row = run.fetch_optional::<Row>(sql.bind(user.as_str()).bind(key)).await?;
+    Ok(row.map(|(fingerprint, image_id, response, created_at)| Record {
+        fingerprint,
+        image_id: ImageId::from(image_id),
+        response: response.map(|Json(response)| response),
+        created_at,
+    }))
+}
+
+/// Forgets the record that `image_id` holds; `false` when it holds it no longer.
+pub async fn forget(tx: &mut Tx, user: &UserId, key: &str, image_id: ImageId) -> Result<bool, Error> {
+    let sql = Sql::new("delete from idempotency_keys where user_id = $1 and key = $2 and image_id = $3");
+    Ok(tx.execute(sql.bind(user.as_str()).bind(key).bind(image_id.uuid())).await? == 1)
+}
+
+/// As [`forget`], but only while the request is running.
+pub async fn release(tx: &mut Tx, user: &UserId, key: &str, image_id: ImageId) -> Result<(), Error> {
+    let sql = Sql::new("delete from idempotency_keys where user_id = $1 and key = $2 and image_id = $3 and response is null");
+    tx.execute(sql.bind(user.as_str()).bind(key).bind(image_id.uuid())).await.map(drop)
+}
+
+/// Keeps the answer; `false` when another request has taken the key over.
+pub async fn complete(
+    tx: &mut Tx,
+    user: &UserId,
+    key: &str,
+    image_id: ImageId,
+    response: serde_json::Value,
+) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "update idempotency_keys set response = $4 where user_id = $1 and key = $2 and image_id = $3 and response is null",
+    );
+    let sql = sql.bind(user.as_str()).bind(key).bind(image_id.uuid()).bind(response);
+    Ok(tx.execute(sql).await? == 1)
+}
+
+/// Forgets records as old as `cutoff`; returns how many there were.
+pub async fn delete_expired(tx: &mut Tx, cutoff: DateTime<Utc>) -> Result<u64, Error> {
+    tx.execute(Sql::new("delete from idempotency_keys where created_at <= $1").bind(cutoff)).await
+}

@@ -1,0 +1,297 @@
+//! The `images` table: one row an image, deleted ones until they are purged.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::db::{Run, Sql, Tx};
+use super::error::Error;
+use crate::model::caller::UserId;
+use crate::model::color::Color;
+use crate::model::filter::ImageFilter;
+use crate::model::id::ImageId;
+use crate::model::image::{Format, Image, Metadata, Thumbnail, ThumbnailSize};
+use crate::model::tag::Tag;
+use crate::model::text::{Description, FileName, Title};
+
+/// The columns of [`Row`], for every `select` and `returning`.
+macro_rules! columns {
+    () => {
+        "id, user_id, title, description, tags, file_name, file_size, format, width, height, sha256, thumbnails, colors, \
+         placeholder, metadata, processing_us, updated_at, deleted_at"
+    };
+}
+
+pub async fn insert(tx: &mut Tx, image: &Image) -> Result<(), Error> {
+    let sql = Sql::new(concat!(
+        "insert into images (",
+        columns!(),
+        ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+    ))
+    .bind(image.id.uuid())
+    .bind(image.user_id.as_str())
+    .bind(image.title.as_ref().map(|title| title.as_str().to_owned()))
+    .bind(image.description.as_ref().map(|description| description.as_str().to_owned()))
+    .bind(tags_to_json(&image.tags))
+    .bind(image.file_name.as_str())
+    .bind(to_integer(image.file_size))
+    .bind(image.format.name())
+    .bind(image.width)
+    .bind(image.height)
+    .bind(image.sha256.to_vec())
+    .bind(thumbnails_to_json(&image.thumbnails))
+    .bind(image.colors.iter().map(|color| json!(color.to_string())).collect::<serde_json::Value>())
+    .bind(image.placeholder.clone())
+    .bind(metadata_to_json(&image.metadata))
+    .bind(to_integer(u64::try_from(image.processing_time.as_micros()).unwrap_or(u64::MAX)))
+    .bind(image.updated_at)
+    .bind(image.deleted_at);
+    tx.execute(sql).await.map(drop)
+}
+
+/// The image, deleted or not.
+pub async fn find(run: impl Run, id: ImageId) -> Result<Option<Image>, Error> {
+    let sql = Sql::new(concat!("select ", columns!(), " from images where id = $1")).bind(id.uuid());
+    run.fetch_optional::<Row>(sql).await?.map(Image::try_from).transpose()
+}
+
+/// Up to `limit` live images after `last`, newest first. `filter.tags` should begin with the rarest one.
+pub async fn page(run: impl Run, filter: &ImageFilter, last: Option<ImageId>, limit: u32) -> Result<Vec<Image>, Error> {
+    let sql = match filter.tags.as_slice() {
+        [] => page_of_images(filter, last, limit),
+        [first, others @ ..] => page_of_tagged(first, others, filter, last, limit),
+    };
+    run.fetch::<Row>(sql).await?.into_iter().map(Image::try_from).collect()
+}
+
+fn page_of_images(filter: &ImageFilter, last: Option<ImageId>, limit: u32) -> Sql {
+    let mut sql = Sql::new(concat!("select ", columns!(), " from images where deleted_at is null"));
+    if let Some(user) = &filter.user_id {
+        sql.push(" and user_id = ").push_bind(user.as_str());
+    }
+    push_id_range(&mut sql, " and id", filter, last);
+    sql.push(" order by id desc limit ").push_bind(limit);
+    sql
+}
+
+/// The ids are found in the index of tags first, so that the database joins no more rows than the page has.
+fn page_of_tagged(first: &Tag, others: &[Tag], filter: &ImageFilter, last: Option<ImageId>, limit: u32) -> Sql {
+    let mut sql = Sql::new(concat!("select ", columns!(), " from images where id in (select t.image_id"));
+    push_tagged(&mut sql, first, others, filter, last);
+    sql.push(" order by t.image_id desc limit ").push_bind(limit).push(") order by id desc");
+    sql
+}
+
+/// Counts live images row by row, for filters that no counter covers.
+pub async fn count(run: impl Run, filter: &ImageFilter) -> Result<u64, Error> {
+    let mut sql = Sql::new("select count(*)");
+    match filter.tags.as_slice() {
+        [] => {
+            sql.push(" from images where deleted_at is null");
+            if let Some(user) = &filter.user_id {
+                sql.push(" and user_id = ").push_bind(user.as_str());
+            }
+            push_id_range(&mut sql, " and id", filter, None);
+        }
+        [first, others @ ..] => push_tagged(&mut sql, first, others, filter, None),
+    }
+    let (count,) = run.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default();
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+fn push_tagged(sql: &mut Sql, first: &Tag, others: &[Tag], filter: &ImageFilter, last: Option<ImageId>) {
+    sql.push(" from image_tags t where t.tag = ").push_bind(first.as_str());
+    if let Some(user) = &filter.user_id {
+        sql.push(" and t.user_id = ").push_bind(user.as_str());
+    }
+    push_id_range(sql, " and t.image_id", filter, last);
+    for tag in others {
+        sql.push(" and exists (select 1 from image_tags o where o.tag = ").push_bind(tag.as_str());
+        sql.push(" and o.image_id = t.image_id)");
+    }
+}
+
+/// A date filter is a range of ids, for ids begin with their time.
+fn push_id_range(sql: &mut Sql, column: &'static str, filter: &ImageFilter, last: Option<ImageId>) {
+    if let Some(start) = filter.start {
+        sql.push(column).push(" >= ").push_bind(ImageId::first_at(start).uuid());
+    }
+    if let Some(end) = filter.end {
+        sql.push(column).push(" <= ").push_bind(ImageId::last_at(end).uuid());
+    }
+    if let Some(last) = last {
+        sql.push(column).push(" < ").push_bind(last.uuid());
+    }
+}
+
+/// Takes the row's lock until the transaction ends and returns the image as it was.
+pub async fn lock(tx: &mut Tx, id: ImageId) -> Result<Option<Image>, Error> {
+    // An update locks the row on both databases; `for update` exists on one.
+    let sql = Sql::new(concat!("update images set updated_at = updated_at where id = $1 returning ", columns!()));
+    tx.fetch_optional::<Row>(sql.bind(id.uuid())).await?.map(Image::try_from).transpose()
+}
+
+pub async fn set_texts(tx: &mut Tx, image: &Image) -> Result<(), Error> {
+    let sql = Sql::new("update images set title = $2, description = $3, tags = $4, updated_at = $5 where id = $1")
+        .bind(image.id.uuid())
+        .bind(image.title.as_ref().map(|title| title.as_str().to_owned()))
+        .bind(image.description.as_ref().map(|description| description.as_str().to_owned()))
+        .bind(tags_to_json(&image.tags))
+        .bind(image.updated_at);
+    tx.execute(sql).await.map(drop)
+}
+
+/// Marks as deleted, or as live with `None`.
+pub async fn set_deleted_at(tx: &mut Tx, id: ImageId, deleted_at: Option<DateTime<Utc>>) -> Result<(), Error> {
+    let sql = Sql::new("update images set deleted_at = $2 where id = $1").bind(id.uuid()).bind(deleted_at);
+    tx.execute(sql).await.map(drop)
+}
+
+/// The image that has been deleted longest, if that was at or before `cutoff`.
+pub async fn find_expired(run: impl Run, cutoff: DateTime<Utc>) -> Result<Option<ImageId>, Error> {
+    let sql = Sql::new("select id from images where deleted_at <= $1 order by deleted_at limit 1").bind(cutoff);
+    Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| ImageId::from(id)))
+}
+
+/// Removes the row of an image that is still deleted; `None` when it was restored or removed meanwhile.
+pub async fn purge(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Result<Option<Image>, Error> {
+    let sql = Sql::new(concat!("delete from images where id = $1 and deleted_at <= $2 returning ", columns!()));
+    tx.fetch_optional::<Row>(sql.bind(id.uuid()).bind(cutoff)).await?.map(Image::try_from).transpose()
+}
+
+/// Up to `limit` images after `last`, oldest first, deleted ones too: for a walk over all of them.
+pub async fn walk(run: impl Run, last: Option<ImageId>, limit: u32) -> Result<Vec<Image>, Error> {
+    let mut sql = Sql::new(concat!("select ", columns!(), " from images"));
+    if let Some(last) = last {
+        sql.push(" where id > ").push_bind(last.uuid());
+    }
+    sql.push(" order by id limit ").push_bind(limit);
+    run.fetch::<Row>(sql).await?.into_iter().map(Image::try_from).collect()
+}
+
+/// A row as both databases give it.
+#[derive(Debug, sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    user_id: String,
+    title: Option<String>,
+    description: Option<String>,
+    tags: Json<Vec<String>>,
+    file_name: String,
+    file_size: i64,
+    format: String,
+    width: i64,
+    height: i64,
+    sha256: Vec<u8>,
+    thumbnails: Json<Vec<ThumbnailRow>>,
+    colors: Json<Vec<String>>,
+    placeholder: Vec<u8>,
+    metadata: Json<MetadataRow>,
+    processing_us: i64,
+    updated_at: DateTime<Utc>,
+    deleted_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct ThumbnailRow {
+    size: String,
+    width: u32,
+    height: u32,
+    format: String,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct MetadataRow {
+    created_at: Option<String>,
+    modified_at: Option<String>,
+    camera: Option<String>,
+    orientation: u8,
+    has_alpha: bool,
+    animated: bool,
+    frames: u32,
+}
+
+impl TryFrom<Row> for Image {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: ImageId::from(row.id),
+            updated_at: row.updated_at,
+            user_id: UserId::parse(&row.user_id).map_err(|_| unreadable("user_id", &row.user_id))?,
+            title: row.title.map(Title::from_stored),
+            description: row.description.map(Description::from_stored),
+            tags: row.tags.0.into_iter().map(Tag::from_stored).collect(),
+            file_name: FileName::from_stored(row.file_name),
+            file_size: from_integer("file_size", row.file_size)?,
+            format: parse_format(&row.format)?,
+            width: from_integer("width", row.width)?,
+            height: from_integer("height", row.height)?,
+            sha256: row.sha256.try_into().map_err(|bytes: Vec<u8>| unreadable("sha256", &hex::encode(bytes)))?,
+            thumbnails: row.thumbnails.0.into_iter().map(Thumbnail::try_from).collect::<Result<_, _>>()?,
+            colors: row
+                .colors
+                .0
+                .iter()
+                .map(|text| Color::parse(text).ok_or_else(|| unreadable("color", text)))
+                .collect::<Result<_, _>>()?,
+            placeholder: row.placeholder,
+            metadata: row.metadata.0.into(),
+            processing_time: Duration::from_micros(from_integer("processing_us", row.processing_us)?),
+            deleted_at: row.deleted_at,
+        })
+    }
+}
+
+impl TryFrom<ThumbnailRow> for Thumbnail {
+    type Error = Error;
+
+    fn try_from(row: ThumbnailRow) -> Result<Self, Error> {
+        let ThumbnailRow { size, width, height, format } = row;
+        let size = ThumbnailSize::parse(&size).ok_or_else(|| unreadable("thumbnail size", &size))?;
+        Ok(Self { size, width, height, format: parse_format(&format)? })
+    }
+}
+
+impl From<MetadataRow> for Metadata {
+    fn from(row: MetadataRow) -> Self {
+        let MetadataRow { created_at, modified_at, camera, orientation, has_alpha, animated, frames } = row;
+        Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames }
+    }
+}
+
+fn parse_format(name: &str) -> Result<Format, Error> {
+    Format::parse(name).ok_or_else(|| unreadable("format", name))
+}
+
+fn tags_to_json(tags: &[Tag]) -> serde_json::Value {
+    tags.iter().map(Tag::as_str).collect()
+}
+
+fn thumbnails_to_json(thumbnails: &[Thumbnail]) -> serde_json::Value {
+    let one = |Thumbnail { size, width, height, format }: &Thumbnail| json!({"size": size.name(), "width": width, "height": height, "format": format.name()});
+    thumbnails.iter().map(one).collect()
+}
+
+fn metadata_to_json(metadata: &Metadata) -> serde_json::Value {
+    let Metadata { created_at, modified_at, camera, orientation, has_alpha, animated, frames } = metadata;
+    json!({
+        "created_at": created_at, "modified_at": modified_at, "camera": camera, "orientation": orientation,
+        "has_alpha": has_alpha, "animated": animated, "frames": frames,
+    })
+}
+
+fn to_integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn from_integer<T: TryFrom<i64>>(column: &'static str, value: i64) -> Result<T, Error> {
+    T::try_from(value).map_err(|_| unreadable(column, &value.to_string()))
+}
+
+fn unreadable(column: &'static str, value: &str) -> Error {
+    Error::Unreadable { column, value: value.to_owned() }
+}

@@ -1,0 +1,16 @@
+//! Floor 2: the database. One file a table or a concern, one SQL statement a function.
+//!
+//! [`db`] is the only file that knows which database it is; everything else writes one SQL text for both. Writing is
+//! done through a [`Tx`] alone, reading through either a [`Db`] or a [`Tx`].
+
+pub mod counters;
+pub mod db;
+pub mod error;
+pub mod idempotency;
+pub mod images;
+pub mod intents;
+pub mod migrate;
+pub mod tags;
+
+pub use db::{Db, DbConfig, Tx};
+pub use error::Error;

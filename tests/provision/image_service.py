@@ -1,0 +1,48 @@
+"""The service itself, started as a user would start it, for the checks that come from outside."""
+
+import json
+
+from .network import HOST, free_ports, request
+from .processes import NotReady, wait_until_ready
+from .s3 import S3Server
+
+BUCKET = "images"
+# The key pair of the S3 server inside, somewhere below DATA_DIR.
+CREDENTIALS = "credentials.json"
+
+
+class ImageService:
+    """A running service."""
+
+    def __init__(self, port, data):
+        self.port = port
+        self.data = data
+
+    @property
+    def url(self):
+        return f"http://{HOST}:{self.port}"
+
+
+def start(program, folder, processes, environment, settings):
+    """Starts `image-service serve` with its data below `folder` and waits until its dependencies are up, too."""
+    folder.mkdir()
+    (port,) = free_ports(1)
+    log, data = folder / "image-service.log", folder / "data"
+    own = {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(data)}
+    process = processes.start([program, "serve"], env={**environment, **own, **settings}, cwd=folder, log=log)
+    wait_until_ready("image-service", process, log, lambda: request(port, "/ready")[0] == 200)
+    return process, ImageService(port, data)
+
+
+def start_embedded(program, folder, processes, environment):
+    """The service on SQLite with its S3 server inside, and how to reach that one."""
+    (s3_port,) = free_ports(1)
+    process, service = start(program, folder, processes, environment, {"S3_EMBEDDED_PORT": str(s3_port)})
+    return process, service, _embedded_s3(service, s3_port)
+
+
+def _embedded_s3(service, port):
+    for path in service.data.rglob(CREDENTIALS):
+        pair = json.loads(path.read_text())
+        return S3Server(port, pair["access_key_id"], pair["secret_access_key"])
+    raise NotReady(f"the service left no {CREDENTIALS} below {service.data}")

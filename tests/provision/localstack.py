@@ -1,0 +1,52 @@
+"""LocalStack, for S3 alone, on 127.0.0.1, with its signature checks on."""
+
+import json
+import signal
+from pathlib import Path
+
+from . import environments
+from .network import HOST, free_ports, request
+from .processes import NotReady, wait_until_ready
+from .s3 import S3Server
+
+# The key pair that LocalStack expects of signed requests.
+KEY = "test"
+SETTINGS = {
+    "SERVICES": "s3",
+    "STRICT_SERVICE_LOADING": "1",
+    "EAGER_SERVICE_LOADING": "1",
+    # By default a presigned URL with a wrong signature is served: a test of it would prove nothing.
+    "S3_SKIP_SIGNATURE_VALIDATION": "0",
+    # No telemetry, no downloads, no DNS server, and no belief that this is the Docker image.
+    "DISABLE_EVENTS": "1",
+    "SKIP_SSL_CERT_DOWNLOAD": "1",
+    "DNS_ADDRESS": "0",
+    "OVERRIDE_IN_DOCKER": "0",
+}
+
+
+def start(folder, processes, environment, environments_root):
+    """Starts LocalStack with its state below `folder` and waits until S3 is loaded."""
+    (port,) = free_ports(1)
+    log = folder / "localstack.log"
+    own = {"FILESYSTEM_ROOT": str(folder), "TMPDIR": str(folder), "GATEWAY_LISTEN": f"{HOST}:{port}"}
+    python = environments.program("localstack", "python", environments_root)
+    # -P: else this folder comes first in its search path, and this very file is what `import localstack` finds.
+    argv = [python, "-P", Path(__file__).with_name("localstack_on_loopback.py")]
+    # On SIGTERM it tidies up for many seconds; its folder goes anyway.
+    settings = {**environment, **SETTINGS, **own}
+    process = processes.start(argv, env=settings, cwd=folder, log=log, stop_signal=signal.SIGKILL)
+    wait_until_ready("LocalStack", process, log, lambda: _is_ready(port), seconds=120)
+    return S3Server(port, KEY, KEY)
+
+
+def create_bucket(server, name):
+    """LocalStack takes this one unsigned. Its first request loads code, for seconds on a busy machine."""
+    status, body = request(server.port, f"/{name}", method="PUT", seconds=60)
+    if status != 200:
+        raise NotReady(f"LocalStack did not make the bucket {name}: {status} {body.decode(errors='replace')}")
+
+
+def _is_ready(port):
+    status, body = request(port, "/_localstack/init/ready")
+    return status == 200 and json.loads(body).get("completed") is True

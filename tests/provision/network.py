@@ -1,0 +1,29 @@
+"""Free ports and plain HTTP on 127.0.0.1, past any proxy that the environment names."""
+
+import http.client
+import socket
+from contextlib import ExitStack
+
+HOST = "127.0.0.1"
+
+
+def free_ports(count):
+    """`count` different ports that nothing listens on now; held together, so that none comes twice."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def request(port, path, method="GET", seconds=5):
+    """Status and body, or `(None, b"")` when nobody answers in time."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=seconds)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    except (OSError, http.client.HTTPException):
+        return None, b""
+    finally:
+        connection.close()

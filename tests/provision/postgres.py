@@ -1,0 +1,90 @@
+"""A PostgreSQL cluster of our own: made in a moment, fast instead of durable, gone at the end."""
+
+import os
+import pwd
+import signal
+import subprocess
+from pathlib import Path
+
+from .network import HOST, free_ports
+from .packages import postgres_programs
+from .processes import NotReady, wait_until_ready
+
+SUPERUSER = "postgres"
+# Nothing here outlives the run, so nothing needs to reach the disk. Each test has a pool and a database of its own.
+SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",  # the path of a socket may have 107 bytes; a temporary directory may be longer
+    "max_connections": "300",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+}
+
+
+class Postgres:
+    """A running cluster."""
+
+    def __init__(self, programs, port, prefix):
+        self._programs = programs
+        self._prefix = prefix
+        self.port = port
+
+    def url(self, database="postgres"):
+        return f"postgres://{SUPERUSER}@{HOST}:{self.port}/{database}"
+
+    def create_database(self, name):
+        argv = [self._programs / "createdb", "-h", HOST, "-p", str(self.port), "-U", SUPERUSER, name]
+        subprocess.run(argv, check=True, cwd="/")
+
+
+def start(folder, processes, environment):
+    """Starts a cluster below `folder` and waits until it takes connections."""
+    programs = postgres_programs()
+    prefix = _as_ordinary_user(folder)
+    data, log = folder / "data", folder / "postgres.log"
+    environment = {**environment, "LC_ALL": "C.UTF-8"}
+    _initialize(programs, prefix, data, environment)
+    (port,) = free_ports(1)
+    settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+    argv = [*prefix, programs / "postgres", "-D", data, "-p", port, *settings]
+    # SIGQUIT ends the server and its clients at once; SIGTERM would wait for the clients.
+    process = processes.start(argv, env=environment, cwd="/", log=log, stop_signal=signal.SIGQUIT)
+    wait_until_ready("PostgreSQL", process, log, lambda: _takes_connections(programs, port))
+    return Postgres(programs, port, prefix)
+
+
+def _as_ordinary_user(folder):
+    """PostgreSQL refuses to run as root: then `folder` is given to another user, and commands get a prefix."""
+    if os.geteuid() != 0:
+        return []
+    user = _ordinary_user()
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    ids = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    # A change of user drops the signal that the kernel sends when `tests/run` is killed; this asks for it again.
+    prefix = ["setpriv", *ids, "--pdeathsig", "QUIT", "--"]
+    if subprocess.run([*prefix, "test", "-w", folder], cwd="/").returncode != 0:
+        raise NotReady(f"the user {user.pw_name} cannot enter {folder}: point TMPDIR at a directory open to all")
+    return prefix
+
+
+def _ordinary_user():
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise NotReady("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
+
+
+def _initialize(programs, prefix, data, environment):
+    options = ["-A", "trust", "-U", SUPERUSER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
+    argv = [*prefix, programs / "initdb", "-D", data, *options]
+    made = subprocess.run(argv, cwd="/", env=environment, capture_output=True, text=True)
+    if made.returncode != 0:
+        raise NotReady(f"initdb failed:\n{made.stdout}{made.stderr}")
+
+
+def _takes_connections(programs: Path, port):
+    argv = [programs / "pg_isready", "-q", "-h", HOST, "-p", str(port), "-U", SUPERUSER]
+    return subprocess.run(argv, cwd="/").returncode == 0

@@ -1,0 +1,131 @@
+"""Starts processes and makes sure that none outlives this program.
+
+Each process leads a session of its own: a Ctrl-C in the terminal reaches only `tests/run`, which then ends them in
+order, and everything that a process started itself (a test runner puts each test in a group of its own) is still found
+by its session. If `tests/run` is killed outright, the kernel signals its direct children.
+
+Start processes from the main thread only: the kernel's signal is tied to the thread that forked.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+# A test runner gives its tests 10 seconds of its own before it kills them.
+SECONDS_TO_STOP = 15
+LINES_OF_LOG = 60
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
+
+
+class NotReady(Exception):
+    """A server did not come up; the message ends with its log."""
+
+
+class Processes:
+    """Everything that was started and has not been stopped."""
+
+    def __init__(self):
+        self._running = []
+
+    def start(self, argv, *, env=None, cwd=None, log=None, stop_signal=signal.SIGTERM):
+        """Starts `argv`; its output goes to the file `log`, or to ours."""
+        output = open(log, "wb") if log else None
+        try:
+            process = subprocess.Popen(
+                [str(word) for word in argv],
+                env=env,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                start_new_session=True,
+                preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, stop_signal),
+            )
+        finally:
+            if output:
+                output.close()
+        self._running.append((process, stop_signal))
+        return process
+
+    def run(self, argv, *, seconds=None, **options):
+        """Runs `argv` to its end and returns its exit code; after `seconds` it is stopped, and the code is 124."""
+        process = self.start(argv, **options)
+        try:
+            return process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            print(f"stopped after {seconds} seconds: {' '.join(str(word) for word in argv)}", flush=True)
+            return 124
+        finally:
+            self.stop(process)
+
+    def stop(self, process):
+        """Stops one process and whatever it started."""
+        for entry in [entry for entry in self._running if entry[0] is process]:
+            self._running.remove(entry)
+            _ask_to_stop(*entry)
+            _end(process)
+
+    def stop_all(self):
+        """Stops everything, the last started first; all of them are asked before one is waited for."""
+        entries, self._running = self._running[::-1], []
+        for entry in entries:
+            _ask_to_stop(*entry)
+        for process, _ in entries:
+            _end(process)
+
+
+def wait_until_ready(name, process, log, check, seconds=60):
+    """Returns when `check()` is true; raises `NotReady`, with the log's end, when the process died or time is up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise NotReady(f"{name} ended with code {process.returncode}:\n{_last_lines(log)}")
+        if check():
+            return
+        time.sleep(0.1)
+    raise NotReady(f"{name} was not ready within {seconds} seconds:\n{_last_lines(log)}")
+
+
+def _last_lines(log):
+    lines = Path(log).read_text(errors="replace").splitlines()[-LINES_OF_LOG:]
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _ask_to_stop(process, stop_signal):
+    if process.poll() is None:
+        _signal(process.pid, stop_signal)
+
+
+def _end(process):
+    """Waits for a process that was asked to stop, then kills what is left of its session."""
+    try:
+        process.wait(timeout=SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        pass
+    for pid in _members_of_session(process.pid):
+        _signal(pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(pid, number):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _members_of_session(session):
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _session_of(path) == session]
+
+
+def _session_of(process_folder):
+    try:
+        stat = (process_folder / "stat").read_text(errors="replace")
+    except OSError:
+        return None  # it ended while we looked
+    # "pid (name) state parent group session …"; the name may hold anything, parentheses too.
+    return int(stat.rpartition(")")[2].split()[3])

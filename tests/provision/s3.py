@@ -1,0 +1,25 @@
+"""What a client needs to know of an S3 server."""
+
+from dataclasses import dataclass
+
+from .network import HOST
+
+
+@dataclass(frozen=True)
+class S3Server:
+    port: int
+    access_key: str
+    secret_key: str
+    region: str = "us-east-1"
+
+    @property
+    def endpoint(self):
+        return f"http://{HOST}:{self.port}"
+
+    def credentials(self):
+        """The variables by which every AWS SDK takes them."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_REGION": self.region,
+        }

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Checks of an S3 server, from outside: `check.py --endpoint URL --bucket B --access-key A --secret-key S`.
+
+Prints one line a check and exits non-zero if any fails. All keys begin with a random prefix and are removed in the
+end; the bucket must exist. `--peer` is for other servers (LocalStack, SeaweedFS): it skips what S3 leaves open and
+ours decides, and what others are known to be lax about. `--only TEXT` runs the checks whose names contain it.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+
+# Each registers its checks.
+import objects  # noqa: F401
+import uploads  # noqa: F401
+import signatures  # noqa: F401
+import names  # noqa: F401
+import service  # noqa: F401
+from world import CHECKS, World
+
+
+def clean(world):
+    for page in world.s3.get_paginator("list_objects_v2").paginate(Bucket=world.bucket, Prefix=world.prefix):
+        found = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
+        if found:
+            world.s3.delete_objects(Bucket=world.bucket, Delete={"Objects": found, "Quiet": True})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    for name in ("endpoint", "bucket", "access-key", "secret-key"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--peer", action="store_true", help="another server: only what S3 itself asks for")
+    parser.add_argument("--only", default="", help="a part of the names of the checks to run")
+    world = World(parser.parse_args())
+    passed, failed, skipped = 0, [], 0
+    for name, function, ours in CHECKS:
+        if world.arguments.only not in name:
+            continue
+        if ours and world.arguments.peer:
+            skipped += 1
+            print(f"skip  {name}")
+            continue
+        try:
+            function(world)
+            passed += 1
+            print(f"ok    {name}", flush=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other checks should run
+            failed.append(name)
+            where = traceback.extract_tb(error.__traceback__)
+            frame = [frame for frame in where if frame.name == function.__name__][-1]
+            place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+            print(f"FAIL  {name}: {place}: {type(error).__name__}: {error}", flush=True)
+    clean(world)
+    print(f"{passed} passed, {len(failed)} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""Who may do what: signatures and presigned URLs."""
+
+import urllib.parse
+from datetime import datetime, timedelta, timezone
+
+import boto3
+import botocore.auth
+from botocore.awsrequest import AWSRequest
+from botocore.client import Config
+
+from world import MIB, check, equal, fails, is_absent
+
+
+@check
+def a_wrong_secret_is_403(world):
+    other = world.client(secret_key="wrong" * 8)
+    key = world.key()
+    world.put(key)
+    fails(403, "SignatureDoesNotMatch", other.get_object, Bucket=world.bucket, Key=key)
+    fails(403, "SignatureDoesNotMatch", other.put_object, Bucket=world.bucket, Key=key, Body=b"evil")
+    equal(world.request("GET", world.presign(key, client=other))[0], 403)
+    equal(world.body(key), b"data")
+
+
+@check(ours=True)
+def a_refused_upload_is_answered_though_it_is_big(world):
+    key = world.key()
+    bad = world.presign(key, "put_object").replace("X-Amz-Expires=60", "X-Amz-Expires=61")
+    for _ in range(10):
+        equal(world.request("PUT", bad, b"x" * 3 * MIB)[0], 403)
+        fails(400, "KeyTooLongError", world.put, "k" * 1025, b"x" * 3 * MIB)
+    is_absent(world, key)
+
+
+@check
+def an_unknown_access_key_is_403(world):
+    fails(403, "InvalidAccessKeyId", world.client(access_key="EKNOBODY").get_object, Bucket=world.bucket, Key="a")
+
+
+@check
+def nothing_is_done_without_a_signature(world):
+    key = world.key()
+    world.put(key)
+    for method in ("GET", "HEAD", "PUT", "DELETE", "POST"):
+        status, _, _ = world.request(method, world.url(key), b"evil" if method in ("PUT", "POST") else None)
+        assert status in (400, 403, 405, 501), (method, status)
+    for path in ("/", f"/{world.bucket}", f"/{world.bucket}?list-type=2", f"/{world.bucket}?location"):
+        equal(world.request("GET", world.endpoint + path)[0], 403)
+    equal(world.body(key), b"data")
+
+
+@check
+def a_presigned_url_reads_without_credentials(world):
+    key = world.key("with space+plus&amp=ü.jpg")
+    world.put(key, b"picture", ContentType="image/png")
+    status, headers, body = world.request("GET", world.presign(key))
+    equal((status, headers["content-type"], body), (200, "image/png", b"picture"))
+    equal(headers["accept-ranges"], "bytes")
+    equal(world.request("GET", world.presign(key), headers={"Range": "bytes=0-2"})[::2], (206, b"pic"))
+
+
+@check
+def a_presigned_url_is_for_one_method(world):
+    key = world.key()
+    world.put(key)
+    get, head = world.presign(key), world.presign(key, "head_object")
+    equal(world.request("HEAD", head)[::2], (200, b""))
+    for method, url in (("HEAD", get), ("GET", head), ("DELETE", get)):
+        equal(world.request(method, url)[0], 403)
+    equal(world.request("PUT", get, b"evil")[0], 403)
+    equal(world.body(key), b"data")
+
+
+@check
+def a_presigned_put_stores(world):
+    key = world.key()
+    equal(world.request("PUT", world.presign(key, "put_object"), b"uploaded")[0], 200)
+    equal(world.body(key), b"uploaded")
+
+
+@check
+def an_altered_presigned_url_is_403(world):
+    key, other = world.key("a"), world.key("b")
+    world.put(key), world.put(other)
+    url = world.presign(key, ResponseContentType="text/plain")
+    altered = {
+        "key": url.replace(urllib.parse.quote(key), urllib.parse.quote(other)),
+        "lifetime": url.replace("X-Amz-Expires=60", "X-Amz-Expires=600"),
+        "type": url.replace("text%2Fplain", "text%2Fhtml"),
+        "added": url + "&response-content-disposition=attachment",
+        "signature": url[:-1] + ("0" if url[-1] != "0" else "1"),
+        "removed": url.replace("response-content-type=text%2Fplain&", ""),
+        "no signature": url.split("&X-Amz-Signature")[0],
+    }
+    equal(world.request("GET", url)[0], 200)
+    for name, bad in altered.items():
+        assert bad != url, name
+        status = world.request("GET", bad)[0]
+        # Without a signature the rest of the parameters is nonsense, which may be a 400.
+        assert status == 403 or (name == "no signature" and status == 400), f"{name}: {status}"
+
+
+def presign_at(world, key, moment, expires):
+    """A presigned URL as if signed at another time."""
+    request = AWSRequest("GET", world.url(key))
+    credentials = boto3.Session(world.arguments.access_key, world.arguments.secret_key).get_credentials()
+    real = botocore.auth.get_current_datetime
+    botocore.auth.get_current_datetime = lambda *args, **more: moment.replace(tzinfo=None)
+    try:
+        botocore.auth.S3SigV4QueryAuth(credentials, "s3", "us-east-1", expires=expires).add_auth(request)
+    finally:
+        botocore.auth.get_current_datetime = real
+    return request.url
+
+
+@check
+def a_presigned_url_lives_as_long_as_it_says(world):
+    key, now = world.key(), datetime.now(timezone.utc)
+    world.put(key)
+    for name, moment, expires, status in (
+        ("now", now, 60, 200),
+        ("a week", now, 604800, 200),
+        ("rounded down", now - timedelta(minutes=59), 7200, 200),
+        ("a little ahead", now + timedelta(minutes=5), 60, 200),
+        ("expired", now - timedelta(seconds=62), 60, 403),
+        ("long expired", now - timedelta(days=8), 604800, 403),
+    ):
+        found = world.request("GET", presign_at(world, key, moment, expires))[0]
+        assert found == status, f"{name}: {found}"
+
+
+@check(ours=True)
+def a_presigned_url_may_not_live_too_long_or_come_from_the_future(world):
+    key, now = world.key(), datetime.now(timezone.utc)
+    world.put(key)
+    for moment, expires in ((now, 604801), (now, 4_000_000_000), (now + timedelta(hours=1), 60)):
+        equal(world.request("GET", presign_at(world, key, moment, expires))[0], 403)
+    plain = presign_at(world, key, now, 60)
+    for value in ("-1", "", "x", "99999999999999999999"):
+        status = world.request("GET", plain.replace("X-Amz-Expires=60", f"X-Amz-Expires={value}"))[0]
+        equal(status, 403)
+
+
+@check(ours=True)
+def signatures_of_version_2_are_refused(world):
+    key = world.key()
+    world.put(key)
+    old = boto3.client("s3", endpoint_url=world.endpoint, region_name="us-east-1",
+                       aws_access_key_id=world.arguments.access_key, aws_secret_access_key=world.arguments.secret_key,
+                       config=Config(signature_version="s3", s3={"addressing_style": "path"}))
+    url = old.generate_presigned_url("get_object", Params={"Bucket": world.bucket, "Key": key}, ExpiresIn=60)
+    assert "Signature=" in url and "X-Amz" not in url
+    equal(world.request("GET", url)[0], 400)
+    fails(400, "InvalidRequest", old.get_object, Bucket=world.bucket, Key=key)
+
+
+@check
+def a_response_can_be_given_other_headers(world):
+    key = world.key()
+    world.put(key, b"x", ContentType="image/png", CacheControl="no-store")
+    more = dict(ResponseContentDisposition="attachment; filename=\"b.png\"; filename*=UTF-8''%C3%BC.png",
+                ResponseContentType="application/octet-stream", ResponseCacheControl="max-age=9", ResponseContentLanguage="fr")
+    got = world.get(key, **more)
+    _, headers, _ = world.request("GET", world.presign(key, **more))
+    for found in ({k.lower(): v for k, v in got["ResponseMetadata"]["HTTPHeaders"].items()}, headers):
+        equal(found["content-disposition"], more["ResponseContentDisposition"])
+        equal(found["content-type"], more["ResponseContentType"])
+        equal(found["cache-control"], more["ResponseCacheControl"])
+        equal(found["content-language"], more["ResponseContentLanguage"])
