@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::units::Seconds;
 use crate::config::{Config, ConfigError};
 use crate::http;
 use crate::metrics::Metrics;
@@ -64,6 +65,9 @@ pub enum Error {
     #[error("requests were still running when SHUTDOWN_TIMEOUT ended")]
     CutOff,
 }
+
+/// Uploads whose clients were cut off have this long to be stored.
+const LAST_UPLOADS: Duration = Duration::from_secs(5);
 
 /// How long a start waits for a database that is not there yet.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
@@ -161,7 +165,7 @@ impl Running {
     /// [`Error::CutOff`] when requests were still running after SHUTDOWN_TIMEOUT.
     pub async fn shut_down(self) -> Result<(), Error> {
         self.stop.cancel();
-        let in_time = tokio::time::timeout(self.shutdown_timeout, async {
+        let in_time = tokio::time::timeout(self.shutdown_timeout + LAST_UPLOADS, async {
             let all_answered = self.server.await.unwrap_or(false);
             if let Err(error) = self.sweeper.await {
                 tracing::error!(%error, "the sweeper had ended early");
@@ -189,12 +193,16 @@ pub async fn migrate(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
+/// Seconds for each of the doctor's statements, which read whole tables.
+const DOCTORS_PATIENCE: Seconds = Seconds(600);
+
 /// Compares database and bucket; mends what can be mended if `fix`.
 ///
 /// # Errors
 /// Database or storage are unavailable.
 pub async fn doctor(config: Config, clock: Arc<dyn Clock>, fix: bool) -> Result<Report, Error> {
-    let parts = build(&config.validate()?, clock).await?;
+    let config = Config { database_timeout: DOCTORS_PATIENCE, ..config.validate()? };
+    let parts = build(&config, clock).await?;
     let report = parts.service.examine(fix).await;
     parts.service.finish().await;
     if let Some(embedded) = parts.embedded {

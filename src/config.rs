@@ -1,13 +1,16 @@
 //! Floor 5: what can be set. Each setting is an environment variable and a flag of `serve`; the README's table is
 //! generated from here by a test.
 
-use std::fmt;
+pub mod units;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+
+use units::{Bytes, Seconds};
 
 use crate::http::HttpConfig;
 use crate::http::body::BodyLimits;
@@ -139,7 +142,8 @@ impl Config {
         {
             setting.take_if(|text| text.trim().is_empty());
         }
-        self.cors_origins.retain(|origin| !origin.trim().is_empty());
+        self.cors_origins =
+            self.cors_origins.iter().map(|origin| origin.trim().to_owned()).filter(|origin| !origin.is_empty()).collect();
         self.check_database()?;
         self.check_storage()?;
         self.check_bounds()?;
@@ -310,57 +314,6 @@ fn require(holds: bool, variable: &'static str, reason: &str) -> Result<(), Conf
     if holds { Ok(()) } else { Err(ConfigError { variable, reason: reason.to_owned() }) }
 }
 
-/// Whole seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seconds(pub u32);
-
-impl Seconds {
-    pub fn duration(self) -> Duration {
-        Duration::from_secs(self.0.into())
-    }
-}
-
-impl FromStr for Seconds {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| "a whole number of seconds is needed".to_owned())
-    }
-}
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Bytes, written plainly or with KiB, MiB or GiB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bytes(pub u64);
-
-const BYTE_UNITS: [(&str, u32); 3] = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
-
-impl FromStr for Bytes {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let unit = BYTE_UNITS.into_iter().find_map(|(name, shift)| Some((text.strip_suffix(name)?, shift)));
-        let (number, shift) = unit.unwrap_or((text, 0));
-        let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
-        bytes.map(Self).ok_or_else(|| "a number of bytes is needed, such as 268435456 or 256MiB".to_owned())
-    }
-}
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = BYTE_UNITS.into_iter().rev().find(|(_, shift)| self.0 >= 1 << shift && self.0 % (1 << shift) == 0);
-        match unit {
-            Some((name, shift)) => write!(f, "{}{name}", self.0 >> shift),
-            None => self.0.fmt(f),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -405,13 +358,5 @@ mod tests {
     fn an_empty_variable_is_an_unset_one() {
         let config = config(&["--database-url=", "--s3-endpoint-url=", "--cors-origins="]).unwrap();
         assert!(config.uses_data_dir() && config.database_url.is_none() && config.cors_origins.is_empty());
-    }
-
-    #[test]
-    fn bytes_are_read_as_they_are_written() {
-        for text in ["1000", "64KiB", "256MiB", "2GiB"] {
-            assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);
-        }
-        assert!("1.5GiB".parse::<Bytes>().is_err() && "99999999999GiB".parse::<Bytes>().is_err());
     }
 }

@@ -1,4 +1,46 @@
-//! A self-hosted image service.
+//! A self-hosted image service: it takes uploads, proves that they are pictures, makes thumbnails, keeps originals in S3
+//! and what is known of them in PostgreSQL or SQLite, and hands them out again by presigned links.
+//!
+//! # The floors
+//!
+//! A file imports only from floors below its own, or from its own folder; a test reads the `use crate::` lines.
+//!
+//! | floor | rooms | what they are |
+//! |---|---|---|
+//! | 5 | [`app`], [`config`], `main.rs` | start, wire, stop |
+//! | 4 | [`http`], [`worker`] | the two ways in: requests, and time |
+//! | 3 | [`service`] | what the product does; the only floor with rules |
+//! | 2 | [`store`], [`objects`], [`imaging`], [`metrics`] | one outside thing each; none imports another |
+//! | 1 | [`model`] | plain types and pure rules: no IO, no wire format, no SQL |
+//!
+//! A feature's file has the feature's name on every floor that it touches (`images.rs` in `http/`, `service/`, `store/`).
+//! Wire types live in [`http`] alone. [`service::Error`] is the one vocabulary of failures that a client can act on;
+//! `http/error.rs` is the one table from there to statuses and bodies.
+//!
+//! # An upload, in ten steps
+//!
+//! 1. `http/uploads.rs` looks at the announced length: more than the server reads is refused.
+//! 2. `service/admission.rs` reserves memory for the body **before** it is read.
+//! 3. The parts are read under their limits; every broken field is told at once.
+//! 4. `service/upload.rs` takes over, in a task that runs to its end even if the client goes away. `imaging::inspect`
+//!    sniffs the format and holds the header against the limits.
+//! 5. The idempotency key, if there is one, is claimed.
+//! 6. `imaging::process` decodes **once**, on a thread and in memory reserved by what the header said: that proves the
+//!    file whole and gives thumbnails, colours, placeholder, metadata and hash.
+//! 7. An intent, "objects for this image may exist", is committed.
+//! 8. Original and thumbnails are put, side by side.
+//! 9. One transaction inserts the image with its tags, counters, statistics and idempotency record, and deletes the intent.
+//! 10. The answer.
+//!
+//! # What always holds
+//!
+//! - What was answered is stored; of what was not, nothing is listed, or all of it is.
+//! - No object exists that neither an image nor an intent knows, so nothing is ever found by listing the bucket.
+//! - An object is deleted only for an image that the database says cannot exist: its intent is `removing`, and an upload
+//!   insists on deleting an `uploading` one in the transaction that inserts its image.
+//! - Counters move in the transactions that change what they count.
+//! - Whatever a client sends has a bound before it is read: bytes, pixels, frames, scans, seconds, connections.
+//! - Nothing blocks the runtime: decoding and hashing run on blocking threads, in bounded number.
 
 pub mod app;
 pub mod config;

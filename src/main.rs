@@ -118,7 +118,8 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
 
 /// Log lines go to standard error; standard output is for what a command prints.
 fn start_log(config: &Config) -> Result<(), Box<dyn Error>> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_level)?;
+    // s3s logs what clients of the embedded server ask for in vain as its own errors; the server logs its faults itself.
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("s3s=off,{}", config.log_level))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),

@@ -35,7 +35,7 @@ pub enum Failure {
 
 /// What every error looks like.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "Error")]
+#[schema(as = Error)]
 pub struct ErrorBody {
     pub error: ErrorType,
     /// One sentence that a person can act on.

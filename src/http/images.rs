@@ -176,6 +176,7 @@ pub async fn download_image(
 /// New texts. A field that is absent stays as it is; null clears it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ImageChange)]
 #[expect(dead_code, reason = "it describes what `read_change` reads")]
 pub struct ImageChangeBody {
     #[schema(max_length = 200, nullable, pattern = "^[^\\u0000]*$")]

@@ -18,8 +18,8 @@ pub mod views;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use http::{HeaderName, HeaderValue, Method};
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
@@ -55,10 +55,8 @@ pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
         .merge(docs::routes(document))
         .fallback(async || ApiError::no_such_route())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        // Handlers that read a body bound it themselves, with an error of our own shape.
-        .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(|panic| ApiError::panicked(panic)))
-        .layer(cors(&state.config.cors_origins))
+        .layer(option_layer(cors(&state.config.cors_origins)))
         .layer(axum::middleware::from_fn_with_state(state.clone(), layers::observe))
         .with_state(state)
 }
@@ -77,7 +75,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(health::metrics))
 }
 
-fn cors(origins: &[String]) -> CorsLayer {
+/// Without origins there is no layer at all: one would answer every `OPTIONS` request, whatever its address.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([
@@ -89,8 +88,8 @@ fn cors(origins: &[String]) -> CorsLayer {
         ])
         .expose_headers([HeaderName::from_static("x-request-id"), http::header::RETRY_AFTER, http::header::ETAG]);
     match origins {
-        [] => CorsLayer::new(),
-        [any] if any == "*" => layer.allow_origin(AllowOrigin::any()),
-        some => layer.allow_origin(AllowOrigin::list(some.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))),
+        [] => None,
+        [any] if any == "*" => Some(layer.allow_origin(AllowOrigin::any())),
+        some => Some(layer.allow_origin(AllowOrigin::list(some.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())))),
     }
 }

@@ -16,6 +16,8 @@ use crate::model::tag::Tag;
             Unknown query parameters and unknown fields are refused (422).",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
+    // Responses that only name it do not bring it along.
+    components(schemas(super::error::ErrorBody, super::error::ErrorType)),
     tags(
         (name = "images", description = "Pictures and what is known of them"),
         (name = "service", description = "Health and numbers"),

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{FromRequest, Multipart, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use bytes::BytesMut;
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
@@ -186,6 +186,8 @@ async fn open_multipart(headers: &HeaderMap, body: BoundedBody) -> Result<Multip
     }
     let mut request = Request::new(Body::from_stream(body));
     *request.headers_mut() = headers.clone();
+    // The body is bounded already; axum's own limit of 2 MiB would come first.
+    DefaultBodyLimit::disable().apply(&mut request);
     let no_boundary = |_| bad_multipart("the Content-Type names no boundary");
     Multipart::from_request(request, &()).await.map_err(no_boundary)
 }

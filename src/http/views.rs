@@ -14,7 +14,7 @@ use crate::service::presign::Links;
 
 /// An image.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "Image")]
+#[schema(as = Image)]
 pub struct ImageView {
     /// A UUIDv7, lower case with hyphens.
     #[schema(format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
@@ -63,7 +63,7 @@ pub struct ImageView {
 
 /// The thumbnails made at upload: the picture within 128×128 and within 512×512 pixels, never enlarged.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "Thumbnails")]
+#[schema(as = Thumbnails)]
 pub struct ThumbnailsView {
     pub small: Option<ThumbnailView>,
     pub medium: Option<ThumbnailView>,
@@ -71,7 +71,7 @@ pub struct ThumbnailsView {
 
 /// A thumbnail: JPEG, or WebP where the picture has transparency.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "Thumbnail")]
+#[schema(as = Thumbnail)]
 pub struct ThumbnailView {
     pub width: u32,
     pub height: u32,
@@ -81,7 +81,7 @@ pub struct ThumbnailView {
 
 /// What the file says of itself, and nothing that tells where it was taken.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "Metadata")]
+#[schema(as = Metadata)]
 pub struct MetadataView {
     /// When the picture was taken, as the file says; with an offset only if the file has one.
     #[schema(example = "2019-04-16T18:19:50")]
@@ -98,7 +98,7 @@ pub struct MetadataView {
 
 /// A page of images, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "ImagePage")]
+#[schema(as = ImagePage)]
 pub struct ImagePageView {
     pub images: Vec<ImageView>,
     /// Exact number of images that match the filters, on all pages.

@@ -150,19 +150,19 @@ mod tests {
 
     #[test]
     fn a_picture_of_one_colour_has_one() {
-        assert_eq!(dominant(&picture(&[([12, 200, 99, 255], 500)])), [[12, 200, 99]]);
+        assert_eq!(dominant(&picture(&[([12, 200, 99, 255], 500)])), [Color([12, 200, 99])]);
     }
 
     #[test]
     fn the_most_common_colour_comes_first_and_specks_are_left_out() {
         let colors =
             picture(&[([0, 0, 255, 255], 300), ([255, 0, 0, 255], 600), ([255, 255, 255, 255], 100), ([0, 255, 0, 255], 3)]);
-        assert_eq!(dominant(&colors), [[255, 0, 0], [0, 0, 255], [255, 255, 255]]);
+        assert_eq!(dominant(&colors), [Color([255, 0, 0]), Color([0, 0, 255]), Color([255, 255, 255])]);
     }
 
     #[test]
     fn transparent_pixels_have_no_colour() {
-        assert_eq!(dominant(&picture(&[([0, 0, 0, 0], 900), ([255, 255, 0, 255], 10)])), [[255, 255, 0]]);
+        assert_eq!(dominant(&picture(&[([0, 0, 0, 0], 900), ([255, 255, 0, 255], 10)])), [Color([255, 255, 0])]);
         assert!(dominant(&picture(&[([9, 9, 9, 0], 90)])).is_empty());
     }
 }

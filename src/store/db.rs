@@ -1,30 +1,29 @@
 //! The query layer: the only file that knows which database it is.
 //!
-//! A statement is [`Sql`]: text pieces that are `&'static str` and bound [`Value`]s, so that no input can become SQL.
-//! It runs on a [`Db`] (reading only) or in a [`Tx`]. Every call is bounded in time, because a database that hangs
+//! A statement is a [`Sql`]. It runs on a [`Db`] (reading only) or in a [`Tx`]. Every call is bounded in time, because a database that hangs
 //! must not hang the service.
 //!
 //! SQLite has one writer at a time. Its transactions share one connection, whose pool hands it out in order of
 //! arrival, and begin with `begin immediate`: a plain `begin` that reads before it writes fails when another writer
 //! came between. Readers have connections of their own and never wait for it (WAL).
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::SubsecRound;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::types::Json;
 use sqlx::{
-    Arguments, AssertSqlSafe, Connection, Database, Executor, FromRow, IntoArguments, PgPool, Postgres, Sqlite, SqlitePool,
+    Arguments, AssertSqlSafe, Connection, Database, Executor, FromRow, IntoArguments, PgConnection, PgPool, Postgres, Sqlite,
+    SqlitePool,
 };
-use uuid::Uuid;
 
 use super::error::Error;
+pub use super::sql::{Sql, Value};
 
 /// Where the database is and how long it may take.
 #[derive(Debug, Clone)]
@@ -113,7 +112,12 @@ impl Db {
     /// The database is unavailable, or a migration failed or was altered.
     pub async fn migrate(&self, postgres: &sqlx::migrate::Migrator, sqlite: &sqlx::migrate::Migrator) -> Result<(), Error> {
         match &self.pools {
-            Pools::Postgres(pool) => postgres.run(pool).await?,
+            Pools::Postgres(pool) => {
+                // A connection of its own, for those of the pool end statements that take long.
+                let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+                postgres.run(&mut connection).await?;
+                connection.close().await?;
+            }
             Pools::Sqlite { writer, .. } => sqlite.run(writer).await?,
         }
         Ok(())
@@ -191,6 +195,9 @@ fn open_postgres(url: &str, config: &DbConfig) -> Result<Pools, Error> {
     Ok(Pools::Postgres(pool))
 }
 
+/// Reading is work for this machine's processors, so many readers gain nothing; each has a thread and a cache.
+const SQLITE_READERS: u32 = 4;
+
 async fn open_sqlite(path: &Path, config: &DbConfig) -> Result<Pools, Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -204,7 +211,7 @@ async fn open_sqlite(path: &Path, config: &DbConfig) -> Result<Pools, Error> {
         SqlitePoolOptions::new().max_connections(1).acquire_timeout(config.timeout).idle_timeout(None).max_lifetime(None);
     let writer = writer.connect_with(options.clone()).await?;
     let readers = SqlitePoolOptions::new()
-        .max_connections(config.max_connections)
+        .max_connections(config.max_connections.min(SQLITE_READERS))
         .acquire_timeout(config.timeout)
         .test_before_acquire(false)
         .connect_lazy_with(options.read_only(true).create_if_missing(false));
@@ -301,73 +308,6 @@ async fn within<T>(timeout: Duration, work: impl Future<Output = Result<T, sqlx:
 /// A row that both databases can give.
 pub trait Row: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
 impl<T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Row for T {}
-
-/// A statement: its text, and the values bound to `$1`, `$2`, …
-#[derive(Debug, Clone)]
-pub struct Sql {
-    text: Cow<'static, str>,
-    values: Vec<Value>,
-}
-
-impl Sql {
-    pub fn new(text: &'static str) -> Self {
-        Self { text: Cow::Borrowed(text), values: Vec::new() }
-    }
-
-    /// Binds the next `$n` of the text.
-    pub fn bind(mut self, value: impl Into<Value>) -> Self {
-        self.values.push(value.into());
-        self
-    }
-
-    /// Goes on with the text.
-    pub fn push(&mut self, text: &'static str) -> &mut Self {
-        self.text.to_mut().push_str(text);
-        self
-    }
-
-    /// Goes on with the next `$n`, bound to `value`.
-    pub fn push_bind(&mut self, value: impl Into<Value>) -> &mut Self {
-        self.values.push(value.into());
-        let number = self.values.len();
-        let text = self.text.to_mut();
-        text.push('$');
-        text.push_str(&number.to_string());
-        self
-    }
-}
-
-/// What can be bound: the types that mean the same on both databases.
-#[derive(Debug, Clone)]
-pub enum Value {
-    Integer(Option<i64>),
-    Text(Option<String>),
-    Bytes(Vec<u8>),
-    Uuid(Uuid),
-    /// Kept to the microsecond, PostgreSQL's resolution.
-    Time(Option<DateTime<Utc>>),
-    /// An array or an object: SQLite's text affinity would turn a bare number into a number.
-    Json(serde_json::Value),
-}
-
-macro_rules! value_from {
-    ($($from:ty => $value:ident => $variant:expr;)*) => {
-        $(impl From<$from> for Value { fn from($value: $from) -> Self { $variant } })*
-    };
-}
-value_from! {
-    i64 => value => Self::Integer(Some(value));
-    u32 => value => Self::Integer(Some(i64::from(value)));
-    u8 => value => Self::Integer(Some(i64::from(value)));
-    &str => value => Self::Text(Some(value.to_owned()));
-    String => value => Self::Text(Some(value));
-    Option<String> => value => Self::Text(value);
-    Vec<u8> => value => Self::Bytes(value);
-    Uuid => value => Self::Uuid(value);
-    DateTime<Utc> => value => Self::Time(Some(value));
-    Option<DateTime<Utc>> => value => Self::Time(value);
-    serde_json::Value => value => Self::Json(value);
-}
 
 /// Turns values into the arguments of one of the two databases.
 trait Bind: Database {

@@ -46,7 +46,8 @@ pub async fn fulfil(tx: &mut Tx, id: ImageId) -> Result<bool, Error> {
 pub async fn abandon_oldest(tx: &mut Tx, cutoff: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new(
         "update intents set state = 'removing' where state = 'uploading' and image_id = \
-         (select image_id from intents where state = 'uploading' and created_at <= $1 order by created_at limit 1) \
+         (select i.image_id from intents i where i.state = 'uploading' and i.created_at <= $1 \
+         and not exists (select 1 from images where images.id = i.image_id) order by i.created_at limit 1) \
          and not exists (select 1 from images where images.id = intents.image_id)",
     );
     Ok(tx.execute(sql.bind(cutoff)).await? > 0)

@@ -10,6 +10,7 @@ pub mod idempotency;
 pub mod images;
 pub mod intents;
 pub mod migrate;
+pub mod sql;
 pub mod tags;
 
 pub use db::{Db, DbConfig, Tx};

@@ -99,7 +99,7 @@ fn every_orientation_is_turned_upright() {
             let (width, height) = if orientation > 4 { (320, 640) } else { (640, 320) };
             assert_eq!((header.width, header.height), (width, height));
             let medium = &processed.thumbnails[1];
-            assert_eq!((medium.width, medium.height), (width * 4 / 5, height * 4 / 5));
+            assert_eq!((medium.info.width, medium.info.height), (width * 4 / 5, height * 4 / 5));
             assert_quarters(&processed, quarters);
         }
     }
@@ -190,7 +190,7 @@ fn transparency_is_kept_and_never_turns_black() {
         let (_, processed) = run(&file).expect("accepted");
         assert!(processed.metadata.has_alpha);
         for thumbnail in &processed.thumbnails {
-            assert_eq!(thumbnail.format, Format::Webp);
+            assert_eq!(thumbnail.info.format, Format::Webp);
             assert!(close(pixel_at(thumbnail, 0.25, 0.25), RED));
             assert_eq!(pixel_at(thumbnail, 0.75, 0.25)[3], 0);
             assert!(close(pixel_at(thumbnail, 0.25, 0.75), [0, 0, 255, 128]));
