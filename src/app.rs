@@ -50,11 +50,11 @@ struct Parts {
 pub enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("the data directory {} is in use by another process", .0.display())]
+    #[error("DATA_DIR cannot be used: {} is in use by another process", .0.display())]
     DataDirInUse(PathBuf),
-    #[error("the data directory {} cannot be used", .0.display())]
+    #[error("DATA_DIR cannot be used: {}", .0.display())]
     DataDir(PathBuf, #[source] std::io::Error),
-    #[error("cannot listen on {0}")]
+    #[error("HOST and PORT cannot be used: cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
     #[error("the database could not be made ready")]
     Database(#[from] store::Error),

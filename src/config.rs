@@ -100,7 +100,7 @@ pub struct Config {
     /// Seconds for a request's head, and for the next request on an open connection.
     #[arg(long, env = "HEAD_TIMEOUT", default_value_t = Seconds(30))]
     pub head_timeout: Seconds,
-    /// Seconds that a body may pause.
+    /// Seconds that a body may pause, in either direction.
     #[arg(long, env = "BODY_IDLE_TIMEOUT", default_value_t = Seconds(15))]
     pub body_idle_timeout: Seconds,
     /// Seconds that a body may take in all.
@@ -299,6 +299,7 @@ impl Config {
         ServerLimits {
             max_connections: self.max_connections,
             head_timeout: self.head_timeout.duration(),
+            write_timeout: self.body_idle_timeout.duration(),
             shutdown_timeout: self.shutdown_timeout.duration(),
         }
     }

@@ -81,13 +81,15 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
     match command {
         Command::Serve(config) => serve(*config).await?,
         Command::Migrate(config) => {
+            let config = config.validate()?;
             start_log(&config)?;
-            app::migrate(*config).await?;
+            app::migrate(config).await?;
         }
         Command::Openapi => print(&openapi::document().to_yaml()?)?,
         Command::Doctor(doctor) => {
-            start_log(&doctor.config)?;
-            let report = app::doctor(doctor.config, Arc::new(SystemClock), doctor.fix).await?;
+            let config = doctor.config.validate()?;
+            start_log(&config)?;
+            let report = app::doctor(config, Arc::new(SystemClock), doctor.fix).await?;
             print(&report.to_string())?;
             return Ok(if report.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -97,13 +99,18 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+    let config = config.validate()?;
     start_log(&config)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = app::start(config, Arc::new(SystemClock)).await?;
-    print(&format!("listening on http://{}\n", running.address))?;
+    let mut addresses = format!("listening on http://{}\n", running.address);
     if let Some(address) = running.s3_address {
-        print(&format!("storage on http://{address}\n"))?;
+        addresses += &format!("storage on http://{address}\n");
+    }
+    // Whoever reads it may have gone; that is no reason not to serve.
+    if let Err(error) = print(&addresses) {
+        tracing::warn!(%error, "the addresses could not be printed");
     }
     tokio::select! {
         _ = terminate.recv() => {}

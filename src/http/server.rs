@@ -13,6 +13,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 /// Bounds of the listener.
@@ -22,6 +23,8 @@ pub struct ServerLimits {
     pub max_connections: usize,
     /// Time for a request's head, and for the next one on a connection that is kept open.
     pub head_timeout: Duration,
+    /// The longest pause of a client that takes its answer: hyper has no bound for one that does not read.
+    pub write_timeout: Duration,
     /// Time for the requests in flight once the end has been asked for.
     pub shutdown_timeout: Duration,
 }
@@ -41,7 +44,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
         let Some((stream, permit)) = accepted else { continue };
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(MAX_HEAD_BYTES);
-        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.write_timeout));
+        let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router.clone()));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A connection that breaks is its client's affair; what it asked for has its own line in the log.

@@ -113,8 +113,8 @@ impl ImageView {
         let thumbnail = |size| ThumbnailView::new(image, links, size);
         Self {
             image_id: image.id.to_string(),
-            created_at: image.id.created_at().to_rfc3339_opts(SecondsFormat::Millis, true),
-            updated_at: micros(image.updated_at),
+            created_at: time(image.id.created_at()),
+            updated_at: time(image.updated_at),
             user_id: image.user_id.to_string(),
             title: image.title.as_ref().map(Title::as_str).map(str::to_owned),
             description: image.description.as_ref().map(Description::as_str).map(str::to_owned),
@@ -164,6 +164,7 @@ impl ImagePageView {
     }
 }
 
-fn micros(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+/// With as many digits as the time needs: none, three or six.
+fn time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

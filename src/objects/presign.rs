@@ -16,6 +16,9 @@ use super::error::Error;
 /// SigV4 leaves only RFC 3986's unreserved characters as they are.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// As [`ENCODED`], in a path.
+const KEY_ENCODED: &AsciiSet = &ENCODED.remove(b'/');
+
 /// Where clients reach the objects, and in which region they are signed for.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -80,87 +83,116 @@ pub struct Grant<'a> {
     pub content_disposition: Option<&'a str>,
 }
 
-/// Signs many URLs with one set of credentials; the derived key is kept between those of one day.
+/// Signs many URLs with one set of credentials; what those of one moment have in common is made once.
 pub struct Signer<'a> {
     place: &'a Place,
     credentials: Credentials,
-    derived: Option<(String, Hmac<Sha256>)>,
+    moment: Option<Moment>,
+}
+
+/// What all URLs signed at one moment share.
+struct Moment {
+    signed_at: DateTime<Utc>,
+    /// The query up to the value of `X-Amz-Expires`.
+    query_head: String,
+    /// The query from there to `X-Amz-SignedHeaders`.
+    query_middle: String,
+    /// The day's key, with the beginning of what is signed fed to it.
+    mac: Hmac<Sha256>,
 }
 
 impl<'a> Signer<'a> {
     pub fn new(place: &'a Place, credentials: Credentials) -> Self {
-        Self { place, credentials, derived: None }
+        Self { place, credentials, moment: None }
     }
 
     /// A URL that anybody can `GET` until it expires.
     pub fn get_url(&mut self, grant: &Grant<'_>) -> String {
-        let time = grant.signed_at.format("%Y%m%dT%H%M%SZ").to_string();
-        let day = &time[..8];
-        let scope = format!("{day}/{}/s3/aws4_request", self.place.region);
-        let path = self.path(grant.key);
-        let query = self.query(grant, &time, &scope);
-        let request = format!("GET\n{path}\n{query}\nhost:{}\n\nhost\nUNSIGNED-PAYLOAD", self.place.host);
-        let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex::encode(Sha256::digest(request)));
-        let signature = hex::encode(self.key_of(day).chain_update(to_sign).finalize().into_bytes());
-        format!("{}{path}?{query}&X-Amz-Signature={signature}", self.place.origin)
+        let place = self.place;
+        let moment = match self.moment.take() {
+            Some(moment) if moment.signed_at == grant.signed_at => self.moment.insert(moment),
+            _ => self.moment.insert(Moment::new(place, &self.credentials, grant.signed_at)),
+        };
+        let mut url = String::with_capacity(URL_CAPACITY);
+        url.push_str(&place.origin);
+        url.push_str(&place.path_prefix);
+        url.extend(utf8_percent_encode(grant.key, KEY_ENCODED));
+        url.push('?');
+        let query_start = url.len();
+        moment.push_query(&mut url, grant);
+        let (path, query) = (&url[place.origin.len()..query_start - 1], &url[query_start..]);
+        let signature = moment.signature(&place.host, path, query);
+        url.push_str("&X-Amz-Signature=");
+        push_hex(&mut url, &signature);
+        url
     }
+}
 
-    fn path(&self, key: &str) -> String {
-        let mut path = self.place.path_prefix.clone();
-        for (index, segment) in key.split('/').enumerate() {
-            if index > 0 {
-                path.push('/');
-            }
-            path.extend(encode(segment));
-        }
-        path
+/// Longer than nearly all URLs, so that their text does not move while it grows.
+const URL_CAPACITY: usize = 768;
+
+impl Moment {
+    fn new(place: &Place, credentials: &Credentials, signed_at: DateTime<Utc>) -> Self {
+        let time = signed_at.format("%Y%m%dT%H%M%SZ").to_string();
+        let day = &time[..8];
+        let scope = format!("{day}/{}/s3/aws4_request", place.region);
+        let credential = format!("{}/{scope}", credentials.access_key_id());
+        let algorithm = "AWS4-HMAC-SHA256";
+        let query_head =
+            format!("X-Amz-Algorithm={algorithm}&X-Amz-Credential={}&X-Amz-Date={time}&X-Amz-Expires=", encode(&credential));
+        let token = credentials.session_token().map(|token| format!("&X-Amz-Security-Token={}", encode(token)));
+        let query_middle = token.unwrap_or_default() + "&X-Amz-SignedHeaders=host";
+        let mac = day_key(credentials, day, &place.region).chain_update(format!("{algorithm}\n{time}\n{scope}\n"));
+        Self { signed_at, query_head, query_middle, mac }
     }
 
     /// Everything but the signature, in the order that signing wants: by name.
-    fn query(&self, grant: &Grant<'_>, time: &str, scope: &str) -> String {
-        let credential = format!("{}/{scope}", self.credentials.access_key_id());
-        let mut query = format!(
-            "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={time}&X-Amz-Expires={}",
-            encode(&credential),
-            grant.expires_in
-        );
-        let mut push = |name: &str, value: &str| {
-            query.push_str(name);
-            query.extend(encode(value));
-        };
-        if let Some(token) = self.credentials.session_token() {
-            push("&X-Amz-Security-Token=", token);
-        }
-        push("&X-Amz-SignedHeaders=", "host");
+    fn push_query(&self, url: &mut String, grant: &Grant<'_>) {
+        url.push_str(&self.query_head);
+        url.push_str(&grant.expires_in.to_string());
+        url.push_str(&self.query_middle);
         if let Some(disposition) = grant.content_disposition {
-            push("&response-content-disposition=", disposition);
+            url.push_str("&response-content-disposition=");
+            url.extend(encode(disposition));
         }
         if let Some(content_type) = grant.content_type {
-            push("&response-content-type=", content_type);
+            url.push_str("&response-content-type=");
+            url.extend(encode(content_type));
         }
-        push("&x-id=", "GetObject");
-        query
+        url.push_str("&x-id=GetObject");
     }
 
-    fn key_of(&mut self, day: &str) -> Hmac<Sha256> {
-        if let Some((derived_day, key)) = &self.derived
-            && derived_day == day
-        {
-            return key.clone();
+    fn signature(&self, host: &str, path: &str, query: &str) -> [u8; 32] {
+        let mut request = Sha256::new();
+        for piece in ["GET\n", path, "\n", query, "\nhost:", host, "\n\nhost\nUNSIGNED-PAYLOAD"] {
+            request.update(piece);
         }
-        let secret = format!("AWS4{}", self.credentials.secret_access_key());
-        let mut key = mac(secret.as_bytes());
-        for part in [day, &self.place.region, "s3", "aws4_request"] {
-            key = mac(&key.chain_update(part).finalize().into_bytes());
-        }
-        self.derived = Some((day.to_owned(), key.clone()));
-        key
+        let mut hex = String::with_capacity(64);
+        push_hex(&mut hex, &request.finalize().into());
+        self.mac.clone().chain_update(hex).finalize().into_bytes().into()
     }
+}
+
+/// The key that signs for a day, a region and S3.
+fn day_key(credentials: &Credentials, day: &str, region: &str) -> Hmac<Sha256> {
+    let secret = format!("AWS4{}", credentials.secret_access_key());
+    [day, region, "s3", "aws4_request"]
+        .into_iter()
+        .fold(mac(secret.as_bytes()), |key, part| mac(&key.chain_update(part).finalize().into_bytes()))
 }
 
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
 fn mac(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+/// `hex::encode` collects its characters one by one, which sixty times a page is a twentieth of the page.
+fn push_hex(text: &mut String, bytes: &[u8; 32]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
 }
 
 fn encode(text: &str) -> PercentEncode<'_> {

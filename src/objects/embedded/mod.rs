@@ -6,7 +6,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `server`, `door`, `body`, `stall` | connections, what is refused or added around S3, bounds on slow and big bodies |
+//! | `server`, `door`, `body` | connections, what is refused or added around S3, bounds on slow and big bodies |
 //! | `api`, `read`, `write`, `list`, `checksums` | the operations, from S3's types to the storage's |
 //! | `storage`, `draft`, `object`, `trailer`, `index`, `disk` | the directory: writing, reading, the file format |
 //! | `credentials` | the key pair, made on the first start |
@@ -27,7 +27,6 @@ mod list;
 mod object;
 mod read;
 mod server;
-mod stall;
 mod storage;
 mod trailer;
 mod write;

@@ -14,12 +14,12 @@ use s3s::service::S3ServiceBuilder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::api::Api;
 use super::door::Door;
-use super::stall::StallGuard;
 use super::storage::Storage;
 use super::{Credentials, EmbeddedConfig, Error, Limits};
 
@@ -141,11 +141,15 @@ fn serve(
         let door = Arc::clone(&door);
         async move { door.answer(request).await }
     });
+    // hyper bounds the time for a request's head but not for an answer: a client that stops reading would hold its
+    // connection, and an open file, for ever.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.idle_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(StallGuard::new(stream, limits.idle_timeout)), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let watched = graceful.watch(connection);
     async move {
         // Clients that go away or send nonsense are their own business.
