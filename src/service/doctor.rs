@@ -111,6 +111,8 @@ impl Service {
         if objects.iter().any(|object| object.modified_at > cutoff) || store::intents::exists(&self.db, id).await? {
             return Ok(());
         }
+        // The sweeper may have removed them, and then their intent, since the bucket was listed.
+        let objects = self.objects_of(id).await?;
         report.orphans.extend(objects.iter().map(|object| object.key.clone()));
         if fix {
             let mut tx = self.db.begin().await?;
@@ -144,11 +146,17 @@ impl Service {
     }
 
     async fn check_alone(&self, report: &mut Report, image: &Image) -> Result<(), Error> {
-        let prefix = layout::key(image.id, "");
-        let mut objects = self.objects.list(Some(&prefix)).await?;
-        objects.retain(|object| object.key.starts_with(&prefix));
+        let objects = self.objects_of(image.id).await?;
         check_image(report, image, &objects);
         Ok(())
+    }
+
+    /// What the bucket has of one image right now.
+    async fn objects_of(&self, id: ImageId) -> Result<Vec<Listed>, Error> {
+        let prefix = layout::key(id, "");
+        let mut objects = self.objects.list(Some(&prefix)).await?;
+        objects.retain(|object| object.key.starts_with(&prefix));
+        Ok(objects)
     }
 
     async fn check_counters(&self, report: &mut Report, mut days: BTreeSet<NaiveDate>, fix: bool) -> Result<(), Error> {
