@@ -47,7 +47,7 @@ impl FromStr for Bytes {
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = BYTE_UNITS.into_iter().rev().find(|(_, shift)| self.0 >= 1 << shift && self.0 % (1 << shift) == 0);
+        let unit = BYTE_UNITS.into_iter().rev().find(|(_, shift)| self.0 >= 1 << shift && self.0.is_multiple_of(1 << shift));
         match unit {
             Some((name, shift)) => write!(f, "{}{name}", self.0 >> shift),
             None => self.0.fmt(f),

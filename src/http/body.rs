@@ -49,6 +49,9 @@ struct Inner {
     idle: Pin<Box<Sleep>>,
     idle_timeout: Duration,
     deadline: Pin<Box<Sleep>>,
+    total_timeout: Duration,
+    /// Whether reading has begun, and time counts: what a request waits for admission is not its client's doing.
+    started: bool,
     ended: bool,
 }
 
@@ -61,6 +64,8 @@ impl BoundedBody {
             idle: Box::pin(sleep(limits.idle_timeout)),
             idle_timeout: limits.idle_timeout,
             deadline: Box::pin(sleep(limits.total_timeout)),
+            total_timeout: limits.total_timeout,
+            started: false,
             ended: false,
         })))
     }
@@ -77,7 +82,8 @@ impl BoundedBody {
                 return;
             }
             inner.left_bytes = inner.limit_bytes * 2;
-            inner.deadline.as_mut().reset(Instant::now() + DRAIN_TIME);
+            inner.total_timeout = DRAIN_TIME;
+            inner.started = false;
         }
         // An error ends the draining as the end of the body does: there is nobody left to tell.
         self.take_while(|piece| std::future::ready(piece.is_ok())).for_each(|_| std::future::ready(())).await;
@@ -97,6 +103,11 @@ impl Stream for BoundedBody {
 
 impl Inner {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if !self.started {
+            self.started = true;
+            self.idle.as_mut().reset(Instant::now() + self.idle_timeout);
+            self.deadline.as_mut().reset(Instant::now() + self.total_timeout);
+        }
         match self.stream.poll_next_unpin(context) {
             Poll::Ready(Some(Ok(bytes))) => {
                 self.idle.as_mut().reset(Instant::now() + self.idle_timeout);

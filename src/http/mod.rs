@@ -55,7 +55,7 @@ pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
         .merge(docs::routes(document))
         .fallback(async || ApiError::no_such_route())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .layer(CatchPanicLayer::custom(|panic| ApiError::panicked(panic)))
+        .layer(CatchPanicLayer::custom(ApiError::panicked))
         .layer(option_layer(cors(&state.config.cors_origins)))
         .layer(axum::middleware::from_fn_with_state(state.clone(), layers::observe))
         .with_state(state)

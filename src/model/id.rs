@@ -28,7 +28,7 @@ impl ImageId {
 
     /// The smallest id that can have been created at or after `time`.
     pub fn first_at(time: DateTime<Utc>) -> Self {
-        let exact = time.timestamp_subsec_nanos() % 1_000_000 == 0;
+        let exact = time.timestamp_subsec_nanos().is_multiple_of(1_000_000);
         let millis = unix_millis(time) + u64::from(!exact);
         Self::from_parts(millis, [0; 10])
     }

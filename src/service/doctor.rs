@@ -49,16 +49,16 @@ impl Service {
     /// Database or storage are unavailable; what was fixed until then is fixed.
     pub async fn examine(&self, fix: bool) -> Result<Report, Error> {
         let mut report = Report { fixed: fix, ..Report::default() };
-        let whole = self.walk_bucket(&mut report, fix).await?;
-        let days = self.walk_images(&mut report, &whole).await?;
+        let seen = self.walk_bucket(&mut report, fix).await?;
+        let days = self.walk_images(&mut report, &seen).await?;
         self.check_counters(&mut report, days, fix).await?;
         Ok(report)
     }
 
     /// Goes through the bucket in the order of its keys, in which an image's objects are neighbours. Returns the images
-    /// whose objects are all there.
+    /// that have an object, and so were looked at.
     async fn walk_bucket(&self, report: &mut Report, fix: bool) -> Result<HashSet<ImageId>, Error> {
-        let mut whole = HashSet::new();
+        let mut seen = HashSet::new();
         let mut group = BTreeMap::<ImageId, Vec<Listed>>::new();
         let mut after: Option<String> = None;
         loop {
@@ -78,10 +78,10 @@ impl Service {
             }
             // The last image's objects may go on on the next page.
             let unfinished = last_id.filter(|_| !last_page).and_then(|id| group.remove_entry(&id));
-            self.check_group(report, &mut whole, std::mem::take(&mut group), fix).await?;
+            self.check_group(report, &mut seen, std::mem::take(&mut group), fix).await?;
             group.extend(unfinished);
             if last_page {
-                return Ok(whole);
+                return Ok(seen);
             }
         }
     }
@@ -89,16 +89,15 @@ impl Service {
     async fn check_group(
         &self,
         report: &mut Report,
-        whole: &mut HashSet<ImageId>,
+        seen: &mut HashSet<ImageId>,
         group: BTreeMap<ImageId, Vec<Listed>>,
         fix: bool,
     ) -> Result<(), Error> {
         for (id, objects) in group {
             match store::images::find(&self.db, id).await? {
                 Some(image) => {
-                    if check_image(report, &image, &objects) {
-                        whole.insert(id);
-                    }
+                    check_image(report, &image, &objects);
+                    seen.insert(id);
                 }
                 None => self.check_orphans(report, id, &objects, fix).await?,
             }
@@ -127,7 +126,7 @@ impl Service {
     }
 
     /// Finds the images that the bucket knows nothing of. Returns the days on which images were made.
-    async fn walk_images(&self, report: &mut Report, whole: &HashSet<ImageId>) -> Result<BTreeSet<NaiveDate>, Error> {
+    async fn walk_images(&self, report: &mut Report, seen: &HashSet<ImageId>) -> Result<BTreeSet<NaiveDate>, Error> {
         let mut days = BTreeSet::new();
         let mut last = None;
         loop {
@@ -137,8 +136,8 @@ impl Service {
             for image in images {
                 report.images += 1;
                 days.insert(image.id.created_at().date_naive());
-                // One that was stored since the bucket was walked is not missing anything.
-                if !whole.contains(&image.id) && !report.missing.iter().any(|key| key.contains(&image.id.to_string())) {
+                // It has no object, or it was stored since the bucket was walked.
+                if !seen.contains(&image.id) {
                     self.check_alone(report, &image).await?;
                 }
             }
@@ -184,21 +183,18 @@ impl Service {
     }
 }
 
-/// Holds an image's objects against what the database says; `true` if nothing is wrong.
-fn check_image(report: &mut Report, image: &Image, objects: &[Listed]) -> bool {
+/// Holds an image's objects against what the database says.
+fn check_image(report: &mut Report, image: &Image, objects: &[Listed]) {
     let names = std::iter::once(layout::ORIGINAL).chain(image.thumbnails.iter().map(|thumbnail| thumbnail.size.name()));
-    let mut right = true;
     for key in names.map(|name| layout::key(image.id, name)) {
         match objects.iter().find(|object| object.key == key) {
             None => report.missing.push(key),
             Some(object) if key.ends_with(layout::ORIGINAL) && object.size_bytes != image.file_size => {
                 report.wrong_size.push(key)
             }
-            Some(_) => continue,
+            Some(_) => {}
         }
-        right = false;
     }
-    right
 }
 
 impl Report {
