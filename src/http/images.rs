@@ -44,13 +44,13 @@ pub struct FilterQuery {
     #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$")]
     user_id: Option<String>,
     /// Comma-separated: images that have all of these tags.
-    #[param(min_length = 1, example = "sea,sun")]
+    #[param(schema_with = super::openapi::tags_filter_schema, example = "sea,sun")]
     tags: Option<String>,
     /// Created at or after: a date (its first moment in UTC) or a date-time with offset.
-    #[param(example = "2026-01-01")]
+    #[param(schema_with = super::openapi::date_schema, example = "2026-01-01")]
     start_date: Option<String>,
     /// Created at or before: a date (its last moment in UTC) or a date-time with offset.
-    #[param(example = "2026-01-31T12:00:00Z")]
+    #[param(schema_with = super::openapi::date_schema, example = "2026-01-31T12:00:00Z")]
     end_date: Option<String>,
 }
 
@@ -86,11 +86,21 @@ pub async fn list_user_images(
     page(&app, query, ImageFilter { user_id, ..ImageFilter::default() }).await
 }
 
+/// A tag.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what `list_tag_images` reads")]
+pub struct TagPath {
+    /// A tag, in any case.
+    #[param(schema_with = super::openapi::tag_schema)]
+    tag: String,
+}
+
 /// List a tag's images
 ///
 /// As listing with `tags`.
 #[utoipa::path(get, path = "/tags/{tag}/images", tag = "images",
-    params(("tag" = String, Path, description = "A tag, in any case.", min_length = 1, max_length = 50), PageQuery),
+    params(TagPath, PageQuery),
     responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_tag_images(
     State(app): State<AppState>,

@@ -1,6 +1,6 @@
 //! The OpenAPI document: what does not belong to a single operation.
 
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, Type};
 use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
 use utoipa::{IntoParams, OpenApi as _};
 
@@ -50,10 +50,37 @@ pub struct UserHeader {
     user_id: Option<String>,
 }
 
+/// A date or a date-time.
+pub fn date_schema() -> RefOr<Schema> {
+    let of = |format| ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)));
+    RefOr::T(Schema::OneOf(OneOfBuilder::new().item(of(KnownFormat::Date)).item(of(KnownFormat::DateTime)).build()))
+}
+
+/// One tag, as `Tag::parse` reads it (but for combining marks, which it takes too).
+pub fn tag_schema() -> RefOr<Schema> {
+    text_of(r"^[\p{L}\p{N}_-]([\p{L}\p{N} _-]{0,48}[\p{L}\p{N}_-])?$")
+}
+
+/// At least one tag, and commas between them.
+pub fn tags_filter_schema() -> RefOr<Schema> {
+    text_of(r"^[\p{L}\p{N}_-][\p{L}\p{N} _-]{0,49}(,[\p{L}\p{N} _-]{0,50}){0,9}$")
+}
+
+/// Tags with commas between them, or none.
+pub fn tags_form_schema() -> RefOr<Schema> {
+    text_of(TAG_LIST)
+}
+
+const TAG_LIST: &str = r"^[\p{L}\p{N} _-]{0,50}(,[\p{L}\p{N} _-]{0,50}){0,9}$";
+
+fn text_of(pattern: &str) -> RefOr<Schema> {
+    RefOr::T(ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).into())
+}
+
 /// Tags in a JSON body: a list, or a text with commas, or null.
 pub fn tags_schema() -> RefOr<Schema> {
-    let text = || ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[\p{L}\p{N} _-]*$"));
-    let list = ArrayBuilder::new().items(text().max_length(Some(Tag::MAX_CHARS))).max_items(Some(Tag::MAX_PER_IMAGE));
+    let text = |pattern| ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+    let list = ArrayBuilder::new().items(text(r"^[\p{L}\p{N} _-]{0,50}$")).max_items(Some(Tag::MAX_PER_IMAGE));
     let null = ObjectBuilder::new().schema_type(Type::Null).format(None::<SchemaFormat>);
-    RefOr::T(Schema::OneOf(OneOfBuilder::new().item(list).item(text()).item(null).build()))
+    RefOr::T(Schema::OneOf(OneOfBuilder::new().item(list).item(text(TAG_LIST)).item(null).build()))
 }

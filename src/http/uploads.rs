@@ -50,7 +50,7 @@ pub struct UploadForm {
     #[schema(max_length = 1000)]
     description: Option<String>,
     /// Comma-separated: up to 10 tags of up to 50 letters, digits, spaces, hyphens, underscores.
-    #[schema(example = "nature,sunset,mountains")]
+    #[schema(schema_with = super::openapi::tags_form_schema)]
     tags: Option<String>,
 }
 
