@@ -184,6 +184,12 @@ async fn open_multipart(headers: &HeaderMap, body: BoundedBody) -> Result<Multip
     if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("multipart/form-data") {
         return Err(ApiError::wrong_media_type("multipart/form-data"));
     }
+    let parameters = media_type.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
+    let mut boundaries = parameters.filter(|(name, _)| name.eq_ignore_ascii_case("boundary"));
+    // RFC 2046, 5.1.1: 1 to 70 characters. An empty one would find no parts, and blame the fields.
+    if boundaries.any(|(_, boundary)| !(1..=70).contains(&boundary.trim_matches('"').len())) {
+        return Err(bad_multipart("the boundary must have 1 to 70 characters"));
+    }
     let mut request = Request::new(Body::from_stream(body));
     *request.headers_mut() = headers.clone();
     // The body is bounded already; axum's own limit of 2 MiB would come first.

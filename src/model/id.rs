@@ -91,9 +91,9 @@ mod tests {
 
     #[test]
     fn an_id_tells_its_own_millisecond() {
-        let before = Utc::now().timestamp_millis();
+        let before = SystemClock.now().timestamp_millis();
         let id = ImageId::new(&SystemClock);
-        assert!((before..=Utc::now().timestamp_millis()).contains(&id.created_at().timestamp_millis()));
+        assert!((before..=SystemClock.now().timestamp_millis()).contains(&id.created_at().timestamp_millis()));
         assert_eq!(id.uuid().get_version_num(), 7);
     }
 

@@ -125,9 +125,8 @@ impl Service {
     }
 
     async fn process_and_store(&self, upload: &Upload, id: ImageId, header: &Header) -> Result<Image, Error> {
-        let started = Instant::now();
         let processed = self.decode(upload.bytes.clone(), header.clone()).await?;
-        let image = describe(upload, id, header, &processed, started.elapsed());
+        let image = describe(upload, id, header, &processed);
         self.announce(id).await?;
         self.put_objects(&image, upload.bytes.clone(), processed).await?;
         self.record(upload, &image).await?;
@@ -204,7 +203,8 @@ async fn count_stored(tx: &mut Tx, image: &Image) -> Result<(), store::Error> {
     store::counters::add(tx, image.id, changes).await
 }
 
-fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed, processing_time: Duration) -> Image {
+fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed) -> Image {
+    let processing_time: Duration = processed.stages.iter().map(|(_, duration)| *duration).sum();
     let fallback = format!("image.{}", header.format.extension());
     Image {
         id,

@@ -1,0 +1,121 @@
+//! A client that costs little beside the server: blocking HTTP/1.1 on connections that are kept open, a thread each.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+pub struct Connection(BufReader<TcpStream>);
+
+pub struct Response {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+impl Connection {
+    pub fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(300)))?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    pub fn send(&mut self, request: &[u8]) -> Result<Response> {
+        self.0.get_mut().write_all(request)?;
+        let mut line = String::new();
+        self.0.read_line(&mut line)?;
+        let status = line.get(9..12).ok_or("the connection was closed")?.parse()?;
+        let mut length = None;
+        loop {
+            line.clear();
+            self.0.read_line(&mut line)?;
+            match line.trim_end().split_once(':') {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = Some(value.trim().parse()?),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let mut body = vec![0; length.ok_or("an answer without content-length")?];
+        self.0.read_exact(&mut body)?;
+        Ok(Response { status, body })
+    }
+}
+
+pub fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
+}
+
+/// An upload, as `curl -F` would send it.
+pub fn post_image(file_name: &str, file: &[u8]) -> Vec<u8> {
+    let boundary = "----------------bench-5f1d7c";
+    let mut body = Vec::with_capacity(file.len() + 600);
+    for (name, value) in [("user_id", "bench"), ("title", "A picture of the benchmark"), ("tags", "sea,sun")] {
+        let part = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        body.extend(part.as_bytes());
+    }
+    let head = format!(
+        "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\n\
+         content-type: application/octet-stream\r\n\r\n"
+    );
+    body.extend(head.as_bytes());
+    body.extend(file);
+    body.extend(format!("\r\n--{boundary}--\r\n").as_bytes());
+    let head = format!(
+        "POST /images HTTP/1.1\r\nhost: bench\r\ncontent-type: multipart/form-data; boundary={boundary}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
+}
+
+/// How much a load is.
+#[derive(Clone, Copy)]
+pub enum Until {
+    Requests(usize),
+    Elapsed(Duration),
+}
+
+/// What came of a load.
+#[derive(Default)]
+pub struct Load {
+    /// Answers with status 200.
+    pub done: usize,
+    pub elapsed: Duration,
+    pub others: BTreeMap<u16, usize>,
+}
+
+/// Sends the requests in turn, over and over, each connection its next one as soon as it has its answer.
+pub fn closed_loop(address: SocketAddr, connections: usize, requests: &[Vec<u8>], until: Until) -> Result<Load> {
+    let open = (0..connections).map(|_| Connection::open(address)).collect::<Result<Vec<_>>>()?;
+    let (next, started) = (AtomicUsize::new(0), Instant::now());
+    let goes_on = |number: usize| match until {
+        Until::Requests(count) => number < count,
+        Until::Elapsed(duration) => started.elapsed() < duration,
+    };
+    let client = |mut connection: Connection| -> Result<BTreeMap<u16, usize>> {
+        let mut answers = BTreeMap::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if !goes_on(number) {
+                return Ok(answers);
+            }
+            let status = connection.send(&requests[number % requests.len()])?.status;
+            *answers.entry(status).or_default() += 1;
+        }
+    };
+    let answers = std::thread::scope(|scope| {
+        let clients: Vec<_> = open.into_iter().map(|connection| scope.spawn(|| client(connection))).collect();
+        clients.into_iter().map(|client| client.join().map_err(|_| "a client panicked")?).collect::<Result<Vec<_>>>()
+    })?;
+    let mut load = Load { elapsed: started.elapsed(), ..Load::default() };
+    for (status, count) in answers.into_iter().flatten() {
+        if status == 200 {
+            load.done += count;
+        } else {
+            *load.others.entry(status).or_default() += count;
+        }
+    }
+    Ok(load)
+}

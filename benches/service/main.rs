@@ -1,0 +1,46 @@
+//! Benchmarks of the service from outside: the release binary as a process, loaded over HTTP.
+//!
+//! One file a question. Nothing here asserts a time: what is compared runs in turns within one run, and what is printed
+//! are medians, CPU time and ratios. `benches/README.md` has the commands and the last figures.
+#![expect(clippy::print_stdout, reason = "the figures are what a benchmark is for")]
+
+mod backend;
+mod client;
+mod fill;
+mod listing;
+mod measure;
+mod memory;
+mod pictures;
+mod presign;
+mod process;
+mod random;
+mod requests;
+mod server;
+mod uploads;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Error>;
+
+const NAMES: &str = "listing, requests, presign, uploads, memory, process";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    // Cargo adds `--bench`.
+    let names: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if names.is_empty() {
+        return Err(format!("say which: cargo bench --bench service -- NAME…, of {NAMES}").into());
+    }
+    for name in names {
+        println!("\n# {name}");
+        match name.as_str() {
+            "listing" => listing::run().await?,
+            "requests" => requests::run().await?,
+            "presign" => presign::run().await?,
+            "uploads" => uploads::run().await?,
+            "memory" => memory::run().await?,
+            "process" => process::run().await?,
+            other => return Err(format!("there is no benchmark {other:?}, only {NAMES}").into()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! The pictures that are uploaded: those of the folder `BENCH_PICTURES`, or some that are made here.
+
+use std::path::Path;
+
+use image_service::imaging::{Limits, inspect, process};
+
+use crate::Result;
+use crate::random::Random;
+
+pub struct Picture {
+    pub name: String,
+    pub bytes: Vec<u8>,
+    pub megapixels: f64,
+}
+
+/// The pictures that the service accepts; a folder may hold others.
+pub fn all() -> Result<Vec<Picture>> {
+    let files = match std::env::var_os("BENCH_PICTURES") {
+        Some(folder) => read(Path::new(&folder))?,
+        None => make()?,
+    };
+    let picture = |(name, bytes): (String, Vec<u8>)| {
+        let (limits, size) = (Limits::default(), bytes.len());
+        let header = inspect(&bytes, &limits).ok().filter(|_| (1024..=10 << 20).contains(&size))?;
+        process(&bytes, &header, &limits).ok()?;
+        let megapixels = f64::from(header.width) * f64::from(header.height) / 1e6;
+        Some(Picture { name, bytes, megapixels })
+    };
+    Ok(files.into_iter().filter_map(picture).collect())
+}
+
+/// Those of 12 megapixels and more.
+pub fn large() -> Result<Vec<Picture>> {
+    let large: Vec<_> = all()?.into_iter().filter(|picture| picture.megapixels >= 11.9).collect();
+    if large.is_empty() { Err("BENCH_PICTURES has no picture of 12 megapixels".into()) } else { Ok(large) }
+}
+
+fn read(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for entry in folder.read_dir()? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            files.push((entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path())?));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn make() -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for (number, (width, height, progressive)) in [
+        (4000, 3000, false),
+        (4000, 4000, false),
+        (4000, 3000, true),
+        (2560, 1920, false),
+        (2000, 1500, false),
+        (800, 600, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        files.push((format!("{number}.jpg"), jpeg(width, height, progressive)?));
+    }
+    files.push(("6.png".to_owned(), png(1200, 900)?));
+    let (width, height) = (1600, 1200);
+    let webp = webp::Encoder::from_rgb(&pixels(width, height), width as u32, height as u32).encode(80.0);
+    files.push(("7.webp".to_owned(), webp.to_vec()));
+    Ok(files)
+}
+
+fn jpeg(width: usize, height: usize, progressive: bool) -> Result<Vec<u8>> {
+    let mut encoder = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);
+    encoder.set_fastest_defaults();
+    encoder.set_size(width, height);
+    encoder.set_quality(85.0);
+    if progressive {
+        encoder.set_progressive_mode();
+    }
+    let mut started = encoder.start_compress(Vec::new())?;
+    started.write_scanlines(&pixels(width, height))?;
+    Ok(started.finish()?)
+}
+
+fn png(width: usize, height: usize) -> Result<Vec<u8>> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.write_header()?.write_image_data(&pixels(width, height))?;
+    Ok(file)
+}
+
+/// Soft waves with a little noise, so that files are about as large as those of photographs.
+fn pixels(width: usize, height: usize) -> Vec<u8> {
+    let mut random = Random::new(1);
+    let mut pixels = Vec::with_capacity(width * height * 3);
+    for y in 0..height {
+        for x in 0..width {
+            let wave = ((x as f64 / 97.0).sin() + (y as f64 / 61.0).cos()) * 50.0 + 110.0;
+            let noise = (random.next() >> 60) as f64;
+            for shift in [0.0, 15.0, 30.0] {
+                pixels.push((wave + shift + noise) as u8);
+            }
+        }
+    }
+    pixels
+}

@@ -1,0 +1,113 @@
+//! A server as a process of its own, with what it has used so far: CPU time and memory, as Linux counts them.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::client::{Connection, get};
+use crate::{Error, Result};
+
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    /// From the start of the process until it was ready.
+    pub ready_after: Duration,
+}
+
+impl Server {
+    /// The service itself, on any free ports: this build's, or the one that `BENCH_BINARY` names.
+    pub fn image_service(settings: &[(&str, String)]) -> Result<Self> {
+        let binary = std::env::var("BENCH_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_image-service").to_owned());
+        let mut command = Command::new(binary);
+        command.arg("serve").env_clear().envs(settings.iter().cloned()).env("PORT", "0").env("S3_EMBEDDED_PORT", "0");
+        let started = Instant::now();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().ok_or("no standard output")?);
+        stdout.read_line(&mut line)?;
+        let address = line.trim().strip_prefix("listening on http://").ok_or("the service did not start")?.parse()?;
+        // What else it prints must find a reader.
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        Self::when_ready(child, address, "/ready", started)
+    }
+
+    /// Another program that listens on `address`; it is ready when `path` is answered with 200.
+    pub fn program(command: &mut Command, address: SocketAddr, path: &str) -> Result<Self> {
+        let started = Instant::now();
+        Self::when_ready(command.stdout(Stdio::null()).spawn()?, address, path, started)
+    }
+
+    fn when_ready(child: Child, address: SocketAddr, path: &str, started: Instant) -> Result<Self> {
+        let mut server = Self { child, address, ready_after: Duration::ZERO };
+        let ready = || Connection::open(address)?.send(&get(path)).map(|answer| answer.status == 200);
+        while !ready().unwrap_or(false) {
+            if started.elapsed() > Duration::from_secs(60) || server.child.try_wait()?.is_some() {
+                return Err(format!("the server at {address} did not become ready").into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        server.ready_after = started.elapsed();
+        Ok(server)
+    }
+
+    pub fn cpu(&self) -> Result<Duration> {
+        cpu_of(self.child.id())
+    }
+
+    /// Resident memory now.
+    pub fn memory_mib(&self) -> Result<f64> {
+        self.status_mib("VmRSS:")
+    }
+
+    /// The most resident memory that there ever was.
+    pub fn peak_memory_mib(&self) -> Result<f64> {
+        self.status_mib("VmHWM:")
+    }
+
+    fn status_mib(&self, name: &str) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let value = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such line")?;
+        Ok(value.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.child.kill().and_then(|()| self.child.wait()).is_err() {
+            println!("the server at {} could not be stopped", self.address);
+        }
+    }
+}
+
+/// CPU time of a process and of the children that it has waited for.
+pub fn cpu_of(process: u32) -> Result<Duration> {
+    let ticks: u64 = stat(process)?[11..15].iter().map(|field| field.parse::<u64>()).sum::<std::result::Result<_, _>>()?;
+    // Linux reports hundredths of a second on every architecture (man 5 proc_pid_stat, USER_HZ).
+    Ok(Duration::from_millis(ticks * 10))
+}
+
+/// As [`cpu_of`], with the children that are still running.
+pub fn cpu_of_family(parent: u32) -> Result<Duration> {
+    let mut sum = cpu_of(parent)?;
+    for entry in Path::new("/proc").read_dir()? {
+        let Ok(process) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
+        // Processes come and go meanwhile.
+        if parent_of(process).is_ok_and(|of| of == parent) {
+            sum += cpu_of(process).unwrap_or_default();
+        }
+    }
+    Ok(sum)
+}
+
+pub fn parent_of(process: u32) -> Result<u32> {
+    Ok(stat(process)?[1].parse()?)
+}
+
+/// The fields after the program's name, which may hold spaces.
+fn stat(process: u32) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = text.rsplit_once(") ").ok_or_else(|| Error::from("no fields"))?;
+    Ok(fields.split(' ').map(str::to_owned).collect())
+}

@@ -1,0 +1,460 @@
+//! What holds for every request: one shape for all errors, nothing misread in silence, ids, methods, headers.
+
+use image_service::store::db::Sql;
+use reqwest::{Body, Method};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::pictures::{flat_jpeg, jpeg};
+use crate::harness::{Answer, Form, TestApp, assert_error};
+
+const NOBODYS: &str = "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a";
+
+fn keys(details: &Value) -> Vec<&str> {
+    details.as_object().expect("details").keys().map(String::as_str).collect()
+}
+
+/// Every route: its path for an image, and its methods beside HEAD and OPTIONS.
+fn routes(id: &str) -> Vec<(String, &'static [&'static str])> {
+    let routes: [(&str, &[&str]); 9] = [
+        ("/images", &["GET", "POST"]),
+        ("/images/{id}", &["GET", "PATCH", "DELETE"]),
+        ("/images/{id}/download", &["GET"]),
+        ("/images/{id}/restore", &["POST"]),
+        ("/users/alice/images", &["GET"]),
+        ("/tags/sea/images", &["GET"]),
+        ("/health", &["GET"]),
+        ("/ready", &["GET"]),
+        ("/metrics", &["GET"]),
+    ];
+    routes.map(|(path, methods)| (path.replace("{id}", id), methods)).to_vec()
+}
+
+fn method(name: &str) -> Method {
+    name.parse().expect("a method")
+}
+
+#[tokio::test]
+async fn an_unknown_address_is_404_whatever_the_method() {
+    let app = TestApp::start().await;
+    for path in ["/nope", "/images/", "/Images", "/images/a/b/c", "//images", "/users/a", "/tags/a", "/v1/images", "/favicon.ico"]
+    {
+        for name in ["GET", "POST", "PATCH", "DELETE", "OPTIONS", "BREW"] {
+            let answer = app.send(app.request(method(name), path)).await;
+            assert_eq!(assert_error(&answer, 404, "NotFound"), json!({}), "{name} {path}");
+        }
+    }
+    assert_error(&app.get("/users/%ff/images").await, 404, "NotFound");
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_405_and_allow_names_the_right_ones() {
+    let app = TestApp::start().await;
+    let mut paths = routes(NOBODYS);
+    paths.extend(["/", "/docs", "/redoc", "/openapi.json"].map(|path| (path.to_owned(), &["GET"][..])));
+    for (path, methods) in paths {
+        for name in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {
+            if methods.contains(&name) {
+                continue;
+            }
+            let answer = app.send(app.request(method(name), &path)).await;
+            assert_eq!(assert_error(&answer, 405, "MethodNotAllowed"), json!({}), "{name} {path}");
+            let mut allowed: Vec<&str> = answer.header("allow").split(',').map(str::trim).collect();
+            allowed.retain(|name| !["HEAD", "OPTIONS"].contains(name));
+            allowed.sort_unstable();
+            let mut expected = methods.to_vec();
+            expected.sort_unstable();
+            assert_eq!(allowed, expected, "{name} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn head_works_wherever_get_does() {
+    let app = TestApp::start().await;
+    let id = app.post(Form::upload("alice", &jpeg(60, 60, 1)).text("tags", "sea")).await.image_id();
+    let mut paths: Vec<String> =
+        routes(&id).into_iter().filter(|(_, methods)| methods.contains(&"GET")).map(|(path, _)| path).collect();
+    paths.extend(["/", "/redoc", "/openapi.json", "/docs/", "/images?limit=0", "/images/x"].map(str::to_owned));
+    for path in paths {
+        let (get, head) = (app.get(&path).await, app.send(app.request(Method::HEAD, &path)).await);
+        assert_eq!((get.status, get.header("content-type")), (head.status, head.header("content-type")), "{path}");
+        assert!(head.body.is_empty(), "{path}");
+        assert!(path == "/" || !get.body.is_empty(), "{path}");
+        if !["/metrics"].contains(&path.as_str()) {
+            assert_eq!(get.header("content-length"), head.header("content-length"), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_is_no_uuid_or_nobodys_is_404_in_every_route() {
+    let app = TestApp::start().await;
+    let simple = NOBODYS.replace('-', "");
+    let braced = format!("%7B{NOBODYS}%7D");
+    let ids = [NOBODYS, "1", "abc", "0", "%20", "%00", "..%2f..%2fetc", &simple, &braced, "urn:uuid:x", "null"];
+    let long = "a".repeat(5000);
+    for id in
+        ids.into_iter().chain([long.as_str(), "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"])
+    {
+        for (name, path) in [
+            ("GET", format!("/images/{id}")),
+            ("GET", format!("/images/{id}?include_url=false")),
+            ("GET", format!("/images/{id}/download?expires_in=60")),
+            ("DELETE", format!("/images/{id}")),
+            ("POST", format!("/images/{id}/restore")),
+        ] {
+            assert_error(&app.by("alice", method(name), &path).await, 404, "NotFound");
+        }
+        assert_error(&app.patch("alice", id, &json!({"title": "t"})).await, 404, "NotFound");
+    }
+}
+
+#[tokio::test]
+async fn unknown_query_parameters_are_422_in_every_route() {
+    let app = TestApp::start().await;
+    for (path, methods) in routes(NOBODYS) {
+        for name in methods {
+            let request = app.request(method(name), &format!("{path}?colour=blue&Limit=1")).header("X-User-Id", "alice");
+            let details = assert_error(&app.send(request).await, 422, "ValidationError");
+            assert_eq!(keys(&details), ["Limit", "colour"], "{name} {path}");
+        }
+    }
+    // What one list knows another may not: the user is in the path.
+    for (path, parameter) in
+        [("/users/alice/images", "user_id"), ("/users/alice/images", "tags"), ("/tags/sea/images", "start_date")]
+    {
+        let details = assert_error(&app.get(&format!("{path}?{parameter}=2026-01-01")).await, 422, "ValidationError");
+        assert_eq!(keys(&details), [parameter]);
+    }
+}
+
+#[tokio::test]
+async fn repeated_query_parameters_are_422() {
+    let app = TestApp::start().await;
+    for (path, parameter) in [
+        ("/images?limit=1&limit=1", "limit"),
+        ("/images?tags=a&tags=b", "tags"),
+        ("/images?user_id=a&user_id=a", "user_id"),
+        ("/users/alice/images?limit=1&limit=2", "limit"),
+        (&format!("/images/{NOBODYS}?include_url=true&include_url=true"), "include_url"),
+        (&format!("/images/{NOBODYS}/download?expires_in=60&expires_in=60"), "expires_in"),
+    ] {
+        assert_eq!(keys(&assert_error(&app.get(path).await, 422, "ValidationError")), [parameter], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn all_broken_parameters_are_told_at_once() {
+    let app = TestApp::start().await;
+    let query = "limit=0&user_id=no%20spaces&tags=a/b&start_date=yesterday&end_date=2026-02-30&user=x&page_token=";
+    let details = assert_error(&app.get(&format!("/images?{query}")).await, 422, "ValidationError");
+    let named = keys(&details);
+    for parameter in ["end_date", "limit", "start_date", "tags", "user", "user_id"] {
+        assert!(named.contains(&parameter), "{parameter} is not in {details}");
+    }
+    let details = assert_error(
+        &app.get(&format!("/images/{NOBODYS}/download?expires_in=59&attachment=yes&x=1")).await,
+        422,
+        "ValidationError",
+    );
+    assert_eq!(keys(&details), ["attachment", "expires_in", "x"]);
+    // The path and the query together.
+    let details = assert_error(&app.get("/users/no%20spaces/images?limit=101").await, 422, "ValidationError");
+    assert_eq!(keys(&details), ["limit", "user_id"]);
+    let details = assert_error(&app.get("/tags/a%2Fb/images?limit=101&x").await, 422, "ValidationError");
+    assert_eq!(keys(&details), ["limit", "tag", "x"]);
+}
+
+#[tokio::test]
+async fn a_broken_multipart_body_is_400() {
+    let app = TestApp::start().await;
+    let whole = Form::upload("alice", &jpeg(60, 60, 1)).finish();
+    let boundary = Form::content_type();
+    let cut = |from_end: usize| whole[..whole.len() - from_end].to_vec();
+    let cases: [(&str, Vec<u8>, &str); 9] = [
+        ("no boundary", whole.clone(), "multipart/form-data"),
+        ("an empty boundary", whole.clone(), "multipart/form-data; boundary="),
+        ("another boundary", whole.clone(), "multipart/form-data; boundary=other"),
+        ("garbage", jpeg(60, 60, 1), &boundary),
+        ("nothing", Vec::new(), &boundary),
+        ("cut off in the file", cut(1000), &boundary),
+        ("cut off before its end", cut(10), &boundary),
+        ("cut off in a head", whole[..60].to_vec(), &boundary),
+        ("a head without an end", [b"------the-tests-boundary\r\n", &b"x".repeat(50_000)[..]].concat(), &boundary),
+    ];
+    for (what, body, content_type) in cases {
+        let request = app.request(Method::POST, "/images").header("Content-Type", content_type).body(body);
+        let answer = app.send(request).await;
+        assert_eq!(answer.status, 400, "{what}: {}", answer.text());
+        assert_eq!(keys(&assert_error(&answer, 400, "BadRequest")), ["body"], "{what}");
+    }
+    assert_eq!(app.get("/images").await.ok()["total_count"], 0);
+}
+
+#[tokio::test]
+async fn a_body_of_another_media_type_is_415() {
+    let app = TestApp::start().await;
+    let upload = |content_type: Option<&str>| {
+        let request = app.request(Method::POST, "/images").body("{}");
+        content_type.iter().fold(request, |request, text| request.header("Content-Type", *text))
+    };
+    for content_type in [None, Some("application/json"), Some("image/jpeg"), Some("multipart/mixed; boundary=x"), Some("")] {
+        assert_error(&app.send(upload(content_type)).await, 415, "UnsupportedMediaType");
+    }
+    let change = |content_type: Option<&str>| {
+        let request = app.request(Method::PATCH, &format!("/images/{NOBODYS}")).header("X-User-Id", "alice").body("{}");
+        content_type.iter().fold(request, |request, text| request.header("Content-Type", *text))
+    };
+    for content_type in [None, Some("text/plain"), Some("application/jsonp"), Some("application/x-www-form-urlencoded")] {
+        assert_error(&app.send(change(content_type)).await, 415, "UnsupportedMediaType");
+    }
+    // Parameters and case do not matter.
+    assert_error(&app.send(change(Some("Application/JSON; charset=utf-8"))).await, 404, "NotFound");
+}
+
+#[tokio::test]
+async fn broken_json_is_400_and_other_json_than_an_object_422() {
+    let app = TestApp::start().await;
+    let id = app.post(Form::upload("alice", &jpeg(60, 60, 1))).await.image_id();
+    let change = |body: Vec<u8>| {
+        let request = app.request(Method::PATCH, &format!("/images/{id}")).header("X-User-Id", "alice");
+        app.send(request.header("Content-Type", "application/json").body(body))
+    };
+    let deep = "[".repeat(10_000);
+    for broken in
+        ["", "{", "{\"title\": \"a\"", "{title: 1}", "{\"title\": \"a\"} x", "\u{feff}{}", "{\"title\": \"\\ud800\"}", &deep]
+    {
+        assert_error(&change(broken.into()).await, 400, "BadRequest");
+    }
+    assert_error(&change(b"{\"title\": \"\xff\"}".to_vec()).await, 400, "BadRequest");
+    for other in ["null", "[]", "\"title\"", "1", "true"] {
+        assert_error(&change(other.into()).await, 422, "ValidationError");
+    }
+}
+
+#[tokio::test]
+async fn json_larger_than_the_server_reads_is_413() {
+    let app = TestApp::start().await;
+    let id = app.post(Form::upload("alice", &jpeg(60, 60, 1))).await.image_id();
+    let path = format!("/images/{id}");
+    let request = || app.request(Method::PATCH, &path).header("X-User-Id", "alice").header("Content-Type", "application/json");
+    let body = |length: usize| format!("{{\"title\": \"t\"{}}}", " ".repeat(length - 14));
+    assert_eq!(app.send(request().body(body(64 * 1024))).await.ok()["title"], "t");
+    for length in [64 * 1024 + 1, 200 * 1024] {
+        assert_error(&app.send(request().body(body(length))).await, 413, "PayloadTooLarge");
+        let chunked = Body::wrap_stream(futures::stream::iter([Ok::<_, std::io::Error>(body(length))]));
+        assert_error(&app.send(request().body(chunked)).await, 413, "PayloadTooLarge");
+    }
+}
+
+#[tokio::test]
+async fn a_request_larger_than_the_server_reads_is_413_with_and_without_a_length() {
+    let app = TestApp::start().await;
+    let limit = 10 * 1024 * 1024 + 64 * 1024;
+    for length in [limit + 1, limit + 5_000_000] {
+        let body = Form::upload("alice", &vec![0; length]).finish();
+        let request = || app.request(Method::POST, "/images").header("Content-Type", Form::content_type());
+        let answer = app.send(request().body(body.clone())).await;
+        assert_eq!(assert_error(&answer, 413, "PayloadTooLarge"), json!({}));
+        let pieces: Vec<_> = body.chunks(50_000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+        let answer = app.send(request().body(Body::wrap_stream(futures::stream::iter(pieces)))).await;
+        assert_eq!(assert_error(&answer, 413, "PayloadTooLarge"), json!({}));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_announces_too_much_is_refused_before_it_is_sent() {
+    let app = TestApp::start().await;
+    let address = app.url("").replace("http://", "");
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /images HTTP/1.1\r\nHost: {address}\r\nContent-Type: {}\r\nContent-Length: 1000000000000\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+        Form::content_type()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("\"PayloadTooLarge\""), "{answer}");
+}
+
+#[tokio::test]
+async fn a_chunked_upload_is_as_good_as_any() {
+    let app = TestApp::start().await;
+    let body = Form::upload("alice", &jpeg(300, 200, 1)).finish();
+    let pieces: Vec<_> = body.chunks(7).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+    let request = app.request(Method::POST, "/images").header("Content-Type", Form::content_type());
+    let answer = app.send(request.body(Body::wrap_stream(futures::stream::iter(pieces)))).await;
+    assert_eq!(answer.image()["width"], 300);
+}
+
+#[tokio::test]
+async fn a_sane_request_id_comes_back_and_another_is_replaced() {
+    let app = TestApp::start().await;
+    let longest = "r".repeat(128);
+    let send = |id: Vec<u8>| {
+        let value = reqwest::header::HeaderValue::from_bytes(&id).unwrap();
+        app.send(app.request(Method::GET, "/nope").header("X-Request-Id", value))
+    };
+    for sane in ["a", "4bf92f3577b34da6a3ce929d0e0e4736", "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a", "web:1/2+x=_.", &longest] {
+        assert_eq!(send(sane.into()).await.header("x-request-id"), sane);
+    }
+    let too_long = "r".repeat(129);
+    for odd in ["", "a b", "<script>", "a\"b", "{}", "é", "a,b", &too_long] {
+        let answer = send(odd.into()).await;
+        assert_ne!(answer.header("x-request-id"), odd);
+        assert_eq!(answer.header("x-request-id").len(), 36, "{odd:?}");
+    }
+    let (first, second) = (app.get("/health").await, app.get("/health").await);
+    assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
+    let request = app.upload(Form::upload("alice", &jpeg(60, 60, 1))).header("X-Request-Id", "mine");
+    assert_eq!(app.send(request).await.header("x-request-id"), "mine", "a success carries it, too");
+}
+
+#[tokio::test]
+async fn a_fault_of_the_service_says_nothing_internal_but_its_request_id() {
+    let app = TestApp::start().await;
+    let id = app.post(Form::upload("alice", &jpeg(60, 60, 1))).await.image_id();
+    let db = app.database().await;
+    let mut tx = db.begin().await.unwrap();
+    tx.execute(Sql::new("update images set format = 'a secret of the database'")).await.unwrap();
+    tx.commit().await.unwrap();
+    for path in [format!("/images/{id}"), "/images".to_owned(), format!("/images/{id}/download")] {
+        let answer = app.send(app.request(Method::GET, &path).header("X-Request-Id", "find-me")).await;
+        assert_eq!(assert_error(&answer, 500, "InternalServerError"), json!({"request_id": "find-me"}));
+        assert!(!answer.text().contains("secret") && !answer.text().contains("format"), "{}", answer.text());
+    }
+    db.close().await;
+}
+
+async fn preflight(app: &TestApp, origin: &str) -> Answer {
+    let request = app.request(Method::OPTIONS, "/images").header("Origin", origin);
+    let request = request.header("Access-Control-Request-Method", "POST");
+    app.send(request.header("Access-Control-Request-Headers", "content-type,x-user-id,idempotency-key")).await
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_kept_out_by_default() {
+    let app = TestApp::start().await;
+    let answer = app.send(app.request(Method::GET, "/images").header("Origin", "https://example.org")).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, ""));
+    let answer = preflight(&app, "https://example.org").await;
+    assert_eq!(answer.header("access-control-allow-origin"), "");
+    assert_eq!(answer.header("access-control-allow-methods"), "");
+}
+
+#[tokio::test]
+async fn cors_origins_lets_the_named_origins_in() {
+    let app = TestApp::with(&["--cors-origins=https://example.org,http://localhost:3000"]).await;
+    for origin in ["https://example.org", "http://localhost:3000"] {
+        let answer = app.send(app.request(Method::GET, "/images").header("Origin", origin)).await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, origin));
+        assert!(answer.header("vary").to_lowercase().contains("origin"), "caches must tell origins apart");
+        assert!(answer.header("access-control-expose-headers").to_lowercase().contains("x-request-id"));
+        let answer = app.send(app.request(Method::GET, "/images?limit=0").header("Origin", origin)).await;
+        assert_error(&answer, 422, "ValidationError");
+        assert_eq!(answer.header("access-control-allow-origin"), origin, "pages may read errors, too");
+        let answer = preflight(&app, origin).await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, origin));
+        let headers = answer.header("access-control-allow-headers").to_lowercase();
+        assert!(["content-type", "x-user-id", "idempotency-key"].iter().all(|header| headers.contains(header)), "{headers}");
+        let methods = answer.header("access-control-allow-methods");
+        assert!(["GET", "POST", "PATCH", "DELETE"].iter().all(|method| methods.contains(method)), "{methods}");
+    }
+    for other in ["https://example.com", "http://example.org", "https://example.org.evil.com", "null"] {
+        let answer = app.send(app.request(Method::GET, "/images").header("Origin", other)).await;
+        assert_eq!(answer.header("access-control-allow-origin"), "", "{other}");
+        assert_eq!(preflight(&app, other).await.header("access-control-allow-origin"), "", "{other}");
+    }
+}
+
+#[tokio::test]
+async fn cors_origins_of_a_star_lets_every_origin_in() {
+    let app = TestApp::with(&["--cors-origins=*"]).await;
+    let answer = app.send(app.request(Method::GET, "/images").header("Origin", "https://anything.example")).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, "*"));
+    assert_eq!(answer.header("access-control-allow-credentials"), "");
+}
+
+#[tokio::test]
+async fn health_says_that_the_process_is_up() {
+    let app = TestApp::start().await;
+    let expected = json!({"status": "healthy", "service": "instagram-image-service", "version": "1.0.0"});
+    assert_eq!(app.get("/health").await.ok(), expected);
+}
+
+#[tokio::test]
+async fn ready_says_that_database_and_storage_are_up() {
+    let app = TestApp::start().await;
+    assert_eq!(app.get("/ready").await.ok(), json!({"status": "ready", "database": "up", "storage": "up"}));
+}
+
+#[tokio::test]
+async fn the_pages_for_people_are_served() {
+    let app = TestApp::start().await;
+    let home = app.get("/").await;
+    assert!([302, 303, 307].contains(&home.status) && home.header("location") == "/docs", "{home:?}");
+    let mut page = app.get("/docs").await;
+    if (300..400).contains(&page.status) {
+        page = app.get(page.header("location")).await;
+    }
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-type").starts_with("text/html") && page.text().contains("swagger-ui"), "{}", page.text());
+    let page = app.get("/redoc").await;
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-type").starts_with("text/html"), "{}", page.header("content-type"));
+    assert!(!page.text().contains("//cdn"), "nothing is loaded from elsewhere");
+    let script = page.text().split("src=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a script");
+    let script = app.get(if script.starts_with('/') { script } else { "/redoc/redoc.standalone.js" }).await;
+    assert!(script.status == 200 && script.header("content-type").contains("javascript") && script.body.len() > 100_000);
+}
+
+#[tokio::test]
+async fn the_openapi_document_describes_every_route() {
+    let app = TestApp::start().await;
+    let document = app.get("/openapi.json").await.ok();
+    assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")));
+    for (path, methods) in routes("{image_id}") {
+        let path = path.replace("/users/alice/", "/users/{user_id}/").replace("/tags/sea/", "/tags/{tag}/");
+        let operations = document["paths"][&path].as_object().unwrap_or_else(|| panic!("{path} is not described"));
+        let mut described: Vec<String> = operations.keys().map(|name| name.to_uppercase()).collect();
+        described.retain(|name| name != "PARAMETERS");
+        described.sort();
+        let mut expected = methods.to_vec();
+        expected.sort_unstable();
+        assert_eq!(described, expected, "{path}");
+    }
+    let error = document["components"]["schemas"].as_object().unwrap().keys().any(|name| name == "ErrorType");
+    assert!(error, "the closed list of errors is part of the document");
+}
+
+#[tokio::test]
+async fn metrics_are_openmetrics_and_count_what_happened() {
+    let app = TestApp::start().await;
+    app.post(Form::upload("alice", &jpeg(60, 60, 1))).await.ok();
+    assert_error(&app.post(Form::upload("alice", &flat_jpeg(40, 40))).await, 400, "InvalidFile");
+    app.get("/nope/with-a-secret-in-it").await;
+    let answer = app.get("/metrics").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").starts_with("application/openmetrics-text"), "{}", answer.header("content-type"));
+    let text = answer.text();
+    let mut lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.pop(), Some("# EOF"));
+    for line in lines {
+        if let Some(comment) = line.strip_prefix("# ") {
+            assert!(["HELP ", "TYPE ", "UNIT "].iter().any(|kind| comment.starts_with(kind)), "{line}");
+        } else {
+            let (series, value) = line.rsplit_once(' ').expect("a series and its value");
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            let name = series.split('{').next().unwrap();
+            assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte)), "{line}");
+        }
+    }
+    let has = |parts: &[&str]| text.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+    assert!(has(&["requests", "POST", "/images", "200", " 1"]), "{text}");
+    assert!(has(&["requests", "POST", "/images", "400", " 1"]), "{text}");
+    assert!(has(&["upload", "stored", " 1"]) && has(&["upload", "invalid_file", " 1"]), "{text}");
+    assert!(!text.contains("secret"), "paths that match no route are not labels");
+}

@@ -1,0 +1,582 @@
+//! Nothing that was acknowledged is lost and nothing else is kept, however the program ends: killed, stopped, started
+//! twice. Seen from outside, on the real program.
+//!
+//! What a kill cannot show is a power cut: that files are synced before the answer is for reading, not for testing.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use image_service::model::clock::{Clock, SystemClock};
+use image_service::service::sweep::Outcome;
+use image_service::worker::sweeper;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::client::{Client, HANG, Upload};
+use crate::harness::pictures::Random;
+use crate::harness::process::{Home, Process, files_below};
+use crate::harness::proxy::{Fault, Proxied};
+use crate::harness::{Form, assert_error};
+
+// Killed.
+
+/// `SOAK_ROUNDS=500 cargo test killed` goes on for longer.
+fn rounds(default: u64) -> u64 {
+    std::env::var("SOAK_ROUNDS").map_or(default, |rounds| rounds.parse().expect("SOAK_ROUNDS is a number"))
+}
+
+/// Random numbers, whose seed is printed when the test fails.
+fn chance() -> Random {
+    let seed = u64::from_le_bytes(SystemClock.random()[..8].try_into().expect("eight bytes"));
+    eprintln!("seed {seed}");
+    Random::new(seed)
+}
+
+/// What the clients were told.
+#[derive(Default)]
+struct Told {
+    /// By title, the id and checksum of each acknowledged image.
+    stored: BTreeMap<String, (Value, Value)>,
+    /// Uploads whose answers were lost.
+    lost: Vec<Upload>,
+}
+
+impl Told {
+    fn store(&mut self, title: &str, image: &Value) {
+        let known = self.stored.insert(title.to_owned(), (image["image_id"].clone(), image["sha256"].clone()));
+        assert!(known.is_none_or(|(id, _)| id == image["image_id"]), "{title} was stored twice");
+    }
+
+    fn add(&mut self, other: Self) {
+        self.stored.extend(other.stored);
+        self.lost.extend(other.lost);
+    }
+}
+
+/// Uploads, every other one under a key, until the program is gone.
+async fn upload_until_killed(client: Client, name: String, seed: u64, stored: Arc<AtomicUsize>) -> Told {
+    let mut told = Told::default();
+    for number in 0.. {
+        let title = format!("{name} number {number}");
+        let upload = Upload::small(&title, seed.wrapping_mul(1_000_003).wrapping_add(number));
+        let upload = if number % 2 == 0 { upload.with_key(&title.replace(' ', "-")) } else { upload };
+        match client.try_upload(&upload).await {
+            Ok(answer) => {
+                told.store(&title, &answer.image());
+                stored.fetch_add(1, Ordering::SeqCst);
+            }
+            Err(_) => {
+                told.lost.push(upload);
+                break;
+            }
+        }
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_under_load_loses_no_acknowledged_image_and_leaves_nothing_of_others() {
+    let home = Home::new().await;
+    let mut chance = chance();
+    let mut told = Told::default();
+    let mut seen = HashSet::new();
+    for round in 0..rounds(8) {
+        let process = Process::start(&home, &[]).await;
+        let client = Client::new(process.address);
+        let stored = Arc::new(AtomicUsize::new(0));
+        let clients = (0..4).map(|number| {
+            let name = format!("round {round} client {number}");
+            tokio::spawn(upload_until_killed(client.clone(), name, round * 10 + number, Arc::clone(&stored)))
+        });
+        let clients: Vec<_> = clients.collect();
+        let enough = chance.below(12);
+        until("so many are stored", async || stored.load(Ordering::SeqCst) >= enough).await;
+        // Uploads are at any of their steps then.
+        tokio::time::sleep(Duration::from_micros(chance.below(200_000) as u64)).await;
+        process.kill().await;
+        for client in clients {
+            told.add(client.await.expect("a client"));
+        }
+
+        let process = Process::start(&home, &[]).await;
+        let client = Client::new(process.address);
+        repeat_the_lost(&client, &mut told).await;
+        assert_as_told(&client, &told, &mut seen).await;
+        if home.has_embedded_storage() {
+            assert_eq!(files_below(&home.data_dir().join("objects/incoming")), Vec::<std::path::PathBuf>::new());
+        }
+        process.kill().await;
+    }
+    println!("{} acknowledged, {} answers lost", told.stored.len(), told.lost.len());
+
+    after_the_lease_each_lost_request_makes_one_image(&home, &mut told).await;
+    after_the_sweeper_nothing_else_is_left(&home, &told).await;
+}
+
+/// A request under a key is answered with its image, if that was stored; until its lease ends, it counts as running.
+async fn repeat_the_lost(client: &Client, told: &mut Told) {
+    let mut lost = Vec::new();
+    for upload in std::mem::take(&mut told.lost) {
+        if upload.key.is_none() {
+            lost.push(upload);
+            continue;
+        }
+        let answer = client.upload(&upload).await;
+        match answer.status {
+            200 => told.store(&upload.title, &answer.image()),
+            _ => {
+                assert_error(&answer, 409, "Conflict");
+                lost.push(upload);
+            }
+        }
+    }
+    told.lost = lost;
+}
+
+/// Every acknowledged image is listed once and is whole; any other is one whose answer was lost, and is whole too.
+async fn assert_as_told(client: &Client, told: &Told, seen: &mut HashSet<String>) {
+    let mut listed = BTreeMap::new();
+    for image in client.list().await {
+        let title = image["title"].as_str().expect("a title").to_owned();
+        if seen.insert(title.clone()) {
+            client.assert_whole(&image).await;
+        }
+        assert!(listed.insert(title.clone(), (image["image_id"].clone(), image["sha256"].clone())).is_none(), "{title} twice");
+    }
+    for (title, image) in &told.stored {
+        assert_eq!(listed.remove(title).as_ref(), Some(image), "{title}");
+    }
+    for title in listed.keys() {
+        assert!(told.lost.iter().any(|upload| upload.title == *title), "{title} was not even asked for");
+    }
+}
+
+async fn after_the_lease_each_lost_request_makes_one_image(home: &Home, told: &mut Told) {
+    let running = home.start_ahead(TimeDelta::minutes(4)).await;
+    let client = Client::new(running.address);
+    let under_keys: Vec<Upload> = told.lost.iter().filter(|upload| upload.key.is_some()).cloned().collect();
+    repeat_the_lost(&client, told).await;
+    assert!(told.lost.iter().all(|upload| upload.key.is_none()), "a key is still taken after its lease");
+    // And once more, which stores nothing.
+    for upload in under_keys {
+        told.store(&upload.title, &client.upload(&upload).await.image());
+    }
+    assert_as_told(&client, told, &mut HashSet::new()).await;
+    running.shut_down().await.expect("an orderly end");
+}
+
+async fn after_the_sweeper_nothing_else_is_left(home: &Home, told: &Told) {
+    // Far enough for the doctor to look at every object too.
+    let running = home.start_ahead(TimeDelta::days(2)).await;
+    let client = Client::new(running.address);
+    // The service's own sweeper, which runs at every start, may hold some of the work.
+    until("no intent is left", async || {
+        while sweeper::run_next(&running.service).await.expect("a step of the sweeper") == Outcome::Done {}
+        let metrics = client.get("/metrics").await;
+        ["uploading", "removing"].iter().all(|state| metrics.text().contains(&format!("intents{{state=\"{state}\"}} 0\n")))
+    })
+    .await;
+    let report = running.service.examine(false).await.expect("a report");
+    let counted = (report.images, report.objects);
+    let found = [&report.missing, &report.wrong_size, &report.orphans, &report.foreign];
+    assert!(found.iter().all(|keys| keys.is_empty()) && report.counters.is_empty(), "{report}");
+    assert_eq!(report.objects, 3 * report.images, "{report}");
+    assert!(report.images >= told.stored.len() as u64);
+    running.shut_down().await.expect("an orderly end");
+    if home.has_embedded_storage() {
+        assert_eq!(files_below(&home.data_dir().join("objects/buckets")).len() as u64, counted.1);
+        assert!(files_below(&home.data_dir().join("objects/incoming")).is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_is_killed_can_be_repeated() {
+    let home = Home::new().await;
+    if home.database_address().is_some() {
+        home.empty_database().await;
+    }
+    let mut chance = chance();
+    for _ in 0..rounds(10) {
+        let mut child = home.command(&["serve"], &[]).spawn().expect("the program starts");
+        tokio::time::sleep(Duration::from_micros(chance.below(120_000) as u64)).await;
+        child.kill().expect("it is killed");
+        child.wait().expect("it ends");
+    }
+    let process = Process::start(&home, &[]).await;
+    let client = Client::new(process.address);
+    client.upload(&Upload::small("after all", 1)).await.ok();
+    assert_eq!(client.count_whole("after all").await, 1);
+    process.stop().await;
+}
+
+// Started.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_start_finds_everything() {
+    let home = Home::new().await;
+    let process = Process::start(&home, &[]).await;
+    let client = Client::new(process.address);
+    for seed in 0..3 {
+        client.upload(&Upload::small(&format!("number {seed}"), seed)).await.ok();
+    }
+    let shown = without_links(client.list().await);
+    process.stop().await;
+
+    let process = Process::start(&home, &[]).await;
+    let client = Client::new(process.address);
+    assert_eq!(without_links(client.list().await), shown);
+    for seed in 0..3 {
+        assert_eq!(client.count_whole(&format!("number {seed}")).await, 1);
+    }
+    process.stop().await;
+}
+
+/// Links change with the storage's port and with time.
+fn without_links(mut images: Vec<Value>) -> Vec<Value> {
+    for image in &mut images {
+        image["download_url"] = Value::Null;
+        image["thumbnail_url"] = Value::Null;
+        for thumbnail in image["thumbnails"].as_object_mut().expect("thumbnails").values_mut() {
+            thumbnail["url"] = Value::Null;
+        }
+    }
+    images
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_process_on_the_same_data_is_refused_and_the_first_goes_on() {
+    let home = Home::embedded();
+    let process = Process::start(&home, &[]).await;
+    let client = Client::new(process.address);
+    for command in ["serve", "migrate", "doctor"] {
+        let second = home.run(&[command], &[]).await;
+        assert!(!second.status.success(), "{second:?}");
+        assert!(second.log.contains("in use by another process"), "{second:?}");
+        assert!(second.log.contains(&home.data_dir().display().to_string()), "{second:?}");
+    }
+    client.upload(&Upload::small("still here", 1)).await.ok();
+    assert_eq!(client.count_whole("still here").await, 1);
+    process.stop().await;
+    // The directory is free again.
+    Process::start(&home, &[]).await.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_start_at_once_on_an_empty_database_do_not_collide() {
+    let home = Home::new().await;
+    if home.database_address().is_none() || home.has_embedded_storage() {
+        return;
+    }
+    home.empty_database().await;
+    let (migrations, processes) = tokio::join!(
+        futures::future::join_all((0..3).map(|_| home.run(&["migrate"], &[]))),
+        futures::future::join_all((0..4).map(|_| Process::start(&home, &[]))),
+    );
+    for migration in migrations {
+        assert!(migration.status.success(), "{migration:?}");
+    }
+    for (number, process) in processes.iter().enumerate() {
+        let upload = Upload::small(&format!("by process {number}"), number as u64);
+        Client::new(process.address).upload(&upload).await.ok();
+    }
+    for process in processes {
+        assert_eq!(Client::new(process.address).list().await.len(), 4);
+        process.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_key_used_at_two_processes_at_once_makes_one_image() {
+    let home = Home::new().await;
+    if home.database_address().is_none() || home.has_embedded_storage() {
+        return;
+    }
+    let (one, two) = tokio::join!(Process::start(&home, &[]), Process::start(&home, &[]));
+    let (one, two) = (Client::new(one.address), Client::new(two.address));
+    for round in 0..10 {
+        let upload = Upload::small(&format!("round {round}"), round).with_key(&format!("key-{round}"));
+        let answers = tokio::join!(one.upload(&upload), two.upload(&upload));
+        for answer in [&answers.0, &answers.1] {
+            assert!(answer.status == 200 || answer.status == 409, "{answer:?}");
+        }
+        assert!(answers.0.status == 200 || answers.1.status == 200);
+        assert_eq!(one.upload(&upload).await.image_id(), two.upload(&upload).await.image_id());
+        assert_eq!(two.count_whole(&upload.title).await, 1);
+    }
+}
+
+// Stopped.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asked_to_stop_it_takes_nothing_new_and_answers_what_is_in_flight() {
+    let proxied = Proxied::new().await;
+    let home = &proxied.home;
+    let mut process = Process::start(home, &[("SHUTDOWN_TIMEOUT", "30")]).await;
+    let client = Client::new(process.address);
+    let sending = Upload::small("still being sent", 1);
+    let processing = Upload::small("being processed", 2);
+
+    let mut slow = SlowUpload::begin(&process, &sending).await;
+    proxied.storage.set(Fault::Slow(Duration::from_millis(1500)));
+    let answer = tokio::spawn({
+        let client = client.clone();
+        async move { client.upload(&processing).await }
+    });
+    until("its objects are being put", async || client.get("/metrics").await.text().contains("intents{state=\"uploading\"} 1\n"))
+        .await;
+    process.terminate();
+    until("new connections are refused", async || TcpStream::connect(process.address).await.is_err()).await;
+    slow.finish().await;
+    assert!(slow.answer().await.starts_with("HTTP/1.1 200 "));
+    answer.await.expect("a client").ok();
+    let status = process.wait(Duration::from_secs(35)).await;
+    assert_eq!(status.code(), Some(0), "{status}");
+
+    proxied.storage.set(Fault::None);
+    let process = Process::start(home, &[]).await;
+    let client = Client::new(process.address);
+    assert_eq!(client.count_whole("still being sent").await, 1);
+    assert_eq!(client.count_whole("being processed").await, 1);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_storage_inside_the_process_stops_after_the_last_upload() {
+    let home = Home::embedded();
+    let mut process = Process::start(&home, &[]).await;
+    let upload = Upload::small("the last one", 1);
+    let mut slow = SlowUpload::begin(&process, &upload).await;
+    process.terminate();
+    until("new connections are refused", async || TcpStream::connect(process.address).await.is_err()).await;
+    slow.finish().await;
+    assert!(slow.answer().await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(process.wait(Duration::from_secs(35)).await.code(), Some(0));
+    let process = Process::start(&home, &[]).await;
+    assert_eq!(Client::new(process.address).count_whole("the last one").await, 1);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_ends_is_cut_off_when_the_time_to_stop_is_over() {
+    let home = Home::new().await;
+    let mut process = Process::start(&home, &[("SHUTDOWN_TIMEOUT", "1"), ("BODY_IDLE_TIMEOUT", "60")]).await;
+    let mut slow = SlowUpload::begin(&process, &Upload::small("never ends", 1)).await;
+    let mut headless = TcpStream::connect(process.address).await.expect("a connection");
+    headless.write_all(b"GET /hea").await.expect("half a head is sent");
+    let idle = TcpStream::connect(process.address).await.expect("a connection");
+    process.terminate();
+    let status = process.wait(Duration::from_secs(15)).await;
+    assert_eq!(status.code(), Some(0), "{status}");
+    assert_eq!(slow.answer().await, "");
+    drop(idle);
+
+    let process = Process::start(&home, &[]).await;
+    assert_eq!(Client::new(process.address).list().await.len(), 0);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_it_stops_at_once_even_with_connections_open() {
+    let home = Home::new().await;
+    let mut process = Process::start(&home, &[("SHUTDOWN_TIMEOUT", "60")]).await;
+    let client = Client::new(process.address);
+    client.get("/health").await.ok();
+    let unused = TcpStream::connect(process.address).await.expect("a connection");
+    client.get("/health").await.ok();
+    process.terminate();
+    let status = process.wait(Duration::from_secs(20)).await;
+    assert_eq!(status.code(), Some(0), "{status}");
+    drop(unused);
+}
+
+/// An upload whose body stops in the middle.
+struct SlowUpload {
+    stream: TcpStream,
+    rest: Vec<u8>,
+}
+
+impl SlowUpload {
+    async fn begin(process: &Process, upload: &Upload) -> Self {
+        let mut stream = TcpStream::connect(process.address).await.expect("a connection");
+        let head = format!(
+            "POST /images HTTP/1.1\r\nHost: test\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n",
+            Form::content_type(),
+            upload.body.len()
+        );
+        let (first, rest) = upload.body.split_at(upload.body.len() / 2);
+        stream.write_all(&[head.as_bytes(), first].concat()).await.expect("the first half is sent");
+        Self { stream, rest: rest.to_vec() }
+    }
+
+    async fn finish(&mut self) {
+        self.stream.write_all(&self.rest).await.expect("the second half is sent");
+    }
+
+    /// All that comes until the connection ends.
+    async fn answer(&mut self) -> String {
+        let mut answer = Vec::new();
+        // A reset is an end too.
+        let read = tokio::time::timeout(HANG, self.stream.read_to_end(&mut answer)).await.expect("an end");
+        drop(read);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < Duration::from_secs(30), "not within 30 seconds: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+// Commands.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn migrate_brings_up_the_schema_and_ends() {
+    let home = Home::new().await;
+    if home.database_address().is_some() {
+        home.empty_database().await;
+    }
+    for _ in 0..2 {
+        let migrated = home.run(&["migrate"], &[]).await;
+        assert!(migrated.status.success() && migrated.output.is_empty(), "{migrated:?}");
+    }
+    if home.database_address().is_none() {
+        assert!(home.data_dir().join("images.sqlite").is_file());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_finds_nothing_wrong_where_nothing_is_and_names_what_is_missing() {
+    let home = Home::new().await;
+    let process = Process::start(&home, &[]).await;
+    let client = Client::new(process.address);
+    let image = client.upload(&Upload::small("patient", 1)).await.image();
+    let storage = home.storage(&process);
+    let keys = storage.keys().await;
+    assert_eq!(keys.len(), 3, "{keys:?}");
+    process.stop().await;
+    let report = home.run(&["doctor"], &[]).await;
+    assert_eq!((report.status.code(), report.output.as_str()), (Some(0), "1 images, 3 objects\n"), "{report:?}");
+
+    let process = Process::start(&home, &[]).await;
+    let original = keys.iter().find(|key| key.ends_with("/original")).expect("an original");
+    assert!(original.contains(image["image_id"].as_str().expect("an id")));
+    home.storage(&process).delete(original).await;
+    home.storage(&process).put("not/ours", b"foreign").await;
+    process.stop().await;
+    let report = home.run(&["doctor"], &[]).await;
+    assert_eq!(report.status.code(), Some(1), "{report:?}");
+    assert!(report.output.contains(&format!("missing object: {original}\n")), "{report:?}");
+    assert!(report.output.contains("object that is not this service's: not/ours\n"), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openapi_prints_the_document_and_needs_nothing() {
+    let home = Home::embedded();
+    let printed = home.run(&["openapi"], &[]).await;
+    assert!(printed.status.success(), "{printed:?}");
+    let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")).expect("openapi.yaml");
+    assert!(printed.output == kept, "openapi.yaml is not what `image-service openapi` prints");
+    assert!(!home.data_dir().exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn healthcheck_tells_by_its_exit_code_whether_the_service_is_up() {
+    let home = Home::new().await;
+    let process = Process::start(&home, &[]).await;
+    let port = process.address.port().to_string();
+    assert_eq!(home.run(&["healthcheck", "--port", &port], &[]).await.status.code(), Some(0));
+    assert_eq!(home.run(&["healthcheck"], &[("PORT", &port)]).await.status.code(), Some(0));
+    process.stop().await;
+    let down = home.run(&["healthcheck", "--port", &port], &[]).await;
+    assert_eq!(down.status.code(), Some(1), "{down:?}");
+    assert!(down.log.starts_with("error: "), "{down:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn help_explains_every_command_and_every_setting() {
+    let home = Home::embedded();
+    let help = home.run(&["--help"], &[]).await;
+    assert!(help.status.success());
+    for command in ["serve", "migrate", "openapi", "doctor", "healthcheck"] {
+        assert!(help.output.contains(&format!("\n  {command} ")), "{}", help.output);
+    }
+    let help = home.run(&["serve", "--help"], &[]).await;
+    assert!(help.status.success());
+    let source = include_str!("../../src/config.rs");
+    let variables = source.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let variables: Vec<&str> = variables.collect();
+    assert!(variables.len() > 25);
+    // Long lines are broken.
+    let help: Vec<&str> = help.output.split_whitespace().collect();
+    let help = help.join(" ");
+    for variable in variables {
+        assert!(
+            help.contains(&format!("[env: {variable}=")) || help.contains(&format!("[env: {variable}]")),
+            "{variable} is not in the help"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_setting_that_cannot_be_used_ends_the_start_and_is_named() {
+    let home = Home::embedded();
+    let mut wrong = Vec::new();
+    for (variable, value) in [
+        ("HOST", "nowhere"),
+        ("PORT", "99999"),
+        ("DATA_DIR", "/proc/no/such/place"),
+        ("DATABASE_URL", "mysql://alice:hunter2@localhost/images"),
+        ("DATABASE_URL", "postgres://alice:hunter2@localhost:port/images"),
+        ("DATABASE_CONNECTIONS", "0"),
+        ("DATABASE_TIMEOUT", "0"),
+        ("S3_BUCKET", "No Bucket"),
+        ("S3_ENDPOINT_URL", "localhost:4566"),
+        ("S3_PUBLIC_ENDPOINT_URL", "https://host/path"),
+        ("S3_TIMEOUT", "soon"),
+        ("UPLOAD_MEMORY_BUDGET", "1MiB"),
+        ("DECODE_MEMORY_BUDGET", "much"),
+        ("MAX_ANIMATION_PIXELS", "-1"),
+        ("URL_LIFETIME", "604800"),
+        ("INTENT_GRACE", "1"),
+        ("SWEEP_INTERVAL", "0"),
+        ("CORS_ORIGINS", "example.org"),
+        ("PUBLIC_URL", "here"),
+        ("MAX_CONNECTIONS", "0"),
+        ("HEAD_TIMEOUT", "0"),
+        ("BODY_IDLE_TIMEOUT", "0"),
+        ("BODY_TIMEOUT", "1.5"),
+        ("SHUTDOWN_TIMEOUT", ""),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "a=b=c"),
+    ] {
+        let refused = home.run(&[], &[(variable, value)]).await;
+        let told = matches!(refused.status.code(), Some(1 | 2)) && refused.output.is_empty() && refused.log.contains(variable);
+        if !told || refused.log.contains("hunter2") || refused.log.contains("panicked") {
+            wrong.push(format!("{variable}={value}: {refused:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "not refused, not named, or a password shown:\n{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_is_taken_ends_the_start() {
+    let home = Home::embedded();
+    let process = Process::start(&home, &[]).await;
+    let other = Home::embedded();
+    let port = process.address.port().to_string();
+    let refused = other.run(&["serve"], &[("PORT", &port)]).await;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(refused.log.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{}", refused.log);
+    let storage_port = process.storage_address.expect("embedded storage").port().to_string();
+    let refused = other.run(&["serve"], &[("S3_EMBEDDED_PORT", &storage_port)]).await;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(refused.log.contains(&format!("cannot listen on 127.0.0.1:{storage_port}")), "{}", refused.log);
+    process.stop().await;
+}

@@ -1,0 +1,217 @@
+//! A service of the test's own, and a client for it.
+
+use std::sync::Arc;
+
+use clap::{Args, Command, FromArgMatches};
+use image_service::app::{self, Running};
+use image_service::config::Config;
+use image_service::service::Service;
+use image_service::service::doctor::Report;
+use image_service::service::sweep::Outcome;
+use image_service::worker::sweeper;
+use reqwest::{Client, Method, RequestBuilder, redirect};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::answer::Answer;
+use super::backend::{Bucket, Database, Storage};
+use super::clock::TestClock;
+use super::form::Form;
+
+/// A running service. Dropped, it leaves nothing behind.
+pub struct TestApp {
+    pub clock: Arc<TestClock>,
+    pub client: Client,
+    running: Option<Running>,
+    settings: Vec<String>,
+    // Dropped in this order.
+    bucket: Option<Bucket>,
+    _database: Option<Database>,
+    data_dir: TempDir,
+}
+
+/// Enough for the concurrent tests; a server with 300 connections serves many tests at once.
+const CONNECTIONS: u32 = 4;
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// Starts with settings as `serve` takes them: `--url-window=60`.
+    pub async fn with(settings: &[&str]) -> Self {
+        let data_dir = tempfile::tempdir().expect("a temporary directory");
+        let (database, bucket) = tokio::join!(Database::create(), Bucket::create());
+        let mut flags = vec![
+            "--host=127.0.0.1".to_owned(),
+            "--port=0".to_owned(),
+            "--s3-embedded-port=0".to_owned(),
+            format!("--database-connections={CONNECTIONS}"),
+            // Tests run the sweeper's step themselves.
+            "--sweep-interval=86400".to_owned(),
+            // Patience for machines with more to do than this test.
+            "--database-timeout=30".to_owned(),
+            "--s3-timeout=60".to_owned(),
+            "--admission-timeout=60".to_owned(),
+            format!("--data-dir={}", data_dir.path().join("data").display()),
+        ];
+        flags.extend(database.as_ref().map(|database| format!("--database-url={}", database.url)));
+        if let Some(bucket) = &bucket {
+            flags.push(format!("--s3-endpoint-url={}", bucket.storage.endpoint));
+            flags.push(format!("--s3-bucket={}", bucket.storage.bucket));
+        }
+        flags.extend(settings.iter().map(|&setting| setting.to_owned()));
+        let clock = Arc::new(TestClock::default());
+        let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().expect("a client");
+        let mut app = Self { clock, client, running: None, settings: flags, bucket, _database: database, data_dir };
+        app.run().await;
+        app
+    }
+
+    async fn run(&mut self) {
+        let clock = Arc::clone(&self.clock);
+        self.running = Some(app::start(config(&self.settings), clock).await.expect("the service starts"));
+    }
+
+    /// Stops the service and starts it anew on the same data.
+    pub async fn restart(&mut self) {
+        let running = self.running.take().expect("it runs");
+        running.shut_down().await.expect("every request has been answered");
+        self.run().await;
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("it runs")
+    }
+
+    pub fn service(&self) -> &Arc<Service> {
+        &self.running().service
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running().address)
+    }
+
+    // Requests.
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        Answer::read(request.send().await.expect("an answer")).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// A request by a user.
+    pub async fn by(&self, user: &str, method: Method, path: &str) -> Answer {
+        self.send(self.request(method, path).header("X-User-Id", user)).await
+    }
+
+    pub async fn delete(&self, user: &str, id: &str) -> Answer {
+        self.by(user, Method::DELETE, &format!("/images/{id}")).await
+    }
+
+    pub async fn restore(&self, user: &str, id: &str) -> Answer {
+        self.by(user, Method::POST, &format!("/images/{id}/restore")).await
+    }
+
+    pub async fn patch(&self, user: &str, id: &str, change: &Value) -> Answer {
+        let request = self.request(Method::PATCH, &format!("/images/{id}")).header("X-User-Id", user);
+        self.send(request.json(change)).await
+    }
+
+    pub async fn post(&self, form: Form) -> Answer {
+        self.send(self.upload(form)).await
+    }
+
+    /// An upload that can still be added to.
+    pub fn upload(&self, form: Form) -> RequestBuilder {
+        self.request(Method::POST, "/images").header("Content-Type", Form::content_type()).body(form.finish())
+    }
+
+    /// Uploads under an idempotency key.
+    pub async fn post_with_key(&self, key: &str, form: Form) -> Answer {
+        self.send(self.upload(form).header("Idempotency-Key", key)).await
+    }
+
+    /// What a presigned URL gives: the storage's own answer.
+    pub async fn fetch(&self, url: &str) -> Answer {
+        Answer::read_foreign(self.client.get(url).send().await.expect("the storage answers")).await
+    }
+
+    /// Ids of a whole list, page by page.
+    pub async fn walk(&self, path: &str, limit: u32) -> Vec<String> {
+        let mut ids = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let mut request = self.request(Method::GET, path).query(&[("limit", limit.to_string())]);
+            request = request.query(&token.map(|token| [("page_token", token)]));
+            let page = self.send(request).await.ok();
+            ids.extend(ids_of(&page));
+            token = page["next_page_token"].as_str().map(str::to_owned);
+            assert_eq!(page["has_more"], token.is_some());
+            if token.is_none() {
+                return ids;
+            }
+        }
+    }
+
+    // Behind the API.
+
+    /// One round of the sweeper.
+    pub async fn sweep(&self) -> Outcome {
+        sweeper::run_next(self.service()).await.expect("the sweeper's step")
+    }
+
+    /// Rounds of the sweeper until it finds nothing more to do.
+    pub async fn sweep_all(&self) {
+        while self.sweep().await == Outcome::Done {}
+    }
+
+    pub async fn examine(&self) -> Report {
+        self.service().examine(false).await.expect("the doctor's report")
+    }
+
+    /// That the doctor finds nothing: no object too few or too many, no counter off.
+    #[track_caller]
+    pub fn assert_sound(&self) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let report = self.examine().await;
+            let found = [&report.missing, &report.wrong_size, &report.orphans, &report.foreign];
+            assert!(found.iter().all(|keys| keys.is_empty()) && report.counters.is_empty(), "{caller}: {report}");
+        }
+    }
+
+    /// The service's own storage, with its keys.
+    pub fn storage(&self) -> Storage {
+        match self.running().s3_address {
+            Some(address) => Storage::embedded(&address.to_string(), &self.data_dir.path().join("data/objects")),
+            None => self.bucket.as_ref().map(|bucket| bucket.storage.clone()).expect("a bucket"),
+        }
+    }
+
+    /// A second way into the service's database.
+    pub async fn database(&self) -> image_service::store::Db {
+        let config = config(&self.settings).db();
+        image_service::store::Db::open(&config).await.expect("the database opens")
+    }
+}
+
+/// The ids on a page.
+pub fn ids_of(page: &Value) -> Vec<String> {
+    let images = page["images"].as_array().expect("images");
+    images.iter().map(|image| image["image_id"].as_str().expect("an id").to_owned()).collect()
+}
+
+/// Reads settings from flags alone: what a developer's shell has set must not turn a test to another database.
+fn config(flags: &[String]) -> Config {
+    let command = Config::augment_args(Command::new("tests").no_binary_name(true));
+    let command = command.mut_args(|arg| arg.env(clap::builder::Resettable::Reset));
+    let matches = command.try_get_matches_from(flags).unwrap_or_else(|error| panic!("{error}"));
+    Config::from_arg_matches(&matches).expect("settings")
+}

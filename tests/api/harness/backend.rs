@@ -1,0 +1,206 @@
+//! The test's own database and bucket on servers that were started for all tests; SQLite and the S3 server inside the
+//! process where there are none.
+//!
+//! - `TEST_DATABASE_URL`: a PostgreSQL server's database that new ones may be made from.
+//! - `TEST_S3_ENDPOINT_URL`: an S3 server, with its keys in `AWS_*`.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use image_service::model::clock::{Clock, SystemClock};
+use image_service::store::db::Location;
+use image_service::store::{self, Db, DbConfig};
+use sha2::{Digest, Sha256};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+
+/// A PostgreSQL database; dropped with this.
+pub struct Database {
+    pub url: String,
+    name: String,
+    server: PgConnectOptions,
+}
+
+impl Database {
+    /// `None` when the tests run on SQLite.
+    pub async fn create() -> Option<Self> {
+        let server_url = std::env::var("TEST_DATABASE_URL").ok().filter(|url| !url.is_empty())?;
+        let server = PgConnectOptions::from_str(&server_url).expect("TEST_DATABASE_URL is a URL");
+        let mut connection = server.connect().await.expect("TEST_DATABASE_URL can be reached");
+        let template = make_template(&mut connection, &server).await;
+        let name = format!("test_{}", random_name());
+        execute(&mut connection, &format!("create database {name} template {template}")).await;
+        connection.close().await.expect("the connection closes");
+        Some(Self { url: server.clone().database(&name).to_url_lossy().to_string(), name, server })
+    }
+}
+
+/// A database with this version's schema, made once for all tests. Tests run in processes of their own, so the server
+/// itself keeps them from making it twice.
+async fn make_template(connection: &mut PgConnection, server: &PgConnectOptions) -> String {
+    let name = format!("image_service_template_{}", schema_hash());
+    execute(connection, "select pg_advisory_lock(20260131)").await;
+    let found: Option<(i32,)> = sqlx::query_as("select 1 from pg_database where datname = $1")
+        .bind(&name)
+        .fetch_optional(&mut *connection)
+        .await
+        .expect("the databases can be listed");
+    if found.is_none() {
+        // Under another name until it is whole.
+        let draft = format!("draft_{}", random_name());
+        execute(connection, &format!("create database {draft}")).await;
+        migrate(&server.clone().database(&draft)).await;
+        execute(connection, &format!("alter database {draft} rename to {name}")).await;
+    }
+    execute(connection, "select pg_advisory_unlock(20260131)").await;
+    name
+}
+
+async fn migrate(database: &PgConnectOptions) {
+    let location = Location::Postgres(database.to_url_lossy().to_string());
+    let config = DbConfig { location, max_connections: 2, timeout: std::time::Duration::from_secs(30) };
+    let db = Db::open(&config).await.expect("the template opens");
+    store::migrate::run(&db).await.expect("the migrations run");
+    db.close().await;
+}
+
+/// Another schema is another template: the server may have served another version's tests.
+fn schema_hash() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
+    let mut files: Vec<_> = std::fs::read_dir(folder).expect("migrations").map(|file| file.expect("a file").path()).collect();
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(std::fs::read(file).expect("a migration"));
+    }
+    hex::encode(&hash.finalize()[..8])
+}
+
+async fn execute(connection: &mut PgConnection, sql: &str) {
+    connection.execute(AssertSqlSafe(sql.to_owned())).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        clean_up("database", async move {
+            let mut connection = server.connect().await?;
+            connection.execute(AssertSqlSafe(format!("drop database {name} with (force)"))).await?;
+            Ok(connection.close().await?)
+        });
+    }
+}
+
+/// A bucket on a server; removed with all it holds when this is dropped.
+pub struct Bucket {
+    pub storage: Storage,
+}
+
+impl Bucket {
+    /// `None` when the tests run on the S3 server inside the process.
+    pub async fn create() -> Option<Self> {
+        let endpoint = std::env::var("TEST_S3_ENDPOINT_URL").ok().filter(|url| !url.is_empty())?;
+        let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("TEST_S3_ENDPOINT_URL needs {name}"));
+        let credentials = Credentials::new(variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"), None, None, "tests");
+        let storage = Storage::new(&endpoint, credentials, &format!("test-{}", random_name()));
+        storage.client.create_bucket().bucket(&storage.bucket).send().await.expect("a bucket is made");
+        Some(Self { storage })
+    }
+}
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        let Storage { endpoint, bucket, credentials, .. } = self.storage.clone();
+        clean_up("bucket", async move {
+            // The test's own client has connections that its runtime drives, which stands still meanwhile.
+            let storage = Storage::new(&endpoint, credentials, &bucket);
+            loop {
+                let keys = storage.try_keys().await?;
+                if keys.is_empty() {
+                    break;
+                }
+                let identifiers = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
+                let delete = Delete::builder().set_objects(Some(identifiers.collect::<Result<_, _>>()?)).build()?;
+                storage.client.delete_objects().bucket(&storage.bucket).delete(delete).send().await?;
+            }
+            storage.client.delete_bucket().bucket(&storage.bucket).send().await?;
+            Ok(())
+        });
+    }
+}
+
+/// Direct access to the objects, past the service.
+#[derive(Clone)]
+pub struct Storage {
+    pub endpoint: String,
+    pub bucket: String,
+    credentials: Credentials,
+    client: Client,
+}
+
+impl Storage {
+    fn new(endpoint: &str, credentials: Credentials, bucket: &str) -> Self {
+        let region = std::env::var("AWS_REGION").unwrap_or_else(|_| "us-east-1".to_owned());
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region))
+            .endpoint_url(endpoint)
+            .credentials_provider(credentials.clone())
+            .force_path_style(true)
+            .build();
+        Self { endpoint: endpoint.to_owned(), bucket: bucket.to_owned(), credentials, client: Client::from_conf(config) }
+    }
+
+    /// The S3 server inside the process, with the keys that it keeps in its directory.
+    pub fn embedded(address: &str, directory: &Path) -> Self {
+        let file = std::fs::read(directory.join("credentials.json")).expect("the embedded server's keys");
+        let keys: serde_json::Value = serde_json::from_slice(&file).expect("the embedded server's keys");
+        let key = |name: &str| keys[name].as_str().expect("a key").to_owned();
+        let credentials = Credentials::new(key("access_key_id"), key("secret_access_key"), None, None, "tests");
+        Self::new(&format!("http://{address}"), credentials, "images")
+    }
+
+    pub async fn put(&self, key: &str, bytes: &[u8]) {
+        let body = ByteStream::from(bytes.to_vec());
+        self.client.put_object().bucket(&self.bucket).key(key).body(body).send().await.expect("an object is put");
+    }
+
+    pub async fn delete(&self, key: &str) {
+        self.client.delete_object().bucket(&self.bucket).key(key).send().await.expect("an object is deleted");
+    }
+
+    /// Keys of up to 1000 objects.
+    pub async fn keys(&self) -> Vec<String> {
+        self.try_keys().await.expect("the objects are listed")
+    }
+
+    async fn try_keys(&self) -> Result<Vec<String>, BoxError> {
+        let listed = self.client.list_objects_v2().bucket(&self.bucket).send().await?;
+        Ok(listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect())
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs what a `drop` cannot wait for on a thread with a runtime of its own. A test that passed has not failed because
+/// something was left behind.
+fn clean_up(what: &'static str, work: impl Future<Output = Result<(), BoxError>> + Send + 'static) {
+    let cleaned = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(work)
+    });
+    match cleaned.join() {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => eprintln!("the test's {what} was left behind: {error}"),
+        Err(_) => eprintln!("the test's {what} was left behind"),
+    }
+}
+
+/// 20 letters and digits.
+fn random_name() -> String {
+    hex::encode(SystemClock.random())
+}

@@ -1,0 +1,133 @@
+//! A client of a running program: it uploads, walks the list, and looks whether what is listed is there whole.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Answer, Form, pictures};
+
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    address: SocketAddr,
+}
+
+/// An upload that can be repeated as it was.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// By which it is found again; each test gives each upload one of its own.
+    pub title: String,
+    pub key: Option<String>,
+    pub body: Bytes,
+}
+
+impl Upload {
+    /// A small picture that no other seed makes.
+    pub fn small(title: &str, seed: u64) -> Self {
+        Self::of(title, &pictures::jpeg(96, 64, seed))
+    }
+
+    pub fn of(title: &str, file: &[u8]) -> Self {
+        let form = Form::new().text("title", title).text("user_id", "alice").file(file);
+        Self { title: title.to_owned(), key: None, body: form.finish().into() }
+    }
+
+    pub fn with_key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
+    }
+}
+
+/// No answer takes this long; whoever waits longer has found a request that hangs.
+pub const HANG: Duration = Duration::from_secs(60);
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Self {
+        Self::patient(address, HANG)
+    }
+
+    /// One that waits for longer, where waiting is what is tested.
+    pub fn patient(address: SocketAddr, limit: Duration) -> Self {
+        // Its own default gives up a connection on which nothing was taken for half a minute.
+        let builder = reqwest::Client::builder().no_proxy().timeout(limit).tcp_user_timeout(None);
+        Self { http: builder.build().expect("a client"), address }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// # Errors
+    /// The connection broke before the answer was there.
+    pub async fn try_upload(&self, upload: &Upload) -> reqwest::Result<Answer> {
+        let mut request = self.http.post(self.url("/images")).header("Content-Type", Form::content_type());
+        if let Some(key) = &upload.key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let response = request.body(upload.body.clone()).send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Answer { status, headers, body: response.bytes().await? })
+    }
+
+    pub async fn upload(&self, upload: &Upload) -> Answer {
+        self.try_upload(upload).await.expect("an answer to the upload")
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::read(self.http.get(self.url(path)).send().await.expect("an answer")).await
+    }
+
+    pub async fn patch(&self, id: &str, change: &Value) -> Answer {
+        let request = self.http.patch(self.url(&format!("/images/{id}"))).header("X-User-Id", "alice").json(change);
+        Answer::read(request.send().await.expect("an answer")).await
+    }
+
+    /// Every image that is listed. Holds on every page: the total is the number listed, and none is listed twice.
+    pub async fn list(&self) -> Vec<Value> {
+        let mut images = Vec::new();
+        let mut token = String::new();
+        loop {
+            let page = self.get(&format!("/images?limit=100{token}")).await.ok();
+            images.extend(page["images"].as_array().expect("images").iter().cloned());
+            let Some(next) = page["next_page_token"].as_str() else {
+                let ids: HashSet<&str> = images.iter().map(|image| image["image_id"].as_str().expect("an id")).collect();
+                assert_eq!(ids.len(), images.len(), "an image is listed twice");
+                assert_eq!(page["total_count"], images.len(), "the total is not the number listed");
+                return images;
+            };
+            token = format!("&page_token={next}");
+        }
+    }
+
+    /// How many of the listed images have this title; they must be whole.
+    pub async fn count_whole(&self, title: &str) -> usize {
+        let images = self.list().await;
+        let found: Vec<&Value> = images.iter().filter(|image| image["title"] == title).collect();
+        for image in &found {
+            self.assert_whole(image).await;
+        }
+        found.len()
+    }
+
+    /// That an image's original and thumbnails are what its description says, by its presigned URLs.
+    pub async fn assert_whole(&self, image: &Value) {
+        let original = self.fetch(image["download_url"].as_str().expect("a URL")).await;
+        assert_eq!(hex::encode(Sha256::digest(&original.body)), image["sha256"], "{image:#}");
+        assert_eq!(original.body.len(), image["file_size"], "{image:#}");
+        let thumbnails = image["thumbnails"].as_object().expect("thumbnails");
+        assert_eq!(thumbnails.len(), 2, "{image:#}");
+        for thumbnail in thumbnails.values() {
+            let picture = self.fetch(thumbnail["url"].as_str().expect("a URL")).await;
+            assert!(picture.body.len() > 100 && picture.header("content-type").starts_with("image/"), "{image:#}");
+        }
+    }
+
+    async fn fetch(&self, url: &str) -> Answer {
+        let answer = Answer::read_foreign(self.http.get(url).send().await.expect("the storage answers")).await;
+        assert_eq!(answer.status, 200, "{url}: {}", String::from_utf8_lossy(&answer.body));
+        answer
+    }
+}

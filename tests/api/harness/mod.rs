@@ -1,0 +1,15 @@
+//! What every test stands on: a real service in the test's own process, with a database and a bucket of its own.
+
+pub mod answer;
+pub mod app;
+pub mod backend;
+pub mod client;
+pub mod clock;
+pub mod form;
+pub mod pictures;
+pub mod process;
+pub mod proxy;
+
+pub use answer::{Answer, assert_error};
+pub use app::TestApp;
+pub use form::Form;

@@ -1,0 +1,161 @@
+//! Pictures made in code: noise in one corner, so that no two seeds make the same file and every file is longer than
+//! the least that is accepted; a gradient elsewhere, so that large pictures stay small files.
+
+use mozjpeg::{ColorSpace, Compress};
+
+/// Deterministic random numbers.
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// From 0 up to `bound`, which is not reached.
+    pub fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).expect("an index")
+    }
+
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len())]
+    }
+}
+
+/// Side of the corner with noise.
+const NOISE: u32 = 64;
+
+fn pixels<const CHANNELS: usize>(width: u32, height: u32, seed: u64) -> Vec<u8> {
+    let mut random = Random::new(seed);
+    let mut pixels = Vec::with_capacity(width as usize * height as usize * CHANNELS);
+    for y in 0..height {
+        for x in 0..width {
+            let pixel = if x < NOISE && y < NOISE {
+                random.next().to_le_bytes()
+            } else {
+                let shade = |at: u32, side: u32| u8::try_from(at * 255 / side).expect("a shade");
+                [shade(x, width), shade(y, height), 128, 255, 0, 0, 0, 0]
+            };
+            pixels.extend_from_slice(&pixel[..CHANNELS]);
+        }
+    }
+    pixels
+}
+
+pub fn jpeg(width: u32, height: u32, seed: u64) -> Vec<u8> {
+    encode_jpeg(width, height, &pixels::<3>(width, height, seed), None)
+}
+
+/// As small as a JPEG gets: one colour, for tests that fill the file up themselves.
+pub fn flat_jpeg(width: u32, height: u32) -> Vec<u8> {
+    encode_jpeg(width, height, &vec![90; width as usize * height as usize * 3], None)
+}
+
+/// A JPEG with an EXIF block: orientation, and the text fields of the first directory.
+pub fn jpeg_with_exif(width: u32, height: u32, orientation: u8, texts: &[(u16, &str)]) -> Vec<u8> {
+    encode_jpeg(width, height, &pixels::<3>(width, height, 7), Some(&exif(orientation, texts)))
+}
+
+fn encode_jpeg(width: u32, height: u32, pixels: &[u8], exif: Option<&[u8]>) -> Vec<u8> {
+    let mut compress = Compress::new(ColorSpace::JCS_RGB);
+    compress.set_size(width as usize, height as usize);
+    compress.set_fastest_defaults();
+    compress.set_quality(85.0);
+    let mut started = compress.start_compress(Vec::new()).expect("a JPEG starts");
+    if let Some(exif) = exif {
+        started.write_marker(mozjpeg::Marker::APP(1), &[b"Exif\0\0", exif].concat());
+    }
+    started.write_scanlines(pixels).expect("a JPEG is written");
+    started.finish().expect("a JPEG ends")
+}
+
+/// A TIFF block, little endian.
+fn exif(orientation: u8, texts: &[(u16, &str)]) -> Vec<u8> {
+    let entries = u16::try_from(1 + texts.len()).expect("few entries");
+    let mut block = [&b"II\x2a\0\x08\0\0\0"[..], &entries.to_le_bytes()].concat();
+    let mut heap_at = 8 + 2 + u32::from(entries) * 12 + 4;
+    let mut heap = Vec::new();
+    block.extend([0x12, 1, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0]);
+    for (tag, text) in texts {
+        let bytes = [text.as_bytes(), &[0; 4]].concat();
+        let length = u32::try_from(bytes.len()).expect("a short text");
+        block.extend([&tag.to_le_bytes()[..], &[2, 0], &length.to_le_bytes(), &heap_at.to_le_bytes()].concat());
+        heap_at += length;
+        heap.extend(bytes);
+    }
+    block.extend([0; 4]);
+    block.extend(heap);
+    block
+}
+
+pub fn png(width: u32, height: u32, seed: u64) -> Vec<u8> {
+    encode_png(width, height, png::ColorType::Rgb, &pixels::<3>(width, height, seed))
+}
+
+/// Its noise has every degree of transparency.
+pub fn transparent_png(width: u32, height: u32, seed: u64) -> Vec<u8> {
+    encode_png(width, height, png::ColorType::Rgba, &pixels::<4>(width, height, seed))
+}
+
+fn encode_png(width: u32, height: u32, color: png::ColorType, pixels: &[u8]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width, height);
+    encoder.set_color(color);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().expect("a PNG starts");
+    writer.write_image_data(pixels).expect("a PNG is written");
+    writer.finish().expect("a PNG ends");
+    file
+}
+
+/// Frames of the whole canvas, in grey.
+pub fn gif(width: u16, height: u16, frames: usize, seed: u64) -> Vec<u8> {
+    let palette: Vec<u8> = (0..=255).flat_map(|shade| [shade; 3]).collect();
+    let mut file = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut file, width, height, &palette).expect("a GIF starts");
+    for index in 0..frames {
+        // Of an animation only the first frame has noise: the others are there to be counted.
+        let buffer = if index == 0 {
+            pixels::<1>(width.into(), height.into(), seed)
+        } else {
+            vec![u8::try_from(index % 256).expect("a shade"); usize::from(width) * usize::from(height)]
+        };
+        let frame = gif::Frame { width, height, delay: 10, buffer: buffer.into(), ..gif::Frame::default() };
+        encoder.write_frame(&frame).expect("a GIF frame");
+    }
+    drop(encoder);
+    file
+}
+
+pub fn webp(width: u32, height: u32, seed: u64) -> Vec<u8> {
+    webp::Encoder::from_rgb(&pixels::<3>(width, height, seed), width, height).encode(80.0).to_vec()
+}
+
+/// The first frame has noise, the others are of one colour each.
+pub fn animated_webp(width: u32, height: u32, frames: u8) -> Vec<u8> {
+    let mut config = webp::WebPConfig::new().expect("a WebP configuration");
+    config.method = 0;
+    let mut encoder = webp::AnimEncoder::new(width, height, &config);
+    let flat = |shade| vec![shade; width as usize * height as usize * 3];
+    let first = std::iter::once(pixels::<3>(width, height, 1));
+    let pictures: Vec<Vec<u8>> = first.chain((1..frames).map(|index| flat(index * 20))).collect();
+    for (index, picture) in pictures.iter().enumerate() {
+        let time = i32::try_from(index).expect("few frames") * 100;
+        encoder.add_frame(webp::AnimFrame::from_rgb(picture, width, height, time));
+    }
+    encoder.encode().to_vec()
+}
+
+/// The picture with bytes after its end until the file has `length`.
+pub fn padded(mut file: Vec<u8>, length: usize) -> Vec<u8> {
+    assert!(file.len() <= length, "the picture alone has {} bytes", file.len());
+    file.resize(length, 0);
+    file
+}

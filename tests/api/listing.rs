@@ -1,0 +1,377 @@
+//! Lists: order, filters, counts, tokens, and paging while others write.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::harness::app::ids_of;
+use crate::harness::pictures::{Random, jpeg};
+use crate::harness::{Form, TestApp, assert_error};
+
+/// A millisecond and more apart, so that their order is known.
+async fn upload(app: &TestApp, user: &str, tags: &str) -> String {
+    app.clock.advance(TimeDelta::seconds(1));
+    app.post(Form::upload(user, &jpeg(50, 50, 1)).text("tags", tags)).await.image_id()
+}
+
+/// The list's ids and its count, which must fit when it is a single page.
+async fn list(app: &TestApp, path: &str) -> Vec<String> {
+    let page = app.get(path).await.ok();
+    let ids = ids_of(&page);
+    assert_eq!(
+        (&page["total_count"], &page["has_more"], &page["next_page_token"]),
+        (&json!(ids.len()), &json!(false), &Value::Null),
+        "{path}"
+    );
+    ids
+}
+
+#[tokio::test]
+async fn an_empty_list_is_an_empty_page() {
+    let app = TestApp::start().await;
+    let empty = json!({"images": [], "total_count": 0, "next_page_token": null, "has_more": false});
+    for path in ["/images", "/images?tags=sea&user_id=a&start_date=2026-01-01", "/users/nobody/images", "/tags/nothing/images"] {
+        assert_eq!(app.get(path).await.ok(), empty, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_newest_image_comes_first() {
+    let app = TestApp::start().await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.insert(0, upload(&app, "alice", "sea").await);
+    }
+    for path in ["/images", "/users/alice/images", "/tags/sea/images", "/images?tags=sea&user_id=alice&start_date=2000-01-01"] {
+        assert_eq!(list(&app, path).await, ids, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_has_1_to_100_images_and_20_unless_told() {
+    let app = TestApp::start().await;
+    for _ in 0..21 {
+        upload(&app, "alice", "sea").await;
+    }
+    for list in ["/images", "/users/alice/images", "/tags/sea/images"] {
+        for (query, images, has_more) in
+            [("", 20, true), ("?limit=1", 1, true), ("?limit=20", 20, true), ("?limit=21", 21, false), ("?limit=100", 21, false)]
+        {
+            let page = app.get(&format!("{list}{query}")).await.ok();
+            assert_eq!(
+                (ids_of(&page).len(), &page["has_more"], &page["total_count"]),
+                (images, &json!(has_more), &json!(21)),
+                "{list}{query}"
+            );
+            assert_eq!(page["next_page_token"].is_string(), has_more);
+        }
+        for bad in ["0", "101", "-1", "1.0", "abc", "", "%20", "1e1", "18446744073709551617"] {
+            let details = assert_error(&app.get(&format!("{list}?limit={bad}")).await, 422, "ValidationError");
+            assert_eq!(details.as_object().unwrap().keys().collect::<Vec<_>>(), ["limit"], "{bad}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_ends_exactly_where_its_images_do() {
+    let app = TestApp::start().await;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.insert(0, upload(&app, "alice", "sea").await);
+    }
+    for path in ["/images", "/users/alice/images", "/tags/sea/images", "/images?tags=sea&end_date=2999-01-01"] {
+        for limit in [1, 2, 3, 4, 5, 6, 7] {
+            assert_eq!(app.walk(path, limit).await, ids, "{path} by {limit}");
+        }
+    }
+    // The limit is no filter: it may change from page to page.
+    let first = app.get("/images?limit=2").await.ok();
+    let second = app.get(&format!("/images?limit=3&page_token={}", first["next_page_token"].as_str().unwrap())).await.ok();
+    assert_eq!(ids_of(&second), ids[2..5]);
+}
+
+#[tokio::test]
+async fn filters_are_all_of_them_and_each_count_is_exact() {
+    let app = TestApp::start().await;
+    let a = upload(&app, "alice", "sea,sun").await;
+    let b = upload(&app, "alice", "sea").await;
+    let c = upload(&app, "bob", "sun,sea,sand").await;
+    let d = upload(&app, "bob", "").await;
+    let e = upload(&app, "Alice", "SUN").await;
+    let cases = |all: &[&str]| all.iter().rev().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    for (path, expected) in [
+        ("/images", cases(&[&a, &b, &c, &d, &e])),
+        ("/images?user_id=alice", cases(&[&a, &b])),
+        ("/users/alice/images", cases(&[&a, &b])),
+        ("/users/Alice/images", cases(&[&e])),
+        ("/users/ali/images", vec![]),
+        ("/images?tags=sea", cases(&[&a, &b, &c])),
+        ("/tags/sea/images", cases(&[&a, &b, &c])),
+        ("/tags/SEA/images", cases(&[&a, &b, &c])),
+        ("/images?tags=sea,sun", cases(&[&a, &c])),
+        ("/images?tags=sun,sea", cases(&[&a, &c])),
+        ("/images?tags=%20Sun%20,,sea,sun", cases(&[&a, &c])),
+        ("/images?tags=sea,sun,sand", cases(&[&c])),
+        ("/images?tags=sea,moon", vec![]),
+        ("/images?tags=se", vec![]),
+        ("/images?tags=sun&user_id=Alice", cases(&[&e])),
+        ("/images?tags=sea&user_id=bob", cases(&[&c])),
+        ("/images?tags=sea,sun&user_id=alice", cases(&[&a])),
+        ("/images?tags=sand&user_id=alice", vec![]),
+        ("/images?user_id=bob&start_date=2020-01-01", cases(&[&c, &d])),
+        ("/images?user_id=bob&end_date=2020-01-01", vec![]),
+        ("/images?tags=sea&start_date=2020-01-01&end_date=2999-12-31", cases(&[&a, &b, &c])),
+        ("/images?tags=sea,sun&user_id=bob&start_date=2020-01-01&end_date=2999-12-31", cases(&[&c])),
+    ] {
+        assert_eq!(list(&app, path).await, expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn tags_of_any_script_are_found_by_any_spelling() {
+    let app = TestApp::start().await;
+    let id = upload(&app, "alice", "Café,日本,new york,a-b_c").await;
+    for path in [
+        "/tags/caf%C3%A9/images",
+        "/tags/CAFE%CC%81/images",
+        "/tags/%E6%97%A5%E6%9C%AC/images",
+        "/tags/New%20York/images",
+        "/tags/a-b_c/images",
+        "/images?tags=new+york,caf%C3%A9",
+    ] {
+        assert_eq!(list(&app, path).await, [id.as_str()], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn filters_that_break_a_rule_are_422() {
+    let app = TestApp::start().await;
+    let eleven = (0..11).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let (long, long_user) = ("a".repeat(51), "u".repeat(129));
+    for (path, field) in [
+        ("/images?user_id=".to_owned(), "user_id"),
+        ("/images?user_id=a%20b".to_owned(), "user_id"),
+        (format!("/images?user_id={long_user}"), "user_id"),
+        (format!("/users/{long_user}/images"), "user_id"),
+        ("/users/a%2Fb/images".to_owned(), "user_id"),
+        ("/users/%00/images".to_owned(), "user_id"),
+        ("/images?tags=".to_owned(), "tags"),
+        ("/images?tags=,%20,".to_owned(), "tags"),
+        ("/images?tags=a/b".to_owned(), "tags"),
+        (format!("/images?tags={long}"), "tags"),
+        (format!("/images?tags={eleven}"), "tags"),
+        (format!("/tags/{long}/images"), "tag"),
+        ("/tags/a,b/images".to_owned(), "tag"),
+        ("/tags/%00/images".to_owned(), "tag"),
+        ("/tags/%20/images".to_owned(), "tag"),
+        ("/images?start_date=".to_owned(), "start_date"),
+        ("/images?start_date=2026-02-30".to_owned(), "start_date"),
+        ("/images?start_date=2026-13-01".to_owned(), "start_date"),
+        ("/images?start_date=2026-1-1".to_owned(), "start_date"),
+        ("/images?start_date=01.02.2026".to_owned(), "start_date"),
+        ("/images?start_date=2026-01-31T12:00:00".to_owned(), "start_date"),
+        ("/images?end_date=1700000000".to_owned(), "end_date"),
+        ("/images?end_date=2026-01-31T24:00:00Z".to_owned(), "end_date"),
+        ("/images?end_date=tomorrow".to_owned(), "end_date"),
+    ] {
+        let details = assert_error(&app.get(&path).await, 422, "ValidationError");
+        assert_eq!(details.as_object().unwrap().keys().collect::<Vec<_>>(), [field], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn dates_are_inclusive_and_whole_days_in_utc() {
+    let app = TestApp::start().await;
+    let times = [
+        "2026-01-29T10:00:00.000Z",
+        "2026-01-30T23:59:59.999Z",
+        "2026-01-31T00:00:00.000Z",
+        "2026-01-31T12:00:00.000Z",
+        "2026-01-31T23:59:59.999Z",
+        "2026-02-01T00:00:00.000Z",
+        "2026-02-03T06:00:00.000Z",
+    ];
+    let mut ids = Vec::new();
+    for time in times {
+        app.clock.stop_at(time);
+        ids.push(app.post(Form::upload("alice", &jpeg(50, 50, 1)).text("tags", "sea,sun")).await.image_id());
+    }
+    // Which of the times, from the first up to the second of them, are in the range.
+    for (range, expected) in [
+        ("start_date=2026-01-31&end_date=2026-01-31", 2..5),
+        ("start_date=2026-01-31", 2..7),
+        ("end_date=2026-01-31", 0..5),
+        ("start_date=2026-01-31T12:00:00Z", 3..7),
+        ("start_date=2026-01-31T12:00:00.000001Z", 4..7),
+        ("end_date=2026-01-31T12:00:00Z", 0..4),
+        ("end_date=2026-01-31T11:59:59.999Z", 0..3),
+        ("end_date=2026-01-31T11:59:59.999999Z", 0..3),
+        ("start_date=2026-01-31T12:00:00Z&end_date=2026-01-31T12:00:00Z", 3..4),
+        ("start_date=2026-01-31T13:00:00%2B01:00&end_date=2026-01-31T07:00:00-05:00", 3..4),
+        // A plus that nobody encoded is a space to a form.
+        ("start_date=2026-01-31T13:00:00+01:00", 3..7),
+        ("start_date=2026-01-31T00:00:00%2B14:00", 1..7),
+        ("start_date=2026-01-30&end_date=2026-02-01", 1..6),
+        ("start_date=2026-01-29T10:00:00.001Z&end_date=2026-02-03T05:59:59.999Z", 1..6),
+        ("start_date=2026-01-30T23:59:59.999Z&end_date=2026-02-01T00:00:00Z", 1..6),
+        ("start_date=2026-02-02&end_date=2026-02-02", 0..0),
+        ("start_date=2026-02-01&end_date=2026-01-31", 0..0),
+        ("start_date=2026-02-04", 0..0),
+        ("end_date=2026-01-28", 0..0),
+        ("end_date=1969-12-31", 0..0),
+        ("start_date=9999-12-31", 0..0),
+        ("start_date=0001-01-01&end_date=9999-12-31", 0..7),
+        ("start_date=0000-01-01T00:00:00Z", 0..7),
+        ("end_date=9999-12-31T23:59:59.999999Z", 0..7),
+    ] {
+        let expected: Vec<String> = ids[expected].iter().rev().cloned().collect();
+        for filter in ["", "&user_id=alice", "&tags=sea", "&tags=sea,sun", "&tags=sun&user_id=alice"] {
+            assert_eq!(list(&app, &format!("/images?{range}{filter}")).await, expected, "{range}{filter}");
+        }
+        for limit in [1, 3] {
+            assert_eq!(app.walk(&format!("/images?{range}"), limit).await, expected, "{range} by {limit}");
+        }
+        let page = app.get(&format!("/images?{range}&limit=1")).await.ok();
+        assert_eq!(page["total_count"], expected.len(), "it counts all pages");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_ours_or_not_for_this_list_is_400() {
+    let app = TestApp::start().await;
+    for _ in 0..3 {
+        upload(&app, "alice", "sea,sun").await;
+    }
+    let filters = [
+        "/images?limit=1",
+        "/images?limit=1&user_id=alice",
+        "/images?limit=1&user_id=bob",
+        "/images?limit=1&tags=sea",
+        "/images?limit=1&tags=sea,sun",
+        "/images?limit=1&start_date=2020-01-01",
+        "/images?limit=1&end_date=2999-01-01",
+        "/images?limit=1&start_date=2020-01-01&end_date=2999-01-01",
+        "/tags/sun/images?limit=1",
+    ];
+    let mut tokens = Vec::new();
+    for filter in filters {
+        tokens.push(app.get(filter).await.ok()["next_page_token"].as_str().map(str::to_owned));
+    }
+    let is_url_safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    for (made_for, token) in filters.into_iter().zip(&tokens) {
+        let Some(token) = token else { continue };
+        assert!(token.bytes().all(is_url_safe), "{token} is not base64url");
+        for filter in filters {
+            let answer = app.get(&format!("{filter}&page_token={token}")).await;
+            if filter == made_for {
+                answer.ok();
+            } else {
+                let details = assert_error(&answer, 400, "BadRequest");
+                assert!(details["page_token"].is_string(), "{made_for} for {filter}: {details}");
+            }
+        }
+    }
+    let token = tokens[0].as_deref().unwrap();
+    let altered = (0..token.len()).map(|at| {
+        let mut bytes = token.as_bytes().to_vec();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        String::from_utf8(bytes).unwrap()
+    });
+    let foreign = [
+        "",
+        "x",
+        "null",
+        "eyJsYXN0IjoxfQ",
+        "%00",
+        "%F0%9F%8C%85",
+        "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a",
+        &token[1..],
+        &format!("{token}A"),
+        &format!("{token}="),
+        &"A".repeat(5000),
+    ]
+    .map(str::to_owned);
+    for token in altered.chain(foreign) {
+        let answer = app.get(&format!("/images?limit=1&page_token={token}")).await;
+        assert!(assert_error(&answer, 400, "BadRequest")["page_token"].is_string(), "{token}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_filters_in_another_order_take_the_same_token() {
+    let app = TestApp::start().await;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        ids.insert(0, upload(&app, "alice", "sea,sun").await);
+    }
+    let page = app.get("/images?tags=sea,sun&user_id=alice&limit=1").await.ok();
+    let token = page["next_page_token"].as_str().unwrap();
+    let page = app.get(&format!("/images?page_token={token}&limit=1&user_id=alice&tags=SUN,sea")).await.ok();
+    assert_eq!(ids_of(&page), ids[1..]);
+}
+
+#[tokio::test]
+async fn a_token_goes_on_even_when_the_image_that_it_ended_with_is_gone() {
+    let app = TestApp::start().await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.insert(0, upload(&app, "alice", "sea").await);
+    }
+    let first = app.get("/images?limit=2").await.ok();
+    app.delete("alice", &ids[1]).await.ok();
+    upload(&app, "alice", "sea").await;
+    let second = app.get(&format!("/images?limit=2&page_token={}", first["next_page_token"].as_str().unwrap())).await.ok();
+    assert_eq!((ids_of(&second), &second["has_more"], &second["total_count"]), (ids[2..].to_vec(), &json!(false), &json!(4)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn paging_while_others_write_neither_repeats_nor_skips() {
+    let app = Arc::new(TestApp::start().await);
+    // Those that are there all along, and between them those that come and go.
+    let (mut kept, mut moving) = (Vec::new(), Vec::new());
+    for index in 0..24 {
+        let id = upload(&app, "alice", "sea").await;
+        if index % 3 == 0 { moving.push(id) } else { kept.insert(0, id) }
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> =
+        (0..3_u64).map(|seed| tokio::spawn(write(Arc::clone(&app), moving.clone(), seed, Arc::clone(&stop)))).collect();
+    let kept_ids: HashSet<&String> = kept.iter().collect();
+    for round in 0..12 {
+        let path = ["/images", "/users/alice/images", "/tags/sea/images"][round % 3];
+        let walked = app.walk(path, [3, 7, 11][round % 3]).await;
+        let distinct: HashSet<&String> = walked.iter().collect();
+        assert_eq!(distinct.len(), walked.len(), "{path}: an image was repeated");
+        assert!(walked.is_sorted_by(|newer, older| newer > older), "{path}: out of order");
+        let found: Vec<String> = walked.into_iter().filter(|id| kept_ids.contains(id)).collect();
+        assert_eq!(found, kept, "{path}: an image was skipped");
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut writes = 0;
+    for writer in writers {
+        writes += writer.await.expect("the writer ends as it should");
+    }
+    assert!(writes > 20, "only {writes} writes took place meanwhile");
+    assert_eq!(app.get("/images").await.ok()["total_count"], app.walk("/images", 100).await.len());
+    app.assert_sound().await;
+}
+
+/// Uploads, deletes and restores until told to stop; returns how often it did.
+async fn write(app: Arc<TestApp>, moving: Vec<String>, seed: u64, stop: Arc<AtomicBool>) -> usize {
+    let mut random = Random::new(seed + 1);
+    let mut writes = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let id = random.pick(&moving);
+        let status = match random.below(4) {
+            0 => app.post(Form::upload("alice", &jpeg(50, 50, seed)).text("tags", "sea")).await.status,
+            1 | 2 => app.delete("alice", id).await.status,
+            _ => app.restore("alice", id).await.status,
+        };
+        assert!([200, 409, 410].contains(&status), "{status}");
+        writes += 1;
+    }
+    writes
+}

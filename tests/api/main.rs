@@ -1,0 +1,21 @@
+//! The contract as its users meet it: every test speaks HTTP to a real service of its own.
+//!
+//! Without further ado they run on SQLite and the S3 server inside the process; `tests/run` runs them once more on
+//! PostgreSQL and another S3 server (see `harness/backend.rs`). Times move by the test's own clock; nothing sleeps.
+
+#![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
+mod harness;
+
+mod bounds;
+mod conventions;
+mod durability;
+mod faults;
+mod idempotency;
+mod images;
+mod listing;
+mod model;
+mod presigned;
+mod sweeping;
+mod tidy;
+mod uploads;

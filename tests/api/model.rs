@@ -1,0 +1,267 @@
+//! A few hundred random requests against a model in memory: whatever happened before, every list, count and image is
+//! as the model says. The numbers are the same in every run.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use image_service::model::clock::Clock;
+use serde_json::{Value, json};
+
+use crate::harness::app::ids_of;
+use crate::harness::pictures::{Random, jpeg};
+use crate::harness::{Form, TestApp};
+
+const USERS: [&str; 3] = ["alice", "bob", "carol@example.org"];
+const TAGS: [&str; 5] = ["sea", "sun", "sand", "日本", "new york"];
+const OPERATIONS: usize = 250;
+const RETENTION: TimeDelta = TimeDelta::days(10);
+
+/// What the service should know of an image.
+#[derive(Debug, Clone)]
+struct Known {
+    id: String,
+    user: &'static str,
+    title: Option<String>,
+    tags: BTreeSet<&'static str>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    deleted_at: Option<DateTime<Utc>>,
+}
+
+/// Which images a list shows.
+#[derive(Debug, Clone, Default)]
+struct Filter {
+    user: Option<&'static str>,
+    tags: BTreeSet<&'static str>,
+    start: Option<DateTime<Utc>>,
+    end: Option<DateTime<Utc>>,
+}
+
+impl Filter {
+    fn any(random: &mut Random, now: DateTime<Utc>) -> Self {
+        let moment = |random: &mut Random| {
+            let ago = i64::try_from(random.below(60 * 24 * 60)).expect("minutes");
+            (random.below(3) == 0).then(|| now - TimeDelta::minutes(ago))
+        };
+        Self {
+            user: (random.below(2) == 0).then(|| *random.pick(&USERS)),
+            tags: some_tags(random, 2),
+            start: moment(random),
+            end: moment(random),
+        }
+    }
+
+    fn matches(&self, image: &Known) -> bool {
+        image.deleted_at.is_none()
+            && self.user.is_none_or(|user| user == image.user)
+            && self.tags.is_subset(&image.tags)
+            && self.start.is_none_or(|start| image.created_at >= start)
+            && self.end.is_none_or(|end| image.created_at <= end)
+    }
+
+    fn path(&self) -> String {
+        let mut url = reqwest::Url::parse("http://x/images").expect("a URL");
+        if let Some(user) = self.user {
+            url.query_pairs_mut().append_pair("user_id", user);
+        }
+        if !self.tags.is_empty() {
+            let tags: Vec<&str> = self.tags.iter().copied().collect();
+            url.query_pairs_mut().append_pair("tags", &tags.join(","));
+        }
+        for (name, time) in [("start_date", self.start), ("end_date", self.end)] {
+            if let Some(time) = time {
+                url.query_pairs_mut().append_pair(name, &time.to_rfc3339());
+            }
+        }
+        url.query().map_or_else(|| "/images".to_owned(), |query| format!("/images?{query}"))
+    }
+}
+
+fn some_tags(random: &mut Random, at_most: usize) -> BTreeSet<&'static str> {
+    (0..random.below(at_most + 1)).map(|_| *random.pick(&TAGS)).collect()
+}
+
+/// The service and what it should know.
+struct World {
+    app: TestApp,
+    random: Random,
+    images: Vec<Known>,
+}
+
+impl World {
+    async fn step(&mut self) {
+        // Up to twelve hours and some odd milliseconds, so that days change and no two images are of one moment.
+        self.app.clock.advance(TimeDelta::milliseconds(1 + i64::try_from(self.random.below(12 * 3_600_000)).expect("millis")));
+        match self.random.below(100) {
+            0..30 => self.upload().await,
+            30..50 => self.change().await,
+            50..65 => self.delete().await,
+            65..80 => self.restore().await,
+            80..85 => self.sweep().await,
+            _ => {
+                let filter = Filter::any(&mut self.random, self.app.clock.now());
+                let limit = 1 + u32::try_from(self.random.below(30)).expect("a limit");
+                self.check(&filter, limit).await;
+            }
+        }
+    }
+
+    async fn upload(&mut self) {
+        let (user, tags) = (*self.random.pick(&USERS), some_tags(&mut self.random, 4));
+        let title = (self.random.below(2) == 0).then(|| format!("title {}", self.random.next()));
+        let list: Vec<&str> = tags.iter().copied().collect();
+        let form = Form::upload(user, &jpeg(50, 50, 1))
+            .text("tags", &list.join(","))
+            .text("title", title.as_deref().unwrap_or_default());
+        let id = self.app.post(form).await.image_id();
+        let now = self.app.clock.now();
+        let created_at = DateTime::from_timestamp_millis(now.timestamp_millis()).expect("a time");
+        self.images.push(Known { id, user, title, tags, created_at, updated_at: created_at, deleted_at: None });
+    }
+
+    /// Any image, and somebody who is mostly its owner.
+    fn pick(&mut self) -> Option<(usize, &'static str)> {
+        if self.images.is_empty() {
+            return None;
+        }
+        let index = self.random.below(self.images.len());
+        let owner = self.images[index].user;
+        Some((index, if self.random.below(10) == 0 { *self.random.pick(&USERS) } else { owner }))
+    }
+
+    async fn change(&mut self) {
+        let Some((index, user)) = self.pick() else { return };
+        let (title, tags) = (self.random.below(3), some_tags(&mut self.random, 4));
+        let mut change = serde_json::Map::new();
+        let mut changed = self.images[index].clone();
+        if title < 2 {
+            changed.title = (title == 0).then(|| format!("title {}", self.random.next()));
+            change.insert("title".to_owned(), json!(changed.title));
+        }
+        if self.random.below(2) == 0 {
+            change.insert("tags".to_owned(), json!(tags));
+            changed.tags = tags;
+        }
+        changed.updated_at = self.app.clock.now();
+        let status = self.app.patch(user, &changed.id, &Value::Object(change)).await.status;
+        let expected = match self.images[index].deleted_at {
+            Some(_) => 404,
+            None if user != changed.user => 403,
+            None => 200,
+        };
+        assert_eq!(status, expected, "{changed:?}");
+        if status == 200 {
+            self.images[index] = changed;
+        }
+    }
+
+    async fn delete(&mut self) {
+        let Some((index, user)) = self.pick() else { return };
+        let image = &mut self.images[index];
+        let expected = match image.deleted_at {
+            _ if user != image.user => 403,
+            Some(_) => 410,
+            None => 200,
+        };
+        assert_eq!(self.app.delete(user, &image.id).await.status, expected, "{image:?}");
+        if expected == 200 {
+            image.deleted_at = Some(self.app.clock.now());
+        }
+    }
+
+    async fn restore(&mut self) {
+        let Some((index, user)) = self.pick() else { return };
+        let image = &mut self.images[index];
+        let expected = match image.deleted_at {
+            _ if user != image.user => 403,
+            Some(_) => 200,
+            None => 409,
+        };
+        assert_eq!(self.app.restore(user, &image.id).await.status, expected, "{image:?}");
+        if expected == 200 {
+            image.deleted_at = None;
+        }
+    }
+
+    async fn sweep(&mut self) {
+        self.app.sweep_all().await;
+        let now = self.app.clock.now();
+        self.images.retain(|image| image.deleted_at.is_none_or(|deleted_at| deleted_at + RETENTION > now));
+    }
+
+    /// Walks over a list, and holds every page and image against the model.
+    async fn check(&self, filter: &Filter, limit: u32) {
+        let path = filter.path();
+        // They were made one after the other.
+        let expected: Vec<&Known> = self.images.iter().rev().filter(|image| filter.matches(image)).collect();
+        let mut token = None;
+        let mut at = 0;
+        loop {
+            let request = self.app.request(reqwest::Method::GET, &path).query(&[("limit", limit)]);
+            let page = self.app.send(request.query(&token.map(|token: String| [("page_token", token)]))).await.ok();
+            assert_eq!(page["total_count"], expected.len(), "{path}");
+            let length = ids_of(&page).len();
+            assert_eq!(length, (expected.len() - at).min(limit as usize), "{path}");
+            for (image, known) in page["images"].as_array().unwrap().iter().zip(&expected[at..]) {
+                assert_same(image, known);
+            }
+            at += length;
+            assert_eq!(page["has_more"], at < expected.len(), "{path}");
+            token = page["next_page_token"].as_str().map(str::to_owned);
+            if token.is_none() {
+                assert_eq!(at, expected.len(), "{path}");
+                return;
+            }
+        }
+    }
+}
+
+fn assert_same(image: &Value, known: &Known) {
+    let tags: BTreeSet<&str> = image["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect();
+    let time = |field: &str| image[field].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
+    let shown =
+        (&image["image_id"], &image["user_id"], &image["title"], tags, time("created_at"), time("updated_at").timestamp_micros());
+    let expected = (
+        &json!(known.id),
+        &json!(known.user),
+        &json!(known.title),
+        known.tags.clone(),
+        known.created_at,
+        known.updated_at.timestamp_micros(),
+    );
+    assert_eq!(shown, expected);
+}
+
+#[tokio::test]
+async fn after_any_requests_every_list_and_count_is_as_a_model_says() {
+    let app = TestApp::with(&[&format!("--retention-days={}", RETENTION.num_days())]).await;
+    app.clock.stop_at("2026-01-31T20:00:00.123456Z");
+    let mut world = World { app, random: Random::new(20_260_131), images: Vec::new() };
+    for _ in 0..OPERATIONS {
+        world.step().await;
+    }
+    world.sweep().await;
+    let live = world.images.iter().filter(|image| image.deleted_at.is_none()).count();
+    assert!(live > 25 && live < world.images.len(), "{live} of {}: the mix makes no sense", world.images.len());
+    for user in USERS.map(Some).into_iter().chain([None]) {
+        for first in TAGS.map(Some).into_iter().chain([None]) {
+            for second in [None, Some(TAGS[0])] {
+                let tags = first.into_iter().chain(second).collect();
+                world.check(&Filter { user, tags, ..Filter::default() }, 100).await;
+            }
+        }
+    }
+    for _ in 0..40 {
+        let filter = Filter::any(&mut world.random, world.app.clock.now());
+        world.check(&filter, 17).await;
+    }
+    for image in &world.images {
+        let answer = world.app.get(&format!("/images/{}", image.id)).await;
+        match image.deleted_at {
+            None => assert_same(&answer.ok(), image),
+            Some(_) => assert_eq!(answer.status, 404),
+        }
+    }
+    assert_eq!(world.app.storage().keys().await.len(), world.images.len() * 3);
+    world.app.assert_sound().await;
+}

@@ -1,0 +1,399 @@
+//! What time takes away: purged images, uploads that never ended. And the doctor, who finds what should not be.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use futures::future::join_all;
+use image_service::model::clock::Clock;
+use image_service::model::id::ImageId;
+use image_service::objects::layout;
+use image_service::service::doctor::Report;
+use image_service::service::sweep::Outcome;
+use image_service::store::db::{Run, Sql};
+use image_service::store::{self, Db};
+use serde_json::json;
+
+use crate::harness::pictures::jpeg;
+use crate::harness::{Form, TestApp, assert_error};
+
+async fn upload(app: &TestApp) -> String {
+    app.post(Form::upload("alice", &jpeg(60, 60, 1)).text("tags", "sea,sun")).await.image_id()
+}
+
+/// Keys of the objects of an image.
+fn objects_of(id: &str) -> Vec<String> {
+    let id = ImageId::parse(id).expect("an id");
+    let mut keys: Vec<String> = layout::names_at_upload().into_iter().map(|name| layout::key(id, name)).collect();
+    keys.sort();
+    keys
+}
+
+async fn sorted_keys(app: &TestApp) -> Vec<String> {
+    let mut keys = app.storage().keys().await;
+    keys.sort();
+    keys
+}
+
+/// An upload whose process died: an intent, and as many of its objects as were put.
+async fn abandoned_upload(app: &TestApp, db: &Db, objects: usize) -> String {
+    let id = ImageId::new(&*app.clock);
+    let mut tx = db.begin().await.unwrap();
+    store::intents::announce(&mut tx, id, &layout::names_at_upload(), app.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    for name in layout::names_at_upload().into_iter().take(objects) {
+        app.storage().put(&layout::key(id, name), b"some bytes").await;
+    }
+    id.to_string()
+}
+
+async fn rows(db: &Db, table: &'static str) -> i64 {
+    let sql = match table {
+        "images" => "select count(*) from images",
+        "intents" => "select count(*) from intents",
+        "image_tags" => "select count(*) from image_tags",
+        "idempotency_keys" => "select count(*) from idempotency_keys",
+        other => panic!("{other}"),
+    };
+    db.fetch_optional::<(i64,)>(Sql::new(sql)).await.unwrap().expect("a row").0
+}
+
+async fn change(db: &Db, sql: &'static str) {
+    let mut tx = db.begin().await.unwrap();
+    assert!(tx.execute(Sql::new(sql)).await.unwrap() > 0, "{sql}");
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_image_is_purged_after_the_retention_and_not_a_moment_earlier() {
+    let app = TestApp::with(&["--retention-days=7"]).await;
+    app.clock.stop();
+    let (purged, kept) = (upload(&app).await, upload(&app).await);
+    app.delete("alice", &purged).await.ok();
+    let db = app.database().await;
+    app.clock.advance(TimeDelta::days(7) - TimeDelta::milliseconds(1));
+    assert_eq!(app.sweep().await, Outcome::NothingToDo);
+    assert_eq!((rows(&db, "images").await, app.storage().keys().await.len()), (2, 6));
+    app.clock.advance(TimeDelta::milliseconds(1));
+    app.sweep_all().await;
+    assert_eq!((rows(&db, "images").await, rows(&db, "intents").await), (1, 0));
+    assert_eq!(sorted_keys(&app).await, objects_of(&kept), "row and objects are gone, and only those");
+    assert_error(&app.restore("alice", &purged).await, 404, "NotFound");
+    assert_eq!(app.get("/images").await.ok()["total_count"], 1);
+    app.assert_sound().await;
+    db.close().await;
+}
+
+#[tokio::test]
+async fn the_retention_counts_from_the_last_deletion() {
+    let app = TestApp::with(&["--retention-days=7"]).await;
+    app.clock.stop();
+    let id = upload(&app).await;
+    app.delete("alice", &id).await.ok();
+    app.clock.advance(TimeDelta::days(6));
+    app.restore("alice", &id).await.ok();
+    app.clock.advance(TimeDelta::days(6));
+    app.sweep_all().await;
+    app.delete("alice", &id).await.ok();
+    app.clock.advance(TimeDelta::days(6));
+    app.sweep_all().await;
+    app.restore("alice", &id).await.ok();
+    assert_eq!(sorted_keys(&app).await, objects_of(&id));
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn an_image_that_was_never_deleted_is_never_swept() {
+    let app = TestApp::start().await;
+    let id = upload(&app).await;
+    app.clock.advance(TimeDelta::days(100_000));
+    app.sweep_all().await;
+    app.get(&format!("/images/{id}")).await.ok();
+    assert_eq!(sorted_keys(&app).await, objects_of(&id));
+}
+
+#[tokio::test]
+async fn the_objects_of_an_upload_that_never_ended_are_removed_after_their_grace() {
+    let app = TestApp::with(&["--intent-grace=3600"]).await;
+    app.clock.stop();
+    let kept = upload(&app).await;
+    let db = app.database().await;
+    // All of its objects, some, none.
+    for objects in [3, 1, 0] {
+        abandoned_upload(&app, &db, objects).await;
+    }
+    app.clock.advance(TimeDelta::hours(1) - TimeDelta::milliseconds(1));
+    assert_eq!(app.sweep().await, Outcome::NothingToDo);
+    assert_eq!((rows(&db, "intents").await, app.storage().keys().await.len()), (3, 7));
+    app.clock.advance(TimeDelta::milliseconds(1));
+    app.sweep_all().await;
+    assert_eq!(rows(&db, "intents").await, 0);
+    assert_eq!(sorted_keys(&app).await, objects_of(&kept));
+    app.assert_sound().await;
+    db.close().await;
+}
+
+#[tokio::test]
+async fn an_intent_whose_image_exists_costs_it_nothing() {
+    let app = TestApp::start().await;
+    app.clock.stop();
+    let id = upload(&app).await;
+    let db = app.database().await;
+    let mut tx = db.begin().await.unwrap();
+    let image = ImageId::parse(&id).unwrap();
+    store::intents::announce(&mut tx, image, &layout::names_at_upload(), app.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    let abandoned = abandoned_upload(&app, &db, 3).await;
+    app.clock.advance(TimeDelta::days(2));
+    app.sweep_all().await;
+    assert_eq!(sorted_keys(&app).await, objects_of(&id), "{abandoned} is gone, the image is whole");
+    app.get(&format!("/images/{id}")).await.ok();
+    db.close().await;
+}
+
+#[tokio::test]
+async fn an_intent_whose_image_exists_holds_up_no_other() {
+    let app = TestApp::start().await;
+    app.clock.stop();
+    let db = app.database().await;
+    // The oldest intents of all are such.
+    for _ in 0..3 {
+        let id = ImageId::parse(&upload(&app).await).unwrap();
+        let mut tx = db.begin().await.unwrap();
+        store::intents::announce(&mut tx, id, &layout::names_at_upload(), app.clock.now() - TimeDelta::days(1)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    abandoned_upload(&app, &db, 3).await;
+    assert_eq!(app.storage().keys().await.len(), 12);
+    app.clock.advance(TimeDelta::hours(2));
+    app.sweep_all().await;
+    assert_eq!(app.storage().keys().await.len(), 9, "the abandoned upload behind them is removed");
+    db.close().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_was_given_up_can_no_longer_be_stored() {
+    let app = TestApp::start().await;
+    app.clock.stop();
+    let db = app.database().await;
+    let id = ImageId::parse(&abandoned_upload(&app, &db, 3).await).unwrap();
+    app.clock.advance(TimeDelta::hours(1));
+    app.sweep().await;
+    let mut tx = db.begin().await.unwrap();
+    assert!(!store::intents::fulfil(&mut tx, id).await.unwrap(), "its transaction finds no intent to fulfil");
+    tx.commit().await.unwrap();
+    db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_sweepers_at_once_do_no_harm() {
+    let app = Arc::new(TestApp::with(&["--retention-days=1"]).await);
+    app.clock.stop();
+    let kept = upload(&app).await;
+    let db = app.database().await;
+    for _ in 0..5 {
+        let id = upload(&app).await;
+        app.delete("alice", &id).await.ok();
+        abandoned_upload(&app, &db, 2).await;
+    }
+    app.clock.advance(TimeDelta::days(2));
+    let sweepers = (0..4).map(|_| {
+        let app = Arc::clone(&app);
+        tokio::spawn(async move { app.sweep_all().await })
+    });
+    for sweeper in join_all(sweepers).await {
+        sweeper.expect("no sweeper fails");
+    }
+    app.sweep_all().await;
+    assert_eq!((rows(&db, "images").await, rows(&db, "intents").await), (1, 0));
+    assert_eq!(sorted_keys(&app).await, objects_of(&kept));
+    app.assert_sound().await;
+    db.close().await;
+}
+
+#[tokio::test]
+async fn forgotten_idempotency_keys_leave_no_rows() {
+    let app = TestApp::start().await;
+    app.clock.stop();
+    let form = || Form::upload("alice", &jpeg(60, 60, 1));
+    for key in ["a", "b"] {
+        app.post_with_key(key, form()).await.ok();
+    }
+    let db = app.database().await;
+    app.clock.advance(TimeDelta::hours(24) - TimeDelta::milliseconds(1));
+    app.sweep_all().await;
+    assert_eq!(rows(&db, "idempotency_keys").await, 2);
+    app.clock.advance(TimeDelta::milliseconds(1));
+    app.sweep_all().await;
+    assert_eq!(rows(&db, "idempotency_keys").await, 0);
+    db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_deletions_at_once_exactly_one_counts() {
+    let app = Arc::new(TestApp::start().await);
+    for _ in 0..5 {
+        let id = upload(&app).await;
+        let requests = (0..6).map(|_| {
+            let (app, id) = (Arc::clone(&app), id.clone());
+            tokio::spawn(async move { app.delete("alice", &id).await })
+        });
+        let answers: Vec<_> = join_all(requests).await.into_iter().map(|answer| answer.expect("an answer")).collect();
+        let (deleted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+        assert_eq!(deleted.len(), 1);
+        refused.iter().for_each(|answer| drop(assert_error(answer, 410, "Gone")));
+        assert_eq!(app.get("/tags/sea/images").await.ok()["total_count"], 0);
+    }
+    app.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn delete_against_restore_against_change_keeps_every_counter_exact() {
+    let app = Arc::new(TestApp::start().await);
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(upload(&app).await);
+    }
+    let tasks = (0..6).map(|task| {
+        let (app, ids) = (Arc::clone(&app), ids.clone());
+        tokio::spawn(async move {
+            for round in 0..15 {
+                let id = &ids[(task + round) % ids.len()];
+                let answer = match task % 3 {
+                    0 => app.delete("alice", id).await,
+                    1 => app.restore("alice", id).await,
+                    _ => app.patch("alice", id, &json!({"tags": [format!("tag {}", round % 4), "sea"]})).await,
+                };
+                assert!([200, 404, 409, 410].contains(&answer.status), "{}", answer.text());
+            }
+        })
+    });
+    for task in join_all(tasks).await {
+        task.expect("every answer is one of those");
+    }
+    app.assert_sound().await;
+    let live = app.walk("/images", 100).await.len();
+    for list in ["/images", "/users/alice/images", "/images?start_date=2020-01-01"] {
+        assert_eq!(app.get(list).await.ok()["total_count"], live, "{list}");
+    }
+    for id in &ids {
+        app.restore("alice", id).await;
+    }
+    assert_eq!(app.get("/images").await.ok()["total_count"], 3);
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn the_doctor_finds_nothing_where_nothing_is_wrong() {
+    let app = TestApp::start().await;
+    let deleted = upload(&app).await;
+    upload(&app).await;
+    app.delete("alice", &deleted).await.ok();
+    app.clock.advance(TimeDelta::days(3));
+    let report = app.examine().await;
+    assert_eq!(report, Report { images: 2, objects: 6, ..Report::default() });
+    assert!(report.is_healthy());
+}
+
+#[tokio::test]
+async fn the_doctor_finds_missing_objects_and_originals_of_the_wrong_size() {
+    let app = TestApp::start().await;
+    let (whole, robbed, changed) = (upload(&app).await, upload(&app).await, upload(&app).await);
+    let objects = objects_of(&robbed);
+    for key in &objects {
+        app.storage().delete(key).await;
+    }
+    let thumbnail = objects_of(&whole).into_iter().find(|key| key.ends_with("/small")).unwrap();
+    app.storage().delete(&thumbnail).await;
+    let original = objects_of(&changed).into_iter().find(|key| key.ends_with("/original")).unwrap();
+    app.storage().put(&original, b"something else").await;
+    for fix in [false, true] {
+        let mut report = app.service().examine(fix).await.unwrap();
+        report.missing.sort();
+        let mut missing = objects.clone();
+        missing.push(thumbnail.clone());
+        missing.sort();
+        assert_eq!((&report.missing, &report.wrong_size), (&missing, &vec![original.clone()]), "nobody can mend that");
+        assert!(!report.is_healthy() && report.orphans.is_empty());
+        assert!(report.to_string().contains(&format!("missing object: {thumbnail}")), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_finds_orphans_older_than_a_day_and_has_them_removed_if_told_to() {
+    let app = TestApp::start().await;
+    let kept = upload(&app).await;
+    let orphan = ImageId::new(&*app.clock).to_string();
+    for key in objects_of(&orphan) {
+        app.storage().put(&key, b"bytes").await;
+    }
+    app.storage().put("notes/readme.txt", b"someone else's").await;
+    let found = async |fix| {
+        let mut report = app.service().examine(fix).await.unwrap();
+        report.orphans.sort();
+        assert_eq!(report.foreign, ["notes/readme.txt"]);
+        report.orphans
+    };
+    assert!(found(true).await.is_empty(), "an upload may be about to claim them");
+    app.clock.advance(TimeDelta::hours(23));
+    assert!(found(true).await.is_empty());
+    app.clock.advance(TimeDelta::hours(2));
+    assert_eq!(found(false).await, objects_of(&orphan));
+    app.sweep_all().await;
+    assert_eq!(app.storage().keys().await.len(), 7, "it changes nothing unless told to");
+    assert_eq!(found(true).await, objects_of(&orphan));
+    assert_eq!(app.storage().keys().await.len(), 7, "it announces, the sweeper removes");
+    assert!(found(true).await.is_empty(), "what is announced is no orphan");
+    app.sweep_all().await;
+    let mut left = objects_of(&kept);
+    left.push("notes/readme.txt".to_owned());
+    left.sort();
+    assert_eq!(sorted_keys(&app).await, left, "what is not of this service's layout is never touched");
+    app.get(&format!("/images/{kept}")).await.ok();
+}
+
+#[tokio::test]
+async fn the_doctor_leaves_objects_of_an_announced_upload_alone() {
+    let app = TestApp::with(&["--intent-grace=604800"]).await;
+    let db = app.database().await;
+    abandoned_upload(&app, &db, 3).await;
+    app.clock.advance(TimeDelta::days(3));
+    assert!(app.service().examine(true).await.unwrap().orphans.is_empty());
+    app.sweep_all().await;
+    assert_eq!(app.storage().keys().await.len(), 3);
+    db.close().await;
+}
+
+#[tokio::test]
+async fn the_doctor_sets_counters_right_if_told_to() {
+    let app = TestApp::start().await;
+    for _ in 0..3 {
+        upload(&app).await;
+    }
+    let lists =
+        ["/images", "/users/alice/images", "/tags/sea/images", "/images?tags=sea&user_id=alice", "/images?start_date=2020-01-01"];
+    let counts = async || {
+        let mut counts = Vec::new();
+        for list in lists {
+            counts.push(app.get(list).await.ok()["total_count"].as_u64().unwrap());
+        }
+        counts
+    };
+    assert_eq!(counts().await, [3; 5]);
+    let db = app.database().await;
+    for damage in [
+        "update counters set n = n + 5 where kind <> 'stored' and kind <> 'processing_us'",
+        "delete from counters where kind <> 'stored' and kind <> 'processing_us'",
+        "insert into counters (kind, key, slot, n) values ('user', 'nobody', 9, 4), ('day', '2001-01-01', 9, 2)",
+    ] {
+        change(&db, damage).await;
+        let report = app.examine().await;
+        assert!(!report.counters.is_empty() && !report.is_healthy(), "{damage}");
+        assert_eq!(app.examine().await.counters, report.counters, "it changes nothing unless told to");
+        let fixed = app.service().examine(true).await.unwrap();
+        assert!(fixed.is_healthy() && fixed.counters == report.counters, "{damage}: {fixed}");
+        app.assert_sound().await;
+        assert_eq!(counts().await, [3; 5], "{damage}");
+    }
+    assert_eq!(app.get("/users/nobody/images").await.ok()["total_count"], 0);
+    db.close().await;
+}
