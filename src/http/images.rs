@@ -44,13 +44,13 @@ pub struct FilterQuery {
     #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$")]
     user_id: Option<String>,
     /// Comma-separated: images that have all of these tags.
-    #[param(schema_with = super::openapi::tags_filter_schema, example = "sea,sun")]
+    #[param(schema_with = super::openapi::tags_filter_schema)]
     tags: Option<String>,
     /// Created at or after: a date (its first moment in UTC) or a date-time with offset.
-    #[param(schema_with = super::openapi::date_schema, example = "2026-01-01")]
+    #[param(schema_with = super::openapi::date_schema)]
     start_date: Option<String>,
     /// Created at or before: a date (its last moment in UTC) or a date-time with offset.
-    #[param(schema_with = super::openapi::date_schema, example = "2026-01-31T12:00:00Z")]
+    #[param(schema_with = super::openapi::date_schema)]
     end_date: Option<String>,
 }
 
@@ -186,7 +186,7 @@ pub async fn download_image(
 /// New texts. A field that is absent stays as it is; null clears it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = ImageChange)]
+#[schema(as = ImageChange, example = json!({"title": "Dusk", "description": null, "tags": ["sea", "evening"]}))]
 #[expect(dead_code, reason = "it describes what `read_change` reads")]
 pub struct ImageChangeBody {
     #[schema(max_length = 200, nullable, pattern = "^[^\\u0000]*$")]

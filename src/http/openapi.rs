@@ -68,7 +68,9 @@ pub fn tags_filter_schema() -> RefOr<Schema> {
 
 /// Tags with commas between them, or none.
 pub fn tags_form_schema() -> RefOr<Schema> {
-    text_of(TAG_LIST)
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(TAG_LIST));
+    // Swagger UI fills the field with it; without one it would make up a text from the pattern.
+    RefOr::T(text.examples([serde_json::json!("nature,sunset,mountains")]).into())
 }
 
 const TAG_LIST: &str = r"^[\p{L}\p{N} _-]{0,50}(,[\p{L}\p{N} _-]{0,50}){0,9}$";
