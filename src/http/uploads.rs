@@ -45,9 +45,9 @@ pub struct UploadForm {
     /// Who owns the image.
     #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$", example = "user123")]
     user_id: String,
-    #[schema(max_length = 200, example = "Beautiful Sunset")]
+    #[schema(max_length = 200, pattern = "^[^\\u0000]*$", example = "Beautiful Sunset")]
     title: Option<String>,
-    #[schema(max_length = 1000)]
+    #[schema(max_length = 1000, pattern = "^[^\\u0000]*$", example = "A stunning sunset over the mountains")]
     description: Option<String>,
     /// Comma-separated: up to 10 tags of up to 50 letters, digits, spaces, hyphens, underscores.
     #[schema(schema_with = super::openapi::tags_form_schema)]
