@@ -15,7 +15,6 @@ mod colors;
 mod error;
 mod gif;
 mod jpeg;
-mod jpeg_header;
 mod metadata;
 mod orient;
 mod picture;
@@ -26,6 +25,7 @@ mod sniff;
 mod thumbnail;
 mod webp;
 mod webp_header;
+mod ycc;
 
 #[cfg(test)]
 mod tests;
@@ -116,7 +116,7 @@ pub struct Header {
 /// What a format's decoder wants to know of its own header.
 #[derive(Debug, Clone)]
 enum Kind {
-    Jpeg(jpeg_header::JpegHeader),
+    Jpeg(jpeg::header::JpegHeader),
     Png,
     Gif,
     Webp(webp_header::WebpHeader),

@@ -3,7 +3,7 @@
 
 use super::error::Error;
 use super::{Format, Header, Kind, Limits};
-use super::{gif, jpeg_header, metadata, orient, png_header, webp_header};
+use super::{gif, jpeg, metadata, orient, png_header, webp_header};
 use std::ops::Range;
 
 /// What a format's header reader answers.
@@ -26,7 +26,7 @@ const FIXED_BYTES: u64 = 8 << 20;
 pub(super) fn read_header(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
     let format = recognise(bytes).ok_or(Error::UnsupportedFormat)?;
     let found = match format {
-        Format::Jpeg => jpeg_header::read(bytes)?,
+        Format::Jpeg => jpeg::header::read(bytes)?,
         Format::Png => png_header::read(bytes)?,
         Format::Gif => gif::read_header(bytes)?,
         Format::Webp => webp_header::read(bytes, limits)?,

@@ -2,7 +2,7 @@
 
 mod damage;
 mod formats;
-mod pictures;
+pub(super) mod pictures;
 
 use super::*;
 

@@ -1,27 +1,30 @@
 //! A JPEG's header: its markers up to the first scan (ITU-T T.81, annex B). Reads size, kind, orientation's whereabouts
 //! and what the decoding will cost; follows libjpeg in what it accepts.
 
-use super::Kind;
-use super::error::Error;
-use super::picture::LARGEST_THUMBNAIL;
-use super::sniff::Found;
+use super::idct;
+use crate::imaging::Kind;
+use crate::imaging::error::Error;
+use crate::imaging::picture::LARGEST_THUMBNAIL;
+use crate::imaging::sniff::Found;
 use std::ops::Range;
 
 /// More segments before the picture than any file has (an ICC profile takes up to 255, extended XMP hundreds).
 const MAX_SEGMENTS: usize = 4096;
 
 #[derive(Debug, Clone)]
-pub(super) struct JpegHeader {
+pub(in crate::imaging) struct JpegHeader {
     /// Adobe stores CMYK inverted and says so by this marker.
     pub adobe: bool,
     /// Eighths to decode at.
     pub scale: u8,
+    /// Whether it is for the decoder of our own: smaller than the whole, and grey or YCbCr.
+    pub reducible: bool,
 }
 
-pub(super) fn read(bytes: &[u8]) -> Result<Found, Error> {
+pub(in crate::imaging) fn read(bytes: &[u8]) -> Result<Found, Error> {
     let mut segments = Segments { bytes, at: 2 };
     let mut frame: Option<Frame> = None;
-    let mut adobe = false;
+    let mut said = Said::default();
     let mut exif = None;
     for _ in 0..MAX_SEGMENTS {
         let (marker, range) = segments.next()?;
@@ -37,17 +40,25 @@ pub(super) fn read(bytes: &[u8]) -> Result<Found, Error> {
             0xe1 if exif.is_none() && body.starts_with(b"Exif\0\0") => {
                 exif = Some(range.start + 6..range.end);
             }
-            0xee if body.len() >= 12 && body.starts_with(b"Adobe") => adobe = true,
+            0xe0 if body.starts_with(b"JFIF\0") => said.jfif = true,
+            0xee if body.len() >= 12 && body.starts_with(b"Adobe") => said.adobe_transform = Some(body[11]),
             0xd9 => return Err(Error::corrupt("the JPEG has no picture data")),
             0xda => {
                 let frame = frame.ok_or_else(|| Error::corrupt("the JPEG has picture data before its frame header"))?;
                 let in_scan = body.first().copied().unwrap_or(0);
-                return Ok(frame.found(adobe, exif, in_scan));
+                return Ok(frame.found(&said, exif, in_scan));
             }
             _ => {}
         }
     }
     Err(Error::corrupt("the JPEG has too many segments before its picture"))
+}
+
+/// What tells which colours the components stand for.
+#[derive(Default)]
+struct Said {
+    jfif: bool,
+    adobe_transform: Option<u8>,
 }
 
 /// The eighths that libjpeg decodes at: the smallest that still covers the largest thumbnail. Only these four have SIMD
@@ -102,6 +113,7 @@ struct Frame {
     width: u32,
     height: u32,
     progressive: bool,
+    ids: Vec<u8>,
     /// Horizontal and vertical sampling of each component.
     sampling: Vec<(u64, u64)>,
 }
@@ -130,40 +142,66 @@ impl Frame {
         if height == 0 {
             return Err(Error::unsupported("JPEG that states its height after the picture"));
         }
+        let ids = components.chunks_exact(3).map(|component| component[0]).collect();
         let sampling: Vec<(u64, u64)> =
             components.chunks_exact(3).map(|component| (u64::from(component[1] >> 4), u64::from(component[1] & 15))).collect();
         if sampling.iter().any(|&(h, v)| !(1..=4).contains(&h) || !(1..=4).contains(&v)) {
             return Err(Error::corrupt("the JPEG has an impossible sampling factor"));
         }
-        Ok(Frame { width: u32::from(u16::from_be_bytes([w1, w0])), height, progressive: marker == 0xc2, sampling })
+        Ok(Frame { width: u32::from(u16::from_be_bytes([w1, w0])), height, progressive: marker == 0xc2, ids, sampling })
     }
 
-    fn found(self, adobe: bool, exif: Option<Range<usize>>, in_scan: u8) -> Found {
+    fn found(self, said: &Said, exif: Option<Range<usize>>, in_scan: u8) -> Found {
         let scale = scale(self.width, self.height);
         let scaled = |length: u32| (u64::from(length) * u64::from(scale)).div_ceil(8);
         let picture_bytes = scaled(self.width) * scaled(self.height) * 3;
-        // libjpeg keeps the coefficients of the whole picture when they come in more than one scan.
-        let several_scans = self.progressive || usize::from(in_scan) < self.sampling.len();
-        let coefficients = if several_scans { self.coefficient_bytes() } else { 0 };
-        // Rows of blocks, of samples and for upsampling: a few dozen of each component's, at full width.
-        let rows = u64::from(self.width) * self.sampling.len() as u64 * 64;
+        let reducible = scale < 8 && self.is_grey_or_ycc(said);
+        let decoder_bytes = if reducible {
+            self.reduced_bytes(scale)
+        } else {
+            // libjpeg keeps the coefficients of the whole picture when they come in more than one scan.
+            let several_scans = self.progressive || usize::from(in_scan) < self.sampling.len();
+            // Rows of blocks, of samples and for upsampling: a few dozen of each component's, at full width.
+            let rows = u64::from(self.width) * self.sampling.len() as u64 * 64;
+            rows + if several_scans { self.blocks() * 64 * 2 } else { 0 }
+        };
         Found {
-            kind: Kind::Jpeg(JpegHeader { adobe, scale }),
+            kind: Kind::Jpeg(JpegHeader { adobe: said.adobe_transform.is_some(), scale, reducible }),
             width: self.width,
             height: self.height,
             exif,
-            decoder_bytes: picture_bytes + coefficients + rows,
+            decoder_bytes: picture_bytes + decoder_bytes,
             picture_bytes,
         }
     }
 
-    /// Two bytes a coefficient, every component padded to whole blocks of the interleaved units.
-    fn coefficient_bytes(&self) -> u64 {
+    /// As libjpeg decides it: JFIF is YCbCr, Adobe's marker says it, otherwise the components' names do.
+    fn is_grey_or_ycc(&self, said: &Said) -> bool {
+        match (self.ids.as_slice(), said) {
+            ([_], _) => true,
+            ([_, _, _], Said { jfif: true, .. }) => true,
+            ([_, _, _], Said { adobe_transform: Some(transform), .. }) => *transform != 0,
+            (ids @ [_, _, _], _) => ids != b"RGB",
+            _ => false,
+        }
+    }
+
+    /// What the decoder of our own holds: planes, before and after chroma is stretched, and of a progressive picture a few
+    /// coefficients of each block and a bit for each of the others.
+    fn reduced_bytes(&self, scale: u8) -> u64 {
+        let side = u64::from(scale);
+        let planes = self.blocks() * side * side;
+        let stretched = u64::from(self.width) * u64::from(self.height) * side * side / 64 * 2;
+        let kept = if self.progressive { self.blocks() * (8 + 2 * idct::needed(usize::from(scale)) as u64) } else { 0 };
+        planes + stretched.max(kept)
+    }
+
+    /// Every component padded to whole blocks of the interleaved units.
+    fn blocks(&self) -> u64 {
         let across = self.sampling.iter().map(|s| s.0).max().unwrap_or(1);
         let down = self.sampling.iter().map(|s| s.1).max().unwrap_or(1);
         let units_across = u64::from(self.width).div_ceil(8 * across);
         let units_down = u64::from(self.height).div_ceil(8 * down);
-        let blocks: u64 = self.sampling.iter().map(|&(h, v)| units_across * h * units_down * v).sum();
-        blocks * 64 * 2
+        self.sampling.iter().map(|&(h, v)| units_across * h * units_down * v).sum()
     }
 }

@@ -1,4 +1,4 @@
-//! JPEG, by mozjpeg: decoding at the smallest DCT scale that covers the largest thumbnail, and encoding of thumbnails.
+//! JPEG by mozjpeg: decoding at a DCT scale, and encoding.
 //!
 //! libjpeg reports damage as *warnings* and goes on with grey: of 18 truncated files a decoder that ignores them accepts
 //! 18. Here every warning refuses the file. A scaled decode still reads every coefficient, so it proves as much as a full
@@ -9,10 +9,11 @@
 
 #![expect(unsafe_code, reason = "libjpeg's hooks for warnings are C functions")]
 
-use super::error::Error;
-use super::jpeg_header::JpegHeader;
-use super::picture::Picture;
-use super::{Decoded, Limits};
+use super::Limits;
+use super::fault::Fault as Damage;
+use super::header::JpegHeader;
+use crate::imaging::error::Error;
+use crate::imaging::picture::Picture;
 use mozjpeg::{ColorSpace, Compress, Decompress};
 use mozjpeg_sys as ffi;
 use std::os::raw::c_int;
@@ -30,14 +31,13 @@ pub fn simd_enabled() -> bool {
 }
 
 /// Decodes the whole file; every warning is an error.
-pub(super) fn decode(bytes: &[u8], header: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<Decoded, Error> {
-    let picture = unwinding(limits, || read_pixels(bytes, header, stored, limits))?;
-    Ok(Decoded { picture, has_alpha: false, frames: 1 })
+pub(super) fn decode(bytes: &[u8], header: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<Picture, Error> {
+    unwinding(limits, || read_pixels(bytes, header, stored, limits))
 }
 
 /// Encodes an RGB picture with 4:2:0 chroma. mozjpeg's own defaults (trellis, progressive) would take 38 times as long
 /// for files 18 % smaller.
-pub(super) fn encode(picture: &Picture, quality: f32) -> Result<Vec<u8>, Error> {
+pub(in crate::imaging) fn encode(picture: &Picture, quality: f32) -> Result<Vec<u8>, Error> {
     let written = unwinding(&Limits::default(), || {
         let write = || {
             let mut compress = Compress::new(ColorSpace::JCS_RGB);
@@ -121,18 +121,18 @@ fn unwinding<T>(limits: &Limits, work: impl FnOnce() -> Result<T, Error>) -> Res
 }
 
 fn explain(code: c_int) -> Error {
-    let reason = match code {
-        ffi::JWRN_JPEG_EOF | ffi::JERR_FILE_READ => "the JPEG data ends too early",
-        ffi::JWRN_HIT_MARKER => "the JPEG data breaks off within a scan",
-        ffi::JWRN_HUFF_BAD_CODE => "the JPEG data holds an invalid code",
-        ffi::JWRN_EXTRANEOUS_DATA => "the JPEG has stray bytes where a marker belongs",
-        ffi::JWRN_MUST_RESYNC => "a restart marker of the JPEG is missing or misplaced",
+    let damage = match code {
+        ffi::JWRN_JPEG_EOF | ffi::JERR_FILE_READ => Damage::Truncated,
+        ffi::JWRN_HIT_MARKER => Damage::BreaksOff,
+        ffi::JWRN_HUFF_BAD_CODE => Damage::InvalidCode,
+        ffi::JWRN_EXTRANEOUS_DATA => Damage::StrayBytes,
+        ffi::JWRN_MUST_RESYNC => Damage::MisplacedRestart,
         ffi::JERR_ARITH_NOTIMPL => return Error::unsupported("JPEG with arithmetic coding"),
         ffi::JERR_CONVERSION_NOTIMPL => return Error::unsupported("the colours of this JPEG"),
         ffi::JERR_OUT_OF_MEMORY => return Error::internal("libjpeg got no memory"),
         _ => return Error::corrupt(format!("the JPEG data is invalid (libjpeg code {code})")),
     };
-    Error::corrupt(reason)
+    damage.into()
 }
 
 /// An error manager that throws on every warning and counts scans.
@@ -170,4 +170,18 @@ unsafe extern "C-unwind" fn on_message(common: &mut ffi::jpeg_common_struct, lev
         code if level < 0 => resume_unwind(Box::new(Fault::Message(code))),
         _ => {}
     }
+}
+
+/// For tests: what libjpeg makes of a file at an eighth of its size.
+#[cfg(test)]
+pub(super) fn luma_at_an_eighth(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
+    unwinding(limits, || {
+        let failed = |error: std::io::Error| Error::corrupt(error.to_string());
+        let mut decoder = Decompress::with_err(strict_errors(limits)).from_mem(bytes).map_err(failed)?;
+        decoder.scale(1);
+        let mut started = decoder.grayscale().map_err(failed)?;
+        let luma = started.read_scanlines::<u8>().map_err(failed)?;
+        started.finish().map_err(failed)?;
+        Ok(luma)
+    })
 }

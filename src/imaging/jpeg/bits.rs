@@ -1,0 +1,197 @@
+//! The bits of an entropy-coded segment (ITU-T T.81, F.2.2.5): bytes between two markers, with the zero that is stuffed
+//! after every 0xff taken out.
+//!
+//! Bytes are unstuffed into a small window first, so that the hot loops read eight at a time and look for nothing. Past
+//! the end of the segment the window holds zeros; whoever reads them is told at the next unit ([`Bits::start_unit`]), so
+//! nothing inside of a unit needs to check.
+
+use super::fault::Fault;
+
+/// More than the largest unit takes: ten blocks of 64 symbols of 16 + 16 bits.
+const SLACK: usize = 10 * 64 * 4 + 64;
+
+/// Bytes unstuffed at a time; small enough to stay in the first cache.
+const CAPACITY: usize = 8 << 10;
+
+/// Bytes that may be left between the last unit and the end of the picture. libjpeg holds as many in its bit buffer and
+/// never looks at them, so encoders that pad go unnoticed.
+const MAX_LEFT_AT_END: usize = 7;
+
+pub(super) struct Bits<'a> {
+    file: &'a [u8],
+    /// Where in the file the unstuffing goes on; at the marker when `ended`.
+    next: usize,
+    /// Whether a marker, or the end of the file, was reached.
+    ended: bool,
+    window: Box<[u8; CAPACITY + SLACK]>,
+    /// Bytes of the segment in the window.
+    filled: usize,
+    cursor: Cursor,
+}
+
+/// Where the reading stands. A copy is cheap and can live in registers.
+#[derive(Clone, Copy, Default)]
+struct Cursor {
+    /// The next byte of the window to load.
+    at: usize,
+    /// The next bits, left-aligned.
+    buffer: u64,
+    /// How many of them count; the ones below may be set already.
+    count: u32,
+}
+
+impl Cursor {
+    fn bits_read(self) -> usize {
+        self.at * 8 - self.count as usize
+    }
+}
+
+impl<'a> Bits<'a> {
+    pub fn new(file: &'a [u8]) -> Self {
+        Bits { file, next: 0, ended: true, window: Box::new([0; CAPACITY + SLACK]), filled: 0, cursor: Cursor::default() }
+    }
+
+    /// Begins the segment at `position` of the file.
+    pub fn start_segment(&mut self, position: usize) {
+        self.next = position;
+        self.ended = false;
+        self.filled = 0;
+        self.cursor = Cursor::default();
+    }
+
+    /// To be called before every unit (MCU): makes sure that its bits are in the window.
+    #[inline(always)]
+    pub fn start_unit(&mut self) -> Result<(), Fault> {
+        if self.cursor.at + SLACK <= self.filled { Ok(()) } else { self.fill_or_end() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fill_or_end(&mut self) -> Result<(), Fault> {
+        if self.ended {
+            return if self.cursor.bits_read() <= self.filled * 8 { Ok(()) } else { Err(self.cut_off()) };
+        }
+        self.fill();
+        Ok(())
+    }
+
+    /// Ends the segment. Returns where in the file its marker stands (its first 0xff).
+    pub fn finish_segment(&mut self) -> Result<usize, Fault> {
+        if !self.ended {
+            self.fill();
+        }
+        let read = self.cursor.bits_read();
+        if read > self.filled * 8 {
+            return Err(self.cut_off());
+        }
+        let marker = self.file[self.next..].iter().find(|&&byte| byte != 0xff);
+        let allowed = if marker == Some(&0xd9) { MAX_LEFT_AT_END } else { 0 };
+        let left = (self.filled * 8 - read) / 8;
+        if self.ended && left <= allowed { Ok(self.next) } else { Err(Fault::StrayBytes) }
+    }
+
+    fn cut_off(&self) -> Fault {
+        if self.next < self.file.len() { Fault::BreaksOff } else { Fault::Truncated }
+    }
+
+    /// Moves what is unread to the front and unstuffs more behind it. Bytes of which bits are in the buffer stay, so that
+    /// the number of bits read can always be told.
+    fn fill(&mut self) {
+        let loaded = (self.cursor.count as usize).div_ceil(8);
+        let start = (self.cursor.at - loaded).min(self.filled);
+        let kept = self.filled - start;
+        self.window.copy_within(start..self.filled, 0);
+        self.cursor.at = loaded;
+        self.filled = kept;
+        while !self.ended && self.filled < CAPACITY {
+            let rest = &self.file[self.next..];
+            let chunk = &rest[..rest.len().min(CAPACITY - self.filled)];
+            let plain = memchr::memchr(0xff, chunk).unwrap_or(chunk.len());
+            self.window[self.filled..self.filled + plain].copy_from_slice(&chunk[..plain]);
+            self.filled += plain;
+            self.next += plain;
+            if plain == chunk.len() {
+                self.ended = rest.len() == plain;
+                continue;
+            }
+            // Any number of 0xff may stand before the byte that says what they mean.
+            let fill = rest[plain..].iter().take_while(|&&byte| byte == 0xff).count();
+            if rest.get(plain + fill) == Some(&0) {
+                self.window[self.filled] = 0xff;
+                self.filled += 1;
+                self.next += fill + 1;
+            } else {
+                self.ended = true;
+            }
+        }
+        if self.ended {
+            self.window[self.filled..].fill(0);
+        }
+    }
+
+    /// Reads from a copy of the cursor that the compiler can hold in registers.
+    #[inline(always)]
+    pub fn reader(&mut self) -> Reader<'_> {
+        Reader { window: &self.window, local: self.cursor, home: &mut self.cursor }
+    }
+}
+
+/// Reads bits within one unit; [`Reader::done`] tells the segment how far it came.
+pub(super) struct Reader<'b> {
+    window: &'b [u8; CAPACITY + SLACK],
+    local: Cursor,
+    home: &'b mut Cursor,
+}
+
+impl Reader<'_> {
+    #[inline(always)]
+    pub fn done(self) {
+        *self.home = self.local;
+    }
+
+    /// Afterwards at least 56 bits can be looked at and taken.
+    #[inline(always)]
+    pub fn refill(&mut self) {
+        let Cursor { at, buffer, count } = &mut self.local;
+        let word = self.window.get(*at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        *buffer |= word >> *count;
+        *at += ((63 - *count) >> 3) as usize;
+        *count |= 56;
+    }
+
+    /// The next `count` bits (1 to 32) as a number.
+    #[inline(always)]
+    pub fn peek(&self, count: u32) -> usize {
+        (self.local.buffer >> (64 - count)) as usize
+    }
+
+    /// Takes up to 56 bits since the last refill.
+    #[inline(always)]
+    pub fn take(&mut self, count: u32) {
+        self.local.buffer <<= count;
+        self.local.count -= count;
+    }
+
+    /// The next `count` bits (0 to 16) as a number, taken.
+    #[inline(always)]
+    pub fn read(&mut self, count: u32) -> u32 {
+        let value = (self.local.buffer >> 32 >> (32 - count)) as u32;
+        self.take(count);
+        value
+    }
+
+    /// The next `size` bits (0 to 15) as a coefficient, taken.
+    #[inline(always)]
+    pub fn read_signed(&mut self, size: u32) -> i32 {
+        let value = (self.local.buffer >> 1 >> (63 - size)) as i32;
+        // All ones where the first bit is 0: [`extend`] without a branch.
+        let negative = !((self.local.buffer as i64) >> 63) as i32;
+        self.take(size);
+        value - (negative & ((1 << size) - 1))
+    }
+}
+
+/// `size` bits as a coefficient: those that begin with 0 stand for a negative one (T.81, figure F.12).
+pub(super) fn extend(bits: i32, size: u32) -> i32 {
+    if bits < 1 << (size - 1) { bits - (1 << size) + 1 } else { bits }
+}

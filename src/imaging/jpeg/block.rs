@@ -1,0 +1,184 @@
+//! The AC coefficients of a block in sequential JPEG, where only the lowest frequencies are wanted. Most of a file goes
+//! through here, so two more look-ups stand beside the table's own:
+//!
+//! - *firsts*: all that the next bits hold of a block's 2×2 lowest frequencies, values included;
+//! - *skips*: as many symbols as the next bits hold, to pass over.
+
+use super::bits::Reader;
+use super::fault::Fault;
+use super::huffman::{LOOK_UP_BITS, MAX_AC_SIZE, Symbol, Table};
+use super::idct::needed;
+use std::sync::Arc;
+
+const ENTRIES: usize = 1 << LOOK_UP_BITS;
+
+/// Bits that the look-up of firsts sees.
+const FIRST_BITS: u32 = 10;
+
+pub(super) struct AcTable {
+    table: Arc<Table>,
+    firsts: Box<[First; 1 << FIRST_BITS]>,
+    skips: Box<[Skip; ENTRIES]>,
+}
+
+/// The beginning of a block. Bits 0–4: bits to take; 5: whether the block ends; 8–15: index of the next coefficient; from 16
+/// on, 16 bits each: the coefficients 1, 2 and 4 of the zigzag.
+#[derive(Clone, Copy)]
+struct First(u64);
+
+/// Symbols to pass over. Bits 0–4: bits to take; 5: whether the block ends; 6 and up: coefficients passed, and one more
+/// when the block ends. Where no symbol can be told, more than any block has.
+#[derive(Clone, Copy)]
+struct Skip(u16);
+
+const ENDS: u16 = 1 << 5;
+
+impl AcTable {
+    pub fn new(table: Arc<Table>) -> Self {
+        let mut firsts = Box::new([First(1 << 8); 1 << FIRST_BITS]);
+        let mut skips = Box::new([Skip(64 << 6); ENTRIES]);
+        for (bits, entry) in firsts.iter_mut().enumerate() {
+            *entry = first(&table, bits as u32);
+        }
+        for bits in 0..ENTRIES {
+            skips[bits] = skip(&table, bits as u32);
+        }
+        AcTable { table, firsts, skips }
+    }
+
+    /// The zigzag's first five coefficients, except the fourth, which is none of the 2×2 lowest; passes over the others. At
+    /// least 22 bits must have been left by the DC.
+    #[inline(always)]
+    pub fn read_2(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 5], Fault> {
+        let first = self.firsts[bits.peek(FIRST_BITS)].0;
+        bits.take((first & 31) as u32);
+        let value = |place: u32| i32::from((first >> place) as i16);
+        let mut coefficients = [dc, value(16), value(32), 0, value(48)];
+        if first & u64::from(ENDS) != 0 {
+            return Ok(coefficients);
+        }
+        let k = (first >> 8 & 0xff) as usize;
+        let k = if k < needed(2) { self.read_until_end_or_enough(k, &mut coefficients, bits)? } else { k };
+        self.skip(k, bits)?;
+        Ok(coefficients)
+    }
+
+    /// The zigzag's first 25 coefficients; passes over the others.
+    #[inline(always)]
+    pub fn read_4(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 25], Fault> {
+        let mut coefficients = [0; 25];
+        coefficients[0] = dc;
+        let k = self.read_until_end_or_enough(1, &mut coefficients, bits)?;
+        self.skip(k, bits)?;
+        Ok(coefficients)
+    }
+
+    /// Reads from coefficient `k` on; returns the index of the next one, 64 at the end of the block.
+    #[inline(always)]
+    fn read_until_end_or_enough<const N: usize>(
+        &self,
+        mut k: usize,
+        into: &mut [i32; N],
+        bits: &mut Reader,
+    ) -> Result<usize, Fault> {
+        while k < N {
+            bits.refill();
+            match self.table.read_ac(bits)? {
+                Symbol { run: 15, value: 0 } => k += 16,
+                Symbol { value: 0, .. } => return Ok(64),
+                Symbol { run, value } => {
+                    k += run;
+                    if let Some(coefficient) = into.get_mut(k) {
+                        *coefficient = value;
+                    }
+                    k += 1;
+                }
+            }
+        }
+        if k > 64 { Err(Fault::InvalidCode) } else { Ok(k) }
+    }
+
+    /// Passes over all coefficients from `k`, at least 1, to the end of the block.
+    #[inline(always)]
+    pub fn skip(&self, mut k: usize, bits: &mut Reader) -> Result<(), Fault> {
+        while k < 64 {
+            // Two look-ups take up to 44 bits.
+            bits.refill();
+            for _ in 0..2 {
+                let skip = self.skips[bits.peek(LOOK_UP_BITS)].0;
+                let after = k + usize::from(skip >> 6);
+                if after > 64 {
+                    // More than this block has, so what ends it is among them: one by one.
+                    k = self.skip_one(k, bits)?;
+                    break;
+                }
+                bits.take(u32::from(skip & 31));
+                if skip & ENDS != 0 {
+                    return Ok(());
+                }
+                k = after;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn skip_one(&self, k: usize, bits: &mut Reader) -> Result<usize, Fault> {
+        if k == 64 {
+            return Ok(64);
+        }
+        bits.refill();
+        let after = match self.table.read_ac(bits)? {
+            Symbol { run: 15, value: 0 } => k + 16,
+            Symbol { value: 0, .. } => 64,
+            Symbol { run, .. } => k + run + 1,
+        };
+        if after > 64 { Err(Fault::InvalidCode) } else { Ok(after) }
+    }
+}
+
+fn first(table: &Table, bits: u32) -> First {
+    let (mut taken, mut k, mut values, mut ends) = (0, 1, 0u64, false);
+    while taken < FIRST_BITS && k < needed(2) && !ends {
+        let ahead = bits << (LOOK_UP_BITS - FIRST_BITS) << taken;
+        let Some((length, symbol)) = table.at(ahead).filter(|(length, _)| taken + length <= FIRST_BITS) else { break };
+        match symbol {
+            Symbol { run: 15, value: 0 } => k += 16,
+            Symbol { value: 0, .. } => ends = true,
+            Symbol { run, value } => {
+                k += run;
+                if let Some(place) = [(1, 16), (2, 32), (4, 48)].iter().find(|(index, _)| *index == k) {
+                    values |= u64::from(value as u16) << place.1;
+                }
+                k += 1;
+            }
+        }
+        taken += length;
+    }
+    First(u64::from(taken) | if ends { u64::from(ENDS) } else { 0 } | (k as u64) << 8 | values)
+}
+
+fn skip(table: &Table, bits: u32) -> Skip {
+    let (mut taken, mut passed, mut ends) = (0, 0, false);
+    while taken < LOOK_UP_BITS && !ends {
+        let Some((length, symbol)) = table.at_without_value(bits << taken) else { break };
+        let coefficients = match symbol {
+            Symbol { run: 15, value: 0 } => 16,
+            Symbol { value: 0, .. } => 0,
+            Symbol { run, .. } => run + 1,
+        };
+        // The code itself must be among the bits seen, and all before it; its value need not.
+        let code_seen = table.code_length(bits << taken).is_some_and(|code| taken + code <= LOOK_UP_BITS);
+        if !code_seen || passed + coefficients > 63 {
+            break;
+        }
+        ends = coefficients == 0;
+        taken += length;
+        passed += coefficients;
+    }
+    if taken == 0 {
+        return Skip(64 << 6);
+    }
+    debug_assert!(taken <= LOOK_UP_BITS + MAX_AC_SIZE);
+    Skip(((passed + usize::from(ends)) << 6) as u16 | taken as u16 | if ends { ENDS } else { 0 })
+}

@@ -1,0 +1,33 @@
+//! What can be wrong with a JPEG's data, and how it is told. The words are the same whichever decoder found it.
+
+use crate::imaging::error::Error;
+
+/// Damage, as a hot loop can say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The file ends within the picture.
+    Truncated,
+    /// A marker stands where picture data should go on.
+    BreaksOff,
+    /// No symbol has this code, or it cannot stand here.
+    InvalidCode,
+    StrayBytes,
+    MisplacedRestart,
+    /// A table is wrong or missing, a header contradicts another.
+    Invalid(&'static str),
+    TooManyScans(u32),
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Error::corrupt(match fault {
+            Fault::Truncated => "the JPEG data ends too early",
+            Fault::BreaksOff => "the JPEG data breaks off within a scan",
+            Fault::InvalidCode => "the JPEG data holds an invalid code",
+            Fault::StrayBytes => "the JPEG has stray bytes where a marker belongs",
+            Fault::MisplacedRestart => "a restart marker of the JPEG is missing or misplaced",
+            Fault::Invalid(what) => return Error::corrupt(format!("the JPEG has {what}")),
+            Fault::TooManyScans(limit) => return Error::TooManyScans { limit },
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! What the markers say (T.81, annex B): frame, scans, tables. Read strictly: what contradicts itself is damage.
+
+use super::fault::Fault;
+use super::huffman::Table;
+use std::sync::Arc;
+
+/// A frame header (SOF).
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub width: u32,
+    pub height: u32,
+    pub progressive: bool,
+    pub components: Vec<Component>,
+    /// The largest sampling factors.
+    pub most_h: usize,
+    pub most_v: usize,
+    /// Units (MCUs) of an interleaved scan.
+    pub units_across: usize,
+    pub units_down: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Component {
+    pub id: u8,
+    /// Sampling factors, horizontal and vertical.
+    pub h: usize,
+    pub v: usize,
+    pub quantization: usize,
+    /// Blocks that hold a part of the picture.
+    pub blocks_across: usize,
+    pub blocks_down: usize,
+}
+
+impl Frame {
+    pub fn parse(marker: u8, body: &[u8]) -> Result<Self, Fault> {
+        let wrong = Fault::Invalid("a frame header of the wrong length");
+        let &[8, h1, h0, w1, w0, count, ref specs @ ..] = body else { return Err(wrong) };
+        if specs.len() != usize::from(count) * 3 || specs.is_empty() {
+            return Err(wrong);
+        }
+        let (width, height) = (u32::from(u16::from_be_bytes([w1, w0])), u32::from(u16::from_be_bytes([h1, h0])));
+        let factors = |spec: &[u8]| (usize::from(spec[1] >> 4), usize::from(spec[1] & 15));
+        let most =
+            |factor: fn((usize, usize)) -> usize| specs.chunks_exact(3).map(|spec| factor(factors(spec))).max().unwrap_or(1);
+        let (most_h, most_v) = (most(|f| f.0), most(|f| f.1));
+        let mut components: Vec<Component> = Vec::with_capacity(usize::from(count));
+        for spec in specs.chunks_exact(3) {
+            let (h, v) = factors(spec);
+            if !(1..=4).contains(&h) || !(1..=4).contains(&v) || components.iter().any(|other| other.id == spec[0]) {
+                return Err(Fault::Invalid("components that contradict each other"));
+            }
+            let blocks = |length: u32, factor: usize, most: usize| (length as usize * factor).div_ceil(most * 8);
+            components.push(Component {
+                id: spec[0],
+                h,
+                v,
+                quantization: usize::from(spec[2]),
+                blocks_across: blocks(width, h, most_h),
+                blocks_down: blocks(height, v, most_v),
+            });
+        }
+        Ok(Frame {
+            width,
+            height,
+            progressive: marker == 0xc2,
+            components,
+            most_h,
+            most_v,
+            units_across: (width as usize).div_ceil(8 * most_h),
+            units_down: (height as usize).div_ceil(8 * most_v),
+        })
+    }
+
+    /// Blocks of a component in whole units: what an interleaved scan holds.
+    pub fn padded_blocks(&self, component: &Component) -> (usize, usize) {
+        (self.units_across * component.h, self.units_down * component.v)
+    }
+}
+
+/// A scan header (SOS).
+pub(super) struct Scan {
+    pub components: Vec<ScanComponent>,
+    /// First and last coefficient, in zigzag order.
+    pub first: usize,
+    pub last: usize,
+    /// Bit positions of the approximation: the previous scan's (0: none) and this one's.
+    pub high: u32,
+    pub low: u32,
+}
+
+pub(super) struct ScanComponent {
+    /// Which one of the frame's.
+    pub index: usize,
+    pub dc: Option<Arc<Table>>,
+    pub ac: Option<Arc<Table>>,
+}
+
+impl Scan {
+    pub fn parse(body: &[u8], frame: &Frame, tables: &Tables) -> Result<Self, Fault> {
+        let wrong = Fault::Invalid("a scan header of the wrong length");
+        let (&count, rest) = body.split_first().ok_or(wrong)?;
+        let (specs, &[first, last, approximation]) = rest.split_last_chunk().ok_or(wrong)?;
+        if !(1..=4).contains(&count) || specs.len() != usize::from(count) * 2 {
+            return Err(wrong);
+        }
+        let mut components: Vec<ScanComponent> = Vec::with_capacity(usize::from(count));
+        for spec in specs.chunks_exact(2) {
+            let unknown = Fault::Invalid("a scan of unknown components");
+            let index = frame.components.iter().position(|component| component.id == spec[0]).ok_or(unknown)?;
+            if components.iter().any(|other| other.index == index) {
+                return Err(unknown);
+            }
+            let table = |class: &[Option<Arc<Table>>; 4], number: u8| class.get(usize::from(number)).cloned().flatten();
+            components.push(ScanComponent { index, dc: table(&tables.dc, spec[1] >> 4), ac: table(&tables.ac, spec[1] & 15) });
+        }
+        let blocks: usize = components.iter().map(|c| frame.components[c.index].h * frame.components[c.index].v).sum();
+        if components.len() > 1 && blocks > 10 {
+            return Err(Fault::Invalid("too many blocks in a unit"));
+        }
+        Ok(Scan {
+            components,
+            first: usize::from(first),
+            last: usize::from(last),
+            high: u32::from(approximation >> 4),
+            low: u32::from(approximation & 15),
+        })
+    }
+}
+
+/// The tables that hold until they are defined anew.
+#[derive(Default)]
+pub(super) struct Tables {
+    pub quantization: [Option<[u16; 64]>; 4],
+    pub dc: [Option<Arc<Table>>; 4],
+    pub ac: [Option<Arc<Table>>; 4],
+    /// Units between two restart markers; 0 when there are none.
+    pub restart_interval: usize,
+}
+
+impl Tables {
+    /// DQT. In zigzag order.
+    pub fn define_quantization(&mut self, mut body: &[u8]) -> Result<(), Fault> {
+        let wrong = Fault::Invalid("a quantization table of the wrong length");
+        while let Some((&spec, rest)) = body.split_first() {
+            let wide = spec >> 4 != 0;
+            let (values, rest) = rest.split_at_checked(if wide { 128 } else { 64 }).ok_or(wrong)?;
+            let table = if wide {
+                std::array::from_fn(|i| u16::from_be_bytes([values[2 * i], values[2 * i + 1]]))
+            } else {
+                std::array::from_fn(|i| u16::from(values[i]))
+            };
+            let slot = self.quantization.get_mut(usize::from(spec & 15));
+            *slot.ok_or(Fault::Invalid("a quantization table of an impossible number"))? = Some(table);
+            body = rest;
+        }
+        Ok(())
+    }
+
+    /// DHT.
+    pub fn define_huffman(&mut self, mut body: &[u8]) -> Result<(), Fault> {
+        let wrong = Fault::Invalid("a Huffman table of the wrong length");
+        while let Some((&spec, rest)) = body.split_first() {
+            let (counts, rest) = rest.split_first_chunk::<16>().ok_or(wrong)?;
+            let codes = counts.iter().map(|&count| usize::from(count)).sum();
+            let (values, rest) = rest.split_at_checked(codes).ok_or(wrong)?;
+            let table = Arc::new(Table::new(counts, values)?);
+            let class = if spec >> 4 == 0 { &mut self.dc } else { &mut self.ac };
+            let slot = class.get_mut(usize::from(spec & 15)).filter(|_| spec >> 4 <= 1);
+            *slot.ok_or(Fault::Invalid("a Huffman table of an impossible number"))? = Some(table);
+            body = rest;
+        }
+        Ok(())
+    }
+
+    /// DRI.
+    pub fn define_restart_interval(&mut self, body: &[u8]) -> Result<(), Fault> {
+        let interval: [u8; 2] = body.try_into().map_err(|_| Fault::Invalid("a restart interval of the wrong length"))?;
+        self.restart_interval = usize::from(u16::from_be_bytes(interval));
+        Ok(())
+    }
+}

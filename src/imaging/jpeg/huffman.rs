@@ -1,0 +1,184 @@
+//! Huffman tables (T.81, annex C and F.2.2.3), as look-ups by the next bits.
+
+use super::bits::{Reader, extend};
+use super::fault::Fault;
+
+/// Bits that a look-up sees.
+pub(super) const LOOK_UP_BITS: u32 = 12;
+
+/// Sizes of values: pictures of 8 bits have none above (T.81, tables F.1 and F.2). It bounds what a symbol takes.
+const MAX_DC_SIZE: u32 = 11;
+pub(super) const MAX_AC_SIZE: u32 = 10;
+
+/// A symbol, or zero where the bits looked at do not hold its code. Bits 0–4: bits to take; 5–8: run; 9–12: size of a value
+/// that is still to be read; 16–31: the value, zero when it is still to be read or there is none.
+#[derive(Clone, Copy, Default)]
+struct Entry(u32);
+
+impl Entry {
+    fn new(length: u32, symbol: u8) -> Self {
+        Entry(length | u32::from(symbol >> 4) << 5 | u32::from(symbol & 15) << 9)
+    }
+
+    fn with_value(length: u32, symbol: u8, value: i32) -> Self {
+        Entry(length | u32::from(symbol >> 4) << 5 | (value as u32) << 16)
+    }
+
+    #[inline(always)]
+    fn length(self) -> u32 {
+        self.0 & 31
+    }
+
+    #[inline(always)]
+    fn run(self) -> usize {
+        (self.0 >> 5 & 15) as usize
+    }
+
+    #[inline(always)]
+    fn size(self) -> u32 {
+        self.0 >> 9 & 15
+    }
+
+    #[inline(always)]
+    fn value(self) -> i32 {
+        self.0 as i32 >> 16
+    }
+}
+
+/// A symbol of AC with its value.
+#[derive(Clone, Copy)]
+pub(super) struct Symbol {
+    /// Zeros before the coefficient.
+    pub run: usize,
+    /// Zero when there is no coefficient: then a run of 15 stands for 16 zeros, any other one ends the block.
+    pub value: i32,
+}
+
+pub(super) struct Table {
+    entries: Box<[Entry; 1 << LOOK_UP_BITS]>,
+    /// For codes of each length the number that their last one is below, left-aligned to 16 bits.
+    limits: [u32; 17],
+    /// What to add to a code of a length to find its symbol.
+    offsets: [i32; 17],
+    symbols: [u8; 256],
+}
+
+impl Table {
+    /// From the number of codes of each length, 1 to 16, and their symbols in order.
+    pub fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, Fault> {
+        let mut table = Table {
+            entries: Box::new([Entry::default(); 1 << LOOK_UP_BITS]),
+            limits: [0; 17],
+            offsets: [0; 17],
+            symbols: [0; 256],
+        };
+        let kept = table.symbols.get_mut(..symbols.len()).ok_or(Fault::Invalid("a Huffman table of too many codes"))?;
+        kept.copy_from_slice(symbols);
+        let mut code = 0u32;
+        let mut symbols = symbols.iter();
+        for length in 1..=16u32 {
+            let count = u32::from(counts[length as usize - 1]);
+            // No code is all ones.
+            if count > 0 && code + count >= 1 << length {
+                return Err(Fault::Invalid("a Huffman table whose codes do not fit"));
+            }
+            let index = kept_before(counts, length);
+            table.offsets[length as usize] = index - code as i32;
+            for &symbol in symbols.by_ref().take(count as usize) {
+                if length <= LOOK_UP_BITS {
+                    table.enter(code, length, symbol);
+                }
+                code += 1;
+            }
+            table.limits[length as usize] = code << (16 - length);
+            code <<= 1;
+        }
+        Ok(table)
+    }
+
+    /// Puts a code's symbol wherever the bits looked at begin with it.
+    fn enter(&mut self, code: u32, length: u32, symbol: u8) {
+        let size = u32::from(symbol & 15);
+        let behind = LOOK_UP_BITS - length;
+        for rest in 0..1u32 << behind {
+            self.entries[(code << behind | rest) as usize] = if size > 0 && size <= behind {
+                Entry::with_value(length + size, symbol, extend((rest >> (behind - size)) as i32, size))
+            } else {
+                Entry::new(length, symbol)
+            };
+        }
+    }
+
+    /// Whether it can be a table of DC: no category above 15 exists.
+    pub fn is_for_dc(&self) -> bool {
+        self.symbols.iter().all(|&symbol| symbol <= 15)
+    }
+
+    #[inline(always)]
+    fn look_up(&self, bits: &mut Reader) -> Result<Entry, Fault> {
+        let entry = self.entries[bits.peek(LOOK_UP_BITS)];
+        if entry.0 != 0 { Ok(entry) } else { self.look_up_long(bits) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_up_long(&self, bits: &Reader) -> Result<Entry, Fault> {
+        let ahead = bits.peek(16) as u32;
+        let length = (1..=16).find(|&length| ahead < self.limits[length]).ok_or(Fault::InvalidCode)?;
+        let index = (ahead >> (16 - length)) as i32 + self.offsets[length];
+        let symbol = usize::try_from(index).ok().and_then(|index| self.symbols.get(index)).ok_or(Fault::InvalidCode)?;
+        Ok(Entry::new(length as u32, *symbol))
+    }
+
+    /// The next difference of DC. Takes up to 27 bits.
+    #[inline(always)]
+    pub fn read_dc(&self, bits: &mut Reader) -> Result<i32, Fault> {
+        let entry = self.look_up(bits)?;
+        bits.take(entry.length());
+        // Without a branch on whether the value is here: nothing could predict it.
+        let size = entry.size();
+        if size > MAX_DC_SIZE {
+            return Err(Fault::InvalidCode);
+        }
+        Ok(entry.value() + bits.read_signed(size))
+    }
+
+    /// The next symbol of AC with its value. Takes up to 26 bits.
+    #[inline(always)]
+    pub fn read_ac(&self, bits: &mut Reader) -> Result<Symbol, Fault> {
+        let entry = self.look_up(bits)?;
+        bits.take(entry.length());
+        let value = match entry.value() {
+            0 if entry.size() > MAX_AC_SIZE => return Err(Fault::InvalidCode),
+            0 => bits.read_signed(entry.size()),
+            value => value,
+        };
+        Ok(Symbol { run: entry.run(), value })
+    }
+
+    /// The symbol at the front of the bits that a look-up sees, and how many it takes with its value; `None` where the
+    /// bits do not hold all that.
+    pub fn at(&self, ahead: u32) -> Option<(u32, Symbol)> {
+        let entry = self.entries[(ahead & ((1 << LOOK_UP_BITS) - 1)) as usize];
+        (entry.0 != 0 && entry.size() == 0).then(|| (entry.length(), Symbol { run: entry.run(), value: entry.value() }))
+    }
+
+    /// Bits of the code at the front of the bits that a look-up sees.
+    pub fn code_length(&self, ahead: u32) -> Option<u32> {
+        let ahead = ahead << (16 - LOOK_UP_BITS) & 0xffff;
+        (1..=LOOK_UP_BITS).find(|&length| ahead < self.limits[length as usize])
+    }
+
+    /// As [`Table::at`], for one whose value does not matter, and so may lie behind the bits seen.
+    pub fn at_without_value(&self, ahead: u32) -> Option<(u32, Symbol)> {
+        let entry = self.entries[(ahead & ((1 << LOOK_UP_BITS) - 1)) as usize];
+        let size = entry.size();
+        let value = if size > 0 { 1 } else { entry.value() };
+        (entry.0 != 0 && size <= MAX_AC_SIZE).then(|| (entry.length() + size, Symbol { run: entry.run(), value }))
+    }
+}
+
+/// Codes that are shorter than `length`.
+fn kept_before(counts: &[u8; 16], length: u32) -> i32 {
+    counts.iter().take(length as usize - 1).map(|&count| i32::from(count)).sum()
+}

@@ -1,0 +1,52 @@
+//! Component planes at their reduced size.
+
+use super::frame::{Component, Frame};
+use super::idct;
+
+/// Samples of one component.
+pub(super) struct Plane {
+    /// Samples in a row, padded to whole units.
+    pub stride: usize,
+    pub rows: usize,
+    /// The part that the picture covers, from the top left corner.
+    pub covered: (f64, f64),
+    /// Samples that a block's side has become: 1, 2 or 4.
+    pub eighths: usize,
+    pub samples: Vec<u8>,
+}
+
+impl Plane {
+    pub fn new(frame: &Frame, component: &Component, eighths: usize) -> Self {
+        let (across, down) = frame.padded_blocks(component);
+        let (stride, rows) = (across * eighths, down * eighths);
+        let reduced = |length: u32, factor: usize, most: usize| f64::from(length) * (factor * eighths) as f64 / (most * 8) as f64;
+        let covered = (reduced(frame.width, component.h, frame.most_h), reduced(frame.height, component.v, frame.most_v));
+        Plane { stride, rows, covered, eighths, samples: vec![0; stride * rows] }
+    }
+
+    /// Puts a block, whose coefficients are quantised and in zigzag order.
+    #[inline(always)]
+    pub fn put_1(&mut self, column: usize, row: usize, dc: i32, quantization: &[i32; 64]) {
+        self.samples[row * self.stride + column] = idct::to_1(scaled(dc, quantization[0]));
+    }
+
+    #[inline(always)]
+    pub fn put_2(&mut self, column: usize, row: usize, coefficients: &[i32], quantization: &[i32; 64]) {
+        let c = std::array::from_fn(|k| scaled(coefficients[k], quantization[k]));
+        let at = (row * self.stride + column) * 2;
+        idct::to_2(c, &mut self.samples[at..], self.stride);
+    }
+
+    #[inline(always)]
+    pub fn put_4(&mut self, column: usize, row: usize, coefficients: &[i32], quantization: &[i32; 64]) {
+        let c = std::array::from_fn(|k| scaled(coefficients[k], quantization[k]));
+        let at = (row * self.stride + column) * 4;
+        idct::to_4(&c, &mut self.samples[at..], self.stride);
+    }
+}
+
+/// Dequantised. Real coefficients stay below 2¹⁵ (T.81, A.3.4); hostile ones wrap around, here and in the transform.
+#[inline(always)]
+fn scaled(coefficient: i32, quantization: i32) -> i32 {
+    coefficient.wrapping_mul(quantization)
+}

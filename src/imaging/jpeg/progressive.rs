@@ -1,0 +1,318 @@
+//! Progressive JPEG (T.81, annex G). Every scan adds to coefficients that have to be kept until the last one. Kept are the
+//! few that a reduced picture needs, and of the others a bit each: whether they are zero. That is all that later scans ask
+//! for, a seventh of the memory that whole blocks take, and lets a scan pass over a block's corrections at once.
+
+use super::bits::{Bits, Reader};
+use super::fault::Fault;
+use super::frame::{Component, Frame, Scan};
+use super::huffman::{Symbol, Table};
+use super::idct::needed;
+use super::planes::Plane;
+use super::reduced::Decoder;
+
+pub(super) fn decode(decoder: &mut Decoder, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, Fault> {
+    let mut stores: Vec<Store> = frame.components.iter().map(|component| Store::new(frame, component, eighths)).collect();
+    while let Some(scan) = decoder.next_scan(frame)? {
+        check(&scan)?;
+        for component in &scan.components {
+            let store = &mut stores[component.index];
+            store.follow(&scan)?;
+            if store.quantization.is_none() {
+                let table = frame.components[component.index].quantization;
+                store.quantization = decoder.tables.quantization.get(table).copied().flatten().map(|table| table.map(i32::from));
+            }
+        }
+        match (scan.first, scan.high) {
+            (0, 0) => first_dc(decoder, frame, &scan, &mut stores)?,
+            (0, _) => refine_dc(decoder, frame, &scan, &mut stores)?,
+            (_, 0) => first_ac(decoder, frame, &scan, &mut stores)?,
+            _ => refine_ac(decoder, frame, &scan, &mut stores)?,
+        }
+    }
+    frame.components.iter().zip(stores).map(|(component, store)| store.into_plane(frame, component)).collect()
+}
+
+/// T.81, G.1.1.1: DC alone, or a band of one component; each scan after the first adds one bit.
+fn check(scan: &Scan) -> Result<(), Fault> {
+    let band =
+        if scan.first == 0 { scan.last == 0 } else { scan.first <= scan.last && scan.last < 64 && scan.components.len() == 1 };
+    let bits = scan.low <= 13 && (scan.high == 0 || scan.high == scan.low + 1);
+    if band && bits { Ok(()) } else { Err(Fault::Invalid("an impossible progression")) }
+}
+
+const NO_TABLE: Fault = Fault::Invalid("a scan without its tables");
+
+/// What is kept of one component.
+struct Store {
+    eighths: usize,
+    /// Blocks in a row, padded to whole units.
+    across: usize,
+    /// Coefficients kept of each block.
+    kept: usize,
+    coefficients: Vec<i16>,
+    /// Of each block, a bit for each coefficient that is not zero, in zigzag order.
+    nonzero: Vec<u64>,
+    /// The lowest bit that is known of each coefficient.
+    known: [Option<u32>; 64],
+    quantization: Option<[i32; 64]>,
+}
+
+impl Store {
+    fn new(frame: &Frame, component: &Component, eighths: usize) -> Self {
+        let (across, down) = frame.padded_blocks(component);
+        let kept = needed(eighths);
+        Store {
+            eighths,
+            across,
+            kept,
+            coefficients: vec![0; across * down * kept],
+            nonzero: vec![0; across * down],
+            known: [None; 64],
+            quantization: None,
+        }
+    }
+
+    /// Holds the scan against what the earlier ones gave.
+    fn follow(&mut self, scan: &Scan) -> Result<(), Fault> {
+        let contradiction = Fault::Invalid("scans that do not follow from each other");
+        if scan.first > 0 && self.known[0].is_none() {
+            return Err(contradiction);
+        }
+        for known in &mut self.known[scan.first..=scan.last] {
+            if known.unwrap_or(0) != scan.high {
+                return Err(contradiction);
+            }
+            *known = Some(scan.low);
+        }
+        Ok(())
+    }
+
+    fn into_plane(self, frame: &Frame, component: &Component) -> Result<Plane, Fault> {
+        let quantization = self.quantization.filter(|_| self.known[0].is_some());
+        let quantization = quantization.ok_or(Fault::Invalid("a component without data"))?;
+        let mut plane = Plane::new(frame, component, self.eighths);
+        for (index, block) in self.coefficients.chunks_exact(self.kept).enumerate() {
+            let (column, row) = (index % self.across, index / self.across);
+            let mut coefficients = [0; 64];
+            for (wide, &narrow) in coefficients.iter_mut().zip(block) {
+                *wide = i32::from(narrow);
+            }
+            match self.eighths {
+                1 => plane.put_1(column, row, coefficients[0], &quantization),
+                2 => plane.put_2(column, row, &coefficients, &quantization),
+                _ => plane.put_4(column, row, &coefficients, &quantization),
+            }
+        }
+        Ok(plane)
+    }
+}
+
+/// DC, its upper bits: as in sequential JPEG.
+fn first_dc(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
+    for component in &scan.components {
+        component.dc.as_ref().filter(|table| table.is_for_dc()).ok_or(NO_TABLE)?;
+    }
+    let mut predicted = [0i32; 4];
+    let restart = |predicted: &mut [i32; 4]| *predicted = [0; 4];
+    for_each_block(decoder, frame, scan, &mut predicted, restart, |predicted, bits, part, index| {
+        let component = &scan.components[part];
+        let store = &mut stores[component.index];
+        let Some(table) = &component.dc else { return Err(NO_TABLE) };
+        let mut bits = bits.reader();
+        bits.refill();
+        predicted[part] = predicted[part].wrapping_add(table.read_dc(&mut bits)?);
+        bits.done();
+        store.coefficients[index * store.kept] = predicted[part].wrapping_shl(scan.low) as i16;
+        Ok(())
+    })
+}
+
+/// One more bit of each DC.
+fn refine_dc(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
+    for_each_block(
+        decoder,
+        frame,
+        scan,
+        &mut (),
+        |()| (),
+        |(), bits, part, index| {
+            let store = &mut stores[scan.components[part].index];
+            let mut bits = bits.reader();
+            bits.refill();
+            store.coefficients[index * store.kept] |= (bits.read(1) << scan.low) as i16;
+            bits.done();
+            Ok(())
+        },
+    )
+}
+
+/// A band's upper bits.
+fn first_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
+    let (table, store) = of_band(scan, stores)?;
+    let mut blocks_to_pass = 0u32;
+    for_each_block(
+        decoder,
+        frame,
+        scan,
+        &mut blocks_to_pass,
+        |blocks| *blocks = 0,
+        |blocks_to_pass, bits, _, index| {
+            if *blocks_to_pass > 0 {
+                *blocks_to_pass -= 1;
+                return Ok(());
+            }
+            let mut bits = bits.reader();
+            let coefficients = &mut store.coefficients[index * store.kept..][..store.kept];
+            let nonzero = &mut store.nonzero[index];
+            let mut k = scan.first;
+            while k <= scan.last {
+                bits.refill();
+                match table.read_ac(&mut bits)? {
+                    Symbol { run: 15, value: 0 } => k += 16,
+                    Symbol { run, value: 0 } => {
+                        *blocks_to_pass = (1 << run) - 1 + bits.read(run as u32);
+                        break;
+                    }
+                    Symbol { run, value } => {
+                        k += run;
+                        if k > scan.last {
+                            return Err(Fault::InvalidCode);
+                        }
+                        if let Some(coefficient) = coefficients.get_mut(k) {
+                            *coefficient = value.wrapping_shl(scan.low) as i16;
+                        }
+                        *nonzero |= 1 << k;
+                        k += 1;
+                    }
+                }
+            }
+            bits.done();
+            if k > scan.last + 1 { Err(Fault::InvalidCode) } else { Ok(()) }
+        },
+    )
+}
+
+/// One more bit of each of a band's coefficients: a correction for those that are not zero already, in passing, and new
+/// ones that become 1 or −1 (T.81, G.1.2.3).
+fn refine_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
+    let (table, store) = of_band(scan, stores)?;
+    let band = (u64::MAX << scan.first) & (u64::MAX >> (63 - scan.last));
+    let bit = 1i16 << scan.low;
+    let mut blocks_to_pass = 0u32;
+    for_each_block(
+        decoder,
+        frame,
+        scan,
+        &mut blocks_to_pass,
+        |blocks| *blocks = 0,
+        |blocks_to_pass, bits, _, index| {
+            let mut bits = bits.reader();
+            let coefficients = &mut store.coefficients[index * store.kept..][..store.kept];
+            let nonzero = &mut store.nonzero[index];
+            let mut rest = band;
+            if *blocks_to_pass == 0 {
+                while rest != 0 {
+                    bits.refill();
+                    let Symbol { run, value } = table.read_ac(&mut bits)?;
+                    if value == 0 && run < 15 {
+                        *blocks_to_pass = (1 << run) + bits.read(run as u32);
+                        break;
+                    }
+                    if value.abs() > 1 {
+                        return Err(Fault::InvalidCode);
+                    }
+                    // The zero after `run` others: there the symbol ends.
+                    let place = nth_bit(rest & !*nonzero, run).ok_or(Fault::InvalidCode)?;
+                    let before = rest & ((1 << place) - 1);
+                    correct(&mut bits, coefficients, *nonzero & before, bit);
+                    if value != 0 {
+                        if let Some(coefficient) = coefficients.get_mut(place as usize) {
+                            *coefficient = value as i16 * bit;
+                        }
+                        *nonzero |= 1 << place;
+                    }
+                    rest &= !(before | 1 << place);
+                }
+            }
+            if *blocks_to_pass > 0 {
+                correct(&mut bits, coefficients, *nonzero & rest, bit);
+                *blocks_to_pass -= 1;
+            }
+            bits.done();
+            Ok(())
+        },
+    )
+}
+
+/// The position of the `n`th bit that is set, counted from 0.
+#[inline(always)]
+fn nth_bit(mut bits: u64, n: usize) -> Option<u32> {
+    for _ in 0..n {
+        bits &= bits.wrapping_sub(1);
+    }
+    (bits != 0).then(|| bits.trailing_zeros())
+}
+
+/// Reads a correction for each coefficient in `which`; adds those of the coefficients that are kept.
+#[inline(always)]
+fn correct(bits: &mut Reader, coefficients: &mut [i16], which: u64, bit: i16) {
+    if which == 0 {
+        return;
+    }
+    bits.refill();
+    let mut of_kept = which & ((1u64 << (coefficients.len() & 63)) - 1);
+    let others = which.count_ones() - of_kept.count_ones();
+    while of_kept != 0 {
+        let coefficient = &mut coefficients[of_kept.trailing_zeros() as usize];
+        if bits.read(1) == 1 && *coefficient & bit == 0 {
+            *coefficient = coefficient.wrapping_add(if *coefficient < 0 { -bit } else { bit });
+        }
+        of_kept &= of_kept - 1;
+    }
+    bits.refill();
+    let at_once = others.min(48);
+    bits.take(at_once);
+    if others > at_once {
+        bits.refill();
+        bits.take(others - at_once);
+    }
+}
+
+/// The table and the store of a scan of one component's band.
+fn of_band<'s, 'a>(scan: &'s Scan, stores: &'a mut [Store]) -> Result<(&'s Table, &'a mut Store), Fault> {
+    let [component] = scan.components.as_slice() else { return Err(NO_TABLE) };
+    let table = component.ac.as_deref().ok_or(NO_TABLE)?;
+    Ok((table, &mut stores[component.index]))
+}
+
+/// Runs `block` for each block of a scan, given the number of its component within the scan and its index in the store.
+#[inline(always)]
+fn for_each_block<'a, S>(
+    decoder: &mut Decoder<'a>,
+    frame: &Frame,
+    scan: &Scan,
+    state: &mut S,
+    restart: impl FnMut(&mut S),
+    mut block: impl FnMut(&mut S, &mut Bits<'a>, usize, usize) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    if let [alone] = scan.components.as_slice() {
+        let component = &frame.components[alone.index];
+        let across = frame.padded_blocks(component).0;
+        let units = (component.blocks_across, component.blocks_down);
+        return decoder
+            .for_each_unit(units, state, restart, |state, bits, column, row| block(state, bits, 0, row * across + column));
+    }
+    let units = (frame.units_across, frame.units_down);
+    decoder.for_each_unit(units, state, restart, |state, bits, column, row| {
+        for (part, component) in scan.components.iter().enumerate() {
+            let component = &frame.components[component.index];
+            let across = frame.padded_blocks(component).0;
+            for y in 0..component.v {
+                for x in 0..component.h {
+                    block(state, bits, part, (row * component.v + y) * across + column * component.h + x)?;
+                }
+            }
+        }
+        Ok(())
+    })
+}

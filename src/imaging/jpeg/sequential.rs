@@ -1,0 +1,106 @@
+//! Sequential JPEG (T.81, F.2): a block is decoded, transformed and forgotten. Nothing is kept but the planes, in whatever
+//! number of scans the components come.
+
+use super::bits::Reader;
+use super::block::AcTable;
+use super::fault::Fault;
+use super::frame::{Frame, Scan, ScanComponent};
+use super::huffman::Table;
+use super::planes::Plane;
+use super::reduced::Decoder;
+use std::sync::Arc;
+
+pub(super) fn decode(decoder: &mut Decoder, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, Fault> {
+    let planes = frame.components.iter().map(|component| Plane::new(frame, component, eighths));
+    let mut planes: Vec<Option<Plane>> = planes.map(Some).collect();
+    let mut seen = vec![false; planes.len()];
+    while let Some(scan) = decoder.next_scan(frame)? {
+        let mut parts = parts(decoder, frame, &scan, &mut planes)?;
+        decode_scan(decoder, frame, &mut parts)?;
+        for part in parts {
+            seen[part.index] = true;
+            planes[part.index] = Some(part.plane);
+        }
+    }
+    let planes: Option<Vec<Plane>> = planes.into_iter().zip(seen).map(|(plane, seen)| plane.filter(|_| seen)).collect();
+    planes.ok_or(Fault::Invalid("a component without data"))
+}
+
+/// What a scan has of one component.
+struct Part {
+    index: usize,
+    /// Blocks in a unit.
+    h: usize,
+    v: usize,
+    dc: Arc<Table>,
+    ac: Arc<AcTable>,
+    quantization: [i32; 64],
+    /// The last block's DC.
+    predicted: i32,
+    plane: Plane,
+}
+
+fn parts(decoder: &Decoder, frame: &Frame, scan: &Scan, planes: &mut [Option<Plane>]) -> Result<Vec<Part>, Fault> {
+    let alone = scan.components.len() == 1;
+    let part = |of: &ScanComponent| {
+        let component = &frame.components[of.index];
+        let no_table = Fault::Invalid("a scan without its tables");
+        let dc = of.dc.clone().filter(|table| table.is_for_dc()).ok_or(no_table)?;
+        let quantization = decoder.tables.quantization.get(component.quantization).copied().flatten().ok_or(no_table)?;
+        Ok(Part {
+            index: of.index,
+            h: if alone { 1 } else { component.h },
+            v: if alone { 1 } else { component.v },
+            dc,
+            ac: Arc::new(AcTable::new(of.ac.clone().ok_or(no_table)?)),
+            quantization: quantization.map(i32::from),
+            predicted: 0,
+            plane: planes[of.index].take().ok_or(no_table)?,
+        })
+    };
+    scan.components.iter().map(part).collect()
+}
+
+fn decode_scan(decoder: &mut Decoder, frame: &Frame, parts: &mut [Part]) -> Result<(), Fault> {
+    let units = match parts {
+        [part] => (frame.components[part.index].blocks_across, frame.components[part.index].blocks_down),
+        _ => (frame.units_across, frame.units_down),
+    };
+    let restart = |parts: &mut &mut [Part]| parts.iter_mut().for_each(|part| part.predicted = 0);
+    decoder.for_each_unit(units, &mut { parts }, restart, |parts, bits, column, row| {
+        let mut bits = bits.reader();
+        for part in parts.iter_mut() {
+            for y in 0..part.v {
+                for x in 0..part.h {
+                    part.decode_block(&mut bits, column * part.h + x, row * part.v + y)?;
+                }
+            }
+        }
+        bits.done();
+        Ok(())
+    })
+}
+
+impl Part {
+    #[inline(always)]
+    fn decode_block(&mut self, bits: &mut Reader, column: usize, row: usize) -> Result<(), Fault> {
+        bits.refill();
+        self.predicted = self.predicted.wrapping_add(self.dc.read_dc(bits)?);
+        let dc = self.predicted;
+        match self.plane.eighths {
+            1 => {
+                self.ac.skip(1, bits)?;
+                self.plane.put_1(column, row, dc, &self.quantization);
+            }
+            2 => {
+                let coefficients = self.ac.read_2(bits, dc)?;
+                self.plane.put_2(column, row, &coefficients, &self.quantization);
+            }
+            _ => {
+                let coefficients = self.ac.read_4(bits, dc)?;
+                self.plane.put_4(column, row, &coefficients, &self.quantization);
+            }
+        }
+        Ok(())
+    }
+}

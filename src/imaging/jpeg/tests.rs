@@ -1,0 +1,168 @@
+//! The JPEG decoder of our own against libjpeg: at an eighth of the size both give each block's mean, so they must agree to
+//! the bit, and what libjpeg calls damage must not pass.
+
+use super::*;
+use crate::imaging::tests::pictures::*;
+use mozjpeg::{ColorSpace, Compress};
+
+const SIZE: (u32, u32) = (211, 173);
+
+/// A scene with detail at every scale: soft colours, edges, noise.
+fn scene((width, height): (u32, u32)) -> Vec<u8> {
+    let mut random = XorShift(7);
+    let pixel = |x: u32, y: u32, noise: u32| {
+        let edge = if (x / 31 + y / 17).is_multiple_of(2) { 60 } else { 0 };
+        [x + edge + noise % 40, y + edge, (x * y / 64 + noise / 8) % 256].map(|value| (value % 256) as u8)
+    };
+    (0..width * height).flat_map(|at| pixel(at % width, at / width, random.below(64) as u32)).collect()
+}
+
+type Configure = fn(&mut Compress);
+
+/// Every way of coding that mozjpeg can write and the decoder reads.
+fn kinds() -> Vec<(&'static str, Vec<u8>)> {
+    let kinds: [(&str, Configure); 8] = [
+        ("4:2:0", |c| c.set_chroma_sampling_pixel_sizes((2, 2), (2, 2))),
+        ("4:4:4", |c| c.set_chroma_sampling_pixel_sizes((1, 1), (1, 1))),
+        ("4:2:2", |c| c.set_chroma_sampling_pixel_sizes((2, 1), (2, 1))),
+        ("4:4:0", |c| c.set_chroma_sampling_pixel_sizes((1, 2), (1, 2))),
+        ("4:1:1", |c| c.set_chroma_sampling_pixel_sizes((4, 1), (4, 1))),
+        ("best quality, own tables", |c| {
+            c.set_quality(100.0);
+            c.set_optimize_coding(true);
+        }),
+        ("progressive", |c| c.set_progressive_mode()),
+        ("progressive 4:4:4", |c| {
+            c.set_chroma_sampling_pixel_sizes((1, 1), (1, 1));
+            c.set_progressive_mode();
+        }),
+    ];
+    let scene = scene(SIZE);
+    let grey: Vec<u8> = scene.chunks_exact(3).map(|pixel| pixel[1]).collect();
+    let coloured = kinds.into_iter().map(|(name, kind)| (name, jpeg(SIZE, ColorSpace::JCS_RGB, &scene, None, kind)));
+    let grey_kinds: [(&str, Configure); 2] = [("grey", |_| {}), ("grey, progressive", |c| c.set_progressive_mode())];
+    let grey = grey_kinds.into_iter().map(|(name, kind)| (name, jpeg(SIZE, ColorSpace::JCS_GRAYSCALE, &grey, None, kind)));
+    coloured.chain(grey).collect()
+}
+
+/// libjpeg's luma at an eighth, and whether it warned of nothing.
+fn luma_by_libjpeg(file: &[u8]) -> Result<Vec<u8>, Error> {
+    libjpeg::luma_at_an_eighth(file, &Limits::default())
+}
+
+fn luma(file: &[u8]) -> Result<Vec<u8>, Error> {
+    let planes = reduced::decode(file, SIZE, 1, 100)?;
+    let (width, height) = (SIZE.0.div_ceil(8) as usize, SIZE.1.div_ceil(8) as usize);
+    let rows = planes[0].samples.chunks_exact(planes[0].stride).take(height);
+    Ok(rows.flat_map(|row| row[..width].to_vec()).collect())
+}
+
+#[test]
+fn block_means_are_libjpegs_to_the_bit() {
+    for (name, file) in kinds() {
+        assert_eq!(luma(&file), luma_by_libjpeg(&file), "{name}");
+    }
+}
+
+#[test]
+fn what_libjpeg_finds_damaged_is_refused() {
+    let mut random = XorShift(99);
+    for (name, file) in kinds() {
+        let mut passed = 0;
+        for round in 0..60 {
+            let mut damaged = file.clone();
+            let at = 700 + random.below(damaged.len() - 700);
+            let end = (at + 1 + random.below(64)).min(damaged.len());
+            match round % 4 {
+                0 => damaged.truncate(at),
+                1 => damaged[at..end].fill(0),
+                2 => drop(damaged.drain(at..end)),
+                _ => damaged[at..end].iter_mut().for_each(|byte| *byte = random.next() as u8),
+            }
+            if luma_by_libjpeg(&damaged).is_err() {
+                assert!(luma(&damaged).is_err(), "{name}, round {round}");
+            } else if luma(&damaged).is_ok() {
+                passed += 1;
+            }
+        }
+        // Damage that still reads as valid code cannot be told by any decoder.
+        assert!(passed < 30, "{name}: {passed} of 60 passed");
+    }
+}
+
+#[test]
+fn bytes_that_no_block_takes_are_noticed_wherever_they_are() {
+    for (name, file) in kinds() {
+        for count in [1, 20, 5000, 50_000] {
+            let mut longer = file.clone();
+            let end = longer.len() - 2;
+            longer.splice(end..end, std::iter::repeat_n(0x5a, count));
+            // A few before the end of the picture are taken for padding.
+            assert_eq!(luma(&longer).is_ok(), count == 1, "{name}: {count} more");
+        }
+    }
+}
+
+#[test]
+fn larger_reductions_look_like_the_picture() {
+    let whole = scene(SIZE);
+    for (name, file) in kinds() {
+        for eighths in [2, 4] {
+            let planes = reduced::decode(&file, SIZE, eighths, 100).expect(name);
+            let plane = &planes[0];
+            let side = 8 / eighths;
+            let mut error = 0f64;
+            let (across, down) = (SIZE.0 as usize / side, SIZE.1 as usize / side);
+            for y in 0..down {
+                for x in 0..across {
+                    let mut sum = 0f64;
+                    for (dx, dy) in (0..side * side).map(|at| (at % side, at / side)) {
+                        let at = ((y * side + dy) * SIZE.0 as usize + x * side + dx) * 3;
+                        let [r, g, b] = [whole[at], whole[at + 1], whole[at + 2]].map(f64::from);
+                        sum += if planes.len() == 1 { g } else { 0.299 * r + 0.587 * g + 0.114 * b };
+                    }
+                    let difference = sum / (side * side) as f64 - f64::from(plane.samples[y * plane.stride + x]);
+                    error += difference * difference;
+                }
+            }
+            let rms = (error / (across * down) as f64).sqrt();
+            assert!(rms < 12.0, "{name} at {eighths}/8: off by {rms:.1}");
+        }
+    }
+}
+
+#[test]
+fn restart_markers_must_be_there_and_in_order() {
+    let file = with_restarts();
+    assert_eq!(luma(&file), luma_by_libjpeg(&file));
+    let second = file.windows(2).position(|window| window == [0xff, 0xd1]).expect("a restart marker");
+    let mut wrong = file.clone();
+    wrong[second + 1] = 0xd2;
+    assert_eq!(luma(&wrong).unwrap_err(), Error::corrupt("a restart marker of the JPEG is missing or misplaced"));
+    let mut missing = file;
+    missing.drain(second..second + 2);
+    assert!(luma(&missing).is_err());
+}
+
+/// A grey picture of flat blocks, written by hand: mozjpeg's wrapper sets no restart interval.
+fn with_restarts() -> Vec<u8> {
+    let (width, height) = SIZE;
+    let mut file = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
+    file.extend([8; 64]);
+    file.extend([0xff, 0xc0, 0, 11, 8, (height >> 8) as u8, height as u8, (width >> 8) as u8, width as u8, 1, 1, 0x11, 0]);
+    // DC: size 0 is "0", size 4 is "10". AC: the end of the block is "0".
+    file.extend([0xff, 0xc4, 0, 21, 0x00, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4]);
+    file.extend([0xff, 0xc4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    file.extend([0xff, 0xdd, 0, 4, 0, 2]);
+    file.extend([0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0]);
+    let blocks = width.div_ceil(8) * height.div_ceil(8);
+    for pair in 0..blocks.div_ceil(2) {
+        if pair > 0 {
+            file.extend([0xff, 0xd0 + ((pair - 1) % 8) as u8]);
+        }
+        // 10 1010 0 (+10, end), then 0 0 (the same, end), padded with ones.
+        file.extend(if pair * 2 + 1 < blocks { [0b1010_1000, 0b0111_1111].as_slice() } else { &[0b1010_1001] });
+    }
+    file.extend([0xff, 0xd9]);
+    file
+}
