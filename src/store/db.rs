@@ -173,6 +173,8 @@ fn open_postgres(url: &str, config: &DbConfig) -> Result<Pools, Error> {
         (config.timeout * 2).as_millis(),
         (config.timeout * 4).as_millis()
     );
+    // A connection that was lost in silence does not answer, and the pool's own question to it has no end.
+    let answer_time = config.timeout / 4;
     let pool = PgPoolOptions::new()
         .max_connections(config.max_connections)
         .acquire_timeout(config.timeout)
@@ -183,16 +185,23 @@ fn open_postgres(url: &str, config: &DbConfig) -> Result<Pools, Error> {
         })
         // A connection that has just been used is alive; asking each time would cost a round trip a request.
         .test_before_acquire(false)
-        .before_acquire(|connection, usage| {
+        .before_acquire(move |connection, usage| {
             Box::pin(async move {
                 if usage.idle_for > Duration::from_secs(1) {
-                    connection.ping().await?;
+                    ping(connection, answer_time).await?;
                 }
                 Ok(true)
             })
         })
+        // The pool asks too, after this, but for as long as it takes; meanwhile the connection has its place in the pool.
+        .after_release(move |connection, _| Box::pin(async move { ping(connection, answer_time).await.map(|()| true) }))
         .connect_lazy_with(options);
     Ok(Pools::Postgres(pool))
+}
+
+async fn ping(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
+    let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(limit, connection.ping()).await.map_err(late)?
 }
 
 /// Reading is work for this machine's processors, so many readers gain nothing; each has a thread and a cache.

@@ -64,6 +64,29 @@ async fn a_database_that_cuts_connections_is_told_and_recovered_from() {
     outlives(Broken::Database, Fault::Cut(100)).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn database_connections_that_are_lost_in_silence_are_replaced() {
+    let proxied = Proxied::new().await;
+    let Some(proxy) = &proxied.database else { return };
+    let settings = [("DATABASE_CONNECTIONS", "4"), ("DATABASE_TIMEOUT", "1")];
+    let process = Process::start(&proxied.home, &settings).await;
+    let client = Client::new(process.address);
+    for _ in 0..2 {
+        // All of them are open, and in use when they are lost.
+        let asking = (0..40).map(|_| client.get("/images"));
+        let losing = async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            proxy.set(Fault::Lose);
+        };
+        bounded("lists", async { tokio::join!(futures::future::join_all(asking), losing) }).await;
+        until_ready(&client).await;
+        let answers = bounded("lists", futures::future::join_all((0..40).map(|_| client.get("/images")))).await;
+        for answer in answers {
+            answer.ok();
+        }
+    }
+}
+
 /// Uploads before, during and after a fault; afterwards exactly the acknowledged ones are there.
 async fn outlives(broken: Broken, fault: Fault) {
     let proxied = Proxied::new().await;

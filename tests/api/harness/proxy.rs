@@ -27,6 +27,8 @@ pub enum Fault {
     Refused,
     /// Connections are accepted, and not a byte is carried until the fault is over.
     Hang,
+    /// Not a byte is carried any more by connections that are open, even when the fault is over; new ones work.
+    Lose,
     /// What clients send takes this long, each piece of it.
     Slow(Duration),
     /// Each connection carries so many bytes more, both directions together, and is reset.
@@ -52,6 +54,8 @@ struct Shared {
     fault: watch::Sender<Fault>,
     /// Rises with each fault that is set, so that connections begin to count anew.
     epoch: AtomicU64,
+    /// Connections of an epoch before this one are lost.
+    lost_before: AtomicU64,
     to_server: AtomicU64,
     to_client: AtomicU64,
 }
@@ -64,6 +68,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             fault: watch::Sender::new(Fault::None),
             epoch: AtomicU64::new(0),
+            lost_before: AtomicU64::new(0),
             to_server: AtomicU64::new(0),
             to_client: AtomicU64::new(0),
         });
@@ -75,7 +80,10 @@ impl Proxy {
     pub fn set(&self, fault: Fault) {
         self.shared.to_server.store(0, Ordering::SeqCst);
         self.shared.to_client.store(0, Ordering::SeqCst);
-        self.shared.epoch.fetch_add(1, Ordering::SeqCst);
+        let epoch = self.shared.epoch.fetch_add(1, Ordering::SeqCst) + 1;
+        if fault == Fault::Lose {
+            self.shared.lost_before.store(epoch, Ordering::SeqCst);
+        }
         self.shared.fault.send_replace(fault);
     }
 
@@ -148,7 +156,8 @@ async fn carry(mut client: TcpStream, address: SocketAddr, shared: Arc<Shared>) 
     let Ok(mut server) = TcpStream::connect(address).await else { return };
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
-    let connection = Connection { shared: &shared, epoch: AtomicU64::new(0), carried: AtomicU64::new(0) };
+    let opened = shared.epoch.load(Ordering::SeqCst);
+    let connection = Connection { shared: &shared, opened, epoch: AtomicU64::new(0), carried: AtomicU64::new(0) };
     let mut fault = shared.fault.subscribe();
     let ended = {
         let (from_client, to_client) = client.split();
@@ -168,6 +177,8 @@ async fn carry(mut client: TcpStream, address: SocketAddr, shared: Arc<Shared>) 
 
 struct Connection<'a> {
     shared: &'a Shared,
+    /// The epoch in which it was opened.
+    opened: u64,
     epoch: AtomicU64,
     carried: AtomicU64,
 }
@@ -184,6 +195,9 @@ impl Connection<'_> {
         loop {
             let length = from.read(&mut buffer).await?;
             fault.wait_for(|fault| *fault != Fault::Hang).await.map(drop).map_err(io::Error::other)?;
+            if self.opened < self.shared.lost_before.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
             if length == 0 {
                 return Ok(());
             }
