@@ -61,7 +61,7 @@ impl Service {
             let age = now - record.created_at;
             let dead = record.response.is_none() && age >= LEASE;
             if age < KEPT && !dead {
-                return self.answer_again(upload, record, &fingerprint).await;
+                return answer_again(&mut tx, upload, record, &fingerprint).await;
             }
             store::idempotency::forget(&mut tx, &upload.user_id, key, record.image_id).await?;
         }
@@ -70,20 +70,6 @@ impl Service {
         }
         tx.commit().await?;
         Ok(Claim::Run)
-    }
-
-    async fn answer_again(&self, upload: &Upload, record: Record, fingerprint: &[u8]) -> Result<Claim, Error> {
-        if record.fingerprint != fingerprint {
-            let rule = "was used for another request within the last 24 hours; use a new key for a new request";
-            return Err(Error::invalid("Idempotency-Key", rule));
-        }
-        let Some(response) = record.response else { return Err(still_running()) };
-        let Some(mut image) = store::images::find(&self.db, record.image_id).await? else {
-            return Err(Error::no_such_image());
-        };
-        restore_answer(&mut image, &response);
-        debug_assert_eq!(image.user_id, upload.user_id);
-        Ok(Claim::Replay(Box::new(image)))
     }
 
     /// Keeps the answer, in the transaction that stores the image.
@@ -107,6 +93,21 @@ impl Service {
             tracing::warn!(image_id = %id, error = &error as &dyn std::error::Error, "an idempotency key was not given back");
         }
     }
+}
+
+/// Reads on the connection that it has: with another one beside it, a few replays would wait for each other.
+async fn answer_again(tx: &mut Tx, upload: &Upload, record: Record, fingerprint: &[u8]) -> Result<Claim, Error> {
+    if record.fingerprint != fingerprint {
+        let rule = "was used for another request within the last 24 hours; use a new key for a new request";
+        return Err(Error::invalid("Idempotency-Key", rule));
+    }
+    let Some(response) = record.response else { return Err(still_running()) };
+    let Some(mut image) = store::images::find(tx, record.image_id).await? else {
+        return Err(Error::no_such_image());
+    };
+    restore_answer(&mut image, &response);
+    debug_assert_eq!(image.user_id, upload.user_id);
+    Ok(Claim::Replay(Box::new(image)))
 }
 
 fn still_running() -> Error {

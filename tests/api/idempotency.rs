@@ -39,6 +39,13 @@ async fn the_same_request_again_is_answered_as_the_first_and_stores_nothing() {
 }
 
 #[tokio::test]
+async fn a_repeated_request_needs_no_second_connection() {
+    let app = TestApp::with(&["--database-connections=1", "--database-timeout=3"]).await;
+    let first = app.post_with_key("key-1", form("alice")).await.image_id();
+    assert_eq!(app.post_with_key("key-1", form("alice")).await.image_id(), first);
+}
+
+#[tokio::test]
 async fn without_a_key_or_with_another_it_is_another_image() {
     let app = TestApp::start().await;
     let mut ids = vec![app.post(form("alice")).await.image_id(), app.post(form("alice")).await.image_id()];

@@ -210,7 +210,8 @@ pub fn ids_of(page: &Value) -> Vec<String> {
 
 /// Reads settings from flags alone: what a developer's shell has set must not turn a test to another database.
 fn config(flags: &[String]) -> Config {
-    let command = Config::augment_args(Command::new("tests").no_binary_name(true));
+    // A test's own settings come after those of all.
+    let command = Config::augment_args(Command::new("tests").no_binary_name(true).args_override_self(true));
     let command = command.mut_args(|arg| arg.env(clap::builder::Resettable::Reset));
     let matches = command.try_get_matches_from(flags).unwrap_or_else(|error| panic!("{error}"));
     Config::from_arg_matches(&matches).expect("settings")
