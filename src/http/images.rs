@@ -137,8 +137,8 @@ pub async fn get_image(
     let mut query = Query::of(&uri);
     let include_url = query.take("include_url", boolean).unwrap_or(true);
     query.finish()?;
-    let (image, links) = app.service.find_image(image_id(&id)?).await?;
-    Ok(Json(ImageView::new(&image, include_url.then_some(&links))))
+    let (image, links) = app.service.find_image(image_id(&id)?, include_url).await?;
+    Ok(Json(ImageView::new(&image, links.as_ref())))
 }
 
 /// A link to an original.

@@ -2,6 +2,7 @@
 //!
 //! Objects are only ever put, read and deleted by keys that the database knows; listing is for `doctor` alone.
 
+mod credentials;
 pub mod embedded;
 pub mod error;
 pub mod layout;
@@ -11,15 +12,13 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use tokio::sync::RwLock;
-use tokio::time::Instant;
 
+use credentials::{CredentialsCache, Times};
 pub use error::Error;
 use presign::{Place, Signer};
 
@@ -51,8 +50,7 @@ pub struct ObjectStore {
     bucket: String,
     place: Place,
     timeout: Duration,
-    provider: SharedCredentialsProvider,
-    credentials: RwLock<Option<(Credentials, Instant)>>,
+    credentials: CredentialsCache,
 }
 
 /// An object as a listing tells of it.
@@ -62,9 +60,6 @@ pub struct Listed {
     pub size_bytes: u64,
     pub modified_at: chrono::DateTime<chrono::Utc>,
 }
-
-/// Credentials are asked for again after this long, or before they expire, so that rotated ones are taken up.
-const CREDENTIALS_KEPT: Duration = Duration::from_secs(300);
 
 impl ObjectStore {
     /// Prepares the client; nothing is sent yet, but for what the SDK's chain asks to find region and credentials.
@@ -97,8 +92,7 @@ impl ObjectStore {
             bucket: config.bucket.clone(),
             place,
             timeout: config.timeout,
-            provider,
-            credentials: RwLock::new(None),
+            credentials: CredentialsCache::new(provider, config.timeout, Times::default()),
         })
     }
 
@@ -150,25 +144,12 @@ impl ObjectStore {
         request.send().await.map(drop).map_err(|error| Error::from_sdk("head bucket", self.timeout, error))
     }
 
-    /// What signs URLs, with credentials that are fresh enough.
+    /// What signs URLs.
     ///
     /// # Errors
     /// There are no credentials.
     pub async fn signer(&self) -> Result<Signer<'_>, Error> {
-        Ok(Signer::new(&self.place, self.current_credentials().await?))
-    }
-
-    async fn current_credentials(&self) -> Result<Credentials, Error> {
-        if let Some((credentials, asked_at)) = &*self.credentials.read().await
-            && asked_at.elapsed() < CREDENTIALS_KEPT
-        {
-            return Ok(credentials.clone());
-        }
-        let asked = tokio::time::timeout(self.timeout, self.provider.provide_credentials()).await;
-        let timed_out = |_| Error::TimedOut { operation: "find credentials", timeout: self.timeout };
-        let fresh = asked.map_err(timed_out)?.map_err(|error| Error::NoCredentials(error.into()))?;
-        *self.credentials.write().await = Some((fresh.clone(), Instant::now()));
-        Ok(fresh)
+        Ok(Signer::new(&self.place, self.credentials.current().await?))
     }
 }
 

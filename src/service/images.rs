@@ -54,8 +54,12 @@ impl Service {
         images.truncate(limit as usize);
         let next = images.last().filter(|_| has_more).map(|image| PageToken { last: image.id }.encode(&fingerprint));
         let total = self.count_images(&filter).await?;
-        let links = self.links(&images).await?;
-        Ok(ImagePage { images: images.into_iter().zip(links).collect(), total, next })
+        let mut signer = self.signer().await?;
+        let with_links = |image: Image| {
+            let links = self.links(&mut signer, &image);
+            (image, links)
+        };
+        Ok(ImagePage { images: images.into_iter().map(with_links).collect(), total, next })
     }
 
     /// The search walks the first tag's images, so that should be the one with the fewest.
@@ -116,13 +120,14 @@ impl Service {
         Ok(store::images::count(&self.db, &filter).await?)
     }
 
-    /// A live image.
+    /// A live image, and links to it if they are asked for.
     ///
     /// # Errors
     /// There is none, or it is deleted.
-    pub async fn find_image(&self, id: ImageId) -> Result<(Image, Links), Error> {
+    pub async fn find_image(&self, id: ImageId, with_links: bool) -> Result<(Image, Option<Links>), Error> {
         let image = self.find_live(id).await?;
-        self.with_links(image).await
+        let links = if with_links { Some(self.links(&mut self.signer().await?, &image)) } else { None };
+        Ok((image, links))
     }
 
     /// A link to the original that lives for `expires_in_seconds`.
@@ -141,6 +146,7 @@ impl Service {
     /// No caller, no such image, or the caller is not its owner.
     pub async fn update_image(&self, caller: &Caller, id: ImageId, change: ImageChange) -> Result<(Image, Links), Error> {
         let user = require_user(caller)?;
+        let mut signer = self.signer().await?;
         let mut tx = self.db.begin().await?;
         let mut image = store::images::lock(&mut tx, id).await?.filter(is_live).ok_or_else(Error::no_such_image)?;
         require_owner(user, &image)?;
@@ -153,7 +159,8 @@ impl Service {
         image.updated_at = cut_to_micros(self.clock.now());
         store::images::set_texts(&mut tx, &image).await?;
         tx.commit().await?;
-        self.with_links(image).await
+        let links = self.links(&mut signer, &image);
+        Ok((image, links))
     }
 
     /// Takes an image out of sight. It can be restored until it is purged.
@@ -180,6 +187,7 @@ impl Service {
     /// No caller, no such image, the caller is not its owner, or it is not deleted.
     pub async fn restore_image(&self, caller: &Caller, id: ImageId) -> Result<(Image, Links), Error> {
         let user = require_user(caller)?;
+        let mut signer = self.signer().await?;
         let mut tx = self.db.begin().await?;
         let mut image = store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
         require_owner(user, &image)?;
@@ -191,16 +199,12 @@ impl Service {
         count_live(&mut tx, &image, 1).await?;
         tx.commit().await?;
         image.deleted_at = None;
-        self.with_links(image).await
+        let links = self.links(&mut signer, &image);
+        Ok((image, links))
     }
 
     async fn find_live(&self, id: ImageId) -> Result<Image, Error> {
         store::images::find(&self.db, id).await?.filter(is_live).ok_or_else(Error::no_such_image)
-    }
-
-    async fn with_links(&self, image: Image) -> Result<(Image, Links), Error> {
-        let links = self.links(std::slice::from_ref(&image)).await?.into_iter().next();
-        Ok((image, links.ok_or_else(|| Error::internal("no links were made"))?))
     }
 }
 

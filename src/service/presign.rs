@@ -49,22 +49,25 @@ pub enum Disposition {
 }
 
 impl Service {
-    /// Links for each image.
+    /// What makes links. To be had before anything is changed: what was done must not be answered as a failure.
     ///
     /// # Errors
     /// There are no credentials to sign with.
-    pub async fn links(&self, images: &[Image]) -> Result<Vec<Links>, Error> {
-        let mut signer = self.objects.signer().await?;
+    pub(super) async fn signer(&self) -> Result<Signer<'_>, Error> {
+        Ok(self.objects.signer().await?)
+    }
+
+    /// Links of an image.
+    pub(super) fn links(&self, signer: &mut Signer<'_>, image: &Image) -> Links {
         let window = self.limits.url_window;
         let signed_at = round_down(self.clock.now(), window);
         // A link that is taken at the window's end still lives as long as it is said to.
-        let expires_in = seconds(self.limits.url_lifetime + window);
-        Ok(images.iter().map(|image| links(&mut signer, image, signed_at, expires_in)).collect())
+        links(signer, image, signed_at, seconds(self.limits.url_lifetime + window))
     }
 
     /// A link to the original that lives for exactly `expires_in_seconds` from now.
     pub(super) async fn download_link(&self, image: &Image, expires_in_seconds: u32, how: Disposition) -> Result<String, Error> {
-        let mut signer = self.objects.signer().await?;
+        let mut signer = self.signer().await?;
         Ok(original_link(&mut signer, image, self.clock.now(), expires_in_seconds, how))
     }
 }

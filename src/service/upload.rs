@@ -76,6 +76,7 @@ impl Service {
 
     async fn run_upload(&self, upload: &Upload) -> Result<Uploaded, Error> {
         let header = self.inspect(&upload.bytes)?;
+        let mut signer = self.signer().await?;
         let id = ImageId::new(&*self.clock);
         let image = match self.claim_key(upload, id).await? {
             Claim::Replay(image) => {
@@ -92,8 +93,7 @@ impl Service {
                 image
             }
         };
-        let links = self.links(std::slice::from_ref(&image)).await?.into_iter().next();
-        let links = links.ok_or_else(|| Error::internal("no links were made"))?;
+        let links = self.links(&mut signer, &image);
         Ok(Uploaded { image, links })
     }
 
