@@ -98,7 +98,7 @@ impl Failure {
                 Error::UnsupportedFormat => ErrorType::UnsupportedMediaType,
                 Error::Invalid(_) => ErrorType::ValidationError,
                 Error::Unauthenticated => ErrorType::Unauthorized,
-                Error::NotOwner { .. } => ErrorType::Forbidden,
+                Error::NotOwner { .. } | Error::OtherUser => ErrorType::Forbidden,
                 Error::NotFound { .. } => ErrorType::NotFound,
                 Error::Conflict { .. } => ErrorType::Conflict,
                 Error::Gone { .. } => ErrorType::Gone,

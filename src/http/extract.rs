@@ -163,17 +163,20 @@ impl<S: Sync> FromRequestParts<S> for CallerOf {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let mut errors = FieldErrors::default();
-        let name = "X-User-Id";
-        let user = header(&parts.headers, name, &mut errors).map(|value| {
-            let text = std::str::from_utf8(value).map_err(|_| "must be ASCII".to_owned());
-            errors.check(name, text.and_then(UserId::parse))
-        });
+        let caller = caller_of(&parts.headers, &mut errors);
         errors.finish()?;
-        Ok(Self(match user.flatten() {
-            Some(id) => Caller::User { id, proof: Proof::GatewayHeader },
-            None => Caller::Anonymous,
-        }))
+        Ok(Self(caller))
     }
+}
+
+/// Who asks, for those who tell all broken fields at once.
+pub fn caller_of(headers: &HeaderMap, errors: &mut FieldErrors) -> Caller {
+    let name = "X-User-Id";
+    let user = header(headers, name, errors).and_then(|value| {
+        let text = std::str::from_utf8(value).map_err(|_| "must be ASCII".to_owned());
+        errors.check(name, text.and_then(UserId::parse))
+    });
+    user.map_or(Caller::Anonymous, |id| Caller::User { id, proof: Proof::GatewayHeader })
 }
 
 /// The path as text, for segments that have rules of their own.

@@ -12,12 +12,12 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::body::{BodyError, BoundedBody};
 use super::error::{
-    ApiError, BadRequest, Conflict, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
+    ApiError, BadRequest, Conflict, Forbidden, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
     UnsupportedMediaType, ValidationError,
 };
-use super::extract::{Address, FieldErrors, Query, header as one_header};
+use super::extract::{Address, FieldErrors, Query, caller_of, header as one_header};
 use super::views::ImageView;
-use crate::model::caller::UserId;
+use crate::model::caller::{Caller, UserId};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::error::{Error, Fields};
@@ -58,10 +58,11 @@ pub struct UploadForm {
 ///
 /// The whole picture is decoded before it is stored: a truncated or corrupt file is refused. With an `Idempotency-Key`,
 /// the same request from the same user within 24 hours is answered as the first one was, and stores nothing twice.
+/// With an `X-User-Id`, `user_id` must be the same.
 #[utoipa::path(post, path = "/images", tag = "images",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe.", min_length = 1, max_length = 255, pattern = "^[!-~]+$"), super::openapi::UserHeader),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses((status = 200, description = "It is stored.", body = UploadResponse), BadRequest, RequestTimeout, Conflict, PayloadTooLarge,
+    responses((status = 200, description = "It is stored.", body = UploadResponse), BadRequest, Forbidden, RequestTimeout, Conflict, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn upload_image(
     State(app): State<AppState>,
@@ -76,8 +77,8 @@ pub async fn upload_image(
         let announced = announced_length(&parts.headers, limit)?;
         let admitted = app.service.admit_upload(announced).await?;
         let form = Form::read(&app, &parts.headers, body.clone(), announced).await?;
-        let upload = form.into_upload(&app, &parts.headers)?;
-        app.service.upload(admitted, upload).await.map_err(ApiError::from)
+        let (caller, upload) = form.into_upload(&app, &parts.headers)?;
+        app.service.upload(&caller, admitted, upload).await.map_err(ApiError::from)
     };
     match answer.await {
         Ok(uploaded) => Ok(Json(UploadResponse {
@@ -153,8 +154,9 @@ impl Form {
     }
 
     /// Holds every part against its rule.
-    fn into_upload(mut self, app: &AppState, headers: &HeaderMap) -> Result<Upload, Error> {
+    fn into_upload(mut self, app: &AppState, headers: &HeaderMap) -> Result<(Caller, Upload), Error> {
         let mut errors = self.errors;
+        let caller = caller_of(headers, &mut errors);
         let mut text = |name: &'static str| self.texts.remove(name);
         let user_id = match text("user_id") {
             Some(user_id) => errors.check("user_id", UserId::parse(&user_id)),
@@ -175,7 +177,8 @@ impl Form {
         if file.length > file.bytes.len() as u64 {
             app.service.check_size(file.length)?;
         }
-        Ok(Upload { user_id, title, description, tags, file_name: file.name, bytes: file.bytes, idempotency_key })
+        let upload = Upload { user_id, title, description, tags, file_name: file.name, bytes: file.bytes, idempotency_key };
+        Ok((caller, upload))
     }
 }
 

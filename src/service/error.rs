@@ -26,6 +26,8 @@ pub enum Error {
     Unauthenticated,
     #[error("Only the owner of image {id} may do this.")]
     NotOwner { id: crate::model::id::ImageId },
+    #[error("user_id is not the user of the X-User-Id header, and nobody may upload for another.")]
+    OtherUser,
     #[error("There is no {what}.")]
     NotFound { what: String },
     #[error("{message}")]
@@ -92,6 +94,7 @@ impl Error {
             Self::Invalid(_) => "invalid",
             Self::Unauthenticated => "unauthenticated",
             Self::NotOwner { .. } => "not_owner",
+            Self::OtherUser => "other_user",
             Self::NotFound { .. } => "not_found",
             Self::Conflict { .. } => "conflict",
             Self::Gone { .. } => "gone",

@@ -12,7 +12,7 @@ use super::error::{Error, Fields};
 use super::idempotency::{Claim, IdempotencyKey};
 use super::presign::Links;
 use crate::imaging::{self, Header, Processed};
-use crate::model::caller::UserId;
+use crate::model::caller::{Caller, UserId};
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
 use crate::model::image::Image;
@@ -59,8 +59,13 @@ impl Service {
     /// is either stored or refused, and a repeated request with the same idempotency key finds which.
     ///
     /// # Errors
-    /// The file is refused, the key is taken, or the service cannot store right now; then nothing is listed.
-    pub async fn upload(self: &Arc<Self>, admitted: Admitted, upload: Upload) -> Result<Uploaded, Error> {
+    /// The caller is another user, the file is refused, the key is taken, or the service cannot store right now; then
+    /// nothing is listed.
+    pub async fn upload(self: &Arc<Self>, caller: &Caller, admitted: Admitted, upload: Upload) -> Result<Uploaded, Error> {
+        // Without a caller, `user_id` is as good as one: nothing vouches for either but the gateway.
+        if caller.user().is_some_and(|user| *user != upload.user_id) {
+            return Err(Error::OtherUser);
+        }
         let service = Arc::clone(self);
         let task = self.uploads.spawn(async move {
             let result = service.run_upload(&upload).await;

@@ -233,6 +233,18 @@ async fn a_user_id_has_1_to_128_plain_characters() {
 }
 
 #[tokio::test]
+async fn nobody_uploads_for_another_user() {
+    let app = TestApp::start().await;
+    let by = async |caller: &str, user: &str| {
+        app.send(app.upload(Form::upload(user, &jpeg(50, 50, 1))).header("X-User-Id", caller)).await
+    };
+    assert_error(&by("alice", "bob").await, 403, "Forbidden");
+    assert_eq!(keys(&assert_error(&by("not a user", "no user").await, 422, "ValidationError")), ["X-User-Id", "user_id"]);
+    assert_eq!(app.get("/images").await.ok()["total_count"], 0);
+    assert_eq!(by("alice", "alice").await.image()["user_id"], "alice");
+}
+
+#[tokio::test]
 async fn all_broken_fields_are_told_at_once() {
     let app = TestApp::start().await;
     let form = Form::new()
