@@ -110,6 +110,17 @@ impl Failure {
         }
     }
 
+    /// A stable word for metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Service(error) => error.name(),
+            Self::NoSuchRoute => "no_such_route",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::WrongMediaType { .. } => "wrong_media_type",
+            Self::Panicked { .. } => "panicked",
+        }
+    }
+
     /// The body; `request_id` is told where the fault is the service's, so that its log can be searched.
     pub fn body(&self, request_id: &str) -> ErrorBody {
         let error = self.error_type();

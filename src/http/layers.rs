@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use super::AppState;
 use super::error::{ApiError, Failure};
 use crate::metrics::Metrics;
-use crate::service::error::Error;
+use crate::service::error::{self, Error};
 
 /// The header that ties a request to its lines in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -125,20 +125,13 @@ impl Drop for Watch {
 
 /// The error with all its causes. What a client's fields held is not in it, only which rule they broke.
 fn chain(failure: &Failure) -> String {
-    let mut text = match failure {
+    match failure {
         Failure::Panicked { message } => format!("panic: {message}"),
         Failure::Service(Error::Malformed { details, .. } | Error::Invalid(details)) => {
             details.iter().map(|(name, rule)| format!("{name} {rule}")).collect::<Vec<_>>().join("; ")
         }
-        other => other.to_string(),
-    };
-    let mut cause = std::error::Error::source(failure);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+        other => error::chain(other),
     }
-    text
 }
 
 /// 1–128 characters that are safe in a header and in a log.

@@ -87,6 +87,7 @@ pub async fn upload_image(
             image: ImageView::new(&uploaded.image, Some(&uploaded.links)),
         })),
         Err(error) => {
+            app.service.metrics.count_upload(error.failure().name());
             body.drain(&parts.headers).await;
             Err(error)
         }

@@ -104,7 +104,7 @@ impl Metrics {
             self.request_seconds.clone(),
         );
         registry.register("http_requests_in_flight", "Requests being answered", self.requests_in_flight.clone());
-        registry.register("uploads", "Uploads by result: stored, replayed, or the error's type", self.uploads.clone());
+        registry.register("uploads", "Uploads by result: stored, replayed, or why they were refused", self.uploads.clone());
         registry.register_with_unit(
             "upload_stage_duration",
             "Time an upload spent in a stage, waiting included",

@@ -107,6 +107,12 @@ impl Error {
     }
 }
 
+/// An error with all its causes, for the log.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         if error.is_transient() {

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
+use tokio::sync::oneshot;
 
 use super::Service;
 use super::admission::Admitted;
-use super::error::{Error, Fields};
+use super::error::{Error, Fields, chain};
 use super::idempotency::{Claim, IdempotencyKey};
 use super::presign::Links;
 use crate::imaging::{self, Header, Processed};
@@ -48,7 +49,7 @@ impl Service {
     /// [`Error::Overloaded`] when there is no room in time.
     pub async fn admit_upload(&self, bytes: u64) -> Result<Admitted, Error> {
         let started = Instant::now();
-        let admitted = self.admission.body(bytes).await.inspect_err(|error| self.metrics.count_upload(error.name()));
+        let admitted = self.admission.body(bytes).await;
         self.metrics.observe_stage("admission", started.elapsed());
         admitted
     }
@@ -67,16 +68,24 @@ impl Service {
             return Err(Error::OtherUser);
         }
         let service = Arc::clone(self);
+        let (answer, answered) = oneshot::channel();
         let task = self.uploads.spawn(async move {
             let result = service.run_upload(&upload).await;
             drop(admitted);
-            result
+            if let Err(Err(error)) = answer.send(result) {
+                service.note_unanswered(&error);
+            }
         });
-        let result = task.await.unwrap_or_else(|panic| Err(Error::internal(panic)));
-        if let Err(error) = &result {
-            self.metrics.count_upload(error.name());
+        match answered.await {
+            Ok(result) => result,
+            Err(_) => Err(task.await.err().map_or_else(|| Error::internal("an upload ended without an answer"), Error::internal)),
         }
-        result
+    }
+
+    /// Whoever answers a request counts and logs how it failed; here nobody is left to answer.
+    fn note_unanswered(&self, error: &Error) {
+        self.metrics.count_upload(error.name());
+        tracing::warn!(cause = chain(error), "an upload failed after its client had gone");
     }
 
     async fn run_upload(&self, upload: &Upload) -> Result<Uploaded, Error> {

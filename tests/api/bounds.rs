@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use crate::harness::client::{Client, HANG, Upload};
 use crate::harness::pictures::{self, Random};
 use crate::harness::process::{Home, Process};
+use crate::harness::proxy::{Fault, Proxied};
 use crate::harness::{Answer, Form, assert_error};
 
 // Memory.
@@ -500,6 +501,11 @@ async fn metrics_count_requests_uploads_stages_budgets_connections_and_intents()
     let id = client.upload(&upload).await.image_id();
     client.upload(&upload).await.ok();
     assert_error(&client.upload(&Upload::of("no picture", &[b'x'; 2000])).await, 415, "UnsupportedMediaType");
+    assert_error(&client.upload(&Upload::of(&"long".repeat(60), &[b'x'; 2000])).await, 422, "ValidationError");
+    assert_error(&client.upload(&Upload::of("too large", &vec![b'x'; (10 << 20) + 1])).await, 400, "InvalidFile");
+    assert_error(&client.upload(&Upload::of("far too large", &vec![b'x'; 11 << 20])).await, 413, "PayloadTooLarge");
+    let cut_off = Upload { body: upload.body.slice(..1000), ..upload.clone() };
+    assert_error(&client.upload(&cut_off).await, 400, "BadRequest");
     client.get(&format!("/images/{id}")).await.ok();
     client.get("/images").await.ok();
     assert_eq!(client.get("/images/nothing").await.status, 404);
@@ -511,11 +517,15 @@ async fn metrics_count_requests_uploads_stages_budgets_connections_and_intents()
         ("http_requests_total{method=\"POST\",route=\"/images\",status=\"415\"}", 1.0),
         ("http_requests_total{method=\"GET\",route=\"/images/{image_id}\",status=\"200\"}", 1.0),
         ("http_requests_total{method=\"GET\",route=\"/images/{image_id}\",status=\"404\"}", 1.0),
-        ("http_request_duration_seconds_count{method=\"POST\",route=\"/images\"}", 3.0),
+        ("http_request_duration_seconds_count{method=\"POST\",route=\"/images\"}", 7.0),
         ("http_requests_in_flight", 1.0),
         ("uploads_total{result=\"stored\"}", 1.0),
         ("uploads_total{result=\"replayed\"}", 1.0),
         ("uploads_total{result=\"unsupported_format\"}", 1.0),
+        ("uploads_total{result=\"invalid\"}", 1.0),
+        ("uploads_total{result=\"invalid_file\"}", 1.0),
+        ("uploads_total{result=\"too_large\"}", 1.0),
+        ("uploads_total{result=\"malformed\"}", 1.0),
         ("upload_stage_duration_seconds_count{stage=\"decode\"}", 1.0),
         ("upload_stage_duration_seconds_count{stage=\"thumbnails\"}", 1.0),
         ("upload_stage_duration_seconds_count{stage=\"intent\"}", 1.0),
@@ -535,6 +545,30 @@ async fn metrics_count_requests_uploads_stages_budgets_connections_and_intents()
     }
     assert!(number(&metrics, "image_service_sweeper_last_success_timestamp_seconds") > 1.6e9);
     assert!(metrics.text().contains("image_service_http_request_duration_seconds_bucket{le="));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_fails_after_its_client_has_gone_is_counted_and_logged() {
+    let proxied = Proxied::new().await;
+    let process = Process::start(&proxied.home, &[("S3_TIMEOUT", "1")]).await;
+    proxied.storage.set(Fault::Hang);
+    let client = Client::new(process.address);
+    let upload = Upload::small("nobody waits", 1);
+    let mut raw = Raw::open(&process).await;
+    raw.begin_upload(upload.body.len(), "").await;
+    raw.send(&upload.body).await;
+    while number(&client.get("/metrics").await, "image_service_intents{state=\"uploading\"}") == 0.0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(raw);
+    let started = Instant::now();
+    let counted = "image_service_uploads_total{result=\"unavailable\"} 1\n";
+    while !client.get("/metrics").await.text().contains(counted) || !process.log().contains("client had gone") {
+        assert!(started.elapsed() < HANG, "it is not counted and logged");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let lines: Vec<String> = process.log().lines().filter(|line| line.contains("client had gone")).map(str::to_owned).collect();
+    assert!(lines.len() == 1 && lines[0].contains("did not answer within 1s: put object"), "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
