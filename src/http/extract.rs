@@ -22,12 +22,42 @@ use crate::service::images::day_end;
 
 /// The rules that were broken so far.
 #[derive(Debug, Default)]
-pub struct FieldErrors(Fields);
+pub struct FieldErrors {
+    fields: Fields,
+    found: usize,
+}
+
+/// More broken rules than this are not told: a request can hold a hundred thousand, and the answer is no smaller.
+const MAX_ERRORS: usize = 20;
+
+/// Characters of an unknown name that are told.
+const MAX_NAME_CHARS: usize = 64;
 
 impl FieldErrors {
     pub fn add(&mut self, field: &str, rule: impl Into<String>) {
+        self.found += 1;
+        if self.found > MAX_ERRORS {
+            self.fields.entry("(more)".to_owned()).or_insert_with(|| format!("only the first {MAX_ERRORS} are told"));
+            return;
+        }
         // The first rule that a field breaks says the most.
-        self.0.entry(field.to_owned()).or_insert_with(|| rule.into());
+        self.fields.entry(field.to_owned()).or_insert_with(|| rule.into());
+    }
+
+    /// A name that is not known, of `kind` "a parameter".
+    pub fn add_unknown(&mut self, name: &str, kind: &str) {
+        let shown: String = name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME_CHARS).collect();
+        self.add(if shown.is_empty() { "(unnamed)" } else { &shown }, format!("is not {kind}{OF_THIS_REQUEST}"));
+    }
+
+    /// Whether a rule is the one that [`FieldErrors::add_unknown`] tells, and the field's name the client's own.
+    pub fn is_unknown(rule: &str) -> bool {
+        rule.ends_with(OF_THIS_REQUEST)
+    }
+
+    /// Whether further errors are not told any more, so that looking for them is of no use.
+    pub fn is_full(&self) -> bool {
+        self.found > MAX_ERRORS
     }
 
     /// Keeps the value, or the rule that was broken.
@@ -38,9 +68,11 @@ impl FieldErrors {
     /// # Errors
     /// Any rule was broken.
     pub fn finish(self) -> Result<(), Error> {
-        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
+        if self.fields.is_empty() { Ok(()) } else { Err(Error::Invalid(self.fields)) }
     }
 }
+
+const OF_THIS_REQUEST: &str = " of this request";
 
 /// The query parameters of a request. Take those that the operation knows, then [`Query::finish`].
 #[derive(Debug)]
@@ -73,7 +105,7 @@ impl Query {
     /// Any rule was broken, or a parameter is not known.
     pub fn finish(mut self) -> Result<(), Error> {
         for name in self.values.keys() {
-            self.errors.add(name, "is not a parameter of this request");
+            self.errors.add_unknown(name, "a parameter");
         }
         self.errors.finish()
     }

@@ -250,7 +250,7 @@ fn read_change(mut fields: Map<String, Value>) -> Result<ImageChange, Error> {
         tags: fields.remove("tags").and_then(|value| errors.check("tags", read_tags(&value))),
     };
     for name in fields.keys() {
-        errors.add(name, "is not a field of this request");
+        errors.add_unknown(name, "a field");
     }
     errors.finish()?;
     Ok(change)

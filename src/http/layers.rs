@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::AppState;
 use super::error::{ApiError, Failure};
+use super::extract::FieldErrors;
 use crate::metrics::Metrics;
 use crate::service::error::{self, Error};
 
@@ -123,12 +124,19 @@ impl Drop for Watch {
     }
 }
 
-/// The error with all its causes. What a client's fields held is not in it, only which rule they broke.
+/// The error with all its causes. What a client's fields held is not in it, only which rule they broke; names that the
+/// client made up are counted.
 fn chain(failure: &Failure) -> String {
     match failure {
         Failure::Panicked { message } => format!("panic: {message}"),
         Failure::Service(Error::Malformed { details, .. } | Error::Invalid(details)) => {
-            details.iter().map(|(name, rule)| format!("{name} {rule}")).collect::<Vec<_>>().join("; ")
+            let unknown = details.values().filter(|rule| FieldErrors::is_unknown(rule)).count();
+            let known = details.iter().filter(|(_, rule)| !FieldErrors::is_unknown(rule));
+            let mut told: Vec<String> = known.map(|(name, rule)| format!("{name} {rule}")).collect();
+            if unknown > 0 {
+                told.push(format!("{unknown} unknown names"));
+            }
+            told.join("; ")
         }
         other => error::chain(other),
     }

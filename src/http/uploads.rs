@@ -128,6 +128,9 @@ impl Form {
         let mut form = Self::default();
         while let Some(field) = multipart.next_field().await.map_err(|error| malformed(&error))? {
             form.read_part(app, field, announced).await?;
+            if form.errors.is_full() {
+                break;
+            }
         }
         Ok(form)
     }
@@ -147,8 +150,7 @@ impl Form {
                 self.errors.add(known, "must be given once");
             }
         } else {
-            let shown: String = name.chars().take(64).collect();
-            self.errors.add(if shown.is_empty() { "(unnamed)" } else { &shown }, "is not a part of this request");
+            self.errors.add_unknown(&name, "a part");
             discard(field).await?;
         }
         Ok(())

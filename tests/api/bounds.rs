@@ -668,6 +668,35 @@ async fn the_log_has_one_line_a_request_with_its_id_and_nothing_that_is_the_clie
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_names_are_wrong_the_answer_and_the_log_are_short() {
+    let home = Home::new().await;
+    let process = Process::start(&home, &[]).await;
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = Client::new(process.address);
+    let id = client.upload(&Upload::small("one", 1)).await.image_id();
+    let name = |number: usize| format!("secret-{number}-{}", "n".repeat(70));
+
+    let parts = (0..100_000).fold(Form::new(), |form, number| form.text(&format!("secret-{number}"), ""));
+    let parts = http.post(client.url("/images")).header("Content-Type", Form::content_type()).body(parts.finish());
+    let repeated = (0..100_000).fold(Form::new(), |form, _| form.text("title", ""));
+    let repeated = http.post(client.url("/images")).header("Content-Type", Form::content_type()).body(repeated.finish());
+    let query: Vec<String> = (0..400).map(name).collect();
+    let query = http.get(client.url(&format!("/images?{}", query.join("&"))));
+    let fields: serde_json::Map<String, Value> = (0..600).map(|number| (name(number), Value::Null)).collect();
+    let fields = http.patch(client.url(&format!("/images/{id}"))).header("X-User-Id", "alice").json(&fields);
+    for (request, told) in [(parts, 21), (repeated, 2), (query, 21), (fields, 21)] {
+        let answer = Answer::read(request.send().await.expect("an answer")).await;
+        let details = assert_error(&answer, 422, "ValidationError");
+        let details = details.as_object().expect("fields");
+        assert!(details.len() == told && details.contains_key("(more)"), "{details:?}");
+        assert!(details.keys().all(|name| name.len() <= 64) && answer.body.len() < 5000, "{} bytes", answer.body.len());
+    }
+    let log = stop_and_keep_log(process).await.log();
+    assert_eq!(log.matches("20 unknown names").count(), 3, "{log}");
+    assert!(!log.contains("secret-") && log.lines().all(|line| line.len() < 1000), "{log}");
+}
+
 async fn stop_and_keep_log(mut process: Process) -> Process {
     process.terminate();
     assert!(process.wait(HANG).await.success());
