@@ -152,3 +152,17 @@ fn new_id(app: &AppState) -> HeaderValue {
     let id = crate::model::id::ImageId::new(&**app.service.clock());
     HeaderValue::from_str(&id.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_tells_why_a_picture_was_not_processed_and_the_answer_does_not() {
+        let failure = crate::imaging::Error::Internal { reason: "encoding a thumbnail: out of ink".to_owned() };
+        let failure = Failure::Service(failure.into());
+        assert!(chain(&failure).contains("out of ink"), "{}", chain(&failure));
+        let answer = serde_json::to_string(&failure.body("the-id")).unwrap();
+        assert!(answer.contains("the-id") && !answer.contains("ink"), "{answer}");
+    }
+}

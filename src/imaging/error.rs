@@ -1,5 +1,5 @@
-//! Why a picture was refused: the room's one vocabulary of failures. Every text is safe to show to a client; it names
-//! the numbers and the limits, never a library, a path or a pointer.
+//! Why a picture was refused: the room's one vocabulary of failures. Every text but [`Error::Internal`]'s is safe to show to
+//! a client; it names the numbers and the limits, never a library, a path or a pointer.
 
 /// Everything but [`Error::Internal`] is the file's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,8 +24,8 @@ pub enum Error {
     /// Possibly a whole file, but of a kind that the decoder cannot read.
     #[error("the file uses a feature that is not supported: {feature}")]
     Unsupported { feature: String },
-    /// The fault of this service. `reason` is for the log.
-    #[error("the picture could not be processed")]
+    /// The fault of this service. It is for the log alone, and so may tell all.
+    #[error("the picture could not be processed: {reason}")]
     Internal { reason: String },
 }
 
