@@ -199,6 +199,8 @@ impl Config {
     }
 
     fn check_http(&self) -> Result<(), ConfigError> {
+        let any = self.cors_origins.iter().any(|origin| origin == "*");
+        require(!any || self.cors_origins.len() == 1, "CORS_ORIGINS", "* is every origin and must stand alone")?;
         for origin in &self.cors_origins {
             let uri = origin.parse::<http::Uri>().ok();
             let plain = origin == "*"
@@ -345,6 +347,7 @@ mod tests {
             ("--url-lifetime=604800", "URL_LIFETIME"),
             ("--intent-grace=1", "INTENT_GRACE"),
             ("--cors-origins=example.org", "CORS_ORIGINS"),
+            ("--cors-origins=*,https://example.org", "CORS_ORIGINS"),
             ("--public-url=here", "PUBLIC_URL"),
             ("--log-level=a=b=c", "LOG_LEVEL"),
             ("--port=99999", "--port"),
