@@ -195,6 +195,7 @@ impl Config {
         require(self.url_lifetime.0 >= 60, "URL_LIFETIME", "at least 60 seconds are needed")?;
         require(url_life <= 7 * 86_400, "URL_LIFETIME", "with URL_WINDOW it must be at most 7 days, which is S3's limit")?;
         require(self.intent_grace.0 >= 600, "INTENT_GRACE", "at least 600 seconds are needed, longer than any upload takes")?;
+        require(self.retention_days <= 36_500, "RETENTION_DAYS", "at most 36500 days, which are 100 years, can be counted")?;
         require(self.sweep_interval.0 >= 1, "SWEEP_INTERVAL", "at least 1 second is needed")
     }
 
@@ -346,6 +347,7 @@ mod tests {
             ("--decode-memory-budget=1MiB", "DECODE_MEMORY_BUDGET"),
             ("--url-lifetime=604800", "URL_LIFETIME"),
             ("--intent-grace=1", "INTENT_GRACE"),
+            ("--retention-days=99999999", "RETENTION_DAYS"),
             ("--cors-origins=example.org", "CORS_ORIGINS"),
             ("--cors-origins=*,https://example.org", "CORS_ORIGINS"),
             ("--public-url=here", "PUBLIC_URL"),
