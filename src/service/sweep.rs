@@ -24,6 +24,9 @@ pub enum Outcome {
 /// Removals looked at in one step.
 const BATCH: u32 = 100;
 
+/// Keys forgotten in one step: a day's worth in one statement could take longer than a statement may.
+const KEYS: u32 = 1000;
+
 impl Service {
     /// Purges one image that has been deleted for longer than the retention: its row goes, its objects are announced.
     ///
@@ -80,13 +83,13 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    /// Forgets idempotency keys whose day is over.
+    /// Forgets some of the idempotency keys whose day is over.
     ///
     /// # Errors
     /// The database is unavailable.
     pub async fn expire_keys(&self) -> Result<Outcome, Error> {
         let mut tx = self.db.begin().await?;
-        let expired = store::idempotency::delete_expired(&mut tx, self.clock.now() - TimeDelta::hours(24)).await?;
+        let expired = store::idempotency::delete_expired(&mut tx, self.clock.now() - TimeDelta::hours(24), KEYS).await?;
         tx.commit().await?;
         Ok(if expired > 0 { Outcome::Done } else { Outcome::NothingToDo })
     }

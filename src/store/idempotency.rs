@@ -78,7 +78,11 @@ pub async fn complete(
     Ok(tx.execute(sql).await? == 1)
 }
 
-/// Forgets records as old as `cutoff`; returns how many there were.
-pub async fn delete_expired(tx: &mut Tx, cutoff: DateTime<Utc>) -> Result<u64, Error> {
-    tx.execute(Sql::new("delete from idempotency_keys where created_at <= $1").bind(cutoff)).await
+/// Forgets up to `limit` records as old as `cutoff`; returns how many there were.
+pub async fn delete_expired(tx: &mut Tx, cutoff: DateTime<Utc>, limit: u32) -> Result<u64, Error> {
+    let sql = Sql::new(
+        "delete from idempotency_keys where (user_id, key) in \
+         (select user_id, key from idempotency_keys where created_at <= $1 order by created_at limit $2)",
+    );
+    tx.execute(sql.bind(cutoff).bind(limit)).await
 }

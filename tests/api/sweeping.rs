@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use futures::future::join_all;
+use image_service::model::caller::UserId;
 use image_service::model::clock::Clock;
 use image_service::model::id::ImageId;
 use image_service::objects::layout;
@@ -225,6 +226,26 @@ async fn forgotten_idempotency_keys_leave_no_rows() {
     app.clock.advance(TimeDelta::milliseconds(1));
     app.sweep_all().await;
     assert_eq!(rows(&db, "idempotency_keys").await, 0);
+    db.close().await;
+}
+
+#[tokio::test]
+async fn keys_are_forgotten_a_thousand_at_a_time() {
+    let app = TestApp::start().await;
+    let db = app.database().await;
+    let (user, id, now) = (UserId::parse("alice").unwrap(), ImageId::new(&*app.clock), app.clock.now());
+    let mut tx = db.begin().await.unwrap();
+    for number in 0..1001 {
+        assert!(store::idempotency::claim(&mut tx, &user, &format!("key-{number}"), b"same", id, now).await.unwrap());
+    }
+    tx.commit().await.unwrap();
+    // Past their day by the argument alone: the service's own sweeper, which runs at every start, must leave them.
+    for (forgotten, left) in [(1000, 1), (1, 0), (0, 0)] {
+        let mut tx = db.begin().await.unwrap();
+        assert_eq!(store::idempotency::delete_expired(&mut tx, now, 1000).await.unwrap(), forgotten);
+        tx.commit().await.unwrap();
+        assert_eq!(rows(&db, "idempotency_keys").await, left);
+    }
     db.close().await;
 }
 
