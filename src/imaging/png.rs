@@ -6,6 +6,7 @@
 use super::Decoded;
 use super::error::Error;
 use super::picture::Reducer;
+use super::png_header::count_frames;
 use png::{ColorType, DecodeOptions, Decoder, DecodingError, Reader, Transformations};
 use std::io::{Cursor, ErrorKind};
 
@@ -26,7 +27,6 @@ pub(super) fn decode(bytes: &[u8], stored: (u32, u32)) -> Result<Decoded, Error>
     if info.size() != stored || first_frame.is_some_and(|size| size != stored) {
         return Err(Error::corrupt("the PNG states two different sizes"));
     }
-    let frames = info.animation_control.map_or(1, |animation| animation.num_frames.max(1));
     let interlaced = info.interlaced;
     let (color_type, _) = reader.output_color_type();
     let channels = color_type.samples();
@@ -41,7 +41,7 @@ pub(super) fn decode(bytes: &[u8], stored: (u32, u32)) -> Result<Decoded, Error>
         }
     }
     reader.finish().map_err(explain)?;
-    Ok(Decoded { picture: reducer.finish(), has_alpha, frames })
+    Ok(Decoded { picture: reducer.finish(), has_alpha, frames: count_frames(bytes) })
 }
 
 fn read_at_once(

@@ -32,17 +32,32 @@ pub(super) fn read(bytes: &[u8]) -> Result<Found, Error> {
     })
 }
 
+/// Frames whose control chunks are really there; what the file announces is only a number. 1 for a still picture.
+pub(super) fn count_frames(bytes: &[u8]) -> u32 {
+    let mut frames = 0;
+    let mut animated = false;
+    for (kind, _) in chunks(bytes) {
+        animated |= kind == b"acTL";
+        frames += u32::from(kind == b"fcTL");
+    }
+    if animated { frames.max(1) } else { 1 }
+}
+
 fn find_exif(bytes: &[u8]) -> Option<Range<usize>> {
+    let mut chunks = chunks(bytes).take(MAX_CHUNKS);
+    chunks.find_map(|(kind, body)| (kind == b"eXIf" && body.end <= bytes.len()).then_some(body))
+}
+
+/// The chunks' names and where their data lie, up to IEND or the file's end.
+fn chunks(bytes: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
     let mut at = 8usize;
-    for _ in 0..MAX_CHUNKS {
-        let head = bytes.get(at..at + 8)?;
+    std::iter::from_fn(move || {
+        let head = bytes.get(at..at.checked_add(8)?)?;
         let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
         let body = at + 8..at.checked_add(8)?.checked_add(length)?;
-        match &head[4..8] {
-            b"eXIf" if body.end <= bytes.len() => return Some(body),
-            b"IEND" => return None,
-            _ => at = body.end.checked_add(4)?,
-        }
-    }
-    None
+        // Behind the data comes their checksum.
+        at = body.end.checked_add(4)?;
+        Some((&head[4..8], body))
+    })
+    .take_while(|(kind, _)| *kind != b"IEND")
 }

@@ -235,6 +235,29 @@ fn gifs_show_their_first_frame() {
 }
 
 #[test]
+fn the_frames_of_an_animated_png_are_counted_and_not_believed() {
+    let announced = |frames: u32| png_chunk(b"acTL", &[frames.to_be_bytes(), [0; 4]].concat());
+    let still = rgba_png(64, 64, QUARTERS);
+    for frames in [0, 1, 3, 2_147_483_647] {
+        let lying = [&still[..33], &announced(frames), &still[33..]].concat();
+        let (_, processed) = run(&lying).expect("accepted");
+        assert_eq!((processed.metadata.animated, processed.metadata.frames), (false, 1), "{frames} announced");
+    }
+    let pixels = rgba(64, 64, QUARTERS);
+    let mut animated = Vec::new();
+    let mut encoder = ::png::Encoder::new(&mut animated, 64, 64);
+    encoder.set_color(ColorType::Rgba);
+    encoder.set_animated(3, 0).expect("an animation");
+    let mut writer = encoder.write_header().expect("a header");
+    for _ in 0..3 {
+        writer.write_image_data(&pixels).expect("a frame");
+    }
+    writer.finish().expect("an end");
+    let (_, processed) = run(&animated).expect("accepted");
+    assert_eq!((processed.metadata.animated, processed.metadata.frames), (true, 3));
+}
+
+#[test]
 fn webps_of_every_kind_are_read() {
     for file in [webp(200, 120, QUARTERS, false), webp(200, 120, QUARTERS, true), webp(2600, 400, QUARTERS, false)] {
         let (header, processed) = run(&file).expect("accepted");
