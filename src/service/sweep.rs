@@ -10,6 +10,7 @@ use futures::future::try_join_all;
 
 use super::Service;
 use super::error::Error;
+use crate::model::id::ImageId;
 use crate::objects::layout;
 use crate::store;
 use crate::store::intents::Removal;
@@ -37,10 +38,9 @@ impl Service {
         let cutoff = before(now, self.limits.retention);
         let Some(id) = store::images::find_expired(&self.db, cutoff).await? else { return Ok(Outcome::NothingToDo) };
         let mut tx = self.db.begin().await?;
-        if let Some(image) = store::images::purge(&mut tx, id, cutoff).await? {
-            let thumbnails = image.thumbnails.iter().map(|thumbnail| thumbnail.size.name());
-            let objects: Vec<&str> = std::iter::once(layout::ORIGINAL).chain(thumbnails).collect();
-            store::intents::announce_removal(&mut tx, id, &objects, now).await?;
+        // Nothing of the row is read but its id: one that this version cannot read must not hold up the others.
+        if store::images::purge(&mut tx, id, cutoff).await? {
+            store::intents::announce_removal(&mut tx, id, &layout::names_at_upload(), now).await?;
         }
         tx.commit().await?;
         Ok(Outcome::Done)
@@ -57,7 +57,8 @@ impl Service {
         Ok(if abandoned { Outcome::Done } else { Outcome::NothingToDo })
     }
 
-    /// Deletes the objects that were announced as going. One that cannot be deleted now does not hold up the others.
+    /// Deletes the objects that were announced as going. Those that cannot be deleted now go to the end of the queue, so
+    /// that they do not hold up the others.
     ///
     /// # Errors
     /// The first failure, after all were tried.
@@ -66,13 +67,25 @@ impl Service {
         if removals.is_empty() {
             return Ok(Outcome::NothingToDo);
         }
+        let mut failed = Vec::new();
         let mut failure = None;
         for removal in removals {
             if let Err(error) = self.remove(&removal).await {
+                failed.push(removal.image_id);
                 failure.get_or_insert(error);
             }
         }
-        failure.map_or(Ok(Outcome::Done), Err)
+        let Some(failure) = failure else { return Ok(Outcome::Done) };
+        self.postpone(&failed).await?;
+        Err(failure)
+    }
+
+    async fn postpone(&self, removals: &[ImageId]) -> Result<(), Error> {
+        let mut tx = self.db.begin().await?;
+        for id in removals {
+            store::intents::postpone_removal(&mut tx, *id, self.clock.now()).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     async fn remove(&self, removal: &Removal) -> Result<(), Error> {

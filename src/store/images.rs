@@ -156,10 +156,10 @@ pub async fn find_expired(run: impl Run, cutoff: DateTime<Utc>) -> Result<Option
     Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| ImageId::from(id)))
 }
 
-/// Removes the row of an image that is still deleted; `None` when it was restored or removed meanwhile.
-pub async fn purge(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Result<Option<Image>, Error> {
-    let sql = Sql::new(concat!("delete from images where id = $1 and deleted_at <= $2 returning ", columns!()));
-    tx.fetch_optional::<Row>(sql.bind(id.uuid()).bind(cutoff)).await?.map(Image::try_from).transpose()
+/// Removes the row of an image that is still deleted; `false` when it was restored or removed meanwhile.
+pub async fn purge(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Result<bool, Error> {
+    let sql = Sql::new("delete from images where id = $1 and deleted_at <= $2").bind(id.uuid()).bind(cutoff);
+    Ok(tx.execute(sql).await? == 1)
 }
 
 /// Up to `limit` images after `last`, oldest first, deleted ones too: for a walk over all of them.

@@ -60,6 +60,12 @@ pub async fn removals(run: impl Run, limit: u32) -> Result<Vec<Removal>, Error> 
     Ok(rows.into_iter().map(|(id, Json(objects))| Removal { image_id: ImageId::from(id), objects }).collect())
 }
 
+/// Puts a removal at the end of the queue, as if it had been announced `now`.
+pub async fn postpone_removal(tx: &mut Tx, id: ImageId, now: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new("update intents set created_at = $2 where image_id = $1 and state = 'removing'");
+    tx.execute(sql.bind(id.uuid()).bind(now)).await.map(drop)
+}
+
 /// Forgets a removal whose objects are gone.
 pub async fn finish_removal(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
     tx.execute(Sql::new("delete from intents where image_id = $1 and state = 'removing'").bind(id.uuid())).await.map(drop)

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::service::error::chain;
 use crate::service::sweep::Outcome;
 use crate::service::{Error, Service};
 
-/// Sweeps until `stop`, every `interval` and until there is nothing left to do.
+/// Sweeps until `stop`, every `interval`.
 pub async fn run(service: Arc<Service>, interval: Duration, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sweep(&service) => {}
+            // What failed is in the log.
+            _ = sweep(&service) => {}
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -22,50 +24,68 @@ pub async fn run(service: Arc<Service>, interval: Duration, stop: CancellationTo
     }
 }
 
-/// Works until nothing is left or something fails; what failed is tried again at the next interval.
-async fn sweep(service: &Service) {
-    loop {
-        match run_next(service).await {
-            Ok(Outcome::Done) => {}
-            Ok(Outcome::NothingToDo) => {
-                let now = service.clock().now().timestamp_millis();
-                #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a double exactly")]
-                service.metrics.sweeper_last_success_seconds.set(now as f64 / 1000.0);
-                return;
-            }
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the sweeper will try again");
-                return;
-            }
-        }
-    }
-}
-
-/// One round of the sweeper's steps.
+/// Takes each step until nothing is left for it or it fails. What failed is tried again at the next interval, and holds
+/// up no other step.
 ///
 /// # Errors
-/// The first step that failed; the others were tried.
-pub async fn run_next(service: &Service) -> Result<Outcome, Error> {
-    let steps = [
-        ("purge_image", service.purge_next().await),
-        ("abandon_upload", service.abandon_next().await),
-        ("remove_objects", service.remove_objects().await),
-        ("expire_keys", service.expire_keys().await),
-    ];
+/// The first failure; the other steps were taken.
+pub async fn sweep(service: &Service) -> Result<Outcome, Error> {
     let mut outcome = Outcome::NothingToDo;
     let mut failure = None;
-    for (step, result) in steps {
-        match result {
-            Ok(Outcome::Done) => {
-                service.metrics.count_sweep(step, "done");
-                outcome = Outcome::Done;
-            }
-            Ok(Outcome::NothingToDo) => {}
-            Err(error) => {
-                service.metrics.count_sweep(step, "failed");
-                failure.get_or_insert(error);
+    for step in Step::ALL {
+        loop {
+            match take(service, step).await {
+                Ok(Outcome::Done) => outcome = Outcome::Done,
+                Ok(Outcome::NothingToDo) => break,
+                Err(error) => {
+                    tracing::warn!(step = step.name(), cause = chain(&error), "the sweeper will try again");
+                    failure.get_or_insert(error);
+                    break;
+                }
             }
         }
     }
+    if failure.is_none() {
+        let now = service.clock().now().timestamp_millis();
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a double exactly")]
+        service.metrics.sweeper_last_success_seconds.set(now as f64 / 1000.0);
+    }
     failure.map_or(Ok(outcome), Err)
+}
+
+async fn take(service: &Service, step: Step) -> Result<Outcome, Error> {
+    let result = match step {
+        Step::PurgeImage => service.purge_next().await,
+        Step::AbandonUpload => service.abandon_next().await,
+        Step::ExpireKeys => service.expire_keys().await,
+        Step::RemoveObjects => service.remove_objects().await,
+    };
+    match &result {
+        Ok(Outcome::Done) => service.metrics.count_sweep(step.name(), "done"),
+        Ok(Outcome::NothingToDo) => {}
+        Err(_) => service.metrics.count_sweep(step.name(), "failed"),
+    }
+    result
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    PurgeImage,
+    AbandonUpload,
+    ExpireKeys,
+    RemoveObjects,
+}
+
+impl Step {
+    /// In this order: the first two announce removals, and those wait for the storage.
+    const ALL: [Self; 4] = [Self::PurgeImage, Self::AbandonUpload, Self::ExpireKeys, Self::RemoveObjects];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::PurgeImage => "purge_image",
+            Self::AbandonUpload => "abandon_upload",
+            Self::ExpireKeys => "expire_keys",
+            Self::RemoveObjects => "remove_objects",
+        }
+    }
 }

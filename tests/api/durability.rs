@@ -175,7 +175,7 @@ async fn after_the_sweeper_nothing_else_is_left(home: &Home, told: &Told) {
     let client = Client::new(running.address);
     // The service's own sweeper, which runs at every start, may hold some of the work.
     until("no intent is left", async || {
-        while sweeper::run_next(&running.service).await.expect("a step of the sweeper") == Outcome::Done {}
+        while sweeper::sweep(&running.service).await.expect("the sweeper's steps") == Outcome::Done {}
         let metrics = client.get("/metrics").await;
         ["uploading", "removing"].iter().all(|state| metrics.text().contains(&format!("intents{{state=\"{state}\"}} 0\n")))
     })

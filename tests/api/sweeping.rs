@@ -12,6 +12,7 @@ use image_service::service::doctor::Report;
 use image_service::service::sweep::Outcome;
 use image_service::store::db::{Run, Sql};
 use image_service::store::{self, Db};
+use image_service::worker::sweeper;
 use serde_json::json;
 
 use crate::harness::pictures::jpeg;
@@ -182,6 +183,44 @@ async fn an_upload_that_was_given_up_can_no_longer_be_stored() {
     let mut tx = db.begin().await.unwrap();
     assert!(!store::intents::fulfil(&mut tx, id).await.unwrap(), "its transaction finds no intent to fulfil");
     tx.commit().await.unwrap();
+    db.close().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_holds_up_nothing_else() {
+    let app = TestApp::with(&["--retention-days=1"]).await;
+    let db = app.database().await;
+    // More removals than one step looks at, older than the others, of objects whose keys no storage takes.
+    let impossible = "x".repeat(2000);
+    let mut tx = db.begin().await.unwrap();
+    for _ in 0..100 {
+        let (id, long_ago) = (ImageId::new(&*app.clock), app.clock.now() - TimeDelta::days(30));
+        store::intents::announce_removal(&mut tx, id, &[&impossible], long_ago).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    abandoned_upload(&app, &db, 3).await;
+    let id = upload(&app).await;
+    app.delete("alice", &id).await.ok();
+    app.clock.advance(TimeDelta::days(2));
+    for _ in 0..2 {
+        assert!(sweeper::sweep(app.service()).await.is_err());
+    }
+    assert_eq!((app.storage().keys().await.len(), rows(&db, "intents").await), (0, 100));
+    db.close().await;
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_read_is_purged_as_the_others_are() {
+    let app = TestApp::with(&["--retention-days=1"]).await;
+    let unreadable = upload(&app).await;
+    app.delete("alice", &unreadable).await.ok();
+    let db = app.database().await;
+    change(&db, "update images set format = 'bmp'").await;
+    let other = upload(&app).await;
+    app.delete("alice", &other).await.ok();
+    app.clock.advance(TimeDelta::days(2));
+    app.sweep_all().await;
+    assert_eq!((rows(&db, "images").await, app.storage().keys().await.len()), (0, 0));
     db.close().await;
 }
 

@@ -162,12 +162,12 @@ impl TestApp {
 
     // Behind the API.
 
-    /// One round of the sweeper.
+    /// What the sweeper does at each interval.
     pub async fn sweep(&self) -> Outcome {
-        sweeper::run_next(self.service()).await.expect("the sweeper's step")
+        sweeper::sweep(self.service()).await.expect("the sweeper's steps")
     }
 
-    /// Rounds of the sweeper until it finds nothing more to do.
+    /// Until the sweeper finds nothing more to do: another one may have been at it.
     pub async fn sweep_all(&self) {
         while self.sweep().await == Outcome::Done {}
     }
