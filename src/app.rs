@@ -11,7 +11,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::units::Seconds;
 use crate::config::{Config, ConfigError};
 use crate::http;
 use crate::metrics::Metrics;
@@ -54,6 +53,8 @@ pub enum Error {
     DataDirInUse(PathBuf),
     #[error("DATA_DIR cannot be used: {}", .0.display())]
     DataDir(PathBuf, #[source] std::io::Error),
+    #[error("DATA_DIR holds nothing to examine: there is no {}", .0.display())]
+    NothingThere(PathBuf),
     #[error("HOST and PORT cannot be used: cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
     #[error("the database could not be made ready")]
@@ -83,7 +84,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Err
     }
     let listener = TcpListener::bind(config.address()).await.map_err(|error| Error::Listen(config.address(), error))?;
     let address = listener.local_addr().map_err(|error| Error::Listen(config.address(), error))?;
-    let parts = build(&config, clock).await?;
+    let parts = build(&config, clock, Purpose::Serve).await?;
     let service = Arc::clone(&parts.service);
     let stop = CancellationToken::new();
     let router = http::router(Arc::clone(&service), config.http());
@@ -95,7 +96,16 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Err
     Ok(Running { address, s3_address, service, stop, server, sweeper: tokio::spawn(sweeper), parts, shutdown_timeout })
 }
 
-async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Parts, Error> {
+/// What the parts are built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// What is missing is made.
+    Serve,
+    /// What is missing is an error: looking for it must not make it.
+    Examine,
+}
+
+async fn build(config: &Config, clock: Arc<dyn Clock>, purpose: Purpose) -> Result<Parts, Error> {
     let data_dir = if config.uses_data_dir() { Some(lock_data_dir(&config.data_dir)?) } else { None };
     let (endpoint, embedded) = storage_endpoint(config).await?;
     let storage = ObjectStoreConfig {
@@ -104,7 +114,7 @@ async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Parts, Error> {
         public_endpoint_url: config.s3_public_endpoint_url.clone(),
         timeout: config.s3_timeout.duration(),
     };
-    let (objects, db) = tokio::join!(ObjectStore::open(&storage), open_database(config));
+    let (objects, db) = tokio::join!(ObjectStore::open(&storage), open_database(config, purpose));
     let db = db?;
     let metrics = Arc::new(Metrics::new(db.system()));
     let service = Arc::new(Service::new(db, objects?, clock, config.limits(), metrics));
@@ -129,8 +139,7 @@ async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>
         Some(url) => Ok((Endpoint::Url(url.to_owned()), None)),
         None => {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.s3_embedded_port));
-            let directory = config.data_dir.join("objects");
-            let embedded = Embedded::start(EmbeddedConfig::new(directory, address, &config.s3_bucket))
+            let embedded = Embedded::start(EmbeddedConfig::new(config.objects_dir(), address, &config.s3_bucket))
                 .await
                 .map_err(objects::Error::from)?;
             let keys = &embedded.credentials;
@@ -141,8 +150,12 @@ async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>
 }
 
 /// Opens and migrates the database. One that does not answer yet is waited for: services of a group start together.
-async fn open_database(config: &Config) -> Result<Db, Error> {
-    let db = Db::open(&config.db()).await?;
+async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
+    let mut settings = config.db();
+    if purpose == Purpose::Examine {
+        settings.statement_timeout = DOCTORS_PATIENCE;
+    }
+    let db = Db::open(&settings).await?;
     let started = tokio::time::Instant::now();
     loop {
         match db.check().await {
@@ -154,7 +167,10 @@ async fn open_database(config: &Config) -> Result<Db, Error> {
             Ok(()) => break,
         }
     }
-    store::migrate::run(&db).await?;
+    match purpose {
+        Purpose::Serve => store::migrate::run(&db).await?,
+        Purpose::Examine => store::migrate::check(&db).await?,
+    }
     Ok(db)
 }
 
@@ -189,20 +205,23 @@ impl Running {
 pub async fn migrate(config: Config) -> Result<(), Error> {
     let config = config.validate()?;
     let _data_dir = if config.database_url.is_none() { Some(lock_data_dir(&config.data_dir)?) } else { None };
-    open_database(&config).await?.close().await;
+    open_database(&config, Purpose::Serve).await?.close().await;
     Ok(())
 }
 
-/// Seconds for each of the doctor's statements, which read whole tables.
-const DOCTORS_PATIENCE: Seconds = Seconds(600);
+/// For each of the doctor's statements, which read whole tables.
+const DOCTORS_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Compares database and bucket; mends what can be mended if `fix`.
 ///
 /// # Errors
-/// Database or storage are unavailable.
+/// Database or storage are unavailable, or were never used by a service.
 pub async fn doctor(config: Config, clock: Arc<dyn Clock>, fix: bool) -> Result<Report, Error> {
-    let config = Config { database_timeout: DOCTORS_PATIENCE, ..config.validate()? };
-    let parts = build(&config, clock).await?;
+    let config = config.validate()?;
+    if let Some(missing) = config.state_files().into_iter().find(|path| !path.exists()) {
+        return Err(Error::NothingThere(missing));
+    }
+    let parts = build(&config, clock, Purpose::Examine).await?;
     let report = parts.service.examine(fix).await;
     parts.service.finish().await;
     if let Some(embedded) = parts.embedded {

@@ -260,6 +260,21 @@ impl Config {
         self.database_url.is_none() || self.s3_endpoint_url.is_none()
     }
 
+    /// What a service that has run has left in DATA_DIR.
+    pub fn state_files(&self) -> Vec<PathBuf> {
+        let database = self.database_url.is_none().then(|| self.sqlite_file());
+        let objects = self.s3_endpoint_url.is_none().then(|| self.objects_dir());
+        database.into_iter().chain(objects).collect()
+    }
+
+    pub fn objects_dir(&self) -> PathBuf {
+        self.data_dir.join("objects")
+    }
+
+    fn sqlite_file(&self) -> PathBuf {
+        self.data_dir.join("images.sqlite")
+    }
+
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
@@ -267,9 +282,10 @@ impl Config {
     pub fn db(&self) -> DbConfig {
         let location = match &self.database_url {
             Some(url) => Location::Postgres(url.clone()),
-            None => Location::Sqlite(self.data_dir.join("images.sqlite")),
+            None => Location::Sqlite(self.sqlite_file()),
         };
-        DbConfig { location, max_connections: self.database_connections, timeout: self.database_timeout.duration() }
+        let timeout = self.database_timeout.duration();
+        DbConfig { location, max_connections: self.database_connections, timeout, statement_timeout: timeout }
     }
 
     pub fn limits(&self) -> Limits {

@@ -131,5 +131,5 @@ async fn storage() -> Result<Vec<(&'static str, String)>> {
 
 /// A database as the crate's own store opens it.
 pub fn db_config(location: Location) -> DbConfig {
-    DbConfig { location, max_connections: 2, timeout: Duration::from_secs(600) }
+    DbConfig { location, max_connections: 2, timeout: Duration::from_secs(600), statement_timeout: Duration::from_secs(600) }
 }

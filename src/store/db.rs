@@ -31,8 +31,10 @@ pub struct DbConfig {
     pub location: Location,
     /// Connections to PostgreSQL, or SQLite's readers.
     pub max_connections: u32,
-    /// Bounds the wait for a connection, and each statement.
+    /// Bounds the wait for a connection.
     pub timeout: Duration,
+    /// Bounds each statement.
+    pub statement_timeout: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -87,7 +89,7 @@ impl Db {
             Location::Postgres(url) => open_postgres(url, config)?,
             Location::Sqlite(path) => open_sqlite(path, config).await?,
         };
-        Ok(Self { pools, timeout: config.timeout })
+        Ok(Self { pools, timeout: config.statement_timeout })
     }
 
     /// Begins a transaction that may write.
@@ -170,8 +172,8 @@ fn open_postgres(url: &str, config: &DbConfig) -> Result<Pools, Error> {
     // The server ends what we gave up waiting for, and a transaction whose process hangs.
     let settings = format!(
         "set statement_timeout = {}; set idle_in_transaction_session_timeout = {}",
-        (config.timeout * 2).as_millis(),
-        (config.timeout * 4).as_millis()
+        (config.statement_timeout * 2).as_millis(),
+        (config.statement_timeout * 4).as_millis()
     );
     // A connection that was lost in silence does not answer, and the pool's own question to it has no end.
     let answer_time = config.timeout / 4;

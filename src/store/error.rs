@@ -15,6 +15,8 @@ pub enum Error {
     Failed(#[source] sqlx::Error),
     #[error("the database holds a {column} that this version cannot read: {value}")]
     Unreadable { column: &'static str, value: String },
+    #[error("the database lacks migration {version} ({name}): is it the right one?")]
+    NotMigrated { version: i64, name: &'static str },
     #[error("the database could not be migrated")]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }

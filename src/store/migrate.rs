@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-use super::db::Db;
+use super::db::{Db, Run, Sql};
 use super::error::Error;
 
 /// A step of the schema: its version, its name, and its text for PostgreSQL and for SQLite.
@@ -35,6 +35,22 @@ const STEPS: &[Step] = &[step!(1, "images", "0001_images.sql")];
 /// The database is unavailable, or a migration failed or was altered since it ran.
 pub async fn run(db: &Db) -> Result<(), Error> {
     db.migrate(&migrator(|step| step.postgres), &migrator(|step| step.sqlite)).await
+}
+
+/// Whether the database's schema is this version's, without touching it.
+///
+/// # Errors
+/// The database is unavailable, or a migration has not run.
+pub async fn check(db: &Db) -> Result<(), Error> {
+    let applied = match db.fetch::<(i64,)>(Sql::new("select version from _sqlx_migrations where success")).await {
+        // A database that was never migrated has no such table.
+        Err(Error::Failed(_)) => Vec::new(),
+        applied => applied?,
+    };
+    match STEPS.iter().find(|step| !applied.contains(&(step.version,))) {
+        Some(step) => Err(Error::NotMigrated { version: step.version, name: step.name }),
+        None => Ok(()),
+    }
 }
 
 fn migrator(text: fn(&Step) -> &'static str) -> Migrator {

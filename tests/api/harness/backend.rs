@@ -62,7 +62,8 @@ async fn make_template(connection: &mut PgConnection, server: &PgConnectOptions)
 
 async fn migrate(database: &PgConnectOptions) {
     let location = Location::Postgres(database.to_url_lossy().to_string());
-    let config = DbConfig { location, max_connections: 2, timeout: std::time::Duration::from_secs(30) };
+    let timeout = std::time::Duration::from_secs(30);
+    let config = DbConfig { location, max_connections: 2, timeout, statement_timeout: timeout };
     let db = Db::open(&config).await.expect("the template opens");
     store::migrate::run(&db).await.expect("the migrations run");
     db.close().await;
