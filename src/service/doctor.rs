@@ -96,8 +96,12 @@ impl Service {
         for (id, objects) in group {
             match store::images::find(&self.db, id).await? {
                 Some(image) => {
-                    check_image(report, &image, &objects);
                     seen.insert(id);
+                    let mut found = Report::default();
+                    check_image(&mut found, &image, &objects);
+                    if found != Report::default() {
+                        self.check_anew(report, id).await?;
+                    }
                 }
                 None => self.check_orphans(report, id, &objects, fix).await?,
             }
@@ -138,15 +142,19 @@ impl Service {
                 days.insert(image.id.created_at().date_naive());
                 // It has no object, or it was stored since the bucket was walked.
                 if !seen.contains(&image.id) {
-                    self.check_alone(report, &image).await?;
+                    self.check_anew(report, image.id).await?;
                 }
             }
         }
     }
 
-    async fn check_alone(&self, report: &mut Report, image: &Image) -> Result<(), Error> {
-        let objects = self.objects_of(image.id).await?;
-        check_image(report, image, &objects);
+    /// Looks once more at an image that is in the database, for others may have been storing or purging it since the
+    /// bucket was listed. One that is still there after its own objects were listed must have had all of them.
+    async fn check_anew(&self, report: &mut Report, id: ImageId) -> Result<(), Error> {
+        let objects = self.objects_of(id).await?;
+        if let Some(image) = store::images::find(&self.db, id).await? {
+            check_image(report, &image, &objects);
+        }
         Ok(())
     }
 

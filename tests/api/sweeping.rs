@@ -1,6 +1,7 @@
 //! What time takes away: purged images, uploads that never ended. And the doctor, who finds what should not be.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::TimeDelta;
 use futures::future::join_all;
@@ -376,6 +377,32 @@ async fn the_doctor_finds_missing_objects_and_originals_of_the_wrong_size() {
         assert!(!report.is_healthy() && report.orphans.is_empty());
         assert!(report.to_string().contains(&format!("missing object: {thumbnail}")), "{report}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_doctor_finds_nothing_missing_while_others_upload_and_purge() {
+    let app = Arc::new(TestApp::with(&["--retention-days=0"]).await);
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers = (0..3).map(|_| {
+        let (app, stop) = (Arc::clone(&app), Arc::clone(&stop));
+        tokio::spawn(async move {
+            while !stop.load(Ordering::SeqCst) {
+                let id = upload(&app).await;
+                app.delete("alice", &id).await.ok();
+                app.sweep_all().await;
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    for _ in 0..60 {
+        let report = app.examine().await;
+        assert!(report.missing.is_empty() && report.wrong_size.is_empty(), "{report}");
+    }
+    stop.store(true, Ordering::SeqCst);
+    for writer in writers {
+        writer.await.expect("a writer");
+    }
+    app.assert_sound().await;
 }
 
 #[tokio::test]
