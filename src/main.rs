@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -103,7 +104,17 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     start_log(&config)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = app::start(config, Arc::new(SystemClock)).await?;
+    let mut asked_to_stop = pin!(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
+    let running = tokio::select! {
+        running = app::start(config, Arc::new(SystemClock)) => running?,
+        // The start may wait for a database; what it has begun can be begun again.
+        () = &mut asked_to_stop => return Ok(()),
+    };
     let mut addresses = format!("listening on http://{}\n", running.address);
     if let Some(address) = running.s3_address {
         addresses += &format!("storage on http://{address}\n");
@@ -112,10 +123,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     if let Err(error) = print(&addresses) {
         tracing::warn!(%error, "the addresses could not be printed");
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    asked_to_stop.await;
     tracing::info!("stopping: no new requests; those in flight may finish");
     if let Err(error) = running.shut_down().await {
         tracing::warn!(error = &error as &dyn Error, "stopped");

@@ -71,6 +71,9 @@ enum TxInner {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
 }
 
+/// For the lock that migrations are run under, as a multiple of the time that a statement has: five minutes by default.
+const MIGRATIONS_PATIENCE: u32 = 60;
+
 /// Connections of the pool, for metrics.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolUse {
@@ -111,12 +114,15 @@ impl Db {
     /// instances that start at once do not collide; SQLite's file belongs to one process.
     ///
     /// # Errors
-    /// The database is unavailable, or a migration failed or was altered.
+    /// The database is unavailable, another instance migrates for too long, or a migration failed or was altered.
     pub async fn migrate(&self, postgres: &sqlx::migrate::Migrator, sqlite: &sqlx::migrate::Migrator) -> Result<(), Error> {
         match &self.pools {
             Pools::Postgres(pool) => {
                 // A connection of its own, for those of the pool end statements that take long.
                 let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+                // The other instance's migration may take its time, but one that hangs must not hang this one for ever.
+                let patience = format!("set lock_timeout = {}", (self.timeout * MIGRATIONS_PATIENCE).as_millis());
+                connection.execute(sqlx::raw_sql(AssertSqlSafe(patience))).await?;
                 postgres.run(&mut connection).await?;
                 connection.close().await?;
             }

@@ -477,24 +477,6 @@ async fn doctor_finds_nothing_wrong_where_nothing_is_and_names_what_is_missing()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doctor_makes_nothing_where_no_service_ever_was() {
-    let home = Home::new().await;
-    if home.database_address().is_some() {
-        home.empty_database().await;
-    }
-    let mut home_elsewhere = Home::embedded();
-    home_elsewhere.set("DATA_DIR", "mistyped");
-    for home in [home, home_elsewhere] {
-        for _ in 0..2 {
-            let report = home.run(&["doctor"], &[]).await;
-            assert!(report.status.code() == Some(1) && report.output.is_empty(), "{report:?}");
-            assert!(report.log.contains("there is no ") || report.log.contains("lacks migration 1 "), "{report:?}");
-        }
-        assert!(!home.data_dir().exists() && !home.data_dir().with_file_name("mistyped").exists());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openapi_prints_the_document_and_needs_nothing() {
     let home = Home::embedded();
     let printed = home.run(&["openapi"], &[]).await;

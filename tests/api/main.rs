@@ -8,6 +8,7 @@
 mod harness;
 
 mod bounds;
+mod commands;
 mod conventions;
 mod durability;
 mod faults;

@@ -1,0 +1,62 @@
+//! The program as its operator meets it: commands that find nothing, hang, or are asked to stop.
+
+use std::io::{BufRead, BufReader};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use image_service::store::db::Location;
+use image_service::store::{self, Db, DbConfig};
+use sqlx::Connection;
+use sqlx::migrate::Migrate;
+
+use crate::harness::backend::Database;
+use crate::harness::process::Home;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_makes_nothing_where_no_service_ever_was() {
+    let home = Home::new().await;
+    if home.database_address().is_some() {
+        home.empty_database().await;
+    }
+    let mut home_elsewhere = Home::embedded();
+    home_elsewhere.set("DATA_DIR", "mistyped");
+    for home in [home, home_elsewhere] {
+        for _ in 0..2 {
+            let report = home.run(&["doctor"], &[]).await;
+            assert!(report.status.code() == Some(1) && report.output.is_empty(), "{report:?}");
+            assert!(report.log.contains("there is no ") || report.log.contains("lacks migration 1 "), "{report:?}");
+        }
+        assert!(!home.data_dir().exists() && !home.data_dir().with_file_name("mistyped").exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asked_to_stop_while_it_waits_for_its_database_it_stops_at_once() {
+    let mut home = Home::embedded();
+    // Nobody listens there.
+    home.set("DATABASE_URL", "postgres://images@127.0.0.1:1/images");
+    for signal in ["TERM", "INT"] {
+        let mut child = home.command(&["serve"], &[]).spawn().expect("the program starts");
+        let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
+        assert!(log.any(|line| line.expect("a line").contains("does not answer yet")));
+        let asked = Instant::now();
+        Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status().expect("a signal is sent");
+        assert_eq!(child.wait().expect("an end").code(), Some(0));
+        assert!(asked.elapsed() < Duration::from_secs(10), "{signal}: {:?}", asked.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_that_never_ends_elsewhere_ends_the_wait_for_it() {
+    let Some(database) = Database::create().await else { return };
+    let mut other = sqlx::PgConnection::connect(&database.url).await.expect("the database answers");
+    other.lock().await.expect("the lock of migrations");
+    let timeout = Duration::from_millis(20);
+    let location = Location::Postgres(database.url.clone());
+    let config = DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout };
+    let db = Db::open(&config).await.expect("it opens");
+    let waited = tokio::time::timeout(Duration::from_secs(20), store::migrate::run(&db)).await.expect("an end");
+    assert!(matches!(waited, Err(store::Error::Migrate(_))), "{waited:?}");
+    other.unlock().await.expect("the lock is given back");
+    store::migrate::run(&db).await.expect("nobody is in the way");
+}
