@@ -1,7 +1,7 @@
 //! Request bodies under bounds: so many bytes, so long a pause, so long in all.
 //!
-//! A handler that refuses a request before it has read the body must read on for a while and throw away: a connection
-//! closed with unread bytes in it is reset, and the client would see that instead of the answer.
+//! Who answers before the body has been read must read on for a while and throw away: a connection closed with unread
+//! bytes in it is reset, and the client would see that instead of the answer. `layers.rs` does so for every request.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,9 +9,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
+use axum::extract::Request;
 use futures::{Stream, StreamExt};
-use http::{HeaderMap, header};
-use tokio::time::{Instant, Sleep, sleep};
+use http::header;
+use http_body::Body as _;
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::service::error::Error;
 
@@ -37,12 +39,9 @@ pub enum BodyError {
     Broken,
 }
 
-/// A body that two can hold: who reads it, and who drains what was left.
-#[derive(Debug, Clone)]
-pub struct BoundedBody(Arc<Mutex<Inner>>);
-
+/// A body that ends early when it breaks a bound.
 #[derive(Debug)]
-struct Inner {
+pub struct BoundedBody {
     stream: BodyDataStream,
     left_bytes: u64,
     limit_bytes: u64,
@@ -52,12 +51,11 @@ struct Inner {
     total_timeout: Duration,
     /// Whether reading has begun, and time counts: what a request waits for admission is not its client's doing.
     started: bool,
-    ended: bool,
 }
 
 impl BoundedBody {
     pub fn new(body: Body, limit_bytes: u64, limits: &BodyLimits) -> Self {
-        Self(Arc::new(Mutex::new(Inner {
+        Self {
             stream: body.into_data_stream(),
             left_bytes: limit_bytes,
             limit_bytes,
@@ -66,70 +64,100 @@ impl BoundedBody {
             deadline: Box::pin(sleep(limits.total_timeout)),
             total_timeout: limits.total_timeout,
             started: false,
-            ended: false,
-        })))
-    }
-
-    /// Reads on and throws away, within bounds, so that the answer reaches a client that is still sending. One that
-    /// waits for `100 Continue` is not sending.
-    pub async fn drain(self, headers: &HeaderMap) {
-        if headers.contains_key(header::EXPECT) {
-            return;
         }
-        {
-            let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if inner.ended {
-                return;
-            }
-            inner.left_bytes = inner.limit_bytes * 2;
-            inner.total_timeout = DRAIN_TIME;
-            inner.started = false;
-        }
-        // An error ends the draining as the end of the body does: there is nobody left to tell.
-        self.take_while(|piece| std::future::ready(piece.is_ok())).for_each(|_| std::future::ready(())).await;
     }
 }
-
-const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 impl Stream for BoundedBody {
     type Item = Result<Bytes, BodyError>;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.poll_next(context)
-    }
-}
-
-impl Inner {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        if !self.started {
-            self.started = true;
-            self.idle.as_mut().reset(Instant::now() + self.idle_timeout);
-            self.deadline.as_mut().reset(Instant::now() + self.total_timeout);
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if !this.started {
+            this.started = true;
+            this.idle.as_mut().reset(Instant::now() + this.idle_timeout);
+            this.deadline.as_mut().reset(Instant::now() + this.total_timeout);
         }
-        match self.stream.poll_next_unpin(context) {
+        match this.stream.poll_next_unpin(context) {
             Poll::Ready(Some(Ok(bytes))) => {
-                self.idle.as_mut().reset(Instant::now() + self.idle_timeout);
-                let Some(left) = self.left_bytes.checked_sub(bytes.len() as u64) else {
-                    return Poll::Ready(Some(Err(BodyError::TooLarge { limit_bytes: self.limit_bytes })));
+                this.idle.as_mut().reset(Instant::now() + this.idle_timeout);
+                let Some(left) = this.left_bytes.checked_sub(bytes.len() as u64) else {
+                    return Poll::Ready(Some(Err(BodyError::TooLarge { limit_bytes: this.limit_bytes })));
                 };
-                self.left_bytes = left;
+                this.left_bytes = left;
                 Poll::Ready(Some(Ok(bytes)))
             }
-            Poll::Ready(Some(Err(_))) => {
-                self.ended = true;
-                Poll::Ready(Some(Err(BodyError::Broken)))
-            }
-            Poll::Ready(None) => {
-                self.ended = true;
-                Poll::Ready(None)
-            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(BodyError::Broken))),
+            Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
-                let late = self.idle.as_mut().poll(context).is_ready() || self.deadline.as_mut().poll(context).is_ready();
+                let late = this.idle.as_mut().poll(context).is_ready() || this.deadline.as_mut().poll(context).is_ready();
                 if late { Poll::Ready(Some(Err(BodyError::TooSlow))) } else { Poll::Pending }
             }
         }
+    }
+}
+
+/// A body that two hold: who reads it, and who drains what was left.
+#[derive(Debug, Clone)]
+pub struct SharedBody(Arc<Mutex<Shared>>);
+
+#[derive(Debug)]
+struct Shared {
+    stream: BodyDataStream,
+    /// The client waits for `100 Continue`, which it gets when somebody reads.
+    waits: bool,
+    ended: bool,
+}
+
+/// The longest time for draining, and the longest pause in it: a client that does not send has no need of it.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+const DRAIN_PAUSE: Duration = Duration::from_secs(2);
+
+/// More than the largest upload and the mistakes of its size.
+const DRAIN_BYTES: u64 = 32 << 20;
+
+impl SharedBody {
+    /// Takes a request's body into shares; `None` if it has none.
+    pub fn share(request: Request) -> (Request, Option<Self>) {
+        if request.body().is_end_stream() {
+            return (request, None);
+        }
+        let (parts, body) = request.into_parts();
+        let waits = parts.headers.contains_key(header::EXPECT);
+        let shared = Self(Arc::new(Mutex::new(Shared { stream: body.into_data_stream(), waits, ended: false })));
+        (Request::from_parts(parts, Body::from_stream(shared.clone())), Some(shared))
+    }
+
+    /// Reads on and throws away, within bounds, so that the answer reaches a client that is still sending.
+    pub async fn drain(mut self) {
+        {
+            let shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if shared.waits || shared.ended {
+                return;
+            }
+        }
+        let draining = async {
+            let mut left_bytes = DRAIN_BYTES;
+            // A broken connection ends the draining as the body's end does: there is nobody left to tell.
+            while let Ok(Some(Ok(piece))) = timeout(DRAIN_PAUSE, self.next()).await {
+                let Some(left) = left_bytes.checked_sub(piece.len() as u64) else { return };
+                left_bytes = left;
+            }
+        };
+        // In time or not, what was to be drained now has been.
+        timeout(DRAIN_TIME, draining).await.unwrap_or_default();
+    }
+}
+
+impl Stream for SharedBody {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.waits = false;
+        let polled = shared.stream.poll_next_unpin(context);
+        shared.ended |= matches!(polled, Poll::Ready(None | Some(Err(_))));
+        polled
     }
 }
 

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::AppState;
+use super::body::SharedBody;
 use super::error::{ApiError, Failure};
 use super::extract::FieldErrors;
 use crate::metrics::Metrics;
@@ -21,10 +22,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The label of requests that match no route.
 const NO_ROUTE: &str = "(none)";
 
-/// Gives a request its id, counts and logs it, and writes the body of an error.
+/// Gives a request its id, counts and logs it, writes the body of an error, and sees that the answer can be read.
 pub async fn observe(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let mut watch = Watch::start(&app, &request);
     request.headers_mut().insert(REQUEST_ID, watch.request_id.clone());
+    let (request, body) = SharedBody::share(request);
     let mut response = next.run(request).await;
     let failure = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &failure {
@@ -34,6 +36,9 @@ pub async fn observe(State(app): State<AppState>, mut request: Request, next: Ne
     headers.insert(REQUEST_ID, watch.request_id.clone());
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     watch.finish(response.status(), failure.as_ref().map(ApiError::failure));
+    if let Some(body) = body {
+        body.drain().await;
+    }
     response
 }
 

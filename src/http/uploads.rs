@@ -76,22 +76,16 @@ pub async fn upload_image(
         Query::of(&uri).finish()?;
         let announced = announced_length(&parts.headers, limit)?;
         let admitted = app.service.admit_upload(announced).await?;
-        let form = Form::read(&app, &parts.headers, body.clone(), announced).await?;
+        let form = Form::read(&app, &parts.headers, body, announced).await?;
         let (caller, upload) = form.into_upload(&app, &parts.headers)?;
         app.service.upload(&caller, admitted, upload).await.map_err(ApiError::from)
     };
-    match answer.await {
-        Ok(uploaded) => Ok(Json(UploadResponse {
-            message: "Image uploaded successfully",
-            image_id: uploaded.image.id.to_string(),
-            image: ImageView::new(&uploaded.image, Some(&uploaded.links)),
-        })),
-        Err(error) => {
-            app.service.metrics.count_upload(error.failure().name());
-            body.drain(&parts.headers).await;
-            Err(error)
-        }
-    }
+    let uploaded = answer.await.inspect_err(|error| app.service.metrics.count_upload(error.failure().name()))?;
+    Ok(Json(UploadResponse {
+        message: "Image uploaded successfully",
+        image_id: uploaded.image.id.to_string(),
+        image: ImageView::new(&uploaded.image, Some(&uploaded.links)),
+    }))
 }
 
 /// The length that the client announces; `limit`, if it announces none.

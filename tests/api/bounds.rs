@@ -321,6 +321,31 @@ async fn a_503_for_want_of_memory_reaches_a_client_that_is_still_sending() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_reaches_a_client_that_sends_what_nobody_reads() {
+    let home = Home::new().await;
+    let process = Process::start(&home, &[]).await;
+    let id = Client::new(process.address).upload(&Upload::small("to be changed", 1)).await.image_id();
+    let piece = vec![b' '; 64 * 1024];
+    for (line, status) in [
+        (format!("PATCH /images/{id}"), 413),
+        (format!("PATCH /images/{id}?x=1"), 422),
+        (format!("DELETE /images/{id}"), 200),
+        ("POST /nowhere".to_owned(), 404),
+        ("POST /health".to_owned(), 405),
+        ("GET /health".to_owned(), 200),
+    ] {
+        let mut raw = Raw::open(&process).await;
+        let head = "Host: test\r\nX-User-Id: alice\r\nContent-Type: application/json\r\nContent-Length: 10485760\r\n\r\n";
+        raw.send(format!("{line} HTTP/1.1\r\n{head}")).await;
+        for _ in 0..160 {
+            raw.send(&piece).await;
+        }
+        let answer = raw.read_answer().await;
+        assert!(answer.head.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answer:?}");
+    }
+}
+
 /// Takes nearly all of an 11 MiB budget and keeps it, by sending a byte now and then, until it is aborted.
 async fn hold_memory(process: &Process) -> tokio::task::JoinHandle<()> {
     let mut holding = Raw::open(process).await;
