@@ -106,6 +106,9 @@ pub struct Config {
     /// Seconds that a body may take in all.
     #[arg(long, env = "BODY_TIMEOUT", default_value_t = Seconds(120))]
     pub body_timeout: Seconds,
+    /// Bytes a second that a body must bring on the whole, after its first 5 seconds; 0 is any.
+    #[arg(long, env = "BODY_MIN_RATE", default_value_t = Bytes(16 << 10))]
+    pub body_min_rate: Bytes,
     /// Seconds that requests in flight have when the service is asked to stop.
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value_t = Seconds(30))]
     pub shutdown_timeout: Seconds,
@@ -310,6 +313,7 @@ impl Config {
             fields_bytes: FIELDS_BYTES,
             idle_timeout: self.body_idle_timeout.duration(),
             total_timeout: self.body_timeout.duration(),
+            min_bytes_per_second: self.body_min_rate.0,
         };
         HttpConfig { cors_origins: self.cors_origins.clone(), body, public_url: self.public_url.clone() }
     }

@@ -26,6 +26,8 @@ pub struct BodyLimits {
     pub idle_timeout: Duration,
     /// The longest time for the whole.
     pub total_timeout: Duration,
+    /// What a body must bring on the whole, after its first seconds; 0 is any.
+    pub min_bytes_per_second: u64,
 }
 
 /// What ends a body early.
@@ -49,9 +51,13 @@ pub struct BoundedBody {
     idle_timeout: Duration,
     deadline: Pin<Box<Sleep>>,
     total_timeout: Duration,
-    /// Whether reading has begun, and time counts: what a request waits for admission is not its client's doing.
-    started: bool,
+    min_bytes_per_second: u64,
+    /// When reading began, and time to count: what a request waits for admission is not its client's doing.
+    started: Option<Instant>,
 }
+
+/// For this long, a body may be as slow as it likes.
+const UNHURRIED: Duration = Duration::from_secs(5);
 
 impl BoundedBody {
     pub fn new(body: Body, limit_bytes: u64, limits: &BodyLimits) -> Self {
@@ -63,7 +69,18 @@ impl BoundedBody {
             idle_timeout: limits.idle_timeout,
             deadline: Box::pin(sleep(limits.total_timeout)),
             total_timeout: limits.total_timeout,
-            started: false,
+            min_bytes_per_second: limits.min_bytes_per_second,
+            started: None,
+        }
+    }
+
+    /// How long the body may take, by what has come of it: a few bytes now and then must not hold the memory that was
+    /// reserved for all.
+    fn allowed_time(&self) -> Duration {
+        let received_bytes = self.limit_bytes - self.left_bytes;
+        match (received_bytes * 1000).checked_div(self.min_bytes_per_second) {
+            Some(earned_ms) => self.total_timeout.min(UNHURRIED + Duration::from_millis(earned_ms)),
+            None => self.total_timeout,
         }
     }
 }
@@ -73,10 +90,14 @@ impl Stream for BoundedBody {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if !this.started {
-            this.started = true;
-            this.idle.as_mut().reset(Instant::now() + this.idle_timeout);
-            this.deadline.as_mut().reset(Instant::now() + this.total_timeout);
+        let started = *this.started.get_or_insert_with(|| {
+            let now = Instant::now();
+            this.idle.as_mut().reset(now + this.idle_timeout);
+            now
+        });
+        let deadline = started + this.allowed_time();
+        if this.deadline.deadline() != deadline {
+            this.deadline.as_mut().reset(deadline);
         }
         match this.stream.poll_next_unpin(context) {
             Poll::Ready(Some(Ok(bytes))) => {

@@ -240,6 +240,27 @@ async fn a_body_that_trickles_is_ended_with_408() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_slower_than_the_least_rate_is_ended_with_408_and_gives_its_memory_back() {
+    let home = Home::new().await;
+    let settings = [("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "50")];
+    let process = Process::start(&home, &settings).await;
+    // A byte now and then; without an end of it, the other would have to wait for two minutes.
+    let holder = hold_memory(&process).await;
+    let upload = Upload::of("waiting", &pictures::padded(pictures::jpeg(96, 64, 2), 2 << 20));
+    Client::new(process.address).upload(&upload).await.ok();
+    holder.abort();
+
+    // One that is slow, but not that slow, may go on for longer than the first seconds.
+    let mut raw = Raw::open(&process).await;
+    raw.begin_upload(upload.body.len(), "").await;
+    for piece in upload.body.chunks(upload.body.len() / 16) {
+        raw.send(piece).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    assert!(raw.read_answer().await.head.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_body_that_stalls_is_ended_with_408() {
     let home = Home::new().await;
     let process = Process::start(&home, &[]).await;
@@ -304,7 +325,8 @@ async fn a_413_reaches_a_client_that_is_still_sending() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_503_for_want_of_memory_reaches_a_client_that_is_still_sending() {
     let home = Home::new().await;
-    let settings = [("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "1"), ("BODY_IDLE_TIMEOUT", "50")];
+    let settings =
+        [("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "1"), ("BODY_IDLE_TIMEOUT", "50"), ("BODY_MIN_RATE", "0")];
     let process = Process::start(&home, &settings).await;
     let client = Client::new(process.address);
     let holder = hold_memory(&process).await;
@@ -366,7 +388,8 @@ async fn hold_memory(process: &Process) -> tokio::task::JoinHandle<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_for_memory_is_not_counted_against_the_client() {
     let home = Home::new().await;
-    let settings = [("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "50"), ("BODY_IDLE_TIMEOUT", "1")];
+    let settings =
+        [("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "50"), ("BODY_IDLE_TIMEOUT", "1"), ("BODY_MIN_RATE", "0")];
     let process = Process::start(&home, &settings).await;
     let upload = Upload::of("waiting", &pictures::padded(pictures::jpeg(96, 64, 2), 2 << 20));
     // As curl does with files as large as this, the second asks first.
@@ -392,7 +415,8 @@ async fn waiting_for_memory_is_not_counted_against_the_client() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_503_after_a_long_wait_reaches_a_client_that_is_still_sending() {
     let home = Home::new().await;
-    let settings = [("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "3"), ("BODY_IDLE_TIMEOUT", "1")];
+    let settings =
+        [("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "3"), ("BODY_IDLE_TIMEOUT", "1"), ("BODY_MIN_RATE", "0")];
     let process = Process::start(&home, &settings).await;
     let holder = hold_memory(&process).await;
     send_whole_and_read(&process, 8 << 20).await.assert(503, "ServiceUnavailable");

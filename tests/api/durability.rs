@@ -315,7 +315,7 @@ async fn one_key_used_at_two_processes_at_once_makes_one_image() {
 async fn asked_to_stop_it_takes_nothing_new_and_answers_what_is_in_flight() {
     let proxied = Proxied::new().await;
     let home = &proxied.home;
-    let mut process = Process::start(home, &[("SHUTDOWN_TIMEOUT", "30")]).await;
+    let mut process = Process::start(home, &[("SHUTDOWN_TIMEOUT", "30"), ("BODY_MIN_RATE", "0")]).await;
     let client = Client::new(process.address);
     let sending = Upload::small("still being sent", 1);
     let processing = Upload::small("being processed", 2);
