@@ -3,15 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::error::{ApiError, ValidationError};
+use super::error::{ApiError, ErrorBody, ErrorType, ValidationError};
 use super::extract::{Address, Query};
+use super::layers::REQUEST_ID;
 use crate::metrics::CONTENT_TYPE;
-use crate::service::error::Dependency;
+use crate::service::error::{Dependency, Fields};
 
 /// That the process is up.
 #[derive(Debug, Serialize, ToSchema)]
@@ -43,6 +44,15 @@ pub struct Readiness {
     pub storage: DependencyState,
 }
 
+/// That the service cannot do its work: an error as all are, and what is down.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Unready {
+    #[serde(flatten)]
+    pub readiness: Readiness,
+    #[serde(flatten)]
+    pub error: ErrorBody,
+}
+
 /// A dependency's state.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -57,17 +67,30 @@ pub enum DependencyState {
 #[utoipa::path(get, path = "/ready", tag = "service", responses(
     (status = 200, description = "The service can do its work.", body = Readiness),
     ValidationError,
-    (status = 503, description = "It cannot: one of them is down.", body = Readiness, headers(("Retry-After" = u32, description = "Seconds after which to try again")))))]
-pub async fn ready(State(app): State<AppState>, Address(uri): Address) -> Result<Response, ApiError> {
+    (status = 503, description = "It cannot: one of them is down.", body = Unready, headers(("Retry-After" = u32, description = "Seconds after which to try again")))))]
+pub async fn ready(State(app): State<AppState>, Address(uri): Address, headers: HeaderMap) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let down = app.service.down().await;
     let state = |dependency| if down.contains(&dependency) { DependencyState::Down } else { DependencyState::Up };
     let status = if down.is_empty() { "ready" } else { "unavailable" };
-    let body = Json(Readiness { status, database: state(Dependency::Database), storage: state(Dependency::Storage) });
+    let readiness = Readiness { status, database: state(Dependency::Database), storage: state(Dependency::Storage) };
     if down.is_empty() {
-        return Ok(body.into_response());
+        return Ok(Json(readiness).into_response());
     }
-    Ok((StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, HeaderValue::from_static("5"))], body).into_response())
+    let names: Vec<String> = down.iter().map(Dependency::to_string).collect();
+    let error = ErrorBody {
+        error: ErrorType::ServiceUnavailable,
+        message: format!("The service cannot reach its {} right now; try again in a moment.", names.join(" and its ")),
+        details: request_id(&headers),
+    };
+    let retry_after = [(header::RETRY_AFTER, HeaderValue::from_static("5"))];
+    Ok((StatusCode::SERVICE_UNAVAILABLE, retry_after, Json(Unready { readiness, error })).into_response())
+}
+
+/// As in every 5xx. The layer around all requests has put it there.
+fn request_id(headers: &HeaderMap) -> Fields {
+    let id = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Fields::from([("request_id".to_owned(), id.to_owned())])
 }
 
 /// Metrics

@@ -8,6 +8,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
 
 use super::AppState;
 use super::body::SharedBody;
@@ -17,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::service::error::{self, Error};
 
 /// The header that ties a request to its lines in the log.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The label of requests that match no route.
 const NO_ROUTE: &str = "(none)";
@@ -28,7 +29,7 @@ pub async fn observe(State(app): State<AppState>, mut request: Request, next: Ne
     request.headers_mut().insert(REQUEST_ID, watch.request_id.clone());
     let (request, body) = SharedBody::share(request);
     let mut response = next.run(request).await;
-    let failure = response.extensions_mut().remove::<ApiError>();
+    let failure = response.extensions_mut().remove::<ApiError>().or_else(|| of_bare(&response));
     if let Some(error) = &failure {
         response = with_body(response, error.failure(), watch.id_text());
     }
@@ -40,6 +41,12 @@ pub async fn observe(State(app): State<AppState>, mut request: Request, next: Ne
         body.drain().await;
     }
     response
+}
+
+/// The error that a response without a body stands for: Swagger UI's routes say no more than 404.
+fn of_bare(response: &Response) -> Option<ApiError> {
+    let bare = response.status() == StatusCode::NOT_FOUND && response.body().size_hint().exact() == Some(0);
+    bare.then(ApiError::no_such_route)
 }
 
 /// The error's body under the status and headers that it already has.

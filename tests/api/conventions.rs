@@ -45,7 +45,9 @@ async fn an_unknown_address_is_404_whatever_the_method() {
             assert_eq!(assert_error(&answer, 404, "NotFound"), json!({}), "{name} {path}");
         }
     }
-    assert_error(&app.get("/users/%ff/images").await, 404, "NotFound");
+    for path in ["/users/%ff/images", "/docs/nope", "/docs/swagger-ui.nope"] {
+        assert_error(&app.get(path).await, 404, "NotFound");
+    }
 }
 
 #[tokio::test]

@@ -147,10 +147,19 @@ async fn assert_readiness(client: &Client, broken: Option<Broken>) {
     let answer = bounded("readiness", client.get("/ready")).await;
     let state = |dependency| if broken == Some(dependency) { "down" } else { "up" };
     let status = if broken.is_some() { "unavailable" } else { "ready" };
-    assert_eq!(
-        answer.json(),
-        serde_json::json!({"status": status, "database": state(Broken::Database), "storage": state(Broken::Storage)})
-    );
+    let body = answer.json();
+    let told = [&body["status"], &body["database"], &body["storage"]];
+    assert_eq!(told, [status, state(Broken::Database), state(Broken::Storage)]);
+    let error = ["error", "message", "details"].map(|name| body[name].clone());
+    match broken {
+        Some(broken) => {
+            let dependency = format!("{broken:?}").to_lowercase();
+            assert_eq!(error[0], "ServiceUnavailable");
+            assert!(error[1].as_str().is_some_and(|message| message.contains(&dependency) && message.ends_with('.')), "{body}");
+            assert_eq!(error[2], serde_json::json!({"request_id": answer.header("x-request-id")}));
+        }
+        None => assert_eq!(body.as_object().map(serde_json::Map::len), Some(3), "{body}"),
+    }
     assert_eq!(answer.status, if broken.is_some() { 503 } else { 200 });
     assert_eq!(!answer.header("retry-after").is_empty(), broken.is_some());
 }
