@@ -85,7 +85,7 @@ pub struct Config {
     /// Days for which a deleted image can be restored; after that it is purged.
     #[arg(long, env = "RETENTION_DAYS", default_value_t = 30)]
     pub retention_days: u32,
-    /// Seconds after which the objects of an upload that never ended are removed.
+    /// Seconds after which the objects of an upload that never ended are removed; longer than any upload may take.
     #[arg(long, env = "INTENT_GRACE", default_value_t = Seconds(3600))]
     pub intent_grace: Seconds,
     /// Seconds between two rounds of the sweeper, which purges and removes.
@@ -197,9 +197,22 @@ impl Config {
         let url_life = u64::from(self.url_lifetime.0) + u64::from(self.url_window.0);
         require(self.url_lifetime.0 >= 60, "URL_LIFETIME", "at least 60 seconds are needed")?;
         require(url_life <= 7 * 86_400, "URL_LIFETIME", "with URL_WINDOW it must be at most 7 days, which is S3's limit")?;
-        require(self.intent_grace.0 >= 600, "INTENT_GRACE", "at least 600 seconds are needed, longer than any upload takes")?;
+        require(self.intent_grace.0 >= 600, "INTENT_GRACE", "at least 600 seconds are needed")?;
+        let upload = self.longest_upload();
+        let longer = format!(
+            "an upload may take {} seconds by ADMISSION_TIMEOUT, S3_TIMEOUT and DATABASE_TIMEOUT, and it must be longer",
+            upload.as_secs()
+        );
+        require(self.intent_grace.duration() > upload, "INTENT_GRACE", &longer)?;
         require(self.retention_days <= 36_500, "RETENTION_DAYS", "at most 36500 days, which are 100 years, can be counted")?;
         require(self.sweep_interval.0 >= 1, "SWEEP_INTERVAL", "at least 1 second is needed")
+    }
+
+    /// The sum of an upload's bounds, from the claim of its key on: the wait for memory, the decode, the storage, and
+    /// each statement of its transactions.
+    fn longest_upload(&self) -> Duration {
+        let statements = self.database_timeout.duration() * UPLOAD_STATEMENTS;
+        self.admission_timeout.duration() + DECODE_TIME + self.s3_timeout.duration() + statements
     }
 
     fn check_http(&self) -> Result<(), ConfigError> {
@@ -302,6 +315,7 @@ impl Config {
             decode_threads: if self.decode_threads == 0 { cores() } else { self.decode_threads },
             admission_wait: self.admission_timeout.duration(),
             retention: Duration::from_secs(u64::from(self.retention_days) * 86_400),
+            longest_upload: self.longest_upload(),
             intent_grace: self.intent_grace.duration(),
             url_lifetime: self.url_lifetime.duration(),
             url_window: self.url_window.duration(),
@@ -333,6 +347,11 @@ const MIN_FILE_BYTES: u64 = 1024;
 const MAX_FILE_BYTES: u64 = 10 * 1024 * 1024;
 /// Room for an upload's other fields and the framing of its parts.
 const FIELDS_BYTES: u64 = 64 * 1024;
+
+/// Statements of an upload that wait for the database one after the other, transactions' ends included; and one to spare.
+const UPLOAD_STATEMENTS: u32 = 12;
+/// No picture within the limits takes as long to decode, even on a machine with much else to do.
+const DECODE_TIME: Duration = Duration::from_secs(60);
 
 fn require(holds: bool, variable: &'static str, reason: &str) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError { variable, reason: reason.to_owned() }) }
@@ -368,6 +387,9 @@ mod tests {
             ("--url-lifetime=604800", "URL_LIFETIME"),
             ("--intent-grace=1", "INTENT_GRACE"),
             ("--retention-days=99999999", "RETENTION_DAYS"),
+            ("--s3-timeout=4000", "INTENT_GRACE"),
+            ("--database-timeout=300", "INTENT_GRACE"),
+            ("--admission-timeout=4294967295", "INTENT_GRACE"),
             ("--cors-origins=example.org", "CORS_ORIGINS"),
             ("--cors-origins=*,https://example.org", "CORS_ORIGINS"),
             ("--public-url=here", "PUBLIC_URL"),

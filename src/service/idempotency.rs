@@ -44,9 +44,6 @@ pub(super) enum Claim {
 /// How long a first answer is given again.
 const KEPT: TimeDelta = TimeDelta::hours(24);
 
-/// After this long a claim's process is taken for dead: no upload runs longer, each of its steps being bounded.
-const LEASE: TimeDelta = TimeDelta::minutes(3);
-
 impl Service {
     /// Takes the key of an upload, if it has one, for the image `id`.
     ///
@@ -59,7 +56,8 @@ impl Service {
         let mut tx = self.db.begin().await?;
         if let Some(record) = store::idempotency::find(&mut tx, &upload.user_id, key).await? {
             let age = now - record.created_at;
-            let dead = record.response.is_none() && age >= LEASE;
+            // No upload runs as long, each of its steps being bounded: its process is taken for dead.
+            let dead = record.response.is_none() && age.to_std().is_ok_and(|age| age >= self.limits.longest_upload);
             if age < KEPT && !dead {
                 return answer_again(&mut tx, upload, record, &fingerprint).await;
             }

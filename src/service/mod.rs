@@ -54,7 +54,9 @@ pub struct Limits {
     pub admission_wait: Duration,
     /// How long a deleted image can be restored.
     pub retention: Duration,
-    /// How long an upload's intent is left alone; no upload takes this long.
+    /// No upload takes longer than this: the sum of its steps' bounds.
+    pub longest_upload: Duration,
+    /// How long an upload's intent is left alone; longer than any upload takes.
     pub intent_grace: Duration,
     /// The life of presigned URLs in image objects.
     pub url_lifetime: Duration,
