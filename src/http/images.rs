@@ -10,8 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::AppState;
 use super::error::{
-    ApiError, BadRequest, Conflict, Forbidden, Gone, InternalServerError, NotFound, PayloadTooLarge, ServiceUnavailable,
-    Unauthorized, UnsupportedMediaType, ValidationError,
+    ApiError, BadRequest, Conflict, Forbidden, Gone, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout,
+    ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, FieldErrors, Query, Segment, boolean, image_id, integer, range_end, range_start};
 use super::views::{ImagePageView, ImageView};
@@ -205,7 +205,7 @@ pub struct ImageChangeBody {
     params(("image_id" = Uuid, Path, description = "The image."), super::openapi::UserHeader),
     request_body(content = ImageChangeBody, content_type = "application/json"),
     responses((status = 200, description = "The image as it is now.", body = ImageView), BadRequest, Unauthorized, Forbidden, NotFound,
-        PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+        RequestTimeout, PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn update_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,

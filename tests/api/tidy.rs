@@ -112,6 +112,11 @@ fn every_operation_has_an_id_a_summary_and_the_errors_that_any_can_give() {
             assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{name}");
             let responses = operation["responses"].as_object().unwrap();
             assert!(responses.contains_key("200") && responses.contains_key("422"), "{name} refuses unknown parameters with 422");
+            if !operation["requestBody"].is_null() {
+                for status in ["400", "408", "413", "415"] {
+                    assert!(responses.contains_key(status), "{name} reads a body and may answer {status}");
+                }
+            }
             if operation["tags"][0] == "images" {
                 assert!(responses.contains_key("500") && responses.contains_key("503"), "{name}");
             }
