@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,6 +34,9 @@ enum Command {
     Doctor(Box<Doctor>),
     /// Ask a service on this machine whether it is up; for container health checks.
     Healthcheck {
+        /// The address that the service listens on.
+        #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+        host: IpAddr,
         /// The service's port.
         #[arg(long, env = "PORT", default_value_t = 8000)]
         port: u16,
@@ -94,7 +98,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             print(&report.to_string())?;
             return Ok(if report.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Command::Healthcheck { port } => image_service::http::health::ask(port).await?,
+        Command::Healthcheck { host, port } => image_service::http::health::ask(host, port).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

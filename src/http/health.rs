@@ -1,5 +1,7 @@
 //! Whether the process is up, whether it can work, and its numbers.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -104,14 +106,20 @@ pub async fn metrics(State(app): State<AppState>, Address(uri): Address) -> Resu
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], app.service.metrics.render()).into_response())
 }
 
-/// Asks the service on this machine's `port` for its health, as a container's health check does.
+/// Asks the service that listens on `host` and `port` of this machine for its health, as a container's health check does.
 ///
 /// # Errors
 /// It does not answer 200 within three seconds.
-pub async fn ask(port: u16) -> std::io::Result<()> {
+pub async fn ask(host: IpAddr, port: u16) -> std::io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    // A service on all addresses is on the loopback one, too.
+    let host = match host {
+        IpAddr::V4(host) if host.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        host => host,
+    };
     let asking = async {
-        let mut stream = tokio::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).await?;
+        let mut stream = tokio::net::TcpStream::connect((host, port)).await?;
         stream.write_all(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
         let mut status = [0; 12];
         stream.read_exact(&mut status).await?;

@@ -10,7 +10,7 @@ use sqlx::Connection;
 use sqlx::migrate::Migrate;
 
 use crate::harness::backend::Database;
-use crate::harness::process::Home;
+use crate::harness::process::{Home, Process};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doctor_makes_nothing_where_no_service_ever_was() {
@@ -59,4 +59,16 @@ async fn a_migration_that_never_ends_elsewhere_ends_the_wait_for_it() {
     assert!(matches!(waited, Err(store::Error::Migrate(_))), "{waited:?}");
     other.unlock().await.expect("the lock is given back");
     store::migrate::run(&db).await.expect("nobody is in the way");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn healthcheck_asks_where_the_service_listens() {
+    for host in ["127.0.0.2", "0.0.0.0"] {
+        let mut home = Home::embedded();
+        home.set("HOST", host);
+        let process = Process::start(&home, &[]).await;
+        let checked = home.run(&["healthcheck"], &[("PORT", &process.address.port().to_string())]).await;
+        assert!(checked.status.success(), "{host}: {checked:?}");
+        process.stop().await;
+    }
 }
