@@ -10,6 +10,8 @@ use sqlx::Connection;
 use sqlx::migrate::Migrate;
 
 use crate::harness::backend::Database;
+use crate::harness::client::Client;
+use crate::harness::pictures;
 use crate::harness::process::{Home, Process};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,4 +73,27 @@ async fn healthcheck_asks_where_the_service_listens() {
         assert!(checked.status.success(), "{host}: {checked:?}");
         process.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_readmes_requests_work_as_they_stand_there() {
+    let readme = include_str!("../../README.md");
+    let blocks: Vec<&str> = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let requests = blocks.iter().find(|block| block.contains("curl -X POST")).expect("a block of requests");
+    assert!(requests.matches("curl ").count() >= 9, "{requests}");
+    let home = Home::embedded();
+    let process = Process::start(&home, &[]).await;
+    let folder = tempfile::tempdir().expect("a directory");
+    std::fs::write(folder.path().join("photo.jpg"), pictures::jpeg(300, 200, 1)).expect("a photo");
+    // An answer that is an error ends it, as does a command that fails.
+    let script = requests.replace("http://localhost:8000", &format!("http://{}", process.address));
+    let script = format!("curl() {{ command curl -fsS --noproxy '*' \"$@\"; }}\n{script}");
+    let output = Command::new("sh").args(["-euxc", &script]).current_dir(folder.path()).output().expect("a shell");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}\n{}", String::from_utf8_lossy(&output.stdout));
+    let small = std::fs::read(folder.path().join("small.jpg")).expect("a thumbnail");
+    assert!(small.starts_with(b"\xff\xd8") && small.len() > 500, "{log}");
+    let image = Client::new(process.address).list().await.remove(0);
+    assert_eq!((&image["title"], &image["user_id"]), (&"Dusk".into(), &"user123".into()));
+    process.stop().await;
 }

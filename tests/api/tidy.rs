@@ -160,7 +160,7 @@ fn settings_table() -> String {
 }
 
 #[test]
-fn the_commands_of_the_readme_exist() {
+fn the_files_that_the_readme_names_exist() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     for path in ["tests/run", "docker-compose.yml", "benches/README.md", "openapi.yaml"] {
         assert!(readme.contains(path) && root().join(path).exists(), "{path}");

@@ -27,6 +27,9 @@ def install_missing(*, postgres, python):
     # Without nasm the JPEG codec builds all the same, silently without SIMD.
     if not shutil.which("nasm"):
         missing += ["nasm"]
+    # A test runs the README's requests.
+    if not shutil.which("curl"):
+        missing += ["curl"]
     if postgres and not postgres_programs():
         missing += ["postgresql"]
     if python and not python_with_venv():
