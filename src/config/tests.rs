@@ -1,0 +1,50 @@
+//! Settings that cannot be used, and those that count as unset.
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    config: Config,
+}
+
+fn config(flags: &[&str]) -> Result<Config, String> {
+    let flags = std::iter::once("image-service").chain(flags.iter().copied());
+    let cli = Cli::try_parse_from(flags).map_err(|error| error.to_string())?;
+    cli.config.validate().map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_by_its_name() {
+    for (flag, variable) in [
+        ("--database-url=mysql://x", "DATABASE_URL"),
+        ("--s3-bucket=UPPER", "S3_BUCKET"),
+        ("--s3-endpoint-url=localhost:4566", "S3_ENDPOINT_URL"),
+        ("--s3-public-endpoint-url=http://host/path", "S3_PUBLIC_ENDPOINT_URL"),
+        ("--upload-memory-budget=1MiB", "UPLOAD_MEMORY_BUDGET"),
+        ("--decode-memory-budget=1MiB", "DECODE_MEMORY_BUDGET"),
+        ("--url-lifetime=604800", "URL_LIFETIME"),
+        ("--intent-grace=1", "INTENT_GRACE"),
+        ("--retention-days=99999999", "RETENTION_DAYS"),
+        ("--s3-timeout=4000", "INTENT_GRACE"),
+        ("--database-timeout=300", "INTENT_GRACE"),
+        ("--admission-timeout=4294967295", "INTENT_GRACE"),
+        ("--cors-origins=example.org", "CORS_ORIGINS"),
+        ("--cors-origins=*,https://example.org", "CORS_ORIGINS"),
+        ("--public-url=here", "PUBLIC_URL"),
+        ("--log-level=a=b=c", "LOG_LEVEL"),
+        ("--port=99999", "--port"),
+        ("--body-timeout=soon", "--body-timeout"),
+    ] {
+        let error = config(&[flag]).expect_err(flag);
+        assert!(error.contains(variable), "{flag}: {error}");
+    }
+}
+
+#[test]
+fn an_empty_variable_is_an_unset_one() {
+    let config = config(&["--database-url=", "--s3-endpoint-url=", "--cors-origins="]).unwrap();
+    assert!(config.uses_data_dir() && config.database_url.is_none() && config.cors_origins.is_empty());
+}
