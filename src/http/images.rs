@@ -269,6 +269,8 @@ fn read_tags(value: &Value) -> Result<Vec<Tag>, String> {
     match value {
         Value::Null => Ok(Vec::new()),
         Value::String(text) => Tag::parse_list(text),
+        // Also of empty and equal ones, which would be dropped: a list of any length is no list of tags.
+        Value::Array(items) if items.len() > Tag::MAX_PER_IMAGE => Err(format!("must have at most {} tags", Tag::MAX_PER_IMAGE)),
         Value::Array(items) => {
             let texts = items.iter().map(|item| item.as_str().ok_or_else(rule)).collect::<Result<Vec<_>, _>>()?;
             Tag::parse_all(texts)

@@ -149,6 +149,7 @@ async fn a_change_keeps_the_limits_of_an_upload() {
         ("description", json!("🌅".repeat(1001))),
         ("description", json!(false)),
         ("tags", json!(eleven)),
+        ("tags", json!(vec![""; 11])),
         ("tags", json!(["a".repeat(51)])),
         ("tags", json!(["a/b"])),
         ("tags", json!(["a,b"])),
