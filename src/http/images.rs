@@ -1,9 +1,9 @@
 //! Images: list, look up, download, change, delete, restore.
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -14,12 +14,13 @@ use super::error::{
     ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, FieldErrors, Query, Segment, boolean, image_id, integer, range_end, range_start};
+use super::json;
 use super::views::{ImagePageView, ImageView};
 use crate::model::caller::UserId;
 use crate::model::filter::ImageFilter;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
-use crate::service::error::{Error, Fields};
+use crate::service::error::Error;
 use crate::service::images::ImageChange;
 use crate::service::presign::Disposition;
 
@@ -216,26 +217,9 @@ pub async fn update_image(
 ) -> Result<Json<ImageView>, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
-    let change = read_change(read_json(&headers, body).await?)?;
+    let change = read_change(json::read_object(&headers, body).await?)?;
     let (image, links) = app.service.update_image(&caller, id, change).await?;
     Ok(Json(ImageView::new(&image, Some(&links))))
-}
-
-/// JSON bodies hold a few short texts.
-const MAX_JSON_BYTES: usize = 64 * 1024;
-
-async fn read_json(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, ApiError> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        return Err(ApiError::wrong_media_type("application/json"));
-    }
-    let too_large = |_| Error::TooLarge { limit_bytes: MAX_JSON_BYTES as u64 };
-    let bytes: Bytes = super::body::in_time(axum::body::to_bytes(body, MAX_JSON_BYTES)).await?.map_err(too_large)?;
-    let malformed = |message: String| Error::Malformed { message, details: Fields::new() };
-    match serde_json::from_slice(&bytes).map_err(|error| malformed(format!("The body is not JSON: {error}.")))? {
-        Value::Object(fields) => Ok(fields),
-        _ => Err(Error::invalid("body", "must be a JSON object").into()),
-    }
 }
 
 fn read_change(mut fields: Map<String, Value>) -> Result<ImageChange, Error> {

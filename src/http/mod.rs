@@ -9,6 +9,7 @@ pub mod error;
 pub mod extract;
 pub mod health;
 pub mod images;
+pub mod json;
 pub mod layers;
 pub mod openapi;
 pub mod server;

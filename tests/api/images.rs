@@ -171,6 +171,24 @@ async fn a_change_keeps_the_limits_of_an_upload() {
 }
 
 #[tokio::test]
+async fn a_field_that_a_body_names_twice_is_400_and_changes_nothing() {
+    let app = TestApp::start().await;
+    let id = app.post(Form::upload("alice", &jpeg(60, 60, 1)).text("title", "kept")).await.image_id();
+    for (body, named) in [
+        (r#"{"title": "a", "title": "b"}"#, vec!["title"]),
+        (r#"{"title": "a", "tags": [], "t\u0069tle": "a"}"#, vec!["title"]),
+        (r#"{"tags": null, "description": "a", "tags": null, "description": "a", "title": "a"}"#, vec!["description", "tags"]),
+        (r#"{"colour": 1, "colour": 2}"#, vec!["colour"]),
+    ] {
+        let request = app.request(Method::PATCH, &format!("/images/{id}")).header("X-User-Id", "alice");
+        let answer = app.send(request.header("Content-Type", "application/json").body(body)).await;
+        let details = assert_error(&answer, 400, "BadRequest");
+        assert_eq!(details.as_object().unwrap().keys().collect::<Vec<_>>(), named, "{body}");
+    }
+    assert_eq!(app.get(&format!("/images/{id}")).await.ok()["title"], "kept");
+}
+
+#[tokio::test]
 async fn a_retagged_image_is_found_by_its_new_tags_only() {
     let app = TestApp::start().await;
     let id = id_of(&upload(&app, "alice").await).to_owned();

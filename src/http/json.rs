@@ -1,0 +1,108 @@
+//! JSON bodies of requests: an object with each of its fields once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use axum::body::{Body, Bytes};
+use http::{HeaderMap, header};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+use crate::service::error::{Error, Fields};
+
+/// Requests hold a few short texts.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// Reads a request's body, which must be an object.
+///
+/// # Errors
+/// Another media type, too many bytes, too slow, no JSON, no object, or a field that is there more than once.
+pub async fn read_object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, ApiError> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        return Err(ApiError::wrong_media_type("application/json"));
+    }
+    let too_large = |_| Error::TooLarge { limit_bytes: MAX_BYTES as u64 };
+    let bytes: Bytes = super::body::in_time(axum::body::to_bytes(body, MAX_BYTES)).await?.map_err(too_large)?;
+    Ok(parse_object(&bytes)?)
+}
+
+fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, Error> {
+    let not_json = |error| Error::Malformed { message: format!("The body is not JSON: {error}."), details: Fields::new() };
+    match serde_json::from_slice::<Object>(bytes) {
+        Ok(Object { fields, repeated }) if repeated.is_empty() => Ok(fields),
+        Ok(Object { repeated, .. }) => Err(named_twice(repeated)),
+        // It is JSON of another kind, or begins like that: the rest tells.
+        Err(error) if error.is_data() => {
+            serde_json::from_slice::<IgnoredAny>(bytes).map_err(not_json)?;
+            Err(Error::invalid("body", "must be a JSON object"))
+        }
+        Err(error) => Err(not_json(error)),
+    }
+}
+
+fn named_twice(repeated: Fields) -> Error {
+    let names: Vec<&str> = repeated.keys().map(String::as_str).collect();
+    Error::Malformed { message: format!("The body names more than once: {}.", names.join(", ")), details: repeated }
+}
+
+/// An object with the names that it has more than once. serde_json's own map keeps the last value in silence, where
+/// another reader of the same body, such as a gateway, may have kept the first.
+struct Object {
+    fields: Map<String, Value>,
+    repeated: Fields,
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Object, A::Error> {
+        let mut object = Object { fields: Map::new(), repeated: BTreeMap::new() };
+        while let Some((name, value)) = entries.next_entry::<String, Value>()? {
+            if object.fields.contains_key(&name) {
+                object.repeated.insert(name.clone(), "must be given once".to_owned());
+            }
+            object.fields.insert(name, value);
+        }
+        Ok(object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_is_there_once() {
+        assert_eq!(parse_object(br#"{"a": 1, "b": {"a": 2}}"#).unwrap().len(), 2);
+        let Err(Error::Malformed { message, details }) = parse_object(br#"{"a": 1, "b": 2, "\u0061": 1, "c": 0, "c": 0}"#) else {
+            panic!("it was read")
+        };
+        assert_eq!(message, "The body names more than once: a, c.");
+        assert_eq!(details.keys().collect::<Vec<_>>(), ["a", "c"]);
+    }
+
+    #[test]
+    fn what_is_no_object_is_told_from_what_is_no_json() {
+        for other in ["[]", "1", "null", "\"a\"", " [{}, 1] "] {
+            assert!(matches!(parse_object(other.as_bytes()), Err(Error::Invalid(_))), "{other}");
+        }
+        for broken in ["", "{", "[1", "{\"a\"}", "{} x", "[] x", "nul", "{\"a\": 1e999}", "\u{feff}{}"] {
+            assert!(matches!(parse_object(broken.as_bytes()), Err(Error::Malformed { .. })), "{broken}");
+        }
+    }
+}
