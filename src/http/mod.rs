@@ -51,9 +51,12 @@ pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
     let (routes, document) = routes().split_for_parts();
     let document = openapi::for_server(document, config.public_url.as_deref());
     let state = AppState { service, config: Arc::new(config) };
-    Router::new()
-        .merge(routes)
-        .merge(docs::routes(document))
+    layered(Router::new().merge(routes).merge(docs::routes(document)), state)
+}
+
+/// Routes with what holds for every request around them: ids, logs, numbers, and one shape for all errors.
+pub fn layered(routes: Router<AppState>, state: AppState) -> Router {
+    routes
         .fallback(async || ApiError::no_such_route())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(CatchPanicLayer::custom(ApiError::panicked))

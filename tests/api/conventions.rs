@@ -1,10 +1,15 @@
 //! What holds for every request: one shape for all errors, nothing misread in silence, ids, methods, headers.
 
+use std::sync::Arc;
+
+use axum::Router;
+use image_service::http::{AppState, layered};
 use image_service::store::db::Sql;
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tower::ServiceExt;
 
 use crate::harness::pictures::{flat_jpeg, jpeg};
 use crate::harness::{Answer, Form, TestApp, assert_error};
@@ -329,6 +334,33 @@ async fn a_fault_of_the_service_says_nothing_internal_but_its_request_id() {
         assert!(!answer.text().contains("secret") && !answer.text().contains("format"), "{}", answer.text());
     }
     db.close().await;
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handler_is_a_500_like_any_other_and_the_next_request_is_served() {
+    let app = TestApp::start().await;
+    let http = app.config().http();
+    let state = AppState { service: Arc::clone(app.service()), config: Arc::new(http) };
+    async fn panics() -> &'static str {
+        panic!("a secret of the service")
+    }
+    let router = layered(Router::new().route("/panics", axum::routing::get(panics)), state);
+    for method in ["GET", "HEAD", "GET"] {
+        let request = http::Request::builder().method(method).uri("/panics").header("X-Request-Id", "find-me");
+        let response = router.clone().oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, body };
+        assert_eq!(answer.header("x-request-id"), "find-me");
+        if method == "GET" {
+            assert_eq!(assert_error(&answer, 500, "InternalServerError"), json!({"request_id": "find-me"}));
+            assert!(!answer.text().contains("secret"), "{}", answer.text());
+        }
+        assert_eq!(answer.status, 500);
+    }
+    let metrics = app.get("/metrics").await;
+    let counted = "image_service_http_requests_total{method=\"GET\",route=\"/panics\",status=\"500\"} 2";
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
 }
 
 async fn preflight(app: &TestApp, origin: &str) -> Answer {

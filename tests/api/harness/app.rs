@@ -195,6 +195,10 @@ impl TestApp {
         }
     }
 
+    pub fn config(&self) -> Config {
+        config(&self.settings)
+    }
+
     /// A second way into the service's database.
     pub async fn database(&self) -> image_service::store::Db {
         let config = config(&self.settings).db();
