@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, open_files};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -82,6 +82,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Err
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    raise_open_files(&config);
     let listener = TcpListener::bind(config.address()).await.map_err(|error| Error::Listen(config.address(), error))?;
     let address = listener.local_addr().map_err(|error| Error::Listen(config.address(), error))?;
     let parts = build(&config, clock, Purpose::Serve).await?;
@@ -94,6 +95,19 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Err
     tracing::info!(%address, ?s3_address, "serving");
     let shutdown_timeout = config.shutdown_timeout.duration();
     Ok(Running { address, s3_address, service, stop, server, sweeper: tokio::spawn(sweeper), parts, shutdown_timeout })
+}
+
+fn raise_open_files(config: &Config) {
+    let (limit, needed) = (open_files::raise().unwrap_or(u64::MAX), config.open_files_needed());
+    if limit < needed {
+        tracing::warn!(
+            limit,
+            needed,
+            "too few files may be open for MAX_CONNECTIONS: beyond the limit, connections wait and uploads fail; raise `ulimit -Hn`"
+        );
+    } else {
+        tracing::info!(limit, needed, "open files");
+    }
 }
 
 /// What the parts are built for.

@@ -1,6 +1,7 @@
 //! Floor 5: what can be set. Each setting is an environment variable and a flag of `serve`; the README's table is
 //! generated from here by a test.
 
+pub mod open_files;
 pub mod units;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -94,7 +95,7 @@ pub struct Config {
     /// Origins whose pages may use the API from a browser, comma-separated; `*` is any.
     #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
-    /// Connections held at once.
+    /// Connections held at once; the limit of open files (`ulimit -Hn`) must leave room for them.
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 1024)]
     pub max_connections: usize,
     /// Seconds for a request's head, and for the next request on an open connection.

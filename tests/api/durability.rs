@@ -486,6 +486,25 @@ async fn openapi_prints_the_document_and_needs_nothing() {
     assert!(!home.data_dir().exists());
 }
 
+#[tokio::test]
+async fn the_limit_of_open_files_is_raised_and_one_that_is_too_low_is_told() {
+    let home = Home::embedded();
+    // It says what it found before it finds that it cannot listen.
+    let serve = home.command(&[], &[("HOST", "192.0.2.1")]);
+    for (soft, hard, settings, told) in [
+        (200, 1500, "--max-connections=100", "open files limit=1500 needed=995"),
+        (1500, 1500, "--max-connections=1024", "too few files may be open for MAX_CONNECTIONS"),
+    ] {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" serve {settings}")]);
+        shell.arg(serve.get_program()).env_clear().current_dir(home.data_dir().parent().unwrap());
+        shell.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = tokio::task::spawn_blocking(move || shell.output()).await.unwrap().unwrap();
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && log.contains(told), "{settings}: {log}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn healthcheck_tells_by_its_exit_code_whether_the_service_is_up() {
     let home = Home::new().await;
