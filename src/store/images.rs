@@ -73,7 +73,7 @@ fn page_of_images(filter: &ImageFilter, last: Option<ImageId>, limit: u32) -> Sq
         sql.push(" and user_id = ").push_bind(user.as_str());
     }
     push_id_range(&mut sql, " and id", filter, last);
-    sql.push(" order by id desc limit ").push_bind(limit);
+    sql.push(" order by id desc").push_limit(limit);
     sql
 }
 
@@ -81,7 +81,7 @@ fn page_of_images(filter: &ImageFilter, last: Option<ImageId>, limit: u32) -> Sq
 fn page_of_tagged(first: &Tag, others: &[Tag], filter: &ImageFilter, last: Option<ImageId>, limit: u32) -> Sql {
     let mut sql = Sql::new(concat!("select ", columns!(), " from images where id in (select t.image_id"));
     push_tagged(&mut sql, first, others, filter, last);
-    sql.push(" order by t.image_id desc limit ").push_bind(limit).push(") order by id desc");
+    sql.push(" order by t.image_id desc").push_limit(limit).push(") order by id desc");
     sql
 }
 
@@ -168,7 +168,7 @@ pub async fn walk(run: impl Run, last: Option<ImageId>, limit: u32) -> Result<Ve
     if let Some(last) = last {
         sql.push(" where id > ").push_bind(last.uuid());
     }
-    sql.push(" order by id limit ").push_bind(limit);
+    sql.push(" order by id").push_limit(limit);
     run.fetch::<Row>(sql).await?.into_iter().map(Image::try_from).collect()
 }
 

@@ -39,6 +39,14 @@ impl Sql {
         text.push_str(&number.to_string());
         self
     }
+
+    /// Goes on with `limit $n`.
+    ///
+    /// SQLite plans anew at every run whose plan could depend on a bound value, and counts a bare `limit $n` as such; an
+    /// expression it does not look into.
+    pub fn push_limit(&mut self, rows: u32) -> &mut Self {
+        self.push(" limit cast(").push_bind(rows).push(" as bigint)")
+    }
 }
 
 /// What can be bound: the types that mean the same on both databases.
