@@ -13,7 +13,7 @@ use crate::model::image::Image;
 use crate::model::page::PageToken;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
-use crate::store::{self, Tx};
+use crate::store::{self, Reader, Tx};
 
 /// A page of a list, newest first.
 #[derive(Debug, Clone)]
@@ -48,76 +48,20 @@ impl Service {
     pub async fn list_images(&self, mut filter: ImageFilter, limit: u32, token: Option<&str>) -> Result<ImagePage, Error> {
         let fingerprint = filter.fingerprint();
         let last = token.map(|token| PageToken::decode(token, &fingerprint).ok_or_else(bad_token)).transpose()?;
-        self.put_rarest_tag_first(&mut filter).await?;
-        let mut images = store::images::page(&self.db, &filter, last.map(|token| token.last), limit + 1).await?;
+        let mut reader = self.db.reader().await?;
+        put_rarest_tag_first(&mut reader, &mut filter).await?;
+        let mut images = store::images::page(&mut reader, &filter, last.map(|token| token.last), limit + 1).await?;
         let has_more = images.len() > limit as usize;
         images.truncate(limit as usize);
         let next = images.last().filter(|_| has_more).map(|image| PageToken { last: image.id }.encode(&fingerprint));
-        let total = self.count_images(&filter).await?;
+        let total = count_images(&mut reader, &filter).await?;
+        drop(reader);
         let mut signer = self.signer().await?;
         let with_links = |image: Image| {
             let links = self.links(&mut signer, &image);
             (image, links)
         };
         Ok(ImagePage { images: images.into_iter().map(with_links).collect(), total, next })
-    }
-
-    /// The search walks the first tag's images, so that should be the one with the fewest.
-    async fn put_rarest_tag_first(&self, filter: &mut ImageFilter) -> Result<(), Error> {
-        if filter.tags.len() < 2 {
-            return Ok(());
-        }
-        let mut counted = Vec::with_capacity(filter.tags.len());
-        for tag in filter.tags.drain(..) {
-            counted.push((store::counters::read(&self.db, &Counter::tag(&tag)).await?, tag));
-        }
-        counted.sort();
-        filter.tags = counted.into_iter().map(|(_, tag)| tag).collect();
-        Ok(())
-    }
-
-    /// Exact, and without counting rows wherever a counter covers the filter.
-    async fn count_images(&self, filter: &ImageFilter) -> Result<u64, Error> {
-        let dated = filter.start.is_some() || filter.end.is_some();
-        let counter = match (&filter.user_id, filter.tags.as_slice(), dated) {
-            (None, [], false) => Counter::all(),
-            (Some(user), [], false) => Counter::user(user),
-            (None, [tag], false) => Counter::tag(tag),
-            (Some(user), [tag], false) => Counter::user_tag(user, tag),
-            (None, [], true) => return self.count_by_days(filter.start, filter.end).await,
-            _ => return Ok(store::images::count(&self.db, filter).await?),
-        };
-        Ok(store::counters::read(&self.db, &counter).await?)
-    }
-
-    /// Whole days by their counters; only the days that are cut are counted row by row.
-    async fn count_by_days(&self, start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>) -> Result<u64, Error> {
-        let start = start.unwrap_or(DateTime::UNIX_EPOCH).max(DateTime::UNIX_EPOCH);
-        // Ids are in milliseconds, so the range may be widened to the first and past the last of them.
-        let end = end.unwrap_or(DateTime::<Utc>::MAX_UTC).min(last_countable());
-        if start > end {
-            return Ok(0);
-        }
-        let past_end = end + chrono::TimeDelta::milliseconds(1);
-        let first_whole = day_start(start + DAY - chrono::TimeDelta::milliseconds(1));
-        let past_whole = day_start(past_end);
-        if first_whole >= past_whole {
-            return self.count_range(start, end).await;
-        }
-        let last_whole = past_whole - DAY;
-        let whole = store::counters::read_range(&self.db, &Counter::day(first_whole), &Counter::day(last_whole)).await?;
-        let before = if start < first_whole {
-            self.count_range(start, first_whole - chrono::TimeDelta::milliseconds(1)).await?
-        } else {
-            0
-        };
-        let after = if past_whole < past_end { self.count_range(past_whole, end).await? } else { 0 };
-        Ok(before + whole + after)
-    }
-
-    async fn count_range(&self, start: DateTime<Utc>, end: DateTime<Utc>) -> Result<u64, Error> {
-        let filter = ImageFilter { start: Some(start), end: Some(end), ..ImageFilter::default() };
-        Ok(store::images::count(&self.db, &filter).await?)
     }
 
     /// A live image, and links to it if they are asked for.
@@ -206,6 +150,64 @@ impl Service {
     async fn find_live(&self, id: ImageId) -> Result<Image, Error> {
         store::images::find(&self.db, id).await?.filter(is_live).ok_or_else(Error::no_such_image)
     }
+}
+
+/// The search walks the first tag's images, so that should be the one with the fewest.
+async fn put_rarest_tag_first(reader: &mut Reader, filter: &mut ImageFilter) -> Result<(), Error> {
+    if filter.tags.len() < 2 {
+        return Ok(());
+    }
+    let mut counted = Vec::with_capacity(filter.tags.len());
+    for tag in filter.tags.drain(..) {
+        counted.push((store::counters::read(&mut *reader, &Counter::tag(&tag)).await?, tag));
+    }
+    counted.sort();
+    filter.tags = counted.into_iter().map(|(_, tag)| tag).collect();
+    Ok(())
+}
+
+/// Exact, and without counting rows wherever a counter covers the filter.
+async fn count_images(reader: &mut Reader, filter: &ImageFilter) -> Result<u64, Error> {
+    let dated = filter.start.is_some() || filter.end.is_some();
+    let counter = match (&filter.user_id, filter.tags.as_slice(), dated) {
+        (None, [], false) => Counter::all(),
+        (Some(user), [], false) => Counter::user(user),
+        (None, [tag], false) => Counter::tag(tag),
+        (Some(user), [tag], false) => Counter::user_tag(user, tag),
+        (None, [], true) => return count_by_days(reader, filter.start, filter.end).await,
+        _ => return Ok(store::images::count(reader, filter).await?),
+    };
+    Ok(store::counters::read(reader, &counter).await?)
+}
+
+/// Whole days by their counters; only the days that are cut are counted row by row.
+async fn count_by_days(reader: &mut Reader, start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>) -> Result<u64, Error> {
+    let start = start.unwrap_or(DateTime::UNIX_EPOCH).max(DateTime::UNIX_EPOCH);
+    // Ids are in milliseconds, so the range may be widened to the first and past the last of them.
+    let end = end.unwrap_or(DateTime::<Utc>::MAX_UTC).min(last_countable());
+    if start > end {
+        return Ok(0);
+    }
+    let past_end = end + chrono::TimeDelta::milliseconds(1);
+    let first_whole = day_start(start + DAY - chrono::TimeDelta::milliseconds(1));
+    let past_whole = day_start(past_end);
+    if first_whole >= past_whole {
+        return count_range(reader, start, end).await;
+    }
+    let last_whole = past_whole - DAY;
+    let whole = store::counters::read_range(&mut *reader, &Counter::day(first_whole), &Counter::day(last_whole)).await?;
+    let before = if start < first_whole {
+        count_range(&mut *reader, start, first_whole - chrono::TimeDelta::milliseconds(1)).await?
+    } else {
+        0
+    };
+    let after = if past_whole < past_end { count_range(reader, past_whole, end).await? } else { 0 };
+    Ok(before + whole + after)
+}
+
+async fn count_range(reader: &mut Reader, start: DateTime<Utc>, end: DateTime<Utc>) -> Result<u64, Error> {
+    let filter = ImageFilter { start: Some(start), end: Some(end), ..ImageFilter::default() };
+    Ok(store::images::count(reader, &filter).await?)
 }
 
 const DAY: chrono::TimeDelta = chrono::TimeDelta::days(1);

@@ -1,6 +1,6 @@
 //! The query layer: the only file that knows which database it is.
 //!
-//! A statement is a [`Sql`]. It runs on a [`Db`] (reading only) or in a [`Tx`]. Every call is bounded in time, because a database that hangs
+//! A statement is a [`Sql`]. It runs on a [`Db`] or a [`Reader`] (reading only) or in a [`Tx`]. Every call is bounded in time, because a database that hangs
 //! must not hang the service.
 //!
 //! SQLite has one writer at a time. Its transactions share one connection, whose pool hands it out in order of
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use chrono::SubsecRound;
 use sqlx::error::BoxDynError;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::types::Json;
@@ -73,6 +74,19 @@ enum TxInner {
 
 /// For the lock that migrations are run under, as a multiple of the time that a statement has: five minutes by default.
 const MIGRATIONS_PATIENCE: u32 = 60;
+/// A connection for what one request reads. Taking one from the pool and giving it back, when the pool asks it whether
+/// it still works, costs more than a small statement.
+#[derive(Debug)]
+pub struct Reader {
+    inner: ReaderInner,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+enum ReaderInner {
+    Postgres(PoolConnection<Postgres>),
+    Sqlite(PoolConnection<Sqlite>),
+}
 
 /// Connections of the pool, for metrics.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +107,21 @@ impl Db {
             Location::Sqlite(path) => open_sqlite(path, config).await?,
         };
         Ok(Self { pools, timeout: config.statement_timeout })
+    }
+
+    /// Takes a connection for several statements that read.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn reader(&self) -> Result<Reader, Error> {
+        let inner = within(self.timeout, async {
+            Ok(match &self.pools {
+                Pools::Postgres(pool) => ReaderInner::Postgres(pool.acquire().await?),
+                Pools::Sqlite { readers, .. } => ReaderInner::Sqlite(readers.acquire().await?),
+            })
+        })
+        .await?;
+        Ok(Reader { inner, timeout: self.timeout })
     }
 
     /// Begins a transaction that may write.
@@ -271,7 +300,7 @@ impl Tx {
     }
 }
 
-/// Something to run a statement on that gives rows: `&Db` to read, `&mut Tx` to read or write.
+/// Something to run a statement on that gives rows: `&Db` or `&mut Reader` to read, `&mut Tx` to read or write.
 pub trait Run: Sized + Send {
     /// All rows.
     fn fetch<T: Row>(self, sql: Sql) -> impl Future<Output = Result<Vec<T>, Error>> + Send;
@@ -288,6 +317,18 @@ impl Run for &Db {
             match &self.pools {
                 Pools::Postgres(pool) => rows(pool, sql).await,
                 Pools::Sqlite { readers, .. } => rows(readers, sql).await,
+            }
+        })
+        .await
+    }
+}
+
+impl Run for &mut Reader {
+    async fn fetch<T: Row>(self, sql: Sql) -> Result<Vec<T>, Error> {
+        within(self.timeout, async {
+            match &mut self.inner {
+                ReaderInner::Postgres(connection) => rows(&mut **connection, sql).await,
+                ReaderInner::Sqlite(connection) => rows(&mut **connection, sql).await,
             }
         })
         .await

@@ -1,7 +1,7 @@
 //! Floor 2: the database. One file a table or a concern, one SQL statement a function.
 //!
 //! [`db`] is the only file that knows which database it is; everything else writes one SQL text for both. Writing is
-//! done through a [`Tx`] alone, reading through either a [`Db`] or a [`Tx`].
+//! done through a [`Tx`] alone, reading through a [`Db`], a [`Reader`] or a [`Tx`].
 
 pub mod counters;
 pub mod db;
@@ -13,5 +13,5 @@ pub mod migrate;
 pub mod sql;
 pub mod tags;
 
-pub use db::{Db, DbConfig, Tx};
+pub use db::{Db, DbConfig, Reader, Tx};
 pub use error::Error;
