@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
+use axum::response::Response;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -18,11 +19,12 @@ use super::json;
 use super::views::{ImagePageView, ImageView};
 use crate::model::caller::UserId;
 use crate::model::filter::ImageFilter;
+use crate::model::image::Image;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::error::Error;
 use crate::service::images::ImageChange;
-use crate::service::presign::Disposition;
+use crate::service::presign::{Disposition, Links};
 
 /// Where a page begins and how long it is.
 #[derive(Debug, IntoParams)]
@@ -60,7 +62,7 @@ pub struct FilterQuery {
 /// Newest first. Paging while others upload or delete neither repeats nor skips an image that was there all along.
 #[utoipa::path(get, path = "/images", tag = "images", params(PageQuery, FilterQuery),
     responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn list_images(State(app): State<AppState>, Address(uri): Address) -> Result<Json<ImagePageView>, ApiError> {
+pub async fn list_images(State(app): State<AppState>, Address(uri): Address) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let filter = ImageFilter {
         user_id: query.take("user_id", UserId::parse),
@@ -81,7 +83,7 @@ pub async fn list_user_images(
     State(app): State<AppState>,
     Segment(user_id): Segment,
     Address(uri): Address,
-) -> Result<Json<ImagePageView>, ApiError> {
+) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let user_id = query.errors.check("user_id", UserId::parse(&user_id));
     page(&app, query, ImageFilter { user_id, ..ImageFilter::default() }).await
@@ -107,18 +109,19 @@ pub async fn list_tag_images(
     State(app): State<AppState>,
     Segment(tag): Segment,
     Address(uri): Address,
-) -> Result<Json<ImagePageView>, ApiError> {
+) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let tags = query.errors.check("tag", Tag::parse(&tag)).into_iter().collect();
     page(&app, query, ImageFilter { tags, ..ImageFilter::default() }).await
 }
 
-async fn page(app: &AppState, mut query: Query, filter: ImageFilter) -> Result<Json<ImagePageView>, ApiError> {
+async fn page(app: &AppState, mut query: Query, filter: ImageFilter) -> Result<Response, ApiError> {
     let limit = query.take("limit", integer(1..=100)).unwrap_or(20);
     let token = query.take("page_token", |text| Ok(text.to_owned()));
     query.finish()?;
     let page = app.service.list_images(filter, limit, token.as_deref()).await?;
-    Ok(Json(ImagePageView::new(&page)))
+    let view = ImagePageView::new(&page);
+    json::answer(&view, view.size_bytes())
 }
 
 fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
@@ -130,16 +133,16 @@ fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
 #[utoipa::path(get, path = "/images/{image_id}", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image."), ("include_url" = Option<bool>, Query, description = "Whether to give presigned URLs; true if absent.")),
     responses((status = 200, description = "The image.", body = ImageView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn get_image(
-    State(app): State<AppState>,
-    Segment(id): Segment,
-    Address(uri): Address,
-) -> Result<Json<ImageView>, ApiError> {
+pub async fn get_image(State(app): State<AppState>, Segment(id): Segment, Address(uri): Address) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let include_url = query.take("include_url", boolean).unwrap_or(true);
     query.finish()?;
     let (image, links) = app.service.find_image(image_id(&id)?, include_url).await?;
-    Ok(Json(ImageView::new(&image, links.as_ref())))
+    one(&image, links.as_ref())
+}
+
+fn one(image: &Image, links: Option<&Links>) -> Result<Response, ApiError> {
+    json::answer(&ImageView::new(image, links), ImageView::SIZE_BYTES)
 }
 
 /// A link to an original.
@@ -214,12 +217,12 @@ pub async fn update_image(
     Address(uri): Address,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<ImageView>, ApiError> {
+) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
     let change = read_change(json::read_object(&headers, body).await?)?;
     let (image, links) = app.service.update_image(&caller, id, change).await?;
-    Ok(Json(ImageView::new(&image, Some(&links))))
+    one(&image, Some(&links))
 }
 
 fn read_change(mut fields: Map<String, Value>) -> Result<ImageChange, Error> {
@@ -303,10 +306,10 @@ pub async fn restore_image(
     CallerOf(caller): CallerOf,
     Segment(id): Segment,
     Address(uri): Address,
-) -> Result<Json<ImageView>, ApiError> {
+) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let (image, links) = app.service.restore_image(&caller, require_caller_then_id(&caller, &id)?).await?;
-    Ok(Json(ImageView::new(&image, Some(&links))))
+    one(&image, Some(&links))
 }
 
 /// Who does not say who they are learns nothing about ids, not even whether one is well-formed.

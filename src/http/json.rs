@@ -1,12 +1,13 @@
-//! JSON bodies of requests: an object with each of its fields once.
+//! JSON bodies: a request's object with each of its fields once, and an answer that is written in one go.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use axum::body::{Body, Bytes};
-use http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, header};
 use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
@@ -80,6 +81,17 @@ impl<'de> Visitor<'de> for ObjectVisitor {
         }
         Ok(object)
     }
+}
+
+/// A success with `value` as its body, of about `size_bytes`: a long body that grows is moved again and again.
+///
+/// # Errors
+/// The value cannot be written as JSON.
+pub fn answer(value: &impl Serialize, size_bytes: usize) -> Result<Response, ApiError> {
+    let mut body = Vec::with_capacity(size_bytes);
+    serde_json::to_writer(&mut body, value).map_err(Error::internal)?;
+    let content_type = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The upload's request: `multipart/form-data`, read under its limits, its parts in any order.
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
+use axum::response::Response;
 use bytes::BytesMut;
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
@@ -16,8 +16,10 @@ use super::error::{
     UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, FieldErrors, Query, caller_of, header as one_header};
-use super::views::ImageView;
+use super::json;
+use super::views::{ImageView, Text};
 use crate::model::caller::{Caller, UserId};
+use crate::model::id::ImageId;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::error::{Error, Fields};
@@ -26,12 +28,12 @@ use crate::service::upload::Upload;
 
 /// What is stored now.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct UploadResponse {
+pub struct UploadResponse<'a> {
     #[schema(example = "Image uploaded successfully")]
     pub message: &'static str,
-    #[schema(format = Uuid)]
-    pub image_id: String,
-    pub image: ImageView,
+    #[schema(value_type = String, format = Uuid)]
+    pub image_id: Text<ImageId>,
+    pub image: ImageView<'a>,
 }
 
 /// A picture and what is said of it. Parts may come in any order.
@@ -64,11 +66,7 @@ pub struct UploadForm {
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "It is stored.", body = UploadResponse), BadRequest, Forbidden, RequestTimeout, Conflict, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn upload_image(
-    State(app): State<AppState>,
-    Address(uri): Address,
-    request: Request,
-) -> Result<Json<UploadResponse>, ApiError> {
+pub async fn upload_image(State(app): State<AppState>, Address(uri): Address, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let limit = app.service.limits().max_file_bytes + app.config.body.fields_bytes;
     let body = BoundedBody::new(body, limit, &app.config.body);
@@ -81,11 +79,9 @@ pub async fn upload_image(
         app.service.upload(&caller, admitted, upload).await.map_err(ApiError::from)
     };
     let uploaded = answer.await.inspect_err(|error| app.service.metrics.count_upload(error.failure().name()))?;
-    Ok(Json(UploadResponse {
-        message: "Image uploaded successfully",
-        image_id: uploaded.image.id.to_string(),
-        image: ImageView::new(&uploaded.image, Some(&uploaded.links)),
-    }))
+    let image = ImageView::new(&uploaded.image, Some(&uploaded.links));
+    let response = UploadResponse { message: "Image uploaded successfully", image_id: Text(uploaded.image.id), image };
+    json::answer(&response, ImageView::SIZE_BYTES)
 }
 
 /// The length that the client announces; `limit`, if it announces none.

@@ -1,11 +1,18 @@
 //! What images look like to clients. Nothing but shapes, and how they are filled.
+//!
+//! Texts are borrowed, and what has to be spelled is spelled into the body as it is written: twenty images have a
+//! thousand texts, and copying each was a third of a page's cost.
 
-use base64::Engine;
+use std::fmt::{self, Display};
+
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use crate::model::color::Color;
+use crate::model::id::ImageId;
 use crate::model::image::{Image, Metadata, Thumbnail, ThumbnailSize};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
@@ -15,47 +22,50 @@ use crate::service::presign::Links;
 /// An image.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Image)]
-pub struct ImageView {
+pub struct ImageView<'a> {
     /// A UUIDv7, lower case with hyphens.
-    #[schema(format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
-    pub image_id: String,
+    #[schema(value_type = String, format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
+    pub image_id: Text<ImageId>,
     /// RFC 3339 in UTC, to the millisecond.
-    #[schema(format = DateTime, example = "2026-01-31T12:00:00.123Z")]
-    pub created_at: String,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.123Z")]
+    pub created_at: Text<Time>,
     /// RFC 3339 in UTC, to the microsecond.
-    #[schema(format = DateTime, example = "2026-01-31T12:00:00.123456Z")]
-    pub updated_at: String,
-    pub user_id: String,
-    pub title: Option<String>,
-    pub description: Option<String>,
-    pub tags: Vec<String>,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.123456Z")]
+    pub updated_at: Text<Time>,
+    pub user_id: &'a str,
+    pub title: Option<&'a str>,
+    pub description: Option<&'a str>,
+    #[schema(value_type = Vec<String>)]
+    pub tags: Texts<'a, Tag>,
     /// The client's name of the file.
-    pub file_name: String,
+    pub file_name: &'a str,
     /// Of the stored original, in bytes.
     pub file_size: u64,
     #[schema(example = "image/jpeg")]
-    pub content_type: String,
+    pub content_type: &'a str,
     /// In pixels, as displayed.
     pub width: u32,
     /// In pixels, as displayed.
     pub height: u32,
     #[schema(example = "jpeg")]
-    pub format: String,
+    pub format: &'a str,
     /// Presigned; null with `include_url=false`.
-    pub download_url: Option<String>,
+    pub download_url: Option<&'a str>,
     /// Presigned, of the `small` thumbnail; null with `include_url=false`.
-    pub thumbnail_url: Option<String>,
-    pub thumbnails: ThumbnailsView,
+    pub thumbnail_url: Option<&'a str>,
+    pub thumbnails: ThumbnailsView<'a>,
     /// About five dominant colours, most common first.
-    #[schema(example = json!(["#1a5276", "#f4d03f"]))]
-    pub colors: Vec<String>,
+    #[schema(value_type = Vec<String>, example = json!(["#1a5276", "#f4d03f"]))]
+    pub colors: Texts<'a, Color>,
     /// A ThumbHash (<https://evanw.github.io/thumbhash/>) in base64.
-    pub placeholder: String,
+    #[schema(value_type = String)]
+    pub placeholder: Text<Base64<'a>>,
     /// Of the stored original, in hexadecimal.
-    pub sha256: String,
-    pub metadata: MetadataView,
+    #[schema(value_type = String)]
+    pub sha256: Text<Hex<'a>>,
+    pub metadata: MetadataView<'a>,
     /// Null: no captions are made yet.
-    pub caption: Option<String>,
+    pub caption: Option<&'a str>,
     /// Seconds that decoding and thumbnails took.
     #[schema(example = 0.043)]
     pub processing_time: f64,
@@ -64,30 +74,30 @@ pub struct ImageView {
 /// The thumbnails made at upload: the picture within 128×128 and within 512×512 pixels, never enlarged.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Thumbnails)]
-pub struct ThumbnailsView {
-    pub small: Option<ThumbnailView>,
-    pub medium: Option<ThumbnailView>,
+pub struct ThumbnailsView<'a> {
+    pub small: Option<ThumbnailView<'a>>,
+    pub medium: Option<ThumbnailView<'a>>,
 }
 
 /// A thumbnail: JPEG, or WebP where the picture has transparency.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Thumbnail)]
-pub struct ThumbnailView {
+pub struct ThumbnailView<'a> {
     pub width: u32,
     pub height: u32,
     /// Presigned; null with `include_url=false`.
-    pub url: Option<String>,
+    pub url: Option<&'a str>,
 }
 
 /// What the file says of itself, and nothing that tells where it was taken.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Metadata)]
-pub struct MetadataView {
+pub struct MetadataView<'a> {
     /// When the picture was taken, as the file says; with an offset only if the file has one.
     #[schema(example = "2019-04-16T18:19:50")]
-    pub created_at: Option<String>,
-    pub modified_at: Option<String>,
-    pub camera: Option<String>,
+    pub created_at: Option<&'a str>,
+    pub modified_at: Option<&'a str>,
+    pub camera: Option<&'a str>,
     /// EXIF orientation; already applied to `width`, `height` and the thumbnails.
     #[schema(minimum = 1, maximum = 8)]
     pub orientation: u8,
@@ -99,38 +109,41 @@ pub struct MetadataView {
 /// A page of images, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ImagePage)]
-pub struct ImagePageView {
-    pub images: Vec<ImageView>,
+pub struct ImagePageView<'a> {
+    pub images: Vec<ImageView<'a>>,
     /// Exact number of images that match the filters, on all pages.
     pub total_count: u64,
     /// Opaque, and bound to the filters; null on the last page.
-    pub next_page_token: Option<String>,
+    pub next_page_token: Option<&'a str>,
     pub has_more: bool,
 }
 
-impl ImageView {
-    pub fn new(image: &Image, links: Option<&Links>) -> Self {
+impl<'a> ImageView<'a> {
+    /// Bytes that one takes as JSON, or a little less: most of them are presigned URLs.
+    pub const SIZE_BYTES: usize = 4096;
+
+    pub fn new(image: &'a Image, links: Option<&'a Links>) -> Self {
         let thumbnail = |size| ThumbnailView::new(image, links, size);
         Self {
-            image_id: image.id.to_string(),
-            created_at: time(image.id.created_at()),
-            updated_at: time(image.updated_at),
-            user_id: image.user_id.to_string(),
-            title: image.title.as_ref().map(Title::as_str).map(str::to_owned),
-            description: image.description.as_ref().map(Description::as_str).map(str::to_owned),
-            tags: image.tags.iter().map(Tag::to_string).collect(),
-            file_name: image.file_name.to_string(),
+            image_id: Text(image.id),
+            created_at: Text(Time(image.id.created_at())),
+            updated_at: Text(Time(image.updated_at)),
+            user_id: image.user_id.as_str(),
+            title: image.title.as_ref().map(Title::as_str),
+            description: image.description.as_ref().map(Description::as_str),
+            tags: Texts(&image.tags),
+            file_name: image.file_name.as_str(),
             file_size: image.file_size,
-            content_type: image.format.content_type().to_owned(),
+            content_type: image.format.content_type(),
             width: image.width,
             height: image.height,
-            format: image.format.to_string(),
-            download_url: links.map(|links| links.original.clone()),
-            thumbnail_url: links.and_then(|links| links.thumbnail(image, ThumbnailSize::Small)).map(str::to_owned),
+            format: image.format.name(),
+            download_url: links.map(|links| links.original.as_str()),
+            thumbnail_url: links.and_then(|links| links.thumbnail(image, ThumbnailSize::Small)),
             thumbnails: ThumbnailsView { small: thumbnail(ThumbnailSize::Small), medium: thumbnail(ThumbnailSize::Medium) },
-            colors: image.colors.iter().map(ToString::to_string).collect(),
-            placeholder: STANDARD.encode(&image.placeholder),
-            sha256: hex::encode(image.sha256),
+            colors: Texts(&image.colors),
+            placeholder: Text(Base64(&image.placeholder)),
+            sha256: Text(Hex(&image.sha256)),
             metadata: MetadataView::new(&image.metadata),
             caption: None,
             processing_time: image.processing_time.as_secs_f64(),
@@ -138,33 +151,84 @@ impl ImageView {
     }
 }
 
-impl ThumbnailView {
-    fn new(image: &Image, links: Option<&Links>, size: ThumbnailSize) -> Option<Self> {
+impl<'a> ThumbnailView<'a> {
+    fn new(image: &'a Image, links: Option<&'a Links>, size: ThumbnailSize) -> Option<Self> {
         let &Thumbnail { width, height, .. } = image.thumbnails.iter().find(|thumbnail| thumbnail.size == size)?;
-        let url = links.and_then(|links| links.thumbnail(image, size)).map(str::to_owned);
-        Some(Self { width, height, url })
+        Some(Self { width, height, url: links.and_then(|links| links.thumbnail(image, size)) })
     }
 }
 
-impl MetadataView {
-    fn new(metadata: &Metadata) -> Self {
-        let Metadata { created_at, modified_at, camera, orientation, has_alpha, animated, frames } = metadata.clone();
+impl<'a> MetadataView<'a> {
+    fn new(metadata: &'a Metadata) -> Self {
+        let &Metadata { ref created_at, ref modified_at, ref camera, orientation, has_alpha, animated, frames } = metadata;
+        let (created_at, modified_at, camera) = (created_at.as_deref(), modified_at.as_deref(), camera.as_deref());
         Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames }
     }
 }
 
-impl ImagePageView {
-    pub fn new(page: &ImagePage) -> Self {
+impl<'a> ImagePageView<'a> {
+    pub fn new(page: &'a ImagePage) -> Self {
         Self {
             images: page.images.iter().map(|(image, links)| ImageView::new(image, Some(links))).collect(),
             total_count: page.total,
             has_more: page.next.is_some(),
-            next_page_token: page.next.clone(),
+            next_page_token: page.next.as_deref(),
         }
+    }
+
+    /// See [`ImageView::SIZE_BYTES`].
+    pub fn size_bytes(&self) -> usize {
+        256 + self.images.len() * ImageView::SIZE_BYTES
     }
 }
 
-/// With as many digits as the time needs: none, three or six.
-fn time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+/// What is written as the text that it shows itself as.
+#[derive(Debug)]
+pub struct Text<T>(pub T);
+
+impl<T: Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// A list of such.
+#[derive(Debug)]
+pub struct Texts<'a, T>(pub &'a [T]);
+
+impl<T: Display> Serialize for Texts<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Text))
+    }
+}
+
+/// Thirty-two bytes in hexadecimal.
+#[derive(Debug)]
+pub struct Hex<'a>(pub &'a [u8; 32]);
+
+impl Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = [0; 64];
+        hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+    }
+}
+
+#[derive(Debug)]
+pub struct Base64<'a>(pub &'a [u8]);
+
+impl Display for Base64<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Base64Display::new(self.0, &STANDARD).fmt(f)
+    }
+}
+
+/// RFC 3339 in UTC, with as many digits as the time needs: none, three or six.
+#[derive(Debug)]
+pub struct Time(pub DateTime<Utc>);
+
+impl Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
 }
