@@ -1,5 +1,7 @@
 //! The `images` table: one row an image, deleted ones until they are purged.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -187,7 +189,7 @@ struct Row {
     height: i64,
     sha256: Vec<u8>,
     thumbnails: Json<Vec<ThumbnailRow>>,
-    colors: Json<Vec<String>>,
+    colors: Json<Vec<ColorRow>>,
     placeholder: Vec<u8>,
     metadata: Json<MetadataRow>,
     processing_us: i64,
@@ -197,11 +199,16 @@ struct Row {
 
 #[derive(Debug, serde::Deserialize)]
 struct ThumbnailRow {
-    size: String,
+    #[serde(deserialize_with = "known")]
+    size: ThumbnailSize,
     width: u32,
     height: u32,
-    format: String,
+    #[serde(deserialize_with = "known")]
+    format: Format,
 }
+
+#[derive(Debug, serde::Deserialize)]
+struct ColorRow(#[serde(deserialize_with = "known")] Color);
 
 #[derive(Debug, serde::Deserialize)]
 struct MetadataRow {
@@ -231,13 +238,8 @@ impl TryFrom<Row> for Image {
             width: from_integer("width", row.width)?,
             height: from_integer("height", row.height)?,
             sha256: row.sha256.try_into().map_err(|bytes: Vec<u8>| unreadable("sha256", &hex::encode(bytes)))?,
-            thumbnails: row.thumbnails.0.into_iter().map(Thumbnail::try_from).collect::<Result<_, _>>()?,
-            colors: row
-                .colors
-                .0
-                .iter()
-                .map(|text| Color::parse(text).ok_or_else(|| unreadable("color", text)))
-                .collect::<Result<_, _>>()?,
+            thumbnails: row.thumbnails.0.into_iter().map(Thumbnail::from).collect(),
+            colors: row.colors.0.into_iter().map(|ColorRow(color)| color).collect(),
             placeholder: row.placeholder,
             metadata: row.metadata.0.into(),
             processing_time: Duration::from_micros(from_integer("processing_us", row.processing_us)?),
@@ -246,14 +248,51 @@ impl TryFrom<Row> for Image {
     }
 }
 
-impl TryFrom<ThumbnailRow> for Thumbnail {
-    type Error = Error;
-
-    fn try_from(row: ThumbnailRow) -> Result<Self, Error> {
+impl From<ThumbnailRow> for Thumbnail {
+    fn from(row: ThumbnailRow) -> Self {
         let ThumbnailRow { size, width, height, format } = row;
-        let size = ThumbnailSize::parse(&size).ok_or_else(|| unreadable("thumbnail size", &size))?;
-        Ok(Self { size, width, height, format: parse_format(&format)? })
+        Self { size, width, height, format }
     }
+}
+
+/// A word of the model, read without a text of its own.
+fn known<'de, D: serde::Deserializer<'de>, T: Known>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_str(KnownVisitor(PhantomData))
+}
+
+trait Known: Sized {
+    const WHAT: &'static str;
+    fn read(text: &str) -> Option<Self>;
+}
+
+struct KnownVisitor<T>(PhantomData<T>);
+
+impl<T: Known> serde::de::Visitor<'_> for KnownVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::WHAT)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        T::read(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+    }
+}
+
+macro_rules! known {
+    ($($type:ty = $what:literal;)*) => {
+        $(impl Known for $type {
+            const WHAT: &'static str = $what;
+            fn read(text: &str) -> Option<Self> {
+                Self::parse(text)
+            }
+        })*
+    };
+}
+known! {
+    Format = "a format";
+    ThumbnailSize = "a thumbnail's size";
+    Color = "a colour";
 }
 
 impl From<MetadataRow> for Metadata {
