@@ -1,6 +1,6 @@
 //! Images after their upload: look up, list, change, delete, restore.
 
-use chrono::{DateTime, Days, NaiveTime, Utc};
+use chrono::{DateTime, Days, Utc};
 
 use super::Service;
 use super::error::{Error, Fields};
@@ -54,8 +54,7 @@ impl Service {
         let has_more = images.len() > limit as usize;
         images.truncate(limit as usize);
         let next = images.last().filter(|_| has_more).map(|image| PageToken { last: image.id }.encode(&fingerprint));
-        let total = count_images(&mut reader, &filter).await?;
-        drop(reader);
+        let total = self.count_images(reader, &filter).await?;
         let mut signer = self.signer().await?;
         let with_links = |image: Image| {
             let links = self.links(&mut signer, &image);
@@ -164,61 +163,6 @@ async fn put_rarest_tag_first(reader: &mut Reader, filter: &mut ImageFilter) -> 
     counted.sort();
     filter.tags = counted.into_iter().map(|(_, tag)| tag).collect();
     Ok(())
-}
-
-/// Exact, and without counting rows wherever a counter covers the filter.
-async fn count_images(reader: &mut Reader, filter: &ImageFilter) -> Result<u64, Error> {
-    let dated = filter.start.is_some() || filter.end.is_some();
-    let counter = match (&filter.user_id, filter.tags.as_slice(), dated) {
-        (None, [], false) => Counter::all(),
-        (Some(user), [], false) => Counter::user(user),
-        (None, [tag], false) => Counter::tag(tag),
-        (Some(user), [tag], false) => Counter::user_tag(user, tag),
-        (None, [], true) => return count_by_days(reader, filter.start, filter.end).await,
-        _ => return Ok(store::images::count(reader, filter).await?),
-    };
-    Ok(store::counters::read(reader, &counter).await?)
-}
-
-/// Whole days by their counters; only the days that are cut are counted row by row.
-async fn count_by_days(reader: &mut Reader, start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>) -> Result<u64, Error> {
-    let start = start.unwrap_or(DateTime::UNIX_EPOCH).max(DateTime::UNIX_EPOCH);
-    // Ids are in milliseconds, so the range may be widened to the first and past the last of them.
-    let end = end.unwrap_or(DateTime::<Utc>::MAX_UTC).min(last_countable());
-    if start > end {
-        return Ok(0);
-    }
-    let past_end = end + chrono::TimeDelta::milliseconds(1);
-    let first_whole = day_start(start + DAY - chrono::TimeDelta::milliseconds(1));
-    let past_whole = day_start(past_end);
-    if first_whole >= past_whole {
-        return count_range(reader, start, end).await;
-    }
-    let last_whole = past_whole - DAY;
-    let whole = store::counters::read_range(&mut *reader, &Counter::day(first_whole), &Counter::day(last_whole)).await?;
-    let before = if start < first_whole {
-        count_range(&mut *reader, start, first_whole - chrono::TimeDelta::milliseconds(1)).await?
-    } else {
-        0
-    };
-    let after = if past_whole < past_end { count_range(reader, past_whole, end).await? } else { 0 };
-    Ok(before + whole + after)
-}
-
-async fn count_range(reader: &mut Reader, start: DateTime<Utc>, end: DateTime<Utc>) -> Result<u64, Error> {
-    let filter = ImageFilter { start: Some(start), end: Some(end), ..ImageFilter::default() };
-    Ok(store::images::count(reader, &filter).await?)
-}
-
-const DAY: chrono::TimeDelta = chrono::TimeDelta::days(1);
-
-/// The end of the last day whose name has four digits of year, as the names of days are compared as text.
-fn last_countable() -> DateTime<Utc> {
-    DateTime::from_timestamp_millis(253_402_300_799_999).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
-fn day_start(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.date_naive().and_time(NaiveTime::MIN).and_utc()
 }
 
 /// The last moment of the day that begins at `start`.

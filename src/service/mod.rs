@@ -3,6 +3,7 @@
 //! Who may do what is decided here and nowhere else. Everything a client can act on is an [`Error`].
 
 pub mod admission;
+pub mod counts;
 pub mod doctor;
 pub mod error;
 pub mod idempotency;
@@ -23,6 +24,7 @@ use crate::model::clock::Clock;
 use crate::objects::ObjectStore;
 use crate::store::Db;
 use admission::Admission;
+use counts::Counts;
 pub use error::Error;
 
 /// The product: its adapters, its bounds, and the uploads in flight.
@@ -31,6 +33,7 @@ pub struct Service {
     db: Db,
     objects: ObjectStore,
     admission: Admission,
+    counts: Counts,
     clock: Arc<dyn Clock>,
     limits: Limits,
     pub metrics: Arc<Metrics>,
@@ -67,7 +70,7 @@ pub struct Limits {
 impl Service {
     pub fn new(db: Db, objects: ObjectStore, clock: Arc<dyn Clock>, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let admission = Admission::new(&limits);
-        Self { db, objects, admission, clock, limits, metrics, uploads: TaskTracker::new() }
+        Self { db, objects, admission, counts: Counts::default(), clock, limits, metrics, uploads: TaskTracker::new() }
     }
 
     pub fn limits(&self) -> &Limits {

@@ -14,13 +14,13 @@ pub async fn add(tx: &mut Tx, id: ImageId, mut changes: Vec<(Counter, i64)>) -> 
         return Ok(());
     }
     changes.sort();
-    let mut sql = Sql::new("insert into counters (kind, key, slot, n) values ");
+    let mut sql = Sql::new("insert into counters (kind, key, slot, n, moves) values ");
     for (index, (counter, difference)) in changes.into_iter().enumerate() {
         sql.push(if index == 0 { "(" } else { ", (" });
         sql.push_bind(counter.kind.name()).push(", ").push_bind(counter.key).push(", ");
-        sql.push_bind(Counter::slot(id)).push(", ").push_bind(difference).push(")");
+        sql.push_bind(Counter::slot(id)).push(", ").push_bind(difference).push(", 1)");
     }
-    sql.push(" on conflict (kind, key, slot) do update set n = counters.n + excluded.n");
+    sql.push(" on conflict (kind, key, slot) do update set n = counters.n + excluded.n, moves = counters.moves + 1");
     tx.execute(sql).await.map(drop)
 }
 
@@ -34,6 +34,23 @@ pub async fn read(run: impl Run, counter: &Counter) -> Result<u64, Error> {
 pub async fn read_range(run: impl Run, first: &Counter, last: &Counter) -> Result<u64, Error> {
     let sql = Sql::new("select cast(coalesce(sum(n), 0) as bigint) from counters where kind = $1 and key >= $2 and key <= $3");
     one(run, sql.bind(first.kind.name()).bind(first.key.as_str()).bind(last.key.as_str())).await
+}
+
+/// How often these counters have moved, in either direction. As long as that is the same, so is what they count.
+pub async fn moves(run: impl Run, counters: &[Counter]) -> Result<i64, Error> {
+    let mut sql = Sql::new("");
+    push_moves(&mut sql, counters);
+    Ok(run.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default().0)
+}
+
+/// The statement of [`moves`], for use within others.
+pub(super) fn push_moves(sql: &mut Sql, counters: &[Counter]) {
+    sql.push("select cast(coalesce(sum(moves), 0) as bigint) from counters where (kind, key) in (values ");
+    for (index, counter) in counters.iter().enumerate() {
+        sql.push(if index == 0 { "(" } else { ", (" });
+        sql.push_bind(counter.kind.name()).push(", ").push_bind(counter.key.as_str()).push(")");
+    }
+    sql.push(")");
 }
 
 async fn one(run: impl Run, sql: Sql) -> Result<u64, Error> {

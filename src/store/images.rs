@@ -13,6 +13,7 @@ use super::db::{Run, Sql, Tx};
 use super::error::Error;
 use crate::model::caller::UserId;
 use crate::model::color::Color;
+use crate::model::counter::Counter;
 use crate::model::filter::ImageFilter;
 use crate::model::id::ImageId;
 use crate::model::image::{Format, Image, Metadata, Thumbnail, ThumbnailSize};
@@ -87,21 +88,43 @@ fn page_of_tagged(first: &Tag, others: &[Tag], filter: &ImageFilter, last: Optio
     sql
 }
 
-/// Counts live images row by row, for filters that no counter covers.
-pub async fn count(run: impl Run, filter: &ImageFilter) -> Result<u64, Error> {
-    let mut sql = Sql::new("select count(*)");
+/// Counts live images row by row, for filters that no counter covers; and how often the counters in `watched` have moved,
+/// in the same snapshot.
+pub async fn count(run: impl Run, filter: &ImageFilter, watched: &[Counter]) -> Result<(u64, i64), Error> {
+    let mut sql = Sql::new("select (select count(*) from ");
     match filter.tags.as_slice() {
         [] => {
-            sql.push(" from images where deleted_at is null");
+            sql.push("images where deleted_at is null");
             if let Some(user) = &filter.user_id {
                 sql.push(" and user_id = ").push_bind(user.as_str());
             }
             push_id_range(&mut sql, " and id", filter, None);
         }
-        [first, others @ ..] => push_tagged(&mut sql, first, others, filter, None),
+        [first, others @ ..] => {
+            sql.push("(");
+            push_ids_of_tag(&mut sql, first, filter);
+            for tag in others {
+                sql.push(" intersect ");
+                push_ids_of_tag(&mut sql, tag, filter);
+            }
+            // Ordered, SQLite merges the tags' indexes, in a fifth of the time of looking up each image of one tag in
+            // the other's; the limit keeps it from forgetting about the order.
+            sql.push(" order by image_id").push_limit(u32::MAX).push(") tagged");
+        }
     }
-    let (count,) = run.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default();
-    Ok(u64::try_from(count).unwrap_or_default())
+    sql.push("), (");
+    super::counters::push_moves(&mut sql, watched);
+    sql.push(")");
+    let (count, moves) = run.fetch_optional::<(i64, i64)>(sql).await?.unwrap_or_default();
+    Ok((u64::try_from(count).unwrap_or_default(), moves))
+}
+
+fn push_ids_of_tag(sql: &mut Sql, tag: &Tag, filter: &ImageFilter) {
+    sql.push("select image_id from image_tags where tag = ").push_bind(tag.as_str());
+    if let Some(user) = &filter.user_id {
+        sql.push(" and user_id = ").push_bind(user.as_str());
+    }
+    push_id_range(sql, " and image_id", filter, None);
 }
 
 fn push_tagged(sql: &mut Sql, first: &Tag, others: &[Tag], filter: &ImageFilter, last: Option<ImageId>) {

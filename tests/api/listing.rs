@@ -131,6 +131,79 @@ async fn filters_are_all_of_them_and_each_count_is_exact() {
 }
 
 #[tokio::test]
+async fn a_count_that_was_kept_is_exact_after_every_change() {
+    let app = TestApp::start().await;
+    app.clock.stop_at("2026-01-31T12:00:00Z");
+    let first = upload(&app, "alice", "sea,sun,sky").await;
+    let other = upload(&app, "bob", "sea,sun").await;
+    let lists = [
+        "/images?tags=sea,sun",
+        "/images?tags=sun,sea,sky",
+        "/images?tags=sea,sun&user_id=alice",
+        "/images?tags=sea&user_id=alice&start_date=2026-01-31",
+        "/images?tags=sea&start_date=2026-01-31",
+        "/images?user_id=alice&start_date=2026-01-31",
+        "/images?start_date=2026-01-31T00:00:00Z&end_date=2026-01-31T23:59:58Z",
+        "/images?tags=sea,nothing",
+    ];
+    let shown = async || {
+        let mut counts = Vec::new();
+        for path in lists {
+            // Once made, once kept, and in step with the page each time.
+            counts.push(list(&app, path).await.len());
+            assert_eq!(list(&app, path).await.len(), counts[counts.len() - 1], "{path}");
+        }
+        counts
+    };
+    assert_eq!(shown().await, [2, 1, 1, 1, 2, 1, 2, 0]);
+    let third = upload(&app, "alice", "sea,sun").await;
+    assert_eq!(shown().await, [3, 1, 2, 2, 3, 2, 3, 0]);
+    app.delete("alice", &first).await.ok();
+    assert_eq!(shown().await, [2, 0, 1, 1, 2, 1, 2, 0]);
+    // Back where it was, by as many steps up as down.
+    app.restore("alice", &first).await.ok();
+    assert_eq!(shown().await, [3, 1, 2, 2, 3, 2, 3, 0]);
+    app.patch("bob", &other, &json!({"tags": ["sea", "nothing"]})).await.ok();
+    assert_eq!(shown().await, [2, 1, 2, 2, 3, 2, 3, 1]);
+    app.patch("alice", &third, &json!({"tags": ["sun"]})).await.ok();
+    app.patch("bob", &other, &json!({"tags": ["sun", "sea"]})).await.ok();
+    assert_eq!(shown().await, [2, 1, 1, 1, 2, 2, 3, 0]);
+    for (user, id) in [("alice", &first), ("bob", &other), ("alice", &third)] {
+        app.delete(user, id).await.ok();
+    }
+    assert_eq!(shown().await, [0; 8]);
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn lists_that_are_counted_row_by_row_are_exact_while_others_write() {
+    let app = Arc::new(TestApp::start().await);
+    let mut moving = Vec::new();
+    for _ in 0..6 {
+        moving.push(upload(&app, "alice", "sea,sun").await);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = tokio::spawn(write(Arc::clone(&app), moving.clone(), 7, Arc::clone(&stop)));
+    let readers: Vec<_> = (0..6)
+        .map(|_| {
+            let app = Arc::clone(&app);
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    let count = app.get("/images?tags=sea,sun").await.ok()["total_count"].as_u64().unwrap();
+                    assert!(count <= 6, "{count}");
+                }
+            })
+        })
+        .collect();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    writer.await.unwrap();
+    assert_eq!(app.get("/images?tags=sea,sun").await.ok()["total_count"], app.walk("/images?tags=sea,sun", 100).await.len());
+}
+
+#[tokio::test]
 async fn tags_of_any_script_are_found_by_any_spelling() {
     let app = TestApp::start().await;
     let id = upload(&app, "alice", "Café,日本,new york,a-b_c").await;

@@ -1,0 +1,155 @@
+//! `total_count`: exact, without counting rows wherever a counter covers the filter, and without counting them again while
+//! nothing has changed.
+//!
+//! What no counter covers (two tags, a user's images from a day on) is counted row by row, which takes as long as the
+//! tags or the user have images. Such counts are made one at a time, so that lists that are dear cannot take the
+//! database from those that are cheap; and each is kept with how often the counters of its tags or its user had moved,
+//! read in the same snapshot. While they have not moved since, no image has come to the list or left it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use tokio::sync::Semaphore;
+
+use super::Service;
+use super::error::Error;
+use crate::model::caller::UserId;
+use crate::model::counter::Counter;
+use crate::model::filter::ImageFilter;
+use crate::model::tag::Tag;
+use crate::store::{self, Reader};
+
+/// Counts that were made row by row.
+#[derive(Debug)]
+pub struct Counts {
+    kept: Mutex<HashMap<[u8; 32], Kept>>,
+    turns: Semaphore,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    count: u64,
+    /// Of the counters that watch over the filter.
+    moves: i64,
+}
+
+/// Counts made at once.
+const TURNS: usize = 1;
+
+/// Some 100 KiB.
+const MAX_KEPT: usize = 1024;
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), turns: Semaphore::new(TURNS) }
+    }
+}
+
+impl Counts {
+    fn find(&self, fingerprint: &[u8; 32]) -> Option<Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(fingerprint).copied()
+    }
+
+    fn keep(&self, fingerprint: [u8; 32], kept: Kept) {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_KEPT && !all.contains_key(&fingerprint) {
+            // Which ones are asked for again is not known; those that are will be counted once more.
+            all.clear();
+        }
+        all.insert(fingerprint, kept);
+    }
+}
+
+impl Service {
+    /// The exact number of live images that match. Takes the reader, so that nobody holds one while waiting for a turn.
+    pub(super) async fn count_images(&self, mut reader: Reader, filter: &ImageFilter) -> Result<u64, Error> {
+        let dated = filter.start.is_some() || filter.end.is_some();
+        let counter = match (&filter.user_id, filter.tags.as_slice(), dated) {
+            (None, [], false) => Counter::all(),
+            (Some(user), [], false) => Counter::user(user),
+            (None, [tag], false) => Counter::tag(tag),
+            (Some(user), [tag], false) => Counter::user_tag(user, tag),
+            (None, [], true) => {
+                drop(reader);
+                return self.count_by_days(filter.start, filter.end).await;
+            }
+            (user, tags, _) => {
+                drop(reader);
+                return self.count_rows(filter, &watching(user.as_ref(), tags)).await;
+            }
+        };
+        Ok(store::counters::read(&mut reader, &counter).await?)
+    }
+
+    /// Whole days by their counters; only the days that are cut are counted row by row.
+    async fn count_by_days(&self, start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>) -> Result<u64, Error> {
+        let start = start.unwrap_or(DateTime::UNIX_EPOCH).max(DateTime::UNIX_EPOCH);
+        // Ids are in milliseconds, so the range may be widened to the first and past the last of them.
+        let end = end.unwrap_or(DateTime::<Utc>::MAX_UTC).min(last_countable());
+        if start > end {
+            return Ok(0);
+        }
+        let past_end = end + MILLISECOND;
+        let first_whole = day_start(start + DAY - MILLISECOND);
+        let past_whole = day_start(past_end);
+        if first_whole >= past_whole {
+            return self.count_range(start, end).await;
+        }
+        let last_whole = past_whole - DAY;
+        let whole = store::counters::read_range(&self.db, &Counter::day(first_whole), &Counter::day(last_whole)).await?;
+        let before = if start < first_whole { self.count_range(start, first_whole - MILLISECOND).await? } else { 0 };
+        let after = if past_whole < past_end { self.count_range(past_whole, end).await? } else { 0 };
+        Ok(before + whole + after)
+    }
+
+    /// A range that no day fills, so that it lies in two days at most.
+    async fn count_range(&self, start: DateTime<Utc>, end: DateTime<Utc>) -> Result<u64, Error> {
+        let filter = ImageFilter { start: Some(start), end: Some(end), ..ImageFilter::default() };
+        self.count_rows(&filter, &[Counter::day(start), Counter::day(end)]).await
+    }
+
+    /// Counts row by row, unless the counters in `watched` have not moved since that was last done.
+    async fn count_rows(&self, filter: &ImageFilter, watched: &[Counter]) -> Result<u64, Error> {
+        let fingerprint = filter.fingerprint();
+        if let Some(count) = self.kept_count(&fingerprint, watched).await? {
+            return Ok(count);
+        }
+        let turn = tokio::time::timeout(self.limits.admission_wait, self.counts.turns.acquire()).await;
+        let _turn = turn.map_err(|_| Error::Overloaded { retry_after: self.limits.admission_wait })?.map_err(Error::internal)?;
+        // Who had the turn before may have counted the same.
+        if let Some(count) = self.kept_count(&fingerprint, watched).await? {
+            return Ok(count);
+        }
+        let (count, moves) = store::images::count(&self.db, filter, watched).await?;
+        self.counts.keep(fingerprint, Kept { count, moves });
+        Ok(count)
+    }
+
+    async fn kept_count(&self, fingerprint: &[u8; 32], watched: &[Counter]) -> Result<Option<u64>, Error> {
+        let Some(kept) = self.counts.find(fingerprint) else { return Ok(None) };
+        let moves = store::counters::moves(&self.db, watched).await?;
+        Ok((kept.moves == moves).then_some(kept.count))
+    }
+}
+
+/// Counters of which at least one moves with every image that comes to a list or leaves it.
+fn watching(user: Option<&UserId>, tags: &[Tag]) -> Vec<Counter> {
+    match (user, tags) {
+        (Some(user), []) => vec![Counter::user(user)],
+        (Some(user), tags) => tags.iter().map(|tag| Counter::user_tag(user, tag)).collect(),
+        (None, tags) => tags.iter().map(Counter::tag).collect(),
+    }
+}
+
+const DAY: TimeDelta = TimeDelta::days(1);
+const MILLISECOND: TimeDelta = TimeDelta::milliseconds(1);
+
+/// The end of the last day whose name has four digits of year, as the names of days are compared as text.
+fn last_countable() -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(253_402_300_799_999).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+fn day_start(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.date_naive().and_time(NaiveTime::MIN).and_utc()
+}
