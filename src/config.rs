@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use units::{Bytes, Seconds};
+use units::{Bytes, Heights, Seconds};
 
 use crate::http::HttpConfig;
 use crate::http::body::BodyLimits;
@@ -77,6 +77,9 @@ pub struct Config {
     /// Frames × pixels of an animated picture.
     #[arg(long, env = "MAX_ANIMATION_PIXELS", default_value_t = 200_000_000)]
     pub max_animation_pixels: u64,
+    /// Heights in pixels of thumbnails beside `small` and `medium`: 16 to 2000, up to 8 of them; or `none`.
+    #[arg(long, env = "THUMBNAIL_HEIGHTS", default_value = "200,400")]
+    pub thumbnail_heights: Heights,
     /// Seconds that presigned URLs in image objects live at least.
     #[arg(long, env = "URL_LIFETIME", default_value_t = Seconds(3600))]
     pub url_lifetime: Seconds,
@@ -195,6 +198,7 @@ impl Config {
             require(budget.0 <= 256 << 30, variable, "at most 256 GiB can be managed")?;
         }
         require(self.max_animation_pixels >= 16_000_000, "MAX_ANIMATION_PIXELS", "at least one frame must fit: 16000000")?;
+        self.check_heights()?;
         let url_life = u64::from(self.url_lifetime.0) + u64::from(self.url_window.0);
         require(self.url_lifetime.0 >= 60, "URL_LIFETIME", "at least 60 seconds are needed")?;
         require(url_life <= 7 * 86_400, "URL_LIFETIME", "with URL_WINDOW it must be at most 7 days, which is S3's limit")?;
@@ -214,6 +218,15 @@ impl Config {
     fn longest_upload(&self) -> Duration {
         let statements = self.database_timeout.duration() * UPLOAD_STATEMENTS;
         self.admission_timeout.duration() + DECODE_TIME + self.s3_timeout.duration() + statements
+    }
+
+    fn check_heights(&self) -> Result<(), ConfigError> {
+        let heights = &self.thumbnail_heights.0;
+        let check = |holds, reason| require(holds, "THUMBNAIL_HEIGHTS", reason);
+        check(heights.len() <= 8, "at most 8 heights are made")?;
+        check(heights.iter().all(|height| (16..=2000).contains(height)), "each height must be from 16 to 2000 pixels")?;
+        let unique: std::collections::BTreeSet<_> = heights.iter().collect();
+        check(unique.len() == heights.len(), "each height must be named once")
     }
 
     fn check_http(&self) -> Result<(), ConfigError> {
@@ -308,7 +321,11 @@ impl Config {
     pub fn limits(&self) -> Limits {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Limits {
-            imaging: imaging::Limits { max_frame_pixels: self.max_animation_pixels, ..imaging::Limits::default() },
+            imaging: imaging::Limits {
+                max_frame_pixels: self.max_animation_pixels,
+                thumbnail_heights: self.thumbnail_heights.0.clone(),
+                ..imaging::Limits::default()
+            },
             min_file_bytes: MIN_FILE_BYTES,
             max_file_bytes: MAX_FILE_BYTES,
             upload_memory_bytes: self.upload_memory_budget.0,

@@ -1,4 +1,4 @@
-//! Settings with a unit: seconds and bytes, as they are written and read.
+//! Settings with a form of their own: seconds, bytes, heights, as they are written and read.
 
 use std::fmt;
 use std::str::FromStr;
@@ -55,15 +55,44 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// Pixels, separated by commas; or `none`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heights(pub Vec<u32>);
+
+impl FromStr for Heights {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim() == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        let heights = text.split(',').map(|height| height.trim().parse().ok()).collect::<Option<Vec<_>>>();
+        heights.map(Self).ok_or_else(|| "heights in pixels are needed, such as 200,400, or none".to_owned())
+    }
+}
+
+impl fmt::Display for Heights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.iter().map(u32::to_string).collect::<Vec<_>>().join(",").as_str() {
+            "" => f.write_str("none"),
+            heights => f.write_str(heights),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_read_as_they_are_written() {
+    fn settings_are_read_as_they_are_written() {
         for text in ["1000", "64KiB", "256MiB", "2GiB"] {
             assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);
         }
+        for text in ["200,400", "16", "none"] {
+            assert_eq!(text.parse::<Heights>().unwrap().to_string(), text);
+        }
+        assert!("".parse::<Heights>().is_err() && "200;400".parse::<Heights>().is_err());
         assert!("1.5GiB".parse::<Bytes>().is_err() && "99999999999GiB".parse::<Bytes>().is_err());
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! GIF has no checksums: what can be told is missing data, invalid codes, and a missing trailer.
 
+use super::aim::{Aim, Purpose};
 use super::error::Error;
 use super::picture::{Reducer, reduced};
 use super::sniff::Found;
@@ -11,26 +12,29 @@ use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, MemoryLimit};
 use std::num::NonZeroU64;
 
 /// The logical screen descriptor: the canvas, on which the frames lie.
-pub(super) fn read_header(bytes: &[u8]) -> Result<Found, Error> {
+pub(super) fn read_header(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Found, Error> {
     let Some(&[w0, w1, h0, h1]) = bytes.get(6..10) else {
         return Err(Error::truncated("the GIF header"));
     };
     let width = u32::from(u16::from_le_bytes([w0, w1]));
     let height = u32::from(u16::from_le_bytes([h0, h1]));
-    let (small_width, small_height) = reduced(width, height);
+    let aim = purpose.aim((width, height), 1);
+    let (small_width, small_height) = reduced(width, height, aim.cover);
     let picture_bytes = u64::from(small_width) * u64::from(small_height) * 4;
     Ok(Found {
         kind: Kind::Gif,
         width,
         height,
         exif: None,
+        orientation: 1,
+        aim,
         // A frame of indices, a row of colours.
         decoder_bytes: picture_bytes + u64::from(width) * (u64::from(height) + 4) + (1 << 20),
         picture_bytes,
     })
 }
 
-pub(super) fn decode(bytes: &[u8], canvas: (u32, u32), limits: &Limits) -> Result<Decoded, Error> {
+pub(super) fn decode(bytes: &[u8], canvas: (u32, u32), aim: Aim, limits: &Limits) -> Result<Decoded, Error> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     // Only XMP and ICC blocks fall under this here; they are never longer than the file.
@@ -49,7 +53,10 @@ pub(super) fn decode(bytes: &[u8], canvas: (u32, u32), limits: &Limits) -> Resul
         decoder.read_into_buffer(&mut indices).map_err(explain)?;
         if picture.is_none() {
             let palette = decoder.palette().map_err(explain)?;
-            picture = Some(compose(&frame, &indices, palette, canvas));
+            picture = Some(compose(&frame, &indices, palette, canvas, aim));
+            if !aim.prove {
+                break;
+            }
         }
     }
     let picture = picture.ok_or_else(|| Error::corrupt("the GIF has no picture"))?;
@@ -95,8 +102,8 @@ fn check_pixels(frames: u32, (width, height): (u32, u32), limits: &Limits) -> Re
 }
 
 /// The first frame on a transparent canvas; like browsers, without the background colour.
-fn compose(frame: &Placed, indices: &[u8], palette: &[u8], canvas: (u32, u32)) -> super::picture::Picture {
-    let mut reducer = Reducer::new(canvas.0, canvas.1, true);
+fn compose(frame: &Placed, indices: &[u8], palette: &[u8], canvas: (u32, u32), aim: Aim) -> super::picture::Picture {
+    let mut reducer = Reducer::new(canvas.0, canvas.1, true, aim.cover);
     let mut colors = [[0u8; 4]; 256];
     for (color, rgb) in colors.iter_mut().zip(palette.chunks_exact(3)) {
         *color = [rgb[0], rgb[1], rgb[2], 255];

@@ -1,6 +1,6 @@
 //! Pictures: what is a picture, is it whole, and what do we show of it before anyone downloads it.
 //!
-//! Two calls, and memory is weighed between them. [`inspect`] looks at the header only: it takes microseconds and answers
+//! Two calls, and memory is weighed between them; likewise [`inspect_stored`] and [`render`] for one picture of any size. [`inspect`] looks at the header only: it takes microseconds and answers
 //! which format, how large, and how many bytes [`process`] will need. `process` then decodes the file **once**; that one
 //! pass proves it whole and feeds the thumbnails, from which colours and placeholder follow.
 //!
@@ -11,7 +11,9 @@
 //!
 //! Originals are never changed here, and colours are taken as sRGB.
 
+mod aim;
 mod colors;
+mod encode;
 mod error;
 mod gif;
 mod jpeg;
@@ -37,6 +39,8 @@ use std::time::{Duration, Instant};
 
 use crate::model::color::Color;
 use crate::model::image::{Format, Metadata, Thumbnail};
+use crate::model::rendering::Rendering;
+use aim::{Aim, Purpose};
 pub use error::Error;
 pub use jpeg::simd_enabled;
 
@@ -44,7 +48,13 @@ pub use jpeg::simd_enabled;
 ///
 /// Trailing bytes after a picture's end are accepted. EXIF that cannot be read counts as absent.
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
-    contain(|| sniff::read_header(bytes, limits))
+    contain(|| sniff::read_header(bytes, limits, &Purpose::Upload { heights: &limits.thumbnail_heights }))
+}
+
+/// As [`inspect`], of a file that was accepted before, or made here, for [`render`].
+pub fn inspect_stored(bytes: &[u8], limits: &Limits, rendering: &Rendering) -> Result<Header, Error> {
+    let limits = Limits { min_side: 1, ..limits.clone() };
+    contain(|| sniff::read_header(bytes, &limits, &Purpose::Rendering(rendering)))
 }
 
 /// Decodes the whole file once and makes everything that is shown of it. `header` is what [`inspect`] said of these bytes.
@@ -53,7 +63,7 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
         let mut stages = Stages::default();
         let decoded = stages.time("decode", || decode(bytes, header, limits))?;
         let (thumbnails, small) =
-            stages.time("thumbnails", || thumbnail::make(decoded.picture, header.stored, header.orientation))?;
+            stages.time("thumbnails", || thumbnail::make(decoded.picture, header, &limits.thumbnail_heights))?;
         let colors = stages.time("colors", || colors::dominant(&small));
         let placeholder = stages.time("placeholder", || placeholder::hash(&small))?;
         let sha256 = stages.time("hash", || Sha256::digest(bytes).into());
@@ -73,7 +83,15 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
     })
 }
 
-/// What a picture may be. The defaults are those of the API.
+/// Makes one picture of a file; of an animation, of its first frame. `header` is what [`inspect_stored`] said of these
+/// bytes and this rendering.
+///
+/// The file is decoded at a scale that covers the rendering, and no further than to the end of its first frame.
+pub fn render(bytes: &[u8], header: &Header, limits: &Limits, rendering: &Rendering) -> Result<Vec<u8>, Error> {
+    contain(|| thumbnail::render(decode(bytes, header, limits)?.picture, header, rendering))
+}
+
+/// What a picture may be, and what is made of it. The defaults are those of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Pixels that each side needs at least, as displayed.
@@ -86,11 +104,19 @@ pub struct Limits {
     /// A progressive JPEG may go over its whole picture in every scan: 10 MB hold more than 100 000 of them. Encoders write
     /// about 10.
     pub max_progressive_scans: u32,
+    /// Heights of thumbnails that are made beside those that every image has.
+    pub thumbnail_heights: Vec<u32>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { min_side: 50, max_side: 4000, max_frame_pixels: 200_000_000, max_progressive_scans: 100 }
+        Limits {
+            min_side: 50,
+            max_side: 4000,
+            max_frame_pixels: 200_000_000,
+            max_progressive_scans: 100,
+            thumbnail_heights: vec![200, 400],
+        }
     }
 }
 
@@ -104,12 +130,13 @@ pub struct Header {
     pub height: u32,
     /// EXIF orientation, 1 to 8; 1 when the file says nothing.
     pub orientation: u8,
-    /// Memory that [`process`] needs at its peak, not counting the file itself.
+    /// Memory that [`process`] or [`render`] needs at its peak, not counting the file itself.
     pub weight_bytes: u64,
     /// Width and height as stored.
     stored: (u32, u32),
     /// Where the EXIF block (its TIFF header) lies in the file.
     exif: Option<Range<usize>>,
+    aim: Aim,
     kind: Kind,
 }
 
@@ -124,7 +151,7 @@ enum Kind {
 
 #[derive(Debug, Clone)]
 pub struct Processed {
-    /// `small`, then `medium`.
+    /// `small`, `medium`, then the heights; of two heights with the same pixels only one.
     pub thumbnails: Vec<MadeThumbnail>,
     /// About five dominant colours as sRGB, most common first. Empty for a fully transparent picture.
     pub colors: Vec<Color>,
@@ -154,9 +181,9 @@ struct Decoded {
 fn decode(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Error> {
     match &header.kind {
         Kind::Jpeg(jpeg) => jpeg::decode(bytes, jpeg, header.stored, limits),
-        Kind::Png => png::decode(bytes, header.stored),
-        Kind::Gif => gif::decode(bytes, header.stored, limits),
-        Kind::Webp(webp) => webp::decode(bytes, webp, header.stored),
+        Kind::Png => png::decode(bytes, header.stored, header.aim),
+        Kind::Gif => gif::decode(bytes, header.stored, header.aim, limits),
+        Kind::Webp(webp) => webp::decode(bytes, webp, header.stored, header.aim),
     }
 }
 

@@ -7,6 +7,11 @@ pub(super) fn swaps_sides(orientation: u8) -> bool {
     (5..=8).contains(&orientation)
 }
 
+/// A stored size as displayed, and the other way round.
+pub(super) fn displayed((width, height): (u32, u32), orientation: u8) -> (u32, u32) {
+    if swaps_sides(orientation) { (height, width) } else { (width, height) }
+}
+
 /// Maps the stored picture to the one displayed; EXIF 2.32, tag 0x0112. Unknown values leave it as it is.
 pub(super) fn upright(picture: Picture, orientation: u8) -> Picture {
     if !(2..=8).contains(&orientation) {

@@ -1,10 +1,6 @@
 //! What every decoder hands on: a picture of a bounded size, and the box filter that makes it from rows as they are
 //! decoded, so that a large PNG, GIF or WebP never stands in memory as a whole.
 
-/// Side of the largest thumbnail. A decoder may hand over less than the whole picture as long as the longer side keeps
-/// this many pixels (JPEG's scaled decoding, which filters well) or twice as many (the box filter, which does not).
-pub(super) const LARGEST_THUMBNAIL: u32 = 512;
-
 /// Pixels in rows, RGB or RGBA (not premultiplied), 8 bits a channel, top row first, as stored: not yet oriented.
 #[derive(Debug, Clone)]
 pub(super) struct Picture {
@@ -42,18 +38,32 @@ impl Picture {
         let pixels = self.pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
         Picture { alpha: false, pixels, ..self }
     }
+
+    /// The same picture as RGB, on a white page.
+    pub fn on_white(&self) -> Self {
+        if !self.alpha {
+            return self.clone();
+        }
+        let blend = |channel: u8, alpha: u8| {
+            let (channel, alpha) = (u32::from(channel), u32::from(alpha));
+            ((channel * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+        };
+        let pixels =
+            self.pixels.chunks_exact(4).flat_map(|p| [blend(p[0], p[3]), blend(p[1], p[3]), blend(p[2], p[3])]).collect();
+        Picture { alpha: false, pixels, ..*self }
+    }
 }
 
 /// By how much a picture of these sides may shrink before the resampling: the largest whole number that leaves twice
-/// the largest thumbnail. A box filter to 2× followed by Lanczos3 cannot be told from Lanczos3 alone in a thumbnail.
-pub(super) fn reduction(width: u32, height: u32) -> u32 {
+/// the pixels that the longer side must `cover`. A box filter to 2× followed by Lanczos3 cannot be told from Lanczos3 alone in a thumbnail.
+pub(super) fn reduction(width: u32, height: u32, cover: u32) -> u32 {
     // 128 keeps 255 × 255 × 128 × 128 within the 32 bits of a sum.
-    (width.max(height) / (2 * LARGEST_THUMBNAIL)).clamp(1, 128)
+    (width.max(height) / cover.saturating_mul(2).max(1)).clamp(1, 128)
 }
 
 /// The size after the reduction.
-pub(super) fn reduced(width: u32, height: u32) -> (u32, u32) {
-    let factor = reduction(width, height);
+pub(super) fn reduced(width: u32, height: u32, cover: u32) -> (u32, u32) {
+    let factor = reduction(width, height, cover);
     (width.div_ceil(factor), height.div_ceil(factor))
 }
 
@@ -70,9 +80,10 @@ pub(super) struct Reducer {
 }
 
 impl Reducer {
-    pub fn new(width: u32, height: u32, alpha: bool) -> Self {
-        let (out_width, out_height) = reduced(width, height);
-        let factor = reduction(width, height) as usize;
+    /// For a picture of which the longer side must keep `cover` pixels.
+    pub fn new(width: u32, height: u32, alpha: bool, cover: u32) -> Self {
+        let (out_width, out_height) = reduced(width, height, cover);
+        let factor = reduction(width, height, cover) as usize;
         let channels = if alpha { 4 } else { 3 };
         let sums = if factor > 1 { vec![0; out_width as usize * channels] } else { Vec::new() };
         Reducer {
@@ -168,7 +179,7 @@ mod tests {
     #[test]
     fn a_large_picture_is_averaged_and_its_ragged_edge_counted() {
         let (width, height) = (3073, 4);
-        let mut reducer = Reducer::new(width, height, false);
+        let mut reducer = Reducer::new(width, height, false, 512);
         let row: Vec<u8> = (0..width).flat_map(|x| [(x % 3) as u8 * 30; 3]).collect();
         for _ in 0..height {
             reducer.push(&row, 3);
@@ -183,7 +194,7 @@ mod tests {
 
     #[test]
     fn colour_under_transparency_does_not_bleed() {
-        let mut reducer = Reducer::new(2048, 2, true);
+        let mut reducer = Reducer::new(2048, 2, true, 512);
         let row: Vec<u8> = (0..2048).flat_map(|x| if x % 2 == 0 { [250, 10, 10, 255] } else { [0, 0, 0, 0] }).collect();
         reducer.push(&row, 4);
         reducer.push(&row, 4);

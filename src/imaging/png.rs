@@ -4,13 +4,14 @@
 //! Of an animated PNG the default image is decoded; the other frames' chunks are checked by their CRCs.
 
 use super::Decoded;
+use super::aim::Aim;
 use super::error::Error;
 use super::picture::Reducer;
 use super::png_header::count_frames;
 use png::{ColorType, DecodeOptions, Decoder, DecodingError, Reader, Transformations};
 use std::io::{Cursor, ErrorKind};
 
-pub(super) fn decode(bytes: &[u8], stored: (u32, u32)) -> Result<Decoded, Error> {
+pub(super) fn decode(bytes: &[u8], stored: (u32, u32), aim: Aim) -> Result<Decoded, Error> {
     let mut options = DecodeOptions::default();
     options.set_ignore_adler32(false);
     // Unbounded when inflated, and of no use here.
@@ -31,7 +32,7 @@ pub(super) fn decode(bytes: &[u8], stored: (u32, u32)) -> Result<Decoded, Error>
     let (color_type, _) = reader.output_color_type();
     let channels = color_type.samples();
     let has_alpha = matches!(color_type, ColorType::GrayscaleAlpha | ColorType::Rgba);
-    let mut reducer = Reducer::new(stored.0, stored.1, has_alpha);
+    let mut reducer = Reducer::new(stored.0, stored.1, has_alpha, aim.cover);
 
     if interlaced {
         read_at_once(&mut reader, &mut reducer, stored, channels)?;

@@ -1,15 +1,16 @@
 //! A PNG's header: IHDR, and where its EXIF block lies (PNG 3rd edition, chapter 11).
 
-use super::Kind;
+use super::aim::Purpose;
 use super::error::Error;
 use super::picture::reduced;
 use super::sniff::Found;
+use super::{Kind, metadata};
 use std::ops::Range;
 
 /// Chunks that are looked at in search of EXIF; beyond them it counts as absent. 10 MB in IDATs of 8 KiB are 1280.
 const MAX_CHUNKS: usize = 16_384;
 
-pub(super) fn read(bytes: &[u8]) -> Result<Found, Error> {
+pub(super) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Found, Error> {
     let ihdr = bytes.get(8..33).ok_or_else(|| Error::truncated("the PNG header"))?;
     if ihdr[..8] != *b"\0\0\0\x0dIHDR" {
         return Err(Error::corrupt("the PNG does not start with its header"));
@@ -17,7 +18,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Found, Error> {
     let number = |at: usize| u32::from_be_bytes([ihdr[at], ihdr[at + 1], ihdr[at + 2], ihdr[at + 3]]);
     let (width, height, interlaced) = (number(8), number(12), ihdr[20] != 0);
     let whole_bytes = u64::from(width) * u64::from(height) * 4;
-    let (small_width, small_height) = reduced(width, height);
+    let exif = find_exif(bytes);
+    let orientation = metadata::orientation(bytes, exif.clone());
+    let aim = purpose.aim((width, height), orientation);
+    let (small_width, small_height) = reduced(width, height, aim.cover);
     let picture_bytes = u64::from(small_width) * u64::from(small_height) * 4;
     // Rows of up to 16 bits a sample and the inflater's window. The passes of an interlaced picture need all of it at once.
     let rows = u64::from(width) * 8 * 4 + (1 << 20);
@@ -26,7 +30,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Found, Error> {
         kind: Kind::Png,
         width,
         height,
-        exif: find_exif(bytes),
+        exif,
+        orientation,
+        aim,
         decoder_bytes: picture_bytes + rows + interlaced_bytes,
         picture_bytes,
     })

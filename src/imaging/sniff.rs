@@ -1,9 +1,10 @@
 //! Which format is it: told by the first bytes, never by a name or a declared type. Then the format's own header reader,
 //! and the limits on the sides.
 
+use super::aim::{Aim, Purpose};
 use super::error::Error;
 use super::{Format, Header, Kind, Limits};
-use super::{gif, jpeg, metadata, orient, png_header, webp_header};
+use super::{gif, jpeg, orient, png_header, webp_header};
 use std::ops::Range;
 
 /// What a format's header reader answers.
@@ -13,6 +14,9 @@ pub(super) struct Found {
     pub width: u32,
     pub height: u32,
     pub exif: Option<Range<usize>>,
+    /// EXIF orientation, 1 to 8.
+    pub orientation: u8,
+    pub aim: Aim,
     /// Bytes that the decoder needs at its peak, with the picture it hands on.
     pub decoder_bytes: u64,
     /// Bytes of the picture it hands on.
@@ -23,28 +27,27 @@ pub(super) struct Found {
 /// the weight was above the growth of the process's memory for every kind of file of 16 megapixels, by 1 to 70 MiB.
 const FIXED_BYTES: u64 = 8 << 20;
 
-pub(super) fn read_header(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
+pub(super) fn read_header(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Header, Error> {
     let format = recognise(bytes).ok_or(Error::UnsupportedFormat)?;
     let found = match format {
-        Format::Jpeg => jpeg::header::read(bytes)?,
-        Format::Png => png_header::read(bytes)?,
-        Format::Gif => gif::read_header(bytes)?,
-        Format::Webp => webp_header::read(bytes, limits)?,
+        Format::Jpeg => jpeg::header::read(bytes, purpose)?,
+        Format::Png => png_header::read(bytes, purpose)?,
+        Format::Gif => gif::read_header(bytes, purpose)?,
+        Format::Webp => webp_header::read(bytes, limits, purpose)?,
     };
     check_sides(found.width, found.height, limits)?;
-    let orientation = metadata::orientation(bytes, found.exif.clone());
-    let (width, height) =
-        if orient::swaps_sides(orientation) { (found.height, found.width) } else { (found.width, found.height) };
+    let (width, height) = orient::displayed((found.width, found.height), found.orientation);
     // While resizing, the picture stands beside a copy of it that is premultiplied, when it has alpha.
     let peak = found.decoder_bytes.max(2 * found.picture_bytes);
     Ok(Header {
         format,
         width,
         height,
-        orientation,
-        weight_bytes: peak + FIXED_BYTES,
+        orientation: found.orientation,
+        weight_bytes: peak + found.aim.made_bytes + FIXED_BYTES,
         stored: (found.width, found.height),
         exif: found.exif,
+        aim: found.aim,
         kind: found.kind,
     })
 }

@@ -8,18 +8,19 @@
 #![expect(unsafe_code, reason = "libwebp's scaled decoding has no safe wrapper")]
 
 use super::Decoded;
+use super::aim::Aim;
 use super::error::Error;
 use super::picture::{Picture, Reducer};
 use super::webp_header::{WebpFrame, WebpHeader, scaled};
 use libwebp_sys as ffi;
 
-pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32)) -> Result<Decoded, Error> {
+pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32), aim: Aim) -> Result<Decoded, Error> {
     let container = bytes.get(..header.end).ok_or_else(|| Error::internal("a header of other bytes"))?;
     match header.frames.as_slice() {
-        [] => decode_still(container, canvas),
+        [] => decode_still(container, canvas, aim),
         [first, others @ ..] => {
-            let decoded = decode_animation(container, first, canvas, 1 + others.len())?;
-            for frame in others {
+            let decoded = decode_animation(container, first, canvas, 1 + others.len(), aim)?;
+            for frame in others.iter().filter(|_| aim.prove) {
                 decode_frame(container, frame, Some((1, 1)))?;
             }
             Ok(decoded)
@@ -27,31 +28,31 @@ pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32)) -> R
     }
 }
 
-fn decode_still(data: &[u8], canvas: (u32, u32)) -> Result<Decoded, Error> {
+fn decode_still(data: &[u8], canvas: (u32, u32), aim: Aim) -> Result<Decoded, Error> {
     let features = features(data)?;
     if features.size != canvas {
         return Err(Error::corrupt("the WebP states two different sizes"));
     }
     let picture = if features.has_alpha {
         let pixels = decode_pixels(data, canvas, true)?;
-        let mut reducer = Reducer::new(canvas.0, canvas.1, true);
+        let mut reducer = Reducer::new(canvas.0, canvas.1, true, aim.cover);
         for row in pixels.chunks_exact(canvas.0 as usize * 4) {
             reducer.push(row, 4);
         }
         reducer.finish()
     } else {
-        let size = scaled(canvas.0, canvas.1);
+        let size = scaled(canvas.0, canvas.1, aim.cover);
         Picture::whole(size.0, size.1, false, decode_pixels(data, size, false)?)
     };
     Ok(Decoded { has_alpha: features.has_alpha, picture, frames: 1 })
 }
 
 /// The first frame on a transparent canvas.
-fn decode_animation(container: &[u8], first: &WebpFrame, canvas: (u32, u32), frames: usize) -> Result<Decoded, Error> {
+fn decode_animation(container: &[u8], first: &WebpFrame, canvas: (u32, u32), frames: usize, aim: Aim) -> Result<Decoded, Error> {
     let (pixels, has_alpha) = decode_frame(container, first, None)?;
     let frame_row = first.width as usize * 4;
     let start = first.left as usize * 4;
-    let mut reducer = Reducer::new(canvas.0, canvas.1, true);
+    let mut reducer = Reducer::new(canvas.0, canvas.1, true, aim.cover);
     let mut row = vec![0u8; canvas.0 as usize * 4];
     for y in 0..canvas.1 {
         row.fill(0);

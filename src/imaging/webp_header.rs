@@ -1,9 +1,10 @@
 //! A WebP's header: its RIFF chunks (RFC 9649, chapter 2). They state their own lengths, so a truncated file is found here.
 
+use super::aim::{Aim, Purpose};
 use super::error::Error;
-use super::picture::{LARGEST_THUMBNAIL, reduced};
+use super::picture::reduced;
 use super::sniff::{Found, check_sides};
-use super::{Kind, Limits};
+use super::{Kind, Limits, metadata};
 use std::ops::Range;
 
 /// Chunks besides frames that a file may have; a dozen are usual.
@@ -27,7 +28,7 @@ pub(super) struct WebpFrame {
     pub data: Range<usize>,
 }
 
-pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
+pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Found, Error> {
     let size = number(bytes, 4, 4).ok_or_else(ends)?;
     let end = (size as usize).saturating_add(8);
     if end > bytes.len() {
@@ -39,21 +40,25 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     if walk.animated && walk.frames.is_empty() {
         return Err(Error::corrupt("the WebP has no picture"));
     }
-    let (decoder_bytes, picture_bytes) = walk.weigh(width, height);
+    let orientation = metadata::orientation(bytes, walk.exif.clone());
+    let aim = purpose.aim((width, height), orientation);
+    let (decoder_bytes, picture_bytes) = walk.weigh(width, height, aim);
     Ok(Found {
         kind: Kind::Webp(WebpHeader { end, frames: walk.frames }),
         width,
         height,
         exif: walk.exif,
+        orientation,
+        aim,
         decoder_bytes,
         picture_bytes,
     })
 }
 
-/// The size that an opaque still picture is decoded at: libwebp averages while it decodes, so twice the largest thumbnail
+/// The size that an opaque still picture is decoded at: libwebp averages while it decodes, so twice what must be covered
 /// is enough, as for the reducer.
-pub(super) fn scaled(width: u32, height: u32) -> (u32, u32) {
-    super::thumbnail::fit(width, height, 2 * LARGEST_THUMBNAIL)
+pub(super) fn scaled(width: u32, height: u32, cover: u32) -> (u32, u32) {
+    super::thumbnail::fit(width, height, cover.saturating_mul(2))
 }
 
 /// What is found on the way through the chunks.
@@ -161,18 +166,18 @@ impl Walk {
     }
 
     /// Bytes for the decoder and for the picture that it hands on.
-    fn weigh(&self, width: u32, height: u32) -> (u64, u64) {
+    fn weigh(&self, width: u32, height: u32, aim: Aim) -> (u64, u64) {
         let pixels = u64::from(width) * u64::from(height);
         // Rows, predictions and filters, for every 16 pixels of width.
         let rows = u64::from(width) * 256 + (1 << 20);
         let list = self.frames.len() as u64 * size_of::<WebpFrame>() as u64 * 2;
         if self.alpha || self.animated {
             // The RGBA picture, and beside it a lossless picture's own 32 bits or a lossy one's plane of alpha.
-            let (small_width, small_height) = reduced(width, height);
+            let (small_width, small_height) = reduced(width, height, aim.cover);
             let picture = u64::from(small_width) * u64::from(small_height) * 4;
             (pixels * 4 + pixels * 4 + picture + rows + list, picture)
         } else {
-            let (small_width, small_height) = scaled(width, height);
+            let (small_width, small_height) = scaled(width, height, aim.cover);
             let picture = u64::from(small_width) * u64::from(small_height) * 3;
             let own = if self.lossless { pixels * 4 } else { 0 };
             (own + picture + rows, picture)

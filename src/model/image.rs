@@ -1,5 +1,6 @@
 //! The image: what the service knows of a picture that it keeps.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::caller::UserId;
 use super::color::Color;
 use super::id::ImageId;
+use super::rendering::contain;
 use super::tag::Tag;
 use super::text::{Description, FileName, Title};
 
@@ -29,6 +31,7 @@ pub struct Image {
     pub height: u32,
     /// Of the stored original.
     pub sha256: [u8; 32],
+    /// `small`, `medium`, then heights; of two heights with the same pixels only one.
     pub thumbnails: Vec<Thumbnail>,
     /// Dominant colours, most common first.
     pub colors: Vec<Color>,
@@ -50,25 +53,59 @@ pub struct Thumbnail {
     pub format: Format,
 }
 
-/// The sizes made at upload: the picture within 128×128 and 512×512 pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The sizes made at upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ThumbnailSize {
+    /// Within 128×128 pixels.
     Small,
+    /// Within 512×512 pixels.
     Medium,
+    /// So many pixels high, however wide.
+    Height(u32),
 }
 
 impl ThumbnailSize {
-    pub const ALL: [Self; 2] = [Self::Small, Self::Medium];
+    /// Those that every image has, and shows.
+    pub const SHOWN: [Self; 2] = [Self::Small, Self::Medium];
 
-    pub fn name(self) -> &'static str {
+    /// The name of its object and in the database.
+    pub fn name(self) -> Cow<'static, str> {
         match self {
-            Self::Small => "small",
-            Self::Medium => "medium",
+            Self::Small => "small".into(),
+            Self::Medium => "medium".into(),
+            Self::Height(height) => format!("h{height}").into(),
         }
     }
 
+    /// Reads [`ThumbnailSize::name`].
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|size| size.name() == name)
+        match name {
+            "small" => Some(Self::Small),
+            "medium" => Some(Self::Medium),
+            _ => Some(Self::Height(name.strip_prefix('h')?.parse().ok()?)),
+        }
+    }
+
+    /// The pixels of the thumbnail of a picture of `size`, both as displayed; never enlarged.
+    pub fn of(self, size: (u32, u32)) -> (u32, u32) {
+        match self {
+            Self::Small => contain(size, Some(128), Some(128)),
+            Self::Medium => contain(size, Some(512), Some(512)),
+            Self::Height(height) => contain(size, None, Some(height)),
+        }
+    }
+
+    /// The thumbnails of a picture of `size`: those that are shown, then each height that none before it has the pixels
+    /// of, for two equal pictures are not stored.
+    pub fn all_of(size: (u32, u32), heights: &[u32]) -> Vec<(Self, (u32, u32))> {
+        let mut sizes = Self::SHOWN.map(|shown| (shown, shown.of(size))).to_vec();
+        for height in heights.iter().map(|&height| Self::Height(height)) {
+            let pixels = height.of(size);
+            if sizes.iter().all(|(_, other)| *other != pixels) {
+                sizes.push((height, pixels));
+            }
+        }
+        sizes
     }
 }
 

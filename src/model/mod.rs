@@ -10,5 +10,6 @@ pub mod filter;
 pub mod id;
 pub mod image;
 pub mod page;
+pub mod rendering;
 pub mod tag;
 pub mod text;

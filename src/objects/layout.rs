@@ -2,15 +2,18 @@
 //!
 //! Ids are ordered by time; the leading digits are random, so that writes spread over S3's partitions.
 
+use std::borrow::Cow;
+
 use crate::model::id::ImageId;
-use crate::model::image::ThumbnailSize;
+use crate::model::image::Image;
 
 /// The name of the original below its image's prefix; thumbnails are named as their sizes are.
 pub const ORIGINAL: &str = "original";
 
-/// The names of the objects that an upload makes.
-pub fn names_at_upload() -> Vec<&'static str> {
-    std::iter::once(ORIGINAL).chain(ThumbnailSize::ALL.map(ThumbnailSize::name)).collect()
+/// The names of the objects that an image's upload makes.
+pub fn names_at_upload(image: &Image) -> Vec<Cow<'static, str>> {
+    let thumbnails = image.thumbnails.iter().map(|thumbnail| thumbnail.size.name());
+    std::iter::once(Cow::Borrowed(ORIGINAL)).chain(thumbnails).collect()
 }
 
 /// The key of an object of an image.

@@ -121,7 +121,7 @@ impl Service {
             let mut tx = self.db.begin().await?;
             // The image may have come, or its intent, since the look above.
             if store::images::find(&mut tx, id).await?.is_none() && !store::intents::exists(&mut tx, id).await? {
-                let names: Vec<&str> = objects.iter().filter_map(|object| Some(layout::parse(&object.key)?.1)).collect();
+                let names: Vec<_> = objects.iter().filter_map(|object| Some(layout::parse(&object.key)?.1.into())).collect();
                 store::intents::announce_removal(&mut tx, id, &names, self.clock.now()).await?;
             }
             tx.commit().await?;
@@ -193,8 +193,7 @@ impl Service {
 
 /// Holds an image's objects against what the database says.
 fn check_image(report: &mut Report, image: &Image, objects: &[Listed]) {
-    let names = std::iter::once(layout::ORIGINAL).chain(image.thumbnails.iter().map(|thumbnail| thumbnail.size.name()));
-    for key in names.map(|name| layout::key(image.id, name)) {
+    for key in layout::names_at_upload(image).iter().map(|name| layout::key(image.id, name)) {
         match objects.iter().find(|object| object.key == key) {
             None => report.missing.push(key),
             Some(object) if key.ends_with(layout::ORIGINAL) && object.size_bytes != image.file_size => {

@@ -30,7 +30,7 @@ const EXTENDED_VALUE: &AsciiSet = &NON_ALPHANUMERIC
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Links {
     pub original: String,
-    /// One for each of the image's thumbnails, in their order.
+    /// One for each of the thumbnails that every image has, in their order.
     pub thumbnails: Vec<String>,
 }
 
@@ -75,10 +75,12 @@ impl Service {
 fn links(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expires_in: u32) -> Links {
     let original = original_link(signer, image, signed_at, expires_in, Disposition::Inline);
     let mut thumbnail_link = |size: ThumbnailSize| {
-        let key = layout::key(image.id, size.name());
+        let key = layout::key(image.id, &size.name());
         signer.get_url(&Grant { key: &key, signed_at, expires_in, content_type: None, content_disposition: None })
     };
-    let thumbnails = image.thumbnails.iter().map(|thumbnail| thumbnail_link(thumbnail.size)).collect();
+    // Signing costs more than all else of a list: only what an image object shows is signed.
+    let shown = image.thumbnails.iter().map(|thumbnail| thumbnail.size).filter(|size| ThumbnailSize::SHOWN.contains(size));
+    let thumbnails = shown.map(&mut thumbnail_link).collect();
     Links { original, thumbnails }
 }
 

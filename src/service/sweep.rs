@@ -3,6 +3,7 @@
 //! An object is deleted only for an image that the database says cannot exist: its intent is in state `removing`, which
 //! no upload survives. Every step may run twice, at once on several instances, and be cut off anywhere.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -38,9 +39,9 @@ impl Service {
         let cutoff = before(now, self.limits.retention);
         let Some(id) = store::images::find_expired(&self.db, cutoff).await? else { return Ok(Outcome::NothingToDo) };
         let mut tx = self.db.begin().await?;
-        // Nothing of the row is read but its id: one that this version cannot read must not hold up the others.
-        if store::images::purge(&mut tx, id, cutoff).await? {
-            store::intents::announce_removal(&mut tx, id, &layout::names_at_upload(), now).await?;
+        if let Some(thumbnails) = store::images::purge(&mut tx, id, cutoff).await? {
+            let objects: Vec<_> = std::iter::once(layout::ORIGINAL.into()).chain(thumbnails.into_iter().map(Cow::Owned)).collect();
+            store::intents::announce_removal(&mut tx, id, &objects, now).await?;
         }
         tx.commit().await?;
         Ok(Outcome::Done)

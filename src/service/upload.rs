@@ -141,7 +141,7 @@ impl Service {
     async fn process_and_store(&self, upload: &Upload, id: ImageId, header: &Header) -> Result<Image, Error> {
         let processed = self.decode(upload.bytes.clone(), header.clone()).await?;
         let image = describe(upload, id, header, &processed);
-        self.announce(id).await?;
+        self.announce(&image).await?;
         self.put_objects(&image, upload.bytes.clone(), processed).await?;
         self.record(upload, &image).await?;
         Ok(image)
@@ -166,10 +166,10 @@ impl Service {
     }
 
     /// Commits "objects for this image may exist", before any does.
-    async fn announce(&self, id: ImageId) -> Result<(), Error> {
+    async fn announce(&self, image: &Image) -> Result<(), Error> {
         let started = Instant::now();
         let mut tx = self.db.begin().await?;
-        store::intents::announce(&mut tx, id, &layout::names_at_upload(), self.clock.now()).await?;
+        store::intents::announce(&mut tx, image.id, &layout::names_at_upload(image), self.clock.now()).await?;
         tx.commit().await?;
         self.metrics.observe_stage("intent", started.elapsed());
         Ok(())
@@ -178,12 +178,12 @@ impl Service {
     /// Puts original and thumbnails side by side.
     async fn put_objects(&self, image: &Image, original: Bytes, processed: Processed) -> Result<(), Error> {
         let started = Instant::now();
-        let mut objects = vec![(layout::ORIGINAL, original, image.format)];
+        let mut objects = vec![(layout::ORIGINAL.into(), original, image.format)];
         for (thumbnail, made) in image.thumbnails.iter().zip(processed.thumbnails) {
             objects.push((thumbnail.size.name(), Bytes::from(made.bytes), thumbnail.format));
         }
         try_join_all(objects.into_iter().map(|(name, bytes, format)| async move {
-            self.objects.put(&layout::key(image.id, name), bytes, format.content_type()).await
+            self.objects.put(&layout::key(image.id, &name), bytes, format.content_type()).await
         }))
         .await?;
         self.metrics.observe_stage("objects", started.elapsed());

@@ -4,6 +4,8 @@
 //! `removing` from when somebody decided that no such image will be: after that no upload can commit, for the
 //! insertion insists on deleting an `uploading` intent.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -21,18 +23,24 @@ pub struct Removal {
 }
 
 /// Announces the objects of an upload.
-pub async fn announce(tx: &mut Tx, id: ImageId, objects: &[&str], now: DateTime<Utc>) -> Result<(), Error> {
+pub async fn announce(tx: &mut Tx, id: ImageId, objects: &[Cow<'_, str>], now: DateTime<Utc>) -> Result<(), Error> {
     insert(tx, id, "uploading", objects, now).await
 }
 
 /// Announces that the objects of an image without a row are to go.
-pub async fn announce_removal(tx: &mut Tx, id: ImageId, objects: &[&str], now: DateTime<Utc>) -> Result<(), Error> {
+pub async fn announce_removal(tx: &mut Tx, id: ImageId, objects: &[Cow<'_, str>], now: DateTime<Utc>) -> Result<(), Error> {
     insert(tx, id, "removing", objects, now).await
 }
 
-async fn insert(tx: &mut Tx, id: ImageId, state: &'static str, objects: &[&str], now: DateTime<Utc>) -> Result<(), Error> {
+async fn insert(
+    tx: &mut Tx,
+    id: ImageId,
+    state: &'static str,
+    objects: &[Cow<'_, str>],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
     let sql = Sql::new("insert into intents (image_id, state, objects, created_at) values ($1, $2, $3, $4)");
-    let objects = objects.iter().copied().collect::<serde_json::Value>();
+    let objects = objects.iter().map(AsRef::as_ref).collect::<serde_json::Value>();
     tx.execute(sql.bind(id.uuid()).bind(state).bind(objects).bind(now)).await.map(drop)
 }
 

@@ -562,6 +562,8 @@ async fn a_setting_that_cannot_be_used_ends_the_start_and_is_named() {
         ("UPLOAD_MEMORY_BUDGET", "1MiB"),
         ("DECODE_MEMORY_BUDGET", "much"),
         ("MAX_ANIMATION_PIXELS", "-1"),
+        ("THUMBNAIL_HEIGHTS", "200,400,200"),
+        ("THUMBNAIL_HEIGHTS", ""),
         ("URL_LIFETIME", "604800"),
         ("INTENT_GRACE", "1"),
         ("SWEEP_INTERVAL", "0"),

@@ -2,10 +2,10 @@
 //! and what the decoding will cost; follows libjpeg in what it accepts.
 
 use super::idct;
-use crate::imaging::Kind;
+use crate::imaging::aim::{Aim, Purpose};
 use crate::imaging::error::Error;
-use crate::imaging::picture::LARGEST_THUMBNAIL;
 use crate::imaging::sniff::Found;
+use crate::imaging::{Kind, metadata};
 use std::ops::Range;
 
 /// More segments before the picture than any file has (an ICC profile takes up to 255, extended XMP hundreds).
@@ -21,7 +21,7 @@ pub(in crate::imaging) struct JpegHeader {
     pub reducible: bool,
 }
 
-pub(in crate::imaging) fn read(bytes: &[u8]) -> Result<Found, Error> {
+pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Found, Error> {
     let mut segments = Segments { bytes, at: 2 };
     let mut frame: Option<Frame> = None;
     let mut said = Said::default();
@@ -46,7 +46,9 @@ pub(in crate::imaging) fn read(bytes: &[u8]) -> Result<Found, Error> {
             0xda => {
                 let frame = frame.ok_or_else(|| Error::corrupt("the JPEG has picture data before its frame header"))?;
                 let in_scan = body.first().copied().unwrap_or(0);
-                return Ok(frame.found(&said, exif, in_scan));
+                let orientation = metadata::orientation(bytes, exif.clone());
+                let aim = purpose.aim((frame.width, frame.height), orientation);
+                return Ok(frame.found(&said, exif, orientation, in_scan, aim));
             }
             _ => {}
         }
@@ -61,11 +63,10 @@ struct Said {
     adobe_transform: Option<u8>,
 }
 
-/// The eighths that libjpeg decodes at: the smallest that still covers the largest thumbnail. Only these four have SIMD
-/// kernels.
-fn scale(width: u32, height: u32) -> u8 {
+/// The eighths that a JPEG is decoded at: the smallest that still covers what is made of the picture.
+fn scale(width: u32, height: u32, cover: u32) -> u8 {
     let longer = u64::from(width.max(height));
-    let covers = |eighths: u64| (longer * eighths) / 8 >= u64::from(LARGEST_THUMBNAIL);
+    let covers = |eighths: u64| (longer * eighths) / 8 >= u64::from(cover);
     [1u8, 2, 4].into_iter().find(|&eighths| covers(u64::from(eighths))).unwrap_or(8)
 }
 
@@ -151,8 +152,8 @@ impl Frame {
         Ok(Frame { width: u32::from(u16::from_be_bytes([w1, w0])), height, progressive: marker == 0xc2, ids, sampling })
     }
 
-    fn found(self, said: &Said, exif: Option<Range<usize>>, in_scan: u8) -> Found {
-        let scale = scale(self.width, self.height);
+    fn found(self, said: &Said, exif: Option<Range<usize>>, orientation: u8, in_scan: u8, aim: Aim) -> Found {
+        let scale = scale(self.width, self.height, aim.cover);
         let scaled = |length: u32| (u64::from(length) * u64::from(scale)).div_ceil(8);
         let picture_bytes = scaled(self.width) * scaled(self.height) * 3;
         let reducible = scale < 8 && self.is_grey_or_ycc(said);
@@ -170,6 +171,8 @@ impl Frame {
             width: self.width,
             height: self.height,
             exif,
+            orientation,
+            aim,
             decoder_bytes: picture_bytes + decoder_bytes,
             picture_bytes,
         }

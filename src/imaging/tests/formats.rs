@@ -17,8 +17,8 @@ fn assert_quarters(processed: &Processed, expected: [[u8; 4]; 4]) {
     }
 }
 
-fn sizes(processed: &Processed) -> Vec<(&str, u32, u32)> {
-    processed.thumbnails.iter().map(|t| (t.info.size.name(), t.info.width, t.info.height)).collect()
+fn sizes(processed: &Processed) -> Vec<String> {
+    processed.thumbnails.iter().map(|t| format!("{} {}x{}", t.info.size.name(), t.info.width, t.info.height)).collect()
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn a_jpeg_gives_everything() {
     let file = plain_jpeg(1500, 900);
     let (header, processed) = run(&file).expect("accepted");
     assert_eq!((header.format, header.width, header.height, header.orientation), (Format::Jpeg, 1500, 900, 1));
-    assert_eq!(sizes(&processed), [("small", 128, 77), ("medium", 512, 307)]);
+    assert_eq!(sizes(&processed), ["small 128x77", "medium 512x307", "h200 333x200", "h400 667x400"]);
     assert_quarters(&processed, QUARTERS);
     assert!(processed.thumbnails.iter().all(|t| t.info.format == Format::Jpeg));
     assert_eq!(processed.colors.len(), 4);

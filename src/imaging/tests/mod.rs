@@ -3,6 +3,7 @@
 mod damage;
 mod formats;
 pub(super) mod pictures;
+mod renderings;
 
 use super::*;
 
