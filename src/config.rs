@@ -80,6 +80,12 @@ pub struct Config {
     /// Heights in pixels of thumbnails beside `small` and `medium`: 16 to 2000, up to 8 of them; or `none`.
     #[arg(long, env = "THUMBNAIL_HEIGHTS", default_value = "200,400")]
     pub thumbnail_heights: Heights,
+    /// Pictures of other sizes that are kept of an image; beyond them the one least asked for goes.
+    #[arg(long, env = "MAX_VARIANTS_PER_IMAGE", default_value_t = 100)]
+    pub max_variants_per_image: u32,
+    /// Days that a picture of another size is kept when nobody asks for it; 0 is for ever.
+    #[arg(long, env = "VARIANT_RETENTION_DAYS", default_value_t = 30)]
+    pub variant_retention_days: u32,
     /// Seconds that presigned URLs in image objects live at least.
     #[arg(long, env = "URL_LIFETIME", default_value_t = Seconds(3600))]
     pub url_lifetime: Seconds,
@@ -199,6 +205,7 @@ impl Config {
         }
         require(self.max_animation_pixels >= 16_000_000, "MAX_ANIMATION_PIXELS", "at least one frame must fit: 16000000")?;
         self.check_heights()?;
+        require(self.max_variants_per_image >= 1, "MAX_VARIANTS_PER_IMAGE", "at least 1 is needed")?;
         let url_life = u64::from(self.url_lifetime.0) + u64::from(self.url_window.0);
         require(self.url_lifetime.0 >= 60, "URL_LIFETIME", "at least 60 seconds are needed")?;
         require(url_life <= 7 * 86_400, "URL_LIFETIME", "with URL_WINDOW it must be at most 7 days, which is S3's limit")?;
@@ -332,8 +339,10 @@ impl Config {
             decode_memory_bytes: self.decode_memory_budget.0,
             decode_threads: if self.decode_threads == 0 { cores() } else { self.decode_threads },
             admission_wait: self.admission_timeout.duration(),
-            retention: Duration::from_secs(u64::from(self.retention_days) * 86_400),
+            retention: days(self.retention_days),
             longest_upload: self.longest_upload(),
+            max_variants: self.max_variants_per_image,
+            variant_retention: (self.variant_retention_days > 0).then(|| days(self.variant_retention_days)),
             intent_grace: self.intent_grace.duration(),
             url_lifetime: self.url_lifetime.duration(),
             url_window: self.url_window.duration(),
@@ -370,6 +379,10 @@ const FIELDS_BYTES: u64 = 64 * 1024;
 const UPLOAD_STATEMENTS: u32 = 12;
 /// No picture within the limits takes as long to decode, even on a machine with much else to do.
 const DECODE_TIME: Duration = Duration::from_secs(60);
+
+fn days(number: u32) -> Duration {
+    Duration::from_secs(u64::from(number) * 86_400)
+}
 
 fn require(holds: bool, variable: &'static str, reason: &str) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError { variable, reason: reason.to_owned() }) }

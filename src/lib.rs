@@ -32,12 +32,23 @@
 //! 9. One transaction inserts the image with its tags, counters, statistics and idempotency record, and deletes the intent.
 //! 10. The answer.
 //!
+//! # A picture of any size
+//!
+//! 1. `http/thumbnails.rs` reads what is asked for, `service/thumbnails.rs` brings it down to a `Rendering` that equal requests
+//!    share, and looks for a stored thumbnail or a variant that is it.
+//! 2. If there is none, `service/variants.rs` claims it with a lease: a row is committed that names the object to come.
+//!    Others wait: in this process for their turn, in another one by looking again.
+//! 3. `imaging::render` decodes the smallest stored picture that loses nothing, at a scale that covers what is wanted,
+//!    within the same memory and threads as uploads.
+//! 4. The object is put, the row made `ready`, the bytes sent.
+//!
 //! # What always holds
 //!
 //! - What was answered is stored; of what was not, nothing is listed, or all of it is.
-//! - No object exists that neither an image nor an intent knows, so nothing is ever found by listing the bucket.
+//! - No object exists that no image, intent or variant knows, so nothing is ever found by listing the bucket.
 //! - An object is deleted only for an image that the database says cannot exist: its intent is `removing`, and an upload
-//!   insists on deleting an `uploading` one in the transaction that inserts its image.
+//!   insists on deleting an `uploading` one in the transaction that inserts its image. Or it is that of a variant which is
+//!   `removing`, a state without a way back, and under a name that is never used again.
 //! - Counters move in the transactions that change what they count.
 //! - Whatever a client sends has a bound before it is read: bytes, pixels, frames, scans, seconds, connections.
 //! - Nothing blocks the runtime: decoding and hashing run on blocking threads, in bounded number.

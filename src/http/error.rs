@@ -104,7 +104,7 @@ impl Failure {
                 Error::Gone { .. } => ErrorType::Gone,
                 Error::TooLarge { .. } => ErrorType::PayloadTooLarge,
                 Error::BodyTooSlow => ErrorType::RequestTimeout,
-                Error::Overloaded { .. } | Error::Unavailable { .. } => ErrorType::ServiceUnavailable,
+                Error::Overloaded { .. } | Error::StillMaking | Error::Unavailable { .. } => ErrorType::ServiceUnavailable,
                 Error::Internal(_) => ErrorType::InternalServerError,
             },
         }
@@ -138,6 +138,7 @@ impl Failure {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Service(Error::Overloaded { retry_after }) => Some(*retry_after),
+            Self::Service(Error::StillMaking) => Some(Duration::from_secs(2)),
             Self::Service(Error::Unavailable { .. }) => Some(Duration::from_secs(5)),
             _ => None,
         }

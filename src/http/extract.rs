@@ -90,6 +90,11 @@ impl Query {
         Self { values, errors: FieldErrors::default() }
     }
 
+    /// Whether the parameter is given and not taken yet.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     pub fn take<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let values = self.values.remove(name)?;
         match values.as_slice() {

@@ -4,6 +4,7 @@
 //! live here and nowhere else.
 
 pub mod body;
+pub mod conditional;
 pub mod docs;
 pub mod error;
 pub mod extract;
@@ -13,6 +14,7 @@ pub mod json;
 pub mod layers;
 pub mod openapi;
 pub mod server;
+pub mod thumbnails;
 pub mod uploads;
 pub mod views;
 
@@ -72,6 +74,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(images::get_image, images::update_image, images::delete_image))
         .routes(routes!(images::download_image))
         .routes(routes!(images::restore_image))
+        .routes(routes!(thumbnails::get_thumbnail))
+        .routes(routes!(thumbnails::get_variant))
         .routes(routes!(images::list_user_images))
         .routes(routes!(images::list_tag_images))
         .routes(routes!(health::health))

@@ -41,9 +41,9 @@ impl Purpose<'_> {
                     prove: true,
                 }
             }
-            // The picture, and a copy of it while it is turned or loses its alpha.
+            // The picture, a copy of it while it is turned or loses its alpha, and its file.
             Self::Rendering(rendering) => {
-                Aim { cover: rendering.scale(size), made_bytes: bytes((rendering.width, rendering.height)) * 2, prove: false }
+                Aim { cover: rendering.scale(size), made_bytes: bytes((rendering.width, rendering.height)) * 3, prove: false }
             }
         }
     }

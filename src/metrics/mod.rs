@@ -25,6 +25,8 @@ pub struct Metrics {
     pub requests_in_flight: Gauge,
     uploads: Family<ResultLabels, Counter>,
     stage_seconds: Family<StageLabels, Histogram, fn() -> Histogram>,
+    variants: Family<ResultLabels, Counter>,
+    variant_seconds: Histogram,
     pub upload_memory_in_use_bytes: Gauge,
     pub upload_memory_budget_bytes: Gauge,
     pub decode_memory_in_use_bytes: Gauge,
@@ -78,6 +80,8 @@ impl Metrics {
             requests_in_flight: Gauge::default(),
             uploads: Family::default(),
             stage_seconds: Family::new_with_constructor(stage_histogram),
+            variants: Family::default(),
+            variant_seconds: stage_histogram(),
             upload_memory_in_use_bytes: Gauge::default(),
             upload_memory_budget_bytes: Gauge::default(),
             decode_memory_in_use_bytes: Gauge::default(),
@@ -111,6 +115,13 @@ impl Metrics {
             Unit::Seconds,
             self.stage_seconds.clone(),
         );
+        registry.register("variants", "Pictures of any size by result: hit, made, waited, failed", self.variants.clone());
+        registry.register_with_unit(
+            "variant_making_duration",
+            "Time from a variant's claim to its end, waiting included",
+            Unit::Seconds,
+            self.variant_seconds.clone(),
+        );
         for (name, help, gauge) in [
             ("upload_memory_in_use", "Memory reserved for request bodies", &self.upload_memory_in_use_bytes),
             ("upload_memory_budget", "Memory that request bodies may take", &self.upload_memory_budget_bytes),
@@ -143,6 +154,14 @@ impl Metrics {
 
     pub fn observe_stage(&self, stage: &'static str, duration: Duration) {
         self.stage_seconds.get_or_create(&StageLabels { stage }).observe(duration.as_secs_f64());
+    }
+
+    pub fn count_variant(&self, result: &'static str) {
+        self.variants.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    pub fn observe_variant(&self, duration: Duration) {
+        self.variant_seconds.observe(duration.as_secs_f64());
     }
 
     pub fn count_sweep(&self, step: &'static str, result: &'static str) {

@@ -16,6 +16,21 @@ pub fn names_at_upload(image: &Image) -> Vec<Cow<'static, str>> {
     std::iter::once(Cow::Borrowed(ORIGINAL)).chain(thumbnails).collect()
 }
 
+/// The name of a variant's object: `token` is of this making alone, so the name is never used twice.
+pub fn variant(rendering: &str, token: &str) -> String {
+    format!("t/{rendering}/{token}")
+}
+
+/// Whether a name is that of a variant's object.
+pub fn is_variant(name: &str) -> bool {
+    name.starts_with("t/")
+}
+
+/// The token in the name of a variant's object.
+pub fn variant_token(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or_default()
+}
+
 /// The key of an object of an image.
 pub fn key(id: ImageId, name: &str) -> String {
     format!("{:02x}/{id}/{name}", id.spread())

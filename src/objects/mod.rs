@@ -16,7 +16,9 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::primitives::ByteStream;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 
 use credentials::{CredentialsCache, Times};
 pub use error::Error;
@@ -104,6 +106,52 @@ impl ObjectStore {
         let request =
             self.client.put_object().bucket(&self.bucket).key(key).content_type(content_type).body(ByteStream::from(bytes));
         request.send().await.map(drop).map_err(|error| Error::from_sdk("put object", self.timeout, error))
+    }
+
+    /// An object's length in bytes, and its bytes as they come; each piece in time.
+    ///
+    /// # Errors
+    /// There is no such object, or the storage is unavailable or refuses. The bytes may break off with an error.
+    pub async fn get(&self, key: &str) -> Result<(u64, BoxStream<'static, Result<Bytes, Error>>), Error> {
+        let operation = "get object";
+        let request = self.client.get_object().bucket(&self.bucket).key(key);
+        let object = request.send().await.map_err(|error| Error::from_sdk(operation, self.timeout, error))?;
+        let length = object.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
+        let timeout = self.timeout;
+        let pieces = futures::stream::try_unfold(object.body, move |mut body| async move {
+            let piece = tokio::time::timeout(timeout, body.try_next()).await;
+            let piece = piece.map_err(|_| Error::TimedOut { operation, timeout })?;
+            let piece = piece.map_err(|error| Error::Unavailable { operation, source: error.into() })?;
+            Ok(piece.map(|piece| (piece, body)))
+        });
+        Ok((length, pieces.boxed()))
+    }
+
+    /// All of an object.
+    ///
+    /// # Errors
+    /// There is no such object, or the storage is unavailable or refuses.
+    pub async fn get_bytes(&self, key: &str) -> Result<Bytes, Error> {
+        let reading = async {
+            let (length, mut pieces) = self.get(key).await?;
+            let mut bytes = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
+            while let Some(piece) = pieces.try_next().await? {
+                bytes.extend_from_slice(&piece);
+            }
+            Ok(bytes.freeze())
+        };
+        let timed_out = |_| Error::TimedOut { operation: "get object", timeout: self.timeout };
+        tokio::time::timeout(self.timeout, reading).await.map_err(timed_out)?
+    }
+
+    /// An object's length in bytes.
+    ///
+    /// # Errors
+    /// There is no such object, or the storage is unavailable or refuses.
+    pub async fn size(&self, key: &str) -> Result<u64, Error> {
+        let request = self.client.head_object().bucket(&self.bucket).key(key);
+        let object = request.send().await.map_err(|error| Error::from_sdk("head object", self.timeout, error))?;
+        Ok(object.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default())
     }
 
     /// Removes an object; one that is not there is as good.

@@ -26,7 +26,9 @@ pub struct Report {
     pub missing: Vec<String>,
     /// Keys of originals whose size is not what the database says.
     pub wrong_size: Vec<String>,
-    /// Keys of objects of no image, older than a day and announced by no intent.
+    /// Keys of variants that should be there and are not; they are made anew when they are asked for.
+    pub lost_variants: Vec<String>,
+    /// Keys of objects of no image or variant, older than a day and announced by no intent.
     pub orphans: Vec<String>,
     /// Keys that are not of this service's layout; they are never touched.
     pub foreign: Vec<String>,
@@ -96,6 +98,7 @@ impl Service {
         for (id, objects) in group {
             match store::images::find(&self.db, id).await? {
                 Some(image) => {
+                    self.check_variants(report, id, &objects, fix).await?;
                     seen.insert(id);
                     let mut found = Report::default();
                     check_image(&mut found, &image, &objects);
@@ -114,8 +117,14 @@ impl Service {
         if objects.iter().any(|object| object.modified_at > cutoff) || store::intents::exists(&self.db, id).await? {
             return Ok(());
         }
-        // The sweeper may have removed them, and then their intent, since the bucket was listed.
-        let objects = self.objects_of(id).await?;
+        // The sweeper may have removed them, and then their intent, since the bucket was listed. The removal of a variant
+        // may outlive its image.
+        let known: HashSet<String> = self.variants_of(id).await?.into_keys().collect();
+        let mut objects = self.objects_of(id).await?;
+        objects.retain(|object| !known.contains(&object.key));
+        if objects.is_empty() {
+            return Ok(());
+        }
         report.orphans.extend(objects.iter().map(|object| object.key.clone()));
         if fix {
             let mut tx = self.db.begin().await?;
@@ -127,6 +136,44 @@ impl Service {
             tx.commit().await?;
         }
         Ok(())
+    }
+
+    /// Holds the objects of an image's variants against their rows, when the image has either.
+    ///
+    /// A variant may be made or removed at any moment, so what does not fit is looked at once more: a row is there before
+    /// its object and after it.
+    async fn check_variants(&self, report: &mut Report, id: ImageId, objects: &[Listed], fix: bool) -> Result<(), Error> {
+        let rows = self.variants_of(id).await?;
+        if fits(&rows, objects) {
+            return Ok(());
+        }
+        let before = self.variants_of(id).await?;
+        let objects = self.objects_of(id).await?;
+        let after = self.variants_of(id).await?;
+        let (is_there, cutoff) = (|key: &String| objects.iter().any(|object| object.key == *key), self.clock.now() - UNTOUCHED);
+        let lost = before.iter().filter(|(key, ready)| **ready && after.get(*key) == Some(&true) && !is_there(key));
+        let lost: Vec<&String> = lost.map(|(key, _)| key).collect();
+        let unknown = objects.iter().filter(|object| is_variant(&object.key) && object.modified_at <= cutoff);
+        let unknown = unknown.filter(|object| !before.contains_key(&object.key) && !after.contains_key(&object.key));
+        let unknown: Vec<&String> = unknown.map(|object| &object.key).collect();
+        if fix {
+            let now = self.clock.now();
+            let mut tx = self.db.begin().await?;
+            for name in lost.iter().chain(&unknown).filter_map(|key| Some(layout::parse(key)?.1)) {
+                store::variants::remove(&mut tx, id, name, now).await?;
+                store::variants::announce_removal(&mut tx, id, name, now).await?;
+            }
+            tx.commit().await?;
+        }
+        report.lost_variants.extend(lost.into_iter().cloned());
+        report.orphans.extend(unknown.into_iter().cloned());
+        Ok(())
+    }
+
+    /// Keys of the objects of an image's variants, and whether each is ready.
+    async fn variants_of(&self, id: ImageId) -> Result<BTreeMap<String, bool>, Error> {
+        let rows = store::variants::objects_of(&self.db, id).await?;
+        Ok(rows.into_iter().map(|(name, ready)| (layout::key(id, &name), ready)).collect())
     }
 
     /// Finds the images that the bucket knows nothing of. Returns the days on which images were made.
@@ -161,9 +208,18 @@ impl Service {
     /// What the bucket has of one image right now.
     async fn objects_of(&self, id: ImageId) -> Result<Vec<Listed>, Error> {
         let prefix = layout::key(id, "");
-        let mut objects = self.objects.list(Some(&prefix)).await?;
-        objects.retain(|object| object.key.starts_with(&prefix));
-        Ok(objects)
+        let mut objects = Vec::new();
+        let mut after = prefix.clone();
+        loop {
+            let page = self.objects.list(Some(&after)).await?;
+            let Some(last) = page.last() else { return Ok(objects) };
+            let goes_on = last.key.starts_with(&prefix);
+            after.clone_from(&last.key);
+            objects.extend(page.into_iter().filter(|object| object.key.starts_with(&prefix)));
+            if !goes_on {
+                return Ok(objects);
+            }
+        }
     }
 
     async fn check_counters(&self, report: &mut Report, mut days: BTreeSet<NaiveDate>, fix: bool) -> Result<(), Error> {
@@ -191,6 +247,17 @@ impl Service {
     }
 }
 
+fn is_variant(key: &str) -> bool {
+    layout::parse(key).is_some_and(|(_, name)| layout::is_variant(name))
+}
+
+/// Whether each variant that is ready has its object, and each variant's object its row.
+fn fits(rows: &BTreeMap<String, bool>, objects: &[Listed]) -> bool {
+    let mut variants = objects.iter().map(|object| &object.key).filter(|key| is_variant(key));
+    variants.all(|key| rows.contains_key(key))
+        && rows.iter().all(|(key, ready)| !ready || objects.iter().any(|object| object.key == *key))
+}
+
 /// Holds an image's objects against what the database says.
 fn check_image(report: &mut Report, image: &Image, objects: &[Listed]) {
     for key in layout::names_at_upload(image).iter().map(|name| layout::key(image.id, name)) {
@@ -207,7 +274,7 @@ fn check_image(report: &mut Report, image: &Image, objects: &[Listed]) {
 impl Report {
     /// Whether anything is wrong that was not mended.
     pub fn is_healthy(&self) -> bool {
-        let mendable = self.orphans.is_empty() && self.counters.is_empty();
+        let mendable = self.orphans.is_empty() && self.lost_variants.is_empty() && self.counters.is_empty();
         self.missing.is_empty() && self.wrong_size.is_empty() && (mendable || self.fixed)
     }
 }
@@ -219,6 +286,7 @@ impl std::fmt::Display for Report {
         for (what, keys) in [
             ("missing object".to_owned(), &self.missing),
             ("original of the wrong size".to_owned(), &self.wrong_size),
+            (format!("missing variant{}", if self.fixed { ", forgotten" } else { "" }), &self.lost_variants),
             (format!("object of no image{mended}"), &self.orphans),
             ("object that is not this service's".to_owned(), &self.foreign),
         ] {

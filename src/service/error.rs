@@ -40,6 +40,8 @@ pub enum Error {
     BodyTooSlow,
     #[error("The service has more to do than it can hold; try again in {} seconds.", retry_after.as_secs())]
     Overloaded { retry_after: Duration },
+    #[error("This picture is still being made; try again in a moment.")]
+    StillMaking,
     #[error("The service cannot reach its {dependency} right now; try again in a moment.")]
     Unavailable { dependency: Dependency, source: BoxError },
     #[error("Something went wrong inside the service; nothing about the request is known to be wrong.")]
@@ -102,6 +104,7 @@ impl Error {
             Self::BodyTooSlow => "body_too_slow",
             Self::Overloaded { .. } => "overloaded",
             Self::Unavailable { .. } => "unavailable",
+            Self::StillMaking => "still_making",
             Self::Internal(_) => "internal",
         }
     }

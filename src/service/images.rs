@@ -146,7 +146,7 @@ impl Service {
         Ok((image, links))
     }
 
-    async fn find_live(&self, id: ImageId) -> Result<Image, Error> {
+    pub(super) async fn find_live(&self, id: ImageId) -> Result<Image, Error> {
         store::images::find(&self.db, id).await?.filter(is_live).ok_or_else(Error::no_such_image)
     }
 }
@@ -170,7 +170,7 @@ pub fn day_end(start: DateTime<Utc>) -> DateTime<Utc> {
     start.checked_add_days(Days::new(1)).unwrap_or(start) - chrono::TimeDelta::microseconds(1)
 }
 
-fn is_live(image: &Image) -> bool {
+pub(super) fn is_live(image: &Image) -> bool {
     image.deleted_at.is_none()
 }
 

@@ -11,7 +11,9 @@ pub mod images;
 pub mod presign;
 pub mod status;
 pub mod sweep;
+pub mod thumbnails;
 pub mod upload;
+pub mod variants;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +29,7 @@ use admission::Admission;
 use counts::Counts;
 pub use error::Error;
 
-/// The product: its adapters, its bounds, and the uploads in flight.
+/// The product: its adapters, its bounds, and the work in flight.
 #[derive(Debug)]
 pub struct Service {
     db: Db,
@@ -37,7 +39,9 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     limits: Limits,
     pub metrics: Arc<Metrics>,
-    uploads: TaskTracker,
+    /// Uploads and variants that have begun.
+    tasks: TaskTracker,
+    turns: variants::Turns,
 }
 
 /// The rules that an operator can set.
@@ -61,6 +65,10 @@ pub struct Limits {
     pub longest_upload: Duration,
     /// How long an upload's intent is left alone; longer than any upload takes.
     pub intent_grace: Duration,
+    /// Variants that an image may have; the least asked for goes.
+    pub max_variants: u32,
+    /// How long a variant is kept that nobody asks for; `None` is for ever.
+    pub variant_retention: Option<Duration>,
     /// The life of presigned URLs in image objects.
     pub url_lifetime: Duration,
     /// Presigned URLs in image objects stay the same for this long.
@@ -70,7 +78,8 @@ pub struct Limits {
 impl Service {
     pub fn new(db: Db, objects: ObjectStore, clock: Arc<dyn Clock>, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let admission = Admission::new(&limits);
-        Self { db, objects, admission, counts: Counts::default(), clock, limits, metrics, uploads: TaskTracker::new() }
+        let (tasks, turns) = (TaskTracker::new(), variants::Turns::default());
+        Self { db, objects, admission, counts: Counts::default(), clock, limits, metrics, tasks, turns }
     }
 
     pub fn limits(&self) -> &Limits {
@@ -81,10 +90,10 @@ impl Service {
         &self.clock
     }
 
-    /// Waits for the uploads that have begun, then closes the database.
+    /// Waits for the uploads and variants that have begun, then closes the database.
     pub async fn finish(&self) {
-        self.uploads.close();
-        self.uploads.wait().await;
+        self.tasks.close();
+        self.tasks.wait().await;
         self.db.close().await;
     }
 }

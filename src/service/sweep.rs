@@ -11,6 +11,7 @@ use futures::future::try_join_all;
 
 use super::Service;
 use super::error::Error;
+use super::variants::TOUCHED;
 use crate::model::id::ImageId;
 use crate::objects::layout;
 use crate::store;
@@ -42,6 +43,7 @@ impl Service {
         if let Some(thumbnails) = store::images::purge(&mut tx, id, cutoff).await? {
             let objects: Vec<_> = std::iter::once(layout::ORIGINAL.into()).chain(thumbnails.into_iter().map(Cow::Owned)).collect();
             store::intents::announce_removal(&mut tx, id, &objects, now).await?;
+            store::variants::remove_all(&mut tx, id, now, after(now, self.limits.intent_grace)).await?;
         }
         tx.commit().await?;
         Ok(Outcome::Done)
@@ -97,6 +99,56 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
+    /// Gives up variants that nobody asks for any more, and those whose makers died.
+    ///
+    /// # Errors
+    /// The database is unavailable; nothing has happened.
+    pub async fn give_up_variants(&self) -> Result<Outcome, Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let mut given_up = store::variants::remove_stale(&mut tx, before(now, self.limits.intent_grace), now, BATCH).await?;
+        if let Some(retention) = self.limits.variant_retention {
+            // Use is noted once in so long.
+            let cutoff = before(now, retention + TOUCHED.to_std().unwrap_or_default());
+            given_up += store::variants::remove_unused(&mut tx, cutoff, now, BATCH).await?;
+        }
+        tx.commit().await?;
+        Ok(if given_up > 0 { Outcome::Done } else { Outcome::NothingToDo })
+    }
+
+    /// Deletes the objects of variants that were given up. Those that cannot be deleted now go to the end of the queue.
+    ///
+    /// # Errors
+    /// The first failure, after all were tried.
+    pub async fn remove_variants(&self) -> Result<Outcome, Error> {
+        let removals = store::variants::removals(&self.db, self.clock.now(), BATCH).await?;
+        if removals.is_empty() {
+            return Ok(Outcome::NothingToDo);
+        }
+        let mut failed = Vec::new();
+        let mut failure = None;
+        for (id, object) in removals {
+            if let Err(error) = self.remove_variant(id, &object).await {
+                failed.push((id, object));
+                failure.get_or_insert(error);
+            }
+        }
+        let Some(failure) = failure else { return Ok(Outcome::Done) };
+        let mut tx = self.db.begin().await?;
+        for (id, object) in failed {
+            store::variants::postpone_removal(&mut tx, id, &object, self.clock.now()).await?;
+        }
+        tx.commit().await?;
+        Err(failure)
+    }
+
+    async fn remove_variant(&self, id: ImageId, object: &str) -> Result<(), Error> {
+        self.objects.delete(&layout::key(id, object)).await?;
+        let mut tx = self.db.begin().await?;
+        store::variants::finish_removal(&mut tx, id, object).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Forgets some of the idempotency keys whose day is over.
     ///
     /// # Errors
@@ -111,4 +163,8 @@ impl Service {
 
 fn before(now: DateTime<Utc>, age: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age)).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+pub(super) fn after(now: DateTime<Utc>, age: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(age).ok().and_then(|age| now.checked_add_signed(age)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

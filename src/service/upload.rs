@@ -69,7 +69,7 @@ impl Service {
         }
         let service = Arc::clone(self);
         let (answer, answered) = oneshot::channel();
-        let task = self.uploads.spawn(async move {
+        let task = self.tasks.spawn(async move {
             let result = service.run_upload(&upload).await;
             drop(admitted);
             if let Err(Err(error)) = answer.send(result) {

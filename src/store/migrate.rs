@@ -27,7 +27,11 @@ macro_rules! step {
     };
 }
 
-const STEPS: &[Step] = &[step!(1, "images", "0001_images.sql"), step!(2, "counter moves", "0002_counter_moves.sql")];
+const STEPS: &[Step] = &[
+    step!(1, "images", "0001_images.sql"),
+    step!(2, "counter moves", "0002_counter_moves.sql"),
+    step!(3, "variants", "0003_variants.sql"),
+];
 
 /// Brings the database's schema to this version's.
 ///

@@ -12,6 +12,7 @@ pub mod intents;
 pub mod migrate;
 pub mod sql;
 pub mod tags;
+pub mod variants;
 
 pub use db::{Db, DbConfig, Reader, Tx};
 pub use error::Error;

@@ -58,7 +58,9 @@ async fn take(service: &Service, step: Step) -> Result<Outcome, Error> {
         Step::PurgeImage => service.purge_next().await,
         Step::AbandonUpload => service.abandon_next().await,
         Step::ExpireKeys => service.expire_keys().await,
+        Step::GiveUpVariants => service.give_up_variants().await,
         Step::RemoveObjects => service.remove_objects().await,
+        Step::RemoveVariants => service.remove_variants().await,
     };
     match &result {
         Ok(Outcome::Done) => service.metrics.count_sweep(step.name(), "done"),
@@ -73,19 +75,30 @@ enum Step {
     PurgeImage,
     AbandonUpload,
     ExpireKeys,
+    GiveUpVariants,
     RemoveObjects,
+    RemoveVariants,
 }
 
 impl Step {
-    /// In this order: the first two announce removals, and those wait for the storage.
-    const ALL: [Self; 4] = [Self::PurgeImage, Self::AbandonUpload, Self::ExpireKeys, Self::RemoveObjects];
+    /// In this order: first what announces removals, then the removals, which wait for the storage.
+    const ALL: [Self; 6] = [
+        Self::PurgeImage,
+        Self::AbandonUpload,
+        Self::ExpireKeys,
+        Self::GiveUpVariants,
+        Self::RemoveObjects,
+        Self::RemoveVariants,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::PurgeImage => "purge_image",
             Self::AbandonUpload => "abandon_upload",
             Self::ExpireKeys => "expire_keys",
+            Self::GiveUpVariants => "give_up_variants",
             Self::RemoveObjects => "remove_objects",
+            Self::RemoveVariants => "remove_variants",
         }
     }
 }

@@ -564,6 +564,8 @@ async fn a_setting_that_cannot_be_used_ends_the_start_and_is_named() {
         ("MAX_ANIMATION_PIXELS", "-1"),
         ("THUMBNAIL_HEIGHTS", "200,400,200"),
         ("THUMBNAIL_HEIGHTS", ""),
+        ("MAX_VARIANTS_PER_IMAGE", "0"),
+        ("VARIANT_RETENTION_DAYS", "-1"),
         ("URL_LIFETIME", "604800"),
         ("INTENT_GRACE", "1"),
         ("SWEEP_INTERVAL", "0"),

@@ -18,5 +18,8 @@ mod listing;
 mod model;
 mod presigned;
 mod sweeping;
+mod thumbnails;
 mod tidy;
 mod uploads;
+mod variants;
+mod variants_kept;

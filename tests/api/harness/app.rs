@@ -60,10 +60,10 @@ impl TestApp {
             flags.push(format!("--s3-endpoint-url={}", bucket.storage.endpoint));
             flags.push(format!("--s3-bucket={}", bucket.storage.bucket));
         }
-        flags.extend(settings.iter().map(|&setting| setting.to_owned()));
         let clock = Arc::new(TestClock::default());
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().expect("a client");
         let mut app = Self { clock, client, running: None, settings: flags, bucket, _database: database, data_dir };
+        settings.iter().for_each(|setting| app.set(setting));
         app.run().await;
         app
     }
@@ -78,6 +78,13 @@ impl TestApp {
         let running = self.running.take().expect("it runs");
         running.shut_down().await.expect("every request has been answered");
         self.run().await;
+    }
+
+    /// Sets or changes a setting for the next start.
+    pub fn set(&mut self, setting: &str) {
+        let name = setting.split('=').next().unwrap_or_default().to_owned();
+        self.settings.retain(|known| known.split('=').next() != Some(&name));
+        self.settings.push(setting.to_owned());
     }
 
     fn running(&self) -> &Running {
@@ -104,6 +111,18 @@ impl TestApp {
 
     pub async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path)).await
+    }
+
+    /// A request with a header.
+    pub async fn get_with(&self, path: &str, header: &str, value: &str) -> Answer {
+        self.send(self.request(Method::GET, path).header(header, value)).await
+    }
+
+    /// A number from `/metrics`, by its series; 0 for one that is not there yet.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let metrics = self.get("/metrics").await;
+        let line = metrics.text().lines().find_map(|line| line.strip_prefix(&format!("image_service_{series} ")));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
     /// A request by a user.
@@ -182,7 +201,7 @@ impl TestApp {
         let caller = std::panic::Location::caller();
         async move {
             let report = self.examine().await;
-            let found = [&report.missing, &report.wrong_size, &report.orphans, &report.foreign];
+            let found = [&report.missing, &report.lost_variants, &report.wrong_size, &report.orphans, &report.foreign];
             assert!(found.iter().all(|keys| keys.is_empty()) && report.counters.is_empty(), "{caller}: {report}");
         }
     }

@@ -80,6 +80,13 @@ impl Client {
         Answer::read(self.http.get(self.url(path)).send().await.expect("an answer")).await
     }
 
+    /// The status; `None` if the connection broke.
+    pub async fn try_get(&self, path: &str) -> Option<u16> {
+        let response = self.http.get(self.url(path)).send().await.ok()?;
+        let status = response.status().as_u16();
+        response.bytes().await.ok().map(|_| status)
+    }
+
     pub async fn patch(&self, id: &str, change: &Value) -> Answer {
         let request = self.http.patch(self.url(&format!("/images/{id}"))).header("X-User-Id", "alice").json(change);
         Answer::read(request.send().await.expect("an answer")).await

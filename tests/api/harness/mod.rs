@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod form;
 pub mod pictures;
+pub mod pixels;
 pub mod process;
 pub mod proxy;
 

@@ -104,6 +104,22 @@ pub fn transparent_png(width: u32, height: u32, seed: u64) -> Vec<u8> {
     encode_png(width, height, png::ColorType::Rgba, &pixels::<4>(width, height, seed))
 }
 
+/// Its left half shows all of what is behind it, its right half is red below its noise.
+pub fn half_clear_png(width: u32, height: u32) -> Vec<u8> {
+    let mut pixels = pixels::<4>(width, height, 3);
+    for (index, pixel) in pixels.chunks_exact_mut(4).enumerate() {
+        let (x, y) = (index as u32 % width, index as u32 / width);
+        if x < width / 2 {
+            pixel.fill(0);
+        } else if y >= height / 3 {
+            pixel.copy_from_slice(&[200, 30, 30, 255]);
+        } else {
+            pixel[0] = (x * 7 + y * 13) as u8;
+        }
+    }
+    encode_png(width, height, png::ColorType::Rgba, &pixels)
+}
+
 fn encode_png(width: u32, height: u32, color: png::ColorType, pixels: &[u8]) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);

@@ -1,0 +1,225 @@
+//! Pictures of images: the thumbnails, and any other size.
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use utoipa::{IntoParams, ToSchema};
+
+use super::AppState;
+use super::conditional::IfNoneMatch;
+use super::error::{ApiError, BadRequest, InternalServerError, NotFound, ServiceUnavailable, ValidationError};
+use super::extract::{Address, Query, Segment, image_id, integer};
+use crate::model::accept::Accept;
+use crate::model::image::{Format, ThumbnailSize};
+use crate::model::rendering::{Fit, Rendering};
+use crate::service::Service;
+use crate::service::error::{Error, Fields};
+use crate::service::thumbnails::{Content, FormatRequest, Sending, Shown, VariantRequest};
+
+/// What every picture comes with: it does not change, but its image can be deleted, and caches should notice within the
+/// hour.
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=3600");
+
+/// A thumbnail.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what `ThumbnailPath` reads")]
+pub struct ThumbnailParams {
+    /// The image.
+    #[param(format = Uuid)]
+    image_id: String,
+    /// `small` (within 128×128 pixels), `medium` (within 512×512), or one of the service's heights in pixels.
+    #[param(pattern = "^(small|medium|[1-9][0-9]{1,3})$", example = "small")]
+    size: String,
+}
+
+/// What a client has and takes.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `IfNoneMatch` reads")]
+pub struct ConditionalHeaders {
+    /// Entity tags of what the client has.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}
+
+/// Get a thumbnail
+///
+/// `small` and `medium` are made at upload, and so are the configured heights; one that was configured later is made when
+/// it is first asked for. Aspect kept, never enlarged, upright, without metadata; JPEG, or WebP where the picture has
+/// transparency.
+#[utoipa::path(get, path = "/images/{image_id}/thumbnails/{size}", tag = "images",
+    params(ThumbnailParams, ConditionalHeaders),
+    responses(
+        (status = 200, description = "The picture.", content(("image/jpeg"), ("image/webp")),
+            headers(("ETag" = String, description = "Of these bytes"), ("Cache-Control" = String, description = "How long to keep it"))),
+        (status = 304, description = "The client has it."),
+        BadRequest, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_thumbnail(
+    State(app): State<AppState>,
+    ThumbnailPath(id, size): ThumbnailPath,
+    Address(uri): Address,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let size = read_size(&app.service, &size)?;
+    let id = image_id(&id)?;
+    let known = IfNoneMatch::of(&headers);
+    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
+    answer(app.service.thumbnail(id, size, &sending).await?)
+}
+
+fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
+    let sizes: Vec<(String, ThumbnailSize)> = service.thumbnail_sizes().collect();
+    let known = sizes.iter().find(|(name, _)| name == text).map(|(_, size)| *size);
+    known.ok_or_else(|| {
+        let names: Vec<&str> = sizes.iter().map(|(name, _)| name.as_str()).collect();
+        let rule = format!("must be one of {}", names.join(", "));
+        Error::Malformed { message: format!("size {rule}."), details: Fields::from([("size".to_owned(), rule)]) }
+    })
+}
+
+/// What the picture is to be.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `read_request` reads")]
+pub struct VariantQuery {
+    /// Pixels; at least one of width and height.
+    #[param(minimum = 16, maximum = 2000, example = 320)]
+    width: Option<u32>,
+    /// Pixels; at least one of width and height.
+    #[param(minimum = 16, maximum = 2000)]
+    height: Option<u32>,
+    /// `contain`, the default: all of the picture, within the size and never enlarged. `cover`: its middle, exactly of the size,
+    /// enlarged where it must be; needs width and height.
+    #[param(inline, value_type = Option<FitName>)]
+    fit: Option<FitName>,
+    /// If absent, `Accept` decides: WebP if it names `image/webp`, else JPEG, or PNG for a picture with transparency.
+    #[param(inline, value_type = Option<FormatName>)]
+    format: Option<FormatName>,
+    /// Means nothing for PNG.
+    #[param(minimum = 1, maximum = 100, default = 80)]
+    quality: Option<u8>,
+}
+
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it describes what `read_fit` reads")]
+enum FitName {
+    Contain,
+    Cover,
+}
+
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it describes what `read_format` reads")]
+enum FormatName {
+    Jpeg,
+    Png,
+    Webp,
+}
+
+/// Get a picture of any size
+///
+/// Made when it is first asked for, once however many ask at the same time, and kept. Upright, without metadata. In JPEG,
+/// which has no transparency, what shows through is white.
+#[utoipa::path(get, path = "/images/{image_id}/thumbnail", tag = "images",
+    params(("image_id" = Uuid, Path, description = "The image."), VariantQuery, ConditionalHeaders),
+    responses(
+        (status = 200, description = "The picture.", content(("image/jpeg"), ("image/png"), ("image/webp")),
+            headers(("ETag" = String, description = "Of these bytes"), ("Cache-Control" = String, description = "How long to keep it"),
+                ("Vary" = String, description = "`Accept`, where it decided"))),
+        (status = 304, description = "The client has it."),
+        NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_variant(
+    State(app): State<AppState>,
+    Segment(id): Segment,
+    Address(uri): Address,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let request = read_request(Query::of(&uri), &headers)?;
+    let id = image_id(&id)?;
+    let known = IfNoneMatch::of(&headers);
+    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
+    let mut response = answer(app.service.variant(id, &request, &sending).await?)?;
+    if matches!(request.format, FormatRequest::Accepted(_)) {
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
+    }
+    Ok(response)
+}
+
+/// The sides that can be asked for.
+const SIDES: std::ops::RangeInclusive<u32> = 16..=2000;
+
+fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest, Error> {
+    let (width_given, height_given) = (query.has("width"), query.has("height"));
+    let width = query.take("width", integer(SIDES));
+    let height = query.take("height", integer(SIDES));
+    let fit = query.take("fit", read_fit).unwrap_or_default();
+    let format = query.take("format", read_format).map(FormatRequest::Named);
+    let quality = query.take("quality", integer(1..=100)).unwrap_or(Rendering::DEFAULT_QUALITY);
+    if !width_given && !height_given {
+        query.errors.add("width", "is needed, or height, or both");
+    } else if fit == Fit::Cover {
+        for (name, given) in [("width", width_given), ("height", height_given)] {
+            if !given {
+                query.errors.add(name, "is needed for fit=cover");
+            }
+        }
+    }
+    query.finish()?;
+    let accepted = || {
+        let fields = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        FormatRequest::Accepted(Accept::parse(&fields.collect::<Vec<_>>().join(",")))
+    };
+    Ok(VariantRequest { width, height, fit, format: format.unwrap_or_else(accepted), quality })
+}
+
+fn read_fit(text: &str) -> Result<Fit, String> {
+    match text {
+        "contain" => Ok(Fit::Contain),
+        "cover" => Ok(Fit::Cover),
+        _ => Err("must be contain or cover".to_owned()),
+    }
+}
+
+fn read_format(text: &str) -> Result<Format, String> {
+    let known = Format::parse(text).filter(|format| *format != Format::Gif);
+    known.ok_or_else(|| "must be jpeg, png or webp".to_owned())
+}
+
+/// The headers of a 304 are those that a 200 would have (RFC 9110, 15.4.5).
+fn answer(shown: Shown) -> Result<Response, ApiError> {
+    let etag = HeaderValue::from_str(&format!("\"{}\"", shown.etag)).map_err(Error::internal)?;
+    let (status, length, body) = match shown.content {
+        Content::Unchanged => (StatusCode::NOT_MODIFIED, None, Body::empty()),
+        Content::Length(length) => (StatusCode::OK, Some(length), Body::empty()),
+        Content::Bytes(bytes) => (StatusCode::OK, Some(bytes.len() as u64), Body::from(bytes)),
+        Content::Stored(length, bytes) => (StatusCode::OK, Some(length), Body::from_stream(bytes)),
+    };
+    let mut response = (status, [(header::ETAG, etag), (header::CACHE_CONTROL, CACHE_CONTROL)], body).into_response();
+    if let Some(length) = length {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(shown.format.content_type()));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(response)
+}
+
+/// An image's id and a size, as they stand in the path.
+#[derive(Debug, Clone)]
+pub struct ThumbnailPath(String, String);
+
+impl<S: Send + Sync> FromRequestParts<S> for ThumbnailPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        // Segments that are no UTF-8 name nothing.
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        path.map(|Path((id, size))| Self(id, size)).map_err(|_| ApiError::no_such_route())
+    }
+}

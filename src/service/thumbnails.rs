@@ -1,0 +1,172 @@
+//! Pictures of images as they are shown: thumbnails made at upload, and variants of any other size.
+//!
+//! What equal requests would give is one object. A request is brought down to a [`Rendering`] first, in which nothing is
+//! left to decide; where that is a thumbnail which is stored anyway, it is served.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use super::Service;
+use super::error::Error;
+use crate::model::accept::Accept;
+use crate::model::id::ImageId;
+use crate::model::image::{Format, Image, Thumbnail, ThumbnailSize};
+use crate::model::rendering::{Fit, Rendering};
+use crate::objects::{self, layout};
+use crate::store;
+
+/// A picture of any size, as it is asked for.
+#[derive(Debug, Clone)]
+pub struct VariantRequest {
+    /// In pixels; at least one of both, and both for [`Fit::Cover`].
+    pub width: Option<u32>,
+    pub height: Option<u32>,
+    pub fit: Fit,
+    pub format: FormatRequest,
+    /// 1 to 100.
+    pub quality: u8,
+}
+
+#[derive(Debug, Clone)]
+pub enum FormatRequest {
+    /// This one, of those that [`Rendering`] has.
+    Named(Format),
+    /// One that the client takes.
+    Accepted(Accept),
+}
+
+/// What of a picture is to be sent.
+pub struct Sending<'a> {
+    /// Whether the client has the picture with this entity tag.
+    pub is_known: &'a (dyn Fn(&str) -> bool + Send + Sync),
+    /// Whether it wants the bytes, and not only their number.
+    pub with_body: bool,
+}
+
+/// A picture to be sent.
+pub struct Shown {
+    /// An entity tag without its quotes: the same for the same bytes only.
+    pub etag: String,
+    pub format: Format,
+    pub content: Content,
+}
+
+pub enum Content {
+    /// The client has it.
+    Unchanged,
+    /// Only its length in bytes.
+    Length(u64),
+    Bytes(Bytes),
+    /// From the storage, with its length in bytes.
+    Stored(u64, BoxStream<'static, Result<Bytes, objects::Error>>),
+}
+
+/// A variant whose object is gone although its row was there is looked for anew, this often.
+const ATTEMPTS: usize = 3;
+
+impl Service {
+    /// The sizes that [`Service::thumbnail`] knows, by the names that clients use.
+    pub fn thumbnail_sizes(&self) -> impl Iterator<Item = (String, ThumbnailSize)> {
+        let heights = self.limits.imaging.thumbnail_heights.iter();
+        let shown = ThumbnailSize::SHOWN.map(|size| (size.name().into_owned(), size)).into_iter();
+        shown.chain(heights.map(|&height| (height.to_string(), ThumbnailSize::Height(height))))
+    }
+
+    /// A thumbnail of a live image. One of a height that was not configured when the image was uploaded is made now.
+    ///
+    /// # Errors
+    /// There is no such image, or the thumbnail cannot be had right now.
+    pub async fn thumbnail(self: &Arc<Self>, id: ImageId, size: ThumbnailSize, sending: &Sending<'_>) -> Result<Shown, Error> {
+        let image = self.find_live(id).await?;
+        let pixels = size.of((image.width, image.height));
+        let stored = image.thumbnails.iter();
+        let same = stored.clone().find(|stored| stored.size == size);
+        if let Some(stored) = same.or_else(|| stored.clone().find(|stored| (stored.width, stored.height) == pixels)) {
+            return self.show_stored(&image, stored, sending).await;
+        }
+        let format = if is_transparent(&image) { Format::Webp } else { Format::Jpeg };
+        let rendering = Rendering { width: pixels.0, height: pixels.1, crop: false, format, quality: Rendering::DEFAULT_QUALITY };
+        self.show_variant(&image, &rendering, sending).await
+    }
+
+    /// A picture of any size of a live image; made when it is first asked for.
+    ///
+    /// # Errors
+    /// There is no such image, or the picture cannot be had right now.
+    pub async fn variant(self: &Arc<Self>, id: ImageId, request: &VariantRequest, sending: &Sending<'_>) -> Result<Shown, Error> {
+        let image = self.find_live(id).await?;
+        let format = match &request.format {
+            FormatRequest::Named(format) => *format,
+            FormatRequest::Accepted(accept) => accept.choose(is_transparent(&image)),
+        };
+        let size = (image.width, image.height);
+        let rendering = Rendering::new(size, (request.width, request.height), request.fit, format, request.quality);
+        let rendering = rendering.ok_or_else(|| Error::invalid("fit", "cover needs width and height"))?;
+        let is_same = |stored: &&Thumbnail| {
+            (stored.width, stored.height, stored.format) == (rendering.width, rendering.height, rendering.format)
+                && !rendering.crop
+                && rendering.quality == Rendering::DEFAULT_QUALITY
+        };
+        match image.thumbnails.iter().find(is_same) {
+            Some(stored) => self.show_stored(&image, stored, sending).await,
+            None => self.show_variant(&image, &rendering, sending).await,
+        }
+    }
+
+    async fn show_stored(&self, image: &Image, stored: &Thumbnail, sending: &Sending<'_>) -> Result<Shown, Error> {
+        let name = stored.size.name();
+        // Never made again under this name.
+        let etag = format!("{}-{name}", image.id);
+        let content = match (sending.is_known)(&etag) {
+            true => Content::Unchanged,
+            false => self.read_content(&layout::key(image.id, &name), sending).await?,
+        };
+        Ok(Shown { etag, format: stored.format, content })
+    }
+
+    async fn show_variant(self: &Arc<Self>, image: &Image, rendering: &Rendering, sending: &Sending<'_>) -> Result<Shown, Error> {
+        let format = rendering.format;
+        for _ in 0..ATTEMPTS {
+            let made = self.find_or_make(image, rendering).await?;
+            let etag = layout::variant_token(&made.object).to_owned();
+            let content = match made.bytes {
+                _ if (sending.is_known)(&etag) => Content::Unchanged,
+                Some(bytes) if sending.with_body => Content::Bytes(bytes),
+                Some(bytes) => Content::Length(bytes.len() as u64),
+                None => match self.read_content(&layout::key(image.id, &made.object), sending).await {
+                    Ok(content) => content,
+                    Err(objects::Error::NotFound { .. }) => {
+                        self.give_up_lost(image.id, &made.object).await?;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            return Ok(Shown { etag, format, content });
+        }
+        Err(Error::StillMaking)
+    }
+
+    async fn read_content(&self, key: &str, sending: &Sending<'_>) -> Result<Content, objects::Error> {
+        if !sending.with_body {
+            return Ok(Content::Length(self.objects.size(key).await?));
+        }
+        let (length, bytes) = self.objects.get(key).await?;
+        Ok(Content::Stored(length, bytes))
+    }
+
+    /// A variant whose object the storage does not have: given up between our look and our reading, or lost.
+    async fn give_up_lost(&self, id: ImageId, object: &str) -> Result<(), Error> {
+        tracing::warn!(image_id = %id, object, "a variant's object is gone");
+        let mut tx = self.db.begin().await?;
+        store::variants::remove(&mut tx, id, object, self.clock.now()).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// Whether something shows through: thumbnails are WebP then, whatever channels the file has.
+fn is_transparent(image: &Image) -> bool {
+    image.thumbnails.iter().any(|thumbnail| thumbnail.format == Format::Webp)
+}

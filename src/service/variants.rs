@@ -1,0 +1,246 @@
+//! Variants: made once, by whoever asks first, on whichever instance; then kept.
+//!
+//! A row says who makes a variant, until when, and which object it will be, before that object is put; so no object is
+//! ever there that no row knows. Within a process requests for the same variant take turns, so that one claims it and
+//! the others find it; between processes they poll. A maker that dies leaves a lease, which ends: the next one makes an
+//! object of its own, and the sweeper removes the first one's, when no put can still be under way.
+//!
+//! Anybody can ask for any size. So each image has a bounded number of variants, of which the least asked for goes, and
+//! making takes memory and a thread from the same admission as an upload.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::OwnedMutexGuard;
+
+use super::Service;
+use super::admission::Admitted;
+use super::error::Error;
+use super::images::is_live;
+use super::sweep::after;
+use crate::imaging;
+use crate::model::id::ImageId;
+use crate::model::image::{Format, Image};
+use crate::model::rendering::Rendering;
+use crate::objects::layout;
+use crate::store;
+
+/// A variant that can be served.
+pub(super) struct Made {
+    pub object: String,
+    /// Where it was made just now.
+    pub bytes: Option<Bytes>,
+}
+
+/// After this long a maker is taken for dead. One that is not costs a second rendering and does no harm.
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+
+/// A larger file than this is sent from the storage even by who has just made it: clients that read slowly would keep
+/// their number of them in memory.
+const SENT_FROM_MEMORY: usize = 256 << 10;
+
+/// How often it is looked whether another instance has made a variant.
+const POLL: Duration = Duration::from_millis(100);
+
+/// That a variant was asked for is noted once in so long, for reading is not to write.
+pub(super) const TOUCHED: TimeDelta = TimeDelta::days(1);
+
+impl Service {
+    /// Finds a variant, or makes it.
+    pub(super) async fn find_or_make(self: &Arc<Self>, image: &Image, rendering: &Rendering) -> Result<Made, Error> {
+        let name = rendering.name();
+        if let Some(found) = store::variants::find(&self.db, image.id, &name).await?.filter(|found| found.ready) {
+            self.metrics.count_variant("hit");
+            self.touch(image.id, &found).await;
+            return Ok(Made { object: found.object, bytes: None });
+        }
+        let deadline = tokio::time::Instant::now() + self.limits.admission_wait;
+        let turn = tokio::time::timeout_at(deadline, self.turns.take((image.id, name)));
+        let turn = turn.await.map_err(|_| Error::StillMaking).inspect_err(|_| self.metrics.count_variant("failed"))?;
+        let (service, image, rendering) = (Arc::clone(self), image.clone(), rendering.clone());
+        // Once claimed it is made, even when the client goes away: others wait for it.
+        let task = self.tasks.spawn(async move {
+            let made = service.wait_or_make(&image, &rendering, deadline).await;
+            drop(turn);
+            made.inspect_err(|_| service.metrics.count_variant("failed"))
+        });
+        task.await.unwrap_or_else(|panic| Err(Error::internal(panic)))
+    }
+
+    async fn wait_or_make(&self, image: &Image, rendering: &Rendering, deadline: tokio::time::Instant) -> Result<Made, Error> {
+        let name = rendering.name();
+        loop {
+            let found = store::variants::find(&self.db, image.id, &name).await?;
+            match found {
+                Some(found) if found.ready => {
+                    self.metrics.count_variant("waited");
+                    return Ok(Made { object: found.object, bytes: None });
+                }
+                Some(found) if found.due_at > self.clock.now() => {}
+                _ => {
+                    if let Some(object) = self.claim_variant(image.id, &name).await? {
+                        return self.make(image, rendering, object).await;
+                    }
+                }
+            }
+            if tokio::time::Instant::now() + POLL > deadline {
+                return Err(Error::StillMaking);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Takes it on to make a variant; `None` when another has done so.
+    async fn claim_variant(&self, id: ImageId, name: &str) -> Result<Option<String>, Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        // The image's lock keeps purging away, and other claims, which the number is counted for.
+        store::images::lock(&mut tx, id).await?.filter(is_live).ok_or_else(Error::no_such_image)?;
+        if let Some(found) = store::variants::find(&mut tx, id, name).await? {
+            if found.ready || found.due_at > now {
+                return Ok(None);
+            }
+            store::variants::remove(&mut tx, id, &found.object, after(now, self.limits.intent_grace)).await?;
+        }
+        let kept = store::variants::count(&mut tx, id).await?;
+        // More than one only after the limit was lowered.
+        for _ in u64::from(self.limits.max_variants)..=kept {
+            if !store::variants::remove_least_used(&mut tx, id, now).await? {
+                return Err(Error::Overloaded { retry_after: Duration::from_secs(1) });
+            }
+        }
+        let object = layout::variant(name, &hex::encode(self.clock.random()));
+        if !store::variants::claim(&mut tx, id, name, &object, now + LEASE, now).await? {
+            return Ok(None);
+        }
+        tx.commit().await?;
+        Ok(Some(object))
+    }
+
+    async fn make(&self, image: &Image, rendering: &Rendering, object: String) -> Result<Made, Error> {
+        let started = Instant::now();
+        let (bytes, admitted) = match self.render(image, rendering).await {
+            Ok(rendered) => rendered,
+            Err(error) => {
+                self.give_up(image.id, &object, None).await;
+                return Err(error);
+            }
+        };
+        let key = layout::key(image.id, &object);
+        if let Err(error) = self.objects.put(&key, bytes.clone(), rendering.format.content_type()).await {
+            // It may be there nevertheless, or come to be.
+            self.give_up(image.id, &object, Some(after(self.clock.now(), self.limits.intent_grace))).await;
+            return Err(error.into());
+        }
+        drop(admitted);
+        let mut tx = self.db.begin().await?;
+        let finished = store::variants::finish(&mut tx, image.id, &object, self.clock.now()).await?;
+        tx.commit().await?;
+        if !finished {
+            // The image is gone, or another has taken this one's place: then these bytes are as good.
+            self.find_live(image.id).await?;
+        }
+        self.metrics.count_variant("made");
+        self.metrics.observe_variant(started.elapsed());
+        Ok(Made { object, bytes: (bytes.len() <= SENT_FROM_MEMORY).then_some(bytes) })
+    }
+
+    /// Gives a making up; its object, if there can be one, goes after `due_at`. What fails here ends with the lease.
+    async fn give_up(&self, id: ImageId, object: &str, due_at: Option<DateTime<Utc>>) {
+        let given_up = async {
+            let mut tx = self.db.begin().await?;
+            match due_at {
+                Some(due_at) => store::variants::remove(&mut tx, id, object, due_at).await?,
+                None => store::variants::forget(&mut tx, id, object).await?,
+            }
+            tx.commit().await
+        };
+        if let Err(error) = given_up.await {
+            tracing::warn!(image_id = %id, error = &error as &dyn std::error::Error, "a variant could not be given up");
+        }
+    }
+
+    /// The picture's file, and the memory that it and its source take until it is stored.
+    async fn render(&self, image: &Image, rendering: &Rendering) -> Result<(Bytes, Admitted), Error> {
+        let (name, size_bytes) = source(image, rendering);
+        let admitted = self.admission.body(size_bytes + largest_file(rendering)).await?;
+        let bytes = self.objects.get_bytes(&layout::key(image.id, &name)).await?;
+        let limits = self.limits.imaging.clone();
+        let header = imaging::inspect_stored(&bytes, &limits, rendering).map_err(unreadable)?;
+        let slot = self.admission.decode(header.weight_bytes).await?;
+        let rendering = rendering.clone();
+        let rendered = tokio::task::spawn_blocking(move || {
+            let rendered = imaging::render(&bytes, &header, &limits, &rendering);
+            drop(slot);
+            rendered
+        });
+        let rendered = rendered.await.map_err(Error::internal)?.map_err(unreadable)?;
+        Ok((rendered.into(), admitted))
+    }
+
+    /// Reading succeeds even if this does not.
+    async fn touch(&self, id: ImageId, found: &store::variants::Variant) {
+        let now = self.clock.now();
+        if now - found.used_at < TOUCHED {
+            return;
+        }
+        let touched = async {
+            let mut tx = self.db.begin().await?;
+            store::variants::touch(&mut tx, id, &found.object, now).await?;
+            tx.commit().await
+        };
+        if let Err(error) = touched.await {
+            tracing::warn!(image_id = %id, error = &error as &dyn std::error::Error, "a variant's use was not noted");
+        }
+    }
+}
+
+/// What a variant is made from, and at most how many bytes that has: the smallest stored thumbnail of at least twice its
+/// scale, where what JPEG has taken away is no longer seen; else the original. Never another variant, whose quality
+/// anybody may have chosen.
+fn source(image: &Image, rendering: &Rendering) -> (String, u64) {
+    let scale = u64::from(rendering.scale((image.width, image.height)));
+    let covers = image.thumbnails.iter().filter(|stored| u64::from(stored.width.max(stored.height)) >= 2 * scale);
+    match covers.min_by_key(|stored| stored.width.max(stored.height)) {
+        Some(stored) => (stored.size.name().into_owned(), u64::from(stored.width) * u64::from(stored.height) * 4),
+        None => (layout::ORIGINAL.to_owned(), image.file_size),
+    }
+}
+
+/// Bytes that a rendering's file may have: PNG keeps noise as it is, the others at their best take half of it.
+fn largest_file(rendering: &Rendering) -> u64 {
+    let bytes_per_pixel = if rendering.format == Format::Png { 4 } else { 2 };
+    u64::from(rendering.width) * u64::from(rendering.height) * bytes_per_pixel
+}
+
+/// What was accepted once is no client's fault.
+fn unreadable(error: imaging::Error) -> Error {
+    Error::internal(error)
+}
+
+/// Turns of requests for the same thing within this process, first come, first served.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Mutex<HashMap<Key, Weak<tokio::sync::Mutex<()>>>>);
+
+type Key = (ImageId, String);
+
+impl Turns {
+    async fn take(&self, key: Key) -> OwnedMutexGuard<()> {
+        self.of(key).lock_owned().await
+    }
+
+    fn of(&self, key: Key) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(&key).and_then(Weak::upgrade) {
+            return turn;
+        }
+        // Those that nobody holds or waits for.
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(key, Arc::downgrade(&turn));
+        turn
+    }
+}

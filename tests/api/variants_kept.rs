@@ -1,0 +1,380 @@
+//! Variants are made once, kept while they are asked for, and gone with their image; whoever dies meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::future::join_all;
+use image_service::model::clock::Clock;
+use image_service::model::id::ImageId;
+use image_service::objects::layout;
+use image_service::store::db::{Run, Sql};
+use image_service::store::{self, Db};
+use image_service::worker::sweeper;
+
+use crate::harness::client::{Client, Upload};
+use crate::harness::pictures::{Random, jpeg};
+use crate::harness::pixels::Pixels;
+use crate::harness::process::{Home, Process};
+use crate::harness::proxy::{Fault, Proxied};
+use crate::harness::{Form, TestApp, assert_error};
+
+async fn upload(app: &TestApp) -> String {
+    app.post(Form::upload("alice", &jpeg(700, 500, 1))).await.image_id()
+}
+
+fn path(id: &str, width: u32) -> String {
+    format!("/images/{id}/thumbnail?width={width}")
+}
+
+async fn made(app: &TestApp) -> f64 {
+    app.metric("variants_total{result=\"made\"}").await
+}
+
+/// Names of the objects of an image's variants.
+async fn variants(app: &TestApp) -> Vec<String> {
+    let keys = app.storage().keys().await;
+    keys.into_iter().filter_map(|key| key.split_once("/t/").map(|(_, name)| name.to_owned())).collect()
+}
+
+async fn rows(db: &Db) -> i64 {
+    db.fetch_optional::<(i64,)>(Sql::new("select count(*) from variants")).await.unwrap().expect("a row").0
+}
+
+/// What a maker leaves that died: a row, and the object if it came so far.
+async fn half_made(app: &TestApp, db: &Db, id: &str, rendering: &str, with_object: bool) -> String {
+    let id = ImageId::parse(id).unwrap();
+    let object = layout::variant(rendering, "0123456789");
+    let now = app.clock.now();
+    let mut tx = db.begin().await.unwrap();
+    assert!(store::variants::claim(&mut tx, id, rendering, &object, now + TimeDelta::seconds(60), now).await.unwrap());
+    tx.commit().await.unwrap();
+    if with_object {
+        app.storage().put(&layout::key(id, &object), b"some bytes").await;
+    }
+    object
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_requests_for_the_same_new_size_make_it_once() {
+    let app = TestApp::start().await;
+    let id = upload(&app).await;
+    let path = path(&id, 333);
+    let answers = join_all((0..50).map(|_| app.get(&path))).await;
+    let picture = Pixels::of(&answers[0]);
+    assert_eq!(picture.size(), (333, 238));
+    assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body));
+    assert_eq!(made(&app).await, 1.0);
+    let (hit, waited) =
+        (app.metric("variants_total{result=\"hit\"}").await, app.metric("variants_total{result=\"waited\"}").await);
+    assert_eq!(hit + waited, 49.0);
+    assert_eq!(app.metric("variant_making_duration_seconds_count").await, 1.0);
+    assert_eq!(variants(&app).await.len(), 1);
+    app.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_instances_make_it_once_between_them() {
+    let home = Home::new().await;
+    if home.database_address().is_none() || home.has_embedded_storage() {
+        return;
+    }
+    let (one, two) = tokio::join!(Process::start(&home, &[]), Process::start(&home, &[]));
+    let clients = [Client::new(one.address), Client::new(two.address)];
+    let id = clients[0].upload(&Upload::small("shared", 1)).await.image_id();
+    for width in [16, 20, 24, 28, 32] {
+        let path = path(&id, width);
+        let answers = join_all((0..20).map(|number| clients[number % 2].get(&path))).await;
+        assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body));
+    }
+    let mut made = 0;
+    for client in &clients {
+        let metrics = client.get("/metrics").await;
+        let line = metrics.text().lines().find_map(|line| line.strip_prefix("image_service_variants_total{result=\"made\"} "));
+        made += line.map_or(0, |number| number.parse::<u32>().unwrap());
+    }
+    assert_eq!(made, 5);
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn what_another_instance_is_making_is_waited_for_but_not_for_ever() {
+    let app = TestApp::with(&["--admission-timeout=1"]).await;
+    app.clock.stop();
+    let id = upload(&app).await;
+    let db = app.database().await;
+    half_made(&app, &db, &id, "300x214-q80.jpeg", false).await;
+    assert_error(&app.get(&path(&id, 300)).await, 503, "ServiceUnavailable");
+    assert_eq!(made(&app).await, 0.0);
+    // Its lease ends: it is taken over, with an object of its own.
+    app.clock.advance(TimeDelta::seconds(60));
+    Pixels::of(&app.get(&path(&id, 300)).await);
+    assert_eq!((made(&app).await, rows(&db).await), (1.0, 2));
+    app.clock.advance(TimeDelta::hours(2));
+    app.sweep_all().await;
+    assert_eq!(rows(&db).await, 1);
+    app.assert_sound().await;
+    db.close().await;
+}
+
+#[tokio::test]
+async fn a_maker_that_died_leaves_nothing_after_the_grace() {
+    let app = TestApp::with(&["--intent-grace=3600"]).await;
+    app.clock.stop();
+    let (id, db) = (upload(&app).await, app.database().await);
+    // One died between put and row, one before, one was taken over.
+    half_made(&app, &db, &id, "300x214-q80.jpeg", true).await;
+    half_made(&app, &db, &id, "310x221-q80.jpeg", false).await;
+    half_made(&app, &db, &id, "320x229-q80.jpeg", true).await;
+    app.clock.advance(TimeDelta::seconds(60));
+    Pixels::of(&app.get(&path(&id, 320)).await);
+    assert_eq!((variants(&app).await.len(), rows(&db).await), (3, 4));
+    app.clock.advance(TimeDelta::hours(1) - TimeDelta::milliseconds(1));
+    app.sweep_all().await;
+    assert_eq!((variants(&app).await.len(), rows(&db).await), (3, 4), "a put may still be under way");
+    app.clock.advance(TimeDelta::milliseconds(1));
+    app.sweep_all().await;
+    assert_eq!((variants(&app).await.len(), rows(&db).await), (1, 1));
+    assert_eq!(Pixels::of(&app.get(&path(&id, 320)).await).width, 320, "what was made anew is untouched");
+    assert_eq!(made(&app).await, 1.0);
+    app.clock.advance(TimeDelta::days(2));
+    app.assert_sound().await;
+    db.close().await;
+}
+
+#[tokio::test]
+async fn a_maker_that_was_given_up_cannot_finish() {
+    let app = TestApp::with(&["--retention-days=0"]).await;
+    app.clock.stop();
+    let (id, db) = (upload(&app).await, app.database().await);
+    let object = half_made(&app, &db, &id, "300x214-q80.jpeg", true).await;
+    app.delete("alice", &id).await.ok();
+    app.sweep_all().await;
+    let mut tx = db.begin().await.unwrap();
+    let image = ImageId::parse(&id).unwrap();
+    assert!(!store::variants::finish(&mut tx, image, &object, app.clock.now()).await.unwrap(), "its image is purged");
+    tx.commit().await.unwrap();
+    assert_eq!(app.storage().keys().await.len(), 1, "its put may still be under way");
+    app.clock.advance(TimeDelta::hours(2));
+    app.sweep_all().await;
+    assert_eq!((app.storage().keys().await.len(), rows(&db).await), (0, 0));
+    db.close().await;
+}
+
+#[tokio::test]
+async fn variants_go_with_their_image() {
+    let app = TestApp::with(&["--retention-days=7"]).await;
+    app.clock.stop();
+    let (id, kept, db) = (upload(&app).await, upload(&app).await, app.database().await);
+    for width in [100, 300] {
+        Pixels::of(&app.get(&path(&id, width)).await);
+        Pixels::of(&app.get(&path(&kept, width)).await);
+    }
+    app.delete("alice", &id).await.ok();
+    assert_error(&app.get(&path(&id, 100)).await, 404, "NotFound");
+    app.clock.advance(TimeDelta::days(6));
+    app.sweep_all().await;
+    assert_eq!(variants(&app).await.len(), 4, "it can be restored");
+    app.clock.advance(TimeDelta::days(1));
+    app.sweep_all().await;
+    assert_eq!((variants(&app).await.len(), rows(&db).await), (2, 2));
+    assert!(app.storage().keys().await.iter().all(|key| key.contains(&kept)));
+    app.assert_sound().await;
+    db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_is_purged_while_its_variants_are_made_leaves_nothing() {
+    let app = Arc::new(TestApp::with(&["--retention-days=0"]).await);
+    let mut chance = Random::new(11);
+    for round in 0..12 {
+        let id = upload(&app).await;
+        let asking = (0..4).map(|number| {
+            let (app, path) = (Arc::clone(&app), path(&id, 100 + round * 4 + number));
+            tokio::spawn(async move { app.get(&path).await })
+        });
+        let asking: Vec<_> = asking.collect();
+        tokio::time::sleep(Duration::from_micros(chance.below(60_000) as u64)).await;
+        app.delete("alice", &id).await.ok();
+        app.sweep_all().await;
+        for answer in join_all(asking).await {
+            let answer = answer.expect("an answer");
+            // One that had begun to read when the objects went may be told so.
+            assert!([200, 404, 503].contains(&answer.status), "{}", answer.text());
+        }
+    }
+    app.clock.advance(TimeDelta::days(2));
+    app.sweep_all().await;
+    let db = app.database().await;
+    assert_eq!((app.storage().keys().await, rows(&db).await), (Vec::new(), 0));
+    app.assert_sound().await;
+    db.close().await;
+}
+
+#[tokio::test]
+async fn what_nobody_asks_for_is_dropped_and_made_anew() {
+    let app = TestApp::with(&["--variant-retention-days=10"]).await;
+    app.clock.stop();
+    let id = upload(&app).await;
+    let (asked_for, forgotten) = (path(&id, 300), path(&id, 310));
+    let first = app.get(&forgotten).await;
+    let asked = app.get(&asked_for).await;
+    for _ in 0..3 {
+        app.clock.advance(TimeDelta::days(5));
+        app.sweep_all().await;
+        assert_eq!(app.get(&asked_for).await.header("etag"), asked.header("etag"));
+    }
+    assert_eq!((variants(&app).await.len(), made(&app).await), (1, 2.0));
+    let again = app.get(&forgotten).await;
+    assert_eq!((again.body.clone(), made(&app).await), (first.body.clone(), 3.0));
+    app.clock.advance(TimeDelta::days(10));
+    app.sweep_all().await;
+    assert_eq!(variants(&app).await.len(), 2, "asked for within ten days");
+    app.clock.advance(TimeDelta::days(1));
+    app.sweep_all().await;
+    assert_eq!(variants(&app).await.len(), 0);
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_retention_of_0_keeps_variants_for_ever() {
+    let app = TestApp::with(&["--variant-retention-days=0"]).await;
+    app.clock.stop();
+    let id = upload(&app).await;
+    Pixels::of(&app.get(&path(&id, 300)).await);
+    app.clock.advance(TimeDelta::days(10_000));
+    app.sweep_all().await;
+    assert_eq!(variants(&app).await.len(), 1);
+}
+
+#[tokio::test]
+async fn of_too_many_the_one_least_asked_for_goes() {
+    let mut app = TestApp::with(&["--max-variants-per-image=3"]).await;
+    app.clock.stop();
+    let (id, other) = (upload(&app).await, upload(&app).await);
+    Pixels::of(&app.get(&path(&other, 300)).await);
+    for width in [301, 302, 303] {
+        Pixels::of(&app.get(&path(&id, width)).await);
+        app.clock.advance(TimeDelta::days(1));
+    }
+    Pixels::of(&app.get(&path(&id, 301)).await);
+    Pixels::of(&app.get(&path(&id, 304)).await);
+    app.sweep_all().await;
+    let mut kept: Vec<String> = variants(&app).await.iter().map(|name| name[..3].to_owned()).collect();
+    kept.sort();
+    assert_eq!(kept, ["300", "301", "303", "304"], "302 has gone; the other image has its own");
+    assert_eq!(made(&app).await, 5.0);
+    for width in 310..330 {
+        Pixels::of(&app.get(&path(&id, width)).await);
+    }
+    app.sweep_all().await;
+    assert_eq!(variants(&app).await.len(), 4);
+    // A lower limit holds from the next one on.
+    app.set("--max-variants-per-image=1");
+    app.restart().await;
+    Pixels::of(&app.get(&path(&id, 305)).await);
+    app.sweep_all().await;
+    assert_eq!(variants(&app).await.len(), 2);
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_variant_whose_object_was_lost_is_made_anew() {
+    let app = TestApp::start().await;
+    app.clock.stop();
+    let (id, db) = (upload(&app).await, app.database().await);
+    let first = app.get(&path(&id, 300)).await;
+    let is_variant = |key: &String| key.contains("/t/");
+    let key = app.storage().keys().await.into_iter().find(is_variant).unwrap();
+    app.storage().delete(&key).await;
+    let again = app.get(&path(&id, 300)).await;
+    assert_eq!(again.body, first.body);
+    assert_ne!(again.header("etag"), first.header("etag"));
+    app.sweep_all().await;
+    assert_eq!((variants(&app).await.len(), rows(&db).await), (1, 1));
+    db.close().await;
+}
+
+#[tokio::test]
+async fn the_doctor_knows_variants_and_finds_what_no_row_knows() {
+    let app = TestApp::start().await;
+    let (id, db) = (upload(&app).await, app.database().await);
+    for width in [100, 300] {
+        Pixels::of(&app.get(&path(&id, width)).await);
+    }
+    app.assert_sound().await;
+    let image = ImageId::parse(&id).unwrap();
+    let unknown = layout::key(image, &layout::variant("300x214-q80.jpeg", "ffff"));
+    app.storage().put(&unknown, b"some bytes").await;
+    let lost = app.storage().keys().await.into_iter().find(|key| key.contains("/t/100x")).unwrap();
+    app.storage().delete(&lost).await;
+    assert!(app.examine().await.orphans.is_empty(), "it is younger than a day");
+    app.clock.advance(TimeDelta::days(2));
+    let report = app.examine().await;
+    assert_eq!((&report.orphans, &report.lost_variants), (&vec![unknown.clone()], &vec![lost]));
+    assert!(!report.is_healthy() && report.to_string().contains("missing variant: "), "{report}");
+    assert!(app.service().examine(true).await.unwrap().is_healthy());
+    app.sweep_all().await;
+    app.assert_sound().await;
+    assert_eq!((variants(&app).await.len(), rows(&db).await), (1, 1));
+    db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_that_fails_meanwhile_is_told_and_recovered_from() {
+    let proxied = Proxied::new().await;
+    let process = Process::start(&proxied.home, &[("S3_TIMEOUT", "2"), ("DATABASE_TIMEOUT", "5")]).await;
+    let client = Client::new(process.address);
+    let id = client.upload(&Upload::small("before", 1)).await.image_id();
+    let path = |width| path(&id, width);
+    assert_eq!(client.get(&path(30)).await.status, 200);
+    for (fault, width) in
+        [(Fault::Refused, 31), (Fault::Hang, 32), (Fault::Cut(3000), 33), (Fault::Slow(Duration::from_secs(5)), 34)]
+    {
+        proxied.storage.set(fault);
+        for answer in join_all([client.get(&path(width)), client.get(&path(width)), client.get(&path(30))]).await {
+            // What came through before the cut may do.
+            assert!(answer.status == 503 || fault == Fault::Cut(3000), "{fault:?}: {}", answer.status);
+        }
+        proxied.storage.set(Fault::None);
+        assert_eq!(client.get(&path(30)).await.status, 200, "{fault:?}");
+        Pixels::of(&client.get(&path(width)).await);
+    }
+    process.stop().await;
+    let report = proxied.home.run(&["doctor"], &[]).await;
+    assert!(report.status.success(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_while_variants_are_made_leaves_nothing_that_no_row_knows() {
+    let home = Home::new().await;
+    let mut chance = Random::new(7);
+    let mut process = Process::start(&home, &[]).await;
+    let id = Client::new(process.address).upload(&Upload::small("kept", 1)).await.image_id();
+    for round in 0..6 {
+        let client = Client::new(process.address);
+        let asking = (0..12).map(|number| {
+            let (client, path) = (client.clone(), path(&id, 16 + round * 5 + number % 5));
+            tokio::spawn(async move { client.try_get(&path).await.is_some_and(|status| status == 200) })
+        });
+        let asking: Vec<_> = asking.collect();
+        tokio::time::sleep(Duration::from_micros(chance.below(80_000) as u64)).await;
+        process.kill().await;
+        join_all(asking).await;
+        process = Process::start(&home, &[]).await;
+    }
+    process.kill().await;
+    let running = home.start_ahead(TimeDelta::days(2)).await;
+    while sweeper::run_next(&running.service).await.expect("a step of the sweeper")
+        == image_service::service::sweep::Outcome::Done
+    {}
+    let report = running.service.examine(false).await.expect("a report");
+    assert!(report.is_healthy(), "{report}");
+    // All of them can be had.
+    let client = Client::new(running.address);
+    for width in 16..46 {
+        Pixels::of(&client.get(&path(&id, width)).await);
+    }
+    running.shut_down().await.expect("an orderly end");
+}
