@@ -31,7 +31,8 @@ pub struct Running {
     pub service: Arc<Service>,
     stop: CancellationToken,
     server: JoinHandle<bool>,
-    sweeper: JoinHandle<()>,
+    /// The sweeper and the tally.
+    workers: [JoinHandle<()>; 2],
     parts: Parts,
     shutdown_timeout: Duration,
 }
@@ -91,10 +92,12 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Err
     let router = http::router(Arc::clone(&service), config.http());
     let server = tokio::spawn(http::server::serve(listener, router, config.server(), stop.clone()));
     let sweeper = worker::sweeper::run(Arc::clone(&service), config.sweep_interval.duration(), stop.clone());
+    let tally = worker::tally::run(Arc::clone(&service), stop.clone());
+    let workers = [tokio::spawn(sweeper), tokio::spawn(tally)];
     let s3_address = parts.embedded.as_ref().map(|embedded| embedded.address);
     tracing::info!(%address, ?s3_address, "serving");
     let shutdown_timeout = config.shutdown_timeout.duration();
-    Ok(Running { address, s3_address, service, stop, server, sweeper: tokio::spawn(sweeper), parts, shutdown_timeout })
+    Ok(Running { address, s3_address, service, stop, server, workers, parts, shutdown_timeout })
 }
 
 fn raise_open_files(config: &Config) {
@@ -197,8 +200,10 @@ impl Running {
         self.stop.cancel();
         let in_time = tokio::time::timeout(self.shutdown_timeout + LAST_UPLOADS, async {
             let all_answered = self.server.await.unwrap_or(false);
-            if let Err(error) = self.sweeper.await {
-                tracing::error!(%error, "the sweeper had ended early");
+            for worker in self.workers {
+                if let Err(error) = worker.await {
+                    tracing::error!(%error, "a worker had ended early");
+                }
             }
             self.service.finish().await;
             all_answered

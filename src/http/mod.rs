@@ -14,6 +14,7 @@ pub mod json;
 pub mod layers;
 pub mod openapi;
 pub mod server;
+pub mod stats;
 pub mod thumbnails;
 pub mod uploads;
 pub mod views;
@@ -78,6 +79,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(thumbnails::get_variant))
         .routes(routes!(images::list_user_images))
         .routes(routes!(images::list_tag_images))
+        .routes(routes!(stats::get_stats))
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))

@@ -168,7 +168,7 @@ impl Form {
             return Err(Error::internal("a required part is missing, and no rule said so"));
         };
         if file.length > file.bytes.len() as u64 {
-            app.service.check_size(file.length)?;
+            app.service.refuse_size(file.length)?;
         }
         let upload = Upload { user_id, title, description, tags, file_name: file.name, bytes: file.bytes, idempotency_key };
         Ok((caller, upload))

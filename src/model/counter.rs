@@ -25,22 +25,52 @@ pub enum CounterKind {
     All,
     /// Images of a UTC day, for lists by date.
     Day,
+    /// Files ever refused, by the error's name. For statistics.
+    Failed,
     /// Images ever uploaded, deleted ones too; never taken back. For statistics.
     Stored,
     /// Microseconds ever spent on processing; never taken back. For statistics.
     ProcessingMicros,
+    /// How often a stage of uploads ever ran to its end. For statistics.
+    StageCount,
+    /// Microseconds ever spent in a stage. For statistics.
+    StageMicros,
     Tag,
     User,
     UserTag,
 }
 
 impl CounterKind {
+    /// Those that tell of all that ever was, and are never taken back.
+    pub const STATISTICS: [Self; 5] = [Self::Stored, Self::ProcessingMicros, Self::Failed, Self::StageCount, Self::StageMicros];
+
+    const ALL: [Self; 10] = [
+        Self::All,
+        Self::Day,
+        Self::Failed,
+        Self::Stored,
+        Self::ProcessingMicros,
+        Self::StageCount,
+        Self::StageMicros,
+        Self::Tag,
+        Self::User,
+        Self::UserTag,
+    ];
+
+    /// Reads [`CounterKind::name`].
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::All => "all",
             Self::Day => "day",
+            Self::Failed => "failed",
             Self::Stored => "stored",
             Self::ProcessingMicros => "processing_us",
+            Self::StageCount => "stage",
+            Self::StageMicros => "stage_us",
             Self::Tag => "tag",
             Self::User => "user",
             Self::UserTag => "user_tag",

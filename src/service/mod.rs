@@ -9,6 +9,7 @@ pub mod error;
 pub mod idempotency;
 pub mod images;
 pub mod presign;
+pub mod stats;
 pub mod status;
 pub mod sweep;
 pub mod thumbnails;
@@ -42,6 +43,7 @@ pub struct Service {
     /// Uploads and variants that have begun.
     tasks: TaskTracker,
     turns: variants::Turns,
+    tally: stats::Tally,
 }
 
 /// The rules that an operator can set.
@@ -78,8 +80,18 @@ pub struct Limits {
 impl Service {
     pub fn new(db: Db, objects: ObjectStore, clock: Arc<dyn Clock>, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let admission = Admission::new(&limits);
-        let (tasks, turns) = (TaskTracker::new(), variants::Turns::default());
-        Self { db, objects, admission, counts: Counts::default(), clock, limits, metrics, tasks, turns }
+        Self {
+            db,
+            objects,
+            admission,
+            counts: Counts::default(),
+            clock,
+            limits,
+            metrics,
+            tasks: TaskTracker::new(),
+            turns: variants::Turns::default(),
+            tally: stats::Tally::default(),
+        }
     }
 
     pub fn limits(&self) -> &Limits {
@@ -90,10 +102,13 @@ impl Service {
         &self.clock
     }
 
-    /// Waits for the uploads and variants that have begun, then closes the database.
+    /// Waits for the uploads and variants that have begun, writes their statistics, then closes the database.
     pub async fn finish(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+        if let Err(error) = self.write_tally().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the last statistics could not be written");
+        }
         self.db.close().await;
     }
 }

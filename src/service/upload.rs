@@ -50,7 +50,7 @@ impl Service {
     pub async fn admit_upload(&self, bytes: u64) -> Result<Admitted, Error> {
         let started = Instant::now();
         let admitted = self.admission.body(bytes).await;
-        self.metrics.observe_stage("admission", started.elapsed());
+        self.observe_stage("admission", started.elapsed());
         admitted
     }
 
@@ -84,7 +84,7 @@ impl Service {
 
     /// Whoever answers a request counts and logs how it failed; here nobody is left to answer.
     fn note_unanswered(&self, error: &Error) {
-        self.metrics.count_upload(error.name());
+        self.count_refusal(error);
         tracing::warn!(cause = chain(error), "an upload failed after its client had gone");
     }
 
@@ -151,7 +151,7 @@ impl Service {
     async fn decode(&self, bytes: Bytes, header: Header) -> Result<Processed, Error> {
         let started = Instant::now();
         let slot = self.admission.decode(header.weight_bytes).await?;
-        self.metrics.observe_stage("decode_wait", started.elapsed());
+        self.observe_stage("decode_wait", started.elapsed());
         let limits = self.limits.imaging.clone();
         let decoding = tokio::task::spawn_blocking(move || {
             let processed = imaging::process(&bytes, &header, &limits);
@@ -160,7 +160,7 @@ impl Service {
         });
         let processed = decoding.await.map_err(Error::internal)??;
         for (stage, duration) in &processed.stages {
-            self.metrics.observe_stage(stage, *duration);
+            self.observe_stage(stage, *duration);
         }
         Ok(processed)
     }
@@ -171,7 +171,7 @@ impl Service {
         let mut tx = self.db.begin().await?;
         store::intents::announce(&mut tx, image.id, &layout::names_at_upload(image), self.clock.now()).await?;
         tx.commit().await?;
-        self.metrics.observe_stage("intent", started.elapsed());
+        self.observe_stage("intent", started.elapsed());
         Ok(())
     }
 
@@ -186,7 +186,7 @@ impl Service {
             self.objects.put(&layout::key(image.id, &name), bytes, format.content_type()).await
         }))
         .await?;
-        self.metrics.observe_stage("objects", started.elapsed());
+        self.observe_stage("objects", started.elapsed());
         Ok(())
     }
 
@@ -203,7 +203,7 @@ impl Service {
         count_stored(&mut tx, image).await?;
         // When this fails, the image may exist or not: its objects are left to the sweeper, which looks.
         tx.commit().await?;
-        self.metrics.observe_stage("record", started.elapsed());
+        self.observe_stage("record", started.elapsed());
         Ok(())
     }
 }

@@ -8,7 +8,12 @@ use crate::model::id::ImageId;
 /// Adds to counters, in the slots of the image that moves them.
 ///
 /// Rows are taken in one order in every transaction, so that two of them cannot wait for each other.
-pub async fn add(tx: &mut Tx, id: ImageId, mut changes: Vec<(Counter, i64)>) -> Result<(), Error> {
+pub async fn add(tx: &mut Tx, id: ImageId, changes: Vec<(Counter, i64)>) -> Result<(), Error> {
+    add_in_slot(tx, Counter::slot(id), changes).await
+}
+
+/// As [`add`], in a slot that no image decides, for what is only ever summed up.
+pub async fn add_in_slot(tx: &mut Tx, slot: u8, mut changes: Vec<(Counter, i64)>) -> Result<(), Error> {
     changes.retain(|(_, difference)| *difference != 0);
     if changes.is_empty() {
         return Ok(());
@@ -18,7 +23,7 @@ pub async fn add(tx: &mut Tx, id: ImageId, mut changes: Vec<(Counter, i64)>) -> 
     for (index, (counter, difference)) in changes.into_iter().enumerate() {
         sql.push(if index == 0 { "(" } else { ", (" });
         sql.push_bind(counter.kind.name()).push(", ").push_bind(counter.key).push(", ");
-        sql.push_bind(Counter::slot(id)).push(", ").push_bind(difference).push(", 1)");
+        sql.push_bind(slot).push(", ").push_bind(difference).push(", 1)");
     }
     sql.push(" on conflict (kind, key, slot) do update set n = counters.n + excluded.n, moves = counters.moves + 1");
     tx.execute(sql).await.map(drop)
@@ -28,6 +33,18 @@ pub async fn add(tx: &mut Tx, id: ImageId, mut changes: Vec<(Counter, i64)>) -> 
 pub async fn read(run: impl Run, counter: &Counter) -> Result<u64, Error> {
     let sql = Sql::new("select cast(coalesce(sum(n), 0) as bigint) from counters where kind = $1 and key = $2");
     one(run, sql.bind(counter.kind.name()).bind(counter.key.as_str())).await
+}
+
+/// All counters of these kinds, in one statement and so of one moment.
+pub async fn read_kinds(run: impl Run, kinds: &[CounterKind]) -> Result<Vec<(Counter, i64)>, Error> {
+    let mut sql = Sql::new("select kind, key, cast(sum(n) as bigint) from counters where kind in (");
+    for (index, kind) in kinds.iter().enumerate() {
+        sql.push(if index == 0 { "" } else { ", " }).push_bind(kind.name());
+    }
+    sql.push(") group by kind, key");
+    let rows = run.fetch::<(String, String, i64)>(sql).await?;
+    let counter = |(kind, key, n): (String, String, i64)| Some((Counter { kind: CounterKind::parse(&kind)?, key }, n));
+    Ok(rows.into_iter().filter_map(counter).collect())
 }
 
 /// The sum over the counters of a kind whose keys are in the range, both ends included.
@@ -69,7 +86,12 @@ pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String
         CounterKind::Tag => "select tag as key, count(*) as n from image_tags group by tag",
         CounterKind::UserTag => "select user_id || ',' || tag as key, count(*) as n from image_tags group by user_id, tag",
         // A day is a range of ids (see `day_difference`), and what was ever done is told by nothing else.
-        CounterKind::Day | CounterKind::Stored | CounterKind::ProcessingMicros => return Ok(Vec::new()),
+        CounterKind::Day
+        | CounterKind::Failed
+        | CounterKind::Stored
+        | CounterKind::ProcessingMicros
+        | CounterKind::StageCount
+        | CounterKind::StageMicros => return Ok(Vec::new()),
     });
     sql.push(" union all select key, -n as n from counters where kind = ").push_bind(kind.name());
     sql.push(") both_sides group by key having sum(n) <> 0");

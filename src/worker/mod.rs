@@ -1,3 +1,4 @@
 //! Floor 4: the way in for time. Each worker is a loop around a step that tests call directly.
 
 pub mod sweeper;
+pub mod tally;

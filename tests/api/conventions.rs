@@ -22,13 +22,14 @@ fn keys(details: &Value) -> Vec<&str> {
 
 /// Every route: its path for an image, and its methods beside HEAD and OPTIONS.
 fn routes(id: &str) -> Vec<(String, &'static [&'static str])> {
-    let routes: [(&str, &[&str]); 11] = [
+    let routes: [(&str, &[&str]); 12] = [
         ("/images", &["GET", "POST"]),
         ("/images/{id}", &["GET", "PATCH", "DELETE"]),
         ("/images/{id}/download", &["GET"]),
         ("/images/{id}/restore", &["POST"]),
         ("/images/{id}/thumbnails/small", &["GET"]),
         ("/images/{id}/thumbnail", &["GET"]),
+        ("/stats", &["GET"]),
         ("/users/alice/images", &["GET"]),
         ("/tags/sea/images", &["GET"]),
         ("/health", &["GET"]),

@@ -17,6 +17,7 @@ mod images;
 mod listing;
 mod model;
 mod presigned;
+mod stats;
 mod sweeping;
 mod thumbnails;
 mod tidy;
