@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::body::{BodyError, BoundedBody};
 use super::error::{
-    ApiError, BadRequest, Conflict, Forbidden, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
+    ApiError, BadRequest, Conflict, Failure, Forbidden, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
     UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, FieldErrors, Query, caller_of, header as one_header};
@@ -78,10 +78,17 @@ pub async fn upload_image(State(app): State<AppState>, Address(uri): Address, re
         let (caller, upload) = form.into_upload(&app, &parts.headers)?;
         app.service.upload(&caller, admitted, upload).await.map_err(ApiError::from)
     };
-    let uploaded = answer.await.inspect_err(|error| app.service.metrics.count_upload(error.failure().name()))?;
+    let uploaded = answer.await.inspect_err(|error| count_refusal(&app, error.failure()))?;
     let image = ImageView::new(&uploaded.image, Some(&uploaded.links));
     let response = UploadResponse { message: "Image uploaded successfully", image_id: Text(uploaded.image.id), image };
     json::answer(&response, ImageView::SIZE_BYTES)
+}
+
+fn count_refusal(app: &AppState, failure: &Failure) {
+    match failure {
+        Failure::Service(error) => app.service.count_refusal(error),
+        other => app.service.metrics.count_upload(other.name()),
+    }
 }
 
 /// The length that the client announces; `limit`, if it announces none.
@@ -168,7 +175,7 @@ impl Form {
             return Err(Error::internal("a required part is missing, and no rule said so"));
         };
         if file.length > file.bytes.len() as u64 {
-            app.service.refuse_size(file.length)?;
+            app.service.check_size(file.length)?;
         }
         let upload = Upload { user_id, title, description, tags, file_name: file.name, bytes: file.bytes, idempotency_key };
         Ok((caller, upload))

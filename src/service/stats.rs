@@ -142,7 +142,7 @@ impl Service {
 
     /// Counts an upload that was not stored. A failure of processing is a file that was looked at and refused, for its
     /// format, its size or its damage; not a request that was wrong, came too often or found the service out of order.
-    pub(super) fn count_refusal(&self, error: &Error) {
+    pub fn count_refusal(&self, error: &Error) {
         self.metrics.count_upload(error.name());
         if matches!(error, Error::InvalidFile { .. } | Error::UnsupportedFormat) {
             self.tally.add(CounterKind::Failed, error.name(), 1);

@@ -41,7 +41,8 @@ impl Service {
         let Some(id) = store::images::find_expired(&self.db, cutoff).await? else { return Ok(Outcome::NothingToDo) };
         let mut tx = self.db.begin().await?;
         if let Some(thumbnails) = store::images::purge(&mut tx, id, cutoff).await? {
-            let objects: Vec<_> = std::iter::once(layout::ORIGINAL.into()).chain(thumbnails.into_iter().map(Cow::Owned)).collect();
+            let objects: Vec<_> =
+                std::iter::once(layout::ORIGINAL.into()).chain(thumbnails.into_iter().map(Cow::Owned)).collect();
             store::intents::announce_removal(&mut tx, id, &objects, now).await?;
             store::variants::remove_all(&mut tx, id, now, after(now, self.limits.intent_grace)).await?;
         }

@@ -181,10 +181,12 @@ pub async fn find_expired(run: impl Run, cutoff: DateTime<Utc>) -> Result<Option
     Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| ImageId::from(id)))
 }
 
-/// Removes the row of an image that is still deleted; `false` when it was restored or removed meanwhile.
-pub async fn purge(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Result<bool, Error> {
-    let sql = Sql::new("delete from images where id = $1 and deleted_at <= $2").bind(id.uuid()).bind(cutoff);
-    Ok(tx.execute(sql).await? == 1)
+/// Removes the row of an image that is still deleted, and returns the names of its thumbnails; `None` when it was restored
+/// or removed meanwhile. Nothing else of the row is read: one that this version cannot read must not hold up the others.
+pub async fn purge(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Result<Option<Vec<String>>, Error> {
+    let sql = Sql::new("delete from images where id = $1 and deleted_at <= $2 returning thumbnails").bind(id.uuid()).bind(cutoff);
+    let Some((Json(thumbnails),)) = tx.fetch_optional::<(Json<Vec<serde_json::Value>>,)>(sql).await? else { return Ok(None) };
+    Ok(Some(thumbnails.iter().filter_map(|thumbnail| Some(thumbnail["size"].as_str()?.to_owned())).collect()))
 }
 
 /// Up to `limit` images after `last`, oldest first, deleted ones too: for a walk over all of them.

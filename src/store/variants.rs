@@ -130,6 +130,12 @@ pub async fn removals(run: impl Run, now: DateTime<Utc>, limit: u32) -> Result<V
     Ok(rows.into_iter().map(|(id, object)| (ImageId::from(id), object)).collect())
 }
 
+/// Sends a removal that failed to the end of the queue.
+pub async fn postpone_removal(tx: &mut Tx, id: ImageId, object: &str, now: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new("update variants set due_at = $3 where image_id = $1 and object = $2 and state = 'removing'");
+    tx.execute(sql.bind(id.uuid()).bind(object).bind(now)).await.map(drop)
+}
+
 /// Forgets a variant whose object is gone.
 pub async fn finish_removal(tx: &mut Tx, id: ImageId, object: &str) -> Result<(), Error> {
     let sql = Sql::new("delete from variants where image_id = $1 and object = $2 and state = 'removing'");

@@ -366,9 +366,7 @@ async fn a_kill_while_variants_are_made_leaves_nothing_that_no_row_knows() {
     }
     process.kill().await;
     let running = home.start_ahead(TimeDelta::days(2)).await;
-    while sweeper::run_next(&running.service).await.expect("a step of the sweeper")
-        == image_service::service::sweep::Outcome::Done
-    {}
+    while sweeper::sweep(&running.service).await.expect("the sweeper's steps") == image_service::service::sweep::Outcome::Done {}
     let report = running.service.examine(false).await.expect("a report");
     assert!(report.is_healthy(), "{report}");
     // All of them can be had.
