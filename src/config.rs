@@ -77,6 +77,10 @@ pub struct Config {
     /// Frames × pixels of an animated picture.
     #[arg(long, env = "MAX_ANIMATION_PIXELS", default_value_t = 200_000_000)]
     pub max_animation_pixels: u64,
+    /// Whether originals keep what they say of the place where they were taken; otherwise GPS and other location metadata
+    /// are removed before they are stored.
+    #[arg(long, env = "KEEP_LOCATION", default_value_t = false, action = clap::ArgAction::Set)]
+    pub keep_location: bool,
     /// Heights in pixels of thumbnails beside `small` and `medium`: 16 to 2000, up to 8 of them; or `none`.
     #[arg(long, env = "THUMBNAIL_HEIGHTS", default_value = "200,400")]
     pub thumbnail_heights: Heights,
@@ -331,6 +335,7 @@ impl Config {
             imaging: imaging::Limits {
                 max_frame_pixels: self.max_animation_pixels,
                 thumbnail_heights: self.thumbnail_heights.0.clone(),
+                keep_location: self.keep_location,
                 ..imaging::Limits::default()
             },
             min_file_bytes: MIN_FILE_BYTES,

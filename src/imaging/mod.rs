@@ -1,15 +1,16 @@
 //! Pictures: what is a picture, is it whole, and what do we show of it before anyone downloads it.
 //!
-//! Two calls, and memory is weighed between them; likewise [`inspect_stored`] and [`render`] for one picture of any size. [`inspect`] looks at the header only: it takes microseconds and answers
+//! Two calls, and memory is weighed between them. [`inspect`] looks at the header only: it takes microseconds and answers
 //! which format, how large, and how many bytes [`process`] will need. `process` then decodes the file **once**; that one
-//! pass proves it whole and feeds the thumbnails, from which colours and placeholder follow.
+//! pass proves it whole and feeds the thumbnails, from which colours and placeholder follow. Likewise [`inspect_stored`]
+//! and [`render`] for one picture of any size.
 //!
 //! What holds for every input, however hostile: the format is told by content alone; no allocation is larger than the
 //! checked dimensions explain; a truncated or damaged file is refused wherever its decoder or checksums can tell; nothing
 //! panics, and what libjpeg reports by unwinding ends here as an [`Error`] (so `panic = "abort"` is not for this crate).
 //! Everything blocks and is bound to the processor: call it on a decode thread.
 //!
-//! Originals are never changed here, and colours are taken as sRGB.
+//! Of an original only metadata is ever changed: where it was taken is removed. Its picture data is never touched.
 
 mod aim;
 mod colors;
@@ -17,6 +18,7 @@ mod encode;
 mod error;
 mod gif;
 mod jpeg;
+mod location;
 mod metadata;
 mod orient;
 mod picture;
@@ -66,7 +68,9 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
             stages.time("thumbnails", || thumbnail::make(decoded.picture, header, &limits.thumbnail_heights))?;
         let colors = stages.time("colors", || colors::dominant(&small));
         let placeholder = stages.time("placeholder", || placeholder::hash(&small))?;
-        let sha256 = stages.time("hash", || Sha256::digest(bytes).into());
+        let without_location =
+            stages.time("location", || if limits.keep_location { None } else { location::remove(bytes, header.format) });
+        let sha256 = stages.time("hash", || Sha256::digest(without_location.as_deref().unwrap_or(bytes)).into());
         let metadata = stages.time("metadata", || {
             let said = metadata::read(bytes, header.exif.clone());
             Metadata {
@@ -79,7 +83,7 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
                 frames: decoded.frames,
             }
         });
-        Ok(Processed { thumbnails, colors, placeholder, metadata, sha256, stages: stages.0 })
+        Ok(Processed { thumbnails, colors, placeholder, metadata, sha256, without_location, stages: stages.0 })
     })
 }
 
@@ -106,6 +110,8 @@ pub struct Limits {
     pub max_progressive_scans: u32,
     /// Heights of thumbnails that are made beside those that every image has.
     pub thumbnail_heights: Vec<u32>,
+    /// Leaves what a file says of the place where it was taken.
+    pub keep_location: bool,
 }
 
 impl Default for Limits {
@@ -116,6 +122,7 @@ impl Default for Limits {
             max_frame_pixels: 200_000_000,
             max_progressive_scans: 100,
             thumbnail_heights: vec![200, 400],
+            keep_location: false,
         }
     }
 }
@@ -158,9 +165,11 @@ pub struct Processed {
     /// A ThumbHash.
     pub placeholder: Vec<u8>,
     pub metadata: Metadata,
-    /// Of the file as it was given.
+    /// The file to store in place of the one that was given, when that one told where the picture was taken.
+    pub without_location: Option<Vec<u8>>,
+    /// Of the file that is to be stored.
     pub sha256: [u8; 32],
-    /// How long each step took: `decode`, `thumbnails`, `colors`, `placeholder`, `hash`, `metadata`.
+    /// How long each step took: `decode`, `thumbnails`, `colors`, `placeholder`, `location`, `hash`, `metadata`.
     pub stages: Vec<(&'static str, Duration)>,
 }
 

@@ -4,7 +4,7 @@
 use super::aim::{Aim, Purpose};
 use super::error::Error;
 use super::{Format, Header, Kind, Limits};
-use super::{gif, jpeg, orient, png_header, webp_header};
+use super::{gif, jpeg, location, orient, png_header, webp_header};
 use std::ops::Range;
 
 /// What a format's header reader answers.
@@ -38,13 +38,15 @@ pub(super) fn read_header(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) 
     check_sides(found.width, found.height, limits)?;
     let (width, height) = orient::displayed((found.width, found.height), found.orientation);
     // While resizing, the picture stands beside a copy of it that is premultiplied, when it has alpha.
-    let peak = found.decoder_bytes.max(2 * found.picture_bytes);
+    let decoding = found.decoder_bytes.max(2 * found.picture_bytes) + found.aim.made_bytes;
+    // Afterwards the file may be copied without its location.
+    let copying = if found.aim.prove { bytes.len() as u64 + location::EXTRA_BYTES } else { 0 };
     Ok(Header {
         format,
         width,
         height,
         orientation: found.orientation,
-        weight_bytes: peak + found.aim.made_bytes + FIXED_BYTES,
+        weight_bytes: decoding.max(copying) + FIXED_BYTES,
         stored: (found.width, found.height),
         exif: found.exif,
         aim: found.aim,

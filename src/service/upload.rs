@@ -70,7 +70,7 @@ impl Service {
         let service = Arc::clone(self);
         let (answer, answered) = oneshot::channel();
         let task = self.tasks.spawn(async move {
-            let result = service.run_upload(&upload).await;
+            let result = service.run_upload(upload).await;
             drop(admitted);
             if let Err(Err(error)) = answer.send(result) {
                 service.note_unanswered(&error);
@@ -88,19 +88,19 @@ impl Service {
         tracing::warn!(cause = chain(error), "an upload failed after its client had gone");
     }
 
-    async fn run_upload(&self, upload: &Upload) -> Result<Uploaded, Error> {
+    async fn run_upload(&self, mut upload: Upload) -> Result<Uploaded, Error> {
         let header = self.inspect(&upload.bytes)?;
         let mut signer = self.signer().await?;
         let id = ImageId::new(&*self.clock);
-        let image = match self.claim_key(upload, id).await? {
+        let image = match self.claim_key(&upload, id).await? {
             Claim::Replay(image) => {
                 self.metrics.count_upload("replayed");
                 *image
             }
             Claim::Run => {
-                let stored = self.process_and_store(upload, id, &header).await;
+                let stored = self.process_and_store(&mut upload, id, &header).await;
                 if stored.is_err() {
-                    self.release_key(upload, id).await;
+                    self.release_key(&upload, id).await;
                 }
                 let image = stored?;
                 self.metrics.count_upload("stored");
@@ -138,8 +138,12 @@ impl Service {
         Ok(())
     }
 
-    async fn process_and_store(&self, upload: &Upload, id: ImageId, header: &Header) -> Result<Image, Error> {
-        let processed = self.decode(upload.bytes.clone(), header.clone()).await?;
+    async fn process_and_store(&self, upload: &mut Upload, id: ImageId, header: &Header) -> Result<Image, Error> {
+        let mut processed = self.decode(upload.bytes.clone(), header.clone()).await?;
+        if let Some(without_location) = processed.without_location.take() {
+            // In place of the file that came: the memory that was reserved is for one.
+            upload.bytes = without_location.into();
+        }
         let image = describe(upload, id, header, &processed);
         self.announce(&image).await?;
         self.put_objects(&image, upload.bytes.clone(), processed).await?;

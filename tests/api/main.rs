@@ -15,6 +15,7 @@ mod faults;
 mod idempotency;
 mod images;
 mod listing;
+mod location;
 mod model;
 mod presigned;
 mod stats;

@@ -1,0 +1,149 @@
+//! GIF: the application extensions that hold metadata (GIF89a, 26; XMP part 3, 1.1.2). Edited in place, so the chain of
+//! sub-blocks that a decoder follows ends where it did.
+
+use super::block::{self, Kind};
+use super::pieces::Pieces;
+use super::{Care, fields, fill, trailer};
+use std::ops::Range;
+
+/// An XMP packet stands there as it is, not in sub-blocks. For readers that know only those, this follows it: from
+/// whichever of its bytes they take for a length, they arrive at the end.
+const MAGIC_TRAILER_BYTES: usize = 258;
+
+/// What a block of the largest size has, with some room; a block of more and shorter ones is wiped.
+const MAX_SUB_BLOCKS: usize = 2 * block::MAX_BLOCK_BYTES / 255;
+
+/// Removes the location in place, whether there was one.
+pub(super) fn clean(file: &mut [u8], care: Care) -> bool {
+    let mut gif = Gif { file, care, changed: false };
+    let end = gif.walk().unwrap_or(gif.file.len());
+    let Gif { file, changed, .. } = gif;
+    changed | trailer::clean(file.get_mut(end..).unwrap_or_default(), care)
+}
+
+struct Gif<'a> {
+    file: &'a mut [u8],
+    care: Care,
+    changed: bool,
+}
+
+impl Gif<'_> {
+    /// Where the picture ends; `None` when it does not.
+    fn walk(&mut self) -> Option<usize> {
+        let mut at = 13 + self.palette_bytes(10)?;
+        loop {
+            match self.byte(at)? {
+                0x21 => at = self.extension(at)?,
+                0x2c => {
+                    let data = at + 10 + self.palette_bytes(at + 9)? + 1;
+                    at = self.sub_blocks_end(data)?;
+                }
+                0x3b => return Some(at + 1),
+                // Stray bytes: some decoders pass over them, and what they find then must be clean.
+                _ => at += 1,
+            }
+        }
+    }
+
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.file.get(at).copied()
+    }
+
+    fn palette_bytes(&self, flags_at: usize) -> Option<usize> {
+        let flags = self.byte(flags_at)?;
+        Some(if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) })
+    }
+
+    fn sub_blocks_end(&self, mut at: usize) -> Option<usize> {
+        loop {
+            match self.byte(at)? {
+                0 => return Some(at + 1),
+                length => at += 1 + usize::from(length),
+            }
+        }
+    }
+
+    /// `None` when there are more than a block of the largest size has.
+    fn sub_blocks(&self, mut at: usize) -> Option<Pieces> {
+        let mut pieces = Pieces::default();
+        while let Some(length) = self.byte(at).filter(|&length| length != 0) {
+            if pieces.0.len() == MAX_SUB_BLOCKS {
+                return None;
+            }
+            pieces.0.push(at + 1..at + 1 + usize::from(length));
+            at += 1 + usize::from(length);
+        }
+        Some(pieces)
+    }
+
+    /// Where it ends.
+    fn extension(&mut self, at: usize) -> Option<usize> {
+        let start = at + 2;
+        let end = self.sub_blocks_end(start)?;
+        match self.byte(at + 1)? {
+            0xff if self.byte(start) == Some(11) => {
+                let name: [u8; 11] = *self.file.get(start + 1..)?.first_chunk()?;
+                self.application(&name, start + 12, end);
+            }
+            0xfe => self.comment(start),
+            _ => {}
+        }
+        Some(end)
+    }
+
+    /// `end` is behind the terminator of the sub-blocks that start at `data`.
+    fn application(&mut self, name: &[u8; 11], data: usize, end: usize) {
+        let kind = match name {
+            b"XMP DataXMP" => Kind::Xmp,
+            // ImageMagick's, which are in sub-blocks.
+            b"MGKIPTC0000" | b"MGK8BIM0000" => Kind::Iptc,
+            _ if name.eq_ignore_ascii_case(b"MGKEXIF0000") => Kind::Exif,
+            _ if name.eq_ignore_ascii_case(b"MGKXMP0000\0") => Kind::Xmp,
+            _ => return,
+        };
+        match self.packet(data, end).filter(|_| kind == Kind::Xmp) {
+            Some(packet) => self.whole(packet),
+            None => self.cut(kind, data),
+        }
+    }
+
+    fn whole(&mut self, packet: Range<usize>) {
+        let Some(packet) = self.file.get_mut(packet) else { return };
+        if block::clean(Kind::Xmp, packet, self.care).changed() {
+            self.changed = true;
+            // The way over its bytes is another one now, and a zero on it would end the sub-blocks too early.
+            packet.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
+        }
+    }
+
+    /// The packet before a magic trailer.
+    fn packet(&self, data: usize, end: usize) -> Option<Range<usize>> {
+        let start = end.checked_sub(MAGIC_TRAILER_BYTES).filter(|&start| start >= data)?;
+        let found = self.file.get(start..end)?;
+        let magic = std::iter::once(1).chain((0..=255).rev()).chain([0]);
+        found.iter().copied().eq(magic).then_some(data..start)
+    }
+
+    fn cut(&mut self, kind: Kind, data: usize) {
+        let Some(pieces) = self.sub_blocks(data) else { return self.wipe(data) };
+        let mut whole = pieces.gather(self.file);
+        if block::clean(kind, &mut whole, self.care).changed() {
+            pieces.scatter(self.file, &whole);
+            self.changed = true;
+        }
+    }
+
+    fn comment(&mut self, data: usize) {
+        let Some(pieces) = self.sub_blocks(data) else { return self.wipe(data) };
+        if fields::names_coordinates(&pieces.gather(self.file)) {
+            self.changed |= pieces.each(self.file, |piece| fill(piece, b' '));
+        }
+    }
+
+    fn wipe(&mut self, mut at: usize) {
+        while let Some(length) = self.byte(at).map(usize::from).filter(|&length| length != 0) {
+            self.changed |= self.file.get_mut(at + 1..at + 1 + length).is_some_and(|data| fill(data, b' '));
+            at += 1 + length;
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! JPEG: walks the markers (ITU-T T.81, annex B) through all scans to the end of the picture, and hands each metadata segment
+//! on. Picture data is never written. What follows the picture belongs to [`super::trailer`].
+
+use super::segments::{Content, Segments};
+use super::{Care, trailer};
+
+/// Removes the location in place, whether there was one.
+pub(super) fn clean(file: &mut [u8], care: Care) -> bool {
+    let mut segments = Segments::new(care);
+    let end = walk(file, &mut segments);
+    let changed = segments.finish(file);
+    changed | trailer::clean(file.get_mut(end..).unwrap_or_default(), care)
+}
+
+/// Where the picture ends. Stray bytes are passed over, as libjpeg does.
+fn walk(file: &mut [u8], segments: &mut Segments) -> usize {
+    let mut at = 2;
+    while let Some(skip) = file.get(at..).and_then(|rest| memchr::memchr(0xff, rest)) {
+        at += skip + 1;
+        // Any number of fill bytes may stand before a marker.
+        at += file.get(at..).unwrap_or_default().iter().take_while(|&&byte| byte == 0xff).count();
+        let Some(&marker) = file.get(at) else { break };
+        at += 1;
+        match marker {
+            0xd9 => return at,
+            // Stuffed bytes and restarts inside of a scan.
+            0x00 | 0x01 | 0xd0..=0xd8 => continue,
+            _ => {}
+        }
+        let Some(&length) = file.get(at..).and_then(|rest| rest.first_chunk()) else { break };
+        let length = usize::from(u16::from_be_bytes(length));
+        // A segment that is cut off is cleaned as far as it goes.
+        let body = (at + 2).min(file.len())..(at + length.max(2)).min(file.len());
+        at = body.end;
+        if let Some(content) = file.get(body.clone()).and_then(|bytes| Content::of(marker, bytes)) {
+            segments.take(file, content, body);
+        }
+    }
+    file.len()
+}

@@ -1,0 +1,134 @@
+//! Photoshop's image resources (Adobe Photoshop File Formats Specification, "Image Resource Blocks"): IPTC, EXIF and XMP are
+//! cleaned where they lie; thumbnails, paths, slices and the rest stay. Sizes never change, so neither does any place.
+
+use super::block::{self, Kind};
+use super::{Care, Outcome};
+use md5::{Digest, Md5};
+use std::ops::Range;
+
+/// A resource starts with one of these; the first is Photoshop's, the others came from products of its time.
+const SIGNATURES: [&[u8; 4]; 5] = [b"8BIM", b"PHUT", b"DCSR", b"AgHg", b"MeSa"];
+
+const IPTC: u16 = 0x0404;
+const EXIF: u16 = 0x0422;
+const EXIF_3: u16 = 0x0423;
+const XMP: u16 = 0x0424;
+const IPTC_DIGEST: u16 = 0x0425;
+
+pub(super) fn recognises(block: &[u8]) -> bool {
+    SIGNATURES.iter().any(|signature| block.starts_with(*signature))
+}
+
+pub(super) fn clean(block: &mut [u8], care: Care) -> Outcome {
+    clean_resources(block, CutOff::Clean, care)
+}
+
+/// What to do with a resource that is longer than the block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum CutOff {
+    /// As if it ended with the block.
+    Clean,
+    /// Its end lies in the next segment, and it was cleaned with that already.
+    Leave,
+}
+
+pub(super) fn clean_resources(block: &mut [u8], cut_off: CutOff, care: Care) -> Outcome {
+    let resources = find(block, cut_off);
+    let digest = Digested::of(block, &resources);
+    let mut outcome = Outcome::Unchanged;
+    let mut iptc_changed = false;
+    for (id, range) in &resources {
+        let Some(data) = block.get_mut(range.clone()) else { continue };
+        let kind = match *id {
+            IPTC => Kind::Iptc,
+            EXIF | EXIF_3 => Kind::Exif,
+            XMP => Kind::Xmp,
+            _ => continue,
+        };
+        if block::clean(kind, data, care.inside()).changed() {
+            outcome = Outcome::Edited;
+            iptc_changed |= *id == IPTC;
+        }
+    }
+    if iptc_changed {
+        digest.renew(block, &resources);
+    }
+    outcome
+}
+
+/// The resources that matter here, and where their data lies.
+fn find(block: &[u8], cut_off: CutOff) -> Vec<(u16, Range<usize>)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(rest) = block.get(at..).filter(|rest| rest.len() >= 12) {
+        if !recognises(rest) {
+            // Padding, or the seam of two segments.
+            match memchr::memmem::find(rest, SIGNATURES[0]) {
+                Some(skip) => at += skip,
+                None => break,
+            }
+            continue;
+        }
+        let Some((id, mut range)) = resource(block, at) else { break };
+        let next = range.end + range.len() % 2;
+        if range.end > block.len() {
+            if cut_off == CutOff::Leave {
+                // A resource after it may still be whole.
+                at += 4;
+                continue;
+            }
+            range.end = block.len();
+        }
+        if matches!(id, IPTC | EXIF | EXIF_3 | XMP | IPTC_DIGEST) {
+            found.push((id, range));
+        }
+        at = next;
+    }
+    found
+}
+
+/// Id and data of the resource at `at`; the data may be longer than the block.
+fn resource(block: &[u8], at: usize) -> Option<(u16, Range<usize>)> {
+    let id = u16::from_be_bytes(*block.get(at + 4..)?.first_chunk()?);
+    let name = usize::from(*block.get(at + 6)?);
+    // The name is a Pascal string, padded to an even length with its count.
+    let size_at = at + 6 + (name + 2) / 2 * 2;
+    let size = u32::from_be_bytes(*block.get(size_at..)?.first_chunk()?) as usize;
+    let start = size_at + 4;
+    Some((id, start..start.checked_add(size)?))
+}
+
+/// Photoshop notes the MD5 of its IPTC block, to tell later whether another program changed it and XMP is outdated.
+struct Digested {
+    /// Whether the note was true.
+    was_true: bool,
+}
+
+impl Digested {
+    fn of(block: &[u8], resources: &[(u16, Range<usize>)]) -> Self {
+        let noted = data(block, resources, IPTC_DIGEST).filter(|noted| noted.len() == 16);
+        let was_true = noted.is_some_and(|noted| digest_of_iptc(block, resources).is_some_and(|digest| noted == digest));
+        Digested { was_true }
+    }
+
+    /// True stays true. A false note stays false, but as zeros: it is the digest of an earlier block with its places.
+    fn renew(&self, block: &mut [u8], resources: &[(u16, Range<usize>)]) {
+        let digest = digest_of_iptc(block, resources).filter(|_| self.was_true).unwrap_or_default();
+        for (_, range) in resources.iter().filter(|(id, _)| *id == IPTC_DIGEST) {
+            let Some(noted) = block.get_mut(range.clone()) else { continue };
+            noted.fill(0);
+            for (byte, new) in noted.iter_mut().zip(digest) {
+                *byte = new;
+            }
+        }
+    }
+}
+
+fn digest_of_iptc(block: &[u8], resources: &[(u16, Range<usize>)]) -> Option<[u8; 16]> {
+    Some(Md5::digest(data(block, resources, IPTC)?).into())
+}
+
+fn data<'a>(block: &'a [u8], resources: &[(u16, Range<usize>)], wanted: u16) -> Option<&'a [u8]> {
+    let (_, range) = resources.iter().find(|(id, _)| *id == wanted)?;
+    block.get(range.clone())
+}

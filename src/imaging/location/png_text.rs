@@ -1,0 +1,87 @@
+//! PNG's text chunks (PNG 3rd edition, 11.3.3): a keyword, and a text that may be compressed. Only texts whose keyword promises
+//! metadata are opened.
+
+use super::block::{self, Kind, MAX_BLOCK_BYTES};
+use super::inflate::{Inflater, deflate};
+use super::{Care, Outcome, fields, raw_profile};
+use std::ops::Range;
+
+/// What becomes of a chunk.
+pub(super) enum Change {
+    Keep,
+    Drop,
+    /// Its new body.
+    Replace(Vec<u8>),
+}
+
+/// `name` is the chunk's: `tEXt`, `zTXt` or `iTXt`.
+pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, care: Care) -> Change {
+    let Some(text) = Text::of(name, body) else { return Change::Keep };
+    if fields::is_location_keyword(text.keyword) {
+        return Change::Drop;
+    }
+    let Some(content) = Content::of(text.keyword) else { return Change::Keep };
+    let stored = body.get(text.range.clone()).unwrap_or_default();
+    let opened = match text.compressed {
+        _ if stored.len() > MAX_BLOCK_BYTES => None,
+        true => inflater.inflate(stored),
+        false => Some(stored.to_vec()),
+    };
+    // One that cannot be opened may hold anything.
+    let Some(mut opened) = opened else { return Change::Drop };
+    match content.clean(&mut opened, care) {
+        Outcome::Unchanged => return Change::Keep,
+        Outcome::Emptied => return Change::Drop,
+        Outcome::Edited => {}
+    }
+    let closed = if text.compressed { deflate(&opened) } else { Some(opened) };
+    let (Some(head), Some(closed)) = (body.get(..text.range.start), closed) else { return Change::Drop };
+    Change::Replace([head, &closed].concat())
+}
+
+struct Text<'a> {
+    keyword: &'a [u8],
+    compressed: bool,
+    /// Of the text in the chunk's body.
+    range: Range<usize>,
+}
+
+impl<'a> Text<'a> {
+    fn of(name: &[u8], body: &'a [u8]) -> Option<Self> {
+        let end_of = |from: usize| Some(from + memchr::memchr(0, body.get(from..)?)?);
+        let keyword_end = end_of(0)?;
+        let keyword = body.get(..keyword_end)?;
+        let (compressed, start) = match name {
+            b"tEXt" => (false, keyword_end + 1),
+            // A byte for the method.
+            b"zTXt" => (true, keyword_end + 2),
+            _ => {
+                let compressed = *body.get(keyword_end + 1)? != 0;
+                let language_end = end_of(keyword_end + 3)?;
+                (compressed, end_of(language_end + 1)? + 1)
+            }
+        };
+        Some(Text { keyword, compressed, range: start.min(body.len())..body.len() })
+    }
+}
+
+enum Content {
+    Xmp,
+    Profile(Kind),
+}
+
+impl Content {
+    fn of(keyword: &[u8]) -> Option<Self> {
+        if keyword.eq_ignore_ascii_case(b"XML:com.adobe.xmp") || keyword.eq_ignore_ascii_case(b"xmp") {
+            return Some(Content::Xmp);
+        }
+        raw_profile::announced(keyword).map(Content::Profile)
+    }
+
+    fn clean(&self, text: &mut [u8], care: Care) -> Outcome {
+        match *self {
+            Content::Xmp => block::clean(Kind::Xmp, text, care),
+            Content::Profile(kind) => raw_profile::clean(kind, text, care),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! EXIF in all its containers, and TIFF's own ways to hide a place.
+
+use super::super::{Care, Outcome, remove};
+use super::build::{self, COORDINATE, Order, PLACE, TiffBuilder, app1, exif_segment, jpeg, tiff, tiff_with};
+use super::{assert_exif_kept, assert_no_place, has, removed};
+use crate::model::image::Format;
+
+fn clean(tiff: &mut [u8]) -> Outcome {
+    super::super::tiff::clean(tiff, Care::EDIT)
+}
+
+#[test]
+fn the_gps_directory_goes_and_all_else_stays_in_both_byte_orders() {
+    for order in [Order::Big, Order::Little] {
+        let mut block = tiff(order);
+        let before = block.len();
+        assert_eq!(clean(&mut block), Outcome::Edited);
+        assert_eq!(block.len(), before);
+        assert_exif_kept(&block);
+        assert_eq!(clean(&mut block), Outcome::Unchanged);
+    }
+}
+
+#[test]
+fn nothing_but_the_directory_moves() {
+    let original = tiff(Order::Little);
+    let mut block = original.clone();
+    clean(&mut block);
+    let note = |bytes: &[u8]| memchr::memmem::find(bytes, b"MAKER\0note");
+    assert_eq!(note(&block), note(&original));
+}
+
+#[test]
+fn exif_without_a_place_is_untouched() {
+    let mut builder = TiffBuilder::new(Order::Big);
+    let entries = [builder.ascii(0x010f, "Kamera")];
+    let first = builder.ifd(&entries, 0);
+    let mut block = builder.finish(first);
+    assert_eq!(clean(&mut block), Outcome::Unchanged);
+    assert_eq!(remove(&jpeg(&[app1("Exif\0\0", &block)]), Format::Jpeg), None);
+}
+
+#[test]
+fn a_jpeg_loses_the_place_of_every_exif_segment() {
+    let file = jpeg(&[exif_segment(Order::Big), exif_segment(Order::Little), exif_segment(Order::Big)]);
+    let cleaned = removed(&file, Format::Jpeg);
+    assert_eq!(cleaned.len(), file.len());
+    assert_exif_kept(&cleaned[12..12 + tiff(Order::Big).len()]);
+    assert!(cleaned.ends_with(build::SCAN));
+}
+
+#[test]
+fn exif_that_goes_on_in_the_next_segment_is_one_block() {
+    let whole = tiff(Order::Big);
+    let (one, two) = whole.split_at(whole.len() - 40);
+    let cleaned = removed(&jpeg(&[app1("Exif\0\0", one), app1("Exif\0\0", two)]), Format::Jpeg);
+    let joined = [&cleaned[12..12 + one.len()], &cleaned[12 + one.len() + 10..12 + one.len() + 10 + two.len()]].concat();
+    assert_exif_kept(&joined);
+}
+
+#[test]
+fn a_gps_pointer_in_any_directory_is_found() {
+    for parent in [0x014a, 0x8769, 0xa005] {
+        let mut block = tiff_with(Order::Big, |tiff| {
+            let gps = tiff.gps();
+            let pointer = [tiff.ascii(0x0131, "Program"), tiff.long(0x8825, gps)];
+            let child = tiff.ifd(&pointer, 0);
+            if parent == 0x8769 { Vec::new() } else { vec![tiff.long(parent, child)] }
+        });
+        if parent == 0x8769 {
+            // IFD1 points to it as well.
+            let mut builder = TiffBuilder::new(Order::Little);
+            let gps = builder.gps();
+            let second = [builder.long(0x8825, gps)];
+            let ifd1 = builder.ifd(&second, 0);
+            let first = [builder.ascii(0x010f, "Kamera")];
+            let ifd0 = builder.ifd(&first, ifd1);
+            block = builder.finish(ifd0);
+        }
+        assert_eq!(clean(&mut block), Outcome::Edited);
+        assert_no_place(&block);
+    }
+}
+
+#[test]
+fn two_pointers_and_a_list_of_pointers_are_all_followed() {
+    let mut block = tiff_with(Order::Little, |tiff| {
+        let (one, two) = (tiff.gps(), tiff.gps());
+        let list = [tiff.u32(one), tiff.u32(two)].concat();
+        vec![(0x8825, 4, 2, list)]
+    });
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert_exif_kept(&block);
+}
+
+#[test]
+fn geotiff_tags_go() {
+    let mut block = tiff_with(Order::Big, |tiff| vec![tiff.ascii(0x87b1, PLACE), tiff.rationals(0x8482, &[(COORDINATE, 1)])]);
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert_exif_kept(&block);
+}
+
+#[test]
+fn blocks_of_other_standards_inside_are_cleaned() {
+    let (xmp, iptc, resources) = (build::place_xmp(), build::iptc(), build::resources());
+    let mut block = tiff_with(Order::Big, |_| {
+        vec![
+            (0x02bc, 1, xmp.len() as u32, xmp.clone()),
+            (0x83bb, 7, iptc.len() as u32, iptc.clone()),
+            (0x8649, 1, resources.len() as u32, resources.clone()),
+        ]
+    });
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert_exif_kept(&block);
+    assert!(has(&block, b"A title") && has(&block, b"A caption") && has(&block, b"photoshop:Headline"));
+}
+
+#[test]
+fn a_thumbnail_with_exif_of_its_own_is_cleaned() {
+    let thumbnail = jpeg(&[exif_segment(Order::Little)]);
+    let mut block = tiff_with(Order::Big, |tiff| {
+        let at = tiff.bytes.len() as u32;
+        tiff.bytes.extend(&thumbnail);
+        vec![tiff.long(0x0201, at), tiff.long(0x0202, thumbnail.len() as u32)]
+    });
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert_exif_kept(&block);
+}
+
+#[test]
+fn a_coordinate_under_a_lying_value_goes_but_a_directory_never_does() {
+    // The copyright claims all of the block.
+    let mut block = tiff_with(Order::Big, |_| vec![]);
+    let entry = memchr::memmem::find(&block, &[0x82, 0x98, 0, 2]).expect("a copyright");
+    let length = block.len() as u32;
+    block[entry + 4..entry + 8].copy_from_slice(&length.to_be_bytes());
+    block[entry + 8..entry + 12].copy_from_slice(&[0; 4]);
+    clean(&mut block);
+    assert_no_place(&block);
+    assert_eq!(super::exif_field(&block, ::exif::Tag::Make, ::exif::In::PRIMARY).as_deref(), Some("\"Kamera\""));
+
+    // The GPS pointer names IFD0 itself.
+    let mut builder = TiffBuilder::new(Order::Big);
+    let first = builder.bytes.len() as u32 + 8;
+    let entries = [builder.ascii(0x010f, "Kamera!"), builder.long(0x8825, first)];
+    let ifd0 = builder.ifd(&entries, 0);
+    assert_eq!(ifd0, first);
+    let mut block = builder.finish(ifd0);
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert_eq!(super::exif_field(&block, ::exif::Tag::Make, ::exif::In::PRIMARY).as_deref(), Some("\"Kamera!\""));
+}
+
+#[test]
+fn a_value_that_others_need_is_kept() {
+    // The latitude claims the bytes of the copyright.
+    let mut block = tiff(Order::Big);
+    let copyright = memchr::memmem::find(&block, b"Ann Example").expect("a copyright") as u32;
+    let latitude = memchr::memmem::find(&block, &[0, 2, 0, 5, 0, 0, 0, 3]).expect("a latitude");
+    block[latitude + 8..latitude + 12].copy_from_slice(&copyright.to_be_bytes());
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    let copyright = super::exif_field(&block, ::exif::Tag::Copyright, ::exif::In::PRIMARY);
+    assert_eq!(copyright.as_deref(), Some("\"Ann Example 2024\""));
+}
+
+#[test]
+fn a_stale_pointer_harms_no_other_data() {
+    // It points into the thumbnail's scan; no directory of that many entries fits.
+    let mut builder = TiffBuilder::new(Order::Big);
+    let data = builder.bytes.len() as u32;
+    builder.bytes.extend([0xee; 600]);
+    let entries = [builder.long(0x8825, data + 10)];
+    let ifd0 = builder.ifd(&entries, 0);
+    let mut block = builder.finish(ifd0);
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert_eq!(block[8..18], [0xee; 10]);
+    assert_eq!(block[20..608], [0xee; 588]);
+}
+
+#[test]
+fn a_block_that_is_no_tiff_is_wiped() {
+    let mut block = [b"junk".to_vec(), PLACE.into()].concat();
+    assert_eq!(clean(&mut block), Outcome::Emptied);
+    assert!(block.iter().all(|&byte| byte == 0));
+    assert_eq!(clean(&mut block), Outcome::Unchanged);
+}

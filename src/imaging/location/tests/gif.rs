@@ -1,0 +1,90 @@
+//! GIF's extensions.
+
+use super::build::{PLACE, gif, place_xmp, resources, xmp};
+use super::{has, remove, removed};
+use crate::model::image::Format;
+
+fn magic() -> Vec<u8> {
+    std::iter::once(1).chain((0..=255).rev()).chain([0]).collect()
+}
+
+fn packet(packet: &[u8]) -> Vec<u8> {
+    [b"\x21\xff\x0bXMP DataXMP", packet, &magic()].concat()
+}
+
+fn sub_blocks(head: &[u8], data: &[u8]) -> Vec<u8> {
+    let blocks = data.chunks(255).flat_map(|block| [&[block.len() as u8], block].concat());
+    [head.to_vec(), blocks.collect(), vec![0]].concat()
+}
+
+fn pixels(file: &[u8]) -> Vec<Vec<u8>> {
+    let mut decoder = ::gif::DecodeOptions::new().read_info(file).expect("a GIF");
+    let mut frames = Vec::new();
+    while let Some(frame) = decoder.read_next_frame().expect("a frame") {
+        frames.push(frame.buffer.to_vec());
+    }
+    assert_eq!(frames, [[0, 1, 1, 0], [1, 0, 0, 1]]);
+    frames
+}
+
+#[test]
+fn a_packet_is_cleaned_where_it_stands() {
+    let file = gif(&[packet(&place_xmp())]);
+    let cleaned = removed(&file, Format::Gif);
+    assert_eq!(cleaned.len(), file.len());
+    assert_eq!(pixels(&cleaned), pixels(&file));
+    assert!(has(&cleaned, b"A title") && has(&cleaned, &magic()));
+}
+
+#[test]
+fn no_zero_in_a_changed_packet_leads_decoders_astray() {
+    let decodes = |file: &[u8]| {
+        let mut decoder = ::gif::DecodeOptions::new().read_info(file).expect("a GIF");
+        (0..2).all(|_| matches!(decoder.read_next_frame(), Ok(Some(_))))
+    };
+    // The way through the packet's bytes, taken for lengths, is another one for each padding.
+    let mut whole = 0;
+    for padding in 0..64 {
+        for text in [place_xmp(), format!("<x><y>{PLACE}</x>").into_bytes()] {
+            let file = gif(&[packet(&[vec![b' '; padding], text, vec![0; 20]].concat())]);
+            if decodes(&file) {
+                whole += 1;
+                pixels(&removed(&file, Format::Gif));
+            }
+        }
+    }
+    assert!(whole > 50, "{whole}");
+}
+
+#[test]
+fn blocks_in_sub_blocks_are_cleaned() {
+    let extensions = [
+        sub_blocks(b"\x21\xff\x0bXMP DataXMP", &place_xmp()),
+        sub_blocks(b"\x21\xff\x0bMGK8BIM0000", &resources()),
+        sub_blocks(b"\x21\xff\x0bMGKIPTC0000", &resources()),
+    ];
+    for extension in extensions {
+        let file = gif(&[extension]);
+        let cleaned = removed(&file, Format::Gif);
+        pixels(&cleaned);
+        assert!(has(&cleaned, b"A title"));
+    }
+}
+
+#[test]
+fn stray_bytes_hide_no_packet() {
+    removed(&gif(&[vec![0, 0, 7], packet(&place_xmp())]), Format::Gif);
+}
+
+#[test]
+fn comments_and_other_extensions_stay() {
+    let extensions = [
+        sub_blocks(b"\x21\xfe", b"A comment about a city"),
+        sub_blocks(b"\x21\xff\x0bNETSCAPE2.0", &[1, 0, 0]),
+        sub_blocks(b"\x21\xff\x0bICCRGBG1012", b"GPS Location"),
+        packet(xmp("", "").as_bytes()),
+    ];
+    assert_eq!(remove(&gif(&extensions), Format::Gif), None);
+    let named = sub_blocks(b"\x21\xfe", format!("GPSLatitude: {PLACE}").as_bytes());
+    pixels(&removed(&gif(&[named]), Format::Gif));
+}

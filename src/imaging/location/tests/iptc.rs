@@ -1,0 +1,100 @@
+//! IPTC alone, in Photoshop's resources, and those cut over segments.
+
+use super::super::{Care, Outcome, iptc::clean, photoshop};
+use super::build::{self, PLACE, dataset, iptc, jpeg, kept_iptc, resource, resources, segment};
+use super::{assert_no_place, has, removed};
+use crate::model::image::Format;
+use md5::{Digest, Md5};
+
+const HEADER: &[u8] = b"Photoshop 3.0\0";
+
+#[test]
+fn datasets_of_places_go_and_the_others_move_up() {
+    let mut block = iptc();
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    let kept = kept_iptc();
+    assert_eq!(block[..kept.len()], kept);
+    assert!(block[kept.len()..].iter().all(|&byte| byte == 0));
+    assert_eq!(clean(&mut block), Outcome::Unchanged);
+}
+
+#[test]
+fn datasets_without_a_place_are_untouched() {
+    let mut block = [dataset(1, 90, "x"), kept_iptc(), dataset(2, 103, "reference")].concat();
+    assert_eq!(clean(&mut block), Outcome::Unchanged);
+}
+
+#[test]
+fn a_place_before_trailing_zeros_of_another_value_is_reported() {
+    let mut block = [dataset(2, 90, "ab"), dataset(2, 120, "caption\0\0\0\0\0\0\0")].concat();
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert_eq!(block[..19], dataset(2, 120, "caption\0\0\0\0\0\0\0"));
+}
+
+#[test]
+fn extended_lengths_are_understood() {
+    let place = [&[0x1c, 2, 90, 0x80, 4, 0, 0, 0, PLACE.len() as u8][..], PLACE.as_bytes()].concat();
+    let mut block = [place, kept_iptc()].concat();
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert!(block.starts_with(&kept_iptc()));
+    assert_no_place(&block);
+}
+
+#[test]
+fn what_cannot_be_read_is_wiped() {
+    let cut = dataset(2, 90, PLACE);
+    let mut block = [kept_iptc(), cut[..cut.len() - 2].to_vec()].concat();
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert!(block.starts_with(&kept_iptc()));
+    assert!(block[kept_iptc().len()..].iter().all(|&byte| byte == 0));
+    let mut only_places = dataset(2, 101, PLACE);
+    assert_eq!(clean(&mut only_places), Outcome::Emptied);
+}
+
+#[test]
+fn resources_are_cleaned_and_the_digest_is_renewed() {
+    let mut block = resources();
+    assert_eq!(photoshop::clean(&mut block, Care::EDIT), Outcome::Edited);
+    assert_no_place(&block);
+    assert_eq!(block.len(), resources().len());
+    let mut kept = kept_iptc();
+    kept.resize(iptc().len(), 0);
+    assert!(has(&block, &resource(0x0404, &kept)));
+    assert!(has(&block, &resource(0x0425, &Md5::digest(&kept))));
+    assert!(has(&block, &resource(0x03ed, &[0, 72, 0, 0])) && block.ends_with(&resource(0x040a, &[1])));
+    let exif = memchr::memmem::find(&block, b"MM\0*").expect("EXIF");
+    super::assert_exif_kept(&block[exif..exif + build::tiff(build::Order::Big).len()]);
+    assert_eq!(photoshop::clean(&mut block, Care::EDIT), Outcome::Unchanged);
+}
+
+#[test]
+fn a_digest_that_was_stale_stays_so() {
+    let mut block = [resource(0x0404, &iptc()), resource(0x0425, &[7; 16])].concat();
+    photoshop::clean(&mut block, Care::EDIT);
+    assert!(block.ends_with(&resource(0x0425, &[0; 16])));
+}
+
+#[test]
+fn resources_cut_over_segments_are_one_block() {
+    let whole = resources();
+    for cut in [1, 15, 40, 55, 70, 100, 200, 300] {
+        let (one, two) = whole.split_at(cut);
+        let parts = [one, two].map(|part| segment(0xed, &[HEADER, part].concat()));
+        let cleaned = removed(&jpeg(&parts), Format::Jpeg);
+        let data = |part: usize| {
+            let start = 2 + parts[..part].iter().map(Vec::len).sum::<usize>() + 4 + HEADER.len();
+            &cleaned[start..start + [one, two][part].len()]
+        };
+        let mut expected = whole.clone();
+        photoshop::clean(&mut expected, Care::EDIT);
+        assert_eq!([data(0), data(1)].concat(), expected, "cut at {cut}");
+    }
+}
+
+#[test]
+fn every_segment_of_whole_resources_is_cleaned() {
+    let part = segment(0xed, &[HEADER, &resources(), b"odd"].concat());
+    let other = segment(0xe2, b"between");
+    let cleaned = removed(&jpeg(&[part.clone(), part.clone(), other, part]), Format::Jpeg);
+    assert_eq!(memchr::memmem::find_iter(&cleaned, b"A caption").count(), 3);
+}

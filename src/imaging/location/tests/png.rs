@@ -1,0 +1,182 @@
+//! PNG's chunks, each way to put a block into one.
+
+use super::super::inflate::Inflater;
+use super::build::{self, Order, PLACE, chunk, png, raw_profile, tiff, xmp, zlib};
+use super::{assert_exif_kept, has, remove, removed};
+use crate::model::image::Format;
+
+fn text(keyword: &str, text: &[u8]) -> Vec<u8> {
+    chunk(b"tEXt", &[keyword.as_bytes(), &[0], text].concat())
+}
+
+fn compressed(keyword: &str, text: &[u8]) -> Vec<u8> {
+    chunk(b"zTXt", &[keyword.as_bytes(), &[0, 0], &zlib(text)].concat())
+}
+
+fn international(keyword: &str, text: &[u8], packed: bool) -> Vec<u8> {
+    let body = if packed { zlib(text) } else { text.to_vec() };
+    chunk(b"iTXt", &[keyword.as_bytes(), &[0, u8::from(packed), 0], b"en\0translated\0", &body].concat())
+}
+
+/// Decodes, so checksums are right; the pixels, and the chunks between header and picture by name.
+#[track_caller]
+fn decode(file: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut options = ::png::DecodeOptions::default();
+    options.set_ignore_checksums(false);
+    let mut reader = ::png::Decoder::new_with_options(std::io::Cursor::new(file), options).read_info().expect("a PNG");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+    reader.next_frame(&mut pixels).expect("a picture");
+    assert_eq!(pixels, [1, 2, 3, 4, 5, 6]);
+    let mut chunks = Vec::new();
+    let mut at = 8;
+    while at < file.len() {
+        let length = u32::from_be_bytes(file[at..at + 4].try_into().expect("four bytes")) as usize;
+        let body = file[at + 8..at + 8 + length].to_vec();
+        let name: [u8; 4] = file[at + 4..at + 8].try_into().expect("four bytes");
+        assert_eq!(chunk(&name, &body), file[at..at + 12 + length], "the checksum is right");
+        chunks.push((String::from_utf8_lossy(&name).into_owned(), body));
+        at += 12 + length;
+    }
+    chunks
+}
+
+#[track_caller]
+fn cleaned(chunks: &[Vec<u8>]) -> Vec<(String, Vec<u8>)> {
+    decode(&removed(&png(chunks, &[]), Format::Png))
+}
+
+#[test]
+fn an_exif_chunk_keeps_all_but_the_place() {
+    for order in [Order::Big, Order::Little] {
+        let chunks =
+            cleaned(&[chunk(b"tIME", &[7, 232, 5, 6, 7, 8, 9]), chunk(b"eXIf", &tiff(order)), text("Title", b"A title")]);
+        let names: Vec<&str> = chunks.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["IHDR", "tIME", "eXIf", "tEXt", "IDAT", "IEND"]);
+        assert_exif_kept(&chunks[2].1);
+    }
+    let prefixed = cleaned(&[chunk(b"eXIf", &[b"Exif\0\0", &tiff(Order::Big)[..]].concat())]);
+    assert_exif_kept(&prefixed[1].1[6..]);
+}
+
+#[test]
+fn a_png_without_a_place_is_untouched() {
+    let chunks = [
+        text("Title", b"GPSLatitude"),
+        compressed("Comment", b"a city"),
+        text("date:create", b"2024"),
+        text("XML:com.adobe.xmp", xmp("", "").as_bytes()),
+        text("Raw profile type icc", b"not hexadecimal"),
+        chunk(b"caBX", b"jumb {}"),
+    ];
+    assert_eq!(remove(&png(&chunks, b"trailing"), Format::Png), None);
+}
+
+#[test]
+fn xmp_is_cleaned_in_all_kinds_of_text() {
+    let packet = build::place_xmp();
+    let keyword = "XML:com.adobe.xmp";
+    let kinds = [
+        text(keyword, &packet),
+        compressed(keyword, &packet),
+        international(keyword, &packet, false),
+        international(keyword, &packet, true),
+    ];
+    for kind in kinds {
+        let chunks = cleaned(&[kind]);
+        let mut inflater = Inflater::new();
+        let bodies = (0..chunks[1].1.len()).filter_map(|at| inflater.inflate(&chunks[1].1[at..]));
+        let opened = bodies.into_iter().find(|body| body.len() > 9).unwrap_or(chunks[1].1.clone());
+        assert!(has(&opened, b"A title") && has(&opened, b"photoshop:Headline"));
+        super::assert_no_place(&opened);
+    }
+}
+
+#[test]
+fn raw_profiles_are_cleaned_in_all_kinds_of_text() {
+    let exif = [b"Exif\0\0", &tiff(Order::Little)[..]].concat();
+    let with_header = [b"http://ns.adobe.com/xap/1.0/\0", &build::place_xmp()[..]].concat();
+    let profiles: [(&str, Vec<u8>); 7] = [
+        ("exif", exif.clone()),
+        ("APP1", exif.clone()),
+        ("exif", tiff(Order::Big)),
+        ("APP1", with_header),
+        ("xmp", build::place_xmp()),
+        ("iptc", build::resources()),
+        ("iptc", build::iptc()),
+    ];
+    for (name, profile) in profiles {
+        let keyword = format!("Raw profile type {name}");
+        let text_of_it = raw_profile(name, &profile);
+        let plain = cleaned(&[text(&keyword, &text_of_it)]);
+        let lines = &plain[1].1[keyword.len() + 1..];
+        assert_eq!(lines.len(), text_of_it.len());
+        assert_eq!(memchr::memchr_iter(b'\n', lines).count(), memchr::memchr_iter(b'\n', &text_of_it).count());
+        let opened = decode_profile(lines);
+        super::assert_no_place(&opened);
+        assert_eq!(opened.len(), profile.len());
+        if profile == exif {
+            assert_exif_kept(&opened[6..]);
+        } else {
+            assert!(has(&opened, b"A title") || has(&opened, b"Kamera"));
+        }
+        for packed in [compressed(&keyword, &text_of_it), international(&keyword, &text_of_it, true)] {
+            let body = cleaned(&[packed])[1].1.clone();
+            let start = memchr::memmem::find(&body, &zlib(lines)[..4]).expect("the same, compressed");
+            assert_eq!(Inflater::new().inflate(&body[start..]).expect("inflates"), lines);
+        }
+    }
+}
+
+fn decode_profile(lines: &[u8]) -> Vec<u8> {
+    let text = std::str::from_utf8(lines).expect("text");
+    let digits: String = text.splitn(4, '\n').last().expect("digits").split_whitespace().collect();
+    (0..digits.len() / 2).map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).expect("digits")).collect()
+}
+
+#[test]
+fn texts_whose_keyword_is_a_place_go() {
+    for keyword in
+        ["exif:GPSLatitude", "GPSInfo", "exif:GPSInfo", "Location", "location", "photoshop:City", "Longitude", "geo:lat"]
+    {
+        let place = [text(keyword, PLACE.as_bytes()), compressed(keyword, b"x"), international(keyword, PLACE.as_bytes(), false)];
+        let mut chunks = place.to_vec();
+        chunks.push(text("exif:Make", b"Kamera"));
+        let left = cleaned(&chunks);
+        assert_eq!(left.len(), 4, "{keyword}");
+        assert!(has(&left[1].1, b"Kamera"));
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_is_dropped() {
+    let bomb = vec![b' '; 17 << 20];
+    for broken in [
+        compressed("XML:com.adobe.xmp", &bomb),
+        chunk(b"zTXt", b"Raw profile type exif\0\0not zlib"),
+        text("Raw profile type exif", b"\nexif\n 4\n0g"),
+        text("Raw profile type exif", b"4d4d"),
+        text("XML:com.adobe.xmp", b"<x><y></x>"),
+        chunk(b"eXIf", b"neither II nor MM"),
+        chunk(b"caBX", b"jumb {\"GPSLatitude\": 1}"),
+        chunk(b"zxIf", &[&[0, 0, 0, 0, 9][..], &zlib(&tiff(Order::Big))].concat()),
+    ] {
+        assert_eq!(cleaned(&[broken]).len(), 3);
+    }
+}
+
+#[test]
+fn many_small_bombs_are_bounded_together() {
+    let mut inflater = Inflater::new();
+    let bomb = zlib(&vec![b' '; 10 << 20]);
+    let opened = (0..100).filter(|_| inflater.inflate(&bomb).is_some()).count();
+    assert_eq!(opened, 3);
+}
+
+#[test]
+fn an_animation_keeps_its_chunks() {
+    let control = chunk(b"acTL", &[0, 0, 0, 1, 0, 0, 0, 0]);
+    let frame = chunk(b"fcTL", &[&[0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2], &[0; 14][..]].concat());
+    let left = cleaned(&[control.clone(), chunk(b"eXIf", &tiff(Order::Big)), frame.clone()]);
+    assert_eq!(chunk(b"acTL", &left[1].1), control);
+    assert_eq!(chunk(b"fcTL", &left[3].1), frame);
+}

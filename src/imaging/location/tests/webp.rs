@@ -1,0 +1,65 @@
+//! WebP's chunks and its header's flags.
+
+use super::build::{Order, place_xmp, riff, riff_chunk, tiff, xmp};
+use super::{assert_exif_kept, has, remove, removed};
+use crate::model::image::Format;
+
+const EXIF: u8 = 0x08;
+const XMP: u8 = 0x04;
+
+fn header(flags: u8) -> Vec<u8> {
+    riff_chunk(b"VP8X", &[flags, 0, 0, 0, 2, 0, 0, 1, 0, 0])
+}
+
+fn picture() -> Vec<u8> {
+    riff_chunk(b"VP8L", b"picture data, odd")
+}
+
+#[track_caller]
+fn assert_whole(file: &[u8]) {
+    assert_eq!(u32::from_le_bytes(file[4..8].try_into().expect("four bytes")) as usize + 8, file.len());
+    assert!(has(file, &picture()));
+}
+
+#[test]
+fn metadata_chunks_are_cleaned_where_they_lie() {
+    let chunks = [header(EXIF | XMP), picture(), riff_chunk(b"EXIF", &tiff(Order::Little)), riff_chunk(b"XMP ", &place_xmp())];
+    let file = riff(&chunks);
+    let cleaned = removed(&file, Format::Webp);
+    assert_eq!(cleaned.len(), file.len());
+    assert_whole(&cleaned);
+    assert_eq!(cleaned[20], EXIF | XMP);
+    let exif = memchr::memmem::find(&cleaned, b"EXIF").expect("the chunk") + 8;
+    assert_exif_kept(&cleaned[exif..exif + tiff(Order::Little).len()]);
+    assert!(has(&cleaned, b"A title"));
+}
+
+#[test]
+fn a_chunk_with_nothing_left_goes_with_its_flag() {
+    let file = riff(&[header(EXIF | XMP | 0x20), picture(), riff_chunk(b"EXIF", b"odd"), riff_chunk(b"XMP ", b"<x>")]);
+    let cleaned = removed(&file, Format::Webp);
+    assert_eq!(cleaned, riff(&[header(0x20), picture()]));
+}
+
+#[test]
+fn a_flag_stays_while_another_chunk_needs_it() {
+    let good = riff_chunk(b"XMP ", xmp("", "").as_bytes());
+    let file = riff(&[header(XMP), picture(), riff_chunk(b"XMP ", b"<x>"), good.clone()]);
+    assert_eq!(removed(&file, Format::Webp), riff(&[header(XMP), picture(), good]));
+}
+
+#[test]
+fn a_webp_without_a_place_is_untouched() {
+    let file = riff(&[header(XMP), riff_chunk(b"ICCP", b"GPS"), picture(), riff_chunk(b"XMP ", xmp("", "").as_bytes())]);
+    assert_eq!(remove(&file, Format::Webp), None);
+    assert_eq!(remove(&riff(&[picture()]), Format::Webp), None);
+}
+
+#[test]
+fn padding_that_is_missing_at_the_end_is_no_fault() {
+    let mut file = riff(&[header(EXIF), picture(), riff_chunk(b"EXIF", &[&tiff(Order::Big)[..], &[0]].concat())]);
+    if tiff(Order::Big).len().is_multiple_of(2) {
+        file.pop();
+    }
+    removed(&file, Format::Webp);
+}

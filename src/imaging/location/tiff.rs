@@ -1,0 +1,205 @@
+//! EXIF: a TIFF header and its directories (TIFF 6.0, EXIF 3.0, chapter 4). Reads where the location is; [`super::tiff_edit`]
+//! takes it out.
+//!
+//! Removed are the GPS IFD with all its values, from whichever directory points to it, and GeoTIFF's tags. The blocks of
+//! other standards that TIFF can hold (XMP, IPTC, Photoshop) are cleaned where they lie. Maker notes are never entered.
+//!
+//! Pitfall: every offset is the sender's word. Directories may overlap, point at each other or claim 65 535 entries; a
+//! budget of entries, paid by the block's length, ends the walk, and a block that exceeds it is wiped.
+
+use super::block::{self, Kind};
+use super::spans::Span;
+use super::tiff_read::{ENTRY_BYTES, Entry, Table, Tiff};
+use super::{Care, Outcome, fill, segments, tiff_edit};
+use std::collections::HashSet;
+
+/// Passes until the block is wiped; only overlapping structures need more than one.
+const MAX_PASSES: usize = 3;
+
+const GPS_IFD: u16 = 0x8825;
+
+/// The most entries that a GPS IFD is believed to have; EXIF 3.0 defines 32.
+const MAX_GPS_ENTRIES: usize = 256;
+
+/// Removes the location in place, without moving anything but a directory's own entries.
+pub(super) fn clean(tiff: &mut [u8], care: Care) -> Outcome {
+    let mut outcome = Outcome::Unchanged;
+    for _ in 0..MAX_PASSES {
+        match pass(tiff, care) {
+            Some(false) => return outcome,
+            Some(true) => outcome = Outcome::Edited,
+            None => break,
+        }
+    }
+    if fill(tiff, 0) { Outcome::Emptied } else { outcome }
+}
+
+/// Whether something was removed; `None` when the block cannot be understood.
+fn pass(tiff: &mut [u8], care: Care) -> Option<bool> {
+    if super::is_blank(tiff) {
+        return Some(false);
+    }
+    let plan = Plan::read(tiff)?;
+    let mut changed = false;
+    for &(kind, span) in &plan.nested {
+        let nested = tiff.get_mut(span.range())?;
+        changed |= block::clean(kind, nested, care.inside()).changed();
+    }
+    changed |= tiff_edit::apply(tiff, plan);
+    if care.levels > 1 {
+        // A thumbnail, in IFD1 or in a maker's note, is a JPEG and may carry an EXIF segment of its own.
+        changed |= segments::scan(tiff, care.inside());
+    }
+    Some(changed)
+}
+
+/// Tags that say where, in a main directory: the GPS IFD and GeoTIFF's model of the ground (GeoTIFF 1.1, clause 7).
+pub(super) fn is_location(tag: u16) -> bool {
+    matches!(tag, GPS_IFD | 0x8480 | 0x8482 | 0x830e | 0x85d8 | 0x87af | 0x87b0 | 0x87b1)
+}
+
+/// What a walk through the directories found.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub big_endian: bool,
+    /// Directories that stay, and the header.
+    pub tables: Vec<Span>,
+    /// Values of their entries that stay.
+    pub values: Vec<Span>,
+    /// Offsets of directories with an entry to strike.
+    pub struck: Vec<u32>,
+    /// GPS IFDs.
+    pub gps_tables: Vec<Span>,
+    /// Values of what is struck and of the GPS IFDs.
+    pub gone: Vec<Span>,
+    /// Blocks of other standards.
+    pub nested: Vec<(Kind, Span)>,
+}
+
+impl Plan {
+    fn read(bytes: &[u8]) -> Option<Plan> {
+        let big_endian = match bytes.get(..4)? {
+            b"MM\0*" => true,
+            b"II*\0" => false,
+            _ => return None,
+        };
+        let tiff = Tiff { bytes, big_endian };
+        let mut walk = Walk {
+            // Directories that do not overlap pay 6 bytes each and 12 for an entry.
+            budget: bytes.len() / 6 + 16,
+            nested_budget: bytes.len(),
+            seen: HashSet::new(),
+            open: vec![tiff.u32(4)?],
+            gps: Vec::new(),
+            plan: Plan { big_endian, tables: vec![Span { start: 0, end: 8 }], ..Plan::default() },
+        };
+        while let Some(offset) = walk.open.pop() {
+            walk.directory(tiff, offset)?;
+        }
+        let mut found = std::mem::take(&mut walk.gps);
+        found.sort_unstable();
+        found.dedup();
+        for offset in found {
+            walk.gps_directory(tiff, offset)?;
+        }
+        Some(walk.plan)
+    }
+}
+
+struct Walk {
+    budget: usize,
+    nested_budget: usize,
+    seen: HashSet<u32>,
+    open: Vec<u32>,
+    gps: Vec<u32>,
+    plan: Plan,
+}
+
+impl Walk {
+    fn directory(&mut self, tiff: Tiff, offset: u32) -> Option<()> {
+        if offset == 0 || !self.seen.insert(offset) {
+            return Some(());
+        }
+        let Some(table) = Table::at(tiff, offset) else { return Some(()) };
+        self.budget = self.budget.checked_sub(table.entries + 1)?;
+        self.plan.tables.extend(Span::inside(offset as usize, table.bytes(), tiff.bytes.len()));
+        self.open.extend(table.next(tiff));
+        let mut struck = false;
+        for index in 0..table.entries {
+            let Some(entry) = tiff.entry(table.entry(index)) else { continue };
+            struck |= is_location(entry.tag);
+            self.entry(tiff, entry)?;
+        }
+        if struck {
+            self.plan.struck.push(offset);
+        }
+        Some(())
+    }
+
+    fn entry(&mut self, tiff: Tiff, entry: Entry) -> Option<()> {
+        let value = entry.outside(tiff);
+        if entry.tag == GPS_IFD {
+            self.pointers(tiff, entry, |walk, offset| walk.gps.push(offset))?;
+        }
+        if is_location(entry.tag) {
+            self.plan.gone.extend(value);
+            return Some(());
+        }
+        self.plan.values.extend(value);
+        match entry.tag {
+            // EXIF, Interoperability, SubIFDs, GlobalParameters.
+            0x8769 | 0xa005 | 0x014a | 0x0190 => self.pointers(tiff, entry, |walk, offset| walk.open.push(offset))?,
+            0x02bc => self.nested(Kind::Xmp, value)?,
+            0x83bb | 0x8568 => self.nested(Kind::Iptc, value)?,
+            0x8649 => self.nested(Kind::Photoshop, value)?,
+            _ => {}
+        }
+        // Pictures lie where a second tag says: the thumbnail, and strips.
+        if let (0x0201 | 0x0111, Some(start)) = (entry.tag, entry.number(tiff, 0)) {
+            let length = tiff.length_for(entry);
+            self.plan.values.extend(Span::inside(start as usize, length as usize, tiff.bytes.len()));
+        }
+        Some(())
+    }
+
+    /// Every number of a pointer's value is an offset; one is usual.
+    fn pointers(&mut self, tiff: Tiff, entry: Entry, mut take: impl FnMut(&mut Self, u32)) -> Option<()> {
+        for index in 0..entry.count {
+            let Some(offset) = entry.number(tiff, index) else { break };
+            self.budget = self.budget.checked_sub(1)?;
+            take(self, offset);
+        }
+        Some(())
+    }
+
+    fn nested(&mut self, kind: Kind, value: Option<Span>) -> Option<()> {
+        let Some(span) = value else { return Some(()) };
+        // Blocks that do not overlap are together no longer than the file.
+        self.nested_budget = self.nested_budget.checked_sub(span.len())?;
+        self.plan.nested.push((kind, span));
+        Some(())
+    }
+
+    fn gps_directory(&mut self, tiff: Tiff, offset: u32) -> Option<()> {
+        if self.seen.contains(&offset) {
+            // A main directory that a GPS pointer names too: it stays, the pointer goes.
+            return Some(());
+        }
+        let Some(mut table) = Table::at(tiff, offset) else { return Some(()) };
+        self.budget = self.budget.checked_sub(1)?;
+        if table.cut || table.entries > MAX_GPS_ENTRIES {
+            // A stale pointer into other data: only what looks like entries is taken for one.
+            table.entries = (0..table.entries.min(MAX_GPS_ENTRIES))
+                .take_while(|&index| tiff.entry(table.entry(index)).is_some_and(|entry| entry.size() > 0))
+                .count();
+        }
+        self.budget = self.budget.checked_sub(table.entries)?;
+        let length = 2 + table.entries * ENTRY_BYTES;
+        self.plan.gps_tables.extend(Span::inside(offset as usize, length, tiff.bytes.len()));
+        for index in 0..table.entries {
+            let entry = tiff.entry(table.entry(index));
+            self.plan.gone.extend(entry.and_then(|entry| entry.outside(tiff)));
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,64 @@
+//! Takes a location out of a TIFF without moving what others point to: entries are struck from their directory, and what
+//! they referred to is zeroed where nothing else lies.
+
+use super::fill;
+use super::spans::{Span, merged, subtract, touches};
+use super::tiff::{Plan, is_location};
+use super::tiff_read::{ENTRY_BYTES, Table, Tiff};
+
+/// Whether a byte changed.
+pub(super) fn apply(bytes: &mut [u8], plan: Plan) -> bool {
+    let Plan { big_endian, tables, values, struck, gps_tables, gone, .. } = plan;
+    let mut changed = zero(bytes, tables, values, gps_tables, gone);
+    for offset in struck {
+        changed |= strike(bytes, big_endian, offset).unwrap_or(false);
+    }
+    changed
+}
+
+/// Directories that stay are never touched. A value that stays protects its bytes too, unless it lies over a GPS IFD: such a
+/// length is a lie or a mistake, and would keep the very coordinates.
+fn zero(bytes: &mut [u8], tables: Vec<Span>, mut values: Vec<Span>, gps_tables: Vec<Span>, mut gone: Vec<Span>) -> bool {
+    let gps_tables = merged(gps_tables);
+    values.retain(|&value| !touches(value, &gps_tables));
+    let mut kept = tables;
+    kept.extend(values);
+    gone.extend(gps_tables);
+    let mut changed = false;
+    for span in subtract(&merged(gone), &merged(kept)) {
+        changed |= bytes.get_mut(span.range()).is_some_and(|range| fill(range, 0));
+    }
+    changed
+}
+
+/// Moves the entries that stay, and the offset of the next directory behind them, over those that go; the freed slots are
+/// zeroed. The directory's place and its values' places stay.
+fn strike(bytes: &mut [u8], big_endian: bool, offset: u32) -> Option<bool> {
+    let table = Table::at(Tiff { bytes, big_endian }, offset)?;
+    let claimed = Tiff { bytes, big_endian }.u16(offset as usize)?;
+    let mut stays = 0;
+    for index in 0..table.entries {
+        let at = table.entry(index);
+        if is_location(Tiff { bytes, big_endian }.u16(at)?) {
+            continue;
+        }
+        bytes.copy_within(at..at + ENTRY_BYTES, table.entry(stays));
+        stays += 1;
+    }
+    let struck = table.entries - stays;
+    if struck == 0 {
+        return Some(false);
+    }
+    let (mut end, old_end) = (table.entry(stays), table.entry(table.entries));
+    if !table.cut && old_end + 4 <= bytes.len() {
+        bytes.copy_within(old_end..old_end + 4, end);
+        end += 4;
+        bytes.get_mut(end..old_end + 4)?.fill(0);
+    } else {
+        bytes.get_mut(end..old_end)?.fill(0);
+    }
+    let left = claimed.checked_sub(u16::try_from(struck).ok()?)?;
+    let count = if big_endian { left.to_be_bytes() } else { left.to_le_bytes() };
+    bytes.get_mut(offset as usize..)?.first_chunk_mut().map(|field| *field = count)?;
+    Some(true)
+}

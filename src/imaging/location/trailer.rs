@@ -1,0 +1,29 @@
+//! What follows a picture's end: the further pictures of a Multi-Picture file, a motion photo's video, a phone's own blocks.
+//! Their makers count offsets into this, so everything is edited in place.
+
+use super::{Care, fill, mp4, segments};
+use memchr::memmem;
+
+/// The name of a block of Samsung's trailer (SEF) with the mobile country code; the code itself follows.
+const MOBILE_COUNTRY: &[u8] = b"MCC_Data";
+
+/// Whether there was a location.
+pub(super) fn clean(trailer: &mut [u8], care: Care) -> bool {
+    if care.wipe {
+        return fill(trailer, 0);
+    }
+    let changed = segments::scan(trailer, care);
+    changed | mp4::clean(trailer, care) | mobile_country(trailer)
+}
+
+fn mobile_country(trailer: &mut [u8]) -> bool {
+    let found: Vec<usize> = memmem::find_iter(trailer, MOBILE_COUNTRY).map(|at| at + MOBILE_COUNTRY.len()).collect();
+    let mut changed = false;
+    for at in found {
+        for byte in trailer.iter_mut().skip(at).take(3).take_while(|byte| byte.is_ascii_digit()) {
+            *byte = b' ';
+            changed = true;
+        }
+    }
+    changed
+}

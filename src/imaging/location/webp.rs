@@ -1,0 +1,102 @@
+//! WebP: the metadata chunks of the RIFF container (RFC 9649, chapter 2.7). They are edited in place; one with nothing left is
+//! dropped, with its flag in the header.
+
+use super::block::{self, Kind, MAX_BLOCK_BYTES};
+use super::rebuild::Rebuild;
+use super::{Care, Outcome, fields, trailer};
+use std::ops::Range;
+
+const HEADER_BYTES: usize = 12;
+
+/// Flags of VP8X.
+const HAS_EXIF: u8 = 0x08;
+const HAS_XMP: u8 = 0x04;
+
+/// `None` without a location.
+pub(super) fn clean(file: &[u8], care: Care) -> Option<Vec<u8>> {
+    let size = u32::from_le_bytes(*file.get(4..)?.first_chunk()?);
+    let end = (size as usize).saturating_add(8).min(file.len());
+    let mut walk = Walk { rebuild: Rebuild::of(file), flags_at: None, kept: 0, dropped: 0, dropped_bytes: 0 };
+    let at = walk.chunks(file.get(..end)?, care);
+    // What lies behind the last whole chunk is nobody's.
+    if let Some(after) = file.get(at..).filter(|after| !after.is_empty()) {
+        let mut after = after.to_vec();
+        if trailer::clean(&mut after, care) {
+            walk.rebuild.replace(at..file.len(), after);
+        }
+    }
+    walk.finish(size)
+}
+
+struct Walk<'a> {
+    rebuild: Rebuild<'a>,
+    /// Where VP8X has its flags.
+    flags_at: Option<usize>,
+    /// Flags of the chunks that are there.
+    kept: u8,
+    dropped: u8,
+    dropped_bytes: usize,
+}
+
+impl Walk<'_> {
+    /// Where the last whole chunk ends.
+    fn chunks(&mut self, file: &[u8], care: Care) -> usize {
+        let mut at = HEADER_BYTES.min(file.len());
+        while let Some([name @ .., a, b, c, d]) = file.get(at..).and_then(|rest| rest.first_chunk::<8>()).copied() {
+            let length = u32::from_le_bytes([a, b, c, d]) as usize;
+            let start = at + 8;
+            let Some(body) = start.checked_add(length).and_then(|end| file.get(start..end)) else { break };
+            // Chunks have an even length; the last one's padding may be missing.
+            let end = (start + length + length % 2).min(file.len());
+            self.chunk(name, body, at..end, care);
+            at = end;
+        }
+        at
+    }
+
+    fn chunk(&mut self, name: [u8; 4], body: &[u8], whole: Range<usize>, care: Care) {
+        let (kind, flag) = match &name {
+            b"VP8X" => {
+                self.flags_at = self.flags_at.or(Some(whole.start + 8));
+                return;
+            }
+            b"EXIF" => (Kind::Exif, HAS_EXIF),
+            // The second is a mistake that some writers made.
+            b"XMP " | b"XMP\0" => (Kind::Xmp, HAS_XMP),
+            b"C2PA" if fields::names_coordinates(body) => return self.drop(whole, 0),
+            _ => return,
+        };
+        if body.len() > MAX_BLOCK_BYTES {
+            return self.drop(whole, flag);
+        }
+        let mut block = body.to_vec();
+        match block::clean(kind, &mut block, care) {
+            Outcome::Emptied => return self.drop(whole, flag),
+            Outcome::Edited => self.rebuild.replace(whole.start + 8..whole.start + 8 + block.len(), block),
+            Outcome::Unchanged => {}
+        }
+        self.kept |= flag;
+    }
+
+    fn drop(&mut self, whole: Range<usize>, flag: u8) {
+        self.dropped |= flag;
+        self.dropped_bytes += whole.len();
+        self.rebuild.drop(whole);
+    }
+
+    fn finish(self, size: u32) -> Option<Vec<u8>> {
+        let mut rebuilt = self.rebuild.finish()?;
+        let gone = self.dropped & !self.kept;
+        // VP8X is the first chunk, so nothing before it moved. Elsewhere nobody reads it.
+        let flags = self.flags_at.filter(|&at| at == HEADER_BYTES + 8).and_then(|at| rebuilt.get_mut(at));
+        if let Some(flags) = flags {
+            *flags &= !gone;
+        }
+        // A size that was larger than the file stays so.
+        let left = u32::try_from(self.dropped_bytes).map_or(0, |dropped| size.saturating_sub(dropped));
+        if let Some(field) = rebuilt.get_mut(4..).and_then(|rest| rest.first_chunk_mut()) {
+            *field = left.to_le_bytes();
+        }
+        Some(rebuilt)
+    }
+}

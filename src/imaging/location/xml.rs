@@ -1,0 +1,196 @@
+//! Walks the tags of an XML document (XML 1.0 with namespaces), as far as XMP needs it, without copying any of it.
+//!
+//! Strict where a wrong guess would hide a property (nesting, quotes, names), lenient where it cannot (text, references,
+//! doubled attributes). A document type is refused: XMP has none, and its entities could spell what is not there.
+
+use std::ops::Range;
+
+/// The document is not well-formed, or beyond what honest ones do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// Attributes of one element; Camera Raw writes about 300.
+const MAX_ATTRIBUTES: usize = 4096;
+
+pub(super) enum Token {
+    /// Its attributes are in [`Reader::attributes`].
+    Open {
+        tag: Range<usize>,
+        name: Range<usize>,
+        closed: bool,
+    },
+    Close {
+        tag: Range<usize>,
+        name: Range<usize>,
+    },
+    /// A comment or a processing instruction.
+    Aside(Range<usize>),
+}
+
+pub(super) struct Attribute {
+    /// From the name's first byte to the closing quote.
+    pub whole: Range<usize>,
+    pub name: Range<usize>,
+    /// Without its quotes.
+    pub value: Range<usize>,
+}
+
+pub(super) struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+    pub attributes: Vec<Attribute>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn of(text: &'a [u8]) -> Self {
+        Reader { text, at: 0, attributes: Vec::new() }
+    }
+
+    pub fn get(&self, range: &Range<usize>) -> &'a [u8] {
+        self.text.get(range.clone()).unwrap_or_default()
+    }
+
+    /// `None` at the end.
+    pub fn next(&mut self) -> Result<Option<Token>, Malformed> {
+        loop {
+            let Some(skip) = memchr::memchr(b'<', self.rest()) else { return Ok(None) };
+            let start = self.at + skip;
+            self.at = start;
+            let rest = self.rest();
+            if rest.starts_with(b"<!--") {
+                return self.past(start + 4, b"-->").map(|end| Some(Token::Aside(start..end)));
+            }
+            if rest.starts_with(b"<?") {
+                return self.past(start + 2, b"?>").map(|end| Some(Token::Aside(start..end)));
+            }
+            if rest.starts_with(b"<![CDATA[") {
+                self.past(start + 9, b"]]>")?;
+                continue;
+            }
+            if rest.starts_with(b"<!") {
+                return Err(Malformed);
+            }
+            if rest.starts_with(b"</") {
+                return self.close(start).map(Some);
+            }
+            return self.open(start).map(Some);
+        }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Moves behind the next `end`.
+    fn past(&mut self, from: usize, end: &[u8]) -> Result<usize, Malformed> {
+        let rest = self.text.get(from..).ok_or(Malformed)?;
+        self.at = from + memchr::memmem::find(rest, end).ok_or(Malformed)? + end.len();
+        Ok(self.at)
+    }
+
+    fn close(&mut self, start: usize) -> Result<Token, Malformed> {
+        self.at = start + 2;
+        let name = self.name()?;
+        self.space();
+        self.expect(b'>')?;
+        Ok(Token::Close { tag: start..self.at, name })
+    }
+
+    fn open(&mut self, start: usize) -> Result<Token, Malformed> {
+        self.at = start + 1;
+        self.attributes.clear();
+        let name = self.name()?;
+        loop {
+            let spaced = self.space();
+            match self.rest().first().ok_or(Malformed)? {
+                b'>' => {
+                    self.at += 1;
+                    return Ok(Token::Open { tag: start..self.at, name, closed: false });
+                }
+                b'/' => {
+                    self.at += 1;
+                    self.expect(b'>')?;
+                    return Ok(Token::Open { tag: start..self.at, name, closed: true });
+                }
+                _ if spaced => self.attribute()?,
+                _ => return Err(Malformed),
+            }
+        }
+    }
+
+    fn attribute(&mut self) -> Result<(), Malformed> {
+        let start = self.at;
+        let name = self.name()?;
+        self.space();
+        self.expect(b'=')?;
+        self.space();
+        let quote = *self.rest().first().filter(|quote| matches!(quote, b'"' | b'\'')).ok_or(Malformed)?;
+        let from = self.at + 1;
+        let length = memchr::memchr(quote, self.text.get(from..).unwrap_or_default()).ok_or(Malformed)?;
+        let value = from..from + length;
+        // A quote that was forgotten would swallow tags.
+        if self.get(&value).contains(&b'<') || self.attributes.len() == MAX_ATTRIBUTES {
+            return Err(Malformed);
+        }
+        self.at = value.end + 1;
+        self.attributes.push(Attribute { whole: start..self.at, name, value });
+        Ok(())
+    }
+
+    fn name(&mut self) -> Result<Range<usize>, Malformed> {
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/' | b'=' | b'<' | b'"' | b'\'' | b'&');
+        let rest = self.rest();
+        let length = rest.iter().position(ends).filter(|&length| length > 0).ok_or(Malformed)?;
+        let start = self.at;
+        self.at += length;
+        Ok(start..self.at)
+    }
+
+    /// Whether there was any white space.
+    fn space(&mut self) -> bool {
+        let length = self.rest().iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        self.at += length;
+        length > 0
+    }
+
+    fn expect(&mut self, wanted: u8) -> Result<(), Malformed> {
+        if self.rest().first() != Some(&wanted) {
+            return Err(Malformed);
+        }
+        self.at += 1;
+        Ok(())
+    }
+}
+
+/// An attribute's value with its references resolved. Only those that XML itself defines can occur without a document type.
+pub(super) fn resolve(value: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut resolved = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(start) = memchr::memchr(b'&', rest) {
+        let (text, reference) = rest.split_at(start);
+        resolved.extend_from_slice(text);
+        let end = memchr::memchr(b';', reference).ok_or(Malformed)?;
+        let name = std::str::from_utf8(reference.get(1..end).ok_or(Malformed)?).map_err(|_| Malformed)?;
+        let character = match name {
+            "amp" => '&',
+            "lt" => '<',
+            "gt" => '>',
+            "quot" => '"',
+            "apos" => '\'',
+            _ => numbered(name).ok_or(Malformed)?,
+        };
+        resolved.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        rest = reference.get(end + 1..).ok_or(Malformed)?;
+    }
+    resolved.extend_from_slice(rest);
+    Ok(resolved)
+}
+
+fn numbered(name: &str) -> Option<char> {
+    let number = name.strip_prefix('#')?;
+    let code = match number.strip_prefix('x') {
+        Some(digits) => u32::from_str_radix(digits, 16).ok()?,
+        None => number.parse().ok()?,
+    };
+    char::from_u32(code)
+}

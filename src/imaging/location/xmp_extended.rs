@@ -1,0 +1,135 @@
+//! Extended XMP (XMP part 3, 1.1.3.1): a second packet, cut over many JPEG segments. Each segment and the main packet name
+//! it by the MD5 of the whole, so an edit has to renew the name everywhere.
+
+use super::block::{self, Kind, MAX_BLOCK_BYTES};
+use super::pieces::Pieces;
+use super::{Care, fill, is_blank};
+use md5::{Digest, Md5};
+use std::collections::HashMap;
+use std::ops::Range;
+
+pub(super) const HEADER: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
+
+const GUID_BYTES: usize = 32;
+type Guid = [u8; GUID_BYTES];
+
+/// The packets of one JPEG that are cut into segments.
+#[derive(Default)]
+pub(super) struct Extended(HashMap<Guid, Vec<Part>>);
+
+/// One segment.
+struct Part {
+    /// Where its GUID lies in the file; two numbers and the data follow.
+    guid: Range<usize>,
+    /// Bytes of the whole packet.
+    whole: u32,
+    /// Where in the packet its data belongs.
+    offset: u32,
+    data: Range<usize>,
+}
+
+impl Extended {
+    /// `body` is the segment's, from [`HEADER`] on.
+    pub fn add(&mut self, file: &[u8], body: Range<usize>) {
+        let start = body.start + HEADER.len();
+        let Some(head) = file.get(start..body.end).and_then(|rest| rest.first_chunk::<{ GUID_BYTES + 8 }>()) else { return };
+        let Some((guid, numbers)) = head.split_first_chunk::<GUID_BYTES>() else { return };
+        let Some((whole, offset)) = numbers.split_first_chunk::<4>() else { return };
+        let Some(offset) = offset.first_chunk::<4>() else { return };
+        let part = Part {
+            guid: start..start + GUID_BYTES,
+            whole: u32::from_be_bytes(*whole),
+            offset: u32::from_be_bytes(*offset),
+            data: start + GUID_BYTES + 8..body.end,
+        };
+        self.0.entry(*guid).or_default().push(part);
+    }
+
+    /// Cleans all of them and renews their names in the `main` packets.
+    pub fn finish(self, file: &mut [u8], main: &[Range<usize>], care: Care) -> bool {
+        let mut renamed = HashMap::new();
+        for (guid, parts) in self.0 {
+            if let Some(new) = clean(file, parts, care) {
+                renamed.insert(guid, new);
+            }
+        }
+        if renamed.is_empty() {
+            return false;
+        }
+        for packet in main {
+            if let Some(packet) = file.get_mut(packet.clone()) {
+                rename(packet, &renamed);
+            }
+        }
+        true
+    }
+}
+
+/// The packet's new name, when it changed.
+fn clean(file: &mut [u8], mut parts: Vec<Part>, care: Care) -> Option<Guid> {
+    parts.sort_by_key(|part| part.offset);
+    let is_whole = is_whole(&parts);
+    let (guids, data): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.guid, part.data)).unzip();
+    let (guids, data) = (Pieces(guids), Pieces(data));
+    if !is_whole || data.bytes() > MAX_BLOCK_BYTES {
+        // The old name goes with its packet, since it is a digest of it.
+        let wiped = data.each(file, |data| !is_blank(data) && fill(data, b' '));
+        return wiped.then(|| renew(file, &guids, [b'0'; GUID_BYTES]));
+    }
+    let mut packet = data.gather(file);
+    if !block::clean(Kind::Xmp, &mut packet, care).changed() {
+        return None;
+    }
+    data.scatter(file, &packet);
+    let digest: [u8; 16] = Md5::digest(&packet).into();
+    Some(renew(file, &guids, hex(digest)))
+}
+
+fn is_whole(parts: &[Part]) -> bool {
+    let mut at = 0;
+    for part in parts {
+        if u64::from(part.offset) != at {
+            return false;
+        }
+        at += part.data.len() as u64;
+    }
+    parts.iter().all(|part| u64::from(part.whole) == at)
+}
+
+fn renew(file: &mut [u8], guids: &Pieces, guid: Guid) -> Guid {
+    guids.each(file, |old| {
+        for (byte, new) in old.iter_mut().zip(guid) {
+            *byte = new;
+        }
+        true
+    });
+    guid
+}
+
+/// Upper case, as the specification wants it.
+fn hex(digest: [u8; 16]) -> Guid {
+    let mut text = [0; GUID_BYTES];
+    for (place, digit) in text.iter_mut().zip(digest.iter().flat_map(|byte| [byte >> 4, byte & 15])) {
+        *place = char::from_digit(u32::from(digit), 16).map_or(b'0', |digit| digit.to_ascii_uppercase() as u8);
+    }
+    text
+}
+
+/// Replaces GUIDs in `xmpNote:HasExtendedXMP`: wherever a run of 32 hexadecimal digits is a name that changed.
+fn rename(packet: &mut [u8], renamed: &HashMap<Guid, Guid>) {
+    let mut run = 0;
+    for at in 0..packet.len() {
+        let digit = packet.get(at).is_some_and(u8::is_ascii_hexdigit);
+        run = if digit { run + 1 } else { 0 };
+        if run < GUID_BYTES {
+            continue;
+        }
+        let Some(guid) = packet.get_mut(at + 1 - GUID_BYTES..).and_then(|rest| rest.first_chunk_mut::<GUID_BYTES>()) else {
+            continue;
+        };
+        if let Some(new) = renamed.get(&guid.to_ascii_uppercase()[..]).or_else(|| renamed.get(&guid[..])) {
+            *guid = *new;
+            run = 0;
+        }
+    }
+}
