@@ -33,7 +33,7 @@ fn a_jpeg_gives_everything() {
     assert!((15..=30).contains(&processed.placeholder.len()));
     assert_eq!(processed.sha256[..], <sha2::Sha256 as sha2::Digest>::digest(&file)[..]);
     let stages: Vec<_> = processed.stages.iter().map(|stage| stage.0).collect();
-    assert_eq!(stages, ["decode", "thumbnails", "colors", "placeholder", "hash", "metadata"]);
+    assert_eq!(stages, ["decode", "thumbnails", "colors", "placeholder", "location", "hash", "metadata"]);
 }
 
 #[test]
