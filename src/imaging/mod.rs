@@ -25,6 +25,7 @@ mod picture;
 mod placeholder;
 mod png;
 mod png_header;
+mod resample;
 mod sniff;
 mod thumbnail;
 mod webp;

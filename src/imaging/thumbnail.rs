@@ -3,10 +3,11 @@
 use super::encode::encode;
 use super::error::Error;
 use super::picture::Picture;
+use super::resample::{Part, Source, resample};
 use super::{Format, Header, MadeThumbnail, Thumbnail, orient};
 use crate::model::image::ThumbnailSize;
 use crate::model::rendering::{Rendering, contain};
-use fast_image_resize as fir;
+use fast_image_resize::FilterType;
 
 /// The thumbnails, those that are shown first, and the pixels of `small` for what is computed from them.
 ///
@@ -73,9 +74,6 @@ pub(super) fn resize(picture: &Picture, size: (u32, u32)) -> Result<Picture, Err
     resize_part(picture, whole(picture), size)
 }
 
-/// A part of a picture: left, top, width and height.
-type Part = [f64; 4];
-
 fn whole(picture: &Picture) -> Part {
     [0.0, 0.0, picture.covered.0, picture.covered.1]
 }
@@ -88,20 +86,12 @@ fn middle((covered_width, covered_height): (f64, f64), (width, height): (u32, u3
     [(covered_width - part_width) / 2.0, (covered_height - part_height) / 2.0, part_width, part_height]
 }
 
-fn resize_part(picture: &Picture, part: Part, (width, height): (u32, u32)) -> Result<Picture, Error> {
-    let pixel_type = if picture.alpha { fir::PixelType::U8x4 } else { fir::PixelType::U8x3 };
-    if part == [0.0, 0.0, f64::from(width), f64::from(height)] && (width, height) == (picture.width, picture.height) {
+fn resize_part(picture: &Picture, part: Part, size: (u32, u32)) -> Result<Picture, Error> {
+    if part == [0.0, 0.0, f64::from(size.0), f64::from(size.1)] && size == (picture.width, picture.height) {
         return Ok(picture.clone());
     }
-    let failed = |error: &dyn std::fmt::Display| Error::internal(format!("resizing: {error}"));
-    let source =
-        fir::images::ImageRef::new(picture.width, picture.height, &picture.pixels, pixel_type).map_err(|error| failed(&error))?;
-    let mut target = fir::images::Image::new(width, height, pixel_type);
-    let [left, top, part_width, part_height] = part;
-    let options = fir::ResizeOptions::new()
-        .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Lanczos3))
-        .crop(left, top, part_width, part_height)
-        .use_alpha(picture.alpha);
-    fir::Resizer::new().resize(&source, &mut target, &options).map_err(|error| failed(&error))?;
-    Ok(Picture::whole(width, height, picture.alpha, target.into_vec()))
+    let channels = picture.channels();
+    let source = Source { width: picture.width, height: picture.height, channels, samples: &picture.pixels };
+    let pixels = resample(source, part, size, FilterType::Lanczos3)?;
+    Ok(Picture::whole(size.0, size.1, picture.alpha, pixels))
 }

@@ -2,7 +2,8 @@
 
 use super::error::Error;
 use super::picture::Picture;
-use fast_image_resize as fir;
+use super::resample::{Source, resample};
+use fast_image_resize::FilterType;
 
 #[derive(Debug, Clone)]
 pub(super) struct Ycc {
@@ -60,15 +61,8 @@ impl Channel {
         if part == (f64::from(width), f64::from(height)) {
             return Ok(self.rows(width, height).flatten().copied().collect());
         }
-        let failed = |error: &dyn std::fmt::Display| Error::internal(format!("resizing chroma: {error}"));
-        let source = fir::images::ImageRef::new(self.width, self.height, &self.samples, fir::PixelType::U8);
-        let source = source.map_err(|error| failed(&error))?;
-        let mut target = fir::images::Image::new(width, height, fir::PixelType::U8);
-        let options = fir::ResizeOptions::new()
-            .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
-            .crop(0.0, 0.0, part.0, part.1);
-        fir::Resizer::new().resize(&source, &mut target, &options).map_err(|error| failed(&error))?;
-        Ok(target.into_vec())
+        let source = Source { width: self.width, height: self.height, channels: 1, samples: &self.samples };
+        resample(source, [0.0, 0.0, part.0, part.1], (width, height), FilterType::Bilinear)
     }
 }
 

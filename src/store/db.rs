@@ -1,7 +1,7 @@
 //! The query layer: the only file that knows which database it is.
 //!
-//! A statement is a [`Sql`]. It runs on a [`Db`] or a [`Reader`] (reading only) or in a [`Tx`]. Every call is bounded in time, because a database that hangs
-//! must not hang the service.
+//! A statement is a [`Sql`]. It runs on a [`Db`] or a [`Reader`] (reading only) or in a [`Tx`]. Every call is bounded in
+//! time, because a database that hangs must not hang the service.
 //!
 //! SQLite has one writer at a time. Its transactions share one connection, whose pool hands it out in order of
 //! arrival, and begin with `begin immediate`: a plain `begin` that reads before it writes fails when another writer
