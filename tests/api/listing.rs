@@ -183,7 +183,7 @@ async fn lists_that_are_counted_row_by_row_are_exact_while_others_write() {
         moving.push(upload(&app, "alice", "sea,sun").await);
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let writer = tokio::spawn(write(Arc::clone(&app), moving.clone(), 7, Arc::clone(&stop)));
+    let writer = tokio::spawn(write(Arc::clone(&app), moving.clone(), 7, Arc::clone(&stop), Arc::default()));
     let readers: Vec<_> = (0..6)
         .map(|_| {
             let app = Arc::clone(&app);

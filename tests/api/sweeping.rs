@@ -195,9 +195,9 @@ async fn an_upload_that_was_given_up_can_no_longer_be_stored() {
 async fn what_cannot_be_removed_holds_up_nothing_else() {
     let app = TestApp::with(&["--retention-days=1"]).await;
     let db = app.database().await;
-    // More removals than one step looks at, older than the others, of objects whose keys no storage can be asked for: a URL
-    // has less than 64 KiB.
-    let impossible = "x".repeat(1 << 16);
+    // More removals than one step looks at, older than the others, of objects whose keys make a longer URL than any storage
+    // takes.
+    let impossible = "x".repeat(1 << 15);
     let mut tx = db.begin().await.unwrap();
     for _ in 0..100 {
         let (id, long_ago) = (ImageId::new(&*app.clock), app.clock.now() - TimeDelta::days(30));
