@@ -26,7 +26,8 @@
 //!    sniffs the format and holds the header against the limits.
 //! 5. The idempotency key, if there is one, is claimed.
 //! 6. `imaging::process` decodes **once**, on a thread and in memory reserved by what the header said: that proves the
-//!    file whole and gives thumbnails, colours, placeholder, metadata and hash.
+//!    file whole and gives thumbnails, colours, placeholder, metadata, and, where the file tells where it was taken, one
+//!    without that; the hash is of what will be stored.
 //! 7. An intent, "objects for this image may exist", is committed.
 //! 8. Original and thumbnails are put, side by side.
 //! 9. One transaction inserts the image with its tags, counters, statistics and idempotency record, and deletes the intent.
