@@ -104,14 +104,16 @@ impl Scan {
             return Err(wrong);
         }
         let mut components: Vec<ScanComponent> = Vec::with_capacity(usize::from(count));
+        let (mut dc, mut ac) = (Built::default(), Built::default());
         for spec in specs.chunks_exact(2) {
             let unknown = Fault::Invalid("a scan of unknown components");
             let index = frame.components.iter().position(|component| component.id == spec[0]).ok_or(unknown)?;
             if components.iter().any(|other| other.index == index) {
                 return Err(unknown);
             }
-            let table = |class: &[Option<Arc<Table>>; 4], number: u8| class.get(usize::from(number)).cloned().flatten();
-            components.push(ScanComponent { index, dc: table(&tables.dc, spec[1] >> 4), ac: table(&tables.ac, spec[1] & 15) });
+            let dc = if first == 0 { dc.take(&tables.dc, spec[1] >> 4)? } else { None };
+            let ac = if last > 0 { ac.take(&tables.ac, spec[1] & 15)? } else { None };
+            components.push(ScanComponent { index, dc, ac });
         }
         let blocks: usize = components.iter().map(|c| frame.components[c.index].h * frame.components[c.index].v).sum();
         if components.len() > 1 && blocks > 10 {
@@ -127,12 +129,34 @@ impl Scan {
     }
 }
 
+/// The look-ups that a scan's components share. They are made for a scan, not at their definition: a file can define a table
+/// every few bytes.
+#[derive(Default)]
+struct Built([Option<Arc<Table>>; 4]);
+
+impl Built {
+    fn take(&mut self, defined: &[Option<Definition>; 4], number: u8) -> Result<Option<Arc<Table>>, Fault> {
+        let Some(Some(definition)) = defined.get(usize::from(number)) else { return Ok(None) };
+        let slot = &mut self.0[usize::from(number)];
+        if slot.is_none() {
+            *slot = Some(Arc::new(Table::new(&definition.counts, &definition.symbols)?));
+        }
+        Ok(slot.clone())
+    }
+}
+
+/// A Huffman table as it is written: the number of codes of each length, 1 to 16, and their symbols in order.
+pub(super) struct Definition {
+    counts: [u8; 16],
+    symbols: Vec<u8>,
+}
+
 /// The tables that hold until they are defined anew.
 #[derive(Default)]
 pub(super) struct Tables {
     pub quantization: [Option<[u16; 64]>; 4],
-    pub dc: [Option<Arc<Table>>; 4],
-    pub ac: [Option<Arc<Table>>; 4],
+    pub dc: [Option<Definition>; 4],
+    pub ac: [Option<Definition>; 4],
     /// Units between two restart markers; 0 when there are none.
     pub restart_interval: usize,
 }
@@ -162,11 +186,11 @@ impl Tables {
         while let Some((&spec, rest)) = body.split_first() {
             let (counts, rest) = rest.split_first_chunk::<16>().ok_or(wrong)?;
             let codes = counts.iter().map(|&count| usize::from(count)).sum();
-            let (values, rest) = rest.split_at_checked(codes).ok_or(wrong)?;
-            let table = Arc::new(Table::new(counts, values)?);
+            let (symbols, rest) = rest.split_at_checked(codes).ok_or(wrong)?;
+            let definition = Definition { counts: *counts, symbols: symbols.to_vec() };
             let class = if spec >> 4 == 0 { &mut self.dc } else { &mut self.ac };
             let slot = class.get_mut(usize::from(spec & 15)).filter(|_| spec >> 4 <= 1);
-            *slot.ok_or(Fault::Invalid("a Huffman table of an impossible number"))? = Some(table);
+            *slot.ok_or(Fault::Invalid("a Huffman table of an impossible number"))? = Some(definition);
             body = rest;
         }
         Ok(())

@@ -41,6 +41,9 @@ struct Part {
 }
 
 fn parts(decoder: &Decoder, frame: &Frame, scan: &Scan, planes: &mut [Option<Plane>]) -> Result<Vec<Part>, Fault> {
+    if (scan.first, scan.last, scan.high, scan.low) != (0, 63, 0, 0) {
+        return Err(Fault::Invalid("a scan of some coefficients only, without being progressive"));
+    }
     let alone = scan.components.len() == 1;
     let part = |of: &ScanComponent| {
         let component = &frame.components[of.index];

@@ -132,6 +132,14 @@ fn larger_reductions_look_like_the_picture() {
 }
 
 #[test]
+fn a_sequential_scan_is_of_all_coefficients() {
+    let mut file = with_restarts();
+    let scan = file.windows(2).position(|window| window == [0xff, 0xda]).expect("a scan");
+    file[scan + 8] = 5;
+    assert!(luma_by_libjpeg(&file).is_err() && luma(&file).is_err());
+}
+
+#[test]
 fn restart_markers_must_be_there_and_in_order() {
     let file = with_restarts();
     assert_eq!(luma(&file), luma_by_libjpeg(&file));
