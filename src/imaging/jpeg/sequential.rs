@@ -45,17 +45,28 @@ fn parts(decoder: &Decoder, frame: &Frame, scan: &Scan, planes: &mut [Option<Pla
         return Err(Fault::Invalid("a scan of some coefficients only, without being progressive"));
     }
     let alone = scan.components.len() == 1;
+    // Components mostly share a table, and its look-ups.
+    let mut shared: Vec<(Arc<Table>, Arc<AcTable>)> = Vec::new();
     let part = |of: &ScanComponent| {
         let component = &frame.components[of.index];
         let no_table = Fault::Invalid("a scan without its tables");
         let dc = of.dc.clone().filter(|table| table.is_for_dc()).ok_or(no_table)?;
         let quantization = decoder.tables.quantization.get(component.quantization).copied().flatten().ok_or(no_table)?;
+        let table = of.ac.clone().ok_or(no_table)?;
+        let ac = match shared.iter().find(|(known, _)| Arc::ptr_eq(known, &table)) {
+            Some((_, ac)) => Arc::clone(ac),
+            None => {
+                let ac = Arc::new(AcTable::new(Arc::clone(&table)));
+                shared.push((table, Arc::clone(&ac)));
+                ac
+            }
+        };
         Ok(Part {
             index: of.index,
             h: if alone { 1 } else { component.h },
             v: if alone { 1 } else { component.v },
             dc,
-            ac: Arc::new(AcTable::new(of.ac.clone().ok_or(no_table)?)),
+            ac,
             quantization: quantization.map(i32::from),
             predicted: 0,
             plane: planes[of.index].take().ok_or(no_table)?,
