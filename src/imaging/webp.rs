@@ -15,13 +15,15 @@ use super::webp_header::{WebpFrame, WebpHeader, scaled};
 use libwebp_sys as ffi;
 
 pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32), aim: Aim) -> Result<Decoded, Error> {
-    let container = bytes.get(..header.end).ok_or_else(|| Error::internal("a header of other bytes"))?;
     match header.frames.as_slice() {
-        [] => decode_still(container, canvas, aim),
+        [] => {
+            let data = header.still.clone().ok_or_else(|| Error::corrupt("the WebP has no picture"))?;
+            decode_still(bytes.get(data).unwrap_or_default(), canvas, aim)
+        }
         [first, others @ ..] => {
-            let decoded = decode_animation(container, first, canvas, 1 + others.len(), aim)?;
+            let decoded = decode_animation(bytes, first, canvas, 1 + others.len(), aim)?;
             for frame in others.iter().filter(|_| aim.prove) {
-                decode_frame(container, frame, Some((1, 1)))?;
+                decode_frame(bytes, frame, Some((1, 1)))?;
             }
             Ok(decoded)
         }
@@ -48,8 +50,8 @@ fn decode_still(data: &[u8], canvas: (u32, u32), aim: Aim) -> Result<Decoded, Er
 }
 
 /// The first frame on a transparent canvas.
-fn decode_animation(container: &[u8], first: &WebpFrame, canvas: (u32, u32), frames: usize, aim: Aim) -> Result<Decoded, Error> {
-    let (pixels, has_alpha) = decode_frame(container, first, None)?;
+fn decode_animation(bytes: &[u8], first: &WebpFrame, canvas: (u32, u32), frames: usize, aim: Aim) -> Result<Decoded, Error> {
+    let (pixels, has_alpha) = decode_frame(bytes, first, None)?;
     let frame_row = first.width as usize * 4;
     let start = first.left as usize * 4;
     let mut reducer = Reducer::new(canvas.0, canvas.1, true, aim.cover);
@@ -67,9 +69,9 @@ fn decode_animation(container: &[u8], first: &WebpFrame, canvas: (u32, u32), fra
 }
 
 /// A frame's RGBA pixels at `size`, or its own; and whether it has alpha.
-fn decode_frame(container: &[u8], frame: &WebpFrame, size: Option<(u32, u32)>) -> Result<(Vec<u8>, bool), Error> {
+fn decode_frame(bytes: &[u8], frame: &WebpFrame, size: Option<(u32, u32)>) -> Result<(Vec<u8>, bool), Error> {
     // Its chunks are a bitstream that libwebp takes as it is, without a RIFF header.
-    let data = container.get(frame.data.clone()).unwrap_or_default();
+    let data = bytes.get(frame.data.clone()).unwrap_or_default();
     let features = features(data)?;
     if features.size != (frame.width, frame.height) {
         return Err(Error::corrupt("a frame of the WebP states two different sizes"));

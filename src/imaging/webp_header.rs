@@ -10,10 +10,14 @@ use std::ops::Range;
 /// Chunks besides frames that a file may have; a dozen are usual.
 const MAX_OTHER_CHUNKS: usize = 4096;
 
+/// `RIFF`, the size, `WEBP`.
+const RIFF_BYTES: usize = 12;
+
 #[derive(Debug, Clone)]
 pub(super) struct WebpHeader {
-    /// Where the RIFF container ends; trailing bytes are not the picture's.
-    pub end: usize,
+    /// Where a still picture's image chunks lie. libwebp is shown nothing else: from data that is cut short it would read
+    /// on into whatever chunk comes next, and call it a picture.
+    pub still: Option<Range<usize>>,
     /// The frames of an animation; empty for a still picture.
     pub frames: Vec<WebpFrame>,
 }
@@ -44,7 +48,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     let aim = purpose.aim((width, height), orientation);
     let (decoder_bytes, picture_bytes) = walk.weigh(width, height, aim);
     Ok(Found {
-        kind: Kind::Webp(WebpHeader { end, frames: walk.frames }),
+        kind: Kind::Webp(WebpHeader { still: image_chunks(&bytes[..end], RIFF_BYTES..end), frames: walk.frames }),
         width,
         height,
         exif: walk.exif,
@@ -74,7 +78,7 @@ struct Walk {
 
 impl Walk {
     fn chunks(&mut self, bytes: &[u8], limits: &Limits) -> Result<(), Error> {
-        let mut at = 12;
+        let mut at = RIFF_BYTES;
         let mut others = 0;
         while at < bytes.len() {
             let name = bytes.get(at..at + 4).ok_or_else(ends)?;
@@ -121,15 +125,13 @@ impl Walk {
                 self.canvas = Some((width, height));
             }
             b"VP8L" => {
-                self.lossless = true;
-                if self.canvas.is_none() {
-                    if body.first() != Some(&0x2f) {
-                        return Err(Error::corrupt("the WebP picture data does not start as it should"));
-                    }
-                    let bits = number(body, 1, 4).ok_or_else(ends)?;
-                    self.alpha = bits >> 28 & 1 != 0;
-                    self.canvas = Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1));
+                if body.first() != Some(&0x2f) {
+                    return Err(Error::corrupt("the WebP picture data does not start as it should"));
                 }
+                let bits = number(body, 1, 4).ok_or_else(ends)?;
+                self.lossless = true;
+                self.alpha |= bits >> 28 & 1 != 0;
+                self.canvas = self.canvas.or(Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)));
             }
             b"ALPH" => self.alpha = true,
             b"EXIF" if self.exif.is_none() => {
@@ -145,12 +147,14 @@ impl Walk {
     fn frame(&mut self, bytes: &[u8], body: Range<usize>, limits: &Limits) -> Result<(), Error> {
         let head = &bytes[body.clone()];
         let field = |at: usize| number(head, at, 3).ok_or_else(ends);
+        // Without a picture in it, it is the decoding that says so.
+        let data = body.start + 16.min(head.len())..body.end;
         let frame = WebpFrame {
             left: field(0)? * 2,
             top: field(3)? * 2,
             width: field(6)? + 1,
             height: field(9)? + 1,
-            data: body.start + 16.min(head.len())..body.end,
+            data: image_chunks(bytes, data.clone()).unwrap_or(data.end..data.end),
         };
         let (width, height) = self.canvas.unwrap_or((0, 0));
         if frame.left + frame.width > width || frame.top + frame.height > height {
@@ -183,6 +187,23 @@ impl Walk {
             (own + picture + rows, picture)
         }
     }
+}
+
+/// From the plane of alpha, if there is one, to the end of the first bitstream.
+fn image_chunks(bytes: &[u8], within: Range<usize>) -> Option<Range<usize>> {
+    let mut at = within.start;
+    let mut alpha = None;
+    while at < within.end {
+        let name = bytes.get(at..at + 4)?;
+        let end = (at + 8).checked_add(number(bytes, at + 4, 4)? as usize)?;
+        match name {
+            b"ALPH" => alpha = alpha.or(Some(at)),
+            b"VP8 " | b"VP8L" => return Some(alpha.unwrap_or(at)..end.min(within.end)),
+            _ => {}
+        }
+        at = end + (end - at) % 2;
+    }
+    None
 }
 
 fn ends() -> Error {

@@ -43,6 +43,26 @@ fn a_png_with_a_wrong_checksum_is_refused() {
 }
 
 #[test]
+fn a_webp_whose_picture_ends_before_its_chunk_does_is_refused() {
+    let file = webp_with_exif(300, 200, &[0x5a; 4000]);
+    let data = file.windows(4).position(|window| window == b"VP8 ").expect("picture data");
+    let length = u32::from_le_bytes([file[data + 4], file[data + 5], file[data + 6], file[data + 7]]);
+    let shorter = length / 2 & !1;
+    let cut = |head: usize| {
+        let (until, from) = (data + 8 + shorter as usize, data + 8 + (length + length % 2) as usize);
+        let mut cut = [&file[..until], &file[from..]].concat();
+        cut[data + 4..data + 8].copy_from_slice(&shorter.to_le_bytes());
+        let size = cut.len() as u32 - 8;
+        cut[4..8].copy_from_slice(&size.to_le_bytes());
+        cut.truncate(head);
+        cut
+    };
+    // What comes behind it, here EXIF, is not read in its place.
+    assert_eq!(run(&cut(usize::MAX)).unwrap_err(), Error::corrupt("the WebP data ends too early"));
+    assert!(run(&file).is_ok());
+}
+
+#[test]
 fn what_is_no_picture_is_an_unsupported_format() {
     for bytes in [&b""[..], b"GIF90a", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"BM......", b"RIFF....WAVE", b"%PDF-1.7"] {
         assert_eq!(inspect(bytes, &Limits::default()).unwrap_err(), Error::UnsupportedFormat);
