@@ -3,20 +3,22 @@
 use super::aim::Purpose;
 use super::error::Error;
 use super::picture::reduced;
-use super::sniff::Found;
-use super::{Kind, metadata};
+use super::sniff::{Found, check_sides};
+use super::{Kind, Limits, metadata};
 use std::ops::Range;
 
 /// Chunks that are looked at in search of EXIF; beyond them it counts as absent. 10 MB in IDATs of 8 KiB are 1280.
 const MAX_CHUNKS: usize = 16_384;
 
-pub(super) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Found, Error> {
+pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Found, Error> {
     let ihdr = bytes.get(8..33).ok_or_else(|| Error::truncated("the PNG header"))?;
     if ihdr[..8] != *b"\0\0\0\x0dIHDR" {
         return Err(Error::corrupt("the PNG does not start with its header"));
     }
     let number = |at: usize| u32::from_be_bytes([ihdr[at], ihdr[at + 1], ihdr[at + 2], ihdr[at + 3]]);
     let (width, height, interlaced) = (number(8), number(12), ihdr[20] != 0);
+    // Here already: they are multiplied below.
+    check_sides(width, height, limits)?;
     let whole_bytes = u64::from(width) * u64::from(height) * 4;
     let exif = find_exif(bytes);
     let orientation = metadata::orientation(bytes, exif.clone());

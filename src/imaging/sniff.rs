@@ -31,7 +31,7 @@ pub(super) fn read_header(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) 
     let format = recognise(bytes).ok_or(Error::UnsupportedFormat)?;
     let found = match format {
         Format::Jpeg => jpeg::header::read(bytes, purpose)?,
-        Format::Png => png_header::read(bytes, purpose)?,
+        Format::Png => png_header::read(bytes, limits, purpose)?,
         Format::Gif => gif::read_header(bytes, purpose)?,
         Format::Webp => webp_header::read(bytes, limits, purpose)?,
     };
