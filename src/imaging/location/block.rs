@@ -40,7 +40,11 @@ pub(super) fn clean(kind: Kind, block: &mut [u8], care: Care) -> Outcome {
 
 /// Wipes with what the block's readers take for padding.
 pub(super) fn wipe(kind: Kind, block: &mut [u8]) -> Outcome {
-    let padding = if kind == Kind::Xmp { b' ' } else { 0 };
+    let padding = match kind {
+        Kind::Exif => return tiff::wipe(after_exif_header(block)),
+        Kind::Xmp => b' ',
+        Kind::Photoshop | Kind::Iptc => 0,
+    };
     if fill(block, padding) { Outcome::Emptied } else { Outcome::Unchanged }
 }
 

@@ -142,14 +142,3 @@ fn fill(bytes: &mut [u8], with: u8) -> bool {
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, 0 | b' ' | b'\t' | b'\n' | b'\r'))
 }
-
-/// The body of a fuzz target: whatever the bytes are, for each format, one call settles them.
-#[cfg(test)]
-pub fn fuzz(data: &[u8]) {
-    for format in [Format::Jpeg, Format::Png, Format::Gif, Format::Webp] {
-        if let Some(cleaned) = remove(data, format) {
-            assert_ne!(cleaned, data, "a change changes something");
-            assert_eq!(remove(&cleaned, format), None, "nothing is left");
-        }
-    }
-}

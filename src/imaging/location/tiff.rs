@@ -10,7 +10,8 @@
 use super::block::{self, Kind};
 use super::spans::Span;
 use super::tiff_read::{ENTRY_BYTES, Entry, Table, Tiff};
-use super::{Care, Outcome, fill, segments, tiff_edit};
+use super::{Care, Outcome, segments, tiff_edit};
+use crate::imaging::metadata;
 use std::collections::HashSet;
 
 /// Passes until the block is wiped; only overlapping structures need more than one.
@@ -31,7 +32,33 @@ pub(super) fn clean(tiff: &mut [u8], care: Care) -> Outcome {
             None => break,
         }
     }
-    if fill(tiff, 0) { Outcome::Emptied } else { outcome }
+    match wipe(tiff) {
+        Outcome::Unchanged => outcome,
+        wiped => wiped,
+    }
+}
+
+/// Wipes all of it but the orientation, without which the picture would be shown on its side.
+pub(super) fn wipe(tiff: &mut [u8]) -> Outcome {
+    let orientation = metadata::orientation(tiff, Some(0..tiff.len()));
+    let mut left = if orientation == 1 { Vec::new() } else { orientation_alone(orientation).to_vec() };
+    if left.len() > tiff.len() {
+        left.clear();
+    }
+    let is_empty = left.is_empty();
+    left.resize(tiff.len(), 0);
+    if left == tiff {
+        return Outcome::Unchanged;
+    }
+    tiff.copy_from_slice(&left);
+    if is_empty { Outcome::Emptied } else { Outcome::Edited }
+}
+
+/// A header, and a directory of one entry: tag, type (SHORT), count, value.
+fn orientation_alone(orientation: u8) -> [u8; 26] {
+    let mut tiff = *b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\0\0\0\0\0\0\0";
+    tiff[19] = orientation;
+    tiff
 }
 
 /// Whether something was removed; `None` when the block cannot be understood.

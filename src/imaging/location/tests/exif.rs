@@ -1,8 +1,10 @@
 //! EXIF in all its containers, and TIFF's own ways to hide a place.
 
+use super::super::block::{self as container, Kind};
 use super::super::{Care, Outcome, remove};
 use super::build::{self, COORDINATE, Order, PLACE, TiffBuilder, app1, exif_segment, jpeg, tiff, tiff_with};
 use super::{assert_exif_kept, assert_no_place, has, removed};
+use crate::imaging::metadata;
 use crate::model::image::Format;
 
 fn clean(tiff: &mut [u8]) -> Outcome {
@@ -182,4 +184,18 @@ fn a_block_that_is_no_tiff_is_wiped() {
     assert_eq!(clean(&mut block), Outcome::Emptied);
     assert!(block.iter().all(|&byte| byte == 0));
     assert_eq!(clean(&mut block), Outcome::Unchanged);
+}
+
+#[test]
+fn a_block_that_is_wiped_still_tells_which_side_is_up() {
+    for order in [Order::Little, Order::Big] {
+        let mut block = tiff(order);
+        let orientation = |block: &[u8]| metadata::orientation(block, Some(0..block.len()));
+        assert_eq!(orientation(&block), 6);
+        let length = block.len();
+        assert_eq!(container::clean(Kind::Exif, &mut block, Care::WIPE), Outcome::Edited);
+        assert_eq!((orientation(&block), block.len()), (6, length));
+        assert!(block[26..].iter().all(|&byte| byte == 0), "and nothing else");
+        assert_eq!(container::clean(Kind::Exif, &mut block, Care::WIPE), Outcome::Unchanged);
+    }
 }

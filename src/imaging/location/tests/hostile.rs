@@ -1,9 +1,10 @@
 //! What nobody's program writes: cut, damaged and made to overlap.
 
-use super::super::{Care, Outcome, fuzz, remove, tiff as exif, xmp};
+use super::super::{Care, Outcome, remove, tiff as exif, xmp};
 use super::build::{
     self, Order, TiffBuilder, app1, chunk, exif_segment, gif, jpeg, mp4_box, png, riff, riff_chunk, segment, tiff,
 };
+use crate::imaging::properties;
 use crate::model::image::Format;
 
 /// One of each format, with all blocks that it can have.
@@ -91,7 +92,7 @@ fn random_mutations_are_survived() {
             }
             check(&mutated, *format);
             if round % 8 == 0 {
-                fuzz(&mutated);
+                properties::location(&mutated);
             }
         }
     }
