@@ -25,6 +25,8 @@ mod picture;
 mod placeholder;
 mod png;
 mod png_header;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod resample;
 mod sniff;
 mod thumbnail;
@@ -190,7 +192,7 @@ struct Decoded {
 
 fn decode(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Error> {
     match &header.kind {
-        Kind::Jpeg(jpeg) => jpeg::decode(bytes, jpeg, header.stored, limits),
+        Kind::Jpeg(jpeg) => jpeg::decode(bytes, jpeg, header.stored, header.aim, limits),
         Kind::Png => png::decode(bytes, header.stored, header.aim),
         Kind::Gif => gif::decode(bytes, header.stored, header.aim, limits),
         Kind::Webp(webp) => webp::decode(bytes, webp, header.stored, header.aim),

@@ -30,9 +30,16 @@ pub fn simd_enabled() -> bool {
     unsafe { jsimd_can_ycc_rgb() != 0 }
 }
 
-/// Decodes the whole file; every warning is an error.
-pub(super) fn decode(bytes: &[u8], header: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<Picture, Error> {
-    unwinding(limits, || read_pixels(bytes, header, stored, limits))
+/// Decodes the whole file; when it is to be proved, every warning is an error.
+pub(super) fn decode(
+    bytes: &[u8],
+    header: &JpegHeader,
+    stored: (u32, u32),
+    prove: bool,
+    limits: &Limits,
+) -> Result<Picture, Error> {
+    let errors = if prove { strict_errors(limits) } else { patient_errors(limits) };
+    unwinding(limits, || read_pixels(bytes, header, stored, errors))
 }
 
 /// Encodes an RGB picture with 4:2:0 chroma. mozjpeg's own defaults (trellis, progressive) would take 38 times as long
@@ -57,9 +64,9 @@ pub(in crate::imaging) fn encode(picture: &Picture, quality: f32) -> Result<Vec<
     })
 }
 
-fn read_pixels(bytes: &[u8], header: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<Picture, Error> {
+fn read_pixels(bytes: &[u8], header: &JpegHeader, stored: (u32, u32), errors: ffi::jpeg_error_mgr) -> Result<Picture, Error> {
     let failed = |error: std::io::Error| Error::corrupt(format!("the JPEG cannot be read ({})", error.kind()));
-    let mut decoder = Decompress::with_err(strict_errors(limits)).from_mem(bytes).map_err(failed)?;
+    let mut decoder = Decompress::with_err(errors).from_mem(bytes).map_err(failed)?;
     // Before anything is allocated for the picture: libjpeg must see the size that was checked.
     if decoder.size() != (stored.0 as usize, stored.1 as usize) {
         return Err(Error::corrupt("the JPEG states two different sizes"));
@@ -137,6 +144,11 @@ fn explain(code: c_int) -> Error {
 
 /// An error manager that throws on every warning and counts scans.
 fn strict_errors(limits: &Limits) -> ffi::jpeg_error_mgr {
+    ffi::jpeg_error_mgr { emit_message: Some(on_message), ..patient_errors(limits) }
+}
+
+/// An error manager that throws when there is no going on, and counts scans.
+fn patient_errors(limits: &Limits) -> ffi::jpeg_error_mgr {
     // SAFETY: a C struct of numbers, nullable pointers and optional functions, for which zero is valid; `jpeg_std_error`
     // fills it in and keeps no pointer to it.
     let mut errors = unsafe {
@@ -145,7 +157,7 @@ fn strict_errors(limits: &Limits) -> ffi::jpeg_error_mgr {
         errors
     };
     errors.error_exit = Some(on_error);
-    errors.emit_message = Some(on_message);
+    errors.emit_message = Some(on_trace);
     // Read only by the default `emit_message`, replaced here: it carries the number of scans that are left. A struct of our
     // own around the error manager, libjpeg's usual way, is not possible through mozjpeg.
     errors.trace_level = c_int::try_from(limits.max_progressive_scans).unwrap_or(c_int::MAX);
@@ -164,16 +176,28 @@ unsafe extern "C-unwind" fn on_message(common: &mut ffi::jpeg_common_struct, lev
     match errors.msg_code {
         // An unknown minor revision or colour transform says nothing about damage.
         ffi::JWRN_JFIF_MAJOR | ffi::JWRN_ADOBE_XFORM => {}
-        // Not a warning but a trace message, emitted at the start of every scan.
-        ffi::JTRC_SOS if errors.trace_level == 0 => resume_unwind(Box::new(Fault::TooManyScans)),
-        ffi::JTRC_SOS => errors.trace_level -= 1,
         code if level < 0 => resume_unwind(Box::new(Fault::Message(code))),
-        _ => {}
+        _ => count_scan(errors),
     }
 }
 
-/// For tests: what libjpeg makes of a file at an eighth of its size.
-#[cfg(test)]
+unsafe extern "C-unwind" fn on_trace(common: &mut ffi::jpeg_common_struct, _level: c_int) {
+    // SAFETY: as above.
+    count_scan(unsafe { &mut *common.err });
+}
+
+/// At the start of every scan there is a message that is only for tracing.
+fn count_scan(errors: &mut ffi::jpeg_error_mgr) {
+    if errors.msg_code == ffi::JTRC_SOS {
+        if errors.trace_level == 0 {
+            resume_unwind(Box::new(Fault::TooManyScans));
+        }
+        errors.trace_level -= 1;
+    }
+}
+
+/// For comparison: what libjpeg makes of a file at an eighth of its size.
+#[cfg(any(test, fuzzing))]
 pub(super) fn luma_at_an_eighth(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
     unwinding(limits, || {
         let failed = |error: std::io::Error| Error::corrupt(error.to_string());

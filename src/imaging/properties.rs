@@ -1,0 +1,99 @@
+//! What holds of every file, however it was made. These are the bodies of the fuzz targets (`tests/fuzz`); the tests run
+//! them on the files that once broke them. Each panics when something does not hold.
+//!
+//! Limits are small here, so that a fuzzer tries many files; what they bound is the same code.
+
+use super::{Error, Header, Limits, Processed, inspect, inspect_stored, jpeg, location, process, render};
+use crate::model::image::Format;
+use crate::model::rendering::{Fit, Rendering};
+
+const SIDE: u32 = 400;
+
+fn limits() -> Limits {
+    Limits {
+        min_side: 1,
+        max_side: SIDE,
+        max_frame_pixels: 500_000,
+        max_progressive_scans: 20,
+        thumbnail_heights: vec![24],
+        keep_location: false,
+    }
+}
+
+/// Whatever is wrong is the file's fault.
+fn settled<T>(result: Result<T, Error>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(Error::Internal { reason }) => panic!("{reason}"),
+        Err(_) => None,
+    }
+}
+
+/// A header is told without decoding, and never promises more than the limits let through.
+pub fn header(file: &[u8]) {
+    let limits = Limits::default();
+    let Some(header) = settled(inspect(file, &limits)) else { return };
+    for side in [header.width, header.height] {
+        assert!((limits.min_side..=limits.max_side).contains(&side));
+    }
+    assert!((1..=8).contains(&header.orientation));
+    // 16 megapixels of 4:4:4 progressive JPEG, or of RGBA beside a plane of alpha, and the file's copy.
+    assert!(header.weight_bytes < (256 << 20) + 2 * file.len() as u64, "weighs {}", header.weight_bytes);
+}
+
+/// A file is refused, or shown in thumbnails that are pictures; without its location it shows the same pixels.
+pub fn picture(file: &[u8]) {
+    let limits = limits();
+    let Some((header, processed)) = accepted(file, &limits) else { return };
+    for made in &processed.thumbnails {
+        let (width, height) = (made.info.width, made.info.height);
+        assert!(width <= header.width && height <= header.height, "enlarged");
+        let rendering = contained((width, height));
+        let shown = inspect_stored(&made.bytes, &limits, &rendering).expect("a thumbnail is a picture");
+        assert_eq!((shown.width, shown.height, shown.orientation, shown.format), (width, height, 1, made.info.format));
+    }
+    if let Some(cleaned) = &processed.without_location {
+        let (_, again) = accepted(cleaned, &limits).expect("what is stored is still a picture");
+        assert_eq!(again.without_location, None);
+        assert_eq!(again.sha256, processed.sha256);
+        let bytes = |processed: &Processed| processed.thumbnails.iter().map(|made| made.bytes.clone()).collect::<Vec<_>>();
+        assert!(bytes(&again) == bytes(&processed), "other pixels");
+    }
+    // Of a file that was accepted any picture can be made, at whatever scale that decodes it.
+    for rendering in [contained((header.width, header.height)), covered((header.width, header.height))] {
+        let header = inspect_stored(file, &limits, &rendering).expect("a header that was read before");
+        render(file, &header, &limits, &rendering).expect("a rendering");
+    }
+}
+
+fn accepted(file: &[u8], limits: &Limits) -> Option<(Header, Processed)> {
+    let header = settled(inspect(file, limits))?;
+    let processed = settled(process(file, &header, limits))?;
+    Some((header, processed))
+}
+
+fn contained(size: (u32, u32)) -> Rendering {
+    Rendering::new(size, (Some(20), None), Fit::Contain, Format::Png, 80).expect("one side is enough")
+}
+
+fn covered(size: (u32, u32)) -> Rendering {
+    Rendering::new(size, (Some(40), Some(16)), Fit::Cover, Format::Jpeg, 80).expect("both sides")
+}
+
+/// The JPEG decoder of our own accepts nothing that libjpeg calls damaged, and sees the same picture.
+pub fn jpeg(file: &[u8]) {
+    let limits = limits();
+    let rendering = contained((SIDE, SIDE));
+    let Some(header) = settled(inspect_stored(file, &limits, &rendering)) else { return };
+    jpeg::agrees_with_libjpeg(file, &header, &limits);
+}
+
+/// Whatever the bytes are, for each format, one call takes every location out.
+pub fn location(data: &[u8]) {
+    for format in [Format::Jpeg, Format::Png, Format::Gif, Format::Webp] {
+        if let Some(cleaned) = location::remove(data, format) {
+            assert!(cleaned != data, "a change changes something");
+            assert!(location::remove(&cleaned, format).is_none(), "nothing is left");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Files that a fuzzer found, each named for what it broke. A folder for each of the [`properties`].
+
+use super::*;
+use std::path::Path;
+
+#[test]
+fn what_once_broke_a_property_no_longer_does() {
+    let folders: [(&str, fn(&[u8])); 3] = [
+        ("header", properties::header),
+        ("picture", properties::picture),
+        ("jpeg", properties::jpeg),
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/imaging/tests/crashers");
+    for (folder, property) in folders {
+        let files = std::fs::read_dir(root.join(folder)).expect("a folder of files");
+        let mut count = 0;
+        for file in files {
+            let path = file.expect("a file").path();
+            println!("{}", path.display());
+            property(&std::fs::read(&path).expect("its bytes"));
+            count += 1;
+        }
+        assert!(count > 0, "{folder}");
+    }
+}
+
+#[test]
+fn the_properties_hold_for_files_of_every_kind() {
+    for file in formats::small_files() {
+        properties::header(&file);
+        properties::picture(&file);
+        properties::jpeg(&file);
+        properties::location(&file);
+    }
+}
