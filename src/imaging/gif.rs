@@ -26,6 +26,7 @@ pub(super) fn read_header(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Found, 
         width,
         height,
         exif: None,
+        profile: None,
         orientation: 1,
         aim,
         // A frame of indices, a row of colours.

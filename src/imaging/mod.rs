@@ -10,7 +10,7 @@
 //! panics, and what libjpeg reports by unwinding ends here as an [`Error`] (so `panic = "abort"` is not for this crate).
 //! Everything blocks and is bound to the processor: call it on a decode thread.
 //!
-//! Of an original only metadata is ever changed: where it was taken is removed. Its picture data is never touched.
+//! Pictures made here are sRGB, whatever colour profile the file has. Of an original only metadata is ever changed: where it was taken is removed. Its picture data is never touched.
 
 mod aim;
 mod colors;
@@ -25,6 +25,7 @@ mod picture;
 mod placeholder;
 mod png;
 mod png_header;
+mod profile;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod resample;
@@ -48,6 +49,7 @@ use crate::model::rendering::Rendering;
 use aim::{Aim, Purpose};
 pub use error::Error;
 pub use jpeg::simd_enabled;
+use thumbnail::Original;
 
 /// Recognises the picture and checks the limits that its header can break; decodes nothing.
 ///
@@ -67,8 +69,9 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
     contain(|| {
         let mut stages = Stages::default();
         let decoded = stages.time("decode", || decode(bytes, header, limits))?;
-        let (thumbnails, small) =
-            stages.time("thumbnails", || thumbnail::make(decoded.picture, header, &limits.thumbnail_heights))?;
+        let (thumbnails, small) = stages.time("thumbnails", || {
+            thumbnail::make(Original::new(decoded.picture, bytes, header), header, &limits.thumbnail_heights)
+        })?;
         let colors = stages.time("colors", || colors::dominant(&small));
         let placeholder = stages.time("placeholder", || placeholder::hash(&small))?;
         let without_location =
@@ -95,7 +98,7 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
 ///
 /// The file is decoded at a scale that covers the rendering, and no further than to the end of its first frame.
 pub fn render(bytes: &[u8], header: &Header, limits: &Limits, rendering: &Rendering) -> Result<Vec<u8>, Error> {
-    contain(|| thumbnail::render(decode(bytes, header, limits)?.picture, header, rendering))
+    contain(|| thumbnail::render(Original::new(decode(bytes, header, limits)?.picture, bytes, header), rendering))
 }
 
 /// What a picture may be, and what is made of it. The defaults are those of the API.
@@ -146,6 +149,8 @@ pub struct Header {
     stored: (u32, u32),
     /// Where the EXIF block (its TIFF header) lies in the file.
     exif: Option<Range<usize>>,
+    /// The colours that its pixels are of; sRGB without.
+    profile: Option<profile::Place>,
     aim: Aim,
     kind: Kind,
 }
@@ -192,7 +197,7 @@ struct Decoded {
 
 fn decode(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Error> {
     match &header.kind {
-        Kind::Jpeg(jpeg) => jpeg::decode(bytes, jpeg, header.stored, header.aim, limits),
+        Kind::Jpeg(jpeg) => jpeg::decode(bytes, header, jpeg, limits),
         Kind::Png => png::decode(bytes, header.stored, header.aim),
         Kind::Gif => gif::decode(bytes, header.stored, header.aim, limits),
         Kind::Webp(webp) => webp::decode(bytes, webp, header.stored, header.aim),

@@ -30,6 +30,11 @@ impl Picture {
         self.alpha && self.pixels.chunks_exact(4).any(|pixel| pixel[3] != 255)
     }
 
+    /// Whether it is a picture of greys alone, as all are that were decoded from grey samples.
+    pub fn is_grey(&self) -> bool {
+        self.pixels.chunks_exact(self.channels()).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2])
+    }
+
     /// The same picture as RGB, for one that proved to be opaque.
     pub fn without_alpha(self) -> Self {
         if !self.alpha {

@@ -1,13 +1,13 @@
-//! A PNG's header: IHDR, and where its EXIF block lies (PNG 3rd edition, chapter 11).
+//! A PNG's header: IHDR, and where its EXIF block and its colour profile lie (PNG 3rd edition, chapter 11).
 
 use super::aim::Purpose;
 use super::error::Error;
 use super::picture::reduced;
 use super::sniff::{Found, check_sides};
-use super::{Kind, Limits, metadata};
+use super::{Kind, Limits, metadata, profile};
 use std::ops::Range;
 
-/// Chunks that are looked at in search of EXIF; beyond them it counts as absent. 10 MB in IDATs of 8 KiB are 1280.
+/// Chunks that are looked at in search of either; beyond them it counts as absent. 10 MB in IDATs of 8 KiB are 1280.
 const MAX_CHUNKS: usize = 16_384;
 
 pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Found, Error> {
@@ -33,6 +33,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
         width,
         height,
         exif,
+        profile: find_profile(bytes),
         orientation,
         aim,
         decoder_bytes: picture_bytes + rows + interlaced_bytes,
@@ -52,8 +53,20 @@ pub(super) fn count_frames(bytes: &[u8]) -> u32 {
 }
 
 fn find_exif(bytes: &[u8]) -> Option<Range<usize>> {
+    find(bytes, b"eXIf")
+}
+
+/// A name, a zero, the method of compression, and the profile.
+fn find_profile(bytes: &[u8]) -> Option<profile::Place> {
+    let body = find(bytes, b"iCCP")?;
+    let name = memchr::memchr(0, bytes.get(body.clone())?)?;
+    let start = body.start + name + 2;
+    (bytes.get(start - 1) == Some(&0) && start < body.end).then_some(profile::Place::Deflated(start..body.end))
+}
+
+fn find(bytes: &[u8], name: &[u8; 4]) -> Option<Range<usize>> {
     let mut chunks = chunks(bytes).take(MAX_CHUNKS);
-    chunks.find_map(|(kind, body)| (kind == b"eXIf" && body.end <= bytes.len()).then_some(body))
+    chunks.find_map(|(kind, body)| (kind == name && body.end <= bytes.len()).then_some(body))
 }
 
 /// The chunks' names and where their data lie, up to IEND or the file's end.

@@ -4,7 +4,7 @@
 use super::aim::{Aim, Purpose};
 use super::error::Error;
 use super::{Format, Header, Kind, Limits};
-use super::{gif, jpeg, location, orient, png_header, webp_header};
+use super::{gif, jpeg, location, orient, png_header, profile, webp_header};
 use std::ops::Range;
 
 /// What a format's header reader answers.
@@ -14,6 +14,7 @@ pub(super) struct Found {
     pub width: u32,
     pub height: u32,
     pub exif: Option<Range<usize>>,
+    pub profile: Option<profile::Place>,
     /// EXIF orientation, 1 to 8.
     pub orientation: u8,
     pub aim: Aim,
@@ -46,9 +47,10 @@ pub(super) fn read_header(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) 
         width,
         height,
         orientation: found.orientation,
-        weight_bytes: decoding.max(copying) + FIXED_BYTES,
+        weight_bytes: decoding.max(copying) + found.profile.as_ref().map_or(0, profile::Place::weight_bytes) + FIXED_BYTES,
         stored: (found.width, found.height),
         exif: found.exif,
+        profile: found.profile,
         aim: found.aim,
         kind: found.kind,
     })

@@ -3,18 +3,47 @@
 use super::encode::encode;
 use super::error::Error;
 use super::picture::Picture;
+use super::profile::ToSrgb;
 use super::resample::{Part, Source, resample};
 use super::{Format, Header, MadeThumbnail, Thumbnail, orient};
 use crate::model::image::ThumbnailSize;
 use crate::model::rendering::{Rendering, contain};
 use fast_image_resize::FilterType;
 
+/// A picture as its file has it: at least as large as what is made of it, not yet upright, in colours of its own.
+pub(super) struct Original {
+    picture: Picture,
+    orientation: u8,
+    to_srgb: Option<ToSrgb>,
+}
+
+impl Original {
+    /// `header` is that of the file which the picture was decoded from.
+    pub fn new(decoded: Picture, file: &[u8], header: &Header) -> Self {
+        let picture = if decoded.is_transparent() { decoded } else { decoded.without_alpha() };
+        let to_srgb = ToSrgb::of(file, header.profile.as_ref(), &picture);
+        Original { picture, orientation: header.orientation, to_srgb }
+    }
+
+    /// The picture as displayed, at `size`; of a picture that is to be cut, the middle that has this shape.
+    fn upright(&self, size: (u32, u32), crop: bool) -> Result<Picture, Error> {
+        let stored = orient::displayed(size, self.orientation);
+        let part = if crop { middle(self.picture.covered, stored) } else { whole(&self.picture) };
+        let resized = resize_part(&self.picture, part, stored)?;
+        // Few pixels are left by now. Their values are of a curve much like sRGB's, so nothing is lost by resizing first.
+        let resized = match &self.to_srgb {
+            Some(to_srgb) => to_srgb.picture(resized)?,
+            None => resized,
+        };
+        Ok(orient::upright(resized, self.orientation))
+    }
+}
+
 /// The thumbnails, those that are shown first, and the pixels of `small` for what is computed from them.
 ///
 /// They are made from the largest to the smallest, each from the smallest at hand that loses nothing: cascading costs
 /// nothing that can be measured, but from one that is hardly larger a picture would be filtered twice.
-pub(super) fn make(decoded: Picture, header: &Header, heights: &[u32]) -> Result<(Vec<MadeThumbnail>, Picture), Error> {
-    let decoded = if decoded.is_transparent() { decoded } else { decoded.without_alpha() };
+pub(super) fn make(original: Original, header: &Header, heights: &[u32]) -> Result<(Vec<MadeThumbnail>, Picture), Error> {
     let sizes = ThumbnailSize::all_of((header.width, header.height), heights);
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(longer(sizes[index].1)));
@@ -23,11 +52,11 @@ pub(super) fn make(decoded: Picture, header: &Header, heights: &[u32]) -> Result
         let pixels = sizes[index].1;
         let picture = match made.iter().rev().find(|(_, larger)| serves((larger.width, larger.height), pixels)) {
             Some((_, larger)) => resize(larger, pixels)?,
-            None => upright(&decoded, header.orientation, pixels, false)?,
+            None => original.upright(pixels, false)?,
         };
         made.push((index, picture));
     }
-    drop(decoded);
+    drop(original);
     made.sort_by_key(|(index, _)| *index);
     let encoded = made.iter().map(|(index, picture)| encode_thumbnail(sizes[*index].0, picture)).collect::<Result<_, _>>()?;
     let small = made.into_iter().next().ok_or_else(|| Error::internal("no thumbnail was made"))?.1;
@@ -35,10 +64,9 @@ pub(super) fn make(decoded: Picture, header: &Header, heights: &[u32]) -> Result
 }
 
 /// One picture, of any size.
-pub(super) fn render(decoded: Picture, header: &Header, rendering: &Rendering) -> Result<Vec<u8>, Error> {
-    let decoded = if decoded.is_transparent() { decoded } else { decoded.without_alpha() };
-    let picture = upright(&decoded, header.orientation, (rendering.width, rendering.height), rendering.crop)?;
-    drop(decoded);
+pub(super) fn render(original: Original, rendering: &Rendering) -> Result<Vec<u8>, Error> {
+    let picture = original.upright((rendering.width, rendering.height), rendering.crop)?;
+    drop(original);
     encode(&picture, rendering.format, rendering.quality)
 }
 
@@ -60,13 +88,6 @@ fn serves(larger: (u32, u32), wanted: (u32, u32)) -> bool {
 /// The largest size within `side × side` that keeps the aspect and does not enlarge; at least one pixel.
 pub(super) fn fit(width: u32, height: u32, side: u32) -> (u32, u32) {
     contain((width, height), Some(side), Some(side))
-}
-
-/// The picture as displayed, at `size`; of a picture that is to be cut, the middle that has this shape.
-fn upright(decoded: &Picture, orientation: u8, size: (u32, u32), crop: bool) -> Result<Picture, Error> {
-    let stored = orient::displayed(size, orientation);
-    let part = if crop { middle(decoded.covered, stored) } else { whole(decoded) };
-    Ok(orient::upright(resize_part(decoded, part, stored)?, orientation))
 }
 
 /// Lanczos3; transparent pixels lend no colour to their neighbours.

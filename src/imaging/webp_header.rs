@@ -4,7 +4,7 @@ use super::aim::{Aim, Purpose};
 use super::error::Error;
 use super::picture::reduced;
 use super::sniff::{Found, check_sides};
-use super::{Kind, Limits, metadata};
+use super::{Kind, Limits, metadata, profile};
 use std::ops::Range;
 
 /// Chunks besides frames that a file may have; a dozen are usual.
@@ -52,6 +52,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
         width,
         height,
         exif: walk.exif,
+        profile: walk.profile.map(|range| profile::Place::Plain(vec![range])),
         orientation,
         aim,
         decoder_bytes,
@@ -74,6 +75,7 @@ struct Walk {
     lossless: bool,
     frames: Vec<WebpFrame>,
     exif: Option<Range<usize>>,
+    profile: Option<Range<usize>>,
 }
 
 impl Walk {
@@ -134,6 +136,7 @@ impl Walk {
                 self.canvas = self.canvas.or(Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)));
             }
             b"ALPH" => self.alpha = true,
+            b"ICCP" if self.profile.is_none() => self.profile = Some(start..start + body.len()),
             b"EXIF" if self.exif.is_none() => {
                 // Some writers copy JPEG's preamble along.
                 let skip = if body.starts_with(b"Exif\0\0") { 6 } else { 0 };

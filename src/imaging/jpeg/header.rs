@@ -5,7 +5,7 @@ use super::idct;
 use crate::imaging::aim::{Aim, Purpose};
 use crate::imaging::error::Error;
 use crate::imaging::sniff::Found;
-use crate::imaging::{Kind, metadata};
+use crate::imaging::{Kind, metadata, profile};
 use std::ops::Range;
 
 /// More segments before the picture than any file has (an ICC profile takes up to 255, extended XMP hundreds).
@@ -41,6 +41,7 @@ pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Fo
                 exif = Some(range.start + 6..range.end);
             }
             0xe0 if body.starts_with(b"JFIF\0") => said.jfif = true,
+            0xe2 => said.profile.extend(ProfilePiece::parse(body, &range)),
             0xee if body.len() >= 12 && body.starts_with(b"Adobe") => said.adobe_transform = Some(body[11]),
             0xd9 => return Err(Error::corrupt("the JPEG has no picture data")),
             0xda => {
@@ -48,7 +49,7 @@ pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Fo
                 let in_scan = body.first().copied().unwrap_or(0);
                 let orientation = metadata::orientation(bytes, exif.clone());
                 let aim = purpose.aim((frame.width, frame.height), orientation);
-                return Ok(frame.found(&said, exif, orientation, in_scan, aim));
+                return Ok(frame.found(said, exif, orientation, in_scan, aim));
             }
             _ => {}
         }
@@ -61,6 +62,34 @@ pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Fo
 struct Said {
     jfif: bool,
     adobe_transform: Option<u8>,
+    profile: Vec<ProfilePiece>,
+}
+
+/// A segment of an ICC profile (ICC.1:2022, annex B.4), of which there are `count`, numbered from 1.
+struct ProfilePiece {
+    number: u8,
+    count: u8,
+    range: Range<usize>,
+}
+
+impl ProfilePiece {
+    const HEADER: &[u8] = b"ICC_PROFILE\0";
+
+    fn parse(body: &[u8], range: &Range<usize>) -> Option<Self> {
+        let &[number, count, ..] = body.strip_prefix(Self::HEADER)? else { return None };
+        Some(ProfilePiece { number, count, range: range.start + Self::HEADER.len() + 2..range.end })
+    }
+
+    /// The pieces in their order, when all are there.
+    fn assemble(mut pieces: Vec<ProfilePiece>) -> Option<profile::Place> {
+        pieces.sort_by_key(|piece| piece.number);
+        let count = pieces.len();
+        let complete = pieces
+            .iter()
+            .zip(1..)
+            .all(|(piece, number)| (usize::from(piece.number), usize::from(piece.count)) == (number, count));
+        (complete && count > 0).then(|| profile::Place::Plain(pieces.into_iter().map(|piece| piece.range).collect()))
+    }
 }
 
 /// The eighths that a JPEG is decoded at: the smallest that still covers what is made of the picture.
@@ -152,11 +181,11 @@ impl Frame {
         Ok(Frame { width: u32::from(u16::from_be_bytes([w1, w0])), height, progressive: marker == 0xc2, ids, sampling })
     }
 
-    fn found(self, said: &Said, exif: Option<Range<usize>>, orientation: u8, in_scan: u8, aim: Aim) -> Found {
+    fn found(self, said: Said, exif: Option<Range<usize>>, orientation: u8, in_scan: u8, aim: Aim) -> Found {
         let scale = scale(self.width, self.height, aim.cover);
         let scaled = |length: u32| (u64::from(length) * u64::from(scale)).div_ceil(8);
         let picture_bytes = scaled(self.width) * scaled(self.height) * 3;
-        let reducible = scale < 8 && self.is_grey_or_ycc(said);
+        let reducible = scale < 8 && self.is_grey_or_ycc(&said);
         let decoder_bytes = if reducible {
             self.reduced_bytes(scale)
         } else {
@@ -171,6 +200,7 @@ impl Frame {
             width: self.width,
             height: self.height,
             exif,
+            profile: ProfilePiece::assemble(said.profile),
             orientation,
             aim,
             decoder_bytes: picture_bytes + decoder_bytes,

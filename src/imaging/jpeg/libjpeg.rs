@@ -12,8 +12,10 @@
 use super::Limits;
 use super::fault::Fault as Damage;
 use super::header::JpegHeader;
+use crate::imaging::Header;
 use crate::imaging::error::Error;
 use crate::imaging::picture::Picture;
+use crate::imaging::profile::ToSrgb;
 use mozjpeg::{ColorSpace, Compress, Decompress};
 use mozjpeg_sys as ffi;
 use std::os::raw::c_int;
@@ -31,15 +33,9 @@ pub fn simd_enabled() -> bool {
 }
 
 /// Decodes the whole file; when it is to be proved, every warning is an error.
-pub(super) fn decode(
-    bytes: &[u8],
-    header: &JpegHeader,
-    stored: (u32, u32),
-    prove: bool,
-    limits: &Limits,
-) -> Result<Picture, Error> {
-    let errors = if prove { strict_errors(limits) } else { patient_errors(limits) };
-    unwinding(limits, || read_pixels(bytes, header, stored, errors))
+pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits) -> Result<Picture, Error> {
+    let errors = if header.aim.prove { strict_errors(limits) } else { patient_errors(limits) };
+    unwinding(limits, || read_pixels(bytes, header, jpeg, errors))
 }
 
 /// Encodes an RGB picture with 4:2:0 chroma. mozjpeg's own defaults (trellis, progressive) would take 38 times as long
@@ -64,24 +60,32 @@ pub(in crate::imaging) fn encode(picture: &Picture, quality: f32) -> Result<Vec<
     })
 }
 
-fn read_pixels(bytes: &[u8], header: &JpegHeader, stored: (u32, u32), errors: ffi::jpeg_error_mgr) -> Result<Picture, Error> {
+fn read_pixels(bytes: &[u8], header: &Header, jpeg: &JpegHeader, errors: ffi::jpeg_error_mgr) -> Result<Picture, Error> {
     let failed = |error: std::io::Error| Error::corrupt(format!("the JPEG cannot be read ({})", error.kind()));
     let mut decoder = Decompress::with_err(errors).from_mem(bytes).map_err(failed)?;
     // Before anything is allocated for the picture: libjpeg must see the size that was checked.
-    if decoder.size() != (stored.0 as usize, stored.1 as usize) {
+    if decoder.size() != (header.stored.0 as usize, header.stored.1 as usize) {
         return Err(Error::corrupt("the JPEG states two different sizes"));
     }
-    decoder.scale(header.scale);
+    decoder.scale(jpeg.scale);
     let cmyk = matches!(decoder.color_space(), ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK);
     let mut started = if cmyk { decoder.to_colorspace(ColorSpace::JCS_CMYK) } else { decoder.rgb() }.map_err(failed)?;
 
     let (width, height) = (started.width(), started.height());
     let mut pixels = vec![0; width * height * 3];
     if cmyk {
+        let to_srgb = ToSrgb::of_cmyk(bytes, header.profile.as_ref());
         let mut row = vec![0u8; width * 4];
         for target in pixels.chunks_exact_mut(width * 3) {
             started.read_scanlines_into(&mut row).map_err(failed)?;
-            cmyk_to_rgb(&row, target, header.adobe);
+            if jpeg.adobe {
+                // Adobe's files hold the light that is left.
+                row.iter_mut().for_each(|ink| *ink = 255 - *ink);
+            }
+            match &to_srgb {
+                Some(to_srgb) => to_srgb.samples(&row, target)?,
+                None => cmyk_to_rgb(&row, target),
+            }
         }
     } else {
         started.read_scanlines_into(&mut pixels).map_err(failed)?;
@@ -89,19 +93,19 @@ fn read_pixels(bytes: &[u8], header: &JpegHeader, stored: (u32, u32), errors: ff
     // Reads on to the end of the picture and so finds a missing EOI marker.
     started.finish().map_err(failed)?;
 
-    let eighths = f64::from(header.scale) / 8.0;
+    let eighths = f64::from(jpeg.scale) / 8.0;
     Ok(Picture {
-        covered: (f64::from(stored.0) * eighths, f64::from(stored.1) * eighths),
+        covered: (f64::from(header.stored.0) * eighths, f64::from(header.stored.1) * eighths),
         ..Picture::whole(width as u32, height as u32, false, pixels)
     })
 }
 
-/// Without a profile the usual approximation. Adobe's files hold the light that is left rather than the ink.
-fn cmyk_to_rgb(row: &[u8], target: &mut [u8], inverted: bool) {
-    for (from, to) in row.chunks_exact(4).zip(target.chunks_exact_mut(3)) {
-        let light = |ink: u8| u32::from(if inverted { ink } else { 255 - ink });
-        let key = light(from[3]);
-        for (ink, channel) in from.iter().zip(to) {
+/// Without a profile the usual approximation.
+fn cmyk_to_rgb(row: &[u8], target: &mut [u8]) {
+    let light = |ink: u8| 255 - u32::from(ink);
+    for (inks, to) in row.chunks_exact(4).zip(target.chunks_exact_mut(3)) {
+        let key = light(inks[3]);
+        for (ink, channel) in inks.iter().zip(to) {
             *channel = ((light(*ink) * key + 127) / 255) as u8;
         }
     }

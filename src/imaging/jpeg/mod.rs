@@ -22,36 +22,29 @@ mod sequential;
 #[cfg(test)]
 mod tests;
 
-use super::aim::Aim;
 use super::error::Error;
 use super::ycc::{Channel, Ycc};
-use super::{Decoded, Limits};
-use header::JpegHeader;
+use super::{Decoded, Header, Limits};
 #[cfg(any(test, fuzzing))]
 pub(super) use agreement::agrees_with_libjpeg;
+use header::JpegHeader;
 pub(super) use libjpeg::encode;
 pub use libjpeg::simd_enabled;
 
 /// Decodes the whole file. When it is to be proved, damage anywhere refuses it; otherwise it was proved before, perhaps by
 /// the other decoder, and what this one minds is overlooked: they differ in a few bytes that no block needs.
-pub(super) fn decode(
-    bytes: &[u8],
-    header: &JpegHeader,
-    stored: (u32, u32),
-    aim: Aim,
-    limits: &Limits,
-) -> Result<Decoded, Error> {
-    let reduced = if header.reducible { Some(decode_reduced(bytes, header, stored, limits)) } else { None };
+pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits) -> Result<Decoded, Error> {
+    let reduced = if jpeg.reducible { Some(decode_reduced(bytes, jpeg, header.stored, limits)) } else { None };
     let picture = match reduced {
         Some(Ok(picture)) => picture.into_rgb()?,
-        Some(Err(damage)) if aim.prove => return Err(damage),
-        Some(Err(_)) | None => libjpeg::decode(bytes, header, stored, aim.prove, limits)?,
+        Some(Err(damage)) if header.aim.prove => return Err(damage),
+        Some(Err(_)) | None => libjpeg::decode(bytes, header, jpeg, limits)?,
     };
     Ok(Decoded { picture, has_alpha: false, frames: 1 })
 }
 
-fn decode_reduced(bytes: &[u8], header: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<Ycc, Error> {
-    let planes = reduced::decode(bytes, stored, usize::from(header.scale), limits.max_progressive_scans)?;
+fn decode_reduced(bytes: &[u8], jpeg: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<Ycc, Error> {
+    let planes = reduced::decode(bytes, stored, usize::from(jpeg.scale), limits.max_progressive_scans)?;
     let mut channels = planes.into_iter().map(|plane| Channel {
         width: plane.stride as u32,
         height: plane.rows as u32,

@@ -5,7 +5,7 @@ use super::*;
 use ::png::{BitDepth, ColorType};
 use mozjpeg::ColorSpace;
 
-const CORNERS: [(f64, f64); 4] = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)];
+pub const CORNERS: [(f64, f64); 4] = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)];
 
 /// Every thumbnail shows these colours in its quarters.
 fn assert_quarters(processed: &Processed, expected: [[u8; 4]; 4]) {

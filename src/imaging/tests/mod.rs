@@ -4,6 +4,7 @@ mod crashers;
 mod damage;
 mod formats;
 pub(super) mod pictures;
+mod profiles;
 mod renderings;
 
 use super::*;
