@@ -18,23 +18,39 @@ pub(super) fn upright(picture: Picture, orientation: u8) -> Picture {
         return picture;
     }
     let channels = picture.channels();
-    let (stored_width, stored_height) = (picture.width as usize, picture.height as usize);
-    let (width, height) = if swaps_sides(orientation) { (stored_height, stored_width) } else { (stored_width, stored_height) };
-    let mut pixels = Vec::with_capacity(picture.pixels.len());
-    for y in 0..height {
-        for x in 0..width {
-            let (from_x, from_y) = match orientation {
-                2 => (stored_width - 1 - x, y),
-                3 => (stored_width - 1 - x, stored_height - 1 - y),
-                4 => (x, stored_height - 1 - y),
-                5 => (y, x),
-                6 => (y, stored_height - 1 - x),
-                7 => (stored_width - 1 - y, stored_height - 1 - x),
-                _ => (stored_width - 1 - y, x),
-            };
-            let at = (from_y * stored_width + from_x) * channels;
-            pixels.extend_from_slice(&picture.pixels[at..at + channels]);
+    let (stored_width, stored_height) = (picture.width as isize, picture.height as isize);
+    let (last_column, last_row) = (stored_width - 1, (stored_height - 1) * stored_width);
+    // Where the first pixel comes from, and how far from there those to its right and below it do.
+    let (first, right, down) = match orientation {
+        2 => (last_column, -1, stored_width),
+        3 => (last_row + last_column, -1, -stored_width),
+        4 => (last_row, 1, -stored_width),
+        5 => (0, stored_width, 1),
+        6 => (last_row, -stored_width, 1),
+        7 => (last_row + last_column, -stored_width, -1),
+        _ => (last_column, stored_width, -1),
+    };
+    let (width, height) = displayed((picture.width, picture.height), orientation);
+    let pixels = match channels {
+        3 => turned::<3>(&picture.pixels, (width, height), first, (right, down)),
+        _ => turned::<4>(&picture.pixels, (width, height), first, (right, down)),
+    };
+    Picture::whole(width, height, picture.alpha, pixels)
+}
+
+fn turned<const CHANNELS: usize>(
+    pixels: &[u8],
+    (width, height): (u32, u32),
+    first: isize,
+    (right, down): (isize, isize),
+) -> Vec<u8> {
+    let (from, _) = pixels.as_chunks::<CHANNELS>();
+    let mut turned = vec![0; from.len() * CHANNELS];
+    let (to, _) = turned.as_chunks_mut::<CHANNELS>();
+    for (row, start) in to.chunks_exact_mut(width as usize).take(height as usize).zip((0..).map(|y| first + y * down)) {
+        for (x, pixel) in row.iter_mut().enumerate() {
+            *pixel = from[(start + x as isize * right) as usize];
         }
     }
-    Picture::whole(width as u32, height as u32, picture.alpha, pixels)
+    turned
 }

@@ -78,10 +78,18 @@ pub(super) struct Reducer {
     width: usize,
     height: u32,
     factor: usize,
-    alpha: bool,
-    sums: Vec<u32>,
+    /// Of a band of `factor` rows, the sum of each column.
+    columns: Columns,
     rows_in_band: usize,
     out: Vec<u8>,
+}
+
+/// Rows are added up column by column, which the compiler turns into vector code; columns are put together once a band.
+enum Columns {
+    /// Colours: 128 rows of 255 are less than 2¹⁶.
+    Opaque(Vec<u16>),
+    /// Colours × alpha, and alpha.
+    Weighted(Vec<[u32; 4]>),
 }
 
 impl Reducer {
@@ -90,13 +98,12 @@ impl Reducer {
         let (out_width, out_height) = reduced(width, height, cover);
         let factor = reduction(width, height, cover) as usize;
         let channels = if alpha { 4 } else { 3 };
-        let sums = if factor > 1 { vec![0; out_width as usize * channels] } else { Vec::new() };
+        let columns = if factor > 1 { width as usize } else { 0 };
         Reducer {
             width: width as usize,
             height,
             factor,
-            alpha,
-            sums,
+            columns: if alpha { Columns::Weighted(vec![[0; 4]; columns]) } else { Columns::Opaque(vec![0; columns * 3]) },
             rows_in_band: 0,
             out: Vec::with_capacity(out_width as usize * out_height as usize * channels),
         }
@@ -110,10 +117,7 @@ impl Reducer {
             (1, 1) => self.out.extend(row.iter().flat_map(|&grey| [grey; 3])),
             (2, 1) => self.out.extend(row.chunks_exact(2).flat_map(|p| [p[0], p[0], p[0], p[1]])),
             (_, 1) => self.out.extend_from_slice(row),
-            (1, _) => self.add(row, 1, |p| [p[0], p[0], p[0], 255]),
-            (2, _) => self.add(row, 2, |p| [p[0], p[0], p[0], p[1]]),
-            (3, _) => self.add(row, 3, |p| [p[0], p[1], p[2], 255]),
-            _ => self.add(row, 4, |p| [p[0], p[1], p[2], p[3]]),
+            _ => self.add(row, channels),
         }
     }
 
@@ -126,30 +130,28 @@ impl Reducer {
         Picture {
             width: self.width.div_ceil(self.factor) as u32,
             height: self.height.div_ceil(self.factor as u32),
-            alpha: self.alpha,
+            alpha: matches!(self.columns, Columns::Weighted(_)),
             covered: (self.width as f64 / factor, f64::from(self.height) / factor),
             pixels: self.out,
         }
     }
 
-    fn add(&mut self, row: &[u8], channels: usize, pixel: impl Fn(&[u8]) -> [u8; 4]) {
-        let cells = row.chunks(self.factor * channels);
-        if self.alpha {
-            for (cell, sums) in cells.zip(self.sums.chunks_exact_mut(4)) {
-                for values in cell.chunks_exact(channels).map(&pixel) {
-                    let alpha = u32::from(values[3]);
-                    sums[0] += u32::from(values[0]) * alpha;
-                    sums[1] += u32::from(values[1]) * alpha;
-                    sums[2] += u32::from(values[2]) * alpha;
-                    sums[3] += alpha;
+    fn add(&mut self, row: &[u8], channels: usize) {
+        match (&mut self.columns, channels) {
+            (Columns::Opaque(sums), 1) => {
+                for (sums, &grey) in sums.chunks_exact_mut(3).zip(row) {
+                    sums.iter_mut().for_each(|sum| *sum += u16::from(grey));
                 }
             }
-        } else {
-            for (cell, sums) in cells.zip(self.sums.chunks_exact_mut(3)) {
-                for values in cell.chunks_exact(channels).map(&pixel) {
-                    sums[0] += u32::from(values[0]);
-                    sums[1] += u32::from(values[1]);
-                    sums[2] += u32::from(values[2]);
+            (Columns::Opaque(sums), _) => sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += u16::from(value)),
+            (Columns::Weighted(sums), 2) => {
+                for (sums, pixel) in sums.iter_mut().zip(row.as_chunks::<2>().0) {
+                    weigh(sums, [pixel[0], pixel[0], pixel[0], pixel[1]]);
+                }
+            }
+            (Columns::Weighted(sums), _) => {
+                for (sums, pixel) in sums.iter_mut().zip(row.as_chunks::<4>().0) {
+                    weigh(sums, *pixel);
                 }
             }
         }
@@ -161,20 +163,47 @@ impl Reducer {
 
     /// Turns the sums of a band of rows into one row.
     fn emit(&mut self) {
-        let channels = if self.alpha { 4 } else { 3 };
-        for (index, sums) in self.sums.chunks_exact_mut(channels).enumerate() {
-            let columns = self.factor.min(self.width - index * self.factor);
-            let count = (columns * self.rows_in_band) as u32;
-            let divide = |sum: u32, by: u32| ((sum + by / 2) / by.max(1)) as u8;
-            let weight = if self.alpha { sums[3] } else { count };
-            self.out.extend(sums[..3].iter().map(|&sum| divide(sum, weight)));
-            if self.alpha {
-                self.out.push(divide(weight, count));
+        let rows = self.rows_in_band as u32;
+        match &mut self.columns {
+            Columns::Opaque(sums) => {
+                for cell in sums.chunks(self.factor * 3) {
+                    let count = (cell.len() / 3) as u32 * rows;
+                    let totals = cell.as_chunks::<3>().0.iter().fold([0u32; 3], |totals, column| {
+                        std::array::from_fn(|channel| totals[channel] + u32::from(column[channel]))
+                    });
+                    self.out.extend(totals.map(|total| divide(total, count)));
+                }
+                sums.fill(0);
             }
-            sums.fill(0);
+            Columns::Weighted(sums) => {
+                for cell in sums.chunks(self.factor) {
+                    let count = cell.len() as u32 * rows;
+                    let [red, green, blue, alpha] = cell
+                        .iter()
+                        .fold([0u32; 4], |totals, column| std::array::from_fn(|channel| totals[channel] + column[channel]));
+                    let colors = [red, green, blue].map(|total| divide(total, alpha));
+                    self.out.extend([colors[0], colors[1], colors[2], divide(alpha, count)]);
+                }
+                sums.fill([0; 4]);
+            }
         }
         self.rows_in_band = 0;
     }
+}
+
+/// Adds a pixel's colours, weighted.
+#[inline(always)]
+fn weigh(sums: &mut [u32; 4], pixel: [u8; 4]) {
+    let alpha = u32::from(pixel[3]);
+    let weights = [alpha, alpha, alpha, 1];
+    for channel in 0..4 {
+        sums[channel] += u32::from(pixel[channel]) * weights[channel];
+    }
+}
+
+/// Rounded; 0 when there is nothing to divide by.
+fn divide(total: u32, by: u32) -> u8 {
+    ((total + by / 2) / by.max(1)) as u8
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //!
 //! Limits are small here, so that a fuzzer tries many files; what they bound is the same code.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "what does not hold is to be found")]
+
 use super::{Error, Header, Limits, Processed, inspect, inspect_stored, jpeg, location, process, render};
 use crate::model::image::Format;
 use crate::model::rendering::{Fit, Rendering};

@@ -1,5 +1,7 @@
 //! The decoder of our own beside libjpeg, on any file.
 
+#![expect(clippy::panic, reason = "what does not hold is to be found")]
+
 use super::fault::Fault;
 use super::{libjpeg, reduced};
 use crate::imaging::{Header, Kind, Limits};

@@ -47,7 +47,7 @@ fn a_webp_whose_picture_ends_before_its_chunk_does_is_refused() {
     let file = webp_with_exif(300, 200, &[0x5a; 4000]);
     let data = file.windows(4).position(|window| window == b"VP8 ").expect("picture data");
     let length = u32::from_le_bytes([file[data + 4], file[data + 5], file[data + 6], file[data + 7]]);
-    let shorter = length / 2 & !1;
+    let shorter = (length / 2) & !1;
     let cut = |head: usize| {
         let (until, from) = (data + 8 + shorter as usize, data + 8 + (length + length % 2) as usize);
         let mut cut = [&file[..until], &file[from..]].concat();
