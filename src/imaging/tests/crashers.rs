@@ -5,7 +5,8 @@ use std::path::Path;
 
 #[test]
 fn what_once_broke_a_property_no_longer_does() {
-    let folders: [(&str, fn(&[u8])); 3] =
+    type Property = fn(&[u8]);
+    let folders: [(&str, Property); 3] =
         [("header", properties::header), ("picture", properties::picture), ("jpeg", properties::jpeg)];
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/imaging/tests/crashers");
     for (folder, property) in folders {
