@@ -96,6 +96,9 @@ pub struct Config {
     /// Seconds for which presigned URLs in image objects stay the same, so that they can be cached.
     #[arg(long, env = "URL_WINDOW", default_value_t = Seconds(900))]
     pub url_window: Seconds,
+    /// Seconds for which caches may keep what a public link gives; one that has it does not notice a deletion.
+    #[arg(long, env = "LINK_MAX_AGE", default_value_t = Seconds(31_536_000))]
+    pub link_max_age: Seconds,
     /// Days for which a deleted image can be restored; after that it is purged.
     #[arg(long, env = "RETENTION_DAYS", default_value_t = 30)]
     pub retention_days: u32,
@@ -361,7 +364,12 @@ impl Config {
             total_timeout: self.body_timeout.duration(),
             min_bytes_per_second: self.body_min_rate.0,
         };
-        HttpConfig { cors_origins: self.cors_origins.clone(), body, public_url: self.public_url.clone() }
+        HttpConfig {
+            cors_origins: self.cors_origins.clone(),
+            body,
+            public_url: self.public_url.clone(),
+            link_max_age_seconds: self.link_max_age.0,
+        }
     }
 
     pub fn server(&self) -> ServerLimits {

@@ -4,6 +4,7 @@
 mod memory;
 mod peer;
 mod report;
+mod variants;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,8 +21,9 @@ fn main() -> Result<()> {
         ["memory-of", path] => memory::of_one(Path::new(path)),
         ["memory"] => memory::compare(&pictures()?),
         ["scaling"] => scaling(&pictures()?),
+        ["variants"] => variants::compare(&pictures()?),
         [] | ["compare"] => compare(&pictures()?),
-        other => Err(format!("no benchmark {other:?}; there are: compare, memory, scaling").into()),
+        other => Err(format!("no benchmark {other:?}; there are: compare, memory, scaling, variants").into()),
     }
 }
 

@@ -59,6 +59,7 @@ pub enum ErrorType {
     Conflict,
     Gone,
     PayloadTooLarge,
+    RangeNotSatisfiable,
     UnsupportedMediaType,
     ValidationError,
     InternalServerError,
@@ -77,6 +78,7 @@ impl ErrorType {
             Self::Conflict => StatusCode::CONFLICT,
             Self::Gone => StatusCode::GONE,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ValidationError => StatusCode::UNPROCESSABLE_ENTITY,
             Self::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
@@ -100,6 +102,7 @@ impl Failure {
                 Error::Unauthenticated => ErrorType::Unauthorized,
                 Error::NotOwner { .. } | Error::OtherUser => ErrorType::Forbidden,
                 Error::NotFound { .. } => ErrorType::NotFound,
+                Error::NoSuchRange { .. } => ErrorType::RangeNotSatisfiable,
                 Error::Conflict { .. } => ErrorType::Conflict,
                 Error::Gone { .. } => ErrorType::Gone,
                 Error::TooLarge { .. } => ErrorType::PayloadTooLarge,
@@ -187,6 +190,11 @@ impl IntoResponse for ApiError {
         if let Some(wait) = self.0.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
+        if let Failure::Service(Error::NoSuchRange { length }) = *self.0
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes */{length}"))
+        {
+            headers.insert(header::CONTENT_RANGE, range);
+        }
         response.extensions_mut().insert(self);
         response
     }
@@ -212,6 +220,7 @@ documented! {
     Conflict 409 "The resource is in another state, or an idempotency key is in use.";
     Gone 410 "It is deleted already.";
     PayloadTooLarge 413 "The request is larger than the server reads.";
+    RangeNotSatisfiable 416 "The file has none of these bytes." ("Content-Range" String, "How many bytes it has");
     UnsupportedMediaType 415 "The file is of no accepted format, or the body is of the wrong media type.";
     ValidationError 422 "Parameters break a rule; `details` lists each.";
     InternalServerError 500 "A fault of the service; `details` holds the `request_id` to look for in its log.";

@@ -12,6 +12,7 @@ pub mod health;
 pub mod images;
 pub mod json;
 pub mod layers;
+pub mod links;
 pub mod openapi;
 pub mod server;
 pub mod stats;
@@ -40,6 +41,8 @@ pub struct HttpConfig {
     pub body: body::BodyLimits,
     /// The address that clients reach, for the OpenAPI document.
     pub public_url: Option<String>,
+    /// How long caches may keep what a public link gives.
+    pub link_max_age_seconds: u32,
 }
 
 /// What handlers work with.
@@ -77,6 +80,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(images::restore_image))
         .routes(routes!(thumbnails::get_thumbnail))
         .routes(routes!(thumbnails::get_variant))
+        .routes(routes!(links::get_original))
+        .routes(routes!(links::get_named_original))
         .routes(routes!(images::list_user_images))
         .routes(routes!(images::list_tag_images))
         .routes(routes!(stats::get_stats))
@@ -95,8 +100,14 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
             HeaderName::from_static("x-user-id"),
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("idempotency-key"),
+            http::header::RANGE,
         ])
-        .expose_headers([HeaderName::from_static("x-request-id"), http::header::RETRY_AFTER, http::header::ETAG]);
+        .expose_headers([
+            HeaderName::from_static("x-request-id"),
+            http::header::RETRY_AFTER,
+            http::header::ETAG,
+            http::header::CONTENT_RANGE,
+        ]);
     match origins {
         [] => None,
         [any] if any == "*" => Some(layer.allow_origin(AllowOrigin::any())),

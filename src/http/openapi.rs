@@ -20,6 +20,7 @@ use crate::model::tag::Tag;
     components(schemas(super::error::ErrorBody, super::error::ErrorType)),
     tags(
         (name = "images", description = "Pictures and what is known of them"),
+        (name = "links", description = "Originals to anybody, by links that do not expire"),
         (name = "service", description = "Health and numbers"),
     )
 )]

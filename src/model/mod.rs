@@ -3,6 +3,7 @@
 //! Nothing here does IO, knows a wire format or holds SQL; everything above may use it.
 
 pub mod accept;
+pub mod byte_range;
 pub mod caller;
 pub mod clock;
 pub mod color;

@@ -8,6 +8,7 @@ pub mod error;
 pub mod layout;
 pub mod presign;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
@@ -108,13 +109,18 @@ impl ObjectStore {
         request.send().await.map(drop).map_err(|error| Error::from_sdk("put object", self.timeout, error))
     }
 
-    /// An object's length in bytes, and its bytes as they come; each piece in time.
+    /// An object's bytes, or those of a part of it, as they come, each piece in time; and their number.
     ///
     /// # Errors
     /// There is no such object, or the storage is unavailable or refuses. The bytes may break off with an error.
-    pub async fn get(&self, key: &str) -> Result<(u64, BoxStream<'static, Result<Bytes, Error>>), Error> {
+    pub async fn get(
+        &self,
+        key: &str,
+        part: Option<RangeInclusive<u64>>,
+    ) -> Result<(u64, BoxStream<'static, Result<Bytes, Error>>), Error> {
         let operation = "get object";
-        let request = self.client.get_object().bucket(&self.bucket).key(key);
+        let range = part.map(|part| format!("bytes={}-{}", part.start(), part.end()));
+        let request = self.client.get_object().bucket(&self.bucket).key(key).set_range(range);
         let object = request.send().await.map_err(|error| Error::from_sdk(operation, self.timeout, error))?;
         let length = object.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
         let timeout = self.timeout;
@@ -133,7 +139,7 @@ impl ObjectStore {
     /// There is no such object, or the storage is unavailable or refuses.
     pub async fn get_bytes(&self, key: &str) -> Result<Bytes, Error> {
         let reading = async {
-            let (length, mut pieces) = self.get(key).await?;
+            let (length, mut pieces) = self.get(key, None).await?;
             let mut bytes = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
             while let Some(piece) = pieces.try_next().await? {
                 bytes.extend_from_slice(&piece);

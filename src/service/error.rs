@@ -30,6 +30,8 @@ pub enum Error {
     OtherUser,
     #[error("There is no {what}.")]
     NotFound { what: String },
+    #[error("The file has {length} bytes, and none of those that Range asks for.")]
+    NoSuchRange { length: u64 },
     #[error("{message}")]
     Conflict { message: String },
     #[error("Image {id} is deleted already.")]
@@ -98,6 +100,7 @@ impl Error {
             Self::NotOwner { .. } => "not_owner",
             Self::OtherUser => "other_user",
             Self::NotFound { .. } => "not_found",
+            Self::NoSuchRange { .. } => "no_such_range",
             Self::Conflict { .. } => "conflict",
             Self::Gone { .. } => "gone",
             Self::TooLarge { .. } => "too_large",

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod error;
 pub mod idempotency;
 pub mod images;
+pub mod links;
 pub mod presign;
 pub mod stats;
 pub mod status;

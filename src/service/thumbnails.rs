@@ -153,7 +153,7 @@ impl Service {
         if !sending.with_body {
             return Ok(Content::Length(self.objects.size(key).await?));
         }
-        let (length, bytes) = self.objects.get(key).await?;
+        let (length, bytes) = self.objects.get(key, None).await?;
         Ok(Content::Stored(length, bytes))
     }
 

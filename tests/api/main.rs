@@ -14,6 +14,7 @@ mod durability;
 mod faults;
 mod idempotency;
 mod images;
+mod links;
 mod listing;
 mod location;
 mod model;

@@ -62,7 +62,7 @@ impl Answer {
 }
 
 /// The types that the contract's document lists.
-const ERROR_TYPES: [&str; 14] = [
+const ERROR_TYPES: [&str; 15] = [
     "BadRequest",
     "InvalidFile",
     "Unauthorized",
@@ -73,6 +73,7 @@ const ERROR_TYPES: [&str; 14] = [
     "Conflict",
     "Gone",
     "PayloadTooLarge",
+    "RangeNotSatisfiable",
     "UnsupportedMediaType",
     "ValidationError",
     "InternalServerError",

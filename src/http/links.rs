@@ -1,0 +1,125 @@
+//! Public links: originals to anybody, from this service's own address.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use utoipa::IntoParams;
+
+use super::AppState;
+use super::conditional::IfNoneMatch;
+use super::error::{ApiError, InternalServerError, NotFound, RangeNotSatisfiable, ServiceUnavailable, ValidationError};
+use super::extract::{Address, Query, Segment, image_id};
+use crate::model::byte_range::ByteRange;
+use crate::service::error::Error;
+use crate::service::links::{Original, PartRequest};
+use crate::service::presign::{Disposition, content_disposition};
+use crate::service::thumbnails::{Content, Sending};
+
+/// A picture is all that is there: no script, no style, no form, whatever a browser makes of the bytes.
+const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
+
+/// Made to be embedded in other sites' pages.
+const RESOURCE_POLICY: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin"));
+
+/// What a client has, and which part it asks for.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `part_request` and `IfNoneMatch` read")]
+pub struct OriginalHeaders {
+    /// Entity tags of what the client has.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+    /// One range of bytes; anything else is ignored.
+    #[param(rename = "Range", pattern = "^bytes=([0-9]+-[0-9]*|-[0-9]+)$", example = "bytes=0-1023")]
+    range: Option<String>,
+    /// The entity tag that the range is for.
+    #[param(rename = "If-Range")]
+    if_range: Option<String>,
+}
+
+/// Get an original by its public link
+///
+/// To anybody. The bytes as they are stored; until the image is deleted, they never change.
+#[utoipa::path(get, path = "/i/{image_id}", tag = "links",
+    params(("image_id" = Uuid, Path, description = "The image."), OriginalHeaders),
+    responses(
+        (status = 200, description = "The file.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp")),
+            headers(("ETag" = String, description = "Of these bytes"), ("Cache-Control" = String, description = "How long to keep it"))),
+        (status = 206, description = "The part that was asked for.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp")),
+            headers(("Content-Range" = String, description = "Which part of how many bytes"))),
+        (status = 304, description = "The client has it."),
+        NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_original(
+    State(app): State<AppState>,
+    Segment(id): Segment,
+    Address(uri): Address,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let known = IfNoneMatch::of(&headers);
+    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
+    let original = app.service.original(image_id(&id)?, &part_request(&headers), &sending).await?;
+    answer(original, app.config.link_max_age_seconds)
+}
+
+/// Get an original by its public link, with a name
+///
+/// The same as without. The name means nothing to the service; it may end links as a file's would.
+#[utoipa::path(get, path = "/i/{image_id}/{name}", tag = "links",
+    params(("image_id" = Uuid, Path, description = "The image."), ("name" = String, Path, description = "Any name."), OriginalHeaders),
+    responses(
+        (status = 200, description = "The file.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
+        (status = 206, description = "The part that was asked for.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
+        (status = 304, description = "The client has it."),
+        NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_named_original(
+    state: State<AppState>,
+    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    uri: Address,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Path((id, _)) = path.map_err(|_| ApiError::no_such_route())?;
+    get_original(state, Segment(id), uri, method, headers).await
+}
+
+/// A range of which it is not certain what it is of is not sent: `If-Range` may hold a date, and there is none here.
+fn part_request(headers: &HeaderMap) -> PartRequest {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let only_of = headers.contains_key(header::IF_RANGE).then(|| {
+        let tag = text(header::IF_RANGE).unwrap_or_default().trim();
+        tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or_default().to_owned()
+    });
+    PartRequest { range: text(header::RANGE).and_then(ByteRange::parse), only_of }
+}
+
+fn answer(original: Original, max_age_seconds: u32) -> Result<Response, ApiError> {
+    let text = |text: String| HeaderValue::from_str(&text).map_err(Error::internal);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ETAG, text(format!("\"{}\"", original.etag))?);
+    headers.insert(header::CACHE_CONTROL, text(format!("public, max-age={max_age_seconds}, immutable"))?);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    headers.insert(RESOURCE_POLICY.0, RESOURCE_POLICY.1);
+    let (length, body) = match original.content {
+        Content::Unchanged => return Ok((StatusCode::NOT_MODIFIED, headers).into_response()),
+        Content::Length(length) => (length, Body::empty()),
+        Content::Bytes(bytes) => (bytes.len() as u64, Body::from(bytes)),
+        Content::Stored(length, bytes) => (length, Body::from_stream(bytes)),
+    };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(original.image.format.content_type()));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(header::CONTENT_DISPOSITION, text(content_disposition(&original.image, Disposition::Inline))?);
+    let status = match &original.part {
+        None => StatusCode::OK,
+        Some(part) => {
+            let range = format!("bytes {}-{}/{}", part.start(), part.end(), original.image.file_size);
+            headers.insert(header::CONTENT_RANGE, text(range)?);
+            StatusCode::PARTIAL_CONTENT
+        }
+    };
+    Ok((status, headers, body).into_response())
+}

@@ -1,0 +1,61 @@
+//! Public links: an image's original to anybody who has its id, from this service's own address.
+//!
+//! The bytes pass through: they are never in memory as a whole, and a link to a deleted image ends with its deletion.
+
+use std::ops::RangeInclusive;
+
+use super::Service;
+use super::error::Error;
+use super::thumbnails::{Content, Sending};
+use crate::model::byte_range::ByteRange;
+use crate::model::id::ImageId;
+use crate::model::image::Image;
+use crate::objects::layout;
+
+/// An original to be sent.
+pub struct Original {
+    pub image: Image,
+    /// Without its quotes; the hash of the file.
+    pub etag: String,
+    /// The bytes that are sent, when it is not all of them.
+    pub part: Option<RangeInclusive<u64>>,
+    pub content: Content,
+}
+
+/// Which part of a file a client asks for.
+#[derive(Debug, Clone, Default)]
+pub struct PartRequest {
+    pub range: Option<ByteRange>,
+    /// The entity tag that the file must have; with another one all of it is sent.
+    pub only_of: Option<String>,
+}
+
+impl Service {
+    /// The original of a live image, or a part of it.
+    ///
+    /// # Errors
+    /// There is no such image, its file has none of the bytes that are asked for, or the storage does not answer.
+    pub async fn original(&self, id: ImageId, request: &PartRequest, sending: &Sending<'_>) -> Result<Original, Error> {
+        let image = self.find_live(id).await?;
+        let etag = hex::encode(image.sha256);
+        if (sending.is_known)(&etag) {
+            return Ok(Original { image, etag, part: None, content: Content::Unchanged });
+        }
+        let length = image.file_size;
+        let range = request.range.filter(|_| request.only_of.as_ref().is_none_or(|only| *only == etag));
+        let part = match range {
+            Some(range) => Some(range.within(length).ok_or(Error::NoSuchRange { length })?),
+            None => None,
+        };
+        let wanted = part.as_ref().map_or(length, |part| part.end() - part.start() + 1);
+        if !sending.with_body {
+            return Ok(Original { image, etag, part, content: Content::Length(wanted) });
+        }
+        let (stored, bytes) = self.objects.get(&layout::key(image.id, layout::ORIGINAL), part.clone()).await?;
+        if stored != wanted {
+            let found = format!("the storage gives {stored} bytes of image {id} where {wanted} are known");
+            return Err(Error::internal(found));
+        }
+        Ok(Original { image, etag, part, content: Content::Stored(stored, bytes) })
+    }
+}

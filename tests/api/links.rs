@@ -1,0 +1,162 @@
+//! Public links: `GET /i/{image_id}`, whole and in parts.
+
+use reqwest::Method;
+
+use crate::harness::pictures::{gif, jpeg, png, webp};
+use crate::harness::{Answer, Form, TestApp, assert_error};
+
+async fn with(app: &TestApp, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let request = headers.iter().fold(app.request(method, path), |request, (name, value)| request.header(*name, *value));
+    app.send(request).await
+}
+
+#[tokio::test]
+async fn a_public_link_gives_the_file_to_anybody() {
+    let app = TestApp::start().await;
+    for (file, content_type) in [
+        (jpeg(300, 200, 1), "image/jpeg"),
+        (png(120, 90, 1), "image/png"),
+        (gif(90, 90, 2, 1), "image/gif"),
+        (webp(90, 90, 1), "image/webp"),
+    ] {
+        let form = Form::new().text("user_id", "alice").file_named("ein Bild.bin", "text/html", &file);
+        let image = app.post(form).await.image();
+        let path = format!("/i/{}", image["image_id"].as_str().unwrap());
+        for path in [path.clone(), format!("{path}/sunset.jpg"), format!("{path}/%E2%98%80")] {
+            let answer = app.get(&path).await;
+            assert_eq!((answer.status, answer.header("content-type")), (200, content_type), "{path}");
+            assert!(answer.body == file);
+            assert_eq!(answer.header("content-length"), file.len().to_string());
+            assert_eq!(answer.header("etag"), format!("\"{}\"", image["sha256"].as_str().unwrap()));
+            assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
+            assert_eq!(answer.header("content-disposition"), "inline; filename*=UTF-8''ein%20Bild.bin");
+            assert_eq!(answer.header("content-security-policy"), "default-src 'none'; sandbox");
+            assert_eq!(answer.header("cross-origin-resource-policy"), "cross-origin");
+            assert_eq!(answer.header("x-content-type-options"), "nosniff");
+            assert_eq!(answer.header("accept-ranges"), "bytes");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_the_file_gets_a_304_and_head_gives_the_headers_alone() {
+    let app = TestApp::start().await;
+    let file = jpeg(300, 200, 1);
+    let path = format!("/i/{}", app.post(Form::upload("alice", &file)).await.image_id());
+    let etag = app.get(&path).await.header("etag").to_owned();
+    for known in [etag.clone(), format!("\"other\", W/{etag}"), "*".to_owned()] {
+        // What it has is all of it, so the range does not matter.
+        let answer = with(&app, Method::GET, &path, &[("if-none-match", &known), ("range", "bytes=0-3")]).await;
+        assert_eq!((answer.status, answer.body.len(), answer.header("etag")), (304, 0, etag.as_str()), "{known}");
+    }
+    assert_eq!(app.get_with(&path, "if-none-match", "\"other\"").await.status, 200);
+    let head = app.send(app.request(Method::HEAD, &path)).await;
+    assert_eq!((head.status, head.body.len(), head.header("content-length")), (200, 0, file.len().to_string().as_str()));
+    let head = with(&app, Method::HEAD, &path, &[("range", "bytes=10-19")]).await;
+    assert_eq!((head.status, head.body.len(), head.header("content-length")), (206, 0, "10"));
+}
+
+#[tokio::test]
+async fn one_range_is_a_206_and_what_is_none_is_ignored() {
+    let app = TestApp::start().await;
+    let file = jpeg(900, 700, 1);
+    let length = file.len();
+    let path = format!("/i/{}", app.post(Form::upload("alice", &file)).await.image_id());
+    for (range, part) in [
+        ("bytes=0-0".to_owned(), 0..1),
+        ("bytes=100-199".to_owned(), 100..200),
+        (format!("bytes={}-", length - 7), length - 7..length),
+        ("bytes=-5".to_owned(), length - 5..length),
+        (format!("bytes=5-{}", length * 2), 5..length),
+        (format!("bytes=-{}", length * 2), 0..length),
+        ("bytes=0-".to_owned(), 0..length),
+    ] {
+        let answer = app.get_with(&path, "range", &range).await;
+        assert_eq!(answer.status, 206, "{range}");
+        assert!(answer.body == file[part.clone()], "{range}");
+        assert_eq!(answer.header("content-range"), format!("bytes {}-{}/{length}", part.start, part.end - 1));
+        assert_eq!(answer.header("content-length"), part.len().to_string());
+        assert_eq!(answer.header("content-type"), "image/jpeg");
+    }
+    for range in ["bytes=0-1,5-6", "bytes=9-3", "lines=0-1", "bytes=x-", "nonsense"] {
+        let answer = app.get_with(&path, "range", range).await;
+        assert_eq!((answer.status, answer.body.len(), answer.header("content-range")), (200, length, ""), "{range}");
+    }
+    for range in [format!("bytes={length}-"), format!("bytes={}-{}", length + 5, length + 9), "bytes=-0".to_owned()] {
+        let answer = app.get_with(&path, "range", &range).await;
+        assert_error(&answer, 416, "RangeNotSatisfiable");
+        assert_eq!(answer.header("content-range"), format!("bytes */{length}"), "{range}");
+    }
+}
+
+#[tokio::test]
+async fn a_range_of_another_version_is_not_sent() {
+    let app = TestApp::start().await;
+    let file = jpeg(300, 200, 1);
+    let path = format!("/i/{}", app.post(Form::upload("alice", &file)).await.image_id());
+    let etag = app.get(&path).await.header("etag").to_owned();
+    let status =
+        async |only_of: &str| with(&app, Method::GET, &path, &[("range", "bytes=0-9"), ("if-range", only_of)]).await.status;
+    assert_eq!(status(&etag).await, 206);
+    for other in ["\"other\"", &format!("W/{etag}"), "Sun, 22 Nov 2026 08:00:00 GMT", ""] {
+        assert_eq!(status(other).await, 200, "{other}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_ends_with_its_image_and_comes_back_with_it() {
+    let app = TestApp::start().await;
+    let id = app.post(Form::upload("alice", &jpeg(300, 200, 1))).await.image_id();
+    let etag = app.get(&format!("/i/{id}")).await.header("etag").to_owned();
+    app.delete("alice", &id).await;
+    for path in [format!("/i/{id}"), format!("/i/{id}/name.jpg")] {
+        assert_error(&app.get(&path).await, 404, "NotFound");
+        assert_error(&app.get_with(&path, "if-none-match", &etag).await, 404, "NotFound");
+        assert_error(&app.get_with(&path, "range", "bytes=0-1").await, 404, "NotFound");
+    }
+    app.restore("alice", &id).await;
+    assert_eq!(app.get(&format!("/i/{id}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_link_to_nothing_is_a_404_and_an_unknown_parameter_a_422() {
+    let app = TestApp::start().await;
+    let id = app.post(Form::upload("alice", &jpeg(300, 200, 1))).await.image_id();
+    for path in ["/i/nobody", "/i/019aa5c6-0000-7000-8000-000000000000", "/i/%ff", "/i/nobody/x.jpg", "/i/%ff/x.jpg"] {
+        assert_error(&app.get(path).await, 404, "NotFound");
+    }
+    for path in ["/i/".to_owned(), "/i".to_owned(), format!("/i/{id}/a/b")] {
+        assert_error(&app.get(&path).await, 404, "NotFound");
+    }
+    assert_error(&app.get(&format!("/i/{id}?size=small")).await, 422, "ValidationError");
+    assert_error(&app.send(app.request(Method::DELETE, &format!("/i/{id}"))).await, 405, "MethodNotAllowed");
+}
+
+#[tokio::test]
+async fn a_link_serves_what_is_stored_without_its_location() {
+    let app = TestApp::start().await;
+    let file = crate::harness::pictures::jpeg_with_exif(300, 200, 6, &[(0x010f, "Maker")]);
+    let image = app.post(Form::upload("alice", &file)).await.image();
+    let linked = app.get(&format!("/i/{}", image["image_id"].as_str().unwrap())).await;
+    let presigned = app.fetch(image["download_url"].as_str().unwrap()).await;
+    assert!(linked.body == presigned.body);
+    assert_eq!(linked.body.len() as u64, image["file_size"].as_u64().unwrap());
+}
+
+#[tokio::test]
+async fn caches_keep_a_link_as_long_as_the_operator_says() {
+    let app = TestApp::with(&["--link-max-age=60"]).await;
+    let id = app.post(Form::upload("alice", &jpeg(300, 200, 1))).await.image_id();
+    assert_eq!(app.get(&format!("/i/{id}")).await.header("cache-control"), "public, max-age=60, immutable");
+}
+
+#[tokio::test]
+async fn an_original_that_the_storage_lost_or_cut_is_no_picture() {
+    let app = TestApp::start().await;
+    let image = app.post(Form::upload("alice", &jpeg(300, 200, 1))).await.image_id();
+    let key = format!("{}/{image}/original", &image[image.len() - 2..]);
+    app.storage().put(&key, b"short").await;
+    assert_error(&app.get(&format!("/i/{image}")).await, 500, "InternalServerError");
+    app.storage().delete(&key).await;
+    assert_error(&app.get(&format!("/i/{image}")).await, 503, "ServiceUnavailable");
+}
