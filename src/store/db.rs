@@ -20,7 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::types::Json;
 use sqlx::{
     Arguments, AssertSqlSafe, Connection, Database, Executor, FromRow, IntoArguments, PgConnection, PgPool, Postgres, Sqlite,
-    SqlitePool,
+    SqliteConnection, SqlitePool,
 };
 
 use super::error::Error;
@@ -255,6 +255,7 @@ async fn open_sqlite(path: &Path, config: &DbConfig) -> Result<Pools, Error> {
         .busy_timeout(config.timeout);
     let writer =
         SqlitePoolOptions::new().max_connections(1).acquire_timeout(config.timeout).idle_timeout(None).max_lifetime(None);
+    let writer = writer.after_release(|connection, _| Box::pin(has_rolled_back(connection)));
     let writer = writer.connect_with(options.clone()).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(config.max_connections.min(SQLITE_READERS))
@@ -262,6 +263,14 @@ async fn open_sqlite(path: &Path, config: &DbConfig) -> Result<Pools, Error> {
         .test_before_acquire(false)
         .connect_lazy_with(options.read_only(true).create_if_missing(false));
     Ok(Pools::Sqlite { readers, writer })
+}
+
+/// Whether the connection is fit for another transaction. When a write fails (the disk is full), SQLite itself ends the
+/// transaction; it then refuses the rollback, after which sqlx believes in a transaction for ever and begins no other.
+async fn has_rolled_back(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A rollback may still be on its way to the connection's thread.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 impl Tx {

@@ -455,7 +455,7 @@ async fn idle_connections_do_not_block_others_up_to_the_limit_and_beyond_it_only
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_connections_than_open_files_do_not_bring_it_down() {
     let home = Home::new().await;
-    let process = Process::start_with_open_files(&home, 128, &[("HEAD_TIMEOUT", "5")]).await;
+    let process = Process::start_after("ulimit -n 128", &home, &[("HEAD_TIMEOUT", "5")]).await;
     let client = Client::new(process.address);
     client.get("/health").await.ok();
     let mut idle = Vec::new();

@@ -12,6 +12,7 @@ mod commands;
 mod conventions;
 mod durability;
 mod faults;
+mod full_disk;
 mod idempotency;
 mod images;
 mod links;

@@ -177,11 +177,11 @@ impl Process {
         Self::from_command(home.command(&["serve"], settings), home.has_embedded_storage()).await
     }
 
-    /// As [`Process::start`], but with at most so many open files.
-    pub async fn start_with_open_files(home: &Home, open_files: u32, settings: &[(&str, &str)]) -> Self {
+    /// As [`Process::start`], after the shell has run `preparation`: `ulimit -n 200`.
+    pub async fn start_after(preparation: &str, home: &Home, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new("sh");
         home.prepare(&mut command, settings);
-        command.arg("-c").arg(format!("ulimit -n {open_files}; exec \"$0\" serve")).arg(env!("CARGO_BIN_EXE_image-service"));
+        command.arg("-c").arg(format!("{preparation}; exec \"$0\" serve")).arg(env!("CARGO_BIN_EXE_image-service"));
         Self::from_command(command, home.has_embedded_storage()).await
     }
 

@@ -1,0 +1,70 @@
+//! A disk that takes no more: what was stored is served, what cannot be stored is refused, and when there is room again
+//! all works as before. The disk is "full" by a limit on the length of files, which the test sets and lifts.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::harness::assert_error;
+use crate::harness::client::{Client, Upload};
+use crate::harness::process::{Home, Process};
+
+/// Files of the running process may have this many bytes; more is an error to whoever writes.
+fn limit_files(process: &Process, bytes: &str) {
+    let limit = format!("--fsize={bytes}:unlimited");
+    let status = Command::new("prlimit").args(["--pid", &process.pid().to_string(), &limit]).status().unwrap();
+    assert!(status.success(), "prlimit, of util-linux, sets the limit");
+}
+
+/// SQLite and the S3 server inside the process, which have the disk to themselves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_full_is_told_and_recovered_from() {
+    let home = Home::embedded();
+    // Otherwise the kernel ends a process that writes beyond the limit.
+    let process = Process::start_after("trap '' XFSZ", &home, &[]).await;
+    let client = Client::new(process.address);
+    let id = client.upload(&Upload::small("before", 0)).await.image_id();
+    let mut stored = 1;
+    let log_bytes = std::fs::metadata(home.data_dir().join("images.sqlite-wal")).unwrap().len();
+    // From no room at all to room for the beginning of a transaction.
+    for (round, limit) in [1, 4096, 20_000, log_bytes + 100, log_bytes + 10_000, log_bytes + 60_000].into_iter().enumerate() {
+        limit_files(&process, &limit.to_string());
+        for seed in 0..3 {
+            let answer = client.upload(&Upload::small("during", round as u64 * 10 + seed)).await;
+            if answer.status == 200 {
+                stored += 1;
+            } else {
+                assert_error(&answer, 503, "ServiceUnavailable");
+            }
+        }
+        let change = client.patch(&id, &json!({"description": format!("in round {round}")})).await;
+        assert!(matches!(change.status, 200 | 503), "{}", change.text());
+        assert_eq!(client.get(&format!("/images/{id}")).await.ok()["title"], "before");
+        assert_eq!(client.get("/images").await.ok()["total_count"], stored, "what was refused is not listed");
+        limit_files(&process, "unlimited");
+        until_stored(&client, round as u64 + 100).await;
+        stored += 1;
+        client.patch(&id, &json!({"description": "with room"})).await.ok();
+    }
+    assert_eq!(client.list().await.len(), stored);
+    for image in client.list().await {
+        client.assert_whole(&image).await;
+    }
+    process.stop().await;
+    let report = home.run(&["doctor"], &[]).await;
+    assert!(report.status.success(), "{report:?}");
+}
+
+async fn until_stored(client: &Client, seed: u64) {
+    let started = Instant::now();
+    loop {
+        let answer = client.upload(&Upload::small("after", seed)).await;
+        if answer.status == 200 {
+            return;
+        }
+        assert_error(&answer, 503, "ServiceUnavailable");
+        assert!(started.elapsed() < Duration::from_secs(20), "it does not recover: {}", answer.text());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
