@@ -8,7 +8,7 @@ use crate::{Result, make};
 pub fn compare(paths: &[PathBuf]) -> Result<()> {
     for path in paths {
         let mut command = Command::new(std::env::current_exe()?);
-        // As the service sets it at its start.
+        // This process has glibc's allocator, which otherwise keeps what it got for the first large picture.
         command.arg("memory-of").arg(path).env("MALLOC_MMAP_THRESHOLD_", (128 << 10).to_string());
         let output = command.output()?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
