@@ -32,7 +32,7 @@ pub struct OriginalHeaders {
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
     /// One range of bytes; anything else is ignored.
-    #[param(rename = "Range", pattern = "^bytes=([0-9]+-[0-9]*|-[0-9]+)$", example = "bytes=0-1023")]
+    #[param(rename = "Range", example = "bytes=0-1023")]
     range: Option<String>,
     /// The entity tag that the range is for.
     #[param(rename = "If-Range")]
@@ -61,7 +61,8 @@ pub async fn get_original(
     Query::of(&uri).finish()?;
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
-    let original = app.service.original(image_id(&id)?, &part_request(&headers), &sending).await?;
+    let part = if method == Method::GET { part_request(&headers) } else { PartRequest::default() };
+    let original = app.service.original(image_id(&id)?, &part, &sending).await?;
     answer(original, app.config.link_max_age_seconds)
 }
 
@@ -86,7 +87,8 @@ pub async fn get_named_original(
     get_original(state, Segment(id), uri, method, headers).await
 }
 
-/// A range of which it is not certain what it is of is not sent: `If-Range` may hold a date, and there is none here.
+/// For `GET` alone (RFC 9110, 14.2). A range of which it is not certain what it is of is not sent: `If-Range` may hold a date,
+/// and there is none here.
 fn part_request(headers: &HeaderMap) -> PartRequest {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let only_of = headers.contains_key(header::IF_RANGE).then(|| {

@@ -52,8 +52,9 @@ async fn who_has_the_file_gets_a_304_and_head_gives_the_headers_alone() {
     assert_eq!(app.get_with(&path, "if-none-match", "\"other\"").await.status, 200);
     let head = app.send(app.request(Method::HEAD, &path)).await;
     assert_eq!((head.status, head.body.len(), head.header("content-length")), (200, 0, file.len().to_string().as_str()));
+    // Ranges are for GET.
     let head = with(&app, Method::HEAD, &path, &[("range", "bytes=10-19")]).await;
-    assert_eq!((head.status, head.body.len(), head.header("content-length")), (206, 0, "10"));
+    assert_eq!((head.status, head.header("content-length")), (200, file.len().to_string().as_str()));
 }
 
 #[tokio::test]
