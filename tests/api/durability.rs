@@ -409,6 +409,10 @@ impl SlowUpload {
         );
         let (first, rest) = upload.body.split_at(upload.body.len() / 2);
         stream.write_all(&[head.as_bytes(), first].concat()).await.expect("the first half is sent");
+        // This upload, and the question itself.
+        let client = Client::new(process.address);
+        let in_flight = async || client.get("/metrics").await.text().contains("http_requests_in_flight 2\n");
+        until("its head is read", in_flight).await;
         Self { stream, rest: rest.to_vec() }
     }
 
