@@ -70,6 +70,26 @@ fn what_is_no_picture_is_an_unsupported_format() {
 }
 
 #[test]
+fn a_file_that_is_two_things_is_the_picture_alone() {
+    let other = jpeg((90, 70), mozjpeg::ColorSpace::JCS_RGB, &rgb(90, 70), Some(&exif(6, &[(0x010f, "Intruder")], &[])), |_| {});
+    let archive = [b"PK\x03\x04 a file PK\x01\x02 its entry PK\x05\x06", &[0; 18][..]].concat();
+    for behind in [&other[..], &archive, b"<html><script>alert(1)</script></html>", b"%PDF-1.7\n%%EOF", b"II*\0\x08\0\0\0"] {
+        for file in small_files() {
+            let (header, plain) = run(&file).expect("accepted");
+            let (header_of_both, both) = run(&[&file[..], behind].concat()).expect("accepted");
+            assert_eq!(
+                (header_of_both.width, header_of_both.height, header_of_both.orientation),
+                (header.width, header.height, header.orientation)
+            );
+            assert_eq!(both.metadata, plain.metadata);
+            assert!(both.thumbnails.iter().zip(&plain.thumbnails).all(|(a, b)| a.bytes == b.bytes));
+        }
+    }
+    // What comes first decides, so nothing before a picture makes it one.
+    assert_eq!(run(&[&b"<script>"[..], &other].concat()).unwrap_err(), Error::UnsupportedFormat);
+}
+
+#[test]
 fn headers_that_lie_about_the_size_are_refused_before_anything_is_allocated() {
     let mut jpeg = plain_jpeg(60, 60);
     let frame = jpeg.windows(2).position(|window| window == [0xff, 0xc0]).expect("a frame header");
