@@ -1,5 +1,5 @@
 //! The rooms that read what strangers send, compiled alone: they need nothing of the service above them, so this builds in
-//! a minute, with sanitizers and coverage.
+//! a few minutes, with sanitizers and coverage.
 
 #[path = "../../../src/imaging/mod.rs"]
 pub mod imaging;
