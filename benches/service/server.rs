@@ -52,6 +52,11 @@ impl Server {
         Ok(server)
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn cpu(&self) -> Result<Duration> {
         cpu_of(self.child.id())
     }
