@@ -91,8 +91,10 @@ async fn the_readmes_requests_work_as_they_stand_there() {
     let output = Command::new("sh").args(["-euxc", &script]).current_dir(folder.path()).output().expect("a shell");
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{log}\n{}", String::from_utf8_lossy(&output.stdout));
-    let small = std::fs::read(folder.path().join("small.jpg")).expect("a thumbnail");
-    assert!(small.starts_with(b"\xff\xd8") && small.len() > 500, "{log}");
+    let file = |name: &str| std::fs::read(folder.path().join(name)).expect(name);
+    assert!(file("small.jpg").starts_with(b"\xff\xd8") && file("small.jpg").len() > 500, "{log}");
+    // The photo tells no place, so every byte is as it was sent.
+    assert!(file("original.jpg") == file("photo.jpg") && file("public.jpg") == file("photo.jpg"));
     let image = Client::new(process.address).list().await.remove(0);
     assert_eq!((&image["title"], &image["user_id"]), (&"Dusk".into(), &"user123".into()));
     process.stop().await;
