@@ -10,7 +10,8 @@
 //! panics, and what libjpeg reports by unwinding ends here as an [`Error`] (so `panic = "abort"` is not for this crate).
 //! Everything blocks and is bound to the processor: call it on a decode thread.
 //!
-//! Pictures made here are sRGB, whatever colour profile the file has. Of an original only metadata is ever changed: where it was taken is removed. Its picture data is never touched.
+//! Pictures made here are sRGB, whatever colour profile the file has. Of an original only metadata is ever changed: where it
+//! was taken is removed. Its picture data is never touched.
 
 mod aim;
 mod colors;

@@ -67,38 +67,34 @@ pub(super) struct ToSrgb {
 impl ToSrgb {
     /// For an RGB or RGBA picture, which may have been grey in its file. `None` too when it is sRGB already.
     pub fn of(file: &[u8], place: Option<&Place>, picture: &Picture) -> Option<Self> {
-        let profile = place?.read(file)?;
-        // Its tables are the sender's: whatever becomes of them, the picture is not worse for it.
-        let found = catch_unwind(AssertUnwindSafe(|| {
-            let profile = parse(&profile)?;
-            let from = match (profile.color_space, picture.alpha) {
-                (DataColorSpace::Rgb, _) if is_srgb(&profile) => return None,
-                (DataColorSpace::Rgb, false) => Layout::Rgb,
-                (DataColorSpace::Rgb, true) => Layout::Rgba,
-                (DataColorSpace::Gray, false) if picture.is_grey() => Layout::Gray,
-                (DataColorSpace::Gray, true) if picture.is_grey() => Layout::GrayAlpha,
-                _ => return None,
-            };
-            Self::from(&profile, from, if picture.alpha { Layout::Rgba } else { Layout::Rgb })
-        }));
-        found.ok().flatten()
+        let to = if picture.alpha { Layout::Rgba } else { Layout::Rgb };
+        Self::build(file, place?, to, |profile| match (profile.color_space, picture.alpha) {
+            (DataColorSpace::Rgb, _) if !is_srgb(profile) => Some(to),
+            (DataColorSpace::Gray, false) if picture.is_grey() => Some(Layout::Gray),
+            (DataColorSpace::Gray, true) if picture.is_grey() => Some(Layout::GrayAlpha),
+            _ => None,
+        })
     }
 
     /// For inks, where 255 is all of it.
     pub fn of_cmyk(file: &[u8], place: Option<&Place>) -> Option<Self> {
-        let profile = place?.read(file)?;
-        let found = catch_unwind(AssertUnwindSafe(|| {
-            let profile = parse(&profile).filter(|profile| profile.color_space == DataColorSpace::Cmyk)?;
-            // Four channels of any meaning have this name there.
-            Self::from(&profile, Layout::Rgba, Layout::Rgb)
-        }));
-        found.ok().flatten()
+        // Four channels of any meaning have this name there.
+        let layout = |profile: &ColorProfile| (profile.color_space == DataColorSpace::Cmyk).then_some(Layout::Rgba);
+        Self::build(file, place?, Layout::Rgb, layout)
     }
 
-    fn from(profile: &ColorProfile, from: Layout, to: Layout) -> Option<Self> {
-        let srgb = ColorProfile::new_srgb();
-        let transform = profile.create_transform_8bit(from, &srgb, to, TransformOptions::default()).ok()?;
-        Some(ToSrgb { from, transform })
+    /// `from` says how the pixels lie that a profile is for, if it is for these.
+    fn build(file: &[u8], place: &Place, to: Layout, from: impl FnOnce(&ColorProfile) -> Option<Layout>) -> Option<Self> {
+        let profile = place.read(file)?;
+        // Its tables are the sender's: whatever becomes of them, the picture is not worse for it.
+        let built = catch_unwind(AssertUnwindSafe(|| {
+            let profile = parse(&profile)?;
+            let from = from(&profile)?;
+            let srgb = ColorProfile::new_srgb();
+            let transform = profile.create_transform_8bit(from, &srgb, to, TransformOptions::default()).ok()?;
+            Some(ToSrgb { from, transform })
+        }));
+        built.ok().flatten()
     }
 
     /// A picture of the kind that this was made for, in sRGB.
