@@ -10,7 +10,7 @@
 //! | 5 | [`app`], [`config`], `main.rs` | start, wire, stop |
 //! | 4 | [`http`], [`worker`] | the two ways in: requests, and time |
 //! | 3 | [`service`] | what the product does; the only floor with rules |
-//! | 2 | [`store`], [`objects`], [`imaging`], [`metrics`] | one outside thing each; none imports another |
+//! | 2 | [`store`], [`objects`], [`imaging`], [`fetch`], [`metrics`] | one outside thing each; none imports another |
 //! | 1 | [`model`] | plain types and pure rules: no IO, no wire format, no SQL |
 //!
 //! A feature's file has the feature's name on every floor that it touches (`images.rs` in `http/`, `service/`, `store/`).
@@ -43,6 +43,17 @@
 //!    within the same memory and threads as uploads.
 //! 4. The object is put, the row made `ready`, the bytes sent.
 //!
+//! # An import
+//!
+//! 1. `http/imports.rs` holds each URL of an order against its rules; `service/imports.rs` commits the job and its items, and
+//!    the answer is its id. No host has been asked for anything.
+//! 2. `worker/imports.rs` is woken, on this instance or soon on another, and claims the item whose turn it is, with a lease
+//!    and the id of the image that it is to become (`service/import_queue.rs`, `store/import_queue.rs`).
+//! 3. `service/import_fetch.rs` has it fetched: `fetch` resolves the host, holds every address against `fetch/guard.rs`, and
+//!    connects to one that passed; so it does with each redirect. Memory for the body is reserved before it is read.
+//! 4. `service/upload.rs` takes over, as from a request. The transaction that inserts the image marks the item.
+//! 5. What failed is put off, if it may pass, or fails with a reason.
+//!
 //! # What always holds
 //!
 //! - What was answered is stored; of what was not, nothing is listed, or all of it is.
@@ -50,12 +61,15 @@
 //! - An object is deleted only for an image that the database says cannot exist: its intent is `removing`, and an upload
 //!   insists on deleting an `uploading` one in the transaction that inserts its image. Or it is that of a variant which is
 //!   `removing`, a state without a way back, and under a name that is never used again.
+//! - A URL is stored once: the transaction that inserts its image insists on the claim, and a later claim has another image's id.
+//! - Nothing that a client or a foreign server says makes the service connect to an address that is not public.
 //! - Counters move in the transactions that change what they count.
 //! - Whatever a client sends has a bound before it is read: bytes, pixels, frames, scans, seconds, connections.
 //! - Nothing blocks the runtime: decoding and hashing run on blocking threads, in bounded number.
 
 pub mod app;
 pub mod config;
+pub mod fetch;
 pub mod http;
 pub mod imaging;
 pub mod metrics;

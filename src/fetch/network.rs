@@ -1,0 +1,69 @@
+//! The outside world as fetching sees it: names, connections, and whom TLS trusts. Tests bring a world of their own.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio_rustls::rustls::RootCertStore;
+
+/// Names, connections, trust. None of it checks anything: that is the caller's.
+pub trait Network: Send + Sync + fmt::Debug {
+    /// All addresses of a host.
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
+
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<TcpStream>>;
+
+    /// Asked once, when the first https URL is fetched.
+    fn roots(&self) -> BoxFuture<'_, io::Result<RootCertStore>>;
+}
+
+/// The machine's own resolver, network and certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
+#[derive(Debug)]
+pub struct SystemNetwork {
+    /// The resolver blocks a thread each time, for as long as it likes, and some must be left for decoding.
+    lookups: Arc<Semaphore>,
+}
+
+impl Default for SystemNetwork {
+    fn default() -> Self {
+        Self { lookups: Arc::new(Semaphore::new(64)) }
+    }
+}
+
+impl Network for SystemNetwork {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            let lookup = Arc::clone(&self.lookups).acquire_owned().await.map_err(io::Error::other)?;
+            let host = host.to_owned();
+            let found = tokio::task::spawn_blocking(move || {
+                let found = (host.as_str(), 0).to_socket_addrs();
+                drop(lookup);
+                found
+            });
+            Ok(found.await??.map(|address| address.ip()).collect())
+        })
+    }
+
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<TcpStream>> {
+        Box::pin(TcpStream::connect(address))
+    }
+
+    fn roots(&self) -> BoxFuture<'_, io::Result<RootCertStore>> {
+        Box::pin(async {
+            let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await?;
+            for error in &found.errors {
+                tracing::warn!(%error, "some of the machine's certificates cannot be read");
+            }
+            let mut roots = RootCertStore::empty();
+            let (added, _) = roots.add_parsable_certificates(found.certs);
+            if added == 0 {
+                return Err(io::Error::other("the machine has no certificates to trust: install ca-certificates"));
+            }
+            Ok(roots)
+        })
+    }
+}
