@@ -6,27 +6,27 @@ use std::fmt;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use crate::service::error::{Error, Fields};
 
-/// Requests hold a few short texts.
-const MAX_BYTES: usize = 64 * 1024;
+/// For requests that hold a few short texts.
+pub const FEW_TEXTS: usize = 64 * 1024;
 
-/// Reads a request's body, which must be an object.
+/// Reads a request's body of at most `max_bytes`, which must be an object.
 ///
 /// # Errors
 /// Another media type, too many bytes, too slow, no JSON, no object, or a field that is there more than once.
-pub async fn read_object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, ApiError> {
+pub async fn read_object(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Map<String, Value>, ApiError> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(ApiError::wrong_media_type("application/json"));
     }
-    let too_large = |_| Error::TooLarge { limit_bytes: MAX_BYTES as u64 };
-    let bytes: Bytes = super::body::in_time(axum::body::to_bytes(body, MAX_BYTES)).await?.map_err(too_large)?;
+    let too_large = |_| Error::TooLarge { limit_bytes: max_bytes as u64 };
+    let bytes: Bytes = super::body::in_time(axum::body::to_bytes(body, max_bytes)).await?.map_err(too_large)?;
     Ok(parse_object(&bytes)?)
 }
 
@@ -73,13 +73,93 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Object, A::Error> {
         let mut object = Object { fields: Map::new(), repeated: BTreeMap::new() };
-        while let Some((name, value)) = entries.next_entry::<String, Value>()? {
+        while let Some(name) = entries.next_key::<String>()? {
+            // No request has as many fields: this one is refused for those before.
+            if object.fields.len() >= MAX_ENTRIES {
+                entries.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let Shallow(value) = entries.next_value()?;
             if object.fields.contains_key(&name) {
                 object.repeated.insert(name.clone(), "must be given once".to_owned());
             }
             object.fields.insert(name, value);
         }
         Ok(object)
+    }
+}
+
+/// Fields, and entries of a list, that are kept: more than any request may have.
+const MAX_ENTRIES: usize = 200;
+
+/// A value as far as requests go: a text, a number, or a list of such. An object, and a list within a list, is emptied, for it
+/// is refused by its kind; as values, the bytes that a body may have could take fifty times their size.
+struct Shallow(Value);
+
+impl<'de> Deserialize<'de> for Shallow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ShallowVisitor { keeps_lists: true }).map(Self)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct ShallowVisitor {
+    keeps_lists: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for ShallowVisitor {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ShallowVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Object(Map::new()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut kept = Vec::new();
+        let inner = Self { keeps_lists: false };
+        while self.keeps_lists && kept.len() < MAX_ENTRIES {
+            let Some(value) = entries.next_element_seed(inner)? else { return Ok(Value::Array(kept)) };
+            kept.push(value);
+        }
+        while entries.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Array(kept))
     }
 }
 
@@ -106,6 +186,19 @@ mod tests {
         };
         assert_eq!(message, "The body names more than once: a, c.");
         assert_eq!(details.keys().collect::<Vec<_>>(), ["a", "c"]);
+    }
+
+    #[test]
+    fn what_no_request_holds_is_not_kept() {
+        let read = |text: &str| Value::Object(parse_object(text.as_bytes()).unwrap());
+        let plain = r#"{"a":["x",1,-1,1.5,true,null],"b":null,"c":"\u00fc"}"#;
+        assert_eq!(read(plain), serde_json::from_str::<Value>(plain).unwrap());
+        assert_eq!(read(r#"{"a":{"b":[1]},"c":[["d"],{"e":1}]}"#), serde_json::json!({"a": {}, "c": [[], {}]}));
+        let long = format!(r#"{{"a":[{}0]}}"#, "0,".repeat(100_000));
+        assert_eq!(read(&long)["a"].as_array().unwrap().len(), MAX_ENTRIES);
+        let fields: Vec<String> = (0..5000).map(|number| format!("\"{number}\":0")).collect();
+        assert_eq!(read(&format!("{{{}}}", fields.join(","))).as_object().unwrap().len(), MAX_ENTRIES);
+        assert!(parse_object(format!(r#"{{"a":[{}]}}"#, "0,".repeat(300)).as_bytes()).is_err());
     }
 
     #[test]
