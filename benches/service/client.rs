@@ -48,6 +48,12 @@ pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
 }
 
+pub fn post_json(path: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
+
 /// An upload, as `curl -F` would send it.
 pub fn post_image(file_name: &str, file: &[u8]) -> Vec<u8> {
     let boundary = "----------------bench-5f1d7c";

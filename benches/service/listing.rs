@@ -130,7 +130,7 @@ impl World {
                     for place in 0..20 {
                         let share = 1.0 - depth - f64::from(place) * 0.002;
                         let last = image((self.rows as f64 * share) as u64, self.rows)?.id;
-                        let path = filter.path(Some(PageToken { last }.encode(&fingerprint)));
+                        let path = filter.path(Some(PageToken { last: last.uuid() }.encode(&fingerprint)));
                         requests.push(Request { path, filter: filter.model()? });
                     }
                 }

@@ -7,6 +7,7 @@
 mod backend;
 mod client;
 mod fill;
+mod imports;
 mod links;
 mod listing;
 mod measure;
@@ -22,7 +23,7 @@ mod uploads;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
 
-const NAMES: &str = "listing, requests, presign, uploads, links, memory, process";
+const NAMES: &str = "listing, requests, presign, uploads, imports, links, memory, process";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -38,6 +39,7 @@ async fn main() -> Result<()> {
             "requests" => requests::run().await?,
             "presign" => presign::run().await?,
             "uploads" => uploads::run().await?,
+            "imports" => imports::run().await?,
             "links" => links::run().await?,
             "memory" => memory::run().await?,
             "process" => process::run().await?,

@@ -48,7 +48,7 @@ fn kinds() -> Result<Vec<(&'static str, Requests)>> {
         let id = image(1000 + place * (ROWS - 1000) / 200, ROWS)?.id;
         images.push(get(&format!("/images/{id}")));
         plain.push(get(&format!("/images/{id}?include_url=false")));
-        pages.push(get(&format!("/images?limit=20&page_token={}", PageToken { last: id }.encode(&fingerprint))));
+        pages.push(get(&format!("/images?limit=20&page_token={}", PageToken { last: id.uuid() }.encode(&fingerprint))));
     }
     Ok(vec![
         ("GET /health", vec![get("/health")]),
