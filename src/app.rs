@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError, open_files};
+use crate::fetch::{Fetcher, Network, SystemNetwork};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -31,8 +32,8 @@ pub struct Running {
     pub service: Arc<Service>,
     stop: CancellationToken,
     server: JoinHandle<bool>,
-    /// The sweeper and the tally.
-    workers: [JoinHandle<()>; 2],
+    /// The sweeper, the importer and the tally.
+    workers: [JoinHandle<()>; 3],
     parts: Parts,
     shutdown_timeout: Duration,
 }
@@ -79,6 +80,14 @@ const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// A setting cannot be used, or something that is needed cannot be had.
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Error> {
+    start_in(config, clock, Arc::new(SystemNetwork::default())).await
+}
+
+/// As [`start`], fetching from another world than the machine's network.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Network>) -> Result<Running, Error> {
     let config = config.validate()?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
@@ -86,14 +95,15 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Err
     raise_open_files(&config);
     let listener = TcpListener::bind(config.address()).await.map_err(|error| Error::Listen(config.address(), error))?;
     let address = listener.local_addr().map_err(|error| Error::Listen(config.address(), error))?;
-    let parts = build(&config, clock, Purpose::Serve).await?;
+    let parts = build(&config, clock, network, Purpose::Serve).await?;
     let service = Arc::clone(&parts.service);
     let stop = CancellationToken::new();
-    let router = http::router(Arc::clone(&service), config.http());
+    let router = http::router(Arc::clone(&service), config.http(address));
     let server = tokio::spawn(http::server::serve(listener, router, config.server(), stop.clone()));
     let sweeper = worker::sweeper::run(Arc::clone(&service), config.sweep_interval.duration(), stop.clone());
+    let importer = worker::imports::run(Arc::clone(&service), stop.clone());
     let tally = worker::tally::run(Arc::clone(&service), stop.clone());
-    let workers = [tokio::spawn(sweeper), tokio::spawn(tally)];
+    let workers = [tokio::spawn(sweeper), tokio::spawn(importer), tokio::spawn(tally)];
     let s3_address = parts.embedded.as_ref().map(|embedded| embedded.address);
     tracing::info!(%address, ?s3_address, "serving");
     let shutdown_timeout = config.shutdown_timeout.duration();
@@ -122,7 +132,7 @@ enum Purpose {
     Examine,
 }
 
-async fn build(config: &Config, clock: Arc<dyn Clock>, purpose: Purpose) -> Result<Parts, Error> {
+async fn build(config: &Config, clock: Arc<dyn Clock>, network: Arc<dyn Network>, purpose: Purpose) -> Result<Parts, Error> {
     let data_dir = if config.uses_data_dir() { Some(lock_data_dir(&config.data_dir)?) } else { None };
     let (endpoint, embedded) = storage_endpoint(config).await?;
     let storage = ObjectStoreConfig {
@@ -134,7 +144,8 @@ async fn build(config: &Config, clock: Arc<dyn Clock>, purpose: Purpose) -> Resu
     let (objects, db) = tokio::join!(ObjectStore::open(&storage), open_database(config, purpose));
     let db = db?;
     let metrics = Arc::new(Metrics::new(db.system()));
-    let service = Arc::new(Service::new(db, objects?, clock, config.limits(), metrics));
+    let fetcher = Fetcher::new(config.imports.fetch(), network);
+    let service = Arc::new(Service::new(db, objects?, fetcher, clock, config.limits(), metrics));
     Ok(Parts { service, embedded, _data_dir: data_dir })
 }
 
@@ -240,7 +251,7 @@ pub async fn doctor(config: Config, clock: Arc<dyn Clock>, fix: bool) -> Result<
     if let Some(missing) = config.state_files().into_iter().find(|path| !path.exists()) {
         return Err(Error::NothingThere(missing));
     }
-    let parts = build(&config, clock, Purpose::Examine).await?;
+    let parts = build(&config, clock, Arc::new(SystemNetwork::default()), Purpose::Examine).await?;
     let report = parts.service.examine(fix).await;
     parts.service.finish().await;
     if let Some(embedded) = parts.embedded {

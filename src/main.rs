@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use image_service::app;
@@ -60,8 +61,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     keep_memory_low();
     let command = Cli::parse().command.unwrap_or_else(serve_from_environment);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(64).build();
-    let result = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(command)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(128).build();
+    let result = runtime.map_err(Into::into).and_then(|runtime| {
+        let result = runtime.block_on(run(command));
+        // A name that is being looked up may take its time, and nobody waits for it any more.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        result
+    });
     result.unwrap_or_else(|error| {
         eprintln!("error: {}", chain(&*error));
         ExitCode::FAILURE

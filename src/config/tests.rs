@@ -40,6 +40,15 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         ("--cors-origins=example.org", "CORS_ORIGINS"),
         ("--cors-origins=*,https://example.org", "CORS_ORIGINS"),
         ("--public-url=here", "PUBLIC_URL"),
+        ("--import-concurrency=65", "IMPORT_CONCURRENCY"),
+        ("--import-host-concurrency=0", "IMPORT_HOST_CONCURRENCY"),
+        ("--import-attempts=0", "IMPORT_ATTEMPTS"),
+        ("--import-retry-delay=0", "IMPORT_RETRY_DELAY"),
+        ("--import-answer-timeout=3601", "IMPORT_ANSWER_TIMEOUT"),
+        ("--import-timeout=0", "IMPORT_TIMEOUT"),
+        ("--import-ports=80,0", "IMPORT_PORTS"),
+        ("--import-ports=http", "--import-ports"),
+        ("--allow-private-imports=perhaps", "--allow-private-imports"),
         ("--log-level=a=b=c", "LOG_LEVEL"),
         ("--port=99999", "--port"),
         ("--body-timeout=soon", "--body-timeout"),
@@ -53,4 +62,18 @@ fn what_cannot_be_used_is_refused_by_its_name() {
 fn an_empty_variable_is_an_unset_one() {
     let config = config(&["--database-url=", "--s3-endpoint-url=", "--cors-origins="]).unwrap();
     assert!(config.uses_data_dir() && config.database_url.is_none() && config.cors_origins.is_empty());
+}
+
+#[test]
+fn public_links_begin_with_the_public_url_or_with_what_is_listened_on() {
+    for (flags, address, base) in [
+        (&["--public-url=https://images.example.org/"][..], "0.0.0.0:8000", "https://images.example.org"),
+        (&["--public-url=https://example.org/images"], "127.0.0.1:8000", "https://example.org/images"),
+        (&[], "127.0.0.1:8000", "http://localhost:8000"),
+        (&["--public-url="], "[::]:9000", "http://localhost:9000"),
+        (&[], "10.1.2.3:8000", "http://10.1.2.3:8000"),
+        (&[], "[fd00::1]:8000", "http://[fd00::1]:8000"),
+    ] {
+        assert_eq!(config(flags).unwrap().http(address.parse().unwrap()).link_base, base, "{flags:?} {address}");
+    }
 }

@@ -29,9 +29,9 @@ use crate::service::presign::{Disposition, Links};
 /// Where a page begins and how long it is.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `read_page` reads")]
+#[expect(dead_code, reason = "it describes what `take_page` reads")]
 pub struct PageQuery {
-    /// Images on the page.
+    /// Entries on the page.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,
     /// `next_page_token` of the page before, as it was given, with the same filters.
@@ -115,13 +115,19 @@ pub async fn list_tag_images(
     page(&app, query, ImageFilter { tags, ..ImageFilter::default() }).await
 }
 
-async fn page(app: &AppState, mut query: Query, filter: ImageFilter) -> Result<Response, ApiError> {
-    let limit = query.take("limit", integer(1..=100)).unwrap_or(20);
-    let token = query.take("page_token", |text| Ok(text.to_owned()));
-    query.finish()?;
+async fn page(app: &AppState, query: Query, filter: ImageFilter) -> Result<Response, ApiError> {
+    let (limit, token) = take_page(query)?;
     let page = app.service.list_images(filter, limit, token.as_deref()).await?;
     let view = ImagePageView::new(&page);
     json::answer(&view, view.size_bytes())
+}
+
+/// What [`PageQuery`] describes; nothing else may be left of the query.
+pub(super) fn take_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
+    let limit = query.take("limit", integer(1..=100)).unwrap_or(20);
+    let token = query.take("page_token", |text| Ok(text.to_owned()));
+    query.finish()?;
+    Ok((limit, token))
 }
 
 fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
@@ -220,7 +226,7 @@ pub async fn update_image(
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
-    let change = read_change(json::read_object(&headers, body).await?)?;
+    let change = read_change(json::read_object(&headers, body, json::FEW_TEXTS).await?)?;
     let (image, links) = app.service.update_image(&caller, id, change).await?;
     one(&image, Some(&links))
 }
@@ -251,7 +257,7 @@ fn text_or_null(value: Value) -> Result<String, String> {
     }
 }
 
-fn read_tags(value: &Value) -> Result<Vec<Tag>, String> {
+pub(super) fn read_tags(value: &Value) -> Result<Vec<Tag>, String> {
     let rule = || "must be a list of texts, a text with commas, or null".to_owned();
     match value {
         Value::Null => Ok(Vec::new()),

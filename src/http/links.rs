@@ -1,16 +1,22 @@
 //! Public links: originals to anybody, from this service's own address.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use utoipa::IntoParams;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::AppState;
 use super::conditional::IfNoneMatch;
-use super::error::{ApiError, InternalServerError, NotFound, RangeNotSatisfiable, ServiceUnavailable, ValidationError};
+use super::error::{
+    ApiError, BadRequest, InternalServerError, NotFound, RangeNotSatisfiable, ServiceUnavailable, ValidationError,
+};
 use super::extract::{Address, Query, Segment, image_id};
+use super::images::{PageQuery, take_page};
 use crate::model::byte_range::ByteRange;
+use crate::model::id::ImageId;
 use crate::service::error::Error;
 use crate::service::links::{Original, PartRequest};
 use crate::service::presign::{Disposition, content_disposition};
@@ -85,6 +91,34 @@ pub async fn get_named_original(
 ) -> Result<Response, ApiError> {
     let Path((id, _)) = path.map_err(|_| ApiError::no_such_route())?;
     get_original(state, Segment(id), uri, method, headers).await
+}
+
+/// Public links.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LinkPage {
+    /// Newest first.
+    #[schema(example = json!(["http://localhost:8000/i/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17"]))]
+    pub uploaded: Vec<String>,
+    /// Opaque; null on the last page.
+    pub next_page_token: Option<String>,
+    pub has_more: bool,
+}
+
+/// List public links
+///
+/// Of all images that were imported from URLs and are not deleted, newest first.
+#[utoipa::path(get, path = "/links", tag = "links", params(PageQuery),
+    responses((status = 200, description = "A page of links.", body = LinkPage), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_links(State(app): State<AppState>, Address(uri): Address) -> Result<Json<LinkPage>, ApiError> {
+    let (limit, token) = take_page(Query::of(&uri))?;
+    let page = app.service.list_links(limit, token.as_deref()).await?;
+    let uploaded = page.items.iter().map(|id| link(&app, *id)).collect();
+    Ok(Json(LinkPage { uploaded, has_more: page.next.is_some(), next_page_token: page.next }))
+}
+
+/// The public link of an image.
+pub(super) fn link(app: &AppState, id: ImageId) -> String {
+    format!("{}/i/{id}", app.config.link_base)
 }
 
 /// For `GET` alone (RFC 9110, 14.2). A range of which it is not certain what it is of is not sent: `If-Range` may hold a date,

@@ -10,6 +10,7 @@ pub mod error;
 pub mod extract;
 pub mod health;
 pub mod images;
+pub mod imports;
 pub mod json;
 pub mod layers;
 pub mod links;
@@ -41,6 +42,8 @@ pub struct HttpConfig {
     pub body: body::BodyLimits,
     /// The address that clients reach, for the OpenAPI document.
     pub public_url: Option<String>,
+    /// What public links start with, without a slash at its end.
+    pub link_base: String,
     /// How long caches may keep what a public link gives.
     pub link_max_age_seconds: u32,
 }
@@ -82,6 +85,9 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(thumbnails::get_variant))
         .routes(routes!(links::get_original))
         .routes(routes!(links::get_named_original))
+        .routes(routes!(links::list_links))
+        .routes(routes!(imports::list_imports, imports::order_import))
+        .routes(routes!(imports::get_import, imports::cancel_import))
         .routes(routes!(images::list_user_images))
         .routes(routes!(images::list_tag_images))
         .routes(routes!(stats::get_stats))

@@ -21,6 +21,7 @@ use crate::model::tag::Tag;
     tags(
         (name = "images", description = "Pictures and what is known of them"),
         (name = "links", description = "Originals to anybody, by links that do not expire"),
+        (name = "imports", description = "Pictures from URLs, as jobs"),
         (name = "service", description = "Health and numbers"),
     )
 )]
@@ -72,6 +73,13 @@ pub fn tags_form_schema() -> RefOr<Schema> {
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(TAG_LIST));
     // Swagger UI fills the field with it; without one it would make up a text from the pattern.
     RefOr::T(text.examples([serde_json::json!("nature,sunset,mountains")]).into())
+}
+
+/// URLs in a JSON body.
+pub fn urls_schema() -> RefOr<Schema> {
+    let url = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::Custom("uri".to_owned())));
+    let url = url.max_length(Some(2048));
+    RefOr::T(ArrayBuilder::new().items(url).min_items(Some(1)).max_items(Some(100)).into())
 }
 
 const TAG_LIST: &str = r"^[\p{L}\p{N} _-]{0,50}(,[\p{L}\p{N} _-]{0,50}){0,9}$";

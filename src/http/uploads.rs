@@ -24,7 +24,7 @@ use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::error::{Error, Fields};
 use crate::service::idempotency::IdempotencyKey;
-use crate::service::upload::Upload;
+use crate::service::upload::{Origin, Upload};
 
 /// What is stored now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -177,7 +177,15 @@ impl Form {
         if file.length > file.bytes.len() as u64 {
             app.service.check_size(file.length)?;
         }
-        let upload = Upload { user_id, title, description, tags, file_name: file.name, bytes: file.bytes, idempotency_key };
+        let upload = Upload {
+            user_id,
+            title,
+            description,
+            tags,
+            file_name: file.name,
+            bytes: file.bytes,
+            origin: Origin::Request(idempotency_key),
+        };
         Ok((caller, upload))
     }
 }

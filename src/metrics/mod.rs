@@ -33,6 +33,11 @@ pub struct Metrics {
     pub decode_memory_budget_bytes: Gauge,
     pub database_connections: Family<StateLabels, Gauge>,
     pub intents: Family<StateLabels, Gauge>,
+    pub import_queue: Family<StateLabels, Gauge>,
+    pub import_oldest_waiting_seconds: Gauge<f64, AtomicU64>,
+    import_items: Family<ResultLabels, Counter>,
+    fetches: Family<ResultLabels, Counter>,
+    pub import_retries: Counter,
     sweeps: Family<StepLabels, Counter>,
     pub sweeper_last_success_seconds: Gauge<f64, AtomicU64>,
 }
@@ -88,6 +93,11 @@ impl Metrics {
             decode_memory_budget_bytes: Gauge::default(),
             database_connections: Family::default(),
             intents: Family::default(),
+            import_queue: Family::default(),
+            import_oldest_waiting_seconds: Gauge::default(),
+            import_items: Family::default(),
+            fetches: Family::default(),
+            import_retries: Counter::default(),
             sweeps: Family::default(),
             sweeper_last_success_seconds: Gauge::default(),
         };
@@ -132,6 +142,16 @@ impl Metrics {
         }
         registry.register("database_connections", "Connections of the pool, by state", self.database_connections.clone());
         registry.register("intents", "Announced or abandoned sets of objects, by state", self.intents.clone());
+        registry.register("import_queue_items", "URLs to be imported, of all instances, by state", self.import_queue.clone());
+        registry.register_with_unit(
+            "import_oldest_waiting",
+            "How long the oldest URL has waited to be imported",
+            Unit::Seconds,
+            self.import_oldest_waiting_seconds.clone(),
+        );
+        registry.register("import_items", "URLs by what became of them: complete, failed, cancelled", self.import_items.clone());
+        registry.register("import_fetches", "Fetches by result: fetched, or why not", self.fetches.clone());
+        registry.register("import_retries", "URLs that were put off to be tried again", self.import_retries.clone());
         registry.register("sweeper_steps", "Steps of the sweeper, by what they did and how it went", self.sweeps.clone());
         registry.register_with_unit(
             "sweeper_last_success_timestamp",
@@ -162,6 +182,16 @@ impl Metrics {
 
     pub fn observe_variant(&self, duration: Duration) {
         self.variant_seconds.observe(duration.as_secs_f64());
+    }
+
+    pub fn count_import_items(&self, result: &'static str, items: u64) {
+        if items > 0 {
+            self.import_items.get_or_create(&ResultLabels { result }).inc_by(items);
+        }
+    }
+
+    pub fn count_fetch(&self, result: &'static str) {
+        self.fetches.get_or_create(&ResultLabels { result }).inc();
     }
 
     pub fn count_sweep(&self, step: &'static str, result: &'static str) {

@@ -51,6 +51,8 @@ pub enum Caller {
 pub enum Proof {
     /// The `X-User-Id` header, set by a gateway that the operator trusts.
     GatewayHeader,
+    /// A job that the user ordered, which the service works off.
+    Job,
 }
 
 impl Caller {

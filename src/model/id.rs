@@ -17,13 +17,12 @@ pub struct ImageId(Uuid);
 impl ImageId {
     /// A new id for an image that is created now.
     pub fn new(clock: &dyn Clock) -> Self {
-        let millis = unix_millis(clock.now());
-        Self(uuid::Builder::from_unix_timestamp_millis(millis, &clock.random()).into_uuid())
+        Self(new_uuid(clock))
     }
 
     /// Reads the hyphenated form, in either case; `None` for every other spelling (`{…}`, `urn:uuid:…`, 32 digits).
     pub fn parse(text: &str) -> Option<Self> {
-        (text.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(text).ok().map(Self))?
+        parse_uuid(text).map(Self)
     }
 
     /// The smallest id that can have been created at or after `time`.
@@ -40,8 +39,7 @@ impl ImageId {
 
     /// The moment of creation, to the millisecond. An id that is not a version 7 gives an arbitrary time.
     pub fn created_at(self) -> DateTime<Utc> {
-        let millis = i64::try_from(self.0.as_u128() >> 80).unwrap_or_default();
-        DateTime::from_timestamp_millis(millis).unwrap_or_default()
+        uuid_time(self.0)
     }
 
     /// The last byte, which is random: it spreads object keys and counter slots evenly.
@@ -59,6 +57,22 @@ impl ImageId {
         bytes[6..].copy_from_slice(&rest);
         Self(Uuid::from_bytes(bytes))
     }
+}
+
+/// A UUIDv7 of now.
+pub(super) fn new_uuid(clock: &dyn Clock) -> Uuid {
+    uuid::Builder::from_unix_timestamp_millis(unix_millis(clock.now()), &clock.random()).into_uuid()
+}
+
+/// Reads the hyphenated form alone.
+pub(super) fn parse_uuid(text: &str) -> Option<Uuid> {
+    (text.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(text).ok())?
+}
+
+/// The moment of creation of a UUIDv7, to the millisecond.
+pub(super) fn uuid_time(uuid: Uuid) -> DateTime<Utc> {
+    let millis = i64::try_from(uuid.as_u128() >> 80).unwrap_or_default();
+    DateTime::from_timestamp_millis(millis).unwrap_or_default()
 }
 
 fn unix_millis(time: DateTime<Utc>) -> u64 {

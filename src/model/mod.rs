@@ -11,6 +11,7 @@ pub mod counter;
 pub mod filter;
 pub mod id;
 pub mod image;
+pub mod job;
 pub mod page;
 pub mod rendering;
 pub mod tag;

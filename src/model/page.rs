@@ -3,13 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-
-use super::id::ImageId;
+use uuid::Uuid;
 
 /// Where a list goes on: after `last`, under the filters with this fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageToken {
-    pub last: ImageId,
+    pub last: Uuid,
 }
 
 /// Bytes of the check over id and filters: enough that no altered token passes by chance. It is no secret, and guards
@@ -26,7 +25,7 @@ impl PageToken {
     /// The token as clients see it: base64url without padding.
     pub fn encode(self, filter_fingerprint: &[u8; 32]) -> String {
         let mut bytes = vec![VERSION];
-        bytes.extend(self.last.uuid().as_bytes());
+        bytes.extend(self.last.as_bytes());
         bytes.extend(check(self.last, filter_fingerprint));
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -39,14 +38,13 @@ impl PageToken {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (version, rest) = bytes.split_first()?;
         let (id, sent_check) = rest.split_first_chunk::<16>()?;
-        let last = ImageId::from(uuid::Uuid::from_bytes(*id));
+        let last = Uuid::from_bytes(*id);
         (*version == VERSION && sent_check == check(last, filter_fingerprint)).then_some(Self { last })
     }
 }
 
-fn check(last: ImageId, filter_fingerprint: &[u8; 32]) -> [u8; CHECK_BYTES] {
-    let digest =
-        Sha256::new().chain_update([VERSION]).chain_update(last.uuid().as_bytes()).chain_update(filter_fingerprint).finalize();
+fn check(last: Uuid, filter_fingerprint: &[u8; 32]) -> [u8; CHECK_BYTES] {
+    let digest = Sha256::new().chain_update([VERSION]).chain_update(last.as_bytes()).chain_update(filter_fingerprint).finalize();
     std::array::from_fn(|i| digest[i])
 }
 
@@ -55,11 +53,12 @@ mod tests {
     use super::*;
     use crate::model::clock::SystemClock;
     use crate::model::filter::ImageFilter;
+    use crate::model::id::ImageId;
     use crate::model::tag::Tag;
 
     #[test]
     fn a_token_is_read_back_only_unaltered_and_under_its_filter() {
-        let token = PageToken { last: ImageId::new(&SystemClock) };
+        let token = PageToken { last: ImageId::new(&SystemClock).uuid() };
         let all = ImageFilter::default().fingerprint();
         let sea = ImageFilter { tags: vec![Tag::parse("sea").unwrap()], ..ImageFilter::default() }.fingerprint();
         let text = token.encode(&all);

@@ -18,6 +18,8 @@ const UNIT_BYTES: u64 = 1024;
 #[derive(Debug)]
 pub struct Admission {
     bodies: Budget,
+    /// The part of `bodies` that may be held for foreign servers.
+    foreign: Budget,
     decoding: Budget,
     threads: Arc<Semaphore>,
     wait: Duration,
@@ -27,6 +29,7 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct Admitted {
     _body: OwnedSemaphorePermit,
+    _foreign: Option<OwnedSemaphorePermit>,
 }
 
 /// Memory and a thread for a decode; given back when dropped.
@@ -47,6 +50,7 @@ impl Admission {
     pub fn new(limits: &Limits) -> Self {
         Self {
             bodies: Budget::new(limits.upload_memory_bytes),
+            foreign: Budget::new(limits.upload_memory_bytes / 2),
             decoding: Budget::new(limits.decode_memory_bytes),
             threads: Arc::new(Semaphore::new(limits.decode_threads)),
             wait: limits.admission_wait,
@@ -58,7 +62,17 @@ impl Admission {
     /// # Errors
     /// [`Error::Overloaded`] when there is none in time.
     pub async fn body(&self, bytes: u64) -> Result<Admitted, Error> {
-        Ok(Admitted { _body: self.in_time(self.bodies.take(bytes)).await? })
+        Ok(Admitted { _body: self.in_time(self.bodies.take(bytes)).await?, _foreign: None })
+    }
+
+    /// As [`Admission::body`], for one that a foreign server sends: waits for up to `patience` for its part, which holds up no
+    /// request, and then for room.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is none in time.
+    pub async fn foreign_body(&self, bytes: u64, patience: Duration) -> Result<Admitted, Error> {
+        let foreign = within(patience, self.foreign.take(bytes)).await?;
+        Ok(Admitted { _body: self.in_time(self.bodies.take(bytes)).await?, _foreign: Some(foreign) })
     }
 
     /// Waits for room and a thread to decode a picture that needs `weight_bytes`. One that needs more than the whole
@@ -84,9 +98,13 @@ impl Admission {
     }
 
     async fn in_time<T>(&self, taking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let overloaded = |_| Error::Overloaded { retry_after: self.wait.max(Duration::from_secs(1)) };
-        tokio::time::timeout(self.wait, taking).await.map_err(overloaded)?
+        within(self.wait, taking).await
     }
+}
+
+async fn within<T>(wait: Duration, taking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let overloaded = |_| Error::Overloaded { retry_after: wait.max(Duration::from_secs(1)) };
+    tokio::time::timeout(wait, taking).await.map_err(overloaded)?
 }
 
 #[derive(Debug)]

@@ -7,10 +7,12 @@
 use chrono::TimeDelta;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::Service;
 use super::error::Error;
 use super::upload::Upload;
+use crate::model::caller::UserId;
 use crate::model::id::ImageId;
 use crate::model::image::Image;
 use crate::model::tag::Tag;
@@ -50,7 +52,7 @@ impl Service {
     /// # Errors
     /// The key belongs to another payload, or its first request is still running.
     pub(super) async fn claim_key(&self, upload: &Upload, id: ImageId) -> Result<Claim, Error> {
-        let Some(IdempotencyKey(key)) = &upload.idempotency_key else { return Ok(Claim::Run) };
+        let Some(IdempotencyKey(key)) = upload.idempotency_key() else { return Ok(Claim::Run) };
         let fingerprint = fingerprint(upload).await?;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -61,9 +63,9 @@ impl Service {
             if age < KEPT && !dead {
                 return answer_again(&mut tx, upload, record, &fingerprint).await;
             }
-            store::idempotency::forget(&mut tx, &upload.user_id, key, record.image_id).await?;
+            store::idempotency::forget(&mut tx, &upload.user_id, key, record.subject).await?;
         }
-        if !store::idempotency::claim(&mut tx, &upload.user_id, key, &fingerprint, id, now).await? {
+        if !store::idempotency::claim(&mut tx, &upload.user_id, key, &fingerprint, id.uuid(), now).await? {
             return Err(still_running());
         }
         tx.commit().await?;
@@ -72,19 +74,50 @@ impl Service {
 
     /// Keeps the answer, in the transaction that stores the image.
     pub(super) async fn complete_key(&self, tx: &mut Tx, upload: &Upload, image: &Image) -> Result<(), Error> {
-        let Some(IdempotencyKey(key)) = &upload.idempotency_key else { return Ok(()) };
-        if store::idempotency::complete(tx, &upload.user_id, key, image.id, answer(image)).await? {
+        let Some(IdempotencyKey(key)) = upload.idempotency_key() else { return Ok(()) };
+        if store::idempotency::complete(tx, &upload.user_id, key, image.id.uuid(), answer(image)).await? {
             return Ok(());
         }
         Err(Error::Conflict { message: "Another request with this Idempotency-Key has taken this one's place.".to_owned() })
     }
 
+    /// Takes the key of a request that is done within one transaction, and keeps what it is to be answered with; `Some` is
+    /// what it was answered with before.
+    ///
+    /// # Errors
+    /// The key belongs to another payload, or its first request is still running.
+    pub(super) async fn claim_key_at_once(
+        &self,
+        tx: &mut Tx,
+        user: &UserId,
+        IdempotencyKey(key): &IdempotencyKey,
+        fingerprint: &[u8],
+        (subject, response): (Uuid, serde_json::Value),
+    ) -> Result<Option<serde_json::Value>, Error> {
+        let now = self.clock.now();
+        if let Some(record) = store::idempotency::find(&mut *tx, user, key).await? {
+            if now - record.created_at < KEPT {
+                return match record.response {
+                    _ if record.fingerprint != fingerprint => Err(used_otherwise()),
+                    None => Err(still_running()),
+                    known => Ok(known),
+                };
+            }
+            store::idempotency::forget(tx, user, key, record.subject).await?;
+        }
+        let claimed = store::idempotency::claim(tx, user, key, fingerprint, subject, now).await?;
+        if claimed && store::idempotency::complete(tx, user, key, subject, response).await? {
+            return Ok(None);
+        }
+        Err(still_running())
+    }
+
     /// Gives the key of a failed upload back. What cannot be given back now is taken over when its lease has ended.
     pub(super) async fn release_key(&self, upload: &Upload, id: ImageId) {
-        let Some(IdempotencyKey(key)) = &upload.idempotency_key else { return };
+        let Some(IdempotencyKey(key)) = upload.idempotency_key() else { return };
         let released = async {
             let mut tx = self.db.begin().await?;
-            store::idempotency::release(&mut tx, &upload.user_id, key, id).await?;
+            store::idempotency::release(&mut tx, &upload.user_id, key, id.uuid()).await?;
             tx.commit().await
         };
         if let Err(error) = released.await {
@@ -96,11 +129,10 @@ impl Service {
 /// Reads on the connection that it has: with another one beside it, a few replays would wait for each other.
 async fn answer_again(tx: &mut Tx, upload: &Upload, record: Record, fingerprint: &[u8]) -> Result<Claim, Error> {
     if record.fingerprint != fingerprint {
-        let rule = "was used for another request within the last 24 hours; use a new key for a new request";
-        return Err(Error::invalid("Idempotency-Key", rule));
+        return Err(used_otherwise());
     }
     let Some(response) = record.response else { return Err(still_running()) };
-    let Some(mut image) = store::images::find(tx, record.image_id).await? else {
+    let Some(mut image) = store::images::find(tx, ImageId::from(record.subject)).await? else {
         return Err(Error::no_such_image());
     };
     restore_answer(&mut image, &response);
@@ -108,27 +140,39 @@ async fn answer_again(tx: &mut Tx, upload: &Upload, record: Record, fingerprint:
     Ok(Claim::Replay(Box::new(image)))
 }
 
+fn used_otherwise() -> Error {
+    let rule = "was used for another request within the last 24 hours; use a new key for a new request";
+    Error::invalid("Idempotency-Key", rule)
+}
+
 fn still_running() -> Error {
     Error::Conflict { message: "The first request with this Idempotency-Key is still running; try again in a moment.".to_owned() }
 }
 
-/// Of everything the client sent. Each part goes in with its length, so that no two payloads look alike.
+/// Of everything the client sent.
 async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
     let upload = upload.clone();
     let hash = move || {
-        let mut hash = Sha256::new();
-        let mut part = |bytes: &[u8]| {
-            hash.update((bytes.len() as u64).to_be_bytes());
-            hash.update(bytes);
-        };
-        part(&upload.bytes);
-        part(upload.file_name.as_deref().unwrap_or_default().as_bytes());
-        part(upload.title.as_ref().map_or("", Title::as_str).as_bytes());
-        part(upload.description.as_ref().map_or("", Description::as_str).as_bytes());
-        upload.tags.iter().for_each(|tag| part(tag.as_str().as_bytes()));
-        hash.finalize().to_vec()
+        let mut parts = vec![
+            &*upload.bytes,
+            upload.file_name.as_deref().unwrap_or_default().as_bytes(),
+            upload.title.as_ref().map_or("", Title::as_str).as_bytes(),
+            upload.description.as_ref().map_or("", Description::as_str).as_bytes(),
+        ];
+        parts.extend(upload.tags.iter().map(|tag| tag.as_str().as_bytes()));
+        fingerprint_of(&parts)
     };
     tokio::task::spawn_blocking(hash).await.map_err(Error::internal)
+}
+
+/// Each part goes in with its length, so that no two payloads look alike.
+pub(super) fn fingerprint_of(parts: &[&[u8]]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().to_vec()
 }
 
 /// What of an image can change after its upload.

@@ -50,10 +50,11 @@ impl Service {
         let last = token.map(|token| PageToken::decode(token, &fingerprint).ok_or_else(bad_token)).transpose()?;
         let mut reader = self.db.reader().await?;
         put_rarest_tag_first(&mut reader, &mut filter).await?;
-        let mut images = store::images::page(&mut reader, &filter, last.map(|token| token.last), limit + 1).await?;
+        let mut images =
+            store::images::page(&mut reader, &filter, last.map(|token| ImageId::from(token.last)), limit + 1).await?;
         let has_more = images.len() > limit as usize;
         images.truncate(limit as usize);
-        let next = images.last().filter(|_| has_more).map(|image| PageToken { last: image.id }.encode(&fingerprint));
+        let next = images.last().filter(|_| has_more).map(|image| PageToken { last: image.id.uuid() }.encode(&fingerprint));
         let total = self.count_images(reader, &filter).await?;
         let mut signer = self.signer().await?;
         let with_links = |image: Image| {
@@ -174,7 +175,7 @@ pub(super) fn is_live(image: &Image) -> bool {
     image.deleted_at.is_none()
 }
 
-fn require_user(caller: &Caller) -> Result<&UserId, Error> {
+pub(super) fn require_user(caller: &Caller) -> Result<&UserId, Error> {
     caller.user().ok_or(Error::Unauthenticated)
 }
 
@@ -203,7 +204,7 @@ fn cut_to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(6)
 }
 
-fn bad_token() -> Error {
+pub(super) fn bad_token() -> Error {
     let rule = "is not a token of this list: take next_page_token as it was given, with the same filters";
     Error::Malformed {
         message: format!("page_token {rule}."),

@@ -8,6 +8,9 @@ pub mod doctor;
 pub mod error;
 pub mod idempotency;
 pub mod images;
+mod import_fetch;
+pub mod import_queue;
+pub mod imports;
 pub mod links;
 pub mod presign;
 pub mod stats;
@@ -20,8 +23,10 @@ pub mod variants;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+use crate::fetch::Fetcher;
 use crate::imaging;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -45,6 +50,10 @@ pub struct Service {
     tasks: TaskTracker,
     turns: variants::Turns,
     tally: stats::Tally,
+    fetcher: Fetcher,
+    importing: import_queue::Importing,
+    /// Wakes the importer.
+    pub import_ordered: Notify,
 }
 
 /// The rules that an operator can set.
@@ -66,6 +75,7 @@ pub struct Limits {
     pub retention: Duration,
     /// No upload takes longer than this: the sum of its steps' bounds.
     pub longest_upload: Duration,
+    pub imports: import_queue::ImportLimits,
     /// How long an upload's intent is left alone; longer than any upload takes.
     pub intent_grace: Duration,
     /// Variants that an image may have; the least asked for goes.
@@ -79,7 +89,14 @@ pub struct Limits {
 }
 
 impl Service {
-    pub fn new(db: Db, objects: ObjectStore, clock: Arc<dyn Clock>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        db: Db,
+        objects: ObjectStore,
+        fetcher: Fetcher,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let admission = Admission::new(&limits);
         Self {
             db,
@@ -92,6 +109,9 @@ impl Service {
             tasks: TaskTracker::new(),
             turns: variants::Turns::default(),
             tally: stats::Tally::default(),
+            fetcher,
+            importing: import_queue::Importing::default(),
+            import_ordered: Notify::new(),
         }
     }
 

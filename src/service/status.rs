@@ -51,6 +51,22 @@ impl Service {
             }
             failed => tracing::warn!(?failed, "the intents could not be counted"),
         }
+        match tokio::time::timeout(PATIENCE, self.measure_import_queue()).await {
+            Ok(Ok(())) => {}
+            failed => tracing::warn!(?failed, "the queue of imports could not be measured"),
+        }
+    }
+
+    async fn measure_import_queue(&self) -> Result<(), store::Error> {
+        let counted = store::import_queue::count_by_state(&self.db).await?;
+        for state in ["pending", "waiting", "running"] {
+            let value = counted.iter().find(|(name, _)| name == state).map_or(0, |(_, n)| *n);
+            Metrics::set_state(&self.metrics.import_queue, state, value);
+        }
+        let oldest = store::import_queue::oldest_waiting(&self.db).await?;
+        let waited = oldest.and_then(|id| (self.clock.now() - id.created_at()).to_std().ok()).unwrap_or_default();
+        self.metrics.import_oldest_waiting_seconds.set(waited.as_secs_f64());
+        Ok(())
     }
 }
 

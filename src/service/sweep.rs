@@ -150,6 +150,18 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
+    /// Forgets some of the jobs that were finished long ago. The images stay, and their links are listed.
+    ///
+    /// # Errors
+    /// The database is unavailable; nothing has happened.
+    pub async fn expire_imports(&self) -> Result<Outcome, Error> {
+        let Some(retention) = self.limits.imports.retention else { return Ok(Outcome::NothingToDo) };
+        let mut tx = self.db.begin().await?;
+        let expired = store::imports::delete_finished(&mut tx, before(self.clock.now(), retention), BATCH).await?;
+        tx.commit().await?;
+        Ok(if expired > 0 { Outcome::Done } else { Outcome::NothingToDo })
+    }
+
     /// Forgets some of the idempotency keys whose day is over.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use crate::model::image::Image;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, FileName, Title};
 use crate::objects::layout;
-use crate::store::{self, Tx};
+use crate::store::{self, Tx, import_queue};
 
 /// A picture as it was brought, with what is said of it.
 #[derive(Debug, Clone)]
@@ -32,7 +32,25 @@ pub struct Upload {
     /// As the client sent it; cleaned here.
     pub file_name: Option<String>,
     pub bytes: Bytes,
-    pub idempotency_key: Option<IdempotencyKey>,
+    pub origin: Origin,
+}
+
+/// What a picture comes from, and what is to be told of it in the transaction that stores it.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A request, perhaps with a key that makes repeating it safe.
+    Request(Option<IdempotencyKey>),
+    /// An item of a job.
+    Import(import_queue::Claim),
+}
+
+impl Upload {
+    pub(super) fn idempotency_key(&self) -> Option<&IdempotencyKey> {
+        match &self.origin {
+            Origin::Request(key) => key.as_ref(),
+            Origin::Import(_) => None,
+        }
+    }
 }
 
 /// The stored image, and links to it.
@@ -52,6 +70,26 @@ impl Service {
         let admitted = self.admission.body(bytes).await;
         self.observe_stage("admission", started.elapsed());
         admitted
+    }
+
+    /// As [`Service::admit_upload`], for a file of a foreign server, which may take its time: all of them together leave
+    /// half of the memory to requests.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is no room in time.
+    pub(super) async fn admit_import(&self, bytes: u64) -> Result<Admitted, Error> {
+        let started = Instant::now();
+        let admitted = self.admission.foreign_body(bytes, self.limits.imports.patience).await;
+        self.observe_stage("admission", started.elapsed());
+        admitted
+    }
+
+    /// As [`Service::admit_upload`], for bodies that are no uploads.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is no room in time.
+    pub async fn admit_body(&self, bytes: u64) -> Result<Admitted, Error> {
+        self.admission.body(bytes).await
     }
 
     /// Proves that a file is a picture and stores it. What this returns is durable.
@@ -91,7 +129,10 @@ impl Service {
     async fn run_upload(&self, mut upload: Upload) -> Result<Uploaded, Error> {
         let header = self.inspect(&upload.bytes)?;
         let mut signer = self.signer().await?;
-        let id = ImageId::new(&*self.clock);
+        let id = match &upload.origin {
+            Origin::Request(_) => ImageId::new(&*self.clock),
+            Origin::Import(claim) => claim.image_id,
+        };
         let image = match self.claim_key(&upload, id).await? {
             Claim::Replay(image) => {
                 self.metrics.count_upload("replayed");
@@ -201,8 +242,14 @@ impl Service {
         if !store::intents::fulfil(&mut tx, image.id).await? {
             return Err(Error::internal("the upload took so long that its objects were given up"));
         }
-        self.complete_key(&mut tx, upload, image).await?;
+        match &upload.origin {
+            Origin::Request(_) => self.complete_key(&mut tx, upload, image).await?,
+            Origin::Import(claim) => self.complete_import(&mut tx, *claim).await?,
+        }
         store::images::insert(&mut tx, image).await?;
+        if let Origin::Import(_) = upload.origin {
+            store::images::mark_imported(&mut tx, image.id).await?;
+        }
         store::tags::insert(&mut tx, &image.user_id, image.id, &image.tags).await?;
         count_stored(&mut tx, image).await?;
         // When this fails, the image may exist or not: its objects are left to the sweeper, which looks.

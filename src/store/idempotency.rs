@@ -7,15 +7,14 @@ use uuid::Uuid;
 use super::db::{Run, Sql, Tx};
 use super::error::Error;
 use crate::model::caller::UserId;
-use crate::model::id::ImageId;
 
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     /// Of the request's payload.
     pub fingerprint: Vec<u8>,
-    /// The image that the first request makes or made.
-    pub image_id: ImageId,
+    /// The image or the job that the first request makes or made.
+    pub subject: Uuid,
     /// What of the answer may change later; `None` while the first request is running.
     pub response: Option<serde_json::Value>,
     pub created_at: DateTime<Utc>,
@@ -27,14 +26,14 @@ pub async fn claim(
     user: &UserId,
     key: &str,
     fingerprint: &[u8],
-    image_id: ImageId,
+    subject: Uuid,
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let sql = Sql::new(
         "insert into idempotency_keys (user_id, key, fingerprint, image_id, response, created_at) \
          values ($1, $2, $3, $4, null, $5) on conflict (user_id, key) do nothing",
     );
-    let sql = sql.bind(user.as_str()).bind(key).bind(fingerprint.to_vec()).bind(image_id.uuid()).bind(now);
+    let sql = sql.bind(user.as_str()).bind(key).bind(fingerprint.to_vec()).bind(subject).bind(now);
     Ok(tx.execute(sql).await? == 1)
 }
 
@@ -43,38 +42,32 @@ pub async fn find(run: impl Run, user: &UserId, key: &str) -> Result<Option<Reco
     let sql =
         Sql::new("select fingerprint, image_id, response, created_at from idempotency_keys where user_id = $1 and key = $2");
     let row = run.fetch_optional::<Row>(sql.bind(user.as_str()).bind(key)).await?;
-    Ok(row.map(|(fingerprint, image_id, response, created_at)| Record {
+    Ok(row.map(|(fingerprint, subject, response, created_at)| Record {
         fingerprint,
-        image_id: ImageId::from(image_id),
+        subject,
         response: response.map(|Json(response)| response),
         created_at,
     }))
 }
 
-/// Forgets the record that `image_id` holds; `false` when it holds it no longer.
-pub async fn forget(tx: &mut Tx, user: &UserId, key: &str, image_id: ImageId) -> Result<bool, Error> {
+/// Forgets the record that `subject` holds; `false` when it holds it no longer.
+pub async fn forget(tx: &mut Tx, user: &UserId, key: &str, subject: Uuid) -> Result<bool, Error> {
     let sql = Sql::new("delete from idempotency_keys where user_id = $1 and key = $2 and image_id = $3");
-    Ok(tx.execute(sql.bind(user.as_str()).bind(key).bind(image_id.uuid())).await? == 1)
+    Ok(tx.execute(sql.bind(user.as_str()).bind(key).bind(subject)).await? == 1)
 }
 
 /// As [`forget`], but only while the request is running.
-pub async fn release(tx: &mut Tx, user: &UserId, key: &str, image_id: ImageId) -> Result<(), Error> {
+pub async fn release(tx: &mut Tx, user: &UserId, key: &str, subject: Uuid) -> Result<(), Error> {
     let sql = Sql::new("delete from idempotency_keys where user_id = $1 and key = $2 and image_id = $3 and response is null");
-    tx.execute(sql.bind(user.as_str()).bind(key).bind(image_id.uuid())).await.map(drop)
+    tx.execute(sql.bind(user.as_str()).bind(key).bind(subject)).await.map(drop)
 }
 
 /// Keeps the answer; `false` when another request has taken the key over.
-pub async fn complete(
-    tx: &mut Tx,
-    user: &UserId,
-    key: &str,
-    image_id: ImageId,
-    response: serde_json::Value,
-) -> Result<bool, Error> {
+pub async fn complete(tx: &mut Tx, user: &UserId, key: &str, subject: Uuid, response: serde_json::Value) -> Result<bool, Error> {
     let sql = Sql::new(
         "update idempotency_keys set response = $4 where user_id = $1 and key = $2 and image_id = $3 and response is null",
     );
-    let sql = sql.bind(user.as_str()).bind(key).bind(image_id.uuid()).bind(response);
+    let sql = sql.bind(user.as_str()).bind(key).bind(subject).bind(response);
     Ok(tx.execute(sql).await? == 1)
 }
 

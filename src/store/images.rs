@@ -88,6 +88,21 @@ fn page_of_tagged(first: &Tag, others: &[Tag], filter: &ImageFilter, last: Optio
     sql
 }
 
+/// Notes that an image was imported, so that its public link is listed.
+pub async fn mark_imported(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
+    tx.execute(Sql::new("update images set imported = true where id = $1").bind(id.uuid())).await.map(drop)
+}
+
+/// Up to `limit` live images after `last` that were imported, newest first.
+pub async fn page_of_imported(run: impl Run, last: Option<ImageId>, limit: u32) -> Result<Vec<ImageId>, Error> {
+    let mut sql = Sql::new("select id from images where imported and deleted_at is null");
+    if let Some(last) = last {
+        sql.push(" and id < ").push_bind(last.uuid());
+    }
+    sql.push(" order by id desc").push_limit(limit);
+    Ok(run.fetch::<(Uuid,)>(sql).await?.into_iter().map(|(id,)| ImageId::from(id)).collect())
+}
+
 /// Counts live images row by row, for filters that no counter covers; and how often the counters in `watched` have moved,
 /// in the same snapshot.
 pub async fn count(run: impl Run, filter: &ImageFilter, watched: &[Counter]) -> Result<(u64, i64), Error> {

@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     step!(1, "images", "0001_images.sql"),
     step!(2, "counter moves", "0002_counter_moves.sql"),
     step!(3, "variants", "0003_variants.sql"),
+    step!(4, "imports", "0004_imports.sql"),
 ];
 
 /// Brings the database's schema to this version's.

@@ -8,6 +8,8 @@ pub mod db;
 pub mod error;
 pub mod idempotency;
 pub mod images;
+pub mod import_queue;
+pub mod imports;
 pub mod intents;
 pub mod migrate;
 pub mod sql;

@@ -1,4 +1,5 @@
 //! Floor 4: the way in for time. Each worker is a loop around a step that tests call directly.
 
+pub mod imports;
 pub mod sweeper;
 pub mod tally;

@@ -58,6 +58,7 @@ async fn take(service: &Service, step: Step) -> Result<Outcome, Error> {
         Step::PurgeImage => service.purge_next().await,
         Step::AbandonUpload => service.abandon_next().await,
         Step::ExpireKeys => service.expire_keys().await,
+        Step::ExpireImports => service.expire_imports().await,
         Step::GiveUpVariants => service.give_up_variants().await,
         Step::RemoveObjects => service.remove_objects().await,
         Step::RemoveVariants => service.remove_variants().await,
@@ -75,6 +76,7 @@ enum Step {
     PurgeImage,
     AbandonUpload,
     ExpireKeys,
+    ExpireImports,
     GiveUpVariants,
     RemoveObjects,
     RemoveVariants,
@@ -82,10 +84,11 @@ enum Step {
 
 impl Step {
     /// In this order: first what announces removals, then the removals, which wait for the storage.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::PurgeImage,
         Self::AbandonUpload,
         Self::ExpireKeys,
+        Self::ExpireImports,
         Self::GiveUpVariants,
         Self::RemoveObjects,
         Self::RemoveVariants,
@@ -96,6 +99,7 @@ impl Step {
             Self::PurgeImage => "purge_image",
             Self::AbandonUpload => "abandon_upload",
             Self::ExpireKeys => "expire_keys",
+            Self::ExpireImports => "expire_imports",
             Self::GiveUpVariants => "give_up_variants",
             Self::RemoveObjects => "remove_objects",
             Self::RemoveVariants => "remove_variants",

@@ -346,7 +346,7 @@ async fn a_fault_of_the_service_says_nothing_internal_but_its_request_id() {
 #[tokio::test]
 async fn a_panic_in_a_handler_is_a_500_like_any_other_and_the_next_request_is_served() {
     let app = TestApp::start().await;
-    let http = app.config().http();
+    let http = app.config().http(([127, 0, 0, 1], 8000).into());
     let state = AppState { service: Arc::clone(app.service()), config: Arc::new(http) };
     async fn panics() -> &'static str {
         panic!("a secret of the service")

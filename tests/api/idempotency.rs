@@ -182,8 +182,8 @@ async fn a_key_in_flight_is_409_and_a_dead_claim_is_taken_over_after_its_lease()
     let (db, user) = (app.database().await, UserId::parse("alice").unwrap());
     let mut tx = db.begin().await.unwrap();
     let record = store::idempotency::find(&mut tx, &user, "key-1").await.unwrap().expect("the key is known");
-    assert!(store::idempotency::forget(&mut tx, &user, "key-1", record.image_id).await.unwrap());
-    let dead = ImageId::new(&*app.clock);
+    assert!(store::idempotency::forget(&mut tx, &user, "key-1", record.subject).await.unwrap());
+    let dead = ImageId::new(&*app.clock).uuid();
     assert!(store::idempotency::claim(&mut tx, &user, "key-1", &record.fingerprint, dead, app.clock.now()).await.unwrap());
     tx.commit().await.unwrap();
     db.close().await;

@@ -278,7 +278,7 @@ async fn forgotten_idempotency_keys_leave_no_rows() {
 async fn keys_are_forgotten_a_thousand_at_a_time() {
     let app = TestApp::start().await;
     let db = app.database().await;
-    let (user, id, now) = (UserId::parse("alice").unwrap(), ImageId::new(&*app.clock), app.clock.now());
+    let (user, id, now) = (UserId::parse("alice").unwrap(), ImageId::new(&*app.clock).uuid(), app.clock.now());
     let mut tx = db.begin().await.unwrap();
     for number in 0..1001 {
         assert!(store::idempotency::claim(&mut tx, &user, &format!("key-{number}"), b"same", id, now).await.unwrap());

@@ -23,6 +23,12 @@ SMALLEST_SIDE, LARGEST_SIDE = 50, 60
 SMALLEST_BLOCKS, LARGEST_BLOCKS = 40, 48
 
 
+# Those that schemathesis makes up may be of any scheme, with user names, and to any port.
+schemathesis.openapi.format(
+    "uri", st.from_regex(r"https?://[a-z]{1,20}\.example(/[a-z0-9._~-]{0,20}){0,3}(\?[a-z0-9=&]{0,20})?", fullmatch=True)
+)
+
+
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
     """Makes `file` a plain `format: binary`, whatever else the document says of it: pictures stand in for that format.

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use clap::{Args, Command, FromArgMatches};
 use image_service::app::{self, Running};
 use image_service::config::Config;
+use image_service::fetch::Network;
 use image_service::service::Service;
 use image_service::service::doctor::Report;
 use image_service::service::sweep::Outcome;
-use image_service::worker::sweeper;
+use image_service::worker::{imports, sweeper};
 use reqwest::{Client, Method, RequestBuilder, redirect};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::answer::Answer;
 use super::backend::{Bucket, Database, Storage};
 use super::clock::TestClock;
 use super::form::Form;
+use super::world::World;
 
 /// A running service. Dropped, it leaves nothing behind.
 pub struct TestApp {
@@ -24,6 +26,7 @@ pub struct TestApp {
     pub client: Client,
     running: Option<Running>,
     settings: Vec<String>,
+    network: Arc<dyn Network>,
     // Dropped in this order.
     bucket: Option<Bucket>,
     _database: Option<Database>,
@@ -40,6 +43,12 @@ impl TestApp {
 
     /// Starts with settings as `serve` takes them: `--url-window=60`.
     pub async fn with(settings: &[&str]) -> Self {
+        // A world in which there is nobody.
+        Self::within(World::new(), settings).await
+    }
+
+    /// Starts in a world of the test's own.
+    pub async fn within(network: Arc<dyn Network>, settings: &[&str]) -> Self {
         let data_dir = tempfile::tempdir().expect("a temporary directory");
         let (database, bucket) = tokio::join!(Database::create(), Bucket::create());
         let mut flags = vec![
@@ -62,15 +71,15 @@ impl TestApp {
         }
         let clock = Arc::new(TestClock::default());
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().expect("a client");
-        let mut app = Self { clock, client, running: None, settings: flags, bucket, _database: database, data_dir };
+        let mut app = Self { clock, client, running: None, settings: flags, network, bucket, _database: database, data_dir };
         settings.iter().for_each(|setting| app.set(setting));
         app.run().await;
         app
     }
 
     async fn run(&mut self) {
-        let clock = Arc::clone(&self.clock);
-        self.running = Some(app::start(config(&self.settings), clock).await.expect("the service starts"));
+        let running = app::start_in(config(&self.settings), Arc::clone(&self.clock) as _, Arc::clone(&self.network));
+        self.running = Some(running.await.expect("the service starts"));
     }
 
     /// Stops the service and starts it anew on the same data.
@@ -179,7 +188,50 @@ impl TestApp {
         }
     }
 
+    /// Orders an import for alice; returns its id.
+    pub async fn import(&self, urls: &[impl AsRef<str>]) -> String {
+        self.import_for("alice", urls).await
+    }
+
+    pub async fn import_for(&self, user: &str, urls: &[impl AsRef<str>]) -> String {
+        let urls: Vec<&str> = urls.iter().map(AsRef::as_ref).collect();
+        let answer = self.post_json("/imports", &json!({"urls": urls, "user_id": user})).await;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        answer.json()["jobId"].as_str().expect("an id").to_owned()
+    }
+
+    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// An import as it is now.
+    pub async fn job(&self, id: &str) -> Value {
+        self.get(&format!("/imports/{id}")).await.ok()
+    }
+
+    /// An import when it is done.
+    pub async fn done(&self, id: &str) -> Value {
+        for _ in 0..1200 {
+            let job = self.job(id).await;
+            if job["status"] == "complete" {
+                return job;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("import {id} is not done: {:#}", self.job(id).await);
+    }
+
     // Behind the API.
+
+    /// What the importer does with the next URL. For services that do not import by themselves.
+    pub async fn import_next(&self) -> Outcome {
+        imports::run_next(self.service()).await.expect("the queue can be looked at")
+    }
+
+    /// Until nothing is due.
+    pub async fn import_all(&self) {
+        while self.import_next().await == Outcome::Done {}
+    }
 
     /// What the sweeper does at each interval.
     pub async fn sweep(&self) -> Outcome {

@@ -132,6 +132,11 @@ impl Client {
         }
     }
 
+    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+        let request = self.http.post(self.url(path)).json(body);
+        Answer::read(request.send().await.expect("an answer")).await
+    }
+
     async fn fetch(&self, url: &str) -> Answer {
         let answer = Answer::read_foreign(self.http.get(url).send().await.expect("the storage answers")).await;
         assert_eq!(answer.status, 200, "{url}: {}", String::from_utf8_lossy(&answer.body));

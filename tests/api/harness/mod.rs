@@ -10,7 +10,9 @@ pub mod pictures;
 pub mod pixels;
 pub mod process;
 pub mod proxy;
+pub mod world;
 
 pub use answer::{Answer, assert_error};
 pub use app::TestApp;
 pub use form::Form;
+pub use world::World;

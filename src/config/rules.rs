@@ -1,0 +1,184 @@
+//! Rules of settings that their types cannot hold, and warnings of what is allowed, but should be meant.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::{Config, FIELDS_BYTES, MAX_FILE_BYTES};
+use crate::imaging;
+use crate::objects::presign::Place;
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{variable} cannot be used: {reason}")]
+pub struct ConfigError {
+    /// The environment variable.
+    pub variable: &'static str,
+    pub reason: String,
+}
+
+impl Config {
+    /// Reads empty variables as unset, and checks what types cannot.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn validate(mut self) -> Result<Self, ConfigError> {
+        for setting in [&mut self.public_url, &mut self.database_url, &mut self.s3_endpoint_url, &mut self.s3_public_endpoint_url]
+        {
+            setting.take_if(|text| text.trim().is_empty());
+        }
+        self.cors_origins =
+            self.cors_origins.iter().map(|origin| origin.trim().to_owned()).filter(|origin| !origin.is_empty()).collect();
+        self.check_database()?;
+        self.check_storage()?;
+        self.check_bounds()?;
+        self.check_http()?;
+        self.imports.check()?;
+        Ok(self)
+    }
+
+    fn check_database(&self) -> Result<(), ConfigError> {
+        if let Some(url) = &self.database_url {
+            let known = url.starts_with("postgres://") || url.starts_with("postgresql://");
+            require(known, "DATABASE_URL", "it must begin with postgres://")?;
+            let parsed = sqlx::postgres::PgConnectOptions::from_str(url);
+            // The reason may quote the URL, which holds a password.
+            require(parsed.is_ok(), "DATABASE_URL", "it is not a URL that PostgreSQL's clients understand")?;
+        }
+        require(self.database_connections >= 1, "DATABASE_CONNECTIONS", "at least 1 is needed")?;
+        require(self.database_timeout.0 >= 1, "DATABASE_TIMEOUT", "at least 1 second is needed")
+    }
+
+    fn check_storage(&self) -> Result<(), ConfigError> {
+        require(
+            s3s::path::check_bucket_name(&self.s3_bucket),
+            "S3_BUCKET",
+            "3 to 63 lower-case letters, digits, dots and hyphens are needed",
+        )?;
+        require(self.s3_timeout.0 >= 1, "S3_TIMEOUT", "at least 1 second is needed")?;
+        let endpoints = [("S3_ENDPOINT_URL", &self.s3_endpoint_url), ("S3_PUBLIC_ENDPOINT_URL", &self.s3_public_endpoint_url)];
+        for (variable, url) in endpoints {
+            if let Some(url) = url.as_deref().filter(|url| *url != "aws" || variable == "S3_PUBLIC_ENDPOINT_URL") {
+                let place = Place::at_endpoint(variable, url, &self.s3_bucket, "us-east-1");
+                place.map_err(|error| ConfigError { variable, reason: error.to_string() })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_bounds(&self) -> Result<(), ConfigError> {
+        let largest_upload = MAX_FILE_BYTES + FIELDS_BYTES;
+        let upload_budget = format!("at least one upload must fit: {} MiB", largest_upload.div_ceil(1 << 20));
+        require(self.upload_memory_budget.0 >= largest_upload, "UPLOAD_MEMORY_BUDGET", &upload_budget)?;
+        require(self.decode_memory_budget.0 >= 32 << 20, "DECODE_MEMORY_BUDGET", "at least 32 MiB are needed")?;
+        for (variable, budget) in
+            [("UPLOAD_MEMORY_BUDGET", self.upload_memory_budget), ("DECODE_MEMORY_BUDGET", self.decode_memory_budget)]
+        {
+            require(budget.0 <= 256 << 30, variable, "at most 256 GiB can be managed")?;
+        }
+        require(self.max_animation_pixels >= 16_000_000, "MAX_ANIMATION_PIXELS", "at least one frame must fit: 16000000")?;
+        self.check_heights()?;
+        require(self.max_variants_per_image >= 1, "MAX_VARIANTS_PER_IMAGE", "at least 1 is needed")?;
+        let url_life = u64::from(self.url_lifetime.0) + u64::from(self.url_window.0);
+        require(self.url_lifetime.0 >= 60, "URL_LIFETIME", "at least 60 seconds are needed")?;
+        require(url_life <= 7 * 86_400, "URL_LIFETIME", "with URL_WINDOW it must be at most 7 days, which is S3's limit")?;
+        require(self.intent_grace.0 >= 600, "INTENT_GRACE", "at least 600 seconds are needed")?;
+        let upload = self.longest_upload();
+        let longer = format!(
+            "an upload may take {} seconds by ADMISSION_TIMEOUT, S3_TIMEOUT and DATABASE_TIMEOUT, and it must be longer",
+            upload.as_secs()
+        );
+        require(self.intent_grace.duration() > upload, "INTENT_GRACE", &longer)?;
+        require(self.retention_days <= 36_500, "RETENTION_DAYS", "at most 36500 days, which are 100 years, can be counted")?;
+        require(self.sweep_interval.0 >= 1, "SWEEP_INTERVAL", "at least 1 second is needed")
+    }
+
+    /// The sum of an upload's bounds, from the claim of its key on: the wait for memory, the decode, the storage, and
+    /// each statement of its transactions.
+    pub(super) fn longest_upload(&self) -> Duration {
+        let statements = self.database_timeout.duration() * UPLOAD_STATEMENTS;
+        self.admission_timeout.duration() + DECODE_TIME + self.s3_timeout.duration() + statements
+    }
+
+    fn check_heights(&self) -> Result<(), ConfigError> {
+        let heights = &self.thumbnail_heights.0;
+        let check = |holds, reason| require(holds, "THUMBNAIL_HEIGHTS", reason);
+        check(heights.len() <= 8, "at most 8 heights are made")?;
+        check(heights.iter().all(|height| (16..=2000).contains(height)), "each height must be from 16 to 2000 pixels")?;
+        let unique: std::collections::BTreeSet<_> = heights.iter().collect();
+        check(unique.len() == heights.len(), "each height must be named once")
+    }
+
+    fn check_http(&self) -> Result<(), ConfigError> {
+        let any = self.cors_origins.iter().any(|origin| origin == "*");
+        require(!any || self.cors_origins.len() == 1, "CORS_ORIGINS", "* is every origin and must stand alone")?;
+        for origin in &self.cors_origins {
+            let uri = origin.parse::<http::Uri>().ok();
+            let plain = origin == "*"
+                || uri.is_some_and(|uri| {
+                    uri.scheme().is_some() && uri.authority().is_some() && uri.path() == "/" && !origin.ends_with('/')
+                });
+            require(plain, "CORS_ORIGINS", "each must be like https://example.org, without a path, or there must be one *")?;
+        }
+        if let Some(url) = &self.public_url {
+            let usable = url.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.authority().is_some());
+            require(usable, "PUBLIC_URL", "it must be like https://images.example.org")?;
+        }
+        require(self.max_connections >= 1, "MAX_CONNECTIONS", "at least 1 is needed")?;
+        for (variable, time) in [
+            ("HEAD_TIMEOUT", self.head_timeout),
+            ("BODY_IDLE_TIMEOUT", self.body_idle_timeout),
+            ("BODY_TIMEOUT", self.body_timeout),
+        ] {
+            require(time.0 >= 1, variable, "at least 1 second is needed")?;
+        }
+        let filter = tracing_subscriber::EnvFilter::try_new(&self.log_level);
+        filter.map(drop).map_err(|error| ConfigError { variable: "LOG_LEVEL", reason: error.to_string() })
+    }
+
+    /// Says what is allowed, but should be meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.host.is_loopback() {
+            warnings.push(format!(
+                "listening on {}: everybody who reaches this address can act as any user, for X-User-Id is trusted; put a gateway in front",
+                self.host
+            ));
+        }
+        if self.s3_endpoint_url.is_none() && !self.host.is_loopback() && self.s3_public_endpoint_url.is_none() {
+            warnings.push("presigned URLs lead to the embedded S3 server on 127.0.0.1, which other machines do not reach; set S3_ENDPOINT_URL or S3_PUBLIC_ENDPOINT_URL".to_owned());
+        }
+        if self.public_url.is_none() && self.host.is_unspecified() {
+            warnings.push("public links lead to localhost, for PUBLIC_URL is not set".to_owned());
+        }
+        if self.imports.allow_private_imports {
+            warnings.push(
+                "ALLOW_PRIVATE_IMPORTS is set: whoever can order an import can look around in the network that this service is in"
+                    .to_owned(),
+            );
+        }
+        if self.database_url.is_some() != self.s3_endpoint_url.is_some() {
+            warnings.push(
+                "only one of DATABASE_URL and S3_ENDPOINT_URL is set: the other half of the state is in DATA_DIR of this machine"
+                    .to_owned(),
+            );
+        }
+        if self.retention_days == 0 {
+            warnings.push("RETENTION_DAYS is 0: deleted images are purged at once and cannot be restored".to_owned());
+        }
+        if !imaging::simd_enabled() {
+            warnings.push(
+                "JPEG decoding was built without SIMD and takes half as long again: install nasm and build anew".to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+/// Statements of an upload that wait for the database one after the other, transactions' ends included; and one to spare.
+const UPLOAD_STATEMENTS: u32 = 12;
+/// No picture within the limits takes as long to decode, even on a machine with much else to do.
+const DECODE_TIME: Duration = Duration::from_secs(60);
+
+pub(super) fn require(holds: bool, variable: &'static str, reason: &str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError { variable, reason: reason.to_owned() }) }
+}

@@ -1,0 +1,106 @@
+//! Jobs: lists of URLs whose pictures the service imports.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::caller::UserId;
+use super::clock::Clock;
+use super::id::{self, ImageId};
+
+/// The identity of a job: a UUIDv7, as those of images are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(Uuid);
+
+impl JobId {
+    /// A new id for a job that is ordered now.
+    pub fn new(clock: &dyn Clock) -> Self {
+        Self(id::new_uuid(clock))
+    }
+
+    /// Reads the hyphenated form, in either case.
+    pub fn parse(text: &str) -> Option<Self> {
+        id::parse_uuid(text).map(Self)
+    }
+
+    /// To the millisecond.
+    pub fn created_at(self) -> DateTime<Utc> {
+        id::uuid_time(self.0)
+    }
+
+    pub fn uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl From<Uuid> for JobId {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A job as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    pub id: JobId,
+    pub user_id: UserId,
+    /// URLs, each of which is an item.
+    pub total: u32,
+    pub complete: u32,
+    pub failed: u32,
+    /// When the first item was begun.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When nothing was left to do.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobStatus {
+    /// No item has been begun.
+    Pending,
+    InProgress,
+    /// Nothing is left to do, though items may have failed.
+    Complete,
+}
+
+impl Job {
+    pub fn status(&self) -> JobStatus {
+        match (self.started_at, self.finished_at) {
+            (_, Some(_)) => JobStatus::Complete,
+            (Some(_), None) => JobStatus::InProgress,
+            (None, None) => JobStatus::Pending,
+        }
+    }
+}
+
+/// One URL of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// As the client wrote it.
+    pub url: String,
+    pub state: ItemState,
+}
+
+/// What has become of a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemState {
+    /// It is to be fetched, is being fetched, or waits to be tried again.
+    Pending,
+    Complete(ImageId),
+    /// With the reason, for a person.
+    Failed(String),
+}

@@ -1,0 +1,105 @@
+//! What is done with an item that was claimed: its URL is fetched, and what comes is uploaded as anything else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Service;
+use super::admission::Admitted;
+use super::error::{Error, chain};
+use super::import_queue::ClaimedItem;
+use super::upload::{Origin, Upload};
+use crate::fetch;
+use crate::model::caller::{Caller, Proof};
+use crate::store::import_queue::Claim;
+
+/// Why an item was not stored.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The URL's own; `Some` when trying again may help, and how long it asks to wait at least.
+    Its { reason: String, again: Option<Duration> },
+    /// The service's own.
+    Ours(Error),
+    /// There was no memory to take it into.
+    NoRoom,
+    /// The service is asked to stop.
+    Stopping,
+}
+
+impl Service {
+    pub(super) async fn fetch_and_store(
+        self: &Arc<Self>,
+        claimed: &ClaimedItem,
+        stop: &CancellationToken,
+    ) -> Result<(), Trouble> {
+        let (upload, admitted, content_type) = tokio::select! {
+            fetched = self.fetch(claimed) => fetched?,
+            () = stop.cancelled() => return Err(Trouble::Stopping),
+        };
+        let caller = Caller::User { id: upload.user_id.clone(), proof: Proof::Job };
+        match self.upload(&caller, admitted, upload).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.count_refusal(&error);
+                Err(trouble_of_upload(error, content_type.as_deref()))
+            }
+        }
+    }
+
+    /// The file, the memory that was reserved for it before it was read, and what its host says that it is.
+    async fn fetch(&self, claimed: &ClaimedItem) -> Result<(Upload, Admitted, Option<String>), Trouble> {
+        let item = &claimed.item;
+        let limit = self.limits.max_file_bytes;
+        let failed = |error: fetch::Error| self.trouble_of_fetch(claimed, error);
+        // The rules were held at the order, by settings that may have changed since.
+        let target = self.fetcher.check(&item.url).map_err(|rule| Trouble::Its { reason: format!("it {rule}"), again: None })?;
+        let answer = self.fetcher.get(target, self.clock.now()).await.map_err(failed)?;
+        let admitted = self.admit_import(answer.memory(limit)).await.map_err(|error| match error {
+            Error::Overloaded { .. } => Trouble::NoRoom,
+            other => Trouble::Ours(other),
+        })?;
+        let (file_name, content_type) = (answer.target.file_name(), answer.content_type.clone());
+        let bytes = answer.read(limit).await.map_err(failed)?;
+        self.metrics.count_fetch("fetched");
+        let upload = Upload {
+            user_id: item.user_id.clone(),
+            title: None,
+            description: None,
+            tags: item.tags.clone(),
+            file_name: Some(file_name),
+            bytes,
+            origin: Origin::Import(claimed.claim),
+        };
+        Ok((upload, admitted, content_type))
+    }
+
+    fn trouble_of_fetch(&self, claimed: &ClaimedItem, error: fetch::Error) -> Trouble {
+        self.metrics.count_fetch(error.name());
+        let Claim { job_id, position, .. } = claimed.claim;
+        let (host, cause) = (&claimed.item.host, chain(&error));
+        if error.is_ours() {
+            tracing::warn!(%job_id, position, host, cause, "an import could not be fetched");
+        } else {
+            tracing::info!(%job_id, position, host, cause, "an import could not be fetched");
+        }
+        let asked = if let fetch::Error::Status { retry_after, .. } = &error { *retry_after } else { None };
+        Trouble::Its { reason: error.to_string(), again: error.may_pass().then(|| asked.unwrap_or_default()) }
+    }
+}
+
+fn trouble_of_upload(error: Error, content_type: Option<&str>) -> Trouble {
+    match error {
+        Error::UnsupportedFormat => {
+            let says = content_type.map(|name| format!(", and says that it is {name}")).unwrap_or_default();
+            Trouble::Its { reason: format!("what it gives is no JPEG, PNG, GIF or WebP picture{says}"), again: None }
+        }
+        Error::InvalidFile { reason, .. } => Trouble::Its { reason: format!("what it gives was refused: {reason}"), again: None },
+        // A fault, which may be this picture's: it must not be tried for ever.
+        Error::Internal(_) | Error::Conflict { .. } => {
+            Trouble::Its { reason: "something went wrong inside the service".to_owned(), again: Some(Duration::ZERO) }
+        }
+        Error::Overloaded { .. } => Trouble::NoRoom,
+        other => Trouble::Ours(other),
+    }
+}

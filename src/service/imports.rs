@@ -1,0 +1,183 @@
+//! Imports: jobs that bring pictures in from URLs. Here is what clients ask of them; `import_queue.rs` works them off.
+
+use std::collections::HashSet;
+
+use serde_json::json;
+
+use super::Service;
+use super::error::Error;
+use super::idempotency::{IdempotencyKey, fingerprint_of};
+use super::images::{bad_token, require_user};
+use crate::fetch::Target;
+use crate::model::caller::{Caller, UserId};
+use crate::model::id::ImageId;
+use crate::model::job::{Item, Job, JobId};
+use crate::model::page::PageToken;
+use crate::model::tag::Tag;
+use crate::store;
+use crate::store::imports::NewItem;
+
+/// What is to be imported, and for whom.
+#[derive(Debug, Clone)]
+pub struct Order {
+    pub user_id: UserId,
+    pub tags: Vec<Tag>,
+    pub urls: Vec<Source>,
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+impl Order {
+    /// URLs that a job can have.
+    pub const MAX_URLS: usize = 100;
+}
+
+/// A URL that obeys the rules.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// As the client wrote it.
+    url: String,
+    target: Target,
+}
+
+/// A page of a list, newest first.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` on the last page.
+    pub next: Option<String>,
+}
+
+/// What items of a cancelled job failed for.
+pub(super) const CANCELLED: &str = "it was cancelled";
+
+impl Service {
+    /// Holds a URL against the rules. Its host is not asked for anything.
+    ///
+    /// # Errors
+    /// The rule that it breaks, in words for the client.
+    pub fn read_source(&self, url: String) -> Result<Source, String> {
+        let target = self.fetcher.check(&url)?;
+        Ok(Source { url, target })
+    }
+
+    /// Puts a job into the queue. URLs that lead to the same are taken once.
+    ///
+    /// # Errors
+    /// The caller is another user, or the key belongs to another order.
+    pub async fn order_import(&self, caller: &Caller, order: &Order) -> Result<JobId, Error> {
+        if caller.user().is_some_and(|user| *user != order.user_id) {
+            return Err(Error::OtherUser);
+        }
+        let id = JobId::new(&*self.clock);
+        let mut tx = self.db.begin().await?;
+        store::import_queue::lock(&mut tx).await?;
+        if let Some(key) = &order.idempotency_key {
+            let answer = (id.uuid(), json!({"job_id": id.to_string()}));
+            let known = self.claim_key_at_once(&mut tx, &order.user_id, key, &fingerprint(order), answer).await?;
+            if let Some(answer) = known {
+                let known = answer["job_id"].as_str().and_then(JobId::parse);
+                return known.ok_or_else(|| Error::internal("an import's key holds no job"));
+            }
+        }
+        store::imports::insert(&mut tx, id, &order.user_id, &order.tags, &items(&order.urls)).await?;
+        tx.commit().await?;
+        self.import_ordered.notify_one();
+        Ok(id)
+    }
+
+    /// A job and its items, in the order in which their URLs were given.
+    ///
+    /// # Errors
+    /// There is no such job, or it is another user's.
+    pub async fn find_import(&self, caller: &Caller, id: JobId) -> Result<(Job, Vec<Item>), Error> {
+        let mut reader = self.db.reader().await?;
+        let job = store::imports::find(&mut reader, id).await?.filter(|job| may_know(caller, job)).ok_or_else(no_such_import)?;
+        // After the job: of one that is complete, the items are what they stay.
+        let items = store::imports::items(&mut reader, id).await?;
+        Ok((job, items))
+    }
+
+    /// A page of the caller's jobs.
+    ///
+    /// # Errors
+    /// No caller, or a page token that is not ours or not of this list.
+    pub async fn list_imports(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Job>, Error> {
+        let user = require_user(caller)?;
+        let list = list_fingerprint("imports", user.as_str());
+        let last = token.map(|token| PageToken::decode(token, &list).ok_or_else(bad_token)).transpose()?;
+        let last = last.map(|token| JobId::from(token.last));
+        let jobs = store::imports::page(&self.db, user, last, limit + 1).await?;
+        Ok(Page::new(jobs, limit, |job| PageToken { last: job.id.uuid() }.encode(&list)))
+    }
+
+    /// Gives up what of a job has not begun. What is running goes on, and what is complete stays.
+    ///
+    /// # Errors
+    /// No caller, no such job, or it is another user's.
+    pub async fn cancel_import(&self, caller: &Caller, id: JobId) -> Result<(Job, Vec<Item>), Error> {
+        require_user(caller)?;
+        store::imports::find(&self.db, id).await?.filter(|job| may_know(caller, job)).ok_or_else(no_such_import)?;
+        let mut tx = self.db.begin().await?;
+        let cancelled = store::imports::cancel(&mut tx, id, CANCELLED, self.clock.now()).await?;
+        tx.commit().await?;
+        self.metrics.count_import_items("cancelled", cancelled);
+        self.find_import(caller, id).await
+    }
+
+    /// A page of the live images that were imported, by whomever.
+    ///
+    /// # Errors
+    /// A page token that is not ours or not of this list.
+    pub async fn list_links(&self, limit: u32, token: Option<&str>) -> Result<Page<ImageId>, Error> {
+        let list = list_fingerprint("links", "");
+        let last = token.map(|token| PageToken::decode(token, &list).ok_or_else(bad_token)).transpose()?;
+        let last = last.map(|token| ImageId::from(token.last));
+        let images = store::images::page_of_imported(&self.db, last, limit + 1).await?;
+        Ok(Page::new(images, limit, |id| PageToken { last: id.uuid() }.encode(&list)))
+    }
+}
+
+impl<T> Page<T> {
+    /// Of up to `limit` items and one more, if there is one.
+    fn new(mut items: Vec<T>, limit: u32, token: impl FnOnce(&T) -> String) -> Self {
+        let has_more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next = items.last().filter(|_| has_more).map(token);
+        Self { items, next }
+    }
+}
+
+/// Each place once.
+fn items(sources: &[Source]) -> Vec<NewItem> {
+    let mut known = HashSet::new();
+    let once = sources.iter().filter(|source| known.insert(source.target.as_str()));
+    once.map(|source| NewItem { url: source.url.clone(), host: host_of(&source.target) }).collect()
+}
+
+/// What is bounded by host: a name as the resolver is asked for it, or an address.
+fn host_of(target: &Target) -> String {
+    target.host().trim_end_matches('.').to_owned()
+}
+
+/// Without a caller, an id is as good as one: nobody guesses it.
+fn may_know(caller: &Caller, job: &Job) -> bool {
+    caller.user().is_none_or(|user| *user == job.user_id)
+}
+
+fn no_such_import() -> Error {
+    Error::NotFound { what: "such import".to_owned() }
+}
+
+/// Binds a page token to its list.
+fn list_fingerprint(list: &str, of: &str) -> [u8; 32] {
+    let fingerprint = fingerprint_of(&[list.as_bytes(), of.as_bytes()]);
+    fingerprint.try_into().unwrap_or_default()
+}
+
+fn fingerprint(order: &Order) -> Vec<u8> {
+    let mut parts = vec![b"import".as_slice()];
+    parts.extend(order.urls.iter().map(|source| source.url.as_bytes()));
+    parts.push(b"tags");
+    parts.extend(order.tags.iter().map(|tag| tag.as_str().as_bytes()));
+    fingerprint_of(&parts)
+}

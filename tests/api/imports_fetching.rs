@@ -1,0 +1,428 @@
+//! How imports fetch: where URLs may lead, what servers may do, and what of it is told. End to end, in a world of names
+//! and servers of the test's own, which keeps what was looked up and connected to.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::pictures::{jpeg, padded};
+use crate::harness::world::{Reply, answer, head, picture, reply};
+use crate::harness::{TestApp, World};
+
+/// One try, and little patience.
+const ONCE: [&str; 4] = ["--import-concurrency=0", "--import-attempts=1", "--import-answer-timeout=1", "--import-timeout=2"];
+
+async fn start(world: &Arc<World>) -> TestApp {
+    TestApp::within(Arc::clone(world) as _, &ONCE).await
+}
+
+/// What becomes of one URL: `None` for an image, else the reason.
+async fn import(app: &TestApp, url: &str) -> Option<String> {
+    let id = app.import(&[url]).await;
+    app.import_all().await;
+    let job = app.job(&id).await;
+    assert_eq!(job["status"], "complete", "{job}");
+    match job["errors"].get(url) {
+        Some(reason) => {
+            assert_eq!(job["uploaded"]["failed"], json!([url]));
+            Some(reason.as_str().unwrap().to_owned())
+        }
+        None => {
+            assert_eq!(job["uploaded"]["complete"].as_array().unwrap().len(), 1);
+            None
+        }
+    }
+}
+
+#[track_caller]
+fn assert_reason(reason: Option<String>, expected: &str) {
+    assert_eq!(reason.as_deref(), Some(expected));
+}
+
+fn ports(world: &World) -> Vec<SocketAddr> {
+    world.connected()
+}
+
+// Where URLs lead.
+
+#[tokio::test]
+async fn a_name_is_resolved_once_and_a_checked_address_connected_to() {
+    let world = World::new();
+    let public = world.site("rebinding.test", |_, _| picture(&jpeg(64, 64, 1))).await;
+    let public_text = public.to_string();
+    world.name("rebinding.test", &[&[public_text.as_str()], &["127.0.0.1"]]);
+    let app = start(&world).await;
+    assert_eq!(import(&app, "http://rebinding.test/1.jpg").await, None);
+    assert_eq!(world.lookups("rebinding.test"), 1);
+    // Whoever asks again gets the other answer, and goes nowhere.
+    assert_reason(import(&app, "http://rebinding.test/2.jpg").await, "its host has no public address");
+    assert_eq!(ports(&world), [SocketAddr::new(public, 80)]);
+}
+
+#[tokio::test]
+async fn no_name_leads_to_an_address_that_is_not_public() {
+    let world = World::new();
+    let public = world.site("public.test", |_, _| picture(&jpeg(64, 64, 1))).await;
+    let inner = [
+        "127.0.0.1",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.0.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "192.0.0.192",
+        "198.18.0.1",
+        "203.0.113.7",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "2001:0:7f00:1::",
+        "fe80::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "ff02::1",
+        "2001:db8::1",
+        "100.100.100.200",
+        "168.63.129.16",
+    ];
+    let app = start(&world).await;
+    for (number, address) in inner.iter().enumerate() {
+        world.name(&format!("inner{number}.test"), &[&[address]]);
+        assert_reason(import(&app, &format!("http://inner{number}.test/x.jpg")).await, "its host has no public address");
+    }
+    // The same words for a name that is not there.
+    assert_reason(import(&app, "http://nowhere.test/x.jpg").await, "its host has no public address");
+    assert_eq!(ports(&world), []);
+    // Of several addresses only those that are public are tried.
+    let public = public.to_string();
+    world.name("mixed.test", &[&["127.0.0.1", "10.0.0.1", public.as_str(), "::1"]]);
+    assert_eq!(import(&app, "http://mixed.test/x.jpg").await, None);
+    assert_eq!(ports(&world), [SocketAddr::new(public.parse().unwrap(), 80)]);
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_inner_address_is_connected_to() {
+    let world = World::new();
+    let app = start(&world).await;
+    for host in [
+        "127.0.0.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "127.1",
+        "0",
+        "127.0.0.1.",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::127.0.0.1]",
+        "169.254.169.254",
+        "0xa9fea9fe",
+        "2852039166",
+        "%31%32%37.0.0.1",
+        "①②⑦.0.0.1",
+        "[fd00:ec2::254]",
+    ] {
+        for scheme in ["http", "https"] {
+            assert_reason(import(&app, &format!("{scheme}://{host}/latest/meta-data")).await, "its host has no public address");
+        }
+    }
+    assert_eq!(ports(&world), []);
+}
+
+#[tokio::test]
+async fn every_redirect_is_held_to_the_same_rules() {
+    let world = World::new();
+    let public = world
+        .site("public.test", |path, _| match path {
+            "/picture" => picture(&jpeg(64, 64, 1)),
+            "/relative" => reply("302 Found", &[("Location", "x/../picture")], b""),
+            "/nowhere" => reply("302 Found", &[], b""),
+            _ => {
+                let to = percent_encoding::percent_decode_str(&path[1..]).decode_utf8().unwrap().into_owned();
+                reply("307 Temporary Redirect", &[("Location", &to)], b"")
+            }
+        })
+        .await;
+    world.name("inner.test", &[&["10.0.0.7"]]);
+    let app = start(&world).await;
+    let to = |url: &str| {
+        format!("http://public.test/{}", percent_encoding::utf8_percent_encode(url, percent_encoding::NON_ALPHANUMERIC))
+    };
+    for (url, reason) in [
+        ("http://127.0.0.1/", "its host has no public address"),
+        ("http://0x7f.1/", "its host has no public address"),
+        ("http://[::1]/", "its host has no public address"),
+        ("https://inner.test/", "its host has no public address"),
+        ("//169.254.169.254/latest", "its host has no public address"),
+        ("http://public.test:6379/", "it leads on to a URL that must use one of these ports: 80, 443"),
+        ("ftp://public.test/", "it leads on to a URL that must begin with http:// or https://"),
+        ("file:///etc/passwd", "it leads on to a URL that must begin with http:// or https://"),
+        ("http://user:secret@public.test/", "it leads on to a URL that must not hold a user name or a password"),
+    ] {
+        assert_reason(import(&app, &to(url)).await, reason);
+    }
+    assert_reason(import(&app, "http://public.test/nowhere").await, "it leads on to a URL that does not say where to");
+    assert_eq!(import(&app, "http://public.test/relative").await, None);
+    assert_eq!(import(&app, &to("http://public.test/picture")).await, None);
+    assert!(ports(&world).iter().all(|address| *address == SocketAddr::new(public, 80)));
+}
+
+#[tokio::test]
+async fn redirects_are_followed_five_times() {
+    let world = World::new();
+    world
+        .site("public.test", |path, _| match path.trim_start_matches('/').parse::<u32>() {
+            Ok(0) => picture(&jpeg(64, 64, 1)),
+            Ok(left) => reply("301 Moved Permanently", &[("Location", &format!("/{}", left - 1))], b"moved"),
+            Err(_) => reply("308 Permanent Redirect", &[("Location", "/loop")], b""),
+        })
+        .await;
+    let app = start(&world).await;
+    assert_eq!(import(&app, "http://public.test/5").await, None);
+    assert_reason(import(&app, "http://public.test/6").await, "it leads on more than 5 times");
+    assert_eq!(world.requests().len(), 12);
+    assert_reason(import(&app, "http://public.test/loop").await, "it leads on more than 5 times");
+    assert_eq!(world.requests().len(), 18);
+}
+
+#[tokio::test]
+async fn a_request_says_who_asks_and_nothing_else() {
+    let (heads, world) = (Arc::new(std::sync::Mutex::new(Vec::new())), World::new());
+    let kept = Arc::clone(&heads);
+    world
+        .site("public.test", move |path, head| {
+            kept.lock().unwrap().push(head.to_owned());
+            match path {
+                "/1?a=b%20c" => {
+                    reply("302 Found", &[("Location", "/2"), ("Set-Cookie", "track=1"), ("WWW-Authenticate", "Basic")], b"")
+                }
+                _ => picture(&jpeg(64, 64, 1)),
+            }
+        })
+        .await;
+    let app = start(&world).await;
+    assert_eq!(import(&app, "http://PUBLIC.test:80/1?a=b%20c#fragment").await, None);
+    let heads = heads.lock().unwrap().clone();
+    for (head, path) in heads.iter().zip(["/1?a=b%20c", "/2"]) {
+        let lines: Vec<String> = head.trim_end().lines().map(str::to_lowercase).collect();
+        assert_eq!(lines[0], format!("get {path} http/1.1"));
+        let names: Vec<&str> = lines[1..].iter().map(|line| line.split(':').next().unwrap()).collect();
+        assert_eq!(names, ["host", "user-agent", "accept", "accept-encoding", "connection"]);
+        assert_eq!((lines[1].as_str(), lines[2].as_str()), ("host: public.test", "user-agent: image-service/1.0.0"));
+    }
+    assert_eq!(heads.len(), 2);
+}
+
+#[tokio::test]
+async fn an_intranet_can_be_allowed_but_for_what_tells_secrets() {
+    let world = World::new();
+    let app = TestApp::within(
+        Arc::clone(&world) as _,
+        &[&ONCE[..], &["--allow-private-imports=true", "--import-ports=80,9000"]].concat(),
+    )
+    .await;
+    world.name("inner.test", &[&["10.0.0.7"]]);
+    // Nobody listens there: it was tried.
+    assert_reason(import(&app, "http://inner.test:9000/x.jpg").await, "its host cannot be connected to");
+    assert_eq!(ports(&world), ["10.0.0.7:9000".parse().unwrap()]);
+    for secret in ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "[fe80::1]"] {
+        assert_reason(import(&app, &format!("http://{secret}/latest/meta-data")).await, "its host has no public address");
+    }
+    assert_eq!(ports(&world).len(), 1);
+}
+
+// TLS.
+
+#[tokio::test]
+async fn a_certificate_must_be_trusted_and_for_the_host() {
+    let world = World::new();
+    world.secure_site("good.test", "good.test", true, picture(&jpeg(64, 64, 1))).await;
+    world.secure_site("wrong.test", "other.test", true, picture(&jpeg(64, 64, 2))).await;
+    world.secure_site("self.test", "self.test", false, picture(&jpeg(64, 64, 3))).await;
+    world.site("plain.test", |_, _| picture(&jpeg(64, 64, 4))).await;
+    let app = start(&world).await;
+    assert_eq!(import(&app, "https://good.test/x.jpg").await, None);
+    for name in ["wrong.test", "self.test"] {
+        assert_reason(import(&app, &format!("https://{name}/x.jpg")).await, "its host's certificate is not valid for it");
+    }
+    // None of them was asked for anything.
+    assert_eq!(world.requests(), ["good.test/x.jpg"]);
+    assert_reason(import(&app, "https://plain.test/x.jpg").await, "its host cannot be connected to");
+    assert_eq!(app.metric("import_fetches_total{result=\"tls\"}").await, 2.0);
+}
+
+// What servers do.
+
+#[tokio::test]
+async fn a_body_is_read_to_its_limit_and_no_further() {
+    let world = World::new();
+    let picture_of = |length| padded(jpeg(64, 64, 1), length);
+    let (exact, over) = (picture_of(10 << 20), picture_of((10 << 20) + 1));
+    world
+        .site("public.test", move |path, _| match path {
+            "/exact" => picture(&exact),
+            "/over" => picture(&over),
+            // The length is not said.
+            "/unsaid" => Reply::Whole([head("200 OK", &[]), over.clone()].concat()),
+            "/announced" => Reply::ThenSilence(head("200 OK", &[("Content-Length", "99999999999999")])),
+            "/endless" => Reply::Endless(
+                head("200 OK", &[("Transfer-Encoding", "chunked")]),
+                [&b"10000\r\n"[..], &[7; 0x10000], b"\r\n"].concat(),
+            ),
+            _ => Reply::Endless(head("200 OK", &[]), vec![7; 0x10000]),
+        })
+        .await;
+    let app = TestApp::within(Arc::clone(&world) as _, &["--import-concurrency=0", "--import-attempts=1"]).await;
+    assert_eq!(import(&app, "http://public.test/exact").await, None);
+    let sent = world.sent();
+    for path in ["over", "unsaid", "announced", "endless", "endless-and-unsaid"] {
+        let reason = import(&app, &format!("http://public.test/{path}")).await;
+        assert_reason(reason, "it has more than the 10485760 bytes that are accepted");
+    }
+    // What lay in the buffers of five connections apart.
+    assert!(world.sent() - sent < 5 * (16 << 20), "{} bytes were taken", world.sent() - sent);
+}
+
+#[tokio::test]
+async fn servers_that_are_slow_are_left() {
+    let world = World::new();
+    let file = answer("200 OK", &[], &jpeg(64, 64, 1));
+    world
+        .site("public.test", move |path, _| match path {
+            "/silent" => Reply::ThenSilence(Vec::new()),
+            "/head" => Reply::Drip(file.clone(), Duration::from_millis(100)),
+            "/half" => Reply::ThenSilence(file[..file.len() / 2].to_vec()),
+            "/redirects" => {
+                Reply::Drip(head("302 Found", &[("Location", "/redirects"), ("Content-Length", "0")]), Duration::from_millis(12))
+            }
+            _ => Reply::Drip([head("200 OK", &[]), vec![7; 1000]].concat(), Duration::from_millis(10)),
+        })
+        .await;
+    let app = start(&world).await;
+    for path in ["silent", "head", "half", "body", "redirects"] {
+        let started = Instant::now();
+        assert_reason(import(&app, &format!("http://public.test/{path}")).await, "its host did not answer in time");
+        assert!(started.elapsed() < Duration::from_secs(30), "{path} took {:?}", started.elapsed());
+    }
+    // One that accepts no connection: nothing answers there at all.
+    world.name("gone.test", &[&["93.184.216.250"]]);
+    assert_reason(import(&app, "http://gone.test/").await, "its host cannot be connected to");
+}
+
+#[tokio::test]
+async fn what_is_compressed_is_bounded_as_it_is_decompressed() {
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let file = jpeg(64, 64, 1);
+    let (plain, cut, bomb) = (gzip(&file), gzip(&file)[..200].to_vec(), gzip(&vec![0; 64 << 20]));
+    let bombs: Vec<u8> = std::iter::repeat_n(gzip(&vec![0; 1 << 20]), 40).flatten().collect();
+    assert!(bomb.len() < 100_000);
+    let world = World::new();
+    world
+        .site("public.test", move |path, _| match path {
+            "/plain" => reply("200 OK", &[("Content-Encoding", "gzip")], &plain),
+            "/identity" => reply("200 OK", &[("Content-Encoding", "identity")], &file),
+            "/cut" => reply("200 OK", &[("Content-Encoding", "x-gzip")], &cut),
+            "/bomb" => reply("200 OK", &[("Content-Encoding", "gzip")], &bomb),
+            "/bombs" => reply("200 OK", &[("Content-Encoding", "gzip")], &bombs),
+            _ => reply("200 OK", &[("Content-Encoding", "br")], &file),
+        })
+        .await;
+    let app = start(&world).await;
+    assert_eq!(import(&app, "http://public.test/plain").await, None);
+    assert_eq!(import(&app, "http://public.test/identity").await, None);
+    assert_reason(import(&app, "http://public.test/cut").await, "its answer cannot be decompressed");
+    for path in ["bomb", "bombs"] {
+        let reason = import(&app, &format!("http://public.test/{path}")).await;
+        assert_reason(reason, "it has more than the 10485760 bytes that are accepted");
+    }
+    assert_reason(import(&app, "http://public.test/br").await, "its answer is compressed in a way that was not asked for");
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn what_a_server_says_of_its_bytes_is_not_believed() {
+    let world = World::new();
+    let file = jpeg(64, 64, 1);
+    let html = b"<!doctype html><title>Not found</title>".repeat(50);
+    world
+        .site("public.test", move |path, _| match path {
+            "/jpeg-as-html" => reply("200 OK", &[("Content-Type", "text/html; charset=utf-8")], &file),
+            "/html-as-jpeg" => reply("200 OK", &[("Content-Type", "image/jpeg")], &html),
+            "/error-page" => reply("200 OK", &[("Content-Type", "text/html")], &html),
+            "/odd-type" => reply("200 OK", &[("Content-Type", "<script>/x")], &html),
+            "/empty" => reply("200 OK", &[("Content-Type", "image/jpeg")], b""),
+            "/longer" => Reply::Whole([head("200 OK", &[("Content-Length", "99999")]), file.clone()].concat()),
+            // Transfer-Encoding is what counts (RFC 9112, 6.3).
+            "/both" => {
+                let chunk = [format!("{:x}\r\n", file.len()).as_bytes(), &file, b"\r\n0\r\n\r\n"].concat();
+                Reply::Whole([head("200 OK", &[("Content-Length", "1"), ("Transfer-Encoding", "chunked")]), chunk].concat())
+            }
+            "/shorter" => Reply::Whole([head("200 OK", &[("Content-Length", "1500")]), file.clone()].concat()),
+            _ => reply("200 OK", &[], &file[..file.len() - 100]),
+        })
+        .await;
+    let app = start(&world).await;
+    let outcome = async |path: &str| import(&app, &format!("http://public.test/{path}")).await;
+    assert_eq!(outcome("jpeg-as-html").await, None);
+    let no_picture = "what it gives is no JPEG, PNG, GIF or WebP picture";
+    assert_reason(outcome("html-as-jpeg").await, &format!("{no_picture}, and says that it is image/jpeg"));
+    assert_reason(outcome("error-page").await, &format!("{no_picture}, and says that it is text/html"));
+    assert_reason(outcome("odd-type").await, no_picture);
+    assert_reason(outcome("empty").await, "what it gives was refused: the file is empty");
+    assert_eq!(outcome("both").await, None);
+    assert_reason(outcome("longer").await, "its host broke the answer off");
+    for path in ["shorter", "cut"] {
+        let reason = outcome(path).await.unwrap();
+        assert!(reason.starts_with("what it gives was refused: the file is damaged"), "{reason}");
+    }
+    assert_eq!(app.get("/images").await.ok()["total_count"], 2);
+    // They were looked at and refused, as uploads are.
+    let failures: Value = app.get("/stats").await.ok()["failures"].clone();
+    assert_eq!(failures, json!({"invalid_file": 3, "unsupported_format": 3}));
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn only_a_plain_200_is_a_picture() {
+    let world = World::new();
+    let file = jpeg(64, 64, 1);
+    world
+        .site("public.test", move |path, _| match path {
+            "/204" => Reply::Whole(head("204 No Content", &[])),
+            "/206" => reply("206 Partial Content", &[("Content-Range", "bytes 0-99/100")], &file),
+            "/304" => Reply::Whole(head("304 Not Modified", &[])),
+            "/404" => reply("404 Not Found", &[("Content-Type", "image/jpeg")], &file),
+            "/100" => Reply::Whole([&b"HTTP/1.1 100 Continue\r\n\r\n"[..], &answer("200 OK", &[], &file)].concat()),
+            "/nonsense" => Reply::Whole(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
+            "/nothing" => Reply::Whole(Vec::new()),
+            "/long-head" => reply("200 OK", &[("X-Long", &"x".repeat(200_000))], &file),
+            "/endless-head" => Reply::Endless(b"HTTP/1.1 200 OK\r\n".to_vec(), b"X-More: of it\r\n".repeat(100)),
+            _ => reply("200 OK", &[("X-Many", "1"); 150], &file),
+        })
+        .await;
+    let app = start(&world).await;
+    let outcome = async |path: &str| import(&app, &format!("http://public.test/{path}")).await;
+    assert_reason(outcome("204").await, "its host answered 204 No Content");
+    assert_reason(outcome("206").await, "its host answered 206 Partial Content");
+    assert_reason(outcome("304").await, "its host answered 304 Not Modified");
+    assert_reason(outcome("404").await, "its host answered 404 Not Found");
+    assert_eq!(outcome("100").await, None);
+    for path in ["nonsense", "long-head", "endless-head", "many-heads"] {
+        assert_eq!(outcome(path).await.as_deref(), Some("its host's answer is not HTTP, or has too long a head"), "{path}");
+    }
+    assert_reason(outcome("nothing").await, "its host broke the answer off");
+}
