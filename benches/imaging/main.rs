@@ -13,6 +13,10 @@ use image_service::imaging::{self, Limits, MadeThumbnail};
 use peer::Peer;
 use report::{Class, Row};
 
+/// The service's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {

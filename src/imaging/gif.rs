@@ -6,6 +6,7 @@
 use super::aim::{Aim, Purpose};
 use super::error::Error;
 use super::picture::{Reducer, reduced};
+use super::pixels::Pixels;
 use super::sniff::Found;
 use super::{Decoded, Kind, Limits};
 use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, MemoryLimit};
@@ -61,7 +62,7 @@ pub(super) fn decode(bytes: &[u8], canvas: (u32, u32), aim: Aim, limits: &Limits
         }
     }
     let picture = picture.ok_or_else(|| Error::corrupt("the GIF has no picture"))?;
-    Ok(Decoded { has_alpha: picture.is_transparent(), picture, frames })
+    Ok(Decoded { has_alpha: picture.is_transparent(), pixels: Pixels::Rgb(picture), frames })
 }
 
 /// Where a frame lies on the canvas.

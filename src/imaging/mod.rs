@@ -23,6 +23,7 @@ mod location;
 mod metadata;
 mod orient;
 mod picture;
+mod pixels;
 mod placeholder;
 mod png;
 mod png_header;
@@ -71,7 +72,7 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
         let mut stages = Stages::default();
         let decoded = stages.time("decode", || decode(bytes, header, limits))?;
         let (thumbnails, small) = stages.time("thumbnails", || {
-            thumbnail::make(Original::new(decoded.picture, bytes, header), header, &limits.thumbnail_heights)
+            thumbnail::make(Original::new(decoded.pixels, bytes, header)?, header, &limits.thumbnail_heights)
         })?;
         let colors = stages.time("colors", || colors::dominant(&small));
         let placeholder = stages.time("placeholder", || placeholder::hash(&small))?;
@@ -99,7 +100,7 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
 ///
 /// The file is decoded at a scale that covers the rendering, and no further than to the end of its first frame.
 pub fn render(bytes: &[u8], header: &Header, limits: &Limits, rendering: &Rendering) -> Result<Vec<u8>, Error> {
-    contain(|| thumbnail::render(Original::new(decode(bytes, header, limits)?.picture, bytes, header), rendering))
+    contain(|| thumbnail::render(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?, rendering))
 }
 
 /// What a picture may be, and what is made of it. The defaults are those of the API.
@@ -191,7 +192,7 @@ pub struct MadeThumbnail {
 
 /// What a decoder found.
 struct Decoded {
-    picture: picture::Picture,
+    pixels: pixels::Pixels,
     has_alpha: bool,
     frames: u32,
 }

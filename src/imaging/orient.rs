@@ -14,11 +14,22 @@ pub(super) fn displayed((width, height): (u32, u32), orientation: u8) -> (u32, u
 
 /// Maps the stored picture to the one displayed; EXIF 2.32, tag 0x0112. Unknown values leave it as it is.
 pub(super) fn upright(picture: Picture, orientation: u8) -> Picture {
+    let size = (picture.width, picture.height);
+    let turned = match picture.channels() {
+        3 => upright_samples::<3>(&picture.pixels, size, orientation),
+        _ => upright_samples::<4>(&picture.pixels, size, orientation),
+    };
+    let Some(pixels) = turned else { return picture };
+    let (width, height) = displayed(size, orientation);
+    Picture::whole(width, height, picture.alpha, pixels)
+}
+
+/// As [`upright`], of samples in rows; `None` when they are upright already.
+pub(super) fn upright_samples<const CHANNELS: usize>(samples: &[u8], size: (u32, u32), orientation: u8) -> Option<Vec<u8>> {
     if !(2..=8).contains(&orientation) {
-        return picture;
+        return None;
     }
-    let channels = picture.channels();
-    let (stored_width, stored_height) = (picture.width as isize, picture.height as isize);
+    let (stored_width, stored_height) = (size.0 as isize, size.1 as isize);
     let (last_column, last_row) = (stored_width - 1, (stored_height - 1) * stored_width);
     // Where the first pixel comes from, and how far from there those to its right and below it do.
     let (first, right, down) = match orientation {
@@ -30,12 +41,7 @@ pub(super) fn upright(picture: Picture, orientation: u8) -> Picture {
         7 => (last_row + last_column, -stored_width, -1),
         _ => (last_column, stored_width, -1),
     };
-    let (width, height) = displayed((picture.width, picture.height), orientation);
-    let pixels = match channels {
-        3 => turned::<3>(&picture.pixels, (width, height), first, (right, down)),
-        _ => turned::<4>(&picture.pixels, (width, height), first, (right, down)),
-    };
-    Picture::whole(width, height, picture.alpha, pixels)
+    Some(turned::<CHANNELS>(samples, displayed(size, orientation), first, (right, down)))
 }
 
 fn turned<const CHANNELS: usize>(

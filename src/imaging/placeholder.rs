@@ -3,7 +3,7 @@
 
 use super::error::Error;
 use super::picture::Picture;
-use super::thumbnail;
+use super::{pixels, thumbnail};
 
 /// 32 pixels hold all the frequencies that a ThumbHash keeps, and hash nine times faster than its limit of 100.
 const SIDE: u32 = 32;
@@ -11,7 +11,8 @@ const SIDE: u32 = 32;
 /// The hash of an upright picture.
 pub(super) fn hash(picture: &Picture) -> Result<Vec<u8>, Error> {
     let size = thumbnail::fit(picture.width, picture.height, SIDE);
-    let small = thumbnail::resize(picture, size)?;
+    let (width, height) = picture.covered;
+    let small = pixels::resize(picture, [0.0, 0.0, width, height], size)?;
     let rgba: Vec<u8> = if small.alpha {
         small.pixels
     } else {

@@ -7,6 +7,7 @@ use super::Decoded;
 use super::aim::Aim;
 use super::error::Error;
 use super::picture::Reducer;
+use super::pixels::Pixels;
 use super::png_header::count_frames;
 use png::{ColorType, DecodeOptions, Decoder, DecodingError, Reader, Transformations};
 use std::io::{Cursor, ErrorKind};
@@ -42,7 +43,7 @@ pub(super) fn decode(bytes: &[u8], stored: (u32, u32), aim: Aim) -> Result<Decod
         }
     }
     reader.finish().map_err(explain)?;
-    Ok(Decoded { picture: reducer.finish(), has_alpha, frames: count_frames(bytes) })
+    Ok(Decoded { pixels: Pixels::Rgb(reducer.finish()), has_alpha, frames: count_frames(bytes) })
 }
 
 fn read_at_once(

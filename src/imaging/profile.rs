@@ -6,6 +6,7 @@
 
 use super::error::Error;
 use super::picture::Picture;
+use super::pixels::Pixels;
 use flate2::read::ZlibDecoder;
 use moxcms::{
     ColorProfile, DataColorSpace, Layout, ParsingOptions, TransferCharacteristics, Transform8BitExecutor, TransformOptions,
@@ -65,13 +66,14 @@ pub(super) struct ToSrgb {
 }
 
 impl ToSrgb {
-    /// For an RGB or RGBA picture, which may have been grey in its file. `None` too when it is sRGB already.
-    pub fn of(file: &[u8], place: Option<&Place>, picture: &Picture) -> Option<Self> {
-        let to = if picture.alpha { Layout::Rgba } else { Layout::Rgb };
-        Self::build(file, place?, to, |profile| match (profile.color_space, picture.alpha) {
+    /// For RGB or RGBA, as which every picture is converted; it may have been grey in its file. `None` too when it is sRGB already.
+    pub fn of(file: &[u8], place: Option<&Place>, pixels: &Pixels) -> Option<Self> {
+        let alpha = pixels.has_alpha();
+        let to = if alpha { Layout::Rgba } else { Layout::Rgb };
+        Self::build(file, place?, to, |profile| match (profile.color_space, alpha) {
             (DataColorSpace::Rgb, _) if !is_srgb(profile) => Some(to),
-            (DataColorSpace::Gray, false) if picture.is_grey() => Some(Layout::Gray),
-            (DataColorSpace::Gray, true) if picture.is_grey() => Some(Layout::GrayAlpha),
+            (DataColorSpace::Gray, false) if pixels.is_grey() => Some(Layout::Gray),
+            (DataColorSpace::Gray, true) if pixels.is_grey() => Some(Layout::GrayAlpha),
             _ => None,
         })
     }

@@ -11,9 +11,28 @@ use fast_image_resize as fir;
 pub(super) struct Source<'a> {
     pub width: u32,
     pub height: u32,
-    /// 1, 3, or 4, of which the last is alpha.
+    /// 1, 2, 3, or 4, of which the last is alpha.
     pub channels: usize,
     pub samples: &'a [u8],
+}
+
+/// Lanczos with three lobes. The library's own takes two sines for each weight, which are a twelfth of a small picture's time;
+/// by sin 3a = 3 sin a − 4 sin³ a one is enough.
+pub(super) fn lanczos3() -> fir::FilterType {
+    fir::Filter::new("Lanczos3", lanczos3_at, 3.0).map_or(fir::FilterType::Lanczos3, fir::FilterType::Custom)
+}
+
+/// sinc x · sinc x/3, of which the first has the sine of three times the second's angle.
+fn lanczos3_at(x: f64) -> f64 {
+    if x == 0.0 {
+        return 1.0;
+    }
+    if x.abs() >= 3.0 {
+        return 0.0;
+    }
+    let angle = std::f64::consts::PI * x / 3.0;
+    let square = angle.sin().powi(2);
+    square * (3.0 - 4.0 * square) / (3.0 * angle * angle)
 }
 
 /// A part of a picture in its pixels: left, top, width and height.
@@ -28,6 +47,7 @@ pub(super) fn resample(source: Source<'_>, part: Part, size: (u32, u32), filter:
         .use_alpha(source.channels == 4);
     let resampled = match source.channels {
         1 => convolve::<fir::pixels::U8>(source, size, &options),
+        2 => convolve::<fir::pixels::U8x2>(source, size, &options),
         3 => convolve::<fir::pixels::U8x3>(source, size, &options),
         _ => convolve::<fir::pixels::U8x4>(source, size, &options),
     };
@@ -44,4 +64,19 @@ fn convolve<P: fir::PixelTrait>(
     let mut to = fir::images::TypedImage::<P>::from_buffer(width, height, &mut samples)?;
     fir::Resizer::new().resize_typed(&from, &mut to, options)?;
     Ok(samples)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sine_gives_what_two_do() {
+        let sinc = |x: f64| if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
+        for step in -3500..=3500 {
+            let x = f64::from(step) / 1000.0;
+            let expected = if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 };
+            assert!((lanczos3_at(x) - expected).abs() < 1e-12, "at {x}: {} for {expected}", lanczos3_at(x));
+        }
+    }
 }

@@ -11,6 +11,7 @@ use super::Decoded;
 use super::aim::Aim;
 use super::error::Error;
 use super::picture::{Picture, Reducer};
+use super::pixels::Pixels;
 use super::webp_header::{WebpFrame, WebpHeader, scaled};
 use libwebp_sys as ffi;
 
@@ -46,7 +47,7 @@ fn decode_still(data: &[u8], canvas: (u32, u32), aim: Aim) -> Result<Decoded, Er
         let size = scaled(canvas.0, canvas.1, aim.cover);
         Picture::whole(size.0, size.1, false, decode_pixels(data, size, false)?)
     };
-    Ok(Decoded { has_alpha: features.has_alpha, picture, frames: 1 })
+    Ok(Decoded { has_alpha: features.has_alpha, pixels: Pixels::Rgb(picture), frames: 1 })
 }
 
 /// The first frame on a transparent canvas.
@@ -65,7 +66,7 @@ fn decode_animation(bytes: &[u8], first: &WebpFrame, canvas: (u32, u32), frames:
         reducer.push(&row, 4);
     }
     let covers = (first.width, first.height) == canvas;
-    Ok(Decoded { picture: reducer.finish(), has_alpha: has_alpha || !covers, frames: frames as u32 })
+    Ok(Decoded { pixels: Pixels::Rgb(reducer.finish()), has_alpha: has_alpha || !covers, frames: frames as u32 })
 }
 
 /// A frame's RGBA pixels at `size`, or its own; and whether it has alpha.

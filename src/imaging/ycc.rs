@@ -1,46 +1,65 @@
-//! A picture as JPEG has it: luma, and chroma that may be smaller (JFIF's YCbCr, the full range of BT.601).
+//! A picture as JPEG has it: luma, and chroma that may be smaller (JFIF's YCbCr, the full range of BT.601). Resized and
+//! encoded as such, it has half as many samples as RGB, and its colours are never converted.
 
 use super::error::Error;
+use super::orient;
 use super::picture::Picture;
-use super::resample::{Source, resample};
-use fast_image_resize::FilterType;
+use super::resample::{Part, Source, lanczos3, resample};
+use fast_image_resize as fir;
 
 #[derive(Debug, Clone)]
 pub(super) struct Ycc {
-    pub luma: Channel,
-    /// Cb and Cr; none for a grey picture.
-    pub chroma: Option<[Channel; 2]>,
+    pub luma: Plane,
+    /// Cb and Cr in turns, so that they are resized in one go; none for a grey picture.
+    pub chroma: Option<Plane>,
 }
 
 /// Samples in rows, top row first, as stored: not yet oriented.
 #[derive(Debug, Clone)]
-pub(super) struct Channel {
+pub(super) struct Plane {
     pub width: u32,
     pub height: u32,
-    /// The part that is covered by the original, from the top left corner; the rest is padding.
+    /// The part that is covered by the original, from the top left corner; less than a pixel smaller than the plane.
     pub covered: (f64, f64),
+    /// Of luma one a pixel, of chroma two.
     pub samples: Vec<u8>,
 }
 
 impl Ycc {
+    /// The part (of luma) at `size`, with chroma of half as many pixels each way. Where sides are odd, chroma is stretched
+    /// by up to half a pixel.
+    pub fn resized(&self, part: Part, size: (u32, u32)) -> Result<Self, Error> {
+        let half = (size.0.div_ceil(2), size.1.div_ceil(2));
+        let chroma = self.chroma.as_ref().map(|chroma| {
+            let scale = (chroma.covered.0 / self.luma.covered.0, chroma.covered.1 / self.luma.covered.1);
+            chroma.resized(2, [part[0] * scale.0, part[1] * scale.1, part[2] * scale.0, part[3] * scale.1], half)
+        });
+        Ok(Ycc { luma: self.luma.resized(1, part, size)?, chroma: chroma.transpose()? })
+    }
+
+    /// As displayed; for a picture that was resized.
+    pub fn upright(self, orientation: u8) -> Self {
+        Ycc { luma: self.luma.upright::<1>(orientation), chroma: self.chroma.map(|chroma| chroma.upright::<2>(orientation)) }
+    }
+
+    /// Whether there is no colour in it.
+    pub fn is_grey(&self) -> bool {
+        self.chroma.iter().all(|chroma| chroma.samples.iter().all(|&sample| sample == 128))
+    }
+
     /// Chroma is stretched to luma's size. The last column and row may be covered in part.
     pub fn into_rgb(self) -> Result<Picture, Error> {
-        let covered = self.luma.covered;
-        let (width, height) = (covered.0.ceil() as u32, covered.1.ceil() as u32);
-        let stretch = (f64::from(width) / covered.0, f64::from(height) / covered.1);
-        let luma = self.luma.rows(width, height);
+        let Plane { width, height, covered, samples: luma } = self.luma;
         let pixels = match self.chroma {
-            None => luma.flatten().flat_map(|&y| [y; 3]).collect(),
-            Some([cb, cr]) => {
-                let cb = cb.stretched(stretch, (width, height))?;
-                let cr = cr.stretched(stretch, (width, height))?;
-                let chroma = cb.chunks_exact(width as usize).zip(cr.chunks_exact(width as usize));
-                let mut pixels = vec![0; width as usize * height as usize * 3];
-                let rows = pixels.chunks_exact_mut(width as usize * 3);
-                for ((row, luma), (cb, cr)) in rows.zip(luma).zip(chroma) {
-                    for (((pixel, &y), &cb), &cr) in row.chunks_exact_mut(3).zip(luma).zip(cb).zip(cr) {
-                        pixel.copy_from_slice(&rgb(y, cb, cr));
-                    }
+            None => luma.into_iter().flat_map(|y| [y; 3]).collect(),
+            Some(chroma) => {
+                let more = (f64::from(width) / covered.0, f64::from(height) / covered.1);
+                let chroma = chroma.stretched(more, (width, height))?;
+                let (chroma, _) = chroma.as_chunks::<2>();
+                let mut pixels = vec![0; luma.len() * 3];
+                let (to, _) = pixels.as_chunks_mut::<3>();
+                for ((pixel, &y), &[cb, cr]) in to.iter_mut().zip(&luma).zip(chroma) {
+                    *pixel = rgb(y, cb, cr);
                 }
                 pixels
             }
@@ -49,20 +68,68 @@ impl Ycc {
     }
 }
 
-impl Channel {
-    /// The first `height` rows, of the first `width` samples each.
-    fn rows(&self, width: u32, height: u32) -> impl Iterator<Item = &[u8]> {
-        self.samples.chunks_exact(self.width as usize).take(height as usize).map(move |row| &row[..width as usize])
+impl Plane {
+    /// Of samples in rows of `stride`, whose padding is left out: what encoders put there is nobody's picture.
+    pub fn trimmed(mut samples: Vec<u8>, stride: usize, covered: (f64, f64)) -> Self {
+        let (width, height) = (covered.0.ceil() as u32, covered.1.ceil() as u32);
+        if stride == width as usize {
+            samples.truncate(stride * height as usize);
+        } else {
+            let rows = samples.chunks_exact(stride).take(height as usize);
+            samples = rows.flat_map(|row| &row[..width as usize]).copied().collect();
+        }
+        Plane { width, height, covered, samples }
     }
 
-    /// The part that is covered, and as much more as is asked for, brought to `width × height`.
+    /// Of Cb and Cr, which have the same shape.
+    pub fn interleaved(cb: &Self, cr: &Self) -> Self {
+        Plane { samples: cb.samples.iter().zip(&cr.samples).flat_map(|(&cb, &cr)| [cb, cr]).collect(), ..*cb }
+    }
+
+    fn resized(&self, channels: usize, part: Part, size: (u32, u32)) -> Result<Self, Error> {
+        let (width, height) = size;
+        let covered = (f64::from(width), f64::from(height));
+        if part == [0.0, 0.0, covered.0, covered.1] && size == (self.width, self.height) {
+            return Ok(self.clone());
+        }
+        // Lanczos rings where it enlarges.
+        let enlarges = covered.0 > part[2] || covered.1 > part[3];
+        let filter = if enlarges { fir::FilterType::Bilinear } else { lanczos3() };
+        let source = Source { width: self.width, height: self.height, channels, samples: &self.samples };
+        Ok(Plane { width, height, covered, samples: resample(source, part, size, filter)? })
+    }
+
+    fn upright<const CHANNELS: usize>(self, orientation: u8) -> Self {
+        let size = (self.width, self.height);
+        let Some(samples) = orient::upright_samples::<CHANNELS>(&self.samples, size, orientation) else { return self };
+        let (width, height) = orient::displayed(size, orientation);
+        Plane { width, height, covered: (f64::from(width), f64::from(height)), samples }
+    }
+
+    /// One of each pixel's channels, in rows of a multiple of `unit` samples and as many rows, the last ones repeated.
+    pub fn padded(&self, channels: usize, channel: usize, unit: usize) -> Vec<u8> {
+        let (width, height) = (self.width as usize, self.height as usize);
+        let (stride, rows) = (width.next_multiple_of(unit), height.next_multiple_of(unit));
+        let mut padded = Vec::with_capacity(stride * rows);
+        for row in self.samples.chunks_exact(width * channels) {
+            padded.extend(row[channel..].iter().step_by(channels));
+            let last = row[row.len() - channels + channel];
+            padded.extend(std::iter::repeat_n(last, stride - width));
+        }
+        for _ in height..rows {
+            padded.extend_from_within(padded.len() - stride..);
+        }
+        padded
+    }
+
+    /// Chroma, and as much more than is covered as is asked for, brought to `width × height`.
     fn stretched(&self, more: (f64, f64), (width, height): (u32, u32)) -> Result<Vec<u8>, Error> {
         let part = ((self.covered.0 * more.0).min(f64::from(self.width)), (self.covered.1 * more.1).min(f64::from(self.height)));
         if part == (f64::from(width), f64::from(height)) {
-            return Ok(self.rows(width, height).flatten().copied().collect());
+            return Ok(self.samples.clone());
         }
-        let source = Source { width: self.width, height: self.height, channels: 1, samples: &self.samples };
-        resample(source, [0.0, 0.0, part.0, part.1], (width, height), FilterType::Bilinear)
+        let source = Source { width: self.width, height: self.height, channels: 2, samples: &self.samples };
+        resample(source, [0.0, 0.0, part.0, part.1], (width, height), fir::FilterType::Bilinear)
     }
 }
 

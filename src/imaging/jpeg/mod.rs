@@ -23,34 +23,31 @@ mod sequential;
 mod tests;
 
 use super::error::Error;
-use super::ycc::{Channel, Ycc};
+use super::pixels::Pixels;
+use super::ycc::{Plane, Ycc};
 use super::{Decoded, Header, Limits};
 #[cfg(any(test, fuzzing))]
 pub(super) use agreement::agrees_with_libjpeg;
 use header::JpegHeader;
-pub(super) use libjpeg::encode;
 pub use libjpeg::simd_enabled;
+pub(super) use libjpeg::{encode, encode_planes};
 
 /// Decodes the whole file. When it is to be proved, damage anywhere refuses it; otherwise it was proved before, perhaps by
 /// the other decoder, and what this one minds is overlooked: they differ in a few bytes that no block needs.
 pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits) -> Result<Decoded, Error> {
     let reduced = if jpeg.reducible { Some(decode_reduced(bytes, jpeg, header.stored, limits)) } else { None };
-    let picture = match reduced {
-        Some(Ok(picture)) => picture.into_rgb()?,
+    let pixels = match reduced {
+        Some(Ok(picture)) => Pixels::Ycc(picture),
         Some(Err(damage)) if header.aim.prove => return Err(damage),
-        Some(Err(_)) | None => libjpeg::decode(bytes, header, jpeg, limits)?,
+        Some(Err(_)) | None => Pixels::Rgb(libjpeg::decode(bytes, header, jpeg, limits)?),
     };
-    Ok(Decoded { picture, has_alpha: false, frames: 1 })
+    Ok(Decoded { pixels, has_alpha: false, frames: 1 })
 }
 
 fn decode_reduced(bytes: &[u8], jpeg: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<Ycc, Error> {
     let planes = reduced::decode(bytes, stored, usize::from(jpeg.scale), limits.max_progressive_scans)?;
-    let mut channels = planes.into_iter().map(|plane| Channel {
-        width: plane.stride as u32,
-        height: plane.rows as u32,
-        covered: plane.covered,
-        samples: plane.samples,
-    });
-    let luma = channels.next().ok_or_else(|| Error::internal("a JPEG without components"))?;
-    Ok(Ycc { luma, chroma: channels.next().zip(channels.next()).map(Into::into) })
+    let mut planes = planes.into_iter().map(|plane| Plane::trimmed(plane.samples, plane.stride, plane.covered));
+    let luma = planes.next().ok_or_else(|| Error::internal("a JPEG without components"))?;
+    let chroma = planes.next().zip(planes.next()).map(|(cb, cr)| Plane::interleaved(&cb, &cr));
+    Ok(Ycc { luma, chroma })
 }

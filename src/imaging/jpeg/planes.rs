@@ -7,7 +7,6 @@ use super::idct;
 pub(super) struct Plane {
     /// Samples in a row, padded to whole units.
     pub stride: usize,
-    pub rows: usize,
     /// The part that the picture covers, from the top left corner.
     pub covered: (f64, f64),
     /// Samples that a block's side has become: 1, 2 or 4.
@@ -21,7 +20,7 @@ impl Plane {
         let (stride, rows) = (across * eighths, down * eighths);
         let reduced = |length: u32, factor: usize, most: usize| f64::from(length) * (factor * eighths) as f64 / (most * 8) as f64;
         let covered = (reduced(frame.width, component.h, frame.most_h), reduced(frame.height, component.v, frame.most_v));
-        Plane { stride, rows, covered, eighths, samples: vec![0; stride * rows] }
+        Plane { stride, covered, eighths, samples: vec![0; stride * rows] }
     }
 
     /// Puts a block, whose coefficients are quantised and in zigzag order.

@@ -7,7 +7,10 @@ use ::png::{BitDepth, ColorType};
 use mozjpeg::ColorSpace;
 use std::collections::HashMap;
 
-const SIZE: (u32, u32) = (660, 440);
+const SIZE: (usize, usize) = (660, 440);
+
+/// Of which JPEG is decoded at half its size, into planes of odd sides, which are resized as they are.
+const LARGE: (usize, usize) = (1321, 883);
 
 /// A thumbnail of JPEG's quality reaches 0.95 or more; the least defect that is tried below stays under 0.8.
 const ALIKE: f64 = 0.9;
@@ -21,8 +24,7 @@ struct Pixels {
 
 /// Different in every corner and in every channel: waves that get shorter to the right, and two discs. With alpha, one of
 /// them is a hole and the other half transparent.
-fn scene(alpha: bool) -> Pixels {
-    let (width, height) = (SIZE.0 as usize, SIZE.1 as usize);
+fn scene((width, height): (usize, usize), alpha: bool) -> Pixels {
     let pixel = |at: usize| {
         let (x, y) = ((at % width) as f64 / width as f64, (at / width) as f64 / height as f64);
         let wave = |value: f64| (127.5 + 127.5 * value.sin()) as u8;
@@ -150,7 +152,7 @@ fn as_webp(original: &Pixels, lossless: bool) -> Vec<u8> {
 #[test]
 fn thumbnails_look_like_the_picture_whatever_its_format() {
     for alpha in [false, true] {
-        let original = scene(alpha);
+        let original = scene(SIZE, alpha);
         let mut references = References::new();
         if !alpha {
             assert_alike(&as_jpeg(&original, None), &original, &mut references, "JPEG");
@@ -163,13 +165,31 @@ fn thumbnails_look_like_the_picture_whatever_its_format() {
 
 #[test]
 fn thumbnails_look_like_the_picture_whichever_way_it_is_stored() {
-    let original = scene(false);
-    let mut references = References::new();
-    for orientation in 1..=8u16 {
-        let stored = stored_as(&original, orientation);
-        let file = as_jpeg(&stored, Some(&exif(orientation, &[], &[])));
-        assert_alike(&file, &original, &mut references, &format!("orientation {orientation}"));
+    for size in [SIZE, LARGE] {
+        let original = scene(size, false);
+        let mut references = References::new();
+        for orientation in 1..=8u16 {
+            let stored = stored_as(&original, orientation);
+            let file = as_jpeg(&stored, Some(&exif(orientation, &[], &[])));
+            assert_alike(&file, &original, &mut references, &format!("{size:?}, orientation {orientation}"));
+        }
     }
+}
+
+#[test]
+fn thumbnails_look_like_the_picture_however_its_chroma_is_stored() {
+    let original = scene(LARGE, false);
+    let mut references = References::new();
+    let size = (original.width as u32, original.height as u32);
+    for chroma in [(1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (4, 2)] {
+        let sampled = |compress: &mut mozjpeg::Compress| compress.set_chroma_sampling_pixel_sizes(chroma, chroma);
+        let file = jpeg(size, ColorSpace::JCS_RGB, &original.flat(3), None, sampled);
+        assert_alike(&file, &original, &mut references, &format!("chroma of {chroma:?} pixels"));
+    }
+    let grey: Vec<u8> = original.pixels.iter().map(|pixel| pixel[1]).collect();
+    let file = jpeg(size, ColorSpace::JCS_GRAYSCALE, &grey, None, |_| {});
+    let original = Pixels { pixels: grey.iter().map(|&level| [level, level, level, 255]).collect(), ..original };
+    assert_alike(&file, &original, &mut References::new(), "grey");
 }
 
 /// The picture as a camera stores it that notes this orientation (EXIF 2.32, tag 0x0112: where row 0 and column 0 are).
@@ -197,7 +217,7 @@ fn stored_as(original: &Pixels, orientation: u16) -> Pixels {
 
 #[test]
 fn the_tolerance_catches_every_defect_that_it_is_for() {
-    let original = scene(true);
+    let original = scene(SIZE, true);
     let reduced = original.reduced(512, 341);
     let changed =
         |change: &dyn Fn(usize) -> [u8; 4]| Pixels { pixels: (0..512 * 341).map(change).collect(), ..original.reduced(512, 341) };
