@@ -142,14 +142,14 @@ impl Service {
 
     /// An item whose holder died.
     async fn take_up(&self, mut tx: Tx, item: QueuedItem, served: i64, now: DateTime<Utc>) -> Result<Claimed, Error> {
-        let reason = match store::imports::lock_job(&mut tx, item.job_id).await? {
-            true => CANCELLED,
-            false if item.attempts >= self.limits.imports.attempts => INTERRUPTED,
+        let (reason, counted) = match store::imports::lock_job(&mut tx, item.job_id).await? {
+            true => (CANCELLED, "cancelled"),
+            false if item.attempts >= self.limits.imports.attempts => (INTERRUPTED, "failed"),
             false => return self.claim_item(tx, item, served, now).await,
         };
         let failed = store::import_queue::fail_lapsed(&mut tx, &item, reason, now).await?;
         tx.commit().await?;
-        self.metrics.count_import_items("failed", u64::from(failed));
+        self.metrics.count_import_items(counted, u64::from(failed));
         Ok(Claimed::Look)
     }
 
