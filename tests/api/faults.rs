@@ -264,7 +264,7 @@ async fn cut_everywhere(broken: Broken) {
     let proxied = Proxied::new().await;
     let Some(proxy) = proxy_of(&proxied, broken) else { return };
     // Nothing else should talk to the dependency meanwhile.
-    let settings = [("SWEEP_INTERVAL", "86400"), ("DATABASE_TIMEOUT", "5"), ("S3_TIMEOUT", "10")];
+    let settings = [("SWEEP_INTERVAL", "86400"), ("IMPORT_CONCURRENCY", "0"), ("DATABASE_TIMEOUT", "5"), ("S3_TIMEOUT", "10")];
     let process = Process::start(&proxied.home, &settings).await;
     let client = Client::new(process.address);
     let (mut stored, mut refused, mut unknown, mut struck) = (0, 0, 0, 0);
