@@ -165,9 +165,10 @@ async fn close_lane(tx: &mut Tx, user: &str, host: &str) -> Result<(), Error> {
 }
 
 async fn find_lane(tx: &mut Tx, per_host: u32, but_of: &[UserId]) -> Result<Option<(String, String)>, Error> {
-    let mut sql = Sql::new("select u.user_id, l.host from import_users u join import_lanes l on l.user_id = u.user_id ");
+    // Users in their order, and of each the lanes: SQLite keeps to the order of a cross join, and would sort all lanes otherwise.
+    let mut sql = Sql::new("select u.user_id, l.host from import_users u cross join import_lanes l where l.user_id = u.user_id ");
     sql.push(
-        "where l.host not in (select r.host from import_items r where r.state = 'running' group by r.host having count(*) >= ",
+        "and l.host not in (select r.host from import_items r where r.state = 'running' group by r.host having count(*) >= ",
     );
     sql.push_bind(per_host).push(")");
     for user in but_of {
@@ -216,7 +217,8 @@ pub async fn fail_lapsed(tx: &mut Tx, item: &QueuedItem, reason: &str, now: Date
     Ok(true)
 }
 
-// Each of these is `false`, and has done nothing, when the claim no longer holds.
+// Each of these is `false` when the claim no longer holds. Then `complete` and `fail` have counted what did not happen, and the
+// transaction must not be committed; the others have done nothing.
 
 /// Lengthens the lease.
 pub async fn renew(tx: &mut Tx, claim: Claim, lease_end: DateTime<Utc>) -> Result<bool, Error> {
@@ -236,7 +238,7 @@ pub async fn complete(tx: &mut Tx, claim: Claim, now: DateTime<Utc>) -> Result<b
     Ok(tx.execute(of(claim, sql).bind(now)).await? == 1)
 }
 
-/// The item will not be tried again; when this is `false`, the transaction must not be committed.
+/// The item will not be tried again.
 pub async fn fail(tx: &mut Tx, claim: Claim, reason: &str, now: DateTime<Utc>) -> Result<bool, Error> {
     count_settled(tx, claim.job_id, 0, 1, now).await?;
     let sql = Sql::new(
