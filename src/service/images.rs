@@ -47,7 +47,7 @@ impl Service {
     /// A page token that is not ours or not for this filter.
     pub async fn list_images(&self, mut filter: ImageFilter, limit: u32, token: Option<&str>) -> Result<ImagePage, Error> {
         let fingerprint = filter.fingerprint();
-        let last = token.map(|token| PageToken::decode(token, &fingerprint).ok_or_else(bad_token)).transpose()?;
+        let last = read_token(token, &fingerprint)?;
         let mut reader = self.db.reader().await?;
         put_rarest_tag_first(&mut reader, &mut filter).await?;
         let mut images =
@@ -204,7 +204,12 @@ fn cut_to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(6)
 }
 
-pub(super) fn bad_token() -> Error {
+/// Where a list with this fingerprint goes on.
+pub(super) fn read_token(token: Option<&str>, fingerprint: &[u8; 32]) -> Result<Option<PageToken>, Error> {
+    token.map(|token| PageToken::decode(token, fingerprint).ok_or_else(bad_token)).transpose()
+}
+
+fn bad_token() -> Error {
     let rule = "is not a token of this list: take next_page_token as it was given, with the same filters";
     Error::Malformed {
         message: format!("page_token {rule}."),

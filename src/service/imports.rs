@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Service;
 use super::error::Error;
 use super::idempotency::{IdempotencyKey, fingerprint_of};
-use super::images::{bad_token, require_user};
+use super::images::{read_token, require_user};
 use crate::fetch::Target;
 use crate::model::caller::{Caller, UserId};
 use crate::model::id::ImageId;
@@ -104,8 +104,7 @@ impl Service {
     pub async fn list_imports(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Job>, Error> {
         let user = require_user(caller)?;
         let list = list_fingerprint("imports", user.as_str());
-        let last = token.map(|token| PageToken::decode(token, &list).ok_or_else(bad_token)).transpose()?;
-        let last = last.map(|token| JobId::from(token.last));
+        let last = read_token(token, &list)?.map(|token| JobId::from(token.last));
         let jobs = store::imports::page(&self.db, user, last, limit + 1).await?;
         Ok(Page::new(jobs, limit, |job| PageToken { last: job.id.uuid() }.encode(&list)))
     }
@@ -130,8 +129,7 @@ impl Service {
     /// A page token that is not ours or not of this list.
     pub async fn list_links(&self, limit: u32, token: Option<&str>) -> Result<Page<ImageId>, Error> {
         let list = list_fingerprint("links", "");
-        let last = token.map(|token| PageToken::decode(token, &list).ok_or_else(bad_token)).transpose()?;
-        let last = last.map(|token| ImageId::from(token.last));
+        let last = read_token(token, &list)?.map(|token| ImageId::from(token.last));
         let images = store::images::page_of_imported(&self.db, last, limit + 1).await?;
         Ok(Page::new(images, limit, |id| PageToken { last: id.uuid() }.encode(&list)))
     }

@@ -165,6 +165,10 @@ async fn close_lane(tx: &mut Tx, user: &str, host: &str) -> Result<(), Error> {
 }
 
 async fn find_lane(tx: &mut Tx, per_host: u32, but_of: &[UserId]) -> Result<Option<(String, String)>, Error> {
+    tx.fetch_optional(lane(per_host, but_of)).await
+}
+
+fn lane(per_host: u32, but_of: &[UserId]) -> Sql {
     // Users in their order, and of each the lanes: SQLite keeps to the order of a cross join, and would sort all lanes otherwise.
     let mut sql = Sql::new("select u.user_id, l.host from import_users u cross join import_lanes l where l.user_id = u.user_id ");
     sql.push(
@@ -175,7 +179,7 @@ async fn find_lane(tx: &mut Tx, per_host: u32, but_of: &[UserId]) -> Result<Opti
         sql.push(" and u.user_id <> ").push_bind(user.as_str());
     }
     sql.push(" order by u.served, u.user_id limit 1");
-    tx.fetch_optional(sql).await
+    sql
 }
 
 /// Takes an item for the `served`th time that one was, in the transaction that found it, until `lease_end`; `false` when
@@ -309,5 +313,30 @@ impl TryFrom<Row> for QueuedItem {
             tags: row.tags.0.into_iter().map(Tag::from_stored).collect(),
             attempts: u32::try_from(row.attempts).unwrap_or_default(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::db::{Db, DbConfig, Location};
+    use crate::store::migrate;
+    use std::time::Duration;
+
+    /// However many lanes there are, it ends with the first that has a place.
+    #[tokio::test]
+    async fn sqlite_walks_the_users_in_their_order_and_sorts_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (location, timeout) = (Location::Sqlite(folder.path().join("plan.sqlite")), Duration::from_secs(30));
+        let config = DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout };
+        let db = Db::open(&config).await.unwrap();
+        migrate::run(&db).await.unwrap();
+        let mut sql = lane(4, &[UserId::parse("alice").unwrap()]);
+        sql.text = format!("explain query plan {}", sql.text).into();
+        let plan = db.fetch::<(i64, i64, i64, String)>(sql).await;
+        let steps: Vec<String> = plan.unwrap().into_iter().map(|(.., step)| step).collect();
+        assert!(steps[0].contains("import_users_by_turn"), "{steps:?}");
+        assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
+        db.close().await;
     }
 }
