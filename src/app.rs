@@ -15,11 +15,15 @@ use crate::config::{Config, ConfigError, open_files};
 use crate::fetch::{Fetcher, Network, SystemNetwork};
 use crate::http;
 use crate::metrics::Metrics;
+use crate::model::account::{Account, Email};
+use crate::model::caller::UserId;
 use crate::model::clock::Clock;
 use crate::objects::embedded::{Embedded, EmbeddedConfig};
 use crate::objects::{self, Endpoint, ObjectStore, ObjectStoreConfig};
 use crate::service::Service;
 use crate::service::doctor::Report;
+use crate::service::passwords::Password;
+use crate::service::registry;
 use crate::store::{self, Db};
 use crate::worker;
 
@@ -64,7 +68,7 @@ pub enum Error {
     #[error("the storage could not be made ready")]
     Storage(#[from] objects::Error),
     #[error(transparent)]
-    Doctor(#[from] crate::service::Error),
+    Service(#[from] crate::service::Error),
     #[error("requests were still running when SHUTDOWN_TIMEOUT ended")]
     CutOff,
 }
@@ -237,6 +241,47 @@ pub async fn migrate(config: Config) -> Result<(), Error> {
     let _data_dir = if config.database_url.is_none() { Some(lock_data_dir(&config.data_dir)?) } else { None };
     open_database(&config, Purpose::Serve).await?.close().await;
     Ok(())
+}
+
+/// Makes an administrator; also beside a service that is running.
+///
+/// # Errors
+/// The database is unavailable, or the e-mail address or the user has an account.
+pub async fn create_admin(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    email: Email,
+    password: Password,
+    user_id: Option<UserId>,
+) -> Result<Account, Error> {
+    let (db, _lock) = open_for_accounts(config).await?;
+    let account = registry::create_admin(&db, &*clock, email, password, user_id).await;
+    db.close().await;
+    Ok(account?)
+}
+
+/// Gives an account another password; also beside a service that is running.
+///
+/// # Errors
+/// The database is unavailable, or there is no such account.
+pub async fn set_password(config: Config, clock: Arc<dyn Clock>, email: Email, password: Password) -> Result<(), Error> {
+    let (db, _lock) = open_for_accounts(config).await?;
+    let set = registry::set_password(&db, &*clock, &email, &password).await;
+    db.close().await;
+    Ok(set?)
+}
+
+/// The database. SQLite's file may be in use by a service, which has migrated it then, and takes turns with others.
+async fn open_for_accounts(config: Config) -> Result<(Db, Option<File>), Error> {
+    let config = config.validate()?;
+    if config.database_url.is_some() {
+        return Ok((open_database(&config, Purpose::Serve).await?, None));
+    }
+    match lock_data_dir(&config.data_dir) {
+        Ok(lock) => Ok((open_database(&config, Purpose::Serve).await?, Some(lock))),
+        Err(Error::DataDirInUse(_)) => Ok((open_database(&config, Purpose::Examine).await?, None)),
+        Err(error) => Err(error),
+    }
 }
 
 /// For each of the doctor's statements, which read whole tables.

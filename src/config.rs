@@ -1,6 +1,7 @@
 //! Floor 5: what can be set. Each setting is an environment variable and a flag of `serve`; the README's table is
 //! generated from here by a test.
 
+pub mod access;
 pub mod imports;
 pub mod open_files;
 pub mod rules;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use access::AccessConfig;
 use imports::ImportConfig;
 pub use rules::ConfigError;
 use units::{Bytes, Heights, Seconds};
@@ -103,6 +105,8 @@ pub struct Config {
     pub link_max_age: Seconds,
     #[command(flatten)]
     pub imports: ImportConfig,
+    #[command(flatten)]
+    pub access: AccessConfig,
     /// Days for which a deleted image can be restored; after that it is purged.
     #[arg(long, env = "RETENTION_DAYS", default_value_t = 30)]
     pub retention_days: u32,
@@ -200,6 +204,8 @@ impl Config {
             longest_upload: self.longest_upload(),
             max_variants: self.max_variants_per_image,
             imports: self.imports.limits(),
+            auth: self.access.auth(),
+            rates: self.access.rates(),
             variant_retention: (self.variant_retention_days > 0).then(|| days(self.variant_retention_days)),
             intent_grace: self.intent_grace.duration(),
             url_lifetime: self.url_lifetime.duration(),
@@ -221,6 +227,7 @@ impl Config {
             public_url: self.public_url.clone(),
             link_base: self.link_base(address),
             link_max_age_seconds: self.link_max_age.0,
+            trusted_proxies: self.access.proxies(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The command line. What each command does is in `app.rs`.
 
 use std::error::Error;
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::process::ExitCode;
@@ -12,7 +12,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use image_service::app;
 use image_service::config::{Config, LogFormat};
 use image_service::http::openapi;
+use image_service::model::account::Email;
+use image_service::model::caller::UserId;
 use image_service::model::clock::SystemClock;
+use image_service::service::passwords::Password;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A self-hosted image service: uploads, thumbnails, presigned links.
@@ -33,6 +36,10 @@ enum Command {
     Openapi,
     /// Compare database and bucket, and report what does not fit together.
     Doctor(Box<Doctor>),
+    /// Make an account of an administrator. Asks for its password, or reads it from standard input.
+    CreateAdmin(Box<CreateAdmin>),
+    /// Give an account another password, and end its sessions. Asks for it, or reads it from standard input.
+    SetPassword(Box<SetPassword>),
     /// Ask a service on this machine whether it is up; for container health checks.
     Healthcheck {
         /// The address that the service listens on.
@@ -49,6 +56,27 @@ struct Doctor {
     /// Set counters right, and have objects of no image removed.
     #[arg(long)]
     fix: bool,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Args)]
+struct CreateAdmin {
+    /// What it logs in with.
+    #[arg(long, value_parser = Email::parse)]
+    email: Email,
+    /// The `user_id` that its images have; unset: the account's id.
+    #[arg(long, value_parser = UserId::parse)]
+    user_id: Option<UserId>,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Args)]
+struct SetPassword {
+    /// The account's.
+    #[arg(long, value_parser = Email::parse)]
+    email: Email,
     #[command(flatten)]
     config: Config,
 }
@@ -107,6 +135,20 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             print(&report.to_string())?;
             return Ok(if report.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::CreateAdmin(admin) => {
+            let config = admin.config.validate()?;
+            start_log(&config)?;
+            let password = read_password()?;
+            let account = app::create_admin(config, Arc::new(SystemClock), admin.email, password, admin.user_id).await?;
+            print(&format!("made {} an administrator: account {}, user_id {}\n", account.email, account.id, account.user_id))?;
+        }
+        Command::SetPassword(set) => {
+            let config = set.config.validate()?;
+            start_log(&config)?;
+            let password = read_password()?;
+            app::set_password(config, Arc::new(SystemClock), set.email.clone(), password).await?;
+            print(&format!("{} has another password, and its sessions have ended\n", set.email))?;
+        }
         Command::Healthcheck { host, port } => image_service::http::health::ask(host, port).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -142,6 +184,23 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         tracing::warn!(error = &error as &dyn Error, "stopped");
     }
     Ok(())
+}
+
+/// Asks for a password twice on a terminal; else it is the first line of standard input. Never an argument, which other users
+/// of the machine could see.
+fn read_password() -> Result<Password, Box<dyn Error>> {
+    let text = if std::io::stdin().is_terminal() {
+        let text = rpassword::prompt_password("Password: ")?;
+        if rpassword::prompt_password("Once more: ")? != text {
+            return Err("these are two different passwords".into());
+        }
+        text
+    } else {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line)?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    Password::parse(&text).map_err(|rule| format!("the password {rule}").into())
 }
 
 /// Log lines go to standard error; standard output is for what a command prints.

@@ -13,7 +13,7 @@ use chrono::DateTime;
 use image_service::model::caller::UserId;
 use image_service::model::counter::{Counter, CounterKind};
 use image_service::model::id::ImageId;
-use image_service::model::image::{Format, Image};
+use image_service::model::image::{Format, Image, Visibility};
 use image_service::model::tag::Tag;
 use image_service::model::text::FileName;
 use image_service::store::db::Location;
@@ -147,14 +147,14 @@ impl Target {
 const BATCH: u64 = 500;
 
 async fn fill(target: &mut Target, rows: u64) -> Result<()> {
-    let mut counters = BTreeMap::<(Counter, u8), u64>::new();
+    let mut counters = BTreeMap::<(Counter, u8), i64>::new();
     target.execute("begin".to_owned()).await?;
     for first in (0..rows).step_by(BATCH as usize) {
         let (mut images, mut tags) = (Vec::new(), Vec::new());
         for number in first..rows.min(first + BATCH) {
             let image = image(number, rows)?;
-            for counter in Counter::of_live(&image) {
-                *counters.entry((counter, Counter::slot(image.id))).or_default() += 1;
+            for (counter, number) in Counter::of_live(&image) {
+                *counters.entry((counter, Counter::slot(image.id))).or_default() += number;
             }
             let id = target.id(image.id);
             tags.extend(image.tags.iter().map(|tag| format!("('{tag}', '{}', {id})", image.user_id)));
@@ -207,6 +207,8 @@ pub fn image(number: u64, rows: u64) -> Result<Image> {
         id,
         updated_at: id.created_at(),
         user_id: user(rows, &mut random)?,
+        visibility: Visibility::Public,
+        features: None,
         title: None,
         description: None,
         tags: tags(&mut random)?,
@@ -222,6 +224,7 @@ pub fn image(number: u64, rows: u64) -> Result<Image> {
         metadata: image_service::model::image::Metadata::default(),
         processing_time: Duration::from_millis(21),
         deleted_at: None,
+        taken_down: false,
     })
 }
 

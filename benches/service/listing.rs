@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use image_service::http::extract::{range_end, range_start};
 use image_service::model::caller::UserId;
 use image_service::model::counter::Counter;
-use image_service::model::filter::ImageFilter;
+use image_service::model::filter::{ImageFilter, Part};
 use image_service::model::page::PageToken;
 use image_service::model::tag::Tag;
 use image_service::store::db::Location;
@@ -146,7 +146,7 @@ impl World {
         for request in requests.iter().step_by(requests.len().div_ceil(3)) {
             let answer = connection.send(&get(&request.path))?;
             let page: serde_json::Value = serde_json::from_slice(&answer.body)?;
-            let (counted, _) = store::images::count(&db, &request.filter, &[Counter::all()]).await?;
+            let (counted, _) = store::image_lists::count(&db, &request.filter, &Part::Public, &[Counter::all()]).await?;
             let shown = page["images"].as_array().map_or(0, Vec::len);
             if page["total_count"] != counted || shown != LIMIT {
                 let said = &page["total_count"];

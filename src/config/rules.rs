@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::access::AuthMode;
 use super::{Config, FIELDS_BYTES, MAX_FILE_BYTES};
 use crate::imaging;
 use crate::objects::presign::Place;
@@ -33,6 +34,7 @@ impl Config {
         self.check_bounds()?;
         self.check_http()?;
         self.imports.check()?;
+        self.access.check()?;
         Ok(self)
     }
 
@@ -138,9 +140,9 @@ impl Config {
     /// Says what is allowed, but should be meant.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if !self.host.is_loopback() {
+        if !self.host.is_loopback() && self.access.auth_mode == AuthMode::Trusted {
             warnings.push(format!(
-                "listening on {}: everybody who reaches this address can act as any user, for X-User-Id is trusted; put a gateway in front",
+                "listening on {}: everybody who reaches this address can act as any user, for X-User-Id is trusted; put a gateway in front, or set AUTH_MODE=required",
                 self.host
             ));
         }
@@ -175,7 +177,7 @@ impl Config {
 }
 
 /// Statements of an upload that wait for the database one after the other, transactions' ends included; and one to spare.
-const UPLOAD_STATEMENTS: u32 = 12;
+const UPLOAD_STATEMENTS: u32 = 20;
 /// No picture within the limits takes as long to decode, even on a machine with much else to do.
 const DECODE_TIME: Duration = Duration::from_secs(60);
 

@@ -46,13 +46,15 @@ pub struct ErrorBody {
     pub details: Fields,
 }
 
-/// The closed list of error types; each belongs to one status, but `BadRequest` and `InvalidFile`, which are both 400.
+/// The closed list of error types; each belongs to one status, but `BadRequest` and `InvalidFile`, which are both 400, and
+/// `Forbidden` and `QuotaExceeded`, which are both 403.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub enum ErrorType {
     BadRequest,
     InvalidFile,
     Unauthorized,
     Forbidden,
+    QuotaExceeded,
     NotFound,
     MethodNotAllowed,
     RequestTimeout,
@@ -62,6 +64,7 @@ pub enum ErrorType {
     RangeNotSatisfiable,
     UnsupportedMediaType,
     ValidationError,
+    TooManyRequests,
     InternalServerError,
     ServiceUnavailable,
 }
@@ -71,7 +74,7 @@ impl ErrorType {
         match self {
             Self::BadRequest | Self::InvalidFile => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::QuotaExceeded => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -81,6 +84,7 @@ impl ErrorType {
             Self::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ValidationError => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -99,8 +103,14 @@ impl Failure {
                 Error::InvalidFile { .. } => ErrorType::InvalidFile,
                 Error::UnsupportedFormat => ErrorType::UnsupportedMediaType,
                 Error::Invalid(_) => ErrorType::ValidationError,
-                Error::Unauthenticated => ErrorType::Unauthorized,
-                Error::NotOwner { .. } | Error::OtherUser => ErrorType::Forbidden,
+                Error::Unauthenticated | Error::BadCredentials(_) => ErrorType::Unauthorized,
+                Error::NotOwner { .. }
+                | Error::OtherUser
+                | Error::Forbidden { .. }
+                | Error::NotInPlan { .. }
+                | Error::LinkExpired => ErrorType::Forbidden,
+                Error::QuotaExceeded(_) => ErrorType::QuotaExceeded,
+                Error::TooManyRequests { .. } => ErrorType::TooManyRequests,
                 Error::NotFound { .. } => ErrorType::NotFound,
                 Error::NoSuchRange { .. } => ErrorType::RangeNotSatisfiable,
                 Error::Conflict { .. } => ErrorType::Conflict,
@@ -128,9 +138,12 @@ impl Failure {
     pub fn body(&self, request_id: &str) -> ErrorBody {
         let error = self.error_type();
         let details = match self {
-            Self::Service(Error::Malformed { details, .. } | Error::InvalidFile { details, .. } | Error::Invalid(details)) => {
-                details.clone()
-            }
+            Self::Service(
+                Error::Malformed { details, .. }
+                | Error::InvalidFile { details, .. }
+                | Error::Invalid(details)
+                | Error::QuotaExceeded(details),
+            ) => details.clone(),
             _ if error.status().is_server_error() => Fields::from([("request_id".to_owned(), request_id.to_owned())]),
             _ => Fields::new(),
         };
@@ -140,7 +153,7 @@ impl Failure {
     /// After how long trying again makes sense.
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Service(Error::Overloaded { retry_after }) => Some(*retry_after),
+            Self::Service(Error::Overloaded { retry_after } | Error::TooManyRequests { retry_after }) => Some(*retry_after),
             Self::Service(Error::StillMaking) => Some(Duration::from_secs(2)),
             Self::Service(Error::Unavailable { .. }) => Some(Duration::from_secs(5)),
             _ => None,
@@ -185,7 +198,12 @@ impl IntoResponse for ApiError {
         let mut response = self.0.error_type().status().into_response();
         let headers = response.headers_mut();
         if self.0.error_type() == ErrorType::Unauthorized {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("X-User-Id"));
+            // Basic authentication works too; named here, it would make browsers ask for a password over the API's own pages.
+            let challenge = match *self.0 {
+                Failure::Service(Error::BadCredentials(_)) => r#"Bearer realm="images", error="invalid_token""#,
+                _ => r#"Bearer realm="images""#,
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(wait) = self.0.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
@@ -213,8 +231,8 @@ macro_rules! documented {
 }
 documented! {
     BadRequest 400 "The request cannot be read, or the file was refused (`InvalidFile`).";
-    Unauthorized 401 "No caller, where one is needed." ("WWW-Authenticate" String, "How to say who you are");
-    Forbidden 403 "The caller may not do this.";
+    Unauthorized 401 "No credentials, where some are needed, or wrong ones." ("WWW-Authenticate" String, "How to say who you are");
+    Forbidden 403 "The caller may not do this, or the plan does not give it (`QuotaExceeded`: has no room for it; `details` say what is used and left).";
     NotFound 404 "There is no such resource, or it is deleted.";
     RequestTimeout 408 "The body did not arrive in time.";
     Conflict 409 "The resource is in another state, or an idempotency key is in use.";
@@ -223,6 +241,7 @@ documented! {
     RangeNotSatisfiable 416 "The file has none of these bytes." ("Content-Range" String, "How many bytes it has");
     UnsupportedMediaType 415 "The file is of no accepted format, or the body is of the wrong media type.";
     ValidationError 422 "Parameters break a rule; `details` lists each.";
+    TooManyRequests 429 "Over a limit." ("Retry-After" u32, "Seconds after which to try again");
     InternalServerError 500 "A fault of the service; `details` holds the `request_id` to look for in its log.";
     ServiceUnavailable 503 "Overloaded, or a dependency is down." ("Retry-After" u32, "Seconds after which to try again");
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -15,7 +16,7 @@ use http::request::Parts;
 use http::{HeaderMap, Uri};
 
 use super::error::ApiError;
-use crate::model::caller::{Caller, Proof, UserId};
+use crate::model::caller::{Caller, UserId};
 use crate::model::id::ImageId;
 use crate::service::error::{Error, Fields};
 use crate::service::images::day_end;
@@ -58,6 +59,11 @@ impl FieldErrors {
     /// Whether further errors are not told any more, so that looking for them is of no use.
     pub fn is_full(&self) -> bool {
         self.found > MAX_ERRORS
+    }
+
+    /// Takes the rules over that were found broken elsewhere.
+    pub fn add_all(&mut self, fields: Fields) {
+        fields.into_iter().for_each(|(name, rule)| self.add(&name, rule));
     }
 
     /// Keeps the value, or the rule that was broken.
@@ -191,29 +197,50 @@ pub fn header<'a>(headers: &'a HeaderMap, name: &str, errors: &mut FieldErrors) 
     Some(first.as_bytes())
 }
 
-/// Who asks; an extractor for handlers that need to know.
+/// Who asks, as `identify.rs` has found out; an extractor for handlers that need to know.
 #[derive(Debug, Clone)]
 pub struct CallerOf(pub Caller);
+
+/// What `identify.rs` leaves with each request: the caller, and which rules the credentials break, if they break any.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub caller: Caller,
+    pub broken: Fields,
+    pub address: IpAddr,
+}
 
 impl<S: Sync> FromRequestParts<S> for CallerOf {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let mut errors = FieldErrors::default();
-        let caller = caller_of(&parts.headers, &mut errors);
-        errors.finish()?;
-        Ok(Self(caller))
+        let identity = identity(parts)?;
+        if identity.broken.is_empty() { Ok(Self(identity.caller)) } else { Err(Error::Invalid(identity.broken).into()) }
     }
 }
 
-/// Who asks, for those who tell all broken fields at once.
-pub fn caller_of(headers: &HeaderMap, errors: &mut FieldErrors) -> Caller {
-    let name = "X-User-Id";
-    let user = header(headers, name, errors).and_then(|value| {
-        let text = std::str::from_utf8(value).map_err(|_| "must be ASCII".to_owned());
-        errors.check(name, text.and_then(UserId::parse))
-    });
-    user.map_or(Caller::Anonymous, |id| Caller::User { id, proof: Proof::GatewayHeader })
+/// For those who tell all broken fields at once.
+impl<S: Sync> FromRequestParts<S> for Identity {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(identity(parts)?)
+    }
+}
+
+impl Identity {
+    /// What `user_id` is where a request gives none: the caller who comes in by an account.
+    ///
+    /// # Errors
+    /// The rule, in words for the client.
+    pub fn own_user(&self) -> Result<UserId, String> {
+        let own = self.caller.known().filter(|user| user.own_account().is_some());
+        own.map(|user| user.id.clone()).ok_or_else(|| "is required".to_owned())
+    }
+}
+
+fn identity(parts: &Parts) -> Result<Identity, Error> {
+    let identity = parts.extensions.get::<Identity>().cloned();
+    identity.ok_or_else(|| Error::internal("a route that asks for the caller has none"))
 }
 
 /// The path as text, for segments that have rules of their own.

@@ -17,9 +17,9 @@ use super::error::{
 use super::extract::{Address, CallerOf, FieldErrors, Query, Segment, boolean, image_id, integer, range_end, range_start};
 use super::json;
 use super::views::{ImagePageView, ImageView};
-use crate::model::caller::UserId;
+use crate::model::caller::{Caller, UserId};
 use crate::model::filter::ImageFilter;
-use crate::model::image::Image;
+use crate::model::image::{Image, Visibility};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::error::Error;
@@ -62,7 +62,11 @@ pub struct FilterQuery {
 /// Newest first. Paging while others upload or delete neither repeats nor skips an image that was there all along.
 #[utoipa::path(get, path = "/images", tag = "images", params(PageQuery, FilterQuery),
     responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn list_images(State(app): State<AppState>, Address(uri): Address) -> Result<Response, ApiError> {
+pub async fn list_images(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let filter = ImageFilter {
         user_id: query.take("user_id", UserId::parse),
@@ -70,7 +74,7 @@ pub async fn list_images(State(app): State<AppState>, Address(uri): Address) -> 
         start: query.take("start_date", range_start),
         end: query.take("end_date", range_end),
     };
-    page(&app, query, filter).await
+    page(&app, &caller, query, filter).await
 }
 
 /// List a user's images
@@ -81,12 +85,13 @@ pub async fn list_images(State(app): State<AppState>, Address(uri): Address) -> 
     responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_user_images(
     State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
     Segment(user_id): Segment,
     Address(uri): Address,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let user_id = query.errors.check("user_id", UserId::parse(&user_id));
-    page(&app, query, ImageFilter { user_id, ..ImageFilter::default() }).await
+    page(&app, &caller, query, ImageFilter { user_id, ..ImageFilter::default() }).await
 }
 
 /// A tag.
@@ -107,17 +112,18 @@ pub struct TagPath {
     responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_tag_images(
     State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
     Segment(tag): Segment,
     Address(uri): Address,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let tags = query.errors.check("tag", Tag::parse(&tag)).into_iter().collect();
-    page(&app, query, ImageFilter { tags, ..ImageFilter::default() }).await
+    page(&app, &caller, query, ImageFilter { tags, ..ImageFilter::default() }).await
 }
 
-async fn page(app: &AppState, query: Query, filter: ImageFilter) -> Result<Response, ApiError> {
+async fn page(app: &AppState, caller: &Caller, query: Query, filter: ImageFilter) -> Result<Response, ApiError> {
     let (limit, token) = take_page(query)?;
-    let page = app.service.list_images(filter, limit, token.as_deref()).await?;
+    let page = app.service.list_images(caller, filter, limit, token.as_deref()).await?;
     let view = ImagePageView::new(&page);
     json::answer(&view, view.size_bytes())
 }
@@ -139,11 +145,16 @@ fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
 #[utoipa::path(get, path = "/images/{image_id}", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image."), ("include_url" = Option<bool>, Query, description = "Whether to give presigned URLs; true if absent.")),
     responses((status = 200, description = "The image.", body = ImageView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn get_image(State(app): State<AppState>, Segment(id): Segment, Address(uri): Address) -> Result<Response, ApiError> {
+pub async fn get_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let include_url = query.take("include_url", boolean).unwrap_or(true);
     query.finish()?;
-    let (image, links) = app.service.find_image(image_id(&id)?, include_url).await?;
+    let (image, links) = app.service.find_image(&caller, image_id(&id)?, include_url).await?;
     one(&image, links.as_ref())
 }
 
@@ -175,6 +186,7 @@ pub struct Download {
     responses((status = 200, description = "A presigned URL.", body = Download), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn download_image(
     State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
     Segment(id): Segment,
     Address(uri): Address,
 ) -> Result<Json<Download>, ApiError> {
@@ -183,7 +195,7 @@ pub async fn download_image(
     let attachment = query.take("attachment", boolean).unwrap_or(false);
     query.finish()?;
     let how = if attachment { Disposition::Attachment } else { Disposition::Inline };
-    let download = app.service.download(image_id(&id)?, expires_in, how).await?;
+    let download = app.service.download(&caller, image_id(&id)?, expires_in, how).await?;
     Ok(Json(Download {
         image_id: download.image.id.to_string(),
         download_url: download.url,
@@ -206,13 +218,16 @@ pub struct ImageChangeBody {
     /// Comma-separated, or a list.
     #[schema(nullable, schema_with = super::openapi::tags_schema)]
     tags: Option<Vec<String>>,
+    /// `public` or `private`; null is `public`.
+    #[schema(nullable, schema_with = super::openapi::visibility_schema)]
+    visibility: Option<String>,
 }
 
 /// Change an image
 ///
-/// The owner only.
+/// The owner only. Another visibility holds at once, but for presigned URLs that were given out before.
 #[utoipa::path(patch, path = "/images/{image_id}", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image."), super::openapi::UserHeader),
+    params(("image_id" = Uuid, Path, description = "The image.")),
     request_body(content = ImageChangeBody, content_type = "application/json"),
     responses((status = 200, description = "The image as it is now.", body = ImageView), BadRequest, Unauthorized, Forbidden, NotFound,
         RequestTimeout, PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
@@ -241,6 +256,7 @@ fn read_change(mut fields: Map<String, Value>) -> Result<ImageChange, Error> {
             .remove("description")
             .map(|value| errors.check("description", text_or_null(value).and_then(|text| Description::parse(&text))).flatten()),
         tags: fields.remove("tags").and_then(|value| errors.check("tags", read_tags(&value))),
+        visibility: fields.remove("visibility").and_then(|value| errors.check("visibility", read_visibility(&value))),
     };
     for name in fields.keys() {
         errors.add_unknown(name, "a field");
@@ -254,6 +270,14 @@ fn text_or_null(value: Value) -> Result<String, String> {
         Value::String(text) => Ok(text),
         Value::Null => Ok(String::new()),
         _ => Err("must be a text or null".to_owned()),
+    }
+}
+
+pub(super) fn read_visibility(value: &Value) -> Result<Visibility, String> {
+    match value {
+        Value::Null => Ok(Visibility::default()),
+        Value::String(text) => Visibility::parse(text),
+        _ => Visibility::parse(""),
     }
 }
 
@@ -283,9 +307,9 @@ pub struct Deleted {
 
 /// Delete an image
 ///
-/// The owner only. It can be restored until it is purged.
+/// The owner, or an administrator. It can be restored until it is purged.
 #[utoipa::path(delete, path = "/images/{image_id}", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image."), super::openapi::UserHeader),
+    params(("image_id" = Uuid, Path, description = "The image.")),
     responses((status = 200, description = "It is deleted.", body = Deleted), Unauthorized, Forbidden, NotFound, Gone, ValidationError,
         InternalServerError, ServiceUnavailable))]
 pub async fn delete_image(
@@ -302,9 +326,9 @@ pub async fn delete_image(
 
 /// Restore a deleted image
 ///
-/// The owner only, until it is purged.
+/// The owner only, until it is purged; an administrator, what an administrator has deleted.
 #[utoipa::path(post, path = "/images/{image_id}/restore", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image."), super::openapi::UserHeader),
+    params(("image_id" = Uuid, Path, description = "The image.")),
     responses((status = 200, description = "The image, back where it was.", body = ImageView), Unauthorized, Forbidden, NotFound, Conflict,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn restore_image(
@@ -319,7 +343,7 @@ pub async fn restore_image(
 }
 
 /// Who does not say who they are learns nothing about ids, not even whether one is well-formed.
-fn require_caller_then_id(caller: &crate::model::caller::Caller, id: &str) -> Result<crate::model::id::ImageId, Error> {
+pub(super) fn require_caller_then_id(caller: &Caller, id: &str) -> Result<crate::model::id::ImageId, Error> {
     caller.user().ok_or(Error::Unauthenticated)?;
     image_id(id)
 }

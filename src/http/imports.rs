@@ -17,11 +17,11 @@ use super::error::{
     ApiError, BadRequest, Conflict, Forbidden, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout,
     ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
-use super::extract::{Address, CallerOf, FieldErrors, Query, Segment, caller_of, header as one_header};
-use super::images::{PageQuery, read_tags, take_page};
+use super::extract::{Address, CallerOf, FieldErrors, Identity, Query, Segment, header as one_header};
+use super::images::{PageQuery, read_tags, read_visibility, take_page};
 use super::json;
 use super::links::link;
-use crate::model::caller::{Caller, UserId};
+use crate::model::caller::UserId;
 use crate::model::job::{Item, ItemState, Job, JobId, JobStatus};
 use crate::service::error::Error;
 use crate::service::idempotency::IdempotencyKey;
@@ -39,12 +39,15 @@ pub struct ImportOrderBody {
     /// http(s) URLs without user names and passwords, each of at most 2048 characters. Those that lead to the same are taken once.
     #[schema(schema_with = super::openapi::urls_schema)]
     urls: Vec<String>,
-    /// Who will own the images.
+    /// Who will own the images: the caller. Needed where the caller does not come in by an account.
     #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$", example = "user123")]
     user_id: String,
     /// Tags of the images: comma-separated, or a list.
     #[schema(nullable, schema_with = super::openapi::tags_schema)]
     tags: Option<Vec<String>>,
+    /// What the images are to be; `public` if absent.
+    #[schema(nullable, schema_with = super::openapi::visibility_schema)]
+    visibility: Option<String>,
 }
 
 /// A job that was taken on.
@@ -134,29 +137,31 @@ pub struct ImportPage {
 /// `Idempotency-Key`, the same request from the same user within 24 hours is answered as the first one was, and fetches
 /// nothing twice.
 #[utoipa::path(post, path = "/imports", tag = "imports",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe.", min_length = 1, max_length = 255, pattern = "^[!-~]+$"), super::openapi::UserHeader),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = ImportOrderBody, content_type = "application/json"),
     responses((status = 202, description = "It is taken on.", body = ImportOrdered, headers(("Location" = String, description = "Where the job is"))), BadRequest, Forbidden,
         RequestTimeout, Conflict, PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn order_import(
     State(app): State<AppState>,
+    identity: Identity,
     Address(uri): Address,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
+    app.service.require_uploader(&identity.caller)?;
     // Its bytes, and the texts that they become when they are read.
     let _admitted = app.service.admit_body(2 * MAX_BODY_BYTES as u64).await?;
     let fields = json::read_object(&headers, body, MAX_BODY_BYTES).await?;
-    let (caller, order) = read_order(&app, fields, &headers)?;
-    let id = app.service.order_import(&caller, &order).await?;
+    let order = read_order(&app, &identity, fields, &headers)?;
+    let id = app.service.order_import(&identity.caller, &order).await?;
     let location = HeaderValue::from_str(&format!("/imports/{id}")).map_err(Error::internal)?;
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(ImportOrdered { job_id: id.to_string() })).into_response())
 }
 
-fn read_order(app: &AppState, mut fields: Map<String, Value>, headers: &HeaderMap) -> Result<(Caller, Order), Error> {
+fn read_order(app: &AppState, identity: &Identity, mut fields: Map<String, Value>, headers: &HeaderMap) -> Result<Order, Error> {
     let mut errors = FieldErrors::default();
-    let caller = caller_of(headers, &mut errors);
+    errors.add_all(identity.broken.clone());
     let urls = match fields.remove("urls") {
         Some(urls) => read_urls(app, urls, &mut errors),
         None => errors.check("urls", Err("is required".to_owned())),
@@ -164,8 +169,9 @@ fn read_order(app: &AppState, mut fields: Map<String, Value>, headers: &HeaderMa
     let user_id = match fields.remove("user_id") {
         Some(Value::String(user_id)) => errors.check("user_id", UserId::parse(&user_id)),
         Some(_) => errors.check("user_id", Err("must be a text".to_owned())),
-        None => errors.check("user_id", Err("is required".to_owned())),
+        None => errors.check("user_id", identity.own_user()),
     };
+    let visibility = fields.remove("visibility").and_then(|value| errors.check("visibility", read_visibility(&value)));
     let tags = fields.remove("tags").and_then(|tags| errors.check("tags", read_tags(&tags))).unwrap_or_default();
     let idempotency_key = one_header(headers, "Idempotency-Key", &mut errors)
         .and_then(|key| errors.check("Idempotency-Key", IdempotencyKey::parse(key)));
@@ -176,7 +182,7 @@ fn read_order(app: &AppState, mut fields: Map<String, Value>, headers: &HeaderMa
     let (Some(urls), Some(user_id)) = (urls, user_id) else {
         return Err(Error::internal("a required field is missing, and no rule said so"));
     };
-    Ok((caller, Order { user_id, tags, urls, idempotency_key }))
+    Ok(Order { user_id, tags, visibility: visibility.unwrap_or_default(), urls, idempotency_key })
 }
 
 fn read_urls(app: &AppState, urls: Value, errors: &mut FieldErrors) -> Option<Vec<Source>> {
@@ -197,9 +203,9 @@ fn read_urls(app: &AppState, urls: Value, errors: &mut FieldErrors) -> Option<Ve
 
 /// Look up an import
 ///
-/// To its owner; without an `X-User-Id`, to anybody who knows the job's id.
+/// To its owner; behind a gateway that names no user (`AUTH_MODE=trusted`), to anybody who knows the job's id.
 #[utoipa::path(get, path = "/imports/{jobId}", tag = "imports",
-    params(("jobId" = Uuid, Path, description = "The job."), super::openapi::UserHeader),
+    params(("jobId" = Uuid, Path, description = "The job.")),
     responses((status = 200, description = "The job.", body = ImportView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_import(
     State(app): State<AppState>,
@@ -217,7 +223,7 @@ pub async fn get_import(
 /// The owner only. URLs that have not begun, or wait to be tried again, fail; what is being fetched goes on, and images
 /// stay. Doing so again, or when nothing is left to cancel, changes nothing.
 #[utoipa::path(delete, path = "/imports/{jobId}", tag = "imports",
-    params(("jobId" = Uuid, Path, description = "The job."), super::openapi::UserHeader),
+    params(("jobId" = Uuid, Path, description = "The job.")),
     responses((status = 200, description = "The job as it is now.", body = ImportView), Unauthorized, NotFound, ValidationError, InternalServerError,
         ServiceUnavailable))]
 pub async fn cancel_import(
@@ -235,7 +241,7 @@ pub async fn cancel_import(
 /// List your imports
 ///
 /// The caller's, newest first.
-#[utoipa::path(get, path = "/imports", tag = "imports", params(PageQuery, super::openapi::UserHeader),
+#[utoipa::path(get, path = "/imports", tag = "imports", params(PageQuery),
     responses((status = 200, description = "A page of jobs.", body = ImportPage), BadRequest, Unauthorized, ValidationError, InternalServerError,
         ServiceUnavailable))]
 pub async fn list_imports(

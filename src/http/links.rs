@@ -11,12 +11,13 @@ use utoipa::{IntoParams, ToSchema};
 use super::AppState;
 use super::conditional::IfNoneMatch;
 use super::error::{
-    ApiError, BadRequest, InternalServerError, NotFound, RangeNotSatisfiable, ServiceUnavailable, ValidationError,
+    ApiError, BadRequest, Forbidden, InternalServerError, NotFound, RangeNotSatisfiable, ServiceUnavailable, ValidationError,
 };
-use super::extract::{Address, Query, Segment, image_id};
+use super::extract::{Address, CallerOf, Query, Segment, image_id};
 use super::images::{PageQuery, take_page};
 use crate::model::byte_range::ByteRange;
 use crate::model::id::ImageId;
+use crate::model::image::Visibility;
 use crate::service::error::Error;
 use crate::service::links::{Original, PartRequest};
 use crate::service::presign::{Disposition, content_disposition};
@@ -47,7 +48,7 @@ pub struct OriginalHeaders {
 
 /// Get an original by its public link
 ///
-/// To anybody. The bytes as they are stored; until the image is deleted, they never change.
+/// To anybody; of a private image to its owner alone. The bytes as they are stored; until the image is deleted, they never change.
 #[utoipa::path(get, path = "/i/{image_id}", tag = "links",
     params(("image_id" = Uuid, Path, description = "The image."), OriginalHeaders),
     responses(
@@ -56,9 +57,10 @@ pub struct OriginalHeaders {
         (status = 206, description = "The part that was asked for.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp")),
             headers(("Content-Range" = String, description = "Which part of how many bytes"))),
         (status = 304, description = "The client has it."),
-        NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
+        Forbidden, NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_original(
     State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
     Segment(id): Segment,
     Address(uri): Address,
     method: Method,
@@ -68,8 +70,12 @@ pub async fn get_original(
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
     let part = if method == Method::GET { part_request(&headers) } else { PartRequest::default() };
-    let original = app.service.original(image_id(&id)?, &part, &sending).await?;
-    answer(original, app.config.link_max_age_seconds)
+    let original = app.service.original(&caller, image_id(&id)?, &part, &sending).await?;
+    let caching = match original.image.visibility {
+        Visibility::Public => format!("public, max-age={}, immutable", app.config.link_max_age_seconds),
+        Visibility::Private => "private, no-cache".to_owned(),
+    };
+    answer(original, &caching)
 }
 
 /// Get an original by its public link, with a name
@@ -81,16 +87,17 @@ pub async fn get_original(
         (status = 200, description = "The file.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
         (status = 206, description = "The part that was asked for.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
         (status = 304, description = "The client has it."),
-        NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
+        Forbidden, NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_named_original(
     state: State<AppState>,
+    caller: CallerOf,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     uri: Address,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Path((id, _)) = path.map_err(|_| ApiError::no_such_route())?;
-    get_original(state, Segment(id), uri, method, headers).await
+    get_original(state, caller, Segment(id), uri, method, headers).await
 }
 
 /// Public links.
@@ -106,7 +113,7 @@ pub struct LinkPage {
 
 /// List public links
 ///
-/// Of all images that were imported from URLs and are not deleted, newest first.
+/// Of all public images that were imported from URLs and are not deleted, newest first.
 #[utoipa::path(get, path = "/links", tag = "links", params(PageQuery),
     responses((status = 200, description = "A page of links.", body = LinkPage), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_links(State(app): State<AppState>, Address(uri): Address) -> Result<Json<LinkPage>, ApiError> {
@@ -132,11 +139,12 @@ fn part_request(headers: &HeaderMap) -> PartRequest {
     PartRequest { range: text(header::RANGE).and_then(ByteRange::parse), only_of }
 }
 
-fn answer(original: Original, max_age_seconds: u32) -> Result<Response, ApiError> {
+/// The file, to be kept by caches as `caching` says.
+pub(super) fn answer(original: Original, caching: &str) -> Result<Response, ApiError> {
     let text = |text: String| HeaderValue::from_str(&text).map_err(Error::internal);
     let mut headers = HeaderMap::new();
     headers.insert(header::ETAG, text(format!("\"{}\"", original.etag))?);
-    headers.insert(header::CACHE_CONTROL, text(format!("public, max-age={max_age_seconds}, immutable"))?);
+    headers.insert(header::CACHE_CONTROL, text(caching.to_owned())?);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
     headers.insert(RESOURCE_POLICY.0, RESOURCE_POLICY.1);

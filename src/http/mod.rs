@@ -3,21 +3,30 @@
 //! Handlers read a request, call one function of the service, and write its answer; they decide nothing. Wire types
 //! live here and nowhere else.
 
+pub mod accounts;
+pub mod api_keys;
+pub mod audit;
 pub mod body;
+pub mod client_address;
 pub mod conditional;
 pub mod docs;
 pub mod error;
+pub mod expiring_links;
 pub mod extract;
 pub mod health;
+pub mod identify;
 pub mod images;
 pub mod imports;
 pub mod json;
+pub mod json_fields;
 pub mod layers;
 pub mod links;
 pub mod openapi;
+pub mod plans;
 pub mod server;
 pub mod stats;
 pub mod thumbnails;
+pub mod tokens;
 pub mod uploads;
 pub mod views;
 
@@ -46,6 +55,8 @@ pub struct HttpConfig {
     pub link_base: String,
     /// How long caches may keep what a public link gives.
     pub link_max_age_seconds: u32,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: client_address::TrustedProxies,
 }
 
 /// What handlers work with.
@@ -58,8 +69,9 @@ pub struct AppState {
 /// The whole API as a router.
 pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
     let (routes, document) = routes().split_for_parts();
-    let document = openapi::for_server(document, config.public_url.as_deref());
+    let document = openapi::for_server(openapi::finished(document), config.public_url.as_deref());
     let state = AppState { service, config: Arc::new(config) };
+    let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identify::identify));
     layered(Router::new().merge(routes).merge(docs::routes(document)), state)
 }
 
@@ -90,6 +102,20 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(imports::get_import, imports::cancel_import))
         .routes(routes!(images::list_user_images))
         .routes(routes!(images::list_tag_images))
+        .routes(routes!(expiring_links::list_expiring_links, expiring_links::create_expiring_link))
+        .routes(routes!(expiring_links::delete_expiring_link))
+        .routes(routes!(expiring_links::open_expiring_link))
+        .routes(routes!(tokens::log_in))
+        .routes(routes!(tokens::refresh_tokens))
+        .routes(routes!(accounts::list_accounts, accounts::create_account))
+        .routes(routes!(accounts::get_my_account))
+        .routes(routes!(accounts::change_my_password))
+        .routes(routes!(accounts::get_account, accounts::change_account))
+        .routes(routes!(api_keys::list_api_keys, api_keys::create_api_key))
+        .routes(routes!(api_keys::get_api_key, api_keys::change_api_key, api_keys::delete_api_key))
+        .routes(routes!(plans::list_plans, plans::create_plan))
+        .routes(routes!(plans::get_plan, plans::change_plan, plans::delete_plan))
+        .routes(routes!(audit::list_audit))
         .routes(routes!(stats::get_stats))
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
@@ -113,6 +139,8 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
             http::header::RETRY_AFTER,
             http::header::ETAG,
             http::header::CONTENT_RANGE,
+            HeaderName::from_static("ratelimit"),
+            HeaderName::from_static("ratelimit-policy"),
         ]);
     match origins {
         [] => None,

@@ -1,8 +1,11 @@
 //! The OpenAPI document: what does not belong to a single operation.
 
 use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
-use utoipa::{IntoParams, OpenApi as _};
+use utoipa::{IntoResponses, OpenApi as _};
+
+use super::error::{Forbidden, TooManyRequests, Unauthorized};
 
 use crate::model::tag::Tag;
 
@@ -20,8 +23,9 @@ use crate::model::tag::Tag;
     components(schemas(super::error::ErrorBody, super::error::ErrorType)),
     tags(
         (name = "images", description = "Pictures and what is known of them"),
-        (name = "links", description = "Originals to anybody, by links that do not expire"),
+        (name = "links", description = "Originals to anybody, by public links and by links that expire"),
         (name = "imports", description = "Pictures from URLs, as jobs"),
+        (name = "accounts", description = "Tokens, accounts, API keys, plans"),
         (name = "service", description = "Health and numbers"),
     )
 )]
@@ -33,7 +37,40 @@ pub fn base() -> OpenApi {
 
 /// The whole document, as `openapi.yaml` has it.
 pub fn document() -> OpenApi {
-    super::routes().into_openapi()
+    finished(super::routes().into_openapi())
+}
+
+/// Asked by machines, and not guarded by `identify.rs`.
+const UNGUARDED: [&str; 3] = ["/health", "/ready", "/metrics"];
+
+/// Adds what holds for every operation: how callers show who they are, and the errors of that.
+pub fn finished(mut document: OpenApi) -> OpenApi {
+    let components = document.components.get_or_insert_default();
+    let user_id =
+        ApiKeyValue::with_description("X-User-Id", "The user who asks: set by a gateway, where `AUTH_MODE` is `trusted`.");
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+    let bearer = bearer.description(Some("`access` of `POST /token`."));
+    let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic);
+    let basic = basic.description(Some("E-mail address and password, or any user name and an API key as the password."));
+    components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
+    components.add_security_scheme("password_or_key", SecurityScheme::Http(basic.build()));
+    components.add_security_scheme("user_id", SecurityScheme::ApiKey(ApiKey::Header(user_id)));
+    let ways = ["token", "password_or_key", "user_id"].map(|name| SecurityRequirement::new(name, [] as [String; 0]));
+    document.security = Some(std::iter::once(SecurityRequirement::default()).chain(ways).collect());
+    for (path, item) in &mut document.paths.paths {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            if UNGUARDED.contains(&path.as_str()) {
+                operation.security = Some(Vec::new());
+                continue;
+            }
+            let errors = [Unauthorized::responses(), Forbidden::responses(), TooManyRequests::responses()];
+            for (status, response) in errors.into_iter().flatten() {
+                operation.responses.responses.entry(status).or_insert(response);
+            }
+        }
+    }
+    document
 }
 
 /// The document as a server serves it: first at the address that the page came from, so that its buttons work there.
@@ -42,14 +79,10 @@ pub fn for_server(mut document: OpenApi, public_url: Option<&str>) -> OpenApi {
     document
 }
 
-/// Who asks.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "it describes what `CallerOf` reads")]
-pub struct UserHeader {
-    /// The user who asks. Set by the gateway in front of the service.
-    #[param(rename = "X-User-Id", min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$")]
-    user_id: Option<String>,
+/// Who may see an image.
+pub fn visibility_schema() -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["public", "private"]));
+    RefOr::T(text.into())
 }
 
 /// A date or a date-time.
@@ -73,6 +106,22 @@ pub fn tags_form_schema() -> RefOr<Schema> {
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(TAG_LIST));
     // Swagger UI fills the field with it; without one it would make up a text from the pattern.
     RefOr::T(text.examples([serde_json::json!("nature,sunset,mountains")]).into())
+}
+
+/// Scopes in a JSON body: a list, or null.
+pub fn scopes_schema() -> RefOr<Schema> {
+    let scope = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["read", "upload", "admin"]));
+    let list = ArrayBuilder::new().items(scope).max_items(Some(3));
+    let null = ObjectBuilder::new().schema_type(Type::Null).format(None::<SchemaFormat>);
+    RefOr::T(Schema::OneOf(OneOfBuilder::new().item(list).item(null).build()))
+}
+
+/// Thumbnails in a plan.
+pub fn thumbnails_schema() -> RefOr<Schema> {
+    let size = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(r"^(small|medium|1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|1[0-9]{3}|2000)$"));
+    RefOr::T(ArrayBuilder::new().items(size).max_items(Some(10)).into())
 }
 
 /// URLs in a JSON body.

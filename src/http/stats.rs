@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::error::{ApiError, InternalServerError, ServiceUnavailable, ValidationError};
-use super::extract::{Address, Query};
+use super::extract::{Address, CallerOf, Query};
 use crate::service::stats::{Processed, Stage, Stats};
 
 /// What was processed since the beginning, by all instances. Times are seconds.
@@ -59,12 +59,17 @@ pub struct StageStatsView {
 /// Get statistics
 ///
 /// Since the beginning, over all instances. `success` and the times beside it are exact; `failure` and `stages` of another
-/// instance may be a second late, and what a killed process had not written within its last second is lost.
+/// instance may be a second late, and what a killed process had not written within its last second is lost. Images that were
+/// uploaded as private ones are in `success` and the times beside it for administrators alone.
 #[utoipa::path(get, path = "/stats", tag = "service",
     responses((status = 200, description = "The numbers.", body = StatsView), ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn get_stats(State(app): State<AppState>, Address(uri): Address) -> Result<Json<StatsView>, ApiError> {
+pub async fn get_stats(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Json<StatsView>, ApiError> {
     Query::of(&uri).finish()?;
-    Ok(Json(StatsView::new(app.service.stats().await?)))
+    Ok(Json(StatsView::new(app.service.stats(&caller).await?)))
 }
 
 impl StatsView {

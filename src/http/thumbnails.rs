@@ -10,17 +10,20 @@ use utoipa::{IntoParams, ToSchema};
 use super::AppState;
 use super::conditional::IfNoneMatch;
 use super::error::{ApiError, BadRequest, InternalServerError, NotFound, ServiceUnavailable, ValidationError};
-use super::extract::{Address, Query, Segment, image_id, integer};
+use super::extract::{Address, CallerOf, Query, Segment, image_id, integer};
 use crate::model::accept::Accept;
-use crate::model::image::{Format, ThumbnailSize};
+use crate::model::image::{Format, ThumbnailSize, Visibility};
 use crate::model::rendering::{Fit, Rendering};
 use crate::service::Service;
 use crate::service::error::{Error, Fields};
 use crate::service::thumbnails::{Content, FormatRequest, Sending, Shown, VariantRequest};
 
-/// What every picture comes with: it does not change, but its image can be deleted, and caches should notice within the
-/// hour.
+/// What every picture comes with: it does not change, but its image can be deleted or made private, and caches should notice
+/// within the hour.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=3600");
+
+/// The owner's own cache may keep it, and asks each time.
+const PRIVATE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// A thumbnail.
 #[derive(Debug, IntoParams)]
@@ -59,6 +62,7 @@ pub struct ConditionalHeaders {
         BadRequest, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_thumbnail(
     State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
     ThumbnailPath(id, size): ThumbnailPath,
     Address(uri): Address,
     method: Method,
@@ -69,7 +73,7 @@ pub async fn get_thumbnail(
     let id = image_id(&id)?;
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
-    answer(app.service.thumbnail(id, size, &sending).await?)
+    answer(app.service.thumbnail(&caller, id, size, &sending).await?)
 }
 
 fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
@@ -136,6 +140,7 @@ enum FormatName {
         NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_variant(
     State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
     Segment(id): Segment,
     Address(uri): Address,
     method: Method,
@@ -145,7 +150,7 @@ pub async fn get_variant(
     let id = image_id(&id)?;
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
-    let mut response = answer(app.service.variant(id, &request, &sending).await?)?;
+    let mut response = answer(app.service.variant(&caller, id, &request, &sending).await?)?;
     if matches!(request.format, FormatRequest::Accepted(_)) {
         response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
     }
@@ -201,7 +206,11 @@ fn answer(shown: Shown) -> Result<Response, ApiError> {
         Content::Bytes(bytes) => (StatusCode::OK, Some(bytes.len() as u64), Body::from(bytes)),
         Content::Stored(length, bytes) => (StatusCode::OK, Some(length), Body::from_stream(bytes)),
     };
-    let mut response = (status, [(header::ETAG, etag), (header::CACHE_CONTROL, CACHE_CONTROL)], body).into_response();
+    let caching = match shown.visibility {
+        Visibility::Public => CACHE_CONTROL,
+        Visibility::Private => PRIVATE_CACHE_CONTROL,
+    };
+    let mut response = (status, [(header::ETAG, etag), (header::CACHE_CONTROL, caching)], body).into_response();
     if let Some(length) = length {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(shown.format.content_type()));

@@ -15,11 +15,12 @@ use super::error::{
     ApiError, BadRequest, Conflict, Failure, Forbidden, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
     UnsupportedMediaType, ValidationError,
 };
-use super::extract::{Address, FieldErrors, Query, caller_of, header as one_header};
+use super::extract::{Address, FieldErrors, Identity, Query, header as one_header};
 use super::json;
 use super::views::{ImageView, Text};
-use crate::model::caller::{Caller, UserId};
+use crate::model::caller::UserId;
 use crate::model::id::ImageId;
+use crate::model::image::Visibility;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::error::{Error, Fields};
@@ -44,7 +45,7 @@ pub struct UploadForm {
     /// A JPEG, PNG, GIF or WebP file: 1 KB (1024 bytes) to 10 MB (10 × 1024 × 1024 bytes), 50×50 to 4000×4000 pixels.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-    /// Who owns the image.
+    /// Who owns the image: the caller. Needed where the caller does not come in by an account.
     #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$", example = "user123")]
     user_id: String,
     #[schema(max_length = 200, pattern = "^[^\\u0000]*$", example = "Beautiful Sunset")]
@@ -54,29 +55,38 @@ pub struct UploadForm {
     /// Comma-separated: up to 10 tags of up to 50 letters, digits, spaces, hyphens, underscores.
     #[schema(schema_with = super::openapi::tags_form_schema)]
     tags: Option<String>,
+    /// Whether anybody sees the image, or its owner alone; `public` if absent.
+    #[schema(schema_with = super::openapi::visibility_schema)]
+    visibility: Option<String>,
 }
 
 /// Upload an image
 ///
 /// The whole picture is decoded before it is stored: a truncated or corrupt file is refused. With an `Idempotency-Key`,
 /// the same request from the same user within 24 hours is answered as the first one was, and stores nothing twice.
-/// With an `X-User-Id`, `user_id` must be the same.
+/// Who is known to the service can upload for themself alone.
 #[utoipa::path(post, path = "/images", tag = "images",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe.", min_length = 1, max_length = 255, pattern = "^[!-~]+$"), super::openapi::UserHeader),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "It is stored.", body = UploadResponse), BadRequest, Forbidden, RequestTimeout, Conflict, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn upload_image(State(app): State<AppState>, Address(uri): Address, request: Request) -> Result<Response, ApiError> {
+pub async fn upload_image(
+    State(app): State<AppState>,
+    identity: Identity,
+    Address(uri): Address,
+    request: Request,
+) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let limit = app.service.limits().max_file_bytes + app.config.body.fields_bytes;
     let body = BoundedBody::new(body, limit, &app.config.body);
     let answer = async {
         Query::of(&uri).finish()?;
+        app.service.require_uploader(&identity.caller)?;
         let announced = announced_length(&parts.headers, limit)?;
         let admitted = app.service.admit_upload(announced).await?;
         let form = Form::read(&app, &parts.headers, body, announced).await?;
-        let (caller, upload) = form.into_upload(&app, &parts.headers)?;
-        app.service.upload(&caller, admitted, upload).await.map_err(ApiError::from)
+        let upload = form.into_upload(&app, &identity, &parts.headers)?;
+        app.service.upload(&identity.caller, admitted, upload).await.map_err(ApiError::from)
     };
     let uploaded = answer.await.inspect_err(|error| count_refusal(&app, error.failure()))?;
     let image = ImageView::new(&uploaded.image, Some(&uploaded.links));
@@ -114,7 +124,7 @@ struct FilePart {
 }
 
 /// The parts beside the file.
-const TEXT_PARTS: [&str; 4] = ["user_id", "title", "description", "tags"];
+const TEXT_PARTS: [&str; 5] = ["user_id", "title", "description", "tags", "visibility"];
 
 /// Bytes of one text part; the longest allowed text is shorter.
 const MAX_TEXT_BYTES: usize = 16 * 1024;
@@ -154,17 +164,18 @@ impl Form {
     }
 
     /// Holds every part against its rule.
-    fn into_upload(mut self, app: &AppState, headers: &HeaderMap) -> Result<(Caller, Upload), Error> {
+    fn into_upload(mut self, app: &AppState, identity: &Identity, headers: &HeaderMap) -> Result<Upload, Error> {
         let mut errors = self.errors;
-        let caller = caller_of(headers, &mut errors);
+        errors.add_all(identity.broken.clone());
         let mut text = |name: &'static str| self.texts.remove(name);
         let user_id = match text("user_id") {
             Some(user_id) => errors.check("user_id", UserId::parse(&user_id)),
-            None => errors.check("user_id", Err("is required".to_owned())),
+            None => errors.check("user_id", identity.own_user()),
         };
         let title = text("title").and_then(|title| errors.check("title", Title::parse(&title)).flatten());
         let description = text("description").and_then(|text| errors.check("description", Description::parse(&text)).flatten());
         let tags = text("tags").and_then(|tags| errors.check("tags", Tag::parse_list(&tags))).unwrap_or_default();
+        let visibility = text("visibility").and_then(|text| errors.check("visibility", Visibility::parse(&text)));
         let idempotency_key = one_header(headers, "Idempotency-Key", &mut errors)
             .and_then(|key| errors.check("Idempotency-Key", IdempotencyKey::parse(key)));
         if self.file.is_none() {
@@ -182,11 +193,12 @@ impl Form {
             title,
             description,
             tags,
+            visibility: visibility.unwrap_or_default(),
             file_name: file.name,
             bytes: file.bytes,
             origin: Origin::Request(idempotency_key),
         };
-        Ok((caller, upload))
+        Ok(upload)
     }
 }
 

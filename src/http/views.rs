@@ -33,6 +33,9 @@ pub struct ImageView<'a> {
     #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.123456Z")]
     pub updated_at: Text<Time>,
     pub user_id: &'a str,
+    /// `public`, or `private`: seen by its owner alone, and through expiring links.
+    #[schema(schema_with = super::openapi::visibility_schema)]
+    pub visibility: &'a str,
     pub title: Option<&'a str>,
     pub description: Option<&'a str>,
     #[schema(value_type = Vec<String>)]
@@ -49,7 +52,7 @@ pub struct ImageView<'a> {
     pub height: u32,
     #[schema(example = "jpeg")]
     pub format: &'a str,
-    /// Presigned; null with `include_url=false`.
+    /// Presigned; null with `include_url=false`, and where the owner's plan gives no originals.
     pub download_url: Option<&'a str>,
     /// Presigned, of the `small` thumbnail; null with `include_url=false`.
     pub thumbnail_url: Option<&'a str>,
@@ -71,7 +74,8 @@ pub struct ImageView<'a> {
     pub processing_time: f64,
 }
 
-/// The thumbnails made at upload: the picture within 128×128 and within 512×512 pixels, never enlarged.
+/// The thumbnails made at upload: the picture within 128×128 and within 512×512 pixels, never enlarged. Null where the owner's
+/// plan does not give one.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Thumbnails)]
 pub struct ThumbnailsView<'a> {
@@ -129,6 +133,7 @@ impl<'a> ImageView<'a> {
             created_at: Text(Time(image.id.created_at())),
             updated_at: Text(Time(image.updated_at)),
             user_id: image.user_id.as_str(),
+            visibility: image.visibility.name(),
             title: image.title.as_ref().map(Title::as_str),
             description: image.description.as_ref().map(Description::as_str),
             tags: Texts(&image.tags),
@@ -138,8 +143,8 @@ impl<'a> ImageView<'a> {
             width: image.width,
             height: image.height,
             format: image.format.name(),
-            download_url: links.map(|links| links.original.as_str()),
-            thumbnail_url: links.and_then(|links| links.thumbnail(image, ThumbnailSize::Small)),
+            download_url: links.and_then(|links| links.original.as_deref()),
+            thumbnail_url: links.and_then(|links| links.thumbnail(ThumbnailSize::Small)),
             thumbnails: ThumbnailsView { small: thumbnail(ThumbnailSize::Small), medium: thumbnail(ThumbnailSize::Medium) },
             colors: Texts(&image.colors),
             placeholder: Text(Base64(&image.placeholder)),
@@ -154,7 +159,7 @@ impl<'a> ImageView<'a> {
 impl<'a> ThumbnailView<'a> {
     fn new(image: &'a Image, links: Option<&'a Links>, size: ThumbnailSize) -> Option<Self> {
         let &Thumbnail { width, height, .. } = image.thumbnails.iter().find(|thumbnail| thumbnail.size == size)?;
-        Some(Self { width, height, url: links.and_then(|links| links.thumbnail(image, size)) })
+        image.gives_thumbnail(size).then(|| Self { width, height, url: links.and_then(|links| links.thumbnail(size)) })
     }
 }
 

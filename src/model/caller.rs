@@ -1,6 +1,9 @@
 //! Who asks. Handlers pass a [`Caller`] on; what it may do is decided in `service/`.
 
+use std::collections::BTreeSet;
 use std::fmt;
+
+use super::account::{Account, KeyId, Scope, SessionId};
 
 /// A user's name: 1–128 characters of `A-Z a-z 0-9 . _ @ : -`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,24 +46,66 @@ impl fmt::Debug for UserId {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     Anonymous,
-    User { id: UserId, proof: Proof },
+    User(Box<User>),
+}
+
+/// A caller who is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub id: UserId,
+    pub proof: Proof,
+    /// Behind a gateway there are users without one.
+    pub account: Option<Account>,
 }
 
 /// What the service relied on when it took a caller for a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
     /// The `X-User-Id` header, set by a gateway that the operator trusts.
     GatewayHeader,
     /// A job that the user ordered, which the service works off.
     Job,
+    /// E-mail address and password.
+    Password,
+    /// An access token of this session.
+    Token(SessionId),
+    /// An API key, and what it is good for; `None` is everything that its account may do.
+    ApiKey(KeyId, Option<BTreeSet<Scope>>),
 }
 
 impl Caller {
-    pub fn user(&self) -> Option<&UserId> {
+    pub fn known(&self) -> Option<&User> {
         match self {
             Self::Anonymous => None,
-            Self::User { id, .. } => Some(id),
+            Self::User(user) => Some(user),
         }
+    }
+
+    pub fn user(&self) -> Option<&UserId> {
+        self.known().map(|user| &user.id)
+    }
+}
+
+impl User {
+    /// The account, where the caller has shown to be its owner, and not merely a gateway that it is.
+    pub fn own_account(&self) -> Option<&Account> {
+        match self.proof {
+            Proof::Password | Proof::Token(_) | Proof::ApiKey(..) => self.account.as_ref(),
+            Proof::GatewayHeader | Proof::Job => None,
+        }
+    }
+
+    /// Whether what the caller came in with is good for this.
+    pub fn has_scope(&self, scope: Scope) -> bool {
+        match &self.proof {
+            Proof::ApiKey(_, Some(scopes)) => scopes.contains(&scope),
+            _ => true,
+        }
+    }
+
+    /// Whether the caller came in with less than all that the account may do.
+    pub fn is_restricted(&self) -> bool {
+        matches!(self.proof, Proof::ApiKey(_, Some(_)))
     }
 }
 

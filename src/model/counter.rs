@@ -1,5 +1,7 @@
 //! Which counters an image moves. They make `total_count` exact without counting rows.
 //!
+//! Public images and private ones have counters apart: what others are told counts the former alone.
+//!
 //! A counter is spread over slots, so that no row is hot under concurrent uploads; the slot comes from the image's id,
 //! so that what adds an image and what takes it away again move the same row, and every row stays the true number of
 //! the live images of its slot.
@@ -8,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::caller::UserId;
 use super::id::ImageId;
-use super::image::Image;
+use super::image::{Image, Visibility};
 use super::tag::Tag;
 
 /// One counted set of live images.
@@ -21,39 +23,69 @@ pub struct Counter {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CounterKind {
-    /// All images.
+    /// All public images.
     All,
-    /// Images of a UTC day, for lists by date.
+    /// Public images of a UTC day, for lists by date.
     Day,
     /// Files ever refused, by the error's name. For statistics.
     Failed,
-    /// Images ever uploaded, deleted ones too; never taken back. For statistics.
+    /// A user's private images.
+    PrivateUser,
+    /// A user's private images with a tag.
+    PrivateUserTag,
+    /// Images ever uploaded as public ones, deleted ones too; never taken back. For statistics.
     Stored,
-    /// Microseconds ever spent on processing; never taken back. For statistics.
+    /// As `Stored`, of private ones.
+    StoredPrivate,
+    /// Microseconds ever spent on processing `Stored`; never taken back. For statistics.
     ProcessingMicros,
+    /// As `ProcessingMicros`, of private ones.
+    ProcessingMicrosPrivate,
     /// How often a stage of uploads ever ran to its end. For statistics.
     StageCount,
     /// Microseconds ever spent in a stage. For statistics.
     StageMicros,
+    /// Public images with a tag.
     Tag,
+    /// A user's public images.
     User,
+    /// Bytes of a user's originals, public and private.
+    UserBytes,
+    /// A user's public images with a tag.
     UserTag,
 }
 
 impl CounterKind {
     /// Those that tell of all that ever was, and are never taken back.
-    pub const STATISTICS: [Self; 5] = [Self::Stored, Self::ProcessingMicros, Self::Failed, Self::StageCount, Self::StageMicros];
+    pub const STATISTICS: [Self; 7] = [
+        Self::Stored,
+        Self::StoredPrivate,
+        Self::ProcessingMicros,
+        Self::ProcessingMicrosPrivate,
+        Self::Failed,
+        Self::StageCount,
+        Self::StageMicros,
+    ];
 
-    const ALL: [Self; 10] = [
+    /// Those that say how many images, or bytes, there are now, but for days.
+    pub const OF_LIVE: [Self; 7] =
+        [Self::All, Self::User, Self::Tag, Self::UserTag, Self::PrivateUser, Self::PrivateUserTag, Self::UserBytes];
+
+    const ALL: [Self; 15] = [
         Self::All,
         Self::Day,
         Self::Failed,
+        Self::PrivateUser,
+        Self::PrivateUserTag,
         Self::Stored,
+        Self::StoredPrivate,
         Self::ProcessingMicros,
+        Self::ProcessingMicrosPrivate,
         Self::StageCount,
         Self::StageMicros,
         Self::Tag,
         Self::User,
+        Self::UserBytes,
         Self::UserTag,
     ];
 
@@ -67,12 +99,17 @@ impl CounterKind {
             Self::All => "all",
             Self::Day => "day",
             Self::Failed => "failed",
+            Self::PrivateUser => "private_user",
+            Self::PrivateUserTag => "private_user_tag",
             Self::Stored => "stored",
+            Self::StoredPrivate => "stored_private",
             Self::ProcessingMicros => "processing_us",
+            Self::ProcessingMicrosPrivate => "processing_us_private",
             Self::StageCount => "stage",
             Self::StageMicros => "stage_us",
             Self::Tag => "tag",
             Self::User => "user",
+            Self::UserBytes => "user_bytes",
             Self::UserTag => "user_tag",
         }
     }
@@ -103,19 +140,46 @@ impl Counter {
         Self { kind: CounterKind::UserTag, key: format!("{user},{tag}") }
     }
 
+    pub fn private_user(user: &UserId) -> Self {
+        Self { kind: CounterKind::PrivateUser, key: user.to_string() }
+    }
+
+    pub fn private_user_tag(user: &UserId, tag: &Tag) -> Self {
+        Self { kind: CounterKind::PrivateUserTag, key: format!("{user},{tag}") }
+    }
+
+    pub fn user_bytes(user: &UserId) -> Self {
+        Self { kind: CounterKind::UserBytes, key: user.to_string() }
+    }
+
     pub fn slot(id: ImageId) -> u8 {
         id.spread() % Self::SLOTS
     }
 
-    /// The counters of a live image: one more in each when it is stored or restored, one less when it is deleted.
-    pub fn of_live(image: &Image) -> Vec<Self> {
-        let mut counters = vec![Self::all(), Self::day(image.id.created_at()), Self::user(&image.user_id)];
-        counters.extend(Self::of_tags(&image.user_id, &image.tags));
+    /// The counters of a live image and by how much it moves each: up when it is stored or restored, down when it is deleted.
+    pub fn of_live(image: &Image) -> Vec<(Self, i64)> {
+        let bytes = i64::try_from(image.file_size).unwrap_or(i64::MAX);
+        let mut counters = vec![(Self::user_bytes(&image.user_id), bytes)];
+        counters.extend(Self::of_sight(image).into_iter().map(|counter| (counter, 1)));
         counters
     }
 
-    /// The part of [`Counter::of_live`] that follows the tags.
-    pub fn of_tags<'a>(user: &'a UserId, tags: &'a [Tag]) -> impl Iterator<Item = Self> + 'a {
-        tags.iter().flat_map(move |tag| [Self::tag(tag), Self::user_tag(user, tag)])
+    /// The part of [`Counter::of_live`] that follows the visibility.
+    pub fn of_sight(image: &Image) -> Vec<Self> {
+        let mut counters = match image.visibility {
+            Visibility::Public => vec![Self::all(), Self::day(image.id.created_at()), Self::user(&image.user_id)],
+            Visibility::Private => vec![Self::private_user(&image.user_id)],
+        };
+        counters.extend(Self::of_tags(image, &image.tags));
+        counters
+    }
+
+    /// The part of [`Counter::of_sight`] that follows the tags.
+    pub fn of_tags(image: &Image, tags: &[Tag]) -> Vec<Self> {
+        let user = &image.user_id;
+        match image.visibility {
+            Visibility::Public => tags.iter().flat_map(|tag| [Self::tag(tag), Self::user_tag(user, tag)]).collect(),
+            Visibility::Private => tags.iter().map(|tag| Self::private_user_tag(user, tag)).collect(),
+        }
     }
 }

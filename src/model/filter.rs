@@ -18,7 +18,22 @@ pub struct ImageFilter {
     pub end: Option<DateTime<Utc>>,
 }
 
+/// The images that a list shows are of one or two parts, each of which has indexes and counters of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// What anybody sees.
+    Public,
+    /// What this user alone sees.
+    PrivateOf(UserId),
+}
+
 impl ImageFilter {
+    /// The parts that may hold what `viewer` sees of this list.
+    pub fn parts(&self, viewer: Option<&UserId>) -> Vec<Part> {
+        let own = viewer.filter(|viewer| self.user_id.as_ref().is_none_or(|user| user == *viewer));
+        std::iter::once(Part::Public).chain(own.cloned().map(Part::PrivateOf)).collect()
+    }
+
     /// Equal for filters that select the same images, whatever the order of their tags; binds a page token to its filter.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut tags: Vec<&str> = self.tags.iter().map(Tag::as_str).collect();

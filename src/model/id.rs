@@ -59,18 +59,82 @@ impl ImageId {
     }
 }
 
+/// Identities of other things than images: UUIDv7s, too, each a type of its own.
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+            pub struct $name(Uuid);
+
+            impl $name {
+                /// A new id for what comes to be now.
+                pub fn new(clock: &dyn Clock) -> Self {
+                    Self(new_uuid(clock))
+                }
+
+                /// Reads the hyphenated form, in either case.
+                pub fn parse(text: &str) -> Option<Self> {
+                    parse_uuid(text).map(Self)
+                }
+
+                /// To the millisecond.
+                pub fn created_at(self) -> DateTime<Utc> {
+                    uuid_time(self.0)
+                }
+
+                pub fn uuid(self) -> Uuid {
+                    self.0
+                }
+            }
+
+            impl From<Uuid> for $name {
+                fn from(uuid: Uuid) -> Self {
+                    Self(uuid)
+                }
+            }
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    self.0.hyphenated().fmt(f)
+                }
+            }
+
+            impl fmt::Debug for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    fmt::Display::fmt(self, f)
+                }
+            }
+        )*
+    };
+}
+ids! {
+    /// A job that imports pictures, and the moment at which it was ordered.
+    JobId;
+    /// An account.
+    AccountId;
+    /// A login that lasts.
+    SessionId;
+    /// An API key; its id is no secret.
+    KeyId;
+    /// A link that expires; its id is not what opens it.
+    LinkId;
+    /// An entry of the audit trail.
+    EntryId;
+}
+
 /// A UUIDv7 of now.
-pub(super) fn new_uuid(clock: &dyn Clock) -> Uuid {
+fn new_uuid(clock: &dyn Clock) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(unix_millis(clock.now()), &clock.random()).into_uuid()
 }
 
 /// Reads the hyphenated form alone.
-pub(super) fn parse_uuid(text: &str) -> Option<Uuid> {
+fn parse_uuid(text: &str) -> Option<Uuid> {
     (text.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(text).ok())?
 }
 
 /// The moment of creation of a UUIDv7, to the millisecond.
-pub(super) fn uuid_time(uuid: Uuid) -> DateTime<Utc> {
+fn uuid_time(uuid: Uuid) -> DateTime<Utc> {
     let millis = i64::try_from(uuid.as_u128() >> 80).unwrap_or_default();
     DateTime::from_timestamp_millis(millis).unwrap_or_default()
 }

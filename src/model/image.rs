@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::caller::UserId;
 use super::color::Color;
 use super::id::ImageId;
+use super::plan::Features;
 use super::rendering::contain;
 use super::tag::Tag;
 use super::text::{Description, FileName, Title};
@@ -19,6 +20,9 @@ pub struct Image {
     pub id: ImageId,
     pub updated_at: DateTime<Utc>,
     pub user_id: UserId,
+    pub visibility: Visibility,
+    /// What the plan of the image's owner gives; `None` is everything.
+    pub features: Option<Features>,
     pub title: Option<Title>,
     pub description: Option<Description>,
     pub tags: Vec<Tag>,
@@ -42,6 +46,51 @@ pub struct Image {
     pub processing_time: Duration,
     /// Set while the image is deleted and not yet purged.
     pub deleted_at: Option<DateTime<Utc>>,
+    /// Whether it was an administrator who deleted it.
+    pub taken_down: bool,
+}
+
+impl Image {
+    /// Whether `viewer` may know of it, while it is not deleted.
+    pub fn is_visible_to(&self, viewer: Option<&UserId>) -> bool {
+        self.visibility == Visibility::Public || viewer == Some(&self.user_id)
+    }
+
+    /// Whether its owner's plan gives the original.
+    pub fn gives_original(&self) -> bool {
+        self.features.as_ref().is_none_or(|features| features.original)
+    }
+
+    /// Whether its owner's plan gives this thumbnail.
+    pub fn gives_thumbnail(&self, size: ThumbnailSize) -> bool {
+        self.features.as_ref().is_none_or(|features| features.thumbnails.contains(&size))
+    }
+}
+
+/// Who may see an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Visibility {
+    /// Anybody.
+    #[default]
+    Public,
+    /// Its owner, and who has an expiring link to it.
+    Private,
+}
+
+impl Visibility {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+        }
+    }
+
+    /// # Errors
+    /// The rule, in words for the client.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let known = [Self::Public, Self::Private].into_iter().find(|visibility| visibility.name() == name);
+        known.ok_or_else(|| "must be public or private".to_owned())
+    }
 }
 
 /// A thumbnail that was made at upload and is stored beside the original.

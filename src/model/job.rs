@@ -1,56 +1,10 @@
 //! Jobs: lists of URLs whose pictures the service imports.
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::caller::UserId;
-use super::clock::Clock;
-use super::id::{self, ImageId};
-
-/// The identity of a job: a UUIDv7, as those of images are.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId(Uuid);
-
-impl JobId {
-    /// A new id for a job that is ordered now.
-    pub fn new(clock: &dyn Clock) -> Self {
-        Self(id::new_uuid(clock))
-    }
-
-    /// Reads the hyphenated form, in either case.
-    pub fn parse(text: &str) -> Option<Self> {
-        id::parse_uuid(text).map(Self)
-    }
-
-    /// To the millisecond.
-    pub fn created_at(self) -> DateTime<Utc> {
-        id::uuid_time(self.0)
-    }
-
-    pub fn uuid(self) -> Uuid {
-        self.0
-    }
-}
-
-impl From<Uuid> for JobId {
-    fn from(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hyphenated().fmt(f)
-    }
-}
-
-impl fmt::Debug for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+use super::id::ImageId;
+pub use super::id::JobId;
 
 /// A job as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]

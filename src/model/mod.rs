@@ -3,6 +3,7 @@
 //! Nothing here does IO, knows a wire format or holds SQL; everything above may use it.
 
 pub mod accept;
+pub mod account;
 pub mod byte_range;
 pub mod caller;
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod id;
 pub mod image;
 pub mod job;
 pub mod page;
+pub mod plan;
 pub mod rendering;
 pub mod tag;
 pub mod text;

@@ -14,18 +14,19 @@ use tokio::sync::Semaphore;
 
 use super::Service;
 use super::error::Error;
-use crate::model::caller::UserId;
 use crate::model::counter::Counter;
-use crate::model::filter::ImageFilter;
-use crate::model::tag::Tag;
+use crate::model::filter::{ImageFilter, Part};
 use crate::store::{self, Reader};
 
 /// Counts that were made row by row.
 #[derive(Debug)]
 pub struct Counts {
-    kept: Mutex<HashMap<[u8; 32], Kept>>,
+    kept: Mutex<HashMap<Fingerprint, Kept>>,
     turns: Semaphore,
 }
+
+/// Of a filter, and whether it is of the private images of its user.
+type Fingerprint = ([u8; 32], bool);
 
 #[derive(Debug, Clone, Copy)]
 struct Kept {
@@ -47,11 +48,11 @@ impl Default for Counts {
 }
 
 impl Counts {
-    fn find(&self, fingerprint: &[u8; 32]) -> Option<Kept> {
+    fn find(&self, fingerprint: &Fingerprint) -> Option<Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(fingerprint).copied()
     }
 
-    fn keep(&self, fingerprint: [u8; 32], kept: Kept) {
+    fn keep(&self, fingerprint: Fingerprint, kept: Kept) {
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MAX_KEPT && !all.contains_key(&fingerprint) {
             // Which ones are asked for again is not known; those that are will be counted once more.
@@ -62,24 +63,22 @@ impl Counts {
 }
 
 impl Service {
-    /// The exact number of live images that match. Takes the reader, so that nobody holds one while waiting for a turn.
-    pub(super) async fn count_images(&self, mut reader: Reader, filter: &ImageFilter) -> Result<u64, Error> {
-        let dated = filter.start.is_some() || filter.end.is_some();
-        let counter = match (&filter.user_id, filter.tags.as_slice(), dated) {
-            (None, [], false) => Counter::all(),
-            (Some(user), [], false) => Counter::user(user),
-            (None, [tag], false) => Counter::tag(tag),
-            (Some(user), [tag], false) => Counter::user_tag(user, tag),
-            (None, [], true) => {
-                drop(reader);
-                return self.count_by_days(filter.start, filter.end).await;
-            }
-            (user, tags, _) => {
-                drop(reader);
-                return self.count_rows(filter, &watching(user.as_ref(), tags)).await;
-            }
-        };
-        Ok(store::counters::read(&mut reader, &counter).await?)
+    /// The exact number of live images of these parts that match. Takes the reader, so that nobody holds one while waiting for
+    /// a turn.
+    pub(super) async fn count_images(&self, mut reader: Reader, filter: &ImageFilter, parts: &[Part]) -> Result<u64, Error> {
+        let counters: Option<Vec<Counter>> = parts.iter().map(|part| covering(filter, part)).collect();
+        if let Some(counters) = counters {
+            return Ok(store::counters::read_sum(&mut reader, &counters).await?);
+        }
+        drop(reader);
+        let mut total = 0;
+        for part in parts {
+            total += match (part, &filter.user_id, filter.tags.as_slice()) {
+                (Part::Public, None, []) => self.count_by_days(filter.start, filter.end).await?,
+                _ => self.count_rows(filter, part, &watching(filter, part)).await?,
+            };
+        }
+        Ok(total)
     }
 
     /// Whole days by their counters; only the days that are cut are counted row by row.
@@ -106,12 +105,15 @@ impl Service {
     /// A range that no day fills, so that it lies in two days at most.
     async fn count_range(&self, start: DateTime<Utc>, end: DateTime<Utc>) -> Result<u64, Error> {
         let filter = ImageFilter { start: Some(start), end: Some(end), ..ImageFilter::default() };
-        self.count_rows(&filter, &[Counter::day(start), Counter::day(end)]).await
+        self.count_rows(&filter, &Part::Public, &[Counter::day(start), Counter::day(end)]).await
     }
 
     /// Counts row by row, unless the counters in `watched` have not moved since that was last done.
-    async fn count_rows(&self, filter: &ImageFilter, watched: &[Counter]) -> Result<u64, Error> {
-        let fingerprint = filter.fingerprint();
+    async fn count_rows(&self, filter: &ImageFilter, part: &Part, watched: &[Counter]) -> Result<u64, Error> {
+        let fingerprint = match part {
+            Part::Public => (filter.fingerprint(), false),
+            Part::PrivateOf(user) => (ImageFilter { user_id: Some(user.clone()), ..filter.clone() }.fingerprint(), true),
+        };
         if let Some(count) = self.kept_count(&fingerprint, watched).await? {
             return Ok(count);
         }
@@ -121,24 +123,43 @@ impl Service {
         if let Some(count) = self.kept_count(&fingerprint, watched).await? {
             return Ok(count);
         }
-        let (count, moves) = store::images::count(&self.db, filter, watched).await?;
+        let (count, moves) = store::image_lists::count(&self.db, filter, part, watched).await?;
         self.counts.keep(fingerprint, Kept { count, moves });
         Ok(count)
     }
 
-    async fn kept_count(&self, fingerprint: &[u8; 32], watched: &[Counter]) -> Result<Option<u64>, Error> {
+    async fn kept_count(&self, fingerprint: &Fingerprint, watched: &[Counter]) -> Result<Option<u64>, Error> {
         let Some(kept) = self.counts.find(fingerprint) else { return Ok(None) };
         let moves = store::counters::moves(&self.db, watched).await?;
         Ok((kept.moves == moves).then_some(kept.count))
     }
 }
 
+/// The counter of just these images, if there is one.
+fn covering(filter: &ImageFilter, part: &Part) -> Option<Counter> {
+    if filter.start.is_some() || filter.end.is_some() {
+        return None;
+    }
+    match (part, &filter.user_id, filter.tags.as_slice()) {
+        (Part::Public, None, []) => Some(Counter::all()),
+        (Part::Public, Some(user), []) => Some(Counter::user(user)),
+        (Part::Public, None, [tag]) => Some(Counter::tag(tag)),
+        (Part::Public, Some(user), [tag]) => Some(Counter::user_tag(user, tag)),
+        (Part::PrivateOf(user), _, []) => Some(Counter::private_user(user)),
+        (Part::PrivateOf(user), _, [tag]) => Some(Counter::private_user_tag(user, tag)),
+        _ => None,
+    }
+}
+
 /// Counters of which at least one moves with every image that comes to a list or leaves it.
-fn watching(user: Option<&UserId>, tags: &[Tag]) -> Vec<Counter> {
-    match (user, tags) {
-        (Some(user), []) => vec![Counter::user(user)],
-        (Some(user), tags) => tags.iter().map(|tag| Counter::user_tag(user, tag)).collect(),
-        (None, tags) => tags.iter().map(Counter::tag).collect(),
+fn watching(filter: &ImageFilter, part: &Part) -> Vec<Counter> {
+    let tags = &filter.tags;
+    match (part, &filter.user_id) {
+        (Part::PrivateOf(user), _) if tags.is_empty() => vec![Counter::private_user(user)],
+        (Part::PrivateOf(user), _) => tags.iter().map(|tag| Counter::private_user_tag(user, tag)).collect(),
+        (Part::Public, Some(user)) if tags.is_empty() => vec![Counter::user(user)],
+        (Part::Public, Some(user)) => tags.iter().map(|tag| Counter::user_tag(user, tag)).collect(),
+        (Part::Public, None) => tags.iter().map(Counter::tag).collect(),
     }
 }
 

@@ -223,7 +223,7 @@ impl Service {
     }
 
     async fn check_counters(&self, report: &mut Report, mut days: BTreeSet<NaiveDate>, fix: bool) -> Result<(), Error> {
-        for kind in [CounterKind::All, CounterKind::User, CounterKind::Tag, CounterKind::UserTag] {
+        for kind in CounterKind::OF_LIVE {
             let differences = store::counters::differences(&self.db, kind).await?;
             report.counters.extend(differences.into_iter().map(|(key, difference)| (Counter { kind, key }, difference)));
         }

@@ -22,11 +22,26 @@ pub enum Error {
     /// Every field that breaks a rule, with the rule.
     #[error("{}", invalid_message(.0))]
     Invalid(Fields),
-    #[error("Say who you are: this needs the X-User-Id header.")]
+    #[error("Say who you are: this needs credentials, or behind a gateway that vouches for it the X-User-Id header.")]
     Unauthenticated,
+    /// Credentials that are there, but no good.
+    #[error("These credentials are not accepted: {0}.")]
+    BadCredentials(&'static str),
+    /// A known caller who may not do this.
+    #[error("{message}")]
+    Forbidden { message: String },
+    #[error("The plan of this image's owner does not give {what}.")]
+    NotInPlan { what: &'static str },
+    /// With what is used of each quota that this would exceed, and what is left.
+    #[error("The plan has no room for this: details say what is used and what is left.")]
+    QuotaExceeded(Fields),
+    #[error("Sorry, the link is expired.")]
+    LinkExpired,
+    #[error("Too many requests; try again in {} seconds.", retry_after.as_secs().max(1))]
+    TooManyRequests { retry_after: Duration },
     #[error("Only the owner of image {id} may do this.")]
     NotOwner { id: crate::model::id::ImageId },
-    #[error("user_id is not the user of the X-User-Id header, and nobody may upload for another.")]
+    #[error("user_id is not the caller, and nobody may upload for another.")]
     OtherUser,
     #[error("There is no {what}.")]
     NotFound { what: String },
@@ -80,6 +95,20 @@ impl Error {
         Self::NotFound { what: "such image".to_owned() }
     }
 
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::Forbidden { message: message.into() }
+    }
+
+    pub fn not_in_plan(what: &'static str) -> Self {
+        Self::NotInPlan { what }
+    }
+
+    /// In whole seconds, for that is how clients are told.
+    pub fn too_many(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self::TooManyRequests { retry_after: Duration::from_secs(seconds.max(1)) }
+    }
+
     pub fn internal(source: impl Into<BoxError>) -> Self {
         Self::Internal(source.into())
     }
@@ -97,6 +126,12 @@ impl Error {
             Self::UnsupportedFormat => "unsupported_format",
             Self::Invalid(_) => "invalid",
             Self::Unauthenticated => "unauthenticated",
+            Self::BadCredentials(_) => "bad_credentials",
+            Self::Forbidden { .. } => "forbidden",
+            Self::NotInPlan { .. } => "not_in_plan",
+            Self::QuotaExceeded(_) => "quota_exceeded",
+            Self::LinkExpired => "link_expired",
+            Self::TooManyRequests { .. } => "too_many_requests",
             Self::NotOwner { .. } => "not_owner",
             Self::OtherUser => "other_user",
             Self::NotFound { .. } => "not_found",

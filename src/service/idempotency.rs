@@ -14,7 +14,7 @@ use super::error::Error;
 use super::upload::Upload;
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
-use crate::model::image::Image;
+use crate::model::image::{Image, Visibility};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::store::idempotency::Record;
@@ -159,6 +159,10 @@ async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
             upload.title.as_ref().map_or("", Title::as_str).as_bytes(),
             upload.description.as_ref().map_or("", Description::as_str).as_bytes(),
         ];
+        // The default adds nothing, so that keys of before there was a choice still fit.
+        if upload.visibility == Visibility::Private {
+            parts.push(b"private");
+        }
         parts.extend(upload.tags.iter().map(|tag| tag.as_str().as_bytes()));
         fingerprint_of(&parts)
     };
@@ -181,6 +185,7 @@ fn answer(image: &Image) -> serde_json::Value {
         "title": image.title.as_ref().map(Title::as_str),
         "description": image.description.as_ref().map(Description::as_str),
         "tags": image.tags.iter().map(Tag::as_str).collect::<Vec<_>>(),
+        "visibility": image.visibility.name(),
     })
 }
 
@@ -191,5 +196,7 @@ fn restore_answer(image: &mut Image, answer: &serde_json::Value) {
     image.description = text("description").map(Description::from_stored);
     let tags = answer["tags"].as_array().map(Vec::as_slice).unwrap_or_default();
     image.tags = tags.iter().filter_map(|tag| tag.as_str().map(|tag| Tag::from_stored(tag.to_owned()))).collect();
+    // Answers that are a day old at most may have none.
+    image.visibility = answer["visibility"].as_str().and_then(|name| Visibility::parse(name).ok()).unwrap_or_default();
     image.updated_at = image.id.created_at();
 }

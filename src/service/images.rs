@@ -1,15 +1,19 @@
 //! Images after their upload: look up, list, change, delete, restore.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Days, Utc};
 
 use super::Service;
+use super::access;
 use super::error::{Error, Fields};
 use super::presign::{Disposition, Links};
-use crate::model::caller::{Caller, UserId};
+use super::quota::take_room;
+use crate::model::caller::Caller;
 use crate::model::counter::Counter;
 use crate::model::filter::ImageFilter;
 use crate::model::id::ImageId;
-use crate::model::image::Image;
+use crate::model::image::{Image, Visibility};
 use crate::model::page::PageToken;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
@@ -31,6 +35,7 @@ pub struct ImageChange {
     pub title: Option<Option<Title>>,
     pub description: Option<Option<Description>>,
     pub tags: Option<Vec<Tag>>,
+    pub visibility: Option<Visibility>,
 }
 
 /// A link to an original.
@@ -41,21 +46,33 @@ pub struct Download {
 }
 
 impl Service {
-    /// A page of the live images that match `filter`.
+    /// A page of the live images that match `filter` and that the caller may know of.
     ///
     /// # Errors
-    /// A page token that is not ours or not for this filter.
-    pub async fn list_images(&self, mut filter: ImageFilter, limit: u32, token: Option<&str>) -> Result<ImagePage, Error> {
+    /// A key without the scope to read, or a page token that is not ours or not for this filter.
+    pub async fn list_images(
+        &self,
+        caller: &Caller,
+        mut filter: ImageFilter,
+        limit: u32,
+        token: Option<&str>,
+    ) -> Result<ImagePage, Error> {
+        let parts = filter.parts(access::viewer(caller)?);
         let fingerprint = filter.fingerprint();
-        let last = read_token(token, &fingerprint)?;
+        let last = read_token(token, &fingerprint)?.map(|token| ImageId::from(token.last));
         let mut reader = self.db.reader().await?;
         put_rarest_tag_first(&mut reader, &mut filter).await?;
-        let mut images =
-            store::images::page(&mut reader, &filter, last.map(|token| ImageId::from(token.last)), limit + 1).await?;
+        let mut images = Vec::new();
+        for part in &parts {
+            images.extend(store::image_lists::page(&mut reader, &filter, part, last, limit + 1).await?);
+        }
+        if parts.len() > 1 {
+            images.sort_unstable_by_key(|image| std::cmp::Reverse(image.id));
+        }
         let has_more = images.len() > limit as usize;
         images.truncate(limit as usize);
         let next = images.last().filter(|_| has_more).map(|image| PageToken { last: image.id.uuid() }.encode(&fingerprint));
-        let total = self.count_images(reader, &filter).await?;
+        let total = self.count_images(reader, &filter, &parts).await?;
         let mut signer = self.signer().await?;
         let with_links = |image: Image| {
             let links = self.links(&mut signer, &image);
@@ -68,8 +85,8 @@ impl Service {
     ///
     /// # Errors
     /// There is none, or it is deleted.
-    pub async fn find_image(&self, id: ImageId, with_links: bool) -> Result<(Image, Option<Links>), Error> {
-        let image = self.find_live(id).await?;
+    pub async fn find_image(&self, caller: &Caller, id: ImageId, with_links: bool) -> Result<(Image, Option<Links>), Error> {
+        let image = self.find_visible(caller, id).await?;
         let links = if with_links { Some(self.links(&mut self.signer().await?, &image)) } else { None };
         Ok((image, links))
     }
@@ -77,31 +94,38 @@ impl Service {
     /// A link to the original that lives for `expires_in_seconds`.
     ///
     /// # Errors
-    /// There is no such image, or it is deleted.
-    pub async fn download(&self, id: ImageId, expires_in_seconds: u32, how: Disposition) -> Result<Download, Error> {
-        let image = self.find_live(id).await?;
+    /// There is no such image, it is deleted, or its owner's plan gives no originals.
+    pub async fn download(
+        &self,
+        caller: &Caller,
+        id: ImageId,
+        expires_in_seconds: u32,
+        how: Disposition,
+    ) -> Result<Download, Error> {
+        let image = self.find_visible(caller, id).await?;
+        access::require_original(&image)?;
         let url = self.download_link(&image, expires_in_seconds, how).await?;
         Ok(Download { image, url })
     }
 
-    /// Changes an image's texts.
+    /// Changes an image's texts, or who may see it.
     ///
     /// # Errors
     /// No caller, no such image, or the caller is not its owner.
     pub async fn update_image(&self, caller: &Caller, id: ImageId, change: ImageChange) -> Result<(Image, Links), Error> {
-        let user = require_user(caller)?;
+        let user = access::writer(caller)?;
         let mut signer = self.signer().await?;
         let mut tx = self.db.begin().await?;
         let mut image = store::images::lock(&mut tx, id).await?.filter(is_live).ok_or_else(Error::no_such_image)?;
-        require_owner(user, &image)?;
-        if let Some(tags) = change.tags {
-            retag(&mut tx, &image, &tags).await?;
-            image.tags = tags;
-        }
+        access::require_owner(&user.id, &image)?;
+        let before = image.clone();
+        image.tags = change.tags.unwrap_or(image.tags);
+        image.visibility = change.visibility.unwrap_or(image.visibility);
+        move_in_lists(&mut tx, &before, &image).await?;
         image.title = change.title.unwrap_or(image.title);
         image.description = change.description.unwrap_or(image.description);
         image.updated_at = cut_to_micros(self.clock.now());
-        store::images::set_texts(&mut tx, &image).await?;
+        store::images::set_changeable(&mut tx, &image).await?;
         tx.commit().await?;
         let links = self.links(&mut signer, &image);
         Ok((image, links))
@@ -110,17 +134,23 @@ impl Service {
     /// Takes an image out of sight. It can be restored until it is purged.
     ///
     /// # Errors
-    /// No caller, no such image, the caller is not its owner, or it is deleted already.
+    /// No caller, no such image, the caller is neither its owner nor an administrator, or it is deleted already.
     pub async fn delete_image(&self, caller: &Caller, id: ImageId) -> Result<(), Error> {
-        let user = require_user(caller)?;
+        let user = caller.known().ok_or(Error::Unauthenticated)?;
         let mut tx = self.db.begin().await?;
         let image = store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
-        require_owner(user, &image)?;
+        let admin = access::as_admin(caller).filter(|_| user.id != image.user_id);
+        if admin.is_none() {
+            access::require_owner(&access::writer(caller)?.id, &image)?;
+        }
         if !is_live(&image) {
             return Err(Error::Gone { id });
         }
-        store::images::set_deleted_at(&mut tx, id, Some(self.clock.now())).await?;
-        store::tags::delete_all(&mut tx, id).await?;
+        if let Some(admin) = admin {
+            self.note(&mut tx, admin, "image.deleted", id, owner_of(&image)).await?;
+        }
+        store::images::set_deleted_at(&mut tx, id, Some(self.clock.now()), admin.is_some()).await?;
+        store::tags::delete_all(&mut tx, &image).await?;
         count_live(&mut tx, &image, -1).await?;
         Ok(tx.commit().await?)
     }
@@ -128,23 +158,40 @@ impl Service {
     /// Brings a deleted image back to where it was.
     ///
     /// # Errors
-    /// No caller, no such image, the caller is not its owner, or it is not deleted.
+    /// No caller, no such image, the caller is not its owner, it is not deleted, its owner has no room for it, or it was an
+    /// administrator who deleted it, and the caller is none.
     pub async fn restore_image(&self, caller: &Caller, id: ImageId) -> Result<(Image, Links), Error> {
-        let user = require_user(caller)?;
+        caller.known().ok_or(Error::Unauthenticated)?;
         let mut signer = self.signer().await?;
         let mut tx = self.db.begin().await?;
         let mut image = store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
-        require_owner(user, &image)?;
+        let admin = access::as_admin(caller).filter(|_| image.taken_down);
+        if admin.is_none() {
+            access::require_owner(&access::writer(caller)?.id, &image)?;
+        }
         if is_live(&image) {
             return Err(Error::Conflict { message: format!("Image {id} is not deleted.") });
         }
-        store::images::set_deleted_at(&mut tx, id, None).await?;
-        store::tags::insert(&mut tx, &image.user_id, id, &image.tags).await?;
+        match admin {
+            Some(admin) => self.note(&mut tx, admin, "image.restored", id, owner_of(&image)).await?,
+            None if image.taken_down => return Err(Error::forbidden("An administrator has deleted this image.")),
+            None => {}
+        }
+        take_room(&mut tx, &image.user_id, image.file_size).await?;
+        store::images::set_deleted_at(&mut tx, id, None, false).await?;
+        store::tags::insert(&mut tx, &image).await?;
         count_live(&mut tx, &image, 1).await?;
         tx.commit().await?;
-        image.deleted_at = None;
+        (image.deleted_at, image.taken_down) = (None, false);
         let links = self.links(&mut signer, &image);
         Ok((image, links))
+    }
+
+    /// A live image that the caller may know of.
+    pub(super) async fn find_visible(&self, caller: &Caller, id: ImageId) -> Result<Image, Error> {
+        let viewer = access::viewer(caller)?;
+        let image = self.find_live(id).await?;
+        if image.is_visible_to(viewer) { Ok(image) } else { Err(Error::no_such_image()) }
     }
 
     pub(super) async fn find_live(&self, id: ImageId) -> Result<Image, Error> {
@@ -175,31 +222,34 @@ pub(super) fn is_live(image: &Image) -> bool {
     image.deleted_at.is_none()
 }
 
-pub(super) fn require_user(caller: &Caller) -> Result<&UserId, Error> {
-    caller.user().ok_or(Error::Unauthenticated)
-}
-
-fn require_owner(user: &UserId, image: &Image) -> Result<(), Error> {
-    if *user == image.user_id { Ok(()) } else { Err(Error::NotOwner { id: image.id }) }
+/// For the audit trail.
+fn owner_of(image: &Image) -> BTreeMap<String, String> {
+    BTreeMap::from([("user_id".to_owned(), image.user_id.to_string())])
 }
 
 async fn count_live(tx: &mut Tx, image: &Image, difference: i64) -> Result<(), store::Error> {
-    let changes = Counter::of_live(image).into_iter().map(|counter| (counter, difference)).collect();
+    let changes = Counter::of_live(image).into_iter().map(|(counter, number)| (counter, number * difference)).collect();
     store::counters::add(tx, image.id, changes).await
 }
 
-/// Moves the counters of the tags that went and came, and writes the tags anew.
-async fn retag(tx: &mut Tx, image: &Image, tags: &[Tag]) -> Result<(), store::Error> {
-    let went: Vec<Tag> = image.tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect();
-    let came: Vec<Tag> = tags.iter().filter(|tag| !image.tags.contains(tag)).cloned().collect();
-    let changes = |tags, difference| Counter::of_tags(&image.user_id, tags).map(move |counter| (counter, difference));
-    store::counters::add(tx, image.id, changes(&went, -1).chain(changes(&came, 1)).collect()).await?;
-    store::tags::delete_all(tx, image.id).await?;
-    store::tags::insert(tx, &image.user_id, image.id, tags).await
+/// Moves the counters that an image went from and came to, and writes its tags anew, where that is something else.
+async fn move_in_lists(tx: &mut Tx, before: &Image, after: &Image) -> Result<(), store::Error> {
+    if before.tags == after.tags && before.visibility == after.visibility {
+        return Ok(());
+    }
+    let (went, came) = (Counter::of_sight(before), Counter::of_sight(after));
+    let changes = |from: &[Counter], but: &[Counter], difference| {
+        let moved: Vec<(Counter, i64)> =
+            from.iter().filter(|counter| !but.contains(counter)).map(|counter| (counter.clone(), difference)).collect();
+        moved
+    };
+    store::counters::add(tx, after.id, [changes(&went, &came, -1), changes(&came, &went, 1)].concat()).await?;
+    store::tags::delete_all(tx, before).await?;
+    store::tags::insert(tx, after).await
 }
 
 /// What the database keeps, so that the answer to a change is the same as the next look.
-fn cut_to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+pub(super) fn cut_to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     use chrono::SubsecRound;
     time.trunc_subsecs(6)
 }

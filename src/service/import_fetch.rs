@@ -11,7 +11,7 @@ use super::error::{Error, chain};
 use super::import_queue::ClaimedItem;
 use super::upload::{Origin, Upload};
 use crate::fetch;
-use crate::model::caller::{Caller, Proof};
+use crate::model::caller::{Caller, Proof, User};
 use crate::store::import_queue::Claim;
 
 /// Why an item was not stored.
@@ -37,7 +37,7 @@ impl Service {
             fetched = self.fetch(claimed) => fetched?,
             () = stop.cancelled() => return Err(Trouble::Stopping),
         };
-        let caller = Caller::User { id: upload.user_id.clone(), proof: Proof::Job };
+        let caller = Caller::User(Box::new(User { id: upload.user_id.clone(), proof: Proof::Job, account: None }));
         match self.upload(&caller, admitted, upload).await {
             Ok(_) => Ok(()),
             Err(error) => {
@@ -52,6 +52,9 @@ impl Service {
         let item = &claimed.item;
         let limit = self.limits.max_file_bytes;
         let failed = |error: fetch::Error| self.trouble_of_fetch(claimed, error);
+        // An account that was disabled since, or has no room, does not make others be asked.
+        let features = self.features_of(&item.user_id).await.map_err(trouble_of_owner)?;
+        self.look_for_room(&item.user_id, features.as_ref(), self.limits.min_file_bytes).await.map_err(trouble_of_owner)?;
         // The rules were held at the order, by settings that may have changed since.
         let target = self.fetcher.check(&item.url).map_err(|rule| Trouble::Its { reason: format!("it {rule}"), again: None })?;
         let answer = self.fetcher.get(target, self.clock.now()).await.map_err(failed)?;
@@ -67,6 +70,7 @@ impl Service {
             title: None,
             description: None,
             tags: item.tags.clone(),
+            visibility: item.visibility,
             file_name: Some(file_name),
             bytes,
             origin: Origin::Import(claimed.claim),
@@ -88,6 +92,17 @@ impl Service {
     }
 }
 
+fn trouble_of_owner(error: Error) -> Trouble {
+    match error {
+        Error::Forbidden { message } => Trouble::Its { reason: message, again: None },
+        Error::QuotaExceeded(details) => {
+            let details: Vec<String> = details.iter().map(|(name, rule)| format!("{name}: {rule}")).collect();
+            Trouble::Its { reason: format!("the plan has no room for it ({})", details.join("; ")), again: None }
+        }
+        other => Trouble::Ours(other),
+    }
+}
+
 fn trouble_of_upload(error: Error, content_type: Option<&str>) -> Trouble {
     match error {
         Error::UnsupportedFormat => {
@@ -100,6 +115,6 @@ fn trouble_of_upload(error: Error, content_type: Option<&str>) -> Trouble {
             Trouble::Its { reason: "something went wrong inside the service".to_owned(), again: Some(Duration::ZERO) }
         }
         Error::Overloaded { .. } => Trouble::NoRoom,
-        other => Trouble::Ours(other),
+        other => trouble_of_owner(other),
     }
 }

@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use super::Service;
+use super::access::{self, AuthMode};
 use super::error::Error;
 use super::idempotency::{IdempotencyKey, fingerprint_of};
-use super::images::{read_token, require_user};
+use super::images::read_token;
 use crate::fetch::Target;
 use crate::model::caller::{Caller, UserId};
 use crate::model::id::ImageId;
+use crate::model::image::Visibility;
 use crate::model::job::{Item, Job, JobId};
 use crate::model::page::PageToken;
 use crate::model::tag::Tag;
@@ -22,6 +24,7 @@ use crate::store::imports::NewItem;
 pub struct Order {
     pub user_id: UserId,
     pub tags: Vec<Tag>,
+    pub visibility: Visibility,
     pub urls: Vec<Source>,
     pub idempotency_key: Option<IdempotencyKey>,
 }
@@ -65,8 +68,9 @@ impl Service {
     /// # Errors
     /// The caller is another user, or the key belongs to another order.
     pub async fn order_import(&self, caller: &Caller, order: &Order) -> Result<JobId, Error> {
-        if caller.user().is_some_and(|user| *user != order.user_id) {
-            return Err(Error::OtherUser);
+        self.require_uploader_for(caller, &order.user_id)?;
+        if self.features_of(&order.user_id).await?.is_some_and(|features| !features.imports) {
+            return Err(Error::forbidden("The plan of this user does not give imports."));
         }
         let id = JobId::new(&*self.clock);
         let mut tx = self.db.begin().await?;
@@ -79,7 +83,7 @@ impl Service {
                 return known.ok_or_else(|| Error::internal("an import's key holds no job"));
             }
         }
-        store::imports::insert(&mut tx, id, &order.user_id, &order.tags, &items(&order.urls)).await?;
+        store::imports::insert(&mut tx, id, &order.user_id, (&order.tags, order.visibility), &items(&order.urls)).await?;
         tx.commit().await?;
         self.import_ordered.notify_one();
         Ok(id)
@@ -90,8 +94,16 @@ impl Service {
     /// # Errors
     /// There is no such job, or it is another user's.
     pub async fn find_import(&self, caller: &Caller, id: JobId) -> Result<(Job, Vec<Item>), Error> {
+        let viewer = access::viewer(caller)?;
+        if viewer.is_none() && self.limits.auth.mode == AuthMode::Required {
+            return Err(Error::Unauthenticated);
+        }
+        self.look_at_import(viewer, id).await
+    }
+
+    async fn look_at_import(&self, viewer: Option<&UserId>, id: JobId) -> Result<(Job, Vec<Item>), Error> {
         let mut reader = self.db.reader().await?;
-        let job = store::imports::find(&mut reader, id).await?.filter(|job| may_know(caller, job)).ok_or_else(no_such_import)?;
+        let job = store::imports::find(&mut reader, id).await?.filter(|job| may_know(viewer, job)).ok_or_else(no_such_import)?;
         // After the job: of one that is complete, the items are what they stay.
         let items = store::imports::items(&mut reader, id).await?;
         Ok((job, items))
@@ -102,7 +114,7 @@ impl Service {
     /// # Errors
     /// No caller, or a page token that is not ours or not of this list.
     pub async fn list_imports(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Job>, Error> {
-        let user = require_user(caller)?;
+        let user = access::known_viewer(caller)?;
         let list = list_fingerprint("imports", user.as_str());
         let last = read_token(token, &list)?.map(|token| JobId::from(token.last));
         let jobs = store::imports::page(&self.db, user, last, limit + 1).await?;
@@ -114,30 +126,30 @@ impl Service {
     /// # Errors
     /// No caller, no such job, or it is another user's.
     pub async fn cancel_import(&self, caller: &Caller, id: JobId) -> Result<(Job, Vec<Item>), Error> {
-        require_user(caller)?;
-        store::imports::find(&self.db, id).await?.filter(|job| may_know(caller, job)).ok_or_else(no_such_import)?;
+        let user = access::writer(caller)?;
+        store::imports::find(&self.db, id).await?.filter(|job| may_know(Some(&user.id), job)).ok_or_else(no_such_import)?;
         let mut tx = self.db.begin().await?;
         let cancelled = store::imports::cancel(&mut tx, id, CANCELLED, self.clock.now()).await?;
         tx.commit().await?;
         self.metrics.count_import_items("cancelled", cancelled);
-        self.find_import(caller, id).await
+        self.look_at_import(Some(&user.id), id).await
     }
 
-    /// A page of the live images that were imported, by whomever.
+    /// A page of the live public images that were imported, by whomever, and whose owners' plans give their originals.
     ///
     /// # Errors
     /// A page token that is not ours or not of this list.
     pub async fn list_links(&self, limit: u32, token: Option<&str>) -> Result<Page<ImageId>, Error> {
         let list = list_fingerprint("links", "");
         let last = read_token(token, &list)?.map(|token| ImageId::from(token.last));
-        let images = store::images::page_of_imported(&self.db, last, limit + 1).await?;
+        let images = store::image_lists::page_of_imported(&self.db, last, limit + 1).await?;
         Ok(Page::new(images, limit, |id| PageToken { last: id.uuid() }.encode(&list)))
     }
 }
 
 impl<T> Page<T> {
     /// Of up to `limit` items and one more, if there is one.
-    fn new(mut items: Vec<T>, limit: u32, token: impl FnOnce(&T) -> String) -> Self {
+    pub(super) fn new(mut items: Vec<T>, limit: u32, token: impl FnOnce(&T) -> String) -> Self {
         let has_more = items.len() > limit as usize;
         items.truncate(limit as usize);
         let next = items.last().filter(|_| has_more).map(token);
@@ -158,8 +170,8 @@ fn host_of(target: &Target) -> String {
 }
 
 /// Without a caller, an id is as good as one: nobody guesses it.
-fn may_know(caller: &Caller, job: &Job) -> bool {
-    caller.user().is_none_or(|user| *user == job.user_id)
+fn may_know(viewer: Option<&UserId>, job: &Job) -> bool {
+    viewer.is_none_or(|user| *user == job.user_id)
 }
 
 fn no_such_import() -> Error {
@@ -167,13 +179,16 @@ fn no_such_import() -> Error {
 }
 
 /// Binds a page token to its list.
-fn list_fingerprint(list: &str, of: &str) -> [u8; 32] {
+pub(super) fn list_fingerprint(list: &str, of: &str) -> [u8; 32] {
     let fingerprint = fingerprint_of(&[list.as_bytes(), of.as_bytes()]);
     fingerprint.try_into().unwrap_or_default()
 }
 
 fn fingerprint(order: &Order) -> Vec<u8> {
     let mut parts = vec![b"import".as_slice()];
+    if order.visibility == Visibility::Private {
+        parts.push(b"private");
+    }
     parts.extend(order.urls.iter().map(|source| source.url.as_bytes()));
     parts.push(b"tags");
     parts.extend(order.tags.iter().map(|tag| tag.as_str().as_bytes()));

@@ -1,13 +1,16 @@
-//! Public links: an image's original to anybody who has its id, from this service's own address.
+//! Public links: a public image's original to anybody who has its id, from this service's own address; a private one's to its
+//! owner.
 //!
 //! The bytes pass through: they are never in memory as a whole, and a link to a deleted image ends with its deletion.
 
 use std::ops::RangeInclusive;
 
 use super::Service;
+use super::access;
 use super::error::Error;
 use super::thumbnails::{Content, Sending};
 use crate::model::byte_range::ByteRange;
+use crate::model::caller::Caller;
 use crate::model::id::ImageId;
 use crate::model::image::Image;
 use crate::objects::layout;
@@ -34,9 +37,16 @@ impl Service {
     /// The original of a live image, or a part of it.
     ///
     /// # Errors
-    /// There is no such image, its file has none of the bytes that are asked for, or the storage does not answer.
-    pub async fn original(&self, id: ImageId, request: &PartRequest, sending: &Sending<'_>) -> Result<Original, Error> {
-        let image = self.find_live(id).await?;
+    /// There is no such image, its owner's plan gives no originals, its file has none of the bytes that are asked for, or the storage does not answer.
+    pub async fn original(
+        &self,
+        caller: &Caller,
+        id: ImageId,
+        request: &PartRequest,
+        sending: &Sending<'_>,
+    ) -> Result<Original, Error> {
+        let image = self.find_visible(caller, id).await?;
+        access::require_original(&image)?;
         let etag = hex::encode(image.sha256);
         if (sending.is_known)(&etag) {
             return Ok(Original { image, etag, part: None, content: Content::Unchanged });

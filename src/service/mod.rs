@@ -2,21 +2,35 @@
 //!
 //! Who may do what is decided here and nowhere else. Everything a client can act on is an [`Error`].
 
+pub mod access;
+pub mod accounts;
 pub mod admission;
+pub mod api_keys;
+pub mod audit;
+pub mod auth;
 pub mod counts;
 pub mod doctor;
 pub mod error;
+pub mod expiring_links;
 pub mod idempotency;
 pub mod images;
 mod import_fetch;
 pub mod import_queue;
 pub mod imports;
 pub mod links;
+pub mod login_guard;
+pub mod passwords;
+pub mod plans;
 pub mod presign;
+mod quota;
+pub mod rates;
+pub mod registry;
+mod secrets;
 pub mod stats;
 pub mod status;
 pub mod sweep;
 pub mod thumbnails;
+pub mod tokens;
 pub mod upload;
 pub mod variants;
 
@@ -42,6 +56,8 @@ pub struct Service {
     db: Db,
     objects: ObjectStore,
     admission: Admission,
+    auth: auth::Auth,
+    pub rates: rates::Rates,
     counts: Counts,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -76,6 +92,8 @@ pub struct Limits {
     /// No upload takes longer than this: the sum of its steps' bounds.
     pub longest_upload: Duration,
     pub imports: import_queue::ImportLimits,
+    pub auth: auth::AuthLimits,
+    pub rates: rates::RateLimits,
     /// How long an upload's intent is left alone; longer than any upload takes.
     pub intent_grace: Duration,
     /// Variants that an image may have; the least asked for goes.
@@ -98,10 +116,14 @@ impl Service {
         metrics: Arc<Metrics>,
     ) -> Self {
         let admission = Admission::new(&limits);
+        let auth = auth::Auth::new(&limits, &clock);
+        let rates = rates::Rates::new(&limits.rates, Arc::clone(&clock));
         Self {
             db,
             objects,
             admission,
+            auth,
+            rates,
             counts: Counts::default(),
             clock,
             limits,

@@ -26,18 +26,17 @@ const EXTENDED_VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// Presigned URLs of an image.
+/// Presigned URLs of an image, as far as its owner's plan gives what they lead to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Links {
-    pub original: String,
-    /// One for each of the thumbnails that every image has, in their order.
-    pub thumbnails: Vec<String>,
+    pub original: Option<String>,
+    /// Of the thumbnails that every image has.
+    pub thumbnails: Vec<(ThumbnailSize, String)>,
 }
 
 impl Links {
-    pub fn thumbnail(&self, image: &Image, size: ThumbnailSize) -> Option<&str> {
-        let index = image.thumbnails.iter().position(|thumbnail| thumbnail.size == size)?;
-        self.thumbnails.get(index).map(String::as_str)
+    pub fn thumbnail(&self, size: ThumbnailSize) -> Option<&str> {
+        self.thumbnails.iter().find(|(known, _)| *known == size).map(|(_, url)| url.as_str())
     }
 }
 
@@ -73,14 +72,15 @@ impl Service {
 }
 
 fn links(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expires_in: u32) -> Links {
-    let original = original_link(signer, image, signed_at, expires_in, Disposition::Inline);
+    let original = image.gives_original().then(|| original_link(signer, image, signed_at, expires_in, Disposition::Inline));
     let mut thumbnail_link = |size: ThumbnailSize| {
         let key = layout::key(image.id, &size.name());
         signer.get_url(&Grant { key: &key, signed_at, expires_in, content_type: None, content_disposition: None })
     };
     // Signing costs more than all else of a list: only what an image object shows is signed.
-    let shown = image.thumbnails.iter().map(|thumbnail| thumbnail.size).filter(|size| ThumbnailSize::SHOWN.contains(size));
-    let thumbnails = shown.map(&mut thumbnail_link).collect();
+    let shown = image.thumbnails.iter().map(|thumbnail| thumbnail.size);
+    let shown = shown.filter(|size| ThumbnailSize::SHOWN.contains(size) && image.gives_thumbnail(*size));
+    let thumbnails = shown.map(|size| (size, thumbnail_link(size))).collect();
     Links { original, thumbnails }
 }
 

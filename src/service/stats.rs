@@ -9,7 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Service;
+use super::access;
 use super::error::Error;
+use crate::model::caller::Caller;
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::image::Format;
 use crate::store;
@@ -81,11 +83,13 @@ impl Tally {
 }
 
 impl Service {
-    /// All of it, with what this instance has not written yet; of other instances a second may be missing.
+    /// All of it, but for private images, which administrators alone are told of; with what this instance has not written yet; of other instances a second may be missing.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub async fn stats(&self) -> Result<Stats, Error> {
+    pub async fn stats(&self, caller: &Caller) -> Result<Stats, Error> {
+        access::viewer(caller)?;
+        let sees_private = access::as_admin(caller).is_some();
         let _not_writing = self.tally.writing.read().await;
         let mut counted = store::counters::read_kinds(&self.db, &CounterKind::STATISTICS).await?;
         counted.extend(self.tally.look());
@@ -96,8 +100,9 @@ impl Service {
             let time = Duration::from_micros(number);
             let format = Format::parse(&counter.key).and_then(|format| stats.formats.get_mut(format.name()));
             match (counter.kind, format) {
-                (CounterKind::Stored, Some(format)) => format.count += number,
-                (CounterKind::ProcessingMicros, Some(format)) => format.time += time,
+                (CounterKind::StoredPrivate | CounterKind::ProcessingMicrosPrivate, _) if !sees_private => {}
+                (CounterKind::Stored | CounterKind::StoredPrivate, Some(format)) => format.count += number,
+                (CounterKind::ProcessingMicros | CounterKind::ProcessingMicrosPrivate, Some(format)) => format.time += time,
                 (CounterKind::Failed, _) => *stats.failures.entry(counter.key).or_default() += number,
                 (CounterKind::StageCount, _) => stats.stages.entry(counter.key).or_default().count += number,
                 (CounterKind::StageMicros, _) => stats.stages.entry(counter.key).or_default().time += time,

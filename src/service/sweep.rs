@@ -30,6 +30,9 @@ const BATCH: u32 = 100;
 /// Keys forgotten in one step: a day's worth in one statement could take longer than a statement may.
 const KEYS: u32 = 1000;
 
+/// For so long whoever opens a link that has expired is told so; after that there is none.
+const LINKS_KEPT: TimeDelta = TimeDelta::days(7);
+
 impl Service {
     /// Purges one image that has been deleted for longer than the retention: its row goes, its objects are announced.
     ///
@@ -160,6 +163,19 @@ impl Service {
         let expired = store::imports::delete_finished(&mut tx, before(self.clock.now(), retention), BATCH).await?;
         tx.commit().await?;
         Ok(if expired > 0 { Outcome::Done } else { Outcome::NothingToDo })
+    }
+
+    /// Forgets some of the sessions that have expired, and of the links that expired long ago.
+    ///
+    /// # Errors
+    /// The database is unavailable; nothing has happened.
+    pub async fn expire_access(&self) -> Result<Outcome, Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let sessions = store::sessions::delete_expired(&mut tx, now, BATCH).await?;
+        let links = store::image_links::delete_expired(&mut tx, now - LINKS_KEPT, BATCH).await?;
+        tx.commit().await?;
+        Ok(if sessions + links > 0 { Outcome::Done } else { Outcome::NothingToDo })
     }
 
     /// Forgets some of the idempotency keys whose day is over.

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use super::Service;
+use super::access;
 use super::error::Error;
 use crate::model::accept::Accept;
+use crate::model::caller::Caller;
 use crate::model::id::ImageId;
-use crate::model::image::{Format, Image, Thumbnail, ThumbnailSize};
+use crate::model::image::{Format, Image, Thumbnail, ThumbnailSize, Visibility};
 use crate::model::rendering::{Fit, Rendering};
 use crate::objects::{self, layout};
 use crate::store;
@@ -50,6 +52,8 @@ pub struct Shown {
     /// An entity tag without its quotes: the same for the same bytes only.
     pub etag: String,
     pub format: Format,
+    /// Of the image that it is of.
+    pub visibility: Visibility,
     pub content: Content,
 }
 
@@ -77,9 +81,16 @@ impl Service {
     /// A thumbnail of a live image. One of a height that was not configured when the image was uploaded is made now.
     ///
     /// # Errors
-    /// There is no such image, or the thumbnail cannot be had right now.
-    pub async fn thumbnail(self: &Arc<Self>, id: ImageId, size: ThumbnailSize, sending: &Sending<'_>) -> Result<Shown, Error> {
-        let image = self.find_live(id).await?;
+    /// There is no such image, its owner's plan does not give this, or the thumbnail cannot be had right now.
+    pub async fn thumbnail(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: ImageId,
+        size: ThumbnailSize,
+        sending: &Sending<'_>,
+    ) -> Result<Shown, Error> {
+        let image = self.find_visible(caller, id).await?;
+        access::require_thumbnail(&image, size)?;
         let pixels = size.of((image.width, image.height));
         let stored = image.thumbnails.iter();
         let same = stored.clone().find(|stored| stored.size == size);
@@ -94,9 +105,16 @@ impl Service {
     /// A picture of any size of a live image; made when it is first asked for.
     ///
     /// # Errors
-    /// There is no such image, or the picture cannot be had right now.
-    pub async fn variant(self: &Arc<Self>, id: ImageId, request: &VariantRequest, sending: &Sending<'_>) -> Result<Shown, Error> {
-        let image = self.find_live(id).await?;
+    /// There is no such image, its owner's plan does not give this, or the picture cannot be had right now.
+    pub async fn variant(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: ImageId,
+        request: &VariantRequest,
+        sending: &Sending<'_>,
+    ) -> Result<Shown, Error> {
+        let image = self.find_visible(caller, id).await?;
+        access::require_custom_sizes(&image)?;
         let format = match &request.format {
             FormatRequest::Named(format) => *format,
             FormatRequest::Accepted(accept) => accept.choose(is_transparent(&image)),
@@ -123,7 +141,7 @@ impl Service {
             true => Content::Unchanged,
             false => self.read_content(&layout::key(image.id, &name), sending).await?,
         };
-        Ok(Shown { etag, format: stored.format, content })
+        Ok(Shown { etag, format: stored.format, visibility: image.visibility, content })
     }
 
     async fn show_variant(self: &Arc<Self>, image: &Image, rendering: &Rendering, sending: &Sending<'_>) -> Result<Shown, Error> {
@@ -144,7 +162,7 @@ impl Service {
                     Err(error) => return Err(error.into()),
                 },
             };
-            return Ok(Shown { etag, format, content });
+            return Ok(Shown { etag, format, visibility: image.visibility, content });
         }
         Err(Error::StillMaking)
     }

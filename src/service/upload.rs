@@ -12,11 +12,13 @@ use super::admission::Admitted;
 use super::error::{Error, Fields, chain};
 use super::idempotency::{Claim, IdempotencyKey};
 use super::presign::Links;
+use super::quota::take_room;
 use crate::imaging::{self, Header, Processed};
 use crate::model::caller::{Caller, UserId};
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
-use crate::model::image::Image;
+use crate::model::image::{Image, Visibility};
+use crate::model::plan::Features;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, FileName, Title};
 use crate::objects::layout;
@@ -29,6 +31,7 @@ pub struct Upload {
     pub title: Option<Title>,
     pub description: Option<Description>,
     pub tags: Vec<Tag>,
+    pub visibility: Visibility,
     /// As the client sent it; cleaned here.
     pub file_name: Option<String>,
     pub bytes: Bytes,
@@ -101,10 +104,7 @@ impl Service {
     /// The caller is another user, the file is refused, the key is taken, or the service cannot store right now; then
     /// nothing is listed.
     pub async fn upload(self: &Arc<Self>, caller: &Caller, admitted: Admitted, upload: Upload) -> Result<Uploaded, Error> {
-        // Without a caller, `user_id` is as good as one: nothing vouches for either but the gateway.
-        if caller.user().is_some_and(|user| *user != upload.user_id) {
-            return Err(Error::OtherUser);
-        }
+        self.require_uploader_for(caller, &upload.user_id)?;
         let service = Arc::clone(self);
         let (answer, answered) = oneshot::channel();
         let task = self.tasks.spawn(async move {
@@ -129,6 +129,7 @@ impl Service {
     async fn run_upload(&self, mut upload: Upload) -> Result<Uploaded, Error> {
         let header = self.inspect(&upload.bytes)?;
         let mut signer = self.signer().await?;
+        let features = self.features_of(&upload.user_id).await?;
         let id = match &upload.origin {
             Origin::Request(_) => ImageId::new(&*self.clock),
             Origin::Import(claim) => claim.image_id,
@@ -139,7 +140,7 @@ impl Service {
                 *image
             }
             Claim::Run => {
-                let stored = self.process_and_store(&mut upload, id, &header).await;
+                let stored = self.process_and_store(&mut upload, id, &header, features).await;
                 if stored.is_err() {
                     self.release_key(&upload, id).await;
                 }
@@ -179,13 +180,20 @@ impl Service {
         Ok(())
     }
 
-    async fn process_and_store(&self, upload: &mut Upload, id: ImageId, header: &Header) -> Result<Image, Error> {
+    async fn process_and_store(
+        &self,
+        upload: &mut Upload,
+        id: ImageId,
+        header: &Header,
+        features: Option<Features>,
+    ) -> Result<Image, Error> {
+        self.look_for_room(&upload.user_id, features.as_ref(), upload.bytes.len() as u64).await?;
         let mut processed = self.decode(upload.bytes.clone(), header.clone()).await?;
         if let Some(without_location) = processed.without_location.take() {
             // In place of the file that came: the memory that was reserved is for one.
             upload.bytes = without_location.into();
         }
-        let image = describe(upload, id, header, &processed);
+        let image = Image { features, ..describe(upload, id, header, &processed) };
         self.announce(&image).await?;
         self.put_objects(&image, upload.bytes.clone(), processed).await?;
         self.record(upload, &image).await?;
@@ -246,11 +254,12 @@ impl Service {
             Origin::Request(_) => self.complete_key(&mut tx, upload, image).await?,
             Origin::Import(claim) => self.complete_import(&mut tx, *claim).await?,
         }
+        take_room(&mut tx, &image.user_id, image.file_size).await?;
         store::images::insert(&mut tx, image).await?;
         if let Origin::Import(_) = upload.origin {
             store::images::mark_imported(&mut tx, image.id).await?;
         }
-        store::tags::insert(&mut tx, &image.user_id, image.id, &image.tags).await?;
+        store::tags::insert(&mut tx, image).await?;
         count_stored(&mut tx, image).await?;
         // When this fails, the image may exist or not: its objects are left to the sweeper, which looks.
         tx.commit().await?;
@@ -262,9 +271,13 @@ impl Service {
 async fn count_stored(tx: &mut Tx, image: &Image) -> Result<(), store::Error> {
     let micros = i64::try_from(image.processing_time.as_micros()).unwrap_or(i64::MAX);
     let of_format = |kind| Counter { kind, key: image.format.name().to_owned() };
-    let mut changes: Vec<(Counter, i64)> = Counter::of_live(image).into_iter().map(|counter| (counter, 1)).collect();
-    changes.push((of_format(CounterKind::Stored), 1));
-    changes.push((of_format(CounterKind::ProcessingMicros), micros));
+    let (stored, time) = match image.visibility {
+        Visibility::Public => (CounterKind::Stored, CounterKind::ProcessingMicros),
+        Visibility::Private => (CounterKind::StoredPrivate, CounterKind::ProcessingMicrosPrivate),
+    };
+    let mut changes = Counter::of_live(image);
+    changes.push((of_format(stored), 1));
+    changes.push((of_format(time), micros));
     store::counters::add(tx, image.id, changes).await
 }
 
@@ -275,6 +288,8 @@ fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed
         id,
         updated_at: id.created_at(),
         user_id: upload.user_id.clone(),
+        visibility: upload.visibility,
+        features: None,
         title: upload.title.clone(),
         description: upload.description.clone(),
         tags: upload.tags.clone(),
@@ -291,6 +306,7 @@ fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed
         // Microseconds are what the database keeps; the first answer must be the same as the later ones.
         processing_time: Duration::from_micros(u64::try_from(processing_time.as_micros()).unwrap_or(u64::MAX)),
         deleted_at: None,
+        taken_down: false,
     }
 }
 

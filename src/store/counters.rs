@@ -35,6 +35,13 @@ pub async fn read(run: impl Run, counter: &Counter) -> Result<u64, Error> {
     one(run, sql.bind(counter.kind.name()).bind(counter.key.as_str())).await
 }
 
+/// The sum of several counters, of one moment.
+pub async fn read_sum(run: impl Run, counters: &[Counter]) -> Result<u64, Error> {
+    let mut sql = Sql::new("select cast(coalesce(sum(n), 0) as bigint) from counters where ");
+    push_any_of(&mut sql, counters);
+    one(run, sql).await
+}
+
 /// All counters of these kinds, in one statement and so of one moment.
 pub async fn read_kinds(run: impl Run, kinds: &[CounterKind]) -> Result<Vec<(Counter, i64)>, Error> {
     let mut sql = Sql::new("select kind, key, cast(sum(n) as bigint) from counters where kind in (");
@@ -62,7 +69,12 @@ pub async fn moves(run: impl Run, counters: &[Counter]) -> Result<i64, Error> {
 
 /// The statement of [`moves`], for use within others.
 pub(super) fn push_moves(sql: &mut Sql, counters: &[Counter]) {
-    sql.push("select cast(coalesce(sum(moves), 0) as bigint) from counters where (kind, key) in (values ");
+    sql.push("select cast(coalesce(sum(moves), 0) as bigint) from counters where ");
+    push_any_of(sql, counters);
+}
+
+fn push_any_of(sql: &mut Sql, counters: &[Counter]) {
+    sql.push("(kind, key) in (values ");
     for (index, counter) in counters.iter().enumerate() {
         sql.push(if index == 0 { "(" } else { ", (" });
         sql.push_bind(counter.kind.name()).push(", ").push_bind(counter.key.as_str()).push(")");
@@ -81,15 +93,28 @@ async fn one(run: impl Run, sql: Sql) -> Result<u64, Error> {
 pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String, i64)>, Error> {
     let mut sql = Sql::new("select key, cast(sum(n) as bigint) from (");
     sql.push(match kind {
-        CounterKind::All => "select '' as key, count(*) as n from images where deleted_at is null",
-        CounterKind::User => "select user_id as key, count(*) as n from images where deleted_at is null group by user_id",
+        CounterKind::All => "select '' as key, count(*) as n from images where deleted_at is null and visibility = 'public'",
+        CounterKind::User => {
+            "select user_id as key, count(*) as n from images where deleted_at is null and visibility = 'public' group by user_id"
+        }
+        CounterKind::PrivateUser => {
+            "select user_id as key, count(*) as n from images where deleted_at is null and visibility = 'private' group by user_id"
+        }
+        CounterKind::UserBytes => {
+            "select user_id as key, cast(sum(file_size) as bigint) as n from images where deleted_at is null group by user_id"
+        }
+        CounterKind::PrivateUserTag => {
+            "select user_id || ',' || tag as key, count(*) as n from private_image_tags group by user_id, tag"
+        }
         CounterKind::Tag => "select tag as key, count(*) as n from image_tags group by tag",
         CounterKind::UserTag => "select user_id || ',' || tag as key, count(*) as n from image_tags group by user_id, tag",
         // A day is a range of ids (see `day_difference`), and what was ever done is told by nothing else.
         CounterKind::Day
         | CounterKind::Failed
         | CounterKind::Stored
+        | CounterKind::StoredPrivate
         | CounterKind::ProcessingMicros
+        | CounterKind::ProcessingMicrosPrivate
         | CounterKind::StageCount
         | CounterKind::StageMicros => return Ok(Vec::new()),
     });
@@ -101,7 +126,7 @@ pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String
 /// As [`differences`], for the day whose ids are from `first` to `last`.
 pub async fn day_difference(run: impl Run, day: &Counter, first: ImageId, last: ImageId) -> Result<i64, Error> {
     let sql = Sql::new(
-        "select cast((select count(*) from images where id >= $1 and id <= $2 and deleted_at is null) \
+        "select cast((select count(*) from images where id >= $1 and id <= $2 and deleted_at is null and visibility = 'public') \
          - (select coalesce(sum(n), 0) from counters where kind = $3 and key = $4) as bigint)",
     );
     let sql = sql.bind(first.uuid()).bind(last.uuid()).bind(day.kind.name()).bind(day.key.as_str());

@@ -388,6 +388,7 @@ macro_rules! bind {
                 let mut arguments = <Self as Database>::Arguments::default();
                 for value in values {
                     let added: Result<(), BoxDynError> = match value {
+                        Value::Bool(value) => arguments.add(value),
                         Value::Integer(value) => arguments.add(value),
                         Value::Text(value) => arguments.add(value),
                         Value::Bytes(value) => arguments.add(value),

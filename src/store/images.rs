@@ -11,31 +11,34 @@ use uuid::Uuid;
 
 use super::db::{Run, Sql, Tx};
 use super::error::Error;
+use super::plans::FeaturesRow;
 use crate::model::caller::UserId;
 use crate::model::color::Color;
-use crate::model::counter::Counter;
-use crate::model::filter::ImageFilter;
 use crate::model::id::ImageId;
-use crate::model::image::{Format, Image, Metadata, Thumbnail, ThumbnailSize};
+use crate::model::image::{Format, Image, Metadata, Thumbnail, ThumbnailSize, Visibility};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, FileName, Title};
 
-/// The columns of [`Row`], for every `select` and `returning`.
+/// The columns of [`Row`], for every `select` and `returning` from `images`. What the owner's plan gives is read in the same
+/// statement, so that no image is shown by a plan that it has no more.
 macro_rules! columns {
     () => {
-        "id, user_id, title, description, tags, file_name, file_size, format, width, height, sha256, thumbnails, colors, \
-         placeholder, metadata, processing_us, updated_at, deleted_at"
+        "id, user_id, visibility, title, description, tags, file_name, file_size, format, width, height, sha256, thumbnails, colors, \
+         placeholder, metadata, processing_us, updated_at, deleted_at, taken_down, \
+         (select p.features from accounts a join plans p on p.name = a.plan where a.user_id = images.user_id) as features"
     };
 }
+pub(super) use columns;
 
 pub async fn insert(tx: &mut Tx, image: &Image) -> Result<(), Error> {
-    let sql = Sql::new(concat!(
-        "insert into images (",
-        columns!(),
-        ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
-    ))
+    let sql = Sql::new(
+        "insert into images (id, user_id, visibility, title, description, tags, file_name, file_size, format, width, height, sha256, \
+         thumbnails, colors, placeholder, metadata, processing_us, updated_at, deleted_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+    )
     .bind(image.id.uuid())
     .bind(image.user_id.as_str())
+    .bind(image.visibility.name())
     .bind(image.title.as_ref().map(|title| title.as_str().to_owned()))
     .bind(image.description.as_ref().map(|description| description.as_str().to_owned()))
     .bind(tags_to_json(&image.tags))
@@ -61,110 +64,9 @@ pub async fn find(run: impl Run, id: ImageId) -> Result<Option<Image>, Error> {
     run.fetch_optional::<Row>(sql).await?.map(Image::try_from).transpose()
 }
 
-/// Up to `limit` live images after `last`, newest first. `filter.tags` should begin with the rarest one.
-pub async fn page(run: impl Run, filter: &ImageFilter, last: Option<ImageId>, limit: u32) -> Result<Vec<Image>, Error> {
-    let sql = match filter.tags.as_slice() {
-        [] => page_of_images(filter, last, limit),
-        [first, others @ ..] => page_of_tagged(first, others, filter, last, limit),
-    };
-    run.fetch::<Row>(sql).await?.into_iter().map(Image::try_from).collect()
-}
-
-fn page_of_images(filter: &ImageFilter, last: Option<ImageId>, limit: u32) -> Sql {
-    let mut sql = Sql::new(concat!("select ", columns!(), " from images where deleted_at is null"));
-    if let Some(user) = &filter.user_id {
-        sql.push(" and user_id = ").push_bind(user.as_str());
-    }
-    push_id_range(&mut sql, " and id", filter, last);
-    sql.push(" order by id desc").push_limit(limit);
-    sql
-}
-
-/// The ids are found in the index of tags first, so that the database joins no more rows than the page has.
-fn page_of_tagged(first: &Tag, others: &[Tag], filter: &ImageFilter, last: Option<ImageId>, limit: u32) -> Sql {
-    let mut sql = Sql::new(concat!("select ", columns!(), " from images where id in (select t.image_id"));
-    push_tagged(&mut sql, first, others, filter, last);
-    sql.push(" order by t.image_id desc").push_limit(limit).push(") order by id desc");
-    sql
-}
-
 /// Notes that an image was imported, so that its public link is listed.
 pub async fn mark_imported(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
     tx.execute(Sql::new("update images set imported = true where id = $1").bind(id.uuid())).await.map(drop)
-}
-
-/// Up to `limit` live images after `last` that were imported, newest first.
-pub async fn page_of_imported(run: impl Run, last: Option<ImageId>, limit: u32) -> Result<Vec<ImageId>, Error> {
-    let mut sql = Sql::new("select id from images where imported and deleted_at is null");
-    if let Some(last) = last {
-        sql.push(" and id < ").push_bind(last.uuid());
-    }
-    sql.push(" order by id desc").push_limit(limit);
-    Ok(run.fetch::<(Uuid,)>(sql).await?.into_iter().map(|(id,)| ImageId::from(id)).collect())
-}
-
-/// Counts live images row by row, for filters that no counter covers; and how often the counters in `watched` have moved,
-/// in the same snapshot.
-pub async fn count(run: impl Run, filter: &ImageFilter, watched: &[Counter]) -> Result<(u64, i64), Error> {
-    let mut sql = Sql::new("select (select count(*) from ");
-    match filter.tags.as_slice() {
-        [] => {
-            sql.push("images where deleted_at is null");
-            if let Some(user) = &filter.user_id {
-                sql.push(" and user_id = ").push_bind(user.as_str());
-            }
-            push_id_range(&mut sql, " and id", filter, None);
-        }
-        [first, others @ ..] => {
-            sql.push("(");
-            push_ids_of_tag(&mut sql, first, filter);
-            for tag in others {
-                sql.push(" intersect ");
-                push_ids_of_tag(&mut sql, tag, filter);
-            }
-            // Ordered, SQLite merges the tags' indexes, in a fifth of the time of looking up each image of one tag in
-            // the other's; the limit keeps it from forgetting about the order.
-            sql.push(" order by image_id").push_limit(u32::MAX).push(") tagged");
-        }
-    }
-    sql.push("), (");
-    super::counters::push_moves(&mut sql, watched);
-    sql.push(")");
-    let (count, moves) = run.fetch_optional::<(i64, i64)>(sql).await?.unwrap_or_default();
-    Ok((u64::try_from(count).unwrap_or_default(), moves))
-}
-
-fn push_ids_of_tag(sql: &mut Sql, tag: &Tag, filter: &ImageFilter) {
-    sql.push("select image_id from image_tags where tag = ").push_bind(tag.as_str());
-    if let Some(user) = &filter.user_id {
-        sql.push(" and user_id = ").push_bind(user.as_str());
-    }
-    push_id_range(sql, " and image_id", filter, None);
-}
-
-fn push_tagged(sql: &mut Sql, first: &Tag, others: &[Tag], filter: &ImageFilter, last: Option<ImageId>) {
-    sql.push(" from image_tags t where t.tag = ").push_bind(first.as_str());
-    if let Some(user) = &filter.user_id {
-        sql.push(" and t.user_id = ").push_bind(user.as_str());
-    }
-    push_id_range(sql, " and t.image_id", filter, last);
-    for tag in others {
-        sql.push(" and exists (select 1 from image_tags o where o.tag = ").push_bind(tag.as_str());
-        sql.push(" and o.image_id = t.image_id)");
-    }
-}
-
-/// A date filter is a range of ids, for ids begin with their time.
-fn push_id_range(sql: &mut Sql, column: &'static str, filter: &ImageFilter, last: Option<ImageId>) {
-    if let Some(start) = filter.start {
-        sql.push(column).push(" >= ").push_bind(ImageId::first_at(start).uuid());
-    }
-    if let Some(end) = filter.end {
-        sql.push(column).push(" <= ").push_bind(ImageId::last_at(end).uuid());
-    }
-    if let Some(last) = last {
-        sql.push(column).push(" < ").push_bind(last.uuid());
-    }
 }
 
 /// Takes the row's lock until the transaction ends and returns the image as it was.
@@ -174,20 +76,23 @@ pub async fn lock(tx: &mut Tx, id: ImageId) -> Result<Option<Image>, Error> {
     tx.fetch_optional::<Row>(sql.bind(id.uuid())).await?.map(Image::try_from).transpose()
 }
 
-pub async fn set_texts(tx: &mut Tx, image: &Image) -> Result<(), Error> {
-    let sql = Sql::new("update images set title = $2, description = $3, tags = $4, updated_at = $5 where id = $1")
-        .bind(image.id.uuid())
-        .bind(image.title.as_ref().map(|title| title.as_str().to_owned()))
-        .bind(image.description.as_ref().map(|description| description.as_str().to_owned()))
-        .bind(tags_to_json(&image.tags))
-        .bind(image.updated_at);
+/// Writes what of an image can be changed.
+pub async fn set_changeable(tx: &mut Tx, image: &Image) -> Result<(), Error> {
+    let sql =
+        Sql::new("update images set title = $2, description = $3, tags = $4, updated_at = $5, visibility = $6 where id = $1")
+            .bind(image.id.uuid())
+            .bind(image.title.as_ref().map(|title| title.as_str().to_owned()))
+            .bind(image.description.as_ref().map(|description| description.as_str().to_owned()))
+            .bind(tags_to_json(&image.tags))
+            .bind(image.updated_at)
+            .bind(image.visibility.name());
     tx.execute(sql).await.map(drop)
 }
 
-/// Marks as deleted, or as live with `None`.
-pub async fn set_deleted_at(tx: &mut Tx, id: ImageId, deleted_at: Option<DateTime<Utc>>) -> Result<(), Error> {
-    let sql = Sql::new("update images set deleted_at = $2 where id = $1").bind(id.uuid()).bind(deleted_at);
-    tx.execute(sql).await.map(drop)
+/// Marks as deleted, perhaps by an administrator, or as live with `None`.
+pub async fn set_deleted_at(tx: &mut Tx, id: ImageId, deleted_at: Option<DateTime<Utc>>, taken_down: bool) -> Result<(), Error> {
+    let sql = Sql::new("update images set deleted_at = $2, taken_down = $3 where id = $1");
+    tx.execute(sql.bind(id.uuid()).bind(deleted_at).bind(taken_down)).await.map(drop)
 }
 
 /// The image that has been deleted longest, if that was at or before `cutoff`.
@@ -199,6 +104,8 @@ pub async fn find_expired(run: impl Run, cutoff: DateTime<Utc>) -> Result<Option
 /// Removes the row of an image that is still deleted, and returns the names of its thumbnails; `None` when it was restored
 /// or removed meanwhile. Nothing else of the row is read: one that this version cannot read must not hold up the others.
 pub async fn purge(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Result<Option<Vec<String>>, Error> {
+    let links = Sql::new("delete from image_links where image_id = (select id from images where id = $1 and deleted_at <= $2)");
+    tx.execute(links.bind(id.uuid()).bind(cutoff)).await?;
     let sql = Sql::new("delete from images where id = $1 and deleted_at <= $2 returning thumbnails").bind(id.uuid()).bind(cutoff);
     let Some((Json(thumbnails),)) = tx.fetch_optional::<(Json<Vec<serde_json::Value>>,)>(sql).await? else { return Ok(None) };
     Ok(Some(thumbnails.iter().filter_map(|thumbnail| Some(thumbnail["size"].as_str()?.to_owned())).collect()))
@@ -216,9 +123,10 @@ pub async fn walk(run: impl Run, last: Option<ImageId>, limit: u32) -> Result<Ve
 
 /// A row as both databases give it.
 #[derive(Debug, sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     id: Uuid,
     user_id: String,
+    visibility: String,
     title: Option<String>,
     description: Option<String>,
     tags: Json<Vec<String>>,
@@ -235,6 +143,8 @@ struct Row {
     processing_us: i64,
     updated_at: DateTime<Utc>,
     deleted_at: Option<DateTime<Utc>>,
+    taken_down: bool,
+    features: Option<Json<FeaturesRow>>,
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -269,6 +179,8 @@ impl TryFrom<Row> for Image {
             id: ImageId::from(row.id),
             updated_at: row.updated_at,
             user_id: UserId::parse(&row.user_id).map_err(|_| unreadable("user_id", &row.user_id))?,
+            visibility: Visibility::parse(&row.visibility).map_err(|_| unreadable("visibility", &row.visibility))?,
+            features: row.features.map(|Json(features)| features.into()),
             title: row.title.map(Title::from_stored),
             description: row.description.map(Description::from_stored),
             tags: row.tags.0.into_iter().map(Tag::from_stored).collect(),
@@ -284,6 +196,7 @@ impl TryFrom<Row> for Image {
             metadata: row.metadata.0.into(),
             processing_time: Duration::from_micros(from_integer("processing_us", row.processing_us)?),
             deleted_at: row.deleted_at,
+            taken_down: row.taken_down,
         })
     }
 }
@@ -296,11 +209,11 @@ impl From<ThumbnailRow> for Thumbnail {
 }
 
 /// A word of the model, read without a text of its own.
-fn known<'de, D: serde::Deserializer<'de>, T: Known>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn known<'de, D: serde::Deserializer<'de>, T: Known>(deserializer: D) -> Result<T, D::Error> {
     deserializer.deserialize_str(KnownVisitor(PhantomData))
 }
 
-trait Known: Sized {
+pub(super) trait Known: Sized {
     const WHAT: &'static str;
     fn read(text: &str) -> Option<Self>;
 }

@@ -21,6 +21,7 @@ use super::error::Error;
 use super::imports::{count_settled, lock_job};
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
+use crate::model::image::Visibility;
 use crate::model::job::JobId;
 use crate::model::tag::Tag;
 
@@ -34,6 +35,8 @@ pub struct QueuedItem {
     pub url: String,
     /// Those of its job.
     pub tags: Vec<Tag>,
+    /// That of its job.
+    pub visibility: Visibility,
     /// Claims before this one.
     pub attempts: u32,
 }
@@ -116,7 +119,7 @@ pub(super) async fn open_lanes(tx: &mut Tx, lanes: &BTreeSet<(&str, &str)>) -> R
 macro_rules! queued_item {
     ($condition:literal) => {
         concat!(
-            "select i.job_id, i.position, i.user_id, i.host, i.url, i.attempts, j.tags \
+            "select i.job_id, i.position, i.user_id, i.host, i.url, i.attempts, j.tags, j.visibility \
              from import_items i join imports j on j.id = i.job_id where (i.job_id, i.position) = \
              (select q.job_id, q.position from import_items q where ",
             $condition
@@ -298,6 +301,7 @@ struct Row {
     url: String,
     attempts: i64,
     tags: Json<Vec<String>>,
+    visibility: String,
 }
 
 impl TryFrom<Row> for QueuedItem {
@@ -311,6 +315,8 @@ impl TryFrom<Row> for QueuedItem {
             host: row.host,
             url: row.url,
             tags: row.tags.0.into_iter().map(Tag::from_stored).collect(),
+            visibility: Visibility::parse(&row.visibility)
+                .map_err(|_| Error::Unreadable { column: "visibility", value: row.visibility })?,
             attempts: u32::try_from(row.attempts).unwrap_or_default(),
         })
     }

@@ -10,6 +10,7 @@ use super::error::Error;
 use super::import_queue::open_lanes;
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
+use crate::model::image::Visibility;
 use crate::model::job::{Item, ItemState, Job, JobId};
 use crate::model::tag::Tag;
 
@@ -23,11 +24,19 @@ pub struct NewItem {
 }
 
 /// Adds a job to the queue, which must be locked.
-pub async fn insert(tx: &mut Tx, id: JobId, user: &UserId, tags: &[Tag], items: &[NewItem]) -> Result<(), Error> {
+pub async fn insert(
+    tx: &mut Tx,
+    id: JobId,
+    user: &UserId,
+    (tags, visibility): (&[Tag], Visibility),
+    items: &[NewItem],
+) -> Result<(), Error> {
     let total = i64::try_from(items.len()).unwrap_or(i64::MAX);
-    let sql = Sql::new("insert into imports (id, user_id, tags, total, completed, failed) values ($1, $2, $3, $4, 0, 0)");
+    let sql = Sql::new(
+        "insert into imports (id, user_id, tags, total, completed, failed, visibility) values ($1, $2, $3, $4, 0, 0, $5)",
+    );
     let tags = tags.iter().map(|tag| json!(tag.as_str())).collect::<serde_json::Value>();
-    tx.execute(sql.bind(id.uuid()).bind(user.as_str()).bind(tags).bind(total)).await?;
+    tx.execute(sql.bind(id.uuid()).bind(user.as_str()).bind(tags).bind(total).bind(visibility.name())).await?;
     let mut sql = Sql::new("insert into import_items (job_id, position, user_id, host, url, state, attempts, due_at) values ");
     for (position, item) in (0_i64..).zip(items) {
         sql.push(if position == 0 { "(" } else { ", (" }).push_bind(id.uuid());

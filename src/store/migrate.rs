@@ -32,6 +32,8 @@ const STEPS: &[Step] = &[
     step!(2, "counter moves", "0002_counter_moves.sql"),
     step!(3, "variants", "0003_variants.sql"),
     step!(4, "imports", "0004_imports.sql"),
+    step!(5, "visibility", "0005_visibility.sql"),
+    step!(6, "accounts", "0006_accounts.sql"),
 ];
 
 /// Brings the database's schema to this version's.

@@ -3,15 +3,22 @@
 //! [`db`] is the only file that knows which database it is; everything else writes one SQL text for both. Writing is
 //! done through a [`Tx`] alone, reading through a [`Db`], a [`Reader`] or a [`Tx`].
 
+pub mod accounts;
+pub mod api_keys;
+pub mod audit;
 pub mod counters;
 pub mod db;
 pub mod error;
 pub mod idempotency;
+pub mod image_links;
+pub mod image_lists;
 pub mod images;
 pub mod import_queue;
 pub mod imports;
 pub mod intents;
 pub mod migrate;
+pub mod plans;
+pub mod sessions;
 pub mod sql;
 pub mod tags;
 pub mod variants;

@@ -52,6 +52,7 @@ impl Sql {
 /// What can be bound: the types that mean the same on both databases.
 #[derive(Debug, Clone)]
 pub enum Value {
+    Bool(bool),
     Integer(Option<i64>),
     Text(Option<String>),
     Bytes(Vec<u8>),
@@ -68,6 +69,8 @@ macro_rules! value_from {
     };
 }
 value_from! {
+    bool => value => Self::Bool(value);
+    Option<i64> => value => Self::Integer(value);
     i64 => value => Self::Integer(Some(value));
     u32 => value => Self::Integer(Some(i64::from(value)));
     u8 => value => Self::Integer(Some(i64::from(value)));

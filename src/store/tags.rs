@@ -1,24 +1,30 @@
-//! The `image_tags` table: which live images have which tags.
+//! The `image_tags` and `private_image_tags` tables: which live images have which tags, public ones and private ones apart.
 
 use super::db::{Sql, Tx};
 use super::error::Error;
-use crate::model::caller::UserId;
-use crate::model::id::ImageId;
-use crate::model::tag::Tag;
+use crate::model::image::{Image, Visibility};
 
-pub async fn insert(tx: &mut Tx, user: &UserId, id: ImageId, tags: &[Tag]) -> Result<(), Error> {
-    if tags.is_empty() {
+/// Adds the image's tags.
+pub async fn insert(tx: &mut Tx, image: &Image) -> Result<(), Error> {
+    if image.tags.is_empty() {
         return Ok(());
     }
-    let mut sql = Sql::new("insert into image_tags (tag, user_id, image_id) values ");
-    for (index, tag) in tags.iter().enumerate() {
+    let mut sql = Sql::new(match image.visibility {
+        Visibility::Public => "insert into image_tags (tag, user_id, image_id) values ",
+        Visibility::Private => "insert into private_image_tags (tag, user_id, image_id) values ",
+    });
+    for (index, tag) in image.tags.iter().enumerate() {
         sql.push(if index == 0 { "(" } else { ", (" });
-        sql.push_bind(tag.as_str()).push(", ").push_bind(user.as_str()).push(", ").push_bind(id.uuid()).push(")");
+        sql.push_bind(tag.as_str()).push(", ").push_bind(image.user_id.as_str()).push(", ").push_bind(image.id.uuid()).push(")");
     }
     tx.execute(sql).await.map(drop)
 }
 
-/// Takes all tags of an image away.
-pub async fn delete_all(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
-    tx.execute(Sql::new("delete from image_tags where image_id = $1").bind(id.uuid())).await.map(drop)
+/// Takes the image's tags away.
+pub async fn delete_all(tx: &mut Tx, image: &Image) -> Result<(), Error> {
+    let sql = Sql::new(match image.visibility {
+        Visibility::Public => "delete from image_tags where image_id = $1",
+        Visibility::Private => "delete from private_image_tags where image_id = $1",
+    });
+    tx.execute(sql.bind(image.id.uuid())).await.map(drop)
 }

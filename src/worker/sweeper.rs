@@ -59,6 +59,7 @@ async fn take(service: &Service, step: Step) -> Result<Outcome, Error> {
         Step::AbandonUpload => service.abandon_next().await,
         Step::ExpireKeys => service.expire_keys().await,
         Step::ExpireImports => service.expire_imports().await,
+        Step::ExpireAccess => service.expire_access().await,
         Step::GiveUpVariants => service.give_up_variants().await,
         Step::RemoveObjects => service.remove_objects().await,
         Step::RemoveVariants => service.remove_variants().await,
@@ -77,6 +78,7 @@ enum Step {
     AbandonUpload,
     ExpireKeys,
     ExpireImports,
+    ExpireAccess,
     GiveUpVariants,
     RemoveObjects,
     RemoveVariants,
@@ -84,11 +86,12 @@ enum Step {
 
 impl Step {
     /// In this order: first what announces removals, then the removals, which wait for the storage.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::PurgeImage,
         Self::AbandonUpload,
         Self::ExpireKeys,
         Self::ExpireImports,
+        Self::ExpireAccess,
         Self::GiveUpVariants,
         Self::RemoveObjects,
         Self::RemoveVariants,
@@ -100,6 +103,7 @@ impl Step {
             Self::AbandonUpload => "abandon_upload",
             Self::ExpireKeys => "expire_keys",
             Self::ExpireImports => "expire_imports",
+            Self::ExpireAccess => "expire_access",
             Self::GiveUpVariants => "give_up_variants",
             Self::RemoveObjects => "remove_objects",
             Self::RemoveVariants => "remove_variants",

@@ -47,6 +47,7 @@ async fn a_picture_is_stored_and_described_in_full() {
             "created_at": "2026-01-31T12:00:00.123Z",
             "updated_at": "2026-01-31T12:00:00.123Z",
             "user_id": "alice",
+            "visibility": "public",
             "title": "A title",
             "description": "Two\nlines",
             "tags": ["sea", "sun"],

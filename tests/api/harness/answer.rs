@@ -62,11 +62,12 @@ impl Answer {
 }
 
 /// The types that the contract's document lists.
-const ERROR_TYPES: [&str; 15] = [
+const ERROR_TYPES: [&str; 17] = [
     "BadRequest",
     "InvalidFile",
     "Unauthorized",
     "Forbidden",
+    "QuotaExceeded",
     "NotFound",
     "MethodNotAllowed",
     "RequestTimeout",
@@ -76,6 +77,7 @@ const ERROR_TYPES: [&str; 15] = [
     "RangeNotSatisfiable",
     "UnsupportedMediaType",
     "ValidationError",
+    "TooManyRequests",
     "InternalServerError",
     "ServiceUnavailable",
 ];

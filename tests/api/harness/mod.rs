@@ -1,5 +1,6 @@
 //! What every test stands on: a real service in the test's own process, with a database and a bucket of its own.
 
+pub mod accounts;
 pub mod answer;
 pub mod app;
 pub mod backend;
@@ -12,6 +13,7 @@ pub mod process;
 pub mod proxy;
 pub mod world;
 
+pub use accounts::{Login, PASSWORD};
 pub use answer::{Answer, assert_error};
 pub use app::TestApp;
 pub use form::Form;

@@ -1,0 +1,78 @@
+-- Accounts: who may come in, with what, and what the plan gives. The file of the same name for the other database makes the
+-- same tables and columns.
+
+-- What accounts are given. `features` is read by `store/plans.rs`.
+create table plans (
+    name text collate "C" primary key,
+    features jsonb not null,
+    built_in boolean not null
+);
+insert into plans (name, features, built_in) values
+    ('Basic', '{"thumbnails": ["small", "h200"], "original": false, "expiring_links": false, "custom_sizes": false, "imports": true, "max_bytes": null, "max_images": null}', true),
+    ('Premium', '{"thumbnails": ["small", "medium", "h200", "h400"], "original": true, "expiring_links": false, "custom_sizes": false, "imports": true, "max_bytes": null, "max_images": null}', true),
+    ('Enterprise', '{"thumbnails": ["small", "medium", "h200", "h400"], "original": true, "expiring_links": true, "custom_sizes": false, "imports": true, "max_bytes": null, "max_images": null}', true);
+
+-- `user_id` is what images and imports know their owner by. Without a plan everything is given.
+create table accounts (
+    id uuid primary key,
+    user_id text collate "C" not null,
+    email text not null,
+    password_hash text not null,
+    plan text collate "C" references plans (name),
+    admin boolean not null,
+    updated_at timestamptz not null,
+    disabled_at timestamptz
+);
+create unique index accounts_by_user on accounts (user_id);
+create unique index accounts_by_email on accounts (email);
+create index accounts_by_plan on accounts (plan);
+
+-- Logins that last: one row each, whatever number of tokens it has had. Only the newest refresh token fits.
+create table sessions (
+    id uuid primary key,
+    account_id uuid not null references accounts (id),
+    refresh_hash bytea not null,
+    expires_at timestamptz not null
+);
+create index sessions_by_account on sessions (account_id, id);
+create index sessions_by_expiry on sessions (expires_at);
+
+-- What access tokens are signed with, where no setting gives it; the newest signs, the one before it is still good for a while.
+create table signing_keys (
+    generation bigint primary key,
+    secret bytea not null,
+    created_at timestamptz not null
+);
+
+-- `scopes` has commas between them; null is all.
+create table api_keys (
+    id uuid primary key,
+    account_id uuid not null references accounts (id),
+    description text not null,
+    scopes text,
+    hash bytea not null,
+    last_used_at timestamptz
+);
+create index api_keys_by_account on api_keys (account_id, id);
+
+-- Links that expire.
+create table image_links (
+    id uuid primary key,
+    image_id uuid not null references images (id),
+    token_hash bytea not null,
+    expires_at timestamptz not null,
+    max_views bigint,
+    views bigint not null
+);
+create unique index image_links_by_token on image_links (token_hash);
+create index image_links_by_image on image_links (image_id, id);
+create index image_links_by_expiry on image_links (expires_at);
+
+-- What administrators did. Rows are only ever added.
+create table audit (
+    id uuid primary key,
+    actor text not null,
+    action text not null,
+    subject text not null,
+    details jsonb not null
+);

@@ -1,0 +1,87 @@
+//! Settings of who may come in, and how often.
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+
+use super::rules::{ConfigError, require};
+use crate::http::client_address::{TrustedProxies, parse_network};
+use crate::service::access;
+use crate::service::auth::AuthLimits;
+use crate::service::rates::{Rate, RateLimits};
+
+/// How callers are known, and how often they may ask.
+#[derive(Debug, Clone, Args)]
+pub struct AccessConfig {
+    /// Who is taken for a user: whoever `X-User-Id` names, for use behind a gateway that sets it, beside accounts; or only
+    /// who comes in by an account. With `required` every write needs credentials.
+    #[arg(long, env = "AUTH_MODE", value_enum, default_value_t = AuthMode::Trusted)]
+    pub auth_mode: AuthMode,
+    /// Secrets that access tokens are signed with, comma-separated, each of at least 32 characters: the first signs, all are
+    /// accepted; unset: the database keeps one, which is replaced every 30 days.
+    #[arg(long, env = "JWT_SECRET", value_delimiter = ',', hide_env_values = true)]
+    pub jwt_secret: Vec<String>,
+    /// Addresses and networks, comma-separated, of proxies whose `X-Forwarded-For` tells where a request comes from.
+    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Writes a minute of one caller; 0 is no limit. The same number may come at once.
+    #[arg(long, env = "RATE_LIMIT_UPLOADS_PER_CALLER", default_value_t = 0)]
+    pub rate_limit_uploads_per_caller: u32,
+    /// Writes a minute from one address (an IPv6 network of 64 bits); 0 is no limit.
+    #[arg(long, env = "RATE_LIMIT_UPLOADS_PER_ADDRESS", default_value_t = 0)]
+    pub rate_limit_uploads_per_address: u32,
+    /// Reads a minute of one caller; 0 is no limit.
+    #[arg(long, env = "RATE_LIMIT_READS_PER_CALLER", default_value_t = 0)]
+    pub rate_limit_reads_per_caller: u32,
+    /// Reads a minute from one address; 0 is no limit.
+    #[arg(long, env = "RATE_LIMIT_READS_PER_ADDRESS", default_value_t = 0)]
+    pub rate_limit_reads_per_address: u32,
+    /// Logins and renewals of tokens a minute from one address; 0 is no limit. Failures are slowed down apart from it.
+    #[arg(long, env = "RATE_LIMIT_LOGINS_PER_ADDRESS", default_value_t = 0)]
+    pub rate_limit_logins_per_address: u32,
+}
+
+/// Who is taken for a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuthMode {
+    Trusted,
+    Required,
+}
+
+impl AccessConfig {
+    pub(super) fn check(&mut self) -> Result<(), ConfigError> {
+        self.jwt_secret.retain(|secret| !secret.is_empty());
+        let long = self.jwt_secret.iter().all(|secret| secret.len() >= 32);
+        require(long, "JWT_SECRET", "each secret must have at least 32 characters, and commas stand between them")?;
+        for (variable, limit) in [
+            ("RATE_LIMIT_UPLOADS_PER_CALLER", self.rate_limit_uploads_per_caller),
+            ("RATE_LIMIT_UPLOADS_PER_ADDRESS", self.rate_limit_uploads_per_address),
+            ("RATE_LIMIT_READS_PER_CALLER", self.rate_limit_reads_per_caller),
+            ("RATE_LIMIT_READS_PER_ADDRESS", self.rate_limit_reads_per_address),
+            ("RATE_LIMIT_LOGINS_PER_ADDRESS", self.rate_limit_logins_per_address),
+        ] {
+            require(limit <= 1_000_000, variable, "at most 1000000 a minute can be told apart")?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn auth(&self) -> AuthLimits {
+        let mode = match self.auth_mode {
+            AuthMode::Trusted => access::AuthMode::Trusted,
+            AuthMode::Required => access::AuthMode::Required,
+        };
+        AuthLimits { mode, jwt_secrets: self.jwt_secret.clone() }
+    }
+
+    pub(super) fn rates(&self) -> RateLimits {
+        let rate = |per_caller, per_address| Rate { per_caller, per_address };
+        RateLimits {
+            uploads: rate(self.rate_limit_uploads_per_caller, self.rate_limit_uploads_per_address),
+            reads: rate(self.rate_limit_reads_per_caller, self.rate_limit_reads_per_address),
+            logins: rate(0, self.rate_limit_logins_per_address),
+        }
+    }
+
+    pub(super) fn proxies(&self) -> TrustedProxies {
+        TrustedProxies::new(self.trusted_proxies.clone())
+    }
+}

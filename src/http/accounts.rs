@@ -1,0 +1,300 @@
+//! Accounts: made and changed by administrators, looked at by their owners.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat, Utc};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::error::{
+    ApiError, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
+    UnsupportedMediaType, ValidationError,
+};
+use super::extract::{Address, CallerOf, Identity, Query, Segment};
+use super::images::{PageQuery, take_page};
+use super::json_fields::{JsonFields, boolean, needed, or_null, text};
+use super::plans::PlanView;
+use crate::model::account::{Account, AccountId, Email};
+use crate::model::caller::UserId;
+use crate::model::plan::{PlanName, Usage};
+use crate::service::accounts::{AccountChange, AccountState, NewAccount};
+use crate::service::error::Error;
+use crate::service::passwords::Password;
+
+/// An account to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewAccount, example = json!({"email": "ann@example.org", "password": "correct horse battery", "plan": "Premium"}))]
+#[expect(dead_code, reason = "it describes what `create_account` reads")]
+pub struct NewAccountBody {
+    #[schema(min_length = 3, max_length = 254, pattern = "^[a-z0-9.]+@[a-z0-9.]+$")]
+    email: String,
+    #[schema(min_length = 12, max_length = 128, pattern = "^[ -hj-~][ -~]*$")]
+    password: String,
+    /// The `user_id` of its images: that which a gateway has used for the same person, or the account's id if absent.
+    #[schema(nullable, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$")]
+    user_id: Option<String>,
+    /// `Basic` if absent; null gives everything, without quotas.
+    #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+    plan: Option<String>,
+    /// Whether it is an administrator's; false if absent.
+    admin: Option<bool>,
+}
+
+/// What of an account is to be changed. A field that is absent stays as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AccountChange, example = json!({"plan": "Enterprise"}))]
+#[expect(dead_code, reason = "it describes what `change_account` reads")]
+pub struct AccountChangeBody {
+    /// Null gives everything, without quotas.
+    #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+    plan: Option<String>,
+    /// Ends its sessions, and its keys are no longer accepted. Its public images stay.
+    disabled: Option<bool>,
+    admin: Option<bool>,
+}
+
+/// Another password.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes what `change_my_password` reads")]
+pub struct PasswordChange {
+    current_password: String,
+    #[schema(min_length = 12, max_length = 128, pattern = "^[ -hj-~][ -~]*$")]
+    new_password: String,
+}
+
+/// An account.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Account)]
+pub struct AccountView {
+    #[schema(format = Uuid)]
+    pub id: String,
+    pub email: String,
+    /// What its images know their owner by.
+    pub user_id: String,
+    /// The plan's name; null gives everything, without quotas.
+    #[schema(example = "Premium")]
+    pub plan: Option<String>,
+    pub admin: bool,
+    pub disabled: bool,
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    #[schema(format = DateTime)]
+    pub updated_at: String,
+}
+
+/// An account, with its plan and what of it is used.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccountWithUsage)]
+pub struct AccountStateView {
+    #[serde(flatten)]
+    pub account: AccountView,
+    /// What the plan gives; null is everything.
+    pub features: Option<PlanView>,
+    pub usage: UsageView,
+}
+
+/// What an account has, deleted images apart.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Usage)]
+pub struct UsageView {
+    pub images: u64,
+    /// Of originals.
+    pub bytes: u64,
+    /// Null without a quota.
+    pub images_left: Option<u64>,
+    /// Null without a quota.
+    pub bytes_left: Option<u64>,
+}
+
+/// A page of accounts, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AccountPage {
+    pub accounts: Vec<AccountView>,
+    /// Opaque; null on the last page.
+    pub next_page_token: Option<String>,
+    pub has_more: bool,
+}
+
+/// List accounts
+///
+/// Administrators only.
+#[utoipa::path(get, path = "/accounts", tag = "accounts", params(PageQuery),
+    responses((status = 200, description = "A page of accounts.", body = AccountPage), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_accounts(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Json<AccountPage>, ApiError> {
+    let (limit, token) = take_page(Query::of(&uri))?;
+    let page = app.service.list_accounts(&caller, limit, token.as_deref()).await?;
+    let accounts = page.items.iter().map(AccountView::new).collect();
+    Ok(Json(AccountPage { accounts, has_more: page.next.is_some(), next_page_token: page.next }))
+}
+
+/// Make an account
+///
+/// Administrators only.
+#[utoipa::path(post, path = "/accounts", tag = "accounts", request_body(content = NewAccountBody, content_type = "application/json"),
+    responses((status = 201, description = "It is made.", body = AccountView), BadRequest, RequestTimeout, Conflict, PayloadTooLarge, UnsupportedMediaType,
+        ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn create_account(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_admin(&caller)?;
+    let mut fields = JsonFields::read(&headers, body).await?;
+    let email = fields.need("email", |value| Email::parse(&text(value)?));
+    let password = fields.need("password", |value| Password::parse(&text(value)?));
+    let user_id = fields.take("user_id", or_null(|value| UserId::parse(&text(value)?))).flatten();
+    let plan = match fields.take("plan", or_null(read_plan)) {
+        Some(plan) => plan,
+        None => PlanName::parse(DEFAULT_PLAN).ok(),
+    };
+    let admin = fields.take("admin", boolean).unwrap_or(false);
+    fields.finish()?;
+    let new = NewAccount { email: needed(email)?, password: needed(password)?, user_id, plan, admin };
+    let account = app.service.create_account(&caller, new).await?;
+    Ok((StatusCode::CREATED, Json(AccountView::new(&account))).into_response())
+}
+
+/// As the smallest of those that come with the service.
+const DEFAULT_PLAN: &str = "Basic";
+
+fn read_plan(value: Value) -> Result<PlanName, String> {
+    PlanName::parse(&text(value)?)
+}
+
+/// Look up your account
+///
+/// With its plan and what of it is used.
+#[utoipa::path(get, path = "/accounts/me", tag = "accounts",
+    responses((status = 200, description = "The account.", body = AccountStateView), ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_my_account(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Json<AccountStateView>, ApiError> {
+    Query::of(&uri).finish()?;
+    Ok(Json(AccountStateView::new(&app.service.my_account(&caller).await?)))
+}
+
+/// Change your password
+///
+/// Ends all sessions of the account; API keys stay. Not by an API key.
+#[utoipa::path(put, path = "/accounts/me/password", tag = "accounts",
+    request_body(content = PasswordChange, content_type = "application/json"),
+    responses((status = 204, description = "It is changed."), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, ValidationError,
+        InternalServerError, ServiceUnavailable))]
+pub async fn change_my_password(
+    State(app): State<AppState>,
+    identity: Identity,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_in_person(&caller)?;
+    let mut fields = JsonFields::read(&headers, body).await?;
+    let current = fields.need("current_password", text);
+    let new = fields.need("new_password", |value| Password::parse(&text(value)?));
+    fields.finish()?;
+    app.service.change_my_password(&caller, &needed(current)?, &needed(new)?, Some(identity.address)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Look up an account
+///
+/// Administrators only.
+#[utoipa::path(get, path = "/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The account.")),
+    responses((status = 200, description = "The account.", body = AccountStateView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_account(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Json<AccountStateView>, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_admin(&caller)?;
+    Ok(Json(AccountStateView::new(&app.service.find_account(&caller, account_id(&id)?).await?)))
+}
+
+/// Change an account
+///
+/// Administrators only. Another plan holds at once.
+#[utoipa::path(patch, path = "/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The account.")),
+    request_body(content = AccountChangeBody, content_type = "application/json"),
+    responses((status = 200, description = "The account as it is now.", body = AccountStateView), BadRequest, NotFound, RequestTimeout, Conflict, PayloadTooLarge,
+        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn change_account(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<AccountStateView>, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_admin(&caller)?;
+    let id = account_id(&id)?;
+    let mut fields = JsonFields::read(&headers, body).await?;
+    let change = AccountChange {
+        plan: fields.take("plan", or_null(read_plan)),
+        disabled: fields.take("disabled", boolean),
+        admin: fields.take("admin", boolean),
+    };
+    fields.finish()?;
+    Ok(Json(AccountStateView::new(&app.service.change_account(&caller, id, change).await?)))
+}
+
+/// What is not an id names no account.
+fn account_id(text: &str) -> Result<AccountId, Error> {
+    AccountId::parse(text).ok_or_else(|| Error::NotFound { what: "such account".to_owned() })
+}
+
+impl AccountView {
+    fn new(account: &Account) -> Self {
+        Self {
+            id: account.id.to_string(),
+            email: account.email.to_string(),
+            user_id: account.user_id.to_string(),
+            plan: account.plan.as_ref().map(PlanName::to_string),
+            admin: account.admin,
+            disabled: account.disabled_at.is_some(),
+            created_at: time(account.id.created_at()),
+            updated_at: time(account.updated_at),
+        }
+    }
+}
+
+impl AccountStateView {
+    fn new(state: &AccountState) -> Self {
+        let Usage { images, bytes } = state.usage;
+        let features = state.plan.as_ref().map(|plan| &plan.features);
+        let left = |max: Option<u64>, used: u64| max.map(|max| max.saturating_sub(used));
+        let usage = UsageView {
+            images,
+            bytes,
+            images_left: features.and_then(|features| left(features.max_images, images)),
+            bytes_left: features.and_then(|features| left(features.max_bytes, bytes)),
+        };
+        Self { account: AccountView::new(&state.account), features: state.plan.as_ref().map(PlanView::new), usage }
+    }
+}
+
+/// RFC 3339 in UTC.
+pub(super) fn time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}

@@ -1,0 +1,155 @@
+//! Which address a request comes from: the peer's, or what proxies that are trusted say of it in `X-Forwarded-For`.
+//!
+//! Each proxy adds whom it was asked by at the end of the list, so the list is read from there, and only for as long as one that
+//! is trusted has written it. What stands further left may be the client's invention.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+use ipnet::{IpNet, Ipv4Net};
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+/// Entries that are looked at; no chain of proxies is this long.
+const MAX_ENTRIES: usize = 32;
+
+/// The networks of proxies that are trusted.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks.into_iter().map(canonical).collect())
+    }
+
+    /// The client's address: the last one, the peer's included, that is no trusted proxy's; the first of all if every one is.
+    /// An entry that cannot be read ends the list: then it is the proxy that wrote it.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        let fields = headers.get_all(FORWARDED_FOR).iter().rev();
+        let mut entries = fields.flat_map(|field| field.as_bytes().rsplit(|byte| *byte == b',')).take(MAX_ENTRIES);
+        while self.trusts(client) {
+            let Some(address) = entries.next().and_then(read_entry) else { break };
+            client = address;
+        }
+        client
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// An entry of the list: an address, or one with a port.
+fn read_entry(entry: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(entry).ok()?.trim();
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let address = text.parse().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip())).or_else(bracketed)?;
+    Some(address.to_canonical())
+}
+
+/// Reads a network as `10.0.0.0/8`, or a single address.
+///
+/// # Errors
+/// What is needed instead.
+pub fn parse_network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let network = text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()));
+    network.ok_or_else(|| format!("\"{text}\" is neither an address nor a network such as 10.0.0.0/8 or fd00::/8"))
+}
+
+/// A network of IPv4 addresses mapped to IPv6 as one of IPv4, as which addresses are compared.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = match (network.addr().to_canonical(), network.prefix_len().checked_sub(96), network) {
+        (IpAddr::V4(address), Some(bits), IpNet::V6(_)) => Ipv4Net::new(address, bits).ok(),
+        _ => None,
+    };
+    mapped.map_or(network, IpNet::V4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies() -> TrustedProxies {
+        let networks = ["10.0.0.0/8", "192.0.2.1", "fd00::/8", "::ffff:172.16.0.0/108"];
+        TrustedProxies::new(networks.into_iter().map(|text| parse_network(text).unwrap()).collect())
+    }
+
+    fn client(proxies: &TrustedProxies, peer: &str, fields: &[&[u8]]) -> String {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(FORWARDED_FOR, http::HeaderValue::from_bytes(field).unwrap());
+        }
+        proxies.client(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn the_client_is_the_last_that_is_no_trusted_proxy() {
+        for (peer, fields, expected) in [
+            // Nothing is said, or by nobody who is trusted.
+            ("10.0.0.1", vec![], "10.0.0.1"),
+            ("203.0.113.9", vec!["198.51.100.1"], "203.0.113.9"),
+            ("fe80::1", vec!["198.51.100.1"], "fe80::1"),
+            ("::ffff:203.0.113.9", vec!["198.51.100.1"], "203.0.113.9"),
+            // One proxy, and more; what the client made up is left of its address.
+            ("10.0.0.1", vec!["198.51.100.1"], "198.51.100.1"),
+            ("::ffff:10.0.0.1", vec!["198.51.100.1"], "198.51.100.1"),
+            ("172.16.0.1", vec!["198.51.100.1"], "198.51.100.1"),
+            ("fd00::1", vec!["2001:db8::1"], "2001:db8::1"),
+            ("10.0.0.1", vec!["1.1.1.1, 198.51.100.1, 10.0.0.2,192.0.2.1"], "198.51.100.1"),
+            ("10.0.0.1", vec!["10.9.9.9, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", vec!["192.0.2.2"], "192.0.2.2"),
+            // Several fields are one list.
+            ("10.0.0.1", vec!["1.1.1.1", "198.51.100.1", "10.0.0.2"], "198.51.100.1"),
+            ("10.0.0.1", vec!["198.51.100.1, 10.0.0.3", "10.0.0.2"], "198.51.100.1"),
+            // Forms of an entry.
+            ("10.0.0.1", vec!["198.51.100.1:4711"], "198.51.100.1"),
+            ("10.0.0.1", vec![" \t198.51.100.1 "], "198.51.100.1"),
+            ("10.0.0.1", vec!["[2001:db8::1]:4711"], "2001:db8::1"),
+            ("10.0.0.1", vec!["[2001:db8::1]"], "2001:db8::1"),
+            ("10.0.0.1", vec!["::ffff:198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", vec!["198.51.100.1, ::ffff:10.0.0.2"], "198.51.100.1"),
+            // What cannot be read ends the list.
+            ("10.0.0.1", vec!["unknown"], "10.0.0.1"),
+            ("10.0.0.1", vec![""], "10.0.0.1"),
+            ("10.0.0.1", vec!["198.51.100.1, unknown, 10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", vec!["198.51.100.1,, 10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", vec!["unknown, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", vec!["198.51.100.1", "10.0.0.256"], "10.0.0.1"),
+            ("10.0.0.1", vec!["198.51.100.1;10.0.0.2"], "10.0.0.1"),
+            // All are trusted.
+            ("10.0.0.1", vec!["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ] {
+            let bytes: Vec<_> = fields.iter().map(|field| field.as_bytes()).collect();
+            assert_eq!(client(&proxies(), peer, &bytes), expected, "{peer} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn without_trusted_proxies_it_is_the_peer() {
+        assert_eq!(client(&TrustedProxies::default(), "10.0.0.1", &[b"198.51.100.1"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn bytes_of_any_kind_and_lists_of_any_length_do_no_harm() {
+        assert_eq!(client(&proxies(), "10.0.0.1", &[b"198.51.100.1, \xff\xfe"]), "10.0.0.1");
+        let chain = |hops: usize| format!("198.51.100.1{}", ", 10.0.0.2".repeat(hops));
+        assert_eq!(client(&proxies(), "10.0.0.1", &[chain(MAX_ENTRIES - 1).as_bytes()]), "198.51.100.1");
+        assert_eq!(client(&proxies(), "10.0.0.1", &[chain(MAX_ENTRIES).as_bytes()]), "10.0.0.2");
+    }
+
+    #[test]
+    fn networks_and_addresses_are_read() {
+        for (text, network) in [
+            ("10.0.0.0/8", Some("10.0.0.0/8")),
+            (" 192.0.2.1 ", Some("192.0.2.1/32")),
+            ("2001:db8::1", Some("2001:db8::1/128")),
+            ("fd00::/8", Some("fd00::/8")),
+            ("10.0.0.0/33", None),
+            ("proxy.example", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_network(text).ok().map(|network| network.to_string()).as_deref(), network, "{text}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What happens before a handler is asked: the client's address, its rates, and who it is.
+//!
+//! Every route of the API goes through here, so none can forget it. Credentials are read in one order: `Authorization`, then,
+//! behind a gateway, `X-User-Id`. What is there but wrong is a 401 on every route.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+use super::AppState;
+use super::error::ApiError;
+use super::extract::{FieldErrors, Identity, header as one_header};
+use crate::model::caller::{Caller, UserId};
+use crate::service::access::AuthMode;
+use crate::service::auth::Credentials;
+use crate::service::error::{Error, Fields};
+use crate::service::rates::{Exceeded, RateClass, Standing};
+
+/// The other end of the connection, as `server.rs` notes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// Asked by machines, by themselves and often: neither limited nor told who asks.
+const UNGUARDED: [&str; 3] = ["/health", "/ready", "/metrics"];
+
+/// Finds out who asks, and leaves an [`Identity`] with the request.
+pub async fn identify(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+    if UNGUARDED.contains(&path) {
+        return next.run(request).await;
+    }
+    let class = class_of(request.method(), path);
+    let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    let address = app.config.trusted_proxies.client(peer, request.headers());
+    let mut standing = match app.service.rates.check_address(class, address) {
+        Ok(standing) => standing,
+        Err(exceeded) => return refuse(exceeded),
+    };
+    let mode = app.service.limits().auth.mode;
+    let caller = match credentials(request.headers(), mode) {
+        Ok(credentials) => match app.service.authenticate(credentials, Some(address)).await {
+            Ok(caller) => Ok(caller),
+            Err(error) => return with_standing(ApiError::from(error).into_response(), standing),
+        },
+        Err(broken) => Err(broken),
+    };
+    if let Some(user) = caller.as_ref().ok().and_then(Caller::user) {
+        match app.service.rates.check_caller(class, user.as_str()) {
+            Ok(own) => standing = nearer(standing, own),
+            Err(exceeded) => return refuse(exceeded),
+        }
+    }
+    let (caller, broken) = caller.map_or_else(|broken| (Caller::Anonymous, broken), |caller| (caller, Fields::new()));
+    request.extensions_mut().insert(Identity { caller, broken, address });
+    with_standing(next.run(request).await, standing)
+}
+
+fn class_of(method: &Method, path: &str) -> RateClass {
+    match *method {
+        _ if path.starts_with("/token") => RateClass::Login,
+        Method::GET | Method::HEAD | Method::OPTIONS => RateClass::Read,
+        _ => RateClass::Upload,
+    }
+}
+
+/// What the request shows of its caller; the rule that `X-User-Id` breaks, where it counts.
+fn credentials(headers: &HeaderMap, mode: AuthMode) -> Result<Credentials, Fields> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        return Ok(authorization(headers).unwrap_or(Credentials::Unreadable));
+    }
+    if mode == AuthMode::Required {
+        return Ok(Credentials::None);
+    }
+    let (name, mut errors) = ("X-User-Id", FieldErrors::default());
+    let user = one_header(headers, name, &mut errors).and_then(|value| {
+        let text = std::str::from_utf8(value).map_err(|_| "must be ASCII".to_owned());
+        errors.check(name, text.and_then(UserId::parse))
+    });
+    match errors.finish() {
+        Err(Error::Invalid(broken)) => Err(broken),
+        _ => Ok(user.map_or(Credentials::None, Credentials::Gateway)),
+    }
+}
+
+/// RFC 6750 and RFC 7617.
+fn authorization(headers: &HeaderMap) -> Option<Credentials> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, rest) = value.to_str().ok()?.trim().split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Credentials::Bearer(rest.to_owned()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some(Credentials::Basic { user: user.to_owned(), password: password.to_owned() })
+}
+
+/// The one of both that is used up sooner.
+fn nearer(one: Option<Standing>, other: Option<Standing>) -> Option<Standing> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other.remaining <= one.remaining { other } else { one }),
+        (one, other) => one.or(other),
+    }
+}
+
+fn refuse(exceeded: Exceeded) -> Response {
+    with_standing(ApiError::from(Error::too_many(exceeded.retry_after)).into_response(), Some(exceeded.standing))
+}
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// The fields of draft-ietf-httpapi-ratelimit-headers: what is allowed in a minute, and what is left of it.
+fn with_standing(mut response: Response, standing: Option<Standing>) -> Response {
+    let Some(Standing { class, limit, remaining, reset_seconds }) = standing else { return response };
+    let name = class.name();
+    let fields = [
+        (RATE_LIMIT_POLICY, format!("\"{name}\";q={limit};w=60")),
+        (RATE_LIMIT, format!("\"{name}\";r={remaining};t={reset_seconds}")),
+    ];
+    for (field, value) in fields {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(field, value);
+        }
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(authorization: &[&str]) -> Option<Credentials> {
+        let mut headers = HeaderMap::new();
+        for value in authorization {
+            headers.append(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        super::authorization(&headers)
+    }
+
+    #[test]
+    fn an_authorization_is_one_token_or_one_user_and_password() {
+        assert!(matches!(read(&["Bearer  abc "]), Some(Credentials::Bearer(token)) if token == "abc"));
+        assert!(matches!(read(&["bEARER abc"]), Some(Credentials::Bearer(_))));
+        let basic = |text: &str| read(&[&format!("Basic {}", STANDARD.encode(text))]);
+        assert!(matches!(basic("a:b:c"), Some(Credentials::Basic { user, password }) if user == "a" && password == "b:c"));
+        assert!(matches!(basic(":"), Some(Credentials::Basic { user, password }) if user.is_empty() && password.is_empty()));
+        assert!(basic("no colon").is_none());
+        for broken in [&["Basic !"][..], &["Bearer"], &["Digest abc"], &[""], &["Bearer a", "Bearer a"], &["Basic //8="]] {
+            assert!(read(broken).is_none(), "{broken:?}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Accounts: people and programs that the service itself knows, and what they come in with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use super::caller::UserId;
+pub use super::id::{AccountId, EntryId, KeyId, LinkId, SessionId};
+use super::plan::PlanName;
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub id: AccountId,
+    /// What images and imports know their owner by.
+    pub user_id: UserId,
+    pub email: Email,
+    /// Without one everything is given.
+    pub plan: Option<PlanName>,
+    pub admin: bool,
+    pub updated_at: DateTime<Utc>,
+    pub disabled_at: Option<DateTime<Utc>>,
+}
+
+/// An e-mail address in lower case, as its owner is asked for it. Nothing is ever sent there.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Email(String);
+
+impl Email {
+    pub const MAX_CHARS: usize = 254;
+
+    /// # Errors
+    /// The rule that `text` breaks, in words for the client.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() || text.chars().count() > Self::MAX_CHARS {
+            return Err(format!("must have 1 to {} characters", Self::MAX_CHARS));
+        }
+        // A colon would end the user name of basic authentication.
+        let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control() || c == ':');
+        let parts = text.split_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+        if !plain || parts.is_none() {
+            return Err("must be like name@example.org, without spaces and colons".to_owned());
+        }
+        Ok(Self(text.to_lowercase()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// What an API key is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Whatever its account may look at.
+    Read,
+    /// Upload, import, change, delete, restore and share images of its account.
+    Upload,
+    /// What administrators do, if its account is one.
+    Admin,
+}
+
+impl Scope {
+    pub const ALL: [Self; 3] = [Self::Read, Self::Upload, Self::Admin];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Upload => "upload",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// # Errors
+    /// The rule, in words for the client.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|scope| scope.name() == name);
+        known.ok_or_else(|| "must be read, upload or admin".to_owned())
+    }
+}
+
+/// An API key, but for the key itself, of which only a hash is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    pub id: KeyId,
+    pub account_id: AccountId,
+    pub description: String,
+    /// `None` is everything that its account may do.
+    pub scopes: Option<BTreeSet<Scope>>,
+    /// To the minute.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+impl ApiKey {
+    pub const MAX_DESCRIPTION_CHARS: usize = 200;
+}
+
+/// A link that expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiringLink {
+    pub id: LinkId,
+    pub expires_at: DateTime<Utc>,
+    pub max_views: Option<u32>,
+    /// How often it was opened.
+    pub views: u32,
+}
+
+impl ExpiringLink {
+    pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at <= now || self.max_views.is_some_and(|max| self.views >= max)
+    }
+}
+
+/// Something that an administrator did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub id: EntryId,
+    /// The administrator's e-mail address, or what else did it.
+    pub actor: String,
+    pub action: String,
+    /// The id or name of what it was done to.
+    pub subject: String,
+    /// What was changed, by field.
+    pub details: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_email_is_kept_in_lower_case() {
+        assert_eq!(Email::parse("Ann@Example.ORG").map(|email| email.to_string()), Ok("ann@example.org".to_owned()));
+        for bad in ["", "ann", "@b", "a@", "a b@c", "a@b@c", "a:b@c", "a@b\0", &format!("{}@b", "a".repeat(253))] {
+            assert!(Email::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

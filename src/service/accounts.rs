@@ -1,0 +1,172 @@
+//! Accounts: made, looked at and changed by administrators; looked at, and given another password, by their owners.
+
+use std::collections::BTreeMap;
+
+use super::Service;
+use super::access;
+use super::error::Error;
+use super::images::{cut_to_micros, read_token};
+use super::imports::{Page, list_fingerprint};
+use super::passwords::Password;
+use super::registry::Registry;
+use crate::model::account::{Account, AccountId, Email, Scope};
+use crate::model::caller::{Caller, UserId};
+use crate::model::page::PageToken;
+use crate::model::plan::{Plan, PlanName, Usage};
+use crate::store::{self, Tx};
+
+/// An account to be made.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    pub email: Email,
+    pub password: Password,
+    /// What its images are to know their owner by; without one, the account's id.
+    pub user_id: Option<UserId>,
+    pub plan: Option<PlanName>,
+    pub admin: bool,
+}
+
+/// What of an account is to be changed; a field that is `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct AccountChange {
+    pub plan: Option<Option<PlanName>>,
+    pub disabled: Option<bool>,
+    pub admin: Option<bool>,
+}
+
+/// An account with what it has.
+#[derive(Debug, Clone)]
+pub struct AccountState {
+    pub account: Account,
+    /// `None` gives everything.
+    pub plan: Option<Plan>,
+    pub usage: Usage,
+}
+
+impl Service {
+    /// Makes an account. Administrators only.
+    ///
+    /// # Errors
+    /// The caller is none, there is no such plan, or the e-mail address or the user has an account.
+    pub async fn create_account(&self, caller: &Caller, new: NewAccount) -> Result<Account, Error> {
+        let admin = access::admin(caller)?;
+        self.registry().insert(admin.email.as_str(), new).await
+    }
+
+    /// A page of all accounts, newest first. Administrators only.
+    ///
+    /// # Errors
+    /// The caller is none, or the page token is not one of this list.
+    pub async fn list_accounts(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Account>, Error> {
+        access::admin(caller)?;
+        let list = list_fingerprint("accounts", "");
+        let last = read_token(token, &list)?.map(|token| AccountId::from(token.last));
+        let accounts = store::accounts::page(&self.db, last, limit + 1).await?;
+        Ok(Page::new(accounts, limit, |account| PageToken { last: account.id.uuid() }.encode(&list)))
+    }
+
+    /// The caller's own account.
+    ///
+    /// # Errors
+    /// The caller has not shown to have one.
+    pub async fn my_account(&self, caller: &Caller) -> Result<AccountState, Error> {
+        let account = access::account(caller, Scope::Read)?;
+        self.state_of(account.clone()).await
+    }
+
+    /// Any account. Administrators only.
+    ///
+    /// # Errors
+    /// The caller is none, or there is no such account.
+    pub async fn find_account(&self, caller: &Caller, id: AccountId) -> Result<AccountState, Error> {
+        access::admin(caller)?;
+        let account = store::accounts::find(&self.db, id).await?.ok_or_else(no_such_account)?;
+        self.state_of(account).await
+    }
+
+    async fn state_of(&self, account: Account) -> Result<AccountState, Error> {
+        let plan = match &account.plan {
+            Some(plan) => store::plans::find(&self.db, plan).await?,
+            None => None,
+        };
+        let usage = self.usage(&account.user_id).await?;
+        Ok(AccountState { account, plan, usage })
+    }
+
+    /// Changes an account. Administrators only, and none can shut themself out. Disabling ends all sessions of the account.
+    ///
+    /// # Errors
+    /// The caller is none, there is no such account or plan, or it is the caller's own that would be disabled or demoted.
+    pub async fn change_account(&self, caller: &Caller, id: AccountId, change: AccountChange) -> Result<AccountState, Error> {
+        let admin = access::admin(caller)?;
+        let mut tx = self.db.begin().await?;
+        let mut account = store::accounts::lock(&mut tx, id).await?.ok_or_else(no_such_account)?;
+        if admin.id == id && (change.disabled == Some(true) || change.admin == Some(false)) {
+            return Err(Error::Conflict { message: "Administrators cannot disable or demote themselves.".to_owned() });
+        }
+        let now = cut_to_micros(self.clock.now());
+        let mut changed = BTreeMap::new();
+        if let Some(plan) = change.plan.filter(|plan| *plan != account.plan) {
+            require_plan(&mut tx, plan.as_ref()).await?;
+            changed.insert("plan".to_owned(), plan_text(plan.as_ref()));
+            account.plan = plan;
+        }
+        if let Some(disabled) = change.disabled.filter(|disabled| *disabled != account.disabled_at.is_some()) {
+            changed.insert("disabled".to_owned(), disabled.to_string());
+            account.disabled_at = disabled.then_some(now);
+            if disabled {
+                store::sessions::delete_of(&mut tx, id, 0).await?;
+            }
+        }
+        if let Some(admin) = change.admin.filter(|admin| *admin != account.admin) {
+            changed.insert("admin".to_owned(), admin.to_string());
+            account.admin = admin;
+        }
+        if !changed.is_empty() {
+            account.updated_at = now;
+            store::accounts::set_changeable(&mut tx, &account).await?;
+            self.note(&mut tx, admin, "account.changed", id, changed).await?;
+        }
+        tx.commit().await?;
+        self.state_of(account).await
+    }
+
+    /// Gives the caller's account another password, and ends its sessions.
+    ///
+    /// # Errors
+    /// The caller came in by a key, or `current` is not the password; that counts as an attempt to log in.
+    pub async fn change_my_password(
+        &self,
+        caller: &Caller,
+        current: &str,
+        new: &Password,
+        address: Option<std::net::IpAddr>,
+    ) -> Result<(), Error> {
+        let account = access::account_in_person(caller)?;
+        let account = self.check_password(account.email.as_str(), current, address).await.map_err(|error| match error {
+            Error::BadCredentials(_) => Error::invalid("current_password", "is not the password of this account"),
+            other => other,
+        })?;
+        self.registry().replace_password(&account, new, None).await
+    }
+
+    fn registry(&self) -> Registry<'_> {
+        Registry { db: &self.db, clock: &*self.clock, passwords: &self.auth.passwords }
+    }
+}
+
+pub(super) async fn require_plan(tx: &mut Tx, plan: Option<&PlanName>) -> Result<(), Error> {
+    let Some(plan) = plan else { return Ok(()) };
+    match store::plans::find(tx, plan).await? {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid("plan", "is not the name of a plan")),
+    }
+}
+
+pub(super) fn plan_text(plan: Option<&PlanName>) -> String {
+    plan.map_or_else(|| "none".to_owned(), PlanName::to_string)
+}
+
+pub(super) fn no_such_account() -> Error {
+    Error::NotFound { what: "such account".to_owned() }
+}

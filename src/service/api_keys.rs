@@ -1,0 +1,101 @@
+//! API keys: for programs that come in without a password. A key with scopes can make, change and delete none, so it cannot widen
+//! itself.
+
+use std::collections::BTreeSet;
+
+use super::Service;
+use super::access;
+use super::error::Error;
+use super::secrets::{API_KEY_PREFIX, Secret};
+use crate::model::account::{ApiKey, KeyId, Scope};
+use crate::model::caller::Caller;
+use crate::store;
+
+/// Keys that an account may have.
+const MAX_KEYS: u64 = 100;
+
+/// What of a key is to be changed; a field that is `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct KeyChange {
+    pub description: Option<String>,
+    pub scopes: Option<Option<BTreeSet<Scope>>>,
+}
+
+impl Service {
+    /// The keys of the caller's account, newest first.
+    ///
+    /// # Errors
+    /// The caller has not shown to have an account.
+    pub async fn list_keys(&self, caller: &Caller) -> Result<Vec<ApiKey>, Error> {
+        let account = access::account(caller, Scope::Read)?;
+        Ok(store::api_keys::of_account(&self.db, account.id).await?)
+    }
+
+    /// A key of the caller's account.
+    ///
+    /// # Errors
+    /// The caller has not shown to have an account, or there is no such key.
+    pub async fn find_key(&self, caller: &Caller, id: KeyId) -> Result<ApiKey, Error> {
+        let account = access::account(caller, Scope::Read)?;
+        store::api_keys::find(&self.db, account.id, id).await?.ok_or_else(no_such_key)
+    }
+
+    /// Makes a key. The key itself is told now and never again.
+    ///
+    /// # Errors
+    /// The caller came in by a key with scopes, or has as many keys as can be.
+    pub async fn create_key(
+        &self,
+        caller: &Caller,
+        description: String,
+        scopes: Option<BTreeSet<Scope>>,
+    ) -> Result<(ApiKey, String), Error> {
+        let account = access::whole_account(caller)?;
+        let secret = Secret::new()?;
+        let id = KeyId::new(&*self.clock);
+        let key = ApiKey { id, account_id: account.id, description, scopes, last_used_at: None };
+        let mut tx = self.db.begin().await?;
+        // Keys are counted one at a time.
+        store::accounts::lock(&mut tx, account.id).await?;
+        if store::api_keys::count(&mut tx, account.id).await? >= MAX_KEYS {
+            return Err(Error::Conflict { message: format!("The account has {MAX_KEYS} keys already: delete one first.") });
+        }
+        store::api_keys::insert(&mut tx, &key, &secret.hash).await?;
+        tx.commit().await?;
+        Ok((key, secret.with_id(API_KEY_PREFIX, id.uuid())))
+    }
+
+    /// Changes a key's description or scopes.
+    ///
+    /// # Errors
+    /// The caller came in by a key with scopes, or there is no such key.
+    pub async fn change_key(&self, caller: &Caller, id: KeyId, change: KeyChange) -> Result<ApiKey, Error> {
+        let account = access::whole_account(caller)?;
+        let mut tx = self.db.begin().await?;
+        let mut key = store::api_keys::find(&mut tx, account.id, id).await?.ok_or_else(no_such_key)?;
+        key.description = change.description.unwrap_or(key.description);
+        key.scopes = change.scopes.unwrap_or(key.scopes);
+        if !store::api_keys::update(&mut tx, &key).await? {
+            return Err(no_such_key());
+        }
+        tx.commit().await?;
+        Ok(key)
+    }
+
+    /// Deletes a key, which is no longer good from then on.
+    ///
+    /// # Errors
+    /// The caller came in by a key with scopes, or there is no such key.
+    pub async fn delete_key(&self, caller: &Caller, id: KeyId) -> Result<(), Error> {
+        let account = access::whole_account(caller)?;
+        let mut tx = self.db.begin().await?;
+        if !store::api_keys::delete(&mut tx, account.id, id).await? {
+            return Err(no_such_key());
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+fn no_such_key() -> Error {
+    Error::NotFound { what: "such API key".to_owned() }
+}

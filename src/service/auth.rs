@@ -1,0 +1,162 @@
+//! Who asks: credentials become a [`Caller`], or a refusal. What is there but wrong is refused, and never read as something
+//! weaker.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+
+use super::access::AuthMode;
+use super::error::Error;
+use super::login_guard::LoginGuard;
+use super::passwords::Passwords;
+use super::secrets::{self, API_KEY_PREFIX};
+use super::tokens::SigningKeys;
+use super::{Limits, Service};
+use crate::model::account::{Account, Email, KeyId};
+use crate::model::caller::{Caller, Proof, User, UserId};
+use crate::model::clock::Clock;
+use crate::store;
+
+/// How callers show who they are.
+#[derive(Debug, Clone, Default)]
+pub struct AuthLimits {
+    pub mode: AuthMode,
+    /// What access tokens are signed with; the first signs, all are read. None: the database keeps one.
+    pub jwt_secrets: Vec<String>,
+}
+
+/// What a request brings.
+#[derive(Clone)]
+pub enum Credentials {
+    None,
+    /// `X-User-Id`.
+    Gateway(UserId),
+    Bearer(String),
+    Basic {
+        user: String,
+        password: String,
+    },
+    /// An `Authorization` of another kind, or one that cannot be read.
+    Unreadable,
+}
+
+/// What checking credentials needs.
+#[derive(Debug)]
+pub(super) struct Auth {
+    pub passwords: Passwords,
+    pub logins: LoginGuard,
+    pub keys: SigningKeys,
+}
+
+/// That a key was used is noted once in so long, for reading is not to write.
+const TOUCHED: TimeDelta = TimeDelta::minutes(1);
+
+/// Bytes of a password that is looked at; a longer one is nobody's.
+const MAX_PASSWORD_BYTES: usize = 1024;
+
+impl Auth {
+    pub fn new(limits: &Limits, clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            passwords: Passwords::new(limits.admission_wait),
+            logins: LoginGuard::new(Arc::clone(clock)),
+            keys: SigningKeys::new(&limits.auth.jwt_secrets),
+        }
+    }
+}
+
+impl Service {
+    /// Finds out who asks. `address` is what attempts at passwords are counted by, beside the account.
+    ///
+    /// # Errors
+    /// The credentials are wrong or no longer good, the account is disabled, or there were too many attempts.
+    pub async fn authenticate(&self, credentials: Credentials, address: Option<IpAddr>) -> Result<Caller, Error> {
+        match credentials {
+            Credentials::None => Ok(Caller::Anonymous),
+            Credentials::Gateway(id) => self.authenticate_gateway(id).await,
+            Credentials::Bearer(token) => {
+                let (session, account) = self.read_access_token(&token).await?;
+                Ok(caller(account, Proof::Token(session)))
+            }
+            Credentials::Basic { password, .. } if password.starts_with(API_KEY_PREFIX) => self.authenticate_key(&password).await,
+            Credentials::Basic { user, password } => {
+                let account = self.check_password(&user, &password, address).await?;
+                Ok(caller(account, Proof::Password))
+            }
+            Credentials::Unreadable => Err(Error::BadCredentials("Authorization must be Bearer with an access token, or Basic")),
+        }
+    }
+
+    /// `X-User-Id`, where a gateway vouches for it. It makes nobody an administrator.
+    async fn authenticate_gateway(&self, id: UserId) -> Result<Caller, Error> {
+        let account = store::accounts::find_by_user(&self.db, &id).await?;
+        if account.as_ref().is_some_and(|account| account.disabled_at.is_some()) {
+            return Err(Error::forbidden("This account is disabled."));
+        }
+        Ok(Caller::User(Box::new(User { id, proof: Proof::GatewayHeader, account })))
+    }
+
+    async fn authenticate_key(&self, text: &str) -> Result<Caller, Error> {
+        const WRONG: Error = Error::BadCredentials("there is no such API key");
+        let (id, hash) = secrets::parse(API_KEY_PREFIX, text).ok_or(WRONG)?;
+        let id = KeyId::from(id);
+        let mut reader = self.db.reader().await?;
+        let (key, kept) = store::api_keys::find_with_hash(&mut reader, id).await?.ok_or(WRONG)?;
+        if !secrets::is_same(&hash, &kept) {
+            return Err(WRONG);
+        }
+        let account = store::accounts::find(&mut reader, key.account_id).await?.ok_or(WRONG)?;
+        drop(reader);
+        require_enabled(&account)?;
+        let now = self.clock.now();
+        if key.last_used_at.is_none_or(|used| now - used >= TOUCHED) {
+            self.touch_key(id).await;
+        }
+        Ok(caller(account, Proof::ApiKey(id, key.scopes)))
+    }
+
+    /// Using a key succeeds even if this does not.
+    async fn touch_key(&self, id: KeyId) {
+        let touched = async {
+            let mut tx = self.db.begin().await?;
+            store::api_keys::touch(&mut tx, id, self.clock.now()).await?;
+            tx.commit().await
+        };
+        if let Err(error) = touched.await {
+            tracing::warn!(key_id = %id, error = &error as &dyn std::error::Error, "an API key's use was not noted");
+        }
+    }
+
+    /// The account of this e-mail address and password. Takes as long for an address that is nobody's, and counts as an
+    /// attempt for either.
+    pub(super) async fn check_password(&self, email: &str, password: &str, address: Option<IpAddr>) -> Result<Account, Error> {
+        const WRONG: Error = Error::BadCredentials("no active account has this e-mail address and password");
+        let email = Email::parse(email).map_err(|_| WRONG)?;
+        if password.len() > MAX_PASSWORD_BYTES {
+            return Err(WRONG);
+        }
+        let attempt = self.auth.logins.begin(email.as_str(), address).map_err(Error::too_many)?;
+        let account = store::accounts::find_by_email(&self.db, &email).await?;
+        let hash = match &account {
+            Some(account) => store::accounts::password_hash(&self.db, account.id).await?,
+            // As many statements for nobody.
+            None => store::accounts::find_by_email(&self.db, &email).await?.and(None),
+        };
+        let fits = self.auth.passwords.verify(password, hash).await?;
+        let account = account.filter(|_| fits).ok_or(WRONG)?;
+        require_enabled(&account).map_err(|_| WRONG)?;
+        attempt.succeeded();
+        Ok(account)
+    }
+}
+
+fn caller(account: Account, proof: Proof) -> Caller {
+    Caller::User(Box::new(User { id: account.user_id.clone(), proof, account: Some(account) }))
+}
+
+pub(super) fn require_enabled(account: &Account) -> Result<(), Error> {
+    match account.disabled_at {
+        None => Ok(()),
+        Some(_) => Err(Error::BadCredentials("the account is disabled")),
+    }
+}

@@ -1,0 +1,193 @@
+//! Slows down the guessing of passwords: for an account and for a client's address, each failure beyond some free ones doubles
+//! the wait before the next attempt.
+//!
+//! An attempt counts as failed from when it begins, so that many at once are as slow as one after another. It makes no
+//! difference whether the account exists. What is known is in this process's memory, and bounded.
+
+mod ledger;
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::rates::client_network;
+use super::rates::elapsed::Elapsed;
+use crate::model::clock::Clock;
+use ledger::{Ledger, Rule};
+
+const ACCOUNT_RULE: Rule = Rule { free: 10, longest_wait: Duration::from_secs(5 * 60) };
+const ADDRESS_RULE: Rule = Rule { free: 30, longest_wait: Duration::from_secs(15 * 60) };
+
+/// Counts failed attempts to log in.
+pub struct LoginGuard {
+    elapsed: Elapsed,
+    hasher: RandomState,
+    failures: Arc<Mutex<Failures>>,
+}
+
+/// An attempt that has begun. It has failed, unless it is said to have [succeeded](Attempt::succeeded).
+#[must_use = "an attempt has failed unless it is said to have succeeded"]
+pub struct Attempt {
+    elapsed: Elapsed,
+    failures: Arc<Mutex<Failures>>,
+    account: u64,
+    /// Where the attempt came from, and until when it made others from there wait.
+    address: Option<(u64, Duration)>,
+}
+
+impl LoginGuard {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let failures = Failures { accounts: Ledger::new(ACCOUNT_RULE), addresses: Ledger::new(ADDRESS_RULE) };
+        Self { elapsed: Elapsed::new(clock), hasher: RandomState::new(), failures: Arc::new(Mutex::new(failures)) }
+    }
+
+    /// Begins an attempt; to be called before the password is looked at. `email` is in lower case.
+    ///
+    /// # Errors
+    /// How long to wait, if no attempt may be made now. This one then does not count.
+    pub fn begin(&self, email: &str, address: Option<IpAddr>) -> Result<Attempt, Duration> {
+        let account = self.hasher.hash_one(email);
+        let address = address.map(|address| self.hasher.hash_one(client_network(address)));
+        let mut failures = lock(&self.failures);
+        let now = self.elapsed.get();
+        let address_wait = address.map_or(Duration::ZERO, |address| failures.addresses.wait(address, now));
+        let wait = failures.accounts.wait(account, now).max(address_wait);
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        failures.accounts.add(account, now);
+        let address = address.map(|address| (address, failures.addresses.add(address, now)));
+        Ok(Attempt { elapsed: self.elapsed.clone(), failures: Arc::clone(&self.failures), account, address })
+    }
+}
+
+impl Attempt {
+    /// The password was right: the account's failures are forgotten, and the address has one less.
+    pub fn succeeded(self) {
+        let mut failures = lock(&self.failures);
+        failures.accounts.forget(self.account);
+        if let Some((address, free_at)) = self.address {
+            failures.addresses.take_back(address, free_at, self.elapsed.get());
+        }
+    }
+}
+
+impl fmt::Debug for LoginGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginGuard").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").finish_non_exhaustive()
+    }
+}
+
+fn lock(failures: &Mutex<Failures>) -> MutexGuard<'_, Failures> {
+    failures.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Failures {
+    accounts: Ledger,
+    addresses: Ledger,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rates::elapsed::tests::HandClock;
+    use super::ledger::{BATCH, MAX_ENTRIES};
+    use super::*;
+
+    fn guard() -> (LoginGuard, Arc<HandClock>) {
+        let clock = Arc::new(HandClock::default());
+        (LoginGuard::new(clock.clone()), clock)
+    }
+
+    fn from(last: u64) -> Option<IpAddr> {
+        Some(std::net::Ipv6Addr::from_bits((0x2001_0db8_0000_0000 + u128::from(last)) << 64).into())
+    }
+
+    /// Fails; the seconds to wait if the attempt is refused.
+    fn fail(guard: &LoginGuard, email: &str, address: Option<IpAddr>) -> u64 {
+        guard.begin(email, address).map_or_else(|wait| wait.as_secs(), |_failed| 0)
+    }
+
+    #[test]
+    fn waits_double_to_their_longest() {
+        for (of_account, free, longest) in [(true, 10, 300), (false, 30, 900)] {
+            let (guard, clock) = guard();
+            let fail = |n: u64| if of_account { fail(&guard, "ann", from(n)) } else { fail(&guard, &n.to_string(), from(0)) };
+            assert!((0..=free).all(|n| fail(n) == 0));
+            for further in 0..20 {
+                let wait = (1 << further).min(longest);
+                assert_eq!((fail(100), fail(101)), (wait, wait), "what is refused lengthens nothing");
+                clock.advance(wait as f64 - 0.5);
+                assert!(guard.begin(if of_account { "ann" } else { "x" }, from(0)).is_err());
+                clock.advance(0.5);
+                assert_eq!(fail(200 + further), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn attempts_at_once_count_as_they_begin() {
+        let (guard, _clock) = guard();
+        let begun: Vec<_> = (0..1000).filter_map(|n| guard.begin("ann", from(n)).ok()).collect();
+        assert_eq!(begun.len(), 11);
+        assert_eq!(fail(&guard, "bob", None), 0);
+    }
+
+    #[test]
+    fn success_forgets_the_accounts_failures_but_one_of_the_addresses() {
+        let (guard, clock) = guard();
+        assert!((0..9).all(|_| fail(&guard, "ann", from(1)) == 0));
+        guard.begin("ann", from(1)).unwrap().succeeded();
+        assert!((0..11).all(|_| fail(&guard, "ann", from(1)) == 0));
+        assert_eq!(fail(&guard, "ann", from(2)), 1);
+
+        assert!((0..11).all(|n| fail(&guard, &n.to_string(), from(1)) == 0), "20 before");
+        assert_eq!(fail(&guard, "bob", from(1)), 1);
+        clock.advance(1.0);
+        guard.begin("bob", from(1)).unwrap().succeeded();
+        assert_eq!(fail(&guard, "eve", from(1)), 0, "whoever gets it right makes nobody wait");
+        assert_eq!(fail(&guard, "eve", from(1)), 2, "the 32nd failure");
+    }
+
+    #[test]
+    fn failures_are_forgotten_in_time() {
+        for (pause, wait) in [(900.0, 2), (901.0, 0)] {
+            let (guard, clock) = guard();
+            assert!((0..11).all(|_| fail(&guard, "ann", None) == 0));
+            clock.advance(pause);
+            assert_eq!((fail(&guard, "ann", None), fail(&guard, "ann", None)), (0, wait));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_lengthens_no_wait() {
+        let (guard, clock) = guard();
+        assert!((0..11).all(|_| fail(&guard, "ann", None) == 0));
+        clock.advance(-86_400.0);
+        assert_eq!(fail(&guard, "ann", None), 1);
+        clock.advance(1.0);
+        assert_eq!(fail(&guard, "ann", None), 0);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_failed_most_is_kept() {
+        let (guard, _clock) = guard();
+        assert!((0..11).all(|_| fail(&guard, "ann", from(0)) == 0));
+        for n in 1..100_000 {
+            assert_eq!(fail(&guard, &n.to_string(), from(n)), 0);
+        }
+        let failures = lock(&guard.failures);
+        for ledger in [&failures.accounts, &failures.addresses] {
+            assert!((MAX_ENTRIES - BATCH..=MAX_ENTRIES).contains(&ledger.len()));
+        }
+        drop(failures);
+        assert_eq!(fail(&guard, "ann", None), 1);
+    }
+}

@@ -1,0 +1,103 @@
+//! Failures by the hash of whose they are, in bounded number.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How long failures are remembered after their wait has ended.
+const MEMORY: Duration = Duration::from_secs(15 * 60);
+/// Accounts, and addresses, that are remembered at most.
+pub(super) const MAX_ENTRIES: usize = 20_000;
+/// How many of them are forgotten at once when there is no more room.
+pub(super) const BATCH: usize = MAX_ENTRIES / 10;
+
+#[derive(Clone, Copy)]
+pub(super) struct Rule {
+    /// Failures that cost nothing.
+    pub free: u32,
+    pub longest_wait: Duration,
+}
+
+impl Rule {
+    fn wait_after(self, failures: u32) -> Duration {
+        match failures.checked_sub(self.free + 1) {
+            None => Duration::ZERO,
+            Some(doublings) => Duration::from_secs(1 << doublings.min(32)).min(self.longest_wait),
+        }
+    }
+}
+
+pub(super) struct Ledger {
+    rule: Rule,
+    entries: HashMap<u64, Entry>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    failures: u32,
+    /// When the next attempt may be made.
+    free_at: Duration,
+}
+
+impl Entry {
+    fn forgotten(&self, now: Duration) -> bool {
+        now >= self.free_at + MEMORY
+    }
+}
+
+impl Ledger {
+    pub fn new(rule: Rule) -> Self {
+        Self { rule, entries: HashMap::new() }
+    }
+
+    pub fn wait(&self, key: u64, now: Duration) -> Duration {
+        self.entries.get(&key).map_or(Duration::ZERO, |entry| entry.free_at.saturating_sub(now))
+    }
+
+    pub fn forget(&mut self, key: u64) {
+        self.entries.remove(&key);
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Adds a failure; until when there is to wait.
+    pub fn add(&mut self, key: u64, now: Duration) -> Duration {
+        let known = self.entries.get(&key).filter(|entry| !entry.forgotten(now));
+        let failures = known.map_or(0, |entry| entry.failures).saturating_add(1);
+        let free_at = now + self.rule.wait_after(failures);
+        if self.entries.len() >= MAX_ENTRIES && !self.entries.contains_key(&key) {
+            self.make_room(now);
+        }
+        self.entries.insert(key, Entry { failures, free_at });
+        free_at
+    }
+
+    /// Takes one failure back, and the wait until `free_at` that it brought, unless another one has brought a wait since.
+    pub fn take_back(&mut self, key: u64, free_at: Duration, now: Duration) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.failures = entry.failures.saturating_sub(1);
+        if entry.free_at == free_at {
+            entry.free_at = free_at.min(now);
+        }
+        if entry.failures == 0 {
+            self.entries.remove(&key);
+        }
+    }
+
+    /// Makes room for a batch, so that not every new entry looks at all: the fewest failures go first, of those the oldest.
+    /// Whoever wants many failures forgotten has to bring about as many for all others.
+    fn make_room(&mut self, now: Duration) {
+        self.entries.retain(|_, entry| !entry.forgotten(now));
+        let excess = self.entries.len().saturating_sub(MAX_ENTRIES - BATCH);
+        if excess == 0 {
+            return;
+        }
+        let mut ranks: Vec<_> = self.entries.iter().map(|(key, entry)| (entry.failures, entry.free_at, *key)).collect();
+        ranks.select_nth_unstable(excess - 1);
+        for (.., key) in &ranks[..excess] {
+            self.entries.remove(key);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Passwords: hashed by argon2id with the parameters that OWASP names first (m = 19 MiB, t = 2, p = 1;
+//! <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>), off the runtime's threads, a few at once.
+
+use std::time::Duration;
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization;
+
+use super::error::Error;
+use super::secrets::API_KEY_PREFIX;
+
+/// A password as it may be chosen: 12 to 128 characters, in the normal form NFC. It shows itself to nobody.
+#[derive(Clone)]
+pub struct Password(String);
+
+impl Password {
+    pub const MIN_CHARS: usize = 12;
+    pub const MAX_CHARS: usize = 128;
+
+    /// # Errors
+    /// The rule that `text` breaks, in words for the client.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let characters = text.chars().count();
+        if !(Self::MIN_CHARS..=Self::MAX_CHARS).contains(&characters) {
+            return Err(format!("must have {} to {} characters", Self::MIN_CHARS, Self::MAX_CHARS));
+        }
+        if text.chars().any(char::is_control) {
+            return Err("must not have control characters".to_owned());
+        }
+        if text.starts_with(API_KEY_PREFIX) {
+            return Err(format!("must not begin with {API_KEY_PREFIX}, as API keys do"));
+        }
+        Ok(Self(normal(text)))
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+/// The same letters can be typed as different characters.
+fn normal(text: &str) -> String {
+    text.nfc().collect()
+}
+
+/// Hashes passwords, so many at once.
+#[derive(Debug)]
+pub(super) struct Passwords {
+    turns: Semaphore,
+    wait: Duration,
+}
+
+/// At most 4 × 19 MiB at once.
+const MOST_TURNS: usize = 4;
+
+/// The hash of no password: it takes the time that another one takes.
+const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$aW1hZ2Utc2VydmljZS4wMA$Zm9yIHRob3NlIHdobyBhcmUgbm90IHRoZXJlIGF0IGE";
+
+/// For commands, which hash one.
+impl Default for Passwords {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(60))
+    }
+}
+
+impl Passwords {
+    pub fn new(wait: Duration) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { turns: Semaphore::new(cores.min(MOST_TURNS)), wait }
+    }
+
+    /// A PHC string.
+    pub async fn hash(&self, password: &Password) -> Result<String, Error> {
+        let password = password.clone();
+        self.run(move || {
+            let hash = Argon2::default().hash_password(password.0.as_bytes());
+            hash.map(|hash| hash.to_string()).map_err(|error| Error::internal(error.to_string()))
+        })
+        .await
+    }
+
+    /// Whether it is the password of this hash. Without a hash it is not, which takes as long to find.
+    pub async fn verify(&self, password: &str, hash: Option<String>) -> Result<bool, Error> {
+        let password = normal(password);
+        self.run(move || {
+            let kept = hash.as_deref().unwrap_or(NOBODYS);
+            let kept = PasswordHash::new(kept).map_err(|error| Error::internal(error.to_string()))?;
+            let fits = Argon2::default().verify_password(password.as_bytes(), &kept).is_ok();
+            Ok(fits && hash.is_some())
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+        let overloaded = |_| Error::Overloaded { retry_after: self.wait.max(Duration::from_secs(1)) };
+        let _turn = tokio::time::timeout(self.wait, self.turns.acquire()).await.map_err(overloaded)?.map_err(Error::internal)?;
+        tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_is_known_in_any_spelling_and_no_other_is() {
+        let passwords = Passwords::new(Duration::from_secs(60));
+        let hash = passwords.hash(&Password::parse("Stra\u{df}enbahn f\u{fc}r 5").unwrap()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        for (text, fits) in
+            [("Stra\u{df}enbahn f\u{fc}r 5", true), ("Stra\u{df}enbahn fu\u{308}r 5", true), ("Strassenbahn fuer 5", false)]
+        {
+            assert_eq!(passwords.verify(text, Some(hash.clone())).await.unwrap(), fits, "{text}");
+        }
+        assert!(!passwords.verify("anything", None).await.unwrap());
+        assert!(passwords.verify("anything", Some("not a hash".to_owned())).await.is_err());
+        let nobodys = PasswordHash::new(NOBODYS).unwrap();
+        assert_eq!(nobodys.hash.map(|hash| hash.as_ref().len()), Some(32), "it takes as long as another");
+    }
+
+    #[test]
+    fn a_password_has_12_to_128_characters() {
+        for good in ["123456789012", &"ü".repeat(128)] {
+            assert!(Password::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["12345678901", &"a".repeat(129), "tab\there we go", "isk_0123456789"] {
+            assert!(Password::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What plans give and take: features of the owner of an image, and quotas, which are kept exactly.
+//!
+//! Usage is what the counters say, which move in the transactions that store, delete and restore. Whoever would add to it holds
+//! the account's row from before it looks until it commits, so that two uploads cannot take the last place both.
+
+use super::Service;
+use super::auth::require_enabled;
+use super::error::{Error, Fields};
+use crate::model::account::Account;
+use crate::model::caller::UserId;
+use crate::model::counter::Counter;
+use crate::model::plan::{Features, Usage};
+use crate::store::{self, Tx};
+
+impl Service {
+    /// What the plan of a user gives; `None` is everything.
+    ///
+    /// # Errors
+    /// The user's account is disabled.
+    pub(super) async fn features_of(&self, user: &UserId) -> Result<Option<Features>, Error> {
+        let Some(account) = store::accounts::find_by_user(&self.db, user).await? else { return Ok(None) };
+        if require_enabled(&account).is_err() {
+            return Err(Error::forbidden("The account of this user is disabled."));
+        }
+        let mut reader = self.db.reader().await?;
+        Ok(features(&mut reader, &account).await?)
+    }
+
+    /// That another image has room, as far as can be seen now; so that what has none is not processed first.
+    pub(super) async fn look_for_room(&self, user: &UserId, features: Option<&Features>, bytes: u64) -> Result<(), Error> {
+        let Some(features) = features.filter(|features| has_quota(features)) else { return Ok(()) };
+        require_room(features, self.usage(user).await?, bytes)
+    }
+
+    /// Images and bytes that a user has.
+    pub(super) async fn usage(&self, user: &UserId) -> Result<Usage, Error> {
+        let mut reader = self.db.reader().await?;
+        let images = store::counters::read_sum(&mut reader, &of_images(user)).await?;
+        let bytes = store::counters::read(&mut reader, &Counter::user_bytes(user)).await?;
+        Ok(Usage { images, bytes })
+    }
+}
+
+/// That a user has room for another image of so many bytes, until the transaction ends. To be asked before its counters move.
+pub(super) async fn take_room(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<(), Error> {
+    let Some(account) = store::accounts::lock_by_user(tx, user).await? else { return Ok(()) };
+    if account.disabled_at.is_some() {
+        return Err(Error::forbidden("The account of this user is disabled."));
+    }
+    let Some(features) = features(&mut *tx, &account).await?.filter(has_quota) else { return Ok(()) };
+    let images = store::counters::read_sum(&mut *tx, &of_images(user)).await?;
+    let used = store::counters::read(&mut *tx, &Counter::user_bytes(user)).await?;
+    require_room(&features, Usage { images, bytes: used }, bytes)
+}
+
+async fn features(run: impl store::db::Run, account: &Account) -> Result<Option<Features>, store::Error> {
+    let Some(plan) = &account.plan else { return Ok(None) };
+    Ok(store::plans::find(run, plan).await?.map(|plan| plan.features))
+}
+
+fn has_quota(features: &Features) -> bool {
+    features.max_images.is_some() || features.max_bytes.is_some()
+}
+
+fn of_images(user: &UserId) -> [Counter; 2] {
+    [Counter::user(user), Counter::private_user(user)]
+}
+
+fn require_room(features: &Features, usage: Usage, bytes: u64) -> Result<(), Error> {
+    let mut details = Fields::new();
+    let mut check = |name: &str, used: u64, max: Option<u64>, wanted: u64| {
+        if let Some(max) = max.filter(|max| used.saturating_add(wanted) > *max) {
+            let left = max.saturating_sub(used);
+            details.insert(name.to_owned(), format!("{used} of {max} are used, {left} are left, {wanted} are needed"));
+        }
+    };
+    check("images", usage.images, features.max_images, 1);
+    check("bytes", usage.bytes, features.max_bytes, bytes);
+    if details.is_empty() { Ok(()) } else { Err(Error::QuotaExceeded(details)) }
+}

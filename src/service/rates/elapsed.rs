@@ -1,0 +1,84 @@
+//! Time that only goes forward, by a clock that may be set.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::model::clock::Clock;
+
+/// What passes at most between two readings of the clock; longer than any limit is remembered.
+const LONGEST_STEP: Duration = Duration::from_secs(3600);
+
+/// Time that has passed. When the clock is set back, it goes on from there, and nothing is added for that step.
+#[derive(Debug, Clone)]
+pub struct Elapsed {
+    clock: Arc<dyn Clock>,
+    reading: Arc<Mutex<Reading>>,
+}
+
+#[derive(Debug)]
+struct Reading {
+    at: DateTime<Utc>,
+    elapsed: Duration,
+}
+
+impl Elapsed {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let reading = Reading { at: clock.now(), elapsed: Duration::ZERO };
+        Self { clock, reading: Arc::new(Mutex::new(reading)) }
+    }
+
+    /// Since this was made.
+    pub fn get(&self) -> Duration {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let step = (now - reading.at).to_std().unwrap_or_default();
+        reading.elapsed += step.min(LONGEST_STEP);
+        reading.at = now;
+        reading.elapsed
+    }
+}
+
+impl governor::clock::Clock for Elapsed {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.get()
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A clock that stands until it is moved.
+    #[derive(Debug, Default)]
+    pub struct HandClock(Mutex<chrono::TimeDelta>);
+
+    impl HandClock {
+        pub fn advance(&self, seconds: f64) {
+            *self.0.lock().unwrap() += chrono::TimeDelta::milliseconds((seconds * 1000.0) as i64);
+        }
+    }
+
+    impl Clock for HandClock {
+        fn now(&self) -> DateTime<Utc> {
+            DateTime::UNIX_EPOCH + *self.0.lock().unwrap()
+        }
+
+        fn random(&self) -> [u8; 10] {
+            [0; 10]
+        }
+    }
+
+    #[test]
+    fn time_goes_forward_only_and_not_for_ever() {
+        let clock = Arc::new(HandClock::default());
+        let elapsed = Elapsed::new(clock.clone());
+        for (step, expected) in [(1.5, 1.5), (-1000.0, 1.5), (2.0, 3.5), (1e9, 3603.5), (0.0, 3603.5)] {
+            clock.advance(step);
+            assert_eq!(elapsed.get().as_secs_f64(), expected, "{step}");
+        }
+    }
+}

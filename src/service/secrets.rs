@@ -1,0 +1,79 @@
+//! Secrets that the service gives out: 256 random bits behind a recognisable prefix and an id. Only their hashes are kept, and
+//! they are compared in constant time. As they are random, one fast hash is enough.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use super::error::Error;
+
+/// A new secret, and the hash to keep.
+pub(super) struct Secret {
+    /// Base64url without padding.
+    pub text: String,
+    pub hash: Hash,
+}
+
+pub(super) type Hash = [u8; 32];
+
+/// What API keys begin with.
+pub const API_KEY_PREFIX: &str = "isk_";
+/// What refresh tokens begin with.
+pub(super) const REFRESH_PREFIX: &str = "isr_";
+
+pub(super) fn random_bytes() -> Result<[u8; 32], Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(bytes)
+}
+
+impl Secret {
+    pub fn new() -> Result<Self, Error> {
+        let text = URL_SAFE_NO_PAD.encode(random_bytes()?);
+        let hash = hash(&text);
+        Ok(Self { text, hash })
+    }
+
+    /// The secret with its prefix and the id that it is found by.
+    pub fn with_id(&self, prefix: &str, id: Uuid) -> String {
+        format!("{prefix}{}_{}", id.simple(), self.text)
+    }
+}
+
+/// Takes apart what [`Secret::with_id`] gave: the id, and the hash of the secret.
+pub(super) fn parse(prefix: &str, text: &str) -> Option<(Uuid, Hash)> {
+    let (id, secret) = text.strip_prefix(prefix)?.split_once('_')?;
+    let id = (id.len() == uuid::fmt::Simple::LENGTH).then(|| Uuid::try_parse(id).ok())??;
+    Some((id, hash(secret)))
+}
+
+/// SHA-256 of a secret as it was given out.
+pub(super) fn hash(text: &str) -> Hash {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+/// Compares hashes in a time that tells nothing of where they differ.
+pub(super) fn is_same(hash: &Hash, kept: &[u8]) -> bool {
+    hash.as_slice().ct_eq(kept).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_by_its_id_and_fits_its_hash_alone() {
+        let (secret, id) = (Secret::new().unwrap(), Uuid::from_u128(7));
+        let text = secret.with_id("isk_", id);
+        assert_eq!(text.len(), 4 + 32 + 1 + 43);
+        assert_eq!(parse("isk_", &text), Some((id, secret.hash)));
+        assert!(is_same(&secret.hash, &secret.hash) && !is_same(&secret.hash, &hash("other")) && !is_same(&secret.hash, b""));
+        let upper = id.simple().to_string().to_uppercase();
+        for foreign in ["", "isk_", "isr_x_y", &text[1..], &text.replace('_', "-"), &format!("isk_{upper}")] {
+            assert_eq!(parse("isk_", foreign), None, "{foreign}");
+        }
+        assert_ne!(Secret::new().unwrap().text, secret.text);
+    }
+}

@@ -1,0 +1,235 @@
+//! Tokens: an access token is a JWT that is good for a quarter of an hour; a refresh token brings the next pair, once. A refresh
+//! token that comes a second time was stolen, by whoever came first or by whoever comes now: it ends its session.
+//!
+//! Access tokens are signed with HS256 and nothing else. Each names its session, which is looked up at every request, so that
+//! ending a session (by disabling the account, by a new password) ends its tokens at once.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use sha2::{Digest, Sha256};
+
+use super::Service;
+use super::auth::require_enabled;
+use super::error::Error;
+use super::secrets::{self, REFRESH_PREFIX, Secret};
+use crate::model::account::{Account, AccountId, SessionId};
+use crate::store;
+use crate::store::sessions::SigningKey;
+
+/// What a login gives.
+#[derive(Clone)]
+pub struct TokenPair {
+    /// A JWT (RFC 7519).
+    pub access: String,
+    /// Opaque; good once.
+    pub refresh: String,
+}
+
+/// The life of an access token.
+pub const ACCESS_LIFE: TimeDelta = TimeDelta::minutes(15);
+/// The life of a refresh token.
+pub const REFRESH_LIFE: TimeDelta = TimeDelta::days(30);
+
+/// A key of the database's signs for so long, and is read for as long again.
+const KEY_LIFE: TimeDelta = TimeDelta::days(30);
+
+/// Keys of the database are not looked for more often, whoever makes tokens up.
+const KEYS_LOOKED_UP: TimeDelta = TimeDelta::seconds(1);
+
+/// Sessions that an account may have; beyond them the oldest ends.
+const MAX_SESSIONS: u32 = 100;
+
+const ISSUER: &str = "image-service";
+const AUDIENCE: &str = "image-service";
+
+/// RFC 7519, 4.1; `sid` is the session.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    sid: String,
+    /// Seconds since 1970.
+    iat: i64,
+    exp: i64,
+}
+
+/// What access tokens are signed with.
+#[derive(Debug)]
+pub(super) struct SigningKeys {
+    /// Those that the operator has set.
+    configured: Vec<Key>,
+    /// Those that the database keeps, newest first, and when they were looked for.
+    kept: Mutex<(Vec<Key>, Option<DateTime<Utc>>)>,
+}
+
+#[derive(Debug, Clone)]
+struct Key {
+    /// The key's id: a hash of it.
+    kid: String,
+    secret: Vec<u8>,
+    generation: i64,
+    created_at: DateTime<Utc>,
+}
+
+impl Key {
+    fn new(secret: Vec<u8>, generation: i64, created_at: DateTime<Utc>) -> Self {
+        let digest = Sha256::new().chain_update(b"kid").chain_update(&secret).finalize();
+        Self { kid: hex::encode(&digest[..8]), secret, generation, created_at }
+    }
+}
+
+impl SigningKeys {
+    pub fn new(configured: &[String]) -> Self {
+        let key = |secret: &String| Key::new(secret.clone().into_bytes(), 0, DateTime::UNIX_EPOCH);
+        Self { configured: configured.iter().map(key).collect(), kept: Mutex::default() }
+    }
+
+    fn known(&self) -> Vec<Key> {
+        if !self.configured.is_empty() {
+            return self.configured.clone();
+        }
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    fn keep(&self, keys: Vec<SigningKey>, now: DateTime<Utc>) {
+        let keys = keys.into_iter().map(|key| Key::new(key.secret, key.generation, key.created_at)).collect();
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = (keys, Some(now));
+    }
+
+    /// Whether looking for keys in the database may show others than those that are known.
+    fn may_be_old(&self, now: DateTime<Utc>) -> bool {
+        let looked_up = self.kept.lock().unwrap_or_else(PoisonError::into_inner).1;
+        self.configured.is_empty() && looked_up.is_none_or(|at| (now - at).abs() >= KEYS_LOOKED_UP)
+    }
+}
+
+impl Service {
+    /// Logs in.
+    ///
+    /// # Errors
+    /// No active account has this e-mail address and password, or there were too many attempts.
+    pub async fn log_in(&self, email: &str, password: &str, address: Option<IpAddr>) -> Result<TokenPair, Error> {
+        let account = self.check_password(email, password, address).await?;
+        let (id, secret) = (SessionId::new(&*self.clock), Secret::new()?);
+        let access = self.access_token(account.id, id).await?;
+        let mut tx = self.db.begin().await?;
+        // The account may have been disabled meanwhile, or have another password.
+        let now = store::accounts::lock(&mut tx, account.id).await?.filter(|now| now.updated_at == account.updated_at);
+        require_enabled(&now.ok_or(Error::BadCredentials("the account has just been changed"))?)?;
+        store::sessions::delete_of(&mut tx, account.id, MAX_SESSIONS - 1).await?;
+        store::sessions::insert(&mut tx, id, account.id, &secret.hash, self.clock.now() + REFRESH_LIFE).await?;
+        tx.commit().await?;
+        Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, id.uuid()) })
+    }
+
+    /// Gives a new pair for a refresh token, which is spent by that.
+    ///
+    /// # Errors
+    /// The token is not ours, has expired, or was spent before; then its session ends.
+    pub async fn refresh_tokens(&self, refresh: &str) -> Result<TokenPair, Error> {
+        const WRONG: Error = Error::BadCredentials("the refresh token is not good, or not any more");
+        let (id, hash) = secrets::parse(REFRESH_PREFIX, refresh).ok_or(WRONG)?;
+        let (id, secret, now) = (SessionId::from(id), Secret::new()?, self.clock.now());
+        let mut tx = self.db.begin().await?;
+        let (kept, account_id, expires_at) = store::sessions::lock(&mut tx, id).await?.ok_or(WRONG)?;
+        let account = store::accounts::find(&mut tx, account_id).await?.ok_or(WRONG)?;
+        if expires_at <= now || require_enabled(&account).is_err() {
+            return Err(WRONG);
+        }
+        if !secrets::is_same(&hash, &kept) {
+            store::sessions::delete(&mut tx, id).await?;
+            tx.commit().await?;
+            tracing::warn!(account_id = %account_id, session_id = %id, "a refresh token came a second time: its session was ended");
+            return Err(WRONG);
+        }
+        store::sessions::rotate(&mut tx, id, &secret.hash, now + REFRESH_LIFE).await?;
+        tx.commit().await?;
+        let access = self.access_token(account_id, id).await?;
+        Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, id.uuid()) })
+    }
+
+    /// The session that an access token is of, and its account.
+    pub(super) async fn read_access_token(&self, token: &str) -> Result<(SessionId, Account), Error> {
+        const WRONG: Error = Error::BadCredentials("the access token is not one of this service");
+        let kid = jsonwebtoken::decode_header(token).ok().and_then(|header| header.kid).ok_or(WRONG)?;
+        let key = self.key_of(&kid).await?.ok_or(WRONG)?;
+        let mut rules = Validation::new(Algorithm::HS256);
+        rules.set_issuer(&[ISSUER]);
+        rules.set_audience(&[AUDIENCE]);
+        rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // By our own clock, below.
+        rules.validate_exp = false;
+        let decoded = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_secret(&key.secret), &rules);
+        let claims = decoded.map_err(|_| WRONG)?.claims;
+        let now = self.clock.now();
+        if claims.exp <= now.timestamp() {
+            return Err(Error::BadCredentials("the access token has expired"));
+        }
+        let session = SessionId::parse(&claims.sid).ok_or(WRONG)?;
+        let account = store::sessions::account_of(&self.db, session, now).await?;
+        let account = account.filter(|account| account.id.to_string() == claims.sub);
+        let account = account.ok_or(Error::BadCredentials("the session that the access token is of has ended"))?;
+        require_enabled(&account)?;
+        Ok((session, account))
+    }
+
+    async fn access_token(&self, account: AccountId, session: SessionId) -> Result<String, Error> {
+        let (key, now) = (self.signing_key().await?, self.clock.now());
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = Some(key.kid);
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: account.to_string(),
+            sid: session.to_string(),
+            iat: now.timestamp(),
+            exp: (now + ACCESS_LIFE).timestamp(),
+        };
+        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(&key.secret)).map_err(Error::internal)
+    }
+
+    /// The key with this id, which another instance may have made just now.
+    async fn key_of(&self, kid: &str) -> Result<Option<Key>, Error> {
+        let find = |keys: Vec<Key>| keys.into_iter().find(|key| key.kid == kid);
+        let known = find(self.auth.keys.known());
+        if known.is_some() || !self.auth.keys.may_be_old(self.clock.now()) {
+            return Ok(known);
+        }
+        self.look_up_keys().await?;
+        Ok(find(self.auth.keys.known()))
+    }
+
+    /// The key that signs now: the first that is configured, or the database's newest, which is followed by another in time.
+    async fn signing_key(&self) -> Result<Key, Error> {
+        if let Some(key) = self.auth.keys.configured.first() {
+            return Ok(key.clone());
+        }
+        let now = self.clock.now();
+        let fresh = |keys: Vec<Key>| keys.into_iter().next().filter(|key| now - key.created_at < KEY_LIFE);
+        if let Some(key) = fresh(self.auth.keys.known()) {
+            return Ok(key);
+        }
+        self.look_up_keys().await?;
+        if let Some(key) = fresh(self.auth.keys.known()) {
+            return Ok(key);
+        }
+        let generation = self.auth.keys.known().first().map_or(1, |key| key.generation + 1);
+        let mut tx = self.db.begin().await?;
+        let key = SigningKey { generation, secret: secrets::random_bytes()?.to_vec(), created_at: now };
+        store::sessions::add_signing_key(&mut tx, &key).await?;
+        tx.commit().await?;
+        // Another instance may have been first.
+        self.look_up_keys().await?;
+        fresh(self.auth.keys.known()).ok_or_else(|| Error::internal("the key that was just made is not there"))
+    }
+
+    async fn look_up_keys(&self) -> Result<(), Error> {
+        let keys = store::sessions::signing_keys(&self.db, 2).await?;
+        self.auth.keys.keep(keys, self.clock.now());
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! The `accounts` table.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::db::{Run, Sql, Tx};
+use super::error::Error;
+use crate::model::account::{Account, AccountId, Email};
+use crate::model::caller::UserId;
+use crate::model::plan::PlanName;
+
+/// The columns of [`Row`].
+macro_rules! columns {
+    () => {
+        "accounts.id, accounts.user_id, accounts.email, accounts.plan, accounts.admin, accounts.updated_at, accounts.disabled_at"
+    };
+}
+pub(super) use columns;
+
+/// Adds an account; `false` if there is one of its e-mail address, user or id.
+pub async fn insert(tx: &mut Tx, account: &Account, password_hash: &str) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "insert into accounts (id, user_id, email, password_hash, plan, admin, updated_at, disabled_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
+    )
+    .bind(account.id.uuid())
+    .bind(account.user_id.as_str())
+    .bind(account.email.as_str())
+    .bind(password_hash)
+    .bind(account.plan.as_ref().map(|plan| plan.as_str().to_owned()))
+    .bind(account.admin)
+    .bind(account.updated_at)
+    .bind(account.disabled_at);
+    Ok(tx.execute(sql).await? == 1)
+}
+
+pub async fn find(run: impl Run, id: AccountId) -> Result<Option<Account>, Error> {
+    let sql = Sql::new(concat!("select ", columns!(), " from accounts where id = $1")).bind(id.uuid());
+    run.fetch_optional::<Row>(sql).await?.map(Account::try_from).transpose()
+}
+
+pub async fn find_by_user(run: impl Run, user: &UserId) -> Result<Option<Account>, Error> {
+    let sql = Sql::new(concat!("select ", columns!(), " from accounts where user_id = $1")).bind(user.as_str());
+    run.fetch_optional::<Row>(sql).await?.map(Account::try_from).transpose()
+}
+
+pub async fn find_by_email(run: impl Run, email: &Email) -> Result<Option<Account>, Error> {
+    let sql = Sql::new(concat!("select ", columns!(), " from accounts where email = $1")).bind(email.as_str());
+    run.fetch_optional::<Row>(sql).await?.map(Account::try_from).transpose()
+}
+
+/// The hash of an account's password, as a PHC string.
+pub async fn password_hash(run: impl Run, id: AccountId) -> Result<Option<String>, Error> {
+    let sql = Sql::new("select password_hash from accounts where id = $1").bind(id.uuid());
+    Ok(run.fetch_optional::<(String,)>(sql).await?.map(|(hash,)| hash))
+}
+
+/// Up to `limit` accounts after `last`, newest first.
+pub async fn page(run: impl Run, last: Option<AccountId>, limit: u32) -> Result<Vec<Account>, Error> {
+    let mut sql = Sql::new(concat!("select ", columns!(), " from accounts"));
+    if let Some(last) = last {
+        sql.push(" where id < ").push_bind(last.uuid());
+    }
+    sql.push(" order by id desc").push_limit(limit);
+    run.fetch::<Row>(sql).await?.into_iter().map(Account::try_from).collect()
+}
+
+/// Takes the account's lock until the transaction ends and returns it as it was.
+pub async fn lock(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, Error> {
+    let sql = Sql::new(concat!("update accounts set updated_at = updated_at where id = $1 returning ", columns!()));
+    tx.fetch_optional::<Row>(sql.bind(id.uuid())).await?.map(Account::try_from).transpose()
+}
+
+/// As [`lock`], by the user.
+pub async fn lock_by_user(tx: &mut Tx, user: &UserId) -> Result<Option<Account>, Error> {
+    let sql = Sql::new(concat!("update accounts set updated_at = updated_at where user_id = $1 returning ", columns!()));
+    tx.fetch_optional::<Row>(sql.bind(user.as_str())).await?.map(Account::try_from).transpose()
+}
+
+/// Writes what of an account an administrator can change.
+pub async fn set_changeable(tx: &mut Tx, account: &Account) -> Result<(), Error> {
+    let sql = Sql::new("update accounts set plan = $2, admin = $3, disabled_at = $4, updated_at = $5 where id = $1")
+        .bind(account.id.uuid())
+        .bind(account.plan.as_ref().map(|plan| plan.as_str().to_owned()))
+        .bind(account.admin)
+        .bind(account.disabled_at)
+        .bind(account.updated_at);
+    tx.execute(sql).await.map(drop)
+}
+
+pub async fn set_password_hash(tx: &mut Tx, id: AccountId, password_hash: &str, now: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new("update accounts set password_hash = $2, updated_at = $3 where id = $1");
+    tx.execute(sql.bind(id.uuid()).bind(password_hash).bind(now)).await.map(drop)
+}
+
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct Row {
+    id: Uuid,
+    user_id: String,
+    email: String,
+    plan: Option<String>,
+    admin: bool,
+    updated_at: DateTime<Utc>,
+    disabled_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<Row> for Account {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: AccountId::from(row.id),
+            user_id: UserId::parse(&row.user_id).map_err(|_| Error::Unreadable { column: "user_id", value: row.user_id })?,
+            email: Email::from_stored(row.email),
+            plan: row.plan.map(PlanName::from_stored),
+            admin: row.admin,
+            updated_at: row.updated_at,
+            disabled_at: row.disabled_at,
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! The `sessions` table: logins that last. And `signing_keys`, what access tokens are signed with.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::accounts::{Row, columns};
+use super::db::{Run, Sql, Tx};
+use super::error::Error;
+use crate::model::account::{Account, AccountId, SessionId};
+
+pub async fn insert(
+    tx: &mut Tx,
+    id: SessionId,
+    account: AccountId,
+    refresh_hash: &[u8],
+    expires_at: DateTime<Utc>,
+) -> Result<(), Error> {
+    let sql = Sql::new("insert into sessions (id, account_id, refresh_hash, expires_at) values ($1, $2, $3, $4)");
+    let sql = sql.bind(id.uuid()).bind(account.uuid()).bind(refresh_hash.to_vec()).bind(expires_at);
+    tx.execute(sql).await.map(drop)
+}
+
+/// The account of a session that has not expired.
+pub async fn account_of(run: impl Run, id: SessionId, now: DateTime<Utc>) -> Result<Option<Account>, Error> {
+    let sql = Sql::new(concat!(
+        "select ",
+        columns!(),
+        " from accounts join sessions s on s.account_id = accounts.id where s.id = $1 and s.expires_at > $2"
+    ));
+    run.fetch_optional::<Row>(sql.bind(id.uuid()).bind(now)).await?.map(Account::try_from).transpose()
+}
+
+/// Takes a session's lock until the transaction ends; the hash of its newest refresh token, its account, and its end.
+pub async fn lock(tx: &mut Tx, id: SessionId) -> Result<Option<(Vec<u8>, AccountId, DateTime<Utc>)>, Error> {
+    let sql =
+        Sql::new("update sessions set expires_at = expires_at where id = $1 returning refresh_hash, account_id, expires_at");
+    let row = tx.fetch_optional::<(Vec<u8>, Uuid, DateTime<Utc>)>(sql.bind(id.uuid())).await?;
+    Ok(row.map(|(hash, account, expires_at)| (hash, AccountId::from(account), expires_at)))
+}
+
+/// Puts another refresh token in the place of the one before.
+pub async fn rotate(tx: &mut Tx, id: SessionId, refresh_hash: &[u8], expires_at: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new("update sessions set refresh_hash = $2, expires_at = $3 where id = $1");
+    tx.execute(sql.bind(id.uuid()).bind(refresh_hash.to_vec()).bind(expires_at)).await.map(drop)
+}
+
+/// Ends a session, and with it every token that it gave.
+pub async fn delete(tx: &mut Tx, id: SessionId) -> Result<(), Error> {
+    tx.execute(Sql::new("delete from sessions where id = $1").bind(id.uuid())).await.map(drop)
+}
+
+/// Ends an account's sessions, but for its `keep` newest.
+pub async fn delete_of(tx: &mut Tx, account: AccountId, keep: u32) -> Result<(), Error> {
+    let mut sql = Sql::new("delete from sessions where account_id = ");
+    sql.push_bind(account.uuid()).push(" and id not in (select id from sessions where account_id = ").push_bind(account.uuid());
+    sql.push(" order by id desc").push_limit(keep).push(")");
+    tx.execute(sql).await.map(drop)
+}
+
+/// Forgets up to `limit` sessions that have expired; returns how many.
+pub async fn delete_expired(tx: &mut Tx, now: DateTime<Utc>, limit: u32) -> Result<u64, Error> {
+    let sql = Sql::new("select id from sessions where expires_at <= $1 order by expires_at limit $2");
+    let expired = tx.fetch::<(Uuid,)>(sql.bind(now).bind(limit)).await?;
+    for (id,) in &expired {
+        tx.execute(Sql::new("delete from sessions where id = $1 and expires_at <= $2").bind(*id).bind(now)).await?;
+    }
+    Ok(expired.len() as u64)
+}
+
+/// A secret that access tokens are signed with.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct SigningKey {
+    pub generation: i64,
+    pub secret: Vec<u8>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// The newest keys, newest first.
+pub async fn signing_keys(run: impl Run, limit: u32) -> Result<Vec<SigningKey>, Error> {
+    let mut sql = Sql::new("select generation, secret, created_at from signing_keys order by generation desc");
+    sql.push_limit(limit);
+    run.fetch(sql).await
+}
+
+/// Adds a key, unless another instance has done so.
+pub async fn add_signing_key(tx: &mut Tx, key: &SigningKey) -> Result<(), Error> {
+    let sql = Sql::new(
+        "insert into signing_keys (generation, secret, created_at) values ($1, $2, $3) on conflict (generation) do nothing",
+    );
+    tx.execute(sql.bind(key.generation).bind(key.secret.clone()).bind(key.created_at)).await?;
+    // The one before is still read; those before it have signed nothing that is still good.
+    tx.execute(Sql::new("delete from signing_keys where generation < $1").bind(key.generation - 1)).await.map(drop)
+}
