@@ -17,6 +17,17 @@
 //! Wire types live in [`http`] alone. [`service::Error`] is the one vocabulary of failures that a client can act on;
 //! `http/error.rs` is the one table from there to statuses and bodies.
 //!
+//! # Who asks
+//!
+//! 1. `http/identify.rs` is before every handler: the client's address, its rate, and the credentials as they are sent.
+//! 2. `service/auth.rs` makes a [`model::caller::Caller`] of them, or refuses: by a password (`service/passwords.rs`), a token
+//!    (`service/tokens.rs`), an API key, or the header of a gateway.
+//! 3. The handler hands the caller on, and each function of the service asks `service/access.rs` what it may do.
+//!
+//! What an image's owner is given by plan comes with the image, in the statement that reads it (`store/images.rs`). Private
+//! images are apart from public ones in every index, tag and counter (`store/image_lists.rs`, [`model::filter::Part`]): a list is
+//! made of the public part and of the viewer's own.
+//!
 //! # An upload, in ten steps
 //!
 //! 1. `http/uploads.rs` looks at the announced length: more than the server reads is refused.
@@ -63,6 +74,9 @@
 //!   `removing`, a state without a way back, and under a name that is never used again.
 //! - A URL is stored once: the transaction that inserts its image insists on the claim, and a later claim has another image's id.
 //! - Nothing that a client or a foreign server says makes the service connect to an address that is not public.
+//! - Who may not know of an image is answered as if there were none.
+//! - Of passwords, keys, refresh tokens and links that expire only hashes are kept.
+//! - A quota is held under the lock of its account, so that two uploads cannot both take the last place.
 //! - Counters move in the transactions that change what they count.
 //! - Whatever a client sends has a bound before it is read: bytes, pixels, frames, scans, seconds, connections.
 //! - Nothing blocks the runtime: decoding and hashing run on blocking threads, in bounded number.

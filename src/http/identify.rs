@@ -55,10 +55,18 @@ pub async fn identify(State(app): State<AppState>, mut request: Request, next: N
             Err(exceeded) => return refuse(exceeded),
         }
     }
+    let is_known = caller.as_ref().is_ok_and(|caller| caller.user().is_some());
     let (caller, broken) = caller.map_or_else(|broken| (Caller::Anonymous, broken), |caller| (caller, Fields::new()));
     request.extensions_mut().insert(Identity { caller, broken, address });
-    with_standing(next.run(request).await, standing)
+    let mut response = next.run(request).await;
+    if is_known {
+        // What this caller is told may not be for the next one.
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(PRIVATE);
+    }
+    with_standing(response, standing)
 }
+
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-store");
 
 fn class_of(method: &Method, path: &str) -> RateClass {
     match *method {

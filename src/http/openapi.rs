@@ -43,6 +43,9 @@ pub fn document() -> OpenApi {
 /// Asked by machines, and not guarded by `identify.rs`.
 const UNGUARDED: [&str; 3] = ["/health", "/ready", "/metrics"];
 
+/// Where callers must come in by an account.
+const OF_ACCOUNTS: [&str; 3] = ["/accounts", "/api-keys", "/audit"];
+
 /// Adds what holds for every operation: how callers show who they are, and the errors of that.
 pub fn finished(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_default();
@@ -55,14 +58,20 @@ pub fn finished(mut document: OpenApi) -> OpenApi {
     components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
     components.add_security_scheme("password_or_key", SecurityScheme::Http(basic.build()));
     components.add_security_scheme("user_id", SecurityScheme::ApiKey(ApiKey::Header(user_id)));
-    let ways = ["token", "password_or_key", "user_id"].map(|name| SecurityRequirement::new(name, [] as [String; 0]));
-    document.security = Some(std::iter::once(SecurityRequirement::default()).chain(ways).collect());
+    let [token, password_or_key, user_id] =
+        ["token", "password_or_key", "user_id"].map(|name| SecurityRequirement::new(name, [] as [String; 0]));
+    let accounts = vec![token.clone(), password_or_key.clone()];
+    let none = SecurityRequirement::default();
+    document.security = Some(vec![none, token, password_or_key, user_id]);
     for (path, item) in &mut document.paths.paths {
         let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
             if UNGUARDED.contains(&path.as_str()) {
                 operation.security = Some(Vec::new());
                 continue;
+            }
+            if OF_ACCOUNTS.iter().any(|prefix| path.starts_with(prefix)) {
+                operation.security = Some(accounts.clone());
             }
             let errors = [Unauthorized::responses(), Forbidden::responses(), TooManyRequests::responses()];
             for (status, response) in errors.into_iter().flatten() {

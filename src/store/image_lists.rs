@@ -143,3 +143,40 @@ fn push_id_range(sql: &mut Sql, column: &'static str, filter: &ImageFilter, last
         sql.push(column).push(" < ").push_bind(last.uuid());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::caller::UserId;
+    use crate::store::db::{Db, DbConfig, Location};
+    use crate::store::migrate;
+    use std::time::Duration;
+
+    /// However many private images there are, a public page does not walk over them, and the other way round.
+    #[tokio::test]
+    async fn sqlite_reads_each_part_from_indexes_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let (location, timeout) = (Location::Sqlite(folder.path().join("plan.sqlite")), Duration::from_secs(30));
+        let config = DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout };
+        let db = Db::open(&config).await.unwrap();
+        migrate::run(&db).await.unwrap();
+        let alice = UserId::parse("alice").unwrap();
+        let (all, own) = (ImageFilter::default(), ImageFilter { user_id: Some(alice.clone()), ..ImageFilter::default() });
+        let (public, private, sea) = (Part::Public, Part::PrivateOf(alice), Tag::parse("sea").unwrap());
+        for (mut sql, index) in [
+            (page_of_images(&all, &public, None, 20), "images_live"),
+            (page_of_images(&own, &public, None, 20), "images_by_user"),
+            (page_of_images(&all, &private, None, 20), "images_private"),
+            (page_of_tagged((&sea, &[]), &all, &public, None, 20), "SEARCH t USING PRIMARY KEY (tag=?)"),
+            (page_of_tagged((&sea, &[]), &own, &public, None, 20), "image_tags_by_user"),
+            (page_of_tagged((&sea, &[]), &all, &private, None, 20), "SEARCH t USING PRIMARY KEY (user_id=? AND tag=?)"),
+        ] {
+            sql.text = format!("explain query plan {}", sql.text).into();
+            let plan = db.fetch::<(i64, i64, i64, String)>(sql).await.unwrap();
+            let steps: Vec<String> = plan.into_iter().map(|(.., step)| step).collect();
+            assert!(steps.iter().any(|step| step.contains(index)), "{index}: {steps:#?}");
+            assert!(steps.iter().all(|step| !step.contains("SCAN images") || step.contains(index)), "{index}: {steps:#?}");
+        }
+        db.close().await;
+    }
+}

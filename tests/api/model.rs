@@ -23,9 +23,17 @@ struct Known {
     user: &'static str,
     title: Option<String>,
     tags: BTreeSet<&'static str>,
+    private: bool,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     deleted_at: Option<DateTime<Utc>>,
+}
+
+impl Known {
+    /// What another user's attempt to change it is answered with.
+    fn refusal(&self) -> u16 {
+        if self.private { 404 } else { 403 }
+    }
 }
 
 /// Which images a list shows.
@@ -35,6 +43,8 @@ struct Filter {
     tags: BTreeSet<&'static str>,
     start: Option<DateTime<Utc>>,
     end: Option<DateTime<Utc>>,
+    /// Who looks.
+    viewer: Option<&'static str>,
 }
 
 impl Filter {
@@ -48,11 +58,13 @@ impl Filter {
             tags: some_tags(random, 2),
             start: moment(random),
             end: moment(random),
+            viewer: (random.below(2) == 0).then(|| *random.pick(&USERS)),
         }
     }
 
     fn matches(&self, image: &Known) -> bool {
         image.deleted_at.is_none()
+            && (!image.private || self.viewer == Some(image.user))
             && self.user.is_none_or(|user| user == image.user)
             && self.tags.is_subset(&image.tags)
             && self.start.is_none_or(|start| image.created_at >= start)
@@ -110,13 +122,15 @@ impl World {
         let (user, tags) = (*self.random.pick(&USERS), some_tags(&mut self.random, 4));
         let title = (self.random.below(2) == 0).then(|| format!("title {}", self.random.next()));
         let list: Vec<&str> = tags.iter().copied().collect();
+        let private = self.random.below(3) == 0;
         let form = Form::upload(user, &jpeg(50, 50, 1))
+            .text("visibility", if private { "private" } else { "public" })
             .text("tags", &list.join(","))
             .text("title", title.as_deref().unwrap_or_default());
         let id = self.app.post(form).await.image_id();
         let now = self.app.clock.now();
         let created_at = DateTime::from_timestamp_millis(now.timestamp_millis()).expect("a time");
-        self.images.push(Known { id, user, title, tags, created_at, updated_at: created_at, deleted_at: None });
+        self.images.push(Known { id, user, title, tags, private, created_at, updated_at: created_at, deleted_at: None });
     }
 
     /// Any image, and somebody who is mostly its owner.
@@ -142,11 +156,15 @@ impl World {
             change.insert("tags".to_owned(), json!(tags));
             changed.tags = tags;
         }
+        if self.random.below(4) == 0 {
+            changed.private = self.random.below(2) == 0;
+            change.insert("visibility".to_owned(), json!(if changed.private { "private" } else { "public" }));
+        }
         changed.updated_at = self.app.clock.now();
         let status = self.app.patch(user, &changed.id, &Value::Object(change)).await.status;
         let expected = match self.images[index].deleted_at {
             Some(_) => 404,
-            None if user != changed.user => 403,
+            None if user != changed.user => self.images[index].refusal(),
             None => 200,
         };
         assert_eq!(status, expected, "{changed:?}");
@@ -159,7 +177,7 @@ impl World {
         let Some((index, user)) = self.pick() else { return };
         let image = &mut self.images[index];
         let expected = match image.deleted_at {
-            _ if user != image.user => 403,
+            _ if user != image.user => image.refusal(),
             Some(_) => 410,
             None => 200,
         };
@@ -173,7 +191,7 @@ impl World {
         let Some((index, user)) = self.pick() else { return };
         let image = &mut self.images[index];
         let expected = match image.deleted_at {
-            _ if user != image.user => 403,
+            _ if user != image.user => image.refusal(),
             Some(_) => 200,
             None => 409,
         };
@@ -197,9 +215,12 @@ impl World {
         let mut token = None;
         let mut at = 0;
         loop {
-            let request = self.app.request(reqwest::Method::GET, &path).query(&[("limit", limit)]);
+            let mut request = self.app.request(reqwest::Method::GET, &path).query(&[("limit", limit)]);
+            if let Some(viewer) = filter.viewer {
+                request = request.header("X-User-Id", viewer);
+            }
             let page = self.app.send(request.query(&token.map(|token: String| [("page_token", token)]))).await.ok();
-            assert_eq!(page["total_count"], expected.len(), "{path}");
+            assert_eq!(page["total_count"], expected.len(), "{path} by {:?}", filter.viewer);
             let length = ids_of(&page).len();
             assert_eq!(length, (expected.len() - at).min(limit as usize), "{path}");
             for (image, known) in page["images"].as_array().unwrap().iter().zip(&expected[at..]) {
@@ -219,11 +240,15 @@ impl World {
 fn assert_same(image: &Value, known: &Known) {
     let tags: BTreeSet<&str> = image["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect();
     let time = |field: &str| image[field].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
-    let shown =
-        (&image["image_id"], &image["user_id"], &image["title"], tags, time("created_at"), time("updated_at").timestamp_micros());
+    let shown = (
+        (&image["image_id"], &image["user_id"], &image["visibility"]),
+        &image["title"],
+        tags,
+        time("created_at"),
+        time("updated_at").timestamp_micros(),
+    );
     let expected = (
-        &json!(known.id),
-        &json!(known.user),
+        (&json!(known.id), &json!(known.user), &json!(if known.private { "private" } else { "public" })),
         &json!(known.title),
         known.tags.clone(),
         known.created_at,
@@ -246,8 +271,11 @@ async fn after_any_requests_every_list_and_count_is_as_a_model_says() {
     for user in USERS.map(Some).into_iter().chain([None]) {
         for first in TAGS.map(Some).into_iter().chain([None]) {
             for second in [None, Some(TAGS[0])] {
-                let tags = first.into_iter().chain(second).collect();
-                world.check(&Filter { user, tags, ..Filter::default() }, 100).await;
+                let tags: BTreeSet<&str> = first.into_iter().chain(second).collect();
+                for viewer in [None, Some(USERS[0])] {
+                    let filter = Filter { user, tags: BTreeSet::clone(&tags), viewer, ..Filter::default() };
+                    world.check(&filter, 100).await;
+                }
             }
         }
     }
@@ -256,10 +284,16 @@ async fn after_any_requests_every_list_and_count_is_as_a_model_says() {
         world.check(&filter, 17).await;
     }
     for image in &world.images {
-        let answer = world.app.get(&format!("/images/{}", image.id)).await;
-        match image.deleted_at {
-            None => assert_same(&answer.ok(), image),
-            Some(_) => assert_eq!(answer.status, 404),
+        for viewer in [None, Some(USERS[0])] {
+            let path = format!("/images/{}", image.id);
+            let answer = match viewer {
+                Some(viewer) => world.app.by(viewer, reqwest::Method::GET, &path).await,
+                None => world.app.get(&path).await,
+            };
+            match image.deleted_at {
+                None if !image.private || viewer == Some(image.user) => assert_same(&answer.ok(), image),
+                _ => assert_eq!(answer.status, 404),
+            }
         }
     }
     assert_eq!(world.app.storage().keys().await.len(), world.images.len() * 3);

@@ -1,6 +1,7 @@
 """The service itself, started as a user would start it, for the checks that come from outside."""
 
 import json
+import subprocess
 
 from .network import HOST, free_ports, request
 from .processes import NotReady, wait_until_ready
@@ -9,6 +10,7 @@ from .s3 import S3Server
 BUCKET = "images"
 # The key pair of the S3 server inside, somewhere below DATA_DIR.
 CREDENTIALS = "credentials.json"
+ADMINISTRATOR, PASSWORD = "root@example.org", "correct horse battery"
 
 
 class ImageService:
@@ -22,6 +24,15 @@ class ImageService:
     def url(self):
         return f"http://{HOST}:{self.port}"
 
+    def access_token(self):
+        """An administrator's, good for a quarter of an hour."""
+        login = json.dumps({"email": ADMINISTRATOR, "password": PASSWORD})
+        json_type = {"Content-Type": "application/json"}
+        status, body = request(self.port, "/token", "POST", seconds=30, body=login, headers=json_type)
+        if status != 201:
+            raise NotReady(f"the service let its administrator not in: {status} {body.decode()}")
+        return json.loads(body)["access"]
+
 
 def start(program, folder, processes, environment, settings):
     """Starts `image-service serve` with its data below `folder` and waits until its dependencies are up, too."""
@@ -32,7 +43,13 @@ def start(program, folder, processes, environment, settings):
     own = {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(data), "IMPORT_CONCURRENCY": "0"}
     process = processes.start([program, "serve"], env={**environment, **own, **settings}, cwd=folder, log=log)
     wait_until_ready("image-service", process, log, lambda: request(port, "/ready")[0] == 200)
+    make_administrator(program, {**environment, **own, **settings}, folder)
     return process, ImageService(port, data)
+
+
+def make_administrator(program, environment, folder):
+    argv = [program, "create-admin", "--email", ADMINISTRATOR]
+    subprocess.run(argv, env=environment, cwd=folder, input=PASSWORD + "\n", text=True, check=True, capture_output=True)
 
 
 def start_embedded(program, folder, processes, environment):

@@ -16,11 +16,11 @@ def free_ports(count):
         return [each.getsockname()[1] for each in sockets]
 
 
-def request(port, path, method="GET", seconds=5):
+def request(port, path, method="GET", seconds=5, body=None, headers=None):
     """Status and body, or `(None, b"")` when nobody answers in time."""
     connection = http.client.HTTPConnection(HOST, port, timeout=seconds)
     try:
-        connection.request(method, path)
+        connection.request(method, path, body, headers or {})
         response = connection.getresponse()
         return response.status, response.read()
     except (OSError, http.client.HTTPException):

@@ -1,0 +1,174 @@
+//! Links that expire: made by owners, opened by anybody, for a while.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::join_all;
+use image_service::store::db::{Run, Sql};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::pictures::jpeg;
+use crate::harness::{Answer, Form, TestApp, assert_error};
+
+/// A link to one of alice's images, as the answer has it.
+async fn link(app: &TestApp, id: &str, fields: &Value) -> Value {
+    let request = app.request(Method::POST, &format!("/images/{id}/links")).header("X-User-Id", "alice");
+    let answer = app.send(request.json(fields)).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert_eq!(answer.header("cache-control"), "no-store");
+    answer.json()
+}
+
+fn path(link: &Value) -> String {
+    let link = link["link"].as_str().expect("a link");
+    let (base, token) = link.split_once("/view/").expect("an address of this service");
+    assert!(base.starts_with("http://localhost:") && token.len() == 43, "{link}");
+    format!("/view/{token}")
+}
+
+fn assert_expired(answer: &Answer) {
+    assert_error(answer, 403, "Forbidden");
+    assert_eq!(answer.json()["message"], "Sorry, the link is expired.");
+}
+
+async fn hidden(app: &TestApp, file: &[u8]) -> String {
+    app.post(Form::upload("alice", file).text("visibility", "private")).await.image_id()
+}
+
+#[tokio::test]
+async fn a_link_gives_a_private_image_to_anybody_until_its_time_is_over() {
+    let app = TestApp::start().await;
+    let file = jpeg(300, 200, 1);
+    let id = hidden(&app, &file).await;
+    let made = link(&app, &id, &json!({"expires_in": 300})).await;
+    let expires_at: DateTime<Utc> = made["expires_at"].as_str().unwrap().parse().unwrap();
+    let left = expires_at - image_service::model::clock::Clock::now(&*app.clock);
+    assert!(left <= TimeDelta::seconds(300) && left > TimeDelta::seconds(240), "{left}");
+    let path = path(&made);
+    let answer = app.get(&path).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "image/jpeg"));
+    assert!(answer.body == file);
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(answer.header("content-security-policy"), "default-src 'none'; sandbox");
+    let head = app.send(app.request(Method::HEAD, &path)).await;
+    assert_eq!((head.status, head.header("content-length")), (200, file.len().to_string().as_str()));
+    app.clock.advance(left - TimeDelta::seconds(30));
+    assert_eq!(app.get(&path).await.status, 200);
+    app.clock.advance(TimeDelta::seconds(31));
+    assert_expired(&app.get(&path).await);
+    // Who knows its tag is not told more.
+    assert_expired(&app.get_with(&path, "If-None-Match", "*").await);
+    // A week later nobody remembers it.
+    app.clock.advance(TimeDelta::days(8));
+    app.sweep_all().await;
+    assert_error(&app.get(&path).await, 404, "NotFound");
+}
+
+#[tokio::test]
+async fn views_are_counted_exactly_however_many_open_it_at_once() {
+    let app = TestApp::start().await;
+    let file = jpeg(300, 200, 1);
+    let id = hidden(&app, &file).await;
+    let path = path(&link(&app, &id, &json!({"expires_in": 3000, "max_views": 7})).await);
+    // Neither a look at the headers nor a 304 is a view.
+    let etag = app.send(app.request(Method::HEAD, &path)).await.header("etag").to_owned();
+    assert_eq!(app.get_with(&path, "If-None-Match", &etag).await.status, 304);
+    let answers = join_all((0..30).map(|_| app.get(&path))).await;
+    let opened = answers.iter().filter(|answer| answer.status == 200 && answer.body == file).count();
+    assert_eq!(opened, 7);
+    answers.iter().filter(|answer| answer.status != 200).for_each(assert_expired);
+    let links = app.by("alice", Method::GET, &format!("/images/{id}/links")).await.ok();
+    let first = &links["links"][0];
+    assert_eq!((&first["views"], &first["max_views"], &first["expired"]), (&json!(7), &json!(7), &json!(true)));
+    assert_eq!(app.send(app.request(Method::HEAD, &path)).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_part_is_all_of_it_so_that_a_view_is_a_view() {
+    let app = TestApp::start().await;
+    let file = jpeg(300, 200, 1);
+    let id = hidden(&app, &file).await;
+    let path = path(&link(&app, &id, &json!({"expires_in": 3000, "max_views": 1})).await);
+    let answer = app.get_with(&path, "Range", "bytes=0-9").await;
+    assert!(answer.status == 200 && answer.body == file);
+    assert_expired(&app.get(&path).await);
+}
+
+#[tokio::test]
+async fn a_link_ends_with_its_image_and_comes_back_with_it() {
+    let app = TestApp::start().await;
+    let id = hidden(&app, &jpeg(64, 64, 1)).await;
+    let path = path(&link(&app, &id, &json!({"expires_in": 30000})).await);
+    app.delete("alice", &id).await.ok();
+    assert_error(&app.get(&path).await, 404, "NotFound");
+    app.restore("alice", &id).await.ok();
+    assert_eq!(app.get(&path).await.status, 200);
+    app.delete("alice", &id).await.ok();
+    app.clock.advance(TimeDelta::days(31));
+    app.sweep_all().await;
+    assert_error(&app.get(&path).await, 404, "NotFound");
+    let db = app.database().await;
+    let (left,) = db.fetch_optional::<(i64,)>(Sql::new("select count(*) from image_links")).await.unwrap().unwrap();
+    assert_eq!(left, 0);
+    db.close().await;
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_link_is_taken_back_by_its_token_or_its_id() {
+    let app = TestApp::start().await;
+    let (id, other) = (hidden(&app, &jpeg(64, 64, 1)).await, hidden(&app, &jpeg(64, 64, 2)).await);
+    let (one, two) = (link(&app, &id, &json!({"expires_in": 300})).await, link(&app, &id, &json!({"expires_in": 30000})).await);
+    let listed = app.by("alice", Method::GET, &format!("/images/{id}/links")).await.ok();
+    let ids: Vec<&Value> = listed["links"].as_array().unwrap().iter().map(|link| &link["id"]).collect();
+    assert_eq!(ids, [&two["id"], &one["id"]]);
+    let (one_path, two_path) = (path(&one), path(&two));
+    // What opens a link is told when it is made, and kept nowhere.
+    assert!(!listed.to_string().contains(one_path.trim_start_matches("/view/")));
+    for (name, path) in [(one_path.trim_start_matches("/view/"), &one_path), (two["id"].as_str().unwrap(), &two_path)] {
+        // Not by another image's address.
+        assert_error(&app.by("alice", Method::DELETE, &format!("/images/{other}/links/{name}")).await, 404, "NotFound");
+        assert_eq!(app.get(path).await.status, 200);
+        assert_eq!(app.by("alice", Method::DELETE, &format!("/images/{id}/links/{name}")).await.status, 204);
+        assert_error(&app.get(path).await, 404, "NotFound");
+        assert_error(&app.by("alice", Method::DELETE, &format!("/images/{id}/links/{name}")).await, 404, "NotFound");
+    }
+}
+
+#[tokio::test]
+async fn what_was_never_a_link_opens_nothing() {
+    let app = TestApp::start().await;
+    let id = hidden(&app, &jpeg(64, 64, 1)).await;
+    let made = link(&app, &id, &json!({"expires_in": 300})).await;
+    let token = path(&made).trim_start_matches("/view/").to_owned();
+    let mut altered = token.clone().into_bytes();
+    altered[20] = if altered[20] == b'A' { b'B' } else { b'A' };
+    let altered = String::from_utf8(altered).unwrap();
+    let id_of_link = made["id"].as_str().unwrap().to_owned();
+    for wrong in [altered, token.to_uppercase(), token[1..].to_owned(), format!("{token}A"), id_of_link, id, "%00".to_owned()] {
+        assert_error(&app.get(&format!("/view/{wrong}")).await, 404, "NotFound");
+    }
+}
+
+#[tokio::test]
+async fn a_life_and_a_number_of_views_have_bounds() {
+    let app = TestApp::start().await;
+    let id = hidden(&app, &jpeg(64, 64, 1)).await;
+    let path = format!("/images/{id}/links");
+    let post = async |fields: Value| app.send(app.request(Method::POST, &path).header("X-User-Id", "alice").json(&fields)).await;
+    for (fields, broken) in [
+        (json!({}), vec!["expires_in"]),
+        (json!({"expires_in": 299}), vec!["expires_in"]),
+        (json!({"expires_in": 30001}), vec!["expires_in"]),
+        (json!({"expires_in": "300"}), vec!["expires_in"]),
+        (json!({"expires_in": 300.5, "max_views": 0}), vec!["expires_in", "max_views"]),
+        (json!({"expires_in": 300, "max_views": -1}), vec!["max_views"]),
+        (json!({"expires_in": 300, "max_view": 1}), vec!["max_view"]),
+    ] {
+        let details = assert_error(&post(fields.clone()).await, 422, "ValidationError");
+        assert_eq!(details.as_object().unwrap().keys().collect::<Vec<_>>(), broken, "{fields}");
+    }
+    for fields in [json!({"expires_in": 300}), json!({"expires_in": 30000, "max_views": null}), json!({"expires_in": 300.0})] {
+        assert_eq!(post(fields).await.status, 201);
+    }
+    assert_error(&app.post_json(&path, &json!({"expires_in": 300})).await, 401, "Unauthorized");
+}
