@@ -27,13 +27,16 @@ create unique index accounts_by_user on accounts (user_id);
 create unique index accounts_by_email on accounts (email);
 create index accounts_by_plan on accounts (plan);
 
--- Logins that last: one row each, whatever number of tokens it has had. Only the newest refresh token fits.
+-- Logins that last: one row each, whatever number of tokens it has had. Only the newest refresh token fits. What refresh tokens
+-- find it by is in no other token, so that whoever comes with it has had one of them.
 create table sessions (
     id blob primary key,
     account_id blob not null references accounts (id),
+    refresh_id blob not null,
     refresh_hash blob not null,
     expires_at text not null
 );
+create unique index sessions_by_refresh on sessions (refresh_id);
 create index sessions_by_account on sessions (account_id, id);
 create index sessions_by_expiry on sessions (expires_at);
 

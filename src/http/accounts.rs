@@ -42,7 +42,8 @@ pub struct NewAccountBody {
     /// `Basic` if absent; null gives everything, without quotas.
     #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
     plan: Option<String>,
-    /// Whether it is an administrator's; false if absent.
+    /// Whether it is an administrator's; false if absent. Not by an API key.
+    #[schema(nullable = false)]
     admin: Option<bool>,
 }
 
@@ -56,7 +57,10 @@ pub struct AccountChangeBody {
     #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
     plan: Option<String>,
     /// Ends its sessions, and its keys are no longer accepted. Its public images stay.
+    #[schema(nullable = false)]
     disabled: Option<bool>,
+    /// True not by an API key.
+    #[schema(nullable = false)]
     admin: Option<bool>,
 }
 

@@ -31,7 +31,7 @@ use crate::service::error::Error;
 #[expect(dead_code, reason = "it describes what `read_fields` reads")]
 pub struct ApiKeyBody {
     /// Where the key is used.
-    #[schema(max_length = 200, pattern = "^[^\\u0000]*$")]
+    #[schema(nullable = false, max_length = 200, pattern = "^[^\\u0000]*$")]
     description: Option<String>,
     /// What it is good for: `read` what its account may see; `upload`, which is also to import, change, delete, restore and share
     /// its account's images; `admin`, what administrators do. Null is everything.

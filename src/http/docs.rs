@@ -17,9 +17,7 @@ const REDOC_SCRIPT: &str = include_str!("docs/redoc.standalone.js");
 const OWN_PICTURES: [(HeaderName, &str); 1] = [(header::CONTENT_SECURITY_POLICY, "img-src 'self' data:")];
 
 pub fn routes(document: OpenApi) -> Router<AppState> {
-    let swagger = SwaggerUi::new("/docs")
-        .url("/openapi.json", document)
-        .config(Config::default().try_it_out_enabled(true).persist_authorization(true));
+    let swagger = SwaggerUi::new("/docs").url("/openapi.json", document).config(Config::default().try_it_out_enabled(true));
     Router::new()
         .merge(swagger)
         .route("/", get(async || Redirect::temporary("/docs")))

@@ -4,6 +4,7 @@
 //! behind a gateway, `X-User-Id`. What is there but wrong is a 401 on every route.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -37,12 +38,24 @@ pub async fn identify(State(app): State<AppState>, mut request: Request, next: N
     let class = class_of(request.method(), path);
     let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let address = app.config.trusted_proxies.client(peer, request.headers());
+    warn_of_unknown_proxy(&app, peer, address, request.headers());
     let mut standing = match app.service.rates.check_address(class, address) {
         Ok(standing) => standing,
         Err(exceeded) => return refuse(exceeded),
     };
     let mode = app.service.limits().auth.mode;
-    let caller = match credentials(request.headers(), mode) {
+    let sent = match class {
+        // Their credentials are in the body: old ones in the head must not keep anybody from getting new ones.
+        RateClass::Login => Ok(Credentials::None),
+        RateClass::Read | RateClass::Upload => credentials(request.headers(), mode),
+    };
+    if let Ok(credentials) = &sent
+        && credentials.is_password()
+        && let Err(exceeded) = app.service.rates.check_address(RateClass::Login, address)
+    {
+        return refuse(exceeded);
+    }
+    let caller = match sent {
         Ok(credentials) => match app.service.authenticate(credentials, Some(address)).await {
             Ok(caller) => Ok(caller),
             Err(error) => return with_standing(ApiError::from(error).into_response(), standing),
@@ -55,18 +68,27 @@ pub async fn identify(State(app): State<AppState>, mut request: Request, next: N
             Err(exceeded) => return refuse(exceeded),
         }
     }
-    let is_known = caller.as_ref().is_ok_and(|caller| caller.user().is_some());
+    let caching = if caller.as_ref().is_ok_and(|caller| caller.user().is_some()) { PRIVATE } else { ASKED_EACH_TIME };
     let (caller, broken) = caller.map_or_else(|broken| (Caller::Anonymous, broken), |caller| (caller, Fields::new()));
     request.extensions_mut().insert(Identity { caller, broken, address });
     let mut response = next.run(request).await;
-    if is_known {
-        // What this caller is told may not be for the next one.
-        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(PRIVATE);
-    }
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(caching);
     with_standing(response, standing)
 }
 
+/// What this caller is told may not be for the next one.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-store");
+/// What is public now may not be in a moment.
+const ASKED_EACH_TIME: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// Once: behind a proxy that is not trusted all clients have its address, and share its limits.
+fn warn_of_unknown_proxy(app: &AppState, peer: IpAddr, address: IpAddr, headers: &HeaderMap) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let forwarded = peer == address && headers.contains_key("x-forwarded-for") && app.config.trusted_proxies.is_empty();
+    if forwarded && !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(%peer, "a request says that it was forwarded: if this is your proxy, name it in TRUSTED_PROXIES");
+    }
+}
 
 fn class_of(method: &Method, path: &str) -> RateClass {
     match *method {

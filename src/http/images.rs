@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
-use http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -218,14 +218,14 @@ pub struct ImageChangeBody {
     /// Comma-separated, or a list.
     #[schema(nullable, schema_with = super::openapi::tags_schema)]
     tags: Option<Vec<String>>,
-    /// `public` or `private`; null is `public`.
-    #[schema(nullable, schema_with = super::openapi::visibility_schema)]
+    #[schema(schema_with = super::openapi::visibility_schema)]
     visibility: Option<String>,
 }
 
 /// Change an image
 ///
-/// The owner only. Another visibility holds at once, but for presigned URLs that were given out before.
+/// The owner only. Another visibility holds at once; presigned URLs that were given out before live on until they expire, and
+/// caches may keep what they were allowed to.
 #[utoipa::path(patch, path = "/images/{image_id}", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image.")),
     request_body(content = ImageChangeBody, content_type = "application/json"),
@@ -275,7 +275,6 @@ fn text_or_null(value: Value) -> Result<String, String> {
 
 pub(super) fn read_visibility(value: &Value) -> Result<Visibility, String> {
     match value {
-        Value::Null => Ok(Visibility::default()),
         Value::String(text) => Visibility::parse(text),
         _ => Visibility::parse(""),
     }
@@ -329,7 +328,8 @@ pub async fn delete_image(
 /// The owner only, until it is purged; an administrator, what an administrator has deleted.
 #[utoipa::path(post, path = "/images/{image_id}/restore", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image.")),
-    responses((status = 200, description = "The image, back where it was.", body = ImageView), Unauthorized, Forbidden, NotFound, Conflict,
+    responses((status = 200, description = "The image, back where it was.", body = ImageView),
+        (status = 204, description = "It is back; the caller is an administrator who may not see it."), Unauthorized, Forbidden, NotFound, Conflict,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn restore_image(
     State(app): State<AppState>,
@@ -338,8 +338,10 @@ pub async fn restore_image(
     Address(uri): Address,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
-    let (image, links) = app.service.restore_image(&caller, require_caller_then_id(&caller, &id)?).await?;
-    one(&image, Some(&links))
+    match app.service.restore_image(&caller, require_caller_then_id(&caller, &id)?).await? {
+        Some((image, links)) => one(&image, Some(&links)),
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
 }
 
 /// Who does not say who they are learns nothing about ids, not even whether one is well-formed.

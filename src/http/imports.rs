@@ -171,7 +171,8 @@ fn read_order(app: &AppState, identity: &Identity, mut fields: Map<String, Value
         Some(_) => errors.check("user_id", Err("must be a text".to_owned())),
         None => errors.check("user_id", identity.own_user()),
     };
-    let visibility = fields.remove("visibility").and_then(|value| errors.check("visibility", read_visibility(&value)));
+    let visibility = fields.remove("visibility").filter(|value| !value.is_null());
+    let visibility = visibility.and_then(|value| errors.check("visibility", read_visibility(&value)));
     let tags = fields.remove("tags").and_then(|tags| errors.check("tags", read_tags(&tags))).unwrap_or_default();
     let idempotency_key = one_header(headers, "Idempotency-Key", &mut errors)
         .and_then(|key| errors.check("Idempotency-Key", IdempotencyKey::parse(key)));

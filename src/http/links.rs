@@ -75,7 +75,9 @@ pub async fn get_original(
         Visibility::Public => format!("public, max-age={}, immutable", app.config.link_max_age_seconds),
         Visibility::Private => "private, no-cache".to_owned(),
     };
-    answer(original, &caching)
+    let mut response = answer(original, &caching)?;
+    response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    Ok(response)
 }
 
 /// Get an original by its public link, with a name
@@ -145,7 +147,6 @@ pub(super) fn answer(original: Original, caching: &str) -> Result<Response, ApiE
     let mut headers = HeaderMap::new();
     headers.insert(header::ETAG, text(format!("\"{}\"", original.etag))?);
     headers.insert(header::CACHE_CONTROL, text(caching.to_owned())?);
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
     headers.insert(RESOURCE_POLICY.0, RESOURCE_POLICY.1);
     let (length, body) = match original.content {

@@ -52,10 +52,14 @@ pub struct PlanView {
 pub struct PlanBody {
     #[schema(schema_with = super::openapi::thumbnails_schema)]
     thumbnails: Option<Vec<String>>,
+    #[schema(nullable = false)]
     original: Option<bool>,
     /// Needs `original`.
+    #[schema(nullable = false)]
     expiring_links: Option<bool>,
+    #[schema(nullable = false)]
     custom_sizes: Option<bool>,
+    #[schema(nullable = false)]
     imports: Option<bool>,
     #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
     max_bytes: Option<u64>,
@@ -73,10 +77,14 @@ pub struct NewPlanBody {
     name: String,
     #[schema(schema_with = super::openapi::thumbnails_schema)]
     thumbnails: Option<Vec<String>>,
+    #[schema(nullable = false)]
     original: Option<bool>,
     /// Needs `original`.
+    #[schema(nullable = false)]
     expiring_links: Option<bool>,
+    #[schema(nullable = false)]
     custom_sizes: Option<bool>,
+    #[schema(nullable = false)]
     imports: Option<bool>,
     #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
     max_bytes: Option<u64>,

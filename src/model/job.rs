@@ -5,12 +5,15 @@ use chrono::{DateTime, Utc};
 use super::caller::UserId;
 use super::id::ImageId;
 pub use super::id::JobId;
+use super::image::Visibility;
 
 /// A job as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     pub id: JobId,
     pub user_id: UserId,
+    /// Of its images.
+    pub visibility: Visibility,
     /// URLs, each of which is an item.
     pub total: u32,
     pub complete: u32,

@@ -1,7 +1,7 @@
 //! Who may do what: every rule on callers, in one place.
 //!
 //! A caller that is not known may read what is public, and, behind a gateway (`AUTH_MODE=trusted`), write in the name that the
-//! request gives. A key with scopes may do what they say and no more, and never touches keys.
+//! request gives. A key with scopes may do what they say and no more, and makes, changes and deletes no keys.
 
 use super::Service;
 use super::error::Error;
@@ -36,6 +36,14 @@ pub(super) fn writer(caller: &Caller) -> Result<&User, Error> {
     let user = caller.known().ok_or(Error::Unauthenticated)?;
     require_scope(user, Scope::Upload)?;
     Ok(user)
+}
+
+/// Whoever deletes or restores: an owner, or an administrator. Which one it must be is known once the image is.
+pub(super) fn remover(caller: &Caller) -> Result<&User, Error> {
+    match as_admin(caller).and(caller.known()) {
+        Some(admin) => Ok(admin),
+        None => writer(caller),
+    }
 }
 
 /// The account of a caller who has shown to be its owner.

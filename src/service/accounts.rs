@@ -1,6 +1,6 @@
 //! Accounts: made, looked at and changed by administrators; looked at, and given another password, by their owners.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Service;
 use super::access;
@@ -50,6 +50,9 @@ impl Service {
     /// The caller is none, there is no such plan, or the e-mail address or the user has an account.
     pub async fn create_account(&self, caller: &Caller, new: NewAccount) -> Result<Account, Error> {
         let admin = access::admin(caller)?;
+        if new.admin {
+            access::account_in_person(caller)?;
+        }
         self.registry().insert(admin.email.as_str(), new).await
     }
 
@@ -99,8 +102,11 @@ impl Service {
     /// The caller is none, there is no such account or plan, or it is the caller's own that would be disabled or demoted.
     pub async fn change_account(&self, caller: &Caller, id: AccountId, change: AccountChange) -> Result<AccountState, Error> {
         let admin = access::admin(caller)?;
+        if change.admin == Some(true) {
+            access::account_in_person(caller)?;
+        }
         let mut tx = self.db.begin().await?;
-        let mut account = store::accounts::lock(&mut tx, id).await?.ok_or_else(no_such_account)?;
+        let mut account = lock_beside(&mut tx, admin, id).await?.ok_or_else(no_such_account)?;
         if admin.id == id && (change.disabled == Some(true) || change.admin == Some(false)) {
             return Err(Error::Conflict { message: "Administrators cannot disable or demote themselves.".to_owned() });
         }
@@ -155,9 +161,25 @@ impl Service {
     }
 }
 
+/// Takes the locks of an administrator, who must still be one, and of another account: so of two that shut each other out one
+/// is left.
+async fn lock_beside(tx: &mut Tx, admin: &Account, id: AccountId) -> Result<Option<Account>, Error> {
+    let mut locked = None;
+    for each in BTreeSet::from([admin.id, id]) {
+        let account = store::accounts::lock(tx, each).await?;
+        if each == admin.id && !account.as_ref().is_some_and(|now| now.admin && now.disabled_at.is_none()) {
+            return Err(Error::forbidden("Only administrators may do this."));
+        }
+        if each == id {
+            locked = account;
+        }
+    }
+    Ok(locked)
+}
+
 pub(super) async fn require_plan(tx: &mut Tx, plan: Option<&PlanName>) -> Result<(), Error> {
     let Some(plan) = plan else { return Ok(()) };
-    match store::plans::find(tx, plan).await? {
+    match store::plans::lock(tx, plan).await? {
         Some(_) => Ok(()),
         None => Err(Error::invalid("plan", "is not the name of a plan")),
     }

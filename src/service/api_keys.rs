@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 
 use super::Service;
 use super::access;
+use super::auth::require_enabled;
 use super::error::Error;
 use super::secrets::{API_KEY_PREFIX, Secret};
-use crate::model::account::{ApiKey, KeyId, Scope};
+use crate::model::account::{Account, ApiKey, KeyId, Scope};
 use crate::model::caller::Caller;
-use crate::store;
+use crate::store::{self, Tx};
 
 /// Keys that an account may have.
 const MAX_KEYS: u64 = 100;
@@ -55,8 +56,7 @@ impl Service {
         let id = KeyId::new(&*self.clock);
         let key = ApiKey { id, account_id: account.id, description, scopes, last_used_at: None };
         let mut tx = self.db.begin().await?;
-        // Keys are counted one at a time.
-        store::accounts::lock(&mut tx, account.id).await?;
+        lock(&mut tx, account).await?;
         if store::api_keys::count(&mut tx, account.id).await? >= MAX_KEYS {
             return Err(Error::Conflict { message: format!("The account has {MAX_KEYS} keys already: delete one first.") });
         }
@@ -72,6 +72,7 @@ impl Service {
     pub async fn change_key(&self, caller: &Caller, id: KeyId, change: KeyChange) -> Result<ApiKey, Error> {
         let account = access::whole_account(caller)?;
         let mut tx = self.db.begin().await?;
+        lock(&mut tx, account).await?;
         let mut key = store::api_keys::find(&mut tx, account.id, id).await?.ok_or_else(no_such_key)?;
         key.description = change.description.unwrap_or(key.description);
         key.scopes = change.scopes.unwrap_or(key.scopes);
@@ -94,6 +95,12 @@ impl Service {
         }
         Ok(tx.commit().await?)
     }
+}
+
+/// An account's keys are made and changed one at a time, and not while it is disabled.
+async fn lock(tx: &mut Tx, account: &Account) -> Result<(), Error> {
+    let now = store::accounts::lock(tx, account.id).await?;
+    require_enabled(&now.ok_or(Error::Unauthenticated)?)
 }
 
 fn no_such_key() -> Error {

@@ -12,6 +12,7 @@ use super::login_guard::LoginGuard;
 use super::passwords::Passwords;
 use super::secrets::{self, API_KEY_PREFIX};
 use super::tokens::SigningKeys;
+use super::verified::Verified;
 use super::{Limits, Service};
 use crate::model::account::{Account, Email, KeyId};
 use crate::model::caller::{Caller, Proof, User, UserId};
@@ -41,11 +42,19 @@ pub enum Credentials {
     Unreadable,
 }
 
+impl Credentials {
+    /// Whether finding out who it is takes hashing a password.
+    pub fn is_password(&self) -> bool {
+        matches!(self, Self::Basic { password, .. } if !password.starts_with(API_KEY_PREFIX))
+    }
+}
+
 /// What checking credentials needs.
 #[derive(Debug)]
 pub(super) struct Auth {
     pub passwords: Passwords,
     pub logins: LoginGuard,
+    pub verified: Verified,
     pub keys: SigningKeys,
 }
 
@@ -60,6 +69,7 @@ impl Auth {
         Self {
             passwords: Passwords::new(limits.admission_wait),
             logins: LoginGuard::new(Arc::clone(clock)),
+            verified: Verified::default(),
             keys: SigningKeys::new(&limits.auth.jwt_secrets),
         }
     }
@@ -70,7 +80,7 @@ impl Service {
     ///
     /// # Errors
     /// The credentials are wrong or no longer good, the account is disabled, or there were too many attempts.
-    pub async fn authenticate(&self, credentials: Credentials, address: Option<IpAddr>) -> Result<Caller, Error> {
+    pub async fn authenticate(self: &Arc<Self>, credentials: Credentials, address: Option<IpAddr>) -> Result<Caller, Error> {
         match credentials {
             Credentials::None => Ok(Caller::Anonymous),
             Credentials::Gateway(id) => self.authenticate_gateway(id).await,
@@ -96,7 +106,7 @@ impl Service {
         Ok(Caller::User(Box::new(User { id, proof: Proof::GatewayHeader, account })))
     }
 
-    async fn authenticate_key(&self, text: &str) -> Result<Caller, Error> {
+    async fn authenticate_key(self: &Arc<Self>, text: &str) -> Result<Caller, Error> {
         const WRONG: Error = Error::BadCredentials("there is no such API key");
         let (id, hash) = secrets::parse(API_KEY_PREFIX, text).ok_or(WRONG)?;
         let id = KeyId::from(id);
@@ -110,7 +120,9 @@ impl Service {
         require_enabled(&account)?;
         let now = self.clock.now();
         if key.last_used_at.is_none_or(|used| now - used >= TOUCHED) {
-            self.touch_key(id).await;
+            // Nobody waits for it.
+            let service = Arc::clone(self);
+            self.tasks.spawn(async move { service.touch_key(id).await });
         }
         Ok(caller(account, Proof::ApiKey(id, key.scopes)))
     }
@@ -119,7 +131,8 @@ impl Service {
     async fn touch_key(&self, id: KeyId) {
         let touched = async {
             let mut tx = self.db.begin().await?;
-            store::api_keys::touch(&mut tx, id, self.clock.now()).await?;
+            let now = self.clock.now();
+            store::api_keys::touch(&mut tx, id, now - TOUCHED, now).await?;
             tx.commit().await
         };
         if let Err(error) = touched.await {
@@ -135,17 +148,28 @@ impl Service {
         if password.len() > MAX_PASSWORD_BYTES {
             return Err(WRONG);
         }
-        let attempt = self.auth.logins.begin(email.as_str(), address).map_err(Error::too_many)?;
-        let account = store::accounts::find_by_email(&self.db, &email).await?;
-        let hash = match &account {
-            Some(account) => store::accounts::password_hash(&self.db, account.id).await?,
-            // As many statements for nobody.
-            None => store::accounts::find_by_email(&self.db, &email).await?.and(None),
+        let found = store::accounts::find_with_hash(&self.db, &email).await?;
+        let tag = match &found {
+            Some((account, hash)) => Some(self.auth.verified.tag(account.id, hash, password)?),
+            None => None,
         };
-        let fits = self.auth.passwords.verify(password, hash).await?;
-        let account = account.filter(|_| fits).ok_or(WRONG)?;
+        let is_known = tag.is_some_and(|tag| self.auth.verified.is_known(&tag, self.clock.now()));
+        if !is_known {
+            let attempt = self.auth.logins.begin(email.as_str(), address).map_err(Error::too_many)?;
+            let hash = found.as_ref().map(|(_, hash)| hash.clone());
+            let fits = self.auth.passwords.verify(password, hash).await;
+            if matches!(fits, Ok(false)) {
+                return Err(WRONG);
+            }
+            // What the service could not find out is no failure of the client's.
+            attempt.succeeded();
+            fits?;
+        }
+        let (account, _) = found.ok_or(WRONG)?;
         require_enabled(&account).map_err(|_| WRONG)?;
-        attempt.succeeded();
+        if let Some(tag) = tag.filter(|_| !is_known) {
+            self.auth.verified.remember(tag, self.clock.now());
+        }
         Ok(account)
     }
 }

@@ -85,6 +85,10 @@ impl Service {
             return Err(Error::LinkExpired);
         }
         require_links(&image)?;
+        let owner = store::accounts::find_by_user(&self.db, &image.user_id).await?;
+        if owner.is_some_and(|owner| owner.disabled_at.is_some()) {
+            return Err(Error::LinkExpired);
+        }
         let etag = hex::encode(image.sha256);
         if (sending.is_known)(&etag) {
             return Ok(Original { image, etag, part: None, content: Content::Unchanged });

@@ -135,6 +135,9 @@ async fn answer_again(tx: &mut Tx, upload: &Upload, record: Record, fingerprint:
     let Some(mut image) = store::images::find(tx, ImageId::from(record.subject)).await? else {
         return Err(Error::no_such_image());
     };
+    if image.taken_down {
+        return Err(Error::forbidden("An administrator has deleted this image."));
+    }
     restore_answer(&mut image, &response);
     debug_assert_eq!(image.user_id, upload.user_id);
     Ok(Claim::Replay(Box::new(image)))
@@ -161,7 +164,7 @@ async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
         ];
         // The default adds nothing, so that keys of before there was a choice still fit.
         if upload.visibility == Visibility::Private {
-            parts.push(b"private");
+            parts.push(b"\0private");
         }
         parts.extend(upload.tags.iter().map(|tag| tag.as_str().as_bytes()));
         fingerprint_of(&parts)

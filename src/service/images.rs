@@ -62,13 +62,7 @@ impl Service {
         let last = read_token(token, &fingerprint)?.map(|token| ImageId::from(token.last));
         let mut reader = self.db.reader().await?;
         put_rarest_tag_first(&mut reader, &mut filter).await?;
-        let mut images = Vec::new();
-        for part in &parts {
-            images.extend(store::image_lists::page(&mut reader, &filter, part, last, limit + 1).await?);
-        }
-        if parts.len() > 1 {
-            images.sort_unstable_by_key(|image| std::cmp::Reverse(image.id));
-        }
+        let mut images = store::image_lists::page(&mut reader, &filter, &parts, last, limit + 1).await?;
         let has_more = images.len() > limit as usize;
         images.truncate(limit as usize);
         let next = images.last().filter(|_| has_more).map(|image| PageToken { last: image.id.uuid() }.encode(&fingerprint));
@@ -136,32 +130,37 @@ impl Service {
     /// # Errors
     /// No caller, no such image, the caller is neither its owner nor an administrator, or it is deleted already.
     pub async fn delete_image(&self, caller: &Caller, id: ImageId) -> Result<(), Error> {
-        let user = caller.known().ok_or(Error::Unauthenticated)?;
+        let user = access::remover(caller)?;
         let mut tx = self.db.begin().await?;
         let image = store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
         let admin = access::as_admin(caller).filter(|_| user.id != image.user_id);
         if admin.is_none() {
             access::require_owner(&access::writer(caller)?.id, &image)?;
         }
-        if !is_live(&image) {
+        // What its owner has deleted an administrator can still take down, so that it is not restored.
+        let was_live = is_live(&image);
+        if !was_live && (admin.is_none() || image.taken_down) {
             return Err(Error::Gone { id });
         }
         if let Some(admin) = admin {
             self.note(&mut tx, admin, "image.deleted", id, owner_of(&image)).await?;
         }
-        store::images::set_deleted_at(&mut tx, id, Some(self.clock.now()), admin.is_some()).await?;
-        store::tags::delete_all(&mut tx, &image).await?;
-        count_live(&mut tx, &image, -1).await?;
+        let deleted_at = image.deleted_at.unwrap_or_else(|| self.clock.now());
+        store::images::set_deleted_at(&mut tx, id, Some(deleted_at), admin.is_some()).await?;
+        if was_live {
+            store::tags::delete_all(&mut tx, &image).await?;
+            count_live(&mut tx, &image, -1).await?;
+        }
         Ok(tx.commit().await?)
     }
 
-    /// Brings a deleted image back to where it was.
+    /// Brings a deleted image back to where it was; returns it where the caller may see it.
     ///
     /// # Errors
     /// No caller, no such image, the caller is not its owner, it is not deleted, its owner has no room for it, or it was an
     /// administrator who deleted it, and the caller is none.
-    pub async fn restore_image(&self, caller: &Caller, id: ImageId) -> Result<(Image, Links), Error> {
-        caller.known().ok_or(Error::Unauthenticated)?;
+    pub async fn restore_image(&self, caller: &Caller, id: ImageId) -> Result<Option<(Image, Links)>, Error> {
+        let user = access::remover(caller)?;
         let mut signer = self.signer().await?;
         let mut tx = self.db.begin().await?;
         let mut image = store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
@@ -183,8 +182,11 @@ impl Service {
         count_live(&mut tx, &image, 1).await?;
         tx.commit().await?;
         (image.deleted_at, image.taken_down) = (None, false);
+        if !image.is_visible_to(Some(&user.id)) {
+            return Ok(None);
+        }
         let links = self.links(&mut signer, &image);
-        Ok((image, links))
+        Ok(Some((image, links)))
     }
 
     /// A live image that the caller may know of.

@@ -9,6 +9,7 @@ use super::Service;
 use super::admission::Admitted;
 use super::error::{Error, chain};
 use super::import_queue::ClaimedItem;
+use super::imports::NO_IMPORTS;
 use super::upload::{Origin, Upload};
 use crate::fetch;
 use crate::model::caller::{Caller, Proof, User};
@@ -54,6 +55,9 @@ impl Service {
         let failed = |error: fetch::Error| self.trouble_of_fetch(claimed, error);
         // An account that was disabled since, or has no room, does not make others be asked.
         let features = self.features_of(&item.user_id).await.map_err(trouble_of_owner)?;
+        if features.as_ref().is_some_and(|features| !features.imports) {
+            return Err(Trouble::Its { reason: NO_IMPORTS.to_owned(), again: None });
+        }
         self.look_for_room(&item.user_id, features.as_ref(), self.limits.min_file_bytes).await.map_err(trouble_of_owner)?;
         // The rules were held at the order, by settings that may have changed since.
         let target = self.fetcher.check(&item.url).map_err(|rule| Trouble::Its { reason: format!("it {rule}"), again: None })?;

@@ -50,6 +50,8 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+pub(super) const NO_IMPORTS: &str = "The plan of this user does not give imports.";
+
 /// What items of a cancelled job failed for.
 pub(super) const CANCELLED: &str = "it was cancelled";
 
@@ -70,7 +72,7 @@ impl Service {
     pub async fn order_import(&self, caller: &Caller, order: &Order) -> Result<JobId, Error> {
         self.require_uploader_for(caller, &order.user_id)?;
         if self.features_of(&order.user_id).await?.is_some_and(|features| !features.imports) {
-            return Err(Error::forbidden("The plan of this user does not give imports."));
+            return Err(Error::forbidden(NO_IMPORTS));
         }
         let id = JobId::new(&*self.clock);
         let mut tx = self.db.begin().await?;
@@ -98,7 +100,11 @@ impl Service {
         if viewer.is_none() && self.limits.auth.mode == AuthMode::Required {
             return Err(Error::Unauthenticated);
         }
-        self.look_at_import(viewer, id).await
+        let (job, items) = self.look_at_import(viewer, id).await?;
+        // Behind a gateway an id is as good as a caller, but not for what is somebody's own.
+        let is_own =
+            job.visibility == Visibility::Private || store::accounts::find_by_user(&self.db, &job.user_id).await?.is_some();
+        if viewer.is_none() && is_own { Err(no_such_import()) } else { Ok((job, items)) }
     }
 
     async fn look_at_import(&self, viewer: Option<&UserId>, id: JobId) -> Result<(Job, Vec<Item>), Error> {
@@ -143,7 +149,10 @@ impl Service {
         let list = list_fingerprint("links", "");
         let last = read_token(token, &list)?.map(|token| ImageId::from(token.last));
         let images = store::image_lists::page_of_imported(&self.db, last, limit + 1).await?;
-        Ok(Page::new(images, limit, |id| PageToken { last: id.uuid() }.encode(&list)))
+        let page = Page::new(images, limit, |(id, _)| PageToken { last: id.uuid() }.encode(&list));
+        // Such a page is shorter, not searched for longer.
+        let items = page.items.into_iter().filter(|(_, is_given)| *is_given).map(|(id, _)| id).collect();
+        Ok(Page { items, next: page.next })
     }
 }
 

@@ -1,5 +1,6 @@
-//! Slows down the guessing of passwords: for an account and for a client's address, each failure beyond some free ones doubles
-//! the wait before the next attempt.
+//! Slows down the guessing of passwords: for an account from one address, for an address, and, less strictly, for an account from
+//! anywhere, each failure beyond some free ones doubles the wait before the next attempt. Less strictly, because a stranger who
+//! fails on purpose must not keep the account's owner out.
 //!
 //! An attempt counts as failed from when it begins, so that many at once are as slow as one after another. It makes no
 //! difference whether the account exists. What is known is in this process's memory, and bounded.
@@ -17,7 +18,8 @@ use super::rates::elapsed::Elapsed;
 use crate::model::clock::Clock;
 use ledger::{Ledger, Rule};
 
-const ACCOUNT_RULE: Rule = Rule { free: 10, longest_wait: Duration::from_secs(5 * 60) };
+const PAIR_RULE: Rule = Rule { free: 10, longest_wait: Duration::from_secs(5 * 60) };
+const ACCOUNT_RULE: Rule = Rule { free: 100, longest_wait: Duration::from_secs(15) };
 const ADDRESS_RULE: Rule = Rule { free: 30, longest_wait: Duration::from_secs(15 * 60) };
 
 /// Counts failed attempts to log in.
@@ -33,13 +35,16 @@ pub struct Attempt {
     elapsed: Elapsed,
     failures: Arc<Mutex<Failures>>,
     account: u64,
+    /// The account from this address.
+    pair: u64,
     /// Where the attempt came from, and until when it made others from there wait.
     address: Option<(u64, Duration)>,
 }
 
 impl LoginGuard {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let failures = Failures { accounts: Ledger::new(ACCOUNT_RULE), addresses: Ledger::new(ADDRESS_RULE) };
+        let ledger = Ledger::new;
+        let failures = Failures { pairs: ledger(PAIR_RULE), accounts: ledger(ACCOUNT_RULE), addresses: ledger(ADDRESS_RULE) };
         Self { elapsed: Elapsed::new(clock), hasher: RandomState::new(), failures: Arc::new(Mutex::new(failures)) }
     }
 
@@ -48,18 +53,20 @@ impl LoginGuard {
     /// # Errors
     /// How long to wait, if no attempt may be made now. This one then does not count.
     pub fn begin(&self, email: &str, address: Option<IpAddr>) -> Result<Attempt, Duration> {
-        let account = self.hasher.hash_one(email);
-        let address = address.map(|address| self.hasher.hash_one(client_network(address)));
+        let network = address.map(client_network);
+        let (account, pair) = (self.hasher.hash_one(email), self.hasher.hash_one((email, network)));
+        let address = network.map(|network| self.hasher.hash_one(network));
         let mut failures = lock(&self.failures);
         let now = self.elapsed.get();
         let address_wait = address.map_or(Duration::ZERO, |address| failures.addresses.wait(address, now));
-        let wait = failures.accounts.wait(account, now).max(address_wait);
+        let wait = failures.accounts.wait(account, now).max(failures.pairs.wait(pair, now)).max(address_wait);
         if !wait.is_zero() {
             return Err(wait);
         }
         failures.accounts.add(account, now);
+        failures.pairs.add(pair, now);
         let address = address.map(|address| (address, failures.addresses.add(address, now)));
-        Ok(Attempt { elapsed: self.elapsed.clone(), failures: Arc::clone(&self.failures), account, address })
+        Ok(Attempt { elapsed: self.elapsed.clone(), failures: Arc::clone(&self.failures), account, pair, address })
     }
 }
 
@@ -68,6 +75,7 @@ impl Attempt {
     pub fn succeeded(self) {
         let mut failures = lock(&self.failures);
         failures.accounts.forget(self.account);
+        failures.pairs.forget(self.pair);
         if let Some((address, free_at)) = self.address {
             failures.addresses.take_back(address, free_at, self.elapsed.get());
         }
@@ -91,6 +99,7 @@ fn lock(failures: &Mutex<Failures>) -> MutexGuard<'_, Failures> {
 }
 
 struct Failures {
+    pairs: Ledger,
     accounts: Ledger,
     addresses: Ledger,
 }
@@ -117,17 +126,21 @@ mod tests {
 
     #[test]
     fn waits_double_to_their_longest() {
-        for (of_account, free, longest) in [(true, 10, 300), (false, 30, 900)] {
+        /// A failure that counts for one of the three rules alone.
+        type Fail = fn(&LoginGuard, u64) -> u64;
+        let pair: Fail = |guard, _| fail(guard, "ann", None);
+        let account: Fail = |guard, n| fail(guard, "ann", from(n));
+        let address: Fail = |guard, n| fail(guard, &n.to_string(), from(0));
+        for (fail, free, longest) in [(pair, 10, 300), (account, 100, 15), (address, 30, 900)] {
             let (guard, clock) = guard();
-            let fail = |n: u64| if of_account { fail(&guard, "ann", from(n)) } else { fail(&guard, &n.to_string(), from(0)) };
-            assert!((0..=free).all(|n| fail(n) == 0));
+            assert!((0..=free).all(|n| fail(&guard, n) == 0));
             for further in 0..20 {
                 let wait = (1 << further).min(longest);
-                assert_eq!((fail(100), fail(101)), (wait, wait), "what is refused lengthens nothing");
+                assert_eq!((fail(&guard, 1000), fail(&guard, 1001)), (wait, wait), "what is refused lengthens nothing");
                 clock.advance(wait as f64 - 0.5);
-                assert!(guard.begin(if of_account { "ann" } else { "x" }, from(0)).is_err());
+                assert!(guard.begin("ann", if longest == 300 { None } else { from(0) }).is_err());
                 clock.advance(0.5);
-                assert_eq!(fail(200 + further), 0);
+                assert_eq!(fail(&guard, 2000 + further), 0);
             }
         }
     }
@@ -135,9 +148,22 @@ mod tests {
     #[test]
     fn attempts_at_once_count_as_they_begin() {
         let (guard, _clock) = guard();
-        let begun: Vec<_> = (0..1000).filter_map(|n| guard.begin("ann", from(n)).ok()).collect();
+        let begun: Vec<_> = (0..1000).filter_map(|_| guard.begin("ann", None).ok()).collect();
         assert_eq!(begun.len(), 11);
+        let begun: Vec<_> = (0..1000).filter_map(|n| guard.begin("eve", from(n)).ok()).collect();
+        assert_eq!(begun.len(), 101);
         assert_eq!(fail(&guard, "bob", None), 0);
+    }
+
+    #[test]
+    fn who_fails_elsewhere_keeps_nobody_out_for_long() {
+        let (guard, clock) = guard();
+        // A stranger, from thousands of addresses, as often as can be.
+        for n in 0..5000 {
+            let wait = fail(&guard, "ann", from(n));
+            clock.advance(wait as f64);
+        }
+        assert!(fail(&guard, "ann", from(1_000_000)) <= 15);
     }
 
     #[test]
@@ -146,7 +172,7 @@ mod tests {
         assert!((0..9).all(|_| fail(&guard, "ann", from(1)) == 0));
         guard.begin("ann", from(1)).unwrap().succeeded();
         assert!((0..11).all(|_| fail(&guard, "ann", from(1)) == 0));
-        assert_eq!(fail(&guard, "ann", from(2)), 1);
+        assert_eq!((fail(&guard, "ann", from(1)), fail(&guard, "ann", from(2))), (1, 0));
 
         assert!((0..11).all(|n| fail(&guard, &n.to_string(), from(1)) == 0), "20 before");
         assert_eq!(fail(&guard, "bob", from(1)), 1);
@@ -179,12 +205,12 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_what_failed_most_is_kept() {
         let (guard, _clock) = guard();
-        assert!((0..11).all(|_| fail(&guard, "ann", from(0)) == 0));
+        assert!((0..11).all(|_| fail(&guard, "ann", None) == 0));
         for n in 1..100_000 {
             assert_eq!(fail(&guard, &n.to_string(), from(n)), 0);
         }
         let failures = lock(&guard.failures);
-        for ledger in [&failures.accounts, &failures.addresses] {
+        for ledger in [&failures.pairs, &failures.accounts, &failures.addresses] {
             assert!((MAX_ENTRIES - BATCH..=MAX_ENTRIES).contains(&ledger.len()));
         }
         drop(failures);

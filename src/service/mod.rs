@@ -33,6 +33,7 @@ pub mod thumbnails;
 pub mod tokens;
 pub mod upload;
 pub mod variants;
+mod verified;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Passwords: hashed by argon2id with the parameters that OWASP names first (m = 19 MiB, t = 2, p = 1;
 //! <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>), off the runtime's threads, a few at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::Argon2;
@@ -51,7 +52,7 @@ fn normal(text: &str) -> String {
 /// Hashes passwords, so many at once.
 #[derive(Debug)]
 pub(super) struct Passwords {
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     wait: Duration,
 }
 
@@ -71,7 +72,7 @@ impl Default for Passwords {
 impl Passwords {
     pub fn new(wait: Duration) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { turns: Semaphore::new(cores.min(MOST_TURNS)), wait }
+        Self { turns: Arc::new(Semaphore::new(cores.min(MOST_TURNS))), wait }
     }
 
     /// A PHC string.
@@ -98,7 +99,14 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
         let overloaded = |_| Error::Overloaded { retry_after: self.wait.max(Duration::from_secs(1)) };
-        let _turn = tokio::time::timeout(self.wait, self.turns.acquire()).await.map_err(overloaded)?.map_err(Error::internal)?;
+        let turn = tokio::time::timeout(self.wait, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn.map_err(overloaded)?.map_err(Error::internal)?;
+        let work = move || {
+            let done = work();
+            // Not before: whoever asked may have gone, and the work goes on.
+            drop(turn);
+            done
+        };
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
     }
 }
@@ -121,6 +129,19 @@ mod tests {
         assert!(passwords.verify("anything", Some("not a hash".to_owned())).await.is_err());
         let nobodys = PasswordHash::new(NOBODYS).unwrap();
         assert_eq!(nobodys.hash.map(|hash| hash.as_ref().len()), Some(32), "it takes as long as another");
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_nobody_waits_for_any_more_keeps_its_turn_until_it_is_made() {
+        let passwords = Passwords::new(Duration::from_secs(60));
+        let free = passwords.turns.available_permits();
+        let mut verifying = Box::pin(passwords.verify("anything", None));
+        assert!(futures::poll!(verifying.as_mut()).is_pending());
+        drop(verifying);
+        assert_eq!(passwords.turns.available_permits(), free - 1);
+        while passwords.turns.available_permits() < free {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Service {
     pub async fn delete_plan(&self, caller: &Caller, name: &PlanName) -> Result<(), Error> {
         let admin = access::admin(caller)?;
         let mut tx = self.db.begin().await?;
-        let plan = store::plans::find(&mut tx, name).await?.ok_or_else(no_such_plan)?;
+        let plan = store::plans::lock(&mut tx, name).await?.ok_or_else(no_such_plan)?;
         if plan.built_in {
             return Err(Error::Conflict {
                 message: format!("The plan {name} came with the service and stays; it can be changed."),

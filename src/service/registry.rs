@@ -80,6 +80,11 @@ impl Registry<'_> {
     pub async fn replace_password(&self, account: &Account, new: &Password, noted: Option<&str>) -> Result<(), Error> {
         let hash = self.passwords.hash(new).await?;
         let mut tx = self.db.begin().await?;
+        let now = store::accounts::lock(&mut tx, account.id).await?.ok_or_else(no_such_account)?;
+        // Whoever knew the password knew it before the hash was made: meanwhile there may be another.
+        if noted.is_none() && now.updated_at != account.updated_at {
+            return Err(Error::Conflict { message: "The account has just been changed; look, and try again.".to_owned() });
+        }
         store::accounts::set_password_hash(&mut tx, account.id, &hash, cut_to_micros(self.clock.now())).await?;
         store::sessions::delete_of(&mut tx, account.id, 0).await?;
         if let Some(actor) = noted {

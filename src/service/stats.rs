@@ -13,7 +13,7 @@ use super::access;
 use super::error::Error;
 use crate::model::caller::Caller;
 use crate::model::counter::{Counter, CounterKind};
-use crate::model::image::Format;
+use crate::model::image::{Format, Visibility};
 use crate::store;
 
 /// What was processed.
@@ -82,6 +82,17 @@ impl Tally {
     }
 }
 
+/// What the names of stages of private uploads begin with in the counters.
+const PRIVATE: &str = "private/";
+
+fn is_private(stage: &str) -> bool {
+    stage.starts_with(PRIVATE)
+}
+
+fn stage_of(key: String) -> String {
+    key.strip_prefix(PRIVATE).map(str::to_owned).unwrap_or(key)
+}
+
 impl Service {
     /// All of it, but for private images, which administrators alone are told of; with what this instance has not written yet; of other instances a second may be missing.
     ///
@@ -104,8 +115,9 @@ impl Service {
                 (CounterKind::Stored | CounterKind::StoredPrivate, Some(format)) => format.count += number,
                 (CounterKind::ProcessingMicros | CounterKind::ProcessingMicrosPrivate, Some(format)) => format.time += time,
                 (CounterKind::Failed, _) => *stats.failures.entry(counter.key).or_default() += number,
-                (CounterKind::StageCount, _) => stats.stages.entry(counter.key).or_default().count += number,
-                (CounterKind::StageMicros, _) => stats.stages.entry(counter.key).or_default().time += time,
+                (CounterKind::StageCount | CounterKind::StageMicros, _) if !sees_private && is_private(&counter.key) => {}
+                (CounterKind::StageCount, _) => stats.stages.entry(stage_of(counter.key)).or_default().count += number,
+                (CounterKind::StageMicros, _) => stats.stages.entry(stage_of(counter.key)).or_default().time += time,
                 _ => {}
             }
         }
@@ -139,10 +151,14 @@ impl Service {
     }
 
     /// Counts a stage of an upload that has ended.
-    pub(super) fn observe_stage(&self, stage: &'static str, duration: Duration) {
+    pub(super) fn observe_stage(&self, visibility: Visibility, stage: &'static str, duration: Duration) {
         self.metrics.observe_stage(stage, duration);
-        self.tally.add(CounterKind::StageCount, stage, 1);
-        self.tally.add(CounterKind::StageMicros, stage, i64::try_from(duration.as_micros()).unwrap_or(i64::MAX));
+        let key = match visibility {
+            Visibility::Public => stage.to_owned(),
+            Visibility::Private => format!("{PRIVATE}{stage}"),
+        };
+        self.tally.add(CounterKind::StageCount, &key, 1);
+        self.tally.add(CounterKind::StageMicros, &key, i64::try_from(duration.as_micros()).unwrap_or(i64::MAX));
     }
 
     /// Counts an upload that was not stored. A failure of processing is a file that was looked at and refused, for its

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::Service;
 use super::auth::require_enabled;
@@ -17,7 +18,7 @@ use super::error::Error;
 use super::secrets::{self, REFRESH_PREFIX, Secret};
 use crate::model::account::{Account, AccountId, SessionId};
 use crate::store;
-use crate::store::sessions::SigningKey;
+use crate::store::sessions::{Session, SigningKey};
 
 /// What a login gives.
 #[derive(Clone)]
@@ -107,6 +108,12 @@ impl SigningKeys {
     }
 }
 
+/// What refresh tokens find their session by; nobody guesses it.
+fn random_id() -> Result<Uuid, Error> {
+    let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = secrets::random_bytes()?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+}
+
 impl Service {
     /// Logs in.
     ///
@@ -114,16 +121,17 @@ impl Service {
     /// No active account has this e-mail address and password, or there were too many attempts.
     pub async fn log_in(&self, email: &str, password: &str, address: Option<IpAddr>) -> Result<TokenPair, Error> {
         let account = self.check_password(email, password, address).await?;
-        let (id, secret) = (SessionId::new(&*self.clock), Secret::new()?);
-        let access = self.access_token(account.id, id).await?;
+        let (id, secret, refresh_id) = (SessionId::new(&*self.clock), Secret::new()?, random_id()?);
+        let access = self.access_token(&self.signing_key().await?, account.id, id)?;
         let mut tx = self.db.begin().await?;
         // The account may have been disabled meanwhile, or have another password.
         let now = store::accounts::lock(&mut tx, account.id).await?.filter(|now| now.updated_at == account.updated_at);
         require_enabled(&now.ok_or(Error::BadCredentials("the account has just been changed"))?)?;
         store::sessions::delete_of(&mut tx, account.id, MAX_SESSIONS - 1).await?;
-        store::sessions::insert(&mut tx, id, account.id, &secret.hash, self.clock.now() + REFRESH_LIFE).await?;
+        let expires_at = self.clock.now() + REFRESH_LIFE;
+        store::sessions::insert(&mut tx, id, account.id, (refresh_id, &secret.hash), expires_at).await?;
         tx.commit().await?;
-        Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, id.uuid()) })
+        Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, refresh_id) })
     }
 
     /// Gives a new pair for a refresh token, which is spent by that.
@@ -132,24 +140,26 @@ impl Service {
     /// The token is not ours, has expired, or was spent before; then its session ends.
     pub async fn refresh_tokens(&self, refresh: &str) -> Result<TokenPair, Error> {
         const WRONG: Error = Error::BadCredentials("the refresh token is not good, or not any more");
-        let (id, hash) = secrets::parse(REFRESH_PREFIX, refresh).ok_or(WRONG)?;
-        let (id, secret, now) = (SessionId::from(id), Secret::new()?, self.clock.now());
+        let (refresh_id, hash) = secrets::parse(REFRESH_PREFIX, refresh).ok_or(WRONG)?;
+        // Before the token is spent: what fails now costs nothing.
+        let (key, secret, now) = (self.signing_key().await?, Secret::new()?, self.clock.now());
         let mut tx = self.db.begin().await?;
-        let (kept, account_id, expires_at) = store::sessions::lock(&mut tx, id).await?.ok_or(WRONG)?;
+        let session = store::sessions::lock(&mut tx, refresh_id).await?.ok_or(WRONG)?;
+        let Session { id, account_id, refresh_hash, expires_at } = session;
         let account = store::accounts::find(&mut tx, account_id).await?.ok_or(WRONG)?;
         if expires_at <= now || require_enabled(&account).is_err() {
             return Err(WRONG);
         }
-        if !secrets::is_same(&hash, &kept) {
+        if !secrets::is_same(&hash, &refresh_hash) {
             store::sessions::delete(&mut tx, id).await?;
             tx.commit().await?;
             tracing::warn!(account_id = %account_id, session_id = %id, "a refresh token came a second time: its session was ended");
             return Err(WRONG);
         }
         store::sessions::rotate(&mut tx, id, &secret.hash, now + REFRESH_LIFE).await?;
+        let access = self.access_token(&key, account_id, id)?;
         tx.commit().await?;
-        let access = self.access_token(account_id, id).await?;
-        Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, id.uuid()) })
+        Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, refresh_id) })
     }
 
     /// The session that an access token is of, and its account.
@@ -177,10 +187,10 @@ impl Service {
         Ok((session, account))
     }
 
-    async fn access_token(&self, account: AccountId, session: SessionId) -> Result<String, Error> {
-        let (key, now) = (self.signing_key().await?, self.clock.now());
+    fn access_token(&self, key: &Key, account: AccountId, session: SessionId) -> Result<String, Error> {
+        let now = self.clock.now();
         let mut header = Header::new(Algorithm::HS256);
-        header.kid = Some(key.kid);
+        header.kid = Some(key.kid.clone());
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),

@@ -71,7 +71,8 @@ impl Service {
     pub async fn admit_upload(&self, bytes: u64) -> Result<Admitted, Error> {
         let started = Instant::now();
         let admitted = self.admission.body(bytes).await;
-        self.observe_stage("admission", started.elapsed());
+        // What it is for is not known yet.
+        self.observe_stage(Visibility::Public, "admission", started.elapsed());
         admitted
     }
 
@@ -83,7 +84,8 @@ impl Service {
     pub(super) async fn admit_import(&self, bytes: u64) -> Result<Admitted, Error> {
         let started = Instant::now();
         let admitted = self.admission.foreign_body(bytes, self.limits.imports.patience).await;
-        self.observe_stage("admission", started.elapsed());
+        // What it is for is not known yet.
+        self.observe_stage(Visibility::Public, "admission", started.elapsed());
         admitted
     }
 
@@ -188,7 +190,7 @@ impl Service {
         features: Option<Features>,
     ) -> Result<Image, Error> {
         self.look_for_room(&upload.user_id, features.as_ref(), upload.bytes.len() as u64).await?;
-        let mut processed = self.decode(upload.bytes.clone(), header.clone()).await?;
+        let mut processed = self.decode(upload, header.clone()).await?;
         if let Some(without_location) = processed.without_location.take() {
             // In place of the file that came: the memory that was reserved is for one.
             upload.bytes = without_location.into();
@@ -201,10 +203,10 @@ impl Service {
     }
 
     /// Decodes on a thread of its own, within the memory budget.
-    async fn decode(&self, bytes: Bytes, header: Header) -> Result<Processed, Error> {
-        let started = Instant::now();
+    async fn decode(&self, upload: &Upload, header: Header) -> Result<Processed, Error> {
+        let (started, bytes) = (Instant::now(), upload.bytes.clone());
         let slot = self.admission.decode(header.weight_bytes).await?;
-        self.observe_stage("decode_wait", started.elapsed());
+        self.observe_stage(upload.visibility, "decode_wait", started.elapsed());
         let limits = self.limits.imaging.clone();
         let decoding = tokio::task::spawn_blocking(move || {
             let processed = imaging::process(&bytes, &header, &limits);
@@ -213,7 +215,7 @@ impl Service {
         });
         let processed = decoding.await.map_err(Error::internal)??;
         for (stage, duration) in &processed.stages {
-            self.observe_stage(stage, *duration);
+            self.observe_stage(upload.visibility, stage, *duration);
         }
         Ok(processed)
     }
@@ -224,7 +226,7 @@ impl Service {
         let mut tx = self.db.begin().await?;
         store::intents::announce(&mut tx, image.id, &layout::names_at_upload(image), self.clock.now()).await?;
         tx.commit().await?;
-        self.observe_stage("intent", started.elapsed());
+        self.observe_stage(image.visibility, "intent", started.elapsed());
         Ok(())
     }
 
@@ -239,7 +241,7 @@ impl Service {
             self.objects.put(&layout::key(image.id, &name), bytes, format.content_type()).await
         }))
         .await?;
-        self.observe_stage("objects", started.elapsed());
+        self.observe_stage(image.visibility, "objects", started.elapsed());
         Ok(())
     }
 
@@ -263,7 +265,7 @@ impl Service {
         count_stored(&mut tx, image).await?;
         // When this fails, the image may exist or not: its objects are left to the sweeper, which looks.
         tx.commit().await?;
-        self.observe_stage("record", started.elapsed());
+        self.observe_stage(image.visibility, "record", started.elapsed());
         Ok(())
     }
 }

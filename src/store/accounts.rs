@@ -49,10 +49,11 @@ pub async fn find_by_email(run: impl Run, email: &Email) -> Result<Option<Accoun
     run.fetch_optional::<Row>(sql).await?.map(Account::try_from).transpose()
 }
 
-/// The hash of an account's password, as a PHC string.
-pub async fn password_hash(run: impl Run, id: AccountId) -> Result<Option<String>, Error> {
-    let sql = Sql::new("select password_hash from accounts where id = $1").bind(id.uuid());
-    Ok(run.fetch_optional::<(String,)>(sql).await?.map(|(hash,)| hash))
+/// An account, and the hash of its password as a PHC string.
+pub async fn find_with_hash(run: impl Run, email: &Email) -> Result<Option<(Account, String)>, Error> {
+    let sql = Sql::new(concat!("select ", columns!(), ", accounts.password_hash from accounts where email = $1"));
+    let row = run.fetch_optional::<RowWithHash>(sql.bind(email.as_str())).await?;
+    row.map(|RowWithHash { row, password_hash }| Ok((Account::try_from(row)?, password_hash))).transpose()
 }
 
 /// Up to `limit` accounts after `last`, newest first.
@@ -102,6 +103,13 @@ pub(super) struct Row {
     admin: bool,
     updated_at: DateTime<Utc>,
     disabled_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct RowWithHash {
+    #[sqlx(flatten)]
+    row: Row,
+    password_hash: String,
 }
 
 impl TryFrom<Row> for Account {

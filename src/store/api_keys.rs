@@ -63,8 +63,10 @@ pub async fn delete(tx: &mut Tx, account: AccountId, id: KeyId) -> Result<bool, 
     Ok(tx.execute(sql.bind(id.uuid()).bind(account.uuid())).await? == 1)
 }
 
-pub async fn touch(tx: &mut Tx, id: KeyId, now: DateTime<Utc>) -> Result<(), Error> {
-    tx.execute(Sql::new("update api_keys set last_used_at = $2 where id = $1").bind(id.uuid()).bind(now)).await.map(drop)
+/// Notes a use, unless one was noted after `since`.
+pub async fn touch(tx: &mut Tx, id: KeyId, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new("update api_keys set last_used_at = $3 where id = $1 and (last_used_at is null or last_used_at <= $2)");
+    tx.execute(sql.bind(id.uuid()).bind(since).bind(now)).await.map(drop)
 }
 
 fn scopes_to_text(scopes: Option<&BTreeSet<Scope>>) -> Option<String> {

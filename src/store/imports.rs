@@ -51,13 +51,16 @@ pub async fn insert(
 }
 
 pub async fn find(run: impl Run, id: JobId) -> Result<Option<Job>, Error> {
-    let sql = Sql::new("select id, user_id, total, completed, failed, started_at, finished_at from imports where id = $1");
+    let sql =
+        Sql::new("select id, user_id, visibility, total, completed, failed, started_at, finished_at from imports where id = $1");
     run.fetch_optional::<JobRow>(sql.bind(id.uuid())).await?.map(Job::try_from).transpose()
 }
 
 /// Up to `limit` jobs of a user after `last`, newest first.
 pub async fn page(run: impl Run, user: &UserId, last: Option<JobId>, limit: u32) -> Result<Vec<Job>, Error> {
-    let mut sql = Sql::new("select id, user_id, total, completed, failed, started_at, finished_at from imports where user_id = ");
+    let mut sql = Sql::new(
+        "select id, user_id, visibility, total, completed, failed, started_at, finished_at from imports where user_id = ",
+    );
     sql.push_bind(user.as_str());
     if let Some(last) = last {
         sql.push(" and id < ").push_bind(last.uuid());
@@ -128,6 +131,7 @@ pub async fn delete_finished(tx: &mut Tx, cutoff: DateTime<Utc>, limit: u32) -> 
 struct JobRow {
     id: Uuid,
     user_id: String,
+    visibility: String,
     total: i64,
     completed: i64,
     failed: i64,
@@ -144,6 +148,8 @@ impl TryFrom<JobRow> for Job {
         Ok(Self {
             id: JobId::from(row.id),
             user_id: UserId::parse(&row.user_id).map_err(|_| Error::Unreadable { column: "user_id", value: row.user_id })?,
+            visibility: Visibility::parse(&row.visibility)
+                .map_err(|_| Error::Unreadable { column: "visibility", value: row.visibility })?,
             total: number("total", row.total)?,
             complete: number("completed", row.completed)?,
             failed: number("failed", row.failed)?,

@@ -20,6 +20,12 @@ pub async fn find(run: impl Run, name: &PlanName) -> Result<Option<Plan>, Error>
     Ok(run.fetch_optional::<Row>(sql).await?.map(Plan::from))
 }
 
+/// Takes a plan's lock until the transaction ends: it is neither deleted nor changed meanwhile.
+pub async fn lock(tx: &mut Tx, name: &PlanName) -> Result<Option<Plan>, Error> {
+    let sql = Sql::new("update plans set built_in = built_in where name = $1 returning name, features, built_in");
+    Ok(tx.fetch_optional::<Row>(sql.bind(name.as_str())).await?.map(Plan::from))
+}
+
 pub async fn count(run: impl Run) -> Result<u64, Error> {
     let (count,) = run.fetch_optional::<(i64,)>(Sql::new("select count(*) from plans")).await?.unwrap_or_default();
     Ok(u64::try_from(count).unwrap_or_default())
@@ -37,7 +43,7 @@ pub async fn set_features(tx: &mut Tx, name: &PlanName, features: &Features) -> 
     Ok(tx.execute(sql.bind(name.as_str()).bind(to_json(features))).await? == 1)
 }
 
-/// Deletes a plan that no account has and that did not come with the service; `false` if it is not such a one.
+/// Deletes a plan, which should be locked, if no account has it and it did not come with the service; `false` if it is not such.
 pub async fn delete(tx: &mut Tx, name: &PlanName) -> Result<bool, Error> {
     let sql = Sql::new(
         "delete from plans where name = $1 and not built_in and not exists (select 1 from accounts where accounts.plan = plans.name)",

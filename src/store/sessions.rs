@@ -12,11 +12,11 @@ pub async fn insert(
     tx: &mut Tx,
     id: SessionId,
     account: AccountId,
-    refresh_hash: &[u8],
+    (refresh_id, refresh_hash): (Uuid, &[u8]),
     expires_at: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let sql = Sql::new("insert into sessions (id, account_id, refresh_hash, expires_at) values ($1, $2, $3, $4)");
-    let sql = sql.bind(id.uuid()).bind(account.uuid()).bind(refresh_hash.to_vec()).bind(expires_at);
+    let sql = Sql::new("insert into sessions (id, account_id, refresh_id, refresh_hash, expires_at) values ($1, $2, $3, $4, $5)");
+    let sql = sql.bind(id.uuid()).bind(account.uuid()).bind(refresh_id).bind(refresh_hash.to_vec()).bind(expires_at);
     tx.execute(sql).await.map(drop)
 }
 
@@ -30,12 +30,29 @@ pub async fn account_of(run: impl Run, id: SessionId, now: DateTime<Utc>) -> Res
     run.fetch_optional::<Row>(sql.bind(id.uuid()).bind(now)).await?.map(Account::try_from).transpose()
 }
 
-/// Takes a session's lock until the transaction ends; the hash of its newest refresh token, its account, and its end.
-pub async fn lock(tx: &mut Tx, id: SessionId) -> Result<Option<(Vec<u8>, AccountId, DateTime<Utc>)>, Error> {
-    let sql =
-        Sql::new("update sessions set expires_at = expires_at where id = $1 returning refresh_hash, account_id, expires_at");
-    let row = tx.fetch_optional::<(Vec<u8>, Uuid, DateTime<Utc>)>(sql.bind(id.uuid())).await?;
-    Ok(row.map(|(hash, account, expires_at)| (hash, AccountId::from(account), expires_at)))
+/// A session as its refresh tokens find it.
+#[derive(Debug)]
+pub struct Session {
+    pub id: SessionId,
+    pub account_id: AccountId,
+    /// Of its newest refresh token.
+    pub refresh_hash: Vec<u8>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Takes a session's lock until the transaction ends.
+pub async fn lock(tx: &mut Tx, refresh_id: Uuid) -> Result<Option<Session>, Error> {
+    let sql = Sql::new(
+        "update sessions set expires_at = expires_at where refresh_id = $1 returning id, account_id, refresh_hash, expires_at",
+    );
+    let row = tx.fetch_optional::<(Uuid, Uuid, Vec<u8>, DateTime<Utc>)>(sql.bind(refresh_id)).await?;
+    let session = |(id, account_id, refresh_hash, expires_at): (Uuid, Uuid, _, _)| Session {
+        id: id.into(),
+        account_id: account_id.into(),
+        refresh_hash,
+        expires_at,
+    };
+    Ok(row.map(session))
 }
 
 /// Puts another refresh token in the place of the one before.

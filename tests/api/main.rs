@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod access;
 mod bounds;
 mod commands;
 mod conventions;

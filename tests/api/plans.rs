@@ -230,7 +230,8 @@ async fn a_disabled_accounts_imports_fail_and_ask_nobody() {
     let job = app.json_as(&login, Method::POST, "/imports", &json!({"urls": urls})).await.json();
     app.json_as(&admin, Method::PATCH, &format!("/accounts/{}", login.id), &json!({"disabled": true})).await.ok();
     app.import_all().await;
-    let job = app.job(job["jobId"].as_str().unwrap()).await;
+    app.json_as(&admin, Method::PATCH, &format!("/accounts/{}", login.id), &json!({"disabled": false})).await.ok();
+    let job = app.by("ann", Method::GET, &format!("/imports/{}", job["jobId"].as_str().unwrap())).await.ok();
     assert_eq!(job["errors"][urls[0]], "The account of this user is disabled.");
     assert_eq!((job["uploaded"]["failed"].as_array().unwrap().len(), world.requests().len()), (2, 0));
 }

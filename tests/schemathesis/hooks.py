@@ -18,6 +18,8 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
 from schemathesis.transport.serialization import Binary
 
+GATEWAYS_USER = "user123"
+
 # As small as the limits allow: schemathesis prints the whole request of what it finds.
 SMALLEST_SIDE, LARGEST_SIDE = 50, 60
 # A JPEG block is 8×8 pixels and takes about a byte here: 40×40 of them make more than 1024 bytes.
@@ -52,6 +54,24 @@ class Administrator:
 
     def set(self, case, data, context):
         case.headers["Authorization"] = f"Bearer {data}"
+
+
+@schemathesis.auth().skip_for(path_regex=r"^/(accounts|api-keys|audit|plans|health|ready|metrics)")
+class GatewaysUser:
+    """Everything else is asked for as behind a gateway, by one user."""
+
+    def get(self, case, context):
+        return GATEWAYS_USER
+
+    def set(self, case, data, context):
+        case.headers["X-User-Id"] = data
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Makes the caller the owner: drawn apart, the two would nearly always differ, and the answer be a 403."""
+    if isinstance(case.body, dict) and isinstance(case.body.get("user_id"), str) and not is_negative(case):
+        case.body["user_id"] = GATEWAYS_USER
 
 
 @schemathesis.hook

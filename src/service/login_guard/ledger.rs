@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// How long failures are remembered after their wait has ended.
 const MEMORY: Duration = Duration::from_secs(15 * 60);
-/// Accounts, and addresses, that are remembered at most.
+/// Accounts, addresses, and pairs of them that are remembered at most.
 pub(super) const MAX_ENTRIES: usize = 20_000;
 /// How many of them are forgotten at once when there is no more room.
 pub(super) const BATCH: usize = MAX_ENTRIES / 10;
