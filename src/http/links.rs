@@ -118,9 +118,13 @@ pub struct LinkPage {
 /// Of all public images that were imported from URLs and are not deleted, newest first.
 #[utoipa::path(get, path = "/links", tag = "links", params(PageQuery),
     responses((status = 200, description = "A page of links.", body = LinkPage), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn list_links(State(app): State<AppState>, Address(uri): Address) -> Result<Json<LinkPage>, ApiError> {
+pub async fn list_links(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Json<LinkPage>, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
-    let page = app.service.list_links(limit, token.as_deref()).await?;
+    let page = app.service.list_links(&caller, limit, token.as_deref()).await?;
     let uploaded = page.items.iter().map(|id| link(&app, *id)).collect();
     Ok(Json(LinkPage { uploaded, has_more: page.next.is_some(), next_page_token: page.next }))
 }

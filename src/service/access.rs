@@ -66,6 +66,11 @@ pub(super) fn whole_account(caller: &Caller) -> Result<&Account, Error> {
     Ok(account)
 }
 
+/// Whoever looks at plans: anybody who is known, and administrators for their own reasons.
+pub(super) fn planner(caller: &Caller) -> Result<(), Error> {
+    if as_admin(caller).is_some() { Ok(()) } else { known_viewer(caller).map(drop) }
+}
+
 /// As [`whole_account`], shown by what its owner knows, and not by a key.
 pub(super) fn account_in_person(caller: &Caller) -> Result<&Account, Error> {
     let account = whole_account(caller)?;

@@ -135,7 +135,8 @@ impl Service {
         let image = store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
         let admin = access::as_admin(caller).filter(|_| user.id != image.user_id);
         if admin.is_none() {
-            access::require_owner(&access::writer(caller)?.id, &image)?;
+            access::require_owner(&user.id, &image)?;
+            access::writer(caller)?;
         }
         // What its owner has deleted an administrator can still take down, so that it is not restored.
         let was_live = is_live(&image);
@@ -166,7 +167,8 @@ impl Service {
         let mut image = store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
         let admin = access::as_admin(caller).filter(|_| image.taken_down);
         if admin.is_none() {
-            access::require_owner(&access::writer(caller)?.id, &image)?;
+            access::require_owner(&user.id, &image)?;
+            access::writer(caller)?;
         }
         if is_live(&image) {
             return Err(Error::Conflict { message: format!("Image {id} is not deleted.") });

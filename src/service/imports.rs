@@ -145,7 +145,8 @@ impl Service {
     ///
     /// # Errors
     /// A page token that is not ours or not of this list.
-    pub async fn list_links(&self, limit: u32, token: Option<&str>) -> Result<Page<ImageId>, Error> {
+    pub async fn list_links(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<ImageId>, Error> {
+        access::viewer(caller)?;
         let list = list_fingerprint("links", "");
         let last = read_token(token, &list)?.map(|token| ImageId::from(token.last));
         let images = store::image_lists::page_of_imported(&self.db, last, limit + 1).await?;

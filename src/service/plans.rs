@@ -13,19 +13,19 @@ use crate::store;
 const MAX_PLANS: u64 = 200;
 
 impl Service {
-    /// All plans, by name. To whoever has an account.
+    /// All plans, by name. To whoever is known.
     ///
     /// # Errors
     /// No caller.
     pub async fn list_plans(&self, caller: &Caller) -> Result<Vec<Plan>, Error> {
-        access::known_viewer(caller)?;
+        access::planner(caller)?;
         Ok(store::plans::all(&self.db).await?)
     }
 
     /// # Errors
     /// No caller, or there is no such plan.
     pub async fn find_plan(&self, caller: &Caller, name: &PlanName) -> Result<Plan, Error> {
-        access::known_viewer(caller)?;
+        access::planner(caller)?;
         store::plans::find(&self.db, name).await?.ok_or_else(no_such_plan)
     }
 

@@ -24,6 +24,7 @@ mod links;
 mod listing;
 mod location;
 mod model;
+mod permissions;
 mod plans;
 mod presigned;
 mod stats;

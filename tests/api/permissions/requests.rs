@@ -1,0 +1,195 @@
+//! What the operations are asked for: a request of each that whoever is permitted succeeds with, so that nothing but the
+//! caller can make it fail.
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use super::callers::{Callers, Way};
+use super::table::Row;
+use crate::harness::pictures::jpeg;
+use crate::harness::world::picture;
+use crate::harness::{Form, PASSWORD, TestApp, World};
+
+/// An id that nothing has.
+const NOBODYS: &str = "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a";
+
+/// A tag of all images of the owner.
+const TAG: &str = "sea";
+
+/// A service with everybody who asks it for something.
+pub struct Stage {
+    pub app: TestApp,
+    pub callers: Callers,
+    file: Vec<u8>,
+    /// For names that nothing has had before.
+    count: u32,
+}
+
+/// What a row's requests are for, as it is until one of them succeeds.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub path: String,
+    /// For who has one to spend.
+    refresh: Option<String>,
+}
+
+impl Stage {
+    pub async fn new(mode: &str) -> Self {
+        let world = World::new();
+        world.site("pictures.test", |_, _| picture(&jpeg(60, 60, 1))).await;
+        // Imports are ordered, and not begun.
+        let app = TestApp::within(world, &[&format!("--auth-mode={mode}"), "--import-concurrency=0"]).await;
+        let callers = Callers::new(&app).await;
+        Self { app, callers, file: jpeg(60, 60, 1), count: 0 }
+    }
+
+    /// Makes what a row's requests are for anew.
+    pub async fn set(&mut self, row: &Row) -> Target {
+        self.count += 1;
+        let is_unknown = row.state == "unknown";
+        let mut path = row.path().to_owned();
+        if path.contains("{image_id}") || path.contains("{token}") {
+            let (image, token) = self.image(row.state, path.contains("{token}")).await;
+            path = path.replace("{image_id}", &image).replace("{token}", &token);
+        }
+        if path.contains("{jobId}") {
+            let job = if is_unknown { NOBODYS.to_owned() } else { self.import("public").await };
+            path = path.replace("{jobId}", &job);
+        }
+        if path.starts_with("/accounts/{id}") {
+            path = path.replace("{id}", if is_unknown { NOBODYS } else { &self.callers.guest.id });
+        }
+        if path.starts_with("/api-keys/{id}") {
+            let key = if is_unknown { NOBODYS.to_owned() } else { self.made("/api-keys", &json!({}), "id").await };
+            path = path.replace("{id}", &key);
+        }
+        if path.starts_with("/plans/{name}") {
+            let plan = format!("plan-{}", self.count);
+            if !is_unknown {
+                let made = self.app.json_as(&self.callers.admin, Method::POST, "/plans", &json!({"name": plan})).await;
+                assert_eq!(made.status, 201, "{}", made.text());
+            }
+            path = path.replace("{name}", &plan);
+        }
+        let plain = [("{name}", "picture.jpg"), ("{size}", "small"), ("{user_id}", &self.callers.owner.user_id), ("{tag}", TAG)];
+        path = plain.iter().fold(path, |path, (name, value)| path.replace(name, value));
+        match (row.operation, row.state) {
+            ("GET /images/{image_id}/thumbnail", _) => path += "?width=32",
+            ("GET /images", "filtered") => path += &format!("?user_id={}&tags={TAG}", self.callers.owner.user_id),
+            _ => {}
+        }
+        assert!(!path.contains('{'), "{row}: what is to stand in {path}?");
+        let refresh = if row.path() == "/token/refresh" { Some(self.refresh_token().await) } else { None };
+        Target { path, refresh }
+    }
+
+    /// What a request of the owner makes; returns a field of the answer.
+    async fn made(&self, path: &str, body: &Value, field: &str) -> String {
+        let made = self.app.json_as(&self.callers.owner, Method::POST, path, body).await;
+        assert!([201, 202].contains(&made.status), "{path}: {}", made.text());
+        made.json()[field].as_str().expect(field).to_owned()
+    }
+
+    /// An image of the owner, and what opens a link to it that was made before the image came to its state.
+    async fn image(&self, state: &str, with_link: bool) -> (String, String) {
+        if state == "unknown" {
+            return (NOBODYS.to_owned(), "A".repeat(43));
+        }
+        let visibility = if state.starts_with("private") { "private" } else { "public" };
+        let form = Form::new().file(&self.file).text("tags", TAG).text("visibility", visibility);
+        let id = self.app.post_as(&self.callers.owner, form).await.image_id();
+        let path = format!("/images/{id}");
+        let mut token = String::new();
+        if with_link {
+            let max_views = if state == "used up" { json!(1) } else { Value::Null };
+            let link = self.made(&format!("{path}/links"), &json!({"expires_in": 300, "max_views": max_views}), "link").await;
+            token = link.rsplit('/').next().expect("a token").to_owned();
+        }
+        let by = match state.strip_prefix("private ").unwrap_or(state) {
+            "public" | "private" => return (id, token),
+            "used up" => {
+                assert_eq!(self.app.get(&format!("/view/{token}")).await.status, 200);
+                return (id, token);
+            }
+            "deleted" => &self.callers.owner,
+            "taken down" => &self.callers.admin,
+            _ => panic!("an image that is {state}"),
+        };
+        self.app.send(self.app.request_as(by, Method::DELETE, &path)).await.ok();
+        (id, token)
+    }
+
+    /// An import that the owner orders.
+    pub async fn import(&self, visibility: &str) -> String {
+        let order = json!({"urls": [format!("http://pictures.test/{visibility}")], "tags": [TAG], "visibility": visibility});
+        self.made("/imports", &order, "jobId").await
+    }
+
+    async fn refresh_token(&self) -> String {
+        let tokens = self.app.post_json("/token", &self.guests_login()).await;
+        tokens.json()["refresh"].as_str().expect("a token").to_owned()
+    }
+
+    fn guests_login(&self) -> Value {
+        json!({"email": self.callers.guest.email, "password": PASSWORD})
+    }
+
+    /// A request for a target, in the way that a caller comes in.
+    pub fn request(&mut self, row: &Row, target: &Target, way: &Way) -> RequestBuilder {
+        self.count += 1;
+        let method = Method::from_bytes(row.method().as_bytes()).expect("a method");
+        let request = way.put_on(self.app.request(method.clone(), &target.path));
+        let user = match row.state {
+            "for owner" => &self.callers.owner.user_id,
+            "for disabled" => self.callers.disabled_user(),
+            _ => &way.user,
+        };
+        let body = match row.operation {
+            "POST /images" => {
+                let form = Form::upload(user, &self.file);
+                return request.header("Content-Type", Form::content_type()).body(form.finish());
+            }
+            "POST /imports" => json!({"urls": ["http://pictures.test/1"], "user_id": user}),
+            "PATCH /images/{image_id}" => json!({"title": "new"}),
+            "POST /images/{image_id}/links" => json!({"expires_in": 300}),
+            "POST /token" => self.guests_login(),
+            "POST /token/refresh" => json!({"refresh": target.refresh}),
+            "POST /accounts" => json!({"email": format!("{}@example.org", self.count), "password": PASSWORD}),
+            "PATCH /accounts/{id}" => json!({"plan": null}),
+            "PUT /accounts/me/password" => {
+                json!({"current_password": PASSWORD, "new_password": PASSWORD})
+            }
+            "POST /api-keys" | "PUT /api-keys/{id}" => json!({"description": "made by a test"}),
+            "POST /plans" => json!({"name": format!("made-{}", self.count)}),
+            "PUT /plans/{name}" => json!({"custom_sizes": true}),
+            "POST /images/{image_id}/restore" => return request,
+            operation => {
+                assert!([Method::GET, Method::DELETE].contains(&method), "{operation}: what is to be its body?");
+                return request;
+            }
+        };
+        request.json(&body)
+    }
+
+    /// The same request, as one for the head of the answer alone.
+    pub fn head(&self, target: &Target, way: &Way) -> RequestBuilder {
+        way.put_on(self.app.request(Method::HEAD, &target.path))
+    }
+
+    /// After a request that has succeeded: what it has changed is made anew.
+    pub async fn reset(&mut self, row: &Row, target: &mut Target) {
+        if row.operation == "PUT /accounts/me/password" {
+            self.callers.log_in_again(&self.app).await;
+        }
+        if row.method() != "GET" {
+            *target = self.set(row).await;
+        }
+    }
+
+    /// The pictures of two imports of the owner, one of which is public.
+    pub async fn two_images(&self) {
+        self.import("public").await;
+        self.import("private").await;
+        self.app.import_all().await;
+    }
+}

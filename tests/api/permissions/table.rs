@@ -1,0 +1,228 @@
+//! The tables: what each caller gets of each operation, and how much of what is another's it is shown.
+//!
+//! The columns, in groups; each is a caller, or several who are all to get the same:
+//!
+//! | group | column | the caller |
+//! |---|---|---|
+//! | `trusted` | | behind a gateway (`AUTH_MODE=trusted`), without an `Authorization` |
+//! | | `-` | nobody |
+//! | | `own` `oth` `adm` `dis` | whom `X-User-Id` names: the owner, others with and without account, an administrator, one who is disabled |
+//! | `req` | `any` | with `AUTH_MODE=required`, nobody and each of these: the header counts for nothing |
+//! | `owner` | | the account of the images' owner, in both modes, as all that follow |
+//! | | `own` | by an access token, or by e-mail address and password |
+//! | | `key` | by an API key without scopes |
+//! | | `rd` `up` `ad` | by a key with the scope `read`, `upload`, `admin`, which makes nobody an administrator |
+//! | `oth` | `oth` | another account |
+//! | `admin` | | an administrator, of whom the images are not either; the columns are as the owner's |
+//! | `refused` | `dis` `exp` `bad` | a disabled account, an access token that has expired, credentials that are nobody's |
+//!
+//! After an operation stands the state of what it is for: an image may be `public`, `private`, `deleted` by its owner, `taken
+//! down` by an administrator, or `unknown`, which is that there is none; a link that expires may be `used up`. Uploads and
+//! imports are `for owner`, for the caller's own user (`self`), or for the user of a disabled account.
+
+/// Statuses.
+pub const STATUSES: &str = "
+                                                  |trusted            |req|owner              |oth|admin              |refused
+                                                  |  - own oth adm dis|any|own key  rd  up  ad|oth|own key  rd  up  ad|dis exp bad
+GET /images                                       |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+GET /users/{user_id}/images                       |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+GET /tags/{tag}/images                            |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+GET /links                                        |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+GET /stats                                        |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+
+GET /images/{image_id} public                     |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+GET /images/{image_id} private                    |404 200 404 404 403|404|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /images/{image_id} deleted                    |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+GET /images/{image_id} unknown                    |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+GET /images/{image_id}/download public            |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+GET /images/{image_id}/download private           |404 200 404 404 403|404|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /images/{image_id}/download deleted           |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+GET /images/{image_id}/download unknown           |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+GET /images/{image_id}/thumbnails/{size} public   |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+GET /images/{image_id}/thumbnails/{size} private  |404 200 404 404 403|404|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /images/{image_id}/thumbnails/{size} deleted  |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+GET /images/{image_id}/thumbnails/{size} unknown  |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+GET /images/{image_id}/thumbnail public           |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+GET /images/{image_id}/thumbnail private          |404 200 404 404 403|404|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /images/{image_id}/thumbnail deleted          |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+GET /images/{image_id}/thumbnail unknown          |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+GET /i/{image_id} public                          |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+GET /i/{image_id} private                         |404 200 404 404 403|404|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /i/{image_id} deleted                         |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+GET /i/{image_id} unknown                         |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+GET /i/{image_id}/{name} public                   |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+GET /i/{image_id}/{name} private                  |404 200 404 404 403|404|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /i/{image_id}/{name} deleted                  |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+GET /i/{image_id}/{name} unknown                  |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+
+POST /images for owner                            |200 200 403 403 403|401|200 200 403 200 403|403|403 403 403 403 403|401 401 401
+POST /images for self                             |200 200 200 200 403|401|200 200 403 200 403|200|200 200 403 200 403|401 401 401
+POST /images for disabled                         |403 403 403 403 403|401|403 403 403 403 403|403|403 403 403 403 403|401 401 401
+PATCH /images/{image_id} public                   |401 200 403 403 403|401|200 200 403 200 403|403|403 403 403 403 403|401 401 401
+PATCH /images/{image_id} private                  |401 200 404 404 403|401|200 200 403 200 403|404|404 404 403 404 403|401 401 401
+PATCH /images/{image_id} deleted                  |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 403|401 401 401
+PATCH /images/{image_id} unknown                  |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 403|401 401 401
+DELETE /images/{image_id} public                  |401 200 403 403 403|401|200 200 403 200 403|403|200 200 403 403 200|401 401 401
+DELETE /images/{image_id} private                 |401 200 404 404 403|401|200 200 403 200 403|404|200 200 403 404 200|401 401 401
+DELETE /images/{image_id} deleted                 |401 410 403 403 403|401|410 410 403 410 403|403|200 200 403 403 200|401 401 401
+DELETE /images/{image_id} private deleted         |401 410 404 404 403|401|410 410 403 410 403|404|200 200 403 404 200|401 401 401
+DELETE /images/{image_id} unknown                 |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 404|401 401 401
+POST /images/{image_id}/restore public            |401 409 403 403 403|401|409 409 403 409 403|403|403 403 403 403 403|401 401 401
+POST /images/{image_id}/restore private           |401 409 404 404 403|401|409 409 403 409 403|404|404 404 403 404 404|401 401 401
+POST /images/{image_id}/restore deleted           |401 200 403 403 403|401|200 200 403 200 403|403|403 403 403 403 403|401 401 401
+POST /images/{image_id}/restore private deleted   |401 200 404 404 403|401|200 200 403 200 403|404|404 404 403 404 404|401 401 401
+POST /images/{image_id}/restore taken down        |401 403 403 403 403|401|403 403 403 403 403|403|200 200 403 403 200|401 401 401
+POST /images/{image_id}/restore private taken down|401 403 404 404 403|401|403 403 403 403 403|404|204 204 403 404 204|401 401 401
+POST /images/{image_id}/restore unknown           |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 404|401 401 401
+
+GET /images/{image_id}/links public               |401 200 403 403 403|401|200 200 200 403 403|403|403 403 403 403 403|401 401 401
+GET /images/{image_id}/links private              |401 200 404 404 403|401|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /images/{image_id}/links unknown              |401 404 404 404 403|401|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+POST /images/{image_id}/links public              |401 201 403 403 403|401|201 201 403 201 403|403|403 403 403 403 403|401 401 401
+POST /images/{image_id}/links private             |401 201 404 404 403|401|201 201 403 201 403|404|404 404 403 404 403|401 401 401
+POST /images/{image_id}/links unknown             |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 403|401 401 401
+DELETE /images/{image_id}/links/{token} public    |401 204 403 403 403|401|204 204 403 204 403|403|403 403 403 403 403|401 401 401
+DELETE /images/{image_id}/links/{token} private   |401 204 404 404 403|401|204 204 403 204 403|404|404 404 403 404 403|401 401 401
+DELETE /images/{image_id}/links/{token} unknown   |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 403|401 401 401
+GET /view/{token} public                          |200 200 200 200 403|200|200 200 200 200 200|200|200 200 200 200 200|401 401 401
+GET /view/{token} private                         |200 200 200 200 403|200|200 200 200 200 200|200|200 200 200 200 200|401 401 401
+GET /view/{token} used up                         |403 403 403 403 403|403|403 403 403 403 403|403|403 403 403 403 403|401 401 401
+GET /view/{token} deleted                         |404 404 404 404 403|404|404 404 404 404 404|404|404 404 404 404 404|401 401 401
+GET /view/{token} unknown                         |404 404 404 404 403|404|404 404 404 404 404|404|404 404 404 404 404|401 401 401
+
+POST /imports for owner                           |202 202 403 403 403|401|202 202 403 202 403|403|403 403 403 403 403|401 401 401
+POST /imports for self                            |202 202 202 202 403|401|202 202 403 202 403|202|202 202 403 202 403|401 401 401
+POST /imports for disabled                        |403 403 403 403 403|401|403 403 403 403 403|403|403 403 403 403 403|401 401 401
+GET /imports                                      |401 200 200 200 403|401|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+GET /imports/{jobId}                              |404 200 404 404 403|401|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /imports/{jobId} unknown                      |404 404 404 404 403|401|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+DELETE /imports/{jobId}                           |401 200 404 404 403|401|200 200 403 200 403|404|404 404 403 404 403|401 401 401
+DELETE /imports/{jobId} unknown                   |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 403|401 401 401
+
+POST /token                                       |201 201 201 201 201|201|201 201 201 201 201|201|201 201 201 201 201|201 201 201
+POST /token/refresh                               |201 201 201 201 201|201|201 201 201 201 201|201|201 201 201 201 201|201 201 201
+GET /accounts/me                                  |401 401 401 401 403|401|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+PUT /accounts/me/password                         |401 401 401 401 403|401|204 403 403 403 403|204|204 403 403 403 403|401 401 401
+GET /api-keys                                     |401 401 401 401 403|401|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+POST /api-keys                                    |401 401 401 401 403|401|201 201 403 403 403|201|201 201 403 403 403|401 401 401
+GET /api-keys/{id}                                |401 401 401 401 403|401|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /api-keys/{id} unknown                        |401 401 401 401 403|401|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+PUT /api-keys/{id}                                |401 401 401 401 403|401|200 200 403 403 403|404|404 404 403 403 403|401 401 401
+PUT /api-keys/{id} unknown                        |401 401 401 401 403|401|404 404 403 403 403|404|404 404 403 403 403|401 401 401
+DELETE /api-keys/{id}                             |401 401 401 401 403|401|204 204 403 403 403|404|404 404 403 403 403|401 401 401
+DELETE /api-keys/{id} unknown                     |401 401 401 401 403|401|404 404 403 403 403|404|404 404 403 403 403|401 401 401
+
+GET /plans                                        |401 200 200 200 403|401|200 200 200 403 403|200|200 200 200 403 200|401 401 401
+GET /plans/{name}                                 |401 200 200 200 403|401|200 200 200 403 403|200|200 200 200 403 200|401 401 401
+GET /plans/{name} unknown                         |401 404 404 404 403|401|404 404 404 403 403|404|404 404 404 403 404|401 401 401
+POST /plans                                       |401 401 401 401 403|401|403 403 403 403 403|403|201 201 403 403 201|401 401 401
+PUT /plans/{name}                                 |401 401 401 401 403|401|403 403 403 403 403|403|200 200 403 403 200|401 401 401
+PUT /plans/{name} unknown                         |401 401 401 401 403|401|403 403 403 403 403|403|404 404 403 403 404|401 401 401
+DELETE /plans/{name}                              |401 401 401 401 403|401|403 403 403 403 403|403|204 204 403 403 204|401 401 401
+DELETE /plans/{name} unknown                      |401 401 401 401 403|401|403 403 403 403 403|403|404 404 403 403 404|401 401 401
+GET /accounts                                     |401 401 401 401 403|401|403 403 403 403 403|403|200 200 403 403 200|401 401 401
+POST /accounts                                    |401 401 401 401 403|401|403 403 403 403 403|403|201 201 403 403 201|401 401 401
+GET /accounts/{id}                                |401 401 401 401 403|401|403 403 403 403 403|403|200 200 403 403 200|401 401 401
+GET /accounts/{id} unknown                        |401 401 401 401 403|401|403 403 403 403 403|403|404 404 403 403 404|401 401 401
+PATCH /accounts/{id}                              |401 401 401 401 403|401|403 403 403 403 403|403|200 200 403 403 200|401 401 401
+PATCH /accounts/{id} unknown                      |401 401 401 401 403|401|403 403 403 403 403|403|404 404 403 403 404|401 401 401
+GET /audit                                        |401 401 401 401 403|401|403 403 403 403 403|403|200 200 403 403 200|401 401 401
+
+GET /health                                       |200 200 200 200 200|200|200 200 200 200 200|200|200 200 200 200 200|200 200 200
+GET /ready                                        |200 200 200 200 200|200|200 200 200 200 200|200|200 200 200 200 200|200 200 200
+GET /metrics                                      |200 200 200 200 200|200|200 200 200 200 200|200|200 200 200 200 200|200 200 200
+";
+
+/// How much the operation shows: of two images of the owner, one of which is public; of the two imports that brought them. `-`
+/// where the caller is refused.
+pub const SEEN: &str = "
+                           |trusted            |req|owner              |oth|admin              |refused
+                           |  - own oth adm dis|any|own key  rd  up  ad|oth|own key  rd  up  ad|dis exp bad
+GET /images                |  1   2   1   1   -|  1|  2   2   2   -   -|  1|  1   1   1   -   -|  -   -   -
+GET /images filtered       |  1   2   1   1   -|  1|  2   2   2   -   -|  1|  1   1   1   -   -|  -   -   -
+GET /users/{user_id}/images|  1   2   1   1   -|  1|  2   2   2   -   -|  1|  1   1   1   -   -|  -   -   -
+GET /tags/{tag}/images     |  1   2   1   1   -|  1|  2   2   2   -   -|  1|  1   1   1   -   -|  -   -   -
+GET /links                 |  1   1   1   1   -|  1|  1   1   1   -   -|  1|  1   1   1   -   -|  -   -   -
+GET /imports               |  -   2   0   0   -|  -|  2   2   2   -   -|  0|  0   0   0   -   -|  -   -   -
+GET /stats                 |  1   1   1   1   -|  1|  1   1   1   -   -|  1|  2   2   1   -   -|  -   -   -
+";
+
+/// A line of a table.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// `GET /images/{image_id}`, as the OpenAPI document spells it.
+    pub operation: &'static str,
+    /// What it is asked for; empty where it is always the same.
+    pub state: &'static str,
+    /// By column, as in [`COLUMNS`].
+    cells: Vec<&'static str>,
+}
+
+/// A column of both tables: its group and its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    pub group: &'static str,
+    pub name: &'static str,
+}
+
+/// The groups, each with its columns, in their order.
+const COLUMNS: [(&str, &[&str]); 6] = [
+    ("trusted", &["-", "own", "oth", "adm", "dis"]),
+    ("req", &["any"]),
+    ("owner", &["own", "key", "rd", "up", "ad"]),
+    ("oth", &["oth"]),
+    ("admin", &["own", "key", "rd", "up", "ad"]),
+    ("refused", &["dis", "exp", "bad"]),
+];
+
+pub fn columns() -> Vec<Column> {
+    COLUMNS.iter().flat_map(|(group, names)| names.iter().map(|name| Column { group, name })).collect()
+}
+
+/// The rows of a table, whose head must be [`COLUMNS`].
+pub fn rows(table: &'static str) -> Vec<Row> {
+    let mut lines = table.lines().filter(|line| !line.is_empty());
+    let mut head = || lines.next().expect("two lines of head").split('|').skip(1);
+    assert!(head().map(str::trim).eq(COLUMNS.map(|(group, _)| group)), "the head's first line is not what the test reads");
+    assert!(
+        head().map(|names| names.split_whitespace().collect::<Vec<_>>()).eq(COLUMNS.map(|(_, names)| names.to_vec())),
+        "the head's second line is not what the test reads"
+    );
+    lines.map(row).collect()
+}
+
+fn row(line: &'static str) -> Row {
+    let (name, cells) = line.split_once('|').expect("a name and cells");
+    // A state has spaces too, an operation has one.
+    let name = name.trim();
+    let end = name.match_indices(' ').nth(1).map_or(name.len(), |(at, _)| at);
+    let cells: Vec<_> = cells.split(['|', ' ']).filter(|cell| !cell.is_empty()).collect();
+    assert_eq!(cells.len(), columns().len(), "{line}");
+    Row { operation: &name[..end], state: name[end..].trim(), cells }
+}
+
+impl Row {
+    pub fn method(&self) -> &'static str {
+        self.operation.split(' ').next().unwrap_or_default()
+    }
+
+    pub fn path(&self) -> &'static str {
+        self.operation.split(' ').nth(1).unwrap_or_default()
+    }
+
+    /// The cells with their columns; those of a number, where `-` is none.
+    pub fn cells<T: std::str::FromStr>(&self) -> Vec<(Column, Option<T>)> {
+        let read = |cell: &&str| match *cell {
+            "-" => None,
+            number => Some(number.parse().unwrap_or_else(|_| panic!("{number} in the row {self}"))),
+        };
+        columns().into_iter().zip(self.cells.iter().map(read)).collect()
+    }
+}
+
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.operation)?;
+        if self.state.is_empty() { Ok(()) } else { write!(f, " {}", self.state) }
+    }
+}
