@@ -41,7 +41,12 @@ const STEPS: &[Step] = &[
 /// # Errors
 /// The database is unavailable, or a migration failed or was altered since it ran.
 pub async fn run(db: &Db) -> Result<(), Error> {
-    db.migrate(&migrator(|step| step.postgres), &migrator(|step| step.sqlite)).await
+    run_to(db, i64::MAX).await
+}
+
+/// As [`run`], as far as this version.
+async fn run_to(db: &Db, version: i64) -> Result<(), Error> {
+    db.migrate(&migrator(|step| step.postgres, version), &migrator(|step| step.sqlite, version)).await
 }
 
 /// Whether the database's schema is this version's, without touching it.
@@ -60,10 +65,56 @@ pub async fn check(db: &Db) -> Result<(), Error> {
     }
 }
 
-fn migrator(text: fn(&Step) -> &'static str) -> Migrator {
+fn migrator(text: fn(&Step) -> &'static str, last: i64) -> Migrator {
     let migration = |step: &Step| {
         let Step { version, name, .. } = step;
         Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, text(step).into_sql_str(), false)
     };
-    Migrator { migrations: STEPS.iter().map(migration).collect(), ..Migrator::DEFAULT }
+    Migrator { migrations: STEPS.iter().filter(|step| step.version <= last).map(migration).collect(), ..Migrator::DEFAULT }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::caller::UserId;
+    use crate::model::counter::{Counter, CounterKind};
+    use crate::model::filter::{ImageFilter, Part};
+    use crate::model::image::Visibility;
+    use crate::store::db::{DbConfig, Location};
+    use crate::store::{counters, image_lists};
+
+    const IMAGE: &str = "insert into images (id, user_id, tags, file_name, file_size, format, width, height, sha256, thumbnails, \
+        colors, placeholder, metadata, processing_us, updated_at, deleted_at) values ($1, $2, '[]', 'a.jpg', $3, 'jpeg', 64, 64, $4, \
+        '[]', '[]', $4, '{\"orientation\": 1, \"has_alpha\": false, \"animated\": false, \"frames\": 1}', 1, $5, $6)";
+
+    /// What was there before there were private images is public, and its bytes are counted.
+    #[tokio::test]
+    async fn images_of_before_are_public_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (location, timeout) = (Location::Sqlite(folder.path().join("old.sqlite")), Duration::from_secs(30));
+        let db = Db::open(&DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout }).await.unwrap();
+        run_to(&db, 4).await.unwrap();
+        let now = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let mut tx = db.begin().await.unwrap();
+        for (number, user, bytes, deleted_at) in
+            [(1_u128, "ann", 1000_u32, None), (2, "ann", 500, None), (3, "ann", 70, Some(now)), (4, "bob", 3, None)]
+        {
+            let sql = Sql::new(IMAGE).bind(uuid::Uuid::from_u128(number)).bind(user).bind(bytes).bind(vec![7_u8; 32]);
+            tx.execute(sql.bind(now).bind(deleted_at)).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        run(&db).await.unwrap();
+        check(&db).await.unwrap();
+        for (user, bytes) in [("ann", 1500), ("bob", 3), ("eve", 0)] {
+            let counter = Counter::user_bytes(&UserId::parse(user).unwrap());
+            assert_eq!(counters::read(&db, &counter).await.unwrap(), bytes, "{user}");
+        }
+        assert_eq!(counters::differences(&db, CounterKind::UserBytes).await.unwrap(), []);
+        let page = image_lists::page(&db, &ImageFilter::default(), &[Part::Public], None, 9).await.unwrap();
+        assert_eq!(page.len(), 3);
+        assert!(page.iter().all(|image| image.visibility == Visibility::Public && image.features.is_none()));
+        db.close().await;
+    }
 }

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use image_service::store::db::Location;
 use image_service::store::{self, Db, DbConfig};
+use serde_json::{Value, json};
 use sqlx::Connection;
 use sqlx::migrate::Migrate;
 
 use crate::harness::backend::Database;
 use crate::harness::client::Client;
 use crate::harness::pictures;
-use crate::harness::process::{Home, Process};
+use crate::harness::process::{Finished, Home, Process};
+use crate::harness::{Answer, PASSWORD};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doctor_makes_nothing_where_no_service_ever_was() {
@@ -98,4 +100,136 @@ async fn the_readmes_requests_work_as_they_stand_there() {
     let image = Client::new(process.address).list().await.remove(0);
     assert_eq!((&image["title"], &image["user_id"]), (&"Dusk".into(), &"user123".into()));
     process.stop().await;
+}
+
+/// A command about an account, with a password to read.
+async fn account_command(home: &Home, command: &str, email: &str, input: &str) -> Finished {
+    home.run_with_input(&[command, "--email", email], &[], input.as_bytes()).await
+}
+
+async fn log_in(process: &Process, email: &str, password: &str) -> Answer {
+    let body = json!({"email": email, "password": password});
+    Client::new(process.address).post_json("/token", &body).await
+}
+
+/// What a session leads to.
+async fn account_of(process: &Process, tokens: &Answer) -> (u16, Value) {
+    let url = Client::new(process.address).url("/accounts/me");
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let request = http.get(url).bearer_auth(tokens.json()["access"].as_str().expect("a token"));
+    let answer = Answer::read(request.send().await.expect("an answer")).await;
+    (answer.status, answer.json())
+}
+
+#[track_caller]
+fn assert_failed(finished: &Finished, why: &str) {
+    assert_eq!((finished.status.code(), finished.output.as_str()), (Some(1), ""), "{finished:?}");
+    assert!(finished.log.contains("error: ") && finished.log.contains(why), "{finished:?}");
+    assert!(!finished.log.contains("horse"), "it repeats the password: {finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn create_admin_makes_the_first_account_before_the_first_start_and_others_beside_the_service() {
+    let home = Home::new().await;
+    let first = account_command(&home, "create-admin", "Root@example.org", &format!("{PASSWORD}\r\nwhat follows\n")).await;
+    assert!(first.status.success() && first.output.starts_with("made root@example.org an administrator: "), "{first:?}");
+    let process = Process::start(&home, &[]).await;
+    let tokens = log_in(&process, "root@example.org", PASSWORD).await;
+    let (status, account) = account_of(&process, &tokens).await;
+    assert_eq!((status, &account["admin"], &account["plan"]), (200, &json!(true), &Value::Null));
+    assert!(first.output.contains(account["id"].as_str().expect("an id")), "{first:?}");
+    assert_eq!(account["user_id"], account["id"]);
+    // Beside the running service, and without an end of the line.
+    let arguments = ["create-admin", "--email", "second@example.org", "--user-id", "second"];
+    let second = home.run_with_input(&arguments, &[], b" another horse battery ").await;
+    assert!(second.status.success() && second.output.contains("user_id second"), "{second:?}");
+    assert_eq!(log_in(&process, "second@example.org", "another horse battery").await.status, 401);
+    let tokens = log_in(&process, "second@example.org", " another horse battery ").await;
+    assert_eq!(account_of(&process, &tokens).await.1["user_id"], "second");
+    for taken in ["root@example.org", "ROOT@EXAMPLE.ORG"] {
+        assert_failed(&account_command(&home, "create-admin", taken, PASSWORD).await, "has an account already");
+    }
+    let arguments = ["create-admin", "--email", "third@example.org", "--user-id", "second"];
+    assert_failed(&home.run_with_input(&arguments, &[], PASSWORD.as_bytes()).await, "has an account already");
+    assert_eq!(log_in(&process, "root@example.org", PASSWORD).await.status, 201, "it has its password still");
+    for log in [first.log, second.log, process.log()] {
+        assert!(!log.contains("horse"), "{log}");
+    }
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn create_admin_takes_its_password_from_standard_input_alone() {
+    let home = Home::embedded();
+    for (input, why) in [
+        ("", "must have 12 to 128 characters"),
+        ("\n", "must have 12 to 128 characters"),
+        ("short horse\n", "must have 12 to 128 characters"),
+        ("a horse with a\ttab\n", "must not have control characters"),
+        ("isk_horse_battery\n", "must not begin with isk_"),
+    ] {
+        let finished = account_command(&home, "create-admin", "root@example.org", input).await;
+        assert_failed(&finished, &format!("the password {why}"));
+    }
+    let latin_1 = home.run_with_input(&["create-admin", "--email", "root@example.org"], &[], b"\xfcber horses all\n").await;
+    assert_eq!(latin_1.status.code(), Some(1), "{latin_1:?}");
+    for arguments in [
+        &["create-admin", "--email", "root@example.org", "--password", PASSWORD][..],
+        &["create-admin", "--email", "root@example.org", PASSWORD],
+        &["create-admin"],
+        &["create-admin", "--email", "root"],
+        &["create-admin", "--email", "root@example.org", "--user-id", "a b"],
+    ] {
+        let finished = home.run_with_input(arguments, &[("PASSWORD", PASSWORD)], PASSWORD.as_bytes()).await;
+        assert!(finished.status.code() == Some(2) && finished.output.is_empty(), "{arguments:?}: {finished:?}");
+    }
+    assert!(!home.data_dir().exists(), "what is refused makes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn set_password_ends_all_sessions_beside_the_service_and_without_it() {
+    let home = Home::new().await;
+    let made = account_command(&home, "create-admin", "root@example.org", PASSWORD).await;
+    assert!(made.status.success(), "{made:?}");
+    let process = Process::start(&home, &[]).await;
+    let before = log_in(&process, "root@example.org", PASSWORD).await;
+    assert_failed(&account_command(&home, "set-password", "root@example.org", "short horse").await, "12 to 128 characters");
+    assert_failed(&account_command(&home, "set-password", "nobody@example.org", PASSWORD).await, "no such account");
+    assert_eq!(account_of(&process, &before).await.0, 200);
+    let set = account_command(&home, "set-password", "Root@example.org", "another horse battery\n").await;
+    assert!(set.status.success() && set.output.starts_with("root@example.org has another password"), "{set:?}");
+    assert_eq!(account_of(&process, &before).await.0, 401);
+    assert_eq!(log_in(&process, "root@example.org", PASSWORD).await.status, 401);
+    let between = log_in(&process, "root@example.org", "another horse battery").await;
+    assert_eq!(account_of(&process, &between).await.0, 200);
+    process.stop().await;
+    let set = account_command(&home, "set-password", "root@example.org", PASSWORD).await;
+    assert!(set.status.success(), "{set:?}");
+    let process = Process::start(&home, &[]).await;
+    assert_eq!(account_of(&process, &between).await.0, 401);
+    assert_eq!(account_of(&process, &log_in(&process, "root@example.org", PASSWORD).await).await.0, 200);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_of_access_that_cannot_be_meant_are_refused_at_the_start() {
+    let home = Home::embedded();
+    let long = "0123456789abcdef0123456789abcdef";
+    for (variable, value) in [
+        ("JWT_SECRET", "0123456789abcdef0123456789abcde"),
+        ("JWT_SECRET", &format!("{long},short-secret")),
+        ("AUTH_MODE", "none"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("TRUSTED_PROXIES", "proxy.example.org"),
+        ("RATE_LIMIT_READS_PER_CALLER", "1000001"),
+        ("RATE_LIMIT_LOGINS_PER_ADDRESS", "-1"),
+    ] {
+        let finished = home.run(&["serve"], &[(variable, value)]).await;
+        assert!(!finished.status.success() && finished.output.is_empty(), "{variable}={value}: {finished:?}");
+        let named = finished.log.contains(variable) || finished.log.contains(&variable.to_lowercase().replace('_', "-"));
+        assert!(named, "{variable}={value}: {finished:?}");
+        assert!(!finished.log.contains("0123456789abcde") && !finished.log.contains("short-secret"), "{finished:?}");
+    }
+    let help = home.run(&["serve", "--help"], &[("JWT_SECRET", long)]).await;
+    assert!(help.status.success() && help.output.contains("JWT_SECRET") && !help.output.contains(long), "{help:?}");
 }

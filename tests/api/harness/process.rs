@@ -4,7 +4,7 @@
 //! environment names servers for them (see `tests/run`). Nothing else of this environment reaches the program.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -115,7 +115,14 @@ impl Home {
 
     /// Runs a command that ends by itself, and insists that it does.
     pub async fn run(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Finished {
-        let mut child = self.command(arguments, settings).spawn().unwrap();
+        self.run_with_input(arguments, settings, b"").await
+    }
+
+    /// As [`Home::run`], with this to read from standard input.
+    pub async fn run_with_input(&self, arguments: &[&str], settings: &[(&str, &str)], input: &[u8]) -> Finished {
+        let mut child = self.command(arguments, settings).stdin(Stdio::piped()).spawn().unwrap();
+        // One that has ended without reading it is no fault.
+        child.stdin.take().unwrap().write_all(input).ok();
         let output = collect(child.stdout.take().unwrap());
         let log = collect(child.stderr.take().unwrap());
         let mut process = Guard { child };
