@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what a benchmark is for")]
 
 mod backend;
+mod callers;
 mod client;
 mod fill;
 mod imports;
@@ -23,7 +24,7 @@ mod uploads;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
 
-const NAMES: &str = "listing, requests, presign, uploads, imports, links, memory, process";
+const NAMES: &str = "listing, requests, callers, presign, uploads, imports, links, memory, process";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -37,6 +38,7 @@ async fn main() -> Result<()> {
         match name.as_str() {
             "listing" => listing::run().await?,
             "requests" => requests::run().await?,
+            "callers" => callers::run().await?,
             "presign" => presign::run().await?,
             "uploads" => uploads::run().await?,
             "imports" => imports::run().await?,

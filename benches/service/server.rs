@@ -16,11 +16,15 @@ pub struct Server {
     pub ready_after: Duration,
 }
 
+/// This build's, or the one that `BENCH_BINARY` names.
+pub fn service_binary() -> String {
+    std::env::var("BENCH_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_image-service").to_owned())
+}
+
 impl Server {
-    /// The service itself, on any free ports: this build's, or the one that `BENCH_BINARY` names.
+    /// The service itself, on any free ports.
     pub fn image_service(settings: &[(&str, String)]) -> Result<Self> {
-        let binary = std::env::var("BENCH_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_image-service").to_owned());
-        let mut command = Command::new(binary);
+        let mut command = Command::new(service_binary());
         command.arg("serve").env_clear().envs(settings.iter().cloned()).env("PORT", "0").env("S3_EMBEDDED_PORT", "0");
         let started = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;

@@ -1,7 +1,6 @@
 //! Settings of who may come in, and how often.
 
 use clap::{Args, ValueEnum};
-use ipnet::IpNet;
 
 use super::rules::{ConfigError, require};
 use crate::http::client_address::{TrustedProxies, parse_network};
@@ -21,8 +20,8 @@ pub struct AccessConfig {
     #[arg(long, env = "JWT_SECRET", value_delimiter = ',', hide_env_values = true)]
     pub jwt_secret: Vec<String>,
     /// Addresses and networks, comma-separated, of proxies whose `X-Forwarded-For` tells where a request comes from.
-    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network)]
-    pub trusted_proxies: Vec<IpNet>,
+    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<String>,
     /// Writes a minute of one caller; 0 is no limit. The same number may come at once.
     #[arg(long, env = "RATE_LIMIT_UPLOADS_PER_CALLER", default_value_t = 0)]
     pub rate_limit_uploads_per_caller: u32,
@@ -52,6 +51,11 @@ impl AccessConfig {
         self.jwt_secret.retain(|secret| !secret.is_empty());
         let long = self.jwt_secret.iter().all(|secret| secret.len() >= 32);
         require(long, "JWT_SECRET", "each secret must have at least 32 characters, and commas stand between them")?;
+        self.trusted_proxies = self.trusted_proxies.iter().map(|network| network.trim().to_owned()).collect();
+        self.trusted_proxies.retain(|network| !network.is_empty());
+        for network in &self.trusted_proxies {
+            parse_network(network).map_err(|reason| ConfigError { variable: "TRUSTED_PROXIES", reason })?;
+        }
         for (variable, limit) in [
             ("RATE_LIMIT_UPLOADS_PER_CALLER", self.rate_limit_uploads_per_caller),
             ("RATE_LIMIT_UPLOADS_PER_ADDRESS", self.rate_limit_uploads_per_address),
@@ -82,6 +86,7 @@ impl AccessConfig {
     }
 
     pub(super) fn proxies(&self) -> TrustedProxies {
-        TrustedProxies::new(self.trusted_proxies.clone())
+        // Those that cannot be read were refused above.
+        TrustedProxies::new(self.trusted_proxies.iter().filter_map(|network| parse_network(network).ok()).collect())
     }
 }

@@ -49,6 +49,13 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         ("--import-ports=80,0", "IMPORT_PORTS"),
         ("--import-ports=http", "--import-ports"),
         ("--allow-private-imports=perhaps", "--allow-private-imports"),
+        ("--auth-mode=open", "--auth-mode"),
+        ("--jwt-secret=tooshort", "JWT_SECRET"),
+        ("--jwt-secret=01234567890123456789012345678901,short", "JWT_SECRET"),
+        ("--trusted-proxies=10.0.0.0/33", "TRUSTED_PROXIES"),
+        ("--trusted-proxies=127.0.0.1,proxy.example.org", "TRUSTED_PROXIES"),
+        ("--rate-limit-reads-per-caller=1000001", "RATE_LIMIT_READS_PER_CALLER"),
+        ("--rate-limit-logins-per-address=-1", "--rate-limit-logins-per-address"),
         ("--log-level=a=b=c", "LOG_LEVEL"),
         ("--port=99999", "--port"),
         ("--body-timeout=soon", "--body-timeout"),
@@ -60,8 +67,17 @@ fn what_cannot_be_used_is_refused_by_its_name() {
 
 #[test]
 fn an_empty_variable_is_an_unset_one() {
-    let config = config(&["--database-url=", "--s3-endpoint-url=", "--cors-origins="]).unwrap();
+    let empty = ["--database-url=", "--s3-endpoint-url=", "--cors-origins=", "--jwt-secret=", "--trusted-proxies="];
+    let config = config(&empty).unwrap();
     assert!(config.uses_data_dir() && config.database_url.is_none() && config.cors_origins.is_empty());
+    assert!(config.access.jwt_secret.is_empty() && config.access.trusted_proxies.is_empty());
+}
+
+#[test]
+fn whoever_lets_everybody_be_anybody_is_told() {
+    let told = |flags: &[&str]| config(flags).unwrap().warnings().iter().any(|warning| warning.contains("AUTH_MODE"));
+    assert!(told(&["--host=0.0.0.0"]) && told(&["--host=::", "--auth-mode=trusted"]) && told(&["--host=10.1.2.3"]));
+    assert!(!told(&[]) && !told(&["--host=0.0.0.0", "--auth-mode=required"]) && !told(&["--host=::1"]));
 }
 
 #[test]
