@@ -265,6 +265,9 @@ pub async fn create_admin(
 /// # Errors
 /// The database is unavailable, or there is no such account.
 pub async fn set_password(config: Config, clock: Arc<dyn Clock>, email: Email, password: Password) -> Result<(), Error> {
+    if let Some(missing) = config.clone().validate()?.database_file().filter(|path| !path.exists()) {
+        return Err(Error::NothingThere(missing));
+    }
     let (db, _lock) = open_for_accounts(config).await?;
     let set = registry::set_password(&db, &*clock, &email, &password).await;
     db.close().await;

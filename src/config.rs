@@ -159,9 +159,14 @@ impl Config {
 
     /// What a service that has run has left in DATA_DIR.
     pub fn state_files(&self) -> Vec<PathBuf> {
-        let database = self.database_url.is_none().then(|| self.sqlite_file());
+        let database = self.database_file();
         let objects = self.s3_endpoint_url.is_none().then(|| self.objects_dir());
         database.into_iter().chain(objects).collect()
+    }
+
+    /// SQLite's, where it is the database.
+    pub fn database_file(&self) -> Option<PathBuf> {
+        self.database_url.is_none().then(|| self.sqlite_file())
     }
 
     pub fn objects_dir(&self) -> PathBuf {

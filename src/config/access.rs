@@ -48,6 +48,7 @@ pub enum AuthMode {
 
 impl AccessConfig {
     pub(super) fn check(&mut self) -> Result<(), ConfigError> {
+        self.jwt_secret = self.jwt_secret.iter().map(|secret| secret.trim().to_owned()).collect();
         self.jwt_secret.retain(|secret| !secret.is_empty());
         let long = self.jwt_secret.iter().all(|secret| secret.len() >= 32);
         require(long, "JWT_SECRET", "each secret must have at least 32 characters, and commas stand between them")?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use unicode_normalization::UnicodeNormalization;
 
 use super::caller::UserId;
 pub use super::id::{AccountId, EntryId, KeyId, LinkId, SessionId};
@@ -23,7 +24,7 @@ pub struct Account {
     pub disabled_at: Option<DateTime<Utc>>,
 }
 
-/// An e-mail address in lower case, as its owner is asked for it. Nothing is ever sent there.
+/// An e-mail address in lower case and in the normal form NFC, as its owner is asked for it. Nothing is ever sent there.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Email(String);
 
@@ -42,7 +43,7 @@ impl Email {
         if !plain || parts.is_none() {
             return Err("must be like name@example.org, without spaces and colons".to_owned());
         }
-        Ok(Self(text.to_lowercase()))
+        Ok(Self(text.nfc().collect::<String>().to_lowercase()))
     }
 
     pub fn as_str(&self) -> &str {

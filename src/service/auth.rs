@@ -143,7 +143,6 @@ impl Service {
     /// The account of this e-mail address and password. Takes as long for an address that is nobody's, and counts as an
     /// attempt for either.
     pub(super) async fn check_password(&self, email: &str, password: &str, address: Option<IpAddr>) -> Result<Account, Error> {
-        const WRONG: Error = Error::BadCredentials("no active account has this e-mail address and password");
         let email = Email::parse(email).map_err(|_| WRONG)?;
         if password.len() > MAX_PASSWORD_BYTES {
             return Err(WRONG);
@@ -153,11 +152,16 @@ impl Service {
             Some((account, hash)) => Some(self.auth.verified.tag(account.id, hash, password)?),
             None => None,
         };
-        let is_known = tag.is_some_and(|tag| self.auth.verified.is_known(&tag, self.clock.now()));
-        if !is_known {
+        let is_known = || tag.is_some_and(|tag| self.auth.verified.is_known(&tag, self.clock.now()));
+        if is_known() {
+            return enabled(found);
+        }
+        // An attempt begins with its turn, so that those who send many requests at once do not run into their own.
+        let turn = self.auth.passwords.turn().await?;
+        if !is_known() {
             let attempt = self.auth.logins.begin(email.as_str(), address).map_err(Error::too_many)?;
             let hash = found.as_ref().map(|(_, hash)| hash.clone());
-            let fits = self.auth.passwords.verify(password, hash).await;
+            let fits = turn.verify(password, hash).await;
             if matches!(fits, Ok(false)) {
                 return Err(WRONG);
             }
@@ -165,13 +169,19 @@ impl Service {
             attempt.succeeded();
             fits?;
         }
-        let (account, _) = found.ok_or(WRONG)?;
-        require_enabled(&account).map_err(|_| WRONG)?;
-        if let Some(tag) = tag.filter(|_| !is_known) {
+        let account = enabled(found)?;
+        if let Some(tag) = tag {
             self.auth.verified.remember(tag, self.clock.now());
         }
         Ok(account)
     }
+}
+
+const WRONG: Error = Error::BadCredentials("no active account has this e-mail address and password");
+
+fn enabled(found: Option<(Account, String)>) -> Result<Account, Error> {
+    let account = found.map(|(account, _)| account).ok_or(WRONG)?;
+    if account.disabled_at.is_some() { Err(WRONG) } else { Ok(account) }
 }
 
 fn caller(account: Account, proof: Proof) -> Caller {

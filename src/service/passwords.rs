@@ -7,7 +7,7 @@ use std::time::Duration;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use unicode_normalization::UnicodeNormalization;
 
 use super::error::Error;
@@ -24,6 +24,7 @@ impl Password {
     /// # Errors
     /// The rule that `text` breaks, in words for the client.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let text = normal(text);
         let characters = text.chars().count();
         if !(Self::MIN_CHARS..=Self::MAX_CHARS).contains(&characters) {
             return Err(format!("must have {} to {} characters", Self::MIN_CHARS, Self::MAX_CHARS));
@@ -34,7 +35,7 @@ impl Password {
         if text.starts_with(API_KEY_PREFIX) {
             return Err(format!("must not begin with {API_KEY_PREFIX}, as API keys do"));
         }
-        Ok(Self(normal(text)))
+        Ok(Self(text))
     }
 }
 
@@ -75,18 +76,34 @@ impl Passwords {
         Self { turns: Arc::new(Semaphore::new(cores.min(MOST_TURNS))), wait }
     }
 
+    /// Waits for a turn to hash.
+    pub async fn turn(&self) -> Result<Turn, Error> {
+        let overloaded = |_| Error::Overloaded { retry_after: self.wait.max(Duration::from_secs(1)) };
+        let turn = tokio::time::timeout(self.wait, Arc::clone(&self.turns).acquire_owned()).await;
+        Ok(Turn { _permit: turn.map_err(overloaded)?.map_err(Error::internal)? })
+    }
+
     /// A PHC string.
     pub async fn hash(&self, password: &Password) -> Result<String, Error> {
         let password = password.clone();
-        self.run(move || {
-            let hash = Argon2::default().hash_password(password.0.as_bytes());
-            hash.map(|hash| hash.to_string()).map_err(|error| Error::internal(error.to_string()))
-        })
-        .await
+        self.turn()
+            .await?
+            .run(move || {
+                let hash = Argon2::default().hash_password(password.0.as_bytes());
+                hash.map(|hash| hash.to_string()).map_err(|error| Error::internal(error.to_string()))
+            })
+            .await
     }
+}
 
+/// One of the few that hash at a time.
+pub(super) struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Turn {
     /// Whether it is the password of this hash. Without a hash it is not, which takes as long to find.
-    pub async fn verify(&self, password: &str, hash: Option<String>) -> Result<bool, Error> {
+    pub async fn verify(self, password: &str, hash: Option<String>) -> Result<bool, Error> {
         let password = normal(password);
         self.run(move || {
             let kept = hash.as_deref().unwrap_or(NOBODYS);
@@ -97,14 +114,11 @@ impl Passwords {
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-        let overloaded = |_| Error::Overloaded { retry_after: self.wait.max(Duration::from_secs(1)) };
-        let turn = tokio::time::timeout(self.wait, Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.map_err(overloaded)?.map_err(Error::internal)?;
+    async fn run<T: Send + 'static>(self, work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
         let work = move || {
             let done = work();
             // Not before: whoever asked may have gone, and the work goes on.
-            drop(turn);
+            drop(self);
             done
         };
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
@@ -123,10 +137,10 @@ mod tests {
         for (text, fits) in
             [("Stra\u{df}enbahn f\u{fc}r 5", true), ("Stra\u{df}enbahn fu\u{308}r 5", true), ("Strassenbahn fuer 5", false)]
         {
-            assert_eq!(passwords.verify(text, Some(hash.clone())).await.unwrap(), fits, "{text}");
+            assert_eq!(passwords.turn().await.unwrap().verify(text, Some(hash.clone())).await.unwrap(), fits, "{text}");
         }
-        assert!(!passwords.verify("anything", None).await.unwrap());
-        assert!(passwords.verify("anything", Some("not a hash".to_owned())).await.is_err());
+        assert!(!passwords.turn().await.unwrap().verify("anything", None).await.unwrap());
+        assert!(passwords.turn().await.unwrap().verify("anything", Some("not a hash".to_owned())).await.is_err());
         let nobodys = PasswordHash::new(NOBODYS).unwrap();
         assert_eq!(nobodys.hash.map(|hash| hash.as_ref().len()), Some(32), "it takes as long as another");
     }
@@ -135,7 +149,8 @@ mod tests {
     async fn a_hash_that_nobody_waits_for_any_more_keeps_its_turn_until_it_is_made() {
         let passwords = Passwords::new(Duration::from_secs(60));
         let free = passwords.turns.available_permits();
-        let mut verifying = Box::pin(passwords.verify("anything", None));
+        let turn = passwords.turn().await.unwrap();
+        let mut verifying = Box::pin(turn.verify("anything", None));
         assert!(futures::poll!(verifying.as_mut()).is_pending());
         drop(verifying);
         assert_eq!(passwords.turns.available_permits(), free - 1);

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -38,7 +39,7 @@ pub const REFRESH_LIFE: TimeDelta = TimeDelta::days(30);
 const KEY_LIFE: TimeDelta = TimeDelta::days(30);
 
 /// Keys of the database are not looked for more often, whoever makes tokens up.
-const KEYS_LOOKED_UP: TimeDelta = TimeDelta::seconds(1);
+const KEYS_LOOKED_UP: Duration = Duration::from_millis(100);
 
 /// Sessions that an account may have; beyond them the oldest ends.
 const MAX_SESSIONS: u32 = 100;
@@ -64,7 +65,7 @@ pub(super) struct SigningKeys {
     /// Those that the operator has set.
     configured: Vec<Key>,
     /// Those that the database keeps, newest first, and when they were looked for.
-    kept: Mutex<(Vec<Key>, Option<DateTime<Utc>>)>,
+    kept: Mutex<(Vec<Key>, Option<Instant>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,15 +97,15 @@ impl SigningKeys {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    fn keep(&self, keys: Vec<SigningKey>, now: DateTime<Utc>) {
+    fn keep(&self, keys: Vec<SigningKey>) {
         let keys = keys.into_iter().map(|key| Key::new(key.secret, key.generation, key.created_at)).collect();
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = (keys, Some(now));
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = (keys, Some(Instant::now()));
     }
 
     /// Whether looking for keys in the database may show others than those that are known.
-    fn may_be_old(&self, now: DateTime<Utc>) -> bool {
+    fn may_be_old(&self) -> bool {
         let looked_up = self.kept.lock().unwrap_or_else(PoisonError::into_inner).1;
-        self.configured.is_empty() && looked_up.is_none_or(|at| (now - at).abs() >= KEYS_LOOKED_UP)
+        self.configured.is_empty() && looked_up.is_none_or(|at| at.elapsed() >= KEYS_LOOKED_UP)
     }
 }
 
@@ -205,11 +206,20 @@ impl Service {
     /// The key with this id, which another instance may have made just now.
     async fn key_of(&self, kid: &str) -> Result<Option<Key>, Error> {
         let find = |keys: Vec<Key>| keys.into_iter().find(|key| key.kid == kid);
-        let known = find(self.auth.keys.known());
-        if known.is_some() || !self.auth.keys.may_be_old(self.clock.now()) {
-            return Ok(known);
+        // It may have been made since the last look; many who wait share the next one.
+        for _ in 0..2 {
+            let known = find(self.auth.keys.known());
+            if known.is_some() || !self.auth.keys.configured.is_empty() {
+                return Ok(known);
+            }
+            if self.auth.keys.may_be_old() {
+                break;
+            }
+            tokio::time::sleep(KEYS_LOOKED_UP).await;
         }
-        self.look_up_keys().await?;
+        if self.auth.keys.may_be_old() {
+            self.look_up_keys().await?;
+        }
         Ok(find(self.auth.keys.known()))
     }
 
@@ -239,7 +249,7 @@ impl Service {
 
     async fn look_up_keys(&self) -> Result<(), Error> {
         let keys = store::sessions::signing_keys(&self.db, 2).await?;
-        self.auth.keys.keep(keys, self.clock.now());
+        self.auth.keys.keep(keys);
         Ok(())
     }
 }

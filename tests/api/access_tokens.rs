@@ -311,3 +311,36 @@ async fn two_instances_accept_each_others_tokens() {
     assert_eq!(status(&app, refreshed.json()["access"].as_str().unwrap()).await, 401);
     second.shut_down().await.expect("an orderly end");
 }
+
+#[tokio::test]
+async fn spaces_around_secrets_are_none_of_theirs() {
+    let (mut app, admin) = with_secret().await;
+    app.set(&format!("--jwt-secret={OTHER_SECRET}, {SECRET} "));
+    app.restart().await;
+    assert_eq!(status(&app, &admin.access).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_instances_new_key_is_found_whatever_else_was_asked_for_before() {
+    let app = TestApp::start().await;
+    let mut config = app.config();
+    if config.database_url.is_none() {
+        return;
+    }
+    app.clock.stop();
+    let folder = tempfile::tempdir().expect("a directory");
+    config.data_dir = folder.path().join("data");
+    let second = image_service::app::start(config, app.clock.clone()).await.expect("another instance");
+    let status_there = async |token: &str| {
+        let url = format!("http://{}/accounts/me", second.address);
+        app.send(app.client.get(url).bearer_auth(token)).await.status
+    };
+    let made_up = Jwt { header: json!({"alg": "HS256", "kid": "0123456789abcdef"}), claims: json!({}) }.signed(SECRET);
+    assert_eq!(status_there(&made_up).await, 401);
+    let admin = app.admin().await;
+    assert_eq!(status_there(&admin.access).await, 200);
+    app.clock.advance(TimeDelta::days(30));
+    assert_eq!(status_there(&made_up).await, 401);
+    assert_eq!(status_there(&log_in(&app, &admin.email).await).await, 200);
+    second.shut_down().await.expect("an orderly end");
+}

@@ -254,7 +254,6 @@ async fn a_change_sets_what_is_named_and_nothing_else() {
         (5, json!({"admin": false, "disabled": false}), json!({"admin": false, "disabled": false})),
     ] {
         app.clock.stop_at(&format!("2026-01-31T12:0{minute}:00Z"));
-        // A day passes for no token.
         let changed = patch(&app, &admin, &ann.id, &change).await.ok();
         expected.as_object_mut().unwrap().extend(shown.as_object().unwrap().clone());
         expected["updated_at"] = json!(format!("2026-01-31T12:0{minute}:00Z"));

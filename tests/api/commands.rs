@@ -233,3 +233,11 @@ async fn settings_of_access_that_cannot_be_meant_are_refused_at_the_start() {
     let help = home.run(&["serve", "--help"], &[("JWT_SECRET", long)]).await;
     assert!(help.status.success() && help.output.contains("JWT_SECRET") && !help.output.contains(long), "{help:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn set_password_makes_nothing_where_no_service_ever_was() {
+    let home = Home::embedded();
+    let finished = account_command(&home, "set-password", "root@example.org", PASSWORD).await;
+    assert_failed(&finished, "");
+    assert!(!home.data_dir().exists());
+}

@@ -10,6 +10,7 @@ mod harness;
 mod access;
 mod access_tokens;
 mod accounts;
+mod accounts_at_once;
 mod api_keys;
 mod audit;
 mod bounds;

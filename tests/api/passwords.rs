@@ -218,3 +218,16 @@ async fn no_secret_is_logged_however_much_is() {
         assert_eq!(found, None, "{secret}");
     }
 }
+
+#[tokio::test]
+async fn a_passwords_characters_are_counted_as_they_are_kept() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    for (letters, status) in [(6, 422), (11, 422), (12, 201), (128, 201), (129, 422)] {
+        for letter in ["u\u{308}", "\u{fc}"] {
+            let body = json!({"email": format!("{letters}-{}@example.org", letter.len()), "password": letter.repeat(letters)});
+            let created = app.json_as(&admin, Method::POST, "/accounts", &body).await;
+            assert_eq!(created.status, status, "{letters} × {letter:?}: {}", created.text());
+        }
+    }
+}

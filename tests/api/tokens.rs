@@ -241,14 +241,14 @@ async fn a_token_of_one_kind_is_none_of_another() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let key = app.key(&admin, &json!({})).await;
-    let hex = |text: &str| text.replace("isr_", "isk_");
+    let as_key = admin.refresh.replace("isr_", "isk_");
     for token in [&admin.access, &key, &key.replace("isk_", "isr_"), &admin.refresh.replace("isr_", "")] {
         assert_failed(&refresh(&app, token).await);
     }
     for token in [&admin.refresh, &key] {
         assert_failed(&app.send(app.request(Method::GET, "/accounts/me").bearer_auth(token)).await);
     }
-    for password in [&admin.refresh, &hex(&admin.refresh), &admin.access] {
+    for password in [&admin.refresh, &as_key, &admin.access] {
         for user in [admin.email.as_str(), "any", ""] {
             let request = app.request(Method::GET, "/accounts/me").basic_auth(user, Some(password));
             assert_failed(&app.send(request).await);
