@@ -1,7 +1,8 @@
 //! What happens before a handler is asked: the client's address, its rates, and who it is.
 //!
 //! Every route of the API goes through here, so none can forget it. Credentials are read in one order: `Authorization`, then,
-//! behind a gateway, `X-User-Id`. What is there but wrong is a 401 on every route.
+//! behind a gateway, `X-User-Id`. What is there but wrong is a 401 on every route but those that give tokens, which look at
+//! their bodies alone.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +28,7 @@ use crate::service::rates::{Exceeded, RateClass, Standing};
 pub struct Peer(pub IpAddr);
 
 /// Asked by machines, by themselves and often: neither limited nor told who asks.
-const UNGUARDED: [&str; 3] = ["/health", "/ready", "/metrics"];
+pub const UNGUARDED: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 /// Finds out who asks, and leaves an [`Identity`] with the request.
 pub async fn identify(State(app): State<AppState>, mut request: Request, next: Next) -> Response {

@@ -6,6 +6,7 @@ use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
 use utoipa::{IntoResponses, OpenApi as _};
 
 use super::error::{Forbidden, TooManyRequests, Unauthorized};
+use super::identify::UNGUARDED;
 
 use crate::model::tag::Tag;
 
@@ -16,7 +17,9 @@ use crate::model::tag::Tag;
         title = "Image Service",
         description = "Takes uploads, proves that they are pictures, makes thumbnails, and hands them out again by presigned links.\n\n\
             Every error has one shape: `{\"error\", \"message\", \"details\"}`, and every response an `X-Request-Id`. \
-            Unknown query parameters and unknown fields are refused (422).",
+            Unknown query parameters and unknown fields are refused (422).\n\n\
+            What is public anybody may read. Callers come in by an access token, by e-mail address and password or an API key \
+            (basic authentication), or, behind a gateway, by `X-User-Id`; credentials that are sent but wrong are a 401 everywhere.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     // Responses that only name it do not bring it along.
@@ -39,9 +42,6 @@ pub fn base() -> OpenApi {
 pub fn document() -> OpenApi {
     finished(super::routes().into_openapi())
 }
-
-/// Asked by machines, and not guarded by `identify.rs`.
-const UNGUARDED: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 /// Where callers must come in by an account.
 const OF_ACCOUNTS: [&str; 3] = ["/accounts", "/api-keys", "/audit"];

@@ -23,6 +23,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     pub requests_in_flight: Gauge,
+    callers: Family<ProofLabels, Counter>,
     uploads: Family<ResultLabels, Counter>,
     stage_seconds: Family<StageLabels, Histogram, fn() -> Histogram>,
     variants: Family<ResultLabels, Counter>,
@@ -56,6 +57,11 @@ struct RouteLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProofLabels {
+    proof: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {
     result: &'static str,
 }
@@ -83,6 +89,7 @@ impl Metrics {
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(request_histogram),
             requests_in_flight: Gauge::default(),
+            callers: Family::default(),
             uploads: Family::default(),
             stage_seconds: Family::new_with_constructor(stage_histogram),
             variants: Family::default(),
@@ -118,6 +125,7 @@ impl Metrics {
             self.request_seconds.clone(),
         );
         registry.register("http_requests_in_flight", "Requests being answered", self.requests_in_flight.clone());
+        registry.register("callers", "Requests by how their callers were known", self.callers.clone());
         registry.register("uploads", "Uploads by result: stored, replayed, or why they were refused", self.uploads.clone());
         registry.register_with_unit(
             "upload_stage_duration",
@@ -166,6 +174,11 @@ impl Metrics {
         self.request_seconds.get_or_create(&route).observe(duration.as_secs_f64());
         let RouteLabels { method, route } = route;
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
+    }
+
+    /// A request, by how its caller was known.
+    pub fn count_caller(&self, proof: &'static str) {
+        self.callers.get_or_create(&ProofLabels { proof }).inc();
     }
 
     pub fn count_upload(&self, result: &'static str) {

@@ -81,6 +81,15 @@ impl Service {
     /// # Errors
     /// The credentials are wrong or no longer good, the account is disabled, or there were too many attempts.
     pub async fn authenticate(self: &Arc<Self>, credentials: Credentials, address: Option<IpAddr>) -> Result<Caller, Error> {
+        let caller = self.find_caller(credentials, address).await;
+        self.metrics.count_caller(match &caller {
+            Ok(caller) => proof_name(caller),
+            Err(_) => "refused",
+        });
+        caller
+    }
+
+    async fn find_caller(self: &Arc<Self>, credentials: Credentials, address: Option<IpAddr>) -> Result<Caller, Error> {
         match credentials {
             Credentials::None => Ok(Caller::Anonymous),
             Credentials::Gateway(id) => self.authenticate_gateway(id).await,
@@ -182,6 +191,18 @@ const WRONG: Error = Error::BadCredentials("no active account has this e-mail ad
 fn enabled(found: Option<(Account, String)>) -> Result<Account, Error> {
     let account = found.map(|(account, _)| account).ok_or(WRONG)?;
     if account.disabled_at.is_some() { Err(WRONG) } else { Ok(account) }
+}
+
+/// For metrics.
+fn proof_name(caller: &Caller) -> &'static str {
+    match caller.known().map(|user| &user.proof) {
+        None => "none",
+        Some(Proof::GatewayHeader) => "gateway",
+        Some(Proof::Password) => "password",
+        Some(Proof::Token(_)) => "token",
+        Some(Proof::ApiKey(..)) => "api_key",
+        Some(Proof::Job) => "job",
+    }
 }
 
 fn caller(account: Account, proof: Proof) -> Caller {

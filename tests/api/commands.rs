@@ -102,6 +102,28 @@ async fn the_readmes_requests_work_as_they_stand_there() {
     process.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_readmes_way_to_an_account_works_as_it_stands_there() {
+    let readme = include_str!("../../README.md");
+    let blocks: Vec<&str> = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let requests = blocks.iter().find(|block| block.contains("TOKEN=")).expect("a block about accounts");
+    let home = Home::embedded();
+    assert!(account_command(&home, "create-admin", "root@example.org", "a password of root\n").await.status.success());
+    let process = Process::start(&home, &[]).await;
+    let folder = tempfile::tempdir().expect("a directory");
+    std::fs::write(folder.path().join("photo.jpg"), pictures::jpeg(300, 200, 1)).expect("a photo");
+    let script = requests.replace("http://localhost:8000", &format!("http://{}", process.address));
+    let script = script.replace('…', "a password of root");
+    let script = format!("curl() {{ command curl -fsS --noproxy '*' \"$@\"; }}\n{script}");
+    let output = Command::new("sh").args(["-euc", &script]).current_dir(folder.path()).output().expect("a shell");
+    let (out, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{log}\n{out}");
+    assert!(out.contains("\"visibility\":\"private\"") && out.contains("\"images\":1,"), "{out}");
+    // To nobody else.
+    assert!(Client::new(process.address).list().await.is_empty());
+    process.stop().await;
+}
+
 /// A command about an account, with a password to read.
 async fn account_command(home: &Home, command: &str, email: &str, input: &str) -> Finished {
     home.run_with_input(&[command, "--email", email], &[], input.as_bytes()).await
