@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use image_service::http::openapi;
 use image_service::http::{AppState, layered};
 use image_service::store::db::Sql;
 use reqwest::{Body, Method};
@@ -20,23 +21,17 @@ fn keys(details: &Value) -> Vec<&str> {
     details.as_object().expect("details").keys().map(String::as_str).collect()
 }
 
-/// Every route: its path for an image, and its methods beside HEAD and OPTIONS.
-fn routes(id: &str) -> Vec<(String, &'static [&'static str])> {
-    let routes: [(&str, &[&str]); 12] = [
-        ("/images", &["GET", "POST"]),
-        ("/images/{id}", &["GET", "PATCH", "DELETE"]),
-        ("/images/{id}/download", &["GET"]),
-        ("/images/{id}/restore", &["POST"]),
-        ("/images/{id}/thumbnails/small", &["GET"]),
-        ("/images/{id}/thumbnail", &["GET"]),
-        ("/stats", &["GET"]),
-        ("/users/alice/images", &["GET"]),
-        ("/tags/sea/images", &["GET"]),
-        ("/health", &["GET"]),
-        ("/ready", &["GET"]),
-        ("/metrics", &["GET"]),
-    ];
-    routes.map(|(path, methods)| (path.replace("{id}", id), methods)).to_vec()
+/// Every route of the document: its path for an image, and its methods beside HEAD and OPTIONS.
+fn routes(id: &str) -> Vec<(String, Vec<String>)> {
+    let document = serde_json::to_value(openapi::document()).expect("the document");
+    let route = |(path, operations): (&String, &Value)| {
+        let path = path.replace("{size}", "small").replace("{user_id}", "alice").replace("{tag}", "sea");
+        let path = path.replace("{name}", "name").replace("{token}", "token");
+        let path = ["{image_id}", "{jobId}", "{id}"].iter().fold(path, |path, parameter| path.replace(parameter, id));
+        let operations = operations.as_object().expect("operations").keys();
+        (path, operations.map(|method| method.to_uppercase()).collect())
+    };
+    document["paths"].as_object().expect("paths").iter().map(route).collect()
 }
 
 fn method(name: &str) -> Method {
@@ -62,10 +57,10 @@ async fn an_unknown_address_is_404_whatever_the_method() {
 async fn a_wrong_method_is_405_and_allow_names_the_right_ones() {
     let app = TestApp::start().await;
     let mut paths = routes(NOBODYS);
-    paths.extend(["/", "/docs", "/redoc", "/openapi.json"].map(|path| (path.to_owned(), &["GET"][..])));
+    paths.extend(["/", "/docs", "/redoc", "/openapi.json"].map(|path| (path.to_owned(), vec!["GET".to_owned()])));
     for (path, methods) in paths {
         for name in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {
-            if methods.contains(&name) {
+            if methods.iter().any(|method| method == name) {
                 continue;
             }
             let answer = app.send(app.request(method(name), &path)).await;
@@ -73,7 +68,7 @@ async fn a_wrong_method_is_405_and_allow_names_the_right_ones() {
             let mut allowed: Vec<&str> = answer.header("allow").split(',').map(str::trim).collect();
             allowed.retain(|name| !["HEAD", "OPTIONS"].contains(name));
             allowed.sort_unstable();
-            let mut expected = methods.to_vec();
+            let mut expected = methods.clone();
             expected.sort_unstable();
             assert_eq!(allowed, expected, "{name} {path}");
         }
@@ -84,8 +79,11 @@ async fn a_wrong_method_is_405_and_allow_names_the_right_ones() {
 async fn head_works_wherever_get_does() {
     let app = TestApp::start().await;
     let id = app.post(Form::upload("alice", &jpeg(60, 60, 1)).text("tags", "sea")).await.image_id();
-    let mut paths: Vec<String> =
-        routes(&id).into_iter().filter(|(_, methods)| methods.contains(&"GET")).map(|(path, _)| path).collect();
+    let mut paths: Vec<String> = routes(&id)
+        .into_iter()
+        .filter(|(_, methods)| methods.iter().any(|method| method == "GET"))
+        .map(|(path, _)| path)
+        .collect();
     paths.extend(["/", "/redoc", "/openapi.json", "/docs/", "/images?limit=0", "/images/x"].map(str::to_owned));
     for path in paths {
         let (get, head) = (app.get(&path).await, app.send(app.request(Method::HEAD, &path)).await);
@@ -127,7 +125,7 @@ async fn an_id_that_is_no_uuid_or_nobodys_is_404_in_every_route() {
 async fn unknown_query_parameters_are_422_in_every_route() {
     let app = TestApp::start().await;
     for (path, methods) in routes(NOBODYS) {
-        for name in methods {
+        for name in &methods {
             let request = app.request(method(name), &format!("{path}?colour=blue&Limit=1")).header("X-User-Id", "alice");
             let details = assert_error(&app.send(request).await, 422, "ValidationError");
             // A variant needs a side, and says so as well.
@@ -453,21 +451,12 @@ async fn the_pages_for_people_are_served() {
 }
 
 #[tokio::test]
-async fn the_openapi_document_describes_every_route() {
+async fn the_openapi_document_is_that_of_the_routes() {
     let app = TestApp::start().await;
     let document = app.get("/openapi.json").await.ok();
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")));
-    for (path, methods) in routes("{image_id}") {
-        let path = path.replace("/users/alice/", "/users/{user_id}/").replace("/tags/sea/", "/tags/{tag}/");
-        let path = path.replace("/thumbnails/small", "/thumbnails/{size}");
-        let operations = document["paths"][&path].as_object().unwrap_or_else(|| panic!("{path} is not described"));
-        let mut described: Vec<String> = operations.keys().map(|name| name.to_uppercase()).collect();
-        described.retain(|name| name != "PARAMETERS");
-        described.sort();
-        let mut expected = methods.to_vec();
-        expected.sort_unstable();
-        assert_eq!(described, expected, "{path}");
-    }
+    assert_eq!(document["paths"], serde_json::to_value(openapi::document()).expect("the document")["paths"]);
+    assert!(document["paths"].as_object().expect("paths").len() > 30);
     let error = document["components"]["schemas"].as_object().unwrap().keys().any(|name| name == "ErrorType");
     assert!(error, "the closed list of errors is part of the document");
 }
