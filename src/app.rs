@@ -254,7 +254,7 @@ pub async fn create_admin(
     password: Password,
     user_id: Option<UserId>,
 ) -> Result<Account, Error> {
-    let (db, _lock) = open_for_accounts(config).await?;
+    let (db, _lock) = open_for_accounts(config, Purpose::Serve).await?;
     let account = registry::create_admin(&db, &*clock, email, password, user_id).await;
     db.close().await;
     Ok(account?)
@@ -268,20 +268,20 @@ pub async fn set_password(config: Config, clock: Arc<dyn Clock>, email: Email, p
     if let Some(missing) = config.clone().validate()?.database_file().filter(|path| !path.exists()) {
         return Err(Error::NothingThere(missing));
     }
-    let (db, _lock) = open_for_accounts(config).await?;
+    let (db, _lock) = open_for_accounts(config, Purpose::Examine).await?;
     let set = registry::set_password(&db, &*clock, &email, &password).await;
     db.close().await;
     Ok(set?)
 }
 
 /// The database. SQLite's file may be in use by a service, which has migrated it then, and takes turns with others.
-async fn open_for_accounts(config: Config) -> Result<(Db, Option<File>), Error> {
+async fn open_for_accounts(config: Config, purpose: Purpose) -> Result<(Db, Option<File>), Error> {
     let config = config.validate()?;
     if config.database_url.is_some() {
-        return Ok((open_database(&config, Purpose::Serve).await?, None));
+        return Ok((open_database(&config, purpose).await?, None));
     }
     match lock_data_dir(&config.data_dir) {
-        Ok(lock) => Ok((open_database(&config, Purpose::Serve).await?, Some(lock))),
+        Ok(lock) => Ok((open_database(&config, purpose).await?, Some(lock))),
         Err(Error::DataDirInUse(_)) => Ok((open_database(&config, Purpose::Examine).await?, None)),
         Err(error) => Err(error),
     }

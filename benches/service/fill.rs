@@ -224,7 +224,7 @@ pub fn image(number: u64, rows: u64) -> Result<Image> {
         metadata: image_service::model::image::Metadata::default(),
         processing_time: Duration::from_millis(21),
         deleted_at: None,
-        taken_down: false,
+        taken_down: None,
     })
 }
 

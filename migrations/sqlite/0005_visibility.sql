@@ -3,8 +3,8 @@
 
 -- `public` or `private`.
 alter table images add column visibility text not null default 'public';
--- Deleted by an administrator, so that its owner cannot restore it.
-alter table images add column taken_down boolean not null default false;
+-- Deleted by an administrator, so that its owner cannot restore it: what it was before, `live` or `deleted`.
+alter table images add column taken_down text;
 drop index images_live;
 drop index images_by_user;
 drop index images_imported;

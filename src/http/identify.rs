@@ -19,7 +19,7 @@ use super::error::ApiError;
 use super::extract::{FieldErrors, Identity, header as one_header};
 use crate::model::caller::{Caller, UserId};
 use crate::service::access::AuthMode;
-use crate::service::auth::Credentials;
+use crate::service::auth::{Credentials, proof_name};
 use crate::service::error::{Error, Fields};
 use crate::service::rates::{Exceeded, RateClass, Standing};
 
@@ -50,15 +50,12 @@ pub async fn identify(State(app): State<AppState>, mut request: Request, next: N
         RateClass::Login => Ok(Credentials::None),
         RateClass::Read | RateClass::Upload => credentials(request.headers(), mode),
     };
-    if let Ok(credentials) = &sent
-        && credentials.is_password()
-        && let Err(exceeded) = app.service.rates.check_address(RateClass::Login, address)
-    {
-        return refuse(exceeded);
-    }
     let caller = match sent {
         Ok(credentials) => match app.service.authenticate(credentials, Some(address)).await {
-            Ok(caller) => Ok(caller),
+            Ok(caller) => {
+                app.service.metrics.count_caller(class.name(), proof_name(&caller));
+                Ok(caller)
+            }
             Err(error) => return with_standing(ApiError::from(error).into_response(), standing),
         },
         Err(broken) => Err(broken),

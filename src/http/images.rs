@@ -329,7 +329,7 @@ pub async fn delete_image(
 #[utoipa::path(post, path = "/images/{image_id}/restore", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image.")),
     responses((status = 200, description = "The image, back where it was.", body = ImageView),
-        (status = 204, description = "It is back; the caller is an administrator who may not see it."), Unauthorized, Forbidden, NotFound, Conflict,
+        (status = 204, description = "It is back to what it was; the caller is an administrator who may not see it."), Unauthorized, Forbidden, NotFound, Conflict,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn restore_image(
     State(app): State<AppState>,

@@ -19,7 +19,7 @@ use crate::model::tag::Tag;
             Every error has one shape: `{\"error\", \"message\", \"details\"}`, and every response an `X-Request-Id`. \
             Unknown query parameters and unknown fields are refused (422).\n\n\
             What is public anybody may read. Callers come in by an access token, by e-mail address and password or an API key \
-            (basic authentication), or, behind a gateway, by `X-User-Id`; credentials that are sent but wrong are a 401 everywhere.",
+            (basic authentication), or, behind a gateway, by `X-User-Id`; credentials that are sent but wrong are a 401 wherever they are looked at.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     // Responses that only name it do not bring it along.
@@ -46,6 +46,13 @@ pub fn document() -> OpenApi {
 /// Where callers must come in by an account.
 const OF_ACCOUNTS: [&str; 3] = ["/accounts", "/api-keys", "/audit"];
 
+/// Where callers must be known, by whatever way.
+const OF_THE_KNOWN: [&str; 2] = ["/plans", "/images/{image_id}/links"];
+
+fn is_any(path: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| path.starts_with(prefix))
+}
+
 /// Adds what holds for every operation: how callers show who they are, and the errors of that.
 pub fn finished(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_default();
@@ -61,17 +68,24 @@ pub fn finished(mut document: OpenApi) -> OpenApi {
     let [token, password_or_key, user_id] =
         ["token", "password_or_key", "user_id"].map(|name| SecurityRequirement::new(name, [] as [String; 0]));
     let accounts = vec![token.clone(), password_or_key.clone()];
-    let none = SecurityRequirement::default();
-    document.security = Some(vec![none, token, password_or_key, user_id]);
+    let known = vec![token, password_or_key, user_id];
+    document.security = Some(std::iter::once(SecurityRequirement::default()).chain(known.clone()).collect());
     for (path, item) in &mut document.paths.paths {
+        let reads = item.get.is_some();
         let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
+        for (number, operation) in operations.into_iter().enumerate() {
+            let Some(operation) = operation else { continue };
+            let is_get = reads && number == 0;
             if UNGUARDED.contains(&path.as_str()) {
                 operation.security = Some(Vec::new());
                 continue;
             }
-            if OF_ACCOUNTS.iter().any(|prefix| path.starts_with(prefix)) {
+            if path.starts_with("/token") {
+                operation.security = Some(Vec::new());
+            } else if is_any(path, &OF_ACCOUNTS) || path.starts_with("/plans") && !is_get {
                 operation.security = Some(accounts.clone());
+            } else if is_any(path, &OF_THE_KNOWN) || !is_get && path.starts_with("/images/") {
+                operation.security = Some(known.clone());
             }
             let errors = [Unauthorized::responses(), Forbidden::responses(), TooManyRequests::responses()];
             for (status, response) in errors.into_iter().flatten() {

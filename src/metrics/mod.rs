@@ -23,7 +23,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     pub requests_in_flight: Gauge,
-    callers: Family<ProofLabels, Counter>,
+    callers: Family<CallerLabels, Counter>,
     uploads: Family<ResultLabels, Counter>,
     stage_seconds: Family<StageLabels, Histogram, fn() -> Histogram>,
     variants: Family<ResultLabels, Counter>,
@@ -57,7 +57,8 @@ struct RouteLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ProofLabels {
+struct CallerLabels {
+    class: &'static str,
     proof: &'static str,
 }
 
@@ -125,7 +126,11 @@ impl Metrics {
             self.request_seconds.clone(),
         );
         registry.register("http_requests_in_flight", "Requests being answered", self.requests_in_flight.clone());
-        registry.register("callers", "Requests by how their callers were known", self.callers.clone());
+        registry.register(
+            "callers",
+            "Requests that were let in, by class and by how their callers were known",
+            self.callers.clone(),
+        );
         registry.register("uploads", "Uploads by result: stored, replayed, or why they were refused", self.uploads.clone());
         registry.register_with_unit(
             "upload_stage_duration",
@@ -177,8 +182,8 @@ impl Metrics {
     }
 
     /// A request, by how its caller was known.
-    pub fn count_caller(&self, proof: &'static str) {
-        self.callers.get_or_create(&ProofLabels { proof }).inc();
+    pub fn count_caller(&self, class: &'static str, proof: &'static str) {
+        self.callers.get_or_create(&CallerLabels { class, proof }).inc();
     }
 
     pub fn count_upload(&self, result: &'static str) {

@@ -46,8 +46,8 @@ pub struct Image {
     pub processing_time: Duration,
     /// Set while the image is deleted and not yet purged.
     pub deleted_at: Option<DateTime<Utc>>,
-    /// Whether it was an administrator who deleted it.
-    pub taken_down: bool,
+    /// What it was when an administrator deleted it, if one did.
+    pub taken_down: Option<TakenDown>,
 }
 
 impl Image {
@@ -64,6 +64,27 @@ impl Image {
     /// Whether its owner's plan gives this thumbnail.
     pub fn gives_thumbnail(&self, size: ThumbnailSize) -> bool {
         self.features.as_ref().is_none_or(|features| features.thumbnails.contains(&size))
+    }
+}
+
+/// What an image was before an administrator deleted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenDown {
+    Live,
+    /// Its owner had deleted it.
+    Deleted,
+}
+
+impl TakenDown {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Live, Self::Deleted].into_iter().find(|before| before.name() == name)
     }
 }
 

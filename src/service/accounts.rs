@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Service;
 use super::access;
+use super::auth::Charge;
 use super::error::Error;
 use super::images::{cut_to_micros, read_token};
 use super::imports::{Page, list_fingerprint};
@@ -149,10 +150,11 @@ impl Service {
         address: Option<std::net::IpAddr>,
     ) -> Result<(), Error> {
         let account = access::account_in_person(caller)?;
-        let account = self.check_password(account.email.as_str(), current, address).await.map_err(|error| match error {
-            Error::BadCredentials(_) => Error::invalid("current_password", "is not the password of this account"),
-            other => other,
-        })?;
+        let account =
+            self.check_password(account.email.as_str(), current, address, Charge::Now).await.map_err(|error| match error {
+                Error::BadCredentials(_) => Error::invalid("current_password", "is not the password of this account"),
+                other => other,
+            })?;
         self.registry().replace_password(&account, new, None).await
     }
 

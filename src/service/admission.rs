@@ -5,7 +5,7 @@
 //! decoding needs, would wait for ever. Both are fair: first come, first served.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -28,6 +28,8 @@ pub struct Admission {
 /// Memory for a request's body; given back when dropped.
 #[derive(Debug)]
 pub struct Admitted {
+    /// How long it was waited for.
+    pub waited: Duration,
     _body: OwnedSemaphorePermit,
     _foreign: Option<OwnedSemaphorePermit>,
 }
@@ -62,7 +64,9 @@ impl Admission {
     /// # Errors
     /// [`Error::Overloaded`] when there is none in time.
     pub async fn body(&self, bytes: u64) -> Result<Admitted, Error> {
-        Ok(Admitted { _body: self.in_time(self.bodies.take(bytes)).await?, _foreign: None })
+        let started = Instant::now();
+        let _body = self.in_time(self.bodies.take(bytes)).await?;
+        Ok(Admitted { waited: started.elapsed(), _body, _foreign: None })
     }
 
     /// As [`Admission::body`], for one that a foreign server sends: waits for up to `patience` for its part, which holds up no
@@ -71,8 +75,10 @@ impl Admission {
     /// # Errors
     /// [`Error::Overloaded`] when there is none in time.
     pub async fn foreign_body(&self, bytes: u64, patience: Duration) -> Result<Admitted, Error> {
-        let foreign = within(patience, self.foreign.take(bytes)).await?;
-        Ok(Admitted { _body: self.in_time(self.bodies.take(bytes)).await?, _foreign: Some(foreign) })
+        let started = Instant::now();
+        let _foreign = Some(within(patience, self.foreign.take(bytes)).await?);
+        let _body = self.in_time(self.bodies.take(bytes)).await?;
+        Ok(Admitted { waited: started.elapsed(), _body, _foreign })
     }
 
     /// Waits for room and a thread to decode a picture that needs `weight_bytes`. One that needs more than the whole

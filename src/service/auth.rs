@@ -1,8 +1,9 @@
 //! Who asks: credentials become a [`Caller`], or a refusal. What is there but wrong is refused, and never read as something
 //! weaker.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
 
@@ -10,6 +11,7 @@ use super::access::AuthMode;
 use super::error::Error;
 use super::login_guard::LoginGuard;
 use super::passwords::Passwords;
+use super::rates::RateClass;
 use super::secrets::{self, API_KEY_PREFIX};
 use super::tokens::SigningKeys;
 use super::verified::Verified;
@@ -42,13 +44,6 @@ pub enum Credentials {
     Unreadable,
 }
 
-impl Credentials {
-    /// Whether finding out who it is takes hashing a password.
-    pub fn is_password(&self) -> bool {
-        matches!(self, Self::Basic { password, .. } if !password.starts_with(API_KEY_PREFIX))
-    }
-}
-
 /// What checking credentials needs.
 #[derive(Debug)]
 pub(super) struct Auth {
@@ -56,6 +51,8 @@ pub(super) struct Auth {
     pub logins: LoginGuard,
     pub verified: Verified,
     pub keys: SigningKeys,
+    /// API keys whose use is being noted.
+    touching: Mutex<HashSet<KeyId>>,
 }
 
 /// That a key was used is noted once in so long, for reading is not to write.
@@ -71,6 +68,7 @@ impl Auth {
             logins: LoginGuard::new(Arc::clone(clock)),
             verified: Verified::default(),
             keys: SigningKeys::new(&limits.auth.jwt_secrets),
+            touching: Mutex::default(),
         }
     }
 }
@@ -81,15 +79,6 @@ impl Service {
     /// # Errors
     /// The credentials are wrong or no longer good, the account is disabled, or there were too many attempts.
     pub async fn authenticate(self: &Arc<Self>, credentials: Credentials, address: Option<IpAddr>) -> Result<Caller, Error> {
-        let caller = self.find_caller(credentials, address).await;
-        self.metrics.count_caller(match &caller {
-            Ok(caller) => proof_name(caller),
-            Err(_) => "refused",
-        });
-        caller
-    }
-
-    async fn find_caller(self: &Arc<Self>, credentials: Credentials, address: Option<IpAddr>) -> Result<Caller, Error> {
         match credentials {
             Credentials::None => Ok(Caller::Anonymous),
             Credentials::Gateway(id) => self.authenticate_gateway(id).await,
@@ -99,7 +88,7 @@ impl Service {
             }
             Credentials::Basic { password, .. } if password.starts_with(API_KEY_PREFIX) => self.authenticate_key(&password).await,
             Credentials::Basic { user, password } => {
-                let account = self.check_password(&user, &password, address).await?;
+                let account = self.check_password(&user, &password, address, Charge::Now).await?;
                 Ok(caller(account, Proof::Password))
             }
             Credentials::Unreadable => Err(Error::BadCredentials("Authorization must be Bearer with an access token, or Basic")),
@@ -129,9 +118,11 @@ impl Service {
         require_enabled(&account)?;
         let now = self.clock.now();
         if key.last_used_at.is_none_or(|used| now - used >= TOUCHED) {
-            // Nobody waits for it.
-            let service = Arc::clone(self);
-            self.tasks.spawn(async move { service.touch_key(id).await });
+            // Nobody waits for it, and of many at once one does.
+            if self.auth.touching.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
+                let service = Arc::clone(self);
+                self.tasks.spawn(async move { service.touch_key(id).await });
+            }
         }
         Ok(caller(account, Proof::ApiKey(id, key.scopes)))
     }
@@ -147,23 +138,40 @@ impl Service {
         if let Err(error) = touched.await {
             tracing::warn!(key_id = %id, error = &error as &dyn std::error::Error, "an API key's use was not noted");
         }
+        self.auth.touching.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
     /// The account of this e-mail address and password. Takes as long for an address that is nobody's, and counts as an
     /// attempt for either.
-    pub(super) async fn check_password(&self, email: &str, password: &str, address: Option<IpAddr>) -> Result<Account, Error> {
+    pub(super) async fn check_password(
+        &self,
+        email: &str,
+        password: &str,
+        address: Option<IpAddr>,
+        charge: Charge,
+    ) -> Result<Account, Error> {
         let email = Email::parse(email).map_err(|_| WRONG)?;
         if password.len() > MAX_PASSWORD_BYTES {
             return Err(WRONG);
         }
         let found = store::accounts::find_with_hash(&self.db, &email).await?;
         let tag = match &found {
-            Some((account, hash)) => Some(self.auth.verified.tag(account.id, hash, password)?),
+            Some((account, hash)) => Some(self.auth.verified.tag(account.id, hash, password, address)?),
             None => None,
         };
         let is_known = || tag.is_some_and(|tag| self.auth.verified.is_known(&tag, self.clock.now()));
+        // Who guesses from here is told nothing while there is to wait, not even by the right one.
+        let wait = self.auth.logins.wait(email.as_str(), address);
+        if !wait.is_zero() {
+            return Err(Error::too_many(wait));
+        }
         if is_known() {
             return enabled(found);
+        }
+        if let (Charge::Now, Some(address)) = (charge, address)
+            && let Err(exceeded) = self.rates.check_address(RateClass::Login, address)
+        {
+            return Err(Error::too_many(exceeded.retry_after));
         }
         // An attempt begins with its turn, so that those who send many requests at once do not run into their own.
         let turn = self.auth.passwords.turn().await?;
@@ -186,6 +194,14 @@ impl Service {
     }
 }
 
+/// Whether the rate of logins is still to be charged for a password that has to be hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Charge {
+    Now,
+    /// The request as a whole was.
+    Done,
+}
+
 const WRONG: Error = Error::BadCredentials("no active account has this e-mail address and password");
 
 fn enabled(found: Option<(Account, String)>) -> Result<Account, Error> {
@@ -194,7 +210,7 @@ fn enabled(found: Option<(Account, String)>) -> Result<Account, Error> {
 }
 
 /// For metrics.
-fn proof_name(caller: &Caller) -> &'static str {
+pub fn proof_name(caller: &Caller) -> &'static str {
     match caller.known().map(|user| &user.proof) {
         None => "none",
         Some(Proof::GatewayHeader) => "gateway",

@@ -135,7 +135,7 @@ async fn answer_again(tx: &mut Tx, upload: &Upload, record: Record, fingerprint:
     let Some(mut image) = store::images::find(tx, ImageId::from(record.subject)).await? else {
         return Err(Error::no_such_image());
     };
-    if image.taken_down {
+    if image.taken_down.is_some() {
         return Err(Error::forbidden("An administrator has deleted this image."));
     }
     restore_answer(&mut image, &response);

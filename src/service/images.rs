@@ -13,7 +13,7 @@ use crate::model::caller::Caller;
 use crate::model::counter::Counter;
 use crate::model::filter::ImageFilter;
 use crate::model::id::ImageId;
-use crate::model::image::{Image, Visibility};
+use crate::model::image::{Image, TakenDown, Visibility};
 use crate::model::page::PageToken;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
@@ -140,22 +140,24 @@ impl Service {
         }
         // What its owner has deleted an administrator can still take down, so that it is not restored.
         let was_live = is_live(&image);
-        if !was_live && (admin.is_none() || image.taken_down) {
+        if !was_live && (admin.is_none() || image.taken_down.is_some()) {
             return Err(Error::Gone { id });
         }
         if let Some(admin) = admin {
             self.note(&mut tx, admin, "image.deleted", id, owner_of(&image)).await?;
         }
         let deleted_at = image.deleted_at.unwrap_or_else(|| self.clock.now());
-        store::images::set_deleted_at(&mut tx, id, Some(deleted_at), admin.is_some()).await?;
+        let before = if was_live { TakenDown::Live } else { TakenDown::Deleted };
+        store::images::set_deleted_at(&mut tx, id, Some(deleted_at), admin.map(|_| before)).await?;
         if was_live {
-            store::tags::delete_all(&mut tx, &image).await?;
+            store::tags::delete_all(&mut tx, id).await?;
             count_live(&mut tx, &image, -1).await?;
         }
         Ok(tx.commit().await?)
     }
 
-    /// Brings a deleted image back to where it was; returns it where the caller may see it.
+    /// Brings a deleted image back to where it was; returns it where the caller may see it. Where an administrator had taken down
+    /// what its owner had deleted, it is back to that.
     ///
     /// # Errors
     /// No caller, no such image, the caller is not its owner, it is not deleted, its owner has no room for it, or it was an
@@ -165,7 +167,7 @@ impl Service {
         let mut signer = self.signer().await?;
         let mut tx = self.db.begin().await?;
         let mut image = store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
-        let admin = access::as_admin(caller).filter(|_| image.taken_down);
+        let admin = access::as_admin(caller).filter(|_| image.taken_down.is_some());
         if admin.is_none() {
             access::require_owner(&user.id, &image)?;
             access::writer(caller)?;
@@ -175,15 +177,21 @@ impl Service {
         }
         match admin {
             Some(admin) => self.note(&mut tx, admin, "image.restored", id, owner_of(&image)).await?,
-            None if image.taken_down => return Err(Error::forbidden("An administrator has deleted this image.")),
+            None if image.taken_down.is_some() => return Err(Error::forbidden("An administrator has deleted this image.")),
             None => {}
         }
+        if image.taken_down == Some(TakenDown::Deleted) {
+            // As its owner left it, who can restore it now.
+            store::images::set_deleted_at(&mut tx, id, image.deleted_at, None).await?;
+            tx.commit().await?;
+            return Ok(None);
+        }
         take_room(&mut tx, &image.user_id, image.file_size).await?;
-        store::images::set_deleted_at(&mut tx, id, None, false).await?;
+        store::images::set_deleted_at(&mut tx, id, None, None).await?;
         store::tags::insert(&mut tx, &image).await?;
         count_live(&mut tx, &image, 1).await?;
         tx.commit().await?;
-        (image.deleted_at, image.taken_down) = (None, false);
+        (image.deleted_at, image.taken_down) = (None, None);
         if !image.is_visible_to(Some(&user.id)) {
             return Ok(None);
         }
@@ -248,7 +256,7 @@ async fn move_in_lists(tx: &mut Tx, before: &Image, after: &Image) -> Result<(),
         moved
     };
     store::counters::add(tx, after.id, [changes(&went, &came, -1), changes(&came, &went, 1)].concat()).await?;
-    store::tags::delete_all(tx, before).await?;
+    store::tags::delete_all(tx, before.id).await?;
     store::tags::insert(tx, after).await
 }
 

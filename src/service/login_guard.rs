@@ -7,6 +7,7 @@
 
 mod ledger;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -44,8 +45,22 @@ pub struct Attempt {
 impl LoginGuard {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let ledger = Ledger::new;
-        let failures = Failures { pairs: ledger(PAIR_RULE), accounts: ledger(ACCOUNT_RULE), addresses: ledger(ADDRESS_RULE) };
+        let failures = Failures {
+            pairs: ledger(PAIR_RULE),
+            accounts: ledger(ACCOUNT_RULE),
+            addresses: ledger(ADDRESS_RULE),
+            proven: HashMap::new(),
+        };
         Self { elapsed: Elapsed::new(clock), hasher: RandomState::new(), failures: Arc::new(Mutex::new(failures)) }
+    }
+
+    /// How long there is to wait for attempts at an account from an address, whoever else tries elsewhere. Counts nothing.
+    pub fn wait(&self, email: &str, address: Option<IpAddr>) -> Duration {
+        let network = address.map(client_network);
+        let failures = lock(&self.failures);
+        let now = self.elapsed.get();
+        let address_wait = network.map_or(Duration::ZERO, |network| failures.addresses.wait(self.hasher.hash_one(network), now));
+        failures.pairs.wait(self.hasher.hash_one((email, network)), now).max(address_wait)
     }
 
     /// Begins an attempt; to be called before the password is looked at. `email` is in lower case.
@@ -59,7 +74,10 @@ impl LoginGuard {
         let mut failures = lock(&self.failures);
         let now = self.elapsed.get();
         let address_wait = address.map_or(Duration::ZERO, |address| failures.addresses.wait(address, now));
-        let wait = failures.accounts.wait(account, now).max(failures.pairs.wait(pair, now)).max(address_wait);
+        // Where the password was right lately, nobody elsewhere makes it wait.
+        let account_wait =
+            if failures.proven.contains_key(&pair) { Duration::ZERO } else { failures.accounts.wait(account, now) };
+        let wait = account_wait.max(failures.pairs.wait(pair, now)).max(address_wait);
         if !wait.is_zero() {
             return Err(wait);
         }
@@ -76,6 +94,7 @@ impl Attempt {
         let mut failures = lock(&self.failures);
         failures.accounts.forget(self.account);
         failures.pairs.forget(self.pair);
+        failures.prove(self.pair, self.elapsed.get());
         if let Some((address, free_at)) = self.address {
             failures.addresses.take_back(address, free_at, self.elapsed.get());
         }
@@ -102,6 +121,23 @@ struct Failures {
     pairs: Ledger,
     accounts: Ledger,
     addresses: Ledger,
+    /// Accounts and addresses where the password was right, and when.
+    proven: HashMap<u64, Duration>,
+}
+
+/// Beyond so many, those of longest ago are forgotten.
+const MOST_PROVEN: usize = 20_000;
+
+impl Failures {
+    fn prove(&mut self, pair: u64, now: Duration) {
+        if self.proven.len() >= MOST_PROVEN && !self.proven.contains_key(&pair) {
+            let mut times: Vec<Duration> = self.proven.values().copied().collect();
+            let (_, middle, _) = times.select_nth_unstable(MOST_PROVEN / 2);
+            let middle = *middle;
+            self.proven.retain(|_, at| *at > middle);
+        }
+        self.proven.insert(pair, now);
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +200,17 @@ mod tests {
             clock.advance(wait as f64);
         }
         assert!(fail(&guard, "ann", from(1_000_000)) <= 15);
+    }
+
+    #[test]
+    fn where_the_password_was_right_lately_nobody_elsewhere_makes_it_wait() {
+        let (guard, _clock) = guard();
+        guard.begin("ann", from(1)).unwrap().succeeded();
+        assert!((0..=100).all(|n| fail(&guard, "ann", from(100 + n)) == 0));
+        assert_eq!((fail(&guard, "ann", from(2)), fail(&guard, "ann", from(1))), (1, 0));
+        // From there it is counted as anybody's.
+        assert!((0..10).all(|_| fail(&guard, "ann", from(1)) == 0));
+        assert_eq!((guard.wait("ann", from(1)).as_secs(), guard.wait("ann", from(2)).as_secs()), (1, 0));
     }
 
     #[test]

@@ -153,6 +153,11 @@ impl Service {
     /// Counts a stage of an upload that has ended.
     pub(super) fn observe_stage(&self, visibility: Visibility, stage: &'static str, duration: Duration) {
         self.metrics.observe_stage(stage, duration);
+        self.tally_stage(visibility, stage, duration);
+    }
+
+    /// As [`Service::observe_stage`], for the statistics alone.
+    pub(super) fn tally_stage(&self, visibility: Visibility, stage: &'static str, duration: Duration) {
         let key = match visibility {
             Visibility::Public => stage.to_owned(),
             Visibility::Private => format!("{PRIVATE}{stage}"),

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Service;
-use super::auth::require_enabled;
+use super::auth::{Charge, require_enabled};
 use super::error::Error;
 use super::secrets::{self, REFRESH_PREFIX, Secret};
 use crate::model::account::{Account, AccountId, SessionId};
@@ -66,6 +66,8 @@ pub(super) struct SigningKeys {
     configured: Vec<Key>,
     /// Those that the database keeps, newest first, and when they were looked for.
     kept: Mutex<(Vec<Key>, Option<Instant>)>,
+    /// Held by who looks for keys that others may have made.
+    looking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -87,7 +89,7 @@ impl Key {
 impl SigningKeys {
     pub fn new(configured: &[String]) -> Self {
         let key = |secret: &String| Key::new(secret.clone().into_bytes(), 0, DateTime::UNIX_EPOCH);
-        Self { configured: configured.iter().map(key).collect(), kept: Mutex::default() }
+        Self { configured: configured.iter().map(key).collect(), kept: Mutex::default(), looking: tokio::sync::Mutex::default() }
     }
 
     fn known(&self) -> Vec<Key> {
@@ -121,7 +123,7 @@ impl Service {
     /// # Errors
     /// No active account has this e-mail address and password, or there were too many attempts.
     pub async fn log_in(&self, email: &str, password: &str, address: Option<IpAddr>) -> Result<TokenPair, Error> {
-        let account = self.check_password(email, password, address).await?;
+        let account = self.check_password(email, password, address, Charge::Done).await?;
         let (id, secret, refresh_id) = (SessionId::new(&*self.clock), Secret::new()?, random_id()?);
         let access = self.access_token(&self.signing_key().await?, account.id, id)?;
         let mut tx = self.db.begin().await?;
@@ -217,6 +219,7 @@ impl Service {
             }
             tokio::time::sleep(KEYS_LOOKED_UP).await;
         }
+        let _one_at_a_time = self.auth.keys.looking.lock().await;
         if self.auth.keys.may_be_old() {
             self.look_up_keys().await?;
         }

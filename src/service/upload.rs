@@ -71,8 +71,7 @@ impl Service {
     pub async fn admit_upload(&self, bytes: u64) -> Result<Admitted, Error> {
         let started = Instant::now();
         let admitted = self.admission.body(bytes).await;
-        // What it is for is not known yet.
-        self.observe_stage(Visibility::Public, "admission", started.elapsed());
+        self.metrics.observe_stage("admission", started.elapsed());
         admitted
     }
 
@@ -84,8 +83,7 @@ impl Service {
     pub(super) async fn admit_import(&self, bytes: u64) -> Result<Admitted, Error> {
         let started = Instant::now();
         let admitted = self.admission.foreign_body(bytes, self.limits.imports.patience).await;
-        // What it is for is not known yet.
-        self.observe_stage(Visibility::Public, "admission", started.elapsed());
+        self.metrics.observe_stage("admission", started.elapsed());
         admitted
     }
 
@@ -107,6 +105,7 @@ impl Service {
     /// nothing is listed.
     pub async fn upload(self: &Arc<Self>, caller: &Caller, admitted: Admitted, upload: Upload) -> Result<Uploaded, Error> {
         self.require_uploader_for(caller, &upload.user_id)?;
+        self.tally_stage(upload.visibility, "admission", admitted.waited);
         let service = Arc::clone(self);
         let (answer, answered) = oneshot::channel();
         let task = self.tasks.spawn(async move {
@@ -308,7 +307,7 @@ fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed
         // Microseconds are what the database keeps; the first answer must be the same as the later ones.
         processing_time: Duration::from_micros(u64::try_from(processing_time.as_micros()).unwrap_or(u64::MAX)),
         deleted_at: None,
-        taken_down: false,
+        taken_down: None,
     }
 }
 

@@ -15,7 +15,7 @@ use super::plans::FeaturesRow;
 use crate::model::caller::UserId;
 use crate::model::color::Color;
 use crate::model::id::ImageId;
-use crate::model::image::{Format, Image, Metadata, Thumbnail, ThumbnailSize, Visibility};
+use crate::model::image::{Format, Image, Metadata, TakenDown, Thumbnail, ThumbnailSize, Visibility};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, FileName, Title};
 
@@ -90,9 +90,14 @@ pub async fn set_changeable(tx: &mut Tx, image: &Image) -> Result<(), Error> {
 }
 
 /// Marks as deleted, perhaps by an administrator, or as live with `None`.
-pub async fn set_deleted_at(tx: &mut Tx, id: ImageId, deleted_at: Option<DateTime<Utc>>, taken_down: bool) -> Result<(), Error> {
+pub async fn set_deleted_at(
+    tx: &mut Tx,
+    id: ImageId,
+    deleted_at: Option<DateTime<Utc>>,
+    taken_down: Option<TakenDown>,
+) -> Result<(), Error> {
     let sql = Sql::new("update images set deleted_at = $2, taken_down = $3 where id = $1");
-    tx.execute(sql.bind(id.uuid()).bind(deleted_at).bind(taken_down)).await.map(drop)
+    tx.execute(sql.bind(id.uuid()).bind(deleted_at).bind(taken_down.map(|before| before.name().to_owned()))).await.map(drop)
 }
 
 /// The image that has been deleted longest, if that was at or before `cutoff`.
@@ -143,7 +148,7 @@ pub(super) struct Row {
     processing_us: i64,
     updated_at: DateTime<Utc>,
     deleted_at: Option<DateTime<Utc>>,
-    taken_down: bool,
+    taken_down: Option<String>,
     features: Option<Json<FeaturesRow>>,
 }
 
@@ -196,7 +201,7 @@ impl TryFrom<Row> for Image {
             metadata: row.metadata.0.into(),
             processing_time: Duration::from_micros(from_integer("processing_us", row.processing_us)?),
             deleted_at: row.deleted_at,
-            taken_down: row.taken_down,
+            taken_down: row.taken_down.as_deref().and_then(TakenDown::parse),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::db::{Sql, Tx};
 use super::error::Error;
+use crate::model::id::ImageId;
 use crate::model::image::{Image, Visibility};
 
 /// Adds the image's tags.
@@ -20,11 +21,8 @@ pub async fn insert(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     tx.execute(sql).await.map(drop)
 }
 
-/// Takes the image's tags away.
-pub async fn delete_all(tx: &mut Tx, image: &Image) -> Result<(), Error> {
-    let sql = Sql::new(match image.visibility {
-        Visibility::Public => "delete from image_tags where image_id = $1",
-        Visibility::Private => "delete from private_image_tags where image_id = $1",
-    });
-    tx.execute(sql.bind(image.id.uuid())).await.map(drop)
+/// Takes the image's tags away, wherever they are.
+pub async fn delete_all(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
+    tx.execute(Sql::new("delete from image_tags where image_id = $1").bind(id.uuid())).await?;
+    tx.execute(Sql::new("delete from private_image_tags where image_id = $1").bind(id.uuid())).await.map(drop)
 }

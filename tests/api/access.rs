@@ -56,9 +56,17 @@ async fn an_administrator_takes_down_what_nobody_but_an_administrator_brings_bac
     assert_error(&with(&app, &ann, Method::POST, &restore).await, 403, "Forbidden");
     // Nor does repeating the upload give links to it.
     assert_error(&send().await, 403, "Forbidden");
-    // Whoever brings it back is not shown it.
+    // It is back to what it was: deleted by its owner, who can restore it.
     let restored = with(&app, &admin, Method::POST, &restore).await;
     assert_eq!((restored.status, restored.body.len()), (204, 0));
+    assert_error(&app.get_as(&ann, &path).await, 404, "NotFound");
+    assert_error(&with(&app, &admin, Method::POST, &restore).await, 404, "NotFound");
+    app.assert_sound().await;
+    with(&app, &ann, Method::POST, &restore).await.ok();
+    // Taken down while it is there, it is there again, and whoever brings it back is not shown it.
+    with(&app, &admin, Method::DELETE, &path).await.ok();
+    assert_error(&app.get_as(&ann, &path).await, 404, "NotFound");
+    assert_eq!(with(&app, &admin, Method::POST, &restore).await.status, 204);
     assert_error(&app.get_as(&admin, &path).await, 404, "NotFound");
     assert_eq!(app.get_as(&ann, &path).await.ok()["visibility"], "private");
     let audit = app.get_as(&admin, "/audit").await.ok();
