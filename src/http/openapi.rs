@@ -44,10 +44,10 @@ pub fn document() -> OpenApi {
 }
 
 /// Where callers must come in by an account.
-const OF_ACCOUNTS: [&str; 3] = ["/accounts", "/api-keys", "/audit"];
+const OF_ACCOUNTS: [&str; 4] = ["/accounts", "/api-keys", "/audit", "/plans"];
 
 /// Where callers must be known, by whatever way.
-const OF_THE_KNOWN: [&str; 2] = ["/plans", "/images/{image_id}/links"];
+const OF_THE_KNOWN: [&str; 1] = ["/images/{image_id}/links"];
 
 fn is_any(path: &str, prefixes: &[&str]) -> bool {
     prefixes.iter().any(|prefix| path.starts_with(prefix))
@@ -82,7 +82,7 @@ pub fn finished(mut document: OpenApi) -> OpenApi {
             }
             if path.starts_with("/token") {
                 operation.security = Some(Vec::new());
-            } else if is_any(path, &OF_ACCOUNTS) || path.starts_with("/plans") && !is_get {
+            } else if is_any(path, &OF_ACCOUNTS) {
                 operation.security = Some(accounts.clone());
             } else if is_any(path, &OF_THE_KNOWN) || !is_get && path.starts_with("/images/") {
                 operation.security = Some(known.clone());
