@@ -71,11 +71,10 @@ pub fn finished(mut document: OpenApi) -> OpenApi {
     let known = vec![token, password_or_key, user_id];
     document.security = Some(std::iter::once(SecurityRequirement::default()).chain(known.clone()).collect());
     for (path, item) in &mut document.paths.paths {
-        let reads = item.get.is_some();
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        for (number, operation) in operations.into_iter().enumerate() {
+        let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete].map(|operation| (false, operation));
+        let operations = std::iter::once((true, &mut item.get)).chain(writes);
+        for (is_get, operation) in operations {
             let Some(operation) = operation else { continue };
-            let is_get = reads && number == 0;
             if UNGUARDED.contains(&path.as_str()) {
                 operation.security = Some(Vec::new());
                 continue;

@@ -4,7 +4,8 @@
 //!
 //! A counter is spread over slots, so that no row is hot under concurrent uploads; the slot comes from the image's id,
 //! so that what adds an image and what takes it away again move the same row, and every row stays the true number of
-//! the live images of its slot.
+//! the live images of its slot. (Bytes of users that were there before they were counted are in one slot: of these the sum alone
+//! is true.)
 
 use chrono::{DateTime, Utc};
 

@@ -86,7 +86,7 @@ impl Service {
     }
 }
 
-pub(super) fn no_such_plan() -> Error {
+fn no_such_plan() -> Error {
     Error::NotFound { what: "such plan".to_owned() }
 }
 
