@@ -76,6 +76,7 @@
 //! - Nothing that a client or a foreign server says makes the service connect to an address that is not public.
 //! - Who may not know of an image is answered as if there were none.
 //! - Of passwords, keys, refresh tokens and links that expire only hashes are kept.
+//! - What is in a collection follows its images, in the transactions that delete, restore and hide them.
 //! - A quota is held under the lock of its account, so that two uploads cannot both take the last place.
 //! - Counters move in the transactions that change what they count.
 //! - Whatever a client sends has a bound before it is read: bytes, pixels, frames, scans, seconds, connections.

@@ -166,6 +166,7 @@ impl Filter {
         Ok(ImageFilter {
             user_id: self.user.map(UserId::parse).transpose()?,
             tags: self.tags.iter().map(|tag| Tag::parse(tag)).collect::<std::result::Result<_, _>>()?,
+            collection: None,
             start: time(&self.start, range_start)?,
             end: time(&self.end, range_end)?,
         })

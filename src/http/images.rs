@@ -18,6 +18,7 @@ use super::extract::{Address, CallerOf, FieldErrors, Query, Segment, boolean, im
 use super::json;
 use super::views::{ImagePageView, ImageView};
 use crate::model::caller::{Caller, UserId};
+use crate::model::collection::CollectionName;
 use crate::model::filter::ImageFilter;
 use crate::model::image::{Image, Visibility};
 use crate::model::tag::Tag;
@@ -49,6 +50,9 @@ pub struct FilterQuery {
     /// Comma-separated: images that have all of these tags.
     #[param(schema_with = super::openapi::tags_filter_schema)]
     tags: Option<String>,
+    /// Images that are in this collection, which must be public or the caller's.
+    #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+    collection: Option<String>,
     /// Created at or after: a date (its first moment in UTC) or a date-time with offset.
     #[param(schema_with = super::openapi::date_schema)]
     start_date: Option<String>,
@@ -61,7 +65,7 @@ pub struct FilterQuery {
 ///
 /// Newest first. Paging while others upload or delete neither repeats nor skips an image that was there all along.
 #[utoipa::path(get, path = "/images", tag = "images", params(PageQuery, FilterQuery),
-    responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -73,8 +77,10 @@ pub async fn list_images(
         tags: query.take("tags", tags_filter).unwrap_or_default(),
         start: query.take("start_date", range_start),
         end: query.take("end_date", range_end),
+        collection: None,
     };
-    page(&app, &caller, query, filter).await
+    let collection = query.take("collection", CollectionName::parse);
+    page(&app, &caller, query, filter, collection).await
 }
 
 /// List a user's images
@@ -91,7 +97,7 @@ pub async fn list_user_images(
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let user_id = query.errors.check("user_id", UserId::parse(&user_id));
-    page(&app, &caller, query, ImageFilter { user_id, ..ImageFilter::default() }).await
+    page(&app, &caller, query, ImageFilter { user_id, ..ImageFilter::default() }, None).await
 }
 
 /// A tag.
@@ -118,12 +124,18 @@ pub async fn list_tag_images(
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let tags = query.errors.check("tag", Tag::parse(&tag)).into_iter().collect();
-    page(&app, &caller, query, ImageFilter { tags, ..ImageFilter::default() }).await
+    page(&app, &caller, query, ImageFilter { tags, ..ImageFilter::default() }, None).await
 }
 
-async fn page(app: &AppState, caller: &Caller, query: Query, filter: ImageFilter) -> Result<Response, ApiError> {
+async fn page(
+    app: &AppState,
+    caller: &Caller,
+    query: Query,
+    filter: ImageFilter,
+    collection: Option<CollectionName>,
+) -> Result<Response, ApiError> {
     let (limit, token) = take_page(query)?;
-    let page = app.service.list_images(caller, filter, limit, token.as_deref()).await?;
+    let page = app.service.list_images(caller, filter, collection.as_ref(), limit, token.as_deref()).await?;
     let view = ImagePageView::new(&page);
     json::answer(&view, view.size_bytes())
 }
@@ -158,7 +170,7 @@ pub async fn get_image(
     one(&image, links.as_ref())
 }
 
-fn one(image: &Image, links: Option<&Links>) -> Result<Response, ApiError> {
+pub(super) fn one(image: &Image, links: Option<&Links>) -> Result<Response, ApiError> {
     json::answer(&ImageView::new(image, links), ImageView::SIZE_BYTES)
 }
 

@@ -15,6 +15,8 @@ use super::error::{
 };
 use super::extract::{Address, CallerOf, Query, Segment, image_id};
 use super::images::{PageQuery, take_page};
+use super::json;
+use super::views::LinkedImage;
 use crate::model::byte_range::ByteRange;
 use crate::model::id::ImageId;
 use crate::model::image::Visibility;
@@ -48,7 +50,7 @@ pub struct OriginalHeaders {
 
 /// Get an original by its public link
 ///
-/// To anybody; of a private image to its owner alone. The bytes as they are stored; until the image is deleted, they never change.
+/// To anybody; of a private image to its owner alone. The bytes as they are stored; until the image is deleted, they never change. With `.json` behind the id, what is known of it and links to its thumbnails.
 #[utoipa::path(get, path = "/i/{image_id}", tag = "links",
     params(("image_id" = Uuid, Path, description = "The image."), OriginalHeaders),
     responses(
@@ -67,6 +69,10 @@ pub async fn get_original(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
+    if let Some(id) = id.strip_suffix(".json") {
+        let (image, _) = app.service.find_image(&caller, image_id(id)?, false).await?;
+        return json::answer(&LinkedImage::new(&image, &app.config.link_base), LinkedImage::SIZE_BYTES);
+    }
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
     let part = if method == Method::GET { part_request(&headers) } else { PartRequest::default() };

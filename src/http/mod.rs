@@ -8,6 +8,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod body;
 pub mod client_address;
+pub mod collections;
 pub mod conditional;
 pub mod docs;
 pub mod error;
@@ -105,6 +106,15 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(expiring_links::list_expiring_links, expiring_links::create_expiring_link))
         .routes(routes!(expiring_links::delete_expiring_link))
         .routes(routes!(expiring_links::open_expiring_link))
+        .routes(routes!(collections::list_collections, collections::create_collection))
+        .routes(routes!(collections::get_collection, collections::change_collection, collections::delete_collection))
+        .routes(routes!(collections::list_collection_images))
+        .routes(routes!(
+            collections::get_collection_image,
+            collections::add_collection_image,
+            collections::remove_collection_image
+        ))
+        .routes(routes!(collections::show_collection))
         .routes(routes!(tokens::log_in))
         .routes(routes!(tokens::refresh_tokens))
         .routes(routes!(accounts::list_accounts, accounts::create_account))

@@ -27,6 +27,7 @@ use crate::model::tag::Tag;
     tags(
         (name = "images", description = "Pictures and what is known of them"),
         (name = "links", description = "Originals to anybody, by public links and by links that expire"),
+        (name = "collections", description = "Images under a name"),
         (name = "imports", description = "Pictures from URLs, as jobs"),
         (name = "accounts", description = "Tokens, accounts, API keys, plans"),
         (name = "service", description = "Health and numbers"),

@@ -10,7 +10,7 @@
 use chrono::{DateTime, Utc};
 
 use super::caller::UserId;
-use super::id::ImageId;
+use super::id::{CollectionId, ImageId};
 use super::image::{Image, Visibility};
 use super::tag::Tag;
 
@@ -26,10 +26,14 @@ pub struct Counter {
 pub enum CounterKind {
     /// All public images.
     All,
+    /// Public images of a collection.
+    Collection,
     /// Public images of a UTC day, for lists by date.
     Day,
     /// Files ever refused, by the error's name. For statistics.
     Failed,
+    /// A user's private images in a collection.
+    PrivateCollection,
     /// A user's private images.
     PrivateUser,
     /// A user's private images with a tag.
@@ -69,11 +73,22 @@ impl CounterKind {
     ];
 
     /// Those that say how many images, or bytes, there are now, but for days.
-    pub const OF_LIVE: [Self; 7] =
-        [Self::All, Self::User, Self::Tag, Self::UserTag, Self::PrivateUser, Self::PrivateUserTag, Self::UserBytes];
-
-    const ALL: [Self; 15] = [
+    pub const OF_LIVE: [Self; 9] = [
         Self::All,
+        Self::Collection,
+        Self::PrivateCollection,
+        Self::User,
+        Self::Tag,
+        Self::UserTag,
+        Self::PrivateUser,
+        Self::PrivateUserTag,
+        Self::UserBytes,
+    ];
+
+    const ALL: [Self; 17] = [
+        Self::All,
+        Self::Collection,
+        Self::PrivateCollection,
         Self::Day,
         Self::Failed,
         Self::PrivateUser,
@@ -98,6 +113,8 @@ impl CounterKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::All => "all",
+            Self::Collection => "collection",
+            Self::PrivateCollection => "private_collection",
             Self::Day => "day",
             Self::Failed => "failed",
             Self::PrivateUser => "private_user",
@@ -147,6 +164,14 @@ impl Counter {
 
     pub fn private_user_tag(user: &UserId, tag: &Tag) -> Self {
         Self { kind: CounterKind::PrivateUserTag, key: format!("{user},{tag}") }
+    }
+
+    pub fn collection(id: CollectionId) -> Self {
+        Self { kind: CounterKind::Collection, key: id.to_string() }
+    }
+
+    pub fn private_collection(id: CollectionId, user: &UserId) -> Self {
+        Self { kind: CounterKind::PrivateCollection, key: format!("{id},{user}") }
     }
 
     pub fn user_bytes(user: &UserId) -> Self {

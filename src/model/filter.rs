@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use super::caller::UserId;
+use super::id::CollectionId;
 use super::tag::Tag;
 
 /// All conditions must hold; an empty filter is every image that is not deleted.
@@ -12,6 +13,8 @@ pub struct ImageFilter {
     pub user_id: Option<UserId>,
     /// Images that have all of these.
     pub tags: Vec<Tag>,
+    /// Images that are in this one.
+    pub collection: Option<CollectionId>,
     /// Created at or after.
     pub start: Option<DateTime<Utc>>,
     /// Created at or before.
@@ -43,6 +46,11 @@ impl ImageFilter {
         hash.update(self.user_id.as_ref().map_or("", UserId::as_str));
         hash.update("\0");
         hash.update(tags.join(","));
+        // Lists of before there were collections keep their page tokens.
+        if let Some(collection) = self.collection {
+            hash.update("\0");
+            hash.update(collection.uuid().as_bytes());
+        }
         for time in [self.start, self.end] {
             hash.update("\0");
             hash.update(time.map_or_else(String::new, |time| time.to_rfc3339()));

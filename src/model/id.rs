@@ -111,6 +111,8 @@ macro_rules! ids {
 ids! {
     /// A job that imports pictures, and the moment at which it was ordered.
     JobId;
+    /// A collection.
+    CollectionId;
     /// An account.
     AccountId;
     /// A login that lasts.

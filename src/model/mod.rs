@@ -7,6 +7,7 @@ pub mod account;
 pub mod byte_range;
 pub mod caller;
 pub mod clock;
+pub mod collection;
 pub mod color;
 pub mod counter;
 pub mod filter;

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::Service;
 use super::error::Error;
+use crate::model::collection::CollectionId;
 use crate::model::counter::Counter;
 use crate::model::filter::{ImageFilter, Part};
 use crate::store::{self, Reader};
@@ -74,7 +75,7 @@ impl Service {
         let mut total = 0;
         for part in parts {
             total += match (part, &filter.user_id, filter.tags.as_slice()) {
-                (Part::Public, None, []) => self.count_by_days(filter.start, filter.end).await?,
+                (Part::Public, None, []) if filter.collection.is_none() => self.count_by_days(filter.start, filter.end).await?,
                 _ => self.count_rows(filter, part, &watching(filter, part)).await?,
             };
         }
@@ -140,6 +141,10 @@ fn covering(filter: &ImageFilter, part: &Part) -> Option<Counter> {
     if filter.start.is_some() || filter.end.is_some() {
         return None;
     }
+    if let Some(collection) = filter.collection {
+        let whole = filter.tags.is_empty() && filter.user_id.is_none();
+        return whole.then(|| of_collection(collection, part));
+    }
     match (part, &filter.user_id, filter.tags.as_slice()) {
         (Part::Public, None, []) => Some(Counter::all()),
         (Part::Public, Some(user), []) => Some(Counter::user(user)),
@@ -154,12 +159,21 @@ fn covering(filter: &ImageFilter, part: &Part) -> Option<Counter> {
 /// Counters of which at least one moves with every image that comes to a list or leaves it.
 fn watching(filter: &ImageFilter, part: &Part) -> Vec<Counter> {
     let tags = &filter.tags;
-    match (part, &filter.user_id) {
+    let mut watching = match (part, &filter.user_id) {
         (Part::PrivateOf(user), _) if tags.is_empty() => vec![Counter::private_user(user)],
         (Part::PrivateOf(user), _) => tags.iter().map(|tag| Counter::private_user_tag(user, tag)).collect(),
         (Part::Public, Some(user)) if tags.is_empty() => vec![Counter::user(user)],
         (Part::Public, Some(user)) => tags.iter().map(|tag| Counter::user_tag(user, tag)).collect(),
         (Part::Public, None) => tags.iter().map(Counter::tag).collect(),
+    };
+    watching.extend(filter.collection.map(|collection| of_collection(collection, part)));
+    watching
+}
+
+fn of_collection(collection: CollectionId, part: &Part) -> Counter {
+    match part {
+        Part::Public => Counter::collection(collection),
+        Part::PrivateOf(user) => Counter::private_collection(collection, user),
     }
 }
 

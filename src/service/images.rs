@@ -6,10 +6,12 @@ use chrono::{DateTime, Days, Utc};
 
 use super::Service;
 use super::access;
+use super::collections;
 use super::error::{Error, Fields};
 use super::presign::{Disposition, Links};
 use super::quota::take_room;
 use crate::model::caller::Caller;
+use crate::model::collection::CollectionName;
 use crate::model::counter::Counter;
 use crate::model::filter::ImageFilter;
 use crate::model::id::ImageId;
@@ -46,7 +48,7 @@ pub struct Download {
 }
 
 impl Service {
-    /// A page of the live images that match `filter` and that the caller may know of.
+    /// A page of the live images that match `filter`, are in `collection`, and that the caller may know of.
     ///
     /// # Errors
     /// A key without the scope to read, or a page token that is not ours or not for this filter.
@@ -54,10 +56,15 @@ impl Service {
         &self,
         caller: &Caller,
         mut filter: ImageFilter,
+        collection: Option<&CollectionName>,
         limit: u32,
         token: Option<&str>,
     ) -> Result<ImagePage, Error> {
-        let parts = filter.parts(access::viewer(caller)?);
+        let viewer = access::viewer(caller)?;
+        let parts = filter.parts(viewer);
+        if let Some(name) = collection {
+            filter.collection = Some(self.collection_of_filter(viewer, name).await?);
+        }
         let fingerprint = filter.fingerprint();
         let last = read_token(token, &fingerprint)?.map(|token| ImageId::from(token.last));
         let mut reader = self.db.reader().await?;
@@ -120,6 +127,7 @@ impl Service {
         image.description = change.description.unwrap_or(image.description);
         image.updated_at = cut_to_micros(self.clock.now());
         store::images::set_changeable(&mut tx, &image).await?;
+        collections::follow(&mut tx, &before, &image).await?;
         tx.commit().await?;
         let links = self.links(&mut signer, &image);
         Ok((image, links))
@@ -152,6 +160,8 @@ impl Service {
         if was_live {
             store::tags::delete_all(&mut tx, id).await?;
             count_live(&mut tx, &image, -1).await?;
+            let deleted = Image { deleted_at: Some(deleted_at), ..image.clone() };
+            collections::follow(&mut tx, &image, &deleted).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -190,6 +200,9 @@ impl Service {
         store::images::set_deleted_at(&mut tx, id, None, None).await?;
         store::tags::insert(&mut tx, &image).await?;
         count_live(&mut tx, &image, 1).await?;
+        let restored = Image { deleted_at: None, ..image.clone() };
+        // Counters of collections come last in every transaction.
+        collections::follow(&mut tx, &image, &restored).await?;
         tx.commit().await?;
         (image.deleted_at, image.taken_down) = (None, None);
         if !image.is_visible_to(Some(&user.id)) {

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod api_keys;
 pub mod audit;
 pub mod auth;
+pub mod collections;
 pub mod counts;
 pub mod doctor;
 pub mod error;

@@ -91,6 +91,9 @@ async fn one(run: impl Run, sql: Sql) -> Result<u64, Error> {
 ///
 /// Both are read in one statement, so that what commits meanwhile moves neither or both.
 pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String, i64)>, Error> {
+    if let CounterKind::Collection | CounterKind::PrivateCollection = kind {
+        return super::collections::counter_differences(run, kind).await;
+    }
     let mut sql = Sql::new("select key, cast(sum(n) as bigint) from (");
     sql.push(match kind {
         CounterKind::All => "select '' as key, count(*) as n from images where deleted_at is null and visibility = 'public'",
@@ -110,6 +113,8 @@ pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String
         CounterKind::UserTag => "select user_id || ',' || tag as key, count(*) as n from image_tags group by user_id, tag",
         // A day is a range of ids (see `day_difference`), and what was ever done is told by nothing else.
         CounterKind::Day
+        | CounterKind::Collection
+        | CounterKind::PrivateCollection
         | CounterKind::Failed
         | CounterKind::Stored
         | CounterKind::StoredPrivate

@@ -7,6 +7,7 @@ use super::db::{Run, Sql};
 use super::error::Error;
 use super::images::{Row, columns};
 use super::plans::FeaturesRow;
+use crate::model::collection::CollectionId;
 use crate::model::counter::Counter;
 use crate::model::filter::{ImageFilter, Part};
 use crate::model::id::ImageId;
@@ -46,9 +47,20 @@ fn push_page(sql: &mut Sql, filter: &ImageFilter, part: &Part, last: Option<Imag
     sql.push(concat!("select ", columns!(), " from images where "));
     match filter.tags.as_slice() {
         [] => {
-            push_part(sql, filter, part);
-            push_id_range(sql, " and id", filter, last);
-            sql.push(" order by id desc").push_limit(limit);
+            match filter.collection {
+                None => {
+                    push_part(sql, filter, part);
+                    push_id_range(sql, " and id", filter, last);
+                    sql.push(" order by id desc").push_limit(limit);
+                }
+                // As with tags: the collection's index has the ids in their order.
+                Some(collection) => {
+                    sql.push("id in (");
+                    push_ids_of_collection(sql, collection, filter, part, last);
+                    sql.push(" order by c.image_id desc").push_limit(limit).push(") and ");
+                    sql.push(condition(part)).push(" order by id desc");
+                }
+            }
         }
         // The ids are found in the index of tags first, so that the database joins no more rows than the page has.
         [first, others @ ..] => {
@@ -82,17 +94,28 @@ pub async fn page_of_imported(run: impl Run, last: Option<ImageId>, limit: u32) 
 pub async fn count(run: impl Run, filter: &ImageFilter, part: &Part, watched: &[Counter]) -> Result<(u64, i64), Error> {
     let mut sql = Sql::new("select (select count(*) from ");
     match filter.tags.as_slice() {
-        [] => {
-            sql.push("images where ");
-            push_part(&mut sql, filter, part);
-            push_id_range(&mut sql, " and id", filter, None);
-        }
+        [] => match filter.collection {
+            None => {
+                sql.push("images where ");
+                push_part(&mut sql, filter, part);
+                push_id_range(&mut sql, " and id", filter, None);
+            }
+            Some(collection) => {
+                sql.push("(");
+                push_ids_of_collection(&mut sql, collection, filter, part, None);
+                sql.push(") collected");
+            }
+        },
         [first, others @ ..] => {
             sql.push("(");
             push_ids_of_tag(&mut sql, first, filter, part);
             for tag in others {
                 sql.push(" intersect ");
                 push_ids_of_tag(&mut sql, tag, filter, part);
+            }
+            if let Some(collection) = filter.collection {
+                sql.push(" intersect ");
+                push_ids_of_collection(&mut sql, collection, filter, part, None);
             }
             // Ordered, SQLite merges the tags' indexes, in a fifth of the time of looking up each image of one tag in
             // the other's; the limit keeps it from forgetting about the order.
@@ -160,6 +183,29 @@ fn push_tagged(sql: &mut Sql, (first, others): (&Tag, &[Tag]), filter: &ImageFil
         };
         sql.push("o.tag = ").push_bind(tag.as_str()).push(" and o.image_id = t.image_id)");
     }
+    if let Some(collection) = filter.collection {
+        sql.push(" and exists (select 1 from collection_images o where o.collection_id = ").push_bind(collection.uuid());
+        sql.push(" and o.image_id = t.image_id)");
+    }
+}
+
+/// Ids of the part's images in a collection, of the filter's user and dates.
+fn push_ids_of_collection(sql: &mut Sql, id: CollectionId, filter: &ImageFilter, part: &Part, last: Option<ImageId>) {
+    sql.push("select c.image_id from collection_images c where c.collection_id = ").push_bind(id.uuid());
+    let user = match part {
+        Part::Public => {
+            sql.push(" and c.sight = 'public'");
+            filter.user_id.as_ref()
+        }
+        Part::PrivateOf(user) => {
+            sql.push(" and c.sight = 'private'");
+            Some(user)
+        }
+    };
+    if let Some(user) = user {
+        sql.push(" and c.user_id = ").push_bind(user.as_str());
+    }
+    push_id_range(sql, " and c.image_id", filter, last);
 }
 
 /// A date filter is a range of ids, for ids begin with their time.

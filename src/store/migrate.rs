@@ -34,6 +34,7 @@ const STEPS: &[Step] = &[
     step!(4, "imports", "0004_imports.sql"),
     step!(5, "visibility", "0005_visibility.sql"),
     step!(6, "accounts", "0006_accounts.sql"),
+    step!(7, "collections", "0007_collections.sql"),
 ];
 
 /// Brings the database's schema to this version's.

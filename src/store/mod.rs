@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;
+pub mod collections;
 pub mod counters;
 pub mod db;
 pub mod error;

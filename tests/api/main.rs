@@ -14,6 +14,7 @@ mod accounts_at_once;
 mod api_keys;
 mod audit;
 mod bounds;
+mod collections;
 mod commands;
 mod conventions;
 mod durability;

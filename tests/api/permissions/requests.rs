@@ -71,6 +71,10 @@ impl Stage {
             }
             path = path.replace("{name}", &plan);
         }
+        if path.starts_with("/collections/{name}") || path.starts_with("/c/{name}") {
+            let name = self.collection(row, &path).await;
+            path = path.replacen("{name}", &name, 1);
+        }
         let plain = [("{name}", "picture.jpg"), ("{size}", "small"), ("{user_id}", &self.callers.owner.user_id), ("{tag}", TAG)];
         path = plain.iter().fold(path, |path, (name, value)| path.replace(name, value));
         match (row.operation, row.state) {
@@ -81,6 +85,22 @@ impl Stage {
         assert!(!path.contains('{'), "{row}: what is to stand in {path}?");
         let refresh = if row.path() == "/token/refresh" { Some(self.refresh_token().await) } else { None };
         Target { path, refresh }
+    }
+
+    /// A collection of the owner, in the row's state where it is that of the collection, and with the image that the path names.
+    async fn collection(&self, row: &Row, path: &str) -> String {
+        let name = format!("collection-{}", self.count);
+        let image = path.strip_prefix("/collections/{name}/images/");
+        if row.state == "unknown" && image.is_none() {
+            return name;
+        }
+        let visibility = if row.state == "private" && image.is_none() { "private" } else { "public" };
+        self.made("/collections", &json!({"name": name, "visibility": visibility}), "name").await;
+        if let Some(image) = image.filter(|_| row.state != "unknown" && row.method() != "PUT") {
+            let path = format!("/collections/{name}/images/{image}");
+            self.app.send(self.app.request_as(&self.callers.owner, Method::PUT, &path)).await.ok();
+        }
+        name
     }
 
     /// What a request of the owner makes; returns a field of the answer.
@@ -159,6 +179,9 @@ impl Stage {
             "PUT /accounts/me/password" => {
                 json!({"current_password": PASSWORD, "new_password": PASSWORD})
             }
+            "POST /collections" => json!({"name": format!("made-{}", self.count)}),
+            "PATCH /collections/{name}" => json!({"visibility": "public"}),
+            "PUT /collections/{name}/images/{image_id}" => return request,
             "POST /api-keys" | "PUT /api-keys/{id}" => json!({"description": "made by a test"}),
             "POST /plans" => json!({"name": format!("made-{}", self.count)}),
             "PUT /plans/{name}" => json!({"custom_sizes": true}),

@@ -17,7 +17,7 @@
 //! | `refused` | `dis` `exp` `bad` | a disabled account, an access token that has expired, credentials that are nobody's |
 //!
 //! After an operation stands the state of what it is for: an image may be `public`, `private`, `deleted` by its owner, `taken
-//! down` by an administrator, or `unknown`, which is that there is none; a link that expires may be `used up`. Uploads and
+//! down` by an administrator, or `unknown`, which is that there is none; so may a collection, where no image is named; a link that expires may be `used up`. Uploads and
 //! imports are `for owner`, for the caller's own user (`self`), or for the user of a disabled account.
 
 /// Statuses.
@@ -98,6 +98,33 @@ GET /imports/{jobId}                              |404 200 404 404 403|401|200 2
 GET /imports/{jobId} unknown                      |404 404 404 404 403|401|404 404 404 403 403|404|404 404 404 403 403|401 401 401
 DELETE /imports/{jobId}                           |401 200 404 404 403|401|200 200 403 200 403|404|404 404 403 404 403|401 401 401
 DELETE /imports/{jobId} unknown                   |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 403|401 401 401
+
+GET /collections                                  |401 200 200 200 403|401|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+POST /collections                                 |401 201 201 201 403|401|201 201 403 201 403|201|201 201 403 201 403|401 401 401
+GET /collections/{name} public                    |401 200 403 403 403|401|200 200 200 403 403|403|403 403 403 403 403|401 401 401
+GET /collections/{name} private                   |401 200 404 404 403|401|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /collections/{name} unknown                   |401 404 404 404 403|401|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+PATCH /collections/{name} public                  |401 200 403 403 403|401|200 200 403 200 403|403|403 403 403 403 403|401 401 401
+PATCH /collections/{name} private                 |401 200 404 404 403|401|200 200 403 200 403|404|404 404 403 404 403|401 401 401
+PATCH /collections/{name} unknown                 |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 403|401 401 401
+DELETE /collections/{name} public                 |401 204 403 403 403|401|204 204 403 204 403|403|403 403 403 403 403|401 401 401
+DELETE /collections/{name} private                |401 204 404 404 403|401|204 204 403 204 403|404|404 404 403 404 403|401 401 401
+DELETE /collections/{name} unknown                |401 404 404 404 403|401|404 404 403 404 403|404|404 404 403 404 403|401 401 401
+GET /collections/{name}/images public             |401 200 403 403 403|401|200 200 200 403 403|403|403 403 403 403 403|401 401 401
+GET /collections/{name}/images private            |401 200 404 404 403|401|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /collections/{name}/images unknown            |401 404 404 404 403|401|404 404 404 403 403|404|404 404 404 403 403|401 401 401
+GET /collections/{name}/images/{image_id} public  |401 200 403 403 403|401|200 200 200 403 403|403|403 403 403 403 403|401 401 401
+GET /collections/{name}/images/{image_id} private |401 200 403 403 403|401|200 200 200 403 403|403|403 403 403 403 403|401 401 401
+GET /collections/{name}/images/{image_id} unknown |401 404 403 403 403|401|404 404 404 403 403|403|403 403 403 403 403|401 401 401
+PUT /collections/{name}/images/{image_id} public  |401 200 403 403 403|401|200 200 403 200 403|403|403 403 403 403 403|401 401 401
+PUT /collections/{name}/images/{image_id} private |401 200 403 403 403|401|200 200 403 200 403|403|403 403 403 403 403|401 401 401
+PUT /collections/{name}/images/{image_id} unknown |401 404 403 403 403|401|404 404 403 404 403|403|403 403 403 403 403|401 401 401
+DELETE /collections/{name}/images/{image_id} public|401 204 403 403 403|401|204 204 403 204 403|403|403 403 403 403 403|401 401 401
+DELETE /collections/{name}/images/{image_id} private|401 204 403 403 403|401|204 204 403 204 403|403|403 403 403 403 403|401 401 401
+DELETE /collections/{name}/images/{image_id} unknown|401 404 403 403 403|401|404 404 403 404 403|403|403 403 403 403 403|401 401 401
+GET /c/{name} public                              |200 200 200 200 403|200|200 200 200 403 403|200|200 200 200 403 403|401 401 401
+GET /c/{name} private                             |404 200 404 404 403|404|200 200 200 403 403|404|404 404 404 403 403|401 401 401
+GET /c/{name} unknown                             |404 404 404 404 403|404|404 404 404 403 403|404|404 404 404 403 403|401 401 401
 
 POST /token                                       |201 201 201 201 201|201|201 201 201 201 201|201|201 201 201 201 201|201 201 201
 POST /token/refresh                               |201 201 201 201 201|201|201 201 201 201 201|201|201 201 201 201 201|201 201 201

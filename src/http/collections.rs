@@ -1,0 +1,331 @@
+//! Collections: made and filled by their owners, read by anybody at `/c/{name}`.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::accounts::time;
+use super::error::{
+    ApiError, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
+    UnsupportedMediaType, ValidationError,
+};
+use super::extract::{Address, CallerOf, Query, Segment};
+use super::images::{PageQuery, one, read_visibility, require_caller_then_id, take_page};
+use super::json;
+use super::json_fields::{JsonFields, needed, text};
+use super::views::{ImagePageView, ImageView, LinkedImage};
+use crate::model::collection::{Collection, CollectionName};
+use crate::service::collections::CollectionPage;
+use crate::service::error::Error;
+use crate::service::images::ImagePage;
+
+/// A collection to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewCollection, example = json!({"name": "summer-2026"}))]
+#[expect(dead_code, reason = "it describes what `create_collection` reads")]
+pub struct NewCollectionBody {
+    /// Unique among all users' collections.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+    name: String,
+    /// Whether anybody sees it, or its owner alone; `public` if absent.
+    #[schema(schema_with = super::openapi::visibility_schema)]
+    visibility: Option<String>,
+}
+
+/// Who may see a collection.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CollectionChange, example = json!({"visibility": "private"}))]
+#[expect(dead_code, reason = "it describes what `change_collection` reads")]
+pub struct CollectionChangeBody {
+    #[schema(schema_with = super::openapi::visibility_schema)]
+    visibility: String,
+}
+
+/// A collection, but for its images.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Collection)]
+pub struct CollectionView {
+    pub name: String,
+    /// Who owns it.
+    pub user_id: String,
+    #[schema(schema_with = super::openapi::visibility_schema)]
+    pub visibility: &'static str,
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    #[schema(format = DateTime)]
+    pub updated_at: String,
+    /// Exact number of its images that its owner sees.
+    pub image_count: u64,
+}
+
+/// A collection with a page of its images, in the order in which they were added.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CollectionWithImages)]
+pub struct CollectionImagesView<'a> {
+    #[serde(flatten)]
+    pub collection: CollectionView,
+    pub images: Vec<ImageView<'a>>,
+    pub next_page_token: Option<&'a str>,
+    pub has_more: bool,
+}
+
+/// A page of collections, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CollectionPage)]
+pub struct CollectionPageView {
+    pub collections: Vec<CollectionView>,
+    /// Opaque; null on the last page.
+    pub next_page_token: Option<String>,
+    pub has_more: bool,
+}
+
+/// A collection as anybody sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PublicCollection<'a> {
+    /// `collection`.
+    #[serde(rename = "type")]
+    #[schema(example = "collection")]
+    pub kind: &'static str,
+    pub name: &'a str,
+    /// In the order in which they were added.
+    pub images: Vec<LinkedImage<'a>>,
+    /// Opaque; null on the last page.
+    pub next_page_token: Option<&'a str>,
+    pub has_more: bool,
+}
+
+/// List your collections
+#[utoipa::path(get, path = "/collections", tag = "collections", params(PageQuery),
+    responses((status = 200, description = "A page of collections.", body = CollectionPageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_collections(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Json<CollectionPageView>, ApiError> {
+    let (limit, token) = take_page(Query::of(&uri))?;
+    let page = app.service.list_collections(&caller, limit, token.as_deref()).await?;
+    let collections = page.items.iter().map(|(collection, count)| CollectionView::new(collection, *count)).collect();
+    Ok(Json(CollectionPageView { collections, has_more: page.next.is_some(), next_page_token: page.next }))
+}
+
+/// Make a collection
+#[utoipa::path(post, path = "/collections", tag = "collections",
+    request_body(content = NewCollectionBody, content_type = "application/json"),
+    responses((status = 201, description = "It is made.", body = CollectionView), BadRequest, RequestTimeout, Conflict, PayloadTooLarge, UnsupportedMediaType,
+        ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn create_collection(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    caller.user().ok_or(Error::Unauthenticated)?;
+    let mut fields = JsonFields::read(&headers, body).await?;
+    let name = fields.need("name", |value| CollectionName::parse(&text(value)?));
+    let visibility = fields.take("visibility", |value| read_visibility(&value));
+    fields.finish()?;
+    let collection = app.service.create_collection(&caller, needed(name)?, visibility.unwrap_or_default()).await?;
+    Ok((StatusCode::CREATED, Json(CollectionView::new(&collection, 0))).into_response())
+}
+
+/// Get a collection
+///
+/// With a page of its images. The owner only.
+#[utoipa::path(get, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
+    responses((status = 200, description = "The collection.", body = CollectionImagesView), BadRequest, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_collection(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(name): Segment,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let (collection, page) = find(&app, &caller, &name, &uri).await?;
+    let view = CollectionImagesView {
+        collection: CollectionView::new(&collection, page.total),
+        images: page.images.iter().map(|(image, links)| ImageView::new(image, Some(links))).collect(),
+        has_more: page.next.is_some(),
+        next_page_token: page.next.as_deref(),
+    };
+    json::answer(&view, 512 + view.images.len() * ImageView::SIZE_BYTES)
+}
+
+/// List a collection's images
+///
+/// In the order in which they were added. The owner only.
+#[utoipa::path(get, path = "/collections/{name}/images", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
+    responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_collection_images(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(name): Segment,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let (_, page) = find(&app, &caller, &name, &uri).await?;
+    let view = ImagePageView::new(&page);
+    json::answer(&view, view.size_bytes())
+}
+
+async fn find(
+    app: &AppState,
+    caller: &crate::model::caller::Caller,
+    name: &str,
+    uri: &http::Uri,
+) -> Result<(Collection, ImagePage), ApiError> {
+    let (limit, token) = take_page(Query::of(uri))?;
+    caller.user().ok_or(Error::Unauthenticated)?;
+    Ok(app.service.find_collection(caller, &collection_name(name)?, limit, token.as_deref()).await?)
+}
+
+/// Change a collection
+///
+/// Who may see it. The owner only.
+#[utoipa::path(patch, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name.")),
+    request_body(content = CollectionChangeBody, content_type = "application/json"),
+    responses((status = 200, description = "The collection as it is now.", body = CollectionView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
+        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn change_collection(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(name): Segment,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<CollectionView>, ApiError> {
+    Query::of(&uri).finish()?;
+    caller.user().ok_or(Error::Unauthenticated)?;
+    let name = collection_name(&name)?;
+    let mut fields = JsonFields::read(&headers, body).await?;
+    let visibility = fields.need("visibility", |value| read_visibility(&value));
+    fields.finish()?;
+    let (collection, count) = app.service.change_collection(&caller, &name, needed(visibility)?).await?;
+    Ok(Json(CollectionView::new(&collection, count)))
+}
+
+/// Delete a collection
+///
+/// Its images stay. The owner only.
+#[utoipa::path(delete, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name.")),
+    responses((status = 204, description = "It is deleted."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn delete_collection(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(name): Segment,
+    Address(uri): Address,
+) -> Result<StatusCode, ApiError> {
+    Query::of(&uri).finish()?;
+    caller.user().ok_or(Error::Unauthenticated)?;
+    app.service.delete_collection(&caller, &collection_name(&name)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+type TwoSegments = Result<Path<(String, String)>, axum::extract::rejection::PathRejection>;
+
+/// Get an image of a collection
+///
+/// 404 where it is not in it. The owner only.
+#[utoipa::path(get, path = "/collections/{name}/images/{image_id}", tag = "collections",
+    params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image.")),
+    responses((status = 200, description = "The image.", body = ImageView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_collection_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    path: TwoSegments,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let Path((name, id)) = path.map_err(|_| ApiError::no_such_route())?;
+    Query::of(&uri).finish()?;
+    let id = require_caller_then_id(&caller, &id)?;
+    let (image, links) = app.service.find_in_collection(&caller, &collection_name(&name)?, id).await?;
+    one(&image, Some(&links))
+}
+
+/// Add an image to a collection
+///
+/// At its end; one that is in it stays where it is. The owner of the collection only, and only images that are public or the
+/// caller's own.
+#[utoipa::path(put, path = "/collections/{name}/images/{image_id}", tag = "collections",
+    params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image.")),
+    responses((status = 200, description = "The image, which is in the collection.", body = ImageView), NotFound, Conflict, ValidationError, InternalServerError,
+        ServiceUnavailable))]
+pub async fn add_collection_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    path: TwoSegments,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let Path((name, id)) = path.map_err(|_| ApiError::no_such_route())?;
+    Query::of(&uri).finish()?;
+    let id = require_caller_then_id(&caller, &id)?;
+    let (image, links) = app.service.add_to_collection(&caller, &collection_name(&name)?, id).await?;
+    one(&image, Some(&links))
+}
+
+/// Take an image out of a collection
+///
+/// The owner of the collection only.
+#[utoipa::path(delete, path = "/collections/{name}/images/{image_id}", tag = "collections",
+    params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image.")),
+    responses((status = 204, description = "It is out of it."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn remove_collection_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    path: TwoSegments,
+    Address(uri): Address,
+) -> Result<StatusCode, ApiError> {
+    let Path((name, id)) = path.map_err(|_| ApiError::no_such_route())?;
+    Query::of(&uri).finish()?;
+    let id = require_caller_then_id(&caller, &id)?;
+    app.service.remove_from_collection(&caller, &collection_name(&name)?, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// See a collection
+///
+/// To anybody, with its public images in the order in which they were added; a private collection to its owner alone.
+#[utoipa::path(get, path = "/c/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
+    responses((status = 200, description = "The collection.", body = PublicCollection), BadRequest, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn show_collection(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(name): Segment,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let (limit, token) = take_page(Query::of(&uri))?;
+    let (collection, page) = app.service.show_collection(&caller, &collection_name(&name)?, limit, token.as_deref()).await?;
+    let CollectionPage { images, next, .. } = &page;
+    let view = PublicCollection {
+        kind: "collection",
+        name: collection.name.as_str(),
+        images: images.iter().map(|image| LinkedImage::new(image, &app.config.link_base)).collect(),
+        has_more: next.is_some(),
+        next_page_token: next.as_deref(),
+    };
+    json::answer(&view, 256 + view.images.len() * LinkedImage::SIZE_BYTES)
+}
+
+/// What cannot be a name names no collection.
+fn collection_name(text: &str) -> Result<CollectionName, Error> {
+    CollectionName::parse(text).map_err(|_| Error::NotFound { what: "such collection".to_owned() })
+}
+
+impl CollectionView {
+    fn new(collection: &Collection, image_count: u64) -> Self {
+        Self {
+            name: collection.name.to_string(),
+            user_id: collection.user_id.to_string(),
+            visibility: collection.visibility.name(),
+            created_at: time(collection.id.created_at()),
+            updated_at: time(collection.updated_at),
+            image_count,
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Collections: images under a name, in the order of adding, for their owners and for anybody.
+
+use chrono::TimeDelta;
+use futures::future::join_all;
+use image_service::store::db::Sql;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::app::ids_of;
+use crate::harness::pictures::jpeg;
+use crate::harness::{Answer, Form, TestApp, assert_error};
+
+async fn make(app: &TestApp, user: &str, fields: &Value) -> Answer {
+    app.send(app.request(Method::POST, "/collections").header("X-User-Id", user).json(fields)).await
+}
+
+async fn collection(app: &TestApp, user: &str, name: &str) {
+    let made = make(app, user, &json!({"name": name})).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+}
+
+async fn put(app: &TestApp, user: &str, name: &str, id: &str) -> Answer {
+    app.by(user, Method::PUT, &format!("/collections/{name}/images/{id}")).await
+}
+
+async fn images(app: &TestApp, user: &str, name: &str) -> Vec<String> {
+    let page = app.by(user, Method::GET, &format!("/collections/{name}/images?limit=100")).await.ok();
+    assert_eq!(page["total_count"], ids_of(&page).len());
+    ids_of(&page)
+}
+
+/// Ids of what anybody sees of a collection.
+async fn shown(app: &TestApp, name: &str) -> Vec<String> {
+    let page = app.get(&format!("/c/{name}?limit=100")).await.ok();
+    let id = |image: &Value| image["url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    page["images"].as_array().unwrap().iter().map(id).collect()
+}
+
+async fn upload(app: &TestApp, user: &str, seed: u64, visibility: &str) -> String {
+    app.post(Form::upload(user, &jpeg(64, 64, seed)).text("tags", "sea").text("visibility", visibility)).await.image_id()
+}
+
+#[tokio::test]
+async fn a_collection_is_made_listed_and_deleted_and_its_images_stay() {
+    let app = TestApp::start().await;
+    app.clock.stop_at("2026-01-31T12:00:00.123Z");
+    let made = make(&app, "alice", &json!({"name": "summer_2026-a"})).await;
+    let expected = json!({
+        "name": "summer_2026-a", "user_id": "alice", "visibility": "public", "image_count": 0,
+        "created_at": "2026-01-31T12:00:00.123Z", "updated_at": "2026-01-31T12:00:00.123Z",
+    });
+    assert_eq!((made.status, made.json()), (201, expected.clone()));
+    app.clock.advance(TimeDelta::seconds(1));
+    assert_eq!(make(&app, "alice", &json!({"name": "b", "visibility": "private"})).await.status, 201);
+    let id = upload(&app, "alice", 1, "public").await;
+    put(&app, "alice", "b", &id).await.ok();
+    let list = app.by("alice", Method::GET, "/collections").await.ok();
+    let names: Vec<_> = list["collections"].as_array().unwrap().iter().map(|one| (&one["name"], &one["image_count"])).collect();
+    assert_eq!(names, [(&json!("b"), &json!(1)), (&json!("summer_2026-a"), &json!(0))]);
+    assert_eq!(app.by("bob", Method::GET, "/collections").await.ok()["collections"], json!([]));
+    let first = app.by("alice", Method::GET, "/collections?limit=1").await.ok();
+    let next = format!("/collections?limit=1&page_token={}", first["next_page_token"].as_str().unwrap());
+    assert_eq!(app.by("alice", Method::GET, &next).await.ok()["collections"][0]["name"], "summer_2026-a");
+    assert_error(&app.by("bob", Method::GET, &next).await, 400, "BadRequest");
+    assert_eq!(app.by("alice", Method::DELETE, "/collections/b").await.status, 204);
+    assert_error(&app.by("alice", Method::GET, "/collections/b").await, 404, "NotFound");
+    app.get(&format!("/images/{id}")).await.ok();
+    // The name is free again, and what was under it is not.
+    collection(&app, "bob", "b").await;
+    assert_eq!(images(&app, "bob", "b").await, [""; 0]);
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn names_are_one_namespace_and_plain() {
+    let app = TestApp::start().await;
+    let long = "a".repeat(64);
+    for good in ["a", "A", "0", "-_-", &long] {
+        collection(&app, "alice", good).await;
+        assert_error(&make(&app, "bob", &json!({"name": good, "visibility": "private"})).await, 409, "Conflict");
+    }
+    for bad in [json!(""), json!("a b"), json!("ü"), json!("a/b"), json!("a.json"), json!("a".repeat(65)), json!(1), Value::Null]
+    {
+        let details = assert_error(&make(&app, "alice", &json!({"name": bad})).await, 422, "ValidationError");
+        assert_eq!(details.as_object().unwrap().keys().collect::<Vec<_>>(), ["name"], "{bad}");
+    }
+    let details = assert_error(&make(&app, "alice", &json!({"visibility": "open", "title": 1})).await, 422, "ValidationError");
+    assert_eq!(details.as_object().unwrap().keys().collect::<Vec<_>>(), ["name", "title", "visibility"]);
+    assert_error(&app.post_json("/collections", &json!({"name": "nobodys"})).await, 401, "Unauthorized");
+    for path in ["/c/a%20b", "/c/%ff", "/c/nope", "/collections/a%20b", "/collections/nope/images"] {
+        assert_error(&app.by("alice", Method::GET, path).await, 404, "NotFound");
+    }
+}
+
+#[tokio::test]
+async fn images_are_in_the_order_of_adding_and_added_once() {
+    let app = TestApp::start().await;
+    collection(&app, "alice", "c").await;
+    let mut added = Vec::new();
+    for seed in 0..7 {
+        added.push(upload(&app, "alice", seed, "public").await);
+    }
+    // Not that of uploading.
+    added.reverse();
+    added.swap(2, 5);
+    for id in added.iter().chain(&added[..3]) {
+        assert_eq!(put(&app, "alice", "c", id).await.ok()["image_id"], id.as_str());
+    }
+    assert_eq!(images(&app, "alice", "c").await, added);
+    assert_eq!(shown(&app, "c").await, added);
+    for path in ["/collections/c", "/collections/c/images", "/c/c"] {
+        let (mut seen, mut token) = (0, String::new());
+        loop {
+            let page = app.by("alice", Method::GET, &format!("{path}?limit=3{token}")).await.ok();
+            seen += page["images"].as_array().unwrap().len();
+            assert_eq!(page["has_more"], seen < 7);
+            let Some(next) = page["next_page_token"].as_str() else { break };
+            token = format!("&page_token={next}");
+        }
+        assert_eq!(seen, 7, "{path}");
+    }
+    let of_collection = |id: &str| format!("/collections/c/images/{id}");
+    assert_eq!(app.by("alice", Method::GET, &of_collection(&added[3])).await.ok()["image_id"], added[3].as_str());
+    let out = added.remove(3);
+    assert_eq!(app.by("alice", Method::DELETE, &of_collection(&out)).await.status, 204);
+    assert_error(&app.by("alice", Method::DELETE, &of_collection(&out)).await, 404, "NotFound");
+    assert_error(&app.by("alice", Method::GET, &of_collection(&out)).await, 404, "NotFound");
+    assert_eq!(images(&app, "alice", "c").await, added);
+    // Added again, it is the last one.
+    put(&app, "alice", "c", &out).await.ok();
+    added.push(out);
+    assert_eq!(images(&app, "alice", "c").await, added);
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_public_page_has_links_that_do_not_expire() {
+    let app = TestApp::with(&["--public-url=https://images.example.org/"]).await;
+    let file = jpeg(900, 600, 1);
+    let form = Form::upload("alice", &file).text("title", "Dusk").text("description", "Over the sea");
+    let image = app.post(form).await.image();
+    let id = image["image_id"].as_str().unwrap();
+    collection(&app, "alice", "c").await;
+    put(&app, "alice", "c", id).await.ok();
+    let base = "https://images.example.org";
+    let thumb = |name: &str, width: u32, height: u32| json!({"size": {"width": width, "height": height}, "url": format!("{base}/images/{id}/thumbnails/{name}")});
+    let expected = json!({
+        "type": "image", "url": format!("{base}/i/{id}"), "s3_key": format!("{}/{id}/original", &id[34..]),
+        "title": "Dusk", "description": "Over the sea", "size": {"width": 900, "height": 600}, "colors": image["colors"],
+        "thumbs": [thumb("small", 128, 85), thumb("200", 300, 200), thumb("medium", 512, 341), thumb("400", 600, 400)],
+    });
+    let page = app.get("/c/c").await.ok();
+    assert_eq!(
+        page,
+        json!({"type": "collection", "name": "c", "images": [expected], "next_page_token": null, "has_more": false})
+    );
+    assert_eq!(app.get(&format!("/i/{id}.json")).await.ok(), expected);
+    assert!(app.storage().keys().await.contains(&expected["s3_key"].as_str().unwrap().to_owned()));
+    for thumb in expected["thumbs"].as_array().unwrap() {
+        let path = thumb["url"].as_str().unwrap().strip_prefix(base).unwrap();
+        assert_eq!(app.get(path).await.status, 200, "{path}");
+    }
+    assert_error(&app.get("/i/x.json").await, 404, "NotFound");
+}
+
+#[tokio::test]
+async fn what_is_in_a_collection_follows_its_images() {
+    let app = TestApp::start().await;
+    collection(&app, "alice", "c").await;
+    let (a, b, c) = (
+        upload(&app, "alice", 1, "public").await,
+        upload(&app, "alice", 2, "private").await,
+        upload(&app, "bob", 3, "public").await,
+    );
+    for id in [&a, &b, &c] {
+        put(&app, "alice", "c", id).await.ok();
+    }
+    let both = async |own: &[&String], public: &[&String]| {
+        assert_eq!(images(&app, "alice", "c").await.iter().collect::<Vec<_>>(), own);
+        assert_eq!(shown(&app, "c").await.iter().collect::<Vec<_>>(), public);
+        app.assert_sound().await;
+    };
+    both(&[&a, &b, &c], &[&a, &c]).await;
+    // Gone at once, and back in place.
+    app.delete("alice", &a).await.ok();
+    both(&[&b, &c], &[&c]).await;
+    assert_error(&app.by("alice", Method::GET, &format!("/collections/c/images/{a}")).await, 404, "NotFound");
+    app.restore("alice", &a).await.ok();
+    both(&[&a, &b, &c], &[&a, &c]).await;
+    // Another's that becomes private is out of sight of the collection's owner too.
+    app.patch("bob", &c, &json!({"visibility": "private"})).await.ok();
+    both(&[&a, &b], &[&a]).await;
+    app.patch("bob", &c, &json!({"visibility": "public"})).await.ok();
+    app.patch("alice", &b, &json!({"visibility": "public", "tags": []})).await.ok();
+    both(&[&a, &b, &c], &[&a, &b, &c]).await;
+    // Private while it is deleted.
+    app.patch("alice", &b, &json!({"visibility": "private"})).await.ok();
+    app.delete("alice", &b).await.ok();
+    app.delete("bob", &c).await.ok();
+    both(&[&a], &[&a]).await;
+    app.restore("alice", &b).await.ok();
+    both(&[&a, &b], &[&a]).await;
+    app.clock.advance(TimeDelta::days(31));
+    app.sweep_all().await;
+    both(&[&a, &b], &[&a]).await;
+    assert_error(&app.restore("bob", &c).await, 404, "NotFound");
+}
+
+#[tokio::test]
+async fn a_private_collection_is_there_for_its_owner_alone() {
+    let app = TestApp::start().await;
+    assert_eq!(make(&app, "alice", &json!({"name": "c", "visibility": "private"})).await.status, 201);
+    let id = upload(&app, "alice", 1, "public").await;
+    put(&app, "alice", "c", &id).await.ok();
+    let paths = ["/c/c", "/images?collection=c", "/collections/c"];
+    for (visibility, to_others) in [("private", [404, 404, 404]), ("public", [200, 200, 403])] {
+        let request = app.request(Method::PATCH, "/collections/c").header("X-User-Id", "alice");
+        let changed = app.send(request.json(&json!({"visibility": visibility}))).await.ok();
+        assert_eq!((&changed["visibility"], &changed["image_count"]), (&json!(visibility), &json!(1)));
+        for (path, status) in paths.into_iter().zip(to_others) {
+            assert_eq!(app.by("bob", Method::GET, path).await.status, status, "{path}");
+            assert_eq!(app.by("alice", Method::GET, path).await.status, 200, "{path}");
+        }
+        assert_eq!(app.get("/c/c").await.status, to_others[0]);
+    }
+}
+
+#[tokio::test]
+async fn only_images_that_one_may_see_are_added_and_only_to_ones_own() {
+    let app = TestApp::start().await;
+    collection(&app, "alice", "c").await;
+    let (hidden, public) = (upload(&app, "bob", 1, "private").await, upload(&app, "bob", 2, "public").await);
+    assert_error(&put(&app, "alice", "c", &hidden).await, 404, "NotFound");
+    put(&app, "alice", "c", &public).await.ok();
+    app.delete("bob", &public).await.ok();
+    assert_error(&put(&app, "alice", "c", &public).await, 404, "NotFound");
+    for (method, id) in [(Method::PUT, &hidden), (Method::DELETE, &public), (Method::GET, &public)] {
+        assert_error(&app.by("bob", method, &format!("/collections/c/images/{id}")).await, 403, "Forbidden");
+    }
+    for method in [Method::DELETE, Method::GET] {
+        assert_error(&app.by("bob", method, "/collections/c").await, 403, "Forbidden");
+    }
+    assert_eq!(images(&app, "alice", "c").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_list_of_images_can_be_that_of_a_collection() {
+    let app = TestApp::start().await;
+    collection(&app, "alice", "c").await;
+    let mut uploaded = Vec::new();
+    for (user, visibility) in [("alice", "public"), ("alice", "private"), ("bob", "public"), ("alice", "public")] {
+        uploaded.push(upload(&app, user, uploaded.len() as u64, visibility).await);
+    }
+    app.patch("alice", &uploaded[3], &json!({"tags": ["sea", "sun"]})).await.ok();
+    for id in [3, 0, 2, 1].map(|number: usize| &uploaded[number]) {
+        put(&app, "alice", "c", id).await.ok();
+    }
+    let other = upload(&app, "alice", 9, "public").await;
+    let pick = |numbers: &[usize]| numbers.iter().map(|number| uploaded[*number].clone()).collect::<Vec<_>>();
+    for (query, to_owner, to_others) in [
+        ("collection=c", pick(&[3, 2, 1, 0]), pick(&[3, 2, 0])),
+        ("collection=c&user_id=alice", pick(&[3, 1, 0]), pick(&[3, 0])),
+        ("collection=c&user_id=bob", pick(&[2]), pick(&[2])),
+        ("collection=c&tags=sea", pick(&[3, 2, 1, 0]), pick(&[3, 2, 0])),
+        ("collection=c&tags=sea,sun", pick(&[3]), pick(&[3])),
+        ("collection=c&tags=sea&user_id=alice&start_date=2020-01-01", pick(&[3, 1, 0]), pick(&[3, 0])),
+        ("collection=c&start_date=2020-01-01", pick(&[3, 2, 1, 0]), pick(&[3, 2, 0])),
+        ("collection=c&end_date=2020-01-01", vec![], vec![]),
+    ] {
+        // Twice: the second time some counts are known.
+        for _ in 0..2 {
+            let (own, others) = (
+                app.by("alice", Method::GET, &format!("/images?{query}")).await.ok(),
+                app.get(&format!("/images?{query}")).await.ok(),
+            );
+            assert_eq!((ids_of(&own), &own["total_count"]), (to_owner.clone(), &json!(to_owner.len())), "{query}");
+            assert_eq!((ids_of(&others), &others["total_count"]), (to_others.clone(), &json!(to_others.len())), "{query}");
+        }
+    }
+    // A count that was kept is not told any more when the collection has changed.
+    put(&app, "alice", "c", &other).await.ok();
+    assert_eq!(app.get("/images?collection=c&user_id=alice&tags=sea").await.ok()["total_count"], 3);
+    let first = app.get("/images?collection=c&limit=1").await.ok();
+    let next = first["next_page_token"].as_str().unwrap();
+    assert_error(&app.get(&format!("/images?limit=1&page_token={next}")).await, 400, "BadRequest");
+    assert_eq!(ids_of(&app.get(&format!("/images?collection=c&limit=1&page_token={next}")).await.ok()), pick(&[3]));
+    assert_error(&app.get("/images?collection=nope").await, 404, "NotFound");
+    assert_error(&app.get("/images?collection=a%20b").await, 422, "ValidationError");
+}
+
+#[tokio::test]
+async fn many_at_once_leave_each_image_once_and_counts_true() {
+    let app = TestApp::start().await;
+    for name in ["c", "d"] {
+        collection(&app, "alice", name).await;
+    }
+    let mut ids = Vec::new();
+    for seed in 0..4 {
+        ids.push(upload(&app, "alice", seed, "public").await);
+    }
+    let adding = (0..24).map(|number| put(&app, "alice", ["c", "d"][number % 2], &ids[number / 2 % 4]));
+    assert!(join_all(adding).await.iter().all(|answer| answer.status == 200));
+    for name in ["c", "d"] {
+        let mut found = images(&app, "alice", name).await;
+        found.sort();
+        assert_eq!(found, ids, "{name}");
+    }
+    let (c, delete) = ("/collections/c", Method::DELETE);
+    let change = |number: usize| {
+        let (app, id) = (&app, &ids[number % 4]);
+        async move {
+            match number % 3 {
+                0 => {
+                    app.patch("alice", id, &json!({"visibility": if number.is_multiple_of(2) { "public" } else { "private" }}))
+                        .await
+                        .status
+                }
+                1 => app.delete("alice", id).await.status,
+                _ => app.restore("alice", id).await.status,
+            }
+        }
+    };
+    let (statuses, deleted) = tokio::join!(join_all((0..24).map(change)), app.by("alice", delete, c));
+    assert!(statuses.iter().all(|status| *status < 500), "{statuses:?}");
+    assert_eq!(deleted.status, 204);
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn the_doctor_sets_a_collections_count_right() {
+    let app = TestApp::start().await;
+    collection(&app, "alice", "c").await;
+    let (public, hidden) = (upload(&app, "alice", 1, "public").await, upload(&app, "alice", 2, "private").await);
+    for id in [&public, &hidden] {
+        put(&app, "alice", "c", id).await.ok();
+    }
+    let db = app.database().await;
+    let mut tx = db.begin().await.unwrap();
+    tx.execute(Sql::new("update counters set n = n + 5 where kind in ('collection', 'private_collection')")).await.unwrap();
+    tx.commit().await.unwrap();
+    db.close().await;
+    let report = app.service().examine(true).await.unwrap();
+    let mut found: Vec<(&str, i64)> = report.counters.iter().map(|(counter, off)| (counter.kind.name(), *off)).collect();
+    found.sort_unstable();
+    assert_eq!(found, [("collection", -5), ("private_collection", -5)]);
+    app.assert_sound().await;
+    assert_eq!(images(&app, "alice", "c").await, [public, hidden]);
+}
