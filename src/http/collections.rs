@@ -18,7 +18,8 @@ use super::extract::{Address, CallerOf, Query, Segment};
 use super::images::{PageQuery, one, read_visibility, require_caller_then_id, take_page};
 use super::json;
 use super::json_fields::{JsonFields, needed, text};
-use super::views::{ImagePageView, ImageView, LinkedImage};
+use super::linked_images::LinkedImage;
+use super::views::{ImagePageView, ImageView};
 use crate::model::collection::{Collection, CollectionName};
 use crate::service::collections::CollectionPage;
 use crate::service::error::Error;
@@ -305,7 +306,7 @@ pub async fn show_collection(
     let view = PublicCollection {
         kind: "collection",
         name: collection.name.as_str(),
-        images: images.iter().map(|image| LinkedImage::new(image, &app.config.link_base)).collect(),
+        images: images.iter().map(|image| LinkedImage::new(&app, image)).collect(),
         has_more: next.is_some(),
         next_page_token: next.as_deref(),
     };

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -15,9 +15,9 @@ use super::error::{
 };
 use super::extract::{Address, CallerOf, Query, Segment, image_id};
 use super::images::{PageQuery, take_page};
-use super::json;
-use super::views::LinkedImage;
+use super::linked_images::get_linked_image;
 use crate::model::byte_range::ByteRange;
+use crate::model::caller::Caller;
 use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::service::error::Error;
@@ -50,7 +50,7 @@ pub struct OriginalHeaders {
 
 /// Get an original by its public link
 ///
-/// To anybody; of a private image to its owner alone. The bytes as they are stored; until the image is deleted, they never change. With `.json` behind the id, what is known of it and links to its thumbnails.
+/// To anybody; of a private image to its owner alone. The bytes as they are stored; until the image is deleted, they never change.
 #[utoipa::path(get, path = "/i/{image_id}", tag = "links",
     params(("image_id" = Uuid, Path, description = "The image."), OriginalHeaders),
     responses(
@@ -68,15 +68,25 @@ pub async fn get_original(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    if let Some(id) = id.strip_suffix(".json") {
-        let (image, _) = app.service.find_image(&caller, image_id(id)?, false).await?;
-        return json::answer(&LinkedImage::new(&image, &app.config.link_base), LinkedImage::SIZE_BYTES);
+    match id.strip_suffix(".json") {
+        Some(id) => get_linked_image(&app, &caller, id, &uri).await,
+        None => send(&app, &caller, &id, &uri, &method, &headers).await,
     }
-    let known = IfNoneMatch::of(&headers);
-    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
-    let part = if method == Method::GET { part_request(&headers) } else { PartRequest::default() };
-    let original = app.service.original(&caller, image_id(&id)?, &part, &sending).await?;
+}
+
+async fn send(
+    app: &AppState,
+    caller: &Caller,
+    id: &str,
+    uri: &Uri,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    Query::of(uri).finish()?;
+    let known = IfNoneMatch::of(headers);
+    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: *method != Method::HEAD };
+    let part = if *method == Method::GET { part_request(headers) } else { PartRequest::default() };
+    let original = app.service.original(caller, image_id(id)?, &part, &sending).await?;
     let caching = match original.image.visibility {
         Visibility::Public => format!("public, max-age={}, immutable", app.config.link_max_age_seconds),
         Visibility::Private => "private, no-cache".to_owned(),
@@ -97,15 +107,15 @@ pub async fn get_original(
         (status = 304, description = "The client has it."),
         Forbidden, NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_named_original(
-    state: State<AppState>,
-    caller: CallerOf,
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    uri: Address,
+    Address(uri): Address,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Path((id, _)) = path.map_err(|_| ApiError::no_such_route())?;
-    get_original(state, caller, Segment(id), uri, method, headers).await
+    send(&app, &caller, &id, &uri, &method, &headers).await
 }
 
 /// Public links.

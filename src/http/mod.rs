@@ -21,6 +21,7 @@ pub mod imports;
 pub mod json;
 pub mod json_fields;
 pub mod layers;
+pub mod linked_images;
 pub mod links;
 pub mod openapi;
 pub mod plans;

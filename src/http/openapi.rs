@@ -22,6 +22,8 @@ use crate::model::tag::Tag;
             (basic authentication), or, behind a gateway, by `X-User-Id`; credentials that are sent but wrong are a 401 wherever they are looked at.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
+    // The router knows no part of a segment: the handler of `/i/{image_id}` hands these requests on.
+    paths(super::linked_images::get_linked_image),
     // Responses that only name it do not bring it along.
     components(schemas(super::error::ErrorBody, super::error::ErrorType)),
     tags(

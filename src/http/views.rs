@@ -16,7 +16,6 @@ use crate::model::id::ImageId;
 use crate::model::image::{Image, Metadata, Thumbnail, ThumbnailSize};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
-use crate::objects::layout;
 use crate::service::images::ImagePage;
 use crate::service::presign::Links;
 
@@ -109,72 +108,6 @@ pub struct MetadataView<'a> {
     pub has_alpha: bool,
     pub animated: bool,
     pub frames: u32,
-}
-
-/// An image as public pages show it, by links of this service that do not expire.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LinkedImage<'a> {
-    /// `image`.
-    #[serde(rename = "type")]
-    #[schema(example = "image")]
-    pub kind: &'static str,
-    /// The public link; null where the owner's plan gives no originals.
-    pub url: Option<String>,
-    /// The key of the original in the bucket.
-    pub s3_key: String,
-    pub title: Option<&'a str>,
-    pub description: Option<&'a str>,
-    pub size: SizeView,
-    #[schema(value_type = Vec<String>, example = json!(["#1a5276", "#f4d03f"]))]
-    pub colors: Texts<'a, Color>,
-    /// Smallest first.
-    pub thumbs: Vec<LinkedThumbnail>,
-}
-
-/// A thumbnail, by a link that does not expire.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LinkedThumbnail {
-    pub size: SizeView,
-    pub url: String,
-}
-
-/// In pixels, as displayed.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[schema(as = Size)]
-pub struct SizeView {
-    pub width: u32,
-    pub height: u32,
-}
-
-impl<'a> LinkedImage<'a> {
-    /// Bytes that one takes as JSON, or a little less.
-    pub const SIZE_BYTES: usize = 1024;
-
-    /// `base` is what links start with, without a slash at its end.
-    pub fn new(image: &'a Image, base: &str) -> Self {
-        let id = image.id;
-        let thumb = |thumbnail: &Thumbnail| {
-            let name = match thumbnail.size {
-                ThumbnailSize::Height(height) => height.to_string(),
-                shown => shown.name().into_owned(),
-            };
-            let &Thumbnail { width, height, .. } = thumbnail;
-            LinkedThumbnail { size: SizeView { width, height }, url: format!("{base}/images/{id}/thumbnails/{name}") }
-        };
-        let given = image.thumbnails.iter().filter(|thumbnail| image.gives_thumbnail(thumbnail.size));
-        let mut thumbs: Vec<LinkedThumbnail> = given.map(thumb).collect();
-        thumbs.sort_by_key(|thumb| u64::from(thumb.size.width) * u64::from(thumb.size.height));
-        Self {
-            kind: "image",
-            url: image.gives_original().then(|| format!("{base}/i/{id}")),
-            s3_key: layout::key(id, layout::ORIGINAL),
-            title: image.title.as_ref().map(Title::as_str),
-            description: image.description.as_ref().map(Description::as_str),
-            size: SizeView { width: image.width, height: image.height },
-            colors: Texts(&image.colors),
-            thumbs,
-        }
-    }
 }
 
 /// A page of images, newest first.

@@ -112,6 +112,8 @@ async fn an_id_that_is_no_uuid_or_nobodys_is_404_in_every_route() {
             ("GET", format!("/images/{id}/download?expires_in=60")),
             ("GET", format!("/images/{id}/thumbnails/small")),
             ("GET", format!("/images/{id}/thumbnail?width=100")),
+            ("GET", format!("/i/{id}")),
+            ("GET", format!("/i/{id}.json")),
             ("DELETE", format!("/images/{id}")),
             ("POST", format!("/images/{id}/restore")),
         ] {

@@ -1,0 +1,97 @@
+//! Images as public pages show them: by links of this service that do not expire.
+
+use axum::response::Response;
+use http::Uri;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::error::{ApiError, InternalServerError, NotFound, ServiceUnavailable, ValidationError};
+use super::extract::{Query, image_id};
+use super::json;
+use super::links::link;
+use super::views::Texts;
+use crate::model::caller::Caller;
+use crate::model::color::Color;
+use crate::model::image::{Image, ThumbnailSize};
+use crate::model::text::{Description, Title};
+use crate::objects::layout;
+
+/// An image as public pages show it, by links of this service that do not expire.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LinkedImage<'a> {
+    /// `image`.
+    #[serde(rename = "type")]
+    #[schema(example = "image")]
+    pub kind: &'static str,
+    /// The public link; null where the owner's plan gives no originals.
+    pub url: Option<String>,
+    /// The key of the original in the bucket.
+    pub s3_key: String,
+    pub title: Option<&'a str>,
+    pub description: Option<&'a str>,
+    pub size: SizeView,
+    #[schema(value_type = Vec<String>, example = json!(["#1a5276", "#f4d03f"]))]
+    pub colors: Texts<'a, Color>,
+    /// Of each size that the service has and the owner's plan gives, smallest first.
+    pub thumbs: Vec<LinkedThumbnail>,
+}
+
+/// A thumbnail, by a link that does not expire.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LinkedThumbnail {
+    pub size: SizeView,
+    pub url: String,
+}
+
+/// In pixels, as displayed.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = Size)]
+pub struct SizeView {
+    pub width: u32,
+    pub height: u32,
+}
+
+/// Get what is known of an image by its public link
+///
+/// To anybody; of a private image to its owner alone.
+#[utoipa::path(get, path = "/i/{image_id}.json", tag = "links", params(("image_id" = Uuid, Path, description = "The image.")),
+    responses((status = 200, description = "The image.", body = LinkedImage), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_linked_image(app: &AppState, caller: &Caller, id: &str, uri: &Uri) -> Result<Response, ApiError> {
+    Query::of(uri).finish()?;
+    let (image, _) = app.service.find_image(caller, image_id(id)?, false).await?;
+    json::answer(&LinkedImage::new(app, &image), LinkedImage::SIZE_BYTES)
+}
+
+impl<'a> LinkedImage<'a> {
+    /// Bytes that one takes as JSON, or a little less.
+    pub const SIZE_BYTES: usize = 1024;
+
+    pub fn new(app: &AppState, image: &'a Image) -> Self {
+        let (id, size) = (image.id, (image.width, image.height));
+        // What can be asked for now, stored or not: which sizes there are may have changed since the upload.
+        let given = app.service.thumbnail_sizes().filter(|(_, size)| image.gives_thumbnail(*size));
+        let thumb = |(name, thumbnail): (String, ThumbnailSize)| LinkedThumbnail {
+            size: SizeView::of(thumbnail.of(size)),
+            url: format!("{}/images/{id}/thumbnails/{name}", app.config.link_base),
+        };
+        let mut thumbs: Vec<LinkedThumbnail> = given.map(thumb).collect();
+        thumbs.sort_by_key(|thumb| u64::from(thumb.size.width) * u64::from(thumb.size.height));
+        Self {
+            kind: "image",
+            url: image.gives_original().then(|| link(app, id)),
+            s3_key: layout::key(id, layout::ORIGINAL),
+            title: image.title.as_ref().map(Title::as_str),
+            description: image.description.as_ref().map(Description::as_str),
+            size: SizeView::of(size),
+            colors: Texts(&image.colors),
+            thumbs,
+        }
+    }
+}
+
+impl SizeView {
+    fn of((width, height): (u32, u32)) -> Self {
+        Self { width, height }
+    }
+}
