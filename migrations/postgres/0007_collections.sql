@@ -1,19 +1,23 @@
 -- Collections: images under a name, in the order in which they were added. The file of the same name for the other database
 -- makes the same tables and columns.
 
--- Names are of one namespace, whoever owns them. `added` counts the images that were ever added.
+-- Names are of one namespace, whoever owns them; one that is null is that of a collection that was deleted, and is taken apart by
+-- the sweeper. `counter_key` is the id as the keys of counters spell it. `last_position` is the highest that was ever given.
 create table collections (
     id uuid primary key,
-    name text collate "C" not null,
+    counter_key text collate "C" not null,
+    name text collate "C",
     user_id text collate "C" not null,
     visibility text not null,
-    added bigint not null,
+    last_position bigint not null,
     updated_at timestamptz not null
 );
 create unique index collections_by_name on collections (name);
-create index collections_by_user on collections (user_id, id);
+create index collections_by_user on collections (user_id, id) where name is not null;
+create index collections_going on collections (id) where name is null;
 
--- An image in a collection. `sight` follows the image: it is `public` or `private`, or `hidden` while it is deleted; so a page
+-- An image in a collection. Positions rise in the order of adding, and are not dense: they are moments in microseconds, or follow
+-- one that is not over yet. `sight` follows the image: it is `public` or `private`, or `hidden` while it is deleted; so a page
 -- is read from an index that has what it shows and nothing else. `user_id` is the image's owner.
 create table collection_images (
     collection_id uuid not null references collections (id),
@@ -28,4 +32,11 @@ create index collection_images_in_order on collection_images (collection_id, sig
 create index collection_images_private_in_order on collection_images (collection_id, user_id, position) where sight = 'private';
 -- For lists of images that are filtered by a collection.
 create index collection_images_by_id on collection_images (collection_id, sight, image_id);
-create index collection_images_private_by_id on collection_images (collection_id, user_id, image_id) where sight = 'private';
+create index collection_images_by_user on collection_images (collection_id, user_id, sight, image_id);
+
+-- Held by who takes a collection apart, so that there is one at a time: rows are locked in any order then.
+create table collection_sweeps (
+    id bigint primary key,
+    taken bigint not null
+);
+insert into collection_sweeps (id, taken) values (1, 0);

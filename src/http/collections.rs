@@ -21,9 +21,9 @@ use super::json_fields::{JsonFields, needed, text};
 use super::linked_images::LinkedImage;
 use super::views::{ImagePageView, ImageView};
 use crate::model::collection::{Collection, CollectionName};
-use crate::service::collections::CollectionPage;
 use crate::service::error::Error;
 use crate::service::images::ImagePage;
+use crate::service::places::CollectedImages;
 
 /// A collection to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -117,6 +117,8 @@ pub async fn list_collections(
 }
 
 /// Make a collection
+///
+/// A user may have 10,000 of them.
 #[utoipa::path(post, path = "/collections", tag = "collections",
     request_body(content = NewCollectionBody, content_type = "application/json"),
     responses((status = 201, description = "It is made.", body = CollectionView), BadRequest, RequestTimeout, Conflict, PayloadTooLarge, UnsupportedMediaType,
@@ -213,7 +215,7 @@ pub async fn change_collection(
 
 /// Delete a collection
 ///
-/// Its images stay. The owner only.
+/// Its images stay, its name is free at once. The owner only.
 #[utoipa::path(delete, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name.")),
     responses((status = 204, description = "It is deleted."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_collection(
@@ -252,7 +254,7 @@ pub async fn get_collection_image(
 /// Add an image to a collection
 ///
 /// At its end; one that is in it stays where it is. The owner of the collection only, and only images that are public or the
-/// caller's own.
+/// caller's own. An image may be in 1000 collections of others than its owner.
 #[utoipa::path(put, path = "/collections/{name}/images/{image_id}", tag = "collections",
     params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image.")),
     responses((status = 200, description = "The image, which is in the collection.", body = ImageView), NotFound, Conflict, ValidationError, InternalServerError,
@@ -302,7 +304,7 @@ pub async fn show_collection(
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let (collection, page) = app.service.show_collection(&caller, &collection_name(&name)?, limit, token.as_deref()).await?;
-    let CollectionPage { images, next, .. } = &page;
+    let CollectedImages { images, next } = &page;
     let view = PublicCollection {
         kind: "collection",
         name: collection.name.as_str(),
@@ -315,7 +317,7 @@ pub async fn show_collection(
 
 /// What cannot be a name names no collection.
 fn collection_name(text: &str) -> Result<CollectionName, Error> {
-    CollectionName::parse(text).map_err(|_| Error::NotFound { what: "such collection".to_owned() })
+    CollectionName::parse(text).map_err(|_| Error::no_such_collection())
 }
 
 impl CollectionView {

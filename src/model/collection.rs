@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::caller::UserId;
 pub use super::id::CollectionId;
+use super::id::ImageId;
 use super::image::{Image, Visibility};
 
 /// A collection's name: 1–64 letters A-Z and a-z, digits, hyphens and underscores.
@@ -57,6 +58,16 @@ impl Collection {
     }
 }
 
+/// An image in a collection, but for its position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub collection: CollectionId,
+    pub image: ImageId,
+    /// The image's owner.
+    pub owner: UserId,
+    pub sight: Sight,
+}
+
 /// Who sees an image where it is in a collection: follows the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sight {
@@ -81,5 +92,10 @@ impl Sight {
             Self::Private => "private",
             Self::Hidden => "hidden",
         }
+    }
+
+    /// Reads [`Sight::name`].
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Public, Self::Private, Self::Hidden].into_iter().find(|sight| sight.name() == name)
     }
 }

@@ -10,6 +10,8 @@
 use chrono::{DateTime, Utc};
 
 use super::caller::UserId;
+use super::collection::{Place, Sight};
+use super::filter::Part;
 use super::id::{CollectionId, ImageId};
 use super::image::{Image, Visibility};
 use super::tag::Tag;
@@ -56,6 +58,8 @@ pub enum CounterKind {
     User,
     /// Bytes of a user's originals, public and private.
     UserBytes,
+    /// A user's collections.
+    UserCollections,
     /// A user's public images with a tag.
     UserTag,
 }
@@ -72,8 +76,8 @@ impl CounterKind {
         Self::StageMicros,
     ];
 
-    /// Those that say how many images, or bytes, there are now, but for days.
-    pub const OF_LIVE: [Self; 9] = [
+    /// Those that say how many images, bytes or collections there are now, but for days.
+    pub const OF_LIVE: [Self; 10] = [
         Self::All,
         Self::Collection,
         Self::PrivateCollection,
@@ -83,9 +87,10 @@ impl CounterKind {
         Self::PrivateUser,
         Self::PrivateUserTag,
         Self::UserBytes,
+        Self::UserCollections,
     ];
 
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::All,
         Self::Collection,
         Self::PrivateCollection,
@@ -102,6 +107,7 @@ impl CounterKind {
         Self::Tag,
         Self::User,
         Self::UserBytes,
+        Self::UserCollections,
         Self::UserTag,
     ];
 
@@ -128,6 +134,7 @@ impl CounterKind {
             Self::Tag => "tag",
             Self::User => "user",
             Self::UserBytes => "user_bytes",
+            Self::UserCollections => "user_collections",
             Self::UserTag => "user_tag",
         }
     }
@@ -172,6 +179,27 @@ impl Counter {
 
     pub fn private_collection(id: CollectionId, user: &UserId) -> Self {
         Self { kind: CounterKind::PrivateCollection, key: format!("{id},{user}") }
+    }
+
+    /// Images of a part of a collection.
+    pub fn collection_part(id: CollectionId, part: &Part) -> Self {
+        match part {
+            Part::Public => Self::collection(id),
+            Part::PrivateOf(user) => Self::private_collection(id, user),
+        }
+    }
+
+    /// The one that an image moves where it is in a collection; none while it is deleted.
+    pub fn of_place(place: &Place) -> Option<Self> {
+        match place.sight {
+            Sight::Public => Some(Self::collection(place.collection)),
+            Sight::Private => Some(Self::private_collection(place.collection, &place.owner)),
+            Sight::Hidden => None,
+        }
+    }
+
+    pub fn user_collections(user: &UserId) -> Self {
+        Self { kind: CounterKind::UserCollections, key: user.to_string() }
     }
 
     pub fn user_bytes(user: &UserId) -> Self {

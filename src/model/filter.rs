@@ -30,7 +30,27 @@ pub enum Part {
     PrivateOf(UserId),
 }
 
+/// What a filter asks images to be in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Set {
+    Tag(Tag),
+    Collection(CollectionId),
+}
+
+/// How a part of a list is searched: its images are taken from the first set, and looked up in the others. So the first should be
+/// the one with the fewest; without any, all of the part's images are looked through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    pub part: Part,
+    pub sets: Vec<Set>,
+}
+
 impl ImageFilter {
+    /// The sets that images must all be in.
+    pub fn sets(&self) -> Vec<Set> {
+        self.tags.iter().cloned().map(Set::Tag).chain(self.collection.map(Set::Collection)).collect()
+    }
+
     /// The parts that may hold what `viewer` sees of this list.
     pub fn parts(&self, viewer: Option<&UserId>) -> Vec<Part> {
         let own = viewer.filter(|viewer| self.user_id.as_ref().is_none_or(|user| user == *viewer));

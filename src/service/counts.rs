@@ -14,9 +14,8 @@ use tokio::sync::Semaphore;
 
 use super::Service;
 use super::error::Error;
-use crate::model::collection::CollectionId;
 use crate::model::counter::Counter;
-use crate::model::filter::{ImageFilter, Part};
+use crate::model::filter::{ImageFilter, Part, Set};
 use crate::store::{self, Reader};
 
 /// Counts that were made row by row.
@@ -67,13 +66,10 @@ impl Service {
     /// The exact number of live images of these parts that match. Takes the reader, so that nobody holds one while waiting for
     /// a turn.
     pub(super) async fn count_images(&self, mut reader: Reader, filter: &ImageFilter, parts: &[Part]) -> Result<u64, Error> {
-        let counters: Option<Vec<Counter>> = parts.iter().map(|part| covering(filter, part)).collect();
-        if let Some(counters) = counters {
-            return Ok(store::counters::read_sum(&mut reader, &counters).await?);
-        }
+        let covered: Vec<Counter> = parts.iter().filter_map(|part| covering(filter, part)).collect();
+        let mut total = if covered.is_empty() { 0 } else { store::counters::read_sum(&mut reader, &covered).await? };
         drop(reader);
-        let mut total = 0;
-        for part in parts {
+        for part in parts.iter().filter(|part| covering(filter, part).is_none()) {
             total += match (part, &filter.user_id, filter.tags.as_slice()) {
                 (Part::Public, None, []) if filter.collection.is_none() => self.count_by_days(filter.start, filter.end).await?,
                 _ => self.count_rows(filter, part, &watching(filter, part)).await?,
@@ -141,39 +137,33 @@ fn covering(filter: &ImageFilter, part: &Part) -> Option<Counter> {
     if filter.start.is_some() || filter.end.is_some() {
         return None;
     }
-    if let Some(collection) = filter.collection {
-        let whole = filter.tags.is_empty() && filter.user_id.is_none();
-        return whole.then(|| of_collection(collection, part));
-    }
-    match (part, &filter.user_id, filter.tags.as_slice()) {
+    match (part, &filter.user_id, filter.sets().as_slice()) {
         (Part::Public, None, []) => Some(Counter::all()),
         (Part::Public, Some(user), []) => Some(Counter::user(user)),
-        (Part::Public, None, [tag]) => Some(Counter::tag(tag)),
-        (Part::Public, Some(user), [tag]) => Some(Counter::user_tag(user, tag)),
         (Part::PrivateOf(user), _, []) => Some(Counter::private_user(user)),
-        (Part::PrivateOf(user), _, [tag]) => Some(Counter::private_user_tag(user, tag)),
+        // Of what a user has in a collection only private images are counted apart.
+        (Part::Public, Some(_), [Set::Collection(_)]) => None,
+        (_, _, [set]) => Some(of_set(filter, part, set)),
         _ => None,
     }
 }
 
 /// Counters of which at least one moves with every image that comes to a list or leaves it.
 fn watching(filter: &ImageFilter, part: &Part) -> Vec<Counter> {
-    let tags = &filter.tags;
-    let mut watching = match (part, &filter.user_id) {
-        (Part::PrivateOf(user), _) if tags.is_empty() => vec![Counter::private_user(user)],
-        (Part::PrivateOf(user), _) => tags.iter().map(|tag| Counter::private_user_tag(user, tag)).collect(),
-        (Part::Public, Some(user)) if tags.is_empty() => vec![Counter::user(user)],
-        (Part::Public, Some(user)) => tags.iter().map(|tag| Counter::user_tag(user, tag)).collect(),
-        (Part::Public, None) => tags.iter().map(Counter::tag).collect(),
-    };
-    watching.extend(filter.collection.map(|collection| of_collection(collection, part)));
-    watching
+    match (part, &filter.user_id, filter.sets().as_slice()) {
+        (Part::PrivateOf(user), _, []) => vec![Counter::private_user(user)],
+        (Part::Public, Some(user), []) => vec![Counter::user(user)],
+        (_, _, sets) => sets.iter().map(|set| of_set(filter, part, set)).collect(),
+    }
 }
 
-fn of_collection(collection: CollectionId, part: &Part) -> Counter {
-    match part {
-        Part::Public => Counter::collection(collection),
-        Part::PrivateOf(user) => Counter::private_collection(collection, user),
+/// The counter of the part's images in a set, or, of a user's public ones in a collection, of all public ones.
+pub(super) fn of_set(filter: &ImageFilter, part: &Part, set: &Set) -> Counter {
+    match (set, part, &filter.user_id) {
+        (Set::Tag(tag), Part::Public, None) => Counter::tag(tag),
+        (Set::Tag(tag), Part::Public, Some(user)) => Counter::user_tag(user, tag),
+        (Set::Tag(tag), Part::PrivateOf(user), _) => Counter::private_user_tag(user, tag),
+        (Set::Collection(id), part, _) => Counter::collection_part(*id, part),
     }
 }
 

@@ -11,6 +11,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use super::Service;
 use super::error::Error;
 use super::images::day_end;
+use super::places;
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
 use crate::model::image::Image;
@@ -34,7 +35,9 @@ pub struct Report {
     pub foreign: Vec<String>,
     /// Counters that differ from what they count, and by how much.
     pub counters: Vec<(Counter, i64)>,
-    /// Whether orphans were announced for removal and counters set right.
+    /// Images whose places in collections are shown, or hidden, as if they were something else.
+    pub places: Vec<ImageId>,
+    /// Whether orphans were announced for removal, and counters and places set right.
     pub fixed: bool,
 }
 
@@ -52,7 +55,7 @@ impl Service {
     pub async fn examine(&self, fix: bool) -> Result<Report, Error> {
         let mut report = Report { fixed: fix, ..Report::default() };
         let seen = self.walk_bucket(&mut report, fix).await?;
-        let days = self.walk_images(&mut report, &seen).await?;
+        let days = self.walk_images(&mut report, &seen, fix).await?;
         self.check_counters(&mut report, days, fix).await?;
         Ok(report)
     }
@@ -176,14 +179,16 @@ impl Service {
         Ok(rows.into_iter().map(|(name, ready)| (layout::key(id, &name), ready)).collect())
     }
 
-    /// Finds the images that the bucket knows nothing of. Returns the days on which images were made.
-    async fn walk_images(&self, report: &mut Report, seen: &HashSet<ImageId>) -> Result<BTreeSet<NaiveDate>, Error> {
+    /// Finds the images that the bucket knows nothing of, and those whose places do not follow them. Returns the days on which images
+    /// were made.
+    async fn walk_images(&self, report: &mut Report, seen: &HashSet<ImageId>, fix: bool) -> Result<BTreeSet<NaiveDate>, Error> {
         let mut days = BTreeSet::new();
         let mut last = None;
         loop {
             let images = store::images::walk(&self.db, last, BATCH).await?;
-            let Some(newest) = images.last() else { return Ok(days) };
+            let (Some(oldest), Some(newest)) = (images.first(), images.last()) else { return Ok(days) };
             last = Some(newest.id);
+            self.check_places(report, oldest.id, newest.id, fix).await?;
             for image in images {
                 report.images += 1;
                 days.insert(image.id.created_at().date_naive());
@@ -193,6 +198,19 @@ impl Service {
                 }
             }
         }
+    }
+
+    async fn check_places(&self, report: &mut Report, first: ImageId, last: ImageId, fix: bool) -> Result<(), Error> {
+        let found = store::places::images_with_strays(&self.db, first, last).await?;
+        for id in found.iter().filter(|_| fix) {
+            let mut tx = self.db.begin().await?;
+            if let Some(image) = store::images::lock(&mut tx, *id).await? {
+                places::follow(&mut tx, &image).await?;
+            }
+            tx.commit().await?;
+        }
+        report.places.extend(found);
+        Ok(())
     }
 
     /// Looks once more at an image that is in the database, for others may have been storing or purging it since the
@@ -274,7 +292,8 @@ fn check_image(report: &mut Report, image: &Image, objects: &[Listed]) {
 impl Report {
     /// Whether anything is wrong that was not mended.
     pub fn is_healthy(&self) -> bool {
-        let mendable = self.orphans.is_empty() && self.lost_variants.is_empty() && self.counters.is_empty();
+        let mendable =
+            self.orphans.is_empty() && self.lost_variants.is_empty() && self.counters.is_empty() && self.places.is_empty();
         self.missing.is_empty() && self.wrong_size.is_empty() && (mendable || self.fixed)
     }
 }
@@ -294,8 +313,11 @@ impl std::fmt::Display for Report {
                 writeln!(f, "{what}: {key}")?;
             }
         }
+        let mended = if self.fixed { ", set right" } else { "" };
+        for id in &self.places {
+            writeln!(f, "collections do not follow image {id}{mended}")?;
+        }
         for (counter, difference) in &self.counters {
-            let mended = if self.fixed { ", set right" } else { "" };
             writeln!(f, "counter {} {:?} is off by {difference}{mended}", counter.kind.name(), counter.key)?;
         }
         Ok(())

@@ -95,6 +95,10 @@ impl Error {
         Self::NotFound { what: "such image".to_owned() }
     }
 
+    pub fn no_such_collection() -> Self {
+        Self::NotFound { what: "such collection".to_owned() }
+    }
+
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::Forbidden { message: message.into() }
     }

@@ -6,14 +6,15 @@ use chrono::{DateTime, Days, Utc};
 
 use super::Service;
 use super::access;
-use super::collections;
+use super::counts::of_set;
 use super::error::{Error, Fields};
+use super::places;
 use super::presign::{Disposition, Links};
 use super::quota::take_room;
 use crate::model::caller::Caller;
 use crate::model::collection::CollectionName;
 use crate::model::counter::Counter;
-use crate::model::filter::ImageFilter;
+use crate::model::filter::{ImageFilter, Part, Search};
 use crate::model::id::ImageId;
 use crate::model::image::{Image, TakenDown, Visibility};
 use crate::model::page::PageToken;
@@ -63,13 +64,16 @@ impl Service {
         let viewer = access::viewer(caller)?;
         let parts = filter.parts(viewer);
         if let Some(name) = collection {
-            filter.collection = Some(self.collection_of_filter(viewer, name).await?);
+            filter.collection = Some(self.visible_collection(viewer, name).await?.id);
         }
         let fingerprint = filter.fingerprint();
         let last = read_token(token, &fingerprint)?.map(|token| ImageId::from(token.last));
         let mut reader = self.db.reader().await?;
-        put_rarest_tag_first(&mut reader, &mut filter).await?;
-        let mut images = store::image_lists::page(&mut reader, &filter, &parts, last, limit + 1).await?;
+        let mut searches = Vec::with_capacity(parts.len());
+        for part in &parts {
+            searches.push(rarest_first(&mut reader, &filter, part).await?);
+        }
+        let mut images = store::image_lists::page(&mut reader, &filter, &searches, last, limit + 1).await?;
         let has_more = images.len() > limit as usize;
         images.truncate(limit as usize);
         let next = images.last().filter(|_| has_more).map(|image| PageToken { last: image.id.uuid() }.encode(&fingerprint));
@@ -127,7 +131,9 @@ impl Service {
         image.description = change.description.unwrap_or(image.description);
         image.updated_at = cut_to_micros(self.clock.now());
         store::images::set_changeable(&mut tx, &image).await?;
-        collections::follow(&mut tx, &before, &image).await?;
+        if image.visibility != before.visibility {
+            places::follow(&mut tx, &image).await?;
+        }
         tx.commit().await?;
         let links = self.links(&mut signer, &image);
         Ok((image, links))
@@ -160,8 +166,7 @@ impl Service {
         if was_live {
             store::tags::delete_all(&mut tx, id).await?;
             count_live(&mut tx, &image, -1).await?;
-            let deleted = Image { deleted_at: Some(deleted_at), ..image.clone() };
-            collections::follow(&mut tx, &image, &deleted).await?;
+            places::follow(&mut tx, &Image { deleted_at: Some(deleted_at), ..image }).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -200,11 +205,9 @@ impl Service {
         store::images::set_deleted_at(&mut tx, id, None, None).await?;
         store::tags::insert(&mut tx, &image).await?;
         count_live(&mut tx, &image, 1).await?;
-        let restored = Image { deleted_at: None, ..image.clone() };
-        // Counters of collections come last in every transaction.
-        collections::follow(&mut tx, &image, &restored).await?;
-        tx.commit().await?;
         (image.deleted_at, image.taken_down) = (None, None);
+        places::follow(&mut tx, &image).await?;
+        tx.commit().await?;
         if !image.is_visible_to(Some(&user.id)) {
             return Ok(None);
         }
@@ -224,18 +227,18 @@ impl Service {
     }
 }
 
-/// The search walks the first tag's images, so that should be the one with the fewest.
-async fn put_rarest_tag_first(reader: &mut Reader, filter: &mut ImageFilter) -> Result<(), Error> {
-    if filter.tags.len() < 2 {
-        return Ok(());
+/// The search walks the first set's images, so that should be the one with the fewest.
+async fn rarest_first(reader: &mut Reader, filter: &ImageFilter, part: &Part) -> Result<Search, Error> {
+    let mut sets = filter.sets();
+    if sets.len() > 1 {
+        let mut counted = Vec::with_capacity(sets.len());
+        for set in sets {
+            counted.push((store::counters::read(&mut *reader, &of_set(filter, part, &set)).await?, set));
+        }
+        counted.sort();
+        sets = counted.into_iter().map(|(_, set)| set).collect();
     }
-    let mut counted = Vec::with_capacity(filter.tags.len());
-    for tag in filter.tags.drain(..) {
-        counted.push((store::counters::read(&mut *reader, &Counter::tag(&tag)).await?, tag));
-    }
-    counted.sort();
-    filter.tags = counted.into_iter().map(|(_, tag)| tag).collect();
-    Ok(())
+    Ok(Search { part: part.clone(), sets })
 }
 
 /// The last moment of the day that begins at `start`.
@@ -289,5 +292,48 @@ fn bad_token() -> Error {
     Error::Malformed {
         message: format!("page_token {rule}."),
         details: Fields::from([("page_token".to_owned(), rule.to_owned())]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::caller::UserId;
+    use crate::model::collection::CollectionId;
+    use crate::model::filter::Set;
+    use crate::store::db::{Db, DbConfig, Location};
+
+    #[tokio::test]
+    async fn a_search_begins_with_the_set_that_has_the_fewest_images_of_the_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let (location, timeout) = (Location::Sqlite(folder.path().join("sets.sqlite")), Duration::from_secs(30));
+        let db = Db::open(&DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout }).await.unwrap();
+        store::migrate::run(&db).await.unwrap();
+        let (sea, sun) = (Tag::parse("sea").unwrap(), Tag::parse("sun").unwrap());
+        let (collection, alice) = (CollectionId::from(Uuid::from_u128(7)), UserId::parse("alice").unwrap());
+        let counters = vec![
+            (Counter::tag(&sea), 400_000),
+            (Counter::tag(&sun), 5),
+            (Counter::collection(collection), 10),
+            (Counter::private_user_tag(&alice, &sea), 3),
+            (Counter::private_user_tag(&alice, &sun), 9),
+            (Counter::private_collection(collection, &alice), 2),
+        ];
+        let mut tx = db.begin().await.unwrap();
+        store::counters::add_in_slot(&mut tx, 0, counters).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut reader = db.reader().await.unwrap();
+        let filter = ImageFilter { tags: vec![sea.clone(), sun.clone()], collection: Some(collection), ..ImageFilter::default() };
+        let (few, [sea, sun]) = (Set::Collection(collection), [sea, sun].map(Set::Tag));
+        for (part, order) in [(Part::Public, [&sun, &few, &sea]), (Part::PrivateOf(alice), [&few, &sea, &sun])] {
+            let search = rarest_first(&mut reader, &filter, &part).await.unwrap();
+            assert_eq!(search.sets.iter().collect::<Vec<_>>(), order);
+        }
+        drop(reader);
+        db.close().await;
     }
 }

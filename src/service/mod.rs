@@ -21,6 +21,7 @@ pub mod imports;
 pub mod links;
 pub mod login_guard;
 pub mod passwords;
+pub mod places;
 pub mod plans;
 pub mod presign;
 mod quota;

@@ -11,6 +11,7 @@ use futures::future::try_join_all;
 
 use super::Service;
 use super::error::Error;
+use super::places;
 use super::variants::TOUCHED;
 use crate::model::id::ImageId;
 use crate::objects::layout;
@@ -43,7 +44,11 @@ impl Service {
         let cutoff = before(now, self.limits.retention);
         let Some(id) = store::images::find_expired(&self.db, cutoff).await? else { return Ok(Outcome::NothingToDo) };
         let mut tx = self.db.begin().await?;
-        if let Some(thumbnails) = store::images::purge(&mut tx, id, cutoff).await? {
+        // The image first, as whoever restores it has it: what is removed before would be missing then.
+        if let Some(thumbnails) = store::images::lock_expired(&mut tx, id, cutoff).await? {
+            store::image_links::delete_all(&mut tx, id).await?;
+            places::forget(&mut tx, id).await?;
+            store::images::purge(&mut tx, id).await?;
             let objects: Vec<_> =
                 std::iter::once(layout::ORIGINAL.into()).chain(thumbnails.into_iter().map(Cow::Owned)).collect();
             store::intents::announce_removal(&mut tx, id, &objects, now).await?;

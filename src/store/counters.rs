@@ -6,27 +6,35 @@ use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
 
 /// Adds to counters, in the slots of the image that moves them.
-///
-/// Rows are taken in one order in every transaction, so that two of them cannot wait for each other.
 pub async fn add(tx: &mut Tx, id: ImageId, changes: Vec<(Counter, i64)>) -> Result<(), Error> {
     add_in_slot(tx, Counter::slot(id), changes).await
 }
 
 /// As [`add`], in a slot that no image decides, for what is only ever summed up.
-pub async fn add_in_slot(tx: &mut Tx, slot: u8, mut changes: Vec<(Counter, i64)>) -> Result<(), Error> {
+pub async fn add_in_slot(tx: &mut Tx, slot: u8, changes: Vec<(Counter, i64)>) -> Result<(), Error> {
+    add_in_slots(tx, changes.into_iter().map(|(counter, difference)| ((counter, slot), difference)).collect()).await
+}
+
+/// Counters in one statement: each has four values, of which databases take some ten thousand.
+const ADDED_AT_ONCE: usize = 1000;
+
+/// As [`add`], in a slot for each.
+///
+/// Rows are taken in one order in every transaction, so that two of them cannot wait for each other.
+pub async fn add_in_slots(tx: &mut Tx, mut changes: Vec<((Counter, u8), i64)>) -> Result<(), Error> {
     changes.retain(|(_, difference)| *difference != 0);
-    if changes.is_empty() {
-        return Ok(());
-    }
     changes.sort();
-    let mut sql = Sql::new("insert into counters (kind, key, slot, n, moves) values ");
-    for (index, (counter, difference)) in changes.into_iter().enumerate() {
-        sql.push(if index == 0 { "(" } else { ", (" });
-        sql.push_bind(counter.kind.name()).push(", ").push_bind(counter.key).push(", ");
-        sql.push_bind(slot).push(", ").push_bind(difference).push(", 1)");
+    for some in changes.chunks(ADDED_AT_ONCE) {
+        let mut sql = Sql::new("insert into counters (kind, key, slot, n, moves) values ");
+        for (index, ((counter, slot), difference)) in some.iter().enumerate() {
+            sql.push(if index == 0 { "(" } else { ", (" });
+            sql.push_bind(counter.kind.name()).push(", ").push_bind(counter.key.as_str()).push(", ");
+            sql.push_bind(*slot).push(", ").push_bind(*difference).push(", 1)");
+        }
+        sql.push(" on conflict (kind, key, slot) do update set n = counters.n + excluded.n, moves = counters.moves + 1");
+        tx.execute(sql).await?;
     }
-    sql.push(" on conflict (kind, key, slot) do update set n = counters.n + excluded.n, moves = counters.moves + 1");
-    tx.execute(sql).await.map(drop)
+    Ok(())
 }
 
 /// The counter's value; 0 for one that was never moved.
@@ -91,9 +99,6 @@ async fn one(run: impl Run, sql: Sql) -> Result<u64, Error> {
 ///
 /// Both are read in one statement, so that what commits meanwhile moves neither or both.
 pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String, i64)>, Error> {
-    if let CounterKind::Collection | CounterKind::PrivateCollection = kind {
-        return super::collections::counter_differences(run, kind).await;
-    }
     let mut sql = Sql::new("select key, cast(sum(n) as bigint) from (");
     sql.push(match kind {
         CounterKind::All => "select '' as key, count(*) as n from images where deleted_at is null and visibility = 'public'",
@@ -111,10 +116,20 @@ pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String
         }
         CounterKind::Tag => "select tag as key, count(*) as n from image_tags group by tag",
         CounterKind::UserTag => "select user_id || ',' || tag as key, count(*) as n from image_tags group by user_id, tag",
+        CounterKind::Collection => {
+            "select c.counter_key as key, count(*) as n from collection_images p join collections c on c.id = p.collection_id \
+             where p.sight = 'public' group by c.counter_key"
+        }
+        CounterKind::PrivateCollection => {
+            "select c.counter_key || ',' || p.user_id as key, count(*) as n \
+             from collection_images p join collections c on c.id = p.collection_id \
+             where p.sight = 'private' group by c.counter_key, p.user_id"
+        }
+        CounterKind::UserCollections => {
+            "select user_id as key, count(*) as n from collections where name is not null group by user_id"
+        }
         // A day is a range of ids (see `day_difference`), and what was ever done is told by nothing else.
         CounterKind::Day
-        | CounterKind::Collection
-        | CounterKind::PrivateCollection
         | CounterKind::Failed
         | CounterKind::Stored
         | CounterKind::StoredPrivate

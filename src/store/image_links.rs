@@ -58,6 +58,11 @@ pub async fn delete(tx: &mut Tx, image: ImageId, id: Option<LinkId>, token_hash:
     Ok(tx.execute(sql).await? == 1)
 }
 
+/// Forgets the links of an image that is purged.
+pub async fn delete_all(tx: &mut Tx, image: ImageId) -> Result<(), Error> {
+    tx.execute(Sql::new("delete from image_links where image_id = $1").bind(image.uuid())).await.map(drop)
+}
+
 /// Forgets up to `limit` links that expired at or before `cutoff`; returns how many.
 pub async fn delete_expired(tx: &mut Tx, cutoff: DateTime<Utc>, limit: u32) -> Result<u64, Error> {
     let sql = Sql::new("select id from image_links where expires_at <= $1 order by expires_at limit $2");

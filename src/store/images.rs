@@ -64,19 +64,6 @@ pub async fn find(run: impl Run, id: ImageId) -> Result<Option<Image>, Error> {
     run.fetch_optional::<Row>(sql).await?.map(Image::try_from).transpose()
 }
 
-/// The images of these ids that there are, in any order, deleted or not.
-pub async fn find_all(run: impl Run, ids: &[ImageId]) -> Result<Vec<Image>, Error> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut sql = Sql::new(concat!("select ", columns!(), " from images where id in ("));
-    for (number, id) in ids.iter().enumerate() {
-        sql.push(if number == 0 { "" } else { ", " }).push_bind(id.uuid());
-    }
-    sql.push(")");
-    run.fetch::<Row>(sql).await?.into_iter().map(Image::try_from).collect()
-}
-
 /// Notes that an image was imported, so that its public link is listed.
 pub async fn mark_imported(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
     tx.execute(Sql::new("update images set imported = true where id = $1").bind(id.uuid())).await.map(drop)
@@ -119,15 +106,20 @@ pub async fn find_expired(run: impl Run, cutoff: DateTime<Utc>) -> Result<Option
     Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| ImageId::from(id)))
 }
 
-/// Removes the row of an image that is still deleted, and returns the names of its thumbnails; `None` when it was restored
-/// or removed meanwhile. Nothing else of the row is read: one that this version cannot read must not hold up the others.
-pub async fn purge(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Result<Option<Vec<String>>, Error> {
-    let links = Sql::new("delete from image_links where image_id = (select id from images where id = $1 and deleted_at <= $2)");
-    tx.execute(links.bind(id.uuid()).bind(cutoff)).await?;
-    super::collections::forget_image(tx, id, cutoff).await?;
-    let sql = Sql::new("delete from images where id = $1 and deleted_at <= $2 returning thumbnails").bind(id.uuid()).bind(cutoff);
-    let Some((Json(thumbnails),)) = tx.fetch_optional::<(Json<Vec<serde_json::Value>>,)>(sql).await? else { return Ok(None) };
-    Ok(Some(thumbnails.iter().filter_map(|thumbnail| Some(thumbnail["size"].as_str()?.to_owned())).collect()))
+/// Takes the lock of an image that is still deleted, and returns the names of its thumbnails; `None` when it was restored or
+/// removed meanwhile. Nothing else of the row is read: one that this version cannot read must not hold up the others.
+pub async fn lock_expired(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Result<Option<Vec<String>>, Error> {
+    let sql = Sql::new("update images set updated_at = updated_at where id = $1 and deleted_at <= $2 returning thumbnails");
+    let row = tx.fetch_optional::<(Json<Vec<serde_json::Value>>,)>(sql.bind(id.uuid()).bind(cutoff)).await?;
+    let names = |thumbnails: &[serde_json::Value]| {
+        thumbnails.iter().filter_map(|thumbnail| Some(thumbnail["size"].as_str()?.to_owned())).collect()
+    };
+    Ok(row.map(|(Json(thumbnails),)| names(&thumbnails)))
+}
+
+/// Removes the row of an image that is locked, and that nothing refers to any more.
+pub async fn purge(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
+    tx.execute(Sql::new("delete from images where id = $1").bind(id.uuid())).await.map(drop)
 }
 
 /// Up to `limit` images after `last`, oldest first, deleted ones too: for a walk over all of them.

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use crate::model::caller::UserId;
     use crate::model::counter::{Counter, CounterKind};
-    use crate::model::filter::{ImageFilter, Part};
+    use crate::model::filter::{ImageFilter, Part, Search};
     use crate::model::image::Visibility;
     use crate::store::db::{DbConfig, Location};
     use crate::store::{counters, image_lists};
@@ -113,7 +113,8 @@ mod tests {
             assert_eq!(counters::read(&db, &counter).await.unwrap(), bytes, "{user}");
         }
         assert_eq!(counters::differences(&db, CounterKind::UserBytes).await.unwrap(), []);
-        let page = image_lists::page(&db, &ImageFilter::default(), &[Part::Public], None, 9).await.unwrap();
+        let search = [Search { part: Part::Public, sets: Vec::new() }];
+        let page = image_lists::page(&db, &ImageFilter::default(), &search, None, 9).await.unwrap();
         assert_eq!(page.len(), 3);
         assert!(page.iter().all(|image| image.visibility == Visibility::Public && image.features.is_none()));
         db.close().await;

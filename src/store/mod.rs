@@ -18,7 +18,10 @@ pub mod import_queue;
 pub mod imports;
 pub mod intents;
 pub mod migrate;
+pub mod places;
 pub mod plans;
+#[cfg(test)]
+mod query_plans;
 pub mod sessions;
 pub mod sql;
 pub mod tags;

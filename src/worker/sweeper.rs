@@ -60,6 +60,7 @@ async fn take(service: &Service, step: Step) -> Result<Outcome, Error> {
         Step::ExpireKeys => service.expire_keys().await,
         Step::ExpireImports => service.expire_imports().await,
         Step::ExpireAccess => service.expire_access().await,
+        Step::RemoveCollections => service.remove_collections().await,
         Step::GiveUpVariants => service.give_up_variants().await,
         Step::RemoveObjects => service.remove_objects().await,
         Step::RemoveVariants => service.remove_variants().await,
@@ -79,6 +80,7 @@ enum Step {
     ExpireKeys,
     ExpireImports,
     ExpireAccess,
+    RemoveCollections,
     GiveUpVariants,
     RemoveObjects,
     RemoveVariants,
@@ -86,12 +88,13 @@ enum Step {
 
 impl Step {
     /// In this order: first what announces removals, then the removals, which wait for the storage.
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::PurgeImage,
         Self::AbandonUpload,
         Self::ExpireKeys,
         Self::ExpireImports,
         Self::ExpireAccess,
+        Self::RemoveCollections,
         Self::GiveUpVariants,
         Self::RemoveObjects,
         Self::RemoveVariants,
@@ -104,6 +107,7 @@ impl Step {
             Self::ExpireKeys => "expire_keys",
             Self::ExpireImports => "expire_imports",
             Self::ExpireAccess => "expire_access",
+            Self::RemoveCollections => "remove_collections",
             Self::GiveUpVariants => "give_up_variants",
             Self::RemoveObjects => "remove_objects",
             Self::RemoveVariants => "remove_variants",

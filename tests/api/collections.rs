@@ -1,8 +1,8 @@
 //! Collections: images under a name, in the order of adding, for their owners and for anybody.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
-use futures::future::join_all;
-use image_service::store::db::Sql;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -10,33 +10,33 @@ use crate::harness::app::ids_of;
 use crate::harness::pictures::jpeg;
 use crate::harness::{Answer, Form, TestApp, assert_error};
 
-async fn make(app: &TestApp, user: &str, fields: &Value) -> Answer {
+pub async fn make(app: &TestApp, user: &str, fields: &Value) -> Answer {
     app.send(app.request(Method::POST, "/collections").header("X-User-Id", user).json(fields)).await
 }
 
-async fn collection(app: &TestApp, user: &str, name: &str) {
+pub async fn collection(app: &TestApp, user: &str, name: &str) {
     let made = make(app, user, &json!({"name": name})).await;
     assert_eq!(made.status, 201, "{}", made.text());
 }
 
-async fn put(app: &TestApp, user: &str, name: &str, id: &str) -> Answer {
+pub async fn put(app: &TestApp, user: &str, name: &str, id: &str) -> Answer {
     app.by(user, Method::PUT, &format!("/collections/{name}/images/{id}")).await
 }
 
-async fn images(app: &TestApp, user: &str, name: &str) -> Vec<String> {
+pub async fn images(app: &TestApp, user: &str, name: &str) -> Vec<String> {
     let page = app.by(user, Method::GET, &format!("/collections/{name}/images?limit=100")).await.ok();
     assert_eq!(page["total_count"], ids_of(&page).len());
     ids_of(&page)
 }
 
 /// Ids of what anybody sees of a collection.
-async fn shown(app: &TestApp, name: &str) -> Vec<String> {
+pub async fn shown(app: &TestApp, name: &str) -> Vec<String> {
     let page = app.get(&format!("/c/{name}?limit=100")).await.ok();
     let id = |image: &Value| image["url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
     page["images"].as_array().unwrap().iter().map(id).collect()
 }
 
-async fn upload(app: &TestApp, user: &str, seed: u64, visibility: &str) -> String {
+pub async fn upload(app: &TestApp, user: &str, seed: u64, visibility: &str) -> String {
     app.post(Form::upload(user, &jpeg(64, 64, seed)).text("tags", "sea").text("visibility", visibility)).await.image_id()
 }
 
@@ -108,6 +108,7 @@ async fn images_are_in_the_order_of_adding_and_added_once() {
     }
     assert_eq!(images(&app, "alice", "c").await, added);
     assert_eq!(shown(&app, "c").await, added);
+    collection(&app, "alice", "other").await;
     for path in ["/collections/c", "/collections/c/images", "/c/c"] {
         let (mut seen, mut token) = (0, String::new());
         loop {
@@ -116,13 +117,17 @@ async fn images_are_in_the_order_of_adding_and_added_once() {
             assert_eq!(page["has_more"], seen < 7);
             let Some(next) = page["next_page_token"].as_str() else { break };
             token = format!("&page_token={next}");
+            let other = path.replace("/c/c", "/c/other").replace("collections/c", "collections/other");
+            assert_error(&app.by("alice", Method::GET, &format!("{other}?limit=3{token}")).await, 400, "BadRequest");
         }
         assert_eq!(seen, 7, "{path}");
     }
     let of_collection = |id: &str| format!("/collections/c/images/{id}");
     assert_eq!(app.by("alice", Method::GET, &of_collection(&added[3])).await.ok()["image_id"], added[3].as_str());
     let out = added.remove(3);
+    let before = app.by("alice", Method::GET, "/collections/c").await.ok()["updated_at"].clone();
     assert_eq!(app.by("alice", Method::DELETE, &of_collection(&out)).await.status, 204);
+    assert_ne!(app.by("alice", Method::GET, "/collections/c").await.ok()["updated_at"], before);
     assert_error(&app.by("alice", Method::DELETE, &of_collection(&out)).await, 404, "NotFound");
     assert_error(&app.by("alice", Method::GET, &of_collection(&out)).await, 404, "NotFound");
     assert_eq!(images(&app, "alice", "c").await, added);
@@ -161,6 +166,96 @@ async fn a_public_page_has_links_that_do_not_expire() {
         assert_eq!(app.get(path).await.status, 200, "{path}");
     }
     assert_error(&app.get("/i/x.json").await, 404, "NotFound");
+    // A name means nothing.
+    assert_eq!(app.get(&format!("/i/{id}/a.json")).await.header("content-type"), "image/jpeg");
+    assert_error(&app.get(&format!("/i/{id}.json/a.jpg")).await, 404, "NotFound");
+}
+
+/// What `/i/{id}.json` and `/c/c` say of an image's thumbnails, each of which can be had.
+async fn thumbs(app: &TestApp, id: &str) -> Vec<(String, u64)> {
+    let image = app.get(&format!("/i/{id}.json")).await.ok();
+    assert_eq!(app.get("/c/c").await.ok()["images"][0], image);
+    let mut thumbs = Vec::new();
+    for thumb in image["thumbs"].as_array().unwrap() {
+        let (_, path) = thumb["url"].as_str().unwrap().split_once("/images/").unwrap();
+        let picture = app.get(&format!("/images/{path}")).await;
+        assert_eq!(picture.status, 200, "{path}: {}", picture.text());
+        thumbs.push((path.rsplit('/').next().unwrap().to_owned(), thumb["size"]["height"].as_u64().unwrap()));
+    }
+    thumbs
+}
+
+#[tokio::test]
+async fn a_public_page_shows_the_thumbnails_that_can_be_had_now() {
+    let mut app = TestApp::start().await;
+    collection(&app, "alice", "c").await;
+    let id = app.post(Form::upload("alice", &jpeg(900, 600, 1))).await.image_id();
+    put(&app, "alice", "c", &id).await.ok();
+    let named = |found: &[(&str, u64)]| found.iter().map(|(name, height)| ((*name).to_owned(), *height)).collect::<Vec<_>>();
+    assert_eq!(thumbs(&app, &id).await, named(&[("small", 85), ("200", 200), ("medium", 341), ("400", 400)]));
+    app.set("--thumbnail-heights=300");
+    app.restart().await;
+    assert_eq!(thumbs(&app, &id).await, named(&[("small", 85), ("300", 300), ("medium", 341)]));
+    // Never enlarged, but there.
+    let tiny = upload(&app, "alice", 2, "public").await;
+    app.delete("alice", &id).await.ok();
+    put(&app, "alice", "c", &tiny).await.ok();
+    assert_eq!(thumbs(&app, &tiny).await, named(&[("small", 64), ("medium", 64), ("300", 64)]));
+}
+
+#[tokio::test]
+async fn a_public_page_shows_what_the_plan_of_the_images_owner_gives() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let ann = app.account(&admin, "ann", &json!({"plan": "Basic"})).await;
+    let id = app.post_as(&ann, Form::new().file(&jpeg(900, 600, 1))).await.image_id();
+    collection(&app, "alice", "c").await;
+    put(&app, "alice", "c", &id).await.ok();
+    let image = app.get(&format!("/i/{id}.json")).await.ok();
+    assert_eq!(image["url"], Value::Null);
+    assert_error(&app.get(&format!("/i/{id}")).await, 403, "Forbidden");
+    let named = |found: &[(&str, u64)]| found.iter().map(|(name, height)| ((*name).to_owned(), *height)).collect::<Vec<_>>();
+    assert_eq!(thumbs(&app, &id).await, named(&[("small", 85), ("200", 200)]));
+    assert_error(&app.get(&format!("/images/{id}/thumbnails/medium")).await, 403, "Forbidden");
+    let premium = app.json_as(&admin, Method::PATCH, &format!("/accounts/{}", ann.id), &json!({"plan": "Premium"})).await;
+    assert_eq!(premium.status, 200);
+    assert_eq!(app.get("/c/c").await.ok()["images"][0]["url"].as_str().unwrap().rsplit('/').next(), Some(id.as_str()));
+    assert_eq!(thumbs(&app, &id).await, named(&[("small", 85), ("200", 200), ("medium", 341), ("400", 400)]));
+}
+
+/// Where a page token of ours says that the list goes on.
+fn position(page: &Value) -> Vec<u8> {
+    let token = URL_SAFE_NO_PAD.decode(page["next_page_token"].as_str().unwrap()).unwrap();
+    token[1..17].to_vec()
+}
+
+#[tokio::test]
+async fn a_page_token_tells_nothing_of_images_that_are_hidden() {
+    let app = TestApp::start().await;
+    app.clock.stop_at("2026-01-31T12:00:00Z");
+    for name in ["c", "d"] {
+        collection(&app, "alice", name).await;
+    }
+    let (first, last) = (upload(&app, "alice", 1, "public").await, upload(&app, "alice", 2, "public").await);
+    let hidden = [upload(&app, "alice", 3, "private").await, upload(&app, "alice", 4, "public").await];
+    for id in &hidden {
+        put(&app, "alice", "c", id).await.ok();
+    }
+    for id in [&first, &last] {
+        app.clock.advance(TimeDelta::seconds(1));
+        for name in ["c", "d"] {
+            put(&app, "alice", name, id).await.ok();
+        }
+    }
+    app.delete("alice", &hidden[1]).await.ok();
+    let (with, without) = (app.get("/c/c?limit=1").await.ok(), app.get("/c/d?limit=1").await.ok());
+    assert_eq!(with["images"], without["images"]);
+    assert_eq!(position(&with), position(&without));
+    // Nor does a clock that was set back mix up the order.
+    app.clock.advance(TimeDelta::hours(-1));
+    let late = upload(&app, "alice", 5, "public").await;
+    put(&app, "alice", "c", &late).await.ok();
+    assert_eq!(shown(&app, "c").await, [first, last, late]);
 }
 
 #[tokio::test]
@@ -286,63 +381,4 @@ async fn a_list_of_images_can_be_that_of_a_collection() {
     assert_eq!(ids_of(&app.get(&format!("/images?collection=c&limit=1&page_token={next}")).await.ok()), pick(&[3]));
     assert_error(&app.get("/images?collection=nope").await, 404, "NotFound");
     assert_error(&app.get("/images?collection=a%20b").await, 422, "ValidationError");
-}
-
-#[tokio::test]
-async fn many_at_once_leave_each_image_once_and_counts_true() {
-    let app = TestApp::start().await;
-    for name in ["c", "d"] {
-        collection(&app, "alice", name).await;
-    }
-    let mut ids = Vec::new();
-    for seed in 0..4 {
-        ids.push(upload(&app, "alice", seed, "public").await);
-    }
-    let adding = (0..24).map(|number| put(&app, "alice", ["c", "d"][number % 2], &ids[number / 2 % 4]));
-    assert!(join_all(adding).await.iter().all(|answer| answer.status == 200));
-    for name in ["c", "d"] {
-        let mut found = images(&app, "alice", name).await;
-        found.sort();
-        assert_eq!(found, ids, "{name}");
-    }
-    let (c, delete) = ("/collections/c", Method::DELETE);
-    let change = |number: usize| {
-        let (app, id) = (&app, &ids[number % 4]);
-        async move {
-            match number % 3 {
-                0 => {
-                    app.patch("alice", id, &json!({"visibility": if number.is_multiple_of(2) { "public" } else { "private" }}))
-                        .await
-                        .status
-                }
-                1 => app.delete("alice", id).await.status,
-                _ => app.restore("alice", id).await.status,
-            }
-        }
-    };
-    let (statuses, deleted) = tokio::join!(join_all((0..24).map(change)), app.by("alice", delete, c));
-    assert!(statuses.iter().all(|status| *status < 500), "{statuses:?}");
-    assert_eq!(deleted.status, 204);
-    app.assert_sound().await;
-}
-
-#[tokio::test]
-async fn the_doctor_sets_a_collections_count_right() {
-    let app = TestApp::start().await;
-    collection(&app, "alice", "c").await;
-    let (public, hidden) = (upload(&app, "alice", 1, "public").await, upload(&app, "alice", 2, "private").await);
-    for id in [&public, &hidden] {
-        put(&app, "alice", "c", id).await.ok();
-    }
-    let db = app.database().await;
-    let mut tx = db.begin().await.unwrap();
-    tx.execute(Sql::new("update counters set n = n + 5 where kind in ('collection', 'private_collection')")).await.unwrap();
-    tx.commit().await.unwrap();
-    db.close().await;
-    let report = app.service().examine(true).await.unwrap();
-    let mut found: Vec<(&str, i64)> = report.counters.iter().map(|(counter, off)| (counter.kind.name(), *off)).collect();
-    found.sort_unstable();
-    assert_eq!(found, [("collection", -5), ("private_collection", -5)]);
-    app.assert_sound().await;
-    assert_eq!(images(&app, "alice", "c").await, [public, hidden]);
 }

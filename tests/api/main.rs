@@ -15,6 +15,7 @@ mod api_keys;
 mod audit;
 mod bounds;
 mod collections;
+mod collections_kept;
 mod commands;
 mod conventions;
 mod durability;
