@@ -7,6 +7,7 @@
 mod backend;
 mod callers;
 mod client;
+mod collections;
 mod fill;
 mod imports;
 mod links;
@@ -24,7 +25,7 @@ mod uploads;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
 
-const NAMES: &str = "listing, requests, callers, presign, uploads, imports, links, memory, process";
+const NAMES: &str = "listing, collections, requests, callers, presign, uploads, imports, links, memory, process";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -37,6 +38,7 @@ async fn main() -> Result<()> {
         println!("\n# {name}");
         match name.as_str() {
             "listing" => listing::run().await?,
+            "collections" => collections::run().await?,
             "requests" => requests::run().await?,
             "callers" => callers::run().await?,
             "presign" => presign::run().await?,
