@@ -208,6 +208,8 @@ fn start_log(config: &Config) -> Result<(), Box<dyn Error>> {
     // s3s logs what clients of the embedded server ask for in vain as its own errors; the server logs its faults itself.
     let filter = tracing_subscriber::EnvFilter::try_new(format!("s3s=off,{}", config.log_level))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // It would tell standard error that standard error takes no more, and panic over it: on a full disk that ended requests.
+    let builder = builder.log_internal_errors(false);
     match config.log_format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

@@ -68,3 +68,14 @@ async fn until_stored(client: &Client, seed: u64) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// Logs that nobody can write down cost no request.
+#[tokio::test]
+async fn a_log_that_cannot_be_written_harms_nothing() {
+    let home = Home::embedded();
+    let process = Process::start_after("exec 2>/dev/full", &home, &[("LOG_LEVEL", "debug")]).await;
+    let client = Client::new(process.address);
+    let id = client.upload(&Upload::small("unlogged", 0)).await.image_id();
+    assert_eq!(client.get(&format!("/images/{id}")).await.ok()["title"], "unlogged");
+    process.stop().await;
+}
