@@ -11,6 +11,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::caption::{self, Captioner};
+use crate::config::captions::CaptionSetup;
 use crate::config::{Config, ConfigError, open_files};
 use crate::fetch::{Fetcher, Network, SystemNetwork};
 use crate::http;
@@ -21,6 +23,7 @@ use crate::model::clock::Clock;
 use crate::objects::embedded::{Embedded, EmbeddedConfig};
 use crate::objects::{self, Endpoint, ObjectStore, ObjectStoreConfig};
 use crate::service::Service;
+use crate::service::captions::Captions;
 use crate::service::doctor::Report;
 use crate::service::passwords::Password;
 use crate::service::registry;
@@ -36,8 +39,8 @@ pub struct Running {
     pub service: Arc<Service>,
     stop: CancellationToken,
     server: JoinHandle<bool>,
-    /// The sweeper, the importer and the tally.
-    workers: [JoinHandle<()>; 3],
+    /// The sweeper, the importer, the captioner and the tally.
+    workers: [JoinHandle<()>; 4],
     parts: Parts,
     shutdown_timeout: Duration,
 }
@@ -67,6 +70,8 @@ pub enum Error {
     Database(#[from] store::Error),
     #[error("the storage could not be made ready")]
     Storage(#[from] objects::Error),
+    #[error("{variable} cannot be used")]
+    Captions { variable: &'static str, source: Box<caption::OpenError> },
     #[error(transparent)]
     Service(#[from] crate::service::Error),
     #[error("requests were still running when SHUTDOWN_TIMEOUT ended")]
@@ -101,13 +106,14 @@ pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Ne
     let address = listener.local_addr().map_err(|error| Error::Listen(config.address(), error))?;
     let parts = build(&config, clock, network, Purpose::Serve).await?;
     let service = Arc::clone(&parts.service);
-    let stop = CancellationToken::new();
+    let stop = service.stopping.clone();
     let router = http::router(Arc::clone(&service), config.http(address));
     let server = tokio::spawn(http::server::serve(listener, router, config.server(), stop.clone()));
     let sweeper = worker::sweeper::run(Arc::clone(&service), config.sweep_interval.duration(), stop.clone());
-    let importer = worker::imports::run(Arc::clone(&service), stop.clone());
+    let importer = worker::queue::run::<worker::imports::Imports>(Arc::clone(&service), stop.clone());
+    let captioner = worker::queue::run::<worker::captions::Captions>(Arc::clone(&service), stop.clone());
     let tally = worker::tally::run(Arc::clone(&service), stop.clone());
-    let workers = [tokio::spawn(sweeper), tokio::spawn(importer), tokio::spawn(tally)];
+    let workers = [tokio::spawn(sweeper), tokio::spawn(importer), tokio::spawn(captioner), tokio::spawn(tally)];
     let s3_address = parts.embedded.as_ref().map(|embedded| embedded.address);
     tracing::info!(%address, ?s3_address, "serving");
     let shutdown_timeout = config.shutdown_timeout.duration();
@@ -149,8 +155,28 @@ async fn build(config: &Config, clock: Arc<dyn Clock>, network: Arc<dyn Network>
     let db = db?;
     let metrics = Arc::new(Metrics::new(db.system()));
     let fetcher = Fetcher::new(config.imports.fetch(), network);
-    let service = Arc::new(Service::new(db, objects?, fetcher, clock, config.limits(), metrics));
+    let captions = match purpose {
+        Purpose::Serve => open_captions(config).await?,
+        Purpose::Examine => Captions::Off,
+    };
+    let service = Arc::new(Service::new(db, objects?, fetcher, captions, clock, config.limits(), metrics));
     Ok(Parts { service, embedded, _data_dir: data_dir })
+}
+
+/// What makes captions. A model's files are large, and read here.
+async fn open_captions(config: &Config) -> Result<Captions, Error> {
+    let (source, model, timeout) = match config.captions.setup() {
+        CaptionSetup::Off => return Ok(Captions::Off),
+        CaptionSetup::Elsewhere => return Ok(Captions::Elsewhere),
+        CaptionSetup::On { source, model, timeout } => (source, model, timeout),
+    };
+    let variable = match source {
+        caption::Source::Folder { .. } => "CAPTION_MODEL_DIR",
+        caption::Source::Endpoint { .. } => "CAPTION_URL",
+    };
+    let opening = tokio::task::spawn_blocking(move || Captioner::open(&source, model, timeout));
+    let captioner = opening.await.map_err(crate::service::Error::internal)?;
+    Ok(Captions::On(captioner.map_err(|source| Error::Captions { variable, source: Box::new(source) })?))
 }
 
 /// Two processes on one directory would each believe that they alone write.

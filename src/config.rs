@@ -2,6 +2,7 @@
 //! generated from here by a test.
 
 pub mod access;
+pub mod captions;
 pub mod imports;
 pub mod open_files;
 pub mod rules;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use access::AccessConfig;
+use captions::CaptionConfig;
 use imports::ImportConfig;
 pub use rules::ConfigError;
 use units::{Bytes, Heights, Seconds};
@@ -105,6 +107,8 @@ pub struct Config {
     pub link_max_age: Seconds,
     #[command(flatten)]
     pub imports: ImportConfig,
+    #[command(flatten)]
+    pub captions: CaptionConfig,
     #[command(flatten)]
     pub access: AccessConfig,
     /// Days for which a deleted image can be restored; after that it is purged.
@@ -209,6 +213,7 @@ impl Config {
             longest_upload: self.longest_upload(),
             max_variants: self.max_variants_per_image,
             imports: self.imports.limits(),
+            captions: self.captions.limits(),
             auth: self.access.auth(),
             rates: self.access.rates(),
             variant_retention: (self.variant_retention_days > 0).then(|| days(self.variant_retention_days)),

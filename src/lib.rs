@@ -10,7 +10,7 @@
 //! | 5 | [`app`], [`config`], `main.rs` | start, wire, stop |
 //! | 4 | [`http`], [`worker`] | the two ways in: requests, and time |
 //! | 3 | [`service`] | what the product does; the only floor with rules |
-//! | 2 | [`store`], [`objects`], [`imaging`], [`fetch`], [`metrics`] | one outside thing each; none imports another |
+//! | 2 | [`store`], [`objects`], [`imaging`], [`fetch`], [`caption`], [`metrics`] | one outside thing each; none imports another |
 //! | 1 | [`model`] | plain types and pure rules: no IO, no wire format, no SQL |
 //!
 //! A feature's file has the feature's name on every floor that it touches (`images.rs` in `http/`, `service/`, `store/`).
@@ -65,6 +65,16 @@
 //! 4. `service/upload.rs` takes over, as from a request. The transaction that inserts the image marks the item.
 //! 5. What failed is put off, if it may pass, or fails with a reason.
 //!
+//! # A caption
+//!
+//! 1. The transaction that inserts an image asks for its caption, where captions are made; so does `POST /images/{id}/caption`.
+//! 2. `worker/captions.rs` is woken, on this instance or soon on another, and claims the next user's oldest job, with a lease
+//!    and a fence (`service/caption_queue.rs`, `store/caption_jobs.rs`).
+//! 3. The original is read and decoded at the scale that the model looks at, within the same memory and threads as uploads.
+//! 4. `caption` is asked: a model inside the process, on threads that give way to everything else, or an endpoint.
+//! 5. One transaction writes the caption and ends the job, if the claim still holds. What failed is put off, if it may pass, or
+//!    fails with a reason.
+//!
 //! # What always holds
 //!
 //! - What was answered is stored; of what was not, nothing is listed, or all of it is.
@@ -83,6 +93,7 @@
 //! - Nothing blocks the runtime: decoding and hashing run on blocking threads, in bounded number.
 
 pub mod app;
+pub mod caption;
 pub mod config;
 pub mod fetch;
 pub mod http;

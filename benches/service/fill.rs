@@ -222,6 +222,7 @@ pub fn image(number: u64, rows: u64) -> Result<Image> {
         colors: Vec::new(),
         placeholder: random.bytes::<25>().to_vec(),
         metadata: image_service::model::image::Metadata::default(),
+        caption: image_service::model::caption::Caption::default(),
         processing_time: Duration::from_millis(21),
         deleted_at: None,
         taken_down: None,

@@ -34,6 +34,7 @@ impl Config {
         self.check_bounds()?;
         self.check_http()?;
         self.imports.check()?;
+        self.captions.check()?;
         self.access.check()?;
         Ok(self)
     }

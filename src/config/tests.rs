@@ -2,6 +2,7 @@
 
 use clap::Parser;
 
+use super::captions::CaptionSetup;
 use super::*;
 
 #[derive(Parser)]
@@ -44,6 +45,16 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         ("--import-host-concurrency=0", "IMPORT_HOST_CONCURRENCY"),
         ("--import-attempts=0", "IMPORT_ATTEMPTS"),
         ("--import-retry-delay=0", "IMPORT_RETRY_DELAY"),
+        ("--caption-url=localhost:11434", "CAPTION_URL"),
+        ("--caption-url=http://localhost:11434/v1", "CAPTION_MODEL"),
+        ("--caption-url=http://localhost/v1/chat/completions", "CAPTION_URL"),
+        ("--caption-url=http://localhost/v1?key=1", "CAPTION_URL"),
+        ("--caption-concurrency=65", "CAPTION_CONCURRENCY"),
+        ("--caption-threads=257", "CAPTION_THREADS"),
+        ("--caption-attempts=0", "CAPTION_ATTEMPTS"),
+        ("--caption-timeout=0", "CAPTION_TIMEOUT"),
+        ("--caption-retry-delay=3601", "CAPTION_RETRY_DELAY"),
+        ("--caption-api-key=a\nb", "CAPTION_API_KEY"),
         ("--import-answer-timeout=3601", "IMPORT_ANSWER_TIMEOUT"),
         ("--import-timeout=0", "IMPORT_TIMEOUT"),
         ("--import-ports=80,0", "IMPORT_PORTS"),
@@ -71,6 +82,18 @@ fn an_empty_variable_is_an_unset_one() {
     let config = config(&empty).unwrap();
     assert!(config.uses_data_dir() && config.database_url.is_none() && config.cors_origins.is_empty());
     assert!(config.access.jwt_secret.is_empty() && config.access.trusted_proxies.is_empty());
+}
+
+#[test]
+fn captions_come_from_one_place() {
+    let both = config(&["--caption-model-dir=/models/blip", "--caption-url=http://localhost/v1", "--caption-model=m"]);
+    assert!(both.unwrap_err().contains("CAPTION_MODEL_DIR is set as well"));
+    let setup = |flags: &[&str]| config(flags).unwrap().captions.setup();
+    assert!(matches!(setup(&[]), CaptionSetup::Off));
+    assert!(matches!(setup(&["--caption-model-dir=", "--caption-url="]), CaptionSetup::Off));
+    assert!(matches!(setup(&["--caption-model-dir=/models/blip", "--caption-concurrency=0"]), CaptionSetup::Elsewhere));
+    let CaptionSetup::On { model, .. } = setup(&["--caption-model-dir=/models/blip/"]) else { panic!("it is on") };
+    assert_eq!(model, "blip");
 }
 
 #[test]

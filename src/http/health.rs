@@ -14,6 +14,7 @@ use super::error::{ApiError, ErrorBody, ErrorType, ValidationError};
 use super::extract::{Address, Query};
 use super::layers::REQUEST_ID;
 use crate::metrics::CONTENT_TYPE;
+use crate::service::captions::Captions;
 use crate::service::error::{Dependency, Fields};
 
 /// That the process is up.
@@ -44,6 +45,11 @@ pub struct Readiness {
     pub status: &'static str,
     pub database: DependencyState,
     pub storage: DependencyState,
+    /// `off`: no model is set up; `on`; `elsewhere`: other instances make them.
+    #[schema(example = "off")]
+    pub captions: &'static str,
+    /// The model that makes captions here.
+    pub caption_model: Option<String>,
 }
 
 /// That the service cannot do its work: an error as all are, and what is down.
@@ -75,7 +81,13 @@ pub async fn ready(State(app): State<AppState>, Address(uri): Address, headers: 
     let down = app.service.down().await;
     let state = |dependency| if down.contains(&dependency) { DependencyState::Down } else { DependencyState::Up };
     let status = if down.is_empty() { "ready" } else { "unavailable" };
-    let readiness = Readiness { status, database: state(Dependency::Database), storage: state(Dependency::Storage) };
+    let (captions, caption_model) = match &app.service.captions {
+        Captions::Off => ("off", None),
+        Captions::Elsewhere => ("elsewhere", None),
+        Captions::On(captioner) => ("on", Some(captioner.model().to_owned())),
+    };
+    let (database, storage) = (state(Dependency::Database), state(Dependency::Storage));
+    let readiness = Readiness { status, database, storage, captions, caption_model };
     if down.is_empty() {
         return Ok(Json(readiness).into_response());
     }

@@ -1,5 +1,7 @@
 //! Images: list, look up, download, change, delete, restore.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -155,7 +157,8 @@ fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
 
 /// Get an image
 #[utoipa::path(get, path = "/images/{image_id}", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image."), ("include_url" = Option<bool>, Query, description = "Whether to give presigned URLs; true if absent.")),
+    params(("image_id" = Uuid, Path, description = "The image."), ("include_url" = Option<bool>, Query, description = "Whether to give presigned URLs; true if absent."),
+        ("wait" = Option<u32>, Query, description = "Seconds that a caption which is `pending` is waited for; 0 if absent.", minimum = 0, maximum = 30)),
     responses((status = 200, description = "The image.", body = ImageView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_image(
     State(app): State<AppState>,
@@ -165,8 +168,10 @@ pub async fn get_image(
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let include_url = query.take("include_url", boolean).unwrap_or(true);
+    let wait: u32 = query.take("wait", integer(0..=30)).unwrap_or(0);
     query.finish()?;
-    let (image, links) = app.service.find_image(&caller, image_id(&id)?, include_url).await?;
+    let wait = Duration::from_secs(wait.into());
+    let (image, links) = app.service.find_captioned_image(&caller, image_id(&id)?, include_url, wait).await?;
     one(&image, links.as_ref())
 }
 
@@ -354,6 +359,24 @@ pub async fn restore_image(
         Some((image, links)) => one(&image, Some(&links)),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
+}
+
+/// Make a caption
+///
+/// The owner only. The caption is made in its turn: `caption_status` is `pending` until then, and the caption that there was stays.
+#[utoipa::path(post, path = "/images/{image_id}/caption", tag = "images",
+    params(("image_id" = Uuid, Path, description = "The image.")),
+    responses((status = 202, description = "A caption is to be made.", body = ImageView), Unauthorized, Forbidden, NotFound, Conflict,
+        ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn caption_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let (image, links) = app.service.ask_for_caption(&caller, require_caller_then_id(&caller, &id)?).await?;
+    Ok((StatusCode::ACCEPTED, one(&image, Some(&links))?).into_response())
 }
 
 /// Who does not say who they are learns nothing about ids, not even whether one is well-formed.

@@ -95,6 +95,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(images::get_image, images::update_image, images::delete_image))
         .routes(routes!(images::download_image))
         .routes(routes!(images::restore_image))
+        .routes(routes!(images::caption_image))
         .routes(routes!(thumbnails::get_thumbnail))
         .routes(routes!(thumbnails::get_variant))
         .routes(routes!(links::get_original))

@@ -8,6 +8,7 @@ use utoipa::{IntoResponses, OpenApi as _};
 use super::error::{Forbidden, TooManyRequests, Unauthorized};
 use super::identify::UNGUARDED;
 
+use crate::model::caption::CaptionStatus;
 use crate::model::tag::Tag;
 
 /// The document before the routes are added.
@@ -108,6 +109,12 @@ pub fn for_server(mut document: OpenApi, public_url: Option<&str>) -> OpenApi {
 pub fn visibility_schema() -> RefOr<Schema> {
     let text = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["public", "private"]));
     RefOr::T(text.into())
+}
+
+/// What there is of a caption.
+pub fn caption_status_schema() -> RefOr<Schema> {
+    let names = CaptionStatus::ALL.map(CaptionStatus::name);
+    RefOr::T(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into())
 }
 
 /// A date or a date-time.

@@ -67,8 +67,15 @@ pub struct ImageView<'a> {
     #[schema(value_type = String)]
     pub sha256: Text<Hex<'a>>,
     pub metadata: MetadataView<'a>,
-    /// Null: no captions are made yet.
+    /// What a model says is to be seen; null until it has said something.
+    #[schema(example = "a red circle on a blue background")]
     pub caption: Option<&'a str>,
+    /// `off`: none was asked for; `pending`: it is to be made; `ready`; `failed`: `caption_error` says why.
+    #[schema(schema_with = super::openapi::caption_status_schema)]
+    pub caption_status: &'static str,
+    /// The model that made `caption`.
+    pub caption_model: Option<&'a str>,
+    pub caption_error: Option<&'a str>,
     /// Seconds that decoding and thumbnails took.
     #[schema(example = 0.043)]
     pub processing_time: f64,
@@ -150,7 +157,10 @@ impl<'a> ImageView<'a> {
             placeholder: Text(Base64(&image.placeholder)),
             sha256: Text(Hex(&image.sha256)),
             metadata: MetadataView::new(&image.metadata),
-            caption: None,
+            caption: image.caption.text.as_deref(),
+            caption_status: image.caption.status.name(),
+            caption_model: image.caption.model.as_deref(),
+            caption_error: image.caption.error.as_deref(),
             processing_time: image.processing_time.as_secs_f64(),
         }
     }

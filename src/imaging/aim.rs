@@ -3,7 +3,7 @@
 
 use super::orient;
 use crate::model::image::ThumbnailSize;
-use crate::model::rendering::Rendering;
+use crate::model::rendering::{Rendering, contain};
 
 /// What is to be made of a picture.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +12,8 @@ pub(super) enum Purpose<'a> {
     Upload { heights: &'a [u32] },
     /// One picture.
     Rendering(&'a Rendering),
+    /// Its pixels, so many on the shorter side at least.
+    Pixels { side: u32 },
 }
 
 /// What a decoder is asked for.
@@ -44,6 +46,14 @@ impl Purpose<'_> {
             // The picture, a copy of it while it is turned or loses its alpha, and its file.
             Self::Rendering(rendering) => {
                 Aim { cover: rendering.scale(size), made_bytes: bytes((rendering.width, rendering.height)) * 3, prove: false }
+            }
+            // Copies of what is decoded: up to twice as many pixels each way, in sRGB, upright, without alpha.
+            &Self::Pixels { side } => {
+                let (shorter, longer) = (size.0.min(size.1).max(1), size.0.max(size.1));
+                let cover = (u64::from(longer) * u64::from(side)).div_ceil(u64::from(shorter)).min(u64::from(longer));
+                let cover = u32::try_from(cover).unwrap_or(longer);
+                let decoded = contain(size, Some(cover.saturating_mul(2)), Some(cover.saturating_mul(2)));
+                Aim { cover, made_bytes: bytes(decoded) * 2, prove: false }
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Two calls, and memory is weighed between them. [`inspect`] looks at the header only: it takes microseconds and answers
 //! which format, how large, and how many bytes [`process`] will need. `process` then decodes the file **once**; that one
 //! pass proves it whole and feeds the thumbnails, from which colours and placeholder follow. Likewise [`inspect_stored`]
-//! and [`render`] for one picture of any size.
+//! and [`render`] for one picture of any size, [`inspect_for_pixels`] and [`pixels`] for its pixels.
 //!
 //! What holds for every input, however hostile: the format is told by content alone; no allocation is larger than the
 //! checked dimensions explain; a truncated or damaged file is refused wherever its decoder or checksums can tell; nothing
@@ -66,6 +66,12 @@ pub fn inspect_stored(bytes: &[u8], limits: &Limits, rendering: &Rendering) -> R
     contain(|| sniff::read_header(bytes, &limits, &Purpose::Rendering(rendering)))
 }
 
+/// As [`inspect_stored`], for [`pixels`] of which the shorter side has `side` at least.
+pub fn inspect_for_pixels(bytes: &[u8], limits: &Limits, side: u32) -> Result<Header, Error> {
+    let limits = Limits { min_side: 1, ..limits.clone() };
+    contain(|| sniff::read_header(bytes, &limits, &Purpose::Pixels { side }))
+}
+
 /// Decodes the whole file once and makes everything that is shown of it. `header` is what [`inspect`] said of these bytes.
 pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Processed, Error> {
     contain(|| {
@@ -101,6 +107,19 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
 /// The file is decoded at a scale that covers the rendering, and no further than to the end of its first frame.
 pub fn render(bytes: &[u8], header: &Header, limits: &Limits, rendering: &Rendering) -> Result<Vec<u8>, Error> {
     contain(|| thumbnail::render(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?, rendering))
+}
+
+/// The pixels of a file, at a scale that covers what [`inspect_for_pixels`] was asked for; of an animation, of its first frame.
+pub fn pixels(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Rgb, Error> {
+    contain(|| thumbnail::pixels(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?))
+}
+
+/// A picture as displayed, in sRGB, on a white page: 8 bits a channel, in rows, top row first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rgb {
+    pub width: u32,
+    pub height: u32,
+    pub pixels: Vec<u8>,
 }
 
 /// What a picture may be, and what is made of it. The defaults are those of the API.

@@ -5,7 +5,7 @@ use super::picture::Picture;
 use super::pixels::Pixels;
 use super::profile::ToSrgb;
 use super::resample::Part;
-use super::{Format, Header, MadeThumbnail, Thumbnail, orient};
+use super::{Format, Header, MadeThumbnail, Rgb, Thumbnail, orient};
 use crate::model::image::ThumbnailSize;
 use crate::model::rendering::{Rendering, contain};
 
@@ -72,6 +72,16 @@ pub(super) fn render(original: Original, rendering: &Rendering) -> Result<Vec<u8
     let picture = original.upright((rendering.width, rendering.height), rendering.crop)?;
     drop(original);
     picture.encode(rendering.format, rendering.quality)
+}
+
+/// The picture on a white page, at the scale at which it was decoded.
+pub(super) fn pixels(original: Original) -> Result<Rgb, Error> {
+    let (width, height) = original.pixels.covered();
+    let decoded = (width.round().max(1.0) as u32, height.round().max(1.0) as u32);
+    let picture = original.upright(orient::displayed(decoded, original.orientation), false)?;
+    drop(original);
+    let Picture { width, height, pixels, .. } = picture.into_rgb()?.on_white();
+    Ok(Rgb { width, height, pixels })
 }
 
 fn encode_thumbnail(size: ThumbnailSize, picture: &Pixels) -> Result<MadeThumbnail, Error> {

@@ -39,6 +39,9 @@ pub struct Metrics {
     import_items: Family<ResultLabels, Counter>,
     fetches: Family<ResultLabels, Counter>,
     pub import_retries: Counter,
+    captions: Family<ResultLabels, Counter>,
+    caption_seconds: Histogram,
+    pub caption_queue: Gauge,
     sweeps: Family<StepLabels, Counter>,
     pub sweeper_last_success_seconds: Gauge<f64, AtomicU64>,
 }
@@ -106,6 +109,9 @@ impl Metrics {
             import_items: Family::default(),
             fetches: Family::default(),
             import_retries: Counter::default(),
+            captions: Family::default(),
+            caption_seconds: caption_histogram(),
+            caption_queue: Gauge::default(),
             sweeps: Family::default(),
             sweeper_last_success_seconds: Gauge::default(),
         };
@@ -165,6 +171,14 @@ impl Metrics {
         registry.register("import_items", "URLs by what became of them: complete, failed, cancelled", self.import_items.clone());
         registry.register("import_fetches", "Fetches by result: fetched, or why not", self.fetches.clone());
         registry.register("import_retries", "URLs that were put off to be tried again", self.import_retries.clone());
+        registry.register("captions", "Captions by result: ready, failed, retried, unable", self.captions.clone());
+        registry.register_with_unit(
+            "caption_making_duration",
+            "Time from a caption's claim to its text, reading the picture included",
+            Unit::Seconds,
+            self.caption_seconds.clone(),
+        );
+        registry.register("caption_queue_items", "Images that wait for a caption, of all instances", self.caption_queue.clone());
         registry.register("sweeper_steps", "Steps of the sweeper, by what they did and how it went", self.sweeps.clone());
         registry.register_with_unit(
             "sweeper_last_success_timestamp",
@@ -212,6 +226,14 @@ impl Metrics {
         self.fetches.get_or_create(&ResultLabels { result }).inc();
     }
 
+    pub fn count_caption(&self, result: &'static str) {
+        self.captions.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    pub fn observe_caption(&self, duration: Duration) {
+        self.caption_seconds.observe(duration.as_secs_f64());
+    }
+
     pub fn count_sweep(&self, step: &'static str, result: &'static str) {
         self.sweeps.get_or_create(&StepLabels { step, result }).inc();
     }
@@ -234,6 +256,11 @@ impl Metrics {
 /// 1 ms to 16 s.
 fn request_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+/// 50 ms to 100 s.
+fn caption_histogram() -> Histogram {
+    Histogram::new(exponential_buckets(0.05, 2.0, 12))
 }
 
 /// 0.1 ms to 13 s.

@@ -123,6 +123,8 @@ ids! {
     LinkId;
     /// An entry of the audit trail.
     EntryId;
+    /// One taking of a job that captions an image.
+    CaptionClaimId;
 }
 
 /// A UUIDv7 of now.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::caller::UserId;
+use super::caption::Caption;
 use super::color::Color;
 use super::id::ImageId;
 use super::plan::Features;
@@ -42,6 +43,7 @@ pub struct Image {
     /// A ThumbHash (<https://evanw.github.io/thumbhash/>), at most 25 bytes.
     pub placeholder: Vec<u8>,
     pub metadata: Metadata,
+    pub caption: Caption,
     /// What decoding and thumbnails took.
     pub processing_time: Duration,
     /// Set while the image is deleted and not yet purged.

@@ -6,6 +6,7 @@ pub mod accept;
 pub mod account;
 pub mod byte_range;
 pub mod caller;
+pub mod caption;
 pub mod clock;
 pub mod collection;
 pub mod color;

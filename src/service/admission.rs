@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Limits;
 use super::error::Error;
+use crate::imaging;
 
 /// Semaphores count KiB, because tokio's cannot count much more than that.
 const UNIT_BYTES: u64 = 1024;
@@ -93,6 +94,25 @@ impl Admission {
             Ok(DecodeSlot { _memory: memory, _thread: thread })
         })
         .await
+    }
+
+    /// Runs what decodes a picture that needs `weight_bytes`, on a thread for it, when there is room.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is none in time; or what `work` fails with: of a picture that was accepted before that is
+    /// nobody's fault but the service's.
+    pub async fn decode_stored<T: Send + 'static>(
+        &self,
+        weight_bytes: u64,
+        work: impl FnOnce() -> Result<T, imaging::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let slot = self.decode(weight_bytes).await?;
+        let decoding = tokio::task::spawn_blocking(move || {
+            let decoded = work();
+            drop(slot);
+            decoded
+        });
+        decoding.await.map_err(Error::internal)?.map_err(Error::internal)
     }
 
     pub fn bodies_in_use(&self) -> BudgetUse {

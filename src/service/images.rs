@@ -204,6 +204,7 @@ impl Service {
         take_room(&mut tx, &image.user_id, image.file_size).await?;
         store::images::set_deleted_at(&mut tx, id, None, None).await?;
         store::tags::insert(&mut tx, &image).await?;
+        store::caption_jobs::resume(&mut tx, id, self.clock.now()).await?;
         count_live(&mut tx, &image, 1).await?;
         (image.deleted_at, image.taken_down) = (None, None);
         places::follow(&mut tx, &image).await?;

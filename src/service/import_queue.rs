@@ -277,7 +277,7 @@ impl Service {
     }
 
     /// From half to one and a half of it, so that what failed together does not come back together.
-    fn spread(&self, delay: Duration) -> Duration {
+    pub(super) fn spread(&self, delay: Duration) -> Duration {
         let [high, low, ..] = self.clock.random();
         delay.mul_f64(0.5 + f64::from(u16::from_be_bytes([high, low])) / f64::from(u16::MAX))
     }

@@ -8,6 +8,8 @@ pub mod admission;
 pub mod api_keys;
 pub mod audit;
 pub mod auth;
+pub mod caption_queue;
+pub mod captions;
 pub mod collections;
 pub mod counts;
 pub mod doctor;
@@ -41,6 +43,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::fetch::Fetcher;
@@ -73,6 +76,10 @@ pub struct Service {
     importing: import_queue::Importing,
     /// Wakes the importer.
     pub import_ordered: Notify,
+    pub captions: captions::Captions,
+    captioning: caption_queue::Captioning,
+    /// Cancelled when the service is to stop: whoever only waits is to wait no longer.
+    pub stopping: CancellationToken,
 }
 
 /// The rules that an operator can set.
@@ -95,6 +102,7 @@ pub struct Limits {
     /// No upload takes longer than this: the sum of its steps' bounds.
     pub longest_upload: Duration,
     pub imports: import_queue::ImportLimits,
+    pub captions: caption_queue::CaptionLimits,
     pub auth: auth::AuthLimits,
     pub rates: rates::RateLimits,
     /// How long an upload's intent is left alone; longer than any upload takes.
@@ -114,6 +122,7 @@ impl Service {
         db: Db,
         objects: ObjectStore,
         fetcher: Fetcher,
+        captions: captions::Captions,
         clock: Arc<dyn Clock>,
         limits: Limits,
         metrics: Arc<Metrics>,
@@ -137,6 +146,9 @@ impl Service {
             fetcher,
             importing: import_queue::Importing::default(),
             import_ordered: Notify::new(),
+            captions,
+            captioning: caption_queue::Captioning::default(),
+            stopping: CancellationToken::new(),
         }
     }
 

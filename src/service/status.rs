@@ -55,6 +55,15 @@ impl Service {
             Ok(Ok(())) => {}
             failed => tracing::warn!(?failed, "the queue of imports could not be measured"),
         }
+        match tokio::time::timeout(PATIENCE, self.measure_caption_queue()).await {
+            Ok(Ok(())) => {}
+            failed => tracing::warn!(?failed, "the queue of captions could not be measured"),
+        }
+    }
+
+    async fn measure_caption_queue(&self) -> Result<(), store::Error> {
+        self.metrics.caption_queue.set(store::caption_jobs::count(&self.db).await?);
+        Ok(())
     }
 
     async fn measure_import_queue(&self) -> Result<(), store::Error> {

@@ -15,6 +15,7 @@ use super::presign::Links;
 use super::quota::take_room;
 use crate::imaging::{self, Header, Processed};
 use crate::model::caller::{Caller, UserId};
+use crate::model::caption::Caption;
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
 use crate::model::image::{Image, Visibility};
@@ -194,7 +195,7 @@ impl Service {
             // In place of the file that came: the memory that was reserved is for one.
             upload.bytes = without_location.into();
         }
-        let image = Image { features, ..describe(upload, id, header, &processed) };
+        let image = Image { features, caption: self.first_caption(), ..describe(upload, id, header, &processed) };
         self.announce(&image).await?;
         self.put_objects(&image, upload.bytes.clone(), processed).await?;
         self.record(upload, &image).await?;
@@ -261,9 +262,11 @@ impl Service {
             store::images::mark_imported(&mut tx, image.id).await?;
         }
         store::tags::insert(&mut tx, image).await?;
+        self.ask_for_first_caption(&mut tx, image).await?;
         count_stored(&mut tx, image).await?;
         // When this fails, the image may exist or not: its objects are left to the sweeper, which looks.
         tx.commit().await?;
+        self.captioning.asked.notify_one();
         self.observe_stage(image.visibility, "record", started.elapsed());
         Ok(())
     }
@@ -304,6 +307,7 @@ fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed
         colors: processed.colors.clone(),
         placeholder: processed.placeholder.clone(),
         metadata: processed.metadata.clone(),
+        caption: Caption::default(),
         // Microseconds are what the database keeps; the first answer must be the same as the later ones.
         processing_time: Duration::from_micros(u64::try_from(processing_time.as_micros()).unwrap_or(u64::MAX)),
         deleted_at: None,

@@ -169,15 +169,12 @@ impl Service {
         let admitted = self.admission.body(size_bytes + largest_file(rendering)).await?;
         let bytes = self.objects.get_bytes(&layout::key(image.id, &name)).await?;
         let limits = self.limits.imaging.clone();
-        let header = imaging::inspect_stored(&bytes, &limits, rendering).map_err(unreadable)?;
-        let slot = self.admission.decode(header.weight_bytes).await?;
+        // What was accepted once is no client's fault.
+        let header = imaging::inspect_stored(&bytes, &limits, rendering).map_err(Error::internal)?;
+        let weight_bytes = header.weight_bytes;
         let rendering = rendering.clone();
-        let rendered = tokio::task::spawn_blocking(move || {
-            let rendered = imaging::render(&bytes, &header, &limits, &rendering);
-            drop(slot);
-            rendered
-        });
-        let rendered = rendered.await.map_err(Error::internal)?.map_err(unreadable)?;
+        let rendering = move || imaging::render(&bytes, &header, &limits, &rendering);
+        let rendered = self.admission.decode_stored(weight_bytes, rendering).await?;
         Ok((rendered.into(), admitted))
     }
 
@@ -214,11 +211,6 @@ fn source(image: &Image, rendering: &Rendering) -> (String, u64) {
 fn largest_file(rendering: &Rendering) -> u64 {
     let bytes_per_pixel = if rendering.format == Format::Png { 4 } else { 2 };
     u64::from(rendering.width) * u64::from(rendering.height) * bytes_per_pixel
-}
-
-/// What was accepted once is no client's fault.
-fn unreadable(error: imaging::Error) -> Error {
-    Error::internal(error)
 }
 
 /// Turns of requests for the same thing within this process, first come, first served.

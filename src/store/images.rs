@@ -13,6 +13,7 @@ use super::db::{Run, Sql, Tx};
 use super::error::Error;
 use super::plans::FeaturesRow;
 use crate::model::caller::UserId;
+use crate::model::caption::{Caption, CaptionStatus};
 use crate::model::color::Color;
 use crate::model::id::ImageId;
 use crate::model::image::{Format, Image, Metadata, TakenDown, Thumbnail, ThumbnailSize, Visibility};
@@ -25,6 +26,7 @@ macro_rules! columns {
     () => {
         "id, user_id, visibility, title, description, tags, file_name, file_size, format, width, height, sha256, thumbnails, colors, \
          placeholder, metadata, processing_us, updated_at, deleted_at, taken_down, \
+         caption_status, caption, caption_model, caption_error, \
          (select p.features from accounts a join plans p on p.name = a.plan where a.user_id = images.user_id) as features"
     };
 }
@@ -33,8 +35,8 @@ pub(super) use columns;
 pub async fn insert(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     let sql = Sql::new(
         "insert into images (id, user_id, visibility, title, description, tags, file_name, file_size, format, width, height, sha256, \
-         thumbnails, colors, placeholder, metadata, processing_us, updated_at, deleted_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         thumbnails, colors, placeholder, metadata, processing_us, updated_at, deleted_at, caption_status) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(image.id.uuid())
     .bind(image.user_id.as_str())
@@ -54,7 +56,8 @@ pub async fn insert(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     .bind(metadata_to_json(&image.metadata))
     .bind(to_integer(u64::try_from(image.processing_time.as_micros()).unwrap_or(u64::MAX)))
     .bind(image.updated_at)
-    .bind(image.deleted_at);
+    .bind(image.deleted_at)
+    .bind(image.caption.status.name());
     tx.execute(sql).await.map(drop)
 }
 
@@ -87,6 +90,16 @@ pub async fn set_changeable(tx: &mut Tx, image: &Image) -> Result<(), Error> {
             .bind(image.updated_at)
             .bind(image.visibility.name());
     tx.execute(sql).await.map(drop)
+}
+
+/// Writes what there is of the caption.
+pub async fn set_caption(tx: &mut Tx, id: ImageId, caption: &Caption, now: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new(
+        "update images set caption_status = $2, caption = $3, caption_model = $4, caption_error = $5, updated_at = $6 \
+         where id = $1",
+    );
+    let sql = sql.bind(id.uuid()).bind(caption.status.name()).bind(caption.text.clone());
+    tx.execute(sql.bind(caption.model.clone()).bind(caption.error.clone()).bind(now)).await.map(drop)
 }
 
 /// Marks as deleted, perhaps by an administrator, or as live with `None`.
@@ -155,6 +168,10 @@ pub(super) struct Row {
     updated_at: DateTime<Utc>,
     deleted_at: Option<DateTime<Utc>>,
     taken_down: Option<String>,
+    caption_status: String,
+    caption: Option<String>,
+    caption_model: Option<String>,
+    caption_error: Option<String>,
     features: Option<Json<FeaturesRow>>,
 }
 
@@ -205,6 +222,13 @@ impl TryFrom<Row> for Image {
             colors: row.colors.0.into_iter().map(|ColorRow(color)| color).collect(),
             placeholder: row.placeholder,
             metadata: row.metadata.0.into(),
+            caption: Caption {
+                status: CaptionStatus::parse(&row.caption_status)
+                    .ok_or_else(|| unreadable("caption_status", &row.caption_status))?,
+                text: row.caption,
+                model: row.caption_model,
+                error: row.caption_error,
+            },
             processing_time: Duration::from_micros(from_integer("processing_us", row.processing_us)?),
             deleted_at: row.deleted_at,
             taken_down: row.taken_down.as_deref().and_then(TakenDown::parse),

@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
     step!(5, "visibility", "0005_visibility.sql"),
     step!(6, "accounts", "0006_accounts.sql"),
     step!(7, "collections", "0007_collections.sql"),
+    step!(8, "captions", "0008_captions.sql"),
 ];
 
 /// Brings the database's schema to this version's.

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;
+pub mod caption_jobs;
 pub mod collections;
 pub mod counters;
 pub mod db;

@@ -116,6 +116,7 @@ async fn an_id_that_is_no_uuid_or_nobodys_is_404_in_every_route() {
             ("GET", format!("/i/{id}.json")),
             ("DELETE", format!("/images/{id}")),
             ("POST", format!("/images/{id}/restore")),
+            ("POST", format!("/images/{id}/caption")),
         ] {
             assert_error(&app.by("alice", method(name), &path).await, 404, "NotFound");
         }
@@ -429,7 +430,10 @@ async fn health_says_that_the_process_is_up() {
 #[tokio::test]
 async fn ready_says_that_database_and_storage_are_up() {
     let app = TestApp::start().await;
-    assert_eq!(app.get("/ready").await.ok(), json!({"status": "ready", "database": "up", "storage": "up"}));
+    assert_eq!(
+        app.get("/ready").await.ok(),
+        json!({"status": "ready", "database": "up", "storage": "up", "captions": "off", "caption_model": null})
+    );
 }
 
 #[tokio::test]

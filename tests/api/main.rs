@@ -14,6 +14,8 @@ mod accounts_at_once;
 mod api_keys;
 mod audit;
 mod bounds;
+mod captions;
+mod captions_model;
 mod collections;
 mod collections_kept;
 mod commands;

@@ -8,7 +8,7 @@ use image_service::config::Config;
 use image_service::http::openapi;
 
 /// The floor of each room, and of each file at the top.
-const FLOORS: [(&str, u8); 11] = [
+const FLOORS: [(&str, u8); 12] = [
     ("app", 5),
     ("config", 5),
     ("http", 4),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 11] = [
     ("objects", 2),
     ("imaging", 2),
     ("fetch", 2),
+    ("caption", 2),
     ("metrics", 2),
     ("model", 1),
 ];

@@ -99,6 +99,13 @@ pub fn png(width: u32, height: u32, seed: u64) -> Vec<u8> {
     encode_png(width, height, png::ColorType::Rgb, &pixels::<3>(width, height, seed))
 }
 
+/// Of these pixels, RGB in rows; with bytes after its end where it is shorter than the least that is accepted.
+pub fn png_of(width: u32, height: u32, rgb: &[u8]) -> Vec<u8> {
+    let file = encode_png(width, height, png::ColorType::Rgb, rgb);
+    let length = file.len().max(1024);
+    padded(file, length)
+}
+
 /// Its noise has every degree of transparency.
 pub fn transparent_png(width: u32, height: u32, seed: u64) -> Vec<u8> {
     encode_png(width, height, png::ColorType::Rgba, &pixels::<4>(width, height, seed))

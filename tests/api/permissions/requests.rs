@@ -37,8 +37,10 @@ impl Stage {
     pub async fn new(mode: &str) -> Self {
         let world = World::new();
         world.site("pictures.test", |_, _| picture(&jpeg(60, 60, 1))).await;
-        // Imports are ordered, and not begun.
-        let app = TestApp::within(world, &[&format!("--auth-mode={mode}"), "--import-concurrency=0"]).await;
+        // Imports and captions are ordered, and not begun.
+        let mode = format!("--auth-mode={mode}");
+        let captions = ["--caption-url=http://captions.test/v1", "--caption-model=any", "--caption-concurrency=0"];
+        let app = TestApp::within(world, &[&[&mode, "--import-concurrency=0"], &captions[..]].concat()).await;
         let callers = Callers::new(&app).await;
         Self { app, callers, file: jpeg(60, 60, 1), count: 0 }
     }
@@ -185,7 +187,7 @@ impl Stage {
             "POST /api-keys" | "PUT /api-keys/{id}" => json!({"description": "made by a test"}),
             "POST /plans" => json!({"name": format!("made-{}", self.count)}),
             "PUT /plans/{name}" => json!({"custom_sizes": true}),
-            "POST /images/{image_id}/restore" => return request,
+            "POST /images/{image_id}/restore" | "POST /images/{image_id}/caption" => return request,
             operation => {
                 assert!([Method::GET, Method::DELETE].contains(&method), "{operation}: what is to be its body?");
                 return request;

@@ -1,0 +1,125 @@
+//! Settings of captions.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::rules::{ConfigError, require};
+use super::units::Seconds;
+use crate::caption::Source;
+use crate::service::caption_queue::CaptionLimits;
+
+/// Where captions come from, and how many at once.
+#[derive(Debug, Clone, Args)]
+pub struct CaptionConfig {
+    /// Folder of a BLIP model, which is run inside the process: `config.json`, `model.safetensors`, `tokenizer.json`; unset, as
+    /// CAPTION_URL: no captions are made.
+    #[arg(long, env = "CAPTION_MODEL_DIR")]
+    pub caption_model_dir: Option<String>,
+    /// Address of an OpenAI-compatible endpoint that takes pictures, in place of a model inside the process: what comes before
+    /// `/chat/completions`, as `http://localhost:11434/v1`.
+    #[arg(long, env = "CAPTION_URL")]
+    pub caption_url: Option<String>,
+    /// Key for CAPTION_URL, sent as a bearer token.
+    #[arg(long, env = "CAPTION_API_KEY", hide_env_values = true)]
+    pub caption_api_key: Option<String>,
+    /// Name of the model that CAPTION_URL is asked for; of CAPTION_MODEL_DIR's, what is kept with its captions: unset, the
+    /// folder's name.
+    #[arg(long, env = "CAPTION_MODEL")]
+    pub caption_model: Option<String>,
+    /// What CAPTION_URL is asked of each picture.
+    #[arg(long, env = "CAPTION_PROMPT", default_value = "Say in one short sentence what is to be seen in this picture.")]
+    pub caption_prompt: String,
+    /// Captions that are made at once by this process; 0 leaves them to other instances, and opens no model.
+    #[arg(long, env = "CAPTION_CONCURRENCY", default_value_t = 1)]
+    pub caption_concurrency: usize,
+    /// Threads of the model inside the process, of the lowest priority; 0 is one for each processor.
+    #[arg(long, env = "CAPTION_THREADS", default_value_t = 0)]
+    pub caption_threads: usize,
+    /// Seconds that one caption may take: of CAPTION_URL by the clock, of the model inside the process those of a processor, for it
+    /// gives way to everything else.
+    #[arg(long, env = "CAPTION_TIMEOUT", default_value_t = Seconds(120))]
+    pub caption_timeout: Seconds,
+    /// Times that a picture is tried at most, when what fails may pass.
+    #[arg(long, env = "CAPTION_ATTEMPTS", default_value_t = 3)]
+    pub caption_attempts: u32,
+    /// Seconds before a picture is tried a second time, give or take a half; four times as many before each further time.
+    #[arg(long, env = "CAPTION_RETRY_DELAY", default_value_t = Seconds(10))]
+    pub caption_retry_delay: Seconds,
+}
+
+/// What is set up.
+#[derive(Debug, Clone)]
+pub enum CaptionSetup {
+    Off,
+    /// Other instances make them.
+    Elsewhere,
+    On {
+        source: Source,
+        model: String,
+        timeout: Duration,
+    },
+}
+
+impl CaptionConfig {
+    pub(super) fn check(&mut self) -> Result<(), ConfigError> {
+        for setting in [&mut self.caption_model_dir, &mut self.caption_url, &mut self.caption_api_key, &mut self.caption_model] {
+            setting.take_if(|text| text.trim().is_empty());
+        }
+        let both = self.caption_model_dir.is_some() && self.caption_url.is_some();
+        require(!both, "CAPTION_URL", "CAPTION_MODEL_DIR is set as well, and captions come from one of them")?;
+        if let Some(url) = &self.caption_url {
+            let parsed = url.parse::<http::Uri>().ok();
+            let usable = parsed.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none());
+            require(usable, "CAPTION_URL", "it must be like http://localhost:11434/v1")?;
+            let complete = url.trim_end_matches('/').ends_with("/chat/completions");
+            require(!complete, "CAPTION_URL", "it ends before /chat/completions, which is added")?;
+            require(self.caption_model.is_some(), "CAPTION_MODEL", "CAPTION_URL needs the name of the model to ask for")?;
+        }
+        if let Some(key) = &self.caption_api_key {
+            let sendable = key.bytes().all(|byte| byte.is_ascii_graphic());
+            require(sendable, "CAPTION_API_KEY", "it must be of visible ASCII characters")?;
+        }
+        if let Some(model) = &self.caption_model {
+            let plain = model.len() <= 200 && !model.chars().any(char::is_control);
+            require(plain, "CAPTION_MODEL", "it must have at most 200 bytes and no control characters")?;
+        }
+        require(self.caption_concurrency <= 64, "CAPTION_CONCURRENCY", "at most 64 can be made at once")?;
+        require(self.caption_threads <= 256, "CAPTION_THREADS", "at most 256 can be used")?;
+        require((1..=100).contains(&self.caption_attempts), "CAPTION_ATTEMPTS", "it must be from 1 to 100")?;
+        for (variable, time) in [("CAPTION_TIMEOUT", self.caption_timeout), ("CAPTION_RETRY_DELAY", self.caption_retry_delay)] {
+            require((1..=3600).contains(&time.0), variable, "it must be from 1 to 3600 seconds")?;
+        }
+        Ok(())
+    }
+
+    pub fn setup(&self) -> CaptionSetup {
+        let (source, model) = match (&self.caption_model_dir, &self.caption_url) {
+            (Some(path), _) => {
+                let path = PathBuf::from(path);
+                let folder = path.canonicalize().unwrap_or_else(|_| path.clone());
+                let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+                (Source::Folder { path, threads: self.caption_threads }, name)
+            }
+            (None, Some(url)) => {
+                let (api_key, prompt) = (self.caption_api_key.clone(), self.caption_prompt.clone());
+                (Source::Endpoint { url: url.clone(), api_key, prompt }, String::new())
+            }
+            (None, None) => return CaptionSetup::Off,
+        };
+        if self.caption_concurrency == 0 {
+            return CaptionSetup::Elsewhere;
+        }
+        let model = self.caption_model.clone().unwrap_or(model);
+        CaptionSetup::On { source, model, timeout: self.caption_timeout.duration() }
+    }
+
+    pub(super) fn limits(&self) -> CaptionLimits {
+        CaptionLimits {
+            concurrency: self.caption_concurrency,
+            attempts: self.caption_attempts,
+            retry_delay: self.caption_retry_delay.duration(),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Captions by the model inside the process: a small one that knows coloured shapes on coloured grounds and nothing else, made for
+//! these tests by `tests/captions/train_drawings.py`. What it reads here it never saw: another way of drawing, and combinations
+//! that were left out when it was trained.
+#![cfg(feature = "captions")]
+
+use std::path::{Path, PathBuf};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::pictures::png_of;
+use crate::harness::process::{Home, Process};
+use crate::harness::{Form, TestApp};
+
+const RED: [u8; 3] = [255, 0, 0];
+const GREEN: [u8; 3] = [0, 255, 0];
+const BLUE: [u8; 3] = [0, 0, 255];
+const BLACK: [u8; 3] = [0, 0, 0];
+const YELLOW: [u8; 3] = [255, 255, 0];
+const WHITE: [u8; 3] = [255, 255, 255];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captions").join(name)
+}
+
+/// A disc with hard edges, somewhat beside the middle.
+fn circle(size: (u32, u32), color: [u8; 3], ground: [u8; 3]) -> Vec<u8> {
+    let (width, height) = (f64::from(size.0), f64::from(size.1));
+    let (x0, y0, radius) = (width * 0.53, height * 0.48, width.min(height) * 0.3);
+    draw(size, |x, y| if (x - x0).hypot(y - y0) < radius { color } else { ground })
+}
+
+fn square(size: (u32, u32), color: [u8; 3], ground: [u8; 3]) -> Vec<u8> {
+    let (width, height) = (f64::from(size.0), f64::from(size.1));
+    let side = width.min(height) * 0.5;
+    let inside = |at: f64, from: f64| (from..from + side).contains(&at);
+    draw(size, |x, y| if inside(x, width * 0.27) && inside(y, height * 0.24) { color } else { ground })
+}
+
+/// Its point is above.
+fn triangle(size: (u32, u32), color: [u8; 3], ground: [u8; 3]) -> Vec<u8> {
+    let (width, height) = (f64::from(size.0), f64::from(size.1));
+    let (x0, top, rise) = (width * 0.45, height * 0.2, width.min(height) * 0.55);
+    let inside = |x: f64, y: f64| (0.0..rise).contains(&(y - top)) && (x - x0).abs() * 3_f64.sqrt() < y - top;
+    draw(size, |x, y| if inside(x, y) { color } else { ground })
+}
+
+fn draw((width, height): (u32, u32), color: impl Fn(f64, f64) -> [u8; 3]) -> Vec<u8> {
+    let at = |x: u32, y: u32| color(f64::from(x) + 0.5, f64::from(y) + 0.5);
+    let pixels: Vec<u8> = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| at(x, y)).collect();
+    png_of(width, height, &pixels)
+}
+
+async fn service(folder: &Path) -> TestApp {
+    TestApp::with(&[&format!("--caption-model-dir={}", folder.display()), "--caption-threads=1"]).await
+}
+
+async fn settled(app: &TestApp, id: &str) -> Value {
+    let image = app.get(&format!("/images/{id}?wait=30")).await.ok();
+    assert_ne!(image["caption_status"], "pending", "{image:#}");
+    image
+}
+
+#[tokio::test]
+async fn a_picture_that_it_never_saw_is_read() {
+    let app = service(&folder("drawings")).await;
+    let ready = app.get("/ready").await.ok();
+    assert_eq!((&ready["captions"], &ready["caption_model"]), (&json!("on"), &json!("drawings")));
+    for (picture, caption) in [
+        (circle((640, 480), RED, BLUE), "a red circle on a blue background"),
+        (square((300, 300), GREEN, BLACK), "a green square on a black background"),
+        (triangle((480, 640), YELLOW, BLACK), "a yellow triangle on a black background"),
+        (square((1200, 900), BLACK, WHITE), "a black square on a white background"),
+    ] {
+        let uploaded = app.post(Form::upload("alice", &picture)).await.image();
+        assert_eq!(uploaded["caption_status"], "pending");
+        let image = settled(&app, uploaded["image_id"].as_str().unwrap()).await;
+        let told = ["caption_status", "caption", "caption_model", "caption_error"].map(|field| &image[field]);
+        assert_eq!(told, [&json!("ready"), &json!(caption), &json!("drawings"), &Value::Null]);
+    }
+    app.assert_sound().await;
+}
+
+/// A folder that can be spoiled.
+fn copy(name: &str) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(folder(name).join(file), copy.path().join(file)).unwrap();
+    }
+    copy
+}
+
+#[tokio::test]
+async fn files_that_are_replaced_under_a_running_service_harm_nothing() {
+    let model = copy("drawings");
+    let app = service(model.path()).await;
+    let picture = circle((640, 480), RED, BLUE);
+    let id = app.post(Form::upload("alice", &picture)).await.image_id();
+    assert_eq!(settled(&app, &id).await["caption"], "a red circle on a blue background");
+    // Cut off in place, filled with something else, gone.
+    let file = model.path().join("model.safetensors");
+    std::fs::File::options().write(true).open(&file).unwrap().set_len(100).unwrap();
+    std::fs::write(model.path().join("tokenizer.json"), "nothing").unwrap();
+    std::fs::remove_file(model.path().join("config.json")).unwrap();
+    let asked = app.by("alice", Method::POST, &format!("/images/{id}/caption")).await;
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let again = settled(&app, &id).await;
+    assert_eq!((&again["caption_status"], &again["caption"]), (&json!("ready"), &json!("a red circle on a blue background")));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_no_model_is_refused_at_the_start_with_the_reason() {
+    type Spoil = fn(&Path);
+    let spoilers: [(&str, Spoil); 6] = [
+        ("config.json", |folder| std::fs::remove_file(folder.join("config.json")).unwrap()),
+        ("hidden_size", |folder| {
+            let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
+            let mut config: Value = serde_json::from_str(&config).unwrap();
+            config["text_config"]["hidden_size"] = json!(7);
+            std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+        }),
+        ("its header speaks of", |folder| {
+            let file = std::fs::File::options().write(true).open(folder.join("model.safetensors")).unwrap();
+            file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        }),
+        ("no safetensors file", |folder| std::fs::write(folder.join("model.safetensors"), [0xff; 64]).unwrap()),
+        ("tokenizer.json is not a tokenizer", |folder| std::fs::write(folder.join("tokenizer.json"), "{}").unwrap()),
+        ("expected [", |folder| {
+            // Weights of one model with the sizes of another.
+            let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
+            let mut config: Value = serde_json::from_str(&config).unwrap();
+            config["vision_config"]["intermediate_size"] = json!(48);
+            std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+        }),
+    ];
+    for (reason, spoil) in spoilers {
+        let (home, model) = (Home::embedded(), copy("drawings"));
+        spoil(model.path());
+        let path = model.path().display().to_string();
+        let ended = home.run(&["serve"], &[("CAPTION_MODEL_DIR", &path)]).await;
+        assert!(!ended.status.success());
+        assert!(ended.log.contains("CAPTION_MODEL_DIR cannot be used") && ended.log.contains(reason), "{reason}: {}", ended.log);
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_while_it_captions_is_followed_by_one_that_does() {
+    let mut home = Home::new().await;
+    home.set("CAPTION_MODEL_DIR", &folder("drawings").display().to_string());
+    let process = Process::start(&home, &[]).await;
+    let client = reqwest::Client::new();
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        let picture = circle((400 + number, 300), RED, BLUE);
+        let upload = client.post(format!("http://{}/images", process.address)).header("Content-Type", Form::content_type());
+        let answer = upload.body(Form::upload("alice", &picture).finish()).send().await.unwrap();
+        ids.push(crate::harness::Answer::read(answer).await.image_id());
+    }
+    process.kill().await;
+    let running = home.start_ahead(chrono::TimeDelta::minutes(10)).await;
+    for id in ids {
+        let image = client.get(format!("http://{}/images/{id}?wait=30", running.address)).send().await.unwrap();
+        assert_eq!(crate::harness::Answer::read(image).await.ok()["caption"], "a red circle on a blue background");
+    }
+    running.shut_down().await.unwrap();
+}
