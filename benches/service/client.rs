@@ -94,6 +94,8 @@ pub struct Load {
     /// Answers with status 200.
     pub done: usize,
     pub elapsed: Duration,
+    /// From the first byte of a request to the last of its answer, of all that were answered.
+    pub latencies: Vec<Duration>,
     pub others: BTreeMap<u16, usize>,
 }
 
@@ -105,14 +107,16 @@ pub fn closed_loop(address: SocketAddr, connections: usize, requests: &[Vec<u8>]
         Until::Requests(count) => number < count,
         Until::Elapsed(duration) => started.elapsed() < duration,
     };
-    let client = |mut connection: Connection| -> Result<BTreeMap<u16, usize>> {
-        let mut answers = BTreeMap::new();
+    let client = |mut connection: Connection| -> Result<(BTreeMap<u16, usize>, Vec<Duration>)> {
+        let (mut answers, mut latencies) = (BTreeMap::new(), Vec::new());
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if !goes_on(number) {
-                return Ok(answers);
+                return Ok((answers, latencies));
             }
+            let sent = Instant::now();
             let status = connection.send(&requests[number % requests.len()])?.status;
+            latencies.push(sent.elapsed());
             *answers.entry(status).or_default() += 1;
         }
     };
@@ -121,11 +125,14 @@ pub fn closed_loop(address: SocketAddr, connections: usize, requests: &[Vec<u8>]
         clients.into_iter().map(|client| client.join().map_err(|_| "a client panicked")?).collect::<Result<Vec<_>>>()
     })?;
     let mut load = Load { elapsed: started.elapsed(), ..Load::default() };
-    for (status, count) in answers.into_iter().flatten() {
-        if status == 200 {
-            load.done += count;
-        } else {
-            *load.others.entry(status).or_default() += count;
+    for (answers, latencies) in answers {
+        load.latencies.extend(latencies);
+        for (status, count) in answers {
+            if status == 200 {
+                load.done += count;
+            } else {
+                *load.others.entry(status).or_default() += count;
+            }
         }
     }
     Ok(load)

@@ -6,6 +6,7 @@
 
 mod backend;
 mod callers;
+mod captions;
 mod client;
 mod collections;
 mod fill;
@@ -25,7 +26,7 @@ mod uploads;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
 
-const NAMES: &str = "listing, collections, requests, callers, presign, uploads, imports, links, memory, process";
+const NAMES: &str = "listing, collections, requests, callers, presign, uploads, imports, links, captions, memory, process";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -45,6 +46,7 @@ async fn main() -> Result<()> {
             "uploads" => uploads::run().await?,
             "imports" => imports::run().await?,
             "links" => links::run().await?,
+            "captions" => captions::run().await?,
             "memory" => memory::run().await?,
             "process" => process::run().await?,
             other => return Err(format!("there is no benchmark {other:?}, only {NAMES}").into()),

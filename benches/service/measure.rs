@@ -12,6 +12,7 @@ use crate::server::Server;
 #[derive(Default)]
 pub struct Series {
     per_second: Vec<f64>,
+    latencies_ms: Vec<f64>,
     done: usize,
     service_cpu: Duration,
     database_cpu: Duration,
@@ -33,6 +34,7 @@ impl Series {
         self.service_cpu += server.cpu()? - service_before;
         self.database_cpu += backend.database_cpu()?.saturating_sub(database_before);
         self.per_second.push(load.done as f64 / load.elapsed.as_secs_f64());
+        self.latencies_ms.extend(load.latencies.iter().map(|latency| latency.as_secs_f64() * 1000.0));
         self.done += load.done;
         self.refused += load.others.values().sum::<usize>();
         Ok(())
@@ -41,6 +43,11 @@ impl Series {
     /// The median of the rounds.
     pub fn per_second(&self) -> f64 {
         median(&self.per_second)
+    }
+
+    /// The median of all answers.
+    pub fn latency_ms(&self) -> f64 {
+        median(&self.latencies_ms)
     }
 
     /// Microseconds of CPU an answer, over all rounds: the service's own.
