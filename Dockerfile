@@ -18,7 +18,7 @@ COPY . .
 # A cache mount is no part of the layer, so the binary is copied out in the same step.
 RUN --mount=type=cache,id=image-service-registry,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=image-service-target,target=/src/target,sharing=locked \
-    cargo build --release --locked --bin image-service \
+    cargo build --release --locked --features captions --bin image-service \
     && install -D -m 0755 target/release/image-service /out/image-service
 
 

@@ -13,8 +13,8 @@ use crate::service::caption_queue::CaptionLimits;
 /// Where captions come from, and how many at once.
 #[derive(Debug, Clone, Args)]
 pub struct CaptionConfig {
-    /// Folder of a BLIP model, which is run inside the process: `config.json`, `model.safetensors`, `tokenizer.json`; unset, as
-    /// CAPTION_URL: no captions are made.
+    /// Folder of a BLIP model, which is run inside the process (where it was built with the feature `captions`): `config.json`,
+    /// `model.safetensors`, `tokenizer.json`; unset, as CAPTION_URL: no captions are made.
     #[arg(long, env = "CAPTION_MODEL_DIR")]
     pub caption_model_dir: Option<String>,
     /// Address of an OpenAI-compatible endpoint that takes pictures, in place of a model inside the process: what comes before

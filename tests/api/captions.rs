@@ -103,6 +103,14 @@ async fn without_a_model_nothing_is_asked_for_and_that_is_told() {
     assert_eq!(image(&app, &id).await["caption_status"], "off");
 }
 
+#[cfg(not(feature = "captions"))]
+#[tokio::test]
+async fn a_binary_without_the_feature_says_so() {
+    let ended = Home::embedded().run(&["serve"], &[("CAPTION_MODEL_DIR", "models/any")]).await;
+    assert!(!ended.status.success());
+    assert!(ended.log.contains("CAPTION_MODEL_DIR cannot be used: this binary was built without the feature"), "{}", ended.log);
+}
+
 #[tokio::test]
 async fn an_upload_is_captioned_and_who_waits_is_told() {
     let (chat, gate) = (Chat::start().await, Arc::new(Semaphore::new(0)));

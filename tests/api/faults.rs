@@ -158,7 +158,7 @@ async fn assert_readiness(client: &Client, broken: Option<Broken>) {
             assert!(error[1].as_str().is_some_and(|message| message.contains(&dependency) && message.ends_with('.')), "{body}");
             assert_eq!(error[2], serde_json::json!({"request_id": answer.header("x-request-id")}));
         }
-        None => assert_eq!(body.as_object().map(serde_json::Map::len), Some(3), "{body}"),
+        None => assert!(error.iter().all(serde_json::Value::is_null), "{body}"),
     }
     assert_eq!(answer.status, if broken.is_some() { 503 } else { 200 });
     assert_eq!(!answer.header("retry-after").is_empty(), broken.is_some());

@@ -71,6 +71,9 @@ async fn a_picture_is_stored_and_described_in_full() {
                 "has_alpha": false, "animated": false, "frames": 1,
             },
             "caption": null,
+            "caption_status": "off",
+            "caption_model": null,
+            "caption_error": null,
             "processing_time": null,
         },
     });
