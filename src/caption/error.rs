@@ -1,7 +1,5 @@
 //! Why there is no caption, or no model.
 
-use std::path::PathBuf;
-
 /// Why a caption was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -34,6 +32,4 @@ pub enum OpenError {
     Threads(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("no client could be made for it")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("{0} is no folder")]
-    NoFolder(PathBuf),
 }

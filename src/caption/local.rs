@@ -19,7 +19,7 @@ pub(super) struct Local {
     threads: rayon::ThreadPool,
 }
 
-/// The lowest there is: such a thread runs where no other wants to.
+/// The lowest there is. Where the processors are busy such a thread still gets a little, and others wait for it to be interrupted.
 const NICENESS: i32 = 19;
 
 impl Local {
