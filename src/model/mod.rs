@@ -15,6 +15,7 @@ pub mod filter;
 pub mod id;
 pub mod image;
 pub mod job;
+pub mod name;
 pub mod page;
 pub mod plan;
 pub mod rendering;

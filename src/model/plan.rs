@@ -1,40 +1,7 @@
 //! Plans: what an account is given.
 
-use std::fmt;
-
 use super::image::ThumbnailSize;
-
-/// A plan's name: 1–64 letters A-Z and a-z, digits, hyphens and underscores.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PlanName(String);
-
-impl PlanName {
-    pub const MAX_CHARS: usize = 64;
-
-    /// # Errors
-    /// The rule that `text` breaks, in words for the client.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-        if plain && (1..=Self::MAX_CHARS).contains(&text.len()) {
-            return Ok(Self(text.to_owned()));
-        }
-        Err(format!("must have 1 to {} letters A-Z and a-z, digits, hyphens and underscores", Self::MAX_CHARS))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    pub fn from_stored(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Display for PlanName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub use super::name::PlanName;
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
