@@ -15,7 +15,7 @@ use super::Service;
 use super::captions::Captions;
 use super::error::{Error, chain};
 use super::images::{cut_to_micros, is_live};
-use super::import_queue::Ended;
+use super::queue::{Ended, INTERRUPTED, OWN_DELAY, SETTLE_AGAIN, keep_lease};
 use super::sweep::after;
 use crate::caption::{self, Captioner, Picture, Pixels, Takes};
 use crate::imaging;
@@ -43,16 +43,8 @@ pub struct CaptionLimits {
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 const RENEWAL: Duration = Duration::from_secs(20);
 
-/// Before a job is tried again that failed through no fault of its picture.
-const OWN_DELAY: Duration = Duration::from_secs(5);
-
-/// Between tries to tell the database how a job ended.
-const SETTLE_AGAIN: Duration = Duration::from_secs(1);
-
 /// The quality of the JPEG files that an endpoint is sent.
 const JPEG_QUALITY: u8 = 85;
-
-const INTERRUPTED: &str = "the service was interrupted each time that it tried";
 
 /// What this process knows of its own part in the queue.
 #[derive(Debug, Default)]
@@ -168,25 +160,15 @@ impl Service {
 
     /// Returns when the claim no longer holds.
     async fn keep_caption_lease(&self, claim: Claim) {
-        let mut pause = RENEWAL;
-        loop {
-            tokio::time::sleep(pause).await;
-            let renewed = async {
-                let mut tx = self.db.begin().await?;
-                let holds = store::caption_jobs::renew(&mut tx, claim, self.clock.now() + LEASE).await?;
-                tx.commit().await?;
-                Ok::<_, store::Error>(holds)
-            };
-            match renewed.await {
-                Ok(true) => pause = RENEWAL,
-                Ok(false) => return,
-                // If it ends meanwhile, another may take the job, and this claim settles nothing.
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a caption's lease was not renewed");
-                    pause = SETTLE_AGAIN;
-                }
-            }
-        }
+        let renew = || async move {
+            let mut tx = self.db.begin().await?;
+            let holds = store::caption_jobs::renew(&mut tx, claim, self.clock.now() + LEASE).await?;
+            tx.commit().await.map(|()| holds)
+        };
+        keep_lease(RENEWAL, renew, |error| {
+            tracing::warn!(error = error as &dyn std::error::Error, "a caption's lease was not renewed");
+        })
+        .await;
     }
 
     async fn make_caption(&self, claim: Claim, stop: &CancellationToken) -> Outcome {
@@ -259,7 +241,7 @@ impl Service {
                 (store::caption_jobs::finish(&mut tx, claim).await?, Some("ready"))
             }
             Outcome::Failed { again: true, .. } if job.attempts < limits.attempts => {
-                let delay = self.spread(limits.retry_delay.saturating_mul(4_u32.saturating_pow(job.attempts.saturating_sub(1))));
+                let delay = self.delay_after(limits.retry_delay, job.attempts);
                 (store::caption_jobs::put_off(&mut tx, claim, after(now, delay)).await?, Some("retried"))
             }
             Outcome::Failed { reason, .. } => {

@@ -16,6 +16,7 @@ use super::Service;
 use super::error::{Error, chain};
 use super::import_fetch::Trouble;
 use super::imports::CANCELLED;
+use super::queue::{Ended, INTERRUPTED, OWN_DELAY, SETTLE_AGAIN, keep_lease};
 use super::sweep::after;
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
@@ -53,19 +54,11 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// Nobody is waited for longer, whatever its `Retry-After` says.
 const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 
-/// Before an item is tried again that failed through no fault of its own.
-const OWN_DELAY: Duration = Duration::from_secs(5);
-
-/// Between tries to tell the database how an item ended.
-const SETTLE_AGAIN: Duration = Duration::from_secs(1);
-
 /// After the database did not answer, leases that ended meanwhile are left alone for so long: their holders are told first.
 const LEASES_FIRST: Duration = Duration::from_secs(15);
 
 /// Items woken in one step.
 const BATCH: u32 = 100;
-
-const INTERRUPTED: &str = "the service was interrupted each time that it tried";
 
 /// An item that this process works on.
 #[derive(Debug)]
@@ -75,15 +68,6 @@ pub struct ClaimedItem {
     /// Why it is not known whether the claim was committed.
     doubt: Option<Error>,
     _running: Running,
-}
-
-/// How working on an item ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Stored, failed, put off, or another's by now.
-    Settled,
-    /// The service could not do its part: no more should be claimed for a while.
-    Unable,
 }
 
 /// What there was to claim.
@@ -172,7 +156,7 @@ impl Service {
             Some(error) => Err(Trouble::Ours(error)),
             None => tokio::select! {
                 result = self.fetch_and_store(&claimed, stop) => result,
-                () = self.keep_lease(claimed.claim) => {
+                () = self.keep_import_lease(claimed.claim) => {
                     let Claim { job_id, position, .. } = claimed.claim;
                     tracing::warn!(%job_id, position, "another has taken an import over");
                     return Ended::Settled;
@@ -197,27 +181,17 @@ impl Service {
     }
 
     /// Returns when the claim no longer holds.
-    async fn keep_lease(&self, claim: Claim) {
-        let mut pause = RENEWAL;
-        loop {
-            tokio::time::sleep(pause).await;
-            let renewed = async {
-                let mut tx = self.db.begin().await?;
-                let holds = store::import_queue::renew(&mut tx, claim, self.clock.now() + LEASE).await?;
-                tx.commit().await?;
-                Ok::<_, store::Error>(holds)
-            };
-            match renewed.await {
-                Ok(true) => pause = RENEWAL,
-                Ok(false) => return,
-                // If it ends meanwhile, another may take the item, and this claim stores nothing.
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "an import's lease was not renewed");
-                    self.importing.note_outage();
-                    pause = SETTLE_AGAIN;
-                }
-            }
-        }
+    async fn keep_import_lease(&self, claim: Claim) {
+        let renew = || async move {
+            let mut tx = self.db.begin().await?;
+            let holds = store::import_queue::renew(&mut tx, claim, self.clock.now() + LEASE).await?;
+            tx.commit().await.map(|()| holds)
+        };
+        keep_lease(RENEWAL, renew, |error| {
+            tracing::warn!(error = error as &dyn std::error::Error, "an import's lease was not renewed");
+            self.importing.note_outage();
+        })
+        .await;
     }
 
     /// Marks the item, in the transaction that stores its image.
@@ -237,7 +211,7 @@ impl Service {
         // Where a claim no longer holds, it is another's to settle.
         let counted = match trouble {
             Trouble::Its { again: Some(asked), .. } if attempt < limits.attempts && !cancelled => {
-                let delay = self.spread(limits.retry_delay.saturating_mul(4_u32.saturating_pow(attempt - 1)));
+                let delay = self.delay_after(limits.retry_delay, attempt);
                 let due_at = after(now, delay.max(*asked).min(LONGEST_DELAY));
                 store::import_queue::put_off(&mut tx, claimed.claim, due_at).await?.then_some("retried")
             }
@@ -274,12 +248,6 @@ impl Service {
             tracing::warn!(job_id = %claimed.claim.job_id, cause = chain(error), "the service could not take an import");
         }
         Ok(())
-    }
-
-    /// From half to one and a half of it, so that what failed together does not come back together.
-    pub(super) fn spread(&self, delay: Duration) -> Duration {
-        let [high, low, ..] = self.clock.random();
-        delay.mul_f64(0.5 + f64::from(u16::from_be_bytes([high, low])) / f64::from(u16::MAX))
     }
 }
 

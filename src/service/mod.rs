@@ -26,6 +26,7 @@ pub mod passwords;
 pub mod places;
 pub mod plans;
 pub mod presign;
+pub mod queue;
 mod quota;
 pub mod rates;
 pub mod registry;

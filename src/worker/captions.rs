@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::queue::{Queue, Taken};
 use crate::service::caption_queue::ClaimedCaption;
 use crate::service::captions::Captions as Setting;
-use crate::service::import_queue::Ended;
+use crate::service::queue::Ended;
 use crate::service::sweep::Outcome;
 use crate::service::{Error, Service};
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Queue, Taken};
-use crate::service::import_queue::{Claimed, ClaimedItem, Ended};
+use crate::service::import_queue::{Claimed, ClaimedItem};
+use crate::service::queue::Ended;
 use crate::service::sweep::Outcome;
 use crate::service::{Error, Service};
 
