@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde_json::json;
+use url::Host;
 
 use super::{Error, OpenError};
 
@@ -59,8 +60,12 @@ impl Endpoint {
         let url = Url::parse(&format!("{}/chat/completions", url.trim_end_matches('/')));
         let url = url.map_err(|error| OpenError::Client(error.into()))?;
         // It is the operator's, and has no business to send pictures elsewhere.
-        let client = Client::builder().redirect(redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT).build();
-        let client = client.map_err(|error| OpenError::Client(error.into()))?;
+        let mut client = Client::builder().redirect(redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT);
+        if is_this_machine(&url) {
+            // A proxy that the environment names would be another one's way to it.
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(|error| OpenError::Client(error.into()))?;
         let (model, prompt) = (model.to_owned(), prompt.to_owned());
         Ok(Self { client, url, api_key: api_key.map(str::to_owned), model, prompt })
     }
@@ -82,54 +87,80 @@ impl Endpoint {
         if let Some(key) = &self.api_key {
             request = request.bearer_auth(key);
         }
-        let response = request.send().await.map_err(|error| Error::Unavailable(without_url(error)))?;
+        let response = request.send().await.map_err(of_transport)?;
         let status = response.status();
         let body = read(response).await?;
         if !status.is_success() {
             return Err(of_status(status, &body));
         }
-        let answer: Answer = serde_json::from_slice(&body)
-            .map_err(|error| Error::Failed(format!("the endpoint's answer is no chat completion: {error}")))?;
+        let answer: Answer = serde_json::from_slice(&body).map_err(|error| {
+            tracing::warn!(error = shortened(&error.to_string()), "the caption endpoint gave no chat completion");
+            Error::Failed("the endpoint's answer is no chat completion".into())
+        })?;
         let said = answer.choices.into_iter().next().and_then(|choice| choice.message.content);
-        said.ok_or_else(|| Error::Failed("the endpoint's answer has no text".to_owned()))
+        said.ok_or_else(|| Error::Failed("the endpoint's answer has no text".into()))
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
 async fn read(mut response: Response) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Error::Unavailable(without_url(error)))? {
+    while let Some(chunk) = response.chunk().await.map_err(of_transport)? {
         if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(Error::Refused("the endpoint's answer is too long".to_owned()));
+            return Err(Error::Refused("the endpoint's answer is too long".into()));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// What a status tells of trying again. A key that is wrong, a model that is not there, are the operator's to mend: no picture
-/// is given up for them.
+/// Who cannot be reached has not seen the picture; who goes away in the middle may have ended over it.
+fn of_transport(error: reqwest::Error) -> Error {
+    let is_unreachable = error.is_connect();
+    let cause = with_causes(error);
+    if is_unreachable {
+        return Error::Unavailable(cause);
+    }
+    tracing::warn!(cause, "the caption endpoint did not answer to the end");
+    Error::Failed("the endpoint did not answer to the end".into())
+}
+
+/// What a status tells of trying again. An address or a key that is wrong, a model that is not there, money that has run out, are
+/// the operator's to mend, and too much to do passes: no picture is given up for them.
 fn of_status(status: StatusCode, body: &[u8]) -> Error {
-    let said: String = String::from_utf8_lossy(body).chars().filter(|character| !character.is_control()).take(500).collect();
     // Its words are for the log alone: what is told of a caption is told to users.
-    tracing::warn!(%status, said, "the caption endpoint refused a picture");
+    tracing::warn!(%status, said = shortened(&String::from_utf8_lossy(body)), "the caption endpoint refused a picture");
     let reason = format!("the endpoint answered {}", status.as_u16());
     match status {
         StatusCode::UNAUTHORIZED
-        | StatusCode::FORBIDDEN
+        | StatusCode::PAYMENT_REQUIRED
         | StatusCode::NOT_FOUND
         | StatusCode::METHOD_NOT_ALLOWED
-        | StatusCode::REQUEST_TIMEOUT
         | StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Error::Unavailable(reason),
-        _ if status.is_client_error() => Error::Refused(reason),
-        _ => Error::Failed(reason),
+        | StatusCode::SERVICE_UNAVAILABLE => Error::Unavailable(reason),
+        _ if status.is_redirection() => Error::Unavailable(reason),
+        // Of what moderates, and of what has waited for a model: it may have been the picture.
+        StatusCode::FORBIDDEN | StatusCode::REQUEST_TIMEOUT => Error::Failed(reason.into()),
+        _ if status.is_client_error() => Error::Refused(reason.into()),
+        _ => Error::Failed(reason.into()),
     }
 }
 
-/// With its causes. URLs may hold passwords, and reasons are shown to users.
-fn without_url(error: reqwest::Error) -> String {
+/// What a log can hold of a foreign text.
+fn shortened(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(500).collect()
+}
+
+/// Without its URL, which is the operator's.
+fn with_causes(error: reqwest::Error) -> String {
     let error = error.without_url();
     let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

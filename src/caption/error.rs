@@ -1,5 +1,7 @@
 //! Why there is no caption, or no model.
 
+use std::borrow::Cow;
+
 /// Why a caption was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -7,15 +9,15 @@ pub enum Error {
     Stopped,
     #[error("it took longer than it may")]
     TimedOut,
-    /// No picture's fault: whoever is asked cannot be reached, or has too much to do.
+    /// No picture's fault: whoever is asked cannot be reached, or has too much to do. Of the inside, and for the log alone.
     #[error("the endpoint cannot be used right now: {0}")]
     Unavailable(String),
-    /// It may go better another time.
+    /// It may go better another time. Its words are told to users, as those of the next.
     #[error("{0}")]
-    Failed(String),
+    Failed(Cow<'static, str>),
     /// It will not.
     #[error("{0}")]
-    Refused(String),
+    Refused(Cow<'static, str>),
     #[error("captioning failed inside the service: {0}")]
     Internal(String),
 }

@@ -59,6 +59,9 @@ pub enum Picture {
     Jpeg(Vec<u8>),
 }
 
+/// Tells whether there is work that goes first. Asked often, so it must answer at once.
+pub type Others = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// RGB, 8 bits a channel, in rows, top row first.
 #[derive(Debug)]
 pub struct Pixels {
@@ -98,14 +101,19 @@ impl Captioner {
         }
     }
 
-    /// Says what is to be seen, in the model's words.
+    /// Whether it is asked over a network, and may be down or ailing.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.backend, Backend::Endpoint(_))
+    }
+
+    /// Says what is to be seen, in the model's words. The model inside steps back while `others` are at work.
     ///
     /// # Errors
     /// It took too long, was stopped, or failed; the error tells whether trying again may help.
-    pub async fn caption(&self, picture: Picture, stop: &CancellationToken) -> Result<String, Error> {
+    pub async fn caption(&self, picture: Picture, stop: &CancellationToken, others: &Others) -> Result<String, Error> {
         match (&self.backend, picture) {
             #[cfg(feature = "captions")]
-            (Backend::Local(local), Picture::Pixels(pixels)) => local::caption(local, pixels, self.timeout, stop).await,
+            (Backend::Local(local), Picture::Pixels(pixels)) => local.caption(pixels, self.timeout, stop, others).await,
             (Backend::Endpoint(endpoint), Picture::Jpeg(file)) => tokio::select! {
                 () = stop.cancelled() => Err(Error::Stopped),
                 said = tokio::time::timeout(self.timeout, endpoint.caption(&file)) => said.unwrap_or(Err(Error::TimedOut)),

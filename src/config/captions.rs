@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use url::Url;
 
 use super::rules::{ConfigError, require};
 use super::units::Seconds;
@@ -34,17 +35,18 @@ pub struct CaptionConfig {
     /// Captions that are made at once by this process; 0 leaves them to other instances, and opens no model.
     #[arg(long, env = "CAPTION_CONCURRENCY", default_value_t = 1)]
     pub caption_concurrency: usize,
-    /// Threads of the model inside the process, of the lowest priority; 0 is one for each processor.
+    /// Threads of the model inside the process, which step back while pictures are taken in; 0 is one for each processor.
     #[arg(long, env = "CAPTION_THREADS", default_value_t = 0)]
     pub caption_threads: usize,
-    /// Seconds that one caption may take: of CAPTION_URL by the clock, of the model inside the process those of a processor, for it
-    /// gives way to everything else.
+    /// Seconds that one caption may take: of CAPTION_URL by the clock, of the model inside the process those in which its threads
+    /// have the processors, for it gives way to everything else.
     #[arg(long, env = "CAPTION_TIMEOUT", default_value_t = Seconds(120))]
     pub caption_timeout: Seconds,
     /// Times that a picture is tried at most, when what fails may pass.
     #[arg(long, env = "CAPTION_ATTEMPTS", default_value_t = 3)]
     pub caption_attempts: u32,
-    /// Seconds before a picture is tried a second time, give or take a half; four times as many before each further time.
+    /// Seconds before a picture is tried a second time, give or take a half; four times as many before each further time, up to an
+    /// hour.
     #[arg(long, env = "CAPTION_RETRY_DELAY", default_value_t = Seconds(10))]
     pub caption_retry_delay: Seconds,
 }
@@ -70,9 +72,9 @@ impl CaptionConfig {
         let both = self.caption_model_dir.is_some() && self.caption_url.is_some();
         require(!both, "CAPTION_URL", "CAPTION_MODEL_DIR is set as well, and captions come from one of them")?;
         if let Some(url) = &self.caption_url {
-            let parsed = url.parse::<http::Uri>().ok();
-            let usable = parsed.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none());
-            require(usable, "CAPTION_URL", "it must be like http://localhost:11434/v1")?;
+            let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            let plain = parsed.is_some_and(|url| url.query().is_none() && url.fragment().is_none() && !has_credentials(&url));
+            require(plain, "CAPTION_URL", "it must be like http://localhost:11434/v1, without user, query or fragment")?;
             let complete = url.trim_end_matches('/').ends_with("/chat/completions");
             require(!complete, "CAPTION_URL", "it ends before /chat/completions, which is added")?;
             require(self.caption_model.is_some(), "CAPTION_MODEL", "CAPTION_URL needs the name of the model to ask for")?;
@@ -122,4 +124,8 @@ impl CaptionConfig {
             retry_delay: self.caption_retry_delay.duration(),
         }
     }
+}
+
+fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }

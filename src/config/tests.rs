@@ -49,6 +49,8 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         ("--caption-url=http://localhost:11434/v1", "CAPTION_MODEL"),
         ("--caption-url=http://localhost/v1/chat/completions", "CAPTION_URL"),
         ("--caption-url=http://localhost/v1?key=1", "CAPTION_URL"),
+        ("--caption-url=http://localhost/v1#part", "CAPTION_URL"),
+        ("--caption-url=http://user:word@localhost/v1", "CAPTION_URL"),
         ("--caption-concurrency=65", "CAPTION_CONCURRENCY"),
         ("--caption-threads=257", "CAPTION_THREADS"),
         ("--caption-attempts=0", "CAPTION_ATTEMPTS"),

@@ -4,7 +4,7 @@
 //! picture's header says before it is decoded. They are apart, because bodies that wait for decoding, holding what
 //! decoding needs, would wait for ever. Both are fair: first come, first served.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,6 +23,7 @@ pub struct Admission {
     foreign: Budget,
     decoding: Budget,
     threads: Arc<Semaphore>,
+    activity: Arc<Activity>,
     wait: Duration,
 }
 
@@ -40,6 +41,45 @@ pub struct Admitted {
 pub struct DecodeSlot {
     _memory: OwnedSemaphorePermit,
     _thread: OwnedSemaphorePermit,
+    _activity: Active,
+}
+
+/// Whether pictures are being decoded.
+#[derive(Debug, Default)]
+pub struct Activity(Mutex<Decoding>);
+
+#[derive(Debug, Default)]
+struct Decoding {
+    count: usize,
+    last_ended: Option<Instant>,
+}
+
+/// One of those that are; over when dropped.
+#[derive(Debug)]
+struct Active(Arc<Activity>);
+
+/// Between two pictures there is no more than this, where one follows the other.
+const LINGER: Duration = Duration::from_millis(50);
+
+impl Activity {
+    /// Whether pictures are being decoded, or were a moment ago.
+    pub fn is_on(&self) -> bool {
+        let decoding = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        decoding.count > 0 || decoding.last_ended.is_some_and(|at| at.elapsed() < LINGER)
+    }
+
+    fn begin(self: &Arc<Self>) -> Active {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).count += 1;
+        Active(Arc::clone(self))
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        let mut decoding = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        decoding.count -= 1;
+        decoding.last_ended = Some(Instant::now());
+    }
 }
 
 /// What is in use of what there is, in bytes.
@@ -56,6 +96,7 @@ impl Admission {
             foreign: Budget::new(limits.upload_memory_bytes / 2),
             decoding: Budget::new(limits.decode_memory_bytes),
             threads: Arc::new(Semaphore::new(limits.decode_threads)),
+            activity: Arc::default(),
             wait: limits.admission_wait,
         }
     }
@@ -91,7 +132,7 @@ impl Admission {
         self.in_time(async {
             let memory = self.decoding.take(weight_bytes).await?;
             let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(Error::internal)?;
-            Ok(DecodeSlot { _memory: memory, _thread: thread })
+            Ok(DecodeSlot { _memory: memory, _thread: thread, _activity: self.activity.begin() })
         })
         .await
     }
@@ -113,6 +154,10 @@ impl Admission {
             decoded
         });
         decoding.await.map_err(Error::internal)?.map_err(Error::internal)
+    }
+
+    pub fn activity(&self) -> Arc<Activity> {
+        Arc::clone(&self.activity)
     }
 
     pub fn bodies_in_use(&self) -> BudgetUse {
@@ -158,4 +203,23 @@ impl Budget {
 
 fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoding_is_told_until_a_moment_after_its_end() {
+        let activity = Arc::<Activity>::default();
+        assert!(!activity.is_on());
+        let (first, second) = (activity.begin(), activity.begin());
+        drop(first);
+        assert!(activity.is_on());
+        std::thread::sleep(2 * LINGER);
+        assert!(activity.is_on(), "the second goes on");
+        drop(second);
+        std::thread::sleep(2 * LINGER);
+        assert!(!activity.is_on());
+    }
 }

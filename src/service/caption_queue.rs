@@ -2,9 +2,10 @@
 //!
 //! A claim is counted before anything is done, and has a lease that is renewed while its holder lives; so a picture that
 //! ends the process each time is given up. What may pass is tried again, later and later. What is no picture's fault (no
-//! memory, a dependency or the endpoint that is down) costs no attempt, and the worker waits until it is over.
+//! memory, a dependency or the endpoint that is down) costs no attempt, and the worker waits until it is over. Whose fault it
+//! is cannot always be told: where picture after picture fails at an endpoint, it is the endpoint's.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -55,6 +56,29 @@ pub(super) struct Captioning {
     pub settled: Notify,
     /// Whose turn it was last.
     last: Mutex<Option<UserId>>,
+    failures: Failures,
+}
+
+/// Pictures that an endpoint made no caption of, since it last made one.
+#[derive(Debug, Default)]
+struct Failures(Mutex<Vec<ImageId>>);
+
+/// So many pictures in a row are not all at fault.
+const MAX_FAILURES: usize = 3;
+
+impl Failures {
+    fn end(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Notes one more, and tells whether there are so many that it is the endpoint's fault.
+    fn add(&self, id: ImageId) -> bool {
+        let mut failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.len() <= MAX_FAILURES && !failed.contains(&id) {
+            failed.push(id);
+        }
+        failed.len() > MAX_FAILURES
+    }
 }
 
 /// A job that this process works on.
@@ -104,21 +128,23 @@ impl Service {
     /// # Errors
     /// The database is unavailable; nothing has happened.
     pub async fn claim_caption(&self) -> Result<Option<ClaimedCaption>, Error> {
-        let now = self.clock.now();
-        // Nothing is locked or written while there is nothing to do.
-        if !store::caption_jobs::is_due(&self.db, now).await? {
-            return Ok(None);
+        loop {
+            let now = self.clock.now();
+            // Nothing is locked or written while there is nothing to do.
+            if !store::caption_jobs::is_due(&self.db, now).await? {
+                return Ok(None);
+            }
+            let last = self.captioning.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let fence = CaptionClaimId::new(&*self.clock);
+            let mut tx = self.db.begin().await?;
+            // If another was quicker, there may be one more.
+            if let Some(job) = store::caption_jobs::claim(&mut tx, last.as_ref(), fence, (now + LEASE, now)).await? {
+                // When this fails, the job may be claimed or not: it is given back, if it is.
+                let doubt = tx.commit().await.err().map(Error::from);
+                *self.captioning.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.user_id.clone());
+                return Ok(Some(ClaimedCaption { job, doubt }));
+            }
         }
-        let last = self.captioning.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let fence = CaptionClaimId::new(&*self.clock);
-        let mut tx = self.db.begin().await?;
-        let Some(job) = store::caption_jobs::claim(&mut tx, last.as_ref(), fence, (now + LEASE, now)).await? else {
-            return Ok(None);
-        };
-        // When this fails, the job may be claimed or not: it is given back, if it is.
-        let doubt = tx.commit().await.err().map(Error::from);
-        *self.captioning.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.user_id.clone());
-        Ok(Some(ClaimedCaption { job, doubt }))
     }
 
     /// Works on a job until it is settled, or the service stops.
@@ -126,7 +152,7 @@ impl Service {
         let started = Instant::now();
         let outcome = match claimed.doubt.take() {
             Some(error) => Outcome::Unable(chain(&error)),
-            None if claimed.job.attempts > self.limits.captions.attempts => {
+            None if claimed.job.was_held && claimed.job.attempts > self.limits.captions.attempts => {
                 Outcome::Failed { reason: INTERRUPTED.to_owned(), again: false }
             }
             None => {
@@ -188,13 +214,24 @@ impl Service {
             Err(error @ (Error::Unavailable { .. } | Error::Overloaded { .. })) => return Outcome::Unable(chain(&error)),
             Err(error) => return Outcome::Failed { reason: error_for_users(&error), again: true },
         };
-        match captioner.caption(picture, stop).await {
-            Ok(said) => clean(&said)
-                .map_or_else(|| Outcome::Failed { reason: "the model said nothing".to_owned(), again: false }, Outcome::Made),
+        let activity = self.admission.activity();
+        let others: caption::Others = Arc::new(move || activity.is_on());
+        let said = captioner.caption(picture, stop, &others).await;
+        let said = said.and_then(|said| clean(&said).ok_or_else(|| caption::Error::Refused("the model said nothing".into())));
+        match said {
+            Ok(text) => {
+                self.captioning.failures.end();
+                Outcome::Made(text)
+            }
             Err(caption::Error::Stopped) => Outcome::Stopped,
             Err(error @ caption::Error::Unavailable(_)) => Outcome::Unable(error.to_string()),
-            Err(error @ caption::Error::Refused(_)) => Outcome::Failed { reason: error.to_string(), again: false },
-            Err(error) => Outcome::Failed { reason: error_of_model(&error), again: true },
+            Err(error) => {
+                let (reason, again) = (error_of_model(&error), !matches!(error, caption::Error::Refused(_)));
+                if captioner.is_remote() && self.captioning.failures.add(image.id) {
+                    return Outcome::Unable(format!("one picture after the other fails at the endpoint: {reason}"));
+                }
+                Outcome::Failed { reason, again }
+            }
         }
     }
 

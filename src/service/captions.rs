@@ -50,7 +50,8 @@ impl Service {
             let settled = self.captioning.settled.notified();
             let (image, links) = self.find_image(caller, id, with_links).await?;
             let is_over = tokio::time::Instant::now() >= deadline || self.stopping.is_cancelled();
-            if image.caption.status != CaptionStatus::Pending || is_over {
+            // Where captions have been turned off, what was asked for before waits until they are turned on.
+            if image.caption.status != CaptionStatus::Pending || is_over || !self.captions.are_on() {
                 return Ok((image, links));
             }
             tokio::select! {

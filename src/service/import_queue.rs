@@ -16,7 +16,7 @@ use super::Service;
 use super::error::{Error, chain};
 use super::import_fetch::Trouble;
 use super::imports::CANCELLED;
-use super::queue::{Ended, INTERRUPTED, OWN_DELAY, SETTLE_AGAIN, keep_lease};
+use super::queue::{Ended, INTERRUPTED, LONGEST_DELAY, OWN_DELAY, SETTLE_AGAIN, keep_lease};
 use super::sweep::after;
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
@@ -50,9 +50,6 @@ impl ImportLimits {
 /// After this long without a renewal a holder is taken for dead.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 const RENEWAL: Duration = Duration::from_secs(10);
-
-/// Nobody is waited for longer, whatever its `Retry-After` says.
-const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 
 /// After the database did not answer, leases that ended meanwhile are left alone for so long: their holders are told first.
 const LEASES_FIRST: Duration = Duration::from_secs(15);
@@ -212,6 +209,7 @@ impl Service {
         let counted = match trouble {
             Trouble::Its { again: Some(asked), .. } if attempt < limits.attempts && !cancelled => {
                 let delay = self.delay_after(limits.retry_delay, attempt);
+                // Whatever its `Retry-After` says.
                 let due_at = after(now, delay.max(*asked).min(LONGEST_DELAY));
                 store::import_queue::put_off(&mut tx, claimed.claim, due_at).await?.then_some("retried")
             }

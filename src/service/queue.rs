@@ -17,6 +17,9 @@ pub enum Ended {
 /// Before what failed through no fault of its own is tried again.
 pub(super) const OWN_DELAY: Duration = Duration::from_secs(5);
 
+/// Nothing waits longer to be tried again.
+pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(3600);
+
 /// Between tries to tell the database how something ended, or that its holder lives.
 pub(super) const SETTLE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -50,8 +53,9 @@ impl Service {
         delay.mul_f64(0.5 + f64::from(u16::from_be_bytes([high, low])) / f64::from(u16::MAX))
     }
 
-    /// Before what may pass is tried again: four times as long each time.
+    /// Before what may pass is tried again: four times as long each time, up to [`LONGEST_DELAY`].
     pub(super) fn delay_after(&self, first: Duration, attempt: u32) -> Duration {
-        self.spread(first.saturating_mul(4_u32.saturating_pow(attempt.saturating_sub(1))))
+        let delay = first.saturating_mul(4_u32.saturating_pow(attempt.saturating_sub(1)));
+        self.spread(delay.min(LONGEST_DELAY))
     }
 }

@@ -23,6 +23,8 @@ pub struct ClaimedJob {
     pub user_id: UserId,
     /// Claims, this one too.
     pub attempts: u32,
+    /// Its last holder died.
+    pub was_held: bool,
 }
 
 /// Which claim of which job.
@@ -32,11 +34,13 @@ pub struct Claim {
     pub fence: CaptionClaimId,
 }
 
-/// Asks for a caption. A job that waits begins anew; one that is being worked on is left to its holder.
+/// Asks for a caption. A job that is there has all its attempts anew; one that is being worked on is left to its holder, for as
+/// long as he lives.
 pub async fn ask(tx: &mut Tx, image: &Image, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new(
         "insert into caption_jobs (image_id, user_id, attempts, due_at) values ($1, $2, 0, $3) \
-         on conflict (image_id) do update set attempts = 0, due_at = $3 where caption_jobs.claim is null",
+         on conflict (image_id) do update set attempts = 0, \
+         due_at = case when caption_jobs.claim is null then $3 else caption_jobs.due_at end",
     );
     tx.execute(sql.bind(image.id.uuid()).bind(image.user_id.as_str()).bind(now)).await.map(drop)
 }
@@ -49,12 +53,15 @@ pub async fn resume(tx: &mut Tx, image: ImageId, now: DateTime<Utc>) -> Result<(
 
 /// Whether a job can be taken.
 pub async fn is_due(run: impl Run, now: DateTime<Utc>) -> Result<bool, Error> {
-    Ok(run.fetch_optional::<(Uuid,)>(next("", now)).await?.is_some())
+    Ok(run.fetch_optional::<Next>(next("", now)).await?.is_some())
 }
+
+/// A job that can be taken, and the claim of a holder that did not settle it.
+type Next = (Uuid, Option<Uuid>);
 
 /// The job whose turn it is after this user's.
 fn next(after: &str, now: DateTime<Utc>) -> Sql {
-    Sql::new("select image_id from caption_jobs where user_id > $1 and due_at <= $2 order by user_id, due_at limit 1")
+    Sql::new("select image_id, claim from caption_jobs where user_id > $1 and due_at <= $2 order by user_id, due_at limit 1")
         .bind(after)
         .bind(now)
 }
@@ -68,12 +75,12 @@ pub async fn claim(
 ) -> Result<Option<ClaimedJob>, Error> {
     let mut found = None;
     if let Some(last) = last {
-        found = tx.fetch_optional::<(Uuid,)>(next(last.as_str(), now)).await?;
+        found = tx.fetch_optional::<Next>(next(last.as_str(), now)).await?;
     }
     if found.is_none() {
-        found = tx.fetch_optional::<(Uuid,)>(next("", now)).await?;
+        found = tx.fetch_optional::<Next>(next("", now)).await?;
     }
-    let Some((id,)) = found else { return Ok(None) };
+    let Some((id, holder)) = found else { return Ok(None) };
     // The condition again: PostgreSQL looks at the row as it is when another claim has committed.
     let sql = Sql::new(
         "update caption_jobs set claim = $2, attempts = attempts + 1, due_at = $3 where image_id = $1 and due_at <= $4 \
@@ -85,6 +92,7 @@ pub async fn claim(
         claim: Claim { image_id: ImageId::from(id), fence },
         user_id: UserId::parse(&user_id).map_err(|_| Error::Unreadable { column: "user_id", value: user_id })?,
         attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        was_held: holder.is_some(),
     }))
 }
 
@@ -110,8 +118,11 @@ pub async fn put_off(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result
 
 /// As [`put_off`], and the claim does not count.
 pub async fn give_back(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
-    let sql =
-        Sql::new("update caption_jobs set claim = null, due_at = $3, attempts = attempts - 1 where image_id = $1 and claim = $2");
+    // It may have been asked for anew meanwhile.
+    let sql = Sql::new(
+        "update caption_jobs set claim = null, due_at = $3, attempts = case when attempts > 0 then attempts - 1 else 0 end \
+         where image_id = $1 and claim = $2",
+    );
     Ok(tx.execute(of(claim, sql).bind(due_at)).await? == 1)
 }
 

@@ -1,6 +1,7 @@
 //! Captions: asked for by uploads and by owners, made in their turn, tried again, given up; by an endpoint that the test speaks
 //! for. The model inside the process has its own file.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ async fn service(chat: &Chat, settings: &[&str]) -> TestApp {
 }
 
 /// As [`service`], where the only one who may be asked is busy for good: the test takes jobs itself.
-async fn by_hand(chat: &Chat) -> TestApp {
-    let app = service(chat, &[]).await;
+async fn by_hand(chat: &Chat, settings: &[&str]) -> TestApp {
+    let app = service(chat, settings).await;
     chat.will(&[Reply::Silence]);
     upload(&app, "zoe", 999).await;
     until("the worker is busy", async || chat.asked().len() == 1).await;
@@ -225,6 +226,42 @@ async fn an_answer_that_does_not_come_or_has_no_end_is_no_caption() {
 }
 
 #[tokio::test]
+async fn the_words_of_an_endpoint_are_not_told_to_users() {
+    let chat = Chat::start().await;
+    let app = service(&chat, &["--caption-attempts=1"]).await;
+    let inner = "http://10.0.0.5:9/ key=sk-123 ".repeat(10_000);
+    chat.will(&[Reply::Body(json!({"choices": inner}).to_string()), Reply::Status(500), Reply::Cut]);
+    for reason in
+        ["the endpoint's answer is no chat completion", "the endpoint answered 500", "the endpoint did not answer to the end"]
+    {
+        let id = upload(&app, "alice", reason.len() as u64).await;
+        assert_eq!(settled(&app, &id).await["caption_error"], reason);
+    }
+}
+
+#[tokio::test]
+async fn where_picture_after_picture_fails_it_is_the_endpoints_fault_until_one_succeeds() {
+    let chat = Chat::start().await;
+    let app = by_hand(&chat, &["--caption-attempts=1"]).await;
+    let mut ids = Vec::new();
+    for seed in 1..=5 {
+        ids.push(upload(&app, &format!("user{seed}"), seed).await);
+    }
+    let statuses =
+        async || futures::future::join_all(ids.iter().map(async |id| image(&app, id).await["caption_status"].take())).await;
+    chat.will(&[500, 400, 403, 500, 400].map(Reply::Status));
+    while work_on_next(&app).await {}
+    assert_eq!(statuses().await, ["failed", "failed", "failed", "pending", "pending"]);
+    chat.will(&[Reply::Status(500), Reply::Says(SAYS), Reply::Status(500)]);
+    for _ in 0..2 {
+        app.clock.advance(TimeDelta::seconds(10));
+        while work_on_next(&app).await {}
+    }
+    // The fourth was not at fault the second time either, and was the third time.
+    assert_eq!(statuses().await, ["failed", "failed", "failed", "failed", "ready"]);
+}
+
+#[tokio::test]
 async fn an_endpoint_that_is_down_costs_no_picture_its_caption() {
     let chat = Chat::start().await;
     let app = service(&chat, &["--caption-attempts=1"]).await;
@@ -247,7 +284,7 @@ async fn an_endpoint_that_is_down_costs_no_picture_its_caption() {
 #[tokio::test]
 async fn a_deleted_image_is_captioned_when_it_is_restored() {
     let chat = Chat::start().await;
-    let app = by_hand(&chat).await;
+    let app = by_hand(&chat, &[]).await;
     let id = upload(&app, "alice", 1).await;
     app.delete("alice", &id).await.ok();
     assert!(work_on_next(&app).await);
@@ -269,7 +306,7 @@ async fn a_deleted_image_is_captioned_when_it_is_restored() {
 #[tokio::test]
 async fn what_is_deleted_or_purged_while_it_is_captioned_harms_nothing() {
     let chat = Chat::start().await;
-    let app = by_hand(&chat).await;
+    let app = by_hand(&chat, &[]).await;
     let (kept, purged) = (upload(&app, "alice", 1).await, upload(&app, "alice", 2).await);
     let (first, second) = (take(&app).await.unwrap(), take(&app).await.unwrap());
     app.delete("alice", &purged).await.ok();
@@ -288,7 +325,7 @@ async fn what_is_deleted_or_purged_while_it_is_captioned_harms_nothing() {
 #[tokio::test]
 async fn users_take_turns() {
     let chat = Chat::start().await;
-    let app = by_hand(&chat).await;
+    let app = by_hand(&chat, &[]).await;
     for seed in 1..=3 {
         upload(&app, "alice", seed).await;
     }
@@ -305,7 +342,7 @@ async fn users_take_turns() {
 #[tokio::test]
 async fn a_job_is_taken_once_and_whoever_is_late_settles_nothing() {
     let chat = Chat::start().await;
-    let app = by_hand(&chat).await;
+    let app = by_hand(&chat, &[]).await;
     let mut ids = Vec::new();
     for seed in 1..=10 {
         ids.push(upload(&app, &format!("user{seed}"), seed).await);
@@ -335,7 +372,7 @@ async fn a_job_is_taken_once_and_whoever_is_late_settles_nothing() {
 #[tokio::test]
 async fn what_ends_the_service_each_time_is_given_up() {
     let chat = Chat::start().await;
-    let app = by_hand(&chat).await;
+    let app = by_hand(&chat, &[]).await;
     let id = upload(&app, "alice", 1).await;
     for _ in 0..3 {
         // As if the process had ended.
@@ -347,6 +384,51 @@ async fn what_ends_the_service_each_time_is_given_up() {
     let failed = image(&app, &id).await;
     assert_eq!(caption(&failed)[0], "failed");
     assert_eq!(caption(&failed)[3], "the service was interrupted each time that it tried");
+    // Whoever asks anew has all attempts anew, also while a dead holder has it.
+    let id = upload(&app, "alice", 2).await;
+    for _ in 0..3 {
+        drop(take(&app).await.expect("the job"));
+        app.clock.advance(TimeDelta::seconds(61));
+    }
+    assert_eq!(ask(&app, "alice", &id).await.status, 202);
+    assert!(work_on_next(&app).await);
+    assert_eq!(caption(&image(&app, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+}
+
+#[tokio::test]
+async fn fewer_attempts_than_were_made_already_are_no_interruption() {
+    let chat = Chat::start().await;
+    let mut app = service(&chat, &["--caption-attempts=9"]).await;
+    chat.will(&[500, 500, 500].map(Reply::Status));
+    let id = upload(&app, "alice", 1).await;
+    for tries in 1..=3 {
+        until("it was tried", async || app.metric("captions_total{result=\"retried\"}").await == f64::from(tries)).await;
+        if tries < 3 {
+            app.clock.advance(TimeDelta::minutes(10));
+        }
+    }
+    app.set("--caption-attempts=2");
+    app.restart().await;
+    app.clock.advance(TimeDelta::minutes(10));
+    assert_eq!(caption(&settled(&app, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+}
+
+#[tokio::test]
+async fn where_captions_were_turned_off_nobody_waits_for_them() {
+    let chat = Chat::start().await;
+    let mut app = service(&chat, &[]).await;
+    chat.will(&[Reply::Status(503)]);
+    let id = upload(&app, "alice", 1).await;
+    until("it was tried", async || chat.asked().len() == 1).await;
+    app.set("--caption-url=");
+    app.restart().await;
+    let started = std::time::Instant::now();
+    assert_eq!(app.get(&format!("/images/{id}?wait=30")).await.ok()["caption_status"], "pending");
+    assert!(started.elapsed() < Duration::from_secs(20), "who asks is answered at once");
+    app.set(&format!("--caption-url={}", chat.url));
+    app.restart().await;
+    app.clock.advance(TimeDelta::seconds(10));
+    assert_eq!(caption(&settled(&app, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
 }
 
 #[tokio::test]
@@ -374,17 +456,73 @@ async fn a_caption_outlives_the_process_that_was_to_make_it() {
     }
     let process = Process::start(&home, &[]).await;
     chat.will(&[Reply::Silence]);
-    let client = reqwest::Client::new();
-    let url = format!("http://{}/images", process.address);
-    let form =
-        client.post(url).header("Content-Type", Form::content_type()).body(Form::upload("alice", &jpeg(64, 64, 1)).finish());
-    let id = Answer::read(form.send().await.unwrap()).await.image_id();
+    let id = upload_at(process.address).await;
     until("the worker is busy", async || chat.asked().len() == 1).await;
     process.kill().await;
     // By the clock of the next one the lease has ended.
     let running = home.start_ahead(TimeDelta::minutes(5)).await;
-    let url = format!("http://{}/images/{id}?wait=30", running.address);
-    let image = Answer::read(client.get(url).send().await.unwrap()).await.ok();
-    assert_eq!(caption(&image)[..2], [&json!("ready"), &json!(SAYS)]);
+    assert_eq!(caption(&settled_at(running.address, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
     running.shut_down().await.unwrap();
+}
+
+async fn upload_at(address: SocketAddr) -> String {
+    let form = reqwest::Client::new().post(format!("http://{address}/images")).header("Content-Type", Form::content_type());
+    Answer::read(form.body(Form::upload("alice", &jpeg(64, 64, 1)).finish()).send().await.unwrap()).await.image_id()
+}
+
+async fn settled_at(address: SocketAddr, id: &str) -> Value {
+    Answer::read(reqwest::get(format!("http://{address}/images/{id}?wait=30")).await.unwrap()).await.ok()
+}
+
+#[tokio::test]
+async fn an_endpoint_is_asked_by_tls_if_its_certificate_is_trusted() {
+    let (mut home, (chat, certificate)) = (Home::new().await, Chat::start_secure().await);
+    for (variable, value) in [("CAPTION_URL", chat.url.as_str()), ("CAPTION_MODEL", "llava:7b"), ("CAPTION_API_KEY", "key-7")] {
+        home.set(variable, value);
+    }
+    let process = Process::start(&home, &[]).await;
+    let id = upload_at(process.address).await;
+    until("the certificate is refused", async || process.log().contains("certificate")).await;
+    assert!(chat.asked().is_empty());
+    process.stop().await;
+    let trusted = home.data_dir().join("trusted.pem");
+    std::fs::write(&trusted, certificate).unwrap();
+    let process = Process::start(&home, &[("SSL_CERT_FILE", trusted.to_str().unwrap())]).await;
+    assert_eq!(caption(&settled_at(process.address, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+    assert_eq!(chat.asked()[0].authorization.as_deref(), Some("Bearer key-7"));
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_private_image_is_captioned_for_its_owner_alone() {
+    let (chat, gate) = (Chat::start().await, Arc::new(Semaphore::new(0)));
+    let app = service(&chat, &[]).await;
+    chat.will(&[Reply::Gated(Arc::clone(&gate), "a secret")]);
+    let form = Form::upload("alice", &jpeg(64, 64, 1)).text("visibility", "private");
+    let id = app.post(form).await.image_id();
+    // Who may not see it does not wait for it either.
+    let path = format!("/images/{id}?wait=30");
+    let (strangers, nobodys) = (app.by("bob", Method::GET, &path).await, app.get(&path).await);
+    assert_error(&strangers, 404, "NotFound");
+    assert_error(&nobodys, 404, "NotFound");
+    assert_error(&ask(&app, "bob", &id).await, 404, "NotFound");
+    gate.add_permits(1);
+    let image = app.by("alice", Method::GET, &path).await.ok();
+    assert_eq!(caption(&image)[..2], [&json!("ready"), &json!("a secret")]);
+    for path in ["/images".to_owned(), path, format!("/i/{id}.json")] {
+        let answers = [app.get(&path).await, app.by("bob", Method::GET, &path).await];
+        assert!(answers.iter().all(|answer| !answer.text().contains("secret")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_on_this_machine_is_asked_by_no_proxy() {
+    let (home, chat) = (Home::embedded(), Chat::start().await);
+    let nobody = "http://127.0.0.1:9";
+    let settings = [("HTTP_PROXY", nobody), ("ALL_PROXY", nobody), ("CAPTION_URL", &chat.url), ("CAPTION_MODEL", "llava:7b")];
+    let process = Process::start(&home, &settings).await;
+    // The storage inside is there as well.
+    let id = upload_at(process.address).await;
+    assert_eq!(caption(&settled_at(process.address, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+    process.stop().await;
 }

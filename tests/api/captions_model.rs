@@ -3,6 +3,7 @@
 //! that were left out when it was trained.
 #![cfg(feature = "captions")]
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use reqwest::Method;
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::harness::pictures::png_of;
 use crate::harness::process::{Home, Process};
-use crate::harness::{Form, TestApp};
+use crate::harness::{Answer, Form, TestApp};
 
 const RED: [u8; 3] = [255, 0, 0];
 const GREEN: [u8; 3] = [0, 255, 0];
@@ -82,6 +83,39 @@ async fn a_picture_that_it_never_saw_is_read() {
     app.assert_sound().await;
 }
 
+#[tokio::test]
+async fn its_threads_alone_give_way_to_all_others() {
+    const SCHED_IDLE: &str = "5";
+    let mut home = Home::embedded();
+    home.set("CAPTION_MODEL_DIR", &folder("drawings").display().to_string());
+    let process = Process::start(&home, &[("CAPTION_THREADS", "2")]).await;
+    let id = upload_at(process.address, (64, 64)).await;
+    assert_eq!(settled_at(process.address, &id).await["caption_status"], "ready");
+    let mut idle = Vec::new();
+    for thread in std::fs::read_dir(format!("/proc/{}/task", process.pid())).unwrap() {
+        // One that has just ended cannot be read.
+        let Ok(stat) = std::fs::read_to_string(thread.unwrap().path().join("stat")) else { continue };
+        // The name is in brackets, and the first field after it the third: the policy is the 41st.
+        let (name, fields) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
+        if fields.split_whitespace().nth(38) == Some(SCHED_IDLE) {
+            idle.push(name.to_owned());
+        }
+    }
+    idle.sort();
+    assert_eq!(idle, ["caption-0", "caption-1"]);
+    process.stop().await;
+}
+
+async fn upload_at(address: SocketAddr, size: (u32, u32)) -> String {
+    let upload = reqwest::Client::new().post(format!("http://{address}/images")).header("Content-Type", Form::content_type());
+    let answer = upload.body(Form::upload("alice", &circle(size, RED, BLUE)).finish()).send().await.unwrap();
+    Answer::read(answer).await.image_id()
+}
+
+async fn settled_at(address: SocketAddr, id: &str) -> Value {
+    Answer::read(reqwest::get(format!("http://{address}/images/{id}?wait=30")).await.unwrap()).await.ok()
+}
+
 /// A folder that can be spoiled.
 fn copy(name: &str) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
@@ -149,19 +183,22 @@ async fn a_process_that_is_killed_while_it_captions_is_followed_by_one_that_does
     let mut home = Home::new().await;
     home.set("CAPTION_MODEL_DIR", &folder("drawings").display().to_string());
     let process = Process::start(&home, &[]).await;
-    let client = reqwest::Client::new();
-    let mut ids = Vec::new();
-    for number in 0..20 {
-        let picture = circle((400 + number, 300), RED, BLUE);
-        let upload = client.post(format!("http://{}/images", process.address)).header("Content-Type", Form::content_type());
-        let answer = upload.body(Form::upload("alice", &picture).finish()).send().await.unwrap();
-        ids.push(crate::harness::Answer::read(answer).await.image_id());
+    let uploads = (0..20).map(|number| upload_at(process.address, (400 + number, 300)));
+    let mut ids = futures::future::join_all(uploads).await;
+    // Until one is under way for certain.
+    for number in 0.. {
+        assert!(number < 50, "captions are made before anybody looks");
+        let id = upload_at(process.address, (2000 + number, 1500)).await;
+        ids.push(id.clone());
+        let image = reqwest::get(format!("http://{}/images/{id}", process.address)).await.unwrap();
+        if Answer::read(image).await.ok()["caption_status"] == "pending" {
+            break;
+        }
     }
     process.kill().await;
     let running = home.start_ahead(chrono::TimeDelta::minutes(10)).await;
     for id in ids {
-        let image = client.get(format!("http://{}/images/{id}?wait=30", running.address)).send().await.unwrap();
-        assert_eq!(crate::harness::Answer::read(image).await.ok()["caption"], "a red circle on a blue background");
+        assert_eq!(settled_at(running.address, &id).await["caption"], "a red circle on a blue background");
     }
     running.shut_down().await.unwrap();
 }

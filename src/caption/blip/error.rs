@@ -61,6 +61,8 @@ pub enum Problem {
     Tokenizer(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("has a word of id {highest}, but the model knows only {known} of them")]
     Vocabulary { highest: u32, known: usize },
+    #[error("has {words} words, but the model knows {known}: they do not belong together")]
+    Words { words: usize, known: usize },
     #[error("cannot be made a tensor of")]
     Tensor(#[from] candle_core::Error),
 }

@@ -1,8 +1,8 @@
 //! BLIP: what is to be seen in a picture, in a sentence.
 //!
 //! [`Blip::open`] reads a folder as Hugging Face has it (`config.json`, `model.safetensors`, `tokenizer.json`), and
-//! [`Blip::caption`] writes a caption without being prompted, token by token the most likely. It computes in `f32`, and
-//! agrees with transformers to the fourth decimal of every logit.
+//! [`Blip::caption`] writes a caption without being prompted, token by token the most likely: settings of other ways to write, as
+//! `num_beams`, are not read. It computes in `f32`, and agrees with transformers to the fourth decimal of every logit.
 //!
 //! It works on the threads of the [`rayon::ThreadPool`] that it is called in, and on no others. Large products of matrices
 //! are candle's; the rest is in `kernels`.
@@ -62,10 +62,10 @@ impl Blip {
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         multiply_on_the_callers_thread();
         let config = Config::read(&folder.join("config.json"))?;
-        let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), config.text.vocabulary)?;
         let weights = Weights::open(&folder.join("model.safetensors"))?;
         let encoder = Encoder::read(&weights, &config.vision)?;
         let decoder = Decoder::read(&weights, &config.text, config.vision.width)?;
+        let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), config.text.vocabulary)?;
         Ok(Blip { config, encoder, decoder, tokenizer })
     }
 

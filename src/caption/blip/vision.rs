@@ -124,6 +124,7 @@ impl Layer {
         go_on(stop)?;
         let queries: Vec<Tensor> =
             parts.par_iter().map(|rows| self.attention.rows(&self.attention_norm.rows(rows)?)).collect::<Result<_, _>>()?;
+        go_on(stop)?;
         let memory = Memory::gather(&queries, heads)?;
         parts
             .into_par_iter()
@@ -132,6 +133,7 @@ impl Layer {
                 self.projection.add_rows(&memory.rows(&queries)?, &rows)?;
                 go_on(stop)?;
                 let widened = self.widen.rows_gelu(&self.norm.rows(&rows)?)?;
+                go_on(stop)?;
                 self.narrow.add_rows(&widened, &rows)?;
                 Ok(rows)
             })

@@ -1,21 +1,26 @@
 //! An endpoint that takes chats with pictures in the way of OpenAI's, and answers what the test says.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::serve::Listener;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::world::certified_for;
 
 /// What the endpoint answers.
 #[derive(Debug, Clone)]
@@ -25,6 +30,8 @@ pub enum Reply {
     Status(u16),
     /// Anything as a body.
     Body(String),
+    /// A beginning.
+    Cut,
     /// Nothing.
     Silence,
     /// When a permit is there, which is used up.
@@ -67,6 +74,18 @@ impl Chat {
     pub async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        Self::serve(listener, url)
+    }
+
+    /// As [`Chat::start`], by TLS for `localhost`, with a certificate that the file of this text makes trusted.
+    pub async fn start_secure() -> (Self, String) {
+        let (certificate, acceptor) = certified_for("localhost");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("https://localhost:{}/v1", listener.local_addr().unwrap().port());
+        (Self::serve(Secure { listener, acceptor }, url), certificate.pem())
+    }
+
+    fn serve<L: Listener<Addr: std::fmt::Debug>>(listener: L, url: String) -> Self {
         let known = Known::default();
         let router = Router::new().route("/v1/chat/completions", post(answer)).with_state(known.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
@@ -80,6 +99,30 @@ impl Chat {
 
     pub fn asked(&self) -> Vec<Asked> {
         self.known.asked.lock().unwrap().clone()
+    }
+}
+
+struct Secure {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Secure {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, from) = self.listener.accept().await.unwrap();
+            // Who does not trust the certificate goes away.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
     }
 }
 
@@ -98,6 +141,10 @@ async fn answer(State(known): State<Known>, headers: HeaderMap, body: Bytes) -> 
         Reply::Says(text) => says(text).into_response(),
         Reply::Status(status) => (StatusCode::from_u16(status).unwrap(), "secret words of the endpoint").into_response(),
         Reply::Body(body) => body.into_response(),
+        Reply::Cut => {
+            let parts = [Ok("{\"choices\":"), Err("cut off")];
+            Body::from_stream(futures::stream::iter(parts)).into_response()
+        }
         Reply::Silence => std::future::pending().await,
         Reply::Gated(gate, text) => {
             gate.acquire().await.unwrap().forget();

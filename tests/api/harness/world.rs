@@ -90,18 +90,10 @@ impl World {
 
     /// A server at port 443 with a certificate for `certified`, which is trusted or not.
     pub async fn secure_site(self: &Arc<Self>, name: &str, certified: &str, trusted: bool, reply: Reply) {
-        let made = rcgen::generate_simple_self_signed([certified.to_owned()]).unwrap();
-        let (certificate, key) = (made.cert.der().clone(), PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap());
+        let (certificate, acceptor) = certified_for(certified);
         if trusted {
-            self.places(|places| places.roots.push(certificate.clone()));
+            self.places(|places| places.roots.push(certificate.der().clone()));
         }
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = self.listen(SocketAddr::new(self.new_place(name), 443)).await;
         let (world, name) = (Arc::clone(self), name.to_owned());
         tokio::spawn(async move {
@@ -274,4 +266,17 @@ pub fn head(status: &str, headers: &[(&str, &str)]) -> Vec<u8> {
 /// A picture as servers give it.
 pub fn picture(file: &[u8]) -> Reply {
     reply("200 OK", &[("Content-Type", "image/jpeg")], file)
+}
+
+/// A certificate for a name, signed by itself, and who speaks TLS with it.
+pub fn certified_for(name: &str) -> (rcgen::Certificate, TlsAcceptor) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    (made.cert, TlsAcceptor::from(Arc::new(config)))
 }

@@ -89,7 +89,7 @@ fn erf(x: f32) -> f32 {
     x * above / below
 }
 
-/// e^x for x ≤ 0, to 2 units of the last place; of what is below −87, as of −87.
+/// e^x for x ≤ 0, to 2 units of the last place; of what is below −87, as of −87. What is not a number stays so.
 ///
 /// By x = n·ln 2 + r with |r| ≤ ln 2 / 2, a polynomial for e^r (that of Cephes' `expf`), and n put into the exponent.
 #[inline(always)]
@@ -97,7 +97,8 @@ fn erf(x: f32) -> f32 {
 pub(super) fn exp(x: f32) -> f32 {
     /// Added to a small number, it leaves that number rounded in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
-    let x = x.max(-87.0);
+    // Not `max`, which has no regard for what is not a number.
+    let x = if x < -87.0 { -87.0 } else { x };
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     // ln 2 in two parts, the first of few bits, so that the product with n is exact.

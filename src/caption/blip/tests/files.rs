@@ -58,6 +58,17 @@ fn a_tokenizer_of_another_model_is_refused() {
 }
 
 #[test]
+fn a_tokenizer_that_lacks_the_models_words_is_refused() {
+    let folder = copy("tied");
+    let file = folder.path().join("tokenizer.json");
+    let mut tokenizer = read(&file);
+    tokenizer["model"]["vocab"] = json!({"[UNK]": 0});
+    tokenizer["added_tokens"] = json!([]);
+    fs::write(&file, tokenizer.to_string()).unwrap();
+    assert_refused(folder.path(), "tokenizer.json", "has 1 words, but the model knows 42: they do not belong together");
+}
+
+#[test]
 fn a_tokenizer_that_is_broken_is_refused() {
     for change in [
         |tokenizer: &mut Value| tokenizer["model"]["type"] = json!("Nonsense"),

@@ -112,16 +112,21 @@ fn a_name_that_is_there_twice_is_refused() {
 
 #[test]
 fn numbers_that_grow_beyond_all_bounds_end_in_an_error() {
-    let folder = weighted(|header, numbers| {
-        for name in [EMBEDDINGS, "text_decoder.cls.predictions.transform.LayerNorm.weight"] {
-            let place = &header[name]["data_offsets"];
-            let (from, to) = (place[0].as_u64().unwrap() as usize, place[1].as_u64().unwrap() as usize);
-            for number in numbers[from..to].as_chunks_mut::<4>().0 {
-                *number = 3e38_f32.to_le_bytes();
+    let words = [EMBEDDINGS, "text_decoder.cls.predictions.transform.LayerNorm.weight"];
+    // Where the likenesses are infinite, the shares of attention are no numbers.
+    let attention = ["vision_model.encoder.layers.0.self_attn.qkv.weight"];
+    for (names, factor) in [(&words[..], 1e38), (&attention[..], 1e30)] {
+        let folder = weighted(|header, numbers| {
+            for name in names {
+                let place = &header[*name]["data_offsets"];
+                let (from, to) = (place[0].as_u64().unwrap() as usize, place[1].as_u64().unwrap() as usize);
+                for number in numbers[from..to].as_chunks_mut::<4>().0 {
+                    *number = (f32::from_le_bytes(*number).signum() * factor).to_le_bytes();
+                }
             }
-        }
-    });
-    let blip = Blip::open(folder.path()).unwrap();
-    let caption = blip.caption(Picture { width: 1, height: 1, rgb: &[9, 9, 9] }, &|| false);
-    assert!(matches!(caption, Err(CaptionError::Overflow)), "{caption:?}");
+        });
+        let blip = Blip::open(folder.path()).unwrap();
+        let caption = blip.caption(Picture { width: 1, height: 1, rgb: &[9, 9, 9] }, &|| false);
+        assert!(matches!(caption, Err(CaptionError::Overflow)), "{names:?}: {caption:?}");
+    }
 }
