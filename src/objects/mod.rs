@@ -17,6 +17,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -217,7 +219,9 @@ async fn sdk_config(endpoint: &Endpoint) -> aws_config::SdkConfig {
         }
         Endpoint::Embedded { url, credentials } => {
             let region = Region::from_static("us-east-1");
-            loader.endpoint_url(url).region(region).credentials_provider(credentials.clone()).load().await
+            // It is in this process, and never behind a proxy that the environment names.
+            let client = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
+            loader.endpoint_url(url).region(region).credentials_provider(credentials.clone()).http_client(client).load().await
         }
     }
 }
