@@ -4,7 +4,9 @@
 //! picture's header says before it is decoded. They are apart, because bodies that wait for decoding, holding what
 //! decoding needs, would wait for ever. Both are fair: first come, first served.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -44,17 +46,16 @@ pub struct DecodeSlot {
     _activity: Active,
 }
 
-/// Whether pictures are being decoded.
-#[derive(Debug, Default)]
-pub struct Activity(Mutex<Decoding>);
-
-#[derive(Debug, Default)]
-struct Decoding {
-    count: usize,
-    last_ended: Option<Instant>,
+/// Whether pictures are being decoded. Without locks: those who ask have the lowest priority, and would keep the others waiting.
+#[derive(Debug)]
+pub struct Activity {
+    decoding: AtomicUsize,
+    /// When it last ended, in milliseconds since `start`.
+    last_ended: AtomicU64,
+    start: Instant,
 }
 
-/// One of those that are; over when dropped.
+/// One of those that are being decoded; over when dropped.
 #[derive(Debug)]
 struct Active(Arc<Activity>);
 
@@ -62,23 +63,27 @@ struct Active(Arc<Activity>);
 const LINGER: Duration = Duration::from_millis(50);
 
 impl Activity {
+    fn new() -> Self {
+        Self { decoding: AtomicUsize::new(0), last_ended: AtomicU64::new(0), start: Instant::now() }
+    }
+
     /// Whether pictures are being decoded, or were a moment ago.
     pub fn is_on(&self) -> bool {
-        let decoding = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        decoding.count > 0 || decoding.last_ended.is_some_and(|at| at.elapsed() < LINGER)
+        let ended = Duration::from_millis(self.last_ended.load(Relaxed));
+        self.decoding.load(Relaxed) > 0 || (!ended.is_zero() && self.start.elapsed().saturating_sub(ended) < LINGER)
     }
 
     fn begin(self: &Arc<Self>) -> Active {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).count += 1;
+        self.decoding.fetch_add(1, Relaxed);
         Active(Arc::clone(self))
     }
 }
 
 impl Drop for Active {
     fn drop(&mut self) {
-        let mut decoding = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        decoding.count -= 1;
-        decoding.last_ended = Some(Instant::now());
+        let now = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.last_ended.store(now.max(1), Relaxed);
+        self.0.decoding.fetch_sub(1, Relaxed);
     }
 }
 
@@ -96,7 +101,7 @@ impl Admission {
             foreign: Budget::new(limits.upload_memory_bytes / 2),
             decoding: Budget::new(limits.decode_memory_bytes),
             threads: Arc::new(Semaphore::new(limits.decode_threads)),
-            activity: Arc::default(),
+            activity: Arc::new(Activity::new()),
             wait: limits.admission_wait,
         }
     }
@@ -211,7 +216,7 @@ mod tests {
 
     #[test]
     fn decoding_is_told_until_a_moment_after_its_end() {
-        let activity = Arc::<Activity>::default();
+        let activity = Arc::new(Activity::new());
         assert!(!activity.is_on());
         let (first, second) = (activity.begin(), activity.begin());
         drop(first);
