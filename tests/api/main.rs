@@ -16,6 +16,7 @@ mod audit;
 mod bounds;
 mod captions;
 mod captions_model;
+mod captions_queue;
 mod collections;
 mod collections_kept;
 mod commands;
