@@ -274,9 +274,9 @@ async fn an_endpoint_is_asked_by_tls_if_its_certificate_is_trusted() {
     until("the certificate is refused", async || process.log().contains("certificate")).await;
     assert!(chat.asked().is_empty());
     process.stop().await;
-    let trusted = home.data_dir().join("trusted.pem");
+    let trusted = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&trusted, certificate).unwrap();
-    let process = Process::start(&home, &[("SSL_CERT_FILE", trusted.to_str().unwrap())]).await;
+    let process = Process::start(&home, &[("SSL_CERT_FILE", trusted.path().to_str().unwrap())]).await;
     assert_eq!(caption(&settled_at(process.address, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
     assert_eq!(chat.asked()[0].authorization.as_deref(), Some("Bearer key-7"));
     process.stop().await;
