@@ -26,6 +26,8 @@ use crate::server::Server;
 const ROWS: u64 = 100_000;
 const SIZES: [u64; 3] = [10, 1_000, 100_000];
 const LIMIT: u64 = 20;
+/// Images that are added in one transaction.
+const TOGETHER: usize = 500;
 const CONNECTIONS: usize = 4;
 
 /// The collections' owner: anybody who has images of their own, so that the private part is looked through, too.
@@ -170,8 +172,9 @@ async fn collected(location: Location) -> Result<()> {
     Ok(())
 }
 
-/// In one transaction, so that a collection is there with all its images or not at all. What is in it is spread evenly over the
-/// database, and added in another order than that of uploading.
+/// In many transactions: PostgreSQL keeps every version of a row that one of them has changed, and the collection's own is changed for
+/// each image. What is in it is spread evenly over the database, and added in another order than that of uploading. One that was
+/// left half filled is noticed when it is walked.
 async fn fill(db: &Db, name: CollectionName, size: u64) -> Result<()> {
     let clock = SystemClock;
     let owner = UserId::parse(OWNER)?;
@@ -181,16 +184,22 @@ async fn fill(db: &Db, name: CollectionName, size: u64) -> Result<()> {
     if !store::collections::insert(&mut tx, &collection).await? {
         return Err("another has made the collection".into());
     }
-    let mut changes = BTreeMap::from([((Counter::user_collections(&owner), 0), 1)]);
-    for number in 0..size {
-        // Coprime to every size, so that each image comes once.
-        let number = number * 7_919 % size * (ROWS / size);
-        let image = image(number, ROWS)?;
-        if !store::places::insert(&mut tx, id, &image, clock.now()).await? {
-            return Err(format!("image {number} is in the collection twice").into());
+    store::counters::add_in_slots(&mut tx, vec![((Counter::user_collections(&owner), 0), 1)]).await?;
+    tx.commit().await?;
+    for first in (0..size).step_by(TOGETHER) {
+        let mut tx = db.begin().await?;
+        let mut changes = BTreeMap::new();
+        for number in first..size.min(first + TOGETHER as u64) {
+            // Coprime to every size, so that each image comes once.
+            let number = number * 7_919 % size * (ROWS / size);
+            let image = image(number, ROWS)?;
+            if !store::places::insert(&mut tx, id, &image, clock.now()).await? {
+                return Err(format!("image {number} is in the collection twice").into());
+            }
+            *changes.entry((Counter::collection(id), Counter::slot(image.id))).or_default() += 1;
         }
-        *changes.entry((Counter::collection(id), Counter::slot(image.id))).or_default() += 1;
+        store::counters::add_in_slots(&mut tx, changes.into_iter().collect()).await?;
+        tx.commit().await?;
     }
-    store::counters::add_in_slots(&mut tx, changes.into_iter().collect()).await?;
-    Ok(tx.commit().await?)
+    Ok(())
 }
