@@ -29,7 +29,7 @@ use crate::service::passwords::Password;
 /// An account to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = NewAccount, example = json!({"email": "ann@example.org", "password": "correct horse battery", "plan": "Premium"}))]
+#[schema(as = CreateAccountRequest, example = json!({"email": "ann@example.org", "password": "correct horse battery", "plan": "Premium"}))]
 #[expect(dead_code, reason = "it describes what `create_account` reads")]
 pub struct NewAccountBody {
     #[schema(min_length = 3, max_length = 254, pattern = "^[a-z0-9.]+@[a-z0-9.]+$")]
@@ -50,8 +50,8 @@ pub struct NewAccountBody {
 /// What of an account is to be changed. A field that is absent stays as it is.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = AccountChange, example = json!({"plan": "Enterprise"}))]
-#[expect(dead_code, reason = "it describes what `change_account` reads")]
+#[schema(as = UpdateAccountRequest, example = json!({"plan": "Enterprise"}))]
+#[expect(dead_code, reason = "it describes what `update_account` reads")]
 pub struct AccountChangeBody {
     /// Null gives everything, without quotas.
     #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
@@ -68,7 +68,7 @@ pub struct AccountChangeBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes what `change_my_password` reads")]
-pub struct PasswordChange {
+pub struct ChangePasswordRequest {
     current_password: String,
     #[schema(min_length = 12, max_length = 128, pattern = "^[ -hj-~][ -~]*$")]
     new_password: String,
@@ -107,7 +107,7 @@ pub struct AccountStateView {
 
 /// What an account has, deleted images apart.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Usage)]
+#[schema(as = AccountUsage)]
 pub struct UsageView {
     pub images: u64,
     /// Of originals.
@@ -198,7 +198,7 @@ pub async fn get_my_account(
 ///
 /// Ends all sessions of the account; API keys stay. Not by an API key.
 #[utoipa::path(put, path = "/accounts/me/password", tag = "accounts",
-    request_body(content = PasswordChange, content_type = "application/json"),
+    request_body(content = ChangePasswordRequest, content_type = "application/json"),
     responses((status = 204, description = "It is changed."), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, ValidationError,
         InternalServerError, ServiceUnavailable))]
 pub async fn change_my_password(
@@ -242,7 +242,7 @@ pub async fn get_account(
     request_body(content = AccountChangeBody, content_type = "application/json"),
     responses((status = 200, description = "The account as it is now.", body = AccountStateView), BadRequest, NotFound, RequestTimeout, Conflict, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn change_account(
+pub async fn update_account(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Segment(id): Segment,

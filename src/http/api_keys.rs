@@ -27,7 +27,7 @@ use crate::service::error::Error;
 /// What a key is for. A field that is absent is empty in a new key, and stays as it is in another.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = ApiKeyFields, example = json!({"description": "the shop's uploader", "scopes": ["upload"]}))]
+#[schema(as = ApiKeySettings, example = json!({"description": "the shop's uploader", "scopes": ["upload"]}))]
 #[expect(dead_code, reason = "it describes what `read_fields` reads")]
 pub struct ApiKeyBody {
     /// Where the key is used.
@@ -35,7 +35,7 @@ pub struct ApiKeyBody {
     description: Option<String>,
     /// What it is good for: `read` what its account may see; `upload`, which is also to import, change, delete, restore and share
     /// its account's images; `admin`, what administrators do. Null is everything.
-    #[schema(nullable, schema_with = super::openapi::scopes_schema)]
+    #[schema(value_type = Option<Vec<super::words::ApiKeyScopeWord>>, max_items = 3)]
     scopes: Option<Vec<String>>,
 }
 
@@ -47,7 +47,7 @@ pub struct ApiKeyView {
     pub id: String,
     pub description: String,
     /// Null is everything.
-    #[schema(schema_with = super::openapi::scopes_schema)]
+    #[schema(value_type = Option<Vec<super::words::ApiKeyScopeWord>>)]
     pub scopes: Option<Vec<&'static str>>,
     #[schema(format = DateTime)]
     pub created_at: String,
@@ -58,7 +58,7 @@ pub struct ApiKeyView {
 
 /// A key that was made just now.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct NewApiKey {
+pub struct CreatedApiKey {
     #[serde(flatten)]
     pub api_key: ApiKeyView,
     /// The key itself, for `Authorization: Basic` as the password of any user. It is told this once.
@@ -89,7 +89,7 @@ pub async fn list_api_keys(
 ///
 /// The key itself is in this answer and never again. Not by a key with scopes.
 #[utoipa::path(post, path = "/api-keys", tag = "accounts", request_body(content = ApiKeyBody, content_type = "application/json"),
-    responses((status = 201, description = "It is made.", body = NewApiKey), BadRequest, RequestTimeout, Conflict, PayloadTooLarge, UnsupportedMediaType,
+    responses((status = 201, description = "It is made.", body = CreatedApiKey), BadRequest, RequestTimeout, Conflict, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn create_api_key(
     State(app): State<AppState>,
@@ -103,7 +103,7 @@ pub async fn create_api_key(
     let change = read_fields(JsonFields::read(&headers, body).await?)?;
     let (description, scopes) = (change.description.unwrap_or_default(), change.scopes.flatten());
     let (api_key, key) = app.service.create_key(&caller, description, scopes).await?;
-    Ok((StatusCode::CREATED, [NO_STORE], Json(NewApiKey { api_key: ApiKeyView::new(&api_key), key })).into_response())
+    Ok((StatusCode::CREATED, [NO_STORE], Json(CreatedApiKey { api_key: ApiKeyView::new(&api_key), key })).into_response())
 }
 
 /// Look up an API key
@@ -127,7 +127,7 @@ pub async fn get_api_key(
     request_body(content = ApiKeyBody, content_type = "application/json"),
     responses((status = 200, description = "The key as it is now.", body = ApiKeyView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn change_api_key(
+pub async fn update_api_key(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Segment(id): Segment,

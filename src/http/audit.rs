@@ -45,7 +45,7 @@ pub struct AuditPage {
 /// What administrators did: accounts made and changed, plans, images of others deleted. Administrators only.
 #[utoipa::path(get, path = "/audit", tag = "accounts", params(PageQuery),
     responses((status = 200, description = "A page of entries.", body = AuditPage), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn list_audit(
+pub async fn list_audit_entries(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Address(uri): Address,

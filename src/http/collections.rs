@@ -18,7 +18,7 @@ use super::extract::{Address, CallerOf, Query, Segment};
 use super::images::{PageQuery, one, read_visibility, require_caller_then_id, take_page};
 use super::json;
 use super::json_fields::{JsonFields, needed, text};
-use super::linked_images::LinkedImage;
+use super::linked_images::PublicImage;
 use super::views::{ImagePageView, ImageView};
 use crate::model::collection::{Collection, CollectionName};
 use crate::service::error::Error;
@@ -28,24 +28,24 @@ use crate::service::places::CollectedImages;
 /// A collection to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = NewCollection, example = json!({"name": "summer-2026"}))]
+#[schema(as = CreateCollectionRequest, example = json!({"name": "summer-2026"}))]
 #[expect(dead_code, reason = "it describes what `create_collection` reads")]
 pub struct NewCollectionBody {
     /// Unique among all users' collections.
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
     name: String,
     /// Whether anybody sees it, or its owner alone; `public` if absent.
-    #[schema(schema_with = super::openapi::visibility_schema)]
+    #[schema(value_type = super::words::VisibilityWord, required = false)]
     visibility: Option<String>,
 }
 
 /// Who may see a collection.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = CollectionChange, example = json!({"visibility": "private"}))]
-#[expect(dead_code, reason = "it describes what `change_collection` reads")]
+#[schema(as = UpdateCollectionRequest, example = json!({"visibility": "private"}))]
+#[expect(dead_code, reason = "it describes what `update_collection` reads")]
 pub struct CollectionChangeBody {
-    #[schema(schema_with = super::openapi::visibility_schema)]
+    #[schema(value_type = super::words::VisibilityWord)]
     visibility: String,
 }
 
@@ -56,7 +56,7 @@ pub struct CollectionView {
     pub name: String,
     /// Who owns it.
     pub user_id: String,
-    #[schema(schema_with = super::openapi::visibility_schema)]
+    #[schema(value_type = super::words::VisibilityWord)]
     pub visibility: &'static str,
     #[schema(format = DateTime)]
     pub created_at: String,
@@ -96,7 +96,7 @@ pub struct PublicCollection<'a> {
     pub kind: &'static str,
     pub name: &'a str,
     /// In the order in which they were added.
-    pub images: Vec<LinkedImage<'a>>,
+    pub images: Vec<PublicImage<'a>>,
     /// Opaque; null on the last page.
     pub next_page_token: Option<&'a str>,
     pub has_more: bool,
@@ -195,7 +195,7 @@ async fn find(
     request_body(content = CollectionChangeBody, content_type = "application/json"),
     responses((status = 200, description = "The collection as it is now.", body = CollectionView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn change_collection(
+pub async fn update_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Segment(name): Segment,
@@ -296,7 +296,7 @@ pub async fn remove_collection_image(
 /// To anybody, with its public images in the order in which they were added; a private collection to its owner alone.
 #[utoipa::path(get, path = "/c/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
     responses((status = 200, description = "The collection.", body = PublicCollection), BadRequest, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn show_collection(
+pub async fn get_public_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Segment(name): Segment,
@@ -308,11 +308,11 @@ pub async fn show_collection(
     let view = PublicCollection {
         kind: "collection",
         name: collection.name.as_str(),
-        images: images.iter().map(|image| LinkedImage::new(&app, image)).collect(),
+        images: images.iter().map(|image| PublicImage::new(&app, image)).collect(),
         has_more: next.is_some(),
         next_page_token: next.as_deref(),
     };
-    json::answer(&view, 256 + view.images.len() * LinkedImage::SIZE_BYTES)
+    json::answer(&view, 256 + view.images.len() * PublicImage::SIZE_BYTES)
 }
 
 /// What cannot be a name names no collection.

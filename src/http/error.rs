@@ -4,6 +4,7 @@
 //! writes the body, because only there the request's id is known. So every error has one shape, wherever it came from.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,16 +36,22 @@ pub enum Failure {
 
 /// What every error looks like.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Error)]
+#[schema(as = ApiError)]
 pub struct ErrorBody {
     pub error: ErrorType,
     /// One sentence that a person can act on.
     #[schema(example = "limit is not valid: must be a whole number from 1 to 100.")]
     pub message: String,
     /// By field, what is wrong with it; for a 5xx the `request_id`; else empty.
-    #[schema(example = json!({"limit": "must be a whole number from 1 to 100"}))]
+    #[schema(value_type = ErrorDetails)]
     pub details: Fields,
 }
+
+/// For each invalid field, the rule that it breaks; for a 5xx the `request_id`; otherwise empty.
+#[derive(Debug, ToSchema)]
+#[schema(example = json!({"limit": "must be a whole number from 1 to 100"}))]
+#[expect(dead_code, reason = "it describes `Fields`")]
+pub struct ErrorDetails(BTreeMap<String, String>);
 
 /// The closed list of error types; each belongs to one status, but `BadRequest` and `InvalidFile`, which are both 400, and
 /// `Forbidden` and `QuotaExceeded`, which are both 403.

@@ -26,7 +26,7 @@ use crate::service::thumbnails::Sending;
 /// How long a link is good.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = NewExpiringLink, example = json!({"expires_in": 3600}))]
+#[schema(as = CreateExpiringLinkRequest, example = json!({"expires_in": 3600}))]
 #[expect(dead_code, reason = "it describes what `create_expiring_link` reads")]
 pub struct NewLinkBody {
     /// Seconds.
@@ -39,7 +39,7 @@ pub struct NewLinkBody {
 
 /// A link that was made just now.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct NewLink {
+pub struct CreatedExpiringLink {
     #[schema(format = Uuid)]
     pub id: String,
     /// The link itself. It is told this once.
@@ -69,7 +69,7 @@ pub struct LinkView {
 
 /// Links of an image.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct LinkList {
+pub struct ExpiringLinkList {
     /// Newest first; expired ones for a week.
     pub links: Vec<LinkView>,
 }
@@ -80,7 +80,7 @@ pub struct LinkList {
 /// time, with its views, with its image, and when it is taken back.
 #[utoipa::path(post, path = "/images/{image_id}/links", tag = "links", params(("image_id" = Uuid, Path, description = "The image.")),
     request_body(content = NewLinkBody, content_type = "application/json"),
-    responses((status = 201, description = "The link.", body = NewLink), BadRequest, NotFound, RequestTimeout, Conflict, PayloadTooLarge,
+    responses((status = 201, description = "The link.", body = CreatedExpiringLink), BadRequest, NotFound, RequestTimeout, Conflict, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn create_expiring_link(
     State(app): State<AppState>,
@@ -99,7 +99,7 @@ pub async fn create_expiring_link(
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let (expires_in, max_views) = (number(needed(expires_in)?), max_views.map(number));
     let (link, token) = app.service.create_link(&caller, id, expires_in, max_views).await?;
-    let created = NewLink {
+    let created = CreatedExpiringLink {
         id: link.id.to_string(),
         link: format!("{}/view/{token}", app.config.link_base),
         expires_at: time(link.expires_at),
@@ -112,13 +112,13 @@ pub async fn create_expiring_link(
 ///
 /// The owner only. What opens them is not kept, so it is not told again.
 #[utoipa::path(get, path = "/images/{image_id}/links", tag = "links", params(("image_id" = Uuid, Path, description = "The image.")),
-    responses((status = 200, description = "The links.", body = LinkList), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The links.", body = ExpiringLinkList), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_expiring_links(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Segment(id): Segment,
     Address(uri): Address,
-) -> Result<Json<LinkList>, ApiError> {
+) -> Result<Json<ExpiringLinkList>, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
     let now = app.service.clock().now();
@@ -131,7 +131,7 @@ pub async fn list_expiring_links(
         expired: link.is_expired(now),
     };
     let links = app.service.list_expiring_links(&caller, id).await?.iter().map(view).collect();
-    Ok(Json(LinkList { links }))
+    Ok(Json(ExpiringLinkList { links }))
 }
 
 /// Take a link back

@@ -19,7 +19,7 @@ use crate::service::error::{Dependency, Fields};
 
 /// That the process is up.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
+pub struct HealthStatus {
     #[schema(example = "healthy")]
     pub status: &'static str,
     #[schema(example = "instagram-image-service")]
@@ -28,13 +28,13 @@ pub struct Health {
     pub version: &'static str,
 }
 
-/// Health
+/// Check liveness
 ///
 /// The process is up; it asks nothing of database or storage.
-#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, description = "The process is up.", body = Health), ValidationError))]
-pub async fn health(Address(uri): Address) -> Result<Json<Health>, ApiError> {
+#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, description = "The process is up.", body = HealthStatus), ValidationError))]
+pub async fn check_health(Address(uri): Address) -> Result<Json<HealthStatus>, ApiError> {
     Query::of(&uri).finish()?;
-    Ok(Json(Health { status: "healthy", service: "instagram-image-service", version: env!("CARGO_PKG_VERSION") }))
+    Ok(Json(HealthStatus { status: "healthy", service: "instagram-image-service", version: env!("CARGO_PKG_VERSION") }))
 }
 
 /// Whether the service can do its work.
@@ -43,10 +43,10 @@ pub struct Readiness {
     /// `ready` or `unavailable`.
     #[schema(example = "ready")]
     pub status: &'static str,
-    pub database: DependencyState,
-    pub storage: DependencyState,
+    pub database: DependencyStatus,
+    pub storage: DependencyStatus,
     /// `off`: no model is set up; `on`; `elsewhere`: other instances make them.
-    #[schema(example = "off")]
+    #[schema(value_type = super::words::CaptionServiceWord)]
     pub captions: &'static str,
     /// The model that makes captions here.
     pub caption_model: Option<String>,
@@ -54,7 +54,7 @@ pub struct Readiness {
 
 /// That the service cannot do its work: an error as all are, and what is down.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Unready {
+pub struct ReadinessError {
     #[serde(flatten)]
     pub readiness: Readiness,
     #[serde(flatten)]
@@ -64,7 +64,7 @@ pub struct Unready {
 /// A dependency's state.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum DependencyState {
+pub enum DependencyStatus {
     Up,
     Down,
 }
@@ -75,11 +75,15 @@ pub enum DependencyState {
 #[utoipa::path(get, path = "/ready", tag = "service", responses(
     (status = 200, description = "The service can do its work.", body = Readiness),
     ValidationError,
-    (status = 503, description = "It cannot: one of them is down.", body = Unready, headers(("Retry-After" = u32, description = "Seconds after which to try again")))))]
-pub async fn ready(State(app): State<AppState>, Address(uri): Address, headers: HeaderMap) -> Result<Response, ApiError> {
+    (status = 503, description = "It cannot: one of them is down.", body = ReadinessError, headers(("Retry-After" = u32, description = "Seconds after which to try again")))))]
+pub async fn check_readiness(
+    State(app): State<AppState>,
+    Address(uri): Address,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let down = app.service.down().await;
-    let state = |dependency| if down.contains(&dependency) { DependencyState::Down } else { DependencyState::Up };
+    let state = |dependency| if down.contains(&dependency) { DependencyStatus::Down } else { DependencyStatus::Up };
     let status = if down.is_empty() { "ready" } else { "unavailable" };
     let (captions, caption_model) = match &app.service.captions {
         Captions::Off => ("off", None),
@@ -98,7 +102,7 @@ pub async fn ready(State(app): State<AppState>, Address(uri): Address, headers: 
         details: request_id(&headers),
     };
     let retry_after = [(header::RETRY_AFTER, HeaderValue::from_static("5"))];
-    Ok((StatusCode::SERVICE_UNAVAILABLE, retry_after, Json(Unready { readiness, error })).into_response())
+    Ok((StatusCode::SERVICE_UNAVAILABLE, retry_after, Json(ReadinessError { readiness, error })).into_response())
 }
 
 /// As in every 5xx. The layer around all requests has put it there.
@@ -112,7 +116,7 @@ fn request_id(headers: &HeaderMap) -> Fields {
 /// In the OpenMetrics text format, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "service", responses(
     (status = 200, description = "All numbers.", body = String, content_type = "application/openmetrics-text"), ValidationError))]
-pub async fn metrics(State(app): State<AppState>, Address(uri): Address) -> Result<Response, ApiError> {
+pub async fn get_metrics(State(app): State<AppState>, Address(uri): Address) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     app.service.refresh_metrics().await;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], app.service.metrics.render()).into_response())

@@ -181,7 +181,7 @@ pub(super) fn one(image: &Image, links: Option<&Links>) -> Result<Response, ApiE
 
 /// A link to an original.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Download {
+pub struct DownloadUrl {
     #[schema(format = Uuid)]
     pub image_id: String,
     /// Presigned: serves the original, with its type and name, to anybody who has it.
@@ -200,20 +200,20 @@ pub struct Download {
         ("expires_in" = Option<u32>, Query, description = "Seconds that the URL lives; 3600 if absent.", minimum = 60, maximum = 86400),
         ("attachment" = Option<bool>, Query, description = "Whether browsers are to save the file rather than show it; false if absent."),
     ),
-    responses((status = 200, description = "A presigned URL.", body = Download), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn download_image(
+    responses((status = 200, description = "A presigned URL.", body = DownloadUrl), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_download_url(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Segment(id): Segment,
     Address(uri): Address,
-) -> Result<Json<Download>, ApiError> {
+) -> Result<Json<DownloadUrl>, ApiError> {
     let mut query = Query::of(&uri);
     let expires_in = query.take("expires_in", integer(60..=86_400)).unwrap_or(3600);
     let attachment = query.take("attachment", boolean).unwrap_or(false);
     query.finish()?;
     let how = if attachment { Disposition::Attachment } else { Disposition::Inline };
     let download = app.service.download(&caller, image_id(&id)?, expires_in, how).await?;
-    Ok(Json(Download {
+    Ok(Json(DownloadUrl {
         image_id: download.image.id.to_string(),
         download_url: download.url,
         expires_in,
@@ -225,7 +225,7 @@ pub async fn download_image(
 /// New texts. A field that is absent stays as it is; null clears it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = ImageChange, example = json!({"title": "Dusk", "description": null, "tags": ["sea", "evening"]}))]
+#[schema(as = UpdateImageRequest, example = json!({"title": "Dusk", "description": null, "tags": ["sea", "evening"]}))]
 #[expect(dead_code, reason = "it describes what `read_change` reads")]
 pub struct ImageChangeBody {
     #[schema(max_length = 200, nullable, pattern = "^[^\\u0000]*$")]
@@ -235,7 +235,7 @@ pub struct ImageChangeBody {
     /// Comma-separated, or a list.
     #[schema(nullable, schema_with = super::openapi::tags_schema)]
     tags: Option<Vec<String>>,
-    #[schema(schema_with = super::openapi::visibility_schema)]
+    #[schema(value_type = super::words::VisibilityWord, required = false)]
     visibility: Option<String>,
 }
 
@@ -314,7 +314,7 @@ pub(super) fn read_tags(value: &Value) -> Result<Vec<Tag>, String> {
 
 /// That an image is deleted.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Deleted {
+pub struct DeletedImage {
     #[schema(example = "Image deleted successfully")]
     pub message: &'static str,
     #[schema(format = Uuid)]
@@ -326,18 +326,18 @@ pub struct Deleted {
 /// The owner, or an administrator. It can be restored until it is purged.
 #[utoipa::path(delete, path = "/images/{image_id}", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image.")),
-    responses((status = 200, description = "It is deleted.", body = Deleted), Unauthorized, Forbidden, NotFound, Gone, ValidationError,
+    responses((status = 200, description = "It is deleted.", body = DeletedImage), Unauthorized, Forbidden, NotFound, Gone, ValidationError,
         InternalServerError, ServiceUnavailable))]
 pub async fn delete_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Segment(id): Segment,
     Address(uri): Address,
-) -> Result<Json<Deleted>, ApiError> {
+) -> Result<Json<DeletedImage>, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
     app.service.delete_image(&caller, id).await?;
-    Ok(Json(Deleted { message: "Image deleted successfully", image_id: id.to_string() }))
+    Ok(Json(DeletedImage { message: "Image deleted successfully", image_id: id.to_string() }))
 }
 
 /// Restore a deleted image
@@ -368,7 +368,7 @@ pub async fn restore_image(
     params(("image_id" = Uuid, Path, description = "The image.")),
     responses((status = 202, description = "A caption is to be made.", body = ImageView), Unauthorized, Forbidden, NotFound, Conflict,
         ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn caption_image(
+pub async fn create_caption(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Segment(id): Segment,

@@ -33,7 +33,7 @@ const MAX_BODY_BYTES: usize = 512 * 1024;
 /// What is to be imported.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = ImportOrder, example = json!({"urls": ["https://example.org/cover.jpg", "https://example.org/logo.png"], "user_id": "user123", "tags": ["covers"]}))]
+#[schema(as = CreateImportRequest, example = json!({"urls": ["https://example.org/cover.jpg", "https://example.org/logo.png"], "user_id": "user123", "tags": ["covers"]}))]
 #[expect(dead_code, reason = "it describes what `read_order` reads")]
 pub struct ImportOrderBody {
     /// http(s) URLs without user names and passwords, each of at most 2048 characters. Those that lead to the same are taken once.
@@ -46,13 +46,13 @@ pub struct ImportOrderBody {
     #[schema(nullable, schema_with = super::openapi::tags_schema)]
     tags: Option<Vec<String>>,
     /// What the images are to be; `public` if absent.
-    #[schema(nullable, schema_with = super::openapi::visibility_schema)]
+    #[schema(value_type = Option<super::words::VisibilityWord>)]
     visibility: Option<String>,
 }
 
 /// A job that was taken on.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ImportOrdered {
+pub struct CreatedImport {
     #[serde(rename = "jobId")]
     #[schema(format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
     pub job_id: String,
@@ -60,7 +60,7 @@ pub struct ImportOrdered {
 
 /// A job, and what has become of its URLs. Each URL is in one of the lists.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Import)]
+#[schema(as = ImportJob)]
 pub struct ImportView {
     #[schema(format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
     pub id: String,
@@ -71,7 +71,7 @@ pub struct ImportView {
     #[schema(format = DateTime, example = "2026-01-31T12:00:03.456Z")]
     pub finished: Option<String>,
     pub status: ImportStatus,
-    pub uploaded: Uploaded,
+    pub uploaded: ImportResults,
     /// By failed URL, why.
     #[schema(example = json!({"https://example.org/page.html": "what it gives is no JPEG, PNG, GIF or WebP picture, and says that it is text/html"}))]
     pub errors: BTreeMap<String, String>,
@@ -79,7 +79,7 @@ pub struct ImportView {
 
 /// The URLs of a job, in the order in which they were given.
 #[derive(Debug, Default, Serialize, ToSchema)]
-pub struct Uploaded {
+pub struct ImportResults {
     /// URLs that are not done: in the queue, being fetched, or to be tried again.
     pub pending: Vec<String>,
     /// Public links of the images that URLs have become.
@@ -102,7 +102,7 @@ pub enum ImportStatus {
 
 /// A job in a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ImportSummary {
+pub struct ImportJobSummary {
     #[schema(format = Uuid)]
     pub id: String,
     #[schema(format = DateTime, example = "2026-01-31T12:00:00.123Z")]
@@ -123,8 +123,8 @@ pub struct ImportCounts {
 
 /// A page of jobs, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ImportPage {
-    pub imports: Vec<ImportSummary>,
+pub struct ImportJobPage {
+    pub imports: Vec<ImportJobSummary>,
     /// Opaque; null on the last page.
     pub next_page_token: Option<String>,
     pub has_more: bool,
@@ -139,9 +139,9 @@ pub struct ImportPage {
 #[utoipa::path(post, path = "/imports", tag = "imports",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = ImportOrderBody, content_type = "application/json"),
-    responses((status = 202, description = "It is taken on.", body = ImportOrdered, headers(("Location" = String, description = "Where the job is"))), BadRequest, Forbidden,
+    responses((status = 202, description = "It is taken on.", body = CreatedImport, headers(("Location" = String, description = "Where the job is"))), BadRequest, Forbidden,
         RequestTimeout, Conflict, PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn order_import(
+pub async fn create_import(
     State(app): State<AppState>,
     identity: Identity,
     Address(uri): Address,
@@ -156,7 +156,7 @@ pub async fn order_import(
     let order = read_order(&app, &identity, fields, &headers)?;
     let id = app.service.order_import(&identity.caller, &order).await?;
     let location = HeaderValue::from_str(&format!("/imports/{id}")).map_err(Error::internal)?;
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(ImportOrdered { job_id: id.to_string() })).into_response())
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(CreatedImport { job_id: id.to_string() })).into_response())
 }
 
 fn read_order(app: &AppState, identity: &Identity, mut fields: Map<String, Value>, headers: &HeaderMap) -> Result<Order, Error> {
@@ -243,17 +243,17 @@ pub async fn cancel_import(
 ///
 /// The caller's, newest first.
 #[utoipa::path(get, path = "/imports", tag = "imports", params(PageQuery),
-    responses((status = 200, description = "A page of jobs.", body = ImportPage), BadRequest, Unauthorized, ValidationError, InternalServerError,
+    responses((status = 200, description = "A page of jobs.", body = ImportJobPage), BadRequest, Unauthorized, ValidationError, InternalServerError,
         ServiceUnavailable))]
 pub async fn list_imports(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Address(uri): Address,
-) -> Result<Json<ImportPage>, ApiError> {
+) -> Result<Json<ImportJobPage>, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_imports(&caller, limit, token.as_deref()).await?;
-    let imports = page.items.iter().map(ImportSummary::new).collect();
-    Ok(Json(ImportPage { imports, has_more: page.next.is_some(), next_page_token: page.next }))
+    let imports = page.items.iter().map(ImportJobSummary::new).collect();
+    Ok(Json(ImportJobPage { imports, has_more: page.next.is_some(), next_page_token: page.next }))
 }
 
 /// What is not an id names no job.
@@ -269,7 +269,7 @@ fn answer(app: &AppState, job: &Job, items: Vec<Item>) -> Response {
 
 impl ImportView {
     fn new(app: &AppState, job: &Job, items: Vec<Item>) -> Self {
-        let mut uploaded = Uploaded::default();
+        let mut uploaded = ImportResults::default();
         let mut errors = BTreeMap::new();
         for Item { url, state } in items {
             match state {
@@ -292,7 +292,7 @@ impl ImportView {
     }
 }
 
-impl ImportSummary {
+impl ImportJobSummary {
     fn new(job: &Job) -> Self {
         let Job { total, complete, failed, .. } = *job;
         Self {

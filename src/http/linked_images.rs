@@ -19,7 +19,7 @@ use crate::objects::layout;
 
 /// An image as public pages show it, by links of this service that do not expire.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct LinkedImage<'a> {
+pub struct PublicImage<'a> {
     /// `image`.
     #[serde(rename = "type")]
     #[schema(example = "image")]
@@ -34,19 +34,19 @@ pub struct LinkedImage<'a> {
     #[schema(value_type = Vec<String>, example = json!(["#1a5276", "#f4d03f"]))]
     pub colors: Texts<'a, Color>,
     /// Of each size that the service has and the owner's plan gives, smallest first.
-    pub thumbs: Vec<LinkedThumbnail>,
+    pub thumbs: Vec<PublicThumbnail>,
 }
 
 /// A thumbnail, by a link that does not expire.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct LinkedThumbnail {
+pub struct PublicThumbnail {
     pub size: SizeView,
     pub url: String,
 }
 
 /// In pixels, as displayed.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[schema(as = Size)]
+#[schema(as = Dimensions)]
 pub struct SizeView {
     pub width: u32,
     pub height: u32,
@@ -56,14 +56,14 @@ pub struct SizeView {
 ///
 /// To anybody; of a private image to its owner alone.
 #[utoipa::path(get, path = "/i/{image_id}.json", tag = "links", params(("image_id" = Uuid, Path, description = "The image.")),
-    responses((status = 200, description = "The image.", body = LinkedImage), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn get_linked_image(app: &AppState, caller: &Caller, id: &str, uri: &Uri) -> Result<Response, ApiError> {
+    responses((status = 200, description = "The image.", body = PublicImage), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_public_image(app: &AppState, caller: &Caller, id: &str, uri: &Uri) -> Result<Response, ApiError> {
     Query::of(uri).finish()?;
     let (image, _) = app.service.find_image(caller, image_id(id)?, false).await?;
-    json::answer(&LinkedImage::new(app, &image), LinkedImage::SIZE_BYTES)
+    json::answer(&PublicImage::new(app, &image), PublicImage::SIZE_BYTES)
 }
 
-impl<'a> LinkedImage<'a> {
+impl<'a> PublicImage<'a> {
     /// Bytes that one takes as JSON, or a little less.
     pub const SIZE_BYTES: usize = 1024;
 
@@ -71,11 +71,11 @@ impl<'a> LinkedImage<'a> {
         let (id, size) = (image.id, (image.width, image.height));
         // What can be asked for now, stored or not: which sizes there are may have changed since the upload.
         let given = app.service.thumbnail_sizes().filter(|(_, size)| image.gives_thumbnail(*size));
-        let thumb = |(name, thumbnail): (String, ThumbnailSize)| LinkedThumbnail {
+        let thumb = |(name, thumbnail): (String, ThumbnailSize)| PublicThumbnail {
             size: SizeView::of(thumbnail.of(size)),
             url: format!("{}/images/{id}/thumbnails/{name}", app.config.link_base),
         };
-        let mut thumbs: Vec<LinkedThumbnail> = given.map(thumb).collect();
+        let mut thumbs: Vec<PublicThumbnail> = given.map(thumb).collect();
         thumbs.sort_by_key(|thumb| u64::from(thumb.size.width) * u64::from(thumb.size.height));
         Self {
             kind: "image",

@@ -15,7 +15,7 @@ use super::error::{
 };
 use super::extract::{Address, CallerOf, Query, Segment, image_id};
 use super::images::{PageQuery, take_page};
-use super::linked_images::get_linked_image;
+use super::linked_images::get_public_image;
 use crate::model::byte_range::ByteRange;
 use crate::model::caller::Caller;
 use crate::model::id::ImageId;
@@ -69,7 +69,7 @@ pub async fn get_original(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     match id.strip_suffix(".json") {
-        Some(id) => get_linked_image(&app, &caller, id, &uri).await,
+        Some(id) => get_public_image(&app, &caller, id, &uri).await,
         None => send(&app, &caller, &id, &uri, &method, &headers).await,
     }
 }
@@ -120,7 +120,7 @@ pub async fn get_named_original(
 
 /// Public links.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct LinkPage {
+pub struct PublicLinkPage {
     /// Newest first.
     #[schema(example = json!(["http://localhost:8000/i/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17"]))]
     pub uploaded: Vec<String>,
@@ -133,16 +133,16 @@ pub struct LinkPage {
 ///
 /// Of all public images that were imported from URLs and are not deleted, newest first.
 #[utoipa::path(get, path = "/links", tag = "links", params(PageQuery),
-    responses((status = 200, description = "A page of links.", body = LinkPage), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn list_links(
+    responses((status = 200, description = "A page of links.", body = PublicLinkPage), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_public_links(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Address(uri): Address,
-) -> Result<Json<LinkPage>, ApiError> {
+) -> Result<Json<PublicLinkPage>, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_links(&caller, limit, token.as_deref()).await?;
     let uploaded = page.items.iter().map(|id| link(&app, *id)).collect();
-    Ok(Json(LinkPage { uploaded, has_more: page.next.is_some(), next_page_token: page.next }))
+    Ok(Json(PublicLinkPage { uploaded, has_more: page.next.is_some(), next_page_token: page.next }))
 }
 
 /// The public link of an image.

@@ -31,6 +31,7 @@ pub mod thumbnails;
 pub mod tokens;
 pub mod uploads;
 pub mod views;
+pub mod words;
 
 use std::sync::Arc;
 
@@ -93,15 +94,15 @@ pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(images::list_images, uploads::upload_image))
         .routes(routes!(images::get_image, images::update_image, images::delete_image))
-        .routes(routes!(images::download_image))
+        .routes(routes!(images::get_download_url))
         .routes(routes!(images::restore_image))
-        .routes(routes!(images::caption_image))
+        .routes(routes!(images::create_caption))
         .routes(routes!(thumbnails::get_thumbnail))
-        .routes(routes!(thumbnails::get_variant))
+        .routes(routes!(thumbnails::get_resized_image))
         .routes(routes!(links::get_original))
         .routes(routes!(links::get_named_original))
-        .routes(routes!(links::list_links))
-        .routes(routes!(imports::list_imports, imports::order_import))
+        .routes(routes!(links::list_public_links))
+        .routes(routes!(imports::list_imports, imports::create_import))
         .routes(routes!(imports::get_import, imports::cancel_import))
         .routes(routes!(images::list_user_images))
         .routes(routes!(images::list_tag_images))
@@ -109,29 +110,29 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(expiring_links::delete_expiring_link))
         .routes(routes!(expiring_links::open_expiring_link))
         .routes(routes!(collections::list_collections, collections::create_collection))
-        .routes(routes!(collections::get_collection, collections::change_collection, collections::delete_collection))
+        .routes(routes!(collections::get_collection, collections::update_collection, collections::delete_collection))
         .routes(routes!(collections::list_collection_images))
         .routes(routes!(
             collections::get_collection_image,
             collections::add_collection_image,
             collections::remove_collection_image
         ))
-        .routes(routes!(collections::show_collection))
+        .routes(routes!(collections::get_public_collection))
         .routes(routes!(tokens::log_in))
         .routes(routes!(tokens::refresh_tokens))
         .routes(routes!(accounts::list_accounts, accounts::create_account))
         .routes(routes!(accounts::get_my_account))
         .routes(routes!(accounts::change_my_password))
-        .routes(routes!(accounts::get_account, accounts::change_account))
+        .routes(routes!(accounts::get_account, accounts::update_account))
         .routes(routes!(api_keys::list_api_keys, api_keys::create_api_key))
-        .routes(routes!(api_keys::get_api_key, api_keys::change_api_key, api_keys::delete_api_key))
+        .routes(routes!(api_keys::get_api_key, api_keys::update_api_key, api_keys::delete_api_key))
         .routes(routes!(plans::list_plans, plans::create_plan))
-        .routes(routes!(plans::get_plan, plans::change_plan, plans::delete_plan))
-        .routes(routes!(audit::list_audit))
+        .routes(routes!(plans::get_plan, plans::update_plan, plans::delete_plan))
+        .routes(routes!(audit::list_audit_entries))
         .routes(routes!(stats::get_stats))
-        .routes(routes!(health::health))
-        .routes(routes!(health::ready))
-        .routes(routes!(health::metrics))
+        .routes(routes!(health::check_health))
+        .routes(routes!(health::check_readiness))
+        .routes(routes!(health::get_metrics))
 }
 
 /// Without origins there is no layer at all: one would answer every `OPTIONS` request, whatever its address.

@@ -8,7 +8,6 @@ use utoipa::{IntoResponses, OpenApi as _};
 use super::error::{Forbidden, TooManyRequests, Unauthorized};
 use super::identify::UNGUARDED;
 
-use crate::model::caption::CaptionStatus;
 use crate::model::tag::Tag;
 
 /// The document before the routes are added.
@@ -24,9 +23,9 @@ use crate::model::tag::Tag;
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     // The router knows no part of a segment: the handler of `/i/{image_id}` hands these requests on.
-    paths(super::linked_images::get_linked_image),
+    paths(super::linked_images::get_public_image),
     // Responses that only name it do not bring it along.
-    components(schemas(super::error::ErrorBody, super::error::ErrorType)),
+    components(schemas(super::error::ErrorBody, super::error::ErrorType, super::words::ResizeFitWord, super::words::ThumbnailFormatWord)),
     tags(
         (name = "images", description = "Pictures and what is known of them"),
         (name = "links", description = "Originals to anybody, by public links and by links that expire"),
@@ -105,18 +104,6 @@ pub fn for_server(mut document: OpenApi, public_url: Option<&str>) -> OpenApi {
     document
 }
 
-/// Who may see an image.
-pub fn visibility_schema() -> RefOr<Schema> {
-    let text = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["public", "private"]));
-    RefOr::T(text.into())
-}
-
-/// What there is of a caption.
-pub fn caption_status_schema() -> RefOr<Schema> {
-    let names = CaptionStatus::ALL.map(CaptionStatus::name);
-    RefOr::T(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into())
-}
-
 /// A date or a date-time.
 pub fn date_schema() -> RefOr<Schema> {
     let of = |format| ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)));
@@ -138,14 +125,6 @@ pub fn tags_form_schema() -> RefOr<Schema> {
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(TAG_LIST));
     // Swagger UI fills the field with it; without one it would make up a text from the pattern.
     RefOr::T(text.examples([serde_json::json!("nature,sunset,mountains")]).into())
-}
-
-/// Scopes in a JSON body: a list, or null.
-pub fn scopes_schema() -> RefOr<Schema> {
-    let scope = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["read", "upload", "admin"]));
-    let list = ArrayBuilder::new().items(scope).max_items(Some(3));
-    let null = ObjectBuilder::new().schema_type(Type::Null).format(None::<SchemaFormat>);
-    RefOr::T(Schema::OneOf(OneOfBuilder::new().item(list).item(null).build()))
 }
 
 /// Thumbnails in a plan.

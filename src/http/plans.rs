@@ -47,7 +47,7 @@ pub struct PlanView {
 /// What a plan gives. What is absent is not given, and a limit that is absent is none.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = PlanFeatures, example = json!({"thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
+#[schema(as = UpdatePlanRequest, example = json!({"thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
 #[expect(dead_code, reason = "it describes what `read_features` reads")]
 pub struct PlanBody {
     #[schema(schema_with = super::openapi::thumbnails_schema)]
@@ -70,7 +70,7 @@ pub struct PlanBody {
 /// A plan to be made: its name, and what it gives.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = NewPlan, example = json!({"name": "Studio", "thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
+#[schema(as = CreatePlanRequest, example = json!({"name": "Studio", "thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
 #[expect(dead_code, reason = "it describes what `create_plan` reads")]
 pub struct NewPlanBody {
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
@@ -157,7 +157,7 @@ pub async fn create_plan(
     request_body(content = PlanBody, content_type = "application/json"),
     responses((status = 200, description = "The plan as it is now.", body = PlanView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn change_plan(
+pub async fn update_plan(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Segment(name): Segment,

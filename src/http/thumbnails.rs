@@ -5,7 +5,7 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::AppState;
 use super::conditional::IfNoneMatch;
@@ -99,31 +99,14 @@ pub struct VariantQuery {
     height: Option<u32>,
     /// `contain`, the default: all of the picture, within the size and never enlarged. `cover`: its middle, exactly of the size,
     /// enlarged where it must be; needs width and height.
-    #[param(inline, value_type = Option<FitName>)]
-    fit: Option<FitName>,
+    #[param(value_type = Option<super::words::ResizeFitWord>)]
+    fit: Option<String>,
     /// If absent, `Accept` decides: WebP if it names `image/webp`, else JPEG, or PNG for a picture with transparency.
-    #[param(inline, value_type = Option<FormatName>)]
-    format: Option<FormatName>,
+    #[param(value_type = Option<super::words::ThumbnailFormatWord>)]
+    format: Option<String>,
     /// Means nothing for PNG.
     #[param(minimum = 1, maximum = 100, default = 80)]
     quality: Option<u8>,
-}
-
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "it describes what `read_fit` reads")]
-enum FitName {
-    Contain,
-    Cover,
-}
-
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "it describes what `read_format` reads")]
-enum FormatName {
-    Jpeg,
-    Png,
-    Webp,
 }
 
 /// Get a picture of any size
@@ -138,7 +121,7 @@ enum FormatName {
                 ("Vary" = String, description = "`Accept`, where it decided"))),
         (status = 304, description = "The client has it."),
         NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn get_variant(
+pub async fn get_resized_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Segment(id): Segment,

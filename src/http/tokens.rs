@@ -22,7 +22,7 @@ use crate::service::tokens::TokenPair;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "ann@example.org", "password": "correct horse battery"}))]
 #[expect(dead_code, reason = "it describes what `log_in` reads")]
-pub struct Login {
+pub struct LoginRequest {
     email: String,
     password: String,
 }
@@ -31,12 +31,13 @@ pub struct Login {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes what `refresh_tokens` reads")]
-pub struct Refresh {
+pub struct RefreshRequest {
     refresh: String,
 }
 
 /// What shows who asks, for a while.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TokenPair)]
 pub struct Tokens {
     /// A JWT, for `Authorization: Bearer`; good for 15 minutes.
     pub access: String,
@@ -47,7 +48,7 @@ pub struct Tokens {
 /// Log in
 ///
 /// Attempts that fail are counted by account and by address; too many make both wait.
-#[utoipa::path(post, path = "/token", tag = "accounts", request_body(content = Login, content_type = "application/json"),
+#[utoipa::path(post, path = "/token", tag = "accounts", request_body(content = LoginRequest, content_type = "application/json"),
     responses((status = 201, description = "Tokens of a new session.", body = Tokens), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn log_in(
@@ -68,7 +69,7 @@ pub async fn log_in(
 /// Get new tokens
 ///
 /// For a refresh token, which is spent by that. One that comes a second time ends its session: somebody else has it.
-#[utoipa::path(post, path = "/token/refresh", tag = "accounts", request_body(content = Refresh, content_type = "application/json"),
+#[utoipa::path(post, path = "/token/refresh", tag = "accounts", request_body(content = RefreshRequest, content_type = "application/json"),
     responses((status = 201, description = "The next tokens of the session.", body = Tokens), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn refresh_tokens(

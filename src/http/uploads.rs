@@ -29,7 +29,7 @@ use crate::service::upload::{Origin, Upload};
 
 /// What is stored now.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct UploadResponse<'a> {
+pub struct UploadedImage<'a> {
     #[schema(example = "Image uploaded successfully")]
     pub message: &'static str,
     #[schema(value_type = String, format = Uuid)]
@@ -56,7 +56,7 @@ pub struct UploadForm {
     #[schema(schema_with = super::openapi::tags_form_schema)]
     tags: Option<String>,
     /// Whether anybody sees the image, or its owner alone; `public` if absent.
-    #[schema(schema_with = super::openapi::visibility_schema)]
+    #[schema(value_type = super::words::VisibilityWord, required = false)]
     visibility: Option<String>,
 }
 
@@ -68,7 +68,7 @@ pub struct UploadForm {
 #[utoipa::path(post, path = "/images", tag = "images",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses((status = 200, description = "It is stored.", body = UploadResponse), BadRequest, Forbidden, RequestTimeout, Conflict, PayloadTooLarge,
+    responses((status = 200, description = "It is stored.", body = UploadedImage), BadRequest, Forbidden, RequestTimeout, Conflict, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn upload_image(
     State(app): State<AppState>,
@@ -90,7 +90,7 @@ pub async fn upload_image(
     };
     let uploaded = answer.await.inspect_err(|error| count_refusal(&app, error.failure()))?;
     let image = ImageView::new(&uploaded.image, Some(&uploaded.links));
-    let response = UploadResponse { message: "Image uploaded successfully", image_id: Text(uploaded.image.id), image };
+    let response = UploadedImage { message: "Image uploaded successfully", image_id: Text(uploaded.image.id), image };
     json::answer(&response, ImageView::SIZE_BYTES)
 }
 

@@ -34,7 +34,7 @@ pub struct ImageView<'a> {
     pub updated_at: Text<Time>,
     pub user_id: &'a str,
     /// `public`, or `private`: seen by its owner alone, and through expiring links.
-    #[schema(schema_with = super::openapi::visibility_schema)]
+    #[schema(value_type = super::words::VisibilityWord)]
     pub visibility: &'a str,
     pub title: Option<&'a str>,
     pub description: Option<&'a str>,
@@ -50,7 +50,7 @@ pub struct ImageView<'a> {
     pub width: u32,
     /// In pixels, as displayed.
     pub height: u32,
-    #[schema(example = "jpeg")]
+    #[schema(value_type = super::words::ImageFormatWord)]
     pub format: &'a str,
     /// Presigned; null with `include_url=false`, and where the owner's plan gives no originals.
     pub download_url: Option<&'a str>,
@@ -71,7 +71,7 @@ pub struct ImageView<'a> {
     #[schema(example = "a red circle on a blue background")]
     pub caption: Option<&'a str>,
     /// `off`: none was asked for; `pending`: it is to be made; `ready`; `failed`: `caption_error` says why.
-    #[schema(schema_with = super::openapi::caption_status_schema)]
+    #[schema(value_type = super::words::CaptionStatusWord)]
     pub caption_status: &'static str,
     /// The model that made `caption`.
     pub caption_model: Option<&'a str>,

@@ -1,0 +1,59 @@
+//! The closed lists of words on the wire, as schemas that the OpenAPI document shares.
+//!
+//! Each takes its words from the model, so a new one cannot be missing here.
+
+use std::borrow::Cow;
+
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::model::account::Scope;
+use crate::model::caption::CaptionStatus;
+use crate::model::image::{Format, Visibility};
+
+macro_rules! words {
+    ($($name:ident as $schema:literal, $description:literal, $words:expr;)*) => {
+        $(
+            #[doc = $description]
+            #[derive(Debug)]
+            pub struct $name;
+
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    let text = ObjectBuilder::new().schema_type(Type::String).enum_values(Some($words));
+                    RefOr::T(text.description(Some($description)).into())
+                }
+            }
+
+            impl ToSchema for $name {
+                fn name() -> Cow<'static, str> {
+                    Cow::Borrowed($schema)
+                }
+            }
+        )*
+    };
+}
+
+words! {
+    VisibilityWord as "Visibility",
+        "`public`: everyone can see it. `private`: only its owner can, and anyone who holds an expiring link to it.",
+        [Visibility::Public, Visibility::Private].map(Visibility::name);
+    CaptionStatusWord as "CaptionStatus",
+        "`off`: no caption was requested. `pending`: it is in the queue. `ready`: see `caption`. `failed`: see `caption_error`.",
+        CaptionStatus::ALL.map(CaptionStatus::name);
+    ImageFormatWord as "ImageFormat", "The file format of an original.", Format::ALL.map(Format::name);
+    ThumbnailFormatWord as "ThumbnailFormat", "The file format of a thumbnail or a resized image.",
+        Format::ALL.into_iter().filter(|format| *format != Format::Gif).map(Format::name);
+    ResizeFitWord as "ResizeFit",
+        "`contain`: the whole image within the given size, never enlarged. `cover`: the middle of the image, cropped to exactly the \
+         given size and enlarged if necessary; requires `width` and `height`.",
+        ["contain", "cover"];
+    ApiKeyScopeWord as "ApiKeyScope",
+        "`read`: see what the account can see. `upload`: also upload, import, update, delete, restore and share its images. \
+         `admin`: perform administrative operations, if the account belongs to an administrator.",
+        Scope::ALL.map(Scope::name);
+    CaptionServiceWord as "CaptionService",
+        "`off`: captions are disabled. `on`: this instance creates captions. `elsewhere`: other instances create them.",
+        ["off", "on", "elsewhere"];
+}
