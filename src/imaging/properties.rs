@@ -5,7 +5,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what does not hold is to be found")]
 
-use super::{Error, Header, Limits, Processed, inspect, inspect_stored, jpeg, location, process, render};
+use super::{Error, Header, Limits, Processed, decode, inspect, inspect_stored, jpeg, location, process, render};
 use crate::model::image::Format;
 use crate::model::rendering::{Fit, Rendering};
 
@@ -65,6 +65,31 @@ pub fn picture(file: &[u8]) {
     for rendering in [contained((header.width, header.height)), covered((header.width, header.height))] {
         let header = inspect_stored(file, &limits, &rendering).expect("a header that was read before");
         render(file, &header, &limits, &rendering).expect("a rendering");
+    }
+    every_part(file, &limits);
+}
+
+/// Whatever part of a picture is asked for, at whatever size, and again from what was made smaller: there is one.
+fn every_part(file: &[u8], limits: &Limits) {
+    let rendering = contained((SIDE, SIDE));
+    let header = inspect_stored(file, limits, &rendering).expect("a header that was read before");
+    let pixels = decode(file, &header, limits).expect("decoded before").pixels;
+    let (width, height) = pixels.covered();
+    // Sides that depend on the file alone.
+    let mut seed = file.iter().fold(file.len() as u32, |seed, &byte| seed.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    let mut below = |bound: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 16) % bound
+    };
+    for _ in 0..4 {
+        let mut part = [0.0, 0.0, width, height];
+        let mut pixels = pixels.clone();
+        for most in [500, 100] {
+            pixels = pixels.resized(part, (1 + below(most), 1 + below(most))).expect("a part of a picture");
+            let (width, height) = pixels.covered();
+            let left = width * f64::from(below(64)) / 64.0;
+            part = [left, 0.0, width - left, height * f64::from(1 + below(64)) / 64.0];
+        }
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) type Part = [f64; 4];
 
 /// The part, brought to `width × height`. Transparent pixels lend no colour to their neighbours.
 pub(super) fn resample(source: Source<'_>, part: Part, size: (u32, u32), filter: fir::FilterType) -> Result<Vec<u8>, Error> {
-    let [left, top, width, height] = part;
+    let [left, top, width, height] = within((source.width, source.height), part);
     let options = fir::ResizeOptions::new()
         .resize_alg(fir::ResizeAlg::Convolution(filter))
         .crop(left, top, width, height)
@@ -52,6 +52,22 @@ pub(super) fn resample(source: Source<'_>, part: Part, size: (u32, u32), filter:
         _ => convolve::<fir::pixels::U8x4>(source, size, &options),
     };
     resampled.map_err(|error| Error::internal(format!("resizing: {error}")))
+}
+
+/// The smallest part of a sample that is resampled: far below what any shape asks for, and far above a rounding.
+const MIN_LENGTH: f64 = 1.0 / (1 << 20) as f64;
+
+/// The part without what a rounding put beyond the picture's edges: `fast_image_resize` refuses such a part, and resamples
+/// an empty one to zeros.
+fn within((width, height): (u32, u32), part: Part) -> Part {
+    let axis = |start: f64, length: f64, side: u32| {
+        let side = f64::from(side);
+        let start = start.clamp(0.0, side - MIN_LENGTH);
+        (start, length.clamp(MIN_LENGTH, side - start))
+    };
+    let (left, width) = axis(part[0], part[2], width);
+    let (top, height) = axis(part[1], part[3], height);
+    [left, top, width, height]
 }
 
 fn convolve<P: fir::PixelTrait>(
@@ -77,6 +93,30 @@ mod tests {
             let x = f64::from(step) / 1000.0;
             let expected = if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 };
             assert!((lanczos3_at(x) - expected).abs() < 1e-12, "at {x}: {} for {expected}", lanczos3_at(x));
+        }
+    }
+
+    #[test]
+    fn a_part_that_reaches_beyond_the_picture_is_cut() {
+        for side in [1u32, 2, 3, 171, 172, 343, 4000, 65_500, 65_535] {
+            let end = f64::from(side);
+            for start in [0.0, end / 3.0, end * (1.0 - f64::EPSILON), end, end.next_up(), end + 1.0, -0.1, -f64::MIN_POSITIVE] {
+                for length in [0.0, end / 3.0, end - start, (end - start).next_up(), end, end.next_up(), 2.0 * end] {
+                    let [left, top, width, height] = within((side, side), [start, start, length, length]);
+                    assert!(left >= 0.0 && left < end && width > 0.0 && left + width <= end, "{start} and {length} of {side}");
+                    assert_eq!((left, width), (top, height));
+                    let source = Source { width: side, height: 1, channels: 1, samples: &vec![9; side as usize] };
+                    let made = resample(source, [start, 0.0, length, 1.0], (2, 1), fir::FilterType::Bilinear);
+                    assert_eq!(made, Ok(vec![9; 2]), "{start} and {length} of {side}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_within_the_picture_is_left_as_it_is() {
+        for part in [[0.0, 0.0, 343.0, 172.0], [0.25, 1.5, 300.125, 0.125], [342.0, 171.0, 1.0, 1.0]] {
+            assert_eq!(within((343, 172), part), part);
         }
     }
 }

@@ -30,10 +30,10 @@ impl Ycc {
     /// by up to half a pixel.
     pub fn resized(&self, part: Part, size: (u32, u32)) -> Result<Self, Error> {
         let half = (size.0.div_ceil(2), size.1.div_ceil(2));
-        let chroma = self.chroma.as_ref().map(|chroma| {
-            let scale = (chroma.covered.0 / self.luma.covered.0, chroma.covered.1 / self.luma.covered.1);
-            chroma.resized(2, [part[0] * scale.0, part[1] * scale.1, part[2] * scale.0, part[3] * scale.1], half)
-        });
+        let chroma = self
+            .chroma
+            .as_ref()
+            .map(|chroma| chroma.resized(2, scaled(part, self.luma.covered, chroma.covered), half));
         Ok(Ycc { luma: self.luma.resized(1, part, size)?, chroma: chroma.transpose()? })
     }
 
@@ -133,6 +133,14 @@ impl Plane {
     }
 }
 
+/// A part of a plane that covers `from` samples, in a plane of the same picture that covers `to` samples.
+///
+/// Multiplies before it divides: sides are small multiples of 1/32, so their product is exact, and the whole of one plane is
+/// exactly the whole of the other. A quotient rounded first can come out above the plane (343 × (172 / 343) > 172).
+fn scaled([left, top, width, height]: Part, from: (f64, f64), to: (f64, f64)) -> Part {
+    [left * to.0 / from.0, top * to.1 / from.1, width * to.0 / from.0, height * to.1 / from.1]
+}
+
 /// ITU-T T.871 (JFIF), 7, by 2¹⁶.
 #[inline(always)]
 fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
@@ -151,5 +159,45 @@ mod tests {
         assert_eq!(rgb(150, 44, 21), [0, 255, 1]);
         assert_eq!(rgb(29, 255, 107), [0, 0, 254]);
         assert_eq!(rgb(200, 128, 128), [200; 3]);
+    }
+
+    /// The sides of a plane that was decoded at a scale (in eighths) or resized, and of the chroma that belongs to it.
+    fn sides_of_luma_and_chroma(side: u32) -> impl Iterator<Item = (f64, f64)> {
+        let decoded = [1u32, 2, 4, 8].into_iter().flat_map(move |eighths| {
+            [1u32, 2, 4].map(|factor| {
+                let luma = f64::from(side) * f64::from(eighths) / 8.0;
+                (luma, luma / f64::from(factor))
+            })
+        });
+        decoded.chain([(f64::from(side), f64::from(side.div_ceil(2)))])
+    }
+
+    #[test]
+    fn the_whole_of_luma_is_exactly_the_whole_of_chroma_at_every_size() {
+        for side in 1..=u32::from(u16::MAX) {
+            for (luma, chroma) in sides_of_luma_and_chroma(side) {
+                let part = scaled([0.0, 0.0, luma, luma], (luma, luma), (chroma, chroma));
+                assert_eq!(part, [0.0, 0.0, chroma, chroma], "{luma} samples of luma, {chroma} of chroma");
+            }
+        }
+    }
+
+    /// A picture of one row or one column, resized as a thumbnail that is made from a larger thumbnail.
+    #[test]
+    fn a_picture_of_any_size_is_made_smaller() {
+        let plane = |(width, height): (u32, u32), channels: usize| Plane {
+            width,
+            height,
+            covered: (f64::from(width), f64::from(height)),
+            samples: vec![100; (width * height) as usize * channels],
+        };
+        for side in 2..=4100u32 {
+            for (size, half, to) in [((side, 1), (side.div_ceil(2), 1), (2, 1)), ((1, side), (1, side.div_ceil(2)), (1, 2))] {
+                let ycc = Ycc { luma: plane(size, 1), chroma: Some(plane(half, 2)) };
+                let part = [0.0, 0.0, f64::from(size.0), f64::from(size.1)];
+                let made = ycc.resized(part, to).unwrap_or_else(|error| unreachable!("{side}: {error}"));
+                assert_eq!((made.luma.samples, made.chroma.map(|chroma| chroma.samples)), (vec![100; 2], Some(vec![100; 2])));
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ mod formats;
 pub(super) mod pictures;
 mod profiles;
 mod renderings;
+mod shapes;
 mod similarity;
 
 use super::*;
