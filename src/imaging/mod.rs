@@ -202,7 +202,7 @@ pub struct Processed {
     pub stages: Vec<(&'static str, Duration)>,
 }
 
-/// A thumbnail, and its file: JPEG, or WebP when a pixel is transparent.
+/// A thumbnail, and its file: JPEG; or WebP when a pixel is transparent; or PNG when that is longer than WebP allows.
 #[derive(Debug, Clone)]
 pub struct MadeThumbnail {
     pub info: Thumbnail,

@@ -7,7 +7,7 @@ use super::profile::ToSrgb;
 use super::resample::Part;
 use super::{Format, Header, MadeThumbnail, Rgb, Thumbnail, orient};
 use crate::model::image::ThumbnailSize;
-use crate::model::rendering::{Rendering, contain};
+use crate::model::rendering::{Rendering, WEBP_MAX_SIDE, contain};
 
 /// A picture as its file has it: at least as large as what is made of it, not yet upright, in colours of its own.
 pub(super) struct Original {
@@ -85,9 +85,13 @@ pub(super) fn pixels(original: Original) -> Result<Rgb, Error> {
 }
 
 fn encode_thumbnail(size: ThumbnailSize, picture: &Pixels) -> Result<MadeThumbnail, Error> {
-    let format = if picture.is_transparent() { Format::Webp } else { Format::Jpeg };
-    let bytes = picture.encode(format, Rendering::DEFAULT_QUALITY)?;
     let (width, height) = picture.size();
+    let format = match picture.is_transparent() {
+        false => Format::Jpeg,
+        true if longer((width, height)) <= WEBP_MAX_SIDE => Format::Webp,
+        true => Format::Png,
+    };
+    let bytes = picture.encode(format, Rendering::DEFAULT_QUALITY)?;
     Ok(MadeThumbnail { info: Thumbnail { size, width, height, format }, bytes })
 }
 

@@ -12,6 +12,9 @@ pub enum Fit {
     Cover,
 }
 
+/// Pixels that a side of a WebP picture may have (RFC 9649, 2.5).
+pub const WEBP_MAX_SIDE: u32 = 16_383;
+
 /// A picture to be made: nothing is left to decide.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Rendering {
@@ -31,6 +34,7 @@ impl Rendering {
     pub const DEFAULT_QUALITY: u8 = 80;
 
     /// What a picture of `size` pixels becomes within `width`, `height` or both. `None` for [`Fit::Cover`] with one side.
+    /// A WebP picture has at most [`WEBP_MAX_SIDE`] pixels on a side.
     pub fn new(
         size: (u32, u32),
         (width, height): (Option<u32>, Option<u32>),
@@ -38,10 +42,11 @@ impl Rendering {
         format: Format,
         quality: u8,
     ) -> Option<Self> {
-        let whole = contain(size, width, height);
+        let most = if format == Format::Webp { WEBP_MAX_SIDE } else { u32::MAX };
+        let whole = contain(size, Some(width.unwrap_or(most).min(most)), Some(height.unwrap_or(most).min(most)));
         let (width, height) = match fit {
             Fit::Contain => whole,
-            Fit::Cover => (width?, height?),
+            Fit::Cover => (width?.min(most), height?.min(most)),
         };
         let quality = if format == Format::Png { 0 } else { quality };
         // A shape that the picture has anyway is not cut: it shares its object with what is only made smaller.

@@ -90,3 +90,17 @@ fn pictures_whose_chroma_was_rounded_above_its_plane_are_accepted() {
         assert!(run(&file).is_ok(), "{width}x{height}");
     }
 }
+
+#[test]
+fn a_transparent_thumbnail_may_be_longer_than_webp_can_be() {
+    let file = rgba_png(20_000, 3, [RED, CLEAR, BLUE, WHITE]);
+    let limits = Limits { min_side: 1, max_side: 65_500, ..Limits::default() };
+    let (header, processed) = run_within(&file, &limits).expect("accepted");
+    let formats: Vec<_> = processed.thumbnails.iter().map(|made| (made.info.width, made.info.format)).collect();
+    assert_eq!(formats, [(128, Format::Webp), (512, Format::Webp), (20_000, Format::Png)]);
+    let wanted = Rendering::new((header.width, header.height), (Some(65_000), None), Fit::Contain, Format::Webp, 80);
+    let wanted = wanted.expect("one side is enough");
+    assert_eq!((wanted.width, wanted.height), (16_383, 2));
+    let header = inspect_stored(&file, &limits, &wanted).expect("accepted");
+    assert!(render(&file, &header, &limits, &wanted).is_ok());
+}
