@@ -28,7 +28,7 @@ pub(super) fn clean(kind: Kind, block: &mut [u8], care: Care) -> Outcome {
         return wipe(kind, block);
     }
     match kind {
-        Kind::Xmp => xmp::clean(block),
+        Kind::Xmp => xmp::clean(block, care),
         Kind::Iptc if block.first() == Some(&iptc::MARKER) => iptc::clean(block),
         _ if care.levels == 0 => wipe(kind, block),
         Kind::Exif => tiff::clean(after_exif_header(block), care),

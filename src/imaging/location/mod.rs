@@ -17,12 +17,16 @@
 //! though people write places into them; the creator's contact address; direction (`GPano:PoseHeadingDegrees`, a gimbal's
 //! yaw) outside of the GPS fields; a video's timed tracks.
 
+mod angle;
 mod block;
+mod coordinates;
+mod embedded;
 mod fields;
 mod gif;
 mod inflate;
 mod iptc;
 mod jpeg;
+mod links;
 mod mp4;
 mod photoshop;
 mod pieces;
@@ -32,11 +36,14 @@ mod raw_profile;
 mod rebuild;
 mod segments;
 mod spans;
+mod text;
 mod tiff;
 mod tiff_edit;
 mod tiff_read;
 mod trailer;
 mod webp;
+mod wide;
+mod words;
 mod xml;
 mod xmp;
 mod xmp_extended;

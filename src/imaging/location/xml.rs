@@ -25,6 +25,8 @@ pub(super) enum Token {
     },
     /// A comment or a processing instruction.
     Aside(Range<usize>),
+    /// What stands between tags, references unresolved; or in CDATA.
+    Text(Range<usize>),
 }
 
 pub(super) struct Attribute {
@@ -38,12 +40,14 @@ pub(super) struct Attribute {
 pub(super) struct Reader<'a> {
     text: &'a [u8],
     at: usize,
+    /// Where the token starts that is being read.
+    pub start: usize,
     pub attributes: Vec<Attribute>,
 }
 
 impl<'a> Reader<'a> {
     pub fn of(text: &'a [u8]) -> Self {
-        Reader { text, at: 0, attributes: Vec::new() }
+        Reader { text, at: 0, start: 0, attributes: Vec::new() }
     }
 
     pub fn get(&self, range: &Range<usize>) -> &'a [u8] {
@@ -52,29 +56,36 @@ impl<'a> Reader<'a> {
 
     /// `None` at the end.
     pub fn next(&mut self) -> Result<Option<Token>, Malformed> {
-        loop {
-            let Some(skip) = memchr::memchr(b'<', self.rest()) else { return Ok(None) };
-            let start = self.at + skip;
+        self.start = self.at;
+        let Some(skip) = memchr::memchr(b'<', self.rest()) else { return Ok(None) };
+        let start = self.at + skip;
+        if skip > 0 {
+            let text = self.at..start;
             self.at = start;
-            let rest = self.rest();
-            if rest.starts_with(b"<!--") {
-                return self.past(start + 4, b"-->").map(|end| Some(Token::Aside(start..end)));
-            }
-            if rest.starts_with(b"<?") {
-                return self.past(start + 2, b"?>").map(|end| Some(Token::Aside(start..end)));
-            }
-            if rest.starts_with(b"<![CDATA[") {
-                self.past(start + 9, b"]]>")?;
-                continue;
-            }
-            if rest.starts_with(b"<!") {
-                return Err(Malformed);
-            }
-            if rest.starts_with(b"</") {
-                return self.close(start).map(Some);
-            }
-            return self.open(start).map(Some);
+            return Ok(Some(Token::Text(text)));
         }
+        let rest = self.rest();
+        if rest.starts_with(b"<!--") {
+            return self.past(start + 4, b"-->").map(|end| Some(Token::Aside(start..end)));
+        }
+        if rest.starts_with(b"<?") {
+            return self.past(start + 2, b"?>").map(|end| Some(Token::Aside(start..end)));
+        }
+        if rest.starts_with(b"<![CDATA[") {
+            return self.past(start + 9, b"]]>").map(|end| Some(Token::Text(start + 9..end - 3)));
+        }
+        if rest.starts_with(b"<!") {
+            return Err(Malformed);
+        }
+        if rest.starts_with(b"</") {
+            return self.close(start).map(Some);
+        }
+        self.open(start).map(Some)
+    }
+
+    /// Whether the text ends inside of the token that could not be read.
+    pub fn is_cut(&self) -> bool {
+        self.text.get(self.start..).is_some_and(|token| token.starts_with(b"<") && memchr::memchr(b'>', token).is_none())
     }
 
     fn rest(&self) -> &'a [u8] {

@@ -1,12 +1,14 @@
 //! XMP (ISO 16684-1): finds the properties that name a place, by namespace rather than prefix, as elements and as
-//! attributes, and overwrites them with spaces. The packet keeps its length; it stays well-formed without them.
+//! attributes, and overwrites them with spaces; so it does with coordinates and map links in the values of others. The packet
+//! keeps its length; it stays well-formed.
 //!
-//! A packet that is not well-formed XML in UTF-8 is wiped whole. That includes the rare packets in UTF-16 and UTF-32.
+//! Packets in UTF-16 and UTF-32 are read by way of [`super::wide`]. What follows the root element is nobody's; it stays unless
+//! it names a place. A packet that is cut off is cleaned as far as it goes. One that is not well-formed is wiped.
 
-use super::fields::{self, Namespace};
-use super::spans::Span;
+use super::coordinates::{self, Edit, With};
+use super::fields::{self, Namespace, Says};
 use super::xml::{self, Attribute, Malformed, Reader, Token};
-use super::{Outcome, block, fill};
+use super::{Care, Outcome, block, embedded, wide};
 use std::ops::Range;
 
 /// XMP nests structures in lists in structures: about 10 deep.
@@ -16,45 +18,79 @@ const MAX_DEPTH: usize = 256;
 const MAX_BINDINGS: usize = 128;
 
 /// Removes the location in place.
-pub(super) fn clean(packet: &mut [u8]) -> Outcome {
-    match find(packet) {
-        Ok(found) if found.is_empty() => Outcome::Unchanged,
-        Ok(found) => {
-            for span in found {
-                packet.get_mut(span.range()).map(|range| fill(range, b' '));
-            }
-            Outcome::Edited
-        }
-        Err(Malformed) => block::wipe(block::Kind::Xmp, packet),
+pub(super) fn clean(packet: &mut [u8], care: Care) -> Outcome {
+    let cleaned = match widths(packet) {
+        None => clean_narrow(packet, care),
+        Some(first) => wide::ALL
+            .into_iter()
+            .find_map(|wide| {
+                let (_, text) = packet.split_at_mut_checked(wide.start(first))?;
+                wide.edit(text, |narrow| clean_narrow(narrow, care)).ok()
+            })
+            .ok_or(Malformed),
+    };
+    cleaned.unwrap_or_else(|Malformed| block::wipe(block::Kind::Xmp, packet))
+}
+
+/// Where the first tag starts in a packet that has zeros between its characters; XML in UTF-8 has none.
+fn widths(packet: &[u8]) -> Option<usize> {
+    let text = packet.get(packet.iter().position(|&byte| byte != 0)?..)?;
+    let last = text.iter().rposition(|&byte| byte != 0)?;
+    memchr::memchr(0, text.get(..=last)?)?;
+    memchr::memchr(b'<', packet)
+}
+
+fn clean_narrow(packet: &mut [u8], care: Care) -> Result<Outcome, Malformed> {
+    let found = find(packet)?;
+    for edit in &found.edits {
+        edit.apply(packet);
     }
+    let mut changed = !found.edits.is_empty();
+    for image in found.images {
+        changed |= packet.get_mut(image).is_some_and(|image| embedded::clean_base64(image, care));
+    }
+    Ok(if changed { Outcome::Edited } else { Outcome::Unchanged })
+}
+
+struct Found {
+    edits: Vec<Edit>,
+    /// Values that are JPEGs in base64.
+    images: Vec<Range<usize>>,
 }
 
 /// Where the properties lie.
-fn find(packet: &[u8]) -> Result<Vec<Span>, Malformed> {
+fn find(packet: &[u8]) -> Result<Found, Malformed> {
     let padding = |byte: &&u8| matches!(**byte, 0 | b' ' | b'\t' | b'\n' | b'\r');
     let start = packet.iter().take_while(padding).count();
     let end = packet.len() - packet.iter().rev().take_while(padding).count();
     let text = packet.get(start..end).unwrap_or_default();
-    // Zeros are what UTF-16 and UTF-32 have, and no XML in UTF-8.
     if memchr::memchr(0, text).is_some() || !starts_as_xml(text) {
         return Err(Malformed);
     }
-    let mut search = Search { found: Vec::new(), elements: Vec::new(), bindings: Vec::new(), length: packet.len() };
     // With the padding before it, for the offsets' sake.
-    search.run(packet.get(..end).unwrap_or_default())?;
-    Ok(search.found)
+    let text = packet.get(..end).unwrap_or_default();
+    let mut reader = Reader::of(text);
+    let mut search = Search::default();
+    if search.run(&mut reader).is_err() {
+        search.after_fault(&reader, text)?;
+    }
+    Ok(Found { edits: search.edits, images: search.images })
 }
 
 fn starts_as_xml(text: &[u8]) -> bool {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start().first().is_none_or(|&byte| byte == b'<')
 }
 
+#[derive(Default)]
 struct Search {
-    found: Vec<Span>,
+    edits: Vec<Edit>,
+    images: Vec<Range<usize>>,
     elements: Vec<Element>,
     bindings: Vec<Binding>,
-    /// Of the packet.
-    length: usize,
+    /// Whether the root has `rdf:RDF` in it.
+    has_rdf: bool,
+    /// Where a root with that was closed.
+    root_end: Option<usize>,
 }
 
 /// An element that is open.
@@ -62,8 +98,13 @@ struct Element {
     name: Range<usize>,
     /// How many bindings were in scope around it.
     bindings: usize,
-    /// Where it starts, when it is to be removed.
-    removed_from: Option<usize>,
+    /// Where it starts.
+    start: usize,
+    /// Where its content starts.
+    content: usize,
+    says: Says,
+    /// Whether there was another element in it.
+    has_elements: bool,
 }
 
 struct Binding {
@@ -79,52 +120,119 @@ fn key(prefix: &[u8]) -> u64 {
 }
 
 impl Search {
-    fn run(&mut self, text: &[u8]) -> Result<(), Malformed> {
-        let mut reader = Reader::of(text);
-        let mut inside = false;
+    fn run(&mut self, reader: &mut Reader) -> Result<(), Malformed> {
+        // How deep the element is that goes.
+        let mut removed: Option<usize> = None;
         while let Some(token) = reader.next()? {
             match token {
-                Token::Aside(range) if !inside && fields::aside_mentions_location(reader.get(&range)) => self.add(range),
+                Token::Aside(range) if removed.is_none() && fields::aside_mentions_location(reader.get(&range)) => self.add(range),
                 Token::Aside(_) => {}
+                Token::Text(range) if removed.is_none() => self.value(reader, range),
+                Token::Text(_) => {}
                 Token::Open { tag, name, closed } => {
                     let around = self.bindings.len();
-                    self.bind(&reader)?;
-                    let removed = !inside && self.is_location(&reader, &name, IsAttribute::No);
-                    if !inside && !removed {
-                        self.attributes(&reader);
+                    self.bind(reader)?;
+                    let says = if removed.is_some() { Says::Nothing } else { self.says(reader, &name, IsAttribute::No) };
+                    if removed.is_none() && says != Says::Place {
+                        self.attributes(reader);
+                    }
+                    self.has_rdf |= reader.get(&name).ends_with(b":RDF");
+                    if let Some(parent) = self.elements.last_mut() {
+                        parent.has_elements = true;
                     }
                     if closed {
                         self.bindings.truncate(around);
-                        if removed {
-                            self.add(tag);
+                        if says == Says::Place {
+                            self.add(tag.clone());
                         }
+                        self.end_root(tag.end);
                         continue;
                     }
                     if self.elements.len() == MAX_DEPTH {
                         return Err(Malformed);
                     }
-                    inside |= removed;
-                    let removed_from = removed.then_some(tag.start);
-                    self.elements.push(Element { name, bindings: around, removed_from });
+                    if says == Says::Place {
+                        removed = Some(self.elements.len());
+                    }
+                    let (start, content) = (tag.start, tag.end);
+                    self.elements.push(Element { name, bindings: around, start, content, says, has_elements: false });
                 }
                 Token::Close { tag, name } => {
-                    let element = self.elements.pop().ok_or(Malformed)?;
+                    let element = self.elements.last().ok_or(Malformed)?;
                     if reader.get(&element.name) != reader.get(&name) {
                         return Err(Malformed);
                     }
+                    let Some(element) = self.elements.pop() else { return Err(Malformed) };
                     self.bindings.truncate(element.bindings);
-                    if let Some(start) = element.removed_from {
-                        self.add(start..tag.end);
-                        inside = false;
+                    if removed == Some(self.elements.len()) {
+                        removed = None;
                     }
+                    let content = reader.get(&(element.content..tag.start));
+                    if removed.is_none() && (element.says == Says::Place || !element.has_elements && is_number(element.says, content)) {
+                        self.add(element.start..tag.end);
+                    }
+                    self.end_root(tag.end);
                 }
             }
         }
         if self.elements.is_empty() { Ok(()) } else { Err(Malformed) }
     }
 
+    fn end_root(&mut self, at: usize) {
+        if self.elements.is_empty() && self.has_rdf {
+            self.root_end = Some(at);
+        }
+    }
+
+    /// Decides what a document with a fault in it is worth.
+    fn after_fault(&mut self, reader: &Reader, text: &[u8]) -> Result<(), Malformed> {
+        let all_read = reader.start >= text.len() || memchr::memchr(b'<', text.get(reader.start..).unwrap_or_default()).is_none();
+        if let Some(end) = self.root_end {
+            // An older packet's end stands behind the new one.
+            self.remnant(end..text.len(), text);
+            return Ok(());
+        }
+        if !self.has_rdf || !all_read && !reader.is_cut() {
+            return Err(Malformed);
+        }
+        // The packet is cut off: its end may lie in another segment, or nowhere.
+        match self.elements.iter().find(|element| element.says == Says::Place) {
+            Some(removed) => self.add(removed.start..text.len()),
+            None => self.remnant(reader.start..text.len(), text),
+        }
+        Ok(())
+    }
+
+    /// What no reader of XML gets to see, but someone who looks at the bytes does.
+    fn remnant(&mut self, range: Range<usize>, text: &[u8]) {
+        let bytes = text.get(range.clone()).unwrap_or_default();
+        if fields::remnant_mentions_location(bytes) || !coordinates::find(bytes).is_empty() {
+            // What was found in it is a part of it.
+            self.edits.retain(|edit| edit.range.start < range.start);
+            self.images.retain(|image| image.start < range.start);
+            self.add(range);
+        }
+    }
+
     fn add(&mut self, range: Range<usize>) {
-        self.found.extend(Span::inside(range.start, range.len(), self.length));
+        // Edits inside of an element that goes are a part of it.
+        while self.edits.last().is_some_and(|last| last.range.start >= range.start) {
+            self.edits.pop();
+        }
+        self.edits.push(Edit { range, with: With::Spaces });
+    }
+
+    /// Of a property that stays.
+    fn value(&mut self, reader: &Reader, range: Range<usize>) {
+        let value = reader.get(&range);
+        if embedded::is_base64(value) {
+            self.images.push(range);
+            return;
+        }
+        for mut edit in coordinates::find(value) {
+            edit.range = range.start + edit.range.start..range.start + edit.range.end;
+            self.edits.push(edit);
+        }
     }
 
     fn bind(&mut self, reader: &Reader) -> Result<(), Malformed> {
@@ -143,13 +251,19 @@ impl Search {
 
     fn attributes(&mut self, reader: &Reader) {
         for attribute in &reader.attributes {
-            if declared_prefix(reader, attribute).is_none() && self.is_location(reader, &attribute.name, IsAttribute::Yes) {
+            if declared_prefix(reader, attribute).is_some() {
+                continue;
+            }
+            let says = self.says(reader, &attribute.name, IsAttribute::Yes);
+            if says == Says::Place || is_number(says, reader.get(&attribute.value)) {
                 self.add(attribute.whole.clone());
+            } else {
+                self.value(reader, attribute.value.clone());
             }
         }
     }
 
-    fn is_location(&self, reader: &Reader, name: &Range<usize>, is_attribute: IsAttribute) -> bool {
+    fn says(&self, reader: &Reader, name: &Range<usize>, is_attribute: IsAttribute) -> Says {
         let name = reader.get(name);
         let (prefix, local) = match memchr::memchr(b':', name) {
             Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),
@@ -161,8 +275,18 @@ impl Search {
         let is_bound = |binding: &&Binding| binding.key == key && reader.get(&binding.prefix) == prefix;
         let bound = if unqualified { None } else { self.bindings.iter().rev().find(is_bound) };
         let namespace = bound.map_or_else(|| Namespace::usual_for(prefix), |binding| binding.namespace);
-        fields::is_location(namespace, local)
+        fields::property(namespace, local)
     }
+}
+
+/// Whether a name that may say a place has the value for it.
+fn is_number(says: Says, value: &[u8]) -> bool {
+    let Says::PlaceIfNumber { decimals } = says else { return false };
+    let value = value.trim_ascii();
+    let is_numeric = value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'+' | b'-' | b'/' | b' '));
+    let point = value.iter().position(|byte| matches!(byte, b'.' | b','));
+    let places = point.map_or(0, |point| value.len() - point - 1);
+    is_numeric && places >= decimals && value.iter().any(u8::is_ascii_digit)
 }
 
 /// The prefix that a namespace declaration is for; an empty one is the default.

@@ -1,10 +1,17 @@
 //! XMP packets, and those that are cut over segments.
 
-use super::super::{Outcome, remove, xmp::clean};
+use super::super::{Care, Outcome, remove};
 use super::build::{self, COORDINATE, PLACE, app1, jpeg, place_xmp, xmp};
+
 use super::{assert_no_place, has, removed};
 use crate::model::image::Format;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
+
+fn clean(packet: &mut [u8]) -> Outcome {
+    super::super::xmp::clean(packet, Care::EDIT)
+}
 
 const HEADER: &str = "http://ns.adobe.com/xap/1.0/\0";
 
@@ -105,18 +112,125 @@ fn a_packet_that_is_not_well_formed_is_wiped() {
     assert_wiped(good.replace("</x:xmpmeta>", "</x:other>").as_bytes());
     assert_wiped(good.replace("dc:format=\"", "dc:format=").as_bytes());
     assert_wiped(good.replace("dc:format=\"image/jpeg\"", "dc:format=\"image/jpeg").as_bytes());
-    assert_wiped(&good.as_bytes()[..good.len() / 2]);
     assert_wiped(format!("<!DOCTYPE x [<!ENTITY e \"{PLACE}\">]>{good}").as_bytes());
     assert_wiped(good.replace("xmlns:dc=\"", "xmlns:e=\"&e;").as_bytes());
     assert_wiped(b"41.98 12.34");
 }
 
+/// UTF-16 and UTF-32 in both byte orders.
+fn wider(text: &str) -> Vec<Vec<u8>> {
+    let utf_32 = |bytes: fn(u32) -> [u8; 4]| text.chars().flat_map(|character| bytes(u32::from(character))).collect();
+    vec![
+        text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        utf_32(u32::to_be_bytes),
+        utf_32(u32::to_le_bytes),
+    ]
+}
+
 #[test]
-fn packets_in_wider_encodings_are_wiped() {
-    let packet = xmp("", "<photoshop:City>x</photoshop:City>");
-    assert_wiped(&packet.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>());
-    assert_wiped(&packet.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>());
-    assert_wiped(&packet.chars().flat_map(|character| u32::from(character).to_le_bytes()).collect::<Vec<_>>());
+fn packets_in_wider_encodings_are_edited_as_others_are() {
+    let packet = String::from_utf8(place_xmp()).expect("text").replace("A title", "Titel: 世界 Größe");
+    let mut narrow = packet.clone().into_bytes();
+    assert_eq!(clean(&mut narrow), Outcome::Edited);
+    let expected = wider(std::str::from_utf8(&narrow).expect("still UTF-8"));
+    for (wide, expected) in wider(&packet).into_iter().zip(expected) {
+        for padding in [0, 4] {
+            let mut wide = [&vec![0; padding], &wide[..]].concat();
+            assert_eq!(clean(&mut wide), Outcome::Edited);
+            assert_eq!(wide[padding..], expected);
+            assert_eq!(clean(&mut wide), Outcome::Unchanged);
+        }
+    }
+    for mut wide in wider(&xmp("", "")) {
+        assert_eq!(clean(&mut wide), Outcome::Unchanged);
+    }
+    for wide in wider("<x><y></x>") {
+        assert_wiped(&wide);
+    }
+}
+
+#[test]
+fn what_stands_behind_the_root_stays_unless_it_names_a_place() {
+    let tail = "\n </rdf:li></mwg-rs:RegionList>\n </rdf:Description>\n </rdf:RDF>\n</x:xmpmeta>\n<?xpacket end=\"w\"?>";
+    let mut kept = [xmp("", ""), tail.into()].concat().into_bytes();
+    assert_eq!(clean(&mut kept), Outcome::Unchanged);
+    let text = cleaned(&[&String::from_utf8(place_xmp()).expect("text"), tail].concat());
+    assert!(text.ends_with(tail));
+    for place in [format!("</a><photoshop:City>{PLACE}</photoshop:City>"), format!("</a> exif:GPSLatitude=\"{PLACE}\""), "</a>41°59'N".into()] {
+        let text = cleaned(&[xmp("", ""), place].concat());
+        assert!(text.trim_end().ends_with("<?xpacket end=\"w\"?>") || text.trim_end().ends_with("</x:xmpmeta>"), "{text}");
+    }
+}
+
+#[test]
+fn a_packet_that_is_cut_off_is_cleaned_as_far_as_it_goes() {
+    let whole = xmp("", "<dc:rights>Ann</dc:rights>");
+    let rdf = whole.find("<rdf:Description").expect("a root");
+    for end in rdf..whole.len() {
+        if !whole.is_char_boundary(end) {
+            continue;
+        }
+        let mut cut = whole.as_bytes()[..end].to_vec();
+        assert_eq!(clean(&mut cut), Outcome::Unchanged, "{}", &whole[..end]);
+    }
+    let place = String::from_utf8(place_xmp()).expect("text");
+    let start = place.find("exif:GPSLatitude").expect("a latitude");
+    for end in start..place.len() {
+        let mut cut = place.as_bytes()[..end].to_vec();
+        clean(&mut cut);
+        assert_no_place(&cut);
+        let text = String::from_utf8_lossy(&cut).into_owned();
+        let digits = text.matches(|character: char| character.is_ascii_digit()).count();
+        let without = xmp("photoshop:Headline=\"Head\"", "");
+        assert!(digits <= without.matches(|character: char| character.is_ascii_digit()).count(), "{text}");
+        assert_eq!(clean(&mut cut), Outcome::Unchanged);
+    }
+}
+
+#[test]
+fn names_that_are_abbreviated_or_misspelt_are_properties_of_a_place_too() {
+    let drone = format!(
+        "xmlns:d='http://example.org/drone' d:LRFTargetLat='{COORDINATE}' d:LRFTargetAlt='{COORDINATE}' d:HomeLng='{COORDINATE}' \
+         d:Lattitude='{COORDINATE}' d:TargetLong='-12.{COORDINATE}' d:LRFTargetDistance='54.1' d:AltText='A cat' d:LongExposure='1'"
+    );
+    let text = cleaned(&xmp(&drone, &format!("<d:Alt>{COORDINATE}.5</d:Alt><d:Alt><rdf:Alt><rdf:li>a</rdf:li></rdf:Alt></d:Alt>")));
+    for kept in ["d:LRFTargetDistance='54.1'", "d:AltText='A cat'", "d:LongExposure='1'", "<rdf:li>a</rdf:li>"] {
+        assert!(text.contains(kept), "{kept}");
+    }
+    let schema = format!("<s:contentLocation xmlns:s='https://schema.org/'><s:Place s:name='{PLACE}'/></s:contentLocation>");
+    cleaned(&xmp("", &schema));
+}
+
+#[test]
+fn coordinates_and_map_links_in_other_properties_go_and_the_text_stays() {
+    let text = cleaned(&xmp(
+        &format!("photoshop:Instructions='see geo:41.{COORDINATE},12.5 there' dc:source=\"https://maps.google.com/?q={PLACE}\""),
+        &format!("<dc:description><rdf:Alt><rdf:li>Latitude: 41.{COORDINATE} on tour, f/2.8</rdf:li></rdf:Alt></dc:description>"),
+    ));
+    for kept in ["'see ", " there'", "dc:source=\"", " on tour, f/2.8</rdf:li>"] {
+        assert!(text.contains(kept), "{text}");
+    }
+}
+
+#[test]
+fn a_picture_inside_of_a_packet_is_cleaned() {
+    let picture = jpeg(&[build::exif_segment(build::Order::Big)]);
+    let encoded = STANDARD.encode(&picture);
+    let lines = encoded.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).expect("text")).collect::<Vec<_>>();
+    for joined in [lines.join("\n"), lines.join("&#xA;"), encoded.clone()] {
+        let packet = xmp("", &format!("<xmpGImg:image>{joined}</xmpGImg:image>"));
+        let text = cleaned(&packet);
+        let start = text.find("<xmpGImg:image>").expect("the image") + 15;
+        let end = text.find("</xmpGImg:image>").expect("the image");
+        let digits = text[start..end].replace("&#xA;", "").replace('\n', "");
+        let bytes = STANDARD.decode(digits).expect("still base64");
+        super::assert_exif_kept(&bytes[12..12 + build::tiff(build::Order::Big).len()]);
+        assert!(bytes.ends_with(build::SCAN));
+    }
+    let plain = STANDARD.encode(jpeg(&[]));
+    let mut without = xmp("", &format!("<xmpGImg:image>{plain}</xmpGImg:image>")).into_bytes();
+    assert_eq!(clean(&mut without), Outcome::Unchanged);
 }
 
 #[test]

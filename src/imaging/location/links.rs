@@ -1,0 +1,188 @@
+//! Links that say a place: `geo:` URIs (RFC 5870) and links to maps.
+
+use super::angle::Angle;
+use super::words::{contains_any_case, starts_with_any_case};
+use std::ops::Range;
+
+/// Hosts that show a place for whatever follows them. A dot at the end stands for any top-level domain.
+const MAPS: [&str; 22] = [
+    "maps.google.", "google./maps", "goo.gl/maps", "maps.app.goo.gl", "openstreetmap.org", "osm.org", "maps.apple.com", "bing.com/maps",
+    "wego.here.com", "share.here.com", "waze.com", "what3words.com", "w3w.co", "plus.codes", "mapcarta.com", "mapy.cz", "mapy.com",
+    "yandex./maps", "map.baidu.com", "amap.com", "geohack.", "opentopomap.org",
+];
+
+/// The link that starts at `at`, where a word starts, if it says a place.
+pub(super) fn at(text: &[u8], at: usize) -> Option<Range<usize>> {
+    let rest = text.get(at..)?;
+    if starts_with_any_case(rest, "geo:") {
+        return geo(text, at);
+    }
+    let scheme = ["https://", "http://"].into_iter().find(|scheme| starts_with_any_case(rest, scheme));
+    let start = at + scheme.map_or(0, str::len);
+    if scheme.is_none() && !matches!(rest.first().map(u8::to_ascii_lowercase), Some(b'm' | b'g' | b'w' | b'o')) {
+        return None;
+    }
+    let ends = |byte: &u8| *byte <= b' ' || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b')' | b']' | b'}' | b'|' | b'\\');
+    let length = text.get(start..)?.iter().position(ends).unwrap_or(text.len() - start);
+    let link = without_punctuation(text.get(start..start + length)?);
+    let host_bytes = link.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(link.len());
+    let (host, path) = link.split_at_checked(host_bytes)?;
+    let found = is_map(host, path) || scheme.is_some() && has_coordinates(path);
+    found.then_some(at..start + link.len())
+}
+
+/// Without the punctuation of the sentence that the link ends.
+fn without_punctuation(link: &[u8]) -> &[u8] {
+    let kept = link.iter().rposition(|byte| !matches!(byte, b'.' | b',' | b';' | b'!')).map_or(0, |last| last + 1);
+    link.get(..kept).unwrap_or_default()
+}
+
+/// Two numbers at least, after an optional sign each.
+fn geo(text: &[u8], at: usize) -> Option<Range<usize>> {
+    let first = plain(text, at + 4)?;
+    if text.get(first) != Some(&b',') {
+        return None;
+    }
+    let second = plain(text, first + 1)?;
+    let ends = |byte: &u8| *byte <= b' ' || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b')' | b']' | b'}' | b'|' | b'\\');
+    let more = text.get(second..)?;
+    let end = second + more.iter().position(ends).unwrap_or(more.len());
+    Some(at..at + without_punctuation(text.get(at..end)?).len())
+}
+
+/// Where the decimal number ends.
+fn plain(text: &[u8], at: usize) -> Option<usize> {
+    let signed = at + usize::from(matches!(text.get(at), Some(b'-' | b'+')));
+    let number = text.get(signed..)?.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    (number > 0).then_some(signed + number)
+}
+
+fn is_map(host: &[u8], path: &[u8]) -> bool {
+    // The start page is no place.
+    if path.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() < 2 {
+        return false;
+    }
+    let host = if starts_with_any_case(host, "www.") { host.get(4..).unwrap_or_default() } else { host };
+    if host.len() > 253 || !host.contains(&b'.') {
+        return false;
+    }
+    MAPS.iter().any(|known| {
+        let (name, folder) = known.split_once('/').map_or((*known, ""), |(name, folder)| (name, folder));
+        let is_host = match name.strip_suffix('.') {
+            Some(_) => domain_starts(host, name),
+            None => is_within(host, name.as_bytes()),
+        };
+        is_host && (folder.is_empty() || path.get(1..).is_some_and(|path| starts_with_any_case(path, folder)))
+    })
+}
+
+/// Whether `host` is `name` or below it.
+fn is_within(host: &[u8], name: &[u8]) -> bool {
+    let Some(head) = host.len().checked_sub(name.len()) else { return false };
+    host.get(head..).is_some_and(|tail| tail.eq_ignore_ascii_case(name))
+        && (head == 0 || host.get(head - 1) == Some(&b'.'))
+}
+
+/// Whether `host` has `name`, which ends with a dot, at the start of one of its labels.
+fn domain_starts(host: &[u8], name: &str) -> bool {
+    let starts = std::iter::once(0).chain(memchr::memchr_iter(b'.', host).map(|dot| dot + 1));
+    starts.into_iter().any(|start| host.get(start..).is_some_and(|rest| starts_with_any_case(rest, name)))
+}
+
+/// `@41.98123,12.34123`, `?ll=41.98123,12.34123`, `?lat=41.98&lon=12.34`, `#map=12/41.98123/12.34123`.
+fn has_coordinates(path: &[u8]) -> bool {
+    let names = |name: &str| contains_any_case(path, name);
+    let is_named = |names: [&str; 4]| {
+        names.iter().any(|name| {
+            memchr::memmem::find_iter(path, name.as_bytes())
+                .any(|at| Angle::at(path, at + name.len()).is_some_and(|angle| angle.decimals > 0))
+        })
+    };
+    if (names("lat") && is_named(["lat=", "latitude=", "Lat=", "mlat="])) && (names("lon=") || names("lng=") || names("longitude=")) {
+        return true;
+    }
+    // Not of a date or a version: two numbers of three decimal places, with one separator between them.
+    let mut at = 0;
+    let mut end_of_last = None;
+    while let Some(skip) = path.get(at..).and_then(|rest| rest.iter().position(|byte| byte.is_ascii_digit() || *byte == b'-')) {
+        at += skip;
+        let is_start = at == 0 || path.get(at - 1).is_some_and(|before| !before.is_ascii_alphanumeric() && *before != b'.');
+        let decimal = if is_start { plain_decimal(path, at) } else { None };
+        match decimal {
+            Some(end) => {
+                let joined = end_of_last.is_some_and(|last| {
+                    let between = path.get(last..at).unwrap_or_default();
+                    matches!(between, [b',' | b'/' | b';' | b'+' | b'_']) || between.eq_ignore_ascii_case(b"%2c")
+                });
+                if joined {
+                    return true;
+                }
+                end_of_last = Some(end);
+                at = end;
+            }
+            None => at += 1,
+        }
+    }
+    false
+}
+
+/// The end of a number of up to 180 with three decimal places or more.
+fn plain_decimal(text: &[u8], at: usize) -> Option<usize> {
+    let signed = at + usize::from(matches!(text.get(at), Some(b'-' | b'+')));
+    let digits = |from: usize| text.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let whole = digits(signed);
+    let point = signed + whole;
+    let decimals = digits(point + 1);
+    ((1..=3).contains(&whole) && text.get(point) == Some(&b'.') && decimals >= 3).then_some(point + 1 + decimals)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_to_a_place_are_found_to_their_end() {
+        for link in [
+            "geo:41.98,12.34",
+            "geo:-33.86,151.2,12;u=35",
+            "https://maps.google.com/?q=41.98,12.34",
+            "https://www.google.de/maps/@41.98123,12.34123,15z",
+            "https://goo.gl/maps/AbCd12",
+            "https://maps.app.goo.gl/AbCd12",
+            "https://www.openstreetmap.org/#map=12/41.98/12.34",
+            "http://osm.org/go/0IBCx",
+            "https://maps.apple.com/?ll=41.98,12.34",
+            "https://w3w.co/filled.count.soap",
+            "goo.gl/maps/AbCd12",
+            "https://example.org/view?lat=41.98&lon=12.34",
+            "https://example.org/@41.98123,12.34123",
+        ] {
+            for after in ["", " and more", "\"", "."] {
+                let text = format!("{link}{after}");
+                assert_eq!(at(text.as_bytes(), 0), Some(0..link.len()), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_links_are_not() {
+        for link in [
+            "https://example.org/",
+            "https://www.google.com/",
+            "https://maps.google.com/",
+            "https://www.google.com/search?q=maps",
+            "https://example.org/maps/level1.png",
+            "https://example.org/v1.234/5.678",
+            "https://example.org/2024-05-06/1.2.3",
+            "https://notosm.org/wiki",
+            "http://ns.adobe.com/xap/1.0/",
+            "https://example.org/sitemap.xml",
+            "geo: the studio",
+            "geo:metry",
+            "google maps",
+            "mosaic",
+        ] {
+            assert_eq!(at(link.as_bytes(), 0), None, "{link}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Free text in whatever a container wraps around it: a comment, a description, EXIF's `UserComment`.
+
+use super::wide::Wide;
+use super::{Care, coordinates, fill};
+
+/// How a text is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// ASCII, Latin-1 or UTF-8.
+    Bytes,
+    Wide(Wide),
+}
+
+/// Removes coordinates in place; whether there were any.
+///
+/// A text that did not settle is wiped.
+pub(super) fn clean(text: &mut [u8], encoding: Encoding, care: Care) -> bool {
+    let edit = |text: &mut [u8]| {
+        let found = coordinates::clean(text);
+        if found && care.wipe {
+            fill(text, b' ');
+        }
+        found
+    };
+    match encoding {
+        Encoding::Bytes => edit(text),
+        Encoding::Wide(wide) => wide.edit(text, edit),
+    }
+}
+
+/// EXIF's texts that name their encoding in eight bytes before them (EXIF 3.0, 4.6.6, UserComment).
+pub(super) fn clean_with_code(value: &mut [u8], big_endian: bool, care: Care) -> bool {
+    let Some((code, text)) = value.split_at_mut_checked(8) else { return clean(value, Encoding::Bytes, care) };
+    let wide = if big_endian { Wide::UTF_16_BE } else { Wide::UTF_16_LE };
+    match &*code {
+        b"UNICODE\0" => {
+            let (wide, text) = match text {
+                [0xff, 0xfe, ..] => (Wide::UTF_16_LE, text),
+                [0xfe, 0xff, ..] => (Wide::UTF_16_BE, text),
+                // Writers differ on whether the byte order is the block's: zeros tell.
+                [0, _, ..] => (Wide::UTF_16_BE, text),
+                [_, 0, ..] => (Wide::UTF_16_LE, text),
+                _ => (wide, text),
+            };
+            clean(text, Encoding::Wide(wide), care)
+        }
+        b"ASCII\0\0\0" | b"JIS\0\0\0\0\0" | [0, 0, 0, 0, 0, 0, 0, 0] => clean(text, Encoding::Bytes, care),
+        // Without a code, as some write it.
+        _ => clean(value, Encoding::Bytes, care),
+    }
+}

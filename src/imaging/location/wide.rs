@@ -1,0 +1,96 @@
+//! Text in UTF-16 and UTF-32, read as if it had a byte for each character: what is looked for in texts is ASCII.
+
+/// How wide a character is, and which of its bytes comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wide {
+    bytes: usize,
+    big_endian: bool,
+}
+
+/// A letter that no rule asks for.
+const OTHER: u8 = 0xc0;
+
+/// The ways to read bytes as wide text, the more likely ones first.
+pub(super) const ALL: [Wide; 4] = [
+    Wide { bytes: 2, big_endian: false },
+    Wide { bytes: 2, big_endian: true },
+    Wide { bytes: 4, big_endian: false },
+    Wide { bytes: 4, big_endian: true },
+];
+
+impl Wide {
+    pub const UTF_16_LE: Wide = ALL[0];
+    pub const UTF_16_BE: Wide = ALL[1];
+
+    /// Where the text starts whose character `<` has its only byte at `first`.
+    pub fn start(self, first: usize) -> usize {
+        let lead = if self.big_endian { self.bytes - 1 } else { 0 };
+        first.saturating_sub(lead) % self.bytes
+    }
+
+    /// Edits `text` by way of its narrow form, which keeps its length; characters that `edit` does not change stay.
+    pub fn edit<T>(self, text: &mut [u8], edit: impl FnOnce(&mut [u8]) -> T) -> T {
+        let before: Vec<u8> = text.chunks_exact(self.bytes).map(|unit| self.narrow(unit)).collect();
+        let mut after = before.clone();
+        let result = edit(&mut after);
+        for (unit, (old, new)) in text.chunks_exact_mut(self.bytes).zip(before.into_iter().zip(after)) {
+            if old != new {
+                self.widen(unit, new);
+            }
+        }
+        result
+    }
+
+    fn narrow(self, unit: &[u8]) -> u8 {
+        let (low, high) = match (self.big_endian, unit) {
+            (false, [low, high @ ..]) => (*low, high),
+            (true, [high @ .., low]) => (*low, high),
+            _ => return OTHER,
+        };
+        let is_latin = high.iter().all(|&byte| byte == 0);
+        match low {
+            // The degree sign.
+            0xb0 if is_latin => low,
+            0xfe | 0xff if !is_latin => b' ',
+            _ if is_latin && low < 0x80 => low,
+            _ => OTHER,
+        }
+    }
+
+    fn widen(self, unit: &mut [u8], character: u8) {
+        unit.fill(0);
+        let low = if self.big_endian { unit.last_mut() } else { unit.first_mut() };
+        if let Some(low) = low {
+            *low = character;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_changes_only_the_characters_that_it_means() {
+        for wide in ALL {
+            let encode = |text: &str| -> Vec<u8> {
+                text.chars()
+                    .flat_map(|character| {
+                        let code = u32::from(character);
+                        let bytes = if wide.big_endian { code.to_be_bytes() } else { code.to_le_bytes() };
+                        let skip = if wide.big_endian { 4 - wide.bytes } else { 0 };
+                        bytes.into_iter().skip(skip).take(wide.bytes).collect::<Vec<_>>()
+                    })
+                    .collect()
+            };
+            let mut text = encode("Größe: 41.98°N 世");
+            text.push(7);
+            wide.edit(&mut text, |narrow| {
+                assert_eq!(narrow.len(), 16);
+                narrow[7..12].fill(b' ');
+            });
+            text.pop();
+            assert_eq!(text, encode("Größe:      °N 世"));
+        }
+    }
+}
