@@ -212,7 +212,16 @@ impl Reader<'_> {
 
     fn degree_sign(&mut self) -> bool {
         let signs = [
-            "°".as_bytes(), "º".as_bytes(), "˚".as_bytes(), b"\xb0", b"\xba", b"&deg;", b"&#176;", b"&#xb0;", b"degrees", b"deg",
+            "°".as_bytes(),
+            "º".as_bytes(),
+            "˚".as_bytes(),
+            b"\xb0",
+            b"\xba",
+            b"&deg;",
+            b"&#176;",
+            b"&#xb0;",
+            b"degrees",
+            b"deg",
         ];
         self.takes_one_of(&signs)
     }
@@ -257,7 +266,8 @@ impl Reader<'_> {
         self.at = after;
         if !signed {
             // The space before a mark that is not there.
-            let spaces = self.text.get(before..self.at).unwrap_or_default().iter().rev().take_while(|&&byte| byte == b' ').count();
+            let spaces =
+                self.text.get(before..self.at).unwrap_or_default().iter().rev().take_while(|&&byte| byte == b' ').count();
             self.at -= spaces;
         }
         true
@@ -271,15 +281,39 @@ mod tests {
     #[test]
     fn all_ways_to_write_an_angle_are_read_to_their_end() {
         for text in [
-            "41.98", "-85.4", "+8", "41°", "41.98°", "41° 59'", "41°59'12\"", "41° 59′ 12.3″", "41 deg 59' 12.30\" N", "N 41° 59.2'",
-            "41,59.2N", "41,59,12N", "41:59:12.3N", "N41.98", "41.98 N", "41.98° N", "S 33 51 12\"", "41/1", "41º59’12”N",
-            "41&#176;59&apos;12&quot;N", "\u{2212}33.86", "41,9812", "41.98 south", "N 43 36.5",
+            "41.98",
+            "-85.4",
+            "+8",
+            "41°",
+            "41.98°",
+            "41° 59'",
+            "41°59'12\"",
+            "41° 59′ 12.3″",
+            "41 deg 59' 12.30\" N",
+            "N 41° 59.2'",
+            "41,59.2N",
+            "41,59,12N",
+            "41:59:12.3N",
+            "N41.98",
+            "41.98 N",
+            "41.98° N",
+            "S 33 51 12\"",
+            "41/1",
+            "41º59’12”N",
+            "41&#176;59&apos;12&quot;N",
+            "\u{2212}33.86",
+            "41,9812",
+            "41.98 south",
+            "N 43 36.5",
         ] {
             let angle = Angle::at(text.as_bytes(), 0).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(angle.range, 0..text.len(), "{text}");
         }
         let fractions = "41/1 59/1 1230/100";
-        assert_eq!(Angle::at(fractions.as_bytes(), 0).expect("an angle").with_fractions(fractions.as_bytes()).range, 0..fractions.len());
+        assert_eq!(
+            Angle::at(fractions.as_bytes(), 0).expect("an angle").with_fractions(fractions.as_bytes()).range,
+            0..fractions.len()
+        );
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) fn clean(kind: Kind, block: &mut [u8], care: Care) -> Outcome {
     }
     match kind {
         Kind::Xmp => xmp::clean(block, care),
-        Kind::Iptc if block.first() == Some(&iptc::MARKER) => iptc::clean(block),
+        Kind::Iptc if block.first() == Some(&iptc::MARKER) => iptc::clean(block, care),
         _ if care.levels == 0 => wipe(kind, block),
         Kind::Exif => tiff::clean(after_exif_header(block), care),
         Kind::Photoshop => photoshop::clean(block, care),

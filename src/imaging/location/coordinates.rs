@@ -170,7 +170,8 @@ impl Search<'_> {
         let rest = self.text.get(first.range.end..)?;
         let gap = rest.iter().take(3).take_while(|byte| matches!(byte, b',' | b' ' | b';' | b'/')).count();
         let second = Angle::at(self.text, first.range.end + gap)?;
-        let is_one = |angle: &Angle| angle.decimals >= 3 || angle.has_degree_sign || angle.hemisphere.is_some() && angle.is_fine();
+        let is_one =
+            |angle: &Angle| angle.decimals >= 3 || angle.has_degree_sign || angle.hemisphere.is_some() && angle.is_fine();
         (gap > 0 && is_one(first) && is_one(&second) && second.whole <= 180).then_some(second.range.end)
     }
 
@@ -245,7 +246,8 @@ impl Search<'_> {
             if !matches!(self.text.get(end), Some(b'+' | b'-')) {
                 return None;
             }
-            let count = |from: usize| self.text.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let count =
+                |from: usize| self.text.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
             let whole = count(end + 1);
             let point = end + 1 + whole;
             let has_point = self.text.get(point) == Some(&b'.');
@@ -302,7 +304,10 @@ impl Label {
         if !text.iter().any(|byte| matches!(byte.to_ascii_lowercase(), b'l' | b'g' | b'c' | b'p')) {
             return None;
         }
-        if is_one_of(text, &["gps", "coordinates", "coordinate", "coords", "coord", "location", "position", "geo", "geotag", "latlng", "latlon"]) {
+        if is_one_of(
+            text,
+            &["gps", "coordinates", "coordinate", "coords", "coord", "location", "position", "geo", "geotag", "latlng", "latlon"],
+        ) {
             return Some(Label::Pair);
         }
         let mut label = None;
@@ -332,7 +337,8 @@ impl Label {
 
 /// What is said of GPS may be that it is switched on.
 fn names_a_place(label: &[u8]) -> bool {
-    let places = ["lat", "lon", "lng", "alt", "pos", "coord", "area", "dest", "location", "place", "info", "processing", "speed", "track"];
+    let places =
+        ["lat", "lon", "lng", "alt", "pos", "coord", "area", "dest", "location", "place", "info", "processing", "speed", "track"];
     places.iter().any(|place| contains_any_case(label, place))
 }
 
@@ -394,11 +400,13 @@ fn quote(text: &[u8], at: usize) -> Option<usize> {
 
 fn quote_before(text: &[u8], at: usize) -> bool {
     let before = text.get(..at).unwrap_or_default();
-    matches!(before.last(), Some(b'"' | b'\'')) || before.ends_with(b"&quot;") || before.ends_with(b":") && {
-        // `"exif:GPSLatitude"`
-        let start = before.iter().rposition(|byte| !byte.is_ascii_alphanumeric() && *byte != b':').unwrap_or(0);
-        before.len() - start < 24 && matches!(before.get(start), Some(b'"' | b'\''))
-    }
+    matches!(before.last(), Some(b'"' | b'\''))
+        || before.ends_with(b"&quot;")
+        || before.ends_with(b":") && {
+            // `"exif:GPSLatitude"`
+            let start = before.iter().rposition(|byte| !byte.is_ascii_alphanumeric() && *byte != b':').unwrap_or(0);
+            before.len() - start < 24 && matches!(before.get(start), Some(b'"' | b'\''))
+        }
 }
 
 #[cfg(test)]
@@ -498,7 +506,10 @@ mod tests {
 
     #[test]
     fn every_text_settles() {
-        let parts = ["41.98", "N", " ", "lat", ":", "12°", "\"", "'", ",", "gps", "long", "E", "0", "=", "/", "&quot;", "41", "[", "+", "geo:"];
+        let parts = [
+            "41.98", "N", " ", "lat", ":", "12°", "\"", "'", ",", "gps", "long", "E", "0", "=", "/", "&quot;", "41", "[", "+",
+            "geo:",
+        ];
         let mut seed = 5u64;
         let mut random = move |below: usize| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

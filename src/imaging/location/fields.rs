@@ -109,9 +109,30 @@ fn is_place_in(namespace: Namespace, local: &[u8]) -> bool {
 /// The terms of Darwin Core's classes Location and GeologicalContext (Darwin Core quick reference guide, 2023-09-18).
 fn is_darwin_core_place(local: &[u8]) -> bool {
     const WHOLE: [&str; 24] = [
-        "location", "locality", "localities", "elevation", "depth", "distance", "coordinate", "coordinates", "precision", "datum",
-        "spatial", "srs", "footprint", "geography", "geological", "country", "county", "province", "municipality", "continent",
-        "island", "islands", "water", "geodetic",
+        "location",
+        "locality",
+        "localities",
+        "elevation",
+        "depth",
+        "distance",
+        "coordinate",
+        "coordinates",
+        "precision",
+        "datum",
+        "spatial",
+        "srs",
+        "footprint",
+        "geography",
+        "geological",
+        "country",
+        "county",
+        "province",
+        "municipality",
+        "continent",
+        "island",
+        "islands",
+        "water",
+        "geodetic",
     ];
     words(local).any(|word| is_one_of(word, &WHOLE) || starts_with_any_case(word, "georef"))
 }
@@ -165,9 +186,8 @@ pub(super) fn axis(word: &[u8]) -> Option<Axis> {
 
 /// A word that means a place on Earth, whatever stands around it.
 fn is_place_word(word: &[u8]) -> bool {
-    const STARTS: [&str; 11] = [
-        "gps", "geotag", "geoloc", "geocod", "geohash", "georef", "geopos", "geocoord", "geopoint", "latlon", "latlng",
-    ];
+    const STARTS: [&str; 11] =
+        ["gps", "geotag", "geoloc", "geocod", "geohash", "georef", "geopos", "geocoord", "geopoint", "latlon", "latlng"];
     let first = word.first().map(u8::to_ascii_lowercase);
     matches!(first, Some(b'g' | b'l')) && STARTS.iter().any(|start| starts_with_any_case(word, start))
 }
@@ -213,9 +233,33 @@ pub(super) fn is_location_keyword(keyword: &[u8]) -> bool {
 /// `CreatorCity` or `StateOfTheArt`.
 fn is_place_name(name: &[u8]) -> bool {
     const PLACES: [&str; 27] = [
-        "city", "town", "village", "street", "state", "province", "county", "country", "continent", "region", "district",
-        "municipality", "location", "locations", "sublocation", "place", "places", "address", "landmark", "venue", "coordinates",
-        "coordinate", "coords", "countrycode", "postcode", "neighborhood", "neighbourhood",
+        "city",
+        "town",
+        "village",
+        "street",
+        "state",
+        "province",
+        "county",
+        "country",
+        "continent",
+        "region",
+        "district",
+        "municipality",
+        "location",
+        "locations",
+        "sublocation",
+        "place",
+        "places",
+        "address",
+        "landmark",
+        "venue",
+        "coordinates",
+        "coordinate",
+        "coords",
+        "countrycode",
+        "postcode",
+        "neighborhood",
+        "neighbourhood",
     ];
     const AROUND: [&str; 14] =
         ["name", "code", "primary", "content", "sub", "world", "or", "and", "of", "zip", "postal", "map", "iptc", "photo"];
@@ -255,11 +299,43 @@ mod tests {
     #[test]
     fn names_of_coordinates_are_known_by_their_words() {
         for name in [
-            "GPSLatitude", "gpslongitude", "GpsLongtitude", "GPSAreaInformation", "EXIF_GPSDestBearing", "Lat", "LON", "lng",
-            "HomeLat", "home_lon", "TargetLng", "LRFTargetLat", "LRFTargetLon", "LRFTargetAbsAltitude", "Latitude", "Longtitude",
-            "lattitude", "Longitute", "decimalLatitude", "Lat1", "LatLong", "latlng", "geoTag", "GeoTagging", "geolocation",
-            "GeoPosition", "geo_location", "geohash", "contentLocation", "locationCreated", "LocationShown", "spatialCoverage",
-            "AbsoluteAltitude", "schema:location", "schema:spatialCoverage", "drone-dji:RtkStdLat", "geo:anything",
+            "GPSLatitude",
+            "gpslongitude",
+            "GpsLongtitude",
+            "GPSAreaInformation",
+            "EXIF_GPSDestBearing",
+            "Lat",
+            "LON",
+            "lng",
+            "HomeLat",
+            "home_lon",
+            "TargetLng",
+            "LRFTargetLat",
+            "LRFTargetLon",
+            "LRFTargetAbsAltitude",
+            "Latitude",
+            "Longtitude",
+            "lattitude",
+            "Longitute",
+            "decimalLatitude",
+            "Lat1",
+            "LatLong",
+            "latlng",
+            "geoTag",
+            "GeoTagging",
+            "geolocation",
+            "GeoPosition",
+            "geo_location",
+            "geohash",
+            "contentLocation",
+            "locationCreated",
+            "LocationShown",
+            "spatialCoverage",
+            "AbsoluteAltitude",
+            "schema:location",
+            "schema:spatialCoverage",
+            "drone-dji:RtkStdLat",
+            "geo:anything",
         ] {
             assert_eq!(says(name), Says::Place, "{name}");
         }
@@ -270,11 +346,44 @@ mod tests {
     #[test]
     fn names_that_only_look_like_coordinates_are_not() {
         for name in [
-            "ISOSpeedLatitudeyyy", "ExposureLatitude", "Lateral", "LatencyMs", "Translation", "Flatten", "Plating", "Salon",
-            "Along", "LongExposure", "AltText", "Alternative", "AltTextAccessibility", "Attitude", "GimbalAttitude", "Platitude",
-            "GeometricDistortion", "Geology", "SubjectLocation", "xmpDM:location", "FocusLocation", "CameraPositionNED", "location",
-            "City", "other:State", "Iptc4xmpCore:CiAdrCity", "schemaLocation", "GimbalYawDegree", "PoseHeadingDegrees", "Amplitude",
-            "colon", "Lens", "LensId", "creationDate", "dwc:eventDate", "dwc:recordedBy", "dwc:scientificName", "",
+            "ISOSpeedLatitudeyyy",
+            "ExposureLatitude",
+            "Lateral",
+            "LatencyMs",
+            "Translation",
+            "Flatten",
+            "Plating",
+            "Salon",
+            "Along",
+            "LongExposure",
+            "AltText",
+            "Alternative",
+            "AltTextAccessibility",
+            "Attitude",
+            "GimbalAttitude",
+            "Platitude",
+            "GeometricDistortion",
+            "Geology",
+            "SubjectLocation",
+            "xmpDM:location",
+            "FocusLocation",
+            "CameraPositionNED",
+            "location",
+            "City",
+            "other:State",
+            "Iptc4xmpCore:CiAdrCity",
+            "schemaLocation",
+            "GimbalYawDegree",
+            "PoseHeadingDegrees",
+            "Amplitude",
+            "colon",
+            "Lens",
+            "LensId",
+            "creationDate",
+            "dwc:eventDate",
+            "dwc:recordedBy",
+            "dwc:scientificName",
+            "",
         ] {
             assert_eq!(says(name), Says::Nothing, "{name}");
         }
@@ -283,10 +392,28 @@ mod tests {
     #[test]
     fn darwin_core_keeps_all_but_its_places() {
         for name in [
-            "georeferenceRemarks", "georeferencedBy", "verbatimElevation", "verbatimDepth", "verbatimSRS", "verbatimLocality",
-            "minimumElevationInMeters", "maximumDepthInMeters", "minimumDistanceAboveSurfaceInMeters", "GeologicalContext",
-            "coordinatePrecision", "coordinateUncertaintyInMeters", "geodeticDatum", "verticalDatum", "pointRadiusSpatialFit",
-            "footprintWKT", "higherGeography", "locationID", "waterBody", "islandGroup", "stateProvince", "countryCode",
+            "georeferenceRemarks",
+            "georeferencedBy",
+            "verbatimElevation",
+            "verbatimDepth",
+            "verbatimSRS",
+            "verbatimLocality",
+            "minimumElevationInMeters",
+            "maximumDepthInMeters",
+            "minimumDistanceAboveSurfaceInMeters",
+            "GeologicalContext",
+            "coordinatePrecision",
+            "coordinateUncertaintyInMeters",
+            "geodeticDatum",
+            "verticalDatum",
+            "pointRadiusSpatialFit",
+            "footprintWKT",
+            "higherGeography",
+            "locationID",
+            "waterBody",
+            "islandGroup",
+            "stateProvince",
+            "countryCode",
         ] {
             assert_eq!(says(&format!("dwc:{name}")), Says::Place, "{name}");
         }
@@ -298,15 +425,51 @@ mod tests {
     #[test]
     fn keywords_of_texts_are_known_by_their_words() {
         for keyword in [
-            "IPTC:State", "IPTC:ContentLocationName", "IPTC:ContentLocationCode", "EXIF_GPSAreaInformation", "exif:GPSInfo", "State",
-            "Place", "Region", "Address", "coordinates", "lat", "lon", "Province-State", "Sub-location", "City", "CountryCode",
-            "geo:lat", "Country Code", "street address", "photoshop:Country", "Location", "GPS coordinates",
+            "IPTC:State",
+            "IPTC:ContentLocationName",
+            "IPTC:ContentLocationCode",
+            "EXIF_GPSAreaInformation",
+            "exif:GPSInfo",
+            "State",
+            "Place",
+            "Region",
+            "Address",
+            "coordinates",
+            "lat",
+            "lon",
+            "Province-State",
+            "Sub-location",
+            "City",
+            "CountryCode",
+            "geo:lat",
+            "Country Code",
+            "street address",
+            "photoshop:Country",
+            "Location",
+            "GPS coordinates",
         ] {
             assert!(is_location_keyword(keyword.as_bytes()), "{keyword}");
         }
         for keyword in [
-            "Title", "Software", "Comment", "Description", "Author", "Creation Time", "IPTC:Destination", "CreatorCity", "parameters",
-            "prompt", "workflow", "State of the art", "exif:Make", "date:create", "Name", "Code", "Source", "Warning", "name:code",
+            "Title",
+            "Software",
+            "Comment",
+            "Description",
+            "Author",
+            "Creation Time",
+            "IPTC:Destination",
+            "CreatorCity",
+            "parameters",
+            "prompt",
+            "workflow",
+            "State of the art",
+            "exif:Make",
+            "date:create",
+            "Name",
+            "Code",
+            "Source",
+            "Warning",
+            "name:code",
         ] {
             assert!(!is_location_keyword(keyword.as_bytes()), "{keyword}");
         }

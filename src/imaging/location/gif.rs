@@ -3,7 +3,8 @@
 
 use super::block::{self, Kind};
 use super::pieces::Pieces;
-use super::{Care, fields, fill, trailer};
+use super::text::{self, Encoding};
+use super::{Care, fill, trailer};
 use std::ops::Range;
 
 /// An XMP packet stands there as it is, not in sub-blocks. For readers that know only those, this follows it: from
@@ -135,8 +136,10 @@ impl Gif<'_> {
 
     fn comment(&mut self, data: usize) {
         let Some(pieces) = self.sub_blocks(data) else { return self.wipe(data) };
-        if fields::names_coordinates(&pieces.gather(self.file)) {
-            self.changed |= pieces.each(self.file, |piece| fill(piece, b' '));
+        let mut comment = pieces.gather(self.file);
+        if text::clean(&mut comment, Encoding::Bytes, self.care) {
+            pieces.scatter(self.file, &comment);
+            self.changed = true;
         }
     }
 

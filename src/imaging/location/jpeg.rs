@@ -3,6 +3,7 @@
 
 use super::segments::{Content, Segments};
 use super::{Care, trailer};
+use std::ops::Range;
 
 /// Removes the location in place, whether there was one.
 pub(super) fn clean(file: &mut [u8], care: Care) -> bool {
@@ -10,6 +11,12 @@ pub(super) fn clean(file: &mut [u8], care: Care) -> bool {
     let end = walk(file, &mut segments);
     let changed = segments.finish(file);
     changed | trailer::clean(file.get_mut(end..).unwrap_or_default(), care)
+}
+
+/// A packet whose writer noted too small a length goes on in the bytes before the next marker, which every reader passes over.
+fn with_stray_bytes(file: &[u8], body: Range<usize>) -> Range<usize> {
+    let stray = file.get(body.end..).and_then(|rest| memchr::memchr(0xff, rest)).unwrap_or(0);
+    body.start..body.end + stray
 }
 
 /// Where the picture ends. Stray bytes are passed over, as libjpeg does.
@@ -32,7 +39,9 @@ fn walk(file: &mut [u8], segments: &mut Segments) -> usize {
         // A segment that is cut off is cleaned as far as it goes.
         let body = (at + 2).min(file.len())..(at + length.max(2)).min(file.len());
         at = body.end;
-        if let Some(content) = file.get(body.clone()).and_then(|bytes| Content::of(marker, bytes)) {
+        let content = file.get(body.clone()).and_then(|bytes| Content::of(marker, bytes));
+        if let Some(content) = content {
+            let body = if content == Content::Xmp { with_stray_bytes(file, body) } else { body };
             segments.take(file, content, body);
         }
     }

@@ -6,9 +6,28 @@ use std::ops::Range;
 
 /// Hosts that show a place for whatever follows them. A dot at the end stands for any top-level domain.
 const MAPS: [&str; 22] = [
-    "maps.google.", "google./maps", "goo.gl/maps", "maps.app.goo.gl", "openstreetmap.org", "osm.org", "maps.apple.com", "bing.com/maps",
-    "wego.here.com", "share.here.com", "waze.com", "what3words.com", "w3w.co", "plus.codes", "mapcarta.com", "mapy.cz", "mapy.com",
-    "yandex./maps", "map.baidu.com", "amap.com", "geohack.", "opentopomap.org",
+    "maps.google.",
+    "google./maps",
+    "goo.gl/maps",
+    "maps.app.goo.gl",
+    "openstreetmap.org",
+    "osm.org",
+    "maps.apple.com",
+    "bing.com/maps",
+    "wego.here.com",
+    "share.here.com",
+    "waze.com",
+    "what3words.com",
+    "w3w.co",
+    "plus.codes",
+    "mapcarta.com",
+    "mapy.cz",
+    "mapy.com",
+    "yandex./maps",
+    "map.baidu.com",
+    "amap.com",
+    "geohack.",
+    "opentopomap.org",
 ];
 
 /// The link that starts at `at`, where a word starts, if it says a place.
@@ -79,8 +98,7 @@ fn is_map(host: &[u8], path: &[u8]) -> bool {
 /// Whether `host` is `name` or below it.
 fn is_within(host: &[u8], name: &[u8]) -> bool {
     let Some(head) = host.len().checked_sub(name.len()) else { return false };
-    host.get(head..).is_some_and(|tail| tail.eq_ignore_ascii_case(name))
-        && (head == 0 || host.get(head - 1) == Some(&b'.'))
+    host.get(head..).is_some_and(|tail| tail.eq_ignore_ascii_case(name)) && (head == 0 || host.get(head - 1) == Some(&b'.'))
 }
 
 /// Whether `host` has `name`, which ends with a dot, at the start of one of its labels.
@@ -98,7 +116,9 @@ fn has_coordinates(path: &[u8]) -> bool {
                 .any(|at| Angle::at(path, at + name.len()).is_some_and(|angle| angle.decimals > 0))
         })
     };
-    if (names("lat") && is_named(["lat=", "latitude=", "Lat=", "mlat="])) && (names("lon=") || names("lng=") || names("longitude=")) {
+    if (names("lat") && is_named(["lat=", "latitude=", "Lat=", "mlat="]))
+        && (names("lon=") || names("lng=") || names("longitude="))
+    {
         return true;
     }
     // Not of a date or a version: two numbers of three decimal places, with one separator between them.

@@ -2,7 +2,7 @@
 //! free space of the same size; tracks are not entered, so positions that were recorded along the way stay.
 
 use super::block::{self, Kind};
-use super::{Care, fill};
+use super::{Care, fill, gopro};
 use memchr::memmem;
 use std::ops::Range;
 
@@ -71,6 +71,7 @@ impl Video<'_> {
             }
             b"meta" => self.meta(found.body, depth + 1),
             b"XMP_" => self.xmp(found.body),
+            b"GPMF" => self.changed |= self.bytes.get_mut(found.body).is_some_and(gopro::clean),
             b"uuid" if self.bytes.get(found.body.clone()).is_some_and(|body| body.starts_with(&XMP_UUID)) => {
                 self.xmp(found.body.start + XMP_UUID.len()..found.body.end);
             }

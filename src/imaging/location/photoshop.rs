@@ -1,8 +1,8 @@
 //! Photoshop's image resources (Adobe Photoshop File Formats Specification, "Image Resource Blocks"): IPTC, EXIF and XMP are
-//! cleaned where they lie; thumbnails, paths, slices and the rest stay. Sizes never change, so neither does any place.
+//! cleaned where they lie, so is the metadata of thumbnails; paths, slices and the rest stay. Sizes never change, so neither does any place.
 
 use super::block::{self, Kind};
-use super::{Care, Outcome};
+use super::{Care, Outcome, segments};
 use md5::{Digest, Md5};
 use std::ops::Range;
 
@@ -14,6 +14,9 @@ const EXIF: u16 = 0x0422;
 const EXIF_3: u16 = 0x0423;
 const XMP: u16 = 0x0424;
 const IPTC_DIGEST: u16 = 0x0425;
+
+/// A JPEG behind a header; the first is Photoshop 4.0's.
+const THUMBNAILS: [u16; 2] = [0x0409, 0x040c];
 
 pub(super) fn recognises(block: &[u8]) -> bool {
     SIGNATURES.iter().any(|signature| block.starts_with(*signature))
@@ -43,6 +46,12 @@ pub(super) fn clean_resources(block: &mut [u8], cut_off: CutOff, care: Care) -> 
             IPTC => Kind::Iptc,
             EXIF | EXIF_3 => Kind::Exif,
             XMP => Kind::Xmp,
+            id if THUMBNAILS.contains(&id) => {
+                if care.levels > 1 && segments::scan(data, care.inside()) {
+                    outcome = Outcome::Edited;
+                }
+                continue;
+            }
             _ => continue,
         };
         if block::clean(kind, data, care.inside()).changed() {
@@ -79,7 +88,7 @@ fn find(block: &[u8], cut_off: CutOff) -> Vec<(u16, Range<usize>)> {
             }
             range.end = block.len();
         }
-        if matches!(id, IPTC | EXIF | EXIF_3 | XMP | IPTC_DIGEST) {
+        if matches!(id, IPTC | EXIF | EXIF_3 | XMP | IPTC_DIGEST) || THUMBNAILS.contains(&id) {
             found.push((id, range));
         }
         at = next;

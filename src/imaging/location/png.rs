@@ -5,7 +5,7 @@ use super::block::{self, Kind, MAX_BLOCK_BYTES};
 use super::inflate::Inflater;
 use super::png_text::{self, Change};
 use super::rebuild::Rebuild;
-use super::{Care, Outcome, fields, trailer};
+use super::{Care, Outcome, fields, trailer, xmp};
 use std::ops::Range;
 
 const SIGNATURE_BYTES: usize = 8;
@@ -59,6 +59,7 @@ impl<'a> Chunk<'a> {
             b"eXIf" | b"exIf" => self.exif(care),
             b"zxIf" | b"zXIf" => self.compressed_exif(inflater, care),
             b"tEXt" | b"zTXt" | b"iTXt" => png_text::clean(&self.name, self.body, inflater, care),
+            b"meTa" => self.xml(care),
             // C2PA's record: signed, so it cannot be edited.
             b"caBX" if fields::names_coordinates(self.body) => Change::Drop,
             _ => Change::Keep,
@@ -71,6 +72,19 @@ impl<'a> Chunk<'a> {
         }
         let mut block = self.body.to_vec();
         match block::clean(Kind::Exif, &mut block, care) {
+            Outcome::Unchanged => Change::Keep,
+            Outcome::Edited => Change::Replace(block),
+            Outcome::Emptied => Change::Drop,
+        }
+    }
+
+    /// Metadata in XML without namespaces, in UTF-16 mostly.
+    fn xml(&self, care: Care) -> Change {
+        if self.body.len() > MAX_BLOCK_BYTES {
+            return Change::Drop;
+        }
+        let mut block = self.body.to_vec();
+        match xmp::clean_plain(&mut block, care) {
             Outcome::Unchanged => Change::Keep,
             Outcome::Edited => Change::Replace(block),
             Outcome::Emptied => Change::Drop,

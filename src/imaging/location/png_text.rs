@@ -1,8 +1,10 @@
 //! PNG's text chunks (PNG 3rd edition, 11.3.3): a keyword, and a text that may be compressed. Only texts whose keyword promises
-//! metadata are opened.
+//! metadata or words for people are opened.
 
 use super::block::{self, Kind, MAX_BLOCK_BYTES};
 use super::inflate::{Inflater, deflate};
+use super::text::{self, Encoding};
+use super::words::{is_one_of, starts_with_any_case, words};
 use super::{Care, Outcome, fields, raw_profile};
 use std::ops::Range;
 
@@ -68,6 +70,8 @@ impl<'a> Text<'a> {
 enum Content {
     Xmp,
     Profile(Kind),
+    /// Words for people.
+    Words,
 }
 
 impl Content {
@@ -75,13 +79,22 @@ impl Content {
         if keyword.eq_ignore_ascii_case(b"XML:com.adobe.xmp") || keyword.eq_ignore_ascii_case(b"xmp") {
             return Some(Content::Xmp);
         }
-        raw_profile::announced(keyword).map(Content::Profile)
+        let profile = raw_profile::announced(keyword).map(Content::Profile);
+        profile.or_else(|| is_for_people(keyword).then_some(Content::Words))
     }
 
     fn clean(&self, text: &mut [u8], care: Care) -> Outcome {
         match *self {
             Content::Xmp => block::clean(Kind::Xmp, text, care),
             Content::Profile(kind) => raw_profile::clean(kind, text, care),
+            Content::Words if text::clean(text, Encoding::Bytes, care) => Outcome::Edited,
+            Content::Words => Outcome::Unchanged,
         }
     }
+}
+
+/// `Comment`, `Description`, `exif:UserComment`, `IPTC:Caption`
+fn is_for_people(keyword: &[u8]) -> bool {
+    const LAST: [&str; 8] = ["comment", "comments", "description", "caption", "title", "headline", "subject", "notes"];
+    !starts_with_any_case(keyword, "Raw profile") && words(keyword).last().is_some_and(|word| is_one_of(word, &LAST))
 }

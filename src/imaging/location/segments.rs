@@ -1,11 +1,15 @@
 //! The metadata segments of a JPEG: what each of them holds, and those blocks that lie in more than one. Works for the
 //! picture's own segments, which [`super::jpeg`] walks, and for those of JPEGs that lie somewhere inside of other data.
+//!
+//! Segments without a header of their own (comments, JUMBF) are taken from inside of other data only when the JPEG around
+//! them can be walked from its start to its first scan: chance writes `FF FE` into every video.
 
 use super::block::{self, Kind, MAX_BLOCK_BYTES};
 use super::photoshop::{self, CutOff};
 use super::pieces::{Cut, Pieces, runs};
+use super::text::{self, Encoding};
 use super::xmp_extended::{self, Extended};
-use super::{Care, Outcome, fields, fill};
+use super::{Care, Outcome, fields, fill, flir, gopro, media_jukebox, rmeta};
 use memchr::memmem;
 use std::ops::Range;
 
@@ -20,18 +24,46 @@ const HEAD_BYTES: usize = 4;
 /// Multi-Picture file. Their headers are searched for, not their starts, so a damaged one is found as well.
 pub(super) fn scan(bytes: &mut [u8], care: Care) -> bool {
     let mut segments = Segments::new(care);
-    let mut at = 0;
+    let (mut at, mut walked) = (0, 0);
     while let Some(skip) = bytes.get(at..).and_then(|rest| memchr::memchr(0xff, rest)) {
-        at = match segment(bytes, at + skip) {
+        let start = at + skip;
+        if start >= walked && bytes.get(start..).is_some_and(|rest| rest.starts_with(&[0xff, 0xd8, 0xff])) {
+            walked = take_without_header(bytes, start + 2, &mut segments);
+        }
+        at = match segment(bytes, start) {
             Some((content, body)) => {
                 let end = body.end;
                 segments.take(bytes, content, body);
                 end
             }
-            None => at + skip + 1,
+            None => start + 1,
         };
     }
     segments.finish(bytes)
+}
+
+/// Takes those segments of the JPEG whose first marker is at `at` that only their place gives away. Where its header ends.
+fn take_without_header(bytes: &mut [u8], mut at: usize, segments: &mut Segments) -> usize {
+    let mut found = Vec::new();
+    while let Some(&[0xff, marker, high, low]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let end = at + 2 + usize::from(u16::from_be_bytes([high, low]));
+        match (marker, bytes.get(at + HEAD_BYTES..end)) {
+            // The first scan: this is a JPEG.
+            (0xda, _) => {
+                for (content, body) in found {
+                    segments.take(bytes, content, body);
+                }
+                return at;
+            }
+            (0xc0..=0xfe, Some(body)) => {
+                let content = Content::of(marker, body).filter(|content| !content.has_header());
+                found.extend(content.map(|content| (content, at + HEAD_BYTES..end)));
+                at = end;
+            }
+            _ => break,
+        }
+    }
+    at
 }
 
 /// A segment at `at` that is one beyond doubt.
@@ -46,12 +78,20 @@ fn segment(bytes: &[u8], at: usize) -> Option<(Content, Range<usize>)> {
 /// What a segment holds; the numbers are where, after its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
-    Exif,
+    Exif(usize),
     Xmp,
     /// XMP without the header that it should have.
     BareXmp(usize),
     ExtendedXmp,
     Photoshop(usize),
+    /// Thermal cameras' records.
+    Flir,
+    /// GoPro's telemetry.
+    GoPro,
+    /// The catalogue program's XML.
+    MediaJukebox(usize),
+    /// Ricoh's user-defined tags.
+    Rmeta,
     /// JUMBF, of which C2PA's records are made.
     Provenance,
     Comment,
@@ -62,9 +102,14 @@ impl Content {
     pub fn of(marker: u8, body: &[u8]) -> Option<Self> {
         let header = |header: &[u8]| body.starts_with(header);
         match marker {
-            0xe1..=0xef if header(b"Exif\0") => Some(Content::Exif),
+            0xe1..=0xef if header(b"Exif\0") => Some(Content::Exif(6)),
+            0xe1 if header(flir::HEADER) => Some(Content::Flir),
+            0xe5 if header(rmeta::HEADER) => Some(Content::Rmeta),
+            0xe6 if header(gopro::HEADER) => Some(Content::GoPro),
+            0xe9 if header(media_jukebox::HEADER) => memchr::memchr(b'<', body).map(Content::MediaJukebox),
             0xe1 if header(XMP_HEADER) => Some(Content::Xmp),
             0xe1 if header(xmp_extended::HEADER) => Some(Content::ExtendedXmp),
+            0xe1 if misplaced_exif(body).is_some() => misplaced_exif(body).map(Content::Exif),
             0xe1 if header(b"http") || memmem::find(body, b"<rdf:RDF").is_some() || memmem::find(body, b"<exif:").is_some() => {
                 memchr::memchr(b'<', body).map(Content::BareXmp)
             }
@@ -76,10 +121,16 @@ impl Content {
         }
     }
 
-    /// Whether chance could not have written it.
+    /// Whether chance cannot have written it.
     fn has_header(self) -> bool {
         !matches!(self, Content::BareXmp(_) | Content::Provenance | Content::Comment)
     }
+}
+
+/// Where the TIFF starts behind a header in lower case, or one with up to four bytes before it; ExifTool reads both.
+fn misplaced_exif(body: &[u8]) -> Option<usize> {
+    let start = (0..=4).find(|&at| body.get(at..at + 5).is_some_and(|header| header.eq_ignore_ascii_case(b"Exif\0")))?;
+    Some(start + 6)
 }
 
 /// The segments of one JPEG.
@@ -92,6 +143,8 @@ pub(super) struct Segments {
     exif: Vec<Cut>,
     /// Photoshop cuts its resources where a segment is full.
     photoshop: Vec<Cut>,
+    flir: Vec<Range<usize>>,
+    gopro: Vec<Cut>,
     provenance: Vec<Range<usize>>,
 }
 
@@ -104,6 +157,8 @@ impl Segments {
             extended: Extended::default(),
             exif: Vec::new(),
             photoshop: Vec::new(),
+            flir: Vec::new(),
+            gopro: Vec::new(),
             provenance: Vec::new(),
         }
     }
@@ -112,8 +167,8 @@ impl Segments {
     pub fn take(&mut self, file: &mut [u8], content: Content, body: Range<usize>) {
         let from = |skip: usize| (body.start + skip).min(body.end)..body.end;
         match content {
-            Content::Exif => {
-                let data = from(6);
+            Content::Exif(skip) => {
+                let data = from(skip);
                 let starts = file.get(data.clone()).is_some_and(|tiff| tiff.starts_with(b"II*\0") || tiff.starts_with(b"MM\0*"));
                 self.exif.push(Cut { body_start: body.start, data, starts });
             }
@@ -126,11 +181,19 @@ impl Segments {
             Content::Photoshop(skip) => {
                 self.photoshop.push(Cut { body_start: body.start, data: from(skip), starts: false });
             }
+            Content::Flir => self.flir.push(body),
+            Content::GoPro => {
+                let data = from(gopro::HEADER.len());
+                let starts = file.get(data.clone()).is_some_and(|data| data.starts_with(b"DEVC"));
+                self.gopro.push(Cut { body_start: body.start, data, starts });
+            }
+            Content::MediaJukebox(skip) => {
+                self.changed |= file.get_mut(from(skip)).is_some_and(|xml| media_jukebox::clean(xml, self.care));
+            }
+            Content::Rmeta => self.changed |= file.get_mut(body).is_some_and(rmeta::clean),
             Content::Provenance => self.provenance.push(body),
             Content::Comment => {
-                if let Some(text) = file.get_mut(body).filter(|text| fields::names_coordinates(text)) {
-                    self.changed |= fill(text, b' ');
-                }
+                self.changed |= file.get_mut(body).is_some_and(|comment| text::clean(comment, Encoding::Bytes, self.care));
             }
         }
     }
@@ -141,6 +204,14 @@ impl Segments {
         }
         for run in runs(std::mem::take(&mut self.photoshop)) {
             self.photoshop(file, &run);
+        }
+        self.changed |= flir::clean(file, &self.flir, self.care);
+        for run in runs(std::mem::take(&mut self.gopro)) {
+            let mut gathered = run.gather(file);
+            if gopro::clean(&mut gathered) {
+                run.scatter(file, &gathered);
+                self.changed = true;
+            }
         }
         self.changed |= std::mem::take(&mut self.extended).finish(file, &self.xmp, self.care);
         self.provenance(file);

@@ -3,6 +3,9 @@
 use super::wide::Wide;
 use super::{Care, coordinates, fill};
 
+/// What is left of an honest text has no coordinates; in another one, an edit may put two halves beside each other.
+const MAX_PASSES: usize = 4;
+
 /// How a text is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -16,11 +19,11 @@ pub(super) enum Encoding {
 /// A text that did not settle is wiped.
 pub(super) fn clean(text: &mut [u8], encoding: Encoding, care: Care) -> bool {
     let edit = |text: &mut [u8]| {
-        let found = coordinates::clean(text);
-        if found && care.wipe {
+        let passes = (0..MAX_PASSES).take_while(|_| coordinates::clean(text)).count();
+        if passes == MAX_PASSES || passes > 0 && care.wipe {
             fill(text, b' ');
         }
-        found
+        passes > 0
     };
     match encoding {
         Encoding::Bytes => edit(text),

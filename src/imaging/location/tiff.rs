@@ -2,15 +2,19 @@
 //! takes it out.
 //!
 //! Removed are the GPS IFD with all its values, from whichever directory points to it, and GeoTIFF's tags. The blocks of
-//! other standards that TIFF can hold (XMP, IPTC, Photoshop) are cleaned where they lie. Maker notes are never entered.
+//! other standards that TIFF can hold (XMP, IPTC, Photoshop) are cleaned where they lie, so are makers' notes, and texts lose
+//! their coordinates.
 //!
 //! Pitfall: every offset is the sender's word. Directories may overlap, point at each other or claim 65 535 entries; a
-//! budget of entries, paid by the block's length, ends the walk, and a block that exceeds it is wiped.
+//! budget of entries, paid by the block's length, ends the walk. A block that exceeds it, or that is no TIFF, is wiped if
+//! anything in it looks like a location.
 
 use super::block::{self, Kind};
 use super::spans::Span;
+use super::text::{self, Encoding};
 use super::tiff_read::{ENTRY_BYTES, Entry, Table, Tiff};
-use super::{Care, Outcome, segments, tiff_edit};
+use super::wide::Wide;
+use super::{Care, Outcome, coordinates, fields, maker_note, segments, tiff_edit};
 use crate::imaging::metadata;
 use std::collections::HashSet;
 
@@ -32,10 +36,30 @@ pub(super) fn clean(tiff: &mut [u8], care: Care) -> Outcome {
             None => break,
         }
     }
+    if outcome == Outcome::Unchanged && !looks_like_location(tiff) {
+        return Outcome::Unchanged;
+    }
     match wipe(tiff) {
         Outcome::Unchanged => outcome,
         wiped => wiped,
     }
+}
+
+/// Whether a block that cannot be read as TIFF may hold a place: a pointer to a GPS IFD or the start of one, in either byte
+/// order, or names and coordinates in clear text.
+fn looks_like_location(block: &[u8]) -> bool {
+    let gps = GPS_IFD.to_be_bytes();
+    let has_entry = memchr::memchr2_iter(gps[0], gps[1], block).any(|at| match block.get(at..at + 4) {
+        Some(&[high, low, 0, kind]) if [high, low] == gps => (1..=13).contains(&kind),
+        Some(&[low, high, kind, 0]) if [high, low] == gps => (1..=13).contains(&kind),
+        _ => false,
+    });
+    // A latitude: three rationals, behind its reference.
+    let latitudes: [&[u8]; 2] = [&[0, 2, 0, 5, 0, 0, 0, 3], &[2, 0, 5, 0, 3, 0, 0, 0]];
+    has_entry
+        || latitudes.iter().any(|latitude| memchr::memmem::find(block, latitude).is_some())
+        || fields::remnant_mentions_location(block)
+        || !coordinates::find(block).is_empty()
 }
 
 /// Wipes all of it but the orientation, without which the picture would be shown on its side.
@@ -72,6 +96,17 @@ fn pass(tiff: &mut [u8], care: Care) -> Option<bool> {
         let nested = tiff.get_mut(span.range())?;
         changed |= block::clean(kind, nested, care.inside()).changed();
     }
+    for &(text, span) in &plan.texts {
+        let value = tiff.get_mut(span.range())?;
+        changed |= match text {
+            Text::Plain => text::clean(value, Encoding::Bytes, care),
+            Text::Wide => text::clean(value, Encoding::Wide(Wide::UTF_16_LE), care),
+            Text::WithCode => text::clean_with_code(value, plan.big_endian, care),
+        };
+    }
+    for &note in &plan.maker_notes {
+        changed |= maker_note::clean(tiff, note, plan.big_endian);
+    }
     changed |= tiff_edit::apply(tiff, plan);
     if care.levels > 1 {
         // A thumbnail, in IFD1 or in a maker's note, is a JPEG and may carry an EXIF segment of its own.
@@ -101,6 +136,18 @@ pub(super) struct Plan {
     pub gone: Vec<Span>,
     /// Blocks of other standards.
     pub nested: Vec<(Kind, Span)>,
+    texts: Vec<(Text, Span)>,
+    maker_notes: Vec<Span>,
+}
+
+/// How a text is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Plain,
+    /// Windows' titles and comments.
+    Wide,
+    /// It says so itself.
+    WithCode,
 }
 
 impl Plan {
@@ -179,6 +226,12 @@ impl Walk {
             0x02bc => self.nested(Kind::Xmp, value)?,
             0x83bb | 0x8568 => self.nested(Kind::Iptc, value)?,
             0x8649 => self.nested(Kind::Photoshop, value)?,
+            // DocumentName, ImageDescription.
+            0x010d | 0x010e => self.text(Text::Plain, value)?,
+            // XPTitle, XPComment, XPSubject.
+            0x9c9b | 0x9c9c | 0x9c9f => self.text(Text::Wide, value)?,
+            0x9286 => self.text(Text::WithCode, value)?,
+            0x927c => self.maker_note(value)?,
             _ => {}
         }
         // Pictures lie where a second tag says: the thumbnail, and strips.
@@ -189,10 +242,8 @@ impl Walk {
         Some(())
     }
 
-    /// Every number of a pointer's value is an offset; one is usual.
     fn pointers(&mut self, tiff: Tiff, entry: Entry, mut take: impl FnMut(&mut Self, u32)) -> Option<()> {
-        for index in 0..entry.count {
-            let Some(offset) = entry.number(tiff, index) else { break };
+        for offset in entry.pointers(tiff) {
             self.budget = self.budget.checked_sub(1)?;
             take(self, offset);
         }
@@ -201,9 +252,25 @@ impl Walk {
 
     fn nested(&mut self, kind: Kind, value: Option<Span>) -> Option<()> {
         let Some(span) = value else { return Some(()) };
-        // Blocks that do not overlap are together no longer than the file.
-        self.nested_budget = self.nested_budget.checked_sub(span.len())?;
         self.plan.nested.push((kind, span));
+        self.pay(span)
+    }
+
+    fn text(&mut self, text: Text, value: Option<Span>) -> Option<()> {
+        let Some(span) = value else { return Some(()) };
+        self.plan.texts.push((text, span));
+        self.pay(span)
+    }
+
+    fn maker_note(&mut self, value: Option<Span>) -> Option<()> {
+        let Some(span) = value else { return Some(()) };
+        self.plan.maker_notes.push(span);
+        self.pay(span)
+    }
+
+    /// Values that do not overlap are together no longer than the file.
+    fn pay(&mut self, span: Span) -> Option<()> {
+        self.nested_budget = self.nested_budget.checked_sub(span.len())?;
         Some(())
     }
 

@@ -88,6 +88,29 @@ impl Entry {
         }
     }
 
+    /// Where the entry has its value, or the offset of it.
+    pub fn field(self) -> usize {
+        self.at + 8
+    }
+
+    /// What a value that does not fit into the entry has in its place.
+    pub fn offset(self, tiff: Tiff) -> Option<u32> {
+        tiff.u32(self.field())
+    }
+
+    /// The offsets that a pointer has: 32 bits each, in whatever type says so. One byte for each would be a text's.
+    pub fn pointers(self, tiff: Tiff) -> impl Iterator<Item = u32> {
+        let (count, is_raw) = match (self.size(), self.size().checked_mul(self.count as usize)) {
+            (4, _) => (self.count, false),
+            (_, Some(4)) => (1, true),
+            (2, _) => (self.count, false),
+            // A rational or an unknown type: readers differ.
+            (0 | 8, _) => (1, true),
+            _ => (0, true),
+        };
+        (0..count).map_while(move |index| if is_raw { self.offset(tiff) } else { self.number(tiff, index) })
+    }
+
     /// Where a value lies that does not fit into the entry.
     pub fn outside(self, tiff: Tiff) -> Option<Span> {
         let bytes = self.size().checked_mul(self.count as usize)?;

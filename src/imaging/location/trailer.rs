@@ -1,7 +1,8 @@
-//! What follows a picture's end: the further pictures of a Multi-Picture file, a motion photo's video, a phone's own blocks.
+//! What follows a picture's end: the further pictures of a Multi-Picture file, a motion photo's video, IPTC that old
+//! programs append, a camera's own blocks.
 //! Their makers count offsets into this, so everything is edited in place.
 
-use super::{Care, fill, mp4, segments};
+use super::{Care, fill, insta360, iptc, mp4, segments};
 use memchr::memmem;
 
 /// The name of a block of Samsung's trailer (SEF) with the mobile country code; the code itself follows.
@@ -12,8 +13,10 @@ pub(super) fn clean(trailer: &mut [u8], care: Care) -> bool {
     if care.wipe {
         return fill(trailer, 0);
     }
-    let changed = segments::scan(trailer, care);
-    changed | mp4::clean(trailer, care) | mobile_country(trailer)
+    let mut changed = segments::scan(trailer, care);
+    changed |= mp4::clean(trailer, care);
+    changed |= iptc::scan(trailer, care);
+    changed | insta360::clean(trailer) | mobile_country(trailer)
 }
 
 fn mobile_country(trailer: &mut [u8]) -> bool {

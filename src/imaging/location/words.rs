@@ -57,9 +57,7 @@ pub(super) fn is_nearly(word: &[u8], wanted: &[u8]) -> bool {
     let same = |(one, other): (&u8, &u8)| one.eq_ignore_ascii_case(other);
     let alike = word.iter().zip(wanted).take_while(|&pair| same(pair)).count();
     let (word, wanted) = (word.get(alike..).unwrap_or_default(), wanted.get(alike..).unwrap_or_default());
-    let tail = |skip: usize, skip_wanted: usize| {
-        matches!((word.get(skip..), wanted.get(skip_wanted..)), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other))
-    };
+    let tail = |skip: usize, skip_wanted: usize| matches!((word.get(skip..), wanted.get(skip_wanted..)), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other));
     let swapped = || matches!((word, wanted), ([a, b, ..], [c, d, ..]) if same((a, d)) && same((b, c))) && tail(2, 2);
     (word.is_empty() && wanted.is_empty()) || tail(1, 0) || tail(0, 1) || tail(1, 1) || swapped()
 }

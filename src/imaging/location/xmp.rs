@@ -17,15 +17,37 @@ const MAX_DEPTH: usize = 256;
 /// Namespaces in scope at one time; packets declare about 20. Looking one up goes through all, so this bounds the time.
 const MAX_BINDINGS: usize = 128;
 
+/// How elements and attributes are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Names {
+    /// By namespaces.
+    #[default]
+    Qualified,
+    /// By words alone, in XML that a program made up for itself.
+    Plain,
+}
+
 /// Removes the location in place.
 pub(super) fn clean(packet: &mut [u8], care: Care) -> Outcome {
+    clean_named(packet, Names::Qualified, care)
+}
+
+/// As [`clean`], of XML without namespaces.
+pub(super) fn clean_plain(xml: &mut [u8], care: Care) -> Outcome {
+    if care.wipe { block::wipe(block::Kind::Xmp, xml) } else { clean_named(xml, Names::Plain, care) }
+}
+
+fn clean_named(packet: &mut [u8], names: Names, care: Care) -> Outcome {
+    if super::is_blank(packet) {
+        return Outcome::Unchanged;
+    }
     let cleaned = match widths(packet) {
-        None => clean_narrow(packet, care),
+        None => clean_narrow(packet, names, care),
         Some(first) => wide::ALL
             .into_iter()
             .find_map(|wide| {
                 let (_, text) = packet.split_at_mut_checked(wide.start(first))?;
-                wide.edit(text, |narrow| clean_narrow(narrow, care)).ok()
+                wide.edit(text, |narrow| clean_narrow(narrow, names, care)).ok()
             })
             .ok_or(Malformed),
     };
@@ -40,8 +62,8 @@ fn widths(packet: &[u8]) -> Option<usize> {
     memchr::memchr(b'<', packet)
 }
 
-fn clean_narrow(packet: &mut [u8], care: Care) -> Result<Outcome, Malformed> {
-    let found = find(packet)?;
+fn clean_narrow(packet: &mut [u8], names: Names, care: Care) -> Result<Outcome, Malformed> {
+    let found = find(packet, names)?;
     for edit in &found.edits {
         edit.apply(packet);
     }
@@ -59,7 +81,7 @@ struct Found {
 }
 
 /// Where the properties lie.
-fn find(packet: &[u8]) -> Result<Found, Malformed> {
+fn find(packet: &[u8], names: Names) -> Result<Found, Malformed> {
     let padding = |byte: &&u8| matches!(**byte, 0 | b' ' | b'\t' | b'\n' | b'\r');
     let start = packet.iter().take_while(padding).count();
     let end = packet.len() - packet.iter().rev().take_while(padding).count();
@@ -70,7 +92,7 @@ fn find(packet: &[u8]) -> Result<Found, Malformed> {
     // With the padding before it, for the offsets' sake.
     let text = packet.get(..end).unwrap_or_default();
     let mut reader = Reader::of(text);
-    let mut search = Search::default();
+    let mut search = Search { names, has_rdf: names == Names::Plain, ..Search::default() };
     if search.run(&mut reader).is_err() {
         search.after_fault(&reader, text)?;
     }
@@ -83,11 +105,12 @@ fn starts_as_xml(text: &[u8]) -> bool {
 
 #[derive(Default)]
 struct Search {
+    names: Names,
     edits: Vec<Edit>,
     images: Vec<Range<usize>>,
     elements: Vec<Element>,
     bindings: Vec<Binding>,
-    /// Whether the root has `rdf:RDF` in it.
+    /// Whether the root has `rdf:RDF` in it, if it has to.
     has_rdf: bool,
     /// Where a root with that was closed.
     root_end: Option<usize>,
@@ -125,7 +148,9 @@ impl Search {
         let mut removed: Option<usize> = None;
         while let Some(token) = reader.next()? {
             match token {
-                Token::Aside(range) if removed.is_none() && fields::aside_mentions_location(reader.get(&range)) => self.add(range),
+                Token::Aside(range) if removed.is_none() && fields::aside_mentions_location(reader.get(&range)) => {
+                    self.add(range)
+                }
                 Token::Aside(_) => {}
                 Token::Text(range) if removed.is_none() => self.value(reader, range),
                 Token::Text(_) => {}
@@ -168,7 +193,9 @@ impl Search {
                         removed = None;
                     }
                     let content = reader.get(&(element.content..tag.start));
-                    if removed.is_none() && (element.says == Says::Place || !element.has_elements && is_number(element.says, content)) {
+                    if removed.is_none()
+                        && (element.says == Says::Place || !element.has_elements && is_number(element.says, content))
+                    {
                         self.add(element.start..tag.end);
                     }
                     self.end_root(tag.end);
@@ -265,6 +292,9 @@ impl Search {
 
     fn says(&self, reader: &Reader, name: &Range<usize>, is_attribute: IsAttribute) -> Says {
         let name = reader.get(name);
+        if self.names == Names::Plain {
+            return if fields::is_location_keyword(name) { Says::Place } else { Says::Nothing };
+        }
         let (prefix, local) = match memchr::memchr(b':', name) {
             Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),
             None => (Default::default(), name),

@@ -179,11 +179,101 @@ fn a_stale_pointer_harms_no_other_data() {
 }
 
 #[test]
-fn a_block_that_is_no_tiff_is_wiped() {
-    let mut block = [b"junk".to_vec(), PLACE.into()].concat();
-    assert_eq!(clean(&mut block), Outcome::Emptied);
-    assert!(block.iter().all(|&byte| byte == 0));
-    assert_eq!(clean(&mut block), Outcome::Unchanged);
+fn a_block_that_is_no_tiff_is_wiped_if_it_looks_like_a_location() {
+    let order = |bytes: &[u8]| [b"junk", bytes].concat();
+    let pointers = [order(&[0x88, 0x25, 0, 4, 0, 0, 0, 1]), order(&[0x25, 0x88, 4, 0, 1, 0, 0, 0])];
+    let latitude = order(&[2, 0, 5, 0, 3, 0, 0, 0]);
+    let names = order(format!(" GPSAreaInformation {PLACE}").as_bytes());
+    for mut block in pointers.into_iter().chain([latitude, names, order(b" 41\xb059'N 12\xb020'E")]) {
+        assert_eq!(clean(&mut block), Outcome::Emptied);
+        assert!(block.iter().all(|&byte| byte == 0));
+        assert_eq!(clean(&mut block), Outcome::Unchanged);
+    }
+    for mut block in [order(b" and more"), order(&[0x88, 0x25, 0xff, 0xff]), vec![0x88; 70_000]] {
+        assert_eq!(clean(&mut block), Outcome::Unchanged);
+    }
+}
+
+#[test]
+fn a_pointer_of_a_type_that_has_no_offsets_is_not_followed() {
+    // Photoshop Elements has written a text of 154 bytes in the place of the pointer to the EXIF directory.
+    for kind in [1, 2, 6, 7] {
+        let mut block =
+            tiff_with(Order::Little, |tiff| vec![(0x014a, kind, 154, vec![b' '; 154]), tiff.ascii(0x0131, "Program")]);
+        assert_eq!(clean(&mut block), Outcome::Edited);
+        assert_exif_kept(&block);
+        let mut builder = TiffBuilder::new(Order::Big);
+        let entries = [builder.ascii(0x010f, "Kamera"), (0x8769, kind, 154, (0..154).collect())];
+        let first = builder.ifd(&entries, 0);
+        let mut block = builder.finish(first);
+        assert_eq!(clean(&mut block), Outcome::Unchanged);
+    }
+}
+
+#[test]
+fn a_pointer_of_a_wrong_type_but_four_bytes_is_followed() {
+    for (kind, count) in [(4, 1), (9, 1), (13, 1), (7, 4), (1, 4), (3, 2), (2, 4)] {
+        let mut builder = TiffBuilder::new(Order::Big);
+        let gps = builder.gps();
+        let entries = [(0x8825, kind, count, builder.u32(gps))];
+        let exif = builder.ifd(&entries, 0);
+        let entries = [builder.ascii(0x010f, "Kamera"), (0x8769, kind, count, builder.u32(exif))];
+        let first = builder.ifd(&entries, 0);
+        let mut block = builder.finish(first);
+        assert_eq!(clean(&mut block), Outcome::Edited);
+        assert_no_place(&block);
+    }
+}
+
+#[test]
+fn coordinates_go_from_texts_and_the_rest_of_them_stays() {
+    let place = format!("Road 5, Latitude: 41.{COORDINATE} Longitude: -12.{COORDINATE}, f/2.8");
+    let wide = |bytes: fn(u16) -> [u8; 2]| place.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let coded = |code: &[u8; 8], text: &[u8]| [&code[..], text].concat();
+    for order in [Order::Big, Order::Little] {
+        let own = if order == Order::Big { wide(u16::to_be_bytes) } else { wide(u16::to_le_bytes) };
+        for comment in [
+            coded(b"ASCII\0\0\0", place.as_bytes()),
+            coded(&[0; 8], place.as_bytes()),
+            place.as_bytes().to_vec(),
+            coded(b"UNICODE\0", &own),
+            coded(b"UNICODE\0", &wide(u16::to_le_bytes)),
+            coded(b"UNICODE\0", &[&[0xfe, 0xff], &wide(u16::to_be_bytes)[..]].concat()),
+        ] {
+            let title = wide(u16::to_le_bytes);
+            let mut block = tiff_with(order, |tiff| {
+                let entries = [(0x9286, 7, comment.len() as u32, comment.clone())];
+                let extra = tiff.ifd(&entries, 0);
+                vec![tiff.ascii(0x010e, &place), (0x9c9b, 1, title.len() as u32, title.clone()), tiff.long(0x014a, extra)]
+            });
+            assert_eq!(clean(&mut block), Outcome::Edited);
+            assert_exif_kept(&block);
+            let left: Vec<u8> = block.iter().copied().filter(|&byte| byte != 0).collect();
+            assert!(!has(&left, COORDINATE.to_string().as_bytes()));
+            assert_eq!(memchr::memmem::find_iter(&left, b"Road 5, ").count(), 3);
+            assert_eq!(memchr::memmem::find_iter(&left, b", f/2.8").count(), 3);
+            assert_eq!(clean(&mut block), Outcome::Unchanged);
+        }
+    }
+}
+
+#[test]
+fn a_header_in_lower_case_or_out_of_place_hides_nothing() {
+    let block = tiff(Order::Big);
+    for header in [&b"exif\0\0"[..], b"EXIF\0\0", b"\0Exif\0\0", b"\x01\x02\x03\x04Exif\0\0"] {
+        let file = jpeg(&[build::segment(0xe1, &[header, &block].concat())]);
+        let cleaned = removed(&file, Format::Jpeg);
+        assert_exif_kept(&cleaned[6 + header.len()..6 + header.len() + block.len()]);
+    }
+}
+
+#[test]
+fn stray_bytes_between_segments_hide_nothing() {
+    let stray = b"\0\x12stray\xff\0bytes".to_vec();
+    let file = jpeg(&[stray.clone(), exif_segment(Order::Big), stray.clone(), exif_segment(Order::Little), stray]);
+    let cleaned = removed(&file, Format::Jpeg);
+    assert_eq!(memchr::memmem::find_iter(&cleaned, b"Kamera").count(), 2);
+    assert_eq!(memchr::memmem::find_iter(&cleaned, b"stray\xff\0bytes").count(), 3);
 }
 
 #[test]

@@ -85,6 +85,8 @@ fn comments_and_other_extensions_stay() {
         packet(xmp("", "").as_bytes()),
     ];
     assert_eq!(remove(&gif(&extensions), Format::Gif), None);
-    let named = sub_blocks(b"\x21\xfe", format!("GPSLatitude: {PLACE}").as_bytes());
-    pixels(&removed(&gif(&[named]), Format::Gif));
+    let named = sub_blocks(b"\x21\xfe", format!("{} GPSLatitude: {PLACE}; lovely", "Road 5, ".repeat(40)).as_bytes());
+    let cleaned = removed(&gif(&[named]), Format::Gif);
+    pixels(&cleaned);
+    assert!(has(&cleaned, b"Road 5, ") && has(&cleaned, b"; lovely"));
 }

@@ -142,7 +142,7 @@ fn directories_that_share_their_entries_exhaust_the_budget() {
     let tables: Vec<u8> = (0..count).flat_map(|_| [0x13, 0x88, 0x13, 0x88, 0, 1, 0x13, 0x88, 0x13, 0x88, 0, 0]).collect();
     builder.bytes.extend(tables);
     let pointers = (0..count / 2).flat_map(|number| builder.u32(first + number * 12)).collect();
-    let entries = [(0x014a, 4, count / 2, pointers)];
+    let entries = [(0x014a, 4, count / 2, pointers), builder.long(0x8825, 8)];
     let ifd0 = builder.ifd(&entries, 0);
     let mut block = builder.finish(ifd0);
     assert_eq!(exif::clean(&mut block, Care::EDIT), Outcome::Emptied);

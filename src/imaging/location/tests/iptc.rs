@@ -1,12 +1,16 @@
 //! IPTC alone, in Photoshop's resources, and those cut over segments.
 
-use super::super::{Care, Outcome, iptc::clean, photoshop};
+use super::super::{Care, Outcome, photoshop};
 use super::build::{self, PLACE, dataset, iptc, jpeg, kept_iptc, resource, resources, segment};
 use super::{assert_no_place, has, removed};
 use crate::model::image::Format;
 use md5::{Digest, Md5};
 
 const HEADER: &[u8] = b"Photoshop 3.0\0";
+
+fn clean(block: &mut [u8]) -> Outcome {
+    super::super::iptc::clean(block, Care::EDIT)
+}
 
 #[test]
 fn datasets_of_places_go_and_the_others_move_up() {
@@ -97,4 +101,23 @@ fn every_segment_of_whole_resources_is_cleaned() {
     let other = segment(0xe2, b"between");
     let cleaned = removed(&jpeg(&[part.clone(), part.clone(), other, part]), Format::Jpeg);
     assert_eq!(memchr::memmem::find_iter(&cleaned, b"A caption").count(), 3);
+}
+
+#[test]
+fn texts_lose_their_coordinates_only() {
+    let place = format!("Road 5, Latitude: 41.{} lovely", build::COORDINATE);
+    let mut block = [5, 40, 105, 120, 116].map(|number| dataset(2, number, if number == 116 { "Ann" } else { &place })).concat();
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert_no_place(&block);
+    assert_eq!(memchr::memmem::find_iter(&block, b"Road 5, ").count(), 4);
+    assert_eq!(clean(&mut block), Outcome::Unchanged);
+}
+
+#[test]
+fn a_thumbnail_among_the_resources_is_cleaned() {
+    for id in [0x0409, 0x040c] {
+        let thumbnail = [&[0; 28][..], &jpeg(&[build::exif_segment(build::Order::Big)])].concat();
+        let file = jpeg(&[segment(0xed, &[HEADER, &resource(id, &thumbnail)].concat())]);
+        assert!(has(&removed(&file, Format::Jpeg), b"Kamera"));
+    }
 }

@@ -1,7 +1,7 @@
 //! A JPEG's walk: where segments may stand, and what is not one.
 
 use super::super::remove;
-use super::build::{Order, PLACE, SCAN, exif_segment, jpeg, segment, tiff};
+use super::build::{COORDINATE, Order, PLACE, SCAN, exif_segment, jpeg, place_xmp, segment, tiff, xmp};
 use super::{assert_exif_kept, has, removed};
 use crate::model::image::Format;
 
@@ -35,10 +35,42 @@ fn other_segments_are_untouched() {
 }
 
 #[test]
-fn a_comment_with_coordinates_by_name_goes() {
-    let comment = segment(0xfe, format!("exif:GPSLatitude={PLACE}").as_bytes());
+fn a_comment_loses_its_coordinates_only() {
+    let comment = segment(0xfe, format!("Road 5, exif:GPSLatitude={PLACE}\nLatitude: 41.{COORDINATE}, lovely").as_bytes());
     let cleaned = removed(&jpeg(&[comment, segment(0xfe, b"another")]), Format::Jpeg);
-    assert!(has(&cleaned, b"another"));
+    for kept in [&b"another"[..], b"Road 5, ", b", lovely"] {
+        assert!(has(&cleaned, kept));
+    }
+}
+
+#[test]
+fn comments_and_records_of_a_second_picture_are_treated_as_those_of_the_first() {
+    let comment = segment(0xfe, format!("Road 5, Latitude: 41.{COORDINATE}, lovely").as_bytes());
+    let record = segment(0xeb, format!("JP\0\x01\0\0\0\x01....jumb{{\"exif:GPSLatitude\":\"{PLACE}\"}}").as_bytes());
+    let second = jpeg(&[segment(0xe0, b"JFIF\0"), comment.clone(), record]);
+    let cleaned = removed(&[jpeg(&[]), vec![0xff, 0xd8, 7], second].concat(), Format::Jpeg);
+    assert!(has(&cleaned, b"Road 5, ") && has(&cleaned, b", lovely"));
+    // What only looks like a comment, in a video or in damage, is left alone.
+    let stray = [&b"\xff\xd8\xff"[..], &[0xe0, 0, 3, 1], &comment, b"no scan"].concat();
+    for other in [comment, stray] {
+        assert_eq!(remove(&[jpeg(&[]), other].concat(), Format::Jpeg), None);
+    }
+}
+
+#[test]
+fn a_packet_that_goes_on_behind_its_segment_is_one_with_what_follows() {
+    let packet = place_xmp();
+    let header = b"http://ns.adobe.com/xap/1.0/\0";
+    for cut in [packet.len() - 20, packet.len() / 2, packet.len() / 3] {
+        let (inside, outside) = packet.split_at(cut);
+        let file = jpeg(&[segment(0xe1, &[header, inside].concat()), outside.to_vec(), segment(0xfe, b"a comment")]);
+        let cleaned = removed(&file, Format::Jpeg);
+        assert!(has(&cleaned, b"A title") && has(&cleaned, b"photoshop:Headline") && has(&cleaned, b"a comment"));
+        let without = xmp("", "");
+        let (inside, outside) = without.as_bytes().split_at(cut.min(without.len() - 5));
+        let file = jpeg(&[segment(0xe1, &[header, inside].concat()), outside.to_vec()]);
+        assert_eq!(remove(&file, Format::Jpeg), None);
+    }
 }
 
 #[test]

@@ -7,8 +7,10 @@ mod gif;
 mod hostile;
 mod iptc;
 mod jpeg;
+mod makers;
 mod png;
 mod trailer;
+mod unchanged;
 mod webp;
 mod xmp;
 

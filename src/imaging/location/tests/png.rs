@@ -1,7 +1,7 @@
 //! PNG's chunks, each way to put a block into one.
 
 use super::super::inflate::Inflater;
-use super::build::{self, Order, PLACE, chunk, png, raw_profile, tiff, xmp, zlib};
+use super::build::{self, COORDINATE, Order, PLACE, chunk, png, raw_profile, tiff, xmp, zlib};
 use super::{assert_exif_kept, has, remove, removed};
 use crate::model::image::Format;
 
@@ -63,6 +63,9 @@ fn a_png_without_a_place_is_untouched() {
     let chunks = [
         text("Title", b"GPSLatitude"),
         compressed("Comment", b"a city"),
+        text("Description", b"f/2.8, 1920x1080, 45 degrees, Exposure latitude: 13.5 stops"),
+        text("IPTC:Destination", b"a desk"),
+        chunk(b"eXIf", b"neither II nor MM"),
         text("date:create", b"2024"),
         text("XML:com.adobe.xmp", xmp("", "").as_bytes()),
         text("Raw profile type icc", b"not hexadecimal"),
@@ -148,6 +151,47 @@ fn texts_whose_keyword_is_a_place_go() {
 }
 
 #[test]
+fn keywords_of_other_writers_are_known_by_rule() {
+    for keyword in
+        ["IPTC:State", "IPTC:ContentLocationName", "EXIF_GPSAreaInformation", "EXIF_GPSDestBearing", "State", "lat", "Address"]
+    {
+        assert_eq!(cleaned(&[text(keyword, PLACE.as_bytes())]).len(), 3, "{keyword}");
+    }
+}
+
+#[test]
+fn words_for_people_lose_their_coordinates_only() {
+    let place = format!("Road 5, GPSLatitude=41.{COORDINATE} GPSLongitude=12.{COORDINATE}");
+    for keyword in ["Comment", "Description", "Title", "exif:UserComment", "EXIF_ImageDescription", "IPTC:Caption"] {
+        for chunk in [
+            text(keyword, place.as_bytes()),
+            compressed(keyword, place.as_bytes()),
+            international(keyword, place.as_bytes(), true),
+        ] {
+            let body = cleaned(&[chunk])[1].1.clone();
+            let opened = (0..body.len()).filter_map(|at| Inflater::new().inflate(&body[at..])).find(|text| text.len() > 9);
+            let opened = opened.unwrap_or(body);
+            super::assert_no_place(&opened);
+            assert!(has(&opened, b"Road 5, "), "{keyword}");
+        }
+    }
+}
+
+#[test]
+fn xml_in_a_chunk_of_its_own_is_cleaned() {
+    let xml = format!(
+        "\u{feff}<meta><title>A title</title><Location><a>{PLACE}</a></Location><note Latitude='41.{COORDINATE}'/></meta>"
+    );
+    let wide: Vec<u8> = xml.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for body in [xml.clone().into_bytes(), wide] {
+        let left = cleaned(&[chunk(b"meTa", &body)]);
+        let narrow: Vec<u8> = left[1].1.iter().copied().filter(|&byte| byte != 0).collect();
+        super::assert_no_place(&narrow);
+        assert!(has(&narrow, b"<title>A title</title>") && has(&narrow, b"<note "));
+    }
+}
+
+#[test]
 fn what_cannot_be_opened_is_dropped() {
     let bomb = vec![b' '; 17 << 20];
     for broken in [
@@ -156,7 +200,7 @@ fn what_cannot_be_opened_is_dropped() {
         text("Raw profile type exif", b"\nexif\n 4\n0g"),
         text("Raw profile type exif", b"4d4d"),
         text("XML:com.adobe.xmp", b"<x><y></x>"),
-        chunk(b"eXIf", b"neither II nor MM"),
+        chunk(b"eXIf", b"neither II nor MM, GPSLatitude"),
         chunk(b"caBX", b"jumb {\"GPSLatitude\": 1}"),
         chunk(b"zxIf", &[&[0, 0, 0, 0, 9][..], &zlib(&tiff(Order::Big))].concat()),
     ] {

@@ -157,7 +157,11 @@ fn what_stands_behind_the_root_stays_unless_it_names_a_place() {
     assert_eq!(clean(&mut kept), Outcome::Unchanged);
     let text = cleaned(&[&String::from_utf8(place_xmp()).expect("text"), tail].concat());
     assert!(text.ends_with(tail));
-    for place in [format!("</a><photoshop:City>{PLACE}</photoshop:City>"), format!("</a> exif:GPSLatitude=\"{PLACE}\""), "</a>41°59'N".into()] {
+    for place in [
+        format!("</a><photoshop:City>{PLACE}</photoshop:City>"),
+        format!("</a> exif:GPSLatitude=\"{PLACE}\""),
+        "</a>41°59'N".into(),
+    ] {
         let text = cleaned(&[xmp("", ""), place].concat());
         assert!(text.trim_end().ends_with("<?xpacket end=\"w\"?>") || text.trim_end().ends_with("</x:xmpmeta>"), "{text}");
     }
@@ -194,7 +198,8 @@ fn names_that_are_abbreviated_or_misspelt_are_properties_of_a_place_too() {
         "xmlns:d='http://example.org/drone' d:LRFTargetLat='{COORDINATE}' d:LRFTargetAlt='{COORDINATE}' d:HomeLng='{COORDINATE}' \
          d:Lattitude='{COORDINATE}' d:TargetLong='-12.{COORDINATE}' d:LRFTargetDistance='54.1' d:AltText='A cat' d:LongExposure='1'"
     );
-    let text = cleaned(&xmp(&drone, &format!("<d:Alt>{COORDINATE}.5</d:Alt><d:Alt><rdf:Alt><rdf:li>a</rdf:li></rdf:Alt></d:Alt>")));
+    let text =
+        cleaned(&xmp(&drone, &format!("<d:Alt>{COORDINATE}.5</d:Alt><d:Alt><rdf:Alt><rdf:li>a</rdf:li></rdf:Alt></d:Alt>")));
     for kept in ["d:LRFTargetDistance='54.1'", "d:AltText='A cat'", "d:LongExposure='1'", "<rdf:li>a</rdf:li>"] {
         assert!(text.contains(kept), "{kept}");
     }

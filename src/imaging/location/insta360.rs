@@ -1,0 +1,43 @@
+//! Insta360's trailer: records before a footer, each with its number and length behind it, and a magic word at the end, as
+//! ExifTool documents it. Record 0x700 has positions.
+
+use super::{fill, is_blank};
+use memchr::memmem;
+
+const MAGIC: &[u8] = b"8db42d694ccc418790edff439fe026bf";
+
+/// The last record's number and length, 32 bytes, the trailer's length and version, the magic word.
+const FOOTER_BYTES: usize = 78;
+
+/// Number and length.
+const HEAD_BYTES: usize = 6;
+
+const GPS_RECORD: u16 = 0x700;
+
+/// Removes positions in place; whether there were any.
+pub(super) fn clean(trailer: &mut [u8]) -> bool {
+    let ends: Vec<usize> = memmem::find_iter(trailer, MAGIC).map(|at| at + MAGIC.len()).collect();
+    let (mut start, mut changed) = (0, false);
+    for end in ends {
+        changed |= trailer.get_mut(start..end).is_some_and(|one| clean_records(one).unwrap_or(false));
+        // A trailer does not reach into the one before it.
+        start = end;
+    }
+    changed
+}
+
+fn clean_records(trailer: &mut [u8]) -> Option<bool> {
+    let mut changed = false;
+    let mut head = trailer.len().checked_sub(FOOTER_BYTES)?;
+    while let Some(&[a, b, c, d, e, f]) = trailer.get(head..).and_then(|rest| rest.first_chunk::<HEAD_BYTES>()) {
+        let length = u32::from_le_bytes([c, d, e, f]) as usize;
+        let Some(start) = head.checked_sub(length) else { break };
+        if u16::from_le_bytes([a, b]) == GPS_RECORD {
+            let record = trailer.get_mut(start..head)?;
+            changed |= !is_blank(record) && fill(record, 0);
+        }
+        let Some(next) = start.checked_sub(HEAD_BYTES) else { break };
+        head = next;
+    }
+    Some(changed)
+}

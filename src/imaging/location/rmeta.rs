@@ -1,0 +1,74 @@
+//! Ricoh's user-defined tags in APP5, as ExifTool documents them: a list of names, one of texts, and one of numbers, which are
+//! items of the camera's menus.
+
+use super::tiff_read::Tiff;
+use super::{fields, fill};
+use std::ops::Range;
+
+pub(super) const HEADER: &[u8] = b"RMETA\0";
+
+/// The camera has ten; this is where ExifTool gives up.
+const MAX_TAGS: usize = 100;
+
+const NAMES: u16 = 1;
+const NUMBERS: u16 = 3;
+
+/// Removes the values of tags that are named like a place; whether there were any. `body` starts with [`HEADER`].
+pub(super) fn clean(body: &mut [u8]) -> bool {
+    let Some(found) = find(body) else { return false };
+    let mut changed = false;
+    for (range, padding) in found {
+        changed |= body.get_mut(range).is_some_and(|value| fill(value, padding));
+    }
+    changed
+}
+
+/// Where the values are, and what to write over them.
+fn find(body: &[u8]) -> Option<Vec<(Range<usize>, u8)>> {
+    let start = HEADER.len();
+    let big_endian = body.get(start..start + 2)? != b"II";
+    let reader = Tiff { bytes: body, big_endian };
+    // Further parts are sound and bar codes.
+    if reader.u16(start + 4)? != 0 {
+        return None;
+    }
+    let sections = start + usize::from(reader.u16(start + 8)?);
+    let tags = usize::from(reader.u16(sections)?).min(MAX_TAGS);
+    let (mut places, mut texts, mut numbers) = (Vec::new(), Vec::new(), 0..0);
+    let mut at = sections + 10;
+    while let (Some(kind), Some(size)) = (reader.u16(at), reader.u16(at + 2)) {
+        let data = at + 4..at + 2 + usize::from(size.max(2));
+        let Some(content) = body.get(data.clone()) else { break };
+        match kind {
+            NAMES => {
+                let is_place = |name: &[u8]| fields::is_location_keyword(name);
+                places = content.split(|&byte| byte == 0).take(tags).map(is_place).collect();
+            }
+            2 | 18 => texts = strings(content, data.start),
+            NUMBERS => numbers = data.clone(),
+            _ => {}
+        }
+        if size < 2 {
+            break;
+        }
+        at = data.end;
+    }
+    let mut found = Vec::new();
+    for (index, _) in places.iter().enumerate().filter(|(_, is_place)| **is_place) {
+        found.extend(texts.get(index).map(|text| (text.clone(), b' ')));
+        let number = numbers.start + 2 * index;
+        // Zero is an empty field.
+        found.extend((number + 2 <= numbers.end).then_some((number..number + 2, 0)));
+    }
+    Some(found)
+}
+
+fn strings(content: &[u8], start: usize) -> Vec<Range<usize>> {
+    let mut at = start;
+    let next = |text: &[u8]| {
+        let range = at..at + text.len();
+        at = range.end + 1;
+        range
+    };
+    content.split(|&byte| byte == 0).take(MAX_TAGS).map(next).collect()
+}
