@@ -100,8 +100,11 @@ impl Walk {
             if others > MAX_OTHER_CHUNKS {
                 return Err(Error::corrupt("the WebP has too many chunks"));
             }
-            // Bodies are padded to an even length.
+            // Bodies are padded to an even length. No other decoder shows a file without the padding either.
             at = body.end + (length & 1);
+            if at > bytes.len() {
+                return Err(ends());
+            }
         }
         Ok(())
     }
