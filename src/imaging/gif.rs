@@ -8,8 +8,8 @@ use super::error::Error;
 use super::picture::{Reducer, reduced};
 use super::pixels::Pixels;
 use super::sniff::Found;
-use super::{Decoded, Kind, Limits};
-use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, MemoryLimit};
+use super::{Decoded, Kind, Limits, explain};
+use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 use std::num::NonZeroU64;
 
 /// The logical screen descriptor: the canvas, on which the frames lie.
@@ -41,7 +41,7 @@ pub(super) fn decode(bytes: &[u8], canvas: (u32, u32), aim: Aim, limits: &Limits
     options.set_color_output(ColorOutput::Indexed);
     // Only XMP and ICC blocks fall under this here; they are never longer than the file.
     options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(bytes.len() as u64 + 1).unwrap_or(NonZeroU64::MIN)));
-    let mut decoder = options.read_info(bytes).map_err(explain)?;
+    let mut decoder = options.read_info(bytes).map_err(explain::gif)?;
     if (u32::from(decoder.width()), u32::from(decoder.height())) != canvas {
         return Err(Error::corrupt("the GIF states two different sizes"));
     }
@@ -52,9 +52,9 @@ pub(super) fn decode(bytes: &[u8], canvas: (u32, u32), aim: Aim, limits: &Limits
         frames += 1;
         check_pixels(frames, canvas, limits)?;
         indices.resize(frame.width * frame.height, 0);
-        decoder.read_into_buffer(&mut indices).map_err(explain)?;
+        decoder.read_into_buffer(&mut indices).map_err(explain::gif)?;
         if picture.is_none() {
-            let palette = decoder.palette().map_err(explain)?;
+            let palette = decoder.palette().map_err(explain::gif)?;
             picture = Some(compose(&frame, &indices, palette, canvas, aim));
             if !aim.prove {
                 break;
@@ -75,7 +75,7 @@ struct Placed {
 }
 
 fn next_frame(decoder: &mut Decoder<&[u8]>, canvas: (u32, u32)) -> Result<Option<Placed>, Error> {
-    let Some(frame) = decoder.next_frame_info().map_err(explain)? else {
+    let Some(frame) = decoder.next_frame_info().map_err(explain::gif)? else {
         return Ok(None);
     };
     let placed = Placed {
@@ -127,13 +127,4 @@ fn compose(frame: &Placed, indices: &[u8], palette: &[u8], canvas: (u32, u32), a
         reducer.push(&row, 4);
     }
     reducer.finish()
-}
-
-fn explain(error: DecodingError) -> Error {
-    match error {
-        DecodingError::UnexpectedEof => Error::truncated("the GIF data"),
-        DecodingError::OutOfMemory => Error::internal("the GIF decoder got no memory"),
-        DecodingError::Io(error) => Error::internal(format!("reading a GIF: {error}")),
-        other => Error::corrupt(format!("the GIF data is invalid ({other})")),
-    }
 }

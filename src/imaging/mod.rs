@@ -17,6 +17,7 @@ mod aim;
 mod colors;
 mod encode;
 mod error;
+mod explain;
 mod gif;
 mod jpeg;
 mod location;
@@ -26,6 +27,7 @@ mod picture;
 mod pixels;
 mod placeholder;
 mod png;
+mod png_chunks;
 mod png_header;
 mod profile;
 #[cfg(any(test, fuzzing))]

@@ -3,6 +3,7 @@
 use super::aim::Purpose;
 use super::error::Error;
 use super::picture::reduced;
+use super::png_chunks::{chunks, lacks_end};
 use super::sniff::{Found, check_sides};
 use super::{Kind, Limits, metadata, profile};
 use std::ops::Range;
@@ -42,14 +43,27 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
 }
 
 /// Frames whose control chunks are really there; what the file announces is only a number. 1 for a still picture.
-pub(super) fn count_frames(bytes: &[u8]) -> u32 {
+///
+/// A file that lacks its end, and announces more frames than it has, was cut between two of them.
+pub(super) fn frames(bytes: &[u8]) -> Result<u32, Error> {
     let mut frames = 0;
-    let mut animated = false;
-    for (kind, _) in chunks(bytes) {
-        animated |= kind == b"acTL";
-        frames += u32::from(kind == b"fcTL");
+    let mut announced = None;
+    for chunk in chunks(bytes) {
+        match chunk.name {
+            b"acTL" if announced.is_none() => announced = Some(chunk.sound(bytes).and_then(|body| number(body, 0)).unwrap_or(0)),
+            b"fcTL" => frames += 1,
+            _ => {}
+        }
     }
-    if animated { frames.max(1) } else { 1 }
+    match announced {
+        Some(announced) if announced > frames && lacks_end(bytes) => Err(Error::truncated("the PNG data")),
+        Some(_) => Ok(frames.max(1)),
+        None => Ok(1),
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
 fn find_exif(bytes: &[u8]) -> Option<Range<usize>> {
@@ -64,21 +78,8 @@ fn find_profile(bytes: &[u8]) -> Option<profile::Place> {
     (bytes.get(start - 1) == Some(&0) && start < body.end).then_some(profile::Place::Deflated(start..body.end))
 }
 
+/// The first chunk of that name, if it is not damaged.
 fn find(bytes: &[u8], name: &[u8; 4]) -> Option<Range<usize>> {
-    let mut chunks = chunks(bytes).take(MAX_CHUNKS);
-    chunks.find_map(|(kind, body)| (kind == name && body.end <= bytes.len()).then_some(body))
-}
-
-/// The chunks' names and where their data lie, up to IEND or the file's end.
-fn chunks(bytes: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
-    let mut at = 8usize;
-    std::iter::from_fn(move || {
-        let head = bytes.get(at..at.checked_add(8)?)?;
-        let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let body = at + 8..at.checked_add(8)?.checked_add(length)?;
-        // Behind the data comes their checksum.
-        at = body.end.checked_add(4)?;
-        Some((&head[4..8], body))
-    })
-    .take_while(|(kind, _)| *kind != b"IEND")
+    let chunk = chunks(bytes).take(MAX_CHUNKS).find(|chunk| chunk.name == name)?;
+    chunk.sound(bytes).map(|_| chunk.body)
 }

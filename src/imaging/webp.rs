@@ -10,6 +10,7 @@
 use super::Decoded;
 use super::aim::Aim;
 use super::error::Error;
+use super::explain;
 use super::picture::{Picture, Reducer};
 use super::pixels::Pixels;
 use super::webp_header::{WebpFrame, WebpHeader, scaled};
@@ -111,11 +112,5 @@ fn decode_pixels(data: &[u8], (width, height): (u32, u32), alpha: bool) -> Resul
     // exclusively ours, outlives the call, and is as large as stated: libwebp checks width, height and stride against
     // `size` before it writes.
     let status = unsafe { ffi::WebPDecode(data.as_ptr(), data.len(), &mut config) };
-    use ffi::VP8StatusCode::{VP8_STATUS_NOT_ENOUGH_DATA, VP8_STATUS_OK, VP8_STATUS_SUSPENDED};
-    match status {
-        VP8_STATUS_OK => Ok(pixels),
-        VP8_STATUS_NOT_ENOUGH_DATA | VP8_STATUS_SUSPENDED => Err(Error::truncated("the WebP data")),
-        // VP8_STATUS_OUT_OF_MEMORY too: libwebp 1.3 says so of a damaged plane of alpha (`ALPHInit` fails in alpha_dec.c).
-        _ => Err(Error::corrupt("the WebP picture data is invalid")),
-    }
+    if status == ffi::VP8StatusCode::VP8_STATUS_OK { Ok(pixels) } else { Err(explain::webp(status)) }
 }

@@ -8,7 +8,9 @@ use super::*;
 fn every_prefix_of_a_file_is_refused() {
     for file in small_files() {
         assert!(run(&file).is_ok());
-        for length in 0..file.len() {
+        // A PNG may lack its end: `png.rs`.
+        let whole = if file.starts_with(b"\x89PNG") { file.len() - 12 } else { file.len() };
+        for length in 0..whole {
             let refused = run(&file[..length]);
             assert!(refused.is_err(), "{:?} of {} bytes cut to {length}", &file[..4], file.len());
             assert!(!matches!(refused, Err(Error::Internal { .. })), "{:?} cut to {length}", &file[..4]);
@@ -38,8 +40,8 @@ fn a_png_with_a_wrong_checksum_is_refused() {
     let mut damaged = file.clone();
     damaged[data + 20] ^= 1;
     assert!(matches!(run(&damaged), Err(Error::Corrupt { .. })));
-    let without_end = &file[..file.len() - 12];
-    assert_eq!(run(without_end).unwrap_err(), Error::corrupt("the PNG data ends too early"));
+    let without_checksum = &file[..file.len() - 13];
+    assert_eq!(run(without_checksum).unwrap_err(), Error::corrupt("the PNG data ends too early"));
 }
 
 #[test]

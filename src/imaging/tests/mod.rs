@@ -4,10 +4,12 @@ mod crashers;
 mod damage;
 mod formats;
 pub(super) mod pictures;
+mod png;
 mod profiles;
 mod renderings;
 mod shapes;
 mod similarity;
+mod words;
 
 use super::*;
 

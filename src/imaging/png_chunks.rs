@@ -1,0 +1,165 @@
+//! A PNG's chunks, and the part of them that its decoder is shown.
+//!
+//! The decoder never sees an ancillary chunk that does not change the pixels: whatever such a chunk holds, it cannot refuse
+//! a picture or cost memory. libpng ignores a damaged one as well. What the rest of the code needs of them is read by
+//! `png_header.rs`, which checks their CRCs itself.
+
+use std::io::{BufRead, ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
+
+/// The signature, before the first chunk.
+const SIGNATURE_BYTES: usize = 8;
+
+/// The last chunk, whole. Its contents never vary.
+const IEND: &[u8; 12] = b"\0\0\0\0IEND\xae\x42\x60\x82";
+
+/// tRNS of a palette has an entry for each colour.
+const MAX_TRNS_BYTES: usize = 256;
+
+#[derive(Debug, Clone)]
+pub(super) struct Chunk<'a> {
+    pub name: &'a [u8],
+    /// Where the data lie. They may be cut off by the end of the file.
+    pub body: Range<usize>,
+}
+
+impl<'a> Chunk<'a> {
+    fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
+        let head = bytes.get(at..at.checked_add(8)?)?;
+        let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let body = at + 8..at.checked_add(8)?.checked_add(length)?;
+        Some(Chunk { name: &head[4..8], body })
+    }
+
+    /// Where the next chunk begins: behind the CRC.
+    fn end(&self) -> usize {
+        self.body.end.saturating_add(4)
+    }
+
+    /// The data, if all of them are there and the CRC is theirs.
+    pub fn sound<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let stated = bytes.get(self.body.end..self.end())?;
+        let mut crc = flate2::Crc::new();
+        crc.update(&bytes[self.body.start - 4..self.body.end]);
+        (crc.sum().to_be_bytes() == stated).then(|| &bytes[self.body.clone()])
+    }
+
+    /// A decoder may not ignore it. The third bit of the name's first letter tells (PNG 3rd edition, 5.4).
+    fn is_critical(&self) -> bool {
+        self.name[0] & 0x20 == 0
+    }
+}
+
+/// The chunks before IEND, or before the end of the file.
+pub(super) fn chunks(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
+    let mut at = SIGNATURE_BYTES;
+    let next = move || {
+        let chunk = Chunk::at(bytes, at)?;
+        at = chunk.end();
+        Some(chunk)
+    };
+    std::iter::from_fn(next).take_while(|chunk| chunk.name != b"IEND")
+}
+
+/// Whether the file ends where IEND belongs, perhaps with a part of it. Nothing of the picture is missing then: IEND holds
+/// nothing.
+pub(super) fn lacks_end(bytes: &[u8]) -> bool {
+    let end = chunks(bytes).last().map_or(SIGNATURE_BYTES, |chunk| chunk.end());
+    bytes.get(end..).is_some_and(is_part_of_end)
+}
+
+fn is_part_of_end(rest: &[u8]) -> bool {
+    rest.len() < IEND.len() && IEND.starts_with(rest)
+}
+
+/// The chunks that a decoder needs, in runs as long as the file has them, so that nothing is copied. IEND is always whole:
+/// what a file has of it does not matter.
+pub(super) struct Needed<'a> {
+    bytes: &'a [u8],
+    /// What was found and is not read yet.
+    run: &'a [u8],
+    /// Where the next chunk begins; `None` when the last run was found.
+    next: Option<usize>,
+    has_palette: bool,
+    data_seen: bool,
+}
+
+impl<'a> Needed<'a> {
+    pub fn of(bytes: &'a [u8]) -> Self {
+        // IHDR's type of colour: 3 needs a palette. In others PLTE is only a suggestion.
+        let has_palette = bytes.get(25) == Some(&3);
+        let run = bytes.get(..SIGNATURE_BYTES).unwrap_or(bytes);
+        Needed { bytes, run, next: Some(SIGNATURE_BYTES), has_palette, data_seen: false }
+    }
+
+    fn needs(&mut self, chunk: &Chunk<'_>) -> bool {
+        match chunk.name {
+            b"PLTE" => self.has_palette,
+            b"IDAT" => {
+                self.data_seen = true;
+                true
+            }
+            b"tRNS" => !self.data_seen && chunk.body.len() <= MAX_TRNS_BYTES && chunk.sound(self.bytes).is_some(),
+            _ => chunk.is_critical(),
+        }
+    }
+
+    /// The next chunks that are needed and stand side by side; empty at the end.
+    fn next_run(&mut self) -> &'a [u8] {
+        let Some(mut at) = self.next.take() else { return &[] };
+        let mut start = None;
+        loop {
+            let chunk = Chunk::at(self.bytes, at).filter(|chunk| chunk.name != b"IEND");
+            let ends = chunk.is_none();
+            let needed = chunk.as_ref().is_some_and(|chunk| self.needs(chunk));
+            match (start, needed) {
+                (None, true) => start = Some(at),
+                (Some(start), false) => {
+                    self.next = Some(at);
+                    return self.bytes.get(start..at).unwrap_or(&self.bytes[start..]);
+                }
+                (None, false) if ends => return self.end(at),
+                _ => {}
+            }
+            at = chunk.map_or(at, |chunk| chunk.end());
+        }
+    }
+
+    /// What is shown where no further chunk begins.
+    fn end(&self, at: usize) -> &'a [u8] {
+        match self.bytes.get(at..) {
+            Some(rest) if rest.get(4..8) == Some(b"IEND") || is_part_of_end(rest) => IEND,
+            // Cut off: the decoder finds its end too early.
+            Some(rest) => rest,
+            None => &[],
+        }
+    }
+}
+
+impl Read for Needed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for Needed<'_> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        if self.run.is_empty() {
+            self.run = self.next_run();
+        }
+        Ok(self.run)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.run = &self.run[count..];
+    }
+}
+
+/// The decoder's signature asks for it; it never seeks.
+impl Seek for Needed<'_> {
+    fn seek(&mut self, _: SeekFrom) -> std::io::Result<u64> {
+        Err(ErrorKind::Unsupported.into())
+    }
+}
