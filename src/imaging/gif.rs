@@ -1,29 +1,29 @@
 //! GIF, by the `gif` crate. All frames are decoded, as indices, to prove the file whole; the first one is put on its
 //! canvas. Frames × pixels are counted while reading, before each frame is decoded.
 //!
-//! GIF has no checksums: what can be told is missing data, invalid codes, and a missing trailer.
+//! GIF has no checksums: what can be told is missing data and invalid codes. A missing trailer proves nothing, for each
+//! frame has an end of its own.
 
 use super::aim::{Aim, Purpose};
 use super::error::Error;
+use super::gif_blocks::{self, GifHeader, Pieces};
 use super::picture::{Reducer, reduced};
 use super::pixels::Pixels;
 use super::sniff::Found;
 use super::{Decoded, Kind, Limits, explain};
 use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
+use std::io::Read;
 use std::num::NonZeroU64;
 
-/// The logical screen descriptor: the canvas, on which the frames lie.
+/// The canvas, on which the frames lie.
 pub(super) fn read_header(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Found, Error> {
-    let Some(&[w0, w1, h0, h1]) = bytes.get(6..10) else {
-        return Err(Error::truncated("the GIF header"));
-    };
-    let width = u32::from(u16::from_le_bytes([w0, w1]));
-    let height = u32::from(u16::from_le_bytes([h0, h1]));
+    let header = gif_blocks::read(bytes)?;
+    let (width, height) = header.canvas;
     let aim = purpose.aim((width, height), 1);
     let (small_width, small_height) = reduced(width, height, aim.cover);
     let picture_bytes = u64::from(small_width) * u64::from(small_height) * 4;
     Ok(Found {
-        kind: Kind::Gif,
+        kind: Kind::Gif(header),
         width,
         height,
         exif: None,
@@ -36,15 +36,17 @@ pub(super) fn read_header(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Found, 
     })
 }
 
-pub(super) fn decode(bytes: &[u8], canvas: (u32, u32), aim: Aim, limits: &Limits) -> Result<Decoded, Error> {
+pub(super) fn decode(bytes: &[u8], header: &GifHeader, aim: Aim, limits: &Limits) -> Result<Decoded, Error> {
+    if gif_blocks::read(bytes)? != *header {
+        return Err(Error::corrupt("the GIF states two different sizes"));
+    }
+    let canvas = header.canvas;
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     // Only XMP and ICC blocks fall under this here; they are never longer than the file.
     options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(bytes.len() as u64 + 1).unwrap_or(NonZeroU64::MIN)));
-    let mut decoder = options.read_info(bytes).map_err(explain::gif)?;
-    if (u32::from(decoder.width()), u32::from(decoder.height())) != canvas {
-        return Err(Error::corrupt("the GIF states two different sizes"));
-    }
+    let pieces = Pieces::of(bytes, header)?;
+    let mut decoder = options.read_info(pieces.reader()).map_err(explain::gif)?;
     let mut indices = Vec::new();
     let mut picture = None;
     let mut frames: u32 = 0;
@@ -74,7 +76,7 @@ struct Placed {
     transparent: Option<u8>,
 }
 
-fn next_frame(decoder: &mut Decoder<&[u8]>, canvas: (u32, u32)) -> Result<Option<Placed>, Error> {
+fn next_frame(decoder: &mut Decoder<impl Read>, canvas: (u32, u32)) -> Result<Option<Placed>, Error> {
     let Some(frame) = decoder.next_frame_info().map_err(explain::gif)? else {
         return Ok(None);
     };
@@ -85,7 +87,7 @@ fn next_frame(decoder: &mut Decoder<&[u8]>, canvas: (u32, u32)) -> Result<Option
         height: usize::from(frame.height),
         transparent: frame.transparent,
     };
-    // A frame that sticks out is clipped, as browsers do; one larger than its canvas would defeat the limits.
+    // A later frame that sticks out is clipped, as browsers do; one larger than its canvas would defeat the limits.
     if placed.width > canvas.0 as usize || placed.height > canvas.1 as usize {
         return Err(Error::corrupt("the GIF has a frame larger than its canvas"));
     }
@@ -106,7 +108,8 @@ fn check_pixels(frames: u32, (width, height): (u32, u32), limits: &Limits) -> Re
 /// The first frame on a transparent canvas; like browsers, without the background colour.
 fn compose(frame: &Placed, indices: &[u8], palette: &[u8], canvas: (u32, u32), aim: Aim) -> super::picture::Picture {
     let mut reducer = Reducer::new(canvas.0, canvas.1, true, aim.cover);
-    let mut colors = [[0u8; 4]; 256];
+    // Beyond the palette all is black, as in browsers.
+    let mut colors = [[0, 0, 0, 255]; 256];
     for (color, rgb) in colors.iter_mut().zip(palette.chunks_exact(3)) {
         *color = [rgb[0], rgb[1], rgb[2], 255];
     }

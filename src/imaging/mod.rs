@@ -19,6 +19,7 @@ mod encode;
 mod error;
 mod explain;
 mod gif;
+mod gif_blocks;
 mod jpeg;
 mod location;
 mod metadata;
@@ -183,7 +184,7 @@ pub struct Header {
 enum Kind {
     Jpeg(jpeg::header::JpegHeader),
     Png,
-    Gif,
+    Gif(gif_blocks::GifHeader),
     Webp(webp_header::WebpHeader),
 }
 
@@ -222,7 +223,7 @@ fn decode(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Err
     match &header.kind {
         Kind::Jpeg(jpeg) => jpeg::decode(bytes, header, jpeg, limits),
         Kind::Png => png::decode(bytes, header.stored, header.aim),
-        Kind::Gif => gif::decode(bytes, header.stored, header.aim, limits),
+        Kind::Gif(gif) => gif::decode(bytes, gif, header.aim, limits),
         Kind::Webp(webp) => webp::decode(bytes, webp, header.stored, header.aim),
     }
 }

@@ -3,6 +3,7 @@
 mod crashers;
 mod damage;
 mod formats;
+mod gif;
 pub(super) mod pictures;
 mod png;
 mod profiles;

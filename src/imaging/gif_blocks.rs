@@ -1,0 +1,134 @@
+//! A GIF's blocks, as far as they matter before the first pixel is decoded: how large the canvas is, whether there is a
+//! palette for all frames, and where the file ends (GIF89a, chapters 15 to 27).
+
+use super::error::Error;
+use super::explain;
+
+/// The signature and the logical screen descriptor.
+const HEADER_BYTES: usize = 13;
+
+const EXTENSION: u8 = 0x21;
+const IMAGE: u8 = 0x2c;
+const TRAILER: u8 = 0x3b;
+
+/// Marks a palette in a descriptor's flags, whose three lowest bits are its size.
+const HAS_PALETTE: u8 = 0x80;
+
+/// What a decoder wants to know of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GifHeader {
+    /// The logical screen, or more of it where the first frame reaches beyond: that frame is shown whole by Chromium,
+    /// Pillow and libvips.
+    pub canvas: (u32, u32),
+    /// Whether the frames that have no palette of their own have one.
+    pub has_palette: bool,
+}
+
+pub(super) fn read(bytes: &[u8]) -> Result<GifHeader, Error> {
+    let ends = || Error::truncated("the GIF header");
+    let screen = bytes.get(6..HEADER_BYTES).ok_or_else(ends)?;
+    let (mut width, mut height) = (number(screen, 0), number(screen, 2));
+    let mut blocks = Blocks::of(bytes);
+    while let Some(block) = blocks.next() {
+        if block.kind == IMAGE {
+            let frame = bytes.get(block.at + 1..block.at + 9).ok_or_else(ends)?;
+            width = width.max(number(frame, 0) + number(frame, 4));
+            height = height.max(number(frame, 2) + number(frame, 6));
+            break;
+        }
+    }
+    Ok(GifHeader { canvas: (width, height), has_palette: screen[4] & HAS_PALETTE != 0 })
+}
+
+/// The file in pieces that make one GIF, which need not be in the file as it is: with a black palette where there is none,
+/// and with a trailer where it ends without one. All decoders show both kinds.
+pub(super) struct Pieces<'a> {
+    head: Vec<u8>,
+    blocks: &'a [u8],
+    tail: &'static [u8],
+}
+
+impl<'a> Pieces<'a> {
+    pub fn of(bytes: &'a [u8], header: &GifHeader) -> Result<Self, Error> {
+        let head = bytes.get(..HEADER_BYTES).ok_or_else(|| explain::gif(gif::DecodingError::UnexpectedEof))?;
+        let mut head = head.to_vec();
+        if !header.has_palette {
+            // Two colours are the fewest. Whatever is beyond them is black as well.
+            head[10] = HAS_PALETTE;
+            head.extend([0; 6]);
+        }
+        // Where the file breaks off elsewhere, the decoder finds that out.
+        let (end, tail): (_, &[u8]) = match end(bytes) {
+            Some(end) => (end, &[TRAILER]),
+            None => (bytes.len(), &[]),
+        };
+        Ok(Pieces { head, blocks: &bytes[HEADER_BYTES..end], tail })
+    }
+
+    pub fn reader(&self) -> impl std::io::Read {
+        use std::io::Read;
+        self.head.chain(self.blocks).chain(self.tail)
+    }
+}
+
+/// Where the trailer is, or would be: the file may end where a block may begin, or with zeros in place of blocks. `None`
+/// where it breaks off within a block, or goes on with something that is none.
+fn end(bytes: &[u8]) -> Option<usize> {
+    let mut blocks = Blocks::of(bytes);
+    while blocks.next().is_some() {}
+    let end = blocks.at?;
+    let rest = bytes.get(end..)?;
+    let padding = rest.iter().take_while(|&&byte| byte == 0).count();
+    matches!(rest.get(padding), None | Some(&TRAILER)).then_some(end)
+}
+
+/// Walks from block to block, up to the first byte that begins none.
+struct Blocks<'a> {
+    bytes: &'a [u8],
+    /// Where the next block begins; `None` when the file breaks off before.
+    at: Option<usize>,
+}
+
+struct Block {
+    kind: u8,
+    at: usize,
+}
+
+impl<'a> Blocks<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        let palette = bytes.get(10).map_or(0, |&flags| palette_bytes(flags));
+        Blocks { bytes, at: Some(HEADER_BYTES + palette).filter(|&at| at <= bytes.len()) }
+    }
+
+    fn next(&mut self) -> Option<Block> {
+        let at = self.at?;
+        let kind = *self.bytes.get(at)?;
+        let data = match kind {
+            // A label.
+            EXTENSION => at + 2,
+            // Place and size, flags, a palette, and the size of the first codes.
+            IMAGE => at + 11 + self.bytes.get(at + 9).map_or(0, |&flags| palette_bytes(flags)),
+            _ => return None,
+        };
+        self.at = self.behind_sub_blocks(data);
+        Some(Block { kind, at })
+    }
+
+    /// Each begins with its length; one of no length is the last.
+    fn behind_sub_blocks(&self, mut at: usize) -> Option<usize> {
+        loop {
+            match *self.bytes.get(at)? {
+                0 => return Some(at + 1),
+                length => at += 1 + usize::from(length),
+            }
+        }
+    }
+}
+
+fn palette_bytes(flags: u8) -> usize {
+    if flags & HAS_PALETTE == 0 { 0 } else { 3 << ((flags & 7) + 1) }
+}
+
+fn number(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
+}
