@@ -197,9 +197,9 @@ async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>
         Some(url) => Ok((Endpoint::Url(url.to_owned()), None)),
         None => {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.s3_embedded_port));
-            let embedded = Embedded::start(EmbeddedConfig::new(config.objects_dir(), address, &config.s3_bucket))
-                .await
-                .map_err(objects::Error::from)?;
+            let mut settings = EmbeddedConfig::new(config.objects_dir(), address, &config.s3_bucket);
+            settings.limits.object_bytes = settings.limits.object_bytes.max(config.pictures.max_file_size.0);
+            let embedded = Embedded::start(settings).await.map_err(objects::Error::from)?;
             let keys = &embedded.credentials;
             let credentials = Credentials::new(&keys.access_key_id, &keys.secret_access_key, None, None, "embedded");
             Ok((Endpoint::Embedded { url: format!("http://{}", embedded.address), credentials }, Some(embedded)))

@@ -5,6 +5,7 @@ pub mod access;
 pub mod captions;
 pub mod imports;
 pub mod open_files;
+pub mod pictures;
 pub mod rules;
 pub mod units;
 
@@ -17,6 +18,7 @@ use clap::{Args, ValueEnum};
 use access::AccessConfig;
 use captions::CaptionConfig;
 use imports::ImportConfig;
+use pictures::PictureConfig;
 pub use rules::ConfigError;
 use units::{Bytes, Heights, Seconds};
 
@@ -80,6 +82,8 @@ pub struct Config {
     /// Seconds that an upload waits for memory before it is refused with 503.
     #[arg(long, env = "ADMISSION_TIMEOUT", default_value_t = Seconds(10))]
     pub admission_timeout: Seconds,
+    #[command(flatten)]
+    pub pictures: PictureConfig,
     /// Frames × pixels of an animated picture.
     #[arg(long, env = "MAX_ANIMATION_PIXELS", default_value_t = 200_000_000)]
     pub max_animation_pixels: u64,
@@ -201,10 +205,10 @@ impl Config {
                 max_frame_pixels: self.max_animation_pixels,
                 thumbnail_heights: self.thumbnail_heights.0.clone(),
                 keep_location: self.keep_location,
-                ..imaging::Limits::default()
+                ..self.pictures.limits()
             },
-            min_file_bytes: MIN_FILE_BYTES,
-            max_file_bytes: MAX_FILE_BYTES,
+            min_file_bytes: self.pictures.min_file_size.0,
+            max_file_bytes: self.pictures.max_file_size.0,
             upload_memory_bytes: self.upload_memory_budget.0,
             decode_memory_bytes: self.decode_memory_budget.0,
             decode_threads: if self.decode_threads == 0 { cores() } else { self.decode_threads },
@@ -227,6 +231,7 @@ impl Config {
     pub fn http(&self, address: SocketAddr) -> HttpConfig {
         let body = BodyLimits {
             fields_bytes: FIELDS_BYTES,
+            drain_bytes: DRAIN_BYTES.max(3 * self.pictures.max_file_size.0),
             idle_timeout: self.body_idle_timeout.duration(),
             total_timeout: self.body_timeout.duration(),
             min_bytes_per_second: self.body_min_rate.0,
@@ -260,11 +265,10 @@ impl Config {
     }
 }
 
-/// The contract's limits of a file; they are no settings.
-const MIN_FILE_BYTES: u64 = 1024;
-const MAX_FILE_BYTES: u64 = 10 * 1024 * 1024;
 /// Room for an upload's other fields and the framing of its parts.
 const FIELDS_BYTES: u64 = 64 * 1024;
+/// What is read of a refused body at least, so that the client gets its answer; more than most mistakes of size.
+const DRAIN_BYTES: u64 = 32 << 20;
 
 fn days(number: u32) -> Duration {
     Duration::from_secs(u64::from(number) * 86_400)

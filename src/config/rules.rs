@@ -4,9 +4,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::access::AuthMode;
-use super::{Config, FIELDS_BYTES, MAX_FILE_BYTES};
+use super::{Config, FIELDS_BYTES};
 use crate::imaging;
-use crate::objects::presign::Place;
+use crate::objects::{self, presign::Place};
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -69,10 +69,8 @@ impl Config {
     }
 
     fn check_bounds(&self) -> Result<(), ConfigError> {
-        let largest_upload = MAX_FILE_BYTES + FIELDS_BYTES;
-        let upload_budget = format!("at least one upload must fit: {} MiB", largest_upload.div_ceil(1 << 20));
-        require(self.upload_memory_budget.0 >= largest_upload, "UPLOAD_MEMORY_BUDGET", &upload_budget)?;
-        require(self.decode_memory_budget.0 >= 32 << 20, "DECODE_MEMORY_BUDGET", "at least 32 MiB are needed")?;
+        self.pictures.check()?;
+        self.pictures.check_budgets(self.upload_memory_budget, self.decode_memory_budget, FIELDS_BYTES)?;
         for (variable, budget) in
             [("UPLOAD_MEMORY_BUDGET", self.upload_memory_budget), ("DECODE_MEMORY_BUDGET", self.decode_memory_budget)]
         {
@@ -87,7 +85,8 @@ impl Config {
         require(self.intent_grace.0 >= 600, "INTENT_GRACE", "at least 600 seconds are needed")?;
         let upload = self.longest_upload();
         let longer = format!(
-            "an upload may take {} seconds by ADMISSION_TIMEOUT, S3_TIMEOUT and DATABASE_TIMEOUT, and it must be longer",
+            "an upload may take {} seconds by ADMISSION_TIMEOUT, S3_TIMEOUT, DATABASE_TIMEOUT, MAX_FILE_SIZE and \
+             MAX_IMAGE_PIXELS, and it must be longer",
             upload.as_secs()
         );
         require(self.intent_grace.duration() > upload, "INTENT_GRACE", &longer)?;
@@ -99,7 +98,8 @@ impl Config {
     /// each statement of its transactions.
     pub(super) fn longest_upload(&self) -> Duration {
         let statements = self.database_timeout.duration() * UPLOAD_STATEMENTS;
-        self.admission_timeout.duration() + DECODE_TIME + self.s3_timeout.duration() + statements
+        let storage = objects::time_for(self.s3_timeout.duration(), self.pictures.max_file_size.0);
+        self.admission_timeout.duration() + DECODE_TIME * self.pictures.scale() + storage + statements
     }
 
     fn check_heights(&self) -> Result<(), ConfigError> {
@@ -179,7 +179,8 @@ impl Config {
 
 /// Statements of an upload that wait for the database one after the other, transactions' ends included; and one to spare.
 const UPLOAD_STATEMENTS: u32 = 20;
-/// No picture within the limits takes as long to decode, even on a machine with much else to do.
+/// No picture within the default limits takes as long to decode, even on a machine with much else to do. Larger limits
+/// take longer in proportion.
 const DECODE_TIME: Duration = Duration::from_secs(60);
 
 pub(super) fn require(holds: bool, variable: &'static str, reason: &str) -> Result<(), ConfigError> {

@@ -26,6 +26,15 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         ("--s3-public-endpoint-url=http://host/path", "S3_PUBLIC_ENDPOINT_URL"),
         ("--upload-memory-budget=1MiB", "UPLOAD_MEMORY_BUDGET"),
         ("--decode-memory-budget=1MiB", "DECODE_MEMORY_BUDGET"),
+        ("--max-file-size=0", "MAX_FILE_SIZE"),
+        ("--max-file-size=2GiB", "MAX_FILE_SIZE"),
+        ("--min-file-size=0", "MIN_FILE_SIZE"),
+        ("--min-file-size=11MiB", "MIN_FILE_SIZE"),
+        ("--max-image-side=65501", "MAX_IMAGE_SIDE"),
+        ("--min-image-side=0", "MIN_IMAGE_SIDE"),
+        ("--min-image-side=4001", "MIN_IMAGE_SIDE"),
+        ("--max-image-pixels=2499", "MAX_IMAGE_PIXELS"),
+        ("--max-image-pixels=1000000001", "MAX_IMAGE_PIXELS"),
         ("--thumbnail-heights=15", "THUMBNAIL_HEIGHTS"),
         ("--thumbnail-heights=200,2001", "THUMBNAIL_HEIGHTS"),
         ("--thumbnail-heights=200,400,200", "THUMBNAIL_HEIGHTS"),
@@ -76,6 +85,33 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         let error = config(&[flag]).expect_err(flag);
         assert!(error.contains(variable), "{flag}: {error}");
     }
+}
+
+#[test]
+fn a_budget_that_cannot_hold_one_file_or_picture_is_refused_with_both_settings_and_the_least_value() {
+    for (flags, words) in [
+        (&["--max-file-size=200MiB"][..], ["UPLOAD_MEMORY_BUDGET", "MAX_FILE_SIZE", "at least 201MiB"]),
+        (
+            &["--max-file-size=400MiB", "--upload-memory-budget=1GiB"],
+            ["DECODE_MEMORY_BUDGET", "MAX_FILE_SIZE", "at least 424MiB"],
+        ),
+        (&["--max-image-pixels=300000000"], ["DECODE_MEMORY_BUDGET", "MAX_IMAGE_PIXELS", "at least 303MiB"]),
+    ] {
+        let error = config(flags).expect_err(words[0]);
+        assert!(words.iter().all(|word| error.contains(word)), "{flags:?}: {error}");
+    }
+    let large = ["--max-file-size=200MiB", "--upload-memory-budget=256MiB", "--max-image-pixels=200000000"];
+    assert_eq!(config(&large).unwrap().limits().imaging.max_pixels, 200_000_000);
+    config(&["--max-file-size=201MiB", "--upload-memory-budget=202MiB", "--max-image-side=65500"]).unwrap();
+}
+
+#[test]
+fn larger_files_and_pictures_may_take_longer_before_an_upload_is_given_up() {
+    let longest = |flags: &[&str]| config(flags).unwrap().limits().longest_upload;
+    let large = longest(&["--max-file-size=200MiB", "--upload-memory-budget=1GiB", "--max-image-pixels=200000000"]);
+    assert!(large >= longest(&[]) + std::time::Duration::from_secs(190 + 12 * 60), "{large:?}");
+    let error = config(&["--max-image-pixels=1000000000", "--decode-memory-budget=2GiB"]).unwrap_err();
+    assert!(error.contains("INTENT_GRACE") && error.contains("MAX_IMAGE_PIXELS"), "{error}");
 }
 
 #[test]

@@ -28,19 +28,21 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// Bytes, written plainly or with KiB, MiB or GiB.
+/// Bytes, written plainly, with KiB, MiB or GiB, or in powers of ten with KB, MB or GB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
 const BYTE_UNITS: [(&str, u32); 3] = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+const DECIMAL_UNITS: [(&str, u64); 3] = [("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
 
 impl FromStr for Bytes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let unit = BYTE_UNITS.into_iter().find_map(|(name, shift)| Some((text.strip_suffix(name)?, shift)));
-        let (number, shift) = unit.unwrap_or((text, 0));
-        let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+        let mut units = BYTE_UNITS.map(|(name, shift)| (name, 1 << shift)).into_iter().chain(DECIMAL_UNITS);
+        let unit = units.find_map(|(name, size)| Some((text.strip_suffix(name)?, size)));
+        let (number, size) = unit.unwrap_or((text, 1));
+        let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(size));
         bytes.map(Self).ok_or_else(|| "a number of bytes is needed, such as 268435456 or 256MiB".to_owned())
     }
 }
@@ -93,6 +95,7 @@ mod tests {
             assert_eq!(text.parse::<Heights>().unwrap().to_string(), text);
         }
         assert!("".parse::<Heights>().is_err() && "200;400".parse::<Heights>().is_err());
+        assert_eq!("200 MB".parse(), Ok(Bytes(200_000_000)));
         assert!("1.5GiB".parse::<Bytes>().is_err() && "99999999999GiB".parse::<Bytes>().is_err());
     }
 }

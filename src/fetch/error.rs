@@ -42,7 +42,7 @@ pub enum Error {
         /// When it asks to be asked again.
         retry_after: Option<Duration>,
     },
-    #[error("it has more than the {limit} bytes that are accepted")]
+    #[error("it has more than the {limit} bytes that are accepted; the operator can raise MAX_FILE_SIZE")]
     TooLarge { limit: u64 },
     #[error("its answer is compressed in a way that was not asked for")]
     UnknownCompression,

@@ -26,6 +26,8 @@ pub struct BodyLimits {
     pub idle_timeout: Duration,
     /// The longest time for the whole.
     pub total_timeout: Duration,
+    /// What is read and thrown away of a body that is refused.
+    pub drain_bytes: u64,
     /// What a body must bring on the whole, after its first seconds; 0 is any.
     pub min_bytes_per_second: u64,
 }
@@ -134,9 +136,6 @@ struct Shared {
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 const DRAIN_PAUSE: Duration = Duration::from_secs(2);
 
-/// More than the largest upload and the mistakes of its size.
-const DRAIN_BYTES: u64 = 32 << 20;
-
 impl SharedBody {
     /// Takes a request's body into shares; `None` if it has none.
     pub fn share(request: Request) -> (Request, Option<Self>) {
@@ -150,7 +149,7 @@ impl SharedBody {
     }
 
     /// Reads on and throws away, within bounds, so that the answer reaches a client that is still sending.
-    pub async fn drain(mut self) {
+    pub async fn drain(mut self, limits: &BodyLimits) {
         {
             let shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if shared.waits || shared.ended {
@@ -158,7 +157,7 @@ impl SharedBody {
             }
         }
         let draining = async {
-            let mut left_bytes = DRAIN_BYTES;
+            let mut left_bytes = limits.drain_bytes;
             // A broken connection ends the draining as the body's end does: there is nobody left to tell.
             while let Ok(Some(Ok(piece))) = timeout(DRAIN_PAUSE, self.next()).await {
                 let Some(left) = left_bytes.checked_sub(piece.len() as u64) else { return };

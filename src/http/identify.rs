@@ -28,7 +28,7 @@ use crate::service::rates::{Exceeded, RateClass, Standing};
 pub struct Peer(pub IpAddr);
 
 /// Asked by machines, by themselves and often: neither limited nor told who asks.
-pub const UNGUARDED: [&str; 3] = ["/health", "/ready", "/metrics"];
+pub const UNGUARDED: [&str; 4] = ["/health", "/ready", "/metrics", "/limits"];
 
 /// Finds out who asks, and leaves an [`Identity`] with the request.
 pub async fn identify(State(app): State<AppState>, mut request: Request, next: Next) -> Response {

@@ -25,7 +25,7 @@ pub async fn read_object(headers: &HeaderMap, body: Body, max_bytes: usize) -> R
     if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(ApiError::wrong_media_type("application/json"));
     }
-    let too_large = |_| Error::TooLarge { limit_bytes: max_bytes as u64 };
+    let too_large = |_| Error::TooLarge { limit_bytes: max_bytes as u64, setting: None };
     let bytes: Bytes = super::body::in_time(axum::body::to_bytes(body, max_bytes)).await?.map_err(too_large)?;
     Ok(parse_object(&bytes)?)
 }

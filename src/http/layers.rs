@@ -38,7 +38,7 @@ pub async fn observe(State(app): State<AppState>, mut request: Request, next: Ne
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     watch.finish(response.status(), failure.as_ref().map(ApiError::failure));
     if let Some(body) = body {
-        body.drain().await;
+        body.drain(&app.config.body).await;
     }
     response
 }

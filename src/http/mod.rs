@@ -21,6 +21,7 @@ pub mod imports;
 pub mod json;
 pub mod json_fields;
 pub mod layers;
+pub mod limits;
 pub mod linked_images;
 pub mod links;
 pub mod openapi;
@@ -72,7 +73,8 @@ pub struct AppState {
 /// The whole API as a router.
 pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
     let (routes, document) = routes().split_for_parts();
-    let document = openapi::for_server(openapi::finished(document), config.public_url.as_deref());
+    let document = limits::describe(openapi::finished(document), &limits::Limits::of(service.limits()));
+    let document = openapi::for_server(document, config.public_url.as_deref());
     let state = AppState { service, config: Arc::new(config) };
     let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identify::identify));
     layered(Router::new().merge(routes).merge(docs::routes(document)), state)
@@ -130,6 +132,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(plans::get_plan, plans::update_plan, plans::delete_plan))
         .routes(routes!(audit::list_audit_entries))
         .routes(routes!(stats::get_stats))
+        .routes(routes!(limits::get_limits))
         .routes(routes!(health::check_health))
         .routes(routes!(health::check_readiness))
         .routes(routes!(health::get_metrics))

@@ -43,7 +43,7 @@ pub fn base() -> OpenApi {
 
 /// The whole document, as `openapi.yaml` has it.
 pub fn document() -> OpenApi {
-    finished(super::routes().into_openapi())
+    super::limits::describe(finished(super::routes().into_openapi()), &super::limits::Limits::default())
 }
 
 /// Where callers must come in by an account.

@@ -141,7 +141,7 @@ pub async fn get_resized_image(
 }
 
 /// The sides that can be asked for.
-const SIDES: std::ops::RangeInclusive<u32> = 16..=2000;
+pub(super) const SIDES: std::ops::RangeInclusive<u32> = 16..=2000;
 
 fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest, Error> {
     let (width_given, height_given) = (query.has("width"), query.has("height"));

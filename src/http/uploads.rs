@@ -42,7 +42,7 @@ pub struct UploadedImage<'a> {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes what `Form` reads")]
 pub struct UploadForm {
-    /// A JPEG, PNG, GIF or WebP file: 1 KB (1024 bytes) to 10 MB (10 × 1024 × 1024 bytes), 50×50 to 4000×4000 pixels.
+    /// A JPEG, PNG, GIF or WebP file within the limits that `GET /limits` tells; `limits.rs` writes them here.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// Who owns the image: the caller. Needed where the caller does not come in by an account.
@@ -104,7 +104,11 @@ fn count_refusal(app: &AppState, failure: &Failure) {
 /// The length that the client announces; `limit`, if it announces none.
 fn announced_length(headers: &HeaderMap, limit: u64) -> Result<u64, Error> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(limit);
-    if announced > limit { Err(Error::TooLarge { limit_bytes: limit }) } else { Ok(announced) }
+    if announced > limit { Err(too_large(limit)) } else { Ok(announced) }
+}
+
+fn too_large(limit_bytes: u64) -> Error {
+    Error::TooLarge { limit_bytes, setting: Some("MAX_FILE_SIZE") }
 }
 
 /// The parts as they came.
@@ -258,7 +262,7 @@ fn malformed(error: &MultipartError) -> ApiError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         match error.downcast_ref::<BodyError>() {
-            Some(BodyError::TooLarge { limit_bytes }) => return Error::TooLarge { limit_bytes: *limit_bytes }.into(),
+            Some(BodyError::TooLarge { limit_bytes }) => return too_large(*limit_bytes).into(),
             Some(BodyError::TooSlow) => return Error::BodyTooSlow.into(),
             Some(BodyError::Broken) => return bad_multipart("the connection broke before its end"),
             None => cause = error.source(),

@@ -7,13 +7,26 @@ pub enum Error {
     /// The first bytes are of none of the accepted formats.
     #[error("the file is not a JPEG, PNG, GIF or WebP picture")]
     UnsupportedFormat,
-    #[error("the picture has {width}×{height} pixels, at least {limit}×{limit} are needed")]
+    #[error(
+        "the picture has {width}×{height} pixels, and each side needs at least {limit}; the operator can lower MIN_IMAGE_SIDE"
+    )]
     TooSmall { width: u32, height: u32, limit: u32 },
-    #[error("the picture has {width}×{height} pixels, at most {limit}×{limit} are accepted")]
+    #[error(
+        "the picture has {width}×{height} pixels, and each side may have at most {limit}; the operator can raise MAX_IMAGE_SIDE"
+    )]
     TooLarge { width: u32, height: u32, limit: u32 },
+    #[error(
+        "the picture has {width}×{height} pixels, together more than the limit of {limit}; the operator can raise MAX_IMAGE_PIXELS"
+    )]
+    TooManyImagePixels { width: u32, height: u32, limit: u64 },
+    /// Within the limits, but of a kind that takes more memory than there is for decoding.
+    #[error(
+        "the picture has {width}×{height} pixels in a form that takes {needed_mib} MiB to decode, more than the limit of {limit_mib} MiB; the operator can raise DECODE_MEMORY_BUDGET"
+    )]
+    TooMuchMemory { width: u32, height: u32, needed_mib: u64, limit_mib: u64 },
     /// `frames` is the number found before reading stopped, so it may be lower than the file's own.
     #[error(
-        "the animation has {frames} or more frames of {width}×{height} pixels, together more than the limit of {limit} pixels"
+        "the animation has {frames} or more frames of {width}×{height} pixels, together more than the limit of {limit} pixels; the operator can raise MAX_ANIMATION_PIXELS"
     )]
     TooManyPixels { frames: u64, width: u32, height: u32, limit: u64 },
     #[error("the JPEG has more than {limit} scans")]

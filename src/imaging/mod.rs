@@ -65,14 +65,12 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
 
 /// As [`inspect`], of a file that was accepted before, or made here, for [`render`].
 pub fn inspect_stored(bytes: &[u8], limits: &Limits, rendering: &Rendering) -> Result<Header, Error> {
-    let limits = Limits { min_side: 1, ..limits.clone() };
-    contain(|| sniff::read_header(bytes, &limits, &Purpose::Rendering(rendering)))
+    contain(|| sniff::read_header(bytes, &limits.of_stored(), &Purpose::Rendering(rendering)))
 }
 
 /// As [`inspect_stored`], for [`pixels`] of which the shorter side has `side` at least.
 pub fn inspect_for_pixels(bytes: &[u8], limits: &Limits, side: u32) -> Result<Header, Error> {
-    let limits = Limits { min_side: 1, ..limits.clone() };
-    contain(|| sniff::read_header(bytes, &limits, &Purpose::Pixels { side }))
+    contain(|| sniff::read_header(bytes, &limits.of_stored(), &Purpose::Pixels { side }))
 }
 
 /// Decodes the whole file once and makes everything that is shown of it. `header` is what [`inspect`] said of these bytes.
@@ -132,8 +130,9 @@ pub struct Limits {
     pub min_side: u32,
     /// Pixels that each side may have at most, as displayed.
     pub max_side: u32,
-    /// Frames × pixels of the canvas, for GIF and animated WebP, whose every frame is decoded. A still picture is bounded by
-    /// `max_side` alone.
+    /// Width × height.
+    pub max_pixels: u64,
+    /// Frames × pixels of the canvas, for GIF and animated WebP, whose every frame is decoded.
     pub max_frame_pixels: u64,
     /// A progressive JPEG may go over its whole picture in every scan: 10 MB hold more than 100 000 of them. Encoders write
     /// about 10.
@@ -149,11 +148,22 @@ impl Default for Limits {
         Limits {
             min_side: 50,
             max_side: 4000,
+            max_pixels: 16_000_000,
             max_frame_pixels: 200_000_000,
             max_progressive_scans: 100,
             thumbnail_heights: vec![200, 400],
             keep_location: false,
         }
+    }
+}
+
+/// Pixels of a side, whatever the limits: libjpeg takes no more.
+pub const MOST_SIDE: u32 = 65_500;
+
+impl Limits {
+    /// For files that were accepted before, perhaps under larger limits than today's.
+    fn of_stored(&self) -> Self {
+        Limits { min_side: 1, max_side: MOST_SIDE, max_pixels: u64::MAX, max_frame_pixels: u64::MAX, ..self.clone() }
     }
 }
 

@@ -8,8 +8,8 @@ use super::sniff::{Found, check_sides};
 use super::{Kind, Limits, metadata, profile};
 use std::ops::Range;
 
-/// Chunks that are looked at in search of either; beyond them it counts as absent. 10 MB in IDATs of 8 KiB are 1280.
-const MAX_CHUNKS: usize = 16_384;
+/// Chunks that are looked at in search of either; beyond them it counts as absent. 1 GiB in IDATs of 8 KiB are 131,072.
+const MAX_CHUNKS: usize = 262_144;
 
 pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Found, Error> {
     let ihdr = bytes.get(8..33).ok_or_else(|| Error::truncated("the PNG header"))?;

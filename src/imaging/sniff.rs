@@ -76,6 +76,9 @@ pub(super) fn check_sides(width: u32, height: u32, limits: &Limits) -> Result<()
         let limit = limits.max_side;
         return Err(Error::TooLarge { width, height, limit });
     }
+    if u64::from(width) * u64::from(height) > limits.max_pixels {
+        return Err(Error::TooManyImagePixels { width, height, limit: limits.max_pixels });
+    }
     if width.min(height) < limits.min_side.max(1) {
         let limit = limits.min_side.max(1);
         return Err(Error::TooSmall { width, height, limit });

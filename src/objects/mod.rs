@@ -78,12 +78,8 @@ impl ObjectStore {
             .ok_or_else(|| Error::NoCredentials("the AWS SDK found no source of credentials (AWS_ACCESS_KEY_ID, …)".into()))?;
         let region = sdk.region().map_or("us-east-1", Region::as_ref).to_owned();
         let place = place(config, &region)?;
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(config.timeout.min(Duration::from_secs(3)))
-            .operation_timeout(config.timeout)
-            .build();
         let mut client = aws_sdk_s3::config::Builder::from(&sdk)
-            .timeout_config(timeouts)
+            .timeout_config(timeouts(config.timeout))
             .retry_config(RetryConfig::standard().with_max_attempts(3))
             // The SDK's own default sends CRC32 trailers, which other S3 servers and some presigned URLs do not take
             // (aws-sdk-rust #1240, #1253).
@@ -106,9 +102,16 @@ impl ObjectStore {
     /// # Errors
     /// The storage is unavailable or refuses; the object may exist nevertheless.
     pub async fn put(&self, key: &str, bytes: Bytes, content_type: &str) -> Result<(), Error> {
+        let timeout = time_for(self.timeout, bytes.len() as u64);
         let request =
             self.client.put_object().bucket(&self.bucket).key(key).content_type(content_type).body(ByteStream::from(bytes));
-        request.send().await.map(drop).map_err(|error| Error::from_sdk("put object", self.timeout, error))
+        let sent = if timeout == self.timeout {
+            request.send().await
+        } else {
+            let timeouts = aws_sdk_s3::config::Builder::new().timeout_config(timeouts(timeout));
+            request.customize().config_override(timeouts).send().await
+        };
+        sent.map(drop).map_err(|error| Error::from_sdk("put object", timeout, error))
     }
 
     /// An object's bytes, or those of a part of it, as they come, each piece in time; and their number.
@@ -140,16 +143,19 @@ impl ObjectStore {
     /// # Errors
     /// There is no such object, or the storage is unavailable or refuses.
     pub async fn get_bytes(&self, key: &str) -> Result<Bytes, Error> {
+        let started = tokio::time::Instant::now();
+        let timed_out = |timeout| move |_| Error::TimedOut { operation: "get object", timeout };
+        let opening = tokio::time::timeout_at(started + self.timeout, self.get(key, None)).await;
+        let (length, mut pieces) = opening.map_err(timed_out(self.timeout))??;
         let reading = async {
-            let (length, mut pieces) = self.get(key, None).await?;
             let mut bytes = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
             while let Some(piece) = pieces.try_next().await? {
                 bytes.extend_from_slice(&piece);
             }
             Ok(bytes.freeze())
         };
-        let timed_out = |_| Error::TimedOut { operation: "get object", timeout: self.timeout };
-        tokio::time::timeout(self.timeout, reading).await.map_err(timed_out)?
+        let timeout = time_for(self.timeout, length);
+        tokio::time::timeout_at(started + timeout, reading).await.map_err(timed_out(timeout))?
     }
 
     /// An object's length in bytes.
@@ -207,6 +213,18 @@ impl ObjectStore {
     pub async fn signer(&self) -> Result<Signer<'_>, Error> {
         Ok(Signer::new(&self.place, self.credentials.current().await?))
     }
+}
+
+/// The slowest storage that is waited for.
+const LEAST_BYTES_PER_SECOND: u64 = 1 << 20;
+
+/// How long an operation may take that carries so many bytes: `timeout`, and a second for each whole MiB.
+pub fn time_for(timeout: Duration, bytes: u64) -> Duration {
+    timeout + Duration::from_secs(bytes / LEAST_BYTES_PER_SECOND)
+}
+
+fn timeouts(operation: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(operation.min(Duration::from_secs(3))).operation_timeout(operation).build()
 }
 
 async fn sdk_config(endpoint: &Endpoint) -> aws_config::SdkConfig {

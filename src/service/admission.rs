@@ -18,6 +18,9 @@ use crate::imaging;
 /// Semaphores count KiB, because tokio's cannot count much more than that.
 const UNIT_BYTES: u64 = 1024;
 
+/// What any picture within the default limits needs at most.
+const ALWAYS_DECODED_BYTES: u64 = 256 << 20;
+
 #[derive(Debug)]
 pub struct Admission {
     bodies: Budget,
@@ -126,6 +129,12 @@ impl Admission {
         let _foreign = Some(within(patience, self.foreign.take(bytes)).await?);
         let _body = self.in_time(self.bodies.take(bytes)).await?;
         Ok(Admitted { waited: started.elapsed(), _body, _foreign })
+    }
+
+    /// Bytes that an upload's picture may need for decoding. A budget below [`ALWAYS_DECODED_BYTES`] is exceeded by a picture
+    /// that needs more, which is decoded alone then.
+    pub fn most_weight_bytes(&self) -> u64 {
+        (u64::from(self.decoding.total_units) * UNIT_BYTES).max(ALWAYS_DECODED_BYTES)
     }
 
     /// Waits for room and a thread to decode a picture that needs `weight_bytes`. One that needs more than the whole

@@ -51,8 +51,12 @@ pub enum Error {
     Conflict { message: String },
     #[error("Image {id} is deleted already.")]
     Gone { id: crate::model::id::ImageId },
-    #[error("The request is larger than the {limit_bytes} bytes that this server reads.")]
-    TooLarge { limit_bytes: u64 },
+    #[error("The request is larger than the {limit_bytes} bytes that this server reads{}.", advice(*.setting))]
+    TooLarge {
+        limit_bytes: u64,
+        /// What the operator can raise to allow larger ones.
+        setting: Option<&'static str>,
+    },
     #[error("The request's body did not arrive in time.")]
     BodyTooSlow,
     #[error("The service has more to do than it can hold; try again in {} seconds.", retry_after.as_secs())]
@@ -81,6 +85,10 @@ impl std::fmt::Display for Dependency {
             Self::Storage => "storage",
         })
     }
+}
+
+fn advice(setting: Option<&str>) -> String {
+    setting.map(|name| format!("; the operator can raise {name}")).unwrap_or_default()
 }
 
 fn invalid_message(fields: &Fields) -> String {

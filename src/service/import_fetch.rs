@@ -62,7 +62,13 @@ impl Service {
         // The rules were held at the order, by settings that may have changed since.
         let target = self.fetcher.check(&item.url).map_err(|rule| Trouble::Its { reason: format!("it {rule}"), again: None })?;
         let answer = self.fetcher.get(target, self.clock.now()).await.map_err(failed)?;
-        let admitted = self.admit_import(answer.memory(limit)).await.map_err(|error| match error {
+        let memory_bytes = answer.memory(limit);
+        if memory_bytes > self.limits.upload_memory_bytes {
+            let reason = "it is compressed, and there is no memory to decompress a file of MAX_FILE_SIZE; \
+                          the operator can raise UPLOAD_MEMORY_BUDGET";
+            return Err(Trouble::Its { reason: reason.to_owned(), again: None });
+        }
+        let admitted = self.admit_import(memory_bytes).await.map_err(|error| match error {
             Error::Overloaded { .. } => Trouble::NoRoom,
             other => Trouble::Ours(other),
         })?;

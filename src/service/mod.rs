@@ -83,6 +83,10 @@ pub struct Service {
     pub stopping: CancellationToken,
 }
 
+/// The sizes of a file that are accepted unless the operator says otherwise.
+pub const DEFAULT_MIN_FILE_BYTES: u64 = 1024;
+pub const DEFAULT_MAX_FILE_BYTES: u64 = 10 * 1024 * 1024;
+
 /// The rules that an operator can set.
 #[derive(Debug, Clone)]
 pub struct Limits {

@@ -166,7 +166,19 @@ impl Service {
             return Err(Error::UnsupportedFormat);
         }
         self.check_size(size)?;
-        Ok(header?)
+        self.check_weight(header?)
+    }
+
+    /// # Errors
+    /// Decoding the picture would take more memory than there is.
+    fn check_weight(&self, header: Header) -> Result<Header, Error> {
+        let limit = self.admission.most_weight_bytes();
+        if header.weight_bytes <= limit {
+            return Ok(header);
+        }
+        let (width, height) = (header.width, header.height);
+        let (needed_mib, limit_mib) = (header.weight_bytes.div_ceil(1 << 20), limit >> 20);
+        Err(imaging::Error::TooMuchMemory { width, height, needed_mib, limit_mib }.into())
     }
 
     /// # Errors
@@ -174,10 +186,14 @@ impl Service {
     pub fn check_size(&self, size: u64) -> Result<(), Error> {
         let (min, max) = (self.limits.min_file_bytes, self.limits.max_file_bytes);
         if size > max {
-            return Err(invalid_file(format!("the file has more than the {max} bytes that are accepted")));
+            return Err(invalid_file(format!(
+                "the file has more than the {max} bytes that are accepted; the operator can raise MAX_FILE_SIZE"
+            )));
         }
         if size < min {
-            return Err(invalid_file(format!("the file has {size} bytes, at least {min} are needed")));
+            return Err(invalid_file(format!(
+                "the file has {size} bytes, at least {min} are needed; the operator can lower MIN_FILE_SIZE"
+            )));
         }
         Ok(())
     }

@@ -287,7 +287,7 @@ async fn a_body_is_read_to_its_limit_and_no_further() {
     let sent = world.sent();
     for path in ["over", "unsaid", "announced", "endless", "endless-and-unsaid"] {
         let reason = import(&app, &format!("http://public.test/{path}")).await;
-        assert_reason(reason, "it has more than the 10485760 bytes that are accepted");
+        assert_reason(reason, "it has more than the 10485760 bytes that are accepted; the operator can raise MAX_FILE_SIZE");
     }
     // What lay in the buffers of five connections apart.
     assert!(world.sent() - sent < 5 * (16 << 20), "{} bytes were taken", world.sent() - sent);
@@ -347,7 +347,7 @@ async fn what_is_compressed_is_bounded_as_it_is_decompressed() {
     assert_reason(import(&app, "http://public.test/cut").await, "its answer cannot be decompressed");
     for path in ["bomb", "bombs"] {
         let reason = import(&app, &format!("http://public.test/{path}")).await;
-        assert_reason(reason, "it has more than the 10485760 bytes that are accepted");
+        assert_reason(reason, "it has more than the 10485760 bytes that are accepted; the operator can raise MAX_FILE_SIZE");
     }
     assert_reason(import(&app, "http://public.test/br").await, "its answer is compressed in a way that was not asked for");
     app.assert_sound().await;

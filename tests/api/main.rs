@@ -30,6 +30,7 @@ mod images;
 mod imports;
 mod imports_fetching;
 mod imports_queue;
+mod limits;
 mod links;
 mod listing;
 mod location;

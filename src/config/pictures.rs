@@ -1,0 +1,108 @@
+//! Settings that bound the files and pictures that are accepted.
+
+use clap::Args;
+
+use super::rules::{ConfigError, require};
+use super::units::Bytes;
+use crate::imaging;
+use crate::service;
+
+/// The bounds of a file and of its picture.
+#[derive(Debug, Clone, Args)]
+pub struct PictureConfig {
+    /// Largest file that is accepted, up to 1GiB. UPLOAD_MEMORY_BUDGET and DECODE_MEMORY_BUDGET must hold it.
+    #[arg(long, env = "MAX_FILE_SIZE", default_value_t = Bytes(service::DEFAULT_MAX_FILE_BYTES))]
+    pub max_file_size: Bytes,
+    /// Smallest file that is accepted.
+    #[arg(long, env = "MIN_FILE_SIZE", default_value_t = Bytes(service::DEFAULT_MIN_FILE_BYTES))]
+    pub min_file_size: Bytes,
+    /// Pixels that each side may have, up to 65500.
+    #[arg(long, env = "MAX_IMAGE_SIDE", default_value_t = 4000)]
+    pub max_image_side: u32,
+    /// Width × height that a picture may have, up to 1000000000. DECODE_MEMORY_BUDGET must hold one byte for each.
+    #[arg(long, env = "MAX_IMAGE_PIXELS", default_value_t = 16_000_000)]
+    pub max_image_pixels: u64,
+    /// Pixels that each side must have.
+    #[arg(long, env = "MIN_IMAGE_SIDE", default_value_t = 50)]
+    pub min_image_side: u32,
+}
+
+/// A larger file would not fit into the 32-bit lengths of RIFF with room to spare, nor into most machines' memory.
+const MOST_FILE_BYTES: u64 = 1 << 30;
+const MOST_PIXELS: u64 = 1_000_000_000;
+
+/// What decoding needs beside one byte a pixel, or beside the copy of a file whose location is removed.
+const DECODE_EXTRA_BYTES: u64 = 16 << 20;
+const COPY_EXTRA_BYTES: u64 = 24 << 20;
+const LEAST_DECODE_BYTES: u64 = 32 << 20;
+
+impl PictureConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        require((1..=MOST_FILE_BYTES).contains(&self.max_file_size.0), "MAX_FILE_SIZE", "it must be from 1 byte to 1GiB")?;
+        require(
+            (1..=self.max_file_size.0).contains(&self.min_file_size.0),
+            "MIN_FILE_SIZE",
+            &format!("it must be from 1 byte to MAX_FILE_SIZE, which is {}", self.max_file_size),
+        )?;
+        require(
+            (1..=imaging::MOST_SIDE).contains(&self.max_image_side),
+            "MAX_IMAGE_SIDE",
+            &format!("it must be from 1 to {} pixels", imaging::MOST_SIDE),
+        )?;
+        require(
+            (1..=self.max_image_side).contains(&self.min_image_side),
+            "MIN_IMAGE_SIDE",
+            &format!("it must be from 1 pixel to MAX_IMAGE_SIDE, which is {}", self.max_image_side),
+        )?;
+        let least_pixels = u64::from(self.min_image_side).pow(2);
+        require(
+            (least_pixels..=MOST_PIXELS).contains(&self.max_image_pixels),
+            "MAX_IMAGE_PIXELS",
+            &format!("it must be from {least_pixels}, which is MIN_IMAGE_SIDE squared, to {MOST_PIXELS} pixels"),
+        )
+    }
+
+    /// Checks that the memory budgets hold one file and one picture.
+    ///
+    /// # Errors
+    /// The budget that does not, with the setting that needs it and the least value.
+    pub(super) fn check_budgets(&self, upload: Bytes, decode: Bytes, fields_bytes: u64) -> Result<(), ConfigError> {
+        let needed_upload = self.max_file_size.0 + fields_bytes;
+        require(
+            upload.0 >= needed_upload,
+            "UPLOAD_MEMORY_BUDGET",
+            &needed("one upload of MAX_FILE_SIZE", self.max_file_size, needed_upload),
+        )?;
+        require(decode.0 >= LEAST_DECODE_BYTES, "DECODE_MEMORY_BUDGET", "at least 32MiB are needed")?;
+        let needed_pixels = self.max_image_pixels + DECODE_EXTRA_BYTES;
+        require(
+            decode.0 >= needed_pixels,
+            "DECODE_MEMORY_BUDGET",
+            &needed("one picture of MAX_IMAGE_PIXELS", self.max_image_pixels, needed_pixels),
+        )?;
+        let needed_copy = self.max_file_size.0 + COPY_EXTRA_BYTES;
+        let holds_copy = decode.0 >= needed_copy || self.max_file_size.0 <= service::DEFAULT_MAX_FILE_BYTES;
+        require(holds_copy, "DECODE_MEMORY_BUDGET", &needed("one file of MAX_FILE_SIZE", self.max_file_size, needed_copy))
+    }
+
+    /// Times that a picture or a file may be larger than by default, rounded up; at least 1.
+    pub(super) fn scale(&self) -> u32 {
+        let defaults = imaging::Limits::default();
+        let pixels = self.max_image_pixels.div_ceil(defaults.max_pixels);
+        let bytes = self.max_file_size.0.div_ceil(service::DEFAULT_MAX_FILE_BYTES);
+        u32::try_from(pixels.max(bytes)).unwrap_or(u32::MAX).max(1)
+    }
+
+    pub(super) fn limits(&self) -> imaging::Limits {
+        imaging::Limits {
+            min_side: self.min_image_side,
+            max_side: self.max_image_side,
+            max_pixels: self.max_image_pixels,
+            ..imaging::Limits::default()
+        }
+    }
+}
+
+fn needed(what: &str, value: impl std::fmt::Display, bytes: u64) -> String {
+    format!("it must hold {what}, which is {value}: at least {}MiB are needed", bytes.div_ceil(1 << 20))
+}

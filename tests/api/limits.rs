@@ -1,0 +1,158 @@
+//! Limits as the operator sets them: what they let in, what they refuse, and how clients learn of them.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::pictures::{flat_jpeg, gif, jpeg, padded, png, webp};
+use crate::harness::world::picture;
+use crate::harness::{Form, TestApp, World, assert_error};
+
+/// The reason for which a file is refused.
+async fn refusal(app: &TestApp, file: &[u8]) -> String {
+    let answer = app.post(Form::upload("alice", file)).await;
+    assert_error(&answer, 400, "InvalidFile")["file"].as_str().expect("a reason").to_owned()
+}
+
+#[tokio::test]
+async fn a_picture_of_a_phone_is_refused_by_default_with_the_setting_to_raise() {
+    let app = TestApp::start().await;
+    let photo = flat_jpeg(4032, 3024);
+    let reason = refusal(&app, &photo).await;
+    for words in ["4032×3024", "at most 4000", "MAX_IMAGE_SIDE"] {
+        assert!(reason.contains(words), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn each_limit_is_that_of_its_setting_and_its_error_names_it() {
+    let settings = [
+        "--max-file-size=20KiB",
+        "--min-file-size=2KiB",
+        "--max-image-side=300",
+        "--max-image-pixels=60000",
+        "--min-image-side=20",
+        "--max-animation-pixels=16000000",
+    ];
+    let app = TestApp::with(&settings).await;
+    for file in [padded(flat_jpeg(300, 200), 20 * 1024), padded(flat_jpeg(20, 300), 2 * 1024)] {
+        app.post(Form::upload("alice", &file)).await.image();
+    }
+    for (file, words) in [
+        (padded(flat_jpeg(100, 100), 20 * 1024 + 1), ["20480 bytes", "MAX_FILE_SIZE"]),
+        (padded(flat_jpeg(100, 100), 2 * 1024 - 1), ["at least 2048", "MIN_FILE_SIZE"]),
+        (padded(flat_jpeg(301, 100), 4 * 1024), ["at most 300", "MAX_IMAGE_SIDE"]),
+        (padded(flat_jpeg(300, 201), 4 * 1024), ["limit of 60000", "MAX_IMAGE_PIXELS"]),
+        (padded(flat_jpeg(19, 100), 4 * 1024), ["at least 20", "MIN_IMAGE_SIDE"]),
+        (padded(webp(301, 20, 1), 8 * 1024), ["at most 300", "MAX_IMAGE_SIDE"]),
+    ] {
+        let reason = refusal(&app, &file).await;
+        assert!(words.iter().all(|word| reason.contains(word)), "{words:?}: {reason}");
+    }
+    let app = TestApp::with(&["--max-animation-pixels=16000000"]).await;
+    let reason = refusal(&app, &gif(1000, 1000, 17, 1)).await;
+    assert!(reason.contains("16000000 pixels") && reason.contains("MAX_ANIMATION_PIXELS"), "{reason}");
+    let body = Form::upload("alice", &vec![0; 11 << 20]).finish();
+    let request = app.request(Method::POST, "/images").header("Content-Type", Form::content_type()).body(body);
+    let answer = app.send(request).await;
+    assert_error(&answer, 413, "PayloadTooLarge");
+    assert!(answer.json()["message"].as_str().unwrap().contains("MAX_FILE_SIZE"), "{}", answer.text());
+}
+
+/// Raised for 24 megapixels and 12 MB.
+const RAISED: [&str; 4] =
+    ["--max-image-side=8000", "--max-image-pixels=25000000", "--max-file-size=12MiB", "--max-animation-pixels=16000000"];
+
+#[tokio::test]
+async fn larger_files_and_pictures_are_stored_and_shown_under_larger_limits() {
+    let app = TestApp::with(&RAISED).await;
+    let file = padded(flat_jpeg(6000, 4000), 12 << 20);
+    let image = app.post(Form::upload("alice", &file)).await.image();
+    assert_eq!((&image["width"], &image["height"], &image["file_size"]), (&json!(6000), &json!(4000), &json!(12 << 20)));
+    let id = image["image_id"].as_str().unwrap();
+    assert_eq!(app.get(&format!("/i/{id}")).await.body, file);
+    let reason = refusal(&app, &padded(flat_jpeg(60, 60), (12 << 20) + 1)).await;
+    assert!(reason.contains("MAX_FILE_SIZE"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_import_is_held_to_the_same_limits() {
+    let world = World::new();
+    let (large, larger) = (padded(flat_jpeg(4032, 3024), 11 << 20), padded(flat_jpeg(60, 60), (12 << 20) + 1));
+    world.site("large.test", move |_, _| picture(&large)).await;
+    world.site("larger.test", move |_, _| picture(&larger)).await;
+    let app = TestApp::within(world, &RAISED).await;
+    let job = app.import(&["http://large.test/1.jpg", "http://larger.test/2.jpg"]).await;
+    let job = app.done(&job).await;
+    assert_eq!(job["uploaded"]["complete"].as_array().map(Vec::len), Some(1), "{job}");
+    let reason = job["errors"]["http://larger.test/2.jpg"].as_str().unwrap();
+    assert!(reason.contains("12582912 bytes") && reason.contains("MAX_FILE_SIZE"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_was_stored_under_larger_limits_is_served_and_resized_under_smaller_ones() {
+    let mut app = TestApp::start().await;
+    let mut stored = Vec::new();
+    for file in [jpeg(900, 700, 1), png(900, 700, 2), webp(900, 700, 3), gif(900, 700, 2, 4)] {
+        stored.push((app.post(Form::upload("alice", &file)).await.image_id(), file));
+    }
+    for setting in ["--max-image-side=100", "--max-image-pixels=10000", "--max-file-size=4KiB", "--min-image-side=60"] {
+        app.set(setting);
+    }
+    app.restart().await;
+    for (id, file) in &stored {
+        assert_eq!(app.get(&format!("/images/{id}")).await.ok()["width"], 900);
+        assert_eq!(app.get(&format!("/i/{id}")).await.body, file);
+        let made = app.get(&format!("/images/{id}/thumbnail?width=700&format=png")).await;
+        assert_eq!((made.status, &made.body[1..4]), (200, &b"PNG"[..]));
+    }
+    assert!(refusal(&app, &jpeg(101, 60, 9)).await.contains("at most"));
+}
+
+#[tokio::test]
+async fn a_picture_that_takes_more_memory_than_there_is_names_the_budget() {
+    let settings = ["--max-image-side=20000", "--max-image-pixels=200000000", "--decode-memory-budget=208MiB"];
+    let app = TestApp::with(&settings).await;
+    // The passes of an interlaced picture need all of it at once: 400 MB. Its header is enough to know.
+    let mut file = png(60, 60, 1);
+    let mut ihdr = [&b"IHDR"[..], &10_000_u32.to_be_bytes(), &10_000_u32.to_be_bytes(), &[8, 2, 0, 0, 1]].concat();
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&ihdr);
+    ihdr.extend(checksum.sum().to_be_bytes());
+    file[12..33].copy_from_slice(&ihdr);
+    let reason = refusal(&app, &file).await;
+    for words in ["10000×10000", "limit of 256 MiB", "DECODE_MEMORY_BUDGET"] {
+        assert!(reason.contains(words), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn clients_learn_the_limits_from_the_service_and_its_document() {
+    let app = TestApp::start().await;
+    let expected = json!({
+        "min_file_size": 1024, "max_file_size": 10_485_760,
+        "min_image_side": 50, "max_image_side": 4000, "max_image_pixels": 16_000_000, "max_animation_pixels": 200_000_000,
+        "content_types": ["image/jpeg", "image/png", "image/gif", "image/webp"],
+        "keep_location": false,
+        "max_title_length": 200, "max_description_length": 1000, "max_tags": 10, "max_tag_length": 50,
+        "max_import_urls": 100,
+        "thumbnail_sizes": ["small", "medium", "200", "400"], "min_thumbnail_side": 16, "max_thumbnail_side": 2000,
+    });
+    let answer = app.get("/limits").await;
+    assert_eq!(answer.header("cache-control"), "public, max-age=60");
+    assert_eq!(answer.ok(), expected);
+    assert_error(&app.get("/limits?all=true").await, 422, "ValidationError");
+    let described = |document: &Value| document["components"]["schemas"]["UploadForm"]["properties"]["file"].to_string();
+    let document = app.get("/openapi.json").await.ok();
+    assert!(described(&document).contains("1 KiB (1024 bytes) to 10 MiB (10485760 bytes)"), "{}", described(&document));
+    assert_eq!(document["components"]["schemas"]["Limits"]["examples"][0], expected);
+
+    let settings = ["--max-file-size=12MiB", "--max-image-side=8192", "--max-image-pixels=50000000", "--thumbnail-heights=none"];
+    let app = TestApp::with(&settings).await;
+    let limits = app.get("/limits").await.ok();
+    assert_eq!((&limits["max_file_size"], &limits["max_image_side"]), (&json!(12 << 20), &json!(8192)));
+    assert_eq!((&limits["max_image_pixels"], &limits["thumbnail_sizes"]), (&json!(50_000_000), &json!(["small", "medium"])));
+    let document = app.get("/openapi.json").await.ok();
+    for words in ["12 MiB (12582912 bytes)", "8192×8192", "50000000"] {
+        assert!(described(&document).contains(words), "{}", described(&document));
+    }
+}
