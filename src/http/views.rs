@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::model::color::Color;
 use crate::model::id::ImageId;
-use crate::model::image::{Image, Metadata, Thumbnail, ThumbnailSize};
+use crate::model::image::{self, Image, Metadata, Thumbnail, ThumbnailSize};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::images::ImagePage;
@@ -115,6 +115,20 @@ pub struct MetadataView<'a> {
     pub has_alpha: bool,
     pub animated: bool,
     pub frames: u32,
+    /// What became of the file's Content Credentials (C2PA); null for images stored before this was recorded.
+    pub credentials: Option<Credentials>,
+}
+
+/// What became of the Content Credentials (C2PA) of a file when it was stored. They are not validated.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Credentials {
+    /// The stored file has them as they came: a manifest, or the address of one.
+    Kept,
+    /// They named the place where the picture was taken, or removing the location from the file made them invalid.
+    Removed,
+    /// The file had none.
+    None,
 }
 
 /// A page of images, newest first.
@@ -175,9 +189,21 @@ impl<'a> ThumbnailView<'a> {
 
 impl<'a> MetadataView<'a> {
     fn new(metadata: &'a Metadata) -> Self {
-        let &Metadata { ref created_at, ref modified_at, ref camera, orientation, has_alpha, animated, frames } = metadata;
+        let &Metadata { ref created_at, ref modified_at, ref camera, orientation, has_alpha, animated, frames, credentials } =
+            metadata;
         let (created_at, modified_at, camera) = (created_at.as_deref(), modified_at.as_deref(), camera.as_deref());
-        Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames }
+        let credentials = credentials.map(Credentials::from);
+        Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials }
+    }
+}
+
+impl From<image::Credentials> for Credentials {
+    fn from(credentials: image::Credentials) -> Self {
+        match credentials {
+            image::Credentials::Kept => Self::Kept,
+            image::Credentials::Removed => Self::Removed,
+            image::Credentials::None => Self::None,
+        }
     }
 }
 

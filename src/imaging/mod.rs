@@ -83,8 +83,10 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
         })?;
         let colors = stages.time("colors", || colors::dominant(&small));
         let placeholder = stages.time("placeholder", || placeholder::hash(&small))?;
-        let without_location =
-            stages.time("location", || if limits.keep_location { None } else { location::remove(bytes, header.format) });
+        let cleaned = stages.time("location", || {
+            if limits.keep_location { location::kept(bytes, header.format) } else { location::clean(bytes, header.format) }
+        });
+        let without_location = cleaned.file;
         let sha256 = stages.time("hash", || Sha256::digest(without_location.as_deref().unwrap_or(bytes)).into());
         let metadata = stages.time("metadata", || {
             let said = metadata::read(bytes, header.exif.clone());
@@ -96,6 +98,7 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
                 has_alpha: decoded.has_alpha,
                 animated: decoded.frames > 1,
                 frames: decoded.frames,
+                credentials: Some(cleaned.credentials),
             }
         });
         Ok(Processed { thumbnails, colors, placeholder, metadata, sha256, without_location, stages: stages.0 })

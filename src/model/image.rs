@@ -243,4 +243,31 @@ pub struct Metadata {
     pub has_alpha: bool,
     pub animated: bool,
     pub frames: u32,
+    /// `None` for an image that was stored before this was recorded.
+    pub credentials: Option<Credentials>,
+}
+
+/// What became of a file's Content Credentials (C2PA) when it was stored. They are not validated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credentials {
+    /// The stored file has them as they came: the manifest, or the address of one.
+    Kept,
+    /// They said where the picture was taken, or removing the location made them invalid.
+    Removed,
+    /// The file had none.
+    None,
+}
+
+impl Credentials {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Removed => "removed",
+            Self::None => "none",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Kept, Self::Removed, Self::None].into_iter().find(|credentials| credentials.name() == name)
+    }
 }

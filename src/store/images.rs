@@ -16,7 +16,7 @@ use crate::model::caller::UserId;
 use crate::model::caption::{Caption, CaptionStatus};
 use crate::model::color::Color;
 use crate::model::id::ImageId;
-use crate::model::image::{Format, Image, Metadata, TakenDown, Thumbnail, ThumbnailSize, Visibility};
+use crate::model::image::{Credentials, Format, Image, Metadata, TakenDown, Thumbnail, ThumbnailSize, Visibility};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, FileName, Title};
 
@@ -197,6 +197,8 @@ struct MetadataRow {
     has_alpha: bool,
     animated: bool,
     frames: u32,
+    /// Rows of before this was recorded have none.
+    credentials: Option<String>,
 }
 
 impl TryFrom<Row> for Image {
@@ -285,8 +287,9 @@ known! {
 
 impl From<MetadataRow> for Metadata {
     fn from(row: MetadataRow) -> Self {
-        let MetadataRow { created_at, modified_at, camera, orientation, has_alpha, animated, frames } = row;
-        Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames }
+        let MetadataRow { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials } = row;
+        let credentials = credentials.as_deref().and_then(Credentials::parse);
+        Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials }
     }
 }
 
@@ -304,10 +307,10 @@ fn thumbnails_to_json(thumbnails: &[Thumbnail]) -> serde_json::Value {
 }
 
 fn metadata_to_json(metadata: &Metadata) -> serde_json::Value {
-    let Metadata { created_at, modified_at, camera, orientation, has_alpha, animated, frames } = metadata;
+    let Metadata { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials } = metadata;
     json!({
         "created_at": created_at, "modified_at": modified_at, "camera": camera, "orientation": orientation,
-        "has_alpha": has_alpha, "animated": animated, "frames": frames,
+        "has_alpha": has_alpha, "animated": animated, "frames": frames, "credentials": credentials.map(Credentials::name),
     })
 }
 

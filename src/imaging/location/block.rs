@@ -1,7 +1,7 @@
 //! A metadata block of one of the four kinds that every container carries, whatever it wraps around them. Owns the two
 //! decisions that hold for all kinds: how large a block may be, and that it is wiped when it is larger.
 
-use super::{Care, Outcome, fill, iptc, is_blank, photoshop, tiff, xmp};
+use super::{Care, Outcome, c2pa, fill, iptc, is_blank, photoshop, tiff, xmp};
 
 /// A larger block is wiped unread. JPEG segments hold 64 KB and an extended XMP packet with a depth map a few MB; the edits'
 /// own memory grows with the block, and this bounds it.
@@ -28,7 +28,11 @@ pub(super) fn clean(kind: Kind, block: &mut [u8], care: Care) -> Outcome {
         return wipe(kind, block);
     }
     match kind {
-        Kind::Xmp => xmp::clean(block, care),
+        Kind::Xmp => {
+            let outcome = xmp::clean(block, care);
+            let reference = if care.void_credentials { c2pa::remove_reference(block) } else { Outcome::Unchanged };
+            if outcome == Outcome::Unchanged { reference } else { outcome }
+        }
         Kind::Iptc if block.first() == Some(&iptc::MARKER) => iptc::clean(block, care),
         _ if care.levels == 0 => wipe(kind, block),
         Kind::Exif => tiff::clean(after_exif_header(block), care),

@@ -4,7 +4,7 @@
 use super::block::{self, Kind};
 use super::pieces::Pieces;
 use super::text::{self, Encoding};
-use super::{Care, fill, trailer};
+use super::{Care, c2pa, fill, trailer};
 use std::ops::Range;
 
 /// An XMP packet stands there as it is, not in sub-blocks. For readers that know only those, this follows it: from
@@ -95,6 +95,7 @@ impl Gif<'_> {
     /// `end` is behind the terminator of the sub-blocks that start at `data`.
     fn application(&mut self, name: &[u8; 11], data: usize, end: usize) {
         let kind = match name {
+            _ if name.starts_with(c2pa::GIF_NAME) => return self.credential(data),
             b"XMP DataXMP" => Kind::Xmp,
             // ImageMagick's, which are in sub-blocks.
             b"MGKIPTC0000" | b"MGK8BIM0000" => Kind::Iptc,
@@ -130,6 +131,19 @@ impl Gif<'_> {
         let mut whole = pieces.gather(self.file);
         if block::clean(kind, &mut whole, self.care).changed() {
             pieces.scatter(self.file, &whole);
+            self.changed = true;
+        }
+    }
+
+    /// C2PA's manifest store. Readers must not find an empty one, so its name goes too.
+    fn credential(&mut self, data: usize) {
+        let pieces = self.sub_blocks(data);
+        if pieces.as_ref().is_some_and(|pieces| !c2pa::cut_store_must_go(self.file, pieces, self.care)) {
+            return;
+        }
+        self.wipe(data);
+        if let Some(name) = self.file.get_mut(data - c2pa::GIF_NO_NAME.len()..data) {
+            name.copy_from_slice(&c2pa::GIF_NO_NAME);
             self.changed = true;
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! **Edits keep every length.** A removed EXIF entry leaves a freed slot, a removed XMP property leaves white space, a
 //! removed IPTC dataset leaves zeros at the end of its block. So no offset has to be rewritten: those of maker notes, of the
-//! Multi-Picture Format and of motion photos, which count from places that only their makers know, stay true. Only two
+//! Multi-Picture Format and of motion photos, which count from places that only their makers know, stay true. Two
 //! things change a length: PNG's compressed texts, which are packed again, and whole PNG or WebP chunks that are dropped.
 //!
 //! **Doubt is resolved for privacy.** A metadata block that cannot be understood (not XML, larger than
@@ -19,6 +19,7 @@
 
 mod angle;
 mod block;
+mod c2pa;
 mod coordinates;
 mod embedded;
 mod fields;
@@ -57,35 +58,75 @@ mod xmp_extended;
 #[cfg(test)]
 mod tests;
 
-use crate::model::image::Format;
+use crate::model::image::{Credentials, Format};
 
 /// What is needed beside the copy of the file, at most: a block that is inflated, and packed again.
 pub(super) const EXTRA_BYTES: u64 = 16 << 20;
 
-/// The file without its location; `None` when it has none, so that the original can be kept as it is.
+/// A file without its location.
+pub(super) struct Cleaned {
+    /// `None` when it has none, so that the original can be kept as it is.
+    pub file: Option<Vec<u8>>,
+    pub credentials: Credentials,
+}
+
+/// Takes the location out of a file.
 ///
 /// Never fails: what cannot be parsed is kept when no metadata reader could understand it either, and wiped otherwise.
-/// Running it on its own result gives `None`. Time grows with the file's length, memory is one copy of it and a few blocks
+/// Running it on its own result changes nothing. Time grows with the file's length, memory is one copy of it and a few blocks
 /// of up to 16 MiB.
+pub(super) fn clean(bytes: &[u8], format: Format) -> Cleaned {
+    let credential = c2pa::Found::in_file(bytes, format);
+    let Some(mut file) = first_pass(bytes, format, Care::EDIT) else {
+        return Cleaned { file: None, credentials: untouched(&credential) };
+    };
+    settle(&mut file, format, bytes, &credential);
+    // What was read as one block for what stood between its parts may be two now, or the other way round.
+    if !credential.stays_valid(bytes, &file) && c2pa::cut(&mut file, format) {
+        settle(&mut file, format, bytes, &credential);
+    }
+    let credentials = match untouched(&credential) {
+        Credentials::Kept if !c2pa::Found::in_file(&file, format).is_some() => Credentials::Removed,
+        other => other,
+    };
+    Cleaned { file: Some(file), credentials }
+}
+
+/// The file as it came, where its location is to be kept.
+pub(super) fn kept(bytes: &[u8], format: Format) -> Cleaned {
+    Cleaned { file: None, credentials: untouched(&c2pa::Found::in_file(bytes, format)) }
+}
+
+fn untouched(credential: &c2pa::Found) -> Credentials {
+    if credential.is_some() { Credentials::Kept } else { Credentials::None }
+}
+
+/// As [`clean`], of the file alone.
+#[cfg(any(test, fuzzing))]
 pub(super) fn remove(bytes: &[u8], format: Format) -> Option<Vec<u8>> {
-    let mut cleaned = first_pass(bytes, format)?;
-    // An honest file is settled after one pass, and the second finds nothing. In a hostile one, whose structures overlap, an
-    // edit can uncover another location; each pass then has fewer bytes to remove, and the last one wipes every block.
+    clean(bytes, format).file
+}
+
+/// Goes over a file that was changed until nothing is left to remove. `original` and its `credential` are from before.
+///
+/// An honest file is settled after one pass, and this finds nothing. In a hostile one, whose structures overlap, an edit can
+/// uncover another location; each pass then has fewer bytes to remove, and the last one wipes every block.
+fn settle(file: &mut Vec<u8>, format: Format, original: &[u8], credential: &c2pa::Found) {
     for care in [Care::EDIT, Care::EDIT, Care::WIPE, Care::WIPE] {
-        if !next_pass(&mut cleaned, format, care) {
+        let care = Care { void_credentials: !credential.stays_valid(original, file), ..care };
+        if !next_pass(file, format, care) {
             break;
         }
     }
-    Some(cleaned)
 }
 
-fn first_pass(bytes: &[u8], format: Format) -> Option<Vec<u8>> {
+fn first_pass(bytes: &[u8], format: Format, care: Care) -> Option<Vec<u8>> {
     match format {
-        Format::Png => png::clean(bytes, Care::EDIT),
-        Format::Webp => webp::clean(bytes, Care::EDIT),
+        Format::Png => png::clean(bytes, care),
+        Format::Webp => webp::clean(bytes, care),
         Format::Jpeg | Format::Gif => {
             let mut copy = bytes.to_vec();
-            next_pass(&mut copy, format, Care::EDIT).then_some(copy)
+            next_pass(&mut copy, format, care).then_some(copy)
         }
     }
 }
@@ -115,11 +156,13 @@ struct Care {
     /// How many blocks that hold others may still be opened: EXIF can hold Photoshop resources, which can hold EXIF. What lies
     /// deeper is wiped.
     levels: u8,
+    /// No credential is valid any more: manifests go, and addresses of manifests.
+    void_credentials: bool,
 }
 
 impl Care {
-    const EDIT: Care = Care { wipe: false, levels: 2 };
-    const WIPE: Care = Care { wipe: true, levels: 2 };
+    const EDIT: Care = Care { wipe: false, levels: 2, void_credentials: false };
+    const WIPE: Care = Care { wipe: true, ..Care::EDIT };
 
     /// For what lies inside of a block.
     fn inside(self) -> Care {

@@ -5,7 +5,7 @@ use super::block::{self, Kind, MAX_BLOCK_BYTES};
 use super::inflate::Inflater;
 use super::png_text::{self, Change};
 use super::rebuild::Rebuild;
-use super::{Care, Outcome, fields, trailer, xmp};
+use super::{Care, Outcome, c2pa, trailer, xmp};
 use std::ops::Range;
 
 const SIGNATURE_BYTES: usize = 8;
@@ -60,8 +60,7 @@ impl<'a> Chunk<'a> {
             b"zxIf" | b"zXIf" => self.compressed_exif(inflater, care),
             b"tEXt" | b"zTXt" | b"iTXt" => png_text::clean(&self.name, self.body, inflater, care),
             b"meTa" => self.xml(care),
-            // C2PA's record: signed, so it cannot be edited.
-            b"caBX" if fields::names_coordinates(self.body) => Change::Drop,
+            b"caBX" if c2pa::must_go(self.body, care) => Change::Drop,
             _ => Change::Keep,
         }
     }

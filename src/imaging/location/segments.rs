@@ -9,7 +9,7 @@ use super::photoshop::{self, CutOff};
 use super::pieces::{Cut, Pieces, runs};
 use super::text::{self, Encoding};
 use super::xmp_extended::{self, Extended};
-use super::{Care, Outcome, fields, fill, flir, gopro, media_jukebox, rmeta};
+use super::{Care, Outcome, c2pa, fields, fill, flir, gopro, media_jukebox, rmeta};
 use memchr::memmem;
 use std::ops::Range;
 
@@ -232,14 +232,23 @@ impl Segments {
         }
     }
 
-    /// A record of provenance is signed and bound to the file's every byte, so it cannot be edited, and is void after any
-    /// edit. One that names coordinates goes.
+    /// C2PA's manifests are signed, so one goes as a whole or stays. Other JUMBF can refer to each other: if one of them says
+    /// where, all go. The segments stay, empty, for [`c2pa::cut`] to take out.
     fn provenance(&mut self, file: &mut [u8]) {
-        let bytes = |file: &[u8], body: &Range<usize>| file.get(body.clone()).is_some_and(fields::names_coordinates);
-        if !self.provenance.iter().any(|body| bytes(file, body)) {
-            return;
+        let (stores, others): (Vec<_>, Vec<_>) =
+            c2pa::join(file, &self.provenance).into_iter().partition(|found| found.is_manifest_store);
+        for store in stores {
+            if !store.is_in_order || c2pa::cut_store_must_go(file, &store.pieces, self.care) {
+                self.empty(file, &store);
+            }
         }
-        for body in &self.provenance {
+        if others.iter().any(|other| c2pa::cut_box_tells_place(file, &other.pieces, self.care)) {
+            others.iter().for_each(|other| self.empty(file, other));
+        }
+    }
+
+    fn empty(&mut self, file: &mut [u8], found: &c2pa::CutBox) {
+        for body in &found.bodies {
             // The two letters of the header stay, so that it is still recognised, as empty.
             self.changed |= file.get_mut(body.start + 2..body.end).is_some_and(|record| fill(record, 0));
         }

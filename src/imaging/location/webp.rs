@@ -3,7 +3,7 @@
 
 use super::block::{self, Kind, MAX_BLOCK_BYTES};
 use super::rebuild::Rebuild;
-use super::{Care, Outcome, fields, trailer};
+use super::{Care, Outcome, c2pa, trailer};
 use std::ops::Range;
 
 const HEADER_BYTES: usize = 12;
@@ -63,7 +63,7 @@ impl Walk<'_> {
             b"EXIF" => (Kind::Exif, HAS_EXIF),
             // The second is a mistake that some writers made.
             b"XMP " | b"XMP\0" => (Kind::Xmp, HAS_XMP),
-            b"C2PA" if fields::names_coordinates(body) => return self.drop(whole, 0),
+            b"C2PA" if c2pa::must_go(body, care) => return self.drop(whole, 0),
             _ => return,
         };
         if body.len() > MAX_BLOCK_BYTES {

@@ -2,6 +2,10 @@
 //! [`build`].
 
 mod build;
+mod c2pa;
+mod c2pa_build;
+mod c2pa_hostile;
+mod c2pa_kept;
 mod exif;
 mod gif;
 mod hostile;

@@ -1,0 +1,79 @@
+//! JUMBF (ISO 19566-5): boxes inside of boxes, each with a length and a name. Reads slices, copies nothing.
+
+/// The bytes are no boxes, or beyond what honest ones do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// A box without its head.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Box<'a> {
+    pub name: [u8; 4],
+    pub body: &'a [u8],
+}
+
+/// The boxes in `bytes`, one after the other. An error is the last item.
+pub(super) fn boxes(bytes: &[u8]) -> impl Iterator<Item = Result<Box<'_>, Malformed>> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        // Writers pad with zeros.
+        let here = rest.take().filter(|here| !here.is_empty() && !super::super::is_blank(here))?;
+        let next = split(here);
+        if let Ok((_, after)) = next {
+            rest = Some(after);
+        }
+        Some(next.map(|(found, _)| found))
+    })
+}
+
+fn split(bytes: &[u8]) -> Result<(Box<'_>, &[u8]), Malformed> {
+    let [a, b, c, d, name @ ..] = *bytes.first_chunk::<8>().ok_or(Malformed)?;
+    let (head, size) = match u32::from_be_bytes([a, b, c, d]) {
+        // Up to the end of what holds it.
+        0 => (8, bytes.len()),
+        1 => {
+            let long = bytes.get(8..).and_then(|rest| rest.first_chunk()).ok_or(Malformed)?;
+            (16, usize::try_from(u64::from_be_bytes(*long)).map_err(|_| Malformed)?)
+        }
+        size => (8, size as usize),
+    };
+    let body = bytes.get(head..size).ok_or(Malformed)?;
+    Ok((Box { name, body }, bytes.get(size..).unwrap_or_default()))
+}
+
+/// A box of boxes (`jumb`): what its description says, and the boxes after that.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Superbox<'a> {
+    /// The first four bytes of the content's UUID, which name it.
+    pub kind: [u8; 4],
+    pub label: &'a [u8],
+    /// [`boxes`].
+    pub content: &'a [u8],
+}
+
+impl<'a> Superbox<'a> {
+    /// Reads the body of a `jumb` box.
+    pub fn read(body: &'a [u8]) -> Result<Self, Malformed> {
+        const HAS_LABEL: u8 = 2;
+        let (description, content) = split(body)?;
+        if description.name != *b"jumd" {
+            return Err(Malformed);
+        }
+        let kind = *description.body.first_chunk().ok_or(Malformed)?;
+        let toggles = *description.body.get(16).ok_or(Malformed)?;
+        let text = description.body.get(17..).unwrap_or_default();
+        let label = match memchr::memchr(0, text) {
+            Some(end) if toggles & HAS_LABEL != 0 => text.get(..end).unwrap_or_default(),
+            None if toggles & HAS_LABEL != 0 => return Err(Malformed),
+            _ => Default::default(),
+        };
+        Ok(Superbox { kind, label, content })
+    }
+
+    /// The superboxes directly in it; other boxes are passed over.
+    pub fn superboxes(self) -> impl Iterator<Item = Result<Superbox<'a>, Malformed>> {
+        boxes(self.content).filter_map(|found| match found {
+            Ok(Box { name, body }) => (name == *b"jumb").then(|| Superbox::read(body)),
+            Err(error) => Some(Err(error)),
+        })
+    }
+}
