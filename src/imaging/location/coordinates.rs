@@ -8,7 +8,7 @@
 
 use super::angle::{Angle, Hemisphere};
 use super::fields::{self, Axis};
-use super::links;
+use super::links::{self, Link};
 use super::words::{contains_any_case, is_one_of, starts_with_any_case, words};
 use std::ops::Range;
 
@@ -17,6 +17,12 @@ const NEAR_BYTES: usize = 32;
 
 /// Characters between a label and its number.
 const MAX_GAP: usize = 6;
+
+/// The longest prefix of a name, with its quotation mark.
+const MAX_PREFIX: usize = 24;
+
+/// The longest text that is taken for the value of a label.
+const MAX_VALUE: usize = 256;
 
 /// The longest label that is looked at.
 const MAX_LABEL: usize = 48;
@@ -121,8 +127,10 @@ impl Search<'_> {
     }
 
     fn link(&mut self, at: usize) -> Option<usize> {
-        let found = links::at(self.text, at)?;
-        Some(self.add(found, With::Spaces))
+        match links::at(self.text, at)? {
+            Link::ToPlace(range) => Some(self.add(range, With::Spaces)),
+            Link::Other { end } => Some(end),
+        }
     }
 
     /// The word at `at`, with the underscores in it.
@@ -182,6 +190,7 @@ impl Search<'_> {
             return Some(self.pair_end(&angle).unwrap_or(angle.range.end));
         }
         let rest = self.text.get(gap.value..)?;
+        let rest = rest.get(..rest.len().min(MAX_VALUE))?;
         let ends = |byte: &u8| matches!(byte, b'\n' | b'\r' | b',' | b';' | b'"' | b'|' | b'}' | b'<' | b'&' | 0);
         let mut value = rest.get(..rest.iter().position(ends).unwrap_or(rest.len()))?;
         if let Some(sign) = value.iter().position(|byte| matches!(byte, b'=' | b':')) {
@@ -399,14 +408,13 @@ fn quote(text: &[u8], at: usize) -> Option<usize> {
 }
 
 fn quote_before(text: &[u8], at: usize) -> bool {
-    let before = text.get(..at).unwrap_or_default();
-    matches!(before.last(), Some(b'"' | b'\''))
-        || before.ends_with(b"&quot;")
-        || before.ends_with(b":") && {
-            // `"exif:GPSLatitude"`
-            let start = before.iter().rposition(|byte| !byte.is_ascii_alphanumeric() && *byte != b':').unwrap_or(0);
-            before.len() - start < 24 && matches!(before.get(start), Some(b'"' | b'\''))
-        }
+    let before = text.get(at.saturating_sub(MAX_PREFIX)..at).unwrap_or_default();
+    if matches!(before.last(), Some(b'"' | b'\'')) || before.ends_with(b"&quot;") {
+        return true;
+    }
+    // `"exif:GPSLatitude"`
+    let start = before.iter().rposition(|byte| !byte.is_ascii_alphanumeric() && *byte != b':');
+    before.ends_with(b":") && start.is_some_and(|start| matches!(before.get(start), Some(b'"' | b'\'')))
 }
 
 #[cfg(test)]

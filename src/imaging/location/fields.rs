@@ -213,20 +213,29 @@ pub(super) fn aside_mentions_location(aside: &[u8]) -> bool {
 pub(super) fn remnant_mentions_location(remnant: &[u8]) -> bool {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':');
     remnant.split(|byte| !is_name(byte)).any(|name| {
-        let (prefix, local) = match memchr::memchr(b':', name) {
-            Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),
-            None => (Default::default(), name),
-        };
+        let (prefix, local) = split(name);
         property(Namespace::usual_for(prefix), local) == Says::Place
     })
 }
 
-/// Whether a text's keyword (PNG's, such as ImageMagick's `exif:GPSLatitude`, OpenImageIO's `IPTC:State`) names a place.
+/// Whether a name beyond XMP (a key of a video's metadata, of JSON, of CBOR) says where.
 pub(super) fn is_location_keyword(keyword: &[u8]) -> bool {
-    let colon = memchr::memrchr(b':', keyword);
-    let prefix = colon.and_then(|at| keyword.get(..at)).unwrap_or_default();
-    let local = colon.and_then(|at| keyword.get(at + 1..)).unwrap_or(keyword);
-    property(Namespace::usual_for(prefix), local) == Says::Place || is_place_name(local)
+    let (prefix, local) = split(keyword);
+    let plain = ["location", "city", "country", "countrycode", "sublocation", "sub-location", "province-state", "geotag"];
+    property(Namespace::usual_for(prefix), local) == Says::Place || is_one_of(local, &plain)
+}
+
+/// Whether a text's keyword (PNG's, such as OpenImageIO's `IPTC:State`) says where. Wider than [`is_location_keyword`]: what is
+/// a state or a region elsewhere is a place in the description of a picture.
+pub(super) fn is_place_keyword(keyword: &[u8]) -> bool {
+    is_location_keyword(keyword) || is_place_name(split(keyword).1)
+}
+
+/// Prefix and name.
+fn split(name: &[u8]) -> (&[u8], &[u8]) {
+    let colon = memchr::memrchr(b':', name);
+    let prefix = colon.and_then(|at| name.get(..at)).unwrap_or_default();
+    (prefix, colon.and_then(|at| name.get(at + 1..)).unwrap_or(name))
 }
 
 /// Whether a name consists of nothing but words for places: `State`, `ContentLocationName`, `Province-State`, not
@@ -274,14 +283,7 @@ fn is_place_name(name: &[u8]) -> bool {
     places > 0 && others == 0
 }
 
-/// Whether a key of JSON that describes a picture names a place. Narrower than for keywords: objects have states and regions.
-pub(super) fn is_location_key(key: &[u8]) -> bool {
-    let local = memchr::memrchr(b':', key).and_then(|at| key.get(at + 1..)).unwrap_or(key);
-    let plain = ["location", "city", "country", "countrycode", "countryname", "sublocation", "provincestate", "places"];
-    coordinate(local) == Says::Place || is_one_of(local, &plain)
-}
-
-/// Whether a free text (a comment, a provenance record) holds coordinates by name.
+/// Whether a provenance record holds coordinates by name.
 pub(super) fn names_coordinates(text: &[u8]) -> bool {
     let words = ["gpslat", "gpslon", "gpspos", "gpscoord", "\"latitude", "\"longitude", "iptc4xmpext:location"];
     words.iter().any(|word| contains_any_case(text, word))
@@ -448,7 +450,7 @@ mod tests {
             "Location",
             "GPS coordinates",
         ] {
-            assert!(is_location_keyword(keyword.as_bytes()), "{keyword}");
+            assert!(is_place_keyword(keyword.as_bytes()), "{keyword}");
         }
         for keyword in [
             "Title",
@@ -471,7 +473,7 @@ mod tests {
             "Warning",
             "name:code",
         ] {
-            assert!(!is_location_keyword(keyword.as_bytes()), "{keyword}");
+            assert!(!is_place_keyword(keyword.as_bytes()), "{keyword}");
         }
     }
 }

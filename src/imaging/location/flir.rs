@@ -68,7 +68,8 @@ fn clean_records(records: &mut [u8]) -> Option<bool> {
     let big_endian = [true, false].into_iter().find(is_version)?;
     let header = Tiff { bytes: records, big_endian };
     let (directory, count) = (header.u32(0x18)? as usize, header.u32(0x1c)? as usize);
-    let mut changed = false;
+    // Records do not overlap, so together they are no longer than the file.
+    let (mut changed, mut budget) = (false, records.len());
     for index in 0..count.min(records.len() / ENTRY_BYTES) {
         let entry = directory.checked_add(index * ENTRY_BYTES)?;
         let reader = Tiff { bytes: records, big_endian };
@@ -76,9 +77,10 @@ fn clean_records(records: &mut [u8]) -> Option<bool> {
             continue;
         }
         let (start, length) = (reader.u32(entry + 0x0c)? as usize, reader.u32(entry + 0x10)? as usize);
-        let Some(record) = records.get_mut(start..start.saturating_add(length)).filter(|record| !super::is_blank(record)) else {
-            continue;
-        };
+        let Some(left) = budget.checked_sub(length) else { return Some(fill(records, 0)) };
+        budget = left;
+        let record = start.checked_add(length).and_then(|end| records.get_mut(start..end));
+        let Some(record) = record.filter(|record| !super::is_blank(record)) else { continue };
         fill(record, 0);
         changed = true;
         // The record's checksum; zero is none.

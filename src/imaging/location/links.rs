@@ -30,24 +30,49 @@ const MAPS: [&str; 22] = [
     "opentopomap.org",
 ];
 
-/// The link that starts at `at`, where a word starts, if it says a place.
-pub(super) fn at(text: &[u8], at: usize) -> Option<Range<usize>> {
+/// A longer link is looked at in parts.
+const MAX_BYTES: usize = 4096;
+
+/// What starts where a word starts.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    ToPlace(Range<usize>),
+    /// There is no place in it.
+    Other {
+        end: usize,
+    },
+}
+
+/// The link that starts at `at`, if one does.
+pub(super) fn at(text: &[u8], at: usize) -> Option<Link> {
     let rest = text.get(at..)?;
     if starts_with_any_case(rest, "geo:") {
-        return geo(text, at);
+        return geo(text, at).map(Link::ToPlace);
     }
     let scheme = ["https://", "http://"].into_iter().find(|scheme| starts_with_any_case(rest, scheme));
-    let start = at + scheme.map_or(0, str::len);
-    if scheme.is_none() && !matches!(rest.first().map(u8::to_ascii_lowercase), Some(b'm' | b'g' | b'w' | b'o')) {
+    if scheme.is_none()
+        && !starts_with_any_case(rest, "www.")
+        && !MAPS.iter().any(|known| starts_with_any_case(rest, host_of(known)))
+    {
         return None;
     }
-    let ends = |byte: &u8| *byte <= b' ' || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b')' | b']' | b'}' | b'|' | b'\\');
-    let length = text.get(start..)?.iter().position(ends).unwrap_or(text.len() - start);
-    let link = without_punctuation(text.get(start..start + length)?);
+    let start = at + scheme.map_or(0, str::len);
+    let rest = text.get(start..)?;
+    let rest = rest.get(..rest.len().min(MAX_BYTES))?;
+    let whole = rest.get(..rest.iter().position(ends_link).unwrap_or(rest.len()))?;
+    let link = without_punctuation(whole);
     let host_bytes = link.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(link.len());
     let (host, path) = link.split_at_checked(host_bytes)?;
     let found = is_map(host, path) || scheme.is_some() && has_coordinates(path);
-    found.then_some(at..start + link.len())
+    Some(if found { Link::ToPlace(at..start + link.len()) } else { Link::Other { end: start + whole.len() } })
+}
+
+fn host_of(known: &str) -> &str {
+    known.split_once('/').map_or(known, |(host, _)| host)
+}
+
+fn ends_link(byte: &u8) -> bool {
+    *byte <= b' ' || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b')' | b']' | b'}' | b'|' | b'\\')
 }
 
 /// Without the punctuation of the sentence that the link ends.
@@ -63,9 +88,8 @@ fn geo(text: &[u8], at: usize) -> Option<Range<usize>> {
         return None;
     }
     let second = plain(text, first + 1)?;
-    let ends = |byte: &u8| *byte <= b' ' || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b')' | b']' | b'}' | b'|' | b'\\');
     let more = text.get(second..)?;
-    let end = second + more.iter().position(ends).unwrap_or(more.len());
+    let end = second + more.iter().position(ends_link).unwrap_or(more.len());
     Some(at..at + without_punctuation(text.get(at..end)?).len())
 }
 
@@ -174,12 +198,14 @@ mod tests {
             "https://maps.apple.com/?ll=41.98,12.34",
             "https://w3w.co/filled.count.soap",
             "goo.gl/maps/AbCd12",
+            "google.com/maps/place/Xanaduville",
+            "www.google.com/maps/place/Xanaduville",
             "https://example.org/view?lat=41.98&lon=12.34",
             "https://example.org/@41.98123,12.34123",
         ] {
             for after in ["", " and more", "\"", "."] {
                 let text = format!("{link}{after}");
-                assert_eq!(at(text.as_bytes(), 0), Some(0..link.len()), "{text}");
+                assert_eq!(at(text.as_bytes(), 0), Some(Link::ToPlace(0..link.len())), "{text}");
             }
         }
     }
@@ -202,7 +228,7 @@ mod tests {
             "google maps",
             "mosaic",
         ] {
-            assert_eq!(at(link.as_bytes(), 0), None, "{link}");
+            assert!(!matches!(at(link.as_bytes(), 0), Some(Link::ToPlace(_))), "{link}");
         }
     }
 }

@@ -6,7 +6,7 @@
 //! Pitfall: offsets count from the TIFF's start, from the note's, or from a header inside of it, and notes that were moved have
 //! wrong ones. So a value is only touched where it lies inside of its own note.
 
-use super::spans::Span;
+use super::spans::{Span, merged};
 use super::tiff_read::{Entry, Table, Tiff};
 
 /// What to blank: from which byte of the value on, and how many at most.
@@ -95,10 +95,15 @@ impl Layout {
             let value = self.value(tiff, entry, note)?;
             let start = value.start as usize + place.skip;
             let end = start.saturating_add(place.bytes).min(value.end as usize);
-            let blank = bytes.get(start..end)?.iter().all(|byte| matches!(byte, 0 | b' ' | b'-'));
-            if blank { None } else { Span::inside(start, end - start, bytes.len()) }
+            Span::inside(start, end.checked_sub(start)?, bytes.len())
         });
-        places.collect()
+        // Merged, so that values that overlap are looked at once.
+        let mut found = merged(places.collect());
+        // Dashes are Panasonic's word for nothing.
+        let is_blank =
+            |span: &Span| bytes.get(span.range()).is_none_or(|value| value.iter().all(|byte| matches!(byte, 0 | b' ' | b'-')));
+        found.retain(|span| !is_blank(span));
+        found
     }
 
     /// Where the value lies; Samsung's offsets count from the TIFF in some models, from the note in others.

@@ -13,9 +13,26 @@
 //! `block::MAX_BLOCK_BYTES`, overlapping structures that do not settle) is wiped, because someone else's reader may be
 //! more patient than this one. Nothing here trusts that the file was decoded before.
 //!
-//! What is kept on purpose: maker notes, FlashPix, FLIR and other makers' own segments, GoPro's GPMF; keywords and captions,
-//! though people write places into them; the creator's contact address; direction (`GPano:PoseHeadingDegrees`, a gimbal's
-//! yaw) outside of the GPS fields; a video's timed tracks.
+//! **A file without a location is not touched**, not even one that is damaged or odd. So a block is wiped only when its format
+//! leaves no other way, or when something in it looks like a location.
+//!
+//! # What goes
+//!
+//! | where | what |
+//! |---|---|
+//! | EXIF | the GPS IFD, GeoTIFF's tags; also in previews and Photoshop's thumbnails |
+//! | XMP, PNG texts, videos' keys | properties that name a place, by the rules of `fields`; the same in UTF-16 and UTF-32 |
+//! | IPTC | location, city, state, country, sublocation; also where old programs appended it |
+//! | texts for people | the coordinates in them, by the rules of `coordinates`: comments, titles, descriptions, captions, other values of XMP |
+//! | makers' blocks | FLIR's and GoPro's positions, Insta360's and Samsung's trailers, Ricoh's and Media Jukebox's places, the documented place tags of maker notes |
+//! | videos | ISO's, Apple's and Android's locations, XMP, GoPro's positions |
+//!
+//! # What stays on purpose
+//!
+//! Names of places that people write into captions and keywords; the creator's contact address; directions
+//! (`GPano:PoseHeadingDegrees`, a gimbal's yaw) outside of the GPS fields; a camera's time zone, also by the name of a city;
+//! IPTC's `Destination`, which is who the file is sent to; a drone's place relative to its take-off; undocumented parts of maker
+//! notes; FlashPix; a video's timed tracks. `RatingRegion` goes: it is a place in the words of one.
 
 mod angle;
 mod block;
@@ -60,8 +77,9 @@ mod tests;
 
 use crate::model::image::{Credentials, Format};
 
-/// What is needed beside the copy of the file, at most: a block that is inflated, and packed again.
-pub(super) const EXTRA_BYTES: u64 = 16 << 20;
+/// What is needed beside the copy of the file, at most: a block that is inflated, and as much for what is made of it (packed
+/// again, its narrow form, a picture in it).
+pub(super) const EXTRA_BYTES: u64 = 32 << 20;
 
 /// A file without its location.
 pub(super) struct Cleaned {

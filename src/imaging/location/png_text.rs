@@ -19,7 +19,7 @@ pub(super) enum Change {
 /// `name` is the chunk's: `tEXt`, `zTXt` or `iTXt`.
 pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, care: Care) -> Change {
     let Some(text) = Text::of(name, body) else { return Change::Keep };
-    if fields::is_location_keyword(text.keyword) {
+    if fields::is_place_keyword(text.keyword) {
         return Change::Drop;
     }
     let Some(content) = Content::of(text.keyword) else { return Change::Keep };

@@ -41,7 +41,7 @@ fn find(body: &[u8]) -> Option<Vec<(Range<usize>, u8)>> {
         let Some(content) = body.get(data.clone()) else { break };
         match kind {
             NAMES => {
-                let is_place = |name: &[u8]| fields::is_location_keyword(name);
+                let is_place = |name: &[u8]| fields::is_place_keyword(name);
                 places = content.split(|&byte| byte == 0).take(tags).map(is_place).collect();
             }
             2 | 18 => texts = strings(content, data.start),

@@ -293,7 +293,7 @@ impl Search {
     fn says(&self, reader: &Reader, name: &Range<usize>, is_attribute: IsAttribute) -> Says {
         let name = reader.get(name);
         if self.names == Names::Plain {
-            return if fields::is_location_keyword(name) { Says::Place } else { Says::Nothing };
+            return if fields::is_place_keyword(name) { Says::Place } else { Says::Nothing };
         }
         let (prefix, local) = match memchr::memchr(b':', name) {
             Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),

@@ -14,7 +14,18 @@ fn samples() -> Vec<(Vec<u8>, Format)> {
     let trailer = [jpeg(&[exif_segment(Order::Little)]), mp4_box(b"ftyp", b"mp42"), video].concat();
     let extended = [b"http://ns.adobe.com/xmp/extension/\0", &[b'A'; 32][..], &[0, 0, 0, 28, 0, 0, 0, 0]].concat();
     let extended = segment(0xe1, &[&extended[..], b"<a photoshop:City=\"there\"/> "].concat());
-    let segments = [exif_segment(Order::Big), app1("http://ns.adobe.com/xap/1.0/\0", &build::place_xmp()), extended, photoshop];
+    let makers = [
+        segment(0xe6, b"GoPro\0DEVC\0\x01\0\x1cSTRM\0\x01\0\x14GPS5l\x04\0\x03\0\x01\0\x01\0\x01\0\x01\0\x01\0\x01"),
+        segment(0xe9, b"Media Jukebox\0<m><Places>there</Places></m>"),
+        segment(0xfe, b"{\"lat\":41.98,\"lng\":12.34} N41.98 E12.34 geo:1,2 GPSInfo=there"),
+    ];
+    let segments = [
+        exif_segment(Order::Big),
+        makers.concat(),
+        app1("http://ns.adobe.com/xap/1.0/\0", &build::place_xmp()),
+        extended,
+        photoshop,
+    ];
     let profile = [b"Raw profile type iptc\0", &build::raw_profile("iptc", &build::resources())[..]].concat();
     let packed = [b"XML:com.adobe.xmp\0\x01\0\0\0", &build::zlib(&build::place_xmp())[..]].concat();
     let chunks = [chunk(b"eXIf", &tiff(Order::Little)), chunk(b"tEXt", &profile), chunk(b"iTXt", &packed)];
@@ -188,6 +199,14 @@ fn many_segments_and_chunks_are_no_burden() {
     let small = [photoshop, extended, segment(0xe1, b"Exif\0\0"), segment(0xeb, b"JP"), segment(0xfe, b"")].concat();
     check(&jpeg(&[small.repeat(50_000)]), Format::Jpeg);
     check(&[jpeg(&[]), small.repeat(50_000)].concat(), Format::Jpeg);
+    for trailing in
+        [&b"\xff\xd8\xff"[..], b"\xff\xd8\xff\xfe\0\x02", b"\x1c\x02\x05\0\0", b"8db42d694ccc418790edff439fe026bf", b"\x1c\x02"]
+    {
+        check(&[jpeg(&[]), trailing.repeat(100_000)].concat(), Format::Jpeg);
+    }
+    let makers =
+        [segment(0xe1, b"FLIR\0\x01\0\0FFF\0"), segment(0xe6, b"GoPro\0DEVC\0\x01\0\0"), segment(0xe5, b"RMETA\0MM")].concat();
+    check(&jpeg(&[makers.repeat(50_000)]), Format::Jpeg);
     check(&png(&[chunk(b"tEXt", b"a\0").repeat(200_000)], &[]), Format::Png);
     check(&[jpeg(&[]), b"\0\0\0\x08ftyp".repeat(200_000)].concat(), Format::Jpeg);
     check(&riff(&[riff_chunk(b"JUNK", b"").repeat(200_000)]), Format::Webp);
@@ -200,4 +219,70 @@ fn a_block_above_the_bound_is_wiped() {
     let large = [tiff(Order::Big), vec![1; 17 << 20]].concat();
     let cleaned = super::removed(&png(&[chunk(b"eXIf", &large)], &[]), Format::Png);
     assert_eq!(cleaned, png(&[], &[]));
+}
+
+#[test]
+fn texts_that_are_made_to_be_read_again_and_again_are_read_once() {
+    let parts = [
+        "http://",
+        "https://maps.google.com",
+        "www.",
+        "geohack.",
+        "geo:1,",
+        "lat:",
+        "gpslat=",
+        "\"lat\":",
+        "41.98N ",
+        "41°",
+        "1:",
+        "N 1 ",
+        "+12.3",
+        "long 1.5 ",
+        "gps: ",
+        "a:",
+        "lat=\"",
+        "osm.org/",
+        "GPSInfo=x ",
+        "&quot;lat&quot;:",
+        "\\\"",
+        "1,",
+        "1/",
+        "coordinates ",
+    ];
+    for part in parts {
+        let text = part.repeat((1 << 18) / part.len());
+        check(&png(&[chunk(b"tEXt", &[b"Comment\0", text.as_bytes()].concat())], &[]), Format::Png);
+        let escaped = text.replace('"', "&quot;");
+        check(
+            &png(&[chunk(b"iTXt", &[b"XML:com.adobe.xmp\0\0\0\0\0", build::xmp("", &escaped).as_bytes()].concat())], &[]),
+            Format::Png,
+        );
+    }
+}
+
+#[test]
+fn entries_that_share_one_large_value_are_no_burden() {
+    let value = vec![7; 4 << 20];
+    let header = b"Panasonic\0\0\0";
+    let entry = [
+        &0x67u16.to_be_bytes()[..],
+        &7u16.to_be_bytes(),
+        &(value.len() as u32 - 1_000_000).to_be_bytes(),
+        &900_000u32.to_be_bytes(),
+    ]
+    .concat();
+    let note = [&header[..], &60_000u16.to_be_bytes(), &entry.repeat(60_000), &value].concat();
+    let mut block = build::tiff_with(Order::Big, |_| vec![(0x927c, 7, note.len() as u32, note.clone())]);
+    assert_eq!(exif::clean(&mut block, Care::EDIT), Outcome::Edited);
+
+    // As many records, each of them all of the file.
+    let count = 100_000u32;
+    let length = 64 + count * 32;
+    let record = [&[0, 0x2b, 0, 1, 0, 0, 0, 100, 0, 0, 0, 1, 0, 0, 0, 0][..], &length.to_be_bytes(), &[0; 12]].concat();
+    let mut file =
+        [b"FFF\0KAMERA\0\0\0\0\0\0\0\0\0\0", &100u32.to_be_bytes()[..], &64u32.to_be_bytes(), &count.to_be_bytes()].concat();
+    file.resize(64, 0);
+    file.extend(record.repeat(count as usize));
+    let parts: Vec<Vec<u8>> = file.chunks(65_000).map(|part| segment(0xe1, &[b"FLIR\0\x01\0\0", part].concat())).collect();
+    check(&jpeg(&parts), Format::Jpeg);
 }
