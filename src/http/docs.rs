@@ -1,13 +1,20 @@
 //! The pages for people: Swagger UI at `/docs`, ReDoc at `/redoc`. Both are inside the binary and load nothing from elsewhere.
+//!
+//! Every address in them is relative, so they also work below a path of a reverse proxy that strips it.
 
-use axum::Router;
-use axum::response::{IntoResponse, Redirect, Response};
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{HeaderName, HeaderValue, header};
+use axum::{Json, Router};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use utoipa::openapi::OpenApi;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::{Config, SwaggerFile};
 
 use super::AppState;
+use super::error::ApiError;
+use crate::service::error::Error;
 
 /// ReDoc's page, and its script.
 const REDOC_PAGE: &str = include_str!("docs/redoc.html");
@@ -16,16 +23,48 @@ const REDOC_SCRIPT: &str = include_str!("docs/redoc.standalone.js");
 /// ReDoc's script would fetch its maker's logo from elsewhere.
 const OWN_PICTURES: [(HeaderName, &str); 1] = [(header::CONTENT_SECURITY_POLICY, "img-src 'self' data:")];
 
+/// Swagger UI's page is the library's, with this behind its first line: without a viewport phones lay a page out 980 pixels wide.
+/// The rules stack what Swagger UI puts side by side, and let long words break.
+const SWAGGER_HEAD_START: &str = r#"<meta charset="UTF-8">"#;
+const SWAGGER_HEAD: &str = include_str!("docs/swagger_head.html");
+
 pub fn routes(document: OpenApi) -> Router<AppState> {
-    let swagger = SwaggerUi::new("/docs").url("/openapi.json", document).config(Config::default().try_it_out_enabled(true));
+    let document = Arc::new(document);
+    let swagger = Arc::new(Config::new(["../openapi.json"]).try_it_out_enabled(true));
+    let page = Arc::clone(&swagger);
     Router::new()
-        .merge(swagger)
-        .route("/", get(async || Redirect::temporary("/docs")))
+        .route("/openapi.json", get(async move || Json(&*document).into_response()))
+        .route("/", get(async || redirect("docs/")))
+        .route("/docs", get(async || redirect("docs/")))
+        .route("/docs/", get(async move || swagger_file("index.html", Arc::clone(&page))))
+        .route("/docs/{*file}", get(async move |Path(file): Path<String>| swagger_file(&file, Arc::clone(&swagger))))
         .route("/redoc", get(async || (OWN_PICTURES, asset("text/html; charset=utf-8", REDOC_PAGE))))
         .route("/redoc/redoc.standalone.js", get(async || asset("text/javascript; charset=utf-8", REDOC_SCRIPT)))
+}
+
+/// To an address relative to the request's, as the browser sees it (RFC 9110, 10.2.2).
+fn redirect(location: &'static str) -> Response {
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, HeaderValue::from_static(location))]).into_response()
 }
 
 fn asset(content_type: &'static str, body: &'static str) -> Response {
     let cache = HeaderValue::from_static("public, max-age=3600");
     ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type)), (header::CACHE_CONTROL, cache)], body).into_response()
+}
+
+fn swagger_file(name: &str, config: Arc<Config<'static>>) -> Result<Response, ApiError> {
+    let file = utoipa_swagger_ui::serve(name, config).map_err(|error| Error::internal(error.to_string()))?;
+    let SwaggerFile { bytes, content_type, gzpipped, .. } = file.ok_or_else(ApiError::no_such_route)?;
+    let bytes = if name == "index.html" { with_head(&bytes)? } else { bytes.into_owned() };
+    let content_type = HeaderValue::from_str(&content_type).map_err(Error::internal)?;
+    let mut response = ([(header::CONTENT_TYPE, content_type)], bytes).into_response();
+    if gzpipped {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
+}
+
+fn with_head(page: &[u8]) -> Result<Vec<u8>, Error> {
+    let page = std::str::from_utf8(page).map_err(Error::internal)?;
+    Ok(page.replacen(SWAGGER_HEAD_START, &format!("{SWAGGER_HEAD_START}\n{SWAGGER_HEAD}"), 1).into_bytes())
 }
