@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use image_service::app;
 use image_service::config::{Config, LogFormat};
-use image_service::http::openapi;
+use image_service::http::{openapi, openapi_yaml};
 use image_service::model::account::Email;
 use image_service::model::caller::UserId;
 use image_service::model::clock::SystemClock;
@@ -127,7 +127,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             start_log(&config)?;
             app::migrate(config).await?;
         }
-        Command::Openapi => print(&openapi::document().to_yaml()?)?,
+        Command::Openapi => print(&openapi_yaml::to_yaml(&openapi::document())?)?,
         Command::Doctor(doctor) => {
             let config = doctor.config.validate()?;
             start_log(&config)?;

@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::error::{
-    ApiError, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
-    UnsupportedMediaType, ValidationError,
+    AlreadyExists, ApiError, BadRequest, Conflict, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge,
+    RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, Identity, Query, Segment};
 use super::images::{PageQuery, take_page};
@@ -26,51 +26,56 @@ use crate::service::accounts::{AccountChange, AccountState, NewAccount};
 use crate::service::error::Error;
 use crate::service::passwords::Password;
 
-/// An account to be made.
+/// The account to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateAccountRequest, example = json!({"email": "ann@example.org", "password": "correct horse battery", "plan": "Premium"}))]
 #[expect(dead_code, reason = "it describes what `create_account` reads")]
 pub struct NewAccountBody {
-    #[schema(min_length = 3, max_length = 254, pattern = "^[a-z0-9.]+@[a-z0-9.]+$")]
+    /// The e-mail address to log in with, in any case. Unique among all accounts.
+    #[schema(format = "email", min_length = 3, max_length = 254)]
     email: String,
-    #[schema(min_length = 12, max_length = 128, pattern = "^[ -hj-~][ -~]*$")]
+    /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
+    #[schema(min_length = 12, max_length = 128)]
     password: String,
-    /// The `user_id` of its images: that which a gateway has used for the same person, or the account's id if absent.
+    /// The user id that owns the account's images: the one that a gateway already uses for the same person. Defaults to the
+    /// account's id.
     #[schema(nullable, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$")]
     user_id: Option<String>,
-    /// `Basic` if absent; null gives everything, without quotas.
+    /// The name of the plan. Defaults to `Basic`; null means all features, without quotas.
     #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
     plan: Option<String>,
-    /// Whether it is an administrator's; false if absent. Not by an API key.
+    /// Whether the account is an administrator. Defaults to false; API keys cannot set it.
     #[schema(nullable = false)]
     admin: Option<bool>,
 }
 
-/// What of an account is to be changed. A field that is absent stays as it is.
+/// The fields of an account to change. Omitted fields keep their value.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateAccountRequest, example = json!({"plan": "Enterprise"}))]
 #[expect(dead_code, reason = "it describes what `update_account` reads")]
 pub struct AccountChangeBody {
-    /// Null gives everything, without quotas.
+    /// The name of the plan; null means all features, without quotas.
     #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
     plan: Option<String>,
-    /// Ends its sessions, and its keys are no longer accepted. Its public images stay.
+    /// Disabling an account ends its sessions and rejects its API keys. Its public images stay visible.
     #[schema(nullable = false)]
     disabled: Option<bool>,
-    /// True not by an API key.
+    /// Whether the account is an administrator. API keys cannot set it to true.
     #[schema(nullable = false)]
     admin: Option<bool>,
 }
 
-/// Another password.
+/// The current and the new password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes what `change_my_password` reads")]
 pub struct ChangePasswordRequest {
+    /// The password that is valid now.
     current_password: String,
-    #[schema(min_length = 12, max_length = 128, pattern = "^[ -hj-~][ -~]*$")]
+    /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
+    #[schema(min_length = 12, max_length = 128)]
     new_password: String,
 }
 
@@ -78,52 +83,63 @@ pub struct ChangePasswordRequest {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Account)]
 pub struct AccountView {
+    /// The account's id, a UUIDv7.
     #[schema(format = Uuid)]
     pub id: String,
+    /// The e-mail address, in lower case.
+    #[schema(example = "ann@example.org")]
     pub email: String,
-    /// What its images know their owner by.
+    /// The user id that owns the account's images.
     pub user_id: String,
-    /// The plan's name; null gives everything, without quotas.
+    /// The name of the plan; null means all features, without quotas.
     #[schema(example = "Premium")]
     pub plan: Option<String>,
+    /// Whether the account is an administrator.
     pub admin: bool,
+    /// Whether the account is disabled.
     pub disabled: bool,
+    /// When the account was created.
     #[schema(format = DateTime)]
     pub created_at: String,
+    /// When the account was last changed.
     #[schema(format = DateTime)]
     pub updated_at: String,
 }
 
-/// An account, with its plan and what of it is used.
+/// An account with the features of its plan and its usage.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AccountWithUsage)]
 pub struct AccountStateView {
     #[serde(flatten)]
     pub account: AccountView,
-    /// What the plan gives; null is everything.
+    /// The features of the plan; null means all features, without quotas.
     pub features: Option<PlanView>,
+    /// What the account has stored.
     pub usage: UsageView,
 }
 
-/// What an account has, deleted images apart.
+/// What an account has stored. Deleted images do not count.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AccountUsage)]
 pub struct UsageView {
+    /// Number of images.
     pub images: u64,
-    /// Of originals.
+    /// Size of all originals, in bytes.
     pub bytes: u64,
-    /// Null without a quota.
+    /// Images until the quota is used up; null without a quota.
     pub images_left: Option<u64>,
-    /// Null without a quota.
+    /// Bytes until the quota is used up; null without a quota.
     pub bytes_left: Option<u64>,
 }
 
 /// A page of accounts, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccountPage {
+    /// The accounts on this page.
     pub accounts: Vec<AccountView>,
-    /// Opaque; null on the last page.
+    /// The `page_token` of the next page; null on the last page.
     pub next_page_token: Option<String>,
+    /// Whether there is another page.
     pub has_more: bool,
 }
 
@@ -131,7 +147,7 @@ pub struct AccountPage {
 ///
 /// Administrators only.
 #[utoipa::path(get, path = "/accounts", tag = "accounts", params(PageQuery),
-    responses((status = 200, description = "A page of accounts.", body = AccountPage), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of accounts.", body = AccountPage), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_accounts(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -143,11 +159,11 @@ pub async fn list_accounts(
     Ok(Json(AccountPage { accounts, has_more: page.next.is_some(), next_page_token: page.next }))
 }
 
-/// Make an account
+/// Create an account
 ///
 /// Administrators only.
 #[utoipa::path(post, path = "/accounts", tag = "accounts", request_body(content = NewAccountBody, content_type = "application/json"),
-    responses((status = 201, description = "It is made.", body = AccountView), BadRequest, RequestTimeout, Conflict, PayloadTooLarge, UnsupportedMediaType,
+    responses((status = 201, description = "Created.", body = AccountView), BadRequest, RequestTimeout, AlreadyExists, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn create_account(
     State(app): State<AppState>,
@@ -180,9 +196,9 @@ fn read_plan(value: Value) -> Result<PlanName, String> {
     PlanName::parse(&text(value)?)
 }
 
-/// Look up your account
+/// Get your account
 ///
-/// With its plan and what of it is used.
+/// Includes the features of its plan and its usage.
 #[utoipa::path(get, path = "/accounts/me", tag = "accounts",
     responses((status = 200, description = "The account.", body = AccountStateView), ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_my_account(
@@ -196,10 +212,10 @@ pub async fn get_my_account(
 
 /// Change your password
 ///
-/// Ends all sessions of the account; API keys stay. Not by an API key.
+/// Ends all sessions of the account. API keys stay valid, and cannot be used for this operation.
 #[utoipa::path(put, path = "/accounts/me/password", tag = "accounts",
     request_body(content = ChangePasswordRequest, content_type = "application/json"),
-    responses((status = 204, description = "It is changed."), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, ValidationError,
+    responses((status = 204, description = "Changed."), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, ValidationError,
         InternalServerError, ServiceUnavailable))]
 pub async fn change_my_password(
     State(app): State<AppState>,
@@ -219,10 +235,10 @@ pub async fn change_my_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Look up an account
+/// Get an account
 ///
 /// Administrators only.
-#[utoipa::path(get, path = "/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The account.")),
+#[utoipa::path(get, path = "/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The account's id.")),
     responses((status = 200, description = "The account.", body = AccountStateView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_account(
     State(app): State<AppState>,
@@ -235,12 +251,12 @@ pub async fn get_account(
     Ok(Json(AccountStateView::new(&app.service.find_account(&caller, account_id(&id)?).await?)))
 }
 
-/// Change an account
+/// Update an account
 ///
-/// Administrators only. Another plan holds at once.
-#[utoipa::path(patch, path = "/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The account.")),
+/// Administrators only. A new plan takes effect at once.
+#[utoipa::path(patch, path = "/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The account's id.")),
     request_body(content = AccountChangeBody, content_type = "application/json"),
-    responses((status = 200, description = "The account as it is now.", body = AccountStateView), BadRequest, NotFound, RequestTimeout, Conflict, PayloadTooLarge,
+    responses((status = 200, description = "The updated account.", body = AccountStateView), BadRequest, NotFound, RequestTimeout, Conflict, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn update_account(
     State(app): State<AppState>,

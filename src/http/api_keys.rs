@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::accounts::time;
 use super::error::{
-    ApiError, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
+    ApiError, BadRequest, InternalServerError, LimitReached, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
     UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, Query, Segment};
@@ -24,57 +24,61 @@ use crate::model::account::{ApiKey, KeyId, Scope};
 use crate::service::api_keys::KeyChange;
 use crate::service::error::Error;
 
-/// What a key is for. A field that is absent is empty in a new key, and stays as it is in another.
+/// The description and the scopes of an API key. Omitted fields are empty in a new key and keep their value in an existing one.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApiKeySettings, example = json!({"description": "the shop's uploader", "scopes": ["upload"]}))]
 #[expect(dead_code, reason = "it describes what `read_fields` reads")]
 pub struct ApiKeyBody {
-    /// Where the key is used.
-    #[schema(nullable = false, max_length = 200, pattern = "^[^\\u0000]*$")]
+    /// Where the key is used, for people. Without U+0000.
+    #[schema(nullable = false, max_length = 200)]
     description: Option<String>,
-    /// What it is good for: `read` what its account may see; `upload`, which is also to import, change, delete, restore and share
-    /// its account's images; `admin`, what administrators do. Null is everything.
+    /// What the key permits; null permits everything that its account may do.
     #[schema(value_type = Option<Vec<super::words::ApiKeyScopeWord>>, max_items = 3)]
     scopes: Option<Vec<String>>,
 }
 
-/// An API key, but for the key itself.
+/// An API key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ApiKey)]
 pub struct ApiKeyView {
+    /// The key's id, a UUIDv7.
     #[schema(format = Uuid)]
     pub id: String,
+    /// Where the key is used.
     pub description: String,
-    /// Null is everything.
+    /// What the key permits; null permits everything that its account may do.
     #[schema(value_type = Option<Vec<super::words::ApiKeyScopeWord>>)]
     pub scopes: Option<Vec<&'static str>>,
+    /// When the key was created.
     #[schema(format = DateTime)]
     pub created_at: String,
-    /// To the minute; null for one that was never used.
+    /// When the key was last used, to the minute; null if never.
     #[schema(format = DateTime)]
     pub last_used_at: Option<String>,
 }
 
-/// A key that was made just now.
+/// A new API key.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CreatedApiKey {
     #[serde(flatten)]
     pub api_key: ApiKeyView,
-    /// The key itself, for `Authorization: Basic` as the password of any user. It is told this once.
+    /// The secret: send it as the password of any user with basic authentication. It is shown only once.
     pub key: String,
 }
 
-/// Keys of an account.
+/// The API keys of an account.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ApiKeyList {
-    /// Newest first.
+    /// The keys, newest first.
     pub api_keys: Vec<ApiKeyView>,
 }
 
 /// List your API keys
+///
+/// Newest first, without their secrets.
 #[utoipa::path(get, path = "/api-keys", tag = "accounts",
-    responses((status = 200, description = "The keys.", body = ApiKeyList), ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "Your API keys.", body = ApiKeyList), ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_api_keys(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -85,11 +89,11 @@ pub async fn list_api_keys(
     Ok(Json(ApiKeyList { api_keys }))
 }
 
-/// Make an API key
+/// Create an API key
 ///
-/// The key itself is in this answer and never again. Not by a key with scopes.
+/// The response is the only one that contains the secret. A key with scopes cannot create keys.
 #[utoipa::path(post, path = "/api-keys", tag = "accounts", request_body(content = ApiKeyBody, content_type = "application/json"),
-    responses((status = 201, description = "It is made.", body = CreatedApiKey), BadRequest, RequestTimeout, Conflict, PayloadTooLarge, UnsupportedMediaType,
+    responses((status = 201, description = "Created.", body = CreatedApiKey), BadRequest, RequestTimeout, LimitReached, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn create_api_key(
     State(app): State<AppState>,
@@ -106,7 +110,9 @@ pub async fn create_api_key(
     Ok((StatusCode::CREATED, [NO_STORE], Json(CreatedApiKey { api_key: ApiKeyView::new(&api_key), key })).into_response())
 }
 
-/// Look up an API key
+/// Get an API key
+///
+/// Without its secret.
 #[utoipa::path(get, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
     responses((status = 200, description = "The key.", body = ApiKeyView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_api_key(
@@ -120,12 +126,12 @@ pub async fn get_api_key(
     Ok(Json(ApiKeyView::new(&app.service.find_key(&caller, key_id(&id)?).await?)))
 }
 
-/// Change an API key
+/// Update an API key
 ///
-/// Its description or its scopes. Not by a key with scopes.
+/// Changes its description or its scopes. A key with scopes cannot update keys.
 #[utoipa::path(put, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
     request_body(content = ApiKeyBody, content_type = "application/json"),
-    responses((status = 200, description = "The key as it is now.", body = ApiKeyView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
+    responses((status = 200, description = "The updated key.", body = ApiKeyView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn update_api_key(
     State(app): State<AppState>,
@@ -144,9 +150,9 @@ pub async fn update_api_key(
 
 /// Delete an API key
 ///
-/// It is no longer accepted from then on. Not by a key with scopes.
+/// The key is rejected from then on. A key with scopes cannot delete keys.
 #[utoipa::path(delete, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
-    responses((status = 204, description = "It is deleted."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 204, description = "Deleted."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_api_key(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,

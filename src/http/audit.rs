@@ -9,24 +9,28 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::accounts::time;
-use super::error::{ApiError, BadRequest, InternalServerError, ServiceUnavailable, ValidationError};
+use super::error::{ApiError, InternalServerError, InvalidPageToken, ServiceUnavailable, ValidationError};
 use super::extract::{Address, CallerOf, Query};
 use super::images::{PageQuery, take_page};
 use crate::model::account::Entry;
 
-/// Something that an administrator did.
+/// An action of an administrator.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditEntry {
+    /// The entry's id, a UUIDv7.
     #[schema(format = Uuid)]
     pub id: String,
+    /// When it happened.
     #[schema(format = DateTime)]
     pub at: String,
     /// The administrator's e-mail address, or `(command line)`.
     pub actor: String,
+    /// What was done, as `<kind of resource>.<verb>`.
     #[schema(example = "account.changed")]
     pub action: String,
-    /// The id or the name of what it was done to.
+    /// The id or the name of the resource.
     pub subject: String,
+    /// What changed, by field.
     #[schema(example = json!({"plan": "Premium"}))]
     pub details: BTreeMap<String, String>,
 }
@@ -34,17 +38,20 @@ pub struct AuditEntry {
 /// A page of the audit trail, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditPage {
+    /// The entries on this page.
     pub entries: Vec<AuditEntry>,
-    /// Opaque; null on the last page.
+    /// The `page_token` of the next page; null on the last page.
     pub next_page_token: Option<String>,
+    /// Whether there is another page.
     pub has_more: bool,
 }
 
-/// Read the audit trail
+/// List audit entries
 ///
-/// What administrators did: accounts made and changed, plans, images of others deleted. Administrators only.
+/// What administrators did: accounts and plans that they created or changed, images of others that they deleted or restored.
+/// Administrators only.
 #[utoipa::path(get, path = "/audit", tag = "accounts", params(PageQuery),
-    responses((status = 200, description = "A page of entries.", body = AuditPage), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of entries.", body = AuditPage), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_audit_entries(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::accounts::time;
 use super::error::{
-    ApiError, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
-    UnsupportedMediaType, ValidationError,
+    AlreadyExists, ApiError, BadRequest, InternalServerError, InvalidPageToken, LimitReached, NotFound, PayloadTooLarge,
+    RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, Query, Segment};
 use super::images::{PageQuery, one, read_visibility, require_caller_then_id, take_page};
@@ -25,55 +25,64 @@ use crate::service::error::Error;
 use crate::service::images::ImagePage;
 use crate::service::places::CollectedImages;
 
-/// A collection to be made.
+/// The collection to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateCollectionRequest, example = json!({"name": "summer-2026"}))]
 #[expect(dead_code, reason = "it describes what `create_collection` reads")]
 pub struct NewCollectionBody {
-    /// Unique among all users' collections.
+    /// Unique among the collections of all users.
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
     name: String,
-    /// Whether anybody sees it, or its owner alone; `public` if absent.
+    /// Who can see the collection. Defaults to `public`.
     #[schema(value_type = super::words::VisibilityWord, required = false)]
     visibility: Option<String>,
 }
 
-/// Who may see a collection.
+/// The fields of a collection to change.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateCollectionRequest, example = json!({"visibility": "private"}))]
 #[expect(dead_code, reason = "it describes what `update_collection` reads")]
 pub struct CollectionChangeBody {
+    /// Who can see the collection.
     #[schema(value_type = super::words::VisibilityWord)]
     visibility: String,
 }
 
-/// A collection, but for its images.
+/// A collection, without its images.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Collection)]
 pub struct CollectionView {
+    /// The name, unique among the collections of all users.
+    #[schema(example = "summer-2026")]
     pub name: String,
-    /// Who owns it.
+    /// The user id of the owner.
     pub user_id: String,
+    /// Who can see the collection.
     #[schema(value_type = super::words::VisibilityWord)]
     pub visibility: &'static str,
+    /// When the collection was created.
     #[schema(format = DateTime)]
     pub created_at: String,
+    /// When the collection itself was last changed.
     #[schema(format = DateTime)]
     pub updated_at: String,
-    /// Exact number of its images that its owner sees.
+    /// Exact number of images that its owner can see.
     pub image_count: u64,
 }
 
-/// A collection with a page of its images, in the order in which they were added.
+/// A collection with a page of its images.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CollectionWithImages)]
 pub struct CollectionImagesView<'a> {
     #[serde(flatten)]
     pub collection: CollectionView,
+    /// The images on this page, in the order in which they were added.
     pub images: Vec<ImageView<'a>>,
+    /// The `page_token` of the next page; null on the last page.
     pub next_page_token: Option<&'a str>,
+    /// Whether there is another page.
     pub has_more: bool,
 }
 
@@ -81,30 +90,37 @@ pub struct CollectionImagesView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CollectionPage)]
 pub struct CollectionPageView {
+    /// The collections on this page.
     pub collections: Vec<CollectionView>,
-    /// Opaque; null on the last page.
+    /// The `page_token` of the next page; null on the last page.
     pub next_page_token: Option<String>,
+    /// Whether there is another page.
     pub has_more: bool,
 }
 
-/// A collection as anybody sees it.
+/// A collection as its public page shows it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PublicCollection<'a> {
-    /// `collection`.
+    /// Always `collection`.
     #[serde(rename = "type")]
     #[schema(example = "collection")]
     pub kind: &'static str,
+    /// The name of the collection.
+    #[schema(example = "summer-2026")]
     pub name: &'a str,
-    /// In the order in which they were added.
+    /// The public images on this page, in the order in which they were added.
     pub images: Vec<PublicImage<'a>>,
-    /// Opaque; null on the last page.
+    /// The `page_token` of the next page; null on the last page.
     pub next_page_token: Option<&'a str>,
+    /// Whether there is another page.
     pub has_more: bool,
 }
 
 /// List your collections
+///
+/// Newest first.
 #[utoipa::path(get, path = "/collections", tag = "collections", params(PageQuery),
-    responses((status = 200, description = "A page of collections.", body = CollectionPageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of collections.", body = CollectionPageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_collections(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -116,12 +132,12 @@ pub async fn list_collections(
     Ok(Json(CollectionPageView { collections, has_more: page.next.is_some(), next_page_token: page.next }))
 }
 
-/// Make a collection
+/// Create a collection
 ///
-/// A user may have 10,000 of them.
+/// Limit: 10,000 per user.
 #[utoipa::path(post, path = "/collections", tag = "collections",
     request_body(content = NewCollectionBody, content_type = "application/json"),
-    responses((status = 201, description = "It is made.", body = CollectionView), BadRequest, RequestTimeout, Conflict, PayloadTooLarge, UnsupportedMediaType,
+    responses((status = 201, description = "Created.", body = CollectionView), BadRequest, RequestTimeout, AlreadyExists, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn create_collection(
     State(app): State<AppState>,
@@ -142,9 +158,9 @@ pub async fn create_collection(
 
 /// Get a collection
 ///
-/// With a page of its images. The owner only.
+/// Includes a page of its images, in the order in which they were added. The owner only; everyone else uses `GET /c/{name}`.
 #[utoipa::path(get, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
-    responses((status = 200, description = "The collection.", body = CollectionImagesView), BadRequest, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The collection with a page of its images.", body = CollectionImagesView), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -165,7 +181,7 @@ pub async fn get_collection(
 ///
 /// In the order in which they were added. The owner only.
 #[utoipa::path(get, path = "/collections/{name}/images", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
-    responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_collection_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -188,12 +204,12 @@ async fn find(
     Ok(app.service.find_collection(caller, &collection_name(name)?, limit, token.as_deref()).await?)
 }
 
-/// Change a collection
+/// Update a collection
 ///
-/// Who may see it. The owner only.
+/// Changes who can see it. The owner only.
 #[utoipa::path(patch, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name.")),
     request_body(content = CollectionChangeBody, content_type = "application/json"),
-    responses((status = 200, description = "The collection as it is now.", body = CollectionView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
+    responses((status = 200, description = "The updated collection.", body = CollectionView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn update_collection(
     State(app): State<AppState>,
@@ -215,9 +231,9 @@ pub async fn update_collection(
 
 /// Delete a collection
 ///
-/// Its images stay, its name is free at once. The owner only.
+/// Its images stay; its name is available again at once. The owner only.
 #[utoipa::path(delete, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name.")),
-    responses((status = 204, description = "It is deleted."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 204, description = "Deleted."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -234,9 +250,9 @@ type TwoSegments = Result<Path<(String, String)>, axum::extract::rejection::Path
 
 /// Get an image of a collection
 ///
-/// 404 where it is not in it. The owner only.
+/// Returns 404 if the image is not in the collection. The owner only.
 #[utoipa::path(get, path = "/collections/{name}/images/{image_id}", tag = "collections",
-    params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image.")),
+    params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image's id.")),
     responses((status = 200, description = "The image.", body = ImageView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_collection_image(
     State(app): State<AppState>,
@@ -253,11 +269,11 @@ pub async fn get_collection_image(
 
 /// Add an image to a collection
 ///
-/// At its end; one that is in it stays where it is. The owner of the collection only, and only images that are public or the
-/// caller's own. An image may be in 1000 collections of others than its owner.
+/// Appends the image; one that is already in the collection keeps its place. The owner of the collection only, and only images
+/// that are public or the caller's own. Limit: an image can be in 1,000 collections of other users.
 #[utoipa::path(put, path = "/collections/{name}/images/{image_id}", tag = "collections",
-    params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image.")),
-    responses((status = 200, description = "The image, which is in the collection.", body = ImageView), NotFound, Conflict, ValidationError, InternalServerError,
+    params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image's id.")),
+    responses((status = 200, description = "The image, now in the collection.", body = ImageView), NotFound, LimitReached, ValidationError, InternalServerError,
         ServiceUnavailable))]
 pub async fn add_collection_image(
     State(app): State<AppState>,
@@ -272,12 +288,12 @@ pub async fn add_collection_image(
     one(&image, Some(&links))
 }
 
-/// Take an image out of a collection
+/// Remove an image from a collection
 ///
 /// The owner of the collection only.
 #[utoipa::path(delete, path = "/collections/{name}/images/{image_id}", tag = "collections",
-    params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image.")),
-    responses((status = 204, description = "It is out of it."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image's id.")),
+    responses((status = 204, description = "Removed from the collection."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn remove_collection_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -291,11 +307,12 @@ pub async fn remove_collection_image(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// See a collection
+/// Get a public collection
 ///
-/// To anybody, with its public images in the order in which they were added; a private collection to its owner alone.
+/// No authentication. Lists the public images of the collection in the order in which they were added. A private collection is
+/// visible only to its owner.
 #[utoipa::path(get, path = "/c/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
-    responses((status = 200, description = "The collection.", body = PublicCollection), BadRequest, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The collection.", body = PublicCollection), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_public_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,

@@ -11,8 +11,14 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::ToSchema;
 
+pub use super::error_responses::{
+    AlreadyExists, BadRequest, Conflict, Forbidden, Gone, IdempotencyConflict, InternalServerError, InvalidPageToken,
+    InvalidUpload, LimitReached, LinkExpired, NotFound, NotReady, PayloadTooLarge, QuotaOrForbidden, RangeNotSatisfiable,
+    RequestTimeout, ServiceUnavailable, TooManyRequests, Unauthorized, UnknownThumbnailSize, UnsupportedImage,
+    UnsupportedMediaType, ValidationError,
+};
 use crate::service::error::{Error, Fields};
 
 /// An error on its way out.
@@ -34,15 +40,16 @@ pub enum Failure {
     Panicked { message: String },
 }
 
-/// What every error looks like.
+/// The body of every error response.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ApiError)]
 pub struct ErrorBody {
+    /// The kind of error, for programs.
     pub error: ErrorType,
-    /// One sentence that a person can act on.
+    /// What is wrong, in a sentence for people. It may change between versions.
     #[schema(example = "limit is not valid: must be a whole number from 1 to 100.")]
     pub message: String,
-    /// By field, what is wrong with it; for a 5xx the `request_id`; else empty.
+    /// The details of the error, by name.
     #[schema(value_type = ErrorDetails)]
     pub details: Fields,
 }
@@ -53,8 +60,8 @@ pub struct ErrorBody {
 #[expect(dead_code, reason = "it describes `Fields`")]
 pub struct ErrorDetails(BTreeMap<String, String>);
 
-/// The closed list of error types; each belongs to one status, but `BadRequest` and `InvalidFile`, which are both 400, and
-/// `Forbidden` and `QuotaExceeded`, which are both 403.
+/// The closed list of error types. Each belongs to one status; two statuses have two: 400 (`BadRequest`, `InvalidFile`) and 403
+/// (`Forbidden`, `QuotaExceeded`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub enum ErrorType {
     BadRequest,
@@ -223,32 +230,4 @@ impl IntoResponse for ApiError {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-/// For the OpenAPI document: what each error status means. An operation names those that it can give.
-macro_rules! documented {
-    ($($name:ident $status:literal $description:literal $(($header:literal $header_type:ty, $about:literal))?;)*) => {
-        $(
-            #[derive(IntoResponses)]
-            #[response(status = $status, description = $description, content_type = "application/json" $(, headers(($header = $header_type, description = $about)))?)]
-            #[expect(dead_code, reason = "it is only described, never made")]
-            pub struct $name(ErrorBody);
-        )*
-    };
-}
-documented! {
-    BadRequest 400 "The request cannot be read, or the file was refused (`InvalidFile`).";
-    Unauthorized 401 "No credentials, where some are needed, or wrong ones." ("WWW-Authenticate" String, "How to say who you are");
-    Forbidden 403 "The caller may not do this, or the plan does not give it (`QuotaExceeded`: has no room for it; `details` say what is used and left).";
-    NotFound 404 "There is no such resource, or it is deleted.";
-    RequestTimeout 408 "The body did not arrive in time.";
-    Conflict 409 "The resource is in another state, or an idempotency key is in use.";
-    Gone 410 "It is deleted already.";
-    PayloadTooLarge 413 "The request is larger than the server reads.";
-    RangeNotSatisfiable 416 "The file has none of these bytes." ("Content-Range" String, "How many bytes it has");
-    UnsupportedMediaType 415 "The file is of no accepted format, or the body is of the wrong media type.";
-    ValidationError 422 "Parameters break a rule; `details` lists each.";
-    TooManyRequests 429 "Over a limit." ("Retry-After" u32, "Seconds after which to try again");
-    InternalServerError 500 "A fault of the service; `details` holds the `request_id` to look for in its log.";
-    ServiceUnavailable 503 "Overloaded, or a dependency is down." ("Retry-After" u32, "Seconds after which to try again");
 }

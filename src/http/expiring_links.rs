@@ -12,8 +12,8 @@ use super::AppState;
 use super::accounts::time;
 use super::conditional::IfNoneMatch;
 use super::error::{
-    ApiError, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
-    UnsupportedMediaType, ValidationError,
+    ApiError, BadRequest, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge, RequestTimeout,
+    ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, Query, Segment};
 use super::images::require_caller_then_id;
@@ -23,64 +23,71 @@ use super::tokens::NO_STORE;
 use crate::model::account::ExpiringLink;
 use crate::service::thumbnails::Sending;
 
-/// How long a link is good.
+/// The lifetime of the link to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateExpiringLinkRequest, example = json!({"expires_in": 3600}))]
 #[expect(dead_code, reason = "it describes what `create_expiring_link` reads")]
 pub struct NewLinkBody {
-    /// Seconds.
+    /// Lifetime in seconds.
     #[schema(minimum = 300, maximum = 30000)]
     expires_in: u32,
-    /// How often it can be opened; null is as often as one likes.
+    /// How often the link can be opened; null means without limit.
     #[schema(nullable, minimum = 1, maximum = 1_000_000)]
     max_views: Option<u32>,
 }
 
-/// A link that was made just now.
+/// A new expiring link.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CreatedExpiringLink {
+    /// The link's id, a UUIDv7.
     #[schema(format = Uuid)]
     pub id: String,
-    /// The link itself. It is told this once.
+    /// The link itself. It is shown only once.
     #[schema(example = "http://localhost:8000/view/3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
     pub link: String,
+    /// When the link expires.
     #[schema(format = DateTime)]
     pub expires_at: String,
+    /// How often the link can be opened; null means without limit.
     pub max_views: Option<u32>,
 }
 
-/// A link that was made before.
+/// An expiring link, without the link itself.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExpiringLink)]
 pub struct LinkView {
+    /// The link's id, a UUIDv7.
     #[schema(format = Uuid)]
     pub id: String,
+    /// When the link was created.
     #[schema(format = DateTime)]
     pub created_at: String,
+    /// When the link expires.
     #[schema(format = DateTime)]
     pub expires_at: String,
+    /// How often the link can be opened; null means without limit.
     pub max_views: Option<u32>,
-    /// How often it was opened.
+    /// How often the link was opened.
     pub views: u32,
-    /// Whether its time is over, or it was opened as often as it can be.
+    /// Whether its time is over or its views are used up.
     pub expired: bool,
 }
 
-/// Links of an image.
+/// The expiring links of an image.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExpiringLinkList {
-    /// Newest first; expired ones for a week.
+    /// The links, newest first. Expired links are listed for a week.
     pub links: Vec<LinkView>,
 }
 
-/// Make a link that expires
+/// Create an expiring link
 ///
-/// To the original, for anybody who has the link, also where the image is private. The owner only, by plan. A link ends with its
-/// time, with its views, with its image, and when it is taken back.
-#[utoipa::path(post, path = "/images/{image_id}/links", tag = "links", params(("image_id" = Uuid, Path, description = "The image.")),
+/// Anyone who has the link can open the original, even if the image is private. The owner only, if the plan includes it. The
+/// link stops working when its time is over, its views are used up, the image is deleted, or the link is revoked.
+#[utoipa::path(post, path = "/images/{image_id}/links", tag = "links", params(("image_id" = Uuid, Path, description = "The image's id.")),
     request_body(content = NewLinkBody, content_type = "application/json"),
-    responses((status = 201, description = "The link.", body = CreatedExpiringLink), BadRequest, NotFound, RequestTimeout, Conflict, PayloadTooLarge,
+    responses((status = 201, description = "Created.", body = CreatedExpiringLink), BadRequest, NotFound, RequestTimeout, LimitReached, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn create_expiring_link(
     State(app): State<AppState>,
@@ -108,10 +115,10 @@ pub async fn create_expiring_link(
     Ok((StatusCode::CREATED, [NO_STORE], Json(created)).into_response())
 }
 
-/// List an image's links that expire
+/// List an image's expiring links
 ///
-/// The owner only. What opens them is not kept, so it is not told again.
-#[utoipa::path(get, path = "/images/{image_id}/links", tag = "links", params(("image_id" = Uuid, Path, description = "The image.")),
+/// The owner only. The service keeps only hashes of links, so it cannot show the links themselves again.
+#[utoipa::path(get, path = "/images/{image_id}/links", tag = "links", params(("image_id" = Uuid, Path, description = "The image's id.")),
     responses((status = 200, description = "The links.", body = ExpiringLinkList), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_expiring_links(
     State(app): State<AppState>,
@@ -134,12 +141,12 @@ pub async fn list_expiring_links(
     Ok(Json(ExpiringLinkList { links }))
 }
 
-/// Take a link back
+/// Revoke an expiring link
 ///
-/// The owner only. It opens nothing from then on.
+/// The owner only. The link stops working at once.
 #[utoipa::path(delete, path = "/images/{image_id}/links/{token}", tag = "links",
-    params(("image_id" = Uuid, Path, description = "The image."), ("token" = String, Path, description = "What follows `/view/` in the link, or the link's id.")),
-    responses((status = 204, description = "It is taken back."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    params(("image_id" = Uuid, Path, description = "The image's id."), ("token" = String, Path, description = "The part of the link after `/view/`, or the link's id.")),
+    responses((status = 204, description = "Revoked."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_expiring_link(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -153,14 +160,14 @@ pub async fn delete_expiring_link(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Open a link that expires
+/// Open an expiring link
 ///
-/// To anybody who has it. 403 when it has expired; 404 when it never was, was taken back, or its image is deleted.
-#[utoipa::path(get, path = "/view/{token}", tag = "links", params(("token" = String, Path, description = "As it stands in the link.")),
+/// No authentication. 403 if the link has expired; 404 if it is unknown or revoked, or the image was deleted.
+#[utoipa::path(get, path = "/view/{token}", tag = "links", params(("token" = String, Path, description = "The part of the link after `/view/`.")),
     responses(
-        (status = 200, description = "The file.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
-        (status = 304, description = "The client has it; this is no view."),
-        NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+        (status = 200, description = "The original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
+        (status = 304, description = "Not modified. Does not count as a view."),
+        LinkExpired, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn open_expiring_link(
     State(app): State<AppState>,
     CallerOf(_): CallerOf,

@@ -10,49 +10,54 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::error::{ApiError, ErrorBody, ErrorType, ValidationError};
+use super::error::{ApiError, ErrorBody, ErrorType, NotReady, ValidationError};
 use super::extract::{Address, Query};
 use super::layers::REQUEST_ID;
 use crate::metrics::CONTENT_TYPE;
 use crate::service::captions::Captions;
 use crate::service::error::{Dependency, Fields};
 
-/// That the process is up.
+/// The liveness of the process.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HealthStatus {
+    /// Always `healthy`.
     #[schema(example = "healthy")]
     pub status: &'static str,
+    /// The name of the service.
     #[schema(example = "instagram-image-service")]
     pub service: &'static str,
+    /// The version of the service.
     #[schema(example = "1.0.0")]
     pub version: &'static str,
 }
 
 /// Check liveness
 ///
-/// The process is up; it asks nothing of database or storage.
-#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, description = "The process is up.", body = HealthStatus), ValidationError))]
+/// Succeeds while the process runs. Does not check the database or the storage.
+#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, description = "The process runs.", body = HealthStatus), ValidationError))]
 pub async fn check_health(Address(uri): Address) -> Result<Json<HealthStatus>, ApiError> {
     Query::of(&uri).finish()?;
     Ok(Json(HealthStatus { status: "healthy", service: "instagram-image-service", version: env!("CARGO_PKG_VERSION") }))
 }
 
-/// Whether the service can do its work.
+/// Whether the service can work, and the state of what it depends on.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Readiness {
     /// `ready` or `unavailable`.
     #[schema(example = "ready")]
     pub status: &'static str,
+    /// The state of the database.
     pub database: DependencyStatus,
+    /// The state of the object storage.
     pub storage: DependencyStatus,
-    /// `off`: no model is set up; `on`; `elsewhere`: other instances make them.
+    /// Whether captions are created, and where.
     #[schema(value_type = super::words::CaptionServiceWord)]
     pub captions: &'static str,
-    /// The model that makes captions here.
+    /// The model that creates captions on this instance; null unless `captions` is `on`.
     pub caption_model: Option<String>,
 }
 
-/// That the service cannot do its work: an error as all are, and what is down.
+/// An error response with the state of what the service depends on.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReadinessError {
     #[serde(flatten)]
@@ -61,7 +66,7 @@ pub struct ReadinessError {
     pub error: ErrorBody,
 }
 
-/// A dependency's state.
+/// The state of a dependency.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DependencyStatus {
@@ -69,13 +74,13 @@ pub enum DependencyStatus {
     Down,
 }
 
-/// Readiness
+/// Check readiness
 ///
-/// Asks database and storage, each for at most three seconds.
+/// Checks the database and the storage, each for at most three seconds.
 #[utoipa::path(get, path = "/ready", tag = "service", responses(
-    (status = 200, description = "The service can do its work.", body = Readiness),
+    (status = 200, description = "The service can work.", body = Readiness),
     ValidationError,
-    (status = 503, description = "It cannot: one of them is down.", body = ReadinessError, headers(("Retry-After" = u32, description = "Seconds after which to try again")))))]
+    NotReady))]
 pub async fn check_readiness(
     State(app): State<AppState>,
     Address(uri): Address,
@@ -111,11 +116,11 @@ fn request_id(headers: &HeaderMap) -> Fields {
     Fields::from([("request_id".to_owned(), id.to_owned())])
 }
 
-/// Metrics
+/// Get metrics
 ///
-/// In the OpenMetrics text format, for Prometheus.
+/// For Prometheus, in the OpenMetrics text format.
 #[utoipa::path(get, path = "/metrics", tag = "service", responses(
-    (status = 200, description = "All numbers.", body = String, content_type = "application/openmetrics-text"), ValidationError))]
+    (status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text"), ValidationError))]
 pub async fn get_metrics(State(app): State<AppState>, Address(uri): Address) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     app.service.refresh_metrics().await;

@@ -13,8 +13,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::AppState;
 use super::error::{
-    ApiError, BadRequest, Conflict, Forbidden, Gone, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout,
-    ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
+    ApiError, BadRequest, Conflict, Forbidden, Gone, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge,
+    QuotaOrForbidden, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, FieldErrors, Query, Segment, boolean, image_id, integer, range_end, range_start};
 use super::json;
@@ -34,10 +34,10 @@ use crate::service::presign::{Disposition, Links};
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what `take_page` reads")]
 pub struct PageQuery {
-    /// Entries on the page.
+    /// Maximum number of entries on the page.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,
-    /// `next_page_token` of the page before, as it was given, with the same filters.
+    /// The `next_page_token` of the previous page, with the same filters. Leave it out for the first page.
     page_token: Option<String>,
 }
 
@@ -46,28 +46,30 @@ pub struct PageQuery {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what `list_images` reads")]
 pub struct FilterQuery {
-    /// Images of this user.
+    /// Only images of this user.
     #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$")]
     user_id: Option<String>,
-    /// Comma-separated: images that have all of these tags.
-    #[param(schema_with = super::openapi::tags_filter_schema)]
+    /// Only images that have all of these tags (AND), in any case. One to ten tags, separated by commas.
+    #[param(style = Form, explode = false, value_type = Option<Vec<String>>, min_items = 1, max_items = 10, example = json!(["sea", "sunset"]))]
     tags: Option<String>,
-    /// Images that are in this collection, which must be public or the caller's.
+    /// Only images in this collection, which must be public or the caller's own.
     #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
     collection: Option<String>,
-    /// Created at or after: a date (its first moment in UTC) or a date-time with offset.
-    #[param(schema_with = super::openapi::date_schema)]
+    /// Only images created at or after this moment: a date-time with its offset, or a date, which means its beginning in UTC.
+    #[param(example = "2026-01-31")]
     start_date: Option<String>,
-    /// Created at or before: a date (its last moment in UTC) or a date-time with offset.
-    #[param(schema_with = super::openapi::date_schema)]
+    /// Only images created at or before this moment: a date-time with its offset, or a date, which is included: it means its end
+    /// in UTC.
+    #[param(example = "2026-02-28T23:59:59Z")]
     end_date: Option<String>,
 }
 
 /// List images
 ///
-/// Newest first. Paging while others upload or delete neither repeats nor skips an image that was there all along.
+/// Newest first; all filters must match. Images that exist while you page are neither repeated nor skipped, even if others are
+/// uploaded or deleted meanwhile.
 #[utoipa::path(get, path = "/images", tag = "images", params(PageQuery, FilterQuery),
-    responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -87,10 +89,10 @@ pub async fn list_images(
 
 /// List a user's images
 ///
-/// As listing with `user_id`.
+/// The same as `GET /images` with `user_id`.
 #[utoipa::path(get, path = "/users/{user_id}/images", tag = "images",
-    params(("user_id" = String, Path, description = "Whose images.", min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$"), PageQuery),
-    responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+    params(("user_id" = String, Path, description = "The user id of the owner.", min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$"), PageQuery),
+    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_user_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -107,17 +109,17 @@ pub async fn list_user_images(
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "it describes what `list_tag_images` reads")]
 pub struct TagPath {
-    /// A tag, in any case.
-    #[param(schema_with = super::openapi::tag_schema)]
+    /// A tag, in any case: up to 50 letters, digits, spaces, hyphens and underscores.
+    #[param(min_length = 1, max_length = 50, example = "sunset")]
     tag: String,
 }
 
 /// List a tag's images
 ///
-/// As listing with `tags`.
+/// The same as `GET /images` with one tag.
 #[utoipa::path(get, path = "/tags/{tag}/images", tag = "images",
     params(TagPath, PageQuery),
-    responses((status = 200, description = "A page of images.", body = ImagePageView), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_tag_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -156,9 +158,11 @@ fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
 }
 
 /// Get an image
+///
+/// Returns its metadata. To wait for its caption, send `wait`.
 #[utoipa::path(get, path = "/images/{image_id}", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image."), ("include_url" = Option<bool>, Query, description = "Whether to give presigned URLs; true if absent."),
-        ("wait" = Option<u32>, Query, description = "Seconds that a caption which is `pending` is waited for; 0 if absent.", minimum = 0, maximum = 30)),
+    params(("image_id" = Uuid, Path, description = "The image's id."), ("include_url" = Option<bool>, Query, description = "Whether to include presigned URLs. Defaults to true."),
+        ("wait" = Option<u32>, Query, description = "Maximum number of seconds to wait for a `pending` caption. Defaults to 0.", minimum = 0, maximum = 30)),
     responses((status = 200, description = "The image.", body = ImageView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_image(
     State(app): State<AppState>,
@@ -179,26 +183,31 @@ pub(super) fn one(image: &Image, links: Option<&Links>) -> Result<Response, ApiE
     json::answer(&ImageView::new(image, links), ImageView::SIZE_BYTES)
 }
 
-/// A link to an original.
+/// A presigned URL of an original.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DownloadUrl {
+    /// The image's id.
     #[schema(format = Uuid)]
     pub image_id: String,
-    /// Presigned: serves the original, with its type and name, to anybody who has it.
+    /// The presigned URL. Anyone who has it can download the original, with its media type and file name.
     pub download_url: String,
-    /// Seconds.
+    /// Lifetime of the URL in seconds.
     pub expires_in: u32,
+    /// The media type of the original.
+    #[schema(example = "image/jpeg")]
     pub content_type: String,
-    /// Bytes.
+    /// Size of the original in bytes.
     pub file_size: u64,
 }
 
 /// Get a download URL
+///
+/// Returns a presigned URL of the original, which works without authentication until it expires.
 #[utoipa::path(get, path = "/images/{image_id}/download", tag = "images",
     params(
-        ("image_id" = Uuid, Path, description = "The image."),
-        ("expires_in" = Option<u32>, Query, description = "Seconds that the URL lives; 3600 if absent.", minimum = 60, maximum = 86400),
-        ("attachment" = Option<bool>, Query, description = "Whether browsers are to save the file rather than show it; false if absent."),
+        ("image_id" = Uuid, Path, description = "The image's id."),
+        ("expires_in" = Option<u32>, Query, description = "Lifetime of the URL in seconds. Defaults to 3600.", minimum = 60, maximum = 86400),
+        ("attachment" = Option<bool>, Query, description = "Whether browsers save the file instead of showing it. Defaults to false."),
     ),
     responses((status = 200, description = "A presigned URL.", body = DownloadUrl), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_download_url(
@@ -222,31 +231,35 @@ pub async fn get_download_url(
     }))
 }
 
-/// New texts. A field that is absent stays as it is; null clears it.
+/// The fields of an image to change. Omitted fields keep their value.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateImageRequest, example = json!({"title": "Dusk", "description": null, "tags": ["sea", "evening"]}))]
 #[expect(dead_code, reason = "it describes what `read_change` reads")]
 pub struct ImageChangeBody {
-    #[schema(max_length = 200, nullable, pattern = "^[^\\u0000]*$")]
+    /// The title, without U+0000. Null removes it.
+    #[schema(max_length = 200, nullable)]
     title: Option<String>,
-    #[schema(max_length = 1000, nullable, pattern = "^[^\\u0000]*$")]
+    /// The description, without U+0000. Null removes it.
+    #[schema(max_length = 1000, nullable)]
     description: Option<String>,
-    /// Comma-separated, or a list.
-    #[schema(nullable, schema_with = super::openapi::tags_schema)]
+    /// The tags, which replace the previous ones: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores. Null
+    /// removes them. A string of tags separated by commas is accepted, too.
+    #[schema(nullable, max_items = 10)]
     tags: Option<Vec<String>>,
+    /// Who can see the image.
     #[schema(value_type = super::words::VisibilityWord, required = false)]
     visibility: Option<String>,
 }
 
-/// Change an image
+/// Update an image
 ///
-/// The owner only. Another visibility holds at once; presigned URLs that were given out before live on until they expire, and
-/// caches may keep what they were allowed to.
+/// The owner only. A new visibility takes effect at once, but presigned URLs that were issued before stay valid until they expire,
+/// and caches may keep what they were permitted to.
 #[utoipa::path(patch, path = "/images/{image_id}", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image.")),
+    params(("image_id" = Uuid, Path, description = "The image's id.")),
     request_body(content = ImageChangeBody, content_type = "application/json"),
-    responses((status = 200, description = "The image as it is now.", body = ImageView), BadRequest, Unauthorized, Forbidden, NotFound,
+    responses((status = 200, description = "The updated image.", body = ImageView), BadRequest, Unauthorized, Forbidden, NotFound,
         RequestTimeout, PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn update_image(
     State(app): State<AppState>,
@@ -312,21 +325,23 @@ pub(super) fn read_tags(value: &Value) -> Result<Vec<Tag>, String> {
     }
 }
 
-/// That an image is deleted.
+/// The confirmation that an image was deleted.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeletedImage {
+    /// A confirmation for people.
     #[schema(example = "Image deleted successfully")]
     pub message: &'static str,
+    /// The image's id.
     #[schema(format = Uuid)]
     pub image_id: String,
 }
 
 /// Delete an image
 ///
-/// The owner, or an administrator. It can be restored until it is purged.
+/// The owner or an administrator. The image can be restored until it is purged.
 #[utoipa::path(delete, path = "/images/{image_id}", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image.")),
-    responses((status = 200, description = "It is deleted.", body = DeletedImage), Unauthorized, Forbidden, NotFound, Gone, ValidationError,
+    params(("image_id" = Uuid, Path, description = "The image's id.")),
+    responses((status = 200, description = "Deleted.", body = DeletedImage), Unauthorized, Forbidden, NotFound, Gone, ValidationError,
         InternalServerError, ServiceUnavailable))]
 pub async fn delete_image(
     State(app): State<AppState>,
@@ -342,11 +357,11 @@ pub async fn delete_image(
 
 /// Restore a deleted image
 ///
-/// The owner only, until it is purged; an administrator, what an administrator has deleted.
+/// Until the image is purged. The owner only; administrators can restore what an administrator has deleted.
 #[utoipa::path(post, path = "/images/{image_id}/restore", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image.")),
-    responses((status = 200, description = "The image, back where it was.", body = ImageView),
-        (status = 204, description = "It is back to what it was; the caller is an administrator who may not see it."), Unauthorized, Forbidden, NotFound, Conflict,
+    params(("image_id" = Uuid, Path, description = "The image's id.")),
+    responses((status = 200, description = "Restored.", body = ImageView),
+        (status = 204, description = "Restored. No body, because administrators cannot view private images."), Unauthorized, QuotaOrForbidden, NotFound, Conflict,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn restore_image(
     State(app): State<AppState>,
@@ -361,12 +376,13 @@ pub async fn restore_image(
     }
 }
 
-/// Make a caption
+/// Create a caption
 ///
-/// The owner only. The caption is made in its turn: `caption_status` is `pending` until then, and the caption that there was stays.
+/// The owner only. The image joins the queue: `caption_status` is `pending` until the caption is ready, and an existing caption
+/// stays until then.
 #[utoipa::path(post, path = "/images/{image_id}/caption", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image.")),
-    responses((status = 202, description = "A caption is to be made.", body = ImageView), Unauthorized, Forbidden, NotFound, Conflict,
+    params(("image_id" = Uuid, Path, description = "The image's id.")),
+    responses((status = 202, description = "Accepted.", body = ImageView), Unauthorized, Forbidden, NotFound, Conflict,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn create_caption(
     State(app): State<AppState>,

@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::error::{
-    ApiError, BadRequest, Conflict, Forbidden, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout,
-    ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
+    ApiError, BadRequest, Forbidden, IdempotencyConflict, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge,
+    RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, FieldErrors, Identity, Query, Segment, header as one_header};
 use super::images::{PageQuery, read_tags, read_visibility, take_page};
@@ -30,117 +30,131 @@ use crate::service::imports::{Order, Source};
 /// A hundred URLs of the greatest length, also where their characters take two bytes each.
 const MAX_BODY_BYTES: usize = 512 * 1024;
 
-/// What is to be imported.
+/// The URLs to import, and what their images get.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateImportRequest, example = json!({"urls": ["https://example.org/cover.jpg", "https://example.org/logo.png"], "user_id": "user123", "tags": ["covers"]}))]
 #[expect(dead_code, reason = "it describes what `read_order` reads")]
 pub struct ImportOrderBody {
-    /// http(s) URLs without user names and passwords, each of at most 2048 characters. Those that lead to the same are taken once.
+    /// HTTP(S) URLs without user names and passwords, each of at most 2048 characters. URLs that mean the same are imported once.
     #[schema(schema_with = super::openapi::urls_schema)]
     urls: Vec<String>,
-    /// Who will own the images: the caller. Needed where the caller does not come in by an account.
-    #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$", example = "user123")]
+    /// The user id of the owner. Callers with an account may omit it, all others must send it. Authenticated callers can import only
+    /// for themselves.
+    #[schema(required = false, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$", example = "user123")]
     user_id: String,
-    /// Tags of the images: comma-separated, or a list.
-    #[schema(nullable, schema_with = super::openapi::tags_schema)]
+    /// The tags of the images: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores. A string of tags
+    /// separated by commas is accepted, too.
+    #[schema(nullable, max_items = 10)]
     tags: Option<Vec<String>>,
-    /// What the images are to be; `public` if absent.
+    /// Who can see the images. Defaults to `public`.
     #[schema(value_type = Option<super::words::VisibilityWord>)]
     visibility: Option<String>,
 }
 
-/// A job that was taken on.
+/// A new import job.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CreatedImport {
+    /// The id of the job; `GET /imports/{jobId}` returns it as `id`.
     #[serde(rename = "jobId")]
     #[schema(format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
     pub job_id: String,
 }
 
-/// A job, and what has become of its URLs. Each URL is in one of the lists.
+/// An import job and its results.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ImportJob)]
 pub struct ImportView {
+    /// The job's id, a UUIDv7.
     #[schema(format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
     pub id: String,
-    /// RFC 3339 in UTC, to the millisecond.
+    /// When the job was created, to the millisecond.
     #[schema(format = DateTime, example = "2026-01-31T12:00:00.123Z")]
     pub created: String,
-    /// RFC 3339 in UTC, to the millisecond; null until `status` is `complete`.
+    /// When the job was completed, to the millisecond; null until `status` is `complete`.
     #[schema(format = DateTime, example = "2026-01-31T12:00:03.456Z")]
     pub finished: Option<String>,
+    /// The progress of the job.
     pub status: ImportStatus,
+    /// The URLs and images of the job.
     pub uploaded: ImportResults,
-    /// By failed URL, why.
+    /// For each failed URL, the reason.
     #[schema(example = json!({"https://example.org/page.html": "what it gives is no JPEG, PNG, GIF or WebP picture, and says that it is text/html"}))]
     pub errors: BTreeMap<String, String>,
 }
 
-/// The URLs of a job, in the order in which they were given.
+/// The URLs of a job, in the order of the request. Each URL is in exactly one of the lists.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct ImportResults {
-    /// URLs that are not done: in the queue, being fetched, or to be tried again.
+    /// URLs that are not finished: waiting, being fetched, or to be retried.
     pub pending: Vec<String>,
-    /// Public links of the images that URLs have become.
+    /// Public links of the imported images.
     #[schema(example = json!(["http://localhost:8000/i/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17"]))]
     pub complete: Vec<String>,
-    /// URLs that gave no image.
+    /// URLs that could not be imported.
     pub failed: Vec<String>,
 }
 
-/// How far a job is.
+/// The progress of a job. `pending`: not started. `in-progress`: started. `complete`: every URL has been processed, even if some
+/// failed.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImportStatus {
-    /// No URL has been begun.
     Pending,
     InProgress,
-    /// Nothing is left to do, though URLs may have failed.
     Complete,
 }
 
-/// A job in a list.
+/// An import job without its URLs.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImportJobSummary {
+    /// The job's id, a UUIDv7.
     #[schema(format = Uuid)]
     pub id: String,
+    /// When the job was created, to the millisecond.
     #[schema(format = DateTime, example = "2026-01-31T12:00:00.123Z")]
     pub created: String,
+    /// When the job was completed, to the millisecond; null until `status` is `complete`.
     #[schema(format = DateTime, example = "2026-01-31T12:00:03.456Z")]
     pub finished: Option<String>,
+    /// The progress of the job.
     pub status: ImportStatus,
+    /// How many of the URLs are in which state.
     pub counts: ImportCounts,
 }
 
-/// Numbers of URLs.
+/// How many URLs of a job are in which state.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImportCounts {
+    /// URLs that are not finished.
     pub pending: u32,
+    /// URLs that were imported.
     pub complete: u32,
+    /// URLs that could not be imported.
     pub failed: u32,
 }
 
 /// A page of jobs, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImportJobPage {
+    /// The jobs on this page.
     pub imports: Vec<ImportJobSummary>,
-    /// Opaque; null on the last page.
+    /// The `page_token` of the next page; null on the last page.
     pub next_page_token: Option<String>,
+    /// Whether there is another page.
     pub has_more: bool,
 }
 
 /// Import images from URLs
 ///
-/// Answers at once; the pictures are fetched afterwards, each held to the same rules as an upload. Only hosts with public
-/// addresses are asked. What may pass (a host that does not answer, 429, 5xx) is tried again a few times. With an
-/// `Idempotency-Key`, the same request from the same user within 24 hours is answered as the first one was, and fetches
-/// nothing twice.
+/// Responds at once; the files are fetched afterwards, under the same rules as uploads. Only hosts with public addresses are
+/// contacted. Transient errors (no answer, 429, 5xx) are retried a few times. With an `Idempotency-Key`, repeating the request
+/// within 24 hours returns the first response and fetches nothing twice.
 #[utoipa::path(post, path = "/imports", tag = "imports",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "A unique key, which makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = ImportOrderBody, content_type = "application/json"),
-    responses((status = 202, description = "It is taken on.", body = CreatedImport, headers(("Location" = String, description = "Where the job is"))), BadRequest, Forbidden,
-        RequestTimeout, Conflict, PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 202, description = "Accepted.", body = CreatedImport, headers(("Location" = String, description = "The address of the job."))), BadRequest, Forbidden,
+        RequestTimeout, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn create_import(
     State(app): State<AppState>,
     identity: Identity,
@@ -202,11 +216,11 @@ fn read_urls(app: &AppState, urls: Value, errors: &mut FieldErrors) -> Option<Ve
     sources.into_iter().collect()
 }
 
-/// Look up an import
+/// Get an import job
 ///
-/// To its owner; behind a gateway that names no user (`AUTH_MODE=trusted`), to anybody who knows the job's id.
+/// The owner only; with `AUTH_MODE=trusted` also unauthenticated callers who know the job's id.
 #[utoipa::path(get, path = "/imports/{jobId}", tag = "imports",
-    params(("jobId" = Uuid, Path, description = "The job.")),
+    params(("jobId" = Uuid, Path, description = "The job's id.")),
     responses((status = 200, description = "The job.", body = ImportView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_import(
     State(app): State<AppState>,
@@ -219,13 +233,13 @@ pub async fn get_import(
     Ok(answer(&app, &job, items))
 }
 
-/// Cancel an import
+/// Cancel an import job
 ///
-/// The owner only. URLs that have not begun, or wait to be tried again, fail; what is being fetched goes on, and images
-/// stay. Doing so again, or when nothing is left to cancel, changes nothing.
+/// The owner only. URLs that wait to be fetched or retried fail; fetches in progress continue, and imported images stay.
+/// Cancelling a job again, or one that is complete, changes nothing.
 #[utoipa::path(delete, path = "/imports/{jobId}", tag = "imports",
-    params(("jobId" = Uuid, Path, description = "The job.")),
-    responses((status = 200, description = "The job as it is now.", body = ImportView), Unauthorized, NotFound, ValidationError, InternalServerError,
+    params(("jobId" = Uuid, Path, description = "The job's id.")),
+    responses((status = 200, description = "The cancelled job.", body = ImportView), Unauthorized, NotFound, ValidationError, InternalServerError,
         ServiceUnavailable))]
 pub async fn cancel_import(
     State(app): State<AppState>,
@@ -239,11 +253,11 @@ pub async fn cancel_import(
     Ok(answer(&app, &job, items))
 }
 
-/// List your imports
+/// List your import jobs
 ///
-/// The caller's, newest first.
+/// Newest first.
 #[utoipa::path(get, path = "/imports", tag = "imports", params(PageQuery),
-    responses((status = 200, description = "A page of jobs.", body = ImportJobPage), BadRequest, Unauthorized, ValidationError, InternalServerError,
+    responses((status = 200, description = "A page of jobs.", body = ImportJobPage), InvalidPageToken, Unauthorized, ValidationError, InternalServerError,
         ServiceUnavailable))]
 pub async fn list_imports(
     State(app): State<AppState>,

@@ -17,46 +17,54 @@ use crate::model::image::{Image, ThumbnailSize};
 use crate::model::text::{Description, Title};
 use crate::objects::layout;
 
-/// An image as public pages show it, by links of this service that do not expire.
+/// The metadata of an image as public pages show it, with links that do not expire.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PublicImage<'a> {
-    /// `image`.
+    /// Always `image`.
     #[serde(rename = "type")]
     #[schema(example = "image")]
     pub kind: &'static str,
-    /// The public link; null where the owner's plan gives no originals.
+    /// The public link to the original; null if the owner's plan does not include originals.
     pub url: Option<String>,
     /// The key of the original in the bucket.
     pub s3_key: String,
+    /// The title; null if there is none.
     pub title: Option<&'a str>,
+    /// The description; null if there is none.
     pub description: Option<&'a str>,
+    /// The dimensions of the original.
     pub size: SizeView,
+    /// About five dominant colours, most common first.
     #[schema(value_type = Vec<String>, example = json!(["#1a5276", "#f4d03f"]))]
     pub colors: Texts<'a, Color>,
-    /// Of each size that the service has and the owner's plan gives, smallest first.
+    /// A thumbnail of each size that the service offers and the owner's plan includes, smallest first.
     pub thumbs: Vec<PublicThumbnail>,
 }
 
-/// A thumbnail, by a link that does not expire.
+/// A thumbnail with a link that does not expire.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PublicThumbnail {
+    /// The dimensions of the thumbnail.
     pub size: SizeView,
+    /// The address of the thumbnail.
     pub url: String,
 }
 
-/// In pixels, as displayed.
+/// A width and a height, as displayed.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[schema(as = Dimensions)]
 pub struct SizeView {
+    /// Width in pixels.
     pub width: u32,
+    /// Height in pixels.
     pub height: u32,
 }
 
-/// Get what is known of an image by its public link
+/// Get public image metadata
 ///
-/// To anybody; of a private image to its owner alone.
-#[utoipa::path(get, path = "/i/{image_id}.json", tag = "links", params(("image_id" = Uuid, Path, description = "The image.")),
-    responses((status = 200, description = "The image.", body = PublicImage), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+/// No authentication. A private image is visible only to its owner.
+#[utoipa::path(get, path = "/i/{image_id}.json", tag = "links", params(("image_id" = Uuid, Path, description = "The image's id.")),
+    responses((status = 200, description = "The image's public metadata.", body = PublicImage), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_public_image(app: &AppState, caller: &Caller, id: &str, uri: &Uri) -> Result<Response, ApiError> {
     Query::of(uri).finish()?;
     let (image, _) = app.service.find_image(caller, image_id(id)?, false).await?;

@@ -11,7 +11,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::AppState;
 use super::conditional::IfNoneMatch;
 use super::error::{
-    ApiError, BadRequest, Forbidden, InternalServerError, NotFound, RangeNotSatisfiable, ServiceUnavailable, ValidationError,
+    ApiError, Forbidden, InternalServerError, InvalidPageToken, NotFound, RangeNotSatisfiable, ServiceUnavailable,
+    ValidationError,
 };
 use super::extract::{Address, CallerOf, Query, Segment, image_id};
 use super::images::{PageQuery, take_page};
@@ -37,28 +38,29 @@ const RESOURCE_POLICY: (HeaderName, HeaderValue) =
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what `part_request` and `IfNoneMatch` read")]
 pub struct OriginalHeaders {
-    /// Entity tags of what the client has.
+    /// Entity tags of the versions that the client has, or `*`.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
-    /// One range of bytes; anything else is ignored.
+    /// One range of bytes. Anything else is ignored.
     #[param(rename = "Range", example = "bytes=0-1023")]
     range: Option<String>,
-    /// The entity tag that the range is for.
+    /// The entity tag that the range belongs to. With any other tag the whole file is returned.
     #[param(rename = "If-Range")]
     if_range: Option<String>,
 }
 
-/// Get an original by its public link
+/// Get an original
 ///
-/// To anybody; of a private image to its owner alone. The bytes as they are stored; until the image is deleted, they never change.
+/// The public link of an image. No authentication; a private image is visible only to its owner. The bytes never change until the
+/// image is deleted.
 #[utoipa::path(get, path = "/i/{image_id}", tag = "links",
-    params(("image_id" = Uuid, Path, description = "The image."), OriginalHeaders),
+    params(("image_id" = Uuid, Path, description = "The image's id."), OriginalHeaders),
     responses(
-        (status = 200, description = "The file.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp")),
-            headers(("ETag" = String, description = "Of these bytes"), ("Cache-Control" = String, description = "How long to keep it"))),
-        (status = 206, description = "The part that was asked for.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp")),
-            headers(("Content-Range" = String, description = "Which part of how many bytes"))),
-        (status = 304, description = "The client has it."),
+        (status = 200, description = "The original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp")),
+            headers(("ETag" = String, description = "Entity tag of the original."), ("Cache-Control" = String, description = "How long caches may keep the response."))),
+        (status = 206, description = "The requested part of the original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp")),
+            headers(("Content-Range" = String, description = "Byte range and total size."))),
+        (status = 304, description = "Not modified."),
         Forbidden, NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_original(
     State(app): State<AppState>,
@@ -96,15 +98,15 @@ async fn send(
     Ok(response)
 }
 
-/// Get an original by its public link, with a name
+/// Get an original by a link with a file name
 ///
-/// The same as without. The name means nothing to the service; it may end links as a file's would.
+/// The same as without the name, which the service ignores: it lets links end like file names.
 #[utoipa::path(get, path = "/i/{image_id}/{name}", tag = "links",
-    params(("image_id" = Uuid, Path, description = "The image."), ("name" = String, Path, description = "Any name."), OriginalHeaders),
+    params(("image_id" = Uuid, Path, description = "The image's id."), ("name" = String, Path, description = "Any file name."), OriginalHeaders),
     responses(
-        (status = 200, description = "The file.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
-        (status = 206, description = "The part that was asked for.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
-        (status = 304, description = "The client has it."),
+        (status = 200, description = "The original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
+        (status = 206, description = "The requested part of the original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
+        (status = 304, description = "Not modified."),
         Forbidden, NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_named_original(
     State(app): State<AppState>,
@@ -118,22 +120,23 @@ pub async fn get_named_original(
     send(&app, &caller, &id, &uri, &method, &headers).await
 }
 
-/// Public links.
+/// A page of public links, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PublicLinkPage {
-    /// Newest first.
+    /// The links on this page.
     #[schema(example = json!(["http://localhost:8000/i/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17"]))]
     pub uploaded: Vec<String>,
-    /// Opaque; null on the last page.
+    /// The `page_token` of the next page; null on the last page.
     pub next_page_token: Option<String>,
+    /// Whether there is another page.
     pub has_more: bool,
 }
 
 /// List public links
 ///
-/// Of all public images that were imported from URLs and are not deleted, newest first.
+/// The public links of all public images that were imported from URLs, newest first.
 #[utoipa::path(get, path = "/links", tag = "links", params(PageQuery),
-    responses((status = 200, description = "A page of links.", body = PublicLinkPage), BadRequest, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of links.", body = PublicLinkPage), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_public_links(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,

@@ -1,6 +1,6 @@
 //! The OpenAPI document: what does not belong to a single operation.
 
-use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
 use utoipa::{IntoResponses, OpenApi as _};
@@ -8,31 +8,42 @@ use utoipa::{IntoResponses, OpenApi as _};
 use super::error::{Forbidden, TooManyRequests, Unauthorized};
 use super::identify::UNGUARDED;
 
-use crate::model::tag::Tag;
-
 /// The document before the routes are added.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "Image Service",
-        description = "Takes uploads, proves that they are pictures, makes thumbnails, and hands them out again by presigned links.\n\n\
-            Every error has one shape: `{\"error\", \"message\", \"details\"}`, and every response an `X-Request-Id`. \
-            Unknown query parameters and unknown fields are refused (422).\n\n\
-            What is public anybody may read. Callers come in by an access token, by e-mail address and password or an API key \
-            (basic authentication), or, behind a gateway, by `X-User-Id`; credentials that are sent but wrong are a 401 wherever they are looked at.",
+        description = "Upload images or import them from URLs. The service validates them, creates thumbnails and captions, and serves \
+            them through presigned and public links.\n\n\
+            **Errors.** Every error response has the same body, `{\"error\", \"message\", \"details\"}`, and every response has an \
+            `X-Request-Id` header. Unknown fields and unknown query parameters are rejected with 422.\n\n\
+            **Authentication.** Public data needs no authentication. Otherwise send an access token, an e-mail address and password, or \
+            an API key; behind a trusted gateway, `X-User-Id`. Invalid credentials return 401, even on public endpoints.\n\n\
+            **Lists.** Pages are linked by tokens: leave `page_token` out for the first page, then send the `next_page_token` of the \
+            previous page with the same filters, until it is null.\n\n\
+            **Null.** A field of a response is always present, and null where there is no value. Only request bodies leave fields out.\n\n\
+            **Ids.** Images are identified by `image_id` everywhere; other resources have an `id`. The one exception is `jobId`, the \
+            name that `POST /imports` uses for the `id` of an import job.\n\n\
+            **Time.** Timestamps are RFC 3339 in UTC.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     // The router knows no part of a segment: the handler of `/i/{image_id}` hands these requests on.
     paths(super::linked_images::get_public_image),
-    // Responses that only name it do not bring it along.
-    components(schemas(super::error::ErrorBody, super::error::ErrorType, super::words::ResizeFitWord, super::words::ThumbnailFormatWord)),
+    // What only parameters and shared responses refer to does not come with an operation.
+    components(schemas(
+        super::error::ErrorBody,
+        super::error::ErrorType,
+        super::health::ReadinessError,
+        super::words::ResizeFitWord,
+        super::words::ThumbnailFormatWord
+    )),
     tags(
-        (name = "images", description = "Pictures and what is known of them"),
-        (name = "links", description = "Originals to anybody, by public links and by links that expire"),
-        (name = "collections", description = "Images under a name"),
-        (name = "imports", description = "Pictures from URLs, as jobs"),
-        (name = "accounts", description = "Tokens, accounts, API keys, plans"),
-        (name = "service", description = "Health and numbers"),
+        (name = "images", description = "Images, their metadata and thumbnails"),
+        (name = "links", description = "Public links and expiring links to originals"),
+        (name = "collections", description = "Named collections of images"),
+        (name = "imports", description = "Jobs that import images from URLs"),
+        (name = "accounts", description = "Tokens, accounts, API keys, plans and the audit trail"),
+        (name = "service", description = "Health, statistics and metrics"),
     )
 )]
 struct Base;
@@ -46,30 +57,32 @@ pub fn document() -> OpenApi {
     super::limits::describe(finished(super::routes().into_openapi()), &super::limits::Limits::default())
 }
 
-/// Where callers must come in by an account.
+/// Paths that require an account.
 const OF_ACCOUNTS: [&str; 4] = ["/accounts", "/api-keys", "/audit", "/plans"];
 
-/// Where callers must be known, by whatever way.
+/// Paths that require authentication of any kind.
 const OF_THE_KNOWN: [&str; 1] = ["/images/{image_id}/links"];
 
 fn is_any(path: &str, prefixes: &[&str]) -> bool {
     prefixes.iter().any(|prefix| path.starts_with(prefix))
 }
 
-/// Adds what holds for every operation: how callers show who they are, and the errors of that.
+/// Adds what holds for every operation: authentication with its errors, then the rules of `openapi_rules.rs`.
 pub fn finished(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_default();
-    let user_id =
-        ApiKeyValue::with_description("X-User-Id", "The user who asks: set by a gateway, where `AUTH_MODE` is `trusted`.");
+    let user_id = ApiKeyValue::with_description(
+        "X-User-Id",
+        "The id of the calling user. Set by a trusted gateway; ignored unless `AUTH_MODE` is `trusted`.",
+    );
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
-    let bearer = bearer.description(Some("`access` of `POST /token`."));
+    let bearer = bearer.description(Some("The `access` token of `POST /token`."));
     let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic);
-    let basic = basic.description(Some("E-mail address and password, or any user name and an API key as the password."));
-    components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
-    components.add_security_scheme("password_or_key", SecurityScheme::Http(basic.build()));
-    components.add_security_scheme("user_id", SecurityScheme::ApiKey(ApiKey::Header(user_id)));
+    let basic = basic.description(Some("An e-mail address and password, or any user name with an API key as the password."));
+    components.add_security_scheme("bearerAuth", SecurityScheme::Http(bearer.build()));
+    components.add_security_scheme("basicAuth", SecurityScheme::Http(basic.build()));
+    components.add_security_scheme("gatewayUser", SecurityScheme::ApiKey(ApiKey::Header(user_id)));
     let [token, password_or_key, user_id] =
-        ["token", "password_or_key", "user_id"].map(|name| SecurityRequirement::new(name, [] as [String; 0]));
+        ["bearerAuth", "basicAuth", "gatewayUser"].map(|name| SecurityRequirement::new(name, [] as [String; 0]));
     let accounts = vec![token.clone(), password_or_key.clone()];
     let known = vec![token, password_or_key, user_id];
     document.security = Some(std::iter::once(SecurityRequirement::default()).chain(known.clone()).collect());
@@ -95,44 +108,19 @@ pub fn finished(mut document: OpenApi) -> OpenApi {
             }
         }
     }
+    super::openapi_rules::apply(&mut document);
+    // Relative, so that it is right wherever the document is served; `for_server` knows more.
+    document.servers = Some(vec![Server::new("/")]);
     document
 }
 
-/// The document as a server serves it: first at the address that the page came from, so that its buttons work there.
+/// The document as a server serves it. The first address has no host, so that the documentation pages call the server that they
+/// came from; it has the path of `public_url`, below which a reverse proxy serves everything.
 pub fn for_server(mut document: OpenApi, public_url: Option<&str>) -> OpenApi {
-    document.servers = Some(std::iter::once("/").chain(public_url).map(Server::new).collect());
+    let path = public_url.and_then(|url| url.split_once("://")?.1.split_once('/')).map(|(_, path)| path.trim_end_matches('/'));
+    let here = format!("/{}", path.unwrap_or_default());
+    document.servers = Some(std::iter::once(here.as_str()).chain(public_url).map(Server::new).collect());
     document
-}
-
-/// A date or a date-time.
-pub fn date_schema() -> RefOr<Schema> {
-    let of = |format| ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)));
-    RefOr::T(Schema::OneOf(OneOfBuilder::new().item(of(KnownFormat::Date)).item(of(KnownFormat::DateTime)).build()))
-}
-
-/// One tag, as `Tag::parse` reads it (but for combining marks, which it takes too).
-pub fn tag_schema() -> RefOr<Schema> {
-    text_of(r"^[\p{L}\p{N}_-]([\p{L}\p{N} _-]{0,48}[\p{L}\p{N}_-])?$")
-}
-
-/// At least one tag, and commas between them.
-pub fn tags_filter_schema() -> RefOr<Schema> {
-    text_of(r"^[\p{L}\p{N}_-][\p{L}\p{N} _-]{0,49}(,[\p{L}\p{N} _-]{0,50}){0,9}$")
-}
-
-/// Tags with commas between them, or none.
-pub fn tags_form_schema() -> RefOr<Schema> {
-    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(TAG_LIST));
-    // Swagger UI fills the field with it; without one it would make up a text from the pattern.
-    RefOr::T(text.examples([serde_json::json!("nature,sunset,mountains")]).into())
-}
-
-/// Thumbnails in a plan.
-pub fn thumbnails_schema() -> RefOr<Schema> {
-    let size = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .pattern(Some(r"^(small|medium|1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|1[0-9]{3}|2000)$"));
-    RefOr::T(ArrayBuilder::new().items(size).max_items(Some(10)).into())
 }
 
 /// URLs in a JSON body.
@@ -140,18 +128,4 @@ pub fn urls_schema() -> RefOr<Schema> {
     let url = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::Custom("uri".to_owned())));
     let url = url.max_length(Some(2048));
     RefOr::T(ArrayBuilder::new().items(url).min_items(Some(1)).max_items(Some(100)).into())
-}
-
-const TAG_LIST: &str = r"^[\p{L}\p{N} _-]{0,50}(,[\p{L}\p{N} _-]{0,50}){0,9}$";
-
-fn text_of(pattern: &str) -> RefOr<Schema> {
-    RefOr::T(ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).into())
-}
-
-/// Tags in a JSON body: a list, or a text with commas, or null.
-pub fn tags_schema() -> RefOr<Schema> {
-    let text = |pattern| ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
-    let list = ArrayBuilder::new().items(text(r"^[\p{L}\p{N} _-]{0,50}$")).max_items(Some(Tag::MAX_PER_IMAGE));
-    let null = ObjectBuilder::new().schema_type(Type::Null).format(None::<SchemaFormat>);
-    RefOr::T(Schema::OneOf(OneOfBuilder::new().item(list).item(text(TAG_LIST)).item(null).build()))
 }

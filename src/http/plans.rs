@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::error::{
-    ApiError, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
-    UnsupportedMediaType, ValidationError,
+    AlreadyExists, ApiError, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout,
+    ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, Query, Segment};
 use super::json_fields::{JsonFields, boolean, integer, needed, or_null, text};
@@ -20,87 +20,110 @@ use crate::model::image::ThumbnailSize;
 use crate::model::plan::{Features, Plan, PlanName};
 use crate::service::error::Error;
 
-/// A plan.
+/// A plan: the features and quotas of accounts.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Plan)]
 pub struct PlanView {
+    /// The name of the plan.
     #[schema(example = "Premium")]
     pub name: String,
-    /// Whether it came with the service; such a plan can be changed, but not deleted.
+    /// Whether the plan came with the service. Such a plan can be updated but not deleted.
     pub built_in: bool,
-    /// Which thumbnails are given: `small`, `medium`, heights in pixels.
+    /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels.
     #[schema(example = json!(["small", "medium", "200", "400"]))]
     pub thumbnails: Vec<String>,
     /// Whether originals can be downloaded and linked to.
     pub original: bool,
+    /// Whether expiring links can be created.
     pub expiring_links: bool,
-    /// Whether pictures of any size can be asked for.
+    /// Whether resized images can be requested.
     pub custom_sizes: bool,
-    /// Whether pictures can be imported from URLs.
+    /// Whether images can be imported from URLs.
     pub imports: bool,
-    /// Bytes of all originals together; null is no limit.
+    /// Quota for the size of all originals, in bytes; null means no limit.
     pub max_bytes: Option<u64>,
-    /// Null is no limit.
+    /// Quota for the number of images; null means no limit.
     pub max_images: Option<u64>,
 }
 
-/// What a plan gives. What is absent is not given, and a limit that is absent is none.
+/// The features and quotas of a plan. They replace the previous ones: omitted features are not included, omitted quotas do not
+/// limit.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdatePlanRequest, example = json!({"thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
 #[expect(dead_code, reason = "it describes what `read_features` reads")]
 pub struct PlanBody {
-    #[schema(schema_with = super::openapi::thumbnails_schema)]
+    /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels from 16 to 2000. Defaults to none.
+    #[schema(value_type = Vec<ThumbnailSizeName>, required = false, max_items = 10)]
     thumbnails: Option<Vec<String>>,
+    /// Whether originals can be downloaded and linked to. Defaults to false.
     #[schema(nullable = false)]
     original: Option<bool>,
-    /// Needs `original`.
+    /// Whether expiring links can be created; requires `original`. Defaults to false.
     #[schema(nullable = false)]
     expiring_links: Option<bool>,
+    /// Whether resized images can be requested. Defaults to false.
     #[schema(nullable = false)]
     custom_sizes: Option<bool>,
+    /// Whether images can be imported from URLs. Defaults to false.
     #[schema(nullable = false)]
     imports: Option<bool>,
+    /// Quota for the size of all originals, in bytes. Defaults to null, which means no limit.
     #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
     max_bytes: Option<u64>,
+    /// Quota for the number of images. Defaults to null, which means no limit.
     #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_u64)]
     max_images: Option<u64>,
 }
 
-/// A plan to be made: its name, and what it gives.
+/// The plan to create. Omitted features are not included, omitted quotas do not limit.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreatePlanRequest, example = json!({"name": "Studio", "thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
 #[expect(dead_code, reason = "it describes what `create_plan` reads")]
 pub struct NewPlanBody {
+    /// The name of the plan.
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
     name: String,
-    #[schema(schema_with = super::openapi::thumbnails_schema)]
+    /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels from 16 to 2000. Defaults to none.
+    #[schema(value_type = Vec<ThumbnailSizeName>, required = false, max_items = 10)]
     thumbnails: Option<Vec<String>>,
+    /// Whether originals can be downloaded and linked to. Defaults to false.
     #[schema(nullable = false)]
     original: Option<bool>,
-    /// Needs `original`.
+    /// Whether expiring links can be created; requires `original`. Defaults to false.
     #[schema(nullable = false)]
     expiring_links: Option<bool>,
+    /// Whether resized images can be requested. Defaults to false.
     #[schema(nullable = false)]
     custom_sizes: Option<bool>,
+    /// Whether images can be imported from URLs. Defaults to false.
     #[schema(nullable = false)]
     imports: Option<bool>,
+    /// Quota for the size of all originals, in bytes. Defaults to null, which means no limit.
     #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
     max_bytes: Option<u64>,
+    /// Quota for the number of images. Defaults to null, which means no limit.
     #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_u64)]
     max_images: Option<u64>,
 }
 
+/// The name of a thumbnail size: `small`, `medium`, or a height in pixels from 16 to 2000.
+#[derive(Debug, ToSchema)]
+#[schema(pattern = r"^(small|medium|1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|1[0-9]{3}|2000)$", example = "small")]
+#[expect(dead_code, reason = "it describes what `read_size` reads")]
+pub struct ThumbnailSizeName(String);
+
 /// All plans.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PlanList {
+    /// The plans, by name.
     pub plans: Vec<PlanView>,
 }
 
 /// List plans
 ///
-/// All of them, by name; to whoever is known.
+/// All plans, by name. Requires authentication of any kind.
 #[utoipa::path(get, path = "/plans", tag = "accounts",
     responses((status = 200, description = "The plans.", body = PlanList), ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_plans(
@@ -113,7 +136,9 @@ pub async fn list_plans(
     Ok(Json(PlanList { plans }))
 }
 
-/// Look up a plan
+/// Get a plan
+///
+/// Requires authentication of any kind.
 #[utoipa::path(get, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
     responses((status = 200, description = "The plan.", body = PlanView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_plan(
@@ -127,11 +152,11 @@ pub async fn get_plan(
     Ok(Json(PlanView::new(&app.service.find_plan(&caller, &plan_name(&name)?).await?)))
 }
 
-/// Make a plan
+/// Create a plan
 ///
 /// Administrators only.
 #[utoipa::path(post, path = "/plans", tag = "accounts", request_body(content = NewPlanBody, content_type = "application/json"),
-    responses((status = 201, description = "It is made.", body = PlanView), BadRequest, RequestTimeout, Conflict, PayloadTooLarge, UnsupportedMediaType,
+    responses((status = 201, description = "Created.", body = PlanView), BadRequest, RequestTimeout, AlreadyExists, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn create_plan(
     State(app): State<AppState>,
@@ -150,12 +175,12 @@ pub async fn create_plan(
     Ok((StatusCode::CREATED, Json(PlanView::new(&plan))).into_response())
 }
 
-/// Change a plan
+/// Replace the features of a plan
 ///
-/// Administrators only. All that the plan gives is replaced, for all who have it, at once.
+/// Administrators only. Takes effect at once for all accounts that have the plan.
 #[utoipa::path(put, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
     request_body(content = PlanBody, content_type = "application/json"),
-    responses((status = 200, description = "The plan as it is now.", body = PlanView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
+    responses((status = 200, description = "The updated plan.", body = PlanView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
         UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn update_plan(
     State(app): State<AppState>,
@@ -176,9 +201,9 @@ pub async fn update_plan(
 
 /// Delete a plan
 ///
-/// Administrators only; one that no account has and that did not come with the service.
+/// Administrators only. Only plans that no account has and that did not come with the service.
 #[utoipa::path(delete, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
-    responses((status = 204, description = "It is deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_plan(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,

@@ -13,56 +13,61 @@ use super::error::{ApiError, InternalServerError, ServiceUnavailable, Validation
 use super::extract::{Address, CallerOf, Query};
 use crate::service::stats::{Processed, Stage, Stats};
 
-/// What was processed since the beginning, by all instances. Times are seconds.
+/// What all instances have processed so far. Times are in seconds.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Stats)]
 pub struct StatsView {
-    /// Images ever stored; deleted ones count.
+    /// Number of images ever stored, including deleted ones.
     #[schema(example = 2)]
     pub success: u64,
-    /// Files that were looked at and refused: no picture, damaged, or out of bounds. Requests that were wrong in another
-    /// way do not count, nor do uploads that the service could not take at the time, nor repeated ones.
+    /// Number of files that were rejected: not an image, damaged, or outside the limits. Requests that were invalid in another way,
+    /// failed for lack of resources, or were repeated do not count.
     #[schema(example = 0)]
     pub failure: u64,
-    /// What decoding and thumbnails of the stored images took.
+    /// Time that decoding and thumbnails took, for all stored images.
     #[schema(example = 0.086)]
     pub total_processing_time: f64,
-    /// For one image; 0 before the first.
+    /// The same for one image, on average; 0 before the first.
     #[schema(example = 0.043)]
     pub avg_processing_time: f64,
-    /// The same by the format of the upload.
+    /// The same for each file format.
     pub formats: BTreeMap<String, FormatStatsView>,
-    /// By each step of an upload.
+    /// The time of each step of an upload.
     pub stages: BTreeMap<String, StageStatsView>,
-    /// `failure` by the reason.
+    /// `failure` by reason.
     #[schema(example = json!({"invalid_file": 3, "unsupported_format": 1}))]
     pub failures: BTreeMap<String, u64>,
 }
 
-/// Images of one format.
+/// Statistics of one file format.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = FormatStats)]
 pub struct FormatStatsView {
+    /// Number of images ever stored.
     pub success: u64,
+    /// Time that decoding and thumbnails took.
     pub total_processing_time: f64,
+    /// The same for one image, on average.
     pub avg_processing_time: f64,
 }
 
-/// One step of uploads, as often as it ran to its end.
+/// Statistics of one step of uploads.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StageStats)]
 pub struct StageStatsView {
+    /// How often the step finished.
     pub count: u64,
+    /// Time that it took in total.
     pub total_time: f64,
 }
 
 /// Get statistics
 ///
-/// Since the beginning, over all instances. `success` and the times beside it are exact; `failure` and `stages` of another
-/// instance may be a second late, and what a killed process had not written within its last second is lost. Images that were
-/// uploaded as private ones are in `success` and the times beside it for administrators alone.
+/// For all instances, since the first upload. `success` and its times are exact. `failure` and `stages` of other instances can be a
+/// second old, and a killed process loses its last second of them. Only administrators see images that were uploaded as private in
+/// `success` and its times.
 #[utoipa::path(get, path = "/stats", tag = "service",
-    responses((status = 200, description = "The numbers.", body = StatsView), ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The statistics.", body = StatsView), ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_stats(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,

@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use super::AppState;
 use super::conditional::IfNoneMatch;
-use super::error::{ApiError, BadRequest, InternalServerError, NotFound, ServiceUnavailable, ValidationError};
+use super::error::{ApiError, InternalServerError, NotFound, ServiceUnavailable, UnknownThumbnailSize, ValidationError};
 use super::extract::{Address, CallerOf, Query, Segment, image_id, integer};
 use crate::model::accept::Accept;
 use crate::model::image::{Format, ThumbnailSize, Visibility};
@@ -30,10 +30,10 @@ const PRIVATE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "it describes what `ThumbnailPath` reads")]
 pub struct ThumbnailParams {
-    /// The image.
+    /// The image's id.
     #[param(format = Uuid)]
     image_id: String,
-    /// `small` (within 128×128 pixels), `medium` (within 512×512), or one of the service's heights in pixels.
+    /// `small` (within 128×128 pixels), `medium` (within 512×512), or one of the heights that the operator configured.
     #[param(pattern = "^(small|medium|[1-9][0-9]{1,3})$", example = "small")]
     size: String,
 }
@@ -43,23 +43,22 @@ pub struct ThumbnailParams {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what `IfNoneMatch` reads")]
 pub struct ConditionalHeaders {
-    /// Entity tags of what the client has.
+    /// Entity tags of the versions that the client has, or `*`.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
 }
 
 /// Get a thumbnail
 ///
-/// `small` and `medium` are made at upload, and so are the configured heights; one that was configured later is made when
-/// it is first asked for. Aspect kept, never enlarged, upright, without metadata; JPEG, or WebP where the picture has
-/// transparency.
+/// The image keeps its aspect ratio and is never enlarged; it is upright and has no metadata. JPEG, or WebP if the image has
+/// transparency. Thumbnails are created during the upload; one of a height that was configured later is created on first request.
 #[utoipa::path(get, path = "/images/{image_id}/thumbnails/{size}", tag = "images",
     params(ThumbnailParams, ConditionalHeaders),
     responses(
-        (status = 200, description = "The picture.", content(("image/jpeg"), ("image/webp")),
-            headers(("ETag" = String, description = "Of these bytes"), ("Cache-Control" = String, description = "How long to keep it"))),
-        (status = 304, description = "The client has it."),
-        BadRequest, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+        (status = 200, description = "The thumbnail.", content(("image/jpeg"), ("image/webp")),
+            headers(("ETag" = String, description = "Entity tag of these bytes."), ("Cache-Control" = String, description = "How long caches may keep the response."))),
+        (status = 304, description = "Not modified."),
+        UnknownThumbnailSize, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_thumbnail(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -91,35 +90,35 @@ fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what `read_request` reads")]
 pub struct VariantQuery {
-    /// Pixels; at least one of width and height.
+    /// Width in pixels. Required unless `height` is given.
     #[param(minimum = 16, maximum = 2000, example = 320)]
     width: Option<u32>,
-    /// Pixels; at least one of width and height.
+    /// Height in pixels. Required unless `width` is given.
     #[param(minimum = 16, maximum = 2000)]
     height: Option<u32>,
-    /// `contain`, the default: all of the picture, within the size and never enlarged. `cover`: its middle, exactly of the size,
-    /// enlarged where it must be; needs width and height.
+    /// How the image fits into the given size. Defaults to `contain`.
     #[param(value_type = Option<super::words::ResizeFitWord>)]
     fit: Option<String>,
-    /// If absent, `Accept` decides: WebP if it names `image/webp`, else JPEG, or PNG for a picture with transparency.
+    /// The format of the result. By default the `Accept` header decides: WebP if it names `image/webp`, otherwise JPEG, or PNG for an
+    /// image with transparency.
     #[param(value_type = Option<super::words::ThumbnailFormatWord>)]
     format: Option<String>,
-    /// Means nothing for PNG.
+    /// Quality of JPEG and WebP. Ignored for PNG.
     #[param(minimum = 1, maximum = 100, default = 80)]
     quality: Option<u8>,
 }
 
-/// Get a picture of any size
+/// Get a resized image
 ///
-/// Made when it is first asked for, once however many ask at the same time, and kept. Upright, without metadata. In JPEG,
-/// which has no transparency, what shows through is white.
+/// Created on first request and stored. The result is upright and has no metadata. JPEG has no transparency: transparent pixels
+/// become white.
 #[utoipa::path(get, path = "/images/{image_id}/thumbnail", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image."), VariantQuery, ConditionalHeaders),
+    params(("image_id" = Uuid, Path, description = "The image's id."), VariantQuery, ConditionalHeaders),
     responses(
-        (status = 200, description = "The picture.", content(("image/jpeg"), ("image/png"), ("image/webp")),
-            headers(("ETag" = String, description = "Of these bytes"), ("Cache-Control" = String, description = "How long to keep it"),
-                ("Vary" = String, description = "`Accept`, where it decided"))),
-        (status = 304, description = "The client has it."),
+        (status = 200, description = "The resized image.", content(("image/jpeg"), ("image/png"), ("image/webp")),
+            headers(("ETag" = String, description = "Entity tag of these bytes."), ("Cache-Control" = String, description = "How long caches may keep the response."),
+                ("Vary" = String, description = "`Accept`, if that header decided the format."))),
+        (status = 304, description = "Not modified."),
         NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_resized_image(
     State(app): State<AppState>,

@@ -17,39 +17,42 @@ use super::extract::{Address, Identity, Query};
 use super::json_fields::{JsonFields, needed, text};
 use crate::service::tokens::TokenPair;
 
-/// What an account logs in with.
+/// The credentials of an account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "ann@example.org", "password": "correct horse battery"}))]
 #[expect(dead_code, reason = "it describes what `log_in` reads")]
 pub struct LoginRequest {
+    /// The e-mail address of the account, in any case.
     email: String,
+    /// The password of the account.
     password: String,
 }
 
-/// A refresh token that was not used before.
+/// A refresh token that has not been used yet.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes what `refresh_tokens` reads")]
 pub struct RefreshRequest {
+    /// The `refresh` token of the latest pair.
     refresh: String,
 }
 
-/// What shows who asks, for a while.
+/// An access token and the refresh token for the next pair.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TokenPair)]
 pub struct Tokens {
-    /// A JWT, for `Authorization: Bearer`; good for 15 minutes.
+    /// A JWT for `Authorization: Bearer`, valid for 15 minutes.
     pub access: String,
-    /// For the next pair; good for 30 days, and once.
+    /// Exchange it for the next pair with `POST /token/refresh`. Single-use, valid for 30 days.
     pub refresh: String,
 }
 
 /// Log in
 ///
-/// Attempts that fail are counted by account and by address; too many make both wait.
+/// After too many failed attempts from an address, further attempts are delayed (429).
 #[utoipa::path(post, path = "/token", tag = "accounts", request_body(content = LoginRequest, content_type = "application/json"),
-    responses((status = 201, description = "Tokens of a new session.", body = Tokens), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType,
+    responses((status = 201, description = "The tokens of a new session.", body = Tokens), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn log_in(
     State(app): State<AppState>,
@@ -66,9 +69,9 @@ pub async fn log_in(
     Ok(answer(tokens))
 }
 
-/// Get new tokens
+/// Refresh tokens
 ///
-/// For a refresh token, which is spent by that. One that comes a second time ends its session: somebody else has it.
+/// Exchanges a refresh token for a new pair. Refresh tokens are single-use: reusing one ends the session, because it may be stolen.
 #[utoipa::path(post, path = "/token/refresh", tag = "accounts", request_body(content = RefreshRequest, content_type = "application/json"),
     responses((status = 201, description = "The next tokens of the session.", body = Tokens), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]

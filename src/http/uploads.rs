@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::body::{BodyError, BoundedBody};
 use super::error::{
-    ApiError, BadRequest, Conflict, Failure, Forbidden, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
-    UnsupportedMediaType, ValidationError,
+    ApiError, Failure, IdempotencyConflict, InternalServerError, InvalidUpload, PayloadTooLarge, QuotaOrForbidden,
+    RequestTimeout, ServiceUnavailable, UnsupportedImage, ValidationError,
 };
 use super::extract::{Address, FieldErrors, Identity, Query, header as one_header};
 use super::json;
@@ -27,17 +27,20 @@ use crate::service::error::{Error, Fields};
 use crate::service::idempotency::IdempotencyKey;
 use crate::service::upload::{Origin, Upload};
 
-/// What is stored now.
+/// A stored image.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UploadedImage<'a> {
+    /// A confirmation for people.
     #[schema(example = "Image uploaded successfully")]
     pub message: &'static str,
+    /// The image's id.
     #[schema(value_type = String, format = Uuid)]
     pub image_id: Text<ImageId>,
+    /// The image.
     pub image: ImageView<'a>,
 }
 
-/// A picture and what is said of it. Parts may come in any order.
+/// The file and its metadata. Parts can be in any order.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes what `Form` reads")]
@@ -45,31 +48,34 @@ pub struct UploadForm {
     /// A JPEG, PNG, GIF or WebP file within the limits that `GET /limits` tells; `limits.rs` writes them here.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-    /// Who owns the image: the caller. Needed where the caller does not come in by an account.
-    #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$", example = "user123")]
+    /// The user id of the owner. Callers with an account may omit it, all others must send it. Authenticated callers can upload only
+    /// for themselves.
+    #[schema(required = false, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$", example = "user123")]
     user_id: String,
-    #[schema(max_length = 200, pattern = "^[^\\u0000]*$", example = "Beautiful Sunset")]
+    /// The title, without U+0000.
+    #[schema(max_length = 200, example = "Beautiful Sunset")]
     title: Option<String>,
-    #[schema(max_length = 1000, pattern = "^[^\\u0000]*$", example = "A stunning sunset over the mountains")]
+    /// The description, without U+0000.
+    #[schema(max_length = 1000, example = "A stunning sunset over the mountains")]
     description: Option<String>,
-    /// Comma-separated: up to 10 tags of up to 50 letters, digits, spaces, hyphens, underscores.
-    #[schema(schema_with = super::openapi::tags_form_schema)]
+    /// Up to 10 tags, separated by commas, each of up to 50 letters, digits, spaces, hyphens and underscores.
+    #[schema(example = "nature,sunset,mountains")]
     tags: Option<String>,
-    /// Whether anybody sees the image, or its owner alone; `public` if absent.
+    /// Who can see the image. Defaults to `public`.
     #[schema(value_type = super::words::VisibilityWord, required = false)]
     visibility: Option<String>,
 }
 
 /// Upload an image
 ///
-/// The whole picture is decoded before it is stored: a truncated or corrupt file is refused. With an `Idempotency-Key`,
-/// the same request from the same user within 24 hours is answered as the first one was, and stores nothing twice.
-/// Who is known to the service can upload for themself alone.
+/// The whole image is decoded before it is stored; truncated and corrupt files are rejected. With an `Idempotency-Key`, repeating
+/// the request within 24 hours returns the first response and stores nothing twice. Authenticated callers can upload only for
+/// themselves.
 #[utoipa::path(post, path = "/images", tag = "images",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "A unique key, which makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses((status = 200, description = "It is stored.", body = UploadedImage), BadRequest, Forbidden, RequestTimeout, Conflict, PayloadTooLarge,
-        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "Uploaded.", body = UploadedImage), InvalidUpload, QuotaOrForbidden, RequestTimeout, IdempotencyConflict, PayloadTooLarge,
+        UnsupportedImage, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn upload_image(
     State(app): State<AppState>,
     identity: Identity,

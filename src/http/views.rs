@@ -19,43 +19,51 @@ use crate::model::text::{Description, Title};
 use crate::service::images::ImagePage;
 use crate::service::presign::Links;
 
-/// An image.
+/// The metadata of an image.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Image)]
+#[schema(as = Image, example = super::examples::image)]
 pub struct ImageView<'a> {
-    /// A UUIDv7, lower case with hyphens.
+    /// The image's id, a UUIDv7 in lower case with hyphens.
     #[schema(value_type = String, format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
     pub image_id: Text<ImageId>,
-    /// RFC 3339 in UTC, to the millisecond.
+    /// When the image was uploaded, to the millisecond.
     #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.123Z")]
     pub created_at: Text<Time>,
-    /// RFC 3339 in UTC, to the microsecond.
+    /// When the metadata was last changed, to the microsecond.
     #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.123456Z")]
     pub updated_at: Text<Time>,
+    /// The user id of the owner.
+    #[schema(example = "user123")]
     pub user_id: &'a str,
-    /// `public`, or `private`: seen by its owner alone, and through expiring links.
+    /// Who can see the image.
     #[schema(value_type = super::words::VisibilityWord)]
     pub visibility: &'a str,
+    /// The title; null if there is none.
     pub title: Option<&'a str>,
+    /// The description; null if there is none.
     pub description: Option<&'a str>,
+    /// The tags, in lower case.
     #[schema(value_type = Vec<String>)]
     pub tags: Texts<'a, Tag>,
-    /// The client's name of the file.
+    /// The name of the uploaded file.
     pub file_name: &'a str,
-    /// Of the stored original, in bytes.
+    /// Size of the stored original in bytes.
     pub file_size: u64,
+    /// The media type of the stored original.
     #[schema(example = "image/jpeg")]
     pub content_type: &'a str,
-    /// In pixels, as displayed.
+    /// Width in pixels, as displayed.
     pub width: u32,
-    /// In pixels, as displayed.
+    /// Height in pixels, as displayed.
     pub height: u32,
+    /// The file format of the original.
     #[schema(value_type = super::words::ImageFormatWord)]
     pub format: &'a str,
-    /// Presigned; null with `include_url=false`, and where the owner's plan gives no originals.
+    /// Presigned URL of the original; null with `include_url=false`, or if the owner's plan does not include originals.
     pub download_url: Option<&'a str>,
-    /// Presigned, of the `small` thumbnail; null with `include_url=false`.
+    /// Presigned URL of the `small` thumbnail; null with `include_url=false`, or if the owner's plan does not include it.
     pub thumbnail_url: Option<&'a str>,
+    /// The thumbnails created during the upload.
     pub thumbnails: ThumbnailsView<'a>,
     /// About five dominant colours, most common first.
     #[schema(value_type = Vec<String>, example = json!(["#1a5276", "#f4d03f"]))]
@@ -63,57 +71,67 @@ pub struct ImageView<'a> {
     /// A ThumbHash (<https://evanw.github.io/thumbhash/>) in base64.
     #[schema(value_type = String)]
     pub placeholder: Text<Base64<'a>>,
-    /// Of the stored original, in hexadecimal.
+    /// SHA-256 of the stored original, in hexadecimal.
     #[schema(value_type = String)]
     pub sha256: Text<Hex<'a>>,
+    /// The metadata in the file.
     pub metadata: MetadataView<'a>,
-    /// What a model says is to be seen; null until it has said something.
+    /// A description of the content, written by a model; null until one is ready.
     #[schema(example = "a red circle on a blue background")]
     pub caption: Option<&'a str>,
-    /// `off`: none was asked for; `pending`: it is to be made; `ready`; `failed`: `caption_error` says why.
+    /// The state of the caption.
     #[schema(value_type = super::words::CaptionStatusWord)]
     pub caption_status: &'static str,
-    /// The model that made `caption`.
+    /// The model that wrote `caption`; null if there is none.
     pub caption_model: Option<&'a str>,
+    /// Why no caption could be created; null unless `caption_status` is `failed`.
     pub caption_error: Option<&'a str>,
     /// Seconds that decoding and thumbnails took.
     #[schema(example = 0.043)]
     pub processing_time: f64,
 }
 
-/// The thumbnails made at upload: the picture within 128×128 and within 512×512 pixels, never enlarged. Null where the owner's
-/// plan does not give one.
+/// The thumbnails created during the upload, never enlarged. A thumbnail is null if the owner's plan does not include it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Thumbnails)]
 pub struct ThumbnailsView<'a> {
+    /// Within 128×128 pixels.
     pub small: Option<ThumbnailView<'a>>,
+    /// Within 512×512 pixels.
     pub medium: Option<ThumbnailView<'a>>,
 }
 
-/// A thumbnail: JPEG, or WebP where the picture has transparency.
+/// A thumbnail: JPEG, or WebP if the image has transparency.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Thumbnail)]
 pub struct ThumbnailView<'a> {
+    /// Width in pixels.
     pub width: u32,
+    /// Height in pixels.
     pub height: u32,
-    /// Presigned; null with `include_url=false`.
+    /// Presigned URL; null with `include_url=false`.
     pub url: Option<&'a str>,
 }
 
-/// What the file says of itself, and nothing that tells where it was taken.
+/// The metadata in the file. The location is not part of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Metadata)]
 pub struct MetadataView<'a> {
-    /// When the picture was taken, as the file says; with an offset only if the file has one.
+    /// When the photo was taken, according to the file; with an offset only if the file has one.
     #[schema(example = "2019-04-16T18:19:50")]
     pub created_at: Option<&'a str>,
+    /// When the file was last modified, according to the file.
     pub modified_at: Option<&'a str>,
+    /// The make and model of the camera.
     pub camera: Option<&'a str>,
-    /// EXIF orientation; already applied to `width`, `height` and the thumbnails.
+    /// The EXIF orientation. It is already applied to `width`, `height` and the thumbnails.
     #[schema(minimum = 1, maximum = 8)]
     pub orientation: u8,
+    /// Whether the image has an alpha channel.
     pub has_alpha: bool,
+    /// Whether the image is animated.
     pub animated: bool,
+    /// Number of frames; 1 unless the image is animated.
     pub frames: u32,
     /// What became of the file's Content Credentials (C2PA); null for images stored before this was recorded.
     pub credentials: Option<Credentials>,
@@ -133,13 +151,15 @@ pub enum Credentials {
 
 /// A page of images, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ImagePage)]
+#[schema(as = ImagePage, example = super::examples::image_page)]
 pub struct ImagePageView<'a> {
+    /// The images on this page.
     pub images: Vec<ImageView<'a>>,
     /// Exact number of images that match the filters, on all pages.
     pub total_count: u64,
-    /// Opaque, and bound to the filters; null on the last page.
+    /// The `page_token` of the next page, valid with the same filters; null on the last page.
     pub next_page_token: Option<&'a str>,
+    /// Whether there is another page.
     pub has_more: bool,
 }
 

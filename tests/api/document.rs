@@ -1,0 +1,378 @@
+//! Rules that the OpenAPI document keeps, so that generators make good clients of it. `tests/clients` tries some of them.
+
+use std::collections::BTreeSet;
+
+use image_service::http::{openapi, openapi_yaml};
+use serde_json::{Map, Value};
+
+fn document() -> Value {
+    serde_json::to_value(openapi::document()).unwrap()
+}
+
+#[track_caller]
+fn object(value: &Value) -> &Map<String, Value> {
+    value.as_object().expect("an object")
+}
+
+/// Every operation, with its method and path.
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let mut operations = Vec::new();
+    for (path, item) in object(&document["paths"]) {
+        operations.extend(object(item).iter().map(|(method, operation)| (format!("{method} {path}"), operation)));
+    }
+    operations
+}
+
+/// Every parameter, with the name of its operation.
+fn parameters(document: &Value) -> Vec<(String, &Value)> {
+    let mut parameters = Vec::new();
+    for (name, operation) in operations(document) {
+        let own = operation["parameters"].as_array().into_iter().flatten();
+        parameters.extend(own.map(|parameter| (format!("{name}: {}", parameter["name"]), parameter)));
+    }
+    parameters
+}
+
+/// A schema, or the component that it refers to.
+fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).expect("a component"),
+        None => schema,
+    }
+}
+
+/// Calls `visit` with every schema within `schema`, each with its address.
+fn walk<'a>(address: &str, schema: &'a Value, visit: &mut impl FnMut(&str, &'a Value)) {
+    visit(address, schema);
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        walk(&format!("{address}.{name}"), property, visit);
+    }
+    for keyword in ["items", "additionalProperties"] {
+        if schema[keyword].is_object() {
+            walk(&format!("{address}[]"), &schema[keyword], visit);
+        }
+    }
+    for keyword in ["allOf", "oneOf", "anyOf"] {
+        for part in schema[keyword].as_array().into_iter().flatten() {
+            walk(address, part, visit);
+        }
+    }
+}
+
+/// Calls `visit` with every schema of the document: those of components, parameters, and bodies.
+fn walk_all<'a>(document: &'a Value, visit: &mut impl FnMut(&str, &'a Value)) {
+    for (name, schema) in object(&document["components"]["schemas"]) {
+        walk(name, schema, visit);
+    }
+    for (name, parameter) in parameters(document) {
+        walk(&name, &parameter["schema"], visit);
+    }
+    for (name, operation) in operations(document) {
+        let bodies = object(&operation["responses"]).values().chain([&operation["requestBody"]]);
+        for (media_type, content) in bodies.filter_map(|body| body["content"].as_object()).flatten() {
+            walk(&format!("{name} {media_type}"), &content["schema"], visit);
+        }
+    }
+}
+
+fn may_be_null(schema: &Value) -> bool {
+    let is_null = |value: &Value| *value == "null" || value["type"] == "null";
+    schema["type"].as_array().is_some_and(|types| types.iter().any(is_null))
+        || schema["oneOf"].as_array().is_some_and(|parts| parts.iter().any(is_null))
+}
+
+#[test]
+fn every_path_parameter_is_required_and_no_parameter_can_be_null() {
+    let document = document();
+    let parameters = parameters(&document);
+    assert!(parameters.len() > 50, "only {} parameters were found", parameters.len());
+    for (name, parameter) in parameters {
+        assert!(parameter["in"] != "path" || parameter["required"] == true, "{name}");
+        assert!(!may_be_null(&parameter["schema"]), "{name}");
+        assert!(parameter["schema"]["oneOf"].is_null(), "{name}: no generator knows what to do with a choice of texts");
+    }
+}
+
+#[test]
+fn no_part_of_a_form_can_be_null() {
+    let document = document();
+    let mut forms = 0;
+    for (name, operation) in operations(&document) {
+        let form = &operation["requestBody"]["content"]["multipart/form-data"]["schema"];
+        for (part, schema) in resolved(&document, form)["properties"].as_object().into_iter().flatten() {
+            forms += 1;
+            assert!(!may_be_null(schema), "{name}: clients would send {part} as the text null or None");
+        }
+    }
+    assert!(forms > 3, "no form was found");
+}
+
+#[test]
+fn no_name_collides_in_a_language_that_clients_are_generated_for() {
+    let document = document();
+    // Of Python, TypeScript, Go, Rust, Java and Kotlin, and of what their standard libraries always bring along.
+    let reserved = [
+        "error",
+        "import",
+        "object",
+        "string",
+        "type",
+        "class",
+        "date",
+        "file",
+        "map",
+        "list",
+        "set",
+        "array",
+        "record",
+        "result",
+        "option",
+        "number",
+        "boolean",
+        "integer",
+        "float",
+        "double",
+        "long",
+        "void",
+        "package",
+        "module",
+        "interface",
+        "enum",
+        "function",
+        "default",
+        "public",
+        "private",
+        "static",
+        "return",
+        "exception",
+        "thread",
+        "system",
+        "response",
+        "request",
+        "promise",
+        "box",
+        "vec",
+        "future",
+        "blob",
+        "symbol",
+        "btreemap",
+        "hashmap",
+        "uuid",
+    ];
+    let names: BTreeSet<&str> = object(&document["components"]["schemas"]).keys().map(String::as_str).collect();
+    for name in &names {
+        assert!(!reserved.contains(&name.to_lowercase().as_str()), "{name} is reserved");
+        assert!(name.starts_with(|first: char| first.is_ascii_uppercase()) && name.chars().all(|c| c.is_ascii_alphanumeric()));
+        let constructor = format!("New{name}");
+        assert!(!names.contains(constructor.as_str()), "{constructor} is the constructor of {name} in Go");
+    }
+    let mut ids = BTreeSet::new();
+    for (name, operation) in operations(&document) {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids.insert(id), "{id} is used twice");
+        assert!(id.contains('_') && !reserved.contains(&id), "{name}: {id} is not a verb and a noun");
+    }
+}
+
+#[test]
+fn every_operation_parameter_schema_and_property_is_described() {
+    let document = document();
+    let is_described = |schema: &Value| schema["description"].as_str().is_some_and(|text| text.len() > 5);
+    let mut missing = Vec::new();
+    for (name, operation) in operations(&document) {
+        if !is_described(operation) {
+            missing.push(name);
+        }
+    }
+    missing.extend(parameters(&document).into_iter().filter(|(_, parameter)| !is_described(parameter)).map(|(name, _)| name));
+    for (name, schema) in object(&document["components"]["schemas"]) {
+        if !is_described(schema) {
+            missing.push(name.clone());
+        }
+        walk(name, schema, &mut |address, schema| {
+            for (property, schema) in schema["properties"].as_object().into_iter().flatten() {
+                if !is_described(schema) && !is_described(resolved(&document, schema)) {
+                    missing.push(format!("{address}.{property}"));
+                }
+            }
+        });
+    }
+    assert_eq!(missing, [""; 0], "these have no description");
+}
+
+#[test]
+fn every_body_has_a_schema_and_bytes_are_binary() {
+    let document = document();
+    let mut binary = 0;
+    for (name, operation) in operations(&document) {
+        for (status, response) in object(&operation["responses"]) {
+            for (media_type, content) in response["content"].as_object().into_iter().flatten() {
+                let schema = &content["schema"];
+                assert!(schema.is_object(), "{name} {status}: {media_type} has no schema, so clients would return nothing");
+                if media_type.starts_with("image/") {
+                    binary += 1;
+                    assert_eq!((&schema["type"], &schema["format"]), (&"string".into(), &"binary".into()), "{name} {status}");
+                }
+            }
+        }
+    }
+    assert!(binary > 10, "only {binary} binary bodies were found");
+}
+
+#[test]
+fn patterns_are_plain_enough_for_every_regular_expression_library() {
+    let document = document();
+    walk_all(&document, &mut |address, schema| {
+        let pattern = schema["pattern"].as_str().unwrap_or_default();
+        assert!(pattern.is_ascii() && !pattern.contains("\\u") && !pattern.contains("\\p"), "{address}: {pattern}");
+    });
+}
+
+#[test]
+fn every_error_response_is_a_reference_to_a_component_with_an_example() {
+    let document = document();
+    let mut references = 0;
+    for (name, operation) in operations(&document) {
+        for (status, response) in object(&operation["responses"]).iter().filter(|(status, _)| status.as_str() >= "400") {
+            let component = resolved(&document, response);
+            assert!(!std::ptr::eq(component, response), "{name} {status} is not a reference");
+            references += 1;
+        }
+    }
+    assert!(references > 300, "only {references} error responses were found");
+    let types = &document["components"]["schemas"]["ErrorType"]["enum"];
+    for (name, response) in object(&document["components"]["responses"]) {
+        let content = &response["content"]["application/json"];
+        if name == "NotReady" {
+            assert_eq!(content["schema"]["$ref"], "#/components/schemas/ReadinessError");
+            continue;
+        }
+        assert_eq!(content["schema"]["$ref"], "#/components/schemas/ApiError", "{name}");
+        let error = &content["example"]["error"];
+        assert!(types.as_array().unwrap().contains(error), "{name}: {error}");
+        let description = response["description"].as_str().unwrap();
+        assert!(description.contains(&format!("`{}`", error.as_str().unwrap())), "{name} does not name {error}: {description}");
+        let used = document["paths"].to_string().contains(&format!("#/components/responses/{name}\""));
+        assert!(used, "no operation gives {name}");
+    }
+}
+
+#[test]
+fn every_enum_is_a_component_of_its_own() {
+    let document = document();
+    let mut lists = BTreeSet::new();
+    walk_all(&document, &mut |address, schema| {
+        if let Some(values) = schema["enum"].as_array() {
+            assert!(object(&document["components"]["schemas"]).contains_key(address), "{address} is an inline enum: {values:?}");
+            lists.insert(values.iter().map(Value::to_string).collect::<Vec<_>>());
+        }
+    });
+    assert!(lists.len() > 5, "only {} enums were found", lists.len());
+}
+
+#[test]
+fn every_field_of_a_response_is_required() {
+    let document = document();
+    let mut sent = BTreeSet::new();
+    let own = operations(&document).into_iter().flat_map(|(_, operation)| object(&operation["responses"]).values());
+    for response in own.chain(object(&document["components"]["responses"]).values()) {
+        for content in response["content"].as_object().into_iter().flat_map(Map::values) {
+            reach(&document, &content["schema"], &mut sent);
+        }
+    }
+    assert!(sent.len() > 30, "only {} schemas of responses were found", sent.len());
+    for name in sent {
+        walk(&name, &document["components"]["schemas"][&name], &mut |address, schema| {
+            for property in schema["properties"].as_object().into_iter().flat_map(Map::keys) {
+                let required = schema["required"].as_array().is_some_and(|names| names.iter().any(|name| name == property));
+                assert!(required, "{address}.{property} is always sent but not required");
+            }
+        });
+    }
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/http")).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let skips = text.lines().any(|line| line.trim_start().starts_with("#[serde(") && line.contains("skip_serializing"));
+            assert!(!skips, "{}: responses always have all of their fields", path.display());
+        }
+    }
+}
+
+fn reach(document: &Value, schema: &Value, names: &mut BTreeSet<String>) {
+    let mut found = Vec::new();
+    walk("", schema, &mut |_, schema| found.extend(schema["$ref"].as_str()));
+    for reference in found {
+        let name = reference.trim_start_matches("#/components/schemas/").to_owned();
+        if names.insert(name) {
+            reach(document, resolved(document, &serde_json::json!({"$ref": reference})), names);
+        }
+    }
+}
+
+#[test]
+fn what_no_caller_needs_to_send_is_not_required() {
+    let document = document();
+    for schema in ["UploadForm", "CreateImportRequest"] {
+        let required = &document["components"]["schemas"][schema]["required"];
+        assert!(!required.as_array().unwrap().contains(&"user_id".into()), "{schema}: accounts own what they upload");
+    }
+    assert_eq!(document["components"]["schemas"]["UploadForm"]["required"], serde_json::json!(["file"]));
+}
+
+#[test]
+fn the_whole_examples_have_exactly_the_fields_of_their_schemas() {
+    let document = document();
+    for name in ["Image", "ImagePage"] {
+        let schema = &document["components"]["schemas"][name];
+        let example = &schema["example"];
+        assert!(example.is_object(), "{name} has no example");
+        compare(&document, name, schema, example);
+    }
+}
+
+fn compare(document: &Value, address: &str, schema: &Value, example: &Value) {
+    let schema = resolved(document, schema);
+    if let (Some(properties), Some(fields)) = (schema["properties"].as_object(), example.as_object()) {
+        assert!(properties.keys().eq(fields.keys()), "{address}: {:?}", fields.keys());
+        for (name, schema) in properties {
+            let choice = schema["oneOf"].as_array().and_then(|parts| parts.iter().find(|part| part["$ref"].is_string()));
+            compare(document, &format!("{address}.{name}"), choice.unwrap_or(schema), &fields[name]);
+        }
+    }
+    for item in example.as_array().into_iter().flatten() {
+        compare(document, address, &schema["items"], item);
+    }
+}
+
+#[test]
+fn the_yaml_has_no_plain_word_that_yaml_1_1_reads_as_something_else() {
+    let yaml = openapi_yaml::to_yaml(&openapi::document()).unwrap();
+    let words = ["y", "n", "yes", "no", "on", "off", "~"];
+    for line in yaml.lines() {
+        let value = line.trim_start().trim_start_matches("- ");
+        let value = value.rsplit_once(": ").map_or(value, |(_, value)| value);
+        assert!(!words.contains(&value.trim_end_matches(':').to_lowercase().as_str()), "{line}");
+    }
+    assert!(yaml.contains("\n      - 'off'\n"), "the word that this is about is not there any more");
+}
+
+#[test]
+fn security_schemes_have_the_names_that_clients_are_configured_by() {
+    let document = document();
+    let names: Vec<&String> = object(&document["components"]["securitySchemes"]).keys().collect();
+    for name in ["basicAuth", "bearerAuth", "gatewayUser"] {
+        assert!(names.contains(&&name.to_owned()), "{names:?}");
+    }
+}
+
+#[test]
+fn the_first_server_has_no_host_but_the_path_of_the_public_url() {
+    let servers = |public_url| {
+        let document = openapi::for_server(openapi::document(), public_url);
+        document.servers.unwrap().into_iter().map(|server| server.url).collect::<Vec<_>>()
+    };
+    assert_eq!(servers(None), ["/"]);
+    assert_eq!(servers(Some("https://example.org")), ["/", "https://example.org"]);
+    assert_eq!(servers(Some("https://example.org:8443/images-api/")), ["/images-api", "https://example.org:8443/images-api/"]);
+}
