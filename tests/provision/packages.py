@@ -11,13 +11,15 @@ import sys
 from pathlib import Path
 
 OLDEST_POSTGRES = 14
+# What generators of clients run on, and the packages that have it.
+CLIENT_PROGRAMS = {"java": "default-jre-headless", "node": "nodejs", "npm": "npm"}
 
 
 class Missing(Exception):
     """Packages are missing and cannot be installed from here."""
 
 
-def install_missing(*, postgres, python):
+def install_missing(*, postgres, python, clients=False):
     """Installs what building needs, and what the asked for parts need beside it."""
     missing = []
     if not shutil.which("cargo"):
@@ -34,6 +36,9 @@ def install_missing(*, postgres, python):
         missing += ["postgresql"]
     if python and not python_with_venv():
         missing += ["python3-venv"]
+    if clients:
+        # Debian 12's Node 18 and Java 17 are enough for every pinned generator.
+        missing += [package for command, package in CLIENT_PROGRAMS.items() if not shutil.which(command)]
     if missing:
         _install(missing)
 

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Makes clients of the OpenAPI document and uses them: `check.py --program P --url URL --node-modules D --folder D`.
+
+The document comes from `P openapi`, the service answers at URL. Everything is generated and compiled in the folder.
+Runs in a Python environment with the packages of tests/provision/requirements/clients.txt. Prints one line a check and
+exits non-zero if any fails. Go clients are built where there is a Go toolchain.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import urllib.request
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import openapi_generator_cli
+import yaml
+
+HERE = Path(__file__).resolve().parent
+# For one generator, compiler or client.
+SECONDS = 120
+# The sources of the checks, beside the generated clients.
+SOURCES = ["story.ts", "use_*.ts", "use_*.py", "orval_fetch.ts", "orval.config.cjs", "tsconfig.json", "spectral.yaml"]
+# What openapi-generator makes beside the clients, and nothing here uses.
+NO_DOCUMENTS = "apiDocs=false,modelDocs=false,apiTests=false,modelTests=false"
+
+
+class Failed(Exception):
+    """A check failed; the message says how."""
+
+
+class Clients:
+    """The folder in which clients are made, and how to run programs there."""
+
+    def __init__(self, arguments):
+        self.folder = arguments.folder
+        self.program = arguments.program
+        self.url = arguments.url
+        self.node_modules = arguments.node_modules
+        self.document = self.folder / "openapi.yaml"
+        own = {"BASE_URL": self.url, "PICTURE": str(self.folder / "picture.png"), "PYTHONPATH": str(self.folder)}
+        self.environment = {**os.environ, **own}
+
+    def prepare(self):
+        for pattern in SOURCES:
+            for path in HERE.glob(pattern):
+                shutil.copy(path, self.folder)
+        (self.folder / "node_modules").symlink_to(self.node_modules)
+        (self.folder / "picture.png").write_bytes(noise(64, 64))
+        self.document.write_text(self.run(self.program, "openapi"))
+
+    def run(self, *argv):
+        """Runs a program to its end and returns what it printed."""
+        argv = [str(word) for word in argv]
+        done = subprocess.run(
+            argv, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=SECONDS,
+        )
+        if done.returncode != 0:
+            raise Failed(f"{Path(argv[0]).name} ended with {done.returncode}:\n{done.stdout}")
+        return done.stdout
+
+    def node(self, command, *argv):
+        return self.run(self.folder / "node_modules" / ".bin" / command, *argv)
+
+    def python(self, *argv):
+        return self.run(sys.executable, *argv)
+
+    # The document.
+
+    def check_yaml(self):
+        """PyYAML reads YAML 1.1, as many generators do; to it the document must be what the service serves as JSON."""
+        with urllib.request.urlopen(f"{self.url}/openapi.json") as answer:
+            served = json.load(answer)
+        read = yaml.safe_load(self.document.read_text())
+        for part in served.keys() - {"servers"}:
+            if read[part] != served[part]:
+                raise Failed(f"openapi.yaml and /openapi.json differ in {part}")
+
+    def check_spectral(self):
+        self.node("spectral", "lint", "--ruleset", "spectral.yaml", "--fail-severity", "error", self.document)
+
+    # Generators.
+
+    def openapi_generator(self, language, output, *options):
+        jar = Path(openapi_generator_cli.__file__).with_name("openapi-generator.jar")
+        argv = ["generate", "-i", self.document, "-g", language, "-o", output, "--global-property", NO_DOCUMENTS]
+        self.run("java", "-jar", jar, *argv, *options)
+
+    def generate_python(self):
+        self.openapi_generator("python", "openapi_generator_python")
+        shutil.move(self.folder / "openapi_generator_python" / "openapi_client", self.folder)
+
+    def generate_typescript_fetch(self):
+        self.openapi_generator("typescript-fetch", "typescript_fetch")
+
+    def generate_go(self):
+        self.openapi_generator("go", "go_client")
+
+    def generate_openapi_python_client(self):
+        # It would format its output with a linter of its own.
+        (self.folder / "openapi_python_client.yaml").write_text("post_hooks: []\n")
+        output = ["--output-path", "openapi_python_client_made", "--meta", "none", "--config", "openapi_python_client.yaml"]
+        self.python("-m", "openapi_python_client", "generate", "--path", self.document, *output)
+
+    def generate_hey_api(self):
+        self.node("openapi-ts", "-i", self.document, "-o", "hey_api", "-c", "@hey-api/client-fetch", "--silent")
+
+    def generate_orval(self):
+        self.node("orval", "--config", "orval.config.cjs")
+
+    # Compilers.
+
+    def check_types_of_python(self):
+        self.python("-m", "mypy", "openapi_client", "openapi_python_client_made")
+
+    def check_types_of_typescript(self):
+        self.node("tsc", "-p", "tsconfig.json")
+        # Without this, Node would take the compiled files for modules of another kind.
+        (self.folder / "js" / "package.json").write_text('{"type": "commonjs"}')
+
+    def build_go(self):
+        folder = self.folder / "go_client"
+        self.run("go", "-C", folder, "vet", "./...")
+
+    # Uses.
+
+    def use(self, name):
+        script = self.folder / f"use_{name}.py"
+        if script.exists():
+            return self.python(script)
+        return self.run("node", self.folder / "js" / f"use_{name}.js")
+
+
+def noise(width, height):
+    """A PNG that does not compress, so that it is as large as uploads must be."""
+    shades = random.Random(1)
+    rows = b"".join(b"\0" + shades.randbytes(3 * width) for _ in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def checks_of(clients):
+    """What to check, in stages: the checks of one stage run side by side."""
+    document = {
+        "PyYAML reads openapi.yaml as /openapi.json": clients.check_yaml,
+        "Spectral finds no error": clients.check_spectral,
+        "openapi-generator makes a Python client": clients.generate_python,
+        "openapi-generator makes a TypeScript client": clients.generate_typescript_fetch,
+        "openapi-generator makes a Go client": clients.generate_go,
+        "openapi-python-client makes a client": clients.generate_openapi_python_client,
+        "hey-api makes a client": clients.generate_hey_api,
+        "orval makes a client": clients.generate_orval,
+    }
+    types = {
+        "mypy accepts the Python clients": clients.check_types_of_python,
+        "tsc accepts the TypeScript clients and their uses": clients.check_types_of_typescript,
+    }
+    if shutil.which("go"):
+        types["Go builds its client"] = clients.build_go
+    names = ["openapi_generator", "openapi_python_client", "typescript_fetch", "hey_api", "orval"]
+    uses = {f"the client {name} works": (lambda name=name: clients.use(name)) for name in names}
+    return [document, types, uses]
+
+
+def attempt(name, check):
+    try:
+        check()
+    except (Failed, OSError, subprocess.SubprocessError) as error:
+        print(f"FAIL  {name}: {error}", flush=True)
+        return False
+    print(f"ok    {name}", flush=True)
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    for name in ("program", "node-modules", "folder"):
+        parser.add_argument(f"--{name}", required=True, type=Path)
+    parser.add_argument("--url", required=True)
+    clients = Clients(parser.parse_args())
+    clients.prepare()
+    results = []
+    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4)) as pool:
+        for stage in checks_of(clients):
+            results += pool.map(attempt, stage.keys(), stage.values())
+            if not all(results):
+                break
+    print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+// What every client has to be able to do, told once for the TypeScript clients. Each of them fills in how it does it.
+
+import { strict as assert } from "node:assert";
+import { readFileSync } from "node:fs";
+
+export const base = process.env.BASE_URL ?? "";
+export const user = "clients-typescript";
+
+export interface Story {
+  upload(file: Blob, title: string, tags: string): Promise<{ image_id: string; caption_status: string; description: string | null }>;
+  list(tags: string[], limit: number, pageToken?: string): Promise<{ ids: string[]; next: string | null }>;
+  errorOfMissing(imageId: string): Promise<{ error: string; message: string; details: Record<string, string> }>;
+  thumbnail(imageId: string): Promise<Blob>;
+  import(url: string): Promise<string>;
+  importState(jobId: string): Promise<{ status: string; pending: string[] }>;
+  remove(imageId: string): Promise<string>;
+}
+
+export async function run(name: string, story: Story): Promise<void> {
+  const file = new Blob([new Uint8Array(readFileSync(process.env.PICTURE ?? ""))], { type: "image/png" });
+  const tags = [`${name}-sea`, `${name}-sun`];
+  const first = await story.upload(file, "A title", tags.join(","));
+  const second = await story.upload(file, "Another title", tags[0]);
+  assert.equal(first.caption_status, "off");
+  assert.equal(first.description, null, "what was not sent is absent, not the text null");
+
+  const page = await story.list([tags[0]], 1);
+  assert.deepEqual(page.ids, [second.image_id]);
+  assert.ok(page.next);
+  const rest = await story.list([tags[0]], 1, page.next);
+  assert.deepEqual([rest.ids, rest.next], [[first.image_id], null]);
+  assert.deepEqual((await story.list(tags, 10)).ids, [first.image_id], "an image must have all tags");
+
+  const error = await story.errorOfMissing("019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17");
+  assert.equal(error.error, "NotFound");
+  assert.ok(error.message);
+  assert.deepEqual(error.details, {});
+
+  const thumbnail = new Uint8Array(await (await story.thumbnail(first.image_id)).arrayBuffer());
+  assert.deepEqual([...thumbnail.slice(0, 3)], [0xff, 0xd8, 0xff], "the bytes of a JPEG");
+
+  const job = await story.import("https://images.example/cover.jpg");
+  assert.deepEqual(await story.importState(job), { status: "pending", pending: ["https://images.example/cover.jpg"] });
+  assert.equal(await story.remove(second.image_id), second.image_id);
+  console.log(`${name}: ok`);
+}
+
+/** A client that resolves to an error or to nothing has failed. */
+export function need<T>(value: T | undefined, error?: unknown): T {
+  if (value === undefined) throw new Error(`no answer: ${JSON.stringify(error)}`);
+  return value;
+}
