@@ -91,6 +91,9 @@ pub struct Config {
     /// are removed before they are stored.
     #[arg(long, env = "KEEP_LOCATION", default_value_t = false, action = clap::ArgAction::Set)]
     pub keep_location: bool,
+    /// Whether an uploader may keep the location of one image with `keep_location=true`.
+    #[arg(long, env = "ALLOW_KEEP_LOCATION", default_value_t = false, action = clap::ArgAction::Set)]
+    pub allow_keep_location: bool,
     /// Heights in pixels of thumbnails beside `small` and `medium`: 16 to 2000, up to 8 of them; or `none`.
     #[arg(long, env = "THUMBNAIL_HEIGHTS", default_value = "200,400")]
     pub thumbnail_heights: Heights,
@@ -207,6 +210,7 @@ impl Config {
                 keep_location: self.keep_location,
                 ..self.pictures.limits()
             },
+            allow_keep_location: self.allow_keep_location,
             min_file_bytes: self.pictures.min_file_size.0,
             max_file_bytes: self.pictures.max_file_size.0,
             upload_memory_bytes: self.upload_memory_budget.0,

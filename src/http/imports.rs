@@ -50,6 +50,9 @@ pub struct ImportOrderBody {
     /// Who can see the images. Defaults to `public`.
     #[schema(value_type = Option<super::words::VisibilityWord>)]
     visibility: Option<String>,
+    /// Stores the files byte for byte, with the location and the Content Credentials in them. `true` is refused unless the operator
+    /// sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`; `false` if absent.
+    keep_location: Option<bool>,
 }
 
 /// A new import job.
@@ -187,6 +190,11 @@ fn read_order(app: &AppState, identity: &Identity, mut fields: Map<String, Value
     };
     let visibility = fields.remove("visibility").filter(|value| !value.is_null());
     let visibility = visibility.and_then(|value| errors.check("visibility", read_visibility(&value)));
+    let keep_location = fields.remove("keep_location").filter(|value| !value.is_null());
+    let keep_location = keep_location.and_then(|value| {
+        let keep = value.as_bool().ok_or_else(|| "must be true or false".to_owned());
+        errors.check("keep_location", keep.and_then(|keep| app.service.may_keep_location(keep)))
+    });
     let tags = fields.remove("tags").and_then(|tags| errors.check("tags", read_tags(&tags))).unwrap_or_default();
     let idempotency_key = one_header(headers, "Idempotency-Key", &mut errors)
         .and_then(|key| errors.check("Idempotency-Key", IdempotencyKey::parse(key)));
@@ -197,7 +205,8 @@ fn read_order(app: &AppState, identity: &Identity, mut fields: Map<String, Value
     let (Some(urls), Some(user_id)) = (urls, user_id) else {
         return Err(Error::internal("a required field is missing, and no rule said so"));
     };
-    Ok(Order { user_id, tags, visibility: visibility.unwrap_or_default(), urls, idempotency_key })
+    let (visibility, keep_location) = (visibility.unwrap_or_default(), keep_location.unwrap_or_default());
+    Ok(Order { user_id, tags, visibility, keep_location, urls, idempotency_key })
 }
 
 fn read_urls(app: &AppState, urls: Value, errors: &mut FieldErrors) -> Option<Vec<Source>> {

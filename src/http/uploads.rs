@@ -15,7 +15,7 @@ use super::error::{
     ApiError, Failure, IdempotencyConflict, InternalServerError, InvalidUpload, PayloadTooLarge, QuotaOrForbidden,
     RequestTimeout, ServiceUnavailable, UnsupportedImage, ValidationError,
 };
-use super::extract::{Address, FieldErrors, Identity, Query, header as one_header};
+use super::extract::{Address, FieldErrors, Identity, Query, boolean, header as one_header};
 use super::json;
 use super::views::{ImageView, Text};
 use crate::model::caller::UserId;
@@ -64,6 +64,9 @@ pub struct UploadForm {
     /// Who can see the image. Defaults to `public`.
     #[schema(value_type = super::words::VisibilityWord, required = false)]
     visibility: Option<String>,
+    /// Stores the file byte for byte, with the location and the Content Credentials in it. `true` is refused unless the operator
+    /// sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`; `false` if absent.
+    keep_location: Option<bool>,
 }
 
 /// Upload an image
@@ -134,7 +137,7 @@ struct FilePart {
 }
 
 /// The parts beside the file.
-const TEXT_PARTS: [&str; 5] = ["user_id", "title", "description", "tags", "visibility"];
+const TEXT_PARTS: [&str; 6] = ["user_id", "title", "description", "tags", "visibility", "keep_location"];
 
 /// Bytes of one text part; the longest allowed text is shorter.
 const MAX_TEXT_BYTES: usize = 16 * 1024;
@@ -186,6 +189,11 @@ impl Form {
         let description = text("description").and_then(|text| errors.check("description", Description::parse(&text)).flatten());
         let tags = text("tags").and_then(|tags| errors.check("tags", Tag::parse_list(&tags))).unwrap_or_default();
         let visibility = text("visibility").and_then(|text| errors.check("visibility", Visibility::parse(&text)));
+        let keep_location = text("keep_location").filter(|text| !text.is_empty());
+        let keep_location = keep_location.and_then(|text| {
+            let keep = boolean(&text).and_then(|keep| app.service.may_keep_location(keep));
+            errors.check("keep_location", keep)
+        });
         let idempotency_key = one_header(headers, "Idempotency-Key", &mut errors)
             .and_then(|key| errors.check("Idempotency-Key", IdempotencyKey::parse(key)));
         if self.file.is_none() {
@@ -204,6 +212,7 @@ impl Form {
             description,
             tags,
             visibility: visibility.unwrap_or_default(),
+            keep_location: keep_location.unwrap_or_default(),
             file_name: file.name,
             bytes: file.bytes,
             origin: Origin::Request(idempotency_key),

@@ -166,6 +166,9 @@ async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
         if upload.visibility == Visibility::Private {
             parts.push(b"\0private");
         }
+        if upload.keep_location {
+            parts.push(b"\0keep_location");
+        }
         parts.extend(upload.tags.iter().map(|tag| tag.as_str().as_bytes()));
         fingerprint_of(&parts)
     };

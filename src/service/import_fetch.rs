@@ -60,6 +60,8 @@ impl Service {
         }
         self.look_for_room(&item.user_id, features.as_ref(), self.limits.min_file_bytes).await.map_err(trouble_of_owner)?;
         // The rules were held at the order, by settings that may have changed since.
+        self.may_keep_location(item.keep_location)
+            .map_err(|rule| Trouble::Its { reason: format!("keep_location {rule}"), again: None })?;
         let target = self.fetcher.check(&item.url).map_err(|rule| Trouble::Its { reason: format!("it {rule}"), again: None })?;
         let answer = self.fetcher.get(target, self.clock.now()).await.map_err(failed)?;
         let memory_bytes = answer.memory(limit);
@@ -81,6 +83,7 @@ impl Service {
             description: None,
             tags: item.tags.clone(),
             visibility: item.visibility,
+            keep_location: item.keep_location,
             file_name: Some(file_name),
             bytes,
             origin: Origin::Import(claimed.claim),

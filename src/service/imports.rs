@@ -17,7 +17,7 @@ use crate::model::job::{Item, Job, JobId};
 use crate::model::page::PageToken;
 use crate::model::tag::Tag;
 use crate::store;
-use crate::store::imports::NewItem;
+use crate::store::imports::{Common, NewItem};
 
 /// What is to be imported, and for whom.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Order {
     pub user_id: UserId,
     pub tags: Vec<Tag>,
     pub visibility: Visibility,
+    /// As an upload's.
+    pub keep_location: bool,
     pub urls: Vec<Source>,
     pub idempotency_key: Option<IdempotencyKey>,
 }
@@ -85,7 +87,8 @@ impl Service {
                 return known.ok_or_else(|| Error::internal("an import's key holds no job"));
             }
         }
-        store::imports::insert(&mut tx, id, &order.user_id, (&order.tags, order.visibility), &items(&order.urls)).await?;
+        let common = Common { tags: order.tags.clone(), visibility: order.visibility, keep_location: order.keep_location };
+        store::imports::insert(&mut tx, id, &order.user_id, &common, &items(&order.urls)).await?;
         tx.commit().await?;
         self.import_ordered.notify_one();
         Ok(id)
@@ -198,6 +201,9 @@ fn fingerprint(order: &Order) -> Vec<u8> {
     let mut parts = vec![b"import".as_slice()];
     if order.visibility == Visibility::Private {
         parts.push(b"private");
+    }
+    if order.keep_location {
+        parts.push(b"keep_location");
     }
     parts.extend(order.urls.iter().map(|source| source.url.as_bytes()));
     parts.push(b"tags");

@@ -91,6 +91,8 @@ pub const DEFAULT_MAX_FILE_BYTES: u64 = 10 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Limits {
     pub imaging: imaging::Limits,
+    /// Whether an upload may ask to keep its location.
+    pub allow_keep_location: bool,
     /// Of a file, both ends included.
     pub min_file_bytes: u64,
     pub max_file_bytes: u64,

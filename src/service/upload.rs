@@ -33,6 +33,8 @@ pub struct Upload {
     pub description: Option<Description>,
     pub tags: Vec<Tag>,
     pub visibility: Visibility,
+    /// Stores the file as it came; [`Service::may_keep_location`] must have allowed it.
+    pub keep_location: bool,
     /// As the client sent it; cleaned here.
     pub file_name: Option<String>,
     pub bytes: Bytes,
@@ -198,6 +200,19 @@ impl Service {
         Ok(())
     }
 
+    /// Whether an upload may ask to keep its location.
+    ///
+    /// # Errors
+    /// The rule, in words for the client.
+    pub fn may_keep_location(&self, keep: bool) -> Result<bool, String> {
+        if keep && !self.limits.allow_keep_location && !self.limits.imaging.keep_location {
+            return Err(
+                "must be false: this service removes the location from every image (ALLOW_KEEP_LOCATION is off)".to_owned()
+            );
+        }
+        Ok(keep)
+    }
+
     async fn process_and_store(
         &self,
         upload: &mut Upload,
@@ -223,7 +238,8 @@ impl Service {
         let (started, bytes) = (Instant::now(), upload.bytes.clone());
         let slot = self.admission.decode(header.weight_bytes).await?;
         self.observe_stage(upload.visibility, "decode_wait", started.elapsed());
-        let limits = self.limits.imaging.clone();
+        let mut limits = self.limits.imaging.clone();
+        limits.keep_location |= upload.keep_location && self.limits.allow_keep_location;
         let decoding = tokio::task::spawn_blocking(move || {
             let processed = imaging::process(&bytes, &header, &limits);
             drop(slot);

@@ -37,6 +37,8 @@ pub struct QueuedItem {
     pub tags: Vec<Tag>,
     /// That of its job.
     pub visibility: Visibility,
+    /// That of its job.
+    pub keep_location: bool,
     /// Claims before this one.
     pub attempts: u32,
 }
@@ -119,7 +121,7 @@ pub(super) async fn open_lanes(tx: &mut Tx, lanes: &BTreeSet<(&str, &str)>) -> R
 macro_rules! queued_item {
     ($condition:literal) => {
         concat!(
-            "select i.job_id, i.position, i.user_id, i.host, i.url, i.attempts, j.tags, j.visibility \
+            "select i.job_id, i.position, i.user_id, i.host, i.url, i.attempts, j.tags, j.visibility, j.keep_location \
              from import_items i join imports j on j.id = i.job_id where (i.job_id, i.position) = \
              (select q.job_id, q.position from import_items q where ",
             $condition
@@ -302,6 +304,7 @@ struct Row {
     attempts: i64,
     tags: Json<Vec<String>>,
     visibility: String,
+    keep_location: bool,
 }
 
 impl TryFrom<Row> for QueuedItem {
@@ -315,6 +318,7 @@ impl TryFrom<Row> for QueuedItem {
             host: row.host,
             url: row.url,
             tags: row.tags.0.into_iter().map(Tag::from_stored).collect(),
+            keep_location: row.keep_location,
             visibility: Visibility::parse(&row.visibility)
                 .map_err(|_| Error::Unreadable { column: "visibility", value: row.visibility })?,
             attempts: u32::try_from(row.attempts).unwrap_or_default(),

@@ -23,20 +23,24 @@ pub struct NewItem {
     pub host: String,
 }
 
+/// What holds for all images of a job.
+#[derive(Debug, Clone)]
+pub struct Common {
+    pub tags: Vec<Tag>,
+    pub visibility: Visibility,
+    pub keep_location: bool,
+}
+
 /// Adds a job to the queue, which must be locked.
-pub async fn insert(
-    tx: &mut Tx,
-    id: JobId,
-    user: &UserId,
-    (tags, visibility): (&[Tag], Visibility),
-    items: &[NewItem],
-) -> Result<(), Error> {
+pub async fn insert(tx: &mut Tx, id: JobId, user: &UserId, common: &Common, items: &[NewItem]) -> Result<(), Error> {
     let total = i64::try_from(items.len()).unwrap_or(i64::MAX);
     let sql = Sql::new(
-        "insert into imports (id, user_id, tags, total, completed, failed, visibility) values ($1, $2, $3, $4, 0, 0, $5)",
+        "insert into imports (id, user_id, tags, total, completed, failed, visibility, keep_location) \
+         values ($1, $2, $3, $4, 0, 0, $5, $6)",
     );
-    let tags = tags.iter().map(|tag| json!(tag.as_str())).collect::<serde_json::Value>();
-    tx.execute(sql.bind(id.uuid()).bind(user.as_str()).bind(tags).bind(total).bind(visibility.name())).await?;
+    let tags = common.tags.iter().map(|tag| json!(tag.as_str())).collect::<serde_json::Value>();
+    let sql = sql.bind(id.uuid()).bind(user.as_str()).bind(tags).bind(total);
+    tx.execute(sql.bind(common.visibility.name()).bind(common.keep_location)).await?;
     let mut sql = Sql::new("insert into import_items (job_id, position, user_id, host, url, state, attempts, due_at) values ");
     for (position, item) in (0_i64..).zip(items) {
         sql.push(if position == 0 { "(" } else { ", (" }).push_bind(id.uuid());

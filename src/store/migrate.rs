@@ -36,6 +36,7 @@ const STEPS: &[Step] = &[
     step!(6, "accounts", "0006_accounts.sql"),
     step!(7, "collections", "0007_collections.sql"),
     step!(8, "captions", "0008_captions.sql"),
+    step!(9, "keep location", "0009_keep_location.sql"),
 ];
 
 /// Brings the database's schema to this version's.

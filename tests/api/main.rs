@@ -21,6 +21,7 @@ mod collections;
 mod collections_kept;
 mod commands;
 mod conventions;
+mod credentials;
 mod document;
 mod durability;
 mod expiring_links;

@@ -9,7 +9,7 @@ use super::photoshop::{self, CutOff};
 use super::pieces::{Cut, Pieces, runs};
 use super::text::{self, Encoding};
 use super::xmp_extended::{self, Extended};
-use super::{Care, Outcome, c2pa, fields, fill, flir, gopro, media_jukebox, rmeta};
+use super::{Care, Outcome, c2pa, fill, flir, gopro, media_jukebox, rmeta};
 use memchr::memmem;
 use std::ops::Range;
 
