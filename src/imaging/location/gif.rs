@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// An XMP packet stands there as it is, not in sub-blocks. For readers that know only those, this follows it: from
 /// whichever of its bytes they take for a length, they arrive at the end.
-const MAGIC_TRAILER_BYTES: usize = 258;
+pub(super) const MAGIC_TRAILER_BYTES: usize = 258;
 
 /// What a block of the largest size has, with some room; a block of more and shorter ones is wiped.
 const MAX_SUB_BLOCKS: usize = 2 * block::MAX_BLOCK_BYTES / 255;

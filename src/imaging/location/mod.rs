@@ -6,8 +6,9 @@
 //!
 //! **Edits keep every length.** A removed EXIF entry leaves a freed slot, a removed XMP property leaves white space, a
 //! removed IPTC dataset leaves zeros at the end of its block. So no offset has to be rewritten: those of maker notes, of the
-//! Multi-Picture Format and of motion photos, which count from places that only their makers know, stay true. Two
-//! things change a length: PNG's compressed texts, which are packed again, and whole PNG or WebP chunks that are dropped.
+//! Multi-Picture Format and of motion photos, which count from places that only their makers know, stay true. Three
+//! things change a length: PNG's compressed texts, which are packed again; whole PNG or WebP chunks that are dropped; and C2PA
+//! manifests, which are cut out of JPEG and GIF files in which nothing follows the picture.
 //!
 //! **Doubt is resolved for privacy.** A metadata block that cannot be understood (not XML, larger than
 //! `block::MAX_BLOCK_BYTES`, overlapping structures that do not settle) is wiped, because someone else's reader may be

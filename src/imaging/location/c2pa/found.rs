@@ -1,6 +1,7 @@
 //! Where a file has its credential: the manifest store, or the address of one in its XMP. Looks only where the specification
 //! wants them (C2PA 2.2, annex A), ahead of the picture data, so it costs next to nothing.
 
+use super::super::gif;
 use super::super::pieces::Pieces;
 use super::{app11, reference, store};
 use crate::model::image::Format;
@@ -136,7 +137,8 @@ impl Found {
                 pieces.0.remove(0);
                 self.store.get_or_insert(Store { pieces, whole: vec![start..at] });
             } else if name == b"XMP DataXMP" {
-                self.xmp(file.get(start + 14..at));
+                // The trailer that stands behind every packet is no XML.
+                self.xmp(file.get(start + 14..at.saturating_sub(gif::MAGIC_TRAILER_BYTES)));
             }
         }
         Some(())

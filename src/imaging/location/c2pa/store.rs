@@ -129,7 +129,8 @@ impl Search {
             Some(b'<') if memmem::find(text, b"<rdf:RDF").is_some() => {
                 Ok(block::clean(Kind::Xmp, &mut text.to_vec(), self.care) != Outcome::Unchanged)
             }
-            Some(b'{' | b'[') => self.json(text, at.inside()?),
+            // A sentence or a hash may start like this.
+            Some(b'{' | b'[') if json::walk(text, |_| {}).is_ok() => self.json(text, at.inside()?),
             _ => Ok(false),
         }
     }
@@ -142,7 +143,7 @@ impl Search {
         if bytes.get(4..8) == Some(b"jumb") {
             return self.boxes(bytes, at.inside()?);
         }
-        self.text(bytes, at)
+        if std::str::from_utf8(bytes).is_ok() { self.text(bytes, at) } else { Ok(false) }
     }
 }
 

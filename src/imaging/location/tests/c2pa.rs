@@ -33,6 +33,8 @@ fn an_assertion_without_a_place_stays_to_the_byte() {
     stays(json("cawg.metadata", r#"{"photoshop:Headline":"City of Country, State","dc:title":["a \"location\""]}"#));
     stays(cbor("c2pa.hash.multi-asset", &map(&[("parts", array(&[map(&[("location", map(&[("byteOffset", vec![0])]))])]))])));
     stays(json("cawg.identity", r#"{"address":"https://example.org/@ann","name":"region"}"#));
+    // Hashes and sentences may start like JSON.
+    stays(cbor("org.example", &map(&[("hash", bytes(b"{\xff\0\x80")), ("alg", text("[\"sha256")), ("salt", bytes(b"[\"\0"))])));
     stays(superbox(b"uuid", "org.example.blob", &[jumbf(b"uuid", &[200; 100])]));
 }
 

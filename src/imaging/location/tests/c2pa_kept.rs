@@ -151,6 +151,32 @@ fn an_address_is_found_however_it_is_written() {
 }
 
 #[test]
+fn every_format_has_an_address_in_its_xmp() {
+    let packet = |place: &str| {
+        let reference = "<dcterms:provenance>https://example.org/manifest</dcterms:provenance>";
+        xmp(&format!("xmlns:dcterms=\"http://purl.org/dc/terms/\" {place}"), reference).into_bytes()
+    };
+    let files = |packet: &[u8]| {
+        let magic: Vec<u8> = std::iter::once(1).chain((0..=255).rev()).chain([0]).collect();
+        let text = [b"XML:com.adobe.xmp\0\0\0\0\0", packet].concat();
+        [
+            (png(&[chunk(b"iTXt", &text)], &[]), Format::Png),
+            (gif(&[[b"\x21\xff\x0bXMP DataXMP", packet, &magic].concat()]), Format::Gif),
+            (riff(&[riff_chunk(b"VP8L", b"data"), riff_chunk(b"XMP ", packet)]), Format::Webp),
+        ]
+    };
+    for (file, format) in files(&packet("")) {
+        let cleaned = clean(&file, format);
+        assert_eq!((cleaned.file, cleaned.credentials), (None, Credentials::Kept), "{format}");
+    }
+    for (file, format) in files(&packet("photoshop:City=\"Xanaduville\"")) {
+        let cleaned = clean(&file, format);
+        assert_eq!(cleaned.credentials, Credentials::Removed, "{format}");
+        assert!(!has(&cleaned.file.expect("a location was removed"), b"example.org/manifest"));
+    }
+}
+
+#[test]
 fn an_address_goes_with_its_manifest() {
     let file = jpeg(&[app11(&super::c2pa_build::place_store(), 500), reference("")]);
     let cleaned = clean(&file, Format::Jpeg);
