@@ -108,7 +108,7 @@ fn covered(size: (u32, u32)) -> Rendering {
     Rendering::new(size, (Some(40), Some(16)), Fit::Cover, Format::Jpeg, 80).expect("both sides")
 }
 
-/// The JPEG decoder of our own accepts nothing that libjpeg calls damaged, and sees the same picture.
+/// The JPEG decoder of our own accepts what libjpeg decodes without running out of data, and nothing else.
 pub fn jpeg(file: &[u8]) {
     let limits = limits();
     let rendering = contained((SIDE, SIDE));

@@ -30,10 +30,7 @@ impl Ycc {
     /// by up to half a pixel.
     pub fn resized(&self, part: Part, size: (u32, u32)) -> Result<Self, Error> {
         let half = (size.0.div_ceil(2), size.1.div_ceil(2));
-        let chroma = self
-            .chroma
-            .as_ref()
-            .map(|chroma| chroma.resized(2, scaled(part, self.luma.covered, chroma.covered), half));
+        let chroma = self.chroma.as_ref().map(|chroma| chroma.resized(2, scaled(part, self.luma.covered, chroma.covered), half));
         Ok(Ycc { luma: self.luma.resized(1, part, size)?, chroma: chroma.transpose()? })
     }
 

@@ -6,16 +6,13 @@
 //! nothing inside of a unit needs to check.
 
 use super::fault::Fault;
+use super::segments::next_marker;
 
 /// More than the largest unit takes: ten blocks of 64 symbols of 16 + 16 bits.
 const SLACK: usize = 10 * 64 * 4 + 64;
 
 /// Bytes unstuffed at a time; small enough to stay in the first cache.
 const CAPACITY: usize = 8 << 10;
-
-/// Bytes that may be left between the last unit and the end of the picture. libjpeg holds as many in its bit buffer and
-/// never looks at them, so encoders that pad go unnoticed.
-const MAX_LEFT_AT_END: usize = 7;
 
 pub(super) struct Bits<'a> {
     file: &'a [u8],
@@ -75,19 +72,23 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 
-    /// Ends the segment. Returns where in the file its marker stands (its first 0xff).
+    /// Ends the segment. Returns where in the file its marker stands (its first 0xff), or the file's end. Bytes in between
+    /// are no unit's, so they are skipped.
     pub fn finish_segment(&mut self) -> Result<usize, Fault> {
         if !self.ended {
             self.fill();
         }
-        let read = self.cursor.bits_read();
-        if read > self.filled * 8 {
+        if self.cursor.bits_read() > self.filled * 8 {
             return Err(self.cut_off());
         }
-        let marker = self.file[self.next..].iter().find(|&&byte| byte != 0xff);
-        let allowed = if marker == Some(&0xd9) { MAX_LEFT_AT_END } else { 0 };
-        let left = (self.filled * 8 - read) / 8;
-        if self.ended && left <= allowed { Ok(self.next) } else { Err(Fault::StrayBytes) }
+        while !self.ended {
+            match next_marker(self.file, self.next) {
+                Some((_, code)) if self.file[code] == 0 => self.next = code + 1,
+                Some((start, _)) => (self.next, self.ended) = (start, true),
+                None => (self.next, self.ended) = (self.file.len(), true),
+            }
+        }
+        Ok(self.next)
     }
 
     fn cut_off(&self) -> Fault {

@@ -6,7 +6,7 @@
 
 use super::bits::Reader;
 use super::fault::Fault;
-use super::huffman::{LOOK_UP_BITS, MAX_AC_SIZE, Symbol, Table};
+use super::huffman::{LOOK_UP_BITS, MAX_SIZE, Symbol, Table};
 use super::idct::needed;
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl AcTable {
     }
 
     /// The zigzag's first five coefficients, except the fourth, which is none of the 2×2 lowest; passes over the others. At
-    /// least 22 bits must have been left by the DC.
+    /// least 25 bits must have been left by the DC.
     #[inline(always)]
     pub fn read_2(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 5], Fault> {
         let first = self.firsts[bits.peek(FIRST_BITS)].0;
@@ -95,14 +95,14 @@ impl AcTable {
                 }
             }
         }
-        if k > 64 { Err(Fault::InvalidCode) } else { Ok(k) }
+        if k > 64 { Err(Fault::BeyondBlock) } else { Ok(k) }
     }
 
     /// Passes over all coefficients from `k`, at least 1, to the end of the block.
     #[inline(always)]
     pub fn skip(&self, mut k: usize, bits: &mut Reader) -> Result<(), Fault> {
         while k < 64 {
-            // Two look-ups take up to 44 bits.
+            // Two look-ups take up to 54 bits.
             bits.refill();
             for _ in 0..2 {
                 let skip = self.skips[bits.peek(LOOK_UP_BITS)].0;
@@ -133,7 +133,7 @@ impl AcTable {
             Symbol { value: 0, .. } => 64,
             Symbol { run, .. } => k + run + 1,
         };
-        if after > 64 { Err(Fault::InvalidCode) } else { Ok(after) }
+        if after > 64 { Err(Fault::BeyondBlock) } else { Ok(after) }
     }
 }
 
@@ -179,6 +179,6 @@ fn skip(table: &Table, bits: u32) -> Skip {
     if taken == 0 {
         return Skip(64 << 6);
     }
-    debug_assert!(taken <= LOOK_UP_BITS + MAX_AC_SIZE);
+    debug_assert!(taken <= LOOK_UP_BITS + MAX_SIZE);
     Skip(((passed + usize::from(ends)) << 6) as u16 | taken as u16 | if ends { ENDS } else { 0 })
 }

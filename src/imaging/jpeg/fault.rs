@@ -11,8 +11,11 @@ pub(super) enum Fault {
     BreaksOff,
     /// No symbol has this code, or it cannot stand here.
     InvalidCode,
-    StrayBytes,
+    /// A code stands for coefficients beyond the end of its block; libjpeg overlooks that.
+    BeyondBlock,
     MisplacedRestart,
+    /// A component has no data; libjpeg shows it grey.
+    Incomplete,
     /// A table is wrong or missing, a header contradicts another.
     Invalid(&'static str),
     TooManyScans(u32),
@@ -23,8 +26,8 @@ impl From<Fault> for Error {
         Error::corrupt(match fault {
             Fault::Truncated => "the JPEG data ends too early",
             Fault::BreaksOff => "the JPEG data breaks off within a scan",
-            Fault::InvalidCode => "the JPEG data holds an invalid code",
-            Fault::StrayBytes => "the JPEG has stray bytes where a marker belongs",
+            Fault::InvalidCode | Fault::BeyondBlock => "the JPEG data holds an invalid code",
+            Fault::Incomplete => "the JPEG has a colour component without data",
             Fault::MisplacedRestart => "a restart marker of the JPEG is missing or misplaced",
             Fault::Invalid(what) => return Error::corrupt(format!("the JPEG has {what}")),
             Fault::TooManyScans(limit) => return Error::TooManyScans { limit },

@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::huffman::Table;
+use super::standard::{self, Codes};
 use std::sync::Arc;
 
 /// A frame header (SOF).
@@ -46,8 +47,8 @@ impl Frame {
         let mut components: Vec<Component> = Vec::with_capacity(usize::from(count));
         for spec in specs.chunks_exact(3) {
             let (h, v) = factors(spec);
-            if !(1..=4).contains(&h) || !(1..=4).contains(&v) || components.iter().any(|other| other.id == spec[0]) {
-                return Err(Fault::Invalid("components that contradict each other"));
+            if !(1..=4).contains(&h) || !(1..=4).contains(&v) {
+                return Err(Fault::Invalid("an impossible sampling factor"));
             }
             let blocks = |length: u32, factor: usize, most: usize| (length as usize * factor).div_ceil(most * 8);
             components.push(Component {
@@ -105,14 +106,25 @@ impl Scan {
         }
         let mut components: Vec<ScanComponent> = Vec::with_capacity(usize::from(count));
         let (mut dc, mut ac) = (Built::default(), Built::default());
-        for spec in specs.chunks_exact(2) {
+        // Tables that no code is read by may be missing or wrong.
+        let (needs_dc, needs_ac) = match frame.progressive {
+            true => (first == 0 && approximation >> 4 == 0, first > 0),
+            false => (true, true),
+        };
+        for (place, spec) in specs.chunks_exact(2).enumerate() {
             let unknown = Fault::Invalid("a scan of unknown components");
-            let index = frame.components.iter().position(|component| component.id == spec[0]).ok_or(unknown)?;
+            // In the frame's order (T.81, B.2.3), so components that share a name are told apart by their places.
+            let named = |(index, component): (usize, &Component)| (component.id == spec[0] && index >= place).then_some(index);
+            let index = frame.components.iter().enumerate().find_map(named).ok_or(unknown)?;
             if components.iter().any(|other| other.index == index) {
                 return Err(unknown);
             }
-            let dc = if first == 0 { dc.take(&tables.dc, spec[1] >> 4)? } else { None };
-            let ac = if last > 0 { ac.take(&tables.ac, spec[1] & 15)? } else { None };
+            let standard = |tables: &'static [Codes; 2]| if frame.progressive { &[] } else { tables.as_slice() };
+            let dc = if needs_dc { dc.take(&tables.dc, spec[1] >> 4, standard(&standard::DC))? } else { None };
+            let ac = if needs_ac { ac.take(&tables.ac, spec[1] & 15, standard(&standard::AC))? } else { None };
+            if dc.as_ref().is_some_and(|table| !table.is_for_dc()) {
+                return Err(Fault::Invalid("a Huffman table of impossible symbols"));
+            }
             components.push(ScanComponent { index, dc, ac });
         }
         let blocks: usize = components.iter().map(|c| frame.components[c.index].h * frame.components[c.index].v).sum();
@@ -135,11 +147,16 @@ impl Scan {
 struct Built([Option<Arc<Table>>; 4]);
 
 impl Built {
-    fn take(&mut self, defined: &[Option<Definition>; 4], number: u8) -> Result<Option<Arc<Table>>, Fault> {
-        let Some(Some(definition)) = defined.get(usize::from(number)) else { return Ok(None) };
-        let slot = &mut self.0[usize::from(number)];
+    /// The table of a number, as defined, or as everybody knows it.
+    fn take(&mut self, defined: &[Option<Definition>; 4], number: u8, standard: &[Codes]) -> Result<Option<Arc<Table>>, Fault> {
+        let number = usize::from(number);
+        let known = standard.get(number).map(|(counts, symbols)| (counts, *symbols));
+        let table = defined.get(number).and_then(Option::as_ref);
+        let table = table.map(|table| (&table.counts, table.symbols.as_slice())).or(known);
+        let Some((counts, symbols)) = table else { return Ok(None) };
+        let slot = &mut self.0[number];
         if slot.is_none() {
-            *slot = Some(Arc::new(Table::new(&definition.counts, &definition.symbols)?));
+            *slot = Some(Arc::new(Table::new(counts, symbols)?));
         }
         Ok(slot.clone())
     }
@@ -187,6 +204,9 @@ impl Tables {
             let (counts, rest) = rest.split_first_chunk::<16>().ok_or(wrong)?;
             let codes = counts.iter().map(|&count| usize::from(count)).sum();
             let (symbols, rest) = rest.split_at_checked(codes).ok_or(wrong)?;
+            if codes > 256 {
+                return Err(Fault::Invalid("a Huffman table of too many codes"));
+            }
             let definition = Definition { counts: *counts, symbols: symbols.to_vec() };
             let class = if spec >> 4 == 0 { &mut self.dc } else { &mut self.ac };
             let slot = class.get_mut(usize::from(spec & 15)).filter(|_| spec >> 4 <= 1);

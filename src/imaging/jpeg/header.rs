@@ -2,6 +2,8 @@
 //! and what the decoding will cost; follows libjpeg in what it accepts.
 
 use super::idct;
+use super::reduced::SECOND_START;
+use super::segments::{EOI, SOI, SOS, Segment, Segments};
 use crate::imaging::aim::{Aim, Purpose};
 use crate::imaging::error::Error;
 use crate::imaging::sniff::Found;
@@ -22,15 +24,17 @@ pub(in crate::imaging) struct JpegHeader {
 }
 
 pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Found, Error> {
-    let mut segments = Segments { bytes, at: 2 };
+    let mut segments = Segments::new(bytes);
     let mut frame: Option<Frame> = None;
     let mut said = Said::default();
     let mut exif = None;
     for _ in 0..MAX_SEGMENTS {
-        let (marker, range) = segments.next()?;
+        let Segment { marker, body: range } = segments.next()?.ok_or_else(|| Error::truncated("the JPEG header"))?;
         let body = &bytes[range.clone()];
         match marker {
-            0xc4 | 0xc8 | 0xcc => {}
+            0xc4 | 0xcc => {}
+            SOI => return Err(SECOND_START.into()),
+            0xde | 0xdf => return Err(Error::unsupported("hierarchical JPEG")),
             0xc0..=0xcf => {
                 if frame.is_some() {
                     return Err(Error::corrupt("the JPEG has two frame headers"));
@@ -40,16 +44,16 @@ pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Fo
             0xe1 if exif.is_none() && body.starts_with(b"Exif\0\0") => {
                 exif = Some(range.start + 6..range.end);
             }
-            0xe0 if body.starts_with(b"JFIF\0") => said.jfif = true,
+            0xe0 if body.len() >= 14 && body.starts_with(b"JFIF\0") => said.jfif = true,
             0xe2 => said.profile.extend(ProfilePiece::parse(body, &range)),
             0xee if body.len() >= 12 && body.starts_with(b"Adobe") => said.adobe_transform = Some(body[11]),
-            0xd9 => return Err(Error::corrupt("the JPEG has no picture data")),
-            0xda => {
+            EOI => return Err(Error::corrupt("the JPEG has no picture data")),
+            SOS => {
                 let frame = frame.ok_or_else(|| Error::corrupt("the JPEG has picture data before its frame header"))?;
                 let in_scan = body.first().copied().unwrap_or(0);
                 let orientation = metadata::orientation(bytes, exif.clone());
                 let aim = purpose.aim((frame.width, frame.height), orientation);
-                return Ok(frame.found(said, exif, orientation, in_scan, aim));
+                return frame.found(said, exif, orientation, in_scan, aim, bytes.len() as u64);
             }
             _ => {}
         }
@@ -99,45 +103,6 @@ fn scale(width: u32, height: u32, cover: u32) -> u8 {
     [1u8, 2, 4].into_iter().find(|&eighths| covers(u64::from(eighths))).unwrap_or(8)
 }
 
-/// Walks markers and their bodies.
-struct Segments<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Segments<'_> {
-    /// The next marker that has a body (or ends the file), and the body without its length.
-    fn next(&mut self) -> Result<(u8, Range<usize>), Error> {
-        let ends = || Error::truncated("the JPEG header");
-        if *self.bytes.get(self.at).ok_or_else(ends)? != 0xff {
-            return Err(Error::corrupt("the JPEG has stray bytes between its segments"));
-        }
-        // Any number of fill bytes may stand before a marker.
-        let fill = self.bytes[self.at..].iter().take_while(|&&byte| byte == 0xff).count();
-        self.at += fill;
-        let marker = *self.bytes.get(self.at).ok_or_else(ends)?;
-        self.at += 1;
-        match marker {
-            0xd9 => return Ok((marker, self.at..self.at)),
-            0x00 | 0x01 | 0xd0..=0xd8 => {
-                return Err(Error::corrupt("the JPEG has a marker where it does not belong"));
-            }
-            _ => {}
-        }
-        let length = self.bytes.get(self.at..self.at + 2).ok_or_else(ends)?;
-        let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-        let range = self.at + 2..self.at + length;
-        if length < 2 {
-            return Err(Error::corrupt("the JPEG has a segment of impossible length"));
-        }
-        if range.end > self.bytes.len() {
-            return Err(ends());
-        }
-        self.at = range.end;
-        Ok((marker, range))
-    }
-}
-
 /// A frame header (SOF).
 struct Frame {
     width: u32,
@@ -181,11 +146,22 @@ impl Frame {
         Ok(Frame { width: u32::from(u16::from_be_bytes([w1, w0])), height, progressive: marker == 0xc2, ids, sampling })
     }
 
-    fn found(self, said: Said, exif: Option<Range<usize>>, orientation: u8, in_scan: u8, aim: Aim) -> Found {
+    fn found(
+        self,
+        said: Said,
+        exif: Option<Range<usize>>,
+        orientation: u8,
+        in_scan: u8,
+        aim: Aim,
+        file_bytes: u64,
+    ) -> Result<Found, Error> {
+        if !self.scales_by_whole_numbers() {
+            return Err(Error::unsupported("JPEG with colours sampled at fractions of each other"));
+        }
         let scale = scale(self.width, self.height, aim.cover);
         let scaled = |length: u32| (u64::from(length) * u64::from(scale)).div_ceil(8);
         let picture_bytes = scaled(self.width) * scaled(self.height) * 3;
-        let reducible = scale < 8 && self.is_grey_or_ycc(&said);
+        let reducible = scale < 8 && self.is_grey_or_ycc(&said) && self.is_sampled_alike();
         let decoder_bytes = if reducible {
             self.reduced_bytes(scale)
         } else {
@@ -193,9 +169,10 @@ impl Frame {
             let several_scans = self.progressive || usize::from(in_scan) < self.sampling.len();
             // Rows of blocks, of samples and for upsampling: a few dozen of each component's, at full width.
             let rows = u64::from(self.width) * self.sampling.len() as u64 * 64;
-            rows + if several_scans { self.blocks() * 64 * 2 } else { 0 }
+            // And it may be shown a tidied copy of the file.
+            file_bytes + rows + if several_scans { self.blocks() * 64 * 2 } else { 0 }
         };
-        Found {
+        Ok(Found {
             kind: Kind::Jpeg(JpegHeader { adobe: said.adobe_transform.is_some(), scale, reducible }),
             width: self.width,
             height: self.height,
@@ -205,6 +182,27 @@ impl Frame {
             aim,
             decoder_bytes: picture_bytes + decoder_bytes,
             picture_bytes,
+        })
+    }
+
+    /// The largest sampling factors.
+    fn most(&self) -> (u64, u64) {
+        let most = |factor: fn(&(u64, u64)) -> u64| self.sampling.iter().map(factor).max().unwrap_or(1);
+        (most(|factors| factors.0), most(|factors| factors.1))
+    }
+
+    /// Whether each component has a whole number of samples for one of another. Neither libjpeg nor anything built on it
+    /// reads others.
+    fn scales_by_whole_numbers(&self) -> bool {
+        let (across, down) = self.most();
+        self.sampling.iter().all(|(h, v)| across.is_multiple_of(*h) && down.is_multiple_of(*v))
+    }
+
+    /// Whether luma has a sample for each pixel, and Cb and Cr have the same shape, as the planes of our own need it.
+    fn is_sampled_alike(&self) -> bool {
+        match self.sampling.as_slice() {
+            [luma, cb, cr] => *luma == self.most() && cb == cr,
+            _ => true,
         }
     }
 
@@ -231,8 +229,7 @@ impl Frame {
 
     /// Every component padded to whole blocks of the interleaved units.
     fn blocks(&self) -> u64 {
-        let across = self.sampling.iter().map(|s| s.0).max().unwrap_or(1);
-        let down = self.sampling.iter().map(|s| s.1).max().unwrap_or(1);
+        let (across, down) = self.most();
         let units_across = u64::from(self.width).div_ceil(8 * across);
         let units_down = u64::from(self.height).div_ceil(8 * down);
         self.sampling.iter().map(|&(h, v)| units_across * h * units_down * v).sum()

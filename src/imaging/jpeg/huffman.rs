@@ -6,9 +6,9 @@ use super::fault::Fault;
 /// Bits that a look-up sees.
 pub(super) const LOOK_UP_BITS: u32 = 12;
 
-/// Sizes of values: pictures of 8 bits have none above (T.81, tables F.1 and F.2). It bounds what a symbol takes.
-const MAX_DC_SIZE: u32 = 11;
-pub(super) const MAX_AC_SIZE: u32 = 10;
+/// Bits that a value takes at most. Pictures of 8 bits need 11 for DC and 10 for AC (T.81, tables F.1 and F.2), but encoders
+/// exceed that, and every decoder reads it.
+pub(super) const MAX_SIZE: u32 = 15;
 
 /// A symbol, or zero where the bits looked at do not hold its code. Bits 0–4: bits to take; 5–8: run; 9–12: size of a value
 /// that is still to be read; 16–31: the value, zero when it is still to be read or there is none.
@@ -130,26 +130,21 @@ impl Table {
         Ok(Entry::new(length as u32, *symbol))
     }
 
-    /// The next difference of DC. Takes up to 27 bits.
+    /// The next difference of DC, from a table of which [`Table::is_for_dc`] holds. Takes up to 31 bits.
     #[inline(always)]
     pub fn read_dc(&self, bits: &mut Reader) -> Result<i32, Fault> {
         let entry = self.look_up(bits)?;
         bits.take(entry.length());
         // Without a branch on whether the value is here: nothing could predict it.
-        let size = entry.size();
-        if size > MAX_DC_SIZE {
-            return Err(Fault::InvalidCode);
-        }
-        Ok(entry.value() + bits.read_signed(size))
+        Ok(entry.value() + bits.read_signed(entry.size()))
     }
 
-    /// The next symbol of AC with its value. Takes up to 26 bits.
+    /// The next symbol of AC with its value. Takes up to 31 bits.
     #[inline(always)]
     pub fn read_ac(&self, bits: &mut Reader) -> Result<Symbol, Fault> {
         let entry = self.look_up(bits)?;
         bits.take(entry.length());
         let value = match entry.value() {
-            0 if entry.size() > MAX_AC_SIZE => return Err(Fault::InvalidCode),
             0 => bits.read_signed(entry.size()),
             value => value,
         };
@@ -174,7 +169,7 @@ impl Table {
         let entry = self.entries[(ahead & ((1 << LOOK_UP_BITS) - 1)) as usize];
         let size = entry.size();
         let value = if size > 0 { 1 } else { entry.value() };
-        (entry.0 != 0 && size <= MAX_AC_SIZE).then(|| (entry.length() + size, Symbol { run: entry.run(), value }))
+        (entry.0 != 0).then(|| (entry.length() + size, Symbol { run: entry.run(), value }))
     }
 }
 

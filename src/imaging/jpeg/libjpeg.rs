@@ -1,8 +1,7 @@
 //! JPEG by mozjpeg: decoding at a DCT scale, and encoding.
 //!
-//! libjpeg reports damage as *warnings* and goes on with grey: of 18 truncated files a decoder that ignores them accepts
-//! 18. Here every warning refuses the file. A scaled decode still reads every coefficient, so it proves as much as a full
-//! one.
+//! libjpeg reports damage as *warnings* and goes on with grey, and so it does here: whether a file is whole was decided
+//! before, by the decoder of our own.
 //!
 //! libjpeg's fatal errors cannot return; mozjpeg's callbacks unwind through its C frames, which are compiled for that, up
 //! to the `catch_unwind` in this file. [`Fault`] is what travels. It is raised by `resume_unwind`, so no panic is printed.
@@ -33,10 +32,9 @@ pub fn simd_enabled() -> bool {
     unsafe { jsimd_can_ycc_rgb() != 0 }
 }
 
-/// Decodes the whole file; when it is to be proved, every warning is an error.
-pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits) -> Result<Picture, Error> {
-    let errors = if header.aim.prove { strict_errors(limits) } else { patient_errors(limits) };
-    unwinding(limits, || read_pixels(bytes, header, jpeg, errors))
+/// Decodes a whole file, of which `tidied` holds what is to be decoded; `header` tells of the file itself.
+pub(super) fn decode(tidied: &[u8], file: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits) -> Result<Picture, Error> {
+    unwinding(limits, || read_pixels(tidied, file, header, jpeg, patient_errors(limits)))
 }
 
 /// Encodes an RGB picture with 4:2:0 chroma. mozjpeg's own defaults (trellis, progressive) would take 38 times as long
@@ -84,9 +82,15 @@ fn written(write: impl FnOnce() -> std::io::Result<Vec<u8>>) -> Result<Vec<u8>, 
     })
 }
 
-fn read_pixels(bytes: &[u8], header: &Header, jpeg: &JpegHeader, errors: ffi::jpeg_error_mgr) -> Result<Picture, Error> {
-    let failed = |error: std::io::Error| Error::corrupt(format!("the JPEG cannot be read ({})", error.kind()));
-    let mut decoder = Decompress::with_err(errors).from_mem(bytes).map_err(failed)?;
+fn read_pixels(
+    tidied: &[u8],
+    file: &[u8],
+    header: &Header,
+    jpeg: &JpegHeader,
+    errors: ffi::jpeg_error_mgr,
+) -> Result<Picture, Error> {
+    let failed = |_: std::io::Error| Error::corrupt("the JPEG data is invalid");
+    let mut decoder = Decompress::with_err(errors).from_mem(tidied).map_err(failed)?;
     // Before anything is allocated for the picture: libjpeg must see the size that was checked.
     if decoder.size() != (header.stored.0 as usize, header.stored.1 as usize) {
         return Err(Error::corrupt("the JPEG states two different sizes"));
@@ -98,7 +102,7 @@ fn read_pixels(bytes: &[u8], header: &Header, jpeg: &JpegHeader, errors: ffi::jp
     let (width, height) = (started.width(), started.height());
     let mut pixels = vec![0; width * height * 3];
     if cmyk {
-        let to_srgb = ToSrgb::of_cmyk(bytes, header.profile.as_ref());
+        let to_srgb = ToSrgb::of_cmyk(file, header.profile.as_ref());
         let mut row = vec![0u8; width * 4];
         for target in pixels.chunks_exact_mut(width * 3) {
             started.read_scanlines_into(&mut row).map_err(failed)?;
@@ -114,7 +118,6 @@ fn read_pixels(bytes: &[u8], header: &Header, jpeg: &JpegHeader, errors: ffi::jp
     } else {
         started.read_scanlines_into(&mut pixels).map_err(failed)?;
     }
-    // Reads on to the end of the picture and so finds a missing EOI marker.
     started.finish().map_err(failed)?;
 
     let eighths = f64::from(jpeg.scale) / 8.0;
@@ -160,19 +163,13 @@ fn explain(code: c_int) -> Error {
         ffi::JWRN_JPEG_EOF | ffi::JERR_FILE_READ => Damage::Truncated,
         ffi::JWRN_HIT_MARKER => Damage::BreaksOff,
         ffi::JWRN_HUFF_BAD_CODE => Damage::InvalidCode,
-        ffi::JWRN_EXTRANEOUS_DATA => Damage::StrayBytes,
         ffi::JWRN_MUST_RESYNC => Damage::MisplacedRestart,
         ffi::JERR_ARITH_NOTIMPL => return Error::unsupported("JPEG with arithmetic coding"),
-        ffi::JERR_CONVERSION_NOTIMPL => return Error::unsupported("the colours of this JPEG"),
+        ffi::JERR_CONVERSION_NOTIMPL | ffi::JERR_FRACT_SAMPLE_NOTIMPL => return Error::unsupported("the colours of this JPEG"),
         ffi::JERR_OUT_OF_MEMORY => return Error::internal("libjpeg got no memory"),
-        _ => return Error::corrupt(format!("the JPEG data is invalid (libjpeg code {code})")),
+        _ => return Error::corrupt("the JPEG data is invalid"),
     };
     damage.into()
-}
-
-/// An error manager that throws on every warning and counts scans.
-fn strict_errors(limits: &Limits) -> ffi::jpeg_error_mgr {
-    ffi::jpeg_error_mgr { emit_message: Some(on_message), ..patient_errors(limits) }
 }
 
 /// An error manager that throws when there is no going on, and counts scans.
@@ -198,17 +195,6 @@ unsafe extern "C-unwind" fn on_error(common: &mut ffi::jpeg_common_struct) {
     resume_unwind(Box::new(Fault::Message(code)));
 }
 
-unsafe extern "C-unwind" fn on_message(common: &mut ffi::jpeg_common_struct, level: c_int) {
-    // SAFETY: as above; libjpeg is single-threaded and holds no reference into it during the call.
-    let errors = unsafe { &mut *common.err };
-    match errors.msg_code {
-        // An unknown minor revision or colour transform says nothing about damage.
-        ffi::JWRN_JFIF_MAJOR | ffi::JWRN_ADOBE_XFORM => {}
-        code if level < 0 => resume_unwind(Box::new(Fault::Message(code))),
-        _ => count_scan(errors),
-    }
-}
-
 unsafe extern "C-unwind" fn on_trace(common: &mut ffi::jpeg_common_struct, _level: c_int) {
     // SAFETY: as above.
     count_scan(unsafe { &mut *common.err });
@@ -224,16 +210,38 @@ fn count_scan(errors: &mut ffi::jpeg_error_mgr) {
     }
 }
 
-/// For comparison: what libjpeg makes of a file at an eighth of its size.
+/// For comparison: what libjpeg makes of a file at an eighth of its size, in the file's own colours, when it is an error that
+/// coefficients are missing or wrong.
 #[cfg(any(test, fuzzing))]
-pub(super) fn luma_at_an_eighth(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
+pub(super) fn strictly_at_an_eighth(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
+    use mozjpeg::ColorSpaceExt;
+    let errors = ffi::jpeg_error_mgr { emit_message: Some(on_message), ..patient_errors(limits) };
     unwinding(limits, || {
         let failed = |error: std::io::Error| Error::corrupt(error.to_string());
-        let mut decoder = Decompress::with_err(strict_errors(limits)).from_mem(bytes).map_err(failed)?;
+        let mut decoder = Decompress::with_err(errors).from_mem(bytes).map_err(failed)?;
         decoder.scale(1);
-        let mut started = decoder.grayscale().map_err(failed)?;
-        let luma = started.read_scanlines::<u8>().map_err(failed)?;
+        let mut started = match decoder.color_space() {
+            ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK => decoder.to_colorspace(ColorSpace::JCS_CMYK),
+            ColorSpace::JCS_RGB => decoder.rgb(),
+            _ => decoder.grayscale(),
+        }
+        .map_err(failed)?;
+        let bytes_a_row = started.width() * started.color_space().num_components();
+        let mut samples = vec![0u8; bytes_a_row * started.height()];
+        started.read_scanlines_into(&mut samples).map_err(failed)?;
         started.finish().map_err(failed)?;
-        Ok(luma)
+        Ok(samples)
     })
+}
+
+#[cfg(any(test, fuzzing))]
+unsafe extern "C-unwind" fn on_message(common: &mut ffi::jpeg_common_struct, level: c_int) {
+    // SAFETY: as above; libjpeg is single-threaded and holds no reference into it during the call.
+    let errors = unsafe { &mut *common.err };
+    match errors.msg_code {
+        // An unknown revision or colour transform says nothing about damage, and no coefficient needs stray bytes.
+        ffi::JWRN_JFIF_MAJOR | ffi::JWRN_ADOBE_XFORM | ffi::JWRN_EXTRANEOUS_DATA => {}
+        code if level < 0 => resume_unwind(Box::new(Fault::Message(code))),
+        _ => count_scan(errors),
+    }
 }

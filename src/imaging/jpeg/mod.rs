@@ -3,24 +3,33 @@
 //! A thumbnail needs a block's few lowest frequencies, but only the reading of every bit proves a file whole. So the usual
 //! pictures, of 8 bits, coded by Huffman, grey or YCbCr, are read by a decoder of our own that passes over what nobody
 //! needs (`reduced.rs`); it takes 0.6 of libjpeg's time for the same bits, and no more memory than the small picture.
-//! libjpeg (`libjpeg.rs`) reads what is small anyway, and CMYK. Either refuses damage in the same words.
+//! libjpeg (`libjpeg.rs`) reads what is small anyway, and CMYK, after our decoder has proved the file.
+//!
+//! What a file may contain beside its picture: bytes that no coefficient needs are skipped, wherever they stand; missing
+//! coefficients are damage (`segments.rs`, `bits.rs`, `coverage.rs`).
 
 #[cfg(any(test, fuzzing))]
 mod agreement;
 mod bits;
 mod block;
+mod coverage;
 mod fault;
 mod frame;
 pub(super) mod header;
 mod huffman;
 mod idct;
 mod libjpeg;
+#[cfg(test)]
+mod mutated;
 mod planes;
 mod progressive;
 mod reduced;
+mod segments;
 mod sequential;
+mod standard;
 #[cfg(test)]
 mod tests;
+mod tidy;
 
 use super::error::Error;
 use super::pixels::Pixels;
@@ -31,15 +40,26 @@ pub(super) use agreement::agrees_with_libjpeg;
 use header::JpegHeader;
 pub use libjpeg::simd_enabled;
 pub(super) use libjpeg::{encode, encode_planes};
+use std::borrow::Cow;
 
-/// Decodes the whole file. When it is to be proved, damage anywhere refuses it; otherwise it was proved before, perhaps by
-/// the other decoder, and what this one minds is overlooked: they differ in a few bytes that no block needs.
+/// Decodes the whole file. When it is to be proved, damage anywhere refuses it, and the decoder of our own decides what that
+/// is, also where libjpeg then decodes: so it depends neither on the size nor on the kind whether a file is accepted.
+/// Otherwise it was proved before.
 pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits) -> Result<Decoded, Error> {
-    let reduced = if jpeg.reducible { Some(decode_reduced(bytes, jpeg, header.stored, limits)) } else { None };
-    let pixels = match reduced {
-        Some(Ok(picture)) => Pixels::Ycc(picture),
-        Some(Err(damage)) if header.aim.prove => return Err(damage),
-        Some(Err(_)) | None => Pixels::Rgb(libjpeg::decode(bytes, header, jpeg, limits)?),
+    let max_scans = limits.max_progressive_scans;
+    let pixels = match (jpeg.reducible, header.aim.prove) {
+        (true, true) => Pixels::Ycc(decode_reduced(bytes, jpeg, header.stored, limits)?),
+        (true, false) => match decode_reduced(bytes, jpeg, header.stored, limits) {
+            Ok(picture) => Pixels::Ycc(picture),
+            // Accepted by an earlier version that left the proof to libjpeg.
+            Err(_) => Pixels::Rgb(libjpeg::decode(&tidy::tidied(bytes, max_scans), bytes, header, jpeg, limits)?),
+        },
+        (false, true) => {
+            let is_tidy = reduced::prove(bytes, header.stored, max_scans)?;
+            let tidied = if is_tidy { Cow::Borrowed(bytes) } else { tidy::copy(bytes, max_scans) };
+            Pixels::Rgb(libjpeg::decode(&tidied, bytes, header, jpeg, limits)?)
+        }
+        (false, false) => Pixels::Rgb(libjpeg::decode(&tidy::tidied(bytes, max_scans), bytes, header, jpeg, limits)?),
     };
     Ok(Decoded { pixels, has_alpha: false, frames: 1 })
 }

@@ -3,6 +3,7 @@
 //! for, a seventh of the memory that whole blocks take, and lets a scan pass over a block's corrections at once.
 
 use super::bits::{Bits, Reader};
+use super::coverage::Coverage;
 use super::fault::Fault;
 use super::frame::{Component, Frame, Scan};
 use super::huffman::{Symbol, Table};
@@ -12,14 +13,13 @@ use super::reduced::Decoder;
 
 pub(super) fn decode(decoder: &mut Decoder, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, Fault> {
     let mut stores: Vec<Store> = frame.components.iter().map(|component| Store::new(frame, component, eighths)).collect();
-    while let Some(scan) = decoder.next_scan(frame)? {
-        check(&scan)?;
+    let mut coverage = Coverage::new(frame);
+    while let Some(scan) = decoder.next_scan(frame, &mut coverage)? {
         for component in &scan.components {
             let store = &mut stores[component.index];
-            store.follow(&scan)?;
             if store.quantization.is_none() {
-                let table = frame.components[component.index].quantization;
-                store.quantization = decoder.tables.quantization.get(table).copied().flatten().map(|table| table.map(i32::from));
+                let table = decoder.tables.quantization.get(frame.components[component.index].quantization);
+                store.quantization = Some(table.copied().flatten().ok_or(NO_TABLE)?.map(i32::from));
             }
         }
         match (scan.first, scan.high) {
@@ -30,14 +30,6 @@ pub(super) fn decode(decoder: &mut Decoder, frame: &Frame, eighths: usize) -> Re
         }
     }
     frame.components.iter().zip(stores).map(|(component, store)| store.into_plane(frame, component)).collect()
-}
-
-/// T.81, G.1.1.1: DC alone, or a band of one component; each scan after the first adds one bit.
-fn check(scan: &Scan) -> Result<(), Fault> {
-    let band =
-        if scan.first == 0 { scan.last == 0 } else { scan.first <= scan.last && scan.last < 64 && scan.components.len() == 1 };
-    let bits = scan.low <= 13 && (scan.high == 0 || scan.high == scan.low + 1);
-    if band && bits { Ok(()) } else { Err(Fault::Invalid("an impossible progression")) }
 }
 
 const NO_TABLE: Fault = Fault::Invalid("a scan without its tables");
@@ -52,8 +44,6 @@ struct Store {
     coefficients: Vec<i16>,
     /// Of each block, a bit for each coefficient that is not zero, in zigzag order.
     nonzero: Vec<u64>,
-    /// The lowest bit that is known of each coefficient.
-    known: [Option<u32>; 64],
     quantization: Option<[i32; 64]>,
 }
 
@@ -67,29 +57,12 @@ impl Store {
             kept,
             coefficients: vec![0; across * down * kept],
             nonzero: vec![0; across * down],
-            known: [None; 64],
             quantization: None,
         }
     }
 
-    /// Holds the scan against what the earlier ones gave.
-    fn follow(&mut self, scan: &Scan) -> Result<(), Fault> {
-        let contradiction = Fault::Invalid("scans that do not follow from each other");
-        if scan.first > 0 && self.known[0].is_none() {
-            return Err(contradiction);
-        }
-        for known in &mut self.known[scan.first..=scan.last] {
-            if known.unwrap_or(0) != scan.high {
-                return Err(contradiction);
-            }
-            *known = Some(scan.low);
-        }
-        Ok(())
-    }
-
     fn into_plane(self, frame: &Frame, component: &Component) -> Result<Plane, Fault> {
-        let quantization = self.quantization.filter(|_| self.known[0].is_some());
-        let quantization = quantization.ok_or(Fault::Invalid("a component without data"))?;
+        let quantization = self.quantization.ok_or(Fault::Incomplete)?;
         let mut plane = Plane::new(frame, component, self.eighths);
         for (index, block) in self.coefficients.chunks_exact(self.kept).enumerate() {
             let (column, row) = (index % self.across, index / self.across);
@@ -110,7 +83,7 @@ impl Store {
 /// DC, its upper bits: as in sequential JPEG.
 fn first_dc(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
     for component in &scan.components {
-        component.dc.as_ref().filter(|table| table.is_for_dc()).ok_or(NO_TABLE)?;
+        component.dc.as_ref().ok_or(NO_TABLE)?;
     }
     let mut predicted = [0i32; 4];
     let restart = |predicted: &mut [i32; 4]| *predicted = [0; 4];
@@ -176,18 +149,20 @@ fn first_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Sto
                     Symbol { run, value } => {
                         k += run;
                         if k > scan.last {
-                            return Err(Fault::InvalidCode);
+                            return Err(Fault::BeyondBlock);
                         }
+                        // Of a hostile file it may be zero, as libjpeg's 16 bits have it.
+                        let value = value.wrapping_shl(scan.low) as i16;
                         if let Some(coefficient) = coefficients.get_mut(k) {
-                            *coefficient = value.wrapping_shl(scan.low) as i16;
+                            *coefficient = value;
                         }
-                        *nonzero |= 1 << k;
+                        *nonzero |= u64::from(value != 0) << k;
                         k += 1;
                     }
                 }
             }
             bits.done();
-            if k > scan.last + 1 { Err(Fault::InvalidCode) } else { Ok(()) }
+            if k > scan.last + 1 { Err(Fault::BeyondBlock) } else { Ok(()) }
         },
     )
 }
@@ -222,7 +197,7 @@ fn refine_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [St
                         return Err(Fault::InvalidCode);
                     }
                     // The zero after `run` others: there the symbol ends.
-                    let place = nth_bit(rest & !*nonzero, run).ok_or(Fault::InvalidCode)?;
+                    let place = nth_bit(rest & !*nonzero, run).ok_or(Fault::BeyondBlock)?;
                     let before = rest & ((1 << place) - 1);
                     correct(&mut bits, coefficients, *nonzero & before, bit);
                     if value != 0 {

@@ -3,6 +3,7 @@
 
 use super::bits::Reader;
 use super::block::AcTable;
+use super::coverage::Coverage;
 use super::fault::Fault;
 use super::frame::{Frame, Scan, ScanComponent};
 use super::huffman::Table;
@@ -13,17 +14,15 @@ use std::sync::Arc;
 pub(super) fn decode(decoder: &mut Decoder, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, Fault> {
     let planes = frame.components.iter().map(|component| Plane::new(frame, component, eighths));
     let mut planes: Vec<Option<Plane>> = planes.map(Some).collect();
-    let mut seen = vec![false; planes.len()];
-    while let Some(scan) = decoder.next_scan(frame)? {
+    let mut coverage = Coverage::new(frame);
+    while let Some(scan) = decoder.next_scan(frame, &mut coverage)? {
         let mut parts = parts(decoder, frame, &scan, &mut planes)?;
         decode_scan(decoder, frame, &mut parts)?;
         for part in parts {
-            seen[part.index] = true;
             planes[part.index] = Some(part.plane);
         }
     }
-    let planes: Option<Vec<Plane>> = planes.into_iter().zip(seen).map(|(plane, seen)| plane.filter(|_| seen)).collect();
-    planes.ok_or(Fault::Invalid("a component without data"))
+    planes.into_iter().collect::<Option<_>>().ok_or(Fault::Incomplete)
 }
 
 /// What a scan has of one component.
@@ -41,16 +40,13 @@ struct Part {
 }
 
 fn parts(decoder: &Decoder, frame: &Frame, scan: &Scan, planes: &mut [Option<Plane>]) -> Result<Vec<Part>, Fault> {
-    if (scan.first, scan.last, scan.high, scan.low) != (0, 63, 0, 0) {
-        return Err(Fault::Invalid("a scan of some coefficients only, without being progressive"));
-    }
     let alone = scan.components.len() == 1;
     // Components mostly share a table, and its look-ups.
     let mut shared: Vec<(Arc<Table>, Arc<AcTable>)> = Vec::new();
     let part = |of: &ScanComponent| {
         let component = &frame.components[of.index];
         let no_table = Fault::Invalid("a scan without its tables");
-        let dc = of.dc.clone().filter(|table| table.is_for_dc()).ok_or(no_table)?;
+        let dc = of.dc.clone().ok_or(no_table)?;
         let quantization = decoder.tables.quantization.get(component.quantization).copied().flatten().ok_or(no_table)?;
         let table = of.ac.clone().ok_or(no_table)?;
         let ac = match shared.iter().find(|(known, _)| Arc::ptr_eq(known, &table)) {

@@ -21,6 +21,10 @@ type Configure = fn(&mut Compress);
 
 /// Every way of coding that mozjpeg can write and the decoder reads.
 fn kinds() -> Vec<(&'static str, Vec<u8>)> {
+    kinds_of(SIZE)
+}
+
+pub(super) fn kinds_of(size: (u32, u32)) -> Vec<(&'static str, Vec<u8>)> {
     let kinds: [(&str, Configure); 8] = [
         ("4:2:0", |c| c.set_chroma_sampling_pixel_sizes((2, 2), (2, 2))),
         ("4:4:4", |c| c.set_chroma_sampling_pixel_sizes((1, 1), (1, 1))),
@@ -37,17 +41,17 @@ fn kinds() -> Vec<(&'static str, Vec<u8>)> {
             c.set_progressive_mode();
         }),
     ];
-    let scene = scene(SIZE);
+    let scene = scene(size);
     let grey: Vec<u8> = scene.chunks_exact(3).map(|pixel| pixel[1]).collect();
-    let coloured = kinds.into_iter().map(|(name, kind)| (name, jpeg(SIZE, ColorSpace::JCS_RGB, &scene, None, kind)));
+    let coloured = kinds.into_iter().map(|(name, kind)| (name, jpeg(size, ColorSpace::JCS_RGB, &scene, None, kind)));
     let grey_kinds: [(&str, Configure); 2] = [("grey", |_| {}), ("grey, progressive", |c| c.set_progressive_mode())];
-    let grey = grey_kinds.into_iter().map(|(name, kind)| (name, jpeg(SIZE, ColorSpace::JCS_GRAYSCALE, &grey, None, kind)));
+    let grey = grey_kinds.into_iter().map(|(name, kind)| (name, jpeg(size, ColorSpace::JCS_GRAYSCALE, &grey, None, kind)));
     coloured.chain(grey).collect()
 }
 
 /// libjpeg's luma at an eighth, and whether it warned of nothing.
 fn luma_by_libjpeg(file: &[u8]) -> Result<Vec<u8>, Error> {
-    libjpeg::luma_at_an_eighth(file, &Limits::default())
+    libjpeg::strictly_at_an_eighth(file, &Limits::default())
 }
 
 fn luma(file: &[u8]) -> Result<Vec<u8>, Error> {
@@ -85,20 +89,19 @@ fn what_libjpeg_finds_damaged_is_refused() {
                 passed += 1;
             }
         }
-        // Damage that still reads as valid code cannot be told by any decoder.
-        assert!(passed < 30, "{name}: {passed} of 60 passed");
+        // Damage that still reads as valid code cannot be told by any decoder, nor where it leaves bytes over.
+        assert!(passed < 45, "{name}: {passed} of 60 passed");
     }
 }
 
 #[test]
-fn bytes_that_no_block_takes_are_noticed_wherever_they_are() {
+fn bytes_that_no_block_takes_are_skipped_behind_a_scan() {
     for (name, file) in kinds() {
         for count in [1, 20, 5000, 50_000] {
             let mut longer = file.clone();
             let end = longer.len() - 2;
             longer.splice(end..end, std::iter::repeat_n(0x5a, count));
-            // A few before the end of the picture are taken for padding.
-            assert_eq!(luma(&longer).is_ok(), count == 1, "{name}: {count} more");
+            assert_eq!(luma(&longer), luma(&file), "{name}: {count} more");
         }
     }
 }
@@ -133,7 +136,7 @@ fn larger_reductions_look_like_the_picture() {
 
 #[test]
 fn a_sequential_scan_is_of_all_coefficients() {
-    let mut file = with_restarts();
+    let mut file = jpeg_with_restarts(SIZE);
     let scan = file.windows(2).position(|window| window == [0xff, 0xda]).expect("a scan");
     file[scan + 8] = 5;
     assert!(luma_by_libjpeg(&file).is_err() && luma(&file).is_err());
@@ -141,7 +144,7 @@ fn a_sequential_scan_is_of_all_coefficients() {
 
 #[test]
 fn restart_markers_must_be_there_and_in_order() {
-    let file = with_restarts();
+    let file = jpeg_with_restarts(SIZE);
     assert_eq!(luma(&file), luma_by_libjpeg(&file));
     let second = file.windows(2).position(|window| window == [0xff, 0xd1]).expect("a restart marker");
     let mut wrong = file.clone();
@@ -150,27 +153,4 @@ fn restart_markers_must_be_there_and_in_order() {
     let mut missing = file;
     missing.drain(second..second + 2);
     assert!(luma(&missing).is_err());
-}
-
-/// A grey picture of flat blocks, written by hand: mozjpeg's wrapper sets no restart interval.
-fn with_restarts() -> Vec<u8> {
-    let (width, height) = SIZE;
-    let mut file = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
-    file.extend([8; 64]);
-    file.extend([0xff, 0xc0, 0, 11, 8, (height >> 8) as u8, height as u8, (width >> 8) as u8, width as u8, 1, 1, 0x11, 0]);
-    // DC: size 0 is "0", size 4 is "10". AC: the end of the block is "0".
-    file.extend([0xff, 0xc4, 0, 21, 0x00, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4]);
-    file.extend([0xff, 0xc4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    file.extend([0xff, 0xdd, 0, 4, 0, 2]);
-    file.extend([0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0]);
-    let blocks = width.div_ceil(8) * height.div_ceil(8);
-    for pair in 0..blocks.div_ceil(2) {
-        if pair > 0 {
-            file.extend([0xff, 0xd0 + ((pair - 1) % 8) as u8]);
-        }
-        // 10 1010 0 (+10, end), then 0 0 (the same, end), padded with ones.
-        file.extend(if pair * 2 + 1 < blocks { [0b1010_1000, 0b0111_1111].as_slice() } else { &[0b1010_1001] });
-    }
-    file.extend([0xff, 0xd9]);
-    file
 }

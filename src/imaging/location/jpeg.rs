@@ -30,8 +30,8 @@ fn walk(file: &mut [u8], segments: &mut Segments) -> usize {
         at += 1;
         match marker {
             0xd9 => return at,
-            // Stuffed bytes and restarts inside of a scan.
-            0x00 | 0x01 | 0xd0..=0xd8 => continue,
+            // Stuffed bytes and restarts inside of a scan, and codes that begin no segment for the decoders either.
+            0x00..=0xbf | 0xc8 | 0xd0..=0xd8 | 0xf0..=0xfd => continue,
             _ => {}
         }
         let Some(&length) = file.get(at..).and_then(|rest| rest.first_chunk()) else { break };

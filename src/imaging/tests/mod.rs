@@ -10,6 +10,7 @@ mod profiles;
 mod renderings;
 mod shapes;
 mod similarity;
+mod untidy;
 mod words;
 
 use super::*;

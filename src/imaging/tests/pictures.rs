@@ -246,3 +246,38 @@ pub fn webp_with_exif(width: u32, height: u32, exif: &[u8]) -> Vec<u8> {
     }
     [&b"RIFF"[..], &(body.len() as u32).to_le_bytes(), &body].concat()
 }
+
+/// A grey JPEG of flat blocks with a restart marker behind every second one, written by hand: mozjpeg's wrapper sets no
+/// restart interval.
+pub fn jpeg_with_restarts((width, height): (u32, u32)) -> Vec<u8> {
+    let mut file = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
+    file.extend([8; 64]);
+    file.extend([0xff, 0xc0, 0, 11, 8, (height >> 8) as u8, height as u8, (width >> 8) as u8, width as u8, 1, 1, 0x11, 0]);
+    // DC: size 0 is "0", size 4 is "10". AC: the end of the block is "0".
+    file.extend([0xff, 0xc4, 0, 21, 0x00, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4]);
+    file.extend([0xff, 0xc4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    file.extend([0xff, 0xdd, 0, 4, 0, 2]);
+    file.extend([0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0]);
+    let blocks = width.div_ceil(8) * height.div_ceil(8);
+    for pair in 0..blocks.div_ceil(2) {
+        if pair > 0 {
+            file.extend([0xff, 0xd0 + ((pair - 1) % 8) as u8]);
+        }
+        // 10 1010 0 (+10, end), then 0 0 (the same, end), padded with ones.
+        file.extend(if pair * 2 + 1 < blocks { [0b1010_1000, 0b0111_1111].as_slice() } else { &[0b1010_1001] });
+    }
+    file.extend([0xff, 0xd9]);
+    file
+}
+
+/// A JPEG whose components have these sampling factors.
+pub fn sampled_jpeg((width, height): (u32, u32), factors: [(u8, u8); 3], progressive: bool) -> Vec<u8> {
+    jpeg((width, height), ColorSpace::JCS_RGB, &rgb(width, height), None, |compress| {
+        if progressive {
+            compress.set_progressive_mode();
+        }
+        for (component, (h, v)) in compress.components_mut().iter_mut().zip(factors) {
+            (component.h_samp_factor, component.v_samp_factor) = (h.into(), v.into());
+        }
+    })
+}

@@ -1,0 +1,110 @@
+//! A JPEG's segments (ITU-T T.81, annex B), read by one rule for the header reader and for both decoders: bytes that belong
+//! to no segment are skipped up to the next marker that can stand outside of a scan. Cameras pad, editors misstate lengths,
+//! encoders leave restart markers behind; no coefficient needs any of that.
+
+use super::fault::Fault;
+use std::ops::Range;
+
+pub(super) const SOI: u8 = 0xd8;
+pub(super) const EOI: u8 = 0xd9;
+pub(super) const SOS: u8 = 0xda;
+
+/// A marker, and the body of its segment without the length.
+pub(super) struct Segment {
+    pub marker: u8,
+    pub body: Range<usize>,
+}
+
+pub(super) struct Segments<'a> {
+    pub file: &'a [u8],
+    /// Where the reading goes on.
+    pub at: usize,
+    /// Whether bytes were left out.
+    pub skipped: bool,
+    /// All that was read, without what was left out, when it is to be kept.
+    pub copy: Option<Vec<u8>>,
+}
+
+impl<'a> Segments<'a> {
+    /// Begins after the start of the image (SOI).
+    pub fn new(file: &'a [u8]) -> Self {
+        Segments { file, at: 2.min(file.len()), skipped: false, copy: None }
+    }
+
+    /// The next segment; `None` at the end of the file. A second start of an image is a segment without a body: what follows
+    /// it may be a thumbnail, which nobody should take for the picture.
+    pub fn next(&mut self) -> Result<Option<Segment>, Fault> {
+        while let Some((start, code)) = next_marker(self.file, self.at) {
+            self.skipped |= start != self.at;
+            self.at = code + 1;
+            let marker = self.file[code];
+            match marker {
+                SOI | EOI => {
+                    self.keep(start..self.at);
+                    return Ok(Some(Segment { marker, body: self.at..self.at }));
+                }
+                0xc0..=0xc7 | 0xc9..=0xcf | 0xda..=0xef | 0xfe => {}
+                // Stuffed bytes, restart markers, and codes without a meaning.
+                _ => {
+                    self.skipped = true;
+                    continue;
+                }
+            }
+            let rest = &self.file[self.at..];
+            let length = usize::from(u16::from_be_bytes(*rest.first_chunk().ok_or(Fault::Truncated)?));
+            if length < 2 {
+                // Of a comment or an application's data nothing is needed.
+                if matches!(marker, 0xe0..=0xef | 0xfe) {
+                    self.skipped = true;
+                    continue;
+                }
+                return Err(Fault::Invalid("a segment of impossible length"));
+            }
+            if length > rest.len() {
+                return Err(Fault::Truncated);
+            }
+            let body = self.at + 2..self.at + length;
+            self.at = body.end;
+            // What says nothing to a Huffman decoder is not handed on.
+            if matches!(marker, 0xcc | 0xdc) {
+                self.skipped = true;
+            } else {
+                self.keep(start..body.end);
+            }
+            return Ok(Some(Segment { marker, body }));
+        }
+        self.skipped = true;
+        self.at = self.file.len();
+        Ok(None)
+    }
+
+    /// Passes over the data of a scan, up to the first marker that is no restart marker, without decoding it.
+    pub fn pass_scan(&mut self) {
+        let mut end = self.at;
+        loop {
+            match next_marker(self.file, end) {
+                Some((_, code)) if matches!(self.file[code], 0x00 | 0xd0..=0xd7) => end = code + 1,
+                Some((start, _)) => break self.keep_to(start),
+                None => break self.keep_to(self.file.len()),
+            }
+        }
+    }
+
+    fn keep_to(&mut self, end: usize) {
+        self.keep(self.at..end);
+        self.at = end;
+    }
+
+    fn keep(&mut self, range: Range<usize>) {
+        if let Some(copy) = &mut self.copy {
+            copy.extend_from_slice(&self.file[range]);
+        }
+    }
+}
+
+/// From `at` on: where a marker starts (of the bytes 0xff that fill, the first one), and where its code stands.
+pub(super) fn next_marker(file: &[u8], at: usize) -> Option<(usize, usize)> {
+    let start = at + memchr::memchr(0xff, file.get(at..)?)?;
+    let fill = file[start..].iter().take_while(|&&byte| byte == 0xff).count();
+    (start + fill < file.len()).then_some((start, start + fill))
+}
