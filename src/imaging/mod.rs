@@ -14,6 +14,7 @@
 //! was taken is removed. Its picture data is never touched.
 
 mod aim;
+mod canvas;
 mod colors;
 mod encode;
 mod error;
@@ -196,7 +197,7 @@ pub struct Header {
 #[derive(Debug, Clone)]
 enum Kind {
     Jpeg(jpeg::header::JpegHeader),
-    Png,
+    Png(png_header::PngHeader),
     Gif(gif_blocks::GifHeader),
     Webp(webp_header::WebpHeader),
 }
@@ -235,7 +236,7 @@ struct Decoded {
 fn decode(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Error> {
     match &header.kind {
         Kind::Jpeg(jpeg) => jpeg::decode(bytes, header, jpeg, limits),
-        Kind::Png => png::decode(bytes, header.stored, header.aim),
+        Kind::Png(png) => png::decode(bytes, png, header.stored, header.aim),
         Kind::Gif(gif) => gif::decode(bytes, gif, header.aim, limits),
         Kind::Webp(webp) => webp::decode(bytes, webp, header.stored, header.aim),
     }

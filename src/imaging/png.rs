@@ -1,59 +1,96 @@
 //! PNG, by the `png` crate: all rows are decoded, and the CRC of each chunk that they need is checked. Rows go straight into
 //! the reducer; only an interlaced picture stands in memory whole.
 //!
-//! Of an animated PNG the default image is decoded; the other frames are only counted.
+//! Of an animated PNG the first frame is shown, as browsers do: usually the default image, which is decoded in any case. The
+//! other frames are only counted.
 
 use super::aim::Aim;
+use super::canvas::{Canvas, Place};
 use super::error::Error;
-use super::picture::Reducer;
+use super::picture::Picture;
 use super::pixels::Pixels;
 use super::png_chunks::Needed;
-use super::png_header::frames;
+use super::png_header::{PngHeader, frames};
 use super::{Decoded, explain};
 use png::{ColorType, DecodeOptions, Decoder, Reader, Transformations};
 
-pub(super) fn decode(bytes: &[u8], stored: (u32, u32), aim: Aim) -> Result<Decoded, Error> {
-    let mut options = DecodeOptions::default();
-    options.set_ignore_adler32(false);
-    let mut decoder = Decoder::new_with_options(Needed::of(bytes), options);
-    // Rows and the palette.
-    decoder.set_limits(png::Limits { bytes: bytes.len() * 2 + (8 << 20) });
-    decoder.set_transformations(Transformations::normalize_to_color8());
-    let mut reader = decoder.read_info().map_err(explain::png)?;
-
-    let info = reader.info();
-    let first_frame = info.frame_control.map(|frame| (frame.width, frame.height));
-    if info.size() != stored || first_frame.is_some_and(|size| size != stored) {
-        return Err(Error::corrupt("the PNG states two different sizes"));
-    }
-    let interlaced = info.interlaced;
-    let (color_type, _) = reader.output_color_type();
-    let channels = color_type.samples();
-    let has_alpha = matches!(color_type, ColorType::GrayscaleAlpha | ColorType::Rgba);
-    let mut reducer = Reducer::new(stored.0, stored.1, has_alpha, aim.cover);
-
-    if interlaced {
-        read_at_once(&mut reader, &mut reducer, stored, channels)?;
-    } else {
-        while let Some(row) = reader.next_row().map_err(explain::png)? {
-            reducer.push(row.data(), channels);
+pub(super) fn decode(bytes: &[u8], png: &PngHeader, canvas: (u32, u32), aim: Aim) -> Result<Decoded, Error> {
+    let mut rows = Rows::of(bytes, png, canvas)?;
+    let frame = match png.first_frame {
+        None => Place::whole(canvas),
+        Some(frame) => {
+            if aim.prove {
+                rows.pass_over()?;
+            }
+            rows.skip_to(frame)?;
+            frame
         }
+    };
+    let picture = rows.picture(canvas, frame, aim)?;
+    if aim.prove {
+        rows.reader.finish().map_err(explain::png)?;
     }
-    reader.finish().map_err(explain::png)?;
-    Ok(Decoded { pixels: Pixels::Rgb(reducer.finish()), has_alpha, frames: frames(bytes)? })
+    let has_alpha = rows.has_alpha || frame != Place::whole(canvas);
+    let frames = if aim.prove { frames(bytes)? } else { 1 };
+    Ok(Decoded { pixels: Pixels::Rgb(picture), has_alpha, frames })
 }
 
-fn read_at_once(
-    reader: &mut Reader<Needed<'_>>,
-    reducer: &mut Reducer,
-    (width, height): (u32, u32),
+/// The decoder, at one of the pictures that a file has.
+struct Rows<'a> {
+    reader: Reader<Needed<'a>>,
     channels: usize,
-) -> Result<(), Error> {
-    let row_bytes = width as usize * channels;
-    let mut whole = vec![0; row_bytes * height as usize];
-    reader.next_frame(&mut whole).map_err(explain::png)?;
-    for row in whole.chunks_exact(row_bytes) {
-        reducer.push(row, channels);
+    has_alpha: bool,
+}
+
+impl<'a> Rows<'a> {
+    fn of(bytes: &'a [u8], png: &PngHeader, canvas: (u32, u32)) -> Result<Self, Error> {
+        let mut options = DecodeOptions::default();
+        options.set_ignore_adler32(false);
+        // Those that do not matter are not shown to it.
+        options.set_skip_ancillary_crc_failures(false);
+        let needed = Needed::of(bytes, png.first_frame.is_some());
+        let mut decoder = Decoder::new_with_options(needed, options);
+        // Rows and the palette.
+        decoder.set_limits(png::Limits { bytes: bytes.len() * 2 + (8 << 20) });
+        decoder.set_transformations(Transformations::normalize_to_color8());
+        let reader = decoder.read_info().map_err(explain::png)?;
+        if reader.info().size() != canvas {
+            return Err(Error::corrupt("the PNG states two different sizes"));
+        }
+        let (color_type, _) = reader.output_color_type();
+        let has_alpha = matches!(color_type, ColorType::GrayscaleAlpha | ColorType::Rgba);
+        Ok(Rows { reader, channels: color_type.samples(), has_alpha })
     }
-    Ok(())
+
+    /// Proves a picture that is not shown.
+    fn pass_over(&mut self) -> Result<(), Error> {
+        while self.reader.next_row().map_err(explain::png)?.is_some() {}
+        Ok(())
+    }
+
+    fn skip_to(&mut self, frame: Place) -> Result<(), Error> {
+        let found = self.reader.next_frame_info().map_err(explain::png)?;
+        if (found.x_offset, found.y_offset, found.width, found.height) != (frame.left, frame.top, frame.width, frame.height) {
+            return Err(Error::corrupt("the PNG states two different sizes"));
+        }
+        Ok(())
+    }
+
+    fn picture(&mut self, size: (u32, u32), frame: Place, aim: Aim) -> Result<Picture, Error> {
+        let mut canvas = Canvas::new(size, frame, self.has_alpha, aim.cover);
+        if self.reader.info().interlaced {
+            // Rows of a frame are laid out as those of the canvas.
+            let row_bytes = size.0 as usize * self.channels;
+            let mut whole = vec![0; row_bytes * size.1 as usize];
+            self.reader.next_frame(&mut whole).map_err(explain::png)?;
+            for row in whole.chunks_exact(row_bytes).take(frame.height as usize) {
+                canvas.push(&row[..frame.width as usize * self.channels], self.channels);
+            }
+        } else {
+            while let Some(row) = self.reader.next_row().map_err(explain::png)? {
+                canvas.push(row.data(), self.channels);
+            }
+        }
+        Ok(canvas.finish())
+    }
 }

@@ -81,15 +81,27 @@ pub(super) struct Needed<'a> {
     /// Where the next chunk begins; `None` when the last run was found.
     next: Option<usize>,
     has_palette: bool,
+    frame: FirstFrame,
     data_seen: bool,
 }
 
+/// How much the decoder has been shown of a first frame that is not the default image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FirstFrame {
+    /// There is none, or all of it was shown.
+    Unneeded,
+    Announced,
+    Begun,
+}
+
 impl<'a> Needed<'a> {
-    pub fn of(bytes: &'a [u8]) -> Self {
+    /// With `first_frame` those of the first frame behind the default image as well.
+    pub fn of(bytes: &'a [u8], first_frame: bool) -> Self {
         // IHDR's type of colour: 3 needs a palette. In others PLTE is only a suggestion.
         let has_palette = bytes.get(25) == Some(&3);
+        let frame = if first_frame { FirstFrame::Announced } else { FirstFrame::Unneeded };
         let run = bytes.get(..SIGNATURE_BYTES).unwrap_or(bytes);
-        Needed { bytes, run, next: Some(SIGNATURE_BYTES), has_palette, data_seen: false }
+        Needed { bytes, run, next: Some(SIGNATURE_BYTES), has_palette, frame, data_seen: false }
     }
 
     fn needs(&mut self, chunk: &Chunk<'_>) -> bool {
@@ -100,6 +112,13 @@ impl<'a> Needed<'a> {
                 true
             }
             b"tRNS" => !self.data_seen && chunk.body.len() <= MAX_TRNS_BYTES && chunk.sound(self.bytes).is_some(),
+            b"acTL" => self.frame == FirstFrame::Announced && !self.data_seen && chunk.sound(self.bytes).is_some(),
+            b"fcTL" => {
+                let first = self.frame == FirstFrame::Announced;
+                self.frame = if first { FirstFrame::Begun } else { FirstFrame::Unneeded };
+                first
+            }
+            b"fdAT" => self.frame == FirstFrame::Begun,
             _ => chunk.is_critical(),
         }
     }

@@ -1,6 +1,7 @@
 //! A PNG's header: IHDR, and where its EXIF block and its colour profile lie (PNG 3rd edition, chapter 11).
 
 use super::aim::Purpose;
+use super::canvas::Place;
 use super::error::Error;
 use super::picture::reduced;
 use super::png_chunks::{chunks, lacks_end};
@@ -10,6 +11,16 @@ use std::ops::Range;
 
 /// Chunks that are looked at in search of either; beyond them it counts as absent. 1 GiB in IDATs of 8 KiB are 131,072.
 const MAX_CHUNKS: usize = 262_144;
+
+/// What the decoder wants to know.
+#[derive(Debug, Clone)]
+pub(super) struct PngHeader {
+    /// The animation's first frame, where it is not the default image: the one that is shown.
+    pub first_frame: Option<Place>,
+}
+
+/// The numbers in PNG have 31 bits.
+const MOST_FRAMES: u32 = 0x7fff_ffff;
 
 pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Found, Error> {
     let ihdr = bytes.get(8..33).ok_or_else(|| Error::truncated("the PNG header"))?;
@@ -30,7 +41,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     let rows = u64::from(width) * 8 * 4 + (1 << 20);
     let interlaced_bytes = if interlaced { whole_bytes } else { 0 };
     Ok(Found {
-        kind: Kind::Png,
+        kind: Kind::Png(PngHeader { first_frame: find_first_frame(bytes, (width, height)) }),
         width,
         height,
         exif,
@@ -42,21 +53,49 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     })
 }
 
+/// The first frame of an animation whose default image is none of its frames. Where its chunks are not as they should be, the
+/// picture counts as a still one, as in browsers.
+fn find_first_frame(bytes: &[u8], (width, height): (u32, u32)) -> Option<Place> {
+    let mut chunks = chunks(bytes).take(MAX_CHUNKS);
+    let control = chunks.find(|chunk| [b"acTL", b"fcTL", b"IDAT"].iter().any(|name| *name == chunk.name))?;
+    let counts = [0, 4].map(|at| control.sound(bytes).and_then(|body| number(body, at)));
+    if control.name != b"acTL" || control.body.len() != 8 || !matches!(counts, [Some(1..=MOST_FRAMES), Some(0..=MOST_FRAMES)]) {
+        return None;
+    }
+    chunks.find(|chunk| chunk.name == b"fcTL" || chunk.name == b"IDAT").filter(|chunk| chunk.name == b"IDAT")?;
+    let frame = chunks.find(|chunk| chunk.name == b"fcTL").filter(|chunk| chunk.body.len() == 26)?.sound(bytes)?;
+    let data = chunks.find(|chunk| chunk.name == b"fcTL" || chunk.name == b"fdAT").filter(|chunk| chunk.name == b"fdAT")?;
+    let second = bytes.get(data.body).filter(|body| body.len() >= 4)?;
+    let place = Place { width: number(frame, 4)?, height: number(frame, 8)?, left: number(frame, 12)?, top: number(frame, 16)? };
+    let within = |start: u32, length: u32, side: u32| length > 0 && start.checked_add(length).is_some_and(|end| end <= side);
+    let valid = (number(frame, 0)?, number(second, 0)?) == (0, 1)
+        && frame[24] <= 2
+        && frame[25] <= 1
+        && within(place.left, place.width, width)
+        && within(place.top, place.height, height);
+    valid.then_some(place)
+}
+
 /// Frames whose control chunks are really there; what the file announces is only a number. 1 for a still picture.
 ///
 /// A file that lacks its end, and announces more frames than it has, was cut between two of them.
 pub(super) fn frames(bytes: &[u8]) -> Result<u32, Error> {
     let mut frames = 0;
     let mut announced = None;
+    let mut without_data = false;
     for chunk in chunks(bytes) {
         match chunk.name {
             b"acTL" if announced.is_none() => announced = Some(chunk.sound(bytes).and_then(|body| number(body, 0)).unwrap_or(0)),
-            b"fcTL" => frames += 1,
+            b"fcTL" => {
+                frames += 1;
+                without_data = true;
+            }
+            b"IDAT" | b"fdAT" => without_data = false,
             _ => {}
         }
     }
     match announced {
-        Some(announced) if announced > frames && lacks_end(bytes) => Err(Error::truncated("the PNG data")),
+        Some(announced) if (announced > frames || without_data) && lacks_end(bytes) => Err(Error::truncated("the PNG data")),
         Some(_) => Ok(frames.max(1)),
         None => Ok(1),
     }

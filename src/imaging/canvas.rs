@@ -1,0 +1,80 @@
+//! The first frame of an animation, on its transparent canvas.
+
+use super::picture::{Picture, Reducer};
+
+/// A part of the canvas, within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub left: u32,
+    pub top: u32,
+    pub width: u32,
+    pub height: u32,
+}
+
+impl Place {
+    /// All of a canvas.
+    pub fn whole((width, height): (u32, u32)) -> Self {
+        Place { left: 0, top: 0, width, height }
+    }
+
+    fn bottom(&self) -> u32 {
+        self.top + self.height
+    }
+}
+
+/// Takes the frame's rows; those of the canvas go into a reducer.
+pub(super) struct Canvas {
+    reducer: Reducer,
+    size: (u32, u32),
+    frame: Place,
+    /// A row of the canvas as RGBA; empty where the frame covers all of it, and its rows are the canvas's.
+    row: Vec<u8>,
+}
+
+impl Canvas {
+    /// For a picture of which the longer side must keep `cover` pixels. `alpha` is the frame's.
+    pub fn new(size: (u32, u32), frame: Place, alpha: bool, cover: u32) -> Self {
+        let covered = frame == Place::whole(size);
+        let mut canvas = Canvas {
+            reducer: Reducer::new(size.0, size.1, alpha || !covered, cover),
+            size,
+            frame,
+            row: if covered { Vec::new() } else { vec![0; size.0 as usize * 4] },
+        };
+        canvas.push_clear(frame.top);
+        canvas
+    }
+
+    /// Takes the frame's next row: grey, grey and alpha, RGB or RGBA, told apart by `channels`.
+    pub fn push(&mut self, row: &[u8], channels: usize) {
+        if self.row.is_empty() {
+            return self.reducer.push(row, channels);
+        }
+        let start = self.frame.left as usize * 4;
+        let target = self.row[start..start + self.frame.width as usize * 4].chunks_exact_mut(4);
+        for (to, from) in target.zip(row.chunks_exact(channels)) {
+            let pixel = match *from {
+                [grey] => [grey, grey, grey, 255],
+                [grey, alpha] => [grey, grey, grey, alpha],
+                [red, green, blue] => [red, green, blue, 255],
+                [red, green, blue, alpha, ..] => [red, green, blue, alpha],
+                [] => [0; 4],
+            };
+            to.copy_from_slice(&pixel);
+        }
+        self.reducer.push(&self.row, 4);
+    }
+
+    /// The picture, when all rows of the frame have been pushed.
+    pub fn finish(mut self) -> Picture {
+        self.row.fill(0);
+        self.push_clear(self.size.1 - self.frame.bottom());
+        self.reducer.finish()
+    }
+
+    fn push_clear(&mut self, rows: u32) {
+        for _ in 0..rows {
+            self.reducer.push(&self.row, 4);
+        }
+    }
+}
