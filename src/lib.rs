@@ -35,7 +35,8 @@
 //! 3. The parts are read under their limits; every broken field is told at once.
 //! 4. `service/upload.rs` takes over, in a task that runs to its end even if the client goes away. `imaging::inspect`
 //!    sniffs the format and holds the header against the limits.
-//! 5. The idempotency key, if there is one, is claimed.
+//! 5. The idempotency key, if there is one, is claimed. Where larger pictures are scaled down, `service/shrinking.rs` puts the
+//!    smaller file in the place of the one that came.
 //! 6. `imaging::process` decodes **once**, on a thread and in memory reserved by what the header said: that proves the
 //!    file whole and gives thumbnails, colours, placeholder, metadata, and, where the file tells where it was taken, one
 //!    without that; the hash is of what will be stored.

@@ -1,6 +1,6 @@
 //! Settings that bound the files and pictures that are accepted.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::rules::{ConfigError, require};
 use super::units::Bytes;
@@ -25,6 +25,15 @@ pub struct PictureConfig {
     /// Pixels that each side must have.
     #[arg(long, env = "MIN_IMAGE_SIDE", default_value_t = 50)]
     pub min_image_side: u32,
+    /// Whether a picture beyond MAX_IMAGE_SIDE or MAX_IMAGE_PIXELS is refused, or stored scaled down to them.
+    #[arg(long, env = "OVERSIZE", value_enum, default_value_t = Oversize::Reject)]
+    pub oversize: Oversize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Oversize {
+    Reject,
+    Shrink,
 }
 
 /// A larger file would not fit into the 32-bit lengths of RIFF with room to spare, nor into most machines' memory.
@@ -88,7 +97,7 @@ impl PictureConfig {
     /// Times that a picture or a file may be larger than by default, rounded up; at least 1.
     pub(super) fn scale(&self) -> u32 {
         let defaults = imaging::Limits::default();
-        let pixels = self.max_image_pixels.div_ceil(defaults.max_pixels);
+        let pixels = self.limits().most_pixels().div_ceil(defaults.max_pixels);
         let bytes = self.max_file_size.0.div_ceil(service::DEFAULT_MAX_FILE_BYTES);
         u32::try_from(pixels.max(bytes)).unwrap_or(u32::MAX).max(1)
     }
@@ -98,6 +107,7 @@ impl PictureConfig {
             min_side: self.min_image_side,
             max_side: self.max_image_side,
             max_pixels: self.max_image_pixels,
+            shrink: self.oversize == Oversize::Shrink,
             ..imaging::Limits::default()
         }
     }

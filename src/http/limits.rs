@@ -33,6 +33,10 @@ pub struct Limits {
     pub max_image_side: u32,
     /// Width × height of a picture.
     pub max_image_pixels: u64,
+    /// `reject`: a picture beyond `max_image_side` or `max_image_pixels` is refused. `shrink`: it is scaled down to them, unless it
+    /// is a GIF or animated.
+    #[schema(schema_with = super::openapi::oversize_schema)]
+    pub oversize: &'static str,
     /// Frames × width × height of an animation.
     pub max_animation_pixels: u64,
     /// Media types of the accepted formats.
@@ -70,6 +74,7 @@ impl Limits {
             min_image_side: imaging.min_side,
             max_image_side: imaging.max_side,
             max_image_pixels: imaging.max_pixels,
+            oversize: if imaging.shrink { "shrink" } else { "reject" },
             max_animation_pixels: imaging.max_frame_pixels,
             content_types: Format::ALL.map(Format::content_type).to_vec(),
             keep_location: imaging.keep_location,
@@ -87,8 +92,9 @@ impl Limits {
     /// What the form's file may be, for people.
     fn of_file(&self) -> String {
         let Self { min_file_size, max_file_size, min_image_side: min, max_image_side: max, max_image_pixels: pixels, .. } = self;
+        let larger = if self.oversize == "shrink" { " A larger still picture is scaled down, unless it is a GIF." } else { "" };
         format!(
-            "A JPEG, PNG, GIF or WebP file of {} to {}, with {min}×{min} to {max}×{max} pixels and at most {pixels} in all.",
+            "A JPEG, PNG, GIF or WebP file of {} to {}, with {min}×{min} to {max}×{max} pixels and at most {pixels} in all.{larger}",
             bytes(*min_file_size),
             bytes(*max_file_size),
         )

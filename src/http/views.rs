@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::model::color::Color;
 use crate::model::id::ImageId;
-use crate::model::image::{self, Image, Metadata, Thumbnail, ThumbnailSize};
+use crate::model::image::{self, Image, Metadata, PixelSize, Thumbnail, ThumbnailSize};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::images::ImagePage;
@@ -135,6 +135,8 @@ pub struct MetadataView<'a> {
     pub frames: u32,
     /// What became of the file's Content Credentials (C2PA); null for images stored before this was recorded.
     pub credentials: Option<Credentials>,
+    /// The size of the picture that was sent, where it was scaled down to the limits; null otherwise.
+    pub shrunk_from: Option<PixelSizeView>,
 }
 
 /// What became of the Content Credentials (C2PA) of a file when it was stored. They are not validated.
@@ -147,6 +149,14 @@ pub enum Credentials {
     Removed,
     /// The file had none.
     None,
+}
+
+/// A size in pixels, as displayed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PixelSize)]
+pub struct PixelSizeView {
+    pub width: u32,
+    pub height: u32,
 }
 
 /// A page of images, newest first.
@@ -209,11 +219,21 @@ impl<'a> ThumbnailView<'a> {
 
 impl<'a> MetadataView<'a> {
     fn new(metadata: &'a Metadata) -> Self {
-        let &Metadata { ref created_at, ref modified_at, ref camera, orientation, has_alpha, animated, frames, credentials } =
-            metadata;
+        let &Metadata {
+            ref created_at,
+            ref modified_at,
+            ref camera,
+            orientation,
+            has_alpha,
+            animated,
+            frames,
+            credentials,
+            shrunk_from,
+        } = metadata;
         let (created_at, modified_at, camera) = (created_at.as_deref(), modified_at.as_deref(), camera.as_deref());
         let credentials = credentials.map(Credentials::from);
-        Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials }
+        let shrunk_from = shrunk_from.map(|PixelSize { width, height }| PixelSizeView { width, height });
+        Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from }
     }
 }
 

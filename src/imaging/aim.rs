@@ -1,7 +1,7 @@
 //! What a picture is decoded for. From it follows how much of the picture must come out of the decoder, and so at what
 //! scale it is decoded and what memory that takes.
 
-use super::orient;
+use super::{Limits, orient, shrink};
 use crate::model::image::ThumbnailSize;
 use crate::model::rendering::{Rendering, contain};
 
@@ -12,6 +12,8 @@ pub(super) enum Purpose<'a> {
     Upload { heights: &'a [u32] },
     /// One picture.
     Rendering(&'a Rendering),
+    /// A copy within the limits. `halved` where decoders may hand over the size itself, rather than twice as much.
+    Shrink { limits: &'a Limits, halved: bool },
     /// Its pixels, so many on the shorter side at least.
     Pixels { side: u32 },
 }
@@ -46,6 +48,13 @@ impl Purpose<'_> {
             // The picture, a copy of it while it is turned or loses its alpha, and its file.
             Self::Rendering(rendering) => {
                 Aim { cover: rendering.scale(size), made_bytes: bytes((rendering.width, rendering.height)) * 3, prove: false }
+            }
+            // What is resized, and its encoder's copy and file.
+            &Self::Shrink { limits, halved } => {
+                let (width, height) = shrink::target(stored, limits);
+                let longer = width.max(height);
+                let made_bytes = u64::from(width) * u64::from(height) * 6;
+                Aim { cover: if halved { longer.div_ceil(2) } else { longer }, made_bytes, prove: true }
             }
             // Copies of what is decoded: up to twice as many pixels each way, in sRGB, upright, without alpha.
             &Self::Pixels { side } => {

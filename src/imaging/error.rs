@@ -19,6 +19,9 @@ pub enum Error {
         "the picture has {width}×{height} pixels, together more than the limit of {limit}; the operator can raise MAX_IMAGE_PIXELS"
     )]
     TooManyImagePixels { width: u32, height: u32, limit: u64 },
+    /// Larger than the limits, where larger pictures are scaled down.
+    #[error("the picture has {width}×{height} pixels, more than are accepted: {reason}")]
+    NotShrinkable { width: u32, height: u32, reason: String },
     /// Within the limits, but of a kind that takes more memory than there is for decoding.
     #[error(
         "the picture has {width}×{height} pixels in a form that takes {needed_mib} MiB to decode, more than the limit of {limit_mib} MiB; the operator can raise DECODE_MEMORY_BUDGET"

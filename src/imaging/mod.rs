@@ -35,6 +35,7 @@ mod profile;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod resample;
+mod shrink;
 mod sniff;
 mod thumbnail;
 mod webp;
@@ -55,6 +56,7 @@ use crate::model::rendering::Rendering;
 use aim::{Aim, Purpose};
 pub use error::Error;
 pub use jpeg::simd_enabled;
+pub use shrink::Shrunk;
 use thumbnail::Original;
 
 /// Recognises the picture and checks the limits that its header can break; decodes nothing.
@@ -62,6 +64,17 @@ use thumbnail::Original;
 /// Trailing bytes after a picture's end are accepted. EXIF that cannot be read counts as absent.
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
     contain(|| sniff::read_header(bytes, limits, &Purpose::Upload { heights: &limits.thumbnail_heights }))
+}
+
+/// As [`inspect`], of a still picture that is larger than the limits, for [`shrink`].
+pub fn inspect_oversize(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
+    contain(|| shrink::inspect(bytes, limits))
+}
+
+/// Scales a picture down to the limits and writes it in its own format, with its metadata. `header` is what
+/// [`inspect_oversize`] said of these bytes.
+pub fn shrink(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Shrunk, Error> {
+    contain(|| shrink::shrink(bytes, header, limits))
 }
 
 /// As [`inspect`], of a file that was accepted before, or made here, for [`render`].
@@ -100,6 +113,7 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
                 animated: decoded.frames > 1,
                 frames: decoded.frames,
                 credentials: Some(cleaned.credentials),
+                shrunk_from: None,
             }
         });
         Ok(Processed { thumbnails, colors, placeholder, metadata, sha256, without_location, stages: stages.0 })
@@ -143,6 +157,8 @@ pub struct Limits {
     pub max_progressive_scans: u32,
     /// Heights of thumbnails that are made beside those that every image has.
     pub thumbnail_heights: Vec<u32>,
+    /// Whether larger pictures are to be scaled down: [`inspect`] refuses them nevertheless, [`inspect_oversize`] does not.
+    pub shrink: bool,
     /// Leaves what a file says of the place where it was taken.
     pub keep_location: bool,
 }
@@ -156,6 +172,7 @@ impl Default for Limits {
             max_frame_pixels: 200_000_000,
             max_progressive_scans: 100,
             thumbnail_heights: vec![200, 400],
+            shrink: false,
             keep_location: false,
         }
     }
@@ -181,7 +198,9 @@ pub struct Header {
     pub height: u32,
     /// EXIF orientation, 1 to 8; 1 when the file says nothing.
     pub orientation: u8,
-    /// Memory that [`process`] or [`render`] needs at its peak, not counting the file itself.
+    /// Whether it is for [`shrink`].
+    pub oversize: bool,
+    /// Memory that [`process`], [`shrink`] or [`render`] needs at its peak, not counting the file itself.
     pub weight_bytes: u64,
     /// Width and height as stored.
     stored: (u32, u32),

@@ -5,7 +5,9 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what does not hold is to be found")]
 
-use super::{Error, Header, Limits, Processed, decode, inspect, inspect_stored, jpeg, location, process, render};
+use super::{
+    Error, Header, Limits, Processed, decode, inspect, inspect_oversize, inspect_stored, jpeg, location, process, render, shrink,
+};
 use crate::model::image::Format;
 use crate::model::rendering::{Fit, Rendering};
 
@@ -19,6 +21,7 @@ fn limits() -> Limits {
         max_frame_pixels: 500_000,
         max_progressive_scans: 20,
         thumbnail_heights: vec![24],
+        shrink: false,
         keep_location: false,
     }
 }
@@ -68,6 +71,7 @@ pub fn picture(file: &[u8]) {
         render(file, &header, &limits, &rendering).expect("a rendering");
     }
     every_part(file, &limits);
+    smaller(file);
 }
 
 /// Whatever part of a picture is asked for, at whatever size, and again from what was made smaller: there is one.
@@ -92,6 +96,18 @@ fn every_part(file: &[u8], limits: &Limits) {
             part = [left, 0.0, width - left, height * f64::from(1 + below(64)) / 64.0];
         }
     }
+}
+
+/// A picture that is larger than the limits is scaled down to one that is accepted, or refused.
+fn smaller(file: &[u8]) {
+    let limits = Limits { max_side: 60, max_pixels: 2000, shrink: true, ..limits() };
+    if !matches!(inspect(file, &limits), Err(Error::TooLarge { .. } | Error::TooManyImagePixels { .. })) {
+        return;
+    }
+    let Some(header) = settled(inspect_oversize(file, &limits)) else { return };
+    let Some(shrunk) = settled(shrink(file, &header, &limits)) else { return };
+    let (small, _) = accepted(&shrunk.file, &limits).expect("what was scaled down is a picture within the limits");
+    assert_eq!((small.format, small.orientation), (header.format, header.orientation));
 }
 
 fn accepted(file: &[u8], limits: &Limits) -> Option<(Header, Processed)> {

@@ -47,6 +47,7 @@ pub(super) fn read_header(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) 
         width,
         height,
         orientation: found.orientation,
+        oversize: false,
         weight_bytes: decoding.max(copying) + found.profile.as_ref().map_or(0, profile::Place::weight_bytes) + FIXED_BYTES,
         stored: (found.width, found.height),
         exif: found.exif,

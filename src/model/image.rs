@@ -116,6 +116,13 @@ impl Visibility {
     }
 }
 
+/// Pixels, as displayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PixelSize {
+    pub width: u32,
+    pub height: u32,
+}
+
 /// A thumbnail that was made at upload and is stored beside the original.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thumbnail {
@@ -245,6 +252,8 @@ pub struct Metadata {
     pub frames: u32,
     /// `None` for an image that was stored before this was recorded.
     pub credentials: Option<Credentials>,
+    /// What the picture was before it was scaled down to the limits, if it was.
+    pub shrunk_from: Option<PixelSize>,
 }
 
 /// What became of a file's Content Credentials (C2PA) when it was stored. They are not validated.

@@ -31,6 +31,7 @@ mod quota;
 pub mod rates;
 pub mod registry;
 mod secrets;
+mod shrinking;
 pub mod stats;
 pub mod status;
 pub mod sweep;

@@ -163,7 +163,13 @@ impl Service {
         if size == 0 {
             return Err(invalid_file("the file is empty".to_owned()));
         }
-        let header = imaging::inspect(bytes, &self.limits.imaging);
+        let limits = &self.limits.imaging;
+        let header = match imaging::inspect(bytes, limits) {
+            Err(imaging::Error::TooLarge { .. } | imaging::Error::TooManyImagePixels { .. }) if limits.shrink => {
+                imaging::inspect_oversize(bytes, limits)
+            }
+            header => header,
+        };
         if let Err(imaging::Error::UnsupportedFormat) = header {
             return Err(Error::UnsupportedFormat);
         }
@@ -173,7 +179,7 @@ impl Service {
 
     /// # Errors
     /// Decoding the picture would take more memory than there is.
-    fn check_weight(&self, header: Header) -> Result<Header, Error> {
+    pub(super) fn check_weight(&self, header: Header) -> Result<Header, Error> {
         let limit = self.admission.most_weight_bytes();
         if header.weight_bytes <= limit {
             return Ok(header);
@@ -220,8 +226,11 @@ impl Service {
         header: &Header,
         features: Option<Features>,
     ) -> Result<Image, Error> {
+        let shrunk = if header.oversize { Some(self.shrink(upload, header).await?) } else { None };
+        let header = shrunk.as_ref().map_or(header, |shrunk| &shrunk.header);
         self.look_for_room(&upload.user_id, features.as_ref(), upload.bytes.len() as u64).await?;
         let mut processed = self.decode(upload, header.clone()).await?;
+        processed.metadata.shrunk_from = shrunk.as_ref().map(|shrunk| shrunk.from);
         if let Some(without_location) = processed.without_location.take() {
             // In place of the file that came: the memory that was reserved is for one.
             upload.bytes = without_location.into();

@@ -16,7 +16,7 @@ use crate::model::caller::UserId;
 use crate::model::caption::{Caption, CaptionStatus};
 use crate::model::color::Color;
 use crate::model::id::ImageId;
-use crate::model::image::{Credentials, Format, Image, Metadata, TakenDown, Thumbnail, ThumbnailSize, Visibility};
+use crate::model::image::{Credentials, Format, Image, Metadata, PixelSize, TakenDown, Thumbnail, ThumbnailSize, Visibility};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, FileName, Title};
 
@@ -199,6 +199,13 @@ struct MetadataRow {
     frames: u32,
     /// Rows of before this was recorded have none.
     credentials: Option<String>,
+    shrunk_from: Option<PixelSizeRow>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct PixelSizeRow {
+    width: u32,
+    height: u32,
 }
 
 impl TryFrom<Row> for Image {
@@ -287,9 +294,10 @@ known! {
 
 impl From<MetadataRow> for Metadata {
     fn from(row: MetadataRow) -> Self {
-        let MetadataRow { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials } = row;
+        let MetadataRow { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from } = row;
         let credentials = credentials.as_deref().and_then(Credentials::parse);
-        Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials }
+        let shrunk_from = shrunk_from.map(|PixelSizeRow { width, height }| PixelSize { width, height });
+        Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from }
     }
 }
 
@@ -307,10 +315,11 @@ fn thumbnails_to_json(thumbnails: &[Thumbnail]) -> serde_json::Value {
 }
 
 fn metadata_to_json(metadata: &Metadata) -> serde_json::Value {
-    let Metadata { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials } = metadata;
+    let Metadata { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from } = metadata;
     json!({
         "created_at": created_at, "modified_at": modified_at, "camera": camera, "orientation": orientation,
         "has_alpha": has_alpha, "animated": animated, "frames": frames, "credentials": credentials.map(Credentials::name),
+        "shrunk_from": shrunk_from.map(|PixelSize { width, height }| json!({"width": width, "height": height})),
     })
 }
 

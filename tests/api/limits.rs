@@ -2,8 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::harness::pictures::{flat_jpeg, gif, jpeg, padded, png, webp};
+use crate::harness::pictures::{animated_webp, flat_jpeg, gif, jpeg, jpeg_with_exif, padded, png, transparent_png, webp};
 use crate::harness::world::picture;
 use crate::harness::{Form, TestApp, World, assert_error};
 
@@ -130,7 +131,8 @@ async fn clients_learn_the_limits_from_the_service_and_its_document() {
     let app = TestApp::start().await;
     let expected = json!({
         "min_file_size": 1024, "max_file_size": 10_485_760,
-        "min_image_side": 50, "max_image_side": 4000, "max_image_pixels": 16_000_000, "max_animation_pixels": 200_000_000,
+        "min_image_side": 50, "max_image_side": 4000, "max_image_pixels": 16_000_000, "oversize": "reject",
+        "max_animation_pixels": 200_000_000,
         "content_types": ["image/jpeg", "image/png", "image/gif", "image/webp"],
         "keep_location": false,
         "max_title_length": 200, "max_description_length": 1000, "max_tags": 10, "max_tag_length": 50,
@@ -155,4 +157,93 @@ async fn clients_learn_the_limits_from_the_service_and_its_document() {
     for words in ["12 MiB (12582912 bytes)", "8192×8192", "50000000"] {
         assert!(described(&document).contains(words), "{}", described(&document));
     }
+}
+
+// Scaling down.
+
+/// The pixels of phones in small.
+const SHRINKING: [&str; 4] = ["--oversize=shrink", "--max-image-side=400", "--max-image-pixels=120000", "--max-file-size=400KiB"];
+
+#[tokio::test]
+async fn a_picture_that_is_too_large_is_stored_scaled_down_with_its_metadata() {
+    let mut app = TestApp::with(&SHRINKING).await;
+    for (orientation, width, height) in [(1, 400, 300), (6, 300, 400)] {
+        let texts = [(0x010f, "Acme"), (0x0110, "Shot 1")];
+        let file = jpeg_with_exif(1000, 750, orientation, &texts);
+        let answer = app.post(Form::upload("alice", &file)).await;
+        let image = answer.image();
+        let from = if orientation == 6 { (750, 1000) } else { (1000, 750) };
+        assert_eq!(image["metadata"]["shrunk_from"], json!({"width": from.0, "height": from.1}));
+        assert_eq!((&image["width"], &image["height"]), (&json!(width), &json!(height)));
+        assert_eq!(
+            (&image["metadata"]["orientation"], &image["metadata"]["camera"]),
+            (&json!(orientation), &json!("Acme Shot 1"))
+        );
+        let id = answer.image_id();
+        let stored = app.get(&format!("/i/{id}")).await;
+        assert!(stored.body.len() < file.len() && stored.body.windows(6).any(|window| window == b"Exif\0\0"));
+        assert_eq!(image["file_size"], stored.body.len());
+        let sum: String = Sha256::digest(&stored.body).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(image["sha256"], sum);
+        assert_eq!(app.get(&format!("/images/{id}")).await.ok()["metadata"], image["metadata"]);
+    }
+    for (file, format) in [(png(600, 500, 1), "png"), (transparent_png(500, 500, 1), "png"), (webp(600, 450, 2), "webp")] {
+        let image = app.post(Form::upload("alice", &file)).await.image();
+        let side = |name: &str| image[name].as_u64().unwrap();
+        assert!(side("width").max(side("height")) <= 400 && side("width") * side("height") <= 120_000, "{image}");
+        assert_eq!(image["format"], format);
+    }
+    let image = app.post(Form::upload("alice", &jpeg(400, 300, 1))).await.image();
+    assert_eq!(image["metadata"]["shrunk_from"], Value::Null);
+    app.assert_sound().await;
+    // Lists and restarts show the same.
+    app.set("--oversize=reject");
+    app.restart().await;
+    let page = app.get("/images?limit=10").await.ok();
+    let shrunk = page["images"].as_array().unwrap().iter().filter(|image| !image["metadata"]["shrunk_from"].is_null()).count();
+    assert_eq!(shrunk, 5);
+    assert!(refusal(&app, &jpeg(1000, 750, 3)).await.contains("MAX_IMAGE_SIDE"));
+}
+
+#[tokio::test]
+async fn a_repeated_upload_that_was_scaled_down_is_answered_as_the_first_was() {
+    let app = TestApp::with(&SHRINKING).await;
+    let form = || Form::upload("alice", &jpeg(1000, 750, 1));
+    let first = app.post_with_key("once", form()).await.ok();
+    assert_eq!(app.post_with_key("once", form()).await.ok()["image_id"], first["image_id"]);
+    let other = app.post_with_key("once", Form::upload("alice", &jpeg(1000, 750, 2))).await;
+    assert_error(&other, 422, "ValidationError");
+}
+
+#[tokio::test]
+async fn an_imported_picture_is_scaled_down_as_well() {
+    let world = World::new();
+    world.site("large.test", |_, _| picture(&jpeg(1000, 750, 1))).await;
+    let app = TestApp::within(world, &SHRINKING).await;
+    let job = app.import(&["http://large.test/1.jpg"]).await;
+    assert_eq!(app.done(&job).await["uploaded"]["complete"].as_array().map(Vec::len), Some(1));
+    let image = app.get("/images").await.ok()["images"][0].clone();
+    assert_eq!(image["metadata"]["shrunk_from"], json!({"width": 1000, "height": 750}));
+}
+
+#[tokio::test]
+async fn what_is_not_scaled_down_is_refused_with_a_reason_and_stores_nothing() {
+    let app = TestApp::with(&SHRINKING).await;
+    let mut cut = jpeg(1000, 750, 1);
+    cut.truncate(cut.len() / 2);
+    for (file, words) in [
+        (gif(500, 100, 1, 1), "GIF files and animations are not scaled down"),
+        (animated_webp(500, 400, 3), "GIF files and animations are not scaled down"),
+        (padded(flat_jpeg(1000, 60), 4096), "fewer pixels than MIN_IMAGE_SIDE"),
+        (padded(flat_jpeg(60, 60), 400 * 1024 + 1), "MAX_FILE_SIZE"),
+        (cut, "the file is damaged"),
+    ] {
+        let reason = refusal(&app, &file).await;
+        assert!(reason.contains(words), "{words}: {reason}");
+    }
+    assert_eq!(app.get("/images").await.ok()["total_count"], 0);
+    app.assert_sound().await;
+    assert_eq!(app.get("/limits").await.ok()["oversize"], "shrink");
+    let document = app.get("/openapi.json").await;
+    assert!(document.text().contains("A larger still picture is scaled down"));
 }

@@ -68,7 +68,7 @@ async fn a_picture_is_stored_and_described_in_full() {
             "sha256": hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&file)),
             "metadata": {
                 "created_at": null, "modified_at": null, "camera": null, "orientation": 1,
-                "has_alpha": false, "animated": false, "frames": 1, "credentials": "none",
+                "has_alpha": false, "animated": false, "frames": 1, "credentials": "none", "shrunk_from": null,
             },
             "caption": null,
             "caption_status": "off",
@@ -436,7 +436,7 @@ async fn what_the_file_says_of_itself_is_told() {
     let image = app.post(Form::upload("alice", &pictures::jpeg_with_exif(60, 60, 1, &texts))).await.image();
     let expected = json!({
         "created_at": null, "modified_at": "2019-04-16T18:19:50", "camera": "Canon EOS 80D", "orientation": 1,
-        "has_alpha": false, "animated": false, "frames": 1, "credentials": "none",
+        "has_alpha": false, "animated": false, "frames": 1, "credentials": "none", "shrunk_from": null,
     });
     assert_eq!(image["metadata"], expected);
     let image = app.post(Form::upload("alice", &pictures::transparent_png(60, 60, 1))).await.image();

@@ -74,7 +74,7 @@ fn prepare(compress: &mut Compress, (width, height): (u32, u32), quality: f32) {
     compress.set_chroma_sampling_pixel_sizes((2, 2), (2, 2));
 }
 
-fn written(write: impl FnOnce() -> std::io::Result<Vec<u8>>) -> Result<Vec<u8>, Error> {
+pub(super) fn written(write: impl FnOnce() -> std::io::Result<Vec<u8>>) -> Result<Vec<u8>, Error> {
     let failed = |error: std::io::Error| Error::internal(format!("encoding a JPEG: {error}"));
     unwinding(&Limits::default(), || write().map_err(failed)).map_err(|error| match error {
         Error::Internal { .. } => error,
@@ -146,7 +146,7 @@ enum Fault {
 }
 
 /// Runs libjpeg and turns what it throws into an error.
-fn unwinding<T>(limits: &Limits, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub(super) fn unwinding<T>(limits: &Limits, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let payload = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => return result,
         Err(payload) => payload,
@@ -173,7 +173,7 @@ fn explain(code: c_int) -> Error {
 }
 
 /// An error manager that throws when there is no going on, and counts scans.
-fn patient_errors(limits: &Limits) -> ffi::jpeg_error_mgr {
+pub(super) fn patient_errors(limits: &Limits) -> ffi::jpeg_error_mgr {
     // SAFETY: a C struct of numbers, nullable pointers and optional functions, for which zero is valid; `jpeg_std_error`
     // fills it in and keeps no pointer to it.
     let mut errors = unsafe {

@@ -21,6 +21,7 @@ mod idct;
 mod libjpeg;
 #[cfg(test)]
 mod mutated;
+pub(super) mod native;
 mod planes;
 mod progressive;
 mod reduced;

@@ -49,7 +49,7 @@ fn pixels(thumbnail: &MadeThumbnail) -> Vec<[u8; 4]> {
 }
 
 /// The pixel at a share of width and height.
-fn pixel_at(thumbnail: &MadeThumbnail, across: f64, down: f64) -> [u8; 4] {
+pub(super) fn pixel_at(thumbnail: &MadeThumbnail, across: f64, down: f64) -> [u8; 4] {
     let x = (f64::from(thumbnail.info.width) * across) as usize;
     let y = (f64::from(thumbnail.info.height) * down) as usize;
     pixels(thumbnail)[y * thumbnail.info.width as usize + x]

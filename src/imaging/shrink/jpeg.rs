@@ -1,0 +1,144 @@
+//! A smaller JPEG: the segments of the original around a picture that is encoded again. Grey stays grey and CMYK stays
+//! CMYK, for a colour profile is of one of them.
+
+use super::{QUALITY, Shrunk, exif};
+use crate::imaging::error::Error;
+use crate::imaging::jpeg::header::JpegHeader;
+use crate::imaging::jpeg::native;
+use crate::imaging::pixels::Pixels;
+use crate::imaging::resample::{Source, lanczos3, resample};
+use crate::imaging::{Format, Header, Limits, decode};
+
+pub(super) fn shrink(
+    bytes: &[u8],
+    header: &Header,
+    jpeg: &JpegHeader,
+    limits: &Limits,
+    target: (u32, u32),
+) -> Result<Shrunk, Error> {
+    let found = Found::in_file(bytes, target);
+    let picture = match found.components {
+        4 => cmyk(bytes, header, jpeg, limits, target)?,
+        components => {
+            let pixels = decode(bytes, header, limits)?.pixels;
+            let (width, height) = pixels.covered();
+            let resized = pixels.resized([0.0, 0.0, width, height], target)?;
+            drop(pixels);
+            if components == 1 { grey(resized)? } else { resized.encode(Format::Jpeg, QUALITY)? }
+        }
+    };
+    Ok(Shrunk { file: found.around(&picture), dropped_credentials: found.had_credentials })
+}
+
+fn grey(pixels: Pixels) -> Result<Vec<u8>, Error> {
+    let (size, samples) = match pixels {
+        Pixels::Ycc(ycc) => ((ycc.luma.width, ycc.luma.height), ycc.luma.samples),
+        Pixels::Rgb(picture) => {
+            let grey = picture.pixels.chunks_exact(picture.channels()).map(|pixel| pixel[0]).collect();
+            ((picture.width, picture.height), grey)
+        }
+    };
+    native::encode_grey(size, &samples, f32::from(QUALITY))
+}
+
+/// Each ink by itself: the resampler takes the last of four channels for alpha.
+fn cmyk(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits, target: (u32, u32)) -> Result<Vec<u8>, Error> {
+    let native::Cmyk { width, height, covered, samples } = native::decode_cmyk(bytes, header, jpeg, limits)?;
+    let mut resized = vec![0; target.0 as usize * target.1 as usize * 4];
+    for ink in 0..4 {
+        let plane: Vec<u8> = samples.iter().skip(ink).step_by(4).copied().collect();
+        let source = Source { width, height, channels: 1, samples: &plane };
+        let plane = resample(source, [0.0, 0.0, covered.0, covered.1], target, lanczos3())?;
+        for (pixel, sample) in resized.chunks_exact_mut(4).zip(plane) {
+            // The encoder writes Adobe's marker, by which inks are stored as the light that is left.
+            pixel[ink] = if jpeg.adobe { sample } else { 255 - sample };
+        }
+    }
+    drop(samples);
+    native::encode_cmyk(target, &resized, f32::from(QUALITY))
+}
+
+/// What is found before the picture of a file.
+struct Found {
+    /// The segments that stay, as they are written, in their order.
+    kept: Vec<u8>,
+    components: u8,
+    had_credentials: bool,
+}
+
+impl Found {
+    fn in_file(file: &[u8], target: (u32, u32)) -> Self {
+        let mut found = Found { kept: Vec::new(), components: 3, had_credentials: false };
+        for (marker, body) in segments(file) {
+            match marker {
+                // A frame header: after precision, height and width.
+                0xc0..=0xc2 => found.components = body.get(5).copied().unwrap_or(found.components),
+                // JUMBF (ISO 19566-5), which holds content credentials.
+                0xeb => found.had_credentials |= body.starts_with(b"JP"),
+                _ if stays(marker, body) => found.keep(marker, body, target),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    fn keep(&mut self, marker: u8, body: &[u8], target: (u32, u32)) {
+        let length = u16::try_from(body.len() + 2).unwrap_or(u16::MAX);
+        self.kept.extend([0xff, marker]);
+        self.kept.extend(length.to_be_bytes());
+        let start = self.kept.len();
+        self.kept.extend_from_slice(body);
+        if marker == 0xe1 && body.starts_with(b"Exif\0\0") {
+            exif::set_size(&mut self.kept[start + 6..], target);
+        }
+    }
+
+    /// The file: SOI, the segments, and the encoded picture from its tables on.
+    fn around(&self, picture: &[u8]) -> Vec<u8> {
+        let mut file = Vec::with_capacity(picture.len() + self.kept.len());
+        file.extend([0xff, 0xd8]);
+        file.extend_from_slice(&self.kept);
+        let mut at = 2;
+        // The encoder's own JFIF segment: the original's stands for it, or none did.
+        if let Some(&[0xff, 0xe0, high, low]) = picture.get(2..6) {
+            at += 2 + usize::from(u16::from_be_bytes([high, low]));
+        }
+        file.extend_from_slice(picture.get(at..).unwrap_or_default());
+        file
+    }
+}
+
+/// Whether a segment is still true of the smaller picture.
+fn stays(marker: u8, body: &[u8]) -> bool {
+    match marker {
+        0xe0 => body.starts_with(b"JFIF\0"),
+        // Multi-Picture Format, FlashPix and gain maps (ISO 21496-1) are of other pictures in the file.
+        0xe2 => body.starts_with(b"ICC_PROFILE\0"),
+        // Adobe's marker says how the old components were coded.
+        0xee => false,
+        0xe1 | 0xe3..=0xef | 0xfe => true,
+        _ => false,
+    }
+}
+
+/// The segments before the picture data; what stands between them is passed over.
+fn segments(file: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut at = 2;
+    std::iter::from_fn(move || {
+        loop {
+            at += memchr::memchr(0xff, file.get(at..)?)?;
+            let marker = *file.get(at + 1)?;
+            match marker {
+                0xff => at += 1,
+                0x00 | 0x01 | 0xd0..=0xd8 => at += 2,
+                0xd9 | 0xda => return None,
+                _ => {
+                    let length = usize::from(u16::from_be_bytes(*file.get(at + 2..)?.first_chunk()?));
+                    let body = file.get(at + 4..at + 2 + length)?;
+                    at += 2 + length;
+                    return Some((marker, body));
+                }
+            }
+        }
+    })
+}

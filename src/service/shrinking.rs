@@ -1,0 +1,56 @@
+//! Uploads that are larger than the limits, where `OVERSIZE` is `shrink`: the smaller picture takes the place of the file
+//! that came, before anything of it is stored.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Service;
+use super::admission::Admitted;
+use super::error::Error;
+use super::upload::Upload;
+use crate::imaging::{self, Header};
+use crate::model::image::PixelSize;
+
+/// An upload whose file was replaced.
+#[derive(Debug)]
+pub(super) struct Shrunk {
+    /// Of the new file.
+    pub header: Header,
+    /// What the picture was, as displayed.
+    pub from: PixelSize,
+    /// Memory for the bytes that the new file has more than the old one, which was reserved for. PNG may grow.
+    _growth: Option<Admitted>,
+}
+
+impl Service {
+    /// Scales the upload's picture down on a decode thread, and gives the upload the smaller file. `header` is of an oversize
+    /// picture.
+    ///
+    /// # Errors
+    /// The file is damaged, the smaller one has more bytes than are accepted, or there is no memory in time.
+    pub(super) async fn shrink(&self, upload: &mut Upload, header: &Header) -> Result<Shrunk, Error> {
+        let slot = self.admission.decode(header.weight_bytes).await?;
+        let started = Instant::now();
+        let (bytes, oversize, limits) = (upload.bytes.clone(), header.clone(), self.limits.imaging.clone());
+        let shrinking = tokio::task::spawn_blocking(move || {
+            let shrunk = imaging::shrink(&bytes, &oversize, &limits);
+            drop(slot);
+            shrunk
+        });
+        let file = Bytes::from(shrinking.await.map_err(Error::internal)??.file);
+        self.observe_stage(upload.visibility, "shrink", started.elapsed());
+        let length = file.len() as u64;
+        // One that became smaller than files need to be is as good as any.
+        if length > self.limits.max_file_bytes {
+            self.check_size(length)?;
+        }
+        // What was made here is within the limits.
+        let small = imaging::inspect(&file, &self.limits.imaging).map_err(Error::internal)?;
+        let small = self.check_weight(small)?;
+        let grown = length.saturating_sub(upload.bytes.len() as u64);
+        upload.bytes = file;
+        let _growth = if grown > 0 { Some(self.admission.body(grown).await?) } else { None };
+        Ok(Shrunk { header: small, from: PixelSize { width: header.width, height: header.height }, _growth })
+    }
+}
