@@ -66,7 +66,7 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
     contain(|| sniff::read_header(bytes, limits, &Purpose::Upload { heights: &limits.thumbnail_heights }))
 }
 
-/// As [`inspect`], of a still picture that is larger than the limits, for [`shrink`].
+/// As [`inspect`], of a still picture that is larger than the limits, for [`shrink()`].
 pub fn inspect_oversize(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
     contain(|| shrink::inspect(bytes, limits))
 }
@@ -198,9 +198,9 @@ pub struct Header {
     pub height: u32,
     /// EXIF orientation, 1 to 8; 1 when the file says nothing.
     pub orientation: u8,
-    /// Whether it is for [`shrink`].
+    /// Whether it is for [`shrink()`].
     pub oversize: bool,
-    /// Memory that [`process`], [`shrink`] or [`render`] needs at its peak, not counting the file itself.
+    /// Memory that [`process`], [`shrink()`] or [`render`] needs at its peak, not counting the file itself.
     pub weight_bytes: u64,
     /// Width and height as stored.
     stored: (u32, u32),

@@ -131,7 +131,7 @@ impl Admission {
         Ok(Admitted { waited: started.elapsed(), _body, _foreign })
     }
 
-    /// Bytes that an upload's picture may need for decoding. A budget below [`ALWAYS_DECODED_BYTES`] is exceeded by a picture
+    /// Bytes that an upload's picture may need for decoding. A budget below `ALWAYS_DECODED_BYTES` is exceeded by a picture
     /// that needs more, which is decoded alone then.
     pub fn most_weight_bytes(&self) -> u64 {
         (u64::from(self.decoding.total_units) * UNIT_BYTES).max(ALWAYS_DECODED_BYTES)

@@ -41,7 +41,7 @@ impl Limits {
     }
 }
 
-/// Reads the header of a picture that is larger than the limits, for [`shrink`].
+/// Reads the header of a picture that is larger than the limits, for [`shrink()`].
 pub(super) fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
     let raised = Limits { max_side: MOST_SIDE, max_pixels: limits.most_pixels(), ..limits.clone() };
     // A JPEG is reduced by its own transform, which filters well; the box filter of the others may go down to the size itself.
