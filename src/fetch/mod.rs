@@ -30,6 +30,8 @@ pub use error::Error;
 pub use network::{Network, SystemNetwork};
 pub use target::Target;
 
+use crate::model::content_disposition::ContentDisposition;
+
 /// What fetching is bounded by.
 #[derive(Debug, Clone)]
 pub struct FetchConfig {
@@ -68,6 +70,8 @@ pub struct Answer {
     pub compressed: bool,
     /// What the answer says its body is, where that is a plain media type.
     pub content_type: Option<String>,
+    /// What the answer calls its file.
+    file_name: Option<String>,
     body: Incoming,
     time_left: Duration,
     longest_pause: Duration,
@@ -112,6 +116,7 @@ impl Fetcher {
                 length: body.size_hint().exact(),
                 compressed: is_compressed(&head.headers)?,
                 content_type: content_type(&head.headers),
+                file_name: file_name(&head.headers),
                 body,
                 time_left: deadline - Instant::now(),
                 longest_pause: self.config.answer_timeout,
@@ -139,6 +144,11 @@ impl Fetcher {
 }
 
 impl Answer {
+    /// What the file is called: by its host, or else by the URL's path. Empty if neither says.
+    pub fn file_name(&self) -> String {
+        self.file_name.clone().unwrap_or_else(|| self.target.file_name())
+    }
+
     /// Bytes of memory that [`Answer::read`] takes, which reads up to `limit`.
     pub fn memory(&self, limit: u64) -> u64 {
         let length = self.length.map_or(limit, |length| length.min(limit));
@@ -204,6 +214,10 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     let media_type = value.split(';').next().unwrap_or_default().trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/.+-".contains(c);
     (media_type.len() <= 64 && media_type.contains('/') && media_type.chars().all(plain)).then(|| media_type.to_ascii_lowercase())
+}
+
+fn file_name(headers: &HeaderMap) -> Option<String> {
+    ContentDisposition::parse(headers.get(header::CONTENT_DISPOSITION)?.as_bytes()).file_name(None)
 }
 
 /// Seconds, or a date (RFC 9110, 10.2.3).

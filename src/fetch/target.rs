@@ -20,6 +20,8 @@ impl Target {
     /// # Errors
     /// The rule that `text` breaks, in words that go on from the field's name.
     pub fn parse(text: &str, ports: &[u16]) -> Result<Self, String> {
+        // A line's end comes along when a list of lines is taken apart.
+        let text = text.trim();
         if text.chars().count() > MAX_CHARS {
             return Err(format!("must have at most {MAX_CHARS} characters"));
         }
@@ -133,6 +135,7 @@ mod tests {
             "HTTP://EXAMPLE.ORG:80/",
             "https://example.org:443/x",
             "http://bücher.example/ü",
+            " http://example.org/a.jpg\r\n",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -166,7 +169,7 @@ mod tests {
             &long,
             "http://example.org/a\u{0}.jpg",
             "http://exam\tple.org/",
-            "http://example.org/\n",
+            "http://example.org/a\nb",
             &format!("http://{}.example/", "a".repeat(250)),
             &format!("http://{}/", "漢".repeat(300)),
         ] {

@@ -11,10 +11,11 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::Request;
 use futures::{Stream, StreamExt};
-use http::header;
+use http::{HeaderMap, header};
 use http_body::Body as _;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use super::error::ApiError;
 use crate::service::error::Error;
 
 /// How much and how slowly a client may send.
@@ -59,7 +60,7 @@ pub struct BoundedBody {
 }
 
 /// For this long, a body may be as slow as it likes.
-const UNHURRIED: Duration = Duration::from_secs(5);
+pub const UNHURRIED: Duration = Duration::from_secs(5);
 
 impl BoundedBody {
     pub fn new(body: Body, limit_bytes: u64, limits: &BodyLimits) -> Self {
@@ -179,6 +180,17 @@ impl Stream for SharedBody {
         shared.ended |= matches!(polled, Poll::Ready(None | Some(Err(_))));
         polled
     }
+}
+
+/// Checks that a body is sent as it is. A compressed one would be read as garbage, and blamed on its fields.
+///
+/// # Errors
+/// The body has a `Content-Encoding` (415, RFC 9110, 15.5.16).
+pub fn require_unencoded(headers: &HeaderMap) -> Result<(), ApiError> {
+    let fields = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let plain = codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
+    if plain { Ok(()) } else { Err(ApiError::encoded_body()) }
 }
 
 /// Small bodies, such as JSON, have this long.

@@ -36,6 +36,8 @@ pub enum Failure {
     MethodNotAllowed,
     #[error("The body must be {expected}.")]
     WrongMediaType { expected: &'static str },
+    #[error("The body must be sent without a Content-Encoding: compressed requests are not read.")]
+    EncodedBody,
     #[error("Something went wrong inside the service; nothing about the request is known to be wrong.")]
     Panicked { message: String },
 }
@@ -110,7 +112,7 @@ impl Failure {
         match self {
             Self::NoSuchRoute => ErrorType::NotFound,
             Self::MethodNotAllowed => ErrorType::MethodNotAllowed,
-            Self::WrongMediaType { .. } => ErrorType::UnsupportedMediaType,
+            Self::WrongMediaType { .. } | Self::EncodedBody => ErrorType::UnsupportedMediaType,
             Self::Panicked { .. } => ErrorType::InternalServerError,
             Self::Service(error) => match error {
                 Error::Malformed { .. } => ErrorType::BadRequest,
@@ -144,6 +146,7 @@ impl Failure {
             Self::NoSuchRoute => "no_such_route",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::WrongMediaType { .. } => "wrong_media_type",
+            Self::EncodedBody => "encoded_body",
             Self::Panicked { .. } => "panicked",
         }
     }
@@ -188,6 +191,10 @@ impl ApiError {
         Self(Arc::new(Failure::WrongMediaType { expected }))
     }
 
+    pub fn encoded_body() -> Self {
+        Self(Arc::new(Failure::EncodedBody))
+    }
+
     /// What a handler's panic becomes; its message goes to the log only.
     pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
         let message =
@@ -212,12 +219,15 @@ impl IntoResponse for ApiError {
         let mut response = self.0.error_type().status().into_response();
         let headers = response.headers_mut();
         if self.0.error_type() == ErrorType::Unauthorized {
-            // Basic authentication works too; named here, it would make browsers ask for a password over the API's own pages.
+            // Basic authentication works too: `layers.rs` adds it where no browser would open a password window for it.
             let challenge = match *self.0 {
                 Failure::Service(Error::BadCredentials(_)) => r#"Bearer realm="images", error="invalid_token""#,
                 _ => r#"Bearer realm="images""#,
             };
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if matches!(*self.0, Failure::EncodedBody) {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         if let Some(wait) = self.0.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));

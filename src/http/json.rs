@@ -10,7 +10,9 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::body::require_unencoded;
 use super::error::ApiError;
+use crate::model::header_parameters::HeaderParameters;
 use crate::service::error::{Error, Fields};
 
 /// For requests that hold a few short texts.
@@ -21,16 +23,21 @@ pub const FEW_TEXTS: usize = 64 * 1024;
 /// # Errors
 /// Another media type, too many bytes, too slow, no JSON, no object, or a field that is there more than once.
 pub async fn read_object(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Map<String, Value>, ApiError> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if HeaderParameters::parse(content_type).kind != "application/json" {
         return Err(ApiError::wrong_media_type("application/json"));
     }
+    require_unencoded(headers)?;
     let too_large = |_| Error::TooLarge { limit_bytes: max_bytes as u64, setting: None };
     let bytes: Bytes = super::body::in_time(axum::body::to_bytes(body, max_bytes)).await?.map_err(too_large)?;
     Ok(parse_object(&bytes)?)
 }
 
+/// What .NET and PowerShell put before their texts; it may be ignored (RFC 8259, 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, Error> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let not_json = |error| Error::Malformed { message: format!("The body is not JSON: {error}."), details: Fields::new() };
     match serde_json::from_slice::<Object>(bytes) {
         Ok(Object { fields, repeated }) if repeated.is_empty() => Ok(fields),
@@ -202,11 +209,16 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_ignored() {
+        assert_eq!(parse_object("\u{feff}{\"title\":\"x\"}".as_bytes()).unwrap()["title"], "x");
+    }
+
+    #[test]
     fn what_is_no_object_is_told_from_what_is_no_json() {
         for other in ["[]", "1", "null", "\"a\"", " [{}, 1] "] {
             assert!(matches!(parse_object(other.as_bytes()), Err(Error::Invalid(_))), "{other}");
         }
-        for broken in ["", "{", "[1", "{\"a\"}", "{} x", "[] x", "nul", "{\"a\": 1e999}", "\u{feff}{}"] {
+        for broken in ["", "{", "[1", "{\"a\"}", "{} x", "[] x", "nul", "{\"a\": 1e999}", "\u{feff}\u{feff}{}"] {
             assert!(matches!(parse_object(broken.as_bytes()), Err(Error::Malformed { .. })), "{broken}");
         }
     }

@@ -26,6 +26,7 @@ pub mod layers;
 pub mod limits;
 pub mod linked_images;
 pub mod links;
+pub mod multipart;
 pub mod openapi;
 pub mod openapi_rules;
 pub mod openapi_yaml;

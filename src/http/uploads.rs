@@ -1,29 +1,29 @@
 //! The upload's request: `multipart/form-data`, read under its limits, its parts in any order.
 
-use axum::body::{Body, Bytes};
-use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
+use std::collections::BTreeMap;
+
+use axum::extract::{Request, State};
 use axum::response::Response;
-use bytes::BytesMut;
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::body::{BodyError, BoundedBody};
+use super::body::{BoundedBody, require_unencoded};
 use super::error::{
     ApiError, Failure, IdempotencyConflict, InternalServerError, InvalidUpload, PayloadTooLarge, QuotaOrForbidden,
     RequestTimeout, ServiceUnavailable, UnsupportedImage, ValidationError,
 };
 use super::extract::{Address, FieldErrors, Identity, Query, boolean, header as one_header};
 use super::json;
+use super::multipart::{File, Multipart, Part};
 use super::views::{ImageView, Text};
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
-use crate::service::error::{Error, Fields};
+use crate::service::error::Error;
 use crate::service::idempotency::IdempotencyKey;
 use crate::service::upload::{Origin, Upload};
 
@@ -50,7 +50,7 @@ pub struct UploadForm {
     file: Vec<u8>,
     /// The user id of the owner. Callers with an account may omit it, all others must send it. Authenticated callers can upload only
     /// for themselves.
-    #[schema(required = false, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$", example = "user123")]
+    #[schema(required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$", example = "user123")]
     user_id: String,
     /// The title, without U+0000.
     #[schema(max_length = 200, example = "Beautiful Sunset")]
@@ -91,6 +91,7 @@ pub async fn upload_image(
     let answer = async {
         Query::of(&uri).finish()?;
         app.service.require_uploader(&identity.caller)?;
+        require_unencoded(&parts.headers)?;
         let announced = announced_length(&parts.headers, limit)?;
         let admitted = app.service.admit_upload(announced).await?;
         let form = Form::read(&app, &parts.headers, body, announced).await?;
@@ -123,31 +124,27 @@ fn too_large(limit_bytes: u64) -> Error {
 /// The parts as they came.
 #[derive(Debug, Default)]
 struct Form {
-    file: Option<FilePart>,
-    texts: std::collections::BTreeMap<&'static str, String>,
+    file: Option<(Option<String>, File)>,
+    texts: BTreeMap<&'static str, String>,
     errors: FieldErrors,
-}
-
-#[derive(Debug)]
-struct FilePart {
-    name: Option<String>,
-    /// Of a file that is too large, only what fits.
-    bytes: Bytes,
-    length: u64,
 }
 
 /// The parts beside the file.
 const TEXT_PARTS: [&str; 6] = ["user_id", "title", "description", "tags", "visibility", "keep_location"];
 
-/// Bytes of one text part; the longest allowed text is shorter.
+/// The part that may come more than once, as lists of web frameworks do; some write its name with brackets.
+const LIST_PART: &str = "tags";
+const LIST_PART_IN_BRACKETS: &str = "tags[]";
+
+/// Bytes of one text part, and of all that make up a list; the longest allowed text is shorter.
 const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 impl Form {
     async fn read(app: &AppState, headers: &HeaderMap, body: BoundedBody, announced: u64) -> Result<Self, ApiError> {
-        let mut multipart = open_multipart(headers, body).await?;
+        let mut multipart = Multipart::open(headers, body)?;
         let mut form = Self::default();
-        while let Some(field) = multipart.next_field().await.map_err(|error| malformed(&error))? {
-            form.read_part(app, field, announced).await?;
+        while let Some(part) = multipart.next_part().await? {
+            form.read_part(app, part, announced).await?;
             if form.errors.is_full() {
                 break;
             }
@@ -155,25 +152,53 @@ impl Form {
         Ok(form)
     }
 
-    async fn read_part(&mut self, app: &AppState, field: Field<'_>, announced: u64) -> Result<(), ApiError> {
-        let name = field.name().unwrap_or_default().to_owned();
+    async fn read_part(&mut self, app: &AppState, part: Part, announced: u64) -> Result<(), ApiError> {
+        let name = part.name.clone().unwrap_or_default();
+        let name = if name == LIST_PART_IN_BRACKETS { LIST_PART } else { &name };
         if name == "file" {
-            let part = read_file(field, app.service.limits().max_file_bytes, announced).await?;
-            if self.file.replace(part).is_some() {
-                self.errors.add("file", "must be given once");
+            let file_name = part.file_name.clone();
+            let file = part.read_file(app.service.limits().max_file_bytes, announced).await?;
+            if let Some(file) = self.errors.check("file", file) {
+                self.add_file(file_name, file);
             }
         } else if let Some(known) = TEXT_PARTS.into_iter().find(|known| *known == name) {
-            let text = read_text(field).await?;
-            if let Some(text) = self.errors.check(known, text)
-                && self.texts.insert(known, text).is_some()
-            {
-                self.errors.add(known, "must be given once");
+            let text = part.read_text(MAX_TEXT_BYTES).await?;
+            if let Some(text) = self.errors.check(known, text) {
+                self.add_text(known, text);
             }
         } else {
-            self.errors.add_unknown(&name, "a part");
-            discard(field).await?;
+            self.errors.add_unknown(name, "a part");
+            part.discard().await?;
         }
         Ok(())
+    }
+
+    fn add_file(&mut self, name: Option<String>, file: File) {
+        // What a browser sends for an input in which no file was chosen.
+        if file.length == 0 && name.is_none() {
+            return;
+        }
+        if self.file.replace((name, file)).is_some() {
+            self.errors.add("file", "must be given once");
+        }
+    }
+
+    /// An empty part is an absent one: that is how forms send inputs that were left empty.
+    fn add_text(&mut self, name: &'static str, text: String) {
+        if text.is_empty() {
+            return;
+        }
+        match self.texts.get_mut(name) {
+            None => {
+                self.texts.insert(name, text);
+            }
+            Some(list) if name == LIST_PART && list.len() + text.len() < MAX_TEXT_BYTES => {
+                list.push(',');
+                list.push_str(&text);
+            }
+            Some(_) if name == LIST_PART => self.errors.add(name, format!("must have at most {MAX_TEXT_BYTES} bytes")),
+            Some(_) => self.errors.add(name, "must be given once"),
+        }
     }
 
     /// Holds every part against its rule.
@@ -200,7 +225,7 @@ impl Form {
             errors.add("file", "is required");
         }
         errors.finish()?;
-        let (Some(user_id), Some(file)) = (user_id, self.file) else {
+        let (Some(user_id), Some((file_name, file))) = (user_id, self.file) else {
             return Err(Error::internal("a required part is missing, and no rule said so"));
         };
         if file.length > file.bytes.len() as u64 {
@@ -213,80 +238,10 @@ impl Form {
             tags,
             visibility: visibility.unwrap_or_default(),
             keep_location: keep_location.unwrap_or_default(),
-            file_name: file.name,
+            file_name,
             bytes: file.bytes,
             origin: Origin::Request(idempotency_key),
         };
         Ok(upload)
     }
-}
-
-async fn open_multipart(headers: &HeaderMap, body: BoundedBody) -> Result<Multipart, ApiError> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("multipart/form-data") {
-        return Err(ApiError::wrong_media_type("multipart/form-data"));
-    }
-    let parameters = media_type.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
-    let mut boundaries = parameters.filter(|(name, _)| name.eq_ignore_ascii_case("boundary"));
-    // RFC 2046, 5.1.1: 1 to 70 characters. An empty one would find no parts, and blame the fields.
-    if boundaries.any(|(_, boundary)| !(1..=70).contains(&boundary.trim_matches('"').len())) {
-        return Err(bad_multipart("the boundary must have 1 to 70 characters"));
-    }
-    let mut request = Request::new(Body::from_stream(body));
-    *request.headers_mut() = headers.clone();
-    // The body is bounded already; axum's own limit of 2 MiB would come first.
-    DefaultBodyLimit::disable().apply(&mut request);
-    let no_boundary = |_| bad_multipart("the Content-Type names no boundary");
-    Multipart::from_request(request, &()).await.map_err(no_boundary)
-}
-
-/// Reads a file up to `max_bytes`; of a larger one the rest is counted and thrown away.
-async fn read_file(mut field: Field<'_>, max_bytes: u64, announced: u64) -> Result<FilePart, ApiError> {
-    let name = field.file_name().map(str::to_owned);
-    let mut bytes = BytesMut::with_capacity(usize::try_from(announced.min(max_bytes)).unwrap_or_default());
-    let mut length = 0;
-    while let Some(piece) = field.chunk().await.map_err(|error| malformed(&error))? {
-        length += piece.len() as u64;
-        if length <= max_bytes {
-            bytes.extend_from_slice(&piece);
-        }
-    }
-    Ok(FilePart { name, bytes: bytes.freeze(), length })
-}
-
-async fn read_text(mut field: Field<'_>) -> Result<Result<String, String>, ApiError> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = field.chunk().await.map_err(|error| malformed(&error))? {
-        // One byte more than allowed is enough to know.
-        let room = (MAX_TEXT_BYTES + 1).saturating_sub(bytes.len());
-        bytes.extend_from_slice(&piece[..piece.len().min(room)]);
-    }
-    if bytes.len() > MAX_TEXT_BYTES {
-        return Ok(Err(format!("must have at most {MAX_TEXT_BYTES} bytes")));
-    }
-    Ok(String::from_utf8(bytes).map_err(|_| "must be UTF-8".to_owned()))
-}
-
-async fn discard(mut field: Field<'_>) -> Result<(), ApiError> {
-    while field.chunk().await.map_err(|error| malformed(&error))?.is_some() {}
-    Ok(())
-}
-
-/// What the body ended with, if that is why reading failed; else the multipart is broken.
-fn malformed(error: &MultipartError) -> ApiError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        match error.downcast_ref::<BodyError>() {
-            Some(BodyError::TooLarge { limit_bytes }) => return too_large(*limit_bytes).into(),
-            Some(BodyError::TooSlow) => return Error::BodyTooSlow.into(),
-            Some(BodyError::Broken) => return bad_multipart("the connection broke before its end"),
-            None => cause = error.source(),
-        }
-    }
-    bad_multipart(&error.body_text())
-}
-
-fn bad_multipart(reason: &str) -> ApiError {
-    let details = Fields::from([("body".to_owned(), reason.to_owned())]);
-    Error::Malformed { message: "The multipart body cannot be read.".to_owned(), details }.into()
 }

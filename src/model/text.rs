@@ -70,7 +70,8 @@ impl FileName {
 
     /// Cuts what the client sent to a name that is safe to show and to put into a header; `fallback` if nothing is left.
     pub fn clean(sent: &str, fallback: &str) -> Self {
-        let last = sent.rsplit(['/', '\\']).next().unwrap_or_default();
+        // Elsewhere than on Windows a name may end with a backslash, and is not a folder for it.
+        let last = sent.trim_end_matches('\\').rsplit(['/', '\\']).next().unwrap_or_default();
         let name: String = last.chars().filter(|c| !c.is_control()).take(Self::MAX_CHARS).collect();
         let name = name.trim();
         Self(if matches!(name, "" | "." | "..") { fallback } else { name }.to_owned())
@@ -115,6 +116,9 @@ mod tests {
             ("", "image.png"),
             ("..", "image.png"),
             ("photos/", "image.png"),
+            (r"photo.jpg\", "photo.jpg"),
+            (r"C:\photos\photo.jpg\", "photo.jpg"),
+            (r"\\", "image.png"),
         ] {
             assert_eq!(FileName::clean(sent, "image.png").as_str(), kept);
         }

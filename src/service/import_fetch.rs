@@ -74,7 +74,7 @@ impl Service {
             Error::Overloaded { .. } => Trouble::NoRoom,
             other => Trouble::Ours(other),
         })?;
-        let (file_name, content_type) = (answer.target.file_name(), answer.content_type.clone());
+        let (file_name, content_type) = (answer.file_name(), answer.content_type.clone());
         let bytes = answer.read(limit).await.map_err(failed)?;
         self.metrics.count_fetch("fetched");
         let upload = Upload {

@@ -64,7 +64,7 @@ impl Service {
     /// The rule that it breaks, in words for the client.
     pub fn read_source(&self, url: String) -> Result<Source, String> {
         let target = self.fetcher.check(&url)?;
-        Ok(Source { url, target })
+        Ok(Source { url: url.trim().to_owned(), target })
     }
 
     /// Puts a job into the queue. URLs that lead to the same are taken once.

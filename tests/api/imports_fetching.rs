@@ -397,6 +397,38 @@ async fn what_a_server_says_of_its_bytes_is_not_believed() {
 }
 
 #[tokio::test]
+async fn a_picture_is_called_what_its_host_calls_it_or_else_as_its_url_ends() {
+    let world = World::new();
+    let file = jpeg(64, 64, 1);
+    const DISPOSITIONS: [&str; 7] = [
+        "inline; filename=\"real name.jpg\"",
+        "attachment; filename=\"ete.jpg\"; filename*=UTF-8''%C3%A9t%C3%A9.jpg",
+        "attachment;filename = plain.jpg",
+        "inline; filename=\"../../etc/passwd\"",
+        "inline; filename=\"\"",
+        "inline",
+        ";;;=\"",
+    ];
+    world
+        .site("public.test", move |path, _| {
+            let number: usize = path.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+            reply("200 OK", &[("Content-Disposition", DISPOSITIONS[number])], &file)
+        })
+        .await;
+    let app = start(&world).await;
+    for (number, name) in ["real name.jpg", "été.jpg", "plain.jpg", "passwd", "4.jpg", "5.jpg", "6.jpg"].into_iter().enumerate()
+    {
+        assert_eq!(import(&app, &format!("http://public.test/{number}.jpg")).await, None);
+        assert_eq!(app.get("/images?limit=1").await.ok()["images"][0]["file_name"], name);
+    }
+    // A line's end behind a URL is no part of it.
+    let id = app.import(&["http://public.test/0.jpg\r\n"]).await;
+    app.import_all().await;
+    let job = app.job(&id).await;
+    assert_eq!((&job["status"], &job["errors"]), (&json!("complete"), &json!({})));
+}
+
+#[tokio::test]
 async fn only_a_plain_200_is_a_picture() {
     let world = World::new();
     let file = jpeg(64, 64, 1);

@@ -1,0 +1,289 @@
+//! `Content-Disposition`: what a part is called, and what its file is called (RFC 6266, 7578, 8187, 2231, 2047), as clients send it.
+//!
+//! A name is never lost for the way in which it is written. Where one writing can mean two names, the one that clients
+//! in use mean is taken: `a%20b.jpg` without anything that an encoder would have changed is `a b.jpg`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use encoding_rs::{Encoding, SHIFT_JIS, UTF_8, WINDOWS_1252};
+use percent_encoding::percent_decode;
+
+use super::header_parameters::HeaderParameters;
+
+/// A `Content-Disposition` of a part of a form, or of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentDisposition(HeaderParameters);
+
+/// Pieces of one value (RFC 2231, 3); a name is shorter.
+const MAX_PIECES: usize = 32;
+
+impl ContentDisposition {
+    pub fn parse(header: &[u8]) -> Self {
+        Self(HeaderParameters::parse(header))
+    }
+
+    /// The name of the form's field.
+    pub fn name(&self) -> Option<String> {
+        let plain = self.0.get("name").map(|value| decode(value, None));
+        plain.or_else(|| decode_extended(self.0.get("name*")?))
+    }
+
+    /// What the client calls its file; `None` if it does not say. `charset` is what its text is declared to be in, where UTF-8
+    /// does not fit.
+    pub fn file_name(&self, charset: Option<&'static Encoding>) -> Option<String> {
+        let extended = self.0.get("filename*").and_then(decode_extended).or_else(|| self.continued());
+        let plain = || decode_plain(self.0.get("filename")?, charset);
+        // Not as RFC 8187 has it, but the only name that there is.
+        let broken = || decode_plain(self.0.get("filename*")?, charset);
+        extended.filter(|name| !name.is_empty()).or_else(plain).or_else(broken).filter(|name| !name.is_empty())
+    }
+
+    /// A name in pieces: `filename*0*`, `filename*1`, and so on (RFC 2231, 3 and 4.1).
+    fn continued(&self) -> Option<String> {
+        let mut encoding = None;
+        let mut bytes = Vec::new();
+        for number in 0..MAX_PIECES {
+            if let Some(piece) = self.0.get(&format!("filename*{number}*")) {
+                let piece = match (number, split_extended(piece)) {
+                    (0, Some((charset, text))) => {
+                        encoding = Some(charset);
+                        text
+                    }
+                    _ => piece,
+                };
+                bytes.extend(percent_decode(piece));
+            } else if let Some(piece) = self.0.get(&format!("filename*{number}")) {
+                bytes.extend_from_slice(piece);
+            } else if number == 0 {
+                return None;
+            } else {
+                break;
+            }
+        }
+        Some(decode(&bytes, encoding))
+    }
+}
+
+/// `UTF-8'en'%C3%A9.jpg`: the charset, and the text.
+fn split_extended(value: &[u8]) -> Option<(&'static Encoding, &[u8])> {
+    let mut parts = value.splitn(3, |byte| *byte == b'\'');
+    let (charset, _language, text) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((Encoding::for_label(charset)?, text))
+}
+
+fn decode_extended(value: &[u8]) -> Option<String> {
+    let (charset, text) = split_extended(value)?;
+    let bytes: Vec<u8> = percent_decode(text).collect();
+    Some(decode(&bytes, Some(charset)))
+}
+
+fn decode_plain(value: &[u8], charset: Option<&'static Encoding>) -> Option<String> {
+    let text = decode(value, charset);
+    let name = encoded_words(&text).or_else(|| percent_encoded(&text)).unwrap_or_else(|| unescape_like_browsers(&text));
+    (!name.is_empty()).then_some(name)
+}
+
+/// The text of bytes: UTF-8 where they can be that, unless they are declared to be something else; otherwise what old
+/// programs write, which is what their system had.
+fn decode(bytes: &[u8], charset: Option<&'static Encoding>) -> String {
+    for encoding in charset.into_iter().chain([UTF_8]) {
+        if let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(bytes) {
+            return text.into_owned();
+        }
+    }
+    if let Some(text) = SHIFT_JIS.decode_without_bom_handling_and_without_replacement(bytes)
+        && is_plausibly_japanese(bytes, &text)
+    {
+        return text.into_owned();
+    }
+    WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned()
+}
+
+/// Nearly all bytes are some text in Shift-JIS. Kana and common kanji begin with bytes that are rare signs in Windows-1252, where
+/// they stand alone; letters with accents would be read as half-width kana or as characters for private use.
+fn is_plausibly_japanese(bytes: &[u8], text: &str) -> bool {
+    let strange = |c: char| matches!(c, '\u{ff61}'..='\u{ff9f}' | '\u{e000}'..='\u{f8ff}');
+    let side_by_side = text.chars().zip(text.chars().skip(1)).any(|(one, next)| !one.is_ascii() && !next.is_ascii());
+    side_by_side && bytes.iter().any(|byte| (0x81..=0x9f).contains(byte)) && !text.chars().any(strange)
+}
+
+/// The text of `=?utf-8?B?w6k=?=`, where the value is nothing else: .NET and mail programs write names so.
+fn encoded_words(text: &str) -> Option<String> {
+    let words = text.split_ascii_whitespace().map(encoded_word).collect::<Option<Vec<_>>>()?;
+    (!words.is_empty()).then(|| words.concat())
+}
+
+fn encoded_word(word: &str) -> Option<String> {
+    let mut parts = word.strip_prefix("=?")?.strip_suffix("?=")?.split('?');
+    let (charset, how, text, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else { return None };
+    // A language may follow the charset (RFC 2231, 5).
+    let encoding = Encoding::for_label(charset.split('*').next()?.as_bytes())?;
+    let bytes = match how {
+        "B" | "b" => STANDARD.decode(text).ok()?,
+        "Q" | "q" => percent_decode(text.replace('%', "=25").replace('_', " ").replace('=', "%").as_bytes()).collect(),
+        _ => return None,
+    };
+    encoding.decode_without_bom_handling_and_without_replacement(&bytes).map(std::borrow::Cow::into_owned)
+}
+
+/// The name that is percent-encoded as a whole: nothing is in it that JavaScript's `encodeURIComponent` would have encoded.
+fn percent_encoded(text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()%".contains(&byte);
+    if !text.contains('%') || !text.bytes().all(plain) || !text.split('%').skip(1).all(begins_with_hex) {
+        return None;
+    }
+    percent_decode(text.as_bytes()).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+fn begins_with_hex(text: &str) -> bool {
+    text.len() >= 2 && text.bytes().take(2).all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Browsers escape these three characters and no others, not even the percent sign (HTML, "multipart/form-data encoding
+/// algorithm").
+fn unescape_like_browsers(text: &str) -> String {
+    text.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file_name(header: &[u8]) -> Option<String> {
+        ContentDisposition::parse(header).file_name(None)
+    }
+
+    #[test]
+    fn the_name_is_found_wherever_it_stands() {
+        for (header, name, file) in [
+            (r#"form-data; name="file"; filename="a.jpg""#, "file", Some("a.jpg")),
+            (r#"form-data; filename="say name=x.jpg"; name="file""#, "file", Some("say name=x.jpg")),
+            (r#"form-data; filename="a; name=b.jpg"; name="file""#, "file", Some("a; name=b.jpg")),
+            (r#"form-data; Name="file"; fileName="a.jpg""#, "file", Some("a.jpg")),
+            (r#"form-data; name="file"; filename-hint="x"; filename="a.jpg""#, "file", Some("a.jpg")),
+            ("form-data; name=file; filename=my photo.jpg", "file", Some("my photo.jpg")),
+            ("form-data; name*=UTF-8''file", "file", None),
+            (r#"form-data; name="file"; filename="""#, "file", None),
+        ] {
+            let disposition = ContentDisposition::parse(header.as_bytes());
+            assert_eq!(disposition.name().as_deref(), Some(name), "{header}");
+            assert_eq!(disposition.file_name(None).as_deref(), file, "{header}");
+        }
+        assert_eq!(ContentDisposition::parse(b"form-data").name(), None);
+    }
+
+    #[test]
+    fn an_extended_name_goes_before_a_plain_one_in_any_order() {
+        for header in [
+            "form-data; filename*=UTF-8''%C3%A9t%C3%A9.jpg",
+            "form-data; filename*=utf-8'fr'%C3%A9t%C3%A9.jpg; filename=\"ete.jpg\"",
+            "form-data; filename=\"ete.jpg\"; filename*=UTF-8''%c3%a9t%c3%a9.jpg",
+            "form-data; filename*=\"UTF-8''%C3%A9t%C3%A9.jpg\"",
+            "form-data; filename*=ISO-8859-1''%E9t%E9.jpg",
+            // An encoding that does not fit does not lose the name.
+            "form-data; filename*=UTF-8''%E9t%E9.jpg",
+            "form-data; filename=\"=?utf-8?B?w6l0w6kuanBn?=\"; filename*=utf-8''%C3%A9t%C3%A9.jpg",
+            "form-data; filename=\"=?utf-8?B?w6l0w6kuanBn?=\"",
+            "form-data; filename=\"=?ISO-8859-1*fr?Q?=E9t=E9.jpg?=\"",
+            "form-data; filename=\"=?utf-8?Q?=C3=A9?= =?utf-8?Q?t=C3=A9.jpg?=\"",
+            "form-data; filename*0*=UTF-8''%C3%A9t; filename*1*=%C3%A9; filename*2=\".jpg\"",
+            "form-data; filename*1=\"té.jpg\"; filename*0=\"é\"",
+            "form-data; filename*=%C3%A9t%C3%A9.jpg",
+            "form-data; filename*=unknown''x; filename=\"été.jpg\"",
+        ] {
+            assert_eq!(file_name(header.as_bytes()).as_deref(), Some("été.jpg"), "{header}");
+        }
+        assert_eq!(file_name(b"form-data; filename*=UTF-8''; filename=a.jpg").as_deref(), Some("a.jpg"));
+        assert_eq!(file_name(b"form-data; filename*1=a.jpg"), None);
+    }
+
+    #[test]
+    fn percent_encoding_is_undone_only_where_the_whole_name_is_encoded() {
+        for (sent, meant) in [
+            ("my%20photo.jpg", "my photo.jpg"),
+            ("%C3%A9t%C3%A9.jpg", "été.jpg"),
+            ("(1)%20it's.jpg", "(1) it's.jpg"),
+            // As they are: something stands beside the percent sign that would have been encoded, or it begins no escape.
+            ("my photo%20.jpg", "my photo%20.jpg"),
+            ("été%20.jpg", "été%20.jpg"),
+            ("100%.jpg", "100%.jpg"),
+            ("100%zz.jpg", "100%zz.jpg"),
+            ("%E9.jpg", "%E9.jpg"),
+            // Browsers.
+            ("say %22cheese%22 %0D%0A.jpg", "say \"cheese\" \r\n.jpg"),
+        ] {
+            assert_eq!(file_name(format!("form-data; filename=\"{sent}\"").as_bytes()).as_deref(), Some(meant), "{sent}");
+        }
+    }
+
+    #[test]
+    fn bytes_of_old_programs_are_read_as_what_they_are() {
+        for (bytes, meant) in [
+            (&b"\xe9t\xe9.jpg"[..], "été.jpg"),
+            (b"Gr\xf6\xdfe.jpg", "Größe.jpg"),
+            (b"\xdcnal \x96 \x80.jpg", "Ünal – €.jpg"),
+            (b"don\x92t.jpg", "don’t.jpg"),
+            (b"\x8e\xca\x90^.jpg", "写真.jpg"),
+            (b"\x83e\x83X\x83g.jpg", "テスト.jpg"),
+        ] {
+            let header = [b"form-data; filename=\"", bytes, b"\""].concat();
+            assert_eq!(file_name(&header).as_deref(), Some(meant), "{bytes:x?}");
+        }
+        let greek = Encoding::for_label(b"windows-1253");
+        let disposition = ContentDisposition::parse(b"form-data; filename=\"\xe1.jpg\"");
+        assert_eq!(disposition.file_name(greek).as_deref(), Some("α.jpg"));
+    }
+
+    /// Numbers that look random and are the same each time.
+    fn random(state: &mut u64) -> usize {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(*state >> 33).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_by_the_rules_is_read_back_and_nothing_panics() {
+        const LETTERS: [&str; 16] = ["a", "Z", "9", " ", ";", "=", "\"", "\\", "'", "*", "é", "語", "🌅", "-", ".", ","];
+        let mut state = 7;
+        for _ in 0..5000 {
+            let length = 1 + random(&mut state) % 12;
+            let name: String = (0..length).map(|_| LETTERS[random(&mut state) % LETTERS.len()]).collect();
+            let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+            for part in
+                [format!("filename=\"{quoted}\""), format!("filename*=UTF-8''{encoded}"), format!("filename=\"{encoded}\"")]
+            {
+                for header in [format!("form-data; name=\"f\"; {part}"), format!("form-data;{part} ;; NAME = f ")] {
+                    let disposition = ContentDisposition::parse(header.as_bytes());
+                    assert_eq!(disposition.name().as_deref(), Some("f"), "{header}");
+                    assert_eq!(disposition.file_name(None).as_deref(), Some(name.as_str()), "{header}");
+                }
+            }
+        }
+        const PIECES: [&[u8]; 18] = [
+            b"form-data",
+            b";",
+            b"name",
+            b"filename",
+            b"=",
+            b"\"",
+            b"\\",
+            b"*",
+            b"*0",
+            b"UTF-8''",
+            b"%C3",
+            b"%",
+            b"=?utf-8?Q?",
+            b"?=",
+            b" ",
+            b"\xe9",
+            b"\x83",
+            b"x",
+        ];
+        for _ in 0..20_000 {
+            let length = random(&mut state) % 24;
+            let header: Vec<u8> = (0..length).flat_map(|_| PIECES[random(&mut state) % PIECES.len()]).copied().collect();
+            let disposition = ContentDisposition::parse(&header);
+            std::hint::black_box((disposition.name(), disposition.file_name(None)));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The values of `Content-Type` and `Content-Disposition`: one word, then parameters (RFC 9110, 5.6.6).
+//!
+//! Reads what clients send, which is more than the grammar allows: parameters in any order and case, whitespace anywhere, empty
+//! ones, unquoted values of any characters, and quotes that nobody escaped. It never fails; what makes no sense is skipped.
+
+/// A header's value, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderParameters {
+    /// What precedes the parameters, in lower case: `form-data`, `multipart/form-data`.
+    pub kind: String,
+    parameters: Vec<(String, Vec<u8>)>,
+}
+
+/// No client sends more; further ones are skipped.
+const MAX_PARAMETERS: usize = 64;
+
+impl HeaderParameters {
+    pub fn parse(header: &[u8]) -> Self {
+        let end = header.iter().position(|byte| *byte == b';').unwrap_or(header.len());
+        let kind = String::from_utf8_lossy(header[..end].trim_ascii()).to_ascii_lowercase();
+        let mut parameters = Vec::new();
+        let mut rest = &header[end..];
+        while parameters.len() < MAX_PARAMETERS {
+            rest = skip(rest, |byte| byte == b';' || is_space(byte));
+            if rest.is_empty() {
+                break;
+            }
+            let end = rest.iter().position(|byte| matches!(byte, b'=' | b';')).unwrap_or(rest.len());
+            let name = String::from_utf8_lossy(rest[..end].trim_ascii()).to_ascii_lowercase();
+            rest = &rest[end..];
+            let Some(after) = rest.strip_prefix(b"=") else { continue };
+            let (value, after) = read_value(skip(after, is_space));
+            parameters.push((name, value));
+            rest = after;
+        }
+        Self { kind, parameters }
+    }
+
+    /// The value of the first parameter with this name, which is in lower case. Quotes and escapes are resolved; the bytes are of
+    /// whatever encoding the client chose.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// As [`HeaderParameters::get`], where the value is text of UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        str::from_utf8(self.get(name)?).ok()
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+fn skip(bytes: &[u8], unwanted: impl Fn(u8) -> bool) -> &[u8] {
+    let start = bytes.iter().position(|byte| !unwanted(*byte)).unwrap_or(bytes.len());
+    &bytes[start..]
+}
+
+/// Takes a value off the front: the value, and what follows it.
+fn read_value(bytes: &[u8]) -> (Vec<u8>, &[u8]) {
+    let Some(quoted) = bytes.strip_prefix(b"\"") else {
+        let end = bytes.iter().position(|byte| *byte == b';').unwrap_or(bytes.len());
+        return (bytes[..end].trim_ascii().to_vec(), &bytes[end..]);
+    };
+    if let Some(end) = closing_quote(quoted, true) {
+        return (unescape(&quoted[..end]), &quoted[end + 1..]);
+    }
+    // Not as the grammar has it: a backslash or a quote that was not escaped, such as in "C:\photos\".
+    if let Some(end) = closing_quote(quoted, false) {
+        return (quoted[..end].to_vec(), &quoted[end + 1..]);
+    }
+    (quoted.trim_ascii().to_vec(), &[])
+}
+
+/// The quote that ends a quoted string: the first one that is not escaped, if escapes count, else the first one that can be the
+/// last. Either must be followed by a semicolon or by nothing.
+fn closing_quote(quoted: &[u8], with_escapes: bool) -> Option<usize> {
+    let mut position = 0;
+    while let Some(byte) = quoted.get(position) {
+        match byte {
+            b'\\' if with_escapes => position += 1,
+            b'"' if matches!(skip(&quoted[position + 1..], is_space).first(), None | Some(b';')) => return Some(position),
+            b'"' if with_escapes => return None,
+            _ => {}
+        }
+        position += 1;
+    }
+    None
+}
+
+/// Resolves `\"` and `\\`. Before anything else a backslash is one that browsers did not escape: part of a Windows path.
+fn unescape(quoted: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(quoted.len());
+    let mut bytes = quoted.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        let escaped = if byte == b'\\' { bytes.next_if(|next| matches!(next, b'"' | b'\\')) } else { None };
+        value.push(escaped.unwrap_or(byte));
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(header: &str, name: &str) -> Option<String> {
+        HeaderParameters::parse(header.as_bytes()).text(name).map(str::to_owned)
+    }
+
+    #[test]
+    fn whitespace_empty_parameters_order_and_case_make_no_difference() {
+        for header in [
+            "multipart/form-data; boundary=X",
+            "multipart/form-data ; boundary=X",
+            "Multipart/Form-Data;\tboundary=X",
+            "multipart/form-data;boundary = X ",
+            "multipart/form-data; charset=UTF-8   ;    BOUNDARY=\"X\"",
+            "multipart/form-data; boundary=X ; charset=utf-8",
+            "multipart/form-data;; ; Boundary=X;",
+            "multipart/form-data; flag; boundary=X",
+            "multipart/form-data; x=\"; boundary=Y\"; boundary=X; boundary=Z",
+        ] {
+            assert_eq!(HeaderParameters::parse(header.as_bytes()).kind, "multipart/form-data", "{header}");
+            assert_eq!(get(header, "boundary").as_deref(), Some("X"), "{header}");
+        }
+    }
+
+    #[test]
+    fn an_unquoted_value_may_hold_what_should_have_been_quoted() {
+        for boundary in ["===1616056691487===", "b/Q.eEb", "gc0p:2Y/t0", "a(b)<c>@,?", "my photo.jpg"] {
+            let header = format!("multipart/form-data; boundary={boundary} ; charset=utf-8");
+            assert_eq!(get(&header, "boundary").as_deref(), Some(boundary));
+        }
+    }
+
+    #[test]
+    fn a_quoted_value_ends_where_its_client_meant_it_to() {
+        for (header, value) in [
+            (r#"f; v="a;b=c""#, "a;b=c"),
+            (r#"f; v="say \"hi\""; w=x"#, r#"say "hi""#),
+            (r#"f; v="a \\ b""#, r"a \ b"),
+            (r#"f; v="C:\photos\me.png""#, r"C:\photos\me.png"),
+            (r#"f; v="C:\photos\"; w="x""#, r"C:\photos\"),
+            (r#"f; v="C:\photos\""#, r"C:\photos\"),
+            (r#"f; v="a "quoted" name" ; w=x"#, r#"a "quoted" name"#),
+            (r#"f; v="unfinished"#, "unfinished"),
+            (r#"f; v=""; w=x"#, ""),
+            ("f; v=", ""),
+            (r#"f; v=a"b"#, r#"a"b"#),
+        ] {
+            assert_eq!(get(header, "v").as_deref(), Some(value), "{header}");
+        }
+        for header in ["", ";", "f; v", "=;=", "f; w=\"v=x\""] {
+            assert_eq!(get(header, "v"), None, "{header}");
+        }
+    }
+
+    #[test]
+    fn many_parameters_are_not_all_kept() {
+        let header = format!("f{}; last=x", "; a=b".repeat(100_000));
+        assert_eq!(get(&header, "a").as_deref(), Some("b"));
+        assert_eq!(get(&header, "last"), None);
+    }
+}
