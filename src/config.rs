@@ -9,7 +9,7 @@ pub mod pictures;
 pub mod rules;
 pub mod units;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use captions::CaptionConfig;
 use imports::ImportConfig;
 use pictures::PictureConfig;
 pub use rules::ConfigError;
-use units::{Bytes, Heights, Seconds};
+use units::{Bytes, Heights, Seconds, read_host};
 
 use crate::http::HttpConfig;
-use crate::http::body::BodyLimits;
+use crate::http::body::{BodyLimits, UNHURRIED};
 use crate::http::server::ServerLimits;
 use crate::imaging;
 use crate::service::Limits;
@@ -34,8 +34,8 @@ use crate::store::db::Location;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Settings")]
 pub struct Config {
-    /// Address to listen on.
-    #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    /// IP address to listen on, or `localhost`.
+    #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = read_host)]
     pub host: IpAddr,
     /// Port to listen on; 0 is any free one, which is printed.
     #[arg(long, env = "PORT", default_value_t = 8000)]
@@ -133,15 +133,19 @@ pub struct Config {
     /// Connections held at once; the limit of open files (`ulimit -Hn`) must leave room for them.
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 1024)]
     pub max_connections: usize,
-    /// Seconds for a request's head, and for the next request on an open connection.
+    /// Seconds for a request's head, from its first byte on, or from the opening of the connection.
     #[arg(long, env = "HEAD_TIMEOUT", default_value_t = Seconds(30))]
     pub head_timeout: Seconds,
+    /// Seconds that a connection stays open without a request. It must be longer than a load balancer in front keeps its own
+    /// connections (60 at AWS and nginx), or requests meet connections that are being closed.
+    #[arg(long, env = "KEEP_ALIVE_TIMEOUT", default_value_t = Seconds(75))]
+    pub keep_alive_timeout: Seconds,
     /// Seconds that a body may pause, in either direction.
     #[arg(long, env = "BODY_IDLE_TIMEOUT", default_value_t = Seconds(15))]
     pub body_idle_timeout: Seconds,
-    /// Seconds that a body may take in all.
-    #[arg(long, env = "BODY_TIMEOUT", default_value_t = Seconds(120))]
-    pub body_timeout: Seconds,
+    /// Seconds that a body may take in all; unset: as long as the largest upload takes at BODY_MIN_RATE, and at least 120.
+    #[arg(long, env = "BODY_TIMEOUT")]
+    pub body_timeout: Option<Seconds>,
     /// Bytes a second that a body must bring on the whole, after its first 5 seconds; 0 is any.
     #[arg(long, env = "BODY_MIN_RATE", default_value_t = Bytes(16 << 10))]
     pub body_min_rate: Bytes,
@@ -237,7 +241,7 @@ impl Config {
             fields_bytes: FIELDS_BYTES,
             drain_bytes: DRAIN_BYTES.max(3 * self.pictures.max_file_size.0),
             idle_timeout: self.body_idle_timeout.duration(),
-            total_timeout: self.body_timeout.duration(),
+            total_timeout: self.longest_body(),
             min_bytes_per_second: self.body_min_rate.0,
         };
         HttpConfig {
@@ -247,6 +251,18 @@ impl Config {
             link_base: self.link_base(address),
             link_max_age_seconds: self.link_max_age.0,
             trusted_proxies: self.access.proxies(),
+        }
+    }
+
+    /// How long a body may take: the largest upload must have the time that the least rate gives it.
+    fn longest_body(&self) -> Duration {
+        if let Some(timeout) = self.body_timeout {
+            return timeout.duration();
+        }
+        let largest_upload = self.limits().max_file_bytes + FIELDS_BYTES;
+        match largest_upload.checked_div(self.body_min_rate.0) {
+            Some(seconds) => LEAST_BODY_TIME.max(UNHURRIED + Duration::from_secs(seconds + 1)),
+            None => LONGEST_BODY_TIME,
         }
     }
 
@@ -263,6 +279,7 @@ impl Config {
         ServerLimits {
             max_connections: self.max_connections,
             head_timeout: self.head_timeout.duration(),
+            keep_alive_timeout: self.keep_alive_timeout.duration(),
             write_timeout: self.body_idle_timeout.duration(),
             shutdown_timeout: self.shutdown_timeout.duration(),
         }
@@ -273,6 +290,10 @@ impl Config {
 const FIELDS_BYTES: u64 = 64 * 1024;
 /// What is read of a refused body at least, so that the client gets its answer; more than most mistakes of size.
 const DRAIN_BYTES: u64 = 32 << 20;
+
+/// The time for a body where nothing else says it, and where any rate will do.
+const LEAST_BODY_TIME: Duration = Duration::from_secs(120);
+const LONGEST_BODY_TIME: Duration = Duration::from_secs(3600);
 
 fn days(number: u32) -> Duration {
     Duration::from_secs(u64::from(number) * 86_400)

@@ -128,10 +128,12 @@ impl Config {
         }
         require(self.max_connections >= 1, "MAX_CONNECTIONS", "at least 1 is needed")?;
         for (variable, time) in [
-            ("HEAD_TIMEOUT", self.head_timeout),
-            ("BODY_IDLE_TIMEOUT", self.body_idle_timeout),
+            ("HEAD_TIMEOUT", Some(self.head_timeout)),
+            ("KEEP_ALIVE_TIMEOUT", Some(self.keep_alive_timeout)),
+            ("BODY_IDLE_TIMEOUT", Some(self.body_idle_timeout)),
             ("BODY_TIMEOUT", self.body_timeout),
         ] {
+            let Some(time) = time else { continue };
             require(time.0 >= 1, variable, "at least 1 second is needed")?;
         }
         let filter = tracing_subscriber::EnvFilter::try_new(&self.log_level);

@@ -81,6 +81,9 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         ("--log-level=a=b=c", "LOG_LEVEL"),
         ("--port=99999", "--port"),
         ("--body-timeout=soon", "--body-timeout"),
+        ("--body-timeout=0", "BODY_TIMEOUT"),
+        ("--keep-alive-timeout=0", "KEEP_ALIVE_TIMEOUT"),
+        ("--host=example.org", "--host"),
     ] {
         let error = config(&[flag]).expect_err(flag);
         assert!(error.contains(variable), "{flag}: {error}");
@@ -153,4 +156,32 @@ fn public_links_begin_with_the_public_url_or_with_what_is_listened_on() {
     ] {
         assert_eq!(config(flags).unwrap().http(address.parse().unwrap()).link_base, base, "{flags:?} {address}");
     }
+}
+
+#[test]
+fn the_largest_upload_fits_into_the_time_for_bodies_at_the_least_rate() {
+    let http = |flags: &[&str]| config(flags).unwrap();
+    for (flags, seconds) in [
+        (&[][..], None),
+        (&["--body-min-rate=1KiB"], None),
+        (&["--body-min-rate=100MiB"], Some(120)),
+        (&["--body-min-rate=0"], Some(3600)),
+        (&["--body-timeout=7"], Some(7)),
+    ] {
+        let config = http(flags);
+        let body = config.http("127.0.0.1:8000".parse().unwrap()).body;
+        match seconds {
+            Some(seconds) => assert_eq!(body.total_timeout.as_secs(), seconds, "{flags:?}"),
+            None => {
+                let upload = config.limits().max_file_bytes + body.fields_bytes;
+                assert!(body.total_timeout.as_secs() * body.min_bytes_per_second >= upload, "{flags:?}: {body:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn idle_connections_outlive_those_of_load_balancers() {
+    let server = config(&[]).unwrap().server();
+    assert!(server.keep_alive_timeout.as_secs() > 60 && server.head_timeout.as_secs() < 60);
 }

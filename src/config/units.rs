@@ -1,6 +1,7 @@
 //! Settings with a form of their own: seconds, bytes, heights, as they are written and read.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -57,6 +58,18 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// An address to listen on; `localhost` is the loopback address of IPv4, whatever the system's list of hosts says.
+///
+/// # Errors
+/// What is needed instead.
+pub fn read_host(text: &str) -> Result<IpAddr, String> {
+    if text.eq_ignore_ascii_case("localhost") {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    let plain = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    plain.parse().map_err(|_| "an IP address is needed, such as 127.0.0.1, 0.0.0.0 or ::, or localhost".to_owned())
+}
+
 /// Pixels, separated by commas; or `none`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heights(pub Vec<u32>);
@@ -85,6 +98,18 @@ impl fmt::Display for Heights {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_an_address_or_localhost() {
+        for (text, address) in
+            [("localhost", "127.0.0.1"), ("LocalHost", "127.0.0.1"), ("::1", "::1"), ("[::]", "::"), ("0.0.0.0", "0.0.0.0")]
+        {
+            assert_eq!(read_host(text), Ok(address.parse().unwrap()), "{text}");
+        }
+        for bad in ["", "example.org", "127.0.0.1:8000", "[::1"] {
+            assert!(read_host(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn settings_are_read_as_they_are_written() {

@@ -30,6 +30,7 @@ pub mod multipart;
 pub mod openapi;
 pub mod openapi_rules;
 pub mod openapi_yaml;
+pub mod patience;
 pub mod plans;
 pub mod server;
 pub mod stats;

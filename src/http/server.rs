@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,14 +22,17 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::identify::Peer;
+use super::patience::{PatientStream, Turn};
 
 /// Bounds of the listener.
 #[derive(Debug, Clone)]
 pub struct ServerLimits {
     /// Connections held at once; further ones wait in the kernel's queue.
     pub max_connections: usize,
-    /// Time for a request's head, and for the next one on a connection that is kept open.
+    /// Time for a request's head, from its first byte on, or from the opening of the connection.
     pub head_timeout: Duration,
+    /// Time until the next request on a connection that is kept open.
+    pub keep_alive_timeout: Duration,
     /// The longest pause of a client that takes its answer: hyper has no bound for one that does not read.
     pub write_timeout: Duration,
     /// Time for the requests in flight once the end has been asked for.
@@ -49,14 +53,22 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(MAX_HEAD_BYTES);
+        // hyper's timer is for what the stream does not see: a head that begins before the answer before it has ended.
+        let head_timeout = limits.head_timeout + limits.keep_alive_timeout;
+        builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(MAX_HEAD_BYTES);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(limits.write_timeout));
-        let service = router.clone().map_request(move |mut request: Request<Incoming>| {
+        let turn = Turn::default();
+        let stream = PatientStream::new(Box::pin(stream), turn.clone(), limits.head_timeout, limits.keep_alive_timeout);
+        let ending = turn.clone();
+        let service =
+            ServiceExt::<Request<Incoming>>::map_response(router.clone(), move |response: Response| ending.end_with(response));
+        let service = service.map_request(move |mut request: Request<Incoming>| {
+            turn.begin();
             request.extensions_mut().insert(Peer(peer));
             request
         });
-        let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service));
+        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A connection that breaks is its client's affair; what it asked for has its own line in the log.

@@ -172,7 +172,7 @@ impl RawAnswer {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_that_comes_byte_by_byte_is_cut_off() {
     let home = Home::new().await;
-    let process = Process::start(&home, &[("HEAD_TIMEOUT", "2")]).await;
+    let process = Process::start(&home, &[("HEAD_TIMEOUT", "2"), ("KEEP_ALIVE_TIMEOUT", "3")]).await;
     let (mut reader, mut writer) = Raw::open(&process).await.0.into_split();
     let sending = async {
         for byte in b"GET /health HTTP/1.1\r\nX-Long: ".iter().chain(std::iter::repeat(&b'x')) {
@@ -197,6 +197,23 @@ async fn a_head_that_comes_byte_by_byte_is_cut_off() {
     idle.send("GET /health HTTP/1.1\r\nHost: test\r\n\r\n").await;
     assert!(idle.read_answer().await.head.starts_with("HTTP/1.1 200 "));
     assert_eq!(idle.read_to_end().await, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_stays_open_for_longer_than_a_head_may_take_and_a_second_head_has_its_own_time() {
+    let home = Home::new().await;
+    let process = Process::start(&home, &[("HEAD_TIMEOUT", "1"), ("KEEP_ALIVE_TIMEOUT", "600")]).await;
+    let mut kept = Raw::open(&process).await;
+    for _ in 0..2 {
+        kept.send("GET /health HTTP/1.1\r\nHost: test\r\n\r\n").await;
+        assert!(kept.read_answer().await.head.starts_with("HTTP/1.1 200 "));
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+    }
+    // What has begun must go on: this head never ends.
+    kept.send("GET /health HTTP/1.1\r\nX-Cut: ").await;
+    assert_eq!(kept.read_to_end().await, "");
+    // A connection on which nothing was ever asked is given no longer than a head.
+    assert_eq!(Raw::open(&process).await.read_to_end().await, "");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
