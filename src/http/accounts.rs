@@ -40,7 +40,7 @@ pub struct NewAccountBody {
     password: String,
     /// The user id that owns the account's images: the one that a gateway already uses for the same person. Defaults to the
     /// account's id.
-    #[schema(nullable, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$")]
+    #[schema(nullable, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
     user_id: Option<String>,
     /// The name of the plan. Defaults to `Basic`; null means all features, without quotas.
     #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]

@@ -15,7 +15,7 @@ use super::error::{
     RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, Query, Segment};
-use super::images::{PageQuery, one, read_visibility, require_caller_then_id, take_page};
+use super::images::{PageQuery, one, read_visibility, require_caller_then_id, take_page, take_shared_page};
 use super::json;
 use super::json_fields::{JsonFields, needed, text};
 use super::linked_images::PublicImage;
@@ -319,7 +319,7 @@ pub async fn get_public_collection(
     Segment(name): Segment,
     Address(uri): Address,
 ) -> Result<Response, ApiError> {
-    let (limit, token) = take_page(Query::of(&uri))?;
+    let (limit, token) = take_shared_page(Query::of(&uri))?;
     let (collection, page) = app.service.show_collection(&caller, &collection_name(&name)?, limit, token.as_deref()).await?;
     let CollectedImages { images, next } = &page;
     let view = PublicCollection {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,15 +12,16 @@ use super::AppState;
 use super::accounts::time;
 use super::conditional::IfNoneMatch;
 use super::error::{
-    ApiError, BadRequest, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge, RequestTimeout,
+    ApiError, BadRequest, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge, RangeNotSatisfiable, RequestTimeout,
     ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, Query, Segment};
 use super::images::require_caller_then_id;
 use super::json_fields::{JsonFields, integer, needed, or_null};
-use super::links::answer;
+use super::links::{answer, part_request};
 use super::tokens::NO_STORE;
 use crate::model::account::ExpiringLink;
+use crate::service::links::PartRequest;
 use crate::service::thumbnails::Sending;
 
 /// The lifetime of the link to create.
@@ -162,22 +163,101 @@ pub async fn delete_expiring_link(
 
 /// Open an expiring link
 ///
-/// No authentication. 403 if the link has expired; 404 if it is unknown or revoked, or the image was deleted.
+/// No authentication. 403 if the link has expired; 404 if it is unknown or revoked, or the image was deleted. Sending the file counts
+/// as a view. Parts of it (`Range`) count as one view until they add up to the file's size. `HEAD`, a 304 and a link preview do not count:
+/// a link with `max_views` is not shown to link previews (403).
 #[utoipa::path(get, path = "/view/{token}", tag = "links", params(("token" = String, Path, description = "The part of the link after `/view/`.")),
     responses(
         (status = 200, description = "The original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
+        (status = 206, description = "The requested part of the original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
         (status = 304, description = "Not modified. Does not count as a view."),
-        LinkExpired, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+        LinkExpired, NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn open_expiring_link(
     State(app): State<AppState>,
     CallerOf(_): CallerOf,
     Segment(token): Segment,
-    Address(uri): Address,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
-    answer(app.service.open_link(&token, &sending).await?, "no-store")
+    let part = if method == Method::GET { part_request(&headers) } else { PartRequest::default() };
+    let original = app.service.open_link(&token, &part, is_preview(&headers), &sending).await?;
+    let mut response = answer(original, "no-store")?;
+    response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    Ok(response)
+}
+
+/// Whether nobody looks at what is fetched: a browser fetches ahead, or a chat, a mail program or a search engine looks what a link
+/// leads to.
+fn is_preview(headers: &HeaderMap) -> bool {
+    let purposes = ["purpose", "sec-purpose", "x-purpose", "x-moz"].into_iter().flat_map(|name| headers.get_all(name));
+    let ahead = |value: &HeaderValue| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        [&b"prefetch"[..], b"preview", b"prerender"].iter().any(|word| memchr::memmem::find(&value, word).is_some())
+    };
+    let agent = headers.get(header::USER_AGENT).map(|value| value.as_bytes().to_ascii_lowercase()).unwrap_or_default();
+    purposes.into_iter().any(ahead) || PREVIEWERS.iter().any(|name| memchr::memmem::find(&agent, name.as_bytes()).is_some())
+}
+
+/// Parts of the user agents that fetch what people send each other, in lower case.
+const PREVIEWERS: [&str; 26] = [
+    "applebot",
+    "bingbot",
+    "bingpreview",
+    "bitlybot",
+    "bluesky cardyb",
+    "discordbot",
+    "embedly",
+    "facebookbot",
+    "facebookexternalhit",
+    "google-safety",
+    "googlebot",
+    "iframely",
+    "linkedinbot",
+    "mastodon/",
+    "mattermost-bot",
+    "meta-externalagent",
+    "microsoftpreview",
+    "pinterestbot",
+    "redditbot",
+    "skypeuripreview",
+    "slack-imgproxy",
+    "slackbot",
+    "synapse",
+    "telegrambot",
+    "twitterbot",
+    "whatsapp/",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn previews_are_known_by_what_they_send() {
+        let is_preview = |name: &'static str, value: &str| {
+            is_preview(&HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]))
+        };
+        for (name, value) in [
+            ("user-agent", "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)"),
+            ("user-agent", "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)"),
+            ("user-agent", "WhatsApp/2.23.20.0"),
+            ("user-agent", "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)"),
+            ("user-agent", "TelegramBot (like TwitterBot)"),
+            ("purpose", "prefetch"),
+            ("sec-purpose", "prefetch;prerender"),
+            ("x-moz", "prefetch"),
+        ] {
+            assert!(is_preview(name, value), "{name}: {value}");
+        }
+        for (name, value) in [
+            ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+            ("user-agent", "curl/7.88.1"),
+            ("purpose", "navigate"),
+            ("sec-fetch-mode", "navigate"),
+        ] {
+            assert!(!is_preview(name, value), "{name}: {value}");
+        }
+    }
 }

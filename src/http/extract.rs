@@ -96,20 +96,31 @@ impl Query {
         Self { values, errors: FieldErrors::default() }
     }
 
-    /// Whether the parameter is given and not taken yet.
+    /// Whether the parameter is given and not taken yet. An empty one counts as absent: that is how forms send what was left empty.
     pub fn has(&self, name: &str) -> bool {
-        self.values.contains_key(name)
+        self.values.get(name).is_some_and(|values| values.iter().any(|value| !value.is_empty()))
     }
 
     pub fn take<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let values = self.values.remove(name)?;
+        let mut values = self.values.remove(name)?;
+        values.retain(|value| !value.is_empty());
         match values.as_slice() {
+            [] => None,
             [value] => self.errors.check(name, parse(value)),
             _ => {
                 self.errors.add(name, "must be given once");
                 None
             }
         }
+    }
+
+    /// A list with commas between its entries, which may also be given as several parameters, with or without brackets behind
+    /// their name.
+    pub fn take_list<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let mut values = self.values.remove(name).unwrap_or_default();
+        values.extend(self.values.remove(&format!("{name}[]")).unwrap_or_default());
+        values.retain(|value| !value.is_empty());
+        if values.is_empty() { None } else { self.errors.check(name, parse(&values.join(","))) }
     }
 
     /// # Errors
@@ -120,6 +131,42 @@ impl Query {
         }
         self.errors.finish()
     }
+
+    /// For links that people share: whoever passes one on adds parameters of their own (`fbclid`, `utm_source`, a cache buster).
+    ///
+    /// # Errors
+    /// A rule of a known parameter was broken.
+    pub fn finish_shared(self) -> Result<(), Error> {
+        self.errors.finish()
+    }
+
+    /// As [`Query::finish_shared`], but for parameters that look like a misspelt one of `known`.
+    ///
+    /// # Errors
+    /// Any rule was broken, or a name is another spelling of a known one, or differs from it by one letter.
+    pub fn finish_near(mut self, known: &[&str]) -> Result<(), Error> {
+        for name in self.values.keys() {
+            if known.iter().any(|known| is_misspelt(name, known)) {
+                self.errors.add_unknown(name, "a parameter");
+            }
+        }
+        self.errors.finish()
+    }
+}
+
+/// Whether a name is `known` but for its case, one letter too many, too few or wrong, or two that are swapped.
+fn is_misspelt(name: &str, known: &str) -> bool {
+    let (name, known) = (name.to_ascii_lowercase().into_bytes(), known.as_bytes());
+    // Names this short are names of their own: w, h, q, v.
+    if name.len() < 3 || name.len().abs_diff(known.len()) > 1 {
+        return false;
+    }
+    let start = name.iter().zip(known).take_while(|(one, other)| one == other).count();
+    let (name, known) = (&name[start..], &known[start..]);
+    let swapped = matches!((name, known), ([a, b, ..], [c, d, ..]) if a == d && b == c);
+    let same_after =
+        |skip_name: usize, skip_known: usize| name.get(skip_name..).is_some_and(|rest| known.get(skip_known..) == Some(rest));
+    name == known || same_after(1, 1) || same_after(1, 0) || same_after(0, 1) || swapped && same_after(2, 2)
 }
 
 /// A whole number within a range.
@@ -137,8 +184,9 @@ where
 /// The rule, in words for the client.
 pub fn boolean(text: &str) -> Result<bool, String> {
     match text {
-        "true" => Ok(true),
-        "false" => Ok(false),
+        // Python and C# write the first letter large.
+        _ if text.eq_ignore_ascii_case("true") || text == "1" => Ok(true),
+        _ if text.eq_ignore_ascii_case("false") || text == "0" => Ok(false),
         _ => Err("must be true or false".to_owned()),
     }
 }
@@ -166,14 +214,32 @@ fn date(text: &str) -> Option<NaiveDate> {
     plain.then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten()
 }
 
+/// RFC 3339, and what ISO 8601 has beside it: seconds that are left out, as Java does where they are zero, and offsets without
+/// minutes or without a colon.
 fn date_time(text: &str) -> Option<DateTime<Utc>> {
     // A "+" that was not percent-encoded has become a space.
-    let text = match text.rsplit_once(' ') {
-        Some((time, offset)) if time.len() >= 19 => format!("{time}+{offset}"),
-        _ => text.to_owned(),
+    let sign_at = text.rfind(['+', '-', ' ', 'Z', 'z']).filter(|position| *position >= WITHOUT_SECONDS)?;
+    let (time, offset) = (text.get(..sign_at)?, text.get(sign_at + 1..)?);
+    let seconds = if time.len() == WITHOUT_SECONDS { ":00" } else { "" };
+    let sign = match text.as_bytes().get(sign_at)? {
+        b'Z' | b'z' => return if offset.is_empty() { read_rfc3339(&format!("{time}{seconds}Z")) } else { None },
+        b'-' => '-',
+        _ => '+',
     };
-    DateTime::parse_from_rfc3339(&text).ok().map(|time| time.to_utc())
+    let offset = match offset.len() {
+        2 => format!("{offset}:00"),
+        4 => format!("{}:{}", offset.get(..2)?, offset.get(2..)?),
+        _ => offset.to_owned(),
+    };
+    read_rfc3339(&format!("{time}{seconds}{sign}{offset}"))
 }
+
+fn read_rfc3339(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
+}
+
+/// Characters of `2026-01-31T12:00`.
+const WITHOUT_SECONDS: usize = 16;
 
 fn date_rule() -> String {
     "must be an ISO 8601 date (2026-01-31) or a date-time with its offset (2026-01-31T12:00:00Z)".to_owned()
@@ -280,9 +346,19 @@ mod tests {
         let start = range_start("2026-01-31").unwrap();
         assert_eq!(start.to_rfc3339(), "2026-01-31T00:00:00+00:00");
         assert_eq!(range_end("2026-01-31").unwrap().to_rfc3339(), "2026-01-31T23:59:59.999999+00:00");
-        for spelling in
-            ["2026-01-31T02:00:00+02:00", "2026-01-31T02:00:00 02:00", "2026-01-31T00:00:00Z", "2026-01-31t00:00:00.000z"]
-        {
+        for spelling in [
+            "2026-01-31T02:00:00+02:00",
+            "2026-01-31T02:00:00 02:00",
+            "2026-01-31T00:00:00Z",
+            "2026-01-31t00:00:00.000z",
+            "2026-01-31T00:00Z",
+            "2026-01-31T00:00z",
+            "2026-01-31T01:00+01",
+            "2026-01-31T01:00 01",
+            "2026-01-31T01:00:00+0100",
+            "2026-01-30T18:30-0530",
+            "2026-01-31T00:00:00.000+00",
+        ] {
             assert_eq!(range_start(spelling), Ok(start), "{spelling}");
         }
         for bad in [
@@ -295,6 +371,14 @@ mod tests {
             "yesterday",
             "10000-01-01",
             "2026-01-31T25:00:00Z",
+            "2026-01-31T00:00",
+            "2026-01-31T00:00:Z",
+            "2026-01-31T00:00+1",
+            "2026-01-31T00:00+01:0",
+            "2026-01-31T00:00+01:00Z",
+            "2026-01-31T00:00Zé",
+            "2026-01-31T00:00+é1",
+            "2026-01-31T00Z",
         ] {
             assert!(range_start(bad).is_err() && range_end(bad).is_err(), "{bad}");
         }
@@ -302,10 +386,48 @@ mod tests {
 
     #[test]
     fn all_broken_parameters_are_told_at_once() {
-        let mut query = Query::of(&"/images?limit=0&user=x&tags=a&tags=b".parse().unwrap());
+        let mut query = Query::of(&"/images?limit=0&user=x&user_id=a&user_id=b".parse().unwrap());
         assert_eq!(query.take("limit", integer(1..=100_u32)), None);
-        assert_eq!(query.take("tags", |text| Ok(text.to_owned())), None);
+        assert_eq!(query.take("user_id", |text| Ok(text.to_owned())), None);
         let Err(Error::Invalid(fields)) = query.finish() else { panic!("it was accepted") };
-        assert_eq!(fields.keys().collect::<Vec<_>>(), ["limit", "tags", "user"]);
+        assert_eq!(fields.keys().collect::<Vec<_>>(), ["limit", "user", "user_id"]);
+    }
+
+    #[test]
+    fn a_list_may_come_in_pieces_and_empty_parameters_are_absent() {
+        let mut query = Query::of(&"/images?tags=a&tags=&tags[]=b,c&tags%5B%5D=d&limit=&limit=5&user_id=".parse().unwrap());
+        assert!(!query.has("user_id") && query.has("limit"));
+        assert_eq!(query.take_list("tags", |text| Ok(text.to_owned())).as_deref(), Some("a,b,c,d"));
+        assert_eq!(query.take("limit", integer(1..=100_u32)), Some(5));
+        assert_eq!(query.take("user_id", |text| Ok(text.to_owned())), None);
+        assert!(query.finish().is_ok());
+        let mut query = Query::of(&"/images?tags=&unknown=".parse().unwrap());
+        assert_eq!(query.take_list("tags", |text| Ok(text.to_owned())), None);
+        assert!(query.finish().is_err(), "an empty parameter that is not known is still not known");
+    }
+
+    #[test]
+    fn a_shared_link_takes_any_parameter_but_misspelt_ones_where_it_has_its_own() {
+        let query = |text: &str| Query::of(&format!("/i?{text}").parse().unwrap());
+        assert!(query("fbclid=1&utm_source=x&1690000000000&_=1&Width=1").finish_shared().is_ok());
+        let known = ["width", "height", "fit"];
+        for good in ["w=1&h=2&q=3&v=4", "_=1&fbclid=2", "size=1", "depth=1", "f=1"] {
+            assert!(query(good).finish_near(&known).is_ok(), "{good}");
+        }
+        for bad in ["Width=1", "widht=1", "with=1", "widthh=1", "heigth=1", "hight=1", "fits=1", "weight=1&heiht=2"] {
+            assert!(query(bad).finish_near(&known).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn booleans_are_taken_as_languages_write_them() {
+        for (text, value) in
+            [("true", true), ("True", true), ("TRUE", true), ("1", true), ("false", false), ("False", false), ("0", false)]
+        {
+            assert_eq!(boolean(text), Ok(value), "{text}");
+        }
+        for bad in ["", "yes", "on", "2", "01", " true"] {
+            assert!(boolean(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -10,8 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::error::{ApiError, ErrorBody, ErrorType, NotReady, ValidationError};
-use super::extract::{Address, Query};
+use super::error::{ErrorBody, ErrorType, NotReady};
 use super::layers::REQUEST_ID;
 use crate::metrics::CONTENT_TYPE;
 use crate::service::captions::Captions;
@@ -34,10 +33,9 @@ pub struct HealthStatus {
 /// Check liveness
 ///
 /// Succeeds while the process runs. Does not check the database or the storage.
-#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, description = "The process runs.", body = HealthStatus), ValidationError))]
-pub async fn check_health(Address(uri): Address) -> Result<Json<HealthStatus>, ApiError> {
-    Query::of(&uri).finish()?;
-    Ok(Json(HealthStatus { status: "healthy", service: "instagram-image-service", version: env!("CARGO_PKG_VERSION") }))
+#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, description = "The process runs.", body = HealthStatus)))]
+pub async fn check_health() -> Json<HealthStatus> {
+    Json(HealthStatus { status: "healthy", service: "instagram-image-service", version: env!("CARGO_PKG_VERSION") })
 }
 
 /// Whether the service can work, and the state of what it depends on.
@@ -79,14 +77,8 @@ pub enum DependencyStatus {
 /// Checks the database and the storage, each for at most three seconds.
 #[utoipa::path(get, path = "/ready", tag = "service", responses(
     (status = 200, description = "The service can work.", body = Readiness),
-    ValidationError,
     NotReady))]
-pub async fn check_readiness(
-    State(app): State<AppState>,
-    Address(uri): Address,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
+pub async fn check_readiness(State(app): State<AppState>, headers: HeaderMap) -> Response {
     let down = app.service.down().await;
     let state = |dependency| if down.contains(&dependency) { DependencyStatus::Down } else { DependencyStatus::Up };
     let status = if down.is_empty() { "ready" } else { "unavailable" };
@@ -98,7 +90,7 @@ pub async fn check_readiness(
     let (database, storage) = (state(Dependency::Database), state(Dependency::Storage));
     let readiness = Readiness { status, database, storage, captions, caption_model };
     if down.is_empty() {
-        return Ok(Json(readiness).into_response());
+        return Json(readiness).into_response();
     }
     let names: Vec<String> = down.iter().map(Dependency::to_string).collect();
     let error = ErrorBody {
@@ -107,7 +99,7 @@ pub async fn check_readiness(
         details: request_id(&headers),
     };
     let retry_after = [(header::RETRY_AFTER, HeaderValue::from_static("5"))];
-    Ok((StatusCode::SERVICE_UNAVAILABLE, retry_after, Json(ReadinessError { readiness, error })).into_response())
+    (StatusCode::SERVICE_UNAVAILABLE, retry_after, Json(ReadinessError { readiness, error })).into_response()
 }
 
 /// As in every 5xx. The layer around all requests has put it there.
@@ -120,11 +112,10 @@ fn request_id(headers: &HeaderMap) -> Fields {
 ///
 /// For Prometheus, in the OpenMetrics text format.
 #[utoipa::path(get, path = "/metrics", tag = "service", responses(
-    (status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text"), ValidationError))]
-pub async fn get_metrics(State(app): State<AppState>, Address(uri): Address) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
+    (status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text")))]
+pub async fn get_metrics(State(app): State<AppState>) -> Response {
     app.service.refresh_metrics().await;
-    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], app.service.metrics.render()).into_response())
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], app.service.metrics.render()).into_response()
 }
 
 /// Asks the service that listens on `host` and `port` of this machine for its health, as a container's health check does.

@@ -47,7 +47,7 @@ pub struct PageQuery {
 #[expect(dead_code, reason = "it describes what `list_images` reads")]
 pub struct FilterQuery {
     /// Only images of this user.
-    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$")]
+    #[param(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
     user_id: Option<String>,
     /// Only images that have all of these tags (AND), in any case. One to ten tags, separated by commas.
     #[param(style = Form, explode = false, value_type = Option<Vec<String>>, min_items = 1, max_items = 10, example = json!(["sea", "sunset"]))]
@@ -78,7 +78,7 @@ pub async fn list_images(
     let mut query = Query::of(&uri);
     let filter = ImageFilter {
         user_id: query.take("user_id", UserId::parse),
-        tags: query.take("tags", tags_filter).unwrap_or_default(),
+        tags: query.take_list("tags", tags_filter).unwrap_or_default(),
         start: query.take("start_date", range_start),
         end: query.take("end_date", range_end),
         collection: None,
@@ -91,7 +91,7 @@ pub async fn list_images(
 ///
 /// The same as `GET /images` with `user_id`.
 #[utoipa::path(get, path = "/users/{user_id}/images", tag = "images",
-    params(("user_id" = String, Path, description = "The user id of the owner.", min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$"), PageQuery),
+    params(("user_id" = String, Path, description = "The user id of the owner.", min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$"), PageQuery),
     responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_user_images(
     State(app): State<AppState>,
@@ -146,10 +146,21 @@ async fn page(
 
 /// What [`PageQuery`] describes; nothing else may be left of the query.
 pub(super) fn take_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
-    let limit = query.take("limit", integer(1..=100)).unwrap_or(20);
-    let token = query.take("page_token", |text| Ok(text.to_owned()));
+    let page = take_place(&mut query);
     query.finish()?;
-    Ok((limit, token))
+    Ok(page)
+}
+
+/// What [`PageQuery`] describes, for pages whose address is shared: anything else in the query is somebody else's.
+pub(super) fn take_shared_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
+    let page = take_place(&mut query);
+    query.finish_shared()?;
+    Ok(page)
+}
+
+fn take_place(query: &mut Query) -> (u32, Option<String>) {
+    let limit = query.take("limit", integer(1..=100)).unwrap_or(20);
+    (limit, query.take("page_token", |text| Ok(text.to_owned())))
 }
 
 fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {

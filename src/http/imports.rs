@@ -41,7 +41,7 @@ pub struct ImportOrderBody {
     urls: Vec<String>,
     /// The user id of the owner. Callers with an account may omit it, all others must send it. Authenticated callers can import only
     /// for themselves.
-    #[schema(required = false, min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._@:-]+$", example = "user123")]
+    #[schema(required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$", example = "user123")]
     user_id: String,
     /// The tags of the images: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores. A string of tags
     /// separated by commas is accepted, too.

@@ -1,13 +1,12 @@
 //! Images as public pages show them: by links of this service that do not expire.
 
 use axum::response::Response;
-use http::Uri;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
 use super::error::{ApiError, InternalServerError, NotFound, ServiceUnavailable, ValidationError};
-use super::extract::{Query, image_id};
+use super::extract::image_id;
 use super::json;
 use super::links::link;
 use super::views::Texts;
@@ -65,8 +64,7 @@ pub struct SizeView {
 /// No authentication. A private image is visible only to its owner.
 #[utoipa::path(get, path = "/i/{image_id}.json", tag = "links", params(("image_id" = Uuid, Path, description = "The image's id.")),
     responses((status = 200, description = "The image's public metadata.", body = PublicImage), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn get_public_image(app: &AppState, caller: &Caller, id: &str, uri: &Uri) -> Result<Response, ApiError> {
-    Query::of(uri).finish()?;
+pub async fn get_public_image(app: &AppState, caller: &Caller, id: &str) -> Result<Response, ApiError> {
     let (image, _) = app.service.find_image(caller, image_id(id)?, false).await?;
     json::answer(&PublicImage::new(app, &image), PublicImage::SIZE_BYTES)
 }

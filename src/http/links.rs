@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -53,6 +53,7 @@ pub struct OriginalHeaders {
 ///
 /// The public link of an image. No authentication; a private image is visible only to its owner. The bytes never change until the
 /// image is deleted.
+/// The id may be followed by a slash or by an ending such as `.jpg`, and the link by any query parameters.
 #[utoipa::path(get, path = "/i/{image_id}", tag = "links",
     params(("image_id" = Uuid, Path, description = "The image's id."), OriginalHeaders),
     responses(
@@ -66,25 +67,21 @@ pub async fn get_original(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Segment(id): Segment,
-    Address(uri): Address,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     match id.strip_suffix(".json") {
-        Some(id) => get_public_image(&app, &caller, id, &uri).await,
-        None => send(&app, &caller, &id, &uri, &method, &headers).await,
+        Some(id) => get_public_image(&app, &caller, id).await,
+        None => send(&app, &caller, without_ending(&id), &method, &headers).await,
     }
 }
 
-async fn send(
-    app: &AppState,
-    caller: &Caller,
-    id: &str,
-    uri: &Uri,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Result<Response, ApiError> {
-    Query::of(uri).finish()?;
+/// Forums and mail programs show a link as a picture where it ends as a file's name does.
+fn without_ending(id: &str) -> &str {
+    id.split_once('.').map_or(id, |(id, _)| id)
+}
+
+async fn send(app: &AppState, caller: &Caller, id: &str, method: &Method, headers: &HeaderMap) -> Result<Response, ApiError> {
     let known = IfNoneMatch::of(headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: *method != Method::HEAD };
     let part = if *method == Method::GET { part_request(headers) } else { PartRequest::default() };
@@ -112,12 +109,11 @@ pub async fn get_named_original(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    Address(uri): Address,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Path((id, _)) = path.map_err(|_| ApiError::no_such_route())?;
-    send(&app, &caller, &id, &uri, &method, &headers).await
+    send(&app, &caller, &id, &method, &headers).await
 }
 
 /// A page of public links, newest first.
@@ -155,7 +151,7 @@ pub(super) fn link(app: &AppState, id: ImageId) -> String {
 
 /// For `GET` alone (RFC 9110, 14.2). A range of which it is not certain what it is of is not sent: `If-Range` may hold a date,
 /// and there is none here.
-fn part_request(headers: &HeaderMap) -> PartRequest {
+pub(super) fn part_request(headers: &HeaderMap) -> PartRequest {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let only_of = headers.contains_key(header::IF_RANGE).then(|| {
         let tag = text(header::IF_RANGE).unwrap_or_default().trim();

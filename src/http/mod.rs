@@ -41,6 +41,7 @@ pub mod views;
 pub mod words;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use http::{HeaderName, HeaderValue, Method};
@@ -108,6 +109,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(thumbnails::get_thumbnail))
         .routes(routes!(thumbnails::get_resized_image))
         .routes(routes!(links::get_original))
+        // Not in the document: the same with a slash at its end, as some programs pass links on.
+        .route("/i/{image_id}/", axum::routing::get(links::get_original))
         .routes(routes!(links::get_named_original))
         .routes(routes!(links::list_public_links))
         .routes(routes!(imports::list_imports, imports::create_import))
@@ -148,25 +151,58 @@ pub fn routes() -> OpenApiRouter<AppState> {
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([
-            http::header::CONTENT_TYPE,
-            http::header::AUTHORIZATION,
-            HeaderName::from_static("x-user-id"),
-            HeaderName::from_static("x-request-id"),
-            HeaderName::from_static("idempotency-key"),
-            http::header::RANGE,
-        ])
-        .expose_headers([
-            HeaderName::from_static("x-request-id"),
-            http::header::RETRY_AFTER,
-            http::header::ETAG,
-            http::header::CONTENT_RANGE,
-            HeaderName::from_static("ratelimit"),
-            HeaderName::from_static("ratelimit-policy"),
-        ]);
+        .allow_headers(SENT_BY_PAGES.map(HeaderName::from_static))
+        .expose_headers(READ_BY_PAGES.map(HeaderName::from_static))
+        .max_age(PREFLIGHT_MAX_AGE);
     match origins {
         [] => None,
         [any] if any == "*" => Some(layer.allow_origin(AllowOrigin::any())),
         some => Some(layer.allow_origin(AllowOrigin::list(some.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())))),
     }
 }
+
+/// What pages may send: the API's own headers, those of conditional requests and ranges, and what upload widgets and tracing add
+/// without asking.
+const SENT_BY_PAGES: [&str; 20] = [
+    "accept",
+    "authorization",
+    "baggage",
+    "cache-control",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "pragma",
+    "range",
+    "sentry-trace",
+    "traceparent",
+    "tracestate",
+    "x-api-key",
+    "x-file-name",
+    "x-request-id",
+    "x-requested-with",
+    "x-user-id",
+];
+
+/// What pages may read, beside what they always may.
+const READ_BY_PAGES: [&str; 14] = [
+    "accept-ranges",
+    "allow",
+    "content-disposition",
+    "content-length",
+    "content-range",
+    "etag",
+    "link",
+    "location",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "vary",
+    "www-authenticate",
+    "x-request-id",
+];
+
+/// For two hours, the most that Chromium keeps; without it every upload is preceded by a preflight.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(7200);

@@ -63,11 +63,9 @@ pub async fn get_thumbnail(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     ThumbnailPath(id, size): ThumbnailPath,
-    Address(uri): Address,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
     let size = read_size(&app.service, &size)?;
     let id = image_id(&id)?;
     let known = IfNoneMatch::of(&headers);
@@ -90,11 +88,12 @@ fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what `read_request` reads")]
 pub struct VariantQuery {
-    /// Width in pixels. Required unless `height` is given.
-    #[param(minimum = 16, maximum = 2000, example = 320)]
+    /// Width in pixels, at least 16. Required unless `height` is given. More than 2000 is read as 2000.
+    #[param(minimum = 16, example = 320)]
     width: Option<u32>,
-    /// Height in pixels. Required unless `width` is given.
-    #[param(minimum = 16, maximum = 2000)]
+    /// Height in pixels, at least 16. Required unless `width` is given. More than 2000 is read as 2000; with `fit=cover` both sides shrink
+    /// alike.
+    #[param(minimum = 16)]
     height: Option<u32>,
     /// How the image fits into the given size. Defaults to `contain`.
     #[param(value_type = Option<super::words::ResizeFitWord>)]
@@ -139,13 +138,38 @@ pub async fn get_resized_image(
     Ok(response)
 }
 
+/// The sides of a picture. Frameworks ask for more (Next.js for 2048 and 3840) and show whatever comes at the size that they want.
+const MIN_SIDE: u32 = 16;
+const MAX_SIDE: u32 = 2000;
 /// The sides that can be asked for.
-pub(super) const SIDES: std::ops::RangeInclusive<u32> = 16..=2000;
+pub(super) const SIDES: std::ops::RangeInclusive<u32> = MIN_SIDE..=MAX_SIDE;
+
+fn side(text: &str) -> Result<u32, String> {
+    let digits = (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let side = digits.then(|| text.parse().ok()).flatten().filter(|side| *side >= MIN_SIDE);
+    side.ok_or_else(|| format!("must be a whole number of at least {MIN_SIDE}; more than {MAX_SIDE} is read as {MAX_SIDE}"))
+}
+
+/// The sides within the largest. What is cut keeps its shape; what is not has the picture's own anyway.
+fn clamped(width: Option<u32>, height: Option<u32>, fit: Fit) -> (Option<u32>, Option<u32>) {
+    match (width, height, fit) {
+        (Some(width), Some(height), Fit::Cover) if width.max(height) > MAX_SIDE => {
+            let longer = u64::from(width.max(height));
+            let scaled = |side: u32| (u64::from(side) * u64::from(MAX_SIDE) + longer / 2) / longer;
+            let scaled = |side: u32| u32::try_from(scaled(side)).unwrap_or(MAX_SIDE).max(1);
+            (Some(scaled(width)), Some(scaled(height)))
+        }
+        (width, height, _) => (width.map(|side| side.min(MAX_SIDE)), height.map(|side| side.min(MAX_SIDE))),
+    }
+}
+
+/// The parameters of a picture's address.
+const PARAMETERS: [&str; 5] = ["width", "height", "fit", "format", "quality"];
 
 fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest, Error> {
     let (width_given, height_given) = (query.has("width"), query.has("height"));
-    let width = query.take("width", integer(SIDES));
-    let height = query.take("height", integer(SIDES));
+    let width = query.take("width", side);
+    let height = query.take("height", side);
     let fit = query.take("fit", read_fit).unwrap_or_default();
     let format = query.take("format", read_format).map(FormatRequest::Named);
     let quality = query.take("quality", integer(1..=100)).unwrap_or(Rendering::DEFAULT_QUALITY);
@@ -158,7 +182,9 @@ fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest,
             }
         }
     }
-    query.finish()?;
+    // These links stand in pages, where others add to them. A misspelt width would still give another picture than was meant.
+    query.finish_near(&PARAMETERS)?;
+    let (width, height) = clamped(width, height, fit);
     let accepted = || {
         let fields = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         FormatRequest::Accepted(Accept::parse(&fields.collect::<Vec<_>>().join(",")))
@@ -212,5 +238,28 @@ impl<S: Send + Sync> FromRequestParts<S> for ThumbnailPath {
         // Segments that are no UTF-8 name nothing.
         let path = Path::<(String, String)>::from_request_parts(parts, state).await;
         path.map(|Path((id, size))| Self(id, size)).map_err(|_| ApiError::no_such_route())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_beyond_the_largest_are_clamped_and_a_cut_keeps_its_shape() {
+        for (sides, fit, expected) in [
+            ((Some(3840), None), Fit::Contain, (Some(2000), None)),
+            ((Some(2048), Some(100)), Fit::Contain, (Some(2000), Some(100))),
+            ((Some(3840), Some(2160)), Fit::Cover, (Some(2000), Some(1125))),
+            ((Some(2000), Some(2000)), Fit::Cover, (Some(2000), Some(2000))),
+            ((Some(999_999_999), Some(16)), Fit::Cover, (Some(2000), Some(1))),
+            ((Some(300), Some(200)), Fit::Cover, (Some(300), Some(200))),
+        ] {
+            assert_eq!(clamped(sides.0, sides.1, fit), expected, "{sides:?} {fit:?}");
+        }
+        assert_eq!((side("16"), side("3840")), (Ok(16), Ok(3840)));
+        for bad in ["15", "0", "-1", "+16", "1e3", "3.5", "1000000000", "wide"] {
+            assert!(side(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -121,11 +121,18 @@ pub struct ExpiringLink {
     pub max_views: Option<u32>,
     /// How often it was opened.
     pub views: u32,
+    /// Bytes of parts that a view has paid for and nobody has fetched yet.
+    pub paid_bytes: u64,
 }
 
 impl ExpiringLink {
     pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
-        self.expires_at <= now || self.max_views.is_some_and(|max| self.views >= max)
+        self.expires_at <= now || self.is_used_up()
+    }
+
+    /// Whether it was opened as often as it can be.
+    pub fn is_used_up(&self) -> bool {
+        self.max_views.is_some_and(|max| self.views >= max)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tags: short words that images are found by.
 //!
-//! A tag is kept in one spelling (trimmed, NFC, lower case), so that looking up by equality finds what a person means.
+//! A tag is kept in one spelling (trimmed, NFC, lower case), so that looking up by equality finds what a person means. It is also what
+//! people are shown, so it goes no further than that: ß stays ß, and is not ss.
 
 use std::fmt;
 
@@ -18,12 +19,13 @@ impl Tag {
     /// # Errors
     /// The rule that `text` breaks, in words for the client.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let tag: String = text.trim().to_lowercase().nfc().collect();
+        // The lower case of İ is an i with a dot above it, which nobody types who looks for it.
+        let tag: String = text.trim().to_lowercase().replace("i\u{307}", "i").nfc().collect();
         let length = tag.chars().count();
         if length == 0 || length > Self::MAX_CHARS {
             return Err(format!("a tag must have 1 to {} characters", Self::MAX_CHARS));
         }
-        if !tag.chars().all(is_allowed) {
+        if !tag.chars().all(is_allowed) || !joins_letters(&tag) {
             return Err("a tag may only contain letters, digits, spaces, hyphens and underscores".to_owned());
         }
         Ok(Self(tag))
@@ -76,7 +78,23 @@ fn push_unique(tags: &mut Vec<Tag>, tag: Tag) -> Result<(), String> {
 
 /// Combining marks belong to the letters of many scripts (Devanagari, Thai, Hebrew points).
 fn is_allowed(c: char) -> bool {
-    c.is_alphanumeric() || is_combining_mark(c) || matches!(c, ' ' | '-' | '_')
+    is_letter(c) || is_joiner(c) || matches!(c, ' ' | '-' | '_')
+}
+
+fn is_letter(c: char) -> bool {
+    c.is_alphanumeric() || is_combining_mark(c)
+}
+
+/// The zero-width non-joiner and joiner, which Persian and the scripts of India spell words with.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
+/// Whether each joiner stands between two letters. Elsewhere nobody sees it, and it would make two tags of one.
+fn joins_letters(tag: &str) -> bool {
+    let letters: Vec<char> = tag.chars().collect();
+    let between = |i: usize| i > 0 && is_letter(letters[i - 1]) && letters.get(i + 1).is_some_and(|next| is_letter(*next));
+    letters.iter().enumerate().all(|(i, c)| !is_joiner(*c) || between(i))
 }
 
 impl fmt::Display for Tag {
@@ -103,11 +121,35 @@ mod tests {
     }
 
     #[test]
+    fn a_turkish_capital_i_is_the_same_letter_as_a_small_one() {
+        for spelling in ["İstanbul", "istanbul", "ISTANBUL", "I\u{307}stanbul", "i\u{307}stanbul"] {
+            assert_eq!(Tag::parse(spelling).unwrap().as_str(), "istanbul", "{spelling}");
+        }
+        assert_eq!(Tag::parse("ISPARTA Iğdır Straße").unwrap().as_str(), "isparta iğdır straße");
+    }
+
+    #[test]
     fn letters_of_any_script_are_letters() {
-        for good in ["日本", "हिन्दी", "русский", "a b-c_d", "ß", "2024", &"é".repeat(50)] {
+        for good in ["日本", "हिन्दी", "русский", "a b-c_d", "ß", "2024", "نیم\u{200c}فاصله", "क्\u{200d}ष", &"é".repeat(50)]
+        {
             assert!(Tag::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", " ", "a,b", "a/b", "a\nb", "#a", "😀", "a\0", &"é".repeat(51)] {
+        for bad in [
+            "",
+            " ",
+            "a,b",
+            "a/b",
+            "a\nb",
+            "#a",
+            "😀",
+            "a\0",
+            "\u{200c}a",
+            "a\u{200d}",
+            "a\u{200c}\u{200c}b",
+            "a \u{200d}b",
+            "a\u{200b}b",
+            &"é".repeat(51),
+        ] {
             assert!(Tag::parse(bad).is_err(), "{bad}");
         }
     }

@@ -7,7 +7,7 @@ use super::Service;
 use super::access;
 use super::error::Error;
 use super::images::is_live;
-use super::links::Original;
+use super::links::{Original, PartRequest};
 use super::secrets::{self, Secret};
 use super::thumbnails::{Content, Sending};
 use crate::model::account::{ExpiringLink, LinkId};
@@ -16,6 +16,10 @@ use crate::model::id::ImageId;
 use crate::model::image::Image;
 use crate::objects::layout;
 use crate::store;
+
+/// Bytes of a link's file that are given for nothing, in all: clients ask for a byte or two to learn its size and whether they can have
+/// parts. They tell what a file of any such size has.
+const PROBE_BYTES: u64 = 64;
 
 /// Links that an image may have, expired ones that are not forgotten yet among them.
 const MAX_LINKS: u64 = 1000;
@@ -41,7 +45,7 @@ impl Service {
             return Err(Error::Conflict { message: format!("The image has {MAX_LINKS} links: delete one, or let one expire.") });
         }
         let expires_at = super::images::cut_to_micros(self.clock.now() + TimeDelta::seconds(expires_in_seconds.into()));
-        let link = ExpiringLink { id: LinkId::new(&*self.clock), expires_at, max_views, views: 0 };
+        let link = ExpiringLink { id: LinkId::new(&*self.clock), expires_at, max_views, views: 0, paid_bytes: 0 };
         let secret = Secret::new()?;
         store::image_links::insert(&mut tx, id, &link, &secret.hash).await?;
         tx.commit().await?;
@@ -74,14 +78,24 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    /// The original that a link leads to. A look that sends bytes is a view, and counted before the first of them.
+    /// The original that a link leads to, or a part of it. A look that sends bytes is a view, and counted before the first of them;
+    /// a preview is none, and gets no bytes of what can be seen a limited number of times.
     ///
     /// # Errors
-    /// There is no such link, it has expired, its image is deleted, or the owner's plan has no such links any more.
-    pub async fn open_link(&self, token: &str, sending: &Sending<'_>) -> Result<Original, Error> {
+    /// There is no such link, it has expired, its image is deleted, the owner's plan has no such links any more, the file has none of
+    /// the bytes that are asked for, or a preview asks for a link with a number of views.
+    pub async fn open_link(
+        &self,
+        token: &str,
+        part: &PartRequest,
+        is_preview: bool,
+        sending: &Sending<'_>,
+    ) -> Result<Original, Error> {
         let (id, link) = store::image_links::find(&self.db, &secrets::hash(token)).await?.ok_or_else(no_such_link)?;
         let image = store::images::find(&self.db, id).await?.filter(is_live).ok_or_else(no_such_link)?;
-        if link.is_expired(self.clock.now()) {
+        let now = self.clock.now();
+        let may_go_on = link.expires_at > now && link.paid_bytes > 0 && part.range.is_some();
+        if link.is_expired(now) && !may_go_on {
             return Err(Error::LinkExpired);
         }
         require_links(&image)?;
@@ -93,18 +107,39 @@ impl Service {
         if (sending.is_known)(&etag) {
             return Ok(Original { image, etag, part: None, content: Content::Unchanged });
         }
+        let part = part.within(&image, &etag)?;
+        let wanted = part.as_ref().map_or(image.file_size, |part| part.end() - part.start() + 1);
         if !sending.with_body {
-            let content = Content::Length(image.file_size);
-            return Ok(Original { image, etag, part: None, content });
+            return Ok(Original { image, etag, part, content: Content::Length(wanted) });
+        }
+        if is_preview && link.max_views.is_some() {
+            return Err(Error::forbidden("This link can be opened a limited number of times, and is not shown to previews."));
         }
         // First what may fail through no fault of the link's.
-        let (stored, bytes) = self.objects.get(&layout::key(id, layout::ORIGINAL), None).await?;
+        let (stored, bytes) = self.objects.get(&layout::key(id, layout::ORIGINAL), part.clone()).await?;
+        if !is_preview {
+            self.pay_for(&link, part.is_some(), wanted, image.file_size).await?;
+        }
+        Ok(Original { image, etag, part, content: Content::Stored(stored, bytes) })
+    }
+
+    /// Counts what is sent. A view pays for all bytes of the file, in one piece or in parts; beside that only [`PROBE_BYTES`] are given. So
+    /// a link never sends more than its views times the file, and these few bytes.
+    async fn pay_for(&self, link: &ExpiringLink, is_part: bool, sent_bytes: u64, file_bytes: u64) -> Result<(), Error> {
+        let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        if !store::image_links::count_view(&mut tx, link.id, self.clock.now()).await? {
+        let paid = if is_part {
+            store::image_links::lock(&mut tx, link.id).await?;
+            store::image_links::take_probe(&mut tx, link.id, sent_bytes, PROBE_BYTES, now).await?
+                || store::image_links::take_paid(&mut tx, link.id, sent_bytes, now).await?
+                || store::image_links::count_view(&mut tx, link.id, file_bytes - sent_bytes.min(file_bytes), now).await?
+        } else {
+            store::image_links::count_view(&mut tx, link.id, 0, now).await?
+        };
+        if !paid {
             return Err(Error::LinkExpired);
         }
-        tx.commit().await?;
-        Ok(Original { image, etag, part: None, content: Content::Stored(stored, bytes) })
+        Ok(tx.commit().await?)
     }
 }
 

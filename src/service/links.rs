@@ -33,6 +33,15 @@ pub struct PartRequest {
     pub only_of: Option<String>,
 }
 
+impl PartRequest {
+    /// The bytes of the image's file that are asked for; `None` is all of them.
+    pub(super) fn within(&self, image: &Image, etag: &str) -> Result<Option<RangeInclusive<u64>>, Error> {
+        let length = image.file_size;
+        let Some(range) = self.range.filter(|_| self.only_of.as_ref().is_none_or(|only| only == etag)) else { return Ok(None) };
+        range.within(length).map(Some).ok_or(Error::NoSuchRange { length })
+    }
+}
+
 impl Service {
     /// The original of a live image, or a part of it.
     ///
@@ -52,11 +61,7 @@ impl Service {
             return Ok(Original { image, etag, part: None, content: Content::Unchanged });
         }
         let length = image.file_size;
-        let range = request.range.filter(|_| request.only_of.as_ref().is_none_or(|only| *only == etag));
-        let part = match range {
-            Some(range) => Some(range.within(length).ok_or(Error::NoSuchRange { length })?),
-            None => None,
-        };
+        let part = request.within(&image, &etag)?;
         let wanted = part.as_ref().map_or(length, |part| part.end() - part.start() + 1);
         if !sending.with_body {
             return Ok(Original { image, etag, part, content: Content::Length(wanted) });

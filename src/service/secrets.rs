@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
@@ -32,6 +33,15 @@ pub(super) fn random_bytes() -> Result<[u8; 32], Error> {
 impl Secret {
     pub fn new() -> Result<Self, Error> {
         let text = URL_SAFE_NO_PAD.encode(random_bytes()?);
+        let hash = hash(&text);
+        Ok(Self { text, hash })
+    }
+
+    /// The secret that follows `previous`. Whoever has the one before cannot tell it without the salt, nor who has the salt
+    /// without the one before; with both it is the same each time.
+    pub fn following(previous: &str, salt: &[u8]) -> Result<Self, Error> {
+        let mac = Hmac::<Sha256>::new_from_slice(salt).map_err(Error::internal)?.chain_update(previous).finalize();
+        let text = URL_SAFE_NO_PAD.encode(mac.into_bytes());
         let hash = hash(&text);
         Ok(Self { text, hash })
     }
@@ -75,5 +85,13 @@ mod tests {
             assert_eq!(parse("isk_", foreign), None, "{foreign}");
         }
         assert_ne!(Secret::new().unwrap().text, secret.text);
+    }
+
+    #[test]
+    fn what_follows_a_secret_is_the_same_each_time_for_the_same_salt() {
+        let (first, again) = (Secret::following("a", b"salt").unwrap(), Secret::following("a", b"salt").unwrap());
+        assert_eq!((&first.text, first.hash, first.text.len()), (&again.text, again.hash, 43));
+        assert_ne!(first.text, Secret::following("b", b"salt").unwrap().text);
+        assert_ne!(first.text, Secret::following("a", b"other").unwrap().text);
     }
 }

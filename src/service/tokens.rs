@@ -1,5 +1,6 @@
 //! Tokens: an access token is a JWT that is good for a quarter of an hour; a refresh token brings the next pair, once. A refresh
-//! token that comes a second time was stolen, by whoever came first or by whoever comes now: it ends its session.
+//! token that comes a second time was stolen, by whoever came first or by whoever comes now: it ends its session. Only within
+//! seconds it is somebody whose answer was lost, or who has two tabs open: the answer is given again.
 //!
 //! Access tokens are signed with HS256 and nothing else. Each names its session, which is looked up at every request, so that
 //! ending a session (by disabling the account, by a new password) ends its tokens at once.
@@ -16,10 +17,11 @@ use uuid::Uuid;
 use super::Service;
 use super::auth::{Charge, require_enabled};
 use super::error::Error;
-use super::secrets::{self, REFRESH_PREFIX, Secret};
+use super::images::cut_to_micros;
+use super::secrets::{self, Hash, REFRESH_PREFIX, Secret};
 use crate::model::account::{Account, AccountId, SessionId};
 use crate::store;
-use crate::store::sessions::{Session, SigningKey};
+use crate::store::sessions::{Rotation, Session, SigningKey};
 
 /// What a login gives.
 #[derive(Clone)]
@@ -34,6 +36,10 @@ pub struct TokenPair {
 pub const ACCESS_LIFE: TimeDelta = TimeDelta::minutes(15);
 /// The life of a refresh token.
 pub const REFRESH_LIFE: TimeDelta = TimeDelta::days(30);
+
+/// For so long after its exchange a refresh token is answered again, with the same next one. A thief who comes within these
+/// seconds has the same next one as its owner, and is found out when both have gone on with it.
+pub const REFRESH_GRACE: TimeDelta = TimeDelta::seconds(10);
 
 /// A key of the database's signs for so long, and is read for as long again.
 const KEY_LIFE: TimeDelta = TimeDelta::days(30);
@@ -111,6 +117,15 @@ impl SigningKeys {
     }
 }
 
+/// The newest refresh token once more, for the one that it was given for a moment ago.
+fn repeated(session: &Session, refresh: &str, hash: &Hash, now: DateTime<Utc>) -> Result<Option<Secret>, Error> {
+    let just_now = |rotation: &&Rotation| now - rotation.at <= REFRESH_GRACE && secrets::is_same(hash, &rotation.previous_hash);
+    let Some(rotation) = session.rotation.as_ref().filter(just_now) else { return Ok(None) };
+    let secret = Secret::following(refresh, &rotation.salt)?;
+    // An instance of an older version may have exchanged the newest one since.
+    Ok(secrets::is_same(&secret.hash, &session.refresh_hash).then_some(secret))
+}
+
 /// What refresh tokens find their session by; nobody guesses it.
 fn random_id() -> Result<Uuid, Error> {
     let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = secrets::random_bytes()?;
@@ -140,27 +155,32 @@ impl Service {
     /// Gives a new pair for a refresh token, which is spent by that.
     ///
     /// # Errors
-    /// The token is not ours, has expired, or was spent before; then its session ends.
+    /// The token is not ours, has expired, or was spent before, and not just now; then its session ends.
     pub async fn refresh_tokens(&self, refresh: &str) -> Result<TokenPair, Error> {
         const WRONG: Error = Error::BadCredentials("the refresh token is not good, or not any more");
         let (refresh_id, hash) = secrets::parse(REFRESH_PREFIX, refresh).ok_or(WRONG)?;
         // Before the token is spent: what fails now costs nothing.
-        let (key, secret, now) = (self.signing_key().await?, Secret::new()?, self.clock.now());
+        let (key, salt, now) = (self.signing_key().await?, secrets::random_bytes()?, cut_to_micros(self.clock.now()));
         let mut tx = self.db.begin().await?;
         let session = store::sessions::lock(&mut tx, refresh_id).await?.ok_or(WRONG)?;
-        let Session { id, account_id, refresh_hash, expires_at } = session;
-        let account = store::accounts::find(&mut tx, account_id).await?.ok_or(WRONG)?;
-        if expires_at <= now || require_enabled(&account).is_err() {
+        let account = store::accounts::find(&mut tx, session.account_id).await?.ok_or(WRONG)?;
+        if session.expires_at <= now || require_enabled(&account).is_err() {
             return Err(WRONG);
         }
-        if !secrets::is_same(&hash, &refresh_hash) {
-            store::sessions::delete(&mut tx, id).await?;
+        let secret = if secrets::is_same(&hash, &session.refresh_hash) {
+            let secret = Secret::following(refresh, &salt)?;
+            let rotation = Rotation { previous_hash: hash.to_vec(), salt: salt.to_vec(), at: now };
+            store::sessions::rotate(&mut tx, session.id, &secret.hash, &rotation, now + REFRESH_LIFE).await?;
+            secret
+        } else if let Some(secret) = repeated(&session, refresh, &hash, now)? {
+            secret
+        } else {
+            store::sessions::delete(&mut tx, session.id).await?;
             tx.commit().await?;
-            tracing::warn!(account_id = %account_id, session_id = %id, "a refresh token came a second time: its session was ended");
+            tracing::warn!(account_id = %session.account_id, session_id = %session.id, "a refresh token came a second time: its session was ended");
             return Err(WRONG);
-        }
-        store::sessions::rotate(&mut tx, id, &secret.hash, now + REFRESH_LIFE).await?;
-        let access = self.access_token(&key, account_id, id)?;
+        };
+        let access = self.access_token(&key, session.account_id, session.id)?;
         tx.commit().await?;
         Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, refresh_id) })
     }

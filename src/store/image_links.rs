@@ -22,22 +22,50 @@ pub async fn insert(tx: &mut Tx, image: ImageId, link: &ExpiringLink, token_hash
 
 /// The link with this token, and its image.
 pub async fn find(run: impl Run, token_hash: &[u8]) -> Result<Option<(ImageId, ExpiringLink)>, Error> {
-    let sql = Sql::new("select image_id, id, expires_at, max_views, views from image_links where token_hash = $1");
+    let sql = Sql::new("select image_id, id, expires_at, max_views, views, paid_bytes from image_links where token_hash = $1");
     Ok(run.fetch_optional::<Row>(sql.bind(token_hash.to_vec())).await?.map(|row| (row.image_id.into(), row.into())))
 }
 
-/// Counts a view of a link that has not expired; `false` if it has by now.
-pub async fn count_view(tx: &mut Tx, id: LinkId, now: DateTime<Utc>) -> Result<bool, Error> {
+/// Takes a link's lock until the transaction ends, so that what was paid for and what is taken are of one time.
+pub async fn lock(tx: &mut Tx, id: LinkId) -> Result<(), Error> {
+    tx.execute(Sql::new("update image_links set views = views where id = $1").bind(id.uuid())).await.map(drop)
+}
+
+/// Counts a view of a link that has not expired, which pays for `part_bytes` that are fetched later; `false` if it has by now.
+pub async fn count_view(tx: &mut Tx, id: LinkId, part_bytes: u64, now: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new(
-        "update image_links set views = views + 1 \
+        "update image_links set views = views + 1, paid_bytes = paid_bytes + $3 \
          where id = $1 and expires_at > $2 and (max_views is null or views < max_views)",
     );
-    Ok(tx.execute(sql.bind(id.uuid()).bind(now)).await? == 1)
+    Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(bytes(part_bytes))).await? == 1)
+}
+
+/// Takes bytes that a view has paid for; `false` if there are not as many, or the link's time is over.
+pub async fn take_paid(tx: &mut Tx, id: LinkId, part_bytes: u64, now: DateTime<Utc>) -> Result<bool, Error> {
+    let sql =
+        Sql::new("update image_links set paid_bytes = paid_bytes - $3 where id = $1 and expires_at > $2 and paid_bytes >= $3");
+    Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(bytes(part_bytes))).await? == 1)
+}
+
+/// Takes bytes that are given for nothing, of which a link has `most` in all; `false` if there are not as many left, or the link
+/// has expired.
+pub async fn take_probe(tx: &mut Tx, id: LinkId, part_bytes: u64, most: u64, now: DateTime<Utc>) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "update image_links set probed_bytes = probed_bytes + $3 \
+         where id = $1 and expires_at > $2 and (max_views is null or views < max_views) and probed_bytes + $3 <= $4",
+    );
+    Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(bytes(part_bytes)).bind(bytes(most))).await? == 1)
+}
+
+fn bytes(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// The links of an image, newest first.
 pub async fn of_image(run: impl Run, image: ImageId) -> Result<Vec<ExpiringLink>, Error> {
-    let sql = Sql::new("select image_id, id, expires_at, max_views, views from image_links where image_id = $1 order by id desc");
+    let sql = Sql::new(
+        "select image_id, id, expires_at, max_views, views, paid_bytes from image_links where image_id = $1 order by id desc",
+    );
     Ok(run.fetch::<Row>(sql.bind(image.uuid())).await?.into_iter().map(ExpiringLink::from).collect())
 }
 
@@ -80,11 +108,18 @@ struct Row {
     expires_at: DateTime<Utc>,
     max_views: Option<i64>,
     views: i64,
+    paid_bytes: i64,
 }
 
 impl From<Row> for ExpiringLink {
     fn from(row: Row) -> Self {
         let number = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
-        Self { id: row.id.into(), expires_at: row.expires_at, max_views: row.max_views.map(number), views: number(row.views) }
+        Self {
+            id: row.id.into(),
+            expires_at: row.expires_at,
+            max_views: row.max_views.map(number),
+            views: number(row.views),
+            paid_bytes: u64::try_from(row.paid_bytes).unwrap_or_default(),
+        }
     }
 }

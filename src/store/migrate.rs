@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
     step!(7, "collections", "0007_collections.sql"),
     step!(8, "captions", "0008_captions.sql"),
     step!(9, "keep location", "0009_keep_location.sql"),
+    step!(10, "clients", "0010_clients.sql"),
 ];
 
 /// Brings the database's schema to this version's.
@@ -91,6 +92,51 @@ mod tests {
     const IMAGE: &str = "insert into images (id, user_id, tags, file_name, file_size, format, width, height, sha256, thumbnails, \
         colors, placeholder, metadata, processing_us, updated_at, deleted_at) values ($1, $2, '[]', 'a.jpg', $3, 'jpeg', 64, 64, $4, \
         '[]', '[]', $4, '{\"orientation\": 1, \"has_alpha\": false, \"animated\": false, \"frames\": 1}', 1, $5, $6)";
+
+    /// Tags that were stored with the dot of the Turkish capital I are found and counted without it.
+    #[tokio::test]
+    async fn turkish_tags_of_before_are_found_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (location, timeout) = (Location::Sqlite(folder.path().join("old.sqlite")), Duration::from_secs(30));
+        let db = Db::open(&DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout }).await.unwrap();
+        run_to(&db, 8).await.unwrap();
+        let now = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let mut tx = db.begin().await.unwrap();
+        for (number, tags) in [(1_u128, "sea,i\u{307}zmir"), (2, "i\u{307}zmir,izmir,sun"), (3, "izmir")] {
+            let id = uuid::Uuid::from_u128(number);
+            let sql = Sql::new(IMAGE).bind(id).bind("ann").bind(1000_u32).bind(vec![7_u8; 32]).bind(now);
+            tx.execute(sql.bind(None::<chrono::DateTime<chrono::Utc>>)).await.unwrap();
+            let list = serde_json::Value::from(tags.split(',').collect::<Vec<_>>());
+            tx.execute(Sql::new("update images set tags = $2 where id = $1").bind(id).bind(list)).await.unwrap();
+            for tag in tags.split(',') {
+                let sql = Sql::new("insert into image_tags (tag, user_id, image_id) values ($1, 'ann', $2)");
+                tx.execute(sql.bind(tag).bind(id)).await.unwrap();
+                for (kind, key) in [("tag", tag.to_owned()), ("user_tag", format!("ann,{tag}"))] {
+                    let sql = Sql::new(
+                        "insert into counters (kind, key, slot, n, moves) values ($1, $2, $3, 1, 1) \
+                         on conflict (kind, key, slot) do update set n = counters.n + 1",
+                    );
+                    tx.execute(sql.bind(kind).bind(key).bind(i64::try_from(number).unwrap())).await.unwrap();
+                }
+            }
+        }
+        tx.commit().await.unwrap();
+        run(&db).await.unwrap();
+        let tag = crate::model::tag::Tag::parse("İzmir").unwrap();
+        let ann = UserId::parse("ann").unwrap();
+        for (counter, n) in [(Counter::tag(&tag), 3), (Counter::user_tag(&ann, &tag), 3)] {
+            assert_eq!(counters::read(&db, &counter).await.unwrap(), n, "{counter:?}");
+        }
+        for kind in [CounterKind::Tag, CounterKind::UserTag, CounterKind::PrivateUserTag] {
+            assert_eq!(counters::differences(&db, kind).await.unwrap(), []);
+        }
+        let filter = ImageFilter { tags: vec![tag.clone()], ..ImageFilter::default() };
+        let search = [Search { part: Part::Public, sets: filter.sets() }];
+        let page = image_lists::page(&db, &filter, &search, None, 9).await.unwrap();
+        let tags: Vec<Vec<&str>> = page.iter().map(|image| image.tags.iter().map(|tag| tag.as_str()).collect()).collect();
+        assert_eq!(tags, [vec!["izmir"], vec!["izmir", "sun"], vec!["sea", "izmir"]]);
+        db.close().await;
+    }
 
     /// What was there before there were private images is public, and its bytes are counted.
     #[tokio::test]

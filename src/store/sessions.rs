@@ -38,27 +38,69 @@ pub struct Session {
     /// Of its newest refresh token.
     pub refresh_hash: Vec<u8>,
     pub expires_at: DateTime<Utc>,
+    /// How the newest refresh token came about; `None` for that of the login.
+    pub rotation: Option<Rotation>,
+}
+
+/// The exchange of a refresh token for the newest one.
+#[derive(Debug)]
+pub struct Rotation {
+    /// Of the token that was exchanged.
+    pub previous_hash: Vec<u8>,
+    /// What the newest token was derived with from the one before.
+    pub salt: Vec<u8>,
+    pub at: DateTime<Utc>,
 }
 
 /// Takes a session's lock until the transaction ends.
 pub async fn lock(tx: &mut Tx, refresh_id: Uuid) -> Result<Option<Session>, Error> {
     let sql = Sql::new(
-        "update sessions set expires_at = expires_at where refresh_id = $1 returning id, account_id, refresh_hash, expires_at",
+        "update sessions set expires_at = expires_at where refresh_id = $1 \
+         returning id, account_id, refresh_hash, expires_at, previous_hash, rotation_salt, rotated_at",
     );
-    let row = tx.fetch_optional::<(Uuid, Uuid, Vec<u8>, DateTime<Utc>)>(sql.bind(refresh_id)).await?;
-    let session = |(id, account_id, refresh_hash, expires_at): (Uuid, Uuid, _, _)| Session {
-        id: id.into(),
-        account_id: account_id.into(),
-        refresh_hash,
-        expires_at,
-    };
-    Ok(row.map(session))
+    Ok(tx.fetch_optional::<SessionRow>(sql.bind(refresh_id)).await?.map(Session::from))
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct SessionRow {
+    id: Uuid,
+    account_id: Uuid,
+    refresh_hash: Vec<u8>,
+    expires_at: DateTime<Utc>,
+    previous_hash: Option<Vec<u8>>,
+    rotation_salt: Option<Vec<u8>>,
+    rotated_at: Option<DateTime<Utc>>,
+}
+
+impl From<SessionRow> for Session {
+    fn from(row: SessionRow) -> Self {
+        let rotation = match (row.previous_hash, row.rotation_salt, row.rotated_at) {
+            (Some(previous_hash), Some(salt), Some(at)) => Some(Rotation { previous_hash, salt, at }),
+            _ => None,
+        };
+        Self {
+            id: row.id.into(),
+            account_id: row.account_id.into(),
+            refresh_hash: row.refresh_hash,
+            expires_at: row.expires_at,
+            rotation,
+        }
+    }
 }
 
 /// Puts another refresh token in the place of the one before.
-pub async fn rotate(tx: &mut Tx, id: SessionId, refresh_hash: &[u8], expires_at: DateTime<Utc>) -> Result<(), Error> {
-    let sql = Sql::new("update sessions set refresh_hash = $2, expires_at = $3 where id = $1");
-    tx.execute(sql.bind(id.uuid()).bind(refresh_hash.to_vec()).bind(expires_at)).await.map(drop)
+pub async fn rotate(
+    tx: &mut Tx,
+    id: SessionId,
+    refresh_hash: &[u8],
+    rotation: &Rotation,
+    expires_at: DateTime<Utc>,
+) -> Result<(), Error> {
+    let sql = Sql::new(
+        "update sessions set refresh_hash = $2, expires_at = $3, previous_hash = $4, rotation_salt = $5, rotated_at = $6 where id = $1",
+    );
+    let sql = sql.bind(id.uuid()).bind(refresh_hash.to_vec()).bind(expires_at);
+    tx.execute(sql.bind(rotation.previous_hash.clone()).bind(rotation.salt.clone()).bind(rotation.at)).await.map(drop)
 }
 
 /// Ends a session, and with it every token that it gave.

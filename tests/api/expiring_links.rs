@@ -82,15 +82,96 @@ async fn views_are_counted_exactly_however_many_open_it_at_once() {
     assert_eq!(app.send(app.request(Method::HEAD, &path)).await.status, 403);
 }
 
+/// How often the image's only link was opened.
+async fn views(app: &TestApp, id: &str) -> Value {
+    app.by("alice", Method::GET, &format!("/images/{id}/links")).await.ok()["links"][0]["views"].clone()
+}
+
 #[tokio::test]
-async fn a_part_is_all_of_it_so_that_a_view_is_a_view() {
+async fn a_look_at_a_byte_or_two_is_no_view() {
     let app = TestApp::start().await;
     let file = jpeg(300, 200, 1);
     let id = hidden(&app, &file).await;
     let path = path(&link(&app, &id, &json!({"expires_in": 3000, "max_views": 1})).await);
-    let answer = app.get_with(&path, "Range", "bytes=0-9").await;
+    for range in ["bytes=0-0", "bytes=0-1", "bytes=-1"] {
+        let answer = app.get_with(&path, "Range", range).await;
+        assert_eq!((answer.status, answer.header("accept-ranges")), (206, "bytes"), "{range}");
+        assert_eq!(answer.header("content-range").rsplit('/').next(), Some(file.len().to_string().as_str()));
+    }
+    assert_eq!(app.get_with(&path, "Range", &format!("bytes={}-", file.len())).await.status, 416);
+    assert_eq!(views(&app, &id).await, 0);
+    let answer = app.get(&path).await;
     assert!(answer.status == 200 && answer.body == file);
     assert_expired(&app.get(&path).await);
+    assert_expired(&app.get_with(&path, "Range", "bytes=0-0").await);
+}
+
+#[tokio::test]
+async fn parts_are_one_view_until_they_are_as_many_bytes_as_the_file_has() {
+    let app = TestApp::start().await;
+    let file = jpeg(300, 200, 1);
+    let id = hidden(&app, &file).await;
+    let path = path(&link(&app, &id, &json!({"expires_in": 3000, "max_views": 1})).await);
+    // In four pieces at once, as download managers do.
+    let piece = file.len().div_ceil(4);
+    let ranges: Vec<String> = (0..4).map(|n| format!("bytes={}-{}", n * piece, (n + 1) * piece - 1)).collect();
+    let answers = join_all(ranges.iter().map(|range| app.get_with(&path, "Range", range))).await;
+    assert!(answers.iter().all(|answer| answer.status == 206), "{answers:?}");
+    assert!(answers.iter().flat_map(|answer| answer.body.iter()).eq(file.iter()));
+    assert_eq!(views(&app, &id).await, 1);
+    assert_expired(&app.get_with(&path, "Range", &ranges[0]).await);
+    assert_expired(&app.get(&path).await);
+}
+
+#[tokio::test]
+async fn no_number_of_parts_gives_more_bytes_than_the_views_pay_for() {
+    let app = TestApp::start().await;
+    let file = jpeg(300, 200, 1);
+    let id = hidden(&app, &file).await;
+    let path = path(&link(&app, &id, &json!({"expires_in": 3000, "max_views": 2})).await);
+    let mut given = 0;
+    for n in 0..60 {
+        let range = format!("bytes=0-{}", if n % 3 == 0 { 9 } else { file.len() / 3 });
+        let answer = app.get_with(&path, "Range", &range).await;
+        if answer.status == 206 {
+            given += answer.body.len();
+        } else {
+            assert_expired(&answer);
+        }
+    }
+    assert!(given <= 2 * file.len() + 64, "{given} of {}", file.len());
+    assert_expired(&app.get(&path).await);
+}
+
+#[tokio::test]
+async fn a_preview_is_no_view_and_sees_nothing_of_what_can_be_seen_a_number_of_times() {
+    let app = TestApp::start().await;
+    let file = jpeg(300, 200, 1);
+    let id = hidden(&app, &file).await;
+    let counted = path(&link(&app, &id, &json!({"expires_in": 3000, "max_views": 1})).await);
+    let previews = [
+        ("User-Agent", "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)"),
+        ("User-Agent", "facebookexternalhit/1.1"),
+        ("Sec-Purpose", "prefetch;prerender"),
+        ("Purpose", "prefetch"),
+    ];
+    for (name, value) in previews {
+        let answer = app.get_with(&counted, name, value).await;
+        assert_error(&answer, 403, "Forbidden");
+        assert!(answer.text().contains("previews") && answer.header("cache-control") == "no-cache", "{answer:?}");
+        assert_error(
+            &app.send(app.request(Method::GET, &counted).header(name, value).header("Range", "bytes=0-0")).await,
+            403,
+            "Forbidden",
+        );
+    }
+    assert!(app.get(&counted).await.body == file);
+    assert_expired(&app.get(&counted).await);
+    let uncounted = path(&link(&app, &id, &json!({"expires_in": 3000})).await);
+    for (name, value) in previews {
+        assert!(app.get_with(&uncounted, name, value).await.body == file);
+    }
+    assert_eq!(views(&app, &id).await, 0);
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ async fn include_url_false_leaves_every_url_null_and_the_rest_as_it_is() {
         assert!(image.pointer_mut(url).expect(url).take().is_string());
     }
     assert_eq!(app.get(&path).await.ok(), image);
-    for bad in ["no", "0", "", "TRUE", "null"] {
+    for bad in ["no", "2", "%20", "on", "null"] {
         let answer = app.get(&format!("/images/{}?include_url={bad}", id_of(&image))).await;
         assert_eq!(field_of(&assert_error(&answer, 422, "ValidationError")), "include_url", "{bad}");
     }
@@ -71,7 +71,7 @@ async fn a_download_link_lives_as_long_as_asked() {
         });
         assert_eq!(answer, expected);
     }
-    for bad in ["59", "86401", "0", "-60", "60.5", "1e3", "", "abc", "99999999999999999999", " 60"] {
+    for bad in ["59", "86401", "0", "-60", "60.5", "1e3", "%20", "abc", "99999999999999999999", " 60"] {
         let answer = app.get(&format!("{path}?expires_in={bad}")).await;
         assert_eq!(field_of(&assert_error(&answer, 422, "ValidationError")), "expires_in", "{bad}");
     }
@@ -241,7 +241,7 @@ async fn writes_need_a_caller_then_an_image_then_its_owner() {
 async fn a_caller_whose_name_breaks_the_rule_is_422() {
     let app = TestApp::start().await;
     let id = id_of(&upload(&app, "alice").await).to_owned();
-    let too_long = "u".repeat(129);
+    let too_long = "u".repeat(256);
     for name in ["", "no spaces", "a/b", "a,b", &too_long] {
         for what in ["change", "delete", "restore"] {
             let details = assert_error(&write(&app, what, Some(name), &id).await, 422, "ValidationError");

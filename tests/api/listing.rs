@@ -68,7 +68,7 @@ async fn a_page_has_1_to_100_images_and_20_unless_told() {
             );
             assert_eq!(page["next_page_token"].is_string(), has_more);
         }
-        for bad in ["0", "101", "-1", "1.0", "abc", "", "%20", "1e1", "18446744073709551617"] {
+        for bad in ["0", "101", "-1", "1.0", "abc", "%20", "1e1", "18446744073709551617"] {
             let details = assert_error(&app.get(&format!("{list}?limit={bad}")).await, 422, "ValidationError");
             assert_eq!(details.as_object().unwrap().keys().collect::<Vec<_>>(), ["limit"], "{bad}");
         }
@@ -220,18 +220,38 @@ async fn tags_of_any_script_are_found_by_any_spelling() {
 }
 
 #[tokio::test]
+async fn ids_of_identity_providers_are_listed_and_counted_like_others() {
+    let app = TestApp::start().await;
+    let longest = format!("auth0|{}", "5f".repeat(124));
+    for user in ["auth0|5f7c8ec7", "ann+photos@example.org", "a~b=", longest.as_str()] {
+        let form = Form::upload(user, &jpeg(50, 50, 1)).text("tags", "sea").text("visibility", "private");
+        let request = app.upload(form).header("X-User-Id", user).header("Idempotency-Key", "once");
+        let id = app.send(request).await.image_id();
+        let encoded = user.replace('|', "%7C").replace('+', "%2B");
+        for path in
+            [format!("/images?user_id={encoded}&tags=sea"), format!("/users/{encoded}/images"), "/tags/sea/images".to_owned()]
+        {
+            let page = app.by(user, reqwest::Method::GET, &path).await.ok();
+            assert_eq!((&page["total_count"], &page["images"][0]["image_id"]), (&json!(1), &json!(id)), "{path}");
+            assert_eq!(app.get(&path).await.ok()["total_count"], 0, "{path}");
+        }
+        assert_eq!(app.by(user, reqwest::Method::GET, "/imports").await.status, 200);
+        app.delete(user, &id).await.ok();
+    }
+    app.assert_sound().await;
+}
+
+#[tokio::test]
 async fn filters_that_break_a_rule_are_422() {
     let app = TestApp::start().await;
     let eleven = (0..11).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
-    let (long, long_user) = ("a".repeat(51), "u".repeat(129));
+    let (long, long_user) = ("a".repeat(51), "u".repeat(256));
     for (path, field) in [
-        ("/images?user_id=".to_owned(), "user_id"),
         ("/images?user_id=a%20b".to_owned(), "user_id"),
         (format!("/images?user_id={long_user}"), "user_id"),
         (format!("/users/{long_user}/images"), "user_id"),
         ("/users/a%2Fb/images".to_owned(), "user_id"),
         ("/users/%00/images".to_owned(), "user_id"),
-        ("/images?tags=".to_owned(), "tags"),
         ("/images?tags=,%20,".to_owned(), "tags"),
         ("/images?tags=a/b".to_owned(), "tags"),
         (format!("/images?tags={long}"), "tags"),
@@ -240,7 +260,6 @@ async fn filters_that_break_a_rule_are_422() {
         ("/tags/a,b/images".to_owned(), "tag"),
         ("/tags/%00/images".to_owned(), "tag"),
         ("/tags/%20/images".to_owned(), "tag"),
-        ("/images?start_date=".to_owned(), "start_date"),
         ("/images?start_date=2026-02-30".to_owned(), "start_date"),
         ("/images?start_date=2026-13-01".to_owned(), "start_date"),
         ("/images?start_date=2026-1-1".to_owned(), "start_date"),
@@ -354,7 +373,6 @@ async fn a_token_that_is_not_ours_or_not_for_this_list_is_400() {
         String::from_utf8(bytes).unwrap()
     });
     let foreign = [
-        "",
         "x",
         "null",
         "eyJsYXN0IjoxfQ",

@@ -137,8 +137,7 @@ async fn an_unknown_size_is_400_and_names_the_known_ones() {
     }
     assert_error(&app.get(&format!("/images/{id}/thumbnails/")).await, 404, "NotFound");
     assert_error(&app.get(&format!("/images/{id}/thumbnails/small/x")).await, 404, "NotFound");
-    let details = assert_error(&app.get(&format!("/images/{id}/thumbnails/small?width=20")).await, 422, "ValidationError");
-    assert_eq!(details, json!({"width": "is not a parameter of this request"}));
+    assert_eq!(app.get(&format!("/images/{id}/thumbnails/small?_=1690000000000")).await.status, 200);
 }
 
 #[tokio::test]

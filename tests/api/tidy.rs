@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
 use image_service::config::Config;
+use image_service::http::identify::UNGUARDED;
 use image_service::http::{openapi, openapi_yaml};
 
 /// The floor of each room, and of each file at the top.
@@ -80,8 +81,10 @@ fn both_databases_have_the_same_tables_columns_and_indexes() {
     }
 }
 
-/// A schema's lines without the types' names, which differ, and what only one database has.
+/// A schema's lines without the types' names, which differ, and what only one database has. Rows are changed in each database's
+/// own way.
 fn shape(sql: &str) -> Vec<String> {
+    let mut is_update = false;
     let types = [
         ("jsonb", "text"),
         ("uuid", "blob"),
@@ -93,9 +96,13 @@ fn shape(sql: &str) -> Vec<String> {
         (" without rowid", ""),
     ];
     let code = sql.lines().map(|line| line.split("--").next().unwrap_or_default().trim_end());
-    code.filter(|line| !line.is_empty())
-        .map(|line| types.iter().fold(line.to_owned(), |line, (from, to)| line.replace(from, to)))
-        .collect()
+    let of_schema = code.filter(|line| !line.is_empty()).filter(|line| {
+        is_update |= line.starts_with("update ");
+        let kept = !is_update;
+        is_update &= !line.ends_with(';');
+        kept
+    });
+    of_schema.map(|line| types.iter().fold(line.to_owned(), |line, (from, to)| line.replace(from, to))).collect()
 }
 
 #[test]
@@ -115,7 +122,7 @@ fn every_operation_has_an_id_a_summary_and_the_errors_that_any_can_give() {
             let responses = operation["responses"].as_object().unwrap();
             assert!(
                 ["200", "201", "202", "204"].iter().any(|status| responses.contains_key(*status))
-                    && responses.contains_key("422"),
+                    && (responses.contains_key("422") || UNGUARDED.contains(&path.as_str())),
                 "{name} refuses unknown parameters with 422"
             );
             if !operation["requestBody"].is_null() {
