@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 use super::Service;
 use super::error::Error;
@@ -94,13 +95,22 @@ fn original_link(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc
     })
 }
 
-/// RFC 6266: the file's name in RFC 8187's encoding, which takes any character.
+/// RFC 6266, 4.3: the file's name twice, as ASCII for clients that know no `filename*`, and in RFC 8187's encoding, which takes
+/// any character.
 pub fn content_disposition(image: &Image, how: Disposition) -> String {
     let kind = match how {
         Disposition::Inline => "inline",
         Disposition::Attachment => "attachment",
     };
-    format!("{kind}; filename*=UTF-8''{}", utf8_percent_encode(image.file_name.as_str(), EXTENDED_VALUE))
+    let name = image.file_name.as_str();
+    format!("{kind}; filename=\"{}\"; filename*=UTF-8''{}", ascii_name(name), utf8_percent_encode(name, EXTENDED_VALUE))
+}
+
+/// The name without accents, and with an underscore for what is not ASCII, or is read in different ways: quotes, backslashes,
+/// and percent signs (RFC 6266, appendix D).
+fn ascii_name(name: &str) -> String {
+    let plain = |c: char| if (' '..='~').contains(&c) && !"\"\\%".contains(c) { c } else { '_' };
+    name.nfkd().filter(|c| !is_combining_mark(*c)).map(plain).collect()
 }
 
 fn round_down(time: DateTime<Utc>, window: Duration) -> DateTime<Utc> {
@@ -116,6 +126,19 @@ fn seconds(duration: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_for_old_clients_is_plain_ascii() {
+        for (name, plain) in [
+            ("holiday.png", "holiday.png"),
+            ("été à Zürich.jpg", "ete a Zurich.jpg"),
+            ("日本🌅.jpg", "___.jpg"),
+            (r#"a"b\c%41;d.jpg"#, "a_b_c_41;d.jpg"),
+            ("Straße ﬁ.jpg", "Stra_e fi.jpg"),
+        ] {
+            assert_eq!(ascii_name(name), plain);
+        }
+    }
 
     #[test]
     fn a_window_begins_at_a_multiple_of_its_length() {

@@ -58,7 +58,12 @@ async fn presigned_download_urls_give_the_same_bytes_with_type_and_name() {
             );
             assert!(answer.body == file, "the same bytes");
             let disposition = answer.header("content-disposition");
-            let encoded = disposition.strip_prefix(&format!("{kind}; filename*=UTF-8''")).expect(disposition);
+            let names = disposition.strip_prefix(&format!("{kind}; filename=\"")).expect(disposition);
+            let (plain, encoded) = names.split_once("\"; filename*=UTF-8''").expect(disposition);
+            assert!(
+                plain.is_ascii() && !plain.contains(['"', '\\', '%']) && plain.rsplit('.').next() == name.rsplit('.').next(),
+                "{plain}"
+            );
             let decoded = percent_encoding::percent_decode_str(encoded).decode_utf8().unwrap();
             assert_eq!(decoded, image["file_name"].as_str().unwrap());
             assert!(encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~%".contains(&byte)), "{encoded}");
