@@ -1,7 +1,7 @@
 //! What happens before a handler is asked: the client's address, its rates, and who it is.
 //!
-//! Every route of the API goes through here, so none can forget it. Credentials are read in one order: `Authorization`, then,
-//! behind a gateway, `X-User-Id`. What is there but wrong is a 401 on every route but those that give tokens, which look at
+//! Every route of the API goes through here, so none can forget it. Credentials are read in one order: `Authorization`, `X-API-Key`,
+//! then, behind a gateway, `X-User-Id`. What is there but wrong is a 401 on every route but those that give tokens, which look at
 //! their bodies alone.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -101,6 +101,11 @@ fn credentials(headers: &HeaderMap, mode: AuthMode) -> Result<Credentials, Field
     if headers.contains_key(header::AUTHORIZATION) {
         return Ok(authorization(headers).unwrap_or(Credentials::Unreadable));
     }
+    let mut keys = headers.get_all(X_API_KEY).iter();
+    if let Some(key) = keys.next() {
+        let text = key.to_str().ok().filter(|_| keys.next().is_none());
+        return Ok(text.map_or(Credentials::Unreadable, |text| Credentials::ApiKey(text.trim().to_owned())));
+    }
     if mode == AuthMode::Required {
         return Ok(Credentials::None);
     }
@@ -115,6 +120,8 @@ fn credentials(headers: &HeaderMap, mode: AuthMode) -> Result<Credentials, Field
     }
 }
 
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
 /// RFC 6750 and RFC 7617.
 fn authorization(headers: &HeaderMap) -> Option<Credentials> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
@@ -127,7 +134,9 @@ fn authorization(headers: &HeaderMap) -> Option<Credentials> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let text = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+    let bytes = STANDARD.decode(rest).ok()?;
+    // Python's requests and aiohttp write Latin-1 (RFC 7617, B.3), in which each byte is a character.
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().iter().copied().map(char::from).collect());
     let (user, password) = text.split_once(':')?;
     Some(Credentials::Basic { user: user.to_owned(), password: password.to_owned() })
 }
@@ -183,7 +192,11 @@ mod tests {
         assert!(matches!(basic("a:b:c"), Some(Credentials::Basic { user, password }) if user == "a" && password == "b:c"));
         assert!(matches!(basic(":"), Some(Credentials::Basic { user, password }) if user.is_empty() && password.is_empty()));
         assert!(basic("no colon").is_none());
+        let latin1 = STANDARD.encode(b"ann:Gr\xfc\xdfe");
+        assert!(matches!(read(&[&format!("Basic {latin1}")]), Some(Credentials::Basic { password, .. }) if password == "Grüße"));
+        assert!(matches!(basic("ann:Grüße"), Some(Credentials::Basic { password, .. }) if password == "Grüße"));
         for broken in [&["Basic !"][..], &["Bearer"], &["Digest abc"], &[""], &["Bearer a", "Bearer a"], &["Basic //8="]] {
+            // The last is two letters in Latin-1, without a colon.
             assert!(read(broken).is_none(), "{broken:?}");
         }
     }

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 
 use super::AppState;
@@ -26,6 +26,7 @@ const NO_ROUTE: &str = "(none)";
 /// Gives a request its id, counts and logs it, writes the body of an error, and sees that the answer can be read.
 pub async fn observe(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let mut watch = Watch::start(&app, &request);
+    let from_browser = is_from_browser(request.headers());
     request.headers_mut().insert(REQUEST_ID, watch.request_id.clone());
     let (request, body) = SharedBody::share(request);
     let mut response = next.run(request).await;
@@ -36,11 +37,28 @@ pub async fn observe(State(app): State<AppState>, mut request: Request, next: Ne
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, watch.request_id.clone());
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    if headers.contains_key(header::WWW_AUTHENTICATE) && !from_browser {
+        headers.append(header::WWW_AUTHENTICATE, BASIC_CHALLENGE);
+    }
     watch.finish(response.status(), failure.as_ref().map(ApiError::failure));
     if let Some(body) = body {
         body.drain(&app.config.body).await;
     }
     response
+}
+
+/// Programs such as wget, and the HTTP libraries of Python and Java, send a name and a password only where they are asked for
+/// them. The charset is RFC 7617's, 2.1.
+const BASIC_CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Basic realm="images", charset="UTF-8""#);
+
+/// Whether a browser would show a password window over a page, or over Swagger UI, if it were asked for a password. Browsers send
+/// `Sec-Fetch-*` to https and to this machine only.
+fn is_from_browser(headers: &HeaderMap) -> bool {
+    const SIGNS: [&str; 5] = ["sec-fetch-mode", "sec-fetch-site", "x-requested-with", "origin", "referer"];
+    let begins = |name, start: &[u8]| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(start));
+    let accepts_pages =
+        headers.get_all(header::ACCEPT).iter().any(|value| value.to_str().is_ok_and(|text| text.contains("text/html")));
+    accepts_pages || begins(header::USER_AGENT, b"Mozilla/") || SIGNS.iter().any(|sign| headers.contains_key(*sign))
 }
 
 /// The error that a response without a body stands for: Swagger UI's routes say no more than 404.

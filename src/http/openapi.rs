@@ -16,7 +16,8 @@ use super::identify::UNGUARDED;
         description = "Upload images or import them from URLs. The service validates them, creates thumbnails and captions, and serves \
             them through presigned and public links.\n\n\
             **Errors.** Every error response has the same body, `{\"error\", \"message\", \"details\"}`, and every response has an \
-            `X-Request-Id` header. Unknown fields and unknown query parameters are rejected with 422.\n\n\
+            `X-Request-Id` header. Unknown fields and unknown query parameters are rejected with 422, \
+            except by links that people share (`/i/…`, `/view/…`, `/c/…`, thumbnails), which accept any.\n\n\
             **Authentication.** Public data needs no authentication. Otherwise send an access token, an e-mail address and password, or \
             an API key; behind a trusted gateway, `X-User-Id`. Invalid credentials return 401, even on public endpoints.\n\n\
             **Lists.** Pages are linked by tokens: leave `page_token` out for the first page, then send the `next_page_token` of the \
@@ -75,16 +76,20 @@ pub fn finished(mut document: OpenApi) -> OpenApi {
         "The id of the calling user. Set by a trusted gateway; ignored unless `AUTH_MODE` is `trusted`.",
     );
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
-    let bearer = bearer.description(Some("The `access` token of `POST /token`."));
+    let bearer = bearer.description(Some("The `access` token of `POST /token`, or an API key."));
     let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic);
-    let basic = basic.description(Some("An e-mail address and password, or any user name with an API key as the password."));
+    let basic = basic.description(Some(
+        "An e-mail address and password, or an API key as the password (with any user name) or as the user name.",
+    ));
+    let key = ApiKeyValue::with_description("X-API-Key", "An API key.");
     components.add_security_scheme("bearerAuth", SecurityScheme::Http(bearer.build()));
     components.add_security_scheme("basicAuth", SecurityScheme::Http(basic.build()));
+    components.add_security_scheme("apiKeyAuth", SecurityScheme::ApiKey(ApiKey::Header(key)));
     components.add_security_scheme("gatewayUser", SecurityScheme::ApiKey(ApiKey::Header(user_id)));
-    let [token, password_or_key, user_id] =
-        ["bearerAuth", "basicAuth", "gatewayUser"].map(|name| SecurityRequirement::new(name, [] as [String; 0]));
-    let accounts = vec![token.clone(), password_or_key.clone()];
-    let known = vec![token, password_or_key, user_id];
+    let [token, basic, key, gateway] =
+        ["bearerAuth", "basicAuth", "apiKeyAuth", "gatewayUser"].map(|name| SecurityRequirement::new(name, [] as [String; 0]));
+    let accounts = vec![token, basic, key];
+    let known: Vec<_> = accounts.iter().cloned().chain([gateway]).collect();
     document.security = Some(std::iter::once(SecurityRequirement::default()).chain(known.clone()).collect());
     for (path, item) in &mut document.paths.paths {
         let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete].map(|operation| (false, operation));

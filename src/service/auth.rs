@@ -35,7 +35,10 @@ pub enum Credentials {
     None,
     /// `X-User-Id`.
     Gateway(UserId),
+    /// An access token, or an API key.
     Bearer(String),
+    /// `X-API-Key`.
+    ApiKey(String),
     Basic {
         user: String,
         password: String,
@@ -82,16 +85,24 @@ impl Service {
         match credentials {
             Credentials::None => Ok(Caller::Anonymous),
             Credentials::Gateway(id) => self.authenticate_gateway(id).await,
+            Credentials::Bearer(key) if key.starts_with(API_KEY_PREFIX) => self.authenticate_key(&key).await,
+            Credentials::ApiKey(key) => self.authenticate_key(&key).await,
             Credentials::Bearer(token) => {
                 let (session, account) = self.read_access_token(&token).await?;
                 Ok(caller(account, Proof::Token(session)))
             }
             Credentials::Basic { password, .. } if password.starts_with(API_KEY_PREFIX) => self.authenticate_key(&password).await,
+            // `curl -u KEY:`. An e-mail address may begin like a key, but comes with a password.
+            Credentials::Basic { user, password } if password.is_empty() && user.starts_with(API_KEY_PREFIX) => {
+                self.authenticate_key(&user).await
+            }
             Credentials::Basic { user, password } => {
                 let account = self.check_password(&user, &password, address, Charge::Now).await?;
                 Ok(caller(account, Proof::Password))
             }
-            Credentials::Unreadable => Err(Error::BadCredentials("Authorization must be Bearer with an access token, or Basic")),
+            Credentials::Unreadable => Err(Error::BadCredentials(
+                "Authorization must be Bearer with an access token or an API key, or Basic, and X-API-Key an API key",
+            )),
         }
     }
 

@@ -305,9 +305,13 @@ async fn two_instances_accept_each_others_tokens() {
     let refresh = tokens.json()["refresh"].clone();
     let refreshed = app.post_json("/token/refresh", &json!({"refresh": refresh})).await;
     assert_eq!((refreshed.status, status_there(&here).await), (201, 200));
+    // Whose answer was lost may ask the other instance.
+    let again = async || app.send(app.client.post(at_second("/token/refresh")).json(&json!({"refresh": refresh}))).await;
+    let repeated = again().await;
+    assert_eq!((repeated.status, &repeated.json()["refresh"]), (201, &refreshed.json()["refresh"]));
     // A session that ends on one has ended on the other.
-    let again = app.send(app.client.post(at_second("/token/refresh")).json(&json!({"refresh": refresh}))).await;
-    assert_error(&again, 401, "Unauthorized");
+    app.clock.advance(TimeDelta::seconds(60));
+    assert_error(&again().await, 401, "Unauthorized");
     assert_eq!(status(&app, refreshed.json()["access"].as_str().unwrap()).await, 401);
     second.shut_down().await.expect("an orderly end");
 }
@@ -343,4 +347,48 @@ async fn another_instances_new_key_is_found_whatever_else_was_asked_for_before()
     assert_eq!(status_there(&made_up).await, 401);
     assert_eq!(status_there(&log_in(&app, &admin.email).await).await, 200);
     second.shut_down().await.expect("an orderly end");
+}
+
+/// What a 401 asks for, each in a field of its own.
+async fn challenges(app: &TestApp, headers: &[(&str, &str)]) -> Vec<String> {
+    let request =
+        headers.iter().fold(app.request(Method::GET, "/accounts/me"), |request, (name, value)| request.header(*name, *value));
+    let answer = app.send(request).await;
+    assert_eq!(answer.status, 401);
+    answer.headers.get_all("www-authenticate").iter().map(|value| value.to_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn programs_are_asked_for_a_password_and_browsers_are_not() {
+    let app = TestApp::start().await;
+    let basic = "Basic realm=\"images\", charset=\"UTF-8\"";
+    for program in [&[][..], &[("Accept", "*/*"), ("User-Agent", "Wget/1.21.3")], &[("Authorization", "Bearer nonsense")]] {
+        let asked = challenges(&app, program).await;
+        assert!(asked.len() == 2 && asked[0].starts_with("Bearer realm=\"images\"") && asked[1] == basic, "{asked:?}");
+    }
+    for browser in [
+        ("Sec-Fetch-Mode", "cors"),
+        ("X-Requested-With", "XMLHttpRequest"),
+        ("Origin", "https://example.org"),
+        ("Accept", "text/html,application/xhtml+xml"),
+        ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"),
+    ] {
+        let asked = challenges(&app, &[browser]).await;
+        assert!(asked.len() == 1 && asked[0].starts_with("Bearer "), "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_may_be_written_in_latin_1() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let password = "Grüße aus Köln 7";
+    let fields = json!({"email": "case@example.org", "password": password});
+    assert_eq!(app.json_as(&admin, Method::POST, "/accounts", &fields).await.status, 201);
+    let latin1: Vec<u8> = format!("case@example.org:{password}").chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let utf8 = format!("case@example.org:{password}").into_bytes();
+    for (bytes, status) in [(latin1, 200), (utf8, 200), (b"case@example.org:Gr\xfc\xdfe".to_vec(), 401)] {
+        let credentials = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(&bytes));
+        assert_eq!(app.get_with("/accounts/me", "Authorization", &credentials).await.status, status, "{bytes:?}");
+    }
 }
