@@ -73,7 +73,7 @@ fn mutate(file: &mut Vec<u8>, other: &[u8], random: &mut XorShift) {
 
 #[test]
 fn the_decoders_agree_on_files_with_seeded_damage() {
-    let rounds = std::env::var("MUTATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(3000);
+    let rounds = std::env::var("MUTATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(1500);
     let seed = std::env::var("MUTATION_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x000a_11ce);
     let mut random = XorShift(seed);
     let seeds = seeds();
