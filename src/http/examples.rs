@@ -39,6 +39,7 @@ pub fn image() -> Value {
             "has_alpha": false,
             "animated": false,
             "frames": 1,
+            "credentials": "none",
         },
         "caption": "the sun sets behind snowy mountains",
         "caption_status": "ready",

@@ -20,44 +20,44 @@ use crate::model::text::{Description, Title};
 use crate::service::imports::Order;
 use crate::service::{self, DEFAULT_MAX_FILE_BYTES, DEFAULT_MIN_FILE_BYTES};
 
-/// What this service accepts. All bounds are inclusive.
+/// The limits of this service, as its operator has configured them. All bounds are inclusive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Limits {
-    /// Bytes of a file.
+    /// Minimum size of a file in bytes.
     pub min_file_size: u64,
-    /// Bytes of a file.
+    /// Maximum size of a file in bytes.
     pub max_file_size: u64,
-    /// Pixels of each side of a picture.
+    /// Minimum width and height of an image in pixels.
     pub min_image_side: u32,
-    /// Pixels of each side of a picture.
+    /// Maximum width and height of an image in pixels.
     pub max_image_side: u32,
-    /// Width × height of a picture.
+    /// Maximum number of pixels of an image (width × height).
     pub max_image_pixels: u64,
-    /// `reject`: a picture beyond `max_image_side` or `max_image_pixels` is refused. `shrink`: it is scaled down to them, unless it
+    /// What happens to a larger image: `reject` refuses it, `shrink` scales it down to `max_image_side` and `max_image_pixels`, unless it
     /// is a GIF or animated.
     #[schema(schema_with = super::openapi::oversize_schema)]
     pub oversize: &'static str,
-    /// Frames × width × height of an animation.
+    /// Maximum number of pixels of an animation (frames × width × height).
     pub max_animation_pixels: u64,
-    /// Media types of the accepted formats.
+    /// The media types of the accepted file formats.
     pub content_types: Vec<&'static str>,
-    /// Whether originals keep the place where they were taken; otherwise it is removed before they are stored.
+    /// Whether originals keep their location metadata. If not, it is removed before they are stored.
     pub keep_location: bool,
-    /// Characters of a title.
+    /// Maximum length of a title in characters.
     pub max_title_length: usize,
-    /// Characters of a description.
+    /// Maximum length of a description in characters.
     pub max_description_length: usize,
-    /// Tags of an image.
+    /// Maximum number of tags of an image.
     pub max_tags: usize,
-    /// Characters of a tag.
+    /// Maximum length of a tag in characters.
     pub max_tag_length: usize,
-    /// URLs of an import.
+    /// Maximum number of URLs of an import job.
     pub max_import_urls: usize,
-    /// Sizes of `GET /images/{image_id}/thumbnails/{size}`.
+    /// The sizes that `GET /images/{image_id}/thumbnails/{size}` offers.
     pub thumbnail_sizes: Vec<String>,
-    /// Pixels of each side that `GET /images/{image_id}/thumbnail` takes.
+    /// Minimum width and height of a resized image in pixels.
     pub min_thumbnail_side: u32,
-    /// Pixels of each side that `GET /images/{image_id}/thumbnail` takes.
+    /// Maximum width and height of a resized image in pixels.
     pub max_thumbnail_side: u32,
 }
 
@@ -122,10 +122,10 @@ const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=60"
 
 /// Get the limits
 ///
-/// What this service accepts, as its operator has configured it: a client can check a file before it sends it. Needs no
-/// credentials.
+/// The limits of this service, as its operator has configured them, so that clients can check a file before they upload it. No
+/// authentication.
 #[utoipa::path(get, path = "/limits", tag = "service", responses(
-    (status = 200, description = "The limits.", body = Limits, headers(("Cache-Control" = String, description = "How long to keep them"))),
+    (status = 200, description = "The limits.", body = Limits, headers(("Cache-Control" = String, description = "How long caches may keep the response."))),
     ValidationError))]
 pub async fn get_limits(State(app): State<AppState>, Address(uri): Address) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
