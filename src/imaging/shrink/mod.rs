@@ -67,7 +67,8 @@ pub(super) fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
 fn is_animated(bytes: &[u8], header: &Header) -> bool {
     match &header.kind {
         Kind::Webp(webp) => !webp.frames.is_empty(),
-        Kind::Png => png_header::count_frames(bytes) > 1,
+        // What is wrong with the count of frames, decoding finds out.
+        Kind::Png(png) => png.first_frame.is_some() || png_header::frames(bytes).is_ok_and(|frames| frames > 1),
         _ => false,
     }
 }
