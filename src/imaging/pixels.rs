@@ -1,5 +1,6 @@
 //! What a decoder hands on, and what thumbnails are made of: RGB, or JPEG's own planes.
 
+use super::encode::Chroma;
 use super::error::Error;
 use super::orient;
 use super::picture::Picture;
@@ -70,14 +71,14 @@ impl Pixels {
         }
     }
 
-    /// As a file, for a picture that was resized.
-    pub fn encode(&self, format: Format, quality: u8) -> Result<Vec<u8>, Error> {
+    /// As a file, for a picture that was resized. JPEG's own planes keep the chroma that they have.
+    pub fn encode(&self, format: Format, quality: u8, chroma: Chroma) -> Result<Vec<u8>, Error> {
         match self {
-            Self::Rgb(picture) => encode::encode(picture, format, quality),
-            Self::Ycc(Ycc { luma, chroma: Some(chroma) }) if format == Format::Jpeg => {
-                jpeg::encode_planes(luma, chroma, f32::from(quality))
+            Self::Rgb(picture) => encode::encode(picture, format, quality, chroma),
+            Self::Ycc(Ycc { luma, chroma: Some(planes) }) if format == Format::Jpeg => {
+                jpeg::encode_planes(luma, planes, f32::from(quality))
             }
-            Self::Ycc(ycc) => encode::encode(&ycc.clone().into_rgb()?, format, quality),
+            Self::Ycc(ycc) => encode::encode(&ycc.clone().into_rgb()?, format, quality, chroma),
         }
     }
 }

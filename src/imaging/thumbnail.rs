@@ -1,5 +1,6 @@
 //! Thumbnails and variants: resized with Lanczos3, turned upright, encoded without any metadata.
 
+use super::encode::Chroma;
 use super::error::Error;
 use super::picture::Picture;
 use super::pixels::Pixels;
@@ -62,7 +63,11 @@ pub(super) fn make(original: Original, header: &Header, heights: &[u32]) -> Resu
     }
     drop(original);
     made.sort_by_key(|(index, _)| *index);
-    let encoded = made.iter().map(|(index, picture)| encode_thumbnail(sizes[*index].0, picture)).collect::<Result<_, _>>()?;
+    // A drawing at its own size has thin lines of pure colours, which cost a few KB to keep.
+    let lossless = matches!(header.format, Format::Png | Format::Gif);
+    let chroma = |size| if lossless && size == (header.width, header.height) { Chroma::Full } else { Chroma::Quarter };
+    let encode = |(index, picture): &(usize, Pixels)| encode_thumbnail(sizes[*index].0, picture, chroma(picture.size()));
+    let encoded = made.iter().map(encode).collect::<Result<_, _>>()?;
     let small = made.into_iter().next().ok_or_else(|| Error::internal("no thumbnail was made"))?.1;
     Ok((encoded, small.into_rgb()?))
 }
@@ -71,7 +76,7 @@ pub(super) fn make(original: Original, header: &Header, heights: &[u32]) -> Resu
 pub(super) fn render(original: Original, rendering: &Rendering) -> Result<Vec<u8>, Error> {
     let picture = original.upright((rendering.width, rendering.height), rendering.crop)?;
     drop(original);
-    picture.encode(rendering.format, rendering.quality)
+    picture.encode(rendering.format, rendering.quality, Chroma::Quarter)
 }
 
 /// The picture on a white page, at the scale at which it was decoded.
@@ -84,14 +89,14 @@ pub(super) fn pixels(original: Original) -> Result<Rgb, Error> {
     Ok(Rgb { width, height, pixels })
 }
 
-fn encode_thumbnail(size: ThumbnailSize, picture: &Pixels) -> Result<MadeThumbnail, Error> {
+fn encode_thumbnail(size: ThumbnailSize, picture: &Pixels, chroma: Chroma) -> Result<MadeThumbnail, Error> {
     let (width, height) = picture.size();
     let format = match picture.is_transparent() {
         false => Format::Jpeg,
         true if longer((width, height)) <= WEBP_MAX_SIDE => Format::Webp,
         true => Format::Png,
     };
-    let bytes = picture.encode(format, Rendering::DEFAULT_QUALITY)?;
+    let bytes = picture.encode(format, Rendering::DEFAULT_QUALITY, chroma)?;
     Ok(MadeThumbnail { info: Thumbnail { size, width, height, format }, bytes })
 }
 

@@ -306,3 +306,23 @@ pub fn small_files() -> Vec<Vec<u8>> {
         webp_with_exif(64, 64, &exif),
     ]
 }
+
+#[test]
+fn a_drawing_at_its_own_size_keeps_its_colours() {
+    // Red lines of one pixel, which share their samples of colour with white ones in 4:2:0.
+    let data: Vec<u8> = (0..200 * 100).flat_map(|at| if at % 200 % 5 == 2 { [230, 10, 10] } else { [255; 3] }).collect();
+    let red = |thumbnail: &MadeThumbnail, x: usize| {
+        let pixel = pixels(thumbnail)[50 * thumbnail.info.width as usize + x];
+        pixel[0].abs_diff(230).max(pixel[1].abs_diff(10)).max(pixel[2].abs_diff(10))
+    };
+    let (_, drawing) = run(&png((200, 100), ColorType::Rgb, BitDepth::Eight, &data, |_| {})).expect("accepted");
+    let medium = &drawing.thumbnails[1];
+    assert_eq!((medium.info.width, medium.info.format), (200, Format::Jpeg));
+    assert!((2..200).step_by(5).all(|x| red(medium, x) < 60), "the lines are red");
+    // What is scaled down has 4:2:0, and so has what was a photo.
+    let sampling = |file: &[u8]| file.windows(2).position(|window| window == [0xff, 0xc0]).map(|frame| file[frame + 11]);
+    assert_eq!(sampling(&medium.bytes), Some(0x11));
+    assert_eq!(sampling(&drawing.thumbnails[0].bytes), Some(0x22));
+    let (_, photo) = run(&jpeg((200, 100), ColorSpace::JCS_RGB, &data, None, |_| {})).expect("accepted");
+    assert_eq!(sampling(&photo.thumbnails[1].bytes), Some(0x22));
+}
