@@ -15,12 +15,14 @@
 
 mod aim;
 mod canvas;
+mod coding;
 mod colors;
 mod encode;
 mod error;
 mod explain;
 mod gif;
 mod gif_blocks;
+mod hdr;
 mod jpeg;
 mod location;
 mod metadata;

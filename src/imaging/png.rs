@@ -11,6 +11,7 @@ use super::picture::Picture;
 use super::pixels::Pixels;
 use super::png_chunks::Needed;
 use super::png_header::{PngHeader, frames};
+use super::profile::DeepToSrgb;
 use super::{Decoded, explain};
 use png::{ColorType, DecodeOptions, Decoder, Reader, Transformations};
 
@@ -40,6 +41,17 @@ struct Rows<'a> {
     reader: Reader<Needed<'a>>,
     channels: usize,
     has_alpha: bool,
+    samples: Samples,
+}
+
+/// What the decoder's rows are made of.
+enum Samples {
+    /// 8 bits, in the colours of the file.
+    Plain,
+    /// 16 bits, of which the lower eight change nothing that can be seen, in a row for the others.
+    Deep(Vec<u8>),
+    /// 16 bits, in colours that are brought to sRGB before the lower ones are cut.
+    Colored(Box<DeepToSrgb>),
 }
 
 impl<'a> Rows<'a> {
@@ -52,14 +64,22 @@ impl<'a> Rows<'a> {
         let mut decoder = Decoder::new_with_options(needed, options);
         // Rows and the palette.
         decoder.set_limits(png::Limits { bytes: bytes.len() * 2 + (8 << 20) });
-        decoder.set_transformations(Transformations::normalize_to_color8());
+        // Of 16 bits all are needed where they are to be converted.
+        let deep = png.deep.is_some();
+        decoder.set_transformations(if deep { Transformations::EXPAND } else { Transformations::normalize_to_color8() });
         let reader = decoder.read_info().map_err(explain::png)?;
         if reader.info().size() != canvas {
             return Err(Error::corrupt("the PNG states two different sizes"));
         }
         let (color_type, _) = reader.output_color_type();
         let has_alpha = matches!(color_type, ColorType::GrayscaleAlpha | ColorType::Rgba);
-        Ok(Rows { reader, channels: color_type.samples(), has_alpha })
+        let channels = color_type.samples();
+        let samples = match DeepToSrgb::of(bytes, png.deep.as_ref(), channels, canvas.0 as usize) {
+            Some(to_srgb) => Samples::Colored(Box::new(to_srgb)),
+            None if deep => Samples::Deep(Vec::new()),
+            None => Samples::Plain,
+        };
+        Ok(Rows { reader, channels, has_alpha, samples })
     }
 
     /// Proves a picture that is not shown.
@@ -80,17 +100,42 @@ impl<'a> Rows<'a> {
         let mut canvas = Canvas::new(size, frame, self.has_alpha, aim.cover);
         if self.reader.info().interlaced {
             // Rows of a frame are laid out as those of the canvas.
-            let row_bytes = size.0 as usize * self.channels;
+            let pixel_bytes = self.samples.bytes() * self.channels;
+            let row_bytes = size.0 as usize * pixel_bytes;
             let mut whole = vec![0; row_bytes * size.1 as usize];
             self.reader.next_frame(&mut whole).map_err(explain::png)?;
             for row in whole.chunks_exact(row_bytes).take(frame.height as usize) {
-                canvas.push(&row[..frame.width as usize * self.channels], self.channels);
+                self.samples.push(&row[..frame.width as usize * pixel_bytes], self.channels, &mut canvas)?;
             }
         } else {
             while let Some(row) = self.reader.next_row().map_err(explain::png)? {
-                canvas.push(row.data(), self.channels);
+                self.samples.push(row.data(), self.channels, &mut canvas)?;
             }
         }
         Ok(canvas.finish())
+    }
+}
+
+impl Samples {
+    /// Of one.
+    fn bytes(&self) -> usize {
+        if matches!(self, Self::Plain) { 1 } else { 2 }
+    }
+
+    /// Hands a row on as 8 bits a channel.
+    fn push(&mut self, row: &[u8], channels: usize, canvas: &mut Canvas) -> Result<(), Error> {
+        match self {
+            Self::Plain => canvas.push(row, channels),
+            Self::Deep(upper) => {
+                upper.clear();
+                upper.extend(row.iter().step_by(2));
+                canvas.push(upper, channels);
+            }
+            Self::Colored(to_srgb) => {
+                let channels_of_srgb = to_srgb.channels();
+                canvas.push(to_srgb.row(row, channels)?, channels_of_srgb);
+            }
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use super::error::Error;
 use super::picture::reduced;
 use super::png_chunks::{chunks, lacks_end};
 use super::sniff::{Found, check_sides};
-use super::{Kind, Limits, metadata, profile};
+use super::{Kind, Limits, coding, metadata, profile};
 use std::ops::Range;
 
 /// Chunks that are looked at in search of either; beyond them it counts as absent. 1 GiB in IDATs of 8 KiB are 131,072.
@@ -17,6 +17,8 @@ const MAX_CHUNKS: usize = 262_144;
 pub(super) struct PngHeader {
     /// The animation's first frame, where it is not the default image: the one that is shown.
     pub first_frame: Option<Place>,
+    /// The colours of a picture of 16 bits, if they are not sRGB: it is converted while it is decoded.
+    pub deep: Option<profile::Place>,
 }
 
 /// The numbers in PNG have 31 bits.
@@ -39,16 +41,19 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     let picture_bytes = u64::from(small_width) * u64::from(small_height) * 4;
     // Rows of up to 16 bits a sample and the inflater's window. The passes of an interlaced picture need all of it at once.
     let rows = u64::from(width) * 8 * 4 + (1 << 20);
-    let interlaced_bytes = if interlaced { whole_bytes } else { 0 };
+    let (deep, profile) = if ihdr[16] == 16 { (find_colors(bytes), None) } else { (None, find_colors(bytes)) };
+    let interlaced_bytes = whole_bytes * u64::from(interlaced) * if deep.is_some() { 2 } else { 1 };
+    // A table of 16 bits for each channel and step, beside the profile.
+    let conversion_bytes = deep.as_ref().map_or(0, |colors| colors.weight_bytes() + u64::from(width) * 24);
     Ok(Found {
-        kind: Kind::Png(PngHeader { first_frame: find_first_frame(bytes, (width, height)) }),
+        kind: Kind::Png(PngHeader { first_frame: find_first_frame(bytes, (width, height)), deep }),
         width,
         height,
         exif,
-        profile: find_profile(bytes),
+        profile,
         orientation,
         aim,
-        decoder_bytes: picture_bytes + rows + interlaced_bytes,
+        decoder_bytes: picture_bytes + rows + interlaced_bytes + conversion_bytes,
         picture_bytes,
     })
 }
@@ -78,7 +83,7 @@ fn find_first_frame(bytes: &[u8], (width, height): (u32, u32)) -> Option<Place> 
 
 /// Frames whose control chunks are really there; what the file announces is only a number. 1 for a still picture.
 ///
-/// A file that lacks its end, and announces more frames than it has, was cut between two of them.
+/// A file that lacks its end, and announces more frames than it has, was cut between two of them, or before the last one's data.
 pub(super) fn frames(bytes: &[u8]) -> Result<u32, Error> {
     let mut frames = 0;
     let mut announced = None;
@@ -105,20 +110,30 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
+/// The first one, if it is not damaged.
 fn find_exif(bytes: &[u8]) -> Option<Range<usize>> {
-    find(bytes, b"eXIf")
+    let chunk = chunks(bytes).take(MAX_CHUNKS).find(|chunk| chunk.name == b"eXIf")?;
+    chunk.sound(bytes).map(|_| chunk.body)
+}
+
+/// The colours that the pixels are of; `None` for sRGB. In the order of the specification (4.3): cICP, iCCP, sRGB, gAMA
+/// with cHRM.
+fn find_colors(bytes: &[u8]) -> Option<profile::Place> {
+    let said = coding::read(bytes, MAX_CHUNKS);
+    match (said.first, find_profile(bytes)) {
+        (Some(first), _) => first.map(profile::Place::Coded),
+        (None, Some(profile)) => Some(profile::Place::Deflated(profile, said.otherwise)),
+        (None, None) => said.otherwise.map(profile::Place::Coded),
+    }
 }
 
 /// A name, a zero, the method of compression, and the profile.
-fn find_profile(bytes: &[u8]) -> Option<profile::Place> {
-    let body = find(bytes, b"iCCP")?;
+fn find_profile(bytes: &[u8]) -> Option<Range<usize>> {
+    let mut before_data = chunks(bytes).take(MAX_CHUNKS).take_while(|chunk| chunk.name != b"IDAT");
+    let chunk = before_data.find(|chunk| chunk.name == b"iCCP")?;
+    chunk.sound(bytes)?;
+    let body = chunk.body;
     let name = memchr::memchr(0, bytes.get(body.clone())?)?;
     let start = body.start + name + 2;
-    (bytes.get(start - 1) == Some(&0) && start < body.end).then_some(profile::Place::Deflated(start..body.end))
-}
-
-/// The first chunk of that name, if it is not damaged.
-fn find(bytes: &[u8], name: &[u8; 4]) -> Option<Range<usize>> {
-    let chunk = chunks(bytes).take(MAX_CHUNKS).find(|chunk| chunk.name == name)?;
-    chunk.sound(bytes).map(|_| chunk.body)
+    (bytes.get(start - 1) == Some(&0) && start < body.end).then_some(start..body.end)
 }

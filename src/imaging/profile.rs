@@ -2,14 +2,17 @@
 //! original keeps its own.
 //!
 //! A profile that cannot be read, is too large, or is for other colours than the picture's counts as absent: the pixels are
-//! then taken for sRGB, or ink, as everyone does.
+//! then taken for sRGB, or ink, as everyone does. PNG can state its colours without a profile as well (`coding.rs`).
 
+use super::coding::Coding;
 use super::error::Error;
+use super::hdr::Hdr;
 use super::picture::Picture;
 use super::pixels::Pixels;
 use flate2::read::ZlibDecoder;
 use moxcms::{
-    ColorProfile, DataColorSpace, Layout, ParsingOptions, TransferCharacteristics, Transform8BitExecutor, TransformOptions,
+    ColorProfile, DataColorSpace, Layout, ParsingOptions, TransferCharacteristics, Transform8BitExecutor, Transform16BitExecutor,
+    TransformOptions,
 };
 use std::io::Read;
 use std::ops::Range;
@@ -19,13 +22,14 @@ use std::sync::Arc;
 /// A monitor's or a camera's takes 0.5 to 50 KB, a printer's 0.2 to 3 MB.
 const MAX_PROFILE_BYTES: usize = 4 << 20;
 
-/// Where a profile lies in its file.
+/// Where a profile lies in its file, or what stands there in its place.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
     /// In pieces, which JPEG's segments are.
     Plain(Vec<Range<usize>>),
-    /// PNG compresses it.
-    Deflated(Range<usize>),
+    /// PNG compresses it. What else the file says counts where the profile is of no use.
+    Deflated(Range<usize>, Option<Coding>),
+    Coded(Coding),
 }
 
 impl Place {
@@ -34,7 +38,8 @@ impl Place {
         let bytes = match self {
             Self::Plain(pieces) => pieces.iter().map(Range::len).sum(),
             // No byte of deflate stands for more than 1032.
-            Self::Deflated(range) => range.len().saturating_mul(1032),
+            Self::Deflated(range, _) => range.len().saturating_mul(1032),
+            Self::Coded(_) => 0,
         };
         bytes.min(MAX_PROFILE_BYTES) as u64 * 6 + (4 << 20)
     }
@@ -49,54 +54,89 @@ impl Place {
                 }
                 Some(profile)
             }
-            Self::Deflated(range) => {
+            Self::Deflated(range, _) => {
                 let mut profile = Vec::new();
                 let zlib = ZlibDecoder::new(file.get(range.clone())?);
                 zlib.take(MAX_PROFILE_BYTES as u64 + 1).read_to_end(&mut profile).ok()?;
                 Some(profile).filter(|profile| profile.len() <= MAX_PROFILE_BYTES)
             }
+            Self::Coded(_) => None,
+        }
+    }
+
+    /// What the file says of its colours without a profile, or beside one.
+    fn coding(&self) -> Option<&Coding> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Deflated(_, coding) => coding.as_ref(),
+            Self::Coded(coding) => Some(coding),
         }
     }
 }
 
-/// A way from a picture's own colours to sRGB.
+/// A way from a picture's own colours to sRGB, of 8 bits a channel both.
 pub(super) struct ToSrgb {
     from: Layout,
-    transform: Arc<Transform8BitExecutor>,
+    way: Way<Transform8BitExecutor>,
+}
+
+/// The same from 16 bits a channel, which only PNG has. The picture is cut to 8 bits afterwards: linear light in 8 bits has
+/// one level where sRGB has the 13 darkest.
+pub(super) struct DeepToSrgb {
+    from: Layout,
+    to: Layout,
+    way: Way<Transform16BitExecutor>,
+    /// A row's samples, before and after.
+    samples: (Vec<u16>, Vec<u16>),
+    row: Vec<u8>,
+}
+
+enum Way<Transform: ?Sized> {
+    Profile(Arc<Transform>),
+    Hdr(Box<Hdr>),
 }
 
 impl ToSrgb {
     /// For RGB or RGBA, as which every picture is converted; it may have been grey in its file. `None` too when it is sRGB already.
     pub fn of(file: &[u8], place: Option<&Place>, pixels: &Pixels) -> Option<Self> {
-        let alpha = pixels.has_alpha();
-        let to = if alpha { Layout::Rgba } else { Layout::Rgb };
-        Self::build(file, place?, to, |profile| match (profile.color_space, alpha) {
-            (DataColorSpace::Rgb, _) if !is_srgb(profile) => Some(to),
-            (DataColorSpace::Gray, false) if pixels.is_grey() => Some(Layout::Gray),
-            (DataColorSpace::Gray, true) if pixels.is_grey() => Some(Layout::GrayAlpha),
-            _ => None,
+        let (place, alpha) = (place?, pixels.has_alpha());
+        let to = rgb(alpha);
+        let by_profile = contain(|| {
+            let profile = parse(&place.read(file)?)?;
+            match fitting(&profile, alpha, || pixels.is_grey())? {
+                // What else the file says does not matter then.
+                None => Some(None),
+                Some(from) => Self::build(&profile, from, to).map(Some),
+            }
+        });
+        by_profile.unwrap_or_else(|| Self::of_coding(place.coding()?, to))
+    }
+
+    fn of_coding(coding: &Coding, layout: Layout) -> Option<Self> {
+        contain(|| match coding.hdr(8) {
+            Some(hdr) => Some(ToSrgb { from: layout, way: Way::Hdr(Box::new(hdr)) }),
+            None => Self::build(&coding.profile()?, layout, layout),
         })
     }
 
     /// For inks, where 255 is all of it.
     pub fn of_cmyk(file: &[u8], place: Option<&Place>) -> Option<Self> {
-        // Four channels of any meaning have this name there.
-        let layout = |profile: &ColorProfile| (profile.color_space == DataColorSpace::Cmyk).then_some(Layout::Rgba);
-        Self::build(file, place?, Layout::Rgb, layout)
+        let place = place?;
+        contain(|| {
+            let profile = parse(&place.read(file)?)?;
+            // Four channels of any meaning have this name there.
+            if profile.color_space != DataColorSpace::Cmyk {
+                return None;
+            }
+            Self::build(&profile, Layout::Rgba, Layout::Rgb)
+        })
     }
 
-    /// `from` says how the pixels lie that a profile is for, if it is for these.
-    fn build(file: &[u8], place: &Place, to: Layout, from: impl FnOnce(&ColorProfile) -> Option<Layout>) -> Option<Self> {
-        let profile = place.read(file)?;
-        // Its tables are the sender's: whatever becomes of them, the picture is not worse for it.
-        let built = catch_unwind(AssertUnwindSafe(|| {
-            let profile = parse(&profile)?;
-            let from = from(&profile)?;
-            let srgb = ColorProfile::new_srgb();
-            let transform = profile.create_transform_8bit(from, &srgb, to, TransformOptions::default()).ok()?;
-            Some(ToSrgb { from, transform })
-        }));
-        built.ok().flatten()
+    /// `from` says how the pixels lie that the profile is for.
+    fn build(profile: &ColorProfile, from: Layout, to: Layout) -> Option<Self> {
+        let srgb = ColorProfile::new_srgb();
+        let transform = profile.create_transform_8bit(from, &srgb, to, TransformOptions::default()).ok()?;
+        Some(ToSrgb { from, way: Way::Profile(transform) })
     }
 
     /// A picture of the kind that this was made for, in sRGB.
@@ -115,8 +155,122 @@ impl ToSrgb {
 
     /// Pixels of the kind that this was made for, to as many pixels of sRGB.
     pub fn samples(&self, from: &[u8], to: &mut [u8]) -> Result<(), Error> {
-        self.transform.transform(from, to).map_err(|error| Error::internal(format!("converting colours: {error}")))
+        match &self.way {
+            Way::Profile(transform) => transform.transform(from, to).map_err(failed),
+            Way::Hdr(hdr) => {
+                let channels = self.from.channels();
+                for (from, to) in from.chunks_exact(channels).zip(to.chunks_exact_mut(channels)) {
+                    to.copy_from_slice(from);
+                    to[..3].copy_from_slice(&hdr.pixel([from[0], from[1], from[2]].map(usize::from)));
+                }
+                Ok(())
+            }
+        }
     }
+}
+
+impl DeepToSrgb {
+    /// For rows of grey, grey and alpha, RGB or RGBA, told apart by `channels`. `None` too when they are sRGB already.
+    pub fn of(file: &[u8], place: Option<&Place>, channels: usize, width: usize) -> Option<Self> {
+        let place = place?;
+        let (alpha, grey) = (channels.is_multiple_of(2), channels < 3);
+        let to = rgb(alpha);
+        let by_profile = contain(|| {
+            let profile = parse(&place.read(file)?)?;
+            match fitting(&profile, alpha, || grey)? {
+                None => Some(None),
+                Some(from) => Self::build(&profile, from, to, width).map(Some),
+            }
+        });
+        by_profile.unwrap_or_else(|| {
+            let coding = place.coding()?;
+            contain(|| match coding.hdr(16) {
+                Some(hdr) => Some(Self::new(Way::Hdr(Box::new(hdr)), to, to, width)),
+                None => Self::build(&coding.profile()?, to, to, width),
+            })
+        })
+    }
+
+    fn build(profile: &ColorProfile, from: Layout, to: Layout, width: usize) -> Option<Self> {
+        let srgb = ColorProfile::new_srgb();
+        let transform = profile.create_transform_16bit(from, &srgb, to, TransformOptions::default()).ok()?;
+        Some(Self::new(Way::Profile(transform), from, to, width))
+    }
+
+    fn new(way: Way<Transform16BitExecutor>, from: Layout, to: Layout, width: usize) -> Self {
+        let samples = (Vec::with_capacity(width * from.channels()), vec![0; width * to.channels()]);
+        DeepToSrgb { from, to, way, samples, row: vec![0; width * to.channels()] }
+    }
+
+    /// Channels of the rows that come out: three, or four with alpha.
+    pub fn channels(&self) -> usize {
+        self.to.channels()
+    }
+
+    /// A row of as many channels as this was made for, big-endian, as 8 bits of sRGB.
+    pub fn row(&mut self, row: &[u8], channels: usize) -> Result<&[u8], Error> {
+        let (from, to) = &mut self.samples;
+        from.clear();
+        let (samples, _) = row.as_chunks::<2>();
+        let samples = samples.iter().map(|&sample| u16::from_be_bytes(sample));
+        if channels == self.from.channels() {
+            from.extend(samples);
+        } else {
+            // Grey, for a profile of RGB.
+            let samples: Vec<u16> = samples.collect();
+            from.extend(samples.chunks_exact(channels).flat_map(|pixel| {
+                let (grey, alpha) = (pixel[0], pixel.get(1).copied());
+                [Some(grey), Some(grey), Some(grey), alpha].into_iter().flatten()
+            }));
+        }
+        let width = from.len() / self.from.channels();
+        let (to, out) = (&mut to[..width * self.to.channels()], &mut self.row[..width * self.to.channels()]);
+        match &self.way {
+            Way::Profile(transform) => {
+                transform.transform(from, to).map_err(failed)?;
+                for (out, &sample) in out.iter_mut().zip(&*to) {
+                    *out = cut(sample);
+                }
+            }
+            Way::Hdr(hdr) => {
+                let channels = self.to.channels();
+                for (from, to) in from.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
+                    to[..3].copy_from_slice(&hdr.pixel([from[0], from[1], from[2]].map(usize::from)));
+                    if let (Some(&alpha), Some(to)) = (from.get(3), to.get_mut(3)) {
+                        *to = cut(alpha);
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// 16 bits to the nearest of 8.
+fn cut(sample: u16) -> u8 {
+    ((u32::from(sample) * 255 + 32_767) / 65_535) as u8
+}
+
+fn rgb(alpha: bool) -> Layout {
+    if alpha { Layout::Rgba } else { Layout::Rgb }
+}
+
+/// How pixels lie that a profile is for, if it is for these; `Some(None)` where it is sRGB, and changes nothing.
+fn fitting(profile: &ColorProfile, alpha: bool, is_grey: impl FnOnce() -> bool) -> Option<Option<Layout>> {
+    match profile.color_space {
+        DataColorSpace::Rgb => Some((!is_srgb(profile)).then_some(rgb(alpha))),
+        DataColorSpace::Gray if is_grey() => Some(Some(if alpha { Layout::GrayAlpha } else { Layout::Gray })),
+        _ => None,
+    }
+}
+
+/// A profile's tables are the sender's: whatever becomes of them, the picture is not worse for it.
+fn contain<T>(build: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(build)).ok().flatten()
+}
+
+fn failed(error: moxcms::CmsError) -> Error {
+    Error::internal(format!("converting colours: {error}"))
 }
 
 fn parse(profile: &[u8]) -> Option<ColorProfile> {

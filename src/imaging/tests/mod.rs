@@ -1,5 +1,6 @@
 //! The room from outside: files made in code go through `inspect` and `process`.
 
+mod coding;
 mod crashers;
 mod damage;
 mod formats;

@@ -33,7 +33,7 @@ fn png_with_profile(file: &[u8], profile: &[u8]) -> Vec<u8> {
     [&file[..33], &png_chunk(b"iCCP", &body), &file[33..]].concat()
 }
 
-fn deflated(profile: &[u8]) -> Vec<u8> {
+pub fn deflated(profile: &[u8]) -> Vec<u8> {
     let mut zlib = Vec::new();
     let mut encoder = flate2::read::ZlibEncoder::new(profile, flate2::Compression::default());
     std::io::Read::read_to_end(&mut encoder, &mut zlib).expect("deflate");

@@ -1,0 +1,159 @@
+//! Colours that a PNG states without a profile: cICP, sRGB, gAMA and cHRM (PNG 3rd edition, 11.3.2). cICP comes before a
+//! profile, the others after it, and gAMA and cHRM last.
+
+use super::hdr::Hdr;
+use super::png_chunks::{Chunk, chunks};
+use moxcms::{
+    Chromaticity, CicpColorPrimaries, CicpProfile, ColorPrimaries, ColorProfile, MatrixCoefficients, ToneReprCurve,
+    TransferCharacteristics,
+};
+
+/// gAMA of pictures that are meant to be sRGB, by 100 000: 1/2.2, however it was rounded.
+const USUAL_GAMMA: std::ops::RangeInclusive<u32> = 45_000..=46_000;
+
+/// What libpng takes for a gamma.
+const POSSIBLE_GAMMA: std::ops::RangeInclusive<u32> = 16..=625_000_000;
+
+/// cHRM of sRGB, by 100 000: white, red, green, blue.
+const SRGB_CHROMATICITIES: [u32; 8] = [31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6000];
+
+/// Curves of cameras, whose pictures are made for a screen of this gamma (ITU-R BT.1886). Chromium shows them so.
+const TELEVISION: [TransferCharacteristics; 4] = [
+    TransferCharacteristics::Bt709,
+    TransferCharacteristics::Bt601,
+    TransferCharacteristics::Bt202010bit,
+    TransferCharacteristics::Bt202012bit,
+];
+const TELEVISION_GAMMA: f32 = 2.4;
+
+/// Up to this much of difference is rounding.
+const ROUNDING: u32 = 200;
+
+/// Colours of another space than sRGB.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Coding {
+    /// Code points of ITU-T H.273, and nits of the brightest light.
+    Points { primaries: CicpColorPrimaries, curve: TransferCharacteristics, peak_nits: Option<f64> },
+    /// By 100 000. Without chromaticities they are those of sRGB.
+    Gamma { gamma: u32, chromaticities: Option<[u32; 8]> },
+}
+
+/// What a file's chunks say.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Said {
+    /// By cICP, before a profile. `Some(None)` is sRGB.
+    pub first: Option<Option<Coding>>,
+    /// By the others, where there is no profile or it is of no use.
+    pub otherwise: Option<Coding>,
+}
+
+/// The first chunk of each kind before the picture counts, unless it is damaged.
+pub(super) fn read(bytes: &[u8], most_chunks: usize) -> Said {
+    let mut found = [None; 6];
+    for chunk in chunks(bytes).take(most_chunks).take_while(|chunk| chunk.name != b"IDAT") {
+        let names: [&[u8]; 6] = [b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI"];
+        if let Some(index) = names.iter().position(|name| *name == chunk.name) {
+            found[index] = found[index].or_else(|| sized(&chunk, bytes));
+        }
+    }
+    let [points, srgb, gamma, chromaticities, mastering, content] = found;
+    // Chromium's order: the content's own brightest light, then the screen's that it was made on.
+    let nits = |body: Option<&[u8]>, at| body.and_then(|body| number(body, at)).filter(|&nits| nits > 0);
+    let peak_nits = nits(content, 0).or_else(|| nits(mastering, 16)).map(|nits| f64::from(nits) / 10_000.0);
+    let otherwise = if srgb.is_some() { None } else { by_gamma(gamma, chromaticities) };
+    Said { first: points.and_then(|body| by_points(body, peak_nits)), otherwise }
+}
+
+/// A chunk's data, if they are as long as the format says.
+fn sized<'a>(chunk: &Chunk<'_>, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let length = match chunk.name {
+        b"cICP" | b"gAMA" => 4,
+        b"sRGB" => 1,
+        b"cHRM" => 32,
+        b"mDCV" => 24,
+        _ => 8,
+    };
+    if chunk.body.len() == length { chunk.sound(bytes) } else { None }
+}
+
+/// Primaries, curve, matrix and range. PNG has RGB only, so the matrix is the identity; like browsers we pass over what is of
+/// the narrow range, and what is unknown.
+fn by_points(body: &[u8], peak_nits: Option<f64>) -> Option<Option<Coding>> {
+    let &[primaries, curve, 0, 1] = body else { return None };
+    let primaries = CicpColorPrimaries::try_from(primaries).ok()?;
+    let curve = TransferCharacteristics::try_from(curve).ok()?;
+    // moxcms cannot compute with those of XYZ, of which two have no luminance.
+    let unusable = matches!(primaries, CicpColorPrimaries::Reserved | CicpColorPrimaries::Unspecified | CicpColorPrimaries::Xyz)
+        || matches!(curve, TransferCharacteristics::Reserved | TransferCharacteristics::Unspecified);
+    let srgb = (CicpColorPrimaries::Bt709, TransferCharacteristics::Srgb);
+    let coding = (srgb != (primaries, curve)).then_some(Coding::Points { primaries, curve, peak_nits });
+    (!unusable).then_some(coding)
+}
+
+fn by_gamma(gamma: Option<&[u8]>, chromaticities: Option<&[u8]>) -> Option<Coding> {
+    let gamma = number(gamma?, 0).filter(|gamma| POSSIBLE_GAMMA.contains(gamma))?;
+    let stated = chromaticities.map(|body| std::array::from_fn(|index| number(body, index * 4).unwrap_or_default()));
+    let chromaticities = stated.filter(|stated| are_possible(stated) && !are_srgb(stated));
+    let usual = USUAL_GAMMA.contains(&gamma) && chromaticities.is_none();
+    (!usual).then_some(Coding::Gamma { gamma, chromaticities })
+}
+
+fn are_srgb(stated: &[u32; 8]) -> bool {
+    stated.iter().zip(SRGB_CHROMATICITIES).all(|(&stated, srgb)| stated.abs_diff(srgb) <= ROUNDING)
+}
+
+/// Colours that can be seen, of which the three primaries span a triangle around white.
+fn are_possible(stated: &[u32; 8]) -> bool {
+    let [white, red, green, blue] = [0, 2, 4, 6].map(|at| (f64::from(stated[at]), f64::from(stated[at + 1])));
+    let side = |a: (f64, f64), b: (f64, f64), c: (f64, f64)| (b.0 - a.0) * (c.1 - a.1) - (b.1 - a.1) * (c.0 - a.0);
+    let sides = [side(red, green, white), side(green, blue, white), side(blue, red, white)];
+    let around = sides.iter().all(|&side| side > 1e6) || sides.iter().all(|&side| side < -1e6);
+    let seen = [white, red, green, blue].iter().all(|&(x, y)| x + y <= 100_000.0);
+    around && seen && white.1 > 0.0
+}
+
+impl Coding {
+    /// The profile that says the same.
+    pub fn profile(&self) -> Option<ColorProfile> {
+        match *self {
+            Self::Points { primaries, curve, .. } => {
+                let (matrix_coefficients, full_range) = (MatrixCoefficients::Identity, true);
+                let points =
+                    CicpProfile { color_primaries: primaries, transfer_characteristics: curve, matrix_coefficients, full_range };
+                let mut profile = ColorProfile::new_from_cicp(points);
+                if TELEVISION.contains(&curve) {
+                    profile.cicp = None;
+                    let curve = Some(ToneReprCurve::Parametric(vec![TELEVISION_GAMMA]));
+                    (profile.red_trc, profile.green_trc, profile.blue_trc) = (curve.clone(), curve.clone(), curve);
+                }
+                profile.is_matrix_shaper().then_some(profile)
+            }
+            Self::Gamma { gamma, chromaticities } => {
+                let mut profile = ColorProfile::new_srgb();
+                if let Some(stated) = chromaticities {
+                    let [white, red, green, blue] = [0, 2, 4, 6].map(|at| Chromaticity {
+                        x: (f64::from(stated[at]) / 1e5) as f32,
+                        y: (f64::from(stated[at + 1]) / 1e5) as f32,
+                    });
+                    profile.update_rgb_colorimetry(white.to_xyyb(), ColorPrimaries { red, green, blue });
+                }
+                profile.cicp = None;
+                let curve = Some(ToneReprCurve::Parametric(vec![(1e5 / f64::from(gamma)) as f32]));
+                (profile.red_trc, profile.green_trc, profile.blue_trc) = (curve.clone(), curve.clone(), curve);
+                Some(profile)
+            }
+        }
+    }
+
+    /// For samples of 8 or 16 bits; `None` for what has no more light than a screen.
+    pub fn hdr(&self, bits: u32) -> Option<Hdr> {
+        match *self {
+            Self::Points { curve, peak_nits, .. } => Hdr::new(&self.profile()?, curve, peak_nits, bits),
+            Self::Gamma { .. } => None,
+        }
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
