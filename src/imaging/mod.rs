@@ -36,6 +36,8 @@ mod png_header;
 mod profile;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
+#[cfg(any(test, fuzzing))]
+mod reference;
 mod resample;
 mod shrink;
 mod sniff;

@@ -6,7 +6,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what does not hold is to be found")]
 
 use super::{
-    Error, Header, Limits, Processed, decode, inspect, inspect_oversize, inspect_stored, jpeg, location, process, render, shrink,
+    Error, Header, Limits, Processed, decode, inspect, inspect_oversize, inspect_stored, jpeg, location, process, reference, render,
+    shrink,
 };
 use crate::model::image::Format;
 use crate::model::rendering::{Fit, Rendering};
@@ -65,6 +66,8 @@ pub fn picture(file: &[u8]) {
         let bytes = |processed: &Processed| processed.thumbnails.iter().map(|made| made.bytes.clone()).collect::<Vec<_>>();
         assert!(bytes(&again) == bytes(&processed), "other pixels");
     }
+    // Another decoder that takes the file sees the same picture.
+    reference::agrees(file, &header, &limits);
     // Of a file that was accepted any picture can be made, at whatever scale that decodes it.
     for rendering in [contained((header.width, header.height)), covered((header.width, header.height))] {
         let header = inspect_stored(file, &limits, &rendering).expect("a header that was read before");

@@ -8,6 +8,7 @@ mod gif;
 pub(super) mod pictures;
 mod png;
 mod profiles;
+mod references;
 mod renderings;
 mod shapes;
 mod similarity;
