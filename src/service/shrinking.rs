@@ -19,6 +19,8 @@ pub(super) struct Shrunk {
     pub header: Header,
     /// What the picture was, as displayed.
     pub from: PixelSize,
+    /// Whether the file had Content Credentials, which hold for its old bytes alone.
+    pub dropped_credentials: bool,
     /// Memory for the bytes that the new file has more than the old one, which was reserved for. PNG may grow.
     _growth: Option<Admitted>,
 }
@@ -38,7 +40,8 @@ impl Service {
             drop(slot);
             shrunk
         });
-        let file = Bytes::from(shrinking.await.map_err(Error::internal)??.file);
+        let imaging::Shrunk { file, dropped_credentials } = shrinking.await.map_err(Error::internal)??;
+        let file = Bytes::from(file);
         self.observe_stage(upload.visibility, "shrink", started.elapsed());
         let length = file.len() as u64;
         // One that became smaller than files need to be is as good as any.
@@ -51,6 +54,7 @@ impl Service {
         let grown = length.saturating_sub(upload.bytes.len() as u64);
         upload.bytes = file;
         let _growth = if grown > 0 { Some(self.admission.body(grown).await?) } else { None };
-        Ok(Shrunk { header: small, from: PixelSize { width: header.width, height: header.height }, _growth })
+        let from = PixelSize { width: header.width, height: header.height };
+        Ok(Shrunk { header: small, from, dropped_credentials, _growth })
     }
 }

@@ -18,7 +18,7 @@ use crate::model::caller::{Caller, UserId};
 use crate::model::caption::Caption;
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
-use crate::model::image::{Image, Visibility};
+use crate::model::image::{Credentials, Image, Visibility};
 use crate::model::plan::Features;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, FileName, Title};
@@ -230,7 +230,12 @@ impl Service {
         let header = shrunk.as_ref().map_or(header, |shrunk| &shrunk.header);
         self.look_for_room(&upload.user_id, features.as_ref(), upload.bytes.len() as u64).await?;
         let mut processed = self.decode(upload, header.clone()).await?;
-        processed.metadata.shrunk_from = shrunk.as_ref().map(|shrunk| shrunk.from);
+        if let Some(shrunk) = &shrunk {
+            processed.metadata.shrunk_from = Some(shrunk.from);
+            if shrunk.dropped_credentials {
+                processed.metadata.credentials = Some(Credentials::Removed);
+            }
+        }
         if let Some(without_location) = processed.without_location.take() {
             // In place of the file that came: the memory that was reserved is for one.
             upload.bytes = without_location.into();

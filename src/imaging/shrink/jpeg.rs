@@ -2,6 +2,7 @@
 //! CMYK, for a colour profile is of one of them.
 
 use super::{QUALITY, Shrunk, exif};
+use crate::imaging::encode::Chroma;
 use crate::imaging::error::Error;
 use crate::imaging::jpeg::header::JpegHeader;
 use crate::imaging::jpeg::native;
@@ -24,7 +25,7 @@ pub(super) fn shrink(
             let (width, height) = pixels.covered();
             let resized = pixels.resized([0.0, 0.0, width, height], target)?;
             drop(pixels);
-            if components == 1 { grey(resized)? } else { resized.encode(Format::Jpeg, QUALITY)? }
+            if components == 1 { grey(resized)? } else { resized.encode(Format::Jpeg, QUALITY, Chroma::Quarter)? }
         }
     };
     Ok(Shrunk { file: found.around(&picture), dropped_credentials: found.had_credentials })

@@ -4,12 +4,17 @@ use super::{Shrunk, exif};
 use crate::imaging::error::Error;
 use crate::imaging::picture::Picture;
 use crate::imaging::pixels::resize;
-use crate::imaging::{Header, Limits, decode};
+use crate::imaging::{Header, Kind, Limits, decode};
 
 const SIGNATURE_BYTES: usize = 8;
 
 pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits, target: (u32, u32)) -> Result<Shrunk, Error> {
-    let decoded = decode(bytes, header, limits)?.pixels.into_rgb()?;
+    let mut header = header.clone();
+    if let Kind::Png(png) = &mut header.kind {
+        // The chunks that say what the samples mean are kept, so 16 bits must not be converted to sRGB on the way.
+        png.deep = None;
+    }
+    let decoded = decode(bytes, &header, limits)?.pixels.into_rgb()?;
     let decoded = if decoded.is_transparent() { decoded } else { decoded.without_alpha() };
     let (width, height) = decoded.covered;
     let resized = resize(&decoded, [0.0, 0.0, width, height], target)?;

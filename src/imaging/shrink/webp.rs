@@ -16,7 +16,7 @@ pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits, target: (u3
     let (width, height) = decoded.covered;
     let resized = resize(&decoded, [0.0, 0.0, width, height], target)?;
     drop(decoded);
-    let picture = encode::encode(&resized, Format::Webp, QUALITY)?;
+    let picture = encode::encode(&resized, Format::Webp, QUALITY, encode::Chroma::Quarter)?;
     drop(resized);
     let dropped_credentials = chunks(bytes).any(|(name, _)| name == *b"C2PA");
     Ok(Shrunk { file: assemble(bytes, picture, target), dropped_credentials })
