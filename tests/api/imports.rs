@@ -128,7 +128,7 @@ async fn an_order_that_breaks_a_rule_is_refused_with_every_rule_and_stores_nothi
             vec!["urls[1]", "urls[2]", "urls[3]", "urls[4]", "urls[5]", "user_id"],
         ),
         (
-            json!({"urls": ["http://pictures.test/\u{0}", "http://pictures.test/\t", format!("http://{}/", "漢字".repeat(900))], "user_id": "alice"}),
+            json!({"urls": ["http://pictures.test/\u{0}", "http://pictures.test/\tx", format!("http://{}/", "漢字".repeat(900))], "user_id": "alice"}),
             vec!["urls[0]", "urls[1]", "urls[2]"],
         ),
         (json!({"urls": [url(1)], "user_id": "alice", "tags": ["a/b"]}), vec!["tags"]),
