@@ -137,5 +137,6 @@ pub fn oversize_schema() -> RefOr<Schema> {
 pub fn urls_schema() -> RefOr<Schema> {
     let url = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::Custom("uri".to_owned())));
     let url = url.max_length(Some(2048));
-    RefOr::T(ArrayBuilder::new().items(url).min_items(Some(1)).max_items(Some(100)).into())
+    let about = "HTTP(S) URLs without user names and passwords, each of at most 2048 characters. URLs that mean the same are imported once.";
+    RefOr::T(ArrayBuilder::new().items(url).min_items(Some(1)).max_items(Some(100)).description(Some(about)).into())
 }
