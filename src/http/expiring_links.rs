@@ -12,8 +12,8 @@ use super::AppState;
 use super::accounts::time;
 use super::conditional::IfNoneMatch;
 use super::error::{
-    ApiError, BadRequest, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge, RangeNotSatisfiable, RequestTimeout,
-    ServiceUnavailable, UnsupportedMediaType, ValidationError,
+    ApiError, BadRequest, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge, RangeNotSatisfiable,
+    RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, Query, Segment};
 use super::images::require_caller_then_id;

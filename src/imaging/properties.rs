@@ -6,8 +6,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what does not hold is to be found")]
 
 use super::{
-    Error, Header, Limits, Processed, decode, inspect, inspect_oversize, inspect_stored, jpeg, location, process, reference, render,
-    shrink,
+    Error, Header, Limits, Processed, decode, inspect, inspect_oversize, inspect_stored, jpeg, location, process, reference,
+    render, shrink,
 };
 use crate::model::image::Format;
 use crate::model::rendering::{Fit, Rendering};

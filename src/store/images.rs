@@ -294,7 +294,8 @@ known! {
 
 impl From<MetadataRow> for Metadata {
     fn from(row: MetadataRow) -> Self {
-        let MetadataRow { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from } = row;
+        let MetadataRow { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from } =
+            row;
         let credentials = credentials.as_deref().and_then(Credentials::parse);
         let shrunk_from = shrunk_from.map(|PixelSizeRow { width, height }| PixelSize { width, height });
         Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from }
@@ -315,7 +316,8 @@ fn thumbnails_to_json(thumbnails: &[Thumbnail]) -> serde_json::Value {
 }
 
 fn metadata_to_json(metadata: &Metadata) -> serde_json::Value {
-    let Metadata { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from } = metadata;
+    let Metadata { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from } =
+        metadata;
     json!({
         "created_at": created_at, "modified_at": modified_at, "camera": camera, "orientation": orientation,
         "has_alpha": has_alpha, "animated": animated, "frames": frames, "credentials": credentials.map(Credentials::name),
