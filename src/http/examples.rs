@@ -40,6 +40,7 @@ pub fn image() -> Value {
             "animated": false,
             "frames": 1,
             "credentials": "none",
+            "shrunk_from": null,
         },
         "caption": "the sun sets behind snowy mountains",
         "caption_status": "ready",

@@ -33,9 +33,8 @@ pub struct Limits {
     pub max_image_side: u32,
     /// Maximum number of pixels of an image (width × height).
     pub max_image_pixels: u64,
-    /// What happens to a larger image: `reject` refuses it, `shrink` scales it down to `max_image_side` and `max_image_pixels`, unless it
-    /// is a GIF or animated.
-    #[schema(schema_with = super::openapi::oversize_schema)]
+    /// What happens to a larger image.
+    #[schema(value_type = super::words::OversizeWord)]
     pub oversize: &'static str,
     /// Maximum number of pixels of an animation (frames × width × height).
     pub max_animation_pixels: u64,

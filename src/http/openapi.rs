@@ -128,11 +128,6 @@ pub fn for_server(mut document: OpenApi, public_url: Option<&str>) -> OpenApi {
     document
 }
 
-/// What becomes of pictures that are larger than the limits.
-pub fn oversize_schema() -> RefOr<Schema> {
-    RefOr::T(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["reject", "shrink"])).into())
-}
-
 /// URLs in a JSON body.
 pub fn urls_schema() -> RefOr<Schema> {
     let url = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::Custom("uri".to_owned())));

@@ -11,6 +11,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::linked_images::SizeView;
 use crate::model::color::Color;
 use crate::model::id::ImageId;
 use crate::model::image::{self, Image, Metadata, PixelSize, Thumbnail, ThumbnailSize};
@@ -135,8 +136,8 @@ pub struct MetadataView<'a> {
     pub frames: u32,
     /// What became of the file's Content Credentials (C2PA); null for images stored before this was recorded.
     pub credentials: Option<Credentials>,
-    /// The size of the picture that was sent, where it was scaled down to the limits; null otherwise.
-    pub shrunk_from: Option<PixelSizeView>,
+    /// The original size of an image that was scaled down to the limits of the service; null for all others.
+    pub shrunk_from: Option<SizeView>,
 }
 
 /// What became of the Content Credentials (C2PA) of a file when it was stored. They are not validated.
@@ -149,14 +150,6 @@ pub enum Credentials {
     Removed,
     /// The file had none.
     None,
-}
-
-/// A size in pixels, as displayed.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = PixelSize)]
-pub struct PixelSizeView {
-    pub width: u32,
-    pub height: u32,
 }
 
 /// A page of images, newest first.
@@ -232,7 +225,7 @@ impl<'a> MetadataView<'a> {
         } = metadata;
         let (created_at, modified_at, camera) = (created_at.as_deref(), modified_at.as_deref(), camera.as_deref());
         let credentials = credentials.map(Credentials::from);
-        let shrunk_from = shrunk_from.map(|PixelSize { width, height }| PixelSizeView { width, height });
+        let shrunk_from = shrunk_from.map(|PixelSize { width, height }| SizeView { width, height });
         Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from }
     }
 }

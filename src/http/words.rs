@@ -45,6 +45,10 @@ words! {
     ImageFormatWord as "ImageFormat", "The file format of an original.", Format::ALL.map(Format::name);
     ThumbnailFormatWord as "ThumbnailFormat", "The file format of a thumbnail or a resized image.",
         Format::ALL.into_iter().filter(|format| *format != Format::Gif).map(Format::name);
+    OversizeWord as "Oversize",
+        "What happens to an image that is larger than the limits. `reject`: it is refused. `shrink`: it is scaled down to the limits, unless \
+         it is a GIF or animated.",
+        ["reject", "shrink"];
     ResizeFitWord as "ResizeFit",
         "`contain`: the whole image within the given size, never enlarged. `cover`: the middle of the image, cropped to exactly the \
          given size and enlarged if necessary; requires `width` and `height`.",

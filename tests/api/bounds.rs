@@ -745,7 +745,7 @@ async fn however_many_names_are_wrong_the_answer_and_the_log_are_short() {
 
     let parts = (0..100_000).fold(Form::new(), |form, number| form.text(&format!("secret-{number}"), ""));
     let parts = http.post(client.url("/images")).header("Content-Type", Form::content_type()).body(parts.finish());
-    let repeated = (0..100_000).fold(Form::new(), |form, _| form.text("title", ""));
+    let repeated = (0..100_000).fold(Form::new(), |form, _| form.text("title", "x"));
     let repeated = http.post(client.url("/images")).header("Content-Type", Form::content_type()).body(repeated.finish());
     let query: Vec<String> = (0..400).map(name).collect();
     let query = http.get(client.url(&format!("/images?{}", query.join("&"))));

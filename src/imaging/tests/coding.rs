@@ -81,8 +81,11 @@ fn difference(seen: &[[u8; 3]], expected: &[[u8; 3]]) -> u8 {
     channels.map(|(a, b)| a.abs_diff(*b)).max().unwrap_or_default()
 }
 
+/// The chunks that state the colours, and what is seen of the drawing.
+type Case = (Vec<Vec<u8>>, [[u8; 3]; 12]);
+
 #[track_caller]
-fn assert_all_seen(cases: &[(Vec<Vec<u8>>, [[u8; 3]; 12])], tolerance: u8) {
+fn assert_all_seen(cases: &[Case], tolerance: u8) {
     for (chunks, expected) in cases {
         // Of 8 bits those are the same colours of which the lower half repeats the upper one.
         for (depth, count) in [(BitDepth::Sixteen, 12), (BitDepth::Eight, 7)] {
@@ -96,7 +99,7 @@ fn assert_all_seen(cases: &[(Vec<Vec<u8>>, [[u8; 3]; 12])], tolerance: u8) {
 #[rustfmt::skip]
 #[test]
 fn light_beyond_a_screens_is_brought_into_its_range_as_in_chromium() {
-    let cases: [(Vec<Vec<u8>>, [[u8; 3]; 12]); 11] = [
+    let cases: [Case; 11] = [
         (vec![cicp(9, 16)], [[2, 2, 2], [61, 61, 61], [193, 193, 193], [242, 242, 242], [255, 0, 0], [0, 173, 0], [0, 0, 224], [255, 0, 0], [0, 145, 0], [119, 0, 255], [220, 214, 0], [255, 255, 255]]),
         (vec![cicp(12, 16)], [[2, 2, 2], [61, 61, 61], [193, 193, 193], [242, 242, 242], [255, 0, 0], [0, 166, 0], [0, 0, 223], [255, 0, 0], [0, 140, 0], [123, 34, 255], [214, 214, 0], [255, 255, 255]]),
         (vec![cicp(1, 16)], [[2, 2, 2], [61, 61, 61], [193, 193, 193], [242, 242, 242], [255, 0, 0], [0, 163, 0], [0, 0, 219], [255, 52, 10], [12, 137, 31], [118, 43, 255], [214, 214, 44], [255, 255, 255]]),
@@ -115,7 +118,7 @@ fn light_beyond_a_screens_is_brought_into_its_range_as_in_chromium() {
 #[rustfmt::skip]
 #[test]
 fn stated_colours_are_shown_as_in_chromium() {
-    let cases: [(Vec<Vec<u8>>, [[u8; 3]; 12]); 16] = [
+    let cases: [Case; 16] = [
         (vec![gamma(100_000)], [[86, 86, 86], [160, 160, 160], [202, 202, 202], [219, 219, 219], [213, 0, 0], [0, 196, 0], [0, 0, 208], [219, 160, 117], [114, 189, 138], [202, 168, 229], [208, 208, 152], [255, 255, 255]]),
         (vec![gamma(62_500)], [[42, 42, 42], [120, 120, 120], [175, 175, 175], [199, 199, 199], [191, 0, 0], [0, 166, 0], [0, 0, 183], [199, 120, 71], [68, 158, 94], [175, 130, 215], [183, 183, 110], [255, 255, 255]]),
         (vec![gamma(100_000), chromaticities(SWAPPED)], [[86, 86, 86], [160, 160, 160], [202, 202, 202], [219, 219, 219], [0, 213, 0], [196, 0, 0], [0, 0, 208], [160, 219, 117], [189, 114, 138], [168, 202, 229], [207, 208, 152], [255, 255, 255]]),

@@ -87,7 +87,7 @@ struct Open {
 }
 
 /// Visits the keys, texts and byte strings of all items, in order.
-pub(super) fn walk<'a>(bytes: &'a [u8], mut visit: impl FnMut(Item)) -> Result<(), Malformed> {
+pub(super) fn walk(bytes: &[u8], mut visit: impl FnMut(Item)) -> Result<(), Malformed> {
     let mut reader = Reader::of(bytes);
     let mut open: Vec<Open> = Vec::new();
     let mut key = Cow::Borrowed(&b""[..]);

@@ -135,7 +135,8 @@ impl Found {
             at += 1;
             if name.starts_with(super::GIF_NAME) {
                 pieces.0.remove(0);
-                self.store.get_or_insert(Store { pieces, whole: vec![start..at] });
+                let whole = start..at;
+                self.store.get_or_insert(Store { pieces, whole: vec![whole] });
             } else if name == b"XMP DataXMP" {
                 // The trailer that stands behind every packet is no XML.
                 self.xmp(file.get(start + 14..at.saturating_sub(gif::MAGIC_TRAILER_BYTES)));

@@ -36,7 +36,7 @@ fn find(packet: &[u8]) -> Result<Vec<Span>, Malformed> {
     let prefixes = prefixes(packet)?;
     let is_reference = |name: &[u8]| {
         let prefix = name.strip_suffix(LOCAL_NAME).and_then(|prefix| prefix.strip_suffix(b":"));
-        prefix.is_some_and(|prefix| prefix == USUAL_PREFIX || prefixes.iter().any(|known| *known == prefix))
+        prefix.is_some_and(|prefix| prefix == USUAL_PREFIX || prefixes.contains(&prefix))
     };
     let mut found = Vec::new();
     let mut add = |range: Range<usize>| found.extend(Span::inside(range.start, range.len(), packet.len()));

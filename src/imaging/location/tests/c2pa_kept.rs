@@ -15,7 +15,7 @@ fn photo(bind: impl Fn(&[(usize, usize)]) -> Vec<u8>, more: impl Fn(usize) -> Ve
     let exif = exif_segment(Order::Big);
     let file = |exclusions: &[(usize, usize)]| jpeg(&[exif.clone(), app11(&bind(exclusions), 700)]);
     let ranges = |store_bytes: usize| [vec![(2 + exif.len(), store_bytes)], more(exif.len())].concat();
-    let store_bytes = file(&ranges(0)).len() - jpeg(&[exif.clone()]).len();
+    let store_bytes = file(&ranges(0)).len() - jpeg(std::slice::from_ref(&exif)).len();
     file(&ranges(store_bytes))
 }
 

@@ -77,7 +77,7 @@ fn telemetry() -> Vec<u8> {
     let position = [COORDINATE.to_be_bytes(), COORDINATE.to_le_bytes(), [0; 4], [0; 4], [1; 4]].concat();
     let gps5 =
         [klv(b"STNM", b'c', 1, b"GPS (Lat.)"), klv(b"SCAL", b'l', 4, &[1; 20]), klv(b"GPS5", b'l', 20, &position)].concat();
-    let gps9 = [klv(b"GPSU", b'c', 16, PLACE.repeat(2)[..16].as_bytes()), klv(b"GPS9", b'?', 20, &position)].concat();
+    let gps9 = [klv(b"GPSU", b'c', 16, &PLACE.repeat(2).as_bytes()[..16]), klv(b"GPS9", b'?', 20, &position)].concat();
     let accelerometer = klv(b"ACCL", b's', 6, b"keepit");
     let streams = [gps5, gps9, accelerometer].map(|stream| klv(b"STRM", 0, 1, &stream)).concat();
     klv(b"DEVC", 0, 1, &[klv(b"DVNM", b'c', 1, b"HERO12"), streams].concat())

@@ -4,6 +4,7 @@ use super::build::{
     Order, PLACE, TiffBuilder, app1, chunk, dataset, gif, jpeg, mp4_box, png, raw_profile, resource, riff, riff_chunk, segment,
     xmp, zlib,
 };
+use super::c2pa_build::{app11, json};
 use super::remove;
 use crate::model::image::Format;
 
@@ -155,7 +156,7 @@ fn jpeg_file(random: &mut Random) -> Vec<u8> {
         segment(0xe1, b"FLIR\0\x01\0\0FFF\0nothing"),
         segment(0xe5, b"RMETA\0MM\0\0"),
         segment(0xe9, b"Media Jukebox\0<MJMD><Name>A title</Name></MJMD>"),
-        segment(0xeb, b"JP\0\x01\0\0\0\x01....jumb{\"dc:title\":\"x\"}"),
+        app11(&json("org.example", "{\"dc:title\":\"x\"}"), 1000),
         segment(0xfe, random.one_of(&TEXTS).as_bytes()),
         b"\0stray bytes".to_vec(),
     ];
