@@ -42,6 +42,8 @@ pub struct Limits {
     pub content_types: Vec<&'static str>,
     /// Whether originals keep their location metadata. If not, it is removed before they are stored.
     pub keep_location: bool,
+    /// Whether an uploader may keep the location metadata of an original with `keep_location=true`.
+    pub allow_keep_location: bool,
     /// Maximum length of a title in characters.
     pub max_title_length: usize,
     /// Maximum length of a description in characters.
@@ -62,7 +64,8 @@ pub struct Limits {
 
 impl Limits {
     pub fn of(limits: &service::Limits) -> Self {
-        Self::new(&limits.imaging, limits.min_file_bytes, limits.max_file_bytes)
+        let of_files = Self::new(&limits.imaging, limits.min_file_bytes, limits.max_file_bytes);
+        Self { allow_keep_location: limits.allow_keep_location, ..of_files }
     }
 
     fn new(imaging: &imaging::Limits, min_file_size: u64, max_file_size: u64) -> Self {
@@ -77,6 +80,7 @@ impl Limits {
             max_animation_pixels: imaging.max_frame_pixels,
             content_types: Format::ALL.map(Format::content_type).to_vec(),
             keep_location: imaging.keep_location,
+            allow_keep_location: false,
             max_title_length: Title::MAX_CHARS,
             max_description_length: Description::MAX_CHARS,
             max_tags: Tag::MAX_PER_IMAGE,

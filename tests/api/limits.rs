@@ -135,6 +135,7 @@ async fn clients_learn_the_limits_from_the_service_and_its_document() {
         "max_animation_pixels": 200_000_000,
         "content_types": ["image/jpeg", "image/png", "image/gif", "image/webp"],
         "keep_location": false,
+        "allow_keep_location": false,
         "max_title_length": 200, "max_description_length": 1000, "max_tags": 10, "max_tag_length": 50,
         "max_import_urls": 100,
         "thumbnail_sizes": ["small", "medium", "200", "400"], "min_thumbnail_side": 16, "max_thumbnail_side": 2000,
