@@ -19,7 +19,7 @@ use super::error::ApiError;
 use super::extract::{FieldErrors, Identity, header as one_header};
 use crate::model::caller::{Caller, UserId};
 use crate::service::access::AuthMode;
-use crate::service::auth::{Credentials, proof_name};
+use crate::service::auth::{API_KEY_PREFIX, Credentials, proof_name};
 use crate::service::error::{Error, Fields};
 use crate::service::rates::{Exceeded, RateClass, Standing};
 
@@ -101,7 +101,11 @@ fn credentials(headers: &HeaderMap, mode: AuthMode) -> Result<Credentials, Field
     if headers.contains_key(header::AUTHORIZATION) {
         return Ok(authorization(headers).unwrap_or(Credentials::Unreadable));
     }
-    let mut keys = headers.get_all(X_API_KEY).iter();
+    // Gateways use this header for keys of their own; where they vouch for callers, those are none of this service's business.
+    let is_ours = |key: &&HeaderValue| {
+        mode == AuthMode::Required || key.as_bytes().trim_ascii_start().starts_with(API_KEY_PREFIX.as_bytes())
+    };
+    let mut keys = headers.get_all(X_API_KEY).iter().filter(is_ours);
     if let Some(key) = keys.next() {
         let text = key.to_str().ok().filter(|_| keys.next().is_none());
         return Ok(text.map_or(Credentials::Unreadable, |text| Credentials::ApiKey(text.trim().to_owned())));

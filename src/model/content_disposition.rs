@@ -78,7 +78,11 @@ fn decode_extended(value: &[u8]) -> Option<String> {
 }
 
 fn decode_plain(value: &[u8], charset: Option<&'static Encoding>) -> Option<String> {
-    let text = decode(value, charset);
+    // What a part declares is of its content: a name that is UTF-8 is meant as such.
+    let text = match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => decode(value, charset),
+    };
     let name = encoded_words(&text).or_else(|| percent_encoded(&text)).unwrap_or_else(|| unescape_like_browsers(&text));
     (!name.is_empty()).then_some(name)
 }
@@ -232,6 +236,14 @@ mod tests {
         let greek = Encoding::for_label(b"windows-1253");
         let disposition = ContentDisposition::parse(b"form-data; filename=\"\xe1.jpg\"");
         assert_eq!(disposition.file_name(greek).as_deref(), Some("α.jpg"));
+        // What is UTF-8 is not read as anything else.
+        for label in ["iso-8859-1", "utf-16le"] {
+            for name in ["été.jpg", "ab.jpg"] {
+                let header = format!("form-data; filename=\"{name}\"");
+                let disposition = ContentDisposition::parse(header.as_bytes());
+                assert_eq!(disposition.file_name(Encoding::for_label(label.as_bytes())).as_deref(), Some(name));
+            }
+        }
     }
 
     /// Numbers that look random and are the same each time.

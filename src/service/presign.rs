@@ -107,9 +107,10 @@ pub fn content_disposition(image: &Image, how: Disposition) -> String {
 }
 
 /// The name without accents, and with an underscore for what is not ASCII, or is read in different ways: quotes, backslashes,
-/// and percent signs (RFC 6266, appendix D).
+/// and percent signs (RFC 6266, appendix D); and for what means something in paths, which full-width letters are decomposed to.
 fn ascii_name(name: &str) -> String {
-    let plain = |c: char| if (' '..='~').contains(&c) && !"\"\\%".contains(c) { c } else { '_' };
+    let plain = |c: char| if (' '..='~').contains(&c) && !"\"\\%/:*?<>|".contains(c) { c } else { '_' };
+    let name = if name.starts_with('.') { name.to_owned() } else { name.replace(['．', '․', '…', '‥'], "_") };
     name.nfkd().filter(|c| !is_combining_mark(*c)).map(plain).collect()
 }
 
@@ -135,6 +136,8 @@ mod tests {
             ("日本🌅.jpg", "___.jpg"),
             (r#"a"b\c%41;d.jpg"#, "a_b_c_41;d.jpg"),
             ("Straße ﬁ.jpg", "Stra_e fi.jpg"),
+            ("．．／x：y.jpg", "___x_y.jpg"),
+            (".a／b", ".a_b"),
         ] {
             assert_eq!(ascii_name(name), plain);
         }
