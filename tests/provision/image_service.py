@@ -39,8 +39,8 @@ def start(program, folder, processes, environment, settings):
     folder.mkdir()
     (port,) = free_ports(1)
     log, data = folder / "image-service.log", folder / "data"
-    # URLs that were made up are nobody's to be asked for; `keep_location=true` is valid only where it is allowed.
-    own = {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(data), "IMPORT_CONCURRENCY": "0", "ALLOW_KEEP_LOCATION": "true"}
+    # URLs that were made up are nobody's to be asked for.
+    own = {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(data), "IMPORT_CONCURRENCY": "0"}
     process = processes.start([program, "serve"], env={**environment, **own, **settings}, cwd=folder, log=log)
     wait_until_ready("image-service", process, log, lambda: request(port, "/ready")[0] == 200)
     make_administrator(program, {**environment, **own, **settings}, folder)
