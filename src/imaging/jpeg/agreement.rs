@@ -8,7 +8,7 @@ use crate::imaging::{Header, Kind, Limits};
 
 /// Panics when one of the two accepts what the other refuses, or when it depends on the scale whether a file is accepted.
 ///
-/// libjpeg is shown the tidied file, as always; it refuses what lacks coefficients or has wrong ones. It overlooks two kinds of
+/// libjpeg is shown the tidied file, as always; it refuses what lacks coefficients or has wrong ones. It overlooks three kinds of
 /// damage, which only the decoder of our own refuses.
 pub(in crate::imaging) fn agrees_with_libjpeg(file: &[u8], header: &Header, limits: &Limits) {
     let Kind::Jpeg(_) = &header.kind else { return };
@@ -21,7 +21,7 @@ pub(in crate::imaging) fn agrees_with_libjpeg(file: &[u8], header: &Header, limi
     let tidied = tidy::tidied(file, max_scans);
     match (at_1, libjpeg::strictly_at_an_eighth(&tidied, limits)) {
         (Ok(_), Err(error)) => panic!("libjpeg refuses it: {error}"),
-        (Err(Fault::BeyondBlock | Fault::Incomplete), Ok(_)) | (Ok(_), Ok(_)) | (Err(_), Err(_)) => {}
+        (Err(Fault::BeyondBlock | Fault::Incomplete | Fault::ZeroFilled), Ok(_)) | (Ok(_), Ok(_)) | (Err(_), Err(_)) => {}
         (Err(fault), Ok(_)) => panic!("libjpeg accepts it, in spite of {fault:?}"),
     }
 }

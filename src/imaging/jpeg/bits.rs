@@ -81,6 +81,8 @@ impl<'a> Bits<'a> {
         if self.cursor.bits_read() > self.filled * 8 {
             return Err(self.cut_off());
         }
+        let unread_bytes = self.filled - self.cursor.bits_read().div_ceil(8);
+        let read_to = self.next - unread_bytes;
         while !self.ended {
             match next_marker(self.file, self.next) {
                 Some((_, code)) if self.file[code] == 0 => self.next = code + 1,
@@ -88,7 +90,18 @@ impl<'a> Bits<'a> {
                 None => (self.next, self.ended) = (self.file.len(), true),
             }
         }
+        if self.next == self.file.len() && self.is_zero_filled(read_to) {
+            return Err(Fault::ZeroFilled);
+        }
         Ok(self.next)
+    }
+
+    /// Whether the file ends in zeros, of which some were read as units and some were left: an interrupted download leaves them,
+    /// and zero bits are often codes. Zeros behind the last unit are padding; its last byte is filled up with ones.
+    fn is_zero_filled(&self, read_to: usize) -> bool {
+        let zeros = self.file.iter().rev().take_while(|&&byte| byte == 0).count();
+        let data_end = self.file.len() - zeros;
+        read_to > data_end + 1 && read_to < self.file.len()
     }
 
     fn cut_off(&self) -> Fault {

@@ -13,6 +13,8 @@ pub(super) enum Fault {
     InvalidCode,
     /// A code stands for coefficients beyond the end of its block; libjpeg overlooks that.
     BeyondBlock,
+    /// The file ends in zeros that were read as units; libjpeg overlooks that.
+    ZeroFilled,
     MisplacedRestart,
     /// A component has no data; libjpeg shows it grey.
     Incomplete,
@@ -25,6 +27,7 @@ impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         Error::corrupt(match fault {
             Fault::Truncated => "the JPEG data ends too early",
+            Fault::ZeroFilled => "the JPEG data breaks off, and zeros are in its place",
             Fault::BreaksOff => "the JPEG data breaks off within a scan",
             Fault::InvalidCode | Fault::BeyondBlock => "the JPEG data holds an invalid code",
             Fault::Incomplete => "the JPEG has a colour component without data",

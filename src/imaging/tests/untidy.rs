@@ -138,6 +138,27 @@ fn a_jpeg_that_lacks_only_its_end_is_whole() {
 }
 
 #[test]
+fn zeros_in_place_of_the_rest_of_a_picture_are_damage() {
+    let mut random = XorShift(0x2e05);
+    for (width, height) in SIZES {
+        let noise: Vec<u8> = (0..width * height * 3).map(|_| random.below(256) as u8).collect();
+        for quality in [85.0, 95.0] {
+            let file = jpeg((width, height), ColorSpace::JCS_RGB, &noise, None, |compress| {
+                compress.set_quality(quality);
+                compress.set_chroma_sampling_pixel_sizes((1, 1), (1, 1));
+            });
+            assert!(run(&file).is_ok());
+            for percent in [2, 5, 10, 30, 50] {
+                let mut filled = file.clone();
+                let from = file.len() - file.len() * percent / 100;
+                filled[from..].fill(0);
+                assert!(matches!(run(&filled), Err(Error::Corrupt { .. })), "{width}x{height} {quality}: {percent} % are zeros");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_progressive_jpeg_that_ends_before_its_last_scan_is_damaged() {
     for size in SIZES {
         let file = progressive_jpeg(size.0, size.1);
