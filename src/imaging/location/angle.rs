@@ -54,8 +54,10 @@ impl Angle {
             hemisphere,
         };
         // XMP's `41,59.2N`, `41,59,12N`, and the clock's `41:59:12.3N`.
+        // Behind decimals a comma begins another number: `41.98123,12.34123`.
+        let separators: &[u8] = if angle.decimals > 0 { b":" } else { b",:" };
         let mut parts = 0;
-        while parts < 2 && reader.skips(b",:", |next| next.is_ascii_digit()) && reader.number().is_some() {
+        while parts < 2 && reader.skips(separators, |next| next.is_ascii_digit()) && reader.number().is_some() {
             angle.decimals = 0;
             angle.has_minutes = true;
             reader.decimals();

@@ -135,6 +135,11 @@ fn segments(file: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
                 0xd9 | 0xda => return None,
                 _ => {
                     let length = usize::from(u16::from_be_bytes(*file.get(at + 2..)?.first_chunk()?));
+                    if length < 2 {
+                        // It says nothing, and is passed over as by the decoder.
+                        at += 2;
+                        continue;
+                    }
                     let body = file.get(at + 4..at + 2 + length)?;
                     at += 2 + length;
                     return Some((marker, body));

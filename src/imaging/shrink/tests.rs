@@ -112,7 +112,9 @@ fn a_jpeg_keeps_its_metadata_and_its_orientation_whichever_way_it_lies() {
             segment(0xeb, b"JP\0\x01\0\0\0\x01\0\0\0\x10jumbc2pa"),
             segment(0xe2, b"urn:iso:std:iso:ts:21496:-1\0"),
         ];
-        let file = [with_segments(&file, &[kept.concat(), gone.concat()]), b"a second picture".to_vec()].concat();
+        let file =
+            [with_segments(&file, &[b"\xff\xe4\0\0".to_vec(), kept.concat(), gone.concat()]), b"a second picture".to_vec()]
+                .concat();
         let (shrunk, header, processed) = shrunk(&file);
         assert!(shrunk.dropped_credentials);
         assert!(kept.iter().all(|segment| contains(&shrunk.file, segment)), "orientation {orientation}");
