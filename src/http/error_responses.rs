@@ -33,9 +33,8 @@ macro_rules! error_responses {
         pub fn components() -> Vec<(&'static str, Response)> {
             vec![$({
                 let errors = [$(ErrorType::$error),+];
-                #[allow(unused_mut, reason = "not every response has a header")]
-                let mut response = error_response($description, &errors, $message, json!($details));
-                $(response = response.header($header.0, header($header));)?
+                let response = error_response($description, &errors, $message, json!($details));
+                $(let response = response.header($header.0, header($header));)?
                 (stringify!($name), response.build())
             }),*, ("NotReady", not_ready())]
         }

@@ -132,7 +132,7 @@ impl Query {
         self.errors.finish()
     }
 
-    /// For links that people share: whoever passes one on adds parameters of their own (`fbclid`, `utm_source`, a cache buster).
+    /// For links that people share: sites and programs add parameters of their own (`fbclid`, `utm_source`, a cache buster).
     ///
     /// # Errors
     /// A rule of a known parameter was broken.
@@ -140,7 +140,7 @@ impl Query {
         self.errors.finish()
     }
 
-    /// As [`Query::finish_shared`], but for parameters that look like a misspelt one of `known`.
+    /// Like [`Query::finish_shared`], except that a parameter that looks like a misspelling of a `known` one is refused.
     ///
     /// # Errors
     /// Any rule was broken, or a name is another spelling of a known one, or differs from it by one letter.
@@ -154,7 +154,7 @@ impl Query {
     }
 }
 
-/// Whether a name is `known` but for its case, one letter too many, too few or wrong, or two that are swapped.
+/// Whether a name differs from `known` only in case, in one letter that is added, missing or wrong, or in two that are swapped.
 fn is_misspelt(name: &str, known: &str) -> bool {
     let (name, known) = (name.to_ascii_lowercase().into_bytes(), known.as_bytes());
     // Names this short are names of their own: w, h, q, v.

@@ -64,11 +64,10 @@ pub struct Limits {
 
 impl Limits {
     pub fn of(limits: &service::Limits) -> Self {
-        let of_files = Self::new(&limits.imaging, limits.min_file_bytes, limits.max_file_bytes);
-        Self { allow_keep_location: limits.allow_keep_location, ..of_files }
+        Self::new(&limits.imaging, limits.min_file_bytes, limits.max_file_bytes, limits.allow_keep_location)
     }
 
-    fn new(imaging: &imaging::Limits, min_file_size: u64, max_file_size: u64) -> Self {
+    fn new(imaging: &imaging::Limits, min_file_size: u64, max_file_size: u64, allow_keep_location: bool) -> Self {
         let shown = ThumbnailSize::SHOWN.map(|size| size.name().into_owned());
         Self {
             min_file_size,
@@ -80,7 +79,7 @@ impl Limits {
             max_animation_pixels: imaging.max_frame_pixels,
             content_types: Format::ALL.map(Format::content_type).to_vec(),
             keep_location: imaging.keep_location,
-            allow_keep_location: false,
+            allow_keep_location,
             max_title_length: Title::MAX_CHARS,
             max_description_length: Description::MAX_CHARS,
             max_tags: Tag::MAX_PER_IMAGE,
@@ -107,7 +106,7 @@ impl Limits {
 impl Default for Limits {
     /// Those of a service without settings.
     fn default() -> Self {
-        Self::new(&imaging::Limits::default(), DEFAULT_MIN_FILE_BYTES, DEFAULT_MAX_FILE_BYTES)
+        Self::new(&imaging::Limits::default(), DEFAULT_MIN_FILE_BYTES, DEFAULT_MAX_FILE_BYTES, false)
     }
 }
 
@@ -120,7 +119,7 @@ fn bytes(number: u64) -> String {
     }
 }
 
-/// Settings change with a restart only, and a client that acts on an old limit is told the new one by an error.
+/// Settings change only at a restart. A client that relies on an old limit gets an error that names the new one.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=60");
 
 /// Get the limits

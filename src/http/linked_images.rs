@@ -9,7 +9,7 @@ use super::error::{ApiError, InternalServerError, NotFound, ServiceUnavailable, 
 use super::extract::image_id;
 use super::json;
 use super::links::link;
-use super::views::Texts;
+use super::views::{SizeView, Texts};
 use crate::model::caller::Caller;
 use crate::model::color::Color;
 use crate::model::image::{Image, ThumbnailSize};
@@ -49,16 +49,6 @@ pub struct PublicThumbnail {
     pub url: String,
 }
 
-/// A width and a height, as displayed.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[schema(as = Dimensions)]
-pub struct SizeView {
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
-}
-
 /// Get public image metadata
 ///
 /// No authentication. A private image is visible only to its owner.
@@ -93,11 +83,5 @@ impl<'a> PublicImage<'a> {
             colors: Texts(&image.colors),
             thumbs,
         }
-    }
-}
-
-impl SizeView {
-    fn of((width, height): (u32, u32)) -> Self {
-        Self { width, height }
     }
 }

@@ -11,7 +11,6 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::linked_images::SizeView;
 use crate::model::color::Color;
 use crate::model::id::ImageId;
 use crate::model::image::{self, Image, Metadata, PixelSize, Thumbnail, ThumbnailSize};
@@ -152,6 +151,22 @@ pub enum Credentials {
     None,
 }
 
+/// A width and a height, as displayed.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = Dimensions)]
+pub struct SizeView {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+}
+
+impl SizeView {
+    pub fn of((width, height): (u32, u32)) -> Self {
+        Self { width, height }
+    }
+}
+
 /// A page of images, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ImagePage, example = super::examples::image_page)]
@@ -225,7 +240,7 @@ impl<'a> MetadataView<'a> {
         } = metadata;
         let (created_at, modified_at, camera) = (created_at.as_deref(), modified_at.as_deref(), camera.as_deref());
         let credentials = credentials.map(Credentials::from);
-        let shrunk_from = shrunk_from.map(|PixelSize { width, height }| SizeView { width, height });
+        let shrunk_from = shrunk_from.map(|PixelSize { width, height }| SizeView::of((width, height)));
         Self { created_at, modified_at, camera, orientation, has_alpha, animated, frames, credentials, shrunk_from }
     }
 }

@@ -8,10 +8,10 @@ use std::io::{BufRead, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 
 /// The signature, before the first chunk.
-const SIGNATURE_BYTES: usize = 8;
+pub(super) const SIGNATURE_BYTES: usize = 8;
 
 /// The last chunk, whole. Its contents never vary.
-const IEND: &[u8; 12] = b"\0\0\0\0IEND\xae\x42\x60\x82";
+pub(super) const IEND: &[u8; 12] = b"\0\0\0\0IEND\xae\x42\x60\x82";
 
 /// tRNS of a palette has an entry for each colour.
 const MAX_TRNS_BYTES: usize = 256;
@@ -42,6 +42,11 @@ impl<'a> Chunk<'a> {
         let mut crc = flate2::Crc::new();
         crc.update(&bytes[self.body.start - 4..self.body.end]);
         (crc.sum().to_be_bytes() == stated).then(|| &bytes[self.body.clone()])
+    }
+
+    /// With its head and its CRC, if all of it is there.
+    pub fn whole<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        bytes.get(self.body.start - 8..self.end())
     }
 
     /// A decoder may not ignore it. The third bit of the name's first letter tells (PNG 3rd edition, 5.4).

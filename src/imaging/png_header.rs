@@ -9,7 +9,7 @@ use super::sniff::{Found, check_sides};
 use super::{Kind, Limits, coding, metadata, profile};
 use std::ops::Range;
 
-/// Chunks that are looked at in search of either; beyond them it counts as absent. 1 GiB in IDATs of 8 KiB are 131,072.
+/// How many chunks are searched for either; one that comes later counts as absent. 1 GiB in IDATs of 8 KiB are 131,072.
 const MAX_CHUNKS: usize = 262_144;
 
 /// What the decoder wants to know.

@@ -4,7 +4,7 @@ use crate::imaging::error::Error;
 
 /// Damage, as a hot loop can say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::imaging) enum Fault {
     /// The file ends within the picture.
     Truncated,
     /// A marker stands where picture data should go on.

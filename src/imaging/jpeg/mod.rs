@@ -25,7 +25,7 @@ pub(super) mod native;
 mod planes;
 mod progressive;
 mod reduced;
-mod segments;
+pub(super) mod segments;
 mod sequential;
 mod standard;
 #[cfg(test)]
@@ -55,14 +55,16 @@ pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &
             // Accepted by an earlier version that left the proof to libjpeg.
             Err(_) => Pixels::Rgb(libjpeg::decode(&tidy::tidied(bytes, max_scans), bytes, header, jpeg, limits)?),
         },
-        (false, true) => {
-            let is_tidy = reduced::prove(bytes, header.stored, max_scans)?;
-            let tidied = if is_tidy { Cow::Borrowed(bytes) } else { tidy::copy(bytes, max_scans) };
-            Pixels::Rgb(libjpeg::decode(&tidied, bytes, header, jpeg, limits)?)
-        }
+        (false, true) => Pixels::Rgb(libjpeg::decode(&proved(bytes, header, limits)?, bytes, header, jpeg, limits)?),
         (false, false) => Pixels::Rgb(libjpeg::decode(&tidy::tidied(bytes, max_scans), bytes, header, jpeg, limits)?),
     };
     Ok(Decoded { pixels, has_alpha: false, frames: 1 })
+}
+
+/// The file as libjpeg is to see it, proved whole.
+fn proved<'a>(bytes: &'a [u8], header: &Header, limits: &Limits) -> Result<Cow<'a, [u8]>, Error> {
+    let is_tidy = reduced::prove(bytes, header.stored, limits.max_progressive_scans)?;
+    Ok(if is_tidy { Cow::Borrowed(bytes) } else { tidy::copy(bytes, limits.max_progressive_scans) })
 }
 
 fn decode_reduced(bytes: &[u8], jpeg: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<Ycc, Error> {

@@ -2,11 +2,10 @@
 
 use super::header::JpegHeader;
 use super::libjpeg::{patient_errors, unwinding, written};
-use super::{reduced, tidy};
+use super::proved;
 use crate::imaging::error::Error;
 use crate::imaging::{Header, Limits};
 use mozjpeg::{ColorSpace, Compress, Decompress};
-use std::borrow::Cow;
 
 /// Inks in rows, as stored.
 pub(in crate::imaging) struct Cmyk {
@@ -21,11 +20,9 @@ pub(in crate::imaging) struct Cmyk {
 /// Decodes the whole file at its scale; damage anywhere refuses it.
 pub(in crate::imaging) fn decode_cmyk(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits) -> Result<Cmyk, Error> {
     let failed = |error: std::io::Error| Error::corrupt(format!("the JPEG cannot be read ({})", error.kind()));
-    let max_scans = limits.max_progressive_scans;
-    let is_tidy = reduced::prove(bytes, header.stored, max_scans)?;
-    let tidied = if is_tidy { Cow::Borrowed(bytes) } else { tidy::copy(bytes, max_scans) };
+    let proved = proved(bytes, header, limits)?;
     unwinding(limits, || {
-        let mut decoder = Decompress::with_err(patient_errors(limits)).from_mem(&tidied).map_err(failed)?;
+        let mut decoder = Decompress::with_err(patient_errors(limits)).from_mem(&proved).map_err(failed)?;
         if decoder.size() != (header.stored.0 as usize, header.stored.1 as usize) {
             return Err(Error::corrupt("the JPEG states two different sizes"));
         }

@@ -6,16 +6,16 @@ use super::fault::Fault;
 use std::ops::Range;
 
 pub(super) const SOI: u8 = 0xd8;
-pub(super) const EOI: u8 = 0xd9;
-pub(super) const SOS: u8 = 0xda;
+pub(in crate::imaging) const EOI: u8 = 0xd9;
+pub(in crate::imaging) const SOS: u8 = 0xda;
 
 /// A marker, and the body of its segment without the length.
-pub(super) struct Segment {
+pub(in crate::imaging) struct Segment {
     pub marker: u8,
     pub body: Range<usize>,
 }
 
-pub(super) struct Segments<'a> {
+pub(in crate::imaging) struct Segments<'a> {
     pub file: &'a [u8],
     /// Where the reading goes on.
     pub at: usize,

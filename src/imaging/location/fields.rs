@@ -5,7 +5,7 @@
 //! namespaces that use them for the picture. The lists follow the XMP, IPTC, PRISM, Darwin Core, schema.org and DJI
 //! specifications and ExifTool's family-2 group "Location".
 //!
-//! Not here, so kept: keywords; `Iptc4xmpCore:CiAdrCity` and its kin, which are the creator's address; the place in the picture
+//! Not here, so kept: keywords; `Iptc4xmpCore:CiAdrCity` and the like, which are the creator's address; the place in the picture
 //! (`exif:SubjectLocation`, regions); `xmpDM:location` of a marker, which is a link; directions; Skydio's
 //! `CameraPositionNED`, which counts from an unknown take-off point.
 

@@ -30,7 +30,7 @@ const MAPS: [&str; 22] = [
     "opentopomap.org",
 ];
 
-/// A longer link is looked at in parts.
+/// A longer link is searched in parts.
 const MAX_BYTES: usize = 4096;
 
 /// What starts where a word starts.

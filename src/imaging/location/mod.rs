@@ -14,8 +14,8 @@
 //! `block::MAX_BLOCK_BYTES`, overlapping structures that do not settle) is wiped, because someone else's reader may be
 //! more patient than this one. Nothing here trusts that the file was decoded before.
 //!
-//! **A file without a location is not touched**, not even one that is damaged or odd. So a block is wiped only when its format
-//! leaves no other way, or when something in it looks like a location.
+//! **A file without a location is not touched**, except where XMP is not well-formed or IPTC breaks off: what cannot be read there is
+//! wiped. Any other block is wiped only when something in it looks like a location.
 //!
 //! # What goes
 //!

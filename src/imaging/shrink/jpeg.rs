@@ -6,6 +6,7 @@ use crate::imaging::encode::Chroma;
 use crate::imaging::error::Error;
 use crate::imaging::jpeg::header::JpegHeader;
 use crate::imaging::jpeg::native;
+use crate::imaging::jpeg::segments::{EOI, SOS, Segment, Segments};
 use crate::imaging::pixels::Pixels;
 use crate::imaging::resample::{Source, lanczos3, resample};
 use crate::imaging::{Format, Header, Limits, decode};
@@ -70,8 +71,12 @@ struct Found {
 impl Found {
     fn in_file(file: &[u8], target: (u32, u32)) -> Self {
         let mut found = Found { kept: Vec::new(), components: 3, had_credentials: false };
-        for (marker, body) in segments(file) {
+        let mut segments = Segments::new(file);
+        // What cannot be read ends the walk here, and refuses the file when it is decoded.
+        while let Ok(Some(Segment { marker, body })) = segments.next() {
+            let body = &file[body];
             match marker {
+                SOS | EOI => break,
                 // A frame header: after precision, height and width.
                 0xc0..=0xc2 => found.components = body.get(5).copied().unwrap_or(found.components),
                 // JUMBF (ISO 19566-5), which holds content credentials.
@@ -120,31 +125,4 @@ fn stays(marker: u8, body: &[u8]) -> bool {
         0xe1 | 0xe3..=0xef | 0xfe => true,
         _ => false,
     }
-}
-
-/// The segments before the picture data; what stands between them is passed over.
-fn segments(file: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-    let mut at = 2;
-    std::iter::from_fn(move || {
-        loop {
-            at += memchr::memchr(0xff, file.get(at..)?)?;
-            let marker = *file.get(at + 1)?;
-            match marker {
-                0xff => at += 1,
-                0x00 | 0x01 | 0xd0..=0xd8 => at += 2,
-                0xd9 | 0xda => return None,
-                _ => {
-                    let length = usize::from(u16::from_be_bytes(*file.get(at + 2..)?.first_chunk()?));
-                    if length < 2 {
-                        // It says nothing, and is passed over as by the decoder.
-                        at += 2;
-                        continue;
-                    }
-                    let body = file.get(at + 4..at + 2 + length)?;
-                    at += 2 + length;
-                    return Some((marker, body));
-                }
-            }
-        }
-    })
 }

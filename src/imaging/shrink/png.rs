@@ -4,9 +4,8 @@ use super::{Shrunk, exif};
 use crate::imaging::error::Error;
 use crate::imaging::picture::Picture;
 use crate::imaging::pixels::resize;
+use crate::imaging::png_chunks::{IEND, SIGNATURE_BYTES, chunks};
 use crate::imaging::{Header, Kind, Limits, decode};
-
-const SIGNATURE_BYTES: usize = 8;
 
 pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits, target: (u32, u32)) -> Result<Shrunk, Error> {
     let mut header = header.clone();
@@ -53,13 +52,13 @@ fn assemble(original: &[u8], picture: &[u8], target: (u32, u32)) -> Shrunk {
     let (mut before, mut after) = (Vec::new(), Vec::new());
     let (mut in_data, mut had_credentials) = (false, false);
     for chunk in chunks(original) {
-        in_data |= chunk.name() == *b"IDAT";
-        had_credentials |= chunk.name() == *b"caBX";
-        if stays(chunk.name()) {
+        in_data |= chunk.name == b"IDAT";
+        had_credentials |= chunk.name == b"caBX";
+        if let Some(whole) = chunk.whole(original).filter(|_| stays(chunk.name)) {
             let kept = if in_data { &mut after } else { &mut before };
             let start = kept.len();
-            kept.extend_from_slice(chunk.whole);
-            if chunk.name() == *b"eXIf" {
+            kept.extend_from_slice(whole);
+            if chunk.name == b"eXIf" {
                 set_size(&mut kept[start..], target);
             }
         }
@@ -67,24 +66,23 @@ fn assemble(original: &[u8], picture: &[u8], target: (u32, u32)) -> Shrunk {
     let mut file = Vec::with_capacity(picture.len() + before.len() + after.len());
     file.extend_from_slice(picture.get(..SIGNATURE_BYTES).unwrap_or_default());
     for chunk in chunks(picture) {
-        if chunk.name() == *b"IEND" {
-            file.append(&mut after);
-        }
-        file.extend_from_slice(chunk.whole);
-        if chunk.name() == *b"IHDR" {
+        file.extend_from_slice(chunk.whole(picture).unwrap_or_default());
+        if chunk.name == b"IHDR" {
             file.append(&mut before);
         }
     }
+    file.append(&mut after);
+    file.extend_from_slice(IEND);
     Shrunk { file, dropped_credentials: had_credentials }
 }
 
 /// Whether a chunk is still true of the smaller picture: those that tell what its samples mean, and those that their name
 /// declares safe to copy (PNG 3rd edition, 5.4 and 14.2). Others speak of old samples, as `tRNS`, `bKGD`, `sBIT` and `hIST` do.
-fn stays(name: [u8; 4]) -> bool {
+fn stays(name: &[u8]) -> bool {
     let ancillary = name[0].is_ascii_lowercase();
     let safe_to_copy = name[3].is_ascii_lowercase();
     let meaning = [b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"mDCv", b"cLLI", b"cLLi", b"tIME"];
-    ancillary && (safe_to_copy || meaning.contains(&&name))
+    ancillary && (safe_to_copy || meaning.iter().any(|known| *known == name))
 }
 
 /// In a chunk of EXIF, whose checksum follows.
@@ -94,32 +92,4 @@ fn set_size(chunk: &mut [u8], target: (u32, u32)) {
     let mut checksum = flate2::Crc::new();
     checksum.update(&chunk[4..end]);
     chunk[end..].copy_from_slice(&checksum.sum().to_be_bytes());
-}
-
-struct Chunk<'a> {
-    /// Length, name, data and checksum.
-    whole: &'a [u8],
-}
-
-impl Chunk<'_> {
-    fn name(&self) -> [u8; 4] {
-        [self.whole[4], self.whole[5], self.whole[6], self.whole[7]]
-    }
-}
-
-/// Up to IEND, which is the last.
-fn chunks(file: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
-    let mut at = SIGNATURE_BYTES;
-    let mut ended = false;
-    std::iter::from_fn(move || {
-        if ended {
-            return None;
-        }
-        let length = u32::from_be_bytes(*file.get(at..)?.first_chunk()?) as usize;
-        let whole = file.get(at..at.checked_add(length)?.checked_add(12)?)?;
-        at += whole.len();
-        let chunk = Chunk { whole };
-        ended = chunk.name() == *b"IEND";
-        Some(chunk)
-    })
 }

@@ -185,7 +185,7 @@ fn of_all_that_states_colours_the_first_in_order_counts() {
         let alone: Vec<_> = stated.iter().map(|chunks| seen(&drawn(depth, chunks))).collect();
         let plain = seen(&drawn(depth, &[]));
         for (index, one) in alone.iter().enumerate() {
-            assert!(alone[index + 1..].iter().all(|other| other != one), "{index} is told from the others");
+            assert!(alone[index + 1..].iter().all(|other| other != one), "{index} differs from the others");
         }
         for present in 0..16usize {
             let is_there = |index: &usize| present >> index & 1 == 1;

@@ -2,6 +2,7 @@
 //! bare, with a prefix, or in JSON-LD as an address that a context stands for.
 
 use super::super::fields;
+use super::super::words::is_one_of;
 
 /// What JSON and CBOR have in common.
 pub(super) enum Item<'a> {
@@ -77,7 +78,7 @@ impl Names {
         Names { is_own_schema, prefixes: Vec::new(), too_many_prefixes: false }
     }
 
-    /// Whether an assertion or a part of it is told to be a place by its label: `c2pa.location.broad`.
+    /// Whether an assertion or a part of it says by its label that it is a place: `c2pa.location.broad`.
     pub fn is_place_label(label: &[u8]) -> bool {
         label.split(|byte| matches!(byte, b'.' | b'-' | b'_')).any(|part| is_one_of(part, &["location", "gps", "geotag", "geo"]))
     }
@@ -157,8 +158,4 @@ fn tells_coordinates(text: &[u8]) -> bool {
     let is_link = text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"geo:"));
     let number = |byte: &u8| byte.is_ascii_digit() || *byte == b'-';
     fields::names_coordinates(text) || is_link && text.get(4).is_some_and(number)
-}
-
-fn is_one_of(word: &[u8], words: &[&str]) -> bool {
-    words.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
 }

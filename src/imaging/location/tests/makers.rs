@@ -46,7 +46,7 @@ fn a_thermal_cameras_position_goes_and_its_temperatures_stay() {
         assert!(segments.len() > 4);
         let cleaned = left(&segments);
         assert_eq!(memchr::memmem::find_iter(&cleaned, b"temperatures").count(), 19_996);
-        // The order of the parts in the file does not matter, but for the first one.
+        // Behind the first segment their order does not matter.
         segments[1..].reverse();
         left(&segments);
         // Numbers that are all zero, as some programs write them.
