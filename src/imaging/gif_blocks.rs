@@ -11,6 +11,10 @@ const EXTENSION: u8 = 0x21;
 const IMAGE: u8 = 0x2c;
 const TRAILER: u8 = 0x3b;
 
+/// Labels of extensions: how the next frame is shown, and one of the two kinds of frames.
+const GRAPHIC_CONTROL: u8 = 0xf9;
+const PLAIN_TEXT: u8 = 0x01;
+
 /// Marks a palette in a descriptor's flags, whose three lowest bits are its size.
 const HAS_PALETTE: u8 = 0x80;
 
@@ -72,14 +76,25 @@ impl<'a> Pieces<'a> {
 }
 
 /// Where the trailer is, or would be: the file may end where a block may begin, or with zeros in place of blocks. `None`
-/// where it breaks off within a block, or goes on with something that is none.
+/// where it breaks off within a block or before a frame that was announced, or goes on with something that is no block.
 fn end(bytes: &[u8]) -> Option<usize> {
     let mut blocks = Blocks::of(bytes);
-    while blocks.next().is_some() {}
+    let mut announced = false;
+    while let Some(block) = blocks.next() {
+        match (block.kind, bytes.get(block.at + 1)) {
+            (EXTENSION, Some(&GRAPHIC_CONTROL)) => announced = true,
+            (IMAGE, _) | (EXTENSION, Some(&PLAIN_TEXT)) => announced = false,
+            _ => {}
+        }
+    }
     let end = blocks.at?;
     let rest = bytes.get(end..)?;
     let padding = rest.iter().take_while(|&&byte| byte == 0).count();
-    matches!(rest.get(padding), None | Some(&TRAILER)).then_some(end)
+    match rest.get(padding) {
+        Some(&TRAILER) => Some(end),
+        None if !announced => Some(end),
+        _ => None,
+    }
 }
 
 /// Walks from block to block, up to the first byte that begins none.

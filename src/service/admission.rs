@@ -119,6 +119,15 @@ impl Admission {
         Ok(Admitted { waited: started.elapsed(), _body, _foreign: None })
     }
 
+    /// As [`Admission::body`], but without waiting: for those who hold what others wait for.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is none.
+    pub fn body_at_once(&self, bytes: u64) -> Result<Admitted, Error> {
+        let _body = self.bodies.take_at_once(bytes).ok_or_else(|| overloaded(self.wait))?;
+        Ok(Admitted { waited: Duration::ZERO, _body, _foreign: None })
+    }
+
     /// As [`Admission::body`], for one that a foreign server sends: waits for up to `patience` for its part, which holds up no
     /// request, and then for room.
     ///
@@ -188,8 +197,11 @@ impl Admission {
 }
 
 async fn within<T>(wait: Duration, taking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let overloaded = |_| Error::Overloaded { retry_after: wait.max(Duration::from_secs(1)) };
-    tokio::time::timeout(wait, taking).await.map_err(overloaded)?
+    tokio::time::timeout(wait, taking).await.map_err(|_| overloaded(wait))?
+}
+
+fn overloaded(wait: Duration) -> Error {
+    Error::Overloaded { retry_after: wait.max(Duration::from_secs(1)) }
 }
 
 #[derive(Debug)]
@@ -207,6 +219,11 @@ impl Budget {
     async fn take(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Error> {
         let units = units(bytes).min(self.total_units);
         Arc::clone(&self.semaphore).acquire_many_owned(units).await.map_err(Error::internal)
+    }
+
+    fn take_at_once(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let units = units(bytes).min(self.total_units);
+        Arc::clone(&self.semaphore).try_acquire_many_owned(units).ok()
     }
 
     fn in_use(&self) -> BudgetUse {

@@ -36,11 +36,10 @@ impl Service {
         let started = Instant::now();
         let (bytes, oversize, limits) = (upload.bytes.clone(), header.clone(), self.limits.imaging.clone());
         let shrinking = tokio::task::spawn_blocking(move || {
-            let shrunk = imaging::shrink(&bytes, &oversize, &limits);
-            drop(slot);
-            shrunk
+            (imaging::shrink(&bytes, &oversize, &limits), slot)
         });
-        let imaging::Shrunk { file, dropped_credentials } = shrinking.await.map_err(Error::internal)??;
+        let (shrunk, slot) = shrinking.await.map_err(Error::internal)?;
+        let imaging::Shrunk { file, dropped_credentials } = shrunk?;
         let file = Bytes::from(file);
         self.observe_stage(upload.visibility, "shrink", started.elapsed());
         let length = file.len() as u64;
@@ -52,8 +51,10 @@ impl Service {
         let small = imaging::inspect(&file, &self.limits.imaging).map_err(Error::internal)?;
         let small = self.check_weight(small)?;
         let grown = length.saturating_sub(upload.bytes.len() as u64);
+        // The slot has room for the file until then. Nothing waits here, because others wait for the slot.
+        let _growth = if grown > 0 { Some(self.admission.body_at_once(grown)?) } else { None };
+        drop(slot);
         upload.bytes = file;
-        let _growth = if grown > 0 { Some(self.admission.body(grown).await?) } else { None };
         let from = PixelSize { width: header.width, height: header.height };
         Ok(Shrunk { header: small, from, dropped_credentials, _growth })
     }

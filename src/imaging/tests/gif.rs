@@ -66,9 +66,24 @@ fn a_gif_that_breaks_off_within_a_block_is_refused() {
             Err(error) => assert!(!matches!(error, Error::Internal { .. }), "{length}"),
         }
     }
-    // Behind each frame, and behind the control block that comes before the next.
-    accepted.dedup();
+    // Behind each frame, but not behind the control block that announces the next.
     assert_eq!(accepted, [1, 2, 3]);
+}
+
+#[test]
+fn a_gif_that_lacks_an_announced_frame_is_refused() {
+    let file = gif(100, 70, 1, [0, 1, 4, 3]);
+    let body = &file[..file.len() - 1];
+    let control = b"!\xf9\x04\0\0\0\0\0";
+    let comment = b"!\xfe\x05hello\0";
+    for tail in [&b""[..], &[0; 9]] {
+        for announced in [control.to_vec(), [&control[..], comment].concat()] {
+            let refused = run(&[body, &announced, tail].concat());
+            assert!(matches!(refused, Err(Error::Corrupt { .. })), "{announced:?} {tail:?}");
+        }
+        assert!(run(&[body, comment, tail].concat()).is_ok());
+        assert!(run(&[body, control, b";", tail].concat()).is_ok(), "the trailer ends it");
+    }
 }
 
 #[test]
