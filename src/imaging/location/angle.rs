@@ -63,7 +63,10 @@ impl Angle {
             reader.decimals();
             parts += 1;
         }
-        reader.fraction_of();
+        // Behind decimals a slash begins another number too.
+        if angle.decimals == 0 {
+            reader.fraction_of();
+        }
         angle.range.end = reader.at;
         reader.spaces(1);
         if reader.degree_sign() {

@@ -34,11 +34,10 @@ pub(super) fn clean(kind: Kind, block: &mut [u8], care: Care) -> Outcome {
             if outcome == Outcome::Unchanged { reference } else { outcome }
         }
         Kind::Iptc if block.first() == Some(&iptc::MARKER) => iptc::clean(block, care),
+        Kind::Iptc if !photoshop::recognises(block) => iptc::clean_unreadable(block),
         _ if care.levels == 0 => wipe(kind, block),
         Kind::Exif => tiff::clean(after_exif_header(block), care),
-        Kind::Photoshop => photoshop::clean(block, care),
-        Kind::Iptc if photoshop::recognises(block) => photoshop::clean(block, care),
-        Kind::Iptc => wipe(kind, block),
+        Kind::Photoshop | Kind::Iptc => photoshop::clean(block, care),
     }
 }
 

@@ -3,23 +3,23 @@
 //! Three things are coordinates: a number with a label (`Latitude: 43.6`, `"lat":43.6`, `GPSLatitude=…`), an angle that its
 //! hemisphere or degree sign gives away (`41°59'12"N`, `41.98N 12.34E`), and a link to a map. A pair of bare numbers is not,
 //! unless it is all that the text has. Resolutions, dates, prices, versions, temperatures and exposure latitudes are none.
+//! [`super::labels`] knows the words, and [`super::pairs`] what two numbers may be instead.
 //!
 //! Works on bytes of ASCII, Latin-1 or UTF-8; [`super::wide`] brings wider encodings down to that.
 
 use super::angle::{Angle, Hemisphere};
-use super::fields::{self, Axis};
+use super::fields::Axis;
+use super::labels::{self, Gap, Label};
 use super::links::{self, Link};
-use super::words::{contains_any_case, is_one_of, starts_with_any_case, words};
+use super::pairs;
+use super::words::contains_any_case;
 use std::ops::Range;
 
 /// How far two coordinates of one place may be apart, as in `Lat 41.98, altitude 12 m`.
 const NEAR_BYTES: usize = 32;
 
-/// Characters between a label and its number.
-const MAX_GAP: usize = 6;
-
-/// The longest prefix of a name, with its quotation mark.
-const MAX_PREFIX: usize = 24;
+/// Decimal places that both numbers of a pair have behind a label: about a hundred metres.
+const PAIR_DECIMALS: usize = 3;
 
 /// The longest text that is taken for the value of a label.
 const MAX_VALUE: usize = 256;
@@ -60,14 +60,20 @@ impl Edit {
 
 /// Removes the coordinates in place; whether there were any.
 pub(super) fn clean(text: &mut [u8]) -> bool {
-    let edits = find(text);
+    let edits = find_in_whole(text);
     for edit in &edits {
         edit.apply(text);
     }
+    !edits.is_empty()
+}
+
+/// As [`find`], of a text that is whole, and for people: it may be nothing but two numbers.
+pub(super) fn find_in_whole(text: &[u8]) -> Vec<Edit> {
+    let mut edits = find(text);
     if edits.is_empty() {
-        return clean_bare_pair(text);
+        edits.extend(pairs::bare(text).map(|range| Edit { range, with: With::Spaces }));
     }
-    true
+    edits
 }
 
 /// The coordinates, in the order of the text, without overlaps.
@@ -150,22 +156,34 @@ impl Search<'_> {
             return Some(self.add(range.start..end, With::Spaces));
         }
         let angle = Angle::at(self.text, gap.value)?.with_fractions(self.text);
+        let is_second =
+            matches!(label, Label::Spelt | Label::Short(_) | Label::Long) && labels::is_second(self.text, range.start);
+        // Two labels leave no doubt that two numbers are a place.
+        let decimals = if is_second { 1 } else { PAIR_DECIMALS };
+        let second = pairs::second(self.text, &angle, decimals);
+        let prefix = labels::prefix_before(self.text, range.start).filter(|_| !gap.is_json);
         let is_precise = angle.is_fine() || angle.decimals > 0 || angle.has_degree_sign || angle.hemisphere.is_some();
         let accepted = match label {
+            _ if is_second && second.is_some() => true,
             Label::Gps => gap.is_json || is_precise,
             Label::Spelt => gap.has_sign || is_precise,
-            Label::Short => is_precise || gap.is_json,
-            Label::Long => is_precise && self.is_near_latitude(range, &angle),
+            Label::Short(_) if gap.is_json || prefix.is_some() && gap.has_sign => true,
+            Label::Short(axis) => {
+                self.is_certain(axis, &angle) || (gap.has_sign || is_precise) && self.is_beside_other(axis, range, &angle)
+            }
+            Label::Long => is_precise && self.is_beside_other(Axis::Longitude, range, &angle),
             Label::Height => self.is_near_last(range.start),
-            Label::Pair => is_precise && self.pair_end(&angle).is_some(),
+            Label::Pair(names) => second.as_ref().is_some_and(|second| pairs::is_place(self.text, names, &angle, second)),
         };
         // A zero is what is left where there was no room for more.
         if !accepted || gap.is_json && self.text.get(angle.range.clone()) == Some(b"0") {
             return None;
         }
-        let end = self.pair_end(&angle).unwrap_or(angle.range.end);
+        let end = second.map_or(angle.range.end, |second| second.range.end);
+        let last_end = self.edits.last().map_or(0, |last| last.range.end);
         Some(if !gap.is_json {
-            self.add(range.start..end, With::Spaces)
+            let start = (range.start - prefix.unwrap_or(0)).max(last_end);
+            self.add(start..end, With::Spaces)
         } else if gap.is_opened {
             self.add(gap.value..end, With::Spaces)
         } else {
@@ -173,21 +191,11 @@ impl Search<'_> {
         })
     }
 
-    /// Where the second number of a pair ends, that has decimal places as the first one.
-    fn pair_end(&self, first: &Angle) -> Option<usize> {
-        let rest = self.text.get(first.range.end..)?;
-        let gap = rest.iter().take(3).take_while(|byte| matches!(byte, b',' | b' ' | b';' | b'/')).count();
-        let second = Angle::at(self.text, first.range.end + gap)?;
-        let is_one =
-            |angle: &Angle| angle.decimals >= 3 || angle.has_degree_sign || angle.hemisphere.is_some() && angle.is_fine();
-        (gap > 0 && is_one(first) && is_one(&second) && second.whole <= 180).then_some(second.range.end)
-    }
-
     /// The end of what follows `GPSAreaInformation=`: a number, or all up to the next label or mark.
     fn value(&self, gap: &Gap) -> Option<usize> {
         if let Some(angle) = Angle::at(self.text, gap.value) {
             let angle = angle.with_fractions(self.text);
-            return Some(self.pair_end(&angle).unwrap_or(angle.range.end));
+            return Some(pairs::second(self.text, &angle, PAIR_DECIMALS).unwrap_or(angle).range.end);
         }
         let rest = self.text.get(gap.value..)?;
         let rest = rest.get(..rest.len().min(MAX_VALUE))?;
@@ -213,11 +221,29 @@ impl Search<'_> {
         self.edits.last().is_some_and(|edit| at - edit.range.end.min(at) <= NEAR_BYTES)
     }
 
-    /// Whether a latitude stands before or behind: `Long: 12.34` alone may be a length.
-    fn is_near_latitude(&self, label: &Range<usize>, angle: &Angle) -> bool {
-        let after = self.text.get(angle.range.end..).unwrap_or_default();
-        let after = after.get(..after.len().min(NEAR_BYTES)).unwrap_or_default();
-        self.is_near_last(label.start) || words(after).any(|word| fields::axis(word) == Some(Axis::Latitude))
+    /// Whether a number behind `lat` or `lng` alone is one of a place: those words also name muscles and lengths.
+    fn is_certain(&self, axis: Axis, angle: &Angle) -> bool {
+        let decimals = if axis == Axis::Latitude { 2 } else { 3 };
+        let is_angle = angle.has_minutes || angle.has_degree_sign || angle.hemisphere.is_some();
+        is_angle || angle.decimals >= decimals && !pairs::is_measured(self.text, angle.range.end)
+    }
+
+    /// Whether a coordinate stands before, or the other one behind with its number: `Long: 12.34` alone may be a length.
+    fn is_beside_other(&self, axis: Axis, label: &Range<usize>, angle: &Angle) -> bool {
+        if self.is_near_last(label.start) {
+            return true;
+        }
+        let end = self.text.len().min(angle.range.end + NEAR_BYTES);
+        let mut at = angle.range.end;
+        while let Some(skip) = self.text.get(at..end).and_then(|near| near.iter().position(u8::is_ascii_alphabetic)) {
+            let word = self.label_at(at + skip);
+            let is_other = self.text.get(word.clone()).is_some_and(|word| labels::is_other_axis(word, axis));
+            if is_other && Gap::after(self.text, &word).is_some_and(|gap| Angle::at(self.text, gap.value).is_some()) {
+                return true;
+            }
+            at = word.end;
+        }
+        false
     }
 
     /// An angle without a label.
@@ -227,19 +253,41 @@ impl Search<'_> {
             return self.iso_6709(at);
         }
         if let Some(second) = self.second_angle(&first) {
-            let both_fine = first.is_fine() && second.is_fine();
+            let is_clear = |angle: &Angle| angle.is_fine() && !self.may_be_measure(angle);
+            let both_clear = first.is_fine() && second.is_fine() && (is_clear(&first) || is_clear(&second));
+            let both_signed = first.has_degree_sign && second.has_degree_sign;
             let is_pair = match (first.hemisphere, second.hemisphere) {
-                (Some(one), Some(other)) => one != other && (both_fine || first.has_degree_sign && second.has_degree_sign),
-                (None, None) => both_fine && first.has_degree_sign && second.has_degree_sign,
+                (Some(one), Some(other)) => one != other && (both_clear || both_signed),
+                (None, None) => first.is_fine() && second.is_fine() && both_signed,
                 _ => false,
             };
-            if is_pair && first.whole.min(second.whole) <= 90 && first.whole.max(second.whole) <= 180 {
+            if is_pair && pairs::is_on_earth(first.whole, second.whole) {
                 return Some(self.add(first.range.start..second.range.end, With::Spaces));
             }
         }
-        let limit = if first.hemisphere == Some(Hemisphere::NorthSouth) { 90 } else { 180 };
-        let alone = first.hemisphere.is_some() && first.has_degree_sign && first.is_fine() && first.whole <= limit;
+        let hemisphere = first.hemisphere.filter(|_| first.has_degree_sign && first.is_fine())?;
+        let limit = if hemisphere == Hemisphere::NorthSouth { 90 } else { 180 };
+        let is_precise = first.has_minutes || first.decimals >= PAIR_DECIMALS;
+        let alone = first.whole <= limit && (is_precise || self.is_beside_angle(hemisphere, &first));
         alone.then(|| self.add(first.range, With::Spaces))
+    }
+
+    /// `9.81 N` and `N 5.25`, which may be a force or a size: small, round, and apart from its letter.
+    fn may_be_measure(&self, angle: &Angle) -> bool {
+        let is_apart = self.text.get(angle.range.clone()).is_some_and(|text| text.contains(&b' '));
+        is_apart && angle.whole < 10 && !angle.has_degree_sign && !angle.has_minutes && angle.decimals < PAIR_DECIMALS
+    }
+
+    /// Whether a coordinate stands before, or an angle of the other hemispheres behind: `21.55° S` alone is no place.
+    fn is_beside_angle(&self, hemisphere: Hemisphere, angle: &Angle) -> bool {
+        let is_other = |at: usize| {
+            let before = at.checked_sub(1).and_then(|before| self.text.get(before));
+            let starts = before.is_none_or(|before| !before.is_ascii_alphanumeric() && *before != b'.');
+            starts
+                && Angle::at(self.text, at)
+                    .is_some_and(|angle| angle.has_degree_sign && angle.hemisphere.is_some_and(|other| other != hemisphere))
+        };
+        self.is_near_last(angle.range.start) || (angle.range.end..angle.range.end + NEAR_BYTES).any(is_other)
     }
 
     fn second_angle(&self, first: &Angle) -> Option<Angle> {
@@ -272,151 +320,6 @@ impl Search<'_> {
     }
 }
 
-/// A text that is nothing but two numbers of four decimal places or more is a place too.
-fn clean_bare_pair(text: &mut [u8]) -> bool {
-    if text.len() > 64 {
-        return false;
-    }
-    let start = text.iter().take_while(|byte| matches!(byte, b' ' | b'(' | b'[')).count();
-    let Some(first) = Angle::at(text, start).filter(|first| first.whole <= 90 && first.is_plain()) else { return false };
-    let gap = text.iter().skip(first.range.end).take_while(|byte| matches!(byte, b',' | b' ' | b';')).count();
-    let Some(second) = Angle::at(text, first.range.end + gap).filter(|second| second.whole <= 180 && second.is_plain()) else {
-        return false;
-    };
-    let ends = text.iter().skip(second.range.end).all(|byte| matches!(byte, b' ' | b')' | b']' | 0 | b'\n' | b'\r'));
-    let found = ends && gap > 0 && first.decimals >= 4 && second.decimals >= 4;
-    if found {
-        Edit { range: first.range.start..second.range.end, with: With::Spaces }.apply(text);
-    }
-    found
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Label {
-    /// `GPSLatitude`, `gps_position`
-    Gps,
-    /// `Latitude`
-    Spelt,
-    /// `lat`, `lng`
-    Short,
-    /// `long`, which is usually about something else
-    Long,
-    /// `altitude`, beside a place
-    Height,
-    /// `Coordinates`, `GPS`, `location`, `position`, before two numbers
-    Pair,
-}
-
-impl Label {
-    fn of(text: &[u8]) -> Option<Label> {
-        // Most words are none.
-        if !text.iter().any(|byte| matches!(byte.to_ascii_lowercase(), b'l' | b'g' | b'c' | b'p')) {
-            return None;
-        }
-        if is_one_of(
-            text,
-            &["gps", "coordinates", "coordinate", "coords", "coord", "location", "position", "geo", "geotag", "latlng", "latlon"],
-        ) {
-            return Some(Label::Pair);
-        }
-        let mut label = None;
-        for word in words(text) {
-            if is_one_of(word, &["iso", "exposure", "film"]) {
-                return None;
-            }
-            let short = word.len() <= 3;
-            label = match fields::axis(word) {
-                _ if starts_with_any_case(word, "gps") => Some(Label::Gps),
-                _ if label == Some(Label::Gps) => label,
-                Some(Axis::Altitude) => Some(Label::Height),
-                Some(_) => Some(if short { Label::Short } else { Label::Spelt }),
-                None if is_one_of(word, &["long"]) => Some(Label::Long),
-                None if is_one_of(word, &["alt", "elevation"]) => Some(Label::Height),
-                // `latitude_ref`
-                None if is_one_of(word, &["ref", "deg", "degrees", "decimal", "wgs", "dd", "dms"]) => label,
-                None => None,
-            };
-        }
-        match label {
-            Some(Label::Gps) if !names_a_place(text) => None,
-            label => label,
-        }
-    }
-}
-
-/// What is said of GPS may be that it is switched on.
-fn names_a_place(label: &[u8]) -> bool {
-    let places =
-        ["lat", "lon", "lng", "alt", "pos", "coord", "area", "dest", "location", "place", "info", "processing", "speed", "track"];
-    places.iter().any(|place| contains_any_case(label, place))
-}
-
-/// What stands between a label and its value.
-struct Gap {
-    /// Where the value starts.
-    value: usize,
-    /// A colon or an equals sign.
-    has_sign: bool,
-    /// The label is a key of JSON.
-    is_json: bool,
-    /// The value is a string or a list.
-    is_opened: bool,
-}
-
-impl Gap {
-    fn after(text: &[u8], label: &Range<usize>) -> Option<Gap> {
-        let mut gap = Gap { value: label.end, has_sign: false, is_json: false, is_opened: false };
-        let quoted = quote_before(text, label.start);
-        let start = label.end;
-        gap.is_json = quoted && quote(text, gap.value).is_some();
-        gap.value = quote(text, gap.value).unwrap_or(gap.value);
-        let mut spaces = 0;
-        while let Some(&byte) = text.get(gap.value).filter(|_| gap.value - start <= 3 * MAX_GAP && spaces <= 3) {
-            match byte {
-                b' ' | b'\t' => spaces += 1,
-                b':' | b'=' if !gap.is_opened => {
-                    gap.has_sign = true;
-                    spaces = 0;
-                }
-                b'>' if text.get(gap.value - 1) == Some(&b'=') => {}
-                b'(' | b'[' => gap.is_opened = true,
-                _ => match quote(text, gap.value).filter(|_| gap.has_sign && !gap.is_opened) {
-                    Some(next) => {
-                        gap.is_opened = true;
-                        gap.value = next;
-                        continue;
-                    }
-                    None => break,
-                },
-            }
-            gap.value += 1;
-        }
-        gap.is_json &= gap.has_sign;
-        (gap.value > start).then_some(gap)
-    }
-}
-
-/// Behind the quotation mark at `at`, which may be escaped or a reference.
-fn quote(text: &[u8], at: usize) -> Option<usize> {
-    let rest = text.get(at..)?;
-    match rest {
-        [b'"' | b'\'', ..] => Some(at + 1),
-        [b'\\', b'"', ..] => Some(at + 2),
-        _ if rest.starts_with(b"&quot;") => Some(at + 6),
-        _ => None,
-    }
-}
-
-fn quote_before(text: &[u8], at: usize) -> bool {
-    let before = text.get(at.saturating_sub(MAX_PREFIX)..at).unwrap_or_default();
-    if matches!(before.last(), Some(b'"' | b'\'')) || before.ends_with(b"&quot;") {
-        return true;
-    }
-    // `"exif:GPSLatitude"`
-    let start = before.iter().rposition(|byte| !byte.is_ascii_alphanumeric() && *byte != b':');
-    before.ends_with(b":") && start.is_some_and(|start| matches!(before.get(start), Some(b'"' | b'\'')))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -442,7 +345,41 @@ mod tests {
             ("Seen at N 41° 59.205' E 12° 20.750', lovely", "Seen at , lovely"),
             ("41 deg 59' 12.30\" N, 12 deg 20' 45.00\" E", ""),
             ("41.9812° 12.3412°", ""),
-            ("The point 41.98° N is near", "The point is near"),
+            ("The point 41.981° N is near", "The point is near"),
+            ("The point 41°59' N is near", "The point is near"),
+            ("41.98° N and then 12.34° E", "and then"),
+            ("Lat. 41.98 Lon. 12.34", ""),
+            ("Lat. 41.98, Long. 12.34, Alt. 471 m", ", , m"),
+            ("Lat.: 41.98", ""),
+            ("LAT.=41.98;LNG.=12.34", ";"),
+            ("Coord. 41.98123, 12.34123 x", "x"),
+            ("Lat: 41.9 Lon: 12.3", ""),
+            ("Lat: 41 Lon: 12", ""),
+            ("lat: 41.9, lng: 5.25", ","),
+            ("lon 12.3 lat 41.9", ""),
+            ("lng: 12.345 x", "x"),
+            ("lat: 41.9 N", ""),
+            ("Lat/Long: 41.98, 12.34 x", "Lat/ x"),
+            ("Lat, Lon = 41.9; 12.3", "Lat,"),
+            ("Latitude / Longitude: 41.98/12.34 x", "Latitude / x"),
+            ("geo:lat=41.98", ""),
+            ("geo:lon=12.3", ""),
+            ("geotagged, geo:lat=41, geo:long=12.34", "geotagged, ,"),
+            ("geo_lng=12", ""),
+            ("{\"lng\":5.25}", "{\"lng\":null}"),
+            ("position 41.9812, 12.3412", ""),
+            ("Location: 41.98123, 12.34123, 471.1 m", ", 471.1 m"),
+            ("location: 112.98123, 12.34123", ""),
+            ("coordinates 41.981, 12.341 in Rome", "in Rome"),
+            ("GPS: 0.512, 0.498", ""),
+            ("geolocation: 41.981, 12.341", ""),
+            ("112.3412, 41.9812", ""),
+            ("-0.1278, 51.5074", ""),
+            ("0.12781, 0.50741", ""),
+            ("\n 41.98123, 12.34123 \n\0", "\n \n\0"),
+            ("N 41.98 E 12.34", ""),
+            ("N 5.251 W 8.751", ""),
+            ("N5.25 W8.75", ""),
             ("Lat 41.98, Long 12.34, Altitude 471 m", ", , m"),
             ("lat=41.98;lon=12.34;iso=100", "; ;iso=100"),
             ("{\"lat\":43.612,\"lng\":-85.412,\"n\":1}", "{\"lat\":null ,\"lng\":null ,\"n\":1}"),
@@ -493,6 +430,32 @@ mod tests {
             "GPS: on, GPS off, GPSEnabled: yes, GPS-tagged 2024",
             "location: studio 3, position: 2, coordinates: 10, 20",
             "crop position 0.5, 0.5",
+            "position 1.234, 5.678",
+            "Camera position 1.234, 5.678",
+            "position: 0.500, 0.500, 0.500",
+            "position: 1.2345, 5.6789, 0.1234",
+            "Location: 0.1234, 0.5678",
+            "position 1.2345, 5.6789 mm",
+            "position: 45.5°, 30.2°",
+            "location 3.141, 2.718",
+            "location: 141.5926, 171.8281",
+            "coordinates 640.125, 120.456 px",
+            "coordinates 64.125, 120.456 px",
+            "coordinates 64.125, 12.456%",
+            "coordinates: 0.125, 0.456",
+            "coordinates: 1.125, 2.456, 3.789",
+            "0.8750, 0.1250",
+            "(1.0000 0.5000)",
+            "-0.2500, 0.7500",
+            "lat: 45.5 lb",
+            "lat: 45.25 lb, long press",
+            "lat. 45.5",
+            "lng: 5.25",
+            "lon. 5.25 cm",
+            "21.55°S",
+            "at 21.55° S of it",
+            "N 5.25 W 8.75",
+            "9.81 N, 3.50 W",
             "0.1234, 0.5678, 0.9123",
             "cruising altitude: 10,000 m",
             "https://example.org/a/1.2.3?x=4.5",

@@ -283,6 +283,34 @@ fn is_place_name(name: &[u8]) -> bool {
     places > 0 && others == 0
 }
 
+/// Whether a name is that of words for people: `Comment`, `Description`, `exif:UserComment`, `IPTC:Caption`, `dc:subject`.
+pub(super) fn is_for_people(name: &[u8]) -> bool {
+    const LAST: [&str; 21] = [
+        "comment",
+        "comments",
+        "description",
+        "caption",
+        "title",
+        "headline",
+        "subject",
+        "notes",
+        "keyword",
+        "keywords",
+        "tags",
+        "instructions",
+        "author",
+        "artist",
+        "creator",
+        "credit",
+        "copyright",
+        "rights",
+        "source",
+        "warning",
+        "disclaimer",
+    ];
+    !starts_with_any_case(name, "Raw profile") && words(name).last().is_some_and(|word| is_one_of(word, &LAST))
+}
+
 /// Whether a provenance record holds coordinates by name.
 pub(super) fn names_coordinates(text: &[u8]) -> bool {
     let words = ["gpslat", "gpslon", "gpspos", "gpscoord", "\"latitude", "\"longitude", "iptc4xmpext:location"];

@@ -2,7 +2,7 @@
 //! are taken out, the others move up, and zeros fill the end; readers take zeros for padding, as TIFF always adds some.
 
 use super::text::{self, Encoding};
-use super::{Care, Outcome, fill, is_blank};
+use super::{Care, Outcome, coordinates, fill, is_blank};
 
 /// What every dataset starts with.
 pub(super) const MARKER: u8 = 0x1c;
@@ -10,14 +10,15 @@ pub(super) const MARKER: u8 = 0x1c;
 /// Marker, record, number, and a length of two bytes.
 const HEADER_BYTES: usize = 5;
 
-/// The block keeps its length. What follows the last dataset that can be read is wiped. Texts lose their coordinates.
+/// The block keeps its length. What follows the last dataset that can be read stays where it is, unless it looks like a
+/// location. Texts lose their coordinates.
 pub(super) fn clean(block: &mut [u8], care: Care) -> Outcome {
     let (mut read, mut write) = (0, 0);
-    let mut text_changed = false;
+    let mut changed = false;
     while let Some(dataset) = Dataset::at(block, read) {
         if dataset.is_text() {
             let text = block.get_mut(read + HEADER_BYTES..read + dataset.bytes);
-            text_changed |= text.is_some_and(|text| text::clean(text, Encoding::Bytes, care));
+            changed |= text.is_some_and(|text| text::clean(text, Encoding::Bytes, care));
         }
         if !dataset.is_location() {
             if write != read {
@@ -27,12 +28,36 @@ pub(super) fn clean(block: &mut [u8], care: Care) -> Outcome {
         }
         read += dataset.bytes;
     }
-    let padded = is_blank(block.get(read..).unwrap_or_default());
-    if read == write && padded {
-        return if text_changed { Outcome::Edited } else { Outcome::Unchanged };
+    changed |= read != write;
+    fill(block.get_mut(write..read).unwrap_or_default(), 0);
+    let rest = block.get_mut(read..).unwrap_or_default();
+    if looks_like_location(rest) {
+        changed |= fill(rest, 0);
     }
-    fill(block.get_mut(write..).unwrap_or_default(), 0);
-    if write == 0 { Outcome::Emptied } else { Outcome::Edited }
+    match changed {
+        false => Outcome::Unchanged,
+        true if write == 0 && is_blank(block) => Outcome::Emptied,
+        true => Outcome::Edited,
+    }
+}
+
+/// Wipes a block that is no IPTC, if it looks like a location.
+pub(super) fn clean_unreadable(block: &mut [u8]) -> Outcome {
+    // Some programs write datasets as numbers of four bytes, in the other byte order.
+    let swapped = || block.chunks(4).flat_map(|number| number.iter().rev().copied()).collect::<Vec<u8>>();
+    let found = looks_like_location(block) || looks_like_location(&swapped());
+    if found && fill(block, 0) { Outcome::Emptied } else { Outcome::Unchanged }
+}
+
+/// Whether bytes that cannot be read as datasets may hold a place: the start of a dataset that has one, or coordinates.
+fn looks_like_location(bytes: &[u8]) -> bool {
+    let starts_dataset = |at: usize| matches!(bytes.get(at..), Some(&[_, record, number, ..]) if is_location(record, number));
+    memchr::memchr_iter(MARKER, bytes).any(starts_dataset) || !coordinates::find_in_whole(bytes).is_empty()
+}
+
+/// Content location code and name, city, sublocation, province or state, country code and name.
+fn is_location(record: u8, number: u8) -> bool {
+    record == 2 && matches!(number, 26 | 27 | 90 | 92 | 95 | 100 | 101)
 }
 
 struct Dataset {
@@ -65,14 +90,14 @@ impl Dataset {
         (1..=9).contains(&self.record) && self.bytes < 0x8000
     }
 
-    /// Title, instructions, headline, caption.
+    /// What people write, as titles, keywords, captions, names and sources; dates, codes and pictures are none.
     fn is_text(&self) -> bool {
-        self.record == 2 && matches!(self.number, 5 | 40 | 105 | 120)
+        const TEXTS: [u8; 19] = [5, 7, 12, 15, 20, 22, 25, 40, 80, 85, 103, 105, 110, 115, 116, 118, 120, 121, 122];
+        self.record == 2 && TEXTS.contains(&self.number)
     }
 
-    /// Content location code and name, city, sublocation, province or state, country code and name.
     fn is_location(&self) -> bool {
-        self.record == 2 && matches!(self.number, 26 | 27 | 90 | 92 | 95 | 100 | 101)
+        is_location(self.record, self.number)
     }
 }
 

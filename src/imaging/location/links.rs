@@ -1,6 +1,7 @@
 //! Links that say a place: `geo:` URIs (RFC 5870) and links to maps.
 
 use super::angle::Angle;
+use super::pairs;
 use super::words::{contains_any_case, starts_with_any_case};
 use std::ops::Range;
 
@@ -147,22 +148,23 @@ fn has_coordinates(path: &[u8]) -> bool {
     }
     // Not of a date or a version: two numbers of three decimal places, with one separator between them.
     let mut at = 0;
-    let mut end_of_last = None;
+    let mut last: Option<Decimal> = None;
     while let Some(skip) = path.get(at..).and_then(|rest| rest.iter().position(|byte| byte.is_ascii_digit() || *byte == b'-')) {
         at += skip;
-        let is_start = at == 0 || path.get(at - 1).is_some_and(|before| !before.is_ascii_alphanumeric() && *before != b'.');
-        let decimal = if is_start { plain_decimal(path, at) } else { None };
+        let before = path.get(..at).unwrap_or_default();
+        let is_start = before.last().is_none_or(|before| !before.is_ascii_alphanumeric() && *before != b'.')
+            || before
+                .len()
+                .checked_sub(3)
+                .is_some_and(|escape| contains_any_case(path.get(escape..at).unwrap_or_default(), "%2c"));
+        let decimal = if is_start { Decimal::at(path, at) } else { None };
         match decimal {
-            Some(end) => {
-                let joined = end_of_last.is_some_and(|last| {
-                    let between = path.get(last..at).unwrap_or_default();
-                    matches!(between, [b',' | b'/' | b';' | b'+' | b'_']) || between.eq_ignore_ascii_case(b"%2c")
-                });
-                if joined {
+            Some(decimal) => {
+                if last.is_some_and(|last| is_place(path, &last, &decimal)) {
                     return true;
                 }
-                end_of_last = Some(end);
-                at = end;
+                at = decimal.range.end;
+                last = Some(decimal);
             }
             None => at += 1,
         }
@@ -170,14 +172,63 @@ fn has_coordinates(path: &[u8]) -> bool {
     false
 }
 
-/// The end of a number of up to 180 with three decimal places or more.
-fn plain_decimal(text: &[u8], at: usize) -> Option<usize> {
-    let signed = at + usize::from(matches!(text.get(at), Some(b'-' | b'+')));
-    let digits = |from: usize| text.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let whole = digits(signed);
-    let point = signed + whole;
-    let decimals = digits(point + 1);
-    ((1..=3).contains(&whole) && text.get(point) == Some(&b'.') && decimals >= 3).then_some(point + 1 + decimals)
+/// Whether two numbers in the path of an unknown host are a place, and not a crop, a ratio or versions.
+fn is_place(path: &[u8], first: &Decimal, second: &Decimal) -> bool {
+    let between = path.get(first.range.end..second.range.start).unwrap_or_default();
+    // A comma joins numbers; other marks join whatever a path is made of.
+    let decimals = match between {
+        [b',' | b';'] => 3,
+        [b'/' | b'+' | b'_'] => 4,
+        _ if between.eq_ignore_ascii_case(b"%2c") => 3,
+        _ => return false,
+    };
+    let is_precise = first.decimals >= decimals && second.decimals >= decimals;
+    let is_ratio = first.is_ratio(path) && second.is_ratio(path);
+    pairs::is_on_earth(first.whole, second.whole) && (is_precise && !is_ratio || is_named(path, first.range.start))
+}
+
+/// Whether the number at `at` is the value of a parameter that maps have: `map=12/41.981/12.341`.
+fn is_named(path: &[u8], at: usize) -> bool {
+    const NAMES: [&str; 11] = ["@", "map=", "ll=", "sll=", "q=", "query=", "latlng=", "coords=", "center=", "loc=", "geo="];
+    let before = path.get(..at).unwrap_or_default();
+    let name_end = |before: &[u8]| {
+        NAMES.iter().any(|name| {
+            let head = before.len().checked_sub(name.len()).and_then(|head| before.split_at_checked(head));
+            head.is_some_and(|(head, tail)| {
+                tail.eq_ignore_ascii_case(name.as_bytes()) && !head.last().is_some_and(u8::is_ascii_alphanumeric)
+            })
+        })
+    };
+    // A map's scale comes first: a number of two digits, that may have a fraction.
+    let scale = |byte: &&u8| byte.is_ascii_digit() || **byte == b'.';
+    let unscaled = before.strip_suffix(b"/").map(|head| {
+        let digits = head.iter().rev().take(5).take_while(scale).count();
+        head.get(..head.len() - digits).unwrap_or_default()
+    });
+    name_end(before) || unscaled.is_some_and(|before| before.ends_with(b"#") || name_end(before))
+}
+
+/// A number of up to three digits, with three decimal places or more.
+struct Decimal {
+    range: Range<usize>,
+    whole: u32,
+    decimals: usize,
+}
+
+impl Decimal {
+    fn at(text: &[u8], at: usize) -> Option<Self> {
+        let signed = at + usize::from(matches!(text.get(at), Some(b'-' | b'+')));
+        let digits = |from: usize| text.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit());
+        let (point, whole) =
+            digits(signed).take(4).fold((signed, 0), |(at, whole), &digit| (at + 1, whole * 10 + u32::from(digit & 15)));
+        let decimals = digits(point + 1).count();
+        let is_decimal = (1..=3).contains(&(point - signed)) && text.get(point) == Some(&b'.') && decimals >= 3;
+        is_decimal.then_some(Decimal { range: at..point + 1 + decimals, whole, decimals })
+    }
+
+    fn is_ratio(&self, text: &[u8]) -> bool {
+        pairs::is_ratio_of(text.get(self.range.clone()).unwrap_or_default(), self.whole, self.decimals)
+    }
 }
 
 #[cfg(test)]
@@ -202,6 +253,14 @@ mod tests {
             "www.google.com/maps/place/Xanaduville",
             "https://example.org/view?lat=41.98&lon=12.34",
             "https://example.org/@41.98123,12.34123",
+            "https://example.org/at/41.981,12.341",
+            "https://example.org/at/41.9812/12.3412",
+            "https://example.org/at/12.34123%2C41.98123/x",
+            "https://example.org/#map=12/41.981/12.341",
+            "https://example.org/#12.5/41.981/-12.341",
+            "https://example.org/?a=1&q=41.981+12.341",
+            "https://example.org/?ll=0.512,0.498",
+            "https://example.org/@41.981/12.341",
         ] {
             for after in ["", " and more", "\"", "."] {
                 let text = format!("{link}{after}");
@@ -219,6 +278,13 @@ mod tests {
             "https://www.google.com/search?q=maps",
             "https://example.org/maps/level1.png",
             "https://example.org/v1.234/5.678",
+            "https://example.com/path/1.000/2.000",
+            "https://example.com/path/1.000_2.000",
+            "https://example.com/seq=1.000/2.000",
+            "https://example.com/crop/0.125,0.250",
+            "https://example.com/?crop=0.1250/0.7500",
+            "https://example.com/size/640.1250,480.5000",
+            "https://example.com/12/1.000/2.000",
             "https://example.org/2024-05-06/1.2.3",
             "https://notosm.org/wiki",
             "http://ns.adobe.com/xap/1.0/",

@@ -14,8 +14,8 @@
 //! `block::MAX_BLOCK_BYTES`, overlapping structures that do not settle) is wiped, because someone else's reader may be
 //! more patient than this one. Nothing here trusts that the file was decoded before.
 //!
-//! **A file without a location is not touched**, except where XMP is not well-formed or IPTC breaks off: what cannot be read there is
-//! wiped. Any other block is wiped only when something in it looks like a location.
+//! **A file without a location is not touched**, except where XMP is not well-formed: what cannot be read there is wiped. EXIF
+//! and IPTC that cannot be read are wiped only when something in them looks like a location.
 //!
 //! # What goes
 //!
@@ -24,7 +24,7 @@
 //! | EXIF | the GPS IFD, GeoTIFF's tags; also in previews and Photoshop's thumbnails |
 //! | XMP, PNG texts, videos' keys | properties that name a place, by the rules of `fields`; the same in UTF-16 and UTF-32 |
 //! | IPTC | location, city, state, country, sublocation; also where old programs appended it |
-//! | texts for people | the coordinates in them, by the rules of `coordinates`: comments, titles, descriptions, captions, other values of XMP |
+//! | texts for people | the coordinates in them, by the rules of `coordinates`: comments, titles, descriptions, captions, keywords, authors, every text of EXIF, other values of XMP |
 //! | makers' blocks | FLIR's and GoPro's positions, Insta360's and Samsung's trailers, Ricoh's and Media Jukebox's places, the documented place tags of maker notes |
 //! | videos | ISO's, Apple's and Android's locations, XMP, GoPro's positions |
 //!
@@ -48,10 +48,12 @@ mod inflate;
 mod insta360;
 mod iptc;
 mod jpeg;
+mod labels;
 mod links;
 mod maker_note;
 mod media_jukebox;
 mod mp4;
+mod pairs;
 mod photoshop;
 mod pieces;
 mod png;

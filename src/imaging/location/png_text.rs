@@ -4,7 +4,6 @@
 use super::block::{self, Kind, MAX_BLOCK_BYTES};
 use super::inflate::{Inflater, deflate};
 use super::text::{self, Encoding};
-use super::words::{is_one_of, starts_with_any_case, words};
 use super::{Care, Outcome, fields, raw_profile};
 use std::ops::Range;
 
@@ -80,7 +79,7 @@ impl Content {
             return Some(Content::Xmp);
         }
         let profile = raw_profile::announced(keyword).map(Content::Profile);
-        profile.or_else(|| is_for_people(keyword).then_some(Content::Words))
+        profile.or_else(|| fields::is_for_people(keyword).then_some(Content::Words))
     }
 
     fn clean(&self, text: &mut [u8], care: Care) -> Outcome {
@@ -91,10 +90,4 @@ impl Content {
             Content::Words => Outcome::Unchanged,
         }
     }
-}
-
-/// `Comment`, `Description`, `exif:UserComment`, `IPTC:Caption`
-fn is_for_people(keyword: &[u8]) -> bool {
-    const LAST: [&str; 8] = ["comment", "comments", "description", "caption", "title", "headline", "subject", "notes"];
-    !starts_with_any_case(keyword, "Raw profile") && words(keyword).last().is_some_and(|word| is_one_of(word, &LAST))
 }

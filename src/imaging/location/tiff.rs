@@ -10,7 +10,7 @@
 //! anything in it looks like a location.
 
 use super::block::{self, Kind};
-use super::spans::Span;
+use super::spans::{self, Span};
 use super::text::{self, Encoding};
 use super::tiff_read::{ENTRY_BYTES, Entry, Table, Tiff};
 use super::wide::Wide;
@@ -120,6 +120,12 @@ pub(super) fn is_location(tag: u16) -> bool {
     matches!(tag, GPS_IFD | 0x8480 | 0x8482 | 0x830e | 0x85d8 | 0x87af | 0x87b0 | 0x87b1)
 }
 
+/// Tags of texts, which some write in another type: DocumentName, ImageDescription, PageName, Artist, Copyright, and EXIF 3.0's
+/// title, photographer and editor.
+fn is_text(tag: u16) -> bool {
+    matches!(tag, 0x010d | 0x010e | 0x011d | 0x013b | 0x8298 | 0xa436 | 0xa437 | 0xa438)
+}
+
 /// What a walk through the directories found.
 #[derive(Default)]
 pub(super) struct Plan {
@@ -144,7 +150,7 @@ pub(super) struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Text {
     Plain,
-    /// Windows' titles and comments.
+    /// Windows' title, comment, author, keywords and subject.
     Wide,
     /// It says so itself.
     WithCode,
@@ -176,6 +182,7 @@ impl Plan {
         for offset in found {
             walk.gps_directory(tiff, offset)?;
         }
+        walk.texts()?;
         Some(walk.plan)
     }
 }
@@ -226,12 +233,10 @@ impl Walk {
             0x02bc => self.nested(Kind::Xmp, value)?,
             0x83bb | 0x8568 => self.nested(Kind::Iptc, value)?,
             0x8649 => self.nested(Kind::Photoshop, value)?,
-            // DocumentName, ImageDescription.
-            0x010d | 0x010e => self.text(Text::Plain, value)?,
-            // XPTitle, XPComment, XPSubject.
-            0x9c9b | 0x9c9c | 0x9c9f => self.text(Text::Wide, value)?,
-            0x9286 => self.text(Text::WithCode, value)?,
+            0x9c9b..=0x9c9f => self.text(Text::Wide, value),
+            0x9286 => self.text(Text::WithCode, value),
             0x927c => self.maker_note(value)?,
+            tag if entry.is_text() || is_text(tag) => self.text(Text::Plain, value),
             _ => {}
         }
         // Pictures lie where a second tag says: the thumbnail, and strips.
@@ -256,10 +261,24 @@ impl Walk {
         self.pay(span)
     }
 
-    fn text(&mut self, text: Text, value: Option<Span>) -> Option<()> {
-        let Some(span) = value else { return Some(()) };
-        self.plan.texts.push((text, span));
-        self.pay(span)
+    fn text(&mut self, text: Text, value: Option<Span>) {
+        self.plan.texts.extend(value.map(|span| (text, span)));
+    }
+
+    /// A text ends where a directory starts, whatever it claims, and several entries may have the same one.
+    fn texts(&mut self) -> Option<()> {
+        let tables = spans::merged(self.plan.tables.clone());
+        for (_, span) in &mut self.plan.texts {
+            let next = tables.partition_point(|table| table.end <= span.start);
+            if let Some(table) = tables.get(next) {
+                span.end = span.end.min(table.start.max(span.start));
+            }
+        }
+        self.plan.texts.sort_by_key(|&(_, span)| span);
+        self.plan.texts.dedup();
+        let bytes = self.plan.texts.iter().map(|(_, span)| span.len()).fold(0, usize::saturating_add);
+        self.nested_budget = self.nested_budget.checked_sub(bytes)?;
+        Some(())
     }
 
     fn maker_note(&mut self, value: Option<Span>) -> Option<()> {

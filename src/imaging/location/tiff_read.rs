@@ -88,6 +88,11 @@ impl Entry {
         }
     }
 
+    /// Whether its type says that it is a text, in ASCII or UTF-8.
+    pub fn is_text(self) -> bool {
+        matches!(self.kind, 2 | 129)
+    }
+
     /// Where the entry has its value, or the offset of it.
     pub fn field(self) -> usize {
         self.at + 8

@@ -126,6 +126,8 @@ struct Element {
     /// Where its content starts.
     content: usize,
     says: Says,
+    /// Whether it is a text for people, or a list or an alternative in one.
+    is_for_people: bool,
     /// Whether there was another element in it.
     has_elements: bool,
 }
@@ -152,7 +154,10 @@ impl Search {
                     self.add(range)
                 }
                 Token::Aside(_) => {}
-                Token::Text(range) if removed.is_none() => self.value(reader, range),
+                Token::Text(range) if removed.is_none() => {
+                    let is_for_people = self.elements.last().is_some_and(|element| element.is_for_people);
+                    self.value(reader, range, is_for_people);
+                }
                 Token::Text(_) => {}
                 Token::Open { tag, name, closed } => {
                     let around = self.bindings.len();
@@ -180,7 +185,16 @@ impl Search {
                         removed = Some(self.elements.len());
                     }
                     let (start, content) = (tag.start, tag.end);
-                    self.elements.push(Element { name, bindings: around, start, content, says, has_elements: false });
+                    let is_for_people = self.is_for_people(reader, &name);
+                    self.elements.push(Element {
+                        name,
+                        bindings: around,
+                        start,
+                        content,
+                        says,
+                        is_for_people,
+                        has_elements: false,
+                    });
                 }
                 Token::Close { tag, name } => {
                     let element = self.elements.last().ok_or(Malformed)?;
@@ -249,14 +263,24 @@ impl Search {
         self.edits.push(Edit { range, with: With::Spaces });
     }
 
+    /// Of an element that is about to be opened.
+    fn is_for_people(&self, reader: &Reader, name: &Range<usize>) -> bool {
+        let name = reader.get(name);
+        match self.elements.last() {
+            Some(around) if name.starts_with(b"rdf:") => around.is_for_people,
+            _ => fields::is_for_people(name),
+        }
+    }
+
     /// Of a property that stays.
-    fn value(&mut self, reader: &Reader, range: Range<usize>) {
+    fn value(&mut self, reader: &Reader, range: Range<usize>, is_for_people: bool) {
         let value = reader.get(&range);
         if embedded::is_base64(value) {
             self.images.push(range);
             return;
         }
-        for mut edit in coordinates::find(value) {
+        let found = if is_for_people { coordinates::find_in_whole(value) } else { coordinates::find(value) };
+        for mut edit in found {
             edit.range = range.start + edit.range.start..range.start + edit.range.end;
             self.edits.push(edit);
         }
@@ -285,7 +309,8 @@ impl Search {
             if says == Says::Place || is_number(says, reader.get(&attribute.value)) {
                 self.add(attribute.whole.clone());
             } else {
-                self.value(reader, attribute.value.clone());
+                let is_for_people = fields::is_for_people(reader.get(&attribute.name));
+                self.value(reader, attribute.value.clone(), is_for_people);
             }
         }
     }

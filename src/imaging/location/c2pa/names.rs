@@ -1,8 +1,8 @@
 //! Which keys and values of an assertion say where. [`fields`] decides about names; this knows how assertions spell them:
 //! bare, with a prefix, or in JSON-LD as an address that a context stands for.
 
-use super::super::fields;
 use super::super::words::is_one_of;
+use super::super::{coordinates, fields};
 
 /// What JSON and CBOR have in common.
 pub(super) enum Item<'a> {
@@ -153,9 +153,7 @@ fn is_place_in(usual_prefix: &str, local: &[u8]) -> bool {
     fields::is_location_keyword(&name) || usual_prefix == SCHEMA_ORG && is_one_of(local, &PLAIN)
 }
 
-/// Coordinates in words, by name or as a link (RFC 5870).
+/// Coordinates in words, by name or as a text for people has them.
 fn tells_coordinates(text: &[u8]) -> bool {
-    let is_link = text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"geo:"));
-    let number = |byte: &u8| byte.is_ascii_digit() || *byte == b'-';
-    fields::names_coordinates(text) || is_link && text.get(4).is_some_and(number)
+    fields::names_coordinates(text) || !coordinates::find(text).is_empty()
 }

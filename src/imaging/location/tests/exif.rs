@@ -179,6 +179,63 @@ fn a_stale_pointer_harms_no_other_data() {
 }
 
 #[test]
+fn every_text_loses_its_coordinates_only() {
+    let place = format!("Ann, Lat. 41.{COORDINATE}, geo:lon=12.{COORDINATE}, 2024");
+    let wide: Vec<u8> = place.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
+    // In whatever type it is written, where the tag is one of a text.
+    let texts = [0x010d, 0x010e, 0x011d, 0x013b, 0x8298, 0xa436, 0xa437, 0xa438].map(|tag| (tag, 7));
+    let typed = [0x9213, 0xa430, 0xa480, 0xfdea].into_iter().flat_map(|tag| [(tag, 2), (tag, 129)]);
+    let narrow = texts.into_iter().chain(typed).map(|(tag, kind)| (tag, kind, place.as_bytes(), &b"Ann, "[..], &b", 2024"[..]));
+    let windows = (0x9c9b..=0x9c9f).map(|tag| (tag, 1, &wide[..], &b"A\0n\0n\0,\0 \0"[..], &b",\0 \x002\x000\x002\x004\0"[..]));
+    for (tag, kind, text, before, after) in narrow.chain(windows) {
+        for order in [Order::Big, Order::Little] {
+            let mut builder = TiffBuilder::new(order);
+            let first = builder.ifd(&[(tag, kind, text.len() as u32, text.to_vec())], 0);
+            let mut block = builder.finish(first);
+            assert_eq!(clean(&mut block), Outcome::Edited, "{tag:#x}");
+            assert_no_place(&block);
+            assert!(block[8..].starts_with(before) && has(&block, after), "{tag:#x}");
+            assert!(!has(&block, &text[text.len() / 2..text.len() / 2 + 8]), "{tag:#x}");
+            assert_eq!(clean(&mut block), Outcome::Unchanged);
+        }
+    }
+}
+
+#[test]
+fn a_text_ends_where_a_directory_starts() {
+    let mut builder = TiffBuilder::new(Order::Big);
+    let text = format!("Latitude: 41.{COORDINATE} x");
+    let entries = [builder.ascii(0x010e, &text), builder.ascii(0x010f, "Kamera")];
+    let first = builder.ifd(&entries, 0);
+    let mut block = builder.finish(first);
+    let claimed = (block.len() - 8) as u32;
+    let entry = first as usize + 2;
+    block[entry + 4..entry + 8].copy_from_slice(&claimed.to_be_bytes());
+    let table = block[first as usize..].to_vec();
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert_no_place(&block);
+    assert!(block.ends_with(&table));
+}
+
+#[test]
+fn entries_with_the_same_text_pay_for_it_once() {
+    let mut builder = TiffBuilder::new(Order::Little);
+    builder.bytes.extend([b'x'; 2000]);
+    let entries: Vec<_> = (0..40).map(|tag| (0xc000 + tag, 2, 2000, vec![8, 0, 0, 0])).collect();
+    let mut block = builder.bytes.clone();
+    let first = block.len() as u32;
+    block.extend((entries.len() as u16).to_le_bytes());
+    for (tag, kind, count, field) in entries {
+        block.extend([&u16::to_le_bytes(tag)[..], &u16::to_le_bytes(kind), &u32::to_le_bytes(count), &field].concat());
+    }
+    block.extend([0; 4]);
+    block[4..8].copy_from_slice(&first.to_le_bytes());
+    block[8..28].copy_from_slice(b"Latitude: 41.98123 x");
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert!(block[8..26].iter().all(|&byte| byte == b' ') && block[27..2008].iter().all(|&byte| byte == b'x'));
+}
+
+#[test]
 fn a_block_that_is_no_tiff_is_wiped_if_it_looks_like_a_location() {
     let order = |bytes: &[u8]| [b"junk", bytes].concat();
     let pointers = [order(&[0x88, 0x25, 0, 4, 0, 0, 0, 1]), order(&[0x25, 0x88, 4, 0, 1, 0, 0, 0])];

@@ -1,5 +1,6 @@
 //! IPTC alone, in Photoshop's resources, and those cut over segments.
 
+use super::super::block::{self as container, Kind};
 use super::super::{Care, Outcome, photoshop};
 use super::build::{self, PLACE, dataset, iptc, jpeg, kept_iptc, resource, resources, segment};
 use super::{assert_no_place, has, removed};
@@ -45,14 +46,70 @@ fn extended_lengths_are_understood() {
 }
 
 #[test]
-fn what_cannot_be_read_is_wiped() {
+fn what_cannot_be_read_is_wiped_if_it_looks_like_a_location() {
     let cut = dataset(2, 90, PLACE);
-    let mut block = [kept_iptc(), cut[..cut.len() - 2].to_vec()].concat();
-    assert_eq!(clean(&mut block), Outcome::Edited);
-    assert!(block.starts_with(&kept_iptc()));
-    assert!(block[kept_iptc().len()..].iter().all(|&byte| byte == 0));
+    let caption = dataset(2, 120, &format!("Latitude: 41.{}", build::COORDINATE));
+    let rests = [
+        cut[..cut.len() - 2].to_vec(),
+        [b"junk", &cut[..]].concat(),
+        [b"junk", &cut[..6]].concat(),
+        caption[..caption.len() - 1].to_vec(),
+        format!(" 41.{0}, 12.{0}", build::COORDINATE).into_bytes(),
+    ];
+    for rest in rests {
+        let mut block = [kept_iptc(), rest].concat();
+        assert_eq!(clean(&mut block), Outcome::Edited);
+        assert!(block.starts_with(&kept_iptc()));
+        assert!(block[kept_iptc().len()..].iter().all(|&byte| byte == 0));
+        assert_eq!(clean(&mut block), Outcome::Unchanged);
+    }
     let mut only_places = dataset(2, 101, PLACE);
     assert_eq!(clean(&mut only_places), Outcome::Emptied);
+}
+
+/// What programs and damage leave behind datasets, or in their place.
+const JUNK: [&[u8]; 6] =
+    [b"junk", b"\x1c", b"\x1c\x02\x78\0\x20cut off", b"\xff\xfe\0\x01", b"\x1c\x03\x5a\xff\xff", b"\0\0 version 1.5, 25\xb0"];
+
+#[test]
+fn what_cannot_be_read_and_has_no_place_stays() {
+    for junk in JUNK {
+        let mut block = [&kept_iptc(), junk].concat();
+        assert_eq!(clean(&mut block), Outcome::Unchanged);
+        let places = [dataset(2, 90, PLACE), kept_iptc()].concat();
+        let mut block = [&places, junk].concat();
+        assert_eq!(clean(&mut block), Outcome::Edited);
+        assert_no_place(&block);
+        assert!(block.starts_with(&kept_iptc()) && block[places.len()..] == *junk);
+        assert_eq!(clean(&mut block), Outcome::Unchanged);
+    }
+}
+
+#[test]
+fn a_block_that_is_no_iptc_is_wiped_if_it_looks_like_a_location() {
+    let clean = |block: &mut [u8]| container::clean(Kind::Iptc, block, Care::EDIT.inside().inside());
+    for junk in JUNK {
+        assert_eq!(clean(&mut junk.to_vec()), Outcome::Unchanged);
+    }
+    let swapped = |mut block: Vec<u8>| {
+        block.resize(block.len().next_multiple_of(4), 0);
+        block.chunks(4).flat_map(|number| number.iter().rev().copied()).collect::<Vec<u8>>()
+    };
+    let caption = dataset(2, 120, "Latitude: 41.98123 N");
+    assert_eq!(clean(&mut swapped(kept_iptc())), Outcome::Unchanged);
+    for mut block in [swapped(iptc()), swapped(caption.clone()), [b"x", &iptc()[..]].concat(), [b"x", &caption[..]].concat()] {
+        assert_eq!(clean(&mut block), Outcome::Emptied);
+        assert!(block.iter().all(|&byte| byte == 0));
+    }
+}
+
+#[test]
+fn keywords_lose_machine_tags_and_keep_names() {
+    let keywords = ["Rome", "geotagged", "geo:lat=41.98", "geo:lon=12.3", "41.98123, 12.34123", "state of the art"];
+    let mut block = keywords.map(|keyword| dataset(2, 25, keyword)).concat();
+    let expected = ["Rome", "geotagged", &" ".repeat(13), &" ".repeat(12), &" ".repeat(18), "state of the art"];
+    assert_eq!(clean(&mut block), Outcome::Edited);
+    assert_eq!(block, expected.map(|keyword| dataset(2, 25, keyword)).concat());
 }
 
 #[test]
@@ -106,10 +163,13 @@ fn every_segment_of_whole_resources_is_cleaned() {
 #[test]
 fn texts_lose_their_coordinates_only() {
     let place = format!("Road 5, Latitude: 41.{} lovely", build::COORDINATE);
-    let mut block = [5, 40, 105, 120, 116].map(|number| dataset(2, number, if number == 116 { "Ann" } else { &place })).concat();
+    let numbers = [5, 7, 15, 20, 22, 25, 40, 80, 85, 103, 105, 110, 115, 116, 118, 120, 121, 122];
+    let mut block = numbers.map(|number| dataset(2, number, &place)).concat();
+    block.extend(dataset(2, 116, "Ann"));
     assert_eq!(clean(&mut block), Outcome::Edited);
     assert_no_place(&block);
-    assert_eq!(memchr::memmem::find_iter(&block, b"Road 5, ").count(), 4);
+    assert_eq!(memchr::memmem::find_iter(&block, b"Road 5, ").count(), numbers.len());
+    assert!(block.ends_with(&dataset(2, 116, "Ann")));
     assert_eq!(clean(&mut block), Outcome::Unchanged);
 }
 

@@ -26,7 +26,7 @@ impl Random {
 }
 
 /// What people and programs write that is no place.
-const TEXTS: [&str; 20] = [
+const TEXTS: [&str; 30] = [
     "A title",
     "Sunset over the city, state of the art",
     "1920x1080 at 29.97 fps, f/2.8, 1/250s, ISO 100",
@@ -47,6 +47,16 @@ const TEXTS: [&str; 20] = [
     "call +1-202-555-0123",
     "Long: 12.34 cm",
     "S/N 12345678, E 6.5",
+    "Camera position 1.234, 5.678",
+    "position: 0.500, 0.500, 0.500",
+    "coordinates 640.125, 120.456 px",
+    "location 3.141, 2.718",
+    "see https://example.com/path/1.000/2.000",
+    "0.8750, 0.1250",
+    "lat: 45.5 lb",
+    "lng: 5.25",
+    "21.55°S",
+    "N 5.25 W 8.75",
 ];
 
 fn exif(random: &mut Random) -> Vec<u8> {
@@ -81,7 +91,9 @@ fn exif(random: &mut Random) -> Vec<u8> {
         builder.ascii(0x8298, text(random)),
         (0x02bc, 1, packet.len() as u32, packet),
         (0x8649, 1, resources.len() as u32, resources),
-        (0x9c9c, 1, wide.len() as u32, wide),
+        (0x9c9c, 1, wide.len() as u32, wide.clone()),
+        (0x9c9e, 1, wide.len() as u32, wide),
+        builder.ascii(0x013b, text(random)),
         builder.long(0x8769, exif),
         builder.long(0x0201, random.below(4000) as u32),
     ];
@@ -94,6 +106,7 @@ fn xmp_packet(random: &mut Random) -> Vec<u8> {
     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
     let names = [
         "photoshop:Headline",
+        "dc:source",
         "xmp:CreatorTool",
         "crs:ToneCurve",
         "exif:ISOSpeedLatitudeyyy",
@@ -123,7 +136,9 @@ fn xmp_packet(random: &mut Random) -> Vec<u8> {
 
 fn iptc(random: &mut Random) -> Vec<u8> {
     let numbers = random.some_of(&[5u8, 25, 40, 80, 105, 116, 120]);
-    numbers.into_iter().map(|number| dataset(2, number, random.one_of(&TEXTS))).collect::<Vec<_>>().concat()
+    let mut datasets: Vec<_> = numbers.into_iter().map(|number| dataset(2, number, random.one_of(&TEXTS))).collect();
+    datasets.push(random.one_of(&[&b""[..], b"\0\0", b"junk", b"\x1c\x02\x78\0\x20cut", b"\x1c\x02"]).to_vec());
+    datasets.concat()
 }
 
 fn image_resources(random: &mut Random) -> Vec<u8> {
@@ -146,7 +161,8 @@ fn trailer(random: &mut Random) -> Vec<u8> {
 fn jpeg_file(random: &mut Random) -> Vec<u8> {
     let header = b"http://ns.adobe.com/xap/1.0/\0";
     let segments = [
-        segment(0xe0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"),
+        // Not behind XMP, for a packet that is cut off is read on in stray bytes.
+        [segment(0xe0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"), b"\0stray bytes".to_vec()].concat(),
         app1("Exif\0\0", &exif(random)),
         app1("Exif\0\0", b"neither II nor MM"),
         segment(0xe1, &[&header[..], &xmp_packet(random)].concat()),
@@ -158,7 +174,6 @@ fn jpeg_file(random: &mut Random) -> Vec<u8> {
         segment(0xe9, b"Media Jukebox\0<MJMD><Name>A title</Name></MJMD>"),
         app11(&json("org.example", "{\"dc:title\":\"x\"}"), 1000),
         segment(0xfe, random.one_of(&TEXTS).as_bytes()),
-        b"\0stray bytes".to_vec(),
     ];
     [jpeg(&random.some_of(&segments)), trailer(random)].concat()
 }

@@ -219,6 +219,25 @@ fn coordinates_and_map_links_in_other_properties_go_and_the_text_stays() {
 }
 
 #[test]
+fn a_text_for_people_that_is_two_numbers_loses_them() {
+    let place = format!("41.{COORDINATE}, 12.{COORDINATE}");
+    for name in ["dc:title", "dc:description", "dc:subject", "photoshop:Headline", "exif:UserComment", "lr:hierarchicalSubject"] {
+        cleaned(&xmp("", &format!("<{name}><rdf:Alt><rdf:li xml:lang='x-default'>{place}</rdf:li></rdf:Alt></{name}>")));
+        cleaned(&xmp("", &format!("<{name}>\n {place}\n</{name}>")));
+        cleaned(&xmp(&format!("{name}='{place}'"), ""));
+    }
+    cleaned(&xmp(
+        "",
+        &format!("<dc:subject><rdf:Bag><rdf:li>a</rdf:li><rdf:li>geo:lat=41.{COORDINATE}</rdf:li></rdf:Bag></dc:subject>"),
+    ));
+    // Elsewhere they are a measure of a lens.
+    let measures = "<c:PrincipalPoint>2.432562,1.829434</c:PrincipalPoint><dc:title>0.8750, 0.1250</dc:title>\
+        <c:Points><rdf:Seq><rdf:li>12.34123, 41.98123</rdf:li></rdf:Seq></c:Points>";
+    let mut packet = xmp("c:PrincipalPoint='2.432562,1.829434'", measures).into_bytes();
+    assert_eq!(clean(&mut packet), Outcome::Unchanged);
+}
+
+#[test]
 fn a_picture_inside_of_a_packet_is_cleaned() {
     let picture = jpeg(&[build::exif_segment(build::Order::Big)]);
     let encoded = STANDARD.encode(&picture);
