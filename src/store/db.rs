@@ -2,13 +2,9 @@
 //!
 //! A statement is a [`Sql`]. It runs on a [`Db`] or a [`Reader`] (reading only) or in a [`Tx`]. Every call is bounded in
 //! time, because a database that hangs must not hang the service.
-//!
-//! SQLite has one writer at a time. Its transactions share one connection, whose pool hands it out in order of
-//! arrival, and begin with `begin immediate`: a plain `begin` that reads before it writes fails when another writer
-//! came between. Readers have connections of their own and never wait for it (WAL).
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::SubsecRound;
@@ -16,17 +12,15 @@ use sqlx::error::BoxDynError;
 use sqlx::migrate::{Migration, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::SqliteRow;
 use sqlx::types::Json;
-use sqlx::{
-    Arguments, AssertSqlSafe, Connection, Database, Executor, FromRow, IntoArguments, Postgres, Sqlite, SqliteConnection,
-    SqlitePool,
-};
+use sqlx::{Arguments, AssertSqlSafe, Database, Executor, FromRow, IntoArguments, Postgres, Sqlite, SqlitePool};
 use tokio::time::Instant;
 
 use super::error::Error;
 use super::postgres::{self, Lease, Pool, PoolConfig, Target};
 pub use super::sql::{Sql, Value};
+use super::sqlite;
 
 /// Where the database is and how long it may take.
 #[derive(Debug, Clone)]
@@ -107,7 +101,10 @@ impl Db {
     pub async fn open(config: &DbConfig) -> Result<Self, Error> {
         let pools = match &config.location {
             Location::Postgres(url) => Pools::Postgres(open_postgres(url, config).await?),
-            Location::Sqlite(path) => open_sqlite(path, config).await?,
+            Location::Sqlite(path) => {
+                let (readers, writer) = sqlite::open(path, config).await?;
+                Pools::Sqlite { readers, writer }
+            }
         };
         Ok(Self { pools, timeout: config.statement_timeout })
     }
@@ -241,38 +238,6 @@ async fn open_postgres(url: &str, config: &DbConfig) -> Result<Pool, Error> {
     }
     let DbConfig { max_connections: max, timeout, statement_timeout, .. } = *config;
     Ok(Pool::new(&target, PoolConfig { max, timeout, statement_timeout }))
-}
-
-/// Reading is work for this machine's processors, so many readers gain nothing; each has a thread and a cache.
-const SQLITE_READERS: u32 = 4;
-
-async fn open_sqlite(path: &Path, config: &DbConfig) -> Result<Pools, Error> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .foreign_keys(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // Every commit is synced: what was acknowledged survives a power cut.
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(config.timeout);
-    let writer =
-        SqlitePoolOptions::new().max_connections(1).acquire_timeout(config.timeout).idle_timeout(None).max_lifetime(None);
-    let writer = writer.after_release(|connection, _| Box::pin(has_rolled_back(connection)));
-    let writer = writer.connect_with(options.clone()).await?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(config.max_connections.min(SQLITE_READERS))
-        .acquire_timeout(config.timeout)
-        .test_before_acquire(false)
-        .connect_lazy_with(options.read_only(true).create_if_missing(false));
-    Ok(Pools::Sqlite { readers, writer })
-}
-
-/// Whether the connection is fit for another transaction. When a write fails (the disk is full), SQLite itself ends the
-/// transaction; it then refuses the rollback, after which sqlx believes in a transaction for ever and begins no other.
-async fn has_rolled_back(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    // A rollback may still be on its way to the connection's thread.
-    connection.ping().await?;
-    Ok(!connection.is_in_transaction())
 }
 
 impl Tx {

@@ -1,6 +1,6 @@
 //! Floor 2: the database. One file a table or a concern, one SQL statement a function.
 //!
-//! [`db`] and [`postgres`] below it are all that knows which database it is; everything else writes one SQL text for both.
+//! [`db`], [`postgres`] and [`sqlite`] are all that knows which database it is; everything else writes one SQL text for both.
 //! Writing is done through a [`Tx`] alone, reading through a [`Db`], a [`Reader`] or a [`Tx`].
 
 pub mod accounts;
@@ -26,6 +26,7 @@ pub mod postgres;
 mod query_plans;
 pub mod sessions;
 pub mod sql;
+pub mod sqlite;
 pub mod tags;
 pub mod variants;
 
