@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::session::{Kind, Session};
 use super::url::Target;
+use crate::model::clock::{Clock, SystemClock};
 use crate::store::error::{Cause, Error, means_too_many_connections};
 
 /// Where sessions come from.
@@ -52,7 +53,8 @@ pub enum Failure {
 
 impl Connector {
     pub fn new(target: &Target, statement_timeout: Duration) -> Self {
-        let mark = hex::encode(uuid::Uuid::now_v7());
+        // Nothing that a test could want to know.
+        let mark = hex::encode(SystemClock.random());
         let servers = target.hosts.iter().map(|host| Server {
             name: host.name.clone(),
             plain: host.options.clone(),
@@ -77,13 +79,11 @@ impl Connector {
     /// Opens a session at the first host that can be used.
     pub async fn open(&self, deadline: Instant) -> Result<Session, Failure> {
         let mut reasons = String::new();
-        let mut tried = 0;
-        for place in self.order() {
+        for (tried, place) in self.order().enumerate() {
             let (server, remaining) = (&self.hosts[place], deadline.saturating_duration_since(Instant::now()));
             // A host that does not answer must leave time for the next.
             let share = remaining / u32::try_from(self.hosts.len() - tried).unwrap_or(1);
             let limit = self.connect_timeout.map_or(share, |timeout| timeout.min(share));
-            tried += 1;
             let failure = match tokio::time::timeout(limit, self.open_at(server)).await {
                 Ok(Ok(session)) => {
                     self.preferred.store(place, Ordering::Relaxed);
