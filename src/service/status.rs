@@ -14,6 +14,8 @@ impl Service {
     /// What of the service's dependencies is down right now.
     pub async fn down(&self) -> Vec<Dependency> {
         let (database, storage) = tokio::join!(within(self.db.check()), within(self.objects.check()));
+        // Attempts to connect go on for longer than this waits.
+        let database = database.map_err(|reason| self.db.failure().unwrap_or(reason));
         let mut down = Vec::new();
         for (dependency, state) in [(Dependency::Database, database), (Dependency::Storage, storage)] {
             if let Err(reason) = state {

@@ -184,6 +184,14 @@ impl Db {
         self.fetch::<(i64,)>(Sql::new("select cast(1 as bigint)")).await.map(drop)
     }
 
+    /// Why the last attempt to connect failed, for whoever did not wait for its end; `None` when it did not.
+    pub fn failure(&self) -> Option<String> {
+        match &self.pools {
+            Pools::Postgres(pool) => pool.failure(),
+            Pools::Sqlite { .. } => None,
+        }
+    }
+
     pub fn pool_use(&self) -> PoolUse {
         fn of<D: Database>(pool: &sqlx::Pool<D>) -> PoolUse {
             let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);

@@ -86,6 +86,7 @@ impl Pool {
     pub async fn lease(&self) -> Result<Lease, Error> {
         let deadline = Instant::now() + self.0.config.timeout;
         let mut pauses = PAUSES.into_iter();
+        let mut earlier = None;
         loop {
             let permit = self.permit(deadline).await?;
             if let Some(session) = self.idle_session().await {
@@ -103,12 +104,18 @@ impl Pool {
                 },
                 Err(Failure::Other(error)) => error,
             };
+            // The last attempt may have little time left; what an earlier one was told says more.
+            let error = match (error, earlier) {
+                (Error::TimedOut(_), Some(earlier)) => earlier,
+                (error, _) => error,
+            };
             self.state().failed = Some(error.cause().unwrap_or_else(|| error.to_string()));
             let pause = pauses.next().unwrap_or(LAST_PAUSE);
             if !error.is_transient() || Instant::now() + pause >= deadline {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;
+            earlier = Some(error);
         }
     }
 
@@ -168,7 +175,7 @@ impl Pool {
     async fn idle_session(&self) -> Option<Session> {
         loop {
             let mut session = self.state().idle.pop()?;
-            if session.idle_since.elapsed() < ALIVE_FOR {
+            if !session.is_doubtful && session.idle_since.elapsed() < ALIVE_FOR {
                 return Some(session);
             }
             match timeout(self.answer_time(), session.ping()).await {
@@ -189,6 +196,10 @@ impl Pool {
     }
 
     fn take_back(&self, mut session: Session) {
+        if session.is_broken() {
+            // A server that stops ends all of them.
+            self.state().idle.iter_mut().for_each(|session| session.is_doubtful = true);
+        }
         if session.is_broken() || self.0.permits.is_closed() || session.opened_at.elapsed() > LIFETIME {
             return close(session);
         }
@@ -200,6 +211,11 @@ impl Pool {
         let unused: Vec<Session> = state.idle.drain(..unused).collect();
         drop(state);
         unused.into_iter().for_each(close);
+    }
+
+    /// Why the last attempt to connect failed; `None` when it did not.
+    pub fn failure(&self) -> Option<String> {
+        self.state().failed.clone()
     }
 
     /// Sessions that are open, of these idle, and the most that there may be.

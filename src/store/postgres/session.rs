@@ -34,6 +34,8 @@ pub struct Session {
     is_broken: bool,
     pub(super) opened_at: Instant,
     pub(super) idle_since: Instant,
+    /// Whether something happened to another session that may have happened to this one.
+    pub(super) is_doubtful: bool,
     _counted: Counted,
 }
 
@@ -68,6 +70,7 @@ impl Session {
             is_broken: false,
             opened_at: now,
             idle_since: now,
+            is_doubtful: false,
             _counted: Counted(open),
         }
     }
@@ -154,7 +157,9 @@ impl Session {
 
     /// Asks whether it still works.
     pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
-        self.connection.ping().await
+        self.connection.ping().await?;
+        self.is_doubtful = false;
+        Ok(())
     }
 
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
