@@ -25,6 +25,7 @@ use crate::objects::{self, Endpoint, ObjectStore, ObjectStoreConfig};
 use crate::service::Service;
 use crate::service::captions::Captions;
 use crate::service::doctor::Report;
+use crate::service::error::chain;
 use crate::service::passwords::Password;
 use crate::service::registry;
 use crate::store::{self, Db};
@@ -216,9 +217,14 @@ async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
     let db = Db::open(&settings).await?;
     let started = tokio::time::Instant::now();
     loop {
-        match db.check().await {
+        let state = match purpose {
+            Purpose::Serve => db.check().await,
+            // A standby will do for reading.
+            Purpose::Examine => db.answers().await,
+        };
+        match state {
             Err(error) if error.is_transient() && started.elapsed() < DATABASE_PATIENCE => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the database does not answer yet");
+                tracing::warn!("the database cannot be used yet: {}", chain(&error));
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Err(error) => return Err(error.into()),

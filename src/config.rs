@@ -46,10 +46,10 @@ pub struct Config {
     /// Address at which clients reach the service: what public links start with; unset: PORT on localhost.
     #[arg(long, env = "PUBLIC_URL")]
     pub public_url: Option<String>,
-    /// PostgreSQL (14 or newer) as `postgres://user:password@host/database`; unset: SQLite in DATA_DIR.
+    /// PostgreSQL (14 or newer) as `postgres://user:password@host/database`, also with several hosts; unset: SQLite in DATA_DIR.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Connections to the database.
+    /// Connections to the database; those of all instances must fit into PostgreSQL's `max_connections`.
     #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 20)]
     pub database_connections: u32,
     /// Seconds that the database may take for a connection or a statement.

@@ -1,12 +1,12 @@
 //! Rules of settings that their types cannot hold, and warnings of what is allowed, but should be meant.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use super::access::AuthMode;
 use super::{Config, FIELDS_BYTES};
 use crate::imaging;
 use crate::objects::{self, presign::Place};
+use crate::store::postgres::Target;
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,11 +41,7 @@ impl Config {
 
     fn check_database(&self) -> Result<(), ConfigError> {
         if let Some(url) = &self.database_url {
-            let known = url.starts_with("postgres://") || url.starts_with("postgresql://");
-            require(known, "DATABASE_URL", "it must begin with postgres://")?;
-            let parsed = sqlx::postgres::PgConnectOptions::from_str(url);
-            // The reason may quote the URL, which holds a password.
-            require(parsed.is_ok(), "DATABASE_URL", "it is not a URL that PostgreSQL's clients understand")?;
+            Target::read(url).map_err(|error| ConfigError { variable: "DATABASE_URL", reason: error.to_string() })?;
         }
         require(self.database_connections >= 1, "DATABASE_CONNECTIONS", "at least 1 is needed")?;
         require(self.database_timeout.0 >= 1, "DATABASE_TIMEOUT", "at least 1 second is needed")

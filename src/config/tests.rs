@@ -21,6 +21,8 @@ fn config(flags: &[&str]) -> Result<Config, String> {
 fn what_cannot_be_used_is_refused_by_its_name() {
     for (flag, variable) in [
         ("--database-url=mysql://x", "DATABASE_URL"),
+        ("--database-url=postgres://h1:1,h2:port/images", "DATABASE_URL"),
+        ("--database-url=postgres://h1/images?target_session_attrs=standby", "DATABASE_URL"),
         ("--s3-bucket=UPPER", "S3_BUCKET"),
         ("--s3-endpoint-url=localhost:4566", "S3_ENDPOINT_URL"),
         ("--s3-public-endpoint-url=http://host/path", "S3_PUBLIC_ENDPOINT_URL"),

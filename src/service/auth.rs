@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::TimeDelta;
 
 use super::access::AuthMode;
-use super::error::Error;
+use super::error::{Error, chain};
 use super::login_guard::LoginGuard;
 use super::passwords::Passwords;
 use super::rates::RateClass;
@@ -148,7 +148,7 @@ impl Service {
             tx.commit().await
         };
         if let Err(error) = touched.await {
-            tracing::warn!(key_id = %id, error = &error as &dyn std::error::Error, "an API key's use was not noted");
+            tracing::warn!(key_id = %id, cause = chain(&error), "an API key's use was not noted");
         }
         self.auth.touching.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }

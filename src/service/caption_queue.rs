@@ -192,7 +192,7 @@ impl Service {
             tx.commit().await.map(|()| holds)
         };
         keep_lease(RENEWAL, renew, |error| {
-            tracing::warn!(error = error as &dyn std::error::Error, "a caption's lease was not renewed");
+            tracing::warn!(cause = chain(error), "a caption's lease was not renewed");
         })
         .await;
     }

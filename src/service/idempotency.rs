@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Service;
-use super::error::Error;
+use super::error::{Error, chain};
 use super::upload::Upload;
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
@@ -121,7 +121,7 @@ impl Service {
             tx.commit().await
         };
         if let Err(error) = released.await {
-            tracing::warn!(image_id = %id, error = &error as &dyn std::error::Error, "an idempotency key was not given back");
+            tracing::warn!(image_id = %id, cause = chain(&error), "an idempotency key was not given back");
         }
     }
 }

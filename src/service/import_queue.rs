@@ -185,7 +185,7 @@ impl Service {
             tx.commit().await.map(|()| holds)
         };
         keep_lease(RENEWAL, renew, |error| {
-            tracing::warn!(error = error as &dyn std::error::Error, "an import's lease was not renewed");
+            tracing::warn!(cause = chain(error), "an import's lease was not renewed");
             self.importing.note_outage();
         })
         .await;

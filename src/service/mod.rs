@@ -173,7 +173,7 @@ impl Service {
         self.tasks.close();
         self.tasks.wait().await;
         if let Err(error) = self.write_tally().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the last statistics could not be written");
+            tracing::warn!(cause = error::chain(&error), "the last statistics could not be written");
         }
         self.db.close().await;
     }

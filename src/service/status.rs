@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Service;
-use super::error::Dependency;
+use super::error::{Dependency, chain};
 use crate::metrics::Metrics;
 use crate::store;
 
@@ -13,17 +13,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 impl Service {
     /// What of the service's dependencies is down right now.
     pub async fn down(&self) -> Vec<Dependency> {
-        let database = tokio::time::timeout(PATIENCE, self.db.check());
-        let storage = tokio::time::timeout(PATIENCE, self.objects.check());
-        let (database, storage) = tokio::join!(database, storage);
+        let (database, storage) = tokio::join!(within(self.db.check()), within(self.objects.check()));
+        // Attempts to connect go on for longer than this waits.
+        let database = database.map_err(|reason| self.db.failure().unwrap_or(reason));
         let mut down = Vec::new();
-        if !matches!(database, Ok(Ok(()))) {
-            tracing::warn!(?database, "the database is down");
-            down.push(Dependency::Database);
-        }
-        if !matches!(storage, Ok(Ok(()))) {
-            tracing::warn!(?storage, "the storage is down");
-            down.push(Dependency::Storage);
+        for (dependency, state) in [(Dependency::Database, database), (Dependency::Storage, storage)] {
+            if let Err(reason) = state {
+                tracing::warn!("the {dependency} cannot be used: {reason}");
+                down.push(dependency);
+            }
         }
         down
     }
@@ -41,23 +39,20 @@ impl Service {
         for (state, value) in [("in_use", pool.open - pool.idle), ("idle", pool.idle), ("max", pool.max)] {
             Metrics::set_state(&metrics.database_connections, state, value.into());
         }
-        let counted = tokio::time::timeout(PATIENCE, store::intents::count_by_state(&self.db)).await;
-        match counted {
-            Ok(Ok(counted)) => {
+        match within(store::intents::count_by_state(&self.db)).await {
+            Ok(counted) => {
                 for state in ["uploading", "removing"] {
                     let value = counted.iter().find(|(name, _)| name == state).map_or(0, |(_, n)| *n);
                     Metrics::set_state(&metrics.intents, state, value);
                 }
             }
-            failed => tracing::warn!(?failed, "the intents could not be counted"),
+            Err(reason) => tracing::warn!("the intents could not be counted: {reason}"),
         }
-        match tokio::time::timeout(PATIENCE, self.measure_import_queue()).await {
-            Ok(Ok(())) => {}
-            failed => tracing::warn!(?failed, "the queue of imports could not be measured"),
+        if let Err(reason) = within(self.measure_import_queue()).await {
+            tracing::warn!("the queue of imports could not be measured: {reason}");
         }
-        match tokio::time::timeout(PATIENCE, self.measure_caption_queue()).await {
-            Ok(Ok(())) => {}
-            failed => tracing::warn!(?failed, "the queue of captions could not be measured"),
+        if let Err(reason) = within(self.measure_caption_queue()).await {
+            tracing::warn!("the queue of captions could not be measured: {reason}");
         }
     }
 
@@ -76,6 +71,14 @@ impl Service {
         let waited = oldest.and_then(|id| (self.clock.now() - id.created_at()).to_std().ok()).unwrap_or_default();
         self.metrics.import_oldest_waiting_seconds.set(waited.as_secs_f64());
         Ok(())
+    }
+}
+
+/// The reason is one phrase, for the log.
+async fn within<T, E: std::error::Error>(asking: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, asking).await {
+        Ok(answer) => answer.map_err(|error| chain(&error)),
+        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::Service;
 use super::admission::Admitted;
-use super::error::Error;
+use super::error::{Error, chain};
 use super::images::is_live;
 use super::sweep::after;
 use crate::imaging;
@@ -159,7 +159,7 @@ impl Service {
             tx.commit().await
         };
         if let Err(error) = given_up.await {
-            tracing::warn!(image_id = %id, error = &error as &dyn std::error::Error, "a variant could not be given up");
+            tracing::warn!(image_id = %id, cause = chain(&error), "a variant could not be given up");
         }
     }
 
@@ -190,7 +190,7 @@ impl Service {
             tx.commit().await
         };
         if let Err(error) = touched.await {
-            tracing::warn!(image_id = %id, error = &error as &dyn std::error::Error, "a variant's use was not noted");
+            tracing::warn!(image_id = %id, cause = chain(&error), "a variant's use was not noted");
         }
     }
 }

@@ -1,30 +1,26 @@
-//! The query layer: the only file that knows which database it is.
+//! The query layer: with [`super::postgres`] below it, all that knows which database it is.
 //!
 //! A statement is a [`Sql`]. It runs on a [`Db`] or a [`Reader`] (reading only) or in a [`Tx`]. Every call is bounded in
 //! time, because a database that hangs must not hang the service.
-//!
-//! SQLite has one writer at a time. Its transactions share one connection, whose pool hands it out in order of
-//! arrival, and begin with `begin immediate`: a plain `begin` that reads before it writes fails when another writer
-//! came between. Readers have connections of their own and never wait for it (WAL).
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::SubsecRound;
 use sqlx::error::BoxDynError;
+use sqlx::migrate::{Migration, Migrator};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
 use sqlx::types::Json;
-use sqlx::{
-    Arguments, AssertSqlSafe, Connection, Database, Executor, FromRow, IntoArguments, PgConnection, PgPool, Postgres, Sqlite,
-    SqliteConnection, SqlitePool,
-};
+use sqlx::{Arguments, AssertSqlSafe, Database, Executor, FromRow, IntoArguments, Postgres, Sqlite, SqlitePool};
+use tokio::time::Instant;
 
 use super::error::Error;
+use super::postgres::{self, Lease, Pool, PoolConfig, Target};
 pub use super::sql::{Sql, Value};
+use super::sqlite;
 
 /// Where the database is and how long it may take.
 #[derive(Debug, Clone)]
@@ -55,7 +51,7 @@ pub struct Db {
 
 #[derive(Debug, Clone)]
 enum Pools {
-    Postgres(PgPool),
+    Postgres(Pool),
     Sqlite { readers: SqlitePool, writer: SqlitePool },
 }
 
@@ -68,12 +64,13 @@ pub struct Tx {
 
 #[derive(Debug)]
 enum TxInner {
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Lease),
     Sqlite(sqlx::Transaction<'static, Sqlite>),
 }
 
 /// For the lock that migrations are run under, as a multiple of the time that a statement has: five minutes by default.
 const MIGRATIONS_PATIENCE: u32 = 60;
+
 /// A connection for what one request reads. Taking one from the pool and giving it back, when the pool asks it whether
 /// it still works, costs more than a small statement.
 #[derive(Debug)]
@@ -84,7 +81,7 @@ pub struct Reader {
 
 #[derive(Debug)]
 enum ReaderInner {
-    Postgres(PoolConnection<Postgres>),
+    Postgres(Lease),
     Sqlite(PoolConnection<Sqlite>),
 }
 
@@ -103,8 +100,11 @@ impl Db {
     /// A URL that cannot be read, or a file that cannot be opened.
     pub async fn open(config: &DbConfig) -> Result<Self, Error> {
         let pools = match &config.location {
-            Location::Postgres(url) => open_postgres(url, config)?,
-            Location::Sqlite(path) => open_sqlite(path, config).await?,
+            Location::Postgres(url) => Pools::Postgres(open_postgres(url, config).await?),
+            Location::Sqlite(path) => {
+                let (readers, writer) = sqlite::open(path, config).await?;
+                Pools::Sqlite { readers, writer }
+            }
         };
         Ok(Self { pools, timeout: config.statement_timeout })
     }
@@ -114,13 +114,10 @@ impl Db {
     /// # Errors
     /// The database is unavailable.
     pub async fn reader(&self) -> Result<Reader, Error> {
-        let inner = within(self.timeout, async {
-            Ok(match &self.pools {
-                Pools::Postgres(pool) => ReaderInner::Postgres(pool.acquire().await?),
-                Pools::Sqlite { readers, .. } => ReaderInner::Sqlite(readers.acquire().await?),
-            })
-        })
-        .await?;
+        let inner = match &self.pools {
+            Pools::Postgres(pool) => ReaderInner::Postgres(pool.lease().await?),
+            Pools::Sqlite { readers, .. } => ReaderInner::Sqlite(within(self.timeout, readers.acquire()).await?),
+        };
         Ok(Reader { inner, timeout: self.timeout })
     }
 
@@ -129,43 +126,70 @@ impl Db {
     /// # Errors
     /// The database is unavailable.
     pub async fn begin(&self) -> Result<Tx, Error> {
-        let inner = within(self.timeout, async {
-            Ok(match &self.pools {
-                Pools::Postgres(pool) => TxInner::Postgres(pool.begin().await?),
-                Pools::Sqlite { writer, .. } => TxInner::Sqlite(writer.begin_with("begin immediate").await?),
-            })
-        })
-        .await?;
+        let inner = match &self.pools {
+            Pools::Postgres(pool) => {
+                let started = Instant::now();
+                let mut lease = pool.lease().await?;
+                within(self.left_since(started), async { lease.session()?.begin().await }).await?;
+                TxInner::Postgres(lease)
+            }
+            Pools::Sqlite { writer, .. } => TxInner::Sqlite(within(self.timeout, writer.begin_with("begin immediate")).await?),
+        };
         Ok(Tx { inner, timeout: self.timeout })
     }
 
-    /// Runs the migrations that have not run yet. PostgreSQL takes an advisory lock meanwhile, so that several
-    /// instances that start at once do not collide; SQLite's file belongs to one process.
+    /// What a call that has waited for a connection has left for its statement.
+    fn left_since(&self, started: Instant) -> Duration {
+        self.timeout.saturating_sub(started.elapsed()).max(LEAST_TIME)
+    }
+
+    /// Runs the migrations that have not run yet. On PostgreSQL, several instances that start at once wait for each other;
+    /// SQLite's file belongs to one process.
     ///
     /// # Errors
     /// The database is unavailable, another instance migrates for too long, or a migration failed or was altered.
-    pub async fn migrate(&self, postgres: &sqlx::migrate::Migrator, sqlite: &sqlx::migrate::Migrator) -> Result<(), Error> {
+    pub async fn migrate(&self, steps: Vec<Migration>) -> Result<(), Error> {
         match &self.pools {
+            // The other instance's migration may take its time, but one that hangs must not hang this one for ever.
             Pools::Postgres(pool) => {
-                // A connection of its own, for those of the pool end statements that take long.
-                let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
-                // The other instance's migration may take its time, but one that hangs must not hang this one for ever.
-                let patience = format!("set lock_timeout = {}", (self.timeout * MIGRATIONS_PATIENCE).as_millis());
-                connection.execute(sqlx::raw_sql(AssertSqlSafe(patience))).await?;
-                postgres.run(&mut connection).await?;
-                connection.close().await?;
+                while postgres::migrate::run_next(pool, &steps, self.timeout * MIGRATIONS_PATIENCE).await? {}
             }
-            Pools::Sqlite { writer, .. } => sqlite.run(writer).await?,
+            Pools::Sqlite { writer, .. } => {
+                Migrator { migrations: steps.into(), ..Migrator::DEFAULT }.run(writer).await?;
+            }
         }
         Ok(())
     }
 
-    /// Asks the database for an answer.
+    /// Whether the database answers and takes writes.
     ///
     /// # Errors
-    /// It gave none in time.
+    /// It gave no answer in time, or takes no writes.
     pub async fn check(&self) -> Result<(), Error> {
+        let question = match &self.pools {
+            Pools::Postgres(_) => "select cast(cast(current_setting('transaction_read_only') = 'on' as integer) as bigint)",
+            Pools::Sqlite { .. } => "select cast(0 as bigint)",
+        };
+        match self.fetch::<(i64,)>(Sql::new(question)).await?[..] {
+            [(0,)] => Ok(()),
+            _ => Err(Error::ReadOnly),
+        }
+    }
+
+    /// Whether the database answers. One that takes no writes will do.
+    ///
+    /// # Errors
+    /// It gave no answer in time.
+    pub async fn answers(&self) -> Result<(), Error> {
         self.fetch::<(i64,)>(Sql::new("select cast(1 as bigint)")).await.map(drop)
+    }
+
+    /// Why the last attempt to connect failed, for whoever did not wait for its end; `None` when it did not.
+    pub fn failure(&self) -> Option<String> {
+        match &self.pools {
+            Pools::Postgres(pool) => pool.failure(),
+            Pools::Sqlite { .. } => None,
+        }
     }
 
     pub fn pool_use(&self) -> PoolUse {
@@ -174,7 +198,10 @@ impl Db {
             PoolUse { open: pool.size(), idle: idle.min(pool.size()), max: pool.options().get_max_connections() }
         }
         match &self.pools {
-            Pools::Postgres(pool) => of(pool),
+            Pools::Postgres(pool) => {
+                let (open, idle, max) = pool.in_use();
+                PoolUse { open, idle, max }
+            }
             Pools::Sqlite { readers, writer } => {
                 let (readers, writer) = (of(readers), of(writer));
                 PoolUse { open: readers.open + writer.open, idle: readers.idle + writer.idle, max: readers.max + writer.max }
@@ -202,75 +229,23 @@ impl Db {
     }
 }
 
-fn open_postgres(url: &str, config: &DbConfig) -> Result<Pools, Error> {
-    let options = PgConnectOptions::from_str(url)?.application_name("image-service");
-    // The server ends what we gave up waiting for, and a transaction whose process hangs.
-    let settings = format!(
-        "set statement_timeout = {}; set idle_in_transaction_session_timeout = {}",
-        (config.statement_timeout * 2).as_millis(),
-        (config.statement_timeout * 4).as_millis()
-    );
-    // A connection that was lost in silence does not answer, and the pool's own question to it has no end.
-    let answer_time = config.timeout / 4;
-    let pool = PgPoolOptions::new()
-        .max_connections(config.max_connections)
-        .acquire_timeout(config.timeout)
-        .idle_timeout(Duration::from_secs(600))
-        .after_connect(move |connection, _| {
-            let settings = settings.clone();
-            Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(settings))).await.map(drop) })
-        })
-        // A connection that has just been used is alive; asking each time would cost a round trip a request.
-        .test_before_acquire(false)
-        .before_acquire(move |connection, usage| {
-            Box::pin(async move {
-                if usage.idle_for > Duration::from_secs(1) {
-                    ping(connection, answer_time).await?;
-                }
-                Ok(true)
-            })
-        })
-        // The pool asks too, after this, but for as long as it takes; meanwhile the connection has its place in the pool.
-        .after_release(move |connection, _| Box::pin(async move { ping(connection, answer_time).await.map(|()| true) }))
-        .connect_lazy_with(options);
-    Ok(Pools::Postgres(pool))
-}
+/// Even after a long wait for its connection, a statement has a chance.
+const LEAST_TIME: Duration = Duration::from_millis(100);
 
-async fn ping(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
-    let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-    tokio::time::timeout(limit, connection.ping()).await.map_err(late)?
-}
-
-/// Reading is work for this machine's processors, so many readers gain nothing; each has a thread and a cache.
-const SQLITE_READERS: u32 = 4;
-
-async fn open_sqlite(path: &Path, config: &DbConfig) -> Result<Pools, Error> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .foreign_keys(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // Every commit is synced: what was acknowledged survives a power cut.
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(config.timeout);
-    let writer =
-        SqlitePoolOptions::new().max_connections(1).acquire_timeout(config.timeout).idle_timeout(None).max_lifetime(None);
-    let writer = writer.after_release(|connection, _| Box::pin(has_rolled_back(connection)));
-    let writer = writer.connect_with(options.clone()).await?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(config.max_connections.min(SQLITE_READERS))
-        .acquire_timeout(config.timeout)
-        .test_before_acquire(false)
-        .connect_lazy_with(options.read_only(true).create_if_missing(false));
-    Ok(Pools::Sqlite { readers, writer })
-}
-
-/// Whether the connection is fit for another transaction. When a write fails (the disk is full), SQLite itself ends the
-/// transaction; it then refuses the rollback, after which sqlx believes in a transaction for ever and begins no other.
-async fn has_rolled_back(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    // A rollback may still be on its way to the connection's thread.
-    connection.ping().await?;
-    Ok(!connection.is_in_transaction())
+async fn open_postgres(url: &str, config: &DbConfig) -> Result<Pool, Error> {
+    let mut target = Target::read(url)?;
+    if !target.ignored.is_empty() {
+        tracing::warn!("DATABASE_URL has parameters without effect: {}", target.ignored.join(", "));
+    }
+    if target.system_certificates {
+        let reading = tokio::task::spawn_blocking(move || {
+            target.add_system_certificates();
+            target
+        });
+        target = reading.await.map_err(|error| sqlx::Error::Io(error.into()))?;
+    }
+    let DbConfig { max_connections: max, timeout, statement_timeout, .. } = *config;
+    Ok(Pool::new(&target, PoolConfig { max, timeout, statement_timeout }))
 }
 
 impl Tx {
@@ -281,7 +256,7 @@ impl Tx {
     pub async fn commit(self) -> Result<(), Error> {
         within(self.timeout, async {
             match self.inner {
-                TxInner::Postgres(tx) => tx.commit().await,
+                TxInner::Postgres(mut lease) => lease.session()?.commit().await,
                 TxInner::Sqlite(tx) => tx.commit().await,
             }
         })
@@ -295,10 +270,7 @@ impl Tx {
     pub async fn execute(&mut self, sql: Sql) -> Result<u64, Error> {
         within(self.timeout, async {
             match &mut self.inner {
-                TxInner::Postgres(tx) => {
-                    let query = sqlx::query_with(AssertSqlSafe(sql.text), Postgres::arguments(sql.values)?);
-                    Ok(query.execute(&mut **tx).await?.rows_affected())
-                }
+                TxInner::Postgres(lease) => lease.session()?.execute(sql.text, Postgres::arguments(sql.values)?).await,
                 TxInner::Sqlite(tx) => {
                     let query = sqlx::query_with(AssertSqlSafe(sql.text), Sqlite::arguments(sql.values)?);
                     Ok(query.execute(&mut **tx).await?.rows_affected())
@@ -322,13 +294,14 @@ pub trait Run: Sized + Send {
 
 impl Run for &Db {
     async fn fetch<T: Row>(self, sql: Sql) -> Result<Vec<T>, Error> {
-        within(self.timeout, async {
-            match &self.pools {
-                Pools::Postgres(pool) => rows(pool, sql).await,
-                Pools::Sqlite { readers, .. } => rows(readers, sql).await,
+        match &self.pools {
+            Pools::Postgres(pool) => {
+                let started = Instant::now();
+                let mut lease = pool.lease().await?;
+                within(self.left_since(started), postgres_rows(&mut lease, sql)).await
             }
-        })
-        .await
+            Pools::Sqlite { readers, .. } => within(self.timeout, rows(readers, sql)).await,
+        }
     }
 }
 
@@ -336,7 +309,7 @@ impl Run for &mut Reader {
     async fn fetch<T: Row>(self, sql: Sql) -> Result<Vec<T>, Error> {
         within(self.timeout, async {
             match &mut self.inner {
-                ReaderInner::Postgres(connection) => rows(&mut **connection, sql).await,
+                ReaderInner::Postgres(lease) => postgres_rows(lease, sql).await,
                 ReaderInner::Sqlite(connection) => rows(&mut **connection, sql).await,
             }
         })
@@ -348,12 +321,16 @@ impl Run for &mut Tx {
     async fn fetch<T: Row>(self, sql: Sql) -> Result<Vec<T>, Error> {
         within(self.timeout, async {
             match &mut self.inner {
-                TxInner::Postgres(tx) => rows(&mut **tx, sql).await,
+                TxInner::Postgres(lease) => postgres_rows(lease, sql).await,
                 TxInner::Sqlite(tx) => rows(&mut **tx, sql).await,
             }
         })
         .await
     }
+}
+
+async fn postgres_rows<T: Row>(lease: &mut Lease, sql: Sql) -> Result<Vec<T>, sqlx::Error> {
+    lease.session()?.fetch(sql.text, Postgres::arguments(sql.values)?).await
 }
 
 async fn rows<'e, D, T>(executor: impl Executor<'e, Database = D>, sql: Sql) -> Result<Vec<T>, sqlx::Error>

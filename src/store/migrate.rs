@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use sqlx::SqlSafeStr;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migration, MigrationType};
 
 use super::db::{Db, Run, Sql};
 use super::error::Error;
@@ -40,17 +40,37 @@ const STEPS: &[Step] = &[
     step!(10, "clients", "0010_clients.sql"),
 ];
 
-/// Brings the database's schema to this version's.
+/// A migration that has run.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Applied {
+    version: i64,
+    checksum: Vec<u8>,
+    success: bool,
+}
+
+impl Applied {
+    pub const QUERY: &str = "select version, checksum, success from _sqlx_migrations order by version";
+}
+
+/// Brings the database's schema to this version's. Looks first: a role that may not change the schema can serve one that is
+/// up to date, and so can a standby.
 ///
 /// # Errors
-/// The database is unavailable, or a migration failed or was altered since it ran.
+/// The database is unavailable, or a migration may not be run, failed or was altered since it ran.
 pub async fn run(db: &Db) -> Result<(), Error> {
     run_to(db, i64::MAX).await
 }
 
 /// As [`run`], as far as this version.
 async fn run_to(db: &Db, version: i64) -> Result<(), Error> {
-    db.migrate(&migrator(|step| step.postgres, version), &migrator(|step| step.sqlite, version)).await
+    let steps = match db.system() {
+        "sqlite" => migrations(|step| step.sqlite, version),
+        _ => migrations(|step| step.postgres, version),
+    };
+    match first_missing(&steps, &applied(db).await?)? {
+        Some(_) => db.migrate(steps).await,
+        None => Ok(()),
+    }
 }
 
 /// Whether the database's schema is this version's, without touching it.
@@ -58,23 +78,47 @@ async fn run_to(db: &Db, version: i64) -> Result<(), Error> {
 /// # Errors
 /// The database is unavailable, or a migration has not run.
 pub async fn check(db: &Db) -> Result<(), Error> {
-    let applied = match db.fetch::<(i64,)>(Sql::new("select version from _sqlx_migrations where success")).await {
-        // A database that was never migrated has no such table.
-        Err(Error::Failed(_)) => Vec::new(),
-        applied => applied?,
-    };
-    match STEPS.iter().find(|step| !applied.contains(&(step.version,))) {
+    let applied = applied(db).await?;
+    match STEPS.iter().find(|step| !applied.iter().any(|applied| applied.version == step.version && applied.success)) {
         Some(step) => Err(Error::NotMigrated { version: step.version, name: step.name }),
         None => Ok(()),
     }
 }
 
-fn migrator(text: fn(&Step) -> &'static str, last: i64) -> Migrator {
+async fn applied(db: &Db) -> Result<Vec<Applied>, Error> {
+    match db.fetch(Sql::new(Applied::QUERY)).await {
+        // A database that was never migrated has no such table.
+        Err(error) if error.code().is_some_and(|code| MISSING_TABLE.contains(&code)) => Ok(Vec::new()),
+        applied => applied,
+    }
+}
+
+/// PostgreSQL's `undefined_table`, and SQLite's `SQLITE_ERROR`, which is all that it tells.
+const MISSING_TABLE: [&str; 2] = ["42P01", "1"];
+
+/// The first of the steps that has not run.
+///
+/// # Errors
+/// What has run is not what this version would have run.
+pub fn first_missing<'a>(steps: &'a [Migration], applied: &[Applied]) -> Result<Option<&'a Migration>, Error> {
+    for Applied { version, checksum, success } in applied {
+        let step = steps.iter().find(|step| step.version == *version).ok_or(Error::MigrationUnknown(*version))?;
+        if !success {
+            return Err(Error::MigrationUnfinished(*version));
+        }
+        if *step.checksum != **checksum {
+            return Err(Error::MigrationAltered(*version));
+        }
+    }
+    Ok(steps.iter().find(|step| !applied.iter().any(|applied| applied.version == step.version)))
+}
+
+fn migrations(text: fn(&Step) -> &'static str, last: i64) -> Vec<Migration> {
     let migration = |step: &Step| {
         let Step { version, name, .. } = step;
         Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, text(step).into_sql_str(), false)
     };
-    Migrator { migrations: STEPS.iter().filter(|step| step.version <= last).map(migration).collect(), ..Migrator::DEFAULT }
+    STEPS.iter().filter(|step| step.version <= last).map(migration).collect()
 }
 
 #[cfg(test)]

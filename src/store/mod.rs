@@ -1,7 +1,7 @@
 //! Floor 2: the database. One file a table or a concern, one SQL statement a function.
 //!
-//! [`db`] is the only file that knows which database it is; everything else writes one SQL text for both. Writing is
-//! done through a [`Tx`] alone, reading through a [`Db`], a [`Reader`] or a [`Tx`].
+//! [`db`], [`postgres`] and [`sqlite`] are all that knows which database it is; everything else writes one SQL text for both.
+//! Writing is done through a [`Tx`] alone, reading through a [`Db`], a [`Reader`] or a [`Tx`].
 
 pub mod accounts;
 pub mod api_keys;
@@ -21,10 +21,12 @@ pub mod intents;
 pub mod migrate;
 pub mod places;
 pub mod plans;
+pub mod postgres;
 #[cfg(test)]
 mod query_plans;
 pub mod sessions;
 pub mod sql;
+pub mod sqlite;
 pub mod tags;
 pub mod variants;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::Service;
+use crate::service::error::chain;
 
 /// So much is lost of a process that is killed.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -18,7 +19,7 @@ pub async fn run(service: Arc<Service>, stop: CancellationToken) {
             () = tokio::time::sleep(INTERVAL) => {}
         }
         if let Err(error) = service.write_tally().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the statistics could not be written and are kept");
+            tracing::warn!(cause = chain(&error), "the statistics could not be written and are kept");
         }
     }
 }

@@ -42,7 +42,7 @@ async fn asked_to_stop_while_it_waits_for_its_database_it_stops_at_once() {
     for signal in ["TERM", "INT"] {
         let mut child = home.command(&["serve"], &[]).spawn().expect("the program starts");
         let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
-        assert!(log.any(|line| line.expect("a line").contains("does not answer yet")));
+        assert!(log.any(|line| line.expect("a line").contains("the database cannot be used yet")));
         let asked = Instant::now();
         Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status().expect("a signal is sent");
         assert_eq!(child.wait().expect("an end").code(), Some(0));
@@ -52,15 +52,16 @@ async fn asked_to_stop_while_it_waits_for_its_database_it_stops_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_migration_that_never_ends_elsewhere_ends_the_wait_for_it() {
-    let Some(database) = Database::create().await else { return };
-    let mut other = sqlx::PgConnection::connect(&database.url).await.expect("the database answers");
+    let Some(database) = Database::create_empty("").await else { return };
+    let mut other = sqlx::PgConnection::connect(&database.direct_url).await.expect("the database answers");
     other.lock().await.expect("the lock of migrations");
-    let timeout = Duration::from_millis(20);
+    // The wait for the lock is a multiple of a statement's time.
+    let (timeout, statement_timeout) = (Duration::from_secs(30), Duration::from_millis(200));
     let location = Location::Postgres(database.url.clone());
-    let config = DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout };
+    let config = DbConfig { location, max_connections: 1, timeout, statement_timeout };
     let db = Db::open(&config).await.expect("it opens");
-    let waited = tokio::time::timeout(Duration::from_secs(20), store::migrate::run(&db)).await.expect("an end");
-    assert!(matches!(waited, Err(store::Error::Migrate(_))), "{waited:?}");
+    let waited = tokio::time::timeout(Duration::from_secs(60), store::migrate::run(&db)).await.expect("an end");
+    assert!(matches!(waited, Err(store::Error::MigrationLocked(..))), "{waited:?}");
     other.unlock().await.expect("the lock is given back");
     store::migrate::run(&db).await.expect("nobody is in the way");
 }

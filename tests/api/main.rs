@@ -22,6 +22,8 @@ mod collections_kept;
 mod commands;
 mod conventions;
 mod credentials;
+mod database;
+mod database_hosts;
 mod document;
 mod durability;
 mod expiring_links;

@@ -34,6 +34,8 @@ def install_missing(*, postgres, python, clients=False):
         missing += ["curl"]
     if postgres and not postgres_programs():
         missing += ["postgresql"]
+    if postgres and not pgbouncer_program():
+        missing += ["pgbouncer"]
     if python and not python_with_venv():
         missing += ["python3-venv"]
     if clients:
@@ -51,6 +53,11 @@ def postgres_programs():
         if (folder / "initdb").exists() and (folder / "postgres").exists() and _is_recent(folder):
             return folder
     return None
+
+
+def pgbouncer_program():
+    """Debian keeps it off the PATH of ordinary users."""
+    return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
 
 def python_with_venv():

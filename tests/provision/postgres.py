@@ -41,7 +41,7 @@ class Postgres:
 def start(folder, processes, environment):
     """Starts a cluster below `folder` and waits until it takes connections."""
     programs = postgres_programs()
-    prefix = _as_ordinary_user(folder)
+    prefix = as_ordinary_user(folder)
     data, log = folder / "data", folder / "postgres.log"
     environment = {**environment, "LC_ALL": "C.UTF-8"}
     _initialize(programs, prefix, data, environment)
@@ -54,8 +54,8 @@ def start(folder, processes, environment):
     return Postgres(programs, port, prefix)
 
 
-def _as_ordinary_user(folder):
-    """PostgreSQL refuses to run as root: then `folder` is given to another user, and commands get a prefix."""
+def as_ordinary_user(folder):
+    """PostgreSQL and PgBouncer refuse to run as root: then `folder` is given to another user, and commands get a prefix."""
     if os.geteuid() != 0:
         return []
     user = _ordinary_user()

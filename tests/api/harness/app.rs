@@ -29,7 +29,7 @@ pub struct TestApp {
     network: Arc<dyn Network>,
     // Dropped in this order.
     bucket: Option<Bucket>,
-    _database: Option<Database>,
+    pub database: Option<Database>,
     data_dir: TempDir,
 }
 
@@ -71,7 +71,7 @@ impl TestApp {
         }
         let clock = Arc::new(TestClock::default());
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().expect("a client");
-        let mut app = Self { clock, client, running: None, settings: flags, network, bucket, _database: database, data_dir };
+        let mut app = Self { clock, client, running: None, settings: flags, network, bucket, database, data_dir };
         settings.iter().for_each(|setting| app.set(setting));
         app.run().await;
         app

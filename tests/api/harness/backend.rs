@@ -2,6 +2,8 @@
 //! process where there are none.
 //!
 //! - `TEST_DATABASE_URL`: a PostgreSQL server's database that new ones may be made from.
+//! - `TEST_DATABASE_POOLER`: host and port of a pooler before that server, for every database of it; the services reach
+//!   their databases through it.
 //! - `TEST_S3_ENDPOINT_URL`: an S3 server, with its keys in `AWS_*`.
 
 use std::path::Path;
@@ -20,7 +22,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 /// A PostgreSQL database; dropped with this.
 pub struct Database {
+    /// For services: through the pooler, if there is one.
     pub url: String,
+    /// Past the pooler.
+    pub direct_url: String,
     name: String,
     server: PgConnectOptions,
 }
@@ -32,11 +37,66 @@ impl Database {
         let server = PgConnectOptions::from_str(&server_url).expect("TEST_DATABASE_URL is a URL");
         let mut connection = server.connect().await.expect("TEST_DATABASE_URL can be reached");
         let template = make_template(&mut connection, &server).await;
-        let name = format!("test_{}", random_name());
-        execute(&mut connection, &format!("create database {name} template {template}")).await;
+        let database = Self::named(&format!("test_{}", random_name()), server);
+        execute(&mut connection, &format!("create database {} template {template}", database.name)).await;
         connection.close().await.expect("the connection closes");
-        Some(Self { url: server.clone().database(&name).to_url_lossy().to_string(), name, server })
+        Some(database)
     }
+
+    /// A database without a schema, made with these words: `encoding 'LATIN1' …`. `None` when the tests run on SQLite.
+    pub async fn create_empty(words: &str) -> Option<Self> {
+        let server_url = std::env::var("TEST_DATABASE_URL").ok().filter(|url| !url.is_empty())?;
+        let server = PgConnectOptions::from_str(&server_url).expect("TEST_DATABASE_URL is a URL");
+        let database = Self::named(&format!("test_{}", random_name()), server);
+        let mut connection = database.server.connect().await.expect("TEST_DATABASE_URL can be reached");
+        execute(&mut connection, &format!("create database {} template template0 {words}", database.name)).await;
+        Some(database)
+    }
+
+    fn named(name: &str, server: PgConnectOptions) -> Self {
+        let direct = server.clone().database(name);
+        let direct_url = direct.to_url_lossy().to_string();
+        let url = match pooler() {
+            Some((host, port)) => direct.host(&host).port(port).to_url_lossy().to_string(),
+            None => direct_url.clone(),
+        };
+        Self { url, direct_url, name: name.to_owned(), server }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs a statement about this database in another one: it may be read-only. `{database}` is its name.
+    pub async fn administer(&self, sql: &str) {
+        let mut connection = self.server.connect().await.expect("the server answers");
+        execute(&mut connection, &sql.replace("{database}", &self.name)).await;
+        connection.close().await.expect("the connection closes");
+    }
+
+    /// Runs statements in this database as the server's owner, past the pooler. `{database}` is its name.
+    pub async fn run(&self, sql: &str) {
+        let mut connection = self.server.clone().database(&self.name).connect().await.expect("the database answers");
+        execute(&mut connection, &sql.replace("{database}", &self.name)).await;
+        connection.close().await.expect("the connection closes");
+    }
+
+    /// Ends every connection to this database, so that new ones get its new settings.
+    pub async fn end_connections(&self) {
+        self.administer("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'").await;
+    }
+
+    /// The URL of this database, past the pooler, for another role.
+    pub fn url_of(&self, role: &str) -> String {
+        self.server.clone().database(&self.name).username(role).to_url_lossy().to_string()
+    }
+}
+
+/// Host and port of the pooler.
+pub fn pooler() -> Option<(String, u16)> {
+    let address = std::env::var("TEST_DATABASE_POOLER").ok().filter(|address| !address.is_empty())?;
+    let (host, port) = address.rsplit_once(':').expect("TEST_DATABASE_POOLER is host:port");
+    Some((host.to_owned(), port.parse().expect("TEST_DATABASE_POOLER is host:port")))
 }
 
 /// A database with this version's schema, made once for all tests. Tests run in processes of their own, so the server

@@ -16,8 +16,8 @@ use chrono::TimeDelta;
 use clap::{Args, FromArgMatches};
 use image_service::app::{self, Running};
 use image_service::config::Config;
+use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use tempfile::{TempDir, tempdir};
 use tokio::sync::mpsc;
 
@@ -29,7 +29,7 @@ pub struct Home {
     variables: BTreeMap<String, String>,
     // Dropped in this order.
     bucket: Option<Bucket>,
-    _database: Option<Database>,
+    pub database: Option<Database>,
     directory: TempDir,
 }
 
@@ -42,7 +42,7 @@ impl Home {
         let mut home = Self::embedded();
         if let Some(database) = Database::create().await {
             home.set("DATABASE_URL", &database.url);
-            home._database = Some(database);
+            home.database = Some(database);
         }
         if let Some(bucket) = Bucket::create().await {
             for (variable, value) in std::env::vars().filter(|(variable, _)| variable.starts_with("AWS_")) {
@@ -59,7 +59,7 @@ impl Home {
     pub fn embedded() -> Self {
         let variables = [("PORT", "0"), ("S3_EMBEDDED_PORT", "0"), ("S3_BUCKET", "images")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self { variables: variables.into(), bucket: None, _database: None, directory: tempdir().expect("a directory") }
+        Self { variables: variables.into(), bucket: None, database: None, directory: tempdir().expect("a directory") }
     }
 
     /// Sets an environment variable of the processes to come.
@@ -87,6 +87,10 @@ impl Home {
     pub fn database_address(&self) -> Option<SocketAddr> {
         let url = PgConnectOptions::from_str(self.variables.get("DATABASE_URL")?).expect("a database's URL");
         Some(SocketAddr::new(url.get_host().parse().expect("an address and no name"), url.get_port()))
+    }
+
+    pub fn database_url(&self) -> &str {
+        &self.variables["DATABASE_URL"]
     }
 
     /// Leads the processes to come to the database by another address.
@@ -156,9 +160,8 @@ impl Home {
 
     /// Takes everything out of the database, the schema too.
     pub async fn empty_database(&self) {
-        let mut connection = PgConnection::connect(&self.variables["DATABASE_URL"]).await.expect("the database answers");
-        connection.execute("drop schema public cascade").await.expect("the schema goes");
-        connection.execute("create schema public").await.expect("an empty schema comes");
+        let database = self.database.as_ref().expect("a database");
+        database.run("drop schema public cascade; create schema public").await;
     }
 }
 

@@ -1,0 +1,325 @@
+//! PostgreSQL as operators have it: with roles that may little, limits, defaults of their own, read-only times. On SQLite
+//! there is nothing to show.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use image_service::store::db::{Location, Run, Sql};
+use image_service::store::{self, Db, DbConfig};
+use serde_json::Value;
+
+use crate::harness::backend::Database;
+use crate::harness::client::{Client, Upload};
+use crate::harness::process::{Home, Process};
+use crate::harness::proxy::{Fault, Proxy};
+use crate::harness::{Form, TestApp, assert_error, pictures};
+
+/// More than starting, failing over and coming back take on a machine with much else to do.
+const BOUND: Duration = Duration::from_secs(60);
+
+// Roles.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_may_not_change_the_schema_serves_a_migrated_database() {
+    let Some(database) = Database::create().await else { return };
+    let role = Role::create(&database, "").await;
+    let mut home = Home::embedded();
+    home.set("DATABASE_URL", &role.url);
+    let process = Process::start(&home, &[]).await;
+    Client::new(process.address).upload(&Upload::small("by a role with little rights", 1)).await.ok();
+    process.stop().await;
+    // Nor does the command mind that finds nothing to do.
+    let migrated = home.run(&["migrate"], &[]).await;
+    assert!(migrated.status.success(), "{migrated:?}");
+    role.drop(&database).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_may_not_migrate_is_told_the_command_that_does() {
+    let Some(fresh) = Database::create_empty("").await else { return };
+    let Some(older) = Database::create().await else { return };
+    older.run("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)").await;
+    for (database, migration) in [(&fresh, "lacks migration 1 (images)"), (&older, "lacks migration ")] {
+        let role = Role::create(database, "").await;
+        let mut home = Home::embedded();
+        home.set("DATABASE_URL", &role.url);
+        let started = home.run(&["serve"], &[]).await;
+        let line = started.log.lines().last().unwrap_or_default();
+        assert_eq!(started.status.code(), Some(1), "{started:?}");
+        let told = [migration, "run `image-service migrate`"].iter().all(|words| line.contains(words));
+        assert!(told && ends_like_postgres(line), "{line}");
+        role.drop(database).await;
+    }
+}
+
+fn ends_like_postgres(line: &str) -> bool {
+    [": permission denied for schema public", ": must be owner of table "].iter().any(|words| line.contains(words))
+}
+
+// Databases that take no writes.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_takes_no_writes_is_not_ready_until_it_does() {
+    let home = Home::new().await;
+    let Some(database) = &home.database else { return };
+    let process = Process::start(&home, &[]).await;
+    let client = Client::new(process.address);
+    client.upload(&Upload::small("before", 1)).await.ok();
+    make_read_only(database, true).await;
+    // Until the connections that were ended have been replaced, that is the reason.
+    let reason = "the database cannot be used: the database takes no writes: it is a standby";
+    until("it is not ready", async || client.get("/ready").await.status == 503 && process.log().contains(reason)).await;
+    let readiness = client.get("/ready").await.json();
+    assert_eq!((&readiness["database"], &readiness["storage"]), (&Value::from("down"), &Value::from("up")));
+    assert_error(&client.upload(&Upload::small("during", 2)).await, 503, "ServiceUnavailable");
+    until("it lists", async || client.get("/images").await.status == 200).await;
+    assert_eq!(client.get("/images").await.ok()["total_count"], 1);
+    make_read_only(database, false).await;
+    until("it is ready", async || client.get("/ready").await.status == 200).await;
+    until("it stores again", async || client.upload(&Upload::small("after", 3)).await.status == 200).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_starts_on_a_standby_waits_for_it_to_take_writes() {
+    let home = Home::new().await;
+    let Some(database) = &home.database else { return };
+    make_read_only(database, true).await;
+    let mut child = Killed(home.command(&["serve"], &[]).spawn().expect("the program starts"));
+    let mut log = BufReader::new(child.0.stderr.take().expect("a log")).lines();
+    let line = log.find(|line| line.as_ref().expect("a line").contains("cannot be used yet")).expect("a word").unwrap();
+    assert!(line.contains("cannot be used yet: the database takes no writes"), "{line}");
+    // For the doctor, who only reads, it is good enough.
+    let db = open(&database.url, 1, Duration::from_secs(30)).await;
+    db.answers().await.expect("an answer");
+    assert!(matches!(db.check().await, Err(store::Error::ReadOnly)));
+    store::migrate::check(&db).await.expect("a schema");
+    db.close().await;
+    make_read_only(database, false).await;
+    // Nobody may block who still has something to say.
+    std::thread::spawn(move || log.for_each(drop));
+    let mut output = BufReader::new(child.0.stdout.take().expect("an output")).lines();
+    assert!(output.next().expect("a line").unwrap().starts_with("listening on"));
+}
+
+/// Ends the connections that began otherwise.
+async fn make_read_only(database: &Database, read_only: bool) {
+    let state = if read_only { "on" } else { "off" };
+    database.administer(&format!("alter database {{database}} set default_transaction_read_only = {state}")).await;
+    database.end_connections().await;
+}
+
+// Isolation.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uploads_at_once_succeed_whatever_isolation_the_operator_prefers() {
+    for level in ["serializable", "repeatable read"] {
+        let mut app = TestApp::start().await;
+        let Some(database) = &app.database else { return };
+        database.administer(&format!("alter database {{database}} set default_transaction_isolation = '{level}'")).await;
+        // What has connections of before, a pooler too, opens new ones.
+        database.end_connections().await;
+        app.restart().await;
+        let upload = |seed| app.post(Form::new().text("user_id", "ann").text("tags", "a,b").file(&pictures::jpeg(96, 64, seed)));
+        for answer in futures::future::join_all((0..24).map(upload)).await {
+            answer.ok();
+        }
+        assert_eq!(app.get("/images?tags=a").await.ok()["total_count"], 24);
+        app.assert_sound().await;
+    }
+}
+
+// Connections.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_with_fewer_connections_than_are_asked_for_answers_every_request_and_is_named() {
+    let Some(database) = Database::create().await else { return };
+    let role = Role::create(&database, "connection limit 3").await;
+    let mut home = Home::embedded();
+    home.set("DATABASE_URL", &role.url);
+    let process = Process::start(&home, &[("DATABASE_CONNECTIONS", "20")]).await;
+    let client = Client::new(process.address);
+    let uploads: Vec<Upload> = (0..30).map(|seed| Upload::small(&format!("one of many {seed}"), seed)).collect();
+    for answer in futures::future::join_all(uploads.iter().map(|upload| client.upload(upload))).await {
+        answer.ok();
+    }
+    let log = process.log();
+    let line = log.lines().find(|line| line.contains("DATABASE_CONNECTIONS asks for 20")).expect("a warning");
+    assert!(line.ends_with(&format!("too many connections for role \"{}\"", role.name)), "{line}");
+    process.stop().await;
+    role.drop(&database).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_gives_no_connection_at_all_is_named_in_the_error() {
+    let Some(database) = Database::create().await else { return };
+    let role = Role::create(&database, "connection limit 0").await;
+    let db = open(&role.url, 5, Duration::from_secs(1)).await;
+    let error = db.check().await.expect_err("no connection");
+    assert!(matches!(error, store::Error::TooManyConnections { open: 0, max: 5, .. }), "{error:?}");
+    assert!(error.is_transient() && error.cause().unwrap().contains("too many connections for role"), "{error:?}");
+    role.drop(&database).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_whose_connections_are_all_in_use_says_so() {
+    let Some(database) = Database::create().await else { return };
+    let db = open(&database.url, 1, Duration::from_millis(500)).await;
+    let tx = db.begin().await.expect("a transaction");
+    let error = db.check().await.expect_err("the only connection is in use");
+    assert!(matches!(error, store::Error::NoneIdle { max: 1, .. }), "{error:?}");
+    drop(tx);
+    until("the connection is back", async || db.check().await.is_ok()).await;
+    db.close().await;
+}
+
+// What connections are made of.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn directly_connected_sessions_have_settings_and_named_statements() {
+    let Some(database) = Database::create().await else { return };
+    let db = open(&database.direct_url, 1, Duration::from_secs(30)).await;
+    assert_eq!(number(&db, "select count(*) from collections").await, 0);
+    assert_eq!(number(&db, "select count(*) from pg_prepared_statements where statement like '%from collections'").await, 1);
+    for (setting, value) in [
+        ("statement_timeout", "1min"),
+        ("idle_in_transaction_session_timeout", "2min"),
+        ("default_transaction_isolation", "read committed"),
+    ] {
+        let sql = Sql::new("select current_setting($1)").bind(setting);
+        assert_eq!(db.fetch::<(String,)>(sql).await.unwrap(), [(value.to_owned(),)], "{setting}");
+    }
+    db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_statement_cache_no_prepared_statement_is_left() {
+    let Some(database) = Database::create().await else { return };
+    let db = open(&format!("{}&statement-cache-capacity=0", database.direct_url), 1, Duration::from_secs(30)).await;
+    for _ in 0..20 {
+        number(&db, "select count(*) from images").await;
+    }
+    assert_eq!(number(&db, "select count(*) from pg_prepared_statements").await, 0);
+    db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_whose_encoding_lacks_text_is_refused_and_one_that_takes_any_is_not() {
+    let Some(latin) = Database::create_empty("encoding 'LATIN1' locale 'C'").await else { return };
+    let mut home = Home::embedded();
+    home.set("DATABASE_URL", &latin.url);
+    let started = home.run(&["serve"], &[]).await;
+    let line = started.log.lines().last().unwrap_or_default();
+    assert_eq!(started.status.code(), Some(1), "{started:?}");
+    assert!(line.contains("encoding of the database is LATIN1") && line.contains("UTF8"), "{line}");
+    let Some(ascii) = Database::create_empty("encoding 'SQL_ASCII' locale 'C'").await else { return };
+    let migrated = home.run(&["migrate"], &[("DATABASE_URL", &ascii.url)]).await;
+    assert!(migrated.status.success(), "{migrated:?}");
+}
+
+// What is logged.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parameters_that_are_not_known_are_logged_without_their_values() {
+    let Some(database) = Database::create().await else { return };
+    let mut home = Home::embedded();
+    home.set("DATABASE_URL", &format!("{}&sslpassword=secret1&gssencmode=secret2", database.url));
+    let migrated = home.run(&["migrate"], &[("LOG_LEVEL", "trace")]).await;
+    assert!(migrated.status.success(), "{migrated:?}");
+    assert!(migrated.log.contains("DATABASE_URL has parameters without effect: sslpassword, gssencmode"), "{migrated:?}");
+    assert!(!migrated.log.contains("secret"), "{migrated:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_the_database_cannot_be_used_is_one_sentence_with_the_cause_at_its_end() {
+    let Some(database) = Database::create().await else { return };
+    let (host, rest) = database.direct_url.split_once("/test_").expect("a database's URL");
+    let missing = format!("{host}/no_{rest}");
+    for (url, cause) in [
+        ("postgres://images@127.0.0.1:1/images", "the database is unavailable: Connection refused (os error 111)"),
+        (&*missing, "does not exist"),
+    ] {
+        let mut home = Home::embedded();
+        home.set("DATABASE_URL", url);
+        let mut child = Killed(home.command(&["serve"], &[("DATABASE_TIMEOUT", "1")]).spawn().expect("the program starts"));
+        let mut log = BufReader::new(child.0.stderr.take().expect("a log")).lines();
+        let line = log.find(|line| line.as_ref().expect("a line").contains("cannot be used yet")).expect("a word").unwrap();
+        assert!(line.contains("the database cannot be used yet: the database is unavailable: "), "{line}");
+        let told = line.trim_end_matches('"').contains(cause);
+        assert!(told && !["{", "Some(", "returned from database", "line "].iter().any(|noise| line.contains(noise)), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_the_service_is_not_ready_is_logged_although_attempts_go_on_for_longer() {
+    let mut home = Home::new().await;
+    let Some(address) = home.database_address() else { return };
+    let proxy = Proxy::before(address).await;
+    home.move_database_to(proxy.address);
+    let process = Process::start(&home, &[("DATABASE_TIMEOUT", "30")]).await;
+    proxy.set(Fault::Refused);
+    let client = Client::new(process.address);
+    until("the reason is logged", async || {
+        let not_ready = client.get("/ready").await.status == 503;
+        not_ready && process.log().contains("the database cannot be used: Connection refused (os error 111)")
+    })
+    .await;
+}
+
+// Helpers.
+
+/// A role that reads and writes rows, and nothing more.
+struct Role {
+    name: String,
+    url: String,
+}
+
+impl Role {
+    async fn create(database: &Database, limits: &str) -> Self {
+        let name = format!("role_of_{}", database.name());
+        database
+            .run(&format!(
+                "create role {name} login {limits}; revoke create on schema public from public; \
+                 grant usage on schema public to {name}; \
+                 grant select, insert, update, delete on all tables in schema public to {name}; \
+                 grant usage, select on all sequences in schema public to {name}"
+            ))
+            .await;
+        Self { url: database.url_of(&name), name }
+    }
+
+    async fn drop(self, database: &Database) {
+        database.run(&format!("drop owned by {0}; drop role {0}", self.name)).await;
+    }
+}
+
+/// A child that is not left behind.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // One that has ended by itself cannot be killed.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+async fn open(url: &str, max_connections: u32, timeout: Duration) -> Db {
+    let location = Location::Postgres(url.to_owned());
+    Db::open(&DbConfig { location, max_connections, timeout, statement_timeout: timeout }).await.expect("it opens")
+}
+
+async fn number(db: &Db, sql: &'static str) -> i64 {
+    let rows: BTreeSet<(i64,)> = db.fetch::<(i64,)>(Sql::new(sql)).await.expect(sql).into_iter().collect();
+    rows.first().expect("a row").0
+}
+
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < BOUND, "{what}: not within {BOUND:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,47 @@
+"""PgBouncer before the PostgreSQL cluster, in the mode that hosted poolers have, and otherwise as it comes."""
+
+import socket
+
+from .network import HOST, free_ports
+from .packages import pgbouncer_program
+from .postgres import SUPERUSER, as_ordinary_user
+from .processes import wait_until_ready
+
+
+def start(folder, processes, environment, server):
+    """Starts PgBouncer for every database of `server`; returns its port."""
+    prefix = as_ordinary_user(folder)
+    (port,) = free_ports(1)
+    log, users, configuration = folder / "pgbouncer.log", folder / "users", folder / "pgbouncer.ini"
+    users.write_text(f'"{SUPERUSER}" ""\n')
+    configuration.write_text(_configuration(port, users, server))
+    argv = [*prefix, pgbouncer_program(), configuration]
+    process = processes.start(argv, env=environment, cwd="/", log=log)
+    wait_until_ready("PgBouncer", process, log, lambda: _takes_connections(port))
+    return port
+
+
+def _configuration(port, users, server):
+    lines = [
+        "[databases]",
+        f"* = host={HOST} port={server.port}",
+        "[pgbouncer]",
+        f"listen_addr = {HOST}",
+        f"listen_port = {port}",
+        "unix_socket_dir =",
+        "auth_type = trust",
+        f"auth_file = {users}",
+        "pool_mode = transaction",
+        # Each test has a database of its own, and some many clients.
+        "max_client_conn = 2000",
+        "server_idle_timeout = 10",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _takes_connections(port):
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
