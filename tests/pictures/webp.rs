@@ -26,7 +26,7 @@ pub fn decode(file: &[u8]) -> Option<Decoded> {
     // SAFETY: both slices are valid for the lengths that are stated.
     let decoded = unsafe { into(file.as_ptr(), file.len(), pixels.as_mut_ptr(), pixels.len(), stride) };
     let whole = status == ffi::VP8StatusCode::VP8_STATUS_OK && !decoded.is_null();
-    whole.then(|| Decoded { width: width as u32, height: height as u32, has_alpha, pixels })
+    whole.then_some(Decoded { width: width as u32, height: height as u32, has_alpha, pixels })
 }
 
 /// A lossy WebP of three or four channels a pixel.

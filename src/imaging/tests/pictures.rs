@@ -26,9 +26,11 @@ pub fn patchwork(width: u32, height: u32) -> Vec<u8> {
     let mut color = |x: u32, y: u32| {
         let patch = u64::from(y / 16 * across + x / 16).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let noise = random.next();
-        let channel =
-            |at: u32| ((patch >> (8 * at)) as u8).wrapping_add((noise >> (8 * at)) as u8 & (1 << (patch >> (40 + at) & 7)) - 1);
-        [channel(0), channel(1), channel(2), channel(3)]
+        std::array::from_fn::<u8, 4, _>(|channel| {
+            let range = (1 << ((patch >> (40 + channel)) & 7)) - 1;
+            let noise = (noise >> (8 * channel)) as u8 & range;
+            ((patch >> (8 * channel)) as u8).wrapping_add(noise)
+        })
     };
     (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| color(x, y)).collect()
 }
