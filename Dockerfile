@@ -7,9 +7,9 @@
 
 FROM rust:1.95-bookworm AS build
 
-# mozjpeg builds without nasm too, but then silently without SIMD: JPEGs at two thirds of the speed.
+# mozjpeg builds without nasm too, but then silently without SIMD: JPEGs at two thirds of the speed. Python writes the notices.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends nasm \
+    && apt-get install -y --no-install-recommends nasm python3 \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src
@@ -19,7 +19,9 @@ COPY . .
 RUN --mount=type=cache,id=image-service-registry,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=image-service-target,target=/src/target,sharing=locked \
     cargo build --release --locked --features captions --bin image-service \
-    && install -D -m 0755 target/release/image-service /out/image-service
+    && install -D -m 0755 target/release/image-service /out/image-service \
+    && packaging/third_party.py /out/doc captions \
+    && cp LICENSE-MIT LICENSE-APACHE /out/doc/
 
 
 FROM debian:bookworm-slim
@@ -35,6 +37,8 @@ RUN groupadd --gid 10001 image-service \
     && install -d -o 10001 -g 10001 -m 0750 /data
 
 COPY --from=build /out/image-service /usr/local/bin/image-service
+# The licences of all that is in the binary, and a list of it (CycloneDX).
+COPY --from=build /out/doc /usr/share/doc/image-service
 
 # Given as build arguments by whoever publishes an image; below everything that is slow to build.
 ARG VERSION=unknown

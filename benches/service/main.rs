@@ -22,6 +22,9 @@ mod random;
 mod requests;
 mod server;
 mod uploads;
+#[path = "../../tests/pictures/webp.rs"]
+#[expect(dead_code, clippy::expect_used, reason = "it is for tests, which use the rest")]
+mod webp_files;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;

@@ -6,6 +6,7 @@ use image_service::imaging::{Limits, inspect, process};
 
 use crate::Result;
 use crate::random::Random;
+use crate::webp_files;
 
 pub struct Picture {
     pub name: String,
@@ -64,8 +65,8 @@ fn make() -> Result<Vec<(String, Vec<u8>)>> {
     }
     files.push(("6.png".to_owned(), png(1200, 900)?));
     let (width, height) = (1600, 1200);
-    let webp = webp::Encoder::from_rgb(&pixels(width, height), width as u32, height as u32).encode(80.0);
-    files.push(("7.webp".to_owned(), webp.to_vec()));
+    let webp = webp_files::lossy(&pixels(width, height), width as u32, height as u32, 80.0);
+    files.push(("7.webp".to_owned(), webp));
     Ok(files)
 }
 

@@ -25,7 +25,10 @@ pub(super) fn encode(picture: &Picture, format: Format, quality: u8, chroma: Chr
         _ if picture.alpha && !transparent => encode(&picture.clone().without_alpha(), format, quality, chroma),
         Format::Jpeg => super::jpeg::encode(picture, f32::from(quality), chroma),
         Format::Png => png(picture).map_err(|error| Error::internal(format!("encoding a PNG: {error}"))),
-        Format::Webp => webp(picture, f32::from(quality)),
+        Format::Webp => {
+            let size = (picture.width, picture.height);
+            super::libwebp::encode(&picture.pixels, size, picture.alpha, f32::from(quality), WEBP_METHOD)
+        }
         Format::Gif => Err(Error::internal("GIF is not written")),
     }
 }
@@ -41,18 +44,4 @@ fn png(picture: &Picture) -> Result<Vec<u8>, png::EncodingError> {
     writer.write_image_data(&picture.pixels)?;
     writer.finish()?;
     Ok(file)
-}
-
-fn webp(picture: &Picture, quality: f32) -> Result<Vec<u8>, Error> {
-    let mut config = webp::WebPConfig::new().map_err(|()| Error::internal("the WebP encoder does not start"))?;
-    config.quality = quality;
-    config.method = WEBP_METHOD;
-    let (width, height) = (picture.width, picture.height);
-    let encoder = if picture.alpha {
-        webp::Encoder::from_rgba(&picture.pixels, width, height)
-    } else {
-        webp::Encoder::from_rgb(&picture.pixels, width, height)
-    };
-    let written = encoder.encode_advanced(&config);
-    written.map(|memory| memory.to_vec()).map_err(|error| Error::internal(format!("encoding a WebP: {error:?}")))
 }

@@ -70,7 +70,8 @@ const GIF_REASONS: &[(&str, &str)] = &[
 pub(super) fn webp(status: VP8StatusCode) -> Error {
     match status {
         VP8StatusCode::VP8_STATUS_NOT_ENOUGH_DATA | VP8StatusCode::VP8_STATUS_SUSPENDED => Error::truncated("the WebP data"),
-        // VP8_STATUS_OUT_OF_MEMORY too: libwebp 1.3 says so of a damaged plane of alpha (`ALPHInit` fails in alpha_dec.c).
+        // VP8_STATUS_OUT_OF_MEMORY too: libwebp 1.6 says so of a damaged plane of alpha (`ALPHInit` fails in
+        // alpha_dec.c). What `webp_memory.rs` refuses never gets here.
         _ => Error::corrupt("the WebP picture data is invalid"),
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn decode(bytes: &[u8], header: &GifHeader, aim: Aim, limits: &Limits
     let canvas = header.canvas;
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
-    // Only XMP and ICC blocks fall under this here; they are never longer than the file.
+    // Nothing is left that falls under this.
     options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(bytes.len() as u64 + 1).unwrap_or(NonZeroU64::MIN)));
     let pieces = Pieces::of(bytes, header)?;
     let mut decoder = options.read_info(pieces.reader()).map_err(explain::gif)?;

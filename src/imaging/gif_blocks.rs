@@ -1,8 +1,11 @@
 //! A GIF's blocks, as far as they matter before the first pixel is decoded: how large the canvas is, whether there is a
 //! palette for all frames, and where the file ends (GIF89a, chapters 15 to 27).
+//!
+//! The decoder never sees what it would only keep: however long XMP or a colour profile is, it costs no memory.
 
 use super::error::Error;
 use super::explain;
+use std::io::Read;
 
 /// The signature and the logical screen descriptor.
 const HEADER_BYTES: usize = 13;
@@ -14,6 +17,9 @@ const TRAILER: u8 = 0x3b;
 /// Labels of extensions: how the next frame is shown, and one of the two kinds of frames.
 const GRAPHIC_CONTROL: u8 = 0xf9;
 const PLAIN_TEXT: u8 = 0x01;
+
+/// How application extensions begin that the decoder would keep: label, length, name.
+const KEPT: [&[u8]; 2] = [b"\xff\x0bXMP DataXMP", b"\xff\x0bICCRGBG1012"];
 
 /// Marks a palette in a descriptor's flags, whose three lowest bits are its size.
 const HAS_PALETTE: u8 = 0x80;
@@ -48,6 +54,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<GifHeader, Error> {
 /// and with a trailer where it ends without one. All decoders show both kinds.
 pub(super) struct Pieces<'a> {
     head: Vec<u8>,
+    /// The file up to its last block.
     blocks: &'a [u8],
     tail: &'static [u8],
 }
@@ -66,12 +73,50 @@ impl<'a> Pieces<'a> {
             Some(end) => (end, &[TRAILER]),
             None => (bytes.len(), &[]),
         };
-        Ok(Pieces { head, blocks: &bytes[HEADER_BYTES..end], tail })
+        Ok(Pieces { head, blocks: bytes.get(..end).unwrap_or(bytes), tail })
     }
 
-    pub fn reader(&self) -> impl std::io::Read {
-        use std::io::Read;
-        self.head.chain(self.blocks).chain(self.tail)
+    pub fn reader(&self) -> impl Read {
+        let shown = Shown { blocks: Blocks::of(self.blocks), next: HEADER_BYTES, run: &[] };
+        self.head.chain(shown).chain(self.tail)
+    }
+}
+
+/// Everything behind the header that the decoder is shown, in runs as long as the file has them.
+struct Shown<'a> {
+    blocks: Blocks<'a>,
+    /// Where the next run begins.
+    next: usize,
+    run: &'a [u8],
+}
+
+impl<'a> Shown<'a> {
+    /// Empty at the end.
+    fn next_run(&mut self) -> &'a [u8] {
+        let bytes = self.blocks.bytes;
+        while let Some(block) = self.blocks.next() {
+            let label = bytes.get(block.at + 1..).unwrap_or_default();
+            if block.kind == EXTENSION && KEPT.iter().any(|start| label.starts_with(start)) {
+                let run = bytes.get(self.next..block.at).unwrap_or_default();
+                // One that breaks off is the last.
+                self.next = self.blocks.at.unwrap_or(bytes.len());
+                if !run.is_empty() {
+                    return run;
+                }
+            }
+        }
+        let rest = bytes.get(self.next..).unwrap_or_default();
+        self.next = bytes.len();
+        rest
+    }
+}
+
+impl Read for Shown<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.run.is_empty() {
+            self.run = self.next_run();
+        }
+        self.run.read(buffer)
     }
 }
 

@@ -24,6 +24,7 @@ mod gif;
 mod gif_blocks;
 mod hdr;
 mod jpeg;
+mod libwebp;
 mod location;
 mod metadata;
 mod orient;
@@ -44,6 +45,8 @@ mod sniff;
 mod thumbnail;
 mod webp;
 mod webp_header;
+mod webp_lossless;
+mod webp_memory;
 mod ycc;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::aim::{Aim, Purpose};
 use super::error::Error;
 use super::picture::reduced;
 use super::sniff::{Found, check_sides};
+use super::webp_lossless::{MAX_READ_PIXELS, bytes_beside_pixels};
 use super::{Kind, Limits, metadata, profile};
 use std::ops::Range;
 
@@ -20,6 +21,8 @@ pub(super) struct WebpHeader {
     pub still: Option<Range<usize>>,
     /// The frames of an animation; empty for a still picture.
     pub frames: Vec<WebpFrame>,
+    /// Bytes that libwebp may allocate for any of these bitstreams, beside the pixels that it hands over.
+    pub decoder_bytes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -38,7 +41,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     if end > bytes.len() {
         return Err(ends());
     }
-    let mut walk = Walk::default();
+    let mut walk = Walk { left_to_read: MAX_READ_PIXELS, ..Walk::default() };
     walk.chunks(&bytes[..end], limits)?;
     let (width, height) = walk.canvas.ok_or_else(|| Error::corrupt("the WebP has no picture"))?;
     if walk.animated && walk.frames.is_empty() {
@@ -46,9 +49,17 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     }
     let orientation = metadata::orientation(bytes, walk.exif.clone());
     let aim = purpose.aim((width, height), orientation);
-    let (decoder_bytes, picture_bytes) = walk.weigh(width, height, aim);
+    let still = image_chunks(&bytes[..end], RIFF_BYTES..end);
+    let own_bytes = if walk.animated {
+        // One frame at a time.
+        walk.frames_bytes
+    } else {
+        let data = still.clone().map_or(&[][..], |data| &bytes[data]);
+        decoder_bytes(data, (width, height), &mut walk.left_to_read)?
+    };
+    let (decoder_bytes, picture_bytes) = walk.weigh((width, height), own_bytes, aim);
     Ok(Found {
-        kind: Kind::Webp(WebpHeader { still: image_chunks(&bytes[..end], RIFF_BYTES..end), frames: walk.frames }),
+        kind: Kind::Webp(WebpHeader { still, frames: walk.frames, decoder_bytes: own_bytes }),
         width,
         height,
         exif: walk.exif,
@@ -72,8 +83,11 @@ struct Walk {
     canvas: Option<(u32, u32)>,
     animated: bool,
     alpha: bool,
-    lossless: bool,
     frames: Vec<WebpFrame>,
+    /// Bytes for the decoder of that frame which takes most.
+    frames_bytes: u64,
+    /// Pixels that may still be read to find that out.
+    left_to_read: usize,
     exif: Option<Range<usize>>,
     profile: Option<Range<usize>>,
 }
@@ -134,7 +148,6 @@ impl Walk {
                     return Err(Error::corrupt("the WebP picture data does not start as it should"));
                 }
                 let bits = number(body, 1, 4).ok_or_else(ends)?;
-                self.lossless = true;
                 self.alpha |= bits >> 28 & 1 != 0;
                 self.canvas = self.canvas.or(Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)));
             }
@@ -166,6 +179,9 @@ impl Walk {
         if frame.left + frame.width > width || frame.top + frame.height > height {
             return Err(Error::corrupt("the WebP has a frame outside its canvas"));
         }
+        let size = (frame.width, frame.height);
+        let frame_bytes = decoder_bytes(&bytes[frame.data.clone()], size, &mut self.left_to_read)?;
+        self.frames_bytes = self.frames_bytes.max(frame_bytes);
         self.frames.push(frame);
         let frames = self.frames.len() as u64;
         if frames > 1 && frames * u64::from(width) * u64::from(height) > limits.max_frame_pixels {
@@ -175,24 +191,45 @@ impl Walk {
         Ok(())
     }
 
-    /// Bytes for the decoder and for the picture that it hands on.
-    fn weigh(&self, width: u32, height: u32, aim: Aim) -> (u64, u64) {
-        let pixels = u64::from(width) * u64::from(height);
-        // Rows, predictions and filters, for every 16 pixels of width.
-        let rows = u64::from(width) * 256 + (1 << 20);
+    /// Bytes for the decoder, which itself allocates `own_bytes`, and for the picture that it hands on.
+    fn weigh(&self, (width, height): (u32, u32), own_bytes: u64, aim: Aim) -> (u64, u64) {
         let list = self.frames.len() as u64 * size_of::<WebpFrame>() as u64 * 2;
         if self.alpha || self.animated {
-            // The RGBA picture, and beside it a lossless picture's own 32 bits or a lossy one's plane of alpha.
+            // It writes the whole RGBA picture, which is then reduced, with sums of every column.
             let (small_width, small_height) = reduced(width, height, aim.cover);
             let picture = u64::from(small_width) * u64::from(small_height) * 4;
-            (pixels * 4 + pixels * 4 + picture + rows + list, picture)
+            let sums = u64::from(width) * 32;
+            (own_bytes + u64::from(width) * u64::from(height) * 4 + sums + picture + list, picture)
         } else {
             let (small_width, small_height) = scaled(width, height, aim.cover);
             let picture = u64::from(small_width) * u64::from(small_height) * 3;
-            let own = if self.lossless { pixels * 4 } else { 0 };
-            (own + picture + rows, picture)
+            (own_bytes + picture, picture)
         }
     }
+}
+
+/// What libwebp allocates at most while it decodes these image chunks of a picture of this size.
+fn decoder_bytes(data: &[u8], size: (u32, u32), left: &mut usize) -> Result<u64, Error> {
+    let pixels = u64::from(size.0) * u64::from(size.1);
+    // Rows, predictions and filters, for every 16 pixels of width.
+    let mut total = u64::from(size.0) * 256 + (1 << 20);
+    let mut at = 0;
+    while let (Some(name), Some(length)) = (data.get(at..at + 4), number(data, at + 4, 4)) {
+        let end = (at + 8).saturating_add(length as usize);
+        let body = data.get(at + 8..end.min(data.len())).unwrap_or_default();
+        total += match name {
+            b"VP8L" => pixels * 4 + bytes_beside_pixels(body.get(5..).unwrap_or_default(), size, left)?,
+            // The plane, and where it is compressed, a lossless picture that has it as its green.
+            b"ALPH" if body.first().is_some_and(|flags| flags & 3 == 1) => {
+                pixels + pixels * 4 + bytes_beside_pixels(&body[1..], size, left)?
+            }
+            b"ALPH" => pixels,
+            _ => 0,
+        };
+        at = end.saturating_add(length as usize & 1);
+    }
+    // Allocators round up, by an eighth at most.
+    Ok(total + total / 8)
 }
 
 /// From the plane of alpha, if there is one, to the end of the first bitstream.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::harness::pictures::{gif, jpeg, png, transparent_png, webp};
-use crate::harness::{Form, TestApp};
+use crate::harness::{Form, TestApp, webp_files};
 
 fn url(value: &Value) -> &str {
     value.as_str().expect("a URL")
@@ -95,8 +95,8 @@ async fn presigned_thumbnail_urls_give_jpeg_or_webp_where_there_is_transparency(
 /// Width and height of a picture, as its decoder tells them.
 fn sides(file: &[u8]) -> (usize, usize) {
     if file.starts_with(b"RIFF") {
-        let picture = webp::Decoder::new(file).decode().expect("a whole WebP");
-        (picture.width() as usize, picture.height() as usize)
+        let picture = webp_files::decode(file).expect("a whole WebP");
+        (picture.width as usize, picture.height as usize)
     } else {
         let decoder = mozjpeg::Decompress::new_mem(file).expect("a JPEG");
         let mut picture = decoder.rgb().expect("a JPEG");

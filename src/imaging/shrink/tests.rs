@@ -1,6 +1,7 @@
 //! What is scaled down, and what of a file survives that.
 
 use super::super::tests::pictures::{self, BLUE, CLEAR, GREEN, QUARTERS, RED, WHITE, exif, jpeg, rgb, rgba};
+use super::super::tests::webp_files;
 use super::*;
 use crate::imaging::{Processed, decode, inspect_stored, location, process};
 use crate::model::rendering::{Fit, Rendering};
@@ -227,7 +228,7 @@ fn a_webp_keeps_its_profile_exif_xmp_and_transparency() {
     for quarters_of in [QUARTERS, [RED, CLEAR, BLUE, CLEAR]] {
         let clear = quarters_of.contains(&CLEAR);
         let pixels = rgba(240, 120, quarters_of);
-        let encoded = ::webp::Encoder::from_rgba(&pixels, 240, 120).encode(90.0).to_vec();
+        let encoded = webp_files::lossy(&pixels, 240, 120, 90.0);
         assert_eq!(shrunk(&encoded).1.stored, (100, 50));
         let block = exif(3, &[], &[]);
         let parts: [(&[u8; 4], &[u8]); 3] = [(b"ICCP", b"a profile"), (b"EXIF", &block), (b"XMP ", b"<x:xmpmeta/>")];
@@ -256,7 +257,7 @@ fn a_webp_keeps_its_profile_exif_xmp_and_transparency() {
         if !clear {
             assert_close(quarters(&processed), [d, c, b, a]);
         }
-        assert!(::webp::Decoder::new(&shrunk.file).decode().is_some_and(|picture| picture.is_alpha() == clear));
+        assert!(webp_files::decode(&shrunk.file).is_some_and(|picture| picture.has_alpha == clear));
     }
 }
 

@@ -13,6 +13,10 @@ mod renderings;
 mod shapes;
 mod similarity;
 mod untidy;
+mod webp;
+#[path = "../../../tests/pictures/webp.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+pub(super) mod webp_files;
 mod words;
 
 use super::*;
@@ -43,9 +47,9 @@ fn pixels(thumbnail: &MadeThumbnail) -> Vec<[u8; 4]> {
             .map(|[r, g, b]| [r, g, b, 255])
             .collect(),
         _ => {
-            let image = ::webp::Decoder::new(&thumbnail.bytes).decode().expect("a WebP thumbnail");
-            assert!(image.is_alpha());
-            image.chunks_exact(4).map(|p| [p[0], p[1], p[2], p[3]]).collect()
+            let image = webp_files::decode(&thumbnail.bytes).expect("a WebP thumbnail");
+            assert!(image.has_alpha);
+            image.pixels.chunks_exact(4).map(|p| [p[0], p[1], p[2], p[3]]).collect()
         }
     }
 }

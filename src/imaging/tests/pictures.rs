@@ -1,5 +1,6 @@
 //! Pictures made in code: four coloured quarters, so that every corner tells which one it is.
 
+use super::webp_files;
 use mozjpeg::{ColorSpace, Compress};
 
 pub const RED: [u8; 4] = [220, 30, 30, 255];
@@ -16,6 +17,22 @@ pub fn rgba(width: u32, height: u32, quarters: [[u8; 4]; 4]) -> Vec<u8> {
         .flat_map(|y| (0..width).map(move |x| (x, y)))
         .flat_map(|(x, y)| quarters[usize::from(x >= width / 2) + 2 * usize::from(y >= height / 2)])
         .collect()
+}
+
+/// RGBA in squares of 16 pixels, of which each has noise of its own range and transparency: as many statistics as squares.
+pub fn patchwork(width: u32, height: u32) -> Vec<u8> {
+    let mut random = XorShift(0x2545_f491_4f6c_dd1d);
+    let across = width.div_ceil(16);
+    let mut color = |x: u32, y: u32| {
+        let patch = u64::from(y / 16 * across + x / 16).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let noise = random.next();
+        std::array::from_fn::<u8, 4, _>(|channel| {
+            let range = (1 << ((patch >> (40 + channel)) & 7)) - 1;
+            let noise = (noise >> (8 * channel)) as u8 & range;
+            ((patch >> (8 * channel)) as u8).wrapping_add(noise)
+        })
+    };
+    (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| color(x, y)).collect()
 }
 
 pub fn rgb(width: u32, height: u32) -> Vec<u8> {
@@ -210,25 +227,18 @@ pub fn gif(width: u16, height: u16, frames: usize, quarters: [u8; 4]) -> Vec<u8>
 
 pub fn webp(width: u32, height: u32, quarters: [[u8; 4]; 4], lossless: bool) -> Vec<u8> {
     let data = rgba(width, height, quarters);
-    let encoder = webp::Encoder::from_rgba(&data, width, height);
-    let memory = if lossless { encoder.encode_lossless() } else { encoder.encode(80.0) };
-    memory.to_vec()
+    if lossless { webp_files::lossless(&data, width, height) } else { webp_files::lossy(&data, width, height, 80.0) }
 }
 
 pub fn animated_webp(width: u32, height: u32, frames: usize) -> Vec<u8> {
-    let config = webp::WebPConfig::new().expect("a WebP configuration");
-    let mut encoder = webp::AnimEncoder::new(width, height, &config);
-    let pictures: Vec<Vec<u8>> = (0..frames)
+    let stills: Vec<Vec<u8>> = (0..frames)
         .map(|index| {
             let mut quarters = QUARTERS;
             quarters.rotate_left(index % 4);
-            rgba(width, height, quarters)
+            webp(width, height, quarters, false)
         })
         .collect();
-    for (index, picture) in pictures.iter().enumerate() {
-        encoder.add_frame(webp::AnimFrame::from_rgba(picture, width, height, index as i32 * 100));
-    }
-    encoder.encode().to_vec()
+    webp_files::animation(width, height, &stills)
 }
 
 /// The same file with an EXIF chunk at its end and a VP8X header at its start.

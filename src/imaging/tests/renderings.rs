@@ -21,9 +21,9 @@ fn made(bytes: &[u8], to: (Option<u32>, Option<u32>), fit: Fit, format: Format) 
             rgb.expect("a JPEG").into_iter().map(|[r, g, b]| [r, g, b, 255]).collect()
         }
         Format::Webp => {
-            let image = ::webp::Decoder::new(&file).decode().expect("a WebP");
-            let channels = if image.is_alpha() { 4 } else { 3 };
-            image.chunks_exact(channels).map(|p| [p[0], p[1], p[2], p.get(3).copied().unwrap_or(255)]).collect()
+            let image = webp_files::decode(&file).expect("a WebP");
+            let channels = if image.has_alpha { 4 } else { 3 };
+            image.pixels.chunks_exact(channels).map(|p| [p[0], p[1], p[2], p.get(3).copied().unwrap_or(255)]).collect()
         }
         _ => {
             let mut reader = ::png::Decoder::new(std::io::Cursor::new(&file)).read_info().expect("a PNG");

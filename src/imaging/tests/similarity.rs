@@ -143,10 +143,8 @@ fn as_png(original: &Pixels) -> Vec<u8> {
 }
 
 fn as_webp(original: &Pixels, lossless: bool) -> Vec<u8> {
-    let data = original.flat(4);
-    let encoder = ::webp::Encoder::from_rgba(&data, original.width as u32, original.height as u32);
-    let memory = if lossless { encoder.encode_lossless() } else { encoder.encode(90.0) };
-    memory.to_vec()
+    let (data, width, height) = (original.flat(4), original.width as u32, original.height as u32);
+    if lossless { webp_files::lossless(&data, width, height) } else { webp_files::lossy(&data, width, height, 90.0) }
 }
 
 #[test]

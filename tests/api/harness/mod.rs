@@ -12,6 +12,9 @@ pub mod pictures;
 pub mod pixels;
 pub mod process;
 pub mod proxy;
+#[path = "../../pictures/webp.rs"]
+#[expect(dead_code, reason = "the tests of imaging use the rest")]
+pub mod webp_files;
 pub mod world;
 
 pub use accounts::{Login, PASSWORD};

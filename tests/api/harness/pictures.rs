@@ -3,6 +3,8 @@
 
 use mozjpeg::{ColorSpace, Compress};
 
+use super::webp_files;
+
 /// Deterministic random numbers.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
@@ -158,22 +160,17 @@ pub fn gif(width: u16, height: u16, frames: usize, seed: u64) -> Vec<u8> {
 }
 
 pub fn webp(width: u32, height: u32, seed: u64) -> Vec<u8> {
-    webp::Encoder::from_rgb(&pixels::<3>(width, height, seed), width, height).encode(80.0).to_vec()
+    webp_files::lossy(&pixels::<3>(width, height, seed), width, height, 80.0)
 }
 
 /// The first frame has noise, the others are of one colour each.
 pub fn animated_webp(width: u32, height: u32, frames: u8) -> Vec<u8> {
-    let mut config = webp::WebPConfig::new().expect("a WebP configuration");
-    config.method = 0;
-    let mut encoder = webp::AnimEncoder::new(width, height, &config);
     let flat = |shade| vec![shade; width as usize * height as usize * 3];
     let first = std::iter::once(pixels::<3>(width, height, 1));
-    let pictures: Vec<Vec<u8>> = first.chain((1..frames).map(|index| flat(index * 20))).collect();
-    for (index, picture) in pictures.iter().enumerate() {
-        let time = i32::try_from(index).expect("few frames") * 100;
-        encoder.add_frame(webp::AnimFrame::from_rgb(picture, width, height, time));
-    }
-    encoder.encode().to_vec()
+    let pictures = first.chain((1..frames).map(|index| flat(index * 20)));
+    let stills: Vec<Vec<u8>> =
+        pictures.map(|picture| webp_files::encode(&picture, width, height, |config| config.method = 0)).collect();
+    webp_files::animation(width, height, &stills)
 }
 
 /// The picture with bytes after its end until the file has `length`.

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use super::Answer;
+use super::webp_files::{self, Decoded};
 
 /// A decoded picture.
 pub struct Pixels {
@@ -44,9 +45,8 @@ impl Pixels {
     }
 
     fn of_webp(file: &[u8]) -> Self {
-        let picture = webp::Decoder::new(file).decode().expect("a WebP");
-        let channels = if picture.is_alpha() { 4 } else { 3 };
-        Self { width: picture.width(), height: picture.height(), rgba: rgba(&picture, channels), has_alpha: channels == 4 }
+        let Decoded { width, height, has_alpha, pixels } = webp_files::decode(file).expect("a WebP");
+        Self { width, height, rgba: rgba(&pixels, if has_alpha { 4 } else { 3 }), has_alpha }
     }
 
     pub fn size(&self) -> (u32, u32) {

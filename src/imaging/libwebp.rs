@@ -1,0 +1,139 @@
+//! libwebp's functions as safe ones: what a bitstream says of itself, decoding, encoding.
+//!
+//! The decoder gets memory of ours to write to and hands none back; what it allocates meanwhile is bounded
+//! (`webp_memory.rs`). The encoder's own memory is freed here.
+
+#![expect(unsafe_code, reason = "libwebp has no safe wrapper that can scale while it decodes")]
+
+use super::error::Error;
+use super::{explain, webp_memory};
+use libwebp_sys as ffi;
+use std::mem::MaybeUninit;
+
+/// What a bitstream says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Features {
+    pub size: (u32, u32),
+    pub has_alpha: bool,
+    pub has_animation: bool,
+}
+
+/// `None` where the bitstream does not start as it should.
+pub(super) fn features(data: &[u8]) -> Option<Features> {
+    let mut features = MaybeUninit::<ffi::WebPBitstreamFeatures>::zeroed();
+    // SAFETY: `data` is valid for its length. `features` is plain numbers, of which zeros are valid ones.
+    let (status, features) =
+        unsafe { (ffi::WebPGetFeatures(data.as_ptr(), data.len(), features.as_mut_ptr()), features.assume_init()) };
+    let size = (u32::try_from(features.width).ok()?, u32::try_from(features.height).ok()?);
+    let features = Features { size, has_alpha: features.has_alpha != 0, has_animation: features.has_animation != 0 };
+    (status == ffi::VP8StatusCode::VP8_STATUS_OK).then_some(features)
+}
+
+/// Decodes all of a bitstream, scaled to `width × height`, as RGBA or RGB. Meanwhile libwebp may allocate up to
+/// `budget_bytes`.
+pub(super) fn decode(data: &[u8], size: (u32, u32), alpha: bool, budget_bytes: u64) -> Result<Vec<u8>, Error> {
+    decode_metered(data, size, alpha, budget_bytes).map(|(pixels, _)| pixels)
+}
+
+/// As [`decode`]; says what was used of the budget.
+pub(super) fn decode_metered(
+    data: &[u8],
+    (width, height): (u32, u32),
+    alpha: bool,
+    budget_bytes: u64,
+) -> Result<(Vec<u8>, webp_memory::Usage), Error> {
+    let mut config = ffi::WebPDecoderConfig::new().map_err(|()| Error::internal("the WebP decoder does not start"))?;
+    let stride = width as usize * if alpha { 4 } else { 3 };
+    let mut pixels = vec![0u8; stride * height as usize];
+    config.options.use_scaling = 1;
+    config.options.scaled_width = side(width as usize)?;
+    config.options.scaled_height = side(height as usize)?;
+    config.output.colorspace = if alpha { ffi::WEBP_CSP_MODE::MODE_RGBA } else { ffi::WEBP_CSP_MODE::MODE_RGB };
+    config.output.is_external_memory = 1;
+    config.output.u.RGBA = ffi::WebPRGBABuffer { rgba: pixels.as_mut_ptr(), stride: side(stride)?, size: pixels.len() };
+    // SAFETY: `data` is valid for its length; `config` was initialised by libwebp and describes `pixels`, which is
+    // exclusively ours, outlives the call, and is as large as stated: libwebp checks width, height and stride against
+    // `size` before it writes.
+    let decode = || unsafe { ffi::WebPDecode(data.as_ptr(), data.len(), &mut config) };
+    match webp_memory::within(budget_bytes, decode) {
+        (ffi::VP8StatusCode::VP8_STATUS_OK, usage) => Ok((pixels, usage)),
+        (_, usage) if usage.refused => Err(Error::unsupported("WebP that takes more memory than its header accounts for")),
+        (status, _) => Err(explain::webp(status)),
+    }
+}
+
+/// A lossy WebP of RGB or RGBA pixels, in rows. `quality` is 0 to 100, `method` the effort, 0 to 6.
+pub(super) fn encode(
+    pixels: &[u8],
+    (width, height): (u32, u32),
+    alpha: bool,
+    quality: f32,
+    method: i32,
+) -> Result<Vec<u8>, Error> {
+    let failed = |what: &str| Error::internal(format!("encoding a WebP: {what}"));
+    let stride = width as usize * if alpha { 4 } else { 3 };
+    if pixels.len() < stride * height as usize {
+        return Err(failed("too few pixels"));
+    }
+    let mut config = ffi::WebPConfig::new().map_err(|()| failed("no configuration"))?;
+    config.quality = quality;
+    config.method = method;
+    let mut encoder = Encoder::new().ok_or_else(|| failed("it does not start"))?;
+    let picture = &mut encoder.picture;
+    picture.use_argb = 1;
+    (picture.width, picture.height) = (side(width as usize)?, side(height as usize)?);
+    let import = if alpha { ffi::WebPPictureImportRGBA } else { ffi::WebPPictureImportRGB };
+    // SAFETY: `picture` was initialised by libwebp, and `pixels` holds `height` rows of `stride` bytes.
+    if unsafe { import(picture, pixels.as_ptr(), side(stride)?) } == 0 {
+        return Err(failed("no memory for the pixels"));
+    }
+    picture.writer = Some(ffi::WebPMemoryWrite);
+    picture.custom_ptr = (&raw mut encoder.file).cast();
+    // SAFETY: both were initialised by libwebp. The writer appends to `encoder.file`, whose type is the one it expects, and
+    // which is used by nothing else meanwhile.
+    if unsafe { ffi::WebPEncode(&config, picture) } == 0 {
+        return Err(failed(&format!("{:?}", picture.error_code)));
+    }
+    Ok(encoder.written())
+}
+
+/// A picture to encode and the file that it becomes, which are libwebp's memory.
+struct Encoder {
+    picture: ffi::WebPPicture,
+    file: ffi::WebPMemoryWriter,
+}
+
+impl Encoder {
+    fn new() -> Option<Self> {
+        let mut file = MaybeUninit::uninit();
+        // SAFETY: it writes every field.
+        let file = unsafe {
+            ffi::WebPMemoryWriterInit(file.as_mut_ptr());
+            file.assume_init()
+        };
+        Some(Encoder { picture: ffi::WebPPicture::new().ok()?, file })
+    }
+
+    /// A copy of the file as far as it is written.
+    fn written(&self) -> Vec<u8> {
+        if self.file.mem.is_null() {
+            return Vec::new();
+        }
+        // SAFETY: the writer has `size` initialised bytes at `mem`.
+        unsafe { std::slice::from_raw_parts(self.file.mem, self.file.size) }.to_vec()
+    }
+}
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        // SAFETY: both were initialised by libwebp, and are not used again.
+        unsafe {
+            ffi::WebPPictureFree(&mut self.picture);
+            ffi::WebPMemoryWriterClear(&mut self.file);
+        }
+    }
+}
+
+fn side(length: usize) -> Result<i32, Error> {
+    i32::try_from(length).map_err(|_| Error::internal("a WebP beyond all limits"))
+}

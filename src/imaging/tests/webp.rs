@@ -1,0 +1,100 @@
+//! What libwebp allocates, beside what is reserved for it.
+
+use super::super::libwebp::{decode, decode_metered};
+use super::pictures::*;
+use super::*;
+
+/// Where the bitstream of a still WebP lies, and what its header says of it.
+fn still(file: &[u8]) -> (&[u8], (u32, u32), webp_header::WebpHeader) {
+    let header = inspect(file, &tiny()).expect("accepted");
+    let Kind::Webp(webp) = header.kind else { panic!("another format") };
+    (&file[webp.still.clone().expect("a still picture")], header.stored, webp)
+}
+
+/// Lossless ones of every kind of transform, and lossy ones with a plane of alpha.
+fn files() -> Vec<(&'static str, Vec<u8>)> {
+    let patches = patchwork(320, 240);
+    let opaque: Vec<u8> = patches.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+    let smooth: Vec<u8> = (0..240u32 * 320).flat_map(|at| [(at % 320 / 2) as u8, (at / 640) as u8, (at / 7) as u8]).collect();
+    let lossy = |compression| {
+        webp_files::encode(&patches, 320, 240, |config| {
+            (config.quality, config.alpha_compression, config.alpha_quality) = (40.0, compression, 100);
+        })
+    };
+    vec![
+        ("patches", webp_files::lossless(&patches, 320, 240)),
+        ("opaque patches", webp_files::lossless(&opaque, 320, 240)),
+        ("a gradient", webp_files::lossless(&smooth, 320, 240)),
+        ("four colours", webp_files::lossless(&rgba(320, 240, QUARTERS), 320, 240)),
+        ("two colours", webp_files::lossless(&rgba(321, 240, [RED, CLEAR, RED, RED]), 321, 240)),
+        ("one pixel", webp_files::lossless(&[1, 2, 3, 255], 1, 1)),
+        ("alpha", lossy(1)),
+        ("plain alpha", lossy(0)),
+        ("lossy", webp_files::lossy(&opaque, 320, 240, 80.0)),
+    ]
+}
+
+#[test]
+fn libwebp_allocates_no_more_than_is_reserved_for_it() {
+    for (name, file) in files() {
+        let (data, size, webp) = still(&file);
+        for (to, alpha) in [(size, true), (size, false), ((1, 1), true), ((size.0.div_ceil(3), size.1.div_ceil(3)), false)] {
+            let (_, usage) = decode_metered(data, to, alpha, u64::MAX).expect("decoded");
+            assert!(usage.peak_bytes <= webp.decoder_bytes, "{name}: {usage:?} of {}", webp.decoder_bytes);
+            // Linked in, and no estimate by the worst case: what is not used is for rows and for rounding.
+            #[cfg(target_os = "linux")]
+            assert!(usage.peak_bytes > 10_000, "{name}: {usage:?}");
+            #[cfg(target_os = "linux")]
+            assert!(webp.decoder_bytes - usage.peak_bytes < (2 << 20) + usage.peak_bytes / 4, "{name}: {usage:?}");
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn libwebp_gets_no_more_than_is_reserved_for_it() {
+    for (name, file) in files() {
+        let (data, size, webp) = still(&file);
+        let (pixels, usage) = decode_metered(data, size, true, webp.decoder_bytes).expect("decoded");
+        for budget in [0, 1000, usage.peak_bytes / 2] {
+            let refused = decode(data, size, true, budget);
+            assert!(matches!(refused, Err(Error::Unsupported { .. })), "{name} with {budget}: {refused:?}");
+        }
+        assert_eq!(decode(data, size, true, usage.peak_bytes).as_ref(), Ok(&pixels), "{name}");
+    }
+}
+
+/// Where our reading of a damaged bitstream ended earlier than libwebp's, it would be refused for another reason.
+#[test]
+fn a_damaged_lossless_webp_is_refused_as_damaged() {
+    let mut random = XorShift(0x5851_f42d_4c95_7f2d);
+    let patches = webp_files::lossless(&patchwork(80, 64), 80, 64);
+    let colors = webp_files::lossless(&rgba(80, 64, QUARTERS), 80, 64);
+    let mut refused = 0;
+    for round in 0..3000 {
+        let mut file = if round % 2 == 0 { patches.clone() } else { colors.clone() };
+        // In the head of the bitstream, where transforms and codes are.
+        for _ in 0..=random.below(3) {
+            let at = 25 + random.below((file.len() - 25).min(400));
+            file[at] ^= 1 << random.below(8);
+        }
+        if let Err(error) = run_within(&file, &tiny()) {
+            assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 1000, "{refused} of 3000");
+}
+
+#[test]
+fn only_so_much_of_an_animation_is_read_ahead() {
+    let frame = webp_files::lossless(&patchwork(96, 64), 96, 64);
+    let weight = |frames| {
+        let file = webp_files::animation(96, 64, &vec![frame.clone(); frames]);
+        let Kind::Webp(webp) = inspect(&file, &tiny()).expect("accepted").kind else { panic!("another format") };
+        webp.decoder_bytes
+    };
+    assert_eq!(weight(1), weight(50), "one frame is decoded at a time");
+    let (_, processed) = run(&webp_files::animation(96, 64, &vec![frame.clone(); 50])).expect("accepted");
+    assert_eq!(processed.metadata.frames, 50);
+}

@@ -1,0 +1,121 @@
+//! A bound on what libwebp allocates while it decodes. What a lossless picture needs beside its pixels is up to its bitstream
+//! (`webp_lossless.rs`), and libwebp itself bounds only single allocations, to 16 GiB.
+//!
+//! The linker puts these functions in the place of libwebp's own (`build.rs`). Where it cannot, on other systems than Linux,
+//! there is no bound. A decode runs on one thread, so what it has left is that thread's.
+
+#![expect(unsafe_code, reason = "they stand in for functions of C")]
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr::null_mut;
+
+/// What became of the bound.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Usage {
+    /// Bytes that were allocated at the same time, at most; 0 where there is no bound.
+    pub peak_bytes: u64,
+    /// Whether an allocation was refused, which libwebp reports like other failures.
+    pub refused: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Budget {
+    bytes: u64,
+    in_use_bytes: u64,
+    usage: Usage,
+}
+
+thread_local! {
+    static BUDGET: Cell<Option<Budget>> = const { Cell::new(None) };
+}
+
+/// Runs `work`, in which libwebp may allocate up to `bytes` on this thread.
+pub(super) fn within<T>(bytes: u64, work: impl FnOnce() -> T) -> (T, Usage) {
+    /// Also if `work` unwinds.
+    struct Ends;
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            BUDGET.set(None);
+        }
+    }
+    let ends = Ends;
+    BUDGET.set(Some(Budget { bytes, in_use_bytes: 0, usage: Usage::default() }));
+    let result = work();
+    let usage = BUDGET.get().map(|budget| budget.usage).unwrap_or_default();
+    drop(ends);
+    (result, usage)
+}
+
+impl Budget {
+    fn has_room_for(&mut self, bytes: u64) -> bool {
+        let fits = self.in_use_bytes.saturating_add(bytes) <= self.bytes;
+        self.usage.refused |= !fits;
+        fits
+    }
+
+    fn take(&mut self, bytes: u64) {
+        self.in_use_bytes = self.in_use_bytes.saturating_add(bytes);
+        self.usage.peak_bytes = self.usage.peak_bytes.max(self.in_use_bytes);
+    }
+
+    fn give_back(&mut self, bytes: u64) {
+        self.in_use_bytes = self.in_use_bytes.saturating_sub(bytes);
+    }
+}
+
+/// `malloc` or `calloc`, if there is room.
+fn allocate(count: u64, size: usize, allocator: impl FnOnce(usize) -> *mut c_void) -> *mut c_void {
+    let Some(length) = usize::try_from(count).ok().and_then(|count| count.checked_mul(size)) else { return null_mut() };
+    let mut budget = BUDGET.get();
+    if budget.as_mut().is_some_and(|budget| !budget.has_room_for(length as u64)) {
+        BUDGET.set(budget);
+        return null_mut();
+    }
+    let memory = allocator(length);
+    if let Some(budget) = &mut budget {
+        budget.take(usable(memory));
+        BUDGET.set(Some(*budget));
+    }
+    memory
+}
+
+/// Bytes of an allocation: what was asked for, rounded up by the allocator.
+fn usable(memory: *mut c_void) -> u64 {
+    #[cfg(target_os = "linux")]
+    // SAFETY: `memory` is null or a live allocation of the C allocator.
+    let bytes = unsafe { libc::malloc_usable_size(memory) };
+    #[cfg(not(target_os = "linux"))]
+    let bytes = {
+        let _ = memory;
+        0
+    };
+    bytes as u64
+}
+
+// SAFETY: nothing else has this name; called as libwebp's own, `WebPSafeMalloc(uint64_t nmemb, size_t size)`.
+#[unsafe(no_mangle)]
+extern "C" fn __wrap_WebPSafeMalloc(count: u64, size: usize) -> *mut c_void {
+    // SAFETY: any length may be asked for.
+    allocate(count, size, |length| unsafe { libc::malloc(length) })
+}
+
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+extern "C" fn __wrap_WebPSafeCalloc(count: u64, size: usize) -> *mut c_void {
+    // SAFETY: any length may be asked for.
+    allocate(count, size, |length| unsafe { libc::calloc(length, 1) })
+}
+
+/// # Safety
+/// `memory` is null or comes from one of the two above, or from libwebp's own, which use the same allocator.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __wrap_WebPSafeFree(memory: *mut c_void) {
+    if let Some(mut budget) = BUDGET.get() {
+        budget.give_back(usable(memory));
+        BUDGET.set(Some(budget));
+    }
+    // SAFETY: promised by the caller.
+    unsafe { libc::free(memory) }
+}
