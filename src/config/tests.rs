@@ -26,6 +26,7 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         ("--s3-public-endpoint-url=http://host/path", "S3_PUBLIC_ENDPOINT_URL"),
         ("--upload-memory-budget=1MiB", "UPLOAD_MEMORY_BUDGET"),
         ("--decode-memory-budget=1MiB", "DECODE_MEMORY_BUDGET"),
+        ("--upload-disk-budget=1MiB", "UPLOAD_DISK_BUDGET"),
         ("--max-file-size=0", "MAX_FILE_SIZE"),
         ("--max-file-size=2GiB", "MAX_FILE_SIZE"),
         ("--min-file-size=0", "MIN_FILE_SIZE"),

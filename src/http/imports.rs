@@ -168,7 +168,8 @@ pub async fn create_import(
     Query::of(&uri).finish()?;
     app.service.require_uploader(&identity.caller)?;
     // Its bytes, and the texts that they become when they are read.
-    let _admitted = app.service.admit_body(2 * MAX_BODY_BYTES as u64).await?;
+    let memory_bytes = 2 * json::announced_length(&headers, MAX_BODY_BYTES);
+    let _memory = app.service.receive_body(identity.turn_key(), memory_bytes as u64).await?;
     let fields = json::read_object(&headers, body, MAX_BODY_BYTES).await?;
     let order = read_order(&app, &identity, fields, &headers)?;
     let id = app.service.order_import(&identity.caller, &order).await?;
