@@ -245,6 +245,11 @@ impl FairQueue {
         self.state().total
     }
 
+    /// Whether this key holds something.
+    pub fn is_holding(&self, key: &TurnKey) -> bool {
+        self.state().of_keys.contains_key(key)
+    }
+
     pub fn in_use(&self) -> Amount {
         let state = self.state();
         state.total.minus(state.free)
