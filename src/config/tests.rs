@@ -53,6 +53,7 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         ("--public-url=here", "PUBLIC_URL"),
         ("--import-concurrency=65", "IMPORT_CONCURRENCY"),
         ("--import-host-concurrency=0", "IMPORT_HOST_CONCURRENCY"),
+        ("--import-max-pending=99", "IMPORT_MAX_PENDING"),
         ("--import-attempts=0", "IMPORT_ATTEMPTS"),
         ("--import-retry-delay=0", "IMPORT_RETRY_DELAY"),
         ("--caption-url=localhost:11434", "CAPTION_URL"),
