@@ -149,11 +149,6 @@ impl Part {
         Ok(())
     }
 
-    /// Where it is noted how long the client is kept waiting.
-    pub fn held_back(&self) -> HeldBack {
-        self.held_back.clone()
-    }
-
     async fn next_piece(&mut self) -> Result<Option<Bytes>, ApiError> {
         self.field.chunk().await.map_err(|error| malformed(&error))
     }

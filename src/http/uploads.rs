@@ -96,8 +96,8 @@ pub async fn upload_image(
         app.service.require_uploader(&identity.caller)?;
         require_unencoded(&parts.headers)?;
         let announced = announced_length(&parts.headers, limit)?;
-        let mut receiver = app.service.receive_upload(identity.turn_key(), announced).await?;
-        let form = Form::read(&app, &parts.headers, body, &mut receiver).await?;
+        let receiver = app.service.receive_upload(identity.turn_key(), announced).await?;
+        let form = Form::read(&app, &parts.headers, body, &receiver).await?;
         let (mut upload, file) = form.into_upload(&app, &identity, &parts.headers)?;
         let (bytes, admitted) = receiver.admit(processing_key(&identity, &upload.user_id), file).await?;
         upload.bytes = bytes;
@@ -150,12 +150,7 @@ const LIST_PART_IN_BRACKETS: &str = "tags[]";
 const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 impl Form {
-    async fn read(
-        app: &AppState,
-        headers: &HeaderMap,
-        body: BoundedBody,
-        receiver: &mut Receiver,
-    ) -> Result<Self, ApiError> {
+    async fn read(app: &AppState, headers: &HeaderMap, body: BoundedBody, receiver: &Receiver) -> Result<Self, ApiError> {
         let mut multipart = Multipart::open(headers, body)?;
         let mut form = Self::default();
         while let Some(part) = multipart.next_part().await? {
@@ -167,7 +162,7 @@ impl Form {
         Ok(form)
     }
 
-    async fn read_part(&mut self, app: &AppState, part: Part, receiver: &mut Receiver) -> Result<(), ApiError> {
+    async fn read_part(&mut self, app: &AppState, part: Part, receiver: &Receiver) -> Result<(), ApiError> {
         let name = part.name.clone().unwrap_or_default();
         let name = if name == LIST_PART_IN_BRACKETS { LIST_PART } else { &name };
         if name == "file" {
@@ -177,10 +172,8 @@ impl Form {
                 self.add_file(file_name, file);
             }
         } else if let Some(known) = TEXT_PARTS.into_iter().find(|known| *known == name) {
-            let held_back = part.held_back();
             let text = part.read_text(MAX_TEXT_BYTES).await?;
             if let Some(text) = self.errors.check(known, text) {
-                held_back.during(receiver.hold_text(text.len())).await?;
                 self.add_text(known, text);
             }
         } else {
@@ -219,12 +212,7 @@ impl Form {
     }
 
     /// Holds every part against its rule. The upload is still without its file.
-    fn into_upload(
-        mut self,
-        app: &AppState,
-        identity: &Identity,
-        headers: &HeaderMap,
-    ) -> Result<(Upload, ArrivingFile), Error> {
+    fn into_upload(mut self, app: &AppState, identity: &Identity, headers: &HeaderMap) -> Result<(Upload, ArrivingFile), Error> {
         let mut errors = self.errors;
         errors.add_all(identity.broken.clone());
         let mut text = |name: &'static str| self.texts.remove(name);

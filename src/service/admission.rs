@@ -13,19 +13,37 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
-use super::Limits;
 use super::error::Error;
 use super::fair_queue::{Amount, FairQueue, Permit, Turn};
 use crate::imaging;
 
+/// Of what there is for arriving bodies, this part is for those that are no uploads.
+const ORDERS_SHARE: u64 = 8;
+
 /// What any picture within the default limits needs at most.
 const ALWAYS_DECODED_BYTES: u64 = 256 << 20;
+
+/// What there is to share.
+#[derive(Debug, Clone, Copy)]
+pub struct Budgets {
+    pub upload_memory_bytes: u64,
+    /// Must be processed, whatever half of the memory is.
+    pub largest_file_bytes: u64,
+    /// Whether bodies for which there is no memory go to disk.
+    pub spills: bool,
+    pub decode_memory_bytes: u64,
+    pub decode_threads: usize,
+    /// How long a request waits.
+    pub wait: Duration,
+}
 
 #[derive(Debug)]
 pub struct Admission {
     /// `None` if bodies are not spilled to disk: then whoever sends one holds memory for all of it, as there is no other place for
     /// what does not fit.
     receiving: Option<FairQueue>,
+    /// For bodies that are short and no uploads: slow uploads must not keep them out.
+    orders: FairQueue,
     processing: FairQueue,
     decoding: FairQueue,
     activity: Arc<Activity>,
@@ -112,24 +130,27 @@ impl BudgetUse {
 }
 
 impl Admission {
-    pub fn new(limits: &Limits) -> Self {
-        let bytes = limits.upload_memory_bytes;
-        let (receiving, processing) = if limits.spooling.disk_bytes > 0 {
-            // Half each, except that the largest file must fit.
-            let processing_bytes = (bytes / 2).max(limits.max_file_bytes).min(bytes);
-            let receiving = FairQueue::with_halves(Amount::bytes(bytes - processing_bytes));
+    pub fn new(budgets: &Budgets) -> Self {
+        let bytes = budgets.upload_memory_bytes;
+        // Half each, except that the largest file must fit.
+        let processing_bytes = (bytes / 2).max(budgets.largest_file_bytes).min(bytes);
+        let orders_bytes = (bytes - processing_bytes) / ORDERS_SHARE;
+        let receiving_bytes = bytes - processing_bytes - orders_bytes;
+        let (receiving, processing) = if budgets.spills {
+            let receiving = FairQueue::with_halves(Amount::bytes(receiving_bytes));
             (Some(receiving), FairQueue::new(Amount::bytes(processing_bytes)))
         } else {
             // Slow clients hold it, too, so that nobody may have all.
-            (None, FairQueue::with_halves(Amount::bytes(bytes)))
+            (None, FairQueue::with_halves(Amount::bytes(processing_bytes + receiving_bytes)))
         };
-        let decoding = Amount { bytes: limits.decode_memory_bytes, slots: limits.decode_threads as u64 };
+        let decoding = Amount { bytes: budgets.decode_memory_bytes, slots: budgets.decode_threads as u64 };
         Self {
             receiving,
+            orders: FairQueue::with_halves(Amount::bytes(orders_bytes)),
             processing,
             decoding: FairQueue::new(decoding),
             activity: Arc::new(Activity::new()),
-            wait: limits.admission_wait,
+            wait: budgets.wait,
         }
     }
 
@@ -150,6 +171,14 @@ impl Admission {
     /// Waits, however long, for memory for what arrives.
     pub(super) async fn receive(&self, turn: &Turn, bytes: u64) -> Permit {
         self.receiving().take(turn, Amount::bytes(bytes)).await
+    }
+
+    /// Waits for memory for a body of up to `bytes` that is no upload.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is none in time.
+    pub async fn order(&self, turn: &Turn, bytes: u64) -> Result<Permit, Error> {
+        self.in_time(self.orders.take(turn, Amount::bytes(bytes))).await
     }
 
     /// Waits for memory for a file of up to `bytes`.
@@ -255,7 +284,11 @@ impl Admission {
 
     /// Of bodies that are arriving.
     pub fn receiving_in_use(&self) -> BudgetUse {
-        self.receiving.as_ref().map(BudgetUse::of).unwrap_or_default()
+        let (uploads, orders) = (self.receiving.as_ref().map(BudgetUse::of).unwrap_or_default(), BudgetUse::of(&self.orders));
+        BudgetUse {
+            in_use_bytes: uploads.in_use_bytes + orders.in_use_bytes,
+            total_bytes: uploads.total_bytes + orders.total_bytes,
+        }
     }
 
     pub fn decoding_in_use(&self) -> BudgetUse {
@@ -279,7 +312,88 @@ fn overloaded(wait: Duration) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
+    use super::super::fair_queue::{Class, TurnKey};
     use super::*;
+    use crate::model::caller::UserId;
+
+    const MIB: u64 = 1 << 20;
+
+    fn admission(spills: bool) -> Admission {
+        Admission::new(&Budgets {
+            upload_memory_bytes: 32 * MIB,
+            largest_file_bytes: 10 * MIB,
+            spills,
+            decode_memory_bytes: 256 * MIB,
+            decode_threads: 2,
+            wait: Duration::from_millis(50),
+        })
+    }
+
+    fn turn(name: &str, class: Class) -> Turn {
+        Turn::new(TurnKey::User(UserId::parse(name).unwrap()), class)
+    }
+
+    #[tokio::test]
+    async fn sixty_who_want_other_sizes_leave_a_thread_and_memory_to_uploads() {
+        let admission = admission(true);
+        let network = |host| TurnKey::Network([192, 0, 2, host].into());
+        let sizes = (1..=60).map(|host| Turn::new(network(host), Class::AnonymousResize));
+        let turns: Vec<Turn> = sizes.chain([turn("ann", Class::Resize)]).collect();
+        let mut files: Vec<_> = turns.iter().map(|turn| Box::pin(admission.file(turn, 5 * MIB))).collect();
+        let mut decodes: Vec<_> = turns.iter().map(|turn| Box::pin(admission.decode(turn, 50 * MIB))).collect();
+        let held_files: Vec<_> = files.iter_mut().filter_map(|file| file.now_or_never()).map(Result::unwrap).collect();
+        let held_decodes: Vec<_> = decodes.iter_mut().filter_map(|slot| slot.now_or_never()).map(Result::unwrap).collect();
+        assert_eq!((held_files.len(), held_decodes.len()), (1, 1), "half of 16 MiB, and of two threads");
+        let upload = turn("bob", Class::Request);
+        let file = admission.file(&upload, 10 * MIB).now_or_never().expect("no waiting").unwrap();
+        let slot = admission.decode(&upload, 100 * MIB).now_or_never().expect("no waiting").unwrap();
+        drop((file, slot));
+    }
+
+    #[tokio::test]
+    async fn bodies_that_arrive_hold_nothing_that_those_that_are_whole_wait_for() {
+        let admission = admission(true);
+        let arriving: Vec<_> = (0..7)
+            .map(|number| admission.receive_at_once(&turn(&format!("slow{number}"), Class::Request), 2 * MIB).unwrap())
+            .collect();
+        assert!(admission.receive_at_once(&turn("late", Class::Request), 1).is_none());
+        admission.file(&turn("whole", Class::Request), 10 * MIB).now_or_never().expect("no waiting").unwrap();
+        drop(arriving);
+        let greedy = turn("greedy", Class::Request);
+        let held: Vec<_> = std::iter::from_fn(|| admission.receive_at_once(&greedy, MIB)).collect();
+        assert_eq!(held.len(), 7, "half of what there is");
+        assert!(admission.receive_at_once(&turn("other", Class::Request), 7 * MIB).is_some());
+        admission.order(&turn("greedy", Class::Request), MIB).now_or_never().expect("no waiting").unwrap();
+    }
+
+    #[tokio::test]
+    async fn imports_hold_half_and_go_on_to_processing_when_they_have_come() {
+        for spills in [true, false] {
+            let admission = admission(spills);
+            let (ann, bob) = (turn("ann", Class::Import), turn("bob", Class::Import));
+            // What is compressed may need more than there is for arriving bodies.
+            let first = admission.import(&ann, 20 * MIB, Duration::from_secs(1)).await.unwrap();
+            assert!(admission.import(&bob, MIB, Duration::from_millis(10)).await.is_err());
+            let file = admission.imported_file(&ann, first, 10 * MIB).await.unwrap();
+            assert_eq!(admission.bodies_in_use().in_use_bytes, if spills { 10 } else { 20 } * MIB);
+            drop(file);
+            assert_eq!(admission.bodies_in_use().in_use_bytes, 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_disk_there_is_one_budget_and_nobody_has_all_of_it() {
+        let admission = admission(false);
+        let totals = (admission.receiving_in_use().total_bytes, admission.bodies_in_use().total_bytes);
+        assert_eq!(totals, (2 * MIB, 32 * MIB), "beside what is for orders");
+        let greedy = turn("greedy", Class::Request);
+        let held = admission.file(&greedy, 10 * MIB).await.unwrap();
+        assert!(matches!(admission.file(&greedy, 10 * MIB).await, Err(Error::Overloaded { .. })));
+        admission.file(&turn("other", Class::Request), 10 * MIB).await.unwrap();
+        drop(held);
+    }
 
     #[test]
     fn decoding_is_told_until_a_moment_after_its_end() {

@@ -57,7 +57,7 @@ use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::objects::ObjectStore;
 use crate::store::Db;
-use admission::Admission;
+use admission::{Admission, Budgets};
 use counts::Counts;
 pub use error::Error;
 use spool::Spool;
@@ -131,6 +131,19 @@ pub struct Limits {
     pub url_window: Duration,
 }
 
+impl Limits {
+    fn budgets(&self) -> Budgets {
+        Budgets {
+            upload_memory_bytes: self.upload_memory_bytes,
+            largest_file_bytes: self.max_file_bytes,
+            spills: self.spooling.disk_bytes > 0,
+            decode_memory_bytes: self.decode_memory_bytes,
+            decode_threads: self.decode_threads,
+            wait: self.admission_wait,
+        }
+    }
+}
+
 impl Service {
     pub fn new(
         db: Db,
@@ -141,7 +154,7 @@ impl Service {
         limits: Limits,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let admission = Admission::new(&limits);
+        let admission = Admission::new(&limits.budgets());
         let spool = Spool::new(&limits.spooling, limits.max_file_bytes);
         let auth = auth::Auth::new(&limits, &clock);
         let rates = rates::Rates::new(&limits.rates, Arc::clone(&clock));

@@ -2,6 +2,8 @@
 //! cannot be had at once, what came so far is spilled to a temporary file, and the rest of that file goes there, as nginx does
 //! with `client_body_buffer_size`. When the disk has no room either the sender is held back, and in the end refused.
 //!
+//! An upload's texts are not counted: they are short, and to keep one waiting for what slow files hold would keep the upload out.
+//!
 //! A file that is whole is moved to memory for processing, for which it takes its turn. Only then is it read back.
 
 use std::sync::Arc;
@@ -24,7 +26,6 @@ pub struct Receiver {
     announced_bytes: u64,
     /// Memory for all of it, where bodies are not spilled.
     whole: Option<Admitted>,
-    texts: Option<Permit>,
 }
 
 /// A file of which a part has arrived.
@@ -83,7 +84,7 @@ impl Service {
             false => Some(self.admission.file(&turn, bytes).await?),
         };
         let announced_bytes = bytes.min(self.limits.max_file_bytes);
-        Ok(Receiver { service: Arc::clone(self), turn, announced_bytes, whole, texts: None })
+        Ok(Receiver { service: Arc::clone(self), turn, announced_bytes, whole })
     }
 
     /// Waits for memory for a body of `bytes` that is no upload.
@@ -91,8 +92,7 @@ impl Service {
     /// # Errors
     /// [`Error::Overloaded`] when there is no room in time.
     pub async fn receive_body(&self, key: TurnKey, bytes: u64) -> Result<Permit, Error> {
-        let turn = Turn::new(key, Class::Request);
-        self.admission.in_time(self.admission.receive(&turn, bytes)).await
+        self.admission.order(&Turn::new(key, Class::Request), bytes).await
     }
 }
 
@@ -109,22 +109,6 @@ impl Receiver {
             admitted: None,
             waited: Duration::ZERO,
         }
-    }
-
-    /// Waits for memory for a text that has come.
-    ///
-    /// # Errors
-    /// [`Error::Overloaded`] when there is none in time.
-    pub async fn hold_text(&mut self, bytes: usize) -> Result<(), Error> {
-        if self.whole.is_none() {
-            let admission = &self.service.admission;
-            let permit = admission.in_time(admission.receive(&self.turn, bytes as u64)).await?;
-            match &mut self.texts {
-                Some(texts) => texts.absorb(permit),
-                none => *none = Some(permit),
-            }
-        }
-        Ok(())
     }
 
     /// Waits for memory to process a file that has arrived, and brings it there. `key` is whose upload it is.

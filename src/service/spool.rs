@@ -1,8 +1,8 @@
 //! The spool: temporary files for bodies that arrive when there is no memory for them.
 //!
-//! A file has no name from the start, so a process that is killed leaves nothing behind. Bytes on disk have a budget of their own,
-//! of which one caller holds at most half. Everything that touches the disk happens on blocking threads, a few at a time: a disk that
-//! hangs must not take the threads that decode.
+//! A file has no name from the start, so a process that is killed leaves nothing behind. Bytes on disk have a budget of
+//! their own, of which one caller holds at most half. Everything that touches the disk happens on blocking threads, a few at a
+//! time: a disk that hangs must not take the threads that decode.
 
 use std::fs::{DirBuilder, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -169,10 +169,7 @@ fn failed(what: &str, error: &std::io::Error) -> Error {
 
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
 
-async fn on_thread<T: Send + 'static>(
-    threads: &Arc<Semaphore>,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Error> {
+async fn on_thread<T: Send + 'static>(threads: &Arc<Semaphore>, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     let permit = Arc::clone(threads).acquire_owned().await.map_err(Error::internal)?;
     let working = tokio::task::spawn_blocking(move || {
         let done = work();

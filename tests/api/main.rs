@@ -25,6 +25,7 @@ mod credentials;
 mod document;
 mod durability;
 mod expiring_links;
+mod fairness;
 mod faults;
 mod full_disk;
 mod idempotency;
