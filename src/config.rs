@@ -27,6 +27,7 @@ use crate::http::body::{BodyLimits, UNHURRIED};
 use crate::http::server::ServerLimits;
 use crate::imaging;
 use crate::service::Limits;
+use crate::service::spool::SpoolLimits;
 use crate::store::DbConfig;
 use crate::store::db::Location;
 
@@ -70,9 +71,15 @@ pub struct Config {
     /// Seconds that an operation on the storage may take, tries included.
     #[arg(long, env = "S3_TIMEOUT", default_value_t = Seconds(15))]
     pub s3_timeout: Seconds,
-    /// Memory for request bodies; uploads beyond it wait before they are read.
+    /// Memory for request bodies: half for those that are arriving, half for those that are processed.
     #[arg(long, env = "UPLOAD_MEMORY_BUDGET", default_value_t = Bytes(128 << 20))]
     pub upload_memory_budget: Bytes,
+    /// Disk for uploads that arrive while there is no memory for them; 0: they wait for memory before they are read.
+    #[arg(long, env = "UPLOAD_DISK_BUDGET", default_value_t = Bytes(1 << 30))]
+    pub upload_disk_budget: Bytes,
+    /// Folder for them; created when it is first needed; unset: `spool` in DATA_DIR.
+    #[arg(long, env = "UPLOAD_DISK_DIR")]
+    pub upload_disk_dir: Option<PathBuf>,
     /// Memory for decoded pictures; pictures beyond it wait before they are decoded.
     #[arg(long, env = "DECODE_MEMORY_BUDGET", default_value_t = Bytes(256 << 20))]
     pub decode_memory_budget: Bytes,
@@ -188,6 +195,10 @@ impl Config {
         self.data_dir.join("objects")
     }
 
+    fn spool_dir(&self) -> PathBuf {
+        self.upload_disk_dir.clone().unwrap_or_else(|| self.data_dir.join("spool"))
+    }
+
     fn sqlite_file(&self) -> PathBuf {
         self.data_dir.join("images.sqlite")
     }
@@ -218,6 +229,7 @@ impl Config {
             min_file_bytes: self.pictures.min_file_size.0,
             max_file_bytes: self.pictures.max_file_size.0,
             upload_memory_bytes: self.upload_memory_budget.0,
+            spooling: SpoolLimits { disk_bytes: self.upload_disk_budget.0, directory: self.spool_dir() },
             decode_memory_bytes: self.decode_memory_budget.0,
             decode_threads: if self.decode_threads == 0 { cores() } else { self.decode_threads },
             admission_wait: self.admission_timeout.duration(),

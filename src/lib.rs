@@ -31,8 +31,9 @@
 //! # An upload, in ten steps
 //!
 //! 1. `http/uploads.rs` looks at the announced length: more than the server reads is refused.
-//! 2. `service/admission.rs` reserves memory for the body **before** it is read.
-//! 3. The parts are read under their limits; every broken field is told at once.
+//! 2. The parts are read under their limits; every broken field is told at once. `service/receiving.rs` reserves memory for the file
+//!    as it arrives, or spills it to disk.
+//! 3. When the file is whole, `service/admission.rs` reserves memory for it, by turns between callers (`service/fair_queue.rs`).
 //! 4. `service/upload.rs` takes over, in a task that runs to its end even if the client goes away. `imaging::inspect`
 //!    sniffs the format and holds the header against the limits.
 //! 5. The idempotency key, if there is one, is claimed. Where larger pictures are scaled down, `service/shrinking.rs` puts the
@@ -52,7 +53,7 @@
 //! 2. If there is none, `service/variants.rs` claims it with a lease: a row is committed that names the object to come.
 //!    Others wait: in this process for their turn, in another one by looking again.
 //! 3. `imaging::render` decodes the smallest stored picture that loses nothing, at a scale that covers what is wanted,
-//!    within the same memory and threads as uploads.
+//!    within half of the memory and threads that uploads have.
 //! 4. The object is put, the row made `ready`, the bytes sent.
 //!
 //! # An import
@@ -62,7 +63,8 @@
 //! 2. `worker/imports.rs` is woken, on this instance or soon on another, and claims the item whose turn it is, with a lease
 //!    and the id of the image that it is to become (`service/import_queue.rs`, `store/import_queue.rs`).
 //! 3. `service/import_fetch.rs` has it fetched: `fetch` resolves the host, holds every address against `fetch/guard.rs`, and
-//!    connects to one that passed; so it does with each redirect. Memory for the body is reserved before it is read.
+//!    connects to one that passed; so it does with each redirect. Memory for the body is reserved before it is read, half of that
+//!    for arriving bodies at most.
 //! 4. `service/upload.rs` takes over, as from a request. The transaction that inserts the image marks the item.
 //! 5. What failed is put off, if it may pass, or fails with a reason.
 //!
@@ -90,6 +92,7 @@
 //! - What is in a collection follows its images, in the transactions that delete, restore and hide them.
 //! - A quota is held under the lock of its account, so that two uploads cannot both take the last place.
 //! - Counters move in the transactions that change what they count.
+//! - Callers take turns at what is scarce, and nobody waits for a slow client while holding what others wait for.
 //! - Whatever a client sends has a bound before it is read: bytes, pixels, frames, scans, seconds, connections.
 //! - Nothing blocks the runtime: decoding and hashing run on blocking threads, in bounded number.
 

@@ -6,7 +6,8 @@ use super::days;
 use super::rules::{ConfigError, require};
 use super::units::Seconds;
 use crate::fetch::FetchConfig;
-use crate::service::import_queue::ImportLimits;
+use crate::service::import_queue::{DEFAULT_MAX_PENDING, ImportLimits};
+use crate::service::imports::Order;
 
 /// How URLs are fetched, and how many at once.
 #[derive(Debug, Clone, Args)]
@@ -17,6 +18,9 @@ pub struct ImportConfig {
     /// URLs of one host that are imported at once, by all instances together.
     #[arg(long, env = "IMPORT_HOST_CONCURRENCY", default_value_t = 4)]
     pub import_host_concurrency: u32,
+    /// URLs of one user that can wait to be imported, at least 100; an order beyond them is refused with 429.
+    #[arg(long, env = "IMPORT_MAX_PENDING", default_value_t = DEFAULT_MAX_PENDING)]
+    pub import_max_pending: u32,
     /// Times that a URL is fetched at most, when what fails may pass.
     #[arg(long, env = "IMPORT_ATTEMPTS", default_value_t = 3)]
     pub import_attempts: u32,
@@ -45,6 +49,11 @@ impl ImportConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         require(self.import_concurrency <= 64, "IMPORT_CONCURRENCY", "at most 64 can be worked on at once")?;
         require(self.import_host_concurrency >= 1, "IMPORT_HOST_CONCURRENCY", "at least 1 is needed")?;
+        require(
+            self.import_max_pending as usize >= Order::MAX_URLS,
+            "IMPORT_MAX_PENDING",
+            &format!("it must hold one order, which can have {} URLs", Order::MAX_URLS),
+        )?;
         require((1..=100).contains(&self.import_attempts), "IMPORT_ATTEMPTS", "it must be from 1 to 100")?;
         for (variable, time) in [
             ("IMPORT_RETRY_DELAY", self.import_retry_delay),
@@ -71,6 +80,7 @@ impl ImportConfig {
 
     pub(super) fn limits(&self) -> ImportLimits {
         ImportLimits {
+            max_pending: self.import_max_pending,
             attempts: self.import_attempts,
             concurrency: self.import_concurrency,
             per_host: self.import_host_concurrency,

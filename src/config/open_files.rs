@@ -37,6 +37,8 @@ impl Config {
             // Each connection, the SDK's end of it, and the object's file.
             None => 3 * embedded::Limits::default().connections as u64,
         };
-        self.max_connections as u64 + database + storage + RESERVE
+        // Each connection can bring an upload that is spilled to a file.
+        let spilled = if self.upload_disk_budget.0 > 0 { self.max_connections as u64 } else { 0 };
+        self.max_connections as u64 + spilled + database + storage + RESERVE
     }
 }

@@ -10,7 +10,7 @@ use crate::service;
 /// The bounds of a file and of its picture.
 #[derive(Debug, Clone, Args)]
 pub struct PictureConfig {
-    /// Largest file that is accepted, up to 1GiB. UPLOAD_MEMORY_BUDGET and DECODE_MEMORY_BUDGET must hold it.
+    /// Largest file that is accepted, up to 1GiB. UPLOAD_MEMORY_BUDGET, UPLOAD_DISK_BUDGET and DECODE_MEMORY_BUDGET must hold it.
     #[arg(long, env = "MAX_FILE_SIZE", default_value_t = Bytes(service::DEFAULT_MAX_FILE_BYTES))]
     pub max_file_size: Bytes,
     /// Smallest file that is accepted.
@@ -45,6 +45,9 @@ const DECODE_EXTRA_BYTES: u64 = 16 << 20;
 const COPY_EXTRA_BYTES: u64 = 24 << 20;
 const LEAST_DECODE_BYTES: u64 = 32 << 20;
 
+/// Two steps in which memory for arriving bodies is reserved.
+const RECEIVING_BYTES: u64 = 512 << 10;
+
 impl PictureConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         require((1..=MOST_FILE_BYTES).contains(&self.max_file_size.0), "MAX_FILE_SIZE", "it must be from 1 byte to 1GiB")?;
@@ -76,7 +79,8 @@ impl PictureConfig {
     /// # Errors
     /// The budget that does not, with the setting that needs it and the least value.
     pub(super) fn check_budgets(&self, upload: Bytes, decode: Bytes, fields_bytes: u64) -> Result<(), ConfigError> {
-        let needed_upload = self.max_file_size.0 + fields_bytes;
+        // Beside the file, which is processed, something must be able to arrive.
+        let needed_upload = self.max_file_size.0 + fields_bytes + RECEIVING_BYTES;
         require(
             upload.0 >= needed_upload,
             "UPLOAD_MEMORY_BUDGET",
@@ -92,6 +96,14 @@ impl PictureConfig {
         let needed_copy = self.max_file_size.0 + COPY_EXTRA_BYTES;
         let holds_copy = decode.0 >= needed_copy || self.max_file_size.0 <= service::DEFAULT_MAX_FILE_BYTES;
         require(holds_copy, "DECODE_MEMORY_BUDGET", &needed("one file of MAX_FILE_SIZE", self.max_file_size, needed_copy))
+    }
+
+    /// # Errors
+    /// The disk for arriving uploads does not hold one.
+    pub(super) fn check_disk(&self, disk: Bytes) -> Result<(), ConfigError> {
+        let holds_one = disk.0 == 0 || disk.0 >= self.max_file_size.0;
+        let what = needed("one upload of MAX_FILE_SIZE", self.max_file_size, self.max_file_size.0);
+        require(holds_one, "UPLOAD_DISK_BUDGET", &format!("{what}, or 0"))
     }
 
     /// Times that a picture or a file may be larger than by default, rounded up; at least 1.

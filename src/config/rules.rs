@@ -23,6 +23,7 @@ impl Config {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn validate(mut self) -> Result<Self, ConfigError> {
+        self.upload_disk_dir.take_if(|path| path.as_os_str().is_empty());
         for setting in [&mut self.public_url, &mut self.database_url, &mut self.s3_endpoint_url, &mut self.s3_public_endpoint_url]
         {
             setting.take_if(|text| text.trim().is_empty());
@@ -67,6 +68,7 @@ impl Config {
     fn check_bounds(&self) -> Result<(), ConfigError> {
         self.pictures.check()?;
         self.pictures.check_budgets(self.upload_memory_budget, self.decode_memory_budget, FIELDS_BYTES)?;
+        self.pictures.check_disk(self.upload_disk_budget)?;
         for (variable, budget) in
             [("UPLOAD_MEMORY_BUDGET", self.upload_memory_budget), ("DECODE_MEMORY_BUDGET", self.decode_memory_budget)]
         {

@@ -57,6 +57,25 @@ pub struct BoundedBody {
     min_bytes_per_second: u64,
     /// When reading began, and time to count: what a request waits for admission is not its client's doing.
     started: Option<Instant>,
+    held_back: HeldBack,
+}
+
+/// How long whoever reads a body has kept its client waiting since the last look, which is not the client's doing either.
+#[derive(Debug, Clone, Default)]
+pub struct HeldBack(Arc<Mutex<Duration>>);
+
+impl HeldBack {
+    /// Runs what may keep the client waiting.
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        let started = Instant::now();
+        let done = work.await;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += started.elapsed();
+        done
+    }
+
+    fn take(&self) -> Duration {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// For this long, a body may be as slow as it likes.
@@ -74,11 +93,16 @@ impl BoundedBody {
             total_timeout: limits.total_timeout,
             min_bytes_per_second: limits.min_bytes_per_second,
             started: None,
+            held_back: HeldBack::default(),
         }
     }
 
-    /// How long the body may take, by what has come of it: a few bytes now and then must not hold the memory that was
-    /// reserved for all.
+    /// Where whoever reads notes how long the client was kept waiting.
+    pub fn held_back(&self) -> HeldBack {
+        self.held_back.clone()
+    }
+
+    /// How long the body may take, by what has come of it: a few bytes now and then must not hold what others need.
     fn allowed_time(&self) -> Duration {
         let received_bytes = self.limit_bytes - self.left_bytes;
         match (received_bytes * 1000).checked_div(self.min_bytes_per_second) {
@@ -98,6 +122,12 @@ impl Stream for BoundedBody {
             this.idle.as_mut().reset(now + this.idle_timeout);
             now
         });
+        let held_back = this.held_back.take();
+        let started = started + held_back;
+        if !held_back.is_zero() {
+            this.started = Some(started);
+            this.idle.as_mut().reset(Instant::now() + this.idle_timeout);
+        }
         let deadline = started + this.allowed_time();
         if this.deadline.deadline() != deadline {
             this.deadline.as_mut().reset(deadline);

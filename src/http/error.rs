@@ -14,10 +14,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use super::error_responses::{
-    AlreadyExists, BadRequest, Conflict, Forbidden, Gone, IdempotencyConflict, InternalServerError, InvalidPageToken,
-    InvalidUpload, LimitReached, LinkExpired, NotFound, NotReady, PayloadTooLarge, QuotaOrForbidden, RangeNotSatisfiable,
-    RequestTimeout, ServiceUnavailable, TooManyRequests, Unauthorized, UnknownThumbnailSize, UnsupportedImage,
-    UnsupportedMediaType, ValidationError,
+    AlreadyExists, BadRequest, Conflict, Forbidden, Gone, IdempotencyConflict, ImportLimitReached, InternalServerError,
+    InvalidPageToken, InvalidUpload, LimitReached, LinkExpired, NotFound, NotReady, PayloadTooLarge, QuotaOrForbidden,
+    RangeNotSatisfiable, RequestTimeout, ServiceUnavailable, TooManyRequests, Unauthorized, UnknownThumbnailSize,
+    UnsupportedImage, UnsupportedMediaType, ValidationError,
 };
 use crate::service::error::{Error, Fields};
 
@@ -126,7 +126,7 @@ impl Failure {
                 | Error::NotInPlan { .. }
                 | Error::LinkExpired => ErrorType::Forbidden,
                 Error::QuotaExceeded(_) => ErrorType::QuotaExceeded,
-                Error::TooManyRequests { .. } => ErrorType::TooManyRequests,
+                Error::TooManyRequests { .. } | Error::TooManyPending { .. } => ErrorType::TooManyRequests,
                 Error::NotFound { .. } => ErrorType::NotFound,
                 Error::NoSuchRange { .. } => ErrorType::RangeNotSatisfiable,
                 Error::Conflict { .. } => ErrorType::Conflict,
@@ -170,7 +170,11 @@ impl Failure {
     /// After how long trying again makes sense.
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Service(Error::Overloaded { retry_after } | Error::TooManyRequests { retry_after }) => Some(*retry_after),
+            Self::Service(
+                Error::Overloaded { retry_after }
+                | Error::TooManyRequests { retry_after }
+                | Error::TooManyPending { retry_after, .. },
+            ) => Some(*retry_after),
             Self::Service(Error::StillMaking) => Some(Duration::from_secs(2)),
             Self::Service(Error::Unavailable { .. }) => Some(Duration::from_secs(5)),
             _ => None,

@@ -90,8 +90,12 @@ error_responses! {
     ValidationError "422" [ValidationError] "One or more fields or parameters are invalid or unknown; `details` lists each with the rule it breaks.",
         "limit is not valid: must be a whole number from 1 to 100."
         {"limit": "must be a whole number from 1 to 100", "colour": "is not a parameter of this request"};
-    TooManyRequests "429" [TooManyRequests] "A rate limit was exceeded.",
+    TooManyRequests "429" [TooManyRequests] "A rate limit was exceeded, or the caller has too many requests of this kind under way.",
         "Too many requests; try again in 7 seconds." {}, RETRY_AFTER;
+    ImportLimitReached "429" [TooManyRequests]
+        "A rate limit was exceeded, or the user has too many URLs that wait to be imported: `max_pending_imports` of `GET /limits`.",
+        "The user has 1000 URLs that wait to be imported, and with these more than the 1000 that IMPORT_MAX_PENDING allows; try again when some of them are done."
+        {}, RETRY_AFTER;
     InternalServerError "500" [InternalServerError] "The service failed. `details.request_id` identifies the request in its log.",
         "Something went wrong inside the service; nothing about the request is known to be wrong."
         {"request_id": "0193504b-6e1f-7c55-8d3a-51f0c1b7e9aa"};

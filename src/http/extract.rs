@@ -19,6 +19,7 @@ use super::error::ApiError;
 use crate::model::caller::{Caller, UserId};
 use crate::model::id::ImageId;
 use crate::service::error::{Error, Fields};
+use crate::service::fair_queue::TurnKey;
 use crate::service::images::day_end;
 
 /// The rules that were broken so far.
@@ -293,7 +294,23 @@ impl<S: Sync> FromRequestParts<S> for Identity {
     }
 }
 
+/// Who takes turns with others at what is scarce.
+#[derive(Debug, Clone)]
+pub struct TurnOf(pub TurnKey);
+
+impl<S: Sync> FromRequestParts<S> for TurnOf {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(identity(parts)?.turn_key()))
+    }
+}
+
 impl Identity {
+    pub fn turn_key(&self) -> TurnKey {
+        TurnKey::of(&self.caller, self.address)
+    }
+
     /// What `user_id` is where a request gives none: the caller who comes in by an account.
     ///
     /// # Errors

@@ -16,7 +16,9 @@ use super::error::{
     ApiError, BadRequest, Conflict, Forbidden, Gone, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge,
     QuotaOrForbidden, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
-use super::extract::{Address, CallerOf, FieldErrors, Query, Segment, boolean, image_id, integer, range_end, range_start};
+use super::extract::{
+    Address, CallerOf, FieldErrors, Query, Segment, TurnOf, boolean, image_id, integer, range_end, range_start,
+};
 use super::json;
 use super::views::{ImagePageView, ImageView};
 use crate::model::caller::{Caller, UserId};
@@ -26,6 +28,7 @@ use crate::model::image::{Image, Visibility};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::error::Error;
+use crate::service::fair_queue::TurnKey;
 use crate::service::images::ImageChange;
 use crate::service::presign::{Disposition, Links};
 
@@ -73,6 +76,7 @@ pub struct FilterQuery {
 pub async fn list_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
+    TurnOf(key): TurnOf,
     Address(uri): Address,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
@@ -84,7 +88,7 @@ pub async fn list_images(
         collection: None,
     };
     let collection = query.take("collection", CollectionName::parse);
-    page(&app, &caller, query, filter, collection).await
+    page(&app, (&caller, &key), query, filter, collection).await
 }
 
 /// List a user's images
@@ -96,12 +100,13 @@ pub async fn list_images(
 pub async fn list_user_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
+    TurnOf(key): TurnOf,
     Segment(user_id): Segment,
     Address(uri): Address,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let user_id = query.errors.check("user_id", UserId::parse(&user_id));
-    page(&app, &caller, query, ImageFilter { user_id, ..ImageFilter::default() }, None).await
+    page(&app, (&caller, &key), query, ImageFilter { user_id, ..ImageFilter::default() }, None).await
 }
 
 /// A tag.
@@ -123,23 +128,24 @@ pub struct TagPath {
 pub async fn list_tag_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
+    TurnOf(key): TurnOf,
     Segment(tag): Segment,
     Address(uri): Address,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let tags = query.errors.check("tag", Tag::parse(&tag)).into_iter().collect();
-    page(&app, &caller, query, ImageFilter { tags, ..ImageFilter::default() }, None).await
+    page(&app, (&caller, &key), query, ImageFilter { tags, ..ImageFilter::default() }, None).await
 }
 
 async fn page(
     app: &AppState,
-    caller: &Caller,
+    (caller, key): (&Caller, &TurnKey),
     query: Query,
     filter: ImageFilter,
     collection: Option<CollectionName>,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(query)?;
-    let page = app.service.list_images(caller, filter, collection.as_ref(), limit, token.as_deref()).await?;
+    let page = app.service.list_images(caller, key, filter, collection.as_ref(), limit, token.as_deref()).await?;
     let view = ImagePageView::new(&page);
     json::answer(&view, view.size_bytes())
 }

@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::error::{
-    ApiError, BadRequest, Forbidden, IdempotencyConflict, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge,
-    RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
+    ApiError, BadRequest, Forbidden, IdempotencyConflict, ImportLimitReached, InternalServerError, InvalidPageToken, NotFound,
+    PayloadTooLarge, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, FieldErrors, Identity, Query, Segment, header as one_header};
 use super::images::{PageQuery, read_tags, read_visibility, take_page};
@@ -152,12 +152,13 @@ pub struct ImportJobPage {
 ///
 /// Responds at once; the files are fetched afterwards, under the same rules as uploads. Only hosts with public addresses are
 /// contacted. Transient errors (no answer, 429, 5xx) are retried a few times. With an `Idempotency-Key`, repeating the request
-/// within 24 hours returns the first response and fetches nothing twice.
+/// within 24 hours returns the first response and fetches nothing twice. A user can have `max_pending_imports` URLs (`GET /limits`)
+/// that are not finished.
 #[utoipa::path(post, path = "/imports", tag = "imports",
     params(("Idempotency-Key" = Option<String>, Header, description = "A unique key, which makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = ImportOrderBody, content_type = "application/json"),
     responses((status = 202, description = "Accepted.", body = CreatedImport, headers(("Location" = String, description = "The address of the job."))), BadRequest, Forbidden,
-        RequestTimeout, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+        RequestTimeout, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, ValidationError, ImportLimitReached, InternalServerError, ServiceUnavailable))]
 pub async fn create_import(
     State(app): State<AppState>,
     identity: Identity,
@@ -168,7 +169,8 @@ pub async fn create_import(
     Query::of(&uri).finish()?;
     app.service.require_uploader(&identity.caller)?;
     // Its bytes, and the texts that they become when they are read.
-    let _admitted = app.service.admit_body(2 * MAX_BODY_BYTES as u64).await?;
+    let memory_bytes = 2 * json::announced_length(&headers, MAX_BODY_BYTES);
+    let _memory = app.service.receive_body(identity.turn_key(), memory_bytes as u64).await?;
     let fields = json::read_object(&headers, body, MAX_BODY_BYTES).await?;
     let order = read_order(&app, &identity, fields, &headers)?;
     let id = app.service.order_import(&identity.caller, &order).await?;

@@ -33,6 +33,12 @@ pub async fn read_object(headers: &HeaderMap, body: Body, max_bytes: usize) -> R
     Ok(parse_object(&bytes)?)
 }
 
+/// Bytes of memory that [`read_object`] needs for a body: as many as it announces, and at most `max_bytes`.
+pub fn announced_length(headers: &HeaderMap, max_bytes: usize) -> usize {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    announced.unwrap_or(max_bytes).min(max_bytes)
+}
+
 /// What .NET and PowerShell put before their texts; it may be ignored (RFC 8259, 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 

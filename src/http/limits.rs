@@ -17,6 +17,7 @@ use crate::imaging;
 use crate::model::image::{Format, ThumbnailSize};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
+use crate::service::import_queue::DEFAULT_MAX_PENDING;
 use crate::service::imports::Order;
 use crate::service::{self, DEFAULT_MAX_FILE_BYTES, DEFAULT_MIN_FILE_BYTES};
 
@@ -54,6 +55,8 @@ pub struct Limits {
     pub max_tag_length: usize,
     /// Maximum number of URLs of an import job.
     pub max_import_urls: usize,
+    /// Maximum number of URLs of a user that wait to be imported.
+    pub max_pending_imports: u32,
     /// The sizes that `GET /images/{image_id}/thumbnails/{size}` offers.
     pub thumbnail_sizes: Vec<String>,
     /// Minimum width and height of a resized image in pixels.
@@ -64,7 +67,11 @@ pub struct Limits {
 
 impl Limits {
     pub fn of(limits: &service::Limits) -> Self {
-        Self::new(&limits.imaging, limits.min_file_bytes, limits.max_file_bytes, limits.allow_keep_location)
+        let max_pending_imports = limits.imports.max_pending;
+        Self {
+            max_pending_imports,
+            ..Self::new(&limits.imaging, limits.min_file_bytes, limits.max_file_bytes, limits.allow_keep_location)
+        }
     }
 
     fn new(imaging: &imaging::Limits, min_file_size: u64, max_file_size: u64, allow_keep_location: bool) -> Self {
@@ -85,6 +92,7 @@ impl Limits {
             max_tags: Tag::MAX_PER_IMAGE,
             max_tag_length: Tag::MAX_CHARS,
             max_import_urls: Order::MAX_URLS,
+            max_pending_imports: DEFAULT_MAX_PENDING,
             thumbnail_sizes: shown.into_iter().chain(imaging.thumbnail_heights.iter().map(u32::to_string)).collect(),
             min_thumbnail_side: *SIDES.start(),
             max_thumbnail_side: *SIDES.end(),

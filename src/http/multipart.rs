@@ -6,19 +6,23 @@
 use base64::Engine;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use encoding_rs::{Encoding, UTF_8};
 use http::{HeaderMap, header};
 
-use super::body::{BodyError, BoundedBody};
+use super::body::{BodyError, BoundedBody, HeldBack};
 use super::error::ApiError;
 use crate::model::content_disposition::ContentDisposition;
 use crate::model::header_parameters::HeaderParameters;
 use crate::service::error::{Error, Fields};
+use crate::service::receiving::ArrivingFile;
 
 /// A form that is being read.
 #[derive(Debug)]
-pub struct Multipart(multer::Multipart<'static>);
+pub struct Multipart {
+    parts: multer::Multipart<'static>,
+    held_back: HeldBack,
+}
 
 /// A part whose content has not been read.
 #[derive(Debug)]
@@ -30,13 +34,14 @@ pub struct Part {
     charset: Charset,
     encoding: TransferEncoding,
     field: multer::Field<'static>,
+    held_back: HeldBack,
 }
 
 /// A file's content.
 #[derive(Debug)]
 pub struct File {
-    /// Of a file that is too large, only what fits.
-    pub bytes: Bytes,
+    /// Of a file that is too large, nothing.
+    pub content: Option<ArrivingFile>,
     pub length: u64,
 }
 
@@ -71,7 +76,8 @@ impl Multipart {
         if !(1..=70).contains(&boundary.len()) {
             return Err(bad_multipart("the boundary must have 1 to 70 characters"));
         }
-        Ok(Self(multer::Multipart::new(body, boundary)))
+        let held_back = body.held_back();
+        Ok(Self { parts: multer::Multipart::new(body, boundary), held_back })
     }
 
     /// The next part. The one before is skipped if it was not read to its end.
@@ -79,12 +85,13 @@ impl Multipart {
     /// # Errors
     /// The body broke one of its bounds, or is no multipart.
     pub async fn next_part(&mut self) -> Result<Option<Part>, ApiError> {
-        Ok(self.0.next_field().await.map_err(|error| malformed(&error))?.map(Part::new))
+        let field = self.parts.next_field().await.map_err(|error| malformed(&error))?;
+        Ok(field.map(|field| Part::new(field, self.held_back.clone())))
     }
 }
 
 impl Part {
-    fn new(field: multer::Field<'static>) -> Self {
+    fn new(field: multer::Field<'static>, held_back: HeldBack) -> Self {
         let value = |name| field.headers().get(name).map(http::HeaderValue::as_bytes).unwrap_or_default();
         let disposition = ContentDisposition::parse(value(header::CONTENT_DISPOSITION.as_str()));
         let charset = match HeaderParameters::parse(value(header::CONTENT_TYPE.as_str())).get("charset") {
@@ -96,27 +103,26 @@ impl Part {
             _ => None,
         };
         let encoding = TransferEncoding::parse(value("content-transfer-encoding"));
-        Self { name: disposition.name(), file_name: disposition.file_name(declared), charset, encoding, field }
+        Self { name: disposition.name(), file_name: disposition.file_name(declared), charset, encoding, field, held_back }
     }
 
-    /// Reads a file up to `max_bytes`; of a larger one the rest is counted and thrown away. `expected_bytes` is what room is made for
-    /// at once.
+    /// Reads a file of up to `max_bytes` into `file`; a larger one is counted and thrown away.
     ///
     /// # Errors
-    /// As [`Multipart::next_part`]. The inner error is the rule that the part breaks.
-    pub async fn read_file(mut self, max_bytes: u64, expected_bytes: u64) -> Result<Result<File, String>, ApiError> {
-        let mut bytes = BytesMut::with_capacity(usize::try_from(expected_bytes.min(max_bytes)).unwrap_or_default());
-        let mut length = 0;
+    /// As [`Multipart::next_part`], or there is no room for it. The inner error is the rule that the part breaks.
+    pub async fn read_file(mut self, max_bytes: u64, file: ArrivingFile) -> Result<Result<File, String>, ApiError> {
+        let (mut content, mut length) = (Some(file), 0);
         while let Some(piece) = self.next_piece().await? {
             length += piece.len() as u64;
-            if length <= max_bytes {
-                bytes.extend_from_slice(&piece);
+            content.take_if(|_| length > max_bytes);
+            if let Some(file) = &mut content {
+                self.held_back.during(file.push(&piece)).await?;
             }
         }
         if self.encoding != TransferEncoding::Plain {
             return Ok(Err("must be sent as it is, without a Content-Transfer-Encoding".to_owned()));
         }
-        Ok(Ok(File { bytes: bytes.freeze(), length }))
+        Ok(Ok(File { content, length }))
     }
 
     /// Reads a text of at most `max_bytes`, in whatever encoding the part says that it is.

@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 use super::AppState;
 use super::conditional::IfNoneMatch;
 use super::error::{ApiError, InternalServerError, NotFound, ServiceUnavailable, UnknownThumbnailSize, ValidationError};
-use super::extract::{Address, CallerOf, Query, Segment, image_id, integer};
+use super::extract::{Address, CallerOf, Query, Segment, TurnOf, image_id, integer};
 use crate::model::accept::Accept;
 use crate::model::image::{Format, ThumbnailSize, Visibility};
 use crate::model::rendering::{Fit, Rendering};
@@ -62,6 +62,7 @@ pub struct ConditionalHeaders {
 pub async fn get_thumbnail(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
+    TurnOf(key): TurnOf,
     ThumbnailPath(id, size): ThumbnailPath,
     method: Method,
     headers: HeaderMap,
@@ -70,7 +71,7 @@ pub async fn get_thumbnail(
     let id = image_id(&id)?;
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
-    answer(app.service.thumbnail(&caller, id, size, &sending).await?)
+    answer(app.service.thumbnail(&caller, &key, id, size, &sending).await?)
 }
 
 fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
@@ -122,6 +123,7 @@ pub struct VariantQuery {
 pub async fn get_resized_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
+    TurnOf(key): TurnOf,
     Segment(id): Segment,
     Address(uri): Address,
     method: Method,
@@ -131,7 +133,7 @@ pub async fn get_resized_image(
     let id = image_id(&id)?;
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
-    let mut response = answer(app.service.variant(&caller, id, &request, &sending).await?)?;
+    let mut response = answer(app.service.variant(&caller, &key, id, &request, &sending).await?)?;
     if matches!(request.format, FormatRequest::Accepted(_)) {
         response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
     }

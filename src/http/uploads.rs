@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -24,7 +25,9 @@ use crate::model::image::Visibility;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::error::Error;
+use crate::service::fair_queue::TurnKey;
 use crate::service::idempotency::IdempotencyKey;
+use crate::service::receiving::{ArrivingFile, Receiver};
 use crate::service::upload::{Origin, Upload};
 
 /// A stored image.
@@ -93,15 +96,22 @@ pub async fn upload_image(
         app.service.require_uploader(&identity.caller)?;
         require_unencoded(&parts.headers)?;
         let announced = announced_length(&parts.headers, limit)?;
-        let admitted = app.service.admit_upload(announced).await?;
-        let form = Form::read(&app, &parts.headers, body, announced).await?;
-        let upload = form.into_upload(&app, &identity, &parts.headers)?;
+        let receiver = app.service.receive_upload(identity.turn_key(), announced).await?;
+        let form = Form::read(&app, &parts.headers, body, &receiver).await?;
+        let (mut upload, file) = form.into_upload(&app, &identity, &parts.headers)?;
+        let (bytes, admitted) = receiver.admit(processing_key(&identity, &upload.user_id), file).await?;
+        upload.bytes = bytes;
         app.service.upload(&identity.caller, admitted, upload).await.map_err(ApiError::from)
     };
     let uploaded = answer.await.inspect_err(|error| count_refusal(&app, error.failure()))?;
     let image = ImageView::new(&uploaded.image, Some(&uploaded.links));
     let response = UploadedImage { message: "Image uploaded successfully", image_id: Text(uploaded.image.id), image };
     json::answer(&response, ImageView::SIZE_BYTES)
+}
+
+/// Whose turn it is to be processed, if that is not who has sent the upload: behind a gateway that names nobody, it is the owner's.
+fn processing_key(identity: &Identity, owner: &UserId) -> Option<TurnKey> {
+    identity.turn_key().is_anonymous().then(|| TurnKey::User(owner.clone()))
 }
 
 fn count_refusal(app: &AppState, failure: &Failure) {
@@ -140,11 +150,11 @@ const LIST_PART_IN_BRACKETS: &str = "tags[]";
 const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 impl Form {
-    async fn read(app: &AppState, headers: &HeaderMap, body: BoundedBody, announced: u64) -> Result<Self, ApiError> {
+    async fn read(app: &AppState, headers: &HeaderMap, body: BoundedBody, receiver: &Receiver) -> Result<Self, ApiError> {
         let mut multipart = Multipart::open(headers, body)?;
         let mut form = Self::default();
         while let Some(part) = multipart.next_part().await? {
-            form.read_part(app, part, announced).await?;
+            form.read_part(app, part, receiver).await?;
             if form.errors.is_full() {
                 break;
             }
@@ -152,12 +162,12 @@ impl Form {
         Ok(form)
     }
 
-    async fn read_part(&mut self, app: &AppState, part: Part, announced: u64) -> Result<(), ApiError> {
+    async fn read_part(&mut self, app: &AppState, part: Part, receiver: &Receiver) -> Result<(), ApiError> {
         let name = part.name.clone().unwrap_or_default();
         let name = if name == LIST_PART_IN_BRACKETS { LIST_PART } else { &name };
         if name == "file" {
             let file_name = part.file_name.clone();
-            let file = part.read_file(app.service.limits().max_file_bytes, announced).await?;
+            let file = part.read_file(app.service.limits().max_file_bytes, receiver.file()).await?;
             if let Some(file) = self.errors.check("file", file) {
                 self.add_file(file_name, file);
             }
@@ -201,8 +211,8 @@ impl Form {
         }
     }
 
-    /// Holds every part against its rule.
-    fn into_upload(mut self, app: &AppState, identity: &Identity, headers: &HeaderMap) -> Result<Upload, Error> {
+    /// Holds every part against its rule. The upload is still without its file.
+    fn into_upload(mut self, app: &AppState, identity: &Identity, headers: &HeaderMap) -> Result<(Upload, ArrivingFile), Error> {
         let mut errors = self.errors;
         errors.add_all(identity.broken.clone());
         let mut text = |name: &'static str| self.texts.remove(name);
@@ -228,9 +238,10 @@ impl Form {
         let (Some(user_id), Some((file_name, file))) = (user_id, self.file) else {
             return Err(Error::internal("a required part is missing, and no rule said so"));
         };
-        if file.length > file.bytes.len() as u64 {
+        let Some(content) = file.content else {
             app.service.check_size(file.length)?;
-        }
+            return Err(Error::internal("a file was thrown away that is not too large"));
+        };
         let upload = Upload {
             user_id,
             title,
@@ -239,9 +250,9 @@ impl Form {
             visibility: visibility.unwrap_or_default(),
             keep_location: keep_location.unwrap_or_default(),
             file_name,
-            bytes: file.bytes,
+            bytes: Bytes::new(),
             origin: Origin::Request(idempotency_key),
         };
-        Ok(upload)
+        Ok((upload, content))
     }
 }

@@ -30,6 +30,11 @@ pub struct Metrics {
     variant_seconds: Histogram,
     pub upload_memory_in_use_bytes: Gauge,
     pub upload_memory_budget_bytes: Gauge,
+    pub receiving_memory_in_use_bytes: Gauge,
+    pub receiving_memory_budget_bytes: Gauge,
+    pub upload_disk_in_use_bytes: Gauge,
+    pub upload_disk_budget_bytes: Gauge,
+    pub spilled_uploads: Counter,
     pub decode_memory_in_use_bytes: Gauge,
     pub decode_memory_budget_bytes: Gauge,
     pub database_connections: Family<StateLabels, Gauge>,
@@ -100,6 +105,11 @@ impl Metrics {
             variant_seconds: stage_histogram(),
             upload_memory_in_use_bytes: Gauge::default(),
             upload_memory_budget_bytes: Gauge::default(),
+            receiving_memory_in_use_bytes: Gauge::default(),
+            receiving_memory_budget_bytes: Gauge::default(),
+            upload_disk_in_use_bytes: Gauge::default(),
+            upload_disk_budget_bytes: Gauge::default(),
+            spilled_uploads: Counter::default(),
             decode_memory_in_use_bytes: Gauge::default(),
             decode_memory_budget_bytes: Gauge::default(),
             database_connections: Family::default(),
@@ -154,11 +164,16 @@ impl Metrics {
         for (name, help, gauge) in [
             ("upload_memory_in_use", "Memory reserved for request bodies", &self.upload_memory_in_use_bytes),
             ("upload_memory_budget", "Memory that request bodies may take", &self.upload_memory_budget_bytes),
+            ("receiving_memory_in_use", "Memory reserved for bodies that are arriving", &self.receiving_memory_in_use_bytes),
+            ("receiving_memory_budget", "Memory that bodies may take while they arrive", &self.receiving_memory_budget_bytes),
+            ("upload_disk_in_use", "Disk reserved for uploads that were spilled", &self.upload_disk_in_use_bytes),
+            ("upload_disk_budget", "Disk that spilled uploads may take", &self.upload_disk_budget_bytes),
             ("decode_memory_in_use", "Memory reserved by decoding", &self.decode_memory_in_use_bytes),
             ("decode_memory_budget", "Memory that decoding may take", &self.decode_memory_budget_bytes),
         ] {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
         }
+        registry.register("spilled_uploads", "Uploads that were spilled to disk", self.spilled_uploads.clone());
         registry.register("database_connections", "Connections of the pool, by state", self.database_connections.clone());
         registry.register("intents", "Announced or abandoned sets of objects, by state", self.intents.clone());
         registry.register("import_queue_items", "URLs to be imported, of all instances, by state", self.import_queue.clone());

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Service;
 use super::captions::Captions;
 use super::error::{Error, chain};
+use super::fair_queue::{Class, Turn, TurnKey};
 use super::images::{cut_to_micros, is_live};
 use super::queue::{Ended, INTERRUPTED, OWN_DELAY, SETTLE_AGAIN, keep_lease};
 use super::sweep::after;
@@ -237,7 +238,8 @@ impl Service {
 
     /// The picture as the model takes it.
     async fn picture_for(&self, captioner: &Captioner, image: &Image) -> Result<Picture, Error> {
-        let _admitted = self.admission.body(image.file_size).await?;
+        let turn = Turn::new(TurnKey::User(image.user_id.clone()), Class::Caption);
+        let _admitted = self.admission.file(&turn, image.file_size).await?;
         let bytes = self.objects.get_bytes(&layout::key(image.id, layout::ORIGINAL)).await?;
         let limits = self.limits.imaging.clone();
         match captioner.takes() {
@@ -245,7 +247,7 @@ impl Service {
                 let header = imaging::inspect_for_pixels(&bytes, &limits, side).map_err(Error::internal)?;
                 let weight_bytes = header.weight_bytes;
                 let decode = move || imaging::pixels(&bytes, &header, &limits);
-                let imaging::Rgb { width, height, pixels } = self.admission.decode_stored(weight_bytes, decode).await?;
+                let imaging::Rgb { width, height, pixels } = self.admission.decode_stored(&turn, weight_bytes, decode).await?;
                 Ok(Picture::Pixels(Pixels { width, height, rgb: pixels }))
             }
             Takes::Jpeg { side } => {
@@ -255,7 +257,7 @@ impl Service {
                 let header = imaging::inspect_stored(&bytes, &limits, &rendering).map_err(Error::internal)?;
                 let weight_bytes = header.weight_bytes;
                 let render = move || imaging::render(&bytes, &header, &limits, &rendering);
-                Ok(Picture::Jpeg(self.admission.decode_stored(weight_bytes, render).await?))
+                Ok(Picture::Jpeg(self.admission.decode_stored(&turn, weight_bytes, render).await?))
             }
         }
     }

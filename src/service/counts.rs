@@ -2,18 +2,21 @@
 //! nothing has changed.
 //!
 //! What no counter covers (two tags, a user's images from a day on) is counted row by row, which takes as long as the
-//! tags or the user have images. Such counts are made one at a time, so that lists that are dear cannot take the
-//! database from those that are cheap; and each is kept with how often the counters of its tags or its user had moved,
-//! read in the same snapshot. While they have not moved since, no image has come to the list or left it.
+//! tags or the user have images. Such counts are made two at a time, so that lists that are dear cannot take the
+//! database from those that are cheap, and of each caller one, by turns: whoever asks for many such lists at once waits for
+//! themself alone. Each count is kept with how often the counters of its tags or its user had moved, read in the same snapshot.
+//! While they have not moved since, no image has come to the list or left it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::Service;
 use super::error::Error;
+use super::fair_queue::{Amount, Class, FairQueue, Permit, Turn, TurnKey};
 use crate::model::counter::Counter;
 use crate::model::filter::{ImageFilter, Part, Set};
 use crate::store::{self, Reader};
@@ -22,7 +25,13 @@ use crate::store::{self, Reader};
 #[derive(Debug)]
 pub struct Counts {
     kept: Mutex<HashMap<Fingerprint, Kept>>,
-    turns: Semaphore,
+    turns: FairQueue,
+}
+
+/// Whose page is counted, and until when it waits for its turns.
+struct Page {
+    turn: Turn,
+    deadline: Instant,
 }
 
 /// Of a filter, and whether it is of the private images of its user.
@@ -35,15 +44,19 @@ struct Kept {
     moves: i64,
 }
 
-/// Counts made at once.
-const TURNS: usize = 1;
+/// Counts made at once, and those of one caller.
+const TURNS: Amount = Amount { bytes: 0, slots: 2 };
+const TURNS_OF_CALLER: Amount = Amount { bytes: 0, slots: 1 };
+
+/// A page waits no longer for all of its turns.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Some 100 KiB.
 const MAX_KEPT: usize = 1024;
 
 impl Default for Counts {
     fn default() -> Self {
-        Self { kept: Mutex::default(), turns: Semaphore::new(TURNS) }
+        Self { kept: Mutex::default(), turns: FairQueue::with_most_of_key(TURNS, TURNS_OF_CALLER) }
     }
 }
 
@@ -60,26 +73,48 @@ impl Counts {
         }
         all.insert(fingerprint, kept);
     }
+
+    /// # Errors
+    /// The page has waited for too long: for a count of the same caller, or because there are too many callers.
+    async fn turn(&self, page: &Page) -> Result<Permit, Error> {
+        let taking = self.turns.take(&page.turn, Amount::slots(1));
+        tokio::time::timeout_at(page.deadline, taking).await.map_err(|_| match self.turns.is_holding(&page.turn.key) {
+            true => Error::too_many(PATIENCE),
+            false => Error::Overloaded { retry_after: PATIENCE },
+        })
+    }
 }
 
 impl Service {
     /// The exact number of live images of these parts that match. Takes the reader, so that nobody holds one while waiting for
     /// a turn.
-    pub(super) async fn count_images(&self, mut reader: Reader, filter: &ImageFilter, parts: &[Part]) -> Result<u64, Error> {
+    ///
+    /// # Errors
+    /// [`Error::TooManyRequests`] or [`Error::Overloaded`] when the turn of `key` does not come in time.
+    pub(super) async fn count_images(
+        &self,
+        key: &TurnKey,
+        mut reader: Reader,
+        filter: &ImageFilter,
+        parts: &[Part],
+    ) -> Result<u64, Error> {
+        let page = Page { turn: Turn::new(key.clone(), Class::Request), deadline: Instant::now() + PATIENCE };
         let covered: Vec<Counter> = parts.iter().filter_map(|part| covering(filter, part)).collect();
         let mut total = if covered.is_empty() { 0 } else { store::counters::read_sum(&mut reader, &covered).await? };
         drop(reader);
         for part in parts.iter().filter(|part| covering(filter, part).is_none()) {
             total += match (part, &filter.user_id, filter.tags.as_slice()) {
-                (Part::Public, None, []) if filter.collection.is_none() => self.count_by_days(filter.start, filter.end).await?,
-                _ => self.count_rows(filter, part, &watching(filter, part)).await?,
+                (Part::Public, None, []) if filter.collection.is_none() => {
+                    self.count_by_days(&page, filter.start, filter.end).await?
+                }
+                _ => self.count_rows(&page, filter, part, &watching(filter, part)).await?,
             };
         }
         Ok(total)
     }
 
     /// Whole days by their counters; only the days that are cut are counted row by row.
-    async fn count_by_days(&self, start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>) -> Result<u64, Error> {
+    async fn count_by_days(&self, page: &Page, start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>) -> Result<u64, Error> {
         let start = start.unwrap_or(DateTime::UNIX_EPOCH).max(DateTime::UNIX_EPOCH);
         // Ids are in milliseconds, so the range may be widened to the first and past the last of them.
         let end = end.unwrap_or(DateTime::<Utc>::MAX_UTC).min(last_countable());
@@ -90,23 +125,23 @@ impl Service {
         let first_whole = day_start(start + DAY - MILLISECOND);
         let past_whole = day_start(past_end);
         if first_whole >= past_whole {
-            return self.count_range(start, end).await;
+            return self.count_range(page, start, end).await;
         }
         let last_whole = past_whole - DAY;
         let whole = store::counters::read_range(&self.db, &Counter::day(first_whole), &Counter::day(last_whole)).await?;
-        let before = if start < first_whole { self.count_range(start, first_whole - MILLISECOND).await? } else { 0 };
-        let after = if past_whole < past_end { self.count_range(past_whole, end).await? } else { 0 };
+        let before = if start < first_whole { self.count_range(page, start, first_whole - MILLISECOND).await? } else { 0 };
+        let after = if past_whole < past_end { self.count_range(page, past_whole, end).await? } else { 0 };
         Ok(before + whole + after)
     }
 
     /// A range that no day fills, so that it lies in two days at most.
-    async fn count_range(&self, start: DateTime<Utc>, end: DateTime<Utc>) -> Result<u64, Error> {
+    async fn count_range(&self, page: &Page, start: DateTime<Utc>, end: DateTime<Utc>) -> Result<u64, Error> {
         let filter = ImageFilter { start: Some(start), end: Some(end), ..ImageFilter::default() };
-        self.count_rows(&filter, &Part::Public, &[Counter::day(start), Counter::day(end)]).await
+        self.count_rows(page, &filter, &Part::Public, &[Counter::day(start), Counter::day(end)]).await
     }
 
     /// Counts row by row, unless the counters in `watched` have not moved since that was last done.
-    async fn count_rows(&self, filter: &ImageFilter, part: &Part, watched: &[Counter]) -> Result<u64, Error> {
+    async fn count_rows(&self, page: &Page, filter: &ImageFilter, part: &Part, watched: &[Counter]) -> Result<u64, Error> {
         let fingerprint = match part {
             Part::Public => (filter.fingerprint(), false),
             Part::PrivateOf(user) => (ImageFilter { user_id: Some(user.clone()), ..filter.clone() }.fingerprint(), true),
@@ -114,8 +149,7 @@ impl Service {
         if let Some(count) = self.kept_count(&fingerprint, watched).await? {
             return Ok(count);
         }
-        let turn = tokio::time::timeout(self.limits.admission_wait, self.counts.turns.acquire()).await;
-        let _turn = turn.map_err(|_| Error::Overloaded { retry_after: self.limits.admission_wait })?.map_err(Error::internal)?;
+        let _turn = self.counts.turn(page).await?;
         // Who had the turn before may have counted the same.
         if let Some(count) = self.kept_count(&fingerprint, watched).await? {
             return Ok(count);
@@ -177,4 +211,50 @@ fn last_countable() -> DateTime<Utc> {
 
 fn day_start(time: DateTime<Utc>) -> DateTime<Utc> {
     time.date_naive().and_time(NaiveTime::MIN).and_utc()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::model::caller::UserId;
+
+    fn page(key: TurnKey) -> Page {
+        Page { turn: Turn::new(key, Class::Request), deadline: Instant::now() + Duration::from_millis(300) }
+    }
+
+    fn user(name: &str) -> Page {
+        page(TurnKey::User(UserId::parse(name).unwrap()))
+    }
+
+    #[tokio::test]
+    async fn a_caller_with_many_lists_at_once_keeps_nobody_else_waiting() {
+        let counts = Counts::default();
+        let anonymous = || page(TurnKey::Network(IpAddr::from([192, 0, 2, 1])));
+        let counting = counts.turn(&anonymous()).await.unwrap();
+        let refused = futures::future::join_all((0..60).map(|_| {
+            let (counts, page) = (&counts, anonymous());
+            async move { counts.turn(&page).await }
+        }));
+        let mut refused = Box::pin(refused);
+        assert!(refused.as_mut().now_or_never().is_none(), "they wait");
+        for round in 0..20 {
+            let turn = counts.turn(&user(&format!("user{}", round % 3))).now_or_never();
+            drop(turn.expect("at once").unwrap());
+        }
+        assert!(refused.await.iter().all(|turn| matches!(turn, Err(Error::TooManyRequests { .. }))));
+        drop(counting);
+        counts.turn(&anonymous()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn with_two_callers_at_it_a_third_is_told_that_the_service_is_busy() {
+        let counts = Counts::default();
+        let _held = (counts.turn(&user("ann")).await.unwrap(), counts.turn(&user("bob")).await.unwrap());
+        assert!(matches!(counts.turn(&user("cleo")).await, Err(Error::Overloaded { .. })));
+        assert!(matches!(counts.turn(&user("ann")).await, Err(Error::TooManyRequests { .. })));
+    }
 }

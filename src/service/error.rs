@@ -39,6 +39,11 @@ pub enum Error {
     LinkExpired,
     #[error("Too many requests; try again in {} seconds.", retry_after.as_secs().max(1))]
     TooManyRequests { retry_after: Duration },
+    #[error(
+        "The user has {pending} URLs that wait to be imported, and with these more than the {limit} that IMPORT_MAX_PENDING allows; \
+         try again when some of them are done."
+    )]
+    TooManyPending { pending: u64, limit: u64, retry_after: Duration },
     #[error("Only the owner of image {id} may do this.")]
     NotOwner { id: crate::model::id::ImageId },
     #[error("user_id is not the caller, and nobody may upload for another.")]
@@ -144,6 +149,7 @@ impl Error {
             Self::QuotaExceeded(_) => "quota_exceeded",
             Self::LinkExpired => "link_expired",
             Self::TooManyRequests { .. } => "too_many_requests",
+            Self::TooManyPending { .. } => "too_many_pending",
             Self::NotOwner { .. } => "not_owner",
             Self::OtherUser => "other_user",
             Self::NotFound { .. } => "not_found",

@@ -8,6 +8,7 @@ use super::Service;
 use super::access;
 use super::counts::of_set;
 use super::error::{Error, Fields};
+use super::fair_queue::TurnKey;
 use super::places;
 use super::presign::{Disposition, Links};
 use super::quota::take_room;
@@ -49,13 +50,15 @@ pub struct Download {
 }
 
 impl Service {
-    /// A page of the live images that match `filter`, are in `collection`, and that the caller may know of.
+    /// A page of the live images that match `filter`, are in `collection`, and that the caller may know of. Where they have to be
+    /// counted, that happens when it is the turn of `key`.
     ///
     /// # Errors
-    /// A key without the scope to read, or a page token that is not ours or not for this filter.
+    /// A key without the scope to read, a page token that is not ours or not for this filter, or the turn does not come in time.
     pub async fn list_images(
         &self,
         caller: &Caller,
+        key: &TurnKey,
         mut filter: ImageFilter,
         collection: Option<&CollectionName>,
         limit: u32,
@@ -77,7 +80,7 @@ impl Service {
         let has_more = images.len() > limit as usize;
         images.truncate(limit as usize);
         let next = images.last().filter(|_| has_more).map(|image| PageToken { last: image.id.uuid() }.encode(&fingerprint));
-        let total = self.count_images(reader, &filter, &parts).await?;
+        let total = self.count_images(key, reader, &filter, &parts).await?;
         let mut signer = self.signer().await?;
         let with_links = |image: Image| {
             let links = self.links(&mut signer, &image);

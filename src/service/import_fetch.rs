@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Service;
 use super::admission::Admitted;
 use super::error::{Error, chain};
+use super::fair_queue::{Class, Turn, TurnKey};
 use super::import_queue::ClaimedItem;
 use super::imports::NO_IMPORTS;
 use super::upload::{Origin, Upload};
@@ -70,12 +71,16 @@ impl Service {
                           the operator can raise UPLOAD_MEMORY_BUDGET";
             return Err(Trouble::Its { reason: reason.to_owned(), again: None });
         }
-        let admitted = self.admit_import(memory_bytes).await.map_err(|error| match error {
+        let no_room = |error| match error {
             Error::Overloaded { .. } => Trouble::NoRoom,
             other => Trouble::Ours(other),
-        })?;
+        };
+        let turn = Turn::new(TurnKey::User(item.user_id.clone()), Class::Import);
+        let admitted = self.admission.import(&turn, memory_bytes, self.limits.imports.patience).await.map_err(no_room)?;
         let (file_name, content_type) = (answer.file_name(), answer.content_type.clone());
         let bytes = answer.read(limit).await.map_err(failed)?;
+        let admitted = self.admission.imported_file(&turn, admitted, bytes.len() as u64).await.map_err(no_room)?;
+        self.metrics.observe_stage("admission", admitted.waited);
         self.metrics.count_fetch("fetched");
         let upload = Upload {
             user_id: item.user_id.clone(),

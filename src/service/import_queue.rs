@@ -26,6 +26,8 @@ use crate::store::{self, Tx};
 /// What bounds imports.
 #[derive(Debug, Clone)]
 pub struct ImportLimits {
+    /// Items of one user that are not finished.
+    pub max_pending: u32,
     /// Claims of one item.
     pub attempts: u32,
     /// Items that this process works on at once.
@@ -39,6 +41,9 @@ pub struct ImportLimits {
     /// How long a finished job is kept; `None` is for ever.
     pub retention: Option<Duration>,
 }
+
+/// Of [`ImportLimits::max_pending`], unless the operator says otherwise.
+pub const DEFAULT_MAX_PENDING: u32 = 1000;
 
 impl ImportLimits {
     /// Items of one user that this process works on at once: some room is left for the next one.

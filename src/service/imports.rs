@@ -1,6 +1,7 @@
 //! Imports: jobs that bring pictures in from URLs. Here is what clients ask of them; `import_queue.rs` works them off.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -16,8 +17,8 @@ use crate::model::image::Visibility;
 use crate::model::job::{Item, Job, JobId};
 use crate::model::page::PageToken;
 use crate::model::tag::Tag;
-use crate::store;
 use crate::store::imports::{Common, NewItem};
+use crate::store::{self, Tx};
 
 /// What is to be imported, and for whom.
 #[derive(Debug, Clone)]
@@ -52,6 +53,9 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+/// By then some of what waits will have been fetched.
+const PENDING_RETRY: Duration = Duration::from_secs(60);
+
 pub(super) const NO_IMPORTS: &str = "The plan of this user does not give imports.";
 
 /// What items of a cancelled job failed for.
@@ -70,7 +74,7 @@ impl Service {
     /// Puts a job into the queue. URLs that lead to the same are taken once.
     ///
     /// # Errors
-    /// The caller is another user, or the key belongs to another order.
+    /// The caller is another user, the user has too many URLs that wait, or the key belongs to another order.
     pub async fn order_import(&self, caller: &Caller, order: &Order) -> Result<JobId, Error> {
         self.require_uploader_for(caller, &order.user_id)?;
         if self.features_of(&order.user_id).await?.is_some_and(|features| !features.imports) {
@@ -87,11 +91,23 @@ impl Service {
                 return known.ok_or_else(|| Error::internal("an import's key holds no job"));
             }
         }
+        let items = items(&order.urls);
+        self.check_pending(&mut tx, &order.user_id, items.len()).await?;
         let common = Common { tags: order.tags.clone(), visibility: order.visibility, keep_location: order.keep_location };
-        store::imports::insert(&mut tx, id, &order.user_id, &common, &items(&order.urls)).await?;
+        store::imports::insert(&mut tx, id, &order.user_id, &common, &items).await?;
         tx.commit().await?;
         self.import_ordered.notify_one();
         Ok(id)
+    }
+
+    /// Checks that a user may have so many more items in the queue, which must be locked: then no other order comes in between.
+    async fn check_pending(&self, tx: &mut Tx, user: &UserId, more: usize) -> Result<(), Error> {
+        let pending = store::imports::count_pending(tx, user).await?;
+        let limit = u64::from(self.limits.imports.max_pending);
+        if pending.saturating_add(more as u64) <= limit {
+            return Ok(());
+        }
+        Err(Error::TooManyPending { pending, limit, retry_after: PENDING_RETRY })
     }
 
     /// A job and its items, in the order in which their URLs were given.

@@ -15,6 +15,7 @@ pub mod counts;
 pub mod doctor;
 pub mod error;
 pub mod expiring_links;
+pub mod fair_queue;
 pub mod idempotency;
 pub mod images;
 mod import_fetch;
@@ -29,9 +30,11 @@ pub mod presign;
 pub mod queue;
 mod quota;
 pub mod rates;
+pub mod receiving;
 pub mod registry;
 mod secrets;
 mod shrinking;
+pub mod spool;
 pub mod stats;
 pub mod status;
 pub mod sweep;
@@ -54,9 +57,10 @@ use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::objects::ObjectStore;
 use crate::store::Db;
-use admission::Admission;
+use admission::{Admission, Budgets};
 use counts::Counts;
 pub use error::Error;
+use spool::Spool;
 
 /// The product: its adapters, its bounds, and the work in flight.
 #[derive(Debug)]
@@ -64,6 +68,7 @@ pub struct Service {
     db: Db,
     objects: ObjectStore,
     admission: Admission,
+    spool: Spool,
     auth: auth::Auth,
     pub rates: rates::Rates,
     counts: Counts,
@@ -97,8 +102,9 @@ pub struct Limits {
     /// Of a file, both ends included.
     pub min_file_bytes: u64,
     pub max_file_bytes: u64,
-    /// Memory for request bodies; taken before a body is read.
+    /// Memory for request bodies, and for files until they are stored.
     pub upload_memory_bytes: u64,
+    pub spooling: spool::SpoolLimits,
     /// Memory for decoded pictures; taken before a picture is decoded.
     pub decode_memory_bytes: u64,
     /// Pictures decoded at once.
@@ -125,6 +131,19 @@ pub struct Limits {
     pub url_window: Duration,
 }
 
+impl Limits {
+    fn budgets(&self) -> Budgets {
+        Budgets {
+            upload_memory_bytes: self.upload_memory_bytes,
+            largest_file_bytes: self.max_file_bytes,
+            spills: self.spooling.disk_bytes > 0,
+            decode_memory_bytes: self.decode_memory_bytes,
+            decode_threads: self.decode_threads,
+            wait: self.admission_wait,
+        }
+    }
+}
+
 impl Service {
     pub fn new(
         db: Db,
@@ -135,13 +154,15 @@ impl Service {
         limits: Limits,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let admission = Admission::new(&limits);
+        let admission = Admission::new(&limits.budgets());
+        let spool = Spool::new(&limits.spooling, limits.max_file_bytes);
         let auth = auth::Auth::new(&limits, &clock);
         let rates = rates::Rates::new(&limits.rates, Arc::clone(&clock));
         Self {
             db,
             objects,
             admission,
+            spool,
             auth,
             rates,
             counts: Counts::default(),

@@ -32,6 +32,12 @@ impl Service {
         let bodies = self.admission.bodies_in_use();
         metrics.upload_memory_in_use_bytes.set(to_gauge(bodies.in_use_bytes));
         metrics.upload_memory_budget_bytes.set(to_gauge(bodies.total_bytes));
+        let receiving = self.admission.receiving_in_use();
+        metrics.receiving_memory_in_use_bytes.set(to_gauge(receiving.in_use_bytes));
+        metrics.receiving_memory_budget_bytes.set(to_gauge(receiving.total_bytes));
+        let disk = self.spool.in_use();
+        metrics.upload_disk_in_use_bytes.set(to_gauge(disk.in_use_bytes));
+        metrics.upload_disk_budget_bytes.set(to_gauge(disk.total_bytes));
         let decoding = self.admission.decoding_in_use();
         metrics.decode_memory_in_use_bytes.set(to_gauge(decoding.in_use_bytes));
         metrics.decode_memory_budget_bytes.set(to_gauge(decoding.total_bytes));

@@ -11,6 +11,7 @@ use futures::stream::BoxStream;
 use super::Service;
 use super::access;
 use super::error::Error;
+use super::fair_queue::TurnKey;
 use crate::model::accept::Accept;
 use crate::model::caller::Caller;
 use crate::model::id::ImageId;
@@ -78,13 +79,15 @@ impl Service {
         shown.chain(heights.map(|&height| (height.to_string(), ThumbnailSize::Height(height))))
     }
 
-    /// A thumbnail of a live image. One of a height that was not configured when the image was uploaded is made now.
+    /// A thumbnail of a live image. One of a height that was not configured when the image was uploaded is made now, when it is the
+    /// turn of `key`.
     ///
     /// # Errors
     /// There is no such image, its owner's plan does not give this, or the thumbnail cannot be had right now.
     pub async fn thumbnail(
         self: &Arc<Self>,
         caller: &Caller,
+        key: &TurnKey,
         id: ImageId,
         size: ThumbnailSize,
         sending: &Sending<'_>,
@@ -99,7 +102,7 @@ impl Service {
         }
         let format = if is_transparent(&image) { Format::Webp } else { Format::Jpeg };
         let rendering = Rendering { width: pixels.0, height: pixels.1, crop: false, format, quality: Rendering::DEFAULT_QUALITY };
-        self.show_variant(&image, &rendering, sending).await
+        self.show_variant(key, &image, &rendering, sending).await
     }
 
     /// A picture of any size of a live image; made when it is first asked for.
@@ -109,6 +112,7 @@ impl Service {
     pub async fn variant(
         self: &Arc<Self>,
         caller: &Caller,
+        key: &TurnKey,
         id: ImageId,
         request: &VariantRequest,
         sending: &Sending<'_>,
@@ -129,7 +133,7 @@ impl Service {
         };
         match image.thumbnails.iter().find(is_same) {
             Some(stored) => self.show_stored(&image, stored, sending).await,
-            None => self.show_variant(&image, &rendering, sending).await,
+            None => self.show_variant(key, &image, &rendering, sending).await,
         }
     }
 
@@ -144,10 +148,16 @@ impl Service {
         Ok(Shown { etag, format: stored.format, visibility: image.visibility, content })
     }
 
-    async fn show_variant(self: &Arc<Self>, image: &Image, rendering: &Rendering, sending: &Sending<'_>) -> Result<Shown, Error> {
+    async fn show_variant(
+        self: &Arc<Self>,
+        key: &TurnKey,
+        image: &Image,
+        rendering: &Rendering,
+        sending: &Sending<'_>,
+    ) -> Result<Shown, Error> {
         let format = rendering.format;
         for _ in 0..ATTEMPTS {
-            let made = self.find_or_make(image, rendering).await?;
+            let made = self.find_or_make(key, image, rendering).await?;
             let etag = layout::variant_token(&made.object).to_owned();
             let content = match made.bytes {
                 _ if (sending.is_known)(&etag) => Content::Unchanged,

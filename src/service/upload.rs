@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::Service;
 use super::admission::Admitted;
 use super::error::{Error, Fields, chain};
+use super::fair_queue::Turn;
 use super::idempotency::{Claim, IdempotencyKey};
 use super::presign::Links;
 use super::quota::take_room;
@@ -67,37 +68,6 @@ pub struct Uploaded {
 }
 
 impl Service {
-    /// Reserves memory for a body of up to `bytes`; to be called before the body is read.
-    ///
-    /// # Errors
-    /// [`Error::Overloaded`] when there is no room in time.
-    pub async fn admit_upload(&self, bytes: u64) -> Result<Admitted, Error> {
-        let started = Instant::now();
-        let admitted = self.admission.body(bytes).await;
-        self.metrics.observe_stage("admission", started.elapsed());
-        admitted
-    }
-
-    /// As [`Service::admit_upload`], for a file of a foreign server, which may take its time: all of them together leave
-    /// half of the memory to requests.
-    ///
-    /// # Errors
-    /// [`Error::Overloaded`] when there is no room in time.
-    pub(super) async fn admit_import(&self, bytes: u64) -> Result<Admitted, Error> {
-        let started = Instant::now();
-        let admitted = self.admission.foreign_body(bytes, self.limits.imports.patience).await;
-        self.metrics.observe_stage("admission", started.elapsed());
-        admitted
-    }
-
-    /// As [`Service::admit_upload`], for bodies that are no uploads.
-    ///
-    /// # Errors
-    /// [`Error::Overloaded`] when there is no room in time.
-    pub async fn admit_body(&self, bytes: u64) -> Result<Admitted, Error> {
-        self.admission.body(bytes).await
-    }
-
     /// Proves that a file is a picture and stores it. What this returns is durable.
     ///
     /// An upload that has begun runs to its end even when the client goes away: a task of its own holds it, so that it
@@ -112,7 +82,7 @@ impl Service {
         let service = Arc::clone(self);
         let (answer, answered) = oneshot::channel();
         let task = self.tasks.spawn(async move {
-            let result = service.run_upload(upload).await;
+            let result = service.run_upload(upload, &admitted.turn).await;
             drop(admitted);
             if let Err(Err(error)) = answer.send(result) {
                 service.note_unanswered(&error);
@@ -130,7 +100,7 @@ impl Service {
         tracing::warn!(cause = chain(error), "an upload failed after its client had gone");
     }
 
-    async fn run_upload(&self, mut upload: Upload) -> Result<Uploaded, Error> {
+    async fn run_upload(&self, mut upload: Upload, turn: &Turn) -> Result<Uploaded, Error> {
         let header = self.inspect(&upload.bytes)?;
         let mut signer = self.signer().await?;
         let features = self.features_of(&upload.user_id).await?;
@@ -144,7 +114,7 @@ impl Service {
                 *image
             }
             Claim::Run => {
-                let stored = self.process_and_store(&mut upload, id, &header, features).await;
+                let stored = self.process_and_store(&mut upload, turn, id, &header, features).await;
                 if stored.is_err() {
                     self.release_key(&upload, id).await;
                 }
@@ -222,14 +192,15 @@ impl Service {
     async fn process_and_store(
         &self,
         upload: &mut Upload,
+        turn: &Turn,
         id: ImageId,
         header: &Header,
         features: Option<Features>,
     ) -> Result<Image, Error> {
-        let shrunk = if header.oversize { Some(self.shrink(upload, header).await?) } else { None };
+        let shrunk = if header.oversize { Some(self.shrink(upload, turn, header).await?) } else { None };
         let header = shrunk.as_ref().map_or(header, |shrunk| &shrunk.header);
         self.look_for_room(&upload.user_id, features.as_ref(), upload.bytes.len() as u64).await?;
-        let mut processed = self.decode(upload, header.clone()).await?;
+        let mut processed = self.decode(upload, turn, header.clone()).await?;
         if let Some(shrunk) = &shrunk {
             processed.metadata.shrunk_from = Some(shrunk.from);
             if shrunk.dropped_credentials {
@@ -248,9 +219,9 @@ impl Service {
     }
 
     /// Decodes on a thread of its own, within the memory budget.
-    async fn decode(&self, upload: &Upload, header: Header) -> Result<Processed, Error> {
+    async fn decode(&self, upload: &Upload, turn: &Turn, header: Header) -> Result<Processed, Error> {
         let (started, bytes) = (Instant::now(), upload.bytes.clone());
-        let slot = self.admission.decode(header.weight_bytes).await?;
+        let slot = self.admission.decode(turn, header.weight_bytes).await?;
         self.observe_stage(upload.visibility, "decode_wait", started.elapsed());
         let mut limits = self.limits.imaging.clone();
         limits.keep_location |= upload.keep_location && self.limits.allow_keep_location;

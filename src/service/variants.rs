@@ -5,8 +5,8 @@
 //! the others find it; between processes they poll. A maker that dies leaves a lease, which ends: the next one makes an
 //! object of its own, and the sweeper removes the first one's, when no put can still be under way.
 //!
-//! Anybody can ask for any size. So each image has a bounded number of variants, of which the least asked for goes, and
-//! making takes memory and a thread from the same admission as an upload.
+//! Anybody can ask for any size. So each image has a bounded number of variants, of which the least asked for goes. Making
+//! takes memory and a thread from the same admission as an upload, of which variants may have half.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -19,6 +19,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::Service;
 use super::admission::Admitted;
 use super::error::{Error, chain};
+use super::fair_queue::{Class, Turn, TurnKey};
 use super::images::is_live;
 use super::sweep::after;
 use crate::imaging;
@@ -50,7 +51,12 @@ pub(super) const TOUCHED: TimeDelta = TimeDelta::days(1);
 
 impl Service {
     /// Finds a variant, or makes it.
-    pub(super) async fn find_or_make(self: &Arc<Self>, image: &Image, rendering: &Rendering) -> Result<Made, Error> {
+    pub(super) async fn find_or_make(
+        self: &Arc<Self>,
+        key: &TurnKey,
+        image: &Image,
+        rendering: &Rendering,
+    ) -> Result<Made, Error> {
         let name = rendering.name();
         if let Some(found) = store::variants::find(&self.db, image.id, &name).await?.filter(|found| found.ready) {
             self.metrics.count_variant("hit");
@@ -61,16 +67,23 @@ impl Service {
         let turn = tokio::time::timeout_at(deadline, self.turns.take((image.id, name)));
         let turn = turn.await.map_err(|_| Error::StillMaking).inspect_err(|_| self.metrics.count_variant("failed"))?;
         let (service, image, rendering) = (Arc::clone(self), image.clone(), rendering.clone());
+        let asked_by = Turn::new(key.clone(), Class::of_resize(key));
         // Once claimed it is made, even when the client goes away: others wait for it.
         let task = self.tasks.spawn(async move {
-            let made = service.wait_or_make(&image, &rendering, deadline).await;
+            let made = service.wait_or_make(&asked_by, &image, &rendering, deadline).await;
             drop(turn);
             made.inspect_err(|_| service.metrics.count_variant("failed"))
         });
         task.await.unwrap_or_else(|panic| Err(Error::internal(panic)))
     }
 
-    async fn wait_or_make(&self, image: &Image, rendering: &Rendering, deadline: tokio::time::Instant) -> Result<Made, Error> {
+    async fn wait_or_make(
+        &self,
+        asked_by: &Turn,
+        image: &Image,
+        rendering: &Rendering,
+        deadline: tokio::time::Instant,
+    ) -> Result<Made, Error> {
         let name = rendering.name();
         loop {
             let found = store::variants::find(&self.db, image.id, &name).await?;
@@ -82,7 +95,7 @@ impl Service {
                 Some(found) if found.due_at > self.clock.now() => {}
                 _ => {
                     if let Some(object) = self.claim_variant(image.id, &name).await? {
-                        return self.make(image, rendering, object).await;
+                        return self.make(asked_by, image, rendering, object).await;
                     }
                 }
             }
@@ -120,9 +133,9 @@ impl Service {
         Ok(Some(object))
     }
 
-    async fn make(&self, image: &Image, rendering: &Rendering, object: String) -> Result<Made, Error> {
+    async fn make(&self, asked_by: &Turn, image: &Image, rendering: &Rendering, object: String) -> Result<Made, Error> {
         let started = Instant::now();
-        let (bytes, admitted) = match self.render(image, rendering).await {
+        let (bytes, admitted) = match self.render(asked_by, image, rendering).await {
             Ok(rendered) => rendered,
             Err(error) => {
                 self.give_up(image.id, &object, None).await;
@@ -164,9 +177,9 @@ impl Service {
     }
 
     /// The picture's file, and the memory that it and its source take until it is stored.
-    async fn render(&self, image: &Image, rendering: &Rendering) -> Result<(Bytes, Admitted), Error> {
+    async fn render(&self, asked_by: &Turn, image: &Image, rendering: &Rendering) -> Result<(Bytes, Admitted), Error> {
         let (name, size_bytes) = source(image, rendering);
-        let admitted = self.admission.body(size_bytes + largest_file(rendering)).await?;
+        let admitted = self.admission.file(asked_by, size_bytes + largest_file(rendering)).await?;
         let bytes = self.objects.get_bytes(&layout::key(image.id, &name)).await?;
         let limits = self.limits.imaging.clone();
         // What was accepted once is no client's fault.
@@ -174,7 +187,7 @@ impl Service {
         let weight_bytes = header.weight_bytes;
         let rendering = rendering.clone();
         let rendering = move || imaging::render(&bytes, &header, &limits, &rendering);
-        let rendered = self.admission.decode_stored(weight_bytes, rendering).await?;
+        let rendered = self.admission.decode_stored(asked_by, weight_bytes, rendering).await?;
         Ok((rendered.into(), admitted))
     }
 

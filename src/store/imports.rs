@@ -60,6 +60,17 @@ pub async fn find(run: impl Run, id: JobId) -> Result<Option<Job>, Error> {
     run.fetch_optional::<JobRow>(sql.bind(id.uuid())).await?.map(Job::try_from).transpose()
 }
 
+/// How many items of a user are not finished.
+pub async fn count_pending(run: impl Run, user: &UserId) -> Result<u64, Error> {
+    // PostgreSQL's sum of bigints is a numeric.
+    let sql = Sql::new(
+        "select cast(coalesce(sum(total - completed - failed), 0) as bigint) from imports \
+         where user_id = $1 and finished_at is null",
+    );
+    let (pending,) = run.fetch_optional::<(i64,)>(sql.bind(user.as_str())).await?.unwrap_or_default();
+    Ok(u64::try_from(pending).unwrap_or_default())
+}
+
 /// Up to `limit` jobs of a user after `last`, newest first.
 pub async fn page(run: impl Run, user: &UserId, last: Option<JobId>, limit: u32) -> Result<Vec<Job>, Error> {
     let mut sql = Sql::new(

@@ -38,6 +38,7 @@ const STEPS: &[Step] = &[
     step!(8, "captions", "0008_captions.sql"),
     step!(9, "keep location", "0009_keep_location.sql"),
     step!(10, "clients", "0010_clients.sql"),
+    step!(11, "pending imports", "0011_pending_imports.sql"),
 ];
 
 /// A migration that has run.

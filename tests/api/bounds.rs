@@ -219,7 +219,7 @@ async fn a_connection_stays_open_for_longer_than_a_head_may_take_and_a_second_he
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_stalls_is_answered_408_and_gives_its_memory_back() {
     let home = Home::new().await;
-    let settings = [("BODY_IDLE_TIMEOUT", "2"), ("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "50")];
+    let settings = [NO_DISK, ("BODY_IDLE_TIMEOUT", "2"), ("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "50")];
     let process = Process::start(&home, &settings).await;
     let client = Client::new(process.address);
     // Takes nearly all that there is for bodies.
@@ -259,7 +259,7 @@ async fn a_body_that_trickles_is_ended_with_408() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_slower_than_the_least_rate_is_ended_with_408_and_gives_its_memory_back() {
     let home = Home::new().await;
-    let settings = [("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "50")];
+    let settings = [NO_DISK, ("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "50")];
     let process = Process::start(&home, &settings).await;
     // A byte now and then; without an end of it, the other would have to wait for two minutes.
     let holder = hold_memory(&process).await;
@@ -342,8 +342,7 @@ async fn a_413_reaches_a_client_that_is_still_sending() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_503_for_want_of_memory_reaches_a_client_that_is_still_sending() {
     let home = Home::new().await;
-    let settings =
-        [("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "1"), ("BODY_IDLE_TIMEOUT", "50"), ("BODY_MIN_RATE", "0")];
+    let settings = held(&[("ADMISSION_TIMEOUT", "1"), ("BODY_IDLE_TIMEOUT", "50")]);
     let process = Process::start(&home, &settings).await;
     let client = Client::new(process.address);
     let holder = hold_memory(&process).await;
@@ -385,6 +384,14 @@ async fn every_answer_reaches_a_client_that_sends_what_nobody_reads() {
     }
 }
 
+/// Without a disk to spill to, a body holds memory for all that it announces before it is read.
+const NO_DISK: (&str, &str) = ("UPLOAD_DISK_BUDGET", "0");
+
+/// Settings with which [`hold_memory`] leaves too little for others, and these.
+fn held(settings: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+    [&[NO_DISK, ("UPLOAD_MEMORY_BUDGET", "11MiB"), ("BODY_MIN_RATE", "0")], settings].concat()
+}
+
 /// Takes nearly all of an 11 MiB budget and keeps it, by sending a byte now and then, until it is aborted.
 async fn hold_memory(process: &Process) -> tokio::task::JoinHandle<()> {
     let mut holding = Raw::open(process).await;
@@ -405,8 +412,7 @@ async fn hold_memory(process: &Process) -> tokio::task::JoinHandle<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_for_memory_is_not_counted_against_the_client() {
     let home = Home::new().await;
-    let settings =
-        [("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "50"), ("BODY_IDLE_TIMEOUT", "1"), ("BODY_MIN_RATE", "0")];
+    let settings = held(&[("ADMISSION_TIMEOUT", "50"), ("BODY_IDLE_TIMEOUT", "1")]);
     let process = Process::start(&home, &settings).await;
     let upload = Upload::of("waiting", &pictures::padded(pictures::jpeg(96, 64, 2), 2 << 20));
     // As curl does with files as large as this, the second asks first.
@@ -432,8 +438,7 @@ async fn waiting_for_memory_is_not_counted_against_the_client() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_503_after_a_long_wait_reaches_a_client_that_is_still_sending() {
     let home = Home::new().await;
-    let settings =
-        [("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "3"), ("BODY_IDLE_TIMEOUT", "1"), ("BODY_MIN_RATE", "0")];
+    let settings = held(&[("ADMISSION_TIMEOUT", "3"), ("BODY_IDLE_TIMEOUT", "1")]);
     let process = Process::start(&home, &settings).await;
     let holder = hold_memory(&process).await;
     send_whole_and_read(&process, 8 << 20).await.assert(503, "ServiceUnavailable");
@@ -599,6 +604,11 @@ async fn metrics_count_requests_uploads_stages_budgets_connections_and_intents()
         ("upload_stage_duration_seconds_count{stage=\"record\"}", 1.0),
         ("upload_memory_budget_bytes", 134_217_728.0),
         ("upload_memory_in_use_bytes", 0.0),
+        ("receiving_memory_budget_bytes", 67_108_864.0),
+        ("receiving_memory_in_use_bytes", 0.0),
+        ("upload_disk_budget_bytes", 1_073_741_824.0),
+        ("upload_disk_in_use_bytes", 0.0),
+        ("spilled_uploads_total", 0.0),
         ("decode_memory_budget_bytes", 268_435_456.0),
         ("decode_memory_in_use_bytes", 0.0),
         ("intents{state=\"uploading\"}", 0.0),

@@ -496,7 +496,7 @@ async fn the_limit_of_open_files_is_raised_and_one_that_is_too_low_is_told() {
     // It says what it found before it finds that it cannot listen.
     let serve = home.command(&[], &[("HOST", "192.0.2.1")]);
     for (soft, hard, settings, told) in [
-        (200, 1500, "--max-connections=100", "open files limit=1500 needed=995"),
+        (200, 1500, "--max-connections=100", "open files limit=1500 needed=1095"),
         (1500, 1500, "--max-connections=1024", "too few files may be open for MAX_CONNECTIONS"),
     ] {
         let mut shell = std::process::Command::new("sh");

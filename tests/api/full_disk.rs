@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::harness::assert_error;
 use crate::harness::client::{Client, Upload};
+use crate::harness::pictures::{jpeg, padded};
 use crate::harness::process::{Home, Process};
 
 /// Files of the running process may have this many bytes; more is an error to whoever writes.
@@ -54,6 +55,22 @@ async fn a_disk_that_is_full_is_told_and_recovered_from() {
     process.stop().await;
     let report = home.run(&["doctor"], &[]).await;
     assert!(report.status.success(), "{report:?}");
+}
+
+/// An upload that does not fit into the memory for arriving bodies goes to disk, and there is no room there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_cannot_be_spilled_is_refused_and_told_in_the_log() {
+    let home = Home::embedded();
+    let process = Process::start_after("trap '' XFSZ", &home, &[("UPLOAD_MEMORY_BUDGET", "11MiB")]).await;
+    let client = Client::new(process.address);
+    let large = Upload::of("large", &padded(jpeg(96, 64, 1), 4 << 20));
+    limit_files(&process, "65536");
+    assert_error(&client.upload(&large).await, 503, "ServiceUnavailable");
+    limit_files(&process, "unlimited");
+    client.upload(&large).await.ok();
+    assert_eq!(client.count_whole("large").await, 1);
+    assert!(process.log().contains("temporary file in UPLOAD_DISK_DIR could not be written"), "{}", process.log());
+    process.stop().await;
 }
 
 async fn until_stored(client: &Client, seed: u64) {

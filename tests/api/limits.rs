@@ -137,7 +137,7 @@ async fn clients_learn_the_limits_from_the_service_and_its_document() {
         "keep_location": false,
         "allow_keep_location": false,
         "max_title_length": 200, "max_description_length": 1000, "max_tags": 10, "max_tag_length": 50,
-        "max_import_urls": 100,
+        "max_import_urls": 100, "max_pending_imports": 1000,
         "thumbnail_sizes": ["small", "medium", "200", "400"], "min_thumbnail_side": 16, "max_thumbnail_side": 2000,
     });
     let answer = app.get("/limits").await;

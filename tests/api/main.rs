@@ -27,6 +27,7 @@ mod database_hosts;
 mod document;
 mod durability;
 mod expiring_links;
+mod fairness;
 mod faults;
 mod full_disk;
 mod idempotency;
