@@ -1,8 +1,8 @@
 //! Floor 5: builds the adapters and the service, serves, starts the workers, stops in order. It alone knows everyone.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::caption::{self, Captioner};
+use crate::config::access::AuthMode;
 use crate::config::captions::CaptionSetup;
 use crate::config::{Config, ConfigError, open_files};
+use crate::data_dir;
 use crate::fetch::{Fetcher, Network, SystemNetwork};
 use crate::http;
 use crate::metrics::Metrics;
@@ -98,6 +100,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Err
 /// As [`start`].
 pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Network>) -> Result<Running, Error> {
     let config = config.validate()?;
+    config.check_exposure()?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -106,6 +109,7 @@ pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Ne
     let address = listener.local_addr().map_err(|error| Error::Listen(config.address(), error))?;
     let parts = build(&config, clock, network, Purpose::Serve).await?;
     let service = Arc::clone(&parts.service);
+    prepare_accounts(&config, &service).await?;
     let stop = service.stopping.clone();
     let router = http::router(Arc::clone(&service), config.http(address));
     let server = tokio::spawn(http::server::serve(listener, router, config.server(), stop.clone()));
@@ -118,6 +122,30 @@ pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Ne
     tracing::info!(%address, ?s3_address, "serving");
     let shutdown_timeout = config.shutdown_timeout.duration();
     Ok(Running { address, s3_address, service, stop, server, workers, parts, shutdown_timeout })
+}
+
+/// Makes the administrator that the settings name, and says how to make one where nobody could log in.
+async fn prepare_accounts(config: &Config, service: &Service) -> Result<(), Error> {
+    if let (Some(email), Some(path)) = (&config.access.admin_email, &config.access.admin_password_file) {
+        let unusable = |variable, reason: String| ConfigError { variable, reason };
+        let email = Email::parse(email).map_err(|reason| unusable("ADMIN_EMAIL", format!("it {reason}")))?;
+        let (variable, shown) = ("ADMIN_PASSWORD_FILE", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| unusable(variable, format!("{shown} cannot be read: {error}")))?;
+        let password = Password::parse(text.trim_end_matches(['\r', '\n']));
+        let password = password.map_err(|reason| unusable(variable, format!("the password in {shown} {reason}")))?;
+        match service.create_first_admin(email, password).await? {
+            Some(account) => tracing::info!(account_id = %account.id, "made the first administrator"),
+            None => tracing::debug!("there is an administrator already"),
+        }
+    }
+    if config.access.auth_mode == AuthMode::Required && !service.has_accounts().await? {
+        tracing::warn!(
+            "there is no account yet, and AUTH_MODE is required: make an administrator with `image-service create-admin --email \
+             you@example.org` (in a container: `docker exec -it NAME image-service create-admin --email you@example.org`), or set \
+             ADMIN_EMAIL and ADMIN_PASSWORD_FILE"
+        );
+    }
+    Ok(())
 }
 
 fn raise_open_files(config: &Config) {
@@ -143,7 +171,7 @@ enum Purpose {
 }
 
 async fn build(config: &Config, clock: Arc<dyn Clock>, network: Arc<dyn Network>, purpose: Purpose) -> Result<Parts, Error> {
-    let data_dir = if config.uses_data_dir() { Some(lock_data_dir(&config.data_dir)?) } else { None };
+    let data_dir = if config.uses_data_dir() { Some(data_dir::lock(&config.data_dir)?) } else { None };
     let (endpoint, embedded) = storage_endpoint(config).await?;
     let storage = ObjectStoreConfig {
         bucket: config.s3_bucket.clone(),
@@ -179,18 +207,6 @@ async fn open_captions(config: &Config) -> Result<Captions, Error> {
     Ok(Captions::On(captioner.map_err(|source| Error::Captions { variable, source: Box::new(source) })?))
 }
 
-/// Two processes on one directory would each believe that they alone write.
-fn lock_data_dir(path: &Path) -> Result<File, Error> {
-    let failed = |error| Error::DataDir(path.to_owned(), error);
-    std::fs::create_dir_all(path).map_err(failed)?;
-    let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Error::DataDirInUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
-    }
-}
-
 async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>), Error> {
     match config.s3_endpoint_url.as_deref() {
         Some("aws") => Ok((Endpoint::Aws, None)),
@@ -212,6 +228,9 @@ async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
     let mut settings = config.db();
     if purpose == Purpose::Examine {
         settings.statement_timeout = DOCTORS_PATIENCE;
+    }
+    if let (Purpose::Serve, Some(file)) = (purpose, config.database_file()) {
+        data_dir::prepare_database(&file)?;
     }
     let db = Db::open(&settings).await?;
     let started = tokio::time::Instant::now();
@@ -264,7 +283,7 @@ impl Running {
 /// The database is unavailable, or a migration failed.
 pub async fn migrate(config: Config) -> Result<(), Error> {
     let config = config.validate()?;
-    let _data_dir = if config.database_url.is_none() { Some(lock_data_dir(&config.data_dir)?) } else { None };
+    let _data_dir = if config.database_url.is_none() { Some(data_dir::lock(&config.data_dir)?) } else { None };
     open_database(&config, Purpose::Serve).await?.close().await;
     Ok(())
 }
@@ -306,7 +325,7 @@ async fn open_for_accounts(config: Config, purpose: Purpose) -> Result<(Db, Opti
     if config.database_url.is_some() {
         return Ok((open_database(&config, purpose).await?, None));
     }
-    match lock_data_dir(&config.data_dir) {
+    match data_dir::lock(&config.data_dir) {
         Ok(lock) => Ok((open_database(&config, purpose).await?, Some(lock))),
         Err(Error::DataDirInUse(_)) => Ok((open_database(&config, Purpose::Examine).await?, None)),
         Err(error) => Err(error),

@@ -23,6 +23,7 @@ pub use rules::ConfigError;
 use units::{Bytes, Heights, Seconds, read_host};
 
 use crate::http::HttpConfig;
+use crate::http::gateway::{Gateway, host_name};
 use crate::http::body::{BodyLimits, UNHURRIED};
 use crate::http::server::ServerLimits;
 use crate::imaging;
@@ -158,6 +159,9 @@ pub struct Config {
     /// What is logged: a level, or directives as of the `tracing-subscriber` crate's `EnvFilter`.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
+    /// Log the address that each request comes from.
+    #[arg(long, env = "LOG_CLIENT_ADDRESS", default_value_t = true, action = clap::ArgAction::Set)]
+    pub log_client_address: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -226,7 +230,7 @@ impl Config {
             max_variants: self.max_variants_per_image,
             imports: self.imports.limits(),
             captions: self.captions.limits(),
-            auth: self.access.auth(),
+            jwt_secrets: self.access.jwt_secret.clone(),
             rates: self.access.rates(),
             variant_retention: (self.variant_retention_days > 0).then(|| days(self.variant_retention_days)),
             intent_grace: self.intent_grace.duration(),
@@ -250,7 +254,14 @@ impl Config {
             public_url: self.public_url.clone(),
             link_base: self.link_base(address),
             link_max_age_seconds: self.link_max_age.0,
-            trusted_proxies: self.access.proxies(),
+            gateway: Gateway {
+                mode: self.access.mode(),
+                on_loopback: address.ip().is_loopback(),
+                proxies: self.access.proxies(),
+                public_host: self.public_host(),
+                origins: self.cors_origins.clone(),
+            },
+            log_client_address: self.log_client_address,
         }
     }
 
@@ -273,6 +284,11 @@ impl Config {
             None if address.ip().is_loopback() || address.ip().is_unspecified() => format!("http://localhost:{}", address.port()),
             None => format!("http://{address}"),
         }
+    }
+
+    fn public_host(&self) -> Option<String> {
+        let url = self.public_url.as_deref()?.parse::<http::Uri>().ok()?;
+        host_name(url.authority()?.as_str())
     }
 
     pub fn server(&self) -> ServerLimits {

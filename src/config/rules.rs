@@ -140,15 +140,23 @@ impl Config {
         filter.map(drop).map_err(|error| ConfigError { variable: "LOG_LEVEL", reason: error.to_string() })
     }
 
+    /// That nobody but a gateway can act as any user: what is asked of a service, and not of a command.
+    ///
+    /// # Errors
+    /// `X-User-Id` would be believed of whoever reaches HOST.
+    pub fn check_exposure(&self) -> Result<(), ConfigError> {
+        let guarded = self.host.is_loopback() || self.access.auth_mode == AuthMode::Required || !self.access.trusted_proxies.is_empty();
+        let reason = format!(
+            "whoever reaches HOST {} could act as any user, because X-User-Id is trusted; set AUTH_MODE=required, or TRUSTED_PROXIES to the \
+             addresses of the gateway that sets X-User-Id",
+            self.host
+        );
+        require(guarded, "AUTH_MODE", &reason)
+    }
+
     /// Says what is allowed, but should be meant.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if !self.host.is_loopback() && self.access.auth_mode == AuthMode::Trusted {
-            warnings.push(format!(
-                "listening on {}: everybody who reaches this address can act as any user, for X-User-Id is trusted; put a gateway in front, or set AUTH_MODE=required",
-                self.host
-            ));
-        }
         if self.s3_endpoint_url.is_none() && !self.host.is_loopback() && self.s3_public_endpoint_url.is_none() {
             warnings.push("presigned URLs lead to the embedded S3 server on 127.0.0.1, which other machines do not reach; set S3_ENDPOINT_URL or S3_PUBLIC_ENDPOINT_URL".to_owned());
         }

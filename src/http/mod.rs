@@ -16,6 +16,7 @@ pub mod error_responses;
 pub mod examples;
 pub mod expiring_links;
 pub mod extract;
+pub mod gateway;
 pub mod health;
 pub mod identify;
 pub mod images;
@@ -66,8 +67,10 @@ pub struct HttpConfig {
     pub link_base: String,
     /// How long caches may keep what a public link gives.
     pub link_max_age_seconds: u32,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: client_address::TrustedProxies,
+    /// Who may name users, and whose `X-Forwarded-For` is believed.
+    pub gateway: gateway::Gateway,
+    /// Whether log lines tell the address that a request came from.
+    pub log_client_address: bool,
 }
 
 /// What handlers work with.

@@ -125,6 +125,11 @@ impl Error {
         Self::Internal(source.into())
     }
 
+    /// A part of the request that cannot be read.
+    pub fn malformed(name: &str, rule: &str) -> Self {
+        Self::Malformed { message: format!("{name} {rule}."), details: Fields::from([(name.to_owned(), rule.to_owned())]) }
+    }
+
     /// One broken field.
     pub fn invalid(field: &str, rule: impl Into<String>) -> Self {
         Self::Invalid(Fields::from([(field.to_owned(), rule.into())]))

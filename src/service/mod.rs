@@ -111,7 +111,8 @@ pub struct Limits {
     pub longest_upload: Duration,
     pub imports: import_queue::ImportLimits,
     pub captions: caption_queue::CaptionLimits,
-    pub auth: auth::AuthLimits,
+    /// What access tokens are signed with; the first signs, all are read. None: the database keeps one.
+    pub jwt_secrets: Vec<String>,
     pub rates: rates::RateLimits,
     /// How long an upload's intent is left alone; longer than any upload takes.
     pub intent_grace: Duration,

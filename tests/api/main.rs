@@ -27,6 +27,7 @@ mod durability;
 mod expiring_links;
 mod faults;
 mod full_disk;
+mod gateway;
 mod idempotency;
 mod images;
 mod imports;
