@@ -26,7 +26,7 @@ use crate::objects::embedded::{Embedded, EmbeddedConfig};
 use crate::objects::{self, Endpoint, ObjectStore, ObjectStoreConfig};
 use crate::service::Service;
 use crate::service::captions::Captions;
-use crate::service::doctor::Report;
+use crate::service::doctor::{Fix, Report};
 use crate::service::passwords::Password;
 use crate::service::registry;
 use crate::store::{self, Db};
@@ -36,11 +36,14 @@ use crate::worker;
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where `/health`, `/ready` and `/metrics` are, if that is a port of their own.
+    pub admin_address: Option<SocketAddr>,
     /// Where the embedded S3 server listens, if there is one.
     pub s3_address: Option<SocketAddr>,
     pub service: Arc<Service>,
     stop: CancellationToken,
     server: JoinHandle<bool>,
+    admin_server: Option<JoinHandle<bool>>,
     /// The sweeper, the importer, the captioner and the tally.
     workers: [JoinHandle<()>; 4],
     parts: Parts,
@@ -68,6 +71,8 @@ pub enum Error {
     NothingThere(PathBuf),
     #[error("HOST and PORT cannot be used: cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    #[error("HOST and ADMIN_PORT cannot be used: cannot listen on {0}")]
+    AdminListen(SocketAddr, #[source] std::io::Error),
     #[error("the database could not be made ready")]
     Database(#[from] store::Error),
     #[error("the storage could not be made ready")]
@@ -107,11 +112,20 @@ pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Ne
     raise_open_files(&config);
     let listener = TcpListener::bind(config.address()).await.map_err(|error| Error::Listen(config.address(), error))?;
     let address = listener.local_addr().map_err(|error| Error::Listen(config.address(), error))?;
+    let admin_listener = match config.admin_address() {
+        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| Error::AdminListen(address, error))?),
+        None => None,
+    };
     let parts = build(&config, clock, network, Purpose::Serve).await?;
     let service = Arc::clone(&parts.service);
     prepare_accounts(&config, &service).await?;
     let stop = service.stopping.clone();
     let router = http::router(Arc::clone(&service), config.http(address));
+    let admin_address = admin_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let admin_server = admin_listener.map(|listener| {
+        let router = http::admin_router(Arc::clone(&service), config.http(address));
+        tokio::spawn(http::server::serve(listener, router, config.server(), stop.clone()))
+    });
     let server = tokio::spawn(http::server::serve(listener, router, config.server(), stop.clone()));
     let sweeper = worker::sweeper::run(Arc::clone(&service), config.sweep_interval.duration(), stop.clone());
     let importer = worker::queue::run::<worker::imports::Imports>(Arc::clone(&service), stop.clone());
@@ -119,9 +133,9 @@ pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Ne
     let tally = worker::tally::run(Arc::clone(&service), stop.clone());
     let workers = [tokio::spawn(sweeper), tokio::spawn(importer), tokio::spawn(captioner), tokio::spawn(tally)];
     let s3_address = parts.embedded.as_ref().map(|embedded| embedded.address);
-    tracing::info!(%address, ?s3_address, "serving");
+    tracing::info!(%address, ?admin_address, ?s3_address, "serving");
     let shutdown_timeout = config.shutdown_timeout.duration();
-    Ok(Running { address, s3_address, service, stop, server, workers, parts, shutdown_timeout })
+    Ok(Running { address, admin_address, s3_address, service, stop, server, admin_server, workers, parts, shutdown_timeout })
 }
 
 /// Makes the administrator that the settings name, and says how to make one where nobody could log in.
@@ -129,10 +143,11 @@ async fn prepare_accounts(config: &Config, service: &Service) -> Result<(), Erro
     if let (Some(email), Some(path)) = (&config.access.admin_email, &config.access.admin_password_file) {
         let unusable = |variable, reason: String| ConfigError { variable, reason };
         let email = Email::parse(email).map_err(|reason| unusable("ADMIN_EMAIL", format!("it {reason}")))?;
-        let (variable, shown) = ("ADMIN_PASSWORD_FILE", path.display());
-        let text = std::fs::read_to_string(path).map_err(|error| unusable(variable, format!("{shown} cannot be read: {error}")))?;
+        let variable = "ADMIN_PASSWORD_FILE";
+        let text =
+            std::fs::read_to_string(path).map_err(|error| unusable(variable, format!("{path} cannot be read: {error}")))?;
         let password = Password::parse(text.trim_end_matches(['\r', '\n']));
-        let password = password.map_err(|reason| unusable(variable, format!("the password in {shown} {reason}")))?;
+        let password = password.map_err(|reason| unusable(variable, format!("the password in {path} {reason}")))?;
         match service.create_first_admin(email, password).await? {
             Some(account) => tracing::info!(account_id = %account.id, "made the first administrator"),
             None => tracing::debug!("there is an administrator already"),
@@ -260,6 +275,10 @@ impl Running {
         self.stop.cancel();
         let in_time = tokio::time::timeout(self.shutdown_timeout + LAST_UPLOADS, async {
             let all_answered = self.server.await.unwrap_or(false);
+            if let Some(server) = self.admin_server {
+                // Those who look at its health can look again.
+                server.await.unwrap_or(false);
+            }
             for worker in self.workers {
                 if let Err(error) = worker.await {
                     tracing::error!(%error, "a worker had ended early");
@@ -335,11 +354,11 @@ async fn open_for_accounts(config: Config, purpose: Purpose) -> Result<(Db, Opti
 /// For each of the doctor's statements, which read whole tables.
 const DOCTORS_PATIENCE: Duration = Duration::from_secs(600);
 
-/// Compares database and bucket; mends what can be mended if `fix`.
+/// Compares database and bucket; mends what `fix` says.
 ///
 /// # Errors
 /// Database or storage are unavailable, or were never used by a service.
-pub async fn doctor(config: Config, clock: Arc<dyn Clock>, fix: bool) -> Result<Report, Error> {
+pub async fn doctor(config: Config, clock: Arc<dyn Clock>, fix: Fix) -> Result<Report, Error> {
     let config = config.validate()?;
     if let Some(missing) = config.state_files().into_iter().find(|path| !path.exists()) {
         return Err(Error::NothingThere(missing));

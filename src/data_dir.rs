@@ -57,7 +57,9 @@ fn close_to_others(path: &Path, allowed: u32) {
     }
     let (path_shown, mode_shown) = (path.display(), format!("{mode:o}"));
     match fs::set_permissions(path, Permissions::from_mode(mode & allowed)) {
-        Ok(()) => tracing::warn!(path = %path_shown, mode = mode_shown, "other users could read this; its mode is now {:o}", mode & allowed),
+        Ok(()) => {
+            tracing::warn!(path = %path_shown, mode = mode_shown, "other users could read this; its mode is now {:o}", mode & allowed)
+        }
         Err(error) => tracing::warn!(path = %path_shown, mode = mode_shown, %error, "other users can read this"),
     }
 }

@@ -1,7 +1,5 @@
 //! Settings of who may come in, and how often.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 
 use super::rules::{ConfigError, require};
@@ -30,7 +28,7 @@ pub struct AccessConfig {
     pub admin_email: Option<String>,
     /// File with that administrator's password.
     #[arg(long, env = "ADMIN_PASSWORD_FILE")]
-    pub admin_password_file: Option<PathBuf>,
+    pub admin_password_file: Option<String>,
     /// Writes a minute of one caller; 0 is no limit. The same number may come at once.
     #[arg(long, env = "RATE_LIMIT_UPLOADS_PER_CALLER", default_value_t = 0)]
     pub rate_limit_uploads_per_caller: u32,
@@ -67,7 +65,7 @@ impl AccessConfig {
             parse_network(network).map_err(|reason| ConfigError { variable: "TRUSTED_PROXIES", reason })?;
         }
         self.admin_email = self.admin_email.take().map(|email| email.trim().to_owned()).filter(|email| !email.is_empty());
-        self.admin_password_file.take_if(|path| path.as_os_str().is_empty());
+        self.admin_password_file.take_if(|path| path.is_empty());
         if let Some(email) = &self.admin_email {
             Email::parse(email).map_err(|reason| ConfigError { variable: "ADMIN_EMAIL", reason: format!("it {reason}") })?;
         }

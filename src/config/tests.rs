@@ -155,7 +155,11 @@ fn nobody_but_a_gateway_can_act_as_any_user() {
 
 #[test]
 fn the_first_administrator_has_an_address_and_a_password() {
-    for flags in [&["--admin-email=root@example.org"][..], &["--admin-password-file=/p"], &["--admin-email=root", "--admin-password-file=/p"]] {
+    for flags in [
+        &["--admin-email=root@example.org"][..],
+        &["--admin-password-file=/p"],
+        &["--admin-email=root", "--admin-password-file=/p"],
+    ] {
         assert!(config(flags).unwrap_err().contains("ADMIN_EMAIL"), "{flags:?}");
     }
     assert!(config(&["--admin-email=root@example.org", "--admin-password-file=/p"]).is_ok());

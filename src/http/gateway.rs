@@ -116,8 +116,15 @@ mod tests {
     fn on_a_loopback_address_only_its_own_names_are_answered() {
         let gateway = on_loopback();
         for own in [
-            "localhost", "LOCALHOST:8000", "a.localhost:8000", "127.0.0.1:8000", "[::1]:8000", "192.168.1.7", "localhost.:80",
-            "images.example.org", "Images.Example.org:443",
+            "localhost",
+            "LOCALHOST:8000",
+            "a.localhost:8000",
+            "127.0.0.1:8000",
+            "[::1]:8000",
+            "192.168.1.7",
+            "localhost.:80",
+            "images.example.org",
+            "Images.Example.org:443",
         ] {
             assert!(check(&gateway, Method::GET, &[("host", own)]), "{own}");
         }
@@ -135,7 +142,11 @@ mod tests {
         let post = |more: &[(&'static str, &str)]| check(&gateway, Method::POST, &[&[("host", "localhost:8000")], more].concat());
         assert!(post(&[]) && post(&[("sec-fetch-site", "same-origin")]) && post(&[("sec-fetch-site", "none")]));
         for own in [
-            "http://localhost:8000", "http://localhost:3000", "http://127.0.0.1:5173", "http://[::1]:1", "https://app.example.org",
+            "http://localhost:8000",
+            "http://localhost:3000",
+            "http://127.0.0.1:5173",
+            "http://[::1]:1",
+            "https://app.example.org",
             "https://images.example.org",
         ] {
             assert!(post(&[("origin", own), ("sec-fetch-site", "cross-site")]), "{own}");

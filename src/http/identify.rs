@@ -16,10 +16,10 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::AppState;
-use super::gateway::AuthMode;
-use super::layers::Who;
 use super::error::ApiError;
 use super::extract::{FieldErrors, Identity, header as one_header};
+use super::gateway::AuthMode;
+use super::layers::Who;
 use crate::model::caller::{Caller, Proof, UserId};
 use crate::service::auth::{API_KEY_PREFIX, Credentials, proof_name};
 use crate::service::error::{Error, Fields};
@@ -135,9 +135,7 @@ fn credentials(headers: &HeaderMap, trusted: bool) -> Result<Credentials, Fields
         return Ok(authorization(headers).unwrap_or(Credentials::Unreadable));
     }
     // Gateways use this header for keys of their own; where they vouch for callers, those are none of this service's business.
-    let is_ours = |key: &&HeaderValue| {
-        !trusted || key.as_bytes().trim_ascii_start().starts_with(API_KEY_PREFIX.as_bytes())
-    };
+    let is_ours = |key: &&HeaderValue| !trusted || key.as_bytes().trim_ascii_start().starts_with(API_KEY_PREFIX.as_bytes());
     let mut keys = headers.get_all(X_API_KEY).iter().filter(is_ours);
     if let Some(key) = keys.next() {
         let text = key.to_str().ok().filter(|_| keys.next().is_none());

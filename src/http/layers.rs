@@ -135,7 +135,10 @@ impl Watch {
             route,
             started: Instant::now(),
             finished: false,
-            client: app.config.log_client_address.then(|| app.config.gateway.proxies.client(Peer::of(request), request.headers())),
+            client: app
+                .config
+                .log_client_address
+                .then(|| app.config.gateway.proxies.client(Peer::of(request), request.headers())),
             who: Arc::default(),
         }
     }
@@ -177,11 +180,34 @@ impl Watch {
         let client = self.client.map(display);
         let (account_id, key_id) = self.ids();
         match failure.map(|failure| failure.error_type().status()) {
-            Some(status) if status.is_server_error() => {
-                tracing::error!(request_id, method, route, status = status.as_u16(), duration_ms, client, account_id, key_id, cause, "request failed");
+            // The service has told of a missing file once, by its key.
+            Some(status) if status.is_server_error() && !matches!(failure, Some(Failure::Service(Error::FileMissing))) => {
+                tracing::error!(
+                    request_id,
+                    method,
+                    route,
+                    status = status.as_u16(),
+                    duration_ms,
+                    client,
+                    account_id,
+                    key_id,
+                    cause,
+                    "request failed"
+                );
             }
             Some(_) => {
-                tracing::info!(request_id, method, route, status, duration_ms, client, account_id, key_id, cause, "request refused");
+                tracing::info!(
+                    request_id,
+                    method,
+                    route,
+                    status,
+                    duration_ms,
+                    client,
+                    account_id,
+                    key_id,
+                    cause,
+                    "request refused"
+                );
             }
             None => tracing::info!(request_id, method, route, status, duration_ms, client, account_id, key_id, "request"),
         }

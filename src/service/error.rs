@@ -63,6 +63,9 @@ pub enum Error {
     Overloaded { retry_after: Duration },
     #[error("This picture is still being made; try again in a moment.")]
     StillMaking,
+    /// The storage has lost it, or the database is of another backup.
+    #[error("The file of this image is missing from the storage; only the operator can bring it back.")]
+    FileMissing,
     #[error("The service cannot reach its {dependency} right now; try again in a moment.")]
     Unavailable { dependency: Dependency, source: BoxError },
     #[error("Something went wrong inside the service; nothing about the request is known to be wrong.")]
@@ -160,6 +163,7 @@ impl Error {
             Self::Overloaded { .. } => "overloaded",
             Self::Unavailable { .. } => "unavailable",
             Self::StillMaking => "still_making",
+            Self::FileMissing => "file_missing",
             Self::Internal(_) => "internal",
         }
     }

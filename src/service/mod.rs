@@ -13,6 +13,7 @@ pub mod captions;
 pub mod collections;
 pub mod counts;
 pub mod doctor;
+pub mod downloads;
 pub mod error;
 pub mod expiring_links;
 pub mod idempotency;
@@ -22,6 +23,7 @@ pub mod import_queue;
 pub mod imports;
 pub mod links;
 pub mod login_guard;
+mod lost_objects;
 pub mod passwords;
 pub mod places;
 pub mod plans;
@@ -56,13 +58,16 @@ use crate::objects::ObjectStore;
 use crate::store::Db;
 use admission::Admission;
 use counts::Counts;
+use downloads::Downloads;
 pub use error::Error;
 
 /// The product: its adapters, its bounds, and the work in flight.
 #[derive(Debug)]
 pub struct Service {
     db: Db,
-    objects: ObjectStore,
+    objects: Arc<ObjectStore>,
+    downloads: Downloads,
+    lost_objects: lost_objects::LostObjects,
     admission: Admission,
     auth: auth::Auth,
     pub rates: rates::Rates,
@@ -105,6 +110,9 @@ pub struct Limits {
     pub decode_threads: usize,
     /// How long a request waits for either memory before it is refused.
     pub admission_wait: Duration,
+    /// Files sent from the storage at once, and the slowest client that is waited for.
+    pub max_downloads: usize,
+    pub min_bytes_per_second: u64,
     /// How long a deleted image can be restored.
     pub retention: Duration,
     /// No upload takes longer than this: the sum of its steps' bounds.
@@ -137,11 +145,14 @@ impl Service {
         metrics: Arc<Metrics>,
     ) -> Self {
         let admission = Admission::new(&limits);
+        let downloads = Downloads::new(limits.max_downloads, limits.admission_wait, limits.min_bytes_per_second);
         let auth = auth::Auth::new(&limits, &clock);
         let rates = rates::Rates::new(&limits.rates, Arc::clone(&clock));
         Self {
             db,
-            objects,
+            objects: Arc::new(objects),
+            downloads,
+            lost_objects: lost_objects::LostObjects::default(),
             admission,
             auth,
             rates,

@@ -35,9 +35,7 @@ impl Service {
         let slot = self.admission.decode(header.weight_bytes).await?;
         let started = Instant::now();
         let (bytes, oversize, limits) = (upload.bytes.clone(), header.clone(), self.limits.imaging.clone());
-        let shrinking = tokio::task::spawn_blocking(move || {
-            (imaging::shrink(&bytes, &oversize, &limits), slot)
-        });
+        let shrinking = tokio::task::spawn_blocking(move || (imaging::shrink(&bytes, &oversize, &limits), slot));
         let (shrunk, slot) = shrinking.await.map_err(Error::internal)?;
         let imaging::Shrunk { file, dropped_credentials } = shrunk?;
         let file = Bytes::from(file);

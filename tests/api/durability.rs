@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use image_service::model::clock::{Clock, SystemClock};
+use image_service::service::doctor::Fix;
 use image_service::service::sweep::Outcome;
 use image_service::worker::sweeper;
 use serde_json::Value;
@@ -180,9 +181,9 @@ async fn after_the_sweeper_nothing_else_is_left(home: &Home, told: &Told) {
         ["uploading", "removing"].iter().all(|state| metrics.text().contains(&format!("intents{{state=\"{state}\"}} 0\n")))
     })
     .await;
-    let report = running.service.examine(false).await.expect("a report");
+    let report = running.service.examine(Fix::default()).await.expect("a report");
     let counted = (report.images, report.objects);
-    let found = [&report.missing, &report.wrong_size, &report.orphans, &report.foreign];
+    let found = [&report.missing, &report.wrong_size, &report.orphans, &report.unclaimed, &report.foreign];
     assert!(found.iter().all(|keys| keys.is_empty()) && report.counters.is_empty(), "{report}");
     assert_eq!(report.objects, 3 * report.images, "{report}");
     assert!(report.images >= told.stored.len() as u64);
