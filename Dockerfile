@@ -54,6 +54,9 @@ LABEL org.opencontainers.image.title="image-service" \
 USER 10001:10001
 
 # HOST: a container's own loopback cannot be published, so listen on its every address.
+# AUTH_MODE: whoever reaches a published port could claim to be any user by X-User-Id. Make the first administrator with
+# `docker exec -it NAME image-service create-admin --email you@example.org`, or set ADMIN_EMAIL and ADMIN_PASSWORD_FILE.
+# Behind a gateway that sets X-User-Id: AUTH_MODE=trusted, and TRUSTED_PROXIES with the gateway's address.
 #
 # With nothing else configured the service keeps SQLite and an S3 server of its own under /data; give that a
 # name (-v images:/data), or Docker makes a nameless volume that `docker run --rm` deletes. That S3 server listens
@@ -65,6 +68,7 @@ USER 10001:10001
 #   - on Linux, the host's network: docker run --network host -e HOST=127.0.0.1 -v images:/data image-service
 ENV HOST=0.0.0.0 \
     PORT=8000 \
+    AUTH_MODE=required \
     DATA_DIR=/data
 VOLUME ["/data"]
 EXPOSE 8000

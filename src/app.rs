@@ -1,8 +1,8 @@
 //! Floor 5: builds the adapters and the service, serves, starts the workers, stops in order. It alone knows everyone.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::caption::{self, Captioner};
+use crate::config::access::AuthMode;
 use crate::config::captions::CaptionSetup;
 use crate::config::{Config, ConfigError, open_files};
+use crate::data_dir;
 use crate::fetch::{Fetcher, Network, SystemNetwork};
 use crate::http;
 use crate::metrics::Metrics;
@@ -24,7 +26,7 @@ use crate::objects::embedded::{Embedded, EmbeddedConfig};
 use crate::objects::{self, Endpoint, ObjectStore, ObjectStoreConfig};
 use crate::service::Service;
 use crate::service::captions::Captions;
-use crate::service::doctor::Report;
+use crate::service::doctor::{Fix, Report};
 use crate::service::error::chain;
 use crate::service::passwords::Password;
 use crate::service::registry;
@@ -35,11 +37,14 @@ use crate::worker;
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where `/health`, `/ready` and `/metrics` are, if that is a port of their own.
+    pub admin_address: Option<SocketAddr>,
     /// Where the embedded S3 server listens, if there is one.
     pub s3_address: Option<SocketAddr>,
     pub service: Arc<Service>,
     stop: CancellationToken,
     server: JoinHandle<bool>,
+    admin_server: Option<JoinHandle<bool>>,
     /// The sweeper, the importer, the captioner and the tally.
     workers: [JoinHandle<()>; 4],
     parts: Parts,
@@ -67,6 +72,8 @@ pub enum Error {
     NothingThere(PathBuf),
     #[error("HOST and PORT cannot be used: cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    #[error("HOST and ADMIN_PORT cannot be used: cannot listen on {0}")]
+    AdminListen(SocketAddr, #[source] std::io::Error),
     #[error("the database could not be made ready")]
     Database(#[from] store::Error),
     #[error("the storage could not be made ready")]
@@ -99,16 +106,27 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Err
 /// As [`start`].
 pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Network>) -> Result<Running, Error> {
     let config = config.validate()?;
+    config.check_exposure()?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
     raise_open_files(&config);
     let listener = TcpListener::bind(config.address()).await.map_err(|error| Error::Listen(config.address(), error))?;
     let address = listener.local_addr().map_err(|error| Error::Listen(config.address(), error))?;
+    let admin_listener = match config.admin_address() {
+        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| Error::AdminListen(address, error))?),
+        None => None,
+    };
     let parts = build(&config, clock, network, Purpose::Serve).await?;
     let service = Arc::clone(&parts.service);
+    prepare_accounts(&config, &service).await?;
     let stop = service.stopping.clone();
     let router = http::router(Arc::clone(&service), config.http(address));
+    let admin_address = admin_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let admin_server = admin_listener.map(|listener| {
+        let router = http::admin_router(Arc::clone(&service), config.http(address));
+        tokio::spawn(http::server::serve(listener, router, config.server(), stop.clone()))
+    });
     let server = tokio::spawn(http::server::serve(listener, router, config.server(), stop.clone()));
     let sweeper = worker::sweeper::run(Arc::clone(&service), config.sweep_interval.duration(), stop.clone());
     let importer = worker::queue::run::<worker::imports::Imports>(Arc::clone(&service), stop.clone());
@@ -116,9 +134,34 @@ pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Ne
     let tally = worker::tally::run(Arc::clone(&service), stop.clone());
     let workers = [tokio::spawn(sweeper), tokio::spawn(importer), tokio::spawn(captioner), tokio::spawn(tally)];
     let s3_address = parts.embedded.as_ref().map(|embedded| embedded.address);
-    tracing::info!(%address, ?s3_address, "serving");
+    tracing::info!(%address, ?admin_address, ?s3_address, "serving");
     let shutdown_timeout = config.shutdown_timeout.duration();
-    Ok(Running { address, s3_address, service, stop, server, workers, parts, shutdown_timeout })
+    Ok(Running { address, admin_address, s3_address, service, stop, server, admin_server, workers, parts, shutdown_timeout })
+}
+
+/// Makes the administrator that the settings name, and says how to make one where nobody could log in.
+async fn prepare_accounts(config: &Config, service: &Service) -> Result<(), Error> {
+    if let (Some(email), Some(path)) = (&config.access.admin_email, &config.access.admin_password_file) {
+        let unusable = |variable, reason: String| ConfigError { variable, reason };
+        let email = Email::parse(email).map_err(|reason| unusable("ADMIN_EMAIL", format!("it {reason}")))?;
+        let variable = "ADMIN_PASSWORD_FILE";
+        let text =
+            std::fs::read_to_string(path).map_err(|error| unusable(variable, format!("{path} cannot be read: {error}")))?;
+        let password = Password::parse(text.trim_end_matches(['\r', '\n']));
+        let password = password.map_err(|reason| unusable(variable, format!("the password in {path} {reason}")))?;
+        match service.create_first_admin(email, password).await? {
+            Some(account) => tracing::info!(account_id = %account.id, "made the first administrator"),
+            None => tracing::debug!("there is an administrator already"),
+        }
+    }
+    if config.access.auth_mode == AuthMode::Required && !service.has_accounts().await? {
+        tracing::warn!(
+            "there is no account yet, and AUTH_MODE is required: make an administrator with `image-service create-admin --email \
+             you@example.org` (in a container: `docker exec -it NAME image-service create-admin --email you@example.org`), or set \
+             ADMIN_EMAIL and ADMIN_PASSWORD_FILE"
+        );
+    }
+    Ok(())
 }
 
 fn raise_open_files(config: &Config) {
@@ -144,7 +187,7 @@ enum Purpose {
 }
 
 async fn build(config: &Config, clock: Arc<dyn Clock>, network: Arc<dyn Network>, purpose: Purpose) -> Result<Parts, Error> {
-    let data_dir = if config.uses_data_dir() { Some(lock_data_dir(&config.data_dir)?) } else { None };
+    let data_dir = if config.uses_data_dir() { Some(data_dir::lock(&config.data_dir)?) } else { None };
     let (endpoint, embedded) = storage_endpoint(config).await?;
     let storage = ObjectStoreConfig {
         bucket: config.s3_bucket.clone(),
@@ -180,18 +223,6 @@ async fn open_captions(config: &Config) -> Result<Captions, Error> {
     Ok(Captions::On(captioner.map_err(|source| Error::Captions { variable, source: Box::new(source) })?))
 }
 
-/// Two processes on one directory would each believe that they alone write.
-fn lock_data_dir(path: &Path) -> Result<File, Error> {
-    let failed = |error| Error::DataDir(path.to_owned(), error);
-    std::fs::create_dir_all(path).map_err(failed)?;
-    let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Error::DataDirInUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
-    }
-}
-
 async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>), Error> {
     match config.s3_endpoint_url.as_deref() {
         Some("aws") => Ok((Endpoint::Aws, None)),
@@ -213,6 +244,9 @@ async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
     let mut settings = config.db();
     if purpose == Purpose::Examine {
         settings.statement_timeout = DOCTORS_PATIENCE;
+    }
+    if let (Purpose::Serve, Some(file)) = (purpose, config.database_file()) {
+        data_dir::prepare_database(&file)?;
     }
     let db = Db::open(&settings).await?;
     let started = tokio::time::Instant::now();
@@ -247,6 +281,10 @@ impl Running {
         self.stop.cancel();
         let in_time = tokio::time::timeout(self.shutdown_timeout + LAST_UPLOADS, async {
             let all_answered = self.server.await.unwrap_or(false);
+            if let Some(server) = self.admin_server {
+                // Those who look at its health can look again.
+                server.await.unwrap_or(false);
+            }
             for worker in self.workers {
                 if let Err(error) = worker.await {
                     tracing::error!(%error, "a worker had ended early");
@@ -270,7 +308,7 @@ impl Running {
 /// The database is unavailable, or a migration failed.
 pub async fn migrate(config: Config) -> Result<(), Error> {
     let config = config.validate()?;
-    let _data_dir = if config.database_url.is_none() { Some(lock_data_dir(&config.data_dir)?) } else { None };
+    let _data_dir = if config.database_url.is_none() { Some(data_dir::lock(&config.data_dir)?) } else { None };
     open_database(&config, Purpose::Serve).await?.close().await;
     Ok(())
 }
@@ -312,7 +350,7 @@ async fn open_for_accounts(config: Config, purpose: Purpose) -> Result<(Db, Opti
     if config.database_url.is_some() {
         return Ok((open_database(&config, purpose).await?, None));
     }
-    match lock_data_dir(&config.data_dir) {
+    match data_dir::lock(&config.data_dir) {
         Ok(lock) => Ok((open_database(&config, purpose).await?, Some(lock))),
         Err(Error::DataDirInUse(_)) => Ok((open_database(&config, Purpose::Examine).await?, None)),
         Err(error) => Err(error),
@@ -322,11 +360,11 @@ async fn open_for_accounts(config: Config, purpose: Purpose) -> Result<(Db, Opti
 /// For each of the doctor's statements, which read whole tables.
 const DOCTORS_PATIENCE: Duration = Duration::from_secs(600);
 
-/// Compares database and bucket; mends what can be mended if `fix`.
+/// Compares database and bucket; mends what `fix` says.
 ///
 /// # Errors
 /// Database or storage are unavailable, or were never used by a service.
-pub async fn doctor(config: Config, clock: Arc<dyn Clock>, fix: bool) -> Result<Report, Error> {
+pub async fn doctor(config: Config, clock: Arc<dyn Clock>, fix: Fix) -> Result<Report, Error> {
     let config = config.validate()?;
     if let Some(missing) = config.state_files().into_iter().find(|path| !path.exists()) {
         return Err(Error::NothingThere(missing));

@@ -24,6 +24,7 @@ use units::{Bytes, Heights, Seconds, read_host};
 
 use crate::http::HttpConfig;
 use crate::http::body::{BodyLimits, UNHURRIED};
+use crate::http::gateway::{Gateway, host_name};
 use crate::http::server::ServerLimits;
 use crate::imaging;
 use crate::service::Limits;
@@ -140,8 +141,18 @@ pub struct Config {
     /// Connections held at once; the limit of open files (`ulimit -Hn`) must leave room for them.
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 1024)]
     pub max_connections: usize,
+    /// Connections held at once for one address (an IPv6 network of 64 bits) that is not in TRUSTED_PROXIES; 0 is no limit. A further one
+    /// takes the place of one on which nothing is under way, or whose client does not read.
+    #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 256)]
+    pub max_connections_per_address: usize,
+    /// Originals and thumbnails that are read from the storage for clients at once. Clients that do not read their answer are not counted.
+    #[arg(long, env = "MAX_DOWNLOADS", default_value_t = 128)]
+    pub max_downloads: usize,
+    /// Port for `/health`, `/ready` and `/metrics` alone, on HOST; unset: they are on PORT.
+    #[arg(long, env = "ADMIN_PORT")]
+    pub admin_port: Option<u16>,
     /// Seconds for a request's head, from its first byte on, or from the opening of the connection.
-    #[arg(long, env = "HEAD_TIMEOUT", default_value_t = Seconds(30))]
+    #[arg(long, env = "HEAD_TIMEOUT", default_value_t = Seconds(10))]
     pub head_timeout: Seconds,
     /// Seconds that a connection stays open without a request. It must be longer than a load balancer in front keeps its own
     /// connections (60 at AWS and nginx), or requests meet connections that are being closed.
@@ -153,7 +164,8 @@ pub struct Config {
     /// Seconds that a body may take in all; unset: as long as the largest upload takes at BODY_MIN_RATE, and at least 120.
     #[arg(long, env = "BODY_TIMEOUT")]
     pub body_timeout: Option<Seconds>,
-    /// Bytes a second that a body must bring on the whole, after its first 5 seconds; 0 is any.
+    /// Bytes a second that a body must bring on the whole, after its first 5 seconds, and that a client must take of a file, after 30
+    /// seconds; 0 is any.
     #[arg(long, env = "BODY_MIN_RATE", default_value_t = Bytes(16 << 10))]
     pub body_min_rate: Bytes,
     /// Seconds that requests in flight have when the service is asked to stop.
@@ -165,6 +177,9 @@ pub struct Config {
     /// What is logged: a level, or directives as of the `tracing-subscriber` crate's `EnvFilter`.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
+    /// Log the address that each request comes from.
+    #[arg(long, env = "LOG_CLIENT_ADDRESS", default_value_t = true, action = clap::ArgAction::Set)]
+    pub log_client_address: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -207,6 +222,10 @@ impl Config {
         SocketAddr::new(self.host, self.port)
     }
 
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_port.map(|port| SocketAddr::new(self.host, port))
+    }
+
     pub fn db(&self) -> DbConfig {
         let location = match &self.database_url {
             Some(url) => Location::Postgres(url.clone()),
@@ -233,12 +252,14 @@ impl Config {
             decode_memory_bytes: self.decode_memory_budget.0,
             decode_threads: if self.decode_threads == 0 { cores() } else { self.decode_threads },
             admission_wait: self.admission_timeout.duration(),
+            max_downloads: self.max_downloads,
+            min_bytes_per_second: self.body_min_rate.0,
             retention: days(self.retention_days),
             longest_upload: self.longest_upload(),
             max_variants: self.max_variants_per_image,
             imports: self.imports.limits(),
             captions: self.captions.limits(),
-            auth: self.access.auth(),
+            jwt_secrets: self.access.jwt_secret.clone(),
             rates: self.access.rates(),
             variant_retention: (self.variant_retention_days > 0).then(|| days(self.variant_retention_days)),
             intent_grace: self.intent_grace.duration(),
@@ -262,7 +283,15 @@ impl Config {
             public_url: self.public_url.clone(),
             link_base: self.link_base(address),
             link_max_age_seconds: self.link_max_age.0,
-            trusted_proxies: self.access.proxies(),
+            gateway: Gateway {
+                mode: self.access.mode(),
+                on_loopback: address.ip().is_loopback(),
+                proxies: self.access.proxies(),
+                public_host: self.public_host(),
+                origins: self.cors_origins.clone(),
+            },
+            has_admin_port: self.admin_port.is_some(),
+            log_client_address: self.log_client_address,
         }
     }
 
@@ -287,9 +316,16 @@ impl Config {
         }
     }
 
+    fn public_host(&self) -> Option<String> {
+        let url = self.public_url.as_deref()?.parse::<http::Uri>().ok()?;
+        host_name(url.authority()?.as_str())
+    }
+
     pub fn server(&self) -> ServerLimits {
         ServerLimits {
             max_connections: self.max_connections,
+            max_per_address: self.max_connections_per_address,
+            proxies: self.access.proxies(),
             head_timeout: self.head_timeout.duration(),
             keep_alive_timeout: self.keep_alive_timeout.duration(),
             write_timeout: self.body_idle_timeout.duration(),

@@ -7,7 +7,7 @@
 //!
 //! | floor | rooms | what they are |
 //! |---|---|---|
-//! | 5 | [`app`], [`config`], `main.rs` | start, wire, stop |
+//! | 5 | [`app`], [`config`], [`data_dir`], `main.rs` | start, wire, stop |
 //! | 4 | [`http`], [`worker`] | the two ways in: requests, and time |
 //! | 3 | [`service`] | what the product does; the only floor with rules |
 //! | 2 | [`store`], [`objects`], [`imaging`], [`fetch`], [`caption`], [`metrics`] | one outside thing each; none imports another |
@@ -99,6 +99,7 @@
 pub mod app;
 pub mod caption;
 pub mod config;
+pub mod data_dir;
 pub mod fetch;
 pub mod http;
 pub mod imaging;

@@ -15,6 +15,7 @@ use image_service::http::{openapi, openapi_yaml};
 use image_service::model::account::Email;
 use image_service::model::caller::UserId;
 use image_service::model::clock::SystemClock;
+use image_service::service::doctor::Fix;
 use image_service::service::passwords::Password;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -48,14 +49,20 @@ enum Command {
         /// The service's port.
         #[arg(long, env = "PORT", default_value_t = 8000)]
         port: u16,
+        /// Its port for health checks, if it has one of their own.
+        #[arg(long, env = "ADMIN_PORT")]
+        admin_port: Option<u16>,
     },
 }
 
 #[derive(Args)]
 struct Doctor {
-    /// Set counters right, and have objects of no image removed.
+    /// Set counters right, and have objects of no image removed, other than originals.
     #[arg(long)]
     fix: bool,
+    /// Have originals removed that are of no image in the database, with their thumbnails: there may be no other copy.
+    #[arg(long)]
+    remove_originals: bool,
     #[command(flatten)]
     config: Config,
 }
@@ -131,7 +138,8 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Doctor(doctor) => {
             let config = doctor.config.validate()?;
             start_log(&config)?;
-            let report = app::doctor(config, Arc::new(SystemClock), doctor.fix).await?;
+            let report =
+                app::doctor(config, Arc::new(SystemClock), Fix { rest: doctor.fix, originals: doctor.remove_originals }).await?;
             print(&report.to_string())?;
             return Ok(if report.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -149,7 +157,9 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             app::set_password(config, Arc::new(SystemClock), set.email.clone(), password).await?;
             print(&format!("{} has another password, and its sessions have ended\n", set.email))?;
         }
-        Command::Healthcheck { host, port } => image_service::http::health::ask(host, port).await?,
+        Command::Healthcheck { host, port, admin_port } => {
+            image_service::http::health::ask(host, admin_port.unwrap_or(port)).await?
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

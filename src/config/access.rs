@@ -4,24 +4,31 @@ use clap::{Args, ValueEnum};
 
 use super::rules::{ConfigError, require};
 use crate::http::client_address::{TrustedProxies, parse_network};
-use crate::service::access;
-use crate::service::auth::AuthLimits;
+use crate::http::gateway;
+use crate::model::account::Email;
 use crate::service::rates::{Rate, RateLimits};
 
 /// How callers are known, and how often they may ask.
 #[derive(Debug, Clone, Args)]
 pub struct AccessConfig {
-    /// Who is taken for a user: whoever `X-User-Id` names, for use behind a gateway that sets it, beside accounts; or only
-    /// who comes in by an account. With `required` every write needs credentials.
+    /// Who is taken for a user: with `trusted` also whoever `X-User-Id` names, which a gateway sets; with `required` only who has
+    /// credentials, and every write needs them. Where HOST is not a loopback address, `trusted` needs TRUSTED_PROXIES.
     #[arg(long, env = "AUTH_MODE", value_enum, default_value_t = AuthMode::Trusted)]
     pub auth_mode: AuthMode,
     /// Secrets that access tokens are signed with, comma-separated, each of at least 32 characters: the first signs, all are
     /// accepted; unset: the database keeps one, which is replaced every 30 days.
     #[arg(long, env = "JWT_SECRET", value_delimiter = ',', hide_env_values = true)]
     pub jwt_secret: Vec<String>,
-    /// Addresses and networks, comma-separated, of proxies whose `X-Forwarded-For` tells where a request comes from.
+    /// Addresses and networks, comma-separated, of proxies whose `X-Forwarded-For` tells where a request comes from, and, with
+    /// AUTH_MODE=trusted, whose `X-User-Id` is believed.
     #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
+    /// E-mail address of the administrator that is made at the start, if there is none yet.
+    #[arg(long, env = "ADMIN_EMAIL")]
+    pub admin_email: Option<String>,
+    /// File with that administrator's password.
+    #[arg(long, env = "ADMIN_PASSWORD_FILE")]
+    pub admin_password_file: Option<String>,
     /// Writes a minute of one caller; 0 is no limit. The same number may come at once.
     #[arg(long, env = "RATE_LIMIT_UPLOADS_PER_CALLER", default_value_t = 0)]
     pub rate_limit_uploads_per_caller: u32,
@@ -57,6 +64,13 @@ impl AccessConfig {
         for network in &self.trusted_proxies {
             parse_network(network).map_err(|reason| ConfigError { variable: "TRUSTED_PROXIES", reason })?;
         }
+        self.admin_email = self.admin_email.take().map(|email| email.trim().to_owned()).filter(|email| !email.is_empty());
+        self.admin_password_file.take_if(|path| path.is_empty());
+        if let Some(email) = &self.admin_email {
+            Email::parse(email).map_err(|reason| ConfigError { variable: "ADMIN_EMAIL", reason: format!("it {reason}") })?;
+        }
+        let both = self.admin_email.is_some() == self.admin_password_file.is_some();
+        require(both, "ADMIN_EMAIL", "it and ADMIN_PASSWORD_FILE are set together")?;
         for (variable, limit) in [
             ("RATE_LIMIT_UPLOADS_PER_CALLER", self.rate_limit_uploads_per_caller),
             ("RATE_LIMIT_UPLOADS_PER_ADDRESS", self.rate_limit_uploads_per_address),
@@ -69,12 +83,11 @@ impl AccessConfig {
         Ok(())
     }
 
-    pub(super) fn auth(&self) -> AuthLimits {
-        let mode = match self.auth_mode {
-            AuthMode::Trusted => access::AuthMode::Trusted,
-            AuthMode::Required => access::AuthMode::Required,
-        };
-        AuthLimits { mode, jwt_secrets: self.jwt_secret.clone() }
+    pub(super) fn mode(&self) -> gateway::AuthMode {
+        match self.auth_mode {
+            AuthMode::Trusted => gateway::AuthMode::Trusted,
+            AuthMode::Required => gateway::AuthMode::Required,
+        }
     }
 
     pub(super) fn rates(&self) -> RateLimits {

@@ -125,6 +125,15 @@ impl Config {
             require(usable, "PUBLIC_URL", "it must be like https://images.example.org")?;
         }
         require(self.max_connections >= 1, "MAX_CONNECTIONS", "at least 1 is needed")?;
+        require(self.max_downloads >= 1, "MAX_DOWNLOADS", "at least 1 is needed")?;
+        let embedded = self.s3_endpoint_url.is_none();
+        require(
+            !embedded || self.max_downloads <= 192,
+            "MAX_DOWNLOADS",
+            "the embedded S3 server has connections for at most 192",
+        )?;
+        let is_own = self.admin_port.is_none_or(|port| port == 0 || port != self.port);
+        require(is_own, "ADMIN_PORT", "it must be another one than PORT")?;
         for (variable, time) in [
             ("HEAD_TIMEOUT", Some(self.head_timeout)),
             ("KEEP_ALIVE_TIMEOUT", Some(self.keep_alive_timeout)),
@@ -138,15 +147,24 @@ impl Config {
         filter.map(drop).map_err(|error| ConfigError { variable: "LOG_LEVEL", reason: error.to_string() })
     }
 
+    /// That nobody but a gateway can act as any user: what is asked of a service, and not of a command.
+    ///
+    /// # Errors
+    /// `X-User-Id` would be believed of whoever reaches HOST.
+    pub fn check_exposure(&self) -> Result<(), ConfigError> {
+        let guarded =
+            self.host.is_loopback() || self.access.auth_mode == AuthMode::Required || !self.access.trusted_proxies.is_empty();
+        let reason = format!(
+            "whoever reaches HOST {} could act as any user, because X-User-Id is trusted; set AUTH_MODE=required, or TRUSTED_PROXIES to the \
+             addresses of the gateway that sets X-User-Id",
+            self.host
+        );
+        require(guarded, "AUTH_MODE", &reason)
+    }
+
     /// Says what is allowed, but should be meant.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if !self.host.is_loopback() && self.access.auth_mode == AuthMode::Trusted {
-            warnings.push(format!(
-                "listening on {}: everybody who reaches this address can act as any user, for X-User-Id is trusted; put a gateway in front, or set AUTH_MODE=required",
-                self.host
-            ));
-        }
         if self.s3_endpoint_url.is_none() && !self.host.is_loopback() && self.s3_public_endpoint_url.is_none() {
             warnings.push("presigned URLs lead to the embedded S3 server on 127.0.0.1, which other machines do not reach; set S3_ENDPOINT_URL or S3_PUBLIC_ENDPOINT_URL".to_owned());
         }

@@ -142,10 +142,32 @@ fn captions_come_from_one_place() {
 }
 
 #[test]
-fn whoever_lets_everybody_be_anybody_is_told() {
-    let told = |flags: &[&str]| config(flags).unwrap().warnings().iter().any(|warning| warning.contains("AUTH_MODE"));
-    assert!(told(&["--host=0.0.0.0"]) && told(&["--host=::", "--auth-mode=trusted"]) && told(&["--host=10.1.2.3"]));
-    assert!(!told(&[]) && !told(&["--host=0.0.0.0", "--auth-mode=required"]) && !told(&["--host=::1"]));
+fn nobody_but_a_gateway_can_act_as_any_user() {
+    let refused = |flags: &[&str]| {
+        let error = config(flags).unwrap().check_exposure().err()?.to_string();
+        assert!(error.contains("AUTH_MODE=required") && error.contains("TRUSTED_PROXIES"), "{error}");
+        Some(error)
+    };
+    for open in [&["--host=0.0.0.0"][..], &["--host=::", "--auth-mode=trusted"], &["--host=10.1.2.3", "--trusted-proxies= ,"]] {
+        assert!(refused(open).is_some(), "{open:?}");
+    }
+    let proxy = "--trusted-proxies=10.0.0.1";
+    for guarded in [&[][..], &["--host=::1"], &["--host=0.0.0.0", "--auth-mode=required"], &["--host=0.0.0.0", proxy]] {
+        assert_eq!(refused(guarded), None, "{guarded:?}");
+    }
+}
+
+#[test]
+fn the_first_administrator_has_an_address_and_a_password() {
+    for flags in [
+        &["--admin-email=root@example.org"][..],
+        &["--admin-password-file=/p"],
+        &["--admin-email=root", "--admin-password-file=/p"],
+    ] {
+        assert!(config(flags).unwrap_err().contains("ADMIN_EMAIL"), "{flags:?}");
+    }
+    assert!(config(&["--admin-email=root@example.org", "--admin-password-file=/p"]).is_ok());
+    assert!(config(&["--admin-email=", "--admin-password-file="]).is_ok());
 }
 
 #[test]

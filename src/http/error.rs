@@ -14,10 +14,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use super::error_responses::{
-    AlreadyExists, BadRequest, Conflict, Forbidden, Gone, IdempotencyConflict, ImportLimitReached, InternalServerError,
-    InvalidPageToken, InvalidUpload, LimitReached, LinkExpired, NotFound, NotReady, PayloadTooLarge, QuotaOrForbidden,
-    RangeNotSatisfiable, RequestTimeout, ServiceUnavailable, TooManyRequests, Unauthorized, UnknownThumbnailSize,
-    UnsupportedImage, UnsupportedMediaType, ValidationError,
+    AlreadyExists, BadRequest, Conflict, FileMissing, Forbidden, Gone, IdempotencyConflict, ImportLimitReached,
+    InternalServerError, InvalidPageToken, InvalidUpload, LimitReached, LinkExpired, NotFound, NotReady, PayloadTooLarge,
+    QuotaOrForbidden, RangeNotSatisfiable, RequestTimeout, ServiceUnavailable, TooManyRequests, Unauthorized,
+    UnknownThumbnailSize, UnsupportedImage, UnsupportedMediaType, ValidationError,
 };
 use crate::service::error::{Error, Fields};
 
@@ -62,8 +62,8 @@ pub struct ErrorBody {
 #[expect(dead_code, reason = "it describes `Fields`")]
 pub struct ErrorDetails(BTreeMap<String, String>);
 
-/// The closed list of error types. Each belongs to one status; two statuses have two: 400 (`BadRequest`, `InvalidFile`) and 403
-/// (`Forbidden`, `QuotaExceeded`).
+/// The closed list of error types. Each belongs to one status; three statuses have two: 400 (`BadRequest`, `InvalidFile`), 403
+/// (`Forbidden`, `QuotaExceeded`) and 500 (`InternalServerError`, `FileMissing`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub enum ErrorType {
     BadRequest,
@@ -82,6 +82,7 @@ pub enum ErrorType {
     ValidationError,
     TooManyRequests,
     InternalServerError,
+    FileMissing,
     ServiceUnavailable,
 }
 
@@ -101,7 +102,7 @@ impl ErrorType {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ValidationError => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            Self::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::InternalServerError | Self::FileMissing => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -134,6 +135,7 @@ impl Failure {
                 Error::TooLarge { .. } => ErrorType::PayloadTooLarge,
                 Error::BodyTooSlow => ErrorType::RequestTimeout,
                 Error::Overloaded { .. } | Error::StillMaking | Error::Unavailable { .. } => ErrorType::ServiceUnavailable,
+                Error::FileMissing => ErrorType::FileMissing,
                 Error::Internal(_) => ErrorType::InternalServerError,
             },
         }

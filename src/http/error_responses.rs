@@ -99,6 +99,11 @@ error_responses! {
     InternalServerError "500" [InternalServerError] "The service failed. `details.request_id` identifies the request in its log.",
         "Something went wrong inside the service; nothing about the request is known to be wrong."
         {"request_id": "0193504b-6e1f-7c55-8d3a-51f0c1b7e9aa"};
+    FileMissing "500" [InternalServerError FileMissing]
+        "`FileMissing`: the storage has lost the file of this image; trying again does not help. `InternalServerError`: the service failed. \
+         `details.request_id` identifies the request in its log.",
+        "The file of this image is missing from the storage; only the operator can bring it back."
+        {"request_id": "0193504b-6e1f-7c55-8d3a-51f0c1b7e9aa"};
     ServiceUnavailable "503" [ServiceUnavailable] "The service is overloaded, or its database or storage is unavailable. Retry later.",
         "The service cannot reach its database right now; try again in a moment."
         {"request_id": "0193504b-6e1f-7c55-8d3a-51f0c1b7e9aa"}, RETRY_AFTER;

@@ -12,8 +12,8 @@ use super::AppState;
 use super::accounts::time;
 use super::conditional::IfNoneMatch;
 use super::error::{
-    ApiError, BadRequest, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge, RangeNotSatisfiable,
-    RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
+    ApiError, BadRequest, FileMissing, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge,
+    RangeNotSatisfiable, RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, Query, Segment};
 use super::images::require_caller_then_id;
@@ -171,7 +171,7 @@ pub async fn delete_expiring_link(
         (status = 200, description = "The original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
         (status = 206, description = "The requested part of the original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
         (status = 304, description = "Not modified. Does not count as a view."),
-        LinkExpired, NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
+        LinkExpired, NotFound, RangeNotSatisfiable, ValidationError, FileMissing, ServiceUnavailable))]
 pub async fn open_expiring_link(
     State(app): State<AppState>,
     CallerOf(_): CallerOf,

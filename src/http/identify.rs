@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -17,8 +18,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use super::AppState;
 use super::error::ApiError;
 use super::extract::{FieldErrors, Identity, header as one_header};
-use crate::model::caller::{Caller, UserId};
-use crate::service::access::AuthMode;
+use super::gateway::AuthMode;
+use super::layers::Who;
+use crate::model::caller::{Caller, Proof, UserId};
 use crate::service::auth::{API_KEY_PREFIX, Credentials, proof_name};
 use crate::service::error::{Error, Fields};
 use crate::service::rates::{Exceeded, RateClass, Standing};
@@ -27,28 +29,37 @@ use crate::service::rates::{Exceeded, RateClass, Standing};
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
+impl Peer {
+    pub fn of(request: &Request) -> IpAddr {
+        request.extensions().get::<Self>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
+    }
+}
+
 /// Asked by machines, by themselves and often: neither limited nor told who asks.
 pub const UNGUARDED: [&str; 4] = ["/health", "/ready", "/metrics", "/limits"];
 
 /// Finds out who asks, and leaves an [`Identity`] with the request.
 pub async fn identify(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+    let (gateway, peer) = (&app.config.gateway, Peer::of(&request));
+    if let Err(error) = gateway.check_page(peer, request.method(), request.uri(), request.headers()) {
+        return ApiError::from(error).into_response();
+    }
     if UNGUARDED.contains(&path) {
         return next.run(request).await;
     }
     let class = class_of(request.method(), path);
-    let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-    let address = app.config.trusted_proxies.client(peer, request.headers());
+    let address = gateway.proxies.client(peer, request.headers());
     warn_of_unknown_proxy(&app, peer, address, request.headers());
     let mut standing = match app.service.rates.check_address(class, address) {
         Ok(standing) => standing,
         Err(exceeded) => return refuse(exceeded),
     };
-    let mode = app.service.limits().auth.mode;
+    let trusted = gateway.trusts(peer);
     let sent = match class {
         // Their credentials are in the body: old ones in the head must not keep anybody from getting new ones.
         RateClass::Login => Ok(Credentials::None),
-        RateClass::Read | RateClass::Upload => credentials(request.headers(), mode),
+        RateClass::Read | RateClass::Upload => credentials(request.headers(), trusted),
     };
     let caller = match sent {
         Ok(credentials) => match app.service.authenticate(credentials, Some(address)).await {
@@ -60,6 +71,11 @@ pub async fn identify(State(app): State<AppState>, mut request: Request, next: N
         },
         Err(broken) => Err(broken),
     };
+    if let Some(who) = caller.as_ref().ok().and_then(who) {
+        if let Some(slot) = request.extensions().get::<Arc<OnceLock<Who>>>() {
+            slot.get_or_init(|| who);
+        }
+    }
     if let Some(user) = caller.as_ref().ok().and_then(Caller::user) {
         match app.service.rates.check_caller(class, user.as_str()) {
             Ok(own) => standing = nearer(standing, own),
@@ -68,10 +84,21 @@ pub async fn identify(State(app): State<AppState>, mut request: Request, next: N
     }
     let caching = if caller.as_ref().is_ok_and(|caller| caller.user().is_some()) { PRIVATE } else { ASKED_EACH_TIME };
     let (caller, broken) = caller.map_or_else(|broken| (Caller::Anonymous, broken), |caller| (caller, Fields::new()));
+    let caller = if trusted && caller == Caller::Anonymous { Caller::Gateway } else { caller };
     request.extensions_mut().insert(Identity { caller, broken, address });
     let mut response = next.run(request).await;
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(caching);
     with_standing(response, standing)
+}
+
+/// Whose credentials the caller came in with.
+fn who(caller: &Caller) -> Option<Who> {
+    let user = caller.known()?;
+    let key = match user.proof {
+        Proof::ApiKey(key, _) => Some(key),
+        _ => None,
+    };
+    Some(Who { account: user.own_account()?.id, key })
 }
 
 /// What this caller is told may not be for the next one.
@@ -82,9 +109,15 @@ const ASKED_EACH_TIME: HeaderValue = HeaderValue::from_static("no-cache");
 /// Once: behind a proxy that is not trusted all clients have its address, and share its limits.
 fn warn_of_unknown_proxy(app: &AppState, peer: IpAddr, address: IpAddr, headers: &HeaderMap) {
     static WARNED: AtomicBool = AtomicBool::new(false);
-    let forwarded = peer == address && headers.contains_key("x-forwarded-for") && app.config.trusted_proxies.is_empty();
+    let forwarded = peer == address && headers.contains_key("x-forwarded-for") && app.config.gateway.proxies.is_empty();
     if forwarded && !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(%peer, "a request says that it was forwarded: if this is your proxy, name it in TRUSTED_PROXIES");
+    }
+    static IGNORED: AtomicBool = AtomicBool::new(false);
+    let gateway = &app.config.gateway;
+    let ignored = gateway.mode == AuthMode::Trusted && !gateway.trusts(peer) && headers.contains_key("x-user-id");
+    if ignored && !IGNORED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(%peer, "X-User-Id is ignored, for it comes from an address that is not in TRUSTED_PROXIES");
     }
 }
 
@@ -96,21 +129,19 @@ fn class_of(method: &Method, path: &str) -> RateClass {
     }
 }
 
-/// What the request shows of its caller; the rule that `X-User-Id` breaks, where it counts.
-fn credentials(headers: &HeaderMap, mode: AuthMode) -> Result<Credentials, Fields> {
+/// What the request shows of its caller; the rule that `X-User-Id` breaks, where it counts. `trusted`: a gateway sent it.
+fn credentials(headers: &HeaderMap, trusted: bool) -> Result<Credentials, Fields> {
     if headers.contains_key(header::AUTHORIZATION) {
         return Ok(authorization(headers).unwrap_or(Credentials::Unreadable));
     }
     // Gateways use this header for keys of their own; where they vouch for callers, those are none of this service's business.
-    let is_ours = |key: &&HeaderValue| {
-        mode == AuthMode::Required || key.as_bytes().trim_ascii_start().starts_with(API_KEY_PREFIX.as_bytes())
-    };
+    let is_ours = |key: &&HeaderValue| !trusted || key.as_bytes().trim_ascii_start().starts_with(API_KEY_PREFIX.as_bytes());
     let mut keys = headers.get_all(X_API_KEY).iter().filter(is_ours);
     if let Some(key) = keys.next() {
         let text = key.to_str().ok().filter(|_| keys.next().is_none());
         return Ok(text.map_or(Credentials::Unreadable, |text| Credentials::ApiKey(text.trim().to_owned())));
     }
-    if mode == AuthMode::Required {
+    if !trusted {
         return Ok(Credentials::None);
     }
     let (name, mut errors) = ("X-User-Id", FieldErrors::default());

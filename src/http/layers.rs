@@ -1,20 +1,25 @@
 //! What happens around every request: its id, its line in the log, its numbers, and the body of an error.
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use http_body::Body as _;
+use tracing::field::{DisplayValue, display};
 
 use super::AppState;
 use super::body::SharedBody;
 use super::error::{ApiError, Failure};
 use super::extract::FieldErrors;
+use super::identify::Peer;
 use crate::metrics::Metrics;
+use crate::model::account::{AccountId, KeyId};
 use crate::service::error::{self, Error};
 
 /// The header that ties a request to its lines in the log.
@@ -26,10 +31,14 @@ const NO_ROUTE: &str = "(none)";
 /// Gives a request its id, counts and logs it, writes the body of an error, and sees that the answer can be read.
 pub async fn observe(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let mut watch = Watch::start(&app, &request);
+    request.extensions_mut().insert(Arc::clone(&watch.who));
     let from_browser = is_from_browser(request.headers());
     request.headers_mut().insert(REQUEST_ID, watch.request_id.clone());
     let (request, body) = SharedBody::share(request);
-    let mut response = next.run(request).await;
+    let mut response = match check_host(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => ApiError::from(error).into_response(),
+    };
     let failure = response.extensions_mut().remove::<ApiError>().or_else(|| of_bare(&response));
     if let Some(error) = &failure {
         response = with_body(response, error.failure(), watch.id_text());
@@ -61,6 +70,23 @@ fn is_from_browser(headers: &HeaderMap) -> bool {
     accepts_pages || begins(header::USER_AGENT, b"Mozilla/") || SIGNS.iter().any(|sign| headers.contains_key(*sign))
 }
 
+/// # Errors
+/// A request of HTTP/1.1 without exactly one valid `Host` (RFC 9112, 3.2): whoever stands before the service might read another.
+fn check_host(request: &Request) -> Result<(), Error> {
+    if request.version() != Version::HTTP_11 {
+        return Ok(());
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let is_valid = |host: &HeaderValue| {
+        host.is_empty() || host.to_str().is_ok_and(|text| !text.contains('@') && text.parse::<Authority>().is_ok())
+    };
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_valid(host) => Ok(()),
+        (Some(_), None) => Err(Error::malformed("Host", "must be a host name or an address, with or without a port")),
+        _ => Err(Error::malformed("Host", "must be given once")),
+    }
+}
+
 /// The error that a response without a body stands for: Swagger UI's routes say no more than 404.
 fn of_bare(response: &Response) -> Option<ApiError> {
     let bare = response.status() == StatusCode::NOT_FOUND && response.body().size_hint().exact() == Some(0);
@@ -84,6 +110,16 @@ struct Watch {
     route: String,
     started: Instant,
     finished: bool,
+    /// Where the request comes from, if that is logged.
+    client: Option<IpAddr>,
+    who: Arc<OnceLock<Who>>,
+}
+
+/// Whose credentials a request has: ids alone, which are no personal names.
+#[derive(Debug)]
+pub struct Who {
+    pub account: AccountId,
+    pub key: Option<KeyId>,
 }
 
 impl Watch {
@@ -99,6 +135,11 @@ impl Watch {
             route,
             started: Instant::now(),
             finished: false,
+            client: app
+                .config
+                .log_client_address
+                .then(|| app.config.gateway.proxies.client(Peer::of(request), request.headers())),
+            who: Arc::default(),
         }
     }
 
@@ -126,17 +167,49 @@ impl Watch {
         }
     }
 
+    fn ids(&self) -> (Option<DisplayValue<AccountId>>, Option<DisplayValue<KeyId>>) {
+        let who = self.who.get();
+        (who.map(|who| display(who.account)), who.and_then(|who| who.key).map(display))
+    }
+
     /// One line a request. Paths, queries and bodies stay out of it: they hold names and links.
     fn log(&self, status: u16, failure: Option<&Failure>) {
         let duration_ms = self.started.elapsed().as_secs_f64() * 1000.0;
         let (request_id, method, route) = (self.id_text(), self.method_label(), self.route.as_str());
         let cause = failure.map(chain).unwrap_or_default();
+        let client = self.client.map(display);
+        let (account_id, key_id) = self.ids();
         match failure.map(|failure| failure.error_type().status()) {
-            Some(status) if status.is_server_error() => {
-                tracing::error!(request_id, method, route, status = status.as_u16(), duration_ms, cause, "request failed");
+            // The service has told of a missing file once, by its key.
+            Some(status) if status.is_server_error() && !matches!(failure, Some(Failure::Service(Error::FileMissing))) => {
+                tracing::error!(
+                    request_id,
+                    method,
+                    route,
+                    status = status.as_u16(),
+                    duration_ms,
+                    client,
+                    account_id,
+                    key_id,
+                    cause,
+                    "request failed"
+                );
             }
-            Some(_) => tracing::info!(request_id, method, route, status, duration_ms, cause, "request refused"),
-            None => tracing::info!(request_id, method, route, status, duration_ms, "request"),
+            Some(_) => {
+                tracing::info!(
+                    request_id,
+                    method,
+                    route,
+                    status,
+                    duration_ms,
+                    client,
+                    account_id,
+                    key_id,
+                    cause,
+                    "request refused"
+                );
+            }
+            None => tracing::info!(request_id, method, route, status, duration_ms, client, account_id, key_id, "request"),
         }
     }
 }
@@ -149,7 +222,9 @@ impl Drop for Watch {
             let (request_id, method, route) = (self.id_text(), self.method_label(), self.route.as_str());
             // nginx's status for a client that closed the connection.
             self.metrics.count_request(method, route, 499, self.started.elapsed());
-            tracing::info!(request_id, method, route, duration_ms, "request given up by its client");
+            let client = self.client.map(display);
+            let (account_id, key_id) = self.ids();
+            tracing::info!(request_id, method, route, duration_ms, client, account_id, key_id, "request given up by its client");
         }
     }
 }

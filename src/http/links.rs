@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::AppState;
 use super::conditional::IfNoneMatch;
 use super::error::{
-    ApiError, Forbidden, InternalServerError, InvalidPageToken, NotFound, RangeNotSatisfiable, ServiceUnavailable,
+    ApiError, FileMissing, Forbidden, InternalServerError, InvalidPageToken, NotFound, RangeNotSatisfiable, ServiceUnavailable,
     ValidationError,
 };
 use super::extract::{Address, CallerOf, Query, Segment, image_id};
@@ -62,7 +62,7 @@ pub struct OriginalHeaders {
         (status = 206, description = "The requested part of the original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp")),
             headers(("Content-Range" = String, description = "Byte range and total size."))),
         (status = 304, description = "Not modified."),
-        Forbidden, NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
+        Forbidden, NotFound, RangeNotSatisfiable, ValidationError, FileMissing, ServiceUnavailable))]
 pub async fn get_original(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -104,7 +104,7 @@ async fn send(app: &AppState, caller: &Caller, id: &str, method: &Method, header
         (status = 200, description = "The original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
         (status = 206, description = "The requested part of the original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
         (status = 304, description = "Not modified."),
-        Forbidden, NotFound, RangeNotSatisfiable, ValidationError, InternalServerError, ServiceUnavailable))]
+        Forbidden, NotFound, RangeNotSatisfiable, ValidationError, FileMissing, ServiceUnavailable))]
 pub async fn get_named_original(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,

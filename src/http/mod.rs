@@ -10,12 +10,14 @@ pub mod body;
 pub mod client_address;
 pub mod collections;
 pub mod conditional;
+pub mod connections;
 pub mod docs;
 pub mod error;
 pub mod error_responses;
 pub mod examples;
 pub mod expiring_links;
 pub mod extract;
+pub mod gateway;
 pub mod health;
 pub mod identify;
 pub mod images;
@@ -66,8 +68,12 @@ pub struct HttpConfig {
     pub link_base: String,
     /// How long caches may keep what a public link gives.
     pub link_max_age_seconds: u32,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: client_address::TrustedProxies,
+    /// Who may name users, and whose `X-Forwarded-For` is believed.
+    pub gateway: gateway::Gateway,
+    /// Whether `/health`, `/ready` and `/metrics` are on a port of their own.
+    pub has_admin_port: bool,
+    /// Whether log lines tell the address that a request came from.
+    pub log_client_address: bool,
 }
 
 /// What handlers work with.
@@ -79,12 +85,19 @@ pub struct AppState {
 
 /// The whole API as a router.
 pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
-    let (routes, document) = routes().split_for_parts();
+    let routes = if config.has_admin_port { api_routes() } else { routes() };
+    let (routes, document) = routes.split_for_parts();
     let document = limits::describe(openapi::finished(document), &limits::Limits::of(service.limits()));
     let document = openapi::for_server(document, config.public_url.as_deref());
     let state = AppState { service, config: Arc::new(config) };
     let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identify::identify));
     layered(Router::new().merge(routes).merge(docs::routes(document)), state)
+}
+
+/// What ADMIN_PORT serves: the routes that machines of the operator ask.
+pub fn admin_router(service: Arc<Service>, config: HttpConfig) -> Router {
+    let (routes, _) = admin_routes().split_for_parts();
+    layered(routes, AppState { service, config: Arc::new(config) })
 }
 
 /// Routes with what holds for every request around them: ids, logs, numbers, and one shape for all errors.
@@ -100,6 +113,17 @@ pub fn layered(routes: Router<AppState>, state: AppState) -> Router {
 
 /// The route table, which is also the OpenAPI document.
 pub fn routes() -> OpenApiRouter<AppState> {
+    api_routes().merge(admin_routes())
+}
+
+fn admin_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(health::check_health))
+        .routes(routes!(health::check_readiness))
+        .routes(routes!(health::get_metrics))
+}
+
+fn api_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(images::list_images, uploads::upload_image))
         .routes(routes!(images::get_image, images::update_image, images::delete_image))
@@ -142,9 +166,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(audit::list_audit_entries))
         .routes(routes!(stats::get_stats))
         .routes(routes!(limits::get_limits))
-        .routes(routes!(health::check_health))
-        .routes(routes!(health::check_readiness))
-        .routes(routes!(health::get_metrics))
 }
 
 /// Without origins there is no layer at all: one would answer every `OPTIONS` request, whatever its address.

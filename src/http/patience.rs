@@ -6,8 +6,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,7 +19,17 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// Whose turn it is on a connection.
 #[derive(Debug, Clone, Default)]
-pub struct Turn(Arc<AtomicU8>);
+pub struct Turn(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    turn: AtomicU8,
+    /// Since when the client has taken nothing of what is to be written.
+    stalled: Mutex<Option<Instant>>,
+}
+
+/// A client that has taken nothing for so long does not read.
+pub const STALLED: Duration = Duration::from_secs(1);
 
 /// The client's, to send a head: the connection is new, or a head has begun.
 const HEAD: u8 = 0;
@@ -31,7 +41,27 @@ const BUSY: u8 = 2;
 impl Turn {
     /// A request's head has come.
     pub fn begin(&self) {
-        self.0.store(BUSY, Ordering::Relaxed);
+        self.0.turn.store(BUSY, Ordering::Relaxed);
+    }
+
+    /// Whether a request is under way.
+    pub fn is_busy(&self) -> bool {
+        self.0.turn.load(Ordering::Relaxed) == BUSY
+    }
+
+    /// The client does not take what is written.
+    pub fn stall(&self) {
+        self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+    }
+
+    fn flow(&self) {
+        *self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// For how long the client has not read, if that is long.
+    pub fn stalled_for(&self) -> Option<Duration> {
+        let since = (*self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(since.elapsed()).filter(|elapsed| *elapsed >= STALLED)
     }
 
     /// Has the turn end with the answer's body.
@@ -48,7 +78,7 @@ struct Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.turn.0.store(IDLE, Ordering::Relaxed);
+        self.turn.0.turn.store(IDLE, Ordering::Relaxed);
     }
 }
 
@@ -86,6 +116,10 @@ impl<S> PatientStream<S> {
         Self { stream, turn, timed: HEAD, timer: Box::pin(sleep(head_timeout)), head_timeout, keep_alive_timeout }
     }
 
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        if written.is_pending() { self.turn.stall() } else { self.turn.flow() }
+    }
+
     fn set_timer(&mut self, turn: u8) {
         self.timed = turn;
         let timeout = if turn == IDLE { self.keep_alive_timeout } else { self.head_timeout };
@@ -96,14 +130,14 @@ impl<S> PatientStream<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for PatientStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let turn = this.turn.0.load(Ordering::Relaxed);
+        let turn = this.turn.0.turn.load(Ordering::Relaxed);
         if turn != this.timed {
             this.set_timer(turn);
         }
         let filled = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(context, buffer) {
             if turn == IDLE && buffer.filled().len() > filled {
-                this.turn.0.store(HEAD, Ordering::Relaxed);
+                this.turn.0.turn.store(HEAD, Ordering::Relaxed);
                 this.set_timer(HEAD);
             }
             return Poll::Ready(read);
@@ -118,7 +152,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for PatientStream<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note(&written);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -138,6 +174,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        self.note(&written);
+        written
     }
 }

@@ -21,6 +21,8 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::client_address::TrustedProxies;
+use super::connections::Connections;
 use super::identify::Peer;
 use super::patience::{PatientStream, Turn};
 
@@ -29,6 +31,9 @@ use super::patience::{PatientStream, Turn};
 pub struct ServerLimits {
     /// Connections held at once; further ones wait in the kernel's queue.
     pub max_connections: usize,
+    /// Of one address that is not a trusted proxy's; 0 is no limit.
+    pub max_per_address: usize,
+    pub proxies: TrustedProxies,
     /// Time for a request's head, from its first byte on, or from the opening of the connection.
     pub head_timeout: Duration,
     /// Time until the next request on a connection that is kept open.
@@ -46,19 +51,27 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, stop: CancellationToken) -> bool {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(limits.max_connections));
+    let connections = Arc::new(Connections::new(limits.max_per_address, limits.proxies.clone()));
     loop {
+        if room.available_permits() == 0 {
+            connections.make_room();
+        }
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
+        let turn = Turn::default();
+        let Some(place) = connections.enter(peer, &turn) else {
+            refuse(&stream);
+            continue;
+        };
         let mut builder = http1::Builder::new();
         // hyper's timer is for what the stream does not see: a head that begins before the answer before it has ended.
         let head_timeout = limits.head_timeout + limits.keep_alive_timeout;
         builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(MAX_HEAD_BYTES);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(limits.write_timeout));
-        let turn = Turn::default();
         let stream = PatientStream::new(Box::pin(stream), turn.clone(), limits.head_timeout, limits.keep_alive_timeout);
         let ending = turn.clone();
         let service =
@@ -72,14 +85,29 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A connection that breaks is its client's affair; what it asked for has its own line in the log.
-            if let Err(error) = connection.await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+                },
+                () = place.ended.cancelled() => tracing::debug!(%peer, "a connection made room for another"),
             }
-            drop(permit);
+            drop((place, permit));
         });
     }
     drop(listener);
     tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown()).await.is_ok()
+}
+
+/// What a client gets whose address has all its connections in use: that much fits into any socket's buffer.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 117\r\n\
+Retry-After: 1\r\nConnection: close\r\n\r\n\
+{\"error\":\"ServiceUnavailable\",\"message\":\"Too many connections from this address are in use. Try again.\",\"details\":{}}";
+
+fn refuse(stream: &TcpStream) {
+    // Whoever does not get it finds the connection closed.
+    if let Err(error) = stream.try_write(REFUSAL) {
+        tracing::debug!(%error, "a refusal was not written");
+    }
 }
 
 async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {

@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use super::AppState;
 use super::conditional::IfNoneMatch;
-use super::error::{ApiError, InternalServerError, NotFound, ServiceUnavailable, UnknownThumbnailSize, ValidationError};
+use super::error::{ApiError, FileMissing, NotFound, ServiceUnavailable, UnknownThumbnailSize, ValidationError};
 use super::extract::{Address, CallerOf, Query, Segment, TurnOf, image_id, integer};
 use crate::model::accept::Accept;
 use crate::model::image::{Format, ThumbnailSize, Visibility};
@@ -58,7 +58,7 @@ pub struct ConditionalHeaders {
         (status = 200, description = "The thumbnail.", content(("image/jpeg"), ("image/webp")),
             headers(("ETag" = String, description = "Entity tag of these bytes."), ("Cache-Control" = String, description = "How long caches may keep the response."))),
         (status = 304, description = "Not modified."),
-        UnknownThumbnailSize, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+        UnknownThumbnailSize, NotFound, ValidationError, FileMissing, ServiceUnavailable))]
 pub async fn get_thumbnail(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -119,7 +119,7 @@ pub struct VariantQuery {
             headers(("ETag" = String, description = "Entity tag of these bytes."), ("Cache-Control" = String, description = "How long caches may keep the response."),
                 ("Vary" = String, description = "`Accept`, if that header decided the format."))),
         (status = 304, description = "Not modified."),
-        NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+        NotFound, ValidationError, FileMissing, ServiceUnavailable))]
 pub async fn get_resized_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,

@@ -44,6 +44,8 @@ pub struct Metrics {
     import_items: Family<ResultLabels, Counter>,
     fetches: Family<ResultLabels, Counter>,
     pub import_retries: Counter,
+    /// Objects of live images that the storage does not have.
+    pub lost_objects: Counter,
     captions: Family<ResultLabels, Counter>,
     caption_seconds: Histogram,
     pub caption_queue: Gauge,
@@ -119,6 +121,7 @@ impl Metrics {
             import_items: Family::default(),
             fetches: Family::default(),
             import_retries: Counter::default(),
+            lost_objects: Counter::default(),
             captions: Family::default(),
             caption_seconds: caption_histogram(),
             caption_queue: Gauge::default(),
@@ -186,6 +189,11 @@ impl Metrics {
         registry.register("import_items", "URLs by what became of them: complete, failed, cancelled", self.import_items.clone());
         registry.register("import_fetches", "Fetches by result: fetched, or why not", self.fetches.clone());
         registry.register("import_retries", "URLs that were put off to be tried again", self.import_retries.clone());
+        registry.register(
+            "lost_objects",
+            "Objects of images that were asked for and are missing from the storage",
+            self.lost_objects.clone(),
+        );
         registry.register("captions", "Captions by result: ready, failed, retried, unable", self.captions.clone());
         registry.register_with_unit(
             "caption_making_duration",

@@ -47,6 +47,8 @@ impl fmt::Debug for UserId {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     Anonymous,
+    /// Nobody in particular, but from where a gateway vouches for whatever user the request names.
+    Gateway,
     User(Box<User>),
 }
 
@@ -77,7 +79,7 @@ pub enum Proof {
 impl Caller {
     pub fn known(&self) -> Option<&User> {
         match self {
-            Self::Anonymous => None,
+            Self::Anonymous | Self::Gateway => None,
             Self::User(user) => Some(user),
         }
     }

@@ -1,6 +1,6 @@
 //! Who may do what: every rule on callers, in one place.
 //!
-//! A caller that is not known may read what is public, and, behind a gateway (`AUTH_MODE=trusted`), write in the name that the
+//! A caller that is not known may read what is public, and, behind a gateway, write in the name that the
 //! request gives. A key with scopes may do what they say and no more, and makes, changes and deletes no keys.
 
 use super::Service;
@@ -8,16 +8,6 @@ use super::error::Error;
 use crate::model::account::{Account, Scope};
 use crate::model::caller::{Caller, Proof, User, UserId};
 use crate::model::image::{Image, ThumbnailSize};
-
-/// How callers are taken for users.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AuthMode {
-    /// A gateway vouches for `X-User-Id`; accounts are optional.
-    #[default]
-    Trusted,
-    /// Whoever writes must show who they are.
-    Required,
-}
 
 /// Whoever looks: their private images are shown to them.
 pub(super) fn viewer(caller: &Caller) -> Result<Option<&UserId>, Error> {
@@ -133,7 +123,7 @@ impl Service {
         match caller.known() {
             Some(user) => require_scope(user, Scope::Upload),
             // `user_id` is as good as a caller: nothing vouches for either but the gateway.
-            None if self.limits.auth.mode == AuthMode::Trusted => Ok(()),
+            None if *caller == Caller::Gateway => Ok(()),
             None => Err(Error::Unauthenticated),
         }
     }

@@ -49,7 +49,7 @@ pub(super) async fn note(
     details: BTreeMap<String, String>,
 ) -> Result<(), Error> {
     let (id, subject) = (EntryId::new(clock), subject.to_string());
-    tracing::info!(actor, action, subject, "an administrator's act");
+    tracing::info!(entry_id = %id, action, subject, "audit entry");
     let entry = Entry { id, actor: actor.to_owned(), action: action.to_owned(), subject, details };
     Ok(store::audit::insert(tx, &entry).await?)
 }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
 
-use super::access::AuthMode;
 use super::error::{Error, chain};
 use super::login_guard::LoginGuard;
 use super::passwords::Passwords;
@@ -21,14 +20,6 @@ use crate::model::account::{Account, Email, KeyId};
 use crate::model::caller::{Caller, Proof, User, UserId};
 use crate::model::clock::Clock;
 use crate::store;
-
-/// How callers show who they are.
-#[derive(Debug, Clone, Default)]
-pub struct AuthLimits {
-    pub mode: AuthMode,
-    /// What access tokens are signed with; the first signs, all are read. None: the database keeps one.
-    pub jwt_secrets: Vec<String>,
-}
 
 /// What a request brings.
 #[derive(Clone)]
@@ -71,7 +62,7 @@ impl Auth {
             passwords: Passwords::new(limits.admission_wait),
             logins: LoginGuard::new(Arc::clone(clock)),
             verified: Verified::default(),
-            keys: SigningKeys::new(&limits.auth.jwt_secrets),
+            keys: SigningKeys::new(&limits.jwt_secrets),
             touching: Mutex::default(),
         }
     }

@@ -29,16 +29,29 @@ pub struct Report {
     pub wrong_size: Vec<String>,
     /// Keys of variants that should be there and are not; they are made anew when they are asked for.
     pub lost_variants: Vec<String>,
-    /// Keys of objects of no image or variant, older than a day and announced by no intent.
+    /// Keys of objects of no image or variant, older than a day and announced by no intent, where there is no original among them.
     pub orphans: Vec<String>,
+    /// Keys of the objects of no image that the database knows, where the original is among them: nobody else may have it.
+    pub unclaimed: Vec<String>,
+    /// The originals among them that were stored after the newest image in the database.
+    pub newer_originals: u64,
     /// Keys that are not of this service's layout; they are never touched.
     pub foreign: Vec<String>,
     /// Counters that differ from what they count, and by how much.
     pub counters: Vec<(Counter, i64)>,
     /// Images whose places in collections are shown, or hidden, as if they were something else.
     pub places: Vec<ImageId>,
-    /// Whether orphans were announced for removal, and counters and places set right.
-    pub fixed: bool,
+    /// What was to be mended.
+    pub fixed: Fix,
+}
+
+/// What is mended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fix {
+    /// Counters and places are set right, and orphans announced for removal.
+    pub rest: bool,
+    /// Unclaimed objects older than a day are announced for removal.
+    pub originals: bool,
 }
 
 /// No upload is this old and still running.
@@ -52,17 +65,22 @@ impl Service {
     ///
     /// # Errors
     /// Database or storage are unavailable; what was fixed until then is fixed.
-    pub async fn examine(&self, fix: bool) -> Result<Report, Error> {
+    pub async fn examine(&self, fix: Fix) -> Result<Report, Error> {
         let mut report = Report { fixed: fix, ..Report::default() };
         let seen = self.walk_bucket(&mut report, fix).await?;
-        let days = self.walk_images(&mut report, &seen, fix).await?;
-        self.check_counters(&mut report, days, fix).await?;
+        let (days, newest) = self.walk_images(&mut report, &seen, fix.rest).await?;
+        let is_newer = |key: &&String| {
+            let found = layout::parse(key).filter(|(_, name)| *name == layout::ORIGINAL);
+            found.is_some_and(|(id, _)| newest.is_none_or(|newest| id.created_at() > newest.created_at()))
+        };
+        report.newer_originals = report.unclaimed.iter().filter(is_newer).count() as u64;
+        self.check_counters(&mut report, days, fix.rest).await?;
         Ok(report)
     }
 
     /// Goes through the bucket in the order of its keys, in which an image's objects are neighbours. Returns the images
     /// that have an object, and so were looked at.
-    async fn walk_bucket(&self, report: &mut Report, fix: bool) -> Result<HashSet<ImageId>, Error> {
+    async fn walk_bucket(&self, report: &mut Report, fix: Fix) -> Result<HashSet<ImageId>, Error> {
         let mut seen = HashSet::new();
         let mut group = BTreeMap::<ImageId, Vec<Listed>>::new();
         let mut after: Option<String> = None;
@@ -96,12 +114,12 @@ impl Service {
         report: &mut Report,
         seen: &mut HashSet<ImageId>,
         group: BTreeMap<ImageId, Vec<Listed>>,
-        fix: bool,
+        fix: Fix,
     ) -> Result<(), Error> {
         for (id, objects) in group {
             match store::images::find(&self.db, id).await? {
                 Some(image) => {
-                    self.check_variants(report, id, &objects, fix).await?;
+                    self.check_variants(report, id, &objects, fix.rest).await?;
                     seen.insert(id);
                     let mut found = Report::default();
                     check_image(&mut found, &image, &objects);
@@ -115,9 +133,15 @@ impl Service {
         Ok(())
     }
 
-    async fn check_orphans(&self, report: &mut Report, id: ImageId, objects: &[Listed], fix: bool) -> Result<(), Error> {
+    async fn check_orphans(&self, report: &mut Report, id: ImageId, objects: &[Listed], fix: Fix) -> Result<(), Error> {
         let cutoff = self.clock.now() - UNTOUCHED;
-        if objects.iter().any(|object| object.modified_at > cutoff) || store::intents::exists(&self.db, id).await? {
+        let has_original = |objects: &[Listed]| objects.iter().any(|object| object.key == layout::key(id, layout::ORIGINAL));
+        let is_young = objects.iter().any(|object| object.modified_at > cutoff);
+        if is_young && !has_original(objects) || store::intents::exists(&self.db, id).await? {
+            return Ok(());
+        }
+        // An upload may have ended between the two looks.
+        if store::images::find(&self.db, id).await?.is_some() {
             return Ok(());
         }
         // The sweeper may have removed them, and then their intent, since the bucket was listed. The removal of a variant
@@ -128,7 +152,14 @@ impl Service {
         if objects.is_empty() {
             return Ok(());
         }
-        report.orphans.extend(objects.iter().map(|object| object.key.clone()));
+        let keys = objects.iter().map(|object| object.key.clone());
+        let fix = if has_original(&objects) {
+            report.unclaimed.extend(keys);
+            fix.originals && !is_young
+        } else {
+            report.orphans.extend(keys);
+            fix.rest
+        };
         if fix {
             let mut tx = self.db.begin().await?;
             // The image may have come, or its intent, since the look above.
@@ -180,13 +211,18 @@ impl Service {
     }
 
     /// Finds the images that the bucket knows nothing of, and those whose places do not follow them. Returns the days on which images
-    /// were made.
-    async fn walk_images(&self, report: &mut Report, seen: &HashSet<ImageId>, fix: bool) -> Result<BTreeSet<NaiveDate>, Error> {
+    /// were made, and the newest.
+    async fn walk_images(
+        &self,
+        report: &mut Report,
+        seen: &HashSet<ImageId>,
+        fix: bool,
+    ) -> Result<(BTreeSet<NaiveDate>, Option<ImageId>), Error> {
         let mut days = BTreeSet::new();
         let mut last = None;
         loop {
             let images = store::images::walk(&self.db, last, BATCH).await?;
-            let (Some(oldest), Some(newest)) = (images.first(), images.last()) else { return Ok(days) };
+            let (Some(oldest), Some(newest)) = (images.first(), images.last()) else { return Ok((days, last)) };
             last = Some(newest.id);
             self.check_places(report, oldest.id, newest.id, fix).await?;
             for image in images {
@@ -294,26 +330,35 @@ impl Report {
     pub fn is_healthy(&self) -> bool {
         let mendable =
             self.orphans.is_empty() && self.lost_variants.is_empty() && self.counters.is_empty() && self.places.is_empty();
-        self.missing.is_empty() && self.wrong_size.is_empty() && (mendable || self.fixed)
+        let unclaimed = !self.unclaimed.is_empty() && !self.fixed.originals;
+        self.missing.is_empty() && self.wrong_size.is_empty() && !unclaimed && (mendable || self.fixed.rest)
     }
 }
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{} images, {} objects", self.images, self.objects)?;
-        let mended = if self.fixed { ", announced for removal" } else { "" };
+        let removed = |fixed| if fixed { ", announced for removal" } else { "" };
         for (what, keys) in [
             ("missing object".to_owned(), &self.missing),
             ("original of the wrong size".to_owned(), &self.wrong_size),
-            (format!("missing variant{}", if self.fixed { ", forgotten" } else { "" }), &self.lost_variants),
-            (format!("object of no image{mended}"), &self.orphans),
+            (format!("missing variant{}", if self.fixed.rest { ", forgotten" } else { "" }), &self.lost_variants),
+            (format!("object of no image{}", removed(self.fixed.rest)), &self.orphans),
+            (format!("object of an image that the database does not know{}", removed(self.fixed.originals)), &self.unclaimed),
             ("object that is not this service's".to_owned(), &self.foreign),
         ] {
             for key in keys {
                 writeln!(f, "{what}: {key}")?;
             }
         }
-        let mended = if self.fixed { ", set right" } else { "" };
+        if self.newer_originals > 0 {
+            writeln!(
+                f,
+                "{} originals are newer than the newest image in the database: it may be older than the bucket; restore a newer backup of it",
+                self.newer_originals
+            )?;
+        }
+        let mended = if self.fixed.rest { ", set right" } else { "" };
         for id in &self.places {
             writeln!(f, "collections do not follow image {id}{mended}")?;
         }

@@ -68,6 +68,9 @@ pub enum Error {
     Overloaded { retry_after: Duration },
     #[error("This picture is still being made; try again in a moment.")]
     StillMaking,
+    /// The storage has lost it, or the database is of another backup.
+    #[error("The file of this image is missing from the storage; only the operator can bring it back.")]
+    FileMissing,
     #[error("The service cannot reach its {dependency} right now; try again in a moment.")]
     Unavailable { dependency: Dependency, source: BoxError },
     #[error("Something went wrong inside the service; nothing about the request is known to be wrong.")]
@@ -130,6 +133,11 @@ impl Error {
         Self::Internal(source.into())
     }
 
+    /// A part of the request that cannot be read.
+    pub fn malformed(name: &str, rule: &str) -> Self {
+        Self::Malformed { message: format!("{name} {rule}."), details: Fields::from([(name.to_owned(), rule.to_owned())]) }
+    }
+
     /// One broken field.
     pub fn invalid(field: &str, rule: impl Into<String>) -> Self {
         Self::Invalid(Fields::from([(field.to_owned(), rule.into())]))
@@ -161,6 +169,7 @@ impl Error {
             Self::Overloaded { .. } => "overloaded",
             Self::Unavailable { .. } => "unavailable",
             Self::StillMaking => "still_making",
+            Self::FileMissing => "file_missing",
             Self::Internal(_) => "internal",
         }
     }

@@ -14,7 +14,6 @@ use crate::model::account::{ExpiringLink, LinkId};
 use crate::model::caller::Caller;
 use crate::model::id::ImageId;
 use crate::model::image::Image;
-use crate::objects::layout;
 use crate::store;
 
 /// Bytes of a link's file that are given for nothing, in all: clients ask for a byte or two to learn its size and whether they can have
@@ -116,7 +115,7 @@ impl Service {
             return Err(Error::forbidden("This link can be opened a limited number of times, and is not shown to previews."));
         }
         // First what may fail through no fault of the link's.
-        let (stored, bytes) = self.objects.get(&layout::key(id, layout::ORIGINAL), part.clone()).await?;
+        let (stored, bytes) = self.send_original(&image, part.clone()).await?;
         if !is_preview {
             self.pay_for(&link, part.is_some(), wanted, image.file_size).await?;
         }

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use super::Service;
 use super::access;
+use super::downloads::Sent;
 use super::error::Error;
 use super::thumbnails::{Content, Sending};
 use crate::model::byte_range::ByteRange;
@@ -66,11 +67,20 @@ impl Service {
         if !sending.with_body {
             return Ok(Original { image, etag, part, content: Content::Length(wanted) });
         }
-        let (stored, bytes) = self.objects.get(&layout::key(image.id, layout::ORIGINAL), part.clone()).await?;
+        let (stored, bytes) = self.send_original(&image, part.clone()).await?;
         if stored != wanted {
             let found = format!("the storage gives {stored} bytes of image {id} where {wanted} are known");
             return Err(Error::internal(found));
         }
         Ok(Original { image, etag, part, content: Content::Stored(stored, bytes) })
+    }
+
+    /// The bytes of an original, or of a part of it, and their number.
+    pub(super) async fn send_original(&self, image: &Image, part: Option<RangeInclusive<u64>>) -> Result<(u64, Sent), Error> {
+        let key = layout::key(image.id, layout::ORIGINAL);
+        match self.send_object(key.clone(), part).await {
+            Ok(sent) => Ok(sent),
+            Err(failed) => Err(self.explain_missing(image.id, &key, failed).await),
+        }
     }
 }

@@ -13,6 +13,7 @@ pub mod captions;
 pub mod collections;
 pub mod counts;
 pub mod doctor;
+pub mod downloads;
 pub mod error;
 pub mod expiring_links;
 pub mod fair_queue;
@@ -23,6 +24,7 @@ pub mod import_queue;
 pub mod imports;
 pub mod links;
 pub mod login_guard;
+mod lost_objects;
 pub mod passwords;
 pub mod places;
 pub mod plans;
@@ -59,6 +61,7 @@ use crate::objects::ObjectStore;
 use crate::store::Db;
 use admission::{Admission, Budgets};
 use counts::Counts;
+use downloads::Downloads;
 pub use error::Error;
 use spool::Spool;
 
@@ -66,7 +69,9 @@ use spool::Spool;
 #[derive(Debug)]
 pub struct Service {
     db: Db,
-    objects: ObjectStore,
+    objects: Arc<ObjectStore>,
+    downloads: Downloads,
+    lost_objects: lost_objects::LostObjects,
     admission: Admission,
     spool: Spool,
     auth: auth::Auth,
@@ -111,13 +116,17 @@ pub struct Limits {
     pub decode_threads: usize,
     /// How long a request waits for either memory before it is refused.
     pub admission_wait: Duration,
+    /// Files sent from the storage at once, and the slowest client that is waited for.
+    pub max_downloads: usize,
+    pub min_bytes_per_second: u64,
     /// How long a deleted image can be restored.
     pub retention: Duration,
     /// No upload takes longer than this: the sum of its steps' bounds.
     pub longest_upload: Duration,
     pub imports: import_queue::ImportLimits,
     pub captions: caption_queue::CaptionLimits,
-    pub auth: auth::AuthLimits,
+    /// What access tokens are signed with; the first signs, all are read. None: the database keeps one.
+    pub jwt_secrets: Vec<String>,
     pub rates: rates::RateLimits,
     /// How long an upload's intent is left alone; longer than any upload takes.
     pub intent_grace: Duration,
@@ -156,11 +165,14 @@ impl Service {
     ) -> Self {
         let admission = Admission::new(&limits.budgets());
         let spool = Spool::new(&limits.spooling, limits.max_file_bytes);
+        let downloads = Downloads::new(limits.max_downloads, limits.admission_wait, limits.min_bytes_per_second);
         let auth = auth::Auth::new(&limits, &clock);
         let rates = rates::Rates::new(&limits.rates, Arc::clone(&clock));
         Self {
             db,
-            objects,
+            objects: Arc::new(objects),
+            downloads,
+            lost_objects: lost_objects::LostObjects::default(),
             admission,
             spool,
             auth,

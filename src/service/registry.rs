@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Service;
 use super::accounts::{NewAccount, no_such_account, plan_text, require_plan};
 use super::audit;
 use super::error::Error;
@@ -46,6 +47,33 @@ pub async fn set_password(db: &Db, clock: &dyn Clock, email: &Email, password: &
     let passwords = Passwords::default();
     let account = store::accounts::find_by_email(db, email).await?.ok_or_else(no_such_account)?;
     Registry { db, clock, passwords: &passwords }.replace_password(&account, password, Some(COMMAND_LINE)).await
+}
+
+impl Service {
+    /// Whether anybody has an account.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn has_accounts(&self) -> Result<bool, Error> {
+        Ok(store::accounts::exist(&self.db).await?.0)
+    }
+
+    /// Makes the first administrator; `None` if there is one already.
+    ///
+    /// # Errors
+    /// The database is unavailable, or somebody who is no administrator has the e-mail address.
+    pub async fn create_first_admin(&self, email: Email, password: Password) -> Result<Option<Account>, Error> {
+        let has_admin = async || Ok::<_, Error>(store::accounts::exist(&self.db).await?.1);
+        if has_admin().await? {
+            return Ok(None);
+        }
+        match create_admin(&self.db, &*self.clock, email, password, None).await {
+            Ok(account) => Ok(Some(account)),
+            // Another instance may have started just now.
+            Err(Error::Conflict { .. }) if has_admin().await? => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Registry<'_> {

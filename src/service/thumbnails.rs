@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
 
 use super::Service;
 use super::access;
+use super::downloads::{Failed, Sent};
 use super::error::Error;
 use super::fair_queue::TurnKey;
 use crate::model::accept::Accept;
@@ -65,7 +65,7 @@ pub enum Content {
     Length(u64),
     Bytes(Bytes),
     /// From the storage, with its length in bytes.
-    Stored(u64, BoxStream<'static, Result<Bytes, objects::Error>>),
+    Stored(u64, Sent),
 }
 
 /// A variant whose object is gone although its row was there is looked for anew, this often.
@@ -143,7 +143,13 @@ impl Service {
         let etag = format!("{}-{name}", image.id);
         let content = match (sending.is_known)(&etag) {
             true => Content::Unchanged,
-            false => self.read_content(&layout::key(image.id, &name), sending).await?,
+            false => {
+                let key = layout::key(image.id, &name);
+                match self.read_content(&key, sending).await {
+                    Ok(content) => content,
+                    Err(failed) => return Err(self.explain_missing(image.id, &key, failed).await),
+                }
+            }
         };
         Ok(Shown { etag, format: stored.format, visibility: image.visibility, content })
     }
@@ -165,7 +171,7 @@ impl Service {
                 Some(bytes) => Content::Length(bytes.len() as u64),
                 None => match self.read_content(&layout::key(image.id, &made.object), sending).await {
                     Ok(content) => content,
-                    Err(objects::Error::NotFound { .. }) => {
+                    Err(Failed::Storage(objects::Error::NotFound { .. })) => {
                         self.give_up_lost(image.id, &made.object).await?;
                         continue;
                     }
@@ -177,11 +183,11 @@ impl Service {
         Err(Error::StillMaking)
     }
 
-    async fn read_content(&self, key: &str, sending: &Sending<'_>) -> Result<Content, objects::Error> {
+    async fn read_content(&self, key: &str, sending: &Sending<'_>) -> Result<Content, Failed> {
         if !sending.with_body {
             return Ok(Content::Length(self.objects.size(key).await?));
         }
-        let (length, bytes) = self.objects.get(key, None).await?;
+        let (length, bytes) = self.send_object(key.to_owned(), None).await?;
         Ok(Content::Stored(length, bytes))
     }
 

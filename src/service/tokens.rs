@@ -37,6 +37,9 @@ pub const ACCESS_LIFE: TimeDelta = TimeDelta::minutes(15);
 /// The life of a refresh token.
 pub const REFRESH_LIFE: TimeDelta = TimeDelta::days(30);
 
+/// By how much the clocks of two instances may differ.
+const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
+
 /// For so long after its exchange a refresh token is answered again, with the same next one. A thief who comes within these
 /// seconds has the same next one as its owner, and is found out when both have gone on with it.
 pub const REFRESH_GRACE: TimeDelta = TimeDelta::seconds(10);
@@ -199,6 +202,11 @@ impl Service {
         let decoded = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_secret(&key.secret), &rules);
         let claims = decoded.map_err(|_| WRONG)?.claims;
         let now = self.clock.now();
+        // This service issues none that live longer, whoever has the key.
+        let longest = ACCESS_LIFE + CLOCK_SKEW;
+        if claims.exp.saturating_sub(claims.iat.min(now.timestamp())) > longest.num_seconds() {
+            return Err(WRONG);
+        }
         if claims.exp <= now.timestamp() {
             return Err(Error::BadCredentials("the access token has expired"));
         }

@@ -66,6 +66,12 @@ pub async fn page(run: impl Run, last: Option<AccountId>, limit: u32) -> Result<
     run.fetch::<Row>(sql).await?.into_iter().map(Account::try_from).collect()
 }
 
+/// Whether there is an account, and whether one is an administrator's.
+pub async fn exist(run: impl Run) -> Result<(bool, bool), Error> {
+    let sql = Sql::new("select exists (select 1 from accounts), exists (select 1 from accounts where admin)");
+    Ok(run.fetch_optional::<(bool, bool)>(sql).await?.unwrap_or_default())
+}
+
 /// Takes the account's lock until the transaction ends and returns it as it was.
 pub async fn lock(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, Error> {
     let sql = Sql::new(concat!("update accounts set updated_at = updated_at where id = $1 returning ", columns!()));

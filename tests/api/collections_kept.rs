@@ -11,6 +11,7 @@ use image_service::model::collection::{Collection, CollectionId, CollectionName,
 use image_service::model::counter::{Counter, CounterKind};
 use image_service::model::id::ImageId;
 use image_service::model::image::{Image, Visibility};
+use image_service::service::doctor::Fix;
 use image_service::service::sweep::Outcome;
 use image_service::store::db::{Run, Sql};
 use image_service::store::{self, Db, Tx};
@@ -361,7 +362,7 @@ async fn the_doctor_makes_places_follow_their_images() {
     let mut found = app.examine().await.places;
     found.sort_unstable();
     assert_eq!(found, [of(0), of(1), of(2)]);
-    let report = app.service().examine(true).await.unwrap();
+    let report = app.service().examine(Fix { rest: true, originals: false }).await.unwrap();
     assert!(report.is_healthy() && report.to_string().contains("set right"), "{report}");
     app.assert_sound().await;
     assert_eq!(images(&app, "alice", "c").await, [ids[0].as_str(), &ids[2], &ids[3]]);
@@ -381,7 +382,7 @@ async fn the_doctor_sets_a_collections_count_right() {
     tx.execute(Sql::new("update counters set n = n + 5 where kind in ('collection', 'private_collection')")).await.unwrap();
     tx.commit().await.unwrap();
     db.close().await;
-    let report = app.service().examine(true).await.unwrap();
+    let report = app.service().examine(Fix { rest: true, originals: false }).await.unwrap();
     let mut found: Vec<(&str, i64)> = report.counters.iter().map(|(counter, off)| (counter.kind.name(), *off)).collect();
     found.sort_unstable();
     assert_eq!(found, [("collection", -5), ("private_collection", -5)]);

@@ -71,6 +71,7 @@ async fn healthcheck_asks_where_the_service_listens() {
     for host in ["127.0.0.2", "0.0.0.0"] {
         let mut home = Home::embedded();
         home.set("HOST", host);
+        home.set("AUTH_MODE", "required");
         let process = Process::start(&home, &[]).await;
         let checked = home.run(&["healthcheck"], &[("PORT", &process.address.port().to_string())]).await;
         assert!(checked.status.success(), "{host}: {checked:?}");

@@ -399,7 +399,8 @@ async fn a_panic_in_a_handler_is_a_500_like_any_other_and_the_next_request_is_se
     }
     let router = layered(Router::new().route("/panics", axum::routing::get(panics)), state);
     for method in ["GET", "HEAD", "GET"] {
-        let request = http::Request::builder().method(method).uri("/panics").header("X-Request-Id", "find-me");
+        let request = http::Request::builder().method(method).uri("/panics").header("Host", "localhost");
+        let request = request.header("X-Request-Id", "find-me");
         let response = router.clone().oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();

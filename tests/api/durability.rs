@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use image_service::model::clock::{Clock, SystemClock};
+use image_service::service::doctor::Fix;
 use image_service::service::sweep::Outcome;
 use image_service::worker::sweeper;
 use serde_json::Value;
@@ -180,9 +181,9 @@ async fn after_the_sweeper_nothing_else_is_left(home: &Home, told: &Told) {
         ["uploading", "removing"].iter().all(|state| metrics.text().contains(&format!("intents{{state=\"{state}\"}} 0\n")))
     })
     .await;
-    let report = running.service.examine(false).await.expect("a report");
+    let report = running.service.examine(Fix::default()).await.expect("a report");
     let counted = (report.images, report.objects);
-    let found = [&report.missing, &report.wrong_size, &report.orphans, &report.foreign];
+    let found = [&report.missing, &report.wrong_size, &report.orphans, &report.unclaimed, &report.foreign];
     assert!(found.iter().all(|keys| keys.is_empty()) && report.counters.is_empty(), "{report}");
     assert_eq!(report.objects, 3 * report.images, "{report}");
     assert!(report.images >= told.stored.len() as u64);
@@ -494,7 +495,7 @@ async fn openapi_prints_the_document_and_needs_nothing() {
 async fn the_limit_of_open_files_is_raised_and_one_that_is_too_low_is_told() {
     let home = Home::embedded();
     // It says what it found before it finds that it cannot listen.
-    let serve = home.command(&[], &[("HOST", "192.0.2.1")]);
+    let serve = home.command(&[], &[("HOST", "192.0.2.1"), ("AUTH_MODE", "required")]);
     for (soft, hard, settings, told) in [
         (200, 1500, "--max-connections=100", "open files limit=1500 needed=1095"),
         (1500, 1500, "--max-connections=1024", "too few files may be open for MAX_CONNECTIONS"),

@@ -162,5 +162,5 @@ async fn an_original_that_the_storage_lost_or_cut_is_no_picture() {
     app.storage().put(&key, b"short").await;
     assert_error(&app.get(&format!("/i/{image}")).await, 500, "InternalServerError");
     app.storage().delete(&key).await;
-    assert_error(&app.get(&format!("/i/{image}")).await, 503, "ServiceUnavailable");
+    assert_error(&app.get(&format!("/i/{image}")).await, 500, "FileMissing");
 }

@@ -30,6 +30,7 @@ mod expiring_links;
 mod fairness;
 mod faults;
 mod full_disk;
+mod gateway;
 mod idempotency;
 mod images;
 mod imports;

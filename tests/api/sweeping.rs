@@ -10,7 +10,7 @@ use image_service::model::caller::UserId;
 use image_service::model::clock::Clock;
 use image_service::model::id::ImageId;
 use image_service::objects::layout;
-use image_service::service::doctor::Report;
+use image_service::service::doctor::{Fix, Report};
 use image_service::service::sweep::Outcome;
 use image_service::store::db::{Run, Sql};
 use image_service::store::{self, Db};
@@ -373,7 +373,7 @@ async fn the_doctor_finds_missing_objects_and_originals_of_the_wrong_size() {
     let original = objects_of(&changed).into_iter().find(|key| key.ends_with("/original")).unwrap();
     app.storage().put(&original, b"something else").await;
     for fix in [false, true] {
-        let mut report = app.service().examine(fix).await.unwrap();
+        let mut report = app.service().examine(Fix { rest: fix, originals: false }).await.unwrap();
         report.missing.sort();
         let mut missing = objects.clone();
         missing.push(thumbnail.clone());
@@ -415,12 +415,13 @@ async fn the_doctor_finds_orphans_older_than_a_day_and_has_them_removed_if_told_
     let app = TestApp::start().await;
     let kept = upload(&app).await;
     let orphan = ImageId::new(&*app.clock).to_string();
-    for key in objects_of(&orphan) {
-        app.storage().put(&key, b"bytes").await;
+    let thumbnails: Vec<String> = objects_of(&orphan).into_iter().filter(|key| !key.ends_with("/original")).collect();
+    for key in &thumbnails {
+        app.storage().put(key, b"bytes").await;
     }
     app.storage().put("notes/readme.txt", b"someone else's").await;
     let found = async |fix| {
-        let mut report = app.service().examine(fix).await.unwrap();
+        let mut report = app.service().examine(Fix { rest: fix, originals: false }).await.unwrap();
         report.orphans.sort();
         assert_eq!(report.foreign, ["notes/readme.txt"]);
         report.orphans
@@ -429,11 +430,11 @@ async fn the_doctor_finds_orphans_older_than_a_day_and_has_them_removed_if_told_
     app.clock.advance(TimeDelta::hours(23));
     assert!(found(true).await.is_empty());
     app.clock.advance(TimeDelta::hours(2));
-    assert_eq!(found(false).await, objects_of(&orphan));
+    assert_eq!(found(false).await, thumbnails);
     app.sweep_all().await;
-    assert_eq!(app.storage().keys().await.len(), 7, "it changes nothing unless told to");
-    assert_eq!(found(true).await, objects_of(&orphan));
-    assert_eq!(app.storage().keys().await.len(), 7, "it announces, the sweeper removes");
+    assert_eq!(app.storage().keys().await.len(), 6, "it changes nothing unless told to");
+    assert_eq!(found(true).await, thumbnails);
+    assert_eq!(app.storage().keys().await.len(), 6, "it announces, the sweeper removes");
     assert!(found(true).await.is_empty(), "what is announced is no orphan");
     app.sweep_all().await;
     let mut left = objects_of(&kept);
@@ -443,13 +444,71 @@ async fn the_doctor_finds_orphans_older_than_a_day_and_has_them_removed_if_told_
     app.get(&format!("/images/{kept}")).await.ok();
 }
 
+/// What `doctor --fix` mends.
+const REST: Fix = Fix { rest: true, originals: false };
+
+#[tokio::test]
+async fn the_doctor_removes_originals_that_the_database_does_not_know_only_if_told_to() {
+    let app = TestApp::start().await;
+    let older = ImageId::new(&*app.clock).to_string();
+    app.clock.advance(TimeDelta::hours(1));
+    let kept = upload(&app).await;
+    app.clock.advance(TimeDelta::hours(1));
+    let newer = ImageId::new(&*app.clock).to_string();
+    let mut objects = [objects_of(&older), objects_of(&newer)].concat();
+    objects.sort();
+    for key in &objects {
+        app.storage().put(key, b"bytes").await;
+    }
+    let found = async |fix| {
+        let mut report = app.service().examine(fix).await.unwrap();
+        report.unclaimed.sort();
+        assert_eq!(report.orphans, Vec::<String>::new());
+        report
+    };
+    let all = Fix { rest: true, originals: true };
+    let report = found(all).await;
+    assert_eq!((&report.unclaimed, report.newer_originals), (&objects, 1), "they are told of at once, however young they are");
+    assert!(report.to_string().contains("1 originals are newer than the newest image in the database"), "{report}");
+    app.sweep_all().await;
+    app.clock.advance(TimeDelta::days(2));
+    let report = found(REST).await;
+    assert!(!report.is_healthy() && report.unclaimed == objects);
+    app.sweep_all().await;
+    let report = found(all).await;
+    assert!(report.is_healthy() && report.unclaimed == objects, "no other command has removed them");
+    app.sweep_all().await;
+    assert_eq!(sorted_keys(&app).await, objects_of(&kept));
+    app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_file_that_the_storage_has_lost_is_told_of_as_such() {
+    let app = TestApp::start().await;
+    let id = upload(&app).await;
+    for key in objects_of(&id) {
+        app.storage().delete(&key).await;
+    }
+    for _ in 0..2 {
+        for path in [format!("/i/{id}"), format!("/images/{id}/thumbnails/small"), format!("/images/{id}/thumbnail?width=99")] {
+            let answer = app.get(&path).await;
+            assert_error(&answer, 500, "FileMissing");
+            assert_eq!(answer.header("retry-after"), "", "it does not help to wait");
+        }
+    }
+    assert!(app.metric("image_service_lost_objects_total").await >= 2.0, "the original and a thumbnail");
+    assert!(app.metric("image_service_lost_objects_total").await <= 3.0, "each is told of once");
+    app.delete("alice", &id).await;
+    assert_error(&app.get(&format!("/i/{id}")).await, 404, "NotFound");
+}
+
 #[tokio::test]
 async fn the_doctor_leaves_objects_of_an_announced_upload_alone() {
     let app = TestApp::with(&["--intent-grace=604800"]).await;
     let db = app.database().await;
     abandoned_upload(&app, &db, 3).await;
     app.clock.advance(TimeDelta::days(3));
-    assert!(app.service().examine(true).await.unwrap().orphans.is_empty());
+    assert!(app.service().examine(REST).await.unwrap().orphans.is_empty());
     app.sweep_all().await;
     assert_eq!(app.storage().keys().await.len(), 3);
     db.close().await;
@@ -481,7 +540,7 @@ async fn the_doctor_sets_counters_right_if_told_to() {
         let report = app.examine().await;
         assert!(!report.counters.is_empty() && !report.is_healthy(), "{damage}");
         assert_eq!(app.examine().await.counters, report.counters, "it changes nothing unless told to");
-        let fixed = app.service().examine(true).await.unwrap();
+        let fixed = app.service().examine(REST).await.unwrap();
         assert!(fixed.is_healthy() && fixed.counters == report.counters, "{damage}: {fixed}");
         app.assert_sound().await;
         assert_eq!(counts().await, [3; 5], "{damage}");

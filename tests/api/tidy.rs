@@ -9,9 +9,10 @@ use image_service::http::identify::UNGUARDED;
 use image_service::http::{openapi, openapi_yaml};
 
 /// The floor of each room, and of each file at the top.
-const FLOORS: [(&str, u8); 12] = [
+const FLOORS: [(&str, u8); 13] = [
     ("app", 5),
     ("config", 5),
+    ("data_dir", 5),
     ("http", 4),
     ("worker", 4),
     ("service", 3),

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use image_service::model::clock::Clock;
 use image_service::model::id::ImageId;
 use image_service::objects::layout;
+use image_service::service::doctor::Fix;
 use image_service::store::db::{Run, Sql};
 use image_service::store::{self, Db};
 use image_service::worker::sweeper;
@@ -314,7 +315,7 @@ async fn the_doctor_knows_variants_and_finds_what_no_row_knows() {
     let report = app.examine().await;
     assert_eq!((&report.orphans, &report.lost_variants), (&vec![unknown.clone()], &vec![lost]));
     assert!(!report.is_healthy() && report.to_string().contains("missing variant: "), "{report}");
-    assert!(app.service().examine(true).await.unwrap().is_healthy());
+    assert!(app.service().examine(Fix { rest: true, originals: false }).await.unwrap().is_healthy());
     app.sweep_all().await;
     app.assert_sound().await;
     assert_eq!((variants(&app).await.len(), rows(&db).await), (1, 1));
@@ -367,7 +368,7 @@ async fn a_kill_while_variants_are_made_leaves_nothing_that_no_row_knows() {
     process.kill().await;
     let running = home.start_ahead(TimeDelta::days(2)).await;
     while sweeper::sweep(&running.service).await.expect("the sweeper's steps") == image_service::service::sweep::Outcome::Done {}
-    let report = running.service.examine(false).await.expect("a report");
+    let report = running.service.examine(Fix::default()).await.expect("a report");
     assert!(report.is_healthy(), "{report}");
     // All of them can be had.
     let client = Client::new(running.address);

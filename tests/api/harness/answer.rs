@@ -62,7 +62,7 @@ impl Answer {
 }
 
 /// The types that the contract's document lists.
-const ERROR_TYPES: [&str; 17] = [
+const ERROR_TYPES: [&str; 18] = [
     "BadRequest",
     "InvalidFile",
     "Unauthorized",
@@ -79,6 +79,7 @@ const ERROR_TYPES: [&str; 17] = [
     "ValidationError",
     "TooManyRequests",
     "InternalServerError",
+    "FileMissing",
     "ServiceUnavailable",
 ];
 

@@ -1,0 +1,389 @@
+//! Files on their way from the storage to clients.
+//!
+//! A client takes its file as slowly as it likes, and would hold a connection to the storage all the while: a few hundred that read
+//! nothing would keep uploads from it. So as many files as there are slots come from the storage at a time. A file that its client does not
+//! take for a moment gives its slot back, and is opened anew, at the byte that comes next, when the client goes on. What waits in memory
+//! for a client is bounded too: small pieces are copied from the large ones that the storage gives. A client slower than the slowest that
+//! is waited for is given up.
+
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::Service;
+use super::error::Error;
+use crate::objects;
+use crate::objects::error::BoxError;
+
+/// A file's bytes as the storage gives them.
+type Pieces = BoxStream<'static, Result<Bytes, objects::Error>>;
+type Opened = Result<(u64, Pieces), objects::Error>;
+
+/// Opens a file at the storage, or a part of it; says how many bytes come.
+pub(super) type Open = Arc<dyn Fn(Option<RangeInclusive<u64>>) -> BoxFuture<'static, Opened> + Send + Sync>;
+
+/// What is sent to a client.
+pub type Sent = BoxStream<'static, Result<Bytes, BoxError>>;
+
+/// A client that takes nothing for so long gives its slot to another.
+const STALL: Duration = Duration::from_millis(250);
+
+/// Bytes that are handed to the connection at a time.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// A file up to this size is read at once, and needs its slot no longer.
+const SMALL_BYTES: u64 = 64 << 10;
+
+/// So long nobody asks how fast a client is.
+const UNHURRIED: Duration = Duration::from_secs(30);
+
+/// The files that are being sent.
+#[derive(Debug)]
+pub(super) struct Downloads {
+    slots: Arc<Semaphore>,
+    patience: Patience,
+}
+
+/// How long is waited for whom.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For a slot.
+    slot: Duration,
+    /// For a client, before its slot goes to another.
+    stall: Duration,
+    /// Until it is asked how fast a client is.
+    unhurried: Duration,
+    min_bytes_per_second: u64,
+}
+
+impl Downloads {
+    pub fn new(slots: usize, slot: Duration, min_bytes_per_second: u64) -> Self {
+        let patience = Patience { slot, stall: STALL, unhurried: UNHURRIED, min_bytes_per_second };
+        Self { slots: Arc::new(Semaphore::new(slots)), patience }
+    }
+
+    /// Opens a file, or `part` of it, and returns its length and its bytes.
+    ///
+    /// # Errors
+    /// The storage has no such file or does not answer, or there is no slot in time.
+    pub async fn start(&self, open: Open, part: Option<RangeInclusive<u64>>) -> Result<(u64, Sent), Failed> {
+        let slot = tokio::time::timeout(self.patience.slot, Arc::clone(&self.slots).acquire_owned()).await;
+        let slot =
+            slot.map_err(|_| Failed::NoSlot(self.patience.slot))?.map_err(|closed| Failed::Service(Error::internal(closed)))?;
+        let start = part.as_ref().map_or(0, |part| *part.start());
+        let (length, pieces) = open(part).await?;
+        if length <= SMALL_BYTES {
+            let bytes = pieces.try_collect::<BytesMut>().await?.freeze();
+            return Ok((length, futures::stream::once(async { Ok(bytes) }).boxed()));
+        }
+        let now = Instant::now();
+        let transfer = Arc::new(Mutex::new(Transfer {
+            source: Source::Open { pieces, rest: Bytes::new(), slot },
+            next: start,
+            end: start + length,
+            taken_at: now,
+            begun_at: now,
+            sent: 0,
+            patience: self.patience,
+            slots: Arc::clone(&self.slots),
+            open,
+        }));
+        tokio::spawn(close_when_stalled(Arc::downgrade(&transfer), self.patience.stall));
+        Ok((length, Sending(transfer).boxed()))
+    }
+}
+
+impl Service {
+    /// An object's bytes, or those of a part of it, for a client; and their number.
+    pub(super) async fn send_object(&self, key: String, part: Option<RangeInclusive<u64>>) -> Result<(u64, Sent), Failed> {
+        let objects = Arc::clone(&self.objects);
+        let open = move |part| -> BoxFuture<'static, Opened> {
+            let (objects, key) = (Arc::clone(&objects), key.clone());
+            Box::pin(async move { objects.get(&key, part).await })
+        };
+        self.downloads.start(Arc::new(open), part).await
+    }
+}
+
+/// Why a download did not start.
+#[derive(Debug)]
+pub(super) enum Failed {
+    NoSlot(Duration),
+    Storage(objects::Error),
+    Service(Error),
+}
+
+impl From<objects::Error> for Failed {
+    fn from(error: objects::Error) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::NoSlot(wait) => Error::Overloaded { retry_after: wait.max(Duration::from_secs(1)) },
+            Failed::Storage(error) => error.into(),
+            Failed::Service(error) => error,
+        }
+    }
+}
+
+/// A file that is being sent.
+struct Transfer {
+    source: Source,
+    /// The bytes that are still to be sent, as places in the file.
+    next: u64,
+    end: u64,
+    /// When the client took its last piece.
+    taken_at: Instant,
+    begun_at: Instant,
+    sent: u64,
+    patience: Patience,
+    slots: Arc<Semaphore>,
+    open: Open,
+}
+
+enum Source {
+    Open {
+        pieces: Pieces,
+        rest: Bytes,
+        slot: OwnedSemaphorePermit,
+    },
+    /// The storage, or others before us, are waited for, and not the client.
+    Waiting {
+        pieces: Pieces,
+        slot: OwnedSemaphorePermit,
+    },
+    Opening(BoxFuture<'static, Result<(Pieces, OwnedSemaphorePermit), BoxError>>),
+    Closed,
+}
+
+/// Looks after a transfer until it ends.
+async fn close_when_stalled(transfer: Weak<Mutex<Transfer>>, stall: Duration) {
+    loop {
+        tokio::time::sleep(stall).await;
+        let Some(transfer) = transfer.upgrade() else { return };
+        let mut transfer = transfer.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(transfer.source, Source::Open { .. }) && transfer.taken_at.elapsed() >= stall {
+            transfer.source = Source::Closed;
+        }
+    }
+}
+
+impl Transfer {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        self.taken_at = Instant::now();
+        let elapsed = self.begun_at.elapsed();
+        if elapsed > self.patience.unhurried && self.sent / elapsed.as_secs().max(1) < self.patience.min_bytes_per_second {
+            self.source = Source::Closed;
+            return Poll::Ready(Some(Err("the client takes its file too slowly".into())));
+        }
+        loop {
+            if self.next == self.end {
+                self.source = Source::Closed;
+                return Poll::Ready(None);
+            }
+            match std::mem::replace(&mut self.source, Source::Closed) {
+                Source::Closed => self.source = Source::Opening(self.reopen()),
+                Source::Opening(mut opening) => match opening.as_mut().poll(context) {
+                    Poll::Pending => {
+                        self.source = Source::Opening(opening);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(opened) => {
+                        let (pieces, slot) = opened?;
+                        self.source = Source::Open { pieces, rest: Bytes::new(), slot };
+                    }
+                },
+                Source::Open { pieces, rest, slot } if rest.is_empty() => self.source = Source::Waiting { pieces, slot },
+                Source::Waiting { mut pieces, slot } => match pieces.poll_next_unpin(context) {
+                    Poll::Pending => {
+                        self.source = Source::Waiting { pieces, slot };
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(None) => return Poll::Ready(Some(Err("the storage ended the file early".into()))),
+                    Poll::Ready(Some(piece)) => self.source = Source::Open { pieces, rest: piece?, slot },
+                },
+                Source::Open { pieces, mut rest, slot } => {
+                    let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
+                    let taken = rest.split_to(rest.len().min(PIECE_BYTES).min(left));
+                    // A slice would keep all of the storage's piece.
+                    let piece = Bytes::copy_from_slice(&taken);
+                    self.next += piece.len() as u64;
+                    self.sent += piece.len() as u64;
+                    self.source = Source::Open { pieces, rest, slot };
+                    return Poll::Ready(Some(Ok(piece)));
+                }
+            }
+        }
+    }
+
+    /// Opens the file at the byte that comes next. The client waits for its turn, as it has let others wait.
+    fn reopen(&self) -> BoxFuture<'static, Result<(Pieces, OwnedSemaphorePermit), BoxError>> {
+        let (slots, open, part) = (Arc::clone(&self.slots), Arc::clone(&self.open), self.next..=self.end - 1);
+        let wanted = self.end - self.next;
+        Box::pin(async move {
+            let slot = slots.acquire_owned().await?;
+            let (length, pieces) = open(Some(part)).await?;
+            if length == wanted { Ok((pieces, slot)) } else { Err("the file has changed at the storage".into()) }
+        })
+    }
+}
+
+/// The bytes of a transfer, taken by its client.
+struct Sending(Arc<Mutex<Transfer>>);
+
+impl Stream for Sending {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut transfer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let piece = ready!(transfer.poll(context));
+        Poll::Ready(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: u64 = 1 << 20;
+
+    /// A storage with one file of [`FILE`] bytes, in large pieces, and the parts that were asked of it.
+    fn storage() -> (Open, Arc<Mutex<Vec<Option<RangeInclusive<u64>>>>>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&asked);
+        let open: Open = Arc::new(move |part: Option<RangeInclusive<u64>>| {
+            noted.lock().unwrap().push(part.clone());
+            let part = part.unwrap_or(0..=FILE - 1);
+            let bytes: Vec<u8> = part.map(byte).collect();
+            let length = bytes.len() as u64;
+            let pieces: Vec<_> = bytes.chunks(300_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+            Box::pin(async move { Ok((length, futures::stream::iter(pieces).boxed())) })
+        });
+        (open, asked)
+    }
+
+    fn byte(place: u64) -> u8 {
+        (place % 251) as u8
+    }
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    fn downloads(slots: usize) -> Downloads {
+        let mut downloads = Downloads::new(slots, Duration::from_secs(60), 1000);
+        downloads.patience.stall = SHORT;
+        downloads
+    }
+
+    async fn take(sent: &mut Sent, bytes: u64, from: u64) {
+        let mut place = from;
+        while place < from + bytes {
+            let piece = sent.next().await.expect("more").expect("bytes");
+            assert!(piece.len() <= PIECE_BYTES);
+            assert!(piece.iter().all(|&found| (found == byte(place), place += 1).0), "at {place}");
+        }
+        assert_eq!(place, from + bytes);
+    }
+
+    #[tokio::test]
+    async fn a_client_gets_every_byte_and_gives_its_slot_back() {
+        let (downloads, (open, asked)) = (downloads(1), storage());
+        for (part, start, length) in [(None, 0, FILE), (Some(100..=200_000), 100, 199_901)] {
+            let (stated, mut sent) = downloads.start(Arc::clone(&open), part).await.expect("it starts");
+            assert_eq!(stated, length);
+            assert_eq!(downloads.slots.available_permits(), 0);
+            take(&mut sent, length, start).await;
+            assert!(sent.next().await.is_none());
+            assert_eq!(downloads.slots.available_permits(), 1, "also while the connection stays open");
+        }
+        assert_eq!(asked.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_lets_others_pass_and_goes_on_where_it_was() {
+        let (downloads, (open, asked)) = (downloads(1), storage());
+        let (_, mut slow) = downloads.start(Arc::clone(&open), None).await.expect("it starts");
+        take(&mut slow, 3 * PIECE_BYTES as u64, 0).await;
+        // There is one slot, and another gets it as soon as the first one stands still.
+        let (_, mut other) = downloads.start(Arc::clone(&open), None).await.expect("it starts");
+        take(&mut other, FILE, 0).await;
+        let done = 3 * PIECE_BYTES as u64;
+        drop(other);
+        take(&mut slow, FILE - done, done).await;
+        assert!(slow.next().await.is_none());
+        assert_eq!(*asked.lock().unwrap(), [None, None, Some(done..=FILE - 1)]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_storage_keeps_its_slot() {
+        let downloads = downloads(1);
+        let open: Open = Arc::new(|_| {
+            let late = async {
+                tokio::time::sleep(10 * SHORT).await;
+                Ok(Bytes::from(vec![7; FILE as usize]))
+            };
+            Box::pin(async move { Ok((FILE, futures::stream::once(late).boxed())) })
+        });
+        let (_, mut sent) = downloads.start(open, None).await.expect("it starts");
+        let first = sent.next();
+        tokio::pin!(first);
+        assert!(futures::poll!(&mut first).is_pending());
+        tokio::time::sleep(5 * SHORT).await;
+        assert_eq!(downloads.slots.available_permits(), 0);
+        assert_eq!(first.await.expect("more").expect("bytes").len(), PIECE_BYTES);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_too_little_is_given_up() {
+        let (mut downloads, (open, _)) = (downloads(1), storage());
+        (downloads.patience.unhurried, downloads.patience.min_bytes_per_second) = (SHORT, 1 << 40);
+        let (_, mut drip) = downloads.start(open, None).await.expect("it starts");
+        tokio::time::sleep(2 * SHORT).await;
+        let ended = drip.next().await.expect("more").expect_err("an end").to_string();
+        assert_eq!(ended, "the client takes its file too slowly");
+        assert!(drip.next().await.expect("more").is_err(), "it does not go on");
+        assert_eq!(downloads.slots.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn without_a_slot_in_time_the_service_is_overloaded() {
+        let mut downloads = downloads(1);
+        downloads.patience.slot = SHORT;
+        let held = Arc::clone(&downloads.slots).acquire_owned().await.expect("a slot");
+        let (open, asked) = storage();
+        let refused = downloads.start(Arc::clone(&open), None).await.map(drop).map_err(Error::from);
+        assert!(matches!(refused, Err(Error::Overloaded { .. })));
+        assert!(asked.lock().unwrap().is_empty());
+        drop(held);
+        assert!(downloads.start(open, None).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_small_file_is_read_at_once() {
+        let (downloads, (open, _)) = (downloads(1), storage());
+        let (length, mut sent) = downloads.start(open, Some(5..=SMALL_BYTES + 4)).await.expect("it starts");
+        assert_eq!((length, downloads.slots.available_permits()), (SMALL_BYTES, 1));
+        let bytes = sent.next().await.expect("bytes").expect("bytes");
+        assert!(bytes.iter().zip(5..).all(|(found, place)| *found == byte(place)) && bytes.len() as u64 == SMALL_BYTES);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_ends_early_is_an_error() {
+        let open: Open = Arc::new(|_| {
+            Box::pin(async { Ok((FILE, futures::stream::once(async { Ok(Bytes::from_static(b"short")) }).boxed())) })
+        });
+        let (_, sent) = downloads(1).start(open, None).await.expect("it starts");
+        assert!(sent.try_collect::<BytesMut>().await.is_err());
+    }
+}

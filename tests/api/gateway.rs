@@ -1,0 +1,205 @@
+//! Whose word is taken for who asks, and what of it the log tells.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use image_service::http;
+use reqwest::{Client, Method};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::form::Form;
+use crate::harness::process::{Home, Process};
+use crate::harness::{Answer, PASSWORD, TestApp, assert_error, pictures};
+
+/// The same service as on an address of a network, with these settings; its client is at 127.0.0.1.
+async fn on_a_network(app: &TestApp, proxies: &str) -> String {
+    let mut config = app.config();
+    config.access.trusted_proxies = vec![proxies.to_owned()];
+    let config = config.validate().expect("settings");
+    let address = "192.0.2.1:8000".parse().expect("an address");
+    let router = http::router(Arc::clone(app.service()), config.http(address));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(http::server::serve(listener, router, config.server(), CancellationToken::new()));
+    base
+}
+
+async fn ask(method: Method, url: String, user: Option<&str>, form: Option<Form>) -> Answer {
+    let mut request = Client::builder().no_proxy().build().expect("a client").request(method, url);
+    if let Some(user) = user {
+        request = request.header("X-User-Id", user);
+    }
+    if let Some(form) = form {
+        request = request.header("Content-Type", Form::content_type()).body(form.finish());
+    }
+    Answer::read(request.send().await.expect("an answer")).await
+}
+
+#[tokio::test]
+async fn only_a_trusted_gateway_says_who_asks() {
+    let app = TestApp::start().await;
+    let picture = pictures::jpeg(64, 64, 7);
+    let private = app.post(Form::upload("ann", &picture).text("visibility", "private")).await.image_id();
+    let behind = on_a_network(&app, "127.0.0.0/8").await;
+    let apart = on_a_network(&app, "192.0.2.0/24").await;
+    let image = format!("/images/{private}");
+    let form = || Some(Form::upload("ann", &picture));
+    let urls = json!({"urls": ["http://example.org/a.jpg"], "user_id": "ann"});
+    for (base, trusted) in [(&behind, true), (&apart, false)] {
+        let read = ask(Method::GET, format!("{base}{image}"), Some("ann"), None).await;
+        assert_eq!(read.status, if trusted { 200 } else { 404 });
+        for user in [None, Some("ann")] {
+            let upload = ask(Method::POST, format!("{base}/images"), user, form()).await;
+            if trusted {
+                upload.ok();
+            } else {
+                assert_error(&upload, 401, "Unauthorized");
+            }
+        }
+        let import = app.client.post(format!("{base}/imports")).json(&urls).send().await.expect("an answer");
+        assert_eq!(import.status().as_u16(), if trusted { 202 } else { 401 });
+        let list = ask(Method::GET, format!("{base}/images"), None, None).await.ok();
+        assert_eq!(list["total_count"], 2, "what is public can be read by anybody");
+    }
+    assert_error(&ask(Method::DELETE, format!("{apart}{image}"), Some("ann"), None).await, 401, "Unauthorized");
+    assert_eq!(ask(Method::DELETE, format!("{behind}{image}"), Some("ann"), None).await.status, 200);
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_cannot_act_as_a_user_of_this_machine() {
+    let app = TestApp::with(&["--cors-origins=https://app.example.org"]).await;
+    let upload = || app.upload(Form::upload("victim", &pictures::jpeg(64, 64, 7)).text("visibility", "private"));
+    let refused = app.send(upload().header("Origin", "https://evil.example").header("Sec-Fetch-Site", "cross-site")).await;
+    assert_error(&refused, 403, "Forbidden");
+    assert!(refused.text().contains("CORS_ORIGINS"), "{}", refused.text());
+    assert_error(&app.send(upload().header("Sec-Fetch-Site", "cross-site")).await, 403, "Forbidden");
+    assert_error(&app.send(upload().header("Origin", "null")).await, 403, "Forbidden");
+    app.send(upload().header("Origin", "https://app.example.org").header("Sec-Fetch-Site", "cross-site")).await.ok();
+    let own = app.url("");
+    let image = app.send(upload().header("Origin", own).header("Sec-Fetch-Site", "same-origin")).await.image_id();
+    // A name that its owner lets lead here: then the page is of the same origin as the service.
+    let rebound = |path: String| app.request(Method::GET, &path).header("X-User-Id", "victim").header("Host", "rebound.example");
+    for path in [format!("/images/{image}"), "/images".to_owned(), "/metrics".to_owned()] {
+        let refused = app.send(rebound(path)).await;
+        assert_error(&refused, 403, "Forbidden");
+        assert!(refused.text().contains("PUBLIC_URL") && refused.text().contains("TRUSTED_PROXIES"), "{}", refused.text());
+    }
+    assert_eq!(app.by("victim", Method::GET, &format!("/images/{image}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_proxy_on_this_machine_may_pass_on_its_own_name() {
+    for settings in
+        [&["--public-url=https://images.example.org"][..], &["--trusted-proxies=127.0.0.1"], &["--auth-mode=required"]]
+    {
+        let app = TestApp::with(settings).await;
+        app.get_with("/images", "Host", "images.example.org").await.ok();
+    }
+}
+
+/// The status of a request that is written by hand.
+fn raw(app: &TestApp, request: &str) -> String {
+    let mut connection = TcpStream::connect(app.url("").trim_start_matches("http://")).expect("a connection");
+    connection.write_all(request.as_bytes()).expect("it is sent");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).expect("it is answered");
+    answer.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_has_exactly_one_host() {
+    let app = TestApp::start().await;
+    for (head, status) in [
+        ("HTTP/1.1\r\n", "400"),
+        ("HTTP/1.1\r\nHost: a\r\nHost: a\r\n", "400"),
+        ("HTTP/1.1\r\nHost: a b\r\n", "400"),
+        ("HTTP/1.1\r\nHost: user@localhost\r\n", "400"),
+        ("HTTP/1.1\r\nHost: localhost\r\n", "200"),
+        ("HTTP/1.1\r\nHost: localhost:8000\r\n", "200"),
+        ("HTTP/1.0\r\n", "200"),
+    ] {
+        for path in ["/openapi.json", "/limits"] {
+            // HTTP/1.0 has no hosts, so it is for none of ours.
+            let expected = if head.starts_with("HTTP/1.0") && path == "/limits" { "403" } else { status };
+            assert_eq!(raw(&app, &format!("GET {path} {head}Connection: close\r\n\r\n")), expected, "{path} {head:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_administrator_is_made_from_a_file_once() {
+    let home = Home::new().await;
+    let file = home.data_dir().with_file_name("password");
+    std::fs::write(&file, format!("{PASSWORD}\n")).expect("a file");
+    let path = file.to_str().expect("a path").to_owned();
+    let settings = [("ADMIN_EMAIL", "root@example.org"), ("ADMIN_PASSWORD_FILE", path.as_str()), ("AUTH_MODE", "required")];
+    let log_in = async |process: &Process, password: &str| {
+        let client = Client::builder().no_proxy().build().expect("a client");
+        let fields = json!({"email": "root@example.org", "password": password});
+        client.post(format!("http://{}/token", process.address)).json(&fields).send().await.expect("an answer").status().as_u16()
+    };
+    let process = Process::start(&home, &[("AUTH_MODE", "required")]).await;
+    assert!(process.log().contains("there is no account yet") && process.log().contains("create-admin"), "{}", process.log());
+    process.stop().await;
+    let process = Process::start(&home, &settings).await;
+    assert_eq!(log_in(&process, PASSWORD).await, 201);
+    assert!(!process.log().contains("there is no account yet"));
+    process.stop().await;
+    // The account is there now, with its own password.
+    std::fs::write(&file, "another password").expect("a file");
+    let process = Process::start(&home, &settings).await;
+    assert_eq!((log_in(&process, PASSWORD).await, log_in(&process, "another password").await), (201, 401));
+    process.stop().await;
+    for (text, reason) in [(Some("short"), "must have 12"), (None, "cannot be read")] {
+        let empty = Home::new().await;
+        match text {
+            Some(text) => std::fs::write(&file, text).expect("a file"),
+            None => std::fs::remove_file(&file).expect("a file"),
+        }
+        let ended = empty.run(&["serve"], &settings).await;
+        assert!(!ended.status.success() && ended.log.contains("ADMIN_PASSWORD_FILE") && ended.log.contains(reason), "{ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_tells_where_a_request_comes_from_and_whose_key_it_has() {
+    let home = Home::new().await;
+    let file = home.data_dir().with_file_name("password");
+    std::fs::write(&file, PASSWORD).expect("a file");
+    let path = file.to_str().expect("a path").to_owned();
+    let admin = [("ADMIN_EMAIL", "root@example.org"), ("ADMIN_PASSWORD_FILE", path.as_str()), ("LOG_FORMAT", "json")];
+    let client = Client::builder().no_proxy().build().expect("a client");
+    for address in [true, false] {
+        let shown = address.to_string();
+        let settings = [&admin[..], &[("TRUSTED_PROXIES", "127.0.0.1"), ("LOG_CLIENT_ADDRESS", &shown)]].concat();
+        let process = Process::start(&home, &settings).await;
+        let base = format!("http://{}", process.address);
+        let key = client.post(format!("{base}/api-keys")).basic_auth("root@example.org", Some(PASSWORD));
+        let key: serde_json::Value = key.json(&json!({})).send().await.expect("an answer").json().await.expect("JSON");
+        let request = client.get(format!("{base}/accounts/me")).bearer_auth(key["key"].as_str().expect("a key"));
+        let answer = request.header("X-Forwarded-For", "203.0.113.9").header("X-Request-Id", "with-a-key").send().await;
+        let account: serde_json::Value = answer.expect("an answer").json().await.expect("JSON");
+        client.get(format!("{base}/images")).header("X-Request-Id", "nobody").send().await.expect("an answer");
+        let line = async |id: &str| {
+            for _ in 0..600 {
+                if let Some(line) = process.log().lines().find(|line| line.contains(&format!("\"{id}\""))) {
+                    return line.to_owned();
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            panic!("nothing was logged of {id}: {}", process.log())
+        };
+        let (with_key, of_nobody) = (line("with-a-key").await, line("nobody").await);
+        for id in [&account["id"], &key["id"]] {
+            assert!(with_key.contains(id.as_str().expect("an id")), "{id} {with_key}");
+        }
+        assert_eq!(with_key.contains("203.0.113.9"), address, "{with_key}");
+        assert!(!of_nobody.contains("account_id"), "{of_nobody}");
+        assert!(!process.log().contains("root@example.org"), "e-mail addresses are not logged: {}", process.log());
+        process.stop().await;
+    }
+}
