@@ -71,10 +71,9 @@ pub async fn identify(State(app): State<AppState>, mut request: Request, next: N
         },
         Err(broken) => Err(broken),
     };
-    if let Some(who) = caller.as_ref().ok().and_then(who) {
-        if let Some(slot) = request.extensions().get::<Arc<OnceLock<Who>>>() {
-            slot.get_or_init(|| who);
-        }
+    let slot = request.extensions().get::<Arc<OnceLock<Who>>>();
+    if let (Some(slot), Some(who)) = (slot, caller.as_ref().ok().and_then(who)) {
+        slot.get_or_init(|| who);
     }
     if let Some(user) = caller.as_ref().ok().and_then(Caller::user) {
         match app.service.rates.check_caller(class, user.as_str()) {

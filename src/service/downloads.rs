@@ -259,8 +259,10 @@ mod tests {
 
     const FILE: u64 = 1 << 20;
 
+    type Asked = Option<RangeInclusive<u64>>;
+
     /// A storage with one file of [`FILE`] bytes, in large pieces, and the parts that were asked of it.
-    fn storage() -> (Open, Arc<Mutex<Vec<Option<RangeInclusive<u64>>>>>) {
+    fn storage() -> (Open, Arc<Mutex<Vec<Asked>>>) {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&asked);
         let open: Open = Arc::new(move |part: Option<RangeInclusive<u64>>| {
