@@ -124,7 +124,7 @@ impl Raw {
     async fn begin_upload(&mut self, length: usize, headers: &str) {
         let content_type = Form::content_type();
         self.send(format!(
-            "POST /images HTTP/1.1\r\nHost: test\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n{headers}\r\n"
+            "POST /images HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n{headers}\r\n"
         ))
         .await;
     }
@@ -194,7 +194,7 @@ async fn a_head_that_comes_byte_by_byte_is_cut_off() {
 
     // As is one that asks for nothing more.
     let mut idle = Raw::open(&process).await;
-    idle.send("GET /health HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    idle.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(idle.read_answer().await.head.starts_with("HTTP/1.1 200 "));
     assert_eq!(idle.read_to_end().await, "");
 }
@@ -205,7 +205,7 @@ async fn a_connection_stays_open_for_longer_than_a_head_may_take_and_a_second_he
     let process = Process::start(&home, &[("HEAD_TIMEOUT", "1"), ("KEEP_ALIVE_TIMEOUT", "600")]).await;
     let mut kept = Raw::open(&process).await;
     for _ in 0..2 {
-        kept.send("GET /health HTTP/1.1\r\nHost: test\r\n\r\n").await;
+        kept.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         assert!(kept.read_answer().await.head.starts_with("HTTP/1.1 200 "));
         tokio::time::sleep(Duration::from_millis(2500)).await;
     }
@@ -283,7 +283,7 @@ async fn a_small_body_that_stalls_is_ended_with_408() {
     let process = Process::start(&home, &[]).await;
     let id = Client::new(process.address).upload(&Upload::small("to be changed", 1)).await.image_id();
     let mut raw = Raw::open(&process).await;
-    let head = "Host: test\r\nX-User-Id: alice\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{\"title\":";
+    let head = "Host: localhost\r\nX-User-Id: alice\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{\"title\":";
     raw.send(format!("PATCH /images/{id} HTTP/1.1\r\n{head}")).await;
     raw.read_answer().await.assert(408, "RequestTimeout");
 }
@@ -295,7 +295,7 @@ async fn a_client_that_does_not_read_its_answers_is_cut_off() {
     let process = Process::start(&home, &settings).await;
     let mut greedy = Raw::open(&process).await;
     // Far more than the buffers on the way hold.
-    let requests = "GET /openapi.json HTTP/1.1\r\nHost: test\r\n\r\n".repeat(2000);
+    let requests = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2000);
     let sent = tokio::time::timeout(Duration::from_secs(1), greedy.0.write_all(requests.as_bytes())).await;
     drop(sent);
     // The only connection is taken until the server gives the greedy one up.
@@ -327,7 +327,7 @@ async fn a_413_reaches_a_client_that_is_still_sending() {
     let mut raw = Raw::open(&process).await;
     let content_type = Form::content_type();
     raw.send(format!(
-        "POST /images HTTP/1.1\r\nHost: test\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "POST /images HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
     ))
     .await;
     let start = Form::new().text("user_id", "alice").file(&[b'x'; 100_000]).finish();
@@ -374,7 +374,7 @@ async fn every_answer_reaches_a_client_that_sends_what_nobody_reads() {
         ("GET /health".to_owned(), 200),
     ] {
         let mut raw = Raw::open(&process).await;
-        let head = "Host: test\r\nX-User-Id: alice\r\nContent-Type: application/json\r\nContent-Length: 10485760\r\n\r\n";
+        let head = "Host: localhost\r\nX-User-Id: alice\r\nContent-Type: application/json\r\nContent-Length: 10485760\r\n\r\n";
         raw.send(format!("{line} HTTP/1.1\r\n{head}")).await;
         for _ in 0..160 {
             raw.send(&piece).await;
@@ -514,9 +514,9 @@ async fn nonsense_is_refused_and_hurts_nobody() {
         "POST /images HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n\r\n".to_owned(),
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
         "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}\u{fc}\u{3}\u{3}".to_owned(),
-        format!("GET /{long} HTTP/1.1\r\nHost: test\r\n\r\n"),
-        format!("GET /health HTTP/1.1\r\nHost: test\r\nX-Long: {long}\r\n\r\n"),
-        format!("GET /health HTTP/1.1\r\nHost: test\r\n{many}\r\n"),
+        format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        format!("GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}\r\n\r\n"),
+        format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
     ] {
         let mut raw = Raw::open(&process).await;
         // The server may have ended the connection before all was sent.
@@ -539,12 +539,12 @@ async fn ten_thousand_pipelined_requests_are_answered_in_turn() {
     let process = Process::start(&home, &[("LOG_LEVEL", "warn")]).await;
     let (mut reader, mut writer) = Raw::open(&process).await.0.into_split();
     let sending = async {
-        let request = b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n".repeat(100);
+        let request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
         for _ in 0..REQUESTS / 100 - 1 {
             writer.write_all(&request).await.expect("requests are taken");
         }
         let last = String::from_utf8(request).expect("text");
-        let last = format!("{}GET /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", &last[last.len() / 100..]);
+        let last = format!("{}GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", &last[last.len() / 100..]);
         writer.write_all(last.as_bytes()).await.expect("requests are taken");
     };
     let mut answers = Vec::new();
@@ -660,7 +660,7 @@ async fn clients_cannot_make_up_labels() {
         client.get(&format!("/images/{}?include_url=false", id.replace(&id[..2], &format!("{number:02}")))).await;
         client.get(&format!("/docs/{number}")).await;
         let mut raw = Raw::open(&process).await;
-        raw.send(format!("BREW{number} /images HTTP/1.1\r\nHost: test\r\n\r\n")).await;
+        raw.send(format!("BREW{number} /images HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
         assert!(raw.read_answer().await.head.starts_with("HTTP/1.1 405 "));
     }
     let metrics = client.get("/metrics").await;

@@ -404,7 +404,7 @@ impl SlowUpload {
     async fn begin(process: &Process, upload: &Upload) -> Self {
         let mut stream = TcpStream::connect(process.address).await.expect("a connection");
         let head = format!(
-            "POST /images HTTP/1.1\r\nHost: test\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n",
+            "POST /images HTTP/1.1\r\nHost: localhost\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n",
             Form::content_type(),
             upload.body.len()
         );
