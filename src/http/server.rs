@@ -29,7 +29,7 @@ use super::patience::{PatientStream, Turn};
 /// Bounds of the listener.
 #[derive(Debug, Clone)]
 pub struct ServerLimits {
-    /// Connections held at once; further ones wait in the kernel's queue.
+    /// Connections held at once; of further ones, one waits for room and the others in the kernel's queue.
     pub max_connections: usize,
     /// Of one address that is not a trusted proxy's; 0 is no limit.
     pub max_per_address: usize,
@@ -53,12 +53,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
     let room = Arc::new(Semaphore::new(limits.max_connections));
     let connections = Arc::new(Connections::new(limits.max_per_address, limits.proxies.clone()));
     loop {
-        if room.available_permits() == 0 {
-            connections.make_room();
-        }
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener, &room, &connections) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         let turn = Turn::default();
@@ -110,14 +107,30 @@ fn refuse(stream: &TcpStream) {
     }
 }
 
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(room).acquire_owned().await.ok()?;
+/// How often it is looked for room while a client waits and there is none.
+const ROOM_LOOKED_FOR: Duration = Duration::from_millis(250);
+
+/// The next connection, and room for it: one client at a time is waited for with its connection accepted.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+    connections: &Connections,
+) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     match listener.accept().await {
         Ok((stream, peer)) => {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "nodelay could not be set");
             }
-            Some((stream, peer.ip(), permit))
+            if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
+                return Some((stream, peer.ip(), permit));
+            }
+            loop {
+                connections.make_room();
+                let permit = tokio::time::timeout(ROOM_LOOKED_FOR, Arc::clone(room).acquire_owned()).await;
+                if let Ok(permit) = permit {
+                    return Some((stream, peer.ip(), permit.ok()?));
+                }
+            }
         }
         Err(error) => {
             // Most often the process is out of file descriptors: wait for some to come back.

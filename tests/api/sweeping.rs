@@ -496,8 +496,8 @@ async fn a_file_that_the_storage_has_lost_is_told_of_as_such() {
             assert_eq!(answer.header("retry-after"), "", "it does not help to wait");
         }
     }
-    assert!(app.metric("image_service_lost_objects_total").await >= 2.0, "the original and a thumbnail");
-    assert!(app.metric("image_service_lost_objects_total").await <= 3.0, "each is told of once");
+    assert!(app.metric("lost_objects_total").await >= 2.0, "the original and a thumbnail");
+    assert!(app.metric("lost_objects_total").await <= 3.0, "each is told of once");
     app.delete("alice", &id).await;
     assert_error(&app.get(&format!("/i/{id}")).await, 404, "NotFound");
 }
