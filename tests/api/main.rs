@@ -20,6 +20,7 @@ mod captions_queue;
 mod collections;
 mod collections_kept;
 mod commands;
+mod connections;
 mod conventions;
 mod credentials;
 mod database;

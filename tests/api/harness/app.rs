@@ -104,6 +104,10 @@ impl TestApp {
         &self.running().service
     }
 
+    pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
+        self.running().admin_address
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.running().address)
     }

@@ -1,0 +1,123 @@
+//! Connections: nobody has them all, and those on which nothing happens make room.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::client::{Client, Upload};
+use crate::harness::pictures;
+use crate::harness::process::{Home, Process};
+use crate::harness::{Form, TestApp, assert_error};
+
+async fn open(process: &Process, request: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(process.address).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("it is sent");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_send_no_request_keep_nobody_out() {
+    let home = Home::new().await;
+    for bound in ["MAX_CONNECTIONS_PER_ADDRESS", "MAX_CONNECTIONS"] {
+        let process = Process::start(&home, &[(bound, "6"), ("HEAD_TIMEOUT", "600"), ("KEEP_ALIVE_TIMEOUT", "600")]).await;
+        let client = Client::new(process.address);
+        let mut half_heads = Vec::new();
+        for _ in 0..40 {
+            half_heads.push(open(&process, "GET /health HTTP/1.1\r\nHost: localhost\r\nX: ").await);
+        }
+        for _ in 0..3 {
+            assert_eq!(client.get("/health").await.status, 200, "{bound}");
+        }
+        // The oldest made room.
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(60), half_heads[0].read_to_end(&mut rest)).await;
+        assert!(ended.is_ok() && rest.is_empty(), "{bound}: {ended:?}");
+        // A head that has begun may be finished while the service stops.
+        drop(half_heads);
+        process.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_whose_connections_are_all_in_use_is_refused() {
+    let home = Home::new().await;
+    let process = Process::start(&home, &[("MAX_CONNECTIONS_PER_ADDRESS", "3"), ("BODY_IDLE_TIMEOUT", "60")]).await;
+    let head = format!(
+        "POST /images HTTP/1.1\r\nHost: localhost\r\nContent-Type: {}\r\nContent-Length: 5000\r\nExpect: 100-continue\r\n\r\n",
+        Form::content_type()
+    );
+    let mut uploads = Vec::new();
+    for _ in 0..3 {
+        let mut upload = open(&process, &head).await;
+        // It is under way when the service asks for the body.
+        upload.read_exact(&mut [0; 25]).await.expect("100 Continue");
+        uploads.push(upload);
+    }
+    let mut refused = open(&process, "").await;
+    let mut answer = String::new();
+    refused.read_to_string(&mut answer).await.expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.1 503") && head.contains("Retry-After: 1"), "{head}");
+    assert!(head.contains(&format!("Content-Length: {}", body.len())), "{answer}");
+    let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(body["error"], "ServiceUnavailable");
+    drop(uploads.pop());
+    let client = Client::new(process.address);
+    let mut status = 0;
+    for _ in 0..600 {
+        status = client.try_get("/health").await.unwrap_or_default();
+        if status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(status, 200, "a connection is free again");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_do_not_read_hold_up_neither_other_files_nor_uploads() {
+    let home = Home::new().await;
+    let settings = [("MAX_DOWNLOADS", "1"), ("BODY_IDLE_TIMEOUT", "600"), ("MAX_CONNECTIONS_PER_ADDRESS", "0")];
+    let process = Process::start(&home, &settings).await;
+    let client = Client::new(process.address);
+    let file = pictures::png(1700, 1700, 3);
+    let large = client.upload(&Upload::of("large", &file)).await.image_id();
+    let request = format!("GET /i/{large} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut readers = Vec::new();
+    for _ in 0..5 {
+        let mut reader = open(&process, &request).await;
+        // Its answer has begun.
+        reader.read_exact(&mut [0; 12]).await.expect("a status line");
+        readers.push(reader);
+    }
+    assert!(client.get(&format!("/i/{large}")).await.body == file);
+    client.upload(&Upload::small("small", 1)).await.ok();
+    assert_eq!(client.get("/ready").await.status, 200);
+    // One that goes on gets the rest, from where it was.
+    let mut reader = readers.pop().expect("a reader");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(reader.read_u8().await.expect("a head"));
+    }
+    let mut body = vec![0; file.len()];
+    reader.read_exact(&mut body).await.expect("the whole file");
+    assert!(body == file);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admin_port_has_health_and_numbers_and_nothing_else() {
+    let app = TestApp::with(&["--admin-port=0"]).await;
+    let admin = format!("http://{}", app.admin_address().expect("an admin port"));
+    for path in ["/health", "/ready", "/metrics"] {
+        assert_eq!(app.fetch(&format!("{admin}{path}")).await.status, 200, "{path}");
+        assert_error(&app.get(path).await, 404, "NotFound");
+    }
+    for path in ["/images", "/limits", "/openapi.json", "/docs", "/"] {
+        assert_error(&app.fetch(&format!("{admin}{path}")).await, 404, "NotFound");
+    }
+    let document = app.get("/openapi.json").await.ok();
+    assert!(document["paths"]["/images"].is_object() && document["paths"]["/metrics"].is_null());
+}
