@@ -69,8 +69,8 @@ impl AccessConfig {
         if let Some(email) = &self.admin_email {
             Email::parse(email).map_err(|reason| ConfigError { variable: "ADMIN_EMAIL", reason: format!("it {reason}") })?;
         }
-        let both = self.admin_email.is_some() == self.admin_password_file.is_some();
-        require(both, "ADMIN_EMAIL", "it and ADMIN_PASSWORD_FILE are set together")?;
+        let whose = self.admin_email.is_some() || self.admin_password_file.is_none();
+        require(whose, "ADMIN_PASSWORD_FILE", "ADMIN_EMAIL must say whose password it is")?;
         for (variable, limit) in [
             ("RATE_LIMIT_UPLOADS_PER_CALLER", self.rate_limit_uploads_per_caller),
             ("RATE_LIMIT_UPLOADS_PER_ADDRESS", self.rate_limit_uploads_per_address),

@@ -165,6 +165,9 @@ impl Config {
     /// Says what is allowed, but should be meant.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        if self.access.admin_email.is_some() && self.access.admin_password_file.is_none() {
+            warnings.push("ADMIN_EMAIL has no effect without ADMIN_PASSWORD_FILE".to_owned());
+        }
         if self.s3_endpoint_url.is_none() && !self.host.is_loopback() && self.s3_public_endpoint_url.is_none() {
             warnings.push("presigned URLs lead to the embedded S3 server on 127.0.0.1, which other machines do not reach; set S3_ENDPOINT_URL or S3_PUBLIC_ENDPOINT_URL".to_owned());
         }
