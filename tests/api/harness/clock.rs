@@ -1,10 +1,16 @@
 //! The clock that tests move. It runs with the machine's until it is stopped, for presigned URLs are checked by the
-//! storage's own clock.
+//! storage's own clock. Presigned URLs change every quarter of an hour; the clock starts far enough from the next change for a
+//! test to compare whole answers.
 
 use std::sync::Mutex;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use image_service::model::clock::{Clock, SystemClock};
+
+/// Presigned URLs stay the same for this long, with the settings that the tests use.
+const URL_WINDOW_SECONDS: i64 = 900;
+/// More than a test takes.
+const LONGEST_TEST_SECONDS: i64 = 90;
 
 #[derive(Debug, Default)]
 pub struct TestClock(Mutex<Time>);
@@ -18,7 +24,23 @@ enum Time {
 
 impl Default for Time {
     fn default() -> Self {
-        Self::Running(TimeDelta::zero())
+        Self::Running(offset_within_window(SystemClock.now()))
+    }
+}
+
+/// Backwards, as URLs that are not valid yet are refused by some storages.
+fn offset_within_window(now: DateTime<Utc>) -> TimeDelta {
+    let seconds_left = URL_WINDOW_SECONDS - now.timestamp().rem_euclid(URL_WINDOW_SECONDS);
+    TimeDelta::seconds((seconds_left - LONGEST_TEST_SECONDS).min(0))
+}
+
+#[test]
+fn the_clock_starts_far_from_the_end_of_a_window() {
+    for (time, offset) in
+        [("2026-01-01T00:00:00Z", 0), ("2026-01-01T00:13:30Z", 0), ("2026-01-01T00:13:31Z", -1), ("2026-01-01T00:14:59Z", -89)]
+    {
+        let time = DateTime::parse_from_rfc3339(time).unwrap().to_utc();
+        assert_eq!(offset_within_window(time), TimeDelta::seconds(offset), "{time}");
     }
 }
 
