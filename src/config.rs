@@ -129,6 +129,10 @@ pub struct Config {
     /// Days for which a deleted image can be restored; after that it is purged.
     #[arg(long, env = "RETENTION_DAYS", default_value_t = 30)]
     pub retention_days: u32,
+    /// Seconds for which a deleted image is kept even if its owner's trash is full. The trash of an account holds as many images and bytes
+    /// as its plan allows; beyond that the oldest are purged.
+    #[arg(long, env = "TRASH_MIN_AGE", default_value_t = Seconds(3600))]
+    pub trash_min_age: Seconds,
     /// Seconds after which the objects of an upload that never ended are removed; longer than any upload may take.
     #[arg(long, env = "INTENT_GRACE", default_value_t = Seconds(3600))]
     pub intent_grace: Seconds,
@@ -255,6 +259,7 @@ impl Config {
             max_downloads: self.max_downloads,
             min_bytes_per_second: self.body_min_rate.0,
             retention: days(self.retention_days),
+            trash_min_age: self.trash_min_age.duration(),
             longest_upload: self.longest_upload(),
             max_variants: self.max_variants_per_image,
             imports: self.imports.limits(),

@@ -118,7 +118,7 @@ pub struct AccountStateView {
     pub usage: UsageView,
 }
 
-/// What an account has stored. Deleted images do not count.
+/// What an account has stored. Deleted images count apart, against a quota of the same size.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AccountUsage)]
 pub struct UsageView {
@@ -130,6 +130,10 @@ pub struct UsageView {
     pub images_left: Option<u64>,
     /// Bytes until the quota is used up; null without a quota.
     pub bytes_left: Option<u64>,
+    /// Number of images in the trash: deleted, and not purged yet.
+    pub trash_images: u64,
+    /// Size of the originals in the trash, in bytes.
+    pub trash_bytes: u64,
 }
 
 /// A page of accounts, newest first.
@@ -305,6 +309,8 @@ impl AccountStateView {
         let features = state.plan.as_ref().map(|plan| &plan.features);
         let left = |max: Option<u64>, used: u64| max.map(|max| max.saturating_sub(used));
         let usage = UsageView {
+            trash_images: state.trash.images,
+            trash_bytes: state.trash.bytes,
             images,
             bytes,
             images_left: features.and_then(|features| left(features.max_images, images)),

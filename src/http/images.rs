@@ -357,7 +357,11 @@ pub struct DeletedImage {
 ///
 /// The owner or an administrator. The image can be restored until it is purged.
 #[utoipa::path(delete, path = "/images/{image_id}", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image's id.")),
+    params(
+        ("image_id" = Uuid, Path, description = "The image's id."),
+        ("purge" = Option<bool>, Query, description = "Whether the image is purged at once and cannot be restored; the owner only. Also for images \
+            that are deleted already. Defaults to false."),
+    ),
     responses((status = 200, description = "Deleted.", body = DeletedImage), Unauthorized, Forbidden, NotFound, Gone, ValidationError,
         InternalServerError, ServiceUnavailable))]
 pub async fn delete_image(
@@ -366,10 +370,18 @@ pub async fn delete_image(
     Segment(id): Segment,
     Address(uri): Address,
 ) -> Result<Json<DeletedImage>, ApiError> {
-    Query::of(&uri).finish()?;
+    let mut query = Query::of(&uri);
+    let purge = query.take("purge", boolean).unwrap_or(false);
+    query.finish()?;
     let id = require_caller_then_id(&caller, &id)?;
-    app.service.delete_image(&caller, id).await?;
-    Ok(Json(DeletedImage { message: "Image deleted successfully", image_id: id.to_string() }))
+    let message = if purge {
+        app.service.purge_image(&caller, id).await?;
+        "Image purged successfully"
+    } else {
+        app.service.delete_image(&caller, id).await?;
+        "Image deleted successfully"
+    };
+    Ok(Json(DeletedImage { message, image_id: id.to_string() }))
 }
 
 /// Restore a deleted image

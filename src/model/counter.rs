@@ -62,6 +62,10 @@ pub enum CounterKind {
     UserCollections,
     /// A user's public images with a tag.
     UserTag,
+    /// A user's deleted images, without those that an administrator has taken down.
+    UserTrash,
+    /// Bytes of the originals of `UserTrash`.
+    UserTrashBytes,
 }
 
 impl CounterKind {
@@ -77,7 +81,7 @@ impl CounterKind {
     ];
 
     /// Those that say how many images, bytes or collections there are now, but for days.
-    pub const OF_LIVE: [Self; 10] = [
+    pub const OF_NOW: [Self; 12] = [
         Self::All,
         Self::Collection,
         Self::PrivateCollection,
@@ -88,9 +92,11 @@ impl CounterKind {
         Self::PrivateUserTag,
         Self::UserBytes,
         Self::UserCollections,
+        Self::UserTrash,
+        Self::UserTrashBytes,
     ];
 
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 20] = [
         Self::All,
         Self::Collection,
         Self::PrivateCollection,
@@ -109,6 +115,8 @@ impl CounterKind {
         Self::UserBytes,
         Self::UserCollections,
         Self::UserTag,
+        Self::UserTrash,
+        Self::UserTrashBytes,
     ];
 
     /// Reads [`CounterKind::name`].
@@ -136,6 +144,8 @@ impl CounterKind {
             Self::UserBytes => "user_bytes",
             Self::UserCollections => "user_collections",
             Self::UserTag => "user_tag",
+            Self::UserTrash => "user_trash",
+            Self::UserTrashBytes => "user_trash_bytes",
         }
     }
 }
@@ -206,6 +216,14 @@ impl Counter {
         Self { kind: CounterKind::UserBytes, key: user.to_string() }
     }
 
+    pub fn user_trash(user: &UserId) -> Self {
+        Self { kind: CounterKind::UserTrash, key: user.to_string() }
+    }
+
+    pub fn user_trash_bytes(user: &UserId) -> Self {
+        Self { kind: CounterKind::UserTrashBytes, key: user.to_string() }
+    }
+
     pub fn slot(id: ImageId) -> u8 {
         id.spread() % Self::SLOTS
     }
@@ -216,6 +234,12 @@ impl Counter {
         let mut counters = vec![(Self::user_bytes(&image.user_id), bytes)];
         counters.extend(Self::of_sight(image).into_iter().map(|counter| (counter, 1)));
         counters
+    }
+
+    /// The counters of an image in the trash, and by how much it moves each.
+    pub fn of_trash(image: &Image) -> [(Self, i64); 2] {
+        let bytes = i64::try_from(image.file_size).unwrap_or(i64::MAX);
+        [(Self::user_trash(&image.user_id), 1), (Self::user_trash_bytes(&image.user_id), bytes)]
     }
 
     /// The part of [`Counter::of_live`] that follows the visibility.

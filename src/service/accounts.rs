@@ -10,6 +10,7 @@ use super::images::{cut_to_micros, read_token};
 use super::imports::{Page, list_fingerprint};
 use super::passwords::Password;
 use super::registry::Registry;
+use super::trash::trash_of;
 use crate::model::account::{Account, AccountId, Email, Scope};
 use crate::model::caller::{Caller, UserId};
 use crate::model::page::PageToken;
@@ -42,6 +43,8 @@ pub struct AccountState {
     /// `None` gives everything.
     pub plan: Option<Plan>,
     pub usage: Usage,
+    /// What can still be restored.
+    pub trash: Usage,
 }
 
 impl Service {
@@ -94,7 +97,8 @@ impl Service {
             None => None,
         };
         let usage = self.usage(&account.user_id).await?;
-        Ok(AccountState { account, plan, usage })
+        let trash = trash_of(&mut self.db.reader().await?, &account.user_id).await?;
+        Ok(AccountState { account, plan, usage, trash })
     }
 
     /// Changes an account. Administrators only, and none can shut themself out. Disabling ends all sessions of the account.

@@ -164,7 +164,7 @@ impl Service {
             let mut tx = self.db.begin().await?;
             // The image may have come, or its intent, since the look above.
             if store::images::find(&mut tx, id).await?.is_none() && !store::intents::exists(&mut tx, id).await? {
-                let names: Vec<_> = objects.iter().filter_map(|object| Some(layout::parse(&object.key)?.1.into())).collect();
+                let names: Vec<&str> = objects.iter().filter_map(|object| Some(layout::parse(&object.key)?.1)).collect();
                 store::intents::announce_removal(&mut tx, id, &names, self.clock.now()).await?;
             }
             tx.commit().await?;
@@ -277,7 +277,7 @@ impl Service {
     }
 
     async fn check_counters(&self, report: &mut Report, mut days: BTreeSet<NaiveDate>, fix: bool) -> Result<(), Error> {
-        for kind in CounterKind::OF_LIVE {
+        for kind in CounterKind::OF_NOW {
             let differences = store::counters::differences(&self.db, kind).await?;
             report.counters.extend(differences.into_iter().map(|(key, difference)| (Counter { kind, key }, difference)));
         }

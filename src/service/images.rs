@@ -12,6 +12,7 @@ use super::fair_queue::TurnKey;
 use super::places;
 use super::presign::{Disposition, Links};
 use super::quota::take_room;
+use super::trash::{count_trash, leave_lists, put_in_trash};
 use crate::model::caller::Caller;
 use crate::model::collection::CollectionName;
 use crate::model::counter::Counter;
@@ -163,13 +164,17 @@ impl Service {
         if let Some(admin) = admin {
             self.note(&mut tx, admin, "image.deleted", id, owner_of(&image)).await?;
         }
-        let deleted_at = image.deleted_at.unwrap_or_else(|| self.clock.now());
-        let before = if was_live { TakenDown::Live } else { TakenDown::Deleted };
-        store::images::set_deleted_at(&mut tx, id, Some(deleted_at), admin.map(|_| before)).await?;
-        if was_live {
-            store::tags::delete_all(&mut tx, id).await?;
-            count_live(&mut tx, &image, -1).await?;
-            places::follow(&mut tx, &Image { deleted_at: Some(deleted_at), ..image }).await?;
+        let now = self.clock.now();
+        match (was_live, admin) {
+            (true, None) => put_in_trash(&mut tx, &image, now).await?,
+            (true, Some(_)) => {
+                store::images::set_deleted_at(&mut tx, id, Some(now), Some(TakenDown::Live)).await?;
+                leave_lists(&mut tx, &image, now).await?;
+            }
+            (false, _) => {
+                store::images::set_deleted_at(&mut tx, id, image.deleted_at, Some(TakenDown::Deleted)).await?;
+                count_trash(&mut tx, &image, -1).await?;
+            }
         }
         Ok(tx.commit().await?)
     }
@@ -201,11 +206,15 @@ impl Service {
         if image.taken_down == Some(TakenDown::Deleted) {
             // As its owner left it, who can restore it now.
             store::images::set_deleted_at(&mut tx, id, image.deleted_at, None).await?;
+            count_trash(&mut tx, &image, 1).await?;
             tx.commit().await?;
             return Ok(None);
         }
         take_room(&mut tx, &image.user_id, image.file_size).await?;
         store::images::set_deleted_at(&mut tx, id, None, None).await?;
+        if image.taken_down.is_none() {
+            count_trash(&mut tx, &image, -1).await?;
+        }
         store::tags::insert(&mut tx, &image).await?;
         store::caption_jobs::resume(&mut tx, id, self.clock.now()).await?;
         count_live(&mut tx, &image, 1).await?;
@@ -259,7 +268,7 @@ fn owner_of(image: &Image) -> BTreeMap<String, String> {
     BTreeMap::from([("user_id".to_owned(), image.user_id.to_string())])
 }
 
-async fn count_live(tx: &mut Tx, image: &Image, difference: i64) -> Result<(), store::Error> {
+pub(super) async fn count_live(tx: &mut Tx, image: &Image, difference: i64) -> Result<(), store::Error> {
     let changes = Counter::of_live(image).into_iter().map(|(counter, number)| (counter, number * difference)).collect();
     store::counters::add(tx, image.id, changes).await
 }

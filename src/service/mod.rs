@@ -42,6 +42,7 @@ pub mod status;
 pub mod sweep;
 pub mod thumbnails;
 pub mod tokens;
+mod trash;
 pub mod upload;
 pub mod variants;
 mod verified;
@@ -121,6 +122,8 @@ pub struct Limits {
     pub min_bytes_per_second: u64,
     /// How long a deleted image can be restored.
     pub retention: Duration,
+    /// No image is purged because its owner's trash is full before it has been deleted for so long.
+    pub trash_min_age: Duration,
     /// No upload takes longer than this: the sum of its steps' bounds.
     pub longest_upload: Duration,
     pub imports: import_queue::ImportLimits,

@@ -6,6 +6,7 @@
 use super::Service;
 use super::auth::require_enabled;
 use super::error::{Error, Fields};
+use super::trash::{require_trash_room, trash_of};
 use crate::model::account::Account;
 use crate::model::caller::UserId;
 use crate::model::counter::Counter;
@@ -29,6 +30,7 @@ impl Service {
     /// That another image has room, as far as can be seen now; so that what has none is not processed first.
     pub(super) async fn look_for_room(&self, user: &UserId, features: Option<&Features>, bytes: u64) -> Result<(), Error> {
         let Some(features) = features.filter(|features| has_quota(features)) else { return Ok(()) };
+        self.make_room_in_trash(user, features).await?;
         require_room(features, self.usage(user).await?, bytes)
     }
 
@@ -41,16 +43,26 @@ impl Service {
     }
 }
 
+/// As [`take_room`], for an image that is new: none is taken while the trash is too full.
+pub(super) async fn take_room_for_upload(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<(), Error> {
+    match take_room(tx, user, bytes).await? {
+        Some(features) => require_trash_room(&features, trash_of(tx, user).await?),
+        None => Ok(()),
+    }
+}
+
 /// That a user has room for another image of so many bytes, until the transaction ends. To be asked before its counters move.
-pub(super) async fn take_room(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<(), Error> {
-    let Some(account) = store::accounts::lock_by_user(tx, user).await? else { return Ok(()) };
+/// Returns what the plan gives, if it has a quota.
+pub(super) async fn take_room(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<Option<Features>, Error> {
+    let Some(account) = store::accounts::lock_by_user(tx, user).await? else { return Ok(None) };
     if account.disabled_at.is_some() {
         return Err(Error::forbidden("The account of this user is disabled."));
     }
-    let Some(features) = features(&mut *tx, &account).await?.filter(has_quota) else { return Ok(()) };
+    let Some(features) = features(&mut *tx, &account).await?.filter(has_quota) else { return Ok(None) };
     let images = store::counters::read_sum(&mut *tx, &of_images(user)).await?;
     let used = store::counters::read(&mut *tx, &Counter::user_bytes(user)).await?;
-    require_room(&features, Usage { images, bytes: used }, bytes)
+    require_room(&features, Usage { images, bytes: used }, bytes)?;
+    Ok(Some(features))
 }
 
 async fn features(run: impl store::db::Run, account: &Account) -> Result<Option<Features>, store::Error> {

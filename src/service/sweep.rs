@@ -3,7 +3,6 @@
 //! An object is deleted only for an image that the database says cannot exist: its intent is in state `removing`, which
 //! no upload survives. Every step may run twice, at once on several instances, and be cut off anywhere.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,7 +10,6 @@ use futures::future::try_join_all;
 
 use super::Service;
 use super::error::Error;
-use super::places;
 use super::variants::TOUCHED;
 use crate::model::id::ImageId;
 use crate::objects::layout;
@@ -35,29 +33,6 @@ const KEYS: u32 = 1000;
 const LINKS_KEPT: TimeDelta = TimeDelta::days(7);
 
 impl Service {
-    /// Purges one image that has been deleted for longer than the retention: its row goes, its objects are announced.
-    ///
-    /// # Errors
-    /// The database is unavailable; nothing has happened.
-    pub async fn purge_next(&self) -> Result<Outcome, Error> {
-        let now = self.clock.now();
-        let cutoff = before(now, self.limits.retention);
-        let Some(id) = store::images::find_expired(&self.db, cutoff).await? else { return Ok(Outcome::NothingToDo) };
-        let mut tx = self.db.begin().await?;
-        // The image first, as whoever restores it has it: what is removed before would be missing then.
-        if let Some(thumbnails) = store::images::lock_expired(&mut tx, id, cutoff).await? {
-            store::image_links::delete_all(&mut tx, id).await?;
-            places::forget(&mut tx, id).await?;
-            store::images::purge(&mut tx, id).await?;
-            let objects: Vec<_> =
-                std::iter::once(layout::ORIGINAL.into()).chain(thumbnails.into_iter().map(Cow::Owned)).collect();
-            store::intents::announce_removal(&mut tx, id, &objects, now).await?;
-            store::variants::remove_all(&mut tx, id, now, after(now, self.limits.intent_grace)).await?;
-        }
-        tx.commit().await?;
-        Ok(Outcome::Done)
-    }
-
     /// Gives up one upload whose intent is older than any upload can take.
     ///
     /// # Errors
@@ -100,7 +75,7 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    async fn remove(&self, removal: &Removal) -> Result<(), Error> {
+    pub(super) async fn remove(&self, removal: &Removal) -> Result<(), Error> {
         let keys: Vec<String> = removal.objects.iter().map(|name| layout::key(removal.image_id, name)).collect();
         try_join_all(keys.iter().map(|key| self.objects.delete(key))).await?;
         let mut tx = self.db.begin().await?;
@@ -195,7 +170,7 @@ impl Service {
     }
 }
 
-fn before(now: DateTime<Utc>, age: Duration) -> DateTime<Utc> {
+pub(super) fn before(now: DateTime<Utc>, age: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age)).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 

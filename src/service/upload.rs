@@ -13,7 +13,7 @@ use super::error::{Error, Fields, chain};
 use super::fair_queue::Turn;
 use super::idempotency::{Claim, IdempotencyKey};
 use super::presign::Links;
-use super::quota::take_room;
+use super::quota::take_room_for_upload;
 use crate::imaging::{self, Header, Processed};
 use crate::model::caller::{Caller, UserId};
 use crate::model::caption::Caption;
@@ -273,7 +273,7 @@ impl Service {
             Origin::Request(_) => self.complete_key(&mut tx, upload, image).await?,
             Origin::Import(claim) => self.complete_import(&mut tx, *claim).await?,
         }
-        take_room(&mut tx, &image.user_id, image.file_size).await?;
+        take_room_for_upload(&mut tx, &image.user_id, image.file_size).await?;
         store::images::insert(&mut tx, image).await?;
         if let Origin::Import(_) = upload.origin {
             store::images::mark_imported(&mut tx, image.id).await?;

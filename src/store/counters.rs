@@ -111,6 +111,13 @@ pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String
         CounterKind::UserBytes => {
             "select user_id as key, cast(sum(file_size) as bigint) as n from images where deleted_at is null group by user_id"
         }
+        CounterKind::UserTrash => {
+            "select user_id as key, count(*) as n from images where deleted_at is not null and taken_down is null group by user_id"
+        }
+        CounterKind::UserTrashBytes => {
+            "select user_id as key, cast(sum(file_size) as bigint) as n from images \
+             where deleted_at is not null and taken_down is null group by user_id"
+        }
         CounterKind::PrivateUserTag => {
             "select user_id || ',' || tag as key, count(*) as n from private_image_tags group by user_id, tag"
         }

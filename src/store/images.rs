@@ -119,15 +119,39 @@ pub async fn find_expired(run: impl Run, cutoff: DateTime<Utc>) -> Result<Option
     Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| ImageId::from(id)))
 }
 
-/// Takes the lock of an image that is still deleted, and returns the names of its thumbnails; `None` when it was restored or
-/// removed meanwhile. Nothing else of the row is read: one that this version cannot read must not hold up the others.
-pub async fn lock_expired(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Result<Option<Vec<String>>, Error> {
-    let sql = Sql::new("update images set updated_at = updated_at where id = $1 and deleted_at <= $2 returning thumbnails");
-    let row = tx.fetch_optional::<(Json<Vec<serde_json::Value>>,)>(sql.bind(id.uuid()).bind(cutoff)).await?;
-    let names = |thumbnails: &[serde_json::Value]| {
-        thumbnails.iter().filter_map(|thumbnail| Some(thumbnail["size"].as_str()?.to_owned())).collect()
-    };
-    Ok(row.map(|(Json(thumbnails),)| names(&thumbnails)))
+/// As [`find_expired`], of those that a user has deleted.
+pub async fn find_oldest_in_trash(run: impl Run, user: &UserId, cutoff: DateTime<Utc>) -> Result<Option<ImageId>, Error> {
+    let sql = Sql::new(
+        "select id from images where user_id = $1 and deleted_at is not null and taken_down is null and deleted_at <= $2 \
+         order by deleted_at limit 1",
+    );
+    Ok(run.fetch_optional::<(Uuid,)>(sql.bind(user.as_str()).bind(cutoff)).await?.map(|(id,)| ImageId::from(id)))
+}
+
+/// What is needed of an image to purge it. Nothing else of the row is read: one that this version cannot read must not hold up
+/// the others.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Expired {
+    pub user_id: String,
+    pub file_size: i64,
+    pub taken_down: Option<String>,
+    thumbnails: Json<Vec<serde_json::Value>>,
+}
+
+impl Expired {
+    /// The names of its thumbnails.
+    pub fn thumbnails(&self) -> impl Iterator<Item = &str> {
+        self.thumbnails.0.iter().filter_map(|thumbnail| thumbnail["size"].as_str())
+    }
+}
+
+/// Takes the lock of an image that is still deleted, since `cutoff` or longer; `None` when it was restored or removed meanwhile.
+pub async fn lock_expired(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Result<Option<Expired>, Error> {
+    let sql = Sql::new(
+        "update images set updated_at = updated_at where id = $1 and deleted_at <= $2 \
+         returning user_id, file_size, taken_down, thumbnails",
+    );
+    tx.fetch_optional::<Expired>(sql.bind(id.uuid()).bind(cutoff)).await
 }
 
 /// Removes the row of an image that is locked, and that nothing refers to any more.

@@ -4,8 +4,6 @@
 //! `removing` from when somebody decided that no such image will be: after that no upload can commit, for the
 //! insertion insists on deleting an `uploading` intent.
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -23,12 +21,12 @@ pub struct Removal {
 }
 
 /// Announces the objects of an upload.
-pub async fn announce(tx: &mut Tx, id: ImageId, objects: &[Cow<'_, str>], now: DateTime<Utc>) -> Result<(), Error> {
+pub async fn announce(tx: &mut Tx, id: ImageId, objects: &[impl AsRef<str>], now: DateTime<Utc>) -> Result<(), Error> {
     insert(tx, id, "uploading", objects, now).await
 }
 
 /// Announces that the objects of an image without a row are to go.
-pub async fn announce_removal(tx: &mut Tx, id: ImageId, objects: &[Cow<'_, str>], now: DateTime<Utc>) -> Result<(), Error> {
+pub async fn announce_removal(tx: &mut Tx, id: ImageId, objects: &[impl AsRef<str>], now: DateTime<Utc>) -> Result<(), Error> {
     insert(tx, id, "removing", objects, now).await
 }
 
@@ -36,7 +34,7 @@ async fn insert(
     tx: &mut Tx,
     id: ImageId,
     state: &'static str,
-    objects: &[Cow<'_, str>],
+    objects: &[impl AsRef<str>],
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let sql = Sql::new("insert into intents (image_id, state, objects, created_at) values ($1, $2, $3, $4)");

@@ -54,6 +54,7 @@ mod sweeping;
 mod thumbnails;
 mod tidy;
 mod tokens;
+mod trash;
 mod uploads;
 mod variants;
 mod variants_kept;

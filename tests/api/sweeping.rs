@@ -201,7 +201,7 @@ async fn what_cannot_be_removed_holds_up_nothing_else() {
     let mut tx = db.begin().await.unwrap();
     for _ in 0..100 {
         let (id, long_ago) = (ImageId::new(&*app.clock), app.clock.now() - TimeDelta::days(30));
-        store::intents::announce_removal(&mut tx, id, &[impossible.as_str().into()], long_ago).await.unwrap();
+        store::intents::announce_removal(&mut tx, id, &[impossible.as_str()], long_ago).await.unwrap();
     }
     tx.commit().await.unwrap();
     abandoned_upload(&app, &db, 3).await;

@@ -1,0 +1,234 @@
+//! The trash: bounded by the owner's plan, emptied oldest first, and purged at once where its owner says so.
+
+use chrono::TimeDelta;
+use futures::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::pictures::{jpeg, padded};
+use crate::harness::{Answer, Form, Login, TestApp, assert_error};
+
+const MIN_AGE: TimeDelta = TimeDelta::seconds(3600);
+
+struct Owner {
+    app: TestApp,
+    admin: Login,
+    login: Login,
+    /// Access tokens do not live as long as these tests' days.
+    key: String,
+}
+
+impl Owner {
+    /// An account that may have two images.
+    async fn with_room_for_two() -> Self {
+        Self::with(&json!({"original": true, "max_images": 2})).await
+    }
+
+    async fn with(features: &Value) -> Self {
+        let app = TestApp::start().await;
+        app.clock.stop();
+        let admin = app.admin().await;
+        let mut plan = json!({"name": "small"});
+        plan.as_object_mut().unwrap().extend(features.as_object().unwrap().clone());
+        assert_eq!(app.json_as(&admin, Method::POST, "/plans", &plan).await.status, 201);
+        let login = app.account(&admin, "ann", &json!({"plan": "small"})).await;
+        let key = app.key(&login, &json!({})).await;
+        Self { app, admin, login, key }
+    }
+
+    async fn upload(&self) -> Answer {
+        self.upload_file(&jpeg(60, 60, 1)).await
+    }
+
+    async fn upload_file(&self, file: &[u8]) -> Answer {
+        self.app.send(self.app.upload(Form::new().file(file)).bearer_auth(&self.key)).await
+    }
+
+    /// Uploads an image and deletes it a second later.
+    async fn throw_away(&self) -> String {
+        let id = self.upload().await.image_id();
+        self.app.clock.advance(TimeDelta::seconds(1));
+        self.delete(&id, "").await.ok();
+        id
+    }
+
+    async fn delete(&self, id: &str, query: &str) -> Answer {
+        self.app.send(self.app.request_by_key(&self.key, Method::DELETE, &format!("/images/{id}{query}"))).await
+    }
+
+    async fn restore(&self, id: &str) -> Answer {
+        self.app.send(self.app.request_by_key(&self.key, Method::POST, &format!("/images/{id}/restore"))).await
+    }
+
+    async fn all_usage(&self) -> Value {
+        self.app.send(self.app.request_by_key(&self.key, Method::GET, "/accounts/me")).await.ok()["usage"].clone()
+    }
+
+    /// Images and trashed images.
+    async fn usage(&self) -> (u64, u64) {
+        let usage = self.all_usage().await;
+        (usage["images"].as_u64().unwrap(), usage["trash_images"].as_u64().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_full_trash_refuses_uploads_until_its_oldest_images_may_be_purged() {
+    let owner = Owner::with_room_for_two().await;
+    let mut thrown = Vec::new();
+    for _ in 0..3 {
+        thrown.push(owner.throw_away().await);
+    }
+    assert_eq!(owner.usage().await, (0, 3), "a deletion is never refused");
+    let refused = owner.upload().await;
+    assert_error(&refused, 403, "QuotaExceeded");
+    let rule = refused.json()["details"]["trash_images"].as_str().unwrap().to_owned();
+    assert_eq!(rule, "the trash has 3 of at most 2; purge some with DELETE /images/{image_id}?purge=true");
+    // What was deleted first may go first, and no more than has to.
+    owner.app.clock.advance(MIN_AGE);
+    owner.upload().await.ok();
+    assert_eq!(owner.usage().await, (1, 2));
+    assert_error(&owner.restore(&thrown[0]).await, 404, "NotFound");
+    owner.restore(&thrown[1]).await.ok();
+    assert_eq!(owner.usage().await, (2, 1));
+    owner.app.sweep_all().await;
+    assert_eq!(owner.app.storage().keys().await.len(), 9, "three images are left");
+    owner.app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn what_was_deleted_just_now_is_never_pushed_out() {
+    let owner = Owner::with_room_for_two().await;
+    let precious = owner.throw_away().await;
+    owner.throw_away().await;
+    owner.throw_away().await;
+    owner.app.clock.advance(MIN_AGE - TimeDelta::seconds(3));
+    for _ in 0..3 {
+        assert_error(&owner.upload().await, 403, "QuotaExceeded");
+    }
+    owner.restore(&precious).await.ok();
+    assert_eq!(owner.usage().await, (1, 2));
+    owner.upload().await.ok();
+    owner.app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn the_trash_is_bounded_in_bytes_too() {
+    let owner = Owner::with(&json!({"original": true, "max_bytes": 50_000})).await;
+    for _ in 0..2 {
+        let id = owner.upload_file(&padded(jpeg(60, 60, 1), 30_000)).await.image_id();
+        owner.delete(&id, "").await.ok();
+    }
+    let refused = owner.upload().await;
+    assert_error(&refused, 403, "QuotaExceeded");
+    assert_eq!(
+        refused.json()["details"]["trash_bytes"],
+        "the trash has 60000 of at most 50000; purge some with DELETE /images/{image_id}?purge=true"
+    );
+    let usage = owner.all_usage().await;
+    assert_eq!((&usage["bytes"], &usage["trash_bytes"]), (&json!(0), &json!(60_000)));
+    owner.app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn uploading_and_deleting_at_once_leaves_the_trash_bounded() {
+    let owner = Owner::with_room_for_two().await;
+    let churn = |_| async {
+        let mut taken = 0;
+        for _ in 0..4 {
+            let answer = owner.upload().await;
+            if answer.status == 200 {
+                owner.delete(&answer.image_id(), "").await.ok();
+                taken += 1;
+            }
+        }
+        taken
+    };
+    let taken: u64 = join_all((0..6).map(churn)).await.into_iter().sum();
+    let (images, trash) = owner.usage().await;
+    assert_eq!((images, trash), (0, taken));
+    assert!((3..=4).contains(&trash), "two beyond the bound at most: {trash}");
+    owner.app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn without_a_quota_the_trash_has_no_bound() {
+    let owner = Owner::with(&json!({"original": true})).await;
+    for number in 1..=4 {
+        owner.throw_away().await;
+        assert_eq!(owner.usage().await, (0, number));
+    }
+    owner.app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn an_owner_purges_an_image_at_once() {
+    let owner = Owner::with_room_for_two().await;
+    let (live, deleted) = (owner.upload().await.image(), owner.throw_away().await);
+    let url = live["download_url"].as_str().unwrap();
+    let id = live["image_id"].as_str().unwrap();
+    assert_eq!(owner.app.fetch(url).await.status, 200);
+    let answer = owner.delete(id, "?purge=true").await.ok();
+    assert_eq!(answer, json!({"message": "Image purged successfully", "image_id": id}));
+    assert!(matches!(owner.app.fetch(url).await.status, 403 | 404), "the URL leads to nothing");
+    assert_error(&owner.restore(id).await, 404, "NotFound");
+    owner.delete(&deleted, "?purge=true").await.ok();
+    assert_error(&owner.delete(&deleted, "?purge=true").await, 404, "NotFound");
+    assert_eq!(owner.usage().await, (0, 0));
+    assert_eq!(owner.app.storage().keys().await, [""; 0], "the objects are gone without the sweeper");
+    assert_error(&owner.delete(&deleted, "?purge=soon").await, 422, "ValidationError");
+    owner.app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn only_its_owner_purges_an_image_and_not_what_was_taken_down() {
+    let owner = Owner::with_room_for_two().await;
+    let id = owner.upload().await.image_id();
+    let path = format!("/images/{id}?purge=true");
+    for stranger in [&owner.admin, &owner.app.account(&owner.admin, "bob", &json!({})).await] {
+        assert_error(&owner.app.send(owner.app.request_as(stranger, Method::DELETE, &path)).await, 403, "Forbidden");
+    }
+    let reading = owner.app.key(&owner.login, &json!({"scopes": ["read"]})).await;
+    assert_error(&owner.app.send(owner.app.request_by_key(&reading, Method::DELETE, &path)).await, 403, "Forbidden");
+    assert_error(&owner.app.send(owner.app.request(Method::DELETE, &path)).await, 401, "Unauthorized");
+    let take_down = owner.app.request_as(&owner.admin, Method::DELETE, &format!("/images/{id}"));
+    owner.app.send(take_down).await.ok();
+    assert_eq!(owner.usage().await, (0, 0), "what an administrator has taken down is in nobody's trash");
+    assert_error(&owner.delete(&id, "?purge=true").await, 403, "Forbidden");
+    owner.app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_takedown_of_what_its_owner_deleted_leaves_the_trash_and_comes_back() {
+    let owner = Owner::with_room_for_two().await;
+    let id = owner.throw_away().await;
+    let by_admin = |method: Method, path: String| {
+        let request = owner.app.request_as(&owner.admin, method, &path);
+        owner.app.send(request)
+    };
+    by_admin(Method::DELETE, format!("/images/{id}")).await.ok();
+    assert_eq!(owner.usage().await, (0, 0));
+    assert_eq!(by_admin(Method::POST, format!("/images/{id}/restore")).await.status, 204);
+    assert_eq!(owner.usage().await, (0, 1));
+    owner.restore(&id).await.ok();
+    assert_eq!(owner.usage().await, (1, 0));
+    // And of one that was live.
+    by_admin(Method::DELETE, format!("/images/{id}")).await.ok();
+    assert_eq!(owner.usage().await, (0, 0));
+    by_admin(Method::POST, format!("/images/{id}/restore")).await;
+    assert_eq!(owner.usage().await, (1, 0));
+    owner.app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_deletion_and_a_purge_at_once_leave_everything_counted_once() {
+    let owner = Owner::with_room_for_two().await;
+    for _ in 0..3 {
+        let id = owner.upload().await.image_id();
+        let ways = ["", "?purge=true", "", "?purge=true"].map(|query| owner.delete(&id, query));
+        let statuses: Vec<u16> = join_all(ways).await.iter().map(|answer| answer.status).collect();
+        assert!(statuses.contains(&200) && statuses.iter().all(|status| [200, 404, 410].contains(status)), "{statuses:?}");
+        assert_eq!(owner.usage().await, (0, 0));
+    }
+    owner.app.sweep_all().await;
+    owner.app.assert_sound().await;
+}
