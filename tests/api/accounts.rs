@@ -141,15 +141,20 @@ async fn an_account_owns_what_its_user_had_before() {
     let plan = json!({"name": "Ten", "original": true, "max_images": 10, "max_bytes": 1_000_000});
     assert_eq!(app.json_as(&admin, Method::POST, "/plans", &plan).await.status, 201);
     let ann = app.account(&admin, "ann", &json!({"plan": "Ten"})).await;
-    let usage = |images: u64, bytes: u64| json!({"images": images, "bytes": bytes, "images_left": 10 - images, "bytes_left": 1_000_000 - bytes, "trash_images": 0, "trash_bytes": 0});
-    assert_eq!(app.get_as(&ann, "/accounts/me").await.ok()["usage"], usage(3, bytes));
+    let usage = |images: u64, bytes: u64, trash_images: u64, trash_bytes: u64| {
+        json!({
+            "images": images, "bytes": bytes, "images_left": 10 - images, "bytes_left": 1_000_000 - bytes,
+            "trash_images": trash_images, "trash_bytes": trash_bytes,
+        })
+    };
+    assert_eq!(app.get_as(&ann, "/accounts/me").await.ok()["usage"], usage(3, bytes, 0, 0));
     assert_eq!(app.get_as(&ann, &format!("/images/{}", ids[1])).await.ok()["visibility"], "private");
     assert_error(&app.get(&format!("/images/{}", ids[1])).await, 404, "NotFound");
     let deleted = app.send(app.request_as(&ann, Method::DELETE, &format!("/images/{}", ids[0]))).await;
     assert_eq!(deleted.status, 200, "{}", deleted.text());
     let size = app.get_as(&ann, "/accounts/me").await.ok()["usage"]["bytes"].as_u64().unwrap();
     assert!(size < bytes);
-    assert_eq!(app.get_as(&admin, &format!("/accounts/{}", ann.id)).await.ok()["usage"], usage(2, size));
+    assert_eq!(app.get_as(&admin, &format!("/accounts/{}", ann.id)).await.ok()["usage"], usage(2, size, 1, bytes - size));
     assert_eq!(
         app.get_as(&admin, "/accounts/me").await.ok()["usage"],
         json!({"images": 0, "bytes": 0, "images_left": null, "bytes_left": null, "trash_images": 0, "trash_bytes": 0})
