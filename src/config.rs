@@ -133,6 +133,10 @@ pub struct Config {
     /// as its plan allows; beyond that the oldest are purged.
     #[arg(long, env = "TRASH_MIN_AGE", default_value_t = Seconds(3600))]
     pub trash_min_age: Seconds,
+    /// Whether presigned URLs of an image stop working when its owner deletes it. For that its objects are copied to other keys and removed
+    /// where they were. URLs of an image that an administrator deletes always stop working.
+    #[arg(long, env = "DELETE_REVOKES_URLS", default_value_t = true, action = clap::ArgAction::Set)]
+    pub delete_revokes_urls: bool,
     /// Seconds after which the objects of an upload that never ended are removed; longer than any upload may take.
     #[arg(long, env = "INTENT_GRACE", default_value_t = Seconds(3600))]
     pub intent_grace: Seconds,
@@ -260,6 +264,7 @@ impl Config {
             min_bytes_per_second: self.body_min_rate.0,
             retention: days(self.retention_days),
             trash_min_age: self.trash_min_age.duration(),
+            delete_revokes_urls: self.delete_revokes_urls,
             longest_upload: self.longest_upload(),
             max_variants: self.max_variants_per_image,
             imports: self.imports.limits(),

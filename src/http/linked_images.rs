@@ -76,7 +76,7 @@ impl<'a> PublicImage<'a> {
         Self {
             kind: "image",
             url: image.gives_original().then(|| link(app, id)),
-            s3_key: layout::key(id, layout::ORIGINAL),
+            s3_key: layout::stored_key(image, layout::ORIGINAL),
             title: image.title.as_ref().map(Title::as_str),
             description: image.description.as_ref().map(Description::as_str),
             size: SizeView::of(size),

@@ -50,6 +50,8 @@ pub struct Image {
     pub deleted_at: Option<DateTime<Utc>>,
     /// What it was when an administrator deleted it, if one did.
     pub taken_down: Option<TakenDown>,
+    /// What the names of its uploaded objects begin with; empty until they are moved.
+    pub object_prefix: String,
 }
 
 impl Image {

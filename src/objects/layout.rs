@@ -1,4 +1,5 @@
-//! Object keys: `<last two hex digits of the id>/<id>/<name>`.
+//! Object keys: `<last two hex digits of the id>/<id>/<name>`, or `…/<id>/<prefix>/<name>` for what was moved when its image was
+//! deleted.
 //!
 //! Ids are ordered by time; the leading digits are random, so that writes spread over S3's partitions.
 
@@ -10,10 +11,30 @@ use crate::model::image::Image;
 /// The name of the original below its image's prefix; thumbnails are named as their sizes are.
 pub const ORIGINAL: &str = "original";
 
-/// The names of the objects that an image's upload makes.
+/// The names of the objects that an image's upload makes. To be found, they need the image's prefix: [`stored_names`].
 pub fn names_at_upload(image: &Image) -> Vec<Cow<'static, str>> {
     let thumbnails = image.thumbnails.iter().map(|thumbnail| thumbnail.size.name());
     std::iter::once(Cow::Borrowed(ORIGINAL)).chain(thumbnails).collect()
+}
+
+/// The name below its image of an object that the image's upload made, once it is moved.
+pub fn prefixed(object_prefix: &str, name: &str) -> String {
+    if object_prefix.is_empty() { name.to_owned() } else { format!("{object_prefix}/{name}") }
+}
+
+/// The names of the objects that an image's upload made, where they are now.
+pub fn stored_names(image: &Image) -> Vec<String> {
+    names_at_upload(image).iter().map(|name| prefixed(&image.object_prefix, name)).collect()
+}
+
+/// The key of an object that an image's upload made, where it is now.
+pub fn stored_key(image: &Image, name: &str) -> String {
+    key(image.id, &prefixed(&image.object_prefix, name))
+}
+
+/// Whether a name is that of an original, wherever it was moved.
+pub fn is_original(name: &str) -> bool {
+    !is_variant(name) && name.rsplit('/').next() == Some(ORIGINAL)
 }
 
 /// The name of a variant's object: `token` is of this making alone, so the name is never used twice.

@@ -158,6 +158,19 @@ impl ObjectStore {
         tokio::time::timeout_at(started + timeout, reading).await.map_err(timed_out(timeout))?
     }
 
+    /// Copies an object of at most `size_bytes` within the storage, with what is known of it.
+    ///
+    /// # Errors
+    /// There is no such object, or the storage is unavailable or refuses; the copy may exist nevertheless.
+    pub async fn copy(&self, from: &str, to: &str, size_bytes: u64) -> Result<(), Error> {
+        let timeout = time_for(self.timeout, size_bytes);
+        // Bucket and keys have no character that would have to be encoded.
+        let request = self.client.copy_object().bucket(&self.bucket).key(to).copy_source(format!("{}/{from}", self.bucket));
+        let timeouts = aws_sdk_s3::config::Builder::new().timeout_config(timeouts(timeout));
+        let sent = request.customize().config_override(timeouts).send().await;
+        sent.map(drop).map_err(|error| Error::from_sdk("copy object", timeout, error))
+    }
+
     /// An object's length in bytes.
     ///
     /// # Errors

@@ -70,7 +70,7 @@ impl Service {
         let seen = self.walk_bucket(&mut report, fix).await?;
         let (days, newest) = self.walk_images(&mut report, &seen, fix.rest).await?;
         let is_newer = |key: &&String| {
-            let found = layout::parse(key).filter(|(_, name)| *name == layout::ORIGINAL);
+            let found = layout::parse(key).filter(|(_, name)| layout::is_original(name));
             found.is_some_and(|(id, _)| newest.is_none_or(|newest| id.created_at() > newest.created_at()))
         };
         report.newer_originals = report.unclaimed.iter().filter(is_newer).count() as u64;
@@ -119,7 +119,7 @@ impl Service {
         for (id, objects) in group {
             match store::images::find(&self.db, id).await? {
                 Some(image) => {
-                    self.check_variants(report, id, &objects, fix.rest).await?;
+                    self.check_rest(report, &image, &objects, fix.rest).await?;
                     seen.insert(id);
                     let mut found = Report::default();
                     check_image(&mut found, &image, &objects);
@@ -135,7 +135,8 @@ impl Service {
 
     async fn check_orphans(&self, report: &mut Report, id: ImageId, objects: &[Listed], fix: Fix) -> Result<(), Error> {
         let cutoff = self.clock.now() - UNTOUCHED;
-        let has_original = |objects: &[Listed]| objects.iter().any(|object| object.key == layout::key(id, layout::ORIGINAL));
+        let is_original = |object: &Listed| layout::parse(&object.key).is_some_and(|(_, name)| layout::is_original(name));
+        let has_original = |objects: &[Listed]| objects.iter().any(is_original);
         let is_young = objects.iter().any(|object| object.modified_at > cutoff);
         if is_young && !has_original(objects) || store::intents::exists(&self.db, id).await? {
             return Ok(());
@@ -172,13 +173,14 @@ impl Service {
         Ok(())
     }
 
-    /// Holds the objects of an image's variants against their rows, when the image has either.
+    /// Holds the objects that an image has beside its uploaded ones, variants and what was moved, against their rows.
     ///
     /// A variant may be made or removed at any moment, so what does not fit is looked at once more: a row is there before
     /// its object and after it.
-    async fn check_variants(&self, report: &mut Report, id: ImageId, objects: &[Listed], fix: bool) -> Result<(), Error> {
+    async fn check_rest(&self, report: &mut Report, image: &Image, objects: &[Listed], fix: bool) -> Result<(), Error> {
+        let id = image.id;
         let rows = self.variants_of(id).await?;
-        if fits(&rows, objects) {
+        if fits(&rows, &uploaded_keys(image), objects) || store::object_moves::find(&self.db, id).await?.is_some() {
             return Ok(());
         }
         let before = self.variants_of(id).await?;
@@ -187,7 +189,10 @@ impl Service {
         let (is_there, cutoff) = (|key: &String| objects.iter().any(|object| object.key == *key), self.clock.now() - UNTOUCHED);
         let lost = before.iter().filter(|(key, ready)| **ready && after.get(*key) == Some(&true) && !is_there(key));
         let lost: Vec<&String> = lost.map(|(key, _)| key).collect();
-        let unknown = objects.iter().filter(|object| is_variant(&object.key) && object.modified_at <= cutoff);
+        // It may have moved meanwhile.
+        let Some(image) = store::images::find(&self.db, id).await? else { return Ok(()) };
+        let uploaded = uploaded_keys(&image);
+        let unknown = objects.iter().filter(|object| !uploaded.contains(&object.key) && object.modified_at <= cutoff);
         let unknown = unknown.filter(|object| !before.contains_key(&object.key) && !after.contains_key(&object.key));
         let unknown: Vec<&String> = unknown.map(|object| &object.key).collect();
         if fix {
@@ -249,14 +254,18 @@ impl Service {
         Ok(())
     }
 
-    /// Looks once more at an image that is in the database, for others may have been storing or purging it since the
-    /// bucket was listed. One that is still there after its own objects were listed must have had all of them.
+    /// Looks once more at an image that is in the database, for others may have been storing, moving or purging it since the
+    /// bucket was listed. One that is still there, and where it was, after its own objects were listed must have had all of them.
     async fn check_anew(&self, report: &mut Report, id: ImageId) -> Result<(), Error> {
-        let objects = self.objects_of(id).await?;
-        if let Some(image) = store::images::find(&self.db, id).await? {
-            check_image(report, &image, &objects);
+        loop {
+            let before = store::images::find(&self.db, id).await?;
+            let objects = self.objects_of(id).await?;
+            let Some(image) = store::images::find(&self.db, id).await? else { return Ok(()) };
+            if before.is_some_and(|before| before.object_prefix == image.object_prefix) {
+                check_image(report, &image, &objects);
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// What the bucket has of one image right now.
@@ -301,20 +310,21 @@ impl Service {
     }
 }
 
-fn is_variant(key: &str) -> bool {
-    layout::parse(key).is_some_and(|(_, name)| layout::is_variant(name))
+/// Keys of the objects that an image's upload made.
+fn uploaded_keys(image: &Image) -> HashSet<String> {
+    layout::stored_names(image).iter().map(|name| layout::key(image.id, name)).collect()
 }
 
-/// Whether each variant that is ready has its object, and each variant's object its row.
-fn fits(rows: &BTreeMap<String, bool>, objects: &[Listed]) -> bool {
-    let mut variants = objects.iter().map(|object| &object.key).filter(|key| is_variant(key));
-    variants.all(|key| rows.contains_key(key))
+/// Whether each variant that is ready has its object, and each object that is not an uploaded one its row.
+fn fits(rows: &BTreeMap<String, bool>, uploaded: &HashSet<String>, objects: &[Listed]) -> bool {
+    let mut others = objects.iter().map(|object| &object.key).filter(|key| !uploaded.contains(*key));
+    others.all(|key| rows.contains_key(key))
         && rows.iter().all(|(key, ready)| !ready || objects.iter().any(|object| object.key == *key))
 }
 
 /// Holds an image's objects against what the database says.
 fn check_image(report: &mut Report, image: &Image, objects: &[Listed]) {
-    for key in layout::names_at_upload(image).iter().map(|name| layout::key(image.id, name)) {
+    for key in uploaded_keys(image) {
         match objects.iter().find(|object| object.key == key) {
             None => report.missing.push(key),
             Some(object) if key.ends_with(layout::ORIGINAL) && object.size_bytes != image.file_size => {

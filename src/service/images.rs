@@ -1,6 +1,7 @@
 //! Images after their upload: look up, list, change, delete, restore.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Days, Utc};
 
@@ -22,6 +23,7 @@ use crate::model::image::{Image, TakenDown, Visibility};
 use crate::model::page::PageToken;
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
+use crate::objects::layout;
 use crate::store::{self, Reader, Tx};
 
 /// A page of a list, newest first.
@@ -147,7 +149,7 @@ impl Service {
     ///
     /// # Errors
     /// No caller, no such image, the caller is neither its owner nor an administrator, or it is deleted already.
-    pub async fn delete_image(&self, caller: &Caller, id: ImageId) -> Result<(), Error> {
+    pub async fn delete_image(self: &Arc<Self>, caller: &Caller, id: ImageId) -> Result<(), Error> {
         let user = access::remover(caller)?;
         let mut tx = self.db.begin().await?;
         let image = store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
@@ -176,7 +178,15 @@ impl Service {
                 count_trash(&mut tx, &image, -1).await?;
             }
         }
-        Ok(tx.commit().await?)
+        let revokes_urls = admin.is_some() || self.limits.delete_revokes_urls;
+        if revokes_urls {
+            self.announce_move(&mut tx, id).await?;
+        }
+        tx.commit().await?;
+        if revokes_urls {
+            self.revoke_urls(id).await;
+        }
+        Ok(())
     }
 
     /// Brings a deleted image back to where it was; returns it where the caller may see it. Where an administrator had taken down
@@ -211,6 +221,7 @@ impl Service {
             return Ok(None);
         }
         take_room(&mut tx, &image.user_id, image.file_size).await?;
+        self.cancel_move(&mut tx, id, &layout::names_at_upload(&image)).await?;
         store::images::set_deleted_at(&mut tx, id, None, None).await?;
         if image.taken_down.is_none() {
             count_trash(&mut tx, &image, -1).await?;

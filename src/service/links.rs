@@ -77,7 +77,7 @@ impl Service {
 
     /// The bytes of an original, or of a part of it, and their number.
     pub(super) async fn send_original(&self, image: &Image, part: Option<RangeInclusive<u64>>) -> Result<(u64, Sent), Error> {
-        let key = layout::key(image.id, layout::ORIGINAL);
+        let key = layout::stored_key(image, layout::ORIGINAL);
         match self.send_object(key.clone(), part).await {
             Ok(sent) => Ok(sent),
             Err(failed) => Err(self.explain_missing(image.id, &key, failed).await),

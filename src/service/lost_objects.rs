@@ -3,12 +3,13 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::Service;
 use super::downloads::Failed;
 use super::error::Error;
 use crate::model::id::ImageId;
-use crate::objects;
+use crate::objects::{self, layout};
 
 /// Keys that are remembered; of more than that the log tells again.
 const MAX_KEYS: usize = 10_000;
@@ -36,8 +37,13 @@ impl Service {
             return failed.into();
         }
         // It may have been deleted and purged since it was looked up.
-        if let Err(error) = self.find_live(id).await {
-            return error;
+        let image = match self.find_live(id).await {
+            Ok(image) => image,
+            Err(error) => return error,
+        };
+        // Or deleted and restored, and its objects moved.
+        if !layout::stored_names(&image).iter().any(|name| layout::key(id, name) == key) {
+            return Error::Overloaded { retry_after: Duration::from_secs(1) };
         }
         if self.lost_objects.add(key) {
             self.metrics.lost_objects.inc();

@@ -34,6 +34,7 @@ mod quota;
 pub mod rates;
 pub mod receiving;
 pub mod registry;
+mod revoking;
 mod secrets;
 mod shrinking;
 pub mod spool;
@@ -124,6 +125,8 @@ pub struct Limits {
     pub retention: Duration,
     /// No image is purged because its owner's trash is full before it has been deleted for so long.
     pub trash_min_age: Duration,
+    /// Whether URLs of an image end when its owner deletes it. An administrator's deletion always ends them.
+    pub delete_revokes_urls: bool,
     /// No upload takes longer than this: the sum of its steps' bounds.
     pub longest_upload: Duration,
     pub imports: import_queue::ImportLimits,

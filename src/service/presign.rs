@@ -75,7 +75,7 @@ impl Service {
 fn links(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expires_in: u32) -> Links {
     let original = image.gives_original().then(|| original_link(signer, image, signed_at, expires_in, Disposition::Inline));
     let mut thumbnail_link = |size: ThumbnailSize| {
-        let key = layout::key(image.id, &size.name());
+        let key = layout::stored_key(image, &size.name());
         signer.get_url(&Grant { key: &key, signed_at, expires_in, content_type: None, content_disposition: None })
     };
     // Signing costs more than all else of a list: only what an image object shows is signed.
@@ -87,7 +87,7 @@ fn links(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expir
 
 fn original_link(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expires_in: u32, how: Disposition) -> String {
     signer.get_url(&Grant {
-        key: &layout::key(image.id, layout::ORIGINAL),
+        key: &layout::stored_key(image, layout::ORIGINAL),
         signed_at,
         expires_in,
         content_type: Some(image.format.content_type()),

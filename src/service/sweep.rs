@@ -126,7 +126,7 @@ impl Service {
         Err(failure)
     }
 
-    async fn remove_variant(&self, id: ImageId, object: &str) -> Result<(), Error> {
+    pub(super) async fn remove_variant(&self, id: ImageId, object: &str) -> Result<(), Error> {
         self.objects.delete(&layout::key(id, object)).await?;
         let mut tx = self.db.begin().await?;
         store::variants::finish_removal(&mut tx, id, object).await?;

@@ -144,7 +144,7 @@ impl Service {
         let content = match (sending.is_known)(&etag) {
             true => Content::Unchanged,
             false => {
-                let key = layout::key(image.id, &name);
+                let key = layout::stored_key(image, &name);
                 match self.read_content(&key, sending).await {
                     Ok(content) => content,
                     Err(failed) => return Err(self.explain_missing(image.id, &key, failed).await),

@@ -55,7 +55,9 @@ impl Service {
             let changes = vec![(counter(CounterKind::UserTrash), -1), (counter(CounterKind::UserTrashBytes), -image.file_size)];
             store::counters::add(tx, id, changes).await?;
         }
-        let objects: Vec<String> = std::iter::once(layout::ORIGINAL).chain(image.thumbnails()).map(str::to_owned).collect();
+        let names: Vec<&str> = std::iter::once(layout::ORIGINAL).chain(image.thumbnails()).collect();
+        self.cancel_move(tx, id, &names).await?;
+        let objects: Vec<String> = names.iter().map(|name| layout::prefixed(&image.object_prefix, name)).collect();
         store::intents::announce_removal(tx, id, &objects, now).await?;
         store::variants::remove_all(tx, id, now, after(now, self.limits.intent_grace)).await?;
         Ok(Removal { image_id: id, objects })

@@ -329,6 +329,7 @@ fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed
         processing_time: Duration::from_micros(u64::try_from(processing_time.as_micros()).unwrap_or(u64::MAX)),
         deleted_at: None,
         taken_down: None,
+        object_prefix: String::new(),
     }
 }
 

@@ -180,7 +180,7 @@ impl Service {
     async fn render(&self, asked_by: &Turn, image: &Image, rendering: &Rendering) -> Result<(Bytes, Admitted), Error> {
         let (name, size_bytes) = source(image, rendering);
         let admitted = self.admission.file(asked_by, size_bytes + largest_file(rendering)).await?;
-        let key = layout::key(image.id, &name);
+        let key = layout::stored_key(image, &name);
         let bytes = match self.objects.get_bytes(&key).await {
             Ok(bytes) => bytes,
             Err(error) => return Err(self.explain_missing(image.id, &key, error).await),

@@ -25,7 +25,7 @@ use crate::model::text::{Description, FileName, Title};
 macro_rules! columns {
     () => {
         "id, user_id, visibility, title, description, tags, file_name, file_size, format, width, height, sha256, thumbnails, colors, \
-         placeholder, metadata, processing_us, updated_at, deleted_at, taken_down, \
+         placeholder, metadata, processing_us, updated_at, deleted_at, taken_down, object_prefix, \
          caption_status, caption, caption_model, caption_error, \
          (select p.features from accounts a join plans p on p.name = a.plan where a.user_id = images.user_id) as features"
     };
@@ -113,6 +113,12 @@ pub async fn set_deleted_at(
     tx.execute(sql.bind(id.uuid()).bind(deleted_at).bind(taken_down.map(|before| before.name().to_owned()))).await.map(drop)
 }
 
+/// Notes where the image's objects were moved.
+pub async fn set_object_prefix(tx: &mut Tx, id: ImageId, object_prefix: &str) -> Result<(), Error> {
+    let sql = Sql::new("update images set object_prefix = $2 where id = $1").bind(id.uuid()).bind(object_prefix);
+    tx.execute(sql).await.map(drop)
+}
+
 /// The image that has been deleted longest, if that was at or before `cutoff`.
 pub async fn find_expired(run: impl Run, cutoff: DateTime<Utc>) -> Result<Option<ImageId>, Error> {
     let sql = Sql::new("select id from images where deleted_at <= $1 order by deleted_at limit 1").bind(cutoff);
@@ -135,6 +141,7 @@ pub struct Expired {
     pub user_id: String,
     pub file_size: i64,
     pub taken_down: Option<String>,
+    pub object_prefix: String,
     thumbnails: Json<Vec<serde_json::Value>>,
 }
 
@@ -149,7 +156,7 @@ impl Expired {
 pub async fn lock_expired(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Result<Option<Expired>, Error> {
     let sql = Sql::new(
         "update images set updated_at = updated_at where id = $1 and deleted_at <= $2 \
-         returning user_id, file_size, taken_down, thumbnails",
+         returning user_id, file_size, taken_down, object_prefix, thumbnails",
     );
     tx.fetch_optional::<Expired>(sql.bind(id.uuid()).bind(cutoff)).await
 }
@@ -192,6 +199,7 @@ pub(super) struct Row {
     updated_at: DateTime<Utc>,
     deleted_at: Option<DateTime<Utc>>,
     taken_down: Option<String>,
+    object_prefix: String,
     caption_status: String,
     caption: Option<String>,
     caption_model: Option<String>,
@@ -265,6 +273,7 @@ impl TryFrom<Row> for Image {
             processing_time: Duration::from_micros(from_integer("processing_us", row.processing_us)?),
             deleted_at: row.deleted_at,
             taken_down: row.taken_down.as_deref().and_then(TakenDown::parse),
+            object_prefix: row.object_prefix,
         })
     }
 }

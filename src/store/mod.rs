@@ -19,6 +19,7 @@ pub mod import_queue;
 pub mod imports;
 pub mod intents;
 pub mod migrate;
+pub mod object_moves;
 pub mod places;
 pub mod plans;
 pub mod postgres;

@@ -49,6 +49,7 @@ mod plans;
 mod plans_crud;
 mod presigned;
 mod rate_limits;
+mod revoking;
 mod stats;
 mod sweeping;
 mod thumbnails;

@@ -7,7 +7,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `server`, `door`, `body` | connections, what is refused or added around S3, bounds on slow and big bodies |
-//! | `api`, `read`, `write`, `list`, `checksums` | the operations, from S3's types to the storage's |
+//! | `api`, `read`, `write`, `copy`, `list`, `checksums` | the operations, from S3's types to the storage's |
 //! | `storage`, `draft`, `object`, `trailer`, `index`, `disk` | the directory: writing, reading, the file format |
 //! | `credentials` | the key pair, made on the first start |
 //!
@@ -18,6 +18,7 @@
 mod api;
 mod body;
 mod checksums;
+mod copy;
 mod credentials;
 mod disk;
 mod door;

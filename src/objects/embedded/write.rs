@@ -175,7 +175,7 @@ fn refuse_unsupported(input: &PutObjectInput) -> S3Result<()> {
 }
 
 /// A key is any text that a listing can carry: XML 1.0 has no way to write the other control characters.
-fn check_key(key: &str) -> S3Result<()> {
+pub(super) fn check_key(key: &str) -> S3Result<()> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         return Err(s3_error!(KeyTooLongError, "a key has 1 to {KEY_BYTES_MAX} bytes"));
     }
