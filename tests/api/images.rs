@@ -277,7 +277,7 @@ async fn a_deleted_image_is_gone_from_everywhere_but_kept() {
 
 #[tokio::test]
 async fn a_restored_image_is_back_where_it_was() {
-    let app = TestApp::start().await;
+    let app = TestApp::with(&["--delete-revokes-urls=false"]).await;
     app.clock.stop();
     let mut images = Vec::new();
     for seed in 0..3 {

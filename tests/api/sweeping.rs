@@ -92,7 +92,7 @@ async fn a_deleted_image_is_purged_after_the_retention_and_not_a_moment_earlier(
 
 #[tokio::test]
 async fn the_retention_counts_from_the_last_deletion() {
-    let app = TestApp::with(&["--retention-days=7"]).await;
+    let app = TestApp::with(&["--retention-days=7", "--delete-revokes-urls=false"]).await;
     app.clock.stop();
     let id = upload(&app).await;
     app.delete("alice", &id).await.ok();

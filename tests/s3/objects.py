@@ -54,6 +54,45 @@ def metadata_in_unicode_comes_back(world):
 
 
 @check
+def a_copy_has_the_same_bytes_headers_metadata_and_checksum(world):
+    for size in (0, 1000, 256 * 1024, MIB + 7):
+        key, data = world.key(f"{size} %+ü"), os.urandom(size)
+        world.put(key, data, ContentType="image/png", Metadata={"a": "1"}, ChecksumAlgorithm="SHA256")
+        copied = world.key("copy")
+        source = {"Bucket": world.bucket, "Key": key}
+        result = world.s3.copy_object(Bucket=world.bucket, Key=copied, CopySource=source)["CopyObjectResult"]
+        equal(result["ETag"], f'"{hashlib.md5(data).hexdigest()}"')
+        got = world.get(copied, ChecksumMode="ENABLED")
+        equal((got["ContentType"], got["Metadata"], got["ETag"]), ("image/png", {"a": "1"}, result["ETag"]))
+        equal(got["ChecksumSHA256"], base64.b64encode(hashlib.sha256(data).digest()).decode())
+        assert got["Body"].read() == data, f"{size} bytes differ"
+        world.s3.delete_object(Bucket=world.bucket, Key=key)
+        equal(world.body(copied), data)
+
+
+@check
+def what_is_not_there_is_not_copied(world):
+    source = {"Bucket": world.bucket, "Key": world.key("nothing")}
+    copied = world.key()
+    fails(404, "NoSuchKey", world.s3.copy_object, Bucket=world.bucket, Key=copied, CopySource=source)
+    is_absent(world, copied)
+
+
+@check(ours=True)
+def a_copy_that_asks_for_more_is_refused(world):
+    key = world.key()
+    world.put(key, b"x")
+    source = {"Bucket": world.bucket, "Key": key}
+    copy = dict(Bucket=world.bucket, Key=world.key(), CopySource=source)
+    fails(501, "NotImplemented", world.s3.copy_object, **copy, MetadataDirective="REPLACE", Metadata={"a": "2"})
+    fails(501, "NotImplemented", world.s3.copy_object, **copy, CopySourceIfMatch='"0"')
+    fails(501, "NotImplemented", world.s3.copy_object, **{**copy, "CopySource": {**source, "VersionId": "1"}})
+    fails(404, "NoSuchBucket", world.s3.copy_object, **{**copy, "CopySource": {"Bucket": "another", "Key": key}})
+    fails(400, "InvalidRequest", world.s3.copy_object, **{**copy, "Key": key})
+    equal(world.body(key), b"x")
+
+
+@check
 def aws_chunked_is_not_stored_as_an_encoding(world):
     key = world.key()
     world.put(key, b"x" * 100, ChecksumAlgorithm="CRC32")
