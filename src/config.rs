@@ -185,7 +185,7 @@ pub struct Config {
     /// What is logged: a level, or directives as of the `tracing-subscriber` crate's `EnvFilter`.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
-    /// Log the address that each request comes from.
+    /// Log the address that each request comes from, and keep those of failed logins in the audit trail.
     #[arg(long, env = "LOG_CLIENT_ADDRESS", default_value_t = true, action = clap::ArgAction::Set)]
     pub log_client_address: bool,
 }
@@ -271,6 +271,8 @@ impl Config {
             captions: self.captions.limits(),
             jwt_secrets: self.access.jwt_secret.clone(),
             rates: self.access.rates(),
+            keep_client_addresses: self.log_client_address,
+            session_max_age: days(self.access.session_max_days),
             variant_retention: (self.variant_retention_days > 0).then(|| days(self.variant_retention_days)),
             intent_grace: self.intent_grace.duration(),
             url_lifetime: self.url_lifetime.duration(),

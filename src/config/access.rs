@@ -29,6 +29,9 @@ pub struct AccessConfig {
     /// File with that administrator's password.
     #[arg(long, env = "ADMIN_PASSWORD_FILE")]
     pub admin_password_file: Option<String>,
+    /// Days after which a session ends and its owner has to log in again, however often its tokens were renewed.
+    #[arg(long, env = "SESSION_MAX_DAYS", default_value_t = 90)]
+    pub session_max_days: u32,
     /// Writes a minute of one caller; 0 is no limit. The same number may come at once.
     #[arg(long, env = "RATE_LIMIT_UPLOADS_PER_CALLER", default_value_t = 0)]
     pub rate_limit_uploads_per_caller: u32,
@@ -71,6 +74,7 @@ impl AccessConfig {
         }
         let whose = self.admin_email.is_some() || self.admin_password_file.is_none();
         require(whose, "ADMIN_PASSWORD_FILE", "ADMIN_EMAIL must say whose password it is")?;
+        require((1..=3650).contains(&self.session_max_days), "SESSION_MAX_DAYS", "it must be from 1 to 3650")?;
         for (variable, limit) in [
             ("RATE_LIMIT_UPLOADS_PER_CALLER", self.rate_limit_uploads_per_caller),
             ("RATE_LIMIT_UPLOADS_PER_ADDRESS", self.rate_limit_uploads_per_address),

@@ -1,6 +1,7 @@
 //! API keys: for programs that come in without a password.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -18,13 +19,13 @@ use super::error::{
     UnsupportedMediaType, ValidationError,
 };
 use super::extract::{Address, CallerOf, Query, Segment};
-use super::json_fields::{JsonFields, or_null, text};
+use super::json_fields::{JsonFields, integer, or_null, text};
 use super::tokens::NO_STORE;
 use crate::model::account::{ApiKey, KeyId, Scope};
-use crate::service::api_keys::KeyChange;
+use crate::service::api_keys::{KeyChange, NewKey};
 use crate::service::error::Error;
 
-/// The description and the scopes of an API key. Omitted fields are empty in a new key and keep their value in an existing one.
+/// The description, the scopes and the end of an API key. Omitted fields are empty in a new key and keep their value in an existing one.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApiKeySettings, example = json!({"description": "the shop's uploader", "scopes": ["upload"]}))]
@@ -36,6 +37,9 @@ pub struct ApiKeyBody {
     /// What the key permits; null permits everything that its account may do.
     #[schema(value_type = Option<Vec<super::words::ApiKeyScopeWord>>, max_items = 3)]
     scopes: Option<Vec<String>>,
+    /// Seconds from now until the key expires; null means never.
+    #[schema(minimum = 60, maximum = 315_360_000, example = 7_776_000)]
+    expires_in: Option<u64>,
 }
 
 /// An API key, without its secret.
@@ -56,6 +60,9 @@ pub struct ApiKeyView {
     /// When the key was last used, to the minute; null if never.
     #[schema(format = DateTime)]
     pub last_used_at: Option<String>,
+    /// When the key expires; null means never.
+    #[schema(format = DateTime)]
+    pub expires_at: Option<String>,
 }
 
 /// A new API key.
@@ -105,8 +112,9 @@ pub async fn create_api_key(
     Query::of(&uri).finish()?;
     app.service.require_whole_account(&caller)?;
     let change = read_fields(JsonFields::read(&headers, body).await?)?;
-    let (description, scopes) = (change.description.unwrap_or_default(), change.scopes.flatten());
-    let (api_key, key) = app.service.create_key(&caller, description, scopes).await?;
+    let KeyChange { description, scopes, lifetime } = change;
+    let new = NewKey { description: description.unwrap_or_default(), scopes: scopes.flatten(), lifetime: lifetime.flatten() };
+    let (api_key, key) = app.service.create_key(&caller, new).await?;
     Ok((StatusCode::CREATED, [NO_STORE], Json(CreatedApiKey { api_key: ApiKeyView::new(&api_key), key })).into_response())
 }
 
@@ -128,7 +136,7 @@ pub async fn get_api_key(
 
 /// Update an API key
 ///
-/// Changes its description or its scopes. A key with scopes cannot update keys.
+/// Changes its description, its scopes or its end. A key with scopes cannot update keys.
 #[utoipa::path(put, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
     request_body(content = ApiKeyBody, content_type = "application/json"),
     responses((status = 200, description = "The updated key.", body = ApiKeyView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
@@ -174,6 +182,7 @@ fn read_fields(mut fields: JsonFields) -> Result<KeyChange, Error> {
     let change = KeyChange {
         description: fields.take("description", read_description),
         scopes: fields.take("scopes", or_null(read_scopes)),
+        lifetime: fields.take("expires_in", or_null(read_lifetime)),
     };
     fields.finish()?;
     Ok(change)
@@ -185,6 +194,11 @@ fn read_description(value: Value) -> Result<String, String> {
         return Err(format!("must have at most {} characters", ApiKey::MAX_DESCRIPTION_CHARS));
     }
     if text.contains('\0') { Err("must not have U+0000".to_owned()) } else { Ok(text) }
+}
+
+/// Up to ten years.
+fn read_lifetime(value: Value) -> Result<Duration, String> {
+    integer(60, 315_360_000)(value).map(Duration::from_secs)
 }
 
 fn read_scopes(value: Value) -> Result<BTreeSet<Scope>, String> {
@@ -202,6 +216,7 @@ impl ApiKeyView {
             scopes: key.scopes.as_ref().map(|scopes| scopes.iter().map(|scope| scope.name()).collect()),
             created_at: time(key.id.created_at()),
             last_used_at: key.last_used_at.map(time),
+            expires_at: key.expires_at.map(time),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::extract::{Address, CallerOf, Query};
 use super::images::{PageQuery, take_page};
 use crate::model::account::Entry;
 
-/// An action of an administrator.
+/// An action of an administrator, or one that concerns an account's credentials.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditEntry {
     /// The entry's id, a UUIDv7.
@@ -23,7 +23,7 @@ pub struct AuditEntry {
     /// When it happened.
     #[schema(format = DateTime)]
     pub at: String,
-    /// The administrator's e-mail address, or `(command line)`.
+    /// The e-mail address of the account that did it, `(command line)`, or `(unknown)` for what failed.
     pub actor: String,
     /// What was done, as `<kind of resource>.<verb>`.
     #[schema(example = "account.changed")]
@@ -48,8 +48,9 @@ pub struct AuditPage {
 
 /// List audit entries
 ///
-/// What administrators did: accounts and plans that they created or changed, images of others that they deleted or restored.
-/// Administrators only.
+/// What administrators did: accounts and plans that they created or changed, images of others that they deleted or restored. And what
+/// concerns credentials: API keys created, changed or deleted, passwords set, sessions ended, refresh tokens used twice, and failed logins once they are slowed
+/// down. Administrators only.
 #[utoipa::path(get, path = "/audit", tag = "accounts", params(PageQuery),
     responses((status = 200, description = "A page of entries.", body = AuditPage), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_audit_entries(

@@ -35,6 +35,7 @@ pub mod openapi_yaml;
 pub mod patience;
 pub mod plans;
 pub mod server;
+pub mod sessions;
 pub mod stats;
 pub mod thumbnails;
 pub mod tokens;
@@ -158,6 +159,8 @@ fn api_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(accounts::list_accounts, accounts::create_account))
         .routes(routes!(accounts::get_my_account))
         .routes(routes!(accounts::change_my_password))
+        .routes(routes!(sessions::list_my_sessions, sessions::end_my_sessions))
+        .routes(routes!(sessions::end_my_session))
         .routes(routes!(accounts::get_account, accounts::update_account))
         .routes(routes!(api_keys::list_api_keys, api_keys::create_api_key))
         .routes(routes!(api_keys::get_api_key, api_keys::update_api_key, api_keys::delete_api_key))

@@ -107,6 +107,8 @@ pub struct ApiKey {
     pub scopes: Option<BTreeSet<Scope>>,
     /// To the minute.
     pub last_used_at: Option<DateTime<Utc>>,
+    /// `None` is never.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl ApiKey {
@@ -136,11 +138,11 @@ impl ExpiringLink {
     }
 }
 
-/// Something that an administrator did.
+/// Something that was done, or tried, and may have to be looked into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub id: EntryId,
-    /// The administrator's e-mail address, or what else did it.
+    /// The e-mail address of the account that did it, or what else did.
     pub actor: String,
     pub action: String,
     /// The id or name of what it was done to.

@@ -225,6 +225,16 @@ impl Format {
         }
     }
 
+    /// All usual file name extensions, without the dot.
+    pub fn extensions(self) -> &'static [&'static str] {
+        match self {
+            Self::Jpeg => &["jpg", "jpeg", "jpe", "jfif"],
+            Self::Png => &["png", "apng"],
+            Self::Gif => &["gif"],
+            Self::Webp => &["webp"],
+        }
+    }
+
     /// The usual file name extension, without the dot.
     pub fn extension(self) -> &'static str {
         match self {

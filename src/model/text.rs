@@ -1,5 +1,6 @@
 //! The free texts of an image: title, description, and the name that its file had at the client.
 
+use super::image::Format;
 use std::fmt;
 
 /// At most 200 characters, without U+0000.
@@ -72,9 +73,22 @@ impl FileName {
     pub fn clean(sent: &str, fallback: &str) -> Self {
         // Elsewhere than on Windows a name may end with a backslash, and is not a folder for it.
         let last = sent.trim_end_matches('\\').rsplit(['/', '\\']).next().unwrap_or_default();
-        let name: String = last.chars().filter(|c| !c.is_control()).take(Self::MAX_CHARS).collect();
+        let name: String = last.chars().filter(|c| !c.is_control() && !turns_text(*c)).take(Self::MAX_CHARS).collect();
         let name = name.trim();
         Self(if matches!(name, "" | "." | "..") { fallback } else { name }.to_owned())
+    }
+
+    /// The name to save the file under. It ends as the format's files do, so that no program takes a picture for something else; the
+    /// extension of another kind of picture gives way.
+    pub fn for_download(&self, format: Format) -> String {
+        let name: String = self.0.chars().filter(|c| !turns_text(*c)).collect();
+        let (stem, extension) = name.rsplit_once('.').unwrap_or((&name, ""));
+        let is = |known: &&str| extension.eq_ignore_ascii_case(known);
+        if format.extensions().iter().any(|known| is(&known)) && !stem.is_empty() {
+            return name;
+        }
+        let is_of_pictures = PICTURE_EXTENSIONS.iter().any(|known| is(&known)) && !stem.is_empty();
+        format!("{}.{}", if is_of_pictures { stem } else { name.trim_end_matches('.') }, format.extension())
     }
 
     pub fn as_str(&self) -> &str {
@@ -84,6 +98,16 @@ impl FileName {
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
+}
+
+const PICTURE_EXTENSIONS: [&str; 18] = [
+    "apng", "avif", "bmp", "dng", "gif", "heic", "heif", "jfif", "jpe", "jpeg", "jpg", "jxl", "png", "svg", "tif", "tiff",
+    "webp", "ico",
+];
+
+/// Whether a character changes the direction of the text around it (Unicode's UAX 9, 2), and so may hide how a name ends.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Display for FileName {
@@ -104,6 +128,28 @@ mod tests {
         assert!(Description::parse(&"😀".repeat(1001)).is_err());
         assert_eq!(Title::parse(""), Ok(None));
         assert!(Title::parse("a\0b").is_err());
+    }
+
+    #[test]
+    fn a_name_for_saving_ends_as_the_format_does() {
+        for (name, format, saved) in [
+            ("sunset.jpg", Format::Jpeg, "sunset.jpg"),
+            ("Sunset.JPEG", Format::Jpeg, "Sunset.JPEG"),
+            ("a.jfif", Format::Jpeg, "a.jfif"),
+            ("IMG_0001.HEIC", Format::Jpeg, "IMG_0001.jpg"),
+            ("photo.png", Format::Webp, "photo.webp"),
+            ("icon.apng", Format::Png, "icon.apng"),
+            ("invoice.html", Format::Png, "invoice.html.png"),
+            ("invoice.hta", Format::Gif, "invoice.hta.gif"),
+            ("Report v1.2", Format::Png, "Report v1.2.png"),
+            ("image", Format::Png, "image.png"),
+            ("trailing.", Format::Png, "trailing.png"),
+            (".jpg", Format::Jpeg, ".jpg.jpg"),
+            ("x\u{202e}gnp.exe", Format::Png, "xgnp.exe.png"),
+            ("日本.png", Format::Png, "日本.png"),
+        ] {
+            assert_eq!(FileName::from_stored(name.to_owned()).for_download(format), saved, "{name:?}");
+        }
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! API keys: for programs that come in without a password. A key with scopes can make, change and delete none, so it cannot widen
 //! itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use super::Service;
 use super::access;
 use super::auth::require_enabled;
 use super::error::Error;
+use super::images::cut_to_micros;
 use super::secrets::{API_KEY_PREFIX, Secret};
+use super::sweep::after;
 use crate::model::account::{Account, ApiKey, KeyId, Scope};
 use crate::model::caller::Caller;
 use crate::store::{self, Tx};
@@ -15,11 +20,23 @@ use crate::store::{self, Tx};
 /// Keys that an account may have.
 const MAX_KEYS: u64 = 100;
 
+/// A key to be made.
+#[derive(Debug, Clone, Default)]
+pub struct NewKey {
+    pub description: String,
+    /// `None` is everything that its account may do.
+    pub scopes: Option<BTreeSet<Scope>>,
+    /// `None` is for ever.
+    pub lifetime: Option<Duration>,
+}
+
 /// What of a key is to be changed; a field that is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct KeyChange {
     pub description: Option<String>,
     pub scopes: Option<Option<BTreeSet<Scope>>>,
+    /// From now on.
+    pub lifetime: Option<Option<Duration>>,
 }
 
 impl Service {
@@ -45,27 +62,29 @@ impl Service {
     ///
     /// # Errors
     /// The caller came in by a key with scopes, or has as many keys as can be.
-    pub async fn create_key(
-        &self,
-        caller: &Caller,
-        description: String,
-        scopes: Option<BTreeSet<Scope>>,
-    ) -> Result<(ApiKey, String), Error> {
+    pub async fn create_key(&self, caller: &Caller, new: NewKey) -> Result<(ApiKey, String), Error> {
         let account = access::whole_account(caller)?;
         let secret = Secret::new()?;
         let id = KeyId::new(&*self.clock);
-        let key = ApiKey { id, account_id: account.id, description, scopes, last_used_at: None };
+        let NewKey { description, scopes, lifetime } = new;
+        let expires_at = self.key_end(lifetime);
+        let key = ApiKey { id, account_id: account.id, description, scopes, last_used_at: None, expires_at };
         let mut tx = self.db.begin().await?;
         lock(&mut tx, account).await?;
         if store::api_keys::count(&mut tx, account.id).await? >= MAX_KEYS {
             return Err(Error::Conflict { message: format!("The account has {MAX_KEYS} keys already: delete one first.") });
         }
         store::api_keys::insert(&mut tx, &key, &secret.hash).await?;
+        self.note(&mut tx, account, "api_key.created", id, describe(&key)).await?;
         tx.commit().await?;
         Ok((key, secret.with_id(API_KEY_PREFIX, id.uuid())))
     }
 
-    /// Changes a key's description or scopes.
+    fn key_end(&self, lifetime: Option<Duration>) -> Option<DateTime<Utc>> {
+        lifetime.map(|lifetime| cut_to_micros(after(self.clock.now(), lifetime)))
+    }
+
+    /// Changes a key's description, scopes or end.
     ///
     /// # Errors
     /// The caller came in by a key with scopes, or there is no such key.
@@ -76,9 +95,11 @@ impl Service {
         let mut key = store::api_keys::find(&mut tx, account.id, id).await?.ok_or_else(no_such_key)?;
         key.description = change.description.unwrap_or(key.description);
         key.scopes = change.scopes.unwrap_or(key.scopes);
+        key.expires_at = change.lifetime.map_or(key.expires_at, |lifetime| self.key_end(lifetime));
         if !store::api_keys::update(&mut tx, &key).await? {
             return Err(no_such_key());
         }
+        self.note(&mut tx, account, "api_key.changed", id, describe(&key)).await?;
         tx.commit().await?;
         Ok(key)
     }
@@ -93,6 +114,7 @@ impl Service {
         if !store::api_keys::delete(&mut tx, account.id, id).await? {
             return Err(no_such_key());
         }
+        self.note(&mut tx, account, "api_key.deleted", id, BTreeMap::new()).await?;
         Ok(tx.commit().await?)
     }
 }
@@ -101,6 +123,14 @@ impl Service {
 async fn lock(tx: &mut Tx, account: &Account) -> Result<(), Error> {
     let now = store::accounts::lock(tx, account.id).await?;
     require_enabled(&now.ok_or(Error::Unauthenticated)?)
+}
+
+/// For the audit trail.
+fn describe(key: &ApiKey) -> BTreeMap<String, String> {
+    let names = |scopes: &BTreeSet<Scope>| scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(",");
+    let mut details = BTreeMap::from([("scopes".to_owned(), key.scopes.as_ref().map_or_else(|| "all".to_owned(), names))]);
+    details.extend(key.expires_at.map(|expires_at| ("expires_at".to_owned(), expires_at.to_rfc3339())));
+    details
 }
 
 fn no_such_key() -> Error {

@@ -1,13 +1,15 @@
-//! The audit trail: what administrators did, written in the transactions that do it.
+//! The audit trail: what administrators did, and what was done to what people and programs come in with. Written in the transactions
+//! that do it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::Service;
 use super::access;
-use super::error::Error;
+use super::error::{Error, chain};
 use super::images::read_token;
 use super::imports::{Page, list_fingerprint};
-use crate::model::account::{Account, Entry, EntryId};
+use crate::model::account::{Account, AccountId, Entry, EntryId};
 use crate::model::caller::Caller;
 use crate::model::clock::Clock;
 use crate::model::page::PageToken;
@@ -26,16 +28,39 @@ impl Service {
         Ok(Page::new(entries, limit, |entry| PageToken { last: entry.id.uuid() }.encode(&list)))
     }
 
-    /// Notes that an administrator did something.
+    /// Notes that an account did something.
     pub(super) async fn note(
         &self,
         tx: &mut Tx,
-        admin: &Account,
+        account: &Account,
         action: &str,
         subject: impl ToString,
         details: BTreeMap<String, String>,
     ) -> Result<(), Error> {
-        note(tx, &*self.clock, admin.email.as_str(), action, subject, details).await
+        note(tx, &*self.clock, account.email.as_str(), action, subject, details).await
+    }
+}
+
+/// The actor of what nobody has shown to have done.
+pub(super) const UNKNOWN: &str = "(unknown)";
+
+impl Service {
+    /// Notes a login that failed beyond those that are free, so that whoever guesses cannot fill the database. The account is
+    /// not told by its address: people type passwords there.
+    pub(super) async fn note_failed_login(&self, account: Option<AccountId>, address: Option<IpAddr>) {
+        let subject = account.map_or_else(|| "(no account)".to_owned(), |id| id.to_string());
+        let mut details = BTreeMap::new();
+        if let Some(address) = address.filter(|_| self.limits.keep_client_addresses) {
+            details.insert("address".to_owned(), address.to_string());
+        }
+        let noted = async {
+            let mut tx = self.db.begin().await?;
+            note(&mut tx, &*self.clock, UNKNOWN, "login.failed", subject, details).await?;
+            Ok::<_, Error>(tx.commit().await?)
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(cause = chain(&error), "a failed login was not noted");
+        }
     }
 }
 

@@ -120,6 +120,9 @@ impl Service {
         drop(reader);
         require_enabled(&account)?;
         let now = self.clock.now();
+        if key.expires_at.is_some_and(|expires_at| expires_at <= now) {
+            return Err(Error::BadCredentials("the API key has expired"));
+        }
         if key.last_used_at.is_none_or(|used| now - used >= TOUCHED) {
             // Nobody waits for it, and of many at once one does.
             if self.auth.touching.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
@@ -183,6 +186,9 @@ impl Service {
             let hash = found.as_ref().map(|(_, hash)| hash.clone());
             let fits = turn.verify(password, hash).await;
             if matches!(fits, Ok(false)) {
+                if attempt.is_slowed_down() {
+                    self.note_failed_login(found.map(|(account, _)| account.id), address).await;
+                }
                 return Err(WRONG);
             }
             // What the service could not find out is no failure of the client's.

@@ -40,6 +40,8 @@ pub struct Attempt {
     pair: u64,
     /// Where the attempt came from, and until when it made others from there wait.
     address: Option<(u64, Duration)>,
+    /// Whether it is beyond the free failures.
+    slowed_down: bool,
 }
 
 impl LoginGuard {
@@ -81,14 +83,21 @@ impl LoginGuard {
         if !wait.is_zero() {
             return Err(wait);
         }
-        failures.accounts.add(account, now);
-        failures.pairs.add(pair, now);
+        let account_free_at = failures.accounts.add(account, now);
+        let pair_free_at = failures.pairs.add(pair, now);
         let address = address.map(|address| (address, failures.addresses.add(address, now)));
-        Ok(Attempt { elapsed: self.elapsed.clone(), failures: Arc::clone(&self.failures), account, pair, address })
+        let free_at = account_free_at.max(pair_free_at).max(address.map_or(now, |(_, free_at)| free_at));
+        let slowed_down = free_at > now;
+        Ok(Attempt { elapsed: self.elapsed.clone(), failures: Arc::clone(&self.failures), account, pair, address, slowed_down })
     }
 }
 
 impl Attempt {
+    /// Whether so many have failed before that the next one has to wait.
+    pub fn is_slowed_down(&self) -> bool {
+        self.slowed_down
+    }
+
     /// The password was right: the account's failures are forgotten, and the address has one less.
     pub fn succeeded(self) {
         let mut failures = lock(&self.failures);

@@ -36,6 +36,7 @@ pub mod receiving;
 pub mod registry;
 mod revoking;
 mod secrets;
+pub mod sessions;
 mod shrinking;
 pub mod spool;
 pub mod stats;
@@ -134,6 +135,10 @@ pub struct Limits {
     /// What access tokens are signed with; the first signs, all are read. None: the database keeps one.
     pub jwt_secrets: Vec<String>,
     pub rates: rates::RateLimits,
+    /// Whether the audit trail may tell the addresses of clients.
+    pub keep_client_addresses: bool,
+    /// A session ends when it is so old, however often it was renewed.
+    pub session_max_age: Duration,
     /// How long an upload's intent is left alone; longer than any upload takes.
     pub intent_grace: Duration,
     /// Variants that an image may have; the least asked for goes.

@@ -102,8 +102,8 @@ pub fn content_disposition(image: &Image, how: Disposition) -> String {
         Disposition::Inline => "inline",
         Disposition::Attachment => "attachment",
     };
-    let name = image.file_name.as_str();
-    format!("{kind}; filename=\"{}\"; filename*=UTF-8''{}", ascii_name(name), utf8_percent_encode(name, EXTENDED_VALUE))
+    let name = image.file_name.for_download(image.format);
+    format!("{kind}; filename=\"{}\"; filename*=UTF-8''{}", ascii_name(&name), utf8_percent_encode(&name, EXTENDED_VALUE))
 }
 
 /// The name without accents, and with an underscore for what is not ASCII, or is read in different ways: quotes, backslashes,

@@ -115,9 +115,8 @@ impl Registry<'_> {
         }
         store::accounts::set_password_hash(&mut tx, account.id, &hash, cut_to_micros(self.clock.now())).await?;
         store::sessions::delete_of(&mut tx, account.id, 0).await?;
-        if let Some(actor) = noted {
-            audit::note(&mut tx, self.clock, actor, "account.password_set", account.id, BTreeMap::new()).await?;
-        }
+        let actor = noted.unwrap_or(account.email.as_str());
+        audit::note(&mut tx, self.clock, actor, "account.password_set", account.id, BTreeMap::new()).await?;
         Ok(tx.commit().await?)
     }
 }

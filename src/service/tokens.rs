@@ -15,10 +15,12 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Service;
+use super::audit;
 use super::auth::{Charge, require_enabled};
 use super::error::Error;
 use super::images::cut_to_micros;
 use super::secrets::{self, Hash, REFRESH_PREFIX, Secret};
+use super::sweep::after;
 use crate::model::account::{Account, AccountId, SessionId};
 use crate::store;
 use crate::store::sessions::{Rotation, Session, SigningKey};
@@ -149,7 +151,7 @@ impl Service {
         let now = store::accounts::lock(&mut tx, account.id).await?.filter(|now| now.updated_at == account.updated_at);
         require_enabled(&now.ok_or(Error::BadCredentials("the account has just been changed"))?)?;
         store::sessions::delete_of(&mut tx, account.id, MAX_SESSIONS - 1).await?;
-        let expires_at = self.clock.now() + REFRESH_LIFE;
+        let expires_at = self.session_end(id, self.clock.now());
         store::sessions::insert(&mut tx, id, account.id, (refresh_id, &secret.hash), expires_at).await?;
         tx.commit().await?;
         Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, refresh_id) })
@@ -173,12 +175,14 @@ impl Service {
         let secret = if secrets::is_same(&hash, &session.refresh_hash) {
             let secret = Secret::following(refresh, &salt)?;
             let rotation = Rotation { previous_hash: hash.to_vec(), salt: salt.to_vec(), at: now };
-            store::sessions::rotate(&mut tx, session.id, &secret.hash, &rotation, now + REFRESH_LIFE).await?;
+            store::sessions::rotate(&mut tx, session.id, &secret.hash, &rotation, self.session_end(session.id, now)).await?;
             secret
         } else if let Some(secret) = repeated(&session, refresh, &hash, now)? {
             secret
         } else {
             store::sessions::delete(&mut tx, session.id).await?;
+            let details = [("session_id".to_owned(), session.id.to_string())].into();
+            audit::note(&mut tx, &*self.clock, audit::UNKNOWN, "session.token_reused", session.account_id, details).await?;
             tx.commit().await?;
             tracing::warn!(account_id = %session.account_id, session_id = %session.id, "a refresh token came a second time: its session was ended");
             return Err(WRONG);
@@ -186,6 +190,11 @@ impl Service {
         let access = self.access_token(&key, session.account_id, session.id)?;
         tx.commit().await?;
         Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, refresh_id) })
+    }
+
+    /// When a session ends that is used at this moment and never again.
+    fn session_end(&self, id: SessionId, now: DateTime<Utc>) -> DateTime<Utc> {
+        after(id.created_at(), self.limits.session_max_age).min(now + REFRESH_LIFE)
     }
 
     /// The session that an access token is of, and its account.

@@ -108,6 +108,19 @@ pub async fn delete(tx: &mut Tx, id: SessionId) -> Result<(), Error> {
     tx.execute(Sql::new("delete from sessions where id = $1").bind(id.uuid())).await.map(drop)
 }
 
+/// The sessions of an account that have not expired, newest first, and when each of them expires.
+pub async fn of_account(run: impl Run, account: AccountId, now: DateTime<Utc>) -> Result<Vec<(SessionId, DateTime<Utc>)>, Error> {
+    let sql = Sql::new("select id, expires_at from sessions where account_id = $1 and expires_at > $2 order by id desc");
+    let rows = run.fetch::<(Uuid, DateTime<Utc>)>(sql.bind(account.uuid()).bind(now)).await?;
+    Ok(rows.into_iter().map(|(id, expires_at)| (id.into(), expires_at)).collect())
+}
+
+/// Ends a session of an account; `false` if it has none of this id.
+pub async fn delete_one_of(tx: &mut Tx, account: AccountId, id: SessionId) -> Result<bool, Error> {
+    let sql = Sql::new("delete from sessions where id = $1 and account_id = $2").bind(id.uuid()).bind(account.uuid());
+    Ok(tx.execute(sql).await? == 1)
+}
+
 /// Ends an account's sessions, but for its `keep` newest.
 pub async fn delete_of(tx: &mut Tx, account: AccountId, keep: u32) -> Result<(), Error> {
     let mut sql = Sql::new("delete from sessions where account_id = ");

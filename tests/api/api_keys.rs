@@ -47,7 +47,7 @@ async fn a_key_is_shown_once_and_kept_as_a_hash() {
     assert_eq!(text(&made, "id").replace('-', ""), id);
     let expected = json!({
         "id": made["id"], "description": "the shop's", "scopes": ["read", "upload"],
-        "created_at": "2026-01-31T12:00:00Z", "last_used_at": null,
+        "created_at": "2026-01-31T12:00:00Z", "last_used_at": null, "expires_at": null,
     });
     made.as_object_mut().unwrap().remove("key");
     assert_eq!(made, expected);
@@ -361,7 +361,7 @@ async fn an_account_has_at_most_100_keys() {
     let mut tx = db.begin().await.unwrap();
     for _ in 0..98 {
         let id = KeyId::new(&*app.clock);
-        let key = ApiKey { id, account_id, description: String::new(), scopes: None, last_used_at: None };
+        let key = ApiKey { id, account_id, description: String::new(), scopes: None, last_used_at: None, expires_at: None };
         store::api_keys::insert(&mut tx, &key, &[0; 32]).await.unwrap();
     }
     tx.commit().await.unwrap();
@@ -392,4 +392,33 @@ async fn a_key_outlives_the_session_that_made_it() {
     assert_eq!(status(&app, &key).await, 200);
     app.clock.advance(TimeDelta::days(1000));
     assert_eq!(status(&app, &key).await, 200);
+}
+
+#[tokio::test]
+async fn a_key_is_rejected_once_it_has_expired_and_good_again_when_it_is_prolonged() {
+    let app = TestApp::start().await;
+    app.clock.stop();
+    let admin = app.admin().await;
+    let made = app.json_as(&admin, Method::POST, "/api-keys", &json!({"expires_in": 600})).await.json();
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let status = async || app.send(app.request_by_key(key, Method::GET, "/accounts/me")).await.status;
+    app.clock.advance(TimeDelta::seconds(599));
+    assert_eq!(status().await, 200);
+    app.clock.advance(TimeDelta::seconds(1));
+    assert_eq!(status().await, 401);
+    let path = format!("/api-keys/{id}");
+    // What does not name it leaves it.
+    app.json_as(&admin, Method::PUT, &path, &json!({"description": "old"})).await.ok();
+    assert_eq!(status().await, 401);
+    app.json_as(&admin, Method::PUT, &path, &json!({"expires_in": 60})).await.ok();
+    assert_eq!(status().await, 200);
+    let forever = app.json_as(&admin, Method::PUT, &path, &json!({"expires_in": null})).await.ok();
+    assert_eq!(forever["expires_at"], Value::Null);
+    app.clock.advance(TimeDelta::days(4000));
+    assert_eq!(status().await, 200);
+    for bad in [json!(59), json!(315_360_001_u64), json!("600"), json!(60.5), json!(-1)] {
+        let answer = app.send(app.request_by_key(key, Method::PUT, &path).json(&json!({"expires_in": bad}))).await;
+        assert_error(&answer, 422, "ValidationError");
+        assert_eq!(answer.json()["details"]["expires_in"], "must be a whole number from 60 to 315360000", "{bad}");
+    }
 }

@@ -178,3 +178,78 @@ async fn the_trail_is_read_in_pages_by_administrators() {
         assert_error(&app.send(app.request_as(&admin, method, "/audit")).await, 405, "MethodNotAllowed");
     }
 }
+
+#[tokio::test]
+async fn what_happens_to_credentials_is_noted() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let ann = app.account(&admin, "ann", &json!({})).await;
+    let key = app.json_as(&ann, Method::POST, "/api-keys", &json!({"scopes": ["read"], "expires_in": 3600})).await.json();
+    let path = format!("/api-keys/{}", key["id"].as_str().unwrap());
+    app.json_as(&ann, Method::PUT, &path, &json!({"scopes": null, "expires_in": null})).await.ok();
+    assert_eq!(app.send(app.request_as(&ann, Method::DELETE, &path)).await.status, 204);
+    app.send(app.request_as(&ann, Method::DELETE, "/accounts/me/sessions/current")).await;
+    let password = json!({"current_password": PASSWORD, "new_password": "another horse battery"});
+    let change = app.request(Method::PUT, "/accounts/me/password").basic_auth(&ann.email, Some(PASSWORD)).json(&password);
+    assert_eq!(app.send(change).await.status, 204);
+    let page = app.get_as(&admin, "/audit").await.ok();
+    let mut entries = page["entries"].as_array().unwrap().clone();
+    entries.truncate(5);
+    entries.reverse();
+    let seen: Vec<(&str, &str)> =
+        entries.iter().map(|entry| (entry["actor"].as_str().unwrap(), entry["action"].as_str().unwrap())).collect();
+    let actions = ["api_key.created", "api_key.changed", "api_key.deleted", "session.ended", "account.password_set"];
+    assert_eq!(seen, actions.map(|action| ("ann@example.org", action)));
+    assert_eq!((&entries[0]["details"]["scopes"], &entries[0]["details"]["expires_at"]), (&json!("read"), &key["expires_at"]));
+    assert_eq!(entries[1]["details"], json!({"scopes": "all"}));
+    assert_eq!(entries[2]["subject"], key["id"]);
+}
+
+#[tokio::test]
+async fn logins_that_fail_are_noted_once_they_are_slowed_down() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let ann = app.account(&admin, "ann", &json!({})).await;
+    let before = trail(&app, &admin).await.len();
+    let fail = async |email: &str| app.post_json("/token", &json!({"email": email, "password": "a wrong password"})).await.status;
+    for _ in 0..10 {
+        assert_eq!(fail(&ann.email).await, 401);
+    }
+    assert_eq!(trail(&app, &admin).await.len(), before, "mistakes are free");
+    assert_eq!(fail(&ann.email).await, 401);
+    assert_eq!(fail(&ann.email).await, 429, "it is not even looked at");
+    let noted = trail(&app, &admin).await;
+    assert_eq!(noted.len(), before + 1);
+    assert_eq!(noted[0], ("login.failed".to_owned(), ann.id.clone(), json!({"address": "127.0.0.1"})));
+    // Of what nobody has as an address nothing is kept: it may be a password.
+    for _ in 0..11 {
+        fail("my-secret@example.org").await;
+    }
+    let noted = trail(&app, &admin).await;
+    assert_eq!((noted[0].0.as_str(), noted[0].1.as_str()), ("login.failed", "(no account)"));
+    assert!(!format!("{noted:?}").contains("my-secret"));
+}
+
+#[tokio::test]
+async fn addresses_are_not_kept_where_the_operator_says_so() {
+    let app = TestApp::with(&["--log-client-address=false"]).await;
+    let admin = app.admin().await;
+    for _ in 0..11 {
+        app.post_json("/token", &json!({"email": "nobody@example.org", "password": "a wrong password"})).await;
+    }
+    assert_eq!(trail(&app, &admin).await[0], ("login.failed".to_owned(), "(no account)".to_owned(), json!({})));
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_is_used_twice_is_noted() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let ann = app.account(&admin, "ann", &json!({})).await;
+    let refresh = async |token: &str| app.post_json("/token/refresh", &json!({"refresh": token})).await;
+    assert_eq!(refresh(&ann.refresh).await.status, 201);
+    app.clock.advance(TimeDelta::seconds(60));
+    assert_eq!(refresh(&ann.refresh).await.status, 401);
+    let (action, subject, details) = trail(&app, &admin).await.remove(0);
+    assert_eq!((action.as_str(), &subject), ("session.token_reused", &ann.id));
+    assert!(details["session_id"].is_string());
+}

@@ -110,7 +110,8 @@ async fn fill(app: &TestApp, db: &Db, name: &str, number: usize) {
         let image = Image { id: ImageId::new(&SystemClock), tags: Vec::new(), visibility, deleted_at, ..template.clone() };
         store::images::insert(&mut tx, &image).await.unwrap();
         place(&mut tx, collection.id, &image, &mut changes).await;
-        for (counter, difference) in Counter::of_live(&image).into_iter().filter(|_| deleted_at.is_none()) {
+        let moved = if deleted_at.is_none() { Counter::of_live(&image) } else { Counter::of_trash(&image).to_vec() };
+        for (counter, difference) in moved {
             *changes.entry((counter, Counter::slot(image.id))).or_default() += difference;
         }
     }

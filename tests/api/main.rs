@@ -50,6 +50,7 @@ mod plans_crud;
 mod presigned;
 mod rate_limits;
 mod revoking;
+mod sessions;
 mod stats;
 mod sweeping;
 mod thumbnails;
