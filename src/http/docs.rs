@@ -20,8 +20,13 @@ use crate::service::error::Error;
 const REDOC_PAGE: &str = include_str!("docs/redoc.html");
 const REDOC_SCRIPT: &str = include_str!("docs/redoc.standalone.js");
 
-/// ReDoc's script would fetch its maker's logo from elsewhere.
-const OWN_PICTURES: [(HeaderName, &str); 1] = [(header::CONTENT_SECURITY_POLICY, "img-src 'self' data:")];
+/// Both pages run their own scripts only, and stand in nobody's frame. They write styles into the page; ReDoc searches in a worker, and
+/// its script would fetch its maker's logo from elsewhere. "Try it out" asks the server that the document names.
+const PAGE_POLICY: [(HeaderName, &str); 1] = [(
+    header::CONTENT_SECURITY_POLICY,
+    "default-src 'self'; connect-src *; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; object-src 'none'; \
+     base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+)];
 
 /// Swagger UI's page is the library's, with this behind its first line: without a viewport phones lay a page out 980 pixels wide.
 /// The rules stack what Swagger UI puts side by side, and let long words break.
@@ -38,7 +43,7 @@ pub fn routes(document: OpenApi) -> Router<AppState> {
         .route("/docs", get(async || redirect("docs/")))
         .route("/docs/", get(async move || swagger_file("index.html", Arc::clone(&page))))
         .route("/docs/{*file}", get(async move |Path(file): Path<String>| swagger_file(&file, Arc::clone(&swagger))))
-        .route("/redoc", get(async || (OWN_PICTURES, asset("text/html; charset=utf-8", REDOC_PAGE))))
+        .route("/redoc", get(async || (PAGE_POLICY, asset("text/html; charset=utf-8", REDOC_PAGE))))
         .route("/redoc/redoc.standalone.js", get(async || asset("text/javascript; charset=utf-8", REDOC_SCRIPT)))
 }
 
@@ -55,9 +60,11 @@ fn asset(content_type: &'static str, body: &'static str) -> Response {
 fn swagger_file(name: &str, config: Arc<Config<'static>>) -> Result<Response, ApiError> {
     let file = utoipa_swagger_ui::serve(name, config).map_err(|error| Error::internal(error.to_string()))?;
     let SwaggerFile { bytes, content_type, gzpipped, .. } = file.ok_or_else(ApiError::no_such_route)?;
-    let bytes = if name == "index.html" { with_head(&bytes)? } else { bytes.into_owned() };
-    let content_type = HeaderValue::from_str(&content_type).map_err(Error::internal)?;
-    let mut response = ([(header::CONTENT_TYPE, content_type)], bytes).into_response();
+    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_str(&content_type).map_err(Error::internal)?)];
+    let mut response = match name {
+        "index.html" => (PAGE_POLICY, content_type, with_head(&bytes)?).into_response(),
+        _ => (content_type, bytes.into_owned()).into_response(),
+    };
     if gzpipped {
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }

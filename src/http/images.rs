@@ -219,7 +219,7 @@ pub struct DownloadUrl {
 
 /// Get a download URL
 ///
-/// Returns a presigned URL of the original, which works without authentication until it expires.
+/// Returns a presigned URL of the original, which works without authentication until it expires or the image is deleted.
 #[utoipa::path(get, path = "/images/{image_id}/download", tag = "images",
     params(
         ("image_id" = Uuid, Path, description = "The image's id."),
@@ -355,7 +355,8 @@ pub struct DeletedImage {
 
 /// Delete an image
 ///
-/// The owner or an administrator. The image can be restored until it is purged.
+/// The owner or an administrator. The image can be restored until it is purged. Presigned URLs that were issued before stop working, unless
+/// the operator has decided otherwise for deletions by owners; a restored image has new ones.
 #[utoipa::path(delete, path = "/images/{image_id}", tag = "images",
     params(
         ("image_id" = Uuid, Path, description = "The image's id."),

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::body::{BoundedBody, require_unencoded};
 use super::error::{
-    ApiError, Failure, IdempotencyConflict, InternalServerError, InvalidUpload, PayloadTooLarge, QuotaOrForbidden,
+    ApiError, Failure, Gone, IdempotencyConflict, InternalServerError, InvalidUpload, PayloadTooLarge, QuotaOrForbidden,
     RequestTimeout, ServiceUnavailable, UnsupportedImage, ValidationError,
 };
 use super::extract::{Address, FieldErrors, Identity, Query, boolean, header as one_header};
@@ -80,7 +80,7 @@ pub struct UploadForm {
 #[utoipa::path(post, path = "/images", tag = "images",
     params(("Idempotency-Key" = Option<String>, Header, description = "A unique key, which makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses((status = 200, description = "Uploaded.", body = UploadedImage), InvalidUpload, QuotaOrForbidden, RequestTimeout, IdempotencyConflict, PayloadTooLarge,
+    responses((status = 200, description = "Uploaded.", body = UploadedImage), InvalidUpload, QuotaOrForbidden, RequestTimeout, IdempotencyConflict, Gone, PayloadTooLarge,
         UnsupportedImage, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn upload_image(
     State(app): State<AppState>,

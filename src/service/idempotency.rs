@@ -138,6 +138,9 @@ async fn answer_again(tx: &mut Tx, upload: &Upload, record: Record, fingerprint:
     if image.taken_down.is_some() {
         return Err(Error::forbidden("An administrator has deleted this image."));
     }
+    if image.deleted_at.is_some() {
+        return Err(Error::Gone { id: image.id });
+    }
     restore_answer(&mut image, &response);
     debug_assert_eq!(image.user_id, upload.user_id);
     Ok(Claim::Replay(Box::new(image)))

@@ -1,4 +1,4 @@
-//! Passwords: hashed by argon2id with the parameters that OWASP names first (m = 19 MiB, t = 2, p = 1;
+//! Passwords: refused where they are easy to guess, by the estimate of Wheeler's zxcvbn (USENIX Security 2016), and hashed by argon2id with the parameters that OWASP names first (m = 19 MiB, t = 2, p = 1;
 //! <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>), off the runtime's threads, a few at once.
 
 use std::sync::Arc;
@@ -35,6 +35,9 @@ impl Password {
         if text.starts_with(API_KEY_PREFIX) {
             return Err(format!("must not begin with {API_KEY_PREFIX}, as API keys do"));
         }
+        if zxcvbn::zxcvbn(&text, &[]).score() < EASIEST {
+            return Err("is too easy to guess; take several unrelated words".to_owned());
+        }
         Ok(Self(text))
     }
 }
@@ -44,6 +47,9 @@ impl std::fmt::Debug for Password {
         f.write_str("Password")
     }
 }
+
+/// Passwords that fall to fewer than a million guesses are refused: names, dates, keyboard rows, repetitions, and the common ones.
+const EASIEST: zxcvbn::Score = zxcvbn::Score::Two;
 
 /// The same letters can be typed as different characters.
 fn normal(text: &str) -> String {

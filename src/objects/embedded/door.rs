@@ -18,6 +18,7 @@ use super::body::{BoundedBody, Unread};
 /// The longest that S3 lets a presigned URL live: a week, in seconds.
 const PRESIGNED_SECONDS_MAX: u32 = 7 * 24 * 60 * 60;
 
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// What a page may do with another origin's presigned URL.
 const CORS_METHODS: &str = "GET, HEAD";
 /// How long a browser may remember a preflight's answer, in seconds.
@@ -60,6 +61,9 @@ impl Door {
         }
         let headers = response.headers_mut();
         add(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+        // Pages of any origin may show an object; opened by itself, it runs nothing.
+        add(headers, header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
+        add(headers, CROSS_ORIGIN_RESOURCE_POLICY, "cross-origin");
         if reads && self.cors {
             add(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
             add(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, CORS_EXPOSED);
