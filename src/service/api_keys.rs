@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::Service;
 use super::access;
@@ -129,7 +129,9 @@ async fn lock(tx: &mut Tx, account: &Account) -> Result<(), Error> {
 fn describe(key: &ApiKey) -> BTreeMap<String, String> {
     let names = |scopes: &BTreeSet<Scope>| scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(",");
     let mut details = BTreeMap::from([("scopes".to_owned(), key.scopes.as_ref().map_or_else(|| "all".to_owned(), names))]);
-    details.extend(key.expires_at.map(|expires_at| ("expires_at".to_owned(), expires_at.to_rfc3339())));
+    details.extend(
+        key.expires_at.map(|expires_at| ("expires_at".to_owned(), expires_at.to_rfc3339_opts(SecondsFormat::AutoSi, true))),
+    );
     details
 }
 
