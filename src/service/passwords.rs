@@ -167,11 +167,27 @@ mod tests {
 
     #[test]
     fn a_password_has_12_to_128_characters() {
-        for good in ["123456789012", &"ü".repeat(128)] {
+        for good in ["q7#Zm2!xW9rT", "correct horse battery", &"öäü ßéà çñ ø æ å ".repeat(8)[..128]] {
             assert!(Password::parse(good).is_ok(), "{good}");
         }
-        for bad in ["12345678901", &"a".repeat(129), "tab\there we go", "isk_0123456789"] {
+        for bad in ["q7#Zm2!xW9r", &"q7#Zm2!xW9rT".repeat(11), "tab\there we go", "isk_q7#Zm2!xW9r"] {
             assert!(Password::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_easy_to_guess_is_refused() {
+        for bad in [
+            "123456789012",
+            "aaaaaaaaaaaa",
+            "passwordpassword",
+            "qwertyuiopas",
+            "            ",
+            "Password1234",
+            "abcabcabcabcabc",
+        ] {
+            let rule = Password::parse(bad).err();
+            assert_eq!(rule.as_deref(), Some("is too easy to guess; take several unrelated words"), "{bad:?}");
         }
     }
 }

@@ -252,8 +252,8 @@ async fn presigned_urls_serve_ranges() {
 }
 
 #[tokio::test]
-async fn presigned_urls_of_a_deleted_image_live_on_until_it_is_purged() {
-    let app = TestApp::with(&["--retention-days=1"]).await;
+async fn presigned_urls_that_are_not_revoked_live_on_until_their_image_is_purged() {
+    let app = TestApp::with(&["--retention-days=1", "--delete-revokes-urls=false"]).await;
     let image = app.post(Form::upload("alice", &jpeg(300, 200, 1))).await.image();
     app.delete("alice", image["image_id"].as_str().unwrap()).await.ok();
     assert_eq!(app.fetch(url(&image["download_url"])).await.status, 200);
