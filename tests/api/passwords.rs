@@ -46,7 +46,7 @@ async fn a_password_has_12_to_128_characters_and_is_no_key() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     for (number, password) in [
-        "a".repeat(12),
+        varied(12, "a"),
         varied(12, "🌅"),
         varied(128, "ü"),
         varied(128, "🌅"),
