@@ -134,7 +134,7 @@ async fn accept(
         }
         Err(error) => {
             // Most often the process is out of file descriptors: wait for some to come back.
-            tracing::warn!(%error, "a connection could not be accepted");
+            tracing::warn!("a connection could not be accepted: {error}");
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }

@@ -9,7 +9,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use super::error::Error;
+use super::error::{Error, chain};
 
 /// Where credentials come from, and those that were had from there.
 pub(super) struct CredentialsCache {
@@ -79,7 +79,7 @@ impl CredentialsCache {
             }
             Err(error) => {
                 let Some(valid) = self.valid().await else { return Err(error) };
-                tracing::warn!(error = &error as &dyn std::error::Error, "no new credentials; the old ones are still valid");
+                tracing::warn!("the old credentials for the storage are used on, for there are no new ones: {}", chain(&error));
                 self.keep(&valid, self.times.after_failure).await;
                 valid
             }
@@ -107,7 +107,7 @@ impl CredentialsCache {
     async fn ask(&self) -> Result<Credentials, Error> {
         let asked = tokio::time::timeout(self.timeout, self.source.provide_credentials()).await;
         let timed_out = |_| Error::TimedOut { operation: "find credentials", timeout: self.timeout };
-        asked.map_err(timed_out)?.map_err(|error| Error::NoCredentials(error.into()))
+        asked.map_err(timed_out)?.map_err(|error| Error::no_credentials(&error))
     }
 }
 

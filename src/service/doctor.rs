@@ -15,7 +15,7 @@ use super::places;
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
 use crate::model::image::Image;
-use crate::objects::{Listed, layout};
+use crate::objects::{Listed, OldVersions, layout};
 use crate::store;
 
 /// What was found.
@@ -35,14 +35,35 @@ pub struct Report {
     pub unclaimed: Vec<String>,
     /// The originals among them that were stored after the newest image in the database.
     pub newer_originals: u64,
-    /// Keys that are not of this service's layout; they are never touched.
-    pub foreign: Vec<String>,
+    /// Objects that are not of this service's layout; they are never touched.
+    pub foreign: Foreign,
+    /// What becomes of old versions of purged objects.
+    pub old_versions: OldVersions,
     /// Counters that differ from what they count, and by how much.
     pub counters: Vec<(Counter, i64)>,
     /// Images whose places in collections are shown, or hidden, as if they were something else.
     pub places: Vec<ImageId>,
     /// What was to be mended.
     pub fixed: Fix,
+}
+
+/// Somebody else's objects in the bucket: there may be any number of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Foreign {
+    pub count: u64,
+    /// The first keys.
+    pub examples: Vec<String>,
+}
+
+impl Foreign {
+    const MAX_EXAMPLES: usize = 5;
+
+    fn add(&mut self, key: String) {
+        self.count += 1;
+        if self.examples.len() < Self::MAX_EXAMPLES {
+            self.examples.push(key);
+        }
+    }
 }
 
 /// What is mended.
@@ -66,7 +87,8 @@ impl Service {
     /// # Errors
     /// Database or storage are unavailable; what was fixed until then is fixed.
     pub async fn examine(&self, fix: Fix) -> Result<Report, Error> {
-        let mut report = Report { fixed: fix, ..Report::default() };
+        let old_versions = self.objects.look_at_versions().await?;
+        let mut report = Report { fixed: fix, old_versions, ..Report::default() };
         let seen = self.walk_bucket(&mut report, fix).await?;
         let (days, newest) = self.walk_images(&mut report, &seen, fix.rest).await?;
         let is_newer = |key: &&String| {
@@ -96,7 +118,7 @@ impl Service {
                         last_id = Some(id);
                         group.entry(id).or_default().push(object);
                     }
-                    None => report.foreign.push(object.key),
+                    None => report.foreign.add(object.key),
                 }
             }
             // The last image's objects may go on on the next page.
@@ -345,10 +367,27 @@ impl std::fmt::Display for Report {
             (format!("missing variant{}", if self.fixed.rest { ", forgotten" } else { "" }), &self.lost_variants),
             (format!("object of no image{}", removed(self.fixed.rest)), &self.orphans),
             (format!("object of an image that the database does not know{}", removed(self.fixed.originals)), &self.unclaimed),
-            ("object that is not this service's".to_owned(), &self.foreign),
         ] {
             for key in keys {
                 writeln!(f, "{what}: {key}")?;
+            }
+        }
+        let examples = self.foreign.examples.join(", ");
+        match self.foreign.count {
+            0 => {}
+            1 => writeln!(f, "1 object is not this service's: {examples}")?,
+            count => writeln!(f, "{count} objects are not this service's, such as {examples}")?,
+        }
+        match self.old_versions {
+            OldVersions::None => {}
+            OldVersions::Deleted => writeln!(f, "the bucket is versioned: of purged images all versions are deleted")?,
+            OldVersions::Stay => writeln!(
+                f,
+                "the bucket is versioned, and purged images stay in it as old versions: allow s3:ListBucketVersions and \
+                 s3:DeleteObjectVersion, or set a lifecycle rule with NoncurrentVersionExpiration"
+            )?,
+            OldVersions::Unknown => {
+                writeln!(f, "the storage does not say whether the bucket is versioned: allow s3:GetBucketVersioning to know")?
             }
         }
         if self.newer_originals > 0 {
