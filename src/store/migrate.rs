@@ -39,6 +39,7 @@ const STEPS: &[Step] = &[
     step!(9, "keep location", "0009_keep_location.sql"),
     step!(10, "clients", "0010_clients.sql"),
     step!(11, "pending imports", "0011_pending_imports.sql"),
+    step!(15, "key leases", "0015_key_leases.sql"),
 ];
 
 /// A migration that has run.
