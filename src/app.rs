@@ -144,7 +144,8 @@ pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Ne
         tokio::spawn(repeated),
     ];
     let s3_address = parts.embedded.as_ref().map(|embedded| embedded.address);
-    tracing::info!(%address, ?admin_address, ?s3_address, "serving");
+    let also = |what: &str, address: Option<SocketAddr>| address.map(|at| format!(", {what} on http://{at}")).unwrap_or_default();
+    tracing::info!("serving on http://{address}{}{}", also("health", admin_address), also("storage", s3_address));
     let shutdown_timeout = config.shutdown_timeout.duration();
     Ok(Running { address, admin_address, s3_address, service, stop, server, admin_server, workers, parts, shutdown_timeout })
 }

@@ -77,12 +77,13 @@ impl Error {
                     _ => Self::Unavailable { operation, source: answer.into() },
                 }
             }
-            error => Self::from_sending(operation, error.into()),
+            SdkError::DispatchFailure(_) => Self::from_sending(operation, error.into(), 2),
+            error => Self::from_sending(operation, error.into(), 0),
         }
     }
 
-    /// The request did not get to the server, or no answer came back.
-    fn from_sending(operation: &'static str, error: BoxError) -> Self {
+    /// The request did not get to the server, or no answer came back. The first `wrappers` causes only say so.
+    fn from_sending(operation: &'static str, error: BoxError, wrappers: usize) -> Self {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
         while let Some(found) = cause {
             if let Some(missing) = found.downcast_ref::<CredentialsError>() {
@@ -90,7 +91,11 @@ impl Error {
             }
             cause = found.source();
         }
-        Self::Unavailable { operation, source: error }
+        let mut told: &(dyn StdError + 'static) = &*error;
+        for _ in 0..wrappers {
+            told = told.source().unwrap_or(told);
+        }
+        Self::Unavailable { operation, source: chain(told).into() }
     }
 
     /// That none were found is all there is to say; anything else has a cause.

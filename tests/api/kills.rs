@@ -96,7 +96,7 @@ fn rounds() -> u64 {
 }
 
 fn tell(result: &str) {
-    println!("{result}");
+    eprintln!("{result}");
     if let Some(file) = std::env::var_os("KILL_REPORT") {
         std::fs::write(file, result).expect("KILL_REPORT can be written");
     }

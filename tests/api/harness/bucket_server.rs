@@ -120,7 +120,8 @@ async fn answer(State(shared): State<Shared>, method: Method, uri: Uri, body: By
         form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let named = ["versioning", "versions", "versionId"].into_iter().find(|name| query.contains_key(*name)).unwrap_or_default();
     contents.asked.push(format!("{method} {named}").trim().to_owned());
-    if !contents.exists && !(key.is_empty() && method == Method::PUT) {
+    let makes_bucket = key.is_empty() && method == Method::PUT;
+    if !contents.exists && !makes_bucket {
         return error(StatusCode::NOT_FOUND, "NoSuchBucket");
     }
     let operation = match (key.is_empty(), &method) {
