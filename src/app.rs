@@ -30,6 +30,7 @@ use crate::service::doctor::{Fix, Report};
 use crate::service::error::chain;
 use crate::service::passwords::Password;
 use crate::service::registry;
+use crate::service::repeated::Repeated;
 use crate::store::{self, Db};
 use crate::worker;
 
@@ -45,8 +46,8 @@ pub struct Running {
     stop: CancellationToken,
     server: JoinHandle<bool>,
     admin_server: Option<JoinHandle<bool>>,
-    /// The sweeper, the importer, the captioner and the tally.
-    workers: [JoinHandle<()>; 4],
+    /// The sweeper, the importer, the captioner, the tally, and those that look after the bucket and the log.
+    workers: [JoinHandle<()>; 6],
     parts: Parts,
     shutdown_timeout: Duration,
 }
@@ -132,9 +133,19 @@ pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Ne
     let importer = worker::queue::run::<worker::imports::Imports>(Arc::clone(&service), stop.clone());
     let captioner = worker::queue::run::<worker::captions::Captions>(Arc::clone(&service), stop.clone());
     let tally = worker::tally::run(Arc::clone(&service), stop.clone());
-    let workers = [tokio::spawn(sweeper), tokio::spawn(importer), tokio::spawn(captioner), tokio::spawn(tally)];
+    let bucket = worker::bucket::run(Arc::clone(&service), stop.clone());
+    let repeated = worker::repeated::run(Arc::clone(&service), stop.clone());
+    let workers = [
+        tokio::spawn(sweeper),
+        tokio::spawn(importer),
+        tokio::spawn(captioner),
+        tokio::spawn(tally),
+        tokio::spawn(bucket),
+        tokio::spawn(repeated),
+    ];
     let s3_address = parts.embedded.as_ref().map(|embedded| embedded.address);
-    tracing::info!(%address, ?admin_address, ?s3_address, "serving");
+    let also = |what: &str, address: Option<SocketAddr>| address.map(|at| format!(", {what} on http://{at}")).unwrap_or_default();
+    tracing::info!("serving on http://{address}{}{}", also("health", admin_address), also("storage", s3_address));
     let shutdown_timeout = config.shutdown_timeout.duration();
     Ok(Running { address, admin_address, s3_address, service, stop, server, admin_server, workers, parts, shutdown_timeout })
 }
@@ -191,6 +202,7 @@ async fn build(config: &Config, clock: Arc<dyn Clock>, network: Arc<dyn Network>
     let (endpoint, embedded) = storage_endpoint(config).await?;
     let storage = ObjectStoreConfig {
         bucket: config.s3_bucket.clone(),
+        create_bucket: config.s3_create_bucket,
         endpoint,
         public_endpoint_url: config.s3_public_endpoint_url.clone(),
         timeout: config.s3_timeout.duration(),
@@ -230,11 +242,13 @@ async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>
         None => {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.s3_embedded_port));
             let mut settings = EmbeddedConfig::new(config.objects_dir(), address, &config.s3_bucket);
+            settings.limits.min_bytes_per_second = config.body_min_rate.0;
             settings.limits.object_bytes = settings.limits.object_bytes.max(config.pictures.max_file_size.0);
             let embedded = Embedded::start(settings).await.map_err(objects::Error::from)?;
             let keys = &embedded.credentials;
             let credentials = Credentials::new(&keys.access_key_id, &keys.secret_access_key, None, None, "embedded");
-            Ok((Endpoint::Embedded { url: format!("http://{}", embedded.address), credentials }, Some(embedded)))
+            let [url, public_url] = [embedded.own_address, embedded.address].map(|address| format!("http://{address}"));
+            Ok((Endpoint::Embedded { url, public_url, credentials }, Some(embedded)))
         }
     }
 }
@@ -249,7 +263,7 @@ async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
         data_dir::prepare_database(&file)?;
     }
     let db = Db::open(&settings).await?;
-    let started = tokio::time::Instant::now();
+    let (started, repeated) = (tokio::time::Instant::now(), Repeated::default());
     loop {
         let state = match purpose {
             Purpose::Serve => db.check().await,
@@ -258,7 +272,7 @@ async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
         };
         match state {
             Err(error) if error.is_transient() && started.elapsed() < DATABASE_PATIENCE => {
-                tracing::warn!("the database cannot be used yet: {}", chain(&error));
+                repeated.warn(format!("the database cannot be used yet: {}", chain(&error)));
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Err(error) => return Err(error.into()),
@@ -287,7 +301,7 @@ impl Running {
             }
             for worker in self.workers {
                 if let Err(error) = worker.await {
-                    tracing::error!(%error, "a worker had ended early");
+                    tracing::error!("a worker had ended early: {error}");
                 }
             }
             self.service.finish().await;

@@ -57,9 +57,12 @@ pub struct Config {
     /// Seconds that the database may take for a connection or a statement.
     #[arg(long, env = "DATABASE_TIMEOUT", default_value_t = Seconds(5))]
     pub database_timeout: Seconds,
-    /// Bucket for all objects; it must exist, but for the embedded server's.
+    /// Bucket for all objects; it must exist, other than the embedded server's.
     #[arg(long, env = "S3_BUCKET", default_value = "images")]
     pub s3_bucket: String,
+    /// Whether the service creates the bucket if it does not exist.
+    #[arg(long, env = "S3_CREATE_BUCKET", default_value_t = false, action = clap::ArgAction::Set)]
+    pub s3_create_bucket: bool,
     /// S3 server as `http(s)://host[:port]`; `aws`: the AWS SDK's own; unset: an S3 server inside the process.
     #[arg(long, env = "S3_ENDPOINT_URL")]
     pub s3_endpoint_url: Option<String>,

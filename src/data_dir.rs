@@ -60,7 +60,7 @@ fn close_to_others(path: &Path, allowed: u32) {
         Ok(()) => {
             tracing::warn!(path = %path_shown, mode = mode_shown, "other users could read this; its mode is now {:o}", mode & allowed)
         }
-        Err(error) => tracing::warn!(path = %path_shown, mode = mode_shown, %error, "other users can read this"),
+        Err(error) => tracing::warn!(path = %path_shown, mode = mode_shown, "other users can read this: {error}"),
     }
 }
 

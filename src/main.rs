@@ -186,12 +186,12 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     }
     // Whoever reads it may have gone; that is no reason not to serve.
     if let Err(error) = print(&addresses) {
-        tracing::warn!(%error, "the addresses could not be printed");
+        tracing::warn!("the addresses could not be printed: {error}");
     }
     asked_to_stop.await;
     tracing::info!("stopping: no new requests; those in flight may finish");
     if let Err(error) = running.shut_down().await {
-        tracing::warn!(error = &error as &dyn Error, "stopped");
+        tracing::warn!("stopped: {}", chain(&error));
     }
     Ok(())
 }

@@ -129,7 +129,7 @@ fn of_transport(error: reqwest::Error) -> Error {
     if is_unreachable {
         return Error::Unavailable(cause);
     }
-    tracing::warn!(cause, "the caption endpoint did not answer to the end");
+    tracing::warn!("the caption endpoint did not answer to the end: {cause}");
     Error::Failed("the endpoint did not answer to the end".into())
 }
 

@@ -125,7 +125,7 @@ fn give_way() {
     if let Err(error) = set
         && thread_schedule_policy() != Ok(idle)
     {
-        tracing::warn!(%error, "captions are made at the same priority as everything else");
+        tracing::warn!("captions are made at the same priority as everything else: {error}");
     }
 }
 

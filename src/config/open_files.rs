@@ -18,7 +18,7 @@ pub fn raise() -> Option<u64> {
     match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         Ok(()) => limit.maximum,
         Err(error) => {
-            tracing::warn!(%error, "the limit of open files could not be raised");
+            tracing::warn!("the limit of open files could not be raised: {error}");
             limit.current
         }
     }
@@ -34,8 +34,11 @@ impl Config {
         };
         let storage = match self.s3_endpoint_url {
             Some(_) => STORAGE_CONNECTIONS,
-            // Each connection, the SDK's end of it, and the object's file.
-            None => 3 * embedded::Limits::default().connections as u64,
+            // Each connection, the object's file, and the SDK's end of those that are this process's own.
+            None => {
+                let limits = embedded::Limits::default();
+                2 * limits.connections as u64 + 3 * limits.own_connections as u64
+            }
         };
         // Each connection can bring an upload that is spilled to a file.
         let spilled = if self.upload_disk_budget.0 > 0 { self.max_connections as u64 } else { 0 };

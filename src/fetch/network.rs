@@ -56,7 +56,7 @@ impl Network for SystemNetwork {
         Box::pin(async {
             let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await?;
             for error in &found.errors {
-                tracing::warn!(%error, "some of the machine's certificates cannot be read");
+                tracing::warn!("some of the machine's certificates cannot be read: {error}");
             }
             let mut roots = RootCertStore::empty();
             let (added, _) = roots.add_parsable_certificates(found.certs);

@@ -130,7 +130,7 @@ impl Failure {
                 Error::TooManyRequests { .. } | Error::TooManyPending { .. } => ErrorType::TooManyRequests,
                 Error::NotFound { .. } => ErrorType::NotFound,
                 Error::NoSuchRange { .. } => ErrorType::RangeNotSatisfiable,
-                Error::Conflict { .. } => ErrorType::Conflict,
+                Error::Conflict { .. } | Error::StillRunning { .. } => ErrorType::Conflict,
                 Error::Gone { .. } => ErrorType::Gone,
                 Error::TooLarge { .. } => ErrorType::PayloadTooLarge,
                 Error::BodyTooSlow => ErrorType::RequestTimeout,
@@ -174,6 +174,7 @@ impl Failure {
         match self {
             Self::Service(
                 Error::Overloaded { retry_after }
+                | Error::StillRunning { retry_after }
                 | Error::TooManyRequests { retry_after }
                 | Error::TooManyPending { retry_after, .. },
             ) => Some(*retry_after),

@@ -73,8 +73,8 @@ error_responses! {
         "Image 019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17 is not deleted." {};
     AlreadyExists "409" [Conflict] "The name or e-mail address is already in use, or the maximum number of these resources exists.",
         "There is a collection summer-2026 already." {};
-    IdempotencyConflict "409" [Conflict] "The first request with the same `Idempotency-Key` has not finished yet. Retry in a moment.",
-        "The first request with this Idempotency-Key is still running; try again in a moment." {};
+    IdempotencyConflict "409" [Conflict] "The first request with the same `Idempotency-Key` has not finished yet. Retry after the time in `Retry-After`.",
+        "The first request with this Idempotency-Key is still running; try again in 12 seconds." {}, RETRY_AFTER;
     LimitReached "409" [Conflict] "The maximum number of these resources exists. Delete one first.",
         "The account has 100 keys already: delete one first." {};
     Gone "410" [Gone] "The image is already deleted.",

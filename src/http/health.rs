@@ -15,6 +15,7 @@ use super::layers::REQUEST_ID;
 use crate::metrics::CONTENT_TYPE;
 use crate::service::captions::Captions;
 use crate::service::error::{Dependency, Fields};
+use crate::service::status::Down;
 
 /// The liveness of the process.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,7 +81,8 @@ pub enum DependencyStatus {
     NotReady))]
 pub async fn check_readiness(State(app): State<AppState>, headers: HeaderMap) -> Response {
     let down = app.service.down().await;
-    let state = |dependency| if down.contains(&dependency) { DependencyStatus::Down } else { DependencyStatus::Up };
+    let is_down = |dependency| down.iter().any(|down| down.dependency == dependency);
+    let state = |dependency| if is_down(dependency) { DependencyStatus::Down } else { DependencyStatus::Up };
     let status = if down.is_empty() { "ready" } else { "unavailable" };
     let (captions, caption_model) = match &app.service.captions {
         Captions::Off => ("off", None),
@@ -92,14 +94,18 @@ pub async fn check_readiness(State(app): State<AppState>, headers: HeaderMap) ->
     if down.is_empty() {
         return Json(readiness).into_response();
     }
-    let names: Vec<String> = down.iter().map(Dependency::to_string).collect();
-    let error = ErrorBody {
-        error: ErrorType::ServiceUnavailable,
-        message: format!("The service cannot reach its {} right now; try again in a moment.", names.join(" and its ")),
-        details: request_id(&headers),
-    };
+    let error = ErrorBody { error: ErrorType::ServiceUnavailable, message: not_ready(&down), details: request_id(&headers) };
     let retry_after = [(header::RETRY_AFTER, HeaderValue::from_static("5"))];
     (StatusCode::SERVICE_UNAVAILABLE, retry_after, Json(ReadinessError { readiness, error })).into_response()
+}
+
+fn not_ready(down: &[Down]) -> String {
+    let unreachable: Vec<String> =
+        down.iter().filter(|down| down.advice.is_none()).map(|down| down.dependency.to_string()).collect();
+    let unreachable = (!unreachable.is_empty())
+        .then(|| format!("The service cannot reach its {} right now; try again in a moment.", unreachable.join(" and its ")));
+    let sentences: Vec<String> = unreachable.into_iter().chain(down.iter().filter_map(|down| down.advice.clone())).collect();
+    sentences.join(" ")
 }
 
 /// As in every 5xx. The layer around all requests has put it there.

@@ -25,6 +25,7 @@ use super::client_address::TrustedProxies;
 use super::connections::Connections;
 use super::identify::Peer;
 use super::patience::{PatientStream, Turn};
+use crate::service::repeated::Repeated;
 
 /// Bounds of the listener.
 #[derive(Debug, Clone)]
@@ -52,10 +53,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(limits.max_connections));
     let connections = Arc::new(Connections::new(limits.max_per_address, limits.proxies.clone()));
+    let repeated = Repeated::default();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &room, &connections) => accepted,
+            accepted = accept(&listener, &room, &connections, &repeated) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         let turn = Turn::default();
@@ -115,6 +117,7 @@ async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
     connections: &Connections,
+    repeated: &Repeated,
 ) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     match listener.accept().await {
         Ok((stream, peer)) => {
@@ -134,7 +137,8 @@ async fn accept(
         }
         Err(error) => {
             // Most often the process is out of file descriptors: wait for some to come back.
-            tracing::warn!(%error, "a connection could not be accepted");
+            repeated.warn(format!("a connection could not be accepted: {error}"));
+            repeated.tell();
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }

@@ -2,6 +2,7 @@
 //! they are valid when their source does not answer.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -9,7 +10,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use super::error::Error;
+use super::error::{Error, chain};
 
 /// Where credentials come from, and those that were had from there.
 pub(super) struct CredentialsCache {
@@ -20,6 +21,8 @@ pub(super) struct CredentialsCache {
     kept: RwLock<Option<Kept>>,
     /// Held by the one who asks the source.
     asking: Mutex<()>,
+    /// Whether the log has told that the source does not answer.
+    told: AtomicBool,
 }
 
 struct Kept {
@@ -48,7 +51,7 @@ const NEARLY_EXPIRED: Duration = Duration::from_secs(60);
 
 impl CredentialsCache {
     pub(super) fn new(source: SharedCredentialsProvider, timeout: Duration, times: Times) -> Self {
-        Self { source, timeout, times, kept: RwLock::new(None), asking: Mutex::new(()) }
+        Self { source, timeout, times, kept: RwLock::new(None), asking: Mutex::new(()), told: AtomicBool::new(false) }
     }
 
     /// Credentials that are valid, and fresh if their source answers. One request asks the source; the others go on with
@@ -75,11 +78,17 @@ impl CredentialsCache {
             Ok(new) => {
                 let life = life_left(&new).map_or(self.times.after_answer, |left| left.saturating_sub(NEARLY_EXPIRED));
                 self.keep(&new, life.min(self.times.after_answer)).await;
+                self.told.store(false, Ordering::Relaxed);
                 new
             }
             Err(error) => {
                 let Some(valid) = self.valid().await else { return Err(error) };
-                tracing::warn!(error = &error as &dyn std::error::Error, "no new credentials; the old ones are still valid");
+                if !self.told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "the old credentials for the storage are used on, for there are no new ones: {}",
+                        chain(&error)
+                    );
+                }
                 self.keep(&valid, self.times.after_failure).await;
                 valid
             }
@@ -107,7 +116,7 @@ impl CredentialsCache {
     async fn ask(&self) -> Result<Credentials, Error> {
         let asked = tokio::time::timeout(self.timeout, self.source.provide_credentials()).await;
         let timed_out = |_| Error::TimedOut { operation: "find credentials", timeout: self.timeout };
-        asked.map_err(timed_out)?.map_err(|error| Error::NoCredentials(error.into()))
+        asked.map_err(timed_out)?.map_err(|error| Error::no_credentials(&error))
     }
 }
 
@@ -130,7 +139,7 @@ fn is_valid(credentials: &Credentials) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
     use std::time::UNIX_EPOCH;
 
     use aws_credential_types::provider::{error::CredentialsError, future};

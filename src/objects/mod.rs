@@ -2,6 +2,8 @@
 //!
 //! Objects are only ever put, read and deleted by keys that the database knows; listing is for `doctor` alone.
 
+mod bucket;
+mod client;
 mod credentials;
 pub mod embedded;
 pub mod error;
@@ -11,18 +13,21 @@ pub mod presign;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use aws_config::Region;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
+pub use bucket::OldVersions;
+use bucket::Versioning;
+use client::{DEFAULT_REGION, sdk_config};
 use credentials::{CredentialsCache, Times};
 pub use error::Error;
 use presign::{Place, Signer};
@@ -31,6 +36,8 @@ use presign::{Place, Signer};
 #[derive(Debug, Clone)]
 pub struct ObjectStoreConfig {
     pub bucket: String,
+    /// Whether a bucket that does not exist is made.
+    pub create_bucket: bool,
     pub endpoint: Endpoint,
     /// The address that clients reach, where it is not the endpoint that this process uses.
     pub public_endpoint_url: Option<String>,
@@ -42,10 +49,10 @@ pub struct ObjectStoreConfig {
 pub enum Endpoint {
     /// The SDK's own choice of endpoint, region and credentials.
     Aws,
-    /// An S3 server; region and credentials by the SDK's own chain, the region `us-east-1` if it names none.
+    /// An S3 server; region and credentials from the environment or a profile, the region `us-east-1` if they name none.
     Url(String),
     /// The S3 server inside this process.
-    Embedded { url: String, credentials: Credentials },
+    Embedded { url: String, public_url: String, credentials: Credentials },
 }
 
 /// A bucket.
@@ -53,9 +60,14 @@ pub enum Endpoint {
 pub struct ObjectStore {
     client: Client,
     bucket: String,
+    create_bucket: bool,
+    region: String,
+    /// For people: where the bucket is looked for.
+    endpoint: String,
     place: Place,
     timeout: Duration,
     credentials: CredentialsCache,
+    versioning: Versioning,
 }
 
 /// An object as a listing tells of it.
@@ -67,16 +79,14 @@ pub struct Listed {
 }
 
 impl ObjectStore {
-    /// Prepares the client; nothing is sent yet, but for what the SDK's chain asks to find region and credentials.
+    /// Prepares the client; nothing is sent yet, but for what the SDK's chain asks to find AWS's region and credentials.
     ///
     /// # Errors
-    /// An endpoint that is no URL, or no credentials.
+    /// An endpoint that is no URL, or certificates that cannot be read.
     pub async fn open(config: &ObjectStoreConfig) -> Result<Self, Error> {
-        let sdk = sdk_config(&config.endpoint).await;
-        let provider = sdk
-            .credentials_provider()
-            .ok_or_else(|| Error::NoCredentials("the AWS SDK found no source of credentials (AWS_ACCESS_KEY_ID, …)".into()))?;
-        let region = sdk.region().map_or("us-east-1", Region::as_ref).to_owned();
+        let sdk = sdk_config(&config.endpoint).await?;
+        let provider = sdk.credentials_provider().ok_or(Error::NoCredentials(None))?;
+        let region = sdk.region().map_or(DEFAULT_REGION, Region::as_ref).to_owned();
         let place = place(config, &region)?;
         let mut client = aws_sdk_s3::config::Builder::from(&sdk)
             .timeout_config(timeouts(config.timeout))
@@ -91,9 +101,19 @@ impl ObjectStore {
         Ok(Self {
             client: Client::from_conf(client.build()),
             bucket: config.bucket.clone(),
+            create_bucket: config.create_bucket,
+            endpoint: match &config.endpoint {
+                Endpoint::Aws => format!("AWS in {region}"),
+                Endpoint::Url(url) | Endpoint::Embedded { url, .. } => url.clone(),
+            },
+            region,
             place,
             timeout: config.timeout,
             credentials: CredentialsCache::new(provider, config.timeout, Times::default()),
+            versioning: match config.endpoint {
+                Endpoint::Embedded { .. } => Versioning::never(),
+                _ => Versioning::default(),
+            },
         })
     }
 
@@ -111,7 +131,7 @@ impl ObjectStore {
             let timeouts = aws_sdk_s3::config::Builder::new().timeout_config(timeouts(timeout));
             request.customize().config_override(timeouts).send().await
         };
-        sent.map(drop).map_err(|error| Error::from_sdk("put object", timeout, error))
+        sent.map(drop).map_err(|error| self.failed("put object", timeout, error))
     }
 
     /// An object's bytes, or those of a part of it, as they come, each piece in time; and their number.
@@ -126,7 +146,7 @@ impl ObjectStore {
         let operation = "get object";
         let range = part.map(|part| format!("bytes={}-{}", part.start(), part.end()));
         let request = self.client.get_object().bucket(&self.bucket).key(key).set_range(range);
-        let object = request.send().await.map_err(|error| Error::from_sdk(operation, self.timeout, error))?;
+        let object = request.send().await.map_err(|error| self.failed(operation, self.timeout, error))?;
         let length = object.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
         let timeout = self.timeout;
         let pieces = futures::stream::try_unfold(object.body, move |mut body| async move {
@@ -177,20 +197,8 @@ impl ObjectStore {
     /// There is no such object, or the storage is unavailable or refuses.
     pub async fn size(&self, key: &str) -> Result<u64, Error> {
         let request = self.client.head_object().bucket(&self.bucket).key(key);
-        let object = request.send().await.map_err(|error| Error::from_sdk("head object", self.timeout, error))?;
+        let object = request.send().await.map_err(|error| self.failed("head object", self.timeout, error))?;
         Ok(object.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default())
-    }
-
-    /// Removes an object; one that is not there is as good.
-    ///
-    /// # Errors
-    /// The storage is unavailable or refuses.
-    pub async fn delete(&self, key: &str) -> Result<(), Error> {
-        let request = self.client.delete_object().bucket(&self.bucket).key(key);
-        match request.send().await.map_err(|error| Error::from_sdk("delete object", self.timeout, error)) {
-            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     /// Up to 1000 objects whose keys come after `after`, in the order of their keys.
@@ -199,7 +207,7 @@ impl ObjectStore {
     /// The storage is unavailable or refuses.
     pub async fn list(&self, after: Option<&str>) -> Result<Vec<Listed>, Error> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).set_start_after(after.map(str::to_owned));
-        let page = request.send().await.map_err(|error| Error::from_sdk("list objects", self.timeout, error))?;
+        let page = request.send().await.map_err(|error| self.failed("list objects", self.timeout, error))?;
         let listed = |object: &aws_sdk_s3::types::Object| {
             Some(Listed {
                 key: object.key()?.to_owned(),
@@ -210,21 +218,22 @@ impl ObjectStore {
         Ok(page.contents().iter().filter_map(listed).collect())
     }
 
-    /// Asks whether the bucket answers.
-    ///
-    /// # Errors
-    /// It does not, or there is no such bucket.
-    pub async fn check(&self) -> Result<(), Error> {
-        let request = self.client.head_bucket().bucket(&self.bucket);
-        request.send().await.map(drop).map_err(|error| Error::from_sdk("head bucket", self.timeout, error))
-    }
-
     /// What signs URLs.
     ///
     /// # Errors
     /// There are no credentials.
     pub async fn signer(&self) -> Result<Signer<'_>, Error> {
         Ok(Signer::new(&self.place, self.credentials.current().await?))
+    }
+
+    fn failed<E>(&self, operation: &'static str, timeout: Duration, error: SdkError<E, HttpResponse>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        match error.code() {
+            Some("NoSuchBucket") => self.no_bucket(),
+            _ => Error::from_sdk(operation, timeout, error),
+        }
     }
 }
 
@@ -240,28 +249,11 @@ fn timeouts(operation: Duration) -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(operation.min(Duration::from_secs(3))).operation_timeout(operation).build()
 }
 
-async fn sdk_config(endpoint: &Endpoint) -> aws_config::SdkConfig {
-    let loader = aws_config::defaults(BehaviorVersion::latest());
-    match endpoint {
-        Endpoint::Aws => loader.load().await,
-        Endpoint::Url(url) => {
-            let chain = aws_config::meta::region::RegionProviderChain::default_provider().or_else("us-east-1");
-            loader.endpoint_url(url).region(chain).load().await
-        }
-        Endpoint::Embedded { url, credentials } => {
-            let region = Region::from_static("us-east-1");
-            // It is in this process, and never behind a proxy that the environment names.
-            let client = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
-            loader.endpoint_url(url).region(region).credentials_provider(credentials.clone()).http_client(client).load().await
-        }
-    }
-}
-
 fn place(config: &ObjectStoreConfig, region: &str) -> Result<Place, Error> {
     match (&config.public_endpoint_url, &config.endpoint) {
         (Some(public), _) => Place::at_endpoint("S3_PUBLIC_ENDPOINT_URL", public, &config.bucket, region),
         (None, Endpoint::Aws) => Ok(Place::at_aws(&config.bucket, region)),
-        (None, Endpoint::Url(url) | Endpoint::Embedded { url, .. }) => {
+        (None, Endpoint::Url(url) | Endpoint::Embedded { public_url: url, .. }) => {
             Place::at_endpoint("S3_ENDPOINT_URL", url, &config.bucket, region)
         }
     }

@@ -142,7 +142,7 @@ impl Service {
             tx.commit().await
         };
         if let Err(error) = touched.await {
-            tracing::warn!(key_id = %id, cause = chain(&error), "an API key's use was not noted");
+            tracing::warn!(key_id = %id, "an API key's use was not noted: {}", chain(&error));
         }
         self.auth.touching.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }

@@ -174,7 +174,7 @@ impl Service {
         }
         // Until the database has taken it: an outage must not cost an attempt.
         while let Err(error) = self.settle_caption(&claimed.job, &outcome).await {
-            tracing::warn!(image_id = %claimed.job.claim.image_id, cause = chain(&error), "a caption could not be settled yet");
+            tracing::warn!(image_id = %claimed.job.claim.image_id, "a caption could not be settled yet: {}", chain(&error));
             if stop.is_cancelled() {
                 // Its lease ends, and it is taken up again.
                 return Ended::Unable;
@@ -193,7 +193,7 @@ impl Service {
             tx.commit().await.map(|()| holds)
         };
         keep_lease(RENEWAL, renew, |error| {
-            tracing::warn!(cause = chain(error), "a caption's lease was not renewed");
+            self.repeated.warn(format!("a caption's lease was not renewed: {}", chain(error)));
         })
         .await;
     }
@@ -308,7 +308,7 @@ impl Service {
             self.metrics.count_caption(counted);
         }
         match outcome {
-            Outcome::Unable(cause) => tracing::warn!(image_id = %id, cause, "the service could not make a caption"),
+            Outcome::Unable(cause) => tracing::warn!(image_id = %id, "the service could not make a caption: {cause}"),
             Outcome::Failed { reason, .. } => tracing::warn!(image_id = %id, reason, attempts = job.attempts, "no caption"),
             _ => {}
         }
@@ -318,14 +318,14 @@ impl Service {
 
 /// What went wrong in the service is in its log, and is nothing to users.
 fn error_for_users(error: &Error) -> String {
-    tracing::error!(cause = chain(error), "a picture could not be read for its caption");
+    tracing::error!("a picture could not be read for its caption: {}", chain(error));
     "the picture could not be read".to_owned()
 }
 
 fn error_of_model(error: &caption::Error) -> String {
     match error {
         caption::Error::Internal(cause) => {
-            tracing::error!(cause, "a caption failed inside the service");
+            tracing::error!("a caption failed inside the service: {cause}");
             "captioning failed inside the service".to_owned()
         }
         error => error.to_string(),

@@ -4,6 +4,8 @@
 //! removed by way of an intent, after the database has said once more that it knows no such image. Objects younger than
 //! a day are left alone, as an upload may be about to claim them.
 
+mod report;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
@@ -17,42 +19,7 @@ use crate::model::id::ImageId;
 use crate::model::image::Image;
 use crate::objects::{Listed, layout};
 use crate::store;
-
-/// What was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    pub images: u64,
-    pub objects: u64,
-    /// Keys of objects that images should have and the bucket has not.
-    pub missing: Vec<String>,
-    /// Keys of originals whose size is not what the database says.
-    pub wrong_size: Vec<String>,
-    /// Keys of variants that should be there and are not; they are made anew when they are asked for.
-    pub lost_variants: Vec<String>,
-    /// Keys of objects of no image or variant, older than a day and announced by no intent, where there is no original among them.
-    pub orphans: Vec<String>,
-    /// Keys of the objects of no image that the database knows, where the original is among them: nobody else may have it.
-    pub unclaimed: Vec<String>,
-    /// The originals among them that were stored after the newest image in the database.
-    pub newer_originals: u64,
-    /// Keys that are not of this service's layout; they are never touched.
-    pub foreign: Vec<String>,
-    /// Counters that differ from what they count, and by how much.
-    pub counters: Vec<(Counter, i64)>,
-    /// Images whose places in collections are shown, or hidden, as if they were something else.
-    pub places: Vec<ImageId>,
-    /// What was to be mended.
-    pub fixed: Fix,
-}
-
-/// What is mended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Fix {
-    /// Counters and places are set right, and orphans announced for removal.
-    pub rest: bool,
-    /// Unclaimed objects older than a day are announced for removal.
-    pub originals: bool,
-}
+pub use report::{Fix, Foreign, Report};
 
 /// No upload is this old and still running.
 const UNTOUCHED: TimeDelta = TimeDelta::days(1);
@@ -66,7 +33,8 @@ impl Service {
     /// # Errors
     /// Database or storage are unavailable; what was fixed until then is fixed.
     pub async fn examine(&self, fix: Fix) -> Result<Report, Error> {
-        let mut report = Report { fixed: fix, ..Report::default() };
+        let old_versions = self.objects.look_at_versions().await?;
+        let mut report = Report { fixed: fix, old_versions, ..Report::default() };
         let seen = self.walk_bucket(&mut report, fix).await?;
         let (days, newest) = self.walk_images(&mut report, &seen, fix.rest).await?;
         let is_newer = |key: &&String| {
@@ -96,7 +64,7 @@ impl Service {
                         last_id = Some(id);
                         group.entry(id).or_default().push(object);
                     }
-                    None => report.foreign.push(object.key),
+                    None => report.foreign.add(object.key),
                 }
             }
             // The last image's objects may go on on the next page.
@@ -332,49 +300,5 @@ fn check_image(report: &mut Report, image: &Image, objects: &[Listed]) {
             }
             Some(_) => {}
         }
-    }
-}
-
-impl Report {
-    /// Whether anything is wrong that was not mended.
-    pub fn is_healthy(&self) -> bool {
-        let mendable =
-            self.orphans.is_empty() && self.lost_variants.is_empty() && self.counters.is_empty() && self.places.is_empty();
-        let unclaimed = !self.unclaimed.is_empty() && !self.fixed.originals;
-        self.missing.is_empty() && self.wrong_size.is_empty() && !unclaimed && (mendable || self.fixed.rest)
-    }
-}
-
-impl std::fmt::Display for Report {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{} images, {} objects", self.images, self.objects)?;
-        let removed = |fixed| if fixed { ", announced for removal" } else { "" };
-        for (what, keys) in [
-            ("missing object".to_owned(), &self.missing),
-            ("original of the wrong size".to_owned(), &self.wrong_size),
-            (format!("missing variant{}", if self.fixed.rest { ", forgotten" } else { "" }), &self.lost_variants),
-            (format!("object of no image{}", removed(self.fixed.rest)), &self.orphans),
-            (format!("object of an image that the database does not know{}", removed(self.fixed.originals)), &self.unclaimed),
-            ("object that is not this service's".to_owned(), &self.foreign),
-        ] {
-            for key in keys {
-                writeln!(f, "{what}: {key}")?;
-            }
-        }
-        if self.newer_originals > 0 {
-            writeln!(
-                f,
-                "{} originals are newer than the newest image in the database: it may be older than the bucket; restore a newer backup of it",
-                self.newer_originals
-            )?;
-        }
-        let mended = if self.fixed.rest { ", set right" } else { "" };
-        for id in &self.places {
-            writeln!(f, "collections do not follow image {id}{mended}")?;
-        }
-        for (counter, difference) in &self.counters {
-            writeln!(f, "counter {} {:?} is off by {difference}{mended}", counter.kind.name(), counter.key)?;
-        }
-        Ok(())
     }
 }

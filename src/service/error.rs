@@ -54,6 +54,8 @@ pub enum Error {
     NoSuchRange { length: u64 },
     #[error("{message}")]
     Conflict { message: String },
+    #[error("The first request with this Idempotency-Key is still running; try again in {} seconds.", retry_after.as_secs())]
+    StillRunning { retry_after: Duration },
     #[error("Image {id} is deleted already.")]
     Gone { id: crate::model::id::ImageId },
     #[error("The request is larger than the {limit_bytes} bytes that this server reads{}.", advice(*.setting))]
@@ -162,7 +164,7 @@ impl Error {
             Self::OtherUser => "other_user",
             Self::NotFound { .. } => "not_found",
             Self::NoSuchRange { .. } => "no_such_range",
-            Self::Conflict { .. } => "conflict",
+            Self::Conflict { .. } | Self::StillRunning { .. } => "conflict",
             Self::Gone { .. } => "gone",
             Self::TooLarge { .. } => "too_large",
             Self::BodyTooSlow => "body_too_slow",

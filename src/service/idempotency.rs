@@ -1,23 +1,27 @@
 //! Idempotency keys: a request that comes again is answered as it was, and stores nothing twice.
 //!
 //! A key belongs to a user for 24 hours. It is claimed before the picture is decoded and completed in the image's own
-//! transaction, so there is no moment in which the image is stored and the key does not know it. A claim whose process
-//! died is taken over after a while; the old upload, should it live on, fails when it tries to complete.
+//! transaction, so there is no moment in which the image is stored and the key does not know it. A claim has a lease, which
+//! the upload renews while it lives: that of a process that died is soon taken over. Should the old upload live on, it fails when it
+//! tries to complete.
 
-use chrono::TimeDelta;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Service;
 use super::error::{Error, chain};
+use super::queue::keep_lease;
 use super::upload::Upload;
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
 use crate::model::image::{Image, Visibility};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
-use crate::store::idempotency::Record;
+use crate::store::idempotency::{Lease, Record};
 use crate::store::{self, Tx};
 
 /// 1–255 visible ASCII characters.
@@ -46,6 +50,12 @@ pub(super) enum Claim {
 /// How long a first answer is given again.
 const KEPT: TimeDelta = TimeDelta::hours(24);
 
+/// How long an upload that shows no sign of life keeps its key. So long a client waits whose first request died with its process.
+pub const LEASE: TimeDelta = TimeDelta::seconds(15);
+
+/// A renewal may fail, and the next one takes as long as the database may.
+const RENEWAL: Duration = Duration::from_secs(4);
+
 impl Service {
     /// Takes the key of an upload, if it has one, for the image `id`.
     ///
@@ -57,19 +67,51 @@ impl Service {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         if let Some(record) = store::idempotency::find(&mut tx, &upload.user_id, key).await? {
-            let age = now - record.created_at;
-            // No upload runs as long, each of its steps being bounded: its process is taken for dead.
-            let dead = record.response.is_none() && age.to_std().is_ok_and(|age| age >= self.limits.longest_upload);
-            if age < KEPT && !dead {
-                return answer_again(&mut tx, upload, record, &fingerprint).await;
+            let lease_left = self.lease_left(&record, now);
+            if now - record.created_at < KEPT && (record.response.is_some() || lease_left.is_some()) {
+                return answer_again(&mut tx, upload, record, &fingerprint, lease_left.unwrap_or_default()).await;
             }
             store::idempotency::forget(&mut tx, &upload.user_id, key, record.subject).await?;
         }
-        if !store::idempotency::claim(&mut tx, &upload.user_id, key, &fingerprint, id.uuid(), now).await? {
-            return Err(still_running());
+        let lease = Lease { now, until: now + LEASE };
+        if !store::idempotency::claim(&mut tx, &upload.user_id, key, &fingerprint, id.uuid(), lease).await? {
+            return Err(still_running(Duration::ZERO));
         }
         tx.commit().await?;
         Ok(Claim::Run)
+    }
+
+    /// For how long a key is still held for a request that has not been answered.
+    fn lease_left(&self, record: &Record, now: DateTime<Utc>) -> Option<Duration> {
+        // A version before leases renews nothing. No upload runs as long, each of its steps being bounded.
+        let until = record.leased_until.or_else(|| {
+            TimeDelta::from_std(self.limits.longest_upload).ok().and_then(|longest| record.created_at.checked_add_signed(longest))
+        })?;
+        (until - now).to_std().ok().filter(|left| !left.is_zero())
+    }
+
+    /// Does the work of an upload, and holds its key meanwhile.
+    pub(super) async fn holding_key<T>(
+        &self,
+        key: Option<(UserId, IdempotencyKey)>,
+        id: ImageId,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let Some((user, IdempotencyKey(key))) = &key else { return work.await };
+        let renew = || async {
+            let mut tx = self.db.begin().await?;
+            let holds = store::idempotency::renew(&mut tx, user, key, id.uuid(), self.clock.now() + LEASE).await?;
+            tx.commit().await.map(|()| holds)
+        };
+        let holding = keep_lease(RENEWAL, renew, |error| {
+            self.repeated.warn(format!("an idempotency key's lease was not renewed: {}", chain(error)));
+        });
+        tokio::pin!(work);
+        tokio::select! {
+            done = &mut work => done,
+            // Another request has the key now, and this one will be told when it tries to complete.
+            () = holding => work.await,
+        }
     }
 
     /// Keeps the answer, in the transaction that stores the image.
@@ -78,7 +120,8 @@ impl Service {
         if store::idempotency::complete(tx, &upload.user_id, key, image.id.uuid(), answer(image)).await? {
             return Ok(());
         }
-        Err(Error::Conflict { message: "Another request with this Idempotency-Key has taken this one's place.".to_owned() })
+        // Another request has taken this one's place.
+        Err(still_running(Duration::ZERO))
     }
 
     /// Takes the key of a request that is done within one transaction, and keeps what it is to be answered with; `Some` is
@@ -99,17 +142,18 @@ impl Service {
             if now - record.created_at < KEPT {
                 return match record.response {
                     _ if record.fingerprint != fingerprint => Err(used_otherwise()),
-                    None => Err(still_running()),
+                    None => Err(still_running(self.lease_left(&record, now).unwrap_or_default())),
                     known => Ok(known),
                 };
             }
             store::idempotency::forget(tx, user, key, record.subject).await?;
         }
-        let claimed = store::idempotency::claim(tx, user, key, fingerprint, subject, now).await?;
+        let lease = Lease { now, until: now + LEASE };
+        let claimed = store::idempotency::claim(tx, user, key, fingerprint, subject, lease).await?;
         if claimed && store::idempotency::complete(tx, user, key, subject, response).await? {
             return Ok(None);
         }
-        Err(still_running())
+        Err(still_running(Duration::ZERO))
     }
 
     /// Gives the key of a failed upload back. What cannot be given back now is taken over when its lease has ended.
@@ -121,17 +165,23 @@ impl Service {
             tx.commit().await
         };
         if let Err(error) = released.await {
-            tracing::warn!(image_id = %id, cause = chain(&error), "an idempotency key was not given back");
+            tracing::warn!(image_id = %id, "an idempotency key was not given back: {}", chain(&error));
         }
     }
 }
 
 /// Reads on the connection that it has: with another one beside it, a few replays would wait for each other.
-async fn answer_again(tx: &mut Tx, upload: &Upload, record: Record, fingerprint: &[u8]) -> Result<Claim, Error> {
+async fn answer_again(
+    tx: &mut Tx,
+    upload: &Upload,
+    record: Record,
+    fingerprint: &[u8],
+    lease_left: Duration,
+) -> Result<Claim, Error> {
     if record.fingerprint != fingerprint {
         return Err(used_otherwise());
     }
-    let Some(response) = record.response else { return Err(still_running()) };
+    let Some(response) = record.response else { return Err(still_running(lease_left)) };
     let Some(mut image) = store::images::find(tx, ImageId::from(record.subject)).await? else {
         return Err(Error::no_such_image());
     };
@@ -151,8 +201,10 @@ fn used_otherwise() -> Error {
     Error::invalid("Idempotency-Key", rule)
 }
 
-fn still_running() -> Error {
-    Error::Conflict { message: "The first request with this Idempotency-Key is still running; try again in a moment.".to_owned() }
+/// In whole seconds, for that is how clients are told.
+fn still_running(lease_left: Duration) -> Error {
+    let seconds = lease_left.as_secs() + u64::from(lease_left.subsec_nanos() > 0);
+    Error::StillRunning { retry_after: Duration::from_secs(seconds.max(1)) }
 }
 
 /// Of everything the client sent.

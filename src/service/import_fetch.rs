@@ -101,9 +101,9 @@ impl Service {
         let Claim { job_id, position, .. } = claimed.claim;
         let (host, cause) = (&claimed.item.host, chain(&error));
         if error.is_ours() {
-            tracing::warn!(%job_id, position, host, cause, "an import could not be fetched");
+            tracing::warn!(%job_id, position, host, "an import could not be fetched: {cause}");
         } else {
-            tracing::info!(%job_id, position, host, cause, "an import could not be fetched");
+            tracing::info!(%job_id, position, host, "an import could not be fetched: {cause}");
         }
         let asked = if let fetch::Error::Status { retry_after, .. } = &error { *retry_after } else { None };
         Trouble::Its { reason: error.to_string(), again: error.may_pass().then(|| asked.unwrap_or_default()) }

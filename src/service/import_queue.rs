@@ -171,7 +171,7 @@ impl Service {
         };
         // Until the database has taken it: an outage must not cost an attempt.
         while let Err(error) = self.settle(&claimed, &trouble).await {
-            tracing::warn!(job_id = %claimed.claim.job_id, cause = chain(&error), "an import could not be settled yet");
+            tracing::warn!(job_id = %claimed.claim.job_id, "an import could not be settled yet: {}", chain(&error));
             self.importing.note_outage();
             if stop.is_cancelled() {
                 // Its lease ends, and it is taken up again.
@@ -190,7 +190,7 @@ impl Service {
             tx.commit().await.map(|()| holds)
         };
         keep_lease(RENEWAL, renew, |error| {
-            tracing::warn!(cause = chain(error), "an import's lease was not renewed");
+            self.repeated.warn(format!("an import's lease was not renewed: {}", chain(error)));
             self.importing.note_outage();
         })
         .await;
@@ -248,7 +248,7 @@ impl Service {
             None => {}
         }
         if let Trouble::Ours(error) = trouble {
-            tracing::warn!(job_id = %claimed.claim.job_id, cause = chain(error), "the service could not take an import");
+            tracing::warn!(job_id = %claimed.claim.job_id, "the service could not take an import: {}", chain(error));
         }
         Ok(())
     }

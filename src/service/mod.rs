@@ -8,6 +8,7 @@ pub mod admission;
 pub mod api_keys;
 pub mod audit;
 pub mod auth;
+mod bucket;
 pub mod caption_queue;
 pub mod captions;
 pub mod collections;
@@ -34,6 +35,7 @@ mod quota;
 pub mod rates;
 pub mod receiving;
 pub mod registry;
+pub mod repeated;
 mod revoking;
 mod secrets;
 pub mod sessions;
@@ -75,6 +77,8 @@ pub struct Service {
     objects: Arc<ObjectStore>,
     downloads: Downloads,
     lost_objects: lost_objects::LostObjects,
+    /// Failures that are in the log already.
+    pub repeated: repeated::Repeated,
     admission: Admission,
     spool: Spool,
     auth: auth::Auth,
@@ -184,6 +188,7 @@ impl Service {
             objects: Arc::new(objects),
             downloads,
             lost_objects: lost_objects::LostObjects::default(),
+            repeated: repeated::Repeated::default(),
             admission,
             spool,
             auth,
@@ -217,7 +222,7 @@ impl Service {
         self.tasks.close();
         self.tasks.wait().await;
         if let Err(error) = self.write_tally().await {
-            tracing::warn!(cause = error::chain(&error), "the last statistics could not be written");
+            tracing::warn!("the last statistics could not be written: {}", error::chain(&error));
         }
         self.db.close().await;
     }

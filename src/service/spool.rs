@@ -91,8 +91,8 @@ impl Spool {
                 if !self.has_warned.swap(true, Ordering::Relaxed) {
                     let directory = self.directory.display();
                     tracing::warn!(
-                        %directory, %error,
-                        "no temporary file can be created in UPLOAD_DISK_DIR: uploads beyond the memory for them wait"
+                        %directory,
+                        "uploads beyond the memory for them wait, for no temporary file can be created in UPLOAD_DISK_DIR: {error}"
                     );
                 }
                 Ok(None)
@@ -163,7 +163,7 @@ impl Drop for SpoolFile {
 
 /// A full disk is no fault of the client, and may have room again in a moment.
 fn failed(what: &str, error: &std::io::Error) -> Error {
-    tracing::error!(%error, "an upload's temporary file in UPLOAD_DISK_DIR could not be {what}");
+    tracing::error!("an upload's temporary file in UPLOAD_DISK_DIR could not be {what}: {error}");
     Error::Overloaded { retry_after: RETRY_AFTER }
 }
 

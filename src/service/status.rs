@@ -5,25 +5,50 @@ use std::time::Duration;
 use super::Service;
 use super::error::{Dependency, chain};
 use crate::metrics::Metrics;
-use crate::store;
+use crate::{objects, store};
 
 /// Longer than this, and a dependency is down as far as a load balancer is concerned.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A dependency that is down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Down {
+    pub dependency: Dependency,
+    /// What the operator is to do about it, where that is known; a sentence that names no address.
+    pub advice: Option<String>,
+}
+
 impl Service {
     /// What of the service's dependencies is down right now.
-    pub async fn down(&self) -> Vec<Dependency> {
-        let (database, storage) = tokio::join!(within(self.db.check()), within(self.objects.check()));
+    pub async fn down(&self) -> Vec<Down> {
+        let (database, storage) = tokio::join!(within(self.db.check()), within(self.check_storage()));
         // Attempts to connect go on for longer than this waits.
-        let database = database.map_err(|reason| self.db.failure().unwrap_or(reason));
+        let database = database.map_err(|reason| self.db.failure().unwrap_or(reason)).map(|()| None);
         let mut down = Vec::new();
         for (dependency, state) in [(Dependency::Database, database), (Dependency::Storage, storage)] {
-            if let Err(reason) = state {
-                tracing::warn!("the {dependency} cannot be used: {reason}");
-                down.push(dependency);
-            }
+            let (reason, advice) = match state {
+                Ok(None) => continue,
+                Ok(Some((reason, advice))) => (reason, Some(advice)),
+                Err(reason) => (reason, None),
+            };
+            self.repeated.warn(cannot_be_used(dependency, &reason));
+            down.push(Down { dependency, advice });
         }
         down
+    }
+
+    /// `Some` when the bucket is missing: the reason, and what to do.
+    async fn check_storage(&self) -> Result<Option<(String, String)>, objects::Error> {
+        match self.objects.check().await {
+            Ok(()) => Ok(None),
+            Err(error) => match &error {
+                objects::Error::NoBucket { bucket, .. } => {
+                    let advice = format!("The bucket {bucket:?} does not exist; create it, or set S3_CREATE_BUCKET=true.");
+                    Ok(Some((chain(&error), advice)))
+                }
+                _ => Err(error),
+            },
+        }
     }
 
     /// Writes what is read off rather than counted into the metrics. Numbers from a database that is down stay as they were.
@@ -52,13 +77,13 @@ impl Service {
                     Metrics::set_state(&metrics.intents, state, value);
                 }
             }
-            Err(reason) => tracing::warn!("the intents could not be counted: {reason}"),
+            Err(reason) => self.repeated.warn(format!("the intents could not be counted: {reason}")),
         }
         if let Err(reason) = within(self.measure_import_queue()).await {
-            tracing::warn!("the queue of imports could not be measured: {reason}");
+            self.repeated.warn(format!("the queue of imports could not be measured: {reason}"));
         }
         if let Err(reason) = within(self.measure_caption_queue()).await {
-            tracing::warn!("the queue of captions could not be measured: {reason}");
+            self.repeated.warn(format!("the queue of captions could not be measured: {reason}"));
         }
     }
 
@@ -78,6 +103,11 @@ impl Service {
         self.metrics.import_oldest_waiting_seconds.set(waited.as_secs_f64());
         Ok(())
     }
+}
+
+/// The same words for the same failure, wherever it is noticed.
+pub(super) fn cannot_be_used(dependency: Dependency, reason: &str) -> String {
+    format!("the {dependency} cannot be used: {reason}")
 }
 
 /// The reason is one phrase, for the log.

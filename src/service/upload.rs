@@ -97,7 +97,7 @@ impl Service {
     /// Whoever answers a request counts and logs how it failed; here nobody is left to answer.
     fn note_unanswered(&self, error: &Error) {
         self.count_refusal(error);
-        tracing::warn!(cause = chain(error), "an upload failed after its client had gone");
+        tracing::warn!("an upload failed after its client had gone: {}", chain(error));
     }
 
     async fn run_upload(&self, mut upload: Upload, turn: &Turn) -> Result<Uploaded, Error> {
@@ -114,7 +114,10 @@ impl Service {
                 *image
             }
             Claim::Run => {
-                let stored = self.process_and_store(&mut upload, turn, id, &header, features).await;
+                // Not all of the upload: its file must go when another takes its place.
+                let key = upload.idempotency_key().map(|key| (upload.user_id.clone(), key.clone()));
+                let storing = self.process_and_store(&mut upload, turn, id, &header, features);
+                let stored = self.holding_key(key, id, storing).await;
                 if stored.is_err() {
                     self.release_key(&upload, id).await;
                 }

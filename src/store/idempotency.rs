@@ -18,6 +18,15 @@ pub struct Record {
     /// What of the answer may change later; `None` while the first request is running.
     pub response: Option<serde_json::Value>,
     pub created_at: DateTime<Utc>,
+    /// Until when the request is taken for alive; `None` where a version before leases claimed the key.
+    pub leased_until: Option<DateTime<Utc>>,
+}
+
+/// When a key is claimed, and until when it is held unless that is renewed.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease {
+    pub now: DateTime<Utc>,
+    pub until: DateTime<Utc>,
 }
 
 /// Takes the key for a request; `false` when there is a record already.
@@ -27,26 +36,36 @@ pub async fn claim(
     key: &str,
     fingerprint: &[u8],
     subject: Uuid,
-    now: DateTime<Utc>,
+    lease: Lease,
 ) -> Result<bool, Error> {
     let sql = Sql::new(
-        "insert into idempotency_keys (user_id, key, fingerprint, image_id, response, created_at) \
-         values ($1, $2, $3, $4, null, $5) on conflict (user_id, key) do nothing",
+        "insert into idempotency_keys (user_id, key, fingerprint, image_id, response, created_at, leased_until) \
+         values ($1, $2, $3, $4, null, $5, $6) on conflict (user_id, key) do nothing",
     );
-    let sql = sql.bind(user.as_str()).bind(key).bind(fingerprint.to_vec()).bind(subject).bind(now);
-    Ok(tx.execute(sql).await? == 1)
+    let sql = sql.bind(user.as_str()).bind(key).bind(fingerprint.to_vec()).bind(subject).bind(lease.now);
+    Ok(tx.execute(sql.bind(lease.until)).await? == 1)
+}
+
+/// Holds the key for longer; `false` when the request no longer has it.
+pub async fn renew(tx: &mut Tx, user: &UserId, key: &str, subject: Uuid, until: DateTime<Utc>) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "update idempotency_keys set leased_until = $4 where user_id = $1 and key = $2 and image_id = $3 and response is null",
+    );
+    Ok(tx.execute(sql.bind(user.as_str()).bind(key).bind(subject).bind(until)).await? == 1)
 }
 
 pub async fn find(run: impl Run, user: &UserId, key: &str) -> Result<Option<Record>, Error> {
-    type Row = (Vec<u8>, Uuid, Option<Json<serde_json::Value>>, DateTime<Utc>);
-    let sql =
-        Sql::new("select fingerprint, image_id, response, created_at from idempotency_keys where user_id = $1 and key = $2");
+    type Row = (Vec<u8>, Uuid, Option<Json<serde_json::Value>>, DateTime<Utc>, Option<DateTime<Utc>>);
+    let sql = Sql::new(
+        "select fingerprint, image_id, response, created_at, leased_until from idempotency_keys where user_id = $1 and key = $2",
+    );
     let row = run.fetch_optional::<Row>(sql.bind(user.as_str()).bind(key)).await?;
-    Ok(row.map(|(fingerprint, subject, response, created_at)| Record {
+    Ok(row.map(|(fingerprint, subject, response, created_at, leased_until)| Record {
         fingerprint,
         subject,
         response: response.map(|Json(response)| response),
         created_at,
+        leased_until,
     }))
 }
 

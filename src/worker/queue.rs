@@ -116,7 +116,7 @@ async fn fill<Q: Queue>(service: &Arc<Service>, running: &mut JoinSet<Ended>, at
             Ok(Taken::Look) => {}
             Ok(Taken::Nothing) => return true,
             Err(error) => {
-                tracing::warn!(queue = Q::NAME, cause = chain(&error), "the worker will try again");
+                service.repeated.warn(format!("the queue of {} cannot be looked at: {}", Q::NAME, chain(&error)));
                 return false;
             }
         }

@@ -38,7 +38,7 @@ pub async fn sweep(service: &Service) -> Result<Outcome, Error> {
                 Ok(Outcome::Done) => outcome = Outcome::Done,
                 Ok(Outcome::NothingToDo) => break,
                 Err(error) => {
-                    tracing::warn!(step = step.name(), cause = chain(&error), "the sweeper will try again");
+                    service.repeated.warn(format!("the sweeper cannot take its step {}: {}", step.name(), chain(&error)));
                     failure.get_or_insert(error);
                     break;
                 }

@@ -121,3 +121,33 @@ async fn an_admin_port_has_health_and_numbers_and_nothing_else() {
     let document = app.get("/openapi.json").await.ok();
     assert!(document["paths"]["/images"].is_object() && document["paths"]["/metrics"].is_null());
 }
+
+/// 192 of them are served at once.
+const READERS: usize = 250;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_the_embedded_storage_that_read_nothing_hold_up_neither_uploads_nor_readiness() {
+    let home = Home::embedded();
+    let process = Process::start(&home, &[]).await;
+    let client = Client::new(process.address);
+    let image = client.upload(&Upload::of("large", &pictures::padded(pictures::jpeg(96, 64, 1), 9_000_000))).await.image();
+    let storage = process.storage_address.expect("an embedded storage");
+    let url = image["download_url"].as_str().expect("a URL");
+    let target = url.strip_prefix(&format!("http://{storage}")).expect("a URL of the embedded storage");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {storage}\r\n\r\n");
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        let mut reader = TcpStream::connect(storage).await.expect("a connection, or a place in the queue");
+        reader.write_all(request.as_bytes()).await.expect("it is sent");
+        readers.push(reader);
+    }
+    for seed in 0..3 {
+        assert_eq!(client.get("/ready").await.status, 200);
+        client.upload(&Upload::small(&format!("meanwhile {seed}"), seed)).await.ok();
+    }
+    let id = image["image_id"].as_str().expect("an id");
+    assert_eq!(client.try_get(&format!("/i/{id}")).await, Some(200));
+    drop(readers);
+    assert_eq!(client.count_whole("large").await, 1);
+    process.stop().await;
+}

@@ -1,18 +1,24 @@
 //! `Idempotency-Key`: a request that comes again stores nothing twice.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use futures::future::join_all;
 use image_service::model::caller::UserId;
 use image_service::model::clock::Clock;
 use image_service::model::id::ImageId;
+use image_service::service::idempotency::LEASE;
 use image_service::store;
+use image_service::store::idempotency::Lease;
 use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 
+use crate::harness::client::{Client, Upload};
 use crate::harness::pictures::jpeg;
-use crate::harness::{Form, TestApp, assert_error};
+use crate::harness::process::Process;
+use crate::harness::proxy::{Fault, Proxied};
+use crate::harness::{Answer, Form, TestApp, assert_error};
 
 fn form(user: &str) -> Form {
     Form::upload(user, &jpeg(60, 60, 1)).text("title", "first").text("tags", "sea")
@@ -185,18 +191,72 @@ async fn a_key_in_flight_is_409_and_a_dead_claim_is_taken_over_after_its_lease()
     let record = store::idempotency::find(&mut tx, &user, "key-1").await.unwrap().expect("the key is known");
     assert!(store::idempotency::forget(&mut tx, &user, "key-1", record.subject).await.unwrap());
     let dead = ImageId::new(&*app.clock).uuid();
-    assert!(store::idempotency::claim(&mut tx, &user, "key-1", &record.fingerprint, dead, app.clock.now()).await.unwrap());
+    let lease = Lease { now: app.clock.now(), until: app.clock.now() + LEASE };
+    assert!(store::idempotency::claim(&mut tx, &user, "key-1", &record.fingerprint, dead, lease).await.unwrap());
     tx.commit().await.unwrap();
     db.close().await;
 
-    assert_error(&app.post_with_key("key-1", form("alice")).await, 409, "Conflict");
+    let retry_after = |answer: &Answer| answer.header("retry-after").to_owned();
+    let early = app.post_with_key("key-1", form("alice")).await;
+    assert_error(&early, 409, "Conflict");
+    assert_eq!(retry_after(&early), "15");
     assert_error(&app.post_with_key("key-1", form("alice").text("description", "x")).await, 422, "ValidationError");
-    let lease = TimeDelta::from_std(app.service().limits().longest_upload).unwrap();
-    app.clock.advance(lease - TimeDelta::milliseconds(1));
-    assert_error(&app.post_with_key("key-1", form("alice")).await, 409, "Conflict");
+    app.clock.advance(LEASE - TimeDelta::milliseconds(1));
+    let late = app.post_with_key("key-1", form("alice")).await;
+    assert_error(&late, 409, "Conflict");
+    assert_eq!(retry_after(&late), "1");
     assert_eq!(count(&app).await, 1);
     app.clock.advance(TimeDelta::milliseconds(1));
     let taken_over = app.post_with_key("key-1", form("alice")).await.image_id();
     assert_eq!(app.post_with_key("key-1", form("alice")).await.image_id(), taken_over);
     assert_eq!(count(&app).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_held_while_its_upload_lives_and_free_soon_after_the_process_died() {
+    let proxied = Proxied::new().await;
+    let process = Process::start(&proxied.home, &[("S3_TIMEOUT", "600"), ("INTENT_GRACE", "3600")]).await;
+    let client = Client::new(process.address);
+    proxied.storage.set(Fault::Hang);
+    let upload = Upload::small("killed", 1).with_key("key-1");
+    let first = tokio::spawn({
+        let (client, upload) = (client.clone(), upload.clone());
+        async move { client.try_upload(&upload).await.map(drop) }
+    });
+    let waits = Instant::now();
+    while !client.get("/metrics").await.text().contains("intents{state=\"uploading\"} 1\n") {
+        assert!(waits.elapsed() < Duration::from_secs(60), "it never comes to the storage");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // What is left of the lease grows again when it is renewed.
+    let (mut least, started) = (u64::MAX, Instant::now());
+    loop {
+        assert!(started.elapsed() < Duration::from_secs(60), "the lease is never renewed");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let again = client.upload(&upload).await;
+        assert_error(&again, 409, "Conflict");
+        let left: u64 = again.header("retry-after").parse().expect("seconds");
+        assert!((1..=15).contains(&left));
+        if left > least {
+            break;
+        }
+        least = left;
+    }
+    process.kill().await;
+    assert!(first.await.expect("a client").is_err(), "the first answer is lost");
+
+    proxied.storage.set(Fault::None);
+    let process = Process::start(&proxied.home, &[]).await;
+    let client = Client::new(process.address);
+    let mut answer = client.upload(&upload).await;
+    let started = Instant::now();
+    while answer.status == 409 {
+        assert!(started.elapsed() < Duration::from_secs(60), "the key is still taken");
+        let left: u64 = answer.header("retry-after").parse().expect("seconds");
+        tokio::time::sleep(Duration::from_secs(left)).await;
+        answer = client.upload(&upload).await;
+    }
+    answer.ok();
+    assert_eq!(client.count_whole("killed").await, 1);
+    process.stop().await;
 }

@@ -15,6 +15,7 @@ use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::storage::{Storage, StorageError};
 use super::{copy, list, read, write};
+use crate::objects::error::chain;
 
 /// Every signature's region is accepted, but one has to be named where a client asks for it.
 const REGION: &str = "us-east-1";
@@ -113,7 +114,7 @@ pub(super) async fn off_runtime<T: Send + 'static>(work: impl FnOnce() -> S3Resu
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(panicked) => {
-            tracing::error!(error = %panicked, "work on the objects' directory came to no end");
+            tracing::error!("work on the objects' directory came to no end: {panicked}");
             Err(S3ErrorCode::InternalError.into())
         }
     }
@@ -121,7 +122,6 @@ pub(super) async fn off_runtime<T: Send + 'static>(work: impl FnOnce() -> S3Resu
 
 /// Logs what the client is not to see, its path, and tells it that the fault is here.
 pub(super) fn storage_error(error: StorageError) -> S3Error {
-    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-    tracing::error!(%error, cause, "the objects' directory failed");
+    tracing::error!("the objects' directory failed: {}", chain(&error));
     s3_error!(InternalError, "the object could not be read or written")
 }

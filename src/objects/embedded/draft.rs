@@ -104,7 +104,7 @@ impl Drop for Draft {
             return;
         }
         if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "cannot remove the file of an upload that failed");
+            tracing::warn!(path = %self.path.display(), "cannot remove the file of an upload that failed: {error}");
         }
     }
 }

@@ -151,7 +151,7 @@ fn scan_share(folders: &[PathBuf]) -> Result<Vec<String>, StorageError> {
             match Object::open(&path) {
                 Ok(Some(object)) => keys.push(object.description.key),
                 Ok(None) => {}
-                Err(error @ StorageError::Damaged { .. }) => tracing::error!(%error, "left out of a listing"),
+                Err(error @ StorageError::Damaged { .. }) => tracing::error!("left out of a listing: {error}"),
                 Err(error) => return Err(error),
             }
         }

@@ -80,7 +80,7 @@ fn describe(storage: &Storage, keys: Vec<String>) -> Result<Vec<Object>, Storage
             Ok(Some(object)) => object.description,
             Ok(None) => continue,
             Err(error @ StorageError::Damaged { .. }) => {
-                tracing::error!(%error, "left out of a listing");
+                tracing::error!("left out of a listing: {error}");
                 continue;
             }
             Err(error) => return Err(error),

@@ -6,10 +6,13 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `server`, `door`, `body` | connections, what is refused or added around S3, bounds on slow and big bodies |
+//! | `server`, `door`, `body`, `pace` | connections, what is refused or added around S3, bounds on slow and big bodies |
 //! | `api`, `read`, `write`, `copy`, `list`, `checksums` | the operations, from S3's types to the storage's |
 //! | `storage`, `draft`, `object`, `trailer`, `index`, `disk` | the directory: writing, reading, the file format |
 //! | `credentials` | the key pair, made on the first start |
+//!
+//! It listens twice: where clients with presigned URLs come, and on a port that only this process is told of. So clients that hold all
+//! their connections and read nothing take none from uploads, deletions and `/ready`.
 //!
 //! It must never build a path from a key, answer before a sync, or serve bytes whose checksum it has not seen.
 //! Pitfall: `s3s` logs every refused request as an error and, at debug level, whole requests with their
@@ -26,6 +29,7 @@ mod draft;
 mod index;
 mod list;
 mod object;
+mod pace;
 mod read;
 mod server;
 mod storage;
@@ -47,11 +51,14 @@ use self::storage::Storage;
 
 /// A running server. Dropping it stops it at once; [`Embedded::shutdown`] lets requests finish.
 pub struct Embedded {
-    /// Where it listens: the configured address, with the real port where that was 0.
+    /// Where it listens for clients: the configured address, with the real port where that was 0.
     pub address: SocketAddr,
+    /// Where it listens for this process, on a port that nobody else is told of.
+    pub own_address: SocketAddr,
     /// The only key pair that it accepts; the same again at the next start.
     pub credentials: Credentials,
     server: Server,
+    own_server: Server,
 }
 
 /// What the server needs to know.
@@ -74,22 +81,28 @@ pub struct EmbeddedConfig {
 pub struct Limits {
     /// The largest object, in bytes.
     pub object_bytes: u64,
-    /// Connections served at a time; further ones wait in the kernel's queue.
+    /// Clients' connections served at a time; further ones wait in the kernel's queue.
     pub connections: usize,
+    /// As many again for this process.
+    pub own_connections: usize,
     /// How long a connection may take over a request's head, which is also how long an unused one stays open.
     pub header_timeout: Duration,
     /// How long a body may stand still, in either direction.
     pub idle_timeout: Duration,
+    /// What a client must take of an answer, once it has been waited for for 30 seconds; 0 is any.
+    pub min_bytes_per_second: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             object_bytes: 64 * 1024 * 1024,
-            // Each needs two file descriptors, and 1024 is a common limit for a process.
-            connections: 256,
+            // Each needs two file descriptors, and this process's own a third; 1024 is a common limit for a process.
+            connections: 192,
+            own_connections: 256,
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
+            min_bytes_per_second: 16 << 10,
         }
     }
 }
@@ -119,8 +132,10 @@ impl Embedded {
         let (storage, credentials) = prepared
             .await
             .map_err(|panicked| Error::Io { path: config.directory.clone(), source: io::Error::other(panicked) })??;
-        let server = Server::start(&config, storage, &credentials).await?;
-        Ok(Self { address: server.address(), credentials, server })
+        let own = SocketAddr::new(config.address.ip(), 0);
+        let own_server = Server::start(&config, own, config.limits.own_connections, Arc::clone(&storage), &credentials).await?;
+        let server = Server::start(&config, config.address, config.limits.connections, storage, &credentials).await?;
+        Ok(Self { address: server.address(), own_address: own_server.address(), credentials, server, own_server })
     }
 
     /// Accepts nothing more, lets requests that have begun finish for at most `grace`, and cuts the rest off.
@@ -128,7 +143,7 @@ impl Embedded {
     /// An upload that is cut off leaves nothing. The directory is unlocked when this returns, except while
     /// a write that had reached the disk by then is still being synced.
     pub async fn shutdown(self, grace: Duration) {
-        self.server.shutdown(grace).await;
+        tokio::join!(self.server.shutdown(grace), self.own_server.shutdown(grace));
     }
 }
 

@@ -267,5 +267,5 @@ async fn read_piece(object: Arc<Object>, range: Range<u64>) -> Result<(Bytes, Ra
         let source = std::io::Error::other(panicked);
         Err(StorageError::Io { path: "reading".into(), source })
     });
-    read.inspect_err(|error: &StorageError| tracing::error!(%error, "a download is broken off"))
+    read.inspect_err(|error: &StorageError| tracing::error!("a download is broken off: {error}"))
 }

@@ -20,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::api::Api;
 use super::door::Door;
+use super::pace::PacedStream;
 use super::storage::Storage;
 use super::{Credentials, EmbeddedConfig, Error, Limits};
 
@@ -40,17 +41,23 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Listens, and serves on a task of its own.
-    pub(super) async fn start(config: &EmbeddedConfig, storage: Arc<Storage>, credentials: &Credentials) -> Result<Self, Error> {
+    /// Listens, and serves so many connections at a time on a task of its own.
+    pub(super) async fn start(
+        config: &EmbeddedConfig,
+        address: SocketAddr,
+        connections: usize,
+        storage: Arc<Storage>,
+        credentials: &Credentials,
+    ) -> Result<Self, Error> {
         let listen_error = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => Error::AddressInUse { address: config.address },
-            _ => Error::Listen { address: config.address, source },
+            io::ErrorKind::AddrInUse => Error::AddressInUse { address },
+            _ => Error::Listen { address, source },
         };
-        let listener = TcpListener::bind(config.address).await.map_err(listen_error)?;
+        let listener = TcpListener::bind(address).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let door = Arc::new(door(config, storage, credentials));
         let stop = CancellationToken::new();
-        let accepting = tokio::spawn(accept(listener, door, config.limits.clone(), stop.clone()));
+        let accepting = tokio::spawn(accept(listener, connections, door, config.limits.clone(), stop.clone()));
         Ok(Self { address, stop, accepting: AbortOnDropHandle::new(accepting) })
     }
 
@@ -64,7 +71,7 @@ impl Server {
         let (graceful, mut connections) = match self.accepting.await {
             Ok(parts) => parts,
             Err(error) => {
-                tracing::error!(%error, "the S3 server's task had ended before");
+                tracing::error!("the S3 server's task had ended before: {error}");
                 return;
             }
         };
@@ -90,13 +97,14 @@ fn door(config: &EmbeddedConfig, storage: Arc<Storage>, credentials: &Credential
 
 async fn accept(
     listener: TcpListener,
+    at_once: usize,
     door: Arc<Door>,
     limits: Limits,
     stop: CancellationToken,
 ) -> (GracefulShutdown, JoinSet<()>) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
-    let slots = Arc::new(Semaphore::new(limits.connections));
+    let slots = Arc::new(Semaphore::new(at_once));
     loop {
         // The slot first: a connection that there is no room for waits in the kernel.
         let accepted = async {
@@ -115,7 +123,7 @@ async fn accept(
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection to the S3 server");
+                    tracing::warn!("cannot accept a connection to the S3 server: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -145,11 +153,12 @@ fn serve(
     // connection, and an open file, for ever.
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.idle_timeout));
+    let stream = PacedStream::new(Box::pin(stream), limits.min_bytes_per_second);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let watched = graceful.watch(connection);
     async move {
         // Clients that go away or send nonsense are their own business.

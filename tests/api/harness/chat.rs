@@ -102,9 +102,10 @@ impl Chat {
     }
 }
 
-struct Secure {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
+/// A listener for TLS.
+pub struct Secure {
+    pub listener: TcpListener,
+    pub acceptor: TlsAcceptor,
 }
 
 impl Listener for Secure {

@@ -81,6 +81,14 @@ impl Client {
     }
 
     /// The status; `None` if the connection broke.
+    pub async fn try_delete(&self, id: &str) -> Option<u16> {
+        let request = self.http.delete(self.url(&format!("/images/{id}"))).header("X-User-Id", "alice");
+        let response = request.send().await.ok()?;
+        let status = response.status().as_u16();
+        response.bytes().await.ok().map(|_| status)
+    }
+
+    /// The status; `None` if the connection broke.
     pub async fn try_get(&self, path: &str) -> Option<u16> {
         let response = self.http.get(self.url(path)).send().await.ok()?;
         let status = response.status().as_u16();
@@ -90,6 +98,10 @@ impl Client {
     pub async fn patch(&self, id: &str, change: &Value) -> Answer {
         let request = self.http.patch(self.url(&format!("/images/{id}"))).header("X-User-Id", "alice").json(change);
         Answer::read(request.send().await.expect("an answer")).await
+    }
+
+    pub async fn delete(&self, id: &str) {
+        assert_eq!(self.try_delete(id).await, Some(200));
     }
 
     /// Every image that is listed. Holds on every page: the total is the number listed, and none is listed twice.

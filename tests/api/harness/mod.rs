@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod answer;
 pub mod app;
 pub mod backend;
+pub mod bucket_server;
 pub mod chat;
 pub mod client;
 pub mod clock;

@@ -67,6 +67,11 @@ impl Home {
         self.variables.insert(variable.to_owned(), value.to_owned());
     }
 
+    /// Takes an environment variable from the processes to come.
+    pub fn unset(&mut self, variable: &str) {
+        self.variables.remove(variable);
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }

@@ -1,0 +1,23 @@
+//! The bucket: that it is there, and whether it keeps old versions of what is purged.
+
+use super::Service;
+use super::error::{Dependency, chain};
+use super::status::cannot_be_used;
+use crate::objects::{Error, OldVersions};
+
+impl Service {
+    /// Makes the bucket if it is missing and wanted, and looks whether it keeps old versions. Whether it answered; what went wrong is in
+    /// the log.
+    pub async fn prepare_bucket(&self) -> bool {
+        let looked = self.look_at_bucket().await;
+        if let Err(error) = &looked {
+            self.repeated.warn(cannot_be_used(Dependency::Storage, &chain(error)));
+        }
+        looked.is_ok()
+    }
+
+    async fn look_at_bucket(&self) -> Result<OldVersions, Error> {
+        self.objects.prepare().await?;
+        self.objects.look_at_versions().await
+    }
+}

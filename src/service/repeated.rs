@@ -1,0 +1,95 @@
+//! Failures that repeat while something is down: the log tells of the first at once, and from then on once a minute how often it came
+//! again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often the log tells of one that goes on.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Failures that are counted at once; each further one is told every time.
+const MAX_FAILURES: usize = 100;
+
+/// What the log has told of.
+#[derive(Debug, Default)]
+pub struct Repeated(Mutex<HashMap<String, Told>>);
+
+#[derive(Debug)]
+struct Told {
+    at: Instant,
+    again: u64,
+}
+
+impl Repeated {
+    /// Logs a failure, unless that was done within the last minute. `sentence` ends with the cause.
+    pub fn warn(&self, sentence: String) {
+        if self.is_news(&sentence, Instant::now()) {
+            tracing::warn!("{sentence}");
+        }
+    }
+
+    fn is_news(&self, sentence: &str, now: Instant) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = told.get_mut(sentence) {
+            told.again += 1;
+            return false;
+        }
+        if told.len() < MAX_FAILURES {
+            told.insert(sentence.to_owned(), Told { at: now, again: 0 });
+        }
+        true
+    }
+
+    /// Logs what came again, a minute after it was last told. To be called from time to time.
+    pub fn tell(&self) {
+        for (sentence, again) in self.take_due(Instant::now()) {
+            let times = if again == 1 { "once more".to_owned() } else { format!("{again} times more") };
+            tracing::warn!("{times} within {} seconds: {sentence}", PERIOD.as_secs());
+        }
+    }
+
+    /// One that did not come again is forgotten.
+    fn take_due(&self, now: Instant) -> Vec<(String, u64)> {
+        let mut due = Vec::new();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|sentence, told| {
+            if now - told.at < PERIOD {
+                return true;
+            }
+            if told.again == 0 {
+                return false;
+            }
+            due.push((sentence.clone(), told.again));
+            *told = Told { at: now, again: 0 };
+            true
+        });
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_at_once_and_then_as_a_count() {
+        let (repeated, start) = (Repeated::default(), Instant::now());
+        assert!(repeated.is_news("down", start) && !repeated.is_news("down", start) && repeated.is_news("full", start));
+        let nearly = start + PERIOD - Duration::from_millis(1);
+        assert!(!repeated.is_news("down", nearly) && repeated.take_due(nearly).is_empty());
+        assert_eq!(repeated.take_due(start + PERIOD), [("down".to_owned(), 2)]);
+        let later = start + PERIOD;
+        assert!(!repeated.is_news("down", later) && repeated.is_news("full", later), "only one of them went on");
+        assert_eq!(repeated.take_due(start + 2 * PERIOD), [("down".to_owned(), 1)]);
+        assert!(repeated.take_due(start + 3 * PERIOD).is_empty());
+        assert!(repeated.is_news("down", start + 3 * PERIOD), "it is over, and begins anew");
+    }
+
+    #[test]
+    fn few_are_remembered() {
+        let (repeated, now) = (Repeated::default(), Instant::now());
+        (0..2 * MAX_FAILURES).for_each(|number| assert!(repeated.is_news(&number.to_string(), now)));
+        assert_eq!(repeated.0.lock().unwrap().len(), MAX_FAILURES);
+        assert!(!repeated.is_news("0", now) && repeated.is_news("150", now));
+    }
+}

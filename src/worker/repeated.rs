@@ -1,0 +1,17 @@
+//! Has the log tell how often failures came again. Which those are is `service/repeated.rs`'s rule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::service::Service;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Tells until `stop`.
+pub async fn run(service: Arc<Service>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+        service.repeated.tell();
+    }
+}

@@ -1,0 +1,246 @@
+//! The bucket and the way to it: one that is missing, one that keeps old versions, credentials, proxies and certificates.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use crate::harness::assert_error;
+use crate::harness::bucket_server::BucketServer;
+use crate::harness::client::{Client, Upload};
+use crate::harness::process::{Home, Process};
+
+/// A home whose storage this is.
+async fn home_at(url: &str) -> Home {
+    let mut home = Home::new().await;
+    // This machine may need one of its own.
+    home.unset("AWS_CA_BUNDLE");
+    for (variable, value) in [
+        ("S3_ENDPOINT_URL", url),
+        ("S3_BUCKET", "images"),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+        ("AWS_REGION", "us-east-1"),
+    ] {
+        home.set(variable, value);
+    }
+    home
+}
+
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !is_so().await {
+        assert!(started.elapsed() < Duration::from_secs(60), "it never happens that {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn until_ready(client: &Client) {
+    until("the service is ready", async || client.try_get("/ready").await == Some(200)).await;
+}
+
+/// Uploads an image, deletes it, and waits until it is purged.
+async fn upload_and_purge(client: &Client, server: &BucketServer) {
+    let image = client.upload(&Upload::small("to be purged", 1)).await.image_id();
+    client.delete(&image).await;
+    until("nothing waits for its removal", async || {
+        server.contents().count().0 == 0 && client.get("/metrics").await.text().contains("intents{state=\"removing\"} 0\n")
+    })
+    .await;
+}
+
+const PURGE_AT_ONCE: [(&str, &str); 2] = [("RETENTION_DAYS", "0"), ("SWEEP_INTERVAL", "1")];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_bucket_is_named_by_readiness_and_log_until_it_is_there() {
+    let server = BucketServer::without_bucket().await;
+    let home = home_at(&server.url).await;
+    let process = Process::start(&home, &[]).await;
+    let client = Client::new(process.address);
+    let mut answer = client.get("/ready").await;
+    for _ in 0..4 {
+        answer = client.get("/ready").await;
+    }
+    assert_eq!(answer.status, 503);
+    let message = "The bucket \"images\" does not exist; create it, or set S3_CREATE_BUCKET=true.";
+    assert_eq!((&answer.json()["message"], &answer.json()["storage"]), (&message.into(), &"down".into()));
+    assert_error(&client.upload(&Upload::small("too early", 1)).await, 503, "ServiceUnavailable");
+    let sentence = format!(
+        "the storage cannot be used: the bucket \"images\" does not exist at {}; create it, or set S3_CREATE_BUCKET=true",
+        server.url
+    );
+    let log = process.log();
+    assert_eq!(log.matches(&sentence).count(), 1, "a failure that repeats is told once: {log}");
+    server.contents().exists = true;
+    until_ready(&client).await;
+    client.upload(&Upload::small("in time", 1)).await.ok();
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_bucket_is_created_where_that_is_wanted() {
+    for (region, expected) in [("us-east-1", ""), ("eu-north-1", "<LocationConstraint>eu-north-1</LocationConstraint>")] {
+        let server = BucketServer::without_bucket().await;
+        let homes = [home_at(&server.url).await, home_at(&server.url).await];
+        let settings = [("AWS_REGION", region), ("S3_CREATE_BUCKET", "true")];
+        // Both find none.
+        let (one, other) = tokio::join!(Process::start(&homes[0], &settings), Process::start(&homes[1], &settings));
+        for process in [one, other] {
+            let client = Client::new(process.address);
+            until_ready(&client).await;
+            client.upload(&Upload::small("stored", 1)).await.ok();
+            process.stop().await;
+        }
+        let made_with = server.contents().made_with.clone().expect("it was made");
+        assert!(made_with.contains(expected) && made_with.contains("Location") != expected.is_empty(), "{made_with}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_purged_images_no_version_stays_in_a_versioned_bucket() {
+    // Whether the bucket says that it is versioned, or only a deletion tells it.
+    for refused in [&[][..], &["versioning"]] {
+        let server = BucketServer::start().await;
+        server.contents().versioned = true;
+        server.contents().refused.extend(refused);
+        let home = home_at(&server.url).await;
+        let process = Process::start(&home, &PURGE_AT_ONCE).await;
+        let client = Client::new(process.address);
+        upload_and_purge(&client, &server).await;
+        assert_eq!(server.contents().count(), (0, 0), "{refused:?}");
+        let log = process.log();
+        assert_eq!(log.matches("of purged images all versions are deleted").count(), 1, "{log}");
+        process.stop().await;
+        let report = home.run(&["doctor"], &[]).await;
+        let told = if refused.is_empty() { "all versions are deleted" } else { "does not say whether the bucket is versioned" };
+        assert!(report.status.success() && report.output.contains(told), "{report:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versions_that_may_not_be_deleted_are_told_of_once_and_hold_up_no_purge() {
+    for refused in ["list versions", "delete version"] {
+        let server = BucketServer::start().await;
+        server.contents().versioned = true;
+        server.contents().refused.insert(refused);
+        let home = home_at(&server.url).await;
+        let process = Process::start(&home, &PURGE_AT_ONCE).await;
+        let client = Client::new(process.address);
+        for _ in 0..2 {
+            upload_and_purge(&client, &server).await;
+        }
+        let (live, versions) = server.contents().count();
+        assert!(live == 0 && versions >= 12, "{refused}: {versions}");
+        let log = process.log();
+        assert_eq!(log.matches("purged images stay in the bucket \"images\" as old versions").count(), 1, "{refused}: {log}");
+        assert!(log.contains("NoncurrentVersionExpiration") && log.contains("it answered 403 AccessDenied"), "{log}");
+        process.stop().await;
+        if refused == "list versions" {
+            let report = home.run(&["doctor"], &[]).await;
+            assert!(report.output.contains("purged images stay in it as old versions"), "{report:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_without_versions_costs_a_deletion_one_request() {
+    let server = BucketServer::start().await;
+    let home = home_at(&server.url).await;
+    let process = Process::start(&home, &PURGE_AT_ONCE).await;
+    let client = Client::new(process.address);
+    upload_and_purge(&client, &server).await;
+    let asked = server.contents().asked.clone();
+    let count = |what: &str| asked.iter().filter(|asked| *asked == what).count();
+    // The original and two thumbnails.
+    assert_eq!((count("PUT"), count("DELETE"), count("GET versions"), count("DELETE versionId")), (3, 3, 0, 0), "{asked:?}");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_credentials_the_log_says_so_in_one_sentence_and_no_metadata_service_is_asked() {
+    let server = BucketServer::start().await;
+    let metadata = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = format!("http://{}", metadata.local_addr().unwrap());
+    let mut home = Home::new().await;
+    for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"] {
+        home.unset(variable);
+    }
+    for (variable, value) in [
+        ("S3_ENDPOINT_URL", server.url.as_str()),
+        ("S3_BUCKET", "images"),
+        ("AWS_EC2_METADATA_DISABLED", "false"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &address),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &address),
+    ] {
+        home.set(variable, value);
+    }
+    let process = Process::start(&home, &[]).await;
+    let client = Client::new(process.address);
+    assert_eq!(client.get("/ready").await.status, 503);
+    assert_error(&client.upload(&Upload::small("without", 1)).await, 503, "ServiceUnavailable");
+    let log = process.log();
+    let sentence = "the storage cannot be used: there are no credentials for the storage: set AWS_ACCESS_KEY_ID and \
+                    AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile that has them\n";
+    assert!(log.contains(sentence) && !log.contains("Ec2InstanceMetadata") && !log.contains('{'), "{log}");
+    assert!(server.contents().asked.is_empty());
+    process.stop().await;
+    let asked = tokio::time::timeout(Duration::from_millis(1), metadata.accept()).await;
+    assert!(asked.is_err(), "the metadata service was asked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_of_a_profile_are_found() {
+    let server = BucketServer::start().await;
+    let mut home = home_at(&server.url).await;
+    home.unset("AWS_ACCESS_KEY_ID");
+    home.unset("AWS_SECRET_ACCESS_KEY");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "[shop]\naws_access_key_id = AKIDSHOP\naws_secret_access_key = b\n").unwrap();
+    home.set("AWS_SHARED_CREDENTIALS_FILE", file.path().to_str().unwrap());
+    home.set("AWS_PROFILE", "shop");
+    let process = Process::start(&home, &[]).await;
+    let image = Client::new(process.address).upload(&Upload::small("by a profile", 1)).await.image();
+    assert!(image["download_url"].as_str().unwrap().contains("AKIDSHOP"), "{image}");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_is_asked_for_a_storage_elsewhere_and_never_for_one_on_this_machine() {
+    // It takes requests for any host, as a proxy does.
+    let server = BucketServer::start().await;
+    for (endpoint, proxy, ready) in [
+        (server.url.as_str(), "http://127.0.0.1:9", true),
+        ("http://s3.example.org", &server.url, true),
+        ("http://s3.example.org", "http://127.0.0.1:9", false),
+    ] {
+        let home = home_at(endpoint).await;
+        let process = Process::start(&home, &[("HTTP_PROXY", proxy), ("S3_TIMEOUT", "2")]).await;
+        let answer = Client::new(process.address).get("/ready").await;
+        let storage: Value = if ready { "up" } else { "down" }.into();
+        assert_eq!(answer.json()["storage"], storage, "{endpoint} by {proxy}: {}", process.log());
+        process.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_with_a_certificate_of_ones_own_is_trusted_by_either_variable() {
+    let (server, certificate) = BucketServer::start_secure().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, certificate).unwrap();
+    let path = file.path().to_str().unwrap();
+    let home = home_at(&server.url).await;
+    for (variable, ready) in [("SSL_CERT_FILE", true), ("AWS_CA_BUNDLE", true), ("SOMETHING_ELSE", false)] {
+        let process = Process::start(&home, &[(variable, path)]).await;
+        let answer = Client::new(process.address).get("/ready").await;
+        let storage: Value = if ready { "up" } else { "down" }.into();
+        assert_eq!(answer.json()["storage"], storage, "{variable}: {}", process.log());
+        if !ready {
+            let log = process.log();
+            assert!(log.contains("UnknownIssuer") && !log.contains("Error {"), "{log}");
+        }
+        process.stop().await;
+    }
+    let refused = home.run(&["serve"], &[("AWS_CA_BUNDLE", "/does/not/exist")]).await;
+    assert!(!refused.status.success() && refused.log.contains("AWS_CA_BUNDLE cannot be used: /does/not/exist: "), "{refused:?}");
+}
