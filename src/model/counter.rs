@@ -62,6 +62,8 @@ pub enum CounterKind {
     UserCollections,
     /// A user's public images with a tag.
     UserTag,
+    /// Bytes of resized images of a user's originals.
+    UserVariantBytes,
 }
 
 impl CounterKind {
@@ -77,7 +79,7 @@ impl CounterKind {
     ];
 
     /// Those that say how many images, bytes or collections there are now, but for days.
-    pub const OF_LIVE: [Self; 10] = [
+    pub const OF_LIVE: [Self; 11] = [
         Self::All,
         Self::Collection,
         Self::PrivateCollection,
@@ -88,9 +90,10 @@ impl CounterKind {
         Self::PrivateUserTag,
         Self::UserBytes,
         Self::UserCollections,
+        Self::UserVariantBytes,
     ];
 
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::All,
         Self::Collection,
         Self::PrivateCollection,
@@ -109,6 +112,7 @@ impl CounterKind {
         Self::UserBytes,
         Self::UserCollections,
         Self::UserTag,
+        Self::UserVariantBytes,
     ];
 
     /// Reads [`CounterKind::name`].
@@ -136,6 +140,7 @@ impl CounterKind {
             Self::UserBytes => "user_bytes",
             Self::UserCollections => "user_collections",
             Self::UserTag => "user_tag",
+            Self::UserVariantBytes => "user_variant_bytes",
         }
     }
 }
@@ -204,6 +209,10 @@ impl Counter {
 
     pub fn user_bytes(user: &UserId) -> Self {
         Self { kind: CounterKind::UserBytes, key: user.to_string() }
+    }
+
+    pub fn user_variant_bytes(user: &UserId) -> Self {
+        Self { kind: CounterKind::UserVariantBytes, key: user.to_string() }
     }
 
     pub fn slot(id: ImageId) -> u8 {

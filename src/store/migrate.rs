@@ -39,6 +39,7 @@ const STEPS: &[Step] = &[
     step!(9, "keep location", "0009_keep_location.sql"),
     step!(10, "clients", "0010_clients.sql"),
     step!(11, "pending imports", "0011_pending_imports.sql"),
+    step!(13, "variant bytes", "0013_variant_bytes.sql"),
 ];
 
 /// A migration that has run.

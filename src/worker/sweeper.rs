@@ -62,6 +62,7 @@ async fn take(service: &Service, step: Step) -> Result<Outcome, Error> {
         Step::ExpireAccess => service.expire_access().await,
         Step::RemoveCollections => service.remove_collections().await,
         Step::GiveUpVariants => service.give_up_variants().await,
+        Step::MeasureVariants => service.measure_variants().await,
         Step::RemoveObjects => service.remove_objects().await,
         Step::RemoveVariants => service.remove_variants().await,
     };
@@ -82,13 +83,14 @@ enum Step {
     ExpireAccess,
     RemoveCollections,
     GiveUpVariants,
+    MeasureVariants,
     RemoveObjects,
     RemoveVariants,
 }
 
 impl Step {
     /// In this order: first what announces removals, then the removals, which wait for the storage.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::PurgeImage,
         Self::AbandonUpload,
         Self::ExpireKeys,
@@ -96,6 +98,7 @@ impl Step {
         Self::ExpireAccess,
         Self::RemoveCollections,
         Self::GiveUpVariants,
+        Self::MeasureVariants,
         Self::RemoveObjects,
         Self::RemoveVariants,
     ];
@@ -109,6 +112,7 @@ impl Step {
             Self::ExpireAccess => "expire_access",
             Self::RemoveCollections => "remove_collections",
             Self::GiveUpVariants => "give_up_variants",
+            Self::MeasureVariants => "measure_variants",
             Self::RemoveObjects => "remove_objects",
             Self::RemoveVariants => "remove_variants",
         }

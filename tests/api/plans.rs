@@ -177,7 +177,7 @@ async fn a_quota_of_bytes_is_exact_and_says_what_is_left() {
     assert!(refused.json()["message"].as_str().unwrap().contains("what is used and what is left"));
     app.post_as(&login, file(3, 4_000)).await.ok();
     let usage = app.get_as(&login, "/accounts/me").await.ok()["usage"].clone();
-    assert_eq!(usage, json!({"images": 2, "bytes": 10_000, "images_left": null, "bytes_left": 0}));
+    assert_eq!(usage, json!({"images": 2, "bytes": 10_000, "variant_bytes": 0, "images_left": null, "bytes_left": 0}));
     let answers = join_all((0..4).map(|seed| app.post_as(&login, file(seed, 3_000)))).await;
     assert!(answers.iter().all(|answer| answer.status == 403));
     app.assert_sound().await;
