@@ -6,6 +6,7 @@ pub mod captions;
 pub mod imports;
 pub mod open_files;
 pub mod pictures;
+pub mod resizing;
 pub mod rules;
 pub mod units;
 
@@ -19,6 +20,7 @@ use access::AccessConfig;
 use captions::CaptionConfig;
 use imports::ImportConfig;
 use pictures::PictureConfig;
+use resizing::ResizeConfig;
 pub use rules::ConfigError;
 use units::{Bytes, Heights, Seconds, read_host};
 
@@ -108,12 +110,8 @@ pub struct Config {
     /// Heights in pixels of thumbnails beside `small` and `medium`: 16 to 2000, up to 8 of them; or `none`.
     #[arg(long, env = "THUMBNAIL_HEIGHTS", default_value = "200,400")]
     pub thumbnail_heights: Heights,
-    /// Pictures of other sizes that are kept of an image; beyond them the one least asked for goes.
-    #[arg(long, env = "MAX_VARIANTS_PER_IMAGE", default_value_t = 100)]
-    pub max_variants_per_image: u32,
-    /// Days that a picture of another size is kept when nobody asks for it; 0 is for ever.
-    #[arg(long, env = "VARIANT_RETENTION_DAYS", default_value_t = 30)]
-    pub variant_retention_days: u32,
+    #[command(flatten)]
+    pub resizing: ResizeConfig,
     /// Seconds that presigned URLs in image objects live at least.
     #[arg(long, env = "URL_LIFETIME", default_value_t = Seconds(3600))]
     pub url_lifetime: Seconds,
@@ -269,14 +267,14 @@ impl Config {
             trash_min_age: self.trash_min_age.duration(),
             delete_revokes_urls: self.delete_revokes_urls,
             longest_upload: self.longest_upload(),
-            max_variants: self.max_variants_per_image,
+            resizing: self.resizing.limits(),
             imports: self.imports.limits(),
             captions: self.captions.limits(),
             jwt_secrets: self.access.jwt_secret.clone(),
             rates: self.access.rates(),
             keep_client_addresses: self.log_client_address,
             session_max_age: days(self.access.session_max_days),
-            variant_retention: (self.variant_retention_days > 0).then(|| days(self.variant_retention_days)),
+            variant_retention: (self.resizing.variant_retention_days > 0).then(|| days(self.resizing.variant_retention_days)),
             intent_grace: self.intent_grace.duration(),
             url_lifetime: self.url_lifetime.duration(),
             url_window: self.url_window.duration(),

@@ -48,13 +48,16 @@
 //!
 //! # A picture of any size
 //!
-//! 1. `http/thumbnails.rs` reads what is asked for, `service/thumbnails.rs` brings it down to a `Rendering` that equal requests
-//!    share, and looks for a stored thumbnail or a variant that is it.
+//! 1. `http/thumbnails.rs` reads what is asked for, `service/resize_urls.rs` checks its signature, or holds it against the sizes that
+//!    anybody may have, `service/thumbnails.rs` brings it down to a `Rendering` that equal requests share, and looks for a stored
+//!    thumbnail or a variant that is it.
 //! 2. If there is none, `service/variants.rs` claims it with a lease: a row is committed that names the object to come.
 //!    Others wait: in this process for their turn, in another one by looking again.
 //! 3. `imaging::render` decodes the smallest stored picture that loses nothing, at a scale that covers what is wanted,
 //!    within half of the memory and threads that uploads have.
-//! 4. The object is put, the row made `ready`, the bytes sent.
+//! 4. Variants that were asked for longer ago make room for it, in the image's share and in the owner's quota. What has no room is
+//!    sent and not stored.
+//! 5. The object is put, the row made `ready`, the bytes sent.
 //!
 //! # An import
 //!
@@ -90,7 +93,8 @@
 //! - Who may not know of an image is answered as if there were none.
 //! - Of passwords, keys, refresh tokens and links that expire only hashes are kept.
 //! - What is in a collection follows its images, in the transactions that delete, restore and hide them.
-//! - A quota is held under the lock of its account, so that two uploads cannot both take the last place.
+//! - A quota is held under the lock of its account, so that two uploads cannot both take the last place. Variants count, and give way.
+//! - Whoever gives up several variants of an account holds its lock, too, after the image's and before the counters.
 //! - Counters move in the transactions that change what they count.
 //! - Callers take turns at what is scarce, and nobody waits for a slow client while holding what others wait for.
 //! - Whatever a client sends has a bound before it is read: bytes, pixels, frames, scans, seconds, connections.

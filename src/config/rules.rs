@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::access::AuthMode;
+use super::resizing::Resize;
 use super::{Config, FIELDS_BYTES};
 use crate::imaging;
 use crate::objects::{self, presign::Place};
@@ -37,6 +38,7 @@ impl Config {
         self.imports.check()?;
         self.captions.check()?;
         self.access.check()?;
+        self.resizing.check()?;
         Ok(self)
     }
 
@@ -76,7 +78,6 @@ impl Config {
         }
         require(self.max_animation_pixels >= 16_000_000, "MAX_ANIMATION_PIXELS", "at least one frame must fit: 16000000")?;
         self.check_heights()?;
-        require(self.max_variants_per_image >= 1, "MAX_VARIANTS_PER_IMAGE", "at least 1 is needed")?;
         let url_life = u64::from(self.url_lifetime.0) + u64::from(self.url_window.0);
         require(self.url_lifetime.0 >= 60, "URL_LIFETIME", "at least 60 seconds are needed")?;
         require(url_life <= 7 * 86_400, "URL_LIFETIME", "with URL_WINDOW it must be at most 7 days, which is S3's limit")?;
@@ -186,6 +187,9 @@ impl Config {
                     .to_owned(),
             );
         }
+        if self.resizing.resize != Resize::Listed && !self.resizing.resize_sizes.is_empty() {
+            warnings.push("RESIZE_SIZES has no effect without RESIZE=listed".to_owned());
+        }
         if self.retention_days == 0 {
             warnings.push("RETENTION_DAYS is 0: deleted images are purged at once and cannot be restored".to_owned());
         }
@@ -199,7 +203,7 @@ impl Config {
 }
 
 /// Statements of an upload that wait for the database one after the other, transactions' ends included; and one to spare.
-const UPLOAD_STATEMENTS: u32 = 20;
+const UPLOAD_STATEMENTS: u32 = 23;
 /// No picture within the default limits takes as long to decode, even on a machine with much else to do. Larger limits
 /// take longer in proportion.
 const DECODE_TIME: Duration = Duration::from_secs(60);

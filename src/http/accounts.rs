@@ -126,9 +126,11 @@ pub struct UsageView {
     pub images: u64,
     /// Size of all originals, in bytes.
     pub bytes: u64,
+    /// Size of all stored resized images, in bytes. They count towards the quota of bytes and give way to originals.
+    pub variant_bytes: u64,
     /// Images until the quota is used up; null without a quota.
     pub images_left: Option<u64>,
-    /// Bytes until the quota is used up; null without a quota.
+    /// Bytes of originals until the quota is used up; null without a quota. Resized images give way.
     pub bytes_left: Option<u64>,
     /// Number of images in the trash: deleted, and not purged yet.
     pub trash_images: u64,
@@ -305,7 +307,7 @@ impl AccountView {
 
 impl AccountStateView {
     fn new(state: &AccountState) -> Self {
-        let Usage { images, bytes } = state.usage;
+        let Usage { images, bytes, variant_bytes } = state.usage;
         let features = state.plan.as_ref().map(|plan| &plan.features);
         let left = |max: Option<u64>, used: u64| max.map(|max| max.saturating_sub(used));
         let usage = UsageView {
@@ -313,6 +315,7 @@ impl AccountStateView {
             trash_bytes: state.trash.bytes,
             images,
             bytes,
+            variant_bytes,
             images_left: features.and_then(|features| left(features.max_images, images)),
             bytes_left: features.and_then(|features| left(features.max_bytes, bytes)),
         };

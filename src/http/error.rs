@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 pub use super::error_responses::{
     AlreadyExists, BadRequest, Conflict, FileMissing, Forbidden, Gone, IdempotencyConflict, ImportLimitReached,
     InternalServerError, InvalidPageToken, InvalidUpload, LimitReached, LinkExpired, NotFound, NotReady, PayloadTooLarge,
-    QuotaOrForbidden, RangeNotSatisfiable, RequestTimeout, ServiceUnavailable, TooManyRequests, Unauthorized,
+    QuotaOrForbidden, RangeNotSatisfiable, RequestTimeout, ResizeForbidden, ServiceUnavailable, TooManyRequests, Unauthorized,
     UnknownThumbnailSize, UnsupportedImage, UnsupportedMediaType, ValidationError,
 };
 use crate::service::error::{Error, Fields};

@@ -59,6 +59,10 @@ error_responses! {
         "The credentials are not valid." {}, WWW_AUTHENTICATE;
     Forbidden "403" [Forbidden] "The caller's identity, plan or API key scopes do not permit this operation.",
         "Only the owner of the image can do this." {};
+    ResizeForbidden "403" [Forbidden]
+        "The service does not allow this size without a signature, the signature is wrong or has expired, or the plan of the image's owner \
+         does not include resized images.",
+        "Without a signature only these sizes are allowed (width x height): 320x, 640x. Get other sizes from POST /images/{image_id}/urls." {};
     QuotaOrForbidden "403" [Forbidden QuotaExceeded]
         "`Forbidden`: the caller's identity, plan or API key scopes do not permit this operation. `QuotaExceeded`: the quota is used \
          up; `details` gives what is used and what is left.",

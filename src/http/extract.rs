@@ -102,6 +102,13 @@ impl Query {
         self.values.get(name).is_some_and(|values| values.iter().any(|value| !value.is_empty()))
     }
 
+    /// The values of these parameters, decoded, as often as they are given and not empty. They are not taken.
+    pub fn values_of(&self, names: &[&str]) -> Vec<(String, String)> {
+        let of = |name: &&str| self.values.get_key_value(*name);
+        let pairs = names.iter().filter_map(of).flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+        pairs.filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     pub fn take<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let mut values = self.values.remove(name)?;
         values.retain(|value| !value.is_empty());

@@ -26,6 +26,20 @@ impl JsonFields {
         Ok(Self { fields, errors: FieldErrors::default() })
     }
 
+    /// As [`JsonFields::read`], for a body that has lists of objects.
+    ///
+    /// # Errors
+    /// As [`JsonFields::read`].
+    pub async fn read_with_lists(headers: &HeaderMap, body: Body) -> Result<Self, ApiError> {
+        let fields = json::read_object_of_lists(headers, body, json::FEW_TEXTS).await?;
+        Ok(Self { fields, errors: FieldErrors::default() })
+    }
+
+    /// The fields of an object in a list.
+    pub fn of_entry(fields: Map<String, Value>) -> Self {
+        Self { fields, errors: FieldErrors::default() }
+    }
+
     /// A field that may be absent.
     pub fn take<T>(&mut self, name: &str, parse: impl FnOnce(Value) -> Result<T, String>) -> Option<T> {
         let value = self.fields.remove(name)?;

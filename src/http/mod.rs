@@ -34,6 +34,7 @@ pub mod openapi_rules;
 pub mod openapi_yaml;
 pub mod patience;
 pub mod plans;
+pub mod resize_urls;
 pub mod server;
 pub mod sessions;
 pub mod stats;
@@ -133,6 +134,7 @@ fn api_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(images::create_caption))
         .routes(routes!(thumbnails::get_thumbnail))
         .routes(routes!(thumbnails::get_resized_image))
+        .routes(routes!(resize_urls::create_resize_urls))
         .routes(routes!(links::get_original))
         // Not in the document: the same with a slash at its end, as some programs pass links on.
         .route("/i/{image_id}/", axum::routing::get(links::get_original))

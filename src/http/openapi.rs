@@ -104,7 +104,7 @@ pub fn finished(mut document: OpenApi) -> OpenApi {
                 operation.security = Some(Vec::new());
             } else if is_any(path, &OF_ACCOUNTS) {
                 operation.security = Some(accounts.clone());
-            } else if is_any(path, &OF_THE_KNOWN) || !is_get && path.starts_with("/images/") {
+            } else if is_any(path, &OF_THE_KNOWN) || !is_get && path.starts_with("/images/") && !path.ends_with("/urls") {
                 operation.security = Some(known.clone());
             }
             let errors = [Unauthorized::responses(), Forbidden::responses(), TooManyRequests::responses()];

@@ -40,7 +40,7 @@ pub struct PlanView {
     pub custom_sizes: bool,
     /// Whether images can be imported from URLs.
     pub imports: bool,
-    /// Quota for the size of all originals, in bytes; null means no limit.
+    /// Quota for the size of all originals and resized images, in bytes; null means no limit. Resized images give way to originals.
     pub max_bytes: Option<u64>,
     /// Quota for the number of images; null means no limit.
     pub max_images: Option<u64>,
@@ -68,7 +68,7 @@ pub struct PlanBody {
     /// Whether images can be imported from URLs. Defaults to false.
     #[schema(nullable = false)]
     imports: Option<bool>,
-    /// Quota for the size of all originals, in bytes. Defaults to null, which means no limit.
+    /// Quota for the size of all originals and resized images, in bytes. Resized images give way to originals. Defaults to null, which means no limit.
     #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
     max_bytes: Option<u64>,
     /// Quota for the number of images. Defaults to null, which means no limit.
@@ -100,7 +100,7 @@ pub struct NewPlanBody {
     /// Whether images can be imported from URLs. Defaults to false.
     #[schema(nullable = false)]
     imports: Option<bool>,
-    /// Quota for the size of all originals, in bytes. Defaults to null, which means no limit.
+    /// Quota for the size of all originals and resized images, in bytes. Resized images give way to originals. Defaults to null, which means no limit.
     #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
     max_bytes: Option<u64>,
     /// Quota for the number of images. Defaults to null, which means no limit.

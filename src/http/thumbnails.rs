@@ -3,19 +3,22 @@
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use utoipa::IntoParams;
 
 use super::AppState;
 use super::conditional::IfNoneMatch;
-use super::error::{ApiError, FileMissing, NotFound, ServiceUnavailable, UnknownThumbnailSize, ValidationError};
+use super::error::{ApiError, FileMissing, NotFound, ResizeForbidden, ServiceUnavailable, UnknownThumbnailSize, ValidationError};
 use super::extract::{Address, CallerOf, Query, Segment, TurnOf, image_id, integer};
 use crate::model::accept::Accept;
 use crate::model::image::{Format, ThumbnailSize, Visibility};
-use crate::model::rendering::{Fit, Rendering};
+use crate::model::rendering::Fit;
+use crate::model::resize::{MAX_SIDE, MIN_SIDE, SIGNED_PARAMETERS};
 use crate::service::Service;
 use crate::service::error::{Error, Fields};
+use crate::service::resize_urls::{Signed, SignedQuery};
 use crate::service::thumbnails::{Content, FormatRequest, Sending, Shown, VariantRequest};
 
 /// What every picture comes with: it does not change, but its image can be deleted or made private, and caches should notice
@@ -106,12 +109,22 @@ pub struct VariantQuery {
     /// Quality of JPEG and WebP. Ignored for PNG.
     #[param(minimum = 1, maximum = 100, default = 80)]
     quality: Option<u8>,
+    /// When a signed URL expires, in seconds since 1970.
+    #[param(minimum = 0, example = 1_795_939_200_u64)]
+    expires: Option<u64>,
+    /// The signature of `expires` and the parameters above, from `POST /images/{image_id}/urls`.
+    #[param(min_length = 43, max_length = 43, pattern = "^[A-Za-z0-9_-]+$")]
+    signature: Option<String>,
 }
 
 /// Get a resized image
 ///
 /// Created on first request and stored. The result is upright and has no metadata. JPEG has no transparency: transparent pixels
 /// become white.
+///
+/// Without `signature` the service rounds `width` and `height` up to a multiple of 8, 10 or 25, whichever is nearest, and `quality` to a
+/// multiple of 5, unless its operator allows only certain sizes, or none. With a signature the result has exactly the size that was
+/// signed; the parameters may come in any order.
 #[utoipa::path(get, path = "/images/{image_id}/thumbnail", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id."), VariantQuery, ConditionalHeaders),
     responses(
@@ -119,7 +132,7 @@ pub struct VariantQuery {
             headers(("ETag" = String, description = "Entity tag of these bytes."), ("Cache-Control" = String, description = "How long caches may keep the response."),
                 ("Vary" = String, description = "`Accept`, if that header decided the format."))),
         (status = 304, description = "Not modified."),
-        NotFound, ValidationError, FileMissing, ServiceUnavailable))]
+        ResizeForbidden, NotFound, ValidationError, FileMissing, ServiceUnavailable))]
 pub async fn get_resized_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -129,20 +142,44 @@ pub async fn get_resized_image(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let request = read_request(Query::of(&uri), &headers)?;
-    let id = image_id(&id)?;
+    let (query, image) = (Query::of(&uri), image_id(&id));
+    // First: whoever cannot sign is not told what else is wrong.
+    let signed = match read_signature(&query) {
+        Some(signature) => Some(app.service.check_signature(image?, &signature).await?),
+        None => None,
+    };
+    let request = read_request(query, &headers)?;
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
-    let mut response = answer(app.service.variant(&caller, &key, id, &request, &sending).await?)?;
+    let shown = app.service.variant(&caller, &key, image_id(&id)?, (&request, signed), &sending).await?;
+    let caching = signed.map(|signed| until_expiry(&signed, app.service.clock().now(), shown.visibility));
+    let mut response = answer(shown)?;
+    if let Some(caching) = caching {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_str(&caching).map_err(Error::internal)?);
+    }
     if matches!(request.format, FormatRequest::Accepted(_)) {
         response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
     }
     Ok(response)
 }
 
-/// The sides of a picture. Frameworks ask for more (Next.js for 2048 and 3840) and show whatever comes at the size that they want.
-const MIN_SIDE: u32 = 16;
-const MAX_SIDE: u32 = 2000;
+fn read_signature(query: &Query) -> Option<SignedQuery> {
+    if !query.has("signature") && !query.has("expires") {
+        return None;
+    }
+    let signature = match query.values_of(&["signature"]).as_slice() {
+        [(_, signature)] => signature.clone(),
+        _ => String::new(),
+    };
+    Some(SignedQuery { parameters: query.values_of(&SIGNED_PARAMETERS), signature })
+}
+
+/// No cache shows a picture for longer than its URL lives, nor for more than an hour, as without a signature.
+fn until_expiry(signed: &Signed, now: DateTime<Utc>, visibility: Visibility) -> String {
+    let seconds = (signed.expires_at - now).num_seconds().clamp(0, 3600);
+    format!("{}, max-age={seconds}", visibility.name())
+}
+
 /// The sides that can be asked for.
 pub(super) const SIDES: std::ops::RangeInclusive<u32> = MIN_SIDE..=MAX_SIDE;
 
@@ -166,7 +203,7 @@ fn clamped(width: Option<u32>, height: Option<u32>, fit: Fit) -> (Option<u32>, O
 }
 
 /// The parameters of a picture's address.
-const PARAMETERS: [&str; 5] = ["width", "height", "fit", "format", "quality"];
+const PARAMETERS: [&str; 7] = ["width", "height", "fit", "format", "quality", "expires", "signature"];
 
 fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest, Error> {
     let (width_given, height_given) = (query.has("width"), query.has("height"));
@@ -174,7 +211,11 @@ fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest,
     let height = query.take("height", side);
     let fit = query.take("fit", read_fit).unwrap_or_default();
     let format = query.take("format", read_format).map(FormatRequest::Named);
-    let quality = query.take("quality", integer(1..=100)).unwrap_or(Rendering::DEFAULT_QUALITY);
+    let quality = query.take("quality", integer(1..=100));
+    // They were checked before.
+    for name in ["expires", "signature"] {
+        query.take(name, |_| Ok(()));
+    }
     if !width_given && !height_given {
         query.errors.add("width", "is needed, or height, or both");
     } else if fit == Fit::Cover {
@@ -194,15 +235,11 @@ fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest,
     Ok(VariantRequest { width, height, fit, format: format.unwrap_or_else(accepted), quality })
 }
 
-fn read_fit(text: &str) -> Result<Fit, String> {
-    match text {
-        "contain" => Ok(Fit::Contain),
-        "cover" => Ok(Fit::Cover),
-        _ => Err("must be contain or cover".to_owned()),
-    }
+pub(super) fn read_fit(text: &str) -> Result<Fit, String> {
+    Fit::parse(text).ok_or_else(|| "must be contain or cover".to_owned())
 }
 
-fn read_format(text: &str) -> Result<Format, String> {
+pub(super) fn read_format(text: &str) -> Result<Format, String> {
     let known = Format::parse(text).filter(|format| *format != Format::Gif);
     known.ok_or_else(|| "must be jpeg, png or webp".to_owned())
 }

@@ -66,6 +66,8 @@ pub enum CounterKind {
     UserTrash,
     /// Bytes of the originals of `UserTrash`.
     UserTrashBytes,
+    /// Bytes of resized images of a user's originals.
+    UserVariantBytes,
 }
 
 impl CounterKind {
@@ -81,7 +83,7 @@ impl CounterKind {
     ];
 
     /// Those that say how many images, bytes or collections there are now, but for days.
-    pub const OF_NOW: [Self; 12] = [
+    pub const OF_NOW: [Self; 13] = [
         Self::All,
         Self::Collection,
         Self::PrivateCollection,
@@ -94,9 +96,10 @@ impl CounterKind {
         Self::UserCollections,
         Self::UserTrash,
         Self::UserTrashBytes,
+        Self::UserVariantBytes,
     ];
 
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::All,
         Self::Collection,
         Self::PrivateCollection,
@@ -117,6 +120,7 @@ impl CounterKind {
         Self::UserTag,
         Self::UserTrash,
         Self::UserTrashBytes,
+        Self::UserVariantBytes,
     ];
 
     /// Reads [`CounterKind::name`].
@@ -146,6 +150,7 @@ impl CounterKind {
             Self::UserTag => "user_tag",
             Self::UserTrash => "user_trash",
             Self::UserTrashBytes => "user_trash_bytes",
+            Self::UserVariantBytes => "user_variant_bytes",
         }
     }
 }
@@ -222,6 +227,10 @@ impl Counter {
 
     pub fn user_trash_bytes(user: &UserId) -> Self {
         Self { kind: CounterKind::UserTrashBytes, key: user.to_string() }
+    }
+
+    pub fn user_variant_bytes(user: &UserId) -> Self {
+        Self { kind: CounterKind::UserVariantBytes, key: user.to_string() }
     }
 
     pub fn slot(id: ImageId) -> u8 {

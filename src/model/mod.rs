@@ -21,5 +21,6 @@ pub mod name;
 pub mod page;
 pub mod plan;
 pub mod rendering;
+pub mod resize;
 pub mod tag;
 pub mod text;

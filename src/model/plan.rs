@@ -25,7 +25,7 @@ pub struct Features {
     pub custom_sizes: bool,
     /// Whether pictures can be imported from URLs.
     pub imports: bool,
-    /// Bytes of all originals together that are not deleted.
+    /// Bytes of all originals together that are not deleted, and of their resized images, which give way to originals.
     pub max_bytes: Option<u64>,
     /// Images that are not deleted.
     pub max_images: Option<u64>,
@@ -37,4 +37,6 @@ pub struct Usage {
     pub images: u64,
     /// Of originals.
     pub bytes: u64,
+    /// Of resized images.
+    pub variant_bytes: u64,
 }

@@ -12,6 +12,21 @@ pub enum Fit {
     Cover,
 }
 
+impl Fit {
+    /// The word of the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Contain => "contain",
+            Self::Cover => "cover",
+        }
+    }
+
+    /// Reads [`Fit::name`].
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Contain, Self::Cover].into_iter().find(|fit| fit.name() == name)
+    }
+}
+
 /// Pixels that a side of a WebP picture may have (RFC 9649, 2.5).
 pub const WEBP_MAX_SIDE: u32 = 16_383;
 

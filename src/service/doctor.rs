@@ -166,6 +166,9 @@ impl Service {
         if fix {
             let now = self.clock.now();
             let mut tx = self.db.begin().await?;
+            if let Some(image) = store::images::lock(&mut tx, id).await? {
+                store::accounts::lock_by_user(&mut tx, &image.user_id).await?;
+            }
             for name in lost.iter().chain(&unknown).filter_map(|key| Some(layout::parse(key)?.1)) {
                 store::variants::remove(&mut tx, id, name, now).await?;
                 store::variants::announce_removal(&mut tx, id, name, now).await?;

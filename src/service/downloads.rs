@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::Service;
 use super::error::Error;
+use super::fair_queue::Permit;
 use crate::objects;
 use crate::objects::error::BoxError;
 
@@ -111,6 +112,20 @@ impl Service {
             Box::pin(async move { objects.get(&key, part).await })
         };
         self.downloads.start(Arc::new(open), part).await
+    }
+
+    /// Bytes that nothing stores, for a client, and their number. `memory` is given back once they are sent.
+    pub(super) async fn send_from_memory(&self, bytes: Bytes, memory: Permit) -> Result<(u64, Sent), Failed> {
+        let file = (bytes, memory);
+        let open = move |part: Option<RangeInclusive<u64>>| -> BoxFuture<'static, Opened> {
+            let end = file.0.len();
+            let place = |place: u64| usize::try_from(place).unwrap_or(end).min(end);
+            let range = part.map_or(0..end, |part| place(*part.start())..place(part.end().saturating_add(1)));
+            let bytes = file.0.slice(range);
+            let length = bytes.len() as u64;
+            Box::pin(async move { Ok((length, futures::stream::once(async { Ok(bytes) }).boxed())) })
+        };
+        self.downloads.start(Arc::new(open), None).await
     }
 }
 

@@ -36,6 +36,7 @@ pub mod rates;
 pub mod receiving;
 pub mod registry;
 pub mod repeated;
+pub mod resize_urls;
 mod revoking;
 mod secrets;
 pub mod sessions;
@@ -90,6 +91,8 @@ pub struct Service {
     /// Uploads and variants that have begun.
     tasks: TaskTracker,
     turns: variants::Turns,
+    /// Memory for resized images that are sent and not stored.
+    passing: fair_queue::FairQueue,
     tally: stats::Tally,
     fetcher: Fetcher,
     importing: import_queue::Importing,
@@ -145,8 +148,7 @@ pub struct Limits {
     pub session_max_age: Duration,
     /// How long an upload's intent is left alone; longer than any upload takes.
     pub intent_grace: Duration,
-    /// Variants that an image may have; the least asked for goes.
-    pub max_variants: u32,
+    pub resizing: resize_urls::ResizeLimits,
     /// How long a variant is kept that nobody asks for; `None` is for ever.
     pub variant_retention: Option<Duration>,
     /// The life of presigned URLs in image objects.
@@ -199,6 +201,7 @@ impl Service {
             metrics,
             tasks: TaskTracker::new(),
             turns: variants::Turns::default(),
+            passing: fair_queue::FairQueue::with_halves(fair_queue::Amount::bytes(variants::PASSING_BYTES)),
             tally: stats::Tally::default(),
             fetcher,
             importing: import_queue::Importing::default(),

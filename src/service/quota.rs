@@ -2,6 +2,9 @@
 //!
 //! Usage is what the counters say, which move in the transactions that store, delete and restore. Whoever would add to it holds
 //! the account's row from before it looks until it commits, so that two uploads cannot take the last place both.
+//!
+//! Resized images count for the quota of bytes too, but nobody is refused for their sake: they give way to originals, and to resized
+//! images that were asked for later.
 
 use super::Service;
 use super::auth::require_enabled;
@@ -39,7 +42,8 @@ impl Service {
         let mut reader = self.db.reader().await?;
         let images = store::counters::read_sum(&mut reader, &of_images(user)).await?;
         let bytes = store::counters::read(&mut reader, &Counter::user_bytes(user)).await?;
-        Ok(Usage { images, bytes })
+        let variant_bytes = store::counters::read(&mut reader, &Counter::user_variant_bytes(user)).await?;
+        Ok(Usage { images, bytes, variant_bytes })
     }
 }
 
@@ -61,8 +65,28 @@ pub(super) async fn take_room(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<
     let Some(features) = features(&mut *tx, &account).await?.filter(has_quota) else { return Ok(None) };
     let images = store::counters::read_sum(&mut *tx, &of_images(user)).await?;
     let used = store::counters::read(&mut *tx, &Counter::user_bytes(user)).await?;
-    require_room(&features, Usage { images, bytes: used }, bytes)?;
+    require_room(&features, Usage { images, bytes: used, ..Usage::default() }, bytes)?;
+    if let Some(max) = features.max_bytes {
+        limit_variants(tx, user, max.saturating_sub(used + bytes)).await?;
+    }
     Ok(Some(features))
+}
+
+/// Takes the account's lock, and returns the bytes that all variants of the user's images may have, until the transaction ends. `None` is
+/// any number.
+pub(super) async fn variant_allowance(tx: &mut Tx, user: &UserId) -> Result<Option<u64>, Error> {
+    let Some(account) = store::accounts::lock_by_user(tx, user).await? else { return Ok(None) };
+    let Some(max) = features(&mut *tx, &account).await?.and_then(|features| features.max_bytes) else { return Ok(None) };
+    let used = store::counters::read(&mut *tx, &Counter::user_bytes(user)).await?;
+    Ok(Some(max.saturating_sub(used)))
+}
+
+/// Gives up variants of a user's images until they have at most `max` bytes, those first that were asked for longest ago; `false` if
+/// those that are about to be put have more. The account is locked.
+pub(super) async fn limit_variants(tx: &mut Tx, user: &UserId, max: u64) -> Result<bool, Error> {
+    let used = store::counters::read(&mut *tx, &Counter::user_variant_bytes(user)).await?;
+    let excess = used.saturating_sub(max);
+    Ok(store::variants::free_of_user(tx, user, excess).await? >= excess)
 }
 
 async fn features(run: impl store::db::Run, account: &Account) -> Result<Option<Features>, store::Error> {

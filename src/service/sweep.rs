@@ -12,7 +12,7 @@ use super::Service;
 use super::error::Error;
 use super::variants::TOUCHED;
 use crate::model::id::ImageId;
-use crate::objects::layout;
+use crate::objects::{self, layout};
 use crate::store;
 use crate::store::intents::Removal;
 
@@ -83,21 +83,58 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    /// Gives up variants that nobody asks for any more, and those whose makers died.
+    /// Gives up variants that nobody asks for any more, and those whose makers died: one in a transaction, for whoever makes room in a
+    /// quota takes several of the same rows.
     ///
     /// # Errors
-    /// The database is unavailable; nothing has happened.
+    /// The database is unavailable; those before are given up.
     pub async fn give_up_variants(&self) -> Result<Outcome, Error> {
         let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
-        let mut given_up = store::variants::remove_stale(&mut tx, before(now, self.limits.intent_grace), now, BATCH).await?;
-        if let Some(retention) = self.limits.variant_retention {
-            // Use is noted once in so long.
-            let cutoff = before(now, retention + TOUCHED.to_std().unwrap_or_default());
-            given_up += store::variants::remove_unused(&mut tx, cutoff, now, BATCH).await?;
+        let stale = store::variants::stale(&self.db, before(now, self.limits.intent_grace), BATCH).await?;
+        for (id, object) in &stale {
+            let mut tx = self.db.begin().await?;
+            store::variants::remove_stale(&mut tx, *id, object, now).await?;
+            tx.commit().await?;
         }
-        tx.commit().await?;
-        Ok(if given_up > 0 { Outcome::Done } else { Outcome::NothingToDo })
+        let Some(retention) = self.limits.variant_retention else { return Ok(outcome(!stale.is_empty())) };
+        // Use is noted once in so long.
+        let cutoff = before(now, retention + TOUCHED.to_std().unwrap_or_default());
+        let unused = store::variants::unused(&self.db, cutoff, BATCH).await?;
+        for (id, object) in &unused {
+            let mut tx = self.db.begin().await?;
+            store::variants::remove_unused(&mut tx, *id, object, cutoff, now).await?;
+            tx.commit().await?;
+        }
+        Ok(outcome(!stale.is_empty() || !unused.is_empty()))
+    }
+
+    /// Charges the owners for variants of older versions, which did not note how many bytes they have.
+    ///
+    /// # Errors
+    /// The first failure, after all were tried.
+    pub async fn measure_variants(&self) -> Result<Outcome, Error> {
+        let unmeasured = store::variants::unmeasured(&self.db, BATCH).await?;
+        let mut failure = None;
+        for (id, object) in &unmeasured {
+            if let Err(error) = self.measure_variant(*id, object).await {
+                failure.get_or_insert(error);
+            }
+        }
+        failure.map_or(Ok(outcome(!unmeasured.is_empty())), Err)
+    }
+
+    async fn measure_variant(&self, id: ImageId, object: &str) -> Result<(), Error> {
+        let bytes = match self.objects.size(&layout::key(id, object)).await {
+            Ok(bytes) => Some(bytes.max(1)),
+            Err(objects::Error::NotFound { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let mut tx = self.db.begin().await?;
+        match bytes {
+            Some(bytes) => store::variants::measure(&mut tx, id, object, bytes).await?,
+            None => store::variants::remove(&mut tx, id, object, self.clock.now()).await?,
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Deletes the objects of variants that were given up. Those that cannot be deleted now go to the end of the queue.
@@ -168,6 +205,10 @@ impl Service {
         tx.commit().await?;
         Ok(if expired > 0 { Outcome::Done } else { Outcome::NothingToDo })
     }
+}
+
+fn outcome(found: bool) -> Outcome {
+    if found { Outcome::Done } else { Outcome::NothingToDo }
 }
 
 pub(super) fn before(now: DateTime<Utc>, age: Duration) -> DateTime<Utc> {

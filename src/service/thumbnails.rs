@@ -12,6 +12,8 @@ use super::access;
 use super::downloads::{Failed, Sent};
 use super::error::Error;
 use super::fair_queue::TurnKey;
+use super::resize_urls::Signed;
+use super::variants::Made;
 use crate::model::accept::Accept;
 use crate::model::caller::Caller;
 use crate::model::id::ImageId;
@@ -28,8 +30,8 @@ pub struct VariantRequest {
     pub height: Option<u32>,
     pub fit: Fit,
     pub format: FormatRequest,
-    /// 1 to 100.
-    pub quality: u8,
+    /// 1 to 100; `None` is the default.
+    pub quality: Option<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,7 +66,7 @@ pub enum Content {
     /// Only its length in bytes.
     Length(u64),
     Bytes(Bytes),
-    /// From the storage, with its length in bytes.
+    /// As fast as the client takes it, with its length in bytes.
     Stored(u64, Sent),
 }
 
@@ -105,26 +107,29 @@ impl Service {
         self.show_variant(key, &image, &rendering, sending).await
     }
 
-    /// A picture of any size of a live image; made when it is first asked for.
+    /// A picture of any size of a live image; made when it is first asked for. Without a signature it is what the operator allows.
     ///
     /// # Errors
-    /// There is no such image, its owner's plan does not give this, or the picture cannot be had right now.
+    /// There is no such image, its owner's plan or the operator does not give this, or the picture cannot be had right now.
     pub async fn variant(
         self: &Arc<Self>,
         caller: &Caller,
         key: &TurnKey,
         id: ImageId,
-        request: &VariantRequest,
+        (request, signed): (&VariantRequest, Option<Signed>),
         sending: &Sending<'_>,
     ) -> Result<Shown, Error> {
-        let image = self.find_visible(caller, id).await?;
+        let (request, image) = match signed {
+            Some(signed) => (request.clone(), self.find_signed(caller, id, signed).await?),
+            None => (self.without_signature(request)?, self.find_visible(caller, id).await?),
+        };
         access::require_custom_sizes(&image)?;
         let format = match &request.format {
             FormatRequest::Named(format) => *format,
             FormatRequest::Accepted(accept) => accept.choose(is_transparent(&image)),
         };
-        let size = (image.width, image.height);
-        let rendering = Rendering::new(size, (request.width, request.height), request.fit, format, request.quality);
+        let (size, quality) = ((image.width, image.height), request.quality.unwrap_or(Rendering::DEFAULT_QUALITY));
+        let rendering = Rendering::new(size, (request.width, request.height), request.fit, format, quality);
         let rendering = rendering.ok_or_else(|| Error::invalid("fit", "cover needs width and height"))?;
         let is_same = |stored: &&Thumbnail| {
             (stored.width, stored.height, stored.format) == (rendering.width, rendering.height, rendering.format)
@@ -164,15 +169,24 @@ impl Service {
         let format = rendering.format;
         for _ in 0..ATTEMPTS {
             let made = self.find_or_make(key, image, rendering).await?;
-            let etag = layout::variant_token(&made.object).to_owned();
-            let content = match made.bytes {
+            let etag = match &made {
+                Made::Stored(object) | Made::Fresh { object, .. } => layout::variant_token(object).to_owned(),
+                Made::Passing { etag, .. } => etag.clone(),
+            };
+            let content = match made {
                 _ if (sending.is_known)(&etag) => Content::Unchanged,
-                Some(bytes) if sending.with_body => Content::Bytes(bytes),
-                Some(bytes) => Content::Length(bytes.len() as u64),
-                None => match self.read_content(&layout::key(image.id, &made.object), sending).await {
+                Made::Fresh { bytes, .. } | Made::Passing { bytes, .. } if !sending.with_body => {
+                    Content::Length(bytes.len() as u64)
+                }
+                Made::Fresh { bytes, .. } | Made::Passing { bytes, memory: None, .. } => Content::Bytes(bytes),
+                Made::Passing { bytes, memory: Some(memory), .. } => {
+                    let (length, sent) = self.send_from_memory(bytes, memory).await?;
+                    Content::Stored(length, sent)
+                }
+                Made::Stored(object) => match self.read_content(&layout::key(image.id, &object), sending).await {
                     Ok(content) => content,
                     Err(Failed::Storage(objects::Error::NotFound { .. })) => {
-                        self.give_up_lost(image.id, &made.object).await?;
+                        self.give_up_lost(image.id, &object).await?;
                         continue;
                     }
                     Err(error) => return Err(error.into()),
@@ -198,6 +212,11 @@ impl Service {
         store::variants::remove(&mut tx, id, object, self.clock.now()).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// The format for a client that says nothing about those it takes.
+pub(super) fn default_format(image: &Image) -> Format {
+    Accept::default().choose(is_transparent(image))
 }
 
 /// Whether something shows through: thumbnails are WebP then, whatever channels the file has.

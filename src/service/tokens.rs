@@ -82,10 +82,10 @@ pub(super) struct SigningKeys {
 }
 
 #[derive(Debug, Clone)]
-struct Key {
+pub(super) struct Key {
     /// The key's id: a hash of it.
     kid: String,
-    secret: Vec<u8>,
+    pub secret: Vec<u8>,
     generation: i64,
     created_at: DateTime<Utc>,
 }
@@ -244,7 +244,15 @@ impl Service {
 
     /// The key with this id, which another instance may have made just now.
     async fn key_of(&self, kid: &str) -> Result<Option<Key>, Error> {
-        let find = |keys: Vec<Key>| keys.into_iter().find(|key| key.kid == kid);
+        self.find_in_signing_keys(|key| (key.kid == kid).then(|| key.clone())).await
+    }
+
+    /// What `find` finds in a key, which another instance may have made just now.
+    pub(super) async fn find_in_signing_keys<T>(&self, find: impl Fn(&Key) -> Option<T> + Send + Sync) -> Result<Option<T>, Error>
+    where
+        T: Send,
+    {
+        let find = |keys: Vec<Key>| keys.iter().find_map(&find);
         // It may have been made since the last look; many who wait share the next one.
         for _ in 0..2 {
             let known = find(self.auth.keys.known());
@@ -264,7 +272,7 @@ impl Service {
     }
 
     /// The key that signs now: the first that is configured, or the database's newest, which is followed by another in time.
-    async fn signing_key(&self) -> Result<Key, Error> {
+    pub(super) async fn signing_key(&self) -> Result<Key, Error> {
         if let Some(key) = self.auth.keys.configured.first() {
             return Ok(key.clone());
         }

@@ -39,14 +39,20 @@ impl Service {
         let mut tx = self.db.begin().await?;
         // The image first, as whoever restores it has it: what is removed before would be missing then.
         if let Some(image) = store::images::lock_expired(&mut tx, id, cutoff).await? {
+            self.give_up_all_variants(&mut tx, id).await?;
             self.purge(&mut tx, id, &image).await?;
         }
         Ok(tx.commit().await?)
     }
 
+    /// It takes the lock of the owner's account, so it comes before anything that moves counters.
+    async fn give_up_all_variants(&self, tx: &mut Tx, id: ImageId) -> Result<(), store::Error> {
+        let now = self.clock.now();
+        store::variants::remove_all(tx, id, now, after(now, self.limits.intent_grace)).await
+    }
+
     /// Removes the row of a deleted image that is locked, and announces that its objects go.
     async fn purge(&self, tx: &mut Tx, id: ImageId, image: &Expired) -> Result<Removal, Error> {
-        let now = self.clock.now();
         store::image_links::delete_all(tx, id).await?;
         places::forget(tx, id).await?;
         store::images::purge(tx, id).await?;
@@ -58,8 +64,7 @@ impl Service {
         let names: Vec<&str> = std::iter::once(layout::ORIGINAL).chain(image.thumbnails()).collect();
         self.cancel_move(tx, id, &names).await?;
         let objects: Vec<String> = names.iter().map(|name| layout::prefixed(&image.object_prefix, name)).collect();
-        store::intents::announce_removal(tx, id, &objects, now).await?;
-        store::variants::remove_all(tx, id, now, after(now, self.limits.intent_grace)).await?;
+        store::intents::announce_removal(tx, id, &objects, self.clock.now()).await?;
         Ok(Removal { image_id: id, objects })
     }
 
@@ -76,6 +81,7 @@ impl Service {
             return Err(Error::forbidden("An administrator has deleted this image."));
         }
         let now = self.clock.now();
+        self.give_up_all_variants(&mut tx, id).await?;
         if is_live(&image) {
             put_in_trash(&mut tx, &image, now).await?;
         }

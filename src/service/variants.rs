@@ -5,8 +5,9 @@
 //! the others find it; between processes they poll. A maker that dies leaves a lease, which ends: the next one makes an
 //! object of its own, and the sweeper removes the first one's, when no put can still be under way.
 //!
-//! Anybody can ask for any size. So each image has a bounded number of variants, of which the least asked for goes. Making
-//! takes memory and a thread from the same admission as an upload, of which variants may have half.
+//! Anybody can ask for any size. So the variants of an image are bounded in number and bytes, and they count for the quota of its owner:
+//! those that were asked for longest ago go. One that has no room is sent and not stored. Making takes memory and a thread from the
+//! same admission as an upload, of which variants may have half.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,13 +15,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
 
 use super::Service;
 use super::admission::Admitted;
 use super::error::{Error, chain};
-use super::fair_queue::{Class, Turn, TurnKey};
+use super::fair_queue::{Amount, Class, Permit, Turn, TurnKey};
 use super::images::is_live;
+use super::quota::{limit_variants, variant_allowance};
 use super::sweep::after;
 use crate::imaging;
 use crate::model::id::ImageId;
@@ -30,10 +33,13 @@ use crate::objects::layout;
 use crate::store;
 
 /// A variant that can be served.
-pub(super) struct Made {
-    pub object: String,
-    /// Where it was made just now.
-    pub bytes: Option<Bytes>,
+pub(super) enum Made {
+    /// The storage has it under this name.
+    Stored(String),
+    /// It was stored just now, and is small.
+    Fresh { object: String, bytes: Bytes },
+    /// It has no room in the storage. As it has no name of its own, its bytes say what it is.
+    Passing { etag: String, bytes: Bytes, memory: Option<Permit> },
 }
 
 /// After this long a maker is taken for dead. One that is not costs a second rendering and does no harm.
@@ -42,6 +48,13 @@ const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// A larger file than this is sent from the storage even by who has just made it: clients that read slowly would keep
 /// their number of them in memory.
 const SENT_FROM_MEMORY: usize = 256 << 10;
+
+/// Memory for larger files that are not stored, while they are sent. There is room for two of the largest, and one client holds at most
+/// half.
+pub(super) const PASSING_BYTES: u64 = 32 << 20;
+
+/// An image's variants may have this many bytes, however small its original is: a few of a screen's size.
+const LEAST_BYTES_OF_IMAGE: u64 = 4 << 20;
 
 /// How often it is looked whether another instance has made a variant.
 const POLL: Duration = Duration::from_millis(100);
@@ -61,7 +74,7 @@ impl Service {
         if let Some(found) = store::variants::find(&self.db, image.id, &name).await?.filter(|found| found.ready) {
             self.metrics.count_variant("hit");
             self.touch(image.id, &found).await;
-            return Ok(Made { object: found.object, bytes: None });
+            return Ok(Made::Stored(found.object));
         }
         let deadline = tokio::time::Instant::now() + self.limits.admission_wait;
         let turn = tokio::time::timeout_at(deadline, self.turns.take((image.id, name)));
@@ -90,7 +103,7 @@ impl Service {
             match found {
                 Some(found) if found.ready => {
                     self.metrics.count_variant("waited");
-                    return Ok(Made { object: found.object, bytes: None });
+                    return Ok(Made::Stored(found.object));
                 }
                 Some(found) if found.due_at > self.clock.now() => {}
                 _ => {
@@ -111,7 +124,7 @@ impl Service {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         // The image's lock keeps purging away, and other claims, which the number is counted for.
-        store::images::lock(&mut tx, id).await?.filter(is_live).ok_or_else(Error::no_such_image)?;
+        let image = store::images::lock(&mut tx, id).await?.filter(is_live).ok_or_else(Error::no_such_image)?;
         if let Some(found) = store::variants::find(&mut tx, id, name).await? {
             if found.ready || found.due_at > now {
                 return Ok(None);
@@ -119,8 +132,11 @@ impl Service {
             store::variants::remove(&mut tx, id, &found.object, after(now, self.limits.intent_grace)).await?;
         }
         let kept = store::variants::count(&mut tx, id).await?;
+        if kept >= self.limits.resizing.max_variants.into() {
+            store::accounts::lock_by_user(&mut tx, &image.user_id).await?;
+        }
         // More than one only after the limit was lowered.
-        for _ in u64::from(self.limits.max_variants)..=kept {
+        for _ in u64::from(self.limits.resizing.max_variants)..=kept {
             if !store::variants::remove_least_used(&mut tx, id, now).await? {
                 return Err(Error::Overloaded { retry_after: Duration::from_secs(1) });
             }
@@ -142,6 +158,17 @@ impl Service {
                 return Err(error);
             }
         };
+        match self.reserve(image, &object, bytes.len() as u64).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.metrics.count_variant("not_kept");
+                return self.pass_on(asked_by, bytes).await;
+            }
+            Err(error) => {
+                self.give_up(image.id, &object, None).await;
+                return Err(error);
+            }
+        }
         let key = layout::key(image.id, &object);
         if let Err(error) = self.objects.put(&key, bytes.clone(), rendering.format.content_type()).await {
             // It may be there nevertheless, or come to be.
@@ -158,7 +185,50 @@ impl Service {
         }
         self.metrics.count_variant("made");
         self.metrics.observe_variant(started.elapsed());
-        Ok(Made { object, bytes: (bytes.len() <= SENT_FROM_MEMORY).then_some(bytes) })
+        Ok(if bytes.len() <= SENT_FROM_MEMORY { Made::Fresh { object, bytes } } else { Made::Stored(object) })
+    }
+
+    /// Makes room for a variant that is about to be put, and charges the owner for it; `false` if there is no room, and then its making
+    /// is forgotten.
+    async fn reserve(&self, image: &Image, object: &str, bytes: u64) -> Result<bool, Error> {
+        let mut tx = self.db.begin().await?;
+        let image = store::images::lock(&mut tx, image.id).await?.filter(is_live).ok_or_else(Error::no_such_image)?;
+        let (bound, allowance) = (self.max_bytes_of(&image), variant_allowance(&mut tx, &image.user_id).await?);
+        let fits = bytes <= bound && allowance.is_none_or(|allowance| bytes <= allowance);
+        let reserved = fits && {
+            let excess = (store::variants::bytes_of(&mut tx, image.id).await? + bytes).saturating_sub(bound);
+            store::variants::free_of_image(&mut tx, image.id, excess).await? >= excess
+                && match allowance {
+                    Some(allowance) => limit_variants(&mut tx, &image.user_id, allowance - bytes).await?,
+                    None => true,
+                }
+                && store::variants::charge(&mut tx, image.id, object, &image.user_id, bytes).await?
+        };
+        if !reserved {
+            store::variants::forget(&mut tx, image.id, object).await?;
+        }
+        tx.commit().await?;
+        Ok(reserved)
+    }
+
+    /// Bytes that all variants of an image may have.
+    fn max_bytes_of(&self, image: &Image) -> u64 {
+        image.file_size.saturating_mul(self.limits.resizing.max_bytes_factor.into()).max(LEAST_BYTES_OF_IMAGE)
+    }
+
+    /// A large file holds memory until it is sent. Whoever finds none is not kept waiting: it would depend on how fast others read.
+    async fn pass_on(&self, asked_by: &Turn, bytes: Bytes) -> Result<Made, Error> {
+        let hashed = bytes.clone();
+        let hashing = tokio::task::spawn_blocking(move || hex::encode(&Sha256::digest(&hashed)[..16]));
+        let etag = hashing.await.map_err(Error::internal)?;
+        if bytes.len() <= SENT_FROM_MEMORY {
+            return Ok(Made::Passing { etag, bytes, memory: None });
+        }
+        // Among these all are alike: no class is held to half.
+        let turn = Turn::new(asked_by.key.clone(), Class::Request);
+        let memory = self.passing.take_at_once(&turn, Amount::bytes(bytes.len() as u64));
+        let memory = memory.ok_or(Error::Overloaded { retry_after: Duration::from_secs(1) })?;
+        Ok(Made::Passing { etag, bytes, memory: Some(memory) })
     }
 
     /// Gives a making up; its object, if there can be one, goes after `due_at`. What fails here ends with the lease.

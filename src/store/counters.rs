@@ -135,6 +135,10 @@ pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String
         CounterKind::UserCollections => {
             "select user_id as key, count(*) as n from collections where name is not null group by user_id"
         }
+        CounterKind::UserVariantBytes => {
+            "select user_id as key, cast(sum(bytes) as bigint) as n from variants \
+             where state <> 'removing' and bytes > 0 and user_id is not null group by user_id"
+        }
         // A day is a range of ids (see `day_difference`), and what was ever done is told by nothing else.
         CounterKind::Day
         | CounterKind::Failed

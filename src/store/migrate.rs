@@ -40,6 +40,7 @@ const STEPS: &[Step] = &[
     step!(10, "clients", "0010_clients.sql"),
     step!(11, "pending imports", "0011_pending_imports.sql"),
     step!(12, "trash", "0012_trash.sql"),
+    step!(13, "variant bytes", "0013_variant_bytes.sql"),
     step!(14, "object moves", "0014_object_moves.sql"),
     step!(15, "key leases", "0015_key_leases.sql"),
     step!(16, "key expiry", "0016_key_expiry.sql"),

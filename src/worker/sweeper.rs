@@ -63,6 +63,7 @@ async fn take(service: &Service, step: Step) -> Result<Outcome, Error> {
         Step::RemoveCollections => service.remove_collections().await,
         Step::GiveUpVariants => service.give_up_variants().await,
         Step::MoveObjects => service.move_next_objects().await,
+        Step::MeasureVariants => service.measure_variants().await,
         Step::RemoveObjects => service.remove_objects().await,
         Step::RemoveVariants => service.remove_variants().await,
     };
@@ -84,13 +85,14 @@ enum Step {
     RemoveCollections,
     GiveUpVariants,
     MoveObjects,
+    MeasureVariants,
     RemoveObjects,
     RemoveVariants,
 }
 
 impl Step {
     /// In this order: first what announces removals, then the removals, which wait for the storage.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::PurgeImage,
         Self::AbandonUpload,
         Self::ExpireKeys,
@@ -99,6 +101,7 @@ impl Step {
         Self::RemoveCollections,
         Self::GiveUpVariants,
         Self::MoveObjects,
+        Self::MeasureVariants,
         Self::RemoveObjects,
         Self::RemoveVariants,
     ];
@@ -113,6 +116,7 @@ impl Step {
             Self::RemoveCollections => "remove_collections",
             Self::GiveUpVariants => "give_up_variants",
             Self::MoveObjects => "move_objects",
+            Self::MeasureVariants => "measure_variants",
             Self::RemoveObjects => "remove_objects",
             Self::RemoveVariants => "remove_variants",
         }

@@ -144,7 +144,7 @@ async fn an_account_owns_what_its_user_had_before() {
     let usage = |images: u64, bytes: u64, trash_images: u64, trash_bytes: u64| {
         json!({
             "images": images, "bytes": bytes, "images_left": 10 - images, "bytes_left": 1_000_000 - bytes,
-            "trash_images": trash_images, "trash_bytes": trash_bytes,
+            "trash_images": trash_images, "trash_bytes": trash_bytes, "variant_bytes": 0,
         })
     };
     assert_eq!(app.get_as(&ann, "/accounts/me").await.ok()["usage"], usage(3, bytes, 0, 0));
@@ -157,7 +157,7 @@ async fn an_account_owns_what_its_user_had_before() {
     assert_eq!(app.get_as(&admin, &format!("/accounts/{}", ann.id)).await.ok()["usage"], usage(2, size, 1, bytes - size));
     assert_eq!(
         app.get_as(&admin, "/accounts/me").await.ok()["usage"],
-        json!({"images": 0, "bytes": 0, "images_left": null, "bytes_left": null, "trash_images": 0, "trash_bytes": 0})
+        json!({"images": 0, "bytes": 0, "images_left": null, "bytes_left": null, "trash_images": 0, "trash_bytes": 0, "variant_bytes": 0})
     );
 }
 

@@ -179,7 +179,7 @@ async fn a_quota_of_bytes_is_exact_and_says_what_is_left() {
     let usage = app.get_as(&login, "/accounts/me").await.ok()["usage"].clone();
     assert_eq!(
         usage,
-        json!({"images": 2, "bytes": 10_000, "images_left": null, "bytes_left": 0, "trash_images": 0, "trash_bytes": 0})
+        json!({"images": 2, "bytes": 10_000, "images_left": null, "bytes_left": 0, "trash_images": 0, "trash_bytes": 0, "variant_bytes": 0})
     );
     let answers = join_all((0..4).map(|seed| app.post_as(&login, file(seed, 3_000)))).await;
     assert!(answers.iter().all(|answer| answer.status == 403));

@@ -174,6 +174,7 @@ impl Stage {
             "POST /imports" => json!({"urls": ["http://pictures.test/1"], "user_id": user}),
             "PATCH /images/{image_id}" => json!({"title": "new"}),
             "POST /images/{image_id}/links" => json!({"expires_in": 300}),
+            "POST /images/{image_id}/urls" => json!({"sizes": [{"width": 32}]}),
             "POST /token" => self.guests_login(),
             "POST /token/refresh" => json!({"refresh": target.refresh}),
             "POST /accounts" => json!({"email": format!("{}@example.org", self.count), "password": PASSWORD}),

@@ -1,0 +1,82 @@
+//! Settings of resized images: which sizes may be asked for, and what is kept of them.
+
+use clap::{Args, ValueEnum};
+
+use super::rules::{ConfigError, require};
+use crate::model::resize::{ListedSize, ResizeMode};
+use crate::service::resize_urls::ResizeLimits;
+
+/// Which resized images are made, for whom, and kept.
+#[derive(Debug, Clone, Args)]
+pub struct ResizeConfig {
+    /// Sizes that anybody may ask for. Signed URLs give any size in every mode.
+    #[arg(long, env = "RESIZE", value_enum, default_value_t = Resize::Open)]
+    pub resize: Resize,
+    /// Sizes that RESIZE=listed allows, comma-separated: `WIDTHxHEIGHT`, `WIDTHx` or `xHEIGHT`.
+    #[arg(long, env = "RESIZE_SIZES", value_delimiter = ',')]
+    pub resize_sizes: Vec<String>,
+    /// Secrets that URLs of resized images are signed with, comma-separated, each of at least 32 characters: the first signs, all are
+    /// accepted; unset: keys derived from those of access tokens.
+    #[arg(long, env = "URL_SIGNING_KEYS", value_delimiter = ',', hide_env_values = true)]
+    pub url_signing_keys: Vec<String>,
+    /// Resized images that are kept of an image; beyond them the one that was requested longest ago goes.
+    #[arg(long, env = "MAX_VARIANTS_PER_IMAGE", default_value_t = 100)]
+    pub max_variants_per_image: u32,
+    /// Bytes that the resized images of an image may take, as a multiple of its original, and at least 4MiB; beyond them those that were
+    /// requested longest ago go.
+    #[arg(long, env = "MAX_VARIANTS_FACTOR", default_value_t = 4)]
+    pub max_variants_factor: u32,
+    /// Days that a resized image is kept when nobody requests it; 0 is for ever.
+    #[arg(long, env = "VARIANT_RETENTION_DAYS", default_value_t = 30)]
+    pub variant_retention_days: u32,
+}
+
+/// Sizes that anybody may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Resize {
+    /// Any, rounded up to a multiple of 8, 10 or 25.
+    Open,
+    /// Those of RESIZE_SIZES.
+    Listed,
+    /// None.
+    Signed,
+}
+
+/// More sizes could not be read in the error that names them.
+const MOST_SIZES: usize = 100;
+
+impl ResizeConfig {
+    pub(super) fn check(&mut self) -> Result<(), ConfigError> {
+        for list in [&mut self.resize_sizes, &mut self.url_signing_keys] {
+            *list = list.iter().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect();
+        }
+        for size in &self.resize_sizes {
+            let read = size.parse::<ListedSize>();
+            read.map_err(|rule| ConfigError {
+                variable: "RESIZE_SIZES",
+                reason: format!("each size {rule}, and {size} is not"),
+            })?;
+        }
+        require(self.resize_sizes.len() <= MOST_SIZES, "RESIZE_SIZES", "at most 100 sizes can be listed")?;
+        let has_sizes = self.resize != Resize::Listed || !self.resize_sizes.is_empty();
+        require(has_sizes, "RESIZE_SIZES", "RESIZE=listed needs at least one size")?;
+        let long = self.url_signing_keys.iter().all(|secret| secret.len() >= 32);
+        require(long, "URL_SIGNING_KEYS", "each secret must have at least 32 characters, and commas stand between them")?;
+        require(self.max_variants_per_image >= 1, "MAX_VARIANTS_PER_IMAGE", "at least 1 is needed")
+    }
+
+    pub(super) fn limits(&self) -> ResizeLimits {
+        ResizeLimits {
+            mode: match self.resize {
+                Resize::Open => ResizeMode::Open,
+                Resize::Listed => ResizeMode::Listed,
+                Resize::Signed => ResizeMode::Signed,
+            },
+            // Those that cannot be read were refused above.
+            sizes: self.resize_sizes.iter().filter_map(|size| size.parse().ok()).collect(),
+            signing_keys: self.url_signing_keys.clone(),
+            max_variants: self.max_variants_per_image,
+            max_bytes_factor: self.max_variants_factor,
+        }
+    }
+}
