@@ -134,7 +134,7 @@ where
 {
     let images = store::counters::read(&mut *run, &Counter::user_trash(user)).await?;
     let bytes = store::counters::read(&mut *run, &Counter::user_trash_bytes(user)).await?;
-    Ok(Usage { images, bytes })
+    Ok(Usage { images, bytes, ..Usage::default() })
 }
 
 /// That the trash holds no more than the plan allows.
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn the_trash_holds_as_much_again_as_the_quota() {
         let features = Features { max_images: Some(2), max_bytes: Some(100), ..Features::default() };
-        let full = |images, bytes| match require_trash_room(&features, Usage { images, bytes }) {
+        let full = |images, bytes| match require_trash_room(&features, Usage { images, bytes, ..Usage::default() }) {
             Ok(()) => Vec::new(),
             Err(Error::QuotaExceeded(details)) => details.into_keys().collect(),
             Err(other) => panic!("{other:?}"),
@@ -168,6 +168,8 @@ mod tests {
         assert_eq!(full(3, 100), ["trash_images"]);
         assert_eq!(full(1, 101), ["trash_bytes"]);
         assert_eq!(full(3, 101), ["trash_bytes", "trash_images"]);
-        assert!(require_trash_room(&Features::default(), Usage { images: u64::MAX, bytes: u64::MAX }).is_ok());
+        assert!(
+            require_trash_room(&Features::default(), Usage { images: u64::MAX, bytes: u64::MAX, ..Usage::default() }).is_ok()
+        );
     }
 }
