@@ -71,6 +71,15 @@
 //! 4. `service/upload.rs` takes over, as from a request. The transaction that inserts the image marks the item.
 //! 5. What failed is put off, if it may pass, or fails with a reason.
 //!
+//! # A deletion
+//!
+//! 1. `service/images.rs` takes the image out of lists and counters, and puts it in its owner's trash (`service/trash.rs`).
+//! 2. The same transaction announces that its objects move (`store/object_moves.rs`): presigned URLs cannot be taken back, but what they
+//!    lead to can be elsewhere. `service/revoking.rs` copies the objects, switches the image over, and removes them where they were.
+//! 3. A restored image stays where its objects are now. One that its owner purges, that is old enough, or that is the oldest of a full trash
+//!    loses its row, and its objects are announced for removal.
+//! 4. `worker/sweeper.rs` goes on with whatever a process that died has left.
+//!
 //! # A caption
 //!
 //! 1. The transaction that inserts an image asks for its caption, where captions are made; so does `POST /images/{id}/caption`.
