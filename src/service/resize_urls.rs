@@ -97,7 +97,7 @@ fn granted(key: &[u8], id: ImageId, query: &str, signature: &str) -> Option<Gran
         let expected = sign(key, *grant, id, query).unwrap_or_default();
         !expected.is_empty() && bool::from(expected.as_bytes().ct_eq(signature.as_bytes()))
     };
-    Grant::ALL.into_iter().filter(is_of).next_back()
+    Grant::ALL.into_iter().rfind(is_of)
 }
 
 /// The end of the window in which `time` is.
