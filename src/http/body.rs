@@ -42,6 +42,9 @@ pub enum BodyError {
     TooSlow,
     #[error("the connection broke")]
     Broken,
+    /// Of a form.
+    #[error("the body does not hold its boundary where it should")]
+    NoBoundary,
 }
 
 /// A body that ends early when it breaks a bound.

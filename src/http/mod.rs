@@ -29,6 +29,7 @@ pub mod limits;
 pub mod linked_images;
 pub mod links;
 pub mod multipart;
+pub mod multipart_framing;
 pub mod openapi;
 pub mod openapi_rules;
 pub mod openapi_yaml;

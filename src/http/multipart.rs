@@ -12,6 +12,7 @@ use http::{HeaderMap, header};
 
 use super::body::{BodyError, BoundedBody, HeldBack};
 use super::error::ApiError;
+use super::multipart_framing::{Framing, Unfound};
 use crate::model::content_disposition::ContentDisposition;
 use crate::model::header_parameters::HeaderParameters;
 use crate::service::error::{Error, Fields};
@@ -21,6 +22,7 @@ use crate::service::receiving::ArrivingFile;
 #[derive(Debug)]
 pub struct Multipart {
     parts: multer::Multipart<'static>,
+    unfound: Unfound,
     held_back: HeldBack,
 }
 
@@ -34,6 +36,7 @@ pub struct Part {
     charset: Charset,
     encoding: TransferEncoding,
     field: multer::Field<'static>,
+    unfound: Unfound,
     held_back: HeldBack,
 }
 
@@ -77,21 +80,23 @@ impl Multipart {
             return Err(bad_multipart("the boundary must have 1 to 70 characters"));
         }
         let held_back = body.held_back();
-        Ok(Self { parts: multer::Multipart::new(body, boundary), held_back })
+        let (body, unfound) = Framing::new(body);
+        Ok(Self { parts: multer::Multipart::new(body, boundary), unfound, held_back })
     }
 
-    /// The next part. The one before is skipped if it was not read to its end.
+    /// The next part. The one before must have been read to its end.
     ///
     /// # Errors
     /// The body broke one of its bounds, or is no multipart.
     pub async fn next_part(&mut self) -> Result<Option<Part>, ApiError> {
         let field = self.parts.next_field().await.map_err(|error| malformed(&error))?;
-        Ok(field.map(|field| Part::new(field, self.held_back.clone())))
+        self.unfound.found();
+        Ok(field.map(|field| Part::new(field, self.unfound.clone(), self.held_back.clone())))
     }
 }
 
 impl Part {
-    fn new(field: multer::Field<'static>, held_back: HeldBack) -> Self {
+    fn new(field: multer::Field<'static>, unfound: Unfound, held_back: HeldBack) -> Self {
         let value = |name| field.headers().get(name).map(http::HeaderValue::as_bytes).unwrap_or_default();
         let disposition = ContentDisposition::parse(value(header::CONTENT_DISPOSITION.as_str()));
         let charset = match HeaderParameters::parse(value(header::CONTENT_TYPE.as_str())).get("charset") {
@@ -103,7 +108,15 @@ impl Part {
             _ => None,
         };
         let encoding = TransferEncoding::parse(value("content-transfer-encoding"));
-        Self { name: disposition.name(), file_name: disposition.file_name(declared), charset, encoding, field, held_back }
+        Self {
+            name: disposition.name(),
+            file_name: disposition.file_name(declared),
+            charset,
+            encoding,
+            field,
+            unfound,
+            held_back,
+        }
     }
 
     /// Reads a file of up to `max_bytes` into `file`; a larger one is counted and thrown away.
@@ -150,7 +163,9 @@ impl Part {
     }
 
     async fn next_piece(&mut self) -> Result<Option<Bytes>, ApiError> {
-        self.field.chunk().await.map_err(|error| malformed(&error))
+        let piece = self.field.chunk().await.map_err(|error| malformed(&error))?;
+        self.unfound.found();
+        Ok(piece)
     }
 }
 
@@ -221,6 +236,9 @@ fn malformed(error: &multer::Error) -> ApiError {
             }
             BodyError::TooSlow => Error::BodyTooSlow.into(),
             BodyError::Broken => bad_multipart("the connection broke before its end"),
+            BodyError::NoBoundary => {
+                bad_multipart("64 KiB of it hold no boundary that the Content-Type names, or a part's headers have no end")
+            }
         };
     }
     bad_multipart(match error {
