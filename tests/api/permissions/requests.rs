@@ -61,6 +61,7 @@ impl Stage {
         if path.starts_with("/accounts/{id}") {
             path = path.replace("{id}", if is_unknown { NOBODYS } else { &self.callers.guest.id });
         }
+        path = path.replace("/me/sessions/{id}", &format!("/me/sessions/{NOBODYS}"));
         if path.starts_with("/api-keys/{id}") {
             let key = if is_unknown { NOBODYS.to_owned() } else { self.made("/api-keys", &json!({}), "id").await };
             path = path.replace("{id}", &key);
@@ -204,7 +205,7 @@ impl Stage {
 
     /// After a request that has succeeded: what it has changed is made anew.
     pub async fn reset(&mut self, row: &Row, target: &mut Target) {
-        if row.operation == "PUT /accounts/me/password" {
+        if ["PUT /accounts/me/password", "DELETE /accounts/me/sessions"].contains(&row.operation) {
             self.callers.log_in_again(&self.app).await;
         }
         if row.method() != "GET" {
