@@ -15,7 +15,7 @@ use crate::caption::{self, Captioner};
 use crate::config::access::AuthMode;
 use crate::config::captions::CaptionSetup;
 use crate::config::{Config, ConfigError, open_files};
-use crate::data_dir;
+use crate::data_dir::{self, UsedDatabase};
 use crate::fetch::{Fetcher, Network, SystemNetwork};
 use crate::http;
 use crate::metrics::Metrics;
@@ -337,25 +337,33 @@ pub async fn create_admin(
     email: Email,
     password: Password,
     user_id: Option<UserId>,
-) -> Result<Account, Error> {
+) -> Result<(Account, UsedDatabase), Error> {
+    let used = UsedDatabase::of(&config);
     let (db, _lock) = open_for_accounts(config, Purpose::Serve).await?;
     let account = registry::create_admin(&db, &*clock, email, password, user_id).await;
     db.close().await;
-    Ok(account?)
+    Ok((account?, used))
 }
 
 /// Gives an account another password; also beside a service that is running.
 ///
 /// # Errors
 /// The database is unavailable, or there is no such account.
-pub async fn set_password(config: Config, clock: Arc<dyn Clock>, email: Email, password: Password) -> Result<(), Error> {
+pub async fn set_password(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    email: Email,
+    password: Password,
+) -> Result<UsedDatabase, Error> {
+    let used = UsedDatabase::of(&config);
     if let Some(missing) = config.clone().validate()?.database_file().filter(|path| !path.exists()) {
         return Err(Error::NothingThere(missing));
     }
     let (db, _lock) = open_for_accounts(config, Purpose::Examine).await?;
     let set = registry::set_password(&db, &*clock, &email, &password).await;
     db.close().await;
-    Ok(set?)
+    set?;
+    Ok(used)
 }
 
 /// The database. SQLite's file may be in use by a service, which has migrated it then, and takes turns with others.

@@ -1,12 +1,14 @@
 //! DATA_DIR: one process at a time, and nobody else's to read. The database in it holds password hashes and the key that access tokens
 //! are signed with.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::app::Error;
+use crate::config::Config;
 
 /// What SQLite writes beside the file itself; it gives them the file's mode.
 const BESIDE_THE_DATABASE: [&str; 3] = ["", "-wal", "-shm"];
@@ -61,6 +63,41 @@ fn close_to_others(path: &Path, allowed: u32) {
             tracing::warn!(path = %path_shown, mode = mode_shown, "other users could read this; its mode is now {:o}", mode & allowed)
         }
         Err(error) => tracing::warn!(path = %path_shown, mode = mode_shown, "other users can read this: {error}"),
+    }
+}
+
+/// Which database a command has used. `Display` is a sentence: a command that was run in another folder than the service has other accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UsedDatabase {
+    /// PostgreSQL.
+    Named,
+    /// SQLite.
+    File { path: PathBuf, is_new: bool },
+}
+
+impl UsedDatabase {
+    /// To be asked before the database is opened, which makes its file.
+    pub fn of(config: &Config) -> Self {
+        match config.database_file() {
+            None => Self::Named,
+            Some(path) => Self::File { is_new: !path.exists(), path: std::path::absolute(&path).unwrap_or(path) },
+        }
+    }
+}
+
+impl fmt::Display for UsedDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named => f.write_str("The database is the one that DATABASE_URL names."),
+            Self::File { path, is_new: false } => write!(f, "The database is {}.", path.display()),
+            Self::File { path, is_new: true } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "This made a new database at {path}: start the service with the same DATA_DIR, or it will not know this account."
+                )
+            }
+        }
     }
 }
 

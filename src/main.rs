@@ -12,7 +12,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use image_service::app;
 use image_service::config::{Config, LogFormat};
 use image_service::http::{openapi, openapi_yaml};
-use image_service::model::account::Email;
+use image_service::model::account::{Account, Email};
 use image_service::model::caller::UserId;
 use image_service::model::clock::SystemClock;
 use image_service::service::doctor::Fix;
@@ -147,15 +147,17 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             let config = admin.config.validate()?;
             start_log(&config)?;
             let password = read_password()?;
-            let account = app::create_admin(config, Arc::new(SystemClock), admin.email, password, admin.user_id).await?;
-            print(&format!("made {} an administrator: account {}, user_id {}\n", account.email, account.id, account.user_id))?;
+            let (account, database) =
+                app::create_admin(config, Arc::new(SystemClock), admin.email, password, admin.user_id).await?;
+            let Account { email, id, user_id, .. } = account;
+            print(&format!("made {email} an administrator: account {id}, user_id {user_id}\n{database}\n"))?;
         }
         Command::SetPassword(set) => {
             let config = set.config.validate()?;
             start_log(&config)?;
             let password = read_password()?;
-            app::set_password(config, Arc::new(SystemClock), set.email.clone(), password).await?;
-            print(&format!("{} has another password, and its sessions have ended\n", set.email))?;
+            let database = app::set_password(config, Arc::new(SystemClock), set.email.clone(), password).await?;
+            print(&format!("{} has another password, and its sessions have ended\n{database}\n", set.email))?;
         }
         Command::Healthcheck { host, port, admin_port } => {
             image_service::http::health::ask(host, admin_port.unwrap_or(port)).await?

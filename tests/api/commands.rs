@@ -161,12 +161,17 @@ async fn create_admin_makes_the_first_account_before_the_first_start_and_others_
     let tokens = log_in(&process, "root@example.org", PASSWORD).await;
     let (status, account) = account_of(&process, &tokens).await;
     assert_eq!((status, &account["admin"], &account["plan"]), (200, &json!(true), &Value::Null));
+    let file = home.data_dir().join("images.sqlite").display().to_string();
+    let database = if home.database.is_some() { "DATABASE_URL".to_owned() } else { file };
+    assert!(first.output.contains(&database), "{first:?}");
+    assert_eq!(first.output.contains("made a new database"), home.database.is_none(), "{first:?}");
     assert!(first.output.contains(account["id"].as_str().expect("an id")), "{first:?}");
     assert_eq!(account["user_id"], account["id"]);
     // Beside the running service, and without an end of the line.
     let arguments = ["create-admin", "--email", "second@example.org", "--user-id", "second"];
     let second = home.run_with_input(&arguments, &[], b" another horse battery ").await;
     assert!(second.status.success() && second.output.contains("user_id second"), "{second:?}");
+    assert!(second.output.contains(&database) && !second.output.contains("made a new database"), "{second:?}");
     assert_eq!(log_in(&process, "second@example.org", "another horse battery").await.status, 401);
     let tokens = log_in(&process, "second@example.org", " another horse battery ").await;
     assert_eq!(account_of(&process, &tokens).await.1["user_id"], "second");
@@ -222,6 +227,7 @@ async fn set_password_ends_all_sessions_beside_the_service_and_without_it() {
     assert_eq!(account_of(&process, &before).await.0, 200);
     let set = account_command(&home, "set-password", "Root@example.org", "another horse battery\n").await;
     assert!(set.status.success() && set.output.starts_with("root@example.org has another password"), "{set:?}");
+    assert!(set.output.contains("The database is "), "{set:?}");
     assert_eq!(account_of(&process, &before).await.0, 401);
     assert_eq!(log_in(&process, "root@example.org", PASSWORD).await.status, 401);
     let between = log_in(&process, "root@example.org", "another horse battery").await;
