@@ -90,7 +90,7 @@ fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
 #[expect(dead_code, reason = "it describes what `read_request` reads")]
 pub struct VariantQuery {
     /// Width in pixels, at least 16. Required unless `height` is given. More than 2000 is read as 2000.
-    #[param(minimum = 16, example = 320)]
+    #[param(minimum = 16)]
     width: Option<u32>,
     /// Height in pixels, at least 16. Required unless `width` is given. More than 2000 is read as 2000; with `fit=cover` both sides shrink
     /// alike.
@@ -196,14 +196,16 @@ fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest,
 
 fn read_fit(text: &str) -> Result<Fit, String> {
     match text {
-        "contain" => Ok(Fit::Contain),
-        "cover" => Ok(Fit::Cover),
+        _ if text.eq_ignore_ascii_case("contain") => Ok(Fit::Contain),
+        _ if text.eq_ignore_ascii_case("cover") => Ok(Fit::Cover),
         _ => Err("must be contain or cover".to_owned()),
     }
 }
 
 fn read_format(text: &str) -> Result<Format, String> {
-    let known = Format::parse(text).filter(|format| *format != Format::Gif);
+    let word = text.to_ascii_lowercase();
+    // What files are named by is a format's other name.
+    let known = Format::parse(if word == "jpg" { "jpeg" } else { &word }).filter(|format| *format != Format::Gif);
     known.ok_or_else(|| "must be jpeg, png or webp".to_owned())
 }
 
