@@ -26,7 +26,7 @@ use units::{Bytes, Heights, Seconds, read_host};
 
 use crate::http::HttpConfig;
 use crate::http::body::{BodyLimits, UNHURRIED};
-use crate::http::gateway::{Gateway, host_name};
+use crate::http::gateway::{Gateway, host_name, is_local};
 use crate::http::server::ServerLimits;
 use crate::imaging;
 use crate::service::Limits;
@@ -144,7 +144,8 @@ pub struct Config {
     /// Seconds between two rounds of the sweeper, which purges and removes.
     #[arg(long, env = "SWEEP_INTERVAL", default_value_t = Seconds(60))]
     pub sweep_interval: Seconds,
-    /// Origins whose pages may use the API from a browser, comma-separated; `*` is any.
+    /// Origins whose pages may use the API from a browser, comma-separated; `*` is any. With AUTH_MODE=trusted on a loopback address, `*`
+    /// allows only reading: name the origins whose pages may write.
     #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
     /// Connections held at once; the limit of open files (`ulimit -Hn`) must leave room for them.
@@ -332,6 +333,11 @@ impl Config {
     fn public_host(&self) -> Option<String> {
         let url = self.public_url.as_deref()?.parse::<http::Uri>().ok()?;
         host_name(url.authority()?.as_str())
+    }
+
+    /// Whether PUBLIC_URL leads to the machine of whoever follows it.
+    fn is_public_url_local(&self) -> bool {
+        self.public_host().is_some_and(|host| is_local(&host))
     }
 
     pub fn server(&self) -> ServerLimits {

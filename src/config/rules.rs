@@ -169,8 +169,13 @@ impl Config {
         if self.access.admin_email.is_some() && self.access.admin_password_file.is_none() {
             warnings.push("ADMIN_EMAIL has no effect without ADMIN_PASSWORD_FILE".to_owned());
         }
-        if self.s3_endpoint_url.is_none() && !self.host.is_loopback() && self.s3_public_endpoint_url.is_none() {
-            warnings.push("presigned URLs lead to the embedded S3 server on 127.0.0.1, which other machines do not reach; set S3_ENDPOINT_URL or S3_PUBLIC_ENDPOINT_URL".to_owned());
+        let for_others = !self.host.is_loopback() || self.public_url.is_some() && !self.is_public_url_local();
+        if self.s3_endpoint_url.is_none() && for_others && self.s3_public_endpoint_url.is_none() {
+            warnings.push(
+                "presigned URLs lead to the embedded S3 server on 127.0.0.1, which other machines do not reach: set \
+                 S3_PUBLIC_ENDPOINT_URL to an address at which a proxy passes requests on to it, or S3_ENDPOINT_URL to another S3 server"
+                    .to_owned(),
+            );
         }
         if self.public_url.is_none() && self.host.is_unspecified() {
             warnings.push("public links lead to localhost, for PUBLIC_URL is not set".to_owned());

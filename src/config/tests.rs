@@ -173,6 +173,22 @@ fn the_first_administrator_has_an_address_and_a_password() {
 }
 
 #[test]
+fn a_public_address_with_presigned_links_to_this_machine_is_warned_of() {
+    let warned = |flags: &[&str]| {
+        let warnings = config(flags).unwrap().warnings();
+        warnings.iter().filter(|warning| warning.contains("S3_PUBLIC_ENDPOINT_URL")).count()
+    };
+    for local in [&[][..], &["--public-url=http://localhost:9000"], &["--public-url=http://127.0.0.1/pictures"]] {
+        assert_eq!(warned(local), 0, "{local:?}");
+    }
+    assert_eq!(warned(&["--public-url=https://images.example.org"]), 1);
+    let public = ["--public-url=https://images.example.org", "--s3-public-endpoint-url=https://s3.example.org"];
+    assert_eq!(warned(&public), 0);
+    let foreign = ["--public-url=https://images.example.org", "--s3-endpoint-url=https://s3.example.org"];
+    assert_eq!(warned(&foreign), 0);
+}
+
+#[test]
 fn public_links_begin_with_the_public_url_or_with_what_is_listened_on() {
     for (flags, address, base) in [
         (&["--public-url=https://images.example.org/"][..], "0.0.0.0:8000", "https://images.example.org"),

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,7 +18,9 @@ use super::error::{
 use super::extract::{Address, CallerOf, Identity, Query, Segment};
 use super::images::{PageQuery, take_page};
 use super::json_fields::{JsonFields, boolean, needed, or_null, text};
+use super::page_links::with_next;
 use super::plans::PlanView;
+use super::views::Time;
 use crate::model::account::{Account, AccountId, Email};
 use crate::model::caller::UserId;
 use crate::model::plan::{PlanName, Usage};
@@ -158,11 +160,13 @@ pub async fn list_accounts(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Address(uri): Address,
-) -> Result<Json<AccountPage>, ApiError> {
+) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_accounts(&caller, limit, token.as_deref()).await?;
     let accounts = page.items.iter().map(AccountView::new).collect();
-    Ok(Json(AccountPage { accounts, has_more: page.next.is_some(), next_page_token: page.next }))
+    let next = page.next.clone();
+    let view = AccountPage { accounts, has_more: page.next.is_some(), next_page_token: page.next };
+    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
 }
 
 /// Create an account
@@ -323,7 +327,7 @@ impl AccountStateView {
     }
 }
 
-/// RFC 3339 in UTC.
+/// As [`Time`] writes it.
 pub(super) fn time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    Time(time).to_string()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,6 +13,7 @@ use super::accounts::time;
 use super::error::{ApiError, InternalServerError, InvalidPageToken, ServiceUnavailable, ValidationError};
 use super::extract::{Address, CallerOf, Query};
 use super::images::{PageQuery, take_page};
+use super::page_links::with_next;
 use crate::model::account::Entry;
 
 /// An action of an administrator, or one that concerns an account's credentials.
@@ -57,11 +59,13 @@ pub async fn list_audit_entries(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Address(uri): Address,
-) -> Result<Json<AuditPage>, ApiError> {
+) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_audit(&caller, limit, token.as_deref()).await?;
     let entries = page.items.into_iter().map(AuditEntry::new).collect();
-    Ok(Json(AuditPage { entries, has_more: page.next.is_some(), next_page_token: page.next }))
+    let next = page.next.clone();
+    let view = AuditPage { entries, has_more: page.next.is_some(), next_page_token: page.next };
+    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
 }
 
 impl AuditEntry {

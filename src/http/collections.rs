@@ -19,6 +19,7 @@ use super::images::{PageQuery, one, read_visibility, require_caller_then_id, tak
 use super::json;
 use super::json_fields::{JsonFields, needed, text};
 use super::linked_images::PublicImage;
+use super::page_links::with_next;
 use super::views::{ImagePageView, ImageView};
 use crate::model::collection::{Collection, CollectionName};
 use crate::service::error::Error;
@@ -125,11 +126,13 @@ pub async fn list_collections(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Address(uri): Address,
-) -> Result<Json<CollectionPageView>, ApiError> {
+) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_collections(&caller, limit, token.as_deref()).await?;
     let collections = page.items.iter().map(|(collection, count)| CollectionView::new(collection, *count)).collect();
-    Ok(Json(CollectionPageView { collections, has_more: page.next.is_some(), next_page_token: page.next }))
+    let next = page.next.clone();
+    let view = CollectionPageView { collections, has_more: page.next.is_some(), next_page_token: page.next };
+    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
 }
 
 /// Create a collection
@@ -174,7 +177,8 @@ pub async fn get_collection(
         has_more: page.next.is_some(),
         next_page_token: page.next.as_deref(),
     };
-    json::answer(&view, 512 + view.images.len() * ImageView::SIZE_BYTES)
+    let answer = json::answer(&view, 512 + view.images.len() * ImageView::SIZE_BYTES)?;
+    Ok(with_next(&app, &uri, view.next_page_token, answer)?)
 }
 
 /// List a collection's images
@@ -190,7 +194,7 @@ pub async fn list_collection_images(
 ) -> Result<Response, ApiError> {
     let (_, page) = find(&app, &caller, &name, &uri).await?;
     let view = ImagePageView::new(&page);
-    json::answer(&view, view.size_bytes())
+    Ok(with_next(&app, &uri, view.next_page_token, json::answer(&view, view.size_bytes())?)?)
 }
 
 async fn find(
@@ -329,7 +333,8 @@ pub async fn get_public_collection(
         has_more: next.is_some(),
         next_page_token: next.as_deref(),
     };
-    json::answer(&view, 256 + view.images.len() * PublicImage::SIZE_BYTES)
+    let answer = json::answer(&view, 256 + view.images.len() * PublicImage::SIZE_BYTES)?;
+    Ok(with_next(&app, &uri, view.next_page_token, answer)?)
 }
 
 /// What cannot be a name names no collection.

@@ -14,6 +14,7 @@ use utoipa_swagger_ui::{Config, SwaggerFile};
 
 use super::AppState;
 use super::error::ApiError;
+use super::openapi_yaml;
 use crate::service::error::Error;
 
 /// ReDoc's page, and its script.
@@ -33,18 +34,32 @@ const PAGE_POLICY: [(HeaderName, &str); 1] = [(
 const SWAGGER_HEAD_START: &str = r#"<meta charset="UTF-8">"#;
 const SWAGGER_HEAD: &str = include_str!("docs/swagger_head.html");
 
+/// What the browser's tab shows.
+const SWAGGER_TITLE: &str = "<title>Swagger UI</title>";
+const TITLE: &str = "<title>Image Service</title>";
+
 pub fn routes(document: OpenApi) -> Router<AppState> {
+    let yaml = document_as_yaml(&document);
     let document = Arc::new(document);
-    let swagger = Arc::new(Config::new(["../openapi.json"]).try_it_out_enabled(true));
+    let swagger = Arc::new(Config::new(["../openapi.json"]).try_it_out_enabled(true).persist_authorization(true));
     let page = Arc::clone(&swagger);
     Router::new()
+        .route("/openapi.yaml", get(async move || yaml))
         .route("/openapi.json", get(async move || Json(&*document).into_response()))
         .route("/", get(async || redirect("docs/")))
         .route("/docs", get(async || redirect("docs/")))
         .route("/docs/", get(async move || swagger_file("index.html", Arc::clone(&page))))
         .route("/docs/{*file}", get(async move |Path(file): Path<String>| swagger_file(&file, Arc::clone(&swagger))))
+        .route("/redoc/", get(async || redirect("../redoc")))
         .route("/redoc", get(async || (PAGE_POLICY, asset("text/html; charset=utf-8", REDOC_PAGE))))
         .route("/redoc/redoc.standalone.js", get(async || asset("text/javascript; charset=utf-8", REDOC_SCRIPT)))
+}
+
+/// Written once, when the service starts.
+fn document_as_yaml(document: &OpenApi) -> Result<impl IntoResponse + Clone + use<>, ApiError> {
+    let yaml = openapi_yaml::to_yaml(document).map_err(Error::internal)?;
+    // RFC 9512.
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"))], yaml))
 }
 
 /// To an address relative to the request's, as the browser sees it (RFC 9110, 10.2.2).
@@ -73,5 +88,6 @@ fn swagger_file(name: &str, config: Arc<Config<'static>>) -> Result<Response, Ap
 
 fn with_head(page: &[u8]) -> Result<Vec<u8>, Error> {
     let page = std::str::from_utf8(page).map_err(Error::internal)?;
-    Ok(page.replacen(SWAGGER_HEAD_START, &format!("{SWAGGER_HEAD_START}\n{SWAGGER_HEAD}"), 1).into_bytes())
+    let page = page.replacen(SWAGGER_HEAD_START, &format!("{SWAGGER_HEAD_START}\n{SWAGGER_HEAD}"), 1);
+    Ok(page.replacen(SWAGGER_TITLE, TITLE, 1).into_bytes())
 }

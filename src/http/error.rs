@@ -49,7 +49,7 @@ pub struct ErrorBody {
     /// The kind of error, for programs.
     pub error: ErrorType,
     /// What is wrong, in a sentence for people. It may change between versions.
-    #[schema(example = "limit is not valid: must be a whole number from 1 to 100.")]
+    #[schema(example = "limit must be a whole number from 1 to 100.")]
     pub message: String,
     /// The details of the error, by name.
     #[schema(value_type = ErrorDetails)]
@@ -118,9 +118,9 @@ impl Failure {
             Self::Service(error) => match error {
                 Error::Malformed { .. } => ErrorType::BadRequest,
                 Error::InvalidFile { .. } => ErrorType::InvalidFile,
-                Error::UnsupportedFormat => ErrorType::UnsupportedMediaType,
+                Error::UnsupportedFormat { .. } => ErrorType::UnsupportedMediaType,
                 Error::Invalid(_) => ErrorType::ValidationError,
-                Error::Unauthenticated | Error::BadCredentials(_) => ErrorType::Unauthorized,
+                Error::Unauthenticated | Error::AccountRequired | Error::BadCredentials(_) => ErrorType::Unauthorized,
                 Error::NotOwner { .. }
                 | Error::OtherUser
                 | Error::Forbidden { .. }
@@ -128,7 +128,7 @@ impl Failure {
                 | Error::LinkExpired => ErrorType::Forbidden,
                 Error::QuotaExceeded(_) => ErrorType::QuotaExceeded,
                 Error::TooManyRequests { .. } | Error::TooManyPending { .. } => ErrorType::TooManyRequests,
-                Error::NotFound { .. } => ErrorType::NotFound,
+                Error::NotFound { .. } | Error::NotInCollection => ErrorType::NotFound,
                 Error::NoSuchRange { .. } => ErrorType::RangeNotSatisfiable,
                 Error::Conflict { .. } | Error::StillRunning { .. } => ErrorType::Conflict,
                 Error::Gone { .. } => ErrorType::Gone,
@@ -153,8 +153,9 @@ impl Failure {
         }
     }
 
-    /// The body; `request_id` is told where the fault is the service's, so that its log can be searched.
-    pub fn body(&self, request_id: &str) -> ErrorBody {
+    /// The body; `request_id` is told where the fault is the service's, so that its log can be searched. `trusts_header`: `X-User-Id`
+    /// of this client is believed, so it can be advised.
+    pub fn body(&self, request_id: &str, trusts_header: bool) -> ErrorBody {
         let error = self.error_type();
         let details = match self {
             Self::Service(
@@ -166,7 +167,11 @@ impl Failure {
             _ if error.status().is_server_error() => Fields::from([("request_id".to_owned(), request_id.to_owned())]),
             _ => Fields::new(),
         };
-        ErrorBody { error, message: self.to_string(), details }
+        let mut message = self.to_string();
+        if trusts_header && matches!(self, Self::Service(Error::Unauthenticated)) {
+            message += " A gateway can name the user in X-User-Id instead.";
+        }
+        ErrorBody { error, message, details }
     }
 
     /// After how long trying again makes sense.

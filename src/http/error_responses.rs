@@ -92,7 +92,7 @@ error_responses! {
     RangeNotSatisfiable "416" [RangeNotSatisfiable] "The requested range lies outside the file.",
         "The file has none of these bytes." {}, CONTENT_RANGE;
     ValidationError "422" [ValidationError] "One or more fields or parameters are invalid or unknown; `details` lists each with the rule it breaks.",
-        "limit is not valid: must be a whole number from 1 to 100."
+        "limit must be a whole number from 1 to 100."
         {"limit": "must be a whole number from 1 to 100", "colour": "is not a parameter of this request"};
     TooManyRequests "429" [TooManyRequests] "A rate limit was exceeded, or the caller has too many requests of this kind under way.",
         "Too many requests; try again in 7 seconds." {}, RETRY_AFTER;

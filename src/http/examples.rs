@@ -10,7 +10,7 @@ pub fn image() -> Value {
     json!({
         "image_id": ID,
         "created_at": "2026-01-31T12:00:00.123Z",
-        "updated_at": "2026-01-31T12:00:00.123456Z",
+        "updated_at": "2026-01-31T12:00:00.123Z",
         "user_id": "user123",
         "visibility": "public",
         "title": "Beautiful Sunset",

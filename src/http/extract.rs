@@ -18,7 +18,7 @@ use http::{HeaderMap, Uri};
 use super::error::ApiError;
 use crate::model::caller::{Caller, UserId};
 use crate::model::id::ImageId;
-use crate::service::error::{Error, Fields};
+use crate::service::error::{Error, Fields, MORE_FIELDS};
 use crate::service::fair_queue::TurnKey;
 use crate::service::images::day_end;
 
@@ -39,7 +39,7 @@ impl FieldErrors {
     pub fn add(&mut self, field: &str, rule: impl Into<String>) {
         self.found += 1;
         if self.found > MAX_ERRORS {
-            self.fields.entry("(more)".to_owned()).or_insert_with(|| format!("only the first {MAX_ERRORS} are told"));
+            self.fields.entry(MORE_FIELDS.to_owned()).or_insert_with(|| format!("only the first {MAX_ERRORS} are told"));
             return;
         }
         // The first rule that a field breaks says the most.
@@ -318,13 +318,12 @@ impl Identity {
         TurnKey::of(&self.caller, self.address)
     }
 
-    /// What `user_id` is where a request gives none: the caller who comes in by an account.
+    /// What `user_id` is where a request gives none: the caller, by credentials or by the header of a trusted gateway.
     ///
     /// # Errors
     /// The rule, in words for the client.
     pub fn own_user(&self) -> Result<UserId, String> {
-        let own = self.caller.known().filter(|user| user.own_account().is_some());
-        own.map(|user| user.id.clone()).ok_or_else(|| "is required".to_owned())
+        self.caller.user().cloned().ok_or_else(|| "is required".to_owned())
     }
 }
 

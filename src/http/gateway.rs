@@ -65,7 +65,10 @@ impl Gateway {
         if is_own {
             return Ok(());
         }
-        Err(Error::forbidden("A page of another site made this request. Add its origin to CORS_ORIGINS to allow it."))
+        Err(Error::forbidden(
+            "A page of another site made this request. Name its origin in CORS_ORIGINS to allow it; `*` allows pages of other sites only to \
+             read.",
+        ))
     }
 
     fn is_own_host(&self, authority: &str) -> bool {
@@ -91,7 +94,7 @@ pub fn host_name(authority: &str) -> Option<String> {
 }
 
 /// A name that leads to this machine whoever is asked for it (RFC 6761, 6.3).
-fn is_local(name: &str) -> bool {
+pub fn is_local(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

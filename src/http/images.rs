@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -20,6 +20,7 @@ use super::extract::{
     Address, CallerOf, FieldErrors, Query, Segment, TurnOf, boolean, image_id, integer, range_end, range_start,
 };
 use super::json;
+use super::page_links::with_next;
 use super::views::{ImagePageView, ImageView};
 use crate::model::caller::{Caller, UserId};
 use crate::model::collection::CollectionName;
@@ -52,18 +53,18 @@ pub struct FilterQuery {
     /// Only images of this user.
     #[param(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
     user_id: Option<String>,
-    /// Only images that have all of these tags (AND), in any case. One to ten tags, separated by commas.
-    #[param(style = Form, explode = false, value_type = Option<Vec<String>>, min_items = 1, max_items = 10, example = json!(["sea", "sunset"]))]
+    /// Only images that have all of these tags (AND), in any case. One to ten tags, separated by commas:
+    /// `sea,sunset`.
+    #[param(style = Form, explode = false, value_type = Option<Vec<String>>, min_items = 1, max_items = 10)]
     tags: Option<String>,
     /// Only images in this collection, which must be public or the caller's own.
     #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
     collection: Option<String>,
-    /// Only images created at or after this moment: a date-time with its offset, or a date, which means its beginning in UTC.
-    #[param(example = "2026-01-31")]
+    /// Only images created at or after this moment: a date-time with its offset, or a date, which means its beginning in UTC:
+    /// `2026-01-31`.
     start_date: Option<String>,
     /// Only images created at or before this moment: a date-time with its offset, or a date, which is included: it means its end
-    /// in UTC.
-    #[param(example = "2026-02-28T23:59:59Z")]
+    /// in UTC: `2026-02-28T23:59:59Z`.
     end_date: Option<String>,
 }
 
@@ -88,7 +89,7 @@ pub async fn list_images(
         collection: None,
     };
     let collection = query.take("collection", CollectionName::parse);
-    page(&app, (&caller, &key), query, filter, collection).await
+    page(&app, &uri, (&caller, &key), query, filter, collection).await
 }
 
 /// List a user's images
@@ -106,7 +107,7 @@ pub async fn list_user_images(
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let user_id = query.errors.check("user_id", UserId::parse(&user_id));
-    page(&app, (&caller, &key), query, ImageFilter { user_id, ..ImageFilter::default() }, None).await
+    page(&app, &uri, (&caller, &key), query, ImageFilter { user_id, ..ImageFilter::default() }, None).await
 }
 
 /// A tag.
@@ -134,11 +135,12 @@ pub async fn list_tag_images(
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let tags = query.errors.check("tag", Tag::parse(&tag)).into_iter().collect();
-    page(&app, (&caller, &key), query, ImageFilter { tags, ..ImageFilter::default() }, None).await
+    page(&app, &uri, (&caller, &key), query, ImageFilter { tags, ..ImageFilter::default() }, None).await
 }
 
 async fn page(
     app: &AppState,
+    uri: &Uri,
     (caller, key): (&Caller, &TurnKey),
     query: Query,
     filter: ImageFilter,
@@ -147,7 +149,7 @@ async fn page(
     let (limit, token) = take_page(query)?;
     let page = app.service.list_images(caller, key, filter, collection.as_ref(), limit, token.as_deref()).await?;
     let view = ImagePageView::new(&page);
-    json::answer(&view, view.size_bytes())
+    Ok(with_next(app, uri, view.next_page_token, json::answer(&view, view.size_bytes())?)?)
 }
 
 /// What [`PageQuery`] describes; nothing else may be left of the query.

@@ -6,13 +6,13 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, SecondsFormat, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::AppState;
+use super::accounts::time;
 use super::error::{
     ApiError, BadRequest, Forbidden, IdempotencyConflict, ImportLimitReached, InternalServerError, InvalidPageToken, NotFound,
     PayloadTooLarge, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
@@ -21,6 +21,7 @@ use super::extract::{Address, CallerOf, FieldErrors, Identity, Query, Segment, h
 use super::images::{PageQuery, read_tags, read_visibility, take_page};
 use super::json;
 use super::links::link;
+use super::page_links::with_next;
 use crate::model::caller::UserId;
 use crate::model::job::{Item, ItemState, Job, JobId, JobStatus};
 use crate::service::error::Error;
@@ -39,9 +40,9 @@ pub struct ImportOrderBody {
     /// HTTP(S) URLs without user names and passwords, each of at most 2048 characters. URLs that mean the same are imported once.
     #[schema(schema_with = super::openapi::urls_schema)]
     urls: Vec<String>,
-    /// The user id of the owner. Callers with an account may omit it, all others must send it. Authenticated callers can import only
-    /// for themselves.
-    #[schema(required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$", example = "user123")]
+    /// The user id of the owner. Defaults to the authenticated caller, which behind a trusted gateway is the user that `X-User-Id` names;
+    /// unauthenticated callers must send it. Authenticated callers can import only for themselves.
+    #[schema(required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
     user_id: String,
     /// The tags of the images: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores. A string of tags
     /// separated by commas is accepted, too.
@@ -157,7 +158,7 @@ pub struct ImportJobPage {
 #[utoipa::path(post, path = "/imports", tag = "imports",
     params(("Idempotency-Key" = Option<String>, Header, description = "A unique key, which makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = ImportOrderBody, content_type = "application/json"),
-    responses((status = 202, description = "Accepted.", body = CreatedImport, headers(("Location" = String, description = "The address of the job."))), BadRequest, Forbidden,
+    responses((status = 202, description = "Accepted.", body = CreatedImport, headers(("Location" = String, description = "The absolute URL of the job."))), BadRequest, Forbidden,
         RequestTimeout, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, ValidationError, ImportLimitReached, InternalServerError, ServiceUnavailable))]
 pub async fn create_import(
     State(app): State<AppState>,
@@ -174,7 +175,7 @@ pub async fn create_import(
     let fields = json::read_object(&headers, body, MAX_BODY_BYTES).await?;
     let order = read_order(&app, &identity, fields, &headers)?;
     let id = app.service.order_import(&identity.caller, &order).await?;
-    let location = HeaderValue::from_str(&format!("/imports/{id}")).map_err(Error::internal)?;
+    let location = HeaderValue::from_str(&format!("{}/imports/{id}", app.config.link_base)).map_err(Error::internal)?;
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(CreatedImport { job_id: id.to_string() })).into_response())
 }
 
@@ -274,11 +275,13 @@ pub async fn list_imports(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Address(uri): Address,
-) -> Result<Json<ImportJobPage>, ApiError> {
+) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_imports(&caller, limit, token.as_deref()).await?;
     let imports = page.items.iter().map(ImportJobSummary::new).collect();
-    Ok(Json(ImportJobPage { imports, has_more: page.next.is_some(), next_page_token: page.next }))
+    let next = page.next.clone();
+    let view = ImportJobPage { imports, has_more: page.next.is_some(), next_page_token: page.next };
+    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
 }
 
 /// What is not an id names no job.
@@ -338,8 +341,4 @@ impl From<JobStatus> for ImportStatus {
             JobStatus::Complete => Self::Complete,
         }
     }
-}
-
-fn time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -15,7 +15,7 @@ use tracing::field::{DisplayValue, display};
 
 use super::AppState;
 use super::body::SharedBody;
-use super::error::{ApiError, Failure};
+use super::error::{ApiError, ErrorBody, Failure};
 use super::extract::FieldErrors;
 use super::identify::Peer;
 use crate::metrics::Metrics;
@@ -33,6 +33,7 @@ pub async fn observe(State(app): State<AppState>, mut request: Request, next: Ne
     let mut watch = Watch::start(&app, &request);
     request.extensions_mut().insert(Arc::clone(&watch.who));
     let from_browser = is_from_browser(request.headers());
+    let trusts_header = app.config.gateway.trusts(Peer::of(&request));
     request.headers_mut().insert(REQUEST_ID, watch.request_id.clone());
     let (request, body) = SharedBody::share(request);
     let mut response = match check_host(&request) {
@@ -41,7 +42,7 @@ pub async fn observe(State(app): State<AppState>, mut request: Request, next: Ne
     };
     let failure = response.extensions_mut().remove::<ApiError>().or_else(|| of_bare(&response));
     if let Some(error) = &failure {
-        response = with_body(response, error.failure(), watch.id_text());
+        response = with_body(response, &error.failure().body(watch.id_text(), trusts_header));
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, watch.request_id.clone());
@@ -94,10 +95,10 @@ fn of_bare(response: &Response) -> Option<ApiError> {
 }
 
 /// The error's body under the status and headers that it already has.
-fn with_body(response: Response, failure: &Failure, request_id: &str) -> Response {
+fn with_body(response: Response, body: &ErrorBody) -> Response {
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
-    let body = Json(failure.body(request_id)).into_response();
+    let body = Json(body).into_response();
     parts.headers.extend(body.headers().clone());
     Response::from_parts(parts, body.into_body())
 }
@@ -172,9 +173,14 @@ impl Watch {
         (who.map(|who| display(who.account)), who.and_then(|who| who.key).map(display))
     }
 
+    /// To the microsecond: more digits tell nothing.
+    fn duration_ms(&self) -> f64 {
+        (self.started.elapsed().as_secs_f64() * 1_000_000.0).round() / 1000.0
+    }
+
     /// One line a request. Paths, queries and bodies stay out of it: they hold names and links.
     fn log(&self, status: u16, failure: Option<&Failure>) {
-        let duration_ms = self.started.elapsed().as_secs_f64() * 1000.0;
+        let duration_ms = self.duration_ms();
         let (request_id, method, route) = (self.id_text(), self.method_label(), self.route.as_str());
         let cause = failure.map(chain).unwrap_or_default();
         let client = self.client.map(display);
@@ -218,7 +224,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.metrics.requests_in_flight.dec();
         if !self.finished {
-            let duration_ms = self.started.elapsed().as_secs_f64() * 1000.0;
+            let duration_ms = self.duration_ms();
             let (request_id, method, route) = (self.id_text(), self.method_label(), self.route.as_str());
             // nginx's status for a client that closed the connection.
             self.metrics.count_request(method, route, 499, self.started.elapsed());
@@ -267,7 +273,7 @@ mod tests {
         let failure = crate::imaging::Error::Internal { reason: "encoding a thumbnail: out of ink".to_owned() };
         let failure = Failure::Service(failure.into());
         assert!(chain(&failure).contains("out of ink"), "{}", chain(&failure));
-        let answer = serde_json::to_string(&failure.body("the-id")).unwrap();
+        let answer = serde_json::to_string(&failure.body("the-id", false)).unwrap();
         assert!(answer.contains("the-id") && !answer.contains("ink"), "{answer}");
     }
 }

@@ -17,6 +17,7 @@ use super::error::{
 use super::extract::{Address, CallerOf, Query, Segment, image_id};
 use super::images::{PageQuery, take_page};
 use super::linked_images::get_public_image;
+use super::page_links::with_next;
 use crate::model::byte_range::ByteRange;
 use crate::model::caller::Caller;
 use crate::model::id::ImageId;
@@ -41,8 +42,8 @@ pub struct OriginalHeaders {
     /// Entity tags of the versions that the client has, or `*`.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
-    /// One range of bytes. Anything else is ignored.
-    #[param(rename = "Range", example = "bytes=0-1023")]
+    /// One range of bytes: `bytes=0-1023`. Anything else is ignored.
+    #[param(rename = "Range")]
     range: Option<String>,
     /// The entity tag that the range belongs to. With any other tag the whole file is returned.
     #[param(rename = "If-Range")]
@@ -137,11 +138,13 @@ pub async fn list_public_links(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     Address(uri): Address,
-) -> Result<Json<PublicLinkPage>, ApiError> {
+) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_links(&caller, limit, token.as_deref()).await?;
     let uploaded = page.items.iter().map(|id| link(&app, *id)).collect();
-    Ok(Json(PublicLinkPage { uploaded, has_more: page.next.is_some(), next_page_token: page.next }))
+    let next = page.next.clone();
+    let view = PublicLinkPage { uploaded, has_more: page.next.is_some(), next_page_token: page.next };
+    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
 }
 
 /// The public link of an image.

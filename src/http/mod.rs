@@ -33,6 +33,7 @@ pub mod multipart_framing;
 pub mod openapi;
 pub mod openapi_rules;
 pub mod openapi_yaml;
+pub mod page_links;
 pub mod patience;
 pub mod plans;
 pub mod resize_urls;
@@ -49,7 +50,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -94,7 +95,31 @@ pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
     let document = openapi::for_server(document, config.public_url.as_deref());
     let state = AppState { service, config: Arc::new(config) };
     let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identify::identify));
-    layered(Router::new().merge(routes).merge(docs::routes(document)), state)
+    without_last_slash(layered(Router::new().merge(routes).merge(docs::routes(document)), state))
+}
+
+/// The same routes for addresses with a slash at their end, as some programs pass links on. A redirect would do for reading, but not every
+/// client sends a body twice. The documentation's pages have links relative to their own address.
+fn without_last_slash(routes: Router) -> Router {
+    let trim = tower::util::MapRequestLayer::new(|mut request: axum::extract::Request| {
+        if let Some(uri) = trimmed(request.uri()) {
+            *request.uri_mut() = uri;
+        }
+        request
+    });
+    Router::new().fallback_service(tower::Layer::layer(&trim, routes))
+}
+
+/// The address without the slash at the end of its path; `None` where it stays as it is.
+fn trimmed(uri: &Uri) -> Option<Uri> {
+    let path = uri.path().strip_suffix('/').filter(|path| !path.is_empty() && !path.ends_with('/'))?;
+    if path == "/docs" || path.starts_with("/docs/") || path.starts_with("/redoc") {
+        return None;
+    }
+    let path_and_query = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path_and_query.parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// What ADMIN_PORT serves: the routes that machines of the operator ask.
@@ -137,8 +162,6 @@ fn api_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(thumbnails::get_resized_image))
         .routes(routes!(resize_urls::create_resize_urls))
         .routes(routes!(links::get_original))
-        // Not in the document: the same with a slash at its end, as some programs pass links on.
-        .route("/i/{image_id}/", axum::routing::get(links::get_original))
         .routes(routes!(links::get_named_original))
         .routes(routes!(links::list_public_links))
         .routes(routes!(imports::list_imports, imports::create_import))

@@ -25,7 +25,7 @@ use super::identify::UNGUARDED;
             **Null.** A field of a response is always present, and null where there is no value. Only request bodies leave fields out.\n\n\
             **Ids.** Images are identified by `image_id` everywhere; other resources have an `id`. The one exception is `jobId`, the \
             name that `POST /imports` uses for the `id` of an import job.\n\n\
-            **Time.** Timestamps are RFC 3339 in UTC.",
+            **Time.** Timestamps are RFC 3339 in UTC, with milliseconds: `2026-01-31T12:00:00.123Z`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     // The router knows no part of a segment: the handler of `/i/{image_id}` hands these requests on.

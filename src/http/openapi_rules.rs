@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use utoipa::openapi::content::Content;
+use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{Components, OpenApi, RefOr, Schema};
@@ -22,6 +23,9 @@ pub fn apply(document: &mut OpenApi) {
                 parameter.schema.iter_mut().for_each(remove_null);
             }
         }
+        if is_paged(operation) {
+            describe_link(operation);
+        }
         for (media_type, content) in contents(operation) {
             if media_type.starts_with("image/") {
                 content.schema.get_or_insert_with(bytes);
@@ -40,6 +44,21 @@ pub fn apply(document: &mut OpenApi) {
 pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem { get, put, post, patch, delete, .. } = item;
     [get, put, post, patch, delete].into_iter().filter_map(Option::as_mut)
+}
+
+fn is_paged(operation: &Operation) -> bool {
+    let mut parameters = operation.parameters.iter().flatten();
+    parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "page_token"))
+}
+
+/// What `page_links.rs` adds to every page but the last.
+fn describe_link(operation: &mut Operation) {
+    if let Some(RefOr::T(page)) = operation.responses.responses.get_mut("200") {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let about = "The URL of the next page, as `<…>; rel=\"next\"`; absent on the last page.";
+        let link = HeaderBuilder::new().schema(Some(text)).description(Some(about)).build();
+        page.headers.insert("Link".to_owned(), RefOr::T(link));
+    }
 }
 
 /// The bodies of an operation's own responses.

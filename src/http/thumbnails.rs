@@ -93,7 +93,7 @@ fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
 #[expect(dead_code, reason = "it describes what `read_request` reads")]
 pub struct VariantQuery {
     /// Width in pixels, at least 16. Required unless `height` is given. More than 2000 is read as 2000.
-    #[param(minimum = 16, example = 320)]
+    #[param(minimum = 16)]
     width: Option<u32>,
     /// Height in pixels, at least 16. Required unless `width` is given. More than 2000 is read as 2000; with `fit=cover` both sides shrink
     /// alike.
@@ -236,11 +236,13 @@ fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest,
 }
 
 pub(super) fn read_fit(text: &str) -> Result<Fit, String> {
-    Fit::parse(text).ok_or_else(|| "must be contain or cover".to_owned())
+    Fit::parse(&text.to_ascii_lowercase()).ok_or_else(|| "must be contain or cover".to_owned())
 }
 
 pub(super) fn read_format(text: &str) -> Result<Format, String> {
-    let known = Format::parse(text).filter(|format| *format != Format::Gif);
+    let word = text.to_ascii_lowercase();
+    // What files are named by is a format's other name.
+    let known = Format::parse(if word == "jpg" { "jpeg" } else { &word }).filter(|format| *format != Format::Gif);
     known.ok_or_else(|| "must be jpeg, png or webp".to_owned())
 }
 

@@ -43,32 +43,35 @@ pub struct UploadedImage<'a> {
     pub image: ImageView<'a>,
 }
 
-/// The file and its metadata. Parts can be in any order.
+/// The file and its metadata. Parts can be in any order. An empty part counts as absent.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+// Swagger UI fills a form with examples, or makes up texts where there are none. An empty text is not sent.
 #[expect(dead_code, reason = "it describes what `Form` reads")]
 pub struct UploadForm {
     /// A JPEG, PNG, GIF or WebP file within the limits that `GET /limits` tells; `limits.rs` writes them here.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-    /// The user id of the owner. Callers with an account may omit it, all others must send it. Authenticated callers can upload only
-    /// for themselves.
-    #[schema(required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$", example = "user123")]
+    /// The user id of the owner. Defaults to the authenticated caller, which behind a trusted gateway is the user that `X-User-Id` names;
+    /// unauthenticated callers must send it. Authenticated callers can upload only for themselves.
+    #[schema(required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$", example = "")]
     user_id: String,
     /// The title, without U+0000.
-    #[schema(max_length = 200, example = "Beautiful Sunset")]
+    #[schema(max_length = 200, example = "")]
     title: Option<String>,
     /// The description, without U+0000.
-    #[schema(max_length = 1000, example = "A stunning sunset over the mountains")]
+    #[schema(max_length = 1000, example = "")]
     description: Option<String>,
-    /// Up to 10 tags, separated by commas, each of up to 50 letters, digits, spaces, hyphens and underscores.
-    #[schema(example = "nature,sunset,mountains")]
+    /// Up to 10 tags, separated by commas, each of up to 50 letters, digits, spaces, hyphens and underscores:
+    /// `nature,sunset,mountains`.
+    #[schema(example = "")]
     tags: Option<String>,
     /// Who can see the image. Defaults to `public`.
     #[schema(value_type = super::words::VisibilityWord, required = false)]
     visibility: Option<String>,
     /// Stores the file byte for byte, with the location and the Content Credentials in it. `true` is refused unless the operator
     /// sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`; `false` if absent.
+    #[schema(default = false)]
     keep_location: Option<bool>,
 }
 

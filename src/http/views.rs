@@ -29,8 +29,8 @@ pub struct ImageView<'a> {
     /// When the image was uploaded, to the millisecond.
     #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.123Z")]
     pub created_at: Text<Time>,
-    /// When the metadata was last changed, to the microsecond.
-    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.123456Z")]
+    /// When the metadata was last changed, to the millisecond.
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.123Z")]
     pub updated_at: Text<Time>,
     /// The user id of the owner.
     #[schema(example = "user123")]
@@ -312,12 +312,12 @@ impl Display for Base64<'_> {
     }
 }
 
-/// RFC 3339 in UTC, with as many digits as the time needs: none, three or six.
+/// RFC 3339 in UTC, cut to the millisecond: every time on the wire has the same three digits, so that texts sort as times do.
 #[derive(Debug)]
 pub struct Time(pub DateTime<Utc>);
 
 impl Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
     }
 }

@@ -6,7 +6,10 @@
 pub enum Error {
     /// The first bytes are of none of the accepted formats.
     #[error("the file is not a JPEG, PNG, GIF or WebP picture")]
-    UnsupportedFormat,
+    UnsupportedFormat {
+        /// What else it is, if that is told: a format of pictures that this service does not read.
+        found: Option<&'static str>,
+    },
     #[error(
         "the picture has {width}×{height} pixels, and each side needs at least {limit}; the operator can lower MIN_IMAGE_SIDE"
     )]

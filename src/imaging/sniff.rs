@@ -29,7 +29,7 @@ pub(super) struct Found {
 const FIXED_BYTES: u64 = 8 << 20;
 
 pub(super) fn read_header(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Header, Error> {
-    let format = recognise(bytes).ok_or(Error::UnsupportedFormat)?;
+    let format = recognise(bytes).ok_or_else(|| Error::UnsupportedFormat { found: other_picture(bytes) })?;
     let found = match format {
         Format::Jpeg => jpeg::header::read(bytes, purpose)?,
         Format::Png => png_header::read(bytes, limits, purpose)?,
@@ -70,6 +70,29 @@ fn recognise(bytes: &[u8]) -> Option<Format> {
         None
     }
 }
+
+/// What phones and converters make of pictures that this service does not read: the brands of an ISO base media file (ISO/IEC 23008-12,
+/// 10.2; AV1 Image File Format, 6.3).
+fn other_picture(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.get(4..8) != Some(b"ftyp") {
+        return None;
+    }
+    let length = bytes.first_chunk().map(|length| u32::from_be_bytes(*length))?;
+    let end = usize::try_from(length).ok()?.min(bytes.len()).min(MAX_BRANDS_BYTES);
+    // The major brand, its version, then the compatible brands.
+    let compatible = bytes.get(16..end).unwrap_or_default().as_chunks::<4>().0;
+    let major = bytes.get(8..12).and_then(<[u8]>::first_chunk::<4>);
+    let names = major.into_iter().chain(compatible).map(|brand| match brand {
+        b"avif" | b"avis" => Some("AVIF"),
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" => Some("HEIC"),
+        _ => None,
+    });
+    let is_heif = major.is_some_and(|brand| matches!(brand, b"mif1" | b"msf1"));
+    names.flatten().next().or_else(|| is_heif.then_some("HEIF"))
+}
+
+/// Far more brands than any file has.
+const MAX_BRANDS_BYTES: usize = 256;
 
 /// The sides' limits are the same for both, so orientation does not matter here.
 pub(super) fn check_sides(width: u32, height: u32, limits: &Limits) -> Result<(), Error> {

@@ -113,7 +113,7 @@ impl Visibility {
     /// # Errors
     /// The rule, in words for the client.
     pub fn parse(name: &str) -> Result<Self, String> {
-        let known = [Self::Public, Self::Private].into_iter().find(|visibility| visibility.name() == name);
+        let known = [Self::Public, Self::Private].into_iter().find(|visibility| name.eq_ignore_ascii_case(visibility.name()));
         known.ok_or_else(|| "must be public or private".to_owned())
     }
 }

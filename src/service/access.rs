@@ -38,16 +38,16 @@ pub(super) fn remover(caller: &Caller) -> Result<&User, Error> {
 
 /// The account of a caller who has shown to be its owner.
 pub(super) fn account(caller: &Caller, scope: Scope) -> Result<&Account, Error> {
-    let user = caller.known().ok_or(Error::Unauthenticated)?;
-    let account = user.own_account().ok_or(Error::Unauthenticated)?;
+    let user = caller.known().ok_or(Error::AccountRequired)?;
+    let account = user.own_account().ok_or(Error::AccountRequired)?;
     require_scope(user, scope)?;
     Ok(account)
 }
 
 /// The account of a caller who came in with all that it may do.
 pub(super) fn whole_account(caller: &Caller) -> Result<&Account, Error> {
-    let user = caller.known().ok_or(Error::Unauthenticated)?;
-    let account = user.own_account().ok_or(Error::Unauthenticated)?;
+    let user = caller.known().ok_or(Error::AccountRequired)?;
+    let account = user.own_account().ok_or(Error::AccountRequired)?;
     if user.is_restricted() {
         return Err(Error::forbidden(
             "An API key with scopes cannot do this; come in with your password, a token, or a key without.",

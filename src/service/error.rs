@@ -17,13 +17,20 @@ pub enum Error {
     /// The file is of an accepted format, but damaged or out of bounds.
     #[error("The file was refused: {reason}.")]
     InvalidFile { reason: String, details: Fields },
-    #[error("The file is no JPEG, PNG, GIF or WebP picture, whatever its name or declared type says.")]
-    UnsupportedFormat,
+    #[error("{}", unsupported_message(*.found))]
+    UnsupportedFormat {
+        /// The name of the format that it is in, if it is known.
+        found: Option<&'static str>,
+    },
     /// Every field that breaks a rule, with the rule.
     #[error("{}", invalid_message(.0))]
     Invalid(Fields),
-    #[error("Say who you are: this needs credentials, or behind a gateway that vouches for it the X-User-Id header.")]
+    /// Any credentials will do, and where a gateway vouches for callers, its header.
+    #[error("{AUTHENTICATION_REQUIRED}")]
     Unauthenticated,
+    /// Only an account will do, so that of a gateway's header nothing is said.
+    #[error("{AUTHENTICATION_REQUIRED}")]
+    AccountRequired,
     /// Credentials that are there, but no good.
     #[error("These credentials are not accepted: {0}.")]
     BadCredentials(&'static str),
@@ -50,6 +57,8 @@ pub enum Error {
     OtherUser,
     #[error("There is no {what}.")]
     NotFound { what: String },
+    #[error("This image is not in the collection.")]
+    NotInCollection,
     #[error("The file has {length} bytes, and none of those that Range asks for.")]
     NoSuchRange { length: u64 },
     #[error("{message}")]
@@ -97,15 +106,39 @@ impl std::fmt::Display for Dependency {
     }
 }
 
+const AUTHENTICATION_REQUIRED: &str =
+    "Authentication required: send an access token, an API key, or an e-mail address and password.";
+
+fn unsupported_message(found: Option<&str>) -> String {
+    match found {
+        Some(name) => format!("The file is {name}, which is not accepted; convert it to JPEG first."),
+        None => "The file is no JPEG, PNG, GIF or WebP picture, whatever its name or declared type says.".to_owned(),
+    }
+}
+
 fn advice(setting: Option<&str>) -> String {
     setting.map(|name| format!("; the operator can raise {name}")).unwrap_or_default()
 }
 
+/// Fields whose rules stand in the message; the details have them all.
+const MAX_FIELDS_IN_MESSAGE: usize = 5;
+
+/// Stands among the fields for those that are not told.
+pub const MORE_FIELDS: &str = "(more)";
+
+/// A sentence for each field: its name, then its rule.
 fn invalid_message(fields: &Fields) -> String {
-    match fields.len() {
-        1 => fields.iter().map(|(name, rule)| format!("{name} is not valid: {rule}.")).collect(),
-        _ => format!("These are not valid: {}.", fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
-    }
+    let told: Vec<String> = fields
+        .iter()
+        .filter(|(name, _)| *name != MORE_FIELDS)
+        .take(MAX_FIELDS_IN_MESSAGE)
+        .map(|(name, rule)| format!("{name} {rule}."))
+        .collect();
+    let more = match fields.len().saturating_sub(MAX_FIELDS_IN_MESSAGE) {
+        0 => "",
+        _ => " There is more: see details.",
+    };
+    format!("{}{more}", told.join(" "))
 }
 
 impl Error {
@@ -150,9 +183,9 @@ impl Error {
         match self {
             Self::Malformed { .. } => "malformed",
             Self::InvalidFile { .. } => "invalid_file",
-            Self::UnsupportedFormat => "unsupported_format",
+            Self::UnsupportedFormat { .. } => "unsupported_format",
             Self::Invalid(_) => "invalid",
-            Self::Unauthenticated => "unauthenticated",
+            Self::Unauthenticated | Self::AccountRequired => "unauthenticated",
             Self::BadCredentials(_) => "bad_credentials",
             Self::Forbidden { .. } => "forbidden",
             Self::NotInPlan { .. } => "not_in_plan",
@@ -162,7 +195,7 @@ impl Error {
             Self::TooManyPending { .. } => "too_many_pending",
             Self::NotOwner { .. } => "not_owner",
             Self::OtherUser => "other_user",
-            Self::NotFound { .. } => "not_found",
+            Self::NotFound { .. } | Self::NotInCollection => "not_found",
             Self::NoSuchRange { .. } => "no_such_range",
             Self::Conflict { .. } | Self::StillRunning { .. } => "conflict",
             Self::Gone { .. } => "gone",
@@ -203,7 +236,7 @@ impl From<objects::Error> for Error {
 impl From<imaging::Error> for Error {
     fn from(error: imaging::Error) -> Self {
         match error {
-            imaging::Error::UnsupportedFormat => Self::UnsupportedFormat,
+            imaging::Error::UnsupportedFormat { found } => Self::UnsupportedFormat { found },
             imaging::Error::Internal { .. } => Self::internal(error),
             refused => {
                 let reason = refused.to_string();

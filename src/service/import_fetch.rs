@@ -123,7 +123,10 @@ fn trouble_of_owner(error: Error) -> Trouble {
 
 fn trouble_of_upload(error: Error, content_type: Option<&str>) -> Trouble {
     match error {
-        Error::UnsupportedFormat => {
+        Error::UnsupportedFormat { found: Some(name) } => {
+            Trouble::Its { reason: format!("what it gives is {name}, which is not accepted"), again: None }
+        }
+        Error::UnsupportedFormat { found: None } => {
             let says = content_type.map(|name| format!(", and says that it is {name}")).unwrap_or_default();
             Trouble::Its { reason: format!("what it gives is no JPEG, PNG, GIF or WebP picture{says}"), again: None }
         }

@@ -144,12 +144,12 @@ impl Service {
         let user = access::writer(caller)?;
         let collection = self.own_collection(&user.id, name).await?;
         if !store::places::contains(&self.db, collection.id, id).await? {
-            return Err(Error::no_such_image());
+            return Err(Error::NotInCollection);
         }
         let mut tx = self.db.begin().await?;
-        store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
+        store::images::lock(&mut tx, id).await?.ok_or(Error::NotInCollection)?;
         let collection = lock(&mut tx, &user.id, name).await?;
-        let place = store::places::remove(&mut tx, collection.id, id).await?.ok_or_else(Error::no_such_image)?;
+        let place = store::places::remove(&mut tx, collection.id, id).await?.ok_or(Error::NotInCollection)?;
         store::collections::touch(&mut tx, collection.id, cut_to_micros(self.clock.now())).await?;
         count(&mut tx, &[(place, -1)]).await?;
         Ok(tx.commit().await?)

@@ -170,7 +170,7 @@ impl Service {
     /// format, its size or its damage; not a request that was wrong, came too often or found the service out of order.
     pub fn count_refusal(&self, error: &Error) {
         self.metrics.count_upload(error.name());
-        if matches!(error, Error::InvalidFile { .. } | Error::UnsupportedFormat) {
+        if matches!(error, Error::InvalidFile { .. } | Error::UnsupportedFormat { .. }) {
             self.tally.add(CounterKind::Failed, error.name(), 1);
         }
     }

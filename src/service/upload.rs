@@ -143,8 +143,8 @@ impl Service {
             }
             header => header,
         };
-        if let Err(imaging::Error::UnsupportedFormat) = header {
-            return Err(Error::UnsupportedFormat);
+        if let Err(imaging::Error::UnsupportedFormat { found }) = header {
+            return Err(Error::UnsupportedFormat { found });
         }
         self.check_size(size)?;
         self.check_weight(header?)
@@ -305,6 +305,9 @@ async fn count_stored(tx: &mut Tx, image: &Image) -> Result<(), store::Error> {
     store::counters::add(tx, image.id, changes).await
 }
 
+/// What browsers call the file of a `Blob` that a page appends to a form without a name (XMLHttpRequest, "create an entry").
+const NAME_OF_BLOBS: &str = "blob";
+
 fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed) -> Image {
     let processing_time: Duration = processed.stages.iter().map(|(_, duration)| *duration).sum();
     let fallback = format!("image.{}", header.format.extension());
@@ -317,7 +320,10 @@ fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed
         title: upload.title.clone(),
         description: upload.description.clone(),
         tags: upload.tags.clone(),
-        file_name: FileName::clean(upload.file_name.as_deref().unwrap_or_default(), &fallback),
+        file_name: FileName::clean(
+            upload.file_name.as_deref().filter(|name| *name != NAME_OF_BLOBS).unwrap_or_default(),
+            &fallback,
+        ),
         file_size: upload.bytes.len() as u64,
         format: header.format,
         width: header.width,

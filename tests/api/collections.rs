@@ -128,7 +128,9 @@ async fn images_are_in_the_order_of_adding_and_added_once() {
     let before = app.by("alice", Method::GET, "/collections/c").await.ok()["updated_at"].clone();
     assert_eq!(app.by("alice", Method::DELETE, &of_collection(&out)).await.status, 204);
     assert_ne!(app.by("alice", Method::GET, "/collections/c").await.ok()["updated_at"], before);
-    assert_error(&app.by("alice", Method::DELETE, &of_collection(&out)).await, 404, "NotFound");
+    let absent = app.by("alice", Method::DELETE, &of_collection(&out)).await;
+    assert_error(&absent, 404, "NotFound");
+    assert_eq!(absent.json()["message"], "This image is not in the collection.");
     assert_error(&app.by("alice", Method::GET, &of_collection(&out)).await, 404, "NotFound");
     assert_eq!(images(&app, "alice", "c").await, added);
     // Added again, it is the last one.

@@ -583,12 +583,53 @@ async fn the_pages_for_people_are_served() {
     }
     let page = app.get("/docs/").await;
     assert!(page.header("content-type").starts_with("text/html") && page.text().contains("swagger-ui"), "{}", page.text());
-    assert!(app.get("/docs/swagger-initializer.js").await.text().contains("\"../openapi.json\""));
+    assert!(page.text().contains("<title>Image Service</title>"), "{}", page.text());
+    let initializer = app.get("/docs/swagger-initializer.js").await;
+    assert!(initializer.text().contains("\"../openapi.json\""), "{}", initializer.text());
+    assert!(initializer.text().contains("\"persistAuthorization\": true"), "{}", initializer.text());
     let page = app.get("/redoc").await;
     assert!(page.header("content-type").starts_with("text/html"), "{}", page.header("content-type"));
     assert!(!page.text().contains("//cdn"), "nothing is loaded from elsewhere");
     let script = app.get("/redoc/redoc.standalone.js").await;
     assert!(script.status == 200 && script.header("content-type").contains("javascript") && script.body.len() > 100_000);
+}
+
+#[tokio::test]
+async fn an_address_may_end_with_a_slash() {
+    let app = TestApp::start().await;
+    let image = app.post(Form::upload("alice", &jpeg(60, 60, 1)).text("tags", "sea")).await.image_id();
+    let made =
+        app.send(app.request(Method::POST, "/collections/").header("X-User-Id", "alice").json(&json!({"name": "all"}))).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    for path in [
+        "/images/?limit=1".to_owned(),
+        format!("/images/{image}/"),
+        format!("/i/{image}/"),
+        "/c/all/".to_owned(),
+        "/tags/sea/images/".to_owned(),
+        "/health/".to_owned(),
+    ] {
+        assert_eq!(app.get(&path).await.status, 200, "{path}");
+    }
+    assert_eq!(app.by("alice", Method::DELETE, &format!("/images/{image}/")).await.status, 200);
+    for path in ["/images//", "/nothing/", "/docs/nothing/", "//"] {
+        assert_error(&app.get(path).await, 404, "NotFound");
+    }
+    // The page's links are relative to its address.
+    let redoc = app.get("/redoc/").await;
+    assert_eq!((redoc.status, redoc.header("location")), (307, "../redoc"));
+}
+
+#[tokio::test]
+async fn a_message_names_each_broken_field_with_its_rule() {
+    let app = TestApp::start().await;
+    let message = async |path: &str| app.get(path).await.json()["message"].as_str().unwrap().to_owned();
+    assert_eq!(message("/images?limit=0").await, "limit must be a whole number from 1 to 100.");
+    let two = "limit must be a whole number from 1 to 100. user is not a parameter of this request.";
+    assert_eq!(message("/images?limit=0&user=x").await, two);
+    let many: String = (0..40).map(|number| format!("&x{number}{}=1", "x".repeat(100))).collect();
+    let long = message(&format!("/images?limit=0{many}")).await;
+    assert!(long.ends_with(" There is more: see details.") && long.len() < 1000, "{long}");
 }
 
 #[tokio::test]
@@ -615,6 +656,9 @@ async fn the_pages_for_people_fit_a_phone_and_work_below_a_path() {
 #[tokio::test]
 async fn the_openapi_document_is_that_of_the_routes() {
     let app = TestApp::start().await;
+    let yaml = app.get("/openapi.yaml").await;
+    assert_eq!((yaml.status, yaml.header("content-type")), (200, "application/yaml"));
+    assert!(yaml.text().starts_with("openapi: ") && yaml.text().contains("\n  /images:\n"), "{}", yaml.text());
     let document = app.get("/openapi.json").await.ok();
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")));
     assert_eq!(document["paths"], serde_json::to_value(openapi::document()).expect("the document")["paths"]);

@@ -107,6 +107,33 @@ fn no_part_of_a_form_can_be_null() {
     assert!(forms > 3, "no form was found");
 }
 
+/// Swagger UI fills its forms with examples and sends what they hold: a list that nobody filtered would look empty.
+#[test]
+fn nothing_optional_has_an_example_that_forms_would_send() {
+    let document = document();
+    for (name, parameter) in parameters(&document).into_iter().filter(|(_, parameter)| parameter["required"] != true) {
+        let schema = resolved(&document, &parameter["schema"]);
+        let given = [&parameter["example"], &parameter["examples"], &schema["example"], &schema["examples"]];
+        assert!(given.iter().all(|example| example.is_null()), "{name} has an example, which is sent unasked");
+        assert!(schema["default"] != true, "{name} is sent as true unasked");
+    }
+    for (name, operation) in operations(&document) {
+        let form = &operation["requestBody"]["content"]["multipart/form-data"]["schema"];
+        let form = resolved(&document, form);
+        let required: Vec<&Value> = form["required"].as_array().into_iter().flatten().collect();
+        for (part, schema) in form["properties"].as_object().into_iter().flatten() {
+            if !required.contains(&&Value::from(part.as_str())) {
+                // Where a form's part has no example, it makes up a text; an empty one is not sent.
+                match schema["type"].as_str() {
+                    Some("string") => assert_eq!(schema["example"], "", "{name}: {part} is sent unasked"),
+                    Some("boolean") => assert_eq!(schema["default"], false, "{name}: {part} is sent as true unasked"),
+                    _ => assert_eq!(resolved(&document, schema)["enum"][0], "public", "{name}: {part} is sent unasked"),
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn no_name_collides_in_a_language_that_clients_are_generated_for() {
     let document = document();

@@ -70,12 +70,60 @@ async fn only_a_trusted_gateway_says_who_asks() {
 }
 
 #[tokio::test]
+async fn the_user_that_a_gateway_names_is_the_owner_unless_the_request_says_so_itself() {
+    let app = TestApp::start().await;
+    let behind = on_a_network(&app, "127.0.0.0/8").await;
+    let apart = on_a_network(&app, "192.0.2.0/24").await;
+    let file = pictures::jpeg(64, 64, 7);
+    let upload = async |base: &str, caller, form: Form| ask(Method::POST, format!("{base}/images"), caller, Some(form)).await;
+    let unnamed = || Form::new().file(&file);
+    assert_eq!(upload(&behind, Some("ann"), unnamed()).await.image()["user_id"], "ann");
+    assert_eq!(upload(&behind, Some("ann"), Form::upload("", &file)).await.image()["user_id"], "ann");
+    assert_eq!(upload(&behind, Some("ann"), Form::upload("ann", &file)).await.image()["user_id"], "ann");
+    assert_error(&upload(&behind, Some("ann"), Form::upload("bob", &file)).await, 403, "Forbidden");
+    let missing = upload(&behind, None, unnamed()).await;
+    assert_eq!(assert_error(&missing, 422, "ValidationError"), json!({"user_id": "is required"}));
+    assert_eq!(missing.json()["message"], "user_id is required.");
+    assert_error(&upload(&apart, Some("ann"), unnamed()).await, 401, "Unauthorized");
+    let import = async |caller: Option<&str>, order: &serde_json::Value| {
+        let request = app.client.post(format!("{behind}/imports")).json(order);
+        let request = caller.into_iter().fold(request, |request, caller| request.header("X-User-Id", caller));
+        Answer::read(request.send().await.expect("an answer")).await
+    };
+    let order = json!({"urls": ["http://example.org/a.jpg"]});
+    assert_eq!(import(Some("ann"), &order).await.status, 202);
+    assert_error(&import(None, &order).await, 422, "ValidationError");
+    let other = json!({"urls": ["http://example.org/a.jpg"], "user_id": "bob"});
+    assert_error(&import(Some("ann"), &other).await, 403, "Forbidden");
+    let jobs = ask(Method::GET, format!("{behind}/imports"), Some("ann"), None).await.ok();
+    assert_eq!(jobs["imports"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn a_401_names_only_what_would_be_accepted() {
+    let app = TestApp::start().await;
+    let delete = async |app: &TestApp| app.send(app.request(Method::DELETE, "/collections/none")).await;
+    let trusted = delete(&app).await;
+    assert_error(&trusted, 401, "Unauthorized");
+    assert!(trusted.text().contains("an API key") && trusted.text().contains("X-User-Id"), "{}", trusted.text());
+    let account = app.by("ann", Method::GET, "/api-keys").await;
+    assert_error(&account, 401, "Unauthorized");
+    assert!(account.text().contains("an access token") && !account.text().contains("X-User-Id"), "{}", account.text());
+    let required = TestApp::with(&["--auth-mode=required"]).await;
+    for refused in [delete(&required).await, required.post(Form::upload("ann", &pictures::jpeg(64, 64, 7))).await] {
+        assert_error(&refused, 401, "Unauthorized");
+        let message = "Authentication required: send an access token, an API key, or an e-mail address and password.";
+        assert_eq!(refused.json()["message"], message);
+    }
+}
+
+#[tokio::test]
 async fn pages_of_other_sites_cannot_act_as_a_user_of_this_machine() {
     let app = TestApp::with(&["--cors-origins=https://app.example.org"]).await;
     let upload = || app.upload(Form::upload("victim", &pictures::jpeg(64, 64, 7)).text("visibility", "private"));
     let refused = app.send(upload().header("Origin", "https://evil.example").header("Sec-Fetch-Site", "cross-site")).await;
     assert_error(&refused, 403, "Forbidden");
-    assert!(refused.text().contains("CORS_ORIGINS"), "{}", refused.text());
+    assert!(refused.text().contains("CORS_ORIGINS") && refused.text().contains("`*` allows"), "{}", refused.text());
     assert_error(&app.send(upload().header("Sec-Fetch-Site", "cross-site")).await, 403, "Forbidden");
     assert_error(&app.send(upload().header("Origin", "null")).await, 403, "Forbidden");
     app.send(upload().header("Origin", "https://app.example.org").header("Sec-Fetch-Site", "cross-site")).await.ok();

@@ -126,8 +126,8 @@ async fn updated_at_is_the_moment_of_the_last_change() {
     assert_eq!((&image["created_at"], &image["updated_at"]), (&json!("2026-01-31T12:00:00Z"), &json!("2026-01-31T12:00:00Z")));
     app.clock.stop_at("2026-02-01T00:00:00.123456789Z");
     let changed = app.patch("alice", id_of(&image), &json!({"title": "t"})).await.ok();
-    assert_eq!((&changed["created_at"], &changed["updated_at"]), (&image["created_at"], &json!("2026-02-01T00:00:00.123456Z")));
-    assert_eq!(app.get(&format!("/images/{}", id_of(&image))).await.ok()["updated_at"], "2026-02-01T00:00:00.123456Z");
+    assert_eq!((&changed["created_at"], &changed["updated_at"]), (&image["created_at"], &json!("2026-02-01T00:00:00.123Z")));
+    assert_eq!(app.get(&format!("/images/{}", id_of(&image))).await.ok()["updated_at"], "2026-02-01T00:00:00.123Z");
 }
 
 #[tokio::test]

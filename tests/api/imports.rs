@@ -41,7 +41,7 @@ async fn pictures_come_in_from_urls_and_are_images_as_all_are() {
     assert_eq!(ordered.status, 202);
     let id = ordered.json()["jobId"].as_str().unwrap().to_owned();
     assert_eq!(ordered.json(), json!({"jobId": id}));
-    assert_eq!(ordered.header("location"), format!("/imports/{id}"));
+    assert_eq!(ordered.header("location"), format!("https://images.example.org/imports/{id}"));
     let job = app.done(&id).await;
     let links = job["uploaded"]["complete"].as_array().unwrap();
     assert_eq!((links.len(), &job["errors"]), (4, &json!({})));
@@ -60,6 +60,15 @@ async fn pictures_come_in_from_urls_and_are_images_as_all_are() {
     assert_eq!(app.get("/images?tags=sea&user_id=alice").await.ok()["total_count"], 4);
     assert_eq!(app.get("/stats").await.ok()["success"], 4);
     app.assert_sound().await;
+}
+
+/// A proxy that serves the API below a path strips it, so the service sees no path of its own.
+#[tokio::test]
+async fn the_location_of_a_job_is_below_the_path_of_the_public_url() {
+    let app = TestApp::within(pictures().await, &[BY_HAND, "--public-url=https://example.org/pictures/"]).await;
+    let ordered = app.post_json("/imports", &json!({"urls": [url(1)], "user_id": "alice"})).await;
+    let id = ordered.json()["jobId"].as_str().unwrap().to_owned();
+    assert_eq!(ordered.header("location"), format!("https://example.org/pictures/imports/{id}"));
 }
 
 #[tokio::test]

@@ -17,6 +17,31 @@ async fn upload(app: &TestApp, user: &str, tags: &str) -> String {
     app.post(Form::upload(user, &jpeg(50, 50, 1)).text("tags", tags)).await.image_id()
 }
 
+#[tokio::test]
+async fn every_page_but_the_last_links_to_the_next_one() {
+    let app = TestApp::with(&["--public-url=https://example.org/pictures"]).await;
+    for _ in 0..3 {
+        upload(&app, "alice", "sea side").await;
+    }
+    for list in ["/images?tags=sea%20side&user_id=alice", "/users/alice/images?", "/tags/sea%20side/images?"] {
+        let whole = ids_of(&app.get(list).await.ok());
+        let (mut path, mut ids, mut pages) = (format!("{list}&limit=2"), Vec::new(), 0);
+        loop {
+            let page = app.get(&path).await;
+            ids.extend(ids_of(&page.ok()));
+            pages += 1;
+            let link = page.header("link");
+            if link.is_empty() {
+                assert_eq!(page.json()["has_more"], false, "{path}");
+                break;
+            }
+            let next = link.strip_prefix("<https://example.org/pictures").and_then(|link| link.strip_suffix(">; rel=\"next\""));
+            path = next.unwrap_or_else(|| panic!("{link}")).to_owned();
+        }
+        assert_eq!((ids, pages), (whole, 2), "{list}");
+    }
+}
+
 /// The list's ids and its count, which must fit when it is a single page.
 async fn list(app: &TestApp, path: &str) -> Vec<String> {
     let page = app.get(path).await.ok();

@@ -452,6 +452,9 @@ async fn a_file_name_is_the_clients_made_harmless() {
         ("folder/", "image.png"),
         ("   ", "image.png"),
         ("", "image.png"),
+        // What a page's `Blob` is called that was given no name.
+        ("blob", "image.png"),
+        ("blob.png", "blob.png"),
         (&long, &cut),
     ] {
         let form = Form::new().text("user_id", "alice").file_named(sent, "image/png", &file);
@@ -464,6 +467,18 @@ async fn a_file_name_is_the_clients_made_harmless() {
         assert_eq!(app.post(form).await.image()["file_name"], "image.png", "{disposition}");
     }
     assert!(app.storage().keys().await.iter().all(|key| key.is_ascii() && !key.contains("png")), "no name is part of a key");
+}
+
+#[tokio::test]
+async fn a_picture_of_a_phone_in_another_format_is_named() {
+    let app = TestApp::start().await;
+    let cases = [(&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC"), (b"\0\0\0\x14ftypavif\0\0\0\0mif1", "AVIF")];
+    for (head, name) in cases {
+        let answer = app.post(Form::upload("alice", &padded(head.to_vec(), 4096))).await;
+        assert_error(&answer, 415, "UnsupportedMediaType");
+        let message = format!("The file is {name}, which is not accepted; convert it to JPEG first.");
+        assert_eq!(answer.json()["message"], message);
+    }
 }
 
 #[tokio::test]

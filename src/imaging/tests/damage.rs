@@ -72,7 +72,27 @@ fn a_webp_whose_picture_ends_before_its_chunk_does_is_refused() {
 #[test]
 fn what_is_no_picture_is_an_unsupported_format() {
     for bytes in [&b""[..], b"GIF90a", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"BM......", b"RIFF....WAVE", b"%PDF-1.7"] {
-        assert_eq!(inspect(bytes, &Limits::default()).unwrap_err(), Error::UnsupportedFormat);
+        assert_eq!(inspect(bytes, &Limits::default()).unwrap_err(), Error::UnsupportedFormat { found: None });
+    }
+}
+
+#[test]
+fn pictures_of_phones_are_told_by_their_brands() {
+    for (bytes, found) in [
+        (&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], Some("HEIC")),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", Some("HEIC")),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", Some("AVIF")),
+        (b"\0\0\0\x14ftypavif\0\0\0\0mif1", Some("AVIF")),
+        (b"\0\0\0\x14ftypmif1\0\0\0\0miaf", Some("HEIF")),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", None),
+        // Brands that are cut off, or behind the end that the box tells.
+        (b"\xff\xff\xff\xffftypheic", Some("HEIC")),
+        (b"\0\0\0\x10ftypisom\0\0\0\0heic", None),
+        (b"\0\0\0\0ftypisom", None),
+        (b"\0\0\0\x18ftyphe", None),
+        (b"\0\0\0\x18ftyp", None),
+    ] {
+        assert_eq!(inspect(bytes, &Limits::default()).unwrap_err(), Error::UnsupportedFormat { found }, "{bytes:?}");
     }
 }
 
@@ -93,7 +113,7 @@ fn a_file_that_is_two_things_is_the_picture_alone() {
         }
     }
     // What comes first decides, so nothing before a picture makes it one.
-    assert_eq!(run(&[&b"<script>"[..], &other].concat()).unwrap_err(), Error::UnsupportedFormat);
+    assert_eq!(run(&[&b"<script>"[..], &other].concat()).unwrap_err(), Error::UnsupportedFormat { found: None });
 }
 
 #[test]
