@@ -63,7 +63,7 @@ pub(super) struct Passwords {
     wait: Duration,
 }
 
-/// At most 4 × 19 MiB at once.
+/// At most 4 × 19 MiB at once. And on half of the processors, so that whoever guesses leaves the others to everybody else.
 const MOST_TURNS: usize = 4;
 
 /// The hash of no password: it takes the time that another one takes.
@@ -79,7 +79,7 @@ impl Default for Passwords {
 impl Passwords {
     pub fn new(wait: Duration) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { turns: Arc::new(Semaphore::new(cores.min(MOST_TURNS))), wait }
+        Self { turns: Arc::new(Semaphore::new((cores / 2).clamp(1, MOST_TURNS))), wait }
     }
 
     /// Waits for a turn to hash.

@@ -15,6 +15,7 @@ use s3s::dto::{
     HeadObjectOutput, StreamingBlob, Timestamp, TimestampFormat,
 };
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
+use tokio::sync::Semaphore;
 
 use super::api::{off_runtime, storage_error};
 use super::checksums;
@@ -258,9 +259,18 @@ fn pieces(object: Arc<Object>, range: Range<u64>) -> impl Stream<Item = Result<B
     })
 }
 
+/// Pieces read at once, however many clients there are: more keep more threads busy and memory in use, and make no disk faster.
+static READERS: Semaphore = Semaphore::const_new(8);
+
 async fn read_piece(object: Arc<Object>, range: Range<u64>) -> Result<(Bytes, Range<u64>), StorageError> {
+    // A thread keeps the memory of pieces that others have given back, as long as it lives.
+    let turn = READERS
+        .acquire()
+        .await
+        .map_err(|closed| StorageError::Io { path: "reading".into(), source: std::io::Error::other(closed) })?;
     let read = tokio::task::spawn_blocking(move || {
         let piece = object.read_first(&range)?;
+        drop(turn);
         Ok((piece, range))
     });
     let read = read.await.unwrap_or_else(|panicked| {

@@ -9,6 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::S3ServiceBuilder;
 use tokio::net::{TcpListener, TcpStream};
@@ -29,6 +30,9 @@ const XML_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Of a request's head; S3's own limit is 8 KiB of headers beside the URL.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// As the service's own connections have it.
+const SEND_BUFFER_BYTES: usize = 512 << 10;
 
 /// After an error of `accept`, most likely that there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -143,6 +147,10 @@ fn serve(
     // Small answers should not wait for more to send. A stream that refuses is broken, and will say so soon.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    // What the kernel keeps for a client that reads slowly: by itself it lets a fast one have 4 MiB and more.
+    if let Err(error) = set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES) {
+        tracing::debug!(%error, "cannot set SO_SNDBUF");
     }
     let door = Arc::clone(door);
     let service = service_fn(move |request| {
