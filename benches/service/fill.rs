@@ -204,6 +204,7 @@ pub fn image(number: u64, rows: u64) -> Result<Image> {
     let mut random = Random::new(number);
     let id = id(number, rows, &mut random);
     Ok(Image {
+        object_prefix: String::new(),
         id,
         updated_at: id.created_at(),
         user_id: user(rows, &mut random)?,
