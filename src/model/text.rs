@@ -84,10 +84,10 @@ impl FileName {
         let name: String = self.0.chars().filter(|c| !turns_text(*c)).collect();
         let (stem, extension) = name.rsplit_once('.').unwrap_or((&name, ""));
         let is = |known: &&str| extension.eq_ignore_ascii_case(known);
-        if format.extensions().iter().any(|known| is(&known)) && !stem.is_empty() {
+        if format.extensions().iter().any(|known| is(known)) && !stem.is_empty() {
             return name;
         }
-        let is_of_pictures = PICTURE_EXTENSIONS.iter().any(|known| is(&known)) && !stem.is_empty();
+        let is_of_pictures = PICTURE_EXTENSIONS.iter().any(|known| is(known)) && !stem.is_empty();
         format!("{}.{}", if is_of_pictures { stem } else { name.trim_end_matches('.') }, format.extension())
     }
 

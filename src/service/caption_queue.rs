@@ -240,7 +240,7 @@ impl Service {
     async fn picture_for(&self, captioner: &Captioner, image: &Image) -> Result<Picture, Error> {
         let turn = Turn::new(TurnKey::User(image.user_id.clone()), Class::Caption);
         let _admitted = self.admission.file(&turn, image.file_size).await?;
-        let bytes = self.objects.get_bytes(&layout::stored_key(&image, layout::ORIGINAL)).await?;
+        let bytes = self.objects.get_bytes(&layout::stored_key(image, layout::ORIGINAL)).await?;
         let limits = self.limits.imaging.clone();
         match captioner.takes() {
             Takes::Pixels { side } => {

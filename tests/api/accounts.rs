@@ -37,7 +37,7 @@ async fn a_new_account_is_what_was_asked_for() {
     let id = account["id"].as_str().expect("an id");
     let expected = json!({
         "id": id, "email": "ann@example.org", "user_id": id, "plan": "Basic", "admin": false, "disabled": false,
-        "created_at": "2026-01-31T12:00:00Z", "updated_at": "2026-01-31T12:00:00Z",
+        "created_at": "2026-01-31T12:00:00.000Z", "updated_at": "2026-01-31T12:00:00.000Z",
     });
     assert_eq!(account, expected);
     for (fields, shown) in [
