@@ -37,7 +37,7 @@ async fn a_new_account_is_what_was_asked_for() {
     let id = account["id"].as_str().expect("an id");
     let expected = json!({
         "id": id, "email": "ann@example.org", "user_id": id, "plan": "Basic", "admin": false, "disabled": false,
-        "created_at": "2026-01-31T12:00:00Z", "updated_at": "2026-01-31T12:00:00Z",
+        "created_at": "2026-01-31T12:00:00.000Z", "updated_at": "2026-01-31T12:00:00.000Z",
     });
     assert_eq!(account, expected);
     for (fields, shown) in [
@@ -261,7 +261,7 @@ async fn a_change_sets_what_is_named_and_nothing_else() {
         app.clock.stop_at(&format!("2026-01-31T12:0{minute}:00Z"));
         let changed = patch(&app, &admin, &ann.id, &change).await.ok();
         expected.as_object_mut().unwrap().extend(shown.as_object().unwrap().clone());
-        expected["updated_at"] = json!(format!("2026-01-31T12:0{minute}:00Z"));
+        expected["updated_at"] = json!(format!("2026-01-31T12:0{minute}:00.000Z"));
         expected["features"] = changed["features"].clone();
         assert_eq!(changed, expected, "{change}");
         assert_eq!(app.get_as(&admin, &path).await.ok(), expected, "{change}");

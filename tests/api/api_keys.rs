@@ -47,7 +47,7 @@ async fn a_key_is_shown_once_and_kept_as_a_hash() {
     assert_eq!(text(&made, "id").replace('-', ""), id);
     let expected = json!({
         "id": made["id"], "description": "the shop's", "scopes": ["read", "upload"],
-        "created_at": "2026-01-31T12:00:00Z", "last_used_at": null, "expires_at": null,
+        "created_at": "2026-01-31T12:00:00.000Z", "last_used_at": null, "expires_at": null,
     });
     made.as_object_mut().unwrap().remove("key");
     assert_eq!(made, expected);
@@ -324,10 +324,10 @@ async fn a_keys_last_use_is_noted_once_a_minute() {
     let path = format!("/api-keys/{}", text(&made, "id"));
     for (time, noted) in [
         (None, json!(null)),
-        (Some("2026-01-31T12:01:00Z"), json!("2026-01-31T12:01:00Z")),
-        (Some("2026-01-31T12:01:59.999Z"), json!("2026-01-31T12:01:00Z")),
-        (Some("2026-01-31T12:02:00Z"), json!("2026-01-31T12:02:00Z")),
-        (Some("2026-01-31T12:09:00Z"), json!("2026-01-31T12:09:00Z")),
+        (Some("2026-01-31T12:01:00Z"), json!("2026-01-31T12:01:00.000Z")),
+        (Some("2026-01-31T12:01:59.999Z"), json!("2026-01-31T12:01:00.000Z")),
+        (Some("2026-01-31T12:02:00Z"), json!("2026-01-31T12:02:00.000Z")),
+        (Some("2026-01-31T12:09:00Z"), json!("2026-01-31T12:09:00.000Z")),
     ] {
         if let Some(time) = time {
             app.clock.stop_at(time);
@@ -349,7 +349,7 @@ async fn a_keys_last_use_is_noted_once_a_minute() {
     app.clock.stop_at("2026-01-31T12:12:00Z");
     let wrong = format!("{}AAAA", text(&made, "key"));
     assert_eq!(status(&app, &wrong).await, 401);
-    assert_eq!(app.get_as(&admin, &path).await.ok()["last_used_at"], "2026-01-31T12:09:00Z");
+    assert_eq!(app.get_as(&admin, &path).await.ok()["last_used_at"], "2026-01-31T12:09:00.000Z");
 }
 
 #[tokio::test]

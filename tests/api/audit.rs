@@ -66,7 +66,7 @@ async fn what_administrators_do_to_accounts_is_noted() {
     assert_eq!(entries.len(), expected.len(), "{page:#}");
     for (entry, (actor, action, subject, details, second)) in entries.iter().zip(expected) {
         let expected = json!({
-            "id": entry["id"], "at": format!("2026-01-31T12:00:0{second}Z"), "actor": actor, "action": action,
+            "id": entry["id"], "at": format!("2026-01-31T12:00:0{second}.000Z"), "actor": actor, "action": action,
             "subject": subject, "details": details,
         });
         assert_eq!(*entry, expected);

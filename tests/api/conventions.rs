@@ -41,7 +41,8 @@ fn method(name: &str) -> Method {
 #[tokio::test]
 async fn an_unknown_address_is_404_whatever_the_method() {
     let app = TestApp::start().await;
-    for path in ["/nope", "/images/", "/Images", "/images/a/b/c", "//images", "/users/a", "/tags/a", "/v1/images", "/favicon.ico"]
+    for path in
+        ["/nope", "/images//", "/Images", "/images/a/b/c", "//images", "/users/a", "/tags/a", "/v1/images", "/favicon.ico"]
     {
         for name in ["GET", "POST", "PATCH", "DELETE", "OPTIONS", "BREW"] {
             let answer = app.send(app.request(method(name), path)).await;

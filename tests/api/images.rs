@@ -123,7 +123,10 @@ async fn updated_at_is_the_moment_of_the_last_change() {
     let app = TestApp::start().await;
     app.clock.stop_at("2026-01-31T12:00:00Z");
     let image = upload(&app, "alice").await;
-    assert_eq!((&image["created_at"], &image["updated_at"]), (&json!("2026-01-31T12:00:00Z"), &json!("2026-01-31T12:00:00Z")));
+    assert_eq!(
+        (&image["created_at"], &image["updated_at"]),
+        (&json!("2026-01-31T12:00:00.000Z"), &json!("2026-01-31T12:00:00.000Z"))
+    );
     app.clock.stop_at("2026-02-01T00:00:00.123456789Z");
     let changed = app.patch("alice", id_of(&image), &json!({"title": "t"})).await.ok();
     assert_eq!((&changed["created_at"], &changed["updated_at"]), (&image["created_at"], &json!("2026-02-01T00:00:00.123Z")));
