@@ -58,18 +58,14 @@ impl Connector {
     /// The addresses of the target's host that may be connected to; not none.
     async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, Error> {
         let literal = target.address();
-        let mut addresses = match literal {
-            Some(address) => vec![address],
-            None => self.network.resolve(target.host()).await.map_err(Error::Unresolved)?,
+        let addresses = match literal {
+            Some(address) => Ok(vec![address]),
+            None => self.network.resolve(target.host()).await,
         };
-        if addresses.is_empty() {
-            return Err(Error::Unresolved(io::ErrorKind::NotFound.into()));
-        }
+        let refused = |source| Error::NoPublicAddress { literal: literal.is_some(), source };
+        let mut addresses: Vec<IpAddr> = addresses.map_err(|error| refused(Some(error)))?;
         addresses.retain(|address| guard::may_connect(*address, self.allow_private));
-        if addresses.is_empty() {
-            return Err(Error::NoPublicAddress { literal: literal.is_some() });
-        }
-        Ok(of_both_families(&addresses))
+        if addresses.is_empty() { Err(refused(None)) } else { Ok(of_both_families(&addresses)) }
     }
 
     async fn connect_to_one(&self, addresses: &[IpAddr], port: u16) -> Result<TcpStream, Error> {

@@ -9,14 +9,14 @@ use http::StatusCode;
 /// nor anything else of the network that the service is in. Causes are for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No resolver knew the name, or it has no addresses.
-    #[error("its host name cannot be resolved")]
-    Unresolved(#[source] io::Error),
-    /// All addresses of the host are refused; which they are is nobody's business.
+    /// One answer for a host that has none and for one that has only addresses which are refused: which names exist inside
+    /// is nobody's business.
     #[error("its host has no public address")]
     NoPublicAddress {
         /// Whether the URL names the address itself, so that there is nothing to wait for.
         literal: bool,
+        #[source]
+        source: Option<io::Error>,
     },
     #[error("its host cannot be connected to")]
     NotConnected(#[source] io::Error),
@@ -69,13 +69,8 @@ impl Error {
     /// Whether asking again later may help.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::NoPublicAddress { literal } => !literal,
-            Self::Unresolved(_)
-            | Self::NotConnected(_)
-            | Self::Tls(_)
-            | Self::TimedOut
-            | Self::BrokenOff(_)
-            | Self::Internal(_) => true,
+            Self::NoPublicAddress { literal, .. } => !literal,
+            Self::NotConnected(_) | Self::Tls(_) | Self::TimedOut | Self::BrokenOff(_) | Self::Internal(_) => true,
             // Request Timeout, Too Early, Too Many Requests.
             Self::Status { status, .. } => status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429),
             _ => false,
@@ -85,7 +80,6 @@ impl Error {
     /// A stable word for metrics.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Unresolved(_) => "unresolved",
             Self::NoPublicAddress { .. } => "no_public_address",
             Self::NotConnected(_) => "not_connected",
             Self::Certificate(_) | Self::Tls(_) => "tls",

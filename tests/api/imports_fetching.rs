@@ -98,8 +98,8 @@ async fn no_name_leads_to_an_address_that_is_not_public() {
         world.name(&format!("inner{number}.test"), &[&[address]]);
         assert_reason(import(&app, &format!("http://inner{number}.test/x.jpg")).await, "its host has no public address");
     }
-    // A name that is not there, which may be a typing error, has words of its own.
-    assert_reason(import(&app, "http://nowhere.test/x.jpg").await, "its host name cannot be resolved");
+    // The same words for a name that is not there.
+    assert_reason(import(&app, "http://nowhere.test/x.jpg").await, "its host has no public address");
     assert_eq!(ports(&world), []);
     // Of several addresses only those that are public are tried.
     let public = public.to_string();
