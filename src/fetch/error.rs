@@ -11,7 +11,7 @@ use http::StatusCode;
 pub enum Error {
     /// One answer for a host that has none and for one that has only addresses which are refused: which names exist inside
     /// is nobody's business.
-    #[error("its host has no public address")]
+    #[error("its host does not resolve to a public address")]
     NoPublicAddress {
         /// Whether the URL names the address itself, so that there is nothing to wait for.
         literal: bool,

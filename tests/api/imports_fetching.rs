@@ -58,7 +58,7 @@ async fn a_name_is_resolved_once_and_a_checked_address_connected_to() {
     assert_eq!(import(&app, "http://rebinding.test/1.jpg").await, None);
     assert_eq!(world.lookups("rebinding.test"), 1);
     // Whoever asks again gets the other answer, and goes nowhere.
-    assert_reason(import(&app, "http://rebinding.test/2.jpg").await, "its host has no public address");
+    assert_reason(import(&app, "http://rebinding.test/2.jpg").await, "its host does not resolve to a public address");
     assert_eq!(ports(&world), [SocketAddr::new(public, 80)]);
 }
 
@@ -96,10 +96,10 @@ async fn no_name_leads_to_an_address_that_is_not_public() {
     let app = start(&world).await;
     for (number, address) in inner.iter().enumerate() {
         world.name(&format!("inner{number}.test"), &[&[address]]);
-        assert_reason(import(&app, &format!("http://inner{number}.test/x.jpg")).await, "its host has no public address");
+        assert_reason(import(&app, &format!("http://inner{number}.test/x.jpg")).await, "its host does not resolve to a public address");
     }
     // The same words for a name that is not there.
-    assert_reason(import(&app, "http://nowhere.test/x.jpg").await, "its host has no public address");
+    assert_reason(import(&app, "http://nowhere.test/x.jpg").await, "its host does not resolve to a public address");
     assert_eq!(ports(&world), []);
     // Of several addresses only those that are public are tried.
     let public = public.to_string();
@@ -133,7 +133,7 @@ async fn no_spelling_of_an_inner_address_is_connected_to() {
         "[fd00:ec2::254]",
     ] {
         for scheme in ["http", "https"] {
-            assert_reason(import(&app, &format!("{scheme}://{host}/latest/meta-data")).await, "its host has no public address");
+            assert_reason(import(&app, &format!("{scheme}://{host}/latest/meta-data")).await, "its host does not resolve to a public address");
         }
     }
     assert_eq!(ports(&world), []);
@@ -159,11 +159,11 @@ async fn every_redirect_is_held_to_the_same_rules() {
         format!("http://public.test/{}", percent_encoding::utf8_percent_encode(url, percent_encoding::NON_ALPHANUMERIC))
     };
     for (url, reason) in [
-        ("http://127.0.0.1/", "its host has no public address"),
-        ("http://0x7f.1/", "its host has no public address"),
-        ("http://[::1]/", "its host has no public address"),
-        ("https://inner.test/", "its host has no public address"),
-        ("//169.254.169.254/latest", "its host has no public address"),
+        ("http://127.0.0.1/", "its host does not resolve to a public address"),
+        ("http://0x7f.1/", "its host does not resolve to a public address"),
+        ("http://[::1]/", "its host does not resolve to a public address"),
+        ("https://inner.test/", "its host does not resolve to a public address"),
+        ("//169.254.169.254/latest", "its host does not resolve to a public address"),
         ("http://public.test:6379/", "it leads on to a URL that must use one of these ports: 80, 443"),
         ("ftp://public.test/", "it leads on to a URL that must begin with http:// or https://"),
         ("file:///etc/passwd", "it leads on to a URL that must begin with http:// or https://"),
@@ -236,7 +236,7 @@ async fn an_intranet_can_be_allowed_but_for_what_tells_secrets() {
     assert_reason(import(&app, "http://inner.test:9000/x.jpg").await, "its host cannot be connected to");
     assert_eq!(ports(&world), ["10.0.0.7:9000".parse().unwrap()]);
     for secret in ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "[fe80::1]"] {
-        assert_reason(import(&app, &format!("http://{secret}/latest/meta-data")).await, "its host has no public address");
+        assert_reason(import(&app, &format!("http://{secret}/latest/meta-data")).await, "its host does not resolve to a public address");
     }
     assert_eq!(ports(&world).len(), 1);
 }
