@@ -110,7 +110,7 @@ pub struct VariantQuery {
     #[param(minimum = 1, maximum = 100, default = 80)]
     quality: Option<u8>,
     /// When a signed URL expires, in seconds since 1970.
-    #[param(minimum = 0, example = 1_795_939_200_u64)]
+    #[param(minimum = 0)]
     expires: Option<u64>,
     /// The signature of `expires` and the parameters above, from `POST /images/{image_id}/urls`.
     #[param(min_length = 43, max_length = 43, pattern = "^[A-Za-z0-9_-]+$")]

@@ -50,17 +50,22 @@ pub(super) fn decode(bytes: &[u8], header: &GifHeader, aim: Aim, limits: &Limits
     let mut indices = Vec::new();
     let mut picture = None;
     let mut frames: u32 = 0;
-    while let Some(frame) = next_frame(&mut decoder, canvas)? {
+    let mut pixels = 0;
+    while let Some(frame) = next_frame(&mut decoder)? {
         frames += 1;
-        check_pixels(frames, canvas, limits)?;
+        pixels += frame.work(canvas);
+        check_pixels(frames, pixels, frame.covering(canvas), limits)?;
+        if picture.is_some() {
+            pass_over(&mut decoder, &frame, canvas, &mut indices)?;
+            continue;
+        }
+        check_first(&frame, canvas)?;
         indices.resize(frame.width * frame.height, 0);
         decoder.read_into_buffer(&mut indices).map_err(explain::gif)?;
-        if picture.is_none() {
-            let palette = decoder.palette().map_err(explain::gif)?;
-            picture = Some(compose(&frame, &indices, palette, canvas, aim));
-            if !aim.prove {
-                break;
-            }
+        let palette = decoder.palette().map_err(explain::gif)?;
+        picture = Some(compose(&frame, &indices, palette, canvas, aim));
+        if !aim.prove {
+            break;
         }
     }
     let picture = picture.ok_or_else(|| Error::corrupt("the GIF has no picture"))?;
@@ -76,29 +81,58 @@ struct Placed {
     transparent: Option<u8>,
 }
 
-fn next_frame(decoder: &mut Decoder<impl Read>, canvas: (u32, u32)) -> Result<Option<Placed>, Error> {
+impl Placed {
+    /// The sides of what holds both the frame and its canvas.
+    fn covering(&self, canvas: (u32, u32)) -> (u32, u32) {
+        (canvas.0.max(self.width as u32), canvas.1.max(self.height as u32))
+    }
+
+    /// Pixels that count against the limit: those of the canvas, or of a larger frame.
+    fn work(&self, (width, height): (u32, u32)) -> u64 {
+        (u64::from(width) * u64::from(height)).max(self.width as u64 * self.height as u64)
+    }
+}
+
+fn next_frame(decoder: &mut Decoder<impl Read>) -> Result<Option<Placed>, Error> {
     let Some(frame) = decoder.next_frame_info().map_err(explain::gif)? else {
         return Ok(None);
     };
-    let placed = Placed {
+    Ok(Some(Placed {
         left: usize::from(frame.left),
         top: usize::from(frame.top),
         width: usize::from(frame.width),
         height: usize::from(frame.height),
         transparent: frame.transparent,
-    };
-    // A later frame that sticks out is clipped, as browsers do; one larger than its canvas would defeat the limits.
-    if placed.width > canvas.0 as usize || placed.height > canvas.1 as usize {
-        return Err(Error::corrupt("the GIF has a frame larger than its canvas"));
-    }
-    if placed.width == 0 || placed.height == 0 {
-        return Err(Error::corrupt("the GIF has a frame without pixels"));
-    }
-    Ok(Some(placed))
+    }))
 }
 
-fn check_pixels(frames: u32, (width, height): (u32, u32), limits: &Limits) -> Result<(), Error> {
-    let pixels = u64::from(frames) * u64::from(width) * u64::from(height);
+/// The header enlarged the canvas by the first frame.
+fn check_first(frame: &Placed, canvas: (u32, u32)) -> Result<(), Error> {
+    if frame.width > canvas.0 as usize || frame.height > canvas.1 as usize {
+        return Err(Error::corrupt("the GIF has a frame larger than its canvas"));
+    }
+    if frame.width == 0 || frame.height == 0 {
+        return Err(Error::corrupt("the first frame of the GIF has no pixels"));
+    }
+    Ok(())
+}
+
+/// Decodes a frame that is not shown, in parts of the canvas's size at most: it may be larger, of which viewers show what lies on
+/// the canvas, or have no pixels at all.
+fn pass_over(decoder: &mut Decoder<impl Read>, frame: &Placed, canvas: (u32, u32), indices: &mut Vec<u8>) -> Result<(), Error> {
+    let most = canvas.0 as usize * canvas.1 as usize;
+    let mut left = frame.width * frame.height;
+    while left > 0 {
+        indices.resize(left.min(most), 0);
+        if !decoder.fill_buffer(indices).map_err(explain::gif)? {
+            return Err(Error::corrupt("a frame of the GIF has fewer pixels than it says"));
+        }
+        left -= indices.len();
+    }
+    Ok(())
+}
+
+fn check_pixels(frames: u32, pixels: u64, (width, height): (u32, u32), limits: &Limits) -> Result<(), Error> {
     if frames > 1 && pixels > limits.max_frame_pixels {
         return Err(Error::TooManyPixels { frames: u64::from(frames), width, height, limit: limits.max_frame_pixels });
     }

@@ -1,7 +1,8 @@
 //! A GIF's blocks, as far as they matter before the first pixel is decoded: how large the canvas is, whether there is a
 //! palette for all frames, and where the file ends (GIF89a, chapters 15 to 27).
 //!
-//! The decoder never sees what it would only keep: however long XMP or a colour profile is, it costs no memory.
+//! The decoder never sees what it would only keep: however long XMP or a colour profile is, it costs no memory. Nor does it see
+//! what it would refuse and viewers pass over: extensions with unknown labels, and zeros between blocks.
 
 use super::error::Error;
 use super::explain;
@@ -17,6 +18,9 @@ const TRAILER: u8 = 0x3b;
 /// Labels of extensions: how the next frame is shown, and one of the two kinds of frames.
 const GRAPHIC_CONTROL: u8 = 0xf9;
 const PLAIN_TEXT: u8 = 0x01;
+
+/// The labels that GIF89a defines; a decoder passes over all others (GIF89a, 24).
+const KNOWN: [u8; 4] = [PLAIN_TEXT, GRAPHIC_CONTROL, 0xfe, 0xff];
 
 /// How application extensions begin that the decoder would keep: label, length, name.
 const KEPT: [&[u8]; 2] = [b"\xff\x0bXMP DataXMP", b"\xff\x0bICCRGBG1012"];
@@ -95,11 +99,11 @@ impl<'a> Shown<'a> {
     fn next_run(&mut self) -> &'a [u8] {
         let bytes = self.blocks.bytes;
         while let Some(block) = self.blocks.next() {
-            let label = bytes.get(block.at + 1..).unwrap_or_default();
-            if block.kind == EXTENSION && KEPT.iter().any(|start| label.starts_with(start)) {
-                let run = bytes.get(self.next..block.at).unwrap_or_default();
+            let is_hidden = block.is_hidden(bytes);
+            if is_hidden || block.gap > 0 {
+                let run = bytes.get(self.next..block.at - block.gap).unwrap_or_default();
                 // One that breaks off is the last.
-                self.next = self.blocks.at.unwrap_or(bytes.len());
+                self.next = if is_hidden { self.blocks.at.unwrap_or(bytes.len()) } else { block.at };
                 if !run.is_empty() {
                     return run;
                 }
@@ -152,6 +156,17 @@ struct Blocks<'a> {
 struct Block {
     kind: u8,
     at: usize,
+    /// How many zeros stand before it.
+    gap: usize,
+}
+
+impl Block {
+    /// Whether the decoder gets along without it.
+    fn is_hidden(&self, bytes: &[u8]) -> bool {
+        let label = bytes.get(self.at + 1..).unwrap_or_default();
+        self.kind == EXTENSION
+            && (KEPT.iter().any(|start| label.starts_with(start)) || label.first().is_some_and(|label| !KNOWN.contains(label)))
+    }
 }
 
 impl<'a> Blocks<'a> {
@@ -161,7 +176,10 @@ impl<'a> Blocks<'a> {
     }
 
     fn next(&mut self) -> Option<Block> {
-        let at = self.at?;
+        let end = self.at?;
+        // Some writers end a block twice.
+        let gap = self.bytes.get(end..)?.iter().take_while(|&&byte| byte == 0).count();
+        let at = end + gap;
         let kind = *self.bytes.get(at)?;
         let data = match kind {
             // A label.
@@ -171,7 +189,7 @@ impl<'a> Blocks<'a> {
             _ => return None,
         };
         self.at = self.behind_sub_blocks(data);
-        Some(Block { kind, at })
+        Some(Block { kind, at, gap })
     }
 
     /// Each begins with its length; one of no length is the last.

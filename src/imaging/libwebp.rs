@@ -45,9 +45,12 @@ pub(super) fn decode_metered(
     let mut config = ffi::WebPDecoderConfig::new().map_err(|()| Error::internal("the WebP decoder does not start"))?;
     let stride = width as usize * if alpha { 4 } else { 3 };
     let mut pixels = vec![0u8; stride * height as usize];
-    config.options.use_scaling = 1;
-    config.options.scaled_width = side(width as usize)?;
-    config.options.scaled_height = side(height as usize)?;
+    // Only where the size changes: libwebp's scaler replaces the smooth upsampling of colours that all viewers do.
+    if features(data).is_none_or(|features| features.size != (width, height)) {
+        config.options.use_scaling = 1;
+        config.options.scaled_width = side(width as usize)?;
+        config.options.scaled_height = side(height as usize)?;
+    }
     config.output.colorspace = if alpha { ffi::WEBP_CSP_MODE::MODE_RGBA } else { ffi::WEBP_CSP_MODE::MODE_RGB };
     config.output.is_external_memory = 1;
     config.output.u.RGBA = ffi::WebPRGBABuffer { rgba: pixels.as_mut_ptr(), stride: side(stride)?, size: pixels.len() };

@@ -4,6 +4,7 @@
 //! a picture or cost memory. libpng ignores a damaged one as well. What the rest of the code needs of them is read by
 //! `png_header.rs`, which checks their CRCs itself.
 
+use std::borrow::Cow;
 use std::io::{BufRead, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 
@@ -77,15 +78,19 @@ fn is_part_of_end(rest: &[u8]) -> bool {
     rest.len() < IEND.len() && IEND.starts_with(rest)
 }
 
-/// The chunks that a decoder needs, in runs as long as the file has them, so that nothing is copied. IEND is always whole:
-/// what a file has of it does not matter.
+/// The chunks that a decoder needs, in runs as long as the file has them, so that nothing is copied, except a tRNS with more
+/// entries than the palette: it is cut to those that have a colour. IEND is always whole: what a file has of it does not matter.
 pub(super) struct Needed<'a> {
     bytes: &'a [u8],
     /// What was found and is not read yet.
-    run: &'a [u8],
+    run: Cow<'a, [u8]>,
+    /// How much of that was read.
+    read: usize,
     /// Where the next chunk begins; `None` when the last run was found.
     next: Option<usize>,
     has_palette: bool,
+    /// How many the palette has, once it was found.
+    colors: Option<usize>,
     frame: FirstFrame,
     data_seen: bool,
 }
@@ -105,13 +110,19 @@ impl<'a> Needed<'a> {
         // IHDR's type of colour: 3 needs a palette. In others PLTE is only a suggestion.
         let has_palette = bytes.get(25) == Some(&3);
         let frame = if first_frame { FirstFrame::Announced } else { FirstFrame::Unneeded };
-        let run = bytes.get(..SIGNATURE_BYTES).unwrap_or(bytes);
-        Needed { bytes, run, next: Some(SIGNATURE_BYTES), has_palette, frame, data_seen: false }
+        let run = Cow::Borrowed(bytes.get(..SIGNATURE_BYTES).unwrap_or(bytes));
+        let next = Some(SIGNATURE_BYTES);
+        Needed { bytes, run, read: 0, next, has_palette, colors: None, frame, data_seen: false }
     }
 
     fn needs(&mut self, chunk: &Chunk<'_>) -> bool {
         match chunk.name {
-            b"PLTE" => self.has_palette,
+            b"PLTE" => {
+                if self.has_palette {
+                    self.colors = self.colors.or(Some(chunk.body.len() / 3));
+                }
+                self.has_palette
+            }
             b"IDAT" => {
                 self.data_seen = true;
                 true
@@ -128,25 +139,48 @@ impl<'a> Needed<'a> {
         }
     }
 
+    /// A tRNS that is needed and has more entries than the palette has colours, without those.
+    fn cut(&self, chunk: &Chunk<'_>) -> Option<Vec<u8>> {
+        let colors = self.colors.filter(|&colors| chunk.name == b"tRNS" && colors < chunk.body.len())?;
+        let entries = self.bytes.get(chunk.body.start..chunk.body.start + colors)?;
+        let mut crc = flate2::Crc::new();
+        crc.update(b"tRNS");
+        crc.update(entries);
+        Some([&(colors as u32).to_be_bytes(), &b"tRNS"[..], entries, &crc.sum().to_be_bytes()].concat())
+    }
+
     /// The next chunks that are needed and stand side by side; empty at the end.
-    fn next_run(&mut self) -> &'a [u8] {
-        let Some(mut at) = self.next.take() else { return &[] };
+    fn next_run(&mut self) -> Cow<'a, [u8]> {
+        let Some(mut at) = self.next.take() else { return Cow::default() };
         let mut start = None;
         loop {
             let chunk = Chunk::at(self.bytes, at).filter(|chunk| chunk.name != b"IEND");
             let ends = chunk.is_none();
             let needed = chunk.as_ref().is_some_and(|chunk| self.needs(chunk));
+            let cut = chunk.as_ref().filter(|_| needed).and_then(|chunk| self.cut(chunk));
+            match (start, cut) {
+                // Behind the run before it.
+                (Some(start), Some(_)) => return self.run(start, at),
+                (None, Some(cut)) => {
+                    self.next = chunk.map(|chunk| chunk.end());
+                    return Cow::Owned(cut);
+                }
+                _ => {}
+            }
             match (start, needed) {
                 (None, true) => start = Some(at),
-                (Some(start), false) => {
-                    self.next = Some(at);
-                    return self.bytes.get(start..at).unwrap_or(&self.bytes[start..]);
-                }
-                (None, false) if ends => return self.end(at),
+                (Some(start), false) => return self.run(start, at),
+                (None, false) if ends => return Cow::Borrowed(self.end(at)),
                 _ => {}
             }
             at = chunk.map_or(at, |chunk| chunk.end());
         }
+    }
+
+    /// The chunks from `start` on. The next run begins at `end`.
+    fn run(&mut self, start: usize, end: usize) -> Cow<'a, [u8]> {
+        self.next = Some(end);
+        Cow::Borrowed(self.bytes.get(start..end).unwrap_or(&self.bytes[start..]))
     }
 
     /// What is shown where no further chunk begins.
@@ -170,14 +204,15 @@ impl Read for Needed<'_> {
 
 impl BufRead for Needed<'_> {
     fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
-        if self.run.is_empty() {
+        if self.read == self.run.len() {
             self.run = self.next_run();
+            self.read = 0;
         }
-        Ok(self.run)
+        Ok(self.run.get(self.read..).unwrap_or_default())
     }
 
     fn consume(&mut self, count: usize) {
-        self.run = &self.run[count..];
+        self.read = (self.read + count).min(self.run.len());
     }
 }
 

@@ -8,8 +8,8 @@ use super::webp_lossless::{MAX_READ_PIXELS, bytes_beside_pixels};
 use super::{Kind, Limits, metadata, profile};
 use std::ops::Range;
 
-/// Chunks besides frames that a file may have; a dozen are usual.
-const MAX_OTHER_CHUNKS: usize = 4096;
+/// Chunks besides frames that a file may have, as for PNG; a dozen are usual. One costs no more than its bytes.
+const MAX_OTHER_CHUNKS: usize = 262_144;
 
 /// `RIFF`, the size, `WEBP`.
 const RIFF_BYTES: usize = 12;
@@ -49,7 +49,8 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     }
     let orientation = metadata::orientation(bytes, walk.exif.clone());
     let aim = purpose.aim((width, height), orientation);
-    let still = image_chunks(&bytes[..end], RIFF_BYTES..end);
+    let alpha = if walk.opaque { Alpha::Ignored } else { Alpha::Used };
+    let still = image_chunks(&bytes[..end], RIFF_BYTES..end, alpha);
     let own_bytes = if walk.animated {
         // One frame at a time.
         walk.frames_bytes
@@ -83,6 +84,8 @@ struct Walk {
     canvas: Option<(u32, u32)>,
     animated: bool,
     alpha: bool,
+    /// The header of an extended still picture denies alpha: viewers ignore a plane of it then.
+    opaque: bool,
     frames: Vec<WebpFrame>,
     /// Bytes for the decoder of that frame which takes most.
     frames_bytes: u64,
@@ -112,7 +115,7 @@ impl Walk {
                 self.other(name, &bytes[body.clone()], body.start, limits)?;
             }
             if others > MAX_OTHER_CHUNKS {
-                return Err(Error::corrupt("the WebP has too many chunks"));
+                return Err(Error::unsupported(format!("WebP with more than {MAX_OTHER_CHUNKS} chunks")));
             }
             // Bodies are padded to an even length. No other decoder shows a file without the padding either.
             at = body.end + (length & 1);
@@ -129,6 +132,7 @@ impl Walk {
                 let flags = number(body, 0, 1).ok_or_else(ends)?;
                 self.animated = flags & 0x02 != 0;
                 self.alpha = flags & 0x10 != 0;
+                self.opaque = !self.alpha && !self.animated;
                 let width = number(body, 4, 3).ok_or_else(ends)? + 1;
                 let height = number(body, 7, 3).ok_or_else(ends)? + 1;
                 // Here already: frames are multiplied by it below.
@@ -151,7 +155,7 @@ impl Walk {
                 self.alpha |= bits >> 28 & 1 != 0;
                 self.canvas = self.canvas.or(Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)));
             }
-            b"ALPH" => self.alpha = true,
+            b"ALPH" => self.alpha |= !self.opaque,
             b"ICCP" if self.profile.is_none() => self.profile = Some(start..start + body.len()),
             b"EXIF" if self.exif.is_none() => {
                 // Some writers copy JPEG's preamble along.
@@ -173,7 +177,7 @@ impl Walk {
             top: field(3)? * 2,
             width: field(6)? + 1,
             height: field(9)? + 1,
-            data: image_chunks(bytes, data.clone()).unwrap_or(data.end..data.end),
+            data: image_chunks(bytes, data.clone(), Alpha::Used).unwrap_or(data.end..data.end),
         };
         let (width, height) = self.canvas.unwrap_or((0, 0));
         if frame.left + frame.width > width || frame.top + frame.height > height {
@@ -232,15 +236,22 @@ fn decoder_bytes(data: &[u8], size: (u32, u32), left: &mut usize) -> Result<u64,
     Ok(total + total / 8)
 }
 
-/// From the plane of alpha, if there is one, to the end of the first bitstream.
-fn image_chunks(bytes: &[u8], within: Range<usize>) -> Option<Range<usize>> {
+/// What becomes of a plane of alpha.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alpha {
+    Used,
+    Ignored,
+}
+
+/// From the plane of alpha, if there is one that is used, to the end of the first bitstream.
+fn image_chunks(bytes: &[u8], within: Range<usize>, plane: Alpha) -> Option<Range<usize>> {
     let mut at = within.start;
     let mut alpha = None;
     while at < within.end {
         let name = bytes.get(at..at + 4)?;
         let end = (at + 8).checked_add(number(bytes, at + 4, 4)? as usize)?;
         match name {
-            b"ALPH" => alpha = alpha.or(Some(at)),
+            b"ALPH" if plane == Alpha::Used => alpha = alpha.or(Some(at)),
             b"VP8 " | b"VP8L" => return Some(alpha.unwrap_or(at)..end.min(within.end)),
             _ => {}
         }

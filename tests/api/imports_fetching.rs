@@ -96,7 +96,10 @@ async fn no_name_leads_to_an_address_that_is_not_public() {
     let app = start(&world).await;
     for (number, address) in inner.iter().enumerate() {
         world.name(&format!("inner{number}.test"), &[&[address]]);
-        assert_reason(import(&app, &format!("http://inner{number}.test/x.jpg")).await, "its host does not resolve to a public address");
+        assert_reason(
+            import(&app, &format!("http://inner{number}.test/x.jpg")).await,
+            "its host does not resolve to a public address",
+        );
     }
     // The same words for a name that is not there.
     assert_reason(import(&app, "http://nowhere.test/x.jpg").await, "its host does not resolve to a public address");
@@ -133,7 +136,10 @@ async fn no_spelling_of_an_inner_address_is_connected_to() {
         "[fd00:ec2::254]",
     ] {
         for scheme in ["http", "https"] {
-            assert_reason(import(&app, &format!("{scheme}://{host}/latest/meta-data")).await, "its host does not resolve to a public address");
+            assert_reason(
+                import(&app, &format!("{scheme}://{host}/latest/meta-data")).await,
+                "its host does not resolve to a public address",
+            );
         }
     }
     assert_eq!(ports(&world), []);
@@ -236,7 +242,10 @@ async fn an_intranet_can_be_allowed_but_for_what_tells_secrets() {
     assert_reason(import(&app, "http://inner.test:9000/x.jpg").await, "its host cannot be connected to");
     assert_eq!(ports(&world), ["10.0.0.7:9000".parse().unwrap()]);
     for secret in ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "[fe80::1]"] {
-        assert_reason(import(&app, &format!("http://{secret}/latest/meta-data")).await, "its host does not resolve to a public address");
+        assert_reason(
+            import(&app, &format!("http://{secret}/latest/meta-data")).await,
+            "its host does not resolve to a public address",
+        );
     }
     assert_eq!(ports(&world).len(), 1);
 }

@@ -245,14 +245,14 @@ fn assert_same(image: &Value, known: &Known) {
         &image["title"],
         tags,
         time("created_at"),
-        time("updated_at").timestamp_micros(),
+        time("updated_at").timestamp_millis(),
     );
     let expected = (
         (&json!(known.id), &json!(known.user), &json!(if known.private { "private" } else { "public" })),
         &json!(known.title),
         known.tags.clone(),
         known.created_at,
-        known.updated_at.timestamp_micros(),
+        known.updated_at.timestamp_millis(),
     );
     assert_eq!(shown, expected);
 }

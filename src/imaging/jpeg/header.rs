@@ -10,8 +10,12 @@ use crate::imaging::sniff::Found;
 use crate::imaging::{Kind, metadata, profile};
 use std::ops::Range;
 
-/// More segments before the picture than any file has (an ICC profile takes up to 255, extended XMP hundreds).
-const MAX_SEGMENTS: usize = 4096;
+/// More segments before the picture than any file has (an ICC profile takes up to 255, extended XMP hundreds). One costs no
+/// more than its bytes.
+const MAX_SEGMENTS: usize = 262_144;
+
+/// The segments of an ICC profile are numbered in a byte. More are no profile, and are not remembered.
+const MAX_PROFILE_PIECES: usize = 256;
 
 #[derive(Debug, Clone)]
 pub(in crate::imaging) struct JpegHeader {
@@ -45,7 +49,7 @@ pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Fo
                 exif = Some(range.start + 6..range.end);
             }
             0xe0 if body.len() >= 14 && body.starts_with(b"JFIF\0") => said.jfif = true,
-            0xe2 => said.profile.extend(ProfilePiece::parse(body, &range)),
+            0xe2 if said.profile.len() < MAX_PROFILE_PIECES => said.profile.extend(ProfilePiece::parse(body, &range)),
             0xee if body.len() >= 12 && body.starts_with(b"Adobe") => said.adobe_transform = Some(body[11]),
             EOI => return Err(Error::corrupt("the JPEG has no picture data")),
             SOS => {
@@ -58,7 +62,7 @@ pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Fo
             _ => {}
         }
     }
-    Err(Error::corrupt("the JPEG has too many segments before its picture"))
+    Err(Error::unsupported(format!("JPEG with more than {MAX_SEGMENTS} segments before its picture")))
 }
 
 /// What tells which colours the components stand for.

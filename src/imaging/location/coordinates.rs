@@ -9,6 +9,7 @@
 
 use super::angle::{Angle, Hemisphere};
 use super::fields::Axis;
+use super::geometry;
 use super::labels::{self, Gap, Label};
 use super::links::{self, Link};
 use super::pairs;
@@ -60,8 +61,16 @@ impl Edit {
 
 /// Removes the coordinates in place; whether there were any.
 pub(super) fn clean(text: &mut [u8]) -> bool {
-    let edits = find_in_whole(text);
-    for edit in &edits {
+    apply(&find_in_whole(text), text)
+}
+
+/// As [`clean`], of a text that may be data for programs: nothing but two numbers is no place there.
+pub(super) fn clean_data(text: &mut [u8]) -> bool {
+    apply(&find(text), text)
+}
+
+fn apply(edits: &[Edit], text: &mut [u8]) -> bool {
+    for edit in edits {
         edit.apply(text);
     }
     !edits.is_empty()
@@ -111,7 +120,8 @@ impl Search<'_> {
             if label.len() > MAX_LABEL {
                 return label.end;
             }
-            let found = self.link(at).or_else(|| self.labelled(&label)).or_else(|| self.angle(at));
+            let found = self.link(at).or_else(|| self.geometry(&label));
+            let found = found.or_else(|| self.labelled(&label)).or_else(|| self.angle(at));
             return found.unwrap_or(if label.len() > 1 { label.end } else { at });
         }
         // Not in the middle of a number, a date or a name.
@@ -137,6 +147,10 @@ impl Search<'_> {
             Link::ToPlace(range) => Some(self.add(range, With::Spaces)),
             Link::Other { end } => Some(end),
         }
+    }
+
+    fn geometry(&mut self, word: &Range<usize>) -> Option<usize> {
+        geometry::of(self.text, word).map(|numbers| self.add(numbers, With::Spaces))
     }
 
     /// The word at `at`, with the underscores in it.

@@ -87,6 +87,8 @@ impl Gif<'_> {
                 self.application(&name, start + 12, end);
             }
             0xfe => self.comment(start),
+            // Behind a block with its place and colours.
+            0x01 => self.comment(start + 1 + usize::from(self.byte(start)?)),
             _ => {}
         }
         Some(end)

@@ -24,7 +24,7 @@
 //! | EXIF | the GPS IFD, GeoTIFF's tags; also in previews and Photoshop's thumbnails |
 //! | XMP, PNG texts, videos' keys | properties that name a place, by the rules of `fields`; the same in UTF-16 and UTF-32 |
 //! | IPTC | location, city, state, country, sublocation; also where old programs appended it |
-//! | texts for people | the coordinates in them, by the rules of `coordinates`: comments, titles, descriptions, captions, keywords, authors, every text of EXIF, other values of XMP |
+//! | texts for people | the coordinates in them, by the rules of `coordinates`: comments, titles, descriptions, captions, keywords, authors, every text of EXIF and of PNG, other values of XMP |
 //! | makers' blocks | FLIR's and GoPro's positions, Insta360's and Samsung's trailers, Ricoh's and Media Jukebox's places, the documented place tags of maker notes |
 //! | videos | ISO's, Apple's and Android's locations, XMP, GoPro's positions |
 //!
@@ -39,9 +39,11 @@ mod angle;
 mod block;
 mod c2pa;
 mod coordinates;
+mod ducky;
 mod embedded;
 mod fields;
 mod flir;
+mod geometry;
 mod gif;
 mod gopro;
 mod inflate;
@@ -60,6 +62,7 @@ mod png;
 mod png_text;
 mod raw_profile;
 mod rebuild;
+mod references;
 mod rmeta;
 mod segments;
 mod spans;

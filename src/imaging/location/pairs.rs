@@ -11,16 +11,16 @@ const MAX_BARE: usize = 64;
 
 /// The number behind `first`, when both have as many `decimals`, or say otherwise that they are angles.
 pub(super) fn second(text: &[u8], first: &Angle, decimals: usize) -> Option<Angle> {
-    let second = next(text, first)?;
+    let second = next(text, first, b", ;/\t\n\r")?;
     let is_one =
         |angle: &Angle| angle.decimals >= decimals || angle.has_degree_sign || angle.hemisphere.is_some() && angle.is_fine();
     (is_one(first) && is_one(&second) && second.whole <= 180).then_some(second)
 }
 
-/// The number that follows, after a separator.
-fn next(text: &[u8], first: &Angle) -> Option<Angle> {
+/// The number that follows, after some of the `separators`.
+fn next(text: &[u8], first: &Angle, separators: &[u8]) -> Option<Angle> {
     let rest = text.get(first.range.end..)?;
-    let gap = rest.iter().take(3).take_while(|byte| matches!(byte, b',' | b' ' | b';' | b'/')).count();
+    let gap = rest.iter().take(3).take_while(|byte| separators.contains(byte)).count();
     Angle::at(text, first.range.end + gap).filter(|_| gap > 0)
 }
 
@@ -94,7 +94,7 @@ pub(super) fn is_measured(text: &[u8], at: usize) -> bool {
             .is_some_and(|unit| rest.starts_with(unit) && is_one_of(unit, &UNITS))
 }
 
-/// Whether a third number follows that is as precise as the two; an altitude is rounded more.
+/// Whether a third number follows in the line that is as precise as the two; an altitude is rounded more.
 fn is_vector(text: &[u8], first: &Angle, second: &Angle) -> bool {
-    next(text, second).is_some_and(|third| third.is_plain() && third.decimals >= first.decimals.min(second.decimals))
+    next(text, second, b", ;/").is_some_and(|third| third.is_plain() && third.decimals >= first.decimals.min(second.decimals))
 }

@@ -2,7 +2,7 @@
 //! cleaned where they lie, so is the metadata of thumbnails; paths, slices and the rest stay. Sizes never change, so neither does any place.
 
 use super::block::{self, Kind};
-use super::{Care, Outcome, segments};
+use super::{Care, Outcome, segments, text};
 use md5::{Digest, Md5};
 use std::ops::Range;
 
@@ -14,6 +14,10 @@ const EXIF: u16 = 0x0422;
 const EXIF_3: u16 = 0x0423;
 const XMP: u16 = 0x0424;
 const IPTC_DIGEST: u16 = 0x0425;
+
+/// An old caption, which is a Pascal string, and a link.
+const CAPTION: u16 = 0x03f0;
+const URL: u16 = 0x040b;
 
 /// A JPEG behind a header; the first is Photoshop 4.0's.
 const THUMBNAILS: [u16; 2] = [0x0409, 0x040c];
@@ -46,6 +50,13 @@ pub(super) fn clean_resources(block: &mut [u8], cut_off: CutOff, care: Care) -> 
             IPTC => Kind::Iptc,
             EXIF | EXIF_3 => Kind::Exif,
             XMP => Kind::Xmp,
+            CAPTION | URL => {
+                let skip = usize::from(*id == CAPTION).min(data.len());
+                if data.get_mut(skip..).is_some_and(|words| text::clean_any(words, care)) {
+                    outcome = Outcome::Edited;
+                }
+                continue;
+            }
             id if THUMBNAILS.contains(&id) => {
                 if care.levels > 1 && segments::scan(data, care.inside()) {
                     outcome = Outcome::Edited;
@@ -88,7 +99,7 @@ fn find(block: &[u8], cut_off: CutOff) -> Vec<(u16, Range<usize>)> {
             }
             range.end = block.len();
         }
-        if matches!(id, IPTC | EXIF | EXIF_3 | XMP | IPTC_DIGEST) || THUMBNAILS.contains(&id) {
+        if matches!(id, IPTC | EXIF | EXIF_3 | XMP | IPTC_DIGEST | CAPTION | URL) || THUMBNAILS.contains(&id) {
             found.push((id, range));
         }
         at = next;

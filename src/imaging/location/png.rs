@@ -14,9 +14,25 @@ const SIGNATURE_BYTES: usize = 8;
 pub(super) fn clean(file: &[u8], care: Care) -> Option<Vec<u8>> {
     let mut rebuild = Rebuild::of(file);
     let mut inflater = Inflater::new();
-    let mut at = SIGNATURE_BYTES;
+    let end = clean_chunks(file, SIGNATURE_BYTES, &mut rebuild, &mut inflater, care);
+    if let Some(after) = file.get(end..).filter(|after| !after.is_empty()) {
+        // ExifTool reads chunks behind the end as well.
+        let mut rebuild_after = Rebuild::of(after);
+        clean_chunks(after, 0, &mut rebuild_after, &mut inflater, care);
+        let rebuilt = rebuild_after.finish();
+        let changed = rebuilt.is_some();
+        let mut after = rebuilt.unwrap_or_else(|| after.to_vec());
+        if trailer::clean(&mut after, care) || changed {
+            rebuild.replace(end..file.len(), after);
+        }
+    }
+    rebuild.finish()
+}
+
+/// Cleans the chunks from `at` on, up to IEND or what is no chunk; where that is.
+fn clean_chunks<'a>(file: &'a [u8], mut at: usize, rebuild: &mut Rebuild<'a>, inflater: &mut Inflater, care: Care) -> usize {
     while let Some(chunk) = Chunk::at(file, at) {
-        match chunk.clean(&mut inflater, care) {
+        match chunk.clean(inflater, care) {
             Change::Keep => {}
             Change::Drop => rebuild.drop(chunk.whole.clone()),
             Change::Replace(body) => match write(chunk.name, &body) {
@@ -29,13 +45,7 @@ pub(super) fn clean(file: &[u8], care: Care) -> Option<Vec<u8>> {
             break;
         }
     }
-    if let Some(after) = file.get(at..).filter(|after| !after.is_empty()) {
-        let mut after = after.to_vec();
-        if trailer::clean(&mut after, care) {
-            rebuild.replace(at..file.len(), after);
-        }
-    }
-    rebuild.finish()
+    at
 }
 
 struct Chunk<'a> {
@@ -56,8 +66,9 @@ impl<'a> Chunk<'a> {
 
     fn clean(&self, inflater: &mut Inflater, care: Care) -> Change {
         match &self.name {
-            b"eXIf" | b"exIf" => self.exif(care),
-            b"zxIf" | b"zXIf" => self.compressed_exif(inflater, care),
+            // Readers do not mind the case.
+            name if name.eq_ignore_ascii_case(b"eXIf") => self.exif(care),
+            name if name.eq_ignore_ascii_case(b"zxIf") => self.compressed_exif(inflater, care),
             b"tEXt" | b"zTXt" | b"iTXt" => png_text::clean(&self.name, self.body, inflater, care),
             b"meTa" => self.xml(care),
             b"caBX" if c2pa::must_go(self.body, care) => Change::Drop,

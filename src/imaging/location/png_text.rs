@@ -1,5 +1,5 @@
-//! PNG's text chunks (PNG 3rd edition, 11.3.3): a keyword, and a text that may be compressed. Only texts whose keyword promises
-//! metadata or words for people are opened.
+//! PNG's text chunks (PNG 3rd edition, 11.3.3): a keyword, and a text that may be compressed. All
+//! but the profiles that have no place are opened.
 
 use super::block::{self, Kind, MAX_BLOCK_BYTES};
 use super::inflate::{Inflater, deflate};
@@ -25,14 +25,16 @@ pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, care: Car
     let stored = body.get(text.range.clone()).unwrap_or_default();
     let opened = match text.compressed {
         _ if stored.len() > MAX_BLOCK_BYTES => None,
-        true => inflater.inflate(stored),
-        false => Some(stored.to_vec()),
+        true => inflater.inflate_readable(stored),
+        false => Some((stored.to_vec(), false)),
     };
-    // One that cannot be opened may hold anything.
-    let Some(mut opened) = opened else { return Change::Drop };
+    // One that is too large may hold anything.
+    let Some((mut opened, is_damaged)) = opened else { return Change::Drop };
     match content.clean(&mut opened, care) {
         Outcome::Unchanged => return Change::Keep,
         Outcome::Emptied => return Change::Drop,
+        // Packed again, it would not be damaged any more.
+        Outcome::Edited if is_damaged => return Change::Drop,
         Outcome::Edited => {}
     }
     let closed = if text.compressed { deflate(&opened) } else { Some(opened) };
@@ -71,6 +73,8 @@ enum Content {
     Profile(Kind),
     /// Words for people.
     Words,
+    /// Whatever programs write under other keywords.
+    Data,
 }
 
 impl Content {
@@ -78,8 +82,10 @@ impl Content {
         if keyword.eq_ignore_ascii_case(b"XML:com.adobe.xmp") || keyword.eq_ignore_ascii_case(b"xmp") {
             return Some(Content::Xmp);
         }
-        let profile = raw_profile::announced(keyword).map(Content::Profile);
-        profile.or_else(|| fields::is_for_people(keyword).then_some(Content::Words))
+        if raw_profile::is_one(keyword) {
+            return raw_profile::announced(keyword).map(Content::Profile);
+        }
+        Some(if fields::is_for_people(keyword) { Content::Words } else { Content::Data })
     }
 
     fn clean(&self, text: &mut [u8], care: Care) -> Outcome {
@@ -87,7 +93,8 @@ impl Content {
             Content::Xmp => block::clean(Kind::Xmp, text, care),
             Content::Profile(kind) => raw_profile::clean(kind, text, care),
             Content::Words if text::clean(text, Encoding::Bytes, care) => Outcome::Edited,
-            Content::Words => Outcome::Unchanged,
+            Content::Data if text::clean_data(text, care) => Outcome::Edited,
+            Content::Words | Content::Data => Outcome::Unchanged,
         }
     }
 }

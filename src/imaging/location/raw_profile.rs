@@ -2,16 +2,22 @@
 //! length. The digits are changed in place, so their lines stay as they were.
 
 use super::block::{self, Kind};
+use super::words::starts_with_any_case;
 use super::{Care, Outcome, fill};
 
 const XMP_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
+/// What the name of the profile follows.
+const KEYWORD: &str = "Raw profile type ";
+
+/// Whether a keyword announces a profile, with places or without.
+pub(super) fn is_one(keyword: &[u8]) -> bool {
+    starts_with_any_case(keyword, KEYWORD)
+}
+
 /// The profile that a keyword announces, if it is one with places: `exif`, `app1` (EXIF or XMP), `iptc`, `8bim`, `xmp`.
 pub(super) fn announced(keyword: &[u8]) -> Option<Kind> {
-    let (head, name) = keyword.split_at_checked(b"Raw profile type ".len())?;
-    if !head.eq_ignore_ascii_case(b"Raw profile type ") {
-        return None;
-    }
+    let name = keyword.get(KEYWORD.len()..).filter(|_| is_one(keyword))?;
     match name.to_ascii_lowercase().as_slice() {
         b"exif" | b"app1" => Some(Kind::Exif),
         b"iptc" | b"8bim" | b"app13" => Some(Kind::Iptc),

@@ -7,9 +7,9 @@
 use super::block::{self, Kind, MAX_BLOCK_BYTES};
 use super::photoshop::{self, CutOff};
 use super::pieces::{Cut, Pieces, runs};
-use super::text::{self, Encoding};
+use super::text;
 use super::xmp_extended::{self, Extended};
-use super::{Care, Outcome, c2pa, fill, flir, gopro, media_jukebox, rmeta};
+use super::{Care, Outcome, c2pa, ducky, fill, flir, gopro, media_jukebox, rmeta};
 use memchr::memmem;
 use std::ops::Range;
 
@@ -92,6 +92,10 @@ pub(super) enum Content {
     MediaJukebox(usize),
     /// Ricoh's user-defined tags.
     Rmeta,
+    /// Photoshop's texts.
+    Ducky,
+    /// PhotoStudio's comment in UTF-16.
+    WideComment,
     /// JUMBF, of which C2PA's records are made.
     Provenance,
     Comment,
@@ -116,6 +120,12 @@ impl Content {
             0xed if header(PHOTOSHOP_HEADER) => Some(Content::Photoshop(PHOTOSHOP_HEADER.len())),
             0xed if header(PHOTOSHOP_2_HEADER) => Some(Content::Photoshop(PHOTOSHOP_2_HEADER.len())),
             0xeb if header(b"JP") => Some(Content::Provenance),
+            0xea if header(b"UNICODE\0") => Some(Content::WideComment),
+            0xec if header(ducky::HEADER) => Some(Content::Ducky),
+            // Old cameras' lines of names and values.
+            0xec if memmem::find(body, b"[picture info]").is_some() || memmem::find(body, b"Type=").is_some() => {
+                Some(Content::Comment)
+            }
             0xfe => Some(Content::Comment),
             _ => None,
         }
@@ -192,8 +202,12 @@ impl Segments {
             }
             Content::Rmeta => self.changed |= file.get_mut(body).is_some_and(rmeta::clean),
             Content::Provenance => self.provenance.push(body),
+            Content::Ducky => self.changed |= file.get_mut(body).is_some_and(|texts| ducky::clean(texts, self.care)),
+            Content::WideComment => {
+                self.changed |= file.get_mut(body).is_some_and(|comment| text::clean_with_code(comment, true, self.care));
+            }
             Content::Comment => {
-                self.changed |= file.get_mut(body).is_some_and(|comment| text::clean(comment, Encoding::Bytes, self.care));
+                self.changed |= file.get_mut(body).is_some_and(|comment| text::clean_any(comment, self.care));
             }
         }
     }

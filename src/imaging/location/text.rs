@@ -1,6 +1,6 @@
 //! Free text in whatever a container wraps around it: a comment, a description, EXIF's `UserComment`.
 
-use super::wide::Wide;
+use super::wide::{self, Wide};
 use super::{Care, coordinates, fill};
 
 /// What is left of an honest text has no coordinates; in another one, an edit may put two halves beside each other.
@@ -18,16 +18,32 @@ pub(super) enum Encoding {
 ///
 /// A text that did not settle is wiped.
 pub(super) fn clean(text: &mut [u8], encoding: Encoding, care: Care) -> bool {
-    let edit = |text: &mut [u8]| {
-        let passes = (0..MAX_PASSES).take_while(|_| coordinates::clean(text)).count();
-        if passes == MAX_PASSES || passes > 0 && care.wipe {
-            fill(text, b' ');
-        }
-        passes > 0
-    };
+    let edit = |text: &mut [u8]| settle(text, coordinates::clean, care);
     match encoding {
         Encoding::Bytes => edit(text),
         Encoding::Wide(wide) => wide.edit(text, edit),
+    }
+}
+
+/// As [`clean`], of a text in bytes that may be data for programs.
+pub(super) fn clean_data(text: &mut [u8], care: Care) -> bool {
+    settle(text, coordinates::clean_data, care)
+}
+
+fn settle(text: &mut [u8], edit: impl Fn(&mut [u8]) -> bool, care: Care) -> bool {
+    let passes = (0..MAX_PASSES).take_while(|_| edit(text)).count();
+    if passes == MAX_PASSES || passes > 0 && care.wipe {
+        fill(text, b' ');
+    }
+    passes > 0
+}
+
+/// As [`clean`], of a text whose encoding nothing names: a mark of the byte order, or zeros, tell UTF-16.
+pub(super) fn clean_any(text: &mut [u8], care: Care) -> bool {
+    let changed = clean(text, Encoding::Bytes, care);
+    match wide::guess(text) {
+        Some(wide) => clean(text, Encoding::Wide(wide), care) || changed,
+        None => changed,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::block::{self, Kind, MAX_BLOCK_BYTES};
 use super::rebuild::Rebuild;
-use super::{Care, Outcome, c2pa, trailer};
+use super::{Care, Outcome, c2pa, fill, trailer};
 use std::ops::Range;
 
 const HEADER_BYTES: usize = 12;
@@ -18,14 +18,36 @@ pub(super) fn clean(file: &[u8], care: Care) -> Option<Vec<u8>> {
     let end = (size as usize).saturating_add(8).min(file.len());
     let mut walk = Walk { rebuild: Rebuild::of(file), flags_at: None, kept: 0, dropped: 0, dropped_bytes: 0 };
     let at = walk.chunks(file.get(..end)?, care);
-    // What lies behind the last whole chunk is nobody's.
+    // What lies behind the last whole chunk is nobody's, or chunks that a program appended without counting them.
     if let Some(after) = file.get(at..).filter(|after| !after.is_empty()) {
         let mut after = after.to_vec();
-        if trailer::clean(&mut after, care) {
+        if uncounted_chunks(&mut after, at % 2, care) | trailer::clean(&mut after, care) {
             walk.rebuild.replace(at..file.len(), after);
         }
     }
     walk.finish(size)
+}
+
+/// Cleans chunks behind the end that RIFF states, which ExifTool and Pillow read, in place; whether there was a location. The
+/// first may stand behind the padding of the chunk before it.
+fn uncounted_chunks(after: &mut [u8], padding: usize, care: Care) -> bool {
+    let mut changed = false;
+    let mut at = padding;
+    while let Some([name @ .., a, b, c, d]) = after.get(at..).and_then(|rest| rest.first_chunk::<8>()).copied() {
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        let start = at + 8;
+        // One that breaks off is read as far as it goes.
+        let end = start.saturating_add(length).min(after.len());
+        let Some(body) = after.get_mut(start..end) else { break };
+        changed |= match &name {
+            b"EXIF" => block::clean(Kind::Exif, body, care).changed(),
+            b"XMP " | b"XMP\0" => block::clean(Kind::Xmp, body, care).changed(),
+            b"C2PA" if c2pa::must_go(body, care) => fill(body, 0),
+            _ => false,
+        };
+        at = end.saturating_add(length % 2);
+    }
+    changed
 }
 
 struct Walk<'a> {

@@ -18,6 +18,23 @@ pub(super) const ALL: [Wide; 4] = [
     Wide { bytes: 4, big_endian: true },
 ];
 
+/// UTF-16 by its mark, or by the zeros of which Latin letters have one each; a text in bytes has none but at its end.
+pub(super) fn guess(text: &[u8]) -> Option<Wide> {
+    match text {
+        [0xff, 0xfe, ..] => return Some(Wide::UTF_16_LE),
+        [0xfe, 0xff, ..] => return Some(Wide::UTF_16_BE),
+        _ => {}
+    }
+    let text = text.get(..text.iter().rposition(|&byte| byte != 0)? + 1)?;
+    let zeros = |skip: usize| text.iter().skip(skip).step_by(2).filter(|&&byte| byte == 0).count();
+    let (first, second) = (zeros(0), zeros(1));
+    let most = first.max(second);
+    if most < 2 || most < text.len() / 8 || first == second {
+        return None;
+    }
+    Some(if second > first { Wide::UTF_16_LE } else { Wide::UTF_16_BE })
+}
+
 impl Wide {
     pub const UTF_16_LE: Wide = ALL[0];
     pub const UTF_16_BE: Wide = ALL[1];

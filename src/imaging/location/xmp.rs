@@ -7,6 +7,7 @@
 
 use super::coordinates::{self, Edit, With};
 use super::fields::{self, Namespace, Says};
+use super::references::Resolved;
 use super::xml::{self, Attribute, Malformed, Reader, Token};
 use super::{Care, Outcome, block, embedded, wide};
 use std::ops::Range;
@@ -279,9 +280,12 @@ impl Search {
             self.images.push(range);
             return;
         }
-        let found = if is_for_people { coordinates::find_in_whole(value) } else { coordinates::find(value) };
+        let resolved = Resolved::of(value);
+        let text = &resolved.text;
+        let found = if is_for_people { coordinates::find_in_whole(text) } else { coordinates::find(text) };
         for mut edit in found {
-            edit.range = range.start + edit.range.start..range.start + edit.range.end;
+            let place = resolved.place(edit.range);
+            edit.range = range.start + place.start..range.start + place.end;
             self.edits.push(edit);
         }
     }
@@ -337,7 +341,8 @@ impl Search {
 /// Whether a name that may say a place has the value for it.
 fn is_number(says: Says, value: &[u8]) -> bool {
     let Says::PlaceIfNumber { decimals } = says else { return false };
-    let value = value.trim_ascii();
+    let resolved = Resolved::of(value);
+    let value = resolved.text.trim_ascii();
     let is_numeric = value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'+' | b'-' | b'/' | b' '));
     let point = value.iter().position(|byte| matches!(byte, b'.' | b','));
     let places = point.map_or(0, |point| value.len() - point - 1);

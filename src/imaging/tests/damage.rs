@@ -195,7 +195,7 @@ fn animations_are_bounded_in_frames_times_pixels() {
 }
 
 #[test]
-fn a_later_gif_frame_may_stick_out_of_the_canvas_but_not_be_larger() {
+fn a_later_gif_frame_may_stick_out_of_the_canvas_or_be_empty_but_not_lack_pixels() {
     let file = gif(60, 60, 2, [0, 1, 2, 3]);
     let frame = file.windows(5).rposition(|window| window == [0x2c, 3, 0, 0, 0]).expect("the second frame");
     let mut shifted = file.clone();
@@ -206,7 +206,7 @@ fn a_later_gif_frame_may_stick_out_of_the_canvas_but_not_be_larger() {
     assert!(matches!(run(&wide), Err(Error::Corrupt { .. })));
     let mut flat = file.clone();
     flat[frame + 7] = 0;
-    assert!(matches!(run(&flat), Err(Error::Corrupt { .. })));
+    assert!(run(&flat).is_ok());
     // More data than the frame has room for is ignored, as everywhere; it must not hang.
     let mut low = file;
     low[frame + 7] = 10;

@@ -155,3 +155,62 @@ fn colours_beyond_the_palette_are_black_and_not_clear() {
         assert_eq!(corners.iter().map(|pixel| pixel[3] / 128).collect::<Vec<_>>(), [1, 0, 1, 1]);
     }
 }
+
+/// Puts bytes behind the `frames`-th frame of [`gif`]: each has its control block before it.
+fn behind_frame(file: &[u8], frame: usize, bytes: &[u8]) -> Vec<u8> {
+    let starts: Vec<usize> = memchr::memmem::find_iter(file, b"!\xf9\x04").collect();
+    let at = starts.get(frame).copied().unwrap_or(file.len() - 1);
+    [&file[..at], bytes, &file[at..]].concat()
+}
+
+#[test]
+fn blocks_that_viewers_pass_over_are_passed_over() {
+    let file = gif(100, 70, 3, [0, 1, 4, 3]);
+    let expected = run(&file).expect("accepted").1;
+    let unknown = |label: u8| [&[b'!', label, 3][..], b"abc\x02de\0"].concat();
+    for frame in 0..=3 {
+        for bytes in [unknown(0x99), unknown(0), vec![0], vec![0; 9], [&[0][..], &unknown(0x2c), &[0, 0]].concat()] {
+            let (_, processed) = run(&behind_frame(&file, frame, &bytes)).expect("accepted");
+            assert_eq!(processed.metadata, expected.metadata, "{bytes:?} behind {frame}");
+            assert!(processed.thumbnails.iter().zip(&expected.thumbnails).all(|(a, b)| a.bytes == b.bytes));
+        }
+        for broken in [&b"x"[..], b"\0x", b"!\x99\xff"] {
+            let refused = run(&behind_frame(&file, frame, broken));
+            assert!(matches!(refused, Err(Error::Corrupt { .. })), "{broken:?} behind {frame}");
+        }
+    }
+}
+
+/// A file's only frame, without its header and its trailer.
+fn frame_of(file: &[u8]) -> &[u8] {
+    &file[13 + (3 << ((file[10] & 7) + 1))..file.len() - 1]
+}
+
+#[test]
+fn a_later_frame_may_be_larger_than_the_canvas_or_empty() {
+    let file = placed((80, 60), (0, 0), (80, 60));
+    let expected = run(&file).expect("accepted").1;
+    let empty = b"!\xf9\x04\0\0\0\0\0,\0\0\0\0\0\0\0\0\0\x02\x02\x4c\x01\0";
+    let larger = placed((80, 60), (0, 0), (200, 170));
+    let larger = frame_of(&larger);
+    for (later, frames) in [(larger.to_vec(), 2), (empty.to_vec(), 2), ([empty, larger, empty, frame_of(&file)].concat(), 5)] {
+        let (header, processed) = run(&[&file[..file.len() - 1], &later, b";"].concat()).expect("accepted");
+        assert_eq!((header.width, header.height, processed.metadata.frames), (80, 60, frames));
+        assert!(processed.thumbnails.iter().zip(&expected.thumbnails).all(|(a, b)| a.bytes == b.bytes));
+    }
+    let head = &file[..file.len() - frame_of(&file).len() - 1];
+    assert!(
+        matches!(run(&[head, empty, frame_of(&file), b";"].concat()), Err(Error::Corrupt { .. })),
+        "the first is the picture"
+    );
+    // A larger frame that is cut short is damaged, and one that is too large counts with all of its pixels.
+    let mut short = larger.to_vec();
+    let at = short.iter().position(|&byte| byte == 0x2c).expect("a frame");
+    short[at + 5..at + 9].copy_from_slice(&[0xff, 0xff, 0xff, 0xff]);
+    let short = [&file[..file.len() - 1], &short, b";"].concat();
+    let error = run(&short).unwrap_err();
+    let limit = Limits::default().max_frame_pixels;
+    assert_eq!(error, Error::TooManyPixels { frames: 2, width: 65_535, height: 65_535, limit });
+    let error = run_within(&short, &Limits { max_frame_pixels: u64::MAX, ..Limits::default() }).unwrap_err();
+    assert_eq!(error, Error::corrupt("a frame of the GIF has fewer pixels than it says"));
+}

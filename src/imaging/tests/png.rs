@@ -333,3 +333,21 @@ fn the_animation_of_an_interlaced_png_is_refused_or_shown_but_never_breaks() {
     let file = [&still[..data], &announced, &still[data..end], &chunks, &still[end..]].concat();
     assert_eq!(thumbnails(&file), thumbnails(&still));
 }
+
+#[test]
+fn transparency_beyond_the_palette_is_cut_off() {
+    let file = indexed_png();
+    let data = position(&file, b"IDAT").expect("data");
+    for count in [4, 5, 200, 256] {
+        let mut entries = vec![7; count];
+        entries[..4].copy_from_slice(&[255, 0, 255, 255]);
+        for extra in [&b""[..], &png_chunk(b"tIME", b"x"), &png_chunk(b"prIv", b"")] {
+            let chunks = [extra, &png_chunk(b"tRNS", &entries), extra].concat();
+            let (_, processed) = run(&insert(&file, data, &chunks)).expect("accepted");
+            assert!(processed.metadata.has_alpha, "{count}");
+            let alpha = [(0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8)]
+                .map(|(across, down)| pixel_at(&processed.thumbnails[0], across, down)[3]);
+            assert_eq!(alpha, [255, 0, 255, 255], "{count}");
+        }
+    }
+}

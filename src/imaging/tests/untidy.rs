@@ -302,3 +302,14 @@ fn samples_at_fractions_of_each_other_are_unsupported_at_every_size() {
         assert_eq!(error.to_string(), words);
     }
 }
+
+#[test]
+fn a_jpeg_may_have_many_segments_up_to_a_limit_that_the_error_names() {
+    let file = plain_jpeg(64, 64);
+    let with = |segments: usize| [&file[..2], &b"\xff\xee\0\x02".repeat(segments), &file[2..]].concat();
+    for file in [with(5000), [&file[..2], &b"\xff\xe2\0\x10ICC_PROFILE\0\x01\x01".repeat(5000), &file[2..]].concat()] {
+        run(&file).expect("accepted");
+    }
+    let error = run(&with(262_144)).unwrap_err();
+    assert_eq!(error, Error::unsupported("JPEG with more than 262144 segments before its picture"));
+}

@@ -98,3 +98,46 @@ fn only_so_much_of_an_animation_is_read_ahead() {
     let (_, processed) = run(&webp_files::animation(96, 64, &vec![frame.clone(); 50])).expect("accepted");
     assert_eq!(processed.metadata.frames, 50);
 }
+
+#[test]
+fn a_picture_of_its_own_size_has_the_pixels_that_all_viewers_show() {
+    let colors: Vec<u8> = patchwork(160, 120).chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+    let file = webp_files::lossy(&colors, 160, 120, 80.0);
+    let (data, size, webp) = still(&file);
+    let expected = webp_files::decode(&file).expect("decoded");
+    assert_eq!(decode(data, size, false, webp.decoder_bytes).expect("decoded"), expected.pixels);
+    let alpha = webp_files::lossy(&patchwork(160, 120), 160, 120, 80.0);
+    let (data, size, webp) = still(&alpha);
+    let expected = webp_files::decode(&alpha).expect("decoded");
+    assert_eq!(decode(data, size, true, webp.decoder_bytes).expect("decoded"), expected.pixels);
+}
+
+#[test]
+fn alpha_that_the_header_denies_is_ignored() {
+    let file = webp_files::lossy(&rgba(80, 60, [RED, CLEAR, BLUE, WHITE]), 80, 60, 80.0);
+    assert!(run(&file).expect("accepted").1.metadata.has_alpha);
+    assert_eq!((&file[12..16], file[20] & 0x10), (&b"VP8X"[..], 0x10));
+    let mut denied = file.clone();
+    denied[20] &= !0x10;
+    let (_, processed) = run(&denied).expect("accepted");
+    assert!(!processed.metadata.has_alpha);
+    assert_eq!(processed.thumbnails[0].info.format, Format::Jpeg);
+    // An animation's frames say it themselves.
+    let mut animated = webp_files::animation(80, 60, &[file]);
+    animated[20] &= !0x10;
+    assert!(run(&animated).expect("accepted").1.metadata.has_alpha);
+}
+
+#[test]
+fn a_webp_may_have_many_chunks_up_to_a_limit_that_the_error_names() {
+    let file = webp(80, 60, QUARTERS, true);
+    let with = |chunks: usize| {
+        let mut many = [&file[..], &b"junk\0\0\0\0".repeat(chunks)].concat();
+        let size = many.len() as u32 - 8;
+        many[4..8].copy_from_slice(&size.to_le_bytes());
+        many
+    };
+    run(&with(5000)).expect("accepted");
+    let error = run(&with(262_144)).unwrap_err();
+    assert_eq!(error, Error::unsupported("WebP with more than 262144 chunks"));
+}

@@ -90,3 +90,12 @@ fn comments_and_other_extensions_stay() {
     pixels(&cleaned);
     assert!(has(&cleaned, b"Road 5, ") && has(&cleaned, b"; lovely"));
 }
+
+#[test]
+fn a_plain_text_loses_its_coordinates_only() {
+    let words = format!("Road 5, Latitude: 41.{}, lovely", super::COORDINATE);
+    let head = [b"\x21\x01\x0c", &[1; 12][..]].concat();
+    let cleaned = removed(&gif(&[sub_blocks(&head, words.as_bytes())]), Format::Gif);
+    assert!(has(&cleaned, b"Road 5, ") && has(&cleaned, b", lovely"));
+    assert_eq!(remove(&gif(&[sub_blocks(&head, b"A title")]), Format::Gif), None);
+}

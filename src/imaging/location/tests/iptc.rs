@@ -2,8 +2,8 @@
 
 use super::super::block::{self as container, Kind};
 use super::super::{Care, Outcome, photoshop};
-use super::build::{self, PLACE, dataset, iptc, jpeg, kept_iptc, resource, resources, segment};
-use super::{assert_no_place, has, removed};
+use super::build::{self, COORDINATE, PLACE, dataset, iptc, jpeg, kept_iptc, resource, resources, segment};
+use super::{assert_no_place, has, remove, removed};
 use crate::model::image::Format;
 use md5::{Digest, Md5};
 
@@ -180,4 +180,17 @@ fn a_thumbnail_among_the_resources_is_cleaned() {
         let file = jpeg(&[segment(0xed, &[HEADER, &resource(id, &thumbnail)].concat())]);
         assert!(has(&removed(&file, Format::Jpeg), b"Kamera"));
     }
+}
+
+#[test]
+fn a_caption_and_a_link_of_photoshop_lose_their_place() {
+    let caption = format!("Road 5, Latitude: 41.{COORDINATE}, lovely");
+    let pascal = [&[caption.len() as u8][..], caption.as_bytes()].concat();
+    let link = format!("https://maps.google.com/?q=41.{COORDINATE},12.34");
+    let photoshop = |resources: &[Vec<u8>]| jpeg(&[segment(0xed, &[b"Photoshop 3.0\0", &resources.concat()[..]].concat())]);
+    let cleaned = removed(&photoshop(&[resource(0x03f0, &pascal), resource(0x040b, link.as_bytes())]), Format::Jpeg);
+    assert!(has(&cleaned, &[caption.len() as u8, b'R', b'o', b'a', b'd']) && has(&cleaned, b", lovely"));
+    let innocent =
+        photoshop(&[resource(0x03f0, b"\x07A title"), resource(0x040b, b"https://example.org/"), resource(0x03f0, b"")]);
+    assert_eq!(remove(&innocent, Format::Jpeg), None);
 }

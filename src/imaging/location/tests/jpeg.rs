@@ -90,3 +90,46 @@ fn a_file_that_ends_too_early_is_cleaned_as_far_as_it_goes() {
         removed(&whole[..end], Format::Jpeg);
     }
 }
+
+#[test]
+fn a_comment_in_utf_16_loses_its_coordinates_only() {
+    let words = format!("Größe, Latitude: 41.{COORDINATE}, lovely");
+    let little: Vec<u8> = words.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = words.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for comment in [[b"\xff\xfe", &little[..]].concat(), [b"\xfe\xff", &big[..]].concat(), little, big] {
+        let cleaned = removed(&jpeg(&[segment(0xfe, &comment)]), Format::Jpeg);
+        let narrow: Vec<u8> = cleaned.iter().copied().filter(|&byte| byte != 0).collect();
+        super::assert_no_place(&narrow);
+        assert!(has(&narrow, b"Gr\xf6\xdfe, ") && has(&narrow, b", lovely"));
+    }
+    for other in [&b"lovely\0\0\0"[..], b"", b"\xff\xfe", b"\0\0\0"] {
+        assert_eq!(remove(&jpeg(&[segment(0xfe, other)]), Format::Jpeg), None);
+    }
+    removed(&jpeg(&[segment(0xfe, format!("Latitude: 41.{COORDINATE}\0\0\0").as_bytes())]), Format::Jpeg);
+}
+
+#[test]
+fn texts_of_old_programs_lose_their_coordinates_only() {
+    let words = format!("Road 5, Latitude: 41.{COORDINATE}, lovely");
+    let wide: Vec<u8> = words.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let tag = |number: u8, text: &[u8]| {
+        let length = (text.len() as u16 + 4).to_be_bytes();
+        [&[0, number][..], &length, &(text.len() as u32 / 2).to_be_bytes(), text].concat()
+    };
+    let ducky = |text: &[u8]| [b"Ducky\0\x01\0\x04\0\0\0\x50", &tag(2, text)[..], &tag(3, text), &[0, 0]].concat();
+    let info = format!("OLYMPUS\0[picture info]\r\nGPSLatitude=41.{COORDINATE}\r\nRoad 5, \r\n, lovely");
+    for body in [
+        segment(0xec, &ducky(words.as_bytes())),
+        segment(0xec, &ducky(&wide)),
+        segment(0xec, info.as_bytes()),
+        segment(0xea, &[b"UNICODE\0", &wide[..]].concat()),
+    ] {
+        let cleaned = removed(&jpeg(std::slice::from_ref(&body)), Format::Jpeg);
+        let narrow: Vec<u8> = cleaned.iter().copied().filter(|&byte| byte != 0).collect();
+        super::assert_no_place(&narrow);
+        assert!(has(&narrow, b"Road 5, ") && has(&narrow, b", lovely"));
+    }
+    let innocent =
+        [segment(0xec, &ducky(b"A title")), segment(0xec, b"[picture info]\r\nShutter=250"), segment(0xec, b"Ducky\0")];
+    assert_eq!(remove(&jpeg(&innocent), Format::Jpeg), None);
+}

@@ -196,7 +196,6 @@ fn what_cannot_be_opened_is_dropped() {
     let bomb = vec![b' '; 17 << 20];
     for broken in [
         compressed("XML:com.adobe.xmp", &bomb),
-        chunk(b"zTXt", b"Raw profile type exif\0\0not zlib"),
         text("Raw profile type exif", b"\nexif\n 4\n0g"),
         text("Raw profile type exif", b"4d4d"),
         text("XML:com.adobe.xmp", b"<x><y></x>"),
@@ -223,4 +222,65 @@ fn an_animation_keeps_its_chunks() {
     let left = cleaned(&[control.clone(), chunk(b"eXIf", &tiff(Order::Big)), frame.clone()]);
     assert_eq!(chunk(b"acTL", &left[1].1), control);
     assert_eq!(chunk(b"fcTL", &left[3].1), frame);
+}
+
+#[test]
+fn a_damaged_text_goes_only_if_what_can_be_read_of_it_names_a_place() {
+    let place = format!("Road 5, GPSLatitude=41.{COORDINATE} GPSLongitude=12.{COORDINATE} {}", "and so on, ".repeat(50));
+    let harmless = "A comment about a city. ".repeat(50);
+    let damaged = |text: &str| {
+        let whole = zlib(text.as_bytes());
+        let mut checksum = whole.clone();
+        *checksum.last_mut().expect("a checksum") ^= 1;
+        [checksum, whole[..whole.len() - 6].to_vec(), whole[..whole.len() - 2].to_vec()]
+    };
+    let chunks = |stored: &[u8]| {
+        [chunk(b"zTXt", &[b"Comment\0\0", stored].concat()), chunk(b"iTXt", &[b"Comment\0\x01\0\0\0", stored].concat())]
+    };
+    for stored in damaged(&place) {
+        for chunk in chunks(&stored) {
+            assert_eq!(cleaned(&[chunk]).len(), 3);
+        }
+    }
+    for stored in damaged(&harmless).into_iter().chain([b"not zlib".to_vec(), Vec::new()]) {
+        assert_eq!(remove(&png(&chunks(&stored), &[]), Format::Png), None);
+    }
+    let none = chunk(b"zTXt", b"Raw profile type exif\0\0not zlib");
+    assert_eq!(remove(&png(&[none], &[]), Format::Png), None);
+}
+
+#[test]
+fn exif_is_found_in_any_case_and_behind_the_end() {
+    for name in [b"eXIf", b"exIf", b"exIF", b"EXIF"] {
+        // Upper case first would be a chunk that decoders must know.
+        if name[0].is_ascii_lowercase() {
+            assert_exif_kept(&cleaned(&[chunk(name, &tiff(Order::Big))])[1].1);
+        }
+        let after = [chunk(name, &tiff(Order::Little)), text("Title", b"A title"), b"trailing".to_vec()].concat();
+        let file = png(&[], &after);
+        let left = removed(&file, Format::Png);
+        assert_eq!(left.len(), file.len());
+        assert!(left.ends_with(&after[after.len() - 20..]));
+        let start = file.len() - after.len();
+        assert_eq!(left[..start], file[..start]);
+        let exif = &left[start + 8..start + 8 + tiff(Order::Little).len()];
+        assert_exif_kept(exif);
+        assert_eq!(chunk(name, exif), left[start..start + 12 + exif.len()], "the checksum is right");
+    }
+    let innocent = [chunk(b"eXIf", b"neither II nor MM"), text("Title", b"A title")].concat();
+    assert_eq!(remove(&png(&[], &innocent), Format::Png), None);
+}
+
+#[test]
+fn texts_with_any_keyword_lose_their_coordinates() {
+    let place = format!("Road 5, GPSLatitude=41.{COORDINATE} GPSLongitude=12.{COORDINATE}");
+    for keyword in ["Label", "parameters", "workflow", "x", "Thumb::URI", "Software", "memo"] {
+        for chunk in [text(keyword, place.as_bytes()), international(keyword, place.as_bytes(), false)] {
+            let body = cleaned(&[chunk])[1].1.clone();
+            assert!(has(&body, b"Road 5, "), "{keyword}");
+        }
+        assert_eq!(cleaned(&[compressed(keyword, place.as_bytes())]).len(), 4);
+        // Data for programs may be two numbers.
+        assert_eq!(remove(&png(&[text(keyword, b"41.98123, 12.34123")], &[]), Format::Png), None);
+    }
 }

@@ -63,3 +63,26 @@ fn padding_that_is_missing_at_the_end_is_no_fault() {
     }
     removed(&file, Format::Webp);
 }
+
+#[test]
+fn chunks_behind_the_stated_end_are_cleaned_where_they_lie() {
+    let inside = riff(&[header(0), picture()]);
+    let exif = riff_chunk(b"EXIF", &tiff(Order::Little));
+    let packet = riff_chunk(b"XMP ", &place_xmp());
+    for padding in [&b""[..], &riff_chunk(b"junk", b"123")] {
+        let file = [&inside, padding, &exif, &packet, b"and more"].concat();
+        let cleaned = removed(&file, Format::Webp);
+        assert_eq!(cleaned.len(), file.len());
+        assert_eq!(cleaned[..inside.len() + padding.len()], file[..inside.len() + padding.len()]);
+        assert_exif_kept(&cleaned[inside.len() + padding.len() + 8..][..tiff(Order::Little).len()]);
+        assert!(has(&cleaned, b"A title") && cleaned.ends_with(b"and more"));
+    }
+    // The one that breaks off, and the one behind a padding that is not counted either.
+    removed(&[&inside[..], &exif[..exif.len() - 4]].concat(), Format::Webp);
+    let mut odd = riff(&[picture(), riff_chunk(b"junk", b"odd")]);
+    let size = odd.len() as u32 - 9;
+    odd[4..8].copy_from_slice(&size.to_le_bytes());
+    removed(&[odd, exif].concat(), Format::Webp);
+    let innocent = [&inside[..], &riff_chunk(b"XMP ", xmp("", "").as_bytes()), &riff_chunk(b"EXIF", b"II*\0")].concat();
+    assert_eq!(remove(&innocent, Format::Webp), None);
+}

@@ -322,3 +322,35 @@ fn an_extended_packet_with_a_missing_part_is_wiped() {
     let cleaned = removed(&jpeg(&segments), Format::Jpeg);
     assert!(!has(&cleaned, old.as_bytes()) && !has(&cleaned, b"photoshop:Headline"));
 }
+
+#[test]
+fn coordinates_are_found_through_references() {
+    for (value, expected) in [
+        ("GPS: 41.9876,&#32;12.3456", ""),
+        ("GPS: 41.9876,&#10;12.3456", ""),
+        ("GPS: 41.9876,&#xA;12.3456", ""),
+        ("GPS: 41.9876,&#160;12.3456", ""),
+        ("GPS: 41.9876,\u{a0}12.3456", ""),
+        ("GPS: 41&#46;9876, 12.3456 x", "x"),
+        ("GPS: &#52;1.9876, 12.345&#x36;", ""),
+        ("Latitude: 41.9876&#xA;Longitude: 12.3456", "&#xA;"),
+        ("https://maps.google.com/?z=3&#38;ll=41.9876,12.3456 x", "x"),
+        ("POINT(12.3456&#32;41.9876)", "POINT( )"),
+        ("&lt;coordinates&gt;12.3456,41.9876,0&lt;/coordinates&gt;", "&lt;coordinates&gt; &lt;/coordinates&gt;"),
+    ] {
+        let attribute = xmp(&format!("photoshop:Headline=\"{value}\""), "");
+        let element = xmp("", &format!("<photoshop:Headline>{value}</photoshop:Headline>"));
+        for (packet, start, end) in [(attribute, "Headline=\"", "\""), (element, "<photoshop:Headline>", "</photoshop")] {
+            let text = cleaned(&packet);
+            let value = text.split_once(start).and_then(|(_, rest)| rest.split_once(end)).expect("the headline").0;
+            let words: Vec<&str> = value.split(' ').filter(|word| !word.is_empty()).collect();
+            assert_eq!(words.join(" "), expected, "{packet}");
+        }
+    }
+    let alt = xmp("", "<a:TargetAlt xmlns:a=\"http://a.example/\">&#52;71&#46;25</a:TargetAlt>");
+    assert!(!cleaned(&alt).contains("TargetAlt"));
+    for value in ["Size &#52;1 x 12&#46;5", "a &amp; b &#160; &#10; c", "25&#xb0;C"] {
+        let mut packet = xmp("", &format!("<photoshop:Headline>{value}</photoshop:Headline>")).into_bytes();
+        assert_eq!(clean(&mut packet), Outcome::Unchanged, "{value}");
+    }
+}

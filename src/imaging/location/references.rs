@@ -1,0 +1,93 @@
+//! An XML value as its readers see it: references resolved, and where each byte of that stands in the document.
+
+use super::xml;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// The longest reference is that of the last character, with some zeros.
+const MAX_REFERENCE: usize = 16;
+
+/// What looks like a space and separates like one.
+const NO_BREAK_SPACE: &[u8] = "\u{a0}".as_bytes();
+
+pub(super) struct Resolved<'a> {
+    pub text: Cow<'a, [u8]>,
+    /// Where each byte of the text starts and ends in the value; `None` where it is as it stands there.
+    places: Option<Vec<Place>>,
+}
+
+/// In 32 bits, because a block is small.
+#[derive(Clone, Copy)]
+struct Place {
+    start: u32,
+    end: u32,
+}
+
+impl<'a> Resolved<'a> {
+    /// References that cannot be resolved stay as they are. A space that does not break becomes one that does.
+    pub fn of(value: &'a [u8]) -> Self {
+        if memchr::memchr(b'&', value).is_none() && memchr::memmem::find(value, NO_BREAK_SPACE).is_none() {
+            return Resolved { text: Cow::Borrowed(value), places: None };
+        }
+        let mut text = Vec::with_capacity(value.len());
+        let mut places = Vec::with_capacity(value.len());
+        let mut at = 0;
+        while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
+            let (length, characters) = first(rest);
+            let place = Place { start: to_u32(at), end: to_u32(at + length) };
+            places.extend(characters.iter().map(|_| place));
+            text.extend_from_slice(&characters);
+            at += length;
+        }
+        Resolved { text: Cow::Owned(text), places: Some(places) }
+    }
+
+    /// Where a range of the text stands in the value.
+    pub fn place(&self, range: Range<usize>) -> Range<usize> {
+        let Some(places) = &self.places else { return range };
+        let start = places.get(range.start).map_or(range.end, |place| place.start as usize);
+        let end = range.end.checked_sub(1).and_then(|last| places.get(last)).map_or(start, |place| place.end as usize);
+        start..end.max(start)
+    }
+}
+
+/// How many bytes of the value the first character takes, or a byte of it, and what it is.
+fn first(rest: &[u8]) -> (usize, Cow<'_, [u8]>) {
+    if rest.starts_with(NO_BREAK_SPACE) {
+        return (NO_BREAK_SPACE.len(), Cow::Borrowed(b" "));
+    }
+    if rest.first() == Some(&b'&')
+        && let Some(length) = memchr::memchr(b';', rest.get(..rest.len().min(MAX_REFERENCE)).unwrap_or_default())
+        && let Some(reference) = rest.get(..=length)
+        && let Ok(character) = xml::resolve(reference)
+    {
+        let character = if character == NO_BREAK_SPACE { vec![b' '] } else { character };
+        return (reference.len(), Cow::Owned(character));
+    }
+    (1, Cow::Borrowed(rest.get(..1).unwrap_or_default()))
+}
+
+fn to_u32(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_those_of_the_references() {
+        let value = "a&#46;b&amp;&nosuch;\u{a0}&#160;&#xb0;&".as_bytes();
+        let resolved = Resolved::of(value);
+        assert_eq!(resolved.text, "a.b&&nosuch;  °&".as_bytes());
+        let place = |range: Range<usize>| std::str::from_utf8(&value[resolved.place(range)]).expect("text");
+        assert_eq!(place(0..1), "a");
+        assert_eq!(place(1..2), "&#46;");
+        assert_eq!(place(0..4), "a&#46;b&amp;");
+        assert_eq!(place(12..13), "\u{a0}");
+        assert_eq!(place(13..16), "&#160;&#xb0;");
+        assert_eq!(place(15..16), "&#xb0;");
+        assert_eq!(place(0..17), std::str::from_utf8(value).expect("text"));
+        assert_eq!(Resolved::of(b"plain").place(1..3), 1..3);
+    }
+}
