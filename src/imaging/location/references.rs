@@ -7,6 +7,10 @@ use std::ops::Range;
 /// The longest reference is that of the last character, with some zeros.
 const MAX_REFERENCE: usize = 16;
 
+/// A longer value is searched as it stands: the places of its bytes take eight times its memory, which nothing is reserved for. Texts
+/// for people are shorter.
+const MAX_VALUE: usize = 256 << 10;
+
 /// What looks like a space and separates like one.
 const NO_BREAK_SPACE: &[u8] = "\u{a0}".as_bytes();
 
@@ -24,9 +28,10 @@ struct Place {
 }
 
 impl<'a> Resolved<'a> {
-    /// References that cannot be resolved stay as they are. A space that does not break becomes one that does.
+    /// References that cannot be resolved stay as they are, and so does a value of more than 256 KiB. A space that does not break becomes one that does.
     pub fn of(value: &'a [u8]) -> Self {
-        if memchr::memchr(b'&', value).is_none() && memchr::memmem::find(value, NO_BREAK_SPACE).is_none() {
+        let has_any = || memchr::memchr(b'&', value).is_some() || memchr::memmem::find(value, NO_BREAK_SPACE).is_some();
+        if value.len() > MAX_VALUE || !has_any() {
             return Resolved { text: Cow::Borrowed(value), places: None };
         }
         let mut text = Vec::with_capacity(value.len());
@@ -89,5 +94,7 @@ mod tests {
         assert_eq!(place(15..16), "&#xb0;");
         assert_eq!(place(0..17), std::str::from_utf8(value).expect("text"));
         assert_eq!(Resolved::of(b"plain").place(1..3), 1..3);
+        let long = b"&#46;".repeat(MAX_VALUE / 5 + 1);
+        assert_eq!(Resolved::of(&long).text, long);
     }
 }
