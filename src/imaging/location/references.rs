@@ -28,7 +28,8 @@ struct Place {
 }
 
 impl<'a> Resolved<'a> {
-    /// References that cannot be resolved stay as they are, and so does a value of more than 256 KiB. A space that does not break becomes one that does.
+    /// References that cannot be resolved stay as they are, and so does a value of more than 256 KiB. A space that
+    /// does not break becomes one that does.
     pub fn of(value: &'a [u8]) -> Self {
         let has_any = || memchr::memchr(b'&', value).is_some() || memchr::memmem::find(value, NO_BREAK_SPACE).is_some();
         if value.len() > MAX_VALUE || !has_any() {
