@@ -15,7 +15,7 @@ use super::error::{
     ApiError, BadRequest, FileMissing, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge,
     RangeNotSatisfiable, RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
-use super::extract::{Address, CallerOf, Query, Segment};
+use super::extract::{Address, CallerOf, Query, Segment, TurnOf};
 use super::images::require_caller_then_id;
 use super::json_fields::{JsonFields, integer, needed, or_null};
 use super::links::{answer, part_request};
@@ -175,12 +175,13 @@ pub async fn delete_expiring_link(
 pub async fn open_expiring_link(
     State(app): State<AppState>,
     CallerOf(_): CallerOf,
+    TurnOf(key): TurnOf,
     Segment(token): Segment,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let known = IfNoneMatch::of(&headers);
-    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
+    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
     let part = if method == Method::GET { part_request(&headers) } else { PartRequest::default() };
     let original = app.service.open_link(&token, &part, is_preview(&headers), &sending).await?;
     let mut response = answer(original, "no-store")?;

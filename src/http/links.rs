@@ -14,7 +14,7 @@ use super::error::{
     ApiError, FileMissing, Forbidden, InternalServerError, InvalidPageToken, NotFound, RangeNotSatisfiable, ServiceUnavailable,
     ValidationError,
 };
-use super::extract::{Address, CallerOf, Query, Segment, image_id};
+use super::extract::{Address, CallerOf, Query, Segment, TurnOf, image_id};
 use super::images::{PageQuery, take_page};
 use super::linked_images::get_public_image;
 use super::page_links::with_next;
@@ -23,6 +23,7 @@ use crate::model::caller::Caller;
 use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::service::error::Error;
+use crate::service::fair_queue::TurnKey;
 use crate::service::links::{Original, PartRequest};
 use crate::service::presign::{Disposition, content_disposition};
 use crate::service::thumbnails::{Content, Sending};
@@ -67,13 +68,14 @@ pub struct OriginalHeaders {
 pub async fn get_original(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
+    TurnOf(key): TurnOf,
     Segment(id): Segment,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     match id.strip_suffix(".json") {
         Some(id) => get_public_image(&app, &caller, id).await,
-        None => send(&app, &caller, without_ending(&id), &method, &headers).await,
+        None => send(&app, &caller, &key, without_ending(&id), &method, &headers).await,
     }
 }
 
@@ -82,9 +84,16 @@ fn without_ending(id: &str) -> &str {
     id.split_once('.').map_or(id, |(id, _)| id)
 }
 
-async fn send(app: &AppState, caller: &Caller, id: &str, method: &Method, headers: &HeaderMap) -> Result<Response, ApiError> {
+async fn send(
+    app: &AppState,
+    caller: &Caller,
+    key: &TurnKey,
+    id: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
     let known = IfNoneMatch::of(headers);
-    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: *method != Method::HEAD };
+    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: *method != Method::HEAD, asked_by: key };
     let part = if *method == Method::GET { part_request(headers) } else { PartRequest::default() };
     let original = app.service.original(caller, image_id(id)?, &part, &sending).await?;
     let caching = match original.image.visibility {
@@ -109,12 +118,13 @@ async fn send(app: &AppState, caller: &Caller, id: &str, method: &Method, header
 pub async fn get_named_original(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
+    TurnOf(key): TurnOf,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Path((id, _)) = path.map_err(|_| ApiError::no_such_route())?;
-    send(&app, &caller, &id, &method, &headers).await
+    send(&app, &caller, &key, &id, &method, &headers).await
 }
 
 /// A page of public links, newest first.

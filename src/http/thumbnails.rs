@@ -73,7 +73,7 @@ pub async fn get_thumbnail(
     let size = read_size(&app.service, &size)?;
     let id = image_id(&id)?;
     let known = IfNoneMatch::of(&headers);
-    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
+    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
     answer(app.service.thumbnail(&caller, &key, id, size, &sending).await?)
 }
 
@@ -150,7 +150,7 @@ pub async fn get_resized_image(
     };
     let request = read_request(query, &headers)?;
     let known = IfNoneMatch::of(&headers);
-    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD };
+    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
     let shown = app.service.variant(&caller, &key, image_id(&id)?, (&request, signed), &sending).await?;
     let caching = signed.map(|signed| until_expiry(&signed, app.service.clock().now(), shown.visibility));
     let mut response = answer(shown)?;

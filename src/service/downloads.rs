@@ -16,12 +16,11 @@ use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::Service;
 use super::error::Error;
-use super::fair_queue::Permit;
+use super::fair_queue::{Amount, Class, FairQueue, Permit, Turn, TurnKey};
 use crate::objects;
 use crate::objects::error::BoxError;
 
@@ -31,6 +30,9 @@ type Opened = Result<(u64, Pieces), objects::Error>;
 
 /// Opens a file at the storage, or a part of it; says how many bytes come.
 pub(super) type Open = Arc<dyn Fn(Option<RangeInclusive<u64>>) -> BoxFuture<'static, Opened> + Send + Sync>;
+
+/// A slot.
+const ONE: Amount = Amount { bytes: 0, slots: 1 };
 
 /// What is sent to a client.
 pub type Sent = BoxStream<'static, Result<Bytes, BoxError>>;
@@ -50,7 +52,8 @@ const UNHURRIED: Duration = Duration::from_secs(30);
 /// The files that are being sent.
 #[derive(Debug)]
 pub(super) struct Downloads {
-    slots: Arc<Semaphore>,
+    /// By turns, so that of many files of one caller another one waits for none but those that have begun.
+    slots: FairQueue,
     patience: Patience,
 }
 
@@ -69,17 +72,17 @@ struct Patience {
 impl Downloads {
     pub fn new(slots: usize, slot: Duration, min_bytes_per_second: u64) -> Self {
         let patience = Patience { slot, stall: STALL, unhurried: UNHURRIED, min_bytes_per_second };
-        Self { slots: Arc::new(Semaphore::new(slots)), patience }
+        Self { slots: FairQueue::new(Amount::slots(slots as u64)), patience }
     }
 
     /// Opens a file, or `part` of it, and returns its length and its bytes.
     ///
     /// # Errors
     /// The storage has no such file or does not answer, or there is no slot in time.
-    pub async fn start(&self, open: Open, part: Option<RangeInclusive<u64>>) -> Result<(u64, Sent), Failed> {
-        let slot = tokio::time::timeout(self.patience.slot, Arc::clone(&self.slots).acquire_owned()).await;
-        let slot =
-            slot.map_err(|_| Failed::NoSlot(self.patience.slot))?.map_err(|closed| Failed::Service(Error::internal(closed)))?;
+    pub async fn start(&self, asked_by: &TurnKey, open: Open, part: Option<RangeInclusive<u64>>) -> Result<(u64, Sent), Failed> {
+        let turn = Turn::new(asked_by.clone(), Class::Request);
+        let slot = tokio::time::timeout(self.patience.slot, self.slots.take(&turn, ONE)).await;
+        let slot = slot.map_err(|_| Failed::NoSlot(self.patience.slot))?;
         let start = part.as_ref().map_or(0, |part| *part.start());
         let (length, pieces) = open(part).await?;
         if length <= SMALL_BYTES {
@@ -95,7 +98,8 @@ impl Downloads {
             begun_at: now,
             sent: 0,
             patience: self.patience,
-            slots: Arc::clone(&self.slots),
+            slots: self.slots.clone(),
+            turn,
             open,
         }));
         tokio::spawn(close_when_stalled(Arc::downgrade(&transfer), self.patience.stall));
@@ -105,17 +109,22 @@ impl Downloads {
 
 impl Service {
     /// An object's bytes, or those of a part of it, for a client; and their number.
-    pub(super) async fn send_object(&self, key: String, part: Option<RangeInclusive<u64>>) -> Result<(u64, Sent), Failed> {
+    pub(super) async fn send_object(
+        &self,
+        asked_by: &TurnKey,
+        key: String,
+        part: Option<RangeInclusive<u64>>,
+    ) -> Result<(u64, Sent), Failed> {
         let objects = Arc::clone(&self.objects);
         let open = move |part| -> BoxFuture<'static, Opened> {
             let (objects, key) = (Arc::clone(&objects), key.clone());
             Box::pin(async move { objects.get(&key, part).await })
         };
-        self.downloads.start(Arc::new(open), part).await
+        self.downloads.start(asked_by, Arc::new(open), part).await
     }
 
     /// Bytes that nothing stores, for a client, and their number. `memory` is given back once they are sent.
-    pub(super) async fn send_from_memory(&self, bytes: Bytes, memory: Permit) -> Result<(u64, Sent), Failed> {
+    pub(super) async fn send_from_memory(&self, asked_by: &TurnKey, bytes: Bytes, memory: Permit) -> Result<(u64, Sent), Failed> {
         let file = (bytes, memory);
         let open = move |part: Option<RangeInclusive<u64>>| -> BoxFuture<'static, Opened> {
             let end = file.0.len();
@@ -125,7 +134,7 @@ impl Service {
             let length = bytes.len() as u64;
             Box::pin(async move { Ok((length, futures::stream::once(async { Ok(bytes) }).boxed())) })
         };
-        self.downloads.start(Arc::new(open), None).await
+        self.downloads.start(asked_by, Arc::new(open), None).await
     }
 }
 
@@ -134,7 +143,6 @@ impl Service {
 pub(super) enum Failed {
     NoSlot(Duration),
     Storage(objects::Error),
-    Service(Error),
 }
 
 impl From<objects::Error> for Failed {
@@ -148,7 +156,6 @@ impl From<Failed> for Error {
         match failed {
             Failed::NoSlot(wait) => Error::Overloaded { retry_after: wait.max(Duration::from_secs(1)) },
             Failed::Storage(error) => error.into(),
-            Failed::Service(error) => error,
         }
     }
 }
@@ -164,7 +171,8 @@ struct Transfer {
     begun_at: Instant,
     sent: u64,
     patience: Patience,
-    slots: Arc<Semaphore>,
+    slots: FairQueue,
+    turn: Turn,
     open: Open,
 }
 
@@ -172,14 +180,14 @@ enum Source {
     Open {
         pieces: Pieces,
         rest: Bytes,
-        slot: OwnedSemaphorePermit,
+        slot: Permit,
     },
     /// The storage, or others before us, are waited for, and not the client.
     Waiting {
         pieces: Pieces,
-        slot: OwnedSemaphorePermit,
+        slot: Permit,
     },
-    Opening(BoxFuture<'static, Result<(Pieces, OwnedSemaphorePermit), BoxError>>),
+    Opening(BoxFuture<'static, Result<(Pieces, Permit), BoxError>>),
     Closed,
 }
 
@@ -244,11 +252,12 @@ impl Transfer {
     }
 
     /// Opens the file at the byte that comes next. The client waits for its turn, as it has let others wait.
-    fn reopen(&self) -> BoxFuture<'static, Result<(Pieces, OwnedSemaphorePermit), BoxError>> {
-        let (slots, open, part) = (Arc::clone(&self.slots), Arc::clone(&self.open), self.next..=self.end - 1);
+    fn reopen(&self) -> BoxFuture<'static, Result<(Pieces, Permit), BoxError>> {
+        let (slots, turn) = (self.slots.clone(), self.turn.clone());
+        let (open, part) = (Arc::clone(&self.open), self.next..=self.end - 1);
         let wanted = self.end - self.next;
         Box::pin(async move {
-            let slot = slots.acquire_owned().await?;
+            let slot = slots.take(&turn, ONE).await;
             let (length, pieces) = open(Some(part)).await?;
             if length == wanted { Ok((pieces, slot)) } else { Err("the file has changed at the storage".into()) }
         })
@@ -303,6 +312,14 @@ mod tests {
         downloads
     }
 
+    fn anybody() -> TurnKey {
+        TurnKey::Network("192.0.2.1".parse().unwrap())
+    }
+
+    fn free(downloads: &Downloads) -> u64 {
+        downloads.slots.total().slots - downloads.slots.in_use().slots
+    }
+
     async fn take(sent: &mut Sent, bytes: u64, from: u64) {
         let mut place = from;
         while place < from + bytes {
@@ -317,12 +334,12 @@ mod tests {
     async fn a_client_gets_every_byte_and_gives_its_slot_back() {
         let (downloads, (open, asked)) = (downloads(1), storage());
         for (part, start, length) in [(None, 0, FILE), (Some(100..=200_000), 100, 199_901)] {
-            let (stated, mut sent) = downloads.start(Arc::clone(&open), part).await.expect("it starts");
+            let (stated, mut sent) = downloads.start(&anybody(), Arc::clone(&open), part).await.expect("it starts");
             assert_eq!(stated, length);
-            assert_eq!(downloads.slots.available_permits(), 0);
+            assert_eq!(free(&downloads), 0);
             take(&mut sent, length, start).await;
             assert!(sent.next().await.is_none());
-            assert_eq!(downloads.slots.available_permits(), 1, "also while the connection stays open");
+            assert_eq!(free(&downloads), 1, "also while the connection stays open");
         }
         assert_eq!(asked.lock().unwrap().len(), 2);
     }
@@ -330,10 +347,10 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_takes_nothing_lets_others_pass_and_goes_on_where_it_was() {
         let (downloads, (open, asked)) = (downloads(1), storage());
-        let (_, mut slow) = downloads.start(Arc::clone(&open), None).await.expect("it starts");
+        let (_, mut slow) = downloads.start(&anybody(), Arc::clone(&open), None).await.expect("it starts");
         take(&mut slow, 3 * PIECE_BYTES as u64, 0).await;
         // There is one slot, and another gets it as soon as the first one stands still.
-        let (_, mut other) = downloads.start(Arc::clone(&open), None).await.expect("it starts");
+        let (_, mut other) = downloads.start(&anybody(), Arc::clone(&open), None).await.expect("it starts");
         take(&mut other, FILE, 0).await;
         let done = 3 * PIECE_BYTES as u64;
         drop(other);
@@ -352,12 +369,12 @@ mod tests {
             };
             Box::pin(async move { Ok((FILE, futures::stream::once(late).boxed())) })
         });
-        let (_, mut sent) = downloads.start(open, None).await.expect("it starts");
+        let (_, mut sent) = downloads.start(&anybody(), open, None).await.expect("it starts");
         let first = sent.next();
         tokio::pin!(first);
         assert!(futures::poll!(&mut first).is_pending());
         tokio::time::sleep(5 * SHORT).await;
-        assert_eq!(downloads.slots.available_permits(), 0);
+        assert_eq!(free(&downloads), 0);
         assert_eq!(first.await.expect("more").expect("bytes").len(), PIECE_BYTES);
     }
 
@@ -365,32 +382,58 @@ mod tests {
     async fn a_client_that_takes_too_little_is_given_up() {
         let (mut downloads, (open, _)) = (downloads(1), storage());
         (downloads.patience.unhurried, downloads.patience.min_bytes_per_second) = (SHORT, 1 << 40);
-        let (_, mut drip) = downloads.start(open, None).await.expect("it starts");
+        let (_, mut drip) = downloads.start(&anybody(), open, None).await.expect("it starts");
         tokio::time::sleep(2 * SHORT).await;
         let ended = drip.next().await.expect("more").expect_err("an end").to_string();
         assert_eq!(ended, "the client takes its file too slowly");
         assert!(drip.next().await.expect("more").is_err(), "it does not go on");
-        assert_eq!(downloads.slots.available_permits(), 1);
+        assert_eq!(free(&downloads), 1);
     }
 
     #[tokio::test]
     async fn without_a_slot_in_time_the_service_is_overloaded() {
         let mut downloads = downloads(1);
         downloads.patience.slot = SHORT;
-        let held = Arc::clone(&downloads.slots).acquire_owned().await.expect("a slot");
+        let held = downloads.slots.take(&Turn::new(anybody(), Class::Request), ONE).await;
         let (open, asked) = storage();
-        let refused = downloads.start(Arc::clone(&open), None).await.map(drop).map_err(Error::from);
+        let refused = downloads.start(&anybody(), Arc::clone(&open), None).await.map(drop).map_err(Error::from);
         assert!(matches!(refused, Err(Error::Overloaded { .. })));
         assert!(asked.lock().unwrap().is_empty());
         drop(held);
-        assert!(downloads.start(open, None).await.is_ok());
+        assert!(downloads.start(&anybody(), open, None).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn many_files_of_one_caller_delay_another_one_by_those_that_have_begun() {
+        let (downloads, (open, _)) = (Arc::new(downloads(1)), storage());
+        let held = downloads.slots.take(&Turn::new(anybody(), Class::Request), ONE).await;
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let ask = |address: &str| {
+            let (downloads, open, order) = (Arc::clone(&downloads), Arc::clone(&open), Arc::clone(&order));
+            let key = TurnKey::Network(address.parse().unwrap());
+            tokio::spawn(async move {
+                let sent = downloads.start(&key, open, None).await.expect("it starts");
+                order.lock().unwrap().push(key);
+                drop(sent);
+            })
+        };
+        let mut asked: Vec<_> = (0..40).map(|_| ask("192.0.2.1")).collect();
+        tokio::time::sleep(SHORT).await;
+        asked.push(ask("192.0.2.2"));
+        tokio::time::sleep(SHORT).await;
+        drop(held);
+        for one in asked {
+            one.await.unwrap();
+        }
+        let place = order.lock().unwrap().iter().position(|key| *key != anybody()).expect("it had its turn");
+        assert!(place <= 1, "it came after {place} others");
     }
 
     #[tokio::test]
     async fn a_small_file_is_read_at_once() {
         let (downloads, (open, _)) = (downloads(1), storage());
-        let (length, mut sent) = downloads.start(open, Some(5..=SMALL_BYTES + 4)).await.expect("it starts");
-        assert_eq!((length, downloads.slots.available_permits()), (SMALL_BYTES, 1));
+        let (length, mut sent) = downloads.start(&anybody(), open, Some(5..=SMALL_BYTES + 4)).await.expect("it starts");
+        assert_eq!((length, free(&downloads)), (SMALL_BYTES, 1));
         let bytes = sent.next().await.expect("bytes").expect("bytes");
         assert!(bytes.iter().zip(5..).all(|(found, place)| *found == byte(place)) && bytes.len() as u64 == SMALL_BYTES);
     }
@@ -400,7 +443,7 @@ mod tests {
         let open: Open = Arc::new(|_| {
             Box::pin(async { Ok((FILE, futures::stream::once(async { Ok(Bytes::from_static(b"short")) }).boxed())) })
         });
-        let (_, sent) = downloads(1).start(open, None).await.expect("it starts");
+        let (_, sent) = downloads(1).start(&anybody(), open, None).await.expect("it starts");
         assert!(sent.try_collect::<BytesMut>().await.is_err());
     }
 }

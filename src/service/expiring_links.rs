@@ -115,7 +115,7 @@ impl Service {
             return Err(Error::forbidden("This link can be opened a limited number of times, and is not shown to previews."));
         }
         // First what may fail through no fault of the link's.
-        let (stored, bytes) = self.send_original(&image, part.clone()).await?;
+        let (stored, bytes) = self.send_original(sending.asked_by, &image, part.clone()).await?;
         if !is_preview {
             self.pay_for(&link, part.is_some(), wanted, image.file_size).await?;
         }

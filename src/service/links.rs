@@ -9,6 +9,7 @@ use super::Service;
 use super::access;
 use super::downloads::Sent;
 use super::error::Error;
+use super::fair_queue::TurnKey;
 use super::thumbnails::{Content, Sending};
 use crate::model::byte_range::ByteRange;
 use crate::model::caller::Caller;
@@ -67,7 +68,7 @@ impl Service {
         if !sending.with_body {
             return Ok(Original { image, etag, part, content: Content::Length(wanted) });
         }
-        let (stored, bytes) = self.send_original(&image, part.clone()).await?;
+        let (stored, bytes) = self.send_original(sending.asked_by, &image, part.clone()).await?;
         if stored != wanted {
             let found = format!("the storage gives {stored} bytes of image {id} where {wanted} are known");
             return Err(Error::internal(found));
@@ -76,9 +77,14 @@ impl Service {
     }
 
     /// The bytes of an original, or of a part of it, and their number.
-    pub(super) async fn send_original(&self, image: &Image, part: Option<RangeInclusive<u64>>) -> Result<(u64, Sent), Error> {
+    pub(super) async fn send_original(
+        &self,
+        asked_by: &TurnKey,
+        image: &Image,
+        part: Option<RangeInclusive<u64>>,
+    ) -> Result<(u64, Sent), Error> {
         let key = layout::stored_key(image, layout::ORIGINAL);
-        match self.send_object(key.clone(), part).await {
+        match self.send_object(asked_by, key.clone(), part).await {
             Ok(sent) => Ok(sent),
             Err(failed) => Err(self.explain_missing(image.id, &key, failed).await),
         }

@@ -48,6 +48,8 @@ pub struct Sending<'a> {
     pub is_known: &'a (dyn Fn(&str) -> bool + Send + Sync),
     /// Whether it wants the bytes, and not only their number.
     pub with_body: bool,
+    /// Whose turn it is to be when files are waited for.
+    pub asked_by: &'a TurnKey,
 }
 
 /// A picture to be sent.
@@ -180,7 +182,7 @@ impl Service {
                 }
                 Made::Fresh { bytes, .. } | Made::Passing { bytes, memory: None, .. } => Content::Bytes(bytes),
                 Made::Passing { bytes, memory: Some(memory), .. } => {
-                    let (length, sent) = self.send_from_memory(bytes, memory).await?;
+                    let (length, sent) = self.send_from_memory(key, bytes, memory).await?;
                     Content::Stored(length, sent)
                 }
                 Made::Stored(object) => match self.read_content(&layout::key(image.id, &object), sending).await {
@@ -201,7 +203,7 @@ impl Service {
         if !sending.with_body {
             return Ok(Content::Length(self.objects.size(key).await?));
         }
-        let (length, bytes) = self.send_object(key.to_owned(), None).await?;
+        let (length, bytes) = self.send_object(sending.asked_by, key.to_owned(), None).await?;
         Ok(Content::Stored(length, bytes))
     }
 
