@@ -195,11 +195,11 @@ async fn an_import_can_bring_in_private_images_which_are_in_no_list_of_links() {
 async fn what_is_no_visibility_is_422() {
     let app = TestApp::start().await;
     let upload = |text: &str| Form::upload("alice", &jpeg(64, 64, 1)).text("visibility", text);
-    for bad in ["Public", "secret", "private "] {
+    for bad in ["Publik", "secret", "private "] {
         let details = assert_error(&app.post(upload(bad)).await, 422, "ValidationError");
         assert_eq!(details, json!({"visibility": "must be public or private"}), "{bad:?}");
     }
-    let id = app.post(upload("public")).await.image_id();
+    let id = app.post(upload("Public")).await.image_id();
     for bad in [json!(""), json!(true), json!(1), json!(["private"]), json!({}), Value::Null] {
         assert_error(&app.patch("alice", &id, &json!({"visibility": bad})).await, 422, "ValidationError");
     }
