@@ -54,7 +54,7 @@ pub struct UploadForm {
     file: Vec<u8>,
     /// The user id of the owner. Defaults to the authenticated caller, which behind a trusted gateway is the user that `X-User-Id` names;
     /// unauthenticated callers must send it. Authenticated callers can upload only for themselves.
-    #[schema(required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$", example = "")]
+    #[schema(required = false, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]*$", example = "")]
     user_id: String,
     /// The title, without U+0000.
     #[schema(max_length = 200, example = "")]
