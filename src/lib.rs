@@ -103,7 +103,7 @@
 //! - Of passwords, keys, refresh tokens and links that expire only hashes are kept.
 //! - What is in a collection follows its images, in the transactions that delete, restore and hide them.
 //! - A quota is held under the lock of its account, so that two uploads cannot both take the last place. Variants count, and give way.
-//! - Whoever gives up several variants of an account holds its lock, too, after the image's and before the counters.
+//! - Code that gives up several variants of an account holds the account's lock, too: after the image's, before the counters.
 //! - Counters move in the transactions that change what they count.
 //! - Callers take turns at what is scarce, and nobody waits for a slow client while holding what others wait for.
 //! - Whatever a client sends has a bound before it is read: bytes, pixels, frames, scans, seconds, connections.
