@@ -81,8 +81,5 @@ fn refuse_unsupported(input: &CopyObjectInput) -> S3Result<()> {
         ("x-amz-object-lock-legal-hold", input.object_lock_legal_hold_status.is_some()),
         ("x-amz-website-redirect-location", input.website_redirect_location.is_some()),
     ];
-    match unsupported.iter().find(|(_, asked)| *asked) {
-        Some((name, _)) => Err(s3_error!(NotImplemented, "{name} is not implemented")),
-        None => Ok(()),
-    }
+    write::refuse_asked(&unsupported)
 }

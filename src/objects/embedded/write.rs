@@ -168,6 +168,11 @@ fn refuse_unsupported(input: &PutObjectInput) -> S3Result<()> {
         ("x-amz-write-offset-bytes", input.write_offset_bytes.is_some()),
         ("expires", input.expires.is_some()),
     ];
+    refuse_asked(&unsupported)
+}
+
+/// Refuses the first of these features that a request asks for.
+pub(super) fn refuse_asked(unsupported: &[(&str, bool)]) -> S3Result<()> {
     match unsupported.iter().find(|(_, asked)| *asked) {
         Some((name, _)) => Err(s3_error!(NotImplemented, "{name} is not implemented")),
         None => Ok(()),
