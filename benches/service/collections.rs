@@ -4,7 +4,6 @@
 //! the collection of ten, which shows ten images, and with the first page of a larger one, which shows twenty as the others do: by
 //! the page's CPU, and by answers a second.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use image_service::model::caller::UserId;
@@ -184,11 +183,10 @@ async fn fill(db: &Db, name: CollectionName, size: u64) -> Result<()> {
     if !store::collections::insert(&mut tx, &collection).await? {
         return Err("another has made the collection".into());
     }
-    store::counters::add_in_slots(&mut tx, vec![((Counter::user_collections(&owner), 0), 1)]).await?;
+    store::counters::add_in_slot(&mut tx, 0, [(Counter::user_collections(&owner), 1)]);
     tx.commit().await?;
     for first in (0..size).step_by(TOGETHER) {
         let mut tx = db.begin().await?;
-        let mut changes = BTreeMap::new();
         for number in first..size.min(first + TOGETHER as u64) {
             // Coprime to every size, so that each image comes once.
             let number = number * 7_919 % size * (ROWS / size);
@@ -196,9 +194,8 @@ async fn fill(db: &Db, name: CollectionName, size: u64) -> Result<()> {
             if !store::places::insert(&mut tx, id, &image, clock.now()).await? {
                 return Err(format!("image {number} is in the collection twice").into());
             }
-            *changes.entry((Counter::collection(id), Counter::slot(image.id))).or_default() += 1;
+            store::counters::add(&mut tx, image.id, [(Counter::collection(id), 1)]);
         }
-        store::counters::add_in_slots(&mut tx, changes.into_iter().collect()).await?;
         tx.commit().await?;
     }
     Ok(())

@@ -16,6 +16,9 @@ use crate::store::{self, Tx};
 /// Collections that a user may have.
 const MAX_COLLECTIONS: u64 = 10_000;
 
+/// A user's collections have one counter, whose lock keeps them from being made at the same time.
+const COUNTER_SLOT: u8 = 0;
+
 impl Service {
     /// Makes an empty collection.
     ///
@@ -34,8 +37,11 @@ impl Service {
         if !store::collections::insert(&mut tx, &collection).await? {
             return Err(Error::Conflict { message: format!("There is a collection {} already.", collection.name) });
         }
-        // The counter is held from here on, so that two cannot both be the last one.
-        if count_collections(&mut tx, &user.id, 1).await? > MAX_COLLECTIONS {
+        let counter = Counter::user_collections(&user.id);
+        store::counters::add_in_slot(&mut tx, COUNTER_SLOT, [(counter.clone(), 1)]);
+        // The counter is locked from here on, so that two cannot both be the last one.
+        store::counters::write(&mut tx).await?;
+        if store::counters::read_in(&mut tx, &counter).await? > MAX_COLLECTIONS {
             return Err(Error::Conflict { message: format!("There are {MAX_COLLECTIONS} collections of yours already.") });
         }
         tx.commit().await?;
@@ -91,7 +97,7 @@ impl Service {
         let mut tx = self.db.begin().await?;
         let collection = lock(&mut tx, &user.id, name).await?;
         store::collections::give_up(&mut tx, collection.id, cut_to_micros(self.clock.now())).await?;
-        count_collections(&mut tx, &user.id, -1).await?;
+        store::counters::add_in_slot(&mut tx, COUNTER_SLOT, [(Counter::user_collections(&user.id), -1)]);
         Ok(tx.commit().await?)
     }
 
@@ -107,13 +113,6 @@ impl Service {
         let collection = store::collections::find(&self.db, name).await?;
         collection.filter(|found| found.is_visible_to(viewer)).ok_or_else(Error::no_such_collection)
     }
-}
-
-/// Moves the number of a user's collections, and returns what it is then.
-async fn count_collections(tx: &mut Tx, user: &UserId, difference: i64) -> Result<u64, Error> {
-    let counter = Counter::user_collections(user);
-    store::counters::add_in_slot(tx, 0, vec![(counter.clone(), difference)]).await?;
-    Ok(store::counters::read(tx, &counter).await?)
 }
 
 /// Takes the lock of a collection that is the user's.

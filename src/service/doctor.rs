@@ -274,7 +274,7 @@ impl Service {
         if fix && !report.counters.is_empty() {
             let mut tx = self.db.begin().await?;
             // Any slot will do: what is kept is the sum.
-            store::counters::add(&mut tx, ImageId::first_at(DateTime::UNIX_EPOCH), report.counters.clone()).await?;
+            store::counters::add(&mut tx, ImageId::first_at(DateTime::UNIX_EPOCH), report.counters.clone());
             tx.commit().await?;
         }
         Ok(())

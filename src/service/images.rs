@@ -175,7 +175,7 @@ impl Service {
             }
             (false, _) => {
                 store::images::set_deleted_at(&mut tx, id, image.deleted_at, Some(TakenDown::Deleted)).await?;
-                count_trash(&mut tx, &image, -1).await?;
+                count_trash(&mut tx, &image, -1);
             }
         }
         let revokes_urls = admin.is_some() || self.limits.delete_revokes_urls;
@@ -216,7 +216,7 @@ impl Service {
         if image.taken_down == Some(TakenDown::Deleted) {
             // As its owner left it, who can restore it now.
             store::images::set_deleted_at(&mut tx, id, image.deleted_at, None).await?;
-            count_trash(&mut tx, &image, 1).await?;
+            count_trash(&mut tx, &image, 1);
             tx.commit().await?;
             return Ok(None);
         }
@@ -224,11 +224,11 @@ impl Service {
         self.cancel_move(&mut tx, id, &layout::names_at_upload(&image)).await?;
         store::images::set_deleted_at(&mut tx, id, None, None).await?;
         if image.taken_down.is_none() {
-            count_trash(&mut tx, &image, -1).await?;
+            count_trash(&mut tx, &image, -1);
         }
         store::tags::insert(&mut tx, &image).await?;
         store::caption_jobs::resume(&mut tx, id, self.clock.now()).await?;
-        count_live(&mut tx, &image, 1).await?;
+        count_live(&mut tx, &image, 1);
         (image.deleted_at, image.taken_down) = (None, None);
         places::follow(&mut tx, &image).await?;
         tx.commit().await?;
@@ -279,9 +279,9 @@ fn owner_of(image: &Image) -> BTreeMap<String, String> {
     BTreeMap::from([("user_id".to_owned(), image.user_id.to_string())])
 }
 
-pub(super) async fn count_live(tx: &mut Tx, image: &Image, difference: i64) -> Result<(), store::Error> {
-    let changes = Counter::of_live(image).into_iter().map(|(counter, number)| (counter, number * difference)).collect();
-    store::counters::add(tx, image.id, changes).await
+pub(super) fn count_live(tx: &mut Tx, image: &Image, difference: i64) {
+    let changes = Counter::of_live(image).into_iter().map(|(counter, number)| (counter, number * difference));
+    store::counters::add(tx, image.id, changes);
 }
 
 /// Moves the counters that an image went from and came to, and writes its tags anew, where that is something else.
@@ -295,7 +295,7 @@ async fn move_in_lists(tx: &mut Tx, before: &Image, after: &Image) -> Result<(),
             from.iter().filter(|counter| !but.contains(counter)).map(|counter| (counter.clone(), difference)).collect();
         moved
     };
-    store::counters::add(tx, after.id, [changes(&went, &came, -1), changes(&came, &went, 1)].concat()).await?;
+    store::counters::add(tx, after.id, [changes(&went, &came, -1), changes(&came, &went, 1)].concat());
     store::tags::delete_all(tx, before.id).await?;
     store::tags::insert(tx, after).await
 }
@@ -348,7 +348,7 @@ mod tests {
             (Counter::private_collection(collection, &alice), 2),
         ];
         let mut tx = db.begin().await.unwrap();
-        store::counters::add_in_slot(&mut tx, 0, counters).await.unwrap();
+        store::counters::add_in_slot(&mut tx, 0, counters);
         tx.commit().await.unwrap();
         let mut reader = db.reader().await.unwrap();
         let filter = ImageFilter { tags: vec![sea.clone(), sun.clone()], collection: Some(collection), ..ImageFilter::default() };

@@ -3,7 +3,7 @@
 //! Places follow their images: one that is deleted or made private goes out of sight in the transaction that does so, and keeps
 //! its position. Locks are taken in one order: the image, the collection, places, and last the counters of collections.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
@@ -130,7 +130,7 @@ impl Service {
                 });
             }
             let place = Place { collection: collection.id, image: id, owner: image.user_id.clone(), sight: Sight::of(&image) };
-            count(&mut tx, &[(place, 1)]).await?;
+            count(&mut tx, [(place, 1)]);
         }
         tx.commit().await?;
         Ok(image)
@@ -151,7 +151,7 @@ impl Service {
         let collection = lock(&mut tx, &user.id, name).await?;
         let place = store::places::remove(&mut tx, collection.id, id).await?.ok_or(Error::NotInCollection)?;
         store::collections::touch(&mut tx, collection.id, cut_to_micros(self.clock.now())).await?;
-        count(&mut tx, &[(place, -1)]).await?;
+        count(&mut tx, [(place, -1)]);
         Ok(tx.commit().await?)
     }
 
@@ -168,7 +168,7 @@ impl Service {
         store::collections::take_turn(&mut tx).await?;
         let Some(id) = store::collections::find_given_up(&mut tx).await? else { return Ok(Outcome::NothingToDo) };
         let removed = store::places::remove_some(&mut tx, id, REMOVED_AT_ONCE).await?;
-        count(&mut tx, &removed.into_iter().map(|place| (place, -1)).collect::<Vec<_>>()).await?;
+        count(&mut tx, removed.into_iter().map(|place| (place, -1)));
         if store::places::is_empty(&mut tx, id).await? {
             store::collections::delete(&mut tx, id).await?;
         }
@@ -219,23 +219,21 @@ pub(super) async fn follow(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     let sight = Sight::of(image);
     let changes = strays.into_iter().filter(|place| moved.contains(&place.collection));
     let changes = changes.flat_map(|place| [(Place { sight, ..place.clone() }, 1), (place, -1)]);
-    count(tx, &changes.collect::<Vec<_>>()).await
+    count(tx, changes);
+    Ok(())
 }
 
 /// Forgets the places of an image that is purged, in the transaction that has its lock.
 pub(super) async fn forget(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
     let counted = store::places::forget_image(tx, id).await?;
-    count(tx, &counted.into_iter().map(|place| (place, -1)).collect::<Vec<_>>()).await
+    count(tx, counted.into_iter().map(|place| (place, -1)));
+    Ok(())
 }
 
-/// Moves the counters of collections that images come to or leave. Last in every transaction, and all at once, so that no two
-/// can wait for each other.
-async fn count(tx: &mut Tx, places: &[(Place, i64)]) -> Result<(), Error> {
-    let mut changes = BTreeMap::<(Counter, u8), i64>::new();
+/// Moves the counters of collections that images come to or leave.
+fn count(tx: &mut Tx, places: impl IntoIterator<Item = (Place, i64)>) {
     for (place, difference) in places {
-        if let Some(counter) = Counter::of_place(place) {
-            *changes.entry((counter, Counter::slot(place.image))).or_default() += difference;
-        }
+        let counter = Counter::of_place(&place);
+        store::counters::add(tx, place.image, counter.map(|counter| (counter, difference)));
     }
-    Ok(store::counters::add_in_slots(tx, changes.into_iter().collect()).await?)
 }

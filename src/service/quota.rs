@@ -64,7 +64,7 @@ pub(super) async fn take_room(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<
     }
     let Some(features) = features(&mut *tx, &account).await?.filter(has_quota) else { return Ok(None) };
     let images = store::counters::read_sum(&mut *tx, &of_images(user)).await?;
-    let used = store::counters::read(&mut *tx, &Counter::user_bytes(user)).await?;
+    let used = store::counters::read_in(tx, &Counter::user_bytes(user)).await?;
     require_room(&features, Usage { images, bytes: used, ..Usage::default() }, bytes)?;
     if let Some(max) = features.max_bytes {
         limit_variants(tx, user, max.saturating_sub(used + bytes)).await?;
@@ -77,14 +77,14 @@ pub(super) async fn take_room(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<
 pub(super) async fn variant_allowance(tx: &mut Tx, user: &UserId) -> Result<Option<u64>, Error> {
     let Some(account) = store::accounts::lock_by_user(tx, user).await? else { return Ok(None) };
     let Some(max) = features(&mut *tx, &account).await?.and_then(|features| features.max_bytes) else { return Ok(None) };
-    let used = store::counters::read(&mut *tx, &Counter::user_bytes(user)).await?;
+    let used = store::counters::read_in(tx, &Counter::user_bytes(user)).await?;
     Ok(Some(max.saturating_sub(used)))
 }
 
 /// Gives up variants of a user's images until they have at most `max` bytes, those first that were asked for longest ago; `false` if
 /// those that are about to be put have more. The account is locked.
 pub(super) async fn limit_variants(tx: &mut Tx, user: &UserId, max: u64) -> Result<bool, Error> {
-    let used = store::counters::read(&mut *tx, &Counter::user_variant_bytes(user)).await?;
+    let used = store::counters::read_in(tx, &Counter::user_variant_bytes(user)).await?;
     let excess = used.saturating_sub(max);
     Ok(store::variants::free_of_user(tx, user, excess).await? >= excess)
 }

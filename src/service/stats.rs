@@ -134,11 +134,12 @@ impl Service {
         if taken.is_empty() {
             return Ok(());
         }
-        let changes = taken.iter().map(|(counter, number)| (counter.clone(), *number)).collect();
+        let changes = taken.iter().map(|(counter, number)| (counter.clone(), *number));
         let written = async {
             let mut tx = self.db.begin().await?;
             // Any slot will do; one of chance keeps instances out of each other's way.
-            store::counters::add_in_slot(&mut tx, self.clock.random()[0] % Counter::SLOTS, changes).await?;
+            store::counters::add_in_slot(&mut tx, self.clock.random()[0] % Counter::SLOTS, changes);
+            store::counters::write(&mut tx).await?;
             Ok::<_, store::Error>(tx)
         };
         match written.await {

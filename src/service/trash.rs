@@ -59,7 +59,7 @@ impl Service {
         if image.taken_down.is_none() {
             let counter = |kind| Counter { kind, key: image.user_id.clone() };
             let changes = vec![(counter(CounterKind::UserTrash), -1), (counter(CounterKind::UserTrashBytes), -image.file_size)];
-            store::counters::add(tx, id, changes).await?;
+            store::counters::add(tx, id, changes);
         }
         let names: Vec<&str> = std::iter::once(layout::ORIGINAL).chain(image.thumbnails()).collect();
         self.cancel_move(tx, id, &names).await?;
@@ -112,19 +112,20 @@ impl Service {
 pub(super) async fn put_in_trash(tx: &mut Tx, image: &Image, now: DateTime<Utc>) -> Result<(), Error> {
     store::images::set_deleted_at(tx, image.id, Some(now), None).await?;
     leave_lists(tx, image, now).await?;
-    Ok(count_trash(tx, image, 1).await?)
+    count_trash(tx, image, 1);
+    Ok(())
 }
 
 /// What deleting a live image means for lists and counters, but for those of the trash.
 pub(super) async fn leave_lists(tx: &mut Tx, image: &Image, now: DateTime<Utc>) -> Result<(), Error> {
     store::tags::delete_all(tx, image.id).await?;
-    count_live(tx, image, -1).await?;
+    count_live(tx, image, -1);
     places::follow(tx, &Image { deleted_at: Some(now), ..image.clone() }).await
 }
 
-pub(super) async fn count_trash(tx: &mut Tx, image: &Image, difference: i64) -> Result<(), store::Error> {
+pub(super) fn count_trash(tx: &mut Tx, image: &Image, difference: i64) {
     let changes = Counter::of_trash(image).map(|(counter, number)| (counter, number * difference));
-    store::counters::add(tx, image.id, changes.to_vec()).await
+    store::counters::add(tx, image.id, changes);
 }
 
 /// What a user has in the trash.

@@ -283,7 +283,7 @@ impl Service {
         }
         store::tags::insert(&mut tx, image).await?;
         self.ask_for_first_caption(&mut tx, image).await?;
-        count_stored(&mut tx, image).await?;
+        count_stored(&mut tx, image);
         // When this fails, the image may exist or not: its objects are left to the sweeper, which looks.
         tx.commit().await?;
         self.captioning.asked.notify_one();
@@ -292,7 +292,7 @@ impl Service {
     }
 }
 
-async fn count_stored(tx: &mut Tx, image: &Image) -> Result<(), store::Error> {
+fn count_stored(tx: &mut Tx, image: &Image) {
     let micros = i64::try_from(image.processing_time.as_micros()).unwrap_or(i64::MAX);
     let of_format = |kind| Counter { kind, key: image.format.name().to_owned() };
     let (stored, time) = match image.visibility {
@@ -302,7 +302,7 @@ async fn count_stored(tx: &mut Tx, image: &Image) -> Result<(), store::Error> {
     let mut changes = Counter::of_live(image);
     changes.push((of_format(stored), 1));
     changes.push((of_format(time), micros));
-    store::counters::add(tx, image.id, changes).await
+    store::counters::add(tx, image.id, changes);
 }
 
 /// What browsers call the file of a `Blob` that a page appends to a form without a name (XMLHttpRequest, "create an entry").

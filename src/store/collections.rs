@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::counters;
 use super::db::{Run, Sql, Tx};
 use super::error::Error;
 use crate::model::caller::UserId;
@@ -104,6 +105,8 @@ pub async fn take_turn(tx: &mut Tx) -> Result<(), Error> {
 
 /// Removes a collection that was given up and has no places any more, and its counters.
 pub async fn delete(tx: &mut Tx, id: CollectionId) -> Result<(), Error> {
+    // Otherwise the last changes would make them anew. Nobody else can lock the collection.
+    counters::write(tx).await?;
     let sql = Sql::new("delete from counters where kind = $1 and key = $2");
     tx.execute(sql.bind(CounterKind::Collection.name()).bind(id.to_string())).await?;
     // From the comma that follows the id to the character after it.

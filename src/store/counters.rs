@@ -1,30 +1,39 @@
 //! The `counters` table: exact numbers that need no counting.
 
+use std::collections::BTreeMap;
+use std::mem;
+
 use super::db::{Run, Sql, Tx};
 use super::error::Error;
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
 
+/// What a transaction adds to counters. It is written when the transaction commits, all at once and in one order, so that two
+/// transactions cannot wait for each other's counters, and the busiest rows are locked for the shortest time.
+#[derive(Debug, Default)]
+pub(super) struct Pending(BTreeMap<(Counter, u8), i64>);
+
 /// Adds to counters, in the slots of the image that moves them.
-pub async fn add(tx: &mut Tx, id: ImageId, changes: Vec<(Counter, i64)>) -> Result<(), Error> {
-    add_in_slot(tx, Counter::slot(id), changes).await
+pub fn add(tx: &mut Tx, id: ImageId, changes: impl IntoIterator<Item = (Counter, i64)>) {
+    add_in_slot(tx, Counter::slot(id), changes);
 }
 
 /// As [`add`], in a slot that no image decides, for what is only ever summed up.
-pub async fn add_in_slot(tx: &mut Tx, slot: u8, changes: Vec<(Counter, i64)>) -> Result<(), Error> {
-    add_in_slots(tx, changes.into_iter().map(|(counter, difference)| ((counter, slot), difference)).collect()).await
+pub fn add_in_slot(tx: &mut Tx, slot: u8, changes: impl IntoIterator<Item = (Counter, i64)>) {
+    for (counter, difference) in changes {
+        *tx.counters.0.entry((counter, slot)).or_default() += difference;
+    }
 }
 
 /// Counters in one statement: each has four values, of which databases take some ten thousand.
-const ADDED_AT_ONCE: usize = 1000;
+const WRITTEN_AT_ONCE: usize = 1000;
 
-/// As [`add`], in a slot for each.
-///
-/// Rows are taken in one order in every transaction, so that two of them cannot wait for each other.
-pub async fn add_in_slots(tx: &mut Tx, mut changes: Vec<((Counter, u8), i64)>) -> Result<(), Error> {
+/// Writes what the transaction has added until now, which locks those counters until it ends: nothing but a counter may be
+/// locked after it.
+pub async fn write(tx: &mut Tx) -> Result<(), Error> {
+    let mut changes: Vec<_> = mem::take(&mut tx.counters.0).into_iter().collect();
     changes.retain(|(_, difference)| *difference != 0);
-    changes.sort();
-    for some in changes.chunks(ADDED_AT_ONCE) {
+    for some in changes.chunks(WRITTEN_AT_ONCE) {
         let mut sql = Sql::new("insert into counters (kind, key, slot, n, moves) values ");
         for (index, ((counter, slot), difference)) in some.iter().enumerate() {
             sql.push(if index == 0 { "(" } else { ", (" });
@@ -35,6 +44,16 @@ pub async fn add_in_slots(tx: &mut Tx, mut changes: Vec<((Counter, u8), i64)>) -
         tx.execute(sql).await?;
     }
     Ok(())
+}
+
+/// The counter's value as the transaction leaves it; 0 for one that was never moved.
+pub async fn read_in(tx: &mut Tx, counter: &Counter) -> Result<u64, Error> {
+    let sql = Sql::new("select cast(coalesce(sum(n), 0) as bigint) from counters where kind = $1 and key = $2");
+    let sql = sql.bind(counter.kind.name()).bind(counter.key.as_str());
+    let (written,) = tx.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default();
+    let pending: i64 =
+        tx.counters.0.iter().filter(|((pending, _), _)| pending == counter).map(|(_, difference)| difference).sum();
+    Ok(u64::try_from(written + pending).unwrap_or_default())
 }
 
 /// The counter's value; 0 for one that was never moved.

@@ -17,6 +17,7 @@ use sqlx::types::Json;
 use sqlx::{Arguments, AssertSqlSafe, Database, Executor, FromRow, IntoArguments, Postgres, Sqlite, SqlitePool};
 use tokio::time::Instant;
 
+use super::counters;
 use super::error::Error;
 use super::postgres::{self, Lease, Pool, PoolConfig, Target};
 pub use super::sql::{Sql, Value};
@@ -60,6 +61,7 @@ enum Pools {
 pub struct Tx {
     inner: TxInner,
     timeout: Duration,
+    pub(super) counters: counters::Pending,
 }
 
 #[derive(Debug)]
@@ -135,7 +137,7 @@ impl Db {
             }
             Pools::Sqlite { writer, .. } => TxInner::Sqlite(within(self.timeout, writer.begin_with("begin immediate")).await?),
         };
-        Ok(Tx { inner, timeout: self.timeout })
+        Ok(Tx { inner, timeout: self.timeout, counters: counters::Pending::default() })
     }
 
     /// What a call that has waited for a connection has left for its statement.
@@ -249,11 +251,12 @@ async fn open_postgres(url: &str, config: &DbConfig) -> Result<Pool, Error> {
 }
 
 impl Tx {
-    /// Makes all that was done lasting.
+    /// Makes all that was done lasting, and moves the counters.
     ///
     /// # Errors
     /// When this fails, whether the transaction took place **is not known**.
-    pub async fn commit(self) -> Result<(), Error> {
+    pub async fn commit(mut self) -> Result<(), Error> {
+        counters::write(&mut self).await?;
         within(self.timeout, async {
             match self.inner {
                 TxInner::Postgres(mut lease) => lease.session()?.commit().await,

@@ -7,8 +7,6 @@
 //! A file counts for the quota of its image's owner from before it is put until it is given up: the counter of the owner's bytes
 //! moves in the functions of this file, so that no caller can forget it.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -67,7 +65,7 @@ pub async fn charge(tx: &mut Tx, id: ImageId, object: &str, owner: &UserId, byte
     );
     let charged = tx.execute(sql.bind(id.uuid()).bind(object).bind(bytes).bind(owner.as_str())).await? == 1;
     if charged {
-        counters::add(tx, id, vec![(Counter::user_variant_bytes(owner), bytes)]).await?;
+        counters::add(tx, id, [(Counter::user_variant_bytes(owner), bytes)]);
     }
     Ok(charged)
 }
@@ -121,17 +119,16 @@ pub struct GivenUp {
 /// Runs a statement that gives up variants and returns `image_id, user_id, bytes` of each, and charges their owners no more.
 async fn give_up(tx: &mut Tx, sql: Sql) -> Result<GivenUp, Error> {
     let rows = tx.fetch::<(Uuid, Option<String>, i64)>(sql).await?;
-    let (mut given_up, mut changes) = (GivenUp::default(), BTreeMap::new());
+    let mut given_up = GivenUp::default();
     for (id, owner, bytes) in rows {
         given_up.variants += 1;
         given_up.bytes += u64::try_from(bytes).unwrap_or_default();
         // Rows of older versions have no owner yet, and were not charged.
         if let Some(key) = owner.filter(|_| bytes > 0) {
             let counter = Counter { kind: CounterKind::UserVariantBytes, key };
-            *changes.entry((counter, Counter::slot(ImageId::from(id)))).or_default() -= bytes;
+            counters::add(tx, ImageId::from(id), [(counter, -bytes)]);
         }
     }
-    counters::add_in_slots(tx, changes.into_iter().collect()).await?;
     Ok(given_up)
 }
 
@@ -263,7 +260,7 @@ pub async fn measure(tx: &mut Tx, id: ImageId, object: &str, bytes: u64) -> Resu
     let row = tx.fetch_optional::<(Option<String>,)>(sql.bind(id.uuid()).bind(object).bind(bytes)).await?;
     if let Some(key) = row.and_then(|(owner,)| owner) {
         let counter = Counter { kind: CounterKind::UserVariantBytes, key };
-        counters::add(tx, id, vec![(counter, bytes)]).await?;
+        counters::add(tx, id, [(counter, bytes)]);
     }
     Ok(())
 }

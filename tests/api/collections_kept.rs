@@ -1,6 +1,5 @@
 //! What keeps collections true: limits, races, deletion of large ones, the doctor.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -35,15 +34,11 @@ async fn find(db: &Db, name: &str) -> Collection {
     store::collections::find(db, &CollectionName::parse(name).unwrap()).await.unwrap().unwrap()
 }
 
-/// Counters of places, as they are added up.
-type Changes = BTreeMap<(Counter, u8), i64>;
-
-async fn place(tx: &mut Tx, collection: CollectionId, image: &Image, changes: &mut Changes) {
+/// Puts an image in a collection.
+async fn place(tx: &mut Tx, collection: CollectionId, image: &Image) {
     assert!(store::places::insert(tx, collection, image, SystemClock.now()).await.unwrap());
     let place = Place { collection, image: image.id, owner: image.user_id.clone(), sight: Sight::of(image) };
-    if let Some(counter) = Counter::of_place(&place) {
-        *changes.entry((counter, Counter::slot(image.id))).or_default() += 1;
-    }
+    store::counters::add(tx, image.id, Counter::of_place(&place).map(|counter| (counter, 1)));
 }
 
 /// Until so many transactions wait for another; SQLite lets one write at a time and does not say who waits.
@@ -103,19 +98,16 @@ async fn fill(app: &TestApp, db: &Db, name: &str, number: usize) {
     let template = ImageId::parse(&upload(app, "alice", 1, "public").await).unwrap();
     let template = store::images::find(db, template).await.unwrap().unwrap();
     let collection = find(db, name).await;
-    let (mut tx, mut changes) = (db.begin().await.unwrap(), Changes::new());
+    let mut tx = db.begin().await.unwrap();
     for number in 0..number {
         let visibility = if number % 5 == 0 { Visibility::Private } else { Visibility::Public };
         let deleted_at = (number % 7 == 0).then(|| SystemClock.now());
         let image = Image { id: ImageId::new(&SystemClock), tags: Vec::new(), visibility, deleted_at, ..template.clone() };
         store::images::insert(&mut tx, &image).await.unwrap();
-        place(&mut tx, collection.id, &image, &mut changes).await;
+        place(&mut tx, collection.id, &image).await;
         let moved = if deleted_at.is_none() { Counter::of_live(&image) } else { Counter::of_trash(&image).to_vec() };
-        for (counter, difference) in moved {
-            *changes.entry((counter, Counter::slot(image.id))).or_default() += difference;
-        }
+        store::counters::add(&mut tx, image.id, moved);
     }
-    store::counters::add_in_slots(&mut tx, changes.into_iter().collect()).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -258,16 +250,15 @@ async fn strangers_take_no_places_of_an_image_from_its_owner() {
     let db = app.database().await;
     let image = store::images::find(&db, ImageId::parse(&id).unwrap()).await.unwrap().unwrap();
     let mallory = UserId::parse("mallory").unwrap();
-    let (mut tx, mut changes) = (db.begin().await.unwrap(), Changes::new());
+    let mut tx = db.begin().await.unwrap();
     for number in 0..1000 {
         let name = CollectionName::parse(&format!("m-{number}")).unwrap();
         let (id, visibility) = (CollectionId::new(&SystemClock), Visibility::Private);
         let made = Collection { id, name, user_id: mallory.clone(), visibility, updated_at: SystemClock.now() };
         assert!(store::collections::insert(&mut tx, &made).await.unwrap());
-        place(&mut tx, id, &image, &mut changes).await;
-        *changes.entry((Counter::user_collections(&mallory), 0)).or_default() += 1;
+        place(&mut tx, id, &image).await;
+        store::counters::add_in_slot(&mut tx, 0, [(Counter::user_collections(&mallory), 1)]);
     }
-    store::counters::add_in_slots(&mut tx, changes.into_iter().collect()).await.unwrap();
     tx.commit().await.unwrap();
     db.close().await;
     for user in ["mallory", "bob"] {
@@ -294,8 +285,8 @@ async fn a_user_has_so_many_collections_and_not_one_more_at_once() {
     let app = TestApp::start().await;
     let db = app.database().await;
     let mut tx = db.begin().await.unwrap();
-    let others = vec![(Counter::user_collections(&UserId::parse("alice").unwrap()), 9_999)];
-    store::counters::add_in_slot(&mut tx, 0, others).await.unwrap();
+    let others = [(Counter::user_collections(&UserId::parse("alice").unwrap()), 9_999)];
+    store::counters::add_in_slot(&mut tx, 0, others);
     tx.commit().await.unwrap();
     db.close().await;
     let names = ["a", "b", "c", "d"];

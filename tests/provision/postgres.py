@@ -25,9 +25,10 @@ SETTINGS = {
 class Postgres:
     """A running cluster."""
 
-    def __init__(self, programs, port, prefix):
+    def __init__(self, programs, port, prefix, log):
         self._programs = programs
         self._prefix = prefix
+        self._log = log
         self.port = port
 
     def url(self, database="postgres"):
@@ -36,6 +37,12 @@ class Postgres:
     def create_database(self, name):
         argv = [self._programs / "createdb", "-h", HOST, "-p", str(self.port), "-U", SUPERUSER, name]
         subprocess.run(argv, check=True, cwd="/")
+
+    def deadlocks(self):
+        """What the server logged about transactions that waited for each other."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        # The statements of both follow.
+        return ["\n".join(lines[at : at + 6]) for at, line in enumerate(lines) if "deadlock detected" in line]
 
 
 def start(folder, processes, environment):
@@ -51,7 +58,7 @@ def start(folder, processes, environment):
     # SIGQUIT ends the server and its clients at once; SIGTERM would wait for the clients.
     process = processes.start(argv, env=environment, cwd="/", log=log, stop_signal=signal.SIGQUIT)
     wait_until_ready("PostgreSQL", process, log, lambda: _takes_connections(programs, port))
-    return Postgres(programs, port, prefix)
+    return Postgres(programs, port, prefix, log)
 
 
 def as_ordinary_user(folder):
