@@ -165,6 +165,7 @@ async fn presigned_urls_are_the_only_way_to_an_object() {
 #[tokio::test]
 async fn presigned_urls_expire() {
     let app = TestApp::with(&["--url-lifetime=60", "--url-window=0"]).await;
+    app.clock.follow_machine();
     let image = app.post(Form::upload("alice", &jpeg(100, 100, 1))).await.image();
     let id = image["image_id"].as_str().unwrap();
     let links = async |expires_in: u32| {

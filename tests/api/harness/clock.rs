@@ -54,6 +54,11 @@ impl TestClock {
         };
     }
 
+    /// Sets the clock to the machine's time, which a storage that is a server of its own goes by.
+    pub fn follow_machine(&self) {
+        *self.0.lock().unwrap() = Time::Running(TimeDelta::zero());
+    }
+
     /// Stops the clock at an RFC 3339 time.
     pub fn stop_at(&self, time: &str) {
         let time = DateTime::parse_from_rfc3339(time).expect("a time as RFC 3339 has it").to_utc();
