@@ -155,7 +155,9 @@ pub struct Config {
     /// takes the place of one on which nothing is under way, or whose client does not read.
     #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 256)]
     pub max_connections_per_address: usize,
-    /// Originals and thumbnails that are read from the storage for clients at once. Clients that do not read their answer are not counted.
+    /// Originals and thumbnails that are read from the storage for clients at once. Clients that do not read their answer are not
+    /// counted. Of these, at most a quarter are for files of which the client has taken less than 1.5 MiB, and an eighth for those of one
+    /// caller.
     #[arg(long, env = "MAX_DOWNLOADS", default_value_t = 128)]
     pub max_downloads: usize,
     /// Port for `/health`, `/ready` and `/metrics` alone, on HOST; unset: they are on PORT.

@@ -5,6 +5,9 @@
 //! take for a moment gives its slot back, and is opened anew, at the byte that comes next, when the client goes on. What waits in memory
 //! for a client is bounded too: small pieces are copied from the large ones that the storage gives. A client slower than the slowest that
 //! is waited for is given up.
+//!
+//! What a client takes at first says nothing of whether it reads: the buffers of the network take a megabyte for it. So few files at a
+//! time may be in that state, and fewer yet of one caller; those that come in a crowd begin one after another.
 
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -46,6 +49,13 @@ const PIECE_BYTES: usize = 16 << 10;
 /// A file up to this size is read at once, and needs its slot no longer.
 const SMALL_BYTES: u64 = 64 << 10;
 
+/// A client that has taken so much since its file was opened reads it: this is more than all buffers on the way to it take.
+const READING_BYTES: u64 = 1536 << 10;
+
+/// Of the slots, those for clients of which is not known yet whether they read; and of these, those of one caller.
+const BEGINNING_SHARE: u64 = 4;
+const BEGINNING_SHARE_OF_CALLER: u64 = 8;
+
 /// So long nobody asks how fast a client is.
 const UNHURRIED: Duration = Duration::from_secs(30);
 
@@ -53,8 +63,44 @@ const UNHURRIED: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Downloads {
     /// By turns, so that of many files of one caller another one waits for none but those that have begun.
-    slots: FairQueue,
+    slots: Slots,
     patience: Patience,
+}
+
+#[derive(Debug, Clone)]
+struct Slots {
+    all: FairQueue,
+    beginning: FairQueue,
+}
+
+/// What a file that comes from the storage takes of both.
+struct Slot {
+    beginning: Option<Permit>,
+    /// Taken by the client since the file was opened.
+    taken: u64,
+    _slot: Permit,
+}
+
+impl Slots {
+    fn new(slots: u64) -> Self {
+        let share = |share: u64| Amount::slots((slots / share).max(1));
+        let beginning = FairQueue::with_most_of_key(share(BEGINNING_SHARE), share(BEGINNING_SHARE_OF_CALLER));
+        Self { all: FairQueue::new(Amount::slots(slots)), beginning }
+    }
+
+    async fn take(&self, turn: &Turn) -> Slot {
+        let beginning = self.beginning.take(turn, ONE).await;
+        Slot { _slot: self.all.take(turn, ONE).await, beginning: Some(beginning), taken: 0 }
+    }
+}
+
+impl Slot {
+    fn note_taken(&mut self, bytes: usize) {
+        self.taken += bytes as u64;
+        if self.taken > READING_BYTES {
+            self.beginning = None;
+        }
+    }
 }
 
 /// How long is waited for whom.
@@ -72,7 +118,7 @@ struct Patience {
 impl Downloads {
     pub fn new(slots: usize, slot: Duration, min_bytes_per_second: u64) -> Self {
         let patience = Patience { slot, stall: STALL, unhurried: UNHURRIED, min_bytes_per_second };
-        Self { slots: FairQueue::new(Amount::slots(slots as u64)), patience }
+        Self { slots: Slots::new(slots as u64), patience }
     }
 
     /// Opens a file, or `part` of it, and returns its length and its bytes.
@@ -81,7 +127,7 @@ impl Downloads {
     /// The storage has no such file or does not answer, or there is no slot in time.
     pub async fn start(&self, asked_by: &TurnKey, open: Open, part: Option<RangeInclusive<u64>>) -> Result<(u64, Sent), Failed> {
         let turn = Turn::new(asked_by.clone(), Class::Request);
-        let slot = tokio::time::timeout(self.patience.slot, self.slots.take(&turn, ONE)).await;
+        let slot = tokio::time::timeout(self.patience.slot, self.slots.take(&turn)).await;
         let slot = slot.map_err(|_| Failed::NoSlot(self.patience.slot))?;
         let start = part.as_ref().map_or(0, |part| *part.start());
         let (length, pieces) = open(part).await?;
@@ -171,7 +217,7 @@ struct Transfer {
     begun_at: Instant,
     sent: u64,
     patience: Patience,
-    slots: FairQueue,
+    slots: Slots,
     turn: Turn,
     open: Open,
 }
@@ -180,14 +226,14 @@ enum Source {
     Open {
         pieces: Pieces,
         rest: Bytes,
-        slot: Permit,
+        slot: Slot,
     },
     /// The storage, or others before us, are waited for, and not the client.
     Waiting {
         pieces: Pieces,
-        slot: Permit,
+        slot: Slot,
     },
-    Opening(BoxFuture<'static, Result<(Pieces, Permit), BoxError>>),
+    Opening(BoxFuture<'static, Result<(Pieces, Slot), BoxError>>),
     Closed,
 }
 
@@ -237,13 +283,14 @@ impl Transfer {
                     Poll::Ready(None) => return Poll::Ready(Some(Err("the storage ended the file early".into()))),
                     Poll::Ready(Some(piece)) => self.source = Source::Open { pieces, rest: piece?, slot },
                 },
-                Source::Open { pieces, mut rest, slot } => {
+                Source::Open { pieces, mut rest, mut slot } => {
                     let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
                     let taken = rest.split_to(rest.len().min(PIECE_BYTES).min(left));
                     // A slice would keep all of the storage's piece.
                     let piece = Bytes::copy_from_slice(&taken);
                     self.next += piece.len() as u64;
                     self.sent += piece.len() as u64;
+                    slot.note_taken(piece.len());
                     self.source = Source::Open { pieces, rest, slot };
                     return Poll::Ready(Some(Ok(piece)));
                 }
@@ -252,12 +299,12 @@ impl Transfer {
     }
 
     /// Opens the file at the byte that comes next. The client waits for its turn, as it has let others wait.
-    fn reopen(&self) -> BoxFuture<'static, Result<(Pieces, Permit), BoxError>> {
+    fn reopen(&self) -> BoxFuture<'static, Result<(Pieces, Slot), BoxError>> {
         let (slots, turn) = (self.slots.clone(), self.turn.clone());
         let (open, part) = (Arc::clone(&self.open), self.next..=self.end - 1);
         let wanted = self.end - self.next;
         Box::pin(async move {
-            let slot = slots.take(&turn, ONE).await;
+            let slot = slots.take(&turn).await;
             let (length, pieces) = open(Some(part)).await?;
             if length == wanted { Ok((pieces, slot)) } else { Err("the file has changed at the storage".into()) }
         })
@@ -279,9 +326,11 @@ impl Stream for Sending {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
-    const FILE: u64 = 1 << 20;
+    const FILE: u64 = 2 << 20;
 
     type Asked = Option<RangeInclusive<u64>>;
 
@@ -317,7 +366,7 @@ mod tests {
     }
 
     fn free(downloads: &Downloads) -> u64 {
-        downloads.slots.total().slots - downloads.slots.in_use().slots
+        downloads.slots.all.total().slots - downloads.slots.all.in_use().slots
     }
 
     async fn take(sent: &mut Sent, bytes: u64, from: u64) {
@@ -394,7 +443,7 @@ mod tests {
     async fn without_a_slot_in_time_the_service_is_overloaded() {
         let mut downloads = downloads(1);
         downloads.patience.slot = SHORT;
-        let held = downloads.slots.take(&Turn::new(anybody(), Class::Request), ONE).await;
+        let held = downloads.slots.take(&Turn::new(anybody(), Class::Request)).await;
         let (open, asked) = storage();
         let refused = downloads.start(&anybody(), Arc::clone(&open), None).await.map(drop).map_err(Error::from);
         assert!(matches!(refused, Err(Error::Overloaded { .. })));
@@ -406,7 +455,7 @@ mod tests {
     #[tokio::test]
     async fn many_files_of_one_caller_delay_another_one_by_those_that_have_begun() {
         let (downloads, (open, _)) = (Arc::new(downloads(1)), storage());
-        let held = downloads.slots.take(&Turn::new(anybody(), Class::Request), ONE).await;
+        let held = downloads.slots.take(&Turn::new(anybody(), Class::Request)).await;
         let order = Arc::new(Mutex::new(Vec::new()));
         let ask = |address: &str| {
             let (downloads, open, order) = (Arc::clone(&downloads), Arc::clone(&open), Arc::clone(&order));
@@ -427,6 +476,29 @@ mod tests {
         }
         let place = order.lock().unwrap().iter().position(|key| *key != anybody()).expect("it had its turn");
         assert!(place <= 1, "it came after {place} others");
+    }
+
+    #[tokio::test]
+    async fn a_crowd_begins_one_after_another_and_takes_no_place_of_others() {
+        let (mut downloads, (open, _)) = (downloads(16), storage());
+        downloads.patience.stall = Duration::from_secs(60);
+        let start = |address: &str| {
+            let (downloads, open) = (&downloads, Arc::clone(&open));
+            let key = TurnKey::Network(address.parse().unwrap());
+            async move { downloads.start(&key, open, None).await.expect("it starts").1 }
+        };
+        let (mut first, _second) = (start("192.0.2.1").await, start("192.0.2.1").await);
+        let mut third = pin!(start("192.0.2.1"));
+        assert!(futures::poll!(&mut third).is_pending(), "an eighth of the slots is for a caller's beginnings");
+        let _other = start("192.0.2.2").await;
+        let mut taken = 0;
+        while taken <= READING_BYTES {
+            assert!(futures::poll!(&mut third).is_pending(), "after {taken} bytes");
+            taken += first.next().await.expect("more").expect("bytes").len() as u64;
+        }
+        // The first one reads, and is no beginner any more.
+        let _third = third.await;
+        assert_eq!(free(&downloads), 16 - 4);
     }
 
     #[tokio::test]
