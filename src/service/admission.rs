@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::error::Error;
 use super::fair_queue::{Amount, FairQueue, Permit, Turn};
+use super::threads;
 use crate::imaging;
 
 /// Of what there is for arriving bodies, this part is for those that are no uploads.
@@ -261,12 +262,12 @@ impl Admission {
         work: impl FnOnce() -> Result<T, imaging::Error> + Send + 'static,
     ) -> Result<T, Error> {
         let slot = self.decode(turn, weight_bytes).await?;
-        let decoding = tokio::task::spawn_blocking(move || {
+        let decoding = move || {
             let decoded = work();
             drop(slot);
             decoded
-        });
-        decoding.await.map_err(Error::internal)?.map_err(Error::internal)
+        };
+        threads::run(turn.class.priority(), decoding).await?.map_err(Error::internal)
     }
 
     pub fn activity(&self) -> Arc<Activity> {

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::rates::client_network;
+use super::threads::Priority;
 use crate::model::account::AccountId;
 use crate::model::caller::{Caller, UserId};
 
@@ -68,6 +69,11 @@ impl Class {
     /// Of work that makes a picture of another size.
     pub fn of_resize(key: &TurnKey) -> Self {
         if key.is_anonymous() { Self::AnonymousResize } else { Self::Resize }
+    }
+
+    /// Of the threads that do its work. Whoever guesses passwords or asks for many sizes leaves the processors to uploads.
+    pub fn priority(self) -> Priority {
+        if self == Self::Request { Priority::Normal } else { Priority::Low }
     }
 
     /// Classes of one group share its half; requests may take everything.

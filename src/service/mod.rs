@@ -45,6 +45,7 @@ pub mod spool;
 pub mod stats;
 pub mod status;
 pub mod sweep;
+pub mod threads;
 pub mod thumbnails;
 pub mod tokens;
 mod trash;

@@ -1,5 +1,6 @@
-//! Passwords: refused where they are easy to guess, by the estimate of Wheeler's zxcvbn (USENIX Security 2016), and hashed by argon2id with the parameters that OWASP names first (m = 19 MiB, t = 2, p = 1;
-//! <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>), off the runtime's threads, a few at once.
+//! Passwords: refused where they are easy to guess, by the estimate of Wheeler's zxcvbn (USENIX Security 2016), and hashed by
+//! argon2id with the parameters that OWASP names first (m = 19 MiB, t = 2, p = 1;
+//! <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>), a few at once, on threads of low priority.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::error::Error;
 use super::secrets::API_KEY_PREFIX;
+use super::threads::{self, Priority};
 
 /// A password as it may be chosen: 12 to 128 characters, in the normal form NFC. It shows itself to nobody.
 #[derive(Clone)]
@@ -127,7 +129,7 @@ impl Turn {
             drop(self);
             done
         };
-        tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+        threads::run(Priority::Low, work).await?
     }
 }
 

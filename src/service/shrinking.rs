@@ -9,6 +9,7 @@ use super::Service;
 use super::admission::Admitted;
 use super::error::Error;
 use super::fair_queue::Turn;
+use super::threads;
 use super::upload::Upload;
 use crate::imaging::{self, Header};
 use crate::model::image::PixelSize;
@@ -36,8 +37,8 @@ impl Service {
         let slot = self.admission.decode(turn, header.weight_bytes).await?;
         let started = Instant::now();
         let (bytes, oversize, limits) = (upload.bytes.clone(), header.clone(), self.limits.imaging.clone());
-        let shrinking = tokio::task::spawn_blocking(move || (imaging::shrink(&bytes, &oversize, &limits), slot));
-        let (shrunk, slot) = shrinking.await.map_err(Error::internal)?;
+        let shrinking = move || (imaging::shrink(&bytes, &oversize, &limits), slot);
+        let (shrunk, slot) = threads::run(turn.class.priority(), shrinking).await?;
         let imaging::Shrunk { file, dropped_credentials } = shrunk?;
         let file = Bytes::from(file);
         self.observe_stage(upload.visibility, "shrink", started.elapsed());

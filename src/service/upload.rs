@@ -14,6 +14,7 @@ use super::fair_queue::Turn;
 use super::idempotency::{Claim, IdempotencyKey};
 use super::presign::Links;
 use super::quota::take_room_for_upload;
+use super::threads;
 use crate::imaging::{self, Header, Processed};
 use crate::model::caller::{Caller, UserId};
 use crate::model::caption::Caption;
@@ -228,12 +229,12 @@ impl Service {
         self.observe_stage(upload.visibility, "decode_wait", started.elapsed());
         let mut limits = self.limits.imaging.clone();
         limits.keep_location |= upload.keep_location && self.limits.allow_keep_location;
-        let decoding = tokio::task::spawn_blocking(move || {
+        let decoding = move || {
             let processed = imaging::process(&bytes, &header, &limits);
             drop(slot);
             processed
-        });
-        let processed = decoding.await.map_err(Error::internal)??;
+        };
+        let processed = threads::run(turn.class.priority(), decoding).await??;
         for (stage, duration) in &processed.stages {
             self.observe_stage(upload.visibility, stage, *duration);
         }
