@@ -35,7 +35,7 @@ TIMEOUT, WARM_UP_SECONDS, REQUESTS_A_SECOND = 20, 2, 10
 SEGMENT_BYTES = 1460
 PEERS = Path(__file__).parent / "peers"
 FIGURES = ["idle p50, p95 (ms)", "hostile p50, p95 (ms)", "p95 ratio", "worst kind's", "failed: idle, hostile"]
-FIGURES += ["memory: before, peak (MiB)", "CPU: idle, hostile (cores)", "hostile clients"]
+FIGURES += ["peak memory (MiB): idle, hostile", "CPU: idle, hostile (cores)", "hostile clients"]
 
 
 def main():
@@ -75,16 +75,16 @@ def parse_arguments():
 def measure(server, pattern, options):
     """The figures of a row: idle phases, and phases under the pattern, in turns."""
     idle, hostile, seen = [], [], Counter()
-    before, peak, cpu = server.memory_mib(), 0, [0, 0]
+    peaks, cpu = [0, 0], [0, 0]
     for _ in range(options.rounds):
-        answers, _, used = well_behaved(server, options)
-        idle, cpu[0] = idle + answers, cpu[0] + used
+        answers, most, used = well_behaved(server, options)
+        idle, peaks[0], cpu[0] = idle + answers, max(peaks[0], most), cpu[0] + used
         stop, report = multiprocessing.Event(), multiprocessing.Queue()
         attackers = multiprocessing.Process(target=attack, args=(pattern, server, stop, report), daemon=True)
         attackers.start()
         time.sleep(WARM_UP_SECONDS)
         answers, most, used = well_behaved(server, options)
-        hostile, peak, cpu[1] = hostile + answers, max(peak, most), cpu[1] + used
+        hostile, peaks[1], cpu[1] = hostile + answers, max(peaks[1], most), cpu[1] + used
         stop.set()
         seen.update(report.get(timeout=60))
         attackers.join()
@@ -97,7 +97,7 @@ def measure(server, pattern, options):
         f"{percentile(hostile, 0.95) / percentile(idle, 0.95):.2f}",
         f"{worst} {ratios[worst]:.2f}",
         ", ".join(str(sum(seconds >= TIMEOUT for _, seconds in phase)) for phase in (idle, hostile)) + f" of {len(hostile)}",
-        f"{before:.0f}, {peak:.0f}",
+        ", ".join(f"{most:.0f}" for most in peaks),
         ", ".join(f"{used / options.rounds / options.seconds:.2f}" for used in cpu),
         ", ".join(f"{what}: {count // options.rounds}" for what, count in sorted(seen.items())),
     ]

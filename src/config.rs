@@ -156,7 +156,7 @@ pub struct Config {
     #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 256)]
     pub max_connections_per_address: usize,
     /// Originals and thumbnails that are read from the storage for clients at once. Clients that do not read their answer are not
-    /// counted. Of these, at most a quarter are for files of which the client has taken less than 1.5 MiB, and an eighth for those of one
+    /// counted. Of these, at most half are for files of which the client has taken less than 1.5 MiB, and six for those of one
     /// caller.
     #[arg(long, env = "MAX_DOWNLOADS", default_value_t = 128)]
     pub max_downloads: usize,

@@ -3,6 +3,9 @@
 //!
 //! hyper has one timer for both. So the connection's stream, which sees bytes come, and the service, which sees requests begin and
 //! answers end, share a [`Turn`].
+//!
+//! By the same way the body of an answer learns whether its client reads, and gives hyper no more until it does: by itself hyper would
+//! keep 64 KiB and more for each client.
 
 use std::io;
 use std::pin::Pin;
@@ -54,8 +57,13 @@ impl Turn {
         self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
     }
 
-    fn flow(&self) {
-        *self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// The client takes something; returns whether it did not before.
+    fn flow(&self) -> bool {
+        self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// For how long the client has not read, if that is long.
@@ -66,14 +74,19 @@ impl Turn {
 
     /// Has the turn end with the answer's body.
     pub fn end_with(&self, response: Response) -> Response {
-        response.map(|body| Body::new(Watched { body, turn: self.clone() }))
+        response.map(|body| Body::new(Watched { body, turn: self.clone(), unwritten: 0 }))
     }
 }
 
-/// A body that ends its request's turn when it is dropped.
+/// So much of a body is written before there is more of it.
+const WRITTEN_BYTES: usize = 32 << 10;
+
+/// A body that ends its request's turn when it is dropped, and waits for its client.
 struct Watched {
     body: Body,
     turn: Turn,
+    /// What hyper may not have written yet.
+    unwritten: usize,
 }
 
 impl Drop for Watched {
@@ -87,7 +100,21 @@ impl http_body::Body for Watched {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        if self.turn.is_stalled() {
+            // The stream wakes the connection when it goes on.
+            return Poll::Pending;
+        }
+        if self.unwritten >= WRITTEN_BYTES {
+            // hyper writes when there is no more for the moment.
+            self.unwritten = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &frame {
+            self.unwritten += frame.data_ref().map_or(0, Bytes::len);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -116,8 +143,13 @@ impl<S> PatientStream<S> {
         Self { stream, turn, timed: HEAD, timer: Box::pin(sleep(head_timeout)), head_timeout, keep_alive_timeout }
     }
 
-    fn note(&self, written: &Poll<io::Result<usize>>) {
-        if written.is_pending() { self.turn.stall() } else { self.turn.flow() }
+    fn note(&self, context: &Context<'_>, written: &Poll<io::Result<usize>>) {
+        if written.is_pending() {
+            self.turn.stall();
+        } else if self.turn.flow() {
+            // The body may wait for this.
+            context.waker().wake_by_ref();
+        }
     }
 
     fn set_timer(&mut self, turn: u8) {
@@ -153,7 +185,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for PatientStream<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note(&written);
+        self.note(context, &written);
         written
     }
 
@@ -175,7 +207,65 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
-        self.note(&written);
+        self.note(context, &written);
         written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::AtomicUsize;
+
+    use futures::StreamExt;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const PIECE_BYTES: usize = 16 << 10;
+    const PIECES: usize = 64;
+    /// What the way to the client holds.
+    const WAY_BYTES: usize = 64 << 10;
+
+    #[tokio::test]
+    async fn an_answer_goes_on_only_as_its_client_reads() {
+        let (mut client, server) = duplex(WAY_BYTES);
+        let (given, turn) = (Arc::new(AtomicUsize::new(0)), Turn::default());
+        let stream = PatientStream::new(server, turn.clone(), Duration::from_secs(60), Duration::from_secs(60));
+        let counted = Arc::clone(&given);
+        let service = service_fn(move |_| {
+            let counted = Arc::clone(&counted);
+            let pieces = futures::stream::iter(0..PIECES).map(move |number| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, Infallible>(Bytes::from(vec![u8::try_from(number).unwrap(); PIECE_BYTES]))
+            });
+            let answer = turn.end_with(Response::new(Body::from_stream(pieces)));
+            async { Ok::<_, Infallible>(answer) }
+        });
+        let serving = tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+        let head_end = b"\r\n\r\n";
+        let mut head = Vec::new();
+        while !head.ends_with(head_end) {
+            head.push(client.read_u8().await.unwrap());
+        }
+        let mut bytes = Vec::new();
+        for taken in 0..PIECES {
+            // Everything that can go on has gone on.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let kept = given.load(Ordering::Relaxed) * PIECE_BYTES - bytes.len();
+            assert!(kept <= WAY_BYTES + WRITTEN_BYTES + PIECE_BYTES, "{kept} bytes wait after {taken} pieces");
+            let mut piece = vec![0; PIECE_BYTES];
+            client.read_exact(&mut piece).await.unwrap();
+            bytes.append(&mut piece);
+        }
+        assert!(
+            bytes.chunks(PIECE_BYTES).enumerate().all(|(number, piece)| piece.iter().all(|byte| usize::from(*byte) == number))
+        );
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        serving.await.unwrap().unwrap();
     }
 }

@@ -52,9 +52,11 @@ const SMALL_BYTES: u64 = 64 << 10;
 /// A client that has taken so much since its file was opened reads it: this is more than all buffers on the way to it take.
 const READING_BYTES: u64 = 1536 << 10;
 
-/// Of the slots, those for clients of which is not known yet whether they read; and of these, those of one caller.
-const BEGINNING_SHARE: u64 = 4;
-const BEGINNING_SHARE_OF_CALLER: u64 = 8;
+/// The part of the slots for clients of which is not known yet whether they read.
+const BEGINNING_SHARE: u64 = 2;
+
+/// Of these, what one caller may hold: as many as a browser opens connections to a host.
+const BEGINNING_OF_CALLER: u64 = 6;
 
 /// So long nobody asks how fast a client is.
 const UNHURRIED: Duration = Duration::from_secs(30);
@@ -83,8 +85,9 @@ struct Slot {
 
 impl Slots {
     fn new(slots: u64) -> Self {
-        let share = |share: u64| Amount::slots((slots / share).max(1));
-        let beginning = FairQueue::with_most_of_key(share(BEGINNING_SHARE), share(BEGINNING_SHARE_OF_CALLER));
+        let beginning = (slots / BEGINNING_SHARE).max(1);
+        let of_caller = BEGINNING_OF_CALLER.min(beginning);
+        let beginning = FairQueue::with_most_of_key(Amount::slots(beginning), Amount::slots(of_caller));
         Self { all: FairQueue::new(Amount::slots(slots)), beginning }
     }
 
@@ -487,18 +490,17 @@ mod tests {
             let key = TurnKey::Network(address.parse().unwrap());
             async move { downloads.start(&key, open, None).await.expect("it starts").1 }
         };
-        let (mut first, _second) = (start("192.0.2.1").await, start("192.0.2.1").await);
-        let mut third = pin!(start("192.0.2.1"));
-        assert!(futures::poll!(&mut third).is_pending(), "an eighth of the slots is for a caller's beginnings");
+        let mut crowd = futures::future::join_all((0..BEGINNING_OF_CALLER).map(|_| start("192.0.2.1"))).await;
+        let mut next = pin!(start("192.0.2.1"));
         let _other = start("192.0.2.2").await;
         let mut taken = 0;
         while taken <= READING_BYTES {
-            assert!(futures::poll!(&mut third).is_pending(), "after {taken} bytes");
-            taken += first.next().await.expect("more").expect("bytes").len() as u64;
+            assert!(futures::poll!(&mut next).is_pending(), "after {taken} bytes");
+            taken += crowd[0].next().await.expect("more").expect("bytes").len() as u64;
         }
         // The first one reads, and is no beginner any more.
-        let _third = third.await;
-        assert_eq!(free(&downloads), 16 - 4);
+        let _next = next.await;
+        assert_eq!(free(&downloads), 16 - BEGINNING_OF_CALLER - 2);
     }
 
     #[tokio::test]

@@ -57,22 +57,30 @@ impl Object {
     /// # Errors
     /// `Damaged` when that block is not what was written.
     pub(super) fn read_first(&self, range: &Range<u64>) -> Result<Bytes, StorageError> {
+        self.read_first_into(Vec::new(), range)
+    }
+
+    /// As [`Self::read_first`], in a buffer that the caller has. It needs room for the [block](Self::first_block).
+    pub(super) fn read_first_into(&self, mut buffer: Vec<u8>, range: &Range<u64>) -> Result<Bytes, StorageError> {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let block_bytes = BLOCK_BYTES as u64;
-        let number = range.start / block_bytes;
-        let start = number * block_bytes;
-        let end = (start + block_bytes).min(self.description.length);
-
-        let mut data = vec![0; (end - start) as usize];
-        self.file.read_exact_at(&mut data, start).map_err(StorageError::io(&self.path))?;
-        let expected = usize::try_from(number).ok().and_then(|number| self.blocks.get(number));
-        if expected != Some(&trailer::block_checksum(&data)) {
+        let block = self.first_block(range);
+        buffer.resize((block.end - block.start) as usize, 0);
+        self.file.read_exact_at(&mut buffer, block.start).map_err(StorageError::io(&self.path))?;
+        let expected = usize::try_from(block.start / BLOCK_BYTES as u64).ok().and_then(|number| self.blocks.get(number));
+        if expected != Some(&trailer::block_checksum(&buffer)) {
             return Err(StorageError::Damaged { path: self.path.clone(), reason: "data whose checksum is wrong" });
         }
-        let wanted = (range.start - start) as usize..(range.end.min(end) - start) as usize;
-        Ok(Bytes::from(data).slice(wanted))
+        let wanted = (range.start - block.start) as usize..(range.end.min(block.end) - block.start) as usize;
+        Ok(Bytes::from(buffer).slice(wanted))
+    }
+
+    /// Where the block lies that has the first byte of `range`.
+    pub(super) fn first_block(&self, range: &Range<u64>) -> Range<u64> {
+        let block_bytes = BLOCK_BYTES as u64;
+        let start = range.start / block_bytes * block_bytes;
+        start..(start + block_bytes).min(self.description.length)
     }
 }
 

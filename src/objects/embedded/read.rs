@@ -23,6 +23,9 @@ use super::object::Object;
 use super::storage::{Storage, StorageError};
 use super::trailer::Description;
 
+/// A first block up to this size is read while its file is opened: another change of threads would take longer.
+const READ_AT_ONCE_BYTES: u64 = 64 << 10;
+
 /// What S3 says of an object that was stored without a type.
 const UNTYPED: &str = "binary/octet-stream";
 
@@ -44,16 +47,21 @@ pub(super) async fn get(storage: &Arc<Storage>, request: S3Request<GetObjectInpu
         conditions.check(&object.description)?;
         let range = range.filter(|_| if_range_holds(if_range.as_ref(), &object.description));
         let range = range.map(|range| satisfy(range, &object.description)).transpose()?;
-        let whole = 0..object.description.length;
-        let first = object.read_first(range.as_ref().unwrap_or(&whole)).map_err(storage_error)?;
-        Ok((object, range, first))
+        let shown = range.clone().unwrap_or(0..object.description.length);
+        let block = object.first_block(&shown);
+        let first = (block.end - block.start <= READ_AT_ONCE_BYTES).then(|| object.read_first(&shown)).transpose();
+        Ok((Arc::new(object), range, first.map_err(storage_error)?))
     })
     .await?;
+    let shown = range.clone().unwrap_or(0..object.description.length);
+    let first = match first {
+        Some(first) => first,
+        None => read_piece(Arc::clone(&object), shown.clone()).await.map_err(storage_error)?,
+    };
 
     let description = object.description.clone();
     let checksums = described_checksums(&description, range.is_none() && wants(request.input.checksum_mode.as_ref()));
     let length = description.length;
-    let shown = range.clone().unwrap_or(0..length);
     Ok(GetObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
         cache_control: description.headers.cache_control,
@@ -72,7 +80,7 @@ pub(super) async fn get(storage: &Arc<Storage>, request: S3Request<GetObjectInpu
         e_tag: Some(ETag::Strong(description.md5)),
         last_modified: Some(Timestamp::from(stored_at(description.stored_at_ms))),
         metadata: (!description.metadata.is_empty()).then(|| description.metadata.into_iter().collect()),
-        body: Some(body(Arc::new(object), shown, first)),
+        body: Some(body(object, shown, first)),
         ..GetObjectOutput::default()
     })
 }
@@ -252,7 +260,8 @@ fn pieces(object: Arc<Object>, range: Range<u64>) -> impl Stream<Item = Result<B
             if range.is_empty() {
                 return Ok(None);
             }
-            let (piece, range) = read_piece(object, range).await?;
+            let piece = read_piece(object, range.clone()).await;
+            let piece = piece.inspect_err(|error| tracing::error!("a download is broken off: {error}"))?;
             let rest = range.start + piece.len() as u64..range.end;
             Ok(Some((piece, rest)))
         }
@@ -262,20 +271,21 @@ fn pieces(object: Arc<Object>, range: Range<u64>) -> impl Stream<Item = Result<B
 /// Pieces read at once, however many clients there are: more keep more threads busy and memory in use, and make no disk faster.
 static READERS: Semaphore = Semaphore::const_new(8);
 
-async fn read_piece(object: Arc<Object>, range: Range<u64>) -> Result<(Bytes, Range<u64>), StorageError> {
-    // A thread keeps the memory of pieces that others have given back, as long as it lives.
+async fn read_piece(object: Arc<Object>, range: Range<u64>) -> Result<Bytes, StorageError> {
     let turn = READERS
         .acquire()
         .await
         .map_err(|closed| StorageError::Io { path: "reading".into(), source: std::io::Error::other(closed) })?;
+    // The allocator keeps memory for each thread, so it is better taken on one of the few that run everything.
+    let block = object.first_block(&range);
+    let buffer = Vec::with_capacity((block.end - block.start) as usize);
     let read = tokio::task::spawn_blocking(move || {
-        let piece = object.read_first(&range)?;
+        let piece = object.read_first_into(buffer, &range);
         drop(turn);
-        Ok((piece, range))
+        piece
     });
-    let read = read.await.unwrap_or_else(|panicked| {
+    read.await.unwrap_or_else(|panicked| {
         let source = std::io::Error::other(panicked);
         Err(StorageError::Io { path: "reading".into(), source })
-    });
-    read.inspect_err(|error: &StorageError| tracing::error!("a download is broken off: {error}"))
+    })
 }
