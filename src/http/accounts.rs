@@ -15,7 +15,7 @@ use super::error::{
     AlreadyExists, ApiError, BadRequest, Conflict, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge,
     RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
-use super::extract::{Address, CallerOf, Identity, Query, Segment};
+use super::extract::{self, Address, CallerOf, Identity, Query, Segment};
 use super::images::{PageQuery, take_page};
 use super::json_fields::{JsonFields, boolean, needed, or_null, text};
 use super::page_links::with_next;
@@ -287,6 +287,28 @@ pub async fn update_account(
     };
     fields.finish()?;
     Ok(Json(AccountStateView::new(&app.service.change_account(&caller, id, change).await?)))
+}
+
+/// Delete an account
+///
+/// Administrators only. The account must be disabled. Its sessions, API keys and collections are deleted with it.
+#[utoipa::path(delete, path = "/accounts/{id}", tag = "accounts",
+    params(("id" = Uuid, Path, description = "The account's id."),
+        ("keep_images" = Option<bool>, Query, description = "Whether the images and collections of the account's user stay. They belong to the next \
+            account with the same user ID. Without it, an account whose user has images is not deleted. Defaults to false.")),
+    responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn delete_account(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<StatusCode, ApiError> {
+    let mut query = Query::of(&uri);
+    let keep_images = query.take("keep_images", extract::boolean).unwrap_or(false);
+    query.finish()?;
+    app.service.require_admin(&caller)?;
+    app.service.delete_account(&caller, account_id(&id)?, keep_images).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// What is not an id names no account.

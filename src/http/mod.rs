@@ -187,7 +187,7 @@ fn api_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(accounts::change_my_password))
         .routes(routes!(sessions::list_my_sessions, sessions::end_my_sessions))
         .routes(routes!(sessions::end_my_session))
-        .routes(routes!(accounts::get_account, accounts::update_account))
+        .routes(routes!(accounts::get_account, accounts::update_account, accounts::delete_account))
         .routes(routes!(api_keys::list_api_keys, api_keys::create_api_key))
         .routes(routes!(api_keys::get_api_key, api_keys::update_api_key, api_keys::delete_api_key))
         .routes(routes!(plans::list_plans, plans::create_plan))

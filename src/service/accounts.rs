@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Service;
 use super::access;
 use super::auth::Charge;
+use super::collections;
 use super::error::Error;
 use super::images::{cut_to_micros, read_token};
 use super::imports::{Page, list_fingerprint};
 use super::passwords::Password;
+use super::quota::images_of;
 use super::registry::Registry;
 use super::trash::trash_of;
 use crate::model::account::{Account, AccountId, Email, Scope};
@@ -140,6 +142,42 @@ impl Service {
         }
         tx.commit().await?;
         self.state_of(account).await
+    }
+
+    /// Deletes an account that is disabled, with its sessions, API keys and collections. Administrators only. Images that its user
+    /// has stay only if that is said, as nobody can manage them until there is another account of the same user.
+    ///
+    /// # Errors
+    /// The caller is none, there is no such account, it is not disabled, or its user has images or imports.
+    pub async fn delete_account(&self, caller: &Caller, id: AccountId, keep_images: bool) -> Result<(), Error> {
+        let admin = access::admin(caller)?;
+        let mut tx = self.db.begin().await?;
+        let account = lock_beside(&mut tx, admin, id).await?.ok_or_else(no_such_account)?;
+        if account.disabled_at.is_none() {
+            return Err(Error::Conflict { message: "Disable the account first.".to_owned() });
+        }
+        let user = &account.user_id;
+        let (images, imports) = (images_of(&mut tx, user).await?, store::imports::count_pending(&mut tx, user).await?);
+        if images > 0 && !keep_images {
+            let message =
+                format!("The account's user has images ({images}). Delete them first, or keep them with keep_images=true.");
+            return Err(Error::Conflict { message });
+        }
+        if imports > 0 {
+            return Err(Error::Conflict {
+                message: format!("The account has imports ({imports}) that are not over. They fail soon, as it is disabled."),
+            });
+        }
+        if !keep_images {
+            let given_up = store::collections::give_up_all_of(&mut tx, user, cut_to_micros(self.clock.now())).await?;
+            collections::count(&mut tx, user, -given_up);
+        }
+        store::sessions::delete_of(&mut tx, id, 0).await?;
+        store::api_keys::delete_of(&mut tx, id).await?;
+        store::accounts::delete(&mut tx, id).await?;
+        let details = BTreeMap::from([("user_id".to_owned(), user.to_string()), ("images".to_owned(), images.to_string())]);
+        self.note(&mut tx, admin, "account.deleted", id, details).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Gives the caller's account another password, and ends its sessions.

@@ -37,11 +37,10 @@ impl Service {
         if !store::collections::insert(&mut tx, &collection).await? {
             return Err(Error::Conflict { message: format!("There is a collection {} already.", collection.name) });
         }
-        let counter = Counter::user_collections(&user.id);
-        store::counters::add_in_slot(&mut tx, COUNTER_SLOT, [(counter.clone(), 1)]);
+        count(&mut tx, &user.id, 1);
         // The counter is locked from here on, so that two cannot both be the last one.
         store::counters::write(&mut tx).await?;
-        if store::counters::read_in(&mut tx, &counter).await? > MAX_COLLECTIONS {
+        if store::counters::read_in(&mut tx, &Counter::user_collections(&user.id)).await? > MAX_COLLECTIONS {
             return Err(Error::Conflict { message: format!("There are {MAX_COLLECTIONS} collections of yours already.") });
         }
         tx.commit().await?;
@@ -97,7 +96,7 @@ impl Service {
         let mut tx = self.db.begin().await?;
         let collection = lock(&mut tx, &user.id, name).await?;
         store::collections::give_up(&mut tx, collection.id, cut_to_micros(self.clock.now())).await?;
-        store::counters::add_in_slot(&mut tx, COUNTER_SLOT, [(Counter::user_collections(&user.id), -1)]);
+        count(&mut tx, &user.id, -1);
         Ok(tx.commit().await?)
     }
 
@@ -113,6 +112,11 @@ impl Service {
         let collection = store::collections::find(&self.db, name).await?;
         collection.filter(|found| found.is_visible_to(viewer)).ok_or_else(Error::no_such_collection)
     }
+}
+
+/// Moves the number of a user's collections.
+pub(super) fn count(tx: &mut Tx, user: &UserId, difference: i64) {
+    store::counters::add_in_slot(tx, COUNTER_SLOT, [(Counter::user_collections(user), difference)]);
 }
 
 /// Takes the lock of a collection that is the user's.

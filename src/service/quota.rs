@@ -63,7 +63,7 @@ pub(super) async fn take_room(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<
         return Err(Error::forbidden("The account of this user is disabled."));
     }
     let Some(features) = features(&mut *tx, &account).await?.filter(has_quota) else { return Ok(None) };
-    let images = store::counters::read_sum(&mut *tx, &of_images(user)).await?;
+    let images = images_of(tx, user).await?;
     let used = store::counters::read_in(tx, &Counter::user_bytes(user)).await?;
     require_room(&features, Usage { images, bytes: used, ..Usage::default() }, bytes)?;
     if let Some(max) = features.max_bytes {
@@ -96,6 +96,11 @@ async fn features(run: impl store::db::Run, account: &Account) -> Result<Option<
 
 fn has_quota(features: &Features) -> bool {
     features.max_images.is_some() || features.max_bytes.is_some()
+}
+
+/// How many images a user has.
+pub(super) async fn images_of(tx: &mut Tx, user: &UserId) -> Result<u64, store::Error> {
+    store::counters::read_sum(tx, &of_images(user)).await
 }
 
 fn of_images(user: &UserId) -> [Counter; 2] {

@@ -95,6 +95,11 @@ pub async fn set_changeable(tx: &mut Tx, account: &Account) -> Result<(), Error>
     tx.execute(sql).await.map(drop)
 }
 
+/// Removes an account that has neither sessions nor API keys.
+pub async fn delete(tx: &mut Tx, id: AccountId) -> Result<(), Error> {
+    tx.execute(Sql::new("delete from accounts where id = $1").bind(id.uuid())).await.map(drop)
+}
+
 pub async fn set_password_hash(tx: &mut Tx, id: AccountId, password_hash: &str, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new("update accounts set password_hash = $2, updated_at = $3 where id = $1");
     tx.execute(sql.bind(id.uuid()).bind(password_hash).bind(now)).await.map(drop)

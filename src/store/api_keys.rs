@@ -64,6 +64,11 @@ pub async fn delete(tx: &mut Tx, account: AccountId, id: KeyId) -> Result<bool, 
     Ok(tx.execute(sql.bind(id.uuid()).bind(account.uuid())).await? == 1)
 }
 
+/// Deletes an account's keys.
+pub async fn delete_of(tx: &mut Tx, account: AccountId) -> Result<(), Error> {
+    tx.execute(Sql::new("delete from api_keys where account_id = $1").bind(account.uuid())).await.map(drop)
+}
+
 /// Notes a use, unless one was noted after `since`.
 pub async fn touch(tx: &mut Tx, id: KeyId, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new("update api_keys set last_used_at = $3 where id = $1 and (last_used_at is null or last_used_at <= $2)");

@@ -91,6 +91,13 @@ pub async fn give_up(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) -> Resul
     tx.execute(sql.bind(id.uuid()).bind(now)).await.map(drop)
 }
 
+/// As [`give_up`], of all collections of a user; returns how many there were.
+pub async fn give_up_all_of(tx: &mut Tx, user: &UserId, now: DateTime<Utc>) -> Result<i64, Error> {
+    let sql = Sql::new("update collections set name = null, updated_at = $2 where user_id = $1 and name is not null");
+    let given_up = tx.execute(sql.bind(user.as_str()).bind(now)).await?;
+    Ok(i64::try_from(given_up).unwrap_or(i64::MAX))
+}
+
 /// A collection that was given up.
 pub async fn find_given_up(run: impl Run) -> Result<Option<CollectionId>, Error> {
     let sql = Sql::new("select id from collections where name is null order by id limit 1");

@@ -162,6 +162,61 @@ async fn an_account_owns_what_its_user_had_before() {
 }
 
 #[tokio::test]
+async fn a_disabled_account_can_be_deleted_and_loses_no_images() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let ann = app.account(&admin, "ann", &json!({})).await;
+    let key = app.key(&ann, &json!({})).await;
+    let id = app.post_as(&ann, Form::upload("ann", &jpeg(60, 60, 1))).await.image_id();
+    assert_eq!(app.json_as(&ann, Method::POST, "/collections", &json!({"name": "best"})).await.status, 201);
+    let path = format!("/accounts/{}", ann.id);
+    let delete = async |by: &Login, query: &str| app.send(app.request_as(by, Method::DELETE, &format!("{path}{query}"))).await;
+
+    assert_error(&delete(&admin, "?keep_images=true").await, 409, "Conflict");
+    patch(&app, &admin, &ann.id, &json!({"disabled": true})).await.ok();
+    let refused = delete(&admin, "").await;
+    assert_error(&refused, 409, "Conflict");
+    assert!(refused.text().contains("has images (1)"), "{}", refused.text());
+    assert_eq!(app.get_as(&admin, &path).await.ok()["disabled"], true);
+    assert_error(&delete(&admin, "?keep_images=2").await, 422, "ValidationError");
+
+    assert_eq!(delete(&admin, "?keep_images=true").await.status, 204);
+    assert_error(&delete(&admin, "?keep_images=true").await, 404, "NotFound");
+    assert_error(&app.get_as(&admin, &path).await, 404, "NotFound");
+    assert_error(&app.get_as(&ann, "/accounts/me").await, 401, "Unauthorized");
+    assert_error(&app.post_json("/token/refresh", &json!({"refresh": ann.refresh})).await, 401, "Unauthorized");
+    assert_error(&app.send(app.request(Method::GET, "/accounts/me").bearer_auth(&key)).await, 401, "Unauthorized");
+    assert_eq!(app.get(&format!("/images/{id}")).await.ok()["user_id"], "ann");
+    app.assert_sound().await;
+
+    // Another account of the same user has what it left.
+    let again = app.account(&admin, "ann", &json!({})).await;
+    assert_ne!(again.id, ann.id);
+    assert_eq!(app.get_as(&again, "/accounts/me").await.ok()["usage"]["images"], 1);
+    assert_eq!(app.get_as(&again, "/collections").await.ok()["collections"][0]["name"], "best");
+    assert_eq!(app.send(app.request_as(&again, Method::DELETE, &format!("/images/{id}"))).await.status, 200);
+
+    let path = format!("/accounts/{}", again.id);
+    patch(&app, &admin, &again.id, &json!({"disabled": true})).await.ok();
+    assert_eq!(app.send(app.request_as(&admin, Method::DELETE, &path)).await.status, 204);
+    assert_error(&app.get_as(&admin, "/c/best").await, 404, "NotFound");
+    app.sweep_all().await;
+    app.assert_sound().await;
+    let entries = app.get_as(&admin, "/audit").await.ok();
+    let deleted = &entries["entries"][0];
+    assert_eq!((&deleted["action"], &deleted["subject"]), (&json!("account.deleted"), &json!(again.id)));
+    assert_eq!(deleted["details"], json!({"user_id": "ann", "images": "0"}));
+}
+
+#[tokio::test]
+async fn no_administrator_deletes_the_last_one() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    assert_error(&app.send(app.request_as(&admin, Method::DELETE, &format!("/accounts/{}", admin.id))).await, 409, "Conflict");
+    assert_eq!(app.get_as(&admin, "/accounts/me").await.ok()["admin"], true);
+}
+
+#[tokio::test]
 async fn accounts_are_listed_in_pages_newest_first() {
     let app = TestApp::start().await;
     app.clock.stop();
