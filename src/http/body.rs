@@ -183,7 +183,7 @@ impl SharedBody {
     }
 
     /// Reads on and throws away, within bounds, so that the answer reaches a client that is still sending.
-    pub async fn drain(mut self, limits: &BodyLimits) {
+    pub async fn drain(mut self, most_bytes: u64) {
         {
             let shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if shared.waits || shared.ended {
@@ -191,7 +191,7 @@ impl SharedBody {
             }
         }
         let draining = async {
-            let mut left_bytes = limits.drain_bytes;
+            let mut left_bytes = most_bytes;
             // A broken connection ends the draining as the body's end does: there is nobody left to tell.
             while let Ok(Some(Ok(piece))) = timeout(DRAIN_PAUSE, self.next()).await {
                 let Some(left) = left_bytes.checked_sub(piece.len() as u64) else { return };

@@ -384,6 +384,31 @@ async fn every_answer_reaches_a_client_that_sends_what_nobody_reads() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_refused_is_told_while_sending_and_may_go_on() {
+    let home = Home::new().await;
+    let process = Process::start(&home, &[]).await;
+    let mut raw = Raw::open(&process).await;
+    let (pieces, piece) = (64, vec![b' '; 1024]);
+    raw.send(format!("POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", pieces * piece.len())).await;
+    let mut sent = 0;
+    let answered = loop {
+        raw.send(&piece).await;
+        sent += 1;
+        // Of the time that is taken for the rest of a body, these are a part.
+        if sent == pieces - 1 || tokio::time::timeout(Duration::from_millis(50), raw.0.readable()).await.is_ok() {
+            break sent;
+        }
+    };
+    assert!(answered < pieces - 1, "the answer came when the body had ended");
+    raw.read_answer().await.assert(404, "NotFound");
+    for _ in sent..pieces {
+        raw.send(&piece).await;
+    }
+    raw.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(raw.read_answer().await.head.starts_with("HTTP/1.1 200 "), "the connection can be used again");
+}
+
 /// Without a disk to spill to, a body holds memory for all that it announces before it is read.
 const NO_DISK: (&str, &str) = ("UPLOAD_DISK_BUDGET", "0");
 
