@@ -19,7 +19,7 @@ pub use super::error_responses::{
     QuotaOrForbidden, RangeNotSatisfiable, RequestTimeout, ResizeForbidden, ServiceUnavailable, TooManyRequests, Unauthorized,
     UnknownThumbnailSize, UnsupportedImage, UnsupportedMediaType, ValidationError,
 };
-use crate::service::error::{Error, Fields};
+use crate::service::error::{Error, Fields, file_too_large};
 
 /// An error on its way out.
 #[derive(Debug, Clone)]
@@ -132,7 +132,7 @@ impl Failure {
                 Error::NoSuchRange { .. } => ErrorType::RangeNotSatisfiable,
                 Error::Conflict { .. } | Error::StillRunning { .. } => ErrorType::Conflict,
                 Error::Gone { .. } => ErrorType::Gone,
-                Error::TooLarge { .. } => ErrorType::PayloadTooLarge,
+                Error::TooLarge { .. } | Error::UploadTooLarge { .. } => ErrorType::PayloadTooLarge,
                 Error::BodyTooSlow => ErrorType::RequestTimeout,
                 Error::Overloaded { .. } | Error::StillMaking | Error::Unavailable { .. } => ErrorType::ServiceUnavailable,
                 Error::FileMissing => ErrorType::FileMissing,
@@ -164,6 +164,9 @@ impl Failure {
                 | Error::Invalid(details)
                 | Error::QuotaExceeded(details),
             ) => details.clone(),
+            Self::Service(Error::UploadTooLarge { max_file_bytes }) => {
+                Fields::from([("file".to_owned(), file_too_large(*max_file_bytes))])
+            }
             _ if error.status().is_server_error() => Fields::from([("request_id".to_owned(), request_id.to_owned())]),
             _ => Fields::new(),
         };

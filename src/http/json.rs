@@ -40,7 +40,7 @@ async fn read_body(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<
         return Err(ApiError::wrong_media_type("application/json"));
     }
     require_unencoded(headers)?;
-    let too_large = |_| Error::TooLarge { limit_bytes: max_bytes as u64, setting: None };
+    let too_large = |_| Error::TooLarge { limit_bytes: max_bytes as u64 };
     Ok(super::body::in_time(axum::body::to_bytes(body, max_bytes)).await?.map_err(too_large)?)
 }
 

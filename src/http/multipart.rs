@@ -230,10 +230,7 @@ fn malformed(error: &multer::Error) -> ApiError {
         && let Some(cause) = cause.downcast_ref::<BodyError>()
     {
         return match cause {
-            // Uploads alone are multipart.
-            BodyError::TooLarge { limit_bytes } => {
-                Error::TooLarge { limit_bytes: *limit_bytes, setting: Some("MAX_FILE_SIZE") }.into()
-            }
+            BodyError::TooLarge { limit_bytes } => Error::TooLarge { limit_bytes: *limit_bytes }.into(),
             BodyError::TooSlow => Error::BodyTooSlow.into(),
             BodyError::Broken => bad_multipart("the connection broke before its end"),
             BodyError::NoBoundary => {

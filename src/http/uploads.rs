@@ -106,7 +106,12 @@ pub async fn upload_image(
         upload.bytes = bytes;
         app.service.upload(&identity.caller, admitted, upload).await.map_err(ApiError::from)
     };
-    let uploaded = answer.await.inspect_err(|error| count_refusal(&app, error.failure()))?;
+    let max_file_bytes = app.service.limits().max_file_bytes;
+    let uploaded = answer.await.map_err(|error| match error.failure() {
+        Failure::Service(Error::TooLarge { .. }) => Error::UploadTooLarge { max_file_bytes }.into(),
+        _ => error,
+    });
+    let uploaded = uploaded.inspect_err(|error| count_refusal(&app, error.failure()))?;
     let image = ImageView::new(&uploaded.image, Some(&uploaded.links));
     let response = UploadedImage { message: "Image uploaded successfully", image_id: Text(uploaded.image.id), image };
     json::answer(&response, ImageView::SIZE_BYTES)
@@ -127,11 +132,7 @@ fn count_refusal(app: &AppState, failure: &Failure) {
 /// The length that the client announces; `limit`, if it announces none.
 fn announced_length(headers: &HeaderMap, limit: u64) -> Result<u64, Error> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(limit);
-    if announced > limit { Err(too_large(limit)) } else { Ok(announced) }
-}
-
-fn too_large(limit_bytes: u64) -> Error {
-    Error::TooLarge { limit_bytes, setting: Some("MAX_FILE_SIZE") }
+    if announced > limit { Err(Error::TooLarge { limit_bytes: limit }) } else { Ok(announced) }
 }
 
 /// The parts as they came.

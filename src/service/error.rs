@@ -67,12 +67,11 @@ pub enum Error {
     StillRunning { retry_after: Duration },
     #[error("Image {id} is deleted already.")]
     Gone { id: crate::model::id::ImageId },
-    #[error("The request is larger than the {limit_bytes} bytes that this server reads{}.", advice(*.setting))]
-    TooLarge {
-        limit_bytes: u64,
-        /// What the operator can raise to allow larger ones.
-        setting: Option<&'static str>,
-    },
+    #[error("The request is larger than the {limit_bytes} bytes that this server reads.")]
+    TooLarge { limit_bytes: u64 },
+    /// Refused by its length, before anything is known of the file.
+    #[error("The upload is too large: {}.", file_too_large(*.max_file_bytes))]
+    UploadTooLarge { max_file_bytes: u64 },
     #[error("The request's body did not arrive in time.")]
     BodyTooSlow,
     #[error("The service has more to do than it can hold; try again in {} seconds.", retry_after.as_secs())]
@@ -116,8 +115,9 @@ fn unsupported_message(found: Option<&str>) -> String {
     }
 }
 
-fn advice(setting: Option<&str>) -> String {
-    setting.map(|name| format!("; the operator can raise {name}")).unwrap_or_default()
+/// What is wrong with a file of more than `max_bytes`.
+pub fn file_too_large(max_bytes: u64) -> String {
+    format!("the file has more than the {max_bytes} bytes that are accepted; the operator can raise MAX_FILE_SIZE")
 }
 
 /// Fields whose rules stand in the message; the details have them all.
@@ -199,7 +199,7 @@ impl Error {
             Self::NoSuchRange { .. } => "no_such_range",
             Self::Conflict { .. } | Self::StillRunning { .. } => "conflict",
             Self::Gone { .. } => "gone",
-            Self::TooLarge { .. } => "too_large",
+            Self::TooLarge { .. } | Self::UploadTooLarge { .. } => "too_large",
             Self::BodyTooSlow => "body_too_slow",
             Self::Overloaded { .. } => "overloaded",
             Self::Unavailable { .. } => "unavailable",
