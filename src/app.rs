@@ -152,7 +152,10 @@ pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Ne
 
 /// Makes the administrator that the settings name, and says how to make one where nobody could log in.
 async fn prepare_accounts(config: &Config, service: &Service) -> Result<(), Error> {
-    if let (Some(email), Some(path)) = (&config.access.admin_email, &config.access.admin_password_file) {
+    // The password of one that there is need not be one that could be chosen now.
+    if let (Some(email), Some(path)) = (&config.access.admin_email, &config.access.admin_password_file)
+        && !service.has_admin().await?
+    {
         let unusable = |variable, reason: String| ConfigError { variable, reason };
         let email = Email::parse(email).map_err(|reason| unusable("ADMIN_EMAIL", format!("it {reason}")))?;
         let variable = "ADMIN_PASSWORD_FILE";
@@ -160,9 +163,8 @@ async fn prepare_accounts(config: &Config, service: &Service) -> Result<(), Erro
             std::fs::read_to_string(path).map_err(|error| unusable(variable, format!("{path} cannot be read: {error}")))?;
         let password = Password::parse(text.trim_end_matches(['\r', '\n']));
         let password = password.map_err(|reason| unusable(variable, format!("the password in {path} {reason}")))?;
-        match service.create_first_admin(email, password).await? {
-            Some(account) => tracing::info!(account_id = %account.id, "made the first administrator"),
-            None => tracing::debug!("there is an administrator already"),
+        if let Some(account) = service.create_first_admin(email, password).await? {
+            tracing::info!(account_id = %account.id, "made the first administrator");
         }
     }
     if config.access.auth_mode == AuthMode::Required && !service.has_accounts().await? {

@@ -59,7 +59,7 @@ pub struct Config {
     /// Seconds that the database may take for a connection or a statement.
     #[arg(long, env = "DATABASE_TIMEOUT", default_value_t = Seconds(5))]
     pub database_timeout: Seconds,
-    /// Bucket for all objects; it must exist, other than the embedded server's.
+    /// Bucket for all objects. It must exist, unless S3_CREATE_BUCKET is true or the embedded server is used.
     #[arg(long, env = "S3_BUCKET", default_value = "images")]
     pub s3_bucket: String,
     /// Whether the service creates the bucket if it does not exist.

@@ -65,7 +65,12 @@ impl AccessConfig {
         self.trusted_proxies = self.trusted_proxies.iter().map(|network| network.trim().to_owned()).collect();
         self.trusted_proxies.retain(|network| !network.is_empty());
         for network in &self.trusted_proxies {
-            parse_network(network).map_err(|reason| ConfigError { variable: "TRUSTED_PROXIES", reason })?;
+            let parsed = parse_network(network).map_err(|reason| ConfigError { variable: "TRUSTED_PROXIES", reason })?;
+            require(
+                self.auth_mode == AuthMode::Required || parsed.prefix_len() > 0,
+                "TRUSTED_PROXIES",
+                "with AUTH_MODE=trusted, a network of all addresses would let anybody be any user",
+            )?;
         }
         self.admin_email = self.admin_email.take().map(|email| email.trim().to_owned()).filter(|email| !email.is_empty());
         self.admin_password_file.take_if(|path| path.is_empty());

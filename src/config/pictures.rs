@@ -51,10 +51,11 @@ const RECEIVING_BYTES: u64 = 512 << 10;
 impl PictureConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         require((1..=MOST_FILE_BYTES).contains(&self.max_file_size.0), "MAX_FILE_SIZE", "it must be from 1 byte to 1GiB")?;
+        require(self.min_file_size.0 >= 1, "MIN_FILE_SIZE", "it must be at least 1 byte")?;
         require(
-            (1..=self.max_file_size.0).contains(&self.min_file_size.0),
-            "MIN_FILE_SIZE",
-            &format!("it must be from 1 byte to MAX_FILE_SIZE, which is {}", self.max_file_size),
+            self.min_file_size.0 <= self.max_file_size.0,
+            "MAX_FILE_SIZE",
+            &format!("{} is less than MIN_FILE_SIZE, which is {}; units are such as MiB", self.max_file_size, self.min_file_size),
         )?;
         require(
             (1..=imaging::MOST_SIDE).contains(&self.max_image_side),

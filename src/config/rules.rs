@@ -180,6 +180,13 @@ impl Config {
         if self.public_url.is_none() && self.host.is_unspecified() {
             warnings.push("public links lead to localhost, for PUBLIC_URL is not set".to_owned());
         }
+        if self.access.auth_mode == AuthMode::Trusted && self.public_url.is_some() && !self.is_public_url_local() {
+            warnings.push(
+                "AUTH_MODE is trusted: whoever reaches PUBLIC_URL can upload for any user, unless the proxy in front of it lets only known \
+                 users in; with AUTH_MODE=required the service does"
+                    .to_owned(),
+            );
+        }
         if self.imports.allow_private_imports {
             warnings.push(
                 "ALLOW_PRIVATE_IMPORTS is set: whoever can order an import can look around in the network that this service is in"
@@ -199,9 +206,7 @@ impl Config {
             warnings.push("RETENTION_DAYS is 0: deleted images are purged at once and cannot be restored".to_owned());
         }
         if !imaging::simd_enabled() {
-            warnings.push(
-                "JPEG decoding was built without SIMD and takes half as long again: install nasm and build anew".to_owned(),
-            );
+            warnings.push("JPEG decoding was built without SIMD and is 50 % slower: install nasm and rebuild".to_owned());
         }
         warnings
     }

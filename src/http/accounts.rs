@@ -291,11 +291,12 @@ pub async fn update_account(
 
 /// Delete an account
 ///
-/// Administrators only. The account must be disabled. Its sessions, API keys and collections are deleted with it.
+/// Administrators only. The account must be disabled. Its sessions and API keys are deleted with it, and its collections unless
+/// `keep_images` is true. With `AUTH_MODE=trusted`, a gateway can name its user again afterwards: keep an account disabled to lock a user out.
 #[utoipa::path(delete, path = "/accounts/{id}", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account's id."),
         ("keep_images" = Option<bool>, Query, description = "Whether the images and collections of the account's user stay. They belong to the next \
-            account with the same user ID. Without it, an account whose user has images is not deleted. Defaults to false.")),
+            account with the same user ID. Without it, an account whose user has images, in the trash or not, is not deleted. Defaults to false.")),
     responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_account(
     State(app): State<AppState>,

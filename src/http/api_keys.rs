@@ -25,7 +25,7 @@ use crate::model::account::{ApiKey, KeyId, Scope};
 use crate::service::api_keys::{KeyChange, NewKey};
 use crate::service::error::Error;
 
-/// The description, the scopes and the end of an API key. Omitted fields are empty in a new key and keep their value in an existing one.
+/// The description, the scopes and the expiry of an API key. Omitted fields are empty in a new key and keep their value in an existing one.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApiKeySettings, example = json!({"description": "the shop's uploader", "scopes": ["upload"]}))]
@@ -136,7 +136,7 @@ pub async fn get_api_key(
 
 /// Update an API key
 ///
-/// Changes its description, its scopes or its end. A key with scopes cannot update keys.
+/// Changes its description, its scopes or its expiry. A key with scopes cannot update keys.
 #[utoipa::path(put, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
     request_body(content = ApiKeyBody, content_type = "application/json"),
     responses((status = 200, description = "The updated key.", body = ApiKeyView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,

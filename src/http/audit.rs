@@ -50,9 +50,9 @@ pub struct AuditPage {
 
 /// List audit entries
 ///
-/// What administrators did: accounts and plans that they created or changed, images of others that they deleted or restored. And what
-/// concerns credentials: API keys created, changed or deleted, passwords set, sessions ended, refresh tokens used twice, and failed logins once they are slowed
-/// down. Administrators only.
+/// What administrators did: accounts and plans that they created or changed, images of others that they deleted or restored. The trail
+/// also records what concerns credentials: API keys created, changed or deleted, passwords set, sessions ended, refresh tokens used twice, and
+/// failed logins once they are slowed down. Administrators only.
 #[utoipa::path(get, path = "/audit", tag = "accounts", params(PageQuery),
     responses((status = 200, description = "A page of entries.", body = AuditPage), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_audit_entries(

@@ -19,7 +19,7 @@ pub use super::error_responses::{
     QuotaOrForbidden, RangeNotSatisfiable, RequestTimeout, ResizeForbidden, ServiceUnavailable, TooManyRequests, Unauthorized,
     UnknownThumbnailSize, UnsupportedImage, UnsupportedMediaType, ValidationError,
 };
-use crate::service::error::{Error, Fields, file_too_large};
+use crate::service::error::{Error, Fields};
 
 /// An error on its way out.
 #[derive(Debug, Clone)]
@@ -164,8 +164,8 @@ impl Failure {
                 | Error::Invalid(details)
                 | Error::QuotaExceeded(details),
             ) => details.clone(),
-            Self::Service(Error::UploadTooLarge { max_file_bytes }) => {
-                Fields::from([("file".to_owned(), file_too_large(*max_file_bytes))])
+            Self::Service(Error::UploadTooLarge { max_file_bytes, .. }) => {
+                Fields::from([("file".to_owned(), format!("may have at most {max_file_bytes} bytes"))])
             }
             _ if error.status().is_server_error() => Fields::from([("request_id".to_owned(), request_id.to_owned())]),
             _ => Fields::new(),

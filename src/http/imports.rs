@@ -52,7 +52,8 @@ pub struct ImportOrderBody {
     #[schema(value_type = Option<super::words::VisibilityWord>)]
     visibility: Option<String>,
     /// Stores the files byte for byte, with the location and the Content Credentials in them. `true` is refused unless the operator
-    /// sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`; `false` if absent.
+    /// sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. `false`, the default, leaves it to the operator: the location is kept if
+    /// `KEEP_LOCATION` is set.
     keep_location: Option<bool>,
 }
 

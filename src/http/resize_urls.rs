@@ -67,7 +67,7 @@ pub struct ResizeSizeBody {
 pub struct ResizeUrls {
     /// The URLs, in the order of `sizes`.
     pub urls: Vec<ResizeUrlView>,
-    /// The URLs with their widths, as a value of the `srcset` attribute of `<img>`. Of several with the same width the first.
+    /// The URLs with their widths, as a value of the `srcset` attribute of `<img>`. If several have the same width, only the first is listed.
     #[schema(
         example = "http://localhost:8000/images/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17/thumbnail?expires=1795939200&width=320&signature=\
                    3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA 320w"

@@ -54,7 +54,7 @@ pub async fn list_my_sessions(
 
 /// End all your sessions
 ///
-/// Logs out everywhere, here as well. API keys stay valid, and cannot be used for this operation.
+/// Logs out all sessions, including this one. API keys stay valid, and cannot be used for this operation.
 #[utoipa::path(delete, path = "/accounts/me/sessions", tag = "accounts",
     responses((status = 204, description = "Ended."), ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn end_my_sessions(

@@ -70,7 +70,7 @@ pub struct UploadForm {
     #[schema(value_type = super::words::VisibilityWord, required = false)]
     visibility: Option<String>,
     /// Stores the file byte for byte, with the location and the Content Credentials in it. `true` is refused unless the operator
-    /// sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`; `false` if absent.
+    /// sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. `false` leaves it to the operator: the location is kept if `KEEP_LOCATION` is set.
     #[schema(default = false)]
     keep_location: Option<bool>,
 }
@@ -108,7 +108,9 @@ pub async fn upload_image(
     };
     let max_file_bytes = app.service.limits().max_file_bytes;
     let uploaded = answer.await.map_err(|error| match error.failure() {
-        Failure::Service(Error::TooLarge { .. }) => Error::UploadTooLarge { max_file_bytes }.into(),
+        Failure::Service(Error::TooLarge { limit_bytes }) => {
+            Error::UploadTooLarge { limit_bytes: *limit_bytes, max_file_bytes }.into()
+        }
         _ => error,
     });
     let uploaded = uploaded.inspect_err(|error| count_refusal(&app, error.failure()))?;

@@ -130,6 +130,8 @@ impl ObjectStore {
             Err(error) => return Err(error),
         }
         match self.list_versions("-", None).await {
+            // Whether they may be deleted too, only a deletion tells.
+            Ok(_) if self.versioning.get() == REFUSED => Ok(OldVersions::Stay),
             Ok(_) => {
                 self.note_versions();
                 Ok(OldVersions::Deleted)
@@ -216,7 +218,7 @@ impl ObjectStore {
 
     fn note_versions(&self) {
         if self.versioning.set(KEPT) == PLAIN {
-            tracing::info!("the bucket {:?} keeps old versions: of purged images all versions are deleted", self.bucket);
+            tracing::info!("the bucket {:?} keeps old versions: a purge deletes all versions of an object", self.bucket);
         }
     }
 

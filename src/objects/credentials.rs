@@ -84,10 +84,7 @@ impl CredentialsCache {
             Err(error) => {
                 let Some(valid) = self.valid().await else { return Err(error) };
                 if !self.told.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(
-                        "the old credentials for the storage are used on, for there are no new ones: {}",
-                        chain(&error)
-                    );
+                    tracing::warn!("the storage credentials cannot be renewed; the old ones are still used: {}", chain(&error));
                 }
                 self.keep(&valid, self.times.after_failure).await;
                 valid

@@ -188,7 +188,7 @@ impl ObjectStore {
         let request = self.client.copy_object().bucket(&self.bucket).key(to).copy_source(format!("{}/{from}", self.bucket));
         let timeouts = aws_sdk_s3::config::Builder::new().timeout_config(timeouts(timeout));
         let sent = request.customize().config_override(timeouts).send().await;
-        sent.map(drop).map_err(|error| Error::from_sdk("copy object", timeout, error))
+        sent.map(drop).map_err(|error| self.failed("copy object", timeout, error))
     }
 
     /// An object's length in bytes.

@@ -144,8 +144,8 @@ impl Service {
         self.state_of(account).await
     }
 
-    /// Deletes an account that is disabled, with its sessions, API keys and collections. Administrators only. Images that its user
-    /// has stay only if that is said, as nobody can manage them until there is another account of the same user.
+    /// Deletes an account that is disabled, with its sessions and API keys. Administrators only. Images and collections of its user
+    /// stay only if that is said, as nobody can manage them until there is another account of the same user.
     ///
     /// # Errors
     /// The caller is none, there is no such account, it is not disabled, or its user has images or imports.
@@ -157,16 +157,19 @@ impl Service {
             return Err(Error::Conflict { message: "Disable the account first.".to_owned() });
         }
         let user = &account.user_id;
-        let (images, imports) = (images_of(&mut tx, user).await?, store::imports::count_pending(&mut tx, user).await?);
-        if images > 0 && !keep_images {
-            let message =
-                format!("The account's user has images ({images}). Delete them first, or keep them with keep_images=true.");
+        let (images, trash) = (images_of(&mut tx, user).await?, trash_of(&mut tx, user).await?.images);
+        if images + trash > 0 && !keep_images {
+            let message = format!(
+                "The account's user has {images} images, and {trash} in the trash. Delete them first, or pass keep_images=true."
+            );
             return Err(Error::Conflict { message });
         }
+        let imports = store::imports::count_pending(&mut tx, user).await?;
         if imports > 0 {
-            return Err(Error::Conflict {
-                message: format!("The account has imports ({imports}) that are not over. They fail soon, as it is disabled."),
-            });
+            let message = format!(
+                "The account has {imports} unfinished imports. They will fail shortly, as it is disabled; then try again."
+            );
+            return Err(Error::Conflict { message });
         }
         if !keep_images {
             let given_up = store::collections::give_up_all_of(&mut tx, user, cut_to_micros(self.clock.now())).await?;

@@ -1,5 +1,5 @@
-//! The audit trail: what administrators did, and what was done to what people and programs come in with. Written in the transactions
-//! that do it.
+//! The audit trail: what administrators did, changes to credentials, and failed logins. What changes something is noted in the
+//! transaction that does it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -59,7 +59,7 @@ impl Service {
             Ok::<_, Error>(tx.commit().await?)
         };
         if let Err(error) = noted.await {
-            tracing::warn!(cause = chain(&error), "a failed login was not noted");
+            tracing::warn!("a failed login was not noted: {}", chain(&error));
         }
     }
 }

@@ -6,8 +6,8 @@ use super::status::cannot_be_used;
 use crate::objects::{Error, OldVersions};
 
 impl Service {
-    /// Makes the bucket if it is missing and wanted, and looks whether it keeps old versions. Whether it answered; what went wrong is in
-    /// the log.
+    /// Creates the bucket if it is missing and configured to be, and looks whether it keeps old versions. Returns whether the storage
+    /// answered; logs what went wrong.
     pub async fn prepare_bucket(&self) -> bool {
         let looked = self.look_at_bucket().await;
         if let Err(error) = &looked {

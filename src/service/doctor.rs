@@ -295,7 +295,7 @@ fn fits(rows: &BTreeMap<String, bool>, uploaded: &HashSet<String>, objects: &[Li
 
 /// Holds an image's objects against what the database says.
 fn check_image(report: &mut Report, image: &Image, objects: &[Listed]) {
-    for key in uploaded_keys(image) {
+    for key in layout::stored_names(image).iter().map(|name| layout::key(image.id, name)) {
         match objects.iter().find(|object| object.key == key) {
             None => report.missing.push(key),
             Some(object) if key.ends_with(layout::ORIGINAL) && object.size_bytes != image.file_size => {

@@ -70,8 +70,10 @@ pub enum Error {
     #[error("The request is larger than the {limit_bytes} bytes that this server reads.")]
     TooLarge { limit_bytes: u64 },
     /// Refused by its length, before anything is known of the file.
-    #[error("The upload is too large: {}.", file_too_large(*.max_file_bytes))]
-    UploadTooLarge { max_file_bytes: u64 },
+    #[error(
+        "The upload is larger than {limit_bytes} bytes: the file may have {max_file_bytes} of them; the operator can raise MAX_FILE_SIZE."
+    )]
+    UploadTooLarge { limit_bytes: u64, max_file_bytes: u64 },
     #[error("The request's body did not arrive in time.")]
     BodyTooSlow,
     #[error("The service has more to do than it can hold; try again in {} seconds.", retry_after.as_secs())]
@@ -113,11 +115,6 @@ fn unsupported_message(found: Option<&str>) -> String {
         Some(name) => format!("The file is {name}, which is not accepted; convert it to JPEG first."),
         None => "The file is no JPEG, PNG, GIF or WebP picture, whatever its name or declared type says.".to_owned(),
     }
-}
-
-/// What is wrong with a file of more than `max_bytes`.
-pub fn file_too_large(max_bytes: u64) -> String {
-    format!("the file has more than the {max_bytes} bytes that are accepted; the operator can raise MAX_FILE_SIZE")
 }
 
 /// Fields whose rules stand in the message; the details have them all.

@@ -58,19 +58,26 @@ impl Service {
         Ok(store::accounts::exist(&self.db).await?.0)
     }
 
+    /// Whether one of the accounts is an administrator's.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn has_admin(&self) -> Result<bool, Error> {
+        Ok(store::accounts::exist(&self.db).await?.1)
+    }
+
     /// Makes the first administrator; `None` if there is one already.
     ///
     /// # Errors
     /// The database is unavailable, or somebody who is no administrator has the e-mail address.
     pub async fn create_first_admin(&self, email: Email, password: Password) -> Result<Option<Account>, Error> {
-        let has_admin = async || Ok::<_, Error>(store::accounts::exist(&self.db).await?.1);
-        if has_admin().await? {
+        if self.has_admin().await? {
             return Ok(None);
         }
         match create_admin(&self.db, &*self.clock, email, password, None).await {
             Ok(account) => Ok(Some(account)),
             // Another instance may have started just now.
-            Err(Error::Conflict { .. }) if has_admin().await? => Ok(None),
+            Err(Error::Conflict { .. }) if self.has_admin().await? => Ok(None),
             Err(error) => Err(error),
         }
     }

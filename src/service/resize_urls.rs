@@ -97,7 +97,7 @@ fn granted(key: &[u8], id: ImageId, query: &str, signature: &str) -> Option<Gran
         let expected = sign(key, *grant, id, query).unwrap_or_default();
         !expected.is_empty() && bool::from(expected.as_bytes().ct_eq(signature.as_bytes()))
     };
-    Grant::ALL.into_iter().rfind(is_of)
+    Grant::ALL.into_iter().find(is_of)
 }
 
 /// The end of the window in which `time` is.
@@ -201,12 +201,12 @@ impl ResizeLimits {
             ResizeMode::Listed if !self.sizes.contains(&ListedSize { width, height }) => {
                 let sizes = self.sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                 Err(Error::forbidden(format!(
-                    "Without a signature only these sizes are allowed (width x height): {sizes}. Get other sizes from \
-                     POST /images/{{image_id}}/urls."
+                    "Without a signature only these sizes are allowed (width x height): {sizes}. The owner of the \
+                     image gets other sizes from POST /images/{{image_id}}/urls."
                 )))
             }
             ResizeMode::Listed if quality.is_some_and(|quality| quality != Rendering::DEFAULT_QUALITY) => Err(Error::forbidden(
-                "Without a signature quality cannot be chosen. Leave it out, or get a signed URL from POST /images/{image_id}/urls.",
+                "Without a signature quality cannot be chosen. Leave it out. The owner of the image gets signed URLs from POST /images/{image_id}/urls.",
             )),
             ResizeMode::Listed => Ok((width, height, quality)),
             ResizeMode::Signed => Err(Error::forbidden(

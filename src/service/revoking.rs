@@ -37,11 +37,14 @@ impl Service {
         let service = Arc::clone(self);
         let task = self.tasks.spawn(async move {
             if let Err(error) = service.move_objects(id).await {
-                tracing::warn!(image_id = %id, cause = chain(&error), "URLs of a deleted image are revoked later");
+                tracing::warn!(image_id = %id, "URLs of a deleted image are revoked later: {}", chain(&error));
             }
         });
-        // On a timeout it goes on by itself; a panic is in the log.
-        let _ = tokio::time::timeout(PATIENCE, task).await;
+        match tokio::time::timeout(PATIENCE, task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(panicked)) => tracing::error!(image_id = %id, "URLs of a deleted image are revoked later: {panicked}"),
+            Err(_) => tracing::debug!(image_id = %id, "a deletion is answered before its URLs are revoked"),
+        }
     }
 
     /// Moves the objects of the image whose move is due longest.
@@ -51,13 +54,13 @@ impl Service {
     pub async fn move_next_objects(&self) -> Result<Outcome, Error> {
         let now = self.clock.now();
         let Some(id) = store::object_moves::find_due(&self.db, now).await? else { return Ok(Outcome::NothingToDo) };
-        let moved = self.move_objects(id).await;
-        if moved.is_err() {
-            let mut tx = self.db.begin().await?;
-            store::object_moves::postpone(&mut tx, id, now + LEASE).await?;
-            tx.commit().await?;
+        let mut tx = self.db.begin().await?;
+        let claimed = store::object_moves::claim(&mut tx, id, now, now + LEASE).await?;
+        tx.commit().await?;
+        if claimed {
+            self.move_objects(id).await?;
         }
-        moved.map(|()| Outcome::Done)
+        Ok(Outcome::Done)
     }
 
     async fn move_objects(&self, id: ImageId) -> Result<(), Error> {

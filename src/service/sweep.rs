@@ -1,7 +1,7 @@
 //! The sweeper's steps: what nobody will ask for again is removed, and nothing else.
 //!
-//! An object is deleted only for an image that the database says cannot exist: its intent is in state `removing`, which
-//! no upload survives. Every step may run twice, at once on several instances, and be cut off anywhere.
+//! An original is deleted only for an image that the database says cannot exist (its intent is in state `removing`, which no upload
+//! survives), or whose objects were copied to other keys before. Every step may run twice, at once on several instances, and be cut off anywhere.
 
 use std::time::Duration;
 

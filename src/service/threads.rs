@@ -1,7 +1,7 @@
 //! Threads for work that keeps a processor busy for a while.
 //!
 //! What clients wait for most, uploads, has the runtime's own threads. All else gives way to it: on Linux it is done by threads that
-//! are nice, so that it takes what the others leave, and a tenth of a processor in any case.
+//! are nice, so that it takes what the others leave, and beside each that is busy a tenth of what that one has.
 
 use tokio::sync::oneshot;
 

@@ -4,6 +4,8 @@
 //! oldest are purged first, but none that was deleted only just now, so that nobody can push a deletion by mistake out by
 //! uploading and deleting more. Until those are old enough, further uploads are refused.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use super::Service;
@@ -23,6 +25,9 @@ use crate::store::images::Expired;
 use crate::store::intents::Removal;
 use crate::store::{self, Tx};
 
+/// Images that one upload purges at most. It takes more only where a plan has become smaller.
+const PURGED_FOR_UPLOAD: usize = 20;
+
 impl Service {
     /// Purges one image that has been deleted for longer than the retention: its row goes, its objects are announced.
     ///
@@ -31,28 +36,28 @@ impl Service {
     pub async fn purge_next(&self) -> Result<Outcome, Error> {
         let cutoff = before(self.clock.now(), self.limits.retention);
         let Some(id) = store::images::find_expired(&self.db, cutoff).await? else { return Ok(Outcome::NothingToDo) };
-        self.purge_expired(id, cutoff).await?;
+        self.purge_expired(id, cutoff, |_| true).await?;
         Ok(Outcome::Done)
     }
 
-    async fn purge_expired(&self, id: ImageId, cutoff: DateTime<Utc>) -> Result<(), Error> {
+    /// Purges an image that has been deleted since `cutoff` or longer, if it still `is_due`.
+    async fn purge_expired(&self, id: ImageId, cutoff: DateTime<Utc>, is_due: fn(&Expired) -> bool) -> Result<(), Error> {
         let mut tx = self.db.begin().await?;
         // The image first, as whoever restores it has it: what is removed before would be missing then.
-        if let Some(image) = store::images::lock_expired(&mut tx, id, cutoff).await? {
-            self.give_up_all_variants(&mut tx, id).await?;
+        if let Some(image) = store::images::lock_expired(&mut tx, id, cutoff).await?.filter(is_due) {
             self.purge(&mut tx, id, &image).await?;
         }
         Ok(tx.commit().await?)
     }
 
-    /// It takes the lock of the owner's account, so it comes before anything that moves counters.
-    async fn give_up_all_variants(&self, tx: &mut Tx, id: ImageId) -> Result<(), store::Error> {
-        let now = self.clock.now();
-        store::variants::remove_all(tx, id, now, after(now, self.limits.intent_grace)).await
-    }
-
     /// Removes the row of a deleted image that is locked, and announces that its objects go.
     async fn purge(&self, tx: &mut Tx, id: ImageId, image: &Expired) -> Result<Removal, Error> {
+        // A user whom this version cannot read has no account.
+        if let Ok(user) = UserId::parse(&image.user_id) {
+            store::accounts::lock_by_user(tx, &user).await?;
+        }
+        let now = self.clock.now();
+        store::variants::remove_all(tx, id, now, after(now, self.limits.intent_grace)).await?;
         store::image_links::delete_all(tx, id).await?;
         places::forget(tx, id).await?;
         store::images::purge(tx, id).await?;
@@ -81,7 +86,6 @@ impl Service {
             return Err(Error::forbidden("An administrator has deleted this image."));
         }
         let now = self.clock.now();
-        self.give_up_all_variants(&mut tx, id).await?;
         if is_live(&image) {
             put_in_trash(&mut tx, &image, now).await?;
         }
@@ -91,20 +95,25 @@ impl Service {
         tx.commit().await?;
         // The sweeper would do it; but whoever purges an image means now.
         if let Err(error) = self.remove(&removal).await {
-            tracing::warn!(image_id = %id, cause = chain(&error), "the objects of a purged image are removed later");
+            tracing::warn!(image_id = %id, "the objects of a purged image are removed later: {}", chain(&error));
         }
         Ok(())
     }
 
     /// That the user's trash has not outgrown the plan; what is old enough is purged for that, the oldest first.
+    ///
+    /// # Errors
+    /// It has, and nothing in it is old enough; or there is so much to purge that the next upload goes on with it.
     pub(super) async fn make_room_in_trash(&self, user: &UserId, features: &Features) -> Result<(), Error> {
         let cutoff = before(self.clock.now(), self.limits.trash_min_age);
-        loop {
+        for _ in 0..PURGED_FOR_UPLOAD {
             let full = require_trash_room(features, trash_of(&mut self.db.reader().await?, user).await?);
             let Err(full) = full else { return Ok(()) };
             let Some(id) = store::images::find_oldest_in_trash(&self.db, user, cutoff).await? else { return Err(full) };
-            self.purge_expired(id, cutoff).await?;
+            // An administrator may have taken it down meanwhile, and might restore it.
+            self.purge_expired(id, cutoff, |image| image.taken_down.is_none()).await?;
         }
+        Err(Error::Overloaded { retry_after: Duration::from_secs(1) })
     }
 }
 

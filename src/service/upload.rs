@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::Service;
 use super::admission::Admitted;
-use super::error::{Error, Fields, chain, file_too_large};
+use super::error::{Error, Fields, chain};
 use super::fair_queue::Turn;
 use super::idempotency::{Claim, IdempotencyKey};
 use super::presign::Links;
@@ -168,7 +168,9 @@ impl Service {
     pub fn check_size(&self, size: u64) -> Result<(), Error> {
         let (min, max) = (self.limits.min_file_bytes, self.limits.max_file_bytes);
         if size > max {
-            return Err(invalid_file(file_too_large(max)));
+            return Err(invalid_file(format!(
+                "the file has more than the {max} bytes that are accepted; the operator can raise MAX_FILE_SIZE"
+            )));
         }
         if size < min {
             return Err(invalid_file(format!(

@@ -129,17 +129,12 @@ impl Service {
             if found.ready || found.due_at > now {
                 return Ok(None);
             }
+            store::accounts::lock_by_user(&mut tx, &image.user_id).await?;
             store::variants::remove(&mut tx, id, &found.object, after(now, self.limits.intent_grace)).await?;
         }
-        let kept = store::variants::count(&mut tx, id).await?;
-        if kept >= self.limits.resizing.max_variants.into() {
-            store::accounts::lock_by_user(&mut tx, &image.user_id).await?;
-        }
-        // More than one only after the limit was lowered.
-        for _ in u64::from(self.limits.resizing.max_variants)..=kept {
-            if !store::variants::remove_least_used(&mut tx, id, now).await? {
-                return Err(Error::Overloaded { retry_after: Duration::from_secs(1) });
-            }
+        // Those that are stored make room when it is known that another one is.
+        if store::variants::count_making(&mut tx, id).await? >= self.limits.resizing.max_variants.into() {
+            return Err(Error::Overloaded { retry_after: Duration::from_secs(1) });
         }
         let object = layout::variant(name, &hex::encode(self.clock.random()));
         if !store::variants::claim(&mut tx, id, name, &object, now + LEASE, now).await? {
@@ -196,6 +191,10 @@ impl Service {
         let (bound, allowance) = (self.max_bytes_of(&image), variant_allowance(&mut tx, &image.user_id).await?);
         let fits = bytes <= bound && allowance.is_none_or(|allowance| bytes <= allowance);
         let reserved = fits && {
+            // Itself is among them. More than one goes only after the limit was lowered.
+            for _ in u64::from(self.limits.resizing.max_variants)..store::variants::count(&mut tx, image.id).await? {
+                store::variants::remove_least_used(&mut tx, image.id, self.clock.now()).await?;
+            }
             let excess = (store::variants::bytes_of(&mut tx, image.id).await? + bytes).saturating_sub(bound);
             store::variants::free_of_image(&mut tx, image.id, excess).await? >= excess
                 && match allowance {
@@ -204,10 +203,15 @@ impl Service {
                 }
                 && store::variants::charge(&mut tx, image.id, object, &image.user_id, bytes).await?
         };
-        if !reserved {
+        if reserved {
+            tx.commit().await?;
+        } else {
+            // What made room, stays.
+            drop(tx);
+            let mut tx = self.db.begin().await?;
             store::variants::forget(&mut tx, image.id, object).await?;
+            tx.commit().await?;
         }
-        tx.commit().await?;
         Ok(reserved)
     }
 
@@ -242,7 +246,7 @@ impl Service {
             tx.commit().await
         };
         if let Err(error) = given_up.await {
-            tracing::warn!(image_id = %id, cause = chain(&error), "a variant could not be given up");
+            tracing::warn!(image_id = %id, "a variant could not be given up: {}", chain(&error));
         }
     }
 
@@ -277,7 +281,7 @@ impl Service {
             tx.commit().await
         };
         if let Err(error) = touched.await {
-            tracing::warn!(image_id = %id, cause = chain(&error), "a variant's use was not noted");
+            tracing::warn!(image_id = %id, "a variant's use was not noted: {}", chain(&error));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The `audit` table: what administrators did. Written in the transactions that do it, and never changed.
+//! The `audit` table: the audit trail. Entries are never changed.
 
 use std::collections::BTreeMap;
 

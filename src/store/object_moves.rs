@@ -32,8 +32,8 @@ pub async fn finish(tx: &mut Tx, id: ImageId, to_prefix: &str) -> Result<bool, E
     Ok(tx.execute(sql).await? == 1)
 }
 
-/// Puts a move that failed off.
-pub async fn postpone(tx: &mut Tx, id: ImageId, due_at: DateTime<Utc>) -> Result<(), Error> {
-    let sql = Sql::new("update object_moves set due_at = $2 where image_id = $1").bind(id.uuid()).bind(due_at);
-    tx.execute(sql).await.map(drop)
+/// Takes on a move that is due, until `lease_end`; `false` when another has done so, or it has ended.
+pub async fn claim(tx: &mut Tx, id: ImageId, now: DateTime<Utc>, lease_end: DateTime<Utc>) -> Result<bool, Error> {
+    let sql = Sql::new("update object_moves set due_at = $3 where image_id = $1 and due_at <= $2");
+    Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(lease_end)).await? == 1)
 }

@@ -99,9 +99,6 @@ pub async fn remove(tx: &mut Tx, id: ImageId, object: &str, due_at: DateTime<Utc
 
 /// Gives up all variants of an image: those that are ready now, those being made after `grace_end`.
 pub async fn remove_all(tx: &mut Tx, id: ImageId, now: DateTime<Utc>, grace_end: DateTime<Utc>) -> Result<(), Error> {
-    let lock =
-        "update accounts set updated_at = updated_at where user_id in (select v.user_id from variants v where v.image_id = $1)";
-    tx.execute(Sql::new(lock).bind(id.uuid())).await?;
     let sql = Sql::new(
         "update variants set due_at = case when state = 'ready' then $2 else $3 end, state = 'removing' \
          where image_id = $1 and state <> 'removing' returning image_id, user_id, bytes",
@@ -135,6 +132,13 @@ async fn give_up(tx: &mut Tx, sql: Sql) -> Result<GivenUp, Error> {
 /// How many variants of an image there are or are being made.
 pub async fn count(run: impl Run, id: ImageId) -> Result<u64, Error> {
     let sql = Sql::new("select count(*) from variants where image_id = $1 and state <> 'removing'").bind(id.uuid());
+    let (count,) = run.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default();
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+/// How many variants of an image are being made.
+pub async fn count_making(run: impl Run, id: ImageId) -> Result<u64, Error> {
+    let sql = Sql::new("select count(*) from variants where image_id = $1 and state = 'making'").bind(id.uuid());
     let (count,) = run.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default();
     Ok(u64::try_from(count).unwrap_or_default())
 }
@@ -296,7 +300,7 @@ pub async fn objects_of(run: impl Run, id: ImageId) -> Result<Vec<(String, bool)
     Ok(rows.into_iter().map(|(object, state)| (object, state == "ready")).collect())
 }
 
-/// Announces that an object which no row knows is to be deleted. For `doctor`.
+/// Announces that an object which no row knows is to be deleted: one that `doctor` found, or whose image has moved to other keys.
 pub async fn announce_removal(tx: &mut Tx, id: ImageId, object: &str, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new(
         "insert into variants (image_id, rendering, object, state, due_at, used_at) values ($1, '', $2, 'removing', $3, $3) \

@@ -176,7 +176,7 @@ async fn a_disabled_account_can_be_deleted_and_loses_no_images() {
     patch(&app, &admin, &ann.id, &json!({"disabled": true})).await.ok();
     let refused = delete(&admin, "").await;
     assert_error(&refused, 409, "Conflict");
-    assert!(refused.text().contains("has images (1)"), "{}", refused.text());
+    assert!(refused.text().contains("has 1 images, and 0 in the trash"), "{}", refused.text());
     assert_eq!(app.get_as(&admin, &path).await.ok()["disabled"], true);
     assert_error(&delete(&admin, "?keep_images=2").await, 422, "ValidationError");
 
@@ -198,6 +198,11 @@ async fn a_disabled_account_can_be_deleted_and_loses_no_images() {
 
     let path = format!("/accounts/{}", again.id);
     patch(&app, &admin, &again.id, &json!({"disabled": true})).await.ok();
+    let refused = app.send(app.request_as(&admin, Method::DELETE, &path)).await;
+    assert_error(&refused, 409, "Conflict");
+    assert!(refused.text().contains("has 0 images, and 1 in the trash"), "{}", refused.text());
+    // Taken down by an administrator, it is nobody's to restore.
+    assert_eq!(app.send(app.request_as(&admin, Method::DELETE, &format!("/images/{id}"))).await.status, 200);
     assert_eq!(app.send(app.request_as(&admin, Method::DELETE, &path)).await.status, 204);
     assert_error(&app.get_as(&admin, "/c/best").await, 404, "NotFound");
     app.sweep_all().await;

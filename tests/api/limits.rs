@@ -57,10 +57,7 @@ async fn each_limit_is_that_of_its_setting_and_its_error_names_it() {
     let answer = app.send(request).await;
     let details = assert_error(&answer, 413, "PayloadTooLarge");
     let limit = app.get("/limits").await.ok()["max_file_size"].as_u64().unwrap();
-    assert_eq!(
-        details["file"],
-        format!("the file has more than the {limit} bytes that are accepted; the operator can raise MAX_FILE_SIZE")
-    );
+    assert_eq!(details["file"], format!("may have at most {limit} bytes"));
 }
 
 /// Raised for 24 megapixels and 12 MB.

@@ -94,7 +94,7 @@ impl std::fmt::Display for Report {
         }
         match self.old_versions {
             OldVersions::None => {}
-            OldVersions::Deleted => writeln!(f, "the bucket is versioned: of purged images all versions are deleted")?,
+            OldVersions::Deleted => writeln!(f, "the bucket is versioned: a purge deletes all versions of an object")?,
             OldVersions::Stay => writeln!(
                 f,
                 "the bucket is versioned, and purged images stay in it as old versions: allow s3:ListBucketVersions and \
