@@ -292,7 +292,7 @@ pub async fn update_account(
 /// Delete an account
 ///
 /// Administrators only. The account must be disabled. Its sessions and API keys are deleted with it, and its collections unless
-/// `keep_images` is true. With `AUTH_MODE=trusted`, a gateway can name its user again afterwards: keep an account disabled to lock a user out.
+/// `keep_images` is true. Its user stays locked out until another account is created with the same user ID.
 #[utoipa::path(delete, path = "/accounts/{id}", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account's id."),
         ("keep_images" = Option<bool>, Query, description = "Whether the images and collections of the account's user stay. They belong to the next \

@@ -145,7 +145,8 @@ impl Service {
     }
 
     /// Deletes an account that is disabled, with its sessions and API keys. Administrators only. Images and collections of its user
-    /// stay only if that is said, as nobody can manage them until there is another account of the same user.
+    /// stay only if that is said, as nobody can manage them until there is another account of the same user; until then the user is
+    /// locked out, as that of a disabled account is.
     ///
     /// # Errors
     /// The caller is none, there is no such account, it is not disabled, or its user has images or imports.
@@ -156,7 +157,7 @@ impl Service {
         if account.disabled_at.is_none() {
             return Err(Error::Conflict { message: "Disable the account first.".to_owned() });
         }
-        let user = &account.user_id;
+        let (user, now) = (&account.user_id, cut_to_micros(self.clock.now()));
         let (images, trash) = (images_of(&mut tx, user).await?, trash_of(&mut tx, user).await?.images);
         if images + trash > 0 && !keep_images {
             let message = format!(
@@ -172,12 +173,12 @@ impl Service {
             return Err(Error::Conflict { message });
         }
         if !keep_images {
-            let given_up = store::collections::give_up_all_of(&mut tx, user, cut_to_micros(self.clock.now())).await?;
+            let given_up = store::collections::give_up_all_of(&mut tx, user, now).await?;
             collections::count(&mut tx, user, -given_up);
         }
         store::sessions::delete_of(&mut tx, id, 0).await?;
         store::api_keys::delete_of(&mut tx, id).await?;
-        store::accounts::delete(&mut tx, id).await?;
+        store::accounts::delete(&mut tx, id, now).await?;
         let details = BTreeMap::from([("user_id".to_owned(), user.to_string()), ("images".to_owned(), images.to_string())]);
         self.note(&mut tx, admin, "account.deleted", id, details).await?;
         Ok(tx.commit().await?)

@@ -12,7 +12,7 @@
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -150,6 +150,7 @@ impl Downloads {
             slots: self.slots.clone(),
             turn,
             open,
+            waker: Waker::noop().clone(),
         }));
         tokio::spawn(close_when_stalled(Arc::downgrade(&transfer), self.patience.stall));
         Ok((length, Sending(transfer).boxed()))
@@ -223,6 +224,8 @@ struct Transfer {
     slots: Slots,
     turn: Turn,
     open: Open,
+    /// The client's, while the storage is waited for.
+    waker: Waker,
 }
 
 enum Source {
@@ -246,8 +249,8 @@ async fn close_when_stalled(transfer: Weak<Mutex<Transfer>>, stall: Duration) {
         tokio::time::sleep(stall).await;
         let Some(transfer) = transfer.upgrade() else { return };
         let mut transfer = transfer.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(transfer.source, Source::Open { .. }) && transfer.taken_at.elapsed() >= stall {
-            transfer.source = Source::Closed;
+        if transfer.taken_at.elapsed() >= stall {
+            transfer.let_go();
         }
     }
 }
@@ -270,6 +273,7 @@ impl Transfer {
                 Source::Opening(mut opening) => match opening.as_mut().poll(context) {
                     Poll::Pending => {
                         self.source = Source::Opening(opening);
+                        self.waker = context.waker().clone();
                         return Poll::Pending;
                     }
                     Poll::Ready(opened) => {
@@ -281,6 +285,7 @@ impl Transfer {
                 Source::Waiting { mut pieces, slot } => match pieces.poll_next_unpin(context) {
                     Poll::Pending => {
                         self.source = Source::Waiting { pieces, slot };
+                        self.waker = context.waker().clone();
                         return Poll::Pending;
                     }
                     Poll::Ready(None) => return Poll::Ready(Some(Err("the storage ended the file early".into()))),
@@ -299,6 +304,27 @@ impl Transfer {
                 }
             }
         }
+    }
+
+    /// Gives the slot back, unless it is the storage that is waited for. Whether it is, only asking tells: a client that does not read
+    /// does not ask.
+    fn let_go(&mut self) {
+        let waker = self.waker.clone();
+        let context = &mut Context::from_waker(&waker);
+        self.source = match std::mem::replace(&mut self.source, Source::Closed) {
+            Source::Open { .. } | Source::Closed => Source::Closed,
+            Source::Waiting { mut pieces, slot } => match pieces.poll_next_unpin(context) {
+                Poll::Pending => Source::Waiting { pieces, slot },
+                Poll::Ready(Some(Ok(rest))) => Source::Open { pieces, rest, slot },
+                // It will be told when the file is opened anew.
+                Poll::Ready(Some(Err(_)) | None) => Source::Closed,
+            },
+            Source::Opening(mut opening) => match opening.as_mut().poll(context) {
+                Poll::Pending => Source::Opening(opening),
+                Poll::Ready(Ok((pieces, slot))) => Source::Open { pieces, rest: Bytes::new(), slot },
+                Poll::Ready(Err(_)) => Source::Closed,
+            },
+        };
     }
 
     /// Opens the file at the byte that comes next. The client waits for its turn, as it has let others wait.

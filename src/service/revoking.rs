@@ -66,14 +66,23 @@ impl Service {
     async fn move_objects(&self, id: ImageId) -> Result<(), Error> {
         let Some(to_prefix) = store::object_moves::find(&self.db, id).await? else { return Ok(()) };
         let image = store::images::find(&self.db, id).await?;
+        let image_names = image.as_ref().map(layout::names_at_upload).unwrap_or_default();
         if let Some(image) = &image {
-            try_join_all(layout::names_at_upload(image).iter().map(|name| self.copy(image, name, &to_prefix))).await?;
+            try_join_all(image_names.iter().map(|name| self.copy(image, name, &to_prefix))).await?;
         }
         let mut tx = self.db.begin().await?;
-        store::images::lock(&mut tx, id).await?;
-        // Otherwise it was done elsewhere, or the image has been restored or purged.
+        let now = store::images::lock(&mut tx, id).await?;
         let finished = store::object_moves::finish(&mut tx, id, &to_prefix).await?;
-        let Some(image) = image.filter(|_| finished) else { return Ok(tx.commit().await?) };
+        let Some(image) = image.filter(|_| finished) else {
+            tx.commit().await?;
+            // Unless it was done elsewhere, the image has been restored or purged, and the copies are for nobody. That they go is announced,
+            // but for later, as others may still be copying; until then they would take room.
+            if now.is_none_or(|now| now.object_prefix != to_prefix) {
+                let copies = image_names.iter().map(|name| layout::key(id, &layout::prefixed(&to_prefix, name)));
+                try_join_all(copies.map(|key| async move { self.objects.delete(&key).await })).await?;
+            }
+            return Ok(());
+        };
         store::images::set_object_prefix(&mut tx, id, &to_prefix).await?;
         let old = layout::stored_names(&image);
         self.announce_removals(&mut tx, id, &old, self.clock.now()).await?;

@@ -1,4 +1,6 @@
 //! The `accounts` table.
+//!
+//! The row of a deleted account keeps its user shut out, until another account has the user. Only what looks for a user finds it.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -19,6 +21,8 @@ pub(super) use columns;
 
 /// Adds an account; `false` if there is one of its e-mail address, user or id.
 pub async fn insert(tx: &mut Tx, account: &Account, password_hash: &str) -> Result<bool, Error> {
+    let sql = Sql::new("delete from accounts where user_id = $1 and deleted_at is not null");
+    tx.execute(sql.bind(account.user_id.as_str())).await?;
     let sql = Sql::new(
         "insert into accounts (id, user_id, email, password_hash, plan, admin, updated_at, disabled_at) \
          values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
@@ -35,7 +39,7 @@ pub async fn insert(tx: &mut Tx, account: &Account, password_hash: &str) -> Resu
 }
 
 pub async fn find(run: impl Run, id: AccountId) -> Result<Option<Account>, Error> {
-    let sql = Sql::new(concat!("select ", columns!(), " from accounts where id = $1")).bind(id.uuid());
+    let sql = Sql::new(concat!("select ", columns!(), " from accounts where id = $1 and deleted_at is null")).bind(id.uuid());
     run.fetch_optional::<Row>(sql).await?.map(Account::try_from).transpose()
 }
 
@@ -58,9 +62,9 @@ pub async fn find_with_hash(run: impl Run, email: &Email) -> Result<Option<(Acco
 
 /// Up to `limit` accounts after `last`, newest first.
 pub async fn page(run: impl Run, last: Option<AccountId>, limit: u32) -> Result<Vec<Account>, Error> {
-    let mut sql = Sql::new(concat!("select ", columns!(), " from accounts"));
+    let mut sql = Sql::new(concat!("select ", columns!(), " from accounts where deleted_at is null"));
     if let Some(last) = last {
-        sql.push(" where id < ").push_bind(last.uuid());
+        sql.push(" and id < ").push_bind(last.uuid());
     }
     sql.push(" order by id desc").push_limit(limit);
     run.fetch::<Row>(sql).await?.into_iter().map(Account::try_from).collect()
@@ -68,13 +72,17 @@ pub async fn page(run: impl Run, last: Option<AccountId>, limit: u32) -> Result<
 
 /// Whether there is an account, and whether one is an administrator's.
 pub async fn exist(run: impl Run) -> Result<(bool, bool), Error> {
-    let sql = Sql::new("select exists (select 1 from accounts), exists (select 1 from accounts where admin)");
+    let sql =
+        Sql::new("select exists (select 1 from accounts where deleted_at is null), exists (select 1 from accounts where admin)");
     Ok(run.fetch_optional::<(bool, bool)>(sql).await?.unwrap_or_default())
 }
 
 /// Takes the account's lock until the transaction ends and returns it as it was.
 pub async fn lock(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, Error> {
-    let sql = Sql::new(concat!("update accounts set updated_at = updated_at where id = $1 returning ", columns!()));
+    let sql = Sql::new(concat!(
+        "update accounts set updated_at = updated_at where id = $1 and deleted_at is null returning ",
+        columns!()
+    ));
     tx.fetch_optional::<Row>(sql.bind(id.uuid())).await?.map(Account::try_from).transpose()
 }
 
@@ -95,9 +103,11 @@ pub async fn set_changeable(tx: &mut Tx, account: &Account) -> Result<(), Error>
     tx.execute(sql).await.map(drop)
 }
 
-/// Removes an account that has neither sessions nor API keys.
-pub async fn delete(tx: &mut Tx, id: AccountId) -> Result<(), Error> {
-    tx.execute(Sql::new("delete from accounts where id = $1").bind(id.uuid())).await.map(drop)
+/// Deletes a disabled account that has neither sessions nor API keys.
+pub async fn delete(tx: &mut Tx, id: AccountId, now: DateTime<Utc>) -> Result<(), Error> {
+    // No address has a colon.
+    let sql = Sql::new("update accounts set deleted_at = $2, email = $3, password_hash = '', admin = $4 where id = $1");
+    tx.execute(sql.bind(id.uuid()).bind(now).bind(format!("deleted:{id}")).bind(false)).await.map(drop)
 }
 
 pub async fn set_password_hash(tx: &mut Tx, id: AccountId, password_hash: &str, now: DateTime<Utc>) -> Result<(), Error> {

@@ -44,6 +44,7 @@ const STEPS: &[Step] = &[
     step!(14, "object moves", "0014_object_moves.sql"),
     step!(15, "key leases", "0015_key_leases.sql"),
     step!(16, "key expiry", "0016_key_expiry.sql"),
+    step!(17, "deleted accounts", "0017_deleted_accounts.sql"),
 ];
 
 /// A migration that has run.

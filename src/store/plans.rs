@@ -45,6 +45,11 @@ pub async fn set_features(tx: &mut Tx, name: &PlanName, features: &Features) -> 
 
 /// Deletes a plan, which should be locked, if no account has it and it did not come with the service; `false` if it is not such.
 pub async fn delete(tx: &mut Tx, name: &PlanName) -> Result<bool, Error> {
+    // Deleted accounts give nothing, whatever their plan.
+    let sql = Sql::new(
+        "update accounts set plan = (select min(name) from plans where built_in) where plan = $1 and deleted_at is not null",
+    );
+    tx.execute(sql.bind(name.as_str())).await?;
     let sql = Sql::new(
         "delete from plans where name = $1 and not built_in and not exists (select 1 from accounts where accounts.plan = plans.name)",
     );

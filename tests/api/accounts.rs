@@ -167,7 +167,11 @@ async fn a_disabled_account_can_be_deleted_and_loses_no_images() {
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
     let key = app.key(&ann, &json!({})).await;
-    let id = app.post_as(&ann, Form::upload("ann", &jpeg(60, 60, 1))).await.image_id();
+    let form = Form::upload("ann", &jpeg(60, 60, 1)).text("visibility", "private");
+    let id = app.post_as(&ann, form).await.image_id();
+    let link = app.json_as(&ann, Method::POST, &format!("/images/{id}/links"), &json!({"expires_in": 3000})).await.json();
+    let link = reqwest::Url::parse(link["link"].as_str().expect("a link")).unwrap().path().to_owned();
+    assert_eq!(app.get(&link).await.status, 200);
     assert_eq!(app.json_as(&ann, Method::POST, "/collections", &json!({"name": "best"})).await.status, 201);
     let path = format!("/accounts/{}", ann.id);
     let delete = async |by: &Login, query: &str| app.send(app.request_as(by, Method::DELETE, &format!("{path}{query}"))).await;
@@ -186,7 +190,12 @@ async fn a_disabled_account_can_be_deleted_and_loses_no_images() {
     assert_error(&app.get_as(&ann, "/accounts/me").await, 401, "Unauthorized");
     assert_error(&app.post_json("/token/refresh", &json!({"refresh": ann.refresh})).await, 401, "Unauthorized");
     assert_error(&app.send(app.request(Method::GET, "/accounts/me").bearer_auth(&key)).await, 401, "Unauthorized");
-    assert_eq!(app.get(&format!("/images/{id}")).await.ok()["user_id"], "ann");
+    // What was shut stays shut.
+    assert_error(&app.get(&link).await, 403, "Forbidden");
+    let upload = app.upload(Form::upload("ann", &jpeg(60, 60, 2)));
+    assert_error(&app.send(upload.header("X-User-Id", "ann")).await, 403, "Forbidden");
+    let listed = app.get_as(&admin, "/accounts").await.ok();
+    assert_eq!(listed["accounts"].as_array().unwrap().len(), 1);
     app.assert_sound().await;
 
     // Another account of the same user has what it left.

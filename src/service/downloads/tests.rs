@@ -102,6 +102,37 @@ async fn who_waits_for_the_storage_keeps_its_slot() {
 }
 
 #[tokio::test]
+async fn who_waited_for_the_storage_and_does_not_read_any_more_lets_others_pass() {
+    let downloads = downloads(1);
+    let late = Arc::new(tokio::sync::Notify::new());
+    let open: Open = {
+        let late = Arc::clone(&late);
+        Arc::new(move |part: Asked| {
+            let (late, start) = (Arc::clone(&late), part.map_or(0, |part| *part.start()));
+            let length = FILE - start;
+            let rest = async move {
+                late.notified().await;
+                Ok(Bytes::from((start..FILE).map(byte).collect::<Vec<u8>>()))
+            };
+            Box::pin(async move { Ok((length, futures::stream::once(rest).boxed())) })
+        })
+    };
+    let (_, mut slow) = downloads.start(&anybody(), open, None).await.expect("it starts");
+    assert!(futures::poll!(slow.next()).is_pending(), "the storage has nothing yet");
+    tokio::time::sleep(5 * SHORT).await;
+    assert_eq!(free(&downloads), 0);
+    late.notify_one();
+    // Nobody asks for what has come.
+    let (others, _) = storage();
+    let (_, mut other) = downloads.start(&anybody(), others, None).await.expect("it starts");
+    take(&mut other, FILE, 0).await;
+    drop(other);
+    late.notify_one();
+    take(&mut slow, FILE, 0).await;
+    assert!(slow.next().await.is_none());
+}
+
+#[tokio::test]
 async fn a_client_that_takes_too_little_is_given_up() {
     let (mut downloads, (open, _)) = (downloads(1), storage());
     (downloads.patience.unhurried, downloads.patience.min_bytes_per_second) = (SHORT, 1 << 40);
