@@ -49,7 +49,15 @@ impl Turn {
 
     /// Whether a request is under way.
     pub fn is_busy(&self) -> bool {
-        self.0.turn.load(Ordering::Relaxed) == BUSY
+        self.now() == BUSY
+    }
+
+    /// An answer has not ended while its client does not take the rest of it.
+    fn now(&self) -> u8 {
+        match self.0.turn.load(Ordering::Relaxed) {
+            IDLE if self.is_stalled() => BUSY,
+            turn => turn,
+        }
     }
 
     /// The client does not take what is written.
@@ -162,7 +170,7 @@ impl<S> PatientStream<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for PatientStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let turn = this.turn.0.turn.load(Ordering::Relaxed);
+        let turn = this.turn.now();
         if turn != this.timed {
             this.set_timer(turn);
         }
@@ -221,7 +229,7 @@ mod tests {
     use hyper::server::conn::http1;
     use hyper::service::service_fn;
     use hyper_util::rt::TokioIo;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
 
@@ -230,28 +238,35 @@ mod tests {
     /// What the way to the client holds.
     const WAY_BYTES: usize = 64 << 10;
 
-    #[tokio::test]
-    async fn an_answer_goes_on_only_as_its_client_reads() {
+    /// A client that has the head of an answer of so many pieces, and how many of them have been asked for.
+    async fn answered(pieces: usize, keep_alive_timeout: Duration) -> (DuplexStream, Arc<AtomicUsize>) {
         let (mut client, server) = duplex(WAY_BYTES);
         let (given, turn) = (Arc::new(AtomicUsize::new(0)), Turn::default());
-        let stream = PatientStream::new(server, turn.clone(), Duration::from_secs(60), Duration::from_secs(60));
+        let stream = PatientStream::new(server, turn.clone(), Duration::from_secs(60), keep_alive_timeout);
         let counted = Arc::clone(&given);
         let service = service_fn(move |_| {
-            let counted = Arc::clone(&counted);
-            let pieces = futures::stream::iter(0..PIECES).map(move |number| {
+            turn.begin();
+            let (counted, length) = (Arc::clone(&counted), pieces * PIECE_BYTES);
+            let pieces = futures::stream::iter(0..pieces).map(move |number| {
                 counted.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, Infallible>(Bytes::from(vec![u8::try_from(number).unwrap(); PIECE_BYTES]))
             });
-            let answer = turn.end_with(Response::new(Body::from_stream(pieces)));
+            let answer = Response::builder().header("Content-Length", length).body(Body::from_stream(pieces));
+            let answer = turn.end_with(answer.unwrap());
             async { Ok::<_, Infallible>(answer) }
         });
-        let serving = tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-        client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
-        let head_end = b"\r\n\r\n";
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut head = Vec::new();
-        while !head.ends_with(head_end) {
+        while !head.ends_with(b"\r\n\r\n") {
             head.push(client.read_u8().await.unwrap());
         }
+        (client, given)
+    }
+
+    #[tokio::test]
+    async fn an_answer_goes_on_only_as_its_client_reads() {
+        let (mut client, given) = answered(PIECES, Duration::from_secs(60)).await;
         let mut bytes = Vec::new();
         for taken in 0..PIECES {
             // Everything that can go on has gone on.
@@ -265,7 +280,19 @@ mod tests {
         assert!(
             bytes.chunks(PIECE_BYTES).enumerate().all(|(number, piece)| piece.iter().all(|byte| usize::from(*byte) == number))
         );
+    }
+
+    #[tokio::test]
+    async fn a_client_that_pauses_before_the_end_of_an_answer_gets_all_of_it() {
+        let keep_alive = Duration::from_millis(20);
+        // All of it has been given to hyper, and not all of it has been written.
+        let pieces = WAY_BYTES / PIECE_BYTES + 1;
+        let (mut client, given) = answered(pieces, keep_alive).await;
+        tokio::time::sleep(10 * keep_alive).await;
+        assert_eq!(given.load(Ordering::Relaxed), pieces);
+        let mut bytes = vec![0; pieces * PIECE_BYTES];
+        client.read_exact(&mut bytes).await.unwrap();
+        // From then on, the connection is idle.
         assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
-        serving.await.unwrap().unwrap();
     }
 }
