@@ -283,9 +283,11 @@ fn is_place_name(name: &[u8]) -> bool {
     places > 0 && others == 0
 }
 
-/// Whether a name is that of words for people: `Comment`, `Description`, `exif:UserComment`, `IPTC:Caption`, `dc:subject`.
+/// Whether a name is that of words for people: `Comment`, `Description`, `exif:UserComment`, `IPTC:Caption`, `dc:subject`. What programs
+/// copy such words to counts as well: `digiKam:TagsList`, `MicrosoftPhoto:LastKeywordXMP`.
 pub(super) fn is_for_people(name: &[u8]) -> bool {
-    const LAST: [&str; 21] = [
+    const AFTER: [&str; 5] = ["list", "sets", "xmp", "iptc", "accessibility"];
+    const LAST: [&str; 28] = [
         "comment",
         "comments",
         "description",
@@ -307,8 +309,16 @@ pub(super) fn is_for_people(name: &[u8]) -> bool {
         "source",
         "warning",
         "disclaimer",
+        "name",
+        "names",
+        "event",
+        "text",
+        "descr",
+        "terms",
+        "catalog",
     ];
-    !starts_with_any_case(name, "Raw profile") && words(name).last().is_some_and(|word| is_one_of(word, &LAST))
+    let last = words(name).filter(|word| !is_one_of(word, &AFTER)).last();
+    !starts_with_any_case(name, "Raw profile") && last.is_some_and(|word| is_one_of(word, &LAST))
 }
 
 /// Whether a provenance record holds coordinates by name.

@@ -221,7 +221,23 @@ fn coordinates_and_map_links_in_other_properties_go_and_the_text_stays() {
 #[test]
 fn a_text_for_people_that_is_two_numbers_loses_them() {
     let place = format!("41.{COORDINATE}, 12.{COORDINATE}");
-    for name in ["dc:title", "dc:description", "dc:subject", "photoshop:Headline", "exif:UserComment", "lr:hierarchicalSubject"] {
+    for name in [
+        "dc:title",
+        "dc:description",
+        "dc:subject",
+        "photoshop:Headline",
+        "exif:UserComment",
+        "lr:hierarchicalSubject",
+        "digiKam:TagsList",
+        "MicrosoftPhoto:LastKeywordXMP",
+        "MicrosoftPhoto:LastKeywordIPTC",
+        "mediapro:CatalogSets",
+        "Iptc4xmpCore:AltTextAccessibility",
+        "Iptc4xmpCore:ExtDescrAccessibility",
+        "xmpRights:UsageTerms",
+        "Iptc4xmpExt:Event",
+        "mwg-rs:Name",
+    ] {
         cleaned(&xmp("", &format!("<{name}><rdf:Alt><rdf:li xml:lang='x-default'>{place}</rdf:li></rdf:Alt></{name}>")));
         cleaned(&xmp("", &format!("<{name}>\n {place}\n</{name}>")));
         cleaned(&xmp(&format!("{name}='{place}'"), ""));
