@@ -316,12 +316,13 @@ async fn a_request_larger_than_the_server_reads_is_413_with_and_without_a_length
     let limit = 10 * 1024 * 1024 + 64 * 1024;
     for length in [limit + 1, limit + 5_000_000] {
         let body = Form::upload("alice", &vec![0; length]).finish();
+        let details = json!({"file": "may have at most 10485760 bytes"});
         let request = || app.request(Method::POST, "/images").header("Content-Type", Form::content_type());
         let answer = app.send(request().body(body.clone())).await;
-        assert_eq!(assert_error(&answer, 413, "PayloadTooLarge"), json!({}));
+        assert_eq!(assert_error(&answer, 413, "PayloadTooLarge"), details);
         let pieces: Vec<_> = body.chunks(50_000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
         let answer = app.send(request().body(Body::wrap_stream(futures::stream::iter(pieces)))).await;
-        assert_eq!(assert_error(&answer, 413, "PayloadTooLarge"), json!({}));
+        assert_eq!(assert_error(&answer, 413, "PayloadTooLarge"), details);
     }
 }
 
