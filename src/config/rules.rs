@@ -182,8 +182,8 @@ impl Config {
         }
         if self.access.auth_mode == AuthMode::Trusted && self.public_url.is_some() && !self.is_public_url_local() {
             warnings.push(
-                "AUTH_MODE is trusted: whoever reaches PUBLIC_URL can upload for any user, unless the proxy in front of it lets only known \
-                 users in; with AUTH_MODE=required the service does"
+                "AUTH_MODE is trusted, so anyone who can reach PUBLIC_URL can upload as any user, unless the proxy in front of it \
+                 authenticates them; with AUTH_MODE=required the service does that"
                     .to_owned(),
             );
         }

@@ -68,7 +68,11 @@ impl Connections {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mut addresses: Vec<_> = held.by_address.iter().map(|(address, own)| (own.len(), *address)).collect();
         addresses.sort_unstable();
-        let _ = addresses.into_iter().rev().any(|(_, address)| held.end_one_of(address));
+        for (_, address) in addresses.into_iter().rev() {
+            if held.end_one_of(address) {
+                break;
+            }
+        }
     }
 }
 

@@ -71,7 +71,7 @@ impl Class {
         if key.is_anonymous() { Self::AnonymousResize } else { Self::Resize }
     }
 
-    /// Of the threads that do its work. Whoever guesses passwords or asks for many sizes leaves the processors to uploads.
+    /// The priority of the threads that do this work: uploads have the processors first.
     pub fn priority(self) -> Priority {
         if self == Self::Request { Priority::Normal } else { Priority::Low }
     }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::error::Error;
 
-/// How eager the work is.
+/// The priority of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
     Normal,
@@ -18,8 +18,8 @@ pub enum Priority {
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// Runs what would block the runtime. It runs to its end also when nobody waits for it any more; whoever starts it bounds how much
-/// there is of it at a time.
+/// Runs work that would block the runtime. It runs to completion even if the caller stops waiting; callers limit how much of it
+/// runs at once.
 ///
 /// # Errors
 /// It panicked, or there are no more threads.
@@ -28,7 +28,7 @@ pub async fn run<T: Send + 'static>(priority: Priority, work: impl FnOnce() -> T
         Priority::Normal => tokio::task::spawn_blocking(work).await.map_err(Error::internal),
         Priority::Low => {
             let (answer, answered) = oneshot::channel();
-            // The runtime's threads serve everybody, and one that is nice may not become eager again.
+            // The runtime's threads serve everybody, and a thread cannot raise its own priority again.
             let thread = std::thread::Builder::new().name("low-priority".to_owned()).spawn(move || {
                 give_way();
                 // Nobody waits any more when this fails.

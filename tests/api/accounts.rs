@@ -223,6 +223,23 @@ async fn a_disabled_account_can_be_deleted_and_loses_no_images() {
 }
 
 #[tokio::test]
+async fn the_plan_of_a_deleted_account_can_be_deleted() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let plan = json!({"name": "Ten", "max_images": 10});
+    assert_eq!(app.json_as(&admin, Method::POST, "/plans", &plan).await.status, 201);
+    let ann = app.account(&admin, "ann", &json!({"plan": "Ten"})).await;
+    let delete = async |path: &str| app.send(app.request_as(&admin, Method::DELETE, path)).await;
+    assert_error(&delete("/plans/Ten").await, 409, "Conflict");
+    patch(&app, &admin, &ann.id, &json!({"disabled": true})).await.ok();
+    assert_eq!(delete(&format!("/accounts/{}", ann.id)).await.status, 204);
+    assert_eq!(delete("/plans/Ten").await.status, 204);
+    // Its user is still locked out.
+    let upload = app.upload(Form::upload("ann", &jpeg(60, 60, 1)));
+    assert_error(&app.send(upload.header("X-User-Id", "ann")).await, 403, "Forbidden");
+}
+
+#[tokio::test]
 async fn no_administrator_deletes_the_last_one() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
