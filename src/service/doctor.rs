@@ -87,7 +87,7 @@ impl Service {
         for (id, objects) in group {
             match store::images::find(&self.db, id).await? {
                 Some(image) => {
-                    self.check_rest(report, &image, &objects, fix.rest).await?;
+                    self.check_rest(report, &image, &objects, fix).await?;
                     seen.insert(id);
                     let mut found = Report::default();
                     check_image(&mut found, &image, &objects);
@@ -145,7 +145,7 @@ impl Service {
     ///
     /// A variant may be made or removed at any moment, so what does not fit is looked at once more: a row is there before
     /// its object and after it.
-    async fn check_rest(&self, report: &mut Report, image: &Image, objects: &[Listed], fix: bool) -> Result<(), Error> {
+    async fn check_rest(&self, report: &mut Report, image: &Image, objects: &[Listed], fix: Fix) -> Result<(), Error> {
         let id = image.id;
         let rows = self.variants_of(id).await?;
         if fits(&rows, &uploaded_keys(image), objects) || store::object_moves::find(&self.db, id).await?.is_some() {
@@ -163,7 +163,12 @@ impl Service {
         let unknown = objects.iter().filter(|object| !uploaded.contains(&object.key) && object.modified_at <= cutoff);
         let unknown = unknown.filter(|object| !before.contains_key(&object.key) && !after.contains_key(&object.key));
         let unknown: Vec<&String> = unknown.map(|object| &object.key).collect();
-        if fix {
+        if let Some(prefix) = moved_to(&image, &objects) {
+            // The only copy of it, so nothing of this image is removed.
+            report.moved.push(id);
+            return if fix.rest { self.follow_move(&image, prefix).await } else { Ok(()) };
+        }
+        if fix.rest {
             let now = self.clock.now();
             let mut tx = self.db.begin().await?;
             if let Some(image) = store::images::lock(&mut tx, id).await? {
@@ -178,6 +183,17 @@ impl Service {
         report.lost_variants.extend(lost.into_iter().cloned());
         report.orphans.extend(unknown.into_iter().cloned());
         Ok(())
+    }
+
+    /// Has an image use the objects below another prefix, unless it has changed meanwhile.
+    async fn follow_move(&self, image: &Image, prefix: &str) -> Result<(), Error> {
+        let mut tx = self.db.begin().await?;
+        let is_as_before =
+            store::images::lock(&mut tx, image.id).await?.is_some_and(|now| now.object_prefix == image.object_prefix);
+        if is_as_before && store::object_moves::find(&mut tx, image.id).await?.is_none() {
+            store::images::set_object_prefix(&mut tx, image.id, prefix).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Keys of the objects of an image's variants, and whether each is ready.
@@ -284,6 +300,20 @@ impl Service {
 /// Keys of the objects that an image's upload made.
 fn uploaded_keys(image: &Image) -> HashSet<String> {
     layout::stored_names(image).iter().map(|name| layout::key(image.id, name)).collect()
+}
+
+/// The prefix below which an image's original is, where the database says another: the image was deleted and restored after the
+/// backup of the database was made. `None` if the original is where it should be, or nowhere.
+fn moved_to<'a>(image: &Image, objects: &'a [Listed]) -> Option<&'a str> {
+    let key = layout::stored_key(image, layout::ORIGINAL);
+    if objects.iter().any(|object| object.key == key) {
+        return None;
+    }
+    let prefix = |object: &'a Listed| {
+        let (_, name) = layout::parse(&object.key).filter(|(_, name)| layout::is_original(name))?;
+        Some(name.strip_suffix(layout::ORIGINAL)?.trim_end_matches('/'))
+    };
+    objects.iter().filter(|object| object.size_bytes == image.file_size).find_map(prefix)
 }
 
 /// Whether each variant that is ready has its object, and each object that is not an uploaded one its row.

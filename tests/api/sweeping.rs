@@ -488,6 +488,31 @@ async fn the_doctor_removes_originals_that_the_database_does_not_know_only_if_to
 }
 
 #[tokio::test]
+async fn the_doctor_finds_an_image_that_moved_after_the_databases_backup() {
+    let app = TestApp::start().await;
+    let db = app.database().await;
+    let id = upload(&app).await;
+    let original = app.get(&format!("/i/{id}")).await.body;
+    app.delete("alice", &id).await.ok();
+    app.restore("alice", &id).await.ok();
+    app.sweep_all().await;
+    // As if the database came from a backup that was made before.
+    change(&db, "update images set object_prefix = ''").await;
+    app.clock.advance(TimeDelta::days(2));
+    let report = app.service().examine(Fix::default()).await.unwrap();
+    assert!(!report.is_healthy() && report.moved.len() == 1 && report.orphans.is_empty(), "{report}");
+    assert_eq!(report.missing.len(), objects_of(&id).len(), "nothing has changed");
+    for originals in [true, false] {
+        let report = app.service().examine(Fix { rest: true, originals }).await.unwrap();
+        assert!(report.is_healthy() && report.orphans.is_empty(), "{report}");
+        app.sweep_all().await;
+        assert_eq!(app.get(&format!("/i/{id}")).await.body, original);
+    }
+    app.assert_sound().await;
+    db.close().await;
+}
+
+#[tokio::test]
 async fn a_file_that_the_storage_has_lost_is_told_of_as_such() {
     let app = TestApp::start().await;
     let id = upload(&app).await;

@@ -13,6 +13,8 @@ pub struct Report {
     pub missing: Vec<String>,
     /// Keys of originals whose size is not what the database says.
     pub wrong_size: Vec<String>,
+    /// Images whose objects are below another prefix than the database says.
+    pub moved: Vec<ImageId>,
     /// Keys of variants that should be there and are not; they are made anew when they are asked for.
     pub lost_variants: Vec<String>,
     /// Keys of objects of no image or variant, older than a day and announced by no intent, where there is no original among them.
@@ -64,8 +66,8 @@ pub struct Fix {
 impl Report {
     /// Whether anything is wrong that was not mended.
     pub fn is_healthy(&self) -> bool {
-        let mendable =
-            self.orphans.is_empty() && self.lost_variants.is_empty() && self.counters.is_empty() && self.places.is_empty();
+        let mendable = self.orphans.is_empty() && self.lost_variants.is_empty() && self.counters.is_empty();
+        let mendable = mendable && self.places.is_empty() && self.moved.is_empty();
         let unclaimed = !self.unclaimed.is_empty() && !self.fixed.originals;
         self.missing.is_empty() && self.wrong_size.is_empty() && !unclaimed && (mendable || self.fixed.rest)
     }
@@ -112,6 +114,9 @@ impl std::fmt::Display for Report {
             )?;
         }
         let mended = if self.fixed.rest { ", set right" } else { "" };
+        for id in &self.moved {
+            writeln!(f, "image {id} was moved after this state of the database{mended}")?;
+        }
         for id in &self.places {
             writeln!(f, "collections do not follow image {id}{mended}")?;
         }
