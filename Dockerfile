@@ -4,8 +4,14 @@
 #
 # Needs BuildKit (the default builder since Docker 23) for the cache mounts: a second build compiles
 # only what changed. The newest versions that resolve together were tried with Rust 1.95.
+#
+# The base images are fixed by digest, so that a tag that is moved changes nothing. Each digest is that of the image for all
+# platforms. To build on others: --build-arg RUST_IMAGE=… and --build-arg DEBIAN_IMAGE=…
 
-FROM rust:1.95-bookworm AS build
+ARG RUST_IMAGE
+ARG DEBIAN_IMAGE
+
+FROM ${RUST_IMAGE:-rust:1.95-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1} AS build
 
 # mozjpeg builds without nasm too, but then silently without SIMD: JPEGs at two thirds of the speed. Python writes the notices.
 RUN apt-get update \
@@ -24,7 +30,7 @@ RUN --mount=type=cache,id=image-service-registry,target=/usr/local/cargo/registr
     && cp LICENSE-MIT LICENSE-APACHE /out/doc/
 
 
-FROM debian:bookworm-slim
+FROM ${DEBIAN_IMAGE:-debian:bookworm-slim@sha256:3783cc01769c7b2b1b83a5c5ad96c815348e28ed7da68e2e3687004faa906251}
 
 # The certificates are for https endpoints: an S3 in the cloud, a Postgres behind TLS, imports from URLs.
 RUN apt-get update \

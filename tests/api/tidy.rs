@@ -50,6 +50,20 @@ fn every_file_imports_only_from_floors_below_or_its_own_room() {
 }
 
 #[test]
+fn container_images_are_pinned_by_digest() {
+    let is_pinned = |line: &str| {
+        let digest = line.split_once("@sha256:").map(|(_, rest)| rest.split('}').next().unwrap_or_default()).unwrap_or_default();
+        digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    for (file, keyword) in [("Dockerfile", "FROM "), ("docker-compose.yml", "image:")] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let images: Vec<&str> = text.lines().map(str::trim).filter(|line| line.starts_with(keyword)).collect();
+        assert_eq!(images.len(), 2, "{file}: {images:?}");
+        assert!(images.iter().all(|line| is_pinned(line)), "{file}: {images:?}");
+    }
+}
+
+#[test]
 fn every_file_says_what_it_is() {
     for file in rust_files(&root().join("src")) {
         let text = std::fs::read_to_string(&file).unwrap();
