@@ -192,6 +192,17 @@ fn a_public_address_with_presigned_links_to_this_machine_is_warned_of() {
 }
 
 #[test]
+fn a_public_address_where_headers_are_trusted_is_warned_of() {
+    let warned =
+        |flags: &[&str]| config(flags).unwrap().warnings().iter().any(|warning| warning.contains("AUTH_MODE is trusted"));
+    assert!(warned(&["--public-url=https://images.example.org"]));
+    for guarded in [&[][..], &["--public-url=http://localhost:9000"]] {
+        assert!(!warned(guarded), "{guarded:?}");
+    }
+    assert!(!warned(&["--public-url=https://images.example.org", "--auth-mode=required"]));
+}
+
+#[test]
 fn public_links_begin_with_the_public_url_or_with_what_is_listened_on() {
     for (flags, address, base) in [
         (&["--public-url=https://images.example.org/"][..], "0.0.0.0:8000", "https://images.example.org"),

@@ -202,6 +202,11 @@ async fn the_first_administrator_is_made_from_a_file_once() {
     let process = Process::start(&home, &settings).await;
     assert_eq!((log_in(&process, PASSWORD).await, log_in(&process, "another password").await), (201, 401));
     process.stop().await;
+    // So the file is not looked at any more.
+    std::fs::write(&file, "short").expect("a file");
+    let process = Process::start(&home, &settings).await;
+    assert_eq!(log_in(&process, PASSWORD).await, 201);
+    process.stop().await;
     for (text, reason) in [(Some("short"), "must have 12"), (None, "cannot be read")] {
         let empty = Home::new().await;
         match text {

@@ -134,6 +134,32 @@ async fn the_sweeper_goes_on_with_a_move_whose_process_died() {
 }
 
 #[tokio::test]
+async fn a_move_is_one_sweepers_until_its_lease_ends() {
+    let app = TestApp::with(&["--delete-revokes-urls=false"]).await;
+    app.clock.stop();
+    let db = app.database().await;
+    let image = upload(&app).await;
+    let (id, before) = (ImageId::parse(id_of(&image)).unwrap(), urls(&app, &image).await);
+    delete_and_die(&app, &db, id_of(&image), "0123456789").await;
+    let claim = async || {
+        let (now, mut tx) = (app.clock.now(), db.begin().await.unwrap());
+        let claimed = store::object_moves::claim(&mut tx, id, now, now + TimeDelta::seconds(60)).await.unwrap();
+        tx.commit().await.unwrap();
+        claimed
+    };
+    assert!(!claim().await, "the process that deleted the image has it");
+    app.clock.advance(TimeDelta::seconds(60));
+    assert_eq!((claim().await, claim().await), (true, false));
+    app.sweep_all().await;
+    assert!(work(&app, &before).await, "the other sweeper is at work");
+    app.clock.advance(TimeDelta::seconds(60));
+    app.sweep_all().await;
+    assert!(!claim().await, "it is done");
+    app.assert_sound().await;
+    db.close().await;
+}
+
+#[tokio::test]
 async fn an_image_that_is_restored_before_its_objects_moved_keeps_them() {
     let app = TestApp::with(&["--delete-revokes-urls=false", "--intent-grace=3600"]).await;
     app.clock.stop();

@@ -96,6 +96,42 @@ async fn a_full_trash_refuses_uploads_until_its_oldest_images_may_be_purged() {
 }
 
 #[tokio::test]
+async fn an_upload_purges_so_many_images_and_the_next_one_goes_on() {
+    let owner = Owner::with(&json!({"original": true, "max_images": 25})).await;
+    for _ in 0..25 {
+        owner.throw_away().await;
+    }
+    let smaller = json!({"original": true, "max_images": 2});
+    owner.app.json_as(&owner.admin, Method::PUT, "/plans/small", &smaller).await.ok();
+    owner.app.clock.advance(MIN_AGE);
+    let refused = owner.upload().await;
+    assert_error(&refused, 503, "ServiceUnavailable");
+    assert_eq!((refused.header("retry-after"), owner.usage().await), ("1", (0, 5)));
+    owner.upload().await.ok();
+    assert_eq!(owner.usage().await, (1, 2));
+    owner.app.sweep_all().await;
+    owner.app.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_full_trash_purges_nothing_that_an_administrator_took_down() {
+    let owner = Owner::with_room_for_two().await;
+    let oldest = owner.throw_away().await;
+    let key = owner.app.key(&owner.admin, &json!({})).await;
+    let by_admin = async |method: Method, path: String| owner.app.send(owner.app.request_by_key(&key, method, &path)).await;
+    by_admin(Method::DELETE, format!("/images/{oldest}")).await.ok();
+    for _ in 0..3 {
+        owner.throw_away().await;
+    }
+    owner.app.clock.advance(MIN_AGE);
+    owner.upload().await.ok();
+    assert_eq!(owner.usage().await, (1, 2));
+    assert_eq!(by_admin(Method::POST, format!("/images/{oldest}/restore")).await.status, 204);
+    owner.restore(&oldest).await.ok();
+    owner.app.assert_sound().await;
+}
+
+#[tokio::test]
 async fn what_was_deleted_just_now_is_never_pushed_out() {
     let owner = Owner::with_room_for_two().await;
     let precious = owner.throw_away().await;
