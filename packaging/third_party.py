@@ -28,7 +28,7 @@ CONTAINED = [
     ("mimalloc", "libmimalloc-sys", ["c_src/mimalloc/v2/LICENSE"], "MIT"),
     ("SQLite", "libsqlite3-sys", [], "blessing"),
     ("Swagger UI", "utoipa-swagger-ui-vendored", ["res/*.zip!*/LICENSE", "res/*.zip!*/NOTICE"], "Apache-2.0"),
-    ("Redoc", None, ["src/http/docs/redoc.LICENSE.txt", "src/http/docs/redoc.standalone.js.LICENSE.txt"], "MIT"),
+    ("Redoc", None, ["src/http/openapi/docs/redoc.LICENSE.txt", "src/http/openapi/docs/redoc.standalone.js.LICENSE.txt"], "MIT"),
 ]
 STATEMENTS = """This software is based in part on the work of the Independent JPEG Group.
 

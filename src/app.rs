@@ -25,12 +25,12 @@ use crate::model::clock::Clock;
 use crate::objects::embedded::{Embedded, EmbeddedConfig};
 use crate::objects::{self, Endpoint, ObjectStore, ObjectStoreConfig};
 use crate::service::Service;
-use crate::service::captions::Captions;
-use crate::service::doctor::{Fix, Report};
 use crate::service::error::chain;
-use crate::service::passwords::Password;
-use crate::service::registry;
-use crate::service::repeated::Repeated;
+use crate::service::identity::passwords::Password;
+use crate::service::identity::registration;
+use crate::service::jobs::captions::Captions;
+use crate::service::maintenance::doctor::{Fix, Report};
+use crate::service::maintenance::repeated_failures::Repeated;
 use crate::store::{self, Db};
 use crate::worker;
 
@@ -282,8 +282,8 @@ async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
         }
     }
     match purpose {
-        Purpose::Serve => store::migrate::run(&db).await?,
-        Purpose::Examine => store::migrate::check(&db).await?,
+        Purpose::Serve => store::database::migrate::run(&db).await?,
+        Purpose::Examine => store::database::migrate::check(&db).await?,
     }
     Ok(db)
 }
@@ -342,7 +342,7 @@ pub async fn create_admin(
 ) -> Result<(Account, UsedDatabase), Error> {
     let used = UsedDatabase::of(&config);
     let (db, _lock) = open_for_accounts(config, Purpose::Serve).await?;
-    let account = registry::create_admin(&db, &*clock, email, password, user_id).await;
+    let account = registration::create_admin(&db, &*clock, email, password, user_id).await;
     db.close().await;
     Ok((account?, used))
 }
@@ -362,7 +362,7 @@ pub async fn set_password(
         return Err(Error::NothingThere(missing));
     }
     let (db, _lock) = open_for_accounts(config, Purpose::Examine).await?;
-    let set = registry::set_password(&db, &*clock, &email, &password).await;
+    let set = registration::set_password(&db, &*clock, &email, &password).await;
     db.close().await;
     set?;
     Ok(used)

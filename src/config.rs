@@ -25,14 +25,14 @@ pub use rules::ConfigError;
 use units::{Bytes, Heights, Seconds, read_host};
 
 use crate::http::HttpConfig;
-use crate::http::body::{BodyLimits, UNHURRIED};
-use crate::http::gateway::{Gateway, host_name, is_local};
+use crate::http::identity::gateway::{Gateway, host_name, is_local};
+use crate::http::request::body::{BodyLimits, UNHURRIED};
 use crate::http::server::ServerLimits;
 use crate::imaging;
 use crate::service::Limits;
-use crate::service::spool::SpoolLimits;
+use crate::service::admission::spool::SpoolLimits;
 use crate::store::DbConfig;
-use crate::store::db::Location;
+use crate::store::database::db::Location;
 
 /// All settings, as given.
 #[derive(Debug, Clone, Args)]

@@ -11,12 +11,13 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use image_service::app;
 use image_service::config::{Config, LogFormat};
-use image_service::http::{openapi, openapi_yaml};
+use image_service::http::openapi;
+use image_service::http::openapi::yaml;
 use image_service::model::account::{Account, Email};
 use image_service::model::caller::UserId;
 use image_service::model::clock::SystemClock;
-use image_service::service::doctor::Fix;
-use image_service::service::passwords::Password;
+use image_service::service::identity::passwords::Password;
+use image_service::service::maintenance::doctor::Fix;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A self-hosted image service: uploads, thumbnails, presigned links.
@@ -134,7 +135,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             start_log(&config)?;
             app::migrate(config).await?;
         }
-        Command::Openapi => print(&openapi_yaml::to_yaml(&openapi::document())?)?,
+        Command::Openapi => print(&yaml::to_yaml(&openapi::document())?)?,
         Command::Doctor(doctor) => {
             let config = doctor.config.validate()?;
             start_log(&config)?;
@@ -160,7 +161,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             print(&format!("{} has another password, and its sessions have ended\n{database}\n", set.email))?;
         }
         Command::Healthcheck { host, port, admin_port } => {
-            image_service::http::health::ask(host, admin_port.unwrap_or(port)).await?
+            image_service::http::maintenance::health::ask(host, admin_port.unwrap_or(port)).await?
         }
     }
     Ok(ExitCode::SUCCESS)

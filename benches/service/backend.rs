@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use image_service::store::DbConfig;
-use image_service::store::db::Location;
+use image_service::store::database::db::Location;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tempfile::TempDir;

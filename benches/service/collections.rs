@@ -11,7 +11,7 @@ use image_service::model::clock::{Clock, SystemClock};
 use image_service::model::collection::{Collection, CollectionId, CollectionName};
 use image_service::model::counter::{Counter, CounterKind};
 use image_service::model::image::Visibility;
-use image_service::store::db::Location;
+use image_service::store::database::db::Location;
 use image_service::store::{self, Db};
 
 use crate::Result;
@@ -154,16 +154,16 @@ fn name_of(size: u64) -> String {
 async fn collected(location: Location) -> Result<()> {
     let db = Db::open(&db_config(location)).await?;
     // It may have been filled by a version without collections.
-    store::migrate::run(&db).await?;
+    store::database::migrate::run(&db).await?;
     for size in SIZES {
         let name = CollectionName::parse(&name_of(size))?;
-        if store::collections::find(&db, &name).await?.is_none() {
+        if store::sharing::collections::find(&db, &name).await?.is_none() {
             println!("making a collection of {size} images");
             fill(&db, name, size).await?;
         }
     }
     for kind in [CounterKind::Collection, CounterKind::UserCollections] {
-        if !store::counters::differences(&db, kind).await?.is_empty() {
+        if !store::images::counters::differences(&db, kind).await?.is_empty() {
             return Err(format!("counters of the kind {} are wrong", kind.name()).into());
         }
     }
@@ -180,10 +180,10 @@ async fn fill(db: &Db, name: CollectionName, size: u64) -> Result<()> {
     let id = CollectionId::new(&clock);
     let collection = Collection { id, name, user_id: owner.clone(), visibility: Visibility::Public, updated_at: clock.now() };
     let mut tx = db.begin().await?;
-    if !store::collections::insert(&mut tx, &collection).await? {
+    if !store::sharing::collections::insert(&mut tx, &collection).await? {
         return Err("another has made the collection".into());
     }
-    store::counters::add_in_slot(&mut tx, 0, [(Counter::user_collections(&owner), 1)]);
+    store::images::counters::add_in_slot(&mut tx, 0, [(Counter::user_collections(&owner), 1)]);
     tx.commit().await?;
     for first in (0..size).step_by(TOGETHER) {
         let mut tx = db.begin().await?;
@@ -191,10 +191,10 @@ async fn fill(db: &Db, name: CollectionName, size: u64) -> Result<()> {
             // Coprime to every size, so that each image comes once.
             let number = number * 7_919 % size * (ROWS / size);
             let image = image(number, ROWS)?;
-            if !store::places::insert(&mut tx, id, &image, clock.now()).await? {
+            if !store::sharing::collection_items::insert(&mut tx, id, &image, clock.now()).await? {
                 return Err(format!("image {number} is in the collection twice").into());
             }
-            store::counters::add(&mut tx, image.id, [(Counter::collection(id), 1)]);
+            store::images::counters::add(&mut tx, image.id, [(Counter::collection(id), 1)]);
         }
         tx.commit().await?;
     }

@@ -16,7 +16,7 @@ use image_service::model::id::ImageId;
 use image_service::model::image::{Format, Image, Visibility};
 use image_service::model::tag::Tag;
 use image_service::model::text::FileName;
-use image_service::store::db::Location;
+use image_service::store::database::db::Location;
 use image_service::store::{self, Db};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, SqliteConnection};
@@ -87,7 +87,7 @@ async fn postgres(server: &Postgres, rows: u64) -> Result<String> {
 
 async fn prepare(location: Location) -> Result<()> {
     let db = Db::open(&db_config(location)).await?;
-    store::migrate::run(&db).await?;
+    store::database::migrate::run(&db).await?;
     db.close().await;
     Ok(())
 }
@@ -96,7 +96,7 @@ async fn prepare(location: Location) -> Result<()> {
 async fn check(location: Location) -> Result<()> {
     let db = Db::open(&db_config(location)).await?;
     for kind in [CounterKind::All, CounterKind::User, CounterKind::Tag, CounterKind::UserTag] {
-        let wrong = store::counters::differences(&db, kind).await?;
+        let wrong = store::images::counters::differences(&db, kind).await?;
         if !wrong.is_empty() {
             return Err(format!("{} counters of the kind {} are wrong", wrong.len(), kind.name()).into());
         }

@@ -3,13 +3,13 @@
 //! For each database three services run side by side on databases of different sizes, and take turns at every list.
 
 use chrono::{DateTime, Utc};
-use image_service::http::extract::{range_end, range_start};
+use image_service::http::request::fields::{range_end, range_start};
 use image_service::model::caller::UserId;
 use image_service::model::counter::Counter;
 use image_service::model::filter::{ImageFilter, Part};
 use image_service::model::page::PageToken;
 use image_service::model::tag::Tag;
-use image_service::store::db::Location;
+use image_service::store::database::db::Location;
 use image_service::store::{self, Db};
 use std::time::Duration;
 
@@ -146,7 +146,7 @@ impl World {
         for request in requests.iter().step_by(requests.len().div_ceil(3)) {
             let answer = connection.send(&get(&request.path))?;
             let page: serde_json::Value = serde_json::from_slice(&answer.body)?;
-            let (counted, _) = store::image_lists::count(&db, &request.filter, &Part::Public, &[Counter::all()]).await?;
+            let (counted, _) = store::images::lists::count(&db, &request.filter, &Part::Public, &[Counter::all()]).await?;
             let shown = page["images"].as_array().map_or(0, Vec::len);
             if page["total_count"] != counted || shown != LIMIT {
                 let said = &page["total_count"];

@@ -3,10 +3,10 @@
 use clap::{Args, ValueEnum};
 
 use super::rules::{ConfigError, require};
-use crate::http::client_address::{TrustedProxies, parse_network};
-use crate::http::gateway;
+use crate::http::identity::gateway;
+use crate::http::server::client_address::{TrustedProxies, parse_network};
 use crate::model::account::Email;
-use crate::service::rates::{Rate, RateLimits};
+use crate::service::identity::rate_limits::{Rate, RateLimits};
 
 /// How callers are known, and how often they may ask.
 #[derive(Debug, Clone, Args)]

@@ -9,7 +9,7 @@ use url::Url;
 use super::rules::{ConfigError, require};
 use super::units::Seconds;
 use crate::caption::Source;
-use crate::service::caption_queue::CaptionLimits;
+use crate::service::jobs::caption_queue::CaptionLimits;
 
 /// Where captions come from, and how many at once.
 #[derive(Debug, Clone, Args)]

@@ -6,8 +6,8 @@ use super::days;
 use super::rules::{ConfigError, require};
 use super::units::Seconds;
 use crate::fetch::FetchConfig;
-use crate::service::import_queue::{DEFAULT_MAX_PENDING, ImportLimits};
-use crate::service::imports::Order;
+use crate::service::jobs::import_queue::{DEFAULT_MAX_PENDING, ImportLimits};
+use crate::service::jobs::imports::Order;
 
 /// How URLs are fetched, and how many at once.
 #[derive(Debug, Clone, Args)]

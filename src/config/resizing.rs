@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::rules::{ConfigError, require};
 use crate::model::resize::{ListedSize, ResizeMode};
-use crate::service::resize_urls::ResizeLimits;
+use crate::service::images::resize_urls::ResizeLimits;
 
 /// Which resized images are made, for whom, and kept.
 #[derive(Debug, Clone, Args)]

@@ -7,7 +7,7 @@ use super::resizing::Resize;
 use super::{Config, FIELDS_BYTES};
 use crate::imaging;
 use crate::objects::{self, presign::Place};
-use crate::store::postgres::Target;
+use crate::store::database::postgres::Target;
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]

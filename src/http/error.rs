@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use super::error_responses::{
+pub use super::openapi::error_responses::{
     AlreadyExists, BadRequest, Conflict, FileMissing, Forbidden, Gone, IdempotencyConflict, ImportLimitReached,
     InternalServerError, InvalidPageToken, InvalidUpload, LimitReached, LinkExpired, NotFound, NotReady, PayloadTooLarge,
     QuotaOrForbidden, RangeNotSatisfiable, RequestTimeout, ResizeForbidden, ServiceUnavailable, TooManyRequests, Unauthorized,

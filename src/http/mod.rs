@@ -3,48 +3,15 @@
 //! Handlers read a request, call one function of the service, and write its answer; they decide nothing. Wire types
 //! live here and nowhere else.
 
-pub mod accounts;
-pub mod api_keys;
-pub mod audit;
-pub mod body;
-pub mod client_address;
-pub mod collections;
-pub mod conditional;
-pub mod connections;
-pub mod docs;
 pub mod error;
-pub mod error_responses;
-pub mod examples;
-pub mod expiring_links;
-pub mod extract;
-pub mod gateway;
-pub mod health;
-pub mod identify;
+pub mod identity;
 pub mod images;
-pub mod imports;
-pub mod json;
-pub mod json_fields;
-pub mod layers;
-pub mod limits;
-pub mod linked_images;
-pub mod links;
-pub mod multipart;
-pub mod multipart_framing;
+pub mod jobs;
+pub mod maintenance;
 pub mod openapi;
-pub mod openapi_rules;
-pub mod openapi_yaml;
-pub mod page_links;
-pub mod patience;
-pub mod plans;
-pub mod resize_urls;
+pub mod request;
 pub mod server;
-pub mod sessions;
-pub mod stats;
-pub mod thumbnails;
-pub mod tokens;
-pub mod uploads;
-pub mod views;
-pub mod words;
+pub mod sharing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +32,7 @@ pub use error::ApiError;
 pub struct HttpConfig {
     /// Origins whose pages may use the API from a browser; `*` is any.
     pub cors_origins: Vec<String>,
-    pub body: body::BodyLimits,
+    pub body: request::body::BodyLimits,
     /// The address that clients reach, for the OpenAPI document.
     pub public_url: Option<String>,
     /// What public links start with, without a slash at its end.
@@ -73,7 +40,7 @@ pub struct HttpConfig {
     /// How long caches may keep what a public link gives.
     pub link_max_age_seconds: u32,
     /// Who may name users, and whose `X-Forwarded-For` is believed.
-    pub gateway: gateway::Gateway,
+    pub gateway: identity::gateway::Gateway,
     /// Whether `/health`, `/ready` and `/metrics` are on a port of their own.
     pub has_admin_port: bool,
     /// Whether log lines tell the address that a request came from.
@@ -91,11 +58,11 @@ pub struct AppState {
 pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
     let routes = if config.has_admin_port { api_routes() } else { routes() };
     let (routes, document) = routes.split_for_parts();
-    let document = limits::describe(openapi::finished(document), &limits::Limits::of(service.limits()));
+    let document = maintenance::limits::describe(openapi::finished(document), &maintenance::limits::Limits::of(service.limits()));
     let document = openapi::for_server(document, config.public_url.as_deref());
     let state = AppState { service, config: Arc::new(config) };
-    let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identify::identify));
-    without_last_slash(layered(Router::new().merge(routes).merge(docs::routes(document)), state))
+    let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identity::authentication::identify));
+    without_last_slash(layered(Router::new().merge(routes).merge(openapi::docs::routes(document)), state))
 }
 
 /// The same routes for addresses with a slash at their end, as some programs pass links on. A redirect would do for reading, but not every
@@ -135,7 +102,7 @@ pub fn layered(routes: Router<AppState>, state: AppState) -> Router {
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(CatchPanicLayer::custom(ApiError::panicked))
         .layer(option_layer(cors(&state.config.cors_origins)))
-        .layer(axum::middleware::from_fn_with_state(state.clone(), layers::observe))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), server::middleware::observe))
         .with_state(state)
 }
 
@@ -146,55 +113,59 @@ pub fn routes() -> OpenApiRouter<AppState> {
 
 fn admin_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(health::check_health))
-        .routes(routes!(health::check_readiness))
-        .routes(routes!(health::get_metrics))
+        .routes(routes!(maintenance::health::check_health))
+        .routes(routes!(maintenance::health::check_readiness))
+        .routes(routes!(maintenance::health::get_metrics))
 }
 
 fn api_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
-        .routes(routes!(images::list_images, uploads::upload_image))
+        .routes(routes!(images::list_images, images::uploads::upload_image))
         .routes(routes!(images::get_image, images::update_image, images::delete_image))
         .routes(routes!(images::get_download_url))
         .routes(routes!(images::restore_image))
         .routes(routes!(images::create_caption))
-        .routes(routes!(thumbnails::get_thumbnail))
-        .routes(routes!(thumbnails::get_resized_image))
-        .routes(routes!(resize_urls::create_resize_urls))
-        .routes(routes!(links::get_original))
-        .routes(routes!(links::get_named_original))
-        .routes(routes!(links::list_public_links))
-        .routes(routes!(imports::list_imports, imports::create_import))
-        .routes(routes!(imports::get_import, imports::cancel_import))
+        .routes(routes!(images::thumbnails::get_thumbnail))
+        .routes(routes!(images::thumbnails::get_resized_image))
+        .routes(routes!(images::resize_urls::create_resize_urls))
+        .routes(routes!(sharing::public_links::get_original))
+        .routes(routes!(sharing::public_links::get_named_original))
+        .routes(routes!(sharing::public_links::list_public_links))
+        .routes(routes!(jobs::imports::list_imports, jobs::imports::create_import))
+        .routes(routes!(jobs::imports::get_import, jobs::imports::cancel_import))
         .routes(routes!(images::list_user_images))
         .routes(routes!(images::list_tag_images))
-        .routes(routes!(expiring_links::list_expiring_links, expiring_links::create_expiring_link))
-        .routes(routes!(expiring_links::delete_expiring_link))
-        .routes(routes!(expiring_links::open_expiring_link))
-        .routes(routes!(collections::list_collections, collections::create_collection))
-        .routes(routes!(collections::get_collection, collections::update_collection, collections::delete_collection))
-        .routes(routes!(collections::list_collection_images))
+        .routes(routes!(sharing::expiring_links::list_expiring_links, sharing::expiring_links::create_expiring_link))
+        .routes(routes!(sharing::expiring_links::delete_expiring_link))
+        .routes(routes!(sharing::expiring_links::open_expiring_link))
+        .routes(routes!(sharing::collections::list_collections, sharing::collections::create_collection))
         .routes(routes!(
-            collections::get_collection_image,
-            collections::add_collection_image,
-            collections::remove_collection_image
+            sharing::collections::get_collection,
+            sharing::collections::update_collection,
+            sharing::collections::delete_collection
         ))
-        .routes(routes!(collections::get_public_collection))
-        .routes(routes!(tokens::log_in))
-        .routes(routes!(tokens::refresh_tokens))
-        .routes(routes!(accounts::list_accounts, accounts::create_account))
-        .routes(routes!(accounts::get_my_account))
-        .routes(routes!(accounts::change_my_password))
-        .routes(routes!(sessions::list_my_sessions, sessions::end_my_sessions))
-        .routes(routes!(sessions::end_my_session))
-        .routes(routes!(accounts::get_account, accounts::update_account, accounts::delete_account))
-        .routes(routes!(api_keys::list_api_keys, api_keys::create_api_key))
-        .routes(routes!(api_keys::get_api_key, api_keys::update_api_key, api_keys::delete_api_key))
-        .routes(routes!(plans::list_plans, plans::create_plan))
-        .routes(routes!(plans::get_plan, plans::update_plan, plans::delete_plan))
-        .routes(routes!(audit::list_audit_entries))
-        .routes(routes!(stats::get_stats))
-        .routes(routes!(limits::get_limits))
+        .routes(routes!(sharing::collections::list_collection_images))
+        .routes(routes!(
+            sharing::collections::get_collection_image,
+            sharing::collections::add_collection_image,
+            sharing::collections::remove_collection_image
+        ))
+        .routes(routes!(sharing::collections::get_public_collection))
+        .routes(routes!(identity::tokens::log_in))
+        .routes(routes!(identity::tokens::refresh_tokens))
+        .routes(routes!(identity::accounts::list_accounts, identity::accounts::create_account))
+        .routes(routes!(identity::accounts::get_my_account))
+        .routes(routes!(identity::accounts::change_my_password))
+        .routes(routes!(identity::sessions::list_my_sessions, identity::sessions::end_my_sessions))
+        .routes(routes!(identity::sessions::end_my_session))
+        .routes(routes!(identity::accounts::get_account, identity::accounts::update_account, identity::accounts::delete_account))
+        .routes(routes!(identity::api_keys::list_api_keys, identity::api_keys::create_api_key))
+        .routes(routes!(identity::api_keys::get_api_key, identity::api_keys::update_api_key, identity::api_keys::delete_api_key))
+        .routes(routes!(identity::plans::list_plans, identity::plans::create_plan))
+        .routes(routes!(identity::plans::get_plan, identity::plans::update_plan, identity::plans::delete_plan))
+        .routes(routes!(identity::audit::list_audit_entries))
+        .routes(routes!(maintenance::stats::get_stats))
+        .routes(routes!(maintenance::limits::get_limits))
 }
 
 /// Without origins there is no layer at all: one would answer every `OPTIONS` request, whatever its address.

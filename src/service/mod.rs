@@ -2,56 +2,13 @@
 //!
 //! Who may do what is decided here and nowhere else. Everything a client can act on is an [`Error`].
 
-pub mod access;
-pub mod accounts;
 pub mod admission;
-pub mod api_keys;
-pub mod audit;
-pub mod auth;
-mod bucket;
-pub mod caption_queue;
-pub mod captions;
-pub mod collections;
-pub mod counts;
-pub mod doctor;
-pub mod downloads;
 pub mod error;
-pub mod expiring_links;
-pub mod fair_queue;
-pub mod idempotency;
+pub mod identity;
 pub mod images;
-mod import_fetch;
-pub mod import_queue;
-pub mod imports;
-pub mod links;
-pub mod login_guard;
-mod lost_objects;
-pub mod passwords;
-pub mod places;
-pub mod plans;
-pub mod presign;
-pub mod queue;
-mod quota;
-pub mod rates;
-pub mod receiving;
-pub mod registry;
-pub mod repeated;
-pub mod resize_urls;
-mod revoking;
-mod secrets;
-pub mod sessions;
-mod shrinking;
-pub mod spool;
-pub mod stats;
-pub mod status;
-pub mod sweep;
-pub mod threads;
-pub mod thumbnails;
-pub mod tokens;
-mod trash;
-pub mod upload;
-pub mod variants;
-mod verified;
+pub mod jobs;
+pub mod maintenance;
+pub mod sharing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,11 +23,11 @@ use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::objects::ObjectStore;
 use crate::store::Db;
+use admission::downloads::Downloads;
+use admission::spool::Spool;
 use admission::{Admission, Budgets};
-use counts::Counts;
-use downloads::Downloads;
 pub use error::Error;
-use spool::Spool;
+use images::total_count::Counts;
 
 /// The product: its adapters, its bounds, and the work in flight.
 #[derive(Debug)]
@@ -78,29 +35,29 @@ pub struct Service {
     db: Db,
     objects: Arc<ObjectStore>,
     downloads: Downloads,
-    lost_objects: lost_objects::LostObjects,
+    lost_objects: images::lost_objects::LostObjects,
     /// Failures that are in the log already.
-    pub repeated: repeated::Repeated,
+    pub repeated: maintenance::repeated_failures::Repeated,
     admission: Admission,
     spool: Spool,
-    auth: auth::Auth,
-    pub rates: rates::Rates,
+    auth: identity::authentication::Auth,
+    pub rates: identity::rate_limits::Rates,
     counts: Counts,
     clock: Arc<dyn Clock>,
     limits: Limits,
     pub metrics: Arc<Metrics>,
     /// Uploads and variants that have begun.
     tasks: TaskTracker,
-    turns: variants::Turns,
+    turns: images::variants::Turns,
     /// Memory for resized images that are sent and not stored.
-    passing: fair_queue::FairQueue,
-    tally: stats::Tally,
+    passing: admission::fair_queue::FairQueue,
+    tally: maintenance::stats::Tally,
     fetcher: Fetcher,
-    importing: import_queue::Importing,
+    importing: jobs::import_queue::Importing,
     /// Wakes the importer.
     pub import_ordered: Notify,
-    pub captions: captions::Captions,
-    captioning: caption_queue::Captioning,
+    pub captions: jobs::captions::Captions,
+    captioning: jobs::caption_queue::Captioning,
     /// Cancelled when the service is to stop: whoever only waits is to wait no longer.
     pub stopping: CancellationToken,
 }
@@ -120,7 +77,7 @@ pub struct Limits {
     pub max_file_bytes: u64,
     /// Memory for request bodies, and for files until they are stored.
     pub upload_memory_bytes: u64,
-    pub spooling: spool::SpoolLimits,
+    pub spooling: admission::spool::SpoolLimits,
     /// Memory for decoded pictures; taken before a picture is decoded.
     pub decode_memory_bytes: u64,
     /// Pictures decoded at once.
@@ -138,18 +95,18 @@ pub struct Limits {
     pub delete_revokes_urls: bool,
     /// No upload takes longer than this: the sum of its steps' bounds.
     pub longest_upload: Duration,
-    pub imports: import_queue::ImportLimits,
-    pub captions: caption_queue::CaptionLimits,
+    pub imports: jobs::import_queue::ImportLimits,
+    pub captions: jobs::caption_queue::CaptionLimits,
     /// What access tokens are signed with; the first signs, all are read. None: the database keeps one.
     pub jwt_secrets: Vec<String>,
-    pub rates: rates::RateLimits,
+    pub rates: identity::rate_limits::RateLimits,
     /// Whether the audit trail may tell the addresses of clients.
     pub keep_client_addresses: bool,
     /// A session ends when it is so old, however often it was renewed.
     pub session_max_age: Duration,
     /// How long an upload's intent is left alone; longer than any upload takes.
     pub intent_grace: Duration,
-    pub resizing: resize_urls::ResizeLimits,
+    pub resizing: images::resize_urls::ResizeLimits,
     /// How long a variant is kept that nobody asks for; `None` is for ever.
     pub variant_retention: Option<Duration>,
     /// The life of presigned URLs in image objects.
@@ -176,7 +133,7 @@ impl Service {
         db: Db,
         objects: ObjectStore,
         fetcher: Fetcher,
-        captions: captions::Captions,
+        captions: jobs::captions::Captions,
         clock: Arc<dyn Clock>,
         limits: Limits,
         metrics: Arc<Metrics>,
@@ -184,14 +141,14 @@ impl Service {
         let admission = Admission::new(&limits.budgets());
         let spool = Spool::new(&limits.spooling, limits.max_file_bytes);
         let downloads = Downloads::new(limits.max_downloads, limits.admission_wait, limits.min_bytes_per_second);
-        let auth = auth::Auth::new(&limits, &clock);
-        let rates = rates::Rates::new(&limits.rates, Arc::clone(&clock));
+        let auth = identity::authentication::Auth::new(&limits, &clock);
+        let rates = identity::rate_limits::Rates::new(&limits.rates, Arc::clone(&clock));
         Self {
             db,
             objects: Arc::new(objects),
             downloads,
-            lost_objects: lost_objects::LostObjects::default(),
-            repeated: repeated::Repeated::default(),
+            lost_objects: images::lost_objects::LostObjects::default(),
+            repeated: maintenance::repeated_failures::Repeated::default(),
             admission,
             spool,
             auth,
@@ -201,14 +158,16 @@ impl Service {
             limits,
             metrics,
             tasks: TaskTracker::new(),
-            turns: variants::Turns::default(),
-            passing: fair_queue::FairQueue::with_halves(fair_queue::Amount::bytes(variants::PASSING_BYTES)),
-            tally: stats::Tally::default(),
+            turns: images::variants::Turns::default(),
+            passing: admission::fair_queue::FairQueue::with_halves(admission::fair_queue::Amount::bytes(
+                images::variants::PASSING_BYTES,
+            )),
+            tally: maintenance::stats::Tally::default(),
             fetcher,
-            importing: import_queue::Importing::default(),
+            importing: jobs::import_queue::Importing::default(),
             import_ordered: Notify::new(),
             captions,
-            captioning: caption_queue::Captioning::default(),
+            captioning: jobs::caption_queue::Captioning::default(),
             stopping: CancellationToken::new(),
         }
     }

@@ -1,5 +1,5 @@
 //! Looks after the bucket: at the start until it answers, and now and then whether it keeps old versions. What is done about either is
-//! `service/bucket.rs`'s rule.
+//! `service/maintenance/bucket.rs`'s rule.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Queue, Taken};
-use crate::service::caption_queue::ClaimedCaption;
-use crate::service::captions::Captions as Setting;
-use crate::service::queue::Ended;
-use crate::service::sweep::Outcome;
+use crate::service::jobs::caption_queue::ClaimedCaption;
+use crate::service::jobs::captions::Captions as Setting;
+use crate::service::jobs::queue::Ended;
+use crate::service::maintenance::sweep::Outcome;
 use crate::service::{Error, Service};
 
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Queue, Taken};
-use crate::service::import_queue::{Claimed, ClaimedItem};
-use crate::service::queue::Ended;
-use crate::service::sweep::Outcome;
+use crate::service::jobs::import_queue::{Claimed, ClaimedItem};
+use crate::service::jobs::queue::Ended;
+use crate::service::maintenance::sweep::Outcome;
 use crate::service::{Error, Service};
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::error::chain;
-use crate::service::queue::Ended;
+use crate::service::jobs::queue::Ended;
 use crate::service::{Error, Service};
 
 /// What there was to take.

@@ -1,4 +1,4 @@
-//! Has the log tell how often failures came again. Which those are is `service/repeated.rs`'s rule.
+//! Has the log tell how often failures came again. Which those are is `service/maintenance/repeated_failures.rs`'s rule.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The sweeper: on a timer, removes what nobody will ask for again. What it may remove is `service/sweep.rs`'s rule.
+//! The sweeper: on a timer, removes what nobody will ask for again. What it may remove is `service/maintenance/sweep.rs`'s rule.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::error::chain;
-use crate::service::sweep::Outcome;
+use crate::service::maintenance::sweep::Outcome;
 use crate::service::{Error, Service};
 
 /// Sweeps until `stop`, every `interval`.

@@ -1,4 +1,4 @@
-//! The tally: on a timer, writes the statistics that were gathered in memory. What is counted is `service/stats.rs`'s rule.
+//! The tally: on a timer, writes the statistics that were gathered in memory. What is counted is `service/maintenance/stats.rs`'s rule.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use futures::future::join_all;
 use image_service::model::account::{AccountId, ApiKey, KeyId};
 use image_service::store;
-use image_service::store::db::Run;
-use image_service::store::sql::Sql;
+use image_service::store::database::db::Run;
+use image_service::store::database::sql::Sql;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -362,7 +362,7 @@ async fn an_account_has_at_most_100_keys() {
     for _ in 0..98 {
         let id = KeyId::new(&*app.clock);
         let key = ApiKey { id, account_id, description: String::new(), scopes: None, last_used_at: None, expires_at: None };
-        store::api_keys::insert(&mut tx, &key, &[0; 32]).await.unwrap();
+        store::identity::api_keys::insert(&mut tx, &key, &[0; 32]).await.unwrap();
     }
     tx.commit().await.unwrap();
     db.close().await;

@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use image_service::model::account::Email;
-use image_service::service::passwords::Password;
-use image_service::service::registry;
+use image_service::service::identity::passwords::Password;
+use image_service::service::identity::registration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ async fn what_administrators_do_to_accounts_is_noted() {
     app.clock.advance(TimeDelta::seconds(1));
     let db = app.database().await;
     let (email, password) = (Email::parse(&ann.email).unwrap(), Password::parse("another horse battery").unwrap());
-    registry::set_password(&db, &*app.clock, &email, &password).await.expect("another password");
+    registration::set_password(&db, &*app.clock, &email, &password).await.expect("another password");
     db.close().await;
 
     let page = app.get_as(&admin, "/audit").await.ok();

@@ -1,8 +1,8 @@
 //! The queue of captions' jobs: turns, claims, attempts, whose fault a failure is, and what becomes of images that are deleted.
 
 use chrono::TimeDelta;
-use image_service::service::caption_queue::ClaimedCaption;
-use image_service::service::sweep::Outcome;
+use image_service::service::jobs::caption_queue::ClaimedCaption;
+use image_service::service::maintenance::sweep::Outcome;
 use image_service::worker::captions;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

@@ -10,9 +10,9 @@ use image_service::model::collection::{Collection, CollectionId, CollectionName,
 use image_service::model::counter::{Counter, CounterKind};
 use image_service::model::id::ImageId;
 use image_service::model::image::{Image, Visibility};
-use image_service::service::doctor::Fix;
-use image_service::service::sweep::Outcome;
-use image_service::store::db::{Run, Sql};
+use image_service::service::maintenance::doctor::Fix;
+use image_service::service::maintenance::sweep::Outcome;
+use image_service::store::database::db::{Run, Sql};
 use image_service::store::{self, Db, Tx};
 use reqwest::Method;
 use serde_json::json;
@@ -31,14 +31,14 @@ async fn change(db: &Db, sql: Sql) {
 }
 
 async fn find(db: &Db, name: &str) -> Collection {
-    store::collections::find(db, &CollectionName::parse(name).unwrap()).await.unwrap().unwrap()
+    store::sharing::collections::find(db, &CollectionName::parse(name).unwrap()).await.unwrap().unwrap()
 }
 
 /// Puts an image in a collection.
 async fn place(tx: &mut Tx, collection: CollectionId, image: &Image) {
-    assert!(store::places::insert(tx, collection, image, SystemClock.now()).await.unwrap());
+    assert!(store::sharing::collection_items::insert(tx, collection, image, SystemClock.now()).await.unwrap());
     let place = Place { collection, image: image.id, owner: image.user_id.clone(), sight: Sight::of(image) };
-    store::counters::add(tx, image.id, Counter::of_place(&place).map(|counter| (counter, 1)));
+    store::images::counters::add(tx, image.id, Counter::of_place(&place).map(|counter| (counter, 1)));
 }
 
 /// Until so many transactions wait for another; SQLite lets one write at a time and does not say who waits.
@@ -106,14 +106,14 @@ async fn fill(app: &TestApp, db: &Db, name: &str, number: usize) {
         store::images::insert(&mut tx, &image).await.unwrap();
         place(&mut tx, collection.id, &image).await;
         let moved = if deleted_at.is_none() { Counter::of_live(&image) } else { Counter::of_trash(&image).to_vec() };
-        store::counters::add(&mut tx, image.id, moved);
+        store::images::counters::add(&mut tx, image.id, moved);
     }
     tx.commit().await.unwrap();
 }
 
 async fn assert_counted(db: &Db) {
     for kind in CounterKind::OF_NOW {
-        assert_eq!(store::counters::differences(db, kind).await.unwrap(), [], "{kind:?}");
+        assert_eq!(store::images::counters::differences(db, kind).await.unwrap(), [], "{kind:?}");
     }
 }
 
@@ -255,9 +255,9 @@ async fn strangers_take_no_places_of_an_image_from_its_owner() {
         let name = CollectionName::parse(&format!("m-{number}")).unwrap();
         let (id, visibility) = (CollectionId::new(&SystemClock), Visibility::Private);
         let made = Collection { id, name, user_id: mallory.clone(), visibility, updated_at: SystemClock.now() };
-        assert!(store::collections::insert(&mut tx, &made).await.unwrap());
+        assert!(store::sharing::collections::insert(&mut tx, &made).await.unwrap());
         place(&mut tx, id, &image).await;
-        store::counters::add_in_slot(&mut tx, 0, [(Counter::user_collections(&mallory), 1)]);
+        store::images::counters::add_in_slot(&mut tx, 0, [(Counter::user_collections(&mallory), 1)]);
     }
     tx.commit().await.unwrap();
     db.close().await;
@@ -286,7 +286,7 @@ async fn a_user_has_so_many_collections_and_not_one_more_at_once() {
     let db = app.database().await;
     let mut tx = db.begin().await.unwrap();
     let others = [(Counter::user_collections(&UserId::parse("alice").unwrap()), 9_999)];
-    store::counters::add_in_slot(&mut tx, 0, others);
+    store::images::counters::add_in_slot(&mut tx, 0, others);
     tx.commit().await.unwrap();
     db.close().await;
     let names = ["a", "b", "c", "d"];

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use image_service::store::db::Location;
+use image_service::store::database::db::Location;
 use image_service::store::{self, Db, DbConfig};
 use serde_json::{Value, json};
 use sqlx::Connection;
@@ -60,10 +60,10 @@ async fn a_migration_that_never_ends_elsewhere_ends_the_wait_for_it() {
     let location = Location::Postgres(database.url.clone());
     let config = DbConfig { location, max_connections: 1, timeout, statement_timeout };
     let db = Db::open(&config).await.expect("it opens");
-    let waited = tokio::time::timeout(Duration::from_secs(60), store::migrate::run(&db)).await.expect("an end");
+    let waited = tokio::time::timeout(Duration::from_secs(60), store::database::migrate::run(&db)).await.expect("an end");
     assert!(matches!(waited, Err(store::Error::MigrationLocked(..))), "{waited:?}");
     other.unlock().await.expect("the lock is given back");
-    store::migrate::run(&db).await.expect("nobody is in the way");
+    store::database::migrate::run(&db).await.expect("nobody is in the way");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use image_service::http::openapi;
 use image_service::http::{AppState, layered};
-use image_service::store::db::Sql;
+use image_service::store::database::db::Sql;
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

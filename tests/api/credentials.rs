@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use image_service::store::db::Sql;
+use image_service::store::database::db::Sql;
 use serde_json::{Value, json};
 
 use crate::harness::pictures::jpeg;

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use image_service::store::db::{Location, Run, Sql};
+use image_service::store::database::db::{Location, Run, Sql};
 use image_service::store::{self, Db, DbConfig};
 use serde_json::Value;
 
@@ -95,7 +95,7 @@ async fn an_instance_that_starts_on_a_standby_waits_for_it_to_take_writes() {
     let db = open(&database.url, 1, Duration::from_secs(30)).await;
     db.answers().await.expect("an answer");
     assert!(matches!(db.check().await, Err(store::Error::ReadOnly)));
-    store::migrate::check(&db).await.expect("a schema");
+    store::database::migrate::check(&db).await.expect("a schema");
     db.close().await;
     make_read_only(database, false).await;
     // Nobody may block who still has something to say.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use image_service::store::db::{Location, Run, Sql};
+use image_service::store::database::db::{Location, Run, Sql};
 use image_service::store::{Db, DbConfig};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Executor, PgConnection, Row};

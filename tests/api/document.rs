@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use image_service::http::{openapi, openapi_yaml};
+use image_service::http::openapi;
+use image_service::http::openapi::yaml;
 use serde_json::{Map, Value};
 
 fn document() -> Value {
@@ -377,7 +378,7 @@ fn compare(document: &Value, address: &str, schema: &Value, example: &Value) {
 
 #[test]
 fn the_yaml_has_no_plain_word_that_yaml_1_1_reads_as_something_else() {
-    let yaml = openapi_yaml::to_yaml(&openapi::document()).unwrap();
+    let yaml = yaml::to_yaml(&openapi::document()).unwrap();
     let words = ["y", "n", "yes", "no", "on", "off", "~"];
     for line in yaml.lines() {
         let value = line.trim_start().trim_start_matches("- ");

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
-use image_service::store::db::{Run, Sql};
+use image_service::store::database::db::{Run, Sql};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -8,9 +8,9 @@ use futures::future::join_all;
 use image_service::model::caller::UserId;
 use image_service::model::clock::Clock;
 use image_service::model::id::ImageId;
-use image_service::service::idempotency::LEASE;
+use image_service::service::images::idempotency::LEASE;
 use image_service::store;
-use image_service::store::idempotency::Lease;
+use image_service::store::images::idempotency::Lease;
 use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 
@@ -188,11 +188,11 @@ async fn a_key_in_flight_is_409_and_a_dead_claim_is_taken_over_after_its_lease()
     // As if a process had died between its claim and its end.
     let (db, user) = (app.database().await, UserId::parse("alice").unwrap());
     let mut tx = db.begin().await.unwrap();
-    let record = store::idempotency::find(&mut tx, &user, "key-1").await.unwrap().expect("the key is known");
-    assert!(store::idempotency::forget(&mut tx, &user, "key-1", record.subject).await.unwrap());
+    let record = store::images::idempotency::find(&mut tx, &user, "key-1").await.unwrap().expect("the key is known");
+    assert!(store::images::idempotency::forget(&mut tx, &user, "key-1", record.subject).await.unwrap());
     let dead = ImageId::new(&*app.clock).uuid();
     let lease = Lease { now: app.clock.now(), until: app.clock.now() + LEASE };
-    assert!(store::idempotency::claim(&mut tx, &user, "key-1", &record.fingerprint, dead, lease).await.unwrap());
+    assert!(store::images::idempotency::claim(&mut tx, &user, "key-1", &record.fingerprint, dead, lease).await.unwrap());
     tx.commit().await.unwrap();
     db.close().await;
 

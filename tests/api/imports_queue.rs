@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::future::join_all;
-use image_service::service::import_queue::{Claimed, ClaimedItem};
-use image_service::service::queue::Ended;
-use image_service::service::sweep::Outcome;
+use image_service::service::jobs::import_queue::{Claimed, ClaimedItem};
+use image_service::service::jobs::queue::Ended;
+use image_service::service::maintenance::sweep::Outcome;
 use image_service::worker::imports;
 use reqwest::Method;
 use serde_json::{Value, json};

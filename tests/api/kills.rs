@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use image_service::service::doctor::{Fix, Report};
-use image_service::service::sweep::Outcome;
+use image_service::service::maintenance::doctor::{Fix, Report};
+use image_service::service::maintenance::sweep::Outcome;
 use image_service::worker::sweeper;
 use serde_json::Value;
 

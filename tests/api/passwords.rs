@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use std::time::Duration;
 
-use image_service::store::db::Run;
-use image_service::store::sql::Sql;
+use image_service::store::database::db::Run;
+use image_service::store::database::sql::Sql;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 

@@ -7,7 +7,8 @@ use futures::future::join_all;
 use image_service::model::clock::Clock;
 use image_service::model::id::ImageId;
 use image_service::objects::layout;
-use image_service::store::{self, db::Db};
+use image_service::store;
+use image_service::store::database::db::Db;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -110,7 +111,7 @@ async fn delete_and_die(app: &TestApp, db: &Db, id: &str, prefix: &str) {
     let image = ImageId::parse(id).unwrap();
     app.delete("alice", id).await.ok();
     let mut tx = db.begin().await.unwrap();
-    store::object_moves::announce(&mut tx, image, prefix, app.clock.now() + TimeDelta::seconds(60)).await.unwrap();
+    store::images::object_moves::announce(&mut tx, image, prefix, app.clock.now() + TimeDelta::seconds(60)).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -143,7 +144,7 @@ async fn a_move_is_one_sweepers_until_its_lease_ends() {
     delete_and_die(&app, &db, id_of(&image), "0123456789").await;
     let claim = async || {
         let (now, mut tx) = (app.clock.now(), db.begin().await.unwrap());
-        let claimed = store::object_moves::claim(&mut tx, id, now, now + TimeDelta::seconds(60)).await.unwrap();
+        let claimed = store::images::object_moves::claim(&mut tx, id, now, now + TimeDelta::seconds(60)).await.unwrap();
         tx.commit().await.unwrap();
         claimed
     };

@@ -10,10 +10,10 @@ use image_service::model::caller::UserId;
 use image_service::model::clock::Clock;
 use image_service::model::id::ImageId;
 use image_service::objects::layout;
-use image_service::service::doctor::{Fix, Report};
-use image_service::service::sweep::Outcome;
-use image_service::store::db::{Run, Sql};
-use image_service::store::idempotency::Lease;
+use image_service::service::maintenance::doctor::{Fix, Report};
+use image_service::service::maintenance::sweep::Outcome;
+use image_service::store::database::db::{Run, Sql};
+use image_service::store::images::idempotency::Lease;
 use image_service::store::{self, Db};
 use image_service::worker::sweeper;
 use serde_json::json;
@@ -46,7 +46,7 @@ async fn sorted_keys(app: &TestApp) -> Vec<String> {
 async fn abandoned_upload(app: &TestApp, db: &Db, objects: usize) -> String {
     let id = ImageId::new(&*app.clock);
     let mut tx = db.begin().await.unwrap();
-    store::intents::announce(&mut tx, id, &NAMES.map(Cow::Borrowed), app.clock.now()).await.unwrap();
+    store::images::intents::announce(&mut tx, id, &NAMES.map(Cow::Borrowed), app.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     for name in NAMES.into_iter().take(objects) {
         app.storage().put(&layout::key(id, name), b"some bytes").await;
@@ -148,7 +148,7 @@ async fn an_intent_whose_image_exists_costs_it_nothing() {
     let db = app.database().await;
     let mut tx = db.begin().await.unwrap();
     let image = ImageId::parse(&id).unwrap();
-    store::intents::announce(&mut tx, image, &NAMES.map(Cow::Borrowed), app.clock.now()).await.unwrap();
+    store::images::intents::announce(&mut tx, image, &NAMES.map(Cow::Borrowed), app.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     let abandoned = abandoned_upload(&app, &db, 3).await;
     app.clock.advance(TimeDelta::days(2));
@@ -167,7 +167,9 @@ async fn an_intent_whose_image_exists_holds_up_no_other() {
     for _ in 0..3 {
         let id = ImageId::parse(&upload(&app).await).unwrap();
         let mut tx = db.begin().await.unwrap();
-        store::intents::announce(&mut tx, id, &NAMES.map(Cow::Borrowed), app.clock.now() - TimeDelta::days(1)).await.unwrap();
+        store::images::intents::announce(&mut tx, id, &NAMES.map(Cow::Borrowed), app.clock.now() - TimeDelta::days(1))
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
     }
     abandoned_upload(&app, &db, 3).await;
@@ -187,7 +189,7 @@ async fn an_upload_that_was_given_up_can_no_longer_be_stored() {
     app.clock.advance(TimeDelta::hours(1));
     app.sweep().await;
     let mut tx = db.begin().await.unwrap();
-    assert!(!store::intents::fulfil(&mut tx, id).await.unwrap(), "its transaction finds no intent to fulfil");
+    assert!(!store::images::intents::fulfil(&mut tx, id).await.unwrap(), "its transaction finds no intent to fulfil");
     tx.commit().await.unwrap();
     db.close().await;
 }
@@ -202,7 +204,7 @@ async fn what_cannot_be_removed_holds_up_nothing_else() {
     let mut tx = db.begin().await.unwrap();
     for _ in 0..100 {
         let (id, long_ago) = (ImageId::new(&*app.clock), app.clock.now() - TimeDelta::days(30));
-        store::intents::announce_removal(&mut tx, id, &[impossible.as_str()], long_ago).await.unwrap();
+        store::images::intents::announce_removal(&mut tx, id, &[impossible.as_str()], long_ago).await.unwrap();
     }
     tx.commit().await.unwrap();
     abandoned_upload(&app, &db, 3).await;
@@ -283,7 +285,7 @@ async fn keys_are_forgotten_a_thousand_at_a_time() {
     let mut tx = db.begin().await.unwrap();
     for number in 0..1001 {
         assert!(
-            store::idempotency::claim(&mut tx, &user, &format!("key-{number}"), b"same", id, Lease { now, until: now })
+            store::images::idempotency::claim(&mut tx, &user, &format!("key-{number}"), b"same", id, Lease { now, until: now })
                 .await
                 .unwrap()
         );
@@ -292,7 +294,7 @@ async fn keys_are_forgotten_a_thousand_at_a_time() {
     // Past their day by the argument alone: the service's own sweeper, which runs at every start, must leave them.
     for (forgotten, left) in [(1000, 1), (1, 0), (0, 0)] {
         let mut tx = db.begin().await.unwrap();
-        assert_eq!(store::idempotency::delete_expired(&mut tx, now, 1000).await.unwrap(), forgotten);
+        assert_eq!(store::images::idempotency::delete_expired(&mut tx, now, 1000).await.unwrap(), forgotten);
         tx.commit().await.unwrap();
         assert_eq!(rows(&db, "idempotency_keys").await, left);
     }

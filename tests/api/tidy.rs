@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
 use image_service::config::Config;
-use image_service::http::identify::UNGUARDED;
-use image_service::http::{openapi, openapi_yaml};
+use image_service::http::identity::authentication::UNGUARDED;
+use image_service::http::openapi;
+use image_service::http::openapi::yaml;
 
 /// The floor of each room, and of each file at the top.
 const FLOORS: [(&str, u8); 13] = [
@@ -123,7 +124,7 @@ fn shape(sql: &str) -> Vec<String> {
 #[test]
 fn openapi_yaml_is_the_document_that_the_service_serves() {
     let kept = std::fs::read_to_string(root().join("openapi.yaml")).unwrap();
-    let served = openapi_yaml::to_yaml(&openapi::document()).unwrap();
+    let served = yaml::to_yaml(&openapi::document()).unwrap();
     assert!(kept == served, "openapi.yaml is not current: image-service openapi > openapi.yaml");
 }
 

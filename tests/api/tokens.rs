@@ -4,12 +4,12 @@ use chrono::TimeDelta;
 use futures::future::join_all;
 use image_service::model::account::{AccountId, Email, SessionId};
 use image_service::model::clock::Clock;
-use image_service::service::passwords::Password;
-use image_service::service::registry;
-use image_service::service::tokens::REFRESH_GRACE;
+use image_service::service::identity::passwords::Password;
+use image_service::service::identity::registration;
+use image_service::service::identity::tokens::REFRESH_GRACE;
 use image_service::store;
-use image_service::store::db::Run;
-use image_service::store::sql::Sql;
+use image_service::store::database::db::Run;
+use image_service::store::database::sql::Sql;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -237,7 +237,7 @@ async fn another_password_ends_all_sessions_of_its_account() {
     // As from the command line.
     let (email, password) = (Email::parse(&ann.email).unwrap(), Password::parse("yet another horse").unwrap());
     let db = app.database().await;
-    registry::set_password(&db, &*app.clock, &email, &password).await.expect("another password");
+    registration::set_password(&db, &*app.clock, &email, &password).await.expect("another password");
     db.close().await;
     assert_out(&app, &ann).await;
     assert_failed(&log_in(&app, &ann.email, "another horse battery").await);
@@ -255,9 +255,15 @@ async fn beyond_100_sessions_the_oldest_ends() {
     let mut tx = db.begin().await.unwrap();
     for number in 0..98_u128 {
         let end = app.clock.now() + TimeDelta::days(30);
-        store::sessions::insert(&mut tx, SessionId::new(&*app.clock), account, (uuid::Uuid::from_u128(number), &[0; 32]), end)
-            .await
-            .unwrap();
+        store::identity::sessions::insert(
+            &mut tx,
+            SessionId::new(&*app.clock),
+            account,
+            (uuid::Uuid::from_u128(number), &[0; 32]),
+            end,
+        )
+        .await
+        .unwrap();
     }
     tx.commit().await.unwrap();
     db.close().await;

@@ -298,8 +298,8 @@ async fn resized_images_of_older_versions_are_charged_by_the_sweeper() {
     for (rendering, is_there) in [("300x214-q80.jpeg", true), ("320x229-q80.jpeg", false)] {
         let object = layout::variant(rendering, "0123456789");
         let mut tx = db.begin().await.unwrap();
-        assert!(store::variants::claim(&mut tx, image, rendering, &object, now, now).await.unwrap());
-        assert!(store::variants::finish(&mut tx, image, &object, now).await.unwrap());
+        assert!(store::images::variants::claim(&mut tx, image, rendering, &object, now, now).await.unwrap());
+        assert!(store::images::variants::finish(&mut tx, image, &object, now).await.unwrap());
         tx.commit().await.unwrap();
         if is_there {
             app.storage().put(&layout::key(image, &object), b"some bytes").await;

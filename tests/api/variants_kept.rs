@@ -8,8 +8,8 @@ use futures::future::join_all;
 use image_service::model::clock::Clock;
 use image_service::model::id::ImageId;
 use image_service::objects::layout;
-use image_service::service::doctor::Fix;
-use image_service::store::db::{Run, Sql};
+use image_service::service::maintenance::doctor::Fix;
+use image_service::store::database::db::{Run, Sql};
 use image_service::store::{self, Db};
 use image_service::worker::sweeper;
 
@@ -48,7 +48,7 @@ async fn half_made(app: &TestApp, db: &Db, id: &str, rendering: &str, with_objec
     let object = layout::variant(rendering, "0123456789");
     let now = app.clock.now();
     let mut tx = db.begin().await.unwrap();
-    assert!(store::variants::claim(&mut tx, id, rendering, &object, now + TimeDelta::seconds(60), now).await.unwrap());
+    assert!(store::images::variants::claim(&mut tx, id, rendering, &object, now + TimeDelta::seconds(60), now).await.unwrap());
     tx.commit().await.unwrap();
     if with_object {
         app.storage().put(&layout::key(id, &object), b"some bytes").await;
@@ -154,7 +154,7 @@ async fn a_maker_that_was_given_up_cannot_finish() {
     app.sweep_all().await;
     let mut tx = db.begin().await.unwrap();
     let image = ImageId::parse(&id).unwrap();
-    assert!(!store::variants::finish(&mut tx, image, &object, app.clock.now()).await.unwrap(), "its image is purged");
+    assert!(!store::images::variants::finish(&mut tx, image, &object, app.clock.now()).await.unwrap(), "its image is purged");
     tx.commit().await.unwrap();
     assert_eq!(app.storage().keys().await.len(), 1, "its put may still be under way");
     app.clock.advance(TimeDelta::hours(2));
@@ -367,7 +367,9 @@ async fn a_kill_while_variants_are_made_leaves_nothing_that_no_row_knows() {
     }
     process.kill().await;
     let running = home.start_ahead(TimeDelta::days(2)).await;
-    while sweeper::sweep(&running.service).await.expect("the sweeper's steps") == image_service::service::sweep::Outcome::Done {}
+    while sweeper::sweep(&running.service).await.expect("the sweeper's steps")
+        == image_service::service::maintenance::sweep::Outcome::Done
+    {}
     let report = running.service.examine(Fix::default()).await.expect("a report");
     assert!(report.is_healthy(), "{report}");
     // All of them can be had.

@@ -1,8 +1,8 @@
 //! Accounts for tests: an administrator from the command line's function, others from the API.
 
 use image_service::model::account::Email;
-use image_service::service::passwords::Password;
-use image_service::service::registry;
+use image_service::service::identity::passwords::Password;
+use image_service::service::identity::registration;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ impl TestApp {
     pub async fn admin(&self) -> Login {
         let (email, password) = (Email::parse("root@example.org").unwrap(), Password::parse(PASSWORD).unwrap());
         let db = self.database().await;
-        let admin = registry::create_admin(&db, &*self.clock, email, password, None).await.expect("an administrator");
+        let admin = registration::create_admin(&db, &*self.clock, email, password, None).await.expect("an administrator");
         db.close().await;
         self.log_in("root@example.org", &admin.id.to_string(), admin.user_id.as_str()).await
     }

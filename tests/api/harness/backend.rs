@@ -14,7 +14,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use image_service::model::clock::{Clock, SystemClock};
-use image_service::store::db::Location;
+use image_service::store::database::db::Location;
 use image_service::store::{self, Db, DbConfig};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -125,7 +125,7 @@ async fn migrate(database: &PgConnectOptions) {
     let timeout = std::time::Duration::from_secs(30);
     let config = DbConfig { location, max_connections: 2, timeout, statement_timeout: timeout };
     let db = Db::open(&config).await.expect("the template opens");
-    store::migrate::run(&db).await.expect("the migrations run");
+    store::database::migrate::run(&db).await.expect("the migrations run");
     db.close().await;
 }
 

@@ -1,0 +1,357 @@
+//! Accounts: made and changed by administrators, looked at by their owners.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::plans::PlanView;
+use crate::http::AppState;
+use crate::http::error::{
+    AlreadyExists, ApiError, BadRequest, Conflict, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge,
+    RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
+};
+use crate::http::images::views::Time;
+use crate::http::images::{PageQuery, take_page};
+use crate::http::request::fields;
+use crate::http::request::fields::{Address, CallerOf, Identity, Query, Segment};
+use crate::http::request::json_fields::{JsonFields, boolean, needed, or_null, text};
+use crate::http::request::link_header::with_next;
+use crate::model::account::{Account, AccountId, Email};
+use crate::model::caller::UserId;
+use crate::model::plan::{PlanName, Usage};
+use crate::service::error::Error;
+use crate::service::identity::accounts::{AccountChange, AccountState, NewAccount};
+use crate::service::identity::passwords::Password;
+
+/// The account to create.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CreateAccountRequest, example = json!({"email": "ann@example.org", "password": "correct horse battery", "plan": "Premium"}))]
+#[expect(dead_code, reason = "it describes what `create_account` reads")]
+pub struct NewAccountBody {
+    /// The e-mail address to log in with, in any case. Unique among all accounts.
+    #[schema(format = "email", min_length = 3, max_length = 254)]
+    email: String,
+    /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
+    #[schema(min_length = 12, max_length = 128)]
+    password: String,
+    /// The user id that owns the account's images: the one that a gateway already uses for the same person. Defaults to the
+    /// account's id.
+    #[schema(nullable, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
+    user_id: Option<String>,
+    /// The name of the plan. Defaults to `Basic`; null means all features, without quotas.
+    #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+    plan: Option<String>,
+    /// Whether the account is an administrator. Defaults to false; API keys cannot set it.
+    #[schema(nullable = false)]
+    admin: Option<bool>,
+}
+
+/// The fields of an account to change. Omitted fields keep their value.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = UpdateAccountRequest, example = json!({"plan": "Enterprise"}))]
+#[expect(dead_code, reason = "it describes what `update_account` reads")]
+pub struct AccountChangeBody {
+    /// The name of the plan; null means all features, without quotas.
+    #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+    plan: Option<String>,
+    /// Disabling an account ends its sessions and rejects its API keys. Its public images stay visible.
+    #[schema(nullable = false)]
+    disabled: Option<bool>,
+    /// Whether the account is an administrator. API keys cannot set it to true.
+    #[schema(nullable = false)]
+    admin: Option<bool>,
+}
+
+/// The current and the new password.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes what `change_my_password` reads")]
+pub struct ChangePasswordRequest {
+    /// The password that is valid now.
+    current_password: String,
+    /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
+    #[schema(min_length = 12, max_length = 128)]
+    new_password: String,
+}
+
+/// An account.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Account)]
+pub struct AccountView {
+    /// The account's id, a UUIDv7.
+    #[schema(format = Uuid)]
+    pub id: String,
+    /// The e-mail address, in lower case.
+    #[schema(example = "ann@example.org")]
+    pub email: String,
+    /// The user id that owns the account's images.
+    pub user_id: String,
+    /// The name of the plan; null means all features, without quotas.
+    #[schema(example = "Premium")]
+    pub plan: Option<String>,
+    /// Whether the account is an administrator.
+    pub admin: bool,
+    /// Whether the account is disabled.
+    pub disabled: bool,
+    /// When the account was created.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// When the account was last changed.
+    #[schema(format = DateTime)]
+    pub updated_at: String,
+}
+
+/// An account with the features of its plan and its usage.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccountWithUsage)]
+pub struct AccountStateView {
+    #[serde(flatten)]
+    pub account: AccountView,
+    /// The features of the plan; null means all features, without quotas.
+    pub features: Option<PlanView>,
+    /// What the account has stored.
+    pub usage: UsageView,
+}
+
+/// What an account has stored. Deleted images count apart, against a quota of the same size.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccountUsage)]
+pub struct UsageView {
+    /// Number of images.
+    pub images: u64,
+    /// Size of all originals, in bytes.
+    pub bytes: u64,
+    /// Size of all stored resized images, in bytes. They count towards the quota of bytes and give way to originals.
+    pub variant_bytes: u64,
+    /// Images until the quota is used up; null without a quota.
+    pub images_left: Option<u64>,
+    /// Bytes of originals until the quota is used up; null without a quota. Resized images give way.
+    pub bytes_left: Option<u64>,
+    /// Number of images in the trash: deleted, and not purged yet.
+    pub trash_images: u64,
+    /// Size of the originals in the trash, in bytes.
+    pub trash_bytes: u64,
+}
+
+/// A page of accounts, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AccountPage {
+    /// The accounts on this page.
+    pub accounts: Vec<AccountView>,
+    /// The `page_token` of the next page; null on the last page.
+    pub next_page_token: Option<String>,
+    /// Whether there is another page.
+    pub has_more: bool,
+}
+
+/// List accounts
+///
+/// Administrators only.
+#[utoipa::path(get, path = "/accounts", tag = "accounts", params(PageQuery),
+    responses((status = 200, description = "A page of accounts.", body = AccountPage), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_accounts(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let (limit, token) = take_page(Query::of(&uri))?;
+    let page = app.service.list_accounts(&caller, limit, token.as_deref()).await?;
+    let accounts = page.items.iter().map(AccountView::new).collect();
+    let next = page.next.clone();
+    let view = AccountPage { accounts, has_more: page.next.is_some(), next_page_token: page.next };
+    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
+}
+
+/// Create an account
+///
+/// Administrators only.
+#[utoipa::path(post, path = "/accounts", tag = "accounts", request_body(content = NewAccountBody, content_type = "application/json"),
+    responses((status = 201, description = "Created.", body = AccountView), BadRequest, RequestTimeout, AlreadyExists, PayloadTooLarge, UnsupportedMediaType,
+        ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn create_account(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_admin(&caller)?;
+    let mut fields = JsonFields::read(&headers, body).await?;
+    let email = fields.need("email", |value| Email::parse(&text(value)?));
+    let password = fields.need("password", |value| Password::parse(&text(value)?));
+    let user_id = fields.take("user_id", or_null(|value| UserId::parse(&text(value)?))).flatten();
+    let plan = match fields.take("plan", or_null(read_plan)) {
+        Some(plan) => plan,
+        None => PlanName::parse(DEFAULT_PLAN).ok(),
+    };
+    let admin = fields.take("admin", boolean).unwrap_or(false);
+    fields.finish()?;
+    let new = NewAccount { email: needed(email)?, password: needed(password)?, user_id, plan, admin };
+    let account = app.service.create_account(&caller, new).await?;
+    Ok((StatusCode::CREATED, Json(AccountView::new(&account))).into_response())
+}
+
+/// As the smallest of those that come with the service.
+const DEFAULT_PLAN: &str = "Basic";
+
+fn read_plan(value: Value) -> Result<PlanName, String> {
+    PlanName::parse(&text(value)?)
+}
+
+/// Get your account
+///
+/// Includes the features of its plan and its usage.
+#[utoipa::path(get, path = "/accounts/me", tag = "accounts",
+    responses((status = 200, description = "The account.", body = AccountStateView), ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_my_account(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Json<AccountStateView>, ApiError> {
+    Query::of(&uri).finish()?;
+    Ok(Json(AccountStateView::new(&app.service.my_account(&caller).await?)))
+}
+
+/// Change your password
+///
+/// Ends all sessions of the account. API keys stay valid, and cannot be used for this operation.
+#[utoipa::path(put, path = "/accounts/me/password", tag = "accounts",
+    request_body(content = ChangePasswordRequest, content_type = "application/json"),
+    responses((status = 204, description = "Changed."), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, ValidationError,
+        InternalServerError, ServiceUnavailable))]
+pub async fn change_my_password(
+    State(app): State<AppState>,
+    identity: Identity,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_in_person(&caller)?;
+    let mut fields = JsonFields::read(&headers, body).await?;
+    let current = fields.need("current_password", text);
+    let new = fields.need("new_password", |value| Password::parse(&text(value)?));
+    fields.finish()?;
+    app.service.change_my_password(&caller, &needed(current)?, &needed(new)?, Some(identity.address)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Get an account
+///
+/// Administrators only.
+#[utoipa::path(get, path = "/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The account's id.")),
+    responses((status = 200, description = "The account.", body = AccountStateView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_account(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Json<AccountStateView>, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_admin(&caller)?;
+    Ok(Json(AccountStateView::new(&app.service.find_account(&caller, account_id(&id)?).await?)))
+}
+
+/// Update an account
+///
+/// Administrators only. A new plan takes effect at once.
+#[utoipa::path(patch, path = "/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The account's id.")),
+    request_body(content = AccountChangeBody, content_type = "application/json"),
+    responses((status = 200, description = "The updated account.", body = AccountStateView), BadRequest, NotFound, RequestTimeout, Conflict, PayloadTooLarge,
+        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn update_account(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<AccountStateView>, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_admin(&caller)?;
+    let id = account_id(&id)?;
+    let mut fields = JsonFields::read(&headers, body).await?;
+    let change = AccountChange {
+        plan: fields.take("plan", or_null(read_plan)),
+        disabled: fields.take("disabled", boolean),
+        admin: fields.take("admin", boolean),
+    };
+    fields.finish()?;
+    Ok(Json(AccountStateView::new(&app.service.change_account(&caller, id, change).await?)))
+}
+
+/// Delete an account
+///
+/// Administrators only. The account must be disabled. Its sessions and API keys are deleted with it, and its collections unless
+/// `keep_images` is true. Its user stays locked out until another account is created with the same user ID.
+#[utoipa::path(delete, path = "/accounts/{id}", tag = "accounts",
+    params(("id" = Uuid, Path, description = "The account's id."),
+        ("keep_images" = Option<bool>, Query, description = "Whether the images and collections of the account's user stay. They belong to the next \
+            account with the same user ID. Without it, an account whose user has images, in the trash or not, is not deleted. Defaults to false.")),
+    responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn delete_account(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<StatusCode, ApiError> {
+    let mut query = Query::of(&uri);
+    let keep_images = query.take("keep_images", fields::boolean).unwrap_or(false);
+    query.finish()?;
+    app.service.require_admin(&caller)?;
+    app.service.delete_account(&caller, account_id(&id)?, keep_images).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What is not an id names no account.
+fn account_id(text: &str) -> Result<AccountId, Error> {
+    AccountId::parse(text).ok_or_else(|| Error::NotFound { what: "such account".to_owned() })
+}
+
+impl AccountView {
+    fn new(account: &Account) -> Self {
+        Self {
+            id: account.id.to_string(),
+            email: account.email.to_string(),
+            user_id: account.user_id.to_string(),
+            plan: account.plan.as_ref().map(PlanName::to_string),
+            admin: account.admin,
+            disabled: account.disabled_at.is_some(),
+            created_at: time(account.id.created_at()),
+            updated_at: time(account.updated_at),
+        }
+    }
+}
+
+impl AccountStateView {
+    fn new(state: &AccountState) -> Self {
+        let Usage { images, bytes, variant_bytes } = state.usage;
+        let features = state.plan.as_ref().map(|plan| &plan.features);
+        let left = |max: Option<u64>, used: u64| max.map(|max| max.saturating_sub(used));
+        let usage = UsageView {
+            trash_images: state.trash.images,
+            trash_bytes: state.trash.bytes,
+            images,
+            bytes,
+            variant_bytes,
+            images_left: features.and_then(|features| left(features.max_images, images)),
+            bytes_left: features.and_then(|features| left(features.max_bytes, bytes)),
+        };
+        Self { account: AccountView::new(&state.account), features: state.plan.as_ref().map(PlanView::new), usage }
+    }
+}
+
+/// As [`Time`] writes it.
+pub(in crate::http) fn time(time: DateTime<Utc>) -> String {
+    Time(time).to_string()
+}

@@ -1,0 +1,222 @@
+//! API keys: for programs that come in without a password.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::accounts::time;
+use super::tokens::NO_STORE;
+use crate::http::AppState;
+use crate::http::error::{
+    ApiError, BadRequest, InternalServerError, LimitReached, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
+    UnsupportedMediaType, ValidationError,
+};
+use crate::http::request::fields::{Address, CallerOf, Query, Segment};
+use crate::http::request::json_fields::{JsonFields, integer, or_null, text};
+use crate::model::account::{ApiKey, KeyId, Scope};
+use crate::service::error::Error;
+use crate::service::identity::api_keys::{KeyChange, NewKey};
+
+/// The description, the scopes and the expiry of an API key. Omitted fields are empty in a new key and keep their value in an existing one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ApiKeySettings, example = json!({"description": "the shop's uploader", "scopes": ["upload"]}))]
+#[expect(dead_code, reason = "it describes what `read_fields` reads")]
+pub struct ApiKeyBody {
+    /// Where the key is used, for people. Without U+0000.
+    #[schema(nullable = false, max_length = 200)]
+    description: Option<String>,
+    /// What the key permits; null permits everything that its account may do.
+    #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeWord>>, max_items = 3)]
+    scopes: Option<Vec<String>>,
+    /// Seconds from now until the key expires; null means never.
+    #[schema(minimum = 60, maximum = 315_360_000, example = 7_776_000)]
+    expires_in: Option<u64>,
+}
+
+/// An API key, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ApiKey)]
+pub struct ApiKeyView {
+    /// The key's id, a UUIDv7.
+    #[schema(format = Uuid)]
+    pub id: String,
+    /// Where the key is used.
+    pub description: String,
+    /// What the key permits; null permits everything that its account may do.
+    #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeWord>>)]
+    pub scopes: Option<Vec<&'static str>>,
+    /// When the key was created.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// When the key was last used, to the minute; null if never.
+    #[schema(format = DateTime)]
+    pub last_used_at: Option<String>,
+    /// When the key expires; null means never.
+    #[schema(format = DateTime)]
+    pub expires_at: Option<String>,
+}
+
+/// A new API key.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CreatedApiKey {
+    #[serde(flatten)]
+    pub api_key: ApiKeyView,
+    /// The secret: send it as the password of any user with basic authentication. It is shown only once.
+    pub key: String,
+}
+
+/// The API keys of an account.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ApiKeyList {
+    /// The keys, newest first.
+    pub api_keys: Vec<ApiKeyView>,
+}
+
+/// List your API keys
+///
+/// Newest first, without their secrets.
+#[utoipa::path(get, path = "/api-keys", tag = "accounts",
+    responses((status = 200, description = "Your API keys.", body = ApiKeyList), ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_api_keys(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Json<ApiKeyList>, ApiError> {
+    Query::of(&uri).finish()?;
+    let api_keys = app.service.list_keys(&caller).await?.iter().map(ApiKeyView::new).collect();
+    Ok(Json(ApiKeyList { api_keys }))
+}
+
+/// Create an API key
+///
+/// The response is the only one that contains the secret. A key with scopes cannot create keys.
+#[utoipa::path(post, path = "/api-keys", tag = "accounts", request_body(content = ApiKeyBody, content_type = "application/json"),
+    responses((status = 201, description = "Created.", body = CreatedApiKey), BadRequest, RequestTimeout, LimitReached, PayloadTooLarge, UnsupportedMediaType,
+        ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn create_api_key(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_whole_account(&caller)?;
+    let change = read_fields(JsonFields::read(&headers, body).await?)?;
+    let KeyChange { description, scopes, lifetime } = change;
+    let new = NewKey { description: description.unwrap_or_default(), scopes: scopes.flatten(), lifetime: lifetime.flatten() };
+    let (api_key, key) = app.service.create_key(&caller, new).await?;
+    Ok((StatusCode::CREATED, [NO_STORE], Json(CreatedApiKey { api_key: ApiKeyView::new(&api_key), key })).into_response())
+}
+
+/// Get an API key
+///
+/// Without its secret.
+#[utoipa::path(get, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
+    responses((status = 200, description = "The key.", body = ApiKeyView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_api_key(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Json<ApiKeyView>, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_account(&caller)?;
+    Ok(Json(ApiKeyView::new(&app.service.find_key(&caller, key_id(&id)?).await?)))
+}
+
+/// Update an API key
+///
+/// Changes its description, its scopes or its expiry. A key with scopes cannot update keys.
+#[utoipa::path(put, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
+    request_body(content = ApiKeyBody, content_type = "application/json"),
+    responses((status = 200, description = "The updated key.", body = ApiKeyView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
+        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn update_api_key(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ApiKeyView>, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_whole_account(&caller)?;
+    let id = key_id(&id)?;
+    let change = read_fields(JsonFields::read(&headers, body).await?)?;
+    Ok(Json(ApiKeyView::new(&app.service.change_key(&caller, id, change).await?)))
+}
+
+/// Delete an API key
+///
+/// The key is rejected from then on. A key with scopes cannot delete keys.
+#[utoipa::path(delete, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
+    responses((status = 204, description = "Deleted."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn delete_api_key(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<StatusCode, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_whole_account(&caller)?;
+    app.service.delete_key(&caller, key_id(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What is not an id names no key.
+fn key_id(text: &str) -> Result<KeyId, Error> {
+    KeyId::parse(text).ok_or_else(|| Error::NotFound { what: "such API key".to_owned() })
+}
+
+fn read_fields(mut fields: JsonFields) -> Result<KeyChange, Error> {
+    let change = KeyChange {
+        description: fields.take("description", read_description),
+        scopes: fields.take("scopes", or_null(read_scopes)),
+        lifetime: fields.take("expires_in", or_null(read_lifetime)),
+    };
+    fields.finish()?;
+    Ok(change)
+}
+
+fn read_description(value: Value) -> Result<String, String> {
+    let text = text(value)?;
+    if text.chars().count() > ApiKey::MAX_DESCRIPTION_CHARS {
+        return Err(format!("must have at most {} characters", ApiKey::MAX_DESCRIPTION_CHARS));
+    }
+    if text.contains('\0') { Err("must not have U+0000".to_owned()) } else { Ok(text) }
+}
+
+/// Up to ten years.
+fn read_lifetime(value: Value) -> Result<Duration, String> {
+    integer(60, 315_360_000)(value).map(Duration::from_secs)
+}
+
+fn read_scopes(value: Value) -> Result<BTreeSet<Scope>, String> {
+    let rule = || "must be a list of read, upload and admin, or null".to_owned();
+    let Value::Array(values) = value else { return Err(rule()) };
+    let scope = |value: Value| value.as_str().and_then(|name| Scope::parse(name).ok()).ok_or_else(rule);
+    if values.len() > Scope::ALL.len() { Err(rule()) } else { values.into_iter().map(scope).collect() }
+}
+
+impl ApiKeyView {
+    fn new(key: &ApiKey) -> Self {
+        Self {
+            id: key.id.to_string(),
+            description: key.description.clone(),
+            scopes: key.scopes.as_ref().map(|scopes| scopes.iter().map(|scope| scope.name()).collect()),
+            created_at: time(key.id.created_at()),
+            last_used_at: key.last_used_at.map(time),
+            expires_at: key.expires_at.map(time),
+        }
+    }
+}

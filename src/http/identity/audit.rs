@@ -1,0 +1,76 @@
+//! The audit trail.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::accounts::time;
+use crate::http::AppState;
+use crate::http::error::{ApiError, InternalServerError, InvalidPageToken, ServiceUnavailable, ValidationError};
+use crate::http::images::{PageQuery, take_page};
+use crate::http::request::fields::{Address, CallerOf, Query};
+use crate::http::request::link_header::with_next;
+use crate::model::account::Entry;
+
+/// An action of an administrator, or one that concerns an account's credentials.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditEntry {
+    /// The entry's id, a UUIDv7.
+    #[schema(format = Uuid)]
+    pub id: String,
+    /// When it happened.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// The e-mail address of the account that did it, `(command line)`, or `(unknown)` for what failed.
+    pub actor: String,
+    /// What was done, as `<kind of resource>.<verb>`.
+    #[schema(example = "account.changed")]
+    pub action: String,
+    /// The id or the name of the resource.
+    pub subject: String,
+    /// What changed, by field.
+    #[schema(example = json!({"plan": "Premium"}))]
+    pub details: BTreeMap<String, String>,
+}
+
+/// A page of the audit trail, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditPage {
+    /// The entries on this page.
+    pub entries: Vec<AuditEntry>,
+    /// The `page_token` of the next page; null on the last page.
+    pub next_page_token: Option<String>,
+    /// Whether there is another page.
+    pub has_more: bool,
+}
+
+/// List audit entries
+///
+/// What administrators did: accounts and plans that they created or changed, images of others that they deleted or restored. The trail
+/// also records what concerns credentials: API keys created, changed or deleted, passwords set, sessions ended, refresh tokens used twice, and
+/// failed logins once they are slowed down. Administrators only.
+#[utoipa::path(get, path = "/audit", tag = "accounts", params(PageQuery),
+    responses((status = 200, description = "A page of entries.", body = AuditPage), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_audit_entries(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let (limit, token) = take_page(Query::of(&uri))?;
+    let page = app.service.list_audit(&caller, limit, token.as_deref()).await?;
+    let entries = page.items.into_iter().map(AuditEntry::new).collect();
+    let next = page.next.clone();
+    let view = AuditPage { entries, has_more: page.next.is_some(), next_page_token: page.next };
+    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
+}
+
+impl AuditEntry {
+    fn new(entry: Entry) -> Self {
+        let Entry { id, actor, action, subject, details } = entry;
+        Self { id: id.to_string(), at: time(id.created_at()), actor, action, subject, details }
+    }
+}

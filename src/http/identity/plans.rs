@@ -1,0 +1,283 @@
+//! Plans: what accounts are given.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::http::AppState;
+use crate::http::error::{
+    AlreadyExists, ApiError, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout,
+    ServiceUnavailable, UnsupportedMediaType, ValidationError,
+};
+use crate::http::request::fields::{Address, CallerOf, Query, Segment};
+use crate::http::request::json_fields::{JsonFields, boolean, integer, needed, or_null, text};
+use crate::model::image::ThumbnailSize;
+use crate::model::plan::{Features, Plan, PlanName};
+use crate::service::error::Error;
+
+/// A plan: the features and quotas of accounts.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Plan)]
+pub struct PlanView {
+    /// The name of the plan.
+    #[schema(example = "Premium")]
+    pub name: String,
+    /// Whether the plan came with the service. Such a plan can be updated but not deleted.
+    pub built_in: bool,
+    /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels.
+    #[schema(example = json!(["small", "medium", "200", "400"]))]
+    pub thumbnails: Vec<String>,
+    /// Whether originals can be downloaded and linked to.
+    pub original: bool,
+    /// Whether expiring links can be created.
+    pub expiring_links: bool,
+    /// Whether resized images can be requested.
+    pub custom_sizes: bool,
+    /// Whether images can be imported from URLs.
+    pub imports: bool,
+    /// Quota for the size of all originals and resized images, in bytes; null means no limit. Resized images give way to originals.
+    pub max_bytes: Option<u64>,
+    /// Quota for the number of images; null means no limit.
+    pub max_images: Option<u64>,
+}
+
+/// The features and quotas of a plan. They replace the previous ones: omitted features are not included, omitted quotas do not
+/// limit.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = UpdatePlanRequest, example = json!({"thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
+#[expect(dead_code, reason = "it describes what `read_features` reads")]
+pub struct PlanBody {
+    /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels from 16 to 2000. Defaults to none.
+    #[schema(value_type = Vec<ThumbnailSizeName>, required = false, max_items = 10)]
+    thumbnails: Option<Vec<String>>,
+    /// Whether originals can be downloaded and linked to. Defaults to false.
+    #[schema(nullable = false)]
+    original: Option<bool>,
+    /// Whether expiring links can be created; requires `original`. Defaults to false.
+    #[schema(nullable = false)]
+    expiring_links: Option<bool>,
+    /// Whether resized images can be requested. Defaults to false.
+    #[schema(nullable = false)]
+    custom_sizes: Option<bool>,
+    /// Whether images can be imported from URLs. Defaults to false.
+    #[schema(nullable = false)]
+    imports: Option<bool>,
+    /// Quota for the size of all originals and resized images, in bytes. Resized images give way to originals. Defaults to null, which means no limit.
+    #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
+    max_bytes: Option<u64>,
+    /// Quota for the number of images. Defaults to null, which means no limit.
+    #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_u64)]
+    max_images: Option<u64>,
+}
+
+/// The plan to create. Omitted features are not included, omitted quotas do not limit.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CreatePlanRequest, example = json!({"name": "Studio", "thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
+#[expect(dead_code, reason = "it describes what `create_plan` reads")]
+pub struct NewPlanBody {
+    /// The name of the plan.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+    name: String,
+    /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels from 16 to 2000. Defaults to none.
+    #[schema(value_type = Vec<ThumbnailSizeName>, required = false, max_items = 10)]
+    thumbnails: Option<Vec<String>>,
+    /// Whether originals can be downloaded and linked to. Defaults to false.
+    #[schema(nullable = false)]
+    original: Option<bool>,
+    /// Whether expiring links can be created; requires `original`. Defaults to false.
+    #[schema(nullable = false)]
+    expiring_links: Option<bool>,
+    /// Whether resized images can be requested. Defaults to false.
+    #[schema(nullable = false)]
+    custom_sizes: Option<bool>,
+    /// Whether images can be imported from URLs. Defaults to false.
+    #[schema(nullable = false)]
+    imports: Option<bool>,
+    /// Quota for the size of all originals and resized images, in bytes. Resized images give way to originals. Defaults to null, which means no limit.
+    #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
+    max_bytes: Option<u64>,
+    /// Quota for the number of images. Defaults to null, which means no limit.
+    #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_u64)]
+    max_images: Option<u64>,
+}
+
+/// The name of a thumbnail size: `small`, `medium`, or a height in pixels from 16 to 2000.
+#[derive(Debug, ToSchema)]
+#[schema(pattern = r"^(small|medium|1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|1[0-9]{3}|2000)$", example = "small")]
+#[expect(dead_code, reason = "it describes what `read_size` reads")]
+pub struct ThumbnailSizeName(String);
+
+/// All plans.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlanList {
+    /// The plans, by name.
+    pub plans: Vec<PlanView>,
+}
+
+/// List plans
+///
+/// All plans, by name. Requires authentication of any kind.
+#[utoipa::path(get, path = "/plans", tag = "accounts",
+    responses((status = 200, description = "The plans.", body = PlanList), ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_plans(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Json<PlanList>, ApiError> {
+    Query::of(&uri).finish()?;
+    let plans = app.service.list_plans(&caller).await?.iter().map(PlanView::new).collect();
+    Ok(Json(PlanList { plans }))
+}
+
+/// Get a plan
+///
+/// Requires authentication of any kind.
+#[utoipa::path(get, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
+    responses((status = 200, description = "The plan.", body = PlanView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_plan(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(name): Segment,
+    Address(uri): Address,
+) -> Result<Json<PlanView>, ApiError> {
+    Query::of(&uri).finish()?;
+    caller.user().ok_or(Error::Unauthenticated)?;
+    Ok(Json(PlanView::new(&app.service.find_plan(&caller, &plan_name(&name)?).await?)))
+}
+
+/// Create a plan
+///
+/// Administrators only.
+#[utoipa::path(post, path = "/plans", tag = "accounts", request_body(content = NewPlanBody, content_type = "application/json"),
+    responses((status = 201, description = "Created.", body = PlanView), BadRequest, RequestTimeout, AlreadyExists, PayloadTooLarge, UnsupportedMediaType,
+        ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn create_plan(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_admin(&caller)?;
+    let mut fields = JsonFields::read(&headers, body).await?;
+    let name = fields.need("name", |value| PlanName::parse(&text(value)?));
+    let features = read_features(&mut fields);
+    fields.finish()?;
+    let plan = app.service.create_plan(&caller, needed(name)?, features).await?;
+    Ok((StatusCode::CREATED, Json(PlanView::new(&plan))).into_response())
+}
+
+/// Replace the features of a plan
+///
+/// Administrators only. Takes effect at once for all accounts that have the plan.
+#[utoipa::path(put, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
+    request_body(content = PlanBody, content_type = "application/json"),
+    responses((status = 200, description = "The updated plan.", body = PlanView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
+        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn update_plan(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(name): Segment,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<PlanView>, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_admin(&caller)?;
+    let name = plan_name(&name)?;
+    let mut fields = JsonFields::read(&headers, body).await?;
+    let features = read_features(&mut fields);
+    fields.finish()?;
+    Ok(Json(PlanView::new(&app.service.change_plan(&caller, &name, features).await?)))
+}
+
+/// Delete a plan
+///
+/// Administrators only. Only plans that no account has and that did not come with the service.
+#[utoipa::path(delete, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
+    responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn delete_plan(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(name): Segment,
+    Address(uri): Address,
+) -> Result<StatusCode, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_admin(&caller)?;
+    app.service.delete_plan(&caller, &plan_name(&name)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What cannot be a name names no plan.
+fn plan_name(text: &str) -> Result<PlanName, Error> {
+    PlanName::parse(text).map_err(|_| Error::NotFound { what: "such plan".to_owned() })
+}
+
+fn read_features(fields: &mut JsonFields) -> Features {
+    let mut flag = |name: &str| fields.take(name, boolean).unwrap_or(false);
+    let (original, expiring_links) = (flag("original"), flag("expiring_links"));
+    let (custom_sizes, imports) = (flag("custom_sizes"), flag("imports"));
+    Features {
+        thumbnails: fields.take("thumbnails", read_sizes).unwrap_or_default(),
+        original,
+        expiring_links,
+        custom_sizes,
+        imports,
+        max_bytes: fields.take("max_bytes", or_null(integer(0, 1_000_000_000_000_000))).flatten(),
+        max_images: fields.take("max_images", or_null(integer(0, 1_000_000_000_000))).flatten(),
+    }
+}
+
+fn read_sizes(value: Value) -> Result<Vec<ThumbnailSize>, String> {
+    let rule = || "must be a list of up to 10 of small, medium and heights from 16 to 2000 pixels, as texts".to_owned();
+    let Value::Array(values) = value else { return Err(rule()) };
+    if values.len() > 10 {
+        return Err(rule());
+    }
+    let mut sizes = Vec::new();
+    for value in values {
+        let size = read_size(&text(value).map_err(|_| rule())?).ok_or_else(rule)?;
+        if !sizes.contains(&size) {
+            sizes.push(size);
+        }
+    }
+    Ok(sizes)
+}
+
+fn read_size(name: &str) -> Option<ThumbnailSize> {
+    let shown = ThumbnailSize::SHOWN.into_iter().find(|size| size.name() == name);
+    let plain = !name.starts_with(['0', '+']);
+    shown.or_else(|| {
+        let height = name.parse().ok().filter(|height| plain && (16..=2000).contains(height));
+        height.map(ThumbnailSize::Height)
+    })
+}
+
+impl PlanView {
+    pub fn new(plan: &Plan) -> Self {
+        let Features { thumbnails, original, expiring_links, custom_sizes, imports, max_bytes, max_images } = &plan.features;
+        let name = |size: &ThumbnailSize| match size {
+            ThumbnailSize::Height(height) => height.to_string(),
+            shown => shown.name().into_owned(),
+        };
+        Self {
+            name: plan.name.to_string(),
+            built_in: plan.built_in,
+            thumbnails: thumbnails.iter().map(name).collect(),
+            original: *original,
+            expiring_links: *expiring_links,
+            custom_sizes: *custom_sizes,
+            imports: *imports,
+            max_bytes: *max_bytes,
+            max_images: *max_images,
+        }
+    }
+}

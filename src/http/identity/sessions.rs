@@ -1,0 +1,102 @@
+//! Sessions: where an account is logged in, and logging out.
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::accounts::time;
+use crate::http::AppState;
+use crate::http::error::{ApiError, InternalServerError, NotFound, ServiceUnavailable, ValidationError};
+use crate::http::request::fields::{Address, CallerOf, Query, Segment};
+use crate::model::account::SessionId;
+use crate::service::identity::sessions::{Ending, Session, no_such_session};
+
+/// A session: one login, and the tokens that it gave.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Session)]
+pub struct SessionView {
+    /// The session's id, a UUIDv7.
+    #[schema(format = Uuid)]
+    pub id: String,
+    /// When its owner logged in.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// When it expires unless its tokens are refreshed before.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+    /// Whether this request was made with its access token.
+    pub current: bool,
+}
+
+/// The sessions of an account.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SessionList {
+    /// The sessions, newest first.
+    pub sessions: Vec<SessionView>,
+}
+
+/// List your sessions
+///
+/// Newest first. API keys cannot be used for this operation.
+#[utoipa::path(get, path = "/accounts/me/sessions", tag = "accounts",
+    responses((status = 200, description = "Your sessions.", body = SessionList), ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_my_sessions(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Json<SessionList>, ApiError> {
+    Query::of(&uri).finish()?;
+    let sessions = app.service.list_sessions(&caller).await?.iter().map(SessionView::new).collect();
+    Ok(Json(SessionList { sessions }))
+}
+
+/// End all your sessions
+///
+/// Logs out all sessions, including this one. API keys stay valid, and cannot be used for this operation.
+#[utoipa::path(delete, path = "/accounts/me/sessions", tag = "accounts",
+    responses((status = 204, description = "Ended."), ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn end_my_sessions(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<StatusCode, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.end_sessions(&caller, Ending::All).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Log out
+///
+/// Ends a session: its access token and its refresh token are rejected from then on. `current` is the session of the access token that the
+/// request is made with. API keys cannot be used for this operation.
+#[utoipa::path(delete, path = "/accounts/me/sessions/{id}", tag = "accounts",
+    params(("id" = String, Path, description = "The session's id, or `current`.", example = "current")),
+    responses((status = 204, description = "Ended."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn end_my_session(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<StatusCode, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_in_person(&caller)?;
+    let which = match id.as_str() {
+        "current" => Ending::Current,
+        id => Ending::One(SessionId::parse(id).ok_or_else(no_such_session)?),
+    };
+    app.service.end_sessions(&caller, which).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl SessionView {
+    fn new(session: &Session) -> Self {
+        Self {
+            id: session.id.to_string(),
+            created_at: time(session.id.created_at()),
+            expires_at: time(session.expires_at),
+            current: session.is_current,
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Images: list, look up, download, change, delete, restore.
+
+pub mod resize_urls;
+pub mod thumbnails;
+pub mod uploads;
+pub mod views;
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use self::views::{ImagePageView, ImageView};
+use super::AppState;
+use super::error::{
+    ApiError, BadRequest, Conflict, Forbidden, Gone, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge,
+    QuotaOrForbidden, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
+};
+use super::request::fields::{
+    Address, CallerOf, FieldErrors, Query, Segment, TurnOf, boolean, image_id, integer, range_end, range_start,
+};
+use super::request::json;
+use super::request::link_header::with_next;
+use crate::model::caller::{Caller, UserId};
+use crate::model::collection::CollectionName;
+use crate::model::filter::ImageFilter;
+use crate::model::image::{Image, Visibility};
+use crate::model::tag::Tag;
+use crate::model::text::{Description, Title};
+use crate::service::admission::fair_queue::TurnKey;
+use crate::service::error::Error;
+use crate::service::images::ImageChange;
+use crate::service::images::presigned_urls::{Disposition, Links};
+
+/// Where a page begins and how long it is.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `take_page` reads")]
+pub struct PageQuery {
+    /// Maximum number of entries on the page.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u32>,
+    /// The `next_page_token` of the previous page, with the same filters. Leave it out for the first page.
+    page_token: Option<String>,
+}
+
+/// Which images to list; all conditions must hold.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `list_images` reads")]
+pub struct FilterQuery {
+    /// Only images of this user.
+    #[param(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
+    user_id: Option<String>,
+    /// Only images that have all of these tags (AND), in any case. One to ten tags, separated by commas:
+    /// `sea,sunset`.
+    #[param(style = Form, explode = false, value_type = Option<Vec<String>>, min_items = 1, max_items = 10)]
+    tags: Option<String>,
+    /// Only images in this collection, which must be public or the caller's own.
+    #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+    collection: Option<String>,
+    /// Only images created at or after this moment: a date-time with its offset, or a date, which means its beginning in UTC:
+    /// `2026-01-31`.
+    start_date: Option<String>,
+    /// Only images created at or before this moment: a date-time with its offset, or a date, which is included: it means its end
+    /// in UTC: `2026-02-28T23:59:59Z`.
+    end_date: Option<String>,
+}
+
+/// List images
+///
+/// Newest first; all filters must match. Images that exist while you page are neither repeated nor skipped, even if others are
+/// uploaded or deleted meanwhile.
+#[utoipa::path(get, path = "/images", tag = "images", params(PageQuery, FilterQuery),
+    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_images(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    TurnOf(key): TurnOf,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri);
+    let filter = ImageFilter {
+        user_id: query.take("user_id", UserId::parse),
+        tags: query.take_list("tags", tags_filter).unwrap_or_default(),
+        start: query.take("start_date", range_start),
+        end: query.take("end_date", range_end),
+        collection: None,
+    };
+    let collection = query.take("collection", CollectionName::parse);
+    page(&app, &uri, (&caller, &key), query, filter, collection).await
+}
+
+/// List a user's images
+///
+/// The same as `GET /images` with `user_id`.
+#[utoipa::path(get, path = "/users/{user_id}/images", tag = "images",
+    params(("user_id" = String, Path, description = "The user id of the owner.", min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$"), PageQuery),
+    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_user_images(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    TurnOf(key): TurnOf,
+    Segment(user_id): Segment,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri);
+    let user_id = query.errors.check("user_id", UserId::parse(&user_id));
+    page(&app, &uri, (&caller, &key), query, ImageFilter { user_id, ..ImageFilter::default() }, None).await
+}
+
+/// A tag.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what `list_tag_images` reads")]
+pub struct TagPath {
+    /// A tag, in any case: up to 50 letters, digits, spaces, hyphens and underscores.
+    #[param(min_length = 1, max_length = 50, example = "sunset")]
+    tag: String,
+}
+
+/// List a tag's images
+///
+/// The same as `GET /images` with one tag.
+#[utoipa::path(get, path = "/tags/{tag}/images", tag = "images",
+    params(TagPath, PageQuery),
+    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_tag_images(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    TurnOf(key): TurnOf,
+    Segment(tag): Segment,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri);
+    let tags = query.errors.check("tag", Tag::parse(&tag)).into_iter().collect();
+    page(&app, &uri, (&caller, &key), query, ImageFilter { tags, ..ImageFilter::default() }, None).await
+}
+
+async fn page(
+    app: &AppState,
+    uri: &Uri,
+    (caller, key): (&Caller, &TurnKey),
+    query: Query,
+    filter: ImageFilter,
+    collection: Option<CollectionName>,
+) -> Result<Response, ApiError> {
+    let (limit, token) = take_page(query)?;
+    let page = app.service.list_images(caller, key, filter, collection.as_ref(), limit, token.as_deref()).await?;
+    let view = ImagePageView::new(&page);
+    Ok(with_next(app, uri, view.next_page_token, json::answer(&view, view.size_bytes())?)?)
+}
+
+/// What [`PageQuery`] describes; nothing else may be left of the query.
+pub(super) fn take_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
+    let page = take_place(&mut query);
+    query.finish()?;
+    Ok(page)
+}
+
+/// What [`PageQuery`] describes, for pages whose address is shared: anything else in the query is somebody else's.
+pub(super) fn take_shared_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
+    let page = take_place(&mut query);
+    query.finish_shared()?;
+    Ok(page)
+}
+
+fn take_place(query: &mut Query) -> (u32, Option<String>) {
+    let limit = query.take("limit", integer(1..=100)).unwrap_or(20);
+    (limit, query.take("page_token", |text| Ok(text.to_owned())))
+}
+
+fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
+    let tags = Tag::parse_list(text)?;
+    if tags.is_empty() { Err("must name at least one tag".to_owned()) } else { Ok(tags) }
+}
+
+/// Get an image
+///
+/// Returns its metadata. To wait for its caption, send `wait`.
+#[utoipa::path(get, path = "/images/{image_id}", tag = "images",
+    params(("image_id" = Uuid, Path, description = "The image's id."), ("include_url" = Option<bool>, Query, description = "Whether to include presigned URLs. Defaults to true."),
+        ("wait" = Option<u32>, Query, description = "Maximum number of seconds to wait for a `pending` caption. Defaults to 0.", minimum = 0, maximum = 30)),
+    responses((status = 200, description = "The image.", body = ImageView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri);
+    let include_url = query.take("include_url", boolean).unwrap_or(true);
+    let wait: u32 = query.take("wait", integer(0..=30)).unwrap_or(0);
+    query.finish()?;
+    let wait = Duration::from_secs(wait.into());
+    let (image, links) = app.service.find_captioned_image(&caller, image_id(&id)?, include_url, wait).await?;
+    one(&image, links.as_ref())
+}
+
+pub(super) fn one(image: &Image, links: Option<&Links>) -> Result<Response, ApiError> {
+    json::answer(&ImageView::new(image, links), ImageView::SIZE_BYTES)
+}
+
+/// A presigned URL of an original.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DownloadUrl {
+    /// The image's id.
+    #[schema(format = Uuid)]
+    pub image_id: String,
+    /// The presigned URL. Anyone who has it can download the original, with its media type and file name.
+    pub download_url: String,
+    /// Lifetime of the URL in seconds.
+    pub expires_in: u32,
+    /// The media type of the original.
+    #[schema(example = "image/jpeg")]
+    pub content_type: String,
+    /// Size of the original in bytes.
+    pub file_size: u64,
+}
+
+/// Get a download URL
+///
+/// Returns a presigned URL of the original, which works without authentication until it expires or the image is deleted.
+#[utoipa::path(get, path = "/images/{image_id}/download", tag = "images",
+    params(
+        ("image_id" = Uuid, Path, description = "The image's id."),
+        ("expires_in" = Option<u32>, Query, description = "Lifetime of the URL in seconds. Defaults to 3600.", minimum = 60, maximum = 86400),
+        ("attachment" = Option<bool>, Query, description = "Whether browsers save the file instead of showing it. Defaults to false."),
+    ),
+    responses((status = 200, description = "A presigned URL.", body = DownloadUrl), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_download_url(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Json<DownloadUrl>, ApiError> {
+    let mut query = Query::of(&uri);
+    let expires_in = query.take("expires_in", integer(60..=86_400)).unwrap_or(3600);
+    let attachment = query.take("attachment", boolean).unwrap_or(false);
+    query.finish()?;
+    let how = if attachment { Disposition::Attachment } else { Disposition::Inline };
+    let download = app.service.download(&caller, image_id(&id)?, expires_in, how).await?;
+    Ok(Json(DownloadUrl {
+        image_id: download.image.id.to_string(),
+        download_url: download.url,
+        expires_in,
+        content_type: download.image.format.content_type().to_owned(),
+        file_size: download.image.file_size,
+    }))
+}
+
+/// The fields of an image to change. Omitted fields keep their value.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = UpdateImageRequest, example = json!({"title": "Dusk", "description": null, "tags": ["sea", "evening"]}))]
+#[expect(dead_code, reason = "it describes what `read_change` reads")]
+pub struct ImageChangeBody {
+    /// The title, without U+0000. Null removes it.
+    #[schema(max_length = 200, nullable)]
+    title: Option<String>,
+    /// The description, without U+0000. Null removes it.
+    #[schema(max_length = 1000, nullable)]
+    description: Option<String>,
+    /// The tags, which replace the previous ones: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores. Null
+    /// removes them. A string of tags separated by commas is accepted, too.
+    #[schema(nullable, max_items = 10)]
+    tags: Option<Vec<String>>,
+    /// Who can see the image.
+    #[schema(value_type = super::openapi::enums::VisibilityWord, required = false)]
+    visibility: Option<String>,
+}
+
+/// Update an image
+///
+/// The owner only. A new visibility takes effect at once, but presigned URLs that were issued before stay valid until they expire,
+/// and caches may keep what they were permitted to.
+#[utoipa::path(patch, path = "/images/{image_id}", tag = "images",
+    params(("image_id" = Uuid, Path, description = "The image's id.")),
+    request_body(content = ImageChangeBody, content_type = "application/json"),
+    responses((status = 200, description = "The updated image.", body = ImageView), BadRequest, Unauthorized, Forbidden, NotFound,
+        RequestTimeout, PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn update_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let id = require_caller_then_id(&caller, &id)?;
+    let change = read_change(json::read_object(&headers, body, json::FEW_TEXTS).await?)?;
+    let (image, links) = app.service.update_image(&caller, id, change).await?;
+    one(&image, Some(&links))
+}
+
+fn read_change(mut fields: Map<String, Value>) -> Result<ImageChange, Error> {
+    let mut errors = FieldErrors::default();
+    let change = ImageChange {
+        title: fields
+            .remove("title")
+            .map(|value| errors.check("title", text_or_null(value).and_then(|text| Title::parse(&text))).flatten()),
+        description: fields
+            .remove("description")
+            .map(|value| errors.check("description", text_or_null(value).and_then(|text| Description::parse(&text))).flatten()),
+        tags: fields.remove("tags").and_then(|value| errors.check("tags", read_tags(&value))),
+        visibility: fields.remove("visibility").and_then(|value| errors.check("visibility", read_visibility(&value))),
+    };
+    for name in fields.keys() {
+        errors.add_unknown(name, "a field");
+    }
+    errors.finish()?;
+    Ok(change)
+}
+
+fn text_or_null(value: Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Null => Ok(String::new()),
+        _ => Err("must be a text or null".to_owned()),
+    }
+}
+
+pub(super) fn read_visibility(value: &Value) -> Result<Visibility, String> {
+    match value {
+        Value::String(text) => Visibility::parse(text),
+        _ => Visibility::parse(""),
+    }
+}
+
+pub(super) fn read_tags(value: &Value) -> Result<Vec<Tag>, String> {
+    let rule = || "must be a list of texts, a text with commas, or null".to_owned();
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::String(text) => Tag::parse_list(text),
+        // Also of empty and equal ones, which would be dropped: a list of any length is no list of tags.
+        Value::Array(items) if items.len() > Tag::MAX_PER_IMAGE => Err(format!("must have at most {} tags", Tag::MAX_PER_IMAGE)),
+        Value::Array(items) => {
+            let texts = items.iter().map(|item| item.as_str().ok_or_else(rule)).collect::<Result<Vec<_>, _>>()?;
+            Tag::parse_all(texts)
+        }
+        _ => Err(rule()),
+    }
+}
+
+/// The confirmation that an image was deleted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeletedImage {
+    /// A confirmation for people.
+    #[schema(example = "Image deleted successfully")]
+    pub message: &'static str,
+    /// The image's id.
+    #[schema(format = Uuid)]
+    pub image_id: String,
+}
+
+/// Delete an image
+///
+/// The owner or an administrator. The image can be restored until it is purged. Presigned URLs that were issued before stop working, unless
+/// the operator has decided otherwise for deletions by owners; a restored image has new ones.
+#[utoipa::path(delete, path = "/images/{image_id}", tag = "images",
+    params(
+        ("image_id" = Uuid, Path, description = "The image's id."),
+        ("purge" = Option<bool>, Query, description = "Whether the image is purged at once and cannot be restored; the owner only. Also for images \
+            that are deleted already. Defaults to false."),
+    ),
+    responses((status = 200, description = "Deleted.", body = DeletedImage), Unauthorized, Forbidden, NotFound, Gone, ValidationError,
+        InternalServerError, ServiceUnavailable))]
+pub async fn delete_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Json<DeletedImage>, ApiError> {
+    let mut query = Query::of(&uri);
+    let purge = query.take("purge", boolean).unwrap_or(false);
+    query.finish()?;
+    let id = require_caller_then_id(&caller, &id)?;
+    let message = if purge {
+        app.service.purge_image(&caller, id).await?;
+        "Image purged successfully"
+    } else {
+        app.service.delete_image(&caller, id).await?;
+        "Image deleted successfully"
+    };
+    Ok(Json(DeletedImage { message, image_id: id.to_string() }))
+}
+
+/// Restore a deleted image
+///
+/// Until the image is purged. The owner only; administrators can restore what an administrator has deleted.
+#[utoipa::path(post, path = "/images/{image_id}/restore", tag = "images",
+    params(("image_id" = Uuid, Path, description = "The image's id.")),
+    responses((status = 200, description = "Restored.", body = ImageView),
+        (status = 204, description = "Restored. No body, because administrators cannot view private images."), Unauthorized, QuotaOrForbidden, NotFound, Conflict,
+        ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn restore_image(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    match app.service.restore_image(&caller, require_caller_then_id(&caller, &id)?).await? {
+        Some((image, links)) => one(&image, Some(&links)),
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
+}
+
+/// Create a caption
+///
+/// The owner only. The image joins the queue: `caption_status` is `pending` until the caption is ready, and an existing caption
+/// stays until then.
+#[utoipa::path(post, path = "/images/{image_id}/caption", tag = "images",
+    params(("image_id" = Uuid, Path, description = "The image's id.")),
+    responses((status = 202, description = "Accepted.", body = ImageView), Unauthorized, Forbidden, NotFound, Conflict,
+        ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn create_caption(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let (image, links) = app.service.ask_for_caption(&caller, require_caller_then_id(&caller, &id)?).await?;
+    Ok((StatusCode::ACCEPTED, one(&image, Some(&links))?).into_response())
+}
+
+/// Who does not say who they are learns nothing about ids, not even whether one is well-formed.
+pub(super) fn require_caller_then_id(caller: &Caller, id: &str) -> Result<crate::model::id::ImageId, Error> {
+    caller.user().ok_or(Error::Unauthenticated)?;
+    image_id(id)
+}

@@ -1,0 +1,185 @@
+//! Signed URLs of resized images, for pages that cannot send a header with each picture.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::thumbnails::{read_fit, read_format};
+use crate::http::AppState;
+use crate::http::error::{
+    ApiError, BadRequest, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ResizeForbidden, ServiceUnavailable,
+    Unauthorized, UnsupportedMediaType, ValidationError,
+};
+use crate::http::identity::accounts::time;
+use crate::http::identity::tokens::NO_STORE;
+use crate::http::request::fields::{Address, CallerOf, FieldErrors, Query, Segment, image_id};
+use crate::http::request::json_fields::{JsonFields, integer, needed, text};
+use crate::model::rendering::Fit;
+use crate::model::resize::{MAX_SIDE, MIN_SIDE};
+use crate::service::error::{Error, Fields};
+use crate::service::images::resize_urls::SizeToSign;
+
+/// The sizes to sign URLs for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CreateResizeUrlsRequest, example = json!({"sizes": [{"width": 320}, {"width": 640}, {"width": 1280}], "expires_in": 3600}))]
+#[expect(dead_code, reason = "it describes what `read_body` reads")]
+pub struct NewUrlsBody {
+    /// The sizes, each as the parameters of `GET /images/{image_id}/thumbnail`.
+    #[schema(min_items = 1, max_items = 20)]
+    sizes: Vec<ResizeSizeBody>,
+    /// Lifetime of the URLs in seconds; the service rounds it up, so that URLs stay the same for a while and can be cached. Defaults to
+    /// the lifetime of presigned URLs, an hour unless the operator has changed it.
+    #[schema(nullable = false, minimum = 60, maximum = 86400)]
+    expires_in: Option<u32>,
+}
+
+/// A size of a resized image.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ResizeSize)]
+#[expect(dead_code, reason = "it describes what `read_size` reads")]
+pub struct ResizeSizeBody {
+    /// Width in pixels. Required unless `height` is given.
+    #[schema(nullable = false, minimum = 16, maximum = 2000)]
+    width: Option<u32>,
+    /// Height in pixels. Required unless `width` is given.
+    #[schema(nullable = false, minimum = 16, maximum = 2000)]
+    height: Option<u32>,
+    /// How the image fits into the size. Defaults to `contain`.
+    #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ResizeFitWord>)]
+    fit: Option<String>,
+    /// The format of the result. By default the `Accept` header of each request decides.
+    #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ThumbnailFormatWord>)]
+    format: Option<String>,
+    /// Quality of JPEG and WebP. Defaults to 80.
+    #[schema(nullable = false, minimum = 1, maximum = 100)]
+    quality: Option<u8>,
+}
+
+/// Signed URLs of resized images.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResizeUrls {
+    /// The URLs, in the order of `sizes`.
+    pub urls: Vec<ResizeUrlView>,
+    /// The URLs with their widths, as a value of the `srcset` attribute of `<img>`. If several have the same width, only the first is listed.
+    #[schema(
+        example = "http://localhost:8000/images/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17/thumbnail?expires=1795939200&width=320&signature=\
+                   3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA 320w"
+    )]
+    pub srcset: String,
+    /// When the URLs expire.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+}
+
+/// A signed URL of a resized image.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ResizeUrl)]
+pub struct ResizeUrlView {
+    /// The URL. It works without authentication until it expires.
+    #[schema(
+        example = "http://localhost:8000/images/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17/thumbnail?expires=1795939200&width=320&signature=\
+                   3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    )]
+    pub url: String,
+    /// Width of the resized image in pixels.
+    pub width: u32,
+    /// Height of the resized image in pixels.
+    pub height: u32,
+}
+
+/// Sizes that are signed in one request.
+const MOST_SIZES: usize = 20;
+
+/// Create signed URLs of resized images
+///
+/// For `<img src>` and `<img srcset>`: the URLs work without authentication until they expire, even if the image is private and even if
+/// the service allows only signed URLs. The owner can sign any size. Others can sign what they may see and request without a
+/// signature: sizes are rounded, or must be on the operator's list; where only signed URLs are allowed, others cannot sign. URLs that were
+/// signed while the image was public stop working when it becomes private.
+#[utoipa::path(post, path = "/images/{image_id}/urls", tag = "images", params(("image_id" = Uuid, Path, description = "The image's id.")),
+    request_body(content = NewUrlsBody, content_type = "application/json"),
+    responses((status = 200, description = "The URLs.", body = ResizeUrls), BadRequest, Unauthorized, ResizeForbidden, NotFound, RequestTimeout,
+        PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn create_resize_urls(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let id = image_id(&id)?;
+    let (sizes, expires_in) = read_body(JsonFields::read_with_lists(&headers, body).await?)?;
+    let (urls, expires_at) = app.service.create_resize_urls(&caller, id, &sizes, expires_in).await?;
+    let base = format!("{}/images/{id}/thumbnail", app.config.link_base);
+    let urls: Vec<ResizeUrlView> = urls
+        .into_iter()
+        .map(|url| ResizeUrlView { url: format!("{base}?{}", url.query), width: url.width, height: url.height })
+        .collect();
+    let answer = ResizeUrls { srcset: srcset(&urls), urls, expires_at: time(expires_at) };
+    Ok(([NO_STORE], Json(answer)).into_response())
+}
+
+/// The addresses have no spaces, and commas only within them, which the attribute takes (HTML, 4.8.4.2.1).
+fn srcset(urls: &[ResizeUrlView]) -> String {
+    let mut widths = std::collections::BTreeSet::new();
+    let first = urls.iter().filter(|url| widths.insert(url.width));
+    first.map(|url| format!("{} {}w", url.url, url.width)).collect::<Vec<_>>().join(", ")
+}
+
+fn read_body(mut fields: JsonFields) -> Result<(Vec<SizeToSign>, Option<u32>), Error> {
+    let sizes = fields.need("sizes", |value| match value {
+        Value::Array(sizes) if (1..=MOST_SIZES).contains(&sizes.len()) => Ok(sizes),
+        _ => Err(format!("must be a list of 1 to {MOST_SIZES} sizes")),
+    });
+    let expires_in = fields.take("expires_in", integer(60, 86_400)).and_then(|seconds| u32::try_from(seconds).ok());
+    let mut read = Vec::new();
+    for (number, size) in sizes.iter().flatten().enumerate() {
+        match read_size(size) {
+            Ok(size) => read.push(size),
+            Err(broken) => broken.into_iter().for_each(|(name, rule)| fields.errors.add(&format!("sizes[{number}]{name}"), rule)),
+        }
+    }
+    fields.finish()?;
+    needed(sizes)?;
+    Ok((read, expires_in))
+}
+
+fn read_size(size: &Value) -> Result<SizeToSign, Fields> {
+    let Value::Object(size) = size else {
+        return Err(Fields::from([(String::new(), "must be an object such as {\"width\": 320}".to_owned())]));
+    };
+    let mut fields = JsonFields::of_entry(size.clone());
+    let given = ["width", "height"].map(|name| size.contains_key(name));
+    let side = || integer(MIN_SIDE.into(), MAX_SIDE.into());
+    let read = SizeToSign {
+        width: fields.take("width", side()).and_then(|side| u32::try_from(side).ok()),
+        height: fields.take("height", side()).and_then(|side| u32::try_from(side).ok()),
+        fit: fields.take("fit", |value| read_fit(&text(value)?)),
+        format: fields.take("format", |value| read_format(&text(value)?)),
+        quality: fields.take("quality", integer(1, 100)).and_then(|quality| u8::try_from(quality).ok()),
+    };
+    require_sides(&mut fields.errors, given, read.fit);
+    match fields.finish() {
+        Ok(()) => Ok(read),
+        Err(Error::Invalid(broken)) => Err(broken.into_iter().map(|(name, rule)| (format!(".{name}"), rule)).collect()),
+        Err(other) => Err(Fields::from([(String::new(), other.to_string())])),
+    }
+}
+
+fn require_sides(errors: &mut FieldErrors, given: [bool; 2], fit: Option<Fit>) {
+    match given {
+        [false, false] => errors.add("width", "is needed, or height, or both"),
+        [false, true] if fit == Some(Fit::Cover) => errors.add("width", "is needed for fit=cover"),
+        [true, false] if fit == Some(Fit::Cover) => errors.add("height", "is needed for fit=cover"),
+        _ => {}
+    }
+}

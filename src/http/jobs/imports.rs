@@ -1,0 +1,345 @@
+//! Imports: order, look up, list, cancel.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::http::AppState;
+use crate::http::error::{
+    ApiError, BadRequest, Forbidden, IdempotencyConflict, ImportLimitReached, InternalServerError, InvalidPageToken, NotFound,
+    PayloadTooLarge, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
+};
+use crate::http::identity::accounts::time;
+use crate::http::images::{PageQuery, read_tags, read_visibility, take_page};
+use crate::http::request::fields::{Address, CallerOf, FieldErrors, Identity, Query, Segment, header as one_header};
+use crate::http::request::json;
+use crate::http::request::link_header::with_next;
+use crate::http::sharing::public_links::link;
+use crate::model::caller::UserId;
+use crate::model::job::{Item, ItemState, Job, JobId, JobStatus};
+use crate::service::error::Error;
+use crate::service::images::idempotency::IdempotencyKey;
+use crate::service::jobs::imports::{Order, Source};
+
+/// A hundred URLs of the greatest length, also where their characters take two bytes each.
+const MAX_BODY_BYTES: usize = 512 * 1024;
+
+/// The URLs to import, and what their images get.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CreateImportRequest, example = json!({"urls": ["https://example.org/cover.jpg", "https://example.org/logo.png"], "user_id": "user123", "tags": ["covers"]}))]
+#[expect(dead_code, reason = "it describes what `read_order` reads")]
+pub struct ImportOrderBody {
+    /// HTTP(S) URLs without user names and passwords, each of at most 2048 characters. URLs that mean the same are imported once.
+    #[schema(schema_with = crate::http::openapi::urls_schema)]
+    urls: Vec<String>,
+    /// The user id of the owner. Defaults to the authenticated caller, which behind a trusted gateway is the user that `X-User-Id` names;
+    /// unauthenticated callers must send it. Authenticated callers can import only for themselves.
+    #[schema(required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
+    user_id: String,
+    /// The tags of the images: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores. A string of tags
+    /// separated by commas is accepted, too.
+    #[schema(nullable, max_items = 10)]
+    tags: Option<Vec<String>>,
+    /// Who can see the images. Defaults to `public`.
+    #[schema(value_type = Option<crate::http::openapi::enums::VisibilityWord>)]
+    visibility: Option<String>,
+    /// Stores the files byte for byte, with the location and the Content Credentials in them. `true` is refused unless the operator
+    /// sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. `false`, the default, leaves it to the operator: the location is kept if
+    /// `KEEP_LOCATION` is set.
+    keep_location: Option<bool>,
+}
+
+/// A new import job.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CreatedImport {
+    /// The id of the job; `GET /imports/{jobId}` returns it as `id`.
+    #[serde(rename = "jobId")]
+    #[schema(format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
+    pub job_id: String,
+}
+
+/// An import job and its results.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ImportJob)]
+pub struct ImportView {
+    /// The job's id, a UUIDv7.
+    #[schema(format = Uuid, example = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")]
+    pub id: String,
+    /// When the job was created, to the millisecond.
+    #[schema(format = DateTime, example = "2026-01-31T12:00:00.123Z")]
+    pub created: String,
+    /// When the job was completed, to the millisecond; null until `status` is `complete`.
+    #[schema(format = DateTime, example = "2026-01-31T12:00:03.456Z")]
+    pub finished: Option<String>,
+    /// The progress of the job.
+    pub status: ImportStatus,
+    /// The URLs and images of the job.
+    pub uploaded: ImportResults,
+    /// For each failed URL, the reason.
+    #[schema(example = json!({"https://example.org/page.html": "what it gives is no JPEG, PNG, GIF or WebP picture, and says that it is text/html"}))]
+    pub errors: BTreeMap<String, String>,
+}
+
+/// The URLs of a job, in the order of the request. Each URL is in exactly one of the lists.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct ImportResults {
+    /// URLs that are not finished: waiting, being fetched, or to be retried.
+    pub pending: Vec<String>,
+    /// Public links of the imported images.
+    #[schema(example = json!(["http://localhost:8000/i/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17"]))]
+    pub complete: Vec<String>,
+    /// URLs that could not be imported.
+    pub failed: Vec<String>,
+}
+
+/// The progress of a job. `pending`: not started. `in-progress`: started. `complete`: every URL has been processed, even if some
+/// failed.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImportStatus {
+    Pending,
+    InProgress,
+    Complete,
+}
+
+/// An import job without its URLs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ImportJobSummary {
+    /// The job's id, a UUIDv7.
+    #[schema(format = Uuid)]
+    pub id: String,
+    /// When the job was created, to the millisecond.
+    #[schema(format = DateTime, example = "2026-01-31T12:00:00.123Z")]
+    pub created: String,
+    /// When the job was completed, to the millisecond; null until `status` is `complete`.
+    #[schema(format = DateTime, example = "2026-01-31T12:00:03.456Z")]
+    pub finished: Option<String>,
+    /// The progress of the job.
+    pub status: ImportStatus,
+    /// How many of the URLs are in which state.
+    pub counts: ImportCounts,
+}
+
+/// How many URLs of a job are in which state.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ImportCounts {
+    /// URLs that are not finished.
+    pub pending: u32,
+    /// URLs that were imported.
+    pub complete: u32,
+    /// URLs that could not be imported.
+    pub failed: u32,
+}
+
+/// A page of jobs, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ImportJobPage {
+    /// The jobs on this page.
+    pub imports: Vec<ImportJobSummary>,
+    /// The `page_token` of the next page; null on the last page.
+    pub next_page_token: Option<String>,
+    /// Whether there is another page.
+    pub has_more: bool,
+}
+
+/// Import images from URLs
+///
+/// Responds at once; the files are fetched afterwards, under the same rules as uploads. Only hosts with public addresses are
+/// contacted. Transient errors (no answer, 429, 5xx) are retried a few times. With an `Idempotency-Key`, repeating the request
+/// within 24 hours returns the first response and fetches nothing twice. A user can have `max_pending_imports` URLs (`GET /limits`)
+/// that are not finished.
+#[utoipa::path(post, path = "/imports", tag = "imports",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A unique key, which makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+    request_body(content = ImportOrderBody, content_type = "application/json"),
+    responses((status = 202, description = "Accepted.", body = CreatedImport, headers(("Location" = String, description = "The absolute URL of the job."))), BadRequest, Forbidden,
+        RequestTimeout, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, ValidationError, ImportLimitReached, InternalServerError, ServiceUnavailable))]
+pub async fn create_import(
+    State(app): State<AppState>,
+    identity: Identity,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    app.service.require_uploader(&identity.caller)?;
+    // Its bytes, and the texts that they become when they are read.
+    let memory_bytes = 2 * json::announced_length(&headers, MAX_BODY_BYTES);
+    let _memory = app.service.receive_body(identity.turn_key(), memory_bytes as u64).await?;
+    let fields = json::read_object(&headers, body, MAX_BODY_BYTES).await?;
+    let order = read_order(&app, &identity, fields, &headers)?;
+    let id = app.service.order_import(&identity.caller, &order).await?;
+    let location = HeaderValue::from_str(&format!("{}/imports/{id}", app.config.link_base)).map_err(Error::internal)?;
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(CreatedImport { job_id: id.to_string() })).into_response())
+}
+
+fn read_order(app: &AppState, identity: &Identity, mut fields: Map<String, Value>, headers: &HeaderMap) -> Result<Order, Error> {
+    let mut errors = FieldErrors::default();
+    errors.add_all(identity.broken.clone());
+    let urls = match fields.remove("urls") {
+        Some(urls) => read_urls(app, urls, &mut errors),
+        None => errors.check("urls", Err("is required".to_owned())),
+    };
+    let user_id = match fields.remove("user_id") {
+        Some(Value::String(user_id)) => errors.check("user_id", UserId::parse(&user_id)),
+        Some(_) => errors.check("user_id", Err("must be a text".to_owned())),
+        None => errors.check("user_id", identity.own_user()),
+    };
+    let visibility = fields.remove("visibility").filter(|value| !value.is_null());
+    let visibility = visibility.and_then(|value| errors.check("visibility", read_visibility(&value)));
+    let keep_location = fields.remove("keep_location").filter(|value| !value.is_null());
+    let keep_location = keep_location.and_then(|value| {
+        let keep = value.as_bool().ok_or_else(|| "must be true or false".to_owned());
+        errors.check("keep_location", keep.and_then(|keep| app.service.may_keep_location(keep)))
+    });
+    let tags = fields.remove("tags").and_then(|tags| errors.check("tags", read_tags(&tags))).unwrap_or_default();
+    let idempotency_key = one_header(headers, "Idempotency-Key", &mut errors)
+        .and_then(|key| errors.check("Idempotency-Key", IdempotencyKey::parse(key)));
+    for name in fields.keys() {
+        errors.add_unknown(name, "a field");
+    }
+    errors.finish()?;
+    let (Some(urls), Some(user_id)) = (urls, user_id) else {
+        return Err(Error::internal("a required field is missing, and no rule said so"));
+    };
+    let (visibility, keep_location) = (visibility.unwrap_or_default(), keep_location.unwrap_or_default());
+    Ok(Order { user_id, tags, visibility, keep_location, urls, idempotency_key })
+}
+
+fn read_urls(app: &AppState, urls: Value, errors: &mut FieldErrors) -> Option<Vec<Source>> {
+    let Value::Array(urls) = urls else { return errors.check("urls", Err("must be a list of texts".to_owned())) };
+    if !(1..=Order::MAX_URLS).contains(&urls.len()) {
+        return errors.check("urls", Err(format!("must have 1 to {} URLs", Order::MAX_URLS)));
+    }
+    let source = |(number, url)| {
+        let source = match url {
+            Value::String(url) => app.service.read_source(url),
+            _ => Err("must be a text".to_owned()),
+        };
+        errors.check(&format!("urls[{number}]"), source)
+    };
+    let sources: Vec<Option<Source>> = urls.into_iter().enumerate().map(source).collect();
+    sources.into_iter().collect()
+}
+
+/// Get an import job
+///
+/// The owner only; with `AUTH_MODE=trusted` also unauthenticated callers who know the job's id.
+#[utoipa::path(get, path = "/imports/{jobId}", tag = "imports",
+    params(("jobId" = Uuid, Path, description = "The job's id.")),
+    responses((status = 200, description = "The job.", body = ImportView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn get_import(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let (job, items) = app.service.find_import(&caller, job_id(&id)?).await?;
+    Ok(answer(&app, &job, items))
+}
+
+/// Cancel an import job
+///
+/// The owner only. URLs that wait to be fetched or retried fail; fetches in progress continue, and imported images stay.
+/// Cancelling a job again, or one that is complete, changes nothing.
+#[utoipa::path(delete, path = "/imports/{jobId}", tag = "imports",
+    params(("jobId" = Uuid, Path, description = "The job's id.")),
+    responses((status = 200, description = "The cancelled job.", body = ImportView), Unauthorized, NotFound, ValidationError, InternalServerError,
+        ServiceUnavailable))]
+pub async fn cancel_import(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    caller.user().ok_or(Error::Unauthenticated)?;
+    let (job, items) = app.service.cancel_import(&caller, job_id(&id)?).await?;
+    Ok(answer(&app, &job, items))
+}
+
+/// List your import jobs
+///
+/// Newest first.
+#[utoipa::path(get, path = "/imports", tag = "imports", params(PageQuery),
+    responses((status = 200, description = "A page of jobs.", body = ImportJobPage), InvalidPageToken, Unauthorized, ValidationError, InternalServerError,
+        ServiceUnavailable))]
+pub async fn list_imports(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let (limit, token) = take_page(Query::of(&uri))?;
+    let page = app.service.list_imports(&caller, limit, token.as_deref()).await?;
+    let imports = page.items.iter().map(ImportJobSummary::new).collect();
+    let next = page.next.clone();
+    let view = ImportJobPage { imports, has_more: page.next.is_some(), next_page_token: page.next };
+    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
+}
+
+/// What is not an id names no job.
+fn job_id(text: &str) -> Result<JobId, Error> {
+    JobId::parse(text).ok_or_else(|| Error::NotFound { what: "such import".to_owned() })
+}
+
+fn answer(app: &AppState, job: &Job, items: Vec<Item>) -> Response {
+    // A job changes by itself: caches must not keep it.
+    const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    ([NO_STORE], Json(ImportView::new(app, job, items))).into_response()
+}
+
+impl ImportView {
+    fn new(app: &AppState, job: &Job, items: Vec<Item>) -> Self {
+        let mut uploaded = ImportResults::default();
+        let mut errors = BTreeMap::new();
+        for Item { url, state } in items {
+            match state {
+                ItemState::Pending => uploaded.pending.push(url),
+                ItemState::Complete(image_id) => uploaded.complete.push(link(app, image_id)),
+                ItemState::Failed(reason) => {
+                    uploaded.failed.push(url.clone());
+                    errors.insert(url, reason);
+                }
+            }
+        }
+        Self {
+            id: job.id.to_string(),
+            created: time(job.id.created_at()),
+            finished: job.finished_at.map(time),
+            status: job.status().into(),
+            uploaded,
+            errors,
+        }
+    }
+}
+
+impl ImportJobSummary {
+    fn new(job: &Job) -> Self {
+        let Job { total, complete, failed, .. } = *job;
+        Self {
+            id: job.id.to_string(),
+            created: time(job.id.created_at()),
+            finished: job.finished_at.map(time),
+            status: job.status().into(),
+            counts: ImportCounts { pending: total.saturating_sub(complete + failed), complete, failed },
+        }
+    }
+}
+
+impl From<JobStatus> for ImportStatus {
+    fn from(status: JobStatus) -> Self {
+        match status {
+            JobStatus::Pending => Self::Pending,
+            JobStatus::InProgress => Self::InProgress,
+            JobStatus::Complete => Self::Complete,
+        }
+    }
+}

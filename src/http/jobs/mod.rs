@@ -1,0 +1,3 @@
+//! Jobs: imports.
+
+pub mod imports;

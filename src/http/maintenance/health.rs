@@ -1,0 +1,148 @@
+//! Whether the process is up, whether it can work, and its numbers.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::AppState;
+use crate::http::error::{ErrorBody, ErrorType, NotReady};
+use crate::http::server::middleware::REQUEST_ID;
+use crate::metrics::CONTENT_TYPE;
+use crate::service::error::{Dependency, Fields};
+use crate::service::jobs::captions::Captions;
+use crate::service::maintenance::readiness::Down;
+
+/// The liveness of the process.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HealthStatus {
+    /// Always `healthy`.
+    #[schema(example = "healthy")]
+    pub status: &'static str,
+    /// The name of the service.
+    #[schema(example = "instagram-image-service")]
+    pub service: &'static str,
+    /// The version of the service.
+    #[schema(example = "1.0.0")]
+    pub version: &'static str,
+}
+
+/// Check liveness
+///
+/// Succeeds while the process runs. Does not check the database or the storage.
+#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, description = "The process runs.", body = HealthStatus)))]
+pub async fn check_health() -> Json<HealthStatus> {
+    Json(HealthStatus { status: "healthy", service: "instagram-image-service", version: env!("CARGO_PKG_VERSION") })
+}
+
+/// Whether the service can work, and the state of what it depends on.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    /// `ready` or `unavailable`.
+    #[schema(example = "ready")]
+    pub status: &'static str,
+    /// The state of the database.
+    pub database: DependencyStatus,
+    /// The state of the object storage.
+    pub storage: DependencyStatus,
+    /// Whether captions are created, and where.
+    #[schema(value_type = crate::http::openapi::enums::CaptionServiceWord)]
+    pub captions: &'static str,
+    /// The model that creates captions on this instance; null unless `captions` is `on`.
+    pub caption_model: Option<String>,
+}
+
+/// An error response with the state of what the service depends on.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReadinessError {
+    #[serde(flatten)]
+    pub readiness: Readiness,
+    #[serde(flatten)]
+    pub error: ErrorBody,
+}
+
+/// The state of a dependency.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DependencyStatus {
+    Up,
+    Down,
+}
+
+/// Check readiness
+///
+/// Checks whether the database answers and takes writes and whether the storage answers, each for at most three seconds.
+#[utoipa::path(get, path = "/ready", tag = "service", responses(
+    (status = 200, description = "The service can work.", body = Readiness),
+    NotReady))]
+pub async fn check_readiness(State(app): State<AppState>, headers: HeaderMap) -> Response {
+    let down = app.service.down().await;
+    let is_down = |dependency| down.iter().any(|down| down.dependency == dependency);
+    let state = |dependency| if is_down(dependency) { DependencyStatus::Down } else { DependencyStatus::Up };
+    let status = if down.is_empty() { "ready" } else { "unavailable" };
+    let (captions, caption_model) = match &app.service.captions {
+        Captions::Off => ("off", None),
+        Captions::Elsewhere => ("elsewhere", None),
+        Captions::On(captioner) => ("on", Some(captioner.model().to_owned())),
+    };
+    let (database, storage) = (state(Dependency::Database), state(Dependency::Storage));
+    let readiness = Readiness { status, database, storage, captions, caption_model };
+    if down.is_empty() {
+        return Json(readiness).into_response();
+    }
+    let error = ErrorBody { error: ErrorType::ServiceUnavailable, message: not_ready(&down), details: request_id(&headers) };
+    let retry_after = [(header::RETRY_AFTER, HeaderValue::from_static("5"))];
+    (StatusCode::SERVICE_UNAVAILABLE, retry_after, Json(ReadinessError { readiness, error })).into_response()
+}
+
+fn not_ready(down: &[Down]) -> String {
+    let unreachable: Vec<String> =
+        down.iter().filter(|down| down.advice.is_none()).map(|down| down.dependency.to_string()).collect();
+    let unreachable = (!unreachable.is_empty())
+        .then(|| format!("The service cannot reach its {} right now; try again in a moment.", unreachable.join(" and its ")));
+    let sentences: Vec<String> = unreachable.into_iter().chain(down.iter().filter_map(|down| down.advice.clone())).collect();
+    sentences.join(" ")
+}
+
+/// As in every 5xx. The layer around all requests has put it there.
+fn request_id(headers: &HeaderMap) -> Fields {
+    let id = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Fields::from([("request_id".to_owned(), id.to_owned())])
+}
+
+/// Get metrics
+///
+/// For Prometheus, in the OpenMetrics text format.
+#[utoipa::path(get, path = "/metrics", tag = "service", responses(
+    (status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text")))]
+pub async fn get_metrics(State(app): State<AppState>) -> Response {
+    app.service.refresh_metrics().await;
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], app.service.metrics.render()).into_response()
+}
+
+/// Asks the service that listens on `host` and `port` of this machine for its health, as a container's health check does.
+///
+/// # Errors
+/// It does not answer 200 within three seconds.
+pub async fn ask(host: IpAddr, port: u16) -> std::io::Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    // A service on all addresses is on the loopback one, too.
+    let host = match host {
+        IpAddr::V4(host) if host.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        host => host,
+    };
+    let asking = async {
+        let mut stream = tokio::net::TcpStream::connect((host, port)).await?;
+        stream.write_all(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await?;
+        Ok::<_, std::io::Error>(status)
+    };
+    let status = tokio::time::timeout(std::time::Duration::from_secs(3), asking).await.map_err(std::io::Error::other)??;
+    if status.ends_with(b" 200") { Ok(()) } else { Err(std::io::Error::other("the service is not healthy")) }
+}

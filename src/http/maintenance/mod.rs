@@ -1,0 +1,5 @@
+//! Health, metrics, statistics, and limits.
+
+pub mod health;
+pub mod limits;
+pub mod stats;

@@ -1,0 +1,93 @@
+//! The pages for people: Swagger UI at `/docs`, ReDoc at `/redoc`. Both are inside the binary and load nothing from elsewhere.
+//!
+//! Every address in them is relative, so they also work below a path of a reverse proxy that strips it.
+
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use utoipa::openapi::OpenApi;
+use utoipa_swagger_ui::{Config, SwaggerFile};
+
+use super::yaml;
+use crate::http::AppState;
+use crate::http::error::ApiError;
+use crate::service::error::Error;
+
+/// ReDoc's page, and its script.
+const REDOC_PAGE: &str = include_str!("docs/redoc.html");
+const REDOC_SCRIPT: &str = include_str!("docs/redoc.standalone.js");
+
+/// Both pages run their own scripts only, and stand in nobody's frame. They write styles into the page; ReDoc searches in a worker, and
+/// its script would fetch its maker's logo from elsewhere. "Try it out" asks the server that the document names.
+const PAGE_POLICY: [(HeaderName, &str); 1] = [(
+    header::CONTENT_SECURITY_POLICY,
+    "default-src 'self'; connect-src *; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; object-src 'none'; \
+     base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+)];
+
+/// Swagger UI's page is the library's, with this behind its first line: without a viewport phones lay a page out 980 pixels wide.
+/// The rules stack what Swagger UI puts side by side, and let long words break.
+const SWAGGER_HEAD_START: &str = r#"<meta charset="UTF-8">"#;
+const SWAGGER_HEAD: &str = include_str!("docs/swagger_head.html");
+
+/// What the browser's tab shows.
+const SWAGGER_TITLE: &str = "<title>Swagger UI</title>";
+const TITLE: &str = "<title>Image Service</title>";
+
+pub fn routes(document: OpenApi) -> Router<AppState> {
+    let yaml = document_as_yaml(&document);
+    let document = Arc::new(document);
+    let swagger = Arc::new(Config::new(["../openapi.json"]).try_it_out_enabled(true).persist_authorization(true));
+    let page = Arc::clone(&swagger);
+    Router::new()
+        .route("/openapi.yaml", get(async move || yaml))
+        .route("/openapi.json", get(async move || Json(&*document).into_response()))
+        .route("/", get(async || redirect("docs/")))
+        .route("/docs", get(async || redirect("docs/")))
+        .route("/docs/", get(async move || swagger_file("index.html", Arc::clone(&page))))
+        .route("/docs/{*file}", get(async move |Path(file): Path<String>| swagger_file(&file, Arc::clone(&swagger))))
+        .route("/redoc/", get(async || redirect("../redoc")))
+        .route("/redoc", get(async || (PAGE_POLICY, asset("text/html; charset=utf-8", REDOC_PAGE))))
+        .route("/redoc/redoc.standalone.js", get(async || asset("text/javascript; charset=utf-8", REDOC_SCRIPT)))
+}
+
+/// Written once, when the service starts.
+fn document_as_yaml(document: &OpenApi) -> Result<impl IntoResponse + Clone + use<>, ApiError> {
+    let yaml = yaml::to_yaml(document).map_err(Error::internal)?;
+    // RFC 9512.
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"))], yaml))
+}
+
+/// To an address relative to the request's, as the browser sees it (RFC 9110, 10.2.2).
+fn redirect(location: &'static str) -> Response {
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, HeaderValue::from_static(location))]).into_response()
+}
+
+fn asset(content_type: &'static str, body: &'static str) -> Response {
+    let cache = HeaderValue::from_static("public, max-age=3600");
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type)), (header::CACHE_CONTROL, cache)], body).into_response()
+}
+
+fn swagger_file(name: &str, config: Arc<Config<'static>>) -> Result<Response, ApiError> {
+    let file = utoipa_swagger_ui::serve(name, config).map_err(|error| Error::internal(error.to_string()))?;
+    let SwaggerFile { bytes, content_type, gzpipped, .. } = file.ok_or_else(ApiError::no_such_route)?;
+    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_str(&content_type).map_err(Error::internal)?)];
+    let mut response = match name {
+        "index.html" => (PAGE_POLICY, content_type, with_head(&bytes)?).into_response(),
+        _ => (content_type, bytes.into_owned()).into_response(),
+    };
+    if gzpipped {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
+}
+
+fn with_head(page: &[u8]) -> Result<Vec<u8>, Error> {
+    let page = std::str::from_utf8(page).map_err(Error::internal)?;
+    let page = page.replacen(SWAGGER_HEAD_START, &format!("{SWAGGER_HEAD_START}\n{SWAGGER_HEAD}"), 1);
+    Ok(page.replacen(SWAGGER_TITLE, TITLE, 1).into_bytes())
+}

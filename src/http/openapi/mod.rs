@@ -1,0 +1,144 @@
+//! The OpenAPI document: what does not belong to a single operation.
+
+pub mod docs;
+pub mod enums;
+pub mod error_responses;
+pub mod examples;
+pub mod rules;
+pub mod yaml;
+
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
+use utoipa::{IntoResponses, OpenApi as _};
+
+use super::error::{Forbidden, TooManyRequests, Unauthorized};
+use super::identity::authentication::UNGUARDED;
+
+/// The document before the routes are added.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Image Service",
+        description = "Upload images or import them from URLs. The service validates them, creates thumbnails and captions, and serves \
+            them through presigned and public links.\n\n\
+            **Errors.** Every error response has the same body, `{\"error\", \"message\", \"details\"}`, and every response has an \
+            `X-Request-Id` header. Unknown fields and unknown query parameters are rejected with 422, \
+            except by links that people share (`/i/…`, `/view/…`, `/c/…`, thumbnails), which accept any.\n\n\
+            **Authentication.** Public data needs no authentication. Otherwise send an access token, an e-mail address and password, or \
+            an API key; behind a trusted gateway, `X-User-Id`. Invalid credentials return 401, even on public endpoints.\n\n\
+            **Lists.** Pages are linked by tokens: leave `page_token` out for the first page, then send the `next_page_token` of the \
+            previous page with the same filters, until it is null.\n\n\
+            **Null.** A field of a response is always present, and null where there is no value. Only request bodies leave fields out.\n\n\
+            **Ids.** Images are identified by `image_id` everywhere; other resources have an `id`. The one exception is `jobId`, the \
+            name that `POST /imports` uses for the `id` of an import job.\n\n\
+            **Time.** Timestamps are RFC 3339 in UTC, with milliseconds: `2026-01-31T12:00:00.123Z`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    // The router knows no part of a segment: the handler of `/i/{image_id}` hands these requests on.
+    paths(super::sharing::public_images::get_public_image),
+    // What only parameters and shared responses refer to does not come with an operation.
+    components(schemas(
+        super::error::ErrorBody,
+        super::error::ErrorType,
+        super::maintenance::health::ReadinessError,
+        self::enums::ResizeFitWord,
+        self::enums::ThumbnailFormatWord
+    )),
+    tags(
+        (name = "images", description = "Images, their metadata and thumbnails"),
+        (name = "links", description = "Public links and expiring links to originals"),
+        (name = "collections", description = "Named collections of images"),
+        (name = "imports", description = "Jobs that import images from URLs"),
+        (name = "accounts", description = "Tokens, accounts, API keys, plans and the audit trail"),
+        (name = "service", description = "Health, statistics and metrics"),
+    )
+)]
+struct Base;
+
+pub fn base() -> OpenApi {
+    Base::openapi()
+}
+
+/// The whole document, as `openapi.yaml` has it.
+pub fn document() -> OpenApi {
+    super::maintenance::limits::describe(finished(super::routes().into_openapi()), &super::maintenance::limits::Limits::default())
+}
+
+/// Paths that require an account.
+const OF_ACCOUNTS: [&str; 4] = ["/accounts", "/api-keys", "/audit", "/plans"];
+
+/// Paths that require authentication of any kind.
+const OF_THE_KNOWN: [&str; 1] = ["/images/{image_id}/links"];
+
+fn is_any(path: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// Adds what holds for every operation: authentication with its errors, then the rules of `openapi_rules.rs`.
+pub fn finished(mut document: OpenApi) -> OpenApi {
+    let components = document.components.get_or_insert_default();
+    let user_id = ApiKeyValue::with_description(
+        "X-User-Id",
+        "The id of the calling user. Set by a trusted gateway; ignored unless `AUTH_MODE` is `trusted`.",
+    );
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+    let bearer = bearer.description(Some("The `access` token of `POST /token`, or an API key."));
+    let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic);
+    let basic = basic.description(Some(
+        "An e-mail address and password, or an API key as the password (with any user name) or as the user name.",
+    ));
+    let key = ApiKeyValue::with_description("X-API-Key", "An API key.");
+    components.add_security_scheme("bearerAuth", SecurityScheme::Http(bearer.build()));
+    components.add_security_scheme("basicAuth", SecurityScheme::Http(basic.build()));
+    components.add_security_scheme("apiKeyAuth", SecurityScheme::ApiKey(ApiKey::Header(key)));
+    components.add_security_scheme("gatewayUser", SecurityScheme::ApiKey(ApiKey::Header(user_id)));
+    let [token, basic, key, gateway] =
+        ["bearerAuth", "basicAuth", "apiKeyAuth", "gatewayUser"].map(|name| SecurityRequirement::new(name, [] as [String; 0]));
+    let accounts = vec![token, basic, key];
+    let known: Vec<_> = accounts.iter().cloned().chain([gateway]).collect();
+    document.security = Some(std::iter::once(SecurityRequirement::default()).chain(known.clone()).collect());
+    for (path, item) in &mut document.paths.paths {
+        let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete].map(|operation| (false, operation));
+        let operations = std::iter::once((true, &mut item.get)).chain(writes);
+        for (is_get, operation) in operations {
+            let Some(operation) = operation else { continue };
+            if UNGUARDED.contains(&path.as_str()) {
+                operation.security = Some(Vec::new());
+                continue;
+            }
+            if path.starts_with("/token") {
+                operation.security = Some(Vec::new());
+            } else if is_any(path, &OF_ACCOUNTS) {
+                operation.security = Some(accounts.clone());
+            } else if is_any(path, &OF_THE_KNOWN) || !is_get && path.starts_with("/images/") && !path.ends_with("/urls") {
+                operation.security = Some(known.clone());
+            }
+            let errors = [Unauthorized::responses(), Forbidden::responses(), TooManyRequests::responses()];
+            for (status, response) in errors.into_iter().flatten() {
+                operation.responses.responses.entry(status).or_insert(response);
+            }
+        }
+    }
+    self::rules::apply(&mut document);
+    // Relative, so that it is right wherever the document is served; `for_server` knows more.
+    document.servers = Some(vec![Server::new("/")]);
+    document
+}
+
+/// The document as a server serves it. The first address has no host, so that the documentation pages call the server that they
+/// came from; it has the path of `public_url`, below which a reverse proxy serves everything.
+pub fn for_server(mut document: OpenApi, public_url: Option<&str>) -> OpenApi {
+    let path = public_url.and_then(|url| url.split_once("://")?.1.split_once('/')).map(|(_, path)| path.trim_end_matches('/'));
+    let here = format!("/{}", path.unwrap_or_default());
+    document.servers = Some(std::iter::once(here.as_str()).chain(public_url).map(Server::new).collect());
+    document
+}
+
+/// URLs in a JSON body.
+pub fn urls_schema() -> RefOr<Schema> {
+    let url = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::Custom("uri".to_owned())));
+    let url = url.max_length(Some(2048));
+    let about = "HTTP(S) URLs without user names and passwords, each of at most 2048 characters. URLs that mean the same are imported once.";
+    RefOr::T(ArrayBuilder::new().items(url).min_items(Some(1)).max_items(Some(100)).description(Some(about)).into())
+}

@@ -1,0 +1,238 @@
+//! Request bodies under bounds: so many bytes, so long a pause, so long in all.
+//!
+//! Who answers before the body has been read must read on for a while and throw away: a connection closed with unread
+//! bytes in it is reset, and the client would see that instead of the answer. `layers.rs` does so for every request.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes};
+use axum::extract::Request;
+use futures::{Stream, StreamExt};
+use http::{HeaderMap, header};
+use http_body::Body as _;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use crate::http::error::ApiError;
+use crate::service::error::Error;
+
+/// How much and how slowly a client may send.
+#[derive(Debug, Clone)]
+pub struct BodyLimits {
+    /// Bytes of an upload's fields and of the multipart framing, beside the file.
+    pub fields_bytes: u64,
+    /// The longest pause between two pieces.
+    pub idle_timeout: Duration,
+    /// The longest time for the whole.
+    pub total_timeout: Duration,
+    /// What is read and thrown away of a body that is refused.
+    pub drain_bytes: u64,
+    /// What a body must bring on the whole, after its first seconds; 0 is any.
+    pub min_bytes_per_second: u64,
+}
+
+/// What ends a body early.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub enum BodyError {
+    #[error("the body is larger than {limit_bytes} bytes")]
+    TooLarge { limit_bytes: u64 },
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    #[error("the connection broke")]
+    Broken,
+    /// Of a form.
+    #[error("the body does not hold its boundary where it should")]
+    NoBoundary,
+}
+
+/// A body that ends early when it breaks a bound.
+#[derive(Debug)]
+pub struct BoundedBody {
+    stream: BodyDataStream,
+    left_bytes: u64,
+    limit_bytes: u64,
+    idle: Pin<Box<Sleep>>,
+    idle_timeout: Duration,
+    deadline: Pin<Box<Sleep>>,
+    total_timeout: Duration,
+    min_bytes_per_second: u64,
+    /// When reading began, and time to count: what a request waits for admission is not its client's doing.
+    started: Option<Instant>,
+    held_back: HeldBack,
+}
+
+/// How long whoever reads a body has kept its client waiting since the last look, which is not the client's doing either.
+#[derive(Debug, Clone, Default)]
+pub struct HeldBack(Arc<Mutex<Duration>>);
+
+impl HeldBack {
+    /// Runs what may keep the client waiting.
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        let started = Instant::now();
+        let done = work.await;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += started.elapsed();
+        done
+    }
+
+    fn take(&self) -> Duration {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// For this long, a body may be as slow as it likes.
+pub const UNHURRIED: Duration = Duration::from_secs(5);
+
+impl BoundedBody {
+    pub fn new(body: Body, limit_bytes: u64, limits: &BodyLimits) -> Self {
+        Self {
+            stream: body.into_data_stream(),
+            left_bytes: limit_bytes,
+            limit_bytes,
+            idle: Box::pin(sleep(limits.idle_timeout)),
+            idle_timeout: limits.idle_timeout,
+            deadline: Box::pin(sleep(limits.total_timeout)),
+            total_timeout: limits.total_timeout,
+            min_bytes_per_second: limits.min_bytes_per_second,
+            started: None,
+            held_back: HeldBack::default(),
+        }
+    }
+
+    /// Where whoever reads notes how long the client was kept waiting.
+    pub fn held_back(&self) -> HeldBack {
+        self.held_back.clone()
+    }
+
+    /// How long the body may take, by what has come of it: a few bytes now and then must not hold what others need.
+    fn allowed_time(&self) -> Duration {
+        let received_bytes = self.limit_bytes - self.left_bytes;
+        match (received_bytes * 1000).checked_div(self.min_bytes_per_second) {
+            Some(earned_ms) => self.total_timeout.min(UNHURRIED + Duration::from_millis(earned_ms)),
+            None => self.total_timeout,
+        }
+    }
+}
+
+impl Stream for BoundedBody {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let started = *this.started.get_or_insert_with(|| {
+            let now = Instant::now();
+            this.idle.as_mut().reset(now + this.idle_timeout);
+            now
+        });
+        let held_back = this.held_back.take();
+        let started = started + held_back;
+        if !held_back.is_zero() {
+            this.started = Some(started);
+            this.idle.as_mut().reset(Instant::now() + this.idle_timeout);
+        }
+        let deadline = started + this.allowed_time();
+        if this.deadline.deadline() != deadline {
+            this.deadline.as_mut().reset(deadline);
+        }
+        match this.stream.poll_next_unpin(context) {
+            Poll::Ready(Some(Ok(bytes))) => {
+                this.idle.as_mut().reset(Instant::now() + this.idle_timeout);
+                let Some(left) = this.left_bytes.checked_sub(bytes.len() as u64) else {
+                    return Poll::Ready(Some(Err(BodyError::TooLarge { limit_bytes: this.limit_bytes })));
+                };
+                this.left_bytes = left;
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(BodyError::Broken))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                let late = this.idle.as_mut().poll(context).is_ready() || this.deadline.as_mut().poll(context).is_ready();
+                if late { Poll::Ready(Some(Err(BodyError::TooSlow))) } else { Poll::Pending }
+            }
+        }
+    }
+}
+
+/// A body that two hold: who reads it, and who drains what was left.
+#[derive(Debug, Clone)]
+pub struct SharedBody(Arc<Mutex<Shared>>);
+
+#[derive(Debug)]
+struct Shared {
+    stream: BodyDataStream,
+    /// The client waits for `100 Continue`, which it gets when somebody reads.
+    waits: bool,
+    ended: bool,
+}
+
+/// The longest time for draining, and the longest pause in it: a client that does not send has no need of it.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+const DRAIN_PAUSE: Duration = Duration::from_secs(2);
+
+impl SharedBody {
+    /// Takes a request's body into shares; `None` if it has none.
+    pub fn share(request: Request) -> (Request, Option<Self>) {
+        if request.body().is_end_stream() {
+            return (request, None);
+        }
+        let (parts, body) = request.into_parts();
+        let waits = parts.headers.contains_key(header::EXPECT);
+        let shared = Self(Arc::new(Mutex::new(Shared { stream: body.into_data_stream(), waits, ended: false })));
+        (Request::from_parts(parts, Body::from_stream(shared.clone())), Some(shared))
+    }
+
+    /// Reads on and throws away, within bounds, so that the answer reaches a client that is still sending.
+    pub async fn drain(mut self, most_bytes: u64) {
+        {
+            let shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if shared.waits || shared.ended {
+                return;
+            }
+        }
+        let draining = async {
+            let mut left_bytes = most_bytes;
+            // A broken connection ends the draining as the body's end does: there is nobody left to tell.
+            while let Ok(Some(Ok(piece))) = timeout(DRAIN_PAUSE, self.next()).await {
+                let Some(left) = left_bytes.checked_sub(piece.len() as u64) else { return };
+                left_bytes = left;
+            }
+        };
+        // In time or not, what was to be drained now has been.
+        timeout(DRAIN_TIME, draining).await.unwrap_or_default();
+    }
+}
+
+impl Stream for SharedBody {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.waits = false;
+        let polled = shared.stream.poll_next_unpin(context);
+        shared.ended |= matches!(polled, Poll::Ready(None | Some(Err(_))));
+        polled
+    }
+}
+
+/// Checks that a body is sent as it is. A compressed one would be read as garbage, and blamed on its fields.
+///
+/// # Errors
+/// The body has a `Content-Encoding` (415, RFC 9110, 15.5.16).
+pub fn require_unencoded(headers: &HeaderMap) -> Result<(), ApiError> {
+    let fields = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let plain = codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
+    if plain { Ok(()) } else { Err(ApiError::encoded_body()) }
+}
+
+/// Small bodies, such as JSON, have this long.
+const SMALL_BODY_TIME: Duration = Duration::from_secs(15);
+
+/// Waits for a small body.
+///
+/// # Errors
+/// [`Error::BodyTooSlow`].
+pub async fn in_time<T>(reading: impl Future<Output = T>) -> Result<T, Error> {
+    tokio::time::timeout(SMALL_BODY_TIME, reading).await.map_err(|_| Error::BodyTooSlow)
+}

@@ -1,0 +1,284 @@
+//! `multipart/form-data` (RFC 7578): a form's parts one after the other, each read under a bound.
+//!
+//! multer finds where parts begin and end. What their headers and the request's `Content-Type` say is read here, for multer looks for
+//! the texts `name=` and `filename=` and takes what a file is called for the name of its field.
+
+use base64::Engine;
+use base64::alphabet::STANDARD as ALPHABET;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use encoding_rs::{Encoding, UTF_8};
+use http::{HeaderMap, header};
+
+use super::body::{BodyError, BoundedBody, HeldBack};
+use super::multipart_framing::{Framing, Unfound};
+use crate::http::error::ApiError;
+use crate::model::content_disposition::ContentDisposition;
+use crate::model::header_parameters::HeaderParameters;
+use crate::service::admission::body_buffer::ArrivingFile;
+use crate::service::error::{Error, Fields};
+
+/// A form that is being read.
+#[derive(Debug)]
+pub struct Multipart {
+    parts: multer::Multipart<'static>,
+    unfound: Unfound,
+    held_back: HeldBack,
+}
+
+/// A part whose content has not been read.
+#[derive(Debug)]
+pub struct Part {
+    /// The name of its field; `None` if it has none.
+    pub name: Option<String>,
+    /// What the client calls its file.
+    pub file_name: Option<String>,
+    charset: Charset,
+    encoding: TransferEncoding,
+    field: multer::Field<'static>,
+    unfound: Unfound,
+    held_back: HeldBack,
+}
+
+/// A file's content.
+#[derive(Debug)]
+pub struct File {
+    /// Of a file that is too large, nothing.
+    pub content: Option<ArrivingFile>,
+    pub length: u64,
+}
+
+/// What a part's text is written in, as its `Content-Type` says.
+#[derive(Debug, Clone, Copy)]
+enum Charset {
+    Known(&'static Encoding),
+    Unknown,
+}
+
+/// How a part's bytes are written down, as `Content-Transfer-Encoding` says. RFC 7578, 4.7 deprecates the header; mail libraries send
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TransferEncoding {
+    Plain,
+    Base64,
+    QuotedPrintable,
+    Unknown,
+}
+
+impl Multipart {
+    /// # Errors
+    /// The request's `Content-Type` is another one, or names no usable boundary.
+    pub fn open(headers: &HeaderMap, body: BoundedBody) -> Result<Self, ApiError> {
+        let content_type = headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
+        let content_type = HeaderParameters::parse(content_type);
+        if content_type.kind != "multipart/form-data" {
+            return Err(ApiError::wrong_media_type("multipart/form-data"));
+        }
+        let boundary = content_type.text("boundary").ok_or_else(|| bad_multipart("the Content-Type names no boundary"))?;
+        // RFC 2046, 5.1.1. An empty one would find no parts, and blame the fields.
+        if !(1..=70).contains(&boundary.len()) {
+            return Err(bad_multipart("the boundary must have 1 to 70 characters"));
+        }
+        let held_back = body.held_back();
+        let (body, unfound) = Framing::new(body);
+        Ok(Self { parts: multer::Multipart::new(body, boundary), unfound, held_back })
+    }
+
+    /// The next part. The one before must have been read to its end.
+    ///
+    /// # Errors
+    /// The body broke one of its bounds, or is no multipart.
+    pub async fn next_part(&mut self) -> Result<Option<Part>, ApiError> {
+        let field = self.parts.next_field().await.map_err(|error| malformed(&error))?;
+        self.unfound.found();
+        Ok(field.map(|field| Part::new(field, self.unfound.clone(), self.held_back.clone())))
+    }
+}
+
+impl Part {
+    fn new(field: multer::Field<'static>, unfound: Unfound, held_back: HeldBack) -> Self {
+        let value = |name| field.headers().get(name).map(http::HeaderValue::as_bytes).unwrap_or_default();
+        let disposition = ContentDisposition::parse(value(header::CONTENT_DISPOSITION.as_str()));
+        let charset = match HeaderParameters::parse(value(header::CONTENT_TYPE.as_str())).get("charset") {
+            None => Charset::Known(UTF_8),
+            Some(label) => Encoding::for_label(label).map_or(Charset::Unknown, Charset::Known),
+        };
+        let declared = match charset {
+            Charset::Known(encoding) if encoding != UTF_8 => Some(encoding),
+            _ => None,
+        };
+        let encoding = TransferEncoding::parse(value("content-transfer-encoding"));
+        Self {
+            name: disposition.name(),
+            file_name: disposition.file_name(declared),
+            charset,
+            encoding,
+            field,
+            unfound,
+            held_back,
+        }
+    }
+
+    /// Reads a file of up to `max_bytes` into `file`; a larger one is counted and thrown away.
+    ///
+    /// # Errors
+    /// As [`Multipart::next_part`], or there is no room for it. The inner error is the rule that the part breaks.
+    pub async fn read_file(mut self, max_bytes: u64, file: ArrivingFile) -> Result<Result<File, String>, ApiError> {
+        let (mut content, mut length) = (Some(file), 0);
+        while let Some(piece) = self.next_piece().await? {
+            length += piece.len() as u64;
+            content.take_if(|_| length > max_bytes);
+            if let Some(file) = &mut content {
+                self.held_back.during(file.push(&piece)).await?;
+            }
+        }
+        if self.encoding != TransferEncoding::Plain {
+            return Ok(Err("must be sent as it is, without a Content-Transfer-Encoding".to_owned()));
+        }
+        Ok(Ok(File { content, length }))
+    }
+
+    /// Reads a text of at most `max_bytes`, in whatever encoding the part says that it is.
+    ///
+    /// # Errors
+    /// As [`Part::read_file`].
+    pub async fn read_text(mut self, max_bytes: usize) -> Result<Result<String, String>, ApiError> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = self.next_piece().await? {
+            // One byte more than allowed is enough to know.
+            let room = (max_bytes + 1).saturating_sub(bytes.len());
+            bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+        }
+        if bytes.len() > max_bytes {
+            return Ok(Err(format!("must have at most {max_bytes} bytes")));
+        }
+        Ok(self.encoding.decode(bytes).and_then(|bytes| self.charset.decode(&bytes)))
+    }
+
+    /// # Errors
+    /// As [`Multipart::next_part`].
+    pub async fn discard(mut self) -> Result<(), ApiError> {
+        while self.next_piece().await?.is_some() {}
+        Ok(())
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let piece = self.field.chunk().await.map_err(|error| malformed(&error))?;
+        self.unfound.found();
+        Ok(piece)
+    }
+}
+
+impl Charset {
+    fn decode(self, bytes: &[u8]) -> Result<String, String> {
+        let Self::Known(encoding) = self else { return Err("names a charset that is not known; send it as UTF-8".to_owned()) };
+        let text = encoding.decode_without_bom_handling_and_without_replacement(bytes);
+        text.map(std::borrow::Cow::into_owned).ok_or_else(|| format!("must be {}", encoding.name()))
+    }
+}
+
+/// Padding may be missing.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&ALPHABET, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+
+impl TransferEncoding {
+    fn parse(header: &[u8]) -> Self {
+        match header.trim_ascii().to_ascii_lowercase().as_slice() {
+            b"" | b"7bit" | b"8bit" | b"binary" => Self::Plain,
+            b"base64" => Self::Base64,
+            b"quoted-printable" => Self::QuotedPrintable,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn decode(self, bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Plain => Ok(bytes),
+            Self::Base64 => {
+                // Lines are 76 characters long (RFC 2045, 6.8).
+                let digits: Vec<u8> = bytes.into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
+                BASE64.decode(digits).map_err(|_| "must be base64, as its Content-Transfer-Encoding says".to_owned())
+            }
+            Self::QuotedPrintable => Ok(quoted_printable(&bytes)),
+            Self::Unknown => Err("has a Content-Transfer-Encoding that is not known; send it without one".to_owned()),
+        }
+    }
+}
+
+/// RFC 2045, 6.7: `=3D` is a byte, and an equals sign at a line's end joins it to the next one. What is neither stays as it is.
+fn quoted_printable(text: &[u8]) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match (*first, after) {
+            (b'=', [b'\r', b'\n', next @ ..] | [b'\n', next @ ..]) => rest = next,
+            (b'=', [high, low, next @ ..]) if let (Some(high), Some(low)) = (digit(*high), digit(*low)) => {
+                bytes.push(high << 4 | low);
+                rest = next;
+            }
+            (byte, _) => bytes.push(byte),
+        }
+    }
+    bytes
+}
+
+/// What the body ended with, if that is why reading failed; else the multipart is broken.
+fn malformed(error: &multer::Error) -> ApiError {
+    if let multer::Error::StreamReadFailed(cause) = error
+        && let Some(cause) = cause.downcast_ref::<BodyError>()
+    {
+        return match cause {
+            BodyError::TooLarge { limit_bytes } => Error::TooLarge { limit_bytes: *limit_bytes }.into(),
+            BodyError::TooSlow => Error::BodyTooSlow.into(),
+            BodyError::Broken => bad_multipart("the connection broke before its end"),
+            BodyError::NoBoundary => {
+                bad_multipart("64 KiB of it hold no boundary that the Content-Type names, or a part's headers have no end")
+            }
+        };
+    }
+    bad_multipart(match error {
+        multer::Error::IncompleteStream | multer::Error::IncompleteFieldData { .. } => {
+            "it ends before its last boundary, or never holds the boundary that the Content-Type names"
+        }
+        multer::Error::IncompleteHeaders
+        | multer::Error::ReadHeaderFailed(_)
+        | multer::Error::DecodeHeaderName { .. }
+        | multer::Error::DecodeHeaderValue { .. } => "a part's headers cannot be read",
+        _ => "it is not multipart/form-data",
+    })
+}
+
+fn bad_multipart(reason: &str) -> ApiError {
+    let details = Fields::from([("body".to_owned(), reason.to_owned())]);
+    Error::Malformed { message: "The multipart body cannot be read.".to_owned(), details }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_printable_is_undone_and_broken_escapes_stay() {
+        for (text, meant) in [
+            ("Gr=C3=B6=c3=9fe", "Größe"),
+            ("soft =\r\nbreak=\n", "soft break"),
+            ("a=zz=", "a=zz="),
+            ("1 =3D 1", "1 = 1"),
+            ("", ""),
+        ] {
+            assert_eq!(String::from_utf8(quoted_printable(text.as_bytes())).unwrap(), meant, "{text}");
+        }
+    }
+
+    #[test]
+    fn base64_may_be_broken_into_lines_and_lack_its_padding() {
+        for text in ["R3LDtsOfZQ==", "R3LD\r\ntsOf\r\nZQ", " R3LDtsOfZQ= = "] {
+            assert_eq!(TransferEncoding::parse(b" Base64").decode(text.into()).unwrap(), "Größe".as_bytes(), "{text}");
+        }
+        for bad in ["R3LDtsOfZQ!", "R"] {
+            assert!(TransferEncoding::Base64.decode(bad.into()).is_err(), "{bad}");
+        }
+    }
+}

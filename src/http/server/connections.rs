@@ -1,0 +1,183 @@
+//! The connections that are held, by address. One address must not take them all, and nobody must be kept out by connections on which
+//! nothing happens: those make room for new ones.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use super::client_address::TrustedProxies;
+use super::timeouts::Turn;
+
+/// Those that are held.
+#[derive(Debug)]
+pub struct Connections {
+    /// 0 is no limit.
+    max_per_address: usize,
+    proxies: TrustedProxies,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    by_address: HashMap<IpAddr, BTreeMap<u64, Connection>>,
+    /// Given to the next one; so they are ordered by age.
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    turn: Turn,
+    ended: CancellationToken,
+}
+
+/// A place among the connections; free again when dropped.
+#[derive(Debug)]
+pub struct Place {
+    connections: Arc<Connections>,
+    address: IpAddr,
+    number: u64,
+    /// Cancelled when the connection is to make room for another.
+    pub ended: CancellationToken,
+}
+
+impl Connections {
+    pub fn new(max_per_address: usize, proxies: TrustedProxies) -> Self {
+        Self { max_per_address, proxies, held: Mutex::default() }
+    }
+
+    /// A place for a connection from this address; `None` when the address has its share, and something is under way on all of it.
+    pub fn enter(self: &Arc<Self>, peer: IpAddr, turn: &Turn) -> Option<Place> {
+        let address = network(peer);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_share = self.max_per_address > 0 && !self.proxies.trusts(peer.to_canonical());
+        let own = held.by_address.get(&address).map_or(0, BTreeMap::len);
+        if has_share && own >= self.max_per_address && !held.end_one_of(address) {
+            return None;
+        }
+        let (number, ended) = (held.next, CancellationToken::new());
+        held.next += 1;
+        let connection = Connection { turn: turn.clone(), ended: ended.clone() };
+        held.by_address.entry(address).or_default().insert(number, connection);
+        Some(Place { connections: Arc::clone(self), address, number, ended })
+    }
+
+    /// Ends a connection on which nothing is under way, of the address that has the most.
+    pub fn make_room(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut addresses: Vec<_> = held.by_address.iter().map(|(address, own)| (own.len(), *address)).collect();
+        addresses.sort_unstable();
+        for (_, address) in addresses.into_iter().rev() {
+            if held.end_one_of(address) {
+                break;
+            }
+        }
+    }
+}
+
+impl Held {
+    /// Ends the connection of an address that is missed least; whether there was one.
+    fn end_one_of(&mut self, address: IpAddr) -> bool {
+        let Some(own) = self.by_address.get_mut(&address) else { return false };
+        let unused = own.iter().find(|(_, connection)| !connection.turn.is_busy()).map(|(number, _)| *number);
+        let stalled = || own.iter().filter_map(|(number, connection)| Some((connection.turn.stalled_for()?, *number))).max();
+        let Some(number) = unused.or_else(|| stalled().map(|(_, number)| number)) else { return false };
+        if let Some(connection) = own.remove(&number) {
+            connection.ended.cancel();
+        }
+        true
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.connections.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = held.by_address.get_mut(&self.address) {
+            own.remove(&self.number);
+            if own.is_empty() {
+                held.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Whoever has an address of IPv6 has a network of 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::server::client_address::parse_network;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn busy() -> Turn {
+        let turn = Turn::default();
+        turn.begin();
+        turn
+    }
+
+    #[test]
+    fn a_further_connection_takes_the_place_of_the_oldest_unused_one() {
+        let connections = Arc::new(Connections::new(3, TrustedProxies::default()));
+        let ann = address("192.0.2.1");
+        let working = connections.enter(ann, &busy()).unwrap();
+        let (older, newer) =
+            (connections.enter(ann, &Turn::default()).unwrap(), connections.enter(ann, &Turn::default()).unwrap());
+        let next = connections.enter(ann, &busy()).unwrap();
+        assert!(older.ended.is_cancelled() && !working.ended.is_cancelled() && !newer.ended.is_cancelled());
+        drop(older);
+        let _last = connections.enter(ann, &busy()).unwrap();
+        assert!(newer.ended.is_cancelled());
+        assert!(connections.enter(ann, &Turn::default()).is_none(), "all of its share is in use");
+        assert!(connections.enter(address("192.0.2.2"), &Turn::default()).is_some());
+        drop(next);
+        assert!(connections.enter(ann, &Turn::default()).is_some());
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address_and_a_trusted_proxy_has_no_share() {
+        let proxies = TrustedProxies::new(vec![parse_network("10.0.0.0/8").unwrap()]);
+        let connections = Arc::new(Connections::new(1, proxies));
+        let _one = connections.enter(address("2001:db8::1"), &busy()).unwrap();
+        assert!(connections.enter(address("2001:db8::ffff:1"), &busy()).is_none());
+        let _other = connections.enter(address("2001:db8:0:1::1"), &busy()).unwrap();
+        let _mapped = connections.enter(address("::ffff:192.0.2.1"), &busy()).unwrap();
+        assert!(connections.enter(address("192.0.2.1"), &busy()).is_none());
+        let proxied: Vec<_> = (0..5).map(|_| connections.enter(address("::ffff:10.1.1.1"), &busy()).unwrap()).collect();
+        drop(proxied);
+        assert_eq!(connections.held.lock().unwrap().by_address.len(), 3, "nothing is kept of who has gone");
+    }
+
+    #[test]
+    fn room_is_made_at_the_cost_of_the_address_that_has_the_most() {
+        let connections = Arc::new(Connections::new(0, TrustedProxies::default()));
+        let few: Vec<_> = (0..2).map(|_| connections.enter(address("192.0.2.1"), &Turn::default()).unwrap()).collect();
+        let many: Vec<_> = (0..5).map(|_| connections.enter(address("192.0.2.2"), &Turn::default()).unwrap()).collect();
+        let most: Vec<_> = (0..9).map(|_| connections.enter(address("192.0.2.3"), &busy()).unwrap()).collect();
+        connections.make_room();
+        let ended = |places: &[Place]| places.iter().filter(|place| place.ended.is_cancelled()).count();
+        assert_eq!((ended(&few), ended(&many), ended(&most)), (0, 1, 0));
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_not_missed() {
+        let connections = Arc::new(Connections::new(2, TrustedProxies::default()));
+        let (reads, stands) = (busy(), busy());
+        let (one, other) =
+            (connections.enter(address("::1"), &reads).unwrap(), connections.enter(address("::1"), &stands).unwrap());
+        stands.stall();
+        assert!(connections.enter(address("::1"), &busy()).is_none(), "it may be but a moment");
+        std::thread::sleep(2 * crate::http::server::timeouts::STALLED);
+        let _next = connections.enter(address("::1"), &busy()).unwrap();
+        assert!(other.ended.is_cancelled() && !one.ended.is_cancelled());
+    }
+}

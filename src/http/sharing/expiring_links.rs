@@ -1,0 +1,264 @@
+//! Links that expire: made, listed and taken back by owners; opened by anybody who has one.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::public_links::{answer, part_request};
+use crate::http::AppState;
+use crate::http::error::{
+    ApiError, BadRequest, FileMissing, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge,
+    RangeNotSatisfiable, RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
+};
+use crate::http::identity::accounts::time;
+use crate::http::identity::tokens::NO_STORE;
+use crate::http::images::require_caller_then_id;
+use crate::http::request::conditional::IfNoneMatch;
+use crate::http::request::fields::{Address, CallerOf, Query, Segment, TurnOf};
+use crate::http::request::json_fields::{JsonFields, integer, needed, or_null};
+use crate::model::account::ExpiringLink;
+use crate::service::images::thumbnails::Sending;
+use crate::service::sharing::public_links::PartRequest;
+
+/// The lifetime of the link to create.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CreateExpiringLinkRequest, example = json!({"expires_in": 3600}))]
+#[expect(dead_code, reason = "it describes what `create_expiring_link` reads")]
+pub struct NewLinkBody {
+    /// Lifetime in seconds.
+    #[schema(minimum = 300, maximum = 30000)]
+    expires_in: u32,
+    /// How often the link can be opened; null means without limit.
+    #[schema(nullable, minimum = 1, maximum = 1_000_000)]
+    max_views: Option<u32>,
+}
+
+/// A new expiring link.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CreatedExpiringLink {
+    /// The link's id, a UUIDv7.
+    #[schema(format = Uuid)]
+    pub id: String,
+    /// The link itself. It is shown only once.
+    #[schema(example = "http://localhost:8000/view/3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
+    pub link: String,
+    /// When the link expires.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+    /// How often the link can be opened; null means without limit.
+    pub max_views: Option<u32>,
+}
+
+/// An expiring link, without the link itself.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExpiringLink)]
+pub struct LinkView {
+    /// The link's id, a UUIDv7.
+    #[schema(format = Uuid)]
+    pub id: String,
+    /// When the link was created.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// When the link expires.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+    /// How often the link can be opened; null means without limit.
+    pub max_views: Option<u32>,
+    /// How often the link was opened.
+    pub views: u32,
+    /// Whether its time is over or its views are used up.
+    pub expired: bool,
+}
+
+/// The expiring links of an image.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExpiringLinkList {
+    /// The links, newest first. Expired links are listed for a week.
+    pub links: Vec<LinkView>,
+}
+
+/// Create an expiring link
+///
+/// Anyone who has the link can open the original, even if the image is private. The owner only, if the plan includes it. The
+/// link stops working when its time is over, its views are used up, the image is deleted, or the link is revoked.
+#[utoipa::path(post, path = "/images/{image_id}/links", tag = "links", params(("image_id" = Uuid, Path, description = "The image's id.")),
+    request_body(content = NewLinkBody, content_type = "application/json"),
+    responses((status = 201, description = "Created.", body = CreatedExpiringLink), BadRequest, NotFound, RequestTimeout, LimitReached, PayloadTooLarge,
+        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn create_expiring_link(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let id = require_caller_then_id(&caller, &id)?;
+    let mut fields = JsonFields::read(&headers, body).await?;
+    let expires_in = fields.need("expires_in", integer(300, 30_000));
+    let max_views = fields.take("max_views", or_null(integer(1, 1_000_000))).flatten();
+    fields.finish()?;
+    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let (expires_in, max_views) = (number(needed(expires_in)?), max_views.map(number));
+    let (link, token) = app.service.create_link(&caller, id, expires_in, max_views).await?;
+    let created = CreatedExpiringLink {
+        id: link.id.to_string(),
+        link: format!("{}/view/{token}", app.config.link_base),
+        expires_at: time(link.expires_at),
+        max_views: link.max_views,
+    };
+    Ok((StatusCode::CREATED, [NO_STORE], Json(created)).into_response())
+}
+
+/// List an image's expiring links
+///
+/// The owner only. The service keeps only hashes of links, so it cannot show the links themselves again.
+#[utoipa::path(get, path = "/images/{image_id}/links", tag = "links", params(("image_id" = Uuid, Path, description = "The image's id.")),
+    responses((status = 200, description = "The links.", body = ExpiringLinkList), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_expiring_links(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Segment(id): Segment,
+    Address(uri): Address,
+) -> Result<Json<ExpiringLinkList>, ApiError> {
+    Query::of(&uri).finish()?;
+    let id = require_caller_then_id(&caller, &id)?;
+    let now = app.service.clock().now();
+    let view = |link: &ExpiringLink| LinkView {
+        id: link.id.to_string(),
+        created_at: time(link.id.created_at()),
+        expires_at: time(link.expires_at),
+        max_views: link.max_views,
+        views: link.views,
+        expired: link.is_expired(now),
+    };
+    let links = app.service.list_expiring_links(&caller, id).await?.iter().map(view).collect();
+    Ok(Json(ExpiringLinkList { links }))
+}
+
+/// Revoke an expiring link
+///
+/// The owner only. The link stops working at once.
+#[utoipa::path(delete, path = "/images/{image_id}/links/{token}", tag = "links",
+    params(("image_id" = Uuid, Path, description = "The image's id."), ("token" = String, Path, description = "The part of the link after `/view/`, or the link's id.")),
+    responses((status = 204, description = "Revoked."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn delete_expiring_link(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    Address(uri): Address,
+) -> Result<StatusCode, ApiError> {
+    let Path((id, token)) = path.map_err(|_| ApiError::no_such_route())?;
+    Query::of(&uri).finish()?;
+    let id = require_caller_then_id(&caller, &id)?;
+    app.service.delete_link(&caller, id, &token).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Open an expiring link
+///
+/// No authentication. 403 if the link has expired; 404 if it is unknown or revoked, or the image was deleted. Sending the file counts
+/// as a view. Parts of it (`Range`) count as one view until they add up to the file's size. `HEAD`, a 304 and a link preview do not count:
+/// a link with `max_views` is not shown to link previews (403).
+#[utoipa::path(get, path = "/view/{token}", tag = "links", params(("token" = String, Path, description = "The part of the link after `/view/`.")),
+    responses(
+        (status = 200, description = "The original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
+        (status = 206, description = "The requested part of the original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
+        (status = 304, description = "Not modified. Does not count as a view."),
+        LinkExpired, NotFound, RangeNotSatisfiable, ValidationError, FileMissing, ServiceUnavailable))]
+pub async fn open_expiring_link(
+    State(app): State<AppState>,
+    CallerOf(_): CallerOf,
+    TurnOf(key): TurnOf,
+    Segment(token): Segment,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let known = IfNoneMatch::of(&headers);
+    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
+    let part = if method == Method::GET { part_request(&headers) } else { PartRequest::default() };
+    let original = app.service.open_link(&token, &part, is_preview(&headers), &sending).await?;
+    let mut response = answer(original, "no-store")?;
+    response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    Ok(response)
+}
+
+/// Whether nobody looks at what is fetched: a browser fetches ahead, or a chat, a mail program or a search engine looks what a link
+/// leads to.
+fn is_preview(headers: &HeaderMap) -> bool {
+    let purposes = ["purpose", "sec-purpose", "x-purpose", "x-moz"].into_iter().flat_map(|name| headers.get_all(name));
+    let ahead = |value: &HeaderValue| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        [&b"prefetch"[..], b"preview", b"prerender"].iter().any(|word| memchr::memmem::find(&value, word).is_some())
+    };
+    let agent = headers.get(header::USER_AGENT).map(|value| value.as_bytes().to_ascii_lowercase()).unwrap_or_default();
+    purposes.into_iter().any(ahead) || PREVIEWERS.iter().any(|name| memchr::memmem::find(&agent, name.as_bytes()).is_some())
+}
+
+/// Parts of the user agents that fetch what people send each other, in lower case.
+const PREVIEWERS: [&str; 26] = [
+    "applebot",
+    "bingbot",
+    "bingpreview",
+    "bitlybot",
+    "bluesky cardyb",
+    "discordbot",
+    "embedly",
+    "facebookbot",
+    "facebookexternalhit",
+    "google-safety",
+    "googlebot",
+    "iframely",
+    "linkedinbot",
+    "mastodon/",
+    "mattermost-bot",
+    "meta-externalagent",
+    "microsoftpreview",
+    "pinterestbot",
+    "redditbot",
+    "skypeuripreview",
+    "slack-imgproxy",
+    "slackbot",
+    "synapse",
+    "telegrambot",
+    "twitterbot",
+    "whatsapp/",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn previews_are_known_by_what_they_send() {
+        let is_preview = |name: &'static str, value: &str| {
+            is_preview(&HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]))
+        };
+        for (name, value) in [
+            ("user-agent", "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)"),
+            ("user-agent", "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)"),
+            ("user-agent", "WhatsApp/2.23.20.0"),
+            ("user-agent", "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)"),
+            ("user-agent", "TelegramBot (like TwitterBot)"),
+            ("purpose", "prefetch"),
+            ("sec-purpose", "prefetch;prerender"),
+            ("x-moz", "prefetch"),
+        ] {
+            assert!(is_preview(name, value), "{name}: {value}");
+        }
+        for (name, value) in [
+            ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+            ("user-agent", "curl/7.88.1"),
+            ("purpose", "navigate"),
+            ("sec-fetch-mode", "navigate"),
+        ] {
+            assert!(!is_preview(name, value), "{name}: {value}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Public links: originals to anybody, from this service's own address.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::public_images::get_public_image;
+use crate::http::AppState;
+use crate::http::error::{
+    ApiError, FileMissing, Forbidden, InternalServerError, InvalidPageToken, NotFound, RangeNotSatisfiable, ServiceUnavailable,
+    ValidationError,
+};
+use crate::http::images::{PageQuery, take_page};
+use crate::http::request::conditional::IfNoneMatch;
+use crate::http::request::fields::{Address, CallerOf, Query, Segment, TurnOf, image_id};
+use crate::http::request::link_header::with_next;
+use crate::model::byte_range::ByteRange;
+use crate::model::caller::Caller;
+use crate::model::id::ImageId;
+use crate::model::image::Visibility;
+use crate::service::admission::fair_queue::TurnKey;
+use crate::service::error::Error;
+use crate::service::images::presigned_urls::{Disposition, content_disposition};
+use crate::service::images::thumbnails::{Content, Sending};
+use crate::service::sharing::public_links::{Original, PartRequest};
+
+/// A picture is all that is there: no script, no style, no form, whatever a browser makes of the bytes.
+const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
+
+/// Made to be embedded in other sites' pages.
+const RESOURCE_POLICY: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin"));
+
+/// What a client has, and which part it asks for.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `part_request` and `IfNoneMatch` read")]
+pub struct OriginalHeaders {
+    /// Entity tags of the versions that the client has, or `*`.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+    /// One range of bytes: `bytes=0-1023`. Anything else is ignored.
+    #[param(rename = "Range")]
+    range: Option<String>,
+    /// The entity tag that the range belongs to. With any other tag the whole file is returned.
+    #[param(rename = "If-Range")]
+    if_range: Option<String>,
+}
+
+/// Get an original
+///
+/// The public link of an image. No authentication; a private image is visible only to its owner. The bytes never change until the
+/// image is deleted.
+/// The id may be followed by a slash or by an ending such as `.jpg`, and the link by any query parameters.
+#[utoipa::path(get, path = "/i/{image_id}", tag = "links",
+    params(("image_id" = Uuid, Path, description = "The image's id."), OriginalHeaders),
+    responses(
+        (status = 200, description = "The original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp")),
+            headers(("ETag" = String, description = "Entity tag of the original."), ("Cache-Control" = String, description = "How long caches may keep the response."))),
+        (status = 206, description = "The requested part of the original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp")),
+            headers(("Content-Range" = String, description = "Byte range and total size."))),
+        (status = 304, description = "Not modified."),
+        Forbidden, NotFound, RangeNotSatisfiable, ValidationError, FileMissing, ServiceUnavailable))]
+pub async fn get_original(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    TurnOf(key): TurnOf,
+    Segment(id): Segment,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    match id.strip_suffix(".json") {
+        Some(id) => get_public_image(&app, &caller, id).await,
+        None => send(&app, &caller, &key, without_ending(&id), &method, &headers).await,
+    }
+}
+
+/// Forums and mail programs show a link as a picture where it ends as a file's name does.
+fn without_ending(id: &str) -> &str {
+    id.split_once('.').map_or(id, |(id, _)| id)
+}
+
+async fn send(
+    app: &AppState,
+    caller: &Caller,
+    key: &TurnKey,
+    id: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let known = IfNoneMatch::of(headers);
+    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: *method != Method::HEAD, asked_by: key };
+    let part = if *method == Method::GET { part_request(headers) } else { PartRequest::default() };
+    let original = app.service.original(caller, image_id(id)?, &part, &sending).await?;
+    let caching = match original.image.visibility {
+        Visibility::Public => format!("public, max-age={}, immutable", app.config.link_max_age_seconds),
+        Visibility::Private => "private, no-cache".to_owned(),
+    };
+    let mut response = answer(original, &caching)?;
+    response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    Ok(response)
+}
+
+/// Get an original by a link with a file name
+///
+/// The same as without the name, which the service ignores: it lets links end like file names.
+#[utoipa::path(get, path = "/i/{image_id}/{name}", tag = "links",
+    params(("image_id" = Uuid, Path, description = "The image's id."), ("name" = String, Path, description = "Any file name."), OriginalHeaders),
+    responses(
+        (status = 200, description = "The original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
+        (status = 206, description = "The requested part of the original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
+        (status = 304, description = "Not modified."),
+        Forbidden, NotFound, RangeNotSatisfiable, ValidationError, FileMissing, ServiceUnavailable))]
+pub async fn get_named_original(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    TurnOf(key): TurnOf,
+    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Path((id, _)) = path.map_err(|_| ApiError::no_such_route())?;
+    send(&app, &caller, &key, &id, &method, &headers).await
+}
+
+/// A page of public links, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PublicLinkPage {
+    /// The links on this page.
+    #[schema(example = json!(["http://localhost:8000/i/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17"]))]
+    pub uploaded: Vec<String>,
+    /// The `page_token` of the next page; null on the last page.
+    pub next_page_token: Option<String>,
+    /// Whether there is another page.
+    pub has_more: bool,
+}
+
+/// List public links
+///
+/// The public links of all public images that were imported from URLs, newest first.
+#[utoipa::path(get, path = "/links", tag = "links", params(PageQuery),
+    responses((status = 200, description = "A page of links.", body = PublicLinkPage), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_public_links(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    Address(uri): Address,
+) -> Result<Response, ApiError> {
+    let (limit, token) = take_page(Query::of(&uri))?;
+    let page = app.service.list_links(&caller, limit, token.as_deref()).await?;
+    let uploaded = page.items.iter().map(|id| link(&app, *id)).collect();
+    let next = page.next.clone();
+    let view = PublicLinkPage { uploaded, has_more: page.next.is_some(), next_page_token: page.next };
+    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
+}
+
+/// The public link of an image.
+pub(in crate::http) fn link(app: &AppState, id: ImageId) -> String {
+    format!("{}/i/{id}", app.config.link_base)
+}
+
+/// For `GET` alone (RFC 9110, 14.2). A range of which it is not certain what it is of is not sent: `If-Range` may hold a date,
+/// and there is none here.
+pub(in crate::http) fn part_request(headers: &HeaderMap) -> PartRequest {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let only_of = headers.contains_key(header::IF_RANGE).then(|| {
+        let tag = text(header::IF_RANGE).unwrap_or_default().trim();
+        tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or_default().to_owned()
+    });
+    PartRequest { range: text(header::RANGE).and_then(ByteRange::parse), only_of }
+}
+
+/// The file, to be kept by caches as `caching` says.
+pub(in crate::http) fn answer(original: Original, caching: &str) -> Result<Response, ApiError> {
+    let text = |text: String| HeaderValue::from_str(&text).map_err(Error::internal);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ETAG, text(format!("\"{}\"", original.etag))?);
+    headers.insert(header::CACHE_CONTROL, text(caching.to_owned())?);
+    headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    headers.insert(RESOURCE_POLICY.0, RESOURCE_POLICY.1);
+    let (length, body) = match original.content {
+        Content::Unchanged => return Ok((StatusCode::NOT_MODIFIED, headers).into_response()),
+        Content::Length(length) => (length, Body::empty()),
+        Content::Bytes(bytes) => (bytes.len() as u64, Body::from(bytes)),
+        Content::Stored(length, bytes) => (length, Body::from_stream(bytes)),
+    };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(original.image.format.content_type()));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(header::CONTENT_DISPOSITION, text(content_disposition(&original.image, Disposition::Inline))?);
+    let status = match &original.part {
+        None => StatusCode::OK,
+        Some(part) => {
+            let range = format!("bytes {}-{}/{}", part.start(), part.end(), original.image.file_size);
+            headers.insert(header::CONTENT_RANGE, text(range)?);
+            StatusCode::PARTIAL_CONTENT
+        }
+    };
+    Ok((status, headers, body).into_response())
+}

@@ -1,0 +1,302 @@
+//! Bodies as they arrive. A slow sender must not hold what others need, so memory is reserved in steps, as bytes come. When a step
+//! cannot be had at once, what came so far is spilled to a temporary file, and the rest of that file goes there, as nginx does
+//! with `client_body_buffer_size`. When the disk has no room either the sender is held back, and in the end refused.
+//!
+//! An upload's texts are not counted: they are short, and to keep one waiting for what slow files hold would keep the upload out.
+//!
+//! A file that is whole is moved to memory for processing, for which it takes its turn. Only then is it read back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::Admitted;
+use super::fair_queue::{Class, Permit, Turn, TurnKey};
+use super::spool::SpoolFile;
+use crate::service::Service;
+use crate::service::error::Error;
+
+/// The body of an upload that is being received.
+#[derive(Debug)]
+pub struct Receiver {
+    service: Arc<Service>,
+    turn: Turn,
+    /// What the file can have at most.
+    announced_bytes: u64,
+    /// Memory for all of it, where bodies are not spilled.
+    whole: Option<Admitted>,
+}
+
+/// A file of which a part has arrived.
+#[derive(Debug)]
+pub struct ArrivingFile {
+    service: Arc<Service>,
+    turn: Turn,
+    announced_bytes: u64,
+    length: u64,
+    place: Place,
+    /// Whether memory for all of it is reserved, by the receiver or in `admitted`.
+    is_reserved: bool,
+    admitted: Option<Admitted>,
+    waited: Duration,
+}
+
+#[derive(Debug)]
+enum Place {
+    Memory(Segments),
+    Disk(Box<Spilled>),
+}
+
+/// Memory is taken in pieces of [`STEP`], each reserved before: a buffer that grows would be moved, and take twice its size.
+#[derive(Debug, Default)]
+struct Segments {
+    segments: Vec<BytesMut>,
+    permit: Option<Permit>,
+}
+
+#[derive(Debug)]
+struct Spilled {
+    file: SpoolFile,
+    /// Bytes of disk that are reserved.
+    reserved: u64,
+    /// What has come and is not written yet.
+    unwritten: BytesMut,
+}
+
+const STEP: u64 = 256 << 10;
+
+/// Pieces are as small as a packet, and a write needs a thread.
+const WRITTEN_AT_ONCE: usize = 32 << 10;
+
+/// Less is copied at once, without a thread for it.
+const COPIED_AT_ONCE: u64 = 1 << 20;
+
+impl Service {
+    /// Begins to receive an upload that announces `bytes`. Where bodies are not spilled, waits for memory for all of it.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is no room in time.
+    pub async fn receive_upload(self: &Arc<Self>, key: TurnKey, bytes: u64) -> Result<Receiver, Error> {
+        let turn = Turn::new(key, Class::Request);
+        let whole = match self.admission.receives_in_steps() {
+            true => None,
+            false => Some(self.admission.file(&turn, bytes).await?),
+        };
+        let announced_bytes = bytes.min(self.limits.max_file_bytes);
+        Ok(Receiver { service: Arc::clone(self), turn, announced_bytes, whole })
+    }
+
+    /// Waits for memory for a body of `bytes` that is no upload.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is no room in time.
+    pub async fn receive_body(&self, key: TurnKey, bytes: u64) -> Result<Permit, Error> {
+        self.admission.order(&Turn::new(key, Class::Request), bytes).await
+    }
+}
+
+impl Receiver {
+    /// Begins a file.
+    pub fn file(&self) -> ArrivingFile {
+        ArrivingFile {
+            service: Arc::clone(&self.service),
+            turn: self.turn.clone(),
+            announced_bytes: self.announced_bytes,
+            length: 0,
+            place: Place::Memory(Segments::default()),
+            is_reserved: self.whole.is_some(),
+            admitted: None,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// Waits for memory to process a file that has arrived, and brings it there. `key` is whose upload it is.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is none in time, or the disk fails.
+    pub async fn admit(mut self, key: Option<TurnKey>, file: ArrivingFile) -> Result<(Bytes, Admitted), Error> {
+        let turn = key.map_or_else(|| self.turn.clone(), |key| Turn::new(key, Class::Request));
+        let started = Instant::now();
+        let result = file.admit(self.whole.take(), turn).await;
+        self.service.metrics.observe_stage("admission", started.elapsed());
+        result
+    }
+}
+
+impl ArrivingFile {
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Takes the next bytes; waits where there is no room for them yet.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is none in time, or the disk is full.
+    pub async fn push(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let taken = match &mut self.place {
+                Place::Memory(memory) => memory.fill(bytes),
+                Place::Disk(spilled) => spilled.fill(bytes),
+            };
+            self.length += taken as u64;
+            bytes = &bytes[taken..];
+            if !bytes.is_empty() {
+                self.make_room(bytes.len()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn make_room(&mut self, coming: usize) -> Result<(), Error> {
+        let step = self.announced_bytes.saturating_sub(self.length).max(coming as u64).min(STEP);
+        match &mut self.place {
+            Place::Memory(memory) if self.is_reserved => memory.grow(step, None),
+            Place::Memory(memory) => match self.service.admission.receive_at_once(&self.turn, step) {
+                Some(permit) => memory.grow(step, Some(permit)),
+                None => {
+                    let started = Instant::now();
+                    self.leave_memory(step).await?;
+                    self.waited += started.elapsed();
+                }
+            },
+            Place::Disk(spilled) => {
+                spilled.write().await?;
+                if self.length + (coming.min(WRITTEN_AT_ONCE) as u64) > spilled.reserved {
+                    let spool = &self.service.spool;
+                    let space = match spool.take_at_once(&self.turn, step) {
+                        Some(space) => space,
+                        None => {
+                            let started = Instant::now();
+                            let space = self.service.admission.in_time(spool.take(&self.turn, step)).await?;
+                            self.waited += started.elapsed();
+                            space
+                        }
+                    };
+                    spilled.file.grow(space);
+                    spilled.reserved += step;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on without the next step of memory: on disk, or, where there is no disk, in memory for the whole file.
+    async fn leave_memory(&mut self, step: u64) -> Result<(), Error> {
+        let service = Arc::clone(&self.service);
+        let (admission, spool) = (&service.admission, &service.spool);
+        let Place::Memory(memory) = &mut self.place else { return Ok(()) };
+        let needed = self.length + step;
+        let space = match spool.take_at_once(&self.turn, needed) {
+            Some(space) => space,
+            None => {
+                let either = async {
+                    tokio::select! {
+                        biased;
+                        permit = admission.receive(&self.turn, step) => Err(permit),
+                        space = spool.take(&self.turn, needed) => Ok(space),
+                    }
+                };
+                match admission.in_time(either).await? {
+                    Ok(space) => space,
+                    Err(permit) => {
+                        memory.grow(step, Some(permit));
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        match spool.create(space).await? {
+            Some(mut file) => {
+                let Segments { segments, permit } = std::mem::take(memory);
+                for segment in segments {
+                    file.append(segment.freeze()).await?;
+                }
+                drop(permit);
+                let unwritten = BytesMut::with_capacity(WRITTEN_AT_ONCE);
+                self.place = Place::Disk(Box::new(Spilled { file, reserved: needed, unwritten }));
+                service.metrics.spilled_uploads.inc();
+            }
+            None => {
+                self.admitted = Some(admission.file(&self.turn, self.announced_bytes).await?);
+                self.is_reserved = true;
+                memory.permit = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The file in memory for processing: in `whole`, if that is for all of the body.
+    async fn admit(self, whole: Option<Admitted>, turn: Turn) -> Result<(Bytes, Admitted), Error> {
+        let mut admitted = match whole.or(self.admitted) {
+            Some(admitted) => admitted,
+            None => self.service.admission.file(&turn, self.length).await?,
+        };
+        let bytes = match self.place {
+            Place::Memory(memory) => memory.join(self.length).await?,
+            Place::Disk(spilled) => spilled.read_back(self.length).await?,
+        };
+        admitted.turn = turn;
+        admitted.waited += self.waited;
+        Ok((bytes, admitted))
+    }
+}
+
+impl Segments {
+    /// Takes as many bytes as fit into the last segment; returns how many.
+    fn fill(&mut self, bytes: &[u8]) -> usize {
+        let Some(last) = self.segments.last_mut() else { return 0 };
+        let taken = bytes.len().min(last.capacity() - last.len());
+        last.put_slice(&bytes[..taken]);
+        taken
+    }
+
+    fn grow(&mut self, bytes: u64, permit: Option<Permit>) {
+        self.segments.push(BytesMut::with_capacity(usize::try_from(bytes).unwrap_or_default()));
+        match (&mut self.permit, permit) {
+            (Some(held), Some(more)) => held.absorb(more),
+            (held, more) => *held = held.take().or(more),
+        }
+    }
+
+    /// All of it in one piece. The memory of each segment is given back as soon as it is copied.
+    async fn join(self, length: u64) -> Result<Bytes, Error> {
+        let Self { mut segments, permit } = self;
+        if segments.len() <= 1 {
+            return Ok(segments.pop().unwrap_or_default().freeze());
+        }
+        let join = move || {
+            let mut whole = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
+            for segment in segments {
+                whole.extend_from_slice(&segment);
+            }
+            drop(permit);
+            whole.freeze()
+        };
+        if length <= COPIED_AT_ONCE {
+            return Ok(join());
+        }
+        tokio::task::spawn_blocking(join).await.map_err(Error::internal)
+    }
+}
+
+impl Spilled {
+    /// Takes as many bytes as may wait for being written; returns how many.
+    fn fill(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(WRITTEN_AT_ONCE.saturating_sub(self.unwritten.len()));
+        self.unwritten.extend_from_slice(&bytes[..taken]);
+        taken
+    }
+
+    async fn write(&mut self) -> Result<(), Error> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        self.file.append(self.unwritten.split().freeze()).await
+    }
+
+    async fn read_back(mut self, length: u64) -> Result<Bytes, Error> {
+        self.write().await?;
+        self.file.read_back(length).await
+    }
+}

@@ -1,0 +1,362 @@
+//! Files on their way from the storage to clients.
+//!
+//! A client takes its file as slowly as it likes, and would hold a connection to the storage all the while: a few hundred that read
+//! nothing would keep uploads from it. So as many files as there are slots come from the storage at a time. A file that its client does not
+//! take for a moment gives its slot back, and is opened anew, at the byte that comes next, when the client goes on. What waits in memory
+//! for a client is bounded too: small pieces are copied from the large ones that the storage gives. A client slower than the slowest that
+//! is waited for is given up.
+//!
+//! What a client takes at first says nothing of whether it reads: the buffers of the network take a megabyte for it. So few files at a
+//! time may be in that state, and fewer yet of one caller; those that come in a crowd begin one after another.
+
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt};
+use tokio::time::Instant;
+
+use super::fair_queue::{Amount, Class, FairQueue, Permit, Turn, TurnKey};
+use crate::objects;
+use crate::objects::error::BoxError;
+use crate::service::Service;
+use crate::service::error::Error;
+
+/// A file's bytes as the storage gives them.
+type Pieces = BoxStream<'static, Result<Bytes, objects::Error>>;
+type Opened = Result<(u64, Pieces), objects::Error>;
+
+/// Opens a file at the storage, or a part of it; says how many bytes come.
+pub(in crate::service) type Open = Arc<dyn Fn(Option<RangeInclusive<u64>>) -> BoxFuture<'static, Opened> + Send + Sync>;
+
+/// A slot.
+const ONE: Amount = Amount { bytes: 0, slots: 1 };
+
+/// What is sent to a client.
+pub type Sent = BoxStream<'static, Result<Bytes, BoxError>>;
+
+/// A client that takes nothing for so long gives its slot to another.
+const STALL: Duration = Duration::from_millis(250);
+
+/// Bytes that are handed to the connection at a time.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// A file up to this size is read at once, and needs its slot no longer.
+const SMALL_BYTES: u64 = 64 << 10;
+
+/// A client that has taken so much since its file was opened reads it: this is more than all buffers on the way to it take.
+const READING_BYTES: u64 = 1536 << 10;
+
+/// The part of the slots for clients of which is not known yet whether they read.
+const BEGINNING_SHARE: u64 = 2;
+
+/// Of these, what one caller may hold: as many as a browser opens connections to a host.
+const BEGINNING_OF_CALLER: u64 = 6;
+
+/// So long nobody asks how fast a client is.
+const UNHURRIED: Duration = Duration::from_secs(30);
+
+/// The files that are being sent.
+#[derive(Debug)]
+pub(in crate::service) struct Downloads {
+    /// By turns, so that of many files of one caller another one waits for none but those that have begun.
+    slots: Slots,
+    patience: Patience,
+}
+
+#[derive(Debug, Clone)]
+struct Slots {
+    all: FairQueue,
+    beginning: FairQueue,
+}
+
+/// What a file that comes from the storage takes of both.
+struct Slot {
+    beginning: Option<Permit>,
+    /// Taken by the client since the file was opened.
+    taken: u64,
+    _slot: Permit,
+}
+
+impl Slots {
+    fn new(slots: u64) -> Self {
+        let beginning = (slots / BEGINNING_SHARE).max(1);
+        let of_caller = BEGINNING_OF_CALLER.min(beginning);
+        let beginning = FairQueue::with_most_of_key(Amount::slots(beginning), Amount::slots(of_caller));
+        Self { all: FairQueue::new(Amount::slots(slots)), beginning }
+    }
+
+    async fn take(&self, turn: &Turn) -> Slot {
+        let beginning = self.beginning.take(turn, ONE).await;
+        Slot { _slot: self.all.take(turn, ONE).await, beginning: Some(beginning), taken: 0 }
+    }
+}
+
+impl Slot {
+    fn note_taken(&mut self, bytes: usize) {
+        self.taken += bytes as u64;
+        if self.taken > READING_BYTES {
+            self.beginning = None;
+        }
+    }
+}
+
+/// How long is waited for whom.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For a slot.
+    slot: Duration,
+    /// For a client, before its slot goes to another.
+    stall: Duration,
+    /// Until it is asked how fast a client is.
+    unhurried: Duration,
+    min_bytes_per_second: u64,
+}
+
+impl Downloads {
+    pub fn new(slots: usize, slot: Duration, min_bytes_per_second: u64) -> Self {
+        let patience = Patience { slot, stall: STALL, unhurried: UNHURRIED, min_bytes_per_second };
+        Self { slots: Slots::new(slots as u64), patience }
+    }
+
+    /// Opens a file, or `part` of it, and returns its length and its bytes.
+    ///
+    /// # Errors
+    /// The storage has no such file or does not answer, or there is no slot in time.
+    pub async fn start(&self, asked_by: &TurnKey, open: Open, part: Option<RangeInclusive<u64>>) -> Result<(u64, Sent), Failed> {
+        let turn = Turn::new(asked_by.clone(), Class::Request);
+        let slot = tokio::time::timeout(self.patience.slot, self.slots.take(&turn)).await;
+        let slot = slot.map_err(|_| Failed::NoSlot(self.patience.slot))?;
+        let start = part.as_ref().map_or(0, |part| *part.start());
+        let (length, pieces) = open(part).await?;
+        if length <= SMALL_BYTES {
+            let bytes = pieces.try_collect::<BytesMut>().await?.freeze();
+            return Ok((length, futures::stream::once(async { Ok(bytes) }).boxed()));
+        }
+        let now = Instant::now();
+        let transfer = Arc::new(Mutex::new(Transfer {
+            source: Source::Open { pieces, rest: Bytes::new(), slot },
+            next: start,
+            end: start + length,
+            taken_at: now,
+            begun_at: now,
+            sent: 0,
+            patience: self.patience,
+            slots: self.slots.clone(),
+            turn,
+            open,
+            waker: Waker::noop().clone(),
+        }));
+        tokio::spawn(close_when_stalled(Arc::downgrade(&transfer), self.patience.stall));
+        Ok((length, Sending(transfer).boxed()))
+    }
+}
+
+impl Service {
+    /// An object's bytes, or those of a part of it, for a client; and their number.
+    pub(in crate::service) async fn send_object(
+        &self,
+        asked_by: &TurnKey,
+        key: String,
+        part: Option<RangeInclusive<u64>>,
+    ) -> Result<(u64, Sent), Failed> {
+        let objects = Arc::clone(&self.objects);
+        let open = move |part| -> BoxFuture<'static, Opened> {
+            let (objects, key) = (Arc::clone(&objects), key.clone());
+            Box::pin(async move { objects.get(&key, part).await })
+        };
+        self.downloads.start(asked_by, Arc::new(open), part).await
+    }
+
+    /// Bytes that nothing stores, for a client, and their number. `memory` is given back once they are sent.
+    pub(in crate::service) async fn send_from_memory(
+        &self,
+        asked_by: &TurnKey,
+        bytes: Bytes,
+        memory: Permit,
+    ) -> Result<(u64, Sent), Failed> {
+        let file = (bytes, memory);
+        let open = move |part: Option<RangeInclusive<u64>>| -> BoxFuture<'static, Opened> {
+            let end = file.0.len();
+            let place = |place: u64| usize::try_from(place).unwrap_or(end).min(end);
+            let range = part.map_or(0..end, |part| place(*part.start())..place(part.end().saturating_add(1)));
+            let bytes = file.0.slice(range);
+            let length = bytes.len() as u64;
+            Box::pin(async move { Ok((length, futures::stream::once(async { Ok(bytes) }).boxed())) })
+        };
+        self.downloads.start(asked_by, Arc::new(open), None).await
+    }
+}
+
+/// Why a download did not start.
+#[derive(Debug)]
+pub(in crate::service) enum Failed {
+    NoSlot(Duration),
+    Storage(objects::Error),
+}
+
+impl From<objects::Error> for Failed {
+    fn from(error: objects::Error) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::NoSlot(wait) => Error::Overloaded { retry_after: wait.max(Duration::from_secs(1)) },
+            Failed::Storage(error) => error.into(),
+        }
+    }
+}
+
+/// A file that is being sent.
+struct Transfer {
+    source: Source,
+    /// The bytes that are still to be sent, as places in the file.
+    next: u64,
+    end: u64,
+    /// When the client took its last piece.
+    taken_at: Instant,
+    begun_at: Instant,
+    sent: u64,
+    patience: Patience,
+    slots: Slots,
+    turn: Turn,
+    open: Open,
+    /// The client's, while the storage is waited for.
+    waker: Waker,
+}
+
+enum Source {
+    Open {
+        pieces: Pieces,
+        rest: Bytes,
+        slot: Slot,
+    },
+    /// The storage, or others before us, are waited for, and not the client.
+    Waiting {
+        pieces: Pieces,
+        slot: Slot,
+    },
+    Opening(BoxFuture<'static, Result<(Pieces, Slot), BoxError>>),
+    Closed,
+}
+
+/// Looks after a transfer until it ends.
+async fn close_when_stalled(transfer: Weak<Mutex<Transfer>>, stall: Duration) {
+    loop {
+        tokio::time::sleep(stall).await;
+        let Some(transfer) = transfer.upgrade() else { return };
+        let mut transfer = transfer.lock().unwrap_or_else(PoisonError::into_inner);
+        if transfer.taken_at.elapsed() >= stall {
+            transfer.let_go();
+        }
+    }
+}
+
+impl Transfer {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        self.taken_at = Instant::now();
+        let elapsed = self.begun_at.elapsed();
+        if elapsed > self.patience.unhurried && self.sent / elapsed.as_secs().max(1) < self.patience.min_bytes_per_second {
+            self.source = Source::Closed;
+            return Poll::Ready(Some(Err("the client takes its file too slowly".into())));
+        }
+        loop {
+            if self.next == self.end {
+                self.source = Source::Closed;
+                return Poll::Ready(None);
+            }
+            match std::mem::replace(&mut self.source, Source::Closed) {
+                Source::Closed => self.source = Source::Opening(self.reopen()),
+                Source::Opening(mut opening) => match opening.as_mut().poll(context) {
+                    Poll::Pending => {
+                        self.source = Source::Opening(opening);
+                        self.waker = context.waker().clone();
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(opened) => {
+                        let (pieces, slot) = opened?;
+                        self.source = Source::Open { pieces, rest: Bytes::new(), slot };
+                    }
+                },
+                Source::Open { pieces, rest, slot } if rest.is_empty() => self.source = Source::Waiting { pieces, slot },
+                Source::Waiting { mut pieces, slot } => match pieces.poll_next_unpin(context) {
+                    Poll::Pending => {
+                        self.source = Source::Waiting { pieces, slot };
+                        self.waker = context.waker().clone();
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(None) => return Poll::Ready(Some(Err("the storage ended the file early".into()))),
+                    Poll::Ready(Some(piece)) => self.source = Source::Open { pieces, rest: piece?, slot },
+                },
+                Source::Open { pieces, mut rest, mut slot } => {
+                    let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
+                    let taken = rest.split_to(rest.len().min(PIECE_BYTES).min(left));
+                    // A slice would keep all of the storage's piece.
+                    let piece = Bytes::copy_from_slice(&taken);
+                    self.next += piece.len() as u64;
+                    self.sent += piece.len() as u64;
+                    slot.note_taken(piece.len());
+                    self.source = Source::Open { pieces, rest, slot };
+                    return Poll::Ready(Some(Ok(piece)));
+                }
+            }
+        }
+    }
+
+    /// Gives the slot back, unless it is the storage that is waited for. Whether it is, only asking tells: a client that does not read
+    /// does not ask.
+    fn let_go(&mut self) {
+        let waker = self.waker.clone();
+        let context = &mut Context::from_waker(&waker);
+        self.source = match std::mem::replace(&mut self.source, Source::Closed) {
+            Source::Open { .. } | Source::Closed => Source::Closed,
+            Source::Waiting { mut pieces, slot } => match pieces.poll_next_unpin(context) {
+                Poll::Pending => Source::Waiting { pieces, slot },
+                Poll::Ready(Some(Ok(rest))) => Source::Open { pieces, rest, slot },
+                // It will be told when the file is opened anew.
+                Poll::Ready(Some(Err(_)) | None) => Source::Closed,
+            },
+            Source::Opening(mut opening) => match opening.as_mut().poll(context) {
+                Poll::Pending => Source::Opening(opening),
+                Poll::Ready(Ok((pieces, slot))) => Source::Open { pieces, rest: Bytes::new(), slot },
+                Poll::Ready(Err(_)) => Source::Closed,
+            },
+        };
+    }
+
+    /// Opens the file at the byte that comes next. The client waits for its turn, as it has let others wait.
+    fn reopen(&self) -> BoxFuture<'static, Result<(Pieces, Slot), BoxError>> {
+        let (slots, turn) = (self.slots.clone(), self.turn.clone());
+        let (open, part) = (Arc::clone(&self.open), self.next..=self.end - 1);
+        let wanted = self.end - self.next;
+        Box::pin(async move {
+            let slot = slots.take(&turn).await;
+            let (length, pieces) = open(Some(part)).await?;
+            if length == wanted { Ok((pieces, slot)) } else { Err("the file has changed at the storage".into()) }
+        })
+    }
+}
+
+/// The bytes of a transfer, taken by its client.
+struct Sending(Arc<Mutex<Transfer>>);
+
+impl Stream for Sending {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut transfer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let piece = ready!(transfer.poll(context));
+        Poll::Ready(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests;

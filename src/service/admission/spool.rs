@@ -1,0 +1,232 @@
+//! The spool: temporary files for bodies that arrive when there is no memory for them.
+//!
+//! A file has no name from the start, so a process that is killed leaves nothing behind. Bytes on disk have a budget of
+//! their own, of which one caller holds at most half. Everything that touches the disk happens on blocking threads, a few at a
+//! time: a disk that hangs must not take the threads that decode.
+
+use std::fs::{DirBuilder, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use super::BudgetUse;
+use super::fair_queue::{Amount, FairQueue, Permit, Turn};
+use crate::service::error::Error;
+
+/// Where bodies are spilled to, and how much of them.
+#[derive(Debug, Clone)]
+pub struct SpoolLimits {
+    /// 0 turns spilling off.
+    pub disk_bytes: u64,
+    pub directory: PathBuf,
+}
+
+#[derive(Debug)]
+pub struct Spool {
+    directory: PathBuf,
+    disk: FairQueue,
+    /// Whoever reads or writes holds one.
+    writers: Arc<Semaphore>,
+    has_warned: AtomicBool,
+}
+
+/// Files that are read or written at once.
+const WRITERS: usize = 8;
+
+/// A file without a name. Its disk space is free again when it is dropped.
+#[derive(Debug)]
+pub struct SpoolFile {
+    /// `None` while a thread is at it.
+    held: Option<Held>,
+    writers: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Held {
+    file: File,
+    // Dropped after the file.
+    space: Permit,
+}
+
+impl Spool {
+    /// `largest_file_bytes` is what any caller may have on disk, whatever the budget's half is.
+    pub fn new(limits: &SpoolLimits, largest_file_bytes: u64) -> Self {
+        let most_of_caller_bytes = (limits.disk_bytes / 2).max(largest_file_bytes);
+        Self {
+            directory: limits.directory.clone(),
+            disk: FairQueue::with_most_of_key(Amount::bytes(limits.disk_bytes), Amount::bytes(most_of_caller_bytes)),
+            writers: Arc::new(Semaphore::new(WRITERS)),
+            has_warned: AtomicBool::new(false),
+        }
+    }
+
+    /// Space for what arrives, if there is some.
+    pub fn take_at_once(&self, turn: &Turn, bytes: u64) -> Option<Permit> {
+        self.disk.take_at_once(turn, Amount::bytes(bytes))
+    }
+
+    /// Waits, however long, for space for what arrives.
+    pub async fn take(&self, turn: &Turn, bytes: u64) -> Permit {
+        self.disk.take(turn, Amount::bytes(bytes)).await
+    }
+
+    pub fn in_use(&self) -> BudgetUse {
+        BudgetUse::of(&self.disk)
+    }
+
+    /// Creates a file; `None` if that is not possible, which is logged the first time.
+    ///
+    /// # Errors
+    /// The thread that should do it could not.
+    pub async fn create(&self, space: Permit) -> Result<Option<SpoolFile>, Error> {
+        let directory = self.directory.clone();
+        match on_thread(&self.writers, move || create_in(&directory)).await? {
+            Ok(file) => Ok(Some(SpoolFile { held: Some(Held { file, space }), writers: Arc::clone(&self.writers) })),
+            Err(error) => {
+                if !self.has_warned.swap(true, Ordering::Relaxed) {
+                    let directory = self.directory.display();
+                    tracing::warn!(
+                        %directory,
+                        "uploads beyond the memory for them wait, for no temporary file can be created in UPLOAD_DISK_DIR: {error}"
+                    );
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn create_in(directory: &Path) -> std::io::Result<File> {
+    match tempfile::tempfile_in(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // Its files are other people's private pictures.
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            tempfile::tempfile_in(directory)
+        }
+        created => created,
+    }
+}
+
+impl SpoolFile {
+    /// Takes over more space.
+    pub fn grow(&mut self, space: Permit) {
+        if let Some(held) = &mut self.held {
+            held.space.absorb(space);
+        }
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// The disk takes no more.
+    pub async fn append(&mut self, bytes: Bytes) -> Result<(), Error> {
+        let mut held = self.held.take().ok_or_else(|| Error::internal("a temporary file was given up"))?;
+        let writing = on_thread(&self.writers, move || {
+            let written = held.file.write_all(&bytes);
+            (held, written)
+        });
+        let (held, written) = writing.await?;
+        self.held = Some(held);
+        written.map_err(|error| failed("written", &error))
+    }
+
+    /// Reads all of it back; memory for that must have been reserved.
+    ///
+    /// # Errors
+    /// The disk does not give back what was written.
+    pub async fn read_back(mut self, length: u64) -> Result<Bytes, Error> {
+        let mut held = self.held.take().ok_or_else(|| Error::internal("a temporary file was given up"))?;
+        let reading = on_thread(&self.writers, move || {
+            let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+            held.file.seek(SeekFrom::Start(0))?;
+            Read::by_ref(&mut held.file).take(length).read_to_end(&mut bytes)?;
+            Ok::<_, std::io::Error>(bytes)
+        });
+        let bytes = reading.await?.map_err(|error| failed("read", &error))?;
+        if bytes.len() as u64 == length { Ok(bytes.into()) } else { Err(Error::internal("a temporary file has lost bytes")) }
+    }
+}
+
+impl Drop for SpoolFile {
+    fn drop(&mut self) {
+        // Freeing a large file takes time.
+        if let (Some(held), Ok(runtime)) = (self.held.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(held));
+        }
+    }
+}
+
+/// A full disk is no fault of the client, and may have room again in a moment.
+fn failed(what: &str, error: &std::io::Error) -> Error {
+    tracing::error!("an upload's temporary file in UPLOAD_DISK_DIR could not be {what}: {error}");
+    Error::Overloaded { retry_after: RETRY_AFTER }
+}
+
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
+
+async fn on_thread<T: Send + 'static>(threads: &Arc<Semaphore>, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    let permit = Arc::clone(threads).acquire_owned().await.map_err(Error::internal)?;
+    let working = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(permit);
+        done
+    });
+    working.await.map_err(Error::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::service::admission::fair_queue::{Class, TurnKey};
+
+    fn turn() -> Turn {
+        Turn::new(TurnKey::Network("192.0.2.1".parse().unwrap()), Class::Request)
+    }
+
+    fn spool(directory: PathBuf) -> Spool {
+        Spool::new(&SpoolLimits { disk_bytes: 1000, directory }, 100)
+    }
+
+    #[tokio::test]
+    async fn a_file_gives_back_what_was_written_and_is_not_seen_by_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = spool(folder.path().join("deep/spool"));
+        let mut file = spool.create(spool.take_at_once(&turn(), 5).unwrap()).await.unwrap().unwrap();
+        file.append(Bytes::from_static(b"hello")).await.unwrap();
+        file.grow(spool.take_at_once(&turn(), 6).unwrap());
+        file.append(Bytes::from_static(b" world")).await.unwrap();
+        assert_eq!(spool.in_use().in_use_bytes, 11);
+        assert_eq!(std::fs::read_dir(&spool.directory).unwrap().count(), 0);
+        assert_eq!(std::fs::metadata(&spool.directory).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(file.read_back(11).await.unwrap(), "hello world");
+        assert_eq!(spool.in_use().in_use_bytes, 0);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let spool = spool(file.join("spool"));
+        for _ in 0..2 {
+            assert!(spool.create(spool.take_at_once(&turn(), 5).unwrap()).await.unwrap().is_none());
+        }
+        assert_eq!(spool.in_use().in_use_bytes, 0);
+        assert!(spool.has_warned.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_as_such() {
+        let space = spool(PathBuf::new()).take_at_once(&turn(), 5).unwrap();
+        let file = File::options().write(true).open("/dev/full").unwrap();
+        let mut file = SpoolFile { held: Some(Held { file, space }), writers: Arc::new(Semaphore::new(1)) };
+        assert!(matches!(file.append(Bytes::from_static(b"hello")).await, Err(Error::Overloaded { .. })));
+    }
+}

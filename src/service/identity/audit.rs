@@ -1,0 +1,80 @@
+//! The audit trail: what administrators did, changes to credentials, and failed logins. What changes something is noted in the
+//! transaction that does it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::permissions;
+use crate::model::account::{Account, AccountId, Entry, EntryId};
+use crate::model::caller::Caller;
+use crate::model::clock::Clock;
+use crate::model::page::PageToken;
+use crate::service::Service;
+use crate::service::error::{Error, chain};
+use crate::service::images::read_token;
+use crate::service::jobs::imports::{Page, list_fingerprint};
+use crate::store::{self, Tx};
+
+impl Service {
+    /// A page of the audit trail, newest first. Administrators only.
+    ///
+    /// # Errors
+    /// The caller is none, or the page token is not one of this list.
+    pub async fn list_audit(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Entry>, Error> {
+        permissions::admin(caller)?;
+        let list = list_fingerprint("audit", "");
+        let last = read_token(token, &list)?.map(|token| EntryId::from(token.last));
+        let entries = store::identity::audit::page(&self.db, last, limit + 1).await?;
+        Ok(Page::new(entries, limit, |entry| PageToken { last: entry.id.uuid() }.encode(&list)))
+    }
+
+    /// Notes that an account did something.
+    pub(in crate::service) async fn note(
+        &self,
+        tx: &mut Tx,
+        account: &Account,
+        action: &str,
+        subject: impl ToString,
+        details: BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        note(tx, &*self.clock, account.email.as_str(), action, subject, details).await
+    }
+}
+
+/// The actor of what nobody has shown to have done.
+pub(in crate::service) const UNKNOWN: &str = "(unknown)";
+
+impl Service {
+    /// Notes a login that failed beyond those that are free, so that whoever guesses cannot fill the database. The account is
+    /// not told by its address: people type passwords there.
+    pub(in crate::service) async fn note_failed_login(&self, account: Option<AccountId>, address: Option<IpAddr>) {
+        let subject = account.map_or_else(|| "(no account)".to_owned(), |id| id.to_string());
+        let mut details = BTreeMap::new();
+        if let Some(address) = address.filter(|_| self.limits.keep_client_addresses) {
+            details.insert("address".to_owned(), address.to_string());
+        }
+        let noted = async {
+            let mut tx = self.db.begin().await?;
+            note(&mut tx, &*self.clock, UNKNOWN, "login.failed", subject, details).await?;
+            Ok::<_, Error>(tx.commit().await?)
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!("a failed login was not noted: {}", chain(&error));
+        }
+    }
+}
+
+/// Notes that `actor` did something.
+pub(in crate::service) async fn note(
+    tx: &mut Tx,
+    clock: &dyn Clock,
+    actor: &str,
+    action: &str,
+    subject: impl ToString,
+    details: BTreeMap<String, String>,
+) -> Result<(), Error> {
+    let (id, subject) = (EntryId::new(clock), subject.to_string());
+    tracing::info!(entry_id = %id, action, subject, "audit entry");
+    let entry = Entry { id, actor: actor.to_owned(), action: action.to_owned(), subject, details };
+    Ok(store::identity::audit::insert(tx, &entry).await?)
+}

@@ -1,0 +1,275 @@
+//! Slows down the guessing of passwords: for an account from one address, for an address, and, less strictly, for an account from
+//! anywhere, each failure beyond some free ones doubles the wait before the next attempt. Less strictly, because a stranger who
+//! fails on purpose must not keep the account's owner out.
+//!
+//! An attempt counts as failed from when it begins, so that many at once are as slow as one after another. It makes no
+//! difference whether the account exists. What is known is in this process's memory, and bounded.
+
+mod ledger;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::rate_limits::client_network;
+use super::rate_limits::elapsed::Elapsed;
+use crate::model::clock::Clock;
+use ledger::{Ledger, Rule};
+
+const PAIR_RULE: Rule = Rule { free: 10, longest_wait: Duration::from_secs(5 * 60) };
+const ACCOUNT_RULE: Rule = Rule { free: 100, longest_wait: Duration::from_secs(15) };
+const ADDRESS_RULE: Rule = Rule { free: 30, longest_wait: Duration::from_secs(15 * 60) };
+
+/// Counts failed attempts to log in.
+pub struct LoginGuard {
+    elapsed: Elapsed,
+    hasher: RandomState,
+    failures: Arc<Mutex<Failures>>,
+}
+
+/// An attempt that has begun. It has failed, unless it is said to have [succeeded](Attempt::succeeded).
+#[must_use = "an attempt has failed unless it is said to have succeeded"]
+pub struct Attempt {
+    elapsed: Elapsed,
+    failures: Arc<Mutex<Failures>>,
+    account: u64,
+    /// The account from this address.
+    pair: u64,
+    /// Where the attempt came from, and until when it made others from there wait.
+    address: Option<(u64, Duration)>,
+    /// Whether it is beyond the free failures.
+    slowed_down: bool,
+}
+
+impl LoginGuard {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let ledger = Ledger::new;
+        let failures = Failures {
+            pairs: ledger(PAIR_RULE),
+            accounts: ledger(ACCOUNT_RULE),
+            addresses: ledger(ADDRESS_RULE),
+            proven: HashMap::new(),
+        };
+        Self { elapsed: Elapsed::new(clock), hasher: RandomState::new(), failures: Arc::new(Mutex::new(failures)) }
+    }
+
+    /// How long there is to wait for attempts at an account from an address, whoever else tries elsewhere. Counts nothing.
+    pub fn wait(&self, email: &str, address: Option<IpAddr>) -> Duration {
+        let network = address.map(client_network);
+        let failures = lock(&self.failures);
+        let now = self.elapsed.get();
+        let address_wait = network.map_or(Duration::ZERO, |network| failures.addresses.wait(self.hasher.hash_one(network), now));
+        failures.pairs.wait(self.hasher.hash_one((email, network)), now).max(address_wait)
+    }
+
+    /// Begins an attempt; to be called before the password is looked at. `email` is in lower case.
+    ///
+    /// # Errors
+    /// How long to wait, if no attempt may be made now. This one then does not count.
+    pub fn begin(&self, email: &str, address: Option<IpAddr>) -> Result<Attempt, Duration> {
+        let network = address.map(client_network);
+        let (account, pair) = (self.hasher.hash_one(email), self.hasher.hash_one((email, network)));
+        let address = network.map(|network| self.hasher.hash_one(network));
+        let mut failures = lock(&self.failures);
+        let now = self.elapsed.get();
+        let address_wait = address.map_or(Duration::ZERO, |address| failures.addresses.wait(address, now));
+        // Where the password was right lately, nobody elsewhere makes it wait.
+        let account_wait =
+            if failures.proven.contains_key(&pair) { Duration::ZERO } else { failures.accounts.wait(account, now) };
+        let wait = account_wait.max(failures.pairs.wait(pair, now)).max(address_wait);
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        let account_free_at = failures.accounts.add(account, now);
+        let pair_free_at = failures.pairs.add(pair, now);
+        let address = address.map(|address| (address, failures.addresses.add(address, now)));
+        let free_at = account_free_at.max(pair_free_at).max(address.map_or(now, |(_, free_at)| free_at));
+        let slowed_down = free_at > now;
+        Ok(Attempt { elapsed: self.elapsed.clone(), failures: Arc::clone(&self.failures), account, pair, address, slowed_down })
+    }
+}
+
+impl Attempt {
+    /// Whether so many have failed before that the next one has to wait.
+    pub fn is_slowed_down(&self) -> bool {
+        self.slowed_down
+    }
+
+    /// The password was right: the account's failures are forgotten, and the address has one less.
+    pub fn succeeded(self) {
+        let mut failures = lock(&self.failures);
+        failures.accounts.forget(self.account);
+        failures.pairs.forget(self.pair);
+        failures.prove(self.pair, self.elapsed.get());
+        if let Some((address, free_at)) = self.address {
+            failures.addresses.take_back(address, free_at, self.elapsed.get());
+        }
+    }
+}
+
+impl fmt::Debug for LoginGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginGuard").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").finish_non_exhaustive()
+    }
+}
+
+fn lock(failures: &Mutex<Failures>) -> MutexGuard<'_, Failures> {
+    failures.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Failures {
+    pairs: Ledger,
+    accounts: Ledger,
+    addresses: Ledger,
+    /// Accounts and addresses where the password was right, and when.
+    proven: HashMap<u64, Duration>,
+}
+
+/// Beyond so many, those of longest ago are forgotten.
+const MOST_PROVEN: usize = 20_000;
+
+impl Failures {
+    fn prove(&mut self, pair: u64, now: Duration) {
+        if self.proven.len() >= MOST_PROVEN && !self.proven.contains_key(&pair) {
+            let mut times: Vec<Duration> = self.proven.values().copied().collect();
+            let (_, middle, _) = times.select_nth_unstable(MOST_PROVEN / 2);
+            let middle = *middle;
+            self.proven.retain(|_, at| *at > middle);
+        }
+        self.proven.insert(pair, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ledger::{BATCH, MAX_ENTRIES};
+    use super::*;
+    use crate::service::identity::rate_limits::elapsed::tests::HandClock;
+
+    fn guard() -> (LoginGuard, Arc<HandClock>) {
+        let clock = Arc::new(HandClock::default());
+        (LoginGuard::new(clock.clone()), clock)
+    }
+
+    fn from(last: u64) -> Option<IpAddr> {
+        Some(std::net::Ipv6Addr::from_bits((0x2001_0db8_0000_0000 + u128::from(last)) << 64).into())
+    }
+
+    /// Fails; the seconds to wait if the attempt is refused.
+    fn fail(guard: &LoginGuard, email: &str, address: Option<IpAddr>) -> u64 {
+        guard.begin(email, address).map_or_else(|wait| wait.as_secs(), |_failed| 0)
+    }
+
+    #[test]
+    fn waits_double_to_their_longest() {
+        /// A failure that counts for one of the three rules alone.
+        type Fail = fn(&LoginGuard, u64) -> u64;
+        let pair: Fail = |guard, _| fail(guard, "ann", None);
+        let account: Fail = |guard, n| fail(guard, "ann", from(n));
+        let address: Fail = |guard, n| fail(guard, &n.to_string(), from(0));
+        for (fail, free, longest) in [(pair, 10, 300), (account, 100, 15), (address, 30, 900)] {
+            let (guard, clock) = guard();
+            assert!((0..=free).all(|n| fail(&guard, n) == 0));
+            for further in 0..20 {
+                let wait = (1 << further).min(longest);
+                assert_eq!((fail(&guard, 1000), fail(&guard, 1001)), (wait, wait), "what is refused lengthens nothing");
+                clock.advance(wait as f64 - 0.5);
+                assert!(guard.begin("ann", if longest == 300 { None } else { from(0) }).is_err());
+                clock.advance(0.5);
+                assert_eq!(fail(&guard, 2000 + further), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn attempts_at_once_count_as_they_begin() {
+        let (guard, _clock) = guard();
+        let begun: Vec<_> = (0..1000).filter_map(|_| guard.begin("ann", None).ok()).collect();
+        assert_eq!(begun.len(), 11);
+        let begun: Vec<_> = (0..1000).filter_map(|n| guard.begin("eve", from(n)).ok()).collect();
+        assert_eq!(begun.len(), 101);
+        assert_eq!(fail(&guard, "bob", None), 0);
+    }
+
+    #[test]
+    fn who_fails_elsewhere_keeps_nobody_out_for_long() {
+        let (guard, clock) = guard();
+        // A stranger, from thousands of addresses, as often as can be.
+        for n in 0..5000 {
+            let wait = fail(&guard, "ann", from(n));
+            clock.advance(wait as f64);
+        }
+        assert!(fail(&guard, "ann", from(1_000_000)) <= 15);
+    }
+
+    #[test]
+    fn where_the_password_was_right_lately_nobody_elsewhere_makes_it_wait() {
+        let (guard, _clock) = guard();
+        guard.begin("ann", from(1)).unwrap().succeeded();
+        assert!((0..=100).all(|n| fail(&guard, "ann", from(100 + n)) == 0));
+        assert_eq!((fail(&guard, "ann", from(2)), fail(&guard, "ann", from(1))), (1, 0));
+        // From there it is counted as anybody's.
+        assert!((0..10).all(|_| fail(&guard, "ann", from(1)) == 0));
+        assert_eq!((guard.wait("ann", from(1)).as_secs(), guard.wait("ann", from(2)).as_secs()), (1, 0));
+    }
+
+    #[test]
+    fn success_forgets_the_accounts_failures_but_one_of_the_addresses() {
+        let (guard, clock) = guard();
+        assert!((0..9).all(|_| fail(&guard, "ann", from(1)) == 0));
+        guard.begin("ann", from(1)).unwrap().succeeded();
+        assert!((0..11).all(|_| fail(&guard, "ann", from(1)) == 0));
+        assert_eq!((fail(&guard, "ann", from(1)), fail(&guard, "ann", from(2))), (1, 0));
+
+        assert!((0..11).all(|n| fail(&guard, &n.to_string(), from(1)) == 0), "20 before");
+        assert_eq!(fail(&guard, "bob", from(1)), 1);
+        clock.advance(1.0);
+        guard.begin("bob", from(1)).unwrap().succeeded();
+        assert_eq!(fail(&guard, "eve", from(1)), 0, "whoever gets it right makes nobody wait");
+        assert_eq!(fail(&guard, "eve", from(1)), 2, "the 32nd failure");
+    }
+
+    #[test]
+    fn failures_are_forgotten_in_time() {
+        for (pause, wait) in [(900.0, 2), (901.0, 0)] {
+            let (guard, clock) = guard();
+            assert!((0..11).all(|_| fail(&guard, "ann", None) == 0));
+            clock.advance(pause);
+            assert_eq!((fail(&guard, "ann", None), fail(&guard, "ann", None)), (0, wait));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_lengthens_no_wait() {
+        let (guard, clock) = guard();
+        assert!((0..11).all(|_| fail(&guard, "ann", None) == 0));
+        clock.advance(-86_400.0);
+        assert_eq!(fail(&guard, "ann", None), 1);
+        clock.advance(1.0);
+        assert_eq!(fail(&guard, "ann", None), 0);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_failed_most_is_kept() {
+        let (guard, _clock) = guard();
+        assert!((0..11).all(|_| fail(&guard, "ann", None) == 0));
+        for n in 1..100_000 {
+            assert_eq!(fail(&guard, &n.to_string(), from(n)), 0);
+        }
+        let failures = lock(&guard.failures);
+        for ledger in [&failures.pairs, &failures.accounts, &failures.addresses] {
+            assert!((MAX_ENTRIES - BATCH..=MAX_ENTRIES).contains(&ledger.len()));
+        }
+        drop(failures);
+        assert_eq!(fail(&guard, "ann", None), 1);
+    }
+}

@@ -1,0 +1,17 @@
+//! Who is asking, and what they may do: authentication, accounts, plans, quotas, rate limits, and the audit trail.
+
+pub mod accounts;
+pub mod api_keys;
+pub mod audit;
+pub mod authentication;
+pub mod login_throttle;
+pub(super) mod password_cache;
+pub mod passwords;
+pub mod permissions;
+pub mod plans;
+pub(super) mod quota;
+pub mod rate_limits;
+pub mod registration;
+pub(super) mod secrets;
+pub mod sessions;
+pub mod tokens;

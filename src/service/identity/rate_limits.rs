@@ -1,0 +1,234 @@
+//! Request rates: how many requests a minute one caller, or one client address, may make.
+//!
+//! Each of them has a bucket that holds a minute's allowance and refills steadily. The buckets are in this process's memory, so
+//! each instance counts for itself, and their number is bounded.
+
+pub(in crate::service) mod elapsed;
+mod limiter;
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::clock::Clock;
+use elapsed::Elapsed;
+use limiter::Limiter;
+
+/// What kinds of requests are counted, each apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateClass {
+    Upload,
+    Read,
+    Login,
+}
+
+/// Requests a minute; 0 is no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rate {
+    pub per_caller: u32,
+    pub per_address: u32,
+}
+
+/// The rates that an operator can set.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RateLimits {
+    pub uploads: Rate,
+    pub reads: Rate,
+    pub logins: Rate,
+}
+
+/// Where a client stands: for the RateLimit header fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub class: RateClass,
+    pub limit: u32,
+    pub remaining: u32,
+    /// Seconds until all of the limit is there again, rounded up to whole refills of one request, and to seconds.
+    pub reset_seconds: u64,
+}
+
+/// A request too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exceeded {
+    pub standing: Standing,
+    /// When one more request will pass.
+    pub retry_after: Duration,
+}
+
+/// The limiters of all classes.
+pub struct Rates {
+    uploads: Limiters,
+    reads: Limiters,
+    logins: Limiters,
+    hasher: RandomState,
+}
+
+impl RateClass {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Upload => "uploads",
+            Self::Read => "reads",
+            Self::Login => "logins",
+        }
+    }
+}
+
+impl Rates {
+    pub fn new(limits: &RateLimits, clock: Arc<dyn Clock>) -> Self {
+        let elapsed = Elapsed::new(clock);
+        let limiters = |rate: Rate| Limiters {
+            callers: Limiter::new(rate.per_caller, &elapsed),
+            addresses: Limiter::new(rate.per_address, &elapsed),
+        };
+        Self {
+            uploads: limiters(limits.uploads),
+            reads: limiters(limits.reads),
+            logins: limiters(limits.logins),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Counts a request from an address. `None` if no limit is set.
+    ///
+    /// # Errors
+    /// [`Exceeded`] when the address has made too many; this one is then not counted.
+    pub fn check_address(&self, class: RateClass, address: IpAddr) -> Result<Option<Standing>, Exceeded> {
+        let limiter = self.limiters(class).addresses.as_ref();
+        limiter.map(|limiter| limiter.check(class, self.hasher.hash_one(client_network(address)))).transpose()
+    }
+
+    /// Counts a request of a caller. `None` if no limit is set.
+    ///
+    /// # Errors
+    /// [`Exceeded`] when the caller has made too many; this one is then not counted.
+    pub fn check_caller(&self, class: RateClass, caller: &str) -> Result<Option<Standing>, Exceeded> {
+        let limiter = self.limiters(class).callers.as_ref();
+        limiter.map(|limiter| limiter.check(class, self.hasher.hash_one(caller))).transpose()
+    }
+
+    fn limiters(&self, class: RateClass) -> &Limiters {
+        match class {
+            RateClass::Upload => &self.uploads,
+            RateClass::Read => &self.reads,
+            RateClass::Login => &self.logins,
+        }
+    }
+}
+
+impl fmt::Debug for Rates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rates").finish_non_exhaustive()
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the /64 that a network gives to one IPv6 client.
+pub(in crate::service) fn client_network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
+
+struct Limiters {
+    callers: Option<Limiter>,
+    addresses: Option<Limiter>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::elapsed::tests::HandClock;
+    use super::limiter::MAX_KEYS;
+    use super::*;
+
+    const CLASS: RateClass = RateClass::Upload;
+
+    fn rates(per_minute: u32) -> (Rates, Arc<HandClock>) {
+        let clock = Arc::new(HandClock::default());
+        let uploads = Rate { per_caller: per_minute, per_address: per_minute };
+        (Rates::new(&RateLimits { uploads, ..RateLimits::default() }, clock.clone()), clock)
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_last_of_the_limit_passes_and_the_next_waits_for_its_turn() {
+        let (rates, clock) = rates(3);
+        let standing = |remaining, reset_seconds| Standing { class: CLASS, limit: 3, remaining, reset_seconds };
+        for left in [(2, 20), (1, 40), (0, 60)] {
+            assert_eq!(rates.check_caller(CLASS, "ann"), Ok(Some(standing(left.0, left.1))));
+        }
+        clock.advance(0.5);
+        let exceeded = rates.check_caller(CLASS, "ann").unwrap_err();
+        assert_eq!(exceeded, Exceeded { standing: standing(0, 60), retry_after: Duration::from_millis(19_500) });
+        assert!(rates.check_caller(CLASS, "bob").is_ok() && rates.check_address(CLASS, address("192.0.2.1")).is_ok());
+
+        clock.advance(19.4);
+        assert_eq!(rates.check_caller(CLASS, "ann").unwrap_err().retry_after, Duration::from_millis(100));
+        clock.advance(0.1);
+        assert!(rates.check_caller(CLASS, "ann").is_ok() && rates.check_caller(CLASS, "ann").is_err());
+        clock.advance(60.0);
+        assert_eq!(rates.check_caller(CLASS, "ann"), Ok(Some(standing(2, 20))));
+    }
+
+    #[test]
+    fn no_limit_is_none() {
+        let (rates, _clock) = rates(0);
+        assert_eq!(rates.check_caller(CLASS, "ann"), Ok(None));
+        assert_eq!(rates.check_address(RateClass::Login, address("::1")), Ok(None));
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_network_and_mapped_addresses_are_ipv4() {
+        for (first, second, same) in [
+            ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+        ] {
+            let (rates, _clock) = rates(1);
+            rates.check_address(CLASS, address(first)).unwrap();
+            assert_eq!(rates.check_address(CLASS, address(second)).is_err(), same, "{first} {second}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_locks_nobody_out() {
+        let (rates, clock) = rates(1);
+        rates.check_caller(CLASS, "ann").unwrap();
+        clock.advance(-86_400.0);
+        assert_eq!(rates.check_caller(CLASS, "ann").unwrap_err().retry_after, Duration::from_secs(60));
+        clock.advance(60.0);
+        assert!(rates.check_caller(CLASS, "ann").is_ok());
+    }
+
+    #[test]
+    fn many_clients_take_bounded_memory_and_then_share_a_bucket() {
+        let (rates, clock) = rates(2);
+        let passed = |from: u32, count: u32| {
+            let addresses = (from..from + count).map(|bits| IpAddr::from(std::net::Ipv4Addr::from_bits(bits)));
+            addresses.filter(|address| rates.check_address(CLASS, *address).is_ok()).count()
+        };
+        let kept = || rates.uploads.addresses.as_ref().unwrap().keys();
+        assert_eq!((passed(0, 200_000), kept()), (MAX_KEYS + 2, MAX_KEYS));
+        assert_eq!(passed(0, 10), 10, "those with a bucket keep it");
+
+        clock.advance(61.0);
+        assert_eq!((passed(1_000_000, 10), kept()), (10, 20), "those that are full are forgotten");
+    }
+
+    #[test]
+    fn callers_on_many_threads_pass_no_more_than_the_limit() {
+        let (rates, _clock) = rates(100);
+        let passed = || (0..50).filter(|_| rates.check_caller(CLASS, "ann").is_ok()).count();
+        let total: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(passed)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(total, 100);
+    }
+}

@@ -1,0 +1,129 @@
+//! The registry of accounts: what makes one and gives it a password, whether a request asks for it or the command line.
+
+use std::collections::BTreeMap;
+
+use super::accounts::{NewAccount, no_such_account, plan_text, require_plan};
+use super::audit;
+use super::passwords::{Password, Passwords};
+use crate::model::account::{Account, AccountId, Email};
+use crate::model::caller::UserId;
+use crate::model::clock::Clock;
+use crate::service::Service;
+use crate::service::error::Error;
+use crate::service::images::cut_to_micros;
+use crate::store::{self, Db};
+
+/// What making an account takes.
+pub(in crate::service) struct Registry<'a> {
+    pub db: &'a Db,
+    pub clock: &'a dyn Clock,
+    pub passwords: &'a Passwords,
+}
+
+/// The actor of what was done from the command line.
+const COMMAND_LINE: &str = "(command line)";
+
+/// Makes an administrator, from the command line.
+///
+/// # Errors
+/// The database is unavailable, or the e-mail address or the user has an account.
+pub async fn create_admin(
+    db: &Db,
+    clock: &dyn Clock,
+    email: Email,
+    password: Password,
+    user_id: Option<UserId>,
+) -> Result<Account, Error> {
+    let passwords = Passwords::default();
+    let new = NewAccount { email, password, user_id, plan: None, admin: true };
+    Registry { db, clock, passwords: &passwords }.insert(COMMAND_LINE, new).await
+}
+
+/// Gives an account another password, from the command line, and ends its sessions.
+///
+/// # Errors
+/// The database is unavailable, or there is no such account.
+pub async fn set_password(db: &Db, clock: &dyn Clock, email: &Email, password: &Password) -> Result<(), Error> {
+    let passwords = Passwords::default();
+    let account = store::identity::accounts::find_by_email(db, email).await?.ok_or_else(no_such_account)?;
+    Registry { db, clock, passwords: &passwords }.replace_password(&account, password, Some(COMMAND_LINE)).await
+}
+
+impl Service {
+    /// Whether anybody has an account.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn has_accounts(&self) -> Result<bool, Error> {
+        Ok(store::identity::accounts::exist(&self.db).await?.0)
+    }
+
+    /// Whether one of the accounts is an administrator's.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn has_admin(&self) -> Result<bool, Error> {
+        Ok(store::identity::accounts::exist(&self.db).await?.1)
+    }
+
+    /// Makes the first administrator; `None` if there is one already.
+    ///
+    /// # Errors
+    /// The database is unavailable, or somebody who is no administrator has the e-mail address.
+    pub async fn create_first_admin(&self, email: Email, password: Password) -> Result<Option<Account>, Error> {
+        if self.has_admin().await? {
+            return Ok(None);
+        }
+        match create_admin(&self.db, &*self.clock, email, password, None).await {
+            Ok(account) => Ok(Some(account)),
+            // Another instance may have started just now.
+            Err(Error::Conflict { .. }) if self.has_admin().await? => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Registry<'_> {
+    /// Makes an account, and notes that `actor` did so.
+    pub async fn insert(&self, actor: &str, new: NewAccount) -> Result<Account, Error> {
+        let id = AccountId::new(self.clock);
+        let user_id = match new.user_id {
+            Some(user_id) => user_id,
+            None => UserId::parse(&id.to_string()).map_err(Error::internal)?,
+        };
+        let (email, plan, admin, updated_at) = (new.email, new.plan, new.admin, cut_to_micros(self.clock.now()));
+        let account = Account { id, user_id, email, plan, admin, updated_at, disabled_at: None };
+        let hash = self.passwords.hash(&new.password).await?;
+        let mut tx = self.db.begin().await?;
+        require_plan(&mut tx, account.plan.as_ref()).await?;
+        if !store::identity::accounts::insert(&mut tx, &account, &hash).await? {
+            return Err(Error::Conflict { message: "This e-mail address, or this user, has an account already.".to_owned() });
+        }
+        let details = [
+            ("email", account.email.to_string()),
+            ("user_id", account.user_id.to_string()),
+            ("plan", plan_text(account.plan.as_ref())),
+            ("admin", account.admin.to_string()),
+        ];
+        let details = details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        audit::note(&mut tx, self.clock, actor, "account.created", id, details).await?;
+        tx.commit().await?;
+        Ok(account)
+    }
+
+    /// Gives an account another password and ends its sessions; `noted` is who did so, where it was not the account's owner.
+    pub async fn replace_password(&self, account: &Account, new: &Password, noted: Option<&str>) -> Result<(), Error> {
+        let hash = self.passwords.hash(new).await?;
+        let mut tx = self.db.begin().await?;
+        let now = store::identity::accounts::lock(&mut tx, account.id).await?.ok_or_else(no_such_account)?;
+        // Whoever knew the password knew it before the hash was made: meanwhile there may be another.
+        if noted.is_none() && now.updated_at != account.updated_at {
+            return Err(Error::Conflict { message: "The account has just been changed; look, and try again.".to_owned() });
+        }
+        store::identity::accounts::set_password_hash(&mut tx, account.id, &hash, cut_to_micros(self.clock.now())).await?;
+        store::identity::sessions::delete_of(&mut tx, account.id, 0).await?;
+        let actor = noted.unwrap_or(account.email.as_str());
+        audit::note(&mut tx, self.clock, actor, "account.password_set", account.id, BTreeMap::new()).await?;
+        Ok(tx.commit().await?)
+    }
+}

@@ -1,0 +1,263 @@
+//! Idempotency keys: a request that comes again is answered as it was, and stores nothing twice.
+//!
+//! A key belongs to a user for 24 hours. It is claimed before the picture is decoded and completed in the image's own
+//! transaction, so there is no moment in which the image is stored and the key does not know it. A claim has a lease, which
+//! the upload renews while it lives: that of a process that died is soon taken over. Should the old upload live on, it fails when it
+//! tries to complete.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::upload::Upload;
+use crate::model::caller::UserId;
+use crate::model::id::ImageId;
+use crate::model::image::{Image, Visibility};
+use crate::model::tag::Tag;
+use crate::model::text::{Description, Title};
+use crate::service::Service;
+use crate::service::error::{Error, chain};
+use crate::service::jobs::queue::keep_lease;
+use crate::store::images::idempotency::{Lease, Record};
+use crate::store::{self, Tx};
+
+/// 1–255 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    pub const MAX_CHARS: usize = 255;
+
+    /// # Errors
+    /// The rule that `text` breaks, in words for the client.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let visible = !text.is_empty() && text.len() <= Self::MAX_CHARS && text.iter().all(u8::is_ascii_graphic);
+        let key = visible.then(|| String::from_utf8(text.to_vec()).ok()).flatten();
+        key.map(Self).ok_or_else(|| format!("must have 1 to {} visible ASCII characters", Self::MAX_CHARS))
+    }
+}
+
+/// What is to be done for a request that may have a key.
+pub(in crate::service) enum Claim {
+    Run,
+    /// The image that the first request stored, as it was then.
+    Replay(Box<Image>),
+}
+
+/// How long a first answer is given again.
+const KEPT: TimeDelta = TimeDelta::hours(24);
+
+/// How long an upload that shows no sign of life keeps its key. So long a client waits whose first request died with its process.
+pub const LEASE: TimeDelta = TimeDelta::seconds(15);
+
+/// A renewal may fail, and the next one takes as long as the database may.
+const RENEWAL: Duration = Duration::from_secs(4);
+
+impl Service {
+    /// Takes the key of an upload, if it has one, for the image `id`.
+    ///
+    /// # Errors
+    /// The key belongs to another payload, or its first request is still running.
+    pub(in crate::service) async fn claim_key(&self, upload: &Upload, id: ImageId) -> Result<Claim, Error> {
+        let Some(IdempotencyKey(key)) = upload.idempotency_key() else { return Ok(Claim::Run) };
+        let fingerprint = fingerprint(upload).await?;
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        if let Some(record) = store::images::idempotency::find(&mut tx, &upload.user_id, key).await? {
+            let lease_left = self.lease_left(&record, now);
+            if now - record.created_at < KEPT && (record.response.is_some() || lease_left.is_some()) {
+                return answer_again(&mut tx, upload, record, &fingerprint, lease_left.unwrap_or_default()).await;
+            }
+            store::images::idempotency::forget(&mut tx, &upload.user_id, key, record.subject).await?;
+        }
+        let lease = Lease { now, until: now + LEASE };
+        if !store::images::idempotency::claim(&mut tx, &upload.user_id, key, &fingerprint, id.uuid(), lease).await? {
+            return Err(still_running(Duration::ZERO));
+        }
+        tx.commit().await?;
+        Ok(Claim::Run)
+    }
+
+    /// For how long a key is still held for a request that has not been answered.
+    fn lease_left(&self, record: &Record, now: DateTime<Utc>) -> Option<Duration> {
+        // A version before leases renews nothing. No upload runs as long, each of its steps being bounded.
+        let until = record.leased_until.or_else(|| {
+            TimeDelta::from_std(self.limits.longest_upload).ok().and_then(|longest| record.created_at.checked_add_signed(longest))
+        })?;
+        (until - now).to_std().ok().filter(|left| !left.is_zero())
+    }
+
+    /// Does the work of an upload, and holds its key meanwhile.
+    pub(in crate::service) async fn holding_key<T>(
+        &self,
+        key: Option<(UserId, IdempotencyKey)>,
+        id: ImageId,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let Some((user, IdempotencyKey(key))) = &key else { return work.await };
+        let renew = || async {
+            let mut tx = self.db.begin().await?;
+            let holds = store::images::idempotency::renew(&mut tx, user, key, id.uuid(), self.clock.now() + LEASE).await?;
+            tx.commit().await.map(|()| holds)
+        };
+        let holding = keep_lease(RENEWAL, renew, |error| {
+            self.repeated.warn(format!("an idempotency key's lease was not renewed: {}", chain(error)));
+        });
+        tokio::pin!(work);
+        tokio::select! {
+            done = &mut work => done,
+            // Another request has the key now, and this one will be told when it tries to complete.
+            () = holding => work.await,
+        }
+    }
+
+    /// Keeps the answer, in the transaction that stores the image.
+    pub(in crate::service) async fn complete_key(&self, tx: &mut Tx, upload: &Upload, image: &Image) -> Result<(), Error> {
+        let Some(IdempotencyKey(key)) = upload.idempotency_key() else { return Ok(()) };
+        if store::images::idempotency::complete(tx, &upload.user_id, key, image.id.uuid(), answer(image)).await? {
+            return Ok(());
+        }
+        // Another request has taken this one's place.
+        Err(still_running(Duration::ZERO))
+    }
+
+    /// Takes the key of a request that is done within one transaction, and keeps what it is to be answered with; `Some` is
+    /// what it was answered with before.
+    ///
+    /// # Errors
+    /// The key belongs to another payload, or its first request is still running.
+    pub(in crate::service) async fn claim_key_at_once(
+        &self,
+        tx: &mut Tx,
+        user: &UserId,
+        IdempotencyKey(key): &IdempotencyKey,
+        fingerprint: &[u8],
+        (subject, response): (Uuid, serde_json::Value),
+    ) -> Result<Option<serde_json::Value>, Error> {
+        let now = self.clock.now();
+        if let Some(record) = store::images::idempotency::find(&mut *tx, user, key).await? {
+            if now - record.created_at < KEPT {
+                return match record.response {
+                    _ if record.fingerprint != fingerprint => Err(used_otherwise()),
+                    None => Err(still_running(self.lease_left(&record, now).unwrap_or_default())),
+                    known => Ok(known),
+                };
+            }
+            store::images::idempotency::forget(tx, user, key, record.subject).await?;
+        }
+        let lease = Lease { now, until: now + LEASE };
+        let claimed = store::images::idempotency::claim(tx, user, key, fingerprint, subject, lease).await?;
+        if claimed && store::images::idempotency::complete(tx, user, key, subject, response).await? {
+            return Ok(None);
+        }
+        Err(still_running(Duration::ZERO))
+    }
+
+    /// Gives the key of a failed upload back. What cannot be given back now is taken over when its lease has ended.
+    pub(in crate::service) async fn release_key(&self, upload: &Upload, id: ImageId) {
+        let Some(IdempotencyKey(key)) = upload.idempotency_key() else { return };
+        let released = async {
+            let mut tx = self.db.begin().await?;
+            store::images::idempotency::release(&mut tx, &upload.user_id, key, id.uuid()).await?;
+            tx.commit().await
+        };
+        if let Err(error) = released.await {
+            tracing::warn!(image_id = %id, "an idempotency key was not given back: {}", chain(&error));
+        }
+    }
+}
+
+/// Reads on the connection that it has: with another one beside it, a few replays would wait for each other.
+async fn answer_again(
+    tx: &mut Tx,
+    upload: &Upload,
+    record: Record,
+    fingerprint: &[u8],
+    lease_left: Duration,
+) -> Result<Claim, Error> {
+    if record.fingerprint != fingerprint {
+        return Err(used_otherwise());
+    }
+    let Some(response) = record.response else { return Err(still_running(lease_left)) };
+    let Some(mut image) = store::images::find(tx, ImageId::from(record.subject)).await? else {
+        return Err(Error::no_such_image());
+    };
+    if image.taken_down.is_some() {
+        return Err(Error::forbidden("An administrator has deleted this image."));
+    }
+    if image.deleted_at.is_some() {
+        return Err(Error::Gone { id: image.id });
+    }
+    restore_answer(&mut image, &response);
+    debug_assert_eq!(image.user_id, upload.user_id);
+    Ok(Claim::Replay(Box::new(image)))
+}
+
+fn used_otherwise() -> Error {
+    let rule = "was used for another request within the last 24 hours; use a new key for a new request";
+    Error::invalid("Idempotency-Key", rule)
+}
+
+/// In whole seconds, for that is how clients are told.
+fn still_running(lease_left: Duration) -> Error {
+    let seconds = lease_left.as_secs() + u64::from(lease_left.subsec_nanos() > 0);
+    Error::StillRunning { retry_after: Duration::from_secs(seconds.max(1)) }
+}
+
+/// Of everything the client sent.
+async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
+    let upload = upload.clone();
+    let hash = move || {
+        let mut parts = vec![
+            &*upload.bytes,
+            upload.file_name.as_deref().unwrap_or_default().as_bytes(),
+            upload.title.as_ref().map_or("", Title::as_str).as_bytes(),
+            upload.description.as_ref().map_or("", Description::as_str).as_bytes(),
+        ];
+        // The default adds nothing, so that keys of before there was a choice still fit.
+        if upload.visibility == Visibility::Private {
+            parts.push(b"\0private");
+        }
+        if upload.keep_location {
+            parts.push(b"\0keep_location");
+        }
+        parts.extend(upload.tags.iter().map(|tag| tag.as_str().as_bytes()));
+        fingerprint_of(&parts)
+    };
+    tokio::task::spawn_blocking(hash).await.map_err(Error::internal)
+}
+
+/// Each part goes in with its length, so that no two payloads look alike.
+pub(in crate::service) fn fingerprint_of(parts: &[&[u8]]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().to_vec()
+}
+
+/// What of an image can change after its upload.
+fn answer(image: &Image) -> serde_json::Value {
+    json!({
+        "title": image.title.as_ref().map(Title::as_str),
+        "description": image.description.as_ref().map(Description::as_str),
+        "tags": image.tags.iter().map(Tag::as_str).collect::<Vec<_>>(),
+        "visibility": image.visibility.name(),
+    })
+}
+
+/// Turns the image as it is now into the image as it was answered.
+fn restore_answer(image: &mut Image, answer: &serde_json::Value) {
+    let text = |name: &str| answer[name].as_str().map(str::to_owned);
+    image.title = text("title").map(Title::from_stored);
+    image.description = text("description").map(Description::from_stored);
+    let tags = answer["tags"].as_array().map(Vec::as_slice).unwrap_or_default();
+    image.tags = tags.iter().filter_map(|tag| tag.as_str().map(|tag| Tag::from_stored(tag.to_owned()))).collect();
+    // Answers that are a day old at most may have none.
+    image.visibility = answer["visibility"].as_str().and_then(|name| Visibility::parse(name).ok()).unwrap_or_default();
+    image.updated_at = image.id.created_at();
+}

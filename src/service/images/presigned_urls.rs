@@ -1,0 +1,157 @@
+//! The links in an image object. They stay the same for a while, so that browsers and CDNs can cache what they give.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+
+use crate::model::image::{Image, ThumbnailSize};
+use crate::objects::layout;
+use crate::objects::presign::{Grant, Signer};
+use crate::service::Service;
+use crate::service::error::Error;
+
+/// RFC 8187's attr-char: what an extended parameter value may hold as it is.
+const EXTENDED_VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
+
+/// Presigned URLs of an image, as far as its owner's plan gives what they lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    pub original: Option<String>,
+    /// Of the thumbnails that every image has.
+    pub thumbnails: Vec<(ThumbnailSize, String)>,
+}
+
+impl Links {
+    pub fn thumbnail(&self, size: ThumbnailSize) -> Option<&str> {
+        self.thumbnails.iter().find(|(known, _)| *known == size).map(|(_, url)| url.as_str())
+    }
+}
+
+/// How a browser shows what a link gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    Inline,
+    Attachment,
+}
+
+impl Service {
+    /// What makes links. To be had before anything is changed: what was done must not be answered as a failure.
+    ///
+    /// # Errors
+    /// There are no credentials to sign with.
+    pub(in crate::service) async fn signer(&self) -> Result<Signer<'_>, Error> {
+        Ok(self.objects.signer().await?)
+    }
+
+    /// Links of an image.
+    pub(in crate::service) fn links(&self, signer: &mut Signer<'_>, image: &Image) -> Links {
+        let window = self.limits.url_window;
+        let signed_at = round_down(self.clock.now(), window);
+        // A link that is taken at the window's end still lives as long as it is said to.
+        links(signer, image, signed_at, seconds(self.limits.url_lifetime + window))
+    }
+
+    /// A link to the original that lives for exactly `expires_in_seconds` from now.
+    pub(in crate::service) async fn download_link(
+        &self,
+        image: &Image,
+        expires_in_seconds: u32,
+        how: Disposition,
+    ) -> Result<String, Error> {
+        let mut signer = self.signer().await?;
+        Ok(original_link(&mut signer, image, self.clock.now(), expires_in_seconds, how))
+    }
+}
+
+fn links(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expires_in: u32) -> Links {
+    let original = image.gives_original().then(|| original_link(signer, image, signed_at, expires_in, Disposition::Inline));
+    let mut thumbnail_link = |size: ThumbnailSize| {
+        let key = layout::stored_key(image, &size.name());
+        signer.get_url(&Grant { key: &key, signed_at, expires_in, content_type: None, content_disposition: None })
+    };
+    // Signing costs more than all else of a list: only what an image object shows is signed.
+    let shown = image.thumbnails.iter().map(|thumbnail| thumbnail.size);
+    let shown = shown.filter(|size| ThumbnailSize::SHOWN.contains(size) && image.gives_thumbnail(*size));
+    let thumbnails = shown.map(|size| (size, thumbnail_link(size))).collect();
+    Links { original, thumbnails }
+}
+
+fn original_link(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expires_in: u32, how: Disposition) -> String {
+    signer.get_url(&Grant {
+        key: &layout::stored_key(image, layout::ORIGINAL),
+        signed_at,
+        expires_in,
+        content_type: Some(image.format.content_type()),
+        content_disposition: Some(&content_disposition(image, how)),
+    })
+}
+
+/// RFC 6266, 4.3: the file's name twice, as ASCII for clients that know no `filename*`, and in RFC 8187's encoding, which takes
+/// any character.
+pub fn content_disposition(image: &Image, how: Disposition) -> String {
+    let kind = match how {
+        Disposition::Inline => "inline",
+        Disposition::Attachment => "attachment",
+    };
+    let name = image.file_name.for_download(image.format);
+    format!("{kind}; filename=\"{}\"; filename*=UTF-8''{}", ascii_name(&name), utf8_percent_encode(&name, EXTENDED_VALUE))
+}
+
+/// The name without accents, and with an underscore for what is not ASCII, or is read in different ways: quotes, backslashes,
+/// and percent signs (RFC 6266, appendix D); and for what means something in paths, which full-width letters are decomposed to.
+fn ascii_name(name: &str) -> String {
+    let plain = |c: char| if (' '..='~').contains(&c) && !"\"\\%/:*?<>|".contains(c) { c } else { '_' };
+    let name = if name.starts_with('.') { name.to_owned() } else { name.replace(['．', '․', '…', '‥'], "_") };
+    name.nfkd().filter(|c| !is_combining_mark(*c)).map(plain).collect()
+}
+
+fn round_down(time: DateTime<Utc>, window: Duration) -> DateTime<Utc> {
+    let window = i64::from(seconds(window).max(1));
+    let start = time.timestamp() - time.timestamp().rem_euclid(window);
+    DateTime::from_timestamp(start, 0).unwrap_or(time)
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_for_old_clients_is_plain_ascii() {
+        for (name, plain) in [
+            ("holiday.png", "holiday.png"),
+            ("été à Zürich.jpg", "ete a Zurich.jpg"),
+            ("日本🌅.jpg", "___.jpg"),
+            (r#"a"b\c%41;d.jpg"#, "a_b_c_41;d.jpg"),
+            ("Straße ﬁ.jpg", "Stra_e fi.jpg"),
+            ("．．／x：y.jpg", "___x_y.jpg"),
+            (".a／b", ".a_b"),
+        ] {
+            assert_eq!(ascii_name(name), plain);
+        }
+    }
+
+    #[test]
+    fn a_window_begins_at_a_multiple_of_its_length() {
+        let time = DateTime::from_timestamp(1_000_799, 999).unwrap();
+        assert_eq!(round_down(time, Duration::from_secs(900)).timestamp(), 999_900);
+        assert_eq!(round_down(time, Duration::from_secs(0)).timestamp(), 1_000_799);
+    }
+}

@@ -1,0 +1,311 @@
+//! Which resized images are made for whom, and signed URLs of them.
+//!
+//! Without a signature the operator's rule holds ([`ResizeMode`]). With one, exactly what was signed is made, in every mode. A signature
+//! covers all that decides about the picture, when it expires, and whether it opens a private image: that only the owner can sign, and
+//! only while the image is private. So what was signed while an image was public opens nothing once it is private.
+//!
+//! Everything else is asked at each request as without a signature: whether there is the image, and what its owner's plan gives.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, TimeDelta, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use super::thumbnails::{VariantRequest, default_format};
+use crate::model::caller::Caller;
+use crate::model::id::ImageId;
+use crate::model::image::{Format, Image};
+use crate::model::rendering::{Fit, Rendering};
+use crate::model::resize::{self, Grant, ListedSize, ResizeMode, canonical_query, signed_text};
+use crate::service::Service;
+use crate::service::error::Error;
+use crate::service::identity::permissions;
+use crate::store;
+
+/// What an operator can set about resized images.
+#[derive(Debug, Clone, Default)]
+pub struct ResizeLimits {
+    pub mode: ResizeMode,
+    /// For [`ResizeMode::Listed`].
+    pub sizes: Vec<ListedSize>,
+    /// What URLs are signed with; the first signs, all are accepted. None: what access tokens are signed with, derived.
+    pub signing_keys: Vec<String>,
+    /// Variants that an image may have; the one that was asked for longest ago goes.
+    pub max_variants: u32,
+    /// Bytes of an image's variants, as a multiple of the original's.
+    pub max_bytes_factor: u32,
+}
+
+/// A query that says it is signed.
+#[derive(Debug, Clone)]
+pub struct SignedQuery {
+    /// Those of [`resize::SIGNED_PARAMETERS`] that are given, decoded, as often as they are given.
+    pub parameters: Vec<(String, String)>,
+    pub signature: String,
+}
+
+/// That a query is signed, and has not expired. Only the service makes one.
+#[derive(Debug, Clone, Copy)]
+pub struct Signed {
+    grant: Grant,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A size to sign a URL for.
+#[derive(Debug, Clone, Default)]
+pub struct SizeToSign {
+    pub width: Option<u32>,
+    pub height: Option<u32>,
+    pub fit: Option<Fit>,
+    pub format: Option<Format>,
+    pub quality: Option<u8>,
+}
+
+/// A URL that was signed, without the address of the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResizeUrl {
+    pub query: String,
+    /// In pixels, of the picture that it leads to.
+    pub width: u32,
+    pub height: u32,
+}
+
+/// Keys of URLs are others than those of access tokens, whichever they are derived from.
+const DERIVED_FOR: &[u8] = b"image-service: URLs of resized images, v1";
+
+type HmacSha256 = Hmac<Sha256>;
+
+fn hmac(key: &[u8], text: &[u8]) -> Result<[u8; 32], Error> {
+    Ok(HmacSha256::new_from_slice(key).map_err(Error::internal)?.chain_update(text).finalize().into_bytes().into())
+}
+
+/// A key for URLs, from one for access tokens.
+fn derive(token_key: &[u8]) -> Result<[u8; 32], Error> {
+    hmac(token_key, DERIVED_FOR)
+}
+
+/// Base64url without padding.
+fn sign(key: &[u8], grant: Grant, id: ImageId, query: &str) -> Result<String, Error> {
+    Ok(URL_SAFE_NO_PAD.encode(hmac(key, signed_text(grant, id, query).as_bytes())?))
+}
+
+/// What a signature grants, if it is of this key. How long that takes does not depend on where it differs.
+fn granted(key: &[u8], id: ImageId, query: &str, signature: &str) -> Option<Grant> {
+    let is_of = |grant: &Grant| {
+        let expected = sign(key, *grant, id, query).unwrap_or_default();
+        !expected.is_empty() && bool::from(expected.as_bytes().ct_eq(signature.as_bytes()))
+    };
+    Grant::ALL.into_iter().find(is_of)
+}
+
+/// The end of the window in which `time` is.
+fn round_up(time: DateTime<Utc>, window_seconds: u64) -> DateTime<Utc> {
+    let window = i64::try_from(window_seconds).unwrap_or(i64::MAX).max(1);
+    let seconds = time.timestamp() + i64::from(time.timestamp_subsec_nanos() > 0);
+    let rounded = seconds.checked_add((-seconds).rem_euclid(window)).unwrap_or(seconds);
+    DateTime::from_timestamp(rounded, 0).unwrap_or(time)
+}
+
+impl Service {
+    /// Checks a signature. What is wrong with the signed parameters themselves is nobody's business who cannot sign.
+    ///
+    /// # Errors
+    /// The signature is not of these parameters, this image and one of the service's keys, or has expired.
+    pub async fn check_signature(&self, id: ImageId, signed: &SignedQuery) -> Result<Signed, Error> {
+        let parameters = signed.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let query = canonical_query(parameters);
+        let find = |key: &[u8]| granted(key, id, &query, &signed.signature);
+        let configured = &self.limits.resizing.signing_keys;
+        let grant = if configured.is_empty() {
+            self.find_in_signing_keys(|key| find(&derive(&key.secret).ok()?)).await?
+        } else {
+            configured.iter().find_map(|key| find(key.as_bytes()))
+        };
+        let wrong =
+            || Error::forbidden("The signature of this URL does not match it: something was changed after it was signed.");
+        let grant = grant.ok_or_else(wrong)?;
+        // Nothing is signed without one.
+        let expires = signed.parameters.iter().find(|(name, _)| name == "expires").and_then(|(_, value)| value.parse().ok());
+        let expires_at = expires.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).ok_or_else(wrong)?;
+        if expires_at <= self.clock.now() {
+            return Err(Error::forbidden("This URL has expired; get another one from POST /images/{image_id}/urls."));
+        }
+        Ok(Signed { grant, expires_at })
+    }
+
+    /// Signs URLs of an image, and returns when they expire. They stay the same for a while, so that they can be cached. For whoever is
+    /// neither the owner nor an administrator the rule about sizes holds as without a signature.
+    ///
+    /// # Errors
+    /// There is no such image, its owner's plan does not give this, or the caller may not have these sizes.
+    pub async fn create_resize_urls(
+        &self,
+        caller: &Caller,
+        id: ImageId,
+        sizes: &[SizeToSign],
+        expires_in_seconds: Option<u32>,
+    ) -> Result<(Vec<ResizeUrl>, DateTime<Utc>), Error> {
+        let image = self.find_visible(caller, id).await?;
+        permissions::require_custom_sizes(&image)?;
+        let may_choose = caller.user() == Some(&image.user_id) || permissions::as_admin(caller).is_some();
+        if !may_choose && self.limits.resizing.mode == ResizeMode::Signed {
+            caller.user().ok_or(Error::Unauthenticated)?;
+            return Err(Error::NotOwner { id });
+        }
+        let lifetime = expires_in_seconds.map_or_else(
+            || TimeDelta::from_std(self.limits.url_lifetime).unwrap_or_default(),
+            |seconds| TimeDelta::seconds(seconds.into()),
+        );
+        let expires_at = round_up(self.clock.now() + lifetime, self.limits.url_window.as_secs());
+        let key = match self.limits.resizing.signing_keys.first() {
+            Some(key) => key.as_bytes().to_vec(),
+            None => derive(&self.signing_key().await?.secret)?.to_vec(),
+        };
+        let sign = |size: &SizeToSign| {
+            let size = if may_choose { size.clone() } else { size.clone().allowed_by(&self.limits.resizing)? };
+            size.signed(&key, &image, expires_at)
+        };
+        Ok((sizes.iter().map(sign).collect::<Result<_, _>>()?, expires_at))
+    }
+
+    /// What a request without a signature is given.
+    pub(in crate::service) fn without_signature(&self, request: &VariantRequest) -> Result<VariantRequest, Error> {
+        let (width, height, quality) = self.limits.resizing.allow((request.width, request.height), request.quality)?;
+        Ok(VariantRequest { width, height, quality, ..request.clone() })
+    }
+
+    /// The image of a signed request. The owner has signed for a private one.
+    pub(in crate::service) async fn find_signed(&self, caller: &Caller, id: ImageId, signed: Signed) -> Result<Image, Error> {
+        if signed.grant == Grant::Public {
+            return self.find_visible(caller, id).await;
+        }
+        let image = self.find_live(id).await?;
+        let owner = store::identity::accounts::find_by_user(&self.db, &image.user_id).await?;
+        let is_disabled = owner.is_some_and(|owner| owner.disabled_at.is_some());
+        if is_disabled && !image.is_visible_to(None) { Err(Error::no_such_image()) } else { Ok(image) }
+    }
+}
+
+/// Width, height and quality.
+type Asked = (Option<u32>, Option<u32>, Option<u8>);
+
+impl ResizeLimits {
+    /// What is given without a signature for these sides and this quality.
+    fn allow(&self, (width, height): (Option<u32>, Option<u32>), quality: Option<u8>) -> Result<Asked, Error> {
+        match self.mode {
+            ResizeMode::Open => {
+                Ok((width.map(resize::round_side), height.map(resize::round_side), quality.map(resize::round_quality)))
+            }
+            ResizeMode::Listed if !self.sizes.contains(&ListedSize { width, height }) => {
+                let sizes = self.sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                Err(Error::forbidden(format!(
+                    "Without a signature only these sizes are allowed (width x height): {sizes}. The owner of the \
+                     image gets other sizes from POST /images/{{image_id}}/urls."
+                )))
+            }
+            ResizeMode::Listed if quality.is_some_and(|quality| quality != Rendering::DEFAULT_QUALITY) => Err(Error::forbidden(
+                "Without a signature quality cannot be chosen. Leave it out. The owner of the image gets signed URLs from POST /images/{image_id}/urls.",
+            )),
+            ResizeMode::Listed => Ok((width, height, quality)),
+            ResizeMode::Signed => Err(Error::forbidden(
+                "Only signed URLs of resized images are allowed. The owner of the image gets them from POST /images/{image_id}/urls.",
+            )),
+        }
+    }
+}
+
+impl SizeToSign {
+    fn allowed_by(self, limits: &ResizeLimits) -> Result<Self, Error> {
+        let (width, height, quality) = limits.allow((self.width, self.height), self.quality)?;
+        Ok(Self { width, height, quality, ..self })
+    }
+
+    fn signed(&self, key: &[u8], image: &Image, expires_at: DateTime<Utc>) -> Result<ResizeUrl, Error> {
+        let text = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
+        let parameters = [
+            ("expires", expires_at.timestamp().to_string()),
+            ("fit", self.fit.map(Fit::name).unwrap_or_default().to_owned()),
+            ("format", self.format.map(Format::name).unwrap_or_default().to_owned()),
+            ("height", text(self.height)),
+            ("quality", text(self.quality.map(u32::from))),
+            ("width", text(self.width)),
+        ];
+        let query = canonical_query(parameters.iter().map(|(name, value)| (*name, value.as_str())));
+        let signature = sign(key, Grant::of(image.visibility), image.id, &query)?;
+        let format = self.format.unwrap_or_else(|| default_format(image));
+        let (fit, quality) = (self.fit.unwrap_or_default(), self.quality.unwrap_or(Rendering::DEFAULT_QUALITY));
+        let rendering = Rendering::new((image.width, image.height), (self.width, self.height), fit, format, quality);
+        let Rendering { width, height, .. } = rendering.ok_or_else(|| Error::invalid("fit", "cover needs width and height"))?;
+        Ok(ResizeUrl { query: format!("{query}&signature={signature}"), width, height })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+    /// As the service reads a query: the parameters that are signed, and the signature.
+    fn read(query: &[u8]) -> (String, Vec<String>) {
+        let pairs: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
+        let signed = pairs.iter().filter(|(name, _)| resize::SIGNED_PARAMETERS.contains(&name.as_str()));
+        let query = canonical_query(signed.map(|(name, value)| (name.as_str(), value.as_str())));
+        (query, pairs.into_iter().filter(|(name, _)| name == "signature").map(|(_, value)| value).collect())
+    }
+
+    fn check(id: ImageId, query: &[u8]) -> Option<Grant> {
+        let (query, signatures) = read(query);
+        let [signature] = signatures.as_slice() else { return None };
+        granted(KEY, id, &query, signature)
+    }
+
+    #[test]
+    fn no_changed_byte_of_a_query_is_granted() {
+        let id = ImageId::from(Uuid::from_u128(7));
+        let query = "expires=1795939200&fit=cover&format=webp&height=240&quality=71&width=320";
+        for grant in Grant::ALL {
+            let signed = format!("{query}&signature={}", sign(KEY, grant, id, query).unwrap()).into_bytes();
+            assert_eq!(check(id, &signed), Some(grant));
+            assert_eq!(check(ImageId::from(Uuid::from_u128(8)), &signed), None);
+            for place in 0..signed.len() {
+                for byte in 0..=u8::MAX {
+                    let mut changed = signed.clone();
+                    changed[place] = byte;
+                    let same = changed == signed;
+                    assert_eq!(check(id, &changed).is_some(), same, "{:?}", String::from_utf8_lossy(&changed));
+                }
+                let mut shorter = signed.clone();
+                shorter.remove(place);
+                assert_eq!(check(id, &shorter), None);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_for_urls_are_not_those_of_access_tokens() {
+        let (derived, id) = (derive(KEY).unwrap(), ImageId::from(Uuid::from_u128(7)));
+        assert_ne!(derived, KEY);
+        let signature = sign(&derived, Grant::Public, id, "width=1").unwrap();
+        assert_eq!(signature.len(), 43);
+        assert_eq!(granted(&derived, id, "width=1", &signature), Some(Grant::Public));
+        assert_eq!(granted(KEY, id, "width=1", &signature), None);
+        for wrong in ["", "A", &signature[..42], &format!("{signature}="), &signature.to_lowercase()] {
+            assert_eq!(granted(&derived, id, "width=1", wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_are_rounded_up_to_windows() {
+        let time = |seconds, nanos| DateTime::from_timestamp(seconds, nanos).unwrap();
+        for (seconds, nanos, window, rounded) in
+            [(1800, 0, 900, 1800), (1800, 1, 900, 2700), (1801, 0, 900, 2700), (1801, 5, 0, 1802), (1801, 0, 1, 1801)]
+        {
+            assert_eq!(round_up(time(seconds, nanos), window), time(rounded, 0), "{seconds} {nanos} {window}");
+        }
+    }
+}

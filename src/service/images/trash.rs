@@ -1,0 +1,185 @@
+//! The trash: deleted images until they are purged, by age, by their owner, or because the owner's trash is full.
+//!
+//! A plan's quota bounds the trash as well, apart from what is live: it holds as many images and bytes again. Beyond that the
+//! oldest are purged first, but none that was deleted only just now, so that nobody can push a deletion by mistake out by
+//! uploading and deleting more. Until those are old enough, further uploads are refused.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{count_live, is_live};
+use crate::model::caller::{Caller, UserId};
+use crate::model::counter::{Counter, CounterKind};
+use crate::model::id::ImageId;
+use crate::model::image::Image;
+use crate::model::plan::{Features, Usage};
+use crate::objects::layout;
+use crate::service::Service;
+use crate::service::error::{Error, Fields, chain};
+use crate::service::identity::permissions;
+use crate::service::maintenance::sweep::{Outcome, after, before};
+use crate::service::sharing::collection_items;
+use crate::store::database::db::Run;
+use crate::store::images::Expired;
+use crate::store::images::intents::Removal;
+use crate::store::{self, Tx};
+
+/// Images that one upload purges at most. It takes more only where a plan has become smaller.
+const PURGED_FOR_UPLOAD: usize = 20;
+
+impl Service {
+    /// Purges one image that has been deleted for longer than the retention: its row goes, its objects are announced.
+    ///
+    /// # Errors
+    /// The database is unavailable; nothing has happened.
+    pub async fn purge_next(&self) -> Result<Outcome, Error> {
+        let cutoff = before(self.clock.now(), self.limits.retention);
+        let Some(id) = store::images::find_expired(&self.db, cutoff).await? else { return Ok(Outcome::NothingToDo) };
+        self.purge_expired(id, cutoff, |_| true).await?;
+        Ok(Outcome::Done)
+    }
+
+    /// Purges an image that has been deleted since `cutoff` or longer, if it still `is_due`.
+    async fn purge_expired(&self, id: ImageId, cutoff: DateTime<Utc>, is_due: fn(&Expired) -> bool) -> Result<(), Error> {
+        let mut tx = self.db.begin().await?;
+        // The image first, as whoever restores it has it: what is removed before would be missing then.
+        if let Some(image) = store::images::lock_expired(&mut tx, id, cutoff).await?.filter(is_due) {
+            self.purge(&mut tx, id, &image).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Removes the row of a deleted image that is locked, and announces that its objects go.
+    async fn purge(&self, tx: &mut Tx, id: ImageId, image: &Expired) -> Result<Removal, Error> {
+        // A user whom this version cannot read has no account.
+        if let Ok(user) = UserId::parse(&image.user_id) {
+            store::identity::accounts::lock_by_user(tx, &user).await?;
+        }
+        let now = self.clock.now();
+        store::images::variants::remove_all(tx, id, now, after(now, self.limits.intent_grace)).await?;
+        store::sharing::expiring_links::delete_all(tx, id).await?;
+        collection_items::forget(tx, id).await?;
+        store::images::purge(tx, id).await?;
+        if image.taken_down.is_none() {
+            let counter = |kind| Counter { kind, key: image.user_id.clone() };
+            let changes = vec![(counter(CounterKind::UserTrash), -1), (counter(CounterKind::UserTrashBytes), -image.file_size)];
+            store::images::counters::add(tx, id, changes);
+        }
+        let names: Vec<&str> = std::iter::once(layout::ORIGINAL).chain(image.thumbnails()).collect();
+        self.cancel_move(tx, id, &names).await?;
+        let objects: Vec<String> = names.iter().map(|name| layout::prefixed(&image.object_prefix, name)).collect();
+        store::images::intents::announce_removal(tx, id, &objects, self.clock.now()).await?;
+        Ok(Removal { image_id: id, objects })
+    }
+
+    /// Purges an image at once, whether it is deleted already or not. It cannot be restored.
+    ///
+    /// # Errors
+    /// No caller, no such image, the caller is not its owner, or an administrator has taken it down.
+    pub async fn purge_image(&self, caller: &Caller, id: ImageId) -> Result<(), Error> {
+        let user = permissions::writer(caller)?;
+        let mut tx = self.db.begin().await?;
+        let image = store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
+        permissions::require_owner(&user.id, &image)?;
+        if image.taken_down.is_some() {
+            return Err(Error::forbidden("An administrator has deleted this image."));
+        }
+        let now = self.clock.now();
+        if is_live(&image) {
+            put_in_trash(&mut tx, &image, now).await?;
+        }
+        let expired = store::images::lock_expired(&mut tx, id, image.deleted_at.unwrap_or(now)).await?;
+        let expired = expired.ok_or_else(|| Error::internal("an image that is locked is not deleted"))?;
+        let removal = self.purge(&mut tx, id, &expired).await?;
+        tx.commit().await?;
+        // The sweeper would do it; but whoever purges an image means now.
+        if let Err(error) = self.remove(&removal).await {
+            tracing::warn!(image_id = %id, "the objects of a purged image are removed later: {}", chain(&error));
+        }
+        Ok(())
+    }
+
+    /// That the user's trash has not outgrown the plan; what is old enough is purged for that, the oldest first.
+    ///
+    /// # Errors
+    /// It has, and nothing in it is old enough; or there is so much to purge that the next upload goes on with it.
+    pub(in crate::service) async fn make_room_in_trash(&self, user: &UserId, features: &Features) -> Result<(), Error> {
+        let cutoff = before(self.clock.now(), self.limits.trash_min_age);
+        for _ in 0..PURGED_FOR_UPLOAD {
+            let full = require_trash_room(features, trash_of(&mut self.db.reader().await?, user).await?);
+            let Err(full) = full else { return Ok(()) };
+            let Some(id) = store::images::find_oldest_in_trash(&self.db, user, cutoff).await? else { return Err(full) };
+            // An administrator may have taken it down meanwhile, and might restore it.
+            self.purge_expired(id, cutoff, |image| image.taken_down.is_none()).await?;
+        }
+        Err(Error::Overloaded { retry_after: Duration::from_secs(1) })
+    }
+}
+
+/// Takes a live image, which is locked, out of everything that lists and counts it, and puts it in the trash.
+pub(in crate::service) async fn put_in_trash(tx: &mut Tx, image: &Image, now: DateTime<Utc>) -> Result<(), Error> {
+    store::images::set_deleted_at(tx, image.id, Some(now), None).await?;
+    leave_lists(tx, image, now).await?;
+    count_trash(tx, image, 1);
+    Ok(())
+}
+
+/// What deleting a live image means for lists and counters, but for those of the trash.
+pub(in crate::service) async fn leave_lists(tx: &mut Tx, image: &Image, now: DateTime<Utc>) -> Result<(), Error> {
+    store::images::tags::delete_all(tx, image.id).await?;
+    count_live(tx, image, -1);
+    collection_items::follow(tx, &Image { deleted_at: Some(now), ..image.clone() }).await
+}
+
+pub(in crate::service) fn count_trash(tx: &mut Tx, image: &Image, difference: i64) {
+    let changes = Counter::of_trash(image).map(|(counter, number)| (counter, number * difference));
+    store::images::counters::add(tx, image.id, changes);
+}
+
+/// What a user has in the trash.
+pub(in crate::service) async fn trash_of<R>(run: &mut R, user: &UserId) -> Result<Usage, store::Error>
+where
+    for<'a> &'a mut R: Run,
+{
+    let images = store::images::counters::read(&mut *run, &Counter::user_trash(user)).await?;
+    let bytes = store::images::counters::read(&mut *run, &Counter::user_trash_bytes(user)).await?;
+    Ok(Usage { images, bytes, ..Usage::default() })
+}
+
+/// That the trash holds no more than the plan allows.
+pub(in crate::service) fn require_trash_room(features: &Features, trash: Usage) -> Result<(), Error> {
+    let mut details = Fields::new();
+    let mut check = |name: &str, used: u64, max: Option<u64>| {
+        if let Some(max) = max.filter(|max| used > *max) {
+            let rule = format!("the trash has {used} of at most {max}; purge some with DELETE /images/{{image_id}}?purge=true");
+            details.insert(name.to_owned(), rule);
+        }
+    };
+    check("trash_images", trash.images, features.max_images);
+    check("trash_bytes", trash.bytes, features.max_bytes);
+    if details.is_empty() { Ok(()) } else { Err(Error::QuotaExceeded(details)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trash_holds_as_much_again_as_the_quota() {
+        let features = Features { max_images: Some(2), max_bytes: Some(100), ..Features::default() };
+        let full = |images, bytes| match require_trash_room(&features, Usage { images, bytes, ..Usage::default() }) {
+            Ok(()) => Vec::new(),
+            Err(Error::QuotaExceeded(details)) => details.into_keys().collect(),
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(full(0, 0), [""; 0]);
+        assert_eq!(full(2, 100), [""; 0]);
+        assert_eq!(full(3, 100), ["trash_images"]);
+        assert_eq!(full(1, 101), ["trash_bytes"]);
+        assert_eq!(full(3, 101), ["trash_bytes", "trash_images"]);
+        assert!(
+            require_trash_room(&Features::default(), Usage { images: u64::MAX, bytes: u64::MAX, ..Usage::default() }).is_ok()
+        );
+    }
+}

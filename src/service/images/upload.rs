@@ -1,0 +1,350 @@
+//! The upload: the one way in for a picture, whoever brings it. `lib.rs` tells it in ten steps.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::try_join_all;
+use tokio::sync::oneshot;
+
+use super::idempotency::{Claim, IdempotencyKey};
+use super::presigned_urls::Links;
+use crate::imaging::{self, Header, Processed};
+use crate::model::caller::{Caller, UserId};
+use crate::model::caption::Caption;
+use crate::model::counter::{Counter, CounterKind};
+use crate::model::id::ImageId;
+use crate::model::image::{Credentials, Image, Visibility};
+use crate::model::plan::Features;
+use crate::model::tag::Tag;
+use crate::model::text::{Description, FileName, Title};
+use crate::objects::layout;
+use crate::service::Service;
+use crate::service::admission::Admitted;
+use crate::service::admission::fair_queue::Turn;
+use crate::service::admission::threads;
+use crate::service::error::{Error, Fields, chain};
+use crate::service::identity::quota::take_room_for_upload;
+use crate::store;
+use crate::store::Tx;
+use crate::store::jobs::import_queue;
+
+/// A picture as it was brought, with what is said of it.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    pub user_id: UserId,
+    pub title: Option<Title>,
+    pub description: Option<Description>,
+    pub tags: Vec<Tag>,
+    pub visibility: Visibility,
+    /// Stores the file as it came; [`Service::may_keep_location`] must have allowed it.
+    pub keep_location: bool,
+    /// As the client sent it; cleaned here.
+    pub file_name: Option<String>,
+    pub bytes: Bytes,
+    pub origin: Origin,
+}
+
+/// What a picture comes from, and what is to be told of it in the transaction that stores it.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A request, perhaps with a key that makes repeating it safe.
+    Request(Option<IdempotencyKey>),
+    /// An item of a job.
+    Import(import_queue::Claim),
+}
+
+impl Upload {
+    pub(in crate::service) fn idempotency_key(&self) -> Option<&IdempotencyKey> {
+        match &self.origin {
+            Origin::Request(key) => key.as_ref(),
+            Origin::Import(_) => None,
+        }
+    }
+}
+
+/// The stored image, and links to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Uploaded {
+    pub image: Image,
+    pub links: Links,
+}
+
+impl Service {
+    /// Proves that a file is a picture and stores it. What this returns is durable.
+    ///
+    /// An upload that has begun runs to its end even when the client goes away: a task of its own holds it, so that it
+    /// is either stored or refused, and a repeated request with the same idempotency key finds which.
+    ///
+    /// # Errors
+    /// The caller is another user, the file is refused, the key is taken, or the service cannot store right now; then
+    /// nothing is listed.
+    pub async fn upload(self: &Arc<Self>, caller: &Caller, admitted: Admitted, upload: Upload) -> Result<Uploaded, Error> {
+        self.require_uploader_for(caller, &upload.user_id)?;
+        self.tally_stage(upload.visibility, "admission", admitted.waited);
+        let service = Arc::clone(self);
+        let (answer, answered) = oneshot::channel();
+        let task = self.tasks.spawn(async move {
+            let result = service.run_upload(upload, &admitted.turn).await;
+            drop(admitted);
+            if let Err(Err(error)) = answer.send(result) {
+                service.note_unanswered(&error);
+            }
+        });
+        match answered.await {
+            Ok(result) => result,
+            Err(_) => Err(task.await.err().map_or_else(|| Error::internal("an upload ended without an answer"), Error::internal)),
+        }
+    }
+
+    /// Whoever answers a request counts and logs how it failed; here nobody is left to answer.
+    fn note_unanswered(&self, error: &Error) {
+        self.count_refusal(error);
+        tracing::warn!("an upload failed after its client had gone: {}", chain(error));
+    }
+
+    async fn run_upload(&self, mut upload: Upload, turn: &Turn) -> Result<Uploaded, Error> {
+        let header = self.inspect(&upload.bytes)?;
+        let mut signer = self.signer().await?;
+        let features = self.features_of(&upload.user_id).await?;
+        let id = match &upload.origin {
+            Origin::Request(_) => ImageId::new(&*self.clock),
+            Origin::Import(claim) => claim.image_id,
+        };
+        let image = match self.claim_key(&upload, id).await? {
+            Claim::Replay(image) => {
+                self.metrics.count_upload("replayed");
+                *image
+            }
+            Claim::Run => {
+                // Not all of the upload: its file must go when another takes its place.
+                let key = upload.idempotency_key().map(|key| (upload.user_id.clone(), key.clone()));
+                let storing = self.process_and_store(&mut upload, turn, id, &header, features);
+                let stored = self.holding_key(key, id, storing).await;
+                if stored.is_err() {
+                    self.release_key(&upload, id).await;
+                }
+                let image = stored?;
+                self.metrics.count_upload("stored");
+                image
+            }
+        };
+        let links = self.links(&mut signer, &image);
+        Ok(Uploaded { image, links })
+    }
+
+    /// Sniffs the format and holds the header against the limits, before any decode.
+    fn inspect(&self, bytes: &Bytes) -> Result<Header, Error> {
+        let size = bytes.len() as u64;
+        if size == 0 {
+            return Err(invalid_file("the file is empty".to_owned()));
+        }
+        let limits = &self.limits.imaging;
+        let header = match imaging::inspect(bytes, limits) {
+            Err(imaging::Error::TooLarge { .. } | imaging::Error::TooManyImagePixels { .. }) if limits.shrink => {
+                imaging::inspect_oversize(bytes, limits)
+            }
+            header => header,
+        };
+        if let Err(imaging::Error::UnsupportedFormat { found }) = header {
+            return Err(Error::UnsupportedFormat { found });
+        }
+        self.check_size(size)?;
+        self.check_weight(header?)
+    }
+
+    /// # Errors
+    /// Decoding the picture would take more memory than there is.
+    pub(in crate::service) fn check_weight(&self, header: Header) -> Result<Header, Error> {
+        let limit = self.admission.most_weight_bytes();
+        if header.weight_bytes <= limit {
+            return Ok(header);
+        }
+        let (width, height) = (header.width, header.height);
+        let (needed_mib, limit_mib) = (header.weight_bytes.div_ceil(1 << 20), limit >> 20);
+        Err(imaging::Error::TooMuchMemory { width, height, needed_mib, limit_mib }.into())
+    }
+
+    /// # Errors
+    /// The file has too few or too many bytes.
+    pub fn check_size(&self, size: u64) -> Result<(), Error> {
+        let (min, max) = (self.limits.min_file_bytes, self.limits.max_file_bytes);
+        if size > max {
+            return Err(invalid_file(format!(
+                "the file has more than the {max} bytes that are accepted; the operator can raise MAX_FILE_SIZE"
+            )));
+        }
+        if size < min {
+            return Err(invalid_file(format!(
+                "the file has {size} bytes, at least {min} are needed; the operator can lower MIN_FILE_SIZE"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether an upload may ask to keep its location.
+    ///
+    /// # Errors
+    /// The rule, in words for the client.
+    pub fn may_keep_location(&self, keep: bool) -> Result<bool, String> {
+        if keep && !self.limits.allow_keep_location && !self.limits.imaging.keep_location {
+            return Err(
+                "must be false: this service removes the location from every image (ALLOW_KEEP_LOCATION is off)".to_owned()
+            );
+        }
+        Ok(keep)
+    }
+
+    async fn process_and_store(
+        &self,
+        upload: &mut Upload,
+        turn: &Turn,
+        id: ImageId,
+        header: &Header,
+        features: Option<Features>,
+    ) -> Result<Image, Error> {
+        let shrunk = if header.oversize { Some(self.shrink(upload, turn, header).await?) } else { None };
+        let header = shrunk.as_ref().map_or(header, |shrunk| &shrunk.header);
+        self.look_for_room(&upload.user_id, features.as_ref(), upload.bytes.len() as u64).await?;
+        let mut processed = self.decode(upload, turn, header.clone()).await?;
+        if let Some(shrunk) = &shrunk {
+            processed.metadata.shrunk_from = Some(shrunk.from);
+            if shrunk.dropped_credentials {
+                processed.metadata.credentials = Some(Credentials::Removed);
+            }
+        }
+        if let Some(without_location) = processed.without_location.take() {
+            // In place of the file that came: the memory that was reserved is for one.
+            upload.bytes = without_location.into();
+        }
+        let image = Image { features, caption: self.first_caption(), ..describe(upload, id, header, &processed) };
+        self.announce(&image).await?;
+        self.put_objects(&image, upload.bytes.clone(), processed).await?;
+        self.record(upload, &image).await?;
+        Ok(image)
+    }
+
+    /// Decodes on a thread of its own, within the memory budget.
+    async fn decode(&self, upload: &Upload, turn: &Turn, header: Header) -> Result<Processed, Error> {
+        let (started, bytes) = (Instant::now(), upload.bytes.clone());
+        let slot = self.admission.decode(turn, header.weight_bytes).await?;
+        self.observe_stage(upload.visibility, "decode_wait", started.elapsed());
+        let mut limits = self.limits.imaging.clone();
+        limits.keep_location |= upload.keep_location && self.limits.allow_keep_location;
+        let decoding = move || {
+            let processed = imaging::process(&bytes, &header, &limits);
+            drop(slot);
+            processed
+        };
+        let processed = threads::run(turn.class.priority(), decoding).await??;
+        for (stage, duration) in &processed.stages {
+            self.observe_stage(upload.visibility, stage, *duration);
+        }
+        Ok(processed)
+    }
+
+    /// Commits "objects for this image may exist", before any does.
+    async fn announce(&self, image: &Image) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut tx = self.db.begin().await?;
+        store::images::intents::announce(&mut tx, image.id, &layout::names_at_upload(image), self.clock.now()).await?;
+        tx.commit().await?;
+        self.observe_stage(image.visibility, "intent", started.elapsed());
+        Ok(())
+    }
+
+    /// Puts original and thumbnails side by side.
+    async fn put_objects(&self, image: &Image, original: Bytes, processed: Processed) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut objects = vec![(layout::ORIGINAL.into(), original, image.format)];
+        for (thumbnail, made) in image.thumbnails.iter().zip(processed.thumbnails) {
+            objects.push((thumbnail.size.name(), Bytes::from(made.bytes), thumbnail.format));
+        }
+        try_join_all(objects.into_iter().map(|(name, bytes, format)| async move {
+            self.objects.put(&layout::key(image.id, &name), bytes, format.content_type()).await
+        }))
+        .await?;
+        self.observe_stage(image.visibility, "objects", started.elapsed());
+        Ok(())
+    }
+
+    /// The one transaction in which the image comes to be, with all that follows from it.
+    async fn record(&self, upload: &Upload, image: &Image) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut tx = self.db.begin().await?;
+        if !store::images::intents::fulfil(&mut tx, image.id).await? {
+            return Err(Error::internal("the upload took so long that its objects were given up"));
+        }
+        match &upload.origin {
+            Origin::Request(_) => self.complete_key(&mut tx, upload, image).await?,
+            Origin::Import(claim) => self.complete_import(&mut tx, *claim).await?,
+        }
+        take_room_for_upload(&mut tx, &image.user_id, image.file_size).await?;
+        store::images::insert(&mut tx, image).await?;
+        if let Origin::Import(_) = upload.origin {
+            store::images::mark_imported(&mut tx, image.id).await?;
+        }
+        store::images::tags::insert(&mut tx, image).await?;
+        self.ask_for_first_caption(&mut tx, image).await?;
+        count_stored(&mut tx, image);
+        // When this fails, the image may exist or not: its objects are left to the sweeper, which looks.
+        tx.commit().await?;
+        self.captioning.asked.notify_one();
+        self.observe_stage(image.visibility, "record", started.elapsed());
+        Ok(())
+    }
+}
+
+fn count_stored(tx: &mut Tx, image: &Image) {
+    let micros = i64::try_from(image.processing_time.as_micros()).unwrap_or(i64::MAX);
+    let of_format = |kind| Counter { kind, key: image.format.name().to_owned() };
+    let (stored, time) = match image.visibility {
+        Visibility::Public => (CounterKind::Stored, CounterKind::ProcessingMicros),
+        Visibility::Private => (CounterKind::StoredPrivate, CounterKind::ProcessingMicrosPrivate),
+    };
+    let mut changes = Counter::of_live(image);
+    changes.push((of_format(stored), 1));
+    changes.push((of_format(time), micros));
+    store::images::counters::add(tx, image.id, changes);
+}
+
+/// What browsers call the file of a `Blob` that a page appends to a form without a name (XMLHttpRequest, "create an entry").
+const NAME_OF_BLOBS: &str = "blob";
+
+fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed) -> Image {
+    let processing_time: Duration = processed.stages.iter().map(|(_, duration)| *duration).sum();
+    let fallback = format!("image.{}", header.format.extension());
+    Image {
+        id,
+        updated_at: id.created_at(),
+        user_id: upload.user_id.clone(),
+        visibility: upload.visibility,
+        features: None,
+        title: upload.title.clone(),
+        description: upload.description.clone(),
+        tags: upload.tags.clone(),
+        file_name: FileName::clean(
+            upload.file_name.as_deref().filter(|name| *name != NAME_OF_BLOBS).unwrap_or_default(),
+            &fallback,
+        ),
+        file_size: upload.bytes.len() as u64,
+        format: header.format,
+        width: header.width,
+        height: header.height,
+        sha256: processed.sha256,
+        thumbnails: processed.thumbnails.iter().map(|made| made.info.clone()).collect(),
+        colors: processed.colors.clone(),
+        placeholder: processed.placeholder.clone(),
+        metadata: processed.metadata.clone(),
+        caption: Caption::default(),
+        // Microseconds are what the database keeps; the first answer must be the same as the later ones.
+        processing_time: Duration::from_micros(u64::try_from(processing_time.as_micros()).unwrap_or(u64::MAX)),
+        deleted_at: None,
+        taken_down: None,
+        object_prefix: String::new(),
+    }
+}
+
+fn invalid_file(reason: String) -> Error {
+    Error::InvalidFile { details: Fields::from([("file".to_owned(), reason.clone())]), reason }
+}

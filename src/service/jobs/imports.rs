@@ -1,0 +1,229 @@
+//! Imports: jobs that bring pictures in from URLs. Here is what clients ask of them; `import_queue.rs` works them off.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::fetch::Target;
+use crate::model::caller::{Caller, UserId};
+use crate::model::id::ImageId;
+use crate::model::image::Visibility;
+use crate::model::job::{Item, Job, JobId};
+use crate::model::page::PageToken;
+use crate::model::tag::Tag;
+use crate::service::Service;
+use crate::service::error::Error;
+use crate::service::identity::permissions;
+use crate::service::images::idempotency::{IdempotencyKey, fingerprint_of};
+use crate::service::images::read_token;
+use crate::store::jobs::imports::{Common, NewItem};
+use crate::store::{self, Tx};
+
+/// What is to be imported, and for whom.
+#[derive(Debug, Clone)]
+pub struct Order {
+    pub user_id: UserId,
+    pub tags: Vec<Tag>,
+    pub visibility: Visibility,
+    /// As an upload's.
+    pub keep_location: bool,
+    pub urls: Vec<Source>,
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+impl Order {
+    /// URLs that a job can have.
+    pub const MAX_URLS: usize = 100;
+}
+
+/// A URL that obeys the rules.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// As the client wrote it.
+    url: String,
+    target: Target,
+}
+
+/// A page of a list, newest first.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` on the last page.
+    pub next: Option<String>,
+}
+
+/// By then some of what waits will have been fetched.
+const PENDING_RETRY: Duration = Duration::from_secs(60);
+
+pub(in crate::service) const NO_IMPORTS: &str = "The plan of this user does not give imports.";
+
+/// What items of a cancelled job failed for.
+pub(in crate::service) const CANCELLED: &str = "it was cancelled";
+
+impl Service {
+    /// Holds a URL against the rules. Its host is not asked for anything.
+    ///
+    /// # Errors
+    /// The rule that it breaks, in words for the client.
+    pub fn read_source(&self, url: String) -> Result<Source, String> {
+        let target = self.fetcher.check(&url)?;
+        Ok(Source { url: url.trim().to_owned(), target })
+    }
+
+    /// Puts a job into the queue. URLs that lead to the same are taken once.
+    ///
+    /// # Errors
+    /// The caller is another user, the user has too many URLs that wait, or the key belongs to another order.
+    pub async fn order_import(&self, caller: &Caller, order: &Order) -> Result<JobId, Error> {
+        self.require_uploader_for(caller, &order.user_id)?;
+        if self.features_of(&order.user_id).await?.is_some_and(|features| !features.imports) {
+            return Err(Error::forbidden(NO_IMPORTS));
+        }
+        let id = JobId::new(&*self.clock);
+        let mut tx = self.db.begin().await?;
+        store::jobs::import_queue::lock(&mut tx).await?;
+        if let Some(key) = &order.idempotency_key {
+            let answer = (id.uuid(), json!({"job_id": id.to_string()}));
+            let known = self.claim_key_at_once(&mut tx, &order.user_id, key, &fingerprint(order), answer).await?;
+            if let Some(answer) = known {
+                let known = answer["job_id"].as_str().and_then(JobId::parse);
+                return known.ok_or_else(|| Error::internal("an import's key holds no job"));
+            }
+        }
+        let items = items(&order.urls);
+        self.check_pending(&mut tx, &order.user_id, items.len()).await?;
+        let common = Common { tags: order.tags.clone(), visibility: order.visibility, keep_location: order.keep_location };
+        store::jobs::imports::insert(&mut tx, id, &order.user_id, &common, &items).await?;
+        tx.commit().await?;
+        self.import_ordered.notify_one();
+        Ok(id)
+    }
+
+    /// Checks that a user may have so many more items in the queue, which must be locked: then no other order comes in between.
+    async fn check_pending(&self, tx: &mut Tx, user: &UserId, more: usize) -> Result<(), Error> {
+        let pending = store::jobs::imports::count_pending(tx, user).await?;
+        let limit = u64::from(self.limits.imports.max_pending);
+        if pending.saturating_add(more as u64) <= limit {
+            return Ok(());
+        }
+        Err(Error::TooManyPending { pending, limit, retry_after: PENDING_RETRY })
+    }
+
+    /// A job and its items, in the order in which their URLs were given.
+    ///
+    /// # Errors
+    /// There is no such job, or it is another user's.
+    pub async fn find_import(&self, caller: &Caller, id: JobId) -> Result<(Job, Vec<Item>), Error> {
+        let viewer = permissions::viewer(caller)?;
+        if *caller == Caller::Anonymous {
+            return Err(Error::Unauthenticated);
+        }
+        let (job, items) = self.look_at_import(viewer, id).await?;
+        // Behind a gateway an id is as good as a caller, but not for what is somebody's own.
+        let is_own = job.visibility == Visibility::Private
+            || store::identity::accounts::find_by_user(&self.db, &job.user_id).await?.is_some();
+        if viewer.is_none() && is_own { Err(no_such_import()) } else { Ok((job, items)) }
+    }
+
+    async fn look_at_import(&self, viewer: Option<&UserId>, id: JobId) -> Result<(Job, Vec<Item>), Error> {
+        let mut reader = self.db.reader().await?;
+        let job =
+            store::jobs::imports::find(&mut reader, id).await?.filter(|job| may_know(viewer, job)).ok_or_else(no_such_import)?;
+        // After the job: of one that is complete, the items are what they stay.
+        let items = store::jobs::imports::items(&mut reader, id).await?;
+        Ok((job, items))
+    }
+
+    /// A page of the caller's jobs.
+    ///
+    /// # Errors
+    /// No caller, or a page token that is not ours or not of this list.
+    pub async fn list_imports(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Job>, Error> {
+        let user = permissions::known_viewer(caller)?;
+        let list = list_fingerprint("imports", user.as_str());
+        let last = read_token(token, &list)?.map(|token| JobId::from(token.last));
+        let jobs = store::jobs::imports::page(&self.db, user, last, limit + 1).await?;
+        Ok(Page::new(jobs, limit, |job| PageToken { last: job.id.uuid() }.encode(&list)))
+    }
+
+    /// Gives up what of a job has not begun. What is running goes on, and what is complete stays.
+    ///
+    /// # Errors
+    /// No caller, no such job, or it is another user's.
+    pub async fn cancel_import(&self, caller: &Caller, id: JobId) -> Result<(Job, Vec<Item>), Error> {
+        let user = permissions::writer(caller)?;
+        store::jobs::imports::find(&self.db, id).await?.filter(|job| may_know(Some(&user.id), job)).ok_or_else(no_such_import)?;
+        let mut tx = self.db.begin().await?;
+        let cancelled = store::jobs::imports::cancel(&mut tx, id, CANCELLED, self.clock.now()).await?;
+        tx.commit().await?;
+        self.metrics.count_import_items("cancelled", cancelled);
+        self.look_at_import(Some(&user.id), id).await
+    }
+
+    /// A page of the live public images that were imported, by whomever, and whose owners' plans give their originals.
+    ///
+    /// # Errors
+    /// A page token that is not ours or not of this list.
+    pub async fn list_links(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<ImageId>, Error> {
+        permissions::viewer(caller)?;
+        let list = list_fingerprint("links", "");
+        let last = read_token(token, &list)?.map(|token| ImageId::from(token.last));
+        let images = store::images::lists::page_of_imported(&self.db, last, limit + 1).await?;
+        let page = Page::new(images, limit, |(id, _)| PageToken { last: id.uuid() }.encode(&list));
+        // Such a page is shorter, not searched for longer.
+        let items = page.items.into_iter().filter(|(_, is_given)| *is_given).map(|(id, _)| id).collect();
+        Ok(Page { items, next: page.next })
+    }
+}
+
+impl<T> Page<T> {
+    /// Of up to `limit` items and one more, if there is one.
+    pub(in crate::service) fn new(mut items: Vec<T>, limit: u32, token: impl FnOnce(&T) -> String) -> Self {
+        let has_more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next = items.last().filter(|_| has_more).map(token);
+        Self { items, next }
+    }
+}
+
+/// Each place once.
+fn items(sources: &[Source]) -> Vec<NewItem> {
+    let mut known = HashSet::new();
+    let once = sources.iter().filter(|source| known.insert(source.target.as_str()));
+    once.map(|source| NewItem { url: source.url.clone(), host: host_of(&source.target) }).collect()
+}
+
+/// What is bounded by host: a name as the resolver is asked for it, or an address.
+fn host_of(target: &Target) -> String {
+    target.host().trim_end_matches('.').to_owned()
+}
+
+/// Without a caller, an id is as good as one: nobody guesses it.
+fn may_know(viewer: Option<&UserId>, job: &Job) -> bool {
+    viewer.is_none_or(|user| *user == job.user_id)
+}
+
+fn no_such_import() -> Error {
+    Error::NotFound { what: "such import".to_owned() }
+}
+
+/// Binds a page token to its list.
+pub(in crate::service) fn list_fingerprint(list: &str, of: &str) -> [u8; 32] {
+    let fingerprint = fingerprint_of(&[list.as_bytes(), of.as_bytes()]);
+    fingerprint.try_into().unwrap_or_default()
+}
+
+fn fingerprint(order: &Order) -> Vec<u8> {
+    let mut parts = vec![b"import".as_slice()];
+    if order.visibility == Visibility::Private {
+        parts.push(b"private");
+    }
+    if order.keep_location {
+        parts.push(b"keep_location");
+    }
+    parts.extend(order.urls.iter().map(|source| source.url.as_bytes()));
+    parts.push(b"tags");
+    parts.extend(order.tags.iter().map(|tag| tag.as_str().as_bytes()));
+    fingerprint_of(&parts)
+}

@@ -1,0 +1,8 @@
+//! Maintenance: cleanup, the doctor, readiness, and statistics.
+
+pub(super) mod bucket;
+pub mod doctor;
+pub mod readiness;
+pub mod repeated_failures;
+pub mod stats;
+pub mod sweep;

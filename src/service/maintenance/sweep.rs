@@ -1,0 +1,221 @@
+//! The sweeper's steps: what nobody will ask for again is removed, and nothing else.
+//!
+//! An original is deleted only for an image that the database says cannot exist (its intent is in state `removing`, which no upload
+//! survives), or whose objects were copied to other keys before. Every step may run twice, at once on several instances, and be cut off anywhere.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::try_join_all;
+
+use crate::model::id::ImageId;
+use crate::objects::{self, layout};
+use crate::service::Service;
+use crate::service::error::Error;
+use crate::service::images::variants::TOUCHED;
+use crate::store;
+use crate::store::images::intents::Removal;
+
+/// What a step found to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    NothingToDo,
+}
+
+/// Removals looked at in one step.
+const BATCH: u32 = 100;
+
+/// Keys forgotten in one step: a day's worth in one statement could take longer than a statement may.
+const KEYS: u32 = 1000;
+
+/// For so long whoever opens a link that has expired is told so; after that there is none.
+const LINKS_KEPT: TimeDelta = TimeDelta::days(7);
+
+impl Service {
+    /// Gives up one upload whose intent is older than any upload can take.
+    ///
+    /// # Errors
+    /// The database is unavailable; nothing has happened.
+    pub async fn abandon_next(&self) -> Result<Outcome, Error> {
+        let mut tx = self.db.begin().await?;
+        let abandoned =
+            store::images::intents::abandon_oldest(&mut tx, before(self.clock.now(), self.limits.intent_grace)).await?;
+        tx.commit().await?;
+        Ok(if abandoned { Outcome::Done } else { Outcome::NothingToDo })
+    }
+
+    /// Deletes the objects that were announced as going. Those that cannot be deleted now go to the end of the queue, so
+    /// that they do not hold up the others.
+    ///
+    /// # Errors
+    /// The first failure, after all were tried.
+    pub async fn remove_objects(&self) -> Result<Outcome, Error> {
+        let removals = store::images::intents::removals(&self.db, BATCH).await?;
+        if removals.is_empty() {
+            return Ok(Outcome::NothingToDo);
+        }
+        let mut failed = Vec::new();
+        let mut failure = None;
+        for removal in removals {
+            if let Err(error) = self.remove(&removal).await {
+                failed.push(removal.image_id);
+                failure.get_or_insert(error);
+            }
+        }
+        let Some(failure) = failure else { return Ok(Outcome::Done) };
+        self.postpone(&failed).await?;
+        Err(failure)
+    }
+
+    async fn postpone(&self, removals: &[ImageId]) -> Result<(), Error> {
+        let mut tx = self.db.begin().await?;
+        for id in removals {
+            store::images::intents::postpone_removal(&mut tx, *id, self.clock.now()).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    pub(in crate::service) async fn remove(&self, removal: &Removal) -> Result<(), Error> {
+        let keys: Vec<String> = removal.objects.iter().map(|name| layout::key(removal.image_id, name)).collect();
+        try_join_all(keys.iter().map(|key| self.objects.delete(key))).await?;
+        let mut tx = self.db.begin().await?;
+        store::images::intents::finish_removal(&mut tx, removal.image_id).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Gives up variants that nobody asks for any more, and those whose makers died: one in a transaction, for whoever makes room in a
+    /// quota takes several of the same rows.
+    ///
+    /// # Errors
+    /// The database is unavailable; those before are given up.
+    pub async fn give_up_variants(&self) -> Result<Outcome, Error> {
+        let now = self.clock.now();
+        let stale = store::images::variants::stale(&self.db, before(now, self.limits.intent_grace), BATCH).await?;
+        for (id, object) in &stale {
+            let mut tx = self.db.begin().await?;
+            store::images::variants::remove_stale(&mut tx, *id, object, now).await?;
+            tx.commit().await?;
+        }
+        let Some(retention) = self.limits.variant_retention else { return Ok(outcome(!stale.is_empty())) };
+        // Use is noted once in so long.
+        let cutoff = before(now, retention + TOUCHED.to_std().unwrap_or_default());
+        let unused = store::images::variants::unused(&self.db, cutoff, BATCH).await?;
+        for (id, object) in &unused {
+            let mut tx = self.db.begin().await?;
+            store::images::variants::remove_unused(&mut tx, *id, object, cutoff, now).await?;
+            tx.commit().await?;
+        }
+        Ok(outcome(!stale.is_empty() || !unused.is_empty()))
+    }
+
+    /// Charges the owners for variants of older versions, which did not note how many bytes they have.
+    ///
+    /// # Errors
+    /// The first failure, after all were tried.
+    pub async fn measure_variants(&self) -> Result<Outcome, Error> {
+        let unmeasured = store::images::variants::unmeasured(&self.db, BATCH).await?;
+        let mut failure = None;
+        for (id, object) in &unmeasured {
+            if let Err(error) = self.measure_variant(*id, object).await {
+                failure.get_or_insert(error);
+            }
+        }
+        failure.map_or(Ok(outcome(!unmeasured.is_empty())), Err)
+    }
+
+    async fn measure_variant(&self, id: ImageId, object: &str) -> Result<(), Error> {
+        let bytes = match self.objects.size(&layout::key(id, object)).await {
+            Ok(bytes) => Some(bytes.max(1)),
+            Err(objects::Error::NotFound { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let mut tx = self.db.begin().await?;
+        match bytes {
+            Some(bytes) => store::images::variants::measure(&mut tx, id, object, bytes).await?,
+            None => store::images::variants::remove(&mut tx, id, object, self.clock.now()).await?,
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Deletes the objects of variants that were given up. Those that cannot be deleted now go to the end of the queue.
+    ///
+    /// # Errors
+    /// The first failure, after all were tried.
+    pub async fn remove_variants(&self) -> Result<Outcome, Error> {
+        let removals = store::images::variants::removals(&self.db, self.clock.now(), BATCH).await?;
+        if removals.is_empty() {
+            return Ok(Outcome::NothingToDo);
+        }
+        let mut failed = Vec::new();
+        let mut failure = None;
+        for (id, object) in removals {
+            if let Err(error) = self.remove_variant(id, &object).await {
+                failed.push((id, object));
+                failure.get_or_insert(error);
+            }
+        }
+        let Some(failure) = failure else { return Ok(Outcome::Done) };
+        let mut tx = self.db.begin().await?;
+        for (id, object) in failed {
+            store::images::variants::postpone_removal(&mut tx, id, &object, self.clock.now()).await?;
+        }
+        tx.commit().await?;
+        Err(failure)
+    }
+
+    pub(in crate::service) async fn remove_variant(&self, id: ImageId, object: &str) -> Result<(), Error> {
+        self.objects.delete(&layout::key(id, object)).await?;
+        let mut tx = self.db.begin().await?;
+        store::images::variants::finish_removal(&mut tx, id, object).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Forgets some of the jobs that were finished long ago. The images stay, and their links are listed.
+    ///
+    /// # Errors
+    /// The database is unavailable; nothing has happened.
+    pub async fn expire_imports(&self) -> Result<Outcome, Error> {
+        let Some(retention) = self.limits.imports.retention else { return Ok(Outcome::NothingToDo) };
+        let mut tx = self.db.begin().await?;
+        let expired = store::jobs::imports::delete_finished(&mut tx, before(self.clock.now(), retention), BATCH).await?;
+        tx.commit().await?;
+        Ok(if expired > 0 { Outcome::Done } else { Outcome::NothingToDo })
+    }
+
+    /// Forgets some of the sessions that have expired, and of the links that expired long ago.
+    ///
+    /// # Errors
+    /// The database is unavailable; nothing has happened.
+    pub async fn expire_access(&self) -> Result<Outcome, Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let sessions = store::identity::sessions::delete_expired(&mut tx, now, BATCH).await?;
+        let links = store::sharing::expiring_links::delete_expired(&mut tx, now - LINKS_KEPT, BATCH).await?;
+        tx.commit().await?;
+        Ok(if sessions + links > 0 { Outcome::Done } else { Outcome::NothingToDo })
+    }
+
+    /// Forgets some of the idempotency keys whose day is over.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn expire_keys(&self) -> Result<Outcome, Error> {
+        let mut tx = self.db.begin().await?;
+        let expired = store::images::idempotency::delete_expired(&mut tx, self.clock.now() - TimeDelta::hours(24), KEYS).await?;
+        tx.commit().await?;
+        Ok(if expired > 0 { Outcome::Done } else { Outcome::NothingToDo })
+    }
+}
+
+fn outcome(found: bool) -> Outcome {
+    if found { Outcome::Done } else { Outcome::NothingToDo }
+}
+
+pub(in crate::service) fn before(now: DateTime<Utc>, age: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age)).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+pub(in crate::service) fn after(now: DateTime<Utc>, age: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(age).ok().and_then(|age| now.checked_add_signed(age)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}

@@ -1,0 +1,6 @@
+//! Sharing: public links, links that expire, and collections.
+
+pub mod collection_items;
+pub mod collections;
+pub mod expiring_links;
+pub mod public_links;

@@ -1,0 +1,10 @@
+//! The query layer: everything that depends on which database it is.
+
+pub mod db;
+pub mod error;
+pub mod migrate;
+pub mod postgres;
+#[cfg(test)]
+pub(super) mod query_plans;
+pub mod sql;
+pub mod sqlite;

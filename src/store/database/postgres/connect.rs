@@ -1,0 +1,190 @@
+//! Opens sessions: tries the hosts in order, and finds out what there is at the other end.
+//!
+//! The settings of a session are parameters of its start. A pooler refuses them, or takes no notice; then the session is
+//! [`Kind::Shared`]. One of them is a mark of this process: only a session that has it was really started by this process,
+//! and may keep what belongs to a session.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Executor, PgConnection, Row};
+use tokio::time::Instant;
+
+use super::session::{Kind, Session};
+use super::url::Target;
+use crate::model::clock::{Clock, SystemClock};
+use crate::store::database::error::{Cause, Error, means_too_many_connections};
+
+/// Where sessions come from.
+#[derive(Debug)]
+pub struct Connector {
+    hosts: Vec<Server>,
+    writable_only: bool,
+    connect_timeout: Option<Duration>,
+    mark: String,
+    /// The host that took the last session, by its place in the list.
+    preferred: AtomicUsize,
+    /// Sessions that are open.
+    open: Arc<AtomicU32>,
+    statement_timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Server {
+    name: String,
+    plain: PgConnectOptions,
+    /// With the settings of a session of our own; `None` if statements may not have names.
+    with_settings: Option<PgConnectOptions>,
+    /// Whether it was found to refuse settings at the start.
+    refuses_settings: AtomicBool,
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+pub enum Failure {
+    /// The server gives no more connections for now.
+    TooMany(Cause),
+    /// Anything else.
+    Other(Error),
+}
+
+impl Connector {
+    pub fn new(target: &Target, statement_timeout: Duration) -> Self {
+        // Nothing that a test could want to know.
+        let mark = hex::encode(SystemClock.random());
+        let servers = target.hosts.iter().map(|host| Server {
+            name: host.name.clone(),
+            plain: host.options.clone(),
+            with_settings: target.named_statements.then(|| with_settings(&host.options, &mark, statement_timeout)),
+            refuses_settings: AtomicBool::new(false),
+        });
+        Self {
+            hosts: servers.collect(),
+            writable_only: target.writable_only,
+            connect_timeout: target.connect_timeout,
+            mark,
+            preferred: AtomicUsize::new(0),
+            open: Arc::default(),
+            statement_timeout,
+        }
+    }
+
+    pub fn open_sessions(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Opens a session at the first host that can be used.
+    pub async fn open(&self, deadline: Instant) -> Result<Session, Failure> {
+        let mut reasons = String::new();
+        for (tried, place) in self.order().enumerate() {
+            let (server, remaining) = (&self.hosts[place], deadline.saturating_duration_since(Instant::now()));
+            // A host that does not answer must leave time for the next.
+            let share = remaining / u32::try_from(self.hosts.len() - tried).unwrap_or(1);
+            let limit = self.connect_timeout.map_or(share, |timeout| timeout.min(share));
+            let failure = match tokio::time::timeout(limit, self.open_at(server)).await {
+                Ok(Ok(session)) => {
+                    self.preferred.store(place, Ordering::Relaxed);
+                    return Ok(session);
+                }
+                Ok(Err(failure)) => failure,
+                Err(_) => Failure::Other(Error::TimedOut(limit)),
+            };
+            match failure {
+                failure if self.hosts.len() == 1 => return Err(failure),
+                // No other host is better for these.
+                Failure::Other(error @ Error::Encoding(_)) => return Err(Failure::Other(error)),
+                Failure::TooMany(cause) => return Err(Failure::TooMany(cause)),
+                Failure::Other(error) => {
+                    let separator = if reasons.is_empty() { "" } else { "; " };
+                    let cause = error.cause().unwrap_or_else(|| error.to_string());
+                    // Writing to a string cannot fail.
+                    write!(reasons, "{separator}{}: {cause}", server.name).ok();
+                }
+            }
+        }
+        Err(Failure::Other(Error::NoHost(Cause::new(reasons))))
+    }
+
+    /// The order of the list; but where any host that takes writes will do, begins with the one that did last, so that a
+    /// host that is gone does not delay each new session.
+    fn order(&self) -> impl Iterator<Item = usize> + use<> {
+        let first = if self.writable_only { self.preferred.load(Ordering::Relaxed) } else { 0 };
+        std::iter::once(first).chain((0..self.hosts.len()).filter(move |place| *place != first))
+    }
+
+    async fn open_at(&self, server: &Server) -> Result<Session, Failure> {
+        let mut connection = server.connect().await.map_err(|error| match means_too_many_connections(&error) {
+            true => Failure::TooMany(error.into()),
+            false => Failure::Other(error.into()),
+        })?;
+        let found = look_at(&mut connection).await.map_err(|error| Failure::Other(error.into()))?;
+        // SQL_ASCII stores whatever bytes it is given, and these are UTF-8.
+        if found.encoding != "UTF8" && found.encoding != "SQL_ASCII" {
+            return Err(Failure::Other(Error::Encoding(found.encoding)));
+        }
+        if found.read_only && self.writable_only {
+            return Err(Failure::Other(Error::ReadOnly));
+        }
+        let is_ours = server.with_settings.is_some() && found.mark.as_deref() == Some(&self.mark);
+        let kind = if is_ours { Kind::Own } else { Kind::Shared };
+        Ok(Session::new(connection, kind, self.statement_timeout, Arc::clone(&self.open)))
+    }
+}
+
+impl Server {
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        let settings = self.with_settings.as_ref().filter(|_| !self.refuses_settings.load(Ordering::Relaxed));
+        let Some(settings) = settings else { return self.plain.connect().await };
+        match settings.connect().await {
+            Err(error) if may_be_about_settings(&error) => {
+                let connection = self.plain.connect().await?;
+                if !self.refuses_settings.swap(true, Ordering::Relaxed) {
+                    let cause = Cause::from(error);
+                    tracing::info!("a pooler is in front of the database, for it takes no settings of a session: {cause}");
+                }
+                Ok(connection)
+            }
+            connected => connected,
+        }
+    }
+}
+
+/// Whether the refusal may go away without the settings: it is none of a name or a password (28), a database (3D),
+/// resources (53) or a server that starts or stops (57).
+fn may_be_about_settings(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| !["28", "3D", "53", "57"].iter().any(|class| code.starts_with(class)))
+}
+
+/// The server ends what we gave up waiting for, and a transaction whose process hangs; and statements outside a transaction
+/// must not fail for what runs beside them, whatever isolation the operator prefers.
+fn with_settings(options: &PgConnectOptions, mark: &str, statement_timeout: Duration) -> PgConnectOptions {
+    let [statement, idle] = session_timeouts(statement_timeout);
+    options.clone().options([
+        ("statement_timeout", statement.to_string().as_str()),
+        ("idle_in_transaction_session_timeout", &idle.to_string()),
+        ("default_transaction_isolation", "read committed"),
+        ("image_service.session", mark),
+    ])
+}
+
+/// In milliseconds: for a statement, and for a pause within a transaction.
+pub(super) fn session_timeouts(statement_timeout: Duration) -> [u128; 2] {
+    [(statement_timeout * 2).as_millis(), (statement_timeout * 4).as_millis()]
+}
+
+struct Found {
+    mark: Option<String>,
+    read_only: bool,
+    encoding: String,
+}
+
+async fn look_at(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
+    const QUESTION: &str = "select current_setting('image_service.session', true), current_setting('transaction_read_only'), \
+        current_setting('server_encoding')";
+    let row = connection.fetch_one(sqlx::raw_sql(QUESTION)).await?;
+    Ok(Found { mark: row.try_get(0)?, read_only: row.try_get::<String, _>(1)? == "on", encoding: row.try_get(2)? })
+}

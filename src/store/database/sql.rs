@@ -1,0 +1,85 @@
+//! A statement as the store's files write it: text pieces that are `&'static str`, and bound values, so that no input can
+//! become SQL. It knows no database.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// A statement: its text, and the values bound to `$1`, `$2`, …
+#[derive(Debug, Clone)]
+pub struct Sql {
+    pub(in crate::store) text: Cow<'static, str>,
+    pub(in crate::store) values: Vec<Value>,
+}
+
+impl Sql {
+    pub fn new(text: &'static str) -> Self {
+        Self { text: Cow::Borrowed(text), values: Vec::new() }
+    }
+
+    /// Binds the next `$n` of the text.
+    pub fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Goes on with the text.
+    pub fn push(&mut self, text: &'static str) -> &mut Self {
+        self.text.to_mut().push_str(text);
+        self
+    }
+
+    /// Goes on with the next `$n`, bound to `value`.
+    pub fn push_bind(&mut self, value: impl Into<Value>) -> &mut Self {
+        self.values.push(value.into());
+        let number = self.values.len();
+        let text = self.text.to_mut();
+        text.push('$');
+        text.push_str(&number.to_string());
+        self
+    }
+
+    /// Goes on with `limit $n`.
+    ///
+    /// SQLite plans anew at every run whose plan could depend on a bound value, and counts a bare `limit $n` as such; an
+    /// expression it does not look into.
+    pub fn push_limit(&mut self, rows: u32) -> &mut Self {
+        self.push(" limit cast(").push_bind(rows).push(" as bigint)")
+    }
+}
+
+/// What can be bound: the types that mean the same on both databases.
+#[derive(Debug, Clone)]
+pub enum Value {
+    Bool(bool),
+    Integer(Option<i64>),
+    Text(Option<String>),
+    Bytes(Vec<u8>),
+    Uuid(Uuid),
+    /// Kept to the microsecond, PostgreSQL's resolution.
+    Time(Option<DateTime<Utc>>),
+    /// An array or an object: SQLite's text affinity would turn a bare number into a number.
+    Json(serde_json::Value),
+}
+
+macro_rules! value_from {
+    ($($from:ty => $value:ident => $variant:expr;)*) => {
+        $(impl From<$from> for Value { fn from($value: $from) -> Self { $variant } })*
+    };
+}
+value_from! {
+    bool => value => Self::Bool(value);
+    Option<i64> => value => Self::Integer(value);
+    i64 => value => Self::Integer(Some(value));
+    u32 => value => Self::Integer(Some(i64::from(value)));
+    u8 => value => Self::Integer(Some(i64::from(value)));
+    &str => value => Self::Text(Some(value.to_owned()));
+    String => value => Self::Text(Some(value));
+    Option<String> => value => Self::Text(value);
+    Vec<u8> => value => Self::Bytes(value);
+    Uuid => value => Self::Uuid(value);
+    DateTime<Utc> => value => Self::Time(Some(value));
+    Option<DateTime<Utc>> => value => Self::Time(value);
+    serde_json::Value => value => Self::Json(value);
+}

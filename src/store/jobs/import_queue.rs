@@ -1,0 +1,352 @@
+//! The `import_items` table as a queue that instances share.
+//!
+//! Who takes from the queue or adds to it holds the one row of `import_queue` until the end of the transaction, so that
+//! two never take the same item, nor more of a host's than may be. A claim has a lease and a fence: the id of the image
+//! that the item is to become, which is new with every claim. Whoever's lease has ended may go on, but can settle nothing
+//! once another has claimed the item.
+//!
+//! The order is fair because users take turns (`import_users`). Which user can be served at all is found without looking at
+//! each item: `import_lanes` has a row for each host of which a user has pending items.
+//!
+//! Rows are locked in one order: the queue, the job, the item.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::imports::{count_settled, lock_job};
+use crate::model::caller::UserId;
+use crate::model::id::ImageId;
+use crate::model::image::Visibility;
+use crate::model::job::JobId;
+use crate::model::tag::Tag;
+use crate::store::database::db::{Run, Sql, Tx};
+use crate::store::database::error::Error;
+
+/// An item to be imported.
+#[derive(Debug, Clone)]
+pub struct QueuedItem {
+    pub job_id: JobId,
+    pub position: i64,
+    pub user_id: UserId,
+    pub host: String,
+    pub url: String,
+    /// Those of its job.
+    pub tags: Vec<Tag>,
+    /// That of its job.
+    pub visibility: Visibility,
+    /// That of its job.
+    pub keep_location: bool,
+    /// Claims before this one.
+    pub attempts: u32,
+}
+
+/// Which claim of which item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    pub job_id: JobId,
+    pub position: i64,
+    /// The image that the item becomes.
+    pub image_id: ImageId,
+}
+
+/// Takes the queue until the transaction ends; returns a number that rises.
+pub async fn lock(tx: &mut Tx) -> Result<i64, Error> {
+    let sql = Sql::new("update import_queue set served = served + 1 where id = 1 returning served");
+    Ok(tx.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default().0)
+}
+
+/// What there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Items are in the queue.
+    pub pending: bool,
+    /// Items have waited for long enough.
+    pub waiting: bool,
+    /// Leases have ended.
+    pub lapsed: bool,
+}
+
+pub async fn due(run: impl Run, now: DateTime<Utc>) -> Result<Due, Error> {
+    let sql = Sql::new(
+        "select case when exists (select 1 from import_items where state = 'pending') then 1 else 0 end, \
+         case when exists (select 1 from import_items where state in ('waiting', 'running') and due_at <= $1 and state = 'waiting') \
+         then 1 else 0 end, \
+         case when exists (select 1 from import_items where state in ('waiting', 'running') and due_at <= $1 and state = 'running') \
+         then 1 else 0 end",
+    );
+    let (pending, waiting, lapsed) = run.fetch_optional::<(i32, i32, i32)>(sql.bind(now)).await?.unwrap_or_default();
+    Ok(Due { pending: pending == 1, waiting: waiting == 1, lapsed: lapsed == 1 })
+}
+
+/// Puts up to `limit` items whose wait is over back into the queue, which must be locked.
+pub async fn wake_waiting(tx: &mut Tx, now: DateTime<Utc>, limit: u32) -> Result<(), Error> {
+    type Row = (Uuid, i64, String, String);
+    let sql = Sql::new(
+        "select job_id, position, user_id, host from import_items \
+         where state in ('waiting', 'running') and due_at <= $1 and state = 'waiting' order by due_at limit $2",
+    );
+    let due = tx.fetch::<Row>(sql.bind(now).bind(limit)).await?;
+    // One by one: as one statement PostgreSQL, which may know nothing yet of a queue that has just grown, looks for each of
+    // those that wait among those that are due.
+    for (job_id, position, ..) in &due {
+        let sql = Sql::new("update import_items set state = 'pending' where job_id = $1 and position = $2 and state = 'waiting'");
+        tx.execute(sql.bind(*job_id).bind(*position)).await?;
+    }
+    open_lanes(tx, &due.iter().map(|(_, _, user, host)| (user.as_str(), host.as_str())).collect()).await
+}
+
+/// Notes that these users have pending items of these hosts.
+pub(in crate::store) async fn open_lanes(tx: &mut Tx, lanes: &BTreeSet<(&str, &str)>) -> Result<(), Error> {
+    if lanes.is_empty() {
+        return Ok(());
+    }
+    let mut users = Sql::new("insert into import_users (user_id, served) values ");
+    for (number, user) in lanes.iter().map(|(user, _)| user).collect::<BTreeSet<_>>().into_iter().enumerate() {
+        users.push(if number == 0 { "(" } else { ", (" }).push_bind(*user).push(", 0)");
+    }
+    users.push(" on conflict (user_id) do nothing");
+    tx.execute(users).await?;
+    let mut sql = Sql::new("insert into import_lanes (user_id, host) values ");
+    for (number, (user, host)) in lanes.iter().enumerate() {
+        sql.push(if number == 0 { "(" } else { ", (" }).push_bind(*user);
+        sql.push(", ").push_bind(*host).push(")");
+    }
+    sql.push(" on conflict (user_id, host) do nothing");
+    tx.execute(sql).await.map(drop)
+}
+
+macro_rules! queued_item {
+    ($condition:literal) => {
+        concat!(
+            "select i.job_id, i.position, i.user_id, i.host, i.url, i.attempts, j.tags, j.visibility, j.keep_location \
+             from import_items i join imports j on j.id = i.job_id where (i.job_id, i.position) = \
+             (select q.job_id, q.position from import_items q where ",
+            $condition
+        )
+    };
+}
+
+/// A running item whose lease has ended; one that has been claimed `attempts` times only when that was before `long_ago`.
+pub async fn find_lapsed(
+    tx: &mut Tx,
+    attempts: u32,
+    long_ago: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Option<QueuedItem>, Error> {
+    let sql = Sql::new(queued_item!(
+        "q.state in ('waiting', 'running') and q.due_at <= $1 and q.state = 'running' \
+         and (q.attempts < $2 or q.due_at <= $3) order by q.due_at limit 1)"
+    ));
+    let sql = sql.bind(now).bind(attempts).bind(long_ago);
+    tx.fetch_optional::<Row>(sql).await?.map(QueuedItem::try_from).transpose()
+}
+
+/// The item whose turn it is: of the user served longest ago, but for these users, and for hosts of which `per_host` are
+/// running. The queue must be locked.
+pub async fn find_next(tx: &mut Tx, per_host: u32, but_of: &[UserId]) -> Result<Option<QueuedItem>, Error> {
+    while let Some((user, host)) = find_lane(tx, per_host, but_of).await? {
+        let sql = Sql::new(queued_item!(
+            "q.state = 'pending' and q.user_id = $1 and q.host = $2 order by q.job_id, q.position limit 1)"
+        ));
+        let found = tx.fetch_optional::<Row>(sql.bind(user.as_str()).bind(host.as_str())).await?;
+        if let Some(found) = found {
+            return QueuedItem::try_from(found).map(Some);
+        }
+        close_lane(tx, &user, &host).await?;
+    }
+    Ok(None)
+}
+
+/// Forgets a host of which a user has nothing pending any more, and the user with the last one.
+async fn close_lane(tx: &mut Tx, user: &str, host: &str) -> Result<(), Error> {
+    let lane = Sql::new("delete from import_lanes where user_id = $1 and host = $2");
+    tx.execute(lane.bind(user).bind(host)).await?;
+    let user_row =
+        Sql::new("delete from import_users where user_id = $1 and not exists (select 1 from import_lanes where user_id = $1)");
+    tx.execute(user_row.bind(user)).await.map(drop)
+}
+
+async fn find_lane(tx: &mut Tx, per_host: u32, but_of: &[UserId]) -> Result<Option<(String, String)>, Error> {
+    tx.fetch_optional(lane(per_host, but_of)).await
+}
+
+fn lane(per_host: u32, but_of: &[UserId]) -> Sql {
+    // Users in their order, and of each the lanes: SQLite keeps to the order of a cross join, and would sort all lanes otherwise.
+    let mut sql = Sql::new("select u.user_id, l.host from import_users u cross join import_lanes l where l.user_id = u.user_id ");
+    sql.push(
+        "and l.host not in (select r.host from import_items r where r.state = 'running' group by r.host having count(*) >= ",
+    );
+    sql.push_bind(per_host).push(")");
+    for user in but_of {
+        sql.push(" and u.user_id <> ").push_bind(user.as_str());
+    }
+    sql.push(" order by u.served, u.user_id limit 1");
+    sql
+}
+
+/// Takes an item for the `served`th time that one was, in the transaction that found it, until `lease_end`; `false` when
+/// whoever had it still has it.
+pub async fn claim(
+    tx: &mut Tx,
+    item: &QueuedItem,
+    served: i64,
+    image_id: ImageId,
+    (lease_end, now): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<bool, Error> {
+    // A job that has started is not locked: whoever stores one of its images may hold it for a while.
+    let job = Sql::new("update imports set started_at = $2 where id = $1 and started_at is null");
+    tx.execute(job.bind(item.job_id.uuid()).bind(now)).await?;
+    let sql = Sql::new(
+        "update import_items set state = 'running', attempts = attempts + 1, image_id = $3, due_at = $4 \
+         where job_id = $1 and position = $2 and (state = 'pending' or state = 'running' and due_at <= $5)",
+    );
+    let sql = sql.bind(item.job_id.uuid()).bind(item.position).bind(image_id.uuid()).bind(lease_end).bind(now);
+    if tx.execute(sql).await? == 0 {
+        return Ok(false);
+    }
+    let user = Sql::new("update import_users set served = $2 where user_id = $1");
+    tx.execute(user.bind(item.user_id.as_str()).bind(served)).await?;
+    Ok(true)
+}
+
+/// Gives up a running item whose lease has ended; `false`, and nothing has happened, when whoever had it still has it.
+pub async fn fail_lapsed(tx: &mut Tx, item: &QueuedItem, reason: &str, now: DateTime<Utc>) -> Result<bool, Error> {
+    lock_job(tx, item.job_id).await?;
+    let sql = Sql::new(
+        "update import_items set state = 'failed', due_at = $3, reason = $4, image_id = null \
+         where job_id = $1 and position = $2 and state = 'running' and due_at <= $3",
+    );
+    if tx.execute(sql.bind(item.job_id.uuid()).bind(item.position).bind(now).bind(reason)).await? == 0 {
+        return Ok(false);
+    }
+    count_settled(tx, item.job_id, 0, 1, now).await?;
+    Ok(true)
+}
+
+// Each of these is `false` when the claim no longer holds. Then `complete` and `fail` have counted what did not happen, and the
+// transaction must not be committed; the others have done nothing.
+
+/// Lengthens the lease.
+pub async fn renew(tx: &mut Tx, claim: Claim, lease_end: DateTime<Utc>) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "update import_items set due_at = $4 where job_id = $1 and position = $2 and image_id = $3 and state = 'running'",
+    );
+    Ok(tx.execute(of(claim, sql).bind(lease_end)).await? == 1)
+}
+
+/// The item has become its image; to be told in the transaction that stores it.
+pub async fn complete(tx: &mut Tx, claim: Claim, now: DateTime<Utc>) -> Result<bool, Error> {
+    count_settled(tx, claim.job_id, 1, 0, now).await?;
+    let sql = Sql::new(
+        "update import_items set state = 'complete', due_at = $4 \
+         where job_id = $1 and position = $2 and image_id = $3 and state = 'running'",
+    );
+    Ok(tx.execute(of(claim, sql).bind(now)).await? == 1)
+}
+
+/// The item will not be tried again.
+pub async fn fail(tx: &mut Tx, claim: Claim, reason: &str, now: DateTime<Utc>) -> Result<bool, Error> {
+    count_settled(tx, claim.job_id, 0, 1, now).await?;
+    let sql = Sql::new(
+        "update import_items set state = 'failed', due_at = $4, reason = $5, image_id = null \
+         where job_id = $1 and position = $2 and image_id = $3 and state = 'running'",
+    );
+    Ok(tx.execute(of(claim, sql).bind(now).bind(reason)).await? == 1)
+}
+
+/// The item is to be tried again after `due_at`. Its job should be locked: see [`lock_job`].
+pub async fn put_off(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "update import_items set state = 'waiting', due_at = $4, image_id = null \
+         where job_id = $1 and position = $2 and image_id = $3 and state = 'running'",
+    );
+    Ok(tx.execute(of(claim, sql).bind(due_at)).await? == 1)
+}
+
+/// As [`put_off`], and the claim does not count.
+pub async fn give_back(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "update import_items set state = 'waiting', due_at = $4, image_id = null, attempts = attempts - 1 \
+         where job_id = $1 and position = $2 and image_id = $3 and state = 'running'",
+    );
+    Ok(tx.execute(of(claim, sql).bind(due_at)).await? == 1)
+}
+
+fn of(claim: Claim, sql: Sql) -> Sql {
+    sql.bind(claim.job_id.uuid()).bind(claim.position).bind(claim.image_id.uuid())
+}
+
+/// How many items are in each state that is not an end.
+pub async fn count_by_state(run: impl Run) -> Result<Vec<(String, i64)>, Error> {
+    run.fetch(Sql::new(
+        "select 'pending', count(*) from import_items where state = 'pending' union all \
+         select state, count(*) from import_items where state in ('waiting', 'running') group by state",
+    ))
+    .await
+}
+
+/// The oldest job of which an item waits.
+pub async fn oldest_waiting(run: impl Run) -> Result<Option<JobId>, Error> {
+    let sql = Sql::new("select job_id from import_items where state in ('pending', 'waiting') order by job_id limit 1");
+    Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| JobId::from(id)))
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Row {
+    job_id: Uuid,
+    position: i64,
+    user_id: String,
+    host: String,
+    url: String,
+    attempts: i64,
+    tags: Json<Vec<String>>,
+    visibility: String,
+    keep_location: bool,
+}
+
+impl TryFrom<Row> for QueuedItem {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            job_id: JobId::from(row.job_id),
+            position: row.position,
+            user_id: UserId::parse(&row.user_id).map_err(|_| Error::Unreadable { column: "user_id", value: row.user_id })?,
+            host: row.host,
+            url: row.url,
+            tags: row.tags.0.into_iter().map(Tag::from_stored).collect(),
+            keep_location: row.keep_location,
+            visibility: Visibility::parse(&row.visibility)
+                .map_err(|_| Error::Unreadable { column: "visibility", value: row.visibility })?,
+            attempts: u32::try_from(row.attempts).unwrap_or_default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::database::db::{Db, DbConfig, Location};
+    use crate::store::database::migrate;
+    use std::time::Duration;
+
+    /// However many lanes there are, it ends with the first that has a place.
+    #[tokio::test]
+    async fn sqlite_walks_the_users_in_their_order_and_sorts_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (location, timeout) = (Location::Sqlite(folder.path().join("plan.sqlite")), Duration::from_secs(30));
+        let config = DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout };
+        let db = Db::open(&config).await.unwrap();
+        migrate::run(&db).await.unwrap();
+        let mut sql = lane(4, &[UserId::parse("alice").unwrap()]);
+        sql.text = format!("explain query plan {}", sql.text).into();
+        let plan = db.fetch::<(i64, i64, i64, String)>(sql).await;
+        let steps: Vec<String> = plan.unwrap().into_iter().map(|(.., step)| step).collect();
+        assert!(steps[0].contains("import_users_by_turn"), "{steps:?}");
+        assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
+        db.close().await;
+    }
+}

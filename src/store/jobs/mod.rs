@@ -1,0 +1,5 @@
+//! The tables of jobs, as queues that instances share.
+
+pub mod caption_jobs;
+pub mod import_queue;
+pub mod imports;

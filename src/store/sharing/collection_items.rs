@@ -1,0 +1,193 @@
+//! The `collection_images` table: which images are where in which collections.
+//!
+//! Places of an image are written by who holds the image's lock, and removed by who holds that or the turn to take a collection
+//! apart.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::collections;
+use crate::model::caller::UserId;
+use crate::model::collection::{CollectionId, Place, Sight};
+use crate::model::filter::Part;
+use crate::model::id::ImageId;
+use crate::model::image::Image;
+use crate::store::database::db::{Run, Sql, Tx};
+use crate::store::database::error::Error;
+use crate::store::images;
+
+/// Puts an image at the end of a collection; `false` if it is in it already, wherever.
+pub async fn insert(tx: &mut Tx, id: CollectionId, image: &Image, now: DateTime<Utc>) -> Result<bool, Error> {
+    if contains(&mut *tx, id, image.id).await? {
+        return Ok(false);
+    }
+    let position = collections::next_position(tx, id, now).await?;
+    let sql = Sql::new(
+        "insert into collection_images (collection_id, position, image_id, user_id, sight) values ($1, $2, $3, $4, $5) \
+         on conflict (collection_id, image_id) do nothing",
+    );
+    let sql = sql.bind(id.uuid()).bind(position).bind(image.id.uuid()).bind(image.user_id.as_str());
+    Ok(tx.execute(sql.bind(Sight::of(image).name())).await? == 1)
+}
+
+/// Takes an image out of a collection; `None` if it was not in it.
+pub async fn remove(tx: &mut Tx, id: CollectionId, image: ImageId) -> Result<Option<Place>, Error> {
+    let sql = Sql::new(
+        "delete from collection_images where collection_id = $1 and image_id = $2 \
+         returning collection_id, image_id, user_id, sight",
+    );
+    tx.fetch_optional::<Row>(sql.bind(id.uuid()).bind(image.uuid())).await?.map(Place::try_from).transpose()
+}
+
+pub async fn contains(run: impl Run, id: CollectionId, image: ImageId) -> Result<bool, Error> {
+    let sql = Sql::new("select count(*) from collection_images where collection_id = $1 and image_id = $2");
+    Ok(one(run, sql.bind(id.uuid()).bind(image.uuid())).await? > 0)
+}
+
+/// How often an image is in collections that are not its owner's.
+pub async fn count_strangers(run: impl Run, image: ImageId) -> Result<u64, Error> {
+    let sql = Sql::new(
+        "select count(*) from collection_images p join collections c on c.id = p.collection_id \
+         where p.image_id = $1 and c.user_id <> p.user_id",
+    );
+    one(run, sql.bind(image.uuid())).await
+}
+
+/// Up to `limit` images of these parts of a collection after position `last`, in the order of adding, each with its position, of
+/// one moment.
+pub async fn page(
+    run: impl Run,
+    id: CollectionId,
+    parts: &[Part],
+    last: Option<i64>,
+    limit: u32,
+) -> Result<Vec<(i64, Image)>, Error> {
+    let rows = run.fetch::<ImageRow>(page_of(id, parts, last, limit)).await?;
+    rows.into_iter().map(|row| Ok((row.position, row.image.try_into()?))).collect()
+}
+
+/// The places are found first, so that the database joins no more images than the page has.
+fn page_of(id: CollectionId, parts: &[Part], last: Option<i64>, limit: u32) -> Sql {
+    let mut sql = Sql::new(concat!("select places.position, ", images::columns!(), " from ("));
+    for (number, part) in parts.iter().enumerate() {
+        sql.push(if number == 0 { "select * from (" } else { " union all select * from (" });
+        sql.push("select position, image_id from collection_images where collection_id = ").push_bind(id.uuid());
+        match part {
+            Part::Public => sql.push(" and sight = 'public'"),
+            Part::PrivateOf(user) => sql.push(" and sight = 'private' and user_id = ").push_bind(user.as_str()),
+        };
+        if let Some(last) = last {
+            sql.push(" and position > ").push_bind(last);
+        }
+        sql.push(" order by position").push_limit(limit).push(") part");
+    }
+    sql.push(" order by position").push_limit(limit);
+    sql.push(") places join images on images.id = places.image_id order by places.position");
+    sql
+}
+
+/// The places of an image that do not follow it.
+pub async fn strays(tx: &mut Tx, image: &Image) -> Result<Vec<Place>, Error> {
+    let sql =
+        Sql::new("select collection_id, image_id, user_id, sight from collection_images where image_id = $1 and sight <> $2");
+    let rows = tx.fetch::<Row>(sql.bind(image.id.uuid()).bind(Sight::of(image).name())).await?;
+    rows.into_iter().map(Place::try_from).collect()
+}
+
+/// Makes an image's places follow it; returns the collections where that changed something.
+pub async fn follow(tx: &mut Tx, image: &Image) -> Result<Vec<CollectionId>, Error> {
+    let sql = Sql::new("update collection_images set sight = $2 where image_id = $1 and sight <> $2 returning collection_id");
+    let rows = tx.fetch::<(Uuid,)>(sql.bind(image.id.uuid()).bind(Sight::of(image).name())).await?;
+    Ok(rows.into_iter().map(|(id,)| CollectionId::from(id)).collect())
+}
+
+/// Which of the images from `first` to `last` have places that do not follow them. For `doctor`.
+///
+/// Both are read in one statement, so that what commits meanwhile changes neither or both.
+pub async fn images_with_strays(run: impl Run, first: ImageId, last: ImageId) -> Result<Vec<ImageId>, Error> {
+    let sql = Sql::new(
+        "select distinct p.image_id from collection_images p join images i on i.id = p.image_id \
+         where p.image_id >= $1 and p.image_id <= $2 \
+         and p.sight <> case when i.deleted_at is not null then 'hidden' else i.visibility end",
+    );
+    let rows = run.fetch::<(Uuid,)>(sql.bind(first.uuid()).bind(last.uuid())).await?;
+    Ok(rows.into_iter().map(|(id,)| ImageId::from(id)).collect())
+}
+
+/// Forgets the places of an image that is purged; returns those that were counted, which is none unless a version without
+/// collections has deleted it.
+pub async fn forget_image(tx: &mut Tx, id: ImageId) -> Result<Vec<Place>, Error> {
+    let sql = Sql::new("delete from collection_images where image_id = $1 returning collection_id, image_id, user_id, sight");
+    let rows = tx.fetch::<Row>(sql.bind(id.uuid())).await?;
+    rows.into_iter().filter(|row| row.sight != Sight::Hidden.name()).map(Place::try_from).collect()
+}
+
+/// Removes up to `limit` places of a collection, whichever they are, and returns them.
+pub async fn remove_some(tx: &mut Tx, id: CollectionId, limit: u32) -> Result<Vec<Place>, Error> {
+    let mut sql = Sql::new("delete from collection_images where collection_id = ");
+    sql.push_bind(id.uuid()).push(" and image_id in (select image_id from collection_images where collection_id = ");
+    sql.push_bind(id.uuid()).push(" order by image_id").push_limit(limit);
+    sql.push(") returning collection_id, image_id, user_id, sight");
+    tx.fetch::<Row>(sql).await?.into_iter().map(Place::try_from).collect()
+}
+
+/// Whether a collection has no places.
+pub async fn is_empty(run: impl Run, id: CollectionId) -> Result<bool, Error> {
+    let sql = Sql::new("select image_id from collection_images where collection_id = $1 limit 1").bind(id.uuid());
+    Ok(run.fetch_optional::<(Uuid,)>(sql).await?.is_none())
+}
+
+async fn one(run: impl Run, sql: Sql) -> Result<u64, Error> {
+    let (count,) = run.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default();
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct ImageRow {
+    position: i64,
+    #[sqlx(flatten)]
+    image: images::Row,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Row {
+    collection_id: Uuid,
+    image_id: Uuid,
+    user_id: String,
+    sight: String,
+}
+
+impl TryFrom<Row> for Place {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            collection: CollectionId::from(row.collection_id),
+            image: ImageId::from(row.image_id),
+            owner: UserId::parse(&row.user_id).map_err(|_| Error::Unreadable { column: "user_id", value: row.user_id })?,
+            sight: Sight::parse(&row.sight).ok_or(Error::Unreadable { column: "sight", value: row.sight })?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::database::query_plans::Planner;
+
+    /// However many images it has, shown or not.
+    #[tokio::test]
+    async fn sqlite_reads_a_page_from_where_it_begins() {
+        let db = Planner::new().await;
+        let parts = [Part::Public, Part::PrivateOf(UserId::parse("alice").unwrap())];
+        let steps = db.plan(page_of(CollectionId::from(Uuid::from_u128(7)), &parts, Some(90_000), 21)).await;
+        for index in [
+            "collection_images_in_order (collection_id=? AND sight=? AND position>?)",
+            "collection_images_private_in_order (collection_id=? AND user_id=? AND position>?)",
+            "SEARCH images USING INDEX sqlite_autoindex_images_1 (id=?)",
+        ] {
+            assert!(steps.iter().any(|step| step.contains(index)), "{index}: {steps:#?}");
+        }
+        assert!(steps.iter().all(|step| !step.starts_with("SCAN images")), "{steps:#?}");
+    }
+}

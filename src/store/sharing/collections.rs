@@ -1,0 +1,155 @@
+//! The `collections` table. One without a name is deleted, and none to anybody but the sweeper.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::model::caller::UserId;
+use crate::model::collection::{Collection, CollectionId, CollectionName};
+use crate::model::counter::CounterKind;
+use crate::model::image::Visibility;
+use crate::store::database::db::{Run, Sql, Tx};
+use crate::store::database::error::Error;
+use crate::store::images::counters;
+
+/// Adds a collection; `false` if there is one of its name.
+pub async fn insert(tx: &mut Tx, collection: &Collection) -> Result<bool, Error> {
+    let sql = Sql::new(
+        "insert into collections (id, counter_key, name, user_id, visibility, last_position, updated_at) \
+         values ($1, $2, $3, $4, $5, 0, $6) on conflict (name) do nothing",
+    )
+    .bind(collection.id.uuid())
+    .bind(collection.id.to_string())
+    .bind(collection.name.as_str())
+    .bind(collection.user_id.as_str())
+    .bind(collection.visibility.name())
+    .bind(collection.updated_at);
+    Ok(tx.execute(sql).await? == 1)
+}
+
+pub async fn find(run: impl Run, name: &CollectionName) -> Result<Option<Collection>, Error> {
+    let sql = Sql::new("select id, name, user_id, visibility, updated_at from collections where name = $1");
+    run.fetch_optional::<Row>(sql.bind(name.as_str())).await?.map(Collection::try_from).transpose()
+}
+
+/// Takes a collection's lock until the transaction ends, and returns it as it was.
+pub async fn lock(tx: &mut Tx, name: &CollectionName) -> Result<Option<Collection>, Error> {
+    let sql = Sql::new(
+        "update collections set updated_at = updated_at where name = $1 returning id, name, user_id, visibility, updated_at",
+    );
+    tx.fetch_optional::<Row>(sql.bind(name.as_str())).await?.map(Collection::try_from).transpose()
+}
+
+/// Up to `limit` collections of a user after `last`, newest first, with how many of its images the user sees in each.
+pub async fn page_of_user(
+    run: impl Run,
+    user: &UserId,
+    last: Option<CollectionId>,
+    limit: u32,
+) -> Result<Vec<(Collection, u64)>, Error> {
+    // One statement however many there are: connections keep each text that they have seen.
+    let mut sql = Sql::new(
+        "select id, name, user_id, visibility, updated_at, cast((select coalesce(sum(n), 0) from counters \
+         where kind = 'collection' and key = counter_key or kind = 'private_collection' and key = counter_key || ',' || user_id) \
+         as bigint) as image_count from collections where name is not null and user_id = ",
+    );
+    sql.push_bind(user.as_str());
+    if let Some(last) = last {
+        sql.push(" and id < ").push_bind(last.uuid());
+    }
+    sql.push(" order by id desc").push_limit(limit);
+    let rows = run.fetch::<CountedRow>(sql).await?;
+    let counted = |row: CountedRow| Ok((row.collection.try_into()?, u64::try_from(row.image_count).unwrap_or_default()));
+    rows.into_iter().map(counted).collect()
+}
+
+/// Writes what of a collection can be changed.
+pub async fn set_visibility(tx: &mut Tx, id: CollectionId, visibility: Visibility, now: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new("update collections set visibility = $2, updated_at = $3 where id = $1");
+    tx.execute(sql.bind(id.uuid()).bind(visibility.name()).bind(now)).await.map(drop)
+}
+
+/// Notes that what is in a collection has changed.
+pub async fn touch(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new("update collections set updated_at = $2 where id = $1");
+    tx.execute(sql.bind(id.uuid()).bind(now)).await.map(drop)
+}
+
+/// Gives the next position in a collection: a moment, so that it does not tell how many there were before; but never one that was
+/// given before, whatever the clock says.
+pub async fn next_position(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) -> Result<i64, Error> {
+    let sql = Sql::new(
+        "update collections set last_position = case when last_position < $2 then $2 else last_position + 1 end, updated_at = $3 \
+         where id = $1 returning last_position",
+    );
+    let sql = sql.bind(id.uuid()).bind(now.timestamp_micros()).bind(now);
+    Ok(tx.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default().0)
+}
+
+/// Takes a collection's name away: it is deleted, and its places are the sweeper's to remove.
+pub async fn give_up(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) -> Result<(), Error> {
+    let sql = Sql::new("update collections set name = null, updated_at = $2 where id = $1");
+    tx.execute(sql.bind(id.uuid()).bind(now)).await.map(drop)
+}
+
+/// As [`give_up`], of all collections of a user; returns how many there were.
+pub async fn give_up_all_of(tx: &mut Tx, user: &UserId, now: DateTime<Utc>) -> Result<i64, Error> {
+    let sql = Sql::new("update collections set name = null, updated_at = $2 where user_id = $1 and name is not null");
+    let given_up = tx.execute(sql.bind(user.as_str()).bind(now)).await?;
+    Ok(i64::try_from(given_up).unwrap_or(i64::MAX))
+}
+
+/// A collection that was given up.
+pub async fn find_given_up(run: impl Run) -> Result<Option<CollectionId>, Error> {
+    let sql = Sql::new("select id from collections where name is null order by id limit 1");
+    Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| CollectionId::from(id)))
+}
+
+/// Takes the turn to take a collection apart, until the transaction ends. Two at a time, each with the places of images that the
+/// other waits for, and two images in both that are being deleted, could wait in a circle.
+pub async fn take_turn(tx: &mut Tx) -> Result<(), Error> {
+    tx.execute(Sql::new("update collection_sweeps set taken = taken + 1 where id = 1")).await.map(drop)
+}
+
+/// Removes a collection that was given up and has no places any more, and its counters.
+pub async fn delete(tx: &mut Tx, id: CollectionId) -> Result<(), Error> {
+    // Otherwise the last changes would make them anew. Nobody else can lock the collection.
+    counters::write(tx).await?;
+    let sql = Sql::new("delete from counters where kind = $1 and key = $2");
+    tx.execute(sql.bind(CounterKind::Collection.name()).bind(id.to_string())).await?;
+    // From the comma that follows the id to the character after it.
+    let sql = Sql::new("delete from counters where kind = $1 and key >= $2 and key < $3");
+    let sql = sql.bind(CounterKind::PrivateCollection.name()).bind(format!("{id},")).bind(format!("{id}-"));
+    tx.execute(sql).await?;
+    tx.execute(Sql::new("delete from collections where id = $1").bind(id.uuid())).await.map(drop)
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct CountedRow {
+    #[sqlx(flatten)]
+    collection: Row,
+    image_count: i64,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    name: String,
+    user_id: String,
+    visibility: String,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Collection {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: CollectionId::from(row.id),
+            name: CollectionName::from_stored(row.name),
+            user_id: UserId::parse(&row.user_id).map_err(|_| Error::Unreadable { column: "user_id", value: row.user_id })?,
+            visibility: Visibility::parse(&row.visibility)
+                .map_err(|_| Error::Unreadable { column: "visibility", value: row.visibility })?,
+            updated_at: row.updated_at,
+        })
+    }
+}

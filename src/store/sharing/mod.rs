@@ -1,0 +1,5 @@
+//! The tables of links that expire and of collections.
+
+pub mod collection_items;
+pub mod collections;
+pub mod expiring_links;
