@@ -4,11 +4,14 @@
 
 pub mod admission;
 pub mod error;
+mod fingerprint;
 pub mod identity;
 pub mod images;
 pub mod jobs;
 pub mod maintenance;
+pub mod paging;
 pub mod sharing;
+pub mod time;
 
 use std::sync::Arc;
 use std::time::Duration;

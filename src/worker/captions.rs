@@ -8,7 +8,7 @@ use super::queue::{Queue, Taken};
 use crate::service::jobs::caption_queue::ClaimedCaption;
 use crate::service::jobs::captions::Captions as Setting;
 use crate::service::jobs::queue::Ended;
-use crate::service::maintenance::sweep::Outcome;
+use crate::service::maintenance::step::Outcome;
 use crate::service::{Error, Service};
 
 #[derive(Debug)]

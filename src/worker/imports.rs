@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::queue::{Queue, Taken};
 use crate::service::jobs::import_queue::{Claimed, ClaimedItem};
 use crate::service::jobs::queue::Ended;
-use crate::service::maintenance::sweep::Outcome;
+use crate::service::maintenance::step::Outcome;
 use crate::service::{Error, Service};
 
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::error::chain;
-use crate::service::maintenance::sweep::Outcome;
+use crate::service::maintenance::step::Outcome;
 use crate::service::{Error, Service};
 
 /// Sweeps until `stop`, every `interval`.

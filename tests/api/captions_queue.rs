@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use image_service::service::jobs::caption_queue::ClaimedCaption;
-use image_service::service::maintenance::sweep::Outcome;
+use image_service::service::maintenance::step::Outcome;
 use image_service::worker::captions;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

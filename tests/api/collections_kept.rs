@@ -11,7 +11,7 @@ use image_service::model::counter::{Counter, CounterKind};
 use image_service::model::id::ImageId;
 use image_service::model::image::{Image, Visibility};
 use image_service::service::maintenance::doctor::Fix;
-use image_service::service::maintenance::sweep::Outcome;
+use image_service::service::maintenance::step::Outcome;
 use image_service::store::database::db::{Run, Sql};
 use image_service::store::{self, Db, Tx};
 use reqwest::Method;

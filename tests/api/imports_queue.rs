@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use futures::future::join_all;
 use image_service::service::jobs::import_queue::{Claimed, ClaimedItem};
 use image_service::service::jobs::queue::Ended;
-use image_service::service::maintenance::sweep::Outcome;
+use image_service::service::maintenance::step::Outcome;
 use image_service::worker::imports;
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use image_service::service::maintenance::doctor::{Fix, Report};
-use image_service::service::maintenance::sweep::Outcome;
+use image_service::service::maintenance::step::Outcome;
 use image_service::worker::sweeper;
 use serde_json::Value;
 

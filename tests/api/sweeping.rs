@@ -11,7 +11,7 @@ use image_service::model::clock::Clock;
 use image_service::model::id::ImageId;
 use image_service::objects::layout;
 use image_service::service::maintenance::doctor::{Fix, Report};
-use image_service::service::maintenance::sweep::Outcome;
+use image_service::service::maintenance::step::Outcome;
 use image_service::store::database::db::{Run, Sql};
 use image_service::store::images::idempotency::Lease;
 use image_service::store::{self, Db};

@@ -368,7 +368,7 @@ async fn a_kill_while_variants_are_made_leaves_nothing_that_no_row_knows() {
     process.kill().await;
     let running = home.start_ahead(TimeDelta::days(2)).await;
     while sweeper::sweep(&running.service).await.expect("the sweeper's steps")
-        == image_service::service::maintenance::sweep::Outcome::Done
+        == image_service::service::maintenance::step::Outcome::Done
     {}
     let report = running.service.examine(Fix::default()).await.expect("a report");
     assert!(report.is_healthy(), "{report}");

@@ -26,8 +26,9 @@ use crate::model::account::{Account, AccountId, Email};
 use crate::model::caller::UserId;
 use crate::model::plan::{PlanName, Usage};
 use crate::service::error::Error;
-use crate::service::identity::accounts::{AccountChange, AccountState, NewAccount};
+use crate::service::identity::accounts::{AccountChange, AccountState};
 use crate::service::identity::passwords::Password;
+use crate::service::identity::registration::NewAccount;
 
 /// The account to create.
 #[derive(Debug, Deserialize, ToSchema)]

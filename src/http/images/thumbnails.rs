@@ -21,7 +21,8 @@ use crate::model::resize::{MAX_SIDE, MIN_SIDE, SIGNED_PARAMETERS};
 use crate::service::Service;
 use crate::service::error::{Error, Fields};
 use crate::service::images::resize_urls::{Signed, SignedQuery};
-use crate::service::images::thumbnails::{Content, FormatRequest, Sending, Shown, VariantRequest};
+use crate::service::images::thumbnails::{Content, Sending, Shown};
+use crate::service::images::variant_request::{FormatRequest, VariantRequest};
 
 /// What every picture comes with: it does not change, but its image can be deleted or made private, and caches should notice
 /// within the hour.

@@ -27,8 +27,8 @@ use crate::model::text::{Description, Title};
 use crate::service::admission::body_buffer::{ArrivingFile, Receiver};
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
-use crate::service::images::idempotency::IdempotencyKey;
-use crate::service::images::upload::{Origin, Upload};
+use crate::service::images::idempotency_key::IdempotencyKey;
+use crate::service::images::upload_request::{Origin, Upload};
 
 /// A stored image.
 #[derive(Debug, Serialize, ToSchema)]

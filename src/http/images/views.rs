@@ -16,7 +16,7 @@ use crate::model::id::ImageId;
 use crate::model::image::{self, Image, Metadata, PixelSize, Thumbnail, ThumbnailSize};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
-use crate::service::images::ImagePage;
+use crate::service::images::listing::ImagePage;
 use crate::service::images::presigned_urls::Links;
 
 /// The metadata of an image.

@@ -25,7 +25,7 @@ use crate::http::sharing::public_links::link;
 use crate::model::caller::UserId;
 use crate::model::job::{Item, ItemState, Job, JobId, JobStatus};
 use crate::service::error::Error;
-use crate::service::images::idempotency::IdempotencyKey;
+use crate::service::images::idempotency_key::IdempotencyKey;
 use crate::service::jobs::imports::{Order, Source};
 
 /// A hundred URLs of the greatest length, also where their characters take two bytes each.

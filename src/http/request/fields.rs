@@ -20,7 +20,7 @@ use crate::model::caller::{Caller, UserId};
 use crate::model::id::ImageId;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::{Error, Fields, MORE_FIELDS};
-use crate::service::images::day_end;
+use crate::service::time::day_end;
 
 /// The rules that were broken so far.
 #[derive(Debug, Default)]

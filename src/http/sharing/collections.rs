@@ -23,7 +23,7 @@ use crate::http::request::json_fields::{JsonFields, needed, text};
 use crate::http::request::link_header::with_next;
 use crate::model::collection::{Collection, CollectionName};
 use crate::service::error::Error;
-use crate::service::images::ImagePage;
+use crate::service::images::listing::ImagePage;
 use crate::service::sharing::collection_items::CollectedImages;
 
 /// The collection to create.

@@ -9,16 +9,16 @@
 //! ever. The order is receiving, processing, decoding; nobody waits for one of them while holding a later one.
 
 pub mod body_buffer;
+pub mod decode_activity;
 pub mod downloads;
 pub mod fair_queue;
 pub mod spool;
 pub mod threads;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
+use self::decode_activity::{Active, Activity};
 use self::fair_queue::{Amount, FairQueue, Permit, Turn};
 use super::error::Error;
 use crate::imaging;
@@ -79,47 +79,6 @@ pub struct AdmittedImport {
 pub struct DecodeSlot {
     _permit: Permit,
     _activity: Active,
-}
-
-/// Whether pictures are being decoded. Without locks: those who ask have the lowest priority, and would keep the others waiting.
-#[derive(Debug)]
-pub struct Activity {
-    decoding: AtomicUsize,
-    /// When it last ended, in milliseconds since `start`.
-    last_ended: AtomicU64,
-    start: Instant,
-}
-
-/// One of those that are being decoded; over when dropped.
-#[derive(Debug)]
-struct Active(Arc<Activity>);
-
-/// Between two pictures there is no more than this, where one follows the other.
-const LINGER: Duration = Duration::from_millis(50);
-
-impl Activity {
-    fn new() -> Self {
-        Self { decoding: AtomicUsize::new(0), last_ended: AtomicU64::new(0), start: Instant::now() }
-    }
-
-    /// Whether pictures are being decoded, or were a moment ago.
-    pub fn is_on(&self) -> bool {
-        let ended = Duration::from_millis(self.last_ended.load(Relaxed));
-        self.decoding.load(Relaxed) > 0 || (!ended.is_zero() && self.start.elapsed().saturating_sub(ended) < LINGER)
-    }
-
-    fn begin(self: &Arc<Self>) -> Active {
-        self.decoding.fetch_add(1, Relaxed);
-        Active(Arc::clone(self))
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        let now = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.last_ended.store(now.max(1), Relaxed);
-        self.0.decoding.fetch_sub(1, Relaxed);
-    }
 }
 
 /// What is in use of what there is, in bytes.
@@ -399,19 +358,5 @@ mod tests {
         assert!(matches!(admission.file(&greedy, 10 * MIB).await, Err(Error::Overloaded { .. })));
         admission.file(&turn("other", Class::Request), 10 * MIB).await.unwrap();
         drop(held);
-    }
-
-    #[test]
-    fn decoding_is_told_until_a_moment_after_its_end() {
-        let activity = Arc::new(Activity::new());
-        assert!(!activity.is_on());
-        let (first, second) = (activity.begin(), activity.begin());
-        drop(first);
-        assert!(activity.is_on());
-        std::thread::sleep(2 * LINGER);
-        assert!(activity.is_on(), "the second goes on");
-        drop(second);
-        std::thread::sleep(2 * LINGER);
-        assert!(!activity.is_on());
     }
 }

@@ -2,33 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::authentication::Charge;
 use super::passwords::Password;
 use super::permissions;
 use super::quota::images_of;
-use super::registration::Registry;
-use crate::model::account::{Account, AccountId, Email, Scope};
-use crate::model::caller::{Caller, UserId};
+use super::rate_limits::LoginCharge;
+use super::registration::{NewAccount, Registry, no_such_account, plan_text, require_plan};
+use crate::model::account::{Account, AccountId, Scope};
+use crate::model::caller::Caller;
 use crate::model::page::PageToken;
 use crate::model::plan::{Plan, PlanName, Usage};
 use crate::service::Service;
 use crate::service::error::Error;
 use crate::service::images::trash::trash_of;
-use crate::service::images::{cut_to_micros, read_token};
-use crate::service::jobs::imports::{Page, list_fingerprint};
+use crate::service::paging::{Page, list_fingerprint, parse_page_token};
 use crate::service::sharing::collections;
+use crate::service::time::truncate_to_micros;
 use crate::store::{self, Tx};
-
-/// An account to be made.
-#[derive(Debug, Clone)]
-pub struct NewAccount {
-    pub email: Email,
-    pub password: Password,
-    /// What its images are to know their owner by; without one, the account's id.
-    pub user_id: Option<UserId>,
-    pub plan: Option<PlanName>,
-    pub admin: bool,
-}
 
 /// What of an account is to be changed; a field that is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +58,7 @@ impl Service {
     pub async fn list_accounts(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Account>, Error> {
         permissions::admin(caller)?;
         let list = list_fingerprint("accounts", "");
-        let last = read_token(token, &list)?.map(|token| AccountId::from(token.last));
+        let last = parse_page_token(token, &list)?.map(|token| AccountId::from(token.last));
         let accounts = store::identity::accounts::page(&self.db, last, limit + 1).await?;
         Ok(Page::new(accounts, limit, |account| PageToken { last: account.id.uuid() }.encode(&list)))
     }
@@ -117,7 +106,7 @@ impl Service {
         if admin.id == id && (change.disabled == Some(true) || change.admin == Some(false)) {
             return Err(Error::Conflict { message: "Administrators cannot disable or demote themselves.".to_owned() });
         }
-        let now = cut_to_micros(self.clock.now());
+        let now = truncate_to_micros(self.clock.now());
         let mut changed = BTreeMap::new();
         if let Some(plan) = change.plan.filter(|plan| *plan != account.plan) {
             require_plan(&mut tx, plan.as_ref()).await?;
@@ -157,7 +146,7 @@ impl Service {
         if account.disabled_at.is_none() {
             return Err(Error::Conflict { message: "Disable the account first.".to_owned() });
         }
-        let (user, now) = (&account.user_id, cut_to_micros(self.clock.now()));
+        let (user, now) = (&account.user_id, truncate_to_micros(self.clock.now()));
         let (images, trash) = (images_of(&mut tx, user).await?, trash_of(&mut tx, user).await?.images);
         if images + trash > 0 && !keep_images {
             let message = format!(
@@ -197,10 +186,12 @@ impl Service {
     ) -> Result<(), Error> {
         let account = permissions::account_in_person(caller)?;
         let account =
-            self.check_password(account.email.as_str(), current, address, Charge::Now).await.map_err(|error| match error {
-                Error::BadCredentials(_) => Error::invalid("current_password", "is not the password of this account"),
-                other => other,
-            })?;
+            self.check_password(account.email.as_str(), current, address, LoginCharge::Now).await.map_err(
+                |error| match error {
+                    Error::BadCredentials(_) => Error::invalid("current_password", "is not the password of this account"),
+                    other => other,
+                },
+            )?;
         self.registry().replace_password(&account, new, None).await
     }
 
@@ -223,20 +214,4 @@ async fn lock_beside(tx: &mut Tx, admin: &Account, id: AccountId) -> Result<Opti
         }
     }
     Ok(locked)
-}
-
-pub(in crate::service) async fn require_plan(tx: &mut Tx, plan: Option<&PlanName>) -> Result<(), Error> {
-    let Some(plan) = plan else { return Ok(()) };
-    match store::identity::plans::lock(tx, plan).await? {
-        Some(_) => Ok(()),
-        None => Err(Error::invalid("plan", "is not the name of a plan")),
-    }
-}
-
-pub(in crate::service) fn plan_text(plan: Option<&PlanName>) -> String {
-    plan.map_or_else(|| "none".to_owned(), PlanName::to_string)
-}
-
-pub(in crate::service) fn no_such_account() -> Error {
-    Error::NotFound { what: "such account".to_owned() }
 }

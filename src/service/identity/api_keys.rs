@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::authentication::require_enabled;
 use super::permissions;
+use super::permissions::require_enabled;
 use super::secrets::{API_KEY_PREFIX, Secret};
 use crate::model::account::{Account, ApiKey, KeyId, Scope};
 use crate::model::caller::Caller;
 use crate::service::Service;
 use crate::service::error::Error;
-use crate::service::images::cut_to_micros;
-use crate::service::maintenance::sweep::after;
+use crate::service::time::after;
+use crate::service::time::truncate_to_micros;
 use crate::store::{self, Tx};
 
 /// Keys that an account may have.
@@ -81,7 +81,7 @@ impl Service {
     }
 
     fn key_end(&self, lifetime: Option<Duration>) -> Option<DateTime<Utc>> {
-        lifetime.map(|lifetime| cut_to_micros(after(self.clock.now(), lifetime)))
+        lifetime.map(|lifetime| truncate_to_micros(after(self.clock.now(), lifetime)))
     }
 
     /// Changes a key's description, scopes or end.

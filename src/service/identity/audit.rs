@@ -11,8 +11,7 @@ use crate::model::clock::Clock;
 use crate::model::page::PageToken;
 use crate::service::Service;
 use crate::service::error::{Error, chain};
-use crate::service::images::read_token;
-use crate::service::jobs::imports::{Page, list_fingerprint};
+use crate::service::paging::{Page, list_fingerprint, parse_page_token};
 use crate::store::{self, Tx};
 
 impl Service {
@@ -23,7 +22,7 @@ impl Service {
     pub async fn list_audit(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Entry>, Error> {
         permissions::admin(caller)?;
         let list = list_fingerprint("audit", "");
-        let last = read_token(token, &list)?.map(|token| EntryId::from(token.last));
+        let last = parse_page_token(token, &list)?.map(|token| EntryId::from(token.last));
         let entries = store::identity::audit::page(&self.db, last, limit + 1).await?;
         Ok(Page::new(entries, limit, |entry| PageToken { last: entry.id.uuid() }.encode(&list)))
     }

@@ -10,7 +10,8 @@ use chrono::TimeDelta;
 use super::login_throttle::LoginGuard;
 use super::password_cache::Verified;
 use super::passwords::Passwords;
-use super::rate_limits::RateClass;
+use super::permissions::require_enabled;
+use super::rate_limits::{LoginCharge, RateClass};
 use super::secrets;
 pub use super::secrets::API_KEY_PREFIX;
 use super::tokens::SigningKeys;
@@ -89,7 +90,7 @@ impl Service {
                 self.authenticate_key(&user).await
             }
             Credentials::Basic { user, password } => {
-                let account = self.check_password(&user, &password, address, Charge::Now).await?;
+                let account = self.check_password(&user, &password, address, LoginCharge::Now).await?;
                 Ok(caller(account, Proof::Password))
             }
             Credentials::Unreadable => Err(Error::BadCredentials(
@@ -154,7 +155,7 @@ impl Service {
         email: &str,
         password: &str,
         address: Option<IpAddr>,
-        charge: Charge,
+        charge: LoginCharge,
     ) -> Result<Account, Error> {
         let email = Email::parse(email).map_err(|_| WRONG)?;
         if password.len() > MAX_PASSWORD_BYTES {
@@ -174,7 +175,7 @@ impl Service {
         if is_known() {
             return enabled(found);
         }
-        if let (Charge::Now, Some(address)) = (charge, address)
+        if let (LoginCharge::Now, Some(address)) = (charge, address)
             && let Err(exceeded) = self.rates.check_address(RateClass::Login, address)
         {
             return Err(Error::too_many(exceeded.retry_after));
@@ -203,14 +204,6 @@ impl Service {
     }
 }
 
-/// Whether the rate of logins is still to be charged for a password that has to be hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::service) enum Charge {
-    Now,
-    /// The request as a whole was.
-    Done,
-}
-
 const WRONG: Error = Error::BadCredentials("no active account has this e-mail address and password");
 
 fn enabled(found: Option<(Account, String)>) -> Result<Account, Error> {
@@ -232,11 +225,4 @@ pub fn proof_name(caller: &Caller) -> &'static str {
 
 fn caller(account: Account, proof: Proof) -> Caller {
     Caller::User(Box::new(User { id: account.user_id.clone(), proof, account: Some(account) }))
-}
-
-pub(in crate::service) fn require_enabled(account: &Account) -> Result<(), Error> {
-    match account.disabled_at {
-        None => Ok(()),
-        Some(_) => Err(Error::BadCredentials("the account is disabled")),
-    }
 }

@@ -88,6 +88,13 @@ fn require_scope(user: &User, scope: Scope) -> Result<(), Error> {
     Err(Error::forbidden(format!("This API key has no scope \"{}\", which this needs.", scope.name())))
 }
 
+pub(in crate::service) fn require_enabled(account: &Account) -> Result<(), Error> {
+    match account.disabled_at {
+        None => Ok(()),
+        Some(_) => Err(Error::BadCredentials("the account is disabled")),
+    }
+}
+
 impl Service {
     // What a handler asks before it reads a body or tells whether an id is one.
 

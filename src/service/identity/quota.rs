@@ -6,7 +6,7 @@
 //! Resized images count for the quota of bytes too, but nobody is refused for their sake: they give way to originals, and to resized
 //! images that were asked for later.
 
-use super::authentication::require_enabled;
+use super::permissions::require_enabled;
 use crate::model::account::Account;
 use crate::model::caller::UserId;
 use crate::model::counter::Counter;

@@ -24,6 +24,14 @@ pub enum RateClass {
     Login,
 }
 
+/// Whether the rate of logins is still to be charged for a password that has to be hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::service) enum LoginCharge {
+    Now,
+    /// The request as a whole was.
+    Done,
+}
+
 /// Requests a minute; 0 is no limit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rate {

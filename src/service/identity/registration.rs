@@ -2,16 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use super::accounts::{NewAccount, no_such_account, plan_text, require_plan};
 use super::audit;
 use super::passwords::{Password, Passwords};
 use crate::model::account::{Account, AccountId, Email};
 use crate::model::caller::UserId;
 use crate::model::clock::Clock;
+use crate::model::plan::PlanName;
 use crate::service::Service;
 use crate::service::error::Error;
-use crate::service::images::cut_to_micros;
-use crate::store::{self, Db};
+use crate::service::time::truncate_to_micros;
+use crate::store::{self, Db, Tx};
+
+/// An account to be made.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    pub email: Email,
+    pub password: Password,
+    /// What its images are to know their owner by; without one, the account's id.
+    pub user_id: Option<UserId>,
+    pub plan: Option<PlanName>,
+    pub admin: bool,
+}
 
 /// What making an account takes.
 pub(in crate::service) struct Registry<'a> {
@@ -91,7 +102,7 @@ impl Registry<'_> {
             Some(user_id) => user_id,
             None => UserId::parse(&id.to_string()).map_err(Error::internal)?,
         };
-        let (email, plan, admin, updated_at) = (new.email, new.plan, new.admin, cut_to_micros(self.clock.now()));
+        let (email, plan, admin, updated_at) = (new.email, new.plan, new.admin, truncate_to_micros(self.clock.now()));
         let account = Account { id, user_id, email, plan, admin, updated_at, disabled_at: None };
         let hash = self.passwords.hash(&new.password).await?;
         let mut tx = self.db.begin().await?;
@@ -120,10 +131,26 @@ impl Registry<'_> {
         if noted.is_none() && now.updated_at != account.updated_at {
             return Err(Error::Conflict { message: "The account has just been changed; look, and try again.".to_owned() });
         }
-        store::identity::accounts::set_password_hash(&mut tx, account.id, &hash, cut_to_micros(self.clock.now())).await?;
+        store::identity::accounts::set_password_hash(&mut tx, account.id, &hash, truncate_to_micros(self.clock.now())).await?;
         store::identity::sessions::delete_of(&mut tx, account.id, 0).await?;
         let actor = noted.unwrap_or(account.email.as_str());
         audit::note(&mut tx, self.clock, actor, "account.password_set", account.id, BTreeMap::new()).await?;
         Ok(tx.commit().await?)
     }
+}
+
+pub(in crate::service) async fn require_plan(tx: &mut Tx, plan: Option<&PlanName>) -> Result<(), Error> {
+    let Some(plan) = plan else { return Ok(()) };
+    match store::identity::plans::lock(tx, plan).await? {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid("plan", "is not the name of a plan")),
+    }
+}
+
+pub(in crate::service) fn plan_text(plan: Option<&PlanName>) -> String {
+    plan.map_or_else(|| "none".to_owned(), PlanName::to_string)
+}
+
+pub(in crate::service) fn no_such_account() -> Error {
+    Error::NotFound { what: "such account".to_owned() }
 }

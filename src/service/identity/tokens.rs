@@ -15,14 +15,15 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::audit;
-use super::authentication::{Charge, require_enabled};
+use super::permissions::require_enabled;
+use super::rate_limits::LoginCharge;
 use super::secrets;
 use super::secrets::{Hash, REFRESH_PREFIX, Secret};
 use crate::model::account::{Account, AccountId, SessionId};
 use crate::service::Service;
 use crate::service::error::Error;
-use crate::service::images::cut_to_micros;
-use crate::service::maintenance::sweep::after;
+use crate::service::time::after;
+use crate::service::time::truncate_to_micros;
 use crate::store;
 use crate::store::identity::sessions::{Rotation, Session, SigningKey};
 
@@ -144,7 +145,7 @@ impl Service {
     /// # Errors
     /// No active account has this e-mail address and password, or there were too many attempts.
     pub async fn log_in(&self, email: &str, password: &str, address: Option<IpAddr>) -> Result<TokenPair, Error> {
-        let account = self.check_password(email, password, address, Charge::Done).await?;
+        let account = self.check_password(email, password, address, LoginCharge::Done).await?;
         let (id, secret, refresh_id) = (SessionId::new(&*self.clock), Secret::new()?, random_id()?);
         let access = self.access_token(&self.signing_key().await?, account.id, id)?;
         let mut tx = self.db.begin().await?;
@@ -166,7 +167,7 @@ impl Service {
         const WRONG: Error = Error::BadCredentials("the refresh token is not good, or not any more");
         let (refresh_id, hash) = secrets::parse(REFRESH_PREFIX, refresh).ok_or(WRONG)?;
         // Before the token is spent: what fails now costs nothing.
-        let (key, salt, now) = (self.signing_key().await?, secrets::random_bytes()?, cut_to_micros(self.clock.now()));
+        let (key, salt, now) = (self.signing_key().await?, secrets::random_bytes()?, truncate_to_micros(self.clock.now()));
         let mut tx = self.db.begin().await?;
         let session = store::identity::sessions::lock(&mut tx, refresh_id).await?.ok_or(WRONG)?;
         let account = store::identity::accounts::find(&mut tx, session.account_id).await?.ok_or(WRONG)?;

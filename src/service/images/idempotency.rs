@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::upload::Upload;
+use super::idempotency_key::IdempotencyKey;
+use super::upload_request::Upload;
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
 use crate::model::image::{Image, Visibility};
@@ -20,25 +20,10 @@ use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::Service;
 use crate::service::error::{Error, chain};
+use crate::service::fingerprint::fingerprint_of;
 use crate::service::jobs::queue::keep_lease;
 use crate::store::images::idempotency::{Lease, Record};
 use crate::store::{self, Tx};
-
-/// 1–255 visible ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(String);
-
-impl IdempotencyKey {
-    pub const MAX_CHARS: usize = 255;
-
-    /// # Errors
-    /// The rule that `text` breaks, in words for the client.
-    pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let visible = !text.is_empty() && text.len() <= Self::MAX_CHARS && text.iter().all(u8::is_ascii_graphic);
-        let key = visible.then(|| String::from_utf8(text.to_vec()).ok()).flatten();
-        key.map(Self).ok_or_else(|| format!("must have 1 to {} visible ASCII characters", Self::MAX_CHARS))
-    }
-}
 
 /// What is to be done for a request that may have a key.
 pub(in crate::service) enum Claim {
@@ -62,7 +47,7 @@ impl Service {
     /// # Errors
     /// The key belongs to another payload, or its first request is still running.
     pub(in crate::service) async fn claim_key(&self, upload: &Upload, id: ImageId) -> Result<Claim, Error> {
-        let Some(IdempotencyKey(key)) = upload.idempotency_key() else { return Ok(Claim::Run) };
+        let Some(key) = upload.idempotency_key().map(IdempotencyKey::as_str) else { return Ok(Claim::Run) };
         let fingerprint = fingerprint(upload).await?;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -97,7 +82,7 @@ impl Service {
         id: ImageId,
         work: impl Future<Output = T>,
     ) -> T {
-        let Some((user, IdempotencyKey(key))) = &key else { return work.await };
+        let Some((user, key)) = key.as_ref().map(|(user, key)| (user, key.as_str())) else { return work.await };
         let renew = || async {
             let mut tx = self.db.begin().await?;
             let holds = store::images::idempotency::renew(&mut tx, user, key, id.uuid(), self.clock.now() + LEASE).await?;
@@ -116,7 +101,7 @@ impl Service {
 
     /// Keeps the answer, in the transaction that stores the image.
     pub(in crate::service) async fn complete_key(&self, tx: &mut Tx, upload: &Upload, image: &Image) -> Result<(), Error> {
-        let Some(IdempotencyKey(key)) = upload.idempotency_key() else { return Ok(()) };
+        let Some(key) = upload.idempotency_key().map(IdempotencyKey::as_str) else { return Ok(()) };
         if store::images::idempotency::complete(tx, &upload.user_id, key, image.id.uuid(), answer(image)).await? {
             return Ok(());
         }
@@ -133,11 +118,11 @@ impl Service {
         &self,
         tx: &mut Tx,
         user: &UserId,
-        IdempotencyKey(key): &IdempotencyKey,
+        key: &IdempotencyKey,
         fingerprint: &[u8],
         (subject, response): (Uuid, serde_json::Value),
     ) -> Result<Option<serde_json::Value>, Error> {
-        let now = self.clock.now();
+        let (key, now) = (key.as_str(), self.clock.now());
         if let Some(record) = store::images::idempotency::find(&mut *tx, user, key).await? {
             if now - record.created_at < KEPT {
                 return match record.response {
@@ -158,7 +143,7 @@ impl Service {
 
     /// Gives the key of a failed upload back. What cannot be given back now is taken over when its lease has ended.
     pub(in crate::service) async fn release_key(&self, upload: &Upload, id: ImageId) {
-        let Some(IdempotencyKey(key)) = upload.idempotency_key() else { return };
+        let Some(key) = upload.idempotency_key().map(IdempotencyKey::as_str) else { return };
         let released = async {
             let mut tx = self.db.begin().await?;
             store::images::idempotency::release(&mut tx, &upload.user_id, key, id.uuid()).await?;
@@ -228,16 +213,6 @@ async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
         fingerprint_of(&parts)
     };
     tokio::task::spawn_blocking(hash).await.map_err(Error::internal)
-}
-
-/// Each part goes in with its length, so that no two payloads look alike.
-pub(in crate::service) fn fingerprint_of(parts: &[&[u8]]) -> Vec<u8> {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().to_vec()
 }
 
 /// What of an image can change after its upload.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::upload::Upload;
+use super::upload_request::Upload;
 use crate::imaging::{self, Header};
 use crate::model::image::PixelSize;
 use crate::service::Service;

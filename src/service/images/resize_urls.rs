@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::thumbnails::{VariantRequest, default_format};
+use super::variant_request::{VariantRequest, default_format};
 use crate::model::caller::Caller;
 use crate::model::id::ImageId;
 use crate::model::image::{Format, Image};

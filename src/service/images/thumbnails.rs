@@ -8,12 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::resize_urls::Signed;
+use super::variant_request::{FormatRequest, VariantRequest, is_transparent};
 use super::variants::Made;
-use crate::model::accept::Accept;
 use crate::model::caller::Caller;
 use crate::model::id::ImageId;
 use crate::model::image::{Format, Image, Thumbnail, ThumbnailSize, Visibility};
-use crate::model::rendering::{Fit, Rendering};
+use crate::model::rendering::Rendering;
 use crate::objects::{self, layout};
 use crate::service::Service;
 use crate::service::admission::downloads::{Failed, Sent};
@@ -21,26 +21,6 @@ use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::identity::permissions;
 use crate::store;
-
-/// A picture of any size, as it is asked for.
-#[derive(Debug, Clone)]
-pub struct VariantRequest {
-    /// In pixels; at least one of both, and both for [`Fit::Cover`].
-    pub width: Option<u32>,
-    pub height: Option<u32>,
-    pub fit: Fit,
-    pub format: FormatRequest,
-    /// 1 to 100; `None` is the default.
-    pub quality: Option<u8>,
-}
-
-#[derive(Debug, Clone)]
-pub enum FormatRequest {
-    /// This one, of those that [`Rendering`] has.
-    Named(Format),
-    /// One that the client takes.
-    Accepted(Accept),
-}
 
 /// What of a picture is to be sent.
 pub struct Sending<'a> {
@@ -214,14 +194,4 @@ impl Service {
         store::images::variants::remove(&mut tx, id, object, self.clock.now()).await?;
         Ok(tx.commit().await?)
     }
-}
-
-/// The format for a client that says nothing about those it takes.
-pub(in crate::service) fn default_format(image: &Image) -> Format {
-    Accept::default().choose(is_transparent(image))
-}
-
-/// Whether something shows through: thumbnails are WebP then, whatever channels the file has.
-fn is_transparent(image: &Image) -> bool {
-    image.thumbnails.iter().any(|thumbnail| thumbnail.format == Format::Webp)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{count_live, is_live};
+use super::live::{count_live, is_live};
 use crate::model::caller::{Caller, UserId};
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
@@ -18,8 +18,9 @@ use crate::objects::layout;
 use crate::service::Service;
 use crate::service::error::{Error, Fields, chain};
 use crate::service::identity::permissions;
-use crate::service::maintenance::sweep::{Outcome, after, before};
+use crate::service::maintenance::step::Outcome;
 use crate::service::sharing::collection_items;
+use crate::service::time::{after, before};
 use crate::store::database::db::Run;
 use crate::store::images::Expired;
 use crate::store::images::intents::Removal;

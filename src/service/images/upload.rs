@@ -7,17 +7,16 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 use tokio::sync::oneshot;
 
-use super::idempotency::{Claim, IdempotencyKey};
-use super::presigned_urls::Links;
+use super::idempotency::Claim;
+use super::upload_request::{Origin, Upload, Uploaded};
 use crate::imaging::{self, Header, Processed};
-use crate::model::caller::{Caller, UserId};
+use crate::model::caller::Caller;
 use crate::model::caption::Caption;
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
 use crate::model::image::{Credentials, Image, Visibility};
 use crate::model::plan::Features;
-use crate::model::tag::Tag;
-use crate::model::text::{Description, FileName, Title};
+use crate::model::text::FileName;
 use crate::objects::layout;
 use crate::service::Service;
 use crate::service::admission::Admitted;
@@ -27,48 +26,6 @@ use crate::service::error::{Error, Fields, chain};
 use crate::service::identity::quota::take_room_for_upload;
 use crate::store;
 use crate::store::Tx;
-use crate::store::jobs::import_queue;
-
-/// A picture as it was brought, with what is said of it.
-#[derive(Debug, Clone)]
-pub struct Upload {
-    pub user_id: UserId,
-    pub title: Option<Title>,
-    pub description: Option<Description>,
-    pub tags: Vec<Tag>,
-    pub visibility: Visibility,
-    /// Stores the file as it came; [`Service::may_keep_location`] must have allowed it.
-    pub keep_location: bool,
-    /// As the client sent it; cleaned here.
-    pub file_name: Option<String>,
-    pub bytes: Bytes,
-    pub origin: Origin,
-}
-
-/// What a picture comes from, and what is to be told of it in the transaction that stores it.
-#[derive(Debug, Clone)]
-pub enum Origin {
-    /// A request, perhaps with a key that makes repeating it safe.
-    Request(Option<IdempotencyKey>),
-    /// An item of a job.
-    Import(import_queue::Claim),
-}
-
-impl Upload {
-    pub(in crate::service) fn idempotency_key(&self) -> Option<&IdempotencyKey> {
-        match &self.origin {
-            Origin::Request(key) => key.as_ref(),
-            Origin::Import(_) => None,
-        }
-    }
-}
-
-/// The stored image, and links to it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Uploaded {
-    pub image: Image,
-    pub links: Links,
-}
 
 impl Service {
     /// Proves that a file is a picture and stores it. What this returns is durable.

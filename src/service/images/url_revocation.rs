@@ -16,7 +16,8 @@ use crate::model::image::Image;
 use crate::objects::{self, layout};
 use crate::service::Service;
 use crate::service::error::{Error, chain};
-use crate::service::maintenance::sweep::{Outcome, after};
+use crate::service::maintenance::step::Outcome;
+use crate::service::time::after;
 use crate::store::{self, Tx};
 
 /// For so long a move is its announcer's, and then the sweeper's, which tries as often.

@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
 
-use super::is_live;
+use super::live::is_live;
 use crate::imaging;
 use crate::model::id::ImageId;
 use crate::model::image::{Format, Image};
@@ -29,7 +29,7 @@ use crate::service::admission::Admitted;
 use crate::service::admission::fair_queue::{Amount, Class, Permit, Turn, TurnKey};
 use crate::service::error::{Error, chain};
 use crate::service::identity::quota::{limit_variants, variant_allowance};
-use crate::service::maintenance::sweep::after;
+use crate::service::time::after;
 use crate::store;
 
 /// A variant that can be served.

@@ -25,8 +25,9 @@ use crate::objects::layout;
 use crate::service::Service;
 use crate::service::admission::fair_queue::{Class, Turn, TurnKey};
 use crate::service::error::{Error, chain};
-use crate::service::images::{cut_to_micros, is_live};
-use crate::service::maintenance::sweep::after;
+use crate::service::images::live::is_live;
+use crate::service::time::after;
+use crate::service::time::truncate_to_micros;
 use crate::store;
 use crate::store::jobs::caption_jobs::{Claim, ClaimedJob};
 
@@ -264,7 +265,7 @@ impl Service {
 
     async fn settle_caption(&self, job: &ClaimedJob, outcome: &Outcome) -> Result<(), Error> {
         let (claim, id) = (job.claim, job.claim.image_id);
-        let now = cut_to_micros(self.clock.now());
+        let now = truncate_to_micros(self.clock.now());
         let limits = &self.limits.captions;
         let mut tx = self.db.begin().await?;
         // The image first, as everywhere. Without it there is no job either.

@@ -9,8 +9,9 @@ use crate::model::image::Image;
 use crate::service::Service;
 use crate::service::error::Error;
 use crate::service::identity::permissions;
+use crate::service::images::live::is_live;
 use crate::service::images::presigned_urls::Links;
-use crate::service::images::{cut_to_micros, is_live};
+use crate::service::time::truncate_to_micros;
 use crate::store::{self, Tx};
 
 /// What makes captions here.
@@ -75,7 +76,7 @@ impl Service {
         if !self.captions.are_on() {
             return Err(Error::Conflict { message: "No captions are made: the service has no model for them.".to_owned() });
         }
-        let now = cut_to_micros(self.clock.now());
+        let now = truncate_to_micros(self.clock.now());
         store::jobs::caption_jobs::ask(&mut tx, &image, now).await?;
         if image.caption.status != CaptionStatus::Pending {
             image.caption = Caption { status: CaptionStatus::Pending, error: None, ..image.caption };

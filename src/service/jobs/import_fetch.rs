@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::import_failure::ImportFailure;
 use super::import_queue::ClaimedItem;
 use super::imports::NO_IMPORTS;
 use crate::fetch;
@@ -13,31 +14,18 @@ use crate::service::Service;
 use crate::service::admission::Admitted;
 use crate::service::admission::fair_queue::{Class, Turn, TurnKey};
 use crate::service::error::{Error, chain};
-use crate::service::images::upload::{Origin, Upload};
+use crate::service::images::upload_request::{Origin, Upload};
 use crate::store::jobs::import_queue::Claim;
-
-/// Why an item was not stored.
-#[derive(Debug)]
-pub(in crate::service) enum Trouble {
-    /// The URL's own; `Some` when trying again may help, and how long it asks to wait at least.
-    Its { reason: String, again: Option<Duration> },
-    /// The service's own.
-    Ours(Error),
-    /// There was no memory to take it into.
-    NoRoom,
-    /// The service is asked to stop.
-    Stopping,
-}
 
 impl Service {
     pub(in crate::service) async fn fetch_and_store(
         self: &Arc<Self>,
         claimed: &ClaimedItem,
         stop: &CancellationToken,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), ImportFailure> {
         let (upload, admitted, content_type) = tokio::select! {
             fetched = self.fetch(claimed) => fetched?,
-            () = stop.cancelled() => return Err(Trouble::Stopping),
+            () = stop.cancelled() => return Err(ImportFailure::Stopping),
         };
         let caller = Caller::User(Box::new(User { id: upload.user_id.clone(), proof: Proof::Job, account: None }));
         match self.upload(&caller, admitted, upload).await {
@@ -50,30 +38,31 @@ impl Service {
     }
 
     /// The file, the memory that was reserved for it before it was read, and what its host says that it is.
-    async fn fetch(&self, claimed: &ClaimedItem) -> Result<(Upload, Admitted, Option<String>), Trouble> {
+    async fn fetch(&self, claimed: &ClaimedItem) -> Result<(Upload, Admitted, Option<String>), ImportFailure> {
         let item = &claimed.item;
         let limit = self.limits.max_file_bytes;
         let failed = |error: fetch::Error| self.trouble_of_fetch(claimed, error);
         // An account that was disabled since, or has no room, does not make others be asked.
         let features = self.features_of(&item.user_id).await.map_err(trouble_of_owner)?;
         if features.as_ref().is_some_and(|features| !features.imports) {
-            return Err(Trouble::Its { reason: NO_IMPORTS.to_owned(), again: None });
+            return Err(ImportFailure::Its { reason: NO_IMPORTS.to_owned(), again: None });
         }
         self.look_for_room(&item.user_id, features.as_ref(), self.limits.min_file_bytes).await.map_err(trouble_of_owner)?;
         // The rules were held at the order, by settings that may have changed since.
         self.may_keep_location(item.keep_location)
-            .map_err(|rule| Trouble::Its { reason: format!("keep_location {rule}"), again: None })?;
-        let target = self.fetcher.check(&item.url).map_err(|rule| Trouble::Its { reason: format!("it {rule}"), again: None })?;
+            .map_err(|rule| ImportFailure::Its { reason: format!("keep_location {rule}"), again: None })?;
+        let target =
+            self.fetcher.check(&item.url).map_err(|rule| ImportFailure::Its { reason: format!("it {rule}"), again: None })?;
         let answer = self.fetcher.get(target, self.clock.now()).await.map_err(failed)?;
         let memory_bytes = answer.memory(limit);
         if memory_bytes > self.limits.upload_memory_bytes {
             let reason = "it is compressed, and there is no memory to decompress a file of MAX_FILE_SIZE; \
                           the operator can raise UPLOAD_MEMORY_BUDGET";
-            return Err(Trouble::Its { reason: reason.to_owned(), again: None });
+            return Err(ImportFailure::Its { reason: reason.to_owned(), again: None });
         }
         let no_room = |error| match error {
-            Error::Overloaded { .. } => Trouble::NoRoom,
-            other => Trouble::Ours(other),
+            Error::Overloaded { .. } => ImportFailure::NoRoom,
+            other => ImportFailure::Ours(other),
         };
         let turn = Turn::new(TurnKey::User(item.user_id.clone()), Class::Import);
         let admitted = self.admission.import(&turn, memory_bytes, self.limits.imports.patience).await.map_err(no_room)?;
@@ -96,7 +85,7 @@ impl Service {
         Ok((upload, admitted, content_type))
     }
 
-    fn trouble_of_fetch(&self, claimed: &ClaimedItem, error: fetch::Error) -> Trouble {
+    fn trouble_of_fetch(&self, claimed: &ClaimedItem, error: fetch::Error) -> ImportFailure {
         self.metrics.count_fetch(error.name());
         let Claim { job_id, position, .. } = claimed.claim;
         let (host, cause) = (&claimed.item.host, chain(&error));
@@ -106,36 +95,38 @@ impl Service {
             tracing::info!(%job_id, position, host, "an import could not be fetched: {cause}");
         }
         let asked = if let fetch::Error::Status { retry_after, .. } = &error { *retry_after } else { None };
-        Trouble::Its { reason: error.to_string(), again: error.may_pass().then(|| asked.unwrap_or_default()) }
+        ImportFailure::Its { reason: error.to_string(), again: error.may_pass().then(|| asked.unwrap_or_default()) }
     }
 }
 
-fn trouble_of_owner(error: Error) -> Trouble {
+fn trouble_of_owner(error: Error) -> ImportFailure {
     match error {
-        Error::Forbidden { message } => Trouble::Its { reason: message, again: None },
+        Error::Forbidden { message } => ImportFailure::Its { reason: message, again: None },
         Error::QuotaExceeded(details) => {
             let details: Vec<String> = details.iter().map(|(name, rule)| format!("{name}: {rule}")).collect();
-            Trouble::Its { reason: format!("the plan has no room for it ({})", details.join("; ")), again: None }
+            ImportFailure::Its { reason: format!("the plan has no room for it ({})", details.join("; ")), again: None }
         }
-        other => Trouble::Ours(other),
+        other => ImportFailure::Ours(other),
     }
 }
 
-fn trouble_of_upload(error: Error, content_type: Option<&str>) -> Trouble {
+fn trouble_of_upload(error: Error, content_type: Option<&str>) -> ImportFailure {
     match error {
         Error::UnsupportedFormat { found: Some(name) } => {
-            Trouble::Its { reason: format!("what it gives is {name}, which is not accepted"), again: None }
+            ImportFailure::Its { reason: format!("what it gives is {name}, which is not accepted"), again: None }
         }
         Error::UnsupportedFormat { found: None } => {
             let says = content_type.map(|name| format!(", and says that it is {name}")).unwrap_or_default();
-            Trouble::Its { reason: format!("what it gives is no JPEG, PNG, GIF or WebP picture{says}"), again: None }
+            ImportFailure::Its { reason: format!("what it gives is no JPEG, PNG, GIF or WebP picture{says}"), again: None }
         }
-        Error::InvalidFile { reason, .. } => Trouble::Its { reason: format!("what it gives was refused: {reason}"), again: None },
+        Error::InvalidFile { reason, .. } => {
+            ImportFailure::Its { reason: format!("what it gives was refused: {reason}"), again: None }
+        }
         // A fault, which may be this picture's: it must not be tried for ever.
         Error::Internal(_) | Error::Conflict { .. } => {
-            Trouble::Its { reason: "something went wrong inside the service".to_owned(), again: Some(Duration::ZERO) }
+            ImportFailure::Its { reason: "something went wrong inside the service".to_owned(), again: Some(Duration::ZERO) }
         }
-        Error::Overloaded { .. } => Trouble::NoRoom,
+        Error::Overloaded { .. } => ImportFailure::NoRoom,
         other => trouble_of_owner(other),
     }
 }

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::import_fetch::Trouble;
+use super::import_failure::ImportFailure;
 use super::imports::CANCELLED;
 use super::queue::{Ended, INTERRUPTED, LONGEST_DELAY, OWN_DELAY, SETTLE_AGAIN, keep_lease};
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
 use crate::service::Service;
 use crate::service::error::{Error, chain};
-use crate::service::maintenance::sweep::after;
+use crate::service::time::after;
 use crate::store::jobs::import_queue::{Claim, QueuedItem};
 use crate::store::{self, Tx};
 
@@ -155,7 +155,7 @@ impl Service {
     /// stored.
     pub async fn import(self: &Arc<Self>, mut claimed: ClaimedItem, stop: &CancellationToken) -> Ended {
         let result = match claimed.doubt.take() {
-            Some(error) => Err(Trouble::Ours(error)),
+            Some(error) => Err(ImportFailure::Ours(error)),
             None => tokio::select! {
                 result = self.fetch_and_store(&claimed, stop) => result,
                 () = self.keep_import_lease(claimed.claim) => {
@@ -179,7 +179,7 @@ impl Service {
             }
             tokio::time::sleep(SETTLE_AGAIN).await;
         }
-        if matches!(trouble, Trouble::Ours(_)) { Ended::Unable } else { Ended::Settled }
+        if matches!(trouble, ImportFailure::Ours(_)) { Ended::Unable } else { Ended::Settled }
     }
 
     /// Returns when the claim no longer holds.
@@ -204,7 +204,7 @@ impl Service {
         Err(Error::Conflict { message: "Another has taken this import over.".to_owned() })
     }
 
-    async fn settle(&self, claimed: &ClaimedItem, trouble: &Trouble) -> Result<(), Error> {
+    async fn settle(&self, claimed: &ClaimedItem, trouble: &ImportFailure) -> Result<(), Error> {
         let now = self.clock.now();
         let attempt = claimed.item.attempts + 1;
         let limits = &self.limits.imports;
@@ -212,13 +212,13 @@ impl Service {
         let cancelled = store::jobs::imports::lock_job(&mut tx, claimed.claim.job_id).await?;
         // Where a claim no longer holds, it is another's to settle.
         let counted = match trouble {
-            Trouble::Its { again: Some(asked), .. } if attempt < limits.attempts && !cancelled => {
+            ImportFailure::Its { again: Some(asked), .. } if attempt < limits.attempts && !cancelled => {
                 let delay = self.delay_after(limits.retry_delay, attempt);
                 // Whatever its `Retry-After` says.
                 let due_at = after(now, delay.max(*asked).min(LONGEST_DELAY));
                 store::jobs::import_queue::put_off(&mut tx, claimed.claim, due_at).await?.then_some("retried")
             }
-            Trouble::Its { reason, again } => {
+            ImportFailure::Its { reason, again } => {
                 let reason =
                     if again.is_some() && attempt > 1 { format!("{reason} (tried {attempt} times)") } else { reason.clone() };
                 if !store::jobs::import_queue::fail(&mut tx, claimed.claim, &reason, now).await? {
@@ -232,11 +232,11 @@ impl Service {
                 }
                 Some("cancelled")
             }
-            Trouble::Stopping => {
+            ImportFailure::Stopping => {
                 store::jobs::import_queue::give_back(&mut tx, claimed.claim, now).await?;
                 None
             }
-            Trouble::Ours(_) | Trouble::NoRoom => {
+            ImportFailure::Ours(_) | ImportFailure::NoRoom => {
                 store::jobs::import_queue::give_back(&mut tx, claimed.claim, after(now, self.spread(OWN_DELAY))).await?;
                 None
             }
@@ -247,7 +247,7 @@ impl Service {
             Some(result) => self.metrics.count_import_items(result, 1),
             None => {}
         }
-        if let Trouble::Ours(error) = trouble {
+        if let ImportFailure::Ours(error) = trouble {
             tracing::warn!(job_id = %claimed.claim.job_id, "the service could not take an import: {}", chain(error));
         }
         Ok(())

@@ -14,9 +14,10 @@ use crate::model::page::PageToken;
 use crate::model::tag::Tag;
 use crate::service::Service;
 use crate::service::error::Error;
+use crate::service::fingerprint::fingerprint_of;
 use crate::service::identity::permissions;
-use crate::service::images::idempotency::{IdempotencyKey, fingerprint_of};
-use crate::service::images::read_token;
+use crate::service::images::idempotency_key::IdempotencyKey;
+use crate::service::paging::{Page, list_fingerprint, parse_page_token};
 use crate::store::jobs::imports::{Common, NewItem};
 use crate::store::{self, Tx};
 
@@ -43,14 +44,6 @@ pub struct Source {
     /// As the client wrote it.
     url: String,
     target: Target,
-}
-
-/// A page of a list, newest first.
-#[derive(Debug, Clone)]
-pub struct Page<T> {
-    pub items: Vec<T>,
-    /// Where the next page begins; `None` on the last page.
-    pub next: Option<String>,
 }
 
 /// By then some of what waits will have been fetched.
@@ -142,7 +135,7 @@ impl Service {
     pub async fn list_imports(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Job>, Error> {
         let user = permissions::known_viewer(caller)?;
         let list = list_fingerprint("imports", user.as_str());
-        let last = read_token(token, &list)?.map(|token| JobId::from(token.last));
+        let last = parse_page_token(token, &list)?.map(|token| JobId::from(token.last));
         let jobs = store::jobs::imports::page(&self.db, user, last, limit + 1).await?;
         Ok(Page::new(jobs, limit, |job| PageToken { last: job.id.uuid() }.encode(&list)))
     }
@@ -168,22 +161,12 @@ impl Service {
     pub async fn list_links(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<ImageId>, Error> {
         permissions::viewer(caller)?;
         let list = list_fingerprint("links", "");
-        let last = read_token(token, &list)?.map(|token| ImageId::from(token.last));
+        let last = parse_page_token(token, &list)?.map(|token| ImageId::from(token.last));
         let images = store::images::lists::page_of_imported(&self.db, last, limit + 1).await?;
         let page = Page::new(images, limit, |(id, _)| PageToken { last: id.uuid() }.encode(&list));
         // Such a page is shorter, not searched for longer.
         let items = page.items.into_iter().filter(|(_, is_given)| *is_given).map(|(id, _)| id).collect();
         Ok(Page { items, next: page.next })
-    }
-}
-
-impl<T> Page<T> {
-    /// Of up to `limit` items and one more, if there is one.
-    pub(in crate::service) fn new(mut items: Vec<T>, limit: u32, token: impl FnOnce(&T) -> String) -> Self {
-        let has_more = items.len() > limit as usize;
-        items.truncate(limit as usize);
-        let next = items.last().filter(|_| has_more).map(token);
-        Self { items, next }
     }
 }
 
@@ -206,12 +189,6 @@ fn may_know(viewer: Option<&UserId>, job: &Job) -> bool {
 
 fn no_such_import() -> Error {
     Error::NotFound { what: "such import".to_owned() }
-}
-
-/// Binds a page token to its list.
-pub(in crate::service) fn list_fingerprint(list: &str, of: &str) -> [u8; 32] {
-    let fingerprint = fingerprint_of(&[list.as_bytes(), of.as_bytes()]);
-    fingerprint.try_into().unwrap_or_default()
 }
 
 fn fingerprint(order: &Order) -> Vec<u8> {

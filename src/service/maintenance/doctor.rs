@@ -16,8 +16,8 @@ use crate::model::image::Image;
 use crate::objects::{Listed, layout};
 use crate::service::Service;
 use crate::service::error::Error;
-use crate::service::images::day_end;
 use crate::service::sharing::collection_items;
+use crate::service::time::day_end;
 use crate::store;
 pub use report::{Fix, Foreign, Report};
 

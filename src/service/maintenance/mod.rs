@@ -5,4 +5,5 @@ pub mod doctor;
 pub mod readiness;
 pub mod repeated_failures;
 pub mod stats;
+pub mod step;
 pub mod sweep;

@@ -3,9 +3,7 @@
 //! An original is deleted only for an image that the database says cannot exist (its intent is in state `removing`, which no upload
 //! survives), or whose objects were copied to other keys before. Every step may run twice, at once on several instances, and be cut off anywhere.
 
-use std::time::Duration;
-
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures::future::try_join_all;
 
 use crate::model::id::ImageId;
@@ -13,15 +11,10 @@ use crate::objects::{self, layout};
 use crate::service::Service;
 use crate::service::error::Error;
 use crate::service::images::variants::TOUCHED;
+use crate::service::maintenance::step::Outcome;
+use crate::service::time::before;
 use crate::store;
 use crate::store::images::intents::Removal;
-
-/// What a step found to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    Done,
-    NothingToDo,
-}
 
 /// Removals looked at in one step.
 const BATCH: u32 = 100;
@@ -97,7 +90,7 @@ impl Service {
             store::images::variants::remove_stale(&mut tx, *id, object, now).await?;
             tx.commit().await?;
         }
-        let Some(retention) = self.limits.variant_retention else { return Ok(outcome(!stale.is_empty())) };
+        let Some(retention) = self.limits.variant_retention else { return Ok(Outcome::of(!stale.is_empty())) };
         // Use is noted once in so long.
         let cutoff = before(now, retention + TOUCHED.to_std().unwrap_or_default());
         let unused = store::images::variants::unused(&self.db, cutoff, BATCH).await?;
@@ -106,7 +99,7 @@ impl Service {
             store::images::variants::remove_unused(&mut tx, *id, object, cutoff, now).await?;
             tx.commit().await?;
         }
-        Ok(outcome(!stale.is_empty() || !unused.is_empty()))
+        Ok(Outcome::of(!stale.is_empty() || !unused.is_empty()))
     }
 
     /// Charges the owners for variants of older versions, which did not note how many bytes they have.
@@ -121,7 +114,7 @@ impl Service {
                 failure.get_or_insert(error);
             }
         }
-        failure.map_or(Ok(outcome(!unmeasured.is_empty())), Err)
+        failure.map_or(Ok(Outcome::of(!unmeasured.is_empty())), Err)
     }
 
     async fn measure_variant(&self, id: ImageId, object: &str) -> Result<(), Error> {
@@ -206,16 +199,4 @@ impl Service {
         tx.commit().await?;
         Ok(if expired > 0 { Outcome::Done } else { Outcome::NothingToDo })
     }
-}
-
-fn outcome(found: bool) -> Outcome {
-    if found { Outcome::Done } else { Outcome::NothingToDo }
-}
-
-pub(in crate::service) fn before(now: DateTime<Utc>, age: Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age)).unwrap_or(DateTime::<Utc>::MIN_UTC)
-}
-
-pub(in crate::service) fn after(now: DateTime<Utc>, age: Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(age).ok().and_then(|age| now.checked_add_signed(age)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -18,10 +18,12 @@ use crate::model::page::PageToken;
 use crate::service::Service;
 use crate::service::error::Error;
 use crate::service::identity::permissions;
+use crate::service::images::listing::ImagePage;
+use crate::service::images::live::is_live;
 use crate::service::images::presigned_urls::Links;
-use crate::service::images::{ImagePage, cut_to_micros, is_live, read_token};
-use crate::service::jobs::imports::list_fingerprint;
-use crate::service::maintenance::sweep::Outcome;
+use crate::service::maintenance::step::Outcome;
+use crate::service::paging::{list_fingerprint, parse_page_token};
+use crate::service::time::truncate_to_micros;
 use crate::store::{self, Reader, Tx};
 
 /// How often an image may be in collections of others than its owner: all its places follow it in one transaction. Those in its
@@ -120,7 +122,7 @@ impl Service {
         let mut tx = self.db.begin().await?;
         let image = visible(store::images::lock(&mut tx, id).await?, user)?;
         let collection = lock(&mut tx, user, name).await?;
-        if store::sharing::collection_items::insert(&mut tx, collection.id, &image, cut_to_micros(self.clock.now())).await? {
+        if store::sharing::collection_items::insert(&mut tx, collection.id, &image, truncate_to_micros(self.clock.now())).await? {
             // Under the image's lock, so that two cannot both be the last one.
             if collection.user_id != image.user_id
                 && store::sharing::collection_items::count_strangers(&mut tx, id).await? > MAX_STRANGERS
@@ -152,7 +154,7 @@ impl Service {
         store::images::lock(&mut tx, id).await?.ok_or(Error::NotInCollection)?;
         let collection = lock(&mut tx, &user.id, name).await?;
         let place = store::sharing::collection_items::remove(&mut tx, collection.id, id).await?.ok_or(Error::NotInCollection)?;
-        store::sharing::collections::touch(&mut tx, collection.id, cut_to_micros(self.clock.now())).await?;
+        store::sharing::collections::touch(&mut tx, collection.id, truncate_to_micros(self.clock.now())).await?;
         count(&mut tx, [(place, -1)]);
         Ok(tx.commit().await?)
     }
@@ -187,7 +189,7 @@ async fn images_of(
     token: Option<&str>,
 ) -> Result<CollectedImages, Error> {
     let list = list_fingerprint("collection", &collection.id.to_string());
-    let last = read_token(token, &list)?.and_then(|token| i64::try_from(token.last.as_u128()).ok());
+    let last = parse_page_token(token, &list)?.and_then(|token| i64::try_from(token.last.as_u128()).ok());
     let mut found = store::sharing::collection_items::page(reader, collection.id, parts, last, limit + 1).await?;
     let has_more = found.len() > limit as usize;
     found.truncate(limit as usize);

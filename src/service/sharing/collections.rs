@@ -9,8 +9,8 @@ use crate::model::page::PageToken;
 use crate::service::Service;
 use crate::service::error::Error;
 use crate::service::identity::permissions;
-use crate::service::images::{cut_to_micros, read_token};
-use crate::service::jobs::imports::{Page, list_fingerprint};
+use crate::service::paging::{Page, list_fingerprint, parse_page_token};
+use crate::service::time::truncate_to_micros;
 use crate::store::{self, Tx};
 
 /// Collections that a user may have.
@@ -31,7 +31,7 @@ impl Service {
         visibility: Visibility,
     ) -> Result<Collection, Error> {
         let user = permissions::writer(caller)?;
-        let (id, updated_at) = (CollectionId::new(&*self.clock), cut_to_micros(self.clock.now()));
+        let (id, updated_at) = (CollectionId::new(&*self.clock), truncate_to_micros(self.clock.now()));
         let collection = Collection { id, name, user_id: user.id.clone(), visibility, updated_at };
         let mut tx = self.db.begin().await?;
         if !store::sharing::collections::insert(&mut tx, &collection).await? {
@@ -59,7 +59,7 @@ impl Service {
     ) -> Result<Page<(Collection, u64)>, Error> {
         let user = permissions::known_viewer(caller)?;
         let list = list_fingerprint("collections", user.as_str());
-        let last = read_token(token, &list)?.map(|token| CollectionId::from(token.last));
+        let last = parse_page_token(token, &list)?.map(|token| CollectionId::from(token.last));
         let found = store::sharing::collections::page_of_user(&self.db, user, last, limit + 1).await?;
         Ok(Page::new(found, limit, |(collection, _)| PageToken { last: collection.id.uuid() }.encode(&list)))
     }
@@ -78,7 +78,7 @@ impl Service {
         self.own_collection(&user.id, name).await?;
         let mut tx = self.db.begin().await?;
         let mut collection = lock(&mut tx, &user.id, name).await?;
-        (collection.visibility, collection.updated_at) = (visibility, cut_to_micros(self.clock.now()));
+        (collection.visibility, collection.updated_at) = (visibility, truncate_to_micros(self.clock.now()));
         store::sharing::collections::set_visibility(&mut tx, collection.id, visibility, collection.updated_at).await?;
         let count = store::images::counters::read_sum(&mut tx, &counters(collection.id, &parts(&user.id))).await?;
         tx.commit().await?;
@@ -95,7 +95,7 @@ impl Service {
         self.own_collection(&user.id, name).await?;
         let mut tx = self.db.begin().await?;
         let collection = lock(&mut tx, &user.id, name).await?;
-        store::sharing::collections::give_up(&mut tx, collection.id, cut_to_micros(self.clock.now())).await?;
+        store::sharing::collections::give_up(&mut tx, collection.id, truncate_to_micros(self.clock.now())).await?;
         count(&mut tx, &user.id, -1);
         Ok(tx.commit().await?)
     }

@@ -13,7 +13,7 @@ use crate::service::error::Error;
 use crate::service::identity::permissions;
 use crate::service::identity::secrets;
 use crate::service::identity::secrets::Secret;
-use crate::service::images::is_live;
+use crate::service::images::live::is_live;
 use crate::service::images::thumbnails::{Content, Sending};
 use crate::store;
 
@@ -44,7 +44,8 @@ impl Service {
         if store::sharing::expiring_links::count(&mut tx, id).await? >= MAX_LINKS {
             return Err(Error::Conflict { message: format!("The image has {MAX_LINKS} links: delete one, or let one expire.") });
         }
-        let expires_at = crate::service::images::cut_to_micros(self.clock.now() + TimeDelta::seconds(expires_in_seconds.into()));
+        let expires_at =
+            crate::service::time::truncate_to_micros(self.clock.now() + TimeDelta::seconds(expires_in_seconds.into()));
         let link = ExpiringLink { id: LinkId::new(&*self.clock), expires_at, max_views, views: 0, paid_bytes: 0 };
         let secret = Secret::new()?;
         store::sharing::expiring_links::insert(&mut tx, id, &link, &secret.hash).await?;

@@ -8,7 +8,7 @@ use image_service::config::Config;
 use image_service::fetch::Network;
 use image_service::service::Service;
 use image_service::service::maintenance::doctor::{Fix, Report};
-use image_service::service::maintenance::sweep::Outcome;
+use image_service::service::maintenance::step::Outcome;
 use image_service::worker::{imports, sweeper};
 use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde_json::{Value, json};

@@ -1,0 +1,52 @@
+//! An upload as the service receives it, and what it returns.
+
+use bytes::Bytes;
+
+use super::idempotency_key::IdempotencyKey;
+use super::presigned_urls::Links;
+use crate::model::caller::UserId;
+use crate::model::image::{Image, Visibility};
+use crate::model::tag::Tag;
+use crate::model::text::{Description, Title};
+use crate::store::jobs::import_queue;
+
+/// A picture as it was brought, with what is said of it.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    pub user_id: UserId,
+    pub title: Option<Title>,
+    pub description: Option<Description>,
+    pub tags: Vec<Tag>,
+    pub visibility: Visibility,
+    /// Stores the file as it came; [`Service::may_keep_location`] must have allowed it.
+    pub keep_location: bool,
+    /// As the client sent it; cleaned here.
+    pub file_name: Option<String>,
+    pub bytes: Bytes,
+    pub origin: Origin,
+}
+
+/// What a picture comes from, and what is to be told of it in the transaction that stores it.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A request, perhaps with a key that makes repeating it safe.
+    Request(Option<IdempotencyKey>),
+    /// An item of a job.
+    Import(import_queue::Claim),
+}
+
+impl Upload {
+    pub(in crate::service) fn idempotency_key(&self) -> Option<&IdempotencyKey> {
+        match &self.origin {
+            Origin::Request(key) => key.as_ref(),
+            Origin::Import(_) => None,
+        }
+    }
+}
+
+/// The stored image, and links to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Uploaded {
+    pub image: Image,
+    pub links: Links,
+}

@@ -1,0 +1,42 @@
+//! Pages of lists, and the tokens that continue them.
+
+use super::error::{Error, Fields};
+use super::fingerprint::fingerprint_of;
+use crate::model::page::PageToken;
+
+/// A page of a list, newest first.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` on the last page.
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// Of up to `limit` items and one more, if there is one.
+    pub(in crate::service) fn new(mut items: Vec<T>, limit: u32, token: impl FnOnce(&T) -> String) -> Self {
+        let has_more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next = items.last().filter(|_| has_more).map(token);
+        Self { items, next }
+    }
+}
+
+/// Binds a page token to its list.
+pub(in crate::service) fn list_fingerprint(list: &str, of: &str) -> [u8; 32] {
+    let fingerprint = fingerprint_of(&[list.as_bytes(), of.as_bytes()]);
+    fingerprint.try_into().unwrap_or_default()
+}
+
+/// Where a list with this fingerprint goes on.
+pub(super) fn parse_page_token(token: Option<&str>, fingerprint: &[u8; 32]) -> Result<Option<PageToken>, Error> {
+    token.map(|token| PageToken::decode(token, fingerprint).ok_or_else(bad_token)).transpose()
+}
+
+fn bad_token() -> Error {
+    let rule = "is not a token of this list: take next_page_token as it was given, with the same filters";
+    Error::Malformed {
+        message: format!("page_token {rule}."),
+        details: Fields::from([("page_token".to_owned(), rule.to_owned())]),
+    }
+}
