@@ -30,7 +30,7 @@ use crate::service::identity::passwords::Password;
 use crate::service::identity::registration;
 use crate::service::jobs::captions::Captions;
 use crate::service::maintenance::doctor::{Fix, Report};
-use crate::service::maintenance::repeated_failures::Repeated;
+use crate::service::maintenance::repeated_failures::RepeatedFailures;
 use crate::store::{self, Db};
 use crate::worker;
 
@@ -265,7 +265,7 @@ async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
         data_dir::prepare_database(&file)?;
     }
     let db = Db::open(&settings).await?;
-    let (started, repeated) = (tokio::time::Instant::now(), Repeated::default());
+    let (started, repeated) = (tokio::time::Instant::now(), RepeatedFailures::default());
     loop {
         let state = match purpose {
             Purpose::Serve => db.check().await,

@@ -7,7 +7,7 @@ use super::rules::{ConfigError, require};
 use super::units::Seconds;
 use crate::fetch::FetchConfig;
 use crate::service::jobs::import_queue::{DEFAULT_MAX_PENDING, ImportLimits};
-use crate::service::jobs::imports::Order;
+use crate::service::jobs::imports::ImportRequest;
 
 /// How URLs are fetched, and how many at once.
 #[derive(Debug, Clone, Args)]
@@ -50,9 +50,9 @@ impl ImportConfig {
         require(self.import_concurrency <= 64, "IMPORT_CONCURRENCY", "at most 64 can be worked on at once")?;
         require(self.import_host_concurrency >= 1, "IMPORT_HOST_CONCURRENCY", "at least 1 is needed")?;
         require(
-            self.import_max_pending as usize >= Order::MAX_URLS,
+            self.import_max_pending as usize >= ImportRequest::MAX_URLS,
             "IMPORT_MAX_PENDING",
-            &format!("it must hold one order, which can have {} URLs", Order::MAX_URLS),
+            &format!("it must hold one order, which can have {} URLs", ImportRequest::MAX_URLS),
         )?;
         require((1..=100).contains(&self.import_attempts), "IMPORT_ATTEMPTS", "it must be from 1 to 100")?;
         for (variable, time) in [
@@ -85,7 +85,7 @@ impl ImportConfig {
             concurrency: self.import_concurrency,
             per_host: self.import_host_concurrency,
             retry_delay: self.import_retry_delay.duration(),
-            patience: self.import_timeout.duration(),
+            memory_wait: self.import_timeout.duration(),
             retention: (self.import_retention_days > 0).then(|| days(self.import_retention_days)),
         }
     }

@@ -30,7 +30,7 @@ use admission::downloads::Downloads;
 use admission::spool::Spool;
 use admission::{Admission, Budgets};
 pub use error::Error;
-use images::total_count::Counts;
+use images::total_count::CountCache;
 
 /// The product: its adapters, its bounds, and the work in flight.
 #[derive(Debug)]
@@ -40,27 +40,27 @@ pub struct Service {
     downloads: Downloads,
     lost_objects: images::lost_objects::LostObjects,
     /// Failures that are in the log already.
-    pub repeated: maintenance::repeated_failures::Repeated,
+    pub repeated_failures: maintenance::repeated_failures::RepeatedFailures,
     admission: Admission,
     spool: Spool,
     auth: identity::authentication::Auth,
-    pub rates: identity::rate_limits::Rates,
-    counts: Counts,
+    pub rate_limiters: identity::rate_limits::RateLimiters,
+    counts: CountCache,
     clock: Arc<dyn Clock>,
     limits: Limits,
     pub metrics: Arc<Metrics>,
     /// Uploads and variants that have begun.
     tasks: TaskTracker,
-    turns: images::variants::Turns,
+    variant_locks: images::variants::VariantLocks,
     /// Memory for resized images that are sent and not stored.
-    passing: admission::fair_queue::FairQueue,
+    unstored_variants: admission::fair_queue::FairQueue,
     tally: maintenance::stats::Tally,
     fetcher: Fetcher,
-    importing: jobs::import_queue::Importing,
+    import_state: jobs::import_queue::ImportQueueState,
     /// Wakes the importer.
-    pub import_ordered: Notify,
+    pub import_created: Notify,
     pub captions: jobs::captions::Captions,
-    captioning: jobs::caption_queue::Captioning,
+    caption_state: jobs::caption_queue::CaptionQueueState,
     /// Cancelled when the service is to stop: whoever only waits is to wait no longer.
     pub stopping: CancellationToken,
 }
@@ -145,32 +145,32 @@ impl Service {
         let spool = Spool::new(&limits.spooling, limits.max_file_bytes);
         let downloads = Downloads::new(limits.max_downloads, limits.admission_wait, limits.min_bytes_per_second);
         let auth = identity::authentication::Auth::new(&limits, &clock);
-        let rates = identity::rate_limits::Rates::new(&limits.rates, Arc::clone(&clock));
+        let rate_limiters = identity::rate_limits::RateLimiters::new(&limits.rates, Arc::clone(&clock));
         Self {
             db,
             objects: Arc::new(objects),
             downloads,
             lost_objects: images::lost_objects::LostObjects::default(),
-            repeated: maintenance::repeated_failures::Repeated::default(),
+            repeated_failures: maintenance::repeated_failures::RepeatedFailures::default(),
             admission,
             spool,
             auth,
-            rates,
-            counts: Counts::default(),
+            rate_limiters,
+            counts: CountCache::default(),
             clock,
             limits,
             metrics,
             tasks: TaskTracker::new(),
-            turns: images::variants::Turns::default(),
-            passing: admission::fair_queue::FairQueue::with_halves(admission::fair_queue::Amount::bytes(
-                images::variants::PASSING_BYTES,
+            variant_locks: images::variants::VariantLocks::default(),
+            unstored_variants: admission::fair_queue::FairQueue::with_half_per_key(admission::fair_queue::Amount::bytes(
+                images::variants::UNSTORED_VARIANT_BYTES,
             )),
             tally: maintenance::stats::Tally::default(),
             fetcher,
-            importing: jobs::import_queue::Importing::default(),
-            import_ordered: Notify::new(),
+            import_state: jobs::import_queue::ImportQueueState::default(),
+            import_created: Notify::new(),
             captions,
-            captioning: jobs::caption_queue::Captioning::default(),
+            caption_state: jobs::caption_queue::CaptionQueueState::default(),
             stopping: CancellationToken::new(),
         }
     }

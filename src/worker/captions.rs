@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::queue::{Queue, Taken};
 use crate::service::jobs::caption_queue::ClaimedCaption;
 use crate::service::jobs::captions::Captions as Setting;
-use crate::service::jobs::queue::Ended;
+use crate::service::jobs::queue::WorkOutcome;
 use crate::service::maintenance::step::Outcome;
 use crate::service::{Error, Service};
 
@@ -24,14 +24,14 @@ impl Queue for Captions {
     }
 
     async fn ordered(service: &Service) {
-        service.caption_asked().await;
+        service.caption_requested().await;
     }
 
     async fn take(service: &Service) -> Result<Taken<Self::Item>, Error> {
         Ok(service.claim_caption().await?.map_or(Taken::Nothing, Taken::Item))
     }
 
-    async fn work(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> Ended {
+    async fn work(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> WorkOutcome {
         service.caption(item, &stop).await
     }
 }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::queue::{Queue, Taken};
 use crate::service::jobs::import_queue::{Claimed, ClaimedItem};
-use crate::service::jobs::queue::Ended;
+use crate::service::jobs::queue::WorkOutcome;
 use crate::service::maintenance::step::Outcome;
 use crate::service::{Error, Service};
 
@@ -23,18 +23,18 @@ impl Queue for Imports {
     }
 
     async fn ordered(service: &Service) {
-        service.import_ordered.notified().await;
+        service.import_created.notified().await;
     }
 
     async fn take(service: &Service) -> Result<Taken<Self::Item>, Error> {
         Ok(match service.claim_import().await? {
             Claimed::Item(item) => Taken::Item(item),
-            Claimed::Look => Taken::Look,
+            Claimed::TryAgain => Taken::Look,
             Claimed::Nothing => Taken::Nothing,
         })
     }
 
-    async fn work(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> Ended {
+    async fn work(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> WorkOutcome {
         service.import(*item, &stop).await
     }
 }
@@ -50,7 +50,7 @@ pub async fn run_next(service: &Arc<Service>) -> Result<Outcome, Error> {
                 service.import(*claimed, &CancellationToken::new()).await;
                 return Ok(Outcome::Done);
             }
-            Claimed::Look => {}
+            Claimed::TryAgain => {}
             Claimed::Nothing => return Ok(Outcome::NothingToDo),
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::error::chain;
-use crate::service::jobs::queue::Ended;
+use crate::service::jobs::queue::WorkOutcome;
 use crate::service::{Error, Service};
 
 /// What there was to take.
@@ -37,7 +37,7 @@ pub trait Queue: Send + 'static {
     fn take(service: &Service) -> impl Future<Output = Result<Taken<Self::Item>, Error>> + Send;
 
     /// Works on an item until it is settled, or `stop`.
-    fn work(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> impl Future<Output = Ended> + Send;
+    fn work(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> impl Future<Output = WorkOutcome> + Send;
 }
 
 /// How often the queue is looked at when nothing wakes the worker.
@@ -64,8 +64,8 @@ pub async fn run<Q: Queue>(service: Arc<Service>, stop: CancellationToken) {
             () = stop.cancelled() => {}
             () = Q::ordered(&service) => {}
             Some(ended) = running.join_next() => match ended {
-                Ok(Ended::Settled) => health.failures = 0,
-                Ok(Ended::Unable) | Err(_) => health.note_failure(),
+                Ok(WorkOutcome::Settled) => health.failures = 0,
+                Ok(WorkOutcome::Unavailable) | Err(_) => health.note_failure(),
             },
             () = tokio::time::sleep(POLL) => {}
         }
@@ -96,7 +96,7 @@ impl Health {
         match self.paused_until {
             Some(until) if until > Instant::now() => false,
             // As long as it is known to be down, one may look again soon.
-            Some(_) if !service.down().await.is_empty() => {
+            Some(_) if !service.unavailable_dependencies().await.is_empty() => {
                 self.paused_until = Some(Instant::now() + PAUSE);
                 false
             }
@@ -109,14 +109,19 @@ impl Health {
 }
 
 /// Takes items until there are enough, or no more; `false` when taking failed.
-async fn fill<Q: Queue>(service: &Arc<Service>, running: &mut JoinSet<Ended>, at_once: usize, stop: &CancellationToken) -> bool {
+async fn fill<Q: Queue>(
+    service: &Arc<Service>,
+    running: &mut JoinSet<WorkOutcome>,
+    at_once: usize,
+    stop: &CancellationToken,
+) -> bool {
     while running.len() < at_once && !stop.is_cancelled() {
         match Q::take(service).await {
             Ok(Taken::Item(item)) => drop(running.spawn(Q::work(Arc::clone(service), item, stop.clone()))),
             Ok(Taken::Look) => {}
             Ok(Taken::Nothing) => return true,
             Err(error) => {
-                service.repeated.warn(format!("the queue of {} cannot be looked at: {}", Q::NAME, chain(&error)));
+                service.repeated_failures.warn(format!("the queue of {} cannot be looked at: {}", Q::NAME, chain(&error)));
                 return false;
             }
         }

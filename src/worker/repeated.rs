@@ -12,6 +12,6 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Tells until `stop`.
 pub async fn run(service: Arc<Service>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
-        service.repeated.tell();
+        service.repeated_failures.log_repeats();
     }
 }

@@ -38,7 +38,11 @@ pub async fn sweep(service: &Service) -> Result<Outcome, Error> {
                 Ok(Outcome::Done) => outcome = Outcome::Done,
                 Ok(Outcome::NothingToDo) => break,
                 Err(error) => {
-                    service.repeated.warn(format!("the sweeper cannot take its step {}: {}", step.name(), chain(&error)));
+                    service.repeated_failures.warn(format!(
+                        "the sweeper cannot take its step {}: {}",
+                        step.name(),
+                        chain(&error)
+                    ));
                     failure.get_or_insert(error);
                     break;
                 }
@@ -56,16 +60,16 @@ pub async fn sweep(service: &Service) -> Result<Outcome, Error> {
 async fn take(service: &Service, step: Step) -> Result<Outcome, Error> {
     let result = match step {
         Step::PurgeImage => service.purge_next().await,
-        Step::AbandonUpload => service.abandon_next().await,
+        Step::AbandonUpload => service.abandon_next_upload().await,
         Step::ExpireKeys => service.expire_keys().await,
         Step::ExpireImports => service.expire_imports().await,
         Step::ExpireAccess => service.expire_access().await,
         Step::RemoveCollections => service.remove_collections().await,
-        Step::GiveUpVariants => service.give_up_variants().await,
+        Step::GiveUpVariants => service.expire_variants().await,
         Step::MoveObjects => service.move_next_objects().await,
         Step::MeasureVariants => service.measure_variants().await,
         Step::RemoveObjects => service.remove_objects().await,
-        Step::RemoveVariants => service.remove_variants().await,
+        Step::RemoveVariants => service.remove_variant_objects().await,
     };
     match &result {
         Ok(Outcome::Done) => service.metrics.count_sweep(step.name(), "done"),

@@ -19,7 +19,7 @@ pub async fn run(service: Arc<Service>, stop: CancellationToken) {
             () = tokio::time::sleep(INTERVAL) => {}
         }
         if let Err(error) = service.write_tally().await {
-            service.repeated.warn(format!("the statistics could not be written and are kept: {}", chain(&error)));
+            service.repeated_failures.warn(format!("the statistics could not be written and are kept: {}", chain(&error)));
         }
     }
 }

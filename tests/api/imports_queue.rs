@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures::future::join_all;
 use image_service::service::jobs::import_queue::{Claimed, ClaimedItem};
-use image_service::service::jobs::queue::Ended;
+use image_service::service::jobs::queue::WorkOutcome;
 use image_service::service::maintenance::step::Outcome;
 use image_service::worker::imports;
 use reqwest::Method;
@@ -348,7 +348,7 @@ async fn an_importer_that_was_replaced_stores_nothing() {
     let second = start();
     until("the second has asked", async || world.busy("pictures.test") == 2).await;
     gate.add_permits(2);
-    assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ended::Settled, Ended::Settled));
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (WorkOutcome::Settled, WorkOutcome::Settled));
     assert_eq!(counts(&app.job(&id).await), [0, 1, 0]);
     assert_eq!(app.get("/images").await.ok()["total_count"], 1);
     assert_eq!(

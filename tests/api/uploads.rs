@@ -332,7 +332,7 @@ async fn tags_are_trimmed_lower_cased_unique_and_in_the_order_given() {
         ("ÅNGSTRÖM", json!(["ångström"])),
         (&fifty, json!([fifty])),
         (ten, json!(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"])),
-        // Repeated and empty ones do not count.
+        // RepeatedFailures and empty ones do not count.
         (&format!("{ten},,1,2,"), json!(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"])),
     ] {
         let image = app.post(Form::upload("alice", &file).text("tags", sent)).await.image();

@@ -238,7 +238,7 @@ pub async fn change_my_password(
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
-    app.service.require_in_person(&caller)?;
+    app.service.require_interactive_account(&caller)?;
     let mut fields = JsonFields::read(&headers, body).await?;
     let current = fields.need("current_password", text);
     let new = fields.need("new_password", |value| Password::parse(&text(value)?));

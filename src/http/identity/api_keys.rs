@@ -110,7 +110,7 @@ pub async fn create_api_key(
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
-    app.service.require_whole_account(&caller)?;
+    app.service.require_unrestricted_account(&caller)?;
     let change = read_fields(JsonFields::read(&headers, body).await?)?;
     let KeyChange { description, scopes, lifetime } = change;
     let new = NewKey { description: description.unwrap_or_default(), scopes: scopes.flatten(), lifetime: lifetime.flatten() };
@@ -150,7 +150,7 @@ pub async fn update_api_key(
     body: Body,
 ) -> Result<Json<ApiKeyView>, ApiError> {
     Query::of(&uri).finish()?;
-    app.service.require_whole_account(&caller)?;
+    app.service.require_unrestricted_account(&caller)?;
     let id = key_id(&id)?;
     let change = read_fields(JsonFields::read(&headers, body).await?)?;
     Ok(Json(ApiKeyView::new(&app.service.change_key(&caller, id, change).await?)))
@@ -168,7 +168,7 @@ pub async fn delete_api_key(
     Address(uri): Address,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
-    app.service.require_whole_account(&caller)?;
+    app.service.require_unrestricted_account(&caller)?;
     app.service.delete_key(&caller, key_id(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

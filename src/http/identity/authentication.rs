@@ -23,7 +23,7 @@ use crate::http::server::middleware::Who;
 use crate::model::caller::{Caller, Proof, UserId};
 use crate::service::error::{Error, Fields};
 use crate::service::identity::authentication::{API_KEY_PREFIX, Credentials, proof_name};
-use crate::service::identity::rate_limits::{Exceeded, RateClass, Standing};
+use crate::service::identity::rate_limits::{Exceeded, RateClass, RateLimitStatus};
 
 /// The other end of the connection, as `server.rs` notes it.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ pub async fn identify(State(app): State<AppState>, mut request: Request, next: N
     let class = class_of(request.method(), path);
     let address = gateway.proxies.client(peer, request.headers());
     warn_of_unknown_proxy(&app, peer, address, request.headers());
-    let mut standing = match app.service.rates.check_address(class, address) {
+    let mut standing = match app.service.rate_limiters.check_address(class, address) {
         Ok(standing) => standing,
         Err(exceeded) => return refuse(exceeded),
     };
@@ -76,7 +76,7 @@ pub async fn identify(State(app): State<AppState>, mut request: Request, next: N
         slot.get_or_init(|| who);
     }
     if let Some(user) = caller.as_ref().ok().and_then(Caller::user) {
-        match app.service.rates.check_caller(class, user.as_str()) {
+        match app.service.rate_limiters.check_caller(class, user.as_str()) {
             Ok(own) => standing = nearer(standing, own),
             Err(exceeded) => return refuse(exceeded),
         }
@@ -178,7 +178,7 @@ fn authorization(headers: &HeaderMap) -> Option<Credentials> {
 }
 
 /// The one of both that is used up sooner.
-fn nearer(one: Option<Standing>, other: Option<Standing>) -> Option<Standing> {
+fn nearer(one: Option<RateLimitStatus>, other: Option<RateLimitStatus>) -> Option<RateLimitStatus> {
     match (one, other) {
         (Some(one), Some(other)) => Some(if other.remaining <= one.remaining { other } else { one }),
         (one, other) => one.or(other),
@@ -186,15 +186,15 @@ fn nearer(one: Option<Standing>, other: Option<Standing>) -> Option<Standing> {
 }
 
 fn refuse(exceeded: Exceeded) -> Response {
-    with_standing(ApiError::from(Error::too_many(exceeded.retry_after)).into_response(), Some(exceeded.standing))
+    with_standing(ApiError::from(Error::too_many(exceeded.retry_after)).into_response(), Some(exceeded.status))
 }
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// The fields of draft-ietf-httpapi-ratelimit-headers: what is allowed in a minute, and what is left of it.
-fn with_standing(mut response: Response, standing: Option<Standing>) -> Response {
-    let Some(Standing { class, limit, remaining, reset_seconds }) = standing else { return response };
+fn with_standing(mut response: Response, standing: Option<RateLimitStatus>) -> Response {
+    let Some(RateLimitStatus { class, limit, remaining, reset_seconds }) = standing else { return response };
     let name = class.name();
     let fields = [
         (RATE_LIMIT_POLICY, format!("\"{name}\";q={limit};w=60")),

@@ -11,7 +11,7 @@ use crate::http::AppState;
 use crate::http::error::{ApiError, InternalServerError, NotFound, ServiceUnavailable, ValidationError};
 use crate::http::request::fields::{Address, CallerOf, Query, Segment};
 use crate::model::account::SessionId;
-use crate::service::identity::sessions::{Ending, Session, no_such_session};
+use crate::service::identity::sessions::{Session, SessionSelection, no_such_session};
 
 /// A session: one login, and the tokens that it gave.
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,7 +63,7 @@ pub async fn end_my_sessions(
     Address(uri): Address,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
-    app.service.end_sessions(&caller, Ending::All).await?;
+    app.service.end_sessions(&caller, SessionSelection::All).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -81,10 +81,10 @@ pub async fn end_my_session(
     Address(uri): Address,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
-    app.service.require_in_person(&caller)?;
+    app.service.require_interactive_account(&caller)?;
     let which = match id.as_str() {
-        "current" => Ending::Current,
-        id => Ending::One(SessionId::parse(id).ok_or_else(no_such_session)?),
+        "current" => SessionSelection::Current,
+        id => SessionSelection::One(SessionId::parse(id).ok_or_else(no_such_session)?),
     };
     app.service.end_sessions(&caller, which).await?;
     Ok(StatusCode::NO_CONTENT)

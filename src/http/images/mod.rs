@@ -428,7 +428,7 @@ pub async fn create_caption(
     Address(uri): Address,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
-    let (image, links) = app.service.ask_for_caption(&caller, require_caller_then_id(&caller, &id)?).await?;
+    let (image, links) = app.service.request_caption(&caller, require_caller_then_id(&caller, &id)?).await?;
     Ok((StatusCode::ACCEPTED, one(&image, Some(&links))?).into_response())
 }
 

@@ -20,8 +20,8 @@ use crate::model::rendering::Fit;
 use crate::model::resize::{MAX_SIDE, MIN_SIDE, SIGNED_PARAMETERS};
 use crate::service::Service;
 use crate::service::error::{Error, Fields};
-use crate::service::images::resize_urls::{Signed, SignedQuery};
-use crate::service::images::thumbnails::{Content, Sending, Shown};
+use crate::service::images::resize_urls::{SignedQuery, VerifiedSignature};
+use crate::service::images::thumbnails::{Content, SendOptions, ServedImage};
 use crate::service::images::variant_request::{FormatRequest, VariantRequest};
 
 /// What every picture comes with: it does not change, but its image can be deleted or made private, and caches should notice
@@ -76,7 +76,7 @@ pub async fn get_thumbnail(
     let size = read_size(&app.service, &size)?;
     let id = image_id(&id)?;
     let known = IfNoneMatch::of(&headers);
-    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
+    let sending = SendOptions { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, requested_by: &key };
     answer(app.service.thumbnail(&caller, &key, id, size, &sending).await?)
 }
 
@@ -153,7 +153,7 @@ pub async fn get_resized_image(
     };
     let request = read_request(query, &headers)?;
     let known = IfNoneMatch::of(&headers);
-    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
+    let sending = SendOptions { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, requested_by: &key };
     let shown = app.service.variant(&caller, &key, image_id(&id)?, (&request, signed), &sending).await?;
     let caching = signed.map(|signed| until_expiry(&signed, app.service.clock().now(), shown.visibility));
     let mut response = answer(shown)?;
@@ -178,7 +178,7 @@ fn read_signature(query: &Query) -> Option<SignedQuery> {
 }
 
 /// No cache shows a picture for longer than its URL lives, nor for more than an hour, as without a signature.
-fn until_expiry(signed: &Signed, now: DateTime<Utc>, visibility: Visibility) -> String {
+fn until_expiry(signed: &VerifiedSignature, now: DateTime<Utc>, visibility: Visibility) -> String {
     let seconds = (signed.expires_at - now).num_seconds().clamp(0, 3600);
     format!("{}, max-age={seconds}", visibility.name())
 }
@@ -250,7 +250,7 @@ pub(in crate::http) fn read_format(text: &str) -> Result<Format, String> {
 }
 
 /// The headers of a 304 are those that a 200 would have (RFC 9110, 15.4.5).
-fn answer(shown: Shown) -> Result<Response, ApiError> {
+fn answer(shown: ServedImage) -> Result<Response, ApiError> {
     let etag = HeaderValue::from_str(&format!("\"{}\"", shown.etag)).map_err(Error::internal)?;
     let (status, length, body) = match shown.content {
         Content::Unchanged => (StatusCode::NOT_MODIFIED, None, Body::empty()),

@@ -26,7 +26,7 @@ use crate::model::caller::UserId;
 use crate::model::job::{Item, ItemState, Job, JobId, JobStatus};
 use crate::service::error::Error;
 use crate::service::images::idempotency_key::IdempotencyKey;
-use crate::service::jobs::imports::{Order, Source};
+use crate::service::jobs::imports::{ImportRequest, ImportUrl};
 
 /// A hundred URLs of the greatest length, also where their characters take two bytes each.
 const MAX_BODY_BYTES: usize = 512 * 1024;
@@ -175,12 +175,17 @@ pub async fn create_import(
     let _memory = app.service.receive_body(identity.turn_key(), memory_bytes as u64).await?;
     let fields = json::read_object(&headers, body, MAX_BODY_BYTES).await?;
     let order = read_order(&app, &identity, fields, &headers)?;
-    let id = app.service.order_import(&identity.caller, &order).await?;
+    let id = app.service.create_import(&identity.caller, &order).await?;
     let location = HeaderValue::from_str(&format!("{}/imports/{id}", app.config.link_base)).map_err(Error::internal)?;
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(CreatedImport { job_id: id.to_string() })).into_response())
 }
 
-fn read_order(app: &AppState, identity: &Identity, mut fields: Map<String, Value>, headers: &HeaderMap) -> Result<Order, Error> {
+fn read_order(
+    app: &AppState,
+    identity: &Identity,
+    mut fields: Map<String, Value>,
+    headers: &HeaderMap,
+) -> Result<ImportRequest, Error> {
     let mut errors = FieldErrors::default();
     errors.add_all(identity.broken.clone());
     let urls = match fields.remove("urls") {
@@ -210,22 +215,22 @@ fn read_order(app: &AppState, identity: &Identity, mut fields: Map<String, Value
         return Err(Error::internal("a required field is missing, and no rule said so"));
     };
     let (visibility, keep_location) = (visibility.unwrap_or_default(), keep_location.unwrap_or_default());
-    Ok(Order { user_id, tags, visibility, keep_location, urls, idempotency_key })
+    Ok(ImportRequest { user_id, tags, visibility, keep_location, urls, idempotency_key })
 }
 
-fn read_urls(app: &AppState, urls: Value, errors: &mut FieldErrors) -> Option<Vec<Source>> {
+fn read_urls(app: &AppState, urls: Value, errors: &mut FieldErrors) -> Option<Vec<ImportUrl>> {
     let Value::Array(urls) = urls else { return errors.check("urls", Err("must be a list of texts".to_owned())) };
-    if !(1..=Order::MAX_URLS).contains(&urls.len()) {
-        return errors.check("urls", Err(format!("must have 1 to {} URLs", Order::MAX_URLS)));
+    if !(1..=ImportRequest::MAX_URLS).contains(&urls.len()) {
+        return errors.check("urls", Err(format!("must have 1 to {} URLs", ImportRequest::MAX_URLS)));
     }
     let source = |(number, url)| {
         let source = match url {
-            Value::String(url) => app.service.read_source(url),
+            Value::String(url) => app.service.parse_import_url(url),
             _ => Err("must be a text".to_owned()),
         };
         errors.check(&format!("urls[{number}]"), source)
     };
-    let sources: Vec<Option<Source>> = urls.into_iter().enumerate().map(source).collect();
+    let sources: Vec<Option<ImportUrl>> = urls.into_iter().enumerate().map(source).collect();
     sources.into_iter().collect()
 }
 

@@ -15,7 +15,7 @@ use crate::http::server::middleware::REQUEST_ID;
 use crate::metrics::CONTENT_TYPE;
 use crate::service::error::{Dependency, Fields};
 use crate::service::jobs::captions::Captions;
-use crate::service::maintenance::readiness::Down;
+use crate::service::maintenance::readiness::UnavailableDependency;
 
 /// The liveness of the process.
 #[derive(Debug, Serialize, ToSchema)]
@@ -70,7 +70,7 @@ pub struct ReadinessError {
 #[serde(rename_all = "lowercase")]
 pub enum DependencyStatus {
     Up,
-    Down,
+    UnavailableDependency,
 }
 
 /// Check readiness
@@ -80,9 +80,9 @@ pub enum DependencyStatus {
     (status = 200, description = "The service can work.", body = Readiness),
     NotReady))]
 pub async fn check_readiness(State(app): State<AppState>, headers: HeaderMap) -> Response {
-    let down = app.service.down().await;
+    let down = app.service.unavailable_dependencies().await;
     let is_down = |dependency| down.iter().any(|down| down.dependency == dependency);
-    let state = |dependency| if is_down(dependency) { DependencyStatus::Down } else { DependencyStatus::Up };
+    let state = |dependency| if is_down(dependency) { DependencyStatus::UnavailableDependency } else { DependencyStatus::Up };
     let status = if down.is_empty() { "ready" } else { "unavailable" };
     let (captions, caption_model) = match &app.service.captions {
         Captions::Off => ("off", None),
@@ -99,7 +99,7 @@ pub async fn check_readiness(State(app): State<AppState>, headers: HeaderMap) ->
     (StatusCode::SERVICE_UNAVAILABLE, retry_after, Json(ReadinessError { readiness, error })).into_response()
 }
 
-fn not_ready(down: &[Down]) -> String {
+fn not_ready(down: &[UnavailableDependency]) -> String {
     let unreachable: Vec<String> =
         down.iter().filter(|down| down.advice.is_none()).map(|down| down.dependency.to_string()).collect();
     let unreachable = (!unreachable.is_empty())

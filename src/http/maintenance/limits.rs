@@ -18,7 +18,7 @@ use crate::model::image::{Format, ThumbnailSize};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::service::jobs::import_queue::DEFAULT_MAX_PENDING;
-use crate::service::jobs::imports::Order;
+use crate::service::jobs::imports::ImportRequest;
 use crate::service::{self, DEFAULT_MAX_FILE_BYTES, DEFAULT_MIN_FILE_BYTES};
 
 /// The limits of this service, as its operator has configured them. All bounds are inclusive.
@@ -91,7 +91,7 @@ impl Limits {
             max_description_length: Description::MAX_CHARS,
             max_tags: Tag::MAX_PER_IMAGE,
             max_tag_length: Tag::MAX_CHARS,
-            max_import_urls: Order::MAX_URLS,
+            max_import_urls: ImportRequest::MAX_URLS,
             max_pending_imports: DEFAULT_MAX_PENDING,
             thumbnail_sizes: shown.into_iter().chain(imaging.thumbnail_heights.iter().map(u32::to_string)).collect(),
             min_thumbnail_side: *SIDES.start(),

@@ -31,7 +31,7 @@ use self::client_address::TrustedProxies;
 use self::connections::Connections;
 use self::timeouts::{PatientStream, Turn};
 use super::identity::authentication::Peer;
-use crate::service::maintenance::repeated_failures::Repeated;
+use crate::service::maintenance::repeated_failures::RepeatedFailures;
 
 /// Bounds of the listener.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(limits.max_connections));
     let connections = Arc::new(Connections::new(limits.max_per_address, limits.proxies.clone()));
-    let repeated = Repeated::default();
+    let repeated = RepeatedFailures::default();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -127,7 +127,7 @@ async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
     connections: &Connections,
-    repeated: &Repeated,
+    repeated: &RepeatedFailures,
 ) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     match listener.accept().await {
         Ok((stream, peer)) => {
@@ -151,7 +151,7 @@ async fn accept(
         Err(error) => {
             // Most often the process is out of file descriptors: wait for some to come back.
             repeated.warn(format!("a connection could not be accepted: {error}"));
-            repeated.tell();
+            repeated.log_repeats();
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }

@@ -21,8 +21,8 @@ use crate::http::request::conditional::IfNoneMatch;
 use crate::http::request::fields::{Address, CallerOf, Query, Segment, TurnOf};
 use crate::http::request::json_fields::{JsonFields, integer, needed, or_null};
 use crate::model::account::ExpiringLink;
-use crate::service::images::thumbnails::Sending;
-use crate::service::sharing::public_links::PartRequest;
+use crate::service::images::thumbnails::SendOptions;
+use crate::service::sharing::public_links::RangeRequest;
 
 /// The lifetime of the link to create.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -163,7 +163,7 @@ pub async fn delete_expiring_link(
 
 /// Open an expiring link
 ///
-/// No authentication. 403 if the link has expired; 404 if it is unknown or revoked, or the image was deleted. Sending the file counts
+/// No authentication. 403 if the link has expired; 404 if it is unknown or revoked, or the image was deleted. SendOptions the file counts
 /// as a view. Parts of it (`Range`) count as one view until they add up to the file's size. `HEAD`, a 304 and a link preview do not count:
 /// a link with `max_views` is not shown to link previews (403).
 #[utoipa::path(get, path = "/view/{token}", tag = "links", params(("token" = String, Path, description = "The part of the link after `/view/`.")),
@@ -181,8 +181,8 @@ pub async fn open_expiring_link(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let known = IfNoneMatch::of(&headers);
-    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
-    let part = if method == Method::GET { part_request(&headers) } else { PartRequest::default() };
+    let sending = SendOptions { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, requested_by: &key };
+    let part = if method == Method::GET { part_request(&headers) } else { RangeRequest::default() };
     let original = app.service.open_link(&token, &part, is_preview(&headers), &sending).await?;
     let mut response = answer(original, "no-store")?;
     response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));

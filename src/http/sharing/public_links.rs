@@ -25,8 +25,8 @@ use crate::model::image::Visibility;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::images::presigned_urls::{Disposition, content_disposition};
-use crate::service::images::thumbnails::{Content, Sending};
-use crate::service::sharing::public_links::{Original, PartRequest};
+use crate::service::images::thumbnails::{Content, SendOptions};
+use crate::service::sharing::public_links::{Original, RangeRequest};
 
 /// A picture is all that is there: no script, no style, no form, whatever a browser makes of the bytes.
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
@@ -93,8 +93,8 @@ async fn send(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let known = IfNoneMatch::of(headers);
-    let sending = Sending { is_known: &|etag| known.matches(etag), with_body: *method != Method::HEAD, asked_by: key };
-    let part = if *method == Method::GET { part_request(headers) } else { PartRequest::default() };
+    let sending = SendOptions { is_known: &|etag| known.matches(etag), with_body: *method != Method::HEAD, requested_by: key };
+    let part = if *method == Method::GET { part_request(headers) } else { RangeRequest::default() };
     let original = app.service.original(caller, image_id(id)?, &part, &sending).await?;
     let caching = match original.image.visibility {
         Visibility::Public => format!("public, max-age={}, immutable", app.config.link_max_age_seconds),
@@ -164,13 +164,13 @@ pub(in crate::http) fn link(app: &AppState, id: ImageId) -> String {
 
 /// For `GET` alone (RFC 9110, 14.2). A range of which it is not certain what it is of is not sent: `If-Range` may hold a date,
 /// and there is none here.
-pub(in crate::http) fn part_request(headers: &HeaderMap) -> PartRequest {
+pub(in crate::http) fn part_request(headers: &HeaderMap) -> RangeRequest {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let only_of = headers.contains_key(header::IF_RANGE).then(|| {
+    let if_range = headers.contains_key(header::IF_RANGE).then(|| {
         let tag = text(header::IF_RANGE).unwrap_or_default().trim();
         tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or_default().to_owned()
     });
-    PartRequest { range: text(header::RANGE).and_then(ByteRange::parse), only_of }
+    RangeRequest { range: text(header::RANGE).and_then(ByteRange::parse), if_range }
 }
 
 /// The file, to be kept by caches as `caching` says.

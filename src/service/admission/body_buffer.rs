@@ -35,7 +35,7 @@ pub struct ArrivingFile {
     turn: Turn,
     announced_bytes: u64,
     length: u64,
-    place: Place,
+    buffer: Buffer,
     /// Whether memory for all of it is reserved, by the receiver or in `admitted`.
     is_reserved: bool,
     admitted: Option<Admitted>,
@@ -43,12 +43,12 @@ pub struct ArrivingFile {
 }
 
 #[derive(Debug)]
-enum Place {
+enum Buffer {
     Memory(Segments),
     Disk(Box<Spilled>),
 }
 
-/// Memory is taken in pieces of [`STEP`], each reserved before: a buffer that grows would be moved, and take twice its size.
+/// Memory is taken in pieces of [`STEP_BYTES`], each reserved before: a buffer that grows would be moved, and take twice its size.
 #[derive(Debug, Default)]
 struct Segments {
     segments: Vec<BytesMut>,
@@ -59,18 +59,18 @@ struct Segments {
 struct Spilled {
     file: SpoolFile,
     /// Bytes of disk that are reserved.
-    reserved: u64,
+    reserved_bytes: u64,
     /// What has come and is not written yet.
     unwritten: BytesMut,
 }
 
-const STEP: u64 = 256 << 10;
+const STEP_BYTES: u64 = 256 << 10;
 
 /// Pieces are as small as a packet, and a write needs a thread.
-const WRITTEN_AT_ONCE: usize = 32 << 10;
+const WRITE_BYTES: usize = 32 << 10;
 
 /// Less is copied at once, without a thread for it.
-const COPIED_AT_ONCE: u64 = 1 << 20;
+const INLINE_COPY_BYTES: u64 = 1 << 20;
 
 impl Service {
     /// Begins to receive an upload that announces `bytes`. Where bodies are not spilled, waits for memory for all of it.
@@ -79,9 +79,9 @@ impl Service {
     /// [`Error::Overloaded`] when there is no room in time.
     pub async fn receive_upload(self: &Arc<Self>, key: TurnKey, bytes: u64) -> Result<Receiver, Error> {
         let turn = Turn::new(key, Class::Request);
-        let whole = match self.admission.receives_in_steps() {
+        let whole = match self.admission.reserves_in_steps() {
             true => None,
-            false => Some(self.admission.file(&turn, bytes).await?),
+            false => Some(self.admission.reserve_file(&turn, bytes).await?),
         };
         let announced_bytes = bytes.min(self.limits.max_file_bytes);
         Ok(Receiver { service: Arc::clone(self), turn, announced_bytes, whole })
@@ -92,7 +92,7 @@ impl Service {
     /// # Errors
     /// [`Error::Overloaded`] when there is no room in time.
     pub async fn receive_body(&self, key: TurnKey, bytes: u64) -> Result<Permit, Error> {
-        self.admission.order(&Turn::new(key, Class::Request), bytes).await
+        self.admission.reserve_small_body(&Turn::new(key, Class::Request), bytes).await
     }
 }
 
@@ -104,7 +104,7 @@ impl Receiver {
             turn: self.turn.clone(),
             announced_bytes: self.announced_bytes,
             length: 0,
-            place: Place::Memory(Segments::default()),
+            buffer: Buffer::Memory(Segments::default()),
             is_reserved: self.whole.is_some(),
             admitted: None,
             waited: Duration::ZERO,
@@ -135,46 +135,46 @@ impl ArrivingFile {
     /// [`Error::Overloaded`] when there is none in time, or the disk is full.
     pub async fn push(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
-            let taken = match &mut self.place {
-                Place::Memory(memory) => memory.fill(bytes),
-                Place::Disk(spilled) => spilled.fill(bytes),
+            let taken = match &mut self.buffer {
+                Buffer::Memory(memory) => memory.fill(bytes),
+                Buffer::Disk(spilled) => spilled.fill(bytes),
             };
             self.length += taken as u64;
             bytes = &bytes[taken..];
             if !bytes.is_empty() {
-                self.make_room(bytes.len()).await?;
+                self.extend_buffer(bytes.len()).await?;
             }
         }
         Ok(())
     }
 
-    async fn make_room(&mut self, coming: usize) -> Result<(), Error> {
-        let step = self.announced_bytes.saturating_sub(self.length).max(coming as u64).min(STEP);
-        match &mut self.place {
-            Place::Memory(memory) if self.is_reserved => memory.grow(step, None),
-            Place::Memory(memory) => match self.service.admission.receive_at_once(&self.turn, step) {
+    async fn extend_buffer(&mut self, coming: usize) -> Result<(), Error> {
+        let step = self.announced_bytes.saturating_sub(self.length).max(coming as u64).min(STEP_BYTES);
+        match &mut self.buffer {
+            Buffer::Memory(memory) if self.is_reserved => memory.grow(step, None),
+            Buffer::Memory(memory) => match self.service.admission.try_reserve_receiving(&self.turn, step) {
                 Some(permit) => memory.grow(step, Some(permit)),
                 None => {
                     let started = Instant::now();
-                    self.leave_memory(step).await?;
+                    self.spill_or_wait(step).await?;
                     self.waited += started.elapsed();
                 }
             },
-            Place::Disk(spilled) => {
+            Buffer::Disk(spilled) => {
                 spilled.write().await?;
-                if self.length + (coming.min(WRITTEN_AT_ONCE) as u64) > spilled.reserved {
+                if self.length + (coming.min(WRITE_BYTES) as u64) > spilled.reserved_bytes {
                     let spool = &self.service.spool;
-                    let space = match spool.take_at_once(&self.turn, step) {
+                    let space = match spool.try_acquire(&self.turn, step) {
                         Some(space) => space,
                         None => {
                             let started = Instant::now();
-                            let space = self.service.admission.in_time(spool.take(&self.turn, step)).await?;
+                            let space = self.service.admission.with_timeout(spool.acquire(&self.turn, step)).await?;
                             self.waited += started.elapsed();
                             space
                         }
                     };
                     spilled.file.grow(space);
-                    spilled.reserved += step;
+                    spilled.reserved_bytes += step;
                 }
             }
         }
@@ -182,22 +182,22 @@ impl ArrivingFile {
     }
 
     /// Goes on without the next step of memory: on disk, or, where there is no disk, in memory for the whole file.
-    async fn leave_memory(&mut self, step: u64) -> Result<(), Error> {
+    async fn spill_or_wait(&mut self, step: u64) -> Result<(), Error> {
         let service = Arc::clone(&self.service);
         let (admission, spool) = (&service.admission, &service.spool);
-        let Place::Memory(memory) = &mut self.place else { return Ok(()) };
+        let Buffer::Memory(memory) = &mut self.buffer else { return Ok(()) };
         let needed = self.length + step;
-        let space = match spool.take_at_once(&self.turn, needed) {
+        let space = match spool.try_acquire(&self.turn, needed) {
             Some(space) => space,
             None => {
                 let either = async {
                     tokio::select! {
                         biased;
-                        permit = admission.receive(&self.turn, step) => Err(permit),
-                        space = spool.take(&self.turn, needed) => Ok(space),
+                        permit = admission.reserve_receiving(&self.turn, step) => Err(permit),
+                        space = spool.acquire(&self.turn, needed) => Ok(space),
                     }
                 };
-                match admission.in_time(either).await? {
+                match admission.with_timeout(either).await? {
                     Ok(space) => space,
                     Err(permit) => {
                         memory.grow(step, Some(permit));
@@ -213,12 +213,12 @@ impl ArrivingFile {
                     file.append(segment.freeze()).await?;
                 }
                 drop(permit);
-                let unwritten = BytesMut::with_capacity(WRITTEN_AT_ONCE);
-                self.place = Place::Disk(Box::new(Spilled { file, reserved: needed, unwritten }));
+                let unwritten = BytesMut::with_capacity(WRITE_BYTES);
+                self.buffer = Buffer::Disk(Box::new(Spilled { file, reserved_bytes: needed, unwritten }));
                 service.metrics.spilled_uploads.inc();
             }
             None => {
-                self.admitted = Some(admission.file(&self.turn, self.announced_bytes).await?);
+                self.admitted = Some(admission.reserve_file(&self.turn, self.announced_bytes).await?);
                 self.is_reserved = true;
                 memory.permit = None;
             }
@@ -230,11 +230,11 @@ impl ArrivingFile {
     async fn admit(self, whole: Option<Admitted>, turn: Turn) -> Result<(Bytes, Admitted), Error> {
         let mut admitted = match whole.or(self.admitted) {
             Some(admitted) => admitted,
-            None => self.service.admission.file(&turn, self.length).await?,
+            None => self.service.admission.reserve_file(&turn, self.length).await?,
         };
-        let bytes = match self.place {
-            Place::Memory(memory) => memory.join(self.length).await?,
-            Place::Disk(spilled) => spilled.read_back(self.length).await?,
+        let bytes = match self.buffer {
+            Buffer::Memory(memory) => memory.join(self.length).await?,
+            Buffer::Disk(spilled) => spilled.read_back(self.length).await?,
         };
         admitted.turn = turn;
         admitted.waited += self.waited;
@@ -273,7 +273,7 @@ impl Segments {
             drop(permit);
             whole.freeze()
         };
-        if length <= COPIED_AT_ONCE {
+        if length <= INLINE_COPY_BYTES {
             return Ok(join());
         }
         tokio::task::spawn_blocking(join).await.map_err(Error::internal)
@@ -283,7 +283,7 @@ impl Segments {
 impl Spilled {
     /// Takes as many bytes as may wait for being written; returns how many.
     fn fill(&mut self, bytes: &[u8]) -> usize {
-        let taken = bytes.len().min(WRITTEN_AT_ONCE.saturating_sub(self.unwritten.len()));
+        let taken = bytes.len().min(WRITE_BYTES.saturating_sub(self.unwritten.len()));
         self.unwritten.extend_from_slice(&bytes[..taken]);
         taken
     }

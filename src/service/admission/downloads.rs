@@ -32,13 +32,13 @@ type Pieces = BoxStream<'static, Result<Bytes, objects::Error>>;
 type Opened = Result<(u64, Pieces), objects::Error>;
 
 /// Opens a file at the storage, or a part of it; says how many bytes come.
-pub(in crate::service) type Open = Arc<dyn Fn(Option<RangeInclusive<u64>>) -> BoxFuture<'static, Opened> + Send + Sync>;
+pub(in crate::service) type OpenObject = Arc<dyn Fn(Option<RangeInclusive<u64>>) -> BoxFuture<'static, Opened> + Send + Sync>;
 
 /// A slot.
-const ONE: Amount = Amount { bytes: 0, slots: 1 };
+const ONE_SLOT: Amount = Amount { bytes: 0, slots: 1 };
 
 /// What is sent to a client.
-pub type Sent = BoxStream<'static, Result<Bytes, BoxError>>;
+pub type BodyStream = BoxStream<'static, Result<Bytes, BoxError>>;
 
 /// A client that takes nothing for so long gives its slot to another.
 const STALL: Duration = Duration::from_millis(250);
@@ -53,85 +53,90 @@ const SMALL_BYTES: u64 = 64 << 10;
 const READING_BYTES: u64 = 1536 << 10;
 
 /// The part of the slots for clients of which is not known yet whether they read.
-const BEGINNING_SHARE: u64 = 2;
+const STARTING_SHARE: u64 = 2;
 
 /// Of these, what one caller may hold: as many as a browser opens connections to a host.
-const BEGINNING_OF_CALLER: u64 = 6;
+const STARTING_PER_CALLER: u64 = 6;
 
 /// So long nobody asks how fast a client is.
-const UNHURRIED: Duration = Duration::from_secs(30);
+const SPEED_GRACE: Duration = Duration::from_secs(30);
 
 /// The files that are being sent.
 #[derive(Debug)]
 pub(in crate::service) struct Downloads {
     /// By turns, so that of many files of one caller another one waits for none but those that have begun.
     slots: Slots,
-    patience: Patience,
+    timeouts: Timeouts,
 }
 
 #[derive(Debug, Clone)]
 struct Slots {
     all: FairQueue,
-    beginning: FairQueue,
+    starting: FairQueue,
 }
 
 /// What a file that comes from the storage takes of both.
 struct Slot {
-    beginning: Option<Permit>,
+    starting: Option<Permit>,
     /// Taken by the client since the file was opened.
-    taken: u64,
+    taken_bytes: u64,
     _slot: Permit,
 }
 
 impl Slots {
     fn new(slots: u64) -> Self {
-        let beginning = (slots / BEGINNING_SHARE).max(1);
-        let of_caller = BEGINNING_OF_CALLER.min(beginning);
-        let beginning = FairQueue::with_most_of_key(Amount::slots(beginning), Amount::slots(of_caller));
-        Self { all: FairQueue::new(Amount::slots(slots)), beginning }
+        let starting = (slots / STARTING_SHARE).max(1);
+        let per_caller = STARTING_PER_CALLER.min(starting);
+        let starting = FairQueue::with_max_per_key(Amount::slots(starting), Amount::slots(per_caller));
+        Self { all: FairQueue::new(Amount::slots(slots)), starting }
     }
 
-    async fn take(&self, turn: &Turn) -> Slot {
-        let beginning = self.beginning.take(turn, ONE).await;
-        Slot { _slot: self.all.take(turn, ONE).await, beginning: Some(beginning), taken: 0 }
+    async fn acquire(&self, turn: &Turn) -> Slot {
+        let starting = self.starting.acquire(turn, ONE_SLOT).await;
+        Slot { _slot: self.all.acquire(turn, ONE_SLOT).await, starting: Some(starting), taken_bytes: 0 }
     }
 }
 
 impl Slot {
     fn note_taken(&mut self, bytes: usize) {
-        self.taken += bytes as u64;
-        if self.taken > READING_BYTES {
-            self.beginning = None;
+        self.taken_bytes += bytes as u64;
+        if self.taken_bytes > READING_BYTES {
+            self.starting = None;
         }
     }
 }
 
 /// How long is waited for whom.
 #[derive(Debug, Clone, Copy)]
-struct Patience {
+struct Timeouts {
     /// For a slot.
     slot: Duration,
     /// For a client, before its slot goes to another.
     stall: Duration,
     /// Until it is asked how fast a client is.
-    unhurried: Duration,
+    speed_grace: Duration,
     min_bytes_per_second: u64,
 }
 
 impl Downloads {
     pub fn new(slots: usize, slot: Duration, min_bytes_per_second: u64) -> Self {
-        let patience = Patience { slot, stall: STALL, unhurried: UNHURRIED, min_bytes_per_second };
-        Self { slots: Slots::new(slots as u64), patience }
+        let timeouts = Timeouts { slot, stall: STALL, speed_grace: SPEED_GRACE, min_bytes_per_second };
+        Self { slots: Slots::new(slots as u64), timeouts }
     }
 
     /// Opens a file, or `part` of it, and returns its length and its bytes.
     ///
     /// # Errors
     /// The storage has no such file or does not answer, or there is no slot in time.
-    pub async fn start(&self, asked_by: &TurnKey, open: Open, part: Option<RangeInclusive<u64>>) -> Result<(u64, Sent), Failed> {
-        let turn = Turn::new(asked_by.clone(), Class::Request);
-        let slot = tokio::time::timeout(self.patience.slot, self.slots.take(&turn)).await;
-        let slot = slot.map_err(|_| Failed::NoSlot(self.patience.slot))?;
+    pub async fn start(
+        &self,
+        requested_by: &TurnKey,
+        open: OpenObject,
+        part: Option<RangeInclusive<u64>>,
+    ) -> Result<(u64, BodyStream), DownloadError> {
+        let turn = Turn::new(requested_by.clone(), Class::Request);
+        let slot = tokio::time::timeout(self.timeouts.slot, self.slots.acquire(&turn)).await;
+        let slot = slot.map_err(|_| DownloadError::NoSlot(self.timeouts.slot))?;
         let start = part.as_ref().map_or(0, |part| *part.start());
         let (length, pieces) = open(part).await?;
         if length <= SMALL_BYTES {
@@ -146,14 +151,14 @@ impl Downloads {
             taken_at: now,
             begun_at: now,
             sent: 0,
-            patience: self.patience,
+            timeouts: self.timeouts,
             slots: self.slots.clone(),
             turn,
             open,
             waker: Waker::noop().clone(),
         }));
-        tokio::spawn(close_when_stalled(Arc::downgrade(&transfer), self.patience.stall));
-        Ok((length, Sending(transfer).boxed()))
+        tokio::spawn(close_when_stalled(Arc::downgrade(&transfer), self.timeouts.stall));
+        Ok((length, TransferStream(transfer).boxed()))
     }
 }
 
@@ -161,25 +166,25 @@ impl Service {
     /// An object's bytes, or those of a part of it, for a client; and their number.
     pub(in crate::service) async fn send_object(
         &self,
-        asked_by: &TurnKey,
+        requested_by: &TurnKey,
         key: String,
         part: Option<RangeInclusive<u64>>,
-    ) -> Result<(u64, Sent), Failed> {
+    ) -> Result<(u64, BodyStream), DownloadError> {
         let objects = Arc::clone(&self.objects);
         let open = move |part| -> BoxFuture<'static, Opened> {
             let (objects, key) = (Arc::clone(&objects), key.clone());
             Box::pin(async move { objects.get(&key, part).await })
         };
-        self.downloads.start(asked_by, Arc::new(open), part).await
+        self.downloads.start(requested_by, Arc::new(open), part).await
     }
 
     /// Bytes that nothing stores, for a client, and their number. `memory` is given back once they are sent.
     pub(in crate::service) async fn send_from_memory(
         &self,
-        asked_by: &TurnKey,
+        requested_by: &TurnKey,
         bytes: Bytes,
         memory: Permit,
-    ) -> Result<(u64, Sent), Failed> {
+    ) -> Result<(u64, BodyStream), DownloadError> {
         let file = (bytes, memory);
         let open = move |part: Option<RangeInclusive<u64>>| -> BoxFuture<'static, Opened> {
             let end = file.0.len();
@@ -189,28 +194,28 @@ impl Service {
             let length = bytes.len() as u64;
             Box::pin(async move { Ok((length, futures::stream::once(async { Ok(bytes) }).boxed())) })
         };
-        self.downloads.start(asked_by, Arc::new(open), None).await
+        self.downloads.start(requested_by, Arc::new(open), None).await
     }
 }
 
 /// Why a download did not start.
 #[derive(Debug)]
-pub(in crate::service) enum Failed {
+pub(in crate::service) enum DownloadError {
     NoSlot(Duration),
     Storage(objects::Error),
 }
 
-impl From<objects::Error> for Failed {
+impl From<objects::Error> for DownloadError {
     fn from(error: objects::Error) -> Self {
         Self::Storage(error)
     }
 }
 
-impl From<Failed> for Error {
-    fn from(failed: Failed) -> Self {
+impl From<DownloadError> for Error {
+    fn from(failed: DownloadError) -> Self {
         match failed {
-            Failed::NoSlot(wait) => Error::Overloaded { retry_after: wait.max(Duration::from_secs(1)) },
-            Failed::Storage(error) => error.into(),
+            DownloadError::NoSlot(wait) => Error::Overloaded { retry_after: wait.max(Duration::from_secs(1)) },
+            DownloadError::Storage(error) => error.into(),
         }
     }
 }
@@ -225,10 +230,10 @@ struct Transfer {
     taken_at: Instant,
     begun_at: Instant,
     sent: u64,
-    patience: Patience,
+    timeouts: Timeouts,
     slots: Slots,
     turn: Turn,
-    open: Open,
+    open: OpenObject,
     /// The client's, while the storage is waited for.
     waker: Waker,
 }
@@ -255,7 +260,7 @@ async fn close_when_stalled(transfer: Weak<Mutex<Transfer>>, stall: Duration) {
         let Some(transfer) = transfer.upgrade() else { return };
         let mut transfer = transfer.lock().unwrap_or_else(PoisonError::into_inner);
         if transfer.taken_at.elapsed() >= stall {
-            transfer.let_go();
+            transfer.release_if_stalled();
         }
     }
 }
@@ -264,7 +269,7 @@ impl Transfer {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         self.taken_at = Instant::now();
         let elapsed = self.begun_at.elapsed();
-        if elapsed > self.patience.unhurried && self.sent / elapsed.as_secs().max(1) < self.patience.min_bytes_per_second {
+        if elapsed > self.timeouts.speed_grace && self.sent / elapsed.as_secs().max(1) < self.timeouts.min_bytes_per_second {
             self.source = Source::Closed;
             return Poll::Ready(Some(Err("the client takes its file too slowly".into())));
         }
@@ -298,9 +303,9 @@ impl Transfer {
                 },
                 Source::Open { pieces, mut rest, mut slot } => {
                     let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
-                    let taken = rest.split_to(rest.len().min(PIECE_BYTES).min(left));
+                    let taken_bytes = rest.split_to(rest.len().min(PIECE_BYTES).min(left));
                     // A slice would keep all of the storage's piece.
-                    let piece = Bytes::copy_from_slice(&taken);
+                    let piece = Bytes::copy_from_slice(&taken_bytes);
                     self.next += piece.len() as u64;
                     self.sent += piece.len() as u64;
                     slot.note_taken(piece.len());
@@ -313,7 +318,7 @@ impl Transfer {
 
     /// Gives the slot back, unless it is the storage that is waited for. Whether it is, only asking tells: a client that does not read
     /// does not ask.
-    fn let_go(&mut self) {
+    fn release_if_stalled(&mut self) {
         let waker = self.waker.clone();
         let context = &mut Context::from_waker(&waker);
         self.source = match std::mem::replace(&mut self.source, Source::Closed) {
@@ -338,7 +343,7 @@ impl Transfer {
         let (open, part) = (Arc::clone(&self.open), self.next..=self.end - 1);
         let wanted = self.end - self.next;
         Box::pin(async move {
-            let slot = slots.take(&turn).await;
+            let slot = slots.acquire(&turn).await;
             let (length, pieces) = open(Some(part)).await?;
             if length == wanted { Ok((pieces, slot)) } else { Err("the file has changed at the storage".into()) }
         })
@@ -346,9 +351,9 @@ impl Transfer {
 }
 
 /// The bytes of a transfer, taken by its client.
-struct Sending(Arc<Mutex<Transfer>>);
+struct TransferStream(Arc<Mutex<Transfer>>);
 
-impl Stream for Sending {
+impl Stream for TransferStream {
     type Item = Result<Bytes, BoxError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -63,7 +63,7 @@ pub enum Class {
 
 /// In the order of their turns. Captions, the last, have none.
 const CLASSES: [Class; 5] = [Class::Request, Class::Import, Class::Resize, Class::AnonymousResize, Class::Caption];
-const TAKING_TURNS: usize = CLASSES.len() - 1;
+const ROUND_ROBIN_LANES: usize = CLASSES.len() - 1;
 
 impl Class {
     /// Of work that makes a picture of another size.
@@ -155,9 +155,9 @@ struct State {
     total: Amount,
     free: Amount,
     /// What one key may hold.
-    most_of_key: Amount,
-    of_keys: HashMap<TurnKey, Amount>,
-    of_groups: [Amount; GROUPS],
+    max_per_key: Amount,
+    held_by_key: HashMap<TurnKey, Amount>,
+    held_by_group: [Amount; GROUPS],
     lanes: [Lane; CLASSES.len()],
     /// The lane that has the turn.
     next: usize,
@@ -179,13 +179,13 @@ struct Waiter {
 }
 
 /// A place in the queue; given up when dropped.
-struct Place<'a> {
+struct WaitGuard<'a> {
     queue: &'a FairQueue,
     turn: &'a Turn,
     ticket: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.queue.state();
         state.lanes[self.turn.class as usize].remove(&self.turn.key, self.ticket);
@@ -196,17 +196,17 @@ impl Drop for Place<'_> {
 
 impl FairQueue {
     pub fn new(total: Amount) -> Self {
-        Self::with_most_of_key(total, total)
+        Self::with_max_per_key(total, total)
     }
 
     /// One in which a key holds no more than this, except by a single request that is larger.
-    pub fn with_most_of_key(total: Amount, most_of_key: Amount) -> Self {
+    pub fn with_max_per_key(total: Amount, max_per_key: Amount) -> Self {
         Self(Arc::new(Mutex::new(State {
             total,
             free: total,
-            most_of_key,
-            of_keys: HashMap::new(),
-            of_groups: [Amount::default(); GROUPS],
+            max_per_key,
+            held_by_key: HashMap::new(),
+            held_by_group: [Amount::default(); GROUPS],
             lanes: Default::default(),
             next: 0,
             next_ticket: 0,
@@ -214,15 +214,15 @@ impl FairQueue {
     }
 
     /// One in which a key holds no more than half.
-    pub fn with_halves(total: Amount) -> Self {
-        Self::with_most_of_key(total, total.half())
+    pub fn with_half_per_key(total: Amount) -> Self {
+        Self::with_max_per_key(total, total.half())
     }
 
     /// Waits for this much, or for all if that is less.
-    pub async fn take(&self, turn: &Turn, amount: Amount) -> Permit {
+    pub async fn acquire(&self, turn: &Turn, amount: Amount) -> Permit {
         loop {
             // Whoever stops waiting leaves the queue first, and then gives back what was granted meanwhile.
-            let (mut receiver, _place) = self.stand(turn, amount);
+            let (mut receiver, _guard) = self.enqueue(turn, amount);
             if let Ok(permit) = (&mut receiver).await {
                 return permit;
             }
@@ -230,21 +230,21 @@ impl FairQueue {
     }
 
     /// Takes this much if it is there and nobody has the turn before.
-    pub fn take_at_once(&self, turn: &Turn, amount: Amount) -> Option<Permit> {
-        let (mut receiver, place) = self.stand(turn, amount);
-        drop(place);
+    pub fn try_acquire(&self, turn: &Turn, amount: Amount) -> Option<Permit> {
+        let (mut receiver, guard) = self.enqueue(turn, amount);
+        drop(guard);
         receiver.try_recv().ok()
     }
 
     /// Puts a waiter into the queue, who may be served at once.
-    fn stand<'a>(&'a self, turn: &'a Turn, amount: Amount) -> (oneshot::Receiver<Permit>, Place<'a>) {
+    fn enqueue<'a>(&'a self, turn: &'a Turn, amount: Amount) -> (oneshot::Receiver<Permit>, WaitGuard<'a>) {
         let (granted, receiver) = oneshot::channel();
         let mut state = self.state();
         let (ticket, amount) = (state.next_ticket, amount.min(state.total));
         state.next_ticket += 1;
         state.lanes[turn.class as usize].add(&turn.key, Waiter { ticket, amount, granted });
         state.serve(self);
-        (receiver, Place { queue: self, turn, ticket })
+        (receiver, WaitGuard { queue: self, turn, ticket })
     }
 
     pub fn total(&self) -> Amount {
@@ -253,7 +253,7 @@ impl FairQueue {
 
     /// Whether this key holds something.
     pub fn is_holding(&self, key: &TurnKey) -> bool {
-        self.state().of_keys.contains_key(key)
+        self.state().held_by_key.contains_key(key)
     }
 
     pub fn in_use(&self) -> Amount {
@@ -277,8 +277,8 @@ impl State {
         while let Some((lane, position)) = self.find_next() {
             let class = CLASSES[lane];
             let Some((key, waiter)) = self.lanes[lane].take(position) else { return };
-            if lane < TAKING_TURNS {
-                self.next = (lane + 1) % TAKING_TURNS;
+            if lane < ROUND_ROBIN_LANES {
+                self.next = (lane + 1) % ROUND_ROBIN_LANES;
             }
             let amount = waiter.amount;
             self.take(&key, class, amount);
@@ -286,7 +286,7 @@ impl State {
             // A waiter leaves the queue before its receiver is dropped, so this fails for nobody; should it do so, the permit must
             // not be dropped here, where the queue is locked.
             if let Err(permit) = waiter.granted.send(permit) {
-                self.give_back(&permit.turn, permit.amount);
+                self.release(&permit.turn, permit.amount);
                 std::mem::forget(permit);
             }
         }
@@ -294,15 +294,15 @@ impl State {
 
     /// Whose turn it is, by lane and place in it, if there is enough for them.
     fn find_next(&self) -> Option<(usize, usize)> {
-        let turns = (0..TAKING_TURNS).map(|step| (self.next + step) % TAKING_TURNS);
-        for number in turns.chain(TAKING_TURNS..CLASSES.len()) {
+        let turns = (0..ROUND_ROBIN_LANES).map(|step| (self.next + step) % ROUND_ROBIN_LANES);
+        for number in turns.chain(ROUND_ROBIN_LANES..CLASSES.len()) {
             let lane = &self.lanes[number];
             for (position, key) in lane.keys.iter().enumerate() {
                 let Some(waiter) = lane.waiters.get(key).and_then(VecDeque::front) else { continue };
-                if !self.group_may_take(CLASSES[number], waiter.amount) {
+                if !self.group_may_acquire(CLASSES[number], waiter.amount) {
                     break;
                 }
-                if !self.key_may_take(key, waiter.amount) {
+                if !self.key_may_acquire(key, waiter.amount) {
                     continue;
                 }
                 return waiter.amount.fits(self.free).then_some((number, position));
@@ -311,36 +311,36 @@ impl State {
         None
     }
 
-    fn group_may_take(&self, class: Class, amount: Amount) -> bool {
+    fn group_may_acquire(&self, class: Class, amount: Amount) -> bool {
         class.group().is_none_or(|group| {
-            let held = self.of_groups[group];
+            let held = self.held_by_group[group];
             held == Amount::default() || held.plus(amount).fits(self.total.half())
         })
     }
 
-    fn key_may_take(&self, key: &TurnKey, amount: Amount) -> bool {
-        self.of_keys.get(key).is_none_or(|held| *held == Amount::default() || held.plus(amount).fits(self.most_of_key))
+    fn key_may_acquire(&self, key: &TurnKey, amount: Amount) -> bool {
+        self.held_by_key.get(key).is_none_or(|held| *held == Amount::default() || held.plus(amount).fits(self.max_per_key))
     }
 
     fn take(&mut self, key: &TurnKey, class: Class, amount: Amount) {
         self.free = self.free.minus(amount);
-        let held = self.of_keys.entry(key.clone()).or_default();
+        let held = self.held_by_key.entry(key.clone()).or_default();
         *held = held.plus(amount);
         if let Some(group) = class.group() {
-            self.of_groups[group] = self.of_groups[group].plus(amount);
+            self.held_by_group[group] = self.held_by_group[group].plus(amount);
         }
     }
 
-    fn give_back(&mut self, turn: &Turn, amount: Amount) {
+    fn release(&mut self, turn: &Turn, amount: Amount) {
         self.free = self.free.plus(amount);
-        if let Some(held) = self.of_keys.get_mut(&turn.key) {
+        if let Some(held) = self.held_by_key.get_mut(&turn.key) {
             *held = held.minus(amount);
             if *held == Amount::default() {
-                self.of_keys.remove(&turn.key);
+                self.held_by_key.remove(&turn.key);
             }
         }
         if let Some(group) = turn.class.group() {
-            self.of_groups[group] = self.of_groups[group].minus(amount);
+            self.held_by_group[group] = self.held_by_group[group].minus(amount);
         }
     }
 }
@@ -388,7 +388,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.queue.state();
-        state.give_back(&self.turn, self.amount);
+        state.release(&self.turn, self.amount);
         state.serve(&self.queue);
     }
 }

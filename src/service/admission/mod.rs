@@ -18,13 +18,13 @@ pub mod threads;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::decode_activity::{Active, Activity};
+use self::decode_activity::{ActiveDecode, DecodeActivity};
 use self::fair_queue::{Amount, FairQueue, Permit, Turn};
 use super::error::Error;
 use crate::imaging;
 
 /// Of what there is for arriving bodies, this part is for those that are no uploads.
-const ORDERS_SHARE: u64 = 8;
+const SMALL_BODIES_SHARE: u64 = 8;
 
 /// What any picture within the default limits needs at most.
 const ALWAYS_DECODED_BYTES: u64 = 256 << 20;
@@ -49,10 +49,10 @@ pub struct Admission {
     /// what does not fit.
     receiving: Option<FairQueue>,
     /// For bodies that are short and no uploads: slow uploads must not keep them out.
-    orders: FairQueue,
+    small_bodies: FairQueue,
     processing: FairQueue,
     decoding: FairQueue,
-    activity: Arc<Activity>,
+    activity: Arc<DecodeActivity>,
     wait: Duration,
 }
 
@@ -78,17 +78,17 @@ pub struct AdmittedImport {
 #[derive(Debug)]
 pub struct DecodeSlot {
     _permit: Permit,
-    _activity: Active,
+    _activity: ActiveDecode,
 }
 
 /// What is in use of what there is, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct BudgetUse {
+pub struct BudgetUsage {
     pub in_use_bytes: u64,
     pub total_bytes: u64,
 }
 
-impl BudgetUse {
+impl BudgetUsage {
     pub(super) fn of(queue: &FairQueue) -> Self {
         Self { in_use_bytes: queue.in_use().bytes, total_bytes: queue.total().bytes }
     }
@@ -99,28 +99,28 @@ impl Admission {
         let bytes = budgets.upload_memory_bytes;
         // Half each, except that the largest file must fit.
         let processing_bytes = (bytes / 2).max(budgets.largest_file_bytes).min(bytes);
-        let orders_bytes = (bytes - processing_bytes) / ORDERS_SHARE;
-        let receiving_bytes = bytes - processing_bytes - orders_bytes;
+        let small_bodies_bytes = (bytes - processing_bytes) / SMALL_BODIES_SHARE;
+        let receiving_bytes = bytes - processing_bytes - small_bodies_bytes;
         let (receiving, processing) = if budgets.spills {
-            let receiving = FairQueue::with_halves(Amount::bytes(receiving_bytes));
+            let receiving = FairQueue::with_half_per_key(Amount::bytes(receiving_bytes));
             (Some(receiving), FairQueue::new(Amount::bytes(processing_bytes)))
         } else {
             // Slow clients hold it, too, so that nobody may have all.
-            (None, FairQueue::with_halves(Amount::bytes(processing_bytes + receiving_bytes)))
+            (None, FairQueue::with_half_per_key(Amount::bytes(processing_bytes + receiving_bytes)))
         };
         let decoding = Amount { bytes: budgets.decode_memory_bytes, slots: budgets.decode_threads as u64 };
         Self {
             receiving,
-            orders: FairQueue::with_halves(Amount::bytes(orders_bytes)),
+            small_bodies: FairQueue::with_half_per_key(Amount::bytes(small_bodies_bytes)),
             processing,
             decoding: FairQueue::new(decoding),
-            activity: Arc::new(Activity::new()),
+            activity: Arc::new(DecodeActivity::new()),
             wait: budgets.wait,
         }
     }
 
     /// Whether memory for bodies is reserved as they arrive, and not for the whole before.
-    pub fn receives_in_steps(&self) -> bool {
+    pub fn reserves_in_steps(&self) -> bool {
         self.receiving.is_some()
     }
 
@@ -129,39 +129,39 @@ impl Admission {
     }
 
     /// Memory for what arrives, if there is some.
-    pub(super) fn receive_at_once(&self, turn: &Turn, bytes: u64) -> Option<Permit> {
-        self.receiving().take_at_once(turn, Amount::bytes(bytes))
+    pub(super) fn try_reserve_receiving(&self, turn: &Turn, bytes: u64) -> Option<Permit> {
+        self.receiving().try_acquire(turn, Amount::bytes(bytes))
     }
 
     /// Waits, however long, for memory for what arrives.
-    pub(super) async fn receive(&self, turn: &Turn, bytes: u64) -> Permit {
-        self.receiving().take(turn, Amount::bytes(bytes)).await
+    pub(super) async fn reserve_receiving(&self, turn: &Turn, bytes: u64) -> Permit {
+        self.receiving().acquire(turn, Amount::bytes(bytes)).await
     }
 
     /// Waits for memory for a body of up to `bytes` that is no upload.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when there is none in time.
-    pub async fn order(&self, turn: &Turn, bytes: u64) -> Result<Permit, Error> {
-        self.in_time(self.orders.take(turn, Amount::bytes(bytes))).await
+    pub async fn reserve_small_body(&self, turn: &Turn, bytes: u64) -> Result<Permit, Error> {
+        self.with_timeout(self.small_bodies.acquire(turn, Amount::bytes(bytes))).await
     }
 
     /// Waits for memory for a file of up to `bytes`.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when there is none in time.
-    pub async fn file(&self, turn: &Turn, bytes: u64) -> Result<Admitted, Error> {
+    pub async fn reserve_file(&self, turn: &Turn, bytes: u64) -> Result<Admitted, Error> {
         let started = Instant::now();
-        let _memory = self.in_time(self.processing.take(turn, Amount::bytes(bytes))).await?;
+        let _memory = self.with_timeout(self.processing.acquire(turn, Amount::bytes(bytes))).await?;
         Ok(Admitted { turn: turn.clone(), waited: started.elapsed(), _memory })
     }
 
-    /// As [`Admission::file`], but without waiting: for those who hold what others wait for.
+    /// As [`Admission::reserve_file`], but without waiting: for those who hold what others wait for.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when there is none.
-    pub fn file_at_once(&self, turn: &Turn, bytes: u64) -> Result<Admitted, Error> {
-        let taken = self.processing.take_at_once(turn, Amount::bytes(bytes));
+    pub fn try_reserve_file(&self, turn: &Turn, bytes: u64) -> Result<Admitted, Error> {
+        let taken = self.processing.try_acquire(turn, Amount::bytes(bytes));
         let _memory = taken.ok_or_else(|| overloaded(self.wait))?;
         Ok(Admitted { turn: turn.clone(), waited: Duration::ZERO, _memory })
     }
@@ -171,13 +171,13 @@ impl Admission {
     ///
     /// # Errors
     /// [`Error::Overloaded`] when there is none in time.
-    pub async fn import(&self, turn: &Turn, bytes: u64, patience: Duration) -> Result<AdmittedImport, Error> {
+    pub async fn reserve_import(&self, turn: &Turn, bytes: u64, patience: Duration) -> Result<AdmittedImport, Error> {
         let started = Instant::now();
-        let receiving = within(patience, self.receive(turn, bytes)).await?;
+        let receiving = within(patience, self.reserve_receiving(turn, bytes)).await?;
         let excess = match bytes.saturating_sub(self.receiving().total().bytes) {
             0 => None,
-            _ if !self.receives_in_steps() => None,
-            bytes => Some(self.in_time(self.processing.take(turn, Amount::bytes(bytes))).await?),
+            _ if !self.reserves_in_steps() => None,
+            bytes => Some(self.with_timeout(self.processing.acquire(turn, Amount::bytes(bytes))).await?),
         };
         Ok(AdmittedImport { waited: started.elapsed(), receiving, excess })
     }
@@ -186,21 +186,21 @@ impl Admission {
     ///
     /// # Errors
     /// [`Error::Overloaded`] when there is none in time.
-    pub async fn imported_file(&self, turn: &Turn, admitted: AdmittedImport, bytes: u64) -> Result<Admitted, Error> {
+    pub async fn reserve_imported_file(&self, turn: &Turn, admitted: AdmittedImport, bytes: u64) -> Result<Admitted, Error> {
         let AdmittedImport { waited, receiving, excess } = admitted;
-        if !self.receives_in_steps() {
+        if !self.reserves_in_steps() {
             return Ok(Admitted { turn: turn.clone(), waited, _memory: receiving });
         }
         // Whoever holds memory of this budget does not wait for more of it.
         drop(excess);
-        let admitted = self.file(turn, bytes).await?;
+        let admitted = self.reserve_file(turn, bytes).await?;
         drop(receiving);
         Ok(Admitted { waited: waited + admitted.waited, ..admitted })
     }
 
     /// Bytes that an upload's picture may need for decoding. A budget below `ALWAYS_DECODED_BYTES` is exceeded by a picture
     /// that needs more, which is decoded alone then.
-    pub fn most_weight_bytes(&self) -> u64 {
+    pub fn max_decode_bytes(&self) -> u64 {
         self.decoding.total().bytes.max(ALWAYS_DECODED_BYTES)
     }
 
@@ -209,8 +209,8 @@ impl Admission {
     ///
     /// # Errors
     /// [`Error::Overloaded`] when there is none in time.
-    pub async fn decode(&self, turn: &Turn, weight_bytes: u64) -> Result<DecodeSlot, Error> {
-        let _permit = self.in_time(self.decoding.take(turn, Amount { bytes: weight_bytes, slots: 1 })).await?;
+    pub async fn reserve_decode(&self, turn: &Turn, weight_bytes: u64) -> Result<DecodeSlot, Error> {
+        let _permit = self.with_timeout(self.decoding.acquire(turn, Amount { bytes: weight_bytes, slots: 1 })).await?;
         Ok(DecodeSlot { _permit, _activity: self.activity.begin() })
     }
 
@@ -225,7 +225,7 @@ impl Admission {
         weight_bytes: u64,
         work: impl FnOnce() -> Result<T, imaging::Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let slot = self.decode(turn, weight_bytes).await?;
+        let slot = self.reserve_decode(turn, weight_bytes).await?;
         let decoding = move || {
             let decoded = work();
             drop(slot);
@@ -234,35 +234,36 @@ impl Admission {
         threads::run(turn.class.priority(), decoding).await?.map_err(Error::internal)
     }
 
-    pub fn activity(&self) -> Arc<Activity> {
+    pub fn activity(&self) -> Arc<DecodeActivity> {
         Arc::clone(&self.activity)
     }
 
     /// Of all bodies: those that are arriving, and those that are whole.
-    pub fn bodies_in_use(&self) -> BudgetUse {
-        let (receiving, processing) = (self.receiving_in_use(), BudgetUse::of(&self.processing));
-        BudgetUse {
+    pub fn body_usage(&self) -> BudgetUsage {
+        let (receiving, processing) = (self.receiving_usage(), BudgetUsage::of(&self.processing));
+        BudgetUsage {
             in_use_bytes: receiving.in_use_bytes + processing.in_use_bytes,
             total_bytes: receiving.total_bytes + processing.total_bytes,
         }
     }
 
     /// Of bodies that are arriving.
-    pub fn receiving_in_use(&self) -> BudgetUse {
-        let (uploads, orders) = (self.receiving.as_ref().map(BudgetUse::of).unwrap_or_default(), BudgetUse::of(&self.orders));
-        BudgetUse {
-            in_use_bytes: uploads.in_use_bytes + orders.in_use_bytes,
-            total_bytes: uploads.total_bytes + orders.total_bytes,
+    pub fn receiving_usage(&self) -> BudgetUsage {
+        let (uploads, small_bodies) =
+            (self.receiving.as_ref().map(BudgetUsage::of).unwrap_or_default(), BudgetUsage::of(&self.small_bodies));
+        BudgetUsage {
+            in_use_bytes: uploads.in_use_bytes + small_bodies.in_use_bytes,
+            total_bytes: uploads.total_bytes + small_bodies.total_bytes,
         }
     }
 
-    pub fn decoding_in_use(&self) -> BudgetUse {
-        BudgetUse::of(&self.decoding)
+    pub fn decode_usage(&self) -> BudgetUsage {
+        BudgetUsage::of(&self.decoding)
     }
 
     /// # Errors
     /// [`Error::Overloaded`] when it takes longer than a request is kept waiting.
-    pub(super) async fn in_time<T>(&self, taking: impl Future<Output = T>) -> Result<T, Error> {
+    pub(super) async fn with_timeout<T>(&self, taking: impl Future<Output = T>) -> Result<T, Error> {
         within(self.wait, taking).await
     }
 }
@@ -306,14 +307,14 @@ mod tests {
         let network = |host| TurnKey::Network([192, 0, 2, host].into());
         let sizes = (1..=60).map(|host| Turn::new(network(host), Class::AnonymousResize));
         let turns: Vec<Turn> = sizes.chain([turn("ann", Class::Resize)]).collect();
-        let mut files: Vec<_> = turns.iter().map(|turn| Box::pin(admission.file(turn, 5 * MIB))).collect();
-        let mut decodes: Vec<_> = turns.iter().map(|turn| Box::pin(admission.decode(turn, 50 * MIB))).collect();
+        let mut files: Vec<_> = turns.iter().map(|turn| Box::pin(admission.reserve_file(turn, 5 * MIB))).collect();
+        let mut decodes: Vec<_> = turns.iter().map(|turn| Box::pin(admission.reserve_decode(turn, 50 * MIB))).collect();
         let held_files: Vec<_> = files.iter_mut().filter_map(|file| file.now_or_never()).map(Result::unwrap).collect();
         let held_decodes: Vec<_> = decodes.iter_mut().filter_map(|slot| slot.now_or_never()).map(Result::unwrap).collect();
         assert_eq!((held_files.len(), held_decodes.len()), (1, 1), "half of 16 MiB, and of two threads");
         let upload = turn("bob", Class::Request);
-        let file = admission.file(&upload, 10 * MIB).now_or_never().expect("no waiting").unwrap();
-        let slot = admission.decode(&upload, 100 * MIB).now_or_never().expect("no waiting").unwrap();
+        let file = admission.reserve_file(&upload, 10 * MIB).now_or_never().expect("no waiting").unwrap();
+        let slot = admission.reserve_decode(&upload, 100 * MIB).now_or_never().expect("no waiting").unwrap();
         drop((file, slot));
     }
 
@@ -321,16 +322,16 @@ mod tests {
     async fn bodies_that_arrive_hold_nothing_that_those_that_are_whole_wait_for() {
         let admission = admission(true);
         let arriving: Vec<_> = (0..7)
-            .map(|number| admission.receive_at_once(&turn(&format!("slow{number}"), Class::Request), 2 * MIB).unwrap())
+            .map(|number| admission.try_reserve_receiving(&turn(&format!("slow{number}"), Class::Request), 2 * MIB).unwrap())
             .collect();
-        assert!(admission.receive_at_once(&turn("late", Class::Request), 1).is_none());
-        admission.file(&turn("whole", Class::Request), 10 * MIB).now_or_never().expect("no waiting").unwrap();
+        assert!(admission.try_reserve_receiving(&turn("late", Class::Request), 1).is_none());
+        admission.reserve_file(&turn("whole", Class::Request), 10 * MIB).now_or_never().expect("no waiting").unwrap();
         drop(arriving);
         let greedy = turn("greedy", Class::Request);
-        let held: Vec<_> = std::iter::from_fn(|| admission.receive_at_once(&greedy, MIB)).collect();
+        let held: Vec<_> = std::iter::from_fn(|| admission.try_reserve_receiving(&greedy, MIB)).collect();
         assert_eq!(held.len(), 7, "half of what there is");
-        assert!(admission.receive_at_once(&turn("other", Class::Request), 7 * MIB).is_some());
-        admission.order(&turn("greedy", Class::Request), MIB).now_or_never().expect("no waiting").unwrap();
+        assert!(admission.try_reserve_receiving(&turn("other", Class::Request), 7 * MIB).is_some());
+        admission.reserve_small_body(&turn("greedy", Class::Request), MIB).now_or_never().expect("no waiting").unwrap();
     }
 
     #[tokio::test]
@@ -339,24 +340,24 @@ mod tests {
             let admission = admission(spills);
             let (ann, bob) = (turn("ann", Class::Import), turn("bob", Class::Import));
             // What is compressed may need more than there is for arriving bodies.
-            let first = admission.import(&ann, 20 * MIB, Duration::from_secs(1)).await.unwrap();
-            assert!(admission.import(&bob, MIB, Duration::from_millis(10)).await.is_err());
-            let file = admission.imported_file(&ann, first, 10 * MIB).await.unwrap();
-            assert_eq!(admission.bodies_in_use().in_use_bytes, if spills { 10 } else { 20 } * MIB);
+            let first = admission.reserve_import(&ann, 20 * MIB, Duration::from_secs(1)).await.unwrap();
+            assert!(admission.reserve_import(&bob, MIB, Duration::from_millis(10)).await.is_err());
+            let file = admission.reserve_imported_file(&ann, first, 10 * MIB).await.unwrap();
+            assert_eq!(admission.body_usage().in_use_bytes, if spills { 10 } else { 20 } * MIB);
             drop(file);
-            assert_eq!(admission.bodies_in_use().in_use_bytes, 0);
+            assert_eq!(admission.body_usage().in_use_bytes, 0);
         }
     }
 
     #[tokio::test]
     async fn without_a_disk_there_is_one_budget_and_nobody_has_all_of_it() {
         let admission = admission(false);
-        let totals = (admission.receiving_in_use().total_bytes, admission.bodies_in_use().total_bytes);
-        assert_eq!(totals, (2 * MIB, 32 * MIB), "beside what is for orders");
+        let totals = (admission.receiving_usage().total_bytes, admission.body_usage().total_bytes);
+        assert_eq!(totals, (2 * MIB, 32 * MIB), "beside what is for small_bodies");
         let greedy = turn("greedy", Class::Request);
-        let held = admission.file(&greedy, 10 * MIB).await.unwrap();
-        assert!(matches!(admission.file(&greedy, 10 * MIB).await, Err(Error::Overloaded { .. })));
-        admission.file(&turn("other", Class::Request), 10 * MIB).await.unwrap();
+        let held = admission.reserve_file(&greedy, 10 * MIB).await.unwrap();
+        assert!(matches!(admission.reserve_file(&greedy, 10 * MIB).await, Err(Error::Overloaded { .. })));
+        admission.reserve_file(&turn("other", Class::Request), 10 * MIB).await.unwrap();
         drop(held);
     }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::BudgetUse;
+use super::BudgetUsage;
 use super::fair_queue::{Amount, FairQueue, Permit, Turn};
 use crate::service::error::Error;
 
@@ -31,23 +31,23 @@ pub struct Spool {
     directory: PathBuf,
     disk: FairQueue,
     /// Whoever reads or writes holds one.
-    writers: Arc<Semaphore>,
+    io_slots: Arc<Semaphore>,
     has_warned: AtomicBool,
 }
 
 /// Files that are read or written at once.
-const WRITERS: usize = 8;
+const MAX_CONCURRENT_IO: usize = 8;
 
 /// A file without a name. Its disk space is free again when it is dropped.
 #[derive(Debug)]
 pub struct SpoolFile {
     /// `None` while a thread is at it.
-    held: Option<Held>,
-    writers: Arc<Semaphore>,
+    open_file: Option<OpenFile>,
+    io_slots: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct OpenFile {
     file: File,
     // Dropped after the file.
     space: Permit,
@@ -56,27 +56,27 @@ struct Held {
 impl Spool {
     /// `largest_file_bytes` is what any caller may have on disk, whatever the budget's half is.
     pub fn new(limits: &SpoolLimits, largest_file_bytes: u64) -> Self {
-        let most_of_caller_bytes = (limits.disk_bytes / 2).max(largest_file_bytes);
+        let max_per_caller_bytes = (limits.disk_bytes / 2).max(largest_file_bytes);
         Self {
             directory: limits.directory.clone(),
-            disk: FairQueue::with_most_of_key(Amount::bytes(limits.disk_bytes), Amount::bytes(most_of_caller_bytes)),
-            writers: Arc::new(Semaphore::new(WRITERS)),
+            disk: FairQueue::with_max_per_key(Amount::bytes(limits.disk_bytes), Amount::bytes(max_per_caller_bytes)),
+            io_slots: Arc::new(Semaphore::new(MAX_CONCURRENT_IO)),
             has_warned: AtomicBool::new(false),
         }
     }
 
     /// Space for what arrives, if there is some.
-    pub fn take_at_once(&self, turn: &Turn, bytes: u64) -> Option<Permit> {
-        self.disk.take_at_once(turn, Amount::bytes(bytes))
+    pub fn try_acquire(&self, turn: &Turn, bytes: u64) -> Option<Permit> {
+        self.disk.try_acquire(turn, Amount::bytes(bytes))
     }
 
     /// Waits, however long, for space for what arrives.
-    pub async fn take(&self, turn: &Turn, bytes: u64) -> Permit {
-        self.disk.take(turn, Amount::bytes(bytes)).await
+    pub async fn acquire(&self, turn: &Turn, bytes: u64) -> Permit {
+        self.disk.acquire(turn, Amount::bytes(bytes)).await
     }
 
-    pub fn in_use(&self) -> BudgetUse {
-        BudgetUse::of(&self.disk)
+    pub fn in_use(&self) -> BudgetUsage {
+        BudgetUsage::of(&self.disk)
     }
 
     /// Creates a file; `None` if that is not possible, which is logged the first time.
@@ -85,8 +85,8 @@ impl Spool {
     /// The thread that should do it could not.
     pub async fn create(&self, space: Permit) -> Result<Option<SpoolFile>, Error> {
         let directory = self.directory.clone();
-        match on_thread(&self.writers, move || create_in(&directory)).await? {
-            Ok(file) => Ok(Some(SpoolFile { held: Some(Held { file, space }), writers: Arc::clone(&self.writers) })),
+        match run_blocking(&self.io_slots, move || create_in(&directory)).await? {
+            Ok(file) => Ok(Some(SpoolFile { open_file: Some(OpenFile { file, space }), io_slots: Arc::clone(&self.io_slots) })),
             Err(error) => {
                 if !self.has_warned.swap(true, Ordering::Relaxed) {
                     let directory = self.directory.display();
@@ -115,8 +115,8 @@ fn create_in(directory: &Path) -> std::io::Result<File> {
 impl SpoolFile {
     /// Takes over more space.
     pub fn grow(&mut self, space: Permit) {
-        if let Some(held) = &mut self.held {
-            held.space.absorb(space);
+        if let Some(open_file) = &mut self.open_file {
+            open_file.space.absorb(space);
         }
     }
 
@@ -125,14 +125,14 @@ impl SpoolFile {
     /// # Errors
     /// The disk takes no more.
     pub async fn append(&mut self, bytes: Bytes) -> Result<(), Error> {
-        let mut held = self.held.take().ok_or_else(|| Error::internal("a temporary file was given up"))?;
-        let writing = on_thread(&self.writers, move || {
-            let written = held.file.write_all(&bytes);
-            (held, written)
+        let mut open_file = self.open_file.take().ok_or_else(|| Error::internal("a temporary file was given up"))?;
+        let writing = run_blocking(&self.io_slots, move || {
+            let written = open_file.file.write_all(&bytes);
+            (open_file, written)
         });
-        let (held, written) = writing.await?;
-        self.held = Some(held);
-        written.map_err(|error| failed("written", &error))
+        let (open_file, written) = writing.await?;
+        self.open_file = Some(open_file);
+        written.map_err(|error| disk_error("written", &error))
     }
 
     /// Reads all of it back; memory for that must have been reserved.
@@ -140,14 +140,14 @@ impl SpoolFile {
     /// # Errors
     /// The disk does not give back what was written.
     pub async fn read_back(mut self, length: u64) -> Result<Bytes, Error> {
-        let mut held = self.held.take().ok_or_else(|| Error::internal("a temporary file was given up"))?;
-        let reading = on_thread(&self.writers, move || {
+        let mut open_file = self.open_file.take().ok_or_else(|| Error::internal("a temporary file was given up"))?;
+        let reading = run_blocking(&self.io_slots, move || {
             let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-            held.file.seek(SeekFrom::Start(0))?;
-            Read::by_ref(&mut held.file).take(length).read_to_end(&mut bytes)?;
+            open_file.file.seek(SeekFrom::Start(0))?;
+            Read::by_ref(&mut open_file.file).take(length).read_to_end(&mut bytes)?;
             Ok::<_, std::io::Error>(bytes)
         });
-        let bytes = reading.await?.map_err(|error| failed("read", &error))?;
+        let bytes = reading.await?.map_err(|error| disk_error("read", &error))?;
         if bytes.len() as u64 == length { Ok(bytes.into()) } else { Err(Error::internal("a temporary file has lost bytes")) }
     }
 }
@@ -155,21 +155,24 @@ impl SpoolFile {
 impl Drop for SpoolFile {
     fn drop(&mut self) {
         // Freeing a large file takes time.
-        if let (Some(held), Ok(runtime)) = (self.held.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn_blocking(move || drop(held));
+        if let (Some(open_file), Ok(runtime)) = (self.open_file.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(open_file));
         }
     }
 }
 
 /// A full disk is no fault of the client, and may have room again in a moment.
-fn failed(what: &str, error: &std::io::Error) -> Error {
+fn disk_error(what: &str, error: &std::io::Error) -> Error {
     tracing::error!("an upload's temporary file in UPLOAD_DISK_DIR could not be {what}: {error}");
     Error::Overloaded { retry_after: RETRY_AFTER }
 }
 
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
 
-async fn on_thread<T: Send + 'static>(threads: &Arc<Semaphore>, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+async fn run_blocking<T: Send + 'static>(
+    threads: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     let permit = Arc::clone(threads).acquire_owned().await.map_err(Error::internal)?;
     let working = tokio::task::spawn_blocking(move || {
         let done = work();
@@ -198,9 +201,9 @@ mod tests {
     async fn a_file_gives_back_what_was_written_and_is_not_seen_by_others() {
         let folder = tempfile::tempdir().unwrap();
         let spool = spool(folder.path().join("deep/spool"));
-        let mut file = spool.create(spool.take_at_once(&turn(), 5).unwrap()).await.unwrap().unwrap();
+        let mut file = spool.create(spool.try_acquire(&turn(), 5).unwrap()).await.unwrap().unwrap();
         file.append(Bytes::from_static(b"hello")).await.unwrap();
-        file.grow(spool.take_at_once(&turn(), 6).unwrap());
+        file.grow(spool.try_acquire(&turn(), 6).unwrap());
         file.append(Bytes::from_static(b" world")).await.unwrap();
         assert_eq!(spool.in_use().in_use_bytes, 11);
         assert_eq!(std::fs::read_dir(&spool.directory).unwrap().count(), 0);
@@ -216,7 +219,7 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let spool = spool(file.join("spool"));
         for _ in 0..2 {
-            assert!(spool.create(spool.take_at_once(&turn(), 5).unwrap()).await.unwrap().is_none());
+            assert!(spool.create(spool.try_acquire(&turn(), 5).unwrap()).await.unwrap().is_none());
         }
         assert_eq!(spool.in_use().in_use_bytes, 0);
         assert!(spool.has_warned.load(Ordering::Relaxed));
@@ -224,9 +227,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_disk_is_told_as_such() {
-        let space = spool(PathBuf::new()).take_at_once(&turn(), 5).unwrap();
+        let space = spool(PathBuf::new()).try_acquire(&turn(), 5).unwrap();
         let file = File::options().write(true).open("/dev/full").unwrap();
-        let mut file = SpoolFile { held: Some(Held { file, space }), writers: Arc::new(Semaphore::new(1)) };
+        let mut file = SpoolFile { open_file: Some(OpenFile { file, space }), io_slots: Arc::new(Semaphore::new(1)) };
         assert!(matches!(file.append(Bytes::from_static(b"hello")).await, Err(Error::Overloaded { .. })));
     }
 }

@@ -30,7 +30,7 @@ pub async fn run<T: Send + 'static>(priority: Priority, work: impl FnOnce() -> T
             let (answer, answered) = oneshot::channel();
             // The runtime's threads serve everybody, and a thread cannot raise its own priority again.
             let thread = std::thread::Builder::new().name("low-priority".to_owned()).spawn(move || {
-                give_way();
+                lower_priority();
                 // Nobody waits any more when this fails.
                 drop(answer.send(work()));
             });
@@ -41,7 +41,7 @@ pub async fn run<T: Send + 'static>(priority: Priority, work: impl FnOnce() -> T
 }
 
 #[cfg(target_os = "linux")]
-fn give_way() {
+fn lower_priority() {
     if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::debug!(%error, "a thread keeps its priority");
     }
@@ -49,7 +49,7 @@ fn give_way() {
 
 /// Elsewhere the whole process would be nice.
 #[cfg(not(target_os = "linux"))]
-fn give_way() {}
+fn lower_priority() {}
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::passwords::Password;
 use super::permissions;
-use super::quota::images_of;
+use super::quota::count_images_of;
 use super::rate_limits::LoginCharge;
 use super::registration::{NewAccount, Registry, no_such_account, plan_text, require_plan};
 use crate::model::account::{Account, AccountId, Scope};
@@ -13,7 +13,7 @@ use crate::model::page::PageToken;
 use crate::model::plan::{Plan, PlanName, Usage};
 use crate::service::Service;
 use crate::service::error::Error;
-use crate::service::images::trash::trash_of;
+use crate::service::images::trash::trash_usage;
 use crate::service::paging::{Page, list_fingerprint, parse_page_token};
 use crate::service::sharing::collections;
 use crate::service::time::truncate_to_micros;
@@ -46,7 +46,7 @@ impl Service {
     pub async fn create_account(&self, caller: &Caller, new: NewAccount) -> Result<Account, Error> {
         let admin = permissions::admin(caller)?;
         if new.admin {
-            permissions::account_in_person(caller)?;
+            permissions::interactive_account(caller)?;
         }
         self.registry().insert(admin.email.as_str(), new).await
     }
@@ -69,7 +69,7 @@ impl Service {
     /// The caller has not shown to have one.
     pub async fn my_account(&self, caller: &Caller) -> Result<AccountState, Error> {
         let account = permissions::account(caller, Scope::Read)?;
-        self.state_of(account.clone()).await
+        self.account_state(account.clone()).await
     }
 
     /// Any account. Administrators only.
@@ -79,16 +79,16 @@ impl Service {
     pub async fn find_account(&self, caller: &Caller, id: AccountId) -> Result<AccountState, Error> {
         permissions::admin(caller)?;
         let account = store::identity::accounts::find(&self.db, id).await?.ok_or_else(no_such_account)?;
-        self.state_of(account).await
+        self.account_state(account).await
     }
 
-    async fn state_of(&self, account: Account) -> Result<AccountState, Error> {
+    async fn account_state(&self, account: Account) -> Result<AccountState, Error> {
         let plan = match &account.plan {
             Some(plan) => store::identity::plans::find(&self.db, plan).await?,
             None => None,
         };
         let usage = self.usage(&account.user_id).await?;
-        let trash = trash_of(&mut self.db.reader().await?, &account.user_id).await?;
+        let trash = trash_usage(&mut self.db.reader().await?, &account.user_id).await?;
         Ok(AccountState { account, plan, usage, trash })
     }
 
@@ -99,10 +99,10 @@ impl Service {
     pub async fn change_account(&self, caller: &Caller, id: AccountId, change: AccountChange) -> Result<AccountState, Error> {
         let admin = permissions::admin(caller)?;
         if change.admin == Some(true) {
-            permissions::account_in_person(caller)?;
+            permissions::interactive_account(caller)?;
         }
         let mut tx = self.db.begin().await?;
-        let mut account = lock_beside(&mut tx, admin, id).await?.ok_or_else(no_such_account)?;
+        let mut account = lock_with_admin(&mut tx, admin, id).await?.ok_or_else(no_such_account)?;
         if admin.id == id && (change.disabled == Some(true) || change.admin == Some(false)) {
             return Err(Error::Conflict { message: "Administrators cannot disable or demote themselves.".to_owned() });
         }
@@ -127,10 +127,10 @@ impl Service {
         if !changed.is_empty() {
             account.updated_at = now;
             store::identity::accounts::set_changeable(&mut tx, &account).await?;
-            self.note(&mut tx, admin, "account.changed", id, changed).await?;
+            self.audit(&mut tx, admin, "account.changed", id, changed).await?;
         }
         tx.commit().await?;
-        self.state_of(account).await
+        self.account_state(account).await
     }
 
     /// Deletes an account that is disabled, with its sessions and API keys. Administrators only. Images and collections of its user
@@ -142,12 +142,12 @@ impl Service {
     pub async fn delete_account(&self, caller: &Caller, id: AccountId, keep_images: bool) -> Result<(), Error> {
         let admin = permissions::admin(caller)?;
         let mut tx = self.db.begin().await?;
-        let account = lock_beside(&mut tx, admin, id).await?.ok_or_else(no_such_account)?;
+        let account = lock_with_admin(&mut tx, admin, id).await?.ok_or_else(no_such_account)?;
         if account.disabled_at.is_none() {
             return Err(Error::Conflict { message: "Disable the account first.".to_owned() });
         }
         let (user, now) = (&account.user_id, truncate_to_micros(self.clock.now()));
-        let (images, trash) = (images_of(&mut tx, user).await?, trash_of(&mut tx, user).await?.images);
+        let (images, trash) = (count_images_of(&mut tx, user).await?, trash_usage(&mut tx, user).await?.images);
         if images + trash > 0 && !keep_images {
             let message = format!(
                 "The account's user has {images} images, and {trash} in the trash. Delete them first, or pass keep_images=true."
@@ -169,7 +169,7 @@ impl Service {
         store::identity::api_keys::delete_of(&mut tx, id).await?;
         store::identity::accounts::delete(&mut tx, id, now).await?;
         let details = BTreeMap::from([("user_id".to_owned(), user.to_string()), ("images".to_owned(), images.to_string())]);
-        self.note(&mut tx, admin, "account.deleted", id, details).await?;
+        self.audit(&mut tx, admin, "account.deleted", id, details).await?;
         Ok(tx.commit().await?)
     }
 
@@ -184,7 +184,7 @@ impl Service {
         new: &Password,
         address: Option<std::net::IpAddr>,
     ) -> Result<(), Error> {
-        let account = permissions::account_in_person(caller)?;
+        let account = permissions::interactive_account(caller)?;
         let account =
             self.check_password(account.email.as_str(), current, address, LoginCharge::Now).await.map_err(
                 |error| match error {
@@ -202,7 +202,7 @@ impl Service {
 
 /// Takes the locks of an administrator, who must still be one, and of another account: so of two that shut each other out one
 /// is left.
-async fn lock_beside(tx: &mut Tx, admin: &Account, id: AccountId) -> Result<Option<Account>, Error> {
+async fn lock_with_admin(tx: &mut Tx, admin: &Account, id: AccountId) -> Result<Option<Account>, Error> {
     let mut locked = None;
     for each in BTreeSet::from([admin.id, id]) {
         let account = store::identity::accounts::lock(tx, each).await?;

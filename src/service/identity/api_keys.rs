@@ -63,11 +63,11 @@ impl Service {
     /// # Errors
     /// The caller came in by a key with scopes, or has as many keys as can be.
     pub async fn create_key(&self, caller: &Caller, new: NewKey) -> Result<(ApiKey, String), Error> {
-        let account = permissions::whole_account(caller)?;
+        let account = permissions::unrestricted_account(caller)?;
         let secret = Secret::new()?;
         let id = KeyId::new(&*self.clock);
         let NewKey { description, scopes, lifetime } = new;
-        let expires_at = self.key_end(lifetime);
+        let expires_at = self.key_expiry(lifetime);
         let key = ApiKey { id, account_id: account.id, description, scopes, last_used_at: None, expires_at };
         let mut tx = self.db.begin().await?;
         lock(&mut tx, account).await?;
@@ -75,12 +75,12 @@ impl Service {
             return Err(Error::Conflict { message: format!("The account has {MAX_KEYS} keys already: delete one first.") });
         }
         store::identity::api_keys::insert(&mut tx, &key, &secret.hash).await?;
-        self.note(&mut tx, account, "api_key.created", id, describe(&key)).await?;
+        self.audit(&mut tx, account, "api_key.created", id, describe(&key)).await?;
         tx.commit().await?;
         Ok((key, secret.with_id(API_KEY_PREFIX, id.uuid())))
     }
 
-    fn key_end(&self, lifetime: Option<Duration>) -> Option<DateTime<Utc>> {
+    fn key_expiry(&self, lifetime: Option<Duration>) -> Option<DateTime<Utc>> {
         lifetime.map(|lifetime| truncate_to_micros(after(self.clock.now(), lifetime)))
     }
 
@@ -89,17 +89,17 @@ impl Service {
     /// # Errors
     /// The caller came in by a key with scopes, or there is no such key.
     pub async fn change_key(&self, caller: &Caller, id: KeyId, change: KeyChange) -> Result<ApiKey, Error> {
-        let account = permissions::whole_account(caller)?;
+        let account = permissions::unrestricted_account(caller)?;
         let mut tx = self.db.begin().await?;
         lock(&mut tx, account).await?;
         let mut key = store::identity::api_keys::find(&mut tx, account.id, id).await?.ok_or_else(no_such_key)?;
         key.description = change.description.unwrap_or(key.description);
         key.scopes = change.scopes.unwrap_or(key.scopes);
-        key.expires_at = change.lifetime.map_or(key.expires_at, |lifetime| self.key_end(lifetime));
+        key.expires_at = change.lifetime.map_or(key.expires_at, |lifetime| self.key_expiry(lifetime));
         if !store::identity::api_keys::update(&mut tx, &key).await? {
             return Err(no_such_key());
         }
-        self.note(&mut tx, account, "api_key.changed", id, describe(&key)).await?;
+        self.audit(&mut tx, account, "api_key.changed", id, describe(&key)).await?;
         tx.commit().await?;
         Ok(key)
     }
@@ -109,12 +109,12 @@ impl Service {
     /// # Errors
     /// The caller came in by a key with scopes, or there is no such key.
     pub async fn delete_key(&self, caller: &Caller, id: KeyId) -> Result<(), Error> {
-        let account = permissions::whole_account(caller)?;
+        let account = permissions::unrestricted_account(caller)?;
         let mut tx = self.db.begin().await?;
         if !store::identity::api_keys::delete(&mut tx, account.id, id).await? {
             return Err(no_such_key());
         }
-        self.note(&mut tx, account, "api_key.deleted", id, BTreeMap::new()).await?;
+        self.audit(&mut tx, account, "api_key.deleted", id, BTreeMap::new()).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -28,7 +28,7 @@ impl Service {
     }
 
     /// Notes that an account did something.
-    pub(in crate::service) async fn note(
+    pub(in crate::service) async fn audit(
         &self,
         tx: &mut Tx,
         account: &Account,
@@ -36,17 +36,17 @@ impl Service {
         subject: impl ToString,
         details: BTreeMap<String, String>,
     ) -> Result<(), Error> {
-        note(tx, &*self.clock, account.email.as_str(), action, subject, details).await
+        record(tx, &*self.clock, account.email.as_str(), action, subject, details).await
     }
 }
 
 /// The actor of what nobody has shown to have done.
-pub(in crate::service) const UNKNOWN: &str = "(unknown)";
+pub(in crate::service) const UNKNOWN_ACTOR: &str = "(unknown)";
 
 impl Service {
     /// Notes a login that failed beyond those that are free, so that whoever guesses cannot fill the database. The account is
     /// not told by its address: people type passwords there.
-    pub(in crate::service) async fn note_failed_login(&self, account: Option<AccountId>, address: Option<IpAddr>) {
+    pub(in crate::service) async fn audit_failed_login(&self, account: Option<AccountId>, address: Option<IpAddr>) {
         let subject = account.map_or_else(|| "(no account)".to_owned(), |id| id.to_string());
         let mut details = BTreeMap::new();
         if let Some(address) = address.filter(|_| self.limits.keep_client_addresses) {
@@ -54,7 +54,7 @@ impl Service {
         }
         let noted = async {
             let mut tx = self.db.begin().await?;
-            note(&mut tx, &*self.clock, UNKNOWN, "login.failed", subject, details).await?;
+            record(&mut tx, &*self.clock, UNKNOWN_ACTOR, "login.failed", subject, details).await?;
             Ok::<_, Error>(tx.commit().await?)
         };
         if let Err(error) = noted.await {
@@ -64,7 +64,7 @@ impl Service {
 }
 
 /// Notes that `actor` did something.
-pub(in crate::service) async fn note(
+pub(in crate::service) async fn record(
     tx: &mut Tx,
     clock: &dyn Clock,
     actor: &str,

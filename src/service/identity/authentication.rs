@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
 
-use super::login_throttle::LoginGuard;
-use super::password_cache::Verified;
+use super::login_throttle::LoginThrottle;
+use super::password_cache::PasswordCache;
 use super::passwords::Passwords;
 use super::permissions::require_enabled;
 use super::rate_limits::{LoginCharge, RateClass};
@@ -44,15 +44,15 @@ pub enum Credentials {
 #[derive(Debug)]
 pub(in crate::service) struct Auth {
     pub passwords: Passwords,
-    pub logins: LoginGuard,
-    pub verified: Verified,
+    pub logins: LoginThrottle,
+    pub password_cache: PasswordCache,
     pub keys: SigningKeys,
     /// API keys whose use is being noted.
-    touching: Mutex<HashSet<KeyId>>,
+    keys_being_touched: Mutex<HashSet<KeyId>>,
 }
 
 /// That a key was used is noted once in so long, for reading is not to write.
-const TOUCHED: TimeDelta = TimeDelta::minutes(1);
+const TOUCH_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 
 /// Bytes of a password that is looked at; a longer one is nobody's.
 const MAX_PASSWORD_BYTES: usize = 1024;
@@ -61,10 +61,10 @@ impl Auth {
     pub fn new(limits: &Limits, clock: &Arc<dyn Clock>) -> Self {
         Self {
             passwords: Passwords::new(limits.admission_wait),
-            logins: LoginGuard::new(Arc::clone(clock)),
-            verified: Verified::default(),
+            logins: LoginThrottle::new(Arc::clone(clock)),
+            password_cache: PasswordCache::default(),
             keys: SigningKeys::new(&limits.jwt_secrets),
-            touching: Mutex::default(),
+            keys_being_touched: Mutex::default(),
         }
     }
 }
@@ -113,8 +113,8 @@ impl Service {
         let (id, hash) = secrets::parse(API_KEY_PREFIX, text).ok_or(WRONG)?;
         let id = KeyId::from(id);
         let mut reader = self.db.reader().await?;
-        let (key, kept) = store::identity::api_keys::find_with_hash(&mut reader, id).await?.ok_or(WRONG)?;
-        if !secrets::is_same(&hash, &kept) {
+        let (key, stored_hash) = store::identity::api_keys::find_with_hash(&mut reader, id).await?.ok_or(WRONG)?;
+        if !secrets::hashes_match(&hash, &stored_hash) {
             return Err(WRONG);
         }
         let account = store::identity::accounts::find(&mut reader, key.account_id).await?.ok_or(WRONG)?;
@@ -124,9 +124,9 @@ impl Service {
         if key.expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Err(Error::BadCredentials("the API key has expired"));
         }
-        if key.last_used_at.is_none_or(|used| now - used >= TOUCHED) {
+        if key.last_used_at.is_none_or(|used| now - used >= TOUCH_INTERVAL) {
             // Nobody waits for it, and of many at once one does.
-            if self.auth.touching.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
+            if self.auth.keys_being_touched.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
                 let service = Arc::clone(self);
                 self.tasks.spawn(async move { service.touch_key(id).await });
             }
@@ -139,13 +139,13 @@ impl Service {
         let touched = async {
             let mut tx = self.db.begin().await?;
             let now = self.clock.now();
-            store::identity::api_keys::touch(&mut tx, id, now - TOUCHED, now).await?;
+            store::identity::api_keys::touch(&mut tx, id, now - TOUCH_INTERVAL, now).await?;
             tx.commit().await
         };
         if let Err(error) = touched.await {
             tracing::warn!(key_id = %id, "an API key's use was not noted: {}", chain(&error));
         }
-        self.auth.touching.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.auth.keys_being_touched.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
     /// The account of this e-mail address and password. Takes as long for an address that is nobody's, and counts as an
@@ -162,33 +162,33 @@ impl Service {
             return Err(WRONG);
         }
         let found = store::identity::accounts::find_with_hash(&self.db, &email).await?;
-        let tag = match &found {
-            Some((account, hash)) => Some(self.auth.verified.tag(account.id, hash, password, address)?),
+        let cache_key = match &found {
+            Some((account, hash)) => Some(self.auth.password_cache.key_of(account.id, hash, password, address)?),
             None => None,
         };
-        let is_known = || tag.is_some_and(|tag| self.auth.verified.is_known(&tag, self.clock.now()));
+        let is_cached = || cache_key.is_some_and(|cache_key| self.auth.password_cache.contains(&cache_key, self.clock.now()));
         // Who guesses from here is told nothing while there is to wait, not even by the right one.
         let wait = self.auth.logins.wait(email.as_str(), address);
         if !wait.is_zero() {
             return Err(Error::too_many(wait));
         }
-        if is_known() {
+        if is_cached() {
             return enabled(found);
         }
         if let (LoginCharge::Now, Some(address)) = (charge, address)
-            && let Err(exceeded) = self.rates.check_address(RateClass::Login, address)
+            && let Err(exceeded) = self.rate_limiters.check_address(RateClass::Login, address)
         {
             return Err(Error::too_many(exceeded.retry_after));
         }
         // An attempt begins with its turn, so that those who send many requests at once do not run into their own.
-        let turn = self.auth.passwords.turn().await?;
-        if !is_known() {
+        let slot = self.auth.passwords.slot().await?;
+        if !is_cached() {
             let attempt = self.auth.logins.begin(email.as_str(), address).map_err(Error::too_many)?;
             let hash = found.as_ref().map(|(_, hash)| hash.clone());
-            let fits = turn.verify(password, hash).await;
+            let fits = slot.verify(password, hash).await;
             if matches!(fits, Ok(false)) {
                 if attempt.is_slowed_down() {
-                    self.note_failed_login(found.map(|(account, _)| account.id), address).await;
+                    self.audit_failed_login(found.map(|(account, _)| account.id), address).await;
                 }
                 return Err(WRONG);
             }
@@ -197,8 +197,8 @@ impl Service {
             fits?;
         }
         let account = enabled(found)?;
-        if let Some(tag) = tag {
-            self.auth.verified.remember(tag, self.clock.now());
+        if let Some(cache_key) = cache_key {
+            self.auth.password_cache.insert(cache_key, self.clock.now());
         }
         Ok(account)
     }

@@ -5,7 +5,7 @@
 //! An attempt counts as failed from when it begins, so that many at once are as slow as one after another. It makes no
 //! difference whether the account exists. What is known is in this process's memory, and bounded.
 
-mod ledger;
+mod failure_counts;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,14 +17,14 @@ use std::time::Duration;
 use super::rate_limits::client_network;
 use super::rate_limits::elapsed::Elapsed;
 use crate::model::clock::Clock;
-use ledger::{Ledger, Rule};
+use failure_counts::{FailureCounts, Rule};
 
-const PAIR_RULE: Rule = Rule { free: 10, longest_wait: Duration::from_secs(5 * 60) };
-const ACCOUNT_RULE: Rule = Rule { free: 100, longest_wait: Duration::from_secs(15) };
-const ADDRESS_RULE: Rule = Rule { free: 30, longest_wait: Duration::from_secs(15 * 60) };
+const PAIR_RULE: Rule = Rule { free_failures: 10, longest_wait: Duration::from_secs(5 * 60) };
+const ACCOUNT_RULE: Rule = Rule { free_failures: 100, longest_wait: Duration::from_secs(15) };
+const ADDRESS_RULE: Rule = Rule { free_failures: 30, longest_wait: Duration::from_secs(15 * 60) };
 
 /// Counts failed attempts to log in.
-pub struct LoginGuard {
+pub struct LoginThrottle {
     elapsed: Elapsed,
     hasher: RandomState,
     failures: Arc<Mutex<Failures>>,
@@ -44,14 +44,14 @@ pub struct Attempt {
     slowed_down: bool,
 }
 
-impl LoginGuard {
+impl LoginThrottle {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let ledger = Ledger::new;
+        let failure_counts = FailureCounts::new;
         let failures = Failures {
-            pairs: ledger(PAIR_RULE),
-            accounts: ledger(ACCOUNT_RULE),
-            addresses: ledger(ADDRESS_RULE),
-            proven: HashMap::new(),
+            pairs: failure_counts(PAIR_RULE),
+            accounts: failure_counts(ACCOUNT_RULE),
+            addresses: failure_counts(ADDRESS_RULE),
+            recent_successes: HashMap::new(),
         };
         Self { elapsed: Elapsed::new(clock), hasher: RandomState::new(), failures: Arc::new(Mutex::new(failures)) }
     }
@@ -78,7 +78,7 @@ impl LoginGuard {
         let address_wait = address.map_or(Duration::ZERO, |address| failures.addresses.wait(address, now));
         // Where the password was right lately, nobody elsewhere makes it wait.
         let account_wait =
-            if failures.proven.contains_key(&pair) { Duration::ZERO } else { failures.accounts.wait(account, now) };
+            if failures.recent_successes.contains_key(&pair) { Duration::ZERO } else { failures.accounts.wait(account, now) };
         let wait = account_wait.max(failures.pairs.wait(pair, now)).max(address_wait);
         if !wait.is_zero() {
             return Err(wait);
@@ -103,14 +103,14 @@ impl Attempt {
         let mut failures = lock(&self.failures);
         failures.accounts.forget(self.account);
         failures.pairs.forget(self.pair);
-        failures.prove(self.pair, self.elapsed.get());
+        failures.record_success(self.pair, self.elapsed.get());
         if let Some((address, free_at)) = self.address {
-            failures.addresses.take_back(address, free_at, self.elapsed.get());
+            failures.addresses.undo(address, free_at, self.elapsed.get());
         }
     }
 }
 
-impl fmt::Debug for LoginGuard {
+impl fmt::Debug for LoginThrottle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoginGuard").finish_non_exhaustive()
     }
@@ -127,37 +127,37 @@ fn lock(failures: &Mutex<Failures>) -> MutexGuard<'_, Failures> {
 }
 
 struct Failures {
-    pairs: Ledger,
-    accounts: Ledger,
-    addresses: Ledger,
+    pairs: FailureCounts,
+    accounts: FailureCounts,
+    addresses: FailureCounts,
     /// Accounts and addresses where the password was right, and when.
-    proven: HashMap<u64, Duration>,
+    recent_successes: HashMap<u64, Duration>,
 }
 
 /// Beyond so many, those of longest ago are forgotten.
-const MOST_PROVEN: usize = 20_000;
+const MAX_RECENT_SUCCESSES: usize = 20_000;
 
 impl Failures {
-    fn prove(&mut self, pair: u64, now: Duration) {
-        if self.proven.len() >= MOST_PROVEN && !self.proven.contains_key(&pair) {
-            let mut times: Vec<Duration> = self.proven.values().copied().collect();
-            let (_, middle, _) = times.select_nth_unstable(MOST_PROVEN / 2);
+    fn record_success(&mut self, pair: u64, now: Duration) {
+        if self.recent_successes.len() >= MAX_RECENT_SUCCESSES && !self.recent_successes.contains_key(&pair) {
+            let mut times: Vec<Duration> = self.recent_successes.values().copied().collect();
+            let (_, middle, _) = times.select_nth_unstable(MAX_RECENT_SUCCESSES / 2);
             let middle = *middle;
-            self.proven.retain(|_, at| *at > middle);
+            self.recent_successes.retain(|_, at| *at > middle);
         }
-        self.proven.insert(pair, now);
+        self.recent_successes.insert(pair, now);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::ledger::{BATCH, MAX_ENTRIES};
+    use super::failure_counts::{BATCH, MAX_ENTRIES};
     use super::*;
-    use crate::service::identity::rate_limits::elapsed::tests::HandClock;
+    use crate::service::identity::rate_limits::elapsed::tests::ManualClock;
 
-    fn guard() -> (LoginGuard, Arc<HandClock>) {
-        let clock = Arc::new(HandClock::default());
-        (LoginGuard::new(clock.clone()), clock)
+    fn guard() -> (LoginThrottle, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::default());
+        (LoginThrottle::new(clock.clone()), clock)
     }
 
     fn from(last: u64) -> Option<IpAddr> {
@@ -165,20 +165,20 @@ mod tests {
     }
 
     /// Fails; the seconds to wait if the attempt is refused.
-    fn fail(guard: &LoginGuard, email: &str, address: Option<IpAddr>) -> u64 {
+    fn fail(guard: &LoginThrottle, email: &str, address: Option<IpAddr>) -> u64 {
         guard.begin(email, address).map_or_else(|wait| wait.as_secs(), |_failed| 0)
     }
 
     #[test]
     fn waits_double_to_their_longest() {
         /// A failure that counts for one of the three rules alone.
-        type Fail = fn(&LoginGuard, u64) -> u64;
+        type Fail = fn(&LoginThrottle, u64) -> u64;
         let pair: Fail = |guard, _| fail(guard, "ann", None);
         let account: Fail = |guard, n| fail(guard, "ann", from(n));
         let address: Fail = |guard, n| fail(guard, &n.to_string(), from(0));
-        for (fail, free, longest) in [(pair, 10, 300), (account, 100, 15), (address, 30, 900)] {
+        for (fail, free_failures, longest) in [(pair, 10, 300), (account, 100, 15), (address, 30, 900)] {
             let (guard, clock) = guard();
-            assert!((0..=free).all(|n| fail(&guard, n) == 0));
+            assert!((0..=free_failures).all(|n| fail(&guard, n) == 0));
             for further in 0..20 {
                 let wait = (1 << further).min(longest);
                 assert_eq!((fail(&guard, 1000), fail(&guard, 1001)), (wait, wait), "what is refused lengthens nothing");
@@ -266,8 +266,8 @@ mod tests {
             assert_eq!(fail(&guard, &n.to_string(), from(n)), 0);
         }
         let failures = lock(&guard.failures);
-        for ledger in [&failures.pairs, &failures.accounts, &failures.addresses] {
-            assert!((MAX_ENTRIES - BATCH..=MAX_ENTRIES).contains(&ledger.len()));
+        for failure_counts in [&failures.pairs, &failures.accounts, &failures.addresses] {
+            assert!((MAX_ENTRIES - BATCH..=MAX_ENTRIES).contains(&failure_counts.len()));
         }
         drop(failures);
         assert_eq!(fail(&guard, "ann", None), 1);

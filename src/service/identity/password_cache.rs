@@ -18,22 +18,22 @@ use crate::model::account::AccountId;
 use crate::service::error::Error;
 
 /// How long a password is remembered.
-const KEPT: TimeDelta = TimeDelta::minutes(1);
+const LIFETIME: TimeDelta = TimeDelta::minutes(1);
 
 /// Beyond so many, none of them is remembered.
-const MOST: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 
 /// Right passwords, by their MACs, and until when.
 #[derive(Debug, Default)]
-pub(in crate::service) struct Verified {
+pub(in crate::service) struct PasswordCache {
     key: Mutex<Option<[u8; 32]>>,
-    known: Mutex<HashMap<Tag, DateTime<Utc>>>,
+    entries: Mutex<HashMap<CacheKey, DateTime<Utc>>>,
 }
 
-pub(in crate::service) type Tag = [u8; 32];
+pub(in crate::service) type CacheKey = [u8; 32];
 
-impl Verified {
-    pub fn tag(&self, account: AccountId, hash: &str, password: &str, address: Option<IpAddr>) -> Result<Tag, Error> {
+impl PasswordCache {
+    pub fn key_of(&self, account: AccountId, hash: &str, password: &str, address: Option<IpAddr>) -> Result<CacheKey, Error> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key()?).map_err(Error::internal)?;
         mac.update(account.uuid().as_bytes());
         // Of any length, and each with its own.
@@ -56,18 +56,18 @@ impl Verified {
         Ok(made)
     }
 
-    pub fn is_known(&self, tag: &Tag, now: DateTime<Utc>) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(tag).is_some_and(|until| now < *until && *until - now <= KEPT)
+    pub fn contains(&self, cache_key: &CacheKey, now: DateTime<Utc>) -> bool {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(cache_key).is_some_and(|until| now < *until && *until - now <= LIFETIME)
     }
 
-    pub fn remember(&self, tag: Tag, now: DateTime<Utc>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.retain(|_, until| now < *until);
+    pub fn insert(&self, cache_key: CacheKey, now: DateTime<Utc>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MAX_ENTRIES {
+            entries.retain(|_, until| now < *until);
         }
-        if known.len() < MOST {
-            known.insert(tag, now + KEPT);
+        if entries.len() < MAX_ENTRIES {
+            entries.insert(cache_key, now + LIFETIME);
         }
     }
 }
@@ -78,24 +78,24 @@ mod tests {
 
     #[test]
     fn a_password_is_remembered_for_a_minute_with_its_hash_and_its_account() {
-        let (verified, now) = (Verified::default(), DateTime::from_timestamp(1_800_000_000, 0).unwrap());
+        let (cache, now) = (PasswordCache::default(), DateTime::from_timestamp(1_800_000_000, 0).unwrap());
         let account = AccountId::from(uuid::Uuid::from_u128(7));
         let here = Some(IpAddr::from([198, 51, 100, 1]));
-        let tag = verified.tag(account, "hash", "password", here).unwrap();
-        assert!(!verified.is_known(&tag, now));
-        verified.remember(tag, now);
-        assert!(verified.is_known(&tag, now + TimeDelta::seconds(59)));
-        assert!(!verified.is_known(&tag, now + KEPT));
-        assert!(!verified.is_known(&tag, now - TimeDelta::seconds(1)), "a clock that was set back lengthens nothing");
+        let cache_key = cache.key_of(account, "hash", "password", here).unwrap();
+        assert!(!cache.contains(&cache_key, now));
+        cache.insert(cache_key, now);
+        assert!(cache.contains(&cache_key, now + TimeDelta::seconds(59)));
+        assert!(!cache.contains(&cache_key, now + LIFETIME));
+        assert!(!cache.contains(&cache_key, now - TimeDelta::seconds(1)), "a clock that was set back lengthens nothing");
         let other = AccountId::from(uuid::Uuid::from_u128(8));
         for (account, hash, password) in
             [(account, "hash2", "password"), (account, "hash", "passwor"), (other, "hash", "password")]
         {
-            assert!(!verified.is_known(&verified.tag(account, hash, password, here).unwrap(), now));
+            assert!(!cache.contains(&cache.key_of(account, hash, password, here).unwrap(), now));
         }
         for elsewhere in [None, Some(IpAddr::from([198, 51, 100, 2]))] {
-            assert!(!verified.is_known(&verified.tag(account, "hash", "password", elsewhere).unwrap(), now));
+            assert!(!cache.contains(&cache.key_of(account, "hash", "password", elsewhere).unwrap(), now));
         }
-        assert!(!Verified::default().is_known(&tag, now));
+        assert!(!PasswordCache::default().contains(&cache_key, now));
     }
 }

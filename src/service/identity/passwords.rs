@@ -27,7 +27,7 @@ impl Password {
     /// # Errors
     /// The rule that `text` breaks, in words for the client.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let text = normal(text);
+        let text = normalize(text);
         let characters = text.chars().count();
         if !(Self::MIN_CHARS..=Self::MAX_CHARS).contains(&characters) {
             return Err(format!("must have {} to {} characters", Self::MIN_CHARS, Self::MAX_CHARS));
@@ -38,7 +38,7 @@ impl Password {
         if text.starts_with(API_KEY_PREFIX) {
             return Err(format!("must not begin with {API_KEY_PREFIX}, as API keys do"));
         }
-        if zxcvbn::zxcvbn(&text, &[]).score() < EASIEST {
+        if zxcvbn::zxcvbn(&text, &[]).score() < MIN_SCORE {
             return Err("is too easy to guess; take several unrelated words".to_owned());
         }
         Ok(Self(text))
@@ -52,25 +52,25 @@ impl std::fmt::Debug for Password {
 }
 
 /// Passwords that fall to fewer than a million guesses are refused: names, dates, keyboard rows, repetitions, and the common ones.
-const EASIEST: zxcvbn::Score = zxcvbn::Score::Two;
+const MIN_SCORE: zxcvbn::Score = zxcvbn::Score::Two;
 
 /// The same letters can be typed as different characters.
-fn normal(text: &str) -> String {
+fn normalize(text: &str) -> String {
     text.nfc().collect()
 }
 
 /// Hashes passwords, so many at once.
 #[derive(Debug)]
 pub(in crate::service) struct Passwords {
-    turns: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     wait: Duration,
 }
 
 /// At most 4 × 19 MiB at once. And on half of the processors, so that whoever guesses leaves the others to everybody else.
-const MOST_TURNS: usize = 4;
+const MAX_SLOTS: usize = 4;
 
 /// The hash of no password: it takes the time that another one takes.
-const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$aW1hZ2Utc2VydmljZS4wMA$Zm9yIHRob3NlIHdobyBhcmUgbm90IHRoZXJlIGF0IGE";
+const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$aW1hZ2Utc2VydmljZS4wMA$Zm9yIHRob3NlIHdobyBhcmUgbm90IHRoZXJlIGF0IGE";
 
 /// For commands, which hash one.
 impl Default for Passwords {
@@ -82,20 +82,20 @@ impl Default for Passwords {
 impl Passwords {
     pub fn new(wait: Duration) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { turns: Arc::new(Semaphore::new((cores / 2).clamp(1, MOST_TURNS))), wait }
+        Self { slots: Arc::new(Semaphore::new((cores / 2).clamp(1, MAX_SLOTS))), wait }
     }
 
     /// Waits for a turn to hash.
-    pub async fn turn(&self) -> Result<Turn, Error> {
+    pub async fn slot(&self) -> Result<HashSlot, Error> {
         let overloaded = |_| Error::Overloaded { retry_after: self.wait.max(Duration::from_secs(1)) };
-        let turn = tokio::time::timeout(self.wait, Arc::clone(&self.turns).acquire_owned()).await;
-        Ok(Turn { _permit: turn.map_err(overloaded)?.map_err(Error::internal)? })
+        let slot = tokio::time::timeout(self.wait, Arc::clone(&self.slots).acquire_owned()).await;
+        Ok(HashSlot { _permit: slot.map_err(overloaded)?.map_err(Error::internal)? })
     }
 
     /// A PHC string.
     pub async fn hash(&self, password: &Password) -> Result<String, Error> {
         let password = password.clone();
-        self.turn()
+        self.slot()
             .await?
             .run(move || {
                 let hash = Argon2::default().hash_password(password.0.as_bytes());
@@ -106,16 +106,16 @@ impl Passwords {
 }
 
 /// One of the few that hash at a time.
-pub(in crate::service) struct Turn {
+pub(in crate::service) struct HashSlot {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Turn {
+impl HashSlot {
     /// Whether it is the password of this hash. Without a hash it is not, which takes as long to find.
     pub async fn verify(self, password: &str, hash: Option<String>) -> Result<bool, Error> {
-        let password = normal(password);
+        let password = normalize(password);
         self.run(move || {
-            let kept = hash.as_deref().unwrap_or(NOBODYS);
+            let kept = hash.as_deref().unwrap_or(DUMMY_HASH);
             let kept = PasswordHash::new(kept).map_err(|error| Error::internal(error.to_string()))?;
             let fits = Argon2::default().verify_password(password.as_bytes(), &kept).is_ok();
             Ok(fits && hash.is_some())
@@ -146,24 +146,24 @@ mod tests {
         for (text, fits) in
             [("Stra\u{df}enbahn f\u{fc}r 5", true), ("Stra\u{df}enbahn fu\u{308}r 5", true), ("Strassenbahn fuer 5", false)]
         {
-            assert_eq!(passwords.turn().await.unwrap().verify(text, Some(hash.clone())).await.unwrap(), fits, "{text}");
+            assert_eq!(passwords.slot().await.unwrap().verify(text, Some(hash.clone())).await.unwrap(), fits, "{text}");
         }
-        assert!(!passwords.turn().await.unwrap().verify("anything", None).await.unwrap());
-        assert!(passwords.turn().await.unwrap().verify("anything", Some("not a hash".to_owned())).await.is_err());
-        let nobodys = PasswordHash::new(NOBODYS).unwrap();
-        assert_eq!(nobodys.hash.map(|hash| hash.as_ref().len()), Some(32), "it takes as long as another");
+        assert!(!passwords.slot().await.unwrap().verify("anything", None).await.unwrap());
+        assert!(passwords.slot().await.unwrap().verify("anything", Some("not a hash".to_owned())).await.is_err());
+        let dummy = PasswordHash::new(DUMMY_HASH).unwrap();
+        assert_eq!(dummy.hash.map(|hash| hash.as_ref().len()), Some(32), "it takes as long as another");
     }
 
     #[tokio::test]
     async fn a_hash_that_nobody_waits_for_any_more_keeps_its_turn_until_it_is_made() {
         let passwords = Passwords::new(Duration::from_secs(60));
-        let free = passwords.turns.available_permits();
-        let turn = passwords.turn().await.unwrap();
-        let mut verifying = Box::pin(turn.verify("anything", None));
+        let free = passwords.slots.available_permits();
+        let slot = passwords.slot().await.unwrap();
+        let mut verifying = Box::pin(slot.verify("anything", None));
         assert!(futures::poll!(verifying.as_mut()).is_pending());
         drop(verifying);
-        assert_eq!(passwords.turns.available_permits(), free - 1);
-        while passwords.turns.available_permits() < free {
+        assert_eq!(passwords.slots.available_permits(), free - 1);
+        while passwords.slots.available_permits() < free {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

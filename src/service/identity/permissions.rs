@@ -17,7 +17,7 @@ pub(in crate::service) fn viewer(caller: &Caller) -> Result<Option<&UserId>, Err
 }
 
 /// Whoever must be known to look at what is theirs.
-pub(in crate::service) fn known_viewer(caller: &Caller) -> Result<&UserId, Error> {
+pub(in crate::service) fn authenticated_viewer(caller: &Caller) -> Result<&UserId, Error> {
     viewer(caller)?.ok_or(Error::Unauthenticated)
 }
 
@@ -29,7 +29,7 @@ pub(in crate::service) fn writer(caller: &Caller) -> Result<&User, Error> {
 }
 
 /// Whoever deletes or restores: an owner, or an administrator. Which one it must be is known once the image is.
-pub(in crate::service) fn remover(caller: &Caller) -> Result<&User, Error> {
+pub(in crate::service) fn deleter(caller: &Caller) -> Result<&User, Error> {
     match as_admin(caller).and(caller.known()) {
         Some(admin) => Ok(admin),
         None => writer(caller),
@@ -45,7 +45,7 @@ pub(in crate::service) fn account(caller: &Caller, scope: Scope) -> Result<&Acco
 }
 
 /// The account of a caller who came in with all that it may do.
-pub(in crate::service) fn whole_account(caller: &Caller) -> Result<&Account, Error> {
+pub(in crate::service) fn unrestricted_account(caller: &Caller) -> Result<&Account, Error> {
     let user = caller.known().ok_or(Error::AccountRequired)?;
     let account = user.own_account().ok_or(Error::AccountRequired)?;
     if user.is_restricted() {
@@ -57,13 +57,13 @@ pub(in crate::service) fn whole_account(caller: &Caller) -> Result<&Account, Err
 }
 
 /// Whoever looks at plans: anybody who is known, and administrators for their own reasons.
-pub(in crate::service) fn planner(caller: &Caller) -> Result<(), Error> {
-    if as_admin(caller).is_some() { Ok(()) } else { known_viewer(caller).map(drop) }
+pub(in crate::service) fn plan_viewer(caller: &Caller) -> Result<(), Error> {
+    if as_admin(caller).is_some() { Ok(()) } else { authenticated_viewer(caller).map(drop) }
 }
 
 /// As [`whole_account`], shown by what its owner knows, and not by a key.
-pub(in crate::service) fn account_in_person(caller: &Caller) -> Result<&Account, Error> {
-    let account = whole_account(caller)?;
+pub(in crate::service) fn interactive_account(caller: &Caller) -> Result<&Account, Error> {
+    let account = unrestricted_account(caller)?;
     match caller.known().map(|user| &user.proof) {
         Some(Proof::Password | Proof::Token(_)) => Ok(account),
         _ => Err(Error::forbidden("An API key cannot do this; come in with your password or a token.")),
@@ -112,14 +112,14 @@ impl Service {
 
     /// # Errors
     /// The caller has not shown to have an account, or came in with less than all that it may do.
-    pub fn require_whole_account(&self, caller: &Caller) -> Result<(), Error> {
-        whole_account(caller).map(drop)
+    pub fn require_unrestricted_account(&self, caller: &Caller) -> Result<(), Error> {
+        unrestricted_account(caller).map(drop)
     }
 
     /// # Errors
     /// The caller has not come in by a password or a token.
-    pub fn require_in_person(&self, caller: &Caller) -> Result<(), Error> {
-        account_in_person(caller).map(drop)
+    pub fn require_interactive_account(&self, caller: &Caller) -> Result<(), Error> {
+        interactive_account(caller).map(drop)
     }
 
     /// That a caller may upload and import at all, before anything of the request's body is read.

@@ -18,14 +18,14 @@ impl Service {
     /// # Errors
     /// No caller.
     pub async fn list_plans(&self, caller: &Caller) -> Result<Vec<Plan>, Error> {
-        permissions::planner(caller)?;
+        permissions::plan_viewer(caller)?;
         Ok(store::identity::plans::all(&self.db).await?)
     }
 
     /// # Errors
     /// No caller, or there is no such plan.
     pub async fn find_plan(&self, caller: &Caller, name: &PlanName) -> Result<Plan, Error> {
-        permissions::planner(caller)?;
+        permissions::plan_viewer(caller)?;
         store::identity::plans::find(&self.db, name).await?.ok_or_else(no_such_plan)
     }
 
@@ -43,7 +43,7 @@ impl Service {
         if !store::identity::plans::insert(&mut tx, &name, &features).await? {
             return Err(Error::Conflict { message: format!("There is a plan {name} already.") });
         }
-        self.note(&mut tx, admin, "plan.created", &name, describe(&features)).await?;
+        self.audit(&mut tx, admin, "plan.created", &name, describe(&features)).await?;
         tx.commit().await?;
         Ok(Plan { name, features, built_in: false })
     }
@@ -60,7 +60,7 @@ impl Service {
             return Err(no_such_plan());
         }
         let plan = store::identity::plans::find(&mut tx, name).await?.ok_or_else(no_such_plan)?;
-        self.note(&mut tx, admin, "plan.changed", name, describe(&features)).await?;
+        self.audit(&mut tx, admin, "plan.changed", name, describe(&features)).await?;
         tx.commit().await?;
         Ok(plan)
     }
@@ -81,7 +81,7 @@ impl Service {
         if !store::identity::plans::delete(&mut tx, name).await? {
             return Err(Error::Conflict { message: format!("Accounts have the plan {name}: give them another one first.") });
         }
-        self.note(&mut tx, admin, "plan.deleted", name, BTreeMap::new()).await?;
+        self.audit(&mut tx, admin, "plan.deleted", name, BTreeMap::new()).await?;
         Ok(tx.commit().await?)
     }
 }

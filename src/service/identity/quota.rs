@@ -13,7 +13,7 @@ use crate::model::counter::Counter;
 use crate::model::plan::{Features, Usage};
 use crate::service::Service;
 use crate::service::error::{Error, Fields};
-use crate::service::images::trash::{require_trash_room, trash_of};
+use crate::service::images::trash::{require_trash_quota, trash_usage};
 use crate::store::{self, Tx};
 
 impl Service {
@@ -31,15 +31,15 @@ impl Service {
     }
 
     /// That another image has room, as far as can be seen now; so that what has none is not processed first.
-    pub(in crate::service) async fn look_for_room(
+    pub(in crate::service) async fn check_quota(
         &self,
         user: &UserId,
         features: Option<&Features>,
         bytes: u64,
     ) -> Result<(), Error> {
         let Some(features) = features.filter(|features| has_quota(features)) else { return Ok(()) };
-        self.make_room_in_trash(user, features).await?;
-        require_room(features, self.usage(user).await?, bytes)
+        self.shrink_trash(user, features).await?;
+        require_quota(features, self.usage(user).await?, bytes)
     }
 
     /// Images and bytes that a user has.
@@ -53,24 +53,24 @@ impl Service {
 }
 
 /// As [`take_room`], for an image that is new: none is taken while the trash is too full.
-pub(in crate::service) async fn take_room_for_upload(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<(), Error> {
-    match take_room(tx, user, bytes).await? {
-        Some(features) => require_trash_room(&features, trash_of(tx, user).await?),
+pub(in crate::service) async fn reserve_quota_for_upload(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<(), Error> {
+    match reserve_quota(tx, user, bytes).await? {
+        Some(features) => require_trash_quota(&features, trash_usage(tx, user).await?),
         None => Ok(()),
     }
 }
 
 /// That a user has room for another image of so many bytes, until the transaction ends. To be asked before its counters move.
 /// Returns what the plan gives, if it has a quota.
-pub(in crate::service) async fn take_room(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<Option<Features>, Error> {
+pub(in crate::service) async fn reserve_quota(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<Option<Features>, Error> {
     let Some(account) = store::identity::accounts::lock_by_user(tx, user).await? else { return Ok(None) };
     if account.disabled_at.is_some() {
         return Err(Error::forbidden("The account of this user is disabled."));
     }
     let Some(features) = features(&mut *tx, &account).await?.filter(has_quota) else { return Ok(None) };
-    let images = images_of(tx, user).await?;
+    let images = count_images_of(tx, user).await?;
     let used = store::images::counters::read_in(tx, &Counter::user_bytes(user)).await?;
-    require_room(&features, Usage { images, bytes: used, ..Usage::default() }, bytes)?;
+    require_quota(&features, Usage { images, bytes: used, ..Usage::default() }, bytes)?;
     if let Some(max) = features.max_bytes {
         limit_variants(tx, user, max.saturating_sub(used + bytes)).await?;
     }
@@ -104,7 +104,7 @@ fn has_quota(features: &Features) -> bool {
 }
 
 /// How many images a user has.
-pub(in crate::service) async fn images_of(tx: &mut Tx, user: &UserId) -> Result<u64, store::Error> {
+pub(in crate::service) async fn count_images_of(tx: &mut Tx, user: &UserId) -> Result<u64, store::Error> {
     store::images::counters::read_sum(tx, &of_images(user)).await
 }
 
@@ -112,7 +112,7 @@ fn of_images(user: &UserId) -> [Counter; 2] {
     [Counter::user(user), Counter::private_user(user)]
 }
 
-fn require_room(features: &Features, usage: Usage, bytes: u64) -> Result<(), Error> {
+fn require_quota(features: &Features, usage: Usage, bytes: u64) -> Result<(), Error> {
     let mut details = Fields::new();
     let mut check = |name: &str, used: u64, max: Option<u64>, wanted: u64| {
         if let Some(max) = max.filter(|max| used.saturating_add(wanted) > *max) {

@@ -49,7 +49,7 @@ pub struct RateLimits {
 
 /// Where a client stands: for the RateLimit header fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct RateLimitStatus {
     pub class: RateClass,
     pub limit: u32,
     pub remaining: u32,
@@ -60,16 +60,16 @@ pub struct Standing {
 /// A request too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exceeded {
-    pub standing: Standing,
+    pub status: RateLimitStatus,
     /// When one more request will pass.
     pub retry_after: Duration,
 }
 
 /// The limiters of all classes.
-pub struct Rates {
-    uploads: Limiters,
-    reads: Limiters,
-    logins: Limiters,
+pub struct RateLimiters {
+    uploads: ClassLimiters,
+    reads: ClassLimiters,
+    logins: ClassLimiters,
     hasher: RandomState,
 }
 
@@ -83,10 +83,10 @@ impl RateClass {
     }
 }
 
-impl Rates {
+impl RateLimiters {
     pub fn new(limits: &RateLimits, clock: Arc<dyn Clock>) -> Self {
         let elapsed = Elapsed::new(clock);
-        let limiters = |rate: Rate| Limiters {
+        let limiters = |rate: Rate| ClassLimiters {
             callers: Limiter::new(rate.per_caller, &elapsed),
             addresses: Limiter::new(rate.per_address, &elapsed),
         };
@@ -102,7 +102,7 @@ impl Rates {
     ///
     /// # Errors
     /// [`Exceeded`] when the address has made too many; this one is then not counted.
-    pub fn check_address(&self, class: RateClass, address: IpAddr) -> Result<Option<Standing>, Exceeded> {
+    pub fn check_address(&self, class: RateClass, address: IpAddr) -> Result<Option<RateLimitStatus>, Exceeded> {
         let limiter = self.limiters(class).addresses.as_ref();
         limiter.map(|limiter| limiter.check(class, self.hasher.hash_one(client_network(address)))).transpose()
     }
@@ -111,12 +111,12 @@ impl Rates {
     ///
     /// # Errors
     /// [`Exceeded`] when the caller has made too many; this one is then not counted.
-    pub fn check_caller(&self, class: RateClass, caller: &str) -> Result<Option<Standing>, Exceeded> {
+    pub fn check_caller(&self, class: RateClass, caller: &str) -> Result<Option<RateLimitStatus>, Exceeded> {
         let limiter = self.limiters(class).callers.as_ref();
         limiter.map(|limiter| limiter.check(class, self.hasher.hash_one(caller))).transpose()
     }
 
-    fn limiters(&self, class: RateClass) -> &Limiters {
+    fn limiters(&self, class: RateClass) -> &ClassLimiters {
         match class {
             RateClass::Upload => &self.uploads,
             RateClass::Read => &self.reads,
@@ -125,7 +125,7 @@ impl Rates {
     }
 }
 
-impl fmt::Debug for Rates {
+impl fmt::Debug for RateLimiters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rates").finish_non_exhaustive()
     }
@@ -139,23 +139,23 @@ pub(in crate::service) fn client_network(address: IpAddr) -> IpAddr {
     }
 }
 
-struct Limiters {
+struct ClassLimiters {
     callers: Option<Limiter>,
     addresses: Option<Limiter>,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::elapsed::tests::HandClock;
+    use super::elapsed::tests::ManualClock;
     use super::limiter::MAX_KEYS;
     use super::*;
 
     const CLASS: RateClass = RateClass::Upload;
 
-    fn rates(per_minute: u32) -> (Rates, Arc<HandClock>) {
-        let clock = Arc::new(HandClock::default());
+    fn rates(per_minute: u32) -> (RateLimiters, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::default());
         let uploads = Rate { per_caller: per_minute, per_address: per_minute };
-        (Rates::new(&RateLimits { uploads, ..RateLimits::default() }, clock.clone()), clock)
+        (RateLimiters::new(&RateLimits { uploads, ..RateLimits::default() }, clock.clone()), clock)
     }
 
     fn address(text: &str) -> IpAddr {
@@ -165,13 +165,13 @@ mod tests {
     #[test]
     fn the_last_of_the_limit_passes_and_the_next_waits_for_its_turn() {
         let (rates, clock) = rates(3);
-        let standing = |remaining, reset_seconds| Standing { class: CLASS, limit: 3, remaining, reset_seconds };
+        let status = |remaining, reset_seconds| RateLimitStatus { class: CLASS, limit: 3, remaining, reset_seconds };
         for left in [(2, 20), (1, 40), (0, 60)] {
-            assert_eq!(rates.check_caller(CLASS, "ann"), Ok(Some(standing(left.0, left.1))));
+            assert_eq!(rates.check_caller(CLASS, "ann"), Ok(Some(status(left.0, left.1))));
         }
         clock.advance(0.5);
         let exceeded = rates.check_caller(CLASS, "ann").unwrap_err();
-        assert_eq!(exceeded, Exceeded { standing: standing(0, 60), retry_after: Duration::from_millis(19_500) });
+        assert_eq!(exceeded, Exceeded { status: status(0, 60), retry_after: Duration::from_millis(19_500) });
         assert!(rates.check_caller(CLASS, "bob").is_ok() && rates.check_address(CLASS, address("192.0.2.1")).is_ok());
 
         clock.advance(19.4);
@@ -179,7 +179,7 @@ mod tests {
         clock.advance(0.1);
         assert!(rates.check_caller(CLASS, "ann").is_ok() && rates.check_caller(CLASS, "ann").is_err());
         clock.advance(60.0);
-        assert_eq!(rates.check_caller(CLASS, "ann"), Ok(Some(standing(2, 20))));
+        assert_eq!(rates.check_caller(CLASS, "ann"), Ok(Some(status(2, 20))));
     }
 
     #[test]

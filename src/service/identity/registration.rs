@@ -117,24 +117,24 @@ impl Registry<'_> {
             ("admin", account.admin.to_string()),
         ];
         let details = details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        audit::note(&mut tx, self.clock, actor, "account.created", id, details).await?;
+        audit::record(&mut tx, self.clock, actor, "account.created", id, details).await?;
         tx.commit().await?;
         Ok(account)
     }
 
     /// Gives an account another password and ends its sessions; `noted` is who did so, where it was not the account's owner.
-    pub async fn replace_password(&self, account: &Account, new: &Password, noted: Option<&str>) -> Result<(), Error> {
+    pub async fn replace_password(&self, account: &Account, new: &Password, operator: Option<&str>) -> Result<(), Error> {
         let hash = self.passwords.hash(new).await?;
         let mut tx = self.db.begin().await?;
         let now = store::identity::accounts::lock(&mut tx, account.id).await?.ok_or_else(no_such_account)?;
         // Whoever knew the password knew it before the hash was made: meanwhile there may be another.
-        if noted.is_none() && now.updated_at != account.updated_at {
+        if operator.is_none() && now.updated_at != account.updated_at {
             return Err(Error::Conflict { message: "The account has just been changed; look, and try again.".to_owned() });
         }
         store::identity::accounts::set_password_hash(&mut tx, account.id, &hash, truncate_to_micros(self.clock.now())).await?;
         store::identity::sessions::delete_of(&mut tx, account.id, 0).await?;
-        let actor = noted.unwrap_or(account.email.as_str());
-        audit::note(&mut tx, self.clock, actor, "account.password_set", account.id, BTreeMap::new()).await?;
+        let actor = operator.unwrap_or(account.email.as_str());
+        audit::record(&mut tx, self.clock, actor, "account.password_set", account.id, BTreeMap::new()).await?;
         Ok(tx.commit().await?)
     }
 }

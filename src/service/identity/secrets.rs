@@ -39,7 +39,7 @@ impl Secret {
 
     /// The secret that follows `previous`. Whoever has the one before cannot tell it without the salt, nor who has the salt
     /// without the one before; with both it is the same each time.
-    pub fn following(previous: &str, salt: &[u8]) -> Result<Self, Error> {
+    pub fn derive_next(previous: &str, salt: &[u8]) -> Result<Self, Error> {
         let mac = Hmac::<Sha256>::new_from_slice(salt).map_err(Error::internal)?.chain_update(previous).finalize();
         let text = URL_SAFE_NO_PAD.encode(mac.into_bytes());
         let hash = hash(&text);
@@ -65,7 +65,7 @@ pub(in crate::service) fn hash(text: &str) -> Hash {
 }
 
 /// Compares hashes in a time that tells nothing of where they differ.
-pub(in crate::service) fn is_same(hash: &Hash, kept: &[u8]) -> bool {
+pub(in crate::service) fn hashes_match(hash: &Hash, kept: &[u8]) -> bool {
     hash.as_slice().ct_eq(kept).into()
 }
 
@@ -79,7 +79,11 @@ mod tests {
         let text = secret.with_id("isk_", id);
         assert_eq!(text.len(), 4 + 32 + 1 + 43);
         assert_eq!(parse("isk_", &text), Some((id, secret.hash)));
-        assert!(is_same(&secret.hash, &secret.hash) && !is_same(&secret.hash, &hash("other")) && !is_same(&secret.hash, b""));
+        assert!(
+            hashes_match(&secret.hash, &secret.hash)
+                && !hashes_match(&secret.hash, &hash("other"))
+                && !hashes_match(&secret.hash, b"")
+        );
         let upper = id.simple().to_string().to_uppercase();
         for foreign in ["", "isk_", "isr_x_y", &text[1..], &text.replace('_', "-"), &format!("isk_{upper}")] {
             assert_eq!(parse("isk_", foreign), None, "{foreign}");
@@ -89,9 +93,9 @@ mod tests {
 
     #[test]
     fn what_follows_a_secret_is_the_same_each_time_for_the_same_salt() {
-        let (first, again) = (Secret::following("a", b"salt").unwrap(), Secret::following("a", b"salt").unwrap());
+        let (first, again) = (Secret::derive_next("a", b"salt").unwrap(), Secret::derive_next("a", b"salt").unwrap());
         assert_eq!((&first.text, first.hash, first.text.len()), (&again.text, again.hash, 43));
-        assert_ne!(first.text, Secret::following("b", b"salt").unwrap().text);
-        assert_ne!(first.text, Secret::following("a", b"other").unwrap().text);
+        assert_ne!(first.text, Secret::derive_next("b", b"salt").unwrap().text);
+        assert_ne!(first.text, Secret::derive_next("a", b"other").unwrap().text);
     }
 }

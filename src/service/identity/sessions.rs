@@ -23,7 +23,7 @@ pub struct Session {
 
 /// Which sessions are to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum SessionSelection {
     All,
     /// The one that the request was made in.
     Current,
@@ -36,7 +36,7 @@ impl Service {
     /// # Errors
     /// The caller came in by a key, or has no account.
     pub async fn list_sessions(&self, caller: &Caller) -> Result<Vec<Session>, Error> {
-        let account = permissions::account_in_person(caller)?;
+        let account = permissions::interactive_account(caller)?;
         let current = current_session(caller);
         let sessions = store::identity::sessions::of_account(&self.db, account.id, self.clock.now()).await?;
         let session = |(id, expires_at)| Session { id, expires_at, is_current: current == Some(id) };
@@ -47,16 +47,16 @@ impl Service {
     ///
     /// # Errors
     /// The caller came in by a key, has no account, or there is no such session.
-    pub async fn end_sessions(&self, caller: &Caller, which: Ending) -> Result<(), Error> {
-        let account = permissions::account_in_person(caller)?;
+    pub async fn end_sessions(&self, caller: &Caller, which: SessionSelection) -> Result<(), Error> {
+        let account = permissions::interactive_account(caller)?;
         let mut tx = self.db.begin().await?;
         let ended = match which {
-            Ending::All => {
+            SessionSelection::All => {
                 store::identity::sessions::delete_of(&mut tx, account.id, 0).await?;
                 "all".to_owned()
             }
-            Ending::Current | Ending::One(_) => {
-                let id = if let Ending::One(id) = which { Some(id) } else { current_session(caller) };
+            SessionSelection::Current | SessionSelection::One(_) => {
+                let id = if let SessionSelection::One(id) = which { Some(id) } else { current_session(caller) };
                 let id = id.ok_or_else(no_such_session)?;
                 if !store::identity::sessions::delete_one_of(&mut tx, account.id, id).await? {
                     return Err(no_such_session());
@@ -64,7 +64,7 @@ impl Service {
                 id.to_string()
             }
         };
-        self.note(&mut tx, account, "session.ended", account.id, BTreeMap::from([("session_id".to_owned(), ended)])).await?;
+        self.audit(&mut tx, account, "session.ended", account.id, BTreeMap::from([("session_id".to_owned(), ended)])).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -37,9 +37,9 @@ pub struct TokenPair {
 }
 
 /// The life of an access token.
-pub const ACCESS_LIFE: TimeDelta = TimeDelta::minutes(15);
+pub const ACCESS_TOKEN_LIFETIME: TimeDelta = TimeDelta::minutes(15);
 /// The life of a refresh token.
-pub const REFRESH_LIFE: TimeDelta = TimeDelta::days(30);
+pub const REFRESH_TOKEN_LIFETIME: TimeDelta = TimeDelta::days(30);
 
 /// By how much the clocks of two instances may differ.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
@@ -49,10 +49,10 @@ const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 pub const REFRESH_GRACE: TimeDelta = TimeDelta::seconds(10);
 
 /// A key of the database's signs for so long, and is read for as long again.
-const KEY_LIFE: TimeDelta = TimeDelta::days(30);
+const SIGNING_KEY_LIFETIME: TimeDelta = TimeDelta::days(30);
 
 /// Keys of the database are not looked for more often, whoever makes tokens up.
-const KEYS_LOOKED_UP: Duration = Duration::from_millis(100);
+const KEY_RELOAD_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Sessions that an account may have; beyond them the oldest ends.
 const MAX_SESSIONS: u32 = 100;
@@ -78,9 +78,9 @@ pub(in crate::service) struct SigningKeys {
     /// Those that the operator has set.
     configured: Vec<Key>,
     /// Those that the database keeps, newest first, and when they were looked for.
-    kept: Mutex<(Vec<Key>, Option<Instant>)>,
+    stored: Mutex<(Vec<Key>, Option<Instant>)>,
     /// Held by who looks for keys that others may have made.
-    looking: tokio::sync::Mutex<()>,
+    reload_lock: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -102,35 +102,40 @@ impl Key {
 impl SigningKeys {
     pub fn new(configured: &[String]) -> Self {
         let key = |secret: &String| Key::new(secret.clone().into_bytes(), 0, DateTime::UNIX_EPOCH);
-        Self { configured: configured.iter().map(key).collect(), kept: Mutex::default(), looking: tokio::sync::Mutex::default() }
+        Self {
+            configured: configured.iter().map(key).collect(),
+            stored: Mutex::default(),
+            reload_lock: tokio::sync::Mutex::default(),
+        }
     }
 
     fn known(&self) -> Vec<Key> {
         if !self.configured.is_empty() {
             return self.configured.clone();
         }
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
     fn keep(&self, keys: Vec<SigningKey>) {
         let keys = keys.into_iter().map(|key| Key::new(key.secret, key.generation, key.created_at)).collect();
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = (keys, Some(Instant::now()));
+        *self.stored.lock().unwrap_or_else(PoisonError::into_inner) = (keys, Some(Instant::now()));
     }
 
     /// Whether looking for keys in the database may show others than those that are known.
-    fn may_be_old(&self) -> bool {
-        let looked_up = self.kept.lock().unwrap_or_else(PoisonError::into_inner).1;
-        self.configured.is_empty() && looked_up.is_none_or(|at| at.elapsed() >= KEYS_LOOKED_UP)
+    fn is_stale(&self) -> bool {
+        let looked_up = self.stored.lock().unwrap_or_else(PoisonError::into_inner).1;
+        self.configured.is_empty() && looked_up.is_none_or(|at| at.elapsed() >= KEY_RELOAD_INTERVAL)
     }
 }
 
 /// The newest refresh token once more, for the one that it was given for a moment ago.
-fn repeated(session: &Session, refresh: &str, hash: &Hash, now: DateTime<Utc>) -> Result<Option<Secret>, Error> {
-    let just_now = |rotation: &&Rotation| now - rotation.at <= REFRESH_GRACE && secrets::is_same(hash, &rotation.previous_hash);
+fn repeat_rotation(session: &Session, refresh: &str, hash: &Hash, now: DateTime<Utc>) -> Result<Option<Secret>, Error> {
+    let just_now =
+        |rotation: &&Rotation| now - rotation.at <= REFRESH_GRACE && secrets::hashes_match(hash, &rotation.previous_hash);
     let Some(rotation) = session.rotation.as_ref().filter(just_now) else { return Ok(None) };
-    let secret = Secret::following(refresh, &rotation.salt)?;
+    let secret = Secret::derive_next(refresh, &rotation.salt)?;
     // An instance of an older version may have exchanged the newest one since.
-    Ok(secrets::is_same(&secret.hash, &session.refresh_hash).then_some(secret))
+    Ok(secrets::hashes_match(&secret.hash, &session.refresh_hash).then_some(secret))
 }
 
 /// What refresh tokens find their session by; nobody guesses it.
@@ -153,7 +158,7 @@ impl Service {
         let now = store::identity::accounts::lock(&mut tx, account.id).await?.filter(|now| now.updated_at == account.updated_at);
         require_enabled(&now.ok_or(Error::BadCredentials("the account has just been changed"))?)?;
         store::identity::sessions::delete_of(&mut tx, account.id, MAX_SESSIONS - 1).await?;
-        let expires_at = self.session_end(id, self.clock.now());
+        let expires_at = self.session_expiry(id, self.clock.now());
         store::identity::sessions::insert(&mut tx, id, account.id, (refresh_id, &secret.hash), expires_at).await?;
         tx.commit().await?;
         Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, refresh_id) })
@@ -174,18 +179,19 @@ impl Service {
         if session.expires_at <= now || require_enabled(&account).is_err() {
             return Err(WRONG);
         }
-        let secret = if secrets::is_same(&hash, &session.refresh_hash) {
-            let secret = Secret::following(refresh, &salt)?;
+        let secret = if secrets::hashes_match(&hash, &session.refresh_hash) {
+            let secret = Secret::derive_next(refresh, &salt)?;
             let rotation = Rotation { previous_hash: hash.to_vec(), salt: salt.to_vec(), at: now };
-            store::identity::sessions::rotate(&mut tx, session.id, &secret.hash, &rotation, self.session_end(session.id, now))
+            store::identity::sessions::rotate(&mut tx, session.id, &secret.hash, &rotation, self.session_expiry(session.id, now))
                 .await?;
             secret
-        } else if let Some(secret) = repeated(&session, refresh, &hash, now)? {
+        } else if let Some(secret) = repeat_rotation(&session, refresh, &hash, now)? {
             secret
         } else {
             store::identity::sessions::delete(&mut tx, session.id).await?;
             let details = [("session_id".to_owned(), session.id.to_string())].into();
-            audit::note(&mut tx, &*self.clock, audit::UNKNOWN, "session.token_reused", session.account_id, details).await?;
+            audit::record(&mut tx, &*self.clock, audit::UNKNOWN_ACTOR, "session.token_reused", session.account_id, details)
+                .await?;
             tx.commit().await?;
             tracing::warn!(account_id = %session.account_id, session_id = %session.id, "a refresh token came a second time: its session was ended");
             return Err(WRONG);
@@ -196,8 +202,8 @@ impl Service {
     }
 
     /// When a session ends that is used at this moment and never again.
-    fn session_end(&self, id: SessionId, now: DateTime<Utc>) -> DateTime<Utc> {
-        after(id.created_at(), self.limits.session_max_age).min(now + REFRESH_LIFE)
+    fn session_expiry(&self, id: SessionId, now: DateTime<Utc>) -> DateTime<Utc> {
+        after(id.created_at(), self.limits.session_max_age).min(now + REFRESH_TOKEN_LIFETIME)
     }
 
     /// The session that an access token is of, and its account.
@@ -215,7 +221,7 @@ impl Service {
         let claims = decoded.map_err(|_| WRONG)?.claims;
         let now = self.clock.now();
         // This service issues none that live longer, whoever has the key.
-        let longest = ACCESS_LIFE + CLOCK_SKEW;
+        let longest = ACCESS_TOKEN_LIFETIME + CLOCK_SKEW;
         if claims.exp.saturating_sub(claims.iat.min(now.timestamp())) > longest.num_seconds() {
             return Err(WRONG);
         }
@@ -240,7 +246,7 @@ impl Service {
             sub: account.to_string(),
             sid: session.to_string(),
             iat: now.timestamp(),
-            exp: (now + ACCESS_LIFE).timestamp(),
+            exp: (now + ACCESS_TOKEN_LIFETIME).timestamp(),
         };
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(&key.secret)).map_err(Error::internal)
     }
@@ -265,14 +271,14 @@ impl Service {
             if known.is_some() || !self.auth.keys.configured.is_empty() {
                 return Ok(known);
             }
-            if self.auth.keys.may_be_old() {
+            if self.auth.keys.is_stale() {
                 break;
             }
-            tokio::time::sleep(KEYS_LOOKED_UP).await;
+            tokio::time::sleep(KEY_RELOAD_INTERVAL).await;
         }
-        let _one_at_a_time = self.auth.keys.looking.lock().await;
-        if self.auth.keys.may_be_old() {
-            self.look_up_keys().await?;
+        let _one_at_a_time = self.auth.keys.reload_lock.lock().await;
+        if self.auth.keys.is_stale() {
+            self.reload_keys().await?;
         }
         Ok(find(self.auth.keys.known()))
     }
@@ -283,11 +289,11 @@ impl Service {
             return Ok(key.clone());
         }
         let now = self.clock.now();
-        let fresh = |keys: Vec<Key>| keys.into_iter().next().filter(|key| now - key.created_at < KEY_LIFE);
+        let fresh = |keys: Vec<Key>| keys.into_iter().next().filter(|key| now - key.created_at < SIGNING_KEY_LIFETIME);
         if let Some(key) = fresh(self.auth.keys.known()) {
             return Ok(key);
         }
-        self.look_up_keys().await?;
+        self.reload_keys().await?;
         if let Some(key) = fresh(self.auth.keys.known()) {
             return Ok(key);
         }
@@ -297,11 +303,11 @@ impl Service {
         store::identity::sessions::add_signing_key(&mut tx, &key).await?;
         tx.commit().await?;
         // Another instance may have been first.
-        self.look_up_keys().await?;
+        self.reload_keys().await?;
         fresh(self.auth.keys.known()).ok_or_else(|| Error::internal("the key that was just made is not there"))
     }
 
-    async fn look_up_keys(&self) -> Result<(), Error> {
+    async fn reload_keys(&self) -> Result<(), Error> {
         let keys = store::identity::sessions::signing_keys(&self.db, 2).await?;
         self.auth.keys.keep(keys);
         Ok(())

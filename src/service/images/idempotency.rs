@@ -33,7 +33,7 @@ pub(in crate::service) enum Claim {
 }
 
 /// How long a first answer is given again.
-const KEPT: TimeDelta = TimeDelta::hours(24);
+const RETENTION: TimeDelta = TimeDelta::hours(24);
 
 /// How long an upload that shows no sign of life keeps its key. So long a client waits whose first request died with its process.
 pub const LEASE: TimeDelta = TimeDelta::seconds(15);
@@ -53,8 +53,8 @@ impl Service {
         let mut tx = self.db.begin().await?;
         if let Some(record) = store::images::idempotency::find(&mut tx, &upload.user_id, key).await? {
             let lease_left = self.lease_left(&record, now);
-            if now - record.created_at < KEPT && (record.response.is_some() || lease_left.is_some()) {
-                return answer_again(&mut tx, upload, record, &fingerprint, lease_left.unwrap_or_default()).await;
+            if now - record.created_at < RETENTION && (record.response.is_some() || lease_left.is_some()) {
+                return replay(&mut tx, upload, record, &fingerprint, lease_left.unwrap_or_default()).await;
             }
             store::images::idempotency::forget(&mut tx, &upload.user_id, key, record.subject).await?;
         }
@@ -76,7 +76,7 @@ impl Service {
     }
 
     /// Does the work of an upload, and holds its key meanwhile.
-    pub(in crate::service) async fn holding_key<T>(
+    pub(in crate::service) async fn with_key_lease<T>(
         &self,
         key: Option<(UserId, IdempotencyKey)>,
         id: ImageId,
@@ -89,7 +89,7 @@ impl Service {
             tx.commit().await.map(|()| holds)
         };
         let holding = keep_lease(RENEWAL, renew, |error| {
-            self.repeated.warn(format!("an idempotency key's lease was not renewed: {}", chain(error)));
+            self.repeated_failures.warn(format!("an idempotency key's lease was not renewed: {}", chain(error)));
         });
         tokio::pin!(work);
         tokio::select! {
@@ -102,7 +102,7 @@ impl Service {
     /// Keeps the answer, in the transaction that stores the image.
     pub(in crate::service) async fn complete_key(&self, tx: &mut Tx, upload: &Upload, image: &Image) -> Result<(), Error> {
         let Some(key) = upload.idempotency_key().map(IdempotencyKey::as_str) else { return Ok(()) };
-        if store::images::idempotency::complete(tx, &upload.user_id, key, image.id.uuid(), answer(image)).await? {
+        if store::images::idempotency::complete(tx, &upload.user_id, key, image.id.uuid(), snapshot(image)).await? {
             return Ok(());
         }
         // Another request has taken this one's place.
@@ -114,7 +114,7 @@ impl Service {
     ///
     /// # Errors
     /// The key belongs to another payload, or its first request is still running.
-    pub(in crate::service) async fn claim_key_at_once(
+    pub(in crate::service) async fn claim_completed_key(
         &self,
         tx: &mut Tx,
         user: &UserId,
@@ -124,9 +124,9 @@ impl Service {
     ) -> Result<Option<serde_json::Value>, Error> {
         let (key, now) = (key.as_str(), self.clock.now());
         if let Some(record) = store::images::idempotency::find(&mut *tx, user, key).await? {
-            if now - record.created_at < KEPT {
+            if now - record.created_at < RETENTION {
                 return match record.response {
-                    _ if record.fingerprint != fingerprint => Err(used_otherwise()),
+                    _ if record.fingerprint != fingerprint => Err(key_reused()),
                     None => Err(still_running(self.lease_left(&record, now).unwrap_or_default())),
                     known => Ok(known),
                 };
@@ -156,15 +156,9 @@ impl Service {
 }
 
 /// Reads on the connection that it has: with another one beside it, a few replays would wait for each other.
-async fn answer_again(
-    tx: &mut Tx,
-    upload: &Upload,
-    record: Record,
-    fingerprint: &[u8],
-    lease_left: Duration,
-) -> Result<Claim, Error> {
+async fn replay(tx: &mut Tx, upload: &Upload, record: Record, fingerprint: &[u8], lease_left: Duration) -> Result<Claim, Error> {
     if record.fingerprint != fingerprint {
-        return Err(used_otherwise());
+        return Err(key_reused());
     }
     let Some(response) = record.response else { return Err(still_running(lease_left)) };
     let Some(mut image) = store::images::find(tx, ImageId::from(record.subject)).await? else {
@@ -176,12 +170,12 @@ async fn answer_again(
     if image.deleted_at.is_some() {
         return Err(Error::Gone { id: image.id });
     }
-    restore_answer(&mut image, &response);
+    restore_snapshot(&mut image, &response);
     debug_assert_eq!(image.user_id, upload.user_id);
     Ok(Claim::Replay(Box::new(image)))
 }
 
-fn used_otherwise() -> Error {
+fn key_reused() -> Error {
     let rule = "was used for another request within the last 24 hours; use a new key for a new request";
     Error::invalid("Idempotency-Key", rule)
 }
@@ -216,7 +210,7 @@ async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
 }
 
 /// What of an image can change after its upload.
-fn answer(image: &Image) -> serde_json::Value {
+fn snapshot(image: &Image) -> serde_json::Value {
     json!({
         "title": image.title.as_ref().map(Title::as_str),
         "description": image.description.as_ref().map(Description::as_str),
@@ -226,13 +220,13 @@ fn answer(image: &Image) -> serde_json::Value {
 }
 
 /// Turns the image as it is now into the image as it was answered.
-fn restore_answer(image: &mut Image, answer: &serde_json::Value) {
-    let text = |name: &str| answer[name].as_str().map(str::to_owned);
+fn restore_snapshot(image: &mut Image, snapshot: &serde_json::Value) {
+    let text = |name: &str| snapshot[name].as_str().map(str::to_owned);
     image.title = text("title").map(Title::from_stored);
     image.description = text("description").map(Description::from_stored);
-    let tags = answer["tags"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let tags = snapshot["tags"].as_array().map(Vec::as_slice).unwrap_or_default();
     image.tags = tags.iter().filter_map(|tag| tag.as_str().map(|tag| Tag::from_stored(tag.to_owned()))).collect();
     // Answers that are a day old at most may have none.
-    image.visibility = answer["visibility"].as_str().and_then(|name| Visibility::parse(name).ok()).unwrap_or_default();
+    image.visibility = snapshot["visibility"].as_str().and_then(|name| Visibility::parse(name).ok()).unwrap_or_default();
     image.updated_at = image.id.created_at();
 }

@@ -1,7 +1,7 @@
 //! Lists of images.
 
 use super::presigned_urls::Links;
-use super::total_count::of_set;
+use super::total_count::counter_of_set;
 use crate::model::caller::Caller;
 use crate::model::collection::CollectionName;
 use crate::model::filter::{ImageFilter, Part, Search};
@@ -72,7 +72,7 @@ async fn rarest_first(reader: &mut Reader, filter: &ImageFilter, part: &Part) ->
     if sets.len() > 1 {
         let mut counted = Vec::with_capacity(sets.len());
         for set in sets {
-            counted.push((store::images::counters::read(&mut *reader, &of_set(filter, part, &set)).await?, set));
+            counted.push((store::images::counters::read(&mut *reader, &counter_of_set(filter, part, &set)).await?, set));
         }
         counted.sort();
         sets = counted.into_iter().map(|(_, set)| set).collect();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::model::id::ImageId;
 use crate::objects::{self, layout};
 use crate::service::Service;
-use crate::service::admission::downloads::Failed;
+use crate::service::admission::downloads::DownloadError;
 use crate::service::error::Error;
 
 /// Keys that are remembered; of more than that the log tells again.
@@ -31,9 +31,9 @@ impl LostObjects {
 
 impl Service {
     /// Why an object of a live image cannot be read.
-    pub(in crate::service) async fn explain_missing(&self, id: ImageId, key: &str, failed: impl Into<Failed>) -> Error {
+    pub(in crate::service) async fn explain_missing(&self, id: ImageId, key: &str, failed: impl Into<DownloadError>) -> Error {
         let failed = failed.into();
-        if !matches!(failed, Failed::Storage(objects::Error::NotFound { .. })) {
+        if !matches!(failed, DownloadError::Storage(objects::Error::NotFound { .. })) {
             return failed.into();
         }
         // It may have been deleted and purged since it was looked up.

@@ -26,7 +26,7 @@ use self::trash::{count_trash, leave_lists, put_in_trash};
 use super::Service;
 use super::error::Error;
 use super::identity::permissions;
-use super::identity::quota::take_room;
+use super::identity::quota::reserve_quota;
 use super::sharing::collection_items;
 use super::time::truncate_to_micros;
 use crate::model::caller::Caller;
@@ -95,13 +95,13 @@ impl Service {
         let before = image.clone();
         image.tags = change.tags.unwrap_or(image.tags);
         image.visibility = change.visibility.unwrap_or(image.visibility);
-        move_in_lists(&mut tx, &before, &image).await?;
+        update_lists(&mut tx, &before, &image).await?;
         image.title = change.title.unwrap_or(image.title);
         image.description = change.description.unwrap_or(image.description);
         image.updated_at = truncate_to_micros(self.clock.now());
         store::images::set_changeable(&mut tx, &image).await?;
         if image.visibility != before.visibility {
-            collection_items::follow(&mut tx, &image).await?;
+            collection_items::sync_image(&mut tx, &image).await?;
         }
         tx.commit().await?;
         let links = self.links(&mut signer, &image);
@@ -113,7 +113,7 @@ impl Service {
     /// # Errors
     /// No caller, no such image, the caller is neither its owner nor an administrator, or it is deleted already.
     pub async fn delete_image(self: &Arc<Self>, caller: &Caller, id: ImageId) -> Result<(), Error> {
-        let user = permissions::remover(caller)?;
+        let user = permissions::deleter(caller)?;
         let mut tx = self.db.begin().await?;
         let image = store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
         let admin = permissions::as_admin(caller).filter(|_| user.id != image.user_id);
@@ -127,7 +127,7 @@ impl Service {
             return Err(Error::Gone { id });
         }
         if let Some(admin) = admin {
-            self.note(&mut tx, admin, "image.deleted", id, owner_of(&image)).await?;
+            self.audit(&mut tx, admin, "image.deleted", id, owner_of(&image)).await?;
         }
         let now = self.clock.now();
         match (was_live, admin) {
@@ -159,7 +159,7 @@ impl Service {
     /// No caller, no such image, the caller is not its owner, it is not deleted, its owner has no room for it, or it was an
     /// administrator who deleted it, and the caller is none.
     pub async fn restore_image(&self, caller: &Caller, id: ImageId) -> Result<Option<(Image, Links)>, Error> {
-        let user = permissions::remover(caller)?;
+        let user = permissions::deleter(caller)?;
         let mut signer = self.signer().await?;
         let mut tx = self.db.begin().await?;
         let mut image = store::images::lock(&mut tx, id).await?.ok_or_else(Error::no_such_image)?;
@@ -172,7 +172,7 @@ impl Service {
             return Err(Error::Conflict { message: format!("Image {id} is not deleted.") });
         }
         match admin {
-            Some(admin) => self.note(&mut tx, admin, "image.restored", id, owner_of(&image)).await?,
+            Some(admin) => self.audit(&mut tx, admin, "image.restored", id, owner_of(&image)).await?,
             None if image.taken_down.is_some() => return Err(Error::forbidden("An administrator has deleted this image.")),
             None => {}
         }
@@ -183,7 +183,7 @@ impl Service {
             tx.commit().await?;
             return Ok(None);
         }
-        take_room(&mut tx, &image.user_id, image.file_size).await?;
+        reserve_quota(&mut tx, &image.user_id, image.file_size).await?;
         self.cancel_move(&mut tx, id, &layout::names_at_upload(&image)).await?;
         store::images::set_deleted_at(&mut tx, id, None, None).await?;
         if image.taken_down.is_none() {
@@ -193,7 +193,7 @@ impl Service {
         store::jobs::caption_jobs::resume(&mut tx, id, self.clock.now()).await?;
         count_live(&mut tx, &image, 1);
         (image.deleted_at, image.taken_down) = (None, None);
-        collection_items::follow(&mut tx, &image).await?;
+        collection_items::sync_image(&mut tx, &image).await?;
         tx.commit().await?;
         if !image.is_visible_to(Some(&user.id)) {
             return Ok(None);
@@ -220,17 +220,17 @@ fn owner_of(image: &Image) -> BTreeMap<String, String> {
 }
 
 /// Moves the counters that an image went from and came to, and writes its tags anew, where that is something else.
-async fn move_in_lists(tx: &mut Tx, before: &Image, after: &Image) -> Result<(), store::Error> {
+async fn update_lists(tx: &mut Tx, before: &Image, after: &Image) -> Result<(), store::Error> {
     if before.tags == after.tags && before.visibility == after.visibility {
         return Ok(());
     }
-    let (went, came) = (Counter::of_sight(before), Counter::of_sight(after));
-    let changes = |from: &[Counter], but: &[Counter], difference| {
+    let (left, joined) = (Counter::of_sight(before), Counter::of_sight(after));
+    let changes = |from: &[Counter], except: &[Counter], difference| {
         let moved: Vec<(Counter, i64)> =
-            from.iter().filter(|counter| !but.contains(counter)).map(|counter| (counter.clone(), difference)).collect();
+            from.iter().filter(|counter| !except.contains(counter)).map(|counter| (counter.clone(), difference)).collect();
         moved
     };
-    store::images::counters::add(tx, after.id, [changes(&went, &came, -1), changes(&came, &went, 1)].concat());
+    store::images::counters::add(tx, after.id, [changes(&left, &joined, -1), changes(&joined, &left, 1)].concat());
     store::images::tags::delete_all(tx, before.id).await?;
     store::images::tags::insert(tx, after).await
 }

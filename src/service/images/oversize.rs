@@ -34,7 +34,7 @@ impl Service {
     /// # Errors
     /// The file is damaged, the smaller one has more bytes than are accepted, or there is no memory in time.
     pub(in crate::service) async fn shrink(&self, upload: &mut Upload, turn: &Turn, header: &Header) -> Result<Shrunk, Error> {
-        let slot = self.admission.decode(turn, header.weight_bytes).await?;
+        let slot = self.admission.reserve_decode(turn, header.weight_bytes).await?;
         let started = Instant::now();
         let (bytes, oversize, limits) = (upload.bytes.clone(), header.clone(), self.limits.imaging.clone());
         let shrinking = move || (imaging::shrink(&bytes, &oversize, &limits), slot);
@@ -52,7 +52,7 @@ impl Service {
         let small = self.check_weight(small)?;
         let grown = length.saturating_sub(upload.bytes.len() as u64);
         // The slot has room for the file until then. Nothing waits here, because others wait for the slot.
-        let _growth = if grown > 0 { Some(self.admission.file_at_once(turn, grown)?) } else { None };
+        let _growth = if grown > 0 { Some(self.admission.try_reserve_file(turn, grown)?) } else { None };
         drop(slot);
         upload.bytes = file;
         let from = PixelSize { width: header.width, height: header.height };

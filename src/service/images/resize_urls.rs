@@ -48,7 +48,7 @@ pub struct SignedQuery {
 
 /// That a query is signed, and has not expired. Only the service makes one.
 #[derive(Debug, Clone, Copy)]
-pub struct Signed {
+pub struct VerifiedSignature {
     grant: Grant,
     pub expires_at: DateTime<Utc>,
 }
@@ -73,7 +73,7 @@ pub struct ResizeUrl {
 }
 
 /// Keys of URLs are others than those of access tokens, whichever they are derived from.
-const DERIVED_FOR: &[u8] = b"image-service: URLs of resized images, v1";
+const DERIVATION_CONTEXT: &[u8] = b"image-service: URLs of resized images, v1";
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -82,8 +82,8 @@ fn hmac(key: &[u8], text: &[u8]) -> Result<[u8; 32], Error> {
 }
 
 /// A key for URLs, from one for access tokens.
-fn derive(token_key: &[u8]) -> Result<[u8; 32], Error> {
-    hmac(token_key, DERIVED_FOR)
+fn derive_url_key(token_key: &[u8]) -> Result<[u8; 32], Error> {
+    hmac(token_key, DERIVATION_CONTEXT)
 }
 
 /// Base64url without padding.
@@ -92,7 +92,7 @@ fn sign(key: &[u8], grant: Grant, id: ImageId, query: &str) -> Result<String, Er
 }
 
 /// What a signature grants, if it is of this key. How long that takes does not depend on where it differs.
-fn granted(key: &[u8], id: ImageId, query: &str, signature: &str) -> Option<Grant> {
+fn verify(key: &[u8], id: ImageId, query: &str, signature: &str) -> Option<Grant> {
     let is_of = |grant: &Grant| {
         let expected = sign(key, *grant, id, query).unwrap_or_default();
         !expected.is_empty() && bool::from(expected.as_bytes().ct_eq(signature.as_bytes()))
@@ -113,13 +113,13 @@ impl Service {
     ///
     /// # Errors
     /// The signature is not of these parameters, this image and one of the service's keys, or has expired.
-    pub async fn check_signature(&self, id: ImageId, signed: &SignedQuery) -> Result<Signed, Error> {
+    pub async fn check_signature(&self, id: ImageId, signed: &SignedQuery) -> Result<VerifiedSignature, Error> {
         let parameters = signed.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let query = canonical_query(parameters);
-        let find = |key: &[u8]| granted(key, id, &query, &signed.signature);
+        let find = |key: &[u8]| verify(key, id, &query, &signed.signature);
         let configured = &self.limits.resizing.signing_keys;
         let grant = if configured.is_empty() {
-            self.find_in_signing_keys(|key| find(&derive(&key.secret).ok()?)).await?
+            self.find_in_signing_keys(|key| find(&derive_url_key(&key.secret).ok()?)).await?
         } else {
             configured.iter().find_map(|key| find(key.as_bytes()))
         };
@@ -132,7 +132,7 @@ impl Service {
         if expires_at <= self.clock.now() {
             return Err(Error::forbidden("This URL has expired; get another one from POST /images/{image_id}/urls."));
         }
-        Ok(Signed { grant, expires_at })
+        Ok(VerifiedSignature { grant, expires_at })
     }
 
     /// Signs URLs of an image, and returns when they expire. They stay the same for a while, so that they can be cached. For whoever is
@@ -149,8 +149,8 @@ impl Service {
     ) -> Result<(Vec<ResizeUrl>, DateTime<Utc>), Error> {
         let image = self.find_visible(caller, id).await?;
         permissions::require_custom_sizes(&image)?;
-        let may_choose = caller.user() == Some(&image.user_id) || permissions::as_admin(caller).is_some();
-        if !may_choose && self.limits.resizing.mode == ResizeMode::Signed {
+        let is_owner_or_admin = caller.user() == Some(&image.user_id) || permissions::as_admin(caller).is_some();
+        if !is_owner_or_admin && self.limits.resizing.mode == ResizeMode::Signed {
             caller.user().ok_or(Error::Unauthenticated)?;
             return Err(Error::NotOwner { id });
         }
@@ -161,23 +161,28 @@ impl Service {
         let expires_at = round_up(self.clock.now() + lifetime, self.limits.url_window.as_secs());
         let key = match self.limits.resizing.signing_keys.first() {
             Some(key) => key.as_bytes().to_vec(),
-            None => derive(&self.signing_key().await?.secret)?.to_vec(),
+            None => derive_url_key(&self.signing_key().await?.secret)?.to_vec(),
         };
         let sign = |size: &SizeToSign| {
-            let size = if may_choose { size.clone() } else { size.clone().allowed_by(&self.limits.resizing)? };
+            let size = if is_owner_or_admin { size.clone() } else { size.clone().allowed_by(&self.limits.resizing)? };
             size.signed(&key, &image, expires_at)
         };
         Ok((sizes.iter().map(sign).collect::<Result<_, _>>()?, expires_at))
     }
 
     /// What a request without a signature is given.
-    pub(in crate::service) fn without_signature(&self, request: &VariantRequest) -> Result<VariantRequest, Error> {
+    pub(in crate::service) fn restrict_unsigned(&self, request: &VariantRequest) -> Result<VariantRequest, Error> {
         let (width, height, quality) = self.limits.resizing.allow((request.width, request.height), request.quality)?;
         Ok(VariantRequest { width, height, quality, ..request.clone() })
     }
 
     /// The image of a signed request. The owner has signed for a private one.
-    pub(in crate::service) async fn find_signed(&self, caller: &Caller, id: ImageId, signed: Signed) -> Result<Image, Error> {
+    pub(in crate::service) async fn find_signed(
+        &self,
+        caller: &Caller,
+        id: ImageId,
+        signed: VerifiedSignature,
+    ) -> Result<Image, Error> {
         if signed.grant == Grant::Public {
             return self.find_visible(caller, id).await;
         }
@@ -189,11 +194,11 @@ impl Service {
 }
 
 /// Width, height and quality.
-type Asked = (Option<u32>, Option<u32>, Option<u8>);
+type ChosenSize = (Option<u32>, Option<u32>, Option<u8>);
 
 impl ResizeLimits {
     /// What is given without a signature for these sides and this quality.
-    fn allow(&self, (width, height): (Option<u32>, Option<u32>), quality: Option<u8>) -> Result<Asked, Error> {
+    fn allow(&self, (width, height): (Option<u32>, Option<u32>), quality: Option<u8>) -> Result<ChosenSize, Error> {
         match self.mode {
             ResizeMode::Open => {
                 Ok((width.map(resize::round_side), height.map(resize::round_side), quality.map(resize::round_quality)))
@@ -261,7 +266,7 @@ mod tests {
     fn check(id: ImageId, query: &[u8]) -> Option<Grant> {
         let (query, signatures) = read(query);
         let [signature] = signatures.as_slice() else { return None };
-        granted(KEY, id, &query, signature)
+        verify(KEY, id, &query, signature)
     }
 
     #[test]
@@ -288,14 +293,14 @@ mod tests {
 
     #[test]
     fn keys_for_urls_are_not_those_of_access_tokens() {
-        let (derived, id) = (derive(KEY).unwrap(), ImageId::from(Uuid::from_u128(7)));
+        let (derived, id) = (derive_url_key(KEY).unwrap(), ImageId::from(Uuid::from_u128(7)));
         assert_ne!(derived, KEY);
         let signature = sign(&derived, Grant::Public, id, "width=1").unwrap();
         assert_eq!(signature.len(), 43);
-        assert_eq!(granted(&derived, id, "width=1", &signature), Some(Grant::Public));
-        assert_eq!(granted(KEY, id, "width=1", &signature), None);
+        assert_eq!(verify(&derived, id, "width=1", &signature), Some(Grant::Public));
+        assert_eq!(verify(KEY, id, "width=1", &signature), None);
         for wrong in ["", "A", &signature[..42], &format!("{signature}="), &signature.to_lowercase()] {
-            assert_eq!(granted(&derived, id, "width=1", wrong), None, "{wrong}");
+            assert_eq!(verify(&derived, id, "width=1", wrong), None, "{wrong}");
         }
     }
 

@@ -7,33 +7,33 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::resize_urls::Signed;
+use super::resize_urls::VerifiedSignature;
 use super::variant_request::{FormatRequest, VariantRequest, is_transparent};
-use super::variants::Made;
+use super::variants::ReadyVariant;
 use crate::model::caller::Caller;
 use crate::model::id::ImageId;
 use crate::model::image::{Format, Image, Thumbnail, ThumbnailSize, Visibility};
 use crate::model::rendering::Rendering;
 use crate::objects::{self, layout};
 use crate::service::Service;
-use crate::service::admission::downloads::{Failed, Sent};
+use crate::service::admission::downloads::{BodyStream, DownloadError};
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::identity::permissions;
 use crate::store;
 
 /// What of a picture is to be sent.
-pub struct Sending<'a> {
+pub struct SendOptions<'a> {
     /// Whether the client has the picture with this entity tag.
     pub is_known: &'a (dyn Fn(&str) -> bool + Send + Sync),
     /// Whether it wants the bytes, and not only their number.
     pub with_body: bool,
     /// Whose turn it is to be when files are waited for.
-    pub asked_by: &'a TurnKey,
+    pub requested_by: &'a TurnKey,
 }
 
 /// A picture to be sent.
-pub struct Shown {
+pub struct ServedImage {
     /// An entity tag without its quotes: the same for the same bytes only.
     pub etag: String,
     pub format: Format,
@@ -49,7 +49,7 @@ pub enum Content {
     Length(u64),
     Bytes(Bytes),
     /// As fast as the client takes it, with its length in bytes.
-    Stored(u64, Sent),
+    Stored(u64, BodyStream),
 }
 
 /// A variant whose object is gone although its row was there is looked for anew, this often.
@@ -74,19 +74,19 @@ impl Service {
         key: &TurnKey,
         id: ImageId,
         size: ThumbnailSize,
-        sending: &Sending<'_>,
-    ) -> Result<Shown, Error> {
+        sending: &SendOptions<'_>,
+    ) -> Result<ServedImage, Error> {
         let image = self.find_visible(caller, id).await?;
         permissions::require_thumbnail(&image, size)?;
         let pixels = size.of((image.width, image.height));
         let stored = image.thumbnails.iter();
         let same = stored.clone().find(|stored| stored.size == size);
         if let Some(stored) = same.or_else(|| stored.clone().find(|stored| (stored.width, stored.height) == pixels)) {
-            return self.show_stored(&image, stored, sending).await;
+            return self.serve_thumbnail(&image, stored, sending).await;
         }
         let format = if is_transparent(&image) { Format::Webp } else { Format::Jpeg };
         let rendering = Rendering { width: pixels.0, height: pixels.1, crop: false, format, quality: Rendering::DEFAULT_QUALITY };
-        self.show_variant(key, &image, &rendering, sending).await
+        self.serve_variant(key, &image, &rendering, sending).await
     }
 
     /// A picture of any size of a live image; made when it is first asked for. Without a signature it is what the operator allows.
@@ -98,12 +98,12 @@ impl Service {
         caller: &Caller,
         key: &TurnKey,
         id: ImageId,
-        (request, signed): (&VariantRequest, Option<Signed>),
-        sending: &Sending<'_>,
-    ) -> Result<Shown, Error> {
+        (request, signed): (&VariantRequest, Option<VerifiedSignature>),
+        sending: &SendOptions<'_>,
+    ) -> Result<ServedImage, Error> {
         let (request, image) = match signed {
             Some(signed) => (request.clone(), self.find_signed(caller, id, signed).await?),
-            None => (self.without_signature(request)?, self.find_visible(caller, id).await?),
+            None => (self.restrict_unsigned(request)?, self.find_visible(caller, id).await?),
         };
         permissions::require_custom_sizes(&image)?;
         let format = match &request.format {
@@ -119,12 +119,12 @@ impl Service {
                 && rendering.quality == Rendering::DEFAULT_QUALITY
         };
         match image.thumbnails.iter().find(is_same) {
-            Some(stored) => self.show_stored(&image, stored, sending).await,
-            None => self.show_variant(key, &image, &rendering, sending).await,
+            Some(stored) => self.serve_thumbnail(&image, stored, sending).await,
+            None => self.serve_variant(key, &image, &rendering, sending).await,
         }
     }
 
-    async fn show_stored(&self, image: &Image, stored: &Thumbnail, sending: &Sending<'_>) -> Result<Shown, Error> {
+    async fn serve_thumbnail(&self, image: &Image, stored: &Thumbnail, sending: &SendOptions<'_>) -> Result<ServedImage, Error> {
         let name = stored.size.name();
         // Never made again under this name.
         let etag = format!("{}-{name}", image.id);
@@ -138,57 +138,61 @@ impl Service {
                 }
             }
         };
-        Ok(Shown { etag, format: stored.format, visibility: image.visibility, content })
+        Ok(ServedImage { etag, format: stored.format, visibility: image.visibility, content })
     }
 
-    async fn show_variant(
+    async fn serve_variant(
         self: &Arc<Self>,
         key: &TurnKey,
         image: &Image,
         rendering: &Rendering,
-        sending: &Sending<'_>,
-    ) -> Result<Shown, Error> {
+        sending: &SendOptions<'_>,
+    ) -> Result<ServedImage, Error> {
         let format = rendering.format;
         for _ in 0..ATTEMPTS {
-            let made = self.find_or_make(key, image, rendering).await?;
+            let made = self.find_or_render(key, image, rendering).await?;
             let etag = match &made {
-                Made::Stored(object) | Made::Fresh { object, .. } => layout::variant_token(object).to_owned(),
-                Made::Passing { etag, .. } => etag.clone(),
+                ReadyVariant::Stored(object) | ReadyVariant::JustStored { object, .. } => {
+                    layout::variant_token(object).to_owned()
+                }
+                ReadyVariant::NotStored { etag, .. } => etag.clone(),
             };
             let content = match made {
                 _ if (sending.is_known)(&etag) => Content::Unchanged,
-                Made::Fresh { bytes, .. } | Made::Passing { bytes, .. } if !sending.with_body => {
+                ReadyVariant::JustStored { bytes, .. } | ReadyVariant::NotStored { bytes, .. } if !sending.with_body => {
                     Content::Length(bytes.len() as u64)
                 }
-                Made::Fresh { bytes, .. } | Made::Passing { bytes, memory: None, .. } => Content::Bytes(bytes),
-                Made::Passing { bytes, memory: Some(memory), .. } => {
+                ReadyVariant::JustStored { bytes, .. } | ReadyVariant::NotStored { bytes, memory: None, .. } => {
+                    Content::Bytes(bytes)
+                }
+                ReadyVariant::NotStored { bytes, memory: Some(memory), .. } => {
                     let (length, sent) = self.send_from_memory(key, bytes, memory).await?;
                     Content::Stored(length, sent)
                 }
-                Made::Stored(object) => match self.read_content(&layout::key(image.id, &object), sending).await {
+                ReadyVariant::Stored(object) => match self.read_content(&layout::key(image.id, &object), sending).await {
                     Ok(content) => content,
-                    Err(Failed::Storage(objects::Error::NotFound { .. })) => {
-                        self.give_up_lost(image.id, &object).await?;
+                    Err(DownloadError::Storage(objects::Error::NotFound { .. })) => {
+                        self.remove_lost_variant(image.id, &object).await?;
                         continue;
                     }
                     Err(error) => return Err(error.into()),
                 },
             };
-            return Ok(Shown { etag, format, visibility: image.visibility, content });
+            return Ok(ServedImage { etag, format, visibility: image.visibility, content });
         }
         Err(Error::StillMaking)
     }
 
-    async fn read_content(&self, key: &str, sending: &Sending<'_>) -> Result<Content, Failed> {
+    async fn read_content(&self, key: &str, sending: &SendOptions<'_>) -> Result<Content, DownloadError> {
         if !sending.with_body {
             return Ok(Content::Length(self.objects.size(key).await?));
         }
-        let (length, bytes) = self.send_object(sending.asked_by, key.to_owned(), None).await?;
+        let (length, bytes) = self.send_object(sending.requested_by, key.to_owned(), None).await?;
         Ok(Content::Stored(length, bytes))
     }
 
     /// A variant whose object the storage does not have: given up between our look and our reading, or lost.
-    async fn give_up_lost(&self, id: ImageId, object: &str) -> Result<(), Error> {
+    async fn remove_lost_variant(&self, id: ImageId, object: &str) -> Result<(), Error> {
         tracing::warn!(image_id = %id, object, "a variant's object is gone");
         let mut tx = self.db.begin().await?;
         store::images::variants::remove(&mut tx, id, object, self.clock.now()).await?;

@@ -23,13 +23,13 @@ use crate::store::{self, Reader};
 
 /// Counts that were made row by row.
 #[derive(Debug)]
-pub struct Counts {
-    kept: Mutex<HashMap<Fingerprint, Kept>>,
+pub struct CountCache {
+    cached: Mutex<HashMap<Fingerprint, CachedCount>>,
     turns: FairQueue,
 }
 
 /// Whose page is counted, and until when it waits for its turns.
-struct Page {
+struct CountRequest {
     turn: Turn,
     deadline: Instant,
 }
@@ -38,49 +38,49 @@ struct Page {
 type Fingerprint = ([u8; 32], bool);
 
 #[derive(Debug, Clone, Copy)]
-struct Kept {
+struct CachedCount {
     count: u64,
     /// Of the counters that watch over the filter.
     moves: i64,
 }
 
 /// Counts made at once, and those of one caller.
-const TURNS: Amount = Amount { bytes: 0, slots: 2 };
-const TURNS_OF_CALLER: Amount = Amount { bytes: 0, slots: 1 };
+const SLOTS: Amount = Amount { bytes: 0, slots: 2 };
+const SLOTS_PER_CALLER: Amount = Amount { bytes: 0, slots: 1 };
 
 /// A page waits no longer for all of its turns.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// Some 100 KiB.
-const MAX_KEPT: usize = 1024;
+const MAX_CACHED: usize = 1024;
 
-impl Default for Counts {
+impl Default for CountCache {
     fn default() -> Self {
-        Self { kept: Mutex::default(), turns: FairQueue::with_most_of_key(TURNS, TURNS_OF_CALLER) }
+        Self { cached: Mutex::default(), turns: FairQueue::with_max_per_key(SLOTS, SLOTS_PER_CALLER) }
     }
 }
 
-impl Counts {
-    fn find(&self, fingerprint: &Fingerprint) -> Option<Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(fingerprint).copied()
+impl CountCache {
+    fn find(&self, fingerprint: &Fingerprint) -> Option<CachedCount> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner).get(fingerprint).copied()
     }
 
-    fn keep(&self, fingerprint: Fingerprint, kept: Kept) {
-        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MAX_KEPT && !all.contains_key(&fingerprint) {
+    fn insert(&self, fingerprint: Fingerprint, cached: CachedCount) {
+        let mut all = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_CACHED && !all.contains_key(&fingerprint) {
             // Which ones are asked for again is not known; those that are will be counted once more.
             all.clear();
         }
-        all.insert(fingerprint, kept);
+        all.insert(fingerprint, cached);
     }
 
     /// # Errors
     /// The page has waited for too long: for a count of the same caller, or because there are too many callers.
-    async fn turn(&self, page: &Page) -> Result<Permit, Error> {
-        let taking = self.turns.take(&page.turn, Amount::slots(1));
-        tokio::time::timeout_at(page.deadline, taking).await.map_err(|_| match self.turns.is_holding(&page.turn.key) {
-            true => Error::too_many(PATIENCE),
-            false => Error::Overloaded { retry_after: PATIENCE },
+    async fn turn(&self, request: &CountRequest) -> Result<Permit, Error> {
+        let taking = self.turns.acquire(&request.turn, Amount::slots(1));
+        tokio::time::timeout_at(request.deadline, taking).await.map_err(|_| match self.turns.is_holding(&request.turn.key) {
+            true => Error::too_many(MAX_WAIT),
+            false => Error::Overloaded { retry_after: MAX_WAIT },
         })
     }
 }
@@ -98,23 +98,28 @@ impl Service {
         filter: &ImageFilter,
         parts: &[Part],
     ) -> Result<u64, Error> {
-        let page = Page { turn: Turn::new(key.clone(), Class::Request), deadline: Instant::now() + PATIENCE };
-        let covered: Vec<Counter> = parts.iter().filter_map(|part| covering(filter, part)).collect();
+        let request = CountRequest { turn: Turn::new(key.clone(), Class::Request), deadline: Instant::now() + MAX_WAIT };
+        let covered: Vec<Counter> = parts.iter().filter_map(|part| covering_counter(filter, part)).collect();
         let mut total = if covered.is_empty() { 0 } else { store::images::counters::read_sum(&mut reader, &covered).await? };
         drop(reader);
-        for part in parts.iter().filter(|part| covering(filter, part).is_none()) {
+        for part in parts.iter().filter(|part| covering_counter(filter, part).is_none()) {
             total += match (part, &filter.user_id, filter.tags.as_slice()) {
                 (Part::Public, None, []) if filter.collection.is_none() => {
-                    self.count_by_days(&page, filter.start, filter.end).await?
+                    self.count_by_days(&request, filter.start, filter.end).await?
                 }
-                _ => self.count_rows(&page, filter, part, &watching(filter, part)).await?,
+                _ => self.count_rows(&request, filter, part, &watched_counters(filter, part)).await?,
             };
         }
         Ok(total)
     }
 
     /// Whole days by their counters; only the days that are cut are counted row by row.
-    async fn count_by_days(&self, page: &Page, start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>) -> Result<u64, Error> {
+    async fn count_by_days(
+        &self,
+        request: &CountRequest,
+        start: Option<DateTime<Utc>>,
+        end: Option<DateTime<Utc>>,
+    ) -> Result<u64, Error> {
         let start = start.unwrap_or(DateTime::UNIX_EPOCH).max(DateTime::UNIX_EPOCH);
         // Ids are in milliseconds, so the range may be widened to the first and past the last of them.
         let end = end.unwrap_or(DateTime::<Utc>::MAX_UTC).min(last_countable());
@@ -125,49 +130,55 @@ impl Service {
         let first_whole = day_start(start + DAY - MILLISECOND);
         let past_whole = day_start(past_end);
         if first_whole >= past_whole {
-            return self.count_range(page, start, end).await;
+            return self.count_range(request, start, end).await;
         }
         let last_whole = past_whole - DAY;
         let whole = store::images::counters::read_range(&self.db, &Counter::day(first_whole), &Counter::day(last_whole)).await?;
-        let before = if start < first_whole { self.count_range(page, start, first_whole - MILLISECOND).await? } else { 0 };
-        let after = if past_whole < past_end { self.count_range(page, past_whole, end).await? } else { 0 };
+        let before = if start < first_whole { self.count_range(request, start, first_whole - MILLISECOND).await? } else { 0 };
+        let after = if past_whole < past_end { self.count_range(request, past_whole, end).await? } else { 0 };
         Ok(before + whole + after)
     }
 
     /// A range that no day fills, so that it lies in two days at most.
-    async fn count_range(&self, page: &Page, start: DateTime<Utc>, end: DateTime<Utc>) -> Result<u64, Error> {
+    async fn count_range(&self, request: &CountRequest, start: DateTime<Utc>, end: DateTime<Utc>) -> Result<u64, Error> {
         let filter = ImageFilter { start: Some(start), end: Some(end), ..ImageFilter::default() };
-        self.count_rows(page, &filter, &Part::Public, &[Counter::day(start), Counter::day(end)]).await
+        self.count_rows(request, &filter, &Part::Public, &[Counter::day(start), Counter::day(end)]).await
     }
 
     /// Counts row by row, unless the counters in `watched` have not moved since that was last done.
-    async fn count_rows(&self, page: &Page, filter: &ImageFilter, part: &Part, watched: &[Counter]) -> Result<u64, Error> {
+    async fn count_rows(
+        &self,
+        request: &CountRequest,
+        filter: &ImageFilter,
+        part: &Part,
+        watched: &[Counter],
+    ) -> Result<u64, Error> {
         let fingerprint = match part {
             Part::Public => (filter.fingerprint(), false),
             Part::PrivateOf(user) => (ImageFilter { user_id: Some(user.clone()), ..filter.clone() }.fingerprint(), true),
         };
-        if let Some(count) = self.kept_count(&fingerprint, watched).await? {
+        if let Some(count) = self.cached_count(&fingerprint, watched).await? {
             return Ok(count);
         }
-        let _turn = self.counts.turn(page).await?;
+        let _turn = self.counts.turn(request).await?;
         // Who had the turn before may have counted the same.
-        if let Some(count) = self.kept_count(&fingerprint, watched).await? {
+        if let Some(count) = self.cached_count(&fingerprint, watched).await? {
             return Ok(count);
         }
         let (count, moves) = store::images::lists::count(&self.db, filter, part, watched).await?;
-        self.counts.keep(fingerprint, Kept { count, moves });
+        self.counts.insert(fingerprint, CachedCount { count, moves });
         Ok(count)
     }
 
-    async fn kept_count(&self, fingerprint: &Fingerprint, watched: &[Counter]) -> Result<Option<u64>, Error> {
-        let Some(kept) = self.counts.find(fingerprint) else { return Ok(None) };
+    async fn cached_count(&self, fingerprint: &Fingerprint, watched: &[Counter]) -> Result<Option<u64>, Error> {
+        let Some(cached) = self.counts.find(fingerprint) else { return Ok(None) };
         let moves = store::images::counters::moves(&self.db, watched).await?;
-        Ok((kept.moves == moves).then_some(kept.count))
+        Ok((cached.moves == moves).then_some(cached.count))
     }
 }
 
 /// The counter of just these images, if there is one.
-fn covering(filter: &ImageFilter, part: &Part) -> Option<Counter> {
+fn covering_counter(filter: &ImageFilter, part: &Part) -> Option<Counter> {
     if filter.start.is_some() || filter.end.is_some() {
         return None;
     }
@@ -177,22 +188,22 @@ fn covering(filter: &ImageFilter, part: &Part) -> Option<Counter> {
         (Part::PrivateOf(user), _, []) => Some(Counter::private_user(user)),
         // Of what a user has in a collection only private images are counted apart.
         (Part::Public, Some(_), [Set::Collection(_)]) => None,
-        (_, _, [set]) => Some(of_set(filter, part, set)),
+        (_, _, [set]) => Some(counter_of_set(filter, part, set)),
         _ => None,
     }
 }
 
 /// Counters of which at least one moves with every image that comes to a list or leaves it.
-fn watching(filter: &ImageFilter, part: &Part) -> Vec<Counter> {
+fn watched_counters(filter: &ImageFilter, part: &Part) -> Vec<Counter> {
     match (part, &filter.user_id, filter.sets().as_slice()) {
         (Part::PrivateOf(user), _, []) => vec![Counter::private_user(user)],
         (Part::Public, Some(user), []) => vec![Counter::user(user)],
-        (_, _, sets) => sets.iter().map(|set| of_set(filter, part, set)).collect(),
+        (_, _, sets) => sets.iter().map(|set| counter_of_set(filter, part, set)).collect(),
     }
 }
 
 /// The counter of the part's images in a set, or, of a user's public ones in a collection, of all public ones.
-pub(in crate::service) fn of_set(filter: &ImageFilter, part: &Part, set: &Set) -> Counter {
+pub(in crate::service) fn counter_of_set(filter: &ImageFilter, part: &Part, set: &Set) -> Counter {
     match (set, part, &filter.user_id) {
         (Set::Tag(tag), Part::Public, None) => Counter::tag(tag),
         (Set::Tag(tag), Part::Public, Some(user)) => Counter::user_tag(user, tag),
@@ -222,22 +233,22 @@ mod tests {
     use super::*;
     use crate::model::caller::UserId;
 
-    fn page(key: TurnKey) -> Page {
-        Page { turn: Turn::new(key, Class::Request), deadline: Instant::now() + Duration::from_millis(300) }
+    fn request(key: TurnKey) -> CountRequest {
+        CountRequest { turn: Turn::new(key, Class::Request), deadline: Instant::now() + Duration::from_millis(300) }
     }
 
-    fn user(name: &str) -> Page {
-        page(TurnKey::User(UserId::parse(name).unwrap()))
+    fn user(name: &str) -> CountRequest {
+        request(TurnKey::User(UserId::parse(name).unwrap()))
     }
 
     #[tokio::test]
     async fn a_caller_with_many_lists_at_once_keeps_nobody_else_waiting() {
-        let counts = Counts::default();
-        let anonymous = || page(TurnKey::Network(IpAddr::from([192, 0, 2, 1])));
+        let counts = CountCache::default();
+        let anonymous = || request(TurnKey::Network(IpAddr::from([192, 0, 2, 1])));
         let counting = counts.turn(&anonymous()).await.unwrap();
         let refused = futures::future::join_all((0..60).map(|_| {
-            let (counts, page) = (&counts, anonymous());
-            async move { counts.turn(&page).await }
+            let (counts, request) = (&counts, anonymous());
+            async move { counts.turn(&request).await }
         }));
         let mut refused = Box::pin(refused);
         assert!(refused.as_mut().now_or_never().is_none(), "they wait");
@@ -252,7 +263,7 @@ mod tests {
 
     #[tokio::test]
     async fn with_two_callers_at_it_a_third_is_told_that_the_service_is_busy() {
-        let counts = Counts::default();
+        let counts = CountCache::default();
         let _held = (counts.turn(&user("ann")).await.unwrap(), counts.turn(&user("bob")).await.unwrap());
         assert!(matches!(counts.turn(&user("cleo")).await, Err(Error::Overloaded { .. })));
         assert!(matches!(counts.turn(&user("ann")).await, Err(Error::TooManyRequests { .. })));

@@ -27,7 +27,7 @@ use crate::store::images::intents::Removal;
 use crate::store::{self, Tx};
 
 /// Images that one upload purges at most. It takes more only where a plan has become smaller.
-const PURGED_FOR_UPLOAD: usize = 20;
+const MAX_PURGES_PER_UPLOAD: usize = 20;
 
 impl Service {
     /// Purges one image that has been deleted for longer than the retention: its row goes, its objects are announced.
@@ -60,7 +60,7 @@ impl Service {
         let now = self.clock.now();
         store::images::variants::remove_all(tx, id, now, after(now, self.limits.intent_grace)).await?;
         store::sharing::expiring_links::delete_all(tx, id).await?;
-        collection_items::forget(tx, id).await?;
+        collection_items::remove_image(tx, id).await?;
         store::images::purge(tx, id).await?;
         if image.taken_down.is_none() {
             let counter = |kind| Counter { kind, key: image.user_id.clone() };
@@ -95,7 +95,7 @@ impl Service {
         let removal = self.purge(&mut tx, id, &expired).await?;
         tx.commit().await?;
         // The sweeper would do it; but whoever purges an image means now.
-        if let Err(error) = self.remove(&removal).await {
+        if let Err(error) = self.remove_image_objects(&removal).await {
             tracing::warn!(image_id = %id, "the objects of a purged image are removed later: {}", chain(&error));
         }
         Ok(())
@@ -105,10 +105,10 @@ impl Service {
     ///
     /// # Errors
     /// It has, and nothing in it is old enough; or there is so much to purge that the next upload goes on with it.
-    pub(in crate::service) async fn make_room_in_trash(&self, user: &UserId, features: &Features) -> Result<(), Error> {
+    pub(in crate::service) async fn shrink_trash(&self, user: &UserId, features: &Features) -> Result<(), Error> {
         let cutoff = before(self.clock.now(), self.limits.trash_min_age);
-        for _ in 0..PURGED_FOR_UPLOAD {
-            let full = require_trash_room(features, trash_of(&mut self.db.reader().await?, user).await?);
+        for _ in 0..MAX_PURGES_PER_UPLOAD {
+            let full = require_trash_quota(features, trash_usage(&mut self.db.reader().await?, user).await?);
             let Err(full) = full else { return Ok(()) };
             let Some(id) = store::images::find_oldest_in_trash(&self.db, user, cutoff).await? else { return Err(full) };
             // An administrator may have taken it down meanwhile, and might restore it.
@@ -130,7 +130,7 @@ pub(in crate::service) async fn put_in_trash(tx: &mut Tx, image: &Image, now: Da
 pub(in crate::service) async fn leave_lists(tx: &mut Tx, image: &Image, now: DateTime<Utc>) -> Result<(), Error> {
     store::images::tags::delete_all(tx, image.id).await?;
     count_live(tx, image, -1);
-    collection_items::follow(tx, &Image { deleted_at: Some(now), ..image.clone() }).await
+    collection_items::sync_image(tx, &Image { deleted_at: Some(now), ..image.clone() }).await
 }
 
 pub(in crate::service) fn count_trash(tx: &mut Tx, image: &Image, difference: i64) {
@@ -139,7 +139,7 @@ pub(in crate::service) fn count_trash(tx: &mut Tx, image: &Image, difference: i6
 }
 
 /// What a user has in the trash.
-pub(in crate::service) async fn trash_of<R>(run: &mut R, user: &UserId) -> Result<Usage, store::Error>
+pub(in crate::service) async fn trash_usage<R>(run: &mut R, user: &UserId) -> Result<Usage, store::Error>
 where
     for<'a> &'a mut R: Run,
 {
@@ -149,7 +149,7 @@ where
 }
 
 /// That the trash holds no more than the plan allows.
-pub(in crate::service) fn require_trash_room(features: &Features, trash: Usage) -> Result<(), Error> {
+pub(in crate::service) fn require_trash_quota(features: &Features, trash: Usage) -> Result<(), Error> {
     let mut details = Fields::new();
     let mut check = |name: &str, used: u64, max: Option<u64>| {
         if let Some(max) = max.filter(|max| used > *max) {
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn the_trash_holds_as_much_again_as_the_quota() {
         let features = Features { max_images: Some(2), max_bytes: Some(100), ..Features::default() };
-        let full = |images, bytes| match require_trash_room(&features, Usage { images, bytes, ..Usage::default() }) {
+        let full = |images, bytes| match require_trash_quota(&features, Usage { images, bytes, ..Usage::default() }) {
             Ok(()) => Vec::new(),
             Err(Error::QuotaExceeded(details)) => details.into_keys().collect(),
             Err(other) => panic!("{other:?}"),
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(full(1, 101), ["trash_bytes"]);
         assert_eq!(full(3, 101), ["trash_bytes", "trash_images"]);
         assert!(
-            require_trash_room(&Features::default(), Usage { images: u64::MAX, bytes: u64::MAX, ..Usage::default() }).is_ok()
+            require_trash_quota(&Features::default(), Usage { images: u64::MAX, bytes: u64::MAX, ..Usage::default() }).is_ok()
         );
     }
 }

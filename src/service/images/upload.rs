@@ -23,7 +23,7 @@ use crate::service::admission::Admitted;
 use crate::service::admission::fair_queue::Turn;
 use crate::service::admission::threads;
 use crate::service::error::{Error, Fields, chain};
-use crate::service::identity::quota::take_room_for_upload;
+use crate::service::identity::quota::reserve_quota_for_upload;
 use crate::store;
 use crate::store::Tx;
 
@@ -77,7 +77,7 @@ impl Service {
                 // Not all of the upload: its file must go when another takes its place.
                 let key = upload.idempotency_key().map(|key| (upload.user_id.clone(), key.clone()));
                 let storing = self.process_and_store(&mut upload, turn, id, &header, features);
-                let stored = self.holding_key(key, id, storing).await;
+                let stored = self.with_key_lease(key, id, storing).await;
                 if stored.is_err() {
                     self.release_key(&upload, id).await;
                 }
@@ -113,7 +113,7 @@ impl Service {
     /// # Errors
     /// Decoding the picture would take more memory than there is.
     pub(in crate::service) fn check_weight(&self, header: Header) -> Result<Header, Error> {
-        let limit = self.admission.most_weight_bytes();
+        let limit = self.admission.max_decode_bytes();
         if header.weight_bytes <= limit {
             return Ok(header);
         }
@@ -162,7 +162,7 @@ impl Service {
     ) -> Result<Image, Error> {
         let shrunk = if header.oversize { Some(self.shrink(upload, turn, header).await?) } else { None };
         let header = shrunk.as_ref().map_or(header, |shrunk| &shrunk.header);
-        self.look_for_room(&upload.user_id, features.as_ref(), upload.bytes.len() as u64).await?;
+        self.check_quota(&upload.user_id, features.as_ref(), upload.bytes.len() as u64).await?;
         let mut processed = self.decode(upload, turn, header.clone()).await?;
         if let Some(shrunk) = &shrunk {
             processed.metadata.shrunk_from = Some(shrunk.from);
@@ -174,7 +174,7 @@ impl Service {
             // In place of the file that came: the memory that was reserved is for one.
             upload.bytes = without_location.into();
         }
-        let image = Image { features, caption: self.first_caption(), ..describe(upload, id, header, &processed) };
+        let image = Image { features, caption: self.initial_caption(), ..describe(upload, id, header, &processed) };
         self.announce(&image).await?;
         self.put_objects(&image, upload.bytes.clone(), processed).await?;
         self.record(upload, &image).await?;
@@ -184,7 +184,7 @@ impl Service {
     /// Decodes on a thread of its own, within the memory budget.
     async fn decode(&self, upload: &Upload, turn: &Turn, header: Header) -> Result<Processed, Error> {
         let (started, bytes) = (Instant::now(), upload.bytes.clone());
-        let slot = self.admission.decode(turn, header.weight_bytes).await?;
+        let slot = self.admission.reserve_decode(turn, header.weight_bytes).await?;
         self.observe_stage(upload.visibility, "decode_wait", started.elapsed());
         let mut limits = self.limits.imaging.clone();
         limits.keep_location |= upload.keep_location && self.limits.allow_keep_location;
@@ -236,17 +236,17 @@ impl Service {
             Origin::Request(_) => self.complete_key(&mut tx, upload, image).await?,
             Origin::Import(claim) => self.complete_import(&mut tx, *claim).await?,
         }
-        take_room_for_upload(&mut tx, &image.user_id, image.file_size).await?;
+        reserve_quota_for_upload(&mut tx, &image.user_id, image.file_size).await?;
         store::images::insert(&mut tx, image).await?;
         if let Origin::Import(_) = upload.origin {
             store::images::mark_imported(&mut tx, image.id).await?;
         }
         store::images::tags::insert(&mut tx, image).await?;
-        self.ask_for_first_caption(&mut tx, image).await?;
+        self.enqueue_first_caption(&mut tx, image).await?;
         count_stored(&mut tx, image);
         // When this fails, the image may exist or not: its objects are left to the sweeper, which looks.
         tx.commit().await?;
-        self.captioning.asked.notify_one();
+        self.caption_state.requested.notify_one();
         self.observe_stage(image.visibility, "record", started.elapsed());
         Ok(())
     }

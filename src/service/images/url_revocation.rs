@@ -24,7 +24,7 @@ use crate::store::{self, Tx};
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 
 /// A deletion is answered after so long, whether the storage was done by then or not.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Service {
     /// Announces that an image's objects move; [`Service::revoke_urls`] is to follow.
@@ -41,7 +41,7 @@ impl Service {
                 tracing::warn!(image_id = %id, "URLs of a deleted image are revoked later: {}", chain(&error));
             }
         });
-        match tokio::time::timeout(PATIENCE, task).await {
+        match tokio::time::timeout(RESPONSE_TIMEOUT, task).await {
             Ok(Ok(())) => {}
             Ok(Err(panicked)) => tracing::error!(image_id = %id, "URLs of a deleted image are revoked later: {panicked}"),
             Err(_) => tracing::debug!(image_id = %id, "a deletion is answered before its URLs are revoked"),
@@ -88,7 +88,7 @@ impl Service {
         let old = layout::stored_names(&image);
         self.announce_removals(&mut tx, id, &old, self.clock.now()).await?;
         tx.commit().await?;
-        try_join_all(old.iter().map(|name| self.remove_variant(id, name))).await.map(drop)
+        try_join_all(old.iter().map(|name| self.remove_variant_object(id, name))).await.map(drop)
     }
 
     /// Copies an object; one that is not there was lost before, or moved by another process just now.

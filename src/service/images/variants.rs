@@ -33,13 +33,13 @@ use crate::service::time::after;
 use crate::store;
 
 /// A variant that can be served.
-pub(in crate::service) enum Made {
+pub(in crate::service) enum ReadyVariant {
     /// The storage has it under this name.
     Stored(String),
     /// It was stored just now, and is small.
-    Fresh { object: String, bytes: Bytes },
+    JustStored { object: String, bytes: Bytes },
     /// It has no room in the storage. As it has no name of its own, its bytes say what it is.
-    Passing { etag: String, bytes: Bytes, memory: Option<Permit> },
+    NotStored { etag: String, bytes: Bytes, memory: Option<Permit> },
 }
 
 /// After this long a maker is taken for dead. One that is not costs a second rendering and does no harm.
@@ -47,68 +47,68 @@ const LEASE: TimeDelta = TimeDelta::seconds(60);
 
 /// A larger file than this is sent from the storage even by who has just made it: clients that read slowly would keep
 /// their number of them in memory.
-const SENT_FROM_MEMORY: usize = 256 << 10;
+const MAX_SENT_FROM_MEMORY_BYTES: usize = 256 << 10;
 
 /// Memory for larger files that are not stored, while they are sent. There is room for two of the largest, and one client holds at most
 /// half.
-pub(in crate::service) const PASSING_BYTES: u64 = 32 << 20;
+pub(in crate::service) const UNSTORED_VARIANT_BYTES: u64 = 32 << 20;
 
 /// An image's variants may have this many bytes, however small its original is: a few of a screen's size.
-const LEAST_BYTES_OF_IMAGE: u64 = 4 << 20;
+const MIN_VARIANT_BYTES: u64 = 4 << 20;
 
 /// How often it is looked whether another instance has made a variant.
 const POLL: Duration = Duration::from_millis(100);
 
 /// That a variant was asked for is noted once in so long, for reading is not to write.
-pub(in crate::service) const TOUCHED: TimeDelta = TimeDelta::days(1);
+pub(in crate::service) const TOUCH_INTERVAL: TimeDelta = TimeDelta::days(1);
 
 impl Service {
     /// Finds a variant, or makes it.
-    pub(in crate::service) async fn find_or_make(
+    pub(in crate::service) async fn find_or_render(
         self: &Arc<Self>,
         key: &TurnKey,
         image: &Image,
         rendering: &Rendering,
-    ) -> Result<Made, Error> {
+    ) -> Result<ReadyVariant, Error> {
         let name = rendering.name();
         if let Some(found) = store::images::variants::find(&self.db, image.id, &name).await?.filter(|found| found.ready) {
             self.metrics.count_variant("hit");
             self.touch(image.id, &found).await;
-            return Ok(Made::Stored(found.object));
+            return Ok(ReadyVariant::Stored(found.object));
         }
         let deadline = tokio::time::Instant::now() + self.limits.admission_wait;
-        let turn = tokio::time::timeout_at(deadline, self.turns.take((image.id, name)));
+        let turn = tokio::time::timeout_at(deadline, self.variant_locks.lock((image.id, name)));
         let turn = turn.await.map_err(|_| Error::StillMaking).inspect_err(|_| self.metrics.count_variant("failed"))?;
         let (service, image, rendering) = (Arc::clone(self), image.clone(), rendering.clone());
-        let asked_by = Turn::new(key.clone(), Class::of_resize(key));
+        let requested_by = Turn::new(key.clone(), Class::of_resize(key));
         // Once claimed it is made, even when the client goes away: others wait for it.
         let task = self.tasks.spawn(async move {
-            let made = service.wait_or_make(&asked_by, &image, &rendering, deadline).await;
+            let made = service.wait_or_render(&requested_by, &image, &rendering, deadline).await;
             drop(turn);
             made.inspect_err(|_| service.metrics.count_variant("failed"))
         });
         task.await.unwrap_or_else(|panic| Err(Error::internal(panic)))
     }
 
-    async fn wait_or_make(
+    async fn wait_or_render(
         &self,
-        asked_by: &Turn,
+        requested_by: &Turn,
         image: &Image,
         rendering: &Rendering,
         deadline: tokio::time::Instant,
-    ) -> Result<Made, Error> {
+    ) -> Result<ReadyVariant, Error> {
         let name = rendering.name();
         loop {
             let found = store::images::variants::find(&self.db, image.id, &name).await?;
             match found {
                 Some(found) if found.ready => {
                     self.metrics.count_variant("waited");
-                    return Ok(Made::Stored(found.object));
+                    return Ok(ReadyVariant::Stored(found.object));
                 }
                 Some(found) if found.due_at > self.clock.now() => {}
                 _ => {
                     if let Some(object) = self.claim_variant(image.id, &name).await? {
-                        return self.make(asked_by, image, rendering, object).await;
+                        return self.render_and_store(requested_by, image, rendering, object).await;
                     }
                 }
             }
@@ -144,30 +144,36 @@ impl Service {
         Ok(Some(object))
     }
 
-    async fn make(&self, asked_by: &Turn, image: &Image, rendering: &Rendering, object: String) -> Result<Made, Error> {
+    async fn render_and_store(
+        &self,
+        requested_by: &Turn,
+        image: &Image,
+        rendering: &Rendering,
+        object: String,
+    ) -> Result<ReadyVariant, Error> {
         let started = Instant::now();
-        let (bytes, admitted) = match self.render(asked_by, image, rendering).await {
+        let (bytes, admitted) = match self.render(requested_by, image, rendering).await {
             Ok(rendered) => rendered,
             Err(error) => {
-                self.give_up(image.id, &object, None).await;
+                self.abandon_variant(image.id, &object, None).await;
                 return Err(error);
             }
         };
-        match self.reserve(image, &object, bytes.len() as u64).await {
+        match self.reserve_storage(image, &object, bytes.len() as u64).await {
             Ok(true) => {}
             Ok(false) => {
                 self.metrics.count_variant("not_kept");
-                return self.pass_on(asked_by, bytes).await;
+                return self.serve_unstored(requested_by, bytes).await;
             }
             Err(error) => {
-                self.give_up(image.id, &object, None).await;
+                self.abandon_variant(image.id, &object, None).await;
                 return Err(error);
             }
         }
         let key = layout::key(image.id, &object);
         if let Err(error) = self.objects.put(&key, bytes.clone(), rendering.format.content_type()).await {
             // It may be there nevertheless, or come to be.
-            self.give_up(image.id, &object, Some(after(self.clock.now(), self.limits.intent_grace))).await;
+            self.abandon_variant(image.id, &object, Some(after(self.clock.now(), self.limits.intent_grace))).await;
             return Err(error.into());
         }
         drop(admitted);
@@ -180,15 +186,19 @@ impl Service {
         }
         self.metrics.count_variant("made");
         self.metrics.observe_variant(started.elapsed());
-        Ok(if bytes.len() <= SENT_FROM_MEMORY { Made::Fresh { object, bytes } } else { Made::Stored(object) })
+        Ok(if bytes.len() <= MAX_SENT_FROM_MEMORY_BYTES {
+            ReadyVariant::JustStored { object, bytes }
+        } else {
+            ReadyVariant::Stored(object)
+        })
     }
 
     /// Makes room for a variant that is about to be put, and charges the owner for it; `false` if there is no room, and then its making
     /// is forgotten.
-    async fn reserve(&self, image: &Image, object: &str, bytes: u64) -> Result<bool, Error> {
+    async fn reserve_storage(&self, image: &Image, object: &str, bytes: u64) -> Result<bool, Error> {
         let mut tx = self.db.begin().await?;
         let image = store::images::lock(&mut tx, image.id).await?.filter(is_live).ok_or_else(Error::no_such_image)?;
-        let (bound, allowance) = (self.max_bytes_of(&image), variant_allowance(&mut tx, &image.user_id).await?);
+        let (bound, allowance) = (self.max_variant_bytes(&image), variant_allowance(&mut tx, &image.user_id).await?);
         let fits = bytes <= bound && allowance.is_none_or(|allowance| bytes <= allowance);
         let reserved = fits && {
             // Itself is among them. More than one goes only after the limit was lowered.
@@ -216,27 +226,27 @@ impl Service {
     }
 
     /// Bytes that all variants of an image may have.
-    fn max_bytes_of(&self, image: &Image) -> u64 {
-        image.file_size.saturating_mul(self.limits.resizing.max_bytes_factor.into()).max(LEAST_BYTES_OF_IMAGE)
+    fn max_variant_bytes(&self, image: &Image) -> u64 {
+        image.file_size.saturating_mul(self.limits.resizing.max_bytes_factor.into()).max(MIN_VARIANT_BYTES)
     }
 
     /// A large file holds memory until it is sent. Whoever finds none is not kept waiting: it would depend on how fast others read.
-    async fn pass_on(&self, asked_by: &Turn, bytes: Bytes) -> Result<Made, Error> {
+    async fn serve_unstored(&self, requested_by: &Turn, bytes: Bytes) -> Result<ReadyVariant, Error> {
         let hashed = bytes.clone();
         let hashing = tokio::task::spawn_blocking(move || hex::encode(&Sha256::digest(&hashed)[..16]));
         let etag = hashing.await.map_err(Error::internal)?;
-        if bytes.len() <= SENT_FROM_MEMORY {
-            return Ok(Made::Passing { etag, bytes, memory: None });
+        if bytes.len() <= MAX_SENT_FROM_MEMORY_BYTES {
+            return Ok(ReadyVariant::NotStored { etag, bytes, memory: None });
         }
         // Among these all are alike: no class is held to half.
-        let turn = Turn::new(asked_by.key.clone(), Class::Request);
-        let memory = self.passing.take_at_once(&turn, Amount::bytes(bytes.len() as u64));
+        let turn = Turn::new(requested_by.key.clone(), Class::Request);
+        let memory = self.unstored_variants.try_acquire(&turn, Amount::bytes(bytes.len() as u64));
         let memory = memory.ok_or(Error::Overloaded { retry_after: Duration::from_secs(1) })?;
-        Ok(Made::Passing { etag, bytes, memory: Some(memory) })
+        Ok(ReadyVariant::NotStored { etag, bytes, memory: Some(memory) })
     }
 
     /// Gives a making up; its object, if there can be one, goes after `due_at`. What fails here ends with the lease.
-    async fn give_up(&self, id: ImageId, object: &str, due_at: Option<DateTime<Utc>>) {
+    async fn abandon_variant(&self, id: ImageId, object: &str, due_at: Option<DateTime<Utc>>) {
         let given_up = async {
             let mut tx = self.db.begin().await?;
             match due_at {
@@ -251,9 +261,9 @@ impl Service {
     }
 
     /// The picture's file, and the memory that it and its source take until it is stored.
-    async fn render(&self, asked_by: &Turn, image: &Image, rendering: &Rendering) -> Result<(Bytes, Admitted), Error> {
+    async fn render(&self, requested_by: &Turn, image: &Image, rendering: &Rendering) -> Result<(Bytes, Admitted), Error> {
         let (name, size_bytes) = source(image, rendering);
-        let admitted = self.admission.file(asked_by, size_bytes + largest_file(rendering)).await?;
+        let admitted = self.admission.reserve_file(requested_by, size_bytes + max_rendered_bytes(rendering)).await?;
         let key = layout::stored_key(image, &name);
         let bytes = match self.objects.get_bytes(&key).await {
             Ok(bytes) => bytes,
@@ -265,14 +275,14 @@ impl Service {
         let weight_bytes = header.weight_bytes;
         let rendering = rendering.clone();
         let rendering = move || imaging::render(&bytes, &header, &limits, &rendering);
-        let rendered = self.admission.decode_stored(asked_by, weight_bytes, rendering).await?;
+        let rendered = self.admission.decode_stored(requested_by, weight_bytes, rendering).await?;
         Ok((rendered.into(), admitted))
     }
 
     /// Reading succeeds even if this does not.
     async fn touch(&self, id: ImageId, found: &store::images::variants::Variant) {
         let now = self.clock.now();
-        if now - found.used_at < TOUCHED {
+        if now - found.used_at < TOUCH_INTERVAL {
             return;
         }
         let touched = async {
@@ -299,31 +309,31 @@ fn source(image: &Image, rendering: &Rendering) -> (String, u64) {
 }
 
 /// Bytes that a rendering's file may have: PNG keeps noise as it is, the others at their best take half of it.
-fn largest_file(rendering: &Rendering) -> u64 {
+fn max_rendered_bytes(rendering: &Rendering) -> u64 {
     let bytes_per_pixel = if rendering.format == Format::Png { 4 } else { 2 };
     u64::from(rendering.width) * u64::from(rendering.height) * bytes_per_pixel
 }
 
 /// Turns of requests for the same thing within this process, first come, first served.
 #[derive(Debug, Default)]
-pub(in crate::service) struct Turns(Mutex<HashMap<Key, Weak<tokio::sync::Mutex<()>>>>);
+pub(in crate::service) struct VariantLocks(Mutex<HashMap<Key, Weak<tokio::sync::Mutex<()>>>>);
 
 type Key = (ImageId, String);
 
-impl Turns {
-    async fn take(&self, key: Key) -> OwnedMutexGuard<()> {
-        self.of(key).lock_owned().await
+impl VariantLocks {
+    async fn lock(&self, key: Key) -> OwnedMutexGuard<()> {
+        self.mutex(key).lock_owned().await
     }
 
-    fn of(&self, key: Key) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turn) = turns.get(&key).and_then(Weak::upgrade) {
+    fn mutex(&self, key: Key) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = locks.get(&key).and_then(Weak::upgrade) {
             return turn;
         }
         // Those that nobody holds or waits for.
-        turns.retain(|_, turn| turn.strong_count() > 0);
+        locks.retain(|_, turn| turn.strong_count() > 0);
         let turn = Arc::default();
-        turns.insert(key, Arc::downgrade(&turn));
+        locks.insert(key, Arc::downgrade(&turn));
         turn
     }
 }

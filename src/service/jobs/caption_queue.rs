@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::captions::Captions;
-use super::queue::{Ended, INTERRUPTED, OWN_DELAY, SETTLE_AGAIN, keep_lease};
+use super::queue::{INTERRUPTED, SETTLE_RETRY_DELAY, UNAVAILABLE_DELAY, WorkOutcome, keep_lease};
 use crate::caption::{self, Captioner, Picture, Pixels, Takes};
 use crate::imaging;
 use crate::model::caller::UserId;
@@ -51,35 +51,35 @@ const JPEG_QUALITY: u8 = 85;
 
 /// What this process knows of its own part in the queue.
 #[derive(Debug, Default)]
-pub(in crate::service) struct Captioning {
+pub(in crate::service) struct CaptionQueueState {
     /// A caption was asked for.
-    pub asked: Notify,
+    pub requested: Notify,
     /// One was made, or given up.
     pub settled: Notify,
     /// Whose turn it was last.
     last: Mutex<Option<UserId>>,
-    failures: Failures,
+    failures: EndpointFailures,
 }
 
 /// Pictures that an endpoint made no caption of, since it last made one.
 #[derive(Debug, Default)]
-struct Failures(Mutex<Vec<ImageId>>);
+struct EndpointFailures(Mutex<Vec<ImageId>>);
 
 /// So many pictures in a row are not all at fault.
-const MAX_FAILURES: usize = 3;
+const MAX_CONSECUTIVE_FAILURES: usize = 3;
 
-impl Failures {
-    fn end(&self) {
+impl EndpointFailures {
+    fn reset(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Notes one more, and tells whether there are so many that it is the endpoint's fault.
     fn add(&self, id: ImageId) -> bool {
         let mut failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.len() <= MAX_FAILURES && !failed.contains(&id) {
+        if failed.len() <= MAX_CONSECUTIVE_FAILURES && !failed.contains(&id) {
             failed.push(id);
         }
-        failed.len() > MAX_FAILURES
+        failed.len() > MAX_CONSECUTIVE_FAILURES
     }
 }
 
@@ -88,7 +88,7 @@ impl Failures {
 pub struct ClaimedCaption {
     job: ClaimedJob,
     /// Why it is not known whether the claim was committed.
-    doubt: Option<Error>,
+    commit_error: Option<Error>,
 }
 
 impl ClaimedCaption {
@@ -103,12 +103,12 @@ impl ClaimedCaption {
 }
 
 /// How making a caption ended.
-enum Outcome {
-    Made(String),
+enum CaptionOutcome {
+    ReadyVariant(String),
     /// The picture's or the model's fault; `again` if trying again may help.
     Failed {
         reason: String,
-        again: bool,
+        retryable: bool,
     },
     /// The image is deleted: its turn comes when it is restored.
     Deleted {
@@ -116,13 +116,13 @@ enum Outcome {
     },
     Stopped,
     /// No fault of the picture.
-    Unable(String),
+    Unavailable(String),
 }
 
 impl Service {
     /// Returns when a caption has been asked for.
-    pub async fn caption_asked(&self) {
-        self.captioning.asked.notified().await;
+    pub async fn caption_requested(&self) {
+        self.caption_state.requested.notified().await;
     }
 
     /// Takes the next job, if there is one.
@@ -136,41 +136,41 @@ impl Service {
             if !store::jobs::caption_jobs::is_due(&self.db, now).await? {
                 return Ok(None);
             }
-            let last = self.captioning.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let last = self.caption_state.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let fence = CaptionClaimId::new(&*self.clock);
             let mut tx = self.db.begin().await?;
             // If another was quicker, there may be one more.
             if let Some(job) = store::jobs::caption_jobs::claim(&mut tx, last.as_ref(), fence, (now + LEASE, now)).await? {
                 // When this fails, the job may be claimed or not: it is given back, if it is.
-                let doubt = tx.commit().await.err().map(Error::from);
-                *self.captioning.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.user_id.clone());
-                return Ok(Some(ClaimedCaption { job, doubt }));
+                let commit_error = tx.commit().await.err().map(Error::from);
+                *self.caption_state.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.user_id.clone());
+                return Ok(Some(ClaimedCaption { job, commit_error }));
             }
         }
     }
 
     /// Works on a job until it is settled, or the service stops.
-    pub async fn caption(&self, mut claimed: ClaimedCaption, stop: &CancellationToken) -> Ended {
+    pub async fn caption(&self, mut claimed: ClaimedCaption, stop: &CancellationToken) -> WorkOutcome {
         let started = Instant::now();
-        let outcome = match claimed.doubt.take() {
-            Some(error) => Outcome::Unable(chain(&error)),
+        let outcome = match claimed.commit_error.take() {
+            Some(error) => CaptionOutcome::Unavailable(chain(&error)),
             None if claimed.job.was_held && claimed.job.attempts > self.limits.captions.attempts => {
-                Outcome::Failed { reason: INTERRUPTED.to_owned(), again: false }
+                CaptionOutcome::Failed { reason: INTERRUPTED.to_owned(), retryable: false }
             }
             None => {
                 // A model that works for nobody any more is to stop.
                 let making = stop.child_token();
                 let _stops = making.clone().drop_guard();
                 tokio::select! {
-                    outcome = self.make_caption(claimed.job.claim, &making) => outcome,
+                    outcome = self.generate_caption(claimed.job.claim, &making) => outcome,
                     () = self.keep_caption_lease(claimed.job.claim) => {
                         tracing::warn!(image_id = %claimed.image_id(), "another has taken a caption over");
-                        return Ended::Settled;
+                        return WorkOutcome::Settled;
                     }
                 }
             }
         };
-        if let Outcome::Made(_) = outcome {
+        if let CaptionOutcome::ReadyVariant(_) = outcome {
             self.metrics.observe_caption(started.elapsed());
         }
         // Until the database has taken it: an outage must not cost an attempt.
@@ -178,12 +178,12 @@ impl Service {
             tracing::warn!(image_id = %claimed.job.claim.image_id, "a caption could not be settled yet: {}", chain(&error));
             if stop.is_cancelled() {
                 // Its lease ends, and it is taken up again.
-                return Ended::Unable;
+                return WorkOutcome::Unavailable;
             }
-            tokio::time::sleep(SETTLE_AGAIN).await;
+            tokio::time::sleep(SETTLE_RETRY_DELAY).await;
         }
-        self.captioning.settled.notify_waiters();
-        if matches!(outcome, Outcome::Unable(_)) { Ended::Unable } else { Ended::Settled }
+        self.caption_state.settled.notify_waiters();
+        if matches!(outcome, CaptionOutcome::Unavailable(_)) { WorkOutcome::Unavailable } else { WorkOutcome::Settled }
     }
 
     /// Returns when the claim no longer holds.
@@ -194,53 +194,58 @@ impl Service {
             tx.commit().await.map(|()| holds)
         };
         keep_lease(RENEWAL, renew, |error| {
-            self.repeated.warn(format!("a caption's lease was not renewed: {}", chain(error)));
+            self.repeated_failures.warn(format!("a caption's lease was not renewed: {}", chain(error)));
         })
         .await;
     }
 
-    async fn make_caption(&self, claim: Claim, stop: &CancellationToken) -> Outcome {
-        let Captions::On(captioner) = &self.captions else { return Outcome::Unable("no captions are made here".to_owned()) };
+    async fn generate_caption(&self, claim: Claim, stop: &CancellationToken) -> CaptionOutcome {
+        let Captions::On(captioner) = &self.captions else {
+            return CaptionOutcome::Unavailable("no captions are made here".to_owned());
+        };
         let image = match store::images::find(&self.db, claim.image_id).await {
             Ok(Some(image)) => image,
             // It is purged, and its job with it.
-            Ok(None) => return Outcome::Failed { reason: "the image is gone".to_owned(), again: false },
-            Err(error) => return Outcome::Unable(chain(&error)),
+            Ok(None) => return CaptionOutcome::Failed { reason: "the image is gone".to_owned(), retryable: false },
+            Err(error) => return CaptionOutcome::Unavailable(chain(&error)),
         };
         if let Some(deleted_at) = image.deleted_at {
             // It is purged before that.
-            return Outcome::Deleted { until: after(deleted_at, self.limits.retention) + TimeDelta::days(365) };
+            return CaptionOutcome::Deleted { until: after(deleted_at, self.limits.retention) + TimeDelta::days(365) };
         }
-        let picture = match self.picture_for(captioner, &image).await {
+        let picture = match self.model_input(captioner, &image).await {
             Ok(picture) => picture,
-            Err(error @ (Error::Unavailable { .. } | Error::Overloaded { .. })) => return Outcome::Unable(chain(&error)),
-            Err(error) => return Outcome::Failed { reason: error_for_users(&error), again: true },
+            Err(error @ (Error::Unavailable { .. } | Error::Overloaded { .. })) => {
+                return CaptionOutcome::Unavailable(chain(&error));
+            }
+            Err(error) => return CaptionOutcome::Failed { reason: error_for_users(&error), retryable: true },
         };
         let activity = self.admission.activity();
-        let others: caption::Others = Arc::new(move || activity.is_on());
-        let said = captioner.caption(picture, stop, &others).await;
-        let said = said.and_then(|said| clean(&said).ok_or_else(|| caption::Error::Refused("the model said nothing".into())));
-        match said {
+        let others: caption::Others = Arc::new(move || activity.is_busy());
+        let answer = captioner.caption(picture, stop, &others).await;
+        let answer =
+            answer.and_then(|answer| clean(&answer).ok_or_else(|| caption::Error::Refused("the model said nothing".into())));
+        match answer {
             Ok(text) => {
-                self.captioning.failures.end();
-                Outcome::Made(text)
+                self.caption_state.failures.reset();
+                CaptionOutcome::ReadyVariant(text)
             }
-            Err(caption::Error::Stopped) => Outcome::Stopped,
-            Err(error @ caption::Error::Unavailable(_)) => Outcome::Unable(error.to_string()),
+            Err(caption::Error::Stopped) => CaptionOutcome::Stopped,
+            Err(error @ caption::Error::Unavailable(_)) => CaptionOutcome::Unavailable(error.to_string()),
             Err(error) => {
-                let (reason, again) = (error_of_model(&error), !matches!(error, caption::Error::Refused(_)));
-                if captioner.is_remote() && self.captioning.failures.add(image.id) {
-                    return Outcome::Unable(format!("one picture after the other fails at the endpoint: {reason}"));
+                let (reason, retryable) = (error_of_model(&error), !matches!(error, caption::Error::Refused(_)));
+                if captioner.is_remote() && self.caption_state.failures.add(image.id) {
+                    return CaptionOutcome::Unavailable(format!("one picture after the other fails at the endpoint: {reason}"));
                 }
-                Outcome::Failed { reason, again }
+                CaptionOutcome::Failed { reason, retryable }
             }
         }
     }
 
     /// The picture as the model takes it.
-    async fn picture_for(&self, captioner: &Captioner, image: &Image) -> Result<Picture, Error> {
+    async fn model_input(&self, captioner: &Captioner, image: &Image) -> Result<Picture, Error> {
         let turn = Turn::new(TurnKey::User(image.user_id.clone()), Class::Caption);
-        let _admitted = self.admission.file(&turn, image.file_size).await?;
+        let _admitted = self.admission.reserve_file(&turn, image.file_size).await?;
         let bytes = self.objects.get_bytes(&layout::stored_key(image, layout::ORIGINAL)).await?;
         let limits = self.limits.imaging.clone();
         match captioner.takes() {
@@ -263,7 +268,7 @@ impl Service {
         }
     }
 
-    async fn settle_caption(&self, job: &ClaimedJob, outcome: &Outcome) -> Result<(), Error> {
+    async fn settle_caption(&self, job: &ClaimedJob, outcome: &CaptionOutcome) -> Result<(), Error> {
         let (claim, id) = (job.claim, job.claim.image_id);
         let now = truncate_to_micros(self.clock.now());
         let limits = &self.limits.captions;
@@ -271,7 +276,7 @@ impl Service {
         // The image first, as everywhere. Without it there is no job either.
         let Some(image) = store::images::lock(&mut tx, id).await? else { return Ok(()) };
         let (holds, counted) = match outcome {
-            Outcome::Made(text) => {
+            CaptionOutcome::ReadyVariant(text) => {
                 let model = match &self.captions {
                     Captions::On(captioner) => Some(captioner.model().to_owned()),
                     Captions::Off | Captions::Elsewhere => None,
@@ -280,23 +285,23 @@ impl Service {
                 store::images::set_caption(&mut tx, id, &caption, now).await?;
                 (store::jobs::caption_jobs::finish(&mut tx, claim).await?, Some("ready"))
             }
-            Outcome::Failed { again: true, .. } if job.attempts < limits.attempts => {
-                let delay = self.delay_after(limits.retry_delay, job.attempts);
+            CaptionOutcome::Failed { retryable: true, .. } if job.attempts < limits.attempts => {
+                let delay = self.retry_delay_after(limits.retry_delay, job.attempts);
                 (store::jobs::caption_jobs::put_off(&mut tx, claim, after(now, delay)).await?, Some("retried"))
             }
-            Outcome::Failed { reason, .. } => {
+            CaptionOutcome::Failed { reason, .. } => {
                 let caption = Caption { status: CaptionStatus::Failed, error: Some(reason.clone()), ..image.caption.clone() };
                 store::images::set_caption(&mut tx, id, &caption, now).await?;
                 (store::jobs::caption_jobs::finish(&mut tx, claim).await?, Some("failed"))
             }
             // What was restored meanwhile goes on at once.
-            Outcome::Deleted { until } => {
+            CaptionOutcome::Deleted { until } => {
                 let due_at = if is_live(&image) { now } else { *until };
                 (store::jobs::caption_jobs::give_back(&mut tx, claim, due_at).await?, None)
             }
-            Outcome::Stopped => (store::jobs::caption_jobs::give_back(&mut tx, claim, now).await?, None),
-            Outcome::Unable(_) => {
-                let due_at = after(now, self.spread(OWN_DELAY));
+            CaptionOutcome::Stopped => (store::jobs::caption_jobs::give_back(&mut tx, claim, now).await?, None),
+            CaptionOutcome::Unavailable(_) => {
+                let due_at = after(now, self.with_jitter(UNAVAILABLE_DELAY));
                 (store::jobs::caption_jobs::give_back(&mut tx, claim, due_at).await?, Some("unable"))
             }
         };
@@ -309,8 +314,10 @@ impl Service {
             self.metrics.count_caption(counted);
         }
         match outcome {
-            Outcome::Unable(cause) => tracing::warn!(image_id = %id, "the service could not make a caption: {cause}"),
-            Outcome::Failed { reason, .. } => tracing::warn!(image_id = %id, reason, attempts = job.attempts, "no caption"),
+            CaptionOutcome::Unavailable(cause) => tracing::warn!(image_id = %id, "the service could not make a caption: {cause}"),
+            CaptionOutcome::Failed { reason, .. } => {
+                tracing::warn!(image_id = %id, reason, attempts = job.attempts, "no caption")
+            }
             _ => {}
         }
         Ok(())

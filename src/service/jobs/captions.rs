@@ -48,7 +48,7 @@ impl Service {
         let deadline = tokio::time::Instant::now() + wait;
         loop {
             // Before looking, so that what is settled meanwhile is not missed.
-            let settled = self.captioning.settled.notified();
+            let settled = self.caption_state.settled.notified();
             let (image, links) = self.find_image(caller, id, with_links).await?;
             let is_over = tokio::time::Instant::now() >= deadline || self.stopping.is_cancelled();
             // Where captions have been turned off, what was asked for before waits until they are turned on.
@@ -67,7 +67,7 @@ impl Service {
     ///
     /// # Errors
     /// No caller, no such image, the caller is not its owner, or no captions are made.
-    pub async fn ask_for_caption(&self, caller: &Caller, id: ImageId) -> Result<(Image, Links), Error> {
+    pub async fn request_caption(&self, caller: &Caller, id: ImageId) -> Result<(Image, Links), Error> {
         let user = permissions::writer(caller)?;
         let mut signer = self.signer().await?;
         let mut tx = self.db.begin().await?;
@@ -84,19 +84,19 @@ impl Service {
             store::images::set_caption(&mut tx, id, &image.caption, now).await?;
         }
         tx.commit().await?;
-        self.captioning.asked.notify_one();
+        self.caption_state.requested.notify_one();
         let links = self.links(&mut signer, &image);
         Ok((image, links))
     }
 
     /// That of an image which is being uploaded.
-    pub(in crate::service) fn first_caption(&self) -> Caption {
+    pub(in crate::service) fn initial_caption(&self) -> Caption {
         let status = if self.captions.are_on() { CaptionStatus::Pending } else { CaptionStatus::Off };
         Caption { status, ..Caption::default() }
     }
 
     /// Asks for the caption of an image, in the transaction that stores it.
-    pub(in crate::service) async fn ask_for_first_caption(&self, tx: &mut Tx, image: &Image) -> Result<(), Error> {
+    pub(in crate::service) async fn enqueue_first_caption(&self, tx: &mut Tx, image: &Image) -> Result<(), Error> {
         if image.caption.status == CaptionStatus::Pending {
             store::jobs::caption_jobs::ask(tx, image, self.clock.now()).await?;
         }

@@ -8,11 +8,11 @@ use crate::service::error::Error;
 #[derive(Debug)]
 pub(in crate::service) enum ImportFailure {
     /// The URL's own; `Some` when trying again may help, and how long it asks to wait at least.
-    Its { reason: String, again: Option<Duration> },
+    Url { reason: String, retry_after: Option<Duration> },
     /// The service's own.
-    Ours(Error),
+    Service(Error),
     /// There was no memory to take it into.
-    NoRoom,
+    NoMemory,
     /// The service is asked to stop.
     Stopping,
 }

@@ -32,7 +32,7 @@ impl Service {
             Ok(_) => Ok(()),
             Err(error) => {
                 self.count_refusal(&error);
-                Err(trouble_of_upload(error, content_type.as_deref()))
+                Err(failure_of_upload(error, content_type.as_deref()))
             }
         }
     }
@@ -41,34 +41,37 @@ impl Service {
     async fn fetch(&self, claimed: &ClaimedItem) -> Result<(Upload, Admitted, Option<String>), ImportFailure> {
         let item = &claimed.item;
         let limit = self.limits.max_file_bytes;
-        let failed = |error: fetch::Error| self.trouble_of_fetch(claimed, error);
+        let failed = |error: fetch::Error| self.failure_of_fetch(claimed, error);
         // An account that was disabled since, or has no room, does not make others be asked.
-        let features = self.features_of(&item.user_id).await.map_err(trouble_of_owner)?;
+        let features = self.features_of(&item.user_id).await.map_err(failure_of_owner)?;
         if features.as_ref().is_some_and(|features| !features.imports) {
-            return Err(ImportFailure::Its { reason: NO_IMPORTS.to_owned(), again: None });
+            return Err(ImportFailure::Url { reason: NO_IMPORTS.to_owned(), retry_after: None });
         }
-        self.look_for_room(&item.user_id, features.as_ref(), self.limits.min_file_bytes).await.map_err(trouble_of_owner)?;
+        self.check_quota(&item.user_id, features.as_ref(), self.limits.min_file_bytes).await.map_err(failure_of_owner)?;
         // The rules were held at the order, by settings that may have changed since.
         self.may_keep_location(item.keep_location)
-            .map_err(|rule| ImportFailure::Its { reason: format!("keep_location {rule}"), again: None })?;
-        let target =
-            self.fetcher.check(&item.url).map_err(|rule| ImportFailure::Its { reason: format!("it {rule}"), again: None })?;
+            .map_err(|rule| ImportFailure::Url { reason: format!("keep_location {rule}"), retry_after: None })?;
+        let target = self
+            .fetcher
+            .check(&item.url)
+            .map_err(|rule| ImportFailure::Url { reason: format!("it {rule}"), retry_after: None })?;
         let answer = self.fetcher.get(target, self.clock.now()).await.map_err(failed)?;
         let memory_bytes = answer.memory(limit);
         if memory_bytes > self.limits.upload_memory_bytes {
             let reason = "it is compressed, and there is no memory to decompress a file of MAX_FILE_SIZE; \
                           the operator can raise UPLOAD_MEMORY_BUDGET";
-            return Err(ImportFailure::Its { reason: reason.to_owned(), again: None });
+            return Err(ImportFailure::Url { reason: reason.to_owned(), retry_after: None });
         }
-        let no_room = |error| match error {
-            Error::Overloaded { .. } => ImportFailure::NoRoom,
-            other => ImportFailure::Ours(other),
+        let no_memory = |error| match error {
+            Error::Overloaded { .. } => ImportFailure::NoMemory,
+            other => ImportFailure::Service(other),
         };
         let turn = Turn::new(TurnKey::User(item.user_id.clone()), Class::Import);
-        let admitted = self.admission.import(&turn, memory_bytes, self.limits.imports.patience).await.map_err(no_room)?;
+        let admitted =
+            self.admission.reserve_import(&turn, memory_bytes, self.limits.imports.memory_wait).await.map_err(no_memory)?;
         let (file_name, content_type) = (answer.file_name(), answer.content_type.clone());
         let bytes = answer.read(limit).await.map_err(failed)?;
-        let admitted = self.admission.imported_file(&turn, admitted, bytes.len() as u64).await.map_err(no_room)?;
+        let admitted = self.admission.reserve_imported_file(&turn, admitted, bytes.len() as u64).await.map_err(no_memory)?;
         self.metrics.observe_stage("admission", admitted.waited);
         self.metrics.count_fetch("fetched");
         let upload = Upload {
@@ -85,7 +88,7 @@ impl Service {
         Ok((upload, admitted, content_type))
     }
 
-    fn trouble_of_fetch(&self, claimed: &ClaimedItem, error: fetch::Error) -> ImportFailure {
+    fn failure_of_fetch(&self, claimed: &ClaimedItem, error: fetch::Error) -> ImportFailure {
         self.metrics.count_fetch(error.name());
         let Claim { job_id, position, .. } = claimed.claim;
         let (host, cause) = (&claimed.item.host, chain(&error));
@@ -95,38 +98,38 @@ impl Service {
             tracing::info!(%job_id, position, host, "an import could not be fetched: {cause}");
         }
         let asked = if let fetch::Error::Status { retry_after, .. } = &error { *retry_after } else { None };
-        ImportFailure::Its { reason: error.to_string(), again: error.may_pass().then(|| asked.unwrap_or_default()) }
+        ImportFailure::Url { reason: error.to_string(), retry_after: error.may_pass().then(|| asked.unwrap_or_default()) }
     }
 }
 
-fn trouble_of_owner(error: Error) -> ImportFailure {
+fn failure_of_owner(error: Error) -> ImportFailure {
     match error {
-        Error::Forbidden { message } => ImportFailure::Its { reason: message, again: None },
+        Error::Forbidden { message } => ImportFailure::Url { reason: message, retry_after: None },
         Error::QuotaExceeded(details) => {
             let details: Vec<String> = details.iter().map(|(name, rule)| format!("{name}: {rule}")).collect();
-            ImportFailure::Its { reason: format!("the plan has no room for it ({})", details.join("; ")), again: None }
+            ImportFailure::Url { reason: format!("the plan has no room for it ({})", details.join("; ")), retry_after: None }
         }
-        other => ImportFailure::Ours(other),
+        other => ImportFailure::Service(other),
     }
 }
 
-fn trouble_of_upload(error: Error, content_type: Option<&str>) -> ImportFailure {
+fn failure_of_upload(error: Error, content_type: Option<&str>) -> ImportFailure {
     match error {
         Error::UnsupportedFormat { found: Some(name) } => {
-            ImportFailure::Its { reason: format!("what it gives is {name}, which is not accepted"), again: None }
+            ImportFailure::Url { reason: format!("what it gives is {name}, which is not accepted"), retry_after: None }
         }
         Error::UnsupportedFormat { found: None } => {
             let says = content_type.map(|name| format!(", and says that it is {name}")).unwrap_or_default();
-            ImportFailure::Its { reason: format!("what it gives is no JPEG, PNG, GIF or WebP picture{says}"), again: None }
+            ImportFailure::Url { reason: format!("what it gives is no JPEG, PNG, GIF or WebP picture{says}"), retry_after: None }
         }
         Error::InvalidFile { reason, .. } => {
-            ImportFailure::Its { reason: format!("what it gives was refused: {reason}"), again: None }
+            ImportFailure::Url { reason: format!("what it gives was refused: {reason}"), retry_after: None }
         }
         // A fault, which may be this picture's: it must not be tried for ever.
         Error::Internal(_) | Error::Conflict { .. } => {
-            ImportFailure::Its { reason: "something went wrong inside the service".to_owned(), again: Some(Duration::ZERO) }
+            ImportFailure::Url { reason: "something went wrong inside the service".to_owned(), retry_after: Some(Duration::ZERO) }
         }
-        Error::Overloaded { .. } => ImportFailure::NoRoom,
-        other => trouble_of_owner(other),
+        Error::Overloaded { .. } => ImportFailure::NoMemory,
+        other => failure_of_owner(other),
     }
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::import_failure::ImportFailure;
 use super::imports::CANCELLED;
-use super::queue::{Ended, INTERRUPTED, LONGEST_DELAY, OWN_DELAY, SETTLE_AGAIN, keep_lease};
+use super::queue::{INTERRUPTED, MAX_RETRY_DELAY, SETTLE_RETRY_DELAY, UNAVAILABLE_DELAY, WorkOutcome, keep_lease};
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
 use crate::service::Service;
@@ -37,7 +37,7 @@ pub struct ImportLimits {
     /// Before an item is tried a second time; four times as long before each further time.
     pub retry_delay: Duration,
     /// How long a host that has begun its answer is kept waiting for memory.
-    pub patience: Duration,
+    pub memory_wait: Duration,
     /// How long a finished job is kept; `None` is for ever.
     pub retention: Option<Duration>,
 }
@@ -57,7 +57,7 @@ const LEASE: TimeDelta = TimeDelta::seconds(30);
 const RENEWAL: Duration = Duration::from_secs(10);
 
 /// After the database did not answer, leases that ended meanwhile are left alone for so long: their holders are told first.
-const LEASES_FIRST: Duration = Duration::from_secs(15);
+const OUTAGE_GRACE: Duration = Duration::from_secs(15);
 
 /// Items woken in one step.
 const BATCH: u32 = 100;
@@ -68,8 +68,8 @@ pub struct ClaimedItem {
     pub(in crate::service) item: QueuedItem,
     pub(in crate::service) claim: Claim,
     /// Why it is not known whether the claim was committed.
-    doubt: Option<Error>,
-    _running: Running,
+    commit_error: Option<Error>,
+    _active: ActiveImport,
 }
 
 /// What there was to claim.
@@ -77,7 +77,7 @@ pub struct ClaimedItem {
 pub enum Claimed {
     Item(Box<ClaimedItem>),
     /// Nothing yet, but there may be more to do at once.
-    Look,
+    TryAgain,
     Nothing,
 }
 
@@ -89,7 +89,7 @@ impl Service {
     pub async fn claim_import(&self) -> Result<Claimed, Error> {
         let claimed = self.try_to_claim().await;
         if claimed.is_err() {
-            self.importing.note_outage();
+            self.import_state.record_outage();
         }
         claimed
     }
@@ -104,9 +104,9 @@ impl Service {
             store::jobs::import_queue::lock(&mut tx).await?;
             store::jobs::import_queue::wake_waiting(&mut tx, now, BATCH).await?;
             tx.commit().await?;
-            return Ok(Claimed::Look);
+            return Ok(Claimed::TryAgain);
         }
-        let take_lapsed = due.lapsed && !self.importing.had_outage();
+        let take_lapsed = due.lapsed && !self.import_state.had_outage();
         if !due.pending && !take_lapsed {
             return Ok(Claimed::Nothing);
         }
@@ -115,10 +115,10 @@ impl Service {
         if take_lapsed {
             let (limits, long_ago) = (&self.limits.imports, now - LEASE);
             if let Some(item) = store::jobs::import_queue::find_lapsed(&mut tx, limits.attempts, long_ago, now).await? {
-                return self.take_up(tx, item, served, now).await;
+                return self.reclaim(tx, item, served, now).await;
             }
         }
-        let busy = self.importing.users_with(self.limits.imports.per_user());
+        let busy = self.import_state.users_with_at_least(self.limits.imports.per_user());
         match store::jobs::import_queue::find_next(&mut tx, self.limits.imports.per_host, &busy).await? {
             Some(item) => self.claim_item(tx, item, served, now).await,
             // Lanes that were found empty are forgotten.
@@ -127,7 +127,7 @@ impl Service {
     }
 
     /// An item whose holder died.
-    async fn take_up(&self, mut tx: Tx, item: QueuedItem, served: i64, now: DateTime<Utc>) -> Result<Claimed, Error> {
+    async fn reclaim(&self, mut tx: Tx, item: QueuedItem, served: i64, now: DateTime<Utc>) -> Result<Claimed, Error> {
         let (reason, counted) = match store::jobs::imports::lock_job(&mut tx, item.job_id).await? {
             true => (CANCELLED, "cancelled"),
             false if item.attempts >= self.limits.imports.attempts => (INTERRUPTED, "failed"),
@@ -136,50 +136,50 @@ impl Service {
         let failed = store::jobs::import_queue::fail_lapsed(&mut tx, &item, reason, now).await?;
         tx.commit().await?;
         self.metrics.count_import_items(counted, u64::from(failed));
-        Ok(Claimed::Look)
+        Ok(Claimed::TryAgain)
     }
 
     async fn claim_item(&self, mut tx: Tx, item: QueuedItem, served: i64, now: DateTime<Utc>) -> Result<Claimed, Error> {
         let image_id = ImageId::new(&*self.clock);
         if !store::jobs::import_queue::claim(&mut tx, &item, served, image_id, (now + LEASE, now)).await? {
-            return Ok(Claimed::Look);
+            return Ok(Claimed::TryAgain);
         }
         // When this fails, the item may be claimed or not: it is given back, if it is.
-        let doubt = tx.commit().await.err().map(Error::from);
+        let commit_error = tx.commit().await.err().map(Error::from);
         let claim = Claim { job_id: item.job_id, position: item.position, image_id };
-        let _running = self.importing.begin(&item.user_id);
-        Ok(Claimed::Item(Box::new(ClaimedItem { item, claim, doubt, _running })))
+        let _active = self.import_state.begin(&item.user_id);
+        Ok(Claimed::Item(Box::new(ClaimedItem { item, claim, commit_error, _active })))
     }
 
     /// Works on an item until it is settled, its claim is lost, or the service stops. What has been fetched by then is
     /// stored.
-    pub async fn import(self: &Arc<Self>, mut claimed: ClaimedItem, stop: &CancellationToken) -> Ended {
-        let result = match claimed.doubt.take() {
-            Some(error) => Err(ImportFailure::Ours(error)),
+    pub async fn import(self: &Arc<Self>, mut claimed: ClaimedItem, stop: &CancellationToken) -> WorkOutcome {
+        let result = match claimed.commit_error.take() {
+            Some(error) => Err(ImportFailure::Service(error)),
             None => tokio::select! {
                 result = self.fetch_and_store(&claimed, stop) => result,
                 () = self.keep_import_lease(claimed.claim) => {
                     let Claim { job_id, position, .. } = claimed.claim;
                     tracing::warn!(%job_id, position, "another has taken an import over");
-                    return Ended::Settled;
+                    return WorkOutcome::Settled;
                 }
             },
         };
-        let Err(trouble) = result else {
+        let Err(failure) = result else {
             self.metrics.count_import_items("complete", 1);
-            return Ended::Settled;
+            return WorkOutcome::Settled;
         };
         // Until the database has taken it: an outage must not cost an attempt.
-        while let Err(error) = self.settle(&claimed, &trouble).await {
+        while let Err(error) = self.settle(&claimed, &failure).await {
             tracing::warn!(job_id = %claimed.claim.job_id, "an import could not be settled yet: {}", chain(&error));
-            self.importing.note_outage();
+            self.import_state.record_outage();
             if stop.is_cancelled() {
                 // Its lease ends, and it is taken up again.
-                return Ended::Unable;
+                return WorkOutcome::Unavailable;
             }
-            tokio::time::sleep(SETTLE_AGAIN).await;
+            tokio::time::sleep(SETTLE_RETRY_DELAY).await;
         }
-        if matches!(trouble, ImportFailure::Ours(_)) { Ended::Unable } else { Ended::Settled }
+        if matches!(failure, ImportFailure::Service(_)) { WorkOutcome::Unavailable } else { WorkOutcome::Settled }
     }
 
     /// Returns when the claim no longer holds.
@@ -190,8 +190,8 @@ impl Service {
             tx.commit().await.map(|()| holds)
         };
         keep_lease(RENEWAL, renew, |error| {
-            self.repeated.warn(format!("an import's lease was not renewed: {}", chain(error)));
-            self.importing.note_outage();
+            self.repeated_failures.warn(format!("an import's lease was not renewed: {}", chain(error)));
+            self.import_state.record_outage();
         })
         .await;
     }
@@ -204,23 +204,26 @@ impl Service {
         Err(Error::Conflict { message: "Another has taken this import over.".to_owned() })
     }
 
-    async fn settle(&self, claimed: &ClaimedItem, trouble: &ImportFailure) -> Result<(), Error> {
+    async fn settle(&self, claimed: &ClaimedItem, failure: &ImportFailure) -> Result<(), Error> {
         let now = self.clock.now();
         let attempt = claimed.item.attempts + 1;
         let limits = &self.limits.imports;
         let mut tx = self.db.begin().await?;
         let cancelled = store::jobs::imports::lock_job(&mut tx, claimed.claim.job_id).await?;
         // Where a claim no longer holds, it is another's to settle.
-        let counted = match trouble {
-            ImportFailure::Its { again: Some(asked), .. } if attempt < limits.attempts && !cancelled => {
-                let delay = self.delay_after(limits.retry_delay, attempt);
+        let counted = match failure {
+            ImportFailure::Url { retry_after: Some(asked), .. } if attempt < limits.attempts && !cancelled => {
+                let delay = self.retry_delay_after(limits.retry_delay, attempt);
                 // Whatever its `Retry-After` says.
-                let due_at = after(now, delay.max(*asked).min(LONGEST_DELAY));
+                let due_at = after(now, delay.max(*asked).min(MAX_RETRY_DELAY));
                 store::jobs::import_queue::put_off(&mut tx, claimed.claim, due_at).await?.then_some("retried")
             }
-            ImportFailure::Its { reason, again } => {
-                let reason =
-                    if again.is_some() && attempt > 1 { format!("{reason} (tried {attempt} times)") } else { reason.clone() };
+            ImportFailure::Url { reason, retry_after } => {
+                let reason = if retry_after.is_some() && attempt > 1 {
+                    format!("{reason} (tried {attempt} times)")
+                } else {
+                    reason.clone()
+                };
                 if !store::jobs::import_queue::fail(&mut tx, claimed.claim, &reason, now).await? {
                     return Ok(());
                 }
@@ -236,8 +239,9 @@ impl Service {
                 store::jobs::import_queue::give_back(&mut tx, claimed.claim, now).await?;
                 None
             }
-            ImportFailure::Ours(_) | ImportFailure::NoRoom => {
-                store::jobs::import_queue::give_back(&mut tx, claimed.claim, after(now, self.spread(OWN_DELAY))).await?;
+            ImportFailure::Service(_) | ImportFailure::NoMemory => {
+                store::jobs::import_queue::give_back(&mut tx, claimed.claim, after(now, self.with_jitter(UNAVAILABLE_DELAY)))
+                    .await?;
                 None
             }
         };
@@ -247,7 +251,7 @@ impl Service {
             Some(result) => self.metrics.count_import_items(result, 1),
             None => {}
         }
-        if let ImportFailure::Ours(error) = trouble {
+        if let ImportFailure::Service(error) = failure {
             tracing::warn!(job_id = %claimed.claim.job_id, "the service could not take an import: {}", chain(error));
         }
         Ok(())
@@ -256,7 +260,7 @@ impl Service {
 
 /// What this process knows of its own part in the queue.
 #[derive(Debug, Default)]
-pub(in crate::service) struct Importing {
+pub(in crate::service) struct ImportQueueState {
     /// Whose items it works on, and how many.
     users: Arc<Mutex<HashMap<UserId, usize>>>,
     /// When the database last did not answer.
@@ -265,34 +269,34 @@ pub(in crate::service) struct Importing {
 
 /// One of the items; over when dropped.
 #[derive(Debug)]
-struct Running {
+struct ActiveImport {
     users: Arc<Mutex<HashMap<UserId, usize>>>,
     user: UserId,
 }
 
-impl Importing {
-    fn begin(&self, user: &UserId) -> Running {
+impl ImportQueueState {
+    fn begin(&self, user: &UserId) -> ActiveImport {
         *self.users.lock().unwrap_or_else(PoisonError::into_inner).entry(user.clone()).or_default() += 1;
-        Running { users: Arc::clone(&self.users), user: user.clone() }
+        ActiveImport { users: Arc::clone(&self.users), user: user.clone() }
     }
 
     /// Users who have so many, or more.
-    fn users_with(&self, count: usize) -> Vec<UserId> {
+    fn users_with_at_least(&self, count: usize) -> Vec<UserId> {
         let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         users.iter().filter(|(_, running)| **running >= count).map(|(user, _)| user.clone()).collect()
     }
 
-    fn note_outage(&self) {
+    fn record_outage(&self) {
         *self.outage.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Whether leases may have ended although their holders live.
     fn had_outage(&self) -> bool {
-        self.outage.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < LEASES_FIRST)
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < OUTAGE_GRACE)
     }
 }
 
-impl Drop for Running {
+impl Drop for ActiveImport {
     fn drop(&mut self) {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = users.get_mut(&self.user) {

@@ -23,24 +23,24 @@ use crate::store::{self, Tx};
 
 /// What is to be imported, and for whom.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub struct ImportRequest {
     pub user_id: UserId,
     pub tags: Vec<Tag>,
     pub visibility: Visibility,
     /// As an upload's.
     pub keep_location: bool,
-    pub urls: Vec<Source>,
+    pub urls: Vec<ImportUrl>,
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
-impl Order {
+impl ImportRequest {
     /// URLs that a job can have.
     pub const MAX_URLS: usize = 100;
 }
 
 /// A URL that obeys the rules.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct ImportUrl {
     /// As the client wrote it.
     url: String,
     target: Target,
@@ -59,37 +59,37 @@ impl Service {
     ///
     /// # Errors
     /// The rule that it breaks, in words for the client.
-    pub fn read_source(&self, url: String) -> Result<Source, String> {
+    pub fn parse_import_url(&self, url: String) -> Result<ImportUrl, String> {
         let target = self.fetcher.check(&url)?;
-        Ok(Source { url: url.trim().to_owned(), target })
+        Ok(ImportUrl { url: url.trim().to_owned(), target })
     }
 
     /// Puts a job into the queue. URLs that lead to the same are taken once.
     ///
     /// # Errors
     /// The caller is another user, the user has too many URLs that wait, or the key belongs to another order.
-    pub async fn order_import(&self, caller: &Caller, order: &Order) -> Result<JobId, Error> {
-        self.require_uploader_for(caller, &order.user_id)?;
-        if self.features_of(&order.user_id).await?.is_some_and(|features| !features.imports) {
+    pub async fn create_import(&self, caller: &Caller, request: &ImportRequest) -> Result<JobId, Error> {
+        self.require_uploader_for(caller, &request.user_id)?;
+        if self.features_of(&request.user_id).await?.is_some_and(|features| !features.imports) {
             return Err(Error::forbidden(NO_IMPORTS));
         }
         let id = JobId::new(&*self.clock);
         let mut tx = self.db.begin().await?;
         store::jobs::import_queue::lock(&mut tx).await?;
-        if let Some(key) = &order.idempotency_key {
+        if let Some(key) = &request.idempotency_key {
             let answer = (id.uuid(), json!({"job_id": id.to_string()}));
-            let known = self.claim_key_at_once(&mut tx, &order.user_id, key, &fingerprint(order), answer).await?;
+            let known = self.claim_completed_key(&mut tx, &request.user_id, key, &fingerprint(request), answer).await?;
             if let Some(answer) = known {
                 let known = answer["job_id"].as_str().and_then(JobId::parse);
                 return known.ok_or_else(|| Error::internal("an import's key holds no job"));
             }
         }
-        let items = items(&order.urls);
-        self.check_pending(&mut tx, &order.user_id, items.len()).await?;
-        let common = Common { tags: order.tags.clone(), visibility: order.visibility, keep_location: order.keep_location };
-        store::jobs::imports::insert(&mut tx, id, &order.user_id, &common, &items).await?;
+        let items = items(&request.urls);
+        self.check_pending(&mut tx, &request.user_id, items.len()).await?;
+        let common = Common { tags: request.tags.clone(), visibility: request.visibility, keep_location: request.keep_location };
+        store::jobs::imports::insert(&mut tx, id, &request.user_id, &common, &items).await?;
         tx.commit().await?;
-        self.import_ordered.notify_one();
+        self.import_created.notify_one();
         Ok(id)
     }
 
@@ -112,17 +112,19 @@ impl Service {
         if *caller == Caller::Anonymous {
             return Err(Error::Unauthenticated);
         }
-        let (job, items) = self.look_at_import(viewer, id).await?;
+        let (job, items) = self.read_import(viewer, id).await?;
         // Behind a gateway an id is as good as a caller, but not for what is somebody's own.
         let is_own = job.visibility == Visibility::Private
             || store::identity::accounts::find_by_user(&self.db, &job.user_id).await?.is_some();
         if viewer.is_none() && is_own { Err(no_such_import()) } else { Ok((job, items)) }
     }
 
-    async fn look_at_import(&self, viewer: Option<&UserId>, id: JobId) -> Result<(Job, Vec<Item>), Error> {
+    async fn read_import(&self, viewer: Option<&UserId>, id: JobId) -> Result<(Job, Vec<Item>), Error> {
         let mut reader = self.db.reader().await?;
-        let job =
-            store::jobs::imports::find(&mut reader, id).await?.filter(|job| may_know(viewer, job)).ok_or_else(no_such_import)?;
+        let job = store::jobs::imports::find(&mut reader, id)
+            .await?
+            .filter(|job| is_visible_to(viewer, job))
+            .ok_or_else(no_such_import)?;
         // After the job: of one that is complete, the items are what they stay.
         let items = store::jobs::imports::items(&mut reader, id).await?;
         Ok((job, items))
@@ -133,7 +135,7 @@ impl Service {
     /// # Errors
     /// No caller, or a page token that is not ours or not of this list.
     pub async fn list_imports(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Job>, Error> {
-        let user = permissions::known_viewer(caller)?;
+        let user = permissions::authenticated_viewer(caller)?;
         let list = list_fingerprint("imports", user.as_str());
         let last = parse_page_token(token, &list)?.map(|token| JobId::from(token.last));
         let jobs = store::jobs::imports::page(&self.db, user, last, limit + 1).await?;
@@ -146,12 +148,15 @@ impl Service {
     /// No caller, no such job, or it is another user's.
     pub async fn cancel_import(&self, caller: &Caller, id: JobId) -> Result<(Job, Vec<Item>), Error> {
         let user = permissions::writer(caller)?;
-        store::jobs::imports::find(&self.db, id).await?.filter(|job| may_know(Some(&user.id), job)).ok_or_else(no_such_import)?;
+        store::jobs::imports::find(&self.db, id)
+            .await?
+            .filter(|job| is_visible_to(Some(&user.id), job))
+            .ok_or_else(no_such_import)?;
         let mut tx = self.db.begin().await?;
         let cancelled = store::jobs::imports::cancel(&mut tx, id, CANCELLED, self.clock.now()).await?;
         tx.commit().await?;
         self.metrics.count_import_items("cancelled", cancelled);
-        self.look_at_import(Some(&user.id), id).await
+        self.read_import(Some(&user.id), id).await
     }
 
     /// A page of the live public images that were imported, by whomever, and whose owners' plans give their originals.
@@ -171,10 +176,10 @@ impl Service {
 }
 
 /// Each place once.
-fn items(sources: &[Source]) -> Vec<NewItem> {
+fn items(urls: &[ImportUrl]) -> Vec<NewItem> {
     let mut known = HashSet::new();
-    let once = sources.iter().filter(|source| known.insert(source.target.as_str()));
-    once.map(|source| NewItem { url: source.url.clone(), host: host_of(&source.target) }).collect()
+    let once = urls.iter().filter(|url| known.insert(url.target.as_str()));
+    once.map(|url| NewItem { url: url.url.clone(), host: host_of(&url.target) }).collect()
 }
 
 /// What is bounded by host: a name as the resolver is asked for it, or an address.
@@ -183,7 +188,7 @@ fn host_of(target: &Target) -> String {
 }
 
 /// Without a caller, an id is as good as one: nobody guesses it.
-fn may_know(viewer: Option<&UserId>, job: &Job) -> bool {
+fn is_visible_to(viewer: Option<&UserId>, job: &Job) -> bool {
     viewer.is_none_or(|user| *user == job.user_id)
 }
 
@@ -191,16 +196,16 @@ fn no_such_import() -> Error {
     Error::NotFound { what: "such import".to_owned() }
 }
 
-fn fingerprint(order: &Order) -> Vec<u8> {
+fn fingerprint(request: &ImportRequest) -> Vec<u8> {
     let mut parts = vec![b"import".as_slice()];
-    if order.visibility == Visibility::Private {
+    if request.visibility == Visibility::Private {
         parts.push(b"private");
     }
-    if order.keep_location {
+    if request.keep_location {
         parts.push(b"keep_location");
     }
-    parts.extend(order.urls.iter().map(|source| source.url.as_bytes()));
+    parts.extend(request.urls.iter().map(|url| url.url.as_bytes()));
     parts.push(b"tags");
-    parts.extend(order.tags.iter().map(|tag| tag.as_str().as_bytes()));
+    parts.extend(request.tags.iter().map(|tag| tag.as_str().as_bytes()));
     fingerprint_of(&parts)
 }

@@ -9,14 +9,14 @@ impl Service {
     /// Creates the bucket if it is missing and configured to be, and looks whether it keeps old versions. Returns whether the storage
     /// answered; logs what went wrong.
     pub async fn prepare_bucket(&self) -> bool {
-        let looked = self.look_at_bucket().await;
+        let looked = self.check_bucket().await;
         if let Err(error) = &looked {
-            self.repeated.warn(cannot_be_used(Dependency::Storage, &chain(error)));
+            self.repeated_failures.warn(cannot_be_used(Dependency::Storage, &chain(error)));
         }
         looked.is_ok()
     }
 
-    async fn look_at_bucket(&self) -> Result<OldVersions, Error> {
+    async fn check_bucket(&self) -> Result<OldVersions, Error> {
         self.objects.prepare().await?;
         self.objects.look_at_versions().await
     }

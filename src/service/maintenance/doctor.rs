@@ -22,7 +22,7 @@ use crate::store;
 pub use report::{Fix, Foreign, Report};
 
 /// No upload is this old and still running.
-const UNTOUCHED: TimeDelta = TimeDelta::days(1);
+const MIN_AGE: TimeDelta = TimeDelta::days(1);
 
 /// Images read at once.
 const BATCH: u32 = 500;
@@ -87,12 +87,12 @@ impl Service {
         for (id, objects) in group {
             match store::images::find(&self.db, id).await? {
                 Some(image) => {
-                    self.check_rest(report, &image, &objects, fix).await?;
+                    self.check_other_objects(report, &image, &objects, fix).await?;
                     seen.insert(id);
                     let mut found = Report::default();
                     check_image(&mut found, &image, &objects);
                     if found != Report::default() {
-                        self.check_anew(report, id).await?;
+                        self.recheck_image(report, id).await?;
                     }
                 }
                 None => self.check_orphans(report, id, &objects, fix).await?,
@@ -102,7 +102,7 @@ impl Service {
     }
 
     async fn check_orphans(&self, report: &mut Report, id: ImageId, objects: &[Listed], fix: Fix) -> Result<(), Error> {
-        let cutoff = self.clock.now() - UNTOUCHED;
+        let cutoff = self.clock.now() - MIN_AGE;
         let is_original = |object: &Listed| layout::parse(&object.key).is_some_and(|(_, name)| layout::is_original(name));
         let has_original = |objects: &[Listed]| objects.iter().any(is_original);
         let is_young = objects.iter().any(|object| object.modified_at > cutoff);
@@ -145,16 +145,18 @@ impl Service {
     ///
     /// A variant may be made or removed at any moment, so what does not fit is looked at once more: a row is there before
     /// its object and after it.
-    async fn check_rest(&self, report: &mut Report, image: &Image, objects: &[Listed], fix: Fix) -> Result<(), Error> {
+    async fn check_other_objects(&self, report: &mut Report, image: &Image, objects: &[Listed], fix: Fix) -> Result<(), Error> {
         let id = image.id;
         let rows = self.variants_of(id).await?;
-        if fits(&rows, &uploaded_keys(image), objects) || store::images::object_moves::find(&self.db, id).await?.is_some() {
+        if rows_match_objects(&rows, &uploaded_keys(image), objects)
+            || store::images::object_moves::find(&self.db, id).await?.is_some()
+        {
             return Ok(());
         }
         let before = self.variants_of(id).await?;
         let objects = self.objects_of(id).await?;
         let after = self.variants_of(id).await?;
-        let (is_there, cutoff) = (|key: &String| objects.iter().any(|object| object.key == *key), self.clock.now() - UNTOUCHED);
+        let (is_there, cutoff) = (|key: &String| objects.iter().any(|object| object.key == *key), self.clock.now() - MIN_AGE);
         let lost = before.iter().filter(|(key, ready)| **ready && after.get(*key) == Some(&true) && !is_there(key));
         let lost: Vec<&String> = lost.map(|(key, _)| key).collect();
         // It may have moved meanwhile.
@@ -216,34 +218,34 @@ impl Service {
             let images = store::images::walk(&self.db, last, BATCH).await?;
             let (Some(oldest), Some(newest)) = (images.first(), images.last()) else { return Ok((days, last)) };
             last = Some(newest.id);
-            self.check_places(report, oldest.id, newest.id, fix).await?;
+            self.check_collection_items(report, oldest.id, newest.id, fix).await?;
             for image in images {
                 report.images += 1;
                 days.insert(image.id.created_at().date_naive());
                 // It has no object, or it was stored since the bucket was walked.
                 if !seen.contains(&image.id) {
-                    self.check_anew(report, image.id).await?;
+                    self.recheck_image(report, image.id).await?;
                 }
             }
         }
     }
 
-    async fn check_places(&self, report: &mut Report, first: ImageId, last: ImageId, fix: bool) -> Result<(), Error> {
+    async fn check_collection_items(&self, report: &mut Report, first: ImageId, last: ImageId, fix: bool) -> Result<(), Error> {
         let found = store::sharing::collection_items::images_with_strays(&self.db, first, last).await?;
         for id in found.iter().filter(|_| fix) {
             let mut tx = self.db.begin().await?;
             if let Some(image) = store::images::lock(&mut tx, *id).await? {
-                collection_items::follow(&mut tx, &image).await?;
+                collection_items::sync_image(&mut tx, &image).await?;
             }
             tx.commit().await?;
         }
-        report.places.extend(found);
+        report.collection_items.extend(found);
         Ok(())
     }
 
     /// Looks once more at an image that is in the database, for others may have been storing, moving or purging it since the
     /// bucket was listed. One that is still there, and where it was, after its own objects were listed must have had all of them.
-    async fn check_anew(&self, report: &mut Report, id: ImageId) -> Result<(), Error> {
+    async fn recheck_image(&self, report: &mut Report, id: ImageId) -> Result<(), Error> {
         loop {
             let before = store::images::find(&self.db, id).await?;
             let objects = self.objects_of(id).await?;
@@ -317,7 +319,7 @@ fn moved_to<'a>(image: &Image, objects: &'a [Listed]) -> Option<&'a str> {
 }
 
 /// Whether each variant that is ready has its object, and each object that is not an uploaded one its row.
-fn fits(rows: &BTreeMap<String, bool>, uploaded: &HashSet<String>, objects: &[Listed]) -> bool {
+fn rows_match_objects(rows: &BTreeMap<String, bool>, uploaded: &HashSet<String>, objects: &[Listed]) -> bool {
     let mut others = objects.iter().map(|object| &object.key).filter(|key| !uploaded.contains(*key));
     others.all(|key| rows.contains_key(key))
         && rows.iter().all(|(key, ready)| !ready || objects.iter().any(|object| object.key == *key))

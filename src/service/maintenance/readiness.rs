@@ -8,11 +8,11 @@ use crate::service::error::{Dependency, chain};
 use crate::{objects, store};
 
 /// Longer than this, and a dependency is down as far as a load balancer is concerned.
-const PATIENCE: Duration = Duration::from_secs(3);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A dependency that is down.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Down {
+pub struct UnavailableDependency {
     pub dependency: Dependency,
     /// What the operator is to do about it, where that is known; a sentence that names no address.
     pub advice: Option<String>,
@@ -20,7 +20,7 @@ pub struct Down {
 
 impl Service {
     /// What of the service's dependencies is down right now.
-    pub async fn down(&self) -> Vec<Down> {
+    pub async fn unavailable_dependencies(&self) -> Vec<UnavailableDependency> {
         let (database, storage) = tokio::join!(within(self.db.check()), within(self.check_storage()));
         // Attempts to connect go on for longer than this waits.
         let database = database.map_err(|reason| self.db.failure().unwrap_or(reason)).map(|()| None);
@@ -31,8 +31,8 @@ impl Service {
                 Ok(Some((reason, advice))) => (reason, Some(advice)),
                 Err(reason) => (reason, None),
             };
-            self.repeated.warn(cannot_be_used(dependency, &reason));
-            down.push(Down { dependency, advice });
+            self.repeated_failures.warn(cannot_be_used(dependency, &reason));
+            down.push(UnavailableDependency { dependency, advice });
         }
         down
     }
@@ -54,16 +54,16 @@ impl Service {
     /// Writes what is read off rather than counted into the metrics. Numbers from a database that is down stay as they were.
     pub async fn refresh_metrics(&self) {
         let metrics = &self.metrics;
-        let bodies = self.admission.bodies_in_use();
+        let bodies = self.admission.body_usage();
         metrics.upload_memory_in_use_bytes.set(to_gauge(bodies.in_use_bytes));
         metrics.upload_memory_budget_bytes.set(to_gauge(bodies.total_bytes));
-        let receiving = self.admission.receiving_in_use();
+        let receiving = self.admission.receiving_usage();
         metrics.receiving_memory_in_use_bytes.set(to_gauge(receiving.in_use_bytes));
         metrics.receiving_memory_budget_bytes.set(to_gauge(receiving.total_bytes));
         let disk = self.spool.in_use();
         metrics.upload_disk_in_use_bytes.set(to_gauge(disk.in_use_bytes));
         metrics.upload_disk_budget_bytes.set(to_gauge(disk.total_bytes));
-        let decoding = self.admission.decoding_in_use();
+        let decoding = self.admission.decode_usage();
         metrics.decode_memory_in_use_bytes.set(to_gauge(decoding.in_use_bytes));
         metrics.decode_memory_budget_bytes.set(to_gauge(decoding.total_bytes));
         let pool = self.db.pool_use();
@@ -77,13 +77,13 @@ impl Service {
                     Metrics::set_state(&metrics.intents, state, value);
                 }
             }
-            Err(reason) => self.repeated.warn(format!("the intents could not be counted: {reason}")),
+            Err(reason) => self.repeated_failures.warn(format!("the intents could not be counted: {reason}")),
         }
         if let Err(reason) = within(self.measure_import_queue()).await {
-            self.repeated.warn(format!("the queue of imports could not be measured: {reason}"));
+            self.repeated_failures.warn(format!("the queue of imports could not be measured: {reason}"));
         }
         if let Err(reason) = within(self.measure_caption_queue()).await {
-            self.repeated.warn(format!("the queue of captions could not be measured: {reason}"));
+            self.repeated_failures.warn(format!("the queue of captions could not be measured: {reason}"));
         }
     }
 
@@ -112,9 +112,9 @@ pub(in crate::service) fn cannot_be_used(dependency: Dependency, reason: &str) -
 
 /// The reason is one phrase, for the log.
 async fn within<T, E: std::error::Error>(asking: impl Future<Output = Result<T, E>>) -> Result<T, String> {
-    match tokio::time::timeout(PATIENCE, asking).await {
+    match tokio::time::timeout(CHECK_TIMEOUT, asking).await {
         Ok(answer) => answer.map_err(|error| chain(&error)),
-        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+        Err(_) => Err(format!("no answer within {CHECK_TIMEOUT:?}")),
     }
 }
 

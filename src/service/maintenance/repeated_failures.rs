@@ -13,38 +13,38 @@ const MAX_FAILURES: usize = 100;
 
 /// What the log has told of.
 #[derive(Debug, Default)]
-pub struct Repeated(Mutex<HashMap<String, Told>>);
+pub struct RepeatedFailures(Mutex<HashMap<String, Logged>>);
 
 #[derive(Debug)]
-struct Told {
+struct Logged {
     at: Instant,
-    again: u64,
+    repeats: u64,
 }
 
-impl Repeated {
+impl RepeatedFailures {
     /// Logs a failure, unless that was done within the last minute. `sentence` ends with the cause.
     pub fn warn(&self, sentence: String) {
-        if self.is_news(&sentence, Instant::now()) {
+        if self.is_new(&sentence, Instant::now()) {
             tracing::warn!("{sentence}");
         }
     }
 
-    fn is_news(&self, sentence: &str, now: Instant) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(told) = told.get_mut(sentence) {
-            told.again += 1;
+    fn is_new(&self, sentence: &str, now: Instant) -> bool {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(logged) = logged.get_mut(sentence) {
+            logged.repeats += 1;
             return false;
         }
-        if told.len() < MAX_FAILURES {
-            told.insert(sentence.to_owned(), Told { at: now, again: 0 });
+        if logged.len() < MAX_FAILURES {
+            logged.insert(sentence.to_owned(), Logged { at: now, repeats: 0 });
         }
         true
     }
 
     /// Logs what came again, a minute after it was last told. To be called from time to time.
-    pub fn tell(&self) {
-        for (sentence, again) in self.take_due(Instant::now()) {
-            let times = if again == 1 { "once more".to_owned() } else { format!("{again} times more") };
+    pub fn log_repeats(&self) {
+        for (sentence, repeats) in self.take_due(Instant::now()) {
+            let times = if repeats == 1 { "once more".to_owned() } else { format!("{repeats} times more") };
             tracing::warn!("{times} within {} seconds: {sentence}", PERIOD.as_secs());
         }
     }
@@ -52,15 +52,15 @@ impl Repeated {
     /// One that did not come again is forgotten.
     fn take_due(&self, now: Instant) -> Vec<(String, u64)> {
         let mut due = Vec::new();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|sentence, told| {
-            if now - told.at < PERIOD {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|sentence, logged| {
+            if now - logged.at < PERIOD {
                 return true;
             }
-            if told.again == 0 {
+            if logged.repeats == 0 {
                 return false;
             }
-            due.push((sentence.clone(), told.again));
-            *told = Told { at: now, again: 0 };
+            due.push((sentence.clone(), logged.repeats));
+            *logged = Logged { at: now, repeats: 0 };
             true
         });
         due
@@ -73,23 +73,23 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_at_once_and_then_as_a_count() {
-        let (repeated, start) = (Repeated::default(), Instant::now());
-        assert!(repeated.is_news("down", start) && !repeated.is_news("down", start) && repeated.is_news("full", start));
+        let (repeated, start) = (RepeatedFailures::default(), Instant::now());
+        assert!(repeated.is_new("down", start) && !repeated.is_new("down", start) && repeated.is_new("full", start));
         let nearly = start + PERIOD - Duration::from_millis(1);
-        assert!(!repeated.is_news("down", nearly) && repeated.take_due(nearly).is_empty());
+        assert!(!repeated.is_new("down", nearly) && repeated.take_due(nearly).is_empty());
         assert_eq!(repeated.take_due(start + PERIOD), [("down".to_owned(), 2)]);
         let later = start + PERIOD;
-        assert!(!repeated.is_news("down", later) && repeated.is_news("full", later), "only one of them went on");
+        assert!(!repeated.is_new("down", later) && repeated.is_new("full", later), "only one of them went on");
         assert_eq!(repeated.take_due(start + 2 * PERIOD), [("down".to_owned(), 1)]);
         assert!(repeated.take_due(start + 3 * PERIOD).is_empty());
-        assert!(repeated.is_news("down", start + 3 * PERIOD), "it is over, and begins anew");
+        assert!(repeated.is_new("down", start + 3 * PERIOD), "it is over, and begins anew");
     }
 
     #[test]
     fn few_are_remembered() {
-        let (repeated, now) = (Repeated::default(), Instant::now());
-        (0..2 * MAX_FAILURES).for_each(|number| assert!(repeated.is_news(&number.to_string(), now)));
+        let (repeated, now) = (RepeatedFailures::default(), Instant::now());
+        (0..2 * MAX_FAILURES).for_each(|number| assert!(repeated.is_new(&number.to_string(), now)));
         assert_eq!(repeated.0.lock().unwrap().len(), MAX_FAILURES);
-        assert!(!repeated.is_news("0", now) && repeated.is_news("150", now));
+        assert!(!repeated.is_new("0", now) && repeated.is_new("150", now));
     }
 }

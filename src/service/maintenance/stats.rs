@@ -76,7 +76,7 @@ impl Tally {
         taken.into_iter().for_each(|(counter, number)| self.add(counter.kind, &counter.key, number));
     }
 
-    fn look(&self) -> Vec<(Counter, i64)> {
+    fn snapshot(&self) -> Vec<(Counter, i64)> {
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.iter().map(|(counter, number)| (counter.clone(), *number)).collect()
     }
@@ -103,7 +103,7 @@ impl Service {
         let sees_private = permissions::as_admin(caller).is_some();
         let _not_writing = self.tally.writing.read().await;
         let mut counted = store::images::counters::read_kinds(&self.db, &CounterKind::STATISTICS).await?;
-        counted.extend(self.tally.look());
+        counted.extend(self.tally.snapshot());
         let mut stats = Stats::default();
         stats.formats.extend(Format::ALL.map(|format| (format.name(), Processed::default())));
         for (counter, number) in counted {

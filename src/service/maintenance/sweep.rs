@@ -10,7 +10,7 @@ use crate::model::id::ImageId;
 use crate::objects::{self, layout};
 use crate::service::Service;
 use crate::service::error::Error;
-use crate::service::images::variants::TOUCHED;
+use crate::service::images::variants::TOUCH_INTERVAL;
 use crate::service::maintenance::step::Outcome;
 use crate::service::time::before;
 use crate::store;
@@ -20,17 +20,17 @@ use crate::store::images::intents::Removal;
 const BATCH: u32 = 100;
 
 /// Keys forgotten in one step: a day's worth in one statement could take longer than a statement may.
-const KEYS: u32 = 1000;
+const KEY_BATCH: u32 = 1000;
 
 /// For so long whoever opens a link that has expired is told so; after that there is none.
-const LINKS_KEPT: TimeDelta = TimeDelta::days(7);
+const EXPIRED_LINK_RETENTION: TimeDelta = TimeDelta::days(7);
 
 impl Service {
     /// Gives up one upload whose intent is older than any upload can take.
     ///
     /// # Errors
     /// The database is unavailable; nothing has happened.
-    pub async fn abandon_next(&self) -> Result<Outcome, Error> {
+    pub async fn abandon_next_upload(&self) -> Result<Outcome, Error> {
         let mut tx = self.db.begin().await?;
         let abandoned =
             store::images::intents::abandon_oldest(&mut tx, before(self.clock.now(), self.limits.intent_grace)).await?;
@@ -49,16 +49,16 @@ impl Service {
             return Ok(Outcome::NothingToDo);
         }
         let mut failed = Vec::new();
-        let mut failure = None;
+        let mut first_error = None;
         for removal in removals {
-            if let Err(error) = self.remove(&removal).await {
+            if let Err(error) = self.remove_image_objects(&removal).await {
                 failed.push(removal.image_id);
-                failure.get_or_insert(error);
+                first_error.get_or_insert(error);
             }
         }
-        let Some(failure) = failure else { return Ok(Outcome::Done) };
+        let Some(first_error) = first_error else { return Ok(Outcome::Done) };
         self.postpone(&failed).await?;
-        Err(failure)
+        Err(first_error)
     }
 
     async fn postpone(&self, removals: &[ImageId]) -> Result<(), Error> {
@@ -69,7 +69,7 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    pub(in crate::service) async fn remove(&self, removal: &Removal) -> Result<(), Error> {
+    pub(in crate::service) async fn remove_image_objects(&self, removal: &Removal) -> Result<(), Error> {
         let keys: Vec<String> = removal.objects.iter().map(|name| layout::key(removal.image_id, name)).collect();
         try_join_all(keys.iter().map(|key| self.objects.delete(key))).await?;
         let mut tx = self.db.begin().await?;
@@ -82,7 +82,7 @@ impl Service {
     ///
     /// # Errors
     /// The database is unavailable; those before are given up.
-    pub async fn give_up_variants(&self) -> Result<Outcome, Error> {
+    pub async fn expire_variants(&self) -> Result<Outcome, Error> {
         let now = self.clock.now();
         let stale = store::images::variants::stale(&self.db, before(now, self.limits.intent_grace), BATCH).await?;
         for (id, object) in &stale {
@@ -92,7 +92,7 @@ impl Service {
         }
         let Some(retention) = self.limits.variant_retention else { return Ok(Outcome::of(!stale.is_empty())) };
         // Use is noted once in so long.
-        let cutoff = before(now, retention + TOUCHED.to_std().unwrap_or_default());
+        let cutoff = before(now, retention + TOUCH_INTERVAL.to_std().unwrap_or_default());
         let unused = store::images::variants::unused(&self.db, cutoff, BATCH).await?;
         for (id, object) in &unused {
             let mut tx = self.db.begin().await?;
@@ -108,13 +108,13 @@ impl Service {
     /// The first failure, after all were tried.
     pub async fn measure_variants(&self) -> Result<Outcome, Error> {
         let unmeasured = store::images::variants::unmeasured(&self.db, BATCH).await?;
-        let mut failure = None;
+        let mut first_error = None;
         for (id, object) in &unmeasured {
             if let Err(error) = self.measure_variant(*id, object).await {
-                failure.get_or_insert(error);
+                first_error.get_or_insert(error);
             }
         }
-        failure.map_or(Ok(Outcome::of(!unmeasured.is_empty())), Err)
+        first_error.map_or(Ok(Outcome::of(!unmeasured.is_empty())), Err)
     }
 
     async fn measure_variant(&self, id: ImageId, object: &str) -> Result<(), Error> {
@@ -135,29 +135,29 @@ impl Service {
     ///
     /// # Errors
     /// The first failure, after all were tried.
-    pub async fn remove_variants(&self) -> Result<Outcome, Error> {
+    pub async fn remove_variant_objects(&self) -> Result<Outcome, Error> {
         let removals = store::images::variants::removals(&self.db, self.clock.now(), BATCH).await?;
         if removals.is_empty() {
             return Ok(Outcome::NothingToDo);
         }
         let mut failed = Vec::new();
-        let mut failure = None;
+        let mut first_error = None;
         for (id, object) in removals {
-            if let Err(error) = self.remove_variant(id, &object).await {
+            if let Err(error) = self.remove_variant_object(id, &object).await {
                 failed.push((id, object));
-                failure.get_or_insert(error);
+                first_error.get_or_insert(error);
             }
         }
-        let Some(failure) = failure else { return Ok(Outcome::Done) };
+        let Some(first_error) = first_error else { return Ok(Outcome::Done) };
         let mut tx = self.db.begin().await?;
         for (id, object) in failed {
             store::images::variants::postpone_removal(&mut tx, id, &object, self.clock.now()).await?;
         }
         tx.commit().await?;
-        Err(failure)
+        Err(first_error)
     }
 
-    pub(in crate::service) async fn remove_variant(&self, id: ImageId, object: &str) -> Result<(), Error> {
+    pub(in crate::service) async fn remove_variant_object(&self, id: ImageId, object: &str) -> Result<(), Error> {
         self.objects.delete(&layout::key(id, object)).await?;
         let mut tx = self.db.begin().await?;
         store::images::variants::finish_removal(&mut tx, id, object).await?;
@@ -184,7 +184,7 @@ impl Service {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let sessions = store::identity::sessions::delete_expired(&mut tx, now, BATCH).await?;
-        let links = store::sharing::expiring_links::delete_expired(&mut tx, now - LINKS_KEPT, BATCH).await?;
+        let links = store::sharing::expiring_links::delete_expired(&mut tx, now - EXPIRED_LINK_RETENTION, BATCH).await?;
         tx.commit().await?;
         Ok(if sessions + links > 0 { Outcome::Done } else { Outcome::NothingToDo })
     }
@@ -195,7 +195,8 @@ impl Service {
     /// The database is unavailable.
     pub async fn expire_keys(&self) -> Result<Outcome, Error> {
         let mut tx = self.db.begin().await?;
-        let expired = store::images::idempotency::delete_expired(&mut tx, self.clock.now() - TimeDelta::hours(24), KEYS).await?;
+        let expired =
+            store::images::idempotency::delete_expired(&mut tx, self.clock.now() - TimeDelta::hours(24), KEY_BATCH).await?;
         tx.commit().await?;
         Ok(if expired > 0 { Outcome::Done } else { Outcome::NothingToDo })
     }

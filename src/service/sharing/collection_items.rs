@@ -28,10 +28,10 @@ use crate::store::{self, Reader, Tx};
 
 /// How often an image may be in collections of others than its owner: all its places follow it in one transaction. Those in its
 /// owner's are bounded by how many collections a user may have; so nobody can take places from the owner.
-const MAX_STRANGERS: u64 = 1000;
+const MAX_FOREIGN_COLLECTIONS: u64 = 1000;
 
 /// Places of a deleted collection that are removed at once. On SQLite nobody else writes meanwhile.
-const REMOVED_AT_ONCE: u32 = 1000;
+const REMOVE_BATCH: u32 = 1000;
 
 /// A page of a collection, in the order of adding.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl Service {
         limit: u32,
         token: Option<&str>,
     ) -> Result<(Collection, ImagePage), Error> {
-        let user = permissions::known_viewer(caller)?;
+        let user = permissions::authenticated_viewer(caller)?;
         let collection = self.own_collection(user, name).await?;
         let parts = parts(user);
         let mut reader = self.db.reader().await?;
@@ -91,7 +91,7 @@ impl Service {
     /// # Errors
     /// No caller, no such collection, another's, or the image is not in it.
     pub async fn find_in_collection(&self, caller: &Caller, name: &CollectionName, id: ImageId) -> Result<(Image, Links), Error> {
-        let user = permissions::known_viewer(caller)?;
+        let user = permissions::authenticated_viewer(caller)?;
         let collection = self.own_collection(user, name).await?;
         let image = self.find_visible(caller, id).await?;
         if !store::sharing::collection_items::contains(&self.db, collection.id, id).await? {
@@ -111,25 +111,25 @@ impl Service {
         let mut image = visible(store::images::find(&self.db, id).await?, &user.id)?;
         let mut signer = self.signer().await?;
         if !store::sharing::collection_items::contains(&self.db, collection.id, id).await? {
-            image = self.put_in(&user.id, name, id).await?;
+            image = self.insert_item(&user.id, name, id).await?;
         }
         let links = self.links(&mut signer, &image);
         Ok((image, links))
     }
 
     /// Looks at everything once more, under locks.
-    async fn put_in(&self, user: &UserId, name: &CollectionName, id: ImageId) -> Result<Image, Error> {
+    async fn insert_item(&self, user: &UserId, name: &CollectionName, id: ImageId) -> Result<Image, Error> {
         let mut tx = self.db.begin().await?;
         let image = visible(store::images::lock(&mut tx, id).await?, user)?;
         let collection = lock(&mut tx, user, name).await?;
         if store::sharing::collection_items::insert(&mut tx, collection.id, &image, truncate_to_micros(self.clock.now())).await? {
             // Under the image's lock, so that two cannot both be the last one.
             if collection.user_id != image.user_id
-                && store::sharing::collection_items::count_strangers(&mut tx, id).await? > MAX_STRANGERS
+                && store::sharing::collection_items::count_strangers(&mut tx, id).await? > MAX_FOREIGN_COLLECTIONS
             {
                 return Err(Error::Conflict {
                     message: format!(
-                        "The image is in {MAX_STRANGERS} collections of others than its owner, and can be in no more."
+                        "The image is in {MAX_FOREIGN_COLLECTIONS} collections of others than its owner, and can be in no more."
                     ),
                 });
             }
@@ -171,7 +171,7 @@ impl Service {
         let mut tx = self.db.begin().await?;
         store::sharing::collections::take_turn(&mut tx).await?;
         let Some(id) = store::sharing::collections::find_given_up(&mut tx).await? else { return Ok(Outcome::NothingToDo) };
-        let removed = store::sharing::collection_items::remove_some(&mut tx, id, REMOVED_AT_ONCE).await?;
+        let removed = store::sharing::collection_items::remove_some(&mut tx, id, REMOVE_BATCH).await?;
         count(&mut tx, removed.into_iter().map(|place| (place, -1)));
         if store::sharing::collection_items::is_empty(&mut tx, id).await? {
             store::sharing::collections::delete(&mut tx, id).await?;
@@ -213,7 +213,7 @@ fn visible(image: Option<Image>, user: &UserId) -> Result<Image, Error> {
 }
 
 /// Makes an image's places in collections follow it, in the transaction that changes it and has its lock.
-pub(in crate::service) async fn follow(tx: &mut Tx, image: &Image) -> Result<(), Error> {
+pub(in crate::service) async fn sync_image(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     // What each place was before is looked up: not all of them need have followed the image until now.
     let strays = store::sharing::collection_items::strays(tx, image).await?;
     if strays.is_empty() {
@@ -228,7 +228,7 @@ pub(in crate::service) async fn follow(tx: &mut Tx, image: &Image) -> Result<(),
 }
 
 /// Forgets the places of an image that is purged, in the transaction that has its lock.
-pub(in crate::service) async fn forget(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
+pub(in crate::service) async fn remove_image(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
     let counted = store::sharing::collection_items::forget_image(tx, id).await?;
     count(tx, counted.into_iter().map(|place| (place, -1)));
     Ok(())

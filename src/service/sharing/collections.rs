@@ -57,7 +57,7 @@ impl Service {
         limit: u32,
         token: Option<&str>,
     ) -> Result<Page<(Collection, u64)>, Error> {
-        let user = permissions::known_viewer(caller)?;
+        let user = permissions::authenticated_viewer(caller)?;
         let list = list_fingerprint("collections", user.as_str());
         let last = parse_page_token(token, &list)?.map(|token| CollectionId::from(token.last));
         let found = store::sharing::collections::page_of_user(&self.db, user, last, limit + 1).await?;

@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 
-use super::public_links::{Original, PartRequest};
+use super::public_links::{Original, RangeRequest};
 use crate::model::account::{ExpiringLink, LinkId};
 use crate::model::caller::Caller;
 use crate::model::id::ImageId;
@@ -14,7 +14,7 @@ use crate::service::identity::permissions;
 use crate::service::identity::secrets;
 use crate::service::identity::secrets::Secret;
 use crate::service::images::live::is_live;
-use crate::service::images::thumbnails::{Content, Sending};
+use crate::service::images::thumbnails::{Content, SendOptions};
 use crate::store;
 
 /// Bytes of a link's file that are given for nothing, in all: clients ask for a byte or two to learn its size and whether they can have
@@ -58,7 +58,7 @@ impl Service {
     /// # Errors
     /// No caller, no such image, or the caller is not its owner.
     pub async fn list_expiring_links(&self, caller: &Caller, id: ImageId) -> Result<Vec<ExpiringLink>, Error> {
-        let user = permissions::known_viewer(caller)?;
+        let user = permissions::authenticated_viewer(caller)?;
         let image = store::images::find(&self.db, id).await?.filter(is_live).ok_or_else(Error::no_such_image)?;
         permissions::require_owner(user, &image)?;
         Ok(store::sharing::expiring_links::of_image(&self.db, id).await?)
@@ -88,15 +88,15 @@ impl Service {
     pub async fn open_link(
         &self,
         token: &str,
-        part: &PartRequest,
+        part: &RangeRequest,
         is_preview: bool,
-        sending: &Sending<'_>,
+        sending: &SendOptions<'_>,
     ) -> Result<Original, Error> {
         let (id, link) = store::sharing::expiring_links::find(&self.db, &secrets::hash(token)).await?.ok_or_else(no_such_link)?;
         let image = store::images::find(&self.db, id).await?.filter(is_live).ok_or_else(no_such_link)?;
         let now = self.clock.now();
-        let may_go_on = link.expires_at > now && link.paid_bytes > 0 && part.range.is_some();
-        if link.is_expired(now) && !may_go_on {
+        let may_resume = link.expires_at > now && link.paid_bytes > 0 && part.range.is_some();
+        if link.is_expired(now) && !may_resume {
             return Err(Error::LinkExpired);
         }
         require_links(&image)?;
@@ -108,7 +108,7 @@ impl Service {
         if (sending.is_known)(&etag) {
             return Ok(Original { image, etag, part: None, content: Content::Unchanged });
         }
-        let part = part.within(&image, &etag)?;
+        let part = part.resolve(&image, &etag)?;
         let wanted = part.as_ref().map_or(image.file_size, |part| part.end() - part.start() + 1);
         if !sending.with_body {
             return Ok(Original { image, etag, part, content: Content::Length(wanted) });
@@ -117,16 +117,16 @@ impl Service {
             return Err(Error::forbidden("This link can be opened a limited number of times, and is not shown to previews."));
         }
         // First what may fail through no fault of the link's.
-        let (stored, bytes) = self.send_original(sending.asked_by, &image, part.clone()).await?;
+        let (stored, bytes) = self.send_original(sending.requested_by, &image, part.clone()).await?;
         if !is_preview {
-            self.pay_for(&link, part.is_some(), wanted, image.file_size).await?;
+            self.charge_views(&link, part.is_some(), wanted, image.file_size).await?;
         }
         Ok(Original { image, etag, part, content: Content::Stored(stored, bytes) })
     }
 
     /// Counts what is sent. A view pays for all bytes of the file, in one piece or in parts; beside that only [`PROBE_BYTES`] are given. So
     /// a link never sends more than its views times the file, and these few bytes.
-    async fn pay_for(&self, link: &ExpiringLink, is_part: bool, sent_bytes: u64, file_bytes: u64) -> Result<(), Error> {
+    async fn charge_views(&self, link: &ExpiringLink, is_part: bool, sent_bytes: u64, file_bytes: u64) -> Result<(), Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let paid = if is_part {

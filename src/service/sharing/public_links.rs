@@ -11,11 +11,11 @@ use crate::model::id::ImageId;
 use crate::model::image::Image;
 use crate::objects::layout;
 use crate::service::Service;
-use crate::service::admission::downloads::Sent;
+use crate::service::admission::downloads::BodyStream;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::identity::permissions;
-use crate::service::images::thumbnails::{Content, Sending};
+use crate::service::images::thumbnails::{Content, SendOptions};
 
 /// An original to be sent.
 pub struct Original {
@@ -29,17 +29,17 @@ pub struct Original {
 
 /// Which part of a file a client asks for.
 #[derive(Debug, Clone, Default)]
-pub struct PartRequest {
+pub struct RangeRequest {
     pub range: Option<ByteRange>,
     /// The entity tag that the file must have; with another one all of it is sent.
-    pub only_of: Option<String>,
+    pub if_range: Option<String>,
 }
 
-impl PartRequest {
+impl RangeRequest {
     /// The bytes of the image's file that are asked for; `None` is all of them.
-    pub(in crate::service) fn within(&self, image: &Image, etag: &str) -> Result<Option<RangeInclusive<u64>>, Error> {
+    pub(in crate::service) fn resolve(&self, image: &Image, etag: &str) -> Result<Option<RangeInclusive<u64>>, Error> {
         let length = image.file_size;
-        let Some(range) = self.range.filter(|_| self.only_of.as_ref().is_none_or(|only| only == etag)) else { return Ok(None) };
+        let Some(range) = self.range.filter(|_| self.if_range.as_ref().is_none_or(|only| only == etag)) else { return Ok(None) };
         range.within(length).map(Some).ok_or(Error::NoSuchRange { length })
     }
 }
@@ -53,8 +53,8 @@ impl Service {
         &self,
         caller: &Caller,
         id: ImageId,
-        request: &PartRequest,
-        sending: &Sending<'_>,
+        request: &RangeRequest,
+        sending: &SendOptions<'_>,
     ) -> Result<Original, Error> {
         let image = self.find_visible(caller, id).await?;
         permissions::require_original(&image)?;
@@ -63,12 +63,12 @@ impl Service {
             return Ok(Original { image, etag, part: None, content: Content::Unchanged });
         }
         let length = image.file_size;
-        let part = request.within(&image, &etag)?;
+        let part = request.resolve(&image, &etag)?;
         let wanted = part.as_ref().map_or(length, |part| part.end() - part.start() + 1);
         if !sending.with_body {
             return Ok(Original { image, etag, part, content: Content::Length(wanted) });
         }
-        let (stored, bytes) = self.send_original(sending.asked_by, &image, part.clone()).await?;
+        let (stored, bytes) = self.send_original(sending.requested_by, &image, part.clone()).await?;
         if stored != wanted {
             let found = format!("the storage gives {stored} bytes of image {id} where {wanted} are known");
             return Err(Error::internal(found));
@@ -79,12 +79,12 @@ impl Service {
     /// The bytes of an original, or of a part of it, and their number.
     pub(in crate::service) async fn send_original(
         &self,
-        asked_by: &TurnKey,
+        requested_by: &TurnKey,
         image: &Image,
         part: Option<RangeInclusive<u64>>,
-    ) -> Result<(u64, Sent), Error> {
+    ) -> Result<(u64, BodyStream), Error> {
         let key = layout::stored_key(image, layout::ORIGINAL);
-        match self.send_object(asked_by, key.clone(), part).await {
+        match self.send_object(requested_by, key.clone(), part).await {
             Ok(sent) => Ok(sent),
             Err(failed) => Err(self.explain_missing(image.id, &key, failed).await),
         }

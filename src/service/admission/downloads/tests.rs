@@ -9,10 +9,10 @@ const FILE: u64 = 2 << 20;
 type Asked = Option<RangeInclusive<u64>>;
 
 /// A storage with one file of [`FILE`] bytes, in large pieces, and the parts that were asked of it.
-fn storage() -> (Open, Arc<Mutex<Vec<Asked>>>) {
+fn storage() -> (OpenObject, Arc<Mutex<Vec<Asked>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&asked);
-    let open: Open = Arc::new(move |part: Option<RangeInclusive<u64>>| {
+    let open: OpenObject = Arc::new(move |part: Option<RangeInclusive<u64>>| {
         noted.lock().unwrap().push(part.clone());
         let part = part.unwrap_or(0..=FILE - 1);
         let bytes: Vec<u8> = part.map(byte).collect();
@@ -31,7 +31,7 @@ const SHORT: Duration = Duration::from_millis(20);
 
 fn downloads(slots: usize) -> Downloads {
     let mut downloads = Downloads::new(slots, Duration::from_secs(60), 1000);
-    downloads.patience.stall = SHORT;
+    downloads.timeouts.stall = SHORT;
     downloads
 }
 
@@ -43,7 +43,7 @@ fn free(downloads: &Downloads) -> u64 {
     downloads.slots.all.total().slots - downloads.slots.all.in_use().slots
 }
 
-async fn take(sent: &mut Sent, bytes: u64, from: u64) {
+async fn take(sent: &mut BodyStream, bytes: u64, from: u64) {
     let mut place = from;
     while place < from + bytes {
         let piece = sent.next().await.expect("more").expect("bytes");
@@ -85,7 +85,7 @@ async fn a_client_that_takes_nothing_lets_others_pass_and_goes_on_where_it_was()
 #[tokio::test]
 async fn who_waits_for_the_storage_keeps_its_slot() {
     let downloads = downloads(1);
-    let open: Open = Arc::new(|_| {
+    let open: OpenObject = Arc::new(|_| {
         let late = async {
             tokio::time::sleep(10 * SHORT).await;
             Ok(Bytes::from(vec![7; FILE as usize]))
@@ -105,7 +105,7 @@ async fn who_waits_for_the_storage_keeps_its_slot() {
 async fn who_waited_for_the_storage_and_does_not_read_any_more_lets_others_pass() {
     let downloads = downloads(1);
     let late = Arc::new(tokio::sync::Notify::new());
-    let open: Open = {
+    let open: OpenObject = {
         let late = Arc::clone(&late);
         Arc::new(move |part: Asked| {
             let (late, start) = (Arc::clone(&late), part.map_or(0, |part| *part.start()));
@@ -135,7 +135,7 @@ async fn who_waited_for_the_storage_and_does_not_read_any_more_lets_others_pass(
 #[tokio::test]
 async fn a_client_that_takes_too_little_is_given_up() {
     let (mut downloads, (open, _)) = (downloads(1), storage());
-    (downloads.patience.unhurried, downloads.patience.min_bytes_per_second) = (SHORT, 1 << 40);
+    (downloads.timeouts.speed_grace, downloads.timeouts.min_bytes_per_second) = (SHORT, 1 << 40);
     let (_, mut drip) = downloads.start(&anybody(), open, None).await.expect("it starts");
     tokio::time::sleep(2 * SHORT).await;
     let ended = drip.next().await.expect("more").expect_err("an end").to_string();
@@ -147,8 +147,8 @@ async fn a_client_that_takes_too_little_is_given_up() {
 #[tokio::test]
 async fn without_a_slot_in_time_the_service_is_overloaded() {
     let mut downloads = downloads(1);
-    downloads.patience.slot = SHORT;
-    let held = downloads.slots.take(&Turn::new(anybody(), Class::Request)).await;
+    downloads.timeouts.slot = SHORT;
+    let held = downloads.slots.acquire(&Turn::new(anybody(), Class::Request)).await;
     let (open, asked) = storage();
     let refused = downloads.start(&anybody(), Arc::clone(&open), None).await.map(drop).map_err(Error::from);
     assert!(matches!(refused, Err(Error::Overloaded { .. })));
@@ -160,7 +160,7 @@ async fn without_a_slot_in_time_the_service_is_overloaded() {
 #[tokio::test]
 async fn many_files_of_one_caller_delay_another_one_by_those_that_have_begun() {
     let (downloads, (open, _)) = (Arc::new(downloads(1)), storage());
-    let held = downloads.slots.take(&Turn::new(anybody(), Class::Request)).await;
+    let held = downloads.slots.acquire(&Turn::new(anybody(), Class::Request)).await;
     let order = Arc::new(Mutex::new(Vec::new()));
     let ask = |address: &str| {
         let (downloads, open, order) = (Arc::clone(&downloads), Arc::clone(&open), Arc::clone(&order));
@@ -186,23 +186,23 @@ async fn many_files_of_one_caller_delay_another_one_by_those_that_have_begun() {
 #[tokio::test]
 async fn a_crowd_begins_one_after_another_and_takes_no_place_of_others() {
     let (mut downloads, (open, _)) = (downloads(16), storage());
-    downloads.patience.stall = Duration::from_secs(60);
+    downloads.timeouts.stall = Duration::from_secs(60);
     let start = |address: &str| {
         let (downloads, open) = (&downloads, Arc::clone(&open));
         let key = TurnKey::Network(address.parse().unwrap());
         async move { downloads.start(&key, open, None).await.expect("it starts").1 }
     };
-    let mut crowd = futures::future::join_all((0..BEGINNING_OF_CALLER).map(|_| start("192.0.2.1"))).await;
+    let mut crowd = futures::future::join_all((0..STARTING_PER_CALLER).map(|_| start("192.0.2.1"))).await;
     let mut next = pin!(start("192.0.2.1"));
     let _other = start("192.0.2.2").await;
-    let mut taken = 0;
-    while taken <= READING_BYTES {
+    let mut taken_bytes = 0;
+    while taken_bytes <= READING_BYTES {
         assert!(futures::poll!(&mut next).is_pending(), "after {taken} bytes");
-        taken += crowd[0].next().await.expect("more").expect("bytes").len() as u64;
+        taken_bytes += crowd[0].next().await.expect("more").expect("bytes").len() as u64;
     }
     // The first one reads, and is no beginner any more.
     let _next = next.await;
-    assert_eq!(free(&downloads), 16 - BEGINNING_OF_CALLER - 2);
+    assert_eq!(free(&downloads), 16 - STARTING_PER_CALLER - 2);
 }
 
 #[tokio::test]
@@ -216,7 +216,7 @@ async fn a_small_file_is_read_at_once() {
 
 #[tokio::test]
 async fn a_file_that_ends_early_is_an_error() {
-    let open: Open =
+    let open: OpenObject =
         Arc::new(|_| Box::pin(async { Ok((FILE, futures::stream::once(async { Ok(Bytes::from_static(b"short")) }).boxed())) }));
     let (_, sent) = downloads(1).start(&anybody(), open, None).await.expect("it starts");
     assert!(sent.try_collect::<BytesMut>().await.is_err());

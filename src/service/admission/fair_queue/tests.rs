@@ -17,13 +17,13 @@ fn key(name: &str) -> TurnKey {
 /// A waiter who stands in the queue when this returns.
 fn wait(queue: &FairQueue, name: &str, class: Class, bytes: u64) -> Waiting {
     let (queue, turn) = (queue.clone(), Turn::new(key(name), class));
-    let mut waiting: Waiting = Box::pin(async move { queue.take(&turn, Amount::bytes(bytes)).await });
+    let mut waiting: Waiting = Box::pin(async move { queue.acquire(&turn, Amount::bytes(bytes)).await });
     assert!(waiting.as_mut().now_or_never().is_none(), "{name} was served at once");
     waiting
 }
 
 fn take(queue: &FairQueue, name: &str, class: Class, bytes: u64) -> Option<Permit> {
-    queue.take_at_once(&Turn::new(key(name), class), Amount::bytes(bytes))
+    queue.try_acquire(&Turn::new(key(name), class), Amount::bytes(bytes))
 }
 
 fn poll(waiting: &mut Waiting) -> Option<Permit> {
@@ -101,9 +101,9 @@ fn a_large_request_is_not_overtaken_by_small_ones() {
 fn a_request_for_more_than_there_is_takes_all_of_it() {
     let queue = FairQueue::new(Amount { bytes: 10, slots: 2 });
     let turn = Turn::new(key("ann"), Class::Request);
-    let all = queue.take_at_once(&turn, Amount { bytes: 1000, slots: 1 }).unwrap();
+    let all = queue.try_acquire(&turn, Amount { bytes: 1000, slots: 1 }).unwrap();
     assert_eq!(queue.in_use(), Amount { bytes: 10, slots: 1 });
-    assert!(queue.take_at_once(&turn, Amount { bytes: 1, slots: 1 }).is_none());
+    assert!(queue.try_acquire(&turn, Amount { bytes: 1, slots: 1 }).is_none());
     drop(all);
     assert_eq!(queue.in_use(), Amount::default());
 }
@@ -139,7 +139,7 @@ fn background_work_holds_at_most_half_and_requests_may_take_all() {
     let resize = |name| take(&queue, name, Class::of_resize(&key(name)), 2);
     let anonymous = || {
         let turn = Turn::new(TurnKey::Network("192.0.2.1".parse().unwrap()), Class::AnonymousResize);
-        queue.take_at_once(&turn, Amount::bytes(2))
+        queue.try_acquire(&turn, Amount::bytes(2))
     };
     let held = (resize("ann").unwrap(), anonymous().unwrap());
     assert!(resize("bob").is_none() && anonymous().is_none(), "they share one half");
@@ -163,14 +163,14 @@ fn half_of_an_odd_number_of_slots_is_rounded_up() {
     for (slots, half) in [(1, 1), (2, 1), (3, 2), (8, 4)] {
         let queue = FairQueue::new(Amount::slots(slots));
         let turn = Turn::new(key("ann"), Class::Resize);
-        let held: Vec<_> = std::iter::from_fn(|| queue.take_at_once(&turn, Amount::slots(1))).collect();
+        let held: Vec<_> = std::iter::from_fn(|| queue.try_acquire(&turn, Amount::slots(1))).collect();
         assert_eq!(held.len(), half);
     }
 }
 
 #[test]
 fn a_bound_for_one_key_leaves_the_rest_to_the_others() {
-    let queue = FairQueue::with_halves(Amount::bytes(10));
+    let queue = FairQueue::with_half_per_key(Amount::bytes(10));
     let mut held: Vec<_> = std::iter::from_fn(|| take(&queue, "greedy", Class::Request, 1)).collect();
     assert_eq!(held.len(), 5);
     let mut waiting = wait(&queue, "greedy", Class::Request, 1);
@@ -217,7 +217,7 @@ async fn no_wakeup_is_lost_and_the_bound_holds() {
             let turn = Turn::new(key(&format!("user{}", number % 7)), class);
             for round in 0..100 {
                 let bytes = 1 + (number * 31 + round * 17) % (TOTAL + 4);
-                let taking = queue.take(&turn, Amount::bytes(bytes));
+                let taking = queue.acquire(&turn, Amount::bytes(bytes));
                 let permit = if round % 5 == 0 {
                     // Polled once, or twice, and then given up if it was not served.
                     let mut taking = Box::pin(taking);

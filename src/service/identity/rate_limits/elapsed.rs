@@ -54,15 +54,15 @@ pub mod tests {
 
     /// A clock that stands until it is moved.
     #[derive(Debug, Default)]
-    pub struct HandClock(Mutex<chrono::TimeDelta>);
+    pub struct ManualClock(Mutex<chrono::TimeDelta>);
 
-    impl HandClock {
+    impl ManualClock {
         pub fn advance(&self, seconds: f64) {
             *self.0.lock().unwrap() += chrono::TimeDelta::milliseconds((seconds * 1000.0) as i64);
         }
     }
 
-    impl Clock for HandClock {
+    impl Clock for ManualClock {
         fn now(&self) -> DateTime<Utc> {
             DateTime::UNIX_EPOCH + *self.0.lock().unwrap()
         }
@@ -74,7 +74,7 @@ pub mod tests {
 
     #[test]
     fn time_goes_forward_only_and_not_for_ever() {
-        let clock = Arc::new(HandClock::default());
+        let clock = Arc::new(ManualClock::default());
         let elapsed = Elapsed::new(clock.clone());
         for (step, expected) in [(1.5, 1.5), (-1000.0, 1.5), (2.0, 3.5), (1e9, 3603.5), (0.0, 3603.5)] {
             clock.advance(step);

@@ -12,7 +12,7 @@ use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
 use super::elapsed::Elapsed;
-use super::{Exceeded, RateClass, Standing};
+use super::{Exceeded, RateClass, RateLimitStatus};
 
 /// Buckets that a limiter keeps; some 2 MiB of them.
 pub(super) const MAX_KEYS: usize = 50_000;
@@ -32,21 +32,21 @@ impl Limiter {
         Some(Self { quota, limiter, swept_at: AtomicU64::new(0) })
     }
 
-    pub fn check(&self, class: RateClass, key: u64) -> Result<Standing, Exceeded> {
-        self.make_room();
+    pub fn check(&self, class: RateClass, key: u64) -> Result<RateLimitStatus, Exceeded> {
+        self.evict_full_buckets();
         let (limit, refill) = (self.quota.burst_size().get(), self.quota.replenish_interval());
-        let standing = |remaining, reset: Duration| {
+        let status = |remaining, reset: Duration| {
             let reset_seconds = reset.as_secs() + u64::from(reset.subsec_nanos() > 0);
-            Standing { class, limit, remaining, reset_seconds }
+            RateLimitStatus { class, limit, remaining, reset_seconds }
         };
         match self.limiter.check_key(&key) {
             Ok(state) => {
                 let remaining = state.remaining_burst_capacity();
-                Ok(standing(remaining, refill * (limit - remaining)))
+                Ok(status(remaining, refill * (limit - remaining)))
             }
             Err(refusal) => {
                 let retry_after = refusal.wait_time_from(self.limiter.clock().now());
-                Err(Exceeded { standing: standing(0, retry_after + refill * (limit - 1)), retry_after })
+                Err(Exceeded { status: status(0, retry_after + refill * (limit - 1)), retry_after })
             }
         }
     }
@@ -57,7 +57,7 @@ impl Limiter {
     }
 
     /// When there is no room for another bucket, forgets the full ones; once a second, as that looks at all of them.
-    fn make_room(&self) {
+    fn evict_full_buckets(&self) {
         if self.limiter.len() < MAX_KEYS {
             return;
         }

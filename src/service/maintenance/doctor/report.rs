@@ -30,7 +30,7 @@ pub struct Report {
     /// Counters that differ from what they count, and by how much.
     pub counters: Vec<(Counter, i64)>,
     /// Images whose places in collections are shown, or hidden, as if they were something else.
-    pub places: Vec<ImageId>,
+    pub collection_items: Vec<ImageId>,
     /// What was to be mended.
     pub fixed: Fix,
 }
@@ -67,7 +67,7 @@ impl Report {
     /// Whether anything is wrong that was not mended.
     pub fn is_healthy(&self) -> bool {
         let mendable = self.orphans.is_empty() && self.lost_variants.is_empty() && self.counters.is_empty();
-        let mendable = mendable && self.places.is_empty() && self.moved.is_empty();
+        let mendable = mendable && self.collection_items.is_empty() && self.moved.is_empty();
         let unclaimed = !self.unclaimed.is_empty() && !self.fixed.originals;
         self.missing.is_empty() && self.wrong_size.is_empty() && !unclaimed && (mendable || self.fixed.rest)
     }
@@ -117,7 +117,7 @@ impl std::fmt::Display for Report {
         for id in &self.moved {
             writeln!(f, "image {id} was moved after this state of the database{mended}")?;
         }
-        for id in &self.places {
+        for id in &self.collection_items {
             writeln!(f, "collections do not follow image {id}{mended}")?;
         }
         for (counter, difference) in &self.counters {

@@ -13,20 +13,20 @@ pub(super) const BATCH: usize = MAX_ENTRIES / 10;
 #[derive(Clone, Copy)]
 pub(super) struct Rule {
     /// Failures that cost nothing.
-    pub free: u32,
+    pub free_failures: u32,
     pub longest_wait: Duration,
 }
 
 impl Rule {
     fn wait_after(self, failures: u32) -> Duration {
-        match failures.checked_sub(self.free + 1) {
+        match failures.checked_sub(self.free_failures + 1) {
             None => Duration::ZERO,
             Some(doublings) => Duration::from_secs(1 << doublings.min(32)).min(self.longest_wait),
         }
     }
 }
 
-pub(super) struct Ledger {
+pub(super) struct FailureCounts {
     rule: Rule,
     entries: HashMap<u64, Entry>,
 }
@@ -39,12 +39,12 @@ struct Entry {
 }
 
 impl Entry {
-    fn forgotten(&self, now: Duration) -> bool {
+    fn is_forgotten(&self, now: Duration) -> bool {
         now >= self.free_at + MEMORY
     }
 }
 
-impl Ledger {
+impl FailureCounts {
     pub fn new(rule: Rule) -> Self {
         Self { rule, entries: HashMap::new() }
     }
@@ -64,18 +64,18 @@ impl Ledger {
 
     /// Adds a failure; until when there is to wait.
     pub fn add(&mut self, key: u64, now: Duration) -> Duration {
-        let known = self.entries.get(&key).filter(|entry| !entry.forgotten(now));
+        let known = self.entries.get(&key).filter(|entry| !entry.is_forgotten(now));
         let failures = known.map_or(0, |entry| entry.failures).saturating_add(1);
         let free_at = now + self.rule.wait_after(failures);
         if self.entries.len() >= MAX_ENTRIES && !self.entries.contains_key(&key) {
-            self.make_room(now);
+            self.evict(now);
         }
         self.entries.insert(key, Entry { failures, free_at });
         free_at
     }
 
     /// Takes one failure back, and the wait until `free_at` that it brought, unless another one has brought a wait since.
-    pub fn take_back(&mut self, key: u64, free_at: Duration, now: Duration) {
+    pub fn undo(&mut self, key: u64, free_at: Duration, now: Duration) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.failures = entry.failures.saturating_sub(1);
         if entry.free_at == free_at {
@@ -88,8 +88,8 @@ impl Ledger {
 
     /// Makes room for a batch, so that not every new entry looks at all: the fewest failures go first, of those the oldest.
     /// Whoever wants many failures forgotten has to bring about as many for all others.
-    fn make_room(&mut self, now: Duration) {
-        self.entries.retain(|_, entry| !entry.forgotten(now));
+    fn evict(&mut self, now: Duration) {
+        self.entries.retain(|_, entry| !entry.is_forgotten(now));
         let excess = self.entries.len().saturating_sub(MAX_ENTRIES - BATCH);
         if excess == 0 {
             return;
