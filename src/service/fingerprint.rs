@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-/// Each part goes in with its length, so that no two payloads look alike.
+/// Hashes each part with its length, so that different payloads cannot collide by concatenation.
 pub(in crate::service) fn fingerprint_of(parts: &[&[u8]]) -> Vec<u8> {
     let mut hash = Sha256::new();
     for part in parts {

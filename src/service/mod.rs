@@ -1,6 +1,6 @@
-//! Floor 3: what the product does, and the only floor with rules. One file a feature, each an `impl Service`.
+//! The service layer: all business rules, one file per feature, each an `impl Service`.
 //!
-//! Who may do what is decided here and nowhere else. Everything a client can act on is an [`Error`].
+//! Permissions are decided here and nowhere else. Every failure that a client can act on is an [`Error`].
 
 pub mod admission;
 pub mod error;
@@ -32,14 +32,14 @@ use admission::{Admission, Budgets};
 pub use error::Error;
 use images::total_count::CountCache;
 
-/// The product: its adapters, its bounds, and the work in flight.
+/// The service: its adapters, its limits, and the work in progress.
 #[derive(Debug)]
 pub struct Service {
     db: Db,
     objects: Arc<ObjectStore>,
     downloads: Downloads,
     lost_objects: images::lost_objects::LostObjects,
-    /// Failures that are in the log already.
+    /// Failures that were logged already.
     pub repeated_failures: maintenance::repeated_failures::RepeatedFailures,
     admission: Admission,
     spool: Spool,
@@ -49,72 +49,72 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     limits: Limits,
     pub metrics: Arc<Metrics>,
-    /// Uploads and variants that have begun.
+    /// Uploads and variants in progress.
     tasks: TaskTracker,
     variant_locks: images::variants::VariantLocks,
-    /// Memory for resized images that are sent and not stored.
+    /// Memory for resized images that are sent without being stored.
     unstored_variants: admission::fair_queue::FairQueue,
     tally: maintenance::stats::Tally,
     fetcher: Fetcher,
     import_state: jobs::import_queue::ImportQueueState,
-    /// Wakes the importer.
+    /// Wakes the import worker.
     pub import_created: Notify,
     pub captions: jobs::captions::Captions,
     caption_state: jobs::caption_queue::CaptionQueueState,
-    /// Cancelled when the service is to stop: whoever only waits is to wait no longer.
+    /// Cancelled when the service stops, so that long polls return.
     pub stopping: CancellationToken,
 }
 
-/// The sizes of a file that are accepted unless the operator says otherwise.
+/// The default bounds of a file's size.
 pub const DEFAULT_MIN_FILE_BYTES: u64 = 1024;
 pub const DEFAULT_MAX_FILE_BYTES: u64 = 10 * 1024 * 1024;
 
-/// The rules that an operator can set.
+/// The limits that an operator can configure.
 #[derive(Debug, Clone)]
 pub struct Limits {
     pub imaging: imaging::Limits,
-    /// Whether an upload may ask to keep its location.
+    /// Whether an upload may keep its location metadata.
     pub allow_keep_location: bool,
-    /// Of a file, both ends included.
+    /// Bounds of a file's size, both inclusive.
     pub min_file_bytes: u64,
     pub max_file_bytes: u64,
     /// Memory for request bodies, and for files until they are stored.
     pub upload_memory_bytes: u64,
     pub spooling: admission::spool::SpoolLimits,
-    /// Memory for decoded pictures; taken before a picture is decoded.
+    /// Memory for decoded images, reserved before an image is decoded.
     pub decode_memory_bytes: u64,
-    /// Pictures decoded at once.
+    /// Images decoded concurrently.
     pub decode_threads: usize,
-    /// How long a request waits for either memory before it is refused.
+    /// How long a request waits for memory before it is refused.
     pub admission_wait: Duration,
-    /// Files sent from the storage at once, and the slowest client that is waited for.
+    /// Files sent from the storage concurrently, and the lowest transfer rate that a client may have.
     pub max_downloads: usize,
     pub min_bytes_per_second: u64,
     /// How long a deleted image can be restored.
     pub retention: Duration,
-    /// No image is purged because its owner's trash is full before it has been deleted for so long.
+    /// The minimum time since deletion before a full trash purges an image.
     pub trash_min_age: Duration,
-    /// Whether URLs of an image end when its owner deletes it. An administrator's deletion always ends them.
+    /// Whether deletion by the owner revokes an image's URLs. Takedown by an administrator always does.
     pub delete_revokes_urls: bool,
-    /// No upload takes longer than this: the sum of its steps' bounds.
+    /// The longest an upload can take: the sum of the time limits of its steps.
     pub longest_upload: Duration,
     pub imports: jobs::import_queue::ImportLimits,
     pub captions: jobs::caption_queue::CaptionLimits,
-    /// What access tokens are signed with; the first signs, all are read. None: the database keeps one.
+    /// Secrets for access tokens. The first signs, all verify. If empty, the database keeps a generated one.
     pub jwt_secrets: Vec<String>,
     pub rates: identity::rate_limits::RateLimits,
-    /// Whether the audit trail may tell the addresses of clients.
+    /// Whether the audit trail may contain client addresses.
     pub keep_client_addresses: bool,
-    /// A session ends when it is so old, however often it was renewed.
+    /// The maximum age of a session, however often it was renewed.
     pub session_max_age: Duration,
-    /// How long an upload's intent is left alone; longer than any upload takes.
+    /// How long the cleanup leaves an upload's intent alone. Longer than any upload takes.
     pub intent_grace: Duration,
     pub resizing: images::resize_urls::ResizeLimits,
-    /// How long a variant is kept that nobody asks for; `None` is for ever.
+    /// How long an unused variant is kept; `None` means without limit.
     pub variant_retention: Option<Duration>,
-    /// The life of presigned URLs in image objects.
+    /// The lifetime of presigned URLs in image objects.
     pub url_lifetime: Duration,
-    /// Presigned URLs in image objects stay the same for this long.
+    /// How long presigned URLs in image objects stay the same.
     pub url_window: Duration,
 }
 
@@ -183,12 +183,12 @@ impl Service {
         &self.clock
     }
 
-    /// Waits for the uploads and variants that have begun, writes their statistics, then closes the database.
+    /// Waits for running uploads and variants, writes their statistics, then closes the database.
     pub async fn finish(&self) {
         self.tasks.close();
         self.tasks.wait().await;
         if let Err(error) = self.write_tally().await {
-            tracing::warn!("the last statistics could not be written: {}", error::chain(&error));
+            tracing::warn!("failed to write the last statistics: {}", error::chain(&error));
         }
         self.db.close().await;
     }

@@ -8,12 +8,12 @@ use crate::model::page::PageToken;
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// Where the next page begins; `None` on the last page.
+    /// The token of the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
 impl<T> Page<T> {
-    /// Of up to `limit` items and one more, if there is one.
+    /// Builds a page from up to `limit + 1` items; the extra item shows that there is a next page.
     pub(in crate::service) fn new(mut items: Vec<T>, limit: u32, token: impl FnOnce(&T) -> String) -> Self {
         let has_more = items.len() > limit as usize;
         items.truncate(limit as usize);
@@ -28,13 +28,13 @@ pub(in crate::service) fn list_fingerprint(list: &str, of: &str) -> [u8; 32] {
     fingerprint.try_into().unwrap_or_default()
 }
 
-/// Where a list with this fingerprint goes on.
+/// Reads a page token and checks that it belongs to the list with this fingerprint.
 pub(super) fn parse_page_token(token: Option<&str>, fingerprint: &[u8; 32]) -> Result<Option<PageToken>, Error> {
     token.map(|token| PageToken::decode(token, fingerprint).ok_or_else(bad_token)).transpose()
 }
 
 fn bad_token() -> Error {
-    let rule = "is not a token of this list: take next_page_token as it was given, with the same filters";
+    let rule = "is not a token of this list: pass next_page_token unchanged, with the same filters";
     Error::Malformed {
         message: format!("page_token {rule}."),
         details: Fields::from([("page_token".to_owned(), rule.to_owned())]),

@@ -12,12 +12,12 @@ pub(in crate::service) fn before(now: DateTime<Utc>, age: Duration) -> DateTime<
     TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age)).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
-/// What the database keeps, so that the answer to a change is the same as the next look.
+/// Truncates to the precision of the database, so that the response to a change equals later reads.
 pub(super) fn truncate_to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(6)
 }
 
-/// The last moment of the day that begins at `start`.
+/// Returns the last microsecond of the day that begins at `start`.
 pub fn day_end(start: DateTime<Utc>) -> DateTime<Utc> {
     start.checked_add_days(Days::new(1)).unwrap_or(start) - chrono::TimeDelta::microseconds(1)
 }

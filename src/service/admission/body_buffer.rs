@@ -1,10 +1,11 @@
-//! Bodies as they arrive. A slow sender must not hold what others need, so memory is reserved in steps, as bytes come. When a step
-//! cannot be had at once, what came so far is spilled to a temporary file, and the rest of that file goes there, as nginx does
-//! with `client_body_buffer_size`. When the disk has no room either the sender is held back, and in the end refused.
+//! Bodies as they arrive. A slow sender must not hold memory that others need, so memory is reserved in steps while bytes arrive.
+//! If a step is not free, the received part spills to a temporary file and the rest of the file follows, as with
+//! `client_body_buffer_size` of nginx. If the disk budget is exhausted too, the sender is held back and finally refused.
 //!
-//! An upload's texts are not counted: they are short, and to keep one waiting for what slow files hold would keep the upload out.
+//! The text fields of an upload are not counted. They are short, and waiting for memory that slow files hold would block the
+//! upload.
 //!
-//! A file that is whole is moved to memory for processing, for which it takes its turn. Only then is it read back.
+//! A complete file moves to processing memory when it is its turn. Only then is a spilled file read back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,13 +23,13 @@ use crate::service::error::Error;
 pub struct Receiver {
     service: Arc<Service>,
     turn: Turn,
-    /// What the file can have at most.
+    /// The maximum size of the file.
     announced_bytes: u64,
-    /// Memory for all of it, where bodies are not spilled.
+    /// Memory for the whole body, if bodies do not spill.
     whole: Option<Admitted>,
 }
 
-/// A file of which a part has arrived.
+/// A partially received file.
 #[derive(Debug)]
 pub struct ArrivingFile {
     service: Arc<Service>,
@@ -36,7 +37,7 @@ pub struct ArrivingFile {
     announced_bytes: u64,
     length: u64,
     buffer: Buffer,
-    /// Whether memory for all of it is reserved, by the receiver or in `admitted`.
+    /// Whether memory for the whole file is reserved, by the receiver or in `admitted`.
     is_reserved: bool,
     admitted: Option<Admitted>,
     waited: Duration,
@@ -48,7 +49,8 @@ enum Buffer {
     Disk(Box<Spilled>),
 }
 
-/// Memory is taken in pieces of [`STEP_BYTES`], each reserved before: a buffer that grows would be moved, and take twice its size.
+/// Memory is allocated in segments of [`STEP_BYTES`], each reserved in advance. A growing buffer would be reallocated, and take
+/// twice its size.
 #[derive(Debug, Default)]
 struct Segments {
     segments: Vec<BytesMut>,
@@ -58,25 +60,25 @@ struct Segments {
 #[derive(Debug)]
 struct Spilled {
     file: SpoolFile,
-    /// Bytes of disk that are reserved.
+    /// Reserved bytes of disk space.
     reserved_bytes: u64,
-    /// What has come and is not written yet.
+    /// Bytes received but not yet written.
     unwritten: BytesMut,
 }
 
 const STEP_BYTES: u64 = 256 << 10;
 
-/// Pieces are as small as a packet, and a write needs a thread.
+/// Network reads can be as small as a packet, and each write needs a thread.
 const WRITE_BYTES: usize = 32 << 10;
 
-/// Less is copied at once, without a thread for it.
+/// Smaller files are copied inline, without a blocking thread.
 const INLINE_COPY_BYTES: u64 = 1 << 20;
 
 impl Service {
-    /// Begins to receive an upload that announces `bytes`. Where bodies are not spilled, waits for memory for all of it.
+    /// Starts receiving an upload that announces `bytes`. If bodies do not spill, waits for memory for all of it.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when there is no room in time.
+    /// [`Error::Overloaded`] if no memory is free in time.
     pub async fn receive_upload(self: &Arc<Self>, key: TurnKey, bytes: u64) -> Result<Receiver, Error> {
         let turn = Turn::new(key, Class::Request);
         let whole = match self.admission.reserves_in_steps() {
@@ -87,17 +89,17 @@ impl Service {
         Ok(Receiver { service: Arc::clone(self), turn, announced_bytes, whole })
     }
 
-    /// Waits for memory for a body of `bytes` that is no upload.
+    /// Waits for memory for a body of `bytes` that is not an upload.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when there is no room in time.
+    /// [`Error::Overloaded`] if no memory is free in time.
     pub async fn receive_body(&self, key: TurnKey, bytes: u64) -> Result<Permit, Error> {
         self.admission.reserve_small_body(&Turn::new(key, Class::Request), bytes).await
     }
 }
 
 impl Receiver {
-    /// Begins a file.
+    /// Starts a file.
     pub fn file(&self) -> ArrivingFile {
         ArrivingFile {
             service: Arc::clone(&self.service),
@@ -111,10 +113,11 @@ impl Receiver {
         }
     }
 
-    /// Waits for memory to process a file that has arrived, and brings it there. `key` is whose upload it is.
+    /// Waits for memory to process a received file, and moves the file there. `key` is the uploader, if it differs from the
+    /// caller that sent the body.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when there is none in time, or the disk fails.
+    /// [`Error::Overloaded`] if no memory is free in time, or the disk fails.
     pub async fn admit(mut self, key: Option<TurnKey>, file: ArrivingFile) -> Result<(Bytes, Admitted), Error> {
         let turn = key.map_or_else(|| self.turn.clone(), |key| Turn::new(key, Class::Request));
         let started = Instant::now();
@@ -129,10 +132,10 @@ impl ArrivingFile {
         self.length
     }
 
-    /// Takes the next bytes; waits where there is no room for them yet.
+    /// Appends the next bytes; waits if no memory or disk space is free.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when there is none in time, or the disk is full.
+    /// [`Error::Overloaded`] if none is free in time, or the disk is full.
     pub async fn push(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
             let taken = match &mut self.buffer {
@@ -181,7 +184,7 @@ impl ArrivingFile {
         Ok(())
     }
 
-    /// Goes on without the next step of memory: on disk, or, where there is no disk, in memory for the whole file.
+    /// Continues without the next step of memory: on disk, or if there is no disk, in processing memory for the whole file.
     async fn spill_or_wait(&mut self, step: u64) -> Result<(), Error> {
         let service = Arc::clone(&self.service);
         let (admission, spool) = (&service.admission, &service.spool);
@@ -226,7 +229,7 @@ impl ArrivingFile {
         Ok(())
     }
 
-    /// The file in memory for processing: in `whole`, if that is for all of the body.
+    /// Moves the file to processing memory: to `whole`, if that was reserved for the whole body.
     async fn admit(self, whole: Option<Admitted>, turn: Turn) -> Result<(Bytes, Admitted), Error> {
         let mut admitted = match whole.or(self.admitted) {
             Some(admitted) => admitted,
@@ -243,7 +246,7 @@ impl ArrivingFile {
 }
 
 impl Segments {
-    /// Takes as many bytes as fit into the last segment; returns how many.
+    /// Copies as many bytes as fit into the last segment; returns how many.
     fn fill(&mut self, bytes: &[u8]) -> usize {
         let Some(last) = self.segments.last_mut() else { return 0 };
         let taken = bytes.len().min(last.capacity() - last.len());
@@ -259,7 +262,7 @@ impl Segments {
         }
     }
 
-    /// All of it in one piece. The memory of each segment is given back as soon as it is copied.
+    /// Joins the segments. Each segment is freed as soon as it is copied.
     async fn join(self, length: u64) -> Result<Bytes, Error> {
         let Self { mut segments, permit } = self;
         if segments.len() <= 1 {
@@ -281,7 +284,7 @@ impl Segments {
 }
 
 impl Spilled {
-    /// Takes as many bytes as may wait for being written; returns how many.
+    /// Buffers as many bytes as one write takes; returns how many.
     fn fill(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(WRITE_BYTES.saturating_sub(self.unwritten.len()));
         self.unwritten.extend_from_slice(&bytes[..taken]);

@@ -5,20 +5,20 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
-/// Whether pictures are being decoded. Without locks: those who ask have the lowest priority, and would keep the others waiting.
+/// Tracks whether images are being decoded. Lock-free, because low-priority readers must not delay the decoding threads.
 #[derive(Debug)]
 pub struct DecodeActivity {
     decoding: AtomicUsize,
-    /// When it last ended, in milliseconds since `start`.
+    /// When decoding last finished, in milliseconds since `start`.
     last_ended: AtomicU64,
     start: Instant,
 }
 
-/// One of those that are being decoded; over when dropped.
+/// A running decode; finished when dropped.
 #[derive(Debug)]
 pub(super) struct ActiveDecode(Arc<DecodeActivity>);
 
-/// Between two pictures there is no more than this, where one follows the other.
+/// Longer than the gap between two consecutive images.
 const LINGER: Duration = Duration::from_millis(50);
 
 impl DecodeActivity {
@@ -26,7 +26,7 @@ impl DecodeActivity {
         Self { decoding: AtomicUsize::new(0), last_ended: AtomicU64::new(0), start: Instant::now() }
     }
 
-    /// Whether pictures are being decoded, or were a moment ago.
+    /// Returns whether images are being decoded, or were within the last 50 ms.
     pub fn is_busy(&self) -> bool {
         let ended = Duration::from_millis(self.last_ended.load(Relaxed));
         self.decoding.load(Relaxed) > 0 || (!ended.is_zero() && self.start.elapsed().saturating_sub(ended) < LINGER)
@@ -51,14 +51,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decoding_is_told_until_a_moment_after_its_end() {
+    fn the_activity_outlasts_decoding_by_a_moment() {
         let activity = Arc::new(DecodeActivity::new());
         assert!(!activity.is_busy());
         let (first, second) = (activity.begin(), activity.begin());
         drop(first);
         assert!(activity.is_busy());
         std::thread::sleep(2 * LINGER);
-        assert!(activity.is_busy(), "the second goes on");
+        assert!(activity.is_busy(), "the second is still running");
         drop(second);
         std::thread::sleep(2 * LINGER);
         assert!(!activity.is_busy());

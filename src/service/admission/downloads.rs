@@ -1,13 +1,13 @@
-//! Files on their way from the storage to clients.
+//! Sends files from the storage to clients.
 //!
-//! A client takes its file as slowly as it likes, and would hold a connection to the storage all the while: a few hundred that read
-//! nothing would keep uploads from it. So as many files as there are slots come from the storage at a time. A file that its client does not
-//! take for a moment gives its slot back, and is opened anew, at the byte that comes next, when the client goes on. What waits in memory
-//! for a client is bounded too: small pieces are copied from the large ones that the storage gives. A client slower than the slowest that
-//! is waited for is given up.
+//! A slow client would hold a connection to the storage for as long as it reads: a few hundred stalled clients would block
+//! uploads. So the number of files that are read from the storage concurrently is limited by slots. A file whose client stalls
+//! for a moment releases its slot, and is reopened at the next byte when the client continues. The memory per client is limited
+//! as well: small pieces are copied from the large chunks of the storage. A client below the minimum transfer rate is
+//! disconnected.
 //!
-//! What a client takes at first says nothing of whether it reads: the buffers of the network take a megabyte for it. So few files at a
-//! time may be in that state, and fewer yet of one caller; those that come in a crowd begin one after another.
+//! The first bytes do not show whether a client reads: network buffers take about a megabyte. So few files may be in that
+//! starting phase concurrently, and fewer of one caller. In a burst they start one after another.
 
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -27,44 +27,44 @@ use crate::objects::error::BoxError;
 use crate::service::Service;
 use crate::service::error::Error;
 
-/// A file's bytes as the storage gives them.
+/// The chunks of a file from the storage.
 type Pieces = BoxStream<'static, Result<Bytes, objects::Error>>;
 type Opened = Result<(u64, Pieces), objects::Error>;
 
-/// Opens a file at the storage, or a part of it; says how many bytes come.
+/// Opens a file in the storage, or a part of it. Returns the number of bytes and the chunks.
 pub(in crate::service) type OpenObject = Arc<dyn Fn(Option<RangeInclusive<u64>>) -> BoxFuture<'static, Opened> + Send + Sync>;
 
-/// A slot.
+/// One slot.
 const ONE_SLOT: Amount = Amount { bytes: 0, slots: 1 };
 
-/// What is sent to a client.
+/// The bytes that are sent to a client.
 pub type BodyStream = BoxStream<'static, Result<Bytes, BoxError>>;
 
-/// A client that takes nothing for so long gives its slot to another.
+/// A client that takes nothing for this long releases its slot.
 const STALL: Duration = Duration::from_millis(250);
 
-/// Bytes that are handed to the connection at a time.
+/// Bytes per piece that is passed to the connection.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// A file up to this size is read at once, and needs its slot no longer.
+/// A file up to this size is read immediately, and then releases its slot.
 const SMALL_BYTES: u64 = 64 << 10;
 
-/// A client that has taken so much since its file was opened reads it: this is more than all buffers on the way to it take.
+/// A client that has taken this much since its file was opened is reading: all buffers on the way take less.
 const READING_BYTES: u64 = 1536 << 10;
 
-/// The part of the slots for clients of which is not known yet whether they read.
+/// One slot in this many is for clients that have not shown yet that they read.
 const STARTING_SHARE: u64 = 2;
 
-/// Of these, what one caller may hold: as many as a browser opens connections to a host.
+/// The most starting files per caller: as many connections as a browser opens to one host.
 const STARTING_PER_CALLER: u64 = 6;
 
-/// So long nobody asks how fast a client is.
+/// The transfer rate is not checked before this time.
 const SPEED_GRACE: Duration = Duration::from_secs(30);
 
 /// The files that are being sent.
 #[derive(Debug)]
 pub(in crate::service) struct Downloads {
-    /// By turns, so that of many files of one caller another one waits for none but those that have begun.
+    /// Slots are granted by turns, so that a caller waits only for files of others that have started.
     slots: Slots,
     timeouts: Timeouts,
 }
@@ -75,10 +75,10 @@ struct Slots {
     starting: FairQueue,
 }
 
-/// What a file that comes from the storage takes of both.
+/// The slots that an open file holds.
 struct Slot {
     starting: Option<Permit>,
-    /// Taken by the client since the file was opened.
+    /// Bytes that the client has taken since the file was opened.
     taken_bytes: u64,
     _slot: Permit,
 }
@@ -106,14 +106,14 @@ impl Slot {
     }
 }
 
-/// How long is waited for whom.
+/// The time limits.
 #[derive(Debug, Clone, Copy)]
 struct Timeouts {
-    /// For a slot.
+    /// How long to wait for a slot.
     slot: Duration,
-    /// For a client, before its slot goes to another.
+    /// How long a client may stall before it loses its slot.
     stall: Duration,
-    /// Until it is asked how fast a client is.
+    /// How long the transfer rate is not checked.
     speed_grace: Duration,
     min_bytes_per_second: u64,
 }
@@ -127,7 +127,7 @@ impl Downloads {
     /// Opens a file, or `part` of it, and returns its length and its bytes.
     ///
     /// # Errors
-    /// The storage has no such file or does not answer, or there is no slot in time.
+    /// The storage has no such file or does not answer, or no slot is free in time.
     pub async fn start(
         &self,
         requested_by: &TurnKey,
@@ -163,7 +163,7 @@ impl Downloads {
 }
 
 impl Service {
-    /// An object's bytes, or those of a part of it, for a client; and their number.
+    /// Sends an object, or a part of it, to a client. Returns the number of bytes and the stream.
     pub(in crate::service) async fn send_object(
         &self,
         requested_by: &TurnKey,
@@ -178,7 +178,7 @@ impl Service {
         self.downloads.start(requested_by, Arc::new(open), part).await
     }
 
-    /// Bytes that nothing stores, for a client, and their number. `memory` is given back once they are sent.
+    /// Sends bytes that are not stored. Returns their number and the stream. `memory` is released once they are sent.
     pub(in crate::service) async fn send_from_memory(
         &self,
         requested_by: &TurnKey,
@@ -223,7 +223,7 @@ impl From<DownloadError> for Error {
 /// A file that is being sent.
 struct Transfer {
     source: Source,
-    /// The bytes that are still to be sent, as places in the file.
+    /// The offsets in the file that are still to be sent.
     next: u64,
     end: u64,
     /// When the client took its last piece.
@@ -234,7 +234,7 @@ struct Transfer {
     slots: Slots,
     turn: Turn,
     open: OpenObject,
-    /// The client's, while the storage is waited for.
+    /// The client's waker, while waiting for the storage.
     waker: Waker,
 }
 
@@ -244,7 +244,7 @@ enum Source {
         rest: Bytes,
         slot: Slot,
     },
-    /// The storage, or others before us, are waited for, and not the client.
+    /// Waiting for the storage or for a slot, not for the client.
     Waiting {
         pieces: Pieces,
         slot: Slot,
@@ -253,7 +253,7 @@ enum Source {
     Closed,
 }
 
-/// Looks after a transfer until it ends.
+/// Watches a transfer until it finishes.
 async fn close_when_stalled(transfer: Weak<Mutex<Transfer>>, stall: Duration) {
     loop {
         tokio::time::sleep(stall).await;
@@ -271,7 +271,7 @@ impl Transfer {
         let elapsed = self.begun_at.elapsed();
         if elapsed > self.timeouts.speed_grace && self.sent / elapsed.as_secs().max(1) < self.timeouts.min_bytes_per_second {
             self.source = Source::Closed;
-            return Poll::Ready(Some(Err("the client takes its file too slowly".into())));
+            return Poll::Ready(Some(Err("the client reads too slowly".into())));
         }
         loop {
             if self.next == self.end {
@@ -298,13 +298,13 @@ impl Transfer {
                         self.waker = context.waker().clone();
                         return Poll::Pending;
                     }
-                    Poll::Ready(None) => return Poll::Ready(Some(Err("the storage ended the file early".into()))),
+                    Poll::Ready(None) => return Poll::Ready(Some(Err("the storage closed the file early".into()))),
                     Poll::Ready(Some(piece)) => self.source = Source::Open { pieces, rest: piece?, slot },
                 },
                 Source::Open { pieces, mut rest, mut slot } => {
                     let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
                     let taken_bytes = rest.split_to(rest.len().min(PIECE_BYTES).min(left));
-                    // A slice would keep all of the storage's piece.
+                    // A slice would keep the whole chunk in memory.
                     let piece = Bytes::copy_from_slice(&taken_bytes);
                     self.next += piece.len() as u64;
                     self.sent += piece.len() as u64;
@@ -316,8 +316,8 @@ impl Transfer {
         }
     }
 
-    /// Gives the slot back, unless it is the storage that is waited for. Whether it is, only asking tells: a client that does not read
-    /// does not ask.
+    /// Releases the slot, unless the storage is the cause of the wait. Only polling shows that, and a client that does not read
+    /// does not poll.
     fn release_if_stalled(&mut self) {
         let waker = self.waker.clone();
         let context = &mut Context::from_waker(&waker);
@@ -326,7 +326,7 @@ impl Transfer {
             Source::Waiting { mut pieces, slot } => match pieces.poll_next_unpin(context) {
                 Poll::Pending => Source::Waiting { pieces, slot },
                 Poll::Ready(Some(Ok(rest))) => Source::Open { pieces, rest, slot },
-                // It will be told when the file is opened anew.
+                // The error reappears when the file is reopened.
                 Poll::Ready(Some(Err(_)) | None) => Source::Closed,
             },
             Source::Opening(mut opening) => match opening.as_mut().poll(context) {
@@ -337,7 +337,7 @@ impl Transfer {
         };
     }
 
-    /// Opens the file at the byte that comes next. The client waits for its turn, as it has let others wait.
+    /// Opens the file at the next byte. The client waits for a new turn, because it has kept others waiting.
     fn reopen(&self) -> BoxFuture<'static, Result<(Pieces, Slot), BoxError>> {
         let (slots, turn) = (self.slots.clone(), self.turn.clone());
         let (open, part) = (Arc::clone(&self.open), self.next..=self.end - 1);
@@ -345,12 +345,12 @@ impl Transfer {
         Box::pin(async move {
             let slot = slots.acquire(&turn).await;
             let (length, pieces) = open(Some(part)).await?;
-            if length == wanted { Ok((pieces, slot)) } else { Err("the file has changed at the storage".into()) }
+            if length == wanted { Ok((pieces, slot)) } else { Err("the file has changed in the storage".into()) }
         })
     }
 }
 
-/// The bytes of a transfer, taken by its client.
+/// The stream that the client polls.
 struct TransferStream(Arc<Mutex<Transfer>>);
 
 impl Stream for TransferStream {

@@ -1,15 +1,15 @@
-//! Something scarce, such as memory or threads, shared so that no caller can keep it from the others.
+//! A queue for a scarce resource, such as memory or threads, in which no caller can starve the others.
 //!
-//! Waiters stand in one lane for each [`Class`] of work, and in a lane each caller has a queue of its own. The lanes take turns,
-//! in a lane the callers take turns, and a caller's own requests are served first come, first served. So forty requests of
-//! one caller delay a request of another by one turn, not by forty.
+//! There is one lane per [`Class`] of work, and within a lane one queue per caller. Lanes take turns, callers within a lane take
+//! turns, and the requests of one caller are served in order. So forty requests of one caller delay another caller's request by
+//! one turn, not by forty.
 //!
-//! Whoever has the turn keeps it until there is enough: smaller requests do not overtake a larger one and so cannot starve it.
-//! Two bounds are no matter of turns. Background classes hold at most half of everything together with their group, and a queue
-//! can bound what one caller holds. Who is at such a bound is passed over, for the others need not wait for that.
+//! The waiter whose turn it is keeps it until enough is free: smaller requests do not overtake a larger one, so they cannot
+//! starve it. Two limits are independent of turns: background classes hold at most half of the total per group, and a queue can
+//! limit what one caller holds. A waiter at such a limit is skipped, so that it does not block the others.
 //!
-//! A request for more than there is takes all of it. What a dropped future waited for is forgotten, and what a dropped
-//! [`Permit`] held is free again.
+//! A request for more than the total takes all of it. A dropped future leaves the queue, and a dropped [`Permit`] releases what
+//! it held.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -22,14 +22,14 @@ use crate::model::account::AccountId;
 use crate::model::caller::{Caller, UserId};
 use crate::service::identity::rate_limits::client_network;
 
-/// Who takes turns with the others.
+/// The identity that takes turns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TurnKey {
-    /// Who has shown to own this account.
+    /// A caller who has authenticated as the owner of this account.
     Account(AccountId),
-    /// Whom a gateway, or a job, names.
+    /// A user that a gateway or a job names.
     User(UserId),
-    /// Everybody else: an IPv4 address, or a /64 of IPv6.
+    /// An anonymous caller: an IPv4 address, or an IPv6 /64.
     Network(IpAddr),
 }
 
@@ -41,42 +41,42 @@ impl TurnKey {
         }
     }
 
-    /// Whether nobody vouches for the caller.
+    /// Returns whether the caller is unauthenticated.
     pub fn is_anonymous(&self) -> bool {
         matches!(self, Self::Network(_))
     }
 }
 
-/// Kinds of work.
+/// A kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// What a client waits for: uploads, lists.
+    /// Work that a client waits for: uploads, lists.
     Request,
     Import,
-    /// Pictures of other sizes, for known callers.
+    /// Resizing for authenticated callers.
     Resize,
-    /// The same for callers whom nobody knows. However many there are, they delay a known caller by one turn.
+    /// Resizing for anonymous callers. However many there are, they delay an authenticated caller by one turn.
     AnonymousResize,
-    /// Served when nobody else could be.
+    /// Served only when no other waiter can be.
     Caption,
 }
 
-/// In the order of their turns. Captions, the last, have none.
+/// In the order of their turns. Captions, the last class, take no turns.
 const CLASSES: [Class; 5] = [Class::Request, Class::Import, Class::Resize, Class::AnonymousResize, Class::Caption];
 const ROUND_ROBIN_LANES: usize = CLASSES.len() - 1;
 
 impl Class {
-    /// Of work that makes a picture of another size.
+    /// Returns the class of resizing.
     pub fn of_resize(key: &TurnKey) -> Self {
         if key.is_anonymous() { Self::AnonymousResize } else { Self::Resize }
     }
 
-    /// The priority of the threads that do this work: uploads have the processors first.
+    /// Returns the priority of the threads for this work: uploads get processors first.
     pub fn priority(self) -> Priority {
         if self == Self::Request { Priority::Normal } else { Priority::Low }
     }
 
-    /// Classes of one group share its half; requests may take everything.
+    /// Returns the group that shares one half; requests may take everything.
     fn group(self) -> Option<usize> {
         match self {
             Self::Request => None,
@@ -89,7 +89,7 @@ impl Class {
 
 const GROUPS: usize = 3;
 
-/// Whose turn it is, at what.
+/// A caller's place in the queue, for one class of work.
 #[derive(Debug, Clone)]
 pub struct Turn {
     pub key: TurnKey,
@@ -102,7 +102,7 @@ impl Turn {
     }
 }
 
-/// How much is needed, or there is. A queue that shares one of both has none of the other.
+/// An amount of bytes or slots. A queue shares one of the two; the other is zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
     pub bytes: u64,
@@ -142,7 +142,7 @@ impl Amount {
 #[derive(Debug, Clone)]
 pub struct FairQueue(Arc<Mutex<State>>);
 
-/// What was taken; free again when dropped.
+/// An acquired amount; released when dropped.
 #[derive(Debug)]
 pub struct Permit {
     queue: FairQueue,
@@ -154,17 +154,17 @@ pub struct Permit {
 struct State {
     total: Amount,
     free: Amount,
-    /// What one key may hold.
+    /// The most that one key may hold.
     max_per_key: Amount,
     held_by_key: HashMap<TurnKey, Amount>,
     held_by_group: [Amount; GROUPS],
     lanes: [Lane; CLASSES.len()],
-    /// The lane that has the turn.
+    /// The lane whose turn is next.
     next: usize,
     next_ticket: u64,
 }
 
-/// The waiters of a class: whoever has the turn stands in front.
+/// The waiters of a class. The key in front is next.
 #[derive(Debug, Default)]
 struct Lane {
     keys: VecDeque<TurnKey>,
@@ -178,7 +178,7 @@ struct Waiter {
     granted: oneshot::Sender<Permit>,
 }
 
-/// A place in the queue; given up when dropped.
+/// A waiter's place in the queue; removed when dropped.
 struct WaitGuard<'a> {
     queue: &'a FairQueue,
     turn: &'a Turn,
@@ -189,7 +189,7 @@ impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.queue.state();
         state.lanes[self.turn.class as usize].remove(&self.turn.key, self.ticket);
-        // It may have been the one that the others waited for.
+        // Others may have been waiting behind this waiter.
         state.serve(self.queue);
     }
 }
@@ -199,7 +199,7 @@ impl FairQueue {
         Self::with_max_per_key(total, total)
     }
 
-    /// One in which a key holds no more than this, except by a single request that is larger.
+    /// Creates a queue in which a key holds at most `max_per_key`, except by a single larger request.
     pub fn with_max_per_key(total: Amount, max_per_key: Amount) -> Self {
         Self(Arc::new(Mutex::new(State {
             total,
@@ -213,15 +213,16 @@ impl FairQueue {
         })))
     }
 
-    /// One in which a key holds no more than half.
+    /// Creates a queue in which a key holds at most half.
     pub fn with_half_per_key(total: Amount) -> Self {
         Self::with_max_per_key(total, total.half())
     }
 
-    /// Waits for this much, or for all if that is less.
+    /// Waits for `amount`, or for the total if that is less.
     pub async fn acquire(&self, turn: &Turn, amount: Amount) -> Permit {
         loop {
-            // Whoever stops waiting leaves the queue first, and then gives back what was granted meanwhile.
+            // When this future is dropped, the guard leaves the queue first. Then a permit that was granted meanwhile is
+            // released.
             let (mut receiver, _guard) = self.enqueue(turn, amount);
             if let Ok(permit) = (&mut receiver).await {
                 return permit;
@@ -229,14 +230,14 @@ impl FairQueue {
         }
     }
 
-    /// Takes this much if it is there and nobody has the turn before.
+    /// Acquires `amount` if it is free and no waiter is before.
     pub fn try_acquire(&self, turn: &Turn, amount: Amount) -> Option<Permit> {
         let (mut receiver, guard) = self.enqueue(turn, amount);
         drop(guard);
         receiver.try_recv().ok()
     }
 
-    /// Puts a waiter into the queue, who may be served at once.
+    /// Adds a waiter, which may be served immediately.
     fn enqueue<'a>(&'a self, turn: &'a Turn, amount: Amount) -> (oneshot::Receiver<Permit>, WaitGuard<'a>) {
         let (granted, receiver) = oneshot::channel();
         let mut state = self.state();
@@ -251,7 +252,7 @@ impl FairQueue {
         self.state().total
     }
 
-    /// Whether this key holds something.
+    /// Returns whether this key holds something.
     pub fn is_holding(&self, key: &TurnKey) -> bool {
         self.state().held_by_key.contains_key(key)
     }
@@ -272,7 +273,7 @@ impl FairQueue {
 }
 
 impl State {
-    /// Grants whatever can be granted now.
+    /// Grants everything that can be granted now.
     fn serve(&mut self, queue: &FairQueue) {
         while let Some((lane, position)) = self.find_next() {
             let class = CLASSES[lane];
@@ -283,8 +284,8 @@ impl State {
             let amount = waiter.amount;
             self.take(&key, class, amount);
             let permit = Permit { queue: queue.clone(), turn: Turn::new(key, class), amount };
-            // A waiter leaves the queue before its receiver is dropped, so this fails for nobody; should it do so, the permit must
-            // not be dropped here, where the queue is locked.
+            // A waiter leaves the queue before its receiver is dropped, so this should not fail. If it does, the permit must not
+            // be dropped here, because its `Drop` would lock the queue again.
             if let Err(permit) = waiter.granted.send(permit) {
                 self.release(&permit.turn, permit.amount);
                 std::mem::forget(permit);
@@ -292,7 +293,7 @@ impl State {
         }
     }
 
-    /// Whose turn it is, by lane and place in it, if there is enough for them.
+    /// Finds the lane and the position of the next waiter, if enough is free for it.
     fn find_next(&self) -> Option<(usize, usize)> {
         let turns = (0..ROUND_ROBIN_LANES).map(|step| (self.next + step) % ROUND_ROBIN_LANES);
         for number in turns.chain(ROUND_ROBIN_LANES..CLASSES.len()) {
@@ -355,7 +356,7 @@ impl Lane {
         self.waiters.insert(key.clone(), VecDeque::from([waiter]));
     }
 
-    /// The first waiter of the key at `position`, which goes to the end of the line.
+    /// Takes the first waiter of the key at `position`, and moves the key to the back.
     fn take(&mut self, position: usize) -> Option<(TurnKey, Waiter)> {
         let key = self.keys.remove(position)?;
         let waiters = self.waiters.get_mut(&key)?;

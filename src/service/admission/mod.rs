@@ -1,12 +1,12 @@
-//! Admission: memory is reserved before it is used, so that a burst ends in waiting and then in 503, never in a crash.
+//! Admission control: memory is reserved before it is used, so that a burst leads to waiting and then to 503, never to a crash.
 //!
-//! There are three budgets, each a [`FairQueue`], so that callers take turns. Bodies that are arriving hold memory for what has
-//! arrived (`receiving.rs`). Bodies that are whole, and pictures that are made, hold memory until they are stored. Decoding holds
-//! memory, by what the picture's header says, and a thread.
+//! There are three budgets, each a [`FairQueue`], so that callers take turns. Arriving bodies hold memory for the bytes received
+//! so far (`body_buffer.rs`). Complete bodies and rendered images hold memory until they are stored. Decoding holds a thread, and
+//! memory according to the image header.
 //!
-//! They are apart because of who may wait while holding what. A body is as slow as its client, so those that are arriving
-//! must not hold what those that are whole wait for. And bodies that wait for decoding, holding what decoding needs, would wait for
-//! ever. The order is receiving, processing, decoding; nobody waits for one of them while holding a later one.
+//! The budgets are separate to prevent deadlocks and starvation. A body arrives as slowly as its client sends, so arriving bodies
+//! must not hold memory that complete ones wait for. Bodies that wait for decoding while holding memory that decoding needs would
+//! wait forever. The order is receiving, processing, decoding; no task waits for a budget while it holds a later one.
 
 pub mod body_buffer;
 pub mod decode_activity;
@@ -23,19 +23,19 @@ use self::fair_queue::{Amount, FairQueue, Permit, Turn};
 use super::error::Error;
 use crate::imaging;
 
-/// Of what there is for arriving bodies, this part is for those that are no uploads.
+/// One part in eight of the receiving budget is for bodies that are not uploads.
 const SMALL_BODIES_SHARE: u64 = 8;
 
-/// What any picture within the default limits needs at most.
+/// The most that any image within the default limits needs.
 const ALWAYS_DECODED_BYTES: u64 = 256 << 20;
 
-/// What there is to share.
+/// The budgets to share.
 #[derive(Debug, Clone, Copy)]
 pub struct Budgets {
     pub upload_memory_bytes: u64,
-    /// Must be processed, whatever half of the memory is.
+    /// The largest file must fit, even if half of the memory is less.
     pub largest_file_bytes: u64,
-    /// Whether bodies for which there is no memory go to disk.
+    /// Whether bodies spill to disk when memory runs out.
     pub spills: bool,
     pub decode_memory_bytes: u64,
     pub decode_threads: usize,
@@ -45,10 +45,10 @@ pub struct Budgets {
 
 #[derive(Debug)]
 pub struct Admission {
-    /// `None` if bodies are not spilled to disk: then whoever sends one holds memory for all of it, as there is no other place for
-    /// what does not fit.
+    /// `None` if bodies do not spill to disk. Then a body reserves memory for all of it in advance, because there is no other
+    /// place for the excess.
     receiving: Option<FairQueue>,
-    /// For bodies that are short and no uploads: slow uploads must not keep them out.
+    /// For short bodies that are not uploads, so that slow uploads do not block them.
     small_bodies: FairQueue,
     processing: FairQueue,
     decoding: FairQueue,
@@ -56,32 +56,32 @@ pub struct Admission {
     wait: Duration,
 }
 
-/// Memory for a file, and for whose turn it was reserved; given back when dropped.
+/// Memory reserved for a file, and the turn it was reserved for. Released when dropped.
 #[derive(Debug)]
 pub struct Admitted {
     pub turn: Turn,
-    /// How long it was waited for.
+    /// How long the reservation waited.
     pub waited: Duration,
     _memory: Permit,
 }
 
-/// Memory for a file that a foreign server is about to send.
+/// Memory for a file that a remote server is about to send.
 #[derive(Debug)]
 pub struct AdmittedImport {
     waited: Duration,
     receiving: Permit,
-    /// What does not fit into the budget for receiving.
+    /// The part that exceeds the receiving budget.
     excess: Option<Permit>,
 }
 
-/// Memory and a thread for a decode; given back when dropped.
+/// Memory and a thread for decoding. Released when dropped.
 #[derive(Debug)]
 pub struct DecodeSlot {
     _permit: Permit,
     _activity: ActiveDecode,
 }
 
-/// What is in use of what there is, in bytes.
+/// Reserved and total bytes of a budget.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BudgetUsage {
     pub in_use_bytes: u64,
@@ -105,7 +105,7 @@ impl Admission {
             let receiving = FairQueue::with_half_per_key(Amount::bytes(receiving_bytes));
             (Some(receiving), FairQueue::new(Amount::bytes(processing_bytes)))
         } else {
-            // Slow clients hold it, too, so that nobody may have all.
+            // Slow clients hold this budget too, so no caller may hold all of it.
             (None, FairQueue::with_half_per_key(Amount::bytes(processing_bytes + receiving_bytes)))
         };
         let decoding = Amount { bytes: budgets.decode_memory_bytes, slots: budgets.decode_threads as u64 };
@@ -119,7 +119,7 @@ impl Admission {
         }
     }
 
-    /// Whether memory for bodies is reserved as they arrive, and not for the whole before.
+    /// Returns whether memory for bodies is reserved as they arrive, instead of in advance.
     pub fn reserves_in_steps(&self) -> bool {
         self.receiving.is_some()
     }
@@ -128,20 +128,20 @@ impl Admission {
         self.receiving.as_ref().unwrap_or(&self.processing)
     }
 
-    /// Memory for what arrives, if there is some.
+    /// Reserves memory for arriving bytes, if some is free.
     pub(super) fn try_reserve_receiving(&self, turn: &Turn, bytes: u64) -> Option<Permit> {
         self.receiving().try_acquire(turn, Amount::bytes(bytes))
     }
 
-    /// Waits, however long, for memory for what arrives.
+    /// Waits without a time limit for memory for arriving bytes.
     pub(super) async fn reserve_receiving(&self, turn: &Turn, bytes: u64) -> Permit {
         self.receiving().acquire(turn, Amount::bytes(bytes)).await
     }
 
-    /// Waits for memory for a body of up to `bytes` that is no upload.
+    /// Waits for memory for a body of up to `bytes` that is not an upload.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when there is none in time.
+    /// [`Error::Overloaded`] if no memory is free in time.
     pub async fn reserve_small_body(&self, turn: &Turn, bytes: u64) -> Result<Permit, Error> {
         self.with_timeout(self.small_bodies.acquire(turn, Amount::bytes(bytes))).await
     }
@@ -149,28 +149,28 @@ impl Admission {
     /// Waits for memory for a file of up to `bytes`.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when there is none in time.
+    /// [`Error::Overloaded`] if no memory is free in time.
     pub async fn reserve_file(&self, turn: &Turn, bytes: u64) -> Result<Admitted, Error> {
         let started = Instant::now();
         let _memory = self.with_timeout(self.processing.acquire(turn, Amount::bytes(bytes))).await?;
         Ok(Admitted { turn: turn.clone(), waited: started.elapsed(), _memory })
     }
 
-    /// As [`Admission::reserve_file`], but without waiting: for those who hold what others wait for.
+    /// Like [`Admission::reserve_file`], but without waiting: for callers that hold what others wait for.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when there is none.
+    /// [`Error::Overloaded`] if no memory is free.
     pub fn try_reserve_file(&self, turn: &Turn, bytes: u64) -> Result<Admitted, Error> {
         let taken = self.processing.try_acquire(turn, Amount::bytes(bytes));
         let _memory = taken.ok_or_else(|| overloaded(self.wait))?;
         Ok(Admitted { turn: turn.clone(), waited: Duration::ZERO, _memory })
     }
 
-    /// Waits for up to `patience` for memory for what a foreign server is about to send, up to `bytes`. All of them together
-    /// hold half of what there is for bodies that are arriving.
+    /// Waits for up to `patience` for memory for up to `bytes` from a remote server. All imports together hold at most half of
+    /// the receiving budget.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when there is none in time.
+    /// [`Error::Overloaded`] if no memory is free in time.
     pub async fn reserve_import(&self, turn: &Turn, bytes: u64, patience: Duration) -> Result<AdmittedImport, Error> {
         let started = Instant::now();
         let receiving = within(patience, self.reserve_receiving(turn, bytes)).await?;
@@ -182,43 +182,43 @@ impl Admission {
         Ok(AdmittedImport { waited: started.elapsed(), receiving, excess })
     }
 
-    /// Waits for memory for a file that has arrived from a foreign server and is `bytes` long.
+    /// Waits for memory for a file of `bytes` that has arrived from a remote server.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when there is none in time.
+    /// [`Error::Overloaded`] if no memory is free in time.
     pub async fn reserve_imported_file(&self, turn: &Turn, admitted: AdmittedImport, bytes: u64) -> Result<Admitted, Error> {
         let AdmittedImport { waited, receiving, excess } = admitted;
         if !self.reserves_in_steps() {
             return Ok(Admitted { turn: turn.clone(), waited, _memory: receiving });
         }
-        // Whoever holds memory of this budget does not wait for more of it.
+        // A task that holds memory of this budget must not wait for more of it.
         drop(excess);
         let admitted = self.reserve_file(turn, bytes).await?;
         drop(receiving);
         Ok(Admitted { waited: waited + admitted.waited, ..admitted })
     }
 
-    /// Bytes that an upload's picture may need for decoding. A budget below `ALWAYS_DECODED_BYTES` is exceeded by a picture
-    /// that needs more, which is decoded alone then.
+    /// Returns how many bytes of memory an upload may need for decoding. An image that needs more than a budget below
+    /// `ALWAYS_DECODED_BYTES` is decoded alone.
     pub fn max_decode_bytes(&self) -> u64 {
         self.decoding.total().bytes.max(ALWAYS_DECODED_BYTES)
     }
 
-    /// Waits for room and a thread to decode a picture that needs `weight_bytes`. One that needs more than the whole
-    /// budget takes all of it, and so is decoded alone.
+    /// Waits for memory and a thread to decode an image that needs `weight_bytes`. An image that needs more than the whole budget
+    /// takes all of it, so it is decoded alone.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when there is none in time.
+    /// [`Error::Overloaded`] if they are not free in time.
     pub async fn reserve_decode(&self, turn: &Turn, weight_bytes: u64) -> Result<DecodeSlot, Error> {
         let _permit = self.with_timeout(self.decoding.acquire(turn, Amount { bytes: weight_bytes, slots: 1 })).await?;
         Ok(DecodeSlot { _permit, _activity: self.activity.begin() })
     }
 
-    /// Runs what decodes a picture that needs `weight_bytes`, on a thread for it, when there is room.
+    /// Decodes a stored image that needs `weight_bytes`, on a thread, once memory is free.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when there is none in time; or what `work` fails with: of a picture that was accepted before that is
-    /// nobody's fault but the service's.
+    /// [`Error::Overloaded`] if no memory is free in time. A failure of `work` is an internal error, because the image was
+    /// accepted before.
     pub async fn decode_stored<T: Send + 'static>(
         &self,
         turn: &Turn,
@@ -238,7 +238,7 @@ impl Admission {
         Arc::clone(&self.activity)
     }
 
-    /// Of all bodies: those that are arriving, and those that are whole.
+    /// Returns the usage of all bodies, arriving and complete.
     pub fn body_usage(&self) -> BudgetUsage {
         let (receiving, processing) = (self.receiving_usage(), BudgetUsage::of(&self.processing));
         BudgetUsage {
@@ -247,7 +247,7 @@ impl Admission {
         }
     }
 
-    /// Of bodies that are arriving.
+    /// Returns the usage of arriving bodies.
     pub fn receiving_usage(&self) -> BudgetUsage {
         let (uploads, small_bodies) =
             (self.receiving.as_ref().map(BudgetUsage::of).unwrap_or_default(), BudgetUsage::of(&self.small_bodies));
@@ -262,7 +262,7 @@ impl Admission {
     }
 
     /// # Errors
-    /// [`Error::Overloaded`] when it takes longer than a request is kept waiting.
+    /// [`Error::Overloaded`] after the time that a request may wait.
     pub(super) async fn with_timeout<T>(&self, taking: impl Future<Output = T>) -> Result<T, Error> {
         within(self.wait, taking).await
     }
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sixty_who_want_other_sizes_leave_a_thread_and_memory_to_uploads() {
+    async fn sixty_clients_that_resize_leave_a_thread_and_memory_for_uploads() {
         let admission = admission(true);
         let network = |host| TurnKey::Network([192, 0, 2, host].into());
         let sizes = (1..=60).map(|host| Turn::new(network(host), Class::AnonymousResize));
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bodies_that_arrive_hold_nothing_that_those_that_are_whole_wait_for() {
+    async fn arriving_bodies_hold_no_memory_that_complete_ones_wait_for() {
         let admission = admission(true);
         let arriving: Vec<_> = (0..7)
             .map(|number| admission.try_reserve_receiving(&turn(&format!("slow{number}"), Class::Request), 2 * MIB).unwrap())
@@ -329,17 +329,17 @@ mod tests {
         drop(arriving);
         let greedy = turn("greedy", Class::Request);
         let held: Vec<_> = std::iter::from_fn(|| admission.try_reserve_receiving(&greedy, MIB)).collect();
-        assert_eq!(held.len(), 7, "half of what there is");
+        assert_eq!(held.len(), 7, "half of the budget");
         assert!(admission.try_reserve_receiving(&turn("other", Class::Request), 7 * MIB).is_some());
         admission.reserve_small_body(&turn("greedy", Class::Request), MIB).now_or_never().expect("no waiting").unwrap();
     }
 
     #[tokio::test]
-    async fn imports_hold_half_and_go_on_to_processing_when_they_have_come() {
+    async fn imports_hold_half_and_move_to_processing_once_complete() {
         for spills in [true, false] {
             let admission = admission(spills);
             let (ann, bob) = (turn("ann", Class::Import), turn("bob", Class::Import));
-            // What is compressed may need more than there is for arriving bodies.
+            // A compressed response may need more than the receiving budget.
             let first = admission.reserve_import(&ann, 20 * MIB, Duration::from_secs(1)).await.unwrap();
             assert!(admission.reserve_import(&bob, MIB, Duration::from_millis(10)).await.is_err());
             let file = admission.reserve_imported_file(&ann, first, 10 * MIB).await.unwrap();
@@ -350,10 +350,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_disk_there_is_one_budget_and_nobody_has_all_of_it() {
+    async fn without_a_disk_one_budget_serves_all_and_no_caller_holds_all_of_it() {
         let admission = admission(false);
         let totals = (admission.receiving_usage().total_bytes, admission.body_usage().total_bytes);
-        assert_eq!(totals, (2 * MIB, 32 * MIB), "beside what is for small_bodies");
+        assert_eq!(totals, (2 * MIB, 32 * MIB), "excluding the budget for small bodies");
         let greedy = turn("greedy", Class::Request);
         let held = admission.reserve_file(&greedy, 10 * MIB).await.unwrap();
         assert!(matches!(admission.reserve_file(&greedy, 10 * MIB).await, Err(Error::Overloaded { .. })));

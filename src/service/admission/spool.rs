@@ -1,8 +1,8 @@
-//! The spool: temporary files for bodies that arrive when there is no memory for them.
+//! The spool: temporary files for bodies that arrive while no memory is free.
 //!
-//! A file has no name from the start, so a process that is killed leaves nothing behind. Bytes on disk have a budget of
-//! their own, of which one caller holds at most half. Everything that touches the disk happens on blocking threads, a few at a
-//! time: a disk that hangs must not take the threads that decode.
+//! Files have no name, so a killed process leaves nothing behind. Disk space has its own budget, of which one caller holds at
+//! most half. All disk access runs on blocking threads, and only a few at a time, so that a hanging disk cannot occupy the
+//! threads that decode.
 
 use std::fs::{DirBuilder, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -18,10 +18,10 @@ use super::BudgetUsage;
 use super::fair_queue::{Amount, FairQueue, Permit, Turn};
 use crate::service::error::Error;
 
-/// Where bodies are spilled to, and how much of them.
+/// The spool directory and its limits.
 #[derive(Debug, Clone)]
 pub struct SpoolLimits {
-    /// 0 turns spilling off.
+    /// 0 disables spilling.
     pub disk_bytes: u64,
     pub directory: PathBuf,
 }
@@ -30,18 +30,18 @@ pub struct SpoolLimits {
 pub struct Spool {
     directory: PathBuf,
     disk: FairQueue,
-    /// Whoever reads or writes holds one.
+    /// Held while reading or writing.
     io_slots: Arc<Semaphore>,
     has_warned: AtomicBool,
 }
 
-/// Files that are read or written at once.
+/// Concurrent reads and writes.
 const MAX_CONCURRENT_IO: usize = 8;
 
-/// A file without a name. Its disk space is free again when it is dropped.
+/// A file without a name. Its disk space is released when it is dropped.
 #[derive(Debug)]
 pub struct SpoolFile {
-    /// `None` while a thread is at it.
+    /// `None` while a thread uses it.
     open_file: Option<OpenFile>,
     io_slots: Arc<Semaphore>,
 }
@@ -54,7 +54,7 @@ struct OpenFile {
 }
 
 impl Spool {
-    /// `largest_file_bytes` is what any caller may have on disk, whatever the budget's half is.
+    /// One caller may always hold `largest_file_bytes` on disk, even if half of the budget is less.
     pub fn new(limits: &SpoolLimits, largest_file_bytes: u64) -> Self {
         let max_per_caller_bytes = (limits.disk_bytes / 2).max(largest_file_bytes);
         Self {
@@ -65,12 +65,12 @@ impl Spool {
         }
     }
 
-    /// Space for what arrives, if there is some.
+    /// Reserves space for arriving bytes, if some is free.
     pub fn try_acquire(&self, turn: &Turn, bytes: u64) -> Option<Permit> {
         self.disk.try_acquire(turn, Amount::bytes(bytes))
     }
 
-    /// Waits, however long, for space for what arrives.
+    /// Waits without a time limit for space for arriving bytes.
     pub async fn acquire(&self, turn: &Turn, bytes: u64) -> Permit {
         self.disk.acquire(turn, Amount::bytes(bytes)).await
     }
@@ -79,10 +79,10 @@ impl Spool {
         BudgetUsage::of(&self.disk)
     }
 
-    /// Creates a file; `None` if that is not possible, which is logged the first time.
+    /// Creates a file. Returns `None` if the directory does not permit it, which is logged once.
     ///
     /// # Errors
-    /// The thread that should do it could not.
+    /// The blocking task failed.
     pub async fn create(&self, space: Permit) -> Result<Option<SpoolFile>, Error> {
         let directory = self.directory.clone();
         match run_blocking(&self.io_slots, move || create_in(&directory)).await? {
@@ -92,7 +92,7 @@ impl Spool {
                     let directory = self.directory.display();
                     tracing::warn!(
                         %directory,
-                        "uploads beyond the memory for them wait, for no temporary file can be created in UPLOAD_DISK_DIR: {error}"
+                        "failed to create a temporary file in UPLOAD_DISK_DIR, uploads wait for memory instead: {error}"
                     );
                 }
                 Ok(None)
@@ -104,7 +104,7 @@ impl Spool {
 fn create_in(directory: &Path) -> std::io::Result<File> {
     match tempfile::tempfile_in(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            // Its files are other people's private pictures.
+            // The files are private images of users.
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
             tempfile::tempfile_in(directory)
         }
@@ -123,24 +123,24 @@ impl SpoolFile {
     /// Appends bytes.
     ///
     /// # Errors
-    /// The disk takes no more.
+    /// The write failed, for example because the disk is full.
     pub async fn append(&mut self, bytes: Bytes) -> Result<(), Error> {
-        let mut open_file = self.open_file.take().ok_or_else(|| Error::internal("a temporary file was given up"))?;
+        let mut open_file = self.open_file.take().ok_or_else(|| Error::internal("a temporary file was used after an error"))?;
         let writing = run_blocking(&self.io_slots, move || {
             let written = open_file.file.write_all(&bytes);
             (open_file, written)
         });
         let (open_file, written) = writing.await?;
         self.open_file = Some(open_file);
-        written.map_err(|error| disk_error("written", &error))
+        written.map_err(|error| disk_error("write", &error))
     }
 
-    /// Reads all of it back; memory for that must have been reserved.
+    /// Reads the whole file; memory for it must be reserved.
     ///
     /// # Errors
-    /// The disk does not give back what was written.
+    /// The read failed, or the file is shorter than what was written.
     pub async fn read_back(mut self, length: u64) -> Result<Bytes, Error> {
-        let mut open_file = self.open_file.take().ok_or_else(|| Error::internal("a temporary file was given up"))?;
+        let mut open_file = self.open_file.take().ok_or_else(|| Error::internal("a temporary file was used after an error"))?;
         let reading = run_blocking(&self.io_slots, move || {
             let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
             open_file.file.seek(SeekFrom::Start(0))?;
@@ -148,7 +148,11 @@ impl SpoolFile {
             Ok::<_, std::io::Error>(bytes)
         });
         let bytes = reading.await?.map_err(|error| disk_error("read", &error))?;
-        if bytes.len() as u64 == length { Ok(bytes.into()) } else { Err(Error::internal("a temporary file has lost bytes")) }
+        if bytes.len() as u64 == length {
+            Ok(bytes.into())
+        } else {
+            Err(Error::internal("a temporary file is shorter than what was written"))
+        }
     }
 }
 
@@ -161,9 +165,9 @@ impl Drop for SpoolFile {
     }
 }
 
-/// A full disk is no fault of the client, and may have room again in a moment.
+/// A full disk is not the client's fault, and may have space again soon.
 fn disk_error(what: &str, error: &std::io::Error) -> Error {
-    tracing::error!("an upload's temporary file in UPLOAD_DISK_DIR could not be {what}: {error}");
+    tracing::error!("failed to {what} an upload's temporary file in UPLOAD_DISK_DIR: {error}");
     Error::Overloaded { retry_after: RETRY_AFTER }
 }
 
@@ -198,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_gives_back_what_was_written_and_is_not_seen_by_others() {
+    async fn a_file_returns_what_was_written_and_has_no_name() {
         let folder = tempfile::tempdir().unwrap();
         let spool = spool(folder.path().join("deep/spool"));
         let mut file = spool.create(spool.try_acquire(&turn(), 5).unwrap()).await.unwrap().unwrap();
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_cannot_be_written_is_no_error() {
+    async fn a_directory_that_is_not_writable_is_no_error() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
@@ -226,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_disk_is_told_as_such() {
+    async fn a_full_disk_is_reported_as_overloaded() {
         let space = spool(PathBuf::new()).try_acquire(&turn(), 5).unwrap();
         let file = File::options().write(true).open("/dev/full").unwrap();
         let mut file = SpoolFile { open_file: Some(OpenFile { file, space }), io_slots: Arc::new(Semaphore::new(1)) };

@@ -1,7 +1,7 @@
-//! Threads for work that keeps a processor busy for a while.
+//! Threads for CPU-intensive work.
 //!
-//! What clients wait for most, uploads, has the runtime's own threads. All else gives way to it: on Linux it is done by threads that
-//! are nice, so that it takes what the others leave, and beside each that is busy a tenth of what that one has.
+//! Uploads, for which clients wait most, use the blocking threads of the runtime. All other work has lower priority. On Linux it
+//! runs on threads with a higher nice value: they use idle processor time, and beside each busy thread a tenth of its share.
 
 use tokio::sync::oneshot;
 
@@ -14,28 +14,29 @@ pub enum Priority {
     Low,
 }
 
-/// Added to the niceness of a thread of low priority. By the weights of Linux's scheduler it then has a tenth of what another one has.
+/// Added to the nice value of low-priority threads. By the weights of Linux's scheduler they get a tenth of the share of a normal
+/// one.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// Runs work that would block the runtime. It runs to completion even if the caller stops waiting; callers limit how much of it
-/// runs at once.
+/// Runs work that would block the runtime. It runs to completion even if the caller stops waiting; callers limit the number of
+/// concurrent calls.
 ///
 /// # Errors
-/// It panicked, or there are no more threads.
+/// The work panicked, or no thread can be started.
 pub async fn run<T: Send + 'static>(priority: Priority, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     match priority {
         Priority::Normal => tokio::task::spawn_blocking(work).await.map_err(Error::internal),
         Priority::Low => {
             let (answer, answered) = oneshot::channel();
-            // The runtime's threads serve everybody, and a thread cannot raise its own priority again.
+            // The threads of the runtime serve all requests, and a thread cannot raise its own priority again.
             let thread = std::thread::Builder::new().name("low-priority".to_owned()).spawn(move || {
                 lower_priority();
-                // Nobody waits any more when this fails.
+                // This fails if the caller has stopped waiting.
                 drop(answer.send(work()));
             });
-            thread.map_err(|error| Error::internal(format!("a thread cannot be started: {error}")))?;
-            answered.await.map_err(|_| Error::internal("work on a thread of low priority came to no end"))
+            thread.map_err(|error| Error::internal(format!("failed to start a thread: {error}")))?;
+            answered.await.map_err(|_| Error::internal("work on a low-priority thread panicked"))
         }
     }
 }
@@ -43,11 +44,11 @@ pub async fn run<T: Send + 'static>(priority: Priority, work: impl FnOnce() -> T
 #[cfg(target_os = "linux")]
 fn lower_priority() {
     if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "a thread keeps its priority");
+        tracing::debug!(%error, "failed to lower the priority of a thread");
     }
 }
 
-/// Elsewhere the whole process would be nice.
+/// On other systems the nice value applies to the whole process.
 #[cfg(not(target_os = "linux"))]
 fn lower_priority() {}
 
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_is_done_whatever_its_priority() {
+    async fn work_completes_with_any_priority() {
         for priority in [Priority::Normal, Priority::Low] {
             assert_eq!(run(priority, || 7).await.unwrap(), 7);
         }
@@ -71,7 +72,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn low_priority_is_the_threads_own() {
+    async fn low_priority_applies_to_the_thread_only() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let before = niceness();
         assert_eq!(run(Priority::Low, niceness).await.unwrap(), (before + NICENESS).min(19));

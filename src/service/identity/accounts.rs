@@ -1,4 +1,4 @@
-//! Accounts: made, looked at and changed by administrators; looked at, and given another password, by their owners.
+//! Accounts: administrators create, list and change them; owners read their own and change its password.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::service::sharing::collections;
 use crate::service::time::truncate_to_micros;
 use crate::store::{self, Tx};
 
-/// What of an account is to be changed; a field that is `None` stays as it is.
+/// Changes to an account; a field that is `None` stays unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct AccountChange {
     pub plan: Option<Option<PlanName>>,
@@ -27,22 +27,22 @@ pub struct AccountChange {
     pub admin: Option<bool>,
 }
 
-/// An account with what it has.
+/// An account with its plan and usage.
 #[derive(Debug, Clone)]
 pub struct AccountState {
     pub account: Account,
-    /// `None` gives everything.
+    /// `None` means no restrictions.
     pub plan: Option<Plan>,
     pub usage: Usage,
-    /// What can still be restored.
+    /// Deleted images that can still be restored.
     pub trash: Usage,
 }
 
 impl Service {
-    /// Makes an account. Administrators only.
+    /// Creates an account. Administrators only.
     ///
     /// # Errors
-    /// The caller is none, there is no such plan, or the e-mail address or the user has an account.
+    /// The caller is not an administrator, there is no such plan, or the e-mail address or the user already has an account.
     pub async fn create_account(&self, caller: &Caller, new: NewAccount) -> Result<Account, Error> {
         let admin = permissions::admin(caller)?;
         if new.admin {
@@ -51,10 +51,10 @@ impl Service {
         self.registry().insert(admin.email.as_str(), new).await
     }
 
-    /// A page of all accounts, newest first. Administrators only.
+    /// Lists a page of all accounts, newest first. Administrators only.
     ///
     /// # Errors
-    /// The caller is none, or the page token is not one of this list.
+    /// The caller is not an administrator, or the page token is not of this list.
     pub async fn list_accounts(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Account>, Error> {
         permissions::admin(caller)?;
         let list = list_fingerprint("accounts", "");
@@ -63,19 +63,19 @@ impl Service {
         Ok(Page::new(accounts, limit, |account| PageToken { last: account.id.uuid() }.encode(&list)))
     }
 
-    /// The caller's own account.
+    /// Returns the caller's own account.
     ///
     /// # Errors
-    /// The caller has not shown to have one.
+    /// The caller has not authenticated with an account.
     pub async fn my_account(&self, caller: &Caller) -> Result<AccountState, Error> {
         let account = permissions::account(caller, Scope::Read)?;
         self.account_state(account.clone()).await
     }
 
-    /// Any account. Administrators only.
+    /// Finds an account. Administrators only.
     ///
     /// # Errors
-    /// The caller is none, or there is no such account.
+    /// The caller is not an administrator, or there is no such account.
     pub async fn find_account(&self, caller: &Caller, id: AccountId) -> Result<AccountState, Error> {
         permissions::admin(caller)?;
         let account = store::identity::accounts::find(&self.db, id).await?.ok_or_else(no_such_account)?;
@@ -92,10 +92,10 @@ impl Service {
         Ok(AccountState { account, plan, usage, trash })
     }
 
-    /// Changes an account. Administrators only, and none can shut themself out. Disabling ends all sessions of the account.
+    /// Changes an account. Administrators only; they cannot lock themselves out. Disabling an account ends all its sessions.
     ///
     /// # Errors
-    /// The caller is none, there is no such account or plan, or it is the caller's own that would be disabled or demoted.
+    /// The caller is not an administrator, there is no such account or plan, or the caller would disable or demote itself.
     pub async fn change_account(&self, caller: &Caller, id: AccountId, change: AccountChange) -> Result<AccountState, Error> {
         let admin = permissions::admin(caller)?;
         if change.admin == Some(true) {
@@ -133,12 +133,12 @@ impl Service {
         self.account_state(account).await
     }
 
-    /// Deletes an account that is disabled, with its sessions and API keys. Administrators only. Images and collections of its user
-    /// stay only if that is said, as nobody can manage them until there is another account of the same user; until then the user is
-    /// locked out, as that of a disabled account is.
+    /// Deletes a disabled account, with its sessions and API keys. Administrators only. Images and collections of its user are
+    /// kept only on request, because they cannot be managed until the same user has an account again. Until then the user is
+    /// locked out, like the user of a disabled account.
     ///
     /// # Errors
-    /// The caller is none, there is no such account, it is not disabled, or its user has images or imports.
+    /// The caller is not an administrator, there is no such account, it is not disabled, or its user has images or imports.
     pub async fn delete_account(&self, caller: &Caller, id: AccountId, keep_images: bool) -> Result<(), Error> {
         let admin = permissions::admin(caller)?;
         let mut tx = self.db.begin().await?;
@@ -150,14 +150,14 @@ impl Service {
         let (images, trash) = (count_images_of(&mut tx, user).await?, trash_usage(&mut tx, user).await?.images);
         if images + trash > 0 && !keep_images {
             let message = format!(
-                "The account's user has {images} images, and {trash} in the trash. Delete them first, or pass keep_images=true."
+                "The user of this account has {images} images, and {trash} in the trash. Delete them first, or pass keep_images=true."
             );
             return Err(Error::Conflict { message });
         }
         let imports = store::jobs::imports::count_pending(&mut tx, user).await?;
         if imports > 0 {
             let message = format!(
-                "The account has {imports} unfinished imports. They will fail shortly, as it is disabled; then try again."
+                "The account has {imports} unfinished imports. They will fail shortly, because the account is disabled. Try again then."
             );
             return Err(Error::Conflict { message });
         }
@@ -173,10 +173,10 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    /// Gives the caller's account another password, and ends its sessions.
+    /// Changes the password of the caller's account, and ends its sessions.
     ///
     /// # Errors
-    /// The caller came in by a key, or `current` is not the password; that counts as an attempt to log in.
+    /// The caller authenticated with an API key, or `current` is not the password, which counts as a login attempt.
     pub async fn change_my_password(
         &self,
         caller: &Caller,
@@ -200,8 +200,8 @@ impl Service {
     }
 }
 
-/// Takes the locks of an administrator, who must still be one, and of another account: so of two that shut each other out one
-/// is left.
+/// Locks the account of an administrator, who must still be one, and another account. So if two administrators demote each other,
+/// one remains.
 async fn lock_with_admin(tx: &mut Tx, admin: &Account, id: AccountId) -> Result<Option<Account>, Error> {
     let mut locked = None;
     for each in BTreeSet::from([admin.id, id]) {

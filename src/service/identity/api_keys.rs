@@ -1,5 +1,5 @@
-//! API keys: for programs that come in without a password. A key with scopes can make, change and delete none, so it cannot widen
-//! itself.
+//! API keys: credentials for programs. A key with scopes cannot create, change or delete keys, so it cannot extend its own
+//! permissions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,51 +17,51 @@ use crate::service::time::after;
 use crate::service::time::truncate_to_micros;
 use crate::store::{self, Tx};
 
-/// Keys that an account may have.
+/// The maximum number of keys per account.
 const MAX_KEYS: u64 = 100;
 
-/// A key to be made.
+/// A key to create.
 #[derive(Debug, Clone, Default)]
 pub struct NewKey {
     pub description: String,
-    /// `None` is everything that its account may do.
+    /// `None` grants all permissions of the account.
     pub scopes: Option<BTreeSet<Scope>>,
-    /// `None` is for ever.
+    /// `None` means without expiry.
     pub lifetime: Option<Duration>,
 }
 
-/// What of a key is to be changed; a field that is `None` stays as it is.
+/// Changes to a key; a field that is `None` stays unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct KeyChange {
     pub description: Option<String>,
     pub scopes: Option<Option<BTreeSet<Scope>>>,
-    /// From now on.
+    /// From the time of the change.
     pub lifetime: Option<Option<Duration>>,
 }
 
 impl Service {
-    /// The keys of the caller's account, newest first.
+    /// Lists the keys of the caller's account, newest first.
     ///
     /// # Errors
-    /// The caller has not shown to have an account.
+    /// The caller has not authenticated with an account.
     pub async fn list_keys(&self, caller: &Caller) -> Result<Vec<ApiKey>, Error> {
         let account = permissions::account(caller, Scope::Read)?;
         Ok(store::identity::api_keys::of_account(&self.db, account.id).await?)
     }
 
-    /// A key of the caller's account.
+    /// Finds a key of the caller's account.
     ///
     /// # Errors
-    /// The caller has not shown to have an account, or there is no such key.
+    /// The caller has not authenticated with an account, or there is no such key.
     pub async fn find_key(&self, caller: &Caller, id: KeyId) -> Result<ApiKey, Error> {
         let account = permissions::account(caller, Scope::Read)?;
         store::identity::api_keys::find(&self.db, account.id, id).await?.ok_or_else(no_such_key)
     }
 
-    /// Makes a key. The key itself is told now and never again.
+    /// Creates a key. The secret is returned only once.
     ///
     /// # Errors
-    /// The caller came in by a key with scopes, or has as many keys as can be.
+    /// The caller authenticated with a restricted key, or the account has too many keys.
     pub async fn create_key(&self, caller: &Caller, new: NewKey) -> Result<(ApiKey, String), Error> {
         let account = permissions::unrestricted_account(caller)?;
         let secret = Secret::new()?;
@@ -72,7 +72,9 @@ impl Service {
         let mut tx = self.db.begin().await?;
         lock(&mut tx, account).await?;
         if store::identity::api_keys::count(&mut tx, account.id).await? >= MAX_KEYS {
-            return Err(Error::Conflict { message: format!("The account has {MAX_KEYS} keys already: delete one first.") });
+            return Err(Error::Conflict {
+                message: format!("The account has {MAX_KEYS} API keys, which is the maximum. Delete one first."),
+            });
         }
         store::identity::api_keys::insert(&mut tx, &key, &secret.hash).await?;
         self.audit(&mut tx, account, "api_key.created", id, describe(&key)).await?;
@@ -84,10 +86,10 @@ impl Service {
         lifetime.map(|lifetime| truncate_to_micros(after(self.clock.now(), lifetime)))
     }
 
-    /// Changes a key's description, scopes or end.
+    /// Changes a key's description, scopes or expiry.
     ///
     /// # Errors
-    /// The caller came in by a key with scopes, or there is no such key.
+    /// The caller authenticated with a restricted key, or there is no such key.
     pub async fn change_key(&self, caller: &Caller, id: KeyId, change: KeyChange) -> Result<ApiKey, Error> {
         let account = permissions::unrestricted_account(caller)?;
         let mut tx = self.db.begin().await?;
@@ -104,10 +106,10 @@ impl Service {
         Ok(key)
     }
 
-    /// Deletes a key, which is no longer good from then on.
+    /// Deletes a key, which is revoked immediately.
     ///
     /// # Errors
-    /// The caller came in by a key with scopes, or there is no such key.
+    /// The caller authenticated with a restricted key, or there is no such key.
     pub async fn delete_key(&self, caller: &Caller, id: KeyId) -> Result<(), Error> {
         let account = permissions::unrestricted_account(caller)?;
         let mut tx = self.db.begin().await?;
@@ -119,13 +121,13 @@ impl Service {
     }
 }
 
-/// An account's keys are made and changed one at a time, and not while it is disabled.
+/// Locks the account, so that its keys change one at a time, and not while it is disabled.
 async fn lock(tx: &mut Tx, account: &Account) -> Result<(), Error> {
     let now = store::identity::accounts::lock(tx, account.id).await?;
     require_enabled(&now.ok_or(Error::Unauthenticated)?)
 }
 
-/// For the audit trail.
+/// Returns details for the audit trail.
 fn describe(key: &ApiKey) -> BTreeMap<String, String> {
     let names = |scopes: &BTreeSet<Scope>| scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(",");
     let mut details = BTreeMap::from([("scopes".to_owned(), key.scopes.as_ref().map_or_else(|| "all".to_owned(), names))]);

@@ -1,5 +1,5 @@
-//! The audit trail: what administrators did, changes to credentials, and failed logins. What changes something is noted in the
-//! transaction that does it.
+//! The audit trail: actions of administrators, changes to credentials, and failed logins. An entry is written in the transaction
+//! of the change that it records.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,10 +15,10 @@ use crate::service::paging::{Page, list_fingerprint, parse_page_token};
 use crate::store::{self, Tx};
 
 impl Service {
-    /// A page of the audit trail, newest first. Administrators only.
+    /// Lists a page of the audit trail, newest first. Administrators only.
     ///
     /// # Errors
-    /// The caller is none, or the page token is not one of this list.
+    /// The caller is not an administrator, or the page token is not of this list.
     pub async fn list_audit(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Entry>, Error> {
         permissions::admin(caller)?;
         let list = list_fingerprint("audit", "");
@@ -27,7 +27,7 @@ impl Service {
         Ok(Page::new(entries, limit, |entry| PageToken { last: entry.id.uuid() }.encode(&list)))
     }
 
-    /// Notes that an account did something.
+    /// Records an action of an account.
     pub(in crate::service) async fn audit(
         &self,
         tx: &mut Tx,
@@ -40,12 +40,12 @@ impl Service {
     }
 }
 
-/// The actor of what nobody has shown to have done.
+/// The actor of actions without an authenticated caller.
 pub(in crate::service) const UNKNOWN_ACTOR: &str = "(unknown)";
 
 impl Service {
-    /// Notes a login that failed beyond those that are free, so that whoever guesses cannot fill the database. The account is
-    /// not told by its address: people type passwords there.
+    /// Records a failed login that exceeded the free attempts. Others are not recorded, so that an attacker cannot fill the
+    /// database. The e-mail address is omitted, because users sometimes type passwords there.
     pub(in crate::service) async fn audit_failed_login(&self, account: Option<AccountId>, address: Option<IpAddr>) {
         let subject = account.map_or_else(|| "(no account)".to_owned(), |id| id.to_string());
         let mut details = BTreeMap::new();
@@ -58,12 +58,12 @@ impl Service {
             Ok::<_, Error>(tx.commit().await?)
         };
         if let Err(error) = noted.await {
-            tracing::warn!("a failed login was not noted: {}", chain(&error));
+            tracing::warn!("failed to record a failed login: {}", chain(&error));
         }
     }
 }
 
-/// Notes that `actor` did something.
+/// Records an action of `actor`.
 pub(in crate::service) async fn record(
     tx: &mut Tx,
     clock: &dyn Clock,

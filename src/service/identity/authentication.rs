@@ -1,5 +1,5 @@
-//! Who asks: credentials become a [`Caller`], or a refusal. What is there but wrong is refused, and never read as something
-//! weaker.
+//! Authentication: turns credentials into a [`Caller`]. Invalid credentials are refused; the request never continues with weaker
+//! ones or as anonymous.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -22,39 +22,39 @@ use crate::service::error::{Error, chain};
 use crate::service::{Limits, Service};
 use crate::store;
 
-/// What a request brings.
+/// The credentials of a request.
 #[derive(Clone)]
 pub enum Credentials {
     None,
-    /// `X-User-Id`.
+    /// The `X-User-Id` header.
     Gateway(UserId),
-    /// An access token, or an API key.
+    /// An access token or an API key.
     Bearer(String),
-    /// `X-API-Key`.
+    /// The `X-API-Key` header.
     ApiKey(String),
     Basic {
         user: String,
         password: String,
     },
-    /// An `Authorization` of another kind, or one that cannot be read.
+    /// An `Authorization` header with another scheme, or one that cannot be parsed.
     Unreadable,
 }
 
-/// What checking credentials needs.
+/// The state for checking credentials.
 #[derive(Debug)]
 pub(in crate::service) struct Auth {
     pub passwords: Passwords,
     pub logins: LoginThrottle,
     pub password_cache: PasswordCache,
     pub keys: SigningKeys,
-    /// API keys whose use is being noted.
+    /// API keys whose use is being recorded.
     keys_being_touched: Mutex<HashSet<KeyId>>,
 }
 
-/// That a key was used is noted once in so long, for reading is not to write.
+/// Use of a key is recorded once per interval, so that most reads do not write.
 const TOUCH_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 
-/// Bytes of a password that is looked at; a longer one is nobody's.
+/// Longer passwords are refused unchecked, because no account can have one.
 const MAX_PASSWORD_BYTES: usize = 1024;
 
 impl Auth {
@@ -70,10 +70,10 @@ impl Auth {
 }
 
 impl Service {
-    /// Finds out who asks. `address` is what attempts at passwords are counted by, beside the account.
+    /// Authenticates a request. Password attempts are counted by `address` and by account.
     ///
     /// # Errors
-    /// The credentials are wrong or no longer good, the account is disabled, or there were too many attempts.
+    /// The credentials are wrong or no longer valid, the account is disabled, or there were too many attempts.
     pub async fn authenticate(self: &Arc<Self>, credentials: Credentials, address: Option<IpAddr>) -> Result<Caller, Error> {
         match credentials {
             Credentials::None => Ok(Caller::Anonymous),
@@ -85,7 +85,7 @@ impl Service {
                 Ok(caller(account, Proof::Token(session)))
             }
             Credentials::Basic { password, .. } if password.starts_with(API_KEY_PREFIX) => self.authenticate_key(&password).await,
-            // `curl -u KEY:`. An e-mail address may begin like a key, but comes with a password.
+            // `curl -u KEY:`. An e-mail address may start like a key, but comes with a password.
             Credentials::Basic { user, password } if password.is_empty() && user.starts_with(API_KEY_PREFIX) => {
                 self.authenticate_key(&user).await
             }
@@ -94,12 +94,12 @@ impl Service {
                 Ok(caller(account, Proof::Password))
             }
             Credentials::Unreadable => Err(Error::BadCredentials(
-                "Authorization must be Bearer with an access token or an API key, or Basic, and X-API-Key an API key",
+                "Authorization must be Bearer with an access token or an API key, or Basic; X-API-Key must be an API key",
             )),
         }
     }
 
-    /// `X-User-Id`, where a gateway vouches for it. It makes nobody an administrator.
+    /// Authenticates the `X-User-Id` header of a trusted gateway. It never grants administrator permissions.
     async fn authenticate_gateway(&self, id: UserId) -> Result<Caller, Error> {
         let account = store::identity::accounts::find_by_user(&self.db, &id).await?;
         if account.as_ref().is_some_and(|account| account.disabled_at.is_some()) {
@@ -125,7 +125,7 @@ impl Service {
             return Err(Error::BadCredentials("the API key has expired"));
         }
         if key.last_used_at.is_none_or(|used| now - used >= TOUCH_INTERVAL) {
-            // Nobody waits for it, and of many at once one does.
+            // In the background, so that requests do not wait. Of concurrent uses only one is recorded.
             if self.auth.keys_being_touched.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
                 let service = Arc::clone(self);
                 self.tasks.spawn(async move { service.touch_key(id).await });
@@ -134,7 +134,7 @@ impl Service {
         Ok(caller(account, Proof::ApiKey(id, key.scopes)))
     }
 
-    /// Using a key succeeds even if this does not.
+    /// Records the use of a key. Failing to do so does not fail the request.
     async fn touch_key(&self, id: KeyId) {
         let touched = async {
             let mut tx = self.db.begin().await?;
@@ -143,13 +143,13 @@ impl Service {
             tx.commit().await
         };
         if let Err(error) = touched.await {
-            tracing::warn!(key_id = %id, "an API key's use was not noted: {}", chain(&error));
+            tracing::warn!(key_id = %id, "failed to record the use of an API key: {}", chain(&error));
         }
         self.auth.keys_being_touched.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    /// The account of this e-mail address and password. Takes as long for an address that is nobody's, and counts as an
-    /// attempt for either.
+    /// Finds the account with this e-mail address and password. Takes the same time, and counts as an attempt, whether or not the
+    /// account exists.
     pub(in crate::service) async fn check_password(
         &self,
         email: &str,
@@ -167,7 +167,7 @@ impl Service {
             None => None,
         };
         let is_cached = || cache_key.is_some_and(|cache_key| self.auth.password_cache.contains(&cache_key, self.clock.now()));
-        // Who guesses from here is told nothing while there is to wait, not even by the right one.
+        // While an address must wait it gets no answer, not even for the correct password.
         let wait = self.auth.logins.wait(email.as_str(), address);
         if !wait.is_zero() {
             return Err(Error::too_many(wait));
@@ -180,7 +180,7 @@ impl Service {
         {
             return Err(Error::too_many(exceeded.retry_after));
         }
-        // An attempt begins with its turn, so that those who send many requests at once do not run into their own.
+        // An attempt counts from its slot on, so that a client's concurrent requests do not throttle each other.
         let slot = self.auth.passwords.slot().await?;
         if !is_cached() {
             let attempt = self.auth.logins.begin(email.as_str(), address).map_err(Error::too_many)?;
@@ -192,7 +192,7 @@ impl Service {
                 }
                 return Err(WRONG);
             }
-            // What the service could not find out is no failure of the client's.
+            // A failure of the service is not a failed attempt.
             attempt.succeeded();
             fits?;
         }
@@ -211,7 +211,7 @@ fn enabled(found: Option<(Account, String)>) -> Result<Account, Error> {
     if account.disabled_at.is_some() { Err(WRONG) } else { Ok(account) }
 }
 
-/// For metrics.
+/// Returns the name for metrics.
 pub fn proof_name(caller: &Caller) -> &'static str {
     match caller.known().map(|user| &user.proof) {
         None => "none",

@@ -1,9 +1,9 @@
-//! Slows down the guessing of passwords: for an account from one address, for an address, and, less strictly, for an account from
-//! anywhere, each failure beyond some free ones doubles the wait before the next attempt. Less strictly, because a stranger who
-//! fails on purpose must not keep the account's owner out.
+//! Throttles password guessing. Failures are counted per account and address, per address, and per account. Beyond a number of
+//! free failures each one doubles the wait before the next attempt. The limit per account is less strict, because an attacker who
+//! fails on purpose must not lock out the owner.
 //!
-//! An attempt counts as failed from when it begins, so that many at once are as slow as one after another. It makes no
-//! difference whether the account exists. What is known is in this process's memory, and bounded.
+//! An attempt counts as failed from its start, so that concurrent attempts are as slow as sequential ones. It makes no difference
+//! whether the account exists. The counts are in the memory of this process, and bounded.
 
 mod failure_counts;
 
@@ -23,24 +23,24 @@ const PAIR_RULE: Rule = Rule { free_failures: 10, longest_wait: Duration::from_s
 const ACCOUNT_RULE: Rule = Rule { free_failures: 100, longest_wait: Duration::from_secs(15) };
 const ADDRESS_RULE: Rule = Rule { free_failures: 30, longest_wait: Duration::from_secs(15 * 60) };
 
-/// Counts failed attempts to log in.
+/// Counts failed login attempts.
 pub struct LoginThrottle {
     elapsed: Elapsed,
     hasher: RandomState,
     failures: Arc<Mutex<Failures>>,
 }
 
-/// An attempt that has begun. It has failed, unless it is said to have [succeeded](Attempt::succeeded).
-#[must_use = "an attempt has failed unless it is said to have succeeded"]
+/// A running attempt. It counts as failed unless [`Attempt::succeeded`] is called.
+#[must_use = "an attempt counts as failed unless `succeeded` is called"]
 pub struct Attempt {
     elapsed: Elapsed,
     failures: Arc<Mutex<Failures>>,
     account: u64,
-    /// The account from this address.
+    /// The key of the account with this address.
     pair: u64,
-    /// Where the attempt came from, and until when it made others from there wait.
+    /// The key of the address, and the time until which this attempt makes it wait.
     address: Option<(u64, Duration)>,
-    /// Whether it is beyond the free failures.
+    /// Whether the attempt exceeds the free failures.
     slowed_down: bool,
 }
 
@@ -56,7 +56,7 @@ impl LoginThrottle {
         Self { elapsed: Elapsed::new(clock), hasher: RandomState::new(), failures: Arc::new(Mutex::new(failures)) }
     }
 
-    /// How long there is to wait for attempts at an account from an address, whoever else tries elsewhere. Counts nothing.
+    /// Returns how long attempts at an account from an address must wait, regardless of other addresses. Counts nothing.
     pub fn wait(&self, email: &str, address: Option<IpAddr>) -> Duration {
         let network = address.map(client_network);
         let failures = lock(&self.failures);
@@ -65,10 +65,10 @@ impl LoginThrottle {
         failures.pairs.wait(self.hasher.hash_one((email, network)), now).max(address_wait)
     }
 
-    /// Begins an attempt; to be called before the password is looked at. `email` is in lower case.
+    /// Starts an attempt. Must be called before the password is checked. `email` must be in lower case.
     ///
     /// # Errors
-    /// How long to wait, if no attempt may be made now. This one then does not count.
+    /// How long to wait, if no attempt is allowed now. A refused attempt does not count.
     pub fn begin(&self, email: &str, address: Option<IpAddr>) -> Result<Attempt, Duration> {
         let network = address.map(client_network);
         let (account, pair) = (self.hasher.hash_one(email), self.hasher.hash_one((email, network)));
@@ -76,7 +76,7 @@ impl LoginThrottle {
         let mut failures = lock(&self.failures);
         let now = self.elapsed.get();
         let address_wait = address.map_or(Duration::ZERO, |address| failures.addresses.wait(address, now));
-        // Where the password was right lately, nobody elsewhere makes it wait.
+        // After a recent successful login from an address, failures from other addresses do not make it wait.
         let account_wait =
             if failures.recent_successes.contains_key(&pair) { Duration::ZERO } else { failures.accounts.wait(account, now) };
         let wait = account_wait.max(failures.pairs.wait(pair, now)).max(address_wait);
@@ -93,12 +93,12 @@ impl LoginThrottle {
 }
 
 impl Attempt {
-    /// Whether so many have failed before that the next one has to wait.
+    /// Returns whether the next attempt has to wait.
     pub fn is_slowed_down(&self) -> bool {
         self.slowed_down
     }
 
-    /// The password was right: the account's failures are forgotten, and the address has one less.
+    /// The password was correct: removes the account's failures and one of the address.
     pub fn succeeded(self) {
         let mut failures = lock(&self.failures);
         failures.accounts.forget(self.account);
@@ -130,11 +130,11 @@ struct Failures {
     pairs: FailureCounts,
     accounts: FailureCounts,
     addresses: FailureCounts,
-    /// Accounts and addresses where the password was right, and when.
+    /// Pairs of account and address with a successful login, and its time.
     recent_successes: HashMap<u64, Duration>,
 }
 
-/// Beyond so many, those of longest ago are forgotten.
+/// Beyond this number the oldest half is removed.
 const MAX_RECENT_SUCCESSES: usize = 20_000;
 
 impl Failures {
@@ -164,14 +164,14 @@ mod tests {
         Some(std::net::Ipv6Addr::from_bits((0x2001_0db8_0000_0000 + u128::from(last)) << 64).into())
     }
 
-    /// Fails; the seconds to wait if the attempt is refused.
+    /// Makes an attempt that fails. Returns the seconds to wait if it is refused.
     fn fail(guard: &LoginThrottle, email: &str, address: Option<IpAddr>) -> u64 {
         guard.begin(email, address).map_or_else(|wait| wait.as_secs(), |_failed| 0)
     }
 
     #[test]
-    fn waits_double_to_their_longest() {
-        /// A failure that counts for one of the three rules alone.
+    fn waits_double_up_to_the_maximum() {
+        /// A failure that counts for only one of the three rules.
         type Fail = fn(&LoginThrottle, u64) -> u64;
         let pair: Fail = |guard, _| fail(guard, "ann", None);
         let account: Fail = |guard, n| fail(guard, "ann", from(n));
@@ -181,7 +181,7 @@ mod tests {
             assert!((0..=free_failures).all(|n| fail(&guard, n) == 0));
             for further in 0..20 {
                 let wait = (1 << further).min(longest);
-                assert_eq!((fail(&guard, 1000), fail(&guard, 1001)), (wait, wait), "what is refused lengthens nothing");
+                assert_eq!((fail(&guard, 1000), fail(&guard, 1001)), (wait, wait), "a refused attempt extends no wait");
                 clock.advance(wait as f64 - 0.5);
                 assert!(guard.begin("ann", if longest == 300 { None } else { from(0) }).is_err());
                 clock.advance(0.5);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_at_once_count_as_they_begin() {
+    fn concurrent_attempts_count_from_their_start() {
         let (guard, _clock) = guard();
         let begun: Vec<_> = (0..1000).filter_map(|_| guard.begin("ann", None).ok()).collect();
         assert_eq!(begun.len(), 11);
@@ -201,9 +201,9 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_elsewhere_keeps_nobody_out_for_long() {
+    fn failures_from_elsewhere_lock_an_owner_out_only_briefly() {
         let (guard, clock) = guard();
-        // A stranger, from thousands of addresses, as often as can be.
+        // An attacker with thousands of addresses, at the maximum rate.
         for n in 0..5000 {
             let wait = fail(&guard, "ann", from(n));
             clock.advance(wait as f64);
@@ -212,18 +212,18 @@ mod tests {
     }
 
     #[test]
-    fn where_the_password_was_right_lately_nobody_elsewhere_makes_it_wait() {
+    fn a_recent_success_exempts_its_address_from_failures_elsewhere() {
         let (guard, _clock) = guard();
         guard.begin("ann", from(1)).unwrap().succeeded();
         assert!((0..=100).all(|n| fail(&guard, "ann", from(100 + n)) == 0));
         assert_eq!((fail(&guard, "ann", from(2)), fail(&guard, "ann", from(1))), (1, 0));
-        // From there it is counted as anybody's.
+        // Failures from this address count as usual.
         assert!((0..10).all(|_| fail(&guard, "ann", from(1)) == 0));
         assert_eq!((guard.wait("ann", from(1)).as_secs(), guard.wait("ann", from(2)).as_secs()), (1, 0));
     }
 
     #[test]
-    fn success_forgets_the_accounts_failures_but_one_of_the_addresses() {
+    fn success_removes_the_accounts_failures_and_one_of_the_address() {
         let (guard, clock) = guard();
         assert!((0..9).all(|_| fail(&guard, "ann", from(1)) == 0));
         guard.begin("ann", from(1)).unwrap().succeeded();
@@ -234,12 +234,12 @@ mod tests {
         assert_eq!(fail(&guard, "bob", from(1)), 1);
         clock.advance(1.0);
         guard.begin("bob", from(1)).unwrap().succeeded();
-        assert_eq!(fail(&guard, "eve", from(1)), 0, "whoever gets it right makes nobody wait");
+        assert_eq!(fail(&guard, "eve", from(1)), 0, "a success makes no other account wait");
         assert_eq!(fail(&guard, "eve", from(1)), 2, "the 32nd failure");
     }
 
     #[test]
-    fn failures_are_forgotten_in_time() {
+    fn failures_expire() {
         for (pause, wait) in [(900.0, 2), (901.0, 0)] {
             let (guard, clock) = guard();
             assert!((0..11).all(|_| fail(&guard, "ann", None) == 0));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_lengthens_no_wait() {
+    fn a_clock_that_is_set_back_extends_no_wait() {
         let (guard, clock) = guard();
         assert!((0..11).all(|_| fail(&guard, "ann", None) == 0));
         clock.advance(-86_400.0);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_what_failed_most_is_kept() {
+    fn memory_is_bounded_and_keys_with_most_failures_are_kept() {
         let (guard, _clock) = guard();
         assert!((0..11).all(|_| fail(&guard, "ann", None) == 0));
         for n in 1..100_000 {

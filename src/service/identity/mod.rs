@@ -1,4 +1,4 @@
-//! Who is asking, and what they may do: authentication, accounts, plans, quotas, rate limits, and the audit trail.
+//! Identity and permissions: authentication, accounts, plans, quotas, rate limits, and the audit trail.
 
 pub mod accounts;
 pub mod api_keys;

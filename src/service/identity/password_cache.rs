@@ -1,8 +1,8 @@
-//! Passwords that were found right a moment ago: a client that sends e-mail address and password with every request, as basic
-//! authentication does, is not made to wait for the hash each time.
+//! A cache of verified passwords. Clients with Basic authentication send the password with every request, and should not wait for
+//! the hash every time.
 //!
-//! What is kept is a MAC under a key of this process, of the account, the password, the hash that it fitted, and the address that
-//! it came from; so another password of the account leaves nothing that fits, and who guesses elsewhere finds nothing quicker.
+//! An entry is a MAC, under a key of this process, of the account, the password, its hash, and the client network. So a changed
+//! password invalidates all entries of the account, and guesses from other networks are no faster.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,13 +17,13 @@ use super::secrets;
 use crate::model::account::AccountId;
 use crate::service::error::Error;
 
-/// How long a password is remembered.
+/// How long an entry is valid.
 const LIFETIME: TimeDelta = TimeDelta::minutes(1);
 
-/// Beyond so many, none of them is remembered.
+/// When the cache is full, new entries are discarded.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Right passwords, by their MACs, and until when.
+/// MACs of correct passwords, with their expiry.
 #[derive(Debug, Default)]
 pub(in crate::service) struct PasswordCache {
     key: Mutex<Option<[u8; 32]>>,
@@ -36,7 +36,7 @@ impl PasswordCache {
     pub fn key_of(&self, account: AccountId, hash: &str, password: &str, address: Option<IpAddr>) -> Result<CacheKey, Error> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key()?).map_err(Error::internal)?;
         mac.update(account.uuid().as_bytes());
-        // Of any length, and each with its own.
+        // Variable-length parts are prefixed with their length.
         let network = address.map(client_network).map(|network| network.to_string()).unwrap_or_default();
         mac.update(&(network.len() as u64).to_be_bytes());
         mac.update(network.as_bytes());
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_remembered_for_a_minute_with_its_hash_and_its_account() {
+    fn an_entry_is_valid_for_a_minute_and_bound_to_account_hash_and_network() {
         let (cache, now) = (PasswordCache::default(), DateTime::from_timestamp(1_800_000_000, 0).unwrap());
         let account = AccountId::from(uuid::Uuid::from_u128(7));
         let here = Some(IpAddr::from([198, 51, 100, 1]));
@@ -86,7 +86,7 @@ mod tests {
         cache.insert(cache_key, now);
         assert!(cache.contains(&cache_key, now + TimeDelta::seconds(59)));
         assert!(!cache.contains(&cache_key, now + LIFETIME));
-        assert!(!cache.contains(&cache_key, now - TimeDelta::seconds(1)), "a clock that was set back lengthens nothing");
+        assert!(!cache.contains(&cache_key, now - TimeDelta::seconds(1)), "a clock that is set back extends no entry");
         let other = AccountId::from(uuid::Uuid::from_u128(8));
         for (account, hash, password) in
             [(account, "hash2", "password"), (account, "hash", "passwor"), (other, "hash", "password")]

@@ -1,6 +1,7 @@
-//! Passwords: refused where they are easy to guess, by the estimate of Wheeler's zxcvbn (USENIX Security 2016), and hashed by
-//! argon2id with the parameters that OWASP names first (m = 19 MiB, t = 2, p = 1;
-//! <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>), a few at once, on threads of low priority.
+//! Passwords. Guessable ones are refused, as estimated by Wheeler's zxcvbn (USENIX Security 2016). They are hashed with argon2id
+//! and the first parameters that OWASP recommends (m = 19 MiB, t = 2, p = 1;
+//! <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>), a few concurrently, on low-priority
+//! threads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::service::admission::threads;
 use crate::service::admission::threads::Priority;
 use crate::service::error::Error;
 
-/// A password as it may be chosen: 12 to 128 characters, in the normal form NFC. It shows itself to nobody.
+/// A valid new password: 12 to 128 characters, in Unicode normalization form C. `Debug` does not show it.
 #[derive(Clone)]
 pub struct Password(String);
 
@@ -25,21 +26,21 @@ impl Password {
     pub const MAX_CHARS: usize = 128;
 
     /// # Errors
-    /// The rule that `text` breaks, in words for the client.
+    /// The rule that `text` breaks, worded for the client.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = normalize(text);
         let characters = text.chars().count();
         if !(Self::MIN_CHARS..=Self::MAX_CHARS).contains(&characters) {
-            return Err(format!("must have {} to {} characters", Self::MIN_CHARS, Self::MAX_CHARS));
+            return Err(format!("must be {} to {} characters long", Self::MIN_CHARS, Self::MAX_CHARS));
         }
         if text.chars().any(char::is_control) {
-            return Err("must not have control characters".to_owned());
+            return Err("must not contain control characters".to_owned());
         }
         if text.starts_with(API_KEY_PREFIX) {
-            return Err(format!("must not begin with {API_KEY_PREFIX}, as API keys do"));
+            return Err(format!("must not start with {API_KEY_PREFIX}, the prefix of API keys"));
         }
         if zxcvbn::zxcvbn(&text, &[]).score() < MIN_SCORE {
-            return Err("is too easy to guess; take several unrelated words".to_owned());
+            return Err("is too easy to guess; use several unrelated words".to_owned());
         }
         Ok(Self(text))
     }
@@ -51,28 +52,28 @@ impl std::fmt::Debug for Password {
     }
 }
 
-/// Passwords that fall to fewer than a million guesses are refused: names, dates, keyboard rows, repetitions, and the common ones.
+/// Refuses passwords that need fewer than a million guesses: names, dates, keyboard rows, repetitions, and common ones.
 const MIN_SCORE: zxcvbn::Score = zxcvbn::Score::Two;
 
-/// The same letters can be typed as different characters.
+/// The same text can be entered as different code points.
 fn normalize(text: &str) -> String {
     text.nfc().collect()
 }
 
-/// Hashes passwords, so many at once.
+/// Hashes passwords, with limited concurrency.
 #[derive(Debug)]
 pub(in crate::service) struct Passwords {
     slots: Arc<Semaphore>,
     wait: Duration,
 }
 
-/// At most 4 × 19 MiB at once. And on half of the processors, so that whoever guesses leaves the others to everybody else.
+/// At most 4 × 19 MiB, on at most half of the processors, so that password guessing leaves the others to other requests.
 const MAX_SLOTS: usize = 4;
 
-/// The hash of no password: it takes the time that another one takes.
+/// The hash that is checked for unknown accounts, so that they take the same time.
 const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$aW1hZ2Utc2VydmljZS4wMA$Zm9yIHRob3NlIHdobyBhcmUgbm90IHRoZXJlIGF0IGE";
 
-/// For commands, which hash one.
+/// For commands, which hash one password.
 impl Default for Passwords {
     fn default() -> Self {
         Self::new(Duration::from_secs(60))
@@ -85,14 +86,14 @@ impl Passwords {
         Self { slots: Arc::new(Semaphore::new((cores / 2).clamp(1, MAX_SLOTS))), wait }
     }
 
-    /// Waits for a turn to hash.
+    /// Waits for a slot to hash.
     pub async fn slot(&self) -> Result<HashSlot, Error> {
         let overloaded = |_| Error::Overloaded { retry_after: self.wait.max(Duration::from_secs(1)) };
         let slot = tokio::time::timeout(self.wait, Arc::clone(&self.slots).acquire_owned()).await;
         Ok(HashSlot { _permit: slot.map_err(overloaded)?.map_err(Error::internal)? })
     }
 
-    /// A PHC string.
+    /// Returns the hash as a PHC string.
     pub async fn hash(&self, password: &Password) -> Result<String, Error> {
         let password = password.clone();
         self.slot()
@@ -105,13 +106,13 @@ impl Passwords {
     }
 }
 
-/// One of the few that hash at a time.
+/// One of the few concurrent hash operations.
 pub(in crate::service) struct HashSlot {
     _permit: OwnedSemaphorePermit,
 }
 
 impl HashSlot {
-    /// Whether it is the password of this hash. Without a hash it is not, which takes as long to find.
+    /// Returns whether the password matches the hash. Without a hash it does not, after the same time.
     pub async fn verify(self, password: &str, hash: Option<String>) -> Result<bool, Error> {
         let password = normalize(password);
         self.run(move || {
@@ -126,7 +127,7 @@ impl HashSlot {
     async fn run<T: Send + 'static>(self, work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
         let work = move || {
             let done = work();
-            // Not before: whoever asked may have gone, and the work goes on.
+            // Released after the work only: it continues even if the request was dropped.
             drop(self);
             done
         };
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_password_is_known_in_any_spelling_and_no_other_is() {
+    async fn a_password_matches_in_any_normalization_form() {
         let passwords = Passwords::new(Duration::from_secs(60));
         let hash = passwords.hash(&Password::parse("Stra\u{df}enbahn f\u{fc}r 5").unwrap()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
@@ -151,11 +152,11 @@ mod tests {
         assert!(!passwords.slot().await.unwrap().verify("anything", None).await.unwrap());
         assert!(passwords.slot().await.unwrap().verify("anything", Some("not a hash".to_owned())).await.is_err());
         let dummy = PasswordHash::new(DUMMY_HASH).unwrap();
-        assert_eq!(dummy.hash.map(|hash| hash.as_ref().len()), Some(32), "it takes as long as another");
+        assert_eq!(dummy.hash.map(|hash| hash.as_ref().len()), Some(32), "it takes the same time");
     }
 
     #[tokio::test]
-    async fn a_hash_that_nobody_waits_for_any_more_keeps_its_turn_until_it_is_made() {
+    async fn an_abandoned_hash_keeps_its_slot_until_it_completes() {
         let passwords = Passwords::new(Duration::from_secs(60));
         let free = passwords.slots.available_permits();
         let slot = passwords.slot().await.unwrap();
@@ -190,7 +191,7 @@ mod tests {
             "abcabcabcabcabc",
         ] {
             let rule = Password::parse(bad).err();
-            assert_eq!(rule.as_deref(), Some("is too easy to guess; take several unrelated words"), "{bad:?}");
+            assert_eq!(rule.as_deref(), Some("is too easy to guess; use several unrelated words"), "{bad:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Plans: data that administrators change.
+//! Plans: sets of features and quotas that administrators manage.
 
 use std::collections::BTreeMap;
 
@@ -9,49 +9,49 @@ use crate::service::Service;
 use crate::service::error::{Error, Fields};
 use crate::store;
 
-/// Plans that there can be.
+/// The maximum number of plans.
 const MAX_PLANS: u64 = 200;
 
 impl Service {
-    /// All plans, by name. To whoever is known.
+    /// Lists all plans by name, for authenticated callers.
     ///
     /// # Errors
-    /// No caller.
+    /// The caller is not authenticated.
     pub async fn list_plans(&self, caller: &Caller) -> Result<Vec<Plan>, Error> {
         permissions::plan_viewer(caller)?;
         Ok(store::identity::plans::all(&self.db).await?)
     }
 
     /// # Errors
-    /// No caller, or there is no such plan.
+    /// The caller is not authenticated, or there is no such plan.
     pub async fn find_plan(&self, caller: &Caller, name: &PlanName) -> Result<Plan, Error> {
         permissions::plan_viewer(caller)?;
         store::identity::plans::find(&self.db, name).await?.ok_or_else(no_such_plan)
     }
 
-    /// Adds a plan. Administrators only.
+    /// Creates a plan. Administrators only.
     ///
     /// # Errors
-    /// The caller is none, features that do not go together, or there is a plan of this name.
+    /// The caller is not an administrator, the features conflict, or the name is taken.
     pub async fn create_plan(&self, caller: &Caller, name: PlanName, features: Features) -> Result<Plan, Error> {
         let admin = permissions::admin(caller)?;
         check(&features)?;
         let mut tx = self.db.begin().await?;
         if store::identity::plans::count(&mut tx).await? >= MAX_PLANS {
-            return Err(Error::Conflict { message: format!("There are {MAX_PLANS} plans already, and no more can be.") });
+            return Err(Error::Conflict { message: format!("There are {MAX_PLANS} plans, which is the maximum.") });
         }
         if !store::identity::plans::insert(&mut tx, &name, &features).await? {
-            return Err(Error::Conflict { message: format!("There is a plan {name} already.") });
+            return Err(Error::Conflict { message: format!("The plan {name} already exists.") });
         }
         self.audit(&mut tx, admin, "plan.created", &name, describe(&features)).await?;
         tx.commit().await?;
         Ok(Plan { name, features, built_in: false })
     }
 
-    /// Changes what a plan gives, to all who have it, at once. Administrators only.
+    /// Changes the features of a plan, with immediate effect for all its accounts. Administrators only.
     ///
     /// # Errors
-    /// The caller is none, features that do not go together, or there is no such plan.
+    /// The caller is not an administrator, the features conflict, or there is no such plan.
     pub async fn change_plan(&self, caller: &Caller, name: &PlanName, features: Features) -> Result<Plan, Error> {
         let admin = permissions::admin(caller)?;
         check(&features)?;
@@ -65,21 +65,19 @@ impl Service {
         Ok(plan)
     }
 
-    /// Deletes a plan that nobody has. Administrators only.
+    /// Deletes an unused plan. Administrators only.
     ///
     /// # Errors
-    /// The caller is none, there is no such plan, it is built in, or an account has it.
+    /// The caller is not an administrator, there is no such plan, it is built in, or an account has it.
     pub async fn delete_plan(&self, caller: &Caller, name: &PlanName) -> Result<(), Error> {
         let admin = permissions::admin(caller)?;
         let mut tx = self.db.begin().await?;
         let plan = store::identity::plans::lock(&mut tx, name).await?.ok_or_else(no_such_plan)?;
         if plan.built_in {
-            return Err(Error::Conflict {
-                message: format!("The plan {name} came with the service and stays; it can be changed."),
-            });
+            return Err(Error::Conflict { message: format!("The plan {name} is built in. It can be changed, but not deleted.") });
         }
         if !store::identity::plans::delete(&mut tx, name).await? {
-            return Err(Error::Conflict { message: format!("Accounts have the plan {name}: give them another one first.") });
+            return Err(Error::Conflict { message: format!("Accounts use the plan {name}. Assign another plan to them first.") });
         }
         self.audit(&mut tx, admin, "plan.deleted", name, BTreeMap::new()).await?;
         Ok(tx.commit().await?)
@@ -92,7 +90,7 @@ fn no_such_plan() -> Error {
 
 fn check(features: &Features) -> Result<(), Error> {
     if features.expiring_links && !features.original {
-        let rule = "needs original, for these links lead to originals";
+        let rule = "requires original, because expiring links lead to originals";
         return Err(Error::Invalid(Fields::from([("expiring_links".to_owned(), rule.to_owned())])));
     }
     Ok(())

@@ -1,10 +1,10 @@
-//! What plans give and take: features of the owner of an image, and quotas, which are kept exactly.
+//! Features and quotas of plans. Quotas are exact.
 //!
-//! Usage is what the counters say, which move in the transactions that store, delete and restore. Whoever would add to it holds
-//! the account's row from before it looks until it commits, so that two uploads cannot take the last place both.
+//! Usage is the sum of counters, which change in the transactions that store, delete and restore images. A transaction that adds
+//! to the usage locks the account's row before it reads the counters, so that two uploads cannot both take the last place.
 //!
-//! Resized images count for the quota of bytes too, but nobody is refused for their sake: they give way to originals, and to resized
-//! images that were asked for later.
+//! Resized images count towards the quota of bytes as well, but they never cause a refusal: they are evicted for originals and
+//! for newer resized images.
 
 use super::permissions::require_enabled;
 use crate::model::account::Account;
@@ -17,7 +17,7 @@ use crate::service::images::trash::{require_trash_quota, trash_usage};
 use crate::store::{self, Tx};
 
 impl Service {
-    /// What the plan of a user gives; `None` is everything.
+    /// Returns the features of a user's plan; `None` means no restrictions.
     ///
     /// # Errors
     /// The user's account is disabled.
@@ -30,7 +30,7 @@ impl Service {
         Ok(features(&mut reader, &account).await?)
     }
 
-    /// That another image has room, as far as can be seen now; so that what has none is not processed first.
+    /// Checks the quota without a lock, so that an upload that exceeds it is refused before it is processed.
     pub(in crate::service) async fn check_quota(
         &self,
         user: &UserId,
@@ -42,7 +42,7 @@ impl Service {
         require_quota(features, self.usage(user).await?, bytes)
     }
 
-    /// Images and bytes that a user has.
+    /// Returns the images and bytes that a user has.
     pub(in crate::service) async fn usage(&self, user: &UserId) -> Result<Usage, Error> {
         let mut reader = self.db.reader().await?;
         let images = store::images::counters::read_sum(&mut reader, &of_images(user)).await?;
@@ -52,7 +52,7 @@ impl Service {
     }
 }
 
-/// As [`take_room`], for an image that is new: none is taken while the trash is too full.
+/// Like [`reserve_quota`], for a new image: refused while the trash exceeds its limit.
 pub(in crate::service) async fn reserve_quota_for_upload(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<(), Error> {
     match reserve_quota(tx, user, bytes).await? {
         Some(features) => require_trash_quota(&features, trash_usage(tx, user).await?),
@@ -60,8 +60,8 @@ pub(in crate::service) async fn reserve_quota_for_upload(tx: &mut Tx, user: &Use
     }
 }
 
-/// That a user has room for another image of so many bytes, until the transaction ends. To be asked before its counters move.
-/// Returns what the plan gives, if it has a quota.
+/// Checks that a user's quota has space for another image of `bytes`, and keeps it until the transaction ends. Must be called
+/// before the counters change. Returns the features of the plan if it has a quota.
 pub(in crate::service) async fn reserve_quota(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<Option<Features>, Error> {
     let Some(account) = store::identity::accounts::lock_by_user(tx, user).await? else { return Ok(None) };
     if account.disabled_at.is_some() {
@@ -77,8 +77,8 @@ pub(in crate::service) async fn reserve_quota(tx: &mut Tx, user: &UserId, bytes:
     Ok(Some(features))
 }
 
-/// Takes the account's lock, and returns the bytes that all variants of the user's images may have, until the transaction ends. `None` is
-/// any number.
+/// Locks the account, and returns how many bytes all variants of the user's images may have until the transaction ends. `None`
+/// means no limit.
 pub(in crate::service) async fn variant_allowance(tx: &mut Tx, user: &UserId) -> Result<Option<u64>, Error> {
     let Some(account) = store::identity::accounts::lock_by_user(tx, user).await? else { return Ok(None) };
     let Some(max) = features(&mut *tx, &account).await?.and_then(|features| features.max_bytes) else { return Ok(None) };
@@ -86,8 +86,8 @@ pub(in crate::service) async fn variant_allowance(tx: &mut Tx, user: &UserId) ->
     Ok(Some(max.saturating_sub(used)))
 }
 
-/// Gives up variants of a user's images until they have at most `max` bytes, those first that were asked for longest ago; `false` if
-/// those that are about to be put have more. The account is locked.
+/// Evicts the least recently used variants of a user's images until they have at most `max` bytes. Returns `false` if variants
+/// that are being stored exceed that. The account must be locked.
 pub(in crate::service) async fn limit_variants(tx: &mut Tx, user: &UserId, max: u64) -> Result<bool, Error> {
     let used = store::images::counters::read_in(tx, &Counter::user_variant_bytes(user)).await?;
     let excess = used.saturating_sub(max);
@@ -103,7 +103,7 @@ fn has_quota(features: &Features) -> bool {
     features.max_images.is_some() || features.max_bytes.is_some()
 }
 
-/// How many images a user has.
+/// Returns how many images a user has.
 pub(in crate::service) async fn count_images_of(tx: &mut Tx, user: &UserId) -> Result<u64, store::Error> {
     store::images::counters::read_sum(tx, &of_images(user)).await
 }
@@ -117,7 +117,7 @@ fn require_quota(features: &Features, usage: Usage, bytes: u64) -> Result<(), Er
     let mut check = |name: &str, used: u64, max: Option<u64>, wanted: u64| {
         if let Some(max) = max.filter(|max| used.saturating_add(wanted) > *max) {
             let left = max.saturating_sub(used);
-            details.insert(name.to_owned(), format!("{used} of {max} are used, {left} are left, {wanted} are needed"));
+            details.insert(name.to_owned(), format!("{used} of {max} are used, {left} are left, {wanted} are required"));
         }
     };
     check("images", usage.images, features.max_images, 1);

@@ -1,7 +1,7 @@
-//! Request rates: how many requests a minute one caller, or one client address, may make.
+//! Rate limits: requests per minute of one caller, and of one client address.
 //!
-//! Each of them has a bucket that holds a minute's allowance and refills steadily. The buckets are in this process's memory, so
-//! each instance counts for itself, and their number is bounded.
+//! Each has a bucket that holds the allowance of a minute and refills steadily. The buckets are in the memory of this process, so
+//! each instance counts separately. Their number is bounded.
 
 pub(in crate::service) mod elapsed;
 mod limiter;
@@ -16,7 +16,7 @@ use crate::model::clock::Clock;
 use elapsed::Elapsed;
 use limiter::Limiter;
 
-/// What kinds of requests are counted, each apart.
+/// A kind of request that is counted separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateClass {
     Upload,
@@ -24,22 +24,22 @@ pub enum RateClass {
     Login,
 }
 
-/// Whether the rate of logins is still to be charged for a password that has to be hashed.
+/// Whether a password check still has to be charged to the rate of logins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::service) enum LoginCharge {
     Now,
-    /// The request as a whole was.
+    /// The request has been charged.
     Done,
 }
 
-/// Requests a minute; 0 is no limit.
+/// Requests per minute; 0 means no limit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rate {
     pub per_caller: u32,
     pub per_address: u32,
 }
 
-/// The rates that an operator can set.
+/// The limits that an operator can configure.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RateLimits {
     pub uploads: Rate,
@@ -47,25 +47,25 @@ pub struct RateLimits {
     pub logins: Rate,
 }
 
-/// Where a client stands: for the RateLimit header fields.
+/// The state of a limit, for the `RateLimit` header fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimitStatus {
     pub class: RateClass,
     pub limit: u32,
     pub remaining: u32,
-    /// Seconds until all of the limit is there again, rounded up to whole refills of one request, and to seconds.
+    /// Seconds until the full limit is available, rounded up to whole refills of one request, and to seconds.
     pub reset_seconds: u64,
 }
 
-/// A request too many.
+/// A request that exceeds a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exceeded {
     pub status: RateLimitStatus,
-    /// When one more request will pass.
+    /// When the next request is accepted.
     pub retry_after: Duration,
 }
 
-/// The limiters of all classes.
+/// The rate limiters of all classes.
 pub struct RateLimiters {
     uploads: ClassLimiters,
     reads: ClassLimiters,
@@ -98,19 +98,19 @@ impl RateLimiters {
         }
     }
 
-    /// Counts a request from an address. `None` if no limit is set.
+    /// Counts a request from an address. Returns `None` if no limit is set.
     ///
     /// # Errors
-    /// [`Exceeded`] when the address has made too many; this one is then not counted.
+    /// [`Exceeded`] if the address has made too many requests; this one is not counted.
     pub fn check_address(&self, class: RateClass, address: IpAddr) -> Result<Option<RateLimitStatus>, Exceeded> {
         let limiter = self.limiters(class).addresses.as_ref();
         limiter.map(|limiter| limiter.check(class, self.hasher.hash_one(client_network(address)))).transpose()
     }
 
-    /// Counts a request of a caller. `None` if no limit is set.
+    /// Counts a request of a caller. Returns `None` if no limit is set.
     ///
     /// # Errors
-    /// [`Exceeded`] when the caller has made too many; this one is then not counted.
+    /// [`Exceeded`] if the caller has made too many requests; this one is not counted.
     pub fn check_caller(&self, class: RateClass, caller: &str) -> Result<Option<RateLimitStatus>, Exceeded> {
         let limiter = self.limiters(class).callers.as_ref();
         limiter.map(|limiter| limiter.check(class, self.hasher.hash_one(caller))).transpose()
@@ -131,7 +131,7 @@ impl fmt::Debug for RateLimiters {
     }
 }
 
-/// What counts as one client: an IPv4 address, or the /64 that a network gives to one IPv6 client.
+/// Returns the network that counts as one client: an IPv4 address, or an IPv6 /64, which one client may have for itself.
 pub(in crate::service) fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_the_limit_passes_and_the_next_waits_for_its_turn() {
+    fn the_last_request_of_the_limit_is_accepted_and_the_next_must_wait() {
         let (rates, clock) = rates(3);
         let status = |remaining, reset_seconds| RateLimitStatus { class: CLASS, limit: 3, remaining, reset_seconds };
         for left in [(2, 20), (1, 40), (0, 60)] {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_client_is_its_network_and_mapped_addresses_are_ipv4() {
+    fn an_ipv6_client_is_its_64_prefix_and_mapped_addresses_are_ipv4() {
         for (first, second, same) in [
             ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true),
             ("2001:db8:1:2::1", "2001:db8:1:3::1", false),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_locks_nobody_out() {
+    fn a_clock_that_is_set_back_extends_no_wait() {
         let (rates, clock) = rates(1);
         rates.check_caller(CLASS, "ann").unwrap();
         clock.advance(-86_400.0);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn many_clients_take_bounded_memory_and_then_share_a_bucket() {
+    fn memory_is_bounded_and_further_clients_share_a_bucket() {
         let (rates, clock) = rates(2);
         let passed = |from: u32, count: u32| {
             let addresses = (from..from + count).map(|bits| IpAddr::from(std::net::Ipv4Addr::from_bits(bits)));
@@ -226,11 +226,11 @@ mod tests {
         assert_eq!(passed(0, 10), 10, "those with a bucket keep it");
 
         clock.advance(61.0);
-        assert_eq!((passed(1_000_000, 10), kept()), (10, 20), "those that are full are forgotten");
+        assert_eq!((passed(1_000_000, 10), kept()), (10, 20), "full buckets are evicted");
     }
 
     #[test]
-    fn callers_on_many_threads_pass_no_more_than_the_limit() {
+    fn concurrent_requests_do_not_exceed_the_limit() {
         let (rates, _clock) = rates(100);
         let passed = || (0..50).filter(|_| rates.check_caller(CLASS, "ann").is_ok()).count();
         let total: usize = std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! The registry of accounts: what makes one and gives it a password, whether a request asks for it or the command line.
+//! Creating accounts and setting passwords, for requests and for the command line.
 
 use std::collections::BTreeMap;
 
@@ -13,31 +13,31 @@ use crate::service::error::Error;
 use crate::service::time::truncate_to_micros;
 use crate::store::{self, Db, Tx};
 
-/// An account to be made.
+/// An account to create.
 #[derive(Debug, Clone)]
 pub struct NewAccount {
     pub email: Email,
     pub password: Password,
-    /// What its images are to know their owner by; without one, the account's id.
+    /// The user id that its images will have; the default is the account's id.
     pub user_id: Option<UserId>,
     pub plan: Option<PlanName>,
     pub admin: bool,
 }
 
-/// What making an account takes.
+/// What creating an account needs.
 pub(in crate::service) struct Registry<'a> {
     pub db: &'a Db,
     pub clock: &'a dyn Clock,
     pub passwords: &'a Passwords,
 }
 
-/// The actor of what was done from the command line.
+/// The actor of operations from the command line.
 const COMMAND_LINE: &str = "(command line)";
 
-/// Makes an administrator, from the command line.
+/// Creates an administrator, from the command line.
 ///
 /// # Errors
-/// The database is unavailable, or the e-mail address or the user has an account.
+/// The database is unavailable, or the e-mail address or the user already has an account.
 pub async fn create_admin(
     db: &Db,
     clock: &dyn Clock,
@@ -50,7 +50,7 @@ pub async fn create_admin(
     Registry { db, clock, passwords: &passwords }.insert(COMMAND_LINE, new).await
 }
 
-/// Gives an account another password, from the command line, and ends its sessions.
+/// Sets the password of an account, from the command line, and ends its sessions.
 ///
 /// # Errors
 /// The database is unavailable, or there is no such account.
@@ -61,7 +61,7 @@ pub async fn set_password(db: &Db, clock: &dyn Clock, email: &Email, password: &
 }
 
 impl Service {
-    /// Whether anybody has an account.
+    /// Returns whether any account exists.
     ///
     /// # Errors
     /// The database is unavailable.
@@ -69,7 +69,7 @@ impl Service {
         Ok(store::identity::accounts::exist(&self.db).await?.0)
     }
 
-    /// Whether one of the accounts is an administrator's.
+    /// Returns whether an administrator exists.
     ///
     /// # Errors
     /// The database is unavailable.
@@ -77,17 +77,17 @@ impl Service {
         Ok(store::identity::accounts::exist(&self.db).await?.1)
     }
 
-    /// Makes the first administrator; `None` if there is one already.
+    /// Creates the first administrator. Returns `None` if there is one already.
     ///
     /// # Errors
-    /// The database is unavailable, or somebody who is no administrator has the e-mail address.
+    /// The database is unavailable, or the e-mail address belongs to an account that is not an administrator's.
     pub async fn create_first_admin(&self, email: Email, password: Password) -> Result<Option<Account>, Error> {
         if self.has_admin().await? {
             return Ok(None);
         }
         match create_admin(&self.db, &*self.clock, email, password, None).await {
             Ok(account) => Ok(Some(account)),
-            // Another instance may have started just now.
+            // Another instance may have started at the same time.
             Err(Error::Conflict { .. }) if self.has_admin().await? => Ok(None),
             Err(error) => Err(error),
         }
@@ -95,7 +95,7 @@ impl Service {
 }
 
 impl Registry<'_> {
-    /// Makes an account, and notes that `actor` did so.
+    /// Creates an account, and records `actor` in the audit trail.
     pub async fn insert(&self, actor: &str, new: NewAccount) -> Result<Account, Error> {
         let id = AccountId::new(self.clock);
         let user_id = match new.user_id {
@@ -108,7 +108,7 @@ impl Registry<'_> {
         let mut tx = self.db.begin().await?;
         require_plan(&mut tx, account.plan.as_ref()).await?;
         if !store::identity::accounts::insert(&mut tx, &account, &hash).await? {
-            return Err(Error::Conflict { message: "This e-mail address, or this user, has an account already.".to_owned() });
+            return Err(Error::Conflict { message: "An account with this e-mail address or user_id already exists.".to_owned() });
         }
         let details = [
             ("email", account.email.to_string()),
@@ -122,14 +122,16 @@ impl Registry<'_> {
         Ok(account)
     }
 
-    /// Gives an account another password and ends its sessions; `noted` is who did so, where it was not the account's owner.
+    /// Sets the password of an account and ends its sessions. `operator` is the actor if it is not the account's owner.
     pub async fn replace_password(&self, account: &Account, new: &Password, operator: Option<&str>) -> Result<(), Error> {
         let hash = self.passwords.hash(new).await?;
         let mut tx = self.db.begin().await?;
         let now = store::identity::accounts::lock(&mut tx, account.id).await?.ok_or_else(no_such_account)?;
-        // Whoever knew the password knew it before the hash was made: meanwhile there may be another.
+        // The current password was checked before hashing; another request may have changed it since.
         if operator.is_none() && now.updated_at != account.updated_at {
-            return Err(Error::Conflict { message: "The account has just been changed; look, and try again.".to_owned() });
+            return Err(Error::Conflict {
+                message: "The account was changed at the same time. Check its state and try again.".to_owned(),
+            });
         }
         store::identity::accounts::set_password_hash(&mut tx, account.id, &hash, truncate_to_micros(self.clock.now())).await?;
         store::identity::sessions::delete_of(&mut tx, account.id, 0).await?;

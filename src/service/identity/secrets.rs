@@ -1,5 +1,5 @@
-//! Secrets that the service gives out: 256 random bits behind a recognisable prefix and an id. Only their hashes are kept, and
-//! they are compared in constant time. As they are random, one fast hash is enough.
+//! Secrets that the service issues: 256 random bits with a recognisable prefix and an id. Only hashes are stored, and they are
+//! compared in constant time. A fast hash is enough because the secrets are random.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::service::error::Error;
 
-/// A new secret, and the hash to keep.
+/// A new secret, and the hash to store.
 pub(in crate::service) struct Secret {
     /// Base64url without padding.
     pub text: String,
@@ -19,9 +19,9 @@ pub(in crate::service) struct Secret {
 
 pub(in crate::service) type Hash = [u8; 32];
 
-/// What API keys begin with.
+/// The prefix of API keys.
 pub const API_KEY_PREFIX: &str = "isk_";
-/// What refresh tokens begin with.
+/// The prefix of refresh tokens.
 pub(in crate::service) const REFRESH_PREFIX: &str = "isr_";
 
 pub(in crate::service) fn random_bytes() -> Result<[u8; 32], Error> {
@@ -37,8 +37,8 @@ impl Secret {
         Ok(Self { text, hash })
     }
 
-    /// The secret that follows `previous`. Whoever has the one before cannot tell it without the salt, nor who has the salt
-    /// without the one before; with both it is the same each time.
+    /// Derives the successor of `previous`. It cannot be computed without both `previous` and the salt; with both it is always
+    /// the same.
     pub fn derive_next(previous: &str, salt: &[u8]) -> Result<Self, Error> {
         let mac = Hmac::<Sha256>::new_from_slice(salt).map_err(Error::internal)?.chain_update(previous).finalize();
         let text = URL_SAFE_NO_PAD.encode(mac.into_bytes());
@@ -46,25 +46,25 @@ impl Secret {
         Ok(Self { text, hash })
     }
 
-    /// The secret with its prefix and the id that it is found by.
+    /// Returns the secret with its prefix and the id for finding it.
     pub fn with_id(&self, prefix: &str, id: Uuid) -> String {
         format!("{prefix}{}_{}", id.simple(), self.text)
     }
 }
 
-/// Takes apart what [`Secret::with_id`] gave: the id, and the hash of the secret.
+/// Parses the output of [`Secret::with_id`] into the id and the hash of the secret.
 pub(in crate::service) fn parse(prefix: &str, text: &str) -> Option<(Uuid, Hash)> {
     let (id, secret) = text.strip_prefix(prefix)?.split_once('_')?;
     let id = (id.len() == uuid::fmt::Simple::LENGTH).then(|| Uuid::try_parse(id).ok())??;
     Some((id, hash(secret)))
 }
 
-/// SHA-256 of a secret as it was given out.
+/// Returns the SHA-256 of a secret.
 pub(in crate::service) fn hash(text: &str) -> Hash {
     Sha256::digest(text.as_bytes()).into()
 }
 
-/// Compares hashes in a time that tells nothing of where they differ.
+/// Compares hashes in constant time.
 pub(in crate::service) fn hashes_match(hash: &Hash, kept: &[u8]) -> bool {
     hash.as_slice().ct_eq(kept).into()
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_found_by_its_id_and_fits_its_hash_alone() {
+    fn a_secret_is_found_by_its_id_and_matches_only_its_own_hash() {
         let (secret, id) = (Secret::new().unwrap(), Uuid::from_u128(7));
         let text = secret.with_id("isk_", id);
         assert_eq!(text.len(), 4 + 32 + 1 + 43);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_secret_is_the_same_each_time_for_the_same_salt() {
+    fn the_successor_of_a_secret_is_determined_by_its_salt() {
         let (first, again) = (Secret::derive_next("a", b"salt").unwrap(), Secret::derive_next("a", b"salt").unwrap());
         assert_eq!((&first.text, first.hash, first.text.len()), (&again.text, again.hash, 43));
         assert_ne!(first.text, Secret::derive_next("b", b"salt").unwrap().text);

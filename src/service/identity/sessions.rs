@@ -1,4 +1,4 @@
-//! Sessions: where an account is logged in. Ending one ends its access token at once, and its refresh token.
+//! Sessions: the logins of an account. Ending one revokes its access tokens and its refresh token immediately.
 
 use std::collections::BTreeMap;
 
@@ -11,30 +11,30 @@ use crate::service::Service;
 use crate::service::error::Error;
 use crate::store;
 
-/// A login that lasts.
+/// A session of an account.
 #[derive(Debug, Clone)]
 pub struct Session {
     pub id: SessionId,
-    /// Unless it is used before.
+    /// When it expires unless it is renewed before.
     pub expires_at: DateTime<Utc>,
-    /// Whether the request was made in it.
+    /// Whether the request belongs to it.
     pub is_current: bool,
 }
 
-/// Which sessions are to end.
+/// The sessions to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionSelection {
     All,
-    /// The one that the request was made in.
+    /// The session that the request belongs to.
     Current,
     One(SessionId),
 }
 
 impl Service {
-    /// The sessions of the caller's account, newest first.
+    /// Lists the sessions of the caller's account, newest first.
     ///
     /// # Errors
-    /// The caller came in by a key, or has no account.
+    /// The caller authenticated with an API key, or has no account.
     pub async fn list_sessions(&self, caller: &Caller) -> Result<Vec<Session>, Error> {
         let account = permissions::interactive_account(caller)?;
         let current = current_session(caller);
@@ -43,10 +43,10 @@ impl Service {
         Ok(sessions.into_iter().map(session).collect())
     }
 
-    /// Logs out.
+    /// Logs out: ends the selected sessions.
     ///
     /// # Errors
-    /// The caller came in by a key, has no account, or there is no such session.
+    /// The caller authenticated with an API key, has no account, or there is no such session.
     pub async fn end_sessions(&self, caller: &Caller, which: SessionSelection) -> Result<(), Error> {
         let account = permissions::interactive_account(caller)?;
         let mut tx = self.db.begin().await?;

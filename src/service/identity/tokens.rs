@@ -1,9 +1,9 @@
-//! Tokens: an access token is a JWT that is good for a quarter of an hour; a refresh token brings the next pair, once. A refresh
-//! token that comes a second time was stolen, by whoever came first or by whoever comes now: it ends its session. Only within
-//! seconds it is somebody whose answer was lost, or who has two tabs open: the answer is given again.
+//! Access and refresh tokens. An access token is a JWT that is valid for 15 minutes. A refresh token can be exchanged for the
+//! next pair once. If it is used a second time one of its two users is a thief, so its session ends. Within a few seconds,
+//! however, a repetition is considered a lost response or a second browser tab, and gets the same response again.
 //!
-//! Access tokens are signed with HS256 and nothing else. Each names its session, which is looked up at every request, so that
-//! ending a session (by disabling the account, by a new password) ends its tokens at once.
+//! Access tokens are signed with HS256 only. Each names its session, which is looked up for every request. So ending a session,
+//! by disabling the account or changing the password, revokes its tokens immediately.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -27,65 +27,65 @@ use crate::service::time::truncate_to_micros;
 use crate::store;
 use crate::store::identity::sessions::{Rotation, Session, SigningKey};
 
-/// What a login gives.
+/// The tokens of a login.
 #[derive(Clone)]
 pub struct TokenPair {
     /// A JWT (RFC 7519).
     pub access: String,
-    /// Opaque; good once.
+    /// An opaque token for one use.
     pub refresh: String,
 }
 
-/// The life of an access token.
+/// The lifetime of an access token.
 pub const ACCESS_TOKEN_LIFETIME: TimeDelta = TimeDelta::minutes(15);
-/// The life of a refresh token.
+/// The lifetime of a refresh token.
 pub const REFRESH_TOKEN_LIFETIME: TimeDelta = TimeDelta::days(30);
 
-/// By how much the clocks of two instances may differ.
+/// The maximum clock difference between two instances.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 
-/// For so long after its exchange a refresh token is answered again, with the same next one. A thief who comes within these
-/// seconds has the same next one as its owner, and is found out when both have gone on with it.
+/// For this time after its exchange a refresh token gets the same response again. A thief within this time gets the same
+/// successor as the owner, and is detected when both use it.
 pub const REFRESH_GRACE: TimeDelta = TimeDelta::seconds(10);
 
-/// A key of the database's signs for so long, and is read for as long again.
+/// A database key signs for this time, and verifies for the same time after that.
 const SIGNING_KEY_LIFETIME: TimeDelta = TimeDelta::days(30);
 
-/// Keys of the database are not looked for more often, whoever makes tokens up.
+/// Database keys are reloaded at most once per interval, even if clients send tokens with made-up key ids.
 const KEY_RELOAD_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Sessions that an account may have; beyond them the oldest ends.
+/// The maximum number of sessions per account. A further login ends the oldest.
 const MAX_SESSIONS: u32 = 100;
 
 const ISSUER: &str = "image-service";
 const AUDIENCE: &str = "image-service";
 
-/// RFC 7519, 4.1; `sid` is the session.
+/// The claims of an access token (RFC 7519, 4.1); `sid` is the session.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
     sub: String,
     sid: String,
-    /// Seconds since 1970.
+    /// Seconds since the Unix epoch.
     iat: i64,
     exp: i64,
 }
 
-/// What access tokens are signed with.
+/// The keys that sign access tokens.
 #[derive(Debug)]
 pub(in crate::service) struct SigningKeys {
-    /// Those that the operator has set.
+    /// The keys from the configuration.
     configured: Vec<Key>,
-    /// Those that the database keeps, newest first, and when they were looked for.
+    /// The keys from the database, newest first, and when they were loaded.
     stored: Mutex<(Vec<Key>, Option<Instant>)>,
-    /// Held by who looks for keys that others may have made.
+    /// Held while reloading keys that other instances may have created.
     reload_lock: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Clone)]
 pub(in crate::service) struct Key {
-    /// The key's id: a hash of it.
+    /// The key id: a hash of the key.
     kid: String,
     pub secret: Vec<u8>,
     generation: i64,
@@ -121,24 +121,24 @@ impl SigningKeys {
         *self.stored.lock().unwrap_or_else(PoisonError::into_inner) = (keys, Some(Instant::now()));
     }
 
-    /// Whether looking for keys in the database may show others than those that are known.
+    /// Returns whether the database may have newer keys.
     fn is_stale(&self) -> bool {
         let looked_up = self.stored.lock().unwrap_or_else(PoisonError::into_inner).1;
         self.configured.is_empty() && looked_up.is_none_or(|at| at.elapsed() >= KEY_RELOAD_INTERVAL)
     }
 }
 
-/// The newest refresh token once more, for the one that it was given for a moment ago.
+/// Returns the current refresh token again, for its predecessor that was exchanged a moment ago.
 fn repeat_rotation(session: &Session, refresh: &str, hash: &Hash, now: DateTime<Utc>) -> Result<Option<Secret>, Error> {
     let just_now =
         |rotation: &&Rotation| now - rotation.at <= REFRESH_GRACE && secrets::hashes_match(hash, &rotation.previous_hash);
     let Some(rotation) = session.rotation.as_ref().filter(just_now) else { return Ok(None) };
     let secret = Secret::derive_next(refresh, &rotation.salt)?;
-    // An instance of an older version may have exchanged the newest one since.
+    // An instance of an older version may have exchanged the current token since.
     Ok(secrets::hashes_match(&secret.hash, &session.refresh_hash).then_some(secret))
 }
 
-/// What refresh tokens find their session by; nobody guesses it.
+/// Returns the random id by which a refresh token finds its session. It cannot be guessed.
 fn random_id() -> Result<Uuid, Error> {
     let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = secrets::random_bytes()?;
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
@@ -154,9 +154,9 @@ impl Service {
         let (id, secret, refresh_id) = (SessionId::new(&*self.clock), Secret::new()?, random_id()?);
         let access = self.access_token(&self.signing_key().await?, account.id, id)?;
         let mut tx = self.db.begin().await?;
-        // The account may have been disabled meanwhile, or have another password.
+        // The account may have been disabled, or its password changed, since the check.
         let now = store::identity::accounts::lock(&mut tx, account.id).await?.filter(|now| now.updated_at == account.updated_at);
-        require_enabled(&now.ok_or(Error::BadCredentials("the account has just been changed"))?)?;
+        require_enabled(&now.ok_or(Error::BadCredentials("the account was changed at the same time"))?)?;
         store::identity::sessions::delete_of(&mut tx, account.id, MAX_SESSIONS - 1).await?;
         let expires_at = self.session_expiry(id, self.clock.now());
         store::identity::sessions::insert(&mut tx, id, account.id, (refresh_id, &secret.hash), expires_at).await?;
@@ -164,14 +164,14 @@ impl Service {
         Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, refresh_id) })
     }
 
-    /// Gives a new pair for a refresh token, which is spent by that.
+    /// Exchanges a refresh token for a new pair.
     ///
     /// # Errors
-    /// The token is not ours, has expired, or was spent before, and not just now; then its session ends.
+    /// The token is unknown or has expired. If it was exchanged before, other than just now, its session ends.
     pub async fn refresh_tokens(&self, refresh: &str) -> Result<TokenPair, Error> {
-        const WRONG: Error = Error::BadCredentials("the refresh token is not good, or not any more");
+        const WRONG: Error = Error::BadCredentials("the refresh token is invalid or has expired");
         let (refresh_id, hash) = secrets::parse(REFRESH_PREFIX, refresh).ok_or(WRONG)?;
-        // Before the token is spent: what fails now costs nothing.
+        // Prepared before the exchange, so that a failure here leaves the token valid.
         let (key, salt, now) = (self.signing_key().await?, secrets::random_bytes()?, truncate_to_micros(self.clock.now()));
         let mut tx = self.db.begin().await?;
         let session = store::identity::sessions::lock(&mut tx, refresh_id).await?.ok_or(WRONG)?;
@@ -193,7 +193,7 @@ impl Service {
             audit::record(&mut tx, &*self.clock, audit::UNKNOWN_ACTOR, "session.token_reused", session.account_id, details)
                 .await?;
             tx.commit().await?;
-            tracing::warn!(account_id = %session.account_id, session_id = %session.id, "a refresh token came a second time: its session was ended");
+            tracing::warn!(account_id = %session.account_id, session_id = %session.id, "a refresh token was used a second time, its session was ended");
             return Err(WRONG);
         };
         let access = self.access_token(&key, session.account_id, session.id)?;
@@ -201,26 +201,26 @@ impl Service {
         Ok(TokenPair { access, refresh: secret.with_id(REFRESH_PREFIX, refresh_id) })
     }
 
-    /// When a session ends that is used at this moment and never again.
+    /// Returns when a session expires that is used now and never again.
     fn session_expiry(&self, id: SessionId, now: DateTime<Utc>) -> DateTime<Utc> {
         after(id.created_at(), self.limits.session_max_age).min(now + REFRESH_TOKEN_LIFETIME)
     }
 
-    /// The session that an access token is of, and its account.
+    /// Returns the session of an access token, and its account.
     pub(in crate::service) async fn read_access_token(&self, token: &str) -> Result<(SessionId, Account), Error> {
-        const WRONG: Error = Error::BadCredentials("the access token is not one of this service");
+        const WRONG: Error = Error::BadCredentials("the access token was not issued by this service");
         let kid = jsonwebtoken::decode_header(token).ok().and_then(|header| header.kid).ok_or(WRONG)?;
         let key = self.key_of(&kid).await?.ok_or(WRONG)?;
         let mut rules = Validation::new(Algorithm::HS256);
         rules.set_issuer(&[ISSUER]);
         rules.set_audience(&[AUDIENCE]);
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // By our own clock, below.
+        // Checked below, with the service's own clock.
         rules.validate_exp = false;
         let decoded = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_secret(&key.secret), &rules);
         let claims = decoded.map_err(|_| WRONG)?.claims;
         let now = self.clock.now();
-        // This service issues none that live longer, whoever has the key.
+        // The service issues no token with a longer lifetime, so a longer one was forged with a leaked key.
         let longest = ACCESS_TOKEN_LIFETIME + CLOCK_SKEW;
         if claims.exp.saturating_sub(claims.iat.min(now.timestamp())) > longest.num_seconds() {
             return Err(WRONG);
@@ -231,7 +231,7 @@ impl Service {
         let session = SessionId::parse(&claims.sid).ok_or(WRONG)?;
         let account = store::identity::sessions::account_of(&self.db, session, now).await?;
         let account = account.filter(|account| account.id.to_string() == claims.sub);
-        let account = account.ok_or(Error::BadCredentials("the session that the access token is of has ended"))?;
+        let account = account.ok_or(Error::BadCredentials("the session of the access token has ended"))?;
         require_enabled(&account)?;
         Ok((session, account))
     }
@@ -251,12 +251,12 @@ impl Service {
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(&key.secret)).map_err(Error::internal)
     }
 
-    /// The key with this id, which another instance may have made just now.
+    /// Finds a key by its id. Another instance may have created it just now.
     async fn key_of(&self, kid: &str) -> Result<Option<Key>, Error> {
         self.find_in_signing_keys(|key| (key.kid == kid).then(|| key.clone())).await
     }
 
-    /// What `find` finds in a key, which another instance may have made just now.
+    /// Searches the signing keys. Another instance may have created one just now.
     pub(in crate::service) async fn find_in_signing_keys<T>(
         &self,
         find: impl Fn(&Key) -> Option<T> + Send + Sync,
@@ -265,7 +265,7 @@ impl Service {
         T: Send,
     {
         let find = |keys: Vec<Key>| keys.iter().find_map(&find);
-        // It may have been made since the last look; many who wait share the next one.
+        // A new key may exist since the last reload. Many waiting requests share the next one.
         for _ in 0..2 {
             let known = find(self.auth.keys.known());
             if known.is_some() || !self.auth.keys.configured.is_empty() {
@@ -283,7 +283,7 @@ impl Service {
         Ok(find(self.auth.keys.known()))
     }
 
-    /// The key that signs now: the first that is configured, or the database's newest, which is followed by another in time.
+    /// Returns the key for signing: the first configured one, or the newest in the database, which is replaced in time.
     pub(in crate::service) async fn signing_key(&self) -> Result<Key, Error> {
         if let Some(key) = self.auth.keys.configured.first() {
             return Ok(key.clone());
@@ -302,9 +302,9 @@ impl Service {
         let key = SigningKey { generation, secret: secrets::random_bytes()?.to_vec(), created_at: now };
         store::identity::sessions::add_signing_key(&mut tx, &key).await?;
         tx.commit().await?;
-        // Another instance may have been first.
+        // Another instance may have created one first.
         self.reload_keys().await?;
-        fresh(self.auth.keys.known()).ok_or_else(|| Error::internal("the key that was just made is not there"))
+        fresh(self.auth.keys.known()).ok_or_else(|| Error::internal("the signing key that was just created is missing"))
     }
 
     async fn reload_keys(&self) -> Result<(), Error> {

@@ -1,9 +1,9 @@
-//! Idempotency keys: a request that comes again is answered as it was, and stores nothing twice.
+//! Idempotency keys: a repeated request gets the first response again and stores nothing twice.
 //!
-//! A key belongs to a user for 24 hours. It is claimed before the picture is decoded and completed in the image's own
-//! transaction, so there is no moment in which the image is stored and the key does not know it. A claim has a lease, which
-//! the upload renews while it lives: that of a process that died is soon taken over. Should the old upload live on, it fails when it
-//! tries to complete.
+//! A key belongs to a user for 24 hours. It is claimed before the image is decoded, and completed in the transaction that stores
+//! the image. So there is no moment at which the image is stored but the key is not completed. A claim has a lease that the
+//! running upload renews, so the key of a process that died is free again soon. If the old upload is still running after all, it
+//! fails when it tries to complete.
 
 use std::time::Duration;
 
@@ -25,27 +25,27 @@ use crate::service::jobs::queue::keep_lease;
 use crate::store::images::idempotency::{Lease, Record};
 use crate::store::{self, Tx};
 
-/// What is to be done for a request that may have a key.
+/// What to do for a request that may have a key.
 pub(in crate::service) enum Claim {
     Run,
-    /// The image that the first request stored, as it was then.
+    /// Return the image that the first request stored, as it was then.
     Replay(Box<Image>),
 }
 
-/// How long a first answer is given again.
+/// How long the first response is repeated.
 const RETENTION: TimeDelta = TimeDelta::hours(24);
 
-/// How long an upload that shows no sign of life keeps its key. So long a client waits whose first request died with its process.
+/// How long a key stays claimed without a renewal. A client waits this long if its first request died with its process.
 pub const LEASE: TimeDelta = TimeDelta::seconds(15);
 
-/// A renewal may fail, and the next one takes as long as the database may.
+/// One renewal may fail, and the next may take as long as the database timeout.
 const RENEWAL: Duration = Duration::from_secs(4);
 
 impl Service {
-    /// Takes the key of an upload, if it has one, for the image `id`.
+    /// Claims the key of an upload, if it has one, for the image `id`.
     ///
     /// # Errors
-    /// The key belongs to another payload, or its first request is still running.
+    /// The key was used for another payload, or its first request is still running.
     pub(in crate::service) async fn claim_key(&self, upload: &Upload, id: ImageId) -> Result<Claim, Error> {
         let Some(key) = upload.idempotency_key().map(IdempotencyKey::as_str) else { return Ok(Claim::Run) };
         let fingerprint = fingerprint(upload).await?;
@@ -66,16 +66,16 @@ impl Service {
         Ok(Claim::Run)
     }
 
-    /// For how long a key is still held for a request that has not been answered.
+    /// Returns how long the lease of an unanswered request still lasts.
     fn lease_left(&self, record: &Record, now: DateTime<Utc>) -> Option<Duration> {
-        // A version before leases renews nothing. No upload runs as long, each of its steps being bounded.
+        // A version without leases renews nothing. No upload runs longer, because each of its steps has a time limit.
         let until = record.leased_until.or_else(|| {
             TimeDelta::from_std(self.limits.longest_upload).ok().and_then(|longest| record.created_at.checked_add_signed(longest))
         })?;
         (until - now).to_std().ok().filter(|left| !left.is_zero())
     }
 
-    /// Does the work of an upload, and holds its key meanwhile.
+    /// Runs `work` while renewing the lease of its key.
     pub(in crate::service) async fn with_key_lease<T>(
         &self,
         key: Option<(UserId, IdempotencyKey)>,
@@ -89,31 +89,31 @@ impl Service {
             tx.commit().await.map(|()| holds)
         };
         let holding = keep_lease(RENEWAL, renew, |error| {
-            self.repeated_failures.warn(format!("an idempotency key's lease was not renewed: {}", chain(error)));
+            self.repeated_failures.warn(format!("failed to renew the lease of an idempotency key: {}", chain(error)));
         });
         tokio::pin!(work);
         tokio::select! {
             done = &mut work => done,
-            // Another request has the key now, and this one will be told when it tries to complete.
+            // Another request holds the key now. This one fails when it tries to complete.
             () = holding => work.await,
         }
     }
 
-    /// Keeps the answer, in the transaction that stores the image.
+    /// Stores the response, in the transaction that stores the image.
     pub(in crate::service) async fn complete_key(&self, tx: &mut Tx, upload: &Upload, image: &Image) -> Result<(), Error> {
         let Some(key) = upload.idempotency_key().map(IdempotencyKey::as_str) else { return Ok(()) };
         if store::images::idempotency::complete(tx, &upload.user_id, key, image.id.uuid(), snapshot(image)).await? {
             return Ok(());
         }
-        // Another request has taken this one's place.
+        // Another request has taken the key over.
         Err(still_running(Duration::ZERO))
     }
 
-    /// Takes the key of a request that is done within one transaction, and keeps what it is to be answered with; `Some` is
-    /// what it was answered with before.
+    /// Claims the key of a request that runs in one transaction, and stores its response. Returns `Some` with the first response
+    /// if the request is a repetition.
     ///
     /// # Errors
-    /// The key belongs to another payload, or its first request is still running.
+    /// The key was used for another payload, or its first request is still running.
     pub(in crate::service) async fn claim_completed_key(
         &self,
         tx: &mut Tx,
@@ -141,7 +141,7 @@ impl Service {
         Err(still_running(Duration::ZERO))
     }
 
-    /// Gives the key of a failed upload back. What cannot be given back now is taken over when its lease has ended.
+    /// Releases the key of a failed upload. If that fails, the key is free when its lease expires.
     pub(in crate::service) async fn release_key(&self, upload: &Upload, id: ImageId) {
         let Some(key) = upload.idempotency_key().map(IdempotencyKey::as_str) else { return };
         let released = async {
@@ -150,12 +150,12 @@ impl Service {
             tx.commit().await
         };
         if let Err(error) = released.await {
-            tracing::warn!(image_id = %id, "an idempotency key was not given back: {}", chain(&error));
+            tracing::warn!(image_id = %id, "failed to release an idempotency key: {}", chain(&error));
         }
     }
 }
 
-/// Reads on the connection that it has: with another one beside it, a few replays would wait for each other.
+/// Uses the connection of the transaction: if replays needed a second one, a few of them could deadlock the pool.
 async fn replay(tx: &mut Tx, upload: &Upload, record: Record, fingerprint: &[u8], lease_left: Duration) -> Result<Claim, Error> {
     if record.fingerprint != fingerprint {
         return Err(key_reused());
@@ -176,17 +176,17 @@ async fn replay(tx: &mut Tx, upload: &Upload, record: Record, fingerprint: &[u8]
 }
 
 fn key_reused() -> Error {
-    let rule = "was used for another request within the last 24 hours; use a new key for a new request";
+    let rule = "was used for a different request within the last 24 hours; use a new key for a new request";
     Error::invalid("Idempotency-Key", rule)
 }
 
-/// In whole seconds, for that is how clients are told.
+/// Rounds up to whole seconds, the unit of `Retry-After`.
 fn still_running(lease_left: Duration) -> Error {
     let seconds = lease_left.as_secs() + u64::from(lease_left.subsec_nanos() > 0);
     Error::StillRunning { retry_after: Duration::from_secs(seconds.max(1)) }
 }
 
-/// Of everything the client sent.
+/// Hashes everything that the client sent.
 async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
     let upload = upload.clone();
     let hash = move || {
@@ -196,7 +196,7 @@ async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
             upload.title.as_ref().map_or("", Title::as_str).as_bytes(),
             upload.description.as_ref().map_or("", Description::as_str).as_bytes(),
         ];
-        // The default adds nothing, so that keys of before there was a choice still fit.
+        // Defaults add nothing, so that keys from versions without these options still match.
         if upload.visibility == Visibility::Private {
             parts.push(b"\0private");
         }
@@ -209,7 +209,7 @@ async fn fingerprint(upload: &Upload) -> Result<Vec<u8>, Error> {
     tokio::task::spawn_blocking(hash).await.map_err(Error::internal)
 }
 
-/// What of an image can change after its upload.
+/// Returns the fields of an image that can change after its upload.
 fn snapshot(image: &Image) -> serde_json::Value {
     json!({
         "title": image.title.as_ref().map(Title::as_str),
@@ -219,14 +219,14 @@ fn snapshot(image: &Image) -> serde_json::Value {
     })
 }
 
-/// Turns the image as it is now into the image as it was answered.
+/// Restores the fields of an image as they were in the first response.
 fn restore_snapshot(image: &mut Image, snapshot: &serde_json::Value) {
     let text = |name: &str| snapshot[name].as_str().map(str::to_owned);
     image.title = text("title").map(Title::from_stored);
     image.description = text("description").map(Description::from_stored);
     let tags = snapshot["tags"].as_array().map(Vec::as_slice).unwrap_or_default();
     image.tags = tags.iter().filter_map(|tag| tag.as_str().map(|tag| Tag::from_stored(tag.to_owned()))).collect();
-    // Answers that are a day old at most may have none.
+    // Responses of older versions have no visibility; they expire within a day.
     image.visibility = snapshot["visibility"].as_str().and_then(|name| Visibility::parse(name).ok()).unwrap_or_default();
     image.updated_at = image.id.created_at();
 }

@@ -1,6 +1,6 @@
 //! The value of an `Idempotency-Key` header.
 
-/// 1–255 visible ASCII characters.
+/// A string of 1–255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
@@ -8,7 +8,7 @@ impl IdempotencyKey {
     pub const MAX_CHARS: usize = 255;
 
     /// # Errors
-    /// The rule that `text` breaks, in words for the client.
+    /// The rule that `text` breaks, worded for the client.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         let visible = !text.is_empty() && text.len() <= Self::MAX_CHARS && text.iter().all(u8::is_ascii_graphic);
         let key = visible.then(|| String::from_utf8(text.to_vec()).ok()).flatten();

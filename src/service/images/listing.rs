@@ -15,22 +15,22 @@ use crate::service::identity::permissions;
 use crate::service::paging::parse_page_token;
 use crate::store::{self, Reader};
 
-/// A page of a list, newest first.
+/// A page of a list of images, newest first.
 #[derive(Debug, Clone)]
 pub struct ImagePage {
     pub images: Vec<(Image, Links)>,
-    /// Exact number of images that match the filter.
+    /// The exact number of images that match the filter.
     pub total: u64,
-    /// Where the next page begins; `None` on the last page.
+    /// The token of the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
 impl Service {
-    /// A page of the live images that match `filter`, are in `collection`, and that the caller may know of. Where they have to be
-    /// counted, that happens when it is the turn of `key`.
+    /// Lists a page of the live images that match `filter`, are in `collection`, and are visible to the caller. Rows that no
+    /// counter covers are counted when it is the turn of `key`.
     ///
     /// # Errors
-    /// A key without the scope to read, a page token that is not ours or not for this filter, or the turn does not come in time.
+    /// The API key lacks the read scope, the page token is not of this list and filter, or the turn does not come in time.
     pub async fn list_images(
         &self,
         caller: &Caller,
@@ -66,7 +66,7 @@ impl Service {
     }
 }
 
-/// The search walks the first set's images, so that should be the one with the fewest.
+/// Orders the sets by size: the search scans the first set's images, so the smallest must come first.
 async fn rarest_first(reader: &mut Reader, filter: &ImageFilter, part: &Part) -> Result<Search, Error> {
     let mut sets = filter.sets();
     if sets.len() > 1 {
@@ -95,7 +95,7 @@ mod tests {
     use crate::store::database::db::{Db, DbConfig, Location};
 
     #[tokio::test]
-    async fn a_search_begins_with_the_set_that_has_the_fewest_images_of_the_part() {
+    async fn a_search_begins_with_the_set_that_has_the_fewest_images() {
         let folder = tempfile::tempdir().unwrap();
         let (location, timeout) = (Location::Sqlite(folder.path().join("sets.sqlite")), Duration::from_secs(30));
         let db = Db::open(&DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout }).await.unwrap();

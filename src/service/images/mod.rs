@@ -1,4 +1,4 @@
-//! Images after their upload: look up, list, change, delete, restore.
+//! Stored images: find, list, change, delete, restore.
 
 pub mod idempotency;
 pub mod idempotency_key;
@@ -38,7 +38,7 @@ use crate::model::text::{Description, Title};
 use crate::objects::layout;
 use crate::store::{self, Tx};
 
-/// New texts; a field that is `None` stays as it is.
+/// Changes to an image; a field that is `None` stays unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct ImageChange {
     pub title: Option<Option<Title>>,
@@ -47,7 +47,7 @@ pub struct ImageChange {
     pub visibility: Option<Visibility>,
 }
 
-/// A link to an original.
+/// A presigned URL of an original.
 #[derive(Debug, Clone)]
 pub struct Download {
     pub image: Image,
@@ -55,20 +55,20 @@ pub struct Download {
 }
 
 impl Service {
-    /// A live image, and links to it if they are asked for.
+    /// Finds a live image, with links to it if requested.
     ///
     /// # Errors
-    /// There is none, or it is deleted.
+    /// There is no such image, or it is deleted.
     pub async fn find_image(&self, caller: &Caller, id: ImageId, with_links: bool) -> Result<(Image, Option<Links>), Error> {
         let image = self.find_visible(caller, id).await?;
         let links = if with_links { Some(self.links(&mut self.signer().await?, &image)) } else { None };
         Ok((image, links))
     }
 
-    /// A link to the original that lives for `expires_in_seconds`.
+    /// Creates a link to the original, valid for `expires_in_seconds`.
     ///
     /// # Errors
-    /// There is no such image, it is deleted, or its owner's plan gives no originals.
+    /// There is no such image, it is deleted, or its owner's plan excludes originals.
     pub async fn download(
         &self,
         caller: &Caller,
@@ -82,10 +82,10 @@ impl Service {
         Ok(Download { image, url })
     }
 
-    /// Changes an image's texts, or who may see it.
+    /// Changes an image's texts, tags or visibility.
     ///
     /// # Errors
-    /// No caller, no such image, or the caller is not its owner.
+    /// The caller is not authenticated, there is no such image, or the caller is not its owner.
     pub async fn update_image(&self, caller: &Caller, id: ImageId, change: ImageChange) -> Result<(Image, Links), Error> {
         let user = permissions::writer(caller)?;
         let mut signer = self.signer().await?;
@@ -108,10 +108,11 @@ impl Service {
         Ok((image, links))
     }
 
-    /// Takes an image out of sight. It can be restored until it is purged.
+    /// Deletes an image. It can be restored until it is purged.
     ///
     /// # Errors
-    /// No caller, no such image, the caller is neither its owner nor an administrator, or it is deleted already.
+    /// The caller is not authenticated, there is no such image, the caller is neither its owner nor an administrator, or it is
+    /// already deleted.
     pub async fn delete_image(self: &Arc<Self>, caller: &Caller, id: ImageId) -> Result<(), Error> {
         let user = permissions::deleter(caller)?;
         let mut tx = self.db.begin().await?;
@@ -121,7 +122,7 @@ impl Service {
             permissions::require_owner(&user.id, &image)?;
             permissions::writer(caller)?;
         }
-        // What its owner has deleted an administrator can still take down, so that it is not restored.
+        // An administrator can still take down an image that its owner has deleted, which prevents restoring it.
         let was_live = is_live(&image);
         if !was_live && (admin.is_none() || image.taken_down.is_some()) {
             return Err(Error::Gone { id });
@@ -152,12 +153,12 @@ impl Service {
         Ok(())
     }
 
-    /// Brings a deleted image back to where it was; returns it where the caller may see it. Where an administrator had taken down
-    /// what its owner had deleted, it is back to that.
+    /// Restores a deleted image, and returns it if the caller may see it. If an administrator took down an image that its owner
+    /// had deleted, it returns to the owner's trash.
     ///
     /// # Errors
-    /// No caller, no such image, the caller is not its owner, it is not deleted, its owner has no room for it, or it was an
-    /// administrator who deleted it, and the caller is none.
+    /// The caller is not authenticated, there is no such image, the caller is not its owner, it is not deleted, its owner's quota
+    /// is exhausted, or an administrator took it down and the caller is not an administrator.
     pub async fn restore_image(&self, caller: &Caller, id: ImageId) -> Result<Option<(Image, Links)>, Error> {
         let user = permissions::deleter(caller)?;
         let mut signer = self.signer().await?;
@@ -177,7 +178,7 @@ impl Service {
             None => {}
         }
         if image.taken_down == Some(TakenDown::Deleted) {
-            // As its owner left it, who can restore it now.
+            // Back to the state in which the owner left it; the owner can restore it now.
             store::images::set_deleted_at(&mut tx, id, image.deleted_at, None).await?;
             count_trash(&mut tx, &image, 1);
             tx.commit().await?;
@@ -202,7 +203,7 @@ impl Service {
         Ok(Some((image, links)))
     }
 
-    /// A live image that the caller may know of.
+    /// Finds a live image that the caller may see.
     pub(super) async fn find_visible(&self, caller: &Caller, id: ImageId) -> Result<Image, Error> {
         let viewer = permissions::viewer(caller)?;
         let image = self.find_live(id).await?;
@@ -214,12 +215,12 @@ impl Service {
     }
 }
 
-/// For the audit trail.
+/// Returns the owner as details for the audit trail.
 fn owner_of(image: &Image) -> BTreeMap<String, String> {
     BTreeMap::from([("user_id".to_owned(), image.user_id.to_string())])
 }
 
-/// Moves the counters that an image went from and came to, and writes its tags anew, where that is something else.
+/// Updates counters and rewrites tags if the tags or the visibility changed.
 async fn update_lists(tx: &mut Tx, before: &Image, after: &Image) -> Result<(), store::Error> {
     if before.tags == after.tags && before.visibility == after.visibility {
         return Ok(());

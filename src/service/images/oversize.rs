@@ -1,5 +1,4 @@
-//! Uploads that are larger than the limits, where `OVERSIZE` is `shrink`: the smaller picture takes the place of the file
-//! that came, before anything of it is stored.
+//! Uploads that exceed the limits, with `OVERSIZE=shrink`: a smaller version replaces the file before anything is stored.
 
 use std::time::Instant;
 
@@ -17,22 +16,21 @@ use crate::service::error::Error;
 /// An upload whose file was replaced.
 #[derive(Debug)]
 pub(in crate::service) struct Shrunk {
-    /// Of the new file.
+    /// The header of the new file.
     pub header: Header,
-    /// What the picture was, as displayed.
+    /// The original size in pixels, as displayed.
     pub from: PixelSize,
-    /// Whether the file had Content Credentials, which hold for its old bytes alone.
+    /// Whether the file had Content Credentials, which are valid for the original bytes only.
     pub dropped_credentials: bool,
-    /// Memory for the bytes that the new file has more than the old one, which was reserved for. PNG may grow.
+    /// Memory for the bytes by which the new file exceeds the reservation of the old one. PNG files can grow.
     _growth: Option<Admitted>,
 }
 
 impl Service {
-    /// Scales the upload's picture down on a decode thread, and gives the upload the smaller file. `header` is of an oversize
-    /// picture.
+    /// Scales the image down on a decode thread and replaces the file of the upload. `header` is of an oversized image.
     ///
     /// # Errors
-    /// The file is damaged, the smaller one has more bytes than are accepted, or there is no memory in time.
+    /// The file is damaged, the result exceeds the maximum file size, or no memory is free in time.
     pub(in crate::service) async fn shrink(&self, upload: &mut Upload, turn: &Turn, header: &Header) -> Result<Shrunk, Error> {
         let slot = self.admission.reserve_decode(turn, header.weight_bytes).await?;
         let started = Instant::now();
@@ -43,15 +41,15 @@ impl Service {
         let file = Bytes::from(file);
         self.observe_stage(upload.visibility, "shrink", started.elapsed());
         let length = file.len() as u64;
-        // One that became smaller than files need to be is as good as any.
+        // The minimum file size does not apply to the result.
         if length > self.limits.max_file_bytes {
             self.check_size(length)?;
         }
-        // What was made here is within the limits.
+        // The result is within the limits.
         let small = imaging::inspect(&file, &self.limits.imaging).map_err(Error::internal)?;
         let small = self.check_weight(small)?;
         let grown = length.saturating_sub(upload.bytes.len() as u64);
-        // The slot has room for the file until then. Nothing waits here, because others wait for the slot.
+        // The slot covers the file until then. This does not wait, because others wait for the slot.
         let _growth = if grown > 0 { Some(self.admission.try_reserve_file(turn, grown)?) } else { None };
         drop(slot);
         upload.bytes = file;

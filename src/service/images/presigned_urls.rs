@@ -1,4 +1,4 @@
-//! The links in an image object. They stay the same for a while, so that browsers and CDNs can cache what they give.
+//! Presigned URLs in image objects. They stay the same for a while, so that browsers and CDNs can cache the files.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::objects::presign::{Grant, Signer};
 use crate::service::Service;
 use crate::service::error::Error;
 
-/// RFC 8187's attr-char: what an extended parameter value may hold as it is.
+/// RFC 8187's attr-char: the characters that an extended parameter value may contain unescaped.
 const EXTENDED_VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -27,11 +27,11 @@ const EXTENDED_VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// Presigned URLs of an image, as far as its owner's plan gives what they lead to.
+/// Presigned URLs of an image, for the files that its owner's plan includes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Links {
     pub original: Option<String>,
-    /// Of the thumbnails that every image has.
+    /// The thumbnails that every image has.
     pub thumbnails: Vec<(ThumbnailSize, String)>,
 }
 
@@ -41,7 +41,7 @@ impl Links {
     }
 }
 
-/// How a browser shows what a link gives.
+/// How a browser handles the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
     Inline,
@@ -49,7 +49,7 @@ pub enum Disposition {
 }
 
 impl Service {
-    /// What makes links. To be had before anything is changed: what was done must not be answered as a failure.
+    /// Returns the signer. Call it before changing anything: a completed change must not be reported as a failure.
     ///
     /// # Errors
     /// There are no credentials to sign with.
@@ -57,15 +57,15 @@ impl Service {
         Ok(self.objects.signer().await?)
     }
 
-    /// Links of an image.
+    /// Returns the links of an image.
     pub(in crate::service) fn links(&self, signer: &mut Signer<'_>, image: &Image) -> Links {
         let window = self.limits.url_window;
         let signed_at = round_down(self.clock.now(), window);
-        // A link that is taken at the window's end still lives as long as it is said to.
+        // A link taken at the end of the window must still live for the promised time.
         links(signer, image, signed_at, seconds(self.limits.url_lifetime + window))
     }
 
-    /// A link to the original that lives for exactly `expires_in_seconds` from now.
+    /// Returns a link to the original that is valid for exactly `expires_in_seconds` from now.
     pub(in crate::service) async fn download_link(
         &self,
         image: &Image,
@@ -83,7 +83,7 @@ fn links(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expir
         let key = layout::stored_key(image, &size.name());
         signer.get_url(&Grant { key: &key, signed_at, expires_in, content_type: None, content_disposition: None })
     };
-    // Signing costs more than all else of a list: only what an image object shows is signed.
+    // Signing dominates the cost of a list, so only the links that an image object shows are signed.
     let shown = image.thumbnails.iter().map(|thumbnail| thumbnail.size);
     let shown = shown.filter(|size| ThumbnailSize::SHOWN.contains(size) && image.gives_thumbnail(*size));
     let thumbnails = shown.map(|size| (size, thumbnail_link(size))).collect();
@@ -100,8 +100,8 @@ fn original_link(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc
     })
 }
 
-/// RFC 6266, 4.3: the file's name twice, as ASCII for clients that know no `filename*`, and in RFC 8187's encoding, which takes
-/// any character.
+/// Returns a `Content-Disposition` value (RFC 6266, 4.3) with the file name twice: in ASCII for clients without `filename*`, and
+/// in the encoding of RFC 8187, which supports every character.
 pub fn content_disposition(image: &Image, how: Disposition) -> String {
     let kind = match how {
         Disposition::Inline => "inline",
@@ -111,8 +111,9 @@ pub fn content_disposition(image: &Image, how: Disposition) -> String {
     format!("{kind}; filename=\"{}\"; filename*=UTF-8''{}", ascii_name(&name), utf8_percent_encode(&name, EXTENDED_VALUE))
 }
 
-/// The name without accents, and with an underscore for what is not ASCII, or is read in different ways: quotes, backslashes,
-/// and percent signs (RFC 6266, appendix D); and for what means something in paths, which full-width letters are decomposed to.
+/// Returns the name without accents. Underscores replace other non-ASCII characters, characters that parsers interpret
+/// differently (quotes, backslashes and percent signs; RFC 6266, appendix D), and path separators and the like, to which
+/// full-width letters decompose.
 fn ascii_name(name: &str) -> String {
     let plain = |c: char| if (' '..='~').contains(&c) && !"\"\\%/:*?<>|".contains(c) { c } else { '_' };
     let name = if name.starts_with('.') { name.to_owned() } else { name.replace(['．', '․', '…', '‥'], "_") };
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_for_old_clients_is_plain_ascii() {
+    fn the_fallback_name_is_plain_ascii() {
         for (name, plain) in [
             ("holiday.png", "holiday.png"),
             ("été à Zürich.jpg", "ete a Zurich.jpg"),

@@ -1,10 +1,11 @@
-//! Which resized images are made for whom, and signed URLs of them.
+//! Rules for resized images, and signed URLs for them.
 //!
-//! Without a signature the operator's rule holds ([`ResizeMode`]). With one, exactly what was signed is made, in every mode. A signature
-//! covers all that decides about the picture, when it expires, and whether it opens a private image: that only the owner can sign, and
-//! only while the image is private. So what was signed while an image was public opens nothing once it is private.
+//! Without a signature the operator's mode applies ([`ResizeMode`]). With a signature exactly the signed variant is served, in
+//! every mode. A signature covers all parameters of the variant, its expiry, and whether it grants access to a private image.
+//! Only the owner can sign the latter, and only while the image is private. So a URL that was signed while an image was public
+//! does not open it once it is private.
 //!
-//! Everything else is asked at each request as without a signature: whether there is the image, and what its owner's plan gives.
+//! All other checks apply to every request, signed or not: whether the image exists, and what its owner's plan includes.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,29 +25,29 @@ use crate::service::error::Error;
 use crate::service::identity::permissions;
 use crate::store;
 
-/// What an operator can set about resized images.
+/// Settings of resized images.
 #[derive(Debug, Clone, Default)]
 pub struct ResizeLimits {
     pub mode: ResizeMode,
-    /// For [`ResizeMode::Listed`].
+    /// The sizes of [`ResizeMode::Listed`].
     pub sizes: Vec<ListedSize>,
-    /// What URLs are signed with; the first signs, all are accepted. None: what access tokens are signed with, derived.
+    /// Keys for signing URLs. The first signs, all verify. If empty, keys are derived from those of access tokens.
     pub signing_keys: Vec<String>,
-    /// Variants that an image may have; the one that was asked for longest ago goes.
+    /// The most variants per image; the least recently used is evicted.
     pub max_variants: u32,
-    /// Bytes of an image's variants, as a multiple of the original's.
+    /// The total size of an image's variants, as a multiple of the original's.
     pub max_bytes_factor: u32,
 }
 
-/// A query that says it is signed.
+/// A query that carries a signature, not yet verified.
 #[derive(Debug, Clone)]
 pub struct SignedQuery {
-    /// Those of [`resize::SIGNED_PARAMETERS`] that are given, decoded, as often as they are given.
+    /// The given [`resize::SIGNED_PARAMETERS`], decoded, including duplicates.
     pub parameters: Vec<(String, String)>,
     pub signature: String,
 }
 
-/// That a query is signed, and has not expired. Only the service makes one.
+/// The proof that a signature is valid and has not expired. Only the service creates it.
 #[derive(Debug, Clone, Copy)]
 pub struct VerifiedSignature {
     grant: Grant,
@@ -63,16 +64,16 @@ pub struct SizeToSign {
     pub quality: Option<u8>,
 }
 
-/// A URL that was signed, without the address of the service.
+/// A signed URL, without the address of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResizeUrl {
     pub query: String,
-    /// In pixels, of the picture that it leads to.
+    /// The size of the resized image, in pixels.
     pub width: u32,
     pub height: u32,
 }
 
-/// Keys of URLs are others than those of access tokens, whichever they are derived from.
+/// Separates keys for URLs from keys for access tokens, from which they may be derived.
 const DERIVATION_CONTEXT: &[u8] = b"image-service: URLs of resized images, v1";
 
 type HmacSha256 = Hmac<Sha256>;
@@ -81,17 +82,17 @@ fn hmac(key: &[u8], text: &[u8]) -> Result<[u8; 32], Error> {
     Ok(HmacSha256::new_from_slice(key).map_err(Error::internal)?.chain_update(text).finalize().into_bytes().into())
 }
 
-/// A key for URLs, from one for access tokens.
+/// Derives a key for URLs from a key for access tokens.
 fn derive_url_key(token_key: &[u8]) -> Result<[u8; 32], Error> {
     hmac(token_key, DERIVATION_CONTEXT)
 }
 
-/// Base64url without padding.
+/// Returns the signature in base64url without padding.
 fn sign(key: &[u8], grant: Grant, id: ImageId, query: &str) -> Result<String, Error> {
     Ok(URL_SAFE_NO_PAD.encode(hmac(key, signed_text(grant, id, query).as_bytes())?))
 }
 
-/// What a signature grants, if it is of this key. How long that takes does not depend on where it differs.
+/// Returns the grant of a signature if this key made it. Compares in constant time.
 fn verify(key: &[u8], id: ImageId, query: &str, signature: &str) -> Option<Grant> {
     let is_of = |grant: &Grant| {
         let expected = sign(key, *grant, id, query).unwrap_or_default();
@@ -100,7 +101,7 @@ fn verify(key: &[u8], id: ImageId, query: &str, signature: &str) -> Option<Grant
     Grant::ALL.into_iter().find(is_of)
 }
 
-/// The end of the window in which `time` is.
+/// Returns the end of the window that contains `time`.
 fn round_up(time: DateTime<Utc>, window_seconds: u64) -> DateTime<Utc> {
     let window = i64::try_from(window_seconds).unwrap_or(i64::MAX).max(1);
     let seconds = time.timestamp() + i64::from(time.timestamp_subsec_nanos() > 0);
@@ -109,10 +110,10 @@ fn round_up(time: DateTime<Utc>, window_seconds: u64) -> DateTime<Utc> {
 }
 
 impl Service {
-    /// Checks a signature. What is wrong with the signed parameters themselves is nobody's business who cannot sign.
+    /// Verifies a signature. Errors do not reveal problems of the parameters to clients that cannot sign.
     ///
     /// # Errors
-    /// The signature is not of these parameters, this image and one of the service's keys, or has expired.
+    /// The signature does not match the parameters, the image and one of the keys, or it has expired.
     pub async fn check_signature(&self, id: ImageId, signed: &SignedQuery) -> Result<VerifiedSignature, Error> {
         let parameters = signed.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let query = canonical_query(parameters);
@@ -123,23 +124,22 @@ impl Service {
         } else {
             configured.iter().find_map(|key| find(key.as_bytes()))
         };
-        let wrong =
-            || Error::forbidden("The signature of this URL does not match it: something was changed after it was signed.");
+        let wrong = || Error::forbidden("The signature does not match this URL: it was changed after signing.");
         let grant = grant.ok_or_else(wrong)?;
-        // Nothing is signed without one.
+        // Every signed query has an expiry.
         let expires = signed.parameters.iter().find(|(name, _)| name == "expires").and_then(|(_, value)| value.parse().ok());
         let expires_at = expires.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).ok_or_else(wrong)?;
         if expires_at <= self.clock.now() {
-            return Err(Error::forbidden("This URL has expired; get another one from POST /images/{image_id}/urls."));
+            return Err(Error::forbidden("This URL has expired. Request a new one with POST /images/{image_id}/urls."));
         }
         Ok(VerifiedSignature { grant, expires_at })
     }
 
-    /// Signs URLs of an image, and returns when they expire. They stay the same for a while, so that they can be cached. For whoever is
-    /// neither the owner nor an administrator the rule about sizes holds as without a signature.
+    /// Signs URLs of an image, and returns them with their expiry. They stay the same for a while, so that they can be cached.
+    /// For callers who are neither the owner nor an administrator, the restrictions of unsigned requests apply.
     ///
     /// # Errors
-    /// There is no such image, its owner's plan does not give this, or the caller may not have these sizes.
+    /// There is no such image, its owner's plan excludes resized images, or the caller may not use these sizes.
     pub async fn create_resize_urls(
         &self,
         caller: &Caller,
@@ -170,13 +170,13 @@ impl Service {
         Ok((sizes.iter().map(sign).collect::<Result<_, _>>()?, expires_at))
     }
 
-    /// What a request without a signature is given.
+    /// Applies the operator's mode to a request without a signature.
     pub(in crate::service) fn restrict_unsigned(&self, request: &VariantRequest) -> Result<VariantRequest, Error> {
         let (width, height, quality) = self.limits.resizing.allow((request.width, request.height), request.quality)?;
         Ok(VariantRequest { width, height, quality, ..request.clone() })
     }
 
-    /// The image of a signed request. The owner has signed for a private one.
+    /// Finds the image of a signed request. For a private image the signature replaces the caller's permission.
     pub(in crate::service) async fn find_signed(
         &self,
         caller: &Caller,
@@ -197,7 +197,7 @@ impl Service {
 type ChosenSize = (Option<u32>, Option<u32>, Option<u8>);
 
 impl ResizeLimits {
-    /// What is given without a signature for these sides and this quality.
+    /// Returns the size and quality that the mode allows for a request without a signature.
     fn allow(&self, (width, height): (Option<u32>, Option<u32>), quality: Option<u8>) -> Result<ChosenSize, Error> {
         match self.mode {
             ResizeMode::Open => {
@@ -211,11 +211,11 @@ impl ResizeLimits {
                 )))
             }
             ResizeMode::Listed if quality.is_some_and(|quality| quality != Rendering::DEFAULT_QUALITY) => Err(Error::forbidden(
-                "Without a signature quality cannot be chosen. Leave it out. The owner of the image gets signed URLs from POST /images/{image_id}/urls.",
+                "quality requires a signed URL. Omit quality, or have the owner of the image create a URL with POST /images/{image_id}/urls.",
             )),
             ResizeMode::Listed => Ok((width, height, quality)),
             ResizeMode::Signed => Err(Error::forbidden(
-                "Only signed URLs of resized images are allowed. The owner of the image gets them from POST /images/{image_id}/urls.",
+                "Resized images require a signed URL. The owner of the image creates one with POST /images/{image_id}/urls.",
             )),
         }
     }
@@ -242,7 +242,8 @@ impl SizeToSign {
         let format = self.format.unwrap_or_else(|| default_format(image));
         let (fit, quality) = (self.fit.unwrap_or_default(), self.quality.unwrap_or(Rendering::DEFAULT_QUALITY));
         let rendering = Rendering::new((image.width, image.height), (self.width, self.height), fit, format, quality);
-        let Rendering { width, height, .. } = rendering.ok_or_else(|| Error::invalid("fit", "cover needs width and height"))?;
+        let Rendering { width, height, .. } =
+            rendering.ok_or_else(|| Error::invalid("fit", "cover requires width and height"))?;
         Ok(ResizeUrl { query: format!("{query}&signature={signature}"), width, height })
     }
 }
@@ -255,7 +256,7 @@ mod tests {
 
     const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 
-    /// As the service reads a query: the parameters that are signed, and the signature.
+    /// Splits a query as the service does: into the signed parameters and the signature.
     fn read(query: &[u8]) -> (String, Vec<String>) {
         let pairs: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
         let signed = pairs.iter().filter(|(name, _)| resize::SIGNED_PARAMETERS.contains(&name.as_str()));
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn no_changed_byte_of_a_query_is_granted() {
+    fn changing_any_byte_of_a_query_invalidates_it() {
         let id = ImageId::from(Uuid::from_u128(7));
         let query = "expires=1795939200&fit=cover&format=webp&height=240&quality=71&width=320";
         for grant in Grant::ALL {
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_for_urls_are_not_those_of_access_tokens() {
+    fn url_keys_differ_from_access_token_keys() {
         let (derived, id) = (derive_url_key(KEY).unwrap(), ImageId::from(Uuid::from_u128(7)));
         assert_ne!(derived, KEY);
         let signature = sign(&derived, Grant::Public, id, "width=1").unwrap();

@@ -1,7 +1,7 @@
-//! Pictures of images as they are shown: thumbnails made at upload, and variants of any other size.
+//! Serving thumbnails and resized images.
 //!
-//! What equal requests would give is one object. A request is brought down to a [`Rendering`] first, in which nothing is
-//! left to decide; where that is a thumbnail which is stored anyway, it is served.
+//! Equal requests share one object. A request is first normalized to a [`Rendering`], which leaves nothing to decide. If that
+//! equals a stored thumbnail, the thumbnail is served.
 
 use std::sync::Arc;
 
@@ -22,52 +22,52 @@ use crate::service::error::Error;
 use crate::service::identity::permissions;
 use crate::store;
 
-/// What of a picture is to be sent.
+/// What to send of an image.
 pub struct SendOptions<'a> {
-    /// Whether the client has the picture with this entity tag.
+    /// Whether the client has the version with this entity tag.
     pub is_known: &'a (dyn Fn(&str) -> bool + Send + Sync),
-    /// Whether it wants the bytes, and not only their number.
+    /// Whether to send the bytes, and not only their number.
     pub with_body: bool,
-    /// Whose turn it is to be when files are waited for.
+    /// Whose turn to use when files must wait.
     pub requested_by: &'a TurnKey,
 }
 
-/// A picture to be sent.
+/// A thumbnail or resized image to send.
 pub struct ServedImage {
-    /// An entity tag without its quotes: the same for the same bytes only.
+    /// An entity tag without quotes: equal only for equal bytes.
     pub etag: String,
     pub format: Format,
-    /// Of the image that it is of.
+    /// The visibility of the image.
     pub visibility: Visibility,
     pub content: Content,
 }
 
 pub enum Content {
-    /// The client has it.
+    /// The client has this version.
     Unchanged,
-    /// Only its length in bytes.
+    /// Only the length in bytes.
     Length(u64),
     Bytes(Bytes),
-    /// As fast as the client takes it, with its length in bytes.
+    /// The length in bytes, and a stream that follows the speed of the client.
     Stored(u64, BodyStream),
 }
 
-/// A variant whose object is gone although its row was there is looked for anew, this often.
+/// How often to retry when the object of a variant is missing although its row existed.
 const ATTEMPTS: usize = 3;
 
 impl Service {
-    /// The sizes that [`Service::thumbnail`] knows, by the names that clients use.
+    /// Returns the sizes that [`Service::thumbnail`] supports, by the names that clients use.
     pub fn thumbnail_sizes(&self) -> impl Iterator<Item = (String, ThumbnailSize)> {
         let heights = self.limits.imaging.thumbnail_heights.iter();
         let shown = ThumbnailSize::SHOWN.map(|size| (size.name().into_owned(), size)).into_iter();
         shown.chain(heights.map(|&height| (height.to_string(), ThumbnailSize::Height(height))))
     }
 
-    /// A thumbnail of a live image. One of a height that was not configured when the image was uploaded is made now, when it is the
-    /// turn of `key`.
+    /// Serves a thumbnail of a live image. A height that was not configured when the image was uploaded is rendered now, when it
+    /// is the turn of `key`.
     ///
     /// # Errors
-    /// There is no such image, its owner's plan does not give this, or the thumbnail cannot be had right now.
+    /// There is no such image, its owner's plan excludes this size, or the thumbnail is not available right now.
     pub async fn thumbnail(
         self: &Arc<Self>,
         caller: &Caller,
@@ -89,10 +89,12 @@ impl Service {
         self.serve_variant(key, &image, &rendering, sending).await
     }
 
-    /// A picture of any size of a live image; made when it is first asked for. Without a signature it is what the operator allows.
+    /// Serves a resized version of a live image, rendered on the first request. Without a signature the operator's restrictions
+    /// apply.
     ///
     /// # Errors
-    /// There is no such image, its owner's plan or the operator does not give this, or the picture cannot be had right now.
+    /// There is no such image, its owner's plan or the operator excludes this size, or the resized image is not available right
+    /// now.
     pub async fn variant(
         self: &Arc<Self>,
         caller: &Caller,
@@ -112,7 +114,7 @@ impl Service {
         };
         let (size, quality) = ((image.width, image.height), request.quality.unwrap_or(Rendering::DEFAULT_QUALITY));
         let rendering = Rendering::new(size, (request.width, request.height), request.fit, format, quality);
-        let rendering = rendering.ok_or_else(|| Error::invalid("fit", "cover needs width and height"))?;
+        let rendering = rendering.ok_or_else(|| Error::invalid("fit", "cover requires width and height"))?;
         let is_same = |stored: &&Thumbnail| {
             (stored.width, stored.height, stored.format) == (rendering.width, rendering.height, rendering.format)
                 && !rendering.crop
@@ -126,7 +128,7 @@ impl Service {
 
     async fn serve_thumbnail(&self, image: &Image, stored: &Thumbnail, sending: &SendOptions<'_>) -> Result<ServedImage, Error> {
         let name = stored.size.name();
-        // Never made again under this name.
+        // Under this name the thumbnail never changes.
         let etag = format!("{}-{name}", image.id);
         let content = match (sending.is_known)(&etag) {
             true => Content::Unchanged,
@@ -191,9 +193,9 @@ impl Service {
         Ok(Content::Stored(length, bytes))
     }
 
-    /// A variant whose object the storage does not have: given up between our look and our reading, or lost.
+    /// Removes a variant whose object is missing: removed since the row was read, or lost.
     async fn remove_lost_variant(&self, id: ImageId, object: &str) -> Result<(), Error> {
-        tracing::warn!(image_id = %id, object, "a variant's object is gone");
+        tracing::warn!(image_id = %id, object, "the object of a variant is missing");
         let mut tx = self.db.begin().await?;
         store::images::variants::remove(&mut tx, id, object, self.clock.now()).await?;
         Ok(tx.commit().await?)

@@ -1,11 +1,10 @@
-//! `total_count`: exact, without counting rows wherever a counter covers the filter, and without counting them again while
-//! nothing has changed.
+//! `total_count`: exact, without counting rows if a counter covers the filter, and without recounting while nothing has changed.
 //!
-//! What no counter covers (two tags, a user's images from a day on) is counted row by row, which takes as long as the
-//! tags or the user have images. Such counts are made two at a time, so that lists that are dear cannot take the
-//! database from those that are cheap, and of each caller one, by turns: whoever asks for many such lists at once waits for
-//! themself alone. Each count is kept with how often the counters of its tags or its user had moved, read in the same snapshot.
-//! While they have not moved since, no image has come to the list or left it.
+//! Filters that no counter covers (two tags, a user's images since a date) are counted row by row, in time linear to the number
+//! of images of the tags or the user. At most two such counts run concurrently, so that expensive lists cannot take the database
+//! from cheap ones, and one per caller, by turns. So a client that requests many expensive lists delays only itself. Each count
+//! is cached with the change numbers of the counters of its tags or its user, read in the same snapshot. While these are
+//! unchanged, no image has entered or left the list.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -21,37 +20,37 @@ use crate::service::admission::fair_queue::{Amount, Class, FairQueue, Permit, Tu
 use crate::service::error::Error;
 use crate::store::{self, Reader};
 
-/// Counts that were made row by row.
+/// Cached counts, and the slots for new ones.
 #[derive(Debug)]
 pub struct CountCache {
     cached: Mutex<HashMap<Fingerprint, CachedCount>>,
     turns: FairQueue,
 }
 
-/// Whose page is counted, and until when it waits for its turns.
+/// The turn of a list request, and its deadline for all slots.
 struct CountRequest {
     turn: Turn,
     deadline: Instant,
 }
 
-/// Of a filter, and whether it is of the private images of its user.
+/// The fingerprint of a filter, and whether it counts the private images of its user.
 type Fingerprint = ([u8; 32], bool);
 
 #[derive(Debug, Clone, Copy)]
 struct CachedCount {
     count: u64,
-    /// Of the counters that watch over the filter.
+    /// The change number of the counters that cover the filter.
     moves: i64,
 }
 
-/// Counts made at once, and those of one caller.
+/// Concurrent counts in total, and per caller.
 const SLOTS: Amount = Amount { bytes: 0, slots: 2 };
 const SLOTS_PER_CALLER: Amount = Amount { bytes: 0, slots: 1 };
 
-/// A page waits no longer for all of its turns.
+/// The most that a request waits for all of its slots.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// Some 100 KiB.
+/// About 100 KiB.
 const MAX_CACHED: usize = 1024;
 
 impl Default for CountCache {
@@ -68,14 +67,14 @@ impl CountCache {
     fn insert(&self, fingerprint: Fingerprint, cached: CachedCount) {
         let mut all = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MAX_CACHED && !all.contains_key(&fingerprint) {
-            // Which ones are asked for again is not known; those that are will be counted once more.
+            // Which entries are needed again is unknown; those are recounted once.
             all.clear();
         }
         all.insert(fingerprint, cached);
     }
 
     /// # Errors
-    /// The page has waited for too long: for a count of the same caller, or because there are too many callers.
+    /// No slot was free in time: because of another count of the same caller, or because too many callers count.
     async fn turn(&self, request: &CountRequest) -> Result<Permit, Error> {
         let taking = self.turns.acquire(&request.turn, Amount::slots(1));
         tokio::time::timeout_at(request.deadline, taking).await.map_err(|_| match self.turns.is_holding(&request.turn.key) {
@@ -86,11 +85,11 @@ impl CountCache {
 }
 
 impl Service {
-    /// The exact number of live images of these parts that match. Takes the reader, so that nobody holds one while waiting for
-    /// a turn.
+    /// Returns the exact number of live images in these parts that match. Takes the reader, so that no connection is held while
+    /// waiting for a slot.
     ///
     /// # Errors
-    /// [`Error::TooManyRequests`] or [`Error::Overloaded`] when the turn of `key` does not come in time.
+    /// [`Error::TooManyRequests`] or [`Error::Overloaded`] if the turn of `key` does not come in time.
     pub(in crate::service) async fn count_images(
         &self,
         key: &TurnKey,
@@ -113,7 +112,7 @@ impl Service {
         Ok(total)
     }
 
-    /// Whole days by their counters; only the days that are cut are counted row by row.
+    /// Sums the counters of whole days; only partial days are counted row by row.
     async fn count_by_days(
         &self,
         request: &CountRequest,
@@ -121,7 +120,7 @@ impl Service {
         end: Option<DateTime<Utc>>,
     ) -> Result<u64, Error> {
         let start = start.unwrap_or(DateTime::UNIX_EPOCH).max(DateTime::UNIX_EPOCH);
-        // Ids are in milliseconds, so the range may be widened to the first and past the last of them.
+        // Ids have a precision of milliseconds, so the range may be widened to whole milliseconds.
         let end = end.unwrap_or(DateTime::<Utc>::MAX_UTC).min(last_countable());
         if start > end {
             return Ok(0);
@@ -139,13 +138,13 @@ impl Service {
         Ok(before + whole + after)
     }
 
-    /// A range that no day fills, so that it lies in two days at most.
+    /// Counts a range that covers no whole day, and therefore at most two days.
     async fn count_range(&self, request: &CountRequest, start: DateTime<Utc>, end: DateTime<Utc>) -> Result<u64, Error> {
         let filter = ImageFilter { start: Some(start), end: Some(end), ..ImageFilter::default() };
         self.count_rows(request, &filter, &Part::Public, &[Counter::day(start), Counter::day(end)]).await
     }
 
-    /// Counts row by row, unless the counters in `watched` have not moved since that was last done.
+    /// Counts row by row, unless the counters in `watched` are unchanged since the last count.
     async fn count_rows(
         &self,
         request: &CountRequest,
@@ -161,7 +160,7 @@ impl Service {
             return Ok(count);
         }
         let _turn = self.counts.turn(request).await?;
-        // Who had the turn before may have counted the same.
+        // The previous holder of the slot may have counted the same.
         if let Some(count) = self.cached_count(&fingerprint, watched).await? {
             return Ok(count);
         }
@@ -177,7 +176,7 @@ impl Service {
     }
 }
 
-/// The counter of just these images, if there is one.
+/// Returns the counter that covers exactly these images, if there is one.
 fn covering_counter(filter: &ImageFilter, part: &Part) -> Option<Counter> {
     if filter.start.is_some() || filter.end.is_some() {
         return None;
@@ -186,14 +185,14 @@ fn covering_counter(filter: &ImageFilter, part: &Part) -> Option<Counter> {
         (Part::Public, None, []) => Some(Counter::all()),
         (Part::Public, Some(user), []) => Some(Counter::user(user)),
         (Part::PrivateOf(user), _, []) => Some(Counter::private_user(user)),
-        // Of what a user has in a collection only private images are counted apart.
+        // For a user's images in a collection, only private ones have a counter.
         (Part::Public, Some(_), [Set::Collection(_)]) => None,
         (_, _, [set]) => Some(counter_of_set(filter, part, set)),
         _ => None,
     }
 }
 
-/// Counters of which at least one moves with every image that comes to a list or leaves it.
+/// Returns counters of which at least one changes whenever an image enters or leaves the list.
 fn watched_counters(filter: &ImageFilter, part: &Part) -> Vec<Counter> {
     match (part, &filter.user_id, filter.sets().as_slice()) {
         (Part::PrivateOf(user), _, []) => vec![Counter::private_user(user)],
@@ -202,7 +201,7 @@ fn watched_counters(filter: &ImageFilter, part: &Part) -> Vec<Counter> {
     }
 }
 
-/// The counter of the part's images in a set, or, of a user's public ones in a collection, of all public ones.
+/// Returns the counter of the part's images in a set. For a user's public images in a collection: of all public ones.
 pub(in crate::service) fn counter_of_set(filter: &ImageFilter, part: &Part, set: &Set) -> Counter {
     match (set, part, &filter.user_id) {
         (Set::Tag(tag), Part::Public, None) => Counter::tag(tag),
@@ -215,7 +214,7 @@ pub(in crate::service) fn counter_of_set(filter: &ImageFilter, part: &Part, set:
 const DAY: TimeDelta = TimeDelta::days(1);
 const MILLISECOND: TimeDelta = TimeDelta::milliseconds(1);
 
-/// The end of the last day whose name has four digits of year, as the names of days are compared as text.
+/// Returns the end of the last day with a four-digit year, because names of days are compared as text.
 fn last_countable() -> DateTime<Utc> {
     DateTime::from_timestamp_millis(253_402_300_799_999).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_with_many_lists_at_once_keeps_nobody_else_waiting() {
+    async fn a_caller_with_many_lists_delays_no_other_caller() {
         let counts = CountCache::default();
         let anonymous = || request(TurnKey::Network(IpAddr::from([192, 0, 2, 1])));
         let counting = counts.turn(&anonymous()).await.unwrap();
@@ -254,7 +253,7 @@ mod tests {
         assert!(refused.as_mut().now_or_never().is_none(), "they wait");
         for round in 0..20 {
             let turn = counts.turn(&user(&format!("user{}", round % 3))).now_or_never();
-            drop(turn.expect("at once").unwrap());
+            drop(turn.expect("no waiting").unwrap());
         }
         assert!(refused.await.iter().all(|turn| matches!(turn, Err(Error::TooManyRequests { .. }))));
         drop(counting);
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn with_two_callers_at_it_a_third_is_told_that_the_service_is_busy() {
+    async fn while_two_callers_count_a_third_gets_overloaded() {
         let counts = CountCache::default();
         let _held = (counts.turn(&user("ann")).await.unwrap(), counts.turn(&user("bob")).await.unwrap());
         assert!(matches!(counts.turn(&user("cleo")).await, Err(Error::Overloaded { .. })));

@@ -1,8 +1,8 @@
 //! The trash: deleted images until they are purged, by age, by their owner, or because the owner's trash is full.
 //!
-//! A plan's quota bounds the trash as well, apart from what is live: it holds as many images and bytes again. Beyond that the
-//! oldest are purged first, but none that was deleted only just now, so that nobody can push a deletion by mistake out by
-//! uploading and deleting more. Until those are old enough, further uploads are refused.
+//! A plan's quota applies to the trash separately: it holds as many images and bytes as the live images may have. When it is full
+//! the oldest images are purged first. Images below a minimum age in the trash are exempt, so that an attacker cannot use uploads
+//! and deletions to push out an image that was deleted by mistake. Until images reach that age, further uploads are refused.
 
 use std::time::Duration;
 
@@ -26,14 +26,15 @@ use crate::store::images::Expired;
 use crate::store::images::intents::Removal;
 use crate::store::{self, Tx};
 
-/// Images that one upload purges at most. It takes more only where a plan has become smaller.
+/// The most images that one upload purges. Only a smaller plan makes more necessary.
 const MAX_PURGES_PER_UPLOAD: usize = 20;
 
 impl Service {
-    /// Purges one image that has been deleted for longer than the retention: its row goes, its objects are announced.
+    /// Purges one image that has been deleted for longer than the retention: removes its row and announces the removal of its
+    /// objects.
     ///
     /// # Errors
-    /// The database is unavailable; nothing has happened.
+    /// The database is unavailable; nothing has changed.
     pub async fn purge_next(&self) -> Result<Outcome, Error> {
         let cutoff = before(self.clock.now(), self.limits.retention);
         let Some(id) = store::images::find_expired(&self.db, cutoff).await? else { return Ok(Outcome::NothingToDo) };
@@ -41,19 +42,19 @@ impl Service {
         Ok(Outcome::Done)
     }
 
-    /// Purges an image that has been deleted since `cutoff` or longer, if it still `is_due`.
+    /// Purges an image that was deleted at `cutoff` or before, if it still `is_due`.
     async fn purge_expired(&self, id: ImageId, cutoff: DateTime<Utc>, is_due: fn(&Expired) -> bool) -> Result<(), Error> {
         let mut tx = self.db.begin().await?;
-        // The image first, as whoever restores it has it: what is removed before would be missing then.
+        // Locks the image first, as restoring does. Otherwise a restored image could lose rows that were removed before the lock.
         if let Some(image) = store::images::lock_expired(&mut tx, id, cutoff).await?.filter(is_due) {
             self.purge(&mut tx, id, &image).await?;
         }
         Ok(tx.commit().await?)
     }
 
-    /// Removes the row of a deleted image that is locked, and announces that its objects go.
+    /// Removes the row of a locked deleted image, and announces the removal of its objects.
     async fn purge(&self, tx: &mut Tx, id: ImageId, image: &Expired) -> Result<Removal, Error> {
-        // A user whom this version cannot read has no account.
+        // A user id that this version cannot parse has no account.
         if let Ok(user) = UserId::parse(&image.user_id) {
             store::identity::accounts::lock_by_user(tx, &user).await?;
         }
@@ -74,10 +75,11 @@ impl Service {
         Ok(Removal { image_id: id, objects })
     }
 
-    /// Purges an image at once, whether it is deleted already or not. It cannot be restored.
+    /// Purges an image immediately, live or deleted. It cannot be restored.
     ///
     /// # Errors
-    /// No caller, no such image, the caller is not its owner, or an administrator has taken it down.
+    /// The caller is not authenticated, there is no such image, the caller is not its owner, or an administrator has taken it
+    /// down.
     pub async fn purge_image(&self, caller: &Caller, id: ImageId) -> Result<(), Error> {
         let user = permissions::writer(caller)?;
         let mut tx = self.db.begin().await?;
@@ -91,34 +93,34 @@ impl Service {
             put_in_trash(&mut tx, &image, now).await?;
         }
         let expired = store::images::lock_expired(&mut tx, id, image.deleted_at.unwrap_or(now)).await?;
-        let expired = expired.ok_or_else(|| Error::internal("an image that is locked is not deleted"))?;
+        let expired = expired.ok_or_else(|| Error::internal("a locked image is not deleted"))?;
         let removal = self.purge(&mut tx, id, &expired).await?;
         tx.commit().await?;
-        // The sweeper would do it; but whoever purges an image means now.
+        // The sweeper would do this later, but a client that purges an image expects immediate removal.
         if let Err(error) = self.remove_image_objects(&removal).await {
-            tracing::warn!(image_id = %id, "the objects of a purged image are removed later: {}", chain(&error));
+            tracing::warn!(image_id = %id, "failed to remove the objects of a purged image, the sweeper retries: {}", chain(&error));
         }
         Ok(())
     }
 
-    /// That the user's trash has not outgrown the plan; what is old enough is purged for that, the oldest first.
+    /// Purges the oldest images in a user's trash until it is within the plan's quota.
     ///
     /// # Errors
-    /// It has, and nothing in it is old enough; or there is so much to purge that the next upload goes on with it.
+    /// The trash is full and no image in it is old enough, or there is so much to purge that the next upload must continue.
     pub(in crate::service) async fn shrink_trash(&self, user: &UserId, features: &Features) -> Result<(), Error> {
         let cutoff = before(self.clock.now(), self.limits.trash_min_age);
         for _ in 0..MAX_PURGES_PER_UPLOAD {
             let full = require_trash_quota(features, trash_usage(&mut self.db.reader().await?, user).await?);
             let Err(full) = full else { return Ok(()) };
             let Some(id) = store::images::find_oldest_in_trash(&self.db, user, cutoff).await? else { return Err(full) };
-            // An administrator may have taken it down meanwhile, and might restore it.
+            // An administrator may have taken the image down in the meantime, and may restore it.
             self.purge_expired(id, cutoff, |image| image.taken_down.is_none()).await?;
         }
         Err(Error::Overloaded { retry_after: Duration::from_secs(1) })
     }
 }
 
-/// Takes a live image, which is locked, out of everything that lists and counts it, and puts it in the trash.
+/// Moves a locked live image from all lists and counters to the trash.
 pub(in crate::service) async fn put_in_trash(tx: &mut Tx, image: &Image, now: DateTime<Utc>) -> Result<(), Error> {
     store::images::set_deleted_at(tx, image.id, Some(now), None).await?;
     leave_lists(tx, image, now).await?;
@@ -126,7 +128,7 @@ pub(in crate::service) async fn put_in_trash(tx: &mut Tx, image: &Image, now: Da
     Ok(())
 }
 
-/// What deleting a live image means for lists and counters, but for those of the trash.
+/// Updates lists and counters for the deletion of a live image, except the counters of the trash.
 pub(in crate::service) async fn leave_lists(tx: &mut Tx, image: &Image, now: DateTime<Utc>) -> Result<(), Error> {
     store::images::tags::delete_all(tx, image.id).await?;
     count_live(tx, image, -1);
@@ -138,7 +140,7 @@ pub(in crate::service) fn count_trash(tx: &mut Tx, image: &Image, difference: i6
     store::images::counters::add(tx, image.id, changes);
 }
 
-/// What a user has in the trash.
+/// Returns what a user has in the trash.
 pub(in crate::service) async fn trash_usage<R>(run: &mut R, user: &UserId) -> Result<Usage, store::Error>
 where
     for<'a> &'a mut R: Run,
@@ -148,12 +150,13 @@ where
     Ok(Usage { images, bytes, ..Usage::default() })
 }
 
-/// That the trash holds no more than the plan allows.
+/// Checks that the trash is within the plan's quota.
 pub(in crate::service) fn require_trash_quota(features: &Features, trash: Usage) -> Result<(), Error> {
     let mut details = Fields::new();
     let mut check = |name: &str, used: u64, max: Option<u64>| {
         if let Some(max) = max.filter(|max| used > *max) {
-            let rule = format!("the trash has {used} of at most {max}; purge some with DELETE /images/{{image_id}}?purge=true");
+            let rule =
+                format!("the trash has {used}, and the limit is {max}; purge images with DELETE /images/{{image_id}}?purge=true");
             details.insert(name.to_owned(), rule);
         }
     };
@@ -167,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_trash_holds_as_much_again_as_the_quota() {
+    fn the_trash_has_the_same_limits_as_the_quota() {
         let features = Features { max_images: Some(2), max_bytes: Some(100), ..Features::default() };
         let full = |images, bytes| match require_trash_quota(&features, Usage { images, bytes, ..Usage::default() }) {
             Ok(()) => Vec::new(),

@@ -1,4 +1,4 @@
-//! The upload: the one way in for a picture, whoever brings it. `lib.rs` tells it in ten steps.
+//! Uploads: the single path by which requests and imports store images. `lib.rs` describes it in ten steps.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,14 +28,14 @@ use crate::store;
 use crate::store::Tx;
 
 impl Service {
-    /// Proves that a file is a picture and stores it. What this returns is durable.
+    /// Validates and stores a file. When this returns `Ok`, the image is durable.
     ///
-    /// An upload that has begun runs to its end even when the client goes away: a task of its own holds it, so that it
-    /// is either stored or refused, and a repeated request with the same idempotency key finds which.
+    /// A started upload completes even if the client disconnects: its own task holds it. It is either stored or refused, and a
+    /// retry with the same idempotency key returns the result.
     ///
     /// # Errors
-    /// The caller is another user, the file is refused, the key is taken, or the service cannot store right now; then
-    /// nothing is listed.
+    /// The caller is another user, the file is refused, the key is taken, or the service cannot store right now. In these cases
+    /// no image is listed.
     pub async fn upload(self: &Arc<Self>, caller: &Caller, admitted: Admitted, upload: Upload) -> Result<Uploaded, Error> {
         self.require_uploader_for(caller, &upload.user_id)?;
         self.tally_stage(upload.visibility, "admission", admitted.waited);
@@ -50,14 +50,14 @@ impl Service {
         });
         match answered.await {
             Ok(result) => result,
-            Err(_) => Err(task.await.err().map_or_else(|| Error::internal("an upload ended without an answer"), Error::internal)),
+            Err(_) => Err(task.await.err().map_or_else(|| Error::internal("an upload returned no result"), Error::internal)),
         }
     }
 
-    /// Whoever answers a request counts and logs how it failed; here nobody is left to answer.
+    /// Counts and logs a failure that no request reports, because the client has disconnected.
     fn note_unanswered(&self, error: &Error) {
         self.count_refusal(error);
-        tracing::warn!("an upload failed after its client had gone: {}", chain(error));
+        tracing::warn!("an upload failed after its client had disconnected: {}", chain(error));
     }
 
     async fn run_upload(&self, mut upload: Upload, turn: &Turn) -> Result<Uploaded, Error> {
@@ -74,7 +74,7 @@ impl Service {
                 *image
             }
             Claim::Run => {
-                // Not all of the upload: its file must go when another takes its place.
+                // Does not borrow `upload`: its file is freed when a smaller one replaces it.
                 let key = upload.idempotency_key().map(|key| (upload.user_id.clone(), key.clone()));
                 let storing = self.process_and_store(&mut upload, turn, id, &header, features);
                 let stored = self.with_key_lease(key, id, storing).await;
@@ -90,7 +90,7 @@ impl Service {
         Ok(Uploaded { image, links })
     }
 
-    /// Sniffs the format and holds the header against the limits, before any decode.
+    /// Detects the format and checks the header against the limits, before any decoding.
     fn inspect(&self, bytes: &Bytes) -> Result<Header, Error> {
         let size = bytes.len() as u64;
         if size == 0 {
@@ -111,7 +111,7 @@ impl Service {
     }
 
     /// # Errors
-    /// Decoding the picture would take more memory than there is.
+    /// Decoding the image would exceed the memory budget.
     pub(in crate::service) fn check_weight(&self, header: Header) -> Result<Header, Error> {
         let limit = self.admission.max_decode_bytes();
         if header.weight_bytes <= limit {
@@ -123,30 +123,30 @@ impl Service {
     }
 
     /// # Errors
-    /// The file has too few or too many bytes.
+    /// The file is too small or too large.
     pub fn check_size(&self, size: u64) -> Result<(), Error> {
         let (min, max) = (self.limits.min_file_bytes, self.limits.max_file_bytes);
         if size > max {
             return Err(invalid_file(format!(
-                "the file has more than the {max} bytes that are accepted; the operator can raise MAX_FILE_SIZE"
+                "the file is larger than the limit of {max} bytes; the operator can raise MAX_FILE_SIZE"
             )));
         }
         if size < min {
             return Err(invalid_file(format!(
-                "the file has {size} bytes, at least {min} are needed; the operator can lower MIN_FILE_SIZE"
+                "the file has {size} bytes, but the minimum is {min}; the operator can lower MIN_FILE_SIZE"
             )));
         }
         Ok(())
     }
 
-    /// Whether an upload may ask to keep its location.
+    /// Checks whether an upload may keep its location metadata.
     ///
     /// # Errors
-    /// The rule, in words for the client.
+    /// The rule, worded for the client.
     pub fn may_keep_location(&self, keep: bool) -> Result<bool, String> {
         if keep && !self.limits.allow_keep_location && !self.limits.imaging.keep_location {
             return Err(
-                "must be false: this service removes the location from every image (ALLOW_KEEP_LOCATION is off)".to_owned()
+                "must be false: this service removes location metadata from every image (ALLOW_KEEP_LOCATION is off)".to_owned()
             );
         }
         Ok(keep)
@@ -171,7 +171,7 @@ impl Service {
             }
         }
         if let Some(without_location) = processed.without_location.take() {
-            // In place of the file that came: the memory that was reserved is for one.
+            // Replaces the received file, because memory is reserved for one file.
             upload.bytes = without_location.into();
         }
         let image = Image { features, caption: self.initial_caption(), ..describe(upload, id, header, &processed) };
@@ -181,7 +181,7 @@ impl Service {
         Ok(image)
     }
 
-    /// Decodes on a thread of its own, within the memory budget.
+    /// Decodes on a separate thread, within the memory budget.
     async fn decode(&self, upload: &Upload, turn: &Turn, header: Header) -> Result<Processed, Error> {
         let (started, bytes) = (Instant::now(), upload.bytes.clone());
         let slot = self.admission.reserve_decode(turn, header.weight_bytes).await?;
@@ -200,7 +200,7 @@ impl Service {
         Ok(processed)
     }
 
-    /// Commits "objects for this image may exist", before any does.
+    /// Commits the intent: objects of this image may exist from now on.
     async fn announce(&self, image: &Image) -> Result<(), Error> {
         let started = Instant::now();
         let mut tx = self.db.begin().await?;
@@ -210,7 +210,7 @@ impl Service {
         Ok(())
     }
 
-    /// Puts original and thumbnails side by side.
+    /// Uploads the original and the thumbnails concurrently.
     async fn put_objects(&self, image: &Image, original: Bytes, processed: Processed) -> Result<(), Error> {
         let started = Instant::now();
         let mut objects = vec![(layout::ORIGINAL.into(), original, image.format)];
@@ -225,12 +225,12 @@ impl Service {
         Ok(())
     }
 
-    /// The one transaction in which the image comes to be, with all that follows from it.
+    /// Inserts the image and everything that depends on it, in one transaction.
     async fn record(&self, upload: &Upload, image: &Image) -> Result<(), Error> {
         let started = Instant::now();
         let mut tx = self.db.begin().await?;
         if !store::images::intents::fulfil(&mut tx, image.id).await? {
-            return Err(Error::internal("the upload took so long that its objects were given up"));
+            return Err(Error::internal("the upload took too long, and the cleanup has claimed its objects"));
         }
         match &upload.origin {
             Origin::Request(_) => self.complete_key(&mut tx, upload, image).await?,
@@ -244,7 +244,7 @@ impl Service {
         store::images::tags::insert(&mut tx, image).await?;
         self.enqueue_first_caption(&mut tx, image).await?;
         count_stored(&mut tx, image);
-        // When this fails, the image may exist or not: its objects are left to the sweeper, which looks.
+        // If the commit fails, the image may or may not exist. The sweeper checks, and then keeps or removes the objects.
         tx.commit().await?;
         self.caption_state.requested.notify_one();
         self.observe_stage(image.visibility, "record", started.elapsed());
@@ -265,7 +265,7 @@ fn count_stored(tx: &mut Tx, image: &Image) {
     store::images::counters::add(tx, image.id, changes);
 }
 
-/// What browsers call the file of a `Blob` that a page appends to a form without a name (XMLHttpRequest, "create an entry").
+/// The file name that browsers send for a `Blob` without a name (XMLHttpRequest, "create an entry").
 const NAME_OF_BLOBS: &str = "blob";
 
 fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed) -> Image {
@@ -294,7 +294,7 @@ fn describe(upload: &Upload, id: ImageId, header: &Header, processed: &Processed
         placeholder: processed.placeholder.clone(),
         metadata: processed.metadata.clone(),
         caption: Caption::default(),
-        // Microseconds are what the database keeps; the first answer must be the same as the later ones.
+        // The database stores microseconds, and the first response must equal later ones.
         processing_time: Duration::from_micros(u64::try_from(processing_time.as_micros()).unwrap_or(u64::MAX)),
         deleted_at: None,
         taken_down: None,

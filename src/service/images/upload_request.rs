@@ -10,7 +10,7 @@ use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
 use crate::store::jobs::import_queue;
 
-/// A picture as it was brought, with what is said of it.
+/// A file as it was received, with the texts that describe it.
 #[derive(Debug, Clone)]
 pub struct Upload {
     pub user_id: UserId,
@@ -18,20 +18,20 @@ pub struct Upload {
     pub description: Option<Description>,
     pub tags: Vec<Tag>,
     pub visibility: Visibility,
-    /// Stores the file as it came; [`Service::may_keep_location`] must have allowed it.
+    /// Keeps location metadata. The caller must have checked [`Service::may_keep_location`].
     pub keep_location: bool,
-    /// As the client sent it; cleaned here.
+    /// As the client sent it; the upload sanitizes it.
     pub file_name: Option<String>,
     pub bytes: Bytes,
     pub origin: Origin,
 }
 
-/// What a picture comes from, and what is to be told of it in the transaction that stores it.
+/// Where a file comes from, and so which row is completed in the transaction that stores the image.
 #[derive(Debug, Clone)]
 pub enum Origin {
-    /// A request, perhaps with a key that makes repeating it safe.
+    /// A request, perhaps with an idempotency key.
     Request(Option<IdempotencyKey>),
-    /// An item of a job.
+    /// An item of an import job.
     Import(import_queue::Claim),
 }
 

@@ -1,9 +1,9 @@
-//! Revoking URLs: a presigned URL cannot be taken back, but what it leads to can be moved. When an image is deleted, the objects
-//! that its upload made are copied to keys that were never signed, and removed where they were. Restored, it stays at the new
-//! keys. What is shown by the service itself (thumbnails, other sizes, public links) needs none of it.
+//! Revocation of URLs. A presigned URL cannot be revoked, but its object can be moved. When an image is deleted, the objects of
+//! its upload are copied to keys that were never signed, and the old ones are removed. A restored image stays at the new keys.
+//! Files that the service itself serves (thumbnails, resized images, public links) need no revocation.
 //!
-//! The move is announced in the transaction that deletes the image, and done at once; where the storage fails, the sweeper goes on
-//! with it. An image that is restored or purged meanwhile keeps its keys, and the copies go.
+//! The move is announced in the transaction that deletes the image, and done immediately. If the storage fails, the sweeper
+//! continues. An image that is restored or purged in the meantime keeps its keys, and the copies are removed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,38 +20,40 @@ use crate::service::maintenance::step::Outcome;
 use crate::service::time::after;
 use crate::store::{self, Tx};
 
-/// For so long a move is its announcer's, and then the sweeper's, which tries as often.
+/// For this time a move belongs to the request that announced it. After that the sweeper retries at the same interval.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 
-/// A deletion is answered after so long, whether the storage was done by then or not.
+/// The response to a deletion waits at most this long for the move.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Service {
-    /// Announces that an image's objects move; [`Service::revoke_urls`] is to follow.
+    /// Announces that an image's objects move. The caller must then call [`Service::revoke_urls`].
     pub(in crate::service) async fn announce_move(&self, tx: &mut Tx, id: ImageId) -> Result<(), store::Error> {
         let to_prefix = hex::encode(self.clock.random());
         store::images::object_moves::announce(tx, id, &to_prefix, self.clock.now() + LEASE).await
     }
 
-    /// Moves the objects of an image that was just deleted. The deletion stands, whether this succeeds or not.
+    /// Moves the objects of an image that was just deleted. If this fails the image stays deleted.
     pub(in crate::service) async fn revoke_urls(self: &Arc<Self>, id: ImageId) {
         let service = Arc::clone(self);
         let task = self.tasks.spawn(async move {
             if let Err(error) = service.move_objects(id).await {
-                tracing::warn!(image_id = %id, "URLs of a deleted image are revoked later: {}", chain(&error));
+                tracing::warn!(image_id = %id, "failed to revoke the URLs of a deleted image, the sweeper retries: {}", chain(&error));
             }
         });
         match tokio::time::timeout(RESPONSE_TIMEOUT, task).await {
             Ok(Ok(())) => {}
-            Ok(Err(panicked)) => tracing::error!(image_id = %id, "URLs of a deleted image are revoked later: {panicked}"),
+            Ok(Err(panicked)) => {
+                tracing::error!(image_id = %id, "failed to revoke the URLs of a deleted image, the sweeper retries: {panicked}")
+            }
             Err(_) => tracing::debug!(image_id = %id, "a deletion is answered before its URLs are revoked"),
         }
     }
 
-    /// Moves the objects of the image whose move is due longest.
+    /// Moves the objects of the image whose move has been due for longest.
     ///
     /// # Errors
-    /// The database or the storage is unavailable; it is tried again later.
+    /// The database or the storage is unavailable; the move is retried later.
     pub async fn move_next_objects(&self) -> Result<Outcome, Error> {
         let now = self.clock.now();
         let Some(id) = store::images::object_moves::find_due(&self.db, now).await? else { return Ok(Outcome::NothingToDo) };
@@ -76,8 +78,9 @@ impl Service {
         let finished = store::images::object_moves::finish(&mut tx, id, &to_prefix).await?;
         let Some(image) = image.filter(|_| finished) else {
             tx.commit().await?;
-            // Unless it was done elsewhere, the image has been restored or purged, and the copies are for nobody. That they go is announced,
-            // but for later, as others may still be copying; until then they would take room.
+            // Unless another process finished the move, the image was restored or purged, and the copies are unused. Their
+            // removal is announced for a later time only, because another process may still be copying. Removing them now frees
+            // the space sooner.
             if now.is_none_or(|now| now.object_prefix != to_prefix) {
                 let copies = image_names.iter().map(|name| layout::key(id, &layout::prefixed(&to_prefix, name)));
                 try_join_all(copies.map(|key| async move { self.objects.delete(&key).await })).await?;
@@ -91,7 +94,7 @@ impl Service {
         try_join_all(old.iter().map(|name| self.remove_variant_object(id, name))).await.map(drop)
     }
 
-    /// Copies an object; one that is not there was lost before, or moved by another process just now.
+    /// Copies an object. A missing one was lost before, or was just moved by another process.
     async fn copy(&self, image: &Image, name: &str, to_prefix: &str) -> Result<(), Error> {
         let (from, to) = (layout::stored_key(image, name), layout::key(image.id, &layout::prefixed(to_prefix, name)));
         match self.objects.copy(&from, &to, image.file_size).await {
@@ -100,7 +103,8 @@ impl Service {
         }
     }
 
-    /// Leaves the objects of a locked image, as its upload named them, where they are. Copies that were made, or still are, go.
+    /// Cancels the move of a locked image, whose objects stay where they are. Copies, including those still in progress, are
+    /// removed.
     pub(in crate::service) async fn cancel_move(
         &self,
         tx: &mut Tx,
@@ -113,7 +117,7 @@ impl Service {
         self.announce_removals(tx, id, &copies, after(self.clock.now(), self.limits.intent_grace)).await
     }
 
-    /// The queue of removals is the same as that of variants.
+    /// Uses the removal queue of variants.
     async fn announce_removals(
         &self,
         tx: &mut Tx,

@@ -4,10 +4,10 @@ use crate::model::accept::Accept;
 use crate::model::image::{Format, Image};
 use crate::model::rendering::Fit;
 
-/// A picture of any size, as it is asked for.
+/// A requested size, fit, format and quality.
 #[derive(Debug, Clone)]
 pub struct VariantRequest {
-    /// In pixels; at least one of both, and both for [`Fit::Cover`].
+    /// In pixels. At least one side is required, and both for [`Fit::Cover`].
     pub width: Option<u32>,
     pub height: Option<u32>,
     pub fit: Fit,
@@ -18,18 +18,18 @@ pub struct VariantRequest {
 
 #[derive(Debug, Clone)]
 pub enum FormatRequest {
-    /// This one, of those that [`Rendering`] has.
+    /// One of the formats that [`Rendering`] supports.
     Named(Format),
-    /// One that the client takes.
+    /// The best format that the client accepts.
     Accepted(Accept),
 }
 
-/// The format for a client that says nothing about those it takes.
+/// Returns the format for a client that sends no `Accept` header.
 pub(in crate::service) fn default_format(image: &Image) -> Format {
     Accept::default().choose(is_transparent(image))
 }
 
-/// Whether something shows through: thumbnails are WebP then, whatever channels the file has.
+/// Returns whether pixels are transparent. Thumbnails are WebP in that case only, whatever channels the file has.
 pub(in crate::service) fn is_transparent(image: &Image) -> bool {
     image.thumbnails.iter().any(|thumbnail| thumbnail.format == Format::Webp)
 }

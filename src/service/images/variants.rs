@@ -1,13 +1,13 @@
-//! Variants: made once, by whoever asks first, on whichever instance; then kept.
+//! Variants: rendered once, on the first request, by any instance, and then kept.
 //!
-//! A row says who makes a variant, until when, and which object it will be, before that object is put; so no object is
-//! ever there that no row knows. Within a process requests for the same variant take turns, so that one claims it and
-//! the others find it; between processes they poll. A maker that dies leaves a lease, which ends: the next one makes an
-//! object of its own, and the sweeper removes the first one's, when no put can still be under way.
+//! A row names the object of a variant, and the lease of its renderer, before the object is put. So every object has a row.
+//! Within a process, requests for the same variant take turns: one claims it and the others find it. Across processes they poll.
+//! If a renderer dies its lease expires. The next renderer creates an object of its own, and the sweeper removes the first one's
+//! object once no put can still be running.
 //!
-//! Anybody can ask for any size. So the variants of an image are bounded in number and bytes, and they count for the quota of its owner:
-//! those that were asked for longest ago go. One that has no room is sent and not stored. Making takes memory and a thread from the
-//! same admission as an upload, of which variants may have half.
+//! Clients can request any size. So variants are bounded in number and bytes per image, and they count towards the owner's quota:
+//! the least recently used are removed first. A variant that does not fit is sent without being stored. Rendering takes memory
+//! and a thread from the same budgets as uploads; variants may hold half of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -32,38 +32,36 @@ use crate::service::identity::quota::{limit_variants, variant_allowance};
 use crate::service::time::after;
 use crate::store;
 
-/// A variant that can be served.
+/// A variant that is ready to be served.
 pub(in crate::service) enum ReadyVariant {
-    /// The storage has it under this name.
+    /// Stored under this object name.
     Stored(String),
-    /// It was stored just now, and is small.
+    /// Just stored, and small enough to send from memory.
     JustStored { object: String, bytes: Bytes },
-    /// It has no room in the storage. As it has no name of its own, its bytes say what it is.
+    /// Does not fit into the quota. It has no object name, so its entity tag is a hash of its bytes.
     NotStored { etag: String, bytes: Bytes, memory: Option<Permit> },
 }
 
-/// After this long a maker is taken for dead. One that is not costs a second rendering and does no harm.
+/// A renderer is considered dead after this time. A false alarm costs a second rendering and is harmless.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 
-/// A larger file than this is sent from the storage even by who has just made it: clients that read slowly would keep
-/// their number of them in memory.
+/// A larger file is sent from the storage even just after rendering. Slow clients would otherwise hold many files in memory.
 const MAX_SENT_FROM_MEMORY_BYTES: usize = 256 << 10;
 
-/// Memory for larger files that are not stored, while they are sent. There is room for two of the largest, and one client holds at most
-/// half.
+/// Memory for larger files that are sent without being stored. It fits two of the largest, and one client holds at most half.
 pub(in crate::service) const UNSTORED_VARIANT_BYTES: u64 = 32 << 20;
 
-/// An image's variants may have this many bytes, however small its original is: a few of a screen's size.
+/// The minimum budget of all variants of an image, however small its original is: a few files of screen size.
 const MIN_VARIANT_BYTES: u64 = 4 << 20;
 
-/// How often it is looked whether another instance has made a variant.
+/// How often to check whether another instance has finished a variant.
 const POLL: Duration = Duration::from_millis(100);
 
-/// That a variant was asked for is noted once in so long, for reading is not to write.
+/// Use of a variant is recorded once per interval, so that most reads do not write.
 pub(in crate::service) const TOUCH_INTERVAL: TimeDelta = TimeDelta::days(1);
 
 impl Service {
-    /// Finds a variant, or makes it.
+    /// Finds a variant, or renders it.
     pub(in crate::service) async fn find_or_render(
         self: &Arc<Self>,
         key: &TurnKey,
@@ -81,7 +79,7 @@ impl Service {
         let turn = turn.await.map_err(|_| Error::StillMaking).inspect_err(|_| self.metrics.count_variant("failed"))?;
         let (service, image, rendering) = (Arc::clone(self), image.clone(), rendering.clone());
         let requested_by = Turn::new(key.clone(), Class::of_resize(key));
-        // Once claimed it is made, even when the client goes away: others wait for it.
+        // A claimed variant is rendered even if the client disconnects, because others wait for it.
         let task = self.tasks.spawn(async move {
             let made = service.wait_or_render(&requested_by, &image, &rendering, deadline).await;
             drop(turn);
@@ -119,11 +117,11 @@ impl Service {
         }
     }
 
-    /// Takes it on to make a variant; `None` when another has done so.
+    /// Claims a variant for rendering. Returns `None` if another request has claimed it.
     async fn claim_variant(&self, id: ImageId, name: &str) -> Result<Option<String>, Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        // The image's lock keeps purging away, and other claims, which the number is counted for.
+        // The lock of the image excludes purging and other claims, so that the count below is exact.
         let image = store::images::lock(&mut tx, id).await?.filter(is_live).ok_or_else(Error::no_such_image)?;
         if let Some(found) = store::images::variants::find(&mut tx, id, name).await? {
             if found.ready || found.due_at > now {
@@ -132,7 +130,7 @@ impl Service {
             store::identity::accounts::lock_by_user(&mut tx, &image.user_id).await?;
             store::images::variants::remove(&mut tx, id, &found.object, after(now, self.limits.intent_grace)).await?;
         }
-        // Those that are stored make room when it is known that another one is.
+        // Stored variants are evicted later, when the size of the new one is known.
         if store::images::variants::count_making(&mut tx, id).await? >= self.limits.resizing.max_variants.into() {
             return Err(Error::Overloaded { retry_after: Duration::from_secs(1) });
         }
@@ -172,7 +170,7 @@ impl Service {
         }
         let key = layout::key(image.id, &object);
         if let Err(error) = self.objects.put(&key, bytes.clone(), rendering.format.content_type()).await {
-            // It may be there nevertheless, or come to be.
+            // The object may exist nevertheless, or appear later.
             self.abandon_variant(image.id, &object, Some(after(self.clock.now(), self.limits.intent_grace))).await;
             return Err(error.into());
         }
@@ -181,7 +179,7 @@ impl Service {
         let finished = store::images::variants::finish(&mut tx, image.id, &object, self.clock.now()).await?;
         tx.commit().await?;
         if !finished {
-            // The image is gone, or another has taken this one's place: then these bytes are as good.
+            // Either the image is deleted, or another renderer took over; its bytes are equivalent.
             self.find_live(image.id).await?;
         }
         self.metrics.count_variant("made");
@@ -193,15 +191,15 @@ impl Service {
         })
     }
 
-    /// Makes room for a variant that is about to be put, and charges the owner for it; `false` if there is no room, and then its making
-    /// is forgotten.
+    /// Evicts variants to fit a new one, and charges the owner for it. Returns `false` if it does not fit; then its row is
+    /// removed.
     async fn reserve_storage(&self, image: &Image, object: &str, bytes: u64) -> Result<bool, Error> {
         let mut tx = self.db.begin().await?;
         let image = store::images::lock(&mut tx, image.id).await?.filter(is_live).ok_or_else(Error::no_such_image)?;
         let (bound, allowance) = (self.max_variant_bytes(&image), variant_allowance(&mut tx, &image.user_id).await?);
         let fits = bytes <= bound && allowance.is_none_or(|allowance| bytes <= allowance);
         let reserved = fits && {
-            // Itself is among them. More than one goes only after the limit was lowered.
+            // The count includes this variant. More than one is evicted only after the limit was lowered.
             for _ in u64::from(self.limits.resizing.max_variants)..store::images::variants::count(&mut tx, image.id).await? {
                 store::images::variants::remove_least_used(&mut tx, image.id, self.clock.now()).await?;
             }
@@ -216,7 +214,7 @@ impl Service {
         if reserved {
             tx.commit().await?;
         } else {
-            // What made room, stays.
+            // The rollback keeps the variants that would have been evicted.
             drop(tx);
             let mut tx = self.db.begin().await?;
             store::images::variants::forget(&mut tx, image.id, object).await?;
@@ -225,12 +223,13 @@ impl Service {
         Ok(reserved)
     }
 
-    /// Bytes that all variants of an image may have.
+    /// Returns the maximum total size of an image's variants, in bytes.
     fn max_variant_bytes(&self, image: &Image) -> u64 {
         image.file_size.saturating_mul(self.limits.resizing.max_bytes_factor.into()).max(MIN_VARIANT_BYTES)
     }
 
-    /// A large file holds memory until it is sent. Whoever finds none is not kept waiting: it would depend on how fast others read.
+    /// Serves a variant without storing it. A large file holds memory until it is sent. If no memory is free the request fails
+    /// immediately, because waiting would depend on how fast other clients read.
     async fn serve_unstored(&self, requested_by: &Turn, bytes: Bytes) -> Result<ReadyVariant, Error> {
         let hashed = bytes.clone();
         let hashing = tokio::task::spawn_blocking(move || hex::encode(&Sha256::digest(&hashed)[..16]));
@@ -238,14 +237,14 @@ impl Service {
         if bytes.len() <= MAX_SENT_FROM_MEMORY_BYTES {
             return Ok(ReadyVariant::NotStored { etag, bytes, memory: None });
         }
-        // Among these all are alike: no class is held to half.
+        // All requests share this budget equally, so no class is limited to half.
         let turn = Turn::new(requested_by.key.clone(), Class::Request);
         let memory = self.unstored_variants.try_acquire(&turn, Amount::bytes(bytes.len() as u64));
         let memory = memory.ok_or(Error::Overloaded { retry_after: Duration::from_secs(1) })?;
         Ok(ReadyVariant::NotStored { etag, bytes, memory: Some(memory) })
     }
 
-    /// Gives a making up; its object, if there can be one, goes after `due_at`. What fails here ends with the lease.
+    /// Abandons a rendering. If its object may exist, it is removed after `due_at`. If this fails, the lease expires.
     async fn abandon_variant(&self, id: ImageId, object: &str, due_at: Option<DateTime<Utc>>) {
         let given_up = async {
             let mut tx = self.db.begin().await?;
@@ -256,11 +255,11 @@ impl Service {
             tx.commit().await
         };
         if let Err(error) = given_up.await {
-            tracing::warn!(image_id = %id, "a variant could not be given up: {}", chain(&error));
+            tracing::warn!(image_id = %id, "failed to abandon a variant: {}", chain(&error));
         }
     }
 
-    /// The picture's file, and the memory that it and its source take until it is stored.
+    /// Renders the file. Returns it with the memory for it and its source, which is held until it is stored.
     async fn render(&self, requested_by: &Turn, image: &Image, rendering: &Rendering) -> Result<(Bytes, Admitted), Error> {
         let (name, size_bytes) = source(image, rendering);
         let admitted = self.admission.reserve_file(requested_by, size_bytes + max_rendered_bytes(rendering)).await?;
@@ -270,7 +269,7 @@ impl Service {
             Err(error) => return Err(self.explain_missing(image.id, &key, error).await),
         };
         let limits = self.limits.imaging.clone();
-        // What was accepted once is no client's fault.
+        // The image was accepted before, so a failure is not the client's fault.
         let header = imaging::inspect_stored(&bytes, &limits, rendering).map_err(Error::internal)?;
         let weight_bytes = header.weight_bytes;
         let rendering = rendering.clone();
@@ -279,7 +278,7 @@ impl Service {
         Ok((rendered.into(), admitted))
     }
 
-    /// Reading succeeds even if this does not.
+    /// Records the use of a variant. Failing to do so does not fail the read.
     async fn touch(&self, id: ImageId, found: &store::images::variants::Variant) {
         let now = self.clock.now();
         if now - found.used_at < TOUCH_INTERVAL {
@@ -291,14 +290,14 @@ impl Service {
             tx.commit().await
         };
         if let Err(error) = touched.await {
-            tracing::warn!(image_id = %id, "a variant's use was not noted: {}", chain(&error));
+            tracing::warn!(image_id = %id, "failed to record the use of a variant: {}", chain(&error));
         }
     }
 }
 
-/// What a variant is made from, and at most how many bytes that has: the smallest stored thumbnail of at least twice its
-/// scale, where what JPEG has taken away is no longer seen; else the original. Never another variant, whose quality
-/// anybody may have chosen.
+/// Returns the object to render from, and its maximum size in bytes: the smallest stored thumbnail of at least twice the target
+/// scale, at which JPEG artefacts are no longer visible; otherwise the original. Never another variant, because any client may
+/// have chosen its quality.
 fn source(image: &Image, rendering: &Rendering) -> (String, u64) {
     let scale = u64::from(rendering.scale((image.width, image.height)));
     let covers = image.thumbnails.iter().filter(|stored| u64::from(stored.width.max(stored.height)) >= 2 * scale);
@@ -308,13 +307,14 @@ fn source(image: &Image, rendering: &Rendering) -> (String, u64) {
     }
 }
 
-/// Bytes that a rendering's file may have: PNG keeps noise as it is, the others at their best take half of it.
+/// Returns the maximum size of a rendered file: PNG stores noise uncompressed, the other formats at best quality take half of
+/// that.
 fn max_rendered_bytes(rendering: &Rendering) -> u64 {
     let bytes_per_pixel = if rendering.format == Format::Png { 4 } else { 2 };
     u64::from(rendering.width) * u64::from(rendering.height) * bytes_per_pixel
 }
 
-/// Turns of requests for the same thing within this process, first come, first served.
+/// Locks for concurrent renderings of the same variant within this process, first come, first served.
 #[derive(Debug, Default)]
 pub(in crate::service) struct VariantLocks(Mutex<HashMap<Key, Weak<tokio::sync::Mutex<()>>>>);
 
@@ -330,7 +330,7 @@ impl VariantLocks {
         if let Some(turn) = locks.get(&key).and_then(Weak::upgrade) {
             return turn;
         }
-        // Those that nobody holds or waits for.
+        // Drops unused locks.
         locks.retain(|_, turn| turn.strong_count() > 0);
         let turn = Arc::default();
         locks.insert(key, Arc::downgrade(&turn));

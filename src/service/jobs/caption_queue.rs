@@ -1,9 +1,9 @@
-//! Captions are made: a job is claimed, its picture read and decoded, and the model asked.
+//! The caption queue: a job is claimed, its image is read and decoded, and the model generates a caption.
 //!
-//! A claim is counted before anything is done, and has a lease that is renewed while its holder lives; so a picture that
-//! ends the process each time is given up. What may pass is tried again, later and later. What is no picture's fault (no
-//! memory, a dependency or the endpoint that is down) costs no attempt, and the worker waits until it is over. Whose fault it
-//! is cannot always be told: where picture after picture fails at an endpoint, it is the endpoint's.
+//! A claim counts as an attempt before anything is done. Its lease is renewed while its worker lives. So an image that crashes
+//! the process every time is not retried without end. Transient errors are retried with increasing delays. Failures that the
+//! image did not cause (no memory, an unavailable dependency or endpoint) cost no attempt, and the worker waits until they are
+//! over. The cause is not always clear: if one image after another fails at an endpoint, the endpoint is considered unavailable.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,41 +31,41 @@ use crate::service::time::truncate_to_micros;
 use crate::store;
 use crate::store::jobs::caption_jobs::{Claim, ClaimedJob};
 
-/// What bounds captions.
+/// Limits of captions.
 #[derive(Debug, Clone)]
 pub struct CaptionLimits {
-    /// Captions that this process makes at once.
+    /// Captions that this process generates concurrently.
     pub concurrency: usize,
-    /// Claims of one job.
+    /// Attempts per job.
     pub attempts: u32,
-    /// Before a picture is tried a second time; four times as long before each further time.
+    /// The delay before the first retry; four times as long before each further one.
     pub retry_delay: Duration,
 }
 
-/// After this long without a renewal a holder is taken for dead.
+/// A worker is considered dead after this time without a renewal.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 const RENEWAL: Duration = Duration::from_secs(20);
 
-/// The quality of the JPEG files that an endpoint is sent.
+/// The quality of the JPEG files sent to an endpoint.
 const JPEG_QUALITY: u8 = 85;
 
-/// What this process knows of its own part in the queue.
+/// The state of the caption queue in this process.
 #[derive(Debug, Default)]
 pub(in crate::service) struct CaptionQueueState {
-    /// A caption was asked for.
+    /// Notified when a caption was requested.
     pub requested: Notify,
-    /// One was made, or given up.
+    /// Notified when a job was settled.
     pub settled: Notify,
-    /// Whose turn it was last.
+    /// The user whose turn was last.
     last: Mutex<Option<UserId>>,
     failures: EndpointFailures,
 }
 
-/// Pictures that an endpoint made no caption of, since it last made one.
+/// Images that have failed at an endpoint since its last success.
 #[derive(Debug, Default)]
 struct EndpointFailures(Mutex<Vec<ImageId>>);
 
-/// So many pictures in a row are not all at fault.
+/// More different images in a row than this are not all at fault.
 const MAX_CONSECUTIVE_FAILURES: usize = 3;
 
 impl EndpointFailures {
@@ -73,7 +73,7 @@ impl EndpointFailures {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Notes one more, and tells whether there are so many that it is the endpoint's fault.
+    /// Records a failure, and returns whether there are so many that the endpoint is at fault.
     fn add(&self, id: ImageId) -> bool {
         let mut failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if failed.len() <= MAX_CONSECUTIVE_FAILURES && !failed.contains(&id) {
@@ -83,11 +83,11 @@ impl EndpointFailures {
     }
 }
 
-/// A job that this process works on.
+/// A job that this process has claimed.
 #[derive(Debug)]
 pub struct ClaimedCaption {
     job: ClaimedJob,
-    /// Why it is not known whether the claim was committed.
+    /// Set if the commit failed, so that it is unknown whether the claim holds.
     commit_error: Option<Error>,
 }
 
@@ -96,52 +96,52 @@ impl ClaimedCaption {
         self.job.claim.image_id
     }
 
-    /// Whose turn it was.
+    /// Returns the user whose turn it was.
     pub fn user_id(&self) -> &UserId {
         &self.job.user_id
     }
 }
 
-/// How making a caption ended.
+/// The outcome of generating a caption.
 enum CaptionOutcome {
     ReadyVariant(String),
-    /// The picture's or the model's fault; `again` if trying again may help.
+    /// The image or the model is at fault; `retryable` if the error is transient.
     Failed {
         reason: String,
         retryable: bool,
     },
-    /// The image is deleted: its turn comes when it is restored.
+    /// The image is deleted. The job waits until it is restored.
     Deleted {
         until: DateTime<Utc>,
     },
     Stopped,
-    /// No fault of the picture.
+    /// The image is not at fault.
     Unavailable(String),
 }
 
 impl Service {
-    /// Returns when a caption has been asked for.
+    /// Waits until a caption is requested.
     pub async fn caption_requested(&self) {
         self.caption_state.requested.notified().await;
     }
 
-    /// Takes the next job, if there is one.
+    /// Claims the next job, if there is one.
     ///
     /// # Errors
-    /// The database is unavailable; nothing has happened.
+    /// The database is unavailable; nothing has changed.
     pub async fn claim_caption(&self) -> Result<Option<ClaimedCaption>, Error> {
         loop {
             let now = self.clock.now();
-            // Nothing is locked or written while there is nothing to do.
+            // While there is nothing to do, nothing is locked or written.
             if !store::jobs::caption_jobs::is_due(&self.db, now).await? {
                 return Ok(None);
             }
             let last = self.caption_state.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let fence = CaptionClaimId::new(&*self.clock);
             let mut tx = self.db.begin().await?;
-            // If another was quicker, there may be one more.
+            // If another worker was faster, there may be a further job.
             if let Some(job) = store::jobs::caption_jobs::claim(&mut tx, last.as_ref(), fence, (now + LEASE, now)).await? {
-                // When this fails, the job may be claimed or not: it is given back, if it is.
+                // If the commit fails, the job may or may not be claimed. If it is, it is released.
                 let commit_error = tx.commit().await.err().map(Error::from);
                 *self.caption_state.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.user_id.clone());
                 return Ok(Some(ClaimedCaption { job, commit_error }));
@@ -149,7 +149,7 @@ impl Service {
         }
     }
 
-    /// Works on a job until it is settled, or the service stops.
+    /// Works on a job until it is settled, its claim is lost, or the service stops.
     pub async fn caption(&self, mut claimed: ClaimedCaption, stop: &CancellationToken) -> WorkOutcome {
         let started = Instant::now();
         let outcome = match claimed.commit_error.take() {
@@ -158,13 +158,13 @@ impl Service {
                 CaptionOutcome::Failed { reason: INTERRUPTED.to_owned(), retryable: false }
             }
             None => {
-                // A model that works for nobody any more is to stop.
+                // Stops the model when its result is no longer needed.
                 let making = stop.child_token();
                 let _stops = making.clone().drop_guard();
                 tokio::select! {
                     outcome = self.generate_caption(claimed.job.claim, &making) => outcome,
                     () = self.keep_caption_lease(claimed.job.claim) => {
-                        tracing::warn!(image_id = %claimed.image_id(), "another has taken a caption over");
+                        tracing::warn!(image_id = %claimed.image_id(), "another worker has taken over a caption");
                         return WorkOutcome::Settled;
                     }
                 }
@@ -173,11 +173,11 @@ impl Service {
         if let CaptionOutcome::ReadyVariant(_) = outcome {
             self.metrics.observe_caption(started.elapsed());
         }
-        // Until the database has taken it: an outage must not cost an attempt.
+        // Retries until the outcome is recorded, because an outage must not cost an attempt.
         while let Err(error) = self.settle_caption(&claimed.job, &outcome).await {
-            tracing::warn!(image_id = %claimed.job.claim.image_id, "a caption could not be settled yet: {}", chain(&error));
+            tracing::warn!(image_id = %claimed.job.claim.image_id, "failed to record the outcome of a caption, retrying: {}", chain(&error));
             if stop.is_cancelled() {
-                // Its lease ends, and it is taken up again.
+                // The lease expires, and the job is claimed again.
                 return WorkOutcome::Unavailable;
             }
             tokio::time::sleep(SETTLE_RETRY_DELAY).await;
@@ -186,7 +186,7 @@ impl Service {
         if matches!(outcome, CaptionOutcome::Unavailable(_)) { WorkOutcome::Unavailable } else { WorkOutcome::Settled }
     }
 
-    /// Returns when the claim no longer holds.
+    /// Returns when the claim is lost.
     async fn keep_caption_lease(&self, claim: Claim) {
         let renew = || async move {
             let mut tx = self.db.begin().await?;
@@ -194,23 +194,23 @@ impl Service {
             tx.commit().await.map(|()| holds)
         };
         keep_lease(RENEWAL, renew, |error| {
-            self.repeated_failures.warn(format!("a caption's lease was not renewed: {}", chain(error)));
+            self.repeated_failures.warn(format!("failed to renew the lease of a caption: {}", chain(error)));
         })
         .await;
     }
 
     async fn generate_caption(&self, claim: Claim, stop: &CancellationToken) -> CaptionOutcome {
         let Captions::On(captioner) = &self.captions else {
-            return CaptionOutcome::Unavailable("no captions are made here".to_owned());
+            return CaptionOutcome::Unavailable("this instance has no caption model".to_owned());
         };
         let image = match store::images::find(&self.db, claim.image_id).await {
             Ok(Some(image)) => image,
-            // It is purged, and its job with it.
-            Ok(None) => return CaptionOutcome::Failed { reason: "the image is gone".to_owned(), retryable: false },
+            // The image is purged, and its job with it.
+            Ok(None) => return CaptionOutcome::Failed { reason: "the image no longer exists".to_owned(), retryable: false },
             Err(error) => return CaptionOutcome::Unavailable(chain(&error)),
         };
         if let Some(deleted_at) = image.deleted_at {
-            // It is purged before that.
+            // The image is purged before that time.
             return CaptionOutcome::Deleted { until: after(deleted_at, self.limits.retention) + TimeDelta::days(365) };
         }
         let picture = match self.model_input(captioner, &image).await {
@@ -223,8 +223,9 @@ impl Service {
         let activity = self.admission.activity();
         let others: caption::Others = Arc::new(move || activity.is_busy());
         let answer = captioner.caption(picture, stop, &others).await;
-        let answer =
-            answer.and_then(|answer| clean(&answer).ok_or_else(|| caption::Error::Refused("the model said nothing".into())));
+        let answer = answer.and_then(|answer| {
+            clean(&answer).ok_or_else(|| caption::Error::Refused("the model returned an empty caption".into()))
+        });
         match answer {
             Ok(text) => {
                 self.caption_state.failures.reset();
@@ -235,14 +236,14 @@ impl Service {
             Err(error) => {
                 let (reason, retryable) = (error_of_model(&error), !matches!(error, caption::Error::Refused(_)));
                 if captioner.is_remote() && self.caption_state.failures.add(image.id) {
-                    return CaptionOutcome::Unavailable(format!("one picture after the other fails at the endpoint: {reason}"));
+                    return CaptionOutcome::Unavailable(format!("several images in a row failed at the endpoint: {reason}"));
                 }
                 CaptionOutcome::Failed { reason, retryable }
             }
         }
     }
 
-    /// The picture as the model takes it.
+    /// Returns the image in the form that the model takes.
     async fn model_input(&self, captioner: &Captioner, image: &Image) -> Result<Picture, Error> {
         let turn = Turn::new(TurnKey::User(image.user_id.clone()), Class::Caption);
         let _admitted = self.admission.reserve_file(&turn, image.file_size).await?;
@@ -259,7 +260,7 @@ impl Service {
             Takes::Jpeg { side } => {
                 let (size, within) = ((image.width, image.height), (Some(side), Some(side)));
                 let rendering = Rendering::new(size, within, Fit::Contain, Format::Jpeg, JPEG_QUALITY);
-                let rendering = rendering.ok_or_else(|| Error::internal("there is no such rendering"))?;
+                let rendering = rendering.ok_or_else(|| Error::internal("the image has no JPEG rendering of this size"))?;
                 let header = imaging::inspect_stored(&bytes, &limits, &rendering).map_err(Error::internal)?;
                 let weight_bytes = header.weight_bytes;
                 let render = move || imaging::render(&bytes, &header, &limits, &rendering);
@@ -273,7 +274,7 @@ impl Service {
         let now = truncate_to_micros(self.clock.now());
         let limits = &self.limits.captions;
         let mut tx = self.db.begin().await?;
-        // The image first, as everywhere. Without it there is no job either.
+        // The image is locked first, as everywhere. If it is purged, so is the job.
         let Some(image) = store::images::lock(&mut tx, id).await? else { return Ok(()) };
         let (holds, counted) = match outcome {
             CaptionOutcome::ReadyVariant(text) => {
@@ -294,7 +295,7 @@ impl Service {
                 store::images::set_caption(&mut tx, id, &caption, now).await?;
                 (store::jobs::caption_jobs::finish(&mut tx, claim).await?, Some("failed"))
             }
-            // What was restored meanwhile goes on at once.
+            // The job of an image that was restored meanwhile continues immediately.
             CaptionOutcome::Deleted { until } => {
                 let due_at = if is_live(&image) { now } else { *until };
                 (store::jobs::caption_jobs::give_back(&mut tx, claim, due_at).await?, None)
@@ -306,7 +307,7 @@ impl Service {
             }
         };
         if !holds {
-            tracing::warn!(image_id = %id, "another has taken a caption over");
+            tracing::warn!(image_id = %id, "another worker has taken over a caption");
             return Ok(());
         }
         tx.commit().await?;
@@ -314,9 +315,11 @@ impl Service {
             self.metrics.count_caption(counted);
         }
         match outcome {
-            CaptionOutcome::Unavailable(cause) => tracing::warn!(image_id = %id, "the service could not make a caption: {cause}"),
+            CaptionOutcome::Unavailable(cause) => {
+                tracing::warn!(image_id = %id, "failed to generate a caption because of the service itself: {cause}")
+            }
             CaptionOutcome::Failed { reason, .. } => {
-                tracing::warn!(image_id = %id, reason, attempts = job.attempts, "no caption")
+                tracing::warn!(image_id = %id, reason, attempts = job.attempts, "failed to generate a caption")
             }
             _ => {}
         }
@@ -324,17 +327,17 @@ impl Service {
     }
 }
 
-/// What went wrong in the service is in its log, and is nothing to users.
+/// Users get no details of internal failures; these are logged.
 fn error_for_users(error: &Error) -> String {
-    tracing::error!("a picture could not be read for its caption: {}", chain(error));
-    "the picture could not be read".to_owned()
+    tracing::error!("failed to read an image for its caption: {}", chain(error));
+    "the image could not be read".to_owned()
 }
 
 fn error_of_model(error: &caption::Error) -> String {
     match error {
         caption::Error::Internal(cause) => {
-            tracing::error!("a caption failed inside the service: {cause}");
-            "captioning failed inside the service".to_owned()
+            tracing::error!("failed to generate a caption: {cause}");
+            "captioning failed because of an internal error".to_owned()
         }
         error => error.to_string(),
     }

@@ -1,4 +1,4 @@
-//! Captions: who may ask for one, and waiting for it. They are made in `caption_queue.rs`.
+//! Captions: requesting one, and waiting for it. `caption_queue.rs` generates them.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use crate::service::images::presigned_urls::Links;
 use crate::service::time::truncate_to_micros;
 use crate::store::{self, Tx};
 
-/// What makes captions here.
+/// How this instance generates captions.
 #[derive(Debug, Clone)]
 pub enum Captions {
-    /// No model is set up, and no captions are asked for.
+    /// No model is configured, and captions cannot be requested.
     Off,
-    /// They are asked for here and made by other instances.
+    /// Captions can be requested here, and other instances generate them.
     Elsewhere,
     On(crate::caption::Captioner),
 }
 
-/// How often it is looked whether another instance has made a caption that is waited for.
+/// How often to check whether another instance has finished a caption.
 const POLL: Duration = Duration::from_millis(500);
 
 impl Captions {
@@ -34,10 +34,10 @@ impl Captions {
 }
 
 impl Service {
-    /// As [`Service::find_image`], and a caption that is to be made is waited for, for up to `wait`.
+    /// Finds an image like [`Service::find_image`], and waits up to `wait` for a pending caption.
     ///
     /// # Errors
-    /// As [`Service::find_image`].
+    /// The same as [`Service::find_image`].
     pub async fn find_captioned_image(
         &self,
         caller: &Caller,
@@ -47,11 +47,11 @@ impl Service {
     ) -> Result<(Image, Option<Links>), Error> {
         let deadline = tokio::time::Instant::now() + wait;
         loop {
-            // Before looking, so that what is settled meanwhile is not missed.
+            // Registered before reading, so that no notification is missed.
             let settled = self.caption_state.settled.notified();
             let (image, links) = self.find_image(caller, id, with_links).await?;
             let is_over = tokio::time::Instant::now() >= deadline || self.stopping.is_cancelled();
-            // Where captions have been turned off, what was asked for before waits until they are turned on.
+            // While captions are off, pending ones stay pending until captions are on again.
             if image.caption.status != CaptionStatus::Pending || is_over || !self.captions.are_on() {
                 return Ok((image, links));
             }
@@ -63,10 +63,10 @@ impl Service {
         }
     }
 
-    /// Asks for a new caption. The one that there is stays until then.
+    /// Requests a new caption. The existing one stays until then.
     ///
     /// # Errors
-    /// No caller, no such image, the caller is not its owner, or no captions are made.
+    /// The caller is not authenticated, there is no such image, the caller is not its owner, or captions are off.
     pub async fn request_caption(&self, caller: &Caller, id: ImageId) -> Result<(Image, Links), Error> {
         let user = permissions::writer(caller)?;
         let mut signer = self.signer().await?;
@@ -74,7 +74,7 @@ impl Service {
         let mut image = store::images::lock(&mut tx, id).await?.filter(is_live).ok_or_else(Error::no_such_image)?;
         permissions::require_owner(&user.id, &image)?;
         if !self.captions.are_on() {
-            return Err(Error::Conflict { message: "No captions are made: the service has no model for them.".to_owned() });
+            return Err(Error::Conflict { message: "Captions are not available: no model is configured.".to_owned() });
         }
         let now = truncate_to_micros(self.clock.now());
         store::jobs::caption_jobs::ask(&mut tx, &image, now).await?;
@@ -89,13 +89,13 @@ impl Service {
         Ok((image, links))
     }
 
-    /// That of an image which is being uploaded.
+    /// Returns the caption state of an image that is being uploaded.
     pub(in crate::service) fn initial_caption(&self) -> Caption {
         let status = if self.captions.are_on() { CaptionStatus::Pending } else { CaptionStatus::Off };
         Caption { status, ..Caption::default() }
     }
 
-    /// Asks for the caption of an image, in the transaction that stores it.
+    /// Enqueues the first caption, in the transaction that stores the image.
     pub(in crate::service) async fn enqueue_first_caption(&self, tx: &mut Tx, image: &Image) -> Result<(), Error> {
         if image.caption.status == CaptionStatus::Pending {
             store::jobs::caption_jobs::ask(tx, image, self.clock.now()).await?;

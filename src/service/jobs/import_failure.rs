@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use crate::service::error::Error;
 
-/// Why an item was not stored.
+/// The reason why an item was not stored.
 #[derive(Debug)]
 pub(in crate::service) enum ImportFailure {
-    /// The URL's own; `Some` when trying again may help, and how long it asks to wait at least.
+    /// The URL is at fault. `retry_after` is `Some` for transient errors: the minimum delay that the host requested.
     Url { reason: String, retry_after: Option<Duration> },
-    /// The service's own.
+    /// The service is at fault.
     Service(Error),
-    /// There was no memory to take it into.
+    /// No memory was free to receive the file.
     NoMemory,
-    /// The service is asked to stop.
+    /// The service is shutting down.
     Stopping,
 }

@@ -1,4 +1,4 @@
-//! What is done with an item that was claimed: its URL is fetched, and what comes is uploaded as anything else.
+//! Processing of a claimed item: fetches its URL and uploads the response like any other file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,18 +37,18 @@ impl Service {
         }
     }
 
-    /// The file, the memory that was reserved for it before it was read, and what its host says that it is.
+    /// Fetches the file. Returns it with the memory that was reserved for it, and its `Content-Type`.
     async fn fetch(&self, claimed: &ClaimedItem) -> Result<(Upload, Admitted, Option<String>), ImportFailure> {
         let item = &claimed.item;
         let limit = self.limits.max_file_bytes;
         let failed = |error: fetch::Error| self.failure_of_fetch(claimed, error);
-        // An account that was disabled since, or has no room, does not make others be asked.
+        // If the account is disabled or its quota is exhausted, no remote host is contacted.
         let features = self.features_of(&item.user_id).await.map_err(failure_of_owner)?;
         if features.as_ref().is_some_and(|features| !features.imports) {
             return Err(ImportFailure::Url { reason: NO_IMPORTS.to_owned(), retry_after: None });
         }
         self.check_quota(&item.user_id, features.as_ref(), self.limits.min_file_bytes).await.map_err(failure_of_owner)?;
-        // The rules were held at the order, by settings that may have changed since.
+        // The rules were checked when the job was created, but settings may have changed since.
         self.may_keep_location(item.keep_location)
             .map_err(|rule| ImportFailure::Url { reason: format!("keep_location {rule}"), retry_after: None })?;
         let target = self
@@ -93,9 +93,9 @@ impl Service {
         let Claim { job_id, position, .. } = claimed.claim;
         let (host, cause) = (&claimed.item.host, chain(&error));
         if error.is_ours() {
-            tracing::warn!(%job_id, position, host, "an import could not be fetched: {cause}");
+            tracing::warn!(%job_id, position, host, "failed to fetch an import: {cause}");
         } else {
-            tracing::info!(%job_id, position, host, "an import could not be fetched: {cause}");
+            tracing::info!(%job_id, position, host, "failed to fetch an import: {cause}");
         }
         let asked = if let fetch::Error::Status { retry_after, .. } = &error { *retry_after } else { None };
         ImportFailure::Url { reason: error.to_string(), retry_after: error.may_pass().then(|| asked.unwrap_or_default()) }
@@ -107,7 +107,7 @@ fn failure_of_owner(error: Error) -> ImportFailure {
         Error::Forbidden { message } => ImportFailure::Url { reason: message, retry_after: None },
         Error::QuotaExceeded(details) => {
             let details: Vec<String> = details.iter().map(|(name, rule)| format!("{name}: {rule}")).collect();
-            ImportFailure::Url { reason: format!("the plan has no room for it ({})", details.join("; ")), retry_after: None }
+            ImportFailure::Url { reason: format!("the quota is exhausted ({})", details.join("; ")), retry_after: None }
         }
         other => ImportFailure::Service(other),
     }
@@ -116,16 +116,16 @@ fn failure_of_owner(error: Error) -> ImportFailure {
 fn failure_of_upload(error: Error, content_type: Option<&str>) -> ImportFailure {
     match error {
         Error::UnsupportedFormat { found: Some(name) } => {
-            ImportFailure::Url { reason: format!("what it gives is {name}, which is not accepted"), retry_after: None }
+            ImportFailure::Url { reason: format!("the file is {name}, which is not accepted"), retry_after: None }
         }
         Error::UnsupportedFormat { found: None } => {
-            let says = content_type.map(|name| format!(", and says that it is {name}")).unwrap_or_default();
-            ImportFailure::Url { reason: format!("what it gives is no JPEG, PNG, GIF or WebP picture{says}"), retry_after: None }
+            let says = content_type.map(|name| format!(", although its Content-Type is {name}")).unwrap_or_default();
+            ImportFailure::Url { reason: format!("the file is not a JPEG, PNG, GIF or WebP image{says}"), retry_after: None }
         }
         Error::InvalidFile { reason, .. } => {
-            ImportFailure::Url { reason: format!("what it gives was refused: {reason}"), retry_after: None }
+            ImportFailure::Url { reason: format!("the file was rejected: {reason}"), retry_after: None }
         }
-        // A fault, which may be this picture's: it must not be tried for ever.
+        // The image may be the cause, so the number of attempts is limited.
         Error::Internal(_) | Error::Conflict { .. } => {
             ImportFailure::Url { reason: "something went wrong inside the service".to_owned(), retry_after: Some(Duration::ZERO) }
         }

@@ -1,9 +1,9 @@
-//! Imports are worked off: an item is claimed, fetched, and handed to the same upload as everything else.
+//! The import queue: an item is claimed, fetched, and passed to the same upload as any other file.
 //!
-//! A claim is counted before anything is fetched, and has a lease that is renewed while its holder lives. The image's own
-//! transaction marks the item, under the claim that stored it; so an item is stored once, whoever dies when. What may pass
-//! is tried again, later and later. What is this service's own fault (no memory, a dependency that is down) costs no
-//! attempt, and the worker waits until it is over.
+//! A claim counts as an attempt before anything is fetched. Its lease is renewed while its worker lives. The transaction that
+//! stores the image also completes the item under that claim, so an item is stored once, whichever process dies at whatever
+//! moment. Transient errors are retried with increasing delays. Failures of this service (no memory, an unavailable dependency)
+//! cost no attempt, and the worker waits until they are over.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,69 +23,69 @@ use crate::service::time::after;
 use crate::store::jobs::import_queue::{Claim, QueuedItem};
 use crate::store::{self, Tx};
 
-/// What bounds imports.
+/// Limits of imports.
 #[derive(Debug, Clone)]
 pub struct ImportLimits {
-    /// Items of one user that are not finished.
+    /// Unfinished items per user.
     pub max_pending: u32,
-    /// Claims of one item.
+    /// Attempts per item.
     pub attempts: u32,
-    /// Items that this process works on at once.
+    /// Items that this process works on concurrently.
     pub concurrency: usize,
-    /// Items of one host, over all instances.
+    /// Concurrent items per host, across all instances.
     pub per_host: u32,
-    /// Before an item is tried a second time; four times as long before each further time.
+    /// The delay before the first retry; four times as long before each further one.
     pub retry_delay: Duration,
-    /// How long a host that has begun its answer is kept waiting for memory.
+    /// How long a host that has started its response may be kept waiting for memory.
     pub memory_wait: Duration,
-    /// How long a finished job is kept; `None` is for ever.
+    /// How long a finished job is kept; `None` means without limit.
     pub retention: Option<Duration>,
 }
 
-/// Of [`ImportLimits::max_pending`], unless the operator says otherwise.
+/// The default of [`ImportLimits::max_pending`].
 pub const DEFAULT_MAX_PENDING: u32 = 1000;
 
 impl ImportLimits {
-    /// Items of one user that this process works on at once: some room is left for the next one.
+    /// Items of one user that this process works on concurrently. The rest is for the next user.
     fn per_user(&self) -> usize {
         (self.concurrency - self.concurrency.div_ceil(4)).max(1)
     }
 }
 
-/// After this long without a renewal a holder is taken for dead.
+/// A worker is considered dead after this time without a renewal.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 const RENEWAL: Duration = Duration::from_secs(10);
 
-/// After the database did not answer, leases that ended meanwhile are left alone for so long: their holders are told first.
+/// After a database outage, expired leases are left alone for this time, so that living workers can renew them first.
 const OUTAGE_GRACE: Duration = Duration::from_secs(15);
 
-/// Items woken in one step.
+/// Items woken per step.
 const BATCH: u32 = 100;
 
-/// An item that this process works on.
+/// An item that this process has claimed.
 #[derive(Debug)]
 pub struct ClaimedItem {
     pub(in crate::service) item: QueuedItem,
     pub(in crate::service) claim: Claim,
-    /// Why it is not known whether the claim was committed.
+    /// Set if the commit failed, so that it is unknown whether the claim holds.
     commit_error: Option<Error>,
     _active: ActiveImport,
 }
 
-/// What there was to claim.
+/// The result of an attempt to claim an item.
 #[derive(Debug)]
 pub enum Claimed {
     Item(Box<ClaimedItem>),
-    /// Nothing yet, but there may be more to do at once.
+    /// No item was claimed, but there may be more to do immediately.
     TryAgain,
     Nothing,
 }
 
 impl Service {
-    /// Takes the next item, if there is one that may be worked on now.
+    /// Claims the next item, if one may be worked on now.
     ///
     /// # Errors
-    /// The database is unavailable; nothing has happened.
+    /// The database is unavailable; nothing has changed.
     pub async fn claim_import(&self) -> Result<Claimed, Error> {
         let claimed = self.try_to_claim().await;
         if claimed.is_err() {
@@ -96,10 +96,10 @@ impl Service {
 
     async fn try_to_claim(&self) -> Result<Claimed, Error> {
         let now = self.clock.now();
-        // Nothing is locked or written while there is nothing to do.
+        // While there is nothing to do, nothing is locked or written.
         let due = store::jobs::import_queue::due(&self.db, now).await?;
         if due.waiting {
-            // In a transaction of its own: it takes items before their jobs.
+            // In a separate transaction, because it locks items before their jobs.
             let mut tx = self.db.begin().await?;
             store::jobs::import_queue::lock(&mut tx).await?;
             store::jobs::import_queue::wake_waiting(&mut tx, now, BATCH).await?;
@@ -121,12 +121,12 @@ impl Service {
         let busy = self.import_state.users_with_at_least(self.limits.imports.per_user());
         match store::jobs::import_queue::find_next(&mut tx, self.limits.imports.per_host, &busy).await? {
             Some(item) => self.claim_item(tx, item, served, now).await,
-            // Lanes that were found empty are forgotten.
+            // Commits the removal of empty lanes.
             None => tx.commit().await.map(|()| Claimed::Nothing).map_err(Error::from),
         }
     }
 
-    /// An item whose holder died.
+    /// Claims an item whose worker died.
     async fn reclaim(&self, mut tx: Tx, item: QueuedItem, served: i64, now: DateTime<Utc>) -> Result<Claimed, Error> {
         let (reason, counted) = match store::jobs::imports::lock_job(&mut tx, item.job_id).await? {
             true => (CANCELLED, "cancelled"),
@@ -144,14 +144,14 @@ impl Service {
         if !store::jobs::import_queue::claim(&mut tx, &item, served, image_id, (now + LEASE, now)).await? {
             return Ok(Claimed::TryAgain);
         }
-        // When this fails, the item may be claimed or not: it is given back, if it is.
+        // If the commit fails, the item may or may not be claimed. If it is, it is released.
         let commit_error = tx.commit().await.err().map(Error::from);
         let claim = Claim { job_id: item.job_id, position: item.position, image_id };
         let _active = self.import_state.begin(&item.user_id);
         Ok(Claimed::Item(Box::new(ClaimedItem { item, claim, commit_error, _active })))
     }
 
-    /// Works on an item until it is settled, its claim is lost, or the service stops. What has been fetched by then is
+    /// Works on an item until it is settled, its claim is lost, or the service stops. A file that has been fetched by then is
     /// stored.
     pub async fn import(self: &Arc<Self>, mut claimed: ClaimedItem, stop: &CancellationToken) -> WorkOutcome {
         let result = match claimed.commit_error.take() {
@@ -160,7 +160,7 @@ impl Service {
                 result = self.fetch_and_store(&claimed, stop) => result,
                 () = self.keep_import_lease(claimed.claim) => {
                     let Claim { job_id, position, .. } = claimed.claim;
-                    tracing::warn!(%job_id, position, "another has taken an import over");
+                    tracing::warn!(%job_id, position, "another worker has taken over an import");
                     return WorkOutcome::Settled;
                 }
             },
@@ -169,12 +169,12 @@ impl Service {
             self.metrics.count_import_items("complete", 1);
             return WorkOutcome::Settled;
         };
-        // Until the database has taken it: an outage must not cost an attempt.
+        // Retries until the outcome is recorded, because an outage must not cost an attempt.
         while let Err(error) = self.settle(&claimed, &failure).await {
-            tracing::warn!(job_id = %claimed.claim.job_id, "an import could not be settled yet: {}", chain(&error));
+            tracing::warn!(job_id = %claimed.claim.job_id, "failed to record the outcome of an import, retrying: {}", chain(&error));
             self.import_state.record_outage();
             if stop.is_cancelled() {
-                // Its lease ends, and it is taken up again.
+                // The lease expires, and the item is claimed again.
                 return WorkOutcome::Unavailable;
             }
             tokio::time::sleep(SETTLE_RETRY_DELAY).await;
@@ -182,7 +182,7 @@ impl Service {
         if matches!(failure, ImportFailure::Service(_)) { WorkOutcome::Unavailable } else { WorkOutcome::Settled }
     }
 
-    /// Returns when the claim no longer holds.
+    /// Returns when the claim is lost.
     async fn keep_import_lease(&self, claim: Claim) {
         let renew = || async move {
             let mut tx = self.db.begin().await?;
@@ -190,18 +190,18 @@ impl Service {
             tx.commit().await.map(|()| holds)
         };
         keep_lease(RENEWAL, renew, |error| {
-            self.repeated_failures.warn(format!("an import's lease was not renewed: {}", chain(error)));
+            self.repeated_failures.warn(format!("failed to renew the lease of an import: {}", chain(error)));
             self.import_state.record_outage();
         })
         .await;
     }
 
-    /// Marks the item, in the transaction that stores its image.
+    /// Completes the item, in the transaction that stores its image.
     pub(in crate::service) async fn complete_import(&self, tx: &mut Tx, claim: Claim) -> Result<(), Error> {
         if store::jobs::import_queue::complete(tx, claim, self.clock.now()).await? {
             return Ok(());
         }
-        Err(Error::Conflict { message: "Another has taken this import over.".to_owned() })
+        Err(Error::Conflict { message: "Another worker has taken over this import.".to_owned() })
     }
 
     async fn settle(&self, claimed: &ClaimedItem, failure: &ImportFailure) -> Result<(), Error> {
@@ -210,11 +210,11 @@ impl Service {
         let limits = &self.limits.imports;
         let mut tx = self.db.begin().await?;
         let cancelled = store::jobs::imports::lock_job(&mut tx, claimed.claim.job_id).await?;
-        // Where a claim no longer holds, it is another's to settle.
+        // If the claim is lost, another worker settles the item.
         let counted = match failure {
             ImportFailure::Url { retry_after: Some(asked), .. } if attempt < limits.attempts && !cancelled => {
                 let delay = self.retry_delay_after(limits.retry_delay, attempt);
-                // Whatever its `Retry-After` says.
+                // The maximum applies to `Retry-After` too.
                 let due_at = after(now, delay.max(*asked).min(MAX_RETRY_DELAY));
                 store::jobs::import_queue::put_off(&mut tx, claimed.claim, due_at).await?.then_some("retried")
             }
@@ -252,22 +252,22 @@ impl Service {
             None => {}
         }
         if let ImportFailure::Service(error) = failure {
-            tracing::warn!(job_id = %claimed.claim.job_id, "the service could not take an import: {}", chain(error));
+            tracing::warn!(job_id = %claimed.claim.job_id, "failed to process an import because of the service itself: {}", chain(error));
         }
         Ok(())
     }
 }
 
-/// What this process knows of its own part in the queue.
+/// The state of the import queue in this process.
 #[derive(Debug, Default)]
 pub(in crate::service) struct ImportQueueState {
-    /// Whose items it works on, and how many.
+    /// Running items by user.
     users: Arc<Mutex<HashMap<UserId, usize>>>,
-    /// When the database last did not answer.
+    /// When the database was last unavailable.
     outage: Mutex<Option<Instant>>,
 }
 
-/// One of the items; over when dropped.
+/// A running item; finished when dropped.
 #[derive(Debug)]
 struct ActiveImport {
     users: Arc<Mutex<HashMap<UserId, usize>>>,
@@ -280,7 +280,7 @@ impl ImportQueueState {
         ActiveImport { users: Arc::clone(&self.users), user: user.clone() }
     }
 
-    /// Users who have so many, or more.
+    /// Returns the users with at least `count` running items.
     fn users_with_at_least(&self, count: usize) -> Vec<UserId> {
         let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         users.iter().filter(|(_, running)| **running >= count).map(|(user, _)| user.clone()).collect()
@@ -290,7 +290,7 @@ impl ImportQueueState {
         *self.outage.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Whether leases may have ended although their holders live.
+    /// Returns whether leases may have expired although their workers live.
     fn had_outage(&self) -> bool {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < OUTAGE_GRACE)
     }

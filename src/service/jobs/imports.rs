@@ -1,4 +1,4 @@
-//! Imports: jobs that bring pictures in from URLs. Here is what clients ask of them; `import_queue.rs` works them off.
+//! Imports: jobs that fetch images from URLs. This file has the client operations; `import_queue.rs` works on the items.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -21,24 +21,24 @@ use crate::service::paging::{Page, list_fingerprint, parse_page_token};
 use crate::store::jobs::imports::{Common, NewItem};
 use crate::store::{self, Tx};
 
-/// What is to be imported, and for whom.
+/// The URLs to import, and the properties of the resulting images.
 #[derive(Debug, Clone)]
 pub struct ImportRequest {
     pub user_id: UserId,
     pub tags: Vec<Tag>,
     pub visibility: Visibility,
-    /// As an upload's.
+    /// As for an upload.
     pub keep_location: bool,
     pub urls: Vec<ImportUrl>,
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
 impl ImportRequest {
-    /// URLs that a job can have.
+    /// The maximum number of URLs of a job.
     pub const MAX_URLS: usize = 100;
 }
 
-/// A URL that obeys the rules.
+/// A validated URL.
 #[derive(Debug, Clone)]
 pub struct ImportUrl {
     /// As the client wrote it.
@@ -46,28 +46,28 @@ pub struct ImportUrl {
     target: Target,
 }
 
-/// By then some of what waits will have been fetched.
+/// By then some of the pending items will have been fetched.
 const PENDING_RETRY: Duration = Duration::from_secs(60);
 
-pub(in crate::service) const NO_IMPORTS: &str = "The plan of this user does not give imports.";
+pub(in crate::service) const NO_IMPORTS: &str = "The plan of this user does not include imports.";
 
-/// What items of a cancelled job failed for.
-pub(in crate::service) const CANCELLED: &str = "it was cancelled";
+/// The reason that items of a cancelled job have.
+pub(in crate::service) const CANCELLED: &str = "the import was cancelled";
 
 impl Service {
-    /// Holds a URL against the rules. Its host is not asked for anything.
+    /// Checks a URL, without connecting to its host.
     ///
     /// # Errors
-    /// The rule that it breaks, in words for the client.
+    /// The rule that it breaks, worded for the client.
     pub fn parse_import_url(&self, url: String) -> Result<ImportUrl, String> {
         let target = self.fetcher.check(&url)?;
         Ok(ImportUrl { url: url.trim().to_owned(), target })
     }
 
-    /// Puts a job into the queue. URLs that lead to the same are taken once.
+    /// Creates an import job. Duplicate URLs are imported once.
     ///
     /// # Errors
-    /// The caller is another user, the user has too many URLs that wait, or the key belongs to another order.
+    /// The caller is another user, the user has too many pending URLs, or the key was used for a different request.
     pub async fn create_import(&self, caller: &Caller, request: &ImportRequest) -> Result<JobId, Error> {
         self.require_uploader_for(caller, &request.user_id)?;
         if self.features_of(&request.user_id).await?.is_some_and(|features| !features.imports) {
@@ -81,7 +81,7 @@ impl Service {
             let known = self.claim_completed_key(&mut tx, &request.user_id, key, &fingerprint(request), answer).await?;
             if let Some(answer) = known {
                 let known = answer["job_id"].as_str().and_then(JobId::parse);
-                return known.ok_or_else(|| Error::internal("an import's key holds no job"));
+                return known.ok_or_else(|| Error::internal("the response of an import's idempotency key has no job id"));
             }
         }
         let items = items(&request.urls);
@@ -93,7 +93,7 @@ impl Service {
         Ok(id)
     }
 
-    /// Checks that a user may have so many more items in the queue, which must be locked: then no other order comes in between.
+    /// Checks that a user may have so many more pending items. The queue must be locked, so that no concurrent request is missed.
     async fn check_pending(&self, tx: &mut Tx, user: &UserId, more: usize) -> Result<(), Error> {
         let pending = store::jobs::imports::count_pending(tx, user).await?;
         let limit = u64::from(self.limits.imports.max_pending);
@@ -103,17 +103,17 @@ impl Service {
         Err(Error::TooManyPending { pending, limit, retry_after: PENDING_RETRY })
     }
 
-    /// A job and its items, in the order in which their URLs were given.
+    /// Finds a job and its items, in the order in which their URLs were given.
     ///
     /// # Errors
-    /// There is no such job, or it is another user's.
+    /// There is no such job, or it belongs to another user.
     pub async fn find_import(&self, caller: &Caller, id: JobId) -> Result<(Job, Vec<Item>), Error> {
         let viewer = permissions::viewer(caller)?;
         if *caller == Caller::Anonymous {
             return Err(Error::Unauthenticated);
         }
         let (job, items) = self.read_import(viewer, id).await?;
-        // Behind a gateway an id is as good as a caller, but not for what is somebody's own.
+        // Behind a gateway anonymous callers may see a job whose id they know, unless it is private or its user has an account.
         let is_own = job.visibility == Visibility::Private
             || store::identity::accounts::find_by_user(&self.db, &job.user_id).await?.is_some();
         if viewer.is_none() && is_own { Err(no_such_import()) } else { Ok((job, items)) }
@@ -125,15 +125,15 @@ impl Service {
             .await?
             .filter(|job| is_visible_to(viewer, job))
             .ok_or_else(no_such_import)?;
-        // After the job: of one that is complete, the items are what they stay.
+        // Read after the job, so that the items of a complete job are final.
         let items = store::jobs::imports::items(&mut reader, id).await?;
         Ok((job, items))
     }
 
-    /// A page of the caller's jobs.
+    /// Lists a page of the caller's jobs.
     ///
     /// # Errors
-    /// No caller, or a page token that is not ours or not of this list.
+    /// The caller is not authenticated, or the page token is not of this list.
     pub async fn list_imports(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<Job>, Error> {
         let user = permissions::authenticated_viewer(caller)?;
         let list = list_fingerprint("imports", user.as_str());
@@ -142,10 +142,10 @@ impl Service {
         Ok(Page::new(jobs, limit, |job| PageToken { last: job.id.uuid() }.encode(&list)))
     }
 
-    /// Gives up what of a job has not begun. What is running goes on, and what is complete stays.
+    /// Cancels the items of a job that have not started. Running items continue, and completed ones stay.
     ///
     /// # Errors
-    /// No caller, no such job, or it is another user's.
+    /// The caller is not authenticated, there is no such job, or it belongs to another user.
     pub async fn cancel_import(&self, caller: &Caller, id: JobId) -> Result<(Job, Vec<Item>), Error> {
         let user = permissions::writer(caller)?;
         store::jobs::imports::find(&self.db, id)
@@ -159,35 +159,35 @@ impl Service {
         self.read_import(Some(&user.id), id).await
     }
 
-    /// A page of the live public images that were imported, by whomever, and whose owners' plans give their originals.
+    /// Lists a page of all live, public, imported images whose owners' plans include originals.
     ///
     /// # Errors
-    /// A page token that is not ours or not of this list.
+    /// The page token is not of this list.
     pub async fn list_links(&self, caller: &Caller, limit: u32, token: Option<&str>) -> Result<Page<ImageId>, Error> {
         permissions::viewer(caller)?;
         let list = list_fingerprint("links", "");
         let last = parse_page_token(token, &list)?.map(|token| ImageId::from(token.last));
         let images = store::images::lists::page_of_imported(&self.db, last, limit + 1).await?;
         let page = Page::new(images, limit, |(id, _)| PageToken { last: id.uuid() }.encode(&list));
-        // Such a page is shorter, not searched for longer.
+        // Pages may be shorter than the limit; they are not filled up.
         let items = page.items.into_iter().filter(|(_, is_given)| *is_given).map(|(id, _)| id).collect();
         Ok(Page { items, next: page.next })
     }
 }
 
-/// Each place once.
+/// Removes duplicates.
 fn items(urls: &[ImportUrl]) -> Vec<NewItem> {
     let mut known = HashSet::new();
     let once = urls.iter().filter(|url| known.insert(url.target.as_str()));
     once.map(|url| NewItem { url: url.url.clone(), host: host_of(&url.target) }).collect()
 }
 
-/// What is bounded by host: a name as the resolver is asked for it, or an address.
+/// Returns the key of the limit per host: a name as the resolver gets it, or an address.
 fn host_of(target: &Target) -> String {
     target.host().trim_end_matches('.').to_owned()
 }
 
-/// Without a caller, an id is as good as one: nobody guesses it.
+/// For anonymous callers the id is the credential, because it cannot be guessed.
 fn is_visible_to(viewer: Option<&UserId>, job: &Job) -> bool {
     viewer.is_none_or(|user| *user == job.user_id)
 }

@@ -1,4 +1,4 @@
-//! The bucket: that it is there, and whether it keeps old versions of what is purged.
+//! Bucket set-up: creation, and the check for versioning.
 
 use super::readiness::cannot_be_used;
 use crate::objects::{Error, OldVersions};
@@ -6,8 +6,8 @@ use crate::service::Service;
 use crate::service::error::{Dependency, chain};
 
 impl Service {
-    /// Creates the bucket if it is missing and configured to be, and looks whether it keeps old versions. Returns whether the storage
-    /// answered; logs what went wrong.
+    /// Creates the bucket if it is missing and configured to be created, and checks whether it keeps old versions. Returns
+    /// whether the storage is available; logs failures.
     pub async fn prepare_bucket(&self) -> bool {
         let looked = self.check_bucket().await;
         if let Err(error) = &looked {

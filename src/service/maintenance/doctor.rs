@@ -1,8 +1,8 @@
-//! `doctor`: compares database and bucket, and changes nothing unless told to.
+//! `doctor`: compares the database and the bucket, and changes nothing unless requested.
 //!
-//! It is the only one that lists the bucket, and what it finds there decides nothing by itself: an object is only ever
-//! removed by way of an intent, after the database has said once more that it knows no such image. Objects younger than
-//! a day are left alone, as an upload may be about to claim them.
+//! Only the doctor lists the bucket. Its findings alone never cause a removal: an object is removed by an intent only, after the
+//! database has confirmed again that there is no such image. Objects younger than a day are left alone, because an upload may be
+//! about to claim them.
 
 mod report;
 
@@ -21,17 +21,17 @@ use crate::service::time::day_end;
 use crate::store;
 pub use report::{Fix, Foreign, Report};
 
-/// No upload is this old and still running.
+/// No running upload is this old.
 const MIN_AGE: TimeDelta = TimeDelta::days(1);
 
-/// Images read at once.
+/// Images read per query.
 const BATCH: u32 = 500;
 
 impl Service {
-    /// Walks over bucket and database. Keeps 16 bytes an image in memory.
+    /// Compares the bucket and the database. Takes 16 bytes of memory per image.
     ///
     /// # Errors
-    /// Database or storage are unavailable; what was fixed until then is fixed.
+    /// The database or the storage is unavailable; what was fixed before stays fixed.
     pub async fn examine(&self, fix: Fix) -> Result<Report, Error> {
         let old_versions = self.objects.look_at_versions().await?;
         let mut report = Report { fixed: fix, old_versions, ..Report::default() };
@@ -46,8 +46,8 @@ impl Service {
         Ok(report)
     }
 
-    /// Goes through the bucket in the order of its keys, in which an image's objects are neighbours. Returns the images
-    /// that have an object, and so were looked at.
+    /// Lists the bucket in the order of its keys, in which the objects of an image are neighbours. Returns the images with
+    /// objects, which have been checked.
     async fn walk_bucket(&self, report: &mut Report, fix: Fix) -> Result<HashSet<ImageId>, Error> {
         let mut seen = HashSet::new();
         let mut group = BTreeMap::<ImageId, Vec<Listed>>::new();
@@ -67,7 +67,7 @@ impl Service {
                     None => report.foreign.add(object.key),
                 }
             }
-            // The last image's objects may go on on the next page.
+            // The objects of the last image may continue on the next page.
             let unfinished = last_id.filter(|_| !last_page).and_then(|id| group.remove_entry(&id));
             self.check_group(report, &mut seen, std::mem::take(&mut group), fix).await?;
             group.extend(unfinished);
@@ -109,11 +109,11 @@ impl Service {
         if is_young && !has_original(objects) || store::images::intents::exists(&self.db, id).await? {
             return Ok(());
         }
-        // An upload may have ended between the two looks.
+        // An upload may have completed between the two queries.
         if store::images::find(&self.db, id).await?.is_some() {
             return Ok(());
         }
-        // The sweeper may have removed them, and then their intent, since the bucket was listed. The removal of a variant
+        // The sweeper may have removed the objects and then their intent since the bucket was listed. The removal of a variant
         // may outlive its image.
         let known: HashSet<String> = self.variants_of(id).await?.into_keys().collect();
         let mut objects = self.objects_of(id).await?;
@@ -131,7 +131,7 @@ impl Service {
         };
         if fix {
             let mut tx = self.db.begin().await?;
-            // The image may have come, or its intent, since the look above.
+            // The image or its intent may have appeared since the query above.
             if store::images::find(&mut tx, id).await?.is_none() && !store::images::intents::exists(&mut tx, id).await? {
                 let names: Vec<&str> = objects.iter().filter_map(|object| Some(layout::parse(&object.key)?.1)).collect();
                 store::images::intents::announce_removal(&mut tx, id, &names, self.clock.now()).await?;
@@ -141,10 +141,10 @@ impl Service {
         Ok(())
     }
 
-    /// Holds the objects that an image has beside its uploaded ones, variants and what was moved, against their rows.
+    /// Checks the other objects of an image, variants and moved objects, against their rows.
     ///
-    /// A variant may be made or removed at any moment, so what does not fit is looked at once more: a row is there before
-    /// its object and after it.
+    /// Variants may appear or disappear at any time, so mismatches are checked again: a row exists before its object and after
+    /// it.
     async fn check_other_objects(&self, report: &mut Report, image: &Image, objects: &[Listed], fix: Fix) -> Result<(), Error> {
         let id = image.id;
         let rows = self.variants_of(id).await?;
@@ -159,14 +159,14 @@ impl Service {
         let (is_there, cutoff) = (|key: &String| objects.iter().any(|object| object.key == *key), self.clock.now() - MIN_AGE);
         let lost = before.iter().filter(|(key, ready)| **ready && after.get(*key) == Some(&true) && !is_there(key));
         let lost: Vec<&String> = lost.map(|(key, _)| key).collect();
-        // It may have moved meanwhile.
+        // It may have moved in the meantime.
         let Some(image) = store::images::find(&self.db, id).await? else { return Ok(()) };
         let uploaded = uploaded_keys(&image);
         let unknown = objects.iter().filter(|object| !uploaded.contains(&object.key) && object.modified_at <= cutoff);
         let unknown = unknown.filter(|object| !before.contains_key(&object.key) && !after.contains_key(&object.key));
         let unknown: Vec<&String> = unknown.map(|object| &object.key).collect();
         if let Some(prefix) = moved_to(&image, &objects) {
-            // The only copy of it, so nothing of this image is removed.
+            // This is the only copy, so nothing of this image is removed.
             report.moved.push(id);
             return if fix.rest { self.follow_move(&image, prefix).await } else { Ok(()) };
         }
@@ -187,7 +187,7 @@ impl Service {
         Ok(())
     }
 
-    /// Has an image use the objects below another prefix, unless it has changed meanwhile.
+    /// Makes an image use the objects with another prefix, unless it has changed in the meantime.
     async fn follow_move(&self, image: &Image, prefix: &str) -> Result<(), Error> {
         let mut tx = self.db.begin().await?;
         let is_as_before =
@@ -198,14 +198,14 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    /// Keys of the objects of an image's variants, and whether each is ready.
+    /// Returns the keys of an image's variants, and whether each is ready.
     async fn variants_of(&self, id: ImageId) -> Result<BTreeMap<String, bool>, Error> {
         let rows = store::images::variants::objects_of(&self.db, id).await?;
         Ok(rows.into_iter().map(|(name, ready)| (layout::key(id, &name), ready)).collect())
     }
 
-    /// Finds the images that the bucket knows nothing of, and those whose places do not follow them. Returns the days on which images
-    /// were made, and the newest.
+    /// Finds images without objects, and images with outdated collection items. Returns the days on which images were created,
+    /// and the newest image.
     async fn walk_images(
         &self,
         report: &mut Report,
@@ -222,7 +222,7 @@ impl Service {
             for image in images {
                 report.images += 1;
                 days.insert(image.id.created_at().date_naive());
-                // It has no object, or it was stored since the bucket was walked.
+                // It has no object, or it was stored after the bucket was listed.
                 if !seen.contains(&image.id) {
                     self.recheck_image(report, image.id).await?;
                 }
@@ -243,8 +243,8 @@ impl Service {
         Ok(())
     }
 
-    /// Looks once more at an image that is in the database, for others may have been storing, moving or purging it since the
-    /// bucket was listed. One that is still there, and where it was, after its own objects were listed must have had all of them.
+    /// Checks an image again, because it may have been stored, moved or purged since the bucket was listed. If it still exists
+    /// with the same prefix after its objects were listed, it must have all of them.
     async fn recheck_image(&self, report: &mut Report, id: ImageId) -> Result<(), Error> {
         loop {
             let before = store::images::find(&self.db, id).await?;
@@ -257,7 +257,7 @@ impl Service {
         }
     }
 
-    /// What the bucket has of one image right now.
+    /// Lists the current objects of one image.
     async fn objects_of(&self, id: ImageId) -> Result<Vec<Listed>, Error> {
         let prefix = layout::key(id, "");
         let mut objects = Vec::new();
@@ -291,7 +291,7 @@ impl Service {
         }
         if fix && !report.counters.is_empty() {
             let mut tx = self.db.begin().await?;
-            // Any slot will do: what is kept is the sum.
+            // Any slot is correct, because the sum counts.
             store::images::counters::add(&mut tx, ImageId::first_at(DateTime::UNIX_EPOCH), report.counters.clone());
             tx.commit().await?;
         }
@@ -299,13 +299,13 @@ impl Service {
     }
 }
 
-/// Keys of the objects that an image's upload made.
+/// Returns the keys of the objects that the image's upload created.
 fn uploaded_keys(image: &Image) -> HashSet<String> {
     layout::stored_names(image).iter().map(|name| layout::key(image.id, name)).collect()
 }
 
-/// The prefix below which an image's original is, where the database says another: the image was deleted and restored after the
-/// backup of the database was made. `None` if the original is where it should be, or nowhere.
+/// Returns the prefix of an image's original if it differs from the database: the image was deleted and restored after the
+/// database backup was made. Returns `None` if the original is where it should be, or missing.
 fn moved_to<'a>(image: &Image, objects: &'a [Listed]) -> Option<&'a str> {
     let key = layout::stored_key(image, layout::ORIGINAL);
     if objects.iter().any(|object| object.key == key) {
@@ -318,14 +318,14 @@ fn moved_to<'a>(image: &Image, objects: &'a [Listed]) -> Option<&'a str> {
     objects.iter().filter(|object| object.size_bytes == image.file_size).find_map(prefix)
 }
 
-/// Whether each variant that is ready has its object, and each object that is not an uploaded one its row.
+/// Returns whether each ready variant has its object, and each other object has its row.
 fn rows_match_objects(rows: &BTreeMap<String, bool>, uploaded: &HashSet<String>, objects: &[Listed]) -> bool {
     let mut others = objects.iter().map(|object| &object.key).filter(|key| !uploaded.contains(*key));
     others.all(|key| rows.contains_key(key))
         && rows.iter().all(|(key, ready)| !ready || objects.iter().any(|object| object.key == *key))
 }
 
-/// Holds an image's objects against what the database says.
+/// Checks an image's objects against the database.
 fn check_image(report: &mut Report, image: &Image, objects: &[Listed]) {
     for key in layout::stored_names(image).iter().map(|name| layout::key(image.id, name)) {
         match objects.iter().find(|object| object.key == key) {

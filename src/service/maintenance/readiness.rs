@@ -1,4 +1,4 @@
-//! Whether the service can do its work, and the numbers that are read off when somebody asks.
+//! Readiness checks, and metrics that are read on demand.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use crate::service::Service;
 use crate::service::error::{Dependency, chain};
 use crate::{objects, store};
 
-/// Longer than this, and a dependency is down as far as a load balancer is concerned.
+/// A dependency that does not answer in this time is down, as far as a load balancer is concerned.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A dependency that is down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnavailableDependency {
     pub dependency: Dependency,
-    /// What the operator is to do about it, where that is known; a sentence that names no address.
+    /// What the operator should do, if known. A sentence without addresses.
     pub advice: Option<String>,
 }
 
 impl Service {
-    /// What of the service's dependencies is down right now.
+    /// Returns the dependencies that are down.
     pub async fn unavailable_dependencies(&self) -> Vec<UnavailableDependency> {
         let (database, storage) = tokio::join!(within(self.db.check()), within(self.check_storage()));
-        // Attempts to connect go on for longer than this waits.
+        // Attempts to connect take longer than this check waits.
         let database = database.map_err(|reason| self.db.failure().unwrap_or(reason)).map(|()| None);
         let mut down = Vec::new();
         for (dependency, state) in [(Dependency::Database, database), (Dependency::Storage, storage)] {
@@ -37,13 +37,13 @@ impl Service {
         down
     }
 
-    /// `Some` when the bucket is missing: the reason, and what to do.
+    /// Returns `Some` if the bucket is missing: the reason, and the advice.
     async fn check_storage(&self) -> Result<Option<(String, String)>, objects::Error> {
         match self.objects.check().await {
             Ok(()) => Ok(None),
             Err(error) => match &error {
                 objects::Error::NoBucket { bucket, .. } => {
-                    let advice = format!("The bucket {bucket:?} does not exist; create it, or set S3_CREATE_BUCKET=true.");
+                    let advice = format!("The bucket {bucket:?} does not exist. Create it, or set S3_CREATE_BUCKET=true.");
                     Ok(Some((chain(&error), advice)))
                 }
                 _ => Err(error),
@@ -51,7 +51,7 @@ impl Service {
         }
     }
 
-    /// Writes what is read off rather than counted into the metrics. Numbers from a database that is down stay as they were.
+    /// Updates the gauges. Gauges from a database that is down stay unchanged.
     pub async fn refresh_metrics(&self) {
         let metrics = &self.metrics;
         let bodies = self.admission.body_usage();
@@ -77,13 +77,13 @@ impl Service {
                     Metrics::set_state(&metrics.intents, state, value);
                 }
             }
-            Err(reason) => self.repeated_failures.warn(format!("the intents could not be counted: {reason}")),
+            Err(reason) => self.repeated_failures.warn(format!("failed to count the intents: {reason}")),
         }
         if let Err(reason) = within(self.measure_import_queue()).await {
-            self.repeated_failures.warn(format!("the queue of imports could not be measured: {reason}"));
+            self.repeated_failures.warn(format!("failed to measure the import queue: {reason}"));
         }
         if let Err(reason) = within(self.measure_caption_queue()).await {
-            self.repeated_failures.warn(format!("the queue of captions could not be measured: {reason}"));
+            self.repeated_failures.warn(format!("failed to measure the caption queue: {reason}"));
         }
     }
 
@@ -105,12 +105,12 @@ impl Service {
     }
 }
 
-/// The same words for the same failure, wherever it is noticed.
+/// Returns the same text for the same failure, wherever it is detected.
 pub(in crate::service) fn cannot_be_used(dependency: Dependency, reason: &str) -> String {
-    format!("the {dependency} cannot be used: {reason}")
+    format!("the {dependency} is unavailable: {reason}")
 }
 
-/// The reason is one phrase, for the log.
+/// Returns the failure as one phrase, for the log.
 async fn within<T, E: std::error::Error>(asking: impl Future<Output = Result<T, E>>) -> Result<T, String> {
     match tokio::time::timeout(CHECK_TIMEOUT, asking).await {
         Ok(answer) => answer.map_err(|error| chain(&error)),

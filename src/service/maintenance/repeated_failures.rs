@@ -1,17 +1,16 @@
-//! Failures that repeat while something is down: the log tells of the first at once, and from then on once a minute how often it came
-//! again.
+//! Logging of repeated failures: the first is logged immediately, and after that their number once a minute.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often the log tells of one that goes on.
+/// How often a persistent failure is logged.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Failures that are counted at once; each further one is told every time.
+/// Failures that are tracked. Beyond this number each one is logged every time.
 const MAX_FAILURES: usize = 100;
 
-/// What the log has told of.
+/// The failures that were logged, by their text.
 #[derive(Debug, Default)]
 pub struct RepeatedFailures(Mutex<HashMap<String, Logged>>);
 
@@ -22,7 +21,7 @@ struct Logged {
 }
 
 impl RepeatedFailures {
-    /// Logs a failure, unless that was done within the last minute. `sentence` ends with the cause.
+    /// Logs a failure, unless it was logged within the last minute. `sentence` ends with the cause.
     pub fn warn(&self, sentence: String) {
         if self.is_new(&sentence, Instant::now()) {
             tracing::warn!("{sentence}");
@@ -41,15 +40,15 @@ impl RepeatedFailures {
         true
     }
 
-    /// Logs what came again, a minute after it was last told. To be called from time to time.
+    /// Logs how often failures were repeated, a minute after they were last logged. Must be called regularly.
     pub fn log_repeats(&self) {
         for (sentence, repeats) in self.take_due(Instant::now()) {
-            let times = if repeats == 1 { "once more".to_owned() } else { format!("{repeats} times more") };
+            let times = if repeats == 1 { "1 more time".to_owned() } else { format!("{repeats} more times") };
             tracing::warn!("{times} within {} seconds: {sentence}", PERIOD.as_secs());
         }
     }
 
-    /// One that did not come again is forgotten.
+    /// Returns the failures to log. One that was not repeated is removed.
     fn take_due(&self, now: Instant) -> Vec<(String, u64)> {
         let mut due = Vec::new();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|sentence, logged| {
@@ -72,17 +71,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_told_at_once_and_then_as_a_count() {
+    fn a_failure_is_logged_immediately_and_then_as_a_count() {
         let (repeated, start) = (RepeatedFailures::default(), Instant::now());
         assert!(repeated.is_new("down", start) && !repeated.is_new("down", start) && repeated.is_new("full", start));
         let nearly = start + PERIOD - Duration::from_millis(1);
         assert!(!repeated.is_new("down", nearly) && repeated.take_due(nearly).is_empty());
         assert_eq!(repeated.take_due(start + PERIOD), [("down".to_owned(), 2)]);
         let later = start + PERIOD;
-        assert!(!repeated.is_new("down", later) && repeated.is_new("full", later), "only one of them went on");
+        assert!(!repeated.is_new("down", later) && repeated.is_new("full", later), "only one of them continued");
         assert_eq!(repeated.take_due(start + 2 * PERIOD), [("down".to_owned(), 1)]);
         assert!(repeated.take_due(start + 3 * PERIOD).is_empty());
-        assert!(repeated.is_new("down", start + 3 * PERIOD), "it is over, and begins anew");
+        assert!(repeated.is_new("down", start + 3 * PERIOD), "it was over, and starts again");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Statistics of all processing since the beginning, over all instances.
+//! Statistics of all processing since the first start, across all instances.
 //!
-//! What was stored is counted in the transaction that stores it, and so exact. What was refused, and how long each stage
-//! took, is gathered in memory and written every second and when the service stops: a refusal must not cost a write, or
-//! refused files would be a way to wear the database out. A process that is killed loses what it has not yet written.
+//! Stored images are counted in the transaction that stores them, so these numbers are exact. Refusals and the durations of
+//! stages are collected in memory, and written every second and when the service stops. A refusal must not cost a write, because
+//! clients could otherwise overload the database with invalid files. A process that is killed loses what it has not written yet.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,26 +16,26 @@ use crate::service::error::Error;
 use crate::service::identity::permissions;
 use crate::store;
 
-/// What was processed.
+/// Statistics of processing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stats {
-    /// By the format of the upload; every format is there.
+    /// By the format of the upload, with an entry for every format.
     pub formats: BTreeMap<&'static str, Processed>,
-    /// Files that were looked at and refused, by the name of the error.
+    /// Files that were examined and refused, by the name of the error.
     pub failures: BTreeMap<String, u64>,
     /// By stage, as in the metrics.
     pub stages: BTreeMap<String, Stage>,
 }
 
-/// Images that were stored.
+/// Stored images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Processed {
     pub count: u64,
-    /// What decoding and thumbnails took.
+    /// The time for decoding and thumbnails.
     pub time: Duration,
 }
 
-/// A step of processing that ran to its end.
+/// A completed step of processing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stage {
     pub count: u64,
@@ -54,11 +54,11 @@ impl Stats {
     }
 }
 
-/// What was counted and is not written yet.
+/// Counts that are not written yet.
 #[derive(Debug, Default)]
 pub(in crate::service) struct Tally {
     counted: Mutex<BTreeMap<Counter, i64>>,
-    /// Held alone while writing, so that whoever reads counts nothing twice and misses nothing.
+    /// Locked exclusively while writing, so that readers count nothing twice and miss nothing.
     writing: tokio::sync::RwLock<()>,
 }
 
@@ -82,7 +82,7 @@ impl Tally {
     }
 }
 
-/// What the names of stages of private uploads begin with in the counters.
+/// The prefix of stage names of private uploads in the counters.
 const PRIVATE: &str = "private/";
 
 fn is_private(stage: &str) -> bool {
@@ -94,7 +94,8 @@ fn stage_of(key: String) -> String {
 }
 
 impl Service {
-    /// All of it, but for private images, which administrators alone are told of; with what this instance has not written yet; of other instances a second may be missing.
+    /// Returns the statistics, including what this instance has not written yet. The last second of other instances may be
+    /// missing. Private images are included for administrators only.
     ///
     /// # Errors
     /// The database is unavailable.
@@ -124,10 +125,10 @@ impl Service {
         Ok(stats)
     }
 
-    /// Writes what was counted since the last time.
+    /// Writes the counts since the last call.
     ///
     /// # Errors
-    /// The database is unavailable; what could not be written is kept, but for what a broken commit may have written.
+    /// The database is unavailable. The counts are kept, unless the commit failed and may have written them.
     pub async fn write_tally(&self) -> Result<(), Error> {
         let _writing = self.tally.writing.write().await;
         let taken = self.tally.take();
@@ -137,7 +138,7 @@ impl Service {
         let changes = taken.iter().map(|(counter, number)| (counter.clone(), *number));
         let written = async {
             let mut tx = self.db.begin().await?;
-            // Any slot will do; one of chance keeps instances out of each other's way.
+            // A random slot, so that instances rarely wait for each other.
             store::images::counters::add_in_slot(&mut tx, self.clock.random()[0] % Counter::SLOTS, changes);
             store::images::counters::write(&mut tx).await?;
             Ok::<_, store::Error>(tx)
@@ -151,13 +152,13 @@ impl Service {
         }
     }
 
-    /// Counts a stage of an upload that has ended.
+    /// Records a completed stage of an upload, in the metrics and the statistics.
     pub(in crate::service) fn observe_stage(&self, visibility: Visibility, stage: &'static str, duration: Duration) {
         self.metrics.observe_stage(stage, duration);
         self.tally_stage(visibility, stage, duration);
     }
 
-    /// As [`Service::observe_stage`], for the statistics alone.
+    /// Records a completed stage in the statistics only.
     pub(in crate::service) fn tally_stage(&self, visibility: Visibility, stage: &'static str, duration: Duration) {
         let key = match visibility {
             Visibility::Public => stage.to_owned(),
@@ -167,8 +168,8 @@ impl Service {
         self.tally.add(CounterKind::StageMicros, &key, i64::try_from(duration.as_micros()).unwrap_or(i64::MAX));
     }
 
-    /// Counts an upload that was not stored. A failure of processing is a file that was looked at and refused, for its
-    /// format, its size or its damage; not a request that was wrong, came too often or found the service out of order.
+    /// Counts an upload that was not stored. A processing failure is a file that was refused because of its format, size or
+    /// damage, not an invalid or throttled request or an outage.
     pub fn count_refusal(&self, error: &Error) {
         self.metrics.count_upload(error.name());
         if matches!(error, Error::InvalidFile { .. } | Error::UnsupportedFormat { .. }) {

@@ -1,6 +1,6 @@
 //! The outcome of one step of background work.
 
-/// What a step found to do.
+/// Whether a step found work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Done,

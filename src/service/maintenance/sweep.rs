@@ -1,7 +1,8 @@
-//! The sweeper's steps: what nobody will ask for again is removed, and nothing else.
+//! The steps of the sweeper: they remove only what can no longer be used.
 //!
-//! An original is deleted only for an image that the database says cannot exist (its intent is in state `removing`, which no upload
-//! survives), or whose objects were copied to other keys before. Every step may run twice, at once on several instances, and be cut off anywhere.
+//! An original is deleted only if the database rules out its image (the intent is in state `removing`, which no upload survives),
+//! or if its objects were copied to other keys before. Every step may run twice, concurrently on several instances, and may be
+//! interrupted at any point.
 
 use chrono::TimeDelta;
 use futures::future::try_join_all;
@@ -16,20 +17,20 @@ use crate::service::time::before;
 use crate::store;
 use crate::store::images::intents::Removal;
 
-/// Removals looked at in one step.
+/// Rows handled per step.
 const BATCH: u32 = 100;
 
-/// Keys forgotten in one step: a day's worth in one statement could take longer than a statement may.
+/// Idempotency keys removed per step. Removing a whole day's keys could exceed the statement timeout.
 const KEY_BATCH: u32 = 1000;
 
-/// For so long whoever opens a link that has expired is told so; after that there is none.
+/// For this time an expired link is reported as expired; after that it does not exist.
 const EXPIRED_LINK_RETENTION: TimeDelta = TimeDelta::days(7);
 
 impl Service {
-    /// Gives up one upload whose intent is older than any upload can take.
+    /// Abandons one upload whose intent is older than any upload can take.
     ///
     /// # Errors
-    /// The database is unavailable; nothing has happened.
+    /// The database is unavailable; nothing has changed.
     pub async fn abandon_next_upload(&self) -> Result<Outcome, Error> {
         let mut tx = self.db.begin().await?;
         let abandoned =
@@ -38,11 +39,11 @@ impl Service {
         Ok(if abandoned { Outcome::Done } else { Outcome::NothingToDo })
     }
 
-    /// Deletes the objects that were announced as going. Those that cannot be deleted now go to the end of the queue, so
-    /// that they do not hold up the others.
+    /// Deletes the objects of announced removals. Removals that fail go to the end of the queue, so that they do not delay the
+    /// others.
     ///
     /// # Errors
-    /// The first failure, after all were tried.
+    /// The first failure, after all removals were tried.
     pub async fn remove_objects(&self) -> Result<Outcome, Error> {
         let removals = store::images::intents::removals(&self.db, BATCH).await?;
         if removals.is_empty() {
@@ -77,11 +78,11 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    /// Gives up variants that nobody asks for any more, and those whose makers died: one in a transaction, for whoever makes room in a
-    /// quota takes several of the same rows.
+    /// Removes unused variants, and those whose renderers died. Each has its own transaction, because quota evictions lock
+    /// several of the same rows.
     ///
     /// # Errors
-    /// The database is unavailable; those before are given up.
+    /// The database is unavailable; variants before the failure are removed.
     pub async fn expire_variants(&self) -> Result<Outcome, Error> {
         let now = self.clock.now();
         let stale = store::images::variants::stale(&self.db, before(now, self.limits.intent_grace), BATCH).await?;
@@ -91,7 +92,7 @@ impl Service {
             tx.commit().await?;
         }
         let Some(retention) = self.limits.variant_retention else { return Ok(Outcome::of(!stale.is_empty())) };
-        // Use is noted once in so long.
+        // Use is recorded only once per interval.
         let cutoff = before(now, retention + TOUCH_INTERVAL.to_std().unwrap_or_default());
         let unused = store::images::variants::unused(&self.db, cutoff, BATCH).await?;
         for (id, object) in &unused {
@@ -102,10 +103,10 @@ impl Service {
         Ok(Outcome::of(!stale.is_empty() || !unused.is_empty()))
     }
 
-    /// Charges the owners for variants of older versions, which did not note how many bytes they have.
+    /// Charges the owners for variants of older versions, which did not record sizes.
     ///
     /// # Errors
-    /// The first failure, after all were tried.
+    /// The first failure, after all variants were tried.
     pub async fn measure_variants(&self) -> Result<Outcome, Error> {
         let unmeasured = store::images::variants::unmeasured(&self.db, BATCH).await?;
         let mut first_error = None;
@@ -131,10 +132,10 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    /// Deletes the objects of variants that were given up. Those that cannot be deleted now go to the end of the queue.
+    /// Deletes the objects of removed variants. Those that fail go to the end of the queue.
     ///
     /// # Errors
-    /// The first failure, after all were tried.
+    /// The first failure, after all objects were tried.
     pub async fn remove_variant_objects(&self) -> Result<Outcome, Error> {
         let removals = store::images::variants::removals(&self.db, self.clock.now(), BATCH).await?;
         if removals.is_empty() {
@@ -164,10 +165,10 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    /// Forgets some of the jobs that were finished long ago. The images stay, and their links are listed.
+    /// Removes some of the jobs that finished before the retention. Their images and links stay.
     ///
     /// # Errors
-    /// The database is unavailable; nothing has happened.
+    /// The database is unavailable; nothing has changed.
     pub async fn expire_imports(&self) -> Result<Outcome, Error> {
         let Some(retention) = self.limits.imports.retention else { return Ok(Outcome::NothingToDo) };
         let mut tx = self.db.begin().await?;
@@ -176,10 +177,10 @@ impl Service {
         Ok(if expired > 0 { Outcome::Done } else { Outcome::NothingToDo })
     }
 
-    /// Forgets some of the sessions that have expired, and of the links that expired long ago.
+    /// Removes some of the expired sessions, and of the links that expired long ago.
     ///
     /// # Errors
-    /// The database is unavailable; nothing has happened.
+    /// The database is unavailable; nothing has changed.
     pub async fn expire_access(&self) -> Result<Outcome, Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -189,7 +190,7 @@ impl Service {
         Ok(if sessions + links > 0 { Outcome::Done } else { Outcome::NothingToDo })
     }
 
-    /// Forgets some of the idempotency keys whose day is over.
+    /// Removes some of the idempotency keys that are older than 24 hours.
     ///
     /// # Errors
     /// The database is unavailable.

@@ -1,7 +1,7 @@
-//! What is in collections: put in and taken out by their owners, shown to them and to anybody.
+//! The images in collections: added and removed by the owner of the collection, listed for the owner and for other callers.
 //!
-//! Places follow their images: one that is deleted or made private goes out of sight in the transaction that does so, and keeps
-//! its position. Locks are taken in one order: the image, the collection, places, and last the counters of collections.
+//! Items follow their images: the transaction that deletes an image or makes it private also hides its items, which keep their
+//! positions. Locks are taken in one order: the image, the collection, its items, and last the counters of collections.
 
 use std::collections::BTreeSet;
 
@@ -26,26 +26,28 @@ use crate::service::paging::{list_fingerprint, parse_page_token};
 use crate::service::time::truncate_to_micros;
 use crate::store::{self, Reader, Tx};
 
-/// How often an image may be in collections of others than its owner: all its places follow it in one transaction. Those in its
-/// owner's are bounded by how many collections a user may have; so nobody can take places from the owner.
+/// The most collections of users other than its owner that an image may be in, because one transaction updates all its items. The
+/// owner's collections are bounded by the number of collections per user instead, so other users cannot use up the owner's share.
 const MAX_FOREIGN_COLLECTIONS: u64 = 1000;
 
-/// Places of a deleted collection that are removed at once. On SQLite nobody else writes meanwhile.
+/// Items of a deleted collection removed per step. On SQLite this blocks all other writers.
 const REMOVE_BATCH: u32 = 1000;
 
-/// A page of a collection, in the order of adding.
+/// A page of a collection, in the order in which images were added.
 #[derive(Debug, Clone)]
 pub struct CollectedImages {
     pub images: Vec<Image>,
-    /// Where the next page begins; `None` on the last page.
+    /// The token of the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
 impl Service {
-    /// A collection of the caller's, and a page of its images in the order of adding: public ones and the caller's own.
+    /// Finds a collection of the caller, with a page of its public images and the caller's own, in the order in which they were
+    /// added.
     ///
     /// # Errors
-    /// No caller, no such collection, another's, or a page token that is not one of this list.
+    /// The caller is not authenticated, there is no such collection, it belongs to another user, or the page token is not of this
+    /// list.
     pub async fn find_collection(
         &self,
         caller: &Caller,
@@ -69,10 +71,10 @@ impl Service {
         Ok((collection, ImagePage { images, total, next: page.next }))
     }
 
-    /// What anybody sees of a collection, or its owner of a private one: public images in the order of adding.
+    /// Lists the public images of a public collection, or of a private one for its owner, in the order in which they were added.
     ///
     /// # Errors
-    /// No such collection, or a page token that is not one of this list.
+    /// There is no such collection, or the page token is not of this list.
     pub async fn show_collection(
         &self,
         caller: &Caller,
@@ -86,10 +88,10 @@ impl Service {
         Ok((collection, page))
     }
 
-    /// An image of a collection.
+    /// Finds an image in a collection.
     ///
     /// # Errors
-    /// No caller, no such collection, another's, or the image is not in it.
+    /// The caller is not authenticated, there is no such collection, it belongs to another user, or the image is not in it.
     pub async fn find_in_collection(&self, caller: &Caller, name: &CollectionName, id: ImageId) -> Result<(Image, Links), Error> {
         let user = permissions::authenticated_viewer(caller)?;
         let collection = self.own_collection(user, name).await?;
@@ -101,10 +103,11 @@ impl Service {
         Ok((image, links))
     }
 
-    /// Puts an image at the end of a collection; one that is in it stays where it is.
+    /// Adds an image to the end of a collection; if it is in it already, it keeps its position.
     ///
     /// # Errors
-    /// No caller, no such collection, another's, no image that the caller may see, or it is in as many as can be.
+    /// The caller is not authenticated, there is no such collection, it belongs to another user, the caller may not see such an
+    /// image, or the image is in too many collections.
     pub async fn add_to_collection(&self, caller: &Caller, name: &CollectionName, id: ImageId) -> Result<(Image, Links), Error> {
         let user = permissions::writer(caller)?;
         let collection = self.own_collection(&user.id, name).await?;
@@ -117,19 +120,19 @@ impl Service {
         Ok((image, links))
     }
 
-    /// Looks at everything once more, under locks.
+    /// Repeats all checks under locks.
     async fn insert_item(&self, user: &UserId, name: &CollectionName, id: ImageId) -> Result<Image, Error> {
         let mut tx = self.db.begin().await?;
         let image = visible(store::images::lock(&mut tx, id).await?, user)?;
         let collection = lock(&mut tx, user, name).await?;
         if store::sharing::collection_items::insert(&mut tx, collection.id, &image, truncate_to_micros(self.clock.now())).await? {
-            // Under the image's lock, so that two cannot both be the last one.
+            // Under the image's lock, so that two requests cannot both take the last item.
             if collection.user_id != image.user_id
                 && store::sharing::collection_items::count_strangers(&mut tx, id).await? > MAX_FOREIGN_COLLECTIONS
             {
                 return Err(Error::Conflict {
                     message: format!(
-                        "The image is in {MAX_FOREIGN_COLLECTIONS} collections of others than its owner, and can be in no more."
+                        "The image is in {MAX_FOREIGN_COLLECTIONS} collections of other users, which is the maximum."
                     ),
                 });
             }
@@ -140,10 +143,10 @@ impl Service {
         Ok(image)
     }
 
-    /// Takes an image out of a collection.
+    /// Removes an image from a collection.
     ///
     /// # Errors
-    /// No caller, no such collection, another's, or the image is not in it.
+    /// The caller is not authenticated, there is no such collection, it belongs to another user, or the image is not in it.
     pub async fn remove_from_collection(&self, caller: &Caller, name: &CollectionName, id: ImageId) -> Result<(), Error> {
         let user = permissions::writer(caller)?;
         let collection = self.own_collection(&user.id, name).await?;
@@ -159,11 +162,11 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    /// Takes a part of a deleted collection apart, or removes it where nothing is left of it. The counters move with each part, so
-    /// that they are true at every moment.
+    /// Removes some items of a deleted collection, or the collection once it is empty. Counters change in the same transaction,
+    /// so they are always exact.
     ///
     /// # Errors
-    /// The database is unavailable; nothing has happened.
+    /// The database is unavailable; nothing has changed.
     pub async fn remove_collections(&self) -> Result<Outcome, Error> {
         if store::sharing::collections::find_given_up(&self.db).await?.is_none() {
             return Ok(Outcome::NothingToDo);
@@ -196,7 +199,7 @@ async fn images_of(
     let token = |position: i64| PageToken { last: Uuid::from_u128(u128::try_from(position).unwrap_or_default()) };
     let next = found.last().filter(|_| has_more).map(|(position, _)| token(*position).encode(&list));
     let images = found.into_iter().map(|(_, image)| image);
-    // As their places say already; what a version without collections has hidden since is not shown.
+    // Items have this state already. This hides images that a version without collections has hidden since.
     let images = images.filter(|image| parts.iter().any(|part| is_in(image, part))).collect();
     Ok(CollectedImages { images, next })
 }
@@ -212,9 +215,9 @@ fn visible(image: Option<Image>, user: &UserId) -> Result<Image, Error> {
     image.filter(|image| is_live(image) && image.is_visible_to(Some(user))).ok_or_else(Error::no_such_image)
 }
 
-/// Makes an image's places in collections follow it, in the transaction that changes it and has its lock.
+/// Updates an image's items to its visibility, in the transaction that changes it and holds its lock.
 pub(in crate::service) async fn sync_image(tx: &mut Tx, image: &Image) -> Result<(), Error> {
-    // What each place was before is looked up: not all of them need have followed the image until now.
+    // The previous state of each item is read, because not all items need have followed the image so far.
     let strays = store::sharing::collection_items::strays(tx, image).await?;
     if strays.is_empty() {
         return Ok(());
@@ -227,14 +230,14 @@ pub(in crate::service) async fn sync_image(tx: &mut Tx, image: &Image) -> Result
     Ok(())
 }
 
-/// Forgets the places of an image that is purged, in the transaction that has its lock.
+/// Removes the items of a purged image, in the transaction that holds its lock.
 pub(in crate::service) async fn remove_image(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
     let counted = store::sharing::collection_items::forget_image(tx, id).await?;
     count(tx, counted.into_iter().map(|place| (place, -1)));
     Ok(())
 }
 
-/// Moves the counters of collections that images come to or leave.
+/// Updates the counters of collections for items that are added or removed.
 fn count(tx: &mut Tx, places: impl IntoIterator<Item = (Place, i64)>) {
     for (place, difference) in places {
         let counter = Counter::of_place(&place);

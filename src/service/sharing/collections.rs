@@ -1,4 +1,4 @@
-//! Collections: made, listed, changed and deleted by their owners. What is in them is `service/sharing/collection_items.rs`.
+//! Collections: created, listed, changed and deleted by their owners. Their contents are in `collection_items.rs`.
 
 use crate::model::caller::{Caller, UserId};
 use crate::model::collection::{Collection, CollectionId, CollectionName};
@@ -13,17 +13,17 @@ use crate::service::paging::{Page, list_fingerprint, parse_page_token};
 use crate::service::time::truncate_to_micros;
 use crate::store::{self, Tx};
 
-/// Collections that a user may have.
+/// The maximum number of collections per user.
 const MAX_COLLECTIONS: u64 = 10_000;
 
-/// A user's collections have one counter, whose lock keeps them from being made at the same time.
+/// All collections of a user share one counter row, whose lock prevents concurrent creation.
 const COUNTER_SLOT: u8 = 0;
 
 impl Service {
-    /// Makes an empty collection.
+    /// Creates an empty collection.
     ///
     /// # Errors
-    /// No caller, the name is taken, or the caller has as many as can be.
+    /// The caller is not authenticated, the name is taken, or the caller has too many collections.
     pub async fn create_collection(
         &self,
         caller: &Caller,
@@ -35,22 +35,22 @@ impl Service {
         let collection = Collection { id, name, user_id: user.id.clone(), visibility, updated_at };
         let mut tx = self.db.begin().await?;
         if !store::sharing::collections::insert(&mut tx, &collection).await? {
-            return Err(Error::Conflict { message: format!("There is a collection {} already.", collection.name) });
+            return Err(Error::Conflict { message: format!("The collection {} already exists.", collection.name) });
         }
         count(&mut tx, &user.id, 1);
-        // The counter is locked from here on, so that two cannot both be the last one.
+        // The counter is locked from here on, so that two requests cannot both create the last one.
         store::images::counters::write(&mut tx).await?;
         if store::images::counters::read_in(&mut tx, &Counter::user_collections(&user.id)).await? > MAX_COLLECTIONS {
-            return Err(Error::Conflict { message: format!("There are {MAX_COLLECTIONS} collections of yours already.") });
+            return Err(Error::Conflict { message: format!("You have {MAX_COLLECTIONS} collections, which is the maximum.") });
         }
         tx.commit().await?;
         Ok(collection)
     }
 
-    /// A page of the caller's collections, newest first, with how many of its images the caller sees in each.
+    /// Lists a page of the caller's collections, newest first, each with the number of its images that the caller can see.
     ///
     /// # Errors
-    /// No caller, or a page token that is not one of this list.
+    /// The caller is not authenticated, or the page token is not of this list.
     pub async fn list_collections(
         &self,
         caller: &Caller,
@@ -64,10 +64,10 @@ impl Service {
         Ok(Page::new(found, limit, |(collection, _)| PageToken { last: collection.id.uuid() }.encode(&list)))
     }
 
-    /// Says who may see a collection.
+    /// Changes the visibility of a collection.
     ///
     /// # Errors
-    /// No caller, no such collection, or another's.
+    /// The caller is not authenticated, there is no such collection, or it belongs to another user.
     pub async fn change_collection(
         &self,
         caller: &Caller,
@@ -85,11 +85,11 @@ impl Service {
         Ok((collection, count))
     }
 
-    /// Deletes a collection; its images stay. It is gone and its name free at once; what says which images were in it is removed
-    /// some at a time, for a large one would take longer than a request may.
+    /// Deletes a collection; its images stay. The collection disappears and its name is free immediately. Its items are removed
+    /// in the background, because a large collection would exceed the time limit of a request.
     ///
     /// # Errors
-    /// No caller, no such collection, or another's.
+    /// The caller is not authenticated, there is no such collection, or it belongs to another user.
     pub async fn delete_collection(&self, caller: &Caller, name: &CollectionName) -> Result<(), Error> {
         let user = permissions::writer(caller)?;
         self.own_collection(&user.id, name).await?;
@@ -100,14 +100,14 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    /// The collection, if it is the user's. To be asked before anything is locked: who may not write makes nobody wait.
+    /// Finds a collection of the user. Called before anything is locked, so that requests without permission delay no other.
     pub(in crate::service) async fn own_collection(&self, user: &UserId, name: &CollectionName) -> Result<Collection, Error> {
         let collection = store::sharing::collections::find(&self.db, name).await?.ok_or_else(Error::no_such_collection)?;
         require_owner(user, &collection)?;
         Ok(collection)
     }
 
-    /// The collection, if `viewer` may know of it.
+    /// Finds a collection that `viewer` may see.
     pub(in crate::service) async fn visible_collection(
         &self,
         viewer: Option<&UserId>,
@@ -118,19 +118,19 @@ impl Service {
     }
 }
 
-/// Moves the number of a user's collections.
+/// Changes the number of a user's collections.
 pub(in crate::service) fn count(tx: &mut Tx, user: &UserId, difference: i64) {
     store::images::counters::add_in_slot(tx, COUNTER_SLOT, [(Counter::user_collections(user), difference)]);
 }
 
-/// Takes the lock of a collection that is the user's.
+/// Locks a collection of the user.
 pub(in crate::service) async fn lock(tx: &mut Tx, user: &UserId, name: &CollectionName) -> Result<Collection, Error> {
     let collection = store::sharing::collections::lock(tx, name).await?.ok_or_else(Error::no_such_collection)?;
     require_owner(user, &collection)?;
     Ok(collection)
 }
 
-/// Whoever may not know of a collection is told that there is none.
+/// Callers who may not see a collection learn nothing of its existence.
 fn require_owner(user: &UserId, collection: &Collection) -> Result<(), Error> {
     if *user == collection.user_id {
         return Ok(());
@@ -141,12 +141,12 @@ fn require_owner(user: &UserId, collection: &Collection) -> Result<(), Error> {
     Err(Error::no_such_collection())
 }
 
-/// What a collection's owner sees of it.
+/// Returns the parts of a collection that its owner sees.
 pub(in crate::service) fn parts(owner: &UserId) -> [Part; 2] {
     [Part::Public, Part::PrivateOf(owner.clone())]
 }
 
-/// The counters of these parts of a collection.
+/// Returns the counters of these parts of a collection.
 pub(in crate::service) fn counters(id: CollectionId, parts: &[Part]) -> Vec<Counter> {
     parts.iter().map(|part| Counter::collection_part(id, part)).collect()
 }

@@ -1,5 +1,5 @@
-//! Links that expire: an original to anybody who has one, also of a private image, until its time is over or it was opened often
-//! enough. Every opening is checked against the database.
+//! Expiring links: they give access to an original, even of a private image, until they expire or reach their maximum number of
+//! views. Every request is checked against the database.
 
 use chrono::TimeDelta;
 
@@ -17,18 +17,19 @@ use crate::service::images::live::is_live;
 use crate::service::images::thumbnails::{Content, SendOptions};
 use crate::store;
 
-/// Bytes of a link's file that are given for nothing, in all: clients ask for a byte or two to learn its size and whether they can have
-/// parts. They tell what a file of any such size has.
+/// Bytes of a link's file that are sent without counting a view, in total. Clients request a byte or two to learn the size of a
+/// file and whether it supports ranges. So few bytes reveal no more than the header of any such file.
 const PROBE_BYTES: u64 = 64;
 
-/// Links that an image may have, expired ones that are not forgotten yet among them.
+/// The maximum number of links per image, including expired ones that are not removed yet.
 const MAX_LINKS: u64 = 1000;
 
 impl Service {
-    /// Makes a link to an image; returns the token that opens it, which is told now and never again.
+    /// Creates a link to an image. Returns it with its token, which is shown only once.
     ///
     /// # Errors
-    /// No caller, no such image, the caller is not its owner, the owner's plan has no such links, or there are too many.
+    /// The caller is not authenticated, there is no such image, the caller is not its owner, the owner's plan excludes expiring
+    /// links, or the image has too many links.
     pub async fn create_link(
         &self,
         caller: &Caller,
@@ -42,7 +43,9 @@ impl Service {
         permissions::require_owner(&user.id, &image)?;
         require_links(&image)?;
         if store::sharing::expiring_links::count(&mut tx, id).await? >= MAX_LINKS {
-            return Err(Error::Conflict { message: format!("The image has {MAX_LINKS} links: delete one, or let one expire.") });
+            return Err(Error::Conflict {
+                message: format!("The image has {MAX_LINKS} links, which is the maximum. Delete one first."),
+            });
         }
         let expires_at =
             crate::service::time::truncate_to_micros(self.clock.now() + TimeDelta::seconds(expires_in_seconds.into()));
@@ -53,10 +56,10 @@ impl Service {
         Ok((link, secret.text))
     }
 
-    /// The links to an image, newest first; expired ones for as long as they are not forgotten.
+    /// Lists the links to an image, newest first, including expired ones that are not removed yet.
     ///
     /// # Errors
-    /// No caller, no such image, or the caller is not its owner.
+    /// The caller is not authenticated, there is no such image, or the caller is not its owner.
     pub async fn list_expiring_links(&self, caller: &Caller, id: ImageId) -> Result<Vec<ExpiringLink>, Error> {
         let user = permissions::authenticated_viewer(caller)?;
         let image = store::images::find(&self.db, id).await?.filter(is_live).ok_or_else(Error::no_such_image)?;
@@ -64,10 +67,10 @@ impl Service {
         Ok(store::sharing::expiring_links::of_image(&self.db, id).await?)
     }
 
-    /// Takes a link back, by its token or its id.
+    /// Revokes a link, by its token or its id.
     ///
     /// # Errors
-    /// No caller, no such image or link, or the caller is not the owner.
+    /// The caller is not authenticated, there is no such image or link, or the caller is not the owner.
     pub async fn delete_link(&self, caller: &Caller, id: ImageId, link: &str) -> Result<(), Error> {
         let user = permissions::writer(caller)?;
         let mut tx = self.db.begin().await?;
@@ -79,12 +82,12 @@ impl Service {
         Ok(tx.commit().await?)
     }
 
-    /// The original that a link leads to, or a part of it. A look that sends bytes is a view, and counted before the first of them;
-    /// a preview is none, and gets no bytes of what can be seen a limited number of times.
+    /// Opens a link: serves the original or a part of it. A request that sends bytes is a view, which is counted before the first
+    /// byte. A preview is not a view, and gets no bytes from a link with a maximum number of views.
     ///
     /// # Errors
-    /// There is no such link, it has expired, its image is deleted, the owner's plan has no such links any more, the file has none of
-    /// the bytes that are asked for, or a preview asks for a link with a number of views.
+    /// There is no such link, it has expired, its image is deleted, the owner's plan no longer includes expiring links, the range
+    /// is not satisfiable, or a preview requests a link with a maximum number of views.
     pub async fn open_link(
         &self,
         token: &str,
@@ -114,9 +117,9 @@ impl Service {
             return Ok(Original { image, etag, part, content: Content::Length(wanted) });
         }
         if is_preview && link.max_views.is_some() {
-            return Err(Error::forbidden("This link can be opened a limited number of times, and is not shown to previews."));
+            return Err(Error::forbidden("Previews are not available for links with a maximum number of views."));
         }
-        // First what may fail through no fault of the link's.
+        // Started first, because failures of the storage must not count as a view.
         let (stored, bytes) = self.send_original(sending.requested_by, &image, part.clone()).await?;
         if !is_preview {
             self.charge_views(&link, part.is_some(), wanted, image.file_size).await?;
@@ -124,8 +127,8 @@ impl Service {
         Ok(Original { image, etag, part, content: Content::Stored(stored, bytes) })
     }
 
-    /// Counts what is sent. A view pays for all bytes of the file, in one piece or in parts; beside that only [`PROBE_BYTES`] are given. So
-    /// a link never sends more than its views times the file, and these few bytes.
+    /// Counts a view. One view covers all bytes of the file, in one piece or in parts. Only [`PROBE_BYTES`] more are free. So a
+    /// link never sends more than its views times the file size, plus these few bytes.
     async fn charge_views(&self, link: &ExpiringLink, is_part: bool, sent_bytes: u64, file_bytes: u64) -> Result<(), Error> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -147,7 +150,7 @@ impl Service {
 
 fn require_links(image: &Image) -> Result<(), Error> {
     let given = image.features.as_ref().is_none_or(|features| features.expiring_links);
-    if given { Ok(()) } else { Err(Error::not_in_plan("links that expire")) }
+    if given { Ok(()) } else { Err(Error::not_in_plan("expiring links")) }
 }
 
 fn no_such_link() -> Error {

@@ -1,4 +1,4 @@
-//! Sharing: public links, links that expire, and collections.
+//! Sharing: public links, expiring links, and collections.
 
 pub mod collection_items;
 pub mod collections;

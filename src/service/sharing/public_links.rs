@@ -1,7 +1,6 @@
-//! Public links: a public image's original to anybody who has its id, from this service's own address; a private one's to its
-//! owner.
+//! Public links: they serve the original of a public image to all clients who know its id, and of a private image to its owner.
 //!
-//! The bytes pass through: they are never in memory as a whole, and a link to a deleted image ends with its deletion.
+//! The bytes are streamed, never held in memory as a whole. A link to an image stops working when the image is deleted.
 
 use std::ops::RangeInclusive;
 
@@ -17,26 +16,26 @@ use crate::service::error::Error;
 use crate::service::identity::permissions;
 use crate::service::images::thumbnails::{Content, SendOptions};
 
-/// An original to be sent.
+/// An original to send.
 pub struct Original {
     pub image: Image,
-    /// Without its quotes; the hash of the file.
+    /// The hash of the file, without quotes.
     pub etag: String,
-    /// The bytes that are sent, when it is not all of them.
+    /// The bytes to send; `None` means the whole file.
     pub part: Option<RangeInclusive<u64>>,
     pub content: Content,
 }
 
-/// Which part of a file a client asks for.
+/// The `Range` and `If-Range` header fields of a request.
 #[derive(Debug, Clone, Default)]
 pub struct RangeRequest {
     pub range: Option<ByteRange>,
-    /// The entity tag that the file must have; with another one all of it is sent.
+    /// The entity tag that the file must have. Otherwise the whole file is sent.
     pub if_range: Option<String>,
 }
 
 impl RangeRequest {
-    /// The bytes of the image's file that are asked for; `None` is all of them.
+    /// Returns the requested bytes of the image's file; `None` means the whole file.
     pub(in crate::service) fn resolve(&self, image: &Image, etag: &str) -> Result<Option<RangeInclusive<u64>>, Error> {
         let length = image.file_size;
         let Some(range) = self.range.filter(|_| self.if_range.as_ref().is_none_or(|only| only == etag)) else { return Ok(None) };
@@ -45,10 +44,10 @@ impl RangeRequest {
 }
 
 impl Service {
-    /// The original of a live image, or a part of it.
+    /// Serves the original of a live image, or a part of it.
     ///
     /// # Errors
-    /// There is no such image, its owner's plan gives no originals, its file has none of the bytes that are asked for, or the storage does not answer.
+    /// There is no such image, its owner's plan excludes originals, the range is not satisfiable, or the storage is unavailable.
     pub async fn original(
         &self,
         caller: &Caller,
@@ -70,13 +69,13 @@ impl Service {
         }
         let (stored, bytes) = self.send_original(sending.requested_by, &image, part.clone()).await?;
         if stored != wanted {
-            let found = format!("the storage gives {stored} bytes of image {id} where {wanted} are known");
+            let found = format!("the storage has {stored} bytes of image {id}, but the database has {wanted}");
             return Err(Error::internal(found));
         }
         Ok(Original { image, etag, part, content: Content::Stored(stored, bytes) })
     }
 
-    /// The bytes of an original, or of a part of it, and their number.
+    /// Streams the original or a part of it. Returns the number of bytes and the stream.
     pub(in crate::service) async fn send_original(
         &self,
         requested_by: &TurnKey,

@@ -1,4 +1,4 @@
-//! What clients get, and who waits for whom.
+//! Which bytes clients receive, and which clients wait.
 
 use std::pin::pin;
 
@@ -8,7 +8,7 @@ const FILE: u64 = 2 << 20;
 
 type Asked = Option<RangeInclusive<u64>>;
 
-/// A storage with one file of [`FILE`] bytes, in large pieces, and the parts that were asked of it.
+/// A storage with one file of [`FILE`] bytes in large chunks, and a log of the requested parts.
 fn storage() -> (OpenObject, Arc<Mutex<Vec<Asked>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&asked);
@@ -54,7 +54,7 @@ async fn take(sent: &mut BodyStream, bytes: u64, from: u64) {
 }
 
 #[tokio::test]
-async fn a_client_gets_every_byte_and_gives_its_slot_back() {
+async fn a_client_gets_every_byte_and_releases_its_slot() {
     let (downloads, (open, asked)) = (downloads(1), storage());
     for (part, start, length) in [(None, 0, FILE), (Some(100..=200_000), 100, 199_901)] {
         let (stated, mut sent) = downloads.start(&anybody(), Arc::clone(&open), part).await.expect("it starts");
@@ -68,11 +68,11 @@ async fn a_client_gets_every_byte_and_gives_its_slot_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_lets_others_pass_and_goes_on_where_it_was() {
+async fn a_stalled_client_releases_its_slot_and_resumes_at_the_next_byte() {
     let (downloads, (open, asked)) = (downloads(1), storage());
     let (_, mut slow) = downloads.start(&anybody(), Arc::clone(&open), None).await.expect("it starts");
     take(&mut slow, 3 * PIECE_BYTES as u64, 0).await;
-    // There is one slot, and another gets it as soon as the first one stands still.
+    // There is one slot; another client gets it as soon as the first one stalls.
     let (_, mut other) = downloads.start(&anybody(), Arc::clone(&open), None).await.expect("it starts");
     take(&mut other, FILE, 0).await;
     let done = 3 * PIECE_BYTES as u64;
@@ -83,7 +83,7 @@ async fn a_client_that_takes_nothing_lets_others_pass_and_goes_on_where_it_was()
 }
 
 #[tokio::test]
-async fn who_waits_for_the_storage_keeps_its_slot() {
+async fn a_client_that_waits_for_the_storage_keeps_its_slot() {
     let downloads = downloads(1);
     let open: OpenObject = Arc::new(|_| {
         let late = async {
@@ -102,7 +102,7 @@ async fn who_waits_for_the_storage_keeps_its_slot() {
 }
 
 #[tokio::test]
-async fn who_waited_for_the_storage_and_does_not_read_any_more_lets_others_pass() {
+async fn a_client_that_stalls_after_waiting_for_the_storage_releases_its_slot() {
     let downloads = downloads(1);
     let late = Arc::new(tokio::sync::Notify::new());
     let open: OpenObject = {
@@ -122,7 +122,7 @@ async fn who_waited_for_the_storage_and_does_not_read_any_more_lets_others_pass(
     tokio::time::sleep(5 * SHORT).await;
     assert_eq!(free(&downloads), 0);
     late.notify_one();
-    // Nobody asks for what has come.
+    // The client does not poll for the chunk that has arrived.
     let (others, _) = storage();
     let (_, mut other) = downloads.start(&anybody(), others, None).await.expect("it starts");
     take(&mut other, FILE, 0).await;
@@ -133,14 +133,14 @@ async fn who_waited_for_the_storage_and_does_not_read_any_more_lets_others_pass(
 }
 
 #[tokio::test]
-async fn a_client_that_takes_too_little_is_given_up() {
+async fn a_client_below_the_minimum_rate_is_disconnected() {
     let (mut downloads, (open, _)) = (downloads(1), storage());
     (downloads.timeouts.speed_grace, downloads.timeouts.min_bytes_per_second) = (SHORT, 1 << 40);
     let (_, mut drip) = downloads.start(&anybody(), open, None).await.expect("it starts");
     tokio::time::sleep(2 * SHORT).await;
     let ended = drip.next().await.expect("more").expect_err("an end").to_string();
-    assert_eq!(ended, "the client takes its file too slowly");
-    assert!(drip.next().await.expect("more").is_err(), "it does not go on");
+    assert_eq!(ended, "the client reads too slowly");
+    assert!(drip.next().await.expect("more").is_err(), "it does not continue");
     assert_eq!(free(&downloads), 1);
 }
 
@@ -158,7 +158,7 @@ async fn without_a_slot_in_time_the_service_is_overloaded() {
 }
 
 #[tokio::test]
-async fn many_files_of_one_caller_delay_another_one_by_those_that_have_begun() {
+async fn many_files_of_one_caller_delay_another_only_by_those_that_have_started() {
     let (downloads, (open, _)) = (Arc::new(downloads(1)), storage());
     let held = downloads.slots.acquire(&Turn::new(anybody(), Class::Request)).await;
     let order = Arc::new(Mutex::new(Vec::new()));
@@ -184,7 +184,7 @@ async fn many_files_of_one_caller_delay_another_one_by_those_that_have_begun() {
 }
 
 #[tokio::test]
-async fn a_crowd_begins_one_after_another_and_takes_no_place_of_others() {
+async fn a_burst_starts_one_after_another_and_takes_no_slot_of_others() {
     let (mut downloads, (open, _)) = (downloads(16), storage());
     downloads.timeouts.stall = Duration::from_secs(60);
     let start = |address: &str| {
@@ -197,16 +197,16 @@ async fn a_crowd_begins_one_after_another_and_takes_no_place_of_others() {
     let _other = start("192.0.2.2").await;
     let mut taken_bytes = 0;
     while taken_bytes <= READING_BYTES {
-        assert!(futures::poll!(&mut next).is_pending(), "after {taken} bytes");
+        assert!(futures::poll!(&mut next).is_pending(), "after {taken_bytes} bytes");
         taken_bytes += crowd[0].next().await.expect("more").expect("bytes").len() as u64;
     }
-    // The first one reads, and is no beginner any more.
+    // The first one reads, and has left the starting phase.
     let _next = next.await;
     assert_eq!(free(&downloads), 16 - STARTING_PER_CALLER - 2);
 }
 
 #[tokio::test]
-async fn a_small_file_is_read_at_once() {
+async fn a_small_file_is_read_immediately() {
     let (downloads, (open, _)) = (downloads(1), storage());
     let (length, mut sent) = downloads.start(&anybody(), open, Some(5..=SMALL_BYTES + 4)).await.expect("it starts");
     assert_eq!((length, free(&downloads)), (SMALL_BYTES, 1));

@@ -1,4 +1,4 @@
-//! Who is served when. Futures are polled by hand, so nothing here depends on time.
+//! The order in which waiters are served. Futures are polled by hand, so nothing here depends on time.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,11 +14,11 @@ fn key(name: &str) -> TurnKey {
     TurnKey::User(UserId::parse(name).unwrap())
 }
 
-/// A waiter who stands in the queue when this returns.
+/// Returns a waiter that is already in the queue.
 fn wait(queue: &FairQueue, name: &str, class: Class, bytes: u64) -> Waiting {
     let (queue, turn) = (queue.clone(), Turn::new(key(name), class));
     let mut waiting: Waiting = Box::pin(async move { queue.acquire(&turn, Amount::bytes(bytes)).await });
-    assert!(waiting.as_mut().now_or_never().is_none(), "{name} was served at once");
+    assert!(waiting.as_mut().now_or_never().is_none(), "{name} was served immediately");
     waiting
 }
 
@@ -30,7 +30,7 @@ fn poll(waiting: &mut Waiting) -> Option<Permit> {
     Pin::new(waiting).now_or_never()
 }
 
-/// The order in which waiters for one byte each are served by a queue of one byte.
+/// Returns the order in which a queue of one byte serves waiters for one byte each.
 fn order(mut waiting: Vec<(&'static str, Waiting)>, first: Permit) -> Vec<&'static str> {
     let (mut served, mut held) = (Vec::new(), Some(first));
     while held.take().is_some() && !waiting.is_empty() {
@@ -98,7 +98,7 @@ fn a_large_request_is_not_overtaken_by_small_ones() {
 }
 
 #[test]
-fn a_request_for_more_than_there_is_takes_all_of_it() {
+fn a_request_for_more_than_the_total_takes_all_of_it() {
     let queue = FairQueue::new(Amount { bytes: 10, slots: 2 });
     let turn = Turn::new(key("ann"), Class::Request);
     let all = queue.try_acquire(&turn, Amount { bytes: 1000, slots: 1 }).unwrap();
@@ -109,25 +109,25 @@ fn a_request_for_more_than_there_is_takes_all_of_it() {
 }
 
 #[test]
-fn a_waiter_who_gives_up_holds_nobody_back() {
+fn a_dropped_waiter_blocks_no_other() {
     let queue = FairQueue::new(Amount::bytes(10));
     let held = take(&queue, "ann", Class::Request, 6).unwrap();
     let large = wait(&queue, "bob", Class::Request, 10);
     let mut small = wait(&queue, "cleo", Class::Request, 4);
     assert!(poll(&mut small).is_none());
     drop(large);
-    assert!(poll(&mut small).is_some(), "it was behind the one that gave up");
+    assert!(poll(&mut small).is_some(), "it was behind the dropped one");
     drop((held, small));
     assert_eq!((queue.in_use().bytes, queue.waiting()), (0, 0));
 }
 
 #[test]
-fn what_was_granted_to_a_waiter_who_gives_up_goes_to_the_next() {
+fn a_permit_of_a_dropped_waiter_goes_to_the_next() {
     let queue = FairQueue::new(Amount::bytes(1));
     let held = take(&queue, "ann", Class::Request, 1).unwrap();
     let (first, mut second) = (wait(&queue, "bob", Class::Request, 1), wait(&queue, "cleo", Class::Request, 1));
     drop(held);
-    // It is granted to the first, who never looks.
+    // It is granted to the first waiter, which never polls.
     assert!(poll(&mut second).is_none());
     drop(first);
     assert!(poll(&mut second).is_some());
@@ -144,13 +144,13 @@ fn background_work_holds_at_most_half_and_requests_may_take_all() {
     let held = (resize("ann").unwrap(), anonymous().unwrap());
     assert!(resize("bob").is_none() && anonymous().is_none(), "they share one half");
     let mut waiting = wait(&queue, "bob", Class::Resize, 2);
-    let uploads = take(&queue, "cleo", Class::Request, 4).expect("those who wait for their half hold up nobody else");
+    let uploads = take(&queue, "cleo", Class::Request, 4).expect("those who wait for their half block no others");
     assert!(take(&queue, "cleo", Class::Request, 1).is_none());
     drop(held.1);
     assert!(poll(&mut waiting).is_some());
     drop((held.0, uploads, waiting));
 
-    // What is larger than half can be had alone.
+    // A request for more than half is granted alone.
     let large = take(&queue, "ann", Class::Import, 7).unwrap();
     assert!(take(&queue, "bob", Class::Import, 1).is_none());
     assert!(take(&queue, "bob", Class::Request, 1).is_some());
@@ -169,7 +169,7 @@ fn half_of_an_odd_number_of_slots_is_rounded_up() {
 }
 
 #[test]
-fn a_bound_for_one_key_leaves_the_rest_to_the_others() {
+fn a_limit_per_key_leaves_the_rest_to_the_others() {
     let queue = FairQueue::with_half_per_key(Amount::bytes(10));
     let mut held: Vec<_> = std::iter::from_fn(|| take(&queue, "greedy", Class::Request, 1)).collect();
     assert_eq!(held.len(), 5);
@@ -183,7 +183,7 @@ fn a_bound_for_one_key_leaves_the_rest_to_the_others() {
 }
 
 #[test]
-fn permits_that_were_joined_are_free_again_together() {
+fn joined_permits_are_released_together() {
     let queue = FairQueue::new(Amount::bytes(10));
     let mut permit = take(&queue, "ann", Class::Request, 3).unwrap();
     permit.absorb(take(&queue, "ann", Class::Request, 4).unwrap());
@@ -193,7 +193,7 @@ fn permits_that_were_joined_are_free_again_together() {
 }
 
 #[test]
-fn clients_are_told_apart_by_user_or_address() {
+fn clients_are_distinguished_by_user_or_address() {
     use crate::model::caller::{Proof, User};
     let address = "2001:db8::1".parse().unwrap();
     let ann = User { id: UserId::parse("ann").unwrap(), proof: Proof::GatewayHeader, account: None };
@@ -204,9 +204,9 @@ fn clients_are_told_apart_by_user_or_address() {
     assert!(anonymous.is_anonymous() && !key("ann").is_anonymous());
 }
 
-/// Many tasks on several threads, some of which give up: none sleeps for ever, and never is more taken than there is.
+/// Many tasks on several threads, some of which are dropped. None waits forever, and the total is never exceeded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_wakeup_is_lost_and_the_bound_holds() {
+async fn no_wakeup_is_lost_and_the_total_holds() {
     const TOTAL: u64 = 16;
     let queue = FairQueue::new(Amount::bytes(TOTAL));
     let (in_use, served) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -219,7 +219,7 @@ async fn no_wakeup_is_lost_and_the_bound_holds() {
                 let bytes = 1 + (number * 31 + round * 17) % (TOTAL + 4);
                 let taking = queue.acquire(&turn, Amount::bytes(bytes));
                 let permit = if round % 5 == 0 {
-                    // Polled once, or twice, and then given up if it was not served.
+                    // Polled once or twice, and then dropped unless it was served.
                     let mut taking = Box::pin(taking);
                     let first = taking.as_mut().now_or_never();
                     tokio::task::yield_now().await;

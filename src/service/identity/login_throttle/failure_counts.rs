@@ -1,18 +1,18 @@
-//! Failures by the hash of whose they are, in bounded number.
+//! A bounded table of failure counts, by the hash of the account, the address, or both.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How long failures are remembered after their wait has ended.
+/// How long failures are kept after their wait is over.
 const MEMORY: Duration = Duration::from_secs(15 * 60);
-/// Accounts, addresses, and pairs of them that are remembered at most.
+/// The maximum number of keys.
 pub(super) const MAX_ENTRIES: usize = 20_000;
-/// How many of them are forgotten at once when there is no more room.
+/// The number of keys evicted when the table is full.
 pub(super) const BATCH: usize = MAX_ENTRIES / 10;
 
 #[derive(Clone, Copy)]
 pub(super) struct Rule {
-    /// Failures that cost nothing.
+    /// Failures without a wait.
     pub free_failures: u32,
     pub longest_wait: Duration,
 }
@@ -34,7 +34,7 @@ pub(super) struct FailureCounts {
 #[derive(Clone, Copy)]
 struct Entry {
     failures: u32,
-    /// When the next attempt may be made.
+    /// When the next attempt is allowed.
     free_at: Duration,
 }
 
@@ -62,7 +62,7 @@ impl FailureCounts {
         self.entries.len()
     }
 
-    /// Adds a failure; until when there is to wait.
+    /// Adds a failure. Returns when the next attempt is allowed.
     pub fn add(&mut self, key: u64, now: Duration) -> Duration {
         let known = self.entries.get(&key).filter(|entry| !entry.is_forgotten(now));
         let failures = known.map_or(0, |entry| entry.failures).saturating_add(1);
@@ -74,7 +74,7 @@ impl FailureCounts {
         free_at
     }
 
-    /// Takes one failure back, and the wait until `free_at` that it brought, unless another one has brought a wait since.
+    /// Removes one failure, and its wait until `free_at` unless a later failure has extended it.
     pub fn undo(&mut self, key: u64, free_at: Duration, now: Duration) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.failures = entry.failures.saturating_sub(1);
@@ -86,8 +86,8 @@ impl FailureCounts {
         }
     }
 
-    /// Makes room for a batch, so that not every new entry looks at all: the fewest failures go first, of those the oldest.
-    /// Whoever wants many failures forgotten has to bring about as many for all others.
+    /// Evicts a batch, so that not every insertion scans the table: the keys with the fewest failures first, of those the oldest.
+    /// To have many failures evicted, an attacker must cause about as many for all other keys.
     fn evict(&mut self, now: Duration) {
         self.entries.retain(|_, entry| !entry.is_forgotten(now));
         let excess = self.entries.len().saturating_sub(MAX_ENTRIES - BATCH);

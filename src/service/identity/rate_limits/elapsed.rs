@@ -1,4 +1,4 @@
-//! Time that only goes forward, by a clock that may be set.
+//! Monotonic time, measured with a clock that may be set.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 
 use crate::model::clock::Clock;
 
-/// What passes at most between two readings of the clock; longer than any limit is remembered.
+/// The most that counts between two readings of the clock. Longer than any limit is kept.
 const LONGEST_STEP: Duration = Duration::from_secs(3600);
 
-/// Time that has passed. When the clock is set back, it goes on from there, and nothing is added for that step.
+/// Elapsed time. When the clock is set back nothing is added for that step, and time continues from there.
 #[derive(Debug, Clone)]
 pub struct Elapsed {
     clock: Arc<dyn Clock>,
@@ -29,7 +29,7 @@ impl Elapsed {
         Self { clock, reading: Arc::new(Mutex::new(reading)) }
     }
 
-    /// Since this was made.
+    /// Returns the time since creation.
     pub fn get(&self) -> Duration {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
@@ -52,7 +52,7 @@ impl governor::clock::Clock for Elapsed {
 pub mod tests {
     use super::*;
 
-    /// A clock that stands until it is moved.
+    /// A clock that moves only by hand.
     #[derive(Debug, Default)]
     pub struct ManualClock(Mutex<chrono::TimeDelta>);
 
@@ -73,7 +73,7 @@ pub mod tests {
     }
 
     #[test]
-    fn time_goes_forward_only_and_not_for_ever() {
+    fn time_never_goes_back_and_steps_are_bounded() {
         let clock = Arc::new(ManualClock::default());
         let elapsed = Elapsed::new(clock.clone());
         for (step, expected) in [(1.5, 1.5), (-1000.0, 1.5), (2.0, 3.5), (1e9, 3603.5), (0.0, 3603.5)] {

@@ -1,4 +1,4 @@
-//! One limiter: buckets of one size by key, after the generic cell rate algorithm, in bounded number.
+//! A rate limiter: a bounded number of buckets of one size, by key, with the generic cell rate algorithm.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,18 +14,18 @@ use governor::{Quota, RateLimiter};
 use super::elapsed::Elapsed;
 use super::{Exceeded, RateClass, RateLimitStatus};
 
-/// Buckets that a limiter keeps; some 2 MiB of them.
+/// The maximum number of buckets, about 2 MiB.
 pub(super) const MAX_KEYS: usize = 50_000;
 
 pub(super) struct Limiter {
     quota: Quota,
     limiter: RateLimiter<u64, Buckets, Elapsed, StateInformationMiddleware>,
-    /// The last second in which buckets were forgotten.
+    /// The last second in which buckets were evicted.
     swept_at: AtomicU64,
 }
 
 impl Limiter {
-    /// `None` if there is no limit.
+    /// Returns `None` if there is no limit.
     pub fn new(per_minute: u32, elapsed: &Elapsed) -> Option<Self> {
         let quota = Quota::per_minute(NonZeroU32::new(per_minute)?);
         let limiter = RateLimiter::new(quota, Buckets::default(), elapsed.clone());
@@ -56,7 +56,7 @@ impl Limiter {
         self.limiter.len()
     }
 
-    /// When there is no room for another bucket, forgets the full ones; once a second, as that looks at all of them.
+    /// Evicts full buckets if the table is full. At most once per second, because this scans all of them.
     fn evict_full_buckets(&self) {
         if self.limiter.len() < MAX_KEYS {
             return;
@@ -68,7 +68,7 @@ impl Limiter {
     }
 }
 
-/// Buckets by the hash of whose they are; those for whom there is no room share one.
+/// Buckets by the hash of their key. Keys that do not fit share one bucket.
 #[derive(Default)]
 struct Buckets {
     by_key: HashMapStateStore<u64>,

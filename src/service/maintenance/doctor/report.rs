@@ -1,41 +1,41 @@
-//! What the doctor found, and how it is told.
+//! The report of the doctor.
 
 use crate::model::counter::Counter;
 use crate::model::id::ImageId;
 use crate::objects::OldVersions;
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     pub images: u64,
     pub objects: u64,
-    /// Keys of objects that images should have and the bucket has not.
+    /// Keys of objects that images should have and that are missing from the bucket.
     pub missing: Vec<String>,
-    /// Keys of originals whose size is not what the database says.
+    /// Keys of originals whose size differs from the database.
     pub wrong_size: Vec<String>,
-    /// Images whose objects are below another prefix than the database says.
+    /// Images whose objects have a different prefix than in the database.
     pub moved: Vec<ImageId>,
-    /// Keys of variants that should be there and are not; they are made anew when they are asked for.
+    /// Keys of variants that are missing from the bucket. They are rendered again on the next request.
     pub lost_variants: Vec<String>,
-    /// Keys of objects of no image or variant, older than a day and announced by no intent, where there is no original among them.
+    /// Keys of objects without an image or variant, older than a day and without an intent. There is no original among them.
     pub orphans: Vec<String>,
-    /// Keys of the objects of no image that the database knows, where the original is among them: nobody else may have it.
+    /// Keys of objects without an image in the database, with an original among them, which may be the only copy.
     pub unclaimed: Vec<String>,
-    /// The originals among them that were stored after the newest image in the database.
+    /// The number of these originals that are newer than the newest image in the database.
     pub newer_originals: u64,
-    /// Objects that are not of this service's layout; they are never touched.
+    /// Objects that do not belong to this service; they are never touched.
     pub foreign: Foreign,
-    /// What becomes of old versions of purged objects.
+    /// What happens to old versions of purged objects.
     pub old_versions: OldVersions,
-    /// Counters that differ from what they count, and by how much.
+    /// Wrong counters, and their differences.
     pub counters: Vec<(Counter, i64)>,
-    /// Images whose places in collections are shown, or hidden, as if they were something else.
+    /// Images whose items in collections have the wrong visibility.
     pub collection_items: Vec<ImageId>,
-    /// What was to be mended.
+    /// What was to be repaired.
     pub fixed: Fix,
 }
 
-/// Somebody else's objects in the bucket: there may be any number of them.
+/// Objects of other applications in the bucket; there may be any number of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Foreign {
     pub count: u64,
@@ -54,17 +54,17 @@ impl Foreign {
     }
 }
 
-/// What is mended.
+/// What to repair.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fix {
-    /// Counters and places are set right, and orphans announced for removal.
+    /// Repair counters and collection items, and announce the removal of orphans.
     pub rest: bool,
-    /// Unclaimed objects older than a day are announced for removal.
+    /// Announce the removal of unclaimed objects older than a day.
     pub originals: bool,
 }
 
 impl Report {
-    /// Whether anything is wrong that was not mended.
+    /// Returns whether nothing is wrong that was not repaired.
     pub fn is_healthy(&self) -> bool {
         let mendable = self.orphans.is_empty() && self.lost_variants.is_empty() && self.counters.is_empty();
         let mendable = mendable && self.collection_items.is_empty() && self.moved.is_empty();
@@ -80,9 +80,12 @@ impl std::fmt::Display for Report {
         for (what, keys) in [
             ("missing object".to_owned(), &self.missing),
             ("original of the wrong size".to_owned(), &self.wrong_size),
-            (format!("missing variant{}", if self.fixed.rest { ", forgotten" } else { "" }), &self.lost_variants),
-            (format!("object of no image{}", removed(self.fixed.rest)), &self.orphans),
-            (format!("object of an image that the database does not know{}", removed(self.fixed.originals)), &self.unclaimed),
+            (format!("missing variant{}", if self.fixed.rest { ", row removed" } else { "" }), &self.lost_variants),
+            (format!("object without an image{}", removed(self.fixed.rest)), &self.orphans),
+            (
+                format!("object of an image that is missing from the database{}", removed(self.fixed.originals)),
+                &self.unclaimed,
+            ),
         ] {
             for key in keys {
                 writeln!(f, "{what}: {key}")?;
@@ -91,8 +94,8 @@ impl std::fmt::Display for Report {
         let examples = self.foreign.examples.join(", ");
         match self.foreign.count {
             0 => {}
-            1 => writeln!(f, "1 object is not this service's: {examples}")?,
-            count => writeln!(f, "{count} objects are not this service's, such as {examples}")?,
+            1 => writeln!(f, "1 object does not belong to this service: {examples}")?,
+            count => writeln!(f, "{count} objects do not belong to this service, for example {examples}")?,
         }
         match self.old_versions {
             OldVersions::None => {}
@@ -102,23 +105,21 @@ impl std::fmt::Display for Report {
                 "the bucket is versioned, and purged images stay in it as old versions: allow s3:ListBucketVersions and \
                  s3:DeleteObjectVersion, or set a lifecycle rule with NoncurrentVersionExpiration"
             )?,
-            OldVersions::Unknown => {
-                writeln!(f, "the storage does not say whether the bucket is versioned: allow s3:GetBucketVersioning to know")?
-            }
+            OldVersions::Unknown => writeln!(f, "unknown whether the bucket is versioned: allow s3:GetBucketVersioning")?,
         }
         if self.newer_originals > 0 {
             writeln!(
                 f,
-                "{} originals are newer than the newest image in the database: it may be older than the bucket; restore a newer backup of it",
+                "{} originals are newer than the newest image in the database: the database may be older than the bucket; restore a newer backup",
                 self.newer_originals
             )?;
         }
-        let mended = if self.fixed.rest { ", set right" } else { "" };
+        let mended = if self.fixed.rest { ", repaired" } else { "" };
         for id in &self.moved {
-            writeln!(f, "image {id} was moved after this state of the database{mended}")?;
+            writeln!(f, "image {id} was moved after the database backup{mended}")?;
         }
         for id in &self.collection_items {
-            writeln!(f, "collections do not follow image {id}{mended}")?;
+            writeln!(f, "the collection items of image {id} have the wrong visibility{mended}")?;
         }
         for (counter, difference) in &self.counters {
             writeln!(f, "counter {} {:?} is off by {difference}{mended}", counter.kind.name(), counter.key)?;
@@ -132,12 +133,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn foreign_objects_are_counted_and_some_are_named() {
+    fn foreign_objects_are_counted_and_listed_up_to_a_limit() {
         let mut report = Report::default();
         report.foreign.add("logs/0".to_owned());
-        assert_eq!(report.to_string(), "0 images, 0 objects\n1 object is not this service's: logs/0\n");
+        assert_eq!(report.to_string(), "0 images, 0 objects\n1 object does not belong to this service: logs/0\n");
         (1..1105).for_each(|number| report.foreign.add(format!("logs/{number}")));
-        let told = "1105 objects are not this service's, such as logs/0, logs/1, logs/2, logs/3, logs/4\n";
+        let told = "1105 objects do not belong to this service, for example logs/0, logs/1, logs/2, logs/3, logs/4\n";
         assert_eq!(report.to_string(), format!("0 images, 0 objects\n{told}"));
         assert!(report.is_healthy());
     }
