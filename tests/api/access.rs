@@ -128,7 +128,7 @@ async fn an_import_that_a_plan_no_longer_gives_asks_nobody() {
     app.json_as(&admin, Method::PUT, "/plans/Premium", &json!({"original": true})).await.ok();
     app.import_all().await;
     let job = app.get_as(&ann, &format!("/imports/{}", job["jobId"].as_str().unwrap())).await.ok();
-    assert_eq!(job["errors"][url], "The plan of this user does not give imports.");
+    assert_eq!(job["errors"][url], "The plan of this user does not include imports.");
     assert_eq!(world.requests().len(), 0);
 }
 

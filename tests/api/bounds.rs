@@ -664,11 +664,12 @@ async fn an_upload_that_fails_after_its_client_has_gone_is_counted_and_logged() 
     drop(raw);
     let started = Instant::now();
     let counted = "image_service_uploads_total{result=\"unavailable\"} 1\n";
-    while !client.get("/metrics").await.text().contains(counted) || !process.log().contains("client had gone") {
+    while !client.get("/metrics").await.text().contains(counted) || !process.log().contains("client had disconnected") {
         assert!(started.elapsed() < HANG, "it is not counted and logged");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let lines: Vec<String> = process.log().lines().filter(|line| line.contains("client had gone")).map(str::to_owned).collect();
+    let lines: Vec<String> =
+        process.log().lines().filter(|line| line.contains("client had disconnected")).map(str::to_owned).collect();
     assert!(lines.len() == 1 && lines[0].contains("did not answer within 1s: put object"), "{lines:?}");
 }
 

@@ -63,7 +63,7 @@ async fn a_missing_bucket_is_named_by_readiness_and_log_until_it_is_there() {
         answer = client.get("/ready").await;
     }
     assert_eq!(answer.status, 503);
-    let message = "The bucket \"images\" does not exist; create it, or set S3_CREATE_BUCKET=true.";
+    let message = "The bucket \"images\" does not exist. Create it, or set S3_CREATE_BUCKET=true.";
     assert_eq!((&answer.json()["message"], &answer.json()["storage"]), (&message.into(), &"down".into()));
     assert_error(&client.upload(&Upload::small("too early", 1)).await, 503, "ServiceUnavailable");
     let sentence = format!(
@@ -113,8 +113,7 @@ async fn of_purged_images_no_version_stays_in_a_versioned_bucket() {
         assert_eq!(log.matches("a purge deletes all versions of an object").count(), 1, "{log}");
         process.stop().await;
         let report = home.run(&["doctor"], &[]).await;
-        let told =
-            if refused.is_empty() { "a purge deletes all versions" } else { "does not say whether the bucket is versioned" };
+        let told = if refused.is_empty() { "a purge deletes all versions" } else { "unknown whether the bucket is versioned" };
         assert!(report.status.success() && report.output.contains(told), "{report:?}");
     }
 }

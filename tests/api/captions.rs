@@ -170,7 +170,7 @@ async fn what_may_pass_is_tried_again_later_and_later_and_then_given_up() {
     app.clock.advance(TimeDelta::seconds(20));
     assert_eq!(
         caption(&settled(&app, &id).await),
-        [&json!("failed"), &Value::Null, &Value::Null, &json!("the model said nothing")]
+        [&json!("failed"), &Value::Null, &Value::Null, &json!("the model returned an empty caption")]
     );
     // Whoever asks again has all tries anew.
     ask(&app, "alice", &id).await;

@@ -188,7 +188,7 @@ async fn what_ends_the_service_each_time_is_given_up() {
     assert!(work_on_next(&app).await);
     let failed = image(&app, &id).await;
     assert_eq!(caption(&failed)[0], "failed");
-    assert_eq!(caption(&failed)[3], "the service was interrupted each time that it tried");
+    assert_eq!(caption(&failed)[3], "the service was interrupted in every attempt");
     // Whoever asks anew has all attempts anew, also while a dead holder has it.
     let id = upload(&app, "alice", 2).await;
     for _ in 0..3 {

@@ -351,11 +351,11 @@ async fn the_doctor_makes_places_follow_their_images() {
     db.close().await;
     // What is hidden is not shown, even so.
     assert_eq!(shown(&app, "c").await, [ids[3].as_str()]);
-    let mut found = app.examine().await.places;
+    let mut found = app.examine().await.collection_items;
     found.sort_unstable();
     assert_eq!(found, [of(0), of(1), of(2)]);
     let report = app.service().examine(Fix { rest: true, originals: false }).await.unwrap();
-    assert!(report.is_healthy() && report.to_string().contains("set right"), "{report}");
+    assert!(report.is_healthy() && report.to_string().contains("repaired"), "{report}");
     app.assert_sound().await;
     assert_eq!(images(&app, "alice", "c").await, [ids[0].as_str(), &ids[2], &ids[3]]);
     assert_eq!(shown(&app, "c").await, [ids[2].as_str(), &ids[3]]);

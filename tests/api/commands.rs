@@ -176,10 +176,10 @@ async fn create_admin_makes_the_first_account_before_the_first_start_and_others_
     let tokens = log_in(&process, "second@example.org", " another horse battery ").await;
     assert_eq!(account_of(&process, &tokens).await.1["user_id"], "second");
     for taken in ["root@example.org", "ROOT@EXAMPLE.ORG"] {
-        assert_failed(&account_command(&home, "create-admin", taken, PASSWORD).await, "has an account already");
+        assert_failed(&account_command(&home, "create-admin", taken, PASSWORD).await, "already exists");
     }
     let arguments = ["create-admin", "--email", "third@example.org", "--user-id", "second"];
-    assert_failed(&home.run_with_input(&arguments, &[], PASSWORD.as_bytes()).await, "has an account already");
+    assert_failed(&home.run_with_input(&arguments, &[], PASSWORD.as_bytes()).await, "already exists");
     assert_eq!(log_in(&process, "root@example.org", PASSWORD).await.status, 201, "it has its password still");
     for log in [first.log, second.log, process.log()] {
         assert!(!log.contains("horse"), "{log}");
@@ -191,11 +191,11 @@ async fn create_admin_makes_the_first_account_before_the_first_start_and_others_
 async fn create_admin_takes_its_password_from_standard_input_alone() {
     let home = Home::embedded();
     for (input, why) in [
-        ("", "must have 12 to 128 characters"),
-        ("\n", "must have 12 to 128 characters"),
-        ("short horse\n", "must have 12 to 128 characters"),
-        ("a horse with a\ttab\n", "must not have control characters"),
-        ("isk_horse_battery\n", "must not begin with isk_"),
+        ("", "must be 12 to 128 characters long"),
+        ("\n", "must be 12 to 128 characters long"),
+        ("short horse\n", "must be 12 to 128 characters long"),
+        ("a horse with a\ttab\n", "must not contain control characters"),
+        ("isk_horse_battery\n", "must not start with isk_"),
     ] {
         let finished = account_command(&home, "create-admin", "root@example.org", input).await;
         assert_failed(&finished, &format!("the password {why}"));

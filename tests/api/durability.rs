@@ -314,7 +314,7 @@ async fn doctor_finds_nothing_wrong_where_nothing_is_and_names_what_is_missing()
     let report = home.run(&["doctor"], &[]).await;
     assert_eq!(report.status.code(), Some(1), "{report:?}");
     assert!(report.output.contains(&format!("missing object: {original}\n")), "{report:?}");
-    assert!(report.output.contains("1 object is not this service's: not/ours\n"), "{report:?}");
+    assert!(report.output.contains("1 object does not belong to this service: not/ours\n"), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

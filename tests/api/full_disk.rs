@@ -69,7 +69,7 @@ async fn an_upload_that_cannot_be_spilled_is_refused_and_told_in_the_log() {
     limit_files(&process, "unlimited");
     client.upload(&large).await.ok();
     assert_eq!(client.count_whole("large").await, 1);
-    assert!(process.log().contains("temporary file in UPLOAD_DISK_DIR could not be written"), "{}", process.log());
+    assert!(process.log().contains("failed to write an upload's temporary file in UPLOAD_DISK_DIR"), "{}", process.log());
     process.stop().await;
 }
 

@@ -212,7 +212,7 @@ async fn cancelling_gives_up_what_has_not_begun() {
         (job["uploaded"]["complete"].as_array().unwrap().len(), &job["uploaded"]["failed"]),
         (1, &json!([url(2), url(3)]))
     );
-    assert_eq!(job["errors"][url(2)], "it was cancelled");
+    assert_eq!(job["errors"][url(2)], "the import was cancelled");
     app.clock.advance(TimeDelta::seconds(9));
     assert_eq!(app.by("alice", Method::DELETE, &path).await.ok(), job);
     app.import_all().await;

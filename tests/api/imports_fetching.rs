@@ -387,16 +387,16 @@ async fn what_a_server_says_of_its_bytes_is_not_believed() {
     let app = start(&world).await;
     let outcome = async |path: &str| import(&app, &format!("http://public.test/{path}")).await;
     assert_eq!(outcome("jpeg-as-html").await, None);
-    let no_picture = "what it gives is no JPEG, PNG, GIF or WebP picture";
-    assert_reason(outcome("html-as-jpeg").await, &format!("{no_picture}, and says that it is image/jpeg"));
-    assert_reason(outcome("error-page").await, &format!("{no_picture}, and says that it is text/html"));
+    let no_picture = "the response is not a JPEG, PNG, GIF or WebP image";
+    assert_reason(outcome("html-as-jpeg").await, &format!("{no_picture}; its Content-Type is image/jpeg"));
+    assert_reason(outcome("error-page").await, &format!("{no_picture}; its Content-Type is text/html"));
     assert_reason(outcome("odd-type").await, no_picture);
-    assert_reason(outcome("empty").await, "what it gives was refused: the file is empty");
+    assert_reason(outcome("empty").await, "the response was rejected: the file is empty");
     assert_eq!(outcome("both").await, None);
     assert_reason(outcome("longer").await, "its host broke the answer off");
     for path in ["shorter", "cut"] {
         let reason = outcome(path).await.unwrap();
-        assert!(reason.starts_with("what it gives was refused: the file is damaged"), "{reason}");
+        assert!(reason.starts_with("the response was rejected: the file is damaged"), "{reason}");
     }
     assert_eq!(app.get("/images").await.ok()["total_count"], 2);
     // They were looked at and refused, as uploads are.

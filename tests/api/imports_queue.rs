@@ -53,7 +53,7 @@ async fn claim(app: &TestApp) -> ClaimedItem {
     loop {
         match app.service().claim_import().await.unwrap() {
             Claimed::Item(claimed) => return *claimed,
-            Claimed::Look => {}
+            Claimed::TryAgain => {}
             Claimed::Nothing => panic!("there is no item"),
         }
     }
@@ -321,10 +321,7 @@ async fn an_importer_that_died_is_replaced_after_its_lease() {
     app.clock.advance(TimeDelta::seconds(30));
     assert_eq!(app.import_next().await, Outcome::NothingToDo);
     let job = app.job(&id).await;
-    assert_eq!(
-        (counts(&job), &job["errors"][url(2)]),
-        ([0, 0, 1], &json!("the service was interrupted each time that it tried"))
-    );
+    assert_eq!((counts(&job), &job["errors"][url(2)]), ([0, 0, 1], &json!("the service was interrupted in every attempt")));
     assert_eq!(world.requests().len(), 1);
 }
 
@@ -388,7 +385,7 @@ async fn what_was_running_when_its_job_was_cancelled_is_not_tried_again() {
     assert_eq!(app.import_next().await, Outcome::NothingToDo);
     app.clock.advance(TimeDelta::seconds(31));
     assert_eq!(app.import_next().await, Outcome::NothingToDo);
-    assert_eq!(app.job(&id).await["errors"], json!({url(1): "it was cancelled"}));
+    assert_eq!(app.job(&id).await["errors"], json!({url(1): "the import was cancelled"}));
 }
 
 // The service's own faults.

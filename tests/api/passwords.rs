@@ -226,7 +226,7 @@ async fn no_secret_is_logged_however_much_is() {
     process.terminate();
     process.wait(Duration::from_secs(60)).await;
     let log = process.log();
-    assert!(log.contains("a refresh token came a second time"), "{log}");
+    assert!(log.contains("a refresh token was used a second time"), "{log}");
     let of_token = |token: &str| token[token.len() - 43..].to_owned();
     for secret in
         ["horse", settings[1].1, &of_token(access), &of_token(refresh), &of_token(key), "Bearer ", "Basic ", "argon2id$"]

@@ -150,7 +150,7 @@ async fn a_quota_of_images_is_exact_however_many_come_at_once() {
     assert_eq!(stored.len(), 5);
     for refused in answers.iter().filter(|answer| answer.status != 200) {
         let details = assert_error(refused, 403, "QuotaExceeded");
-        assert_eq!(details, json!({"images": "5 of 5 are used, 0 are left, 1 are needed"}));
+        assert_eq!(details, json!({"images": "5 of 5 are used, 0 are left, 1 are required"}));
     }
     let me = app.get_as(&login, "/accounts/me").await.ok();
     assert_eq!((&me["usage"]["images"], &me["usage"]["images_left"]), (&json!(5), &json!(0)));
@@ -173,7 +173,7 @@ async fn a_quota_of_bytes_is_exact_and_says_what_is_left() {
     app.post_as(&login, file(1, 6_000)).await.ok();
     let refused = app.post_as(&login, file(2, 4_001)).await;
     let details = assert_error(&refused, 403, "QuotaExceeded");
-    assert_eq!(details, json!({"bytes": "6000 of 10000 are used, 4000 are left, 4001 are needed"}));
+    assert_eq!(details, json!({"bytes": "6000 of 10000 are used, 4000 are left, 4001 are required"}));
     assert!(refused.json()["message"].as_str().unwrap().contains("what is used and what is left"));
     app.post_as(&login, file(3, 4_000)).await.ok();
     let usage = app.get_as(&login, "/accounts/me").await.ok()["usage"].clone();
@@ -219,7 +219,7 @@ async fn an_import_that_has_no_room_fails_with_the_reason_and_its_others_do_not(
     let job = app.get_as(&login, &format!("/imports/{}", job["jobId"].as_str().unwrap())).await.ok();
     assert_eq!(job["uploaded"]["complete"].as_array().unwrap().len(), 2);
     let reason = job["errors"][&urls[2]].as_str().unwrap();
-    assert_eq!(reason, "the plan has no room for it (images: 2 of 2 are used, 0 are left, 1 are needed)");
+    assert_eq!(reason, "the quota is exhausted (images: 2 of 2 are used, 0 are left, 1 are required)");
 }
 
 #[tokio::test]

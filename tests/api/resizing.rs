@@ -83,7 +83,7 @@ async fn where_sizes_are_listed_others_need_a_signature() {
     for query in ["width=319", "width=321", "width=200", "height=320", "width=320&height=200", "width=150"] {
         assert_refused(&get(query).await, "only these sizes are allowed (width x height): 320x, x200, 150x150.");
     }
-    assert_refused(&get("width=320&quality=81").await, "quality cannot be chosen");
+    assert_refused(&get("width=320&quality=81").await, "quality requires a signed URL");
     // A stranger can sign what needs no signature; the owner anything.
     for user in ["", "bob"] {
         let refused = ask_to_sign(&app, user, &id, &json!({"sizes": [{"width": 320}, {"width": 321}]})).await;
@@ -114,8 +114,11 @@ async fn where_only_signed_urls_are_allowed_the_owner_signs_any_size() {
     let app = TestApp::with(&["--resize=signed", "--public-url=https://pictures.test/base/"]).await;
     let id = upload(&app, "public").await;
     for query in ["width=320", "width=321"] {
-        assert_refused(&app.get(&format!("/images/{id}/thumbnail?{query}")).await, "Only signed URLs");
-        assert_refused(&app.by("alice", Method::GET, &format!("/images/{id}/thumbnail?{query}")).await, "Only signed URLs");
+        assert_refused(&app.get(&format!("/images/{id}/thumbnail?{query}")).await, "Resized images require a signed URL");
+        assert_refused(
+            &app.by("alice", Method::GET, &format!("/images/{id}/thumbnail?{query}")).await,
+            "Resized images require a signed URL",
+        );
     }
     let sizes = json!({"sizes": [
         {"width": 320}, {"width": 641, "quality": 33}, {"width": 77, "height": 55, "fit": "cover", "format": "png"}, {"width": 2000},
@@ -316,7 +319,7 @@ async fn plans_keys_and_disabled_accounts_count_whatever_was_signed() {
     };
     change(json!({"plan": "Premium"})).await;
     for path in &paths {
-        assert_refused(&app.get(path).await, "does not give pictures of any size");
+        assert_refused(&app.get(path).await, "does not include resized images");
     }
     assert_refused(&app.json_as(&login, Method::POST, &format!("/images/{public}/urls"), &body).await, "does not give");
     change(json!({"plan": "custom", "disabled": true})).await;

@@ -82,7 +82,7 @@ async fn a_full_trash_refuses_uploads_until_its_oldest_images_may_be_purged() {
     let refused = owner.upload().await;
     assert_error(&refused, 403, "QuotaExceeded");
     let rule = refused.json()["details"]["trash_images"].as_str().unwrap().to_owned();
-    assert_eq!(rule, "the trash has 3 of at most 2; purge some with DELETE /images/{image_id}?purge=true");
+    assert_eq!(rule, "the trash has 3, and the limit is 2; purge images with DELETE /images/{image_id}?purge=true");
     // What was deleted first may go first, and no more than has to.
     owner.app.clock.advance(MIN_AGE);
     owner.upload().await.ok();
@@ -158,7 +158,7 @@ async fn the_trash_is_bounded_in_bytes_too() {
     assert_error(&refused, 403, "QuotaExceeded");
     assert_eq!(
         refused.json()["details"]["trash_bytes"],
-        "the trash has 60000 of at most 50000; purge some with DELETE /images/{image_id}?purge=true"
+        "the trash has 60000, and the limit is 50000; purge images with DELETE /images/{image_id}?purge=true"
     );
     let usage = owner.all_usage().await;
     assert_eq!((&usage["bytes"], &usage["trash_bytes"]), (&json!(0), &json!(60_000)));

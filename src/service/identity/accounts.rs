@@ -150,14 +150,16 @@ impl Service {
         let (images, trash) = (count_images_of(&mut tx, user).await?, trash_usage(&mut tx, user).await?.images);
         if images + trash > 0 && !keep_images {
             let message = format!(
-                "The user of this account has {images} images, and {trash} in the trash. Delete them first, or pass keep_images=true."
+                "The user of this account has {images} images, and {trash} in the trash. \
+                 Delete them first, or pass keep_images=true."
             );
             return Err(Error::Conflict { message });
         }
         let imports = store::jobs::imports::count_pending(&mut tx, user).await?;
         if imports > 0 {
             let message = format!(
-                "The account has {imports} unfinished imports. They will fail shortly, because the account is disabled. Try again then."
+                "The account has {imports} unfinished imports. \
+                 They will fail shortly, because the account is disabled. Try again then."
             );
             return Err(Error::Conflict { message });
         }
@@ -207,7 +209,7 @@ async fn lock_with_admin(tx: &mut Tx, admin: &Account, id: AccountId) -> Result<
     for each in BTreeSet::from([admin.id, id]) {
         let account = store::identity::accounts::lock(tx, each).await?;
         if each == admin.id && !account.as_ref().is_some_and(|now| now.admin && now.disabled_at.is_none()) {
-            return Err(Error::forbidden("Only administrators may do this."));
+            return Err(Error::forbidden("Only administrators can do this."));
         }
         if each == id {
             locked = account;

@@ -72,9 +72,7 @@ impl Service {
         let mut tx = self.db.begin().await?;
         lock(&mut tx, account).await?;
         if store::identity::api_keys::count(&mut tx, account.id).await? >= MAX_KEYS {
-            return Err(Error::Conflict {
-                message: format!("The account has {MAX_KEYS} API keys, which is the maximum. Delete one first."),
-            });
+            return Err(Error::Conflict { message: format!("The account already has {MAX_KEYS} keys. Delete one first.") });
         }
         store::identity::api_keys::insert(&mut tx, &key, &secret.hash).await?;
         self.audit(&mut tx, account, "api_key.created", id, describe(&key)).await?;

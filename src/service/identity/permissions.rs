@@ -74,7 +74,7 @@ pub(in crate::service) fn interactive_account(caller: &Caller) -> Result<&Accoun
 /// Returns the account of an administrator.
 pub(in crate::service) fn admin(caller: &Caller) -> Result<&Account, Error> {
     let account = account(caller, Scope::Admin)?;
-    if account.admin { Ok(account) } else { Err(Error::forbidden("Only administrators may do this.")) }
+    if account.admin { Ok(account) } else { Err(Error::forbidden("Only administrators can do this.")) }
 }
 
 /// Returns the account of a caller that is an administrator.

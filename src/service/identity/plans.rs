@@ -38,10 +38,10 @@ impl Service {
         check(&features)?;
         let mut tx = self.db.begin().await?;
         if store::identity::plans::count(&mut tx).await? >= MAX_PLANS {
-            return Err(Error::Conflict { message: format!("There are {MAX_PLANS} plans, which is the maximum.") });
+            return Err(Error::Conflict { message: format!("There are already {MAX_PLANS} plans. Delete one first.") });
         }
         if !store::identity::plans::insert(&mut tx, &name, &features).await? {
-            return Err(Error::Conflict { message: format!("The plan {name} already exists.") });
+            return Err(Error::Conflict { message: format!("There is already a plan {name}.") });
         }
         self.audit(&mut tx, admin, "plan.created", &name, describe(&features)).await?;
         tx.commit().await?;

@@ -193,7 +193,11 @@ impl Service {
             audit::record(&mut tx, &*self.clock, audit::UNKNOWN_ACTOR, "session.token_reused", session.account_id, details)
                 .await?;
             tx.commit().await?;
-            tracing::warn!(account_id = %session.account_id, session_id = %session.id, "a refresh token was used a second time, its session was ended");
+            tracing::warn!(
+                account_id = %session.account_id,
+                session_id = %session.id,
+                "a refresh token was used a second time, its session was ended"
+            );
             return Err(WRONG);
         };
         let access = self.access_token(&key, session.account_id, session.id)?;

@@ -50,7 +50,7 @@ impl Service {
         let mut reader = self.db.reader().await?;
         let mut searches = Vec::with_capacity(parts.len());
         for part in &parts {
-            searches.push(rarest_first(&mut reader, &filter, part).await?);
+            searches.push(smallest_set_first(&mut reader, &filter, part).await?);
         }
         let mut images = store::images::lists::page(&mut reader, &filter, &searches, last, limit + 1).await?;
         let has_more = images.len() > limit as usize;
@@ -67,7 +67,7 @@ impl Service {
 }
 
 /// Orders the sets by size: the search scans the first set's images, so the smallest must come first.
-async fn rarest_first(reader: &mut Reader, filter: &ImageFilter, part: &Part) -> Result<Search, Error> {
+async fn smallest_set_first(reader: &mut Reader, filter: &ImageFilter, part: &Part) -> Result<Search, Error> {
     let mut sets = filter.sets();
     if sets.len() > 1 {
         let mut counted = Vec::with_capacity(sets.len());
@@ -117,7 +117,7 @@ mod tests {
         let filter = ImageFilter { tags: vec![sea.clone(), sun.clone()], collection: Some(collection), ..ImageFilter::default() };
         let (few, [sea, sun]) = (Set::Collection(collection), [sea, sun].map(Set::Tag));
         for (part, order) in [(Part::Public, [&sun, &few, &sea]), (Part::PrivateOf(alice), [&few, &sea, &sun])] {
-            let search = rarest_first(&mut reader, &filter, &part).await.unwrap();
+            let search = smallest_set_first(&mut reader, &filter, &part).await.unwrap();
             assert_eq!(search.sets.iter().collect::<Vec<_>>(), order);
         }
         drop(reader);

@@ -47,7 +47,11 @@ impl Service {
         }
         if self.lost_objects.add(key) {
             self.metrics.lost_objects.inc();
-            tracing::error!(image_id = %id, key, "an object is missing from the storage; run `image-service doctor` to list all missing objects");
+            tracing::error!(
+                image_id = %id,
+                key,
+                "an object is missing from the storage; run `image-service doctor` to list all missing objects"
+            );
         }
         Error::FileMissing
     }

@@ -206,12 +206,13 @@ impl ResizeLimits {
             ResizeMode::Listed if !self.sizes.contains(&ListedSize { width, height }) => {
                 let sizes = self.sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                 Err(Error::forbidden(format!(
-                    "Without a signature only these sizes are allowed (width x height): {sizes}. The owner of the \
-                     image gets other sizes from POST /images/{{image_id}}/urls."
+                    "Without a signature only these sizes are allowed (width x height): {sizes}. For other sizes, the owner of \
+                     the image creates a URL with POST /images/{{image_id}}/urls."
                 )))
             }
             ResizeMode::Listed if quality.is_some_and(|quality| quality != Rendering::DEFAULT_QUALITY) => Err(Error::forbidden(
-                "quality requires a signed URL. Omit quality, or have the owner of the image create a URL with POST /images/{image_id}/urls.",
+                "quality requires a signed URL. Omit quality, or have the owner of the image create a URL with \
+                 POST /images/{image_id}/urls.",
             )),
             ResizeMode::Listed => Ok((width, height, quality)),
             ResizeMode::Signed => Err(Error::forbidden(

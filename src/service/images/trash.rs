@@ -98,7 +98,7 @@ impl Service {
         tx.commit().await?;
         // The sweeper would do this later, but a client that purges an image expects immediate removal.
         if let Err(error) = self.remove_image_objects(&removal).await {
-            tracing::warn!(image_id = %id, "failed to remove the objects of a purged image, the sweeper retries: {}", chain(&error));
+            tracing::warn!(image_id = %id, "failed to remove the objects of a purged image, retrying later: {}", chain(&error));
         }
         Ok(())
     }

@@ -133,7 +133,7 @@ impl Service {
         }
         if size < min {
             return Err(invalid_file(format!(
-                "the file has {size} bytes, but the minimum is {min}; the operator can lower MIN_FILE_SIZE"
+                "the file has {size} bytes, but needs at least {min}; the operator can lower MIN_FILE_SIZE"
             )));
         }
         Ok(())

@@ -38,13 +38,13 @@ impl Service {
         let service = Arc::clone(self);
         let task = self.tasks.spawn(async move {
             if let Err(error) = service.move_objects(id).await {
-                tracing::warn!(image_id = %id, "failed to revoke the URLs of a deleted image, the sweeper retries: {}", chain(&error));
+                tracing::warn!(image_id = %id, "failed to revoke the URLs of a deleted image, retrying later: {}", chain(&error));
             }
         });
         match tokio::time::timeout(RESPONSE_TIMEOUT, task).await {
             Ok(Ok(())) => {}
             Ok(Err(panicked)) => {
-                tracing::error!(image_id = %id, "failed to revoke the URLs of a deleted image, the sweeper retries: {panicked}")
+                tracing::error!(image_id = %id, "failed to revoke the URLs of a deleted image, retrying later: {panicked}")
             }
             Err(_) => tracing::debug!(image_id = %id, "a deletion is answered before its URLs are revoked"),
         }

@@ -175,7 +175,11 @@ impl Service {
         }
         // Retries until the outcome is recorded, because an outage must not cost an attempt.
         while let Err(error) = self.settle_caption(&claimed.job, &outcome).await {
-            tracing::warn!(image_id = %claimed.job.claim.image_id, "failed to record the outcome of a caption, retrying: {}", chain(&error));
+            tracing::warn!(
+                image_id = %claimed.job.claim.image_id,
+                "failed to record the outcome of a caption, retrying: {}",
+                chain(&error)
+            );
             if stop.is_cancelled() {
                 // The lease expires, and the job is claimed again.
                 return WorkOutcome::Unavailable;
@@ -316,7 +320,7 @@ impl Service {
         }
         match outcome {
             CaptionOutcome::Unavailable(cause) => {
-                tracing::warn!(image_id = %id, "failed to generate a caption because of the service itself: {cause}")
+                tracing::warn!(image_id = %id, "the service failed to generate a caption: {cause}")
             }
             CaptionOutcome::Failed { reason, .. } => {
                 tracing::warn!(image_id = %id, reason, attempts = job.attempts, "failed to generate a caption")

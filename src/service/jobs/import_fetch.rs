@@ -116,18 +116,21 @@ fn failure_of_owner(error: Error) -> ImportFailure {
 fn failure_of_upload(error: Error, content_type: Option<&str>) -> ImportFailure {
     match error {
         Error::UnsupportedFormat { found: Some(name) } => {
-            ImportFailure::Url { reason: format!("the file is {name}, which is not accepted"), retry_after: None }
+            ImportFailure::Url { reason: format!("the response is {name}, which is not accepted"), retry_after: None }
         }
         Error::UnsupportedFormat { found: None } => {
-            let says = content_type.map(|name| format!(", although its Content-Type is {name}")).unwrap_or_default();
-            ImportFailure::Url { reason: format!("the file is not a JPEG, PNG, GIF or WebP image{says}"), retry_after: None }
+            let declared = content_type.map(|name| format!("; its Content-Type is {name}")).unwrap_or_default();
+            ImportFailure::Url {
+                reason: format!("the response is not a JPEG, PNG, GIF or WebP image{declared}"),
+                retry_after: None,
+            }
         }
         Error::InvalidFile { reason, .. } => {
-            ImportFailure::Url { reason: format!("the file was rejected: {reason}"), retry_after: None }
+            ImportFailure::Url { reason: format!("the response was rejected: {reason}"), retry_after: None }
         }
         // The image may be the cause, so the number of attempts is limited.
         Error::Internal(_) | Error::Conflict { .. } => {
-            ImportFailure::Url { reason: "something went wrong inside the service".to_owned(), retry_after: Some(Duration::ZERO) }
+            ImportFailure::Url { reason: "an internal error occurred".to_owned(), retry_after: Some(Duration::ZERO) }
         }
         Error::Overloaded { .. } => ImportFailure::NoMemory,
         other => failure_of_owner(other),

@@ -171,7 +171,8 @@ impl Service {
         };
         // Retries until the outcome is recorded, because an outage must not cost an attempt.
         while let Err(error) = self.settle(&claimed, &failure).await {
-            tracing::warn!(job_id = %claimed.claim.job_id, "failed to record the outcome of an import, retrying: {}", chain(&error));
+            let job_id = claimed.claim.job_id;
+            tracing::warn!(%job_id, "failed to record the outcome of an import, retrying: {}", chain(&error));
             self.import_state.record_outage();
             if stop.is_cancelled() {
                 // The lease expires, and the item is claimed again.
@@ -252,7 +253,7 @@ impl Service {
             None => {}
         }
         if let ImportFailure::Service(error) = failure {
-            tracing::warn!(job_id = %claimed.claim.job_id, "failed to process an import because of the service itself: {}", chain(error));
+            tracing::warn!(job_id = %claimed.claim.job_id, "the service failed to process an import: {}", chain(error));
         }
         Ok(())
     }

@@ -107,7 +107,7 @@ impl Service {
 
 /// Returns the same text for the same failure, wherever it is detected.
 pub(in crate::service) fn cannot_be_used(dependency: Dependency, reason: &str) -> String {
-    format!("the {dependency} is unavailable: {reason}")
+    format!("the {dependency} cannot be used: {reason}")
 }
 
 /// Returns the failure as one phrase, for the log.

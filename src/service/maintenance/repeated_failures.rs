@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn few_are_remembered() {
+    fn the_number_of_tracked_failures_is_bounded() {
         let (repeated, now) = (RepeatedFailures::default(), Instant::now());
         (0..2 * MAX_FAILURES).for_each(|number| assert!(repeated.is_new(&number.to_string(), now)));
         assert_eq!(repeated.0.lock().unwrap().len(), MAX_FAILURES);

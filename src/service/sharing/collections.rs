@@ -35,13 +35,15 @@ impl Service {
         let collection = Collection { id, name, user_id: user.id.clone(), visibility, updated_at };
         let mut tx = self.db.begin().await?;
         if !store::sharing::collections::insert(&mut tx, &collection).await? {
-            return Err(Error::Conflict { message: format!("The collection {} already exists.", collection.name) });
+            return Err(Error::Conflict { message: format!("There is already a collection {}.", collection.name) });
         }
         count(&mut tx, &user.id, 1);
         // The counter is locked from here on, so that two requests cannot both create the last one.
         store::images::counters::write(&mut tx).await?;
         if store::images::counters::read_in(&mut tx, &Counter::user_collections(&user.id)).await? > MAX_COLLECTIONS {
-            return Err(Error::Conflict { message: format!("You have {MAX_COLLECTIONS} collections, which is the maximum.") });
+            return Err(Error::Conflict {
+                message: format!("You already have {MAX_COLLECTIONS} collections. Delete one first."),
+            });
         }
         tx.commit().await?;
         Ok(collection)
@@ -136,7 +138,7 @@ fn require_owner(user: &UserId, collection: &Collection) -> Result<(), Error> {
         return Ok(());
     }
     if collection.is_visible_to(Some(user)) {
-        return Err(Error::forbidden("Only the owner of this collection may do this."));
+        return Err(Error::forbidden("Only the owner of this collection can do this."));
     }
     Err(Error::no_such_collection())
 }

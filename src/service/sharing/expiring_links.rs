@@ -43,9 +43,7 @@ impl Service {
         permissions::require_owner(&user.id, &image)?;
         require_links(&image)?;
         if store::sharing::expiring_links::count(&mut tx, id).await? >= MAX_LINKS {
-            return Err(Error::Conflict {
-                message: format!("The image has {MAX_LINKS} links, which is the maximum. Delete one first."),
-            });
+            return Err(Error::Conflict { message: format!("The image already has {MAX_LINKS} links. Delete one first.") });
         }
         let expires_at =
             crate::service::time::truncate_to_micros(self.clock.now() + TimeDelta::seconds(expires_in_seconds.into()));

@@ -82,10 +82,7 @@ impl std::fmt::Display for Report {
             ("original of the wrong size".to_owned(), &self.wrong_size),
             (format!("missing variant{}", if self.fixed.rest { ", row removed" } else { "" }), &self.lost_variants),
             (format!("object without an image{}", removed(self.fixed.rest)), &self.orphans),
-            (
-                format!("object of an image that is missing from the database{}", removed(self.fixed.originals)),
-                &self.unclaimed,
-            ),
+            (format!("object of an image that is missing from the database{}", removed(self.fixed.originals)), &self.unclaimed),
         ] {
             for key in keys {
                 writeln!(f, "{what}: {key}")?;
@@ -110,7 +107,8 @@ impl std::fmt::Display for Report {
         if self.newer_originals > 0 {
             writeln!(
                 f,
-                "{} originals are newer than the newest image in the database: the database may be older than the bucket; restore a newer backup",
+                "{} originals are newer than the newest image in the database: \
+                 the database may be older than the bucket; restore a newer backup",
                 self.newer_originals
             )?;
         }
