@@ -13,12 +13,6 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use super::openapi::error_responses::{
-    AlreadyExists, BadRequest, Conflict, FileMissing, Forbidden, Gone, IdempotencyConflict, ImportLimitReached,
-    InternalServerError, InvalidPageToken, InvalidUpload, LimitReached, LinkExpired, NotFound, NotReady, PayloadTooLarge,
-    QuotaOrForbidden, RangeNotSatisfiable, RequestTimeout, ResizeForbidden, ServiceUnavailable, TooManyRequests, Unauthorized,
-    UnknownThumbnailSize, UnsupportedImage, UnsupportedMediaType, ValidationError,
-};
 use crate::service::error::{Error, Fields};
 
 /// An error on its way out.

@@ -24,6 +24,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::model::id::ImageId;
 use crate::service::Service;
 pub use error::ApiError;
 
@@ -45,6 +46,13 @@ pub struct HttpConfig {
     pub has_admin_port: bool,
     /// Whether log lines tell the address that a request came from.
     pub log_client_address: bool,
+}
+
+impl HttpConfig {
+    /// Returns the public link of an image.
+    fn public_link(&self, id: ImageId) -> String {
+        format!("{}/i/{id}", self.link_base)
+    }
 }
 
 /// What handlers work with.

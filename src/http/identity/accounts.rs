@@ -12,16 +12,18 @@ use utoipa::ToSchema;
 
 use super::plans::PlanView;
 use crate::http::AppState;
-use crate::http::error::{
-    AlreadyExists, ApiError, BadRequest, Conflict, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge,
-    RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
-};
+use crate::http::error::ApiError;
 use crate::http::images::views::Time;
-use crate::http::images::{PageQuery, take_page};
+use crate::http::openapi::error_responses::{
+    AlreadyExists, BadRequest, Conflict, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge, RequestTimeout,
+    ServiceUnavailable, UnsupportedMediaType, ValidationError,
+};
+use crate::http::request::extractors::{Address, CallerOf, Identity, Segment};
 use crate::http::request::fields;
-use crate::http::request::fields::{Address, CallerOf, Identity, Query, Segment};
+use crate::http::request::fields::Query;
 use crate::http::request::json_fields::{JsonFields, boolean, needed, or_null, text};
 use crate::http::request::link_header::with_next;
+use crate::http::request::paging::{PageQuery, take_page};
 use crate::model::account::{Account, AccountId, Email};
 use crate::model::caller::UserId;
 use crate::model::plan::{PlanName, Usage};

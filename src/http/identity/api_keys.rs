@@ -15,11 +15,13 @@ use utoipa::ToSchema;
 use super::accounts::time;
 use super::tokens::NO_STORE;
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, BadRequest, InternalServerError, LimitReached, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{
+    BadRequest, InternalServerError, LimitReached, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
     UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::fields::{Address, CallerOf, Query, Segment};
+use crate::http::request::extractors::{Address, CallerOf, Segment};
+use crate::http::request::fields::Query;
 use crate::http::request::json_fields::{JsonFields, integer, or_null, text};
 use crate::model::account::{ApiKey, KeyId, Scope};
 use crate::service::error::Error;

@@ -10,10 +10,12 @@ use utoipa::ToSchema;
 
 use super::accounts::time;
 use crate::http::AppState;
-use crate::http::error::{ApiError, InternalServerError, InvalidPageToken, ServiceUnavailable, ValidationError};
-use crate::http::images::{PageQuery, take_page};
-use crate::http::request::fields::{Address, CallerOf, Query};
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{InternalServerError, InvalidPageToken, ServiceUnavailable, ValidationError};
+use crate::http::request::extractors::{Address, CallerOf};
+use crate::http::request::fields::Query;
 use crate::http::request::link_header::with_next;
+use crate::http::request::paging::{PageQuery, take_page};
 use crate::model::account::Entry;
 
 /// An action of an administrator, or one that concerns an account's credentials.

@@ -4,7 +4,7 @@
 //! then, behind a gateway, `X-User-Id`. What is there but wrong is a 401 on every route but those that give tokens, which look at
 //! their bodies alone.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -18,22 +18,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use super::gateway::AuthMode;
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::request::fields::{FieldErrors, Identity, header as one_header};
+use crate::http::request::extractors::Identity;
+use crate::http::request::fields::{FieldErrors, header as one_header};
+use crate::http::server::client_address::Peer;
 use crate::http::server::middleware::Who;
 use crate::model::caller::{Caller, Proof, UserId};
 use crate::service::error::{Error, Fields};
 use crate::service::identity::authentication::{API_KEY_PREFIX, Credentials, proof_name};
 use crate::service::identity::rate_limits::{Exceeded, RateClass, Standing};
-
-/// The other end of the connection, as `server.rs` notes it.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
-
-impl Peer {
-    pub fn of(request: &Request) -> IpAddr {
-        request.extensions().get::<Self>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
-    }
-}
 
 /// Asked by machines, by themselves and often: neither limited nor told who asks.
 pub const UNGUARDED: [&str; 4] = ["/health", "/ready", "/metrics", "/limits"];

@@ -10,11 +10,13 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::AppState;
-use crate::http::error::{
-    AlreadyExists, ApiError, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout,
-    ServiceUnavailable, UnsupportedMediaType, ValidationError,
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{
+    AlreadyExists, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
+    UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::fields::{Address, CallerOf, Query, Segment};
+use crate::http::request::extractors::{Address, CallerOf, Segment};
+use crate::http::request::fields::Query;
 use crate::http::request::json_fields::{JsonFields, boolean, integer, needed, or_null, text};
 use crate::model::image::ThumbnailSize;
 use crate::model::plan::{Features, Plan, PlanName};

@@ -8,8 +8,10 @@ use utoipa::ToSchema;
 
 use super::accounts::time;
 use crate::http::AppState;
-use crate::http::error::{ApiError, InternalServerError, NotFound, ServiceUnavailable, ValidationError};
-use crate::http::request::fields::{Address, CallerOf, Query, Segment};
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{InternalServerError, NotFound, ServiceUnavailable, ValidationError};
+use crate::http::request::extractors::{Address, CallerOf, Segment};
+use crate::http::request::fields::Query;
 use crate::model::account::SessionId;
 use crate::service::identity::sessions::{Ending, Session, no_such_session};
 

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, BadRequest, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable, UnsupportedMediaType,
-    ValidationError,
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{
+    BadRequest, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::fields::{Address, Identity, Query};
+use crate::http::request::extractors::{Address, Identity};
+use crate::http::request::fields::Query;
 use crate::http::request::json_fields::{JsonFields, needed, text};
 use crate::service::identity::tokens::TokenPair;
 

@@ -18,15 +18,16 @@ use utoipa::{IntoParams, ToSchema};
 
 use self::views::{ImagePageView, ImageView};
 use super::AppState;
-use super::error::{
-    ApiError, BadRequest, Conflict, Forbidden, Gone, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge,
-    QuotaOrForbidden, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
+use super::error::ApiError;
+use super::openapi::error_responses::{
+    BadRequest, Conflict, Forbidden, Gone, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge, QuotaOrForbidden,
+    RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
-use super::request::fields::{
-    Address, CallerOf, FieldErrors, Query, Segment, TurnOf, boolean, image_id, integer, range_end, range_start,
-};
+use super::request::extractors::{Address, CallerOf, Segment, TurnOf};
+use super::request::fields::{FieldErrors, Query, boolean, image_id, integer, range_end, range_start};
 use super::request::json;
 use super::request::link_header::with_next;
+use super::request::paging::{PageQuery, take_page};
 use crate::model::caller::{Caller, UserId};
 use crate::model::collection::CollectionName;
 use crate::model::filter::ImageFilter;
@@ -37,18 +38,6 @@ use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::images::ImageChange;
 use crate::service::images::presigned_urls::{Disposition, Links};
-
-/// Where a page begins and how long it is.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `take_page` reads")]
-pub struct PageQuery {
-    /// Maximum number of entries on the page.
-    #[param(minimum = 1, maximum = 100, default = 20)]
-    limit: Option<u32>,
-    /// The `next_page_token` of the previous page, with the same filters. Leave it out for the first page.
-    page_token: Option<String>,
-}
 
 /// Which images to list; all conditions must hold.
 #[derive(Debug, IntoParams)]
@@ -155,25 +144,6 @@ async fn page(
     let page = app.service.list_images(caller, key, filter, collection.as_ref(), limit, token.as_deref()).await?;
     let view = ImagePageView::new(&page);
     Ok(with_next(app, uri, view.next_page_token, json::answer(&view, view.size_bytes())?)?)
-}
-
-/// What [`PageQuery`] describes; nothing else may be left of the query.
-pub(super) fn take_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
-    let page = take_place(&mut query);
-    query.finish()?;
-    Ok(page)
-}
-
-/// What [`PageQuery`] describes, for pages whose address is shared: anything else in the query is somebody else's.
-pub(super) fn take_shared_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
-    let page = take_place(&mut query);
-    query.finish_shared()?;
-    Ok(page)
-}
-
-fn take_place(query: &mut Query) -> (u32, Option<String>) {
-    let limit = query.take("limit", integer(1..=100)).unwrap_or(20);
-    (limit, query.take("page_token", |text| Ok(text.to_owned())))
 }
 
 fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {

@@ -11,13 +11,15 @@ use utoipa::ToSchema;
 
 use super::thumbnails::{read_fit, read_format};
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, BadRequest, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ResizeForbidden, ServiceUnavailable,
-    Unauthorized, UnsupportedMediaType, ValidationError,
-};
+use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
 use crate::http::identity::tokens::NO_STORE;
-use crate::http::request::fields::{Address, CallerOf, FieldErrors, Query, Segment, image_id};
+use crate::http::openapi::error_responses::{
+    BadRequest, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ResizeForbidden, ServiceUnavailable,
+    Unauthorized, UnsupportedMediaType, ValidationError,
+};
+use crate::http::request::extractors::{Address, CallerOf, Segment};
+use crate::http::request::fields::{FieldErrors, Query, image_id};
 use crate::http::request::json_fields::{JsonFields, integer, needed, text};
 use crate::model::rendering::Fit;
 use crate::model::resize::{MAX_SIDE, MIN_SIDE};

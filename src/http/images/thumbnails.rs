@@ -9,11 +9,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use utoipa::IntoParams;
 
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, FileMissing, NotFound, ResizeForbidden, ServiceUnavailable, UnknownThumbnailSize, ValidationError,
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{
+    FileMissing, NotFound, ResizeForbidden, ServiceUnavailable, UnknownThumbnailSize, ValidationError,
 };
 use crate::http::request::conditional::IfNoneMatch;
-use crate::http::request::fields::{Address, CallerOf, Query, Segment, TurnOf, image_id, integer};
+use crate::http::request::extractors::{Address, CallerOf, Segment, TurnOf};
+use crate::http::request::fields::{Query, image_id, integer};
 use crate::model::accept::Accept;
 use crate::model::image::{Format, ThumbnailSize, Visibility};
 use crate::model::rendering::Fit;

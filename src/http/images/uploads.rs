@@ -11,12 +11,14 @@ use utoipa::ToSchema;
 
 use super::views::{ImageView, Text};
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, Failure, Gone, IdempotencyConflict, InternalServerError, InvalidUpload, PayloadTooLarge, QuotaOrForbidden,
-    RequestTimeout, ServiceUnavailable, UnsupportedImage, ValidationError,
+use crate::http::error::{ApiError, Failure};
+use crate::http::openapi::error_responses::{
+    Gone, IdempotencyConflict, InternalServerError, InvalidUpload, PayloadTooLarge, QuotaOrForbidden, RequestTimeout,
+    ServiceUnavailable, UnsupportedImage, ValidationError,
 };
 use crate::http::request::body::{BoundedBody, require_unencoded};
-use crate::http::request::fields::{Address, FieldErrors, Identity, Query, boolean, header as one_header};
+use crate::http::request::extractors::{Address, Identity};
+use crate::http::request::fields::{FieldErrors, Query, boolean, header as one_header};
 use crate::http::request::json;
 use crate::http::request::multipart::{File, Multipart, Part};
 use crate::model::caller::UserId;

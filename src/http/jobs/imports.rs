@@ -12,16 +12,18 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, BadRequest, Forbidden, IdempotencyConflict, ImportLimitReached, InternalServerError, InvalidPageToken, NotFound,
+use crate::http::error::ApiError;
+use crate::http::identity::accounts::time;
+use crate::http::images::{read_tags, read_visibility};
+use crate::http::openapi::error_responses::{
+    BadRequest, Forbidden, IdempotencyConflict, ImportLimitReached, InternalServerError, InvalidPageToken, NotFound,
     PayloadTooLarge, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
-use crate::http::identity::accounts::time;
-use crate::http::images::{PageQuery, read_tags, read_visibility, take_page};
-use crate::http::request::fields::{Address, CallerOf, FieldErrors, Identity, Query, Segment, header as one_header};
+use crate::http::request::extractors::{Address, CallerOf, Identity, Segment};
+use crate::http::request::fields::{FieldErrors, Query, header as one_header};
 use crate::http::request::json;
 use crate::http::request::link_header::with_next;
-use crate::http::sharing::public_links::link;
+use crate::http::request::paging::{PageQuery, take_page};
 use crate::model::caller::UserId;
 use crate::model::job::{Item, ItemState, Job, JobId, JobStatus};
 use crate::service::error::Error;
@@ -303,7 +305,7 @@ impl ImportView {
         for Item { url, state } in items {
             match state {
                 ItemState::Pending => uploaded.pending.push(url),
-                ItemState::Complete(image_id) => uploaded.complete.push(link(app, image_id)),
+                ItemState::Complete(image_id) => uploaded.complete.push(app.config.public_link(image_id)),
                 ItemState::Failed(reason) => {
                     uploaded.failed.push(url.clone());
                     errors.insert(url, reason);

@@ -10,7 +10,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::AppState;
-use crate::http::error::{ErrorBody, ErrorType, NotReady};
+use crate::http::error::{ErrorBody, ErrorType};
+use crate::http::openapi::error_responses::NotReady;
 use crate::http::server::middleware::REQUEST_ID;
 use crate::metrics::CONTENT_TYPE;
 use crate::service::error::{Dependency, Fields};

@@ -10,9 +10,11 @@ use utoipa::ToSchema;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use crate::http::AppState;
-use crate::http::error::{ApiError, ValidationError};
+use crate::http::error::ApiError;
 use crate::http::images::thumbnails::SIDES;
-use crate::http::request::fields::{Address, Query};
+use crate::http::openapi::error_responses::ValidationError;
+use crate::http::request::extractors::Address;
+use crate::http::request::fields::Query;
 use crate::imaging;
 use crate::model::image::{Format, ThumbnailSize};
 use crate::model::tag::Tag;

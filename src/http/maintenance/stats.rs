@@ -9,8 +9,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::AppState;
-use crate::http::error::{ApiError, InternalServerError, ServiceUnavailable, ValidationError};
-use crate::http::request::fields::{Address, CallerOf, Query};
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{InternalServerError, ServiceUnavailable, ValidationError};
+use crate::http::request::extractors::{Address, CallerOf};
+use crate::http::request::fields::Query;
 use crate::service::maintenance::stats::{Processed, Stage, Stats};
 
 /// What all instances have processed so far. Times are in seconds.

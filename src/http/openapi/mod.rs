@@ -12,7 +12,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
 use utoipa::{IntoResponses, OpenApi as _};
 
-use super::error::{Forbidden, TooManyRequests, Unauthorized};
+use self::error_responses::{Forbidden, TooManyRequests, Unauthorized};
 use super::identity::authentication::UNGUARDED;
 
 /// The document before the routes are added.

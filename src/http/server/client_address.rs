@@ -3,14 +3,25 @@
 //! Each proxy adds whom it was asked by at the end of the list, so the list is read from there, and only for as long as one that
 //! is trusted has written it. What stands further left may be the client's invention.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use axum::extract::Request;
 use http::HeaderMap;
 use ipnet::{IpNet, Ipv4Net};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Entries that are looked at; no chain of proxies is this long.
 const MAX_ENTRIES: usize = 32;
+
+/// The other end of a connection. The listener adds it to the extensions of each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+impl Peer {
+    pub fn of(request: &Request) -> IpAddr {
+        request.extensions().get::<Self>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
+    }
+}
 
 /// The networks of proxies that are trusted.
 #[derive(Debug, Clone, Default)]

@@ -13,9 +13,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, head
 use http_body::Body as _;
 use tracing::field::{DisplayValue, display};
 
+use super::client_address::Peer;
 use crate::http::AppState;
 use crate::http::error::{ApiError, ErrorBody, Failure};
-use crate::http::identity::authentication::Peer;
 use crate::http::request::body::SharedBody;
 use crate::http::request::fields::FieldErrors;
 use crate::metrics::Metrics;

@@ -27,10 +27,9 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use self::client_address::TrustedProxies;
+use self::client_address::{Peer, TrustedProxies};
 use self::connections::Connections;
 use self::timeouts::{PatientStream, Turn};
-use super::identity::authentication::Peer;
 use crate::service::maintenance::repeated_failures::Repeated;
 
 /// Bounds of the listener.

@@ -10,17 +10,20 @@ use utoipa::ToSchema;
 
 use super::public_images::PublicImage;
 use crate::http::AppState;
-use crate::http::error::{
-    AlreadyExists, ApiError, BadRequest, InternalServerError, InvalidPageToken, LimitReached, NotFound, PayloadTooLarge,
-    RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
-};
+use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
 use crate::http::images::views::{ImagePageView, ImageView};
-use crate::http::images::{PageQuery, one, read_visibility, require_caller_then_id, take_page, take_shared_page};
-use crate::http::request::fields::{Address, CallerOf, Query, Segment};
+use crate::http::images::{one, read_visibility, require_caller_then_id};
+use crate::http::openapi::error_responses::{
+    AlreadyExists, BadRequest, InternalServerError, InvalidPageToken, LimitReached, NotFound, PayloadTooLarge, RequestTimeout,
+    ServiceUnavailable, UnsupportedMediaType, ValidationError,
+};
+use crate::http::request::extractors::{Address, CallerOf, Segment};
+use crate::http::request::fields::Query;
 use crate::http::request::json;
 use crate::http::request::json_fields::{JsonFields, needed, text};
 use crate::http::request::link_header::with_next;
+use crate::http::request::paging::{PageQuery, take_page, take_shared_page};
 use crate::model::collection::{Collection, CollectionName};
 use crate::service::error::Error;
 use crate::service::images::ImagePage;

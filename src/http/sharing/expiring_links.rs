@@ -10,15 +10,17 @@ use utoipa::ToSchema;
 
 use super::public_links::{answer, part_request};
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, BadRequest, FileMissing, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge,
-    RangeNotSatisfiable, RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
-};
+use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
 use crate::http::identity::tokens::NO_STORE;
 use crate::http::images::require_caller_then_id;
+use crate::http::openapi::error_responses::{
+    BadRequest, FileMissing, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge, RangeNotSatisfiable,
+    RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
+};
 use crate::http::request::conditional::IfNoneMatch;
-use crate::http::request::fields::{Address, CallerOf, Query, Segment, TurnOf};
+use crate::http::request::extractors::{Address, CallerOf, Segment, TurnOf};
+use crate::http::request::fields::Query;
 use crate::http::request::json_fields::{JsonFields, integer, needed, or_null};
 use crate::model::account::ExpiringLink;
 use crate::service::images::thumbnails::Sending;

@@ -4,10 +4,10 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::public_links::link;
 use crate::http::AppState;
-use crate::http::error::{ApiError, InternalServerError, NotFound, ServiceUnavailable, ValidationError};
+use crate::http::error::ApiError;
 use crate::http::images::views::{SizeView, Texts};
+use crate::http::openapi::error_responses::{InternalServerError, NotFound, ServiceUnavailable, ValidationError};
 use crate::http::request::fields::image_id;
 use crate::http::request::json;
 use crate::model::caller::Caller;
@@ -75,7 +75,7 @@ impl<'a> PublicImage<'a> {
         thumbs.sort_by_key(|thumb| u64::from(thumb.size.width) * u64::from(thumb.size.height));
         Self {
             kind: "image",
-            url: image.gives_original().then(|| link(app, id)),
+            url: image.gives_original().then(|| app.config.public_link(id)),
             s3_key: layout::stored_key(image, layout::ORIGINAL),
             title: image.title.as_ref().map(Title::as_str),
             description: image.description.as_ref().map(Description::as_str),

@@ -10,17 +10,18 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::public_images::get_public_image;
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, FileMissing, Forbidden, InternalServerError, InvalidPageToken, NotFound, RangeNotSatisfiable, ServiceUnavailable,
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{
+    FileMissing, Forbidden, InternalServerError, InvalidPageToken, NotFound, RangeNotSatisfiable, ServiceUnavailable,
     ValidationError,
 };
-use crate::http::images::{PageQuery, take_page};
 use crate::http::request::conditional::IfNoneMatch;
-use crate::http::request::fields::{Address, CallerOf, Query, Segment, TurnOf, image_id};
+use crate::http::request::extractors::{Address, CallerOf, Segment, TurnOf};
+use crate::http::request::fields::{Query, image_id};
 use crate::http::request::link_header::with_next;
+use crate::http::request::paging::{PageQuery, take_page};
 use crate::model::byte_range::ByteRange;
 use crate::model::caller::Caller;
-use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
@@ -151,15 +152,10 @@ pub async fn list_public_links(
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_links(&caller, limit, token.as_deref()).await?;
-    let uploaded = page.items.iter().map(|id| link(&app, *id)).collect();
+    let uploaded = page.items.iter().map(|id| app.config.public_link(*id)).collect();
     let next = page.next.clone();
     let view = PublicLinkPage { uploaded, has_more: page.next.is_some(), next_page_token: page.next };
     Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
-}
-
-/// The public link of an image.
-pub(in crate::http) fn link(app: &AppState, id: ImageId) -> String {
-    format!("{}/i/{id}", app.config.link_base)
 }
 
 /// For `GET` alone (RFC 9110, 14.2). A range of which it is not certain what it is of is not sent: `If-Range` may hold a date,
