@@ -26,7 +26,7 @@ use units::{Bytes, Heights, Seconds, read_host};
 
 use crate::http::HttpConfig;
 use crate::http::identity::gateway::{Gateway, host_name, is_local};
-use crate::http::request::body::{BodyLimits, UNHURRIED};
+use crate::http::request::body::{BODY_RATE_GRACE, BodyLimits};
 use crate::http::server::ServerLimits;
 use crate::imaging;
 use crate::service::Limits;
@@ -83,7 +83,7 @@ pub struct Config {
     /// Disk for uploads that arrive while there is no memory for them; 0: they wait for memory before they are read.
     #[arg(long, env = "UPLOAD_DISK_BUDGET", default_value_t = Bytes(1 << 30))]
     pub upload_disk_budget: Bytes,
-    /// Folder for them; created when it is first needed; unset: `spool` in DATA_DIR.
+    /// Folder for them; created when it is first required; unset: `spool` in DATA_DIR.
     #[arg(long, env = "UPLOAD_DISK_DIR")]
     pub upload_disk_dir: Option<PathBuf>,
     /// Memory for decoded pictures; pictures beyond it wait before they are decoded.
@@ -318,7 +318,7 @@ impl Config {
         }
         let largest_upload = self.limits().max_file_bytes + FIELDS_BYTES;
         match largest_upload.checked_div(self.body_min_rate.0) {
-            Some(seconds) => LEAST_BODY_TIME.max(UNHURRIED + Duration::from_secs(seconds + 1)),
+            Some(seconds) => LEAST_BODY_TIME.max(BODY_RATE_GRACE + Duration::from_secs(seconds + 1)),
             None => LONGEST_BODY_TIME,
         }
     }

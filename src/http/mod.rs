@@ -66,18 +66,18 @@ pub struct AppState {
 pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
     let routes = if config.has_admin_port { api_routes() } else { routes() };
     let (routes, document) = routes.split_for_parts();
-    let document = maintenance::limits::describe(openapi::finished(document), &maintenance::limits::Limits::of(service.limits()));
+    let document = maintenance::limits::describe(openapi::complete(document), &maintenance::limits::Limits::of(service.limits()));
     let document = openapi::for_server(document, config.public_url.as_deref());
     let state = AppState { service, config: Arc::new(config) };
-    let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identity::authentication::identify));
-    without_last_slash(layered(Router::new().merge(routes).merge(openapi::docs::routes(document)), state))
+    let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identity::authentication::authenticate));
+    without_last_slash(with_layers(Router::new().merge(routes).merge(openapi::docs::routes(document)), state))
 }
 
 /// The same routes for addresses with a slash at their end, as some programs pass links on. A redirect would do for reading, but not every
 /// client sends a body twice. The documentation's pages have links relative to their own address.
 fn without_last_slash(routes: Router) -> Router {
     let trim = tower::util::MapRequestLayer::new(|mut request: axum::extract::Request| {
-        if let Some(uri) = trimmed(request.uri()) {
+        if let Some(uri) = without_slash(request.uri()) {
             *request.uri_mut() = uri;
         }
         request
@@ -86,7 +86,7 @@ fn without_last_slash(routes: Router) -> Router {
 }
 
 /// The address without the slash at the end of its path; `None` where it stays as it is.
-fn trimmed(uri: &Uri) -> Option<Uri> {
+fn without_slash(uri: &Uri) -> Option<Uri> {
     let path = uri.path().strip_suffix('/').filter(|path| !path.is_empty() && !path.ends_with('/'))?;
     if path == "/docs" || path.starts_with("/docs/") || path.starts_with("/redoc") {
         return None;
@@ -100,11 +100,11 @@ fn trimmed(uri: &Uri) -> Option<Uri> {
 /// What ADMIN_PORT serves: the routes that machines of the operator ask.
 pub fn admin_router(service: Arc<Service>, config: HttpConfig) -> Router {
     let (routes, _) = admin_routes().split_for_parts();
-    layered(routes, AppState { service, config: Arc::new(config) })
+    with_layers(routes, AppState { service, config: Arc::new(config) })
 }
 
 /// Routes with what holds for every request around them: ids, logs, numbers, and one shape for all errors.
-pub fn layered(routes: Router<AppState>, state: AppState) -> Router {
+pub fn with_layers(routes: Router<AppState>, state: AppState) -> Router {
     routes
         .fallback(async || ApiError::no_such_route())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
@@ -180,8 +180,8 @@ fn api_routes() -> OpenApiRouter<AppState> {
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers(SENT_BY_PAGES.map(HeaderName::from_static))
-        .expose_headers(READ_BY_PAGES.map(HeaderName::from_static))
+        .allow_headers(ALLOWED_HEADERS.map(HeaderName::from_static))
+        .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static))
         .max_age(PREFLIGHT_MAX_AGE);
     match origins {
         [] => None,
@@ -192,7 +192,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
 
 /// What pages may send: the API's own headers, those of conditional requests and ranges, and what upload widgets and tracing add
 /// without asking.
-const SENT_BY_PAGES: [&str; 20] = [
+const ALLOWED_HEADERS: [&str; 20] = [
     "accept",
     "authorization",
     "baggage",
@@ -216,7 +216,7 @@ const SENT_BY_PAGES: [&str; 20] = [
 ];
 
 /// What pages may read, beside what they always may.
-const READ_BY_PAGES: [&str; 14] = [
+const EXPOSED_HEADERS: [&str; 14] = [
     "accept-ranges",
     "allow",
     "content-disposition",

@@ -18,10 +18,10 @@ use crate::http::openapi::error_responses::{
     AlreadyExists, BadRequest, Conflict, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge, RequestTimeout,
     ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::extractors::{Address, CallerOf, Identity, Segment};
+use crate::http::request::extractors::{CallerOf, Identity, PathSegment, RequestUri};
 use crate::http::request::fields;
 use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, boolean, needed, or_null, text};
+use crate::http::request::json_fields::{JsonFields, boolean, or_null, required, text};
 use crate::http::request::link_header::with_next;
 use crate::http::request::paging::{PageQuery, take_page};
 use crate::model::account::{Account, AccountId, Email};
@@ -162,7 +162,7 @@ pub struct AccountPage {
 pub async fn list_accounts(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_accounts(&caller, limit, token.as_deref()).await?;
@@ -181,15 +181,15 @@ pub async fn list_accounts(
 pub async fn create_account(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_admin(&caller)?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let email = fields.need("email", |value| Email::parse(&text(value)?));
-    let password = fields.need("password", |value| Password::parse(&text(value)?));
+    let email = fields.require("email", |value| Email::parse(&text(value)?));
+    let password = fields.require("password", |value| Password::parse(&text(value)?));
     let user_id = fields.take("user_id", or_null(|value| UserId::parse(&text(value)?))).flatten();
     let plan = match fields.take("plan", or_null(read_plan)) {
         Some(plan) => plan,
@@ -197,7 +197,7 @@ pub async fn create_account(
     };
     let admin = fields.take("admin", boolean).unwrap_or(false);
     fields.finish()?;
-    let new = NewAccount { email: needed(email)?, password: needed(password)?, user_id, plan, admin };
+    let new = NewAccount { email: required(email)?, password: required(password)?, user_id, plan, admin };
     let account = app.service.create_account(&caller, new).await?;
     Ok((StatusCode::CREATED, Json(AccountView::new(&account))).into_response())
 }
@@ -217,7 +217,7 @@ fn read_plan(value: Value) -> Result<PlanName, String> {
 pub async fn get_my_account(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<AccountStateView>, ApiError> {
     Query::of(&uri).finish()?;
     Ok(Json(AccountStateView::new(&app.service.my_account(&caller).await?)))
@@ -234,17 +234,17 @@ pub async fn change_my_password(
     State(app): State<AppState>,
     identity: Identity,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_in_person(&caller)?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let current = fields.need("current_password", text);
-    let new = fields.need("new_password", |value| Password::parse(&text(value)?));
+    let current = fields.require("current_password", text);
+    let new = fields.require("new_password", |value| Password::parse(&text(value)?));
     fields.finish()?;
-    app.service.change_my_password(&caller, &needed(current)?, &needed(new)?, Some(identity.address)).await?;
+    app.service.change_my_password(&caller, &required(current)?, &required(new)?, Some(identity.address)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -256,8 +256,8 @@ pub async fn change_my_password(
 pub async fn get_account(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<AccountStateView>, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_admin(&caller)?;
@@ -274,8 +274,8 @@ pub async fn get_account(
 pub async fn update_account(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<AccountStateView>, ApiError> {
@@ -304,8 +304,8 @@ pub async fn update_account(
 pub async fn delete_account(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     let mut query = Query::of(&uri);
     let keep_images = query.take("keep_images", fields::boolean).unwrap_or(false);

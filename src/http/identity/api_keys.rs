@@ -20,7 +20,7 @@ use crate::http::openapi::error_responses::{
     BadRequest, InternalServerError, LimitReached, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
     UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::extractors::{Address, CallerOf, Segment};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
 use crate::http::request::fields::Query;
 use crate::http::request::json_fields::{JsonFields, integer, or_null, text};
 use crate::model::account::{ApiKey, KeyId, Scope};
@@ -37,7 +37,7 @@ pub struct ApiKeyBody {
     #[schema(nullable = false, max_length = 200)]
     description: Option<String>,
     /// What the key permits; null permits everything that its account may do.
-    #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeWord>>, max_items = 3)]
+    #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeSchema>>, max_items = 3)]
     scopes: Option<Vec<String>>,
     /// Seconds from now until the key expires; null means never.
     #[schema(minimum = 60, maximum = 315_360_000, example = 7_776_000)]
@@ -54,7 +54,7 @@ pub struct ApiKeyView {
     /// Where the key is used.
     pub description: String,
     /// What the key permits; null permits everything that its account may do.
-    #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeWord>>)]
+    #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeSchema>>)]
     pub scopes: Option<Vec<&'static str>>,
     /// When the key was created.
     #[schema(format = DateTime)]
@@ -91,7 +91,7 @@ pub struct ApiKeyList {
 pub async fn list_api_keys(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<ApiKeyList>, ApiError> {
     Query::of(&uri).finish()?;
     let api_keys = app.service.list_keys(&caller).await?.iter().map(ApiKeyView::new).collect();
@@ -107,7 +107,7 @@ pub async fn list_api_keys(
 pub async fn create_api_key(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -128,8 +128,8 @@ pub async fn create_api_key(
 pub async fn get_api_key(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<ApiKeyView>, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_account(&caller)?;
@@ -146,8 +146,8 @@ pub async fn get_api_key(
 pub async fn update_api_key(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ApiKeyView>, ApiError> {
@@ -166,8 +166,8 @@ pub async fn update_api_key(
 pub async fn delete_api_key(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_whole_account(&caller)?;

@@ -12,7 +12,7 @@ use super::accounts::time;
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::openapi::error_responses::{InternalServerError, InvalidPageToken, ServiceUnavailable, ValidationError};
-use crate::http::request::extractors::{Address, CallerOf};
+use crate::http::request::extractors::{CallerOf, RequestUri};
 use crate::http::request::fields::Query;
 use crate::http::request::link_header::with_next;
 use crate::http::request::paging::{PageQuery, take_page};
@@ -60,7 +60,7 @@ pub struct AuditPage {
 pub async fn list_audit_entries(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_audit(&caller, limit, token.as_deref()).await?;

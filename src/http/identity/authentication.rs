@@ -21,31 +21,31 @@ use crate::http::error::ApiError;
 use crate::http::request::extractors::Identity;
 use crate::http::request::fields::{FieldErrors, header as one_header};
 use crate::http::server::client_address::Peer;
-use crate::http::server::middleware::Who;
+use crate::http::server::middleware::CredentialIds;
 use crate::model::caller::{Caller, Proof, UserId};
 use crate::service::error::{Error, Fields};
 use crate::service::identity::authentication::{API_KEY_PREFIX, Credentials, proof_name};
 use crate::service::identity::rate_limits::{Exceeded, RateClass, Standing};
 
 /// Asked by machines, by themselves and often: neither limited nor told who asks.
-pub const UNGUARDED: [&str; 4] = ["/health", "/ready", "/metrics", "/limits"];
+pub const UNRESTRICTED_PATHS: [&str; 4] = ["/health", "/ready", "/metrics", "/limits"];
 
 /// Finds out who asks, and leaves an [`Identity`] with the request.
-pub async fn identify(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+pub async fn authenticate(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
     let (gateway, peer) = (&app.config.gateway, Peer::of(&request));
-    if let Err(error) = gateway.check_page(peer, request.method(), request.uri(), request.headers()) {
+    if let Err(error) = gateway.check_cross_site(peer, request.method(), request.uri(), request.headers()) {
         return ApiError::from(error).into_response();
     }
-    if UNGUARDED.contains(&path) {
+    if UNRESTRICTED_PATHS.contains(&path) {
         return next.run(request).await;
     }
-    let class = class_of(request.method(), path);
+    let class = rate_class(request.method(), path);
     let address = gateway.proxies.client(peer, request.headers());
     warn_of_unknown_proxy(&app, peer, address, request.headers());
     let mut standing = match app.service.rates.check_address(class, address) {
         Ok(standing) => standing,
-        Err(exceeded) => return refuse(exceeded),
+        Err(exceeded) => return rate_limited(exceeded),
     };
     let trusted = gateway.trusts(peer);
     let sent = match class {
@@ -59,43 +59,44 @@ pub async fn identify(State(app): State<AppState>, mut request: Request, next: N
                 app.service.metrics.count_caller(class.name(), proof_name(&caller));
                 Ok(caller)
             }
-            Err(error) => return with_standing(ApiError::from(error).into_response(), standing),
+            Err(error) => return with_rate_limit_headers(ApiError::from(error).into_response(), standing),
         },
-        Err(broken) => Err(broken),
+        Err(invalid_fields) => Err(invalid_fields),
     };
-    let slot = request.extensions().get::<Arc<OnceLock<Who>>>();
-    if let (Some(slot), Some(who)) = (slot, caller.as_ref().ok().and_then(who)) {
-        slot.get_or_init(|| who);
+    let slot = request.extensions().get::<Arc<OnceLock<CredentialIds>>>();
+    if let (Some(slot), Some(ids)) = (slot, caller.as_ref().ok().and_then(credential_ids)) {
+        slot.get_or_init(|| ids);
     }
     if let Some(user) = caller.as_ref().ok().and_then(Caller::user) {
         match app.service.rates.check_caller(class, user.as_str()) {
-            Ok(own) => standing = nearer(standing, own),
-            Err(exceeded) => return refuse(exceeded),
+            Ok(own) => standing = stricter(standing, own),
+            Err(exceeded) => return rate_limited(exceeded),
         }
     }
-    let caching = if caller.as_ref().is_ok_and(|caller| caller.user().is_some()) { PRIVATE } else { ASKED_EACH_TIME };
-    let (caller, broken) = caller.map_or_else(|broken| (Caller::Anonymous, broken), |caller| (caller, Fields::new()));
+    let caching = if caller.as_ref().is_ok_and(|caller| caller.user().is_some()) { PRIVATE } else { REVALIDATE };
+    let (caller, invalid_fields) =
+        caller.map_or_else(|invalid_fields| (Caller::Anonymous, invalid_fields), |caller| (caller, Fields::new()));
     let caller = if trusted && caller == Caller::Anonymous { Caller::Gateway } else { caller };
-    request.extensions_mut().insert(Identity { caller, broken, address });
+    request.extensions_mut().insert(Identity { caller, invalid_fields, address });
     let mut response = next.run(request).await;
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(caching);
-    with_standing(response, standing)
+    with_rate_limit_headers(response, standing)
 }
 
 /// Whose credentials the caller came in with.
-fn who(caller: &Caller) -> Option<Who> {
+fn credential_ids(caller: &Caller) -> Option<CredentialIds> {
     let user = caller.known()?;
     let key = match user.proof {
         Proof::ApiKey(key, _) => Some(key),
         _ => None,
     };
-    Some(Who { account: user.own_account()?.id, key })
+    Some(CredentialIds { account: user.own_account()?.id, key })
 }
 
 /// What this caller is told may not be for the next one.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-store");
 /// What is public now may not be in a moment.
-const ASKED_EACH_TIME: HeaderValue = HeaderValue::from_static("no-cache");
+const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// Once: behind a proxy that is not trusted all clients have its address, and share its limits.
 fn warn_of_unknown_proxy(app: &AppState, peer: IpAddr, address: IpAddr, headers: &HeaderMap) {
@@ -112,7 +113,7 @@ fn warn_of_unknown_proxy(app: &AppState, peer: IpAddr, address: IpAddr, headers:
     }
 }
 
-fn class_of(method: &Method, path: &str) -> RateClass {
+fn rate_class(method: &Method, path: &str) -> RateClass {
     match *method {
         _ if path.starts_with("/token") => RateClass::Login,
         Method::GET | Method::HEAD | Method::OPTIONS => RateClass::Read,
@@ -143,7 +144,7 @@ fn credentials(headers: &HeaderMap, trusted: bool) -> Result<Credentials, Fields
         errors.check(name, text.and_then(UserId::parse))
     });
     match errors.finish() {
-        Err(Error::Invalid(broken)) => Err(broken),
+        Err(Error::Invalid(invalid_fields)) => Err(invalid_fields),
         _ => Ok(user.map_or(Credentials::None, Credentials::Gateway)),
     }
 }
@@ -170,22 +171,22 @@ fn authorization(headers: &HeaderMap) -> Option<Credentials> {
 }
 
 /// The one of both that is used up sooner.
-fn nearer(one: Option<Standing>, other: Option<Standing>) -> Option<Standing> {
+fn stricter(one: Option<Standing>, other: Option<Standing>) -> Option<Standing> {
     match (one, other) {
         (Some(one), Some(other)) => Some(if other.remaining <= one.remaining { other } else { one }),
         (one, other) => one.or(other),
     }
 }
 
-fn refuse(exceeded: Exceeded) -> Response {
-    with_standing(ApiError::from(Error::too_many(exceeded.retry_after)).into_response(), Some(exceeded.standing))
+fn rate_limited(exceeded: Exceeded) -> Response {
+    with_rate_limit_headers(ApiError::from(Error::too_many(exceeded.retry_after)).into_response(), Some(exceeded.standing))
 }
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// The fields of draft-ietf-httpapi-ratelimit-headers: what is allowed in a minute, and what is left of it.
-fn with_standing(mut response: Response, standing: Option<Standing>) -> Response {
+fn with_rate_limit_headers(mut response: Response, standing: Option<Standing>) -> Response {
     let Some(Standing { class, limit, remaining, reset_seconds }) = standing else { return response };
     let name = class.name();
     let fields = [
@@ -223,9 +224,10 @@ mod tests {
         let latin1 = STANDARD.encode(b"ann:Gr\xfc\xdfe");
         assert!(matches!(read(&[&format!("Basic {latin1}")]), Some(Credentials::Basic { password, .. }) if password == "Grüße"));
         assert!(matches!(basic("ann:Grüße"), Some(Credentials::Basic { password, .. }) if password == "Grüße"));
-        for broken in [&["Basic !"][..], &["Bearer"], &["Digest abc"], &[""], &["Bearer a", "Bearer a"], &["Basic //8="]] {
+        for invalid_fields in [&["Basic !"][..], &["Bearer"], &["Digest abc"], &[""], &["Bearer a", "Bearer a"], &["Basic //8="]]
+        {
             // The last is two letters in Latin-1, without a colon.
-            assert!(read(broken).is_none(), "{broken:?}");
+            assert!(read(invalid_fields).is_none(), "{invalid_fields:?}");
         }
     }
 }

@@ -41,7 +41,7 @@ impl Gateway {
 
     /// # Errors
     /// A page of another site made the request, or it is for another host, where either could act as any user.
-    pub fn check_page(&self, peer: IpAddr, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
+    pub fn check_cross_site(&self, peer: IpAddr, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
         // A proxy passes on names that only it knows, and answers for who uses them.
         if !self.on_loopback || self.mode == AuthMode::Required || self.proxies.trusts(peer.to_canonical()) {
             return Ok(());
@@ -112,7 +112,7 @@ mod tests {
 
     fn check(gateway: &Gateway, method: Method, headers: &[(&'static str, &str)]) -> bool {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        gateway.check_page(HERE, &method, &Uri::from_static("/images"), &headers).is_ok()
+        gateway.check_cross_site(HERE, &method, &Uri::from_static("/images"), &headers).is_ok()
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         }
         let absolute = Uri::from_static("http://rebound.example/images");
         let headers = HeaderMap::from_iter([(header::HOST, "localhost".parse().unwrap())]);
-        assert!(gateway.check_page(HERE, &Method::GET, &absolute, &headers).is_err());
+        assert!(gateway.check_cross_site(HERE, &Method::GET, &absolute, &headers).is_err());
     }
 
     #[test]

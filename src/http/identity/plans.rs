@@ -15,9 +15,9 @@ use crate::http::openapi::error_responses::{
     AlreadyExists, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
     UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::extractors::{Address, CallerOf, Segment};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
 use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, boolean, integer, needed, or_null, text};
+use crate::http::request::json_fields::{JsonFields, boolean, integer, or_null, required, text};
 use crate::model::image::ThumbnailSize;
 use crate::model::plan::{Features, Plan, PlanName};
 use crate::service::error::Error;
@@ -131,7 +131,7 @@ pub struct PlanList {
 pub async fn list_plans(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<PlanList>, ApiError> {
     Query::of(&uri).finish()?;
     let plans = app.service.list_plans(&caller).await?.iter().map(PlanView::new).collect();
@@ -146,8 +146,8 @@ pub async fn list_plans(
 pub async fn get_plan(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<PlanView>, ApiError> {
     Query::of(&uri).finish()?;
     caller.user().ok_or(Error::Unauthenticated)?;
@@ -163,17 +163,17 @@ pub async fn get_plan(
 pub async fn create_plan(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_admin(&caller)?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let name = fields.need("name", |value| PlanName::parse(&text(value)?));
+    let name = fields.require("name", |value| PlanName::parse(&text(value)?));
     let features = read_features(&mut fields);
     fields.finish()?;
-    let plan = app.service.create_plan(&caller, needed(name)?, features).await?;
+    let plan = app.service.create_plan(&caller, required(name)?, features).await?;
     Ok((StatusCode::CREATED, Json(PlanView::new(&plan))).into_response())
 }
 
@@ -187,8 +187,8 @@ pub async fn create_plan(
 pub async fn update_plan(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<PlanView>, ApiError> {
@@ -209,8 +209,8 @@ pub async fn update_plan(
 pub async fn delete_plan(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_admin(&caller)?;

@@ -10,7 +10,7 @@ use super::accounts::time;
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::openapi::error_responses::{InternalServerError, NotFound, ServiceUnavailable, ValidationError};
-use crate::http::request::extractors::{Address, CallerOf, Segment};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
 use crate::http::request::fields::Query;
 use crate::model::account::SessionId;
 use crate::service::identity::sessions::{Ending, Session, no_such_session};
@@ -47,7 +47,7 @@ pub struct SessionList {
 pub async fn list_my_sessions(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<SessionList>, ApiError> {
     Query::of(&uri).finish()?;
     let sessions = app.service.list_sessions(&caller).await?.iter().map(SessionView::new).collect();
@@ -62,7 +62,7 @@ pub async fn list_my_sessions(
 pub async fn end_my_sessions(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     app.service.end_sessions(&caller, Ending::All).await?;
@@ -79,8 +79,8 @@ pub async fn end_my_sessions(
 pub async fn end_my_session(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_in_person(&caller)?;

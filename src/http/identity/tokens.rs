@@ -13,9 +13,9 @@ use crate::http::error::ApiError;
 use crate::http::openapi::error_responses::{
     BadRequest, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::extractors::{Address, Identity};
+use crate::http::request::extractors::{Identity, RequestUri};
 use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, needed, text};
+use crate::http::request::json_fields::{JsonFields, required, text};
 use crate::service::identity::tokens::TokenPair;
 
 /// The credentials of an account.
@@ -58,16 +58,16 @@ pub struct Tokens {
 pub async fn log_in(
     State(app): State<AppState>,
     identity: Identity,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let (email, password) = (fields.need("email", text), fields.need("password", text));
+    let (email, password) = (fields.require("email", text), fields.require("password", text));
     fields.finish()?;
-    let tokens = app.service.log_in(&needed(email)?, &needed(password)?, Some(identity.address)).await?;
-    Ok(answer(tokens))
+    let tokens = app.service.log_in(&required(email)?, &required(password)?, Some(identity.address)).await?;
+    Ok(token_response(tokens))
 }
 
 /// Refresh tokens
@@ -78,21 +78,21 @@ pub async fn log_in(
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn refresh_tokens(
     State(app): State<AppState>,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let refresh = fields.need("refresh", text);
+    let refresh = fields.require("refresh", text);
     fields.finish()?;
-    Ok(answer(app.service.refresh_tokens(&needed(refresh)?).await?))
+    Ok(token_response(app.service.refresh_tokens(&required(refresh)?).await?))
 }
 
 /// What holds secrets is kept by no cache.
 pub(in crate::http) const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
-fn answer(tokens: TokenPair) -> Response {
+fn token_response(tokens: TokenPair) -> Response {
     let TokenPair { access, refresh } = tokens;
     (StatusCode::CREATED, [NO_STORE], Json(Tokens { access, refresh })).into_response()
 }

@@ -23,7 +23,7 @@ use super::openapi::error_responses::{
     BadRequest, Conflict, Forbidden, Gone, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge, QuotaOrForbidden,
     RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
-use super::request::extractors::{Address, CallerOf, Segment, TurnOf};
+use super::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
 use super::request::fields::{FieldErrors, Query, boolean, image_id, integer, range_end, range_start};
 use super::request::json;
 use super::request::link_header::with_next;
@@ -71,8 +71,8 @@ pub struct FilterQuery {
 pub async fn list_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
-    Address(uri): Address,
+    TurnKeyOf(key): TurnKeyOf,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let filter = ImageFilter {
@@ -83,7 +83,7 @@ pub async fn list_images(
         collection: None,
     };
     let collection = query.take("collection", CollectionName::parse);
-    page(&app, &uri, (&caller, &key), query, filter, collection).await
+    page_response(&app, &uri, (&caller, &key), query, filter, collection).await
 }
 
 /// List a user's images
@@ -95,13 +95,13 @@ pub async fn list_images(
 pub async fn list_user_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
-    Segment(user_id): Segment,
-    Address(uri): Address,
+    TurnKeyOf(key): TurnKeyOf,
+    PathSegment(user_id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let user_id = query.errors.check("user_id", UserId::parse(&user_id));
-    page(&app, &uri, (&caller, &key), query, ImageFilter { user_id, ..ImageFilter::default() }, None).await
+    page_response(&app, &uri, (&caller, &key), query, ImageFilter { user_id, ..ImageFilter::default() }, None).await
 }
 
 /// A tag.
@@ -123,16 +123,16 @@ pub struct TagPath {
 pub async fn list_tag_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
-    Segment(tag): Segment,
-    Address(uri): Address,
+    TurnKeyOf(key): TurnKeyOf,
+    PathSegment(tag): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let tags = query.errors.check("tag", Tag::parse(&tag)).into_iter().collect();
-    page(&app, &uri, (&caller, &key), query, ImageFilter { tags, ..ImageFilter::default() }, None).await
+    page_response(&app, &uri, (&caller, &key), query, ImageFilter { tags, ..ImageFilter::default() }, None).await
 }
 
-async fn page(
+async fn page_response(
     app: &AppState,
     uri: &Uri,
     (caller, key): (&Caller, &TurnKey),
@@ -143,7 +143,7 @@ async fn page(
     let (limit, token) = take_page(query)?;
     let page = app.service.list_images(caller, key, filter, collection.as_ref(), limit, token.as_deref()).await?;
     let view = ImagePageView::new(&page);
-    Ok(with_next(app, uri, view.next_page_token, json::answer(&view, view.size_bytes())?)?)
+    Ok(with_next(app, uri, view.next_page_token, json::response(&view, view.size_bytes())?)?)
 }
 
 fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
@@ -161,8 +161,8 @@ fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
 pub async fn get_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let include_url = query.take("include_url", boolean).unwrap_or(true);
@@ -170,11 +170,11 @@ pub async fn get_image(
     query.finish()?;
     let wait = Duration::from_secs(wait.into());
     let (image, links) = app.service.find_captioned_image(&caller, image_id(&id)?, include_url, wait).await?;
-    one(&image, links.as_ref())
+    image_response(&image, links.as_ref())
 }
 
-pub(super) fn one(image: &Image, links: Option<&Links>) -> Result<Response, ApiError> {
-    json::answer(&ImageView::new(image, links), ImageView::SIZE_BYTES)
+pub(super) fn image_response(image: &Image, links: Option<&Links>) -> Result<Response, ApiError> {
+    json::response(&ImageView::new(image, links), ImageView::SIZE_BYTES)
 }
 
 /// A presigned URL of an original.
@@ -207,8 +207,8 @@ pub struct DownloadUrl {
 pub async fn get_download_url(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<DownloadUrl>, ApiError> {
     let mut query = Query::of(&uri);
     let expires_in = query.take("expires_in", integer(60..=86_400)).unwrap_or(3600);
@@ -242,7 +242,7 @@ pub struct ImageChangeBody {
     #[schema(nullable, max_items = 10)]
     tags: Option<Vec<String>>,
     /// Who can see the image.
-    #[schema(value_type = super::openapi::enums::VisibilityWord, required = false)]
+    #[schema(value_type = super::openapi::enums::VisibilitySchema, required = false)]
     visibility: Option<String>,
 }
 
@@ -258,16 +258,16 @@ pub struct ImageChangeBody {
 pub async fn update_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
-    let change = read_change(json::read_object(&headers, body, json::FEW_TEXTS).await?)?;
+    let change = read_change(json::read_object(&headers, body, json::SMALL_BODY_BYTES).await?)?;
     let (image, links) = app.service.update_image(&caller, id, change).await?;
-    one(&image, Some(&links))
+    image_response(&image, Some(&links))
 }
 
 fn read_change(mut fields: Map<String, Value>) -> Result<ImageChange, Error> {
@@ -345,8 +345,8 @@ pub struct DeletedImage {
 pub async fn delete_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<DeletedImage>, ApiError> {
     let mut query = Query::of(&uri);
     let purge = query.take("purge", boolean).unwrap_or(false);
@@ -373,12 +373,12 @@ pub async fn delete_image(
 pub async fn restore_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     match app.service.restore_image(&caller, require_caller_then_id(&caller, &id)?).await? {
-        Some((image, links)) => one(&image, Some(&links)),
+        Some((image, links)) => image_response(&image, Some(&links)),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }
@@ -394,12 +394,12 @@ pub async fn restore_image(
 pub async fn create_caption(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let (image, links) = app.service.ask_for_caption(&caller, require_caller_then_id(&caller, &id)?).await?;
-    Ok((StatusCode::ACCEPTED, one(&image, Some(&links))?).into_response())
+    Ok((StatusCode::ACCEPTED, image_response(&image, Some(&links))?).into_response())
 }
 
 /// Who does not say who they are learns nothing about ids, not even whether one is well-formed.

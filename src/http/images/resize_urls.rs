@@ -18,9 +18,9 @@ use crate::http::openapi::error_responses::{
     BadRequest, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ResizeForbidden, ServiceUnavailable,
     Unauthorized, UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::extractors::{Address, CallerOf, Segment};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
 use crate::http::request::fields::{FieldErrors, Query, image_id};
-use crate::http::request::json_fields::{JsonFields, integer, needed, text};
+use crate::http::request::json_fields::{JsonFields, integer, required, text};
 use crate::model::rendering::Fit;
 use crate::model::resize::{MAX_SIDE, MIN_SIDE};
 use crate::service::error::{Error, Fields};
@@ -54,10 +54,10 @@ pub struct ResizeSizeBody {
     #[schema(nullable = false, minimum = 16, maximum = 2000)]
     height: Option<u32>,
     /// How the image fits into the size. Defaults to `contain`.
-    #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ResizeFitWord>)]
+    #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ResizeFitSchema>)]
     fit: Option<String>,
     /// The format of the result. By default the `Accept` header of each request decides.
-    #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ThumbnailFormatWord>)]
+    #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ThumbnailFormatSchema>)]
     format: Option<String>,
     /// Quality of JPEG and WebP. Defaults to 80.
     #[schema(nullable = false, minimum = 1, maximum = 100)]
@@ -97,7 +97,7 @@ pub struct ResizeUrlView {
 }
 
 /// Sizes that are signed in one request.
-const MOST_SIZES: usize = 20;
+const MAX_SIZES: usize = 20;
 
 /// Create signed URLs of resized images
 ///
@@ -112,8 +112,8 @@ const MOST_SIZES: usize = 20;
 pub async fn create_resize_urls(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -138,9 +138,9 @@ fn srcset(urls: &[ResizeUrlView]) -> String {
 }
 
 fn read_body(mut fields: JsonFields) -> Result<(Vec<SizeToSign>, Option<u32>), Error> {
-    let sizes = fields.need("sizes", |value| match value {
-        Value::Array(sizes) if (1..=MOST_SIZES).contains(&sizes.len()) => Ok(sizes),
-        _ => Err(format!("must be a list of 1 to {MOST_SIZES} sizes")),
+    let sizes = fields.require("sizes", |value| match value {
+        Value::Array(sizes) if (1..=MAX_SIZES).contains(&sizes.len()) => Ok(sizes),
+        _ => Err(format!("must be a list of 1 to {MAX_SIZES} sizes")),
     });
     let expires_in = fields.take("expires_in", integer(60, 86_400)).and_then(|seconds| u32::try_from(seconds).ok());
     let mut read = Vec::new();
@@ -151,7 +151,7 @@ fn read_body(mut fields: JsonFields) -> Result<(Vec<SizeToSign>, Option<u32>), E
         }
     }
     fields.finish()?;
-    needed(sizes)?;
+    required(sizes)?;
     Ok((read, expires_in))
 }
 
@@ -159,7 +159,7 @@ fn read_size(size: &Value) -> Result<SizeToSign, Fields> {
     let Value::Object(size) = size else {
         return Err(Fields::from([(String::new(), "must be an object such as {\"width\": 320}".to_owned())]));
     };
-    let mut fields = JsonFields::of_entry(size.clone());
+    let mut fields = JsonFields::from_object(size.clone());
     let given = ["width", "height"].map(|name| size.contains_key(name));
     let side = || integer(MIN_SIDE.into(), MAX_SIDE.into());
     let read = SizeToSign {
@@ -179,9 +179,9 @@ fn read_size(size: &Value) -> Result<SizeToSign, Fields> {
 
 fn require_sides(errors: &mut FieldErrors, given: [bool; 2], fit: Option<Fit>) {
     match given {
-        [false, false] => errors.add("width", "is needed, or height, or both"),
-        [false, true] if fit == Some(Fit::Cover) => errors.add("width", "is needed for fit=cover"),
-        [true, false] if fit == Some(Fit::Cover) => errors.add("height", "is needed for fit=cover"),
+        [false, false] => errors.add("width", "is required, or height, or both"),
+        [false, true] if fit == Some(Fit::Cover) => errors.add("width", "is required for fit=cover"),
+        [true, false] if fit == Some(Fit::Cover) => errors.add("height", "is required for fit=cover"),
         _ => {}
     }
 }

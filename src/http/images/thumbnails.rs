@@ -14,7 +14,7 @@ use crate::http::openapi::error_responses::{
     FileMissing, NotFound, ResizeForbidden, ServiceUnavailable, UnknownThumbnailSize, ValidationError,
 };
 use crate::http::request::conditional::IfNoneMatch;
-use crate::http::request::extractors::{Address, CallerOf, Segment, TurnOf};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
 use crate::http::request::fields::{Query, image_id, integer};
 use crate::model::accept::Accept;
 use crate::model::image::{Format, ThumbnailSize, Visibility};
@@ -69,7 +69,7 @@ pub struct ConditionalHeaders {
 pub async fn get_thumbnail(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
+    TurnKeyOf(key): TurnKeyOf,
     ThumbnailPath(id, size): ThumbnailPath,
     method: Method,
     headers: HeaderMap,
@@ -78,7 +78,7 @@ pub async fn get_thumbnail(
     let id = image_id(&id)?;
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
-    answer(app.service.thumbnail(&caller, &key, id, size, &sending).await?)
+    response(app.service.thumbnail(&caller, &key, id, size, &sending).await?)
 }
 
 fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
@@ -104,11 +104,11 @@ pub struct VariantQuery {
     #[param(minimum = 16)]
     height: Option<u32>,
     /// How the image fits into the given size. Defaults to `contain`.
-    #[param(value_type = Option<crate::http::openapi::enums::ResizeFitWord>)]
+    #[param(value_type = Option<crate::http::openapi::enums::ResizeFitSchema>)]
     fit: Option<String>,
     /// The format of the result. By default the `Accept` header decides: WebP if it names `image/webp`, otherwise JPEG, or PNG for an
     /// image with transparency.
-    #[param(value_type = Option<crate::http::openapi::enums::ThumbnailFormatWord>)]
+    #[param(value_type = Option<crate::http::openapi::enums::ThumbnailFormatSchema>)]
     format: Option<String>,
     /// Quality of JPEG and WebP. Ignored for PNG.
     #[param(minimum = 1, maximum = 100, default = 80)]
@@ -140,9 +140,9 @@ pub struct VariantQuery {
 pub async fn get_resized_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    TurnKeyOf(key): TurnKeyOf,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -156,8 +156,8 @@ pub async fn get_resized_image(
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
     let shown = app.service.variant(&caller, &key, image_id(&id)?, (&request, signed), &sending).await?;
-    let caching = signed.map(|signed| until_expiry(&signed, app.service.clock().now(), shown.visibility));
-    let mut response = answer(shown)?;
+    let caching = signed.map(|signed| cache_until_expiry(&signed, app.service.clock().now(), shown.visibility));
+    let mut response = response(shown)?;
     if let Some(caching) = caching {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_str(&caching).map_err(Error::internal)?);
     }
@@ -179,22 +179,22 @@ fn read_signature(query: &Query) -> Option<SignedQuery> {
 }
 
 /// No cache shows a picture for longer than its URL lives, nor for more than an hour, as without a signature.
-fn until_expiry(signed: &Signed, now: DateTime<Utc>, visibility: Visibility) -> String {
+fn cache_until_expiry(signed: &Signed, now: DateTime<Utc>, visibility: Visibility) -> String {
     let seconds = (signed.expires_at - now).num_seconds().clamp(0, 3600);
     format!("{}, max-age={seconds}", visibility.name())
 }
 
 /// The sides that can be asked for.
-pub(in crate::http) const SIDES: std::ops::RangeInclusive<u32> = MIN_SIDE..=MAX_SIDE;
+pub(in crate::http) const SIDE_RANGE: std::ops::RangeInclusive<u32> = MIN_SIDE..=MAX_SIDE;
 
-fn side(text: &str) -> Result<u32, String> {
+fn parse_side(text: &str) -> Result<u32, String> {
     let digits = (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     let side = digits.then(|| text.parse().ok()).flatten().filter(|side| *side >= MIN_SIDE);
     side.ok_or_else(|| format!("must be a whole number of at least {MIN_SIDE}; more than {MAX_SIDE} is read as {MAX_SIDE}"))
 }
 
 /// The sides within the largest. What is cut keeps its shape; what is not has the picture's own anyway.
-fn clamped(width: Option<u32>, height: Option<u32>, fit: Fit) -> (Option<u32>, Option<u32>) {
+fn clamp_sides(width: Option<u32>, height: Option<u32>, fit: Fit) -> (Option<u32>, Option<u32>) {
     match (width, height, fit) {
         (Some(width), Some(height), Fit::Cover) if width.max(height) > MAX_SIDE => {
             let longer = u64::from(width.max(height));
@@ -211,8 +211,8 @@ const PARAMETERS: [&str; 7] = ["width", "height", "fit", "format", "quality", "e
 
 fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest, Error> {
     let (width_given, height_given) = (query.has("width"), query.has("height"));
-    let width = query.take("width", side);
-    let height = query.take("height", side);
+    let width = query.take("width", parse_side);
+    let height = query.take("height", parse_side);
     let fit = query.take("fit", read_fit).unwrap_or_default();
     let format = query.take("format", read_format).map(FormatRequest::Named);
     let quality = query.take("quality", integer(1..=100));
@@ -221,17 +221,17 @@ fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest,
         query.take(name, |_| Ok(()));
     }
     if !width_given && !height_given {
-        query.errors.add("width", "is needed, or height, or both");
+        query.errors.add("width", "is required, or height, or both");
     } else if fit == Fit::Cover {
         for (name, given) in [("width", width_given), ("height", height_given)] {
             if !given {
-                query.errors.add(name, "is needed for fit=cover");
+                query.errors.add(name, "is required for fit=cover");
             }
         }
     }
     // These links stand in pages, where others add to them. A misspelt width would still give another picture than was meant.
-    query.finish_near(&PARAMETERS)?;
-    let (width, height) = clamped(width, height, fit);
+    query.finish_rejecting_misspellings(&PARAMETERS)?;
+    let (width, height) = clamp_sides(width, height, fit);
     let accepted = || {
         let fields = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         FormatRequest::Accepted(Accept::parse(&fields.collect::<Vec<_>>().join(",")))
@@ -251,7 +251,7 @@ pub(in crate::http) fn read_format(text: &str) -> Result<Format, String> {
 }
 
 /// The headers of a 304 are those that a 200 would have (RFC 9110, 15.4.5).
-fn answer(shown: Shown) -> Result<Response, ApiError> {
+fn response(shown: Shown) -> Result<Response, ApiError> {
     let etag = HeaderValue::from_str(&format!("\"{}\"", shown.etag)).map_err(Error::internal)?;
     let (status, length, body) = match shown.content {
         Content::Unchanged => (StatusCode::NOT_MODIFIED, None, Body::empty()),
@@ -300,11 +300,11 @@ mod tests {
             ((Some(999_999_999), Some(16)), Fit::Cover, (Some(2000), Some(1))),
             ((Some(300), Some(200)), Fit::Cover, (Some(300), Some(200))),
         ] {
-            assert_eq!(clamped(sides.0, sides.1, fit), expected, "{sides:?} {fit:?}");
+            assert_eq!(clamp_sides(sides.0, sides.1, fit), expected, "{sides:?} {fit:?}");
         }
-        assert_eq!((side("16"), side("3840")), (Ok(16), Ok(3840)));
+        assert_eq!((parse_side("16"), parse_side("3840")), (Ok(16), Ok(3840)));
         for bad in ["15", "0", "-1", "+16", "1e3", "3.5", "1000000000", "wide"] {
-            assert!(side(bad).is_err(), "{bad}");
+            assert!(parse_side(bad).is_err(), "{bad}");
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::http::openapi::error_responses::{
     ServiceUnavailable, UnsupportedImage, ValidationError,
 };
 use crate::http::request::body::{BoundedBody, require_unencoded};
-use crate::http::request::extractors::{Address, Identity};
+use crate::http::request::extractors::{Identity, RequestUri};
 use crate::http::request::fields::{FieldErrors, Query, boolean, header as one_header};
 use crate::http::request::json;
 use crate::http::request::multipart::{File, Multipart, Part};
@@ -69,7 +69,7 @@ pub struct UploadForm {
     #[schema(example = "")]
     tags: Option<String>,
     /// Who can see the image. Defaults to `public`.
-    #[schema(value_type = crate::http::openapi::enums::VisibilityWord, required = false)]
+    #[schema(value_type = crate::http::openapi::enums::VisibilitySchema, required = false)]
     visibility: Option<String>,
     /// Stores the file byte for byte, with the location and the Content Credentials in it. `true` is refused unless the operator
     /// sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. `false` leaves it to the operator: the location is kept if `KEEP_LOCATION` is set.
@@ -90,7 +90,7 @@ pub struct UploadForm {
 pub async fn upload_image(
     State(app): State<AppState>,
     identity: Identity,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
@@ -118,7 +118,7 @@ pub async fn upload_image(
     let uploaded = uploaded.inspect_err(|error| count_refusal(&app, error.failure()))?;
     let image = ImageView::new(&uploaded.image, Some(&uploaded.links));
     let response = UploadedImage { message: "Image uploaded successfully", image_id: Text(uploaded.image.id), image };
-    json::answer(&response, ImageView::SIZE_BYTES)
+    json::response(&response, ImageView::SIZE_BYTES)
 }
 
 /// Whose turn it is to be processed, if that is not who has sent the upload: behind a gateway that names nobody, it is the owner's.
@@ -222,11 +222,11 @@ impl Form {
     /// Holds every part against its rule. The upload is still without its file.
     fn into_upload(mut self, app: &AppState, identity: &Identity, headers: &HeaderMap) -> Result<(Upload, ArrivingFile), Error> {
         let mut errors = self.errors;
-        errors.add_all(identity.broken.clone());
+        errors.add_all(identity.invalid_fields.clone());
         let mut text = |name: &'static str| self.texts.remove(name);
         let user_id = match text("user_id") {
             Some(user_id) => errors.check("user_id", UserId::parse(&user_id)),
-            None => errors.check("user_id", identity.own_user()),
+            None => errors.check("user_id", identity.default_user_id()),
         };
         let title = text("title").and_then(|title| errors.check("title", Title::parse(&title)).flatten());
         let description = text("description").and_then(|text| errors.check("description", Description::parse(&text)).flatten());

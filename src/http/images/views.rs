@@ -36,7 +36,7 @@ pub struct ImageView<'a> {
     #[schema(example = "user123")]
     pub user_id: &'a str,
     /// Who can see the image.
-    #[schema(value_type = crate::http::openapi::enums::VisibilityWord)]
+    #[schema(value_type = crate::http::openapi::enums::VisibilitySchema)]
     pub visibility: &'a str,
     /// The title; null if there is none.
     pub title: Option<&'a str>,
@@ -57,7 +57,7 @@ pub struct ImageView<'a> {
     /// Height in pixels, as displayed.
     pub height: u32,
     /// The file format of the original.
-    #[schema(value_type = crate::http::openapi::enums::ImageFormatWord)]
+    #[schema(value_type = crate::http::openapi::enums::ImageFormatSchema)]
     pub format: &'a str,
     /// Presigned URL of the original; null with `include_url=false`, or if the owner's plan does not include originals.
     pub download_url: Option<&'a str>,
@@ -80,7 +80,7 @@ pub struct ImageView<'a> {
     #[schema(example = "a red circle on a blue background")]
     pub caption: Option<&'a str>,
     /// The state of the caption.
-    #[schema(value_type = crate::http::openapi::enums::CaptionStatusWord)]
+    #[schema(value_type = crate::http::openapi::enums::CaptionStatusSchema)]
     pub caption_status: &'static str,
     /// The model that wrote `caption`; null if there is none.
     pub caption_model: Option<&'a str>,

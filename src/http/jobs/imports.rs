@@ -19,7 +19,7 @@ use crate::http::openapi::error_responses::{
     BadRequest, Forbidden, IdempotencyConflict, ImportLimitReached, InternalServerError, InvalidPageToken, NotFound,
     PayloadTooLarge, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::extractors::{Address, CallerOf, Identity, Segment};
+use crate::http::request::extractors::{CallerOf, Identity, PathSegment, RequestUri};
 use crate::http::request::fields::{FieldErrors, Query, header as one_header};
 use crate::http::request::json;
 use crate::http::request::link_header::with_next;
@@ -37,8 +37,8 @@ const MAX_BODY_BYTES: usize = 512 * 1024;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateImportRequest, example = json!({"urls": ["https://example.org/cover.jpg", "https://example.org/logo.png"], "user_id": "user123", "tags": ["covers"]}))]
-#[expect(dead_code, reason = "it describes what `read_order` reads")]
-pub struct ImportOrderBody {
+#[expect(dead_code, reason = "it describes what `read_fields` reads")]
+pub struct CreateImportBody {
     /// HTTP(S) URLs without user names and passwords, each of at most 2048 characters. URLs that mean the same are imported once.
     #[schema(schema_with = crate::http::openapi::urls_schema)]
     urls: Vec<String>,
@@ -51,7 +51,7 @@ pub struct ImportOrderBody {
     #[schema(nullable, max_items = 10)]
     tags: Option<Vec<String>>,
     /// Who can see the images. Defaults to `public`.
-    #[schema(value_type = Option<crate::http::openapi::enums::VisibilityWord>)]
+    #[schema(value_type = Option<crate::http::openapi::enums::VisibilitySchema>)]
     visibility: Option<String>,
     /// Stores the files byte for byte, with the location and the Content Credentials in them. `true` is refused unless the operator
     /// sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. `false`, the default, leaves it to the operator: the location is kept if
@@ -160,13 +160,13 @@ pub struct ImportJobPage {
 /// that are not finished.
 #[utoipa::path(post, path = "/imports", tag = "imports",
     params(("Idempotency-Key" = Option<String>, Header, description = "A unique key, which makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
-    request_body(content = ImportOrderBody, content_type = "application/json"),
+    request_body(content = CreateImportBody, content_type = "application/json"),
     responses((status = 202, description = "Accepted.", body = CreatedImport, headers(("Location" = String, description = "The absolute URL of the job."))), BadRequest, Forbidden,
         RequestTimeout, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, ValidationError, ImportLimitReached, InternalServerError, ServiceUnavailable))]
 pub async fn create_import(
     State(app): State<AppState>,
     identity: Identity,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -176,15 +176,15 @@ pub async fn create_import(
     let memory_bytes = 2 * json::announced_length(&headers, MAX_BODY_BYTES);
     let _memory = app.service.receive_body(identity.turn_key(), memory_bytes as u64).await?;
     let fields = json::read_object(&headers, body, MAX_BODY_BYTES).await?;
-    let order = read_order(&app, &identity, fields, &headers)?;
+    let order = read_fields(&app, &identity, fields, &headers)?;
     let id = app.service.order_import(&identity.caller, &order).await?;
     let location = HeaderValue::from_str(&format!("{}/imports/{id}", app.config.link_base)).map_err(Error::internal)?;
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(CreatedImport { job_id: id.to_string() })).into_response())
 }
 
-fn read_order(app: &AppState, identity: &Identity, mut fields: Map<String, Value>, headers: &HeaderMap) -> Result<Order, Error> {
+fn read_fields(app: &AppState, identity: &Identity, mut fields: Map<String, Value>, headers: &HeaderMap) -> Result<Order, Error> {
     let mut errors = FieldErrors::default();
-    errors.add_all(identity.broken.clone());
+    errors.add_all(identity.invalid_fields.clone());
     let urls = match fields.remove("urls") {
         Some(urls) => read_urls(app, urls, &mut errors),
         None => errors.check("urls", Err("is required".to_owned())),
@@ -192,7 +192,7 @@ fn read_order(app: &AppState, identity: &Identity, mut fields: Map<String, Value
     let user_id = match fields.remove("user_id") {
         Some(Value::String(user_id)) => errors.check("user_id", UserId::parse(&user_id)),
         Some(_) => errors.check("user_id", Err("must be a text".to_owned())),
-        None => errors.check("user_id", identity.own_user()),
+        None => errors.check("user_id", identity.default_user_id()),
     };
     let visibility = fields.remove("visibility").filter(|value| !value.is_null());
     let visibility = visibility.and_then(|value| errors.check("visibility", read_visibility(&value)));
@@ -240,12 +240,12 @@ fn read_urls(app: &AppState, urls: Value, errors: &mut FieldErrors) -> Option<Ve
 pub async fn get_import(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let (job, items) = app.service.find_import(&caller, job_id(&id)?).await?;
-    Ok(answer(&app, &job, items))
+    Ok(import_response(&app, &job, items))
 }
 
 /// Cancel an import job
@@ -259,13 +259,13 @@ pub async fn get_import(
 pub async fn cancel_import(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     caller.user().ok_or(Error::Unauthenticated)?;
     let (job, items) = app.service.cancel_import(&caller, job_id(&id)?).await?;
-    Ok(answer(&app, &job, items))
+    Ok(import_response(&app, &job, items))
 }
 
 /// List your import jobs
@@ -277,7 +277,7 @@ pub async fn cancel_import(
 pub async fn list_imports(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_imports(&caller, limit, token.as_deref()).await?;
@@ -292,7 +292,7 @@ fn job_id(text: &str) -> Result<JobId, Error> {
     JobId::parse(text).ok_or_else(|| Error::NotFound { what: "such import".to_owned() })
 }
 
-fn answer(app: &AppState, job: &Job, items: Vec<Item>) -> Response {
+fn import_response(app: &AppState, job: &Job, items: Vec<Item>) -> Response {
     // A job changes by itself: caches must not keep it.
     const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     ([NO_STORE], Json(ImportView::new(app, job, items))).into_response()

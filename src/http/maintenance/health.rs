@@ -51,7 +51,7 @@ pub struct Readiness {
     /// The state of the object storage.
     pub storage: DependencyStatus,
     /// Whether captions are created, and where.
-    #[schema(value_type = crate::http::openapi::enums::CaptionServiceWord)]
+    #[schema(value_type = crate::http::openapi::enums::CaptionServiceSchema)]
     pub captions: &'static str,
     /// The model that creates captions on this instance; null unless `captions` is `on`.
     pub caption_model: Option<String>,
@@ -129,7 +129,7 @@ pub async fn get_metrics(State(app): State<AppState>) -> Response {
 ///
 /// # Errors
 /// It does not answer 200 within three seconds.
-pub async fn ask(host: IpAddr, port: u16) -> std::io::Result<()> {
+pub async fn probe(host: IpAddr, port: u16) -> std::io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     // A service on all addresses is on the loopback one, too.
     let host = match host {
@@ -137,13 +137,13 @@ pub async fn ask(host: IpAddr, port: u16) -> std::io::Result<()> {
         IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         host => host,
     };
-    let asking = async {
+    let probing = async {
         let mut stream = tokio::net::TcpStream::connect((host, port)).await?;
         stream.write_all(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
         let mut status = [0; 12];
         stream.read_exact(&mut status).await?;
         Ok::<_, std::io::Error>(status)
     };
-    let status = tokio::time::timeout(std::time::Duration::from_secs(3), asking).await.map_err(std::io::Error::other)??;
+    let status = tokio::time::timeout(std::time::Duration::from_secs(3), probing).await.map_err(std::io::Error::other)??;
     if status.ends_with(b" 200") { Ok(()) } else { Err(std::io::Error::other("the service is not healthy")) }
 }

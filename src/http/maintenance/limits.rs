@@ -11,9 +11,9 @@ use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::images::thumbnails::SIDES;
+use crate::http::images::thumbnails::SIDE_RANGE;
 use crate::http::openapi::error_responses::ValidationError;
-use crate::http::request::extractors::Address;
+use crate::http::request::extractors::RequestUri;
 use crate::http::request::fields::Query;
 use crate::imaging;
 use crate::model::image::{Format, ThumbnailSize};
@@ -37,7 +37,7 @@ pub struct Limits {
     /// Maximum number of pixels of an image (width × height).
     pub max_image_pixels: u64,
     /// What happens to a larger image.
-    #[schema(value_type = crate::http::openapi::enums::OversizeWord)]
+    #[schema(value_type = crate::http::openapi::enums::OversizeSchema)]
     pub oversize: &'static str,
     /// Maximum number of pixels of an animation (frames × width × height).
     pub max_animation_pixels: u64,
@@ -96,8 +96,8 @@ impl Limits {
             max_import_urls: Order::MAX_URLS,
             max_pending_imports: DEFAULT_MAX_PENDING,
             thumbnail_sizes: shown.into_iter().chain(imaging.thumbnail_heights.iter().map(u32::to_string)).collect(),
-            min_thumbnail_side: *SIDES.start(),
-            max_thumbnail_side: *SIDES.end(),
+            min_thumbnail_side: *SIDE_RANGE.start(),
+            max_thumbnail_side: *SIDE_RANGE.end(),
         }
     }
 
@@ -139,7 +139,7 @@ const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=60"
 #[utoipa::path(get, path = "/limits", tag = "service", responses(
     (status = 200, description = "The limits.", body = Limits, headers(("Cache-Control" = String, description = "How long caches may keep the response."))),
     ValidationError))]
-pub async fn get_limits(State(app): State<AppState>, Address(uri): Address) -> Result<Response, ApiError> {
+pub async fn get_limits(State(app): State<AppState>, RequestUri(uri): RequestUri) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     Ok(([(header::CACHE_CONTROL, CACHE_CONTROL)], Json(Limits::of(app.service.limits()))).into_response())
 }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::openapi::error_responses::{InternalServerError, ServiceUnavailable, ValidationError};
-use crate::http::request::extractors::{Address, CallerOf};
+use crate::http::request::extractors::{CallerOf, RequestUri};
 use crate::http::request::fields::Query;
 use crate::service::maintenance::stats::{Processed, Stage, Stats};
 
@@ -73,7 +73,7 @@ pub struct StageStatsView {
 pub async fn get_stats(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<StatsView>, ApiError> {
     Query::of(&uri).finish()?;
     Ok(Json(StatsView::new(app.service.stats(&caller).await?)))

@@ -13,7 +13,7 @@ use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
 use utoipa::{IntoResponses, OpenApi as _};
 
 use self::error_responses::{Forbidden, TooManyRequests, Unauthorized};
-use super::identity::authentication::UNGUARDED;
+use super::identity::authentication::UNRESTRICTED_PATHS;
 
 /// The document before the routes are added.
 #[derive(utoipa::OpenApi)]
@@ -42,8 +42,8 @@ use super::identity::authentication::UNGUARDED;
         super::error::ErrorBody,
         super::error::ErrorType,
         super::maintenance::health::ReadinessError,
-        self::enums::ResizeFitWord,
-        self::enums::ThumbnailFormatWord
+        self::enums::ResizeFitSchema,
+        self::enums::ThumbnailFormatSchema
     )),
     tags(
         (name = "images", description = "Images, their metadata and thumbnails"),
@@ -62,21 +62,21 @@ pub fn base() -> OpenApi {
 
 /// The whole document, as `openapi.yaml` has it.
 pub fn document() -> OpenApi {
-    super::maintenance::limits::describe(finished(super::routes().into_openapi()), &super::maintenance::limits::Limits::default())
+    super::maintenance::limits::describe(complete(super::routes().into_openapi()), &super::maintenance::limits::Limits::default())
 }
 
 /// Paths that require an account.
-const OF_ACCOUNTS: [&str; 4] = ["/accounts", "/api-keys", "/audit", "/plans"];
+const ACCOUNT_PATHS: [&str; 4] = ["/accounts", "/api-keys", "/audit", "/plans"];
 
 /// Paths that require authentication of any kind.
-const OF_THE_KNOWN: [&str; 1] = ["/images/{image_id}/links"];
+const AUTHENTICATED_PATHS: [&str; 1] = ["/images/{image_id}/links"];
 
-fn is_any(path: &str, prefixes: &[&str]) -> bool {
+fn has_prefix(path: &str, prefixes: &[&str]) -> bool {
     prefixes.iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Adds what holds for every operation: authentication with its errors, then the rules of `openapi_rules.rs`.
-pub fn finished(mut document: OpenApi) -> OpenApi {
+pub fn complete(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_default();
     let user_id = ApiKeyValue::with_description(
         "X-User-Id",
@@ -103,15 +103,17 @@ pub fn finished(mut document: OpenApi) -> OpenApi {
         let operations = std::iter::once((true, &mut item.get)).chain(writes);
         for (is_get, operation) in operations {
             let Some(operation) = operation else { continue };
-            if UNGUARDED.contains(&path.as_str()) {
+            if UNRESTRICTED_PATHS.contains(&path.as_str()) {
                 operation.security = Some(Vec::new());
                 continue;
             }
             if path.starts_with("/token") {
                 operation.security = Some(Vec::new());
-            } else if is_any(path, &OF_ACCOUNTS) {
+            } else if has_prefix(path, &ACCOUNT_PATHS) {
                 operation.security = Some(accounts.clone());
-            } else if is_any(path, &OF_THE_KNOWN) || !is_get && path.starts_with("/images/") && !path.ends_with("/urls") {
+            } else if has_prefix(path, &AUTHENTICATED_PATHS)
+                || !is_get && path.starts_with("/images/") && !path.ends_with("/urls")
+            {
                 operation.security = Some(known.clone());
             }
             let errors = [Unauthorized::responses(), Forbidden::responses(), TooManyRequests::responses()];

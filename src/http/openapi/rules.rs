@@ -28,7 +28,7 @@ pub fn apply(document: &mut OpenApi) {
         }
         for (media_type, content) in contents(operation) {
             if media_type.starts_with("image/") {
-                content.schema.get_or_insert_with(bytes);
+                content.schema.get_or_insert_with(binary_schema);
             }
         }
         forms.extend(form_name(operation));
@@ -38,7 +38,7 @@ pub fn apply(document: &mut OpenApi) {
             form.properties.values_mut().for_each(remove_null);
         }
     }
-    require_what_is_always_sent(document);
+    require_response_fields(document);
 }
 
 pub(in crate::http) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -81,7 +81,7 @@ fn form_name(operation: &Operation) -> Option<String> {
 }
 
 /// A body without a schema is no body for most generators: their clients would return nothing.
-fn bytes() -> RefOr<Schema> {
+fn binary_schema() -> RefOr<Schema> {
     let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
     RefOr::T(ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into())
 }
@@ -103,14 +103,14 @@ fn remove_null(schema: &mut RefOr<Schema>) {
 
 /// The service always sends all fields of a response, null where there is no value. (A test keeps `skip_serializing_if` out.)
 /// The macros require only those that cannot be null, and clients would distinguish null from absent.
-fn require_what_is_always_sent(document: &mut OpenApi) {
+fn require_response_fields(document: &mut OpenApi) {
     let mut sent = BTreeSet::new();
     let Some(components) = &mut document.components else { return };
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         for (_, content) in contents(operation) {
             if let Some(schema) = &mut content.schema {
                 require_all(schema);
-                collect(schema, components, &mut sent);
+                collect_names(schema, components, &mut sent);
             }
         }
     }
@@ -124,7 +124,7 @@ fn require_what_is_always_sent(document: &mut OpenApi) {
             RefOr::Ref(_) => None,
         })
         .collect();
-    error_schemas.iter().for_each(|schema| collect(schema, components, &mut sent));
+    error_schemas.iter().for_each(|schema| collect_names(schema, components, &mut sent));
     for name in sent {
         if let Some(schema) = components.schemas.get_mut(&name) {
             require_all(schema);
@@ -141,31 +141,31 @@ fn require_all(schema: &mut RefOr<Schema>) {
 }
 
 /// Adds the names of all components that a schema leads to.
-fn collect(schema: &RefOr<Schema>, components: &Components, names: &mut BTreeSet<String>) {
+fn collect_names(schema: &RefOr<Schema>, components: &Components, names: &mut BTreeSet<String>) {
     if let Some(name) = schema_name(schema) {
         if names.insert(name.to_owned())
             && let Some(schema) = components.schemas.get(name)
         {
-            collect(schema, components, names);
+            collect_names(schema, components, names);
         }
         return;
     }
     let RefOr::T(schema) = schema else { return };
     match schema {
         Schema::Object(object) => {
-            object.properties.values().for_each(|property| collect(property, components, names));
+            object.properties.values().for_each(|property| collect_names(property, components, names));
             if let Some(AdditionalProperties::RefOr(values)) = object.additional_properties.as_deref() {
-                collect(values, components, names);
+                collect_names(values, components, names);
             }
         }
         Schema::Array(array) => {
             if let ArrayItems::RefOrSchema(items) = &array.items {
-                collect(items, components, names);
+                collect_names(items, components, names);
             }
         }
-        Schema::OneOf(one) => one.items.iter().for_each(|item| collect(item, components, names)),
-        Schema::AllOf(all) => all.items.iter().for_each(|item| collect(item, components, names)),
-        Schema::AnyOf(any) => any.items.iter().for_each(|item| collect(item, components, names)),
+        Schema::OneOf(one) => one.items.iter().for_each(|item| collect_names(item, components, names)),
+        Schema::AllOf(all) => all.items.iter().for_each(|item| collect_names(item, components, names)),
+        Schema::AnyOf(any) => any.items.iter().for_each(|item| collect_names(item, components, names)),
         _ => {}
     }
 }

@@ -60,16 +60,16 @@ pub struct BoundedBody {
     min_bytes_per_second: u64,
     /// When reading began, and time to count: what a request waits for admission is not its client's doing.
     started: Option<Instant>,
-    held_back: HeldBack,
+    server_delay: ServerDelay,
 }
 
 /// How long whoever reads a body has kept its client waiting since the last look, which is not the client's doing either.
 #[derive(Debug, Clone, Default)]
-pub struct HeldBack(Arc<Mutex<Duration>>);
+pub struct ServerDelay(Arc<Mutex<Duration>>);
 
-impl HeldBack {
+impl ServerDelay {
     /// Runs what may keep the client waiting.
-    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+    pub async fn measure<T>(&self, work: impl Future<Output = T>) -> T {
         let started = Instant::now();
         let done = work.await;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) += started.elapsed();
@@ -82,7 +82,7 @@ impl HeldBack {
 }
 
 /// For this long, a body may be as slow as it likes.
-pub const UNHURRIED: Duration = Duration::from_secs(5);
+pub const BODY_RATE_GRACE: Duration = Duration::from_secs(5);
 
 impl BoundedBody {
     pub fn new(body: Body, limit_bytes: u64, limits: &BodyLimits) -> Self {
@@ -96,20 +96,20 @@ impl BoundedBody {
             total_timeout: limits.total_timeout,
             min_bytes_per_second: limits.min_bytes_per_second,
             started: None,
-            held_back: HeldBack::default(),
+            server_delay: ServerDelay::default(),
         }
     }
 
     /// Where whoever reads notes how long the client was kept waiting.
-    pub fn held_back(&self) -> HeldBack {
-        self.held_back.clone()
+    pub fn server_delay(&self) -> ServerDelay {
+        self.server_delay.clone()
     }
 
     /// How long the body may take, by what has come of it: a few bytes now and then must not hold what others need.
     fn allowed_time(&self) -> Duration {
         let received_bytes = self.limit_bytes - self.left_bytes;
         match (received_bytes * 1000).checked_div(self.min_bytes_per_second) {
-            Some(earned_ms) => self.total_timeout.min(UNHURRIED + Duration::from_millis(earned_ms)),
+            Some(earned_ms) => self.total_timeout.min(BODY_RATE_GRACE + Duration::from_millis(earned_ms)),
             None => self.total_timeout,
         }
     }
@@ -125,9 +125,9 @@ impl Stream for BoundedBody {
             this.idle.as_mut().reset(now + this.idle_timeout);
             now
         });
-        let held_back = this.held_back.take();
-        let started = started + held_back;
-        if !held_back.is_zero() {
+        let server_delay = this.server_delay.take();
+        let started = started + server_delay;
+        if !server_delay.is_zero() {
             this.started = Some(started);
             this.idle.as_mut().reset(Instant::now() + this.idle_timeout);
         }
@@ -162,7 +162,7 @@ pub struct SharedBody(Arc<Mutex<Shared>>);
 struct Shared {
     stream: BodyDataStream,
     /// The client waits for `100 Continue`, which it gets when somebody reads.
-    waits: bool,
+    expects_continue: bool,
     ended: bool,
 }
 
@@ -177,8 +177,8 @@ impl SharedBody {
             return (request, None);
         }
         let (parts, body) = request.into_parts();
-        let waits = parts.headers.contains_key(header::EXPECT);
-        let shared = Self(Arc::new(Mutex::new(Shared { stream: body.into_data_stream(), waits, ended: false })));
+        let expects_continue = parts.headers.contains_key(header::EXPECT);
+        let shared = Self(Arc::new(Mutex::new(Shared { stream: body.into_data_stream(), expects_continue, ended: false })));
         (Request::from_parts(parts, Body::from_stream(shared.clone())), Some(shared))
     }
 
@@ -186,7 +186,7 @@ impl SharedBody {
     pub async fn drain(mut self, most_bytes: u64) {
         {
             let shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if shared.waits || shared.ended {
+            if shared.expects_continue || shared.ended {
                 return;
             }
         }
@@ -208,7 +208,7 @@ impl Stream for SharedBody {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.waits = false;
+        shared.expects_continue = false;
         let polled = shared.stream.poll_next_unpin(context);
         shared.ended |= matches!(polled, Poll::Ready(None | Some(Err(_))));
         polled
@@ -233,6 +233,6 @@ const SMALL_BODY_TIME: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// [`Error::BodyTooSlow`].
-pub async fn in_time<T>(reading: impl Future<Output = T>) -> Result<T, Error> {
+pub async fn with_timeout<T>(reading: impl Future<Output = T>) -> Result<T, Error> {
     tokio::time::timeout(SMALL_BODY_TIME, reading).await.map_err(|_| Error::BodyTooSlow)
 }

@@ -20,7 +20,7 @@ pub struct CallerOf(pub Caller);
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub caller: Caller,
-    pub broken: Fields,
+    pub invalid_fields: Fields,
     pub address: IpAddr,
 }
 
@@ -29,11 +29,15 @@ impl<S: Sync> FromRequestParts<S> for CallerOf {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let identity = identity(parts)?;
-        if identity.broken.is_empty() { Ok(Self(identity.caller)) } else { Err(Error::Invalid(identity.broken).into()) }
+        if identity.invalid_fields.is_empty() {
+            Ok(Self(identity.caller))
+        } else {
+            Err(Error::Invalid(identity.invalid_fields).into())
+        }
     }
 }
 
-/// For those who tell all broken fields at once.
+/// For those who tell all invalid_fields fields at once.
 impl<S: Sync> FromRequestParts<S> for Identity {
     type Rejection = ApiError;
 
@@ -44,9 +48,9 @@ impl<S: Sync> FromRequestParts<S> for Identity {
 
 /// Who takes turns with others at what is scarce.
 #[derive(Debug, Clone)]
-pub struct TurnOf(pub TurnKey);
+pub struct TurnKeyOf(pub TurnKey);
 
-impl<S: Sync> FromRequestParts<S> for TurnOf {
+impl<S: Sync> FromRequestParts<S> for TurnKeyOf {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
@@ -63,7 +67,7 @@ impl Identity {
     ///
     /// # Errors
     /// The rule, in words for the client.
-    pub fn own_user(&self) -> Result<UserId, String> {
+    pub fn default_user_id(&self) -> Result<UserId, String> {
         self.caller.user().cloned().ok_or_else(|| "is required".to_owned())
     }
 }
@@ -75,9 +79,9 @@ fn identity(parts: &Parts) -> Result<Identity, Error> {
 
 /// The path as text, for segments that have rules of their own.
 #[derive(Debug, Clone)]
-pub struct Segment(pub String);
+pub struct PathSegment(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Segment {
+impl<S: Send + Sync> FromRequestParts<S> for PathSegment {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
@@ -91,9 +95,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
 
 /// The address of the request, for its query.
 #[derive(Debug, Clone)]
-pub struct Address(pub Uri);
+pub struct RequestUri(pub Uri);
 
-impl<S: Sync> FromRequestParts<S> for Address {
+impl<S: Sync> FromRequestParts<S> for RequestUri {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {

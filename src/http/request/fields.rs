@@ -145,9 +145,9 @@ impl Query {
     ///
     /// # Errors
     /// Any rule was broken, or a name is another spelling of a known one, or differs from it by one letter.
-    pub fn finish_near(mut self, known: &[&str]) -> Result<(), Error> {
+    pub fn finish_rejecting_misspellings(mut self, known: &[&str]) -> Result<(), Error> {
         for name in self.values.keys() {
-            if known.iter().any(|known| is_misspelt(name, known)) {
+            if known.iter().any(|known| is_misspelling(name, known)) {
                 self.errors.add_unknown(name, "a parameter");
             }
         }
@@ -156,7 +156,7 @@ impl Query {
 }
 
 /// Whether a name differs from `known` only in case, in one letter that is added, missing or wrong, or in two that are swapped.
-fn is_misspelt(name: &str, known: &str) -> bool {
+fn is_misspelling(name: &str, known: &str) -> bool {
     let (name, known) = (name.to_ascii_lowercase().into_bytes(), known.as_bytes());
     // Names this short are names of their own: w, h, q, v.
     if name.len() < 3 || name.len().abs_diff(known.len()) > 1 {
@@ -339,10 +339,10 @@ mod tests {
         assert!(query("fbclid=1&utm_source=x&1690000000000&_=1&Width=1").finish_shared().is_ok());
         let known = ["width", "height", "fit"];
         for good in ["w=1&h=2&q=3&v=4", "_=1&fbclid=2", "size=1", "depth=1", "f=1"] {
-            assert!(query(good).finish_near(&known).is_ok(), "{good}");
+            assert!(query(good).finish_rejecting_misspellings(&known).is_ok(), "{good}");
         }
         for bad in ["Width=1", "widht=1", "with=1", "widthh=1", "heigth=1", "hight=1", "fits=1", "weight=1&heiht=2"] {
-            assert!(query(bad).finish_near(&known).is_err(), "{bad}");
+            assert!(query(bad).finish_rejecting_misspellings(&known).is_err(), "{bad}");
         }
     }
 

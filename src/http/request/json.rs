@@ -16,14 +16,14 @@ use crate::model::header_parameters::HeaderParameters;
 use crate::service::error::{Error, Fields};
 
 /// For requests that hold a few short texts.
-pub const FEW_TEXTS: usize = 64 * 1024;
+pub const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 /// Reads a request's body of at most `max_bytes`, which must be an object.
 ///
 /// # Errors
 /// Another media type, too many bytes, too slow, no JSON, no object, or a field that is there more than once.
 pub async fn read_object(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Map<String, Value>, ApiError> {
-    Ok(parse_object(&read_body(headers, body, max_bytes).await?, Keeps::Texts)?)
+    Ok(parse_object(&read_body(headers, body, max_bytes).await?, ListItems::Scalars)?)
 }
 
 /// As [`read_object`], for objects that have lists of plain objects.
@@ -31,7 +31,7 @@ pub async fn read_object(headers: &HeaderMap, body: Body, max_bytes: usize) -> R
 /// # Errors
 /// As [`read_object`].
 pub async fn read_object_of_lists(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Map<String, Value>, ApiError> {
-    Ok(parse_object(&read_body(headers, body, max_bytes).await?, Keeps::Objects)?)
+    Ok(parse_object(&read_body(headers, body, max_bytes).await?, ListItems::Objects)?)
 }
 
 async fn read_body(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Bytes, ApiError> {
@@ -41,7 +41,7 @@ async fn read_body(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<
     }
     require_unencoded(headers)?;
     let too_large = |_| Error::TooLarge { limit_bytes: max_bytes as u64 };
-    Ok(super::body::in_time(axum::body::to_bytes(body, max_bytes)).await?.map_err(too_large)?)
+    Ok(super::body::with_timeout(axum::body::to_bytes(body, max_bytes)).await?.map_err(too_large)?)
 }
 
 /// Bytes of memory that [`read_object`] needs for a body: as many as it announces, and at most `max_bytes`.
@@ -55,20 +55,20 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What lists have that are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keeps {
-    Texts,
+enum ListItems {
+    Scalars,
     /// And objects of texts.
     Objects,
 }
 
-fn parse_object(bytes: &[u8], keeps: Keeps) -> Result<Map<String, Value>, Error> {
+fn parse_object(bytes: &[u8], list_items: ListItems) -> Result<Map<String, Value>, Error> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let not_json = |error| Error::Malformed { message: format!("The body is not JSON: {error}."), details: Fields::new() };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let object = ObjectVisitor { keeps }.deserialize(&mut deserializer);
+    let object = ObjectVisitor { list_items }.deserialize(&mut deserializer);
     match object.and_then(|object| deserializer.end().map(|()| object)) {
         Ok(Object { fields, repeated }) if repeated.is_empty() => Ok(fields),
-        Ok(Object { repeated, .. }) => Err(named_twice(repeated)),
+        Ok(Object { repeated, .. }) => Err(duplicate_fields(repeated)),
         // It is JSON of another kind, or begins like that: the rest tells.
         Err(error) if error.is_data() => {
             serde_json::from_slice::<IgnoredAny>(bytes).map_err(not_json)?;
@@ -78,12 +78,12 @@ fn parse_object(bytes: &[u8], keeps: Keeps) -> Result<Map<String, Value>, Error>
     }
 }
 
-fn named_twice(repeated: Fields) -> Error {
+fn duplicate_fields(repeated: Fields) -> Error {
     let names: Vec<&str> = repeated.keys().map(String::as_str).collect();
     Error::Malformed { message: format!("The body names more than once: {}.", names.join(", ")), details: repeated }
 }
 
-/// An object with the names that it has more than once. serde_json's own map keeps the last value in silence, where
+/// An object with the names that it has more than once. serde_json's own map list_items the last value in silence, where
 /// another reader of the same body, such as a gateway, may have kept the first.
 struct Object {
     fields: Map<String, Value>,
@@ -92,7 +92,7 @@ struct Object {
 
 #[derive(Clone, Copy)]
 struct ObjectVisitor {
-    keeps: Keeps,
+    list_items: ListItems,
 }
 
 impl<'de> DeserializeSeed<'de> for ObjectVisitor {
@@ -118,7 +118,11 @@ impl<'de> Visitor<'de> for ObjectVisitor {
                 entries.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let value = entries.next_value_seed(ShallowVisitor { keeps_lists: true, keeps_objects: false, keeps: self.keeps })?;
+            let value = entries.next_value_seed(ShallowVisitor {
+                keeps_lists: true,
+                keeps_objects: false,
+                list_items: self.list_items,
+            })?;
             if object.fields.contains_key(&name) {
                 object.repeated.insert(name.clone(), "must be given once".to_owned());
             }
@@ -134,14 +138,14 @@ const MAX_ENTRIES: usize = 200;
 /// Fields of an object in a list that are kept.
 const MAX_LISTED_FIELDS: usize = 10;
 
-/// A value as far as requests go: a text, a number, or a list of such, or of objects of such where [`Keeps::Objects`] says so. Any other
+/// A value as far as requests go: a text, a number, or a list of such, or of objects of such where [`ListItems::Objects`] says so. Any other
 /// object, and a list within a list, is emptied, for it is refused by its kind; as values, the bytes that a body may have could take fifty
 /// times their size.
 #[derive(Clone, Copy)]
 struct ShallowVisitor {
     keeps_lists: bool,
     keeps_objects: bool,
-    keeps: Keeps,
+    list_items: ListItems,
 }
 
 impl<'de> DeserializeSeed<'de> for ShallowVisitor {
@@ -201,7 +205,7 @@ impl<'de> Visitor<'de> for ShallowVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut kept = Vec::new();
-        let inner = Self { keeps_lists: false, keeps_objects: self.keeps == Keeps::Objects, ..self };
+        let inner = Self { keeps_lists: false, keeps_objects: self.list_items == ListItems::Objects, ..self };
         while self.keeps_lists && kept.len() < MAX_ENTRIES {
             let Some(value) = entries.next_element_seed(inner)? else { return Ok(Value::Array(kept)) };
             kept.push(value);
@@ -215,7 +219,7 @@ impl<'de> Visitor<'de> for ShallowVisitor {
 ///
 /// # Errors
 /// The value cannot be written as JSON.
-pub fn answer(value: &impl Serialize, size_bytes: usize) -> Result<Response, ApiError> {
+pub fn response(value: &impl Serialize, size_bytes: usize) -> Result<Response, ApiError> {
     let mut body = Vec::with_capacity(size_bytes);
     serde_json::to_writer(&mut body, value).map_err(Error::internal)?;
     let content_type = HeaderValue::from_static("application/json");
@@ -227,12 +231,12 @@ mod tests {
     use super::*;
 
     fn texts(bytes: &[u8]) -> Result<Map<String, Value>, Error> {
-        parse_object(bytes, Keeps::Texts)
+        parse_object(bytes, ListItems::Scalars)
     }
 
     #[test]
     fn objects_in_lists_are_kept_where_they_are_asked_for() {
-        let read = |text: &str| Value::Object(parse_object(text.as_bytes(), Keeps::Objects).unwrap());
+        let read = |text: &str| Value::Object(parse_object(text.as_bytes(), ListItems::Objects).unwrap());
         let plain = r#"{"a":[{"b":1,"c":"x"},"d",{}],"e":true}"#;
         assert_eq!(read(plain), serde_json::from_str::<Value>(plain).unwrap());
         let nested = r#"{"a":[{"b":[1],"c":{"d":1}},[{"e":1}]],"f":{"g":1}}"#;
@@ -245,7 +249,7 @@ mod tests {
         let fields: Vec<String> = (0..50).map(|number| format!("\"{number}\":0")).collect();
         let many = read(&format!("{{\"a\":[{{{}}}]}}", fields.join(",")));
         assert_eq!(many["a"][0].as_object().unwrap().len(), MAX_LISTED_FIELDS);
-        assert!(parse_object(br#"{"a":[{"b":1}]} x"#, Keeps::Objects).is_err());
+        assert!(parse_object(br#"{"a":[{"b":1}]} x"#, ListItems::Objects).is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl JsonFields {
     /// # Errors
     /// The body is no JSON object, too long, or too slow.
     pub async fn read(headers: &HeaderMap, body: Body) -> Result<Self, ApiError> {
-        let fields = json::read_object(headers, body, json::FEW_TEXTS).await?;
+        let fields = json::read_object(headers, body, json::SMALL_BODY_BYTES).await?;
         Ok(Self { fields, errors: FieldErrors::default() })
     }
 
@@ -31,12 +31,12 @@ impl JsonFields {
     /// # Errors
     /// As [`JsonFields::read`].
     pub async fn read_with_lists(headers: &HeaderMap, body: Body) -> Result<Self, ApiError> {
-        let fields = json::read_object_of_lists(headers, body, json::FEW_TEXTS).await?;
+        let fields = json::read_object_of_lists(headers, body, json::SMALL_BODY_BYTES).await?;
         Ok(Self { fields, errors: FieldErrors::default() })
     }
 
     /// The fields of an object in a list.
-    pub fn of_entry(fields: Map<String, Value>) -> Self {
+    pub fn from_object(fields: Map<String, Value>) -> Self {
         Self { fields, errors: FieldErrors::default() }
     }
 
@@ -47,7 +47,7 @@ impl JsonFields {
     }
 
     /// A field that must be there.
-    pub fn need<T>(&mut self, name: &str, parse: impl FnOnce(Value) -> Result<T, String>) -> Option<T> {
+    pub fn require<T>(&mut self, name: &str, parse: impl FnOnce(Value) -> Result<T, String>) -> Option<T> {
         if !self.fields.contains_key(name) {
             self.errors.add(name, "is required");
         }
@@ -64,11 +64,11 @@ impl JsonFields {
     }
 }
 
-/// What was asked for with [`JsonFields::need`], once [`JsonFields::finish`] has found nothing broken.
+/// What was asked for with [`JsonFields::require`], once [`JsonFields::finish`] has found nothing broken.
 ///
 /// # Errors
 /// It is not there after all: a fault of the service.
-pub fn needed<T>(value: Option<T>) -> Result<T, Error> {
+pub fn required<T>(value: Option<T>) -> Result<T, Error> {
     value.ok_or_else(|| Error::internal("a required field is missing, and no rule said so"))
 }
 

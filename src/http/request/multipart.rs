@@ -10,8 +10,8 @@ use bytes::Bytes;
 use encoding_rs::{Encoding, UTF_8};
 use http::{HeaderMap, header};
 
-use super::body::{BodyError, BoundedBody, HeldBack};
-use super::multipart_framing::{Framing, Unfound};
+use super::body::{BodyError, BoundedBody, ServerDelay};
+use super::multipart_framing::{FramingLimit, UnparsedBytes};
 use crate::http::error::ApiError;
 use crate::model::content_disposition::ContentDisposition;
 use crate::model::header_parameters::HeaderParameters;
@@ -22,8 +22,8 @@ use crate::service::error::{Error, Fields};
 #[derive(Debug)]
 pub struct Multipart {
     parts: multer::Multipart<'static>,
-    unfound: Unfound,
-    held_back: HeldBack,
+    unparsed: UnparsedBytes,
+    server_delay: ServerDelay,
 }
 
 /// A part whose content has not been read.
@@ -36,8 +36,8 @@ pub struct Part {
     charset: Charset,
     encoding: TransferEncoding,
     field: multer::Field<'static>,
-    unfound: Unfound,
-    held_back: HeldBack,
+    unparsed: UnparsedBytes,
+    server_delay: ServerDelay,
 }
 
 /// A file's content.
@@ -79,9 +79,9 @@ impl Multipart {
         if !(1..=70).contains(&boundary.len()) {
             return Err(bad_multipart("the boundary must have 1 to 70 characters"));
         }
-        let held_back = body.held_back();
-        let (body, unfound) = Framing::new(body);
-        Ok(Self { parts: multer::Multipart::new(body, boundary), unfound, held_back })
+        let server_delay = body.server_delay();
+        let (body, unparsed) = FramingLimit::new(body);
+        Ok(Self { parts: multer::Multipart::new(body, boundary), unparsed, server_delay })
     }
 
     /// The next part. The one before must have been read to its end.
@@ -90,13 +90,13 @@ impl Multipart {
     /// The body broke one of its bounds, or is no multipart.
     pub async fn next_part(&mut self) -> Result<Option<Part>, ApiError> {
         let field = self.parts.next_field().await.map_err(|error| malformed(&error))?;
-        self.unfound.found();
-        Ok(field.map(|field| Part::new(field, self.unfound.clone(), self.held_back.clone())))
+        self.unparsed.reset();
+        Ok(field.map(|field| Part::new(field, self.unparsed.clone(), self.server_delay.clone())))
     }
 }
 
 impl Part {
-    fn new(field: multer::Field<'static>, unfound: Unfound, held_back: HeldBack) -> Self {
+    fn new(field: multer::Field<'static>, unparsed: UnparsedBytes, server_delay: ServerDelay) -> Self {
         let value = |name| field.headers().get(name).map(http::HeaderValue::as_bytes).unwrap_or_default();
         let disposition = ContentDisposition::parse(value(header::CONTENT_DISPOSITION.as_str()));
         let charset = match HeaderParameters::parse(value(header::CONTENT_TYPE.as_str())).get("charset") {
@@ -114,8 +114,8 @@ impl Part {
             charset,
             encoding,
             field,
-            unfound,
-            held_back,
+            unparsed,
+            server_delay,
         }
     }
 
@@ -129,7 +129,7 @@ impl Part {
             length += piece.len() as u64;
             content.take_if(|_| length > max_bytes);
             if let Some(file) = &mut content {
-                self.held_back.during(file.push(&piece)).await?;
+                self.server_delay.measure(file.push(&piece)).await?;
             }
         }
         if self.encoding != TransferEncoding::Plain {
@@ -164,7 +164,7 @@ impl Part {
 
     async fn next_piece(&mut self) -> Result<Option<Bytes>, ApiError> {
         let piece = self.field.chunk().await.map_err(|error| malformed(&error))?;
-        self.unfound.found();
+        self.unparsed.reset();
         Ok(piece)
     }
 }

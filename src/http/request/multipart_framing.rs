@@ -18,47 +18,47 @@ const MAX_FRAMING_BYTES: usize = 64 << 10;
 
 /// A body as multer may read it: a piece at a time, each of which it looks at before it takes the next.
 #[derive(Debug)]
-pub struct Framing<S> {
+pub struct FramingLimit<S> {
     body: S,
-    unfound: Unfound,
-    /// Whether the last piece was given since multer has looked.
-    given: bool,
+    unparsed: UnparsedBytes,
+    /// Whether the last piece was yielded since multer has looked.
+    yielded: bool,
 }
 
 /// Bytes that came since multer has found something.
 #[derive(Debug, Clone, Default)]
-pub struct Unfound(Arc<AtomicUsize>);
+pub struct UnparsedBytes(Arc<AtomicUsize>);
 
-impl Unfound {
+impl UnparsedBytes {
     /// A part, or a piece of one.
-    pub fn found(&self) {
+    pub fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 }
 
-impl<S> Framing<S> {
-    pub fn new(body: S) -> (Self, Unfound) {
-        let unfound = Unfound::default();
-        (Self { body, unfound: unfound.clone(), given: false }, unfound)
+impl<S> FramingLimit<S> {
+    pub fn new(body: S) -> (Self, UnparsedBytes) {
+        let unparsed = UnparsedBytes::default();
+        (Self { body, unparsed: unparsed.clone(), yielded: false }, unparsed)
     }
 }
 
-impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Stream for Framing<S> {
+impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Stream for FramingLimit<S> {
     type Item = Result<Bytes, BodyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if std::mem::take(&mut self.given) {
+        if std::mem::take(&mut self.yielded) {
             // multer reads on until there is nothing more for now, and only then looks at what it has.
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.unfound.0.load(Ordering::Relaxed) > MAX_FRAMING_BYTES {
+        if self.unparsed.0.load(Ordering::Relaxed) > MAX_FRAMING_BYTES {
             return Poll::Ready(Some(Err(BodyError::NoBoundary)));
         }
         let piece = ready!(self.body.poll_next_unpin(context));
         if let Some(Ok(bytes)) = &piece {
-            self.unfound.0.fetch_add(bytes.len(), Ordering::Relaxed);
-            self.given = true;
+            self.unparsed.0.fetch_add(bytes.len(), Ordering::Relaxed);
+            self.yielded = true;
         }
         Poll::Ready(piece)
     }
@@ -74,29 +74,29 @@ mod tests {
 
     #[tokio::test]
     async fn what_holds_no_boundary_is_given_up_after_64_kib() {
-        let (mut framing, _unfound) = Framing::new(pieces(1000, &[b'x'; 1024]));
-        let mut given = 0;
+        let (mut framing, _unfound) = FramingLimit::new(pieces(1000, &[b'x'; 1024]));
+        let mut yielded = 0;
         let error = loop {
             match framing.next().await {
-                Some(Ok(bytes)) => given += bytes.len(),
+                Some(Ok(bytes)) => yielded += bytes.len(),
                 Some(Err(error)) => break error,
-                None => panic!("it was all given"),
+                None => panic!("it was all yielded"),
             }
         };
         assert!(matches!(error, BodyError::NoBoundary));
-        assert_eq!(given, MAX_FRAMING_BYTES + 1024);
+        assert_eq!(yielded, MAX_FRAMING_BYTES + 1024);
     }
 
     #[tokio::test]
     async fn contents_of_parts_have_no_such_bound_and_come_a_piece_at_a_time() {
-        let (mut framing, unfound) = Framing::new(pieces(1000, &[b'x'; 1024]));
-        let mut given = 0;
+        let (mut framing, unparsed) = FramingLimit::new(pieces(1000, &[b'x'; 1024]));
+        let mut yielded = 0;
         while let Some(piece) = framing.next().await {
-            given += piece.unwrap().len();
-            assert!(framing.given);
+            yielded += piece.unwrap().len();
+            assert!(framing.yielded);
             assert!(futures::poll!(framing.next()).is_pending(), "multer has to look first");
-            unfound.found();
+            unparsed.reset();
         }
-        assert_eq!(given, 1000 * 1024);
+        assert_eq!(yielded, 1000 * 1024);
     }
 }

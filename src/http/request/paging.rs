@@ -19,19 +19,19 @@ pub struct PageQuery {
 
 /// What [`PageQuery`] describes; nothing else may be left of the query.
 pub(in crate::http) fn take_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
-    let page = take_place(&mut query);
+    let page = take_position(&mut query);
     query.finish()?;
     Ok(page)
 }
 
 /// What [`PageQuery`] describes, for pages whose address is shared: anything else in the query is somebody else's.
 pub(in crate::http) fn take_shared_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
-    let page = take_place(&mut query);
+    let page = take_position(&mut query);
     query.finish_shared()?;
     Ok(page)
 }
 
-fn take_place(query: &mut Query) -> (u32, Option<String>) {
+fn take_position(query: &mut Query) -> (u32, Option<String>) {
     let limit = query.take("limit", integer(1..=100)).unwrap_or(20);
     (limit, query.take("page_token", |text| Ok(text.to_owned())))
 }

@@ -67,7 +67,7 @@ fn read_entry(entry: &[u8]) -> Option<IpAddr> {
 /// Reads a network as `10.0.0.0/8`, or a single address.
 ///
 /// # Errors
-/// What is needed instead.
+/// What is required instead.
 pub fn parse_network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     let network = text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()));

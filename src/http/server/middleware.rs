@@ -30,27 +30,27 @@ const NO_ROUTE: &str = "(none)";
 
 /// Gives a request its id, counts and logs it, writes the body of an error, and sees that the answer can be read.
 pub async fn observe(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
-    let mut watch = Watch::start(&app, &request);
-    request.extensions_mut().insert(Arc::clone(&watch.who));
+    let mut log = RequestLog::start(&app, &request);
+    request.extensions_mut().insert(Arc::clone(&log.credentials));
     let from_browser = is_from_browser(request.headers());
     let trusts_header = app.config.gateway.trusts(Peer::of(&request));
-    request.headers_mut().insert(REQUEST_ID, watch.request_id.clone());
+    request.headers_mut().insert(REQUEST_ID, log.request_id.clone());
     let (request, body) = SharedBody::share(request);
     let mut response = match check_host(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => ApiError::from(error).into_response(),
     };
-    let failure = response.extensions_mut().remove::<ApiError>().or_else(|| of_bare(&response));
+    let failure = response.extensions_mut().remove::<ApiError>().or_else(|| implied_error(&response));
     if let Some(error) = &failure {
-        response = with_body(response, &error.failure().body(watch.id_text(), trusts_header));
+        response = with_body(response, &error.failure().body(log.id_text(), trusts_header));
     }
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, watch.request_id.clone());
+    headers.insert(REQUEST_ID, log.request_id.clone());
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     if headers.contains_key(header::WWW_AUTHENTICATE) && !from_browser {
         headers.append(header::WWW_AUTHENTICATE, BASIC_CHALLENGE);
     }
-    watch.finish(response.status(), failure.as_ref().map(ApiError::failure));
+    log.finish(response.status(), failure.as_ref().map(ApiError::failure));
     if let Some(body) = body {
         // A client that sends on has its answer meanwhile.
         tokio::spawn(body.drain(app.config.body.drain_bytes));
@@ -90,7 +90,7 @@ fn check_host(request: &Request) -> Result<(), Error> {
 }
 
 /// The error that a response without a body stands for: Swagger UI's routes say no more than 404.
-fn of_bare(response: &Response) -> Option<ApiError> {
+fn implied_error(response: &Response) -> Option<ApiError> {
     let bare = response.status() == StatusCode::NOT_FOUND && response.body().size_hint().exact() == Some(0);
     bare.then(ApiError::no_such_route)
 }
@@ -105,7 +105,7 @@ fn with_body(response: Response, body: &ErrorBody) -> Response {
 }
 
 /// A request under way. One that is dropped before it is finished was given up by its client.
-struct Watch {
+struct RequestLog {
     metrics: Arc<Metrics>,
     request_id: HeaderValue,
     method: Method,
@@ -114,19 +114,19 @@ struct Watch {
     finished: bool,
     /// Where the request comes from, if that is logged.
     client: Option<IpAddr>,
-    who: Arc<OnceLock<Who>>,
+    credentials: Arc<OnceLock<CredentialIds>>,
 }
 
 /// Whose credentials a request has: ids alone, which are no personal names.
 #[derive(Debug)]
-pub struct Who {
+pub struct CredentialIds {
     pub account: AccountId,
     pub key: Option<KeyId>,
 }
 
-impl Watch {
+impl RequestLog {
     fn start(app: &AppState, request: &Request) -> Self {
-        let sent = request.headers().get(REQUEST_ID).filter(|value| is_sane(value)).cloned();
+        let sent = request.headers().get(REQUEST_ID).filter(|value| is_valid_request_id(value)).cloned();
         let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
         let metrics = Arc::clone(&app.service.metrics);
         metrics.requests_in_flight.inc();
@@ -141,7 +141,7 @@ impl Watch {
                 .config
                 .log_client_address
                 .then(|| app.config.gateway.proxies.client(Peer::of(request), request.headers())),
-            who: Arc::default(),
+            credentials: Arc::default(),
         }
     }
 
@@ -170,8 +170,11 @@ impl Watch {
     }
 
     fn ids(&self) -> (Option<DisplayValue<AccountId>>, Option<DisplayValue<KeyId>>) {
-        let who = self.who.get();
-        (who.map(|who| display(who.account)), who.and_then(|who| who.key).map(display))
+        let credentials = self.credentials.get();
+        (
+            credentials.map(|credentials| display(credentials.account)),
+            credentials.and_then(|credentials| credentials.key).map(display),
+        )
     }
 
     /// To the microsecond: more digits tell nothing.
@@ -187,7 +190,7 @@ impl Watch {
         let client = self.client.map(display);
         let (account_id, key_id) = self.ids();
         match failure.map(|failure| failure.error_type().status()) {
-            // The service has told of a missing file once, by its key.
+            // The service has rules of a missing file once, by its key.
             Some(status) if status.is_server_error() && !matches!(failure, Some(Failure::Service(Error::FileMissing))) => {
                 tracing::error!(
                     request_id,
@@ -221,7 +224,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for RequestLog {
     fn drop(&mut self) {
         self.metrics.requests_in_flight.dec();
         if !self.finished {
@@ -244,18 +247,18 @@ fn chain(failure: &Failure) -> String {
         Failure::Service(Error::Malformed { details, .. } | Error::Invalid(details)) => {
             let unknown = details.values().filter(|rule| FieldErrors::is_unknown(rule)).count();
             let known = details.iter().filter(|(_, rule)| !FieldErrors::is_unknown(rule));
-            let mut told: Vec<String> = known.map(|(name, rule)| format!("{name} {rule}")).collect();
+            let mut rules: Vec<String> = known.map(|(name, rule)| format!("{name} {rule}")).collect();
             if unknown > 0 {
-                told.push(format!("{unknown} unknown names"));
+                rules.push(format!("{unknown} unknown names"));
             }
-            told.join("; ")
+            rules.join("; ")
         }
         other => error::chain(other),
     }
 }
 
 /// 1–128 characters that are safe in a header and in a log.
-fn is_sane(value: &HeaderValue) -> bool {
+fn is_valid_request_id(value: &HeaderValue) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
     (1..=128).contains(&value.len()) && value.as_bytes().iter().all(allowed)
 }

@@ -29,13 +29,13 @@ use tower::ServiceExt;
 
 use self::client_address::{Peer, TrustedProxies};
 use self::connections::Connections;
-use self::timeouts::{PatientStream, Turn};
+use self::timeouts::{ConnectionState, RequestTimeoutStream};
 use crate::service::maintenance::repeated_failures::Repeated;
 
 /// Bounds of the listener.
 #[derive(Debug, Clone)]
 pub struct ServerLimits {
-    /// Connections held at once; of further ones, one waits for room and the others in the kernel's queue.
+    /// Connections held at once; of further ones, one waits for slots and the others in the kernel's queue.
     pub max_connections: usize,
     /// Of one address that is not a trusted proxy's; 0 is no limit.
     pub max_per_address: usize,
@@ -56,17 +56,17 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Serves until `stop`, then lets the requests in flight finish. Returns whether all of them did.
 pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, stop: CancellationToken) -> bool {
     let graceful = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(limits.max_connections));
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
     let connections = Arc::new(Connections::new(limits.max_per_address, limits.proxies.clone()));
     let repeated = Repeated::default();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &room, &connections, &repeated) => accepted,
+            accepted = accept(&listener, &slots, &connections, &repeated) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
-        let turn = Turn::default();
-        let Some(place) = connections.enter(peer, &turn) else {
+        let state = ConnectionState::default();
+        let Some(slot) = connections.register(peer, &state) else {
             refuse(&stream);
             continue;
         };
@@ -76,12 +76,13 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
         builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(MAX_HEAD_BYTES);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(limits.write_timeout));
-        let stream = PatientStream::new(Box::pin(stream), turn.clone(), limits.head_timeout, limits.keep_alive_timeout);
-        let ending = turn.clone();
-        let service =
-            ServiceExt::<Request<Incoming>>::map_response(router.clone(), move |response: Response| ending.end_with(response));
+        let stream = RequestTimeoutStream::new(Box::pin(stream), state.clone(), limits.head_timeout, limits.keep_alive_timeout);
+        let response_state = state.clone();
+        let service = ServiceExt::<Request<Incoming>>::map_response(router.clone(), move |response: Response| {
+            response_state.track_response(response)
+        });
         let service = service.map_request(move |mut request: Request<Incoming>| {
-            turn.begin();
+            state.begin_request();
             request.extensions_mut().insert(Peer(peer));
             request
         });
@@ -93,9 +94,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
                 ended = connection => if let Err(error) = ended {
                     tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
                 },
-                () = place.ended.cancelled() => tracing::debug!(%peer, "a connection made room for another"),
+                () = slot.evicted.cancelled() => tracing::debug!(%peer, "a connection made slots for another"),
             }
-            drop((place, permit));
+            drop((slot, permit));
         });
     }
     drop(listener);
@@ -118,13 +119,13 @@ fn refuse(stream: &TcpStream) {
 /// is 80 Mbit/s at a round trip of 100 ms.
 const SEND_BUFFER_BYTES: usize = 512 << 10;
 
-/// How often it is looked for room while a client waits and there is none.
-const ROOM_LOOKED_FOR: Duration = Duration::from_millis(250);
+/// How often it is looked for slots while a client waits and there is none.
+const EVICTION_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The next connection, and room for it: one client at a time is waited for with its connection accepted.
+/// The next connection, and slots for it: one client at a time is waited for with its connection accepted.
 async fn accept(
     listener: &TcpListener,
-    room: &Arc<Semaphore>,
+    slots: &Arc<Semaphore>,
     connections: &Connections,
     repeated: &Repeated,
 ) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
@@ -136,12 +137,12 @@ async fn accept(
             if let Err(error) = set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES) {
                 tracing::debug!(%error, "the send buffer could not be set");
             }
-            if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
+            if let Ok(permit) = Arc::clone(slots).try_acquire_owned() {
                 return Some((stream, peer.ip(), permit));
             }
             loop {
-                connections.make_room();
-                let permit = tokio::time::timeout(ROOM_LOOKED_FOR, Arc::clone(room).acquire_owned()).await;
+                connections.evict_one();
+                let permit = tokio::time::timeout(EVICTION_INTERVAL, Arc::clone(slots).acquire_owned()).await;
                 if let Ok(permit) = permit {
                     return Some((stream, peer.ip(), permit.ok()?));
                 }

@@ -2,7 +2,7 @@
 //! asked may stay open for longer than the load balancer in front keeps it.
 //!
 //! hyper has one timer for both. So the connection's stream, which sees bytes come, and the service, which sees requests begin and
-//! answers end, share a [`Turn`].
+//! answers end, share a [`ConnectionState`].
 //!
 //! By the same way the body of an answer learns whether its client reads, and gives hyper no more until it does: by itself hyper would
 //! keep 64 KiB and more for each client.
@@ -20,19 +20,19 @@ use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Whose turn it is on a connection.
+/// Whose state it is on a connection.
 #[derive(Debug, Clone, Default)]
-pub struct Turn(Arc<State>);
+pub struct ConnectionState(Arc<Shared>);
 
 #[derive(Debug, Default)]
-struct State {
-    turn: AtomicU8,
+struct Shared {
+    state: AtomicU8,
     /// Since when the client has taken nothing of what is to be written.
     stalled: Mutex<Option<Instant>>,
 }
 
 /// A client that has taken nothing for so long does not read.
-pub const STALLED: Duration = Duration::from_secs(1);
+pub const STALL_THRESHOLD: Duration = Duration::from_secs(1);
 
 /// The client's, to send a head: the connection is new, or a head has begun.
 const HEAD: u8 = 0;
@@ -41,10 +41,10 @@ const IDLE: u8 = 1;
 /// The service's, to read a body and to answer. Bodies have bounds of their own.
 const BUSY: u8 = 2;
 
-impl Turn {
+impl ConnectionState {
     /// A request's head has come.
-    pub fn begin(&self) {
-        self.0.turn.store(BUSY, Ordering::Relaxed);
+    pub fn begin_request(&self) {
+        self.0.state.store(BUSY, Ordering::Relaxed);
     }
 
     /// Whether a request is under way.
@@ -54,9 +54,9 @@ impl Turn {
 
     /// An answer has not ended while its client does not take the rest of it.
     fn now(&self) -> u8 {
-        match self.0.turn.load(Ordering::Relaxed) {
+        match self.0.state.load(Ordering::Relaxed) {
             IDLE if self.is_stalled() => BUSY,
-            turn => turn,
+            state => state,
         }
     }
 
@@ -66,7 +66,7 @@ impl Turn {
     }
 
     /// The client takes something; returns whether it did not before.
-    fn flow(&self) -> bool {
+    fn resume(&self) -> bool {
         self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 
@@ -77,42 +77,42 @@ impl Turn {
     /// For how long the client has not read, if that is long.
     pub fn stalled_for(&self) -> Option<Duration> {
         let since = (*self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner))?;
-        Some(since.elapsed()).filter(|elapsed| *elapsed >= STALLED)
+        Some(since.elapsed()).filter(|elapsed| *elapsed >= STALL_THRESHOLD)
     }
 
-    /// Has the turn end with the answer's body.
-    pub fn end_with(&self, response: Response) -> Response {
-        response.map(|body| Body::new(Watched { body, turn: self.clone(), unwritten: 0 }))
+    /// Has the state end with the answer's body.
+    pub fn track_response(&self, response: Response) -> Response {
+        response.map(|body| Body::new(TrackedBody { body, state: self.clone(), unwritten: 0 }))
     }
 }
 
 /// So much of a body is written before there is more of it.
-const WRITTEN_BYTES: usize = 32 << 10;
+const MAX_UNWRITTEN_BYTES: usize = 32 << 10;
 
-/// A body that ends its request's turn when it is dropped, and waits for its client.
-struct Watched {
+/// A body that ends its request's state when it is dropped, and waits for its client.
+struct TrackedBody {
     body: Body,
-    turn: Turn,
+    state: ConnectionState,
     /// What hyper may not have written yet.
     unwritten: usize,
 }
 
-impl Drop for Watched {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
-        self.turn.0.turn.store(IDLE, Ordering::Relaxed);
+        self.state.0.state.store(IDLE, Ordering::Relaxed);
     }
 }
 
-impl http_body::Body for Watched {
+impl http_body::Body for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.turn.is_stalled() {
+        if self.state.is_stalled() {
             // The stream wakes the connection when it goes on.
             return Poll::Pending;
         }
-        if self.unwritten >= WRITTEN_BYTES {
+        if self.unwritten >= MAX_UNWRITTEN_BYTES {
             // hyper writes when there is no more for the moment.
             self.unwritten = 0;
             context.waker().wake_by_ref();
@@ -136,53 +136,53 @@ impl http_body::Body for Watched {
 
 /// A stream that fails to be read when its client takes too long.
 #[derive(Debug)]
-pub struct PatientStream<S> {
+pub struct RequestTimeoutStream<S> {
     stream: S,
-    turn: Turn,
+    state: ConnectionState,
     /// What the timer was set for.
-    timed: u8,
+    timer_state: u8,
     timer: Pin<Box<Sleep>>,
     head_timeout: Duration,
     keep_alive_timeout: Duration,
 }
 
-impl<S> PatientStream<S> {
-    pub fn new(stream: S, turn: Turn, head_timeout: Duration, keep_alive_timeout: Duration) -> Self {
-        Self { stream, turn, timed: HEAD, timer: Box::pin(sleep(head_timeout)), head_timeout, keep_alive_timeout }
+impl<S> RequestTimeoutStream<S> {
+    pub fn new(stream: S, state: ConnectionState, head_timeout: Duration, keep_alive_timeout: Duration) -> Self {
+        Self { stream, state, timer_state: HEAD, timer: Box::pin(sleep(head_timeout)), head_timeout, keep_alive_timeout }
     }
 
-    fn note(&self, context: &Context<'_>, written: &Poll<io::Result<usize>>) {
+    fn record_write(&self, context: &Context<'_>, written: &Poll<io::Result<usize>>) {
         if written.is_pending() {
-            self.turn.stall();
-        } else if self.turn.flow() {
+            self.state.stall();
+        } else if self.state.resume() {
             // The body may wait for this.
             context.waker().wake_by_ref();
         }
     }
 
-    fn set_timer(&mut self, turn: u8) {
-        self.timed = turn;
-        let timeout = if turn == IDLE { self.keep_alive_timeout } else { self.head_timeout };
+    fn set_timer(&mut self, state: u8) {
+        self.timer_state = state;
+        let timeout = if state == IDLE { self.keep_alive_timeout } else { self.head_timeout };
         self.timer.as_mut().reset(Instant::now() + timeout);
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for PatientStream<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for RequestTimeoutStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let turn = this.turn.now();
-        if turn != this.timed {
-            this.set_timer(turn);
+        let state = this.state.now();
+        if state != this.timer_state {
+            this.set_timer(state);
         }
         let filled = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(context, buffer) {
-            if turn == IDLE && buffer.filled().len() > filled {
-                this.turn.0.turn.store(HEAD, Ordering::Relaxed);
+            if state == IDLE && buffer.filled().len() > filled {
+                this.state.0.state.store(HEAD, Ordering::Relaxed);
                 this.set_timer(HEAD);
             }
             return Poll::Ready(read);
         }
-        if turn != BUSY {
+        if state != BUSY {
             ready!(this.timer.as_mut().poll(context));
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client did not send a request in time")));
         }
@@ -190,10 +190,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for PatientStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for RequestTimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note(context, &written);
+        self.record_write(context, &written);
         written
     }
 
@@ -215,7 +215,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
-        self.note(context, &written);
+        self.record_write(context, &written);
         written
     }
 }
@@ -236,23 +236,23 @@ mod tests {
     const PIECE_BYTES: usize = 16 << 10;
     const PIECES: usize = 64;
     /// What the way to the client holds.
-    const WAY_BYTES: usize = 64 << 10;
+    const PIPE_BYTES: usize = 64 << 10;
 
     /// A client that has the head of an answer of so many pieces, and how many of them have been asked for.
     async fn answered(pieces: usize, keep_alive_timeout: Duration) -> (DuplexStream, Arc<AtomicUsize>) {
-        let (mut client, server) = duplex(WAY_BYTES);
-        let (given, turn) = (Arc::new(AtomicUsize::new(0)), Turn::default());
-        let stream = PatientStream::new(server, turn.clone(), Duration::from_secs(60), keep_alive_timeout);
+        let (mut client, server) = duplex(PIPE_BYTES);
+        let (given, state) = (Arc::new(AtomicUsize::new(0)), ConnectionState::default());
+        let stream = RequestTimeoutStream::new(server, state.clone(), Duration::from_secs(60), keep_alive_timeout);
         let counted = Arc::clone(&given);
         let service = service_fn(move |_| {
-            turn.begin();
+            state.begin_request();
             let (counted, length) = (Arc::clone(&counted), pieces * PIECE_BYTES);
             let pieces = futures::stream::iter(0..pieces).map(move |number| {
                 counted.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, Infallible>(Bytes::from(vec![u8::try_from(number).unwrap(); PIECE_BYTES]))
             });
             let answer = Response::builder().header("Content-Length", length).body(Body::from_stream(pieces));
-            let answer = turn.end_with(answer.unwrap());
+            let answer = state.track_response(answer.unwrap());
             async { Ok::<_, Infallible>(answer) }
         });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
@@ -272,7 +272,7 @@ mod tests {
             // Everything that can go on has gone on.
             tokio::time::sleep(Duration::from_millis(2)).await;
             let kept = given.load(Ordering::Relaxed) * PIECE_BYTES - bytes.len();
-            assert!(kept <= WAY_BYTES + WRITTEN_BYTES + PIECE_BYTES, "{kept} bytes wait after {taken} pieces");
+            assert!(kept <= PIPE_BYTES + MAX_UNWRITTEN_BYTES + PIECE_BYTES, "{kept} bytes wait after {taken} pieces");
             let mut piece = vec![0; PIECE_BYTES];
             client.read_exact(&mut piece).await.unwrap();
             bytes.append(&mut piece);
@@ -286,7 +286,7 @@ mod tests {
     async fn a_client_that_pauses_before_the_end_of_an_answer_gets_all_of_it() {
         let keep_alive = Duration::from_millis(20);
         // All of it has been given to hyper, and not all of it has been written.
-        let pieces = WAY_BYTES / PIECE_BYTES + 1;
+        let pieces = PIPE_BYTES / PIECE_BYTES + 1;
         let (mut client, given) = answered(pieces, keep_alive).await;
         tokio::time::sleep(10 * keep_alive).await;
         assert_eq!(given.load(Ordering::Relaxed), pieces);

@@ -13,15 +13,15 @@ use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
 use crate::http::images::views::{ImagePageView, ImageView};
-use crate::http::images::{one, read_visibility, require_caller_then_id};
+use crate::http::images::{image_response, read_visibility, require_caller_then_id};
 use crate::http::openapi::error_responses::{
     AlreadyExists, BadRequest, InternalServerError, InvalidPageToken, LimitReached, NotFound, PayloadTooLarge, RequestTimeout,
     ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::extractors::{Address, CallerOf, Segment};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
 use crate::http::request::fields::Query;
 use crate::http::request::json;
-use crate::http::request::json_fields::{JsonFields, needed, text};
+use crate::http::request::json_fields::{JsonFields, required, text};
 use crate::http::request::link_header::with_next;
 use crate::http::request::paging::{PageQuery, take_page, take_shared_page};
 use crate::model::collection::{Collection, CollectionName};
@@ -39,7 +39,7 @@ pub struct NewCollectionBody {
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
     name: String,
     /// Who can see the collection. Defaults to `public`.
-    #[schema(value_type = crate::http::openapi::enums::VisibilityWord, required = false)]
+    #[schema(value_type = crate::http::openapi::enums::VisibilitySchema, required = false)]
     visibility: Option<String>,
 }
 
@@ -50,7 +50,7 @@ pub struct NewCollectionBody {
 #[expect(dead_code, reason = "it describes what `update_collection` reads")]
 pub struct CollectionChangeBody {
     /// Who can see the collection.
-    #[schema(value_type = crate::http::openapi::enums::VisibilityWord)]
+    #[schema(value_type = crate::http::openapi::enums::VisibilitySchema)]
     visibility: String,
 }
 
@@ -64,7 +64,7 @@ pub struct CollectionView {
     /// The user id of the owner.
     pub user_id: String,
     /// Who can see the collection.
-    #[schema(value_type = crate::http::openapi::enums::VisibilityWord)]
+    #[schema(value_type = crate::http::openapi::enums::VisibilitySchema)]
     pub visibility: &'static str,
     /// When the collection was created.
     #[schema(format = DateTime)]
@@ -128,7 +128,7 @@ pub struct PublicCollection<'a> {
 pub async fn list_collections(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_collections(&caller, limit, token.as_deref()).await?;
@@ -148,17 +148,17 @@ pub async fn list_collections(
 pub async fn create_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     caller.user().ok_or(Error::Unauthenticated)?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let name = fields.need("name", |value| CollectionName::parse(&text(value)?));
+    let name = fields.require("name", |value| CollectionName::parse(&text(value)?));
     let visibility = fields.take("visibility", |value| read_visibility(&value));
     fields.finish()?;
-    let collection = app.service.create_collection(&caller, needed(name)?, visibility.unwrap_or_default()).await?;
+    let collection = app.service.create_collection(&caller, required(name)?, visibility.unwrap_or_default()).await?;
     Ok((StatusCode::CREATED, Json(CollectionView::new(&collection, 0))).into_response())
 }
 
@@ -170,8 +170,8 @@ pub async fn create_collection(
 pub async fn get_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (collection, page) = find(&app, &caller, &name, &uri).await?;
     let view = CollectionImagesView {
@@ -180,7 +180,7 @@ pub async fn get_collection(
         has_more: page.next.is_some(),
         next_page_token: page.next.as_deref(),
     };
-    let answer = json::answer(&view, 512 + view.images.len() * ImageView::SIZE_BYTES)?;
+    let answer = json::response(&view, 512 + view.images.len() * ImageView::SIZE_BYTES)?;
     Ok(with_next(&app, &uri, view.next_page_token, answer)?)
 }
 
@@ -192,12 +192,12 @@ pub async fn get_collection(
 pub async fn list_collection_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (_, page) = find(&app, &caller, &name, &uri).await?;
     let view = ImagePageView::new(&page);
-    Ok(with_next(&app, &uri, view.next_page_token, json::answer(&view, view.size_bytes())?)?)
+    Ok(with_next(&app, &uri, view.next_page_token, json::response(&view, view.size_bytes())?)?)
 }
 
 async fn find(
@@ -221,8 +221,8 @@ async fn find(
 pub async fn update_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<CollectionView>, ApiError> {
@@ -230,9 +230,9 @@ pub async fn update_collection(
     caller.user().ok_or(Error::Unauthenticated)?;
     let name = collection_name(&name)?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let visibility = fields.need("visibility", |value| read_visibility(&value));
+    let visibility = fields.require("visibility", |value| read_visibility(&value));
     fields.finish()?;
-    let (collection, count) = app.service.change_collection(&caller, &name, needed(visibility)?).await?;
+    let (collection, count) = app.service.change_collection(&caller, &name, required(visibility)?).await?;
     Ok(Json(CollectionView::new(&collection, count)))
 }
 
@@ -244,8 +244,8 @@ pub async fn update_collection(
 pub async fn delete_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     caller.user().ok_or(Error::Unauthenticated)?;
@@ -265,13 +265,13 @@ pub async fn get_collection_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     path: TwoSegments,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let Path((name, id)) = path.map_err(|_| ApiError::no_such_route())?;
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
     let (image, links) = app.service.find_in_collection(&caller, &collection_name(&name)?, id).await?;
-    one(&image, Some(&links))
+    image_response(&image, Some(&links))
 }
 
 /// Add an image to a collection
@@ -286,13 +286,13 @@ pub async fn add_collection_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     path: TwoSegments,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let Path((name, id)) = path.map_err(|_| ApiError::no_such_route())?;
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
     let (image, links) = app.service.add_to_collection(&caller, &collection_name(&name)?, id).await?;
-    one(&image, Some(&links))
+    image_response(&image, Some(&links))
 }
 
 /// Remove an image from a collection
@@ -305,7 +305,7 @@ pub async fn remove_collection_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     path: TwoSegments,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     let Path((name, id)) = path.map_err(|_| ApiError::no_such_route())?;
     Query::of(&uri).finish()?;
@@ -323,8 +323,8 @@ pub async fn remove_collection_image(
 pub async fn get_public_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_shared_page(Query::of(&uri))?;
     let (collection, page) = app.service.show_collection(&caller, &collection_name(&name)?, limit, token.as_deref()).await?;
@@ -336,7 +336,7 @@ pub async fn get_public_collection(
         has_more: next.is_some(),
         next_page_token: next.as_deref(),
     };
-    let answer = json::answer(&view, 256 + view.images.len() * PublicImage::SIZE_BYTES)?;
+    let answer = json::response(&view, 256 + view.images.len() * PublicImage::SIZE_BYTES)?;
     Ok(with_next(&app, &uri, view.next_page_token, answer)?)
 }
 

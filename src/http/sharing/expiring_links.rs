@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::public_links::{answer, part_request};
+use super::public_links::{file_response, part_request};
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
@@ -19,9 +19,9 @@ use crate::http::openapi::error_responses::{
     RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
 use crate::http::request::conditional::IfNoneMatch;
-use crate::http::request::extractors::{Address, CallerOf, Segment, TurnOf};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
 use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, integer, needed, or_null};
+use crate::http::request::json_fields::{JsonFields, integer, or_null, required};
 use crate::model::account::ExpiringLink;
 use crate::service::images::thumbnails::Sending;
 use crate::service::sharing::public_links::PartRequest;
@@ -95,19 +95,19 @@ pub struct ExpiringLinkList {
 pub async fn create_expiring_link(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let expires_in = fields.need("expires_in", integer(300, 30_000));
+    let expires_in = fields.require("expires_in", integer(300, 30_000));
     let max_views = fields.take("max_views", or_null(integer(1, 1_000_000))).flatten();
     fields.finish()?;
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let (expires_in, max_views) = (number(needed(expires_in)?), max_views.map(number));
+    let (expires_in, max_views) = (number(required(expires_in)?), max_views.map(number));
     let (link, token) = app.service.create_link(&caller, id, expires_in, max_views).await?;
     let created = CreatedExpiringLink {
         id: link.id.to_string(),
@@ -126,8 +126,8 @@ pub async fn create_expiring_link(
 pub async fn list_expiring_links(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<ExpiringLinkList>, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
@@ -154,7 +154,7 @@ pub async fn delete_expiring_link(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     let Path((id, token)) = path.map_err(|_| ApiError::no_such_route())?;
     Query::of(&uri).finish()?;
@@ -177,8 +177,8 @@ pub async fn delete_expiring_link(
 pub async fn open_expiring_link(
     State(app): State<AppState>,
     CallerOf(_): CallerOf,
-    TurnOf(key): TurnOf,
-    Segment(token): Segment,
+    TurnKeyOf(key): TurnKeyOf,
+    PathSegment(token): PathSegment,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -186,7 +186,7 @@ pub async fn open_expiring_link(
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
     let part = if method == Method::GET { part_request(&headers) } else { PartRequest::default() };
     let original = app.service.open_link(&token, &part, is_preview(&headers), &sending).await?;
-    let mut response = answer(original, "no-store")?;
+    let mut response = file_response(original, "no-store")?;
     response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     Ok(response)
 }

@@ -56,7 +56,7 @@ pub struct PublicThumbnail {
     responses((status = 200, description = "The image's public metadata.", body = PublicImage), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_public_image(app: &AppState, caller: &Caller, id: &str) -> Result<Response, ApiError> {
     let (image, _) = app.service.find_image(caller, image_id(id)?, false).await?;
-    json::answer(&PublicImage::new(app, &image), PublicImage::SIZE_BYTES)
+    json::response(&PublicImage::new(app, &image), PublicImage::SIZE_BYTES)
 }
 
 impl<'a> PublicImage<'a> {

@@ -16,7 +16,7 @@ use crate::http::openapi::error_responses::{
     ValidationError,
 };
 use crate::http::request::conditional::IfNoneMatch;
-use crate::http::request::extractors::{Address, CallerOf, Segment, TurnOf};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
 use crate::http::request::fields::{Query, image_id};
 use crate::http::request::link_header::with_next;
 use crate::http::request::paging::{PageQuery, take_page};
@@ -69,8 +69,8 @@ pub struct OriginalHeaders {
 pub async fn get_original(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
-    Segment(id): Segment,
+    TurnKeyOf(key): TurnKeyOf,
+    PathSegment(id): PathSegment,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -101,7 +101,7 @@ async fn send(
         Visibility::Public => format!("public, max-age={}, immutable", app.config.link_max_age_seconds),
         Visibility::Private => "private, no-cache".to_owned(),
     };
-    let mut response = answer(original, &caching)?;
+    let mut response = file_response(original, &caching)?;
     response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     Ok(response)
 }
@@ -119,7 +119,7 @@ async fn send(
 pub async fn get_named_original(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
+    TurnKeyOf(key): TurnKeyOf,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     method: Method,
     headers: HeaderMap,
@@ -148,7 +148,7 @@ pub struct PublicLinkPage {
 pub async fn list_public_links(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_links(&caller, limit, token.as_deref()).await?;
@@ -170,7 +170,7 @@ pub(in crate::http) fn part_request(headers: &HeaderMap) -> PartRequest {
 }
 
 /// The file, to be kept by caches as `caching` says.
-pub(in crate::http) fn answer(original: Original, caching: &str) -> Result<Response, ApiError> {
+pub(in crate::http) fn file_response(original: Original, caching: &str) -> Result<Response, ApiError> {
     let text = |text: String| HeaderValue::from_str(&text).map_err(Error::internal);
     let mut headers = HeaderMap::new();
     headers.insert(header::ETAG, text(format!("\"{}\"", original.etag))?);
