@@ -1,4 +1,4 @@
-//! Accounts: made and changed by administrators, looked at by their owners.
+//! Accounts: administrators create and change them, users read their own.
 
 use axum::Json;
 use axum::body::Body;
@@ -43,7 +43,7 @@ pub struct NewAccountBody {
     /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
     #[schema(min_length = 12, max_length = 128)]
     password: String,
-    /// The user id that owns the account's images: the one that a gateway already uses for the same person. Defaults to the
+    /// The user ID that owns the account's images: the one that a gateway already uses for the same person. Defaults to the
     /// account's id.
     #[schema(nullable, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
     user_id: Option<String>,
@@ -77,7 +77,7 @@ pub struct AccountChangeBody {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes what `change_my_password` reads")]
 pub struct ChangePasswordRequest {
-    /// The password that is valid now.
+    /// The current password.
     current_password: String,
     /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
     #[schema(min_length = 12, max_length = 128)]
@@ -94,7 +94,7 @@ pub struct AccountView {
     /// The e-mail address, in lower case.
     #[schema(example = "ann@example.org")]
     pub email: String,
-    /// The user id that owns the account's images.
+    /// The user ID that owns the account's images.
     pub user_id: String,
     /// The name of the plan; null means all features, without quotas.
     #[schema(example = "Premium")]
@@ -119,11 +119,11 @@ pub struct AccountStateView {
     pub account: AccountView,
     /// The features of the plan; null means all features, without quotas.
     pub features: Option<PlanView>,
-    /// What the account has stored.
+    /// The usage of the account.
     pub usage: UsageView,
 }
 
-/// What an account has stored. Deleted images count apart, against a quota of the same size.
+/// The usage of an account. Deleted images count separately, against a quota of the same size.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AccountUsage)]
 pub struct UsageView {
@@ -131,13 +131,14 @@ pub struct UsageView {
     pub images: u64,
     /// Size of all originals, in bytes.
     pub bytes: u64,
-    /// Size of all stored resized images, in bytes. They count towards the quota of bytes and give way to originals.
+    /// Size of all stored resized images, in bytes. They count towards the quota for bytes and are removed to make space for
+    /// originals.
     pub variant_bytes: u64,
-    /// Images until the quota is used up; null without a quota.
+    /// Number of images left in the quota; null without a quota.
     pub images_left: Option<u64>,
-    /// Bytes of originals until the quota is used up; null without a quota. Resized images give way.
+    /// Bytes left in the quota for originals; null without a quota. Resized images do not reduce it.
     pub bytes_left: Option<u64>,
-    /// Number of images in the trash: deleted, and not purged yet.
+    /// Number of images in the trash: deleted but not purged yet.
     pub trash_images: u64,
     /// Size of the originals in the trash, in bytes.
     pub trash_bytes: u64,
@@ -202,7 +203,7 @@ pub async fn create_account(
     Ok((StatusCode::CREATED, Json(AccountView::new(&account))).into_response())
 }
 
-/// As the smallest of those that come with the service.
+/// The smallest of the built-in plans.
 const DEFAULT_PLAN: &str = "Basic";
 
 fn read_plan(value: Value) -> Result<PlanName, String> {
@@ -211,7 +212,7 @@ fn read_plan(value: Value) -> Result<PlanName, String> {
 
 /// Get your account
 ///
-/// Includes the features of its plan and its usage.
+/// Includes the features of the plan and the usage.
 #[utoipa::path(get, path = "/accounts/me", tag = "accounts",
     responses((status = 200, description = "The account.", body = AccountStateView), ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_my_account(
@@ -266,7 +267,7 @@ pub async fn get_account(
 
 /// Update an account
 ///
-/// Administrators only. A new plan takes effect at once.
+/// Administrators only. A new plan takes effect immediately.
 #[utoipa::path(patch, path = "/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The account's id.")),
     request_body(content = AccountChangeBody, content_type = "application/json"),
     responses((status = 200, description = "The updated account.", body = AccountStateView), BadRequest, NotFound, RequestTimeout, Conflict, PayloadTooLarge,
@@ -294,12 +295,12 @@ pub async fn update_account(
 
 /// Delete an account
 ///
-/// Administrators only. The account must be disabled. Its sessions and API keys are deleted with it, and its collections unless
-/// `keep_images` is true. Its user stays locked out until another account is created with the same user ID.
+/// Administrators only. The account must be disabled. Its sessions and API keys are deleted, and so are its collections unless
+/// `keep_images` is true. Its user is locked out until another account is created with the same user ID.
 #[utoipa::path(delete, path = "/accounts/{id}", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account's id."),
-        ("keep_images" = Option<bool>, Query, description = "Whether the images and collections of the account's user stay. They belong to the next \
-            account with the same user ID. Without it, an account whose user has images, in the trash or not, is not deleted. Defaults to false.")),
+        ("keep_images" = Option<bool>, Query, description = "Whether to keep the images and collections of the account's user. They then belong to the next \
+            account with the same user ID. Without it, an account whose user has images, in the trash or not, cannot be deleted. Defaults to false.")),
     responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_account(
     State(app): State<AppState>,
@@ -315,7 +316,7 @@ pub async fn delete_account(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What is not an id names no account.
+/// Parses an account id in a path. An invalid id is a 404.
 fn account_id(text: &str) -> Result<AccountId, Error> {
     AccountId::parse(text).ok_or_else(|| Error::NotFound { what: "such account".to_owned() })
 }
@@ -353,7 +354,7 @@ impl AccountStateView {
     }
 }
 
-/// As [`Time`] writes it.
+/// Formats a timestamp as [`Time`] does.
 pub(in crate::http) fn time(time: DateTime<Utc>) -> String {
     Time(time).to_string()
 }

@@ -1,8 +1,8 @@
-//! What happens before a handler is asked: the client's address, its rates, and who it is.
+//! The middleware before every handler: the client's address, rate limits, and authentication.
 //!
-//! Every route of the API goes through here, so none can forget it. Credentials are read in one order: `Authorization`, `X-API-Key`,
-//! then, behind a gateway, `X-User-Id`. What is there but wrong is a 401 on every route but those that give tokens, which look at
-//! their bodies alone.
+//! Every route of the API passes here, so none can omit it. Credentials are checked in one order: `Authorization`, `X-API-Key`,
+//! then, behind a gateway, `X-User-Id`. Invalid credentials are a 401 on every route except those that issue tokens, which use
+//! only the credentials in their bodies.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,10 +27,10 @@ use crate::service::error::{Error, Fields};
 use crate::service::identity::authentication::{API_KEY_PREFIX, Credentials, proof_name};
 use crate::service::identity::rate_limits::{Exceeded, RateClass, Standing};
 
-/// Asked by machines, by themselves and often: neither limited nor told who asks.
+/// Paths that machines poll often: neither rate-limited nor authenticated.
 pub const UNRESTRICTED_PATHS: [&str; 4] = ["/health", "/ready", "/metrics", "/limits"];
 
-/// Finds out who asks, and leaves an [`Identity`] with the request.
+/// Authenticates the caller, and adds an [`Identity`] to the request's extensions.
 pub async fn authenticate(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
     let (gateway, peer) = (&app.config.gateway, Peer::of(&request));
@@ -49,7 +49,7 @@ pub async fn authenticate(State(app): State<AppState>, mut request: Request, nex
     };
     let trusted = gateway.trusts(peer);
     let sent = match class {
-        // Their credentials are in the body: old ones in the head must not keep anybody from getting new ones.
+        // Their credentials are in the body. Stale ones in the headers must not prevent clients from getting new ones.
         RateClass::Login => Ok(Credentials::None),
         RateClass::Read | RateClass::Upload => credentials(request.headers(), trusted),
     };
@@ -83,7 +83,7 @@ pub async fn authenticate(State(app): State<AppState>, mut request: Request, nex
     with_rate_limit_headers(response, standing)
 }
 
-/// Whose credentials the caller came in with.
+/// Returns the ids of the account and the API key that authenticated the caller.
 fn credential_ids(caller: &Caller) -> Option<CredentialIds> {
     let user = caller.known()?;
     let key = match user.proof {
@@ -93,23 +93,23 @@ fn credential_ids(caller: &Caller) -> Option<CredentialIds> {
     Some(CredentialIds { account: user.own_account()?.id, key })
 }
 
-/// What this caller is told may not be for the next one.
+/// The response may differ for the next caller.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-store");
-/// What is public now may not be in a moment.
+/// What is public now may become private.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// Once: behind a proxy that is not trusted all clients have its address, and share its limits.
+/// Logs each warning once. Behind an untrusted proxy, all clients appear with its address and share its limits.
 fn warn_of_unknown_proxy(app: &AppState, peer: IpAddr, address: IpAddr, headers: &HeaderMap) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let forwarded = peer == address && headers.contains_key("x-forwarded-for") && app.config.gateway.proxies.is_empty();
     if forwarded && !WARNED.swap(true, Ordering::Relaxed) {
-        tracing::warn!(%peer, "a request says that it was forwarded: if this is your proxy, name it in TRUSTED_PROXIES");
+        tracing::warn!(%peer, "a request has X-Forwarded-For, but its peer is not in TRUSTED_PROXIES; add the peer if it is your proxy");
     }
     static IGNORED: AtomicBool = AtomicBool::new(false);
     let gateway = &app.config.gateway;
     let ignored = gateway.mode == AuthMode::Trusted && !gateway.trusts(peer) && headers.contains_key("x-user-id");
     if ignored && !IGNORED.swap(true, Ordering::Relaxed) {
-        tracing::warn!(%peer, "X-User-Id is ignored, for it comes from an address that is not in TRUSTED_PROXIES");
+        tracing::warn!(%peer, "ignored X-User-Id, because its peer is not in TRUSTED_PROXIES");
     }
 }
 
@@ -117,18 +117,19 @@ fn rate_class(method: &Method, path: &str) -> RateClass {
     match *method {
         _ if path.starts_with("/token") => RateClass::Login,
         Method::GET | Method::HEAD | Method::OPTIONS => RateClass::Read,
-        // It signs, and stores nothing.
+        // This request only signs URLs and stores nothing.
         Method::POST if path == "/images/{image_id}/urls" => RateClass::Read,
         _ => RateClass::Upload,
     }
 }
 
-/// What the request shows of its caller; the rule that `X-User-Id` breaks, where it counts. `trusted`: a gateway sent it.
+/// Reads the credentials of a request. `trusted`: the peer can set `X-User-Id`. Returns the rule that `X-User-Id` breaks as an
+/// error.
 fn credentials(headers: &HeaderMap, trusted: bool) -> Result<Credentials, Fields> {
     if headers.contains_key(header::AUTHORIZATION) {
         return Ok(authorization(headers).unwrap_or(Credentials::Unreadable));
     }
-    // Gateways use this header for keys of their own; where they vouch for callers, those are none of this service's business.
+    // Gateways use this header for keys of their own. Behind a trusted gateway, such keys are ignored.
     let is_ours = |key: &&HeaderValue| !trusted || key.as_bytes().trim_ascii_start().starts_with(API_KEY_PREFIX.as_bytes());
     let mut keys = headers.get_all(X_API_KEY).iter().filter(is_ours);
     if let Some(key) = keys.next() {
@@ -151,7 +152,7 @@ fn credentials(headers: &HeaderMap, trusted: bool) -> Result<Credentials, Fields
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// RFC 6750 and RFC 7617.
+/// Reads bearer and basic credentials (RFC 6750, RFC 7617).
 fn authorization(headers: &HeaderMap) -> Option<Credentials> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -164,13 +165,13 @@ fn authorization(headers: &HeaderMap) -> Option<Credentials> {
         return None;
     }
     let bytes = STANDARD.decode(rest).ok()?;
-    // Python's requests and aiohttp write Latin-1 (RFC 7617, B.3), in which each byte is a character.
+    // Python's requests and aiohttp send Latin-1 (RFC 7617, B.3), in which each byte is a character.
     let text = String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().iter().copied().map(char::from).collect());
     let (user, password) = text.split_once(':')?;
     Some(Credentials::Basic { user: user.to_owned(), password: password.to_owned() })
 }
 
-/// The one of both that is used up sooner.
+/// Returns the rate limit that is closer to being used up.
 fn stricter(one: Option<Standing>, other: Option<Standing>) -> Option<Standing> {
     match (one, other) {
         (Some(one), Some(other)) => Some(if other.remaining <= one.remaining { other } else { one }),
@@ -185,7 +186,7 @@ fn rate_limited(exceeded: Exceeded) -> Response {
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// The fields of draft-ietf-httpapi-ratelimit-headers: what is allowed in a minute, and what is left of it.
+/// Adds the headers of draft-ietf-httpapi-ratelimit-headers: the requests allowed per minute, and how many of them are left.
 fn with_rate_limit_headers(mut response: Response, standing: Option<Standing>) -> Response {
     let Some(Standing { class, limit, remaining, reset_seconds }) = standing else { return response };
     let name = class.name();
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authorization_is_one_token_or_one_user_and_password() {
+    fn authorization_is_one_bearer_token_or_one_user_and_password() {
         assert!(matches!(read(&["Bearer  abc "]), Some(Credentials::Bearer(token)) if token == "abc"));
         assert!(matches!(read(&["bEARER abc"]), Some(Credentials::Bearer(_))));
         let basic = |text: &str| read(&[&format!("Basic {}", STANDARD.encode(text))]);
@@ -224,10 +225,9 @@ mod tests {
         let latin1 = STANDARD.encode(b"ann:Gr\xfc\xdfe");
         assert!(matches!(read(&[&format!("Basic {latin1}")]), Some(Credentials::Basic { password, .. }) if password == "Grüße"));
         assert!(matches!(basic("ann:Grüße"), Some(Credentials::Basic { password, .. }) if password == "Grüße"));
-        for invalid_fields in [&["Basic !"][..], &["Bearer"], &["Digest abc"], &[""], &["Bearer a", "Bearer a"], &["Basic //8="]]
-        {
-            // The last is two letters in Latin-1, without a colon.
-            assert!(read(invalid_fields).is_none(), "{invalid_fields:?}");
+        for header in [&["Basic !"][..], &["Bearer"], &["Digest abc"], &[""], &["Bearer a", "Bearer a"], &["Basic //8="]] {
+            // The last one is two letters in Latin-1, without a colon.
+            assert!(read(header).is_none(), "{header:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Plans: what accounts are given.
+//! Plans: the features and quotas of accounts.
 
 use axum::Json;
 use axum::body::Body;
@@ -36,20 +36,21 @@ pub struct PlanView {
     pub thumbnails: Vec<String>,
     /// Whether originals can be downloaded and linked to.
     pub original: bool,
-    /// Whether expiring links can be created.
+    /// Whether share links can be created.
     pub expiring_links: bool,
     /// Whether resized images can be requested.
     pub custom_sizes: bool,
     /// Whether images can be imported from URLs.
     pub imports: bool,
-    /// Quota for the size of all originals and resized images, in bytes; null means no limit. Resized images give way to originals.
+    /// Quota for the total size of originals and resized images, in bytes; null means no limit. Resized images are removed to
+    /// make space for originals.
     pub max_bytes: Option<u64>,
     /// Quota for the number of images; null means no limit.
     pub max_images: Option<u64>,
 }
 
-/// The features and quotas of a plan. They replace the previous ones: omitted features are not included, omitted quotas do not
-/// limit.
+/// The features and quotas of a plan. They replace the previous ones: omitted features are not included, and omitted quotas mean
+/// no limit.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdatePlanRequest, example = json!({"thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
@@ -61,7 +62,7 @@ pub struct PlanBody {
     /// Whether originals can be downloaded and linked to. Defaults to false.
     #[schema(nullable = false)]
     original: Option<bool>,
-    /// Whether expiring links can be created; requires `original`. Defaults to false.
+    /// Whether share links can be created; requires `original`. Defaults to false.
     #[schema(nullable = false)]
     expiring_links: Option<bool>,
     /// Whether resized images can be requested. Defaults to false.
@@ -70,7 +71,8 @@ pub struct PlanBody {
     /// Whether images can be imported from URLs. Defaults to false.
     #[schema(nullable = false)]
     imports: Option<bool>,
-    /// Quota for the size of all originals and resized images, in bytes. Resized images give way to originals. Defaults to null, which means no limit.
+    /// Quota for the total size of originals and resized images, in bytes. Resized images are removed to make space for
+    /// originals. Defaults to null, which means no limit.
     #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
     max_bytes: Option<u64>,
     /// Quota for the number of images. Defaults to null, which means no limit.
@@ -78,7 +80,7 @@ pub struct PlanBody {
     max_images: Option<u64>,
 }
 
-/// The plan to create. Omitted features are not included, omitted quotas do not limit.
+/// The plan to create. Omitted features are not included, and omitted quotas mean no limit.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreatePlanRequest, example = json!({"name": "Studio", "thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
@@ -93,7 +95,7 @@ pub struct NewPlanBody {
     /// Whether originals can be downloaded and linked to. Defaults to false.
     #[schema(nullable = false)]
     original: Option<bool>,
-    /// Whether expiring links can be created; requires `original`. Defaults to false.
+    /// Whether share links can be created; requires `original`. Defaults to false.
     #[schema(nullable = false)]
     expiring_links: Option<bool>,
     /// Whether resized images can be requested. Defaults to false.
@@ -102,7 +104,8 @@ pub struct NewPlanBody {
     /// Whether images can be imported from URLs. Defaults to false.
     #[schema(nullable = false)]
     imports: Option<bool>,
-    /// Quota for the size of all originals and resized images, in bytes. Resized images give way to originals. Defaults to null, which means no limit.
+    /// Quota for the total size of originals and resized images, in bytes. Resized images are removed to make space for
+    /// originals. Defaults to null, which means no limit.
     #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
     max_bytes: Option<u64>,
     /// Quota for the number of images. Defaults to null, which means no limit.
@@ -125,7 +128,7 @@ pub struct PlanList {
 
 /// List plans
 ///
-/// All plans, by name. Requires authentication of any kind.
+/// Lists all plans by name. Requires authentication of any kind.
 #[utoipa::path(get, path = "/plans", tag = "accounts",
     responses((status = 200, description = "The plans.", body = PlanList), ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_plans(
@@ -179,7 +182,7 @@ pub async fn create_plan(
 
 /// Replace the features of a plan
 ///
-/// Administrators only. Takes effect at once for all accounts that have the plan.
+/// Administrators only. Takes effect immediately for all accounts with this plan.
 #[utoipa::path(put, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
     request_body(content = PlanBody, content_type = "application/json"),
     responses((status = 200, description = "The updated plan.", body = PlanView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
@@ -203,7 +206,7 @@ pub async fn update_plan(
 
 /// Delete a plan
 ///
-/// Administrators only. Only plans that no account has and that did not come with the service.
+/// Administrators only. Plans that came with the service, and plans that accounts use, cannot be deleted.
 #[utoipa::path(delete, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
     responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_plan(
@@ -218,7 +221,7 @@ pub async fn delete_plan(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What cannot be a name names no plan.
+/// Parses a plan name in a path. An invalid name is a 404.
 fn plan_name(text: &str) -> Result<PlanName, Error> {
     PlanName::parse(text).map_err(|_| Error::NotFound { what: "such plan".to_owned() })
 }
@@ -239,7 +242,7 @@ fn read_features(fields: &mut JsonFields) -> Features {
 }
 
 fn read_sizes(value: Value) -> Result<Vec<ThumbnailSize>, String> {
-    let rule = || "must be a list of up to 10 of small, medium and heights from 16 to 2000 pixels, as texts".to_owned();
+    let rule = || "must be a list of up to 10 strings: small, medium, or heights from 16 to 2000 pixels".to_owned();
     let Value::Array(values) = value else { return Err(rule()) };
     if values.len() > 10 {
         return Err(rule());

@@ -1,4 +1,4 @@
-//! Tokens: log in, and go on.
+//! Tokens: log in, and refresh the tokens of a session.
 
 use axum::Json;
 use axum::body::Body;
@@ -45,7 +45,7 @@ pub struct RefreshRequest {
 pub struct Tokens {
     /// A JWT for `Authorization: Bearer`, valid for 15 minutes.
     pub access: String,
-    /// Exchange it for the next pair with `POST /token/refresh`. Single-use, valid for 30 days.
+    /// The refresh token, to exchange for the next pair with `POST /token/refresh`. Single-use, valid for 30 days.
     pub refresh: String,
 }
 
@@ -72,7 +72,8 @@ pub async fn log_in(
 
 /// Refresh tokens
 ///
-/// Exchanges a refresh token for a new pair. Refresh tokens are single-use: reusing one ends the session, because it may be stolen.
+/// Exchanges a refresh token for a new pair of tokens. Refresh tokens are single-use: reusing one ends the session, because the
+/// token may be stolen.
 #[utoipa::path(post, path = "/token/refresh", tag = "accounts", request_body(content = RefreshRequest, content_type = "application/json"),
     responses((status = 201, description = "The next tokens of the session.", body = Tokens), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]
@@ -89,7 +90,7 @@ pub async fn refresh_tokens(
     Ok(token_response(app.service.refresh_tokens(&required(refresh)?).await?))
 }
 
-/// What holds secrets is kept by no cache.
+/// Responses with secrets must not be cached.
 pub(in crate::http) const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 fn token_response(tokens: TokenPair) -> Response {

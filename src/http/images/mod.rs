@@ -1,4 +1,4 @@
-//! Images: list, look up, download, change, delete, restore.
+//! Images: list, get, download, update, delete, and restore.
 
 pub mod resize_urls;
 pub mod thumbnails;
@@ -39,7 +39,7 @@ use crate::service::error::Error;
 use crate::service::images::ImageChange;
 use crate::service::images::presigned_urls::{Disposition, Links};
 
-/// Which images to list; all conditions must hold.
+/// Filters for images; all conditions must match.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what `list_images` reads")]
@@ -47,25 +47,24 @@ pub struct FilterQuery {
     /// Only images of this user.
     #[param(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
     user_id: Option<String>,
-    /// Only images that have all of these tags (AND), in any case. One to ten tags, separated by commas:
-    /// `sea,sunset`.
+    /// Only images that have all of these tags (AND), ignoring case. One to ten tags, separated by commas: `sea,sunset`.
     #[param(style = Form, explode = false, value_type = Option<Vec<String>>, min_items = 1, max_items = 10)]
     tags: Option<String>,
     /// Only images in this collection, which must be public or the caller's own.
     #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
     collection: Option<String>,
-    /// Only images created at or after this moment: a date-time with its offset, or a date, which means its beginning in UTC:
+    /// Only images created at or after this moment: a date-time with its offset, or a date, which means its first moment in UTC:
     /// `2026-01-31`.
     start_date: Option<String>,
-    /// Only images created at or before this moment: a date-time with its offset, or a date, which is included: it means its end
-    /// in UTC: `2026-02-28T23:59:59Z`.
+    /// Only images created at or before this moment: a date-time with its offset, such as `2026-02-28T23:59:59Z`, or a date,
+    /// which means its last moment in UTC.
     end_date: Option<String>,
 }
 
 /// List images
 ///
-/// Newest first; all filters must match. Images that exist while you page are neither repeated nor skipped, even if others are
-/// uploaded or deleted meanwhile.
+/// Newest first; all filters must match. Paging neither repeats nor skips an image, even if others are uploaded or deleted
+/// meanwhile.
 #[utoipa::path(get, path = "/images", tag = "images", params(PageQuery, FilterQuery),
     responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_images(
@@ -109,7 +108,7 @@ pub async fn list_user_images(
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "it describes what `list_tag_images` reads")]
 pub struct TagPath {
-    /// A tag, in any case: up to 50 letters, digits, spaces, hyphens and underscores.
+    /// A tag, ignoring case: up to 50 letters, digits, spaces, hyphens and underscores.
     #[param(min_length = 1, max_length = 50, example = "sunset")]
     tag: String,
 }
@@ -153,7 +152,7 @@ fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
 
 /// Get an image
 ///
-/// Returns its metadata. To wait for its caption, send `wait`.
+/// Returns the image's metadata. Send `wait` to wait for its caption.
 #[utoipa::path(get, path = "/images/{image_id}", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id."), ("include_url" = Option<bool>, Query, description = "Whether to include presigned URLs. Defaults to true."),
         ("wait" = Option<u32>, Query, description = "Maximum number of seconds to wait for a `pending` caption. Defaults to 0.", minimum = 0, maximum = 30)),
@@ -196,12 +195,12 @@ pub struct DownloadUrl {
 
 /// Get a download URL
 ///
-/// Returns a presigned URL of the original, which works without authentication until it expires or the image is deleted.
+/// Returns a presigned URL of the original. It works without authentication until it expires or the image is deleted.
 #[utoipa::path(get, path = "/images/{image_id}/download", tag = "images",
     params(
         ("image_id" = Uuid, Path, description = "The image's id."),
         ("expires_in" = Option<u32>, Query, description = "Lifetime of the URL in seconds. Defaults to 3600.", minimum = 60, maximum = 86400),
-        ("attachment" = Option<bool>, Query, description = "Whether browsers save the file instead of showing it. Defaults to false."),
+        ("attachment" = Option<bool>, Query, description = "Whether browsers save the file instead of displaying it. Defaults to false."),
     ),
     responses((status = 200, description = "A presigned URL.", body = DownloadUrl), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_download_url(
@@ -231,14 +230,14 @@ pub async fn get_download_url(
 #[schema(as = UpdateImageRequest, example = json!({"title": "Dusk", "description": null, "tags": ["sea", "evening"]}))]
 #[expect(dead_code, reason = "it describes what `read_change` reads")]
 pub struct ImageChangeBody {
-    /// The title, without U+0000. Null removes it.
+    /// The title. U+0000 is not allowed. Null removes the title.
     #[schema(max_length = 200, nullable)]
     title: Option<String>,
-    /// The description, without U+0000. Null removes it.
+    /// The description. U+0000 is not allowed. Null removes the description.
     #[schema(max_length = 1000, nullable)]
     description: Option<String>,
-    /// The tags, which replace the previous ones: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores. Null
-    /// removes them. A string of tags separated by commas is accepted, too.
+    /// The tags, which replace the previous ones: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores.
+    /// Null removes all tags. A string of tags separated by commas is accepted, too.
     #[schema(nullable, max_items = 10)]
     tags: Option<Vec<String>>,
     /// Who can see the image.
@@ -248,8 +247,8 @@ pub struct ImageChangeBody {
 
 /// Update an image
 ///
-/// The owner only. A new visibility takes effect at once, but presigned URLs that were issued before stay valid until they expire,
-/// and caches may keep what they were permitted to.
+/// The owner only. A new visibility takes effect immediately, but presigned URLs that were issued before stay valid until they
+/// expire, and caches can keep what they were permitted to keep.
 #[utoipa::path(patch, path = "/images/{image_id}", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id.")),
     request_body(content = ImageChangeBody, content_type = "application/json"),
@@ -293,7 +292,7 @@ fn text_or_null(value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
         Value::Null => Ok(String::new()),
-        _ => Err("must be a text or null".to_owned()),
+        _ => Err("must be a string or null".to_owned()),
     }
 }
 
@@ -305,11 +304,11 @@ pub(super) fn read_visibility(value: &Value) -> Result<Visibility, String> {
 }
 
 pub(super) fn read_tags(value: &Value) -> Result<Vec<Tag>, String> {
-    let rule = || "must be a list of texts, a text with commas, or null".to_owned();
+    let rule = || "must be a list of strings, a string of tags separated by commas, or null".to_owned();
     match value {
         Value::Null => Ok(Vec::new()),
         Value::String(text) => Tag::parse_list(text),
-        // Also of empty and equal ones, which would be dropped: a list of any length is no list of tags.
+        // Counts empty and equal tags, too, although they would be dropped: the length of the list must be limited.
         Value::Array(items) if items.len() > Tag::MAX_PER_IMAGE => Err(format!("must have at most {} tags", Tag::MAX_PER_IMAGE)),
         Value::Array(items) => {
             let texts = items.iter().map(|item| item.as_str().ok_or_else(rule)).collect::<Result<Vec<_>, _>>()?;
@@ -332,13 +331,13 @@ pub struct DeletedImage {
 
 /// Delete an image
 ///
-/// The owner or an administrator. The image can be restored until it is purged. Presigned URLs that were issued before stop working, unless
-/// the operator has decided otherwise for deletions by owners; a restored image has new ones.
+/// The owner or an administrator. The image can be restored until it is purged. Presigned URLs that were issued before stop
+/// working, unless the operator has decided otherwise for deletions by owners. A restored image has new ones.
 #[utoipa::path(delete, path = "/images/{image_id}", tag = "images",
     params(
         ("image_id" = Uuid, Path, description = "The image's id."),
-        ("purge" = Option<bool>, Query, description = "Whether the image is purged at once and cannot be restored; the owner only. Also for images \
-            that are deleted already. Defaults to false."),
+        ("purge" = Option<bool>, Query, description = "Whether to purge the image immediately, so that it cannot be restored. The owner only. Also works for images \
+            that are already deleted. Defaults to false."),
     ),
     responses((status = 200, description = "Deleted.", body = DeletedImage), Unauthorized, Forbidden, NotFound, Gone, ValidationError,
         InternalServerError, ServiceUnavailable))]
@@ -364,7 +363,7 @@ pub async fn delete_image(
 
 /// Restore a deleted image
 ///
-/// Until the image is purged. The owner only; administrators can restore what an administrator has deleted.
+/// Works until the image is purged. The owner only; administrators can restore images that an administrator has deleted.
 #[utoipa::path(post, path = "/images/{image_id}/restore", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id.")),
     responses((status = 200, description = "Restored.", body = ImageView),
@@ -385,8 +384,8 @@ pub async fn restore_image(
 
 /// Create a caption
 ///
-/// The owner only. The image joins the queue: `caption_status` is `pending` until the caption is ready, and an existing caption
-/// stays until then.
+/// Queues the image for captioning. `caption_status` is `pending` until the caption is ready; an existing caption stays until
+/// then. The owner only.
 #[utoipa::path(post, path = "/images/{image_id}/caption", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id.")),
     responses((status = 202, description = "Accepted.", body = ImageView), Unauthorized, Forbidden, NotFound, Conflict,
@@ -402,7 +401,8 @@ pub async fn create_caption(
     Ok((StatusCode::ACCEPTED, image_response(&image, Some(&links))?).into_response())
 }
 
-/// Who does not say who they are learns nothing about ids, not even whether one is well-formed.
+/// Parses an image id after it has checked the caller. Unauthenticated callers learn nothing about ids, not even whether one is
+/// well-formed.
 pub(super) fn require_caller_then_id(caller: &Caller, id: &str) -> Result<crate::model::id::ImageId, Error> {
     caller.user().ok_or(Error::Unauthenticated)?;
     image_id(id)

@@ -1,4 +1,4 @@
-//! Signed URLs of resized images, for pages that cannot send a header with each picture.
+//! Signed URLs of resized images, for pages that cannot send a header with each image request.
 
 use axum::Json;
 use axum::body::Body;
@@ -32,11 +32,11 @@ use crate::service::images::resize_urls::SizeToSign;
 #[schema(as = CreateResizeUrlsRequest, example = json!({"sizes": [{"width": 320}, {"width": 640}, {"width": 1280}], "expires_in": 3600}))]
 #[expect(dead_code, reason = "it describes what `read_body` reads")]
 pub struct NewUrlsBody {
-    /// The sizes, each as the parameters of `GET /images/{image_id}/thumbnail`.
+    /// The sizes, each with the parameters of `GET /images/{image_id}/thumbnail`.
     #[schema(min_items = 1, max_items = 20)]
     sizes: Vec<ResizeSizeBody>,
-    /// Lifetime of the URLs in seconds; the service rounds it up, so that URLs stay the same for a while and can be cached. Defaults to
-    /// the lifetime of presigned URLs, an hour unless the operator has changed it.
+    /// Lifetime of the URLs in seconds. The service rounds it up, so that URLs stay the same for a while and can be cached.
+    /// Defaults to the lifetime of presigned URLs: one hour, unless the operator changed it.
     #[schema(nullable = false, minimum = 60, maximum = 86400)]
     expires_in: Option<u32>,
 }
@@ -56,7 +56,7 @@ pub struct ResizeSizeBody {
     /// How the image fits into the size. Defaults to `contain`.
     #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ResizeFitSchema>)]
     fit: Option<String>,
-    /// The format of the result. By default the `Accept` header of each request decides.
+    /// The format of the result. By default, the `Accept` header of each request decides.
     #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ThumbnailFormatSchema>)]
     format: Option<String>,
     /// Quality of JPEG and WebP. Defaults to 80.
@@ -69,7 +69,8 @@ pub struct ResizeSizeBody {
 pub struct ResizeUrls {
     /// The URLs, in the order of `sizes`.
     pub urls: Vec<ResizeUrlView>,
-    /// The URLs with their widths, as a value of the `srcset` attribute of `<img>`. If several have the same width, only the first is listed.
+    /// The URLs with their widths, as a value for the `srcset` attribute of `<img>`. If several URLs have the same width, it
+    /// contains only the first.
     #[schema(
         example = "http://localhost:8000/images/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17/thumbnail?expires=1795939200&width=320&signature=\
                    3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA 320w"
@@ -96,15 +97,15 @@ pub struct ResizeUrlView {
     pub height: u32,
 }
 
-/// Sizes that are signed in one request.
+/// Maximum number of sizes in one request.
 const MAX_SIZES: usize = 20;
 
 /// Create signed URLs of resized images
 ///
-/// For `<img src>` and `<img srcset>`: the URLs work without authentication until they expire, even if the image is private and even if
-/// the service allows only signed URLs. The owner can sign any size. Others can sign what they may see and request without a
-/// signature: sizes are rounded, or must be on the operator's list; where only signed URLs are allowed, others cannot sign. URLs that were
-/// signed while the image was public stop working when it becomes private.
+/// For `<img src>` and `<img srcset>`: the URLs work without authentication until they expire, even if the image is private and
+/// even if the service allows only signed URLs. The owner can sign any size. Other callers can sign only images and sizes that
+/// they can request without a signature: sizes are rounded, or must be on the operator's list. Where only signed URLs are
+/// allowed, other callers cannot sign. URLs that were signed while the image was public stop working when it becomes private.
 #[utoipa::path(post, path = "/images/{image_id}/urls", tag = "images", params(("image_id" = Uuid, Path, description = "The image's id.")),
     request_body(content = NewUrlsBody, content_type = "application/json"),
     responses((status = 200, description = "The URLs.", body = ResizeUrls), BadRequest, Unauthorized, ResizeForbidden, NotFound, RequestTimeout,
@@ -130,7 +131,7 @@ pub async fn create_resize_urls(
     Ok(([NO_STORE], Json(answer)).into_response())
 }
 
-/// The addresses have no spaces, and commas only within them, which the attribute takes (HTML, 4.8.4.2.1).
+/// The URLs contain no spaces, and commas only inside, which `srcset` allows (HTML, 4.8.4.2.1).
 fn srcset(urls: &[ResizeUrlView]) -> String {
     let mut widths = std::collections::BTreeSet::new();
     let first = urls.iter().filter(|url| widths.insert(url.width));
@@ -179,7 +180,7 @@ fn read_size(size: &Value) -> Result<SizeToSign, Fields> {
 
 fn require_sides(errors: &mut FieldErrors, given: [bool; 2], fit: Option<Fit>) {
     match given {
-        [false, false] => errors.add("width", "is required, or height, or both"),
+        [false, false] => errors.add("width", "is required unless height is given"),
         [false, true] if fit == Some(Fit::Cover) => errors.add("width", "is required for fit=cover"),
         [true, false] if fit == Some(Fit::Cover) => errors.add("height", "is required for fit=cover"),
         _ => {}

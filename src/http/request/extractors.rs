@@ -12,11 +12,12 @@ use crate::model::caller::{Caller, UserId};
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::{Error, Fields};
 
-/// Who asks, as `identify.rs` has found out; an extractor for handlers that need to know.
+/// The caller of a request. The request fails if its credentials are malformed.
 #[derive(Debug, Clone)]
 pub struct CallerOf(pub Caller);
 
-/// What `identify.rs` leaves with each request: the caller, and which rules the credentials break, if they break any.
+/// The result of authentication, which `identity/authentication.rs` adds to each request: the caller, the rules that its
+/// credentials break, and the client's address.
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub caller: Caller,
@@ -37,7 +38,7 @@ impl<S: Sync> FromRequestParts<S> for CallerOf {
     }
 }
 
-/// For those who tell all invalid_fields fields at once.
+/// For handlers that report malformed credentials together with other invalid fields.
 impl<S: Sync> FromRequestParts<S> for Identity {
     type Rejection = ApiError;
 
@@ -46,7 +47,7 @@ impl<S: Sync> FromRequestParts<S> for Identity {
     }
 }
 
-/// Who takes turns with others at what is scarce.
+/// The key of the caller in the fair queues for scarce resources.
 #[derive(Debug, Clone)]
 pub struct TurnKeyOf(pub TurnKey);
 
@@ -63,10 +64,10 @@ impl Identity {
         TurnKey::of(&self.caller, self.address)
     }
 
-    /// What `user_id` is where a request gives none: the caller, by credentials or by the header of a trusted gateway.
+    /// Returns the default of `user_id`: the caller, authenticated by credentials or named by a trusted gateway.
     ///
     /// # Errors
-    /// The rule, in words for the client.
+    /// The rule, worded for the client.
     pub fn default_user_id(&self) -> Result<UserId, String> {
         self.caller.user().cloned().ok_or_else(|| "is required".to_owned())
     }
@@ -74,10 +75,10 @@ impl Identity {
 
 fn identity(parts: &Parts) -> Result<Identity, Error> {
     let identity = parts.extensions.get::<Identity>().cloned();
-    identity.ok_or_else(|| Error::internal("a route that asks for the caller has none"))
+    identity.ok_or_else(|| Error::internal("a route that requires the caller has no authentication middleware"))
 }
 
-/// The path as text, for segments that have rules of their own.
+/// The path parameter as text, for segments with rules of their own.
 #[derive(Debug, Clone)]
 pub struct PathSegment(pub String);
 
@@ -87,13 +88,13 @@ impl<S: Send + Sync> FromRequestParts<S> for PathSegment {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         match axum::extract::Path::<String>::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(text)) => Ok(Self(text)),
-            // A segment that is no UTF-8 names nothing.
+            // A segment that is not UTF-8 matches nothing.
             Err(_) => Err(ApiError::no_such_route()),
         }
     }
 }
 
-/// The address of the request, for its query.
+/// The URI of the request, for its query.
 #[derive(Debug, Clone)]
 pub struct RequestUri(pub Uri);
 

@@ -1,4 +1,4 @@
-//! Reading requests: bodies, forms, JSON, and headers.
+//! Parsing of requests: bodies, forms, JSON, headers, query parameters, and extractors.
 
 pub mod body;
 pub mod conditional;

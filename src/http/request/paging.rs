@@ -5,7 +5,7 @@ use utoipa::IntoParams;
 use super::fields::{Query, integer};
 use crate::service::error::Error;
 
-/// Where a page begins and how long it is.
+/// Where a page starts, and how many entries it has.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what `take_page` reads")]
@@ -17,14 +17,14 @@ pub struct PageQuery {
     page_token: Option<String>,
 }
 
-/// What [`PageQuery`] describes; nothing else may be left of the query.
+/// Takes the parameters of [`PageQuery`] and rejects all others.
 pub(in crate::http) fn take_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
     let page = take_position(&mut query);
     query.finish()?;
     Ok(page)
 }
 
-/// What [`PageQuery`] describes, for pages whose address is shared: anything else in the query is somebody else's.
+/// Takes the parameters of [`PageQuery`] for pages whose links are shared, and ignores all others.
 pub(in crate::http) fn take_shared_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
     let page = take_position(&mut query);
     query.finish_shared()?;

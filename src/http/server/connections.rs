@@ -1,5 +1,5 @@
-//! The connections that are registry, by address. One address must not take them all, and nobody must be kept out by connections on which
-//! nothing happens: those make room for new ones.
+//! The open connections, by client address. No address can use them all, and idle connections cannot keep clients out: they are
+//! evicted for new ones.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::client_address::TrustedProxies;
 use super::timeouts::ConnectionState;
 
-/// Those that are registry.
+/// The open connections.
 #[derive(Debug)]
 pub struct Connections {
-    /// 0 is no limit.
+    /// 0 means no limit.
     max_per_address: usize,
     proxies: TrustedProxies,
     registry: Mutex<Registry>,
@@ -22,7 +22,7 @@ pub struct Connections {
 #[derive(Debug, Default)]
 struct Registry {
     by_address: HashMap<IpAddr, BTreeMap<u64, Connection>>,
-    /// Given to the next one; so they are ordered by age.
+    /// The number of the next connection, which orders connections by age.
     next: u64,
 }
 
@@ -32,13 +32,13 @@ struct Connection {
     evicted: CancellationToken,
 }
 
-/// A place among the connections; free again when dropped.
+/// A registered connection; unregistered when dropped.
 #[derive(Debug)]
 pub struct ConnectionSlot {
     connections: Arc<Connections>,
     address: IpAddr,
     number: u64,
-    /// Cancelled when the connection is to make room for another.
+    /// Cancelled when the connection is evicted.
     pub evicted: CancellationToken,
 }
 
@@ -47,13 +47,14 @@ impl Connections {
         Self { max_per_address, proxies, registry: Mutex::default() }
     }
 
-    /// A place for a connection from this address; `None` when the address has its share, and something is under way on all of it.
+    /// Registers a connection of this address. Returns `None` if the address uses all its connections and none of them can be
+    /// evicted.
     pub fn register(self: &Arc<Self>, peer: IpAddr, state: &ConnectionState) -> Option<ConnectionSlot> {
         let address = network(peer);
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_share = self.max_per_address > 0 && !self.proxies.trusts(peer.to_canonical());
+        let is_limited = self.max_per_address > 0 && !self.proxies.trusts(peer.to_canonical());
         let own = registry.by_address.get(&address).map_or(0, BTreeMap::len);
-        if has_share && own >= self.max_per_address && !registry.evict_from(address) {
+        if is_limited && own >= self.max_per_address && !registry.evict_from(address) {
             return None;
         }
         let (number, evicted) = (registry.next, CancellationToken::new());
@@ -63,7 +64,7 @@ impl Connections {
         Some(ConnectionSlot { connections: Arc::clone(self), address, number, evicted })
     }
 
-    /// Ends a connection on which nothing is under way, of the address that has the most.
+    /// Evicts an idle or stalled connection, of the address that has the most.
     pub fn evict_one(&self) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let mut addresses: Vec<_> = registry.by_address.iter().map(|(address, own)| (own.len(), *address)).collect();
@@ -77,7 +78,8 @@ impl Connections {
 }
 
 impl Registry {
-    /// Ends the connection of an address that is missed least; whether there was one.
+    /// Evicts the oldest idle connection of an address, or the one that has been stalled the longest. Returns whether it found
+    /// one.
     fn evict_from(&mut self, address: IpAddr) -> bool {
         let Some(own) = self.by_address.get_mut(&address) else { return false };
         let unused = own.iter().find(|(_, connection)| !connection.state.is_busy()).map(|(number, _)| *number);
@@ -102,7 +104,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// Whoever has an address of IPv6 has a network of 64 bits.
+/// Groups IPv6 addresses by /64 network, because one client usually has all addresses of such a network.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_further_connection_takes_the_place_of_the_oldest_unused_one() {
+    fn a_further_connection_evicts_the_oldest_idle_one() {
         let connections = Arc::new(Connections::new(3, TrustedProxies::default()));
         let ann = address("192.0.2.1");
         let working = connections.register(ann, &busy()).unwrap();
@@ -139,14 +141,14 @@ mod tests {
         drop(older);
         let _last = connections.register(ann, &busy()).unwrap();
         assert!(newer.evicted.is_cancelled());
-        assert!(connections.register(ann, &ConnectionState::default()).is_none(), "all of its share is in use");
+        assert!(connections.register(ann, &ConnectionState::default()).is_none(), "all its connections are busy");
         assert!(connections.register(address("192.0.2.2"), &ConnectionState::default()).is_some());
         drop(next);
         assert!(connections.register(ann, &ConnectionState::default()).is_some());
     }
 
     #[test]
-    fn an_ipv6_network_is_one_address_and_a_trusted_proxy_has_no_share() {
+    fn an_ipv6_network_counts_as_one_address_and_trusted_proxies_have_no_limit() {
         let proxies = TrustedProxies::new(vec![parse_network("10.0.0.0/8").unwrap()]);
         let connections = Arc::new(Connections::new(1, proxies));
         let _one = connections.register(address("2001:db8::1"), &busy()).unwrap();
@@ -156,11 +158,11 @@ mod tests {
         assert!(connections.register(address("192.0.2.1"), &busy()).is_none());
         let proxied: Vec<_> = (0..5).map(|_| connections.register(address("::ffff:10.1.1.1"), &busy()).unwrap()).collect();
         drop(proxied);
-        assert_eq!(connections.registry.lock().unwrap().by_address.len(), 3, "nothing is kept of who has gone");
+        assert_eq!(connections.registry.lock().unwrap().by_address.len(), 3, "addresses without connections are forgotten");
     }
 
     #[test]
-    fn room_is_made_at_the_cost_of_the_address_that_has_the_most() {
+    fn the_address_with_the_most_connections_loses_an_idle_one() {
         let connections = Arc::new(Connections::new(0, TrustedProxies::default()));
         let few: Vec<_> =
             (0..2).map(|_| connections.register(address("192.0.2.1"), &ConnectionState::default()).unwrap()).collect();
@@ -173,13 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_does_not_read_is_not_missed() {
+    fn a_stalled_connection_is_evicted() {
         let connections = Arc::new(Connections::new(2, TrustedProxies::default()));
         let (reads, stands) = (busy(), busy());
         let (one, other) =
             (connections.register(address("::1"), &reads).unwrap(), connections.register(address("::1"), &stands).unwrap());
         stands.stall();
-        assert!(connections.register(address("::1"), &busy()).is_none(), "it may be but a moment");
+        assert!(connections.register(address("::1"), &busy()).is_none(), "a short pause is not a stall");
         std::thread::sleep(2 * crate::http::server::timeouts::STALL_THRESHOLD);
         let _next = connections.register(address("::1"), &busy()).unwrap();
         assert!(other.evicted.is_cancelled() && !one.evicted.is_cancelled());

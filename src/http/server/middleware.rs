@@ -1,4 +1,4 @@
-//! What happens around every request: its id, its line in the log, its numbers, and the body of an error.
+//! The middleware around every request: its id, its log line, its metrics, and the body of an error.
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -22,13 +22,14 @@ use crate::metrics::Metrics;
 use crate::model::account::{AccountId, KeyId};
 use crate::service::error::{self, Error};
 
-/// The header that ties a request to its lines in the log.
+/// The header that links a request to its lines in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The label of requests that match no route.
+/// The route label of requests that match no route.
 const NO_ROUTE: &str = "(none)";
 
-/// Gives a request its id, counts and logs it, writes the body of an error, and sees that the answer can be read.
+/// Assigns the request id, counts and logs the request, writes the body of an error, and drains the request body so that the
+/// client can read the response.
 pub async fn observe(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let mut log = RequestLog::start(&app, &request);
     request.extensions_mut().insert(Arc::clone(&log.credentials));
@@ -52,18 +53,18 @@ pub async fn observe(State(app): State<AppState>, mut request: Request, next: Ne
     }
     log.finish(response.status(), failure.as_ref().map(ApiError::failure));
     if let Some(body) = body {
-        // A client that sends on has its answer meanwhile.
+        // The client may still be sending; it gets the response meanwhile.
         tokio::spawn(body.drain(app.config.body.drain_bytes));
     }
     response
 }
 
-/// Programs such as wget, and the HTTP libraries of Python and Java, send a name and a password only where they are asked for
-/// them. The charset is RFC 7617's, 2.1.
+/// wget, and the HTTP libraries of Python and Java, send a user name and password only after this challenge. The charset is that
+/// of RFC 7617, 2.1.
 const BASIC_CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Basic realm="images", charset="UTF-8""#);
 
-/// Whether a browser would show a password window over a page, or over Swagger UI, if it were asked for a password. Browsers send
-/// `Sec-Fetch-*` to https and to this machine only.
+/// Returns whether a browser would open a password dialog, over a page or Swagger UI, for a basic challenge. Browsers send
+/// `Sec-Fetch-*` only to https and loopback addresses.
 fn is_from_browser(headers: &HeaderMap) -> bool {
     const SIGNS: [&str; 5] = ["sec-fetch-mode", "sec-fetch-site", "x-requested-with", "origin", "referer"];
     let begins = |name, start: &[u8]| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(start));
@@ -72,8 +73,10 @@ fn is_from_browser(headers: &HeaderMap) -> bool {
     accepts_pages || begins(header::USER_AGENT, b"Mozilla/") || SIGNS.iter().any(|sign| headers.contains_key(*sign))
 }
 
+/// Checks the `Host` header.
+///
 /// # Errors
-/// A request of HTTP/1.1 without exactly one valid `Host` (RFC 9112, 3.2): whoever stands before the service might read another.
+/// An HTTP/1.1 request does not have exactly one valid `Host` (RFC 9112, 3.2). A proxy in front might read another one.
 fn check_host(request: &Request) -> Result<(), Error> {
     if request.version() != Version::HTTP_11 {
         return Ok(());
@@ -89,13 +92,13 @@ fn check_host(request: &Request) -> Result<(), Error> {
     }
 }
 
-/// The error that a response without a body stands for: Swagger UI's routes say no more than 404.
+/// Returns the error for a bare 404, which is all that Swagger UI's routes return.
 fn implied_error(response: &Response) -> Option<ApiError> {
     let bare = response.status() == StatusCode::NOT_FOUND && response.body().size_hint().exact() == Some(0);
     bare.then(ApiError::no_such_route)
 }
 
-/// The error's body under the status and headers that it already has.
+/// Adds the error's body to a response that already has the status and headers.
 fn with_body(response: Response, body: &ErrorBody) -> Response {
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
@@ -104,7 +107,7 @@ fn with_body(response: Response, body: &ErrorBody) -> Response {
     Response::from_parts(parts, body.into_body())
 }
 
-/// A request under way. One that is dropped before it is finished was given up by its client.
+/// The log entry of a request in progress. If it is dropped before it is finished, the client has closed the connection.
 struct RequestLog {
     metrics: Arc<Metrics>,
     request_id: HeaderValue,
@@ -112,12 +115,12 @@ struct RequestLog {
     route: String,
     started: Instant,
     finished: bool,
-    /// Where the request comes from, if that is logged.
+    /// The client's address, if it is logged.
     client: Option<IpAddr>,
     credentials: Arc<OnceLock<CredentialIds>>,
 }
 
-/// Whose credentials a request has: ids alone, which are no personal names.
+/// The ids of the account and the API key that authenticated a request. Ids are not personal data.
 #[derive(Debug)]
 pub struct CredentialIds {
     pub account: AccountId,
@@ -155,7 +158,7 @@ impl RequestLog {
         self.log(status.as_u16(), failure);
     }
 
-    /// Methods come from clients, and every label's value is kept for ever.
+    /// Clients choose the method, and every label value stays in memory, so unusual methods share one label.
     fn method_label(&self) -> &'static str {
         match self.method {
             Method::GET => "GET",
@@ -177,12 +180,12 @@ impl RequestLog {
         )
     }
 
-    /// To the microsecond: more digits tell nothing.
+    /// Rounded to the microsecond; more digits mean nothing.
     fn duration_ms(&self) -> f64 {
         (self.started.elapsed().as_secs_f64() * 1_000_000.0).round() / 1000.0
     }
 
-    /// One line a request. Paths, queries and bodies stay out of it: they hold names and links.
+    /// Writes one line per request. Paths, queries and bodies are not logged: they contain names and links.
     fn log(&self, status: u16, failure: Option<&Failure>) {
         let duration_ms = self.duration_ms();
         let (request_id, method, route) = (self.id_text(), self.method_label(), self.route.as_str());
@@ -190,7 +193,7 @@ impl RequestLog {
         let client = self.client.map(display);
         let (account_id, key_id) = self.ids();
         match failure.map(|failure| failure.error_type().status()) {
-            // The service has rules of a missing file once, by its key.
+            // The service has already logged the key of a missing file.
             Some(status) if status.is_server_error() && !matches!(failure, Some(Failure::Service(Error::FileMissing))) => {
                 tracing::error!(
                     request_id,
@@ -216,7 +219,7 @@ impl RequestLog {
                     account_id,
                     key_id,
                     cause,
-                    "request refused"
+                    "request rejected"
                 );
             }
             None => tracing::info!(request_id, method, route, status, duration_ms, client, account_id, key_id, "request"),
@@ -234,13 +237,13 @@ impl Drop for RequestLog {
             self.metrics.count_request(method, route, 499, self.started.elapsed());
             let client = self.client.map(display);
             let (account_id, key_id) = self.ids();
-            tracing::info!(request_id, method, route, duration_ms, client, account_id, key_id, "request given up by its client");
+            tracing::info!(request_id, method, route, duration_ms, client, account_id, key_id, "request cancelled by the client");
         }
     }
 }
 
-/// The error with all its causes. What a client's fields held is not in it, only which rule they broke; names that the
-/// client made up are counted.
+/// Returns the error and all its causes as one line. It contains the broken rules, but no field values. Names that the client
+/// invented are only counted.
 fn chain(failure: &Failure) -> String {
     match failure {
         Failure::Panicked { message } => format!("panic: {message}"),
@@ -257,7 +260,7 @@ fn chain(failure: &Failure) -> String {
     }
 }
 
-/// 1–128 characters that are safe in a header and in a log.
+/// Returns whether the id has 1 to 128 characters that are safe in a header and in a log.
 fn is_valid_request_id(value: &HeaderValue) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
     (1..=128).contains(&value.len()) && value.as_bytes().iter().all(allowed)
@@ -273,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_tells_why_a_picture_was_not_processed_and_the_answer_does_not() {
+    fn the_log_has_the_cause_of_an_internal_error_and_the_response_does_not() {
         let failure = crate::imaging::Error::Internal { reason: "encoding a thumbnail: out of ink".to_owned() };
         let failure = Failure::Service(failure.into());
         assert!(chain(&failure).contains("out of ink"), "{}", chain(&failure));

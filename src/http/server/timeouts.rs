@@ -1,11 +1,11 @@
-//! How long a connection waits for its client: a head must be whole soon after its first byte, while a connection on which nothing is
-//! asked may stay open for longer than the load balancer in front keeps it.
+//! Timeouts of a connection. A request head must be complete soon after its first byte, while an idle connection may stay open
+//! for longer than the load balancer in front keeps it.
 //!
-//! hyper has one timer for both. So the connection's stream, which sees bytes come, and the service, which sees requests begin and
-//! answers end, share a [`ConnectionState`].
+//! hyper has one timer for both. So the connection's stream, which sees bytes arrive, and the service, which sees requests begin
+//! and responses end, share a [`ConnectionState`].
 //!
-//! By the same way the body of an answer learns whether its client reads, and gives hyper no more until it does: by itself hyper would
-//! keep 64 KiB and more for each client.
+//! Through the same state, a response body learns whether its client reads, and gives hyper no more data until it does. Otherwise
+//! hyper would buffer 64 KiB and more for each client.
 
 use std::io;
 use std::pin::Pin;
@@ -20,39 +20,39 @@ use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Whose state it is on a connection.
+/// What a connection is waiting for, shared by its stream and its service.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionState(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     state: AtomicU8,
-    /// Since when the client has taken nothing of what is to be written.
+    /// When the client stopped reading; `None` while it reads.
     stalled: Mutex<Option<Instant>>,
 }
 
-/// A client that has taken nothing for so long does not read.
+/// A client that has read nothing for this long is considered stalled.
 pub const STALL_THRESHOLD: Duration = Duration::from_secs(1);
 
-/// The client's, to send a head: the connection is new, or a head has begun.
+/// Waiting for a request head: the connection is new, or a head has begun.
 const HEAD: u8 = 0;
-/// Nobody's: the last answer has ended, and nothing has come since.
+/// Idle: the last response has ended, and no byte has arrived since.
 const IDLE: u8 = 1;
-/// The service's, to read a body and to answer. Bodies have bounds of their own.
+/// The service reads a body or responds. Bodies have timeouts of their own.
 const BUSY: u8 = 2;
 
 impl ConnectionState {
-    /// A request's head has come.
+    /// Records that a request head has arrived.
     pub fn begin_request(&self) {
         self.0.state.store(BUSY, Ordering::Relaxed);
     }
 
-    /// Whether a request is under way.
+    /// Returns whether a request is in progress.
     pub fn is_busy(&self) -> bool {
         self.now() == BUSY
     }
 
-    /// An answer has not ended while its client does not take the rest of it.
+    /// A response has not ended until its client has read the rest of it.
     fn now(&self) -> u8 {
         match self.0.state.load(Ordering::Relaxed) {
             IDLE if self.is_stalled() => BUSY,
@@ -60,12 +60,12 @@ impl ConnectionState {
         }
     }
 
-    /// The client does not take what is written.
+    /// Records that the client does not read.
     pub fn stall(&self) {
         self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
     }
 
-    /// The client takes something; returns whether it did not before.
+    /// Records that the client reads. Returns whether it was stalled before.
     fn resume(&self) -> bool {
         self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
@@ -74,26 +74,26 @@ impl ConnectionState {
         self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// For how long the client has not read, if that is long.
+    /// Returns for how long the client has been stalled, if that is at least [`STALL_THRESHOLD`].
     pub fn stalled_for(&self) -> Option<Duration> {
         let since = (*self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner))?;
         Some(since.elapsed()).filter(|elapsed| *elapsed >= STALL_THRESHOLD)
     }
 
-    /// Has the state end with the answer's body.
+    /// Makes the connection idle when the response body ends.
     pub fn track_response(&self, response: Response) -> Response {
         response.map(|body| Body::new(TrackedBody { body, state: self.clone(), unwritten: 0 }))
     }
 }
 
-/// So much of a body is written before there is more of it.
+/// A body yields no more than this until hyper has written it.
 const MAX_UNWRITTEN_BYTES: usize = 32 << 10;
 
-/// A body that ends its request's state when it is dropped, and waits for its client.
+/// A body that makes its connection idle when it is dropped, and that waits for its client.
 struct TrackedBody {
     body: Body,
     state: ConnectionState,
-    /// What hyper may not have written yet.
+    /// Bytes that hyper may not have written yet.
     unwritten: usize,
 }
 
@@ -109,11 +109,11 @@ impl http_body::Body for TrackedBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.state.is_stalled() {
-            // The stream wakes the connection when it goes on.
+            // The stream wakes the task when the client reads again.
             return Poll::Pending;
         }
         if self.unwritten >= MAX_UNWRITTEN_BYTES {
-            // hyper writes when there is no more for the moment.
+            // hyper writes when the body has no more data for the moment.
             self.unwritten = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -134,12 +134,12 @@ impl http_body::Body for TrackedBody {
     }
 }
 
-/// A stream that fails to be read when its client takes too long.
+/// A stream whose reads fail with a timeout if its client sends no request in time.
 #[derive(Debug)]
 pub struct RequestTimeoutStream<S> {
     stream: S,
     state: ConnectionState,
-    /// What the timer was set for.
+    /// The state that the timer was set for.
     timer_state: u8,
     timer: Pin<Box<Sleep>>,
     head_timeout: Duration,
@@ -155,7 +155,7 @@ impl<S> RequestTimeoutStream<S> {
         if written.is_pending() {
             self.state.stall();
         } else if self.state.resume() {
-            // The body may wait for this.
+            // The body may be waiting for this.
             context.waker().wake_by_ref();
         }
     }
@@ -235,10 +235,10 @@ mod tests {
 
     const PIECE_BYTES: usize = 16 << 10;
     const PIECES: usize = 64;
-    /// What the way to the client holds.
+    /// Capacity of the pipe to the client.
     const PIPE_BYTES: usize = 64 << 10;
 
-    /// A client that has the head of an answer of so many pieces, and how many of them have been asked for.
+    /// Returns a client that has received a response head, and how many body pieces the server has produced.
     async fn answered(pieces: usize, keep_alive_timeout: Duration) -> (DuplexStream, Arc<AtomicUsize>) {
         let (mut client, server) = duplex(PIPE_BYTES);
         let (given, state) = (Arc::new(AtomicUsize::new(0)), ConnectionState::default());
@@ -265,11 +265,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_goes_on_only_as_its_client_reads() {
+    async fn a_response_continues_only_as_its_client_reads() {
         let (mut client, given) = answered(PIECES, Duration::from_secs(60)).await;
         let mut bytes = Vec::new();
         for taken in 0..PIECES {
-            // Everything that can go on has gone on.
+            // Lets the server write all that it can.
             tokio::time::sleep(Duration::from_millis(2)).await;
             let kept = given.load(Ordering::Relaxed) * PIECE_BYTES - bytes.len();
             assert!(kept <= PIPE_BYTES + MAX_UNWRITTEN_BYTES + PIECE_BYTES, "{kept} bytes wait after {taken} pieces");
@@ -283,9 +283,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_pauses_before_the_end_of_an_answer_gets_all_of_it() {
+    async fn a_client_that_pauses_before_the_end_of_a_response_gets_all_of_it() {
         let keep_alive = Duration::from_millis(20);
-        // All of it has been given to hyper, and not all of it has been written.
+        // hyper has all of the body, but has not written all of it.
         let pieces = PIPE_BYTES / PIECE_BYTES + 1;
         let (mut client, given) = answered(pieces, keep_alive).await;
         tokio::time::sleep(10 * keep_alive).await;

@@ -1,4 +1,4 @@
-//! Collections: made and filled by their owners, read by anybody at `/c/{name}`.
+//! Collections: owners create and fill them; everyone can read public ones at `/c/{name}`.
 
 use axum::Json;
 use axum::body::Body;
@@ -72,7 +72,7 @@ pub struct CollectionView {
     /// When the collection itself was last changed.
     #[schema(format = DateTime)]
     pub updated_at: String,
-    /// Exact number of images that its owner can see.
+    /// Exact number of images in the collection that its owner can see.
     pub image_count: u64,
 }
 
@@ -102,7 +102,7 @@ pub struct CollectionPageView {
     pub has_more: bool,
 }
 
-/// A collection as its public page shows it.
+/// A collection for its public page.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PublicCollection<'a> {
     /// Always `collection`.
@@ -164,7 +164,7 @@ pub async fn create_collection(
 
 /// Get a collection
 ///
-/// Includes a page of its images, in the order in which they were added. The owner only; everyone else uses `GET /c/{name}`.
+/// Includes a page of its images, in the order in which they were added. The owner only; others use `GET /c/{name}`.
 #[utoipa::path(get, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
     responses((status = 200, description = "The collection with a page of its images.", body = CollectionImagesView), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_collection(
@@ -238,7 +238,7 @@ pub async fn update_collection(
 
 /// Delete a collection
 ///
-/// Its images stay; its name is available again at once. The owner only.
+/// The images stay. The name is available again immediately. The owner only.
 #[utoipa::path(delete, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name.")),
     responses((status = 204, description = "Deleted."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_collection(
@@ -276,8 +276,8 @@ pub async fn get_collection_image(
 
 /// Add an image to a collection
 ///
-/// Appends the image; one that is already in the collection keeps its place. The owner of the collection only, and only images
-/// that are public or the caller's own. Limit: an image can be in 1,000 collections of other users.
+/// Appends the image. An image that is already in the collection keeps its position. The owner of the collection only, and only
+/// images that are public or the caller's own. Limit: an image can be in 1,000 collections of other users.
 #[utoipa::path(put, path = "/collections/{name}/images/{image_id}", tag = "collections",
     params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image's id.")),
     responses((status = 200, description = "The image, now in the collection.", body = ImageView), NotFound, LimitReached, ValidationError, InternalServerError,
@@ -340,7 +340,7 @@ pub async fn get_public_collection(
     Ok(with_next(&app, &uri, view.next_page_token, answer)?)
 }
 
-/// What cannot be a name names no collection.
+/// Parses a collection name in a path. An invalid name is a 404.
 fn collection_name(text: &str) -> Result<CollectionName, Error> {
     CollectionName::parse(text).map_err(|_| Error::no_such_collection())
 }

@@ -1,4 +1,4 @@
-//! Images as public pages show them: by links of this service that do not expire.
+//! Image metadata for public pages, with links to this service that do not expire.
 
 use axum::response::Response;
 use serde::Serialize;
@@ -16,7 +16,7 @@ use crate::model::image::{Image, ThumbnailSize};
 use crate::model::text::{Description, Title};
 use crate::objects::layout;
 
-/// The metadata of an image as public pages show it, with links that do not expire.
+/// The metadata of an image for public pages, with links that do not expire.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PublicImage<'a> {
     /// Always `image`.
@@ -45,7 +45,7 @@ pub struct PublicImage<'a> {
 pub struct PublicThumbnail {
     /// The dimensions of the thumbnail.
     pub size: SizeView,
-    /// The address of the thumbnail.
+    /// The URL of the thumbnail.
     pub url: String,
 }
 
@@ -60,12 +60,12 @@ pub async fn get_public_image(app: &AppState, caller: &Caller, id: &str) -> Resu
 }
 
 impl<'a> PublicImage<'a> {
-    /// Bytes that one takes as JSON, or a little less.
+    /// Approximate size of an image as JSON.
     pub const SIZE_BYTES: usize = 1024;
 
     pub fn new(app: &AppState, image: &'a Image) -> Self {
         let (id, size) = (image.id, (image.width, image.height));
-        // What can be asked for now, stored or not: which sizes there are may have changed since the upload.
+        // The sizes that clients can request now, stored or not. The configured sizes may have changed since the upload.
         let given = app.service.thumbnail_sizes().filter(|(_, size)| image.gives_thumbnail(*size));
         let thumb = |(name, thumbnail): (String, ThumbnailSize)| PublicThumbnail {
             size: SizeView::of(thumbnail.of(size)),
