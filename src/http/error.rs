@@ -166,7 +166,7 @@ impl Failure {
         };
         let mut message = self.to_string();
         if trusts_header && matches!(self, Self::Service(Error::Unauthenticated)) {
-            message += " A gateway can send the user ID in X-User-Id instead.";
+            message += " A gateway can send the user id in X-User-Id instead.";
         }
         ErrorBody { error, message, details }
     }

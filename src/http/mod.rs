@@ -129,7 +129,7 @@ fn admin_routes() -> OpenApiRouter<AppState> {
 
 fn api_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
-        .routes(routes!(images::list_images, images::uploads::upload_image))
+        .routes(routes!(images::listing::list_images, images::uploads::upload_image))
         .routes(routes!(images::get_image, images::update_image, images::delete_image))
         .routes(routes!(images::get_download_url))
         .routes(routes!(images::restore_image))
@@ -142,8 +142,8 @@ fn api_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(sharing::public_links::list_public_links))
         .routes(routes!(jobs::imports::list_imports, jobs::imports::create_import))
         .routes(routes!(jobs::imports::get_import, jobs::imports::cancel_import))
-        .routes(routes!(images::list_user_images))
-        .routes(routes!(images::list_tag_images))
+        .routes(routes!(images::listing::list_user_images))
+        .routes(routes!(images::listing::list_tag_images))
         .routes(routes!(sharing::expiring_links::list_expiring_links, sharing::expiring_links::create_expiring_link))
         .routes(routes!(sharing::expiring_links::delete_expiring_link))
         .routes(routes!(sharing::expiring_links::open_expiring_link))

@@ -53,7 +53,7 @@ pub enum Error {
     TooManyPending { pending: u64, limit: u64, retry_after: Duration },
     #[error("Only the owner of image {id} can do this.")]
     NotOwner { id: crate::model::id::ImageId },
-    #[error("user_id must be the caller's own user ID. Callers can upload only for themselves.")]
+    #[error("user_id must be the caller's own user id. Callers can upload only for themselves.")]
     OtherUser,
     #[error("There is no {what}.")]
     NotFound { what: String },

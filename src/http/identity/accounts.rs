@@ -37,13 +37,13 @@ use crate::service::identity::passwords::Password;
 #[schema(as = CreateAccountRequest, example = json!({"email": "ann@example.org", "password": "correct horse battery", "plan": "Premium"}))]
 #[expect(dead_code, reason = "it describes what `create_account` reads")]
 pub struct NewAccountBody {
-    /// The e-mail address to log in with, in any case. Unique among all accounts.
+    /// The e-mail address to log in with. Case-insensitive, and unique among all accounts.
     #[schema(format = "email", min_length = 3, max_length = 254)]
     email: String,
     /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
     #[schema(min_length = 12, max_length = 128)]
     password: String,
-    /// The user ID that owns the account's images: the one that a gateway already uses for the same person. Defaults to the
+    /// The user id that owns the account's images: the one that a gateway already uses for the same person. Defaults to the
     /// account's id.
     #[schema(nullable, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
     user_id: Option<String>,
@@ -94,7 +94,7 @@ pub struct AccountView {
     /// The e-mail address, in lower case.
     #[schema(example = "ann@example.org")]
     pub email: String,
-    /// The user ID that owns the account's images.
+    /// The user id that owns the account's images.
     pub user_id: String,
     /// The name of the plan; null means all features, without quotas.
     #[schema(example = "Premium")]
@@ -296,11 +296,11 @@ pub async fn update_account(
 /// Delete an account
 ///
 /// Administrators only. The account must be disabled. Its sessions and API keys are deleted, and so are its collections unless
-/// `keep_images` is true. Its user is locked out until another account is created with the same user ID.
+/// `keep_images` is true. Its user is locked out until another account is created with the same user id.
 #[utoipa::path(delete, path = "/accounts/{id}", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account's id."),
         ("keep_images" = Option<bool>, Query, description = "Whether to keep the images and collections of the account's user. They then belong to the next \
-            account with the same user ID. Without it, an account whose user has images, in the trash or not, cannot be deleted. Defaults to false.")),
+            account with the same user id. Without it, an account whose user has images, in the trash or not, cannot be deleted. Defaults to false.")),
     responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_account(
     State(app): State<AppState>,

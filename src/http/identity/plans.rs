@@ -29,7 +29,7 @@ pub struct PlanView {
     /// The name of the plan.
     #[schema(example = "Premium")]
     pub name: String,
-    /// Whether the plan came with the service. Such a plan can be updated but not deleted.
+    /// Whether the plan is built in. Built-in plans can be updated but not deleted.
     pub built_in: bool,
     /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels.
     #[schema(example = json!(["small", "medium", "200", "400"]))]
@@ -206,7 +206,7 @@ pub async fn update_plan(
 
 /// Delete a plan
 ///
-/// Administrators only. Plans that came with the service, and plans that accounts use, cannot be deleted.
+/// Administrators only. Built-in plans and plans that accounts use cannot be deleted.
 #[utoipa::path(delete, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
     responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_plan(

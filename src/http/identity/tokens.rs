@@ -24,7 +24,7 @@ use crate::service::identity::tokens::TokenPair;
 #[schema(example = json!({"email": "ann@example.org", "password": "correct horse battery"}))]
 #[expect(dead_code, reason = "it describes what `log_in` reads")]
 pub struct LoginRequest {
-    /// The e-mail address of the account, in any case.
+    /// The e-mail address of the account, case-insensitive.
     email: String,
     /// The password of the account.
     password: String,

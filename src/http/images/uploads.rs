@@ -54,7 +54,7 @@ pub struct UploadForm {
     /// A JPEG, PNG, GIF or WebP file within the limits of `GET /limits`; `maintenance/limits.rs` replaces this text.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-    /// The user ID of the owner. Defaults to the authenticated caller; behind a trusted gateway, that is the user in `X-User-Id`.
+    /// The user id of the owner. Defaults to the authenticated caller; behind a trusted gateway, that is the user in `X-User-Id`.
     /// Unauthenticated callers must send it. Authenticated callers can upload only for themselves.
     #[schema(required = false, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]*$", example = "")]
     user_id: String,

@@ -32,7 +32,7 @@ pub struct ImageView<'a> {
     /// When the metadata was last changed, to the millisecond.
     #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.123Z")]
     pub updated_at: Text<Time>,
-    /// The user ID of the owner.
+    /// The user id of the owner.
     #[schema(example = "user123")]
     pub user_id: &'a str,
     /// Who can see the image.

@@ -42,7 +42,7 @@ pub struct CreateImportBody {
     /// HTTP(S) URLs without user names and passwords, each of at most 2048 characters. Equivalent URLs are imported once.
     #[schema(schema_with = crate::http::openapi::urls_schema)]
     urls: Vec<String>,
-    /// The user ID of the owner. Defaults to the authenticated caller; behind a trusted gateway, that is the user in `X-User-Id`.
+    /// The user id of the owner. Defaults to the authenticated caller; behind a trusted gateway, that is the user in `X-User-Id`.
     /// Unauthenticated callers must send it. Authenticated callers can import only for themselves.
     #[schema(required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
     user_id: String,

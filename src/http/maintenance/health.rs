@@ -76,7 +76,7 @@ pub enum DependencyStatus {
 
 /// Check readiness
 ///
-/// Checks whether the database answers and takes writes and whether the storage answers, each for at most three seconds.
+/// Checks whether the database responds and accepts writes, and whether the storage responds, each for at most three seconds.
 #[utoipa::path(get, path = "/ready", tag = "service", responses(
     (status = 200, description = "The service can work.", body = Readiness),
     NotReady))]

@@ -101,7 +101,7 @@ impl Limits {
     }
 
     /// Returns the description of the form's `file`.
-    fn of_file(&self) -> String {
+    fn file_description(&self) -> String {
         let Self { min_file_size, max_file_size, min_image_side: min, max_image_side: max, max_image_pixels: pixels, .. } = self;
         let larger = if self.oversize == "shrink" { " A larger still image is scaled down, unless it is a GIF." } else { "" };
         format!(
@@ -149,7 +149,7 @@ pub fn describe(mut document: OpenApi, limits: &Limits) -> OpenApi {
     if let Some(RefOr::T(Schema::Object(form))) = components.schemas.get_mut("UploadForm")
         && let Some(RefOr::T(Schema::Object(file))) = form.properties.get_mut("file")
     {
-        file.description = Some(limits.of_file());
+        file.description = Some(limits.file_description());
     }
     if let Some(RefOr::T(Schema::Object(schema))) = components.schemas.get_mut("Limits") {
         schema.examples = serde_json::to_value(limits).into_iter().collect();

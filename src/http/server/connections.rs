@@ -177,10 +177,10 @@ mod tests {
     #[test]
     fn a_stalled_connection_is_evicted() {
         let connections = Arc::new(Connections::new(2, TrustedProxies::default()));
-        let (reads, stands) = (busy(), busy());
+        let (reads, stalled) = (busy(), busy());
         let (one, other) =
-            (connections.register(address("::1"), &reads).unwrap(), connections.register(address("::1"), &stands).unwrap());
-        stands.stall();
+            (connections.register(address("::1"), &reads).unwrap(), connections.register(address("::1"), &stalled).unwrap());
+        stalled.stall();
         assert!(connections.register(address("::1"), &busy()).is_none(), "a short pause is not a stall");
         std::thread::sleep(2 * crate::http::server::timeouts::STALL_THRESHOLD);
         let _next = connections.register(address("::1"), &busy()).unwrap();
