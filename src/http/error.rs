@@ -53,7 +53,7 @@ pub struct ErrorBody {
 /// For each invalid field, the rule that it breaks. For a 5xx error, the `request_id`. Otherwise empty.
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"limit": "must be a whole number from 1 to 100"}))]
-#[expect(dead_code, reason = "it describes `Fields`")]
+#[expect(dead_code, reason = "only the OpenAPI schema of `Fields`")]
 pub struct ErrorDetails(BTreeMap<String, String>);
 
 /// The type of an error. Each type belongs to one status. Three statuses have two types: 400 (`BadRequest`, `InvalidFile`), 403
@@ -128,7 +128,7 @@ impl Failure {
                 Error::Gone { .. } => ErrorType::Gone,
                 Error::TooLarge { .. } | Error::UploadTooLarge { .. } => ErrorType::PayloadTooLarge,
                 Error::BodyTooSlow => ErrorType::RequestTimeout,
-                Error::Overloaded { .. } | Error::StillMaking | Error::Unavailable { .. } => ErrorType::ServiceUnavailable,
+                Error::Overloaded { .. } | Error::ResizeInProgress | Error::Unavailable { .. } => ErrorType::ServiceUnavailable,
                 Error::FileMissing => ErrorType::FileMissing,
                 Error::Internal(_) => ErrorType::InternalServerError,
             },
@@ -180,7 +180,7 @@ impl Failure {
                 | Error::TooManyRequests { retry_after }
                 | Error::TooManyPending { retry_after, .. },
             ) => Some(*retry_after),
-            Self::Service(Error::StillMaking) => Some(Duration::from_secs(2)),
+            Self::Service(Error::ResizeInProgress) => Some(Duration::from_secs(2)),
             Self::Service(Error::Unavailable { .. }) => Some(Duration::from_secs(5)),
             _ => None,
         }

@@ -79,8 +79,8 @@ pub enum Error {
     BodyTooSlow,
     #[error("The service is overloaded. Try again in {} seconds.", retry_after.as_secs())]
     Overloaded { retry_after: Duration },
-    #[error("This image is still being created. Try again in a moment.")]
-    StillMaking,
+    #[error("The resized image is still being created. Try again in a moment.")]
+    ResizeInProgress,
     /// The storage has lost the file, or the database comes from another backup than the storage.
     #[error("The file of this image is missing from the storage. Only the operator can restore it.")]
     FileMissing,
@@ -157,7 +157,7 @@ impl Error {
     }
 
     /// Rounds up to whole seconds, the unit of `Retry-After`.
-    pub fn too_many(wait: Duration) -> Self {
+    pub fn too_many_requests(wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Self::TooManyRequests { retry_after: Duration::from_secs(seconds.max(1)) }
     }
@@ -201,7 +201,7 @@ impl Error {
             Self::BodyTooSlow => "body_too_slow",
             Self::Overloaded { .. } => "overloaded",
             Self::Unavailable { .. } => "unavailable",
-            Self::StillMaking => "still_making",
+            Self::ResizeInProgress => "still_making",
             Self::FileMissing => "file_missing",
             Self::Internal(_) => "internal",
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use image_service::http::openapi;
-use image_service::http::{AppState, layered};
+use image_service::http::{AppState, with_layers};
 use image_service::store::database::db::Sql;
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
@@ -399,7 +399,7 @@ async fn a_panic_in_a_handler_is_a_500_like_any_other_and_the_next_request_is_se
     async fn panics() -> &'static str {
         panic!("a secret of the service")
     }
-    let router = layered(Router::new().route("/panics", axum::routing::get(panics)), state);
+    let router = with_layers(Router::new().route("/panics", axum::routing::get(panics)), state);
     for method in ["GET", "HEAD", "GET"] {
         let request = http::Request::builder().method(method).uri("/panics").header("Host", "localhost");
         let request = request.header("X-Request-Id", "find-me");

@@ -35,7 +35,7 @@ use crate::service::identity::passwords::Password;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateAccountRequest, example = json!({"email": "ann@example.org", "password": "correct horse battery", "plan": "Premium"}))]
-#[expect(dead_code, reason = "it describes what `create_account` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `create_account` reads")]
 pub struct NewAccountBody {
     /// The e-mail address to log in with. Case-insensitive, and unique among all accounts.
     #[schema(format = "email", min_length = 3, max_length = 254)]
@@ -59,7 +59,7 @@ pub struct NewAccountBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateAccountRequest, example = json!({"plan": "Enterprise"}))]
-#[expect(dead_code, reason = "it describes what `update_account` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `update_account` reads")]
 pub struct AccountChangeBody {
     /// The name of the plan; null means all features, without quotas.
     #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
@@ -75,7 +75,7 @@ pub struct AccountChangeBody {
 /// The current and the new password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "it describes what `change_my_password` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `change_my_password` reads")]
 pub struct ChangePasswordRequest {
     /// The current password.
     current_password: String,

@@ -32,7 +32,7 @@ use crate::service::identity::api_keys::{KeyChange, NewKey};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApiKeySettings, example = json!({"description": "the shop's uploader", "scopes": ["upload"]}))]
-#[expect(dead_code, reason = "it describes what `read_fields` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_fields` reads")]
 pub struct ApiKeyBody {
     /// A note on where the key is used. U+0000 is not allowed.
     #[schema(nullable = false, max_length = 200)]

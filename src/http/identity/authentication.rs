@@ -123,8 +123,10 @@ fn rate_class(method: &Method, path: &str) -> RateClass {
     }
 }
 
-/// Reads the credentials of a request. `trusted`: the peer can set `X-User-Id`. Returns the rule that `X-User-Id` breaks as an
-/// error.
+/// Reads the credentials of a request. `trusted`: the peer can set `X-User-Id`.
+///
+/// # Errors
+/// The rule that `X-User-Id` breaks.
 fn credentials(headers: &HeaderMap, trusted: bool) -> Result<Credentials, Fields> {
     if headers.contains_key(header::AUTHORIZATION) {
         return Ok(authorization(headers).unwrap_or(Credentials::Unreadable));
@@ -180,7 +182,10 @@ fn stricter(one: Option<Standing>, other: Option<Standing>) -> Option<Standing> 
 }
 
 fn rate_limited(exceeded: Exceeded) -> Response {
-    with_rate_limit_headers(ApiError::from(Error::too_many(exceeded.retry_after)).into_response(), Some(exceeded.standing))
+    with_rate_limit_headers(
+        ApiError::from(Error::too_many_requests(exceeded.retry_after)).into_response(),
+        Some(exceeded.standing),
+    )
 }
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");

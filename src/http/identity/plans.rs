@@ -54,7 +54,7 @@ pub struct PlanView {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdatePlanRequest, example = json!({"thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
-#[expect(dead_code, reason = "it describes what `read_features` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_features` reads")]
 pub struct PlanBody {
     /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels from 16 to 2000. Defaults to none.
     #[schema(value_type = Vec<ThumbnailSizeName>, required = false, max_items = 10)]
@@ -84,7 +84,7 @@ pub struct PlanBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreatePlanRequest, example = json!({"name": "Studio", "thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
-#[expect(dead_code, reason = "it describes what `create_plan` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `create_plan` reads")]
 pub struct NewPlanBody {
     /// The name of the plan.
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
@@ -116,7 +116,7 @@ pub struct NewPlanBody {
 /// The name of a thumbnail size: `small`, `medium`, or a height in pixels from 16 to 2000.
 #[derive(Debug, ToSchema)]
 #[schema(pattern = r"^(small|medium|1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|1[0-9]{3}|2000)$", example = "small")]
-#[expect(dead_code, reason = "it describes what `read_size` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_size` reads")]
 pub struct ThumbnailSizeName(String);
 
 /// All plans.
@@ -258,9 +258,9 @@ fn read_sizes(value: Value) -> Result<Vec<ThumbnailSize>, String> {
 }
 
 fn read_size(name: &str) -> Option<ThumbnailSize> {
-    let shown = ThumbnailSize::SHOWN.into_iter().find(|size| size.name() == name);
+    let named = ThumbnailSize::SHOWN.into_iter().find(|size| size.name() == name);
     let plain = !name.starts_with(['0', '+']);
-    shown.or_else(|| {
+    named.or_else(|| {
         let height = name.parse().ok().filter(|height| plain && (16..=2000).contains(height));
         height.map(ThumbnailSize::Height)
     })
@@ -271,7 +271,7 @@ impl PlanView {
         let Features { thumbnails, original, expiring_links, custom_sizes, imports, max_bytes, max_images } = &plan.features;
         let name = |size: &ThumbnailSize| match size {
             ThumbnailSize::Height(height) => height.to_string(),
-            shown => shown.name().into_owned(),
+            named => named.name().into_owned(),
         };
         Self {
             name: plan.name.to_string(),

@@ -22,7 +22,7 @@ use crate::service::identity::tokens::TokenPair;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "ann@example.org", "password": "correct horse battery"}))]
-#[expect(dead_code, reason = "it describes what `log_in` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `log_in` reads")]
 pub struct LoginRequest {
     /// The e-mail address of the account, case-insensitive.
     email: String,
@@ -33,7 +33,7 @@ pub struct LoginRequest {
 /// A refresh token that has not been used yet.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "it describes what `refresh_tokens` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `refresh_tokens` reads")]
 pub struct RefreshRequest {
     /// The `refresh` token of the latest pair.
     refresh: String,

@@ -25,7 +25,7 @@ use crate::service::admission::fair_queue::TurnKey;
 /// Filters for images; all conditions must match.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `list_images` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `list_images` reads")]
 pub struct FilterQuery {
     /// Only images of this user.
     #[param(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
@@ -89,7 +89,7 @@ pub async fn list_user_images(
 /// A tag.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "it describes what `list_tag_images` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `list_tag_images` reads")]
 pub struct TagPath {
     /// A tag, ignoring case: up to 50 letters, digits, spaces, hyphens and underscores.
     #[param(min_length = 1, max_length = 50, example = "sunset")]

@@ -113,7 +113,7 @@ pub async fn get_download_url(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateImageRequest, example = json!({"title": "Dusk", "description": null, "tags": ["sea", "evening"]}))]
-#[expect(dead_code, reason = "it describes what `read_change` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_change` reads")]
 pub struct ImageChangeBody {
     /// The title. U+0000 is not allowed. Null removes the title.
     #[schema(max_length = 200, nullable)]

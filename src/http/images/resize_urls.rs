@@ -30,7 +30,7 @@ use crate::service::images::resize_urls::SizeToSign;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateResizeUrlsRequest, example = json!({"sizes": [{"width": 320}, {"width": 640}, {"width": 1280}], "expires_in": 3600}))]
-#[expect(dead_code, reason = "it describes what `read_body` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_body` reads")]
 pub struct NewUrlsBody {
     /// The sizes, each with the parameters of `GET /images/{image_id}/thumbnail`.
     #[schema(min_items = 1, max_items = 20)]
@@ -45,7 +45,7 @@ pub struct NewUrlsBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ResizeSize)]
-#[expect(dead_code, reason = "it describes what `read_size` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_size` reads")]
 pub struct ResizeSizeBody {
     /// Width in pixels. Required unless `height` is given.
     #[schema(nullable = false, minimum = 16, maximum = 2000)]
@@ -127,8 +127,8 @@ pub async fn create_resize_urls(
         .into_iter()
         .map(|url| ResizeUrlView { url: format!("{base}?{}", url.query), width: url.width, height: url.height })
         .collect();
-    let answer = ResizeUrls { srcset: srcset(&urls), urls, expires_at: time(expires_at) };
-    Ok(([NO_STORE], Json(answer)).into_response())
+    let body = ResizeUrls { srcset: srcset(&urls), urls, expires_at: time(expires_at) };
+    Ok(([NO_STORE], Json(body)).into_response())
 }
 
 /// The URLs contain no spaces, and commas only inside, which `srcset` allows (HTML, 4.8.4.2.1).

@@ -34,7 +34,7 @@ const PRIVATE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no
 /// The path of a thumbnail.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "it describes what `ThumbnailPath` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `ThumbnailPath` reads")]
 pub struct ThumbnailParams {
     /// The image's id.
     #[param(format = Uuid)]
@@ -47,7 +47,7 @@ pub struct ThumbnailParams {
 /// The headers of a conditional request.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "it describes what `IfNoneMatch` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `IfNoneMatch` reads")]
 pub struct ConditionalHeaders {
     /// Entity tags of the versions that the client has, or `*`.
     #[param(rename = "If-None-Match")]
@@ -78,7 +78,7 @@ pub async fn get_thumbnail(
     let id = image_id(&id)?;
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
-    response(app.service.thumbnail(&caller, &key, id, size, &sending).await?)
+    image_response(app.service.thumbnail(&caller, &key, id, size, &sending).await?)
 }
 
 fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
@@ -94,7 +94,7 @@ fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
 /// The size and format of a resized image.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `read_request` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_request` reads")]
 pub struct VariantQuery {
     /// Width in pixels, at least 16. Required unless `height` is given. Values above 2000 mean 2000.
     #[param(minimum = 16)]
@@ -155,9 +155,9 @@ pub async fn get_resized_image(
     let request = read_request(query, &headers)?;
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
-    let shown = app.service.variant(&caller, &key, image_id(&id)?, (&request, signed), &sending).await?;
-    let caching = signed.map(|signed| cache_until_expiry(&signed, app.service.clock().now(), shown.visibility));
-    let mut response = response(shown)?;
+    let thumbnail = app.service.variant(&caller, &key, image_id(&id)?, (&request, signed), &sending).await?;
+    let caching = signed.map(|signed| cache_until_expiry(&signed, app.service.clock().now(), thumbnail.visibility));
+    let mut response = image_response(thumbnail)?;
     if let Some(caching) = caching {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_str(&caching).map_err(Error::internal)?);
     }
@@ -252,22 +252,22 @@ pub(in crate::http) fn read_format(text: &str) -> Result<Format, String> {
 }
 
 /// A 304 has the same headers as a 200 (RFC 9110, 15.4.5).
-fn response(shown: Shown) -> Result<Response, ApiError> {
-    let etag = HeaderValue::from_str(&format!("\"{}\"", shown.etag)).map_err(Error::internal)?;
-    let (status, length, body) = match shown.content {
+fn image_response(thumbnail: Shown) -> Result<Response, ApiError> {
+    let etag = HeaderValue::from_str(&format!("\"{}\"", thumbnail.etag)).map_err(Error::internal)?;
+    let (status, length, body) = match thumbnail.content {
         Content::Unchanged => (StatusCode::NOT_MODIFIED, None, Body::empty()),
         Content::Length(length) => (StatusCode::OK, Some(length), Body::empty()),
         Content::Bytes(bytes) => (StatusCode::OK, Some(bytes.len() as u64), Body::from(bytes)),
         Content::Stored(length, bytes) => (StatusCode::OK, Some(length), Body::from_stream(bytes)),
     };
-    let caching = match shown.visibility {
+    let caching = match thumbnail.visibility {
         Visibility::Public => CACHE_CONTROL,
         Visibility::Private => PRIVATE_CACHE_CONTROL,
     };
     let mut response = (status, [(header::ETAG, etag), (header::CACHE_CONTROL, caching)], body).into_response();
     if let Some(length) = length {
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(shown.format.content_type()));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(thumbnail.format.content_type()));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(response)

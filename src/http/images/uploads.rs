@@ -49,7 +49,7 @@ pub struct UploadedImage<'a> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 // Swagger UI fills a form with the examples, or invents texts where there are none. It does not send empty texts.
-#[expect(dead_code, reason = "it describes what `Form` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `Form` reads")]
 pub struct UploadForm {
     /// A JPEG, PNG, GIF or WebP file within the limits of `GET /limits`; `maintenance/limits.rs` replaces this text.
     #[schema(value_type = String, format = Binary)]
@@ -97,7 +97,7 @@ pub async fn upload_image(
     let (parts, body) = request.into_parts();
     let limit = app.service.limits().max_file_bytes + app.config.body.fields_bytes;
     let body = BoundedBody::new(body, limit, &app.config.body);
-    let answer = async {
+    let uploading = async {
         Query::of(&uri).finish()?;
         app.service.require_uploader(&identity.caller)?;
         require_unencoded(&parts.headers)?;
@@ -110,7 +110,7 @@ pub async fn upload_image(
         app.service.upload(&identity.caller, admitted, upload).await.map_err(ApiError::from)
     };
     let max_file_bytes = app.service.limits().max_file_bytes;
-    let uploaded = answer.await.map_err(|error| match error.failure() {
+    let uploaded = uploading.await.map_err(|error| match error.failure() {
         Failure::Service(Error::TooLarge { limit_bytes }) => {
             Error::UploadTooLarge { limit_bytes: *limit_bytes, max_file_bytes }.into()
         }

@@ -37,7 +37,7 @@ const MAX_BODY_BYTES: usize = 512 * 1024;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateImportRequest, example = json!({"urls": ["https://example.org/cover.jpg", "https://example.org/logo.png"], "user_id": "user123", "tags": ["covers"]}))]
-#[expect(dead_code, reason = "it describes what `read_fields` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_fields` reads")]
 pub struct CreateImportBody {
     /// HTTP(S) URLs without user names and passwords, each of at most 2048 characters. Equivalent URLs are imported once.
     #[schema(schema_with = crate::http::openapi::urls_schema)]

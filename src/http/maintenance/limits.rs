@@ -76,7 +76,7 @@ impl Limits {
     }
 
     fn new(imaging: &imaging::Limits, min_file_size: u64, max_file_size: u64, allow_keep_location: bool) -> Self {
-        let shown = ThumbnailSize::SHOWN.map(|size| size.name().into_owned());
+        let named = ThumbnailSize::SHOWN.map(|size| size.name().into_owned());
         Self {
             min_file_size,
             max_file_size,
@@ -94,7 +94,7 @@ impl Limits {
             max_tag_length: Tag::MAX_CHARS,
             max_import_urls: Order::MAX_URLS,
             max_pending_imports: DEFAULT_MAX_PENDING,
-            thumbnail_sizes: shown.into_iter().chain(imaging.thumbnail_heights.iter().map(u32::to_string)).collect(),
+            thumbnail_sizes: named.into_iter().chain(imaging.thumbnail_heights.iter().map(u32::to_string)).collect(),
             min_thumbnail_side: *SIDE_RANGE.start(),
             max_thumbnail_side: *SIDE_RANGE.end(),
         }

@@ -71,9 +71,9 @@ impl ServerDelay {
     /// Runs work that may keep the client waiting, and measures its time.
     pub async fn measure<T>(&self, work: impl Future<Output = T>) -> T {
         let started = Instant::now();
-        let done = work.await;
+        let output = work.await;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) += started.elapsed();
-        done
+        output
     }
 
     fn take(&self) -> Duration {
@@ -184,7 +184,7 @@ impl SharedBody {
     }
 
     /// Reads and discards the rest, within limits, so that a client that is still sending gets the response.
-    pub async fn drain(mut self, most_bytes: u64) {
+    pub async fn drain(mut self, max_bytes: u64) {
         {
             let shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if shared.expects_continue || shared.ended {
@@ -192,7 +192,7 @@ impl SharedBody {
             }
         }
         let draining = async {
-            let mut left_bytes = most_bytes;
+            let mut left_bytes = max_bytes;
             // A broken connection stops the draining just as the end of the body does.
             while let Ok(Some(Ok(piece))) = timeout(DRAIN_PAUSE, self.next()).await {
                 let Some(left) = left_bytes.checked_sub(piece.len() as u64) else { return };

@@ -41,8 +41,8 @@ impl FieldErrors {
 
     /// Adds an unknown name. `kind` is, for example, "a parameter".
     pub fn add_unknown(&mut self, name: &str, kind: &str) {
-        let shown: String = name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME_CHARS).collect();
-        self.add(if shown.is_empty() { "(unnamed)" } else { &shown }, format!("is not {kind}{OF_THIS_REQUEST}"));
+        let printable: String = name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME_CHARS).collect();
+        self.add(if printable.is_empty() { "(unnamed)" } else { &printable }, format!("is not {kind}{OF_THIS_REQUEST}"));
     }
 
     /// Returns whether the rule comes from [`FieldErrors::add_unknown`], which means that the client chose the field's name.

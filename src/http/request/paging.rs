@@ -8,7 +8,7 @@ use crate::service::error::Error;
 /// Where a page starts, and how many entries it has.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `take_page` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `take_page` reads")]
 pub struct PageQuery {
     /// Maximum number of entries on the page.
     #[param(minimum = 1, maximum = 100, default = 20)]

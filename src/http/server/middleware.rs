@@ -280,7 +280,7 @@ mod tests {
         let failure = crate::imaging::Error::Internal { reason: "encoding a thumbnail: out of ink".to_owned() };
         let failure = Failure::Service(failure.into());
         assert!(chain(&failure).contains("out of ink"), "{}", chain(&failure));
-        let answer = serde_json::to_string(&failure.body("the-id", false)).unwrap();
-        assert!(answer.contains("the-id") && !answer.contains("ink"), "{answer}");
+        let body = serde_json::to_string(&failure.body("the-id", false)).unwrap();
+        assert!(body.contains("the-id") && !body.contains("ink"), "{body}");
     }
 }

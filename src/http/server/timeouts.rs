@@ -239,21 +239,21 @@ mod tests {
     const PIPE_BYTES: usize = 64 << 10;
 
     /// Returns a client that has received a response head, and how many body pieces the server has produced.
-    async fn answered(pieces: usize, keep_alive_timeout: Duration) -> (DuplexStream, Arc<AtomicUsize>) {
+    async fn start_response(pieces: usize, keep_alive_timeout: Duration) -> (DuplexStream, Arc<AtomicUsize>) {
         let (mut client, server) = duplex(PIPE_BYTES);
-        let (given, state) = (Arc::new(AtomicUsize::new(0)), ConnectionState::default());
+        let (produced, state) = (Arc::new(AtomicUsize::new(0)), ConnectionState::default());
         let stream = RequestTimeoutStream::new(server, state.clone(), Duration::from_secs(60), keep_alive_timeout);
-        let counted = Arc::clone(&given);
+        let counter = Arc::clone(&produced);
         let service = service_fn(move |_| {
             state.begin_request();
-            let (counted, length) = (Arc::clone(&counted), pieces * PIECE_BYTES);
+            let (counter, length) = (Arc::clone(&counter), pieces * PIECE_BYTES);
             let pieces = futures::stream::iter(0..pieces).map(move |number| {
-                counted.fetch_add(1, Ordering::Relaxed);
+                counter.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, Infallible>(Bytes::from(vec![u8::try_from(number).unwrap(); PIECE_BYTES]))
             });
-            let answer = Response::builder().header("Content-Length", length).body(Body::from_stream(pieces));
-            let answer = state.track_response(answer.unwrap());
-            async { Ok::<_, Infallible>(answer) }
+            let response = Response::builder().header("Content-Length", length).body(Body::from_stream(pieces));
+            let response = state.track_response(response.unwrap());
+            async { Ok::<_, Infallible>(response) }
         });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
@@ -261,17 +261,17 @@ mod tests {
         while !head.ends_with(b"\r\n\r\n") {
             head.push(client.read_u8().await.unwrap());
         }
-        (client, given)
+        (client, produced)
     }
 
     #[tokio::test]
     async fn a_response_continues_only_as_its_client_reads() {
-        let (mut client, given) = answered(PIECES, Duration::from_secs(60)).await;
+        let (mut client, produced) = start_response(PIECES, Duration::from_secs(60)).await;
         let mut bytes = Vec::new();
         for taken in 0..PIECES {
             // Lets the server write all that it can.
             tokio::time::sleep(Duration::from_millis(2)).await;
-            let kept = given.load(Ordering::Relaxed) * PIECE_BYTES - bytes.len();
+            let kept = produced.load(Ordering::Relaxed) * PIECE_BYTES - bytes.len();
             assert!(kept <= PIPE_BYTES + MAX_UNWRITTEN_BYTES + PIECE_BYTES, "{kept} bytes wait after {taken} pieces");
             let mut piece = vec![0; PIECE_BYTES];
             client.read_exact(&mut piece).await.unwrap();
@@ -287,9 +287,9 @@ mod tests {
         let keep_alive = Duration::from_millis(20);
         // hyper has all of the body, but has not written all of it.
         let pieces = PIPE_BYTES / PIECE_BYTES + 1;
-        let (mut client, given) = answered(pieces, keep_alive).await;
+        let (mut client, produced) = start_response(pieces, keep_alive).await;
         tokio::time::sleep(10 * keep_alive).await;
-        assert_eq!(given.load(Ordering::Relaxed), pieces);
+        assert_eq!(produced.load(Ordering::Relaxed), pieces);
         let mut bytes = vec![0; pieces * PIECE_BYTES];
         client.read_exact(&mut bytes).await.unwrap();
         // From then on, the connection is idle.

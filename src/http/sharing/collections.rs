@@ -33,7 +33,7 @@ use crate::service::sharing::collection_items::CollectedImages;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateCollectionRequest, example = json!({"name": "summer-2026"}))]
-#[expect(dead_code, reason = "it describes what `create_collection` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `create_collection` reads")]
 pub struct NewCollectionBody {
     /// Unique among the collections of all users.
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
@@ -47,7 +47,7 @@ pub struct NewCollectionBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateCollectionRequest, example = json!({"visibility": "private"}))]
-#[expect(dead_code, reason = "it describes what `update_collection` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `update_collection` reads")]
 pub struct CollectionChangeBody {
     /// Who can see the collection.
     #[schema(value_type = crate::http::openapi::enums::VisibilitySchema)]
@@ -180,8 +180,8 @@ pub async fn get_collection(
         has_more: page.next.is_some(),
         next_page_token: page.next.as_deref(),
     };
-    let answer = json::response(&view, 512 + view.images.len() * ImageView::SIZE_BYTES)?;
-    Ok(with_next(&app, &uri, view.next_page_token, answer)?)
+    let response = json::response(&view, 512 + view.images.len() * ImageView::SIZE_BYTES)?;
+    Ok(with_next(&app, &uri, view.next_page_token, response)?)
 }
 
 /// List a collection's images
@@ -336,8 +336,8 @@ pub async fn get_public_collection(
         has_more: next.is_some(),
         next_page_token: next.as_deref(),
     };
-    let answer = json::response(&view, 256 + view.images.len() * PublicImage::SIZE_BYTES)?;
-    Ok(with_next(&app, &uri, view.next_page_token, answer)?)
+    let response = json::response(&view, 256 + view.images.len() * PublicImage::SIZE_BYTES)?;
+    Ok(with_next(&app, &uri, view.next_page_token, response)?)
 }
 
 /// Parses a collection name in a path. An invalid name is a 404.

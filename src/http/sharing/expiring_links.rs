@@ -30,7 +30,7 @@ use crate::service::sharing::public_links::PartRequest;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateExpiringLinkRequest, example = json!({"expires_in": 3600}))]
-#[expect(dead_code, reason = "it describes what `create_expiring_link` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `create_expiring_link` reads")]
 pub struct NewLinkBody {
     /// Lifetime in seconds.
     #[schema(minimum = 300, maximum = 30000)]

@@ -66,12 +66,12 @@ impl<'a> PublicImage<'a> {
     pub fn new(app: &AppState, image: &'a Image) -> Self {
         let (id, size) = (image.id, (image.width, image.height));
         // The sizes that clients can request now, stored or not. The configured sizes may have changed since the upload.
-        let given = app.service.thumbnail_sizes().filter(|(_, size)| image.gives_thumbnail(*size));
+        let offered = app.service.thumbnail_sizes().filter(|(_, size)| image.gives_thumbnail(*size));
         let thumb = |(name, thumbnail): (String, ThumbnailSize)| PublicThumbnail {
             size: SizeView::of(thumbnail.of(size)),
             url: format!("{}/images/{id}/thumbnails/{name}", app.config.link_base),
         };
-        let mut thumbs: Vec<PublicThumbnail> = given.map(thumb).collect();
+        let mut thumbs: Vec<PublicThumbnail> = offered.map(thumb).collect();
         thumbs.sort_by_key(|thumb| u64::from(thumb.size.width) * u64::from(thumb.size.height));
         Self {
             kind: "image",

@@ -39,7 +39,7 @@ const RESOURCE_POLICY: (HeaderName, HeaderValue) =
 /// The headers of a conditional or range request.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "it describes what `part_request` and `IfNoneMatch` read")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `part_request` and `IfNoneMatch` reads")]
 pub struct OriginalHeaders {
     /// Entity tags of the versions that the client has, or `*`.
     #[param(rename = "If-None-Match")]
