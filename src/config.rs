@@ -26,7 +26,7 @@ use units::{Bytes, Heights, Seconds, read_host};
 
 use crate::http::HttpConfig;
 use crate::http::identity::gateway::{Gateway, host_name, is_local};
-use crate::http::request::body::{BodyLimits, UNHURRIED};
+use crate::http::request::body::{BODY_RATE_GRACE, BodyLimits};
 use crate::http::server::ServerLimits;
 use crate::imaging;
 use crate::service::Limits;
@@ -325,7 +325,7 @@ impl Config {
         }
         let largest_upload = self.limits().max_file_bytes + FIELDS_BYTES;
         match largest_upload.checked_div(self.body_min_rate.0) {
-            Some(seconds) => LEAST_BODY_TIME.max(UNHURRIED + Duration::from_secs(seconds + 1)),
+            Some(seconds) => LEAST_BODY_TIME.max(BODY_RATE_GRACE + Duration::from_secs(seconds + 1)),
             None => LONGEST_BODY_TIME,
         }
     }

@@ -169,7 +169,7 @@ impl Service {
         // Who guesses from here is told nothing while there is to wait, not even by the right one.
         let wait = self.auth.logins.wait(email.as_str(), address);
         if !wait.is_zero() {
-            return Err(Error::too_many(wait));
+            return Err(Error::too_many_requests(wait));
         }
         if is_known() {
             return enabled(found);
@@ -177,12 +177,12 @@ impl Service {
         if let (Charge::Now, Some(address)) = (charge, address)
             && let Err(exceeded) = self.rates.check_address(RateClass::Login, address)
         {
-            return Err(Error::too_many(exceeded.retry_after));
+            return Err(Error::too_many_requests(exceeded.retry_after));
         }
         // An attempt begins with its turn, so that those who send many requests at once do not run into their own.
         let turn = self.auth.passwords.turn().await?;
         if !is_known() {
-            let attempt = self.auth.logins.begin(email.as_str(), address).map_err(Error::too_many)?;
+            let attempt = self.auth.logins.begin(email.as_str(), address).map_err(Error::too_many_requests)?;
             let hash = found.as_ref().map(|(_, hash)| hash.clone());
             let fits = turn.verify(password, hash).await;
             if matches!(fits, Ok(false)) {

@@ -196,7 +196,7 @@ impl Service {
             };
             return Ok(Shown { etag, format, visibility: image.visibility, content });
         }
-        Err(Error::StillMaking)
+        Err(Error::ResizeInProgress)
     }
 
     async fn read_content(&self, key: &str, sending: &Sending<'_>) -> Result<Content, Failed> {
