@@ -1,8 +1,6 @@
 //! A metadata block of one of the four kinds that every container carries, whatever it wraps around them. Owns the two
 //! decisions that hold for all kinds: how large a block may be, and that it is wiped when it is larger.
 
-use super::{Care, Outcome, c2pa, fill, iptc, is_blank, photoshop, tiff, xmp};
-
 /// A larger block is wiped unread. JPEG segments hold 64 KB and an extended XMP packet with a depth map a few MB; the edits'
 /// own memory grows with the block, and this bounds it.
 pub(super) const MAX_BLOCK_BYTES: usize = 16 << 20;
@@ -19,40 +17,53 @@ pub(super) enum Kind {
     Iptc,
 }
 
-/// Removes the location in place.
-pub(super) fn clean(kind: Kind, block: &mut [u8], care: Care) -> Outcome {
-    if is_blank(block) {
-        return Outcome::Unchanged;
-    }
-    if care.wipe || block.len() > MAX_BLOCK_BYTES {
-        return wipe(kind, block);
-    }
-    match kind {
-        Kind::Xmp => {
-            let outcome = xmp::clean(block, care);
-            let reference = if care.void_credentials { c2pa::remove_reference(block) } else { Outcome::Unchanged };
-            if outcome == Outcome::Unchanged { reference } else { outcome }
-        }
-        Kind::Iptc if block.first() == Some(&iptc::MARKER) => iptc::clean(block, care),
-        Kind::Iptc if !photoshop::recognises(block) => iptc::clean_unreadable(block),
-        _ if care.levels == 0 => wipe(kind, block),
-        Kind::Exif => tiff::clean(after_exif_header(block), care),
-        Kind::Photoshop | Kind::Iptc => photoshop::clean(block, care),
+/// How to treat a metadata block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Care {
+    /// Remove the whole block, because the file did not settle.
+    pub wipe: bool,
+    /// How many blocks that hold others may still be opened: EXIF can hold Photoshop resources, which can hold EXIF. What lies
+    /// deeper is wiped.
+    pub levels: u8,
+    /// No credential is valid any more: manifests go, and addresses of manifests.
+    pub void_credentials: bool,
+}
+
+impl Care {
+    pub const EDIT: Care = Care { wipe: false, levels: 2, void_credentials: false };
+    pub const WIPE: Care = Care { wipe: true, ..Care::EDIT };
+
+    /// For what lies inside of a block.
+    pub fn inside(self) -> Care {
+        Care { levels: self.levels.saturating_sub(1), ..self }
     }
 }
 
-/// Wipes with what the block's readers take for padding.
-pub(super) fn wipe(kind: Kind, block: &mut [u8]) -> Outcome {
-    let padding = match kind {
-        Kind::Exif => return tiff::wipe(after_exif_header(block)),
-        Kind::Xmp => b' ',
-        Kind::Photoshop | Kind::Iptc => 0,
-    };
-    if fill(block, padding) { Outcome::Emptied } else { Outcome::Unchanged }
+/// What became of a metadata block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Not one byte differs.
+    Unchanged,
+    /// Some of it is gone.
+    Edited,
+    /// All of it is gone; the container may drop it.
+    Emptied,
 }
 
-/// PNG and WebP hold a bare TIFF, but many writers copy the JPEG segment's header along.
-fn after_exif_header(block: &mut [u8]) -> &mut [u8] {
-    let skip = if block.starts_with(b"Exif\0") { 6.min(block.len()) } else { 0 };
-    block.get_mut(skip..).unwrap_or_default()
+impl Outcome {
+    pub fn changed(self) -> bool {
+        self != Outcome::Unchanged
+    }
+}
+
+/// Whether that changed anything.
+pub(super) fn fill(bytes: &mut [u8], with: u8) -> bool {
+    let changes = bytes.iter().any(|&byte| byte != with);
+    bytes.fill(with);
+    changes
+}
+
+/// Whether nothing is left in a block: zeros and white space are what wiping leaves behind.
+pub(super) fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, 0 | b' ' | b'\t' | b'\n' | b'\r'))
 }

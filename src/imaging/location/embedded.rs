@@ -1,6 +1,6 @@
 //! Pictures inside of XMP: a JPEG in base64 (`xmpGImg:image`, `GImage:Data`) may have metadata of its own.
 
-use super::{Care, fill, segments};
+use super::{Care, clean_embedded_jpegs, fill};
 
 /// How a JPEG starts in base64.
 const JPEG_START: &[u8] = b"/9j/";
@@ -19,7 +19,7 @@ pub(super) fn clean_base64(value: &mut [u8], care: Care) -> bool {
         return fill(value, b' ');
     }
     let mut jpeg = decode(value);
-    let changed = segments::scan(&mut jpeg, care.inside());
+    let changed = clean_embedded_jpegs(&mut jpeg, care.inside());
     if changed {
         encode(&jpeg, value);
     }

@@ -4,7 +4,7 @@
 use super::block::MAX_BLOCK_BYTES;
 use super::pieces::Pieces;
 use super::tiff_read::Tiff;
-use super::{Care, fill, segments};
+use super::{Care, clean_embedded_jpegs, fill};
 use std::ops::Range;
 
 pub(super) const HEADER: &[u8] = b"FLIR\0";
@@ -27,7 +27,7 @@ pub(super) fn clean(file: &mut [u8], bodies: &[Range<usize>], care: Care) -> boo
         let mut records = pieces.gather(file);
         let mut edited = clean_records(&mut records).unwrap_or(false);
         if care.levels > 1 {
-            edited |= segments::scan(&mut records, care.inside());
+            edited |= clean_embedded_jpegs(&mut records, care.inside());
         }
         if edited {
             pieces.scatter(file, &records);

@@ -1,18 +1,14 @@
 //! GIF: the application extensions that hold metadata (GIF89a, 26; XMP part 3, 1.1.2). Edited in place, so the chain of
 //! sub-blocks that a decoder follows ends where it did.
 
-use super::block::{self, Kind};
+use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::pieces::Pieces;
 use super::text::{self, Encoding};
-use super::{Care, c2pa, fill, trailer};
+use super::{Care, c2pa, clean_block, fill, trailer, xmp};
 use std::ops::Range;
 
-/// An XMP packet stands there as it is, not in sub-blocks. For readers that know only those, this follows it: from
-/// whichever of its bytes they take for a length, they arrive at the end.
-pub(super) const MAGIC_TRAILER_BYTES: usize = 258;
-
 /// What a block of the largest size has, with some room; a block of more and shorter ones is wiped.
-const MAX_SUB_BLOCKS: usize = 2 * block::MAX_BLOCK_BYTES / 255;
+const MAX_SUB_BLOCKS: usize = 2 * MAX_BLOCK_BYTES / 255;
 
 /// Removes the location in place, whether there was one.
 pub(super) fn clean(file: &mut [u8], care: Care) -> bool {
@@ -113,7 +109,7 @@ impl Gif<'_> {
 
     fn whole(&mut self, packet: Range<usize>) {
         let Some(packet) = self.file.get_mut(packet) else { return };
-        if block::clean(Kind::Xmp, packet, self.care).changed() {
+        if clean_block(Kind::Xmp, packet, self.care).changed() {
             self.changed = true;
             // The way over its bytes is another one now, and a zero on it would end the sub-blocks too early.
             packet.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
@@ -122,7 +118,7 @@ impl Gif<'_> {
 
     /// The packet before a magic trailer.
     fn packet(&self, data: usize, end: usize) -> Option<Range<usize>> {
-        let start = end.checked_sub(MAGIC_TRAILER_BYTES).filter(|&start| start >= data)?;
+        let start = end.checked_sub(xmp::GIF_MAGIC_TRAILER_BYTES).filter(|&start| start >= data)?;
         let found = self.file.get(start..end)?;
         let magic = std::iter::once(1).chain((0..=255).rev()).chain([0]);
         found.iter().copied().eq(magic).then_some(data..start)
@@ -131,7 +127,7 @@ impl Gif<'_> {
     fn cut(&mut self, kind: Kind, data: usize) {
         let Some(pieces) = self.sub_blocks(data) else { return self.wipe(data) };
         let mut whole = pieces.gather(self.file);
-        if block::clean(kind, &mut whole, self.care).changed() {
+        if clean_block(kind, &mut whole, self.care).changed() {
             pieces.scatter(self.file, &whole);
             self.changed = true;
         }

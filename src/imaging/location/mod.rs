@@ -69,6 +69,7 @@ mod spans;
 mod text;
 mod tiff;
 mod tiff_edit;
+mod tiff_plan;
 mod tiff_read;
 mod trailer;
 mod webp;
@@ -82,6 +83,7 @@ mod xmp_extended;
 mod tests;
 
 use crate::model::image::{Credentials, Format};
+use block::{Care, Kind, MAX_BLOCK_BYTES, Outcome, fill, is_blank};
 
 /// What is needed beside the copy of the file, at most: a block that is inflated, and as much for what is made of it (packed
 /// again, its narrow form, a picture in it).
@@ -172,53 +174,46 @@ fn next_pass(file: &mut Vec<u8>, format: Format, care: Care) -> bool {
     }
 }
 
-/// How to treat a metadata block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Care {
-    /// Remove the whole block, because the file did not settle.
-    wipe: bool,
-    /// How many blocks that hold others may still be opened: EXIF can hold Photoshop resources, which can hold EXIF. What lies
-    /// deeper is wiped.
-    levels: u8,
-    /// No credential is valid any more: manifests go, and addresses of manifests.
-    void_credentials: bool,
-}
-
-impl Care {
-    const EDIT: Care = Care { wipe: false, levels: 2, void_credentials: false };
-    const WIPE: Care = Care { wipe: true, ..Care::EDIT };
-
-    /// For what lies inside of a block.
-    fn inside(self) -> Care {
-        Care { levels: self.levels.saturating_sub(1), ..self }
+/// Removes the location in place.
+fn clean_block(kind: Kind, block: &mut [u8], care: Care) -> Outcome {
+    if is_blank(block) {
+        return Outcome::Unchanged;
+    }
+    if care.wipe || block.len() > MAX_BLOCK_BYTES {
+        return wipe_block(kind, block);
+    }
+    match kind {
+        Kind::Xmp => {
+            let outcome = xmp::clean(block, care);
+            let reference = if care.void_credentials { c2pa::remove_reference(block) } else { Outcome::Unchanged };
+            if outcome == Outcome::Unchanged { reference } else { outcome }
+        }
+        Kind::Iptc if block.first() == Some(&iptc::MARKER) => iptc::clean(block, care),
+        Kind::Iptc if !photoshop::recognises(block) => iptc::clean_unreadable(block),
+        _ if care.levels == 0 => wipe_block(kind, block),
+        Kind::Exif => tiff::clean(after_exif_header(block), care),
+        Kind::Photoshop | Kind::Iptc => photoshop::clean(block, care),
     }
 }
 
-/// What became of a metadata block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// Not one byte differs.
-    Unchanged,
-    /// Some of it is gone.
-    Edited,
-    /// All of it is gone; the container may drop it.
-    Emptied,
+/// Wipes with what the block's readers take for padding.
+fn wipe_block(kind: Kind, block: &mut [u8]) -> Outcome {
+    let padding = match kind {
+        Kind::Exif => return tiff::wipe(after_exif_header(block)),
+        Kind::Xmp => b' ',
+        Kind::Photoshop | Kind::Iptc => 0,
+    };
+    if fill(block, padding) { Outcome::Emptied } else { Outcome::Unchanged }
 }
 
-impl Outcome {
-    fn changed(self) -> bool {
-        self != Outcome::Unchanged
-    }
+/// PNG and WebP hold a bare TIFF, but many writers copy the JPEG segment's header along.
+fn after_exif_header(block: &mut [u8]) -> &mut [u8] {
+    let skip = if block.starts_with(b"Exif\0") { 6.min(block.len()) } else { 0 };
+    block.get_mut(skip..).unwrap_or_default()
 }
 
-/// Whether that changed anything.
-fn fill(bytes: &mut [u8], with: u8) -> bool {
-    let changes = bytes.iter().any(|&byte| byte != with);
-    bytes.fill(with);
-    changes
-}
-
-/// Whether nothing is left in a block: zeros and white space are what wiping leaves behind.
-fn is_blank(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| matches!(byte, 0 | b' ' | b'\t' | b'\n' | b'\r'))
+/// Cleans every JPEG in `bytes`, which may be anything. A block that can hold a JPEG calls this instead of [`segments`], whose
+/// blocks it is among.
+fn clean_embedded_jpegs(bytes: &mut [u8], care: Care) -> bool {
+    segments::scan(bytes, care)
 }

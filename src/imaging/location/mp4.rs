@@ -1,8 +1,8 @@
 //! The video of a motion photo: MP4 and QuickTime boxes (ISO 14496-12, QuickTime File Format). A box with a place becomes
 //! free space of the same size; tracks are not entered, so positions that were recorded along the way stay.
 
-use super::block::{self, Kind};
-use super::{Care, fill, gopro};
+use super::block::Kind;
+use super::{Care, Outcome, clean_block, fill, gopro};
 use memchr::memmem;
 use std::ops::Range;
 
@@ -89,8 +89,8 @@ impl Video<'_> {
     }
 
     fn xmp(&mut self, range: Range<usize>) {
-        let outcome = self.bytes.get_mut(range).map(|packet| block::clean(Kind::Xmp, packet, self.care));
-        self.changed |= outcome.is_some_and(super::Outcome::changed);
+        let outcome = self.bytes.get_mut(range).map(|packet| clean_block(Kind::Xmp, packet, self.care));
+        self.changed |= outcome.is_some_and(Outcome::changed);
     }
 
     /// Apple's and Android's metadata: a list of names (`keys`), and values (`ilst`) that are boxes named by the place of their

@@ -1,8 +1,8 @@
 //! Photoshop's image resources (Adobe Photoshop File Formats Specification, "Image Resource Blocks"): IPTC, EXIF and XMP are
 //! cleaned where they lie, so is the metadata of thumbnails; paths, slices and the rest stay. Sizes never change, so neither does any place.
 
-use super::block::{self, Kind};
-use super::{Care, Outcome, segments, text};
+use super::block::Kind;
+use super::{Care, Outcome, clean_block, clean_embedded_jpegs, text};
 use md5::{Digest, Md5};
 use std::ops::Range;
 
@@ -58,14 +58,14 @@ pub(super) fn clean_resources(block: &mut [u8], cut_off: CutOff, care: Care) -> 
                 continue;
             }
             id if THUMBNAILS.contains(&id) => {
-                if care.levels > 1 && segments::scan(data, care.inside()) {
+                if care.levels > 1 && clean_embedded_jpegs(data, care.inside()) {
                     outcome = Outcome::Edited;
                 }
                 continue;
             }
             _ => continue,
         };
-        if block::clean(kind, data, care.inside()).changed() {
+        if clean_block(kind, data, care.inside()).changed() {
             outcome = Outcome::Edited;
             iptc_changed |= *id == IPTC;
         }

@@ -1,11 +1,11 @@
 //! PNG: goes through the chunks (PNG 3rd edition, chapter 5), animated or not, and writes those with a location anew. Their
 //! order stays, and checksums are right for what changed.
 
-use super::block::{self, Kind, MAX_BLOCK_BYTES};
+use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::inflate::Inflater;
 use super::png_text::{self, Change};
 use super::rebuild::Rebuild;
-use super::{Care, Outcome, c2pa, trailer, xmp};
+use super::{Care, Outcome, c2pa, clean_block, trailer, xmp};
 use std::ops::Range;
 
 const SIGNATURE_BYTES: usize = 8;
@@ -81,7 +81,7 @@ impl<'a> Chunk<'a> {
             return Change::Drop;
         }
         let mut block = self.body.to_vec();
-        match block::clean(Kind::Exif, &mut block, care) {
+        match clean_block(Kind::Exif, &mut block, care) {
             Outcome::Unchanged => Change::Keep,
             Outcome::Edited => Change::Replace(block),
             Outcome::Emptied => Change::Drop,
@@ -104,7 +104,7 @@ impl<'a> Chunk<'a> {
     /// A proposal that was withdrawn: a zero, the length, zlib. Not worth packing again.
     fn compressed_exif(&self, inflater: &mut Inflater, care: Care) -> Change {
         let inflated = self.body.get(5..).and_then(|zlib| inflater.inflate(zlib));
-        match inflated.map(|mut exif| block::clean(Kind::Exif, &mut exif, care)) {
+        match inflated.map(|mut exif| clean_block(Kind::Exif, &mut exif, care)) {
             Some(Outcome::Unchanged) => Change::Keep,
             _ => Change::Drop,
         }

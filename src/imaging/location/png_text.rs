@@ -1,10 +1,10 @@
 //! PNG's text chunks (PNG 3rd edition, 11.3.3): a keyword, and a text that may be compressed. All
 //! but the profiles that have no place are opened.
 
-use super::block::{self, Kind, MAX_BLOCK_BYTES};
+use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::inflate::{Inflater, deflate};
 use super::text::{self, Encoding};
-use super::{Care, Outcome, fields, raw_profile};
+use super::{Care, Outcome, clean_block, fields, raw_profile};
 use std::ops::Range;
 
 /// What becomes of a chunk.
@@ -90,7 +90,7 @@ impl Content {
 
     fn clean(&self, text: &mut [u8], care: Care) -> Outcome {
         match *self {
-            Content::Xmp => block::clean(Kind::Xmp, text, care),
+            Content::Xmp => clean_block(Kind::Xmp, text, care),
             Content::Profile(kind) => raw_profile::clean(kind, text, care),
             Content::Words if text::clean(text, Encoding::Bytes, care) => Outcome::Edited,
             Content::Data if text::clean_data(text, care) => Outcome::Edited,

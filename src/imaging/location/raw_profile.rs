@@ -1,9 +1,9 @@
 //! ImageMagick's way to put metadata into a PNG: a text of hexadecimal digits, after lines with the profile's name and
 //! length. The digits are changed in place, so their lines stay as they were.
 
-use super::block::{self, Kind};
+use super::block::Kind;
 use super::words::starts_with_any_case;
-use super::{Care, Outcome, fill};
+use super::{Care, Outcome, clean_block, fill};
 
 const XMP_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
@@ -32,7 +32,7 @@ pub(super) fn clean(kind: Kind, text: &mut [u8], care: Care) -> Outcome {
     let Some(digits) = text.get_mut(start..) else { return Outcome::Unchanged };
     let Some(mut profile) = decode(digits) else { return empty(text) };
     let (kind, skip) = recognise(kind, &profile);
-    let outcome = profile.get_mut(skip..).map_or(Outcome::Unchanged, |block| block::clean(kind, block, care));
+    let outcome = profile.get_mut(skip..).map_or(Outcome::Unchanged, |block| clean_block(kind, block, care));
     if outcome == Outcome::Edited {
         encode(&profile, digits);
     }

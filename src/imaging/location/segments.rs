@@ -4,12 +4,12 @@
 //! Segments without a header of their own (comments, JUMBF) are taken from inside of other data only when the JPEG around
 //! them can be walked from its start to its first scan: chance writes `FF FE` into every video.
 
-use super::block::{self, Kind, MAX_BLOCK_BYTES};
+use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::photoshop::{self, CutOff};
 use super::pieces::{Cut, Pieces, runs};
 use super::text;
 use super::xmp_extended::{self, Extended};
-use super::{Care, Outcome, c2pa, ducky, fill, flir, gopro, media_jukebox, rmeta};
+use super::{Care, Outcome, c2pa, clean_block, ducky, fill, flir, gopro, media_jukebox, rmeta};
 use memchr::memmem;
 use std::ops::Range;
 
@@ -233,7 +233,7 @@ impl Segments {
     }
 
     fn clean(&mut self, kind: Kind, file: &mut [u8], range: Range<usize>) {
-        let outcome = file.get_mut(range).map(|bytes| block::clean(kind, bytes, self.care));
+        let outcome = file.get_mut(range).map(|bytes| clean_block(kind, bytes, self.care));
         self.changed |= outcome.is_some_and(Outcome::changed);
     }
 
@@ -273,10 +273,10 @@ impl Segments {
 fn whole(kind: Kind, file: &mut [u8], run: &Pieces, care: Care) -> bool {
     if run.0.len() == 1 || run.bytes() > MAX_BLOCK_BYTES {
         let care = Care { wipe: care.wipe || run.0.len() > 1, ..care };
-        return run.each(file, |piece| block::clean(kind, piece, care).changed());
+        return run.each(file, |piece| clean_block(kind, piece, care).changed());
     }
     let mut gathered = run.gather(file);
-    let changed = block::clean(kind, &mut gathered, care).changed();
+    let changed = clean_block(kind, &mut gathered, care).changed();
     if changed {
         run.scatter(file, &gathered);
     }

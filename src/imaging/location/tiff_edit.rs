@@ -3,7 +3,7 @@
 
 use super::fill;
 use super::spans::{Span, merged, subtract, touches};
-use super::tiff::{Plan, is_location};
+use super::tiff_plan::{Plan, is_location};
 use super::tiff_read::{ENTRY_BYTES, Table, Tiff};
 
 /// Whether a byte changed.

@@ -1,9 +1,9 @@
 //! WebP: the metadata chunks of the RIFF container (RFC 9649, chapter 2.7). They are edited in place; one with nothing left is
 //! dropped, with its flag in the header.
 
-use super::block::{self, Kind, MAX_BLOCK_BYTES};
+use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::rebuild::Rebuild;
-use super::{Care, Outcome, c2pa, fill, trailer};
+use super::{Care, Outcome, c2pa, clean_block, fill, trailer};
 use std::ops::Range;
 
 const HEADER_BYTES: usize = 12;
@@ -40,8 +40,8 @@ fn uncounted_chunks(after: &mut [u8], padding: usize, care: Care) -> bool {
         let end = start.saturating_add(length).min(after.len());
         let Some(body) = after.get_mut(start..end) else { break };
         changed |= match &name {
-            b"EXIF" => block::clean(Kind::Exif, body, care).changed(),
-            b"XMP " | b"XMP\0" => block::clean(Kind::Xmp, body, care).changed(),
+            b"EXIF" => clean_block(Kind::Exif, body, care).changed(),
+            b"XMP " | b"XMP\0" => clean_block(Kind::Xmp, body, care).changed(),
             b"C2PA" if c2pa::must_go(body, care) => fill(body, 0),
             _ => false,
         };
@@ -92,7 +92,7 @@ impl Walk<'_> {
             return self.drop(whole, flag);
         }
         let mut block = body.to_vec();
-        match block::clean(kind, &mut block, care) {
+        match clean_block(kind, &mut block, care) {
             Outcome::Emptied => return self.drop(whole, flag),
             Outcome::Edited => self.rebuild.replace(whole.start + 8..whole.start + 8 + block.len(), block),
             Outcome::Unchanged => {}

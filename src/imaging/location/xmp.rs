@@ -5,12 +5,17 @@
 //! Packets in UTF-16 and UTF-32 are read by way of [`super::wide`]. What follows the root element is nobody's; it stays unless
 //! it names a place. A packet that is cut off is cleaned as far as it goes. One that is not well-formed is wiped.
 
+use super::block::Kind;
 use super::coordinates::{self, Edit, With};
 use super::fields::{self, Namespace, Says};
 use super::references::Resolved;
 use super::xml::{self, Attribute, Malformed, Reader, Token};
-use super::{Care, Outcome, block, embedded, wide};
+use super::{Care, Outcome, embedded, wide, wipe_block};
 use std::ops::Range;
+
+/// An XMP packet stands there as it is, not in sub-blocks. For readers that know only those, this follows it: from
+/// whichever of its bytes they take for a length, they arrive at the end.
+pub(super) const GIF_MAGIC_TRAILER_BYTES: usize = 258;
 
 /// XMP nests structures in lists in structures: about 10 deep.
 const MAX_DEPTH: usize = 256;
@@ -35,7 +40,7 @@ pub(super) fn clean(packet: &mut [u8], care: Care) -> Outcome {
 
 /// As [`clean`], of XML without namespaces.
 pub(super) fn clean_plain(xml: &mut [u8], care: Care) -> Outcome {
-    if care.wipe { block::wipe(block::Kind::Xmp, xml) } else { clean_named(xml, Names::Plain, care) }
+    if care.wipe { wipe_block(Kind::Xmp, xml) } else { clean_named(xml, Names::Plain, care) }
 }
 
 fn clean_named(packet: &mut [u8], names: Names, care: Care) -> Outcome {
@@ -52,7 +57,7 @@ fn clean_named(packet: &mut [u8], names: Names, care: Care) -> Outcome {
             })
             .ok_or(Malformed),
     };
-    cleaned.unwrap_or_else(|Malformed| block::wipe(block::Kind::Xmp, packet))
+    cleaned.unwrap_or_else(|Malformed| wipe_block(Kind::Xmp, packet))
 }
 
 /// Where the first tag starts in a packet that has zeros between its characters; XML in UTF-8 has none.

@@ -1,9 +1,9 @@
 //! Extended XMP (XMP part 3, 1.1.3.1): a second packet, cut over many JPEG segments. Each segment and the main packet name
 //! it by the MD5 of the whole, so an edit has to renew the name everywhere.
 
-use super::block::{self, Kind, MAX_BLOCK_BYTES};
+use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::pieces::Pieces;
-use super::{Care, fill, is_blank};
+use super::{Care, clean_block, fill, is_blank};
 use md5::{Digest, Md5};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -77,7 +77,7 @@ fn clean(file: &mut [u8], mut parts: Vec<Part>, care: Care) -> Option<Guid> {
         return wiped.then(|| renew(file, &guids, [b'0'; GUID_BYTES]));
     }
     let mut packet = data.gather(file);
-    if !block::clean(Kind::Xmp, &mut packet, care).changed() {
+    if !clean_block(Kind::Xmp, &mut packet, care).changed() {
         return None;
     }
     data.scatter(file, &packet);

@@ -1,8 +1,8 @@
 //! Where a file has its credential: the manifest store, or the address of one in its XMP. Looks only where the specification
 //! wants them (C2PA 2.2, annex A), ahead of the picture data, so it costs next to nothing.
 
-use super::super::gif;
 use super::super::pieces::Pieces;
+use super::super::xmp::GIF_MAGIC_TRAILER_BYTES;
 use super::{app11, reference, store};
 use crate::model::image::Format;
 use std::ops::Range;
@@ -139,7 +139,7 @@ impl Found {
                 self.store.get_or_insert(Store { pieces, whole: vec![whole] });
             } else if name == b"XMP DataXMP" {
                 // The trailer that stands behind every packet is no XML.
-                self.xmp(file.get(start + 14..at.saturating_sub(gif::MAGIC_TRAILER_BYTES)));
+                self.xmp(file.get(start + 14..at.saturating_sub(GIF_MAGIC_TRAILER_BYTES)));
             }
         }
         Some(())

@@ -3,8 +3,8 @@
 //!
 //! **Doubt is resolved for privacy.** What cannot be read counts as telling a place; its readers could not use it either.
 
-use super::super::block::{self, Kind};
-use super::super::{Care, Outcome, fields, is_blank};
+use super::super::block::Kind;
+use super::super::{Care, Outcome, clean_block, fields, first_pass, is_blank};
 use super::boxes::{Box, Malformed, Superbox, boxes};
 use super::compressed::Decompressor;
 use super::names::{Item, Names};
@@ -127,7 +127,7 @@ impl Search {
     fn text(&mut self, text: &[u8], at: At) -> Result<bool, Malformed> {
         match text.trim_ascii_start().first() {
             Some(b'<') if memmem::find(text, b"<rdf:RDF").is_some() => {
-                Ok(block::clean(Kind::Xmp, &mut text.to_vec(), self.care) != Outcome::Unchanged)
+                Ok(clean_block(Kind::Xmp, &mut text.to_vec(), self.care) != Outcome::Unchanged)
             }
             // A sentence or a hash may start like this.
             Some(b'{' | b'[') if json::walk(text, |_| {}).is_ok() => self.json(text, at.inside()?),
@@ -138,7 +138,7 @@ impl Search {
     /// Bytes of which nothing says what they are: thumbnails, other stores, texts.
     fn anything(&mut self, bytes: &[u8], at: At) -> Result<bool, Malformed> {
         if let Some(format) = picture(bytes) {
-            return Ok(self.care.levels == 0 || super::super::first_pass(bytes, format, self.care).is_some());
+            return Ok(self.care.levels == 0 || first_pass(bytes, format, self.care).is_some());
         }
         if bytes.get(4..8) == Some(b"jumb") {
             return self.boxes(bytes, at.inside()?);

@@ -1,7 +1,7 @@
 //! IPTC alone, in Photoshop's resources, and those cut over segments.
 
-use super::super::block::{self as container, Kind};
-use super::super::{Care, Outcome, photoshop};
+use super::super::block::Kind;
+use super::super::{Care, Outcome, clean_block, photoshop};
 use super::build::{self, COORDINATE, PLACE, dataset, iptc, jpeg, kept_iptc, resource, resources, segment};
 use super::{assert_no_place, has, remove, removed};
 use crate::model::image::Format;
@@ -87,7 +87,7 @@ fn what_cannot_be_read_and_has_no_place_stays() {
 
 #[test]
 fn a_block_that_is_no_iptc_is_wiped_if_it_looks_like_a_location() {
-    let clean = |block: &mut [u8]| container::clean(Kind::Iptc, block, Care::EDIT.inside().inside());
+    let clean = |block: &mut [u8]| clean_block(Kind::Iptc, block, Care::EDIT.inside().inside());
     for junk in JUNK {
         assert_eq!(clean(&mut junk.to_vec()), Outcome::Unchanged);
     }
