@@ -24,7 +24,7 @@ pub(super) enum Hemisphere {
 
 impl Angle {
     /// More precise than a round number.
-    pub fn is_fine(&self) -> bool {
+    pub fn is_precise(&self) -> bool {
         self.has_minutes || self.decimals >= 2
     }
 

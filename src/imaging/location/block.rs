@@ -19,7 +19,7 @@ pub(super) enum Kind {
 
 /// How to treat a metadata block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Care {
+pub(super) struct Policy {
     /// Remove the whole block, because the file did not settle.
     pub wipe: bool,
     /// How many blocks that hold others may still be opened: EXIF can hold Photoshop resources, which can hold EXIF. What lies
@@ -29,13 +29,13 @@ pub(super) struct Care {
     pub void_credentials: bool,
 }
 
-impl Care {
-    pub const EDIT: Care = Care { wipe: false, levels: 2, void_credentials: false };
-    pub const WIPE: Care = Care { wipe: true, ..Care::EDIT };
+impl Policy {
+    pub const EDIT: Policy = Policy { wipe: false, levels: 2, void_credentials: false };
+    pub const WIPE: Policy = Policy { wipe: true, ..Policy::EDIT };
 
     /// For what lies inside of a block.
-    pub fn inside(self) -> Care {
-        Care { levels: self.levels.saturating_sub(1), ..self }
+    pub fn nested(self) -> Policy {
+        Policy { levels: self.levels.saturating_sub(1), ..self }
     }
 }
 

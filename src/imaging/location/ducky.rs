@@ -1,6 +1,6 @@
 //! Photoshop's "Save for Web" notes a quality, a comment and a copyright in APP12 (`Ducky`): numbered texts with their length.
 
-use super::{Care, text};
+use super::{Policy, text};
 
 pub(super) const HEADER: &[u8] = b"Ducky";
 
@@ -12,7 +12,7 @@ const COPYRIGHT: u16 = 3;
 const COUNT_BYTES: usize = 4;
 
 /// Removes coordinates from the texts in place; whether there were any.
-pub(super) fn clean(segment: &mut [u8], care: Care) -> bool {
+pub(super) fn clean(segment: &mut [u8], policy: Policy) -> bool {
     let mut changed = false;
     let mut at = HEADER.len();
     while let Some(&[a, b, c, d]) = segment.get(at..).and_then(|rest| rest.first_chunk()) {
@@ -24,7 +24,7 @@ pub(super) fn clean(segment: &mut [u8], care: Care) -> bool {
         let end = (start + length).min(segment.len());
         if matches!(number, COMMENT | COPYRIGHT) {
             let text = segment.get_mut(start + COUNT_BYTES..end);
-            changed |= text.is_some_and(|text| text::clean_any(text, care));
+            changed |= text.is_some_and(|text| text::clean_any(text, policy));
         }
         at = end;
     }

@@ -4,7 +4,7 @@
 use super::block::MAX_BLOCK_BYTES;
 use super::pieces::Pieces;
 use super::tiff_read::Tiff;
-use super::{Care, clean_embedded_jpegs, fill};
+use super::{Policy, clean_embedded_jpegs, fill};
 use std::ops::Range;
 
 pub(super) const HEADER: &[u8] = b"FLIR\0";
@@ -17,7 +17,7 @@ const ENTRY_BYTES: usize = 32;
 const GPS_RECORD: u16 = 0x2b;
 
 /// Removes the position in place; whether there was one. `bodies` are those of the segments, in the order of the file.
-pub(super) fn clean(file: &mut [u8], bodies: &[Range<usize>], care: Care) -> bool {
+pub(super) fn clean(file: &mut [u8], bodies: &[Range<usize>], policy: Policy) -> bool {
     let mut changed = false;
     for pieces in sets(file, bodies) {
         if pieces.bytes() > MAX_BLOCK_BYTES {
@@ -26,8 +26,8 @@ pub(super) fn clean(file: &mut [u8], bodies: &[Range<usize>], care: Care) -> boo
         }
         let mut records = pieces.gather(file);
         let mut edited = clean_records(&mut records).unwrap_or(false);
-        if care.levels > 1 {
-            edited |= clean_embedded_jpegs(&mut records, care.inside());
+        if policy.levels > 1 {
+            edited |= clean_embedded_jpegs(&mut records, policy.nested());
         }
         if edited {
             pieces.scatter(file, &records);

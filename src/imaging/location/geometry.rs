@@ -2,7 +2,7 @@
 //! (OGC 12-007r2), with as many points as they have.
 
 use super::pairs;
-use super::words::starts_with_any_case;
+use super::word_match::starts_with_any_case;
 use std::ops::Range;
 
 /// How a geometry of WKT starts.
@@ -12,7 +12,7 @@ const SHAPES: [&str; 6] = ["point", "multipoint", "linestring", "multilinestring
 const DECIMALS: usize = 3;
 
 /// Where the numbers of the geometry lie whose first word is `word`.
-pub(super) fn of(text: &[u8], word: &Range<usize>) -> Option<Range<usize>> {
+pub(super) fn find(text: &[u8], word: &Range<usize>) -> Option<Range<usize>> {
     let name = text.get(word.clone())?;
     if SHAPES.iter().any(|shape| name.eq_ignore_ascii_case(shape.as_bytes())) {
         let open = opening_of_wkt(text, word.end)?;

@@ -4,23 +4,23 @@
 use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::pieces::Pieces;
 use super::text::{self, Encoding};
-use super::{Care, c2pa, clean_block, fill, trailer, xmp};
+use super::{Policy, c2pa, clean_block, fill, trailer, xmp};
 use std::ops::Range;
 
 /// What a block of the largest size has, with some room; a block of more and shorter ones is wiped.
 const MAX_SUB_BLOCKS: usize = 2 * MAX_BLOCK_BYTES / 255;
 
 /// Removes the location in place, whether there was one.
-pub(super) fn clean(file: &mut [u8], care: Care) -> bool {
-    let mut gif = Gif { file, care, changed: false };
+pub(super) fn clean(file: &mut [u8], policy: Policy) -> bool {
+    let mut gif = Gif { file, policy, changed: false };
     let end = gif.walk().unwrap_or(gif.file.len());
     let Gif { file, changed, .. } = gif;
-    changed | trailer::clean(file.get_mut(end..).unwrap_or_default(), care)
+    changed | trailer::clean(file.get_mut(end..).unwrap_or_default(), policy)
 }
 
 struct Gif<'a> {
     file: &'a mut [u8],
-    care: Care,
+    policy: Policy,
     changed: bool,
 }
 
@@ -93,7 +93,7 @@ impl Gif<'_> {
     /// `end` is behind the terminator of the sub-blocks that start at `data`.
     fn application(&mut self, name: &[u8; 11], data: usize, end: usize) {
         let kind = match name {
-            _ if name.starts_with(c2pa::GIF_NAME) => return self.credential(data),
+            _ if name.starts_with(c2pa::GIF_NAME) => return self.manifest_store(data),
             b"XMP DataXMP" => Kind::Xmp,
             // ImageMagick's, which are in sub-blocks.
             b"MGKIPTC0000" | b"MGK8BIM0000" => Kind::Iptc,
@@ -102,14 +102,14 @@ impl Gif<'_> {
             _ => return,
         };
         match self.packet(data, end).filter(|_| kind == Kind::Xmp) {
-            Some(packet) => self.whole(packet),
-            None => self.cut(kind, data),
+            Some(packet) => self.clean_packet(packet),
+            None => self.clean_sub_blocks(kind, data),
         }
     }
 
-    fn whole(&mut self, packet: Range<usize>) {
+    fn clean_packet(&mut self, packet: Range<usize>) {
         let Some(packet) = self.file.get_mut(packet) else { return };
-        if clean_block(Kind::Xmp, packet, self.care).changed() {
+        if clean_block(Kind::Xmp, packet, self.policy).changed() {
             self.changed = true;
             // The way over its bytes is another one now, and a zero on it would end the sub-blocks too early.
             packet.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
@@ -124,24 +124,24 @@ impl Gif<'_> {
         found.iter().copied().eq(magic).then_some(data..start)
     }
 
-    fn cut(&mut self, kind: Kind, data: usize) {
+    fn clean_sub_blocks(&mut self, kind: Kind, data: usize) {
         let Some(pieces) = self.sub_blocks(data) else { return self.wipe(data) };
         let mut whole = pieces.gather(self.file);
-        if clean_block(kind, &mut whole, self.care).changed() {
+        if clean_block(kind, &mut whole, self.policy).changed() {
             pieces.scatter(self.file, &whole);
             self.changed = true;
         }
     }
 
     /// C2PA's manifest store. Readers must not find an empty one, so its name goes too.
-    fn credential(&mut self, data: usize) {
+    fn manifest_store(&mut self, data: usize) {
         let pieces = self.sub_blocks(data);
-        if pieces.as_ref().is_some_and(|pieces| !c2pa::cut_store_must_go(self.file, pieces, self.care)) {
+        if pieces.as_ref().is_some_and(|pieces| !c2pa::must_remove_split(self.file, pieces, self.policy)) {
             return;
         }
         self.wipe(data);
-        if let Some(name) = self.file.get_mut(data - c2pa::GIF_NO_NAME.len()..data) {
-            name.copy_from_slice(&c2pa::GIF_NO_NAME);
+        if let Some(name) = self.file.get_mut(data - c2pa::GIF_BLANK_NAME.len()..data) {
+            name.copy_from_slice(&c2pa::GIF_BLANK_NAME);
             self.changed = true;
         }
     }
@@ -149,7 +149,7 @@ impl Gif<'_> {
     fn comment(&mut self, data: usize) {
         let Some(pieces) = self.sub_blocks(data) else { return self.wipe(data) };
         let mut comment = pieces.gather(self.file);
-        if text::clean(&mut comment, Encoding::Bytes, self.care) {
+        if text::clean(&mut comment, Encoding::Bytes, self.policy) {
             pieces.scatter(self.file, &comment);
             self.changed = true;
         }

@@ -2,7 +2,7 @@
 //! are taken out, the others move up, and zeros fill the end; readers take zeros for padding, as TIFF always adds some.
 
 use super::text::{self, Encoding};
-use super::{Care, Outcome, coordinates, fill, is_blank};
+use super::{Outcome, Policy, coordinates, fill, is_blank};
 
 /// What every dataset starts with.
 pub(super) const MARKER: u8 = 0x1c;
@@ -12,13 +12,13 @@ const HEADER_BYTES: usize = 5;
 
 /// The block keeps its length. What follows the last dataset that can be read stays where it is, unless it looks like a
 /// location. Texts lose their coordinates.
-pub(super) fn clean(block: &mut [u8], care: Care) -> Outcome {
+pub(super) fn clean(block: &mut [u8], policy: Policy) -> Outcome {
     let (mut read, mut write) = (0, 0);
     let mut changed = false;
     while let Some(dataset) = Dataset::at(block, read) {
         if dataset.is_text() {
             let text = block.get_mut(read + HEADER_BYTES..read + dataset.bytes);
-            changed |= text.is_some_and(|text| text::clean(text, Encoding::Bytes, care));
+            changed |= text.is_some_and(|text| text::clean(text, Encoding::Bytes, policy));
         }
         if !dataset.is_location() {
             if write != read {
@@ -103,7 +103,7 @@ impl Dataset {
 
 /// Cleans the datasets that lie somewhere in `bytes`, which may be anything: programs of the nineties append them to files (AFCP,
 /// FotoStation). Three in a row are none by chance.
-pub(super) fn scan(bytes: &mut [u8], care: Care) -> bool {
+pub(super) fn scan(bytes: &mut [u8], policy: Policy) -> bool {
     const MIN_DATASETS: usize = 3;
     let (mut at, mut changed) = (0, false);
     while let Some(skip) = bytes.get(at..).and_then(|rest| memchr::memchr(MARKER, rest)) {
@@ -115,7 +115,7 @@ pub(super) fn scan(bytes: &mut [u8], care: Care) -> bool {
         }
         at = if count >= MIN_DATASETS { end } else { start + 1 };
         if count >= MIN_DATASETS {
-            changed |= bytes.get_mut(start..end).is_some_and(|block| clean(block, care).changed());
+            changed |= bytes.get_mut(start..end).is_some_and(|block| clean(block, policy).changed());
         }
     }
     changed

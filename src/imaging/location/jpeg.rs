@@ -2,15 +2,15 @@
 //! on. Picture data is never written. What follows the picture belongs to [`super::trailer`].
 
 use super::segments::{Content, Segments};
-use super::{Care, trailer};
+use super::{Policy, trailer};
 use std::ops::Range;
 
 /// Removes the location in place, whether there was one.
-pub(super) fn clean(file: &mut [u8], care: Care) -> bool {
-    let mut segments = Segments::new(care);
+pub(super) fn clean(file: &mut [u8], policy: Policy) -> bool {
+    let mut segments = Segments::new(policy);
     let end = walk(file, &mut segments);
     let changed = segments.finish(file);
-    changed | trailer::clean(file.get_mut(end..).unwrap_or_default(), care)
+    changed | trailer::clean(file.get_mut(end..).unwrap_or_default(), policy)
 }
 
 /// A packet whose writer noted too small a length goes on in the bytes before the next marker, which every reader passes over.
@@ -42,7 +42,7 @@ fn walk(file: &mut [u8], segments: &mut Segments) -> usize {
         let content = file.get(body.clone()).and_then(|bytes| Content::of(marker, bytes));
         if let Some(content) = content {
             let body = if content == Content::Xmp { with_stray_bytes(file, body) } else { body };
-            segments.take(file, content, body);
+            segments.add(file, content, body);
         }
     }
     file.len()

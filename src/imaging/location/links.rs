@@ -2,7 +2,7 @@
 
 use super::angle::Angle;
 use super::pairs;
-use super::words::{contains_any_case, starts_with_any_case};
+use super::word_match::{contains_any_case, starts_with_any_case};
 use std::ops::Range;
 
 /// Hosts that show a place for whatever follows them. A dot at the end stands for any top-level domain.

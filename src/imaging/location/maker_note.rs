@@ -1,4 +1,4 @@
-//! The place tags of makers' notes that are documented (ExifTool's tables): Panasonic's and Leica's names of places, Nikon's
+//! The place tags of makers' notes that are documented (ExifTool's ifds): Panasonic's and Leica's names of places, Nikon's
 //! `LocationInfo` and barometer, Samsung's names of places. Everything else in a note stays, and stays where it is.
 //!
 //! Not places: the home and the destination of a camera's clock (Panasonic, Pentax, Casio, Canon), which tell a time zone.
@@ -7,7 +7,7 @@
 //! wrong ones. So a value is only touched where it lies inside of its own note.
 
 use super::spans::{Span, merged};
-use super::tiff_read::{Entry, Table, Tiff};
+use super::tiff_read::{Entry, Ifd, Tiff};
 
 /// What to blank: from which byte of the value on, and how many at most.
 #[derive(Clone, Copy)]
@@ -88,8 +88,8 @@ struct Layout {
 impl Layout {
     fn find(&self, bytes: &[u8], note: Span) -> Vec<Span> {
         let tiff = Tiff { bytes, big_endian: self.big_endian };
-        let Some(table) = u32::try_from(self.ifd).ok().and_then(|ifd| Table::at(tiff, ifd)) else { return Vec::new() };
-        let entries = (0..table.entries).filter_map(|index| tiff.entry(table.entry(index)));
+        let Some(ifd) = u32::try_from(self.ifd).ok().and_then(|ifd| Ifd::at(tiff, ifd)) else { return Vec::new() };
+        let entries = (0..ifd.entries).filter_map(|index| tiff.entry(ifd.entry(index)));
         let places = entries.filter_map(|entry| {
             let place = self.places.iter().find(|place| place.tag == entry.tag)?;
             let value = self.value(tiff, entry, note)?;
@@ -114,7 +114,7 @@ impl Layout {
             (span.start >= note.start && span.end <= note.end).then_some(span)
         };
         if bytes <= 4 {
-            return inside(entry.field());
+            return inside(entry.value_position());
         }
         let offset = entry.offset(tiff)? as usize;
         inside(self.base.checked_add(offset)?).or_else(|| inside(offset.checked_add(note.start as usize)?))

@@ -1,6 +1,6 @@
 //! Location privacy: takes the place where a picture was taken out of its file, and nothing else.
 //!
-//! [`remove`] edits metadata only. Picture data is copied untouched, and whatever is not a location (orientation, camera,
+//! [`remove`] edits metadata only. Picture data is copied unchanged_credentials, and whatever is not a location (orientation, camera,
 //! dates, ICC profile, caption, copyright) stays readable. What counts as a location is written down in `fields` for names
 //! and in `tiff`, `iptc` and `mp4` for numbers.
 //!
@@ -36,12 +36,12 @@
 //! notes; FlashPix; a video's timed tracks. `RatingRegion` goes: it is a place in the words of one.
 
 mod angle;
+mod base64_jpeg;
 mod block;
 mod c2pa;
+mod character_references;
 mod coordinates;
 mod ducky;
-mod embedded;
-mod fields;
 mod flir;
 mod geometry;
 mod gif;
@@ -50,19 +50,21 @@ mod inflate;
 mod insta360;
 mod iptc;
 mod jpeg;
+mod keywords;
 mod labels;
 mod links;
 mod maker_note;
 mod media_jukebox;
 mod mp4;
+mod namespaces;
 mod pairs;
 mod photoshop;
 mod pieces;
 mod png;
 mod png_text;
+mod property_names;
 mod raw_profile;
 mod rebuild;
-mod references;
 mod rmeta;
 mod segments;
 mod spans;
@@ -74,7 +76,7 @@ mod tiff_read;
 mod trailer;
 mod webp;
 mod wide;
-mod words;
+mod word_match;
 mod xml;
 mod xmp;
 mod xmp_extended;
@@ -83,7 +85,7 @@ mod xmp_extended;
 mod tests;
 
 use crate::model::image::{Credentials, Format};
-use block::{Care, Kind, MAX_BLOCK_BYTES, Outcome, fill, is_blank};
+use block::{Kind, MAX_BLOCK_BYTES, Outcome, Policy, fill, is_blank};
 
 /// What is needed beside the copy of the file, at most: a block that is inflated, and as much for what is made of it (packed
 /// again, its narrow form, a picture in it).
@@ -102,17 +104,17 @@ pub(super) struct Cleaned {
 /// Running it on its own result changes nothing. Time grows with the file's length, memory is one copy of it and a few blocks
 /// of up to 16 MiB.
 pub(super) fn clean(bytes: &[u8], format: Format) -> Cleaned {
-    let credential = c2pa::Found::in_file(bytes, format);
-    let Some(mut file) = first_pass(bytes, format, Care::EDIT) else {
-        return Cleaned { file: None, credentials: untouched(&credential) };
+    let credential = c2pa::FileCredentials::find_in(bytes, format);
+    let Some(mut file) = clean_copy(bytes, format, Policy::EDIT) else {
+        return Cleaned { file: None, credentials: unchanged_credentials(&credential) };
     };
     settle(&mut file, format, bytes, &credential);
     // What was read as one block for what stood between its parts may be two now, or the other way round.
-    if !credential.stays_valid(bytes, &file) && c2pa::cut(&mut file, format) {
+    if !credential.stays_valid(bytes, &file) && c2pa::compact(&mut file, format) {
         settle(&mut file, format, bytes, &credential);
     }
-    let credentials = match untouched(&credential) {
-        Credentials::Kept if !c2pa::Found::in_file(&file, format).is_some() => Credentials::Removed,
+    let credentials = match unchanged_credentials(&credential) {
+        Credentials::Kept if !c2pa::FileCredentials::find_in(&file, format).is_present() => Credentials::Removed,
         other => other,
     };
     Cleaned { file: Some(file), credentials }
@@ -120,11 +122,11 @@ pub(super) fn clean(bytes: &[u8], format: Format) -> Cleaned {
 
 /// The file as it came, where its location is to be kept.
 pub(super) fn kept(bytes: &[u8], format: Format) -> Cleaned {
-    Cleaned { file: None, credentials: untouched(&c2pa::Found::in_file(bytes, format)) }
+    Cleaned { file: None, credentials: unchanged_credentials(&c2pa::FileCredentials::find_in(bytes, format)) }
 }
 
-fn untouched(credential: &c2pa::Found) -> Credentials {
-    if credential.is_some() { Credentials::Kept } else { Credentials::None }
+fn unchanged_credentials(credential: &c2pa::FileCredentials) -> Credentials {
+    if credential.is_present() { Credentials::Kept } else { Credentials::None }
 }
 
 /// As [`clean`], of the file alone.
@@ -137,33 +139,33 @@ pub(super) fn remove(bytes: &[u8], format: Format) -> Option<Vec<u8>> {
 ///
 /// An honest file is settled after one pass, and this finds nothing. In a hostile one, whose structures overlap, an edit can
 /// uncover another location; each pass then has fewer bytes to remove, and the last one wipes every block.
-fn settle(file: &mut Vec<u8>, format: Format, original: &[u8], credential: &c2pa::Found) {
-    for care in [Care::EDIT, Care::EDIT, Care::WIPE, Care::WIPE] {
-        let care = Care { void_credentials: !credential.stays_valid(original, file), ..care };
-        if !next_pass(file, format, care) {
+fn settle(file: &mut Vec<u8>, format: Format, original: &[u8], credential: &c2pa::FileCredentials) {
+    for policy in [Policy::EDIT, Policy::EDIT, Policy::WIPE, Policy::WIPE] {
+        let policy = Policy { void_credentials: !credential.stays_valid(original, file), ..policy };
+        if !clean_in_place(file, format, policy) {
             break;
         }
     }
 }
 
-fn first_pass(bytes: &[u8], format: Format, care: Care) -> Option<Vec<u8>> {
+fn clean_copy(bytes: &[u8], format: Format, policy: Policy) -> Option<Vec<u8>> {
     match format {
-        Format::Png => png::clean(bytes, care),
-        Format::Webp => webp::clean(bytes, care),
+        Format::Png => png::clean(bytes, policy),
+        Format::Webp => webp::clean(bytes, policy),
         Format::Jpeg | Format::Gif => {
             let mut copy = bytes.to_vec();
-            next_pass(&mut copy, format, care).then_some(copy)
+            clean_in_place(&mut copy, format, policy).then_some(copy)
         }
     }
 }
 
 /// Whether there was something left to remove.
-fn next_pass(file: &mut Vec<u8>, format: Format, care: Care) -> bool {
+fn clean_in_place(file: &mut Vec<u8>, format: Format, policy: Policy) -> bool {
     let rebuilt = match format {
-        Format::Jpeg => return jpeg::clean(file, care),
-        Format::Gif => return gif::clean(file, care),
-        Format::Png => png::clean(file, care),
-        Format::Webp => webp::clean(file, care),
+        Format::Jpeg => return jpeg::clean(file, policy),
+        Format::Gif => return gif::clean(file, policy),
+        Format::Png => png::clean(file, policy),
+        Format::Webp => webp::clean(file, policy),
     };
     match rebuilt {
         Some(cleaned) => {
@@ -175,24 +177,24 @@ fn next_pass(file: &mut Vec<u8>, format: Format, care: Care) -> bool {
 }
 
 /// Removes the location in place.
-fn clean_block(kind: Kind, block: &mut [u8], care: Care) -> Outcome {
+fn clean_block(kind: Kind, block: &mut [u8], policy: Policy) -> Outcome {
     if is_blank(block) {
         return Outcome::Unchanged;
     }
-    if care.wipe || block.len() > MAX_BLOCK_BYTES {
+    if policy.wipe || block.len() > MAX_BLOCK_BYTES {
         return wipe_block(kind, block);
     }
     match kind {
         Kind::Xmp => {
-            let outcome = xmp::clean(block, care);
-            let reference = if care.void_credentials { c2pa::remove_reference(block) } else { Outcome::Unchanged };
+            let outcome = xmp::clean(block, policy);
+            let reference = if policy.void_credentials { c2pa::remove_reference(block) } else { Outcome::Unchanged };
             if outcome == Outcome::Unchanged { reference } else { outcome }
         }
-        Kind::Iptc if block.first() == Some(&iptc::MARKER) => iptc::clean(block, care),
+        Kind::Iptc if block.first() == Some(&iptc::MARKER) => iptc::clean(block, policy),
         Kind::Iptc if !photoshop::recognises(block) => iptc::clean_unreadable(block),
-        _ if care.levels == 0 => wipe_block(kind, block),
-        Kind::Exif => tiff::clean(after_exif_header(block), care),
-        Kind::Photoshop | Kind::Iptc => photoshop::clean(block, care),
+        _ if policy.levels == 0 => wipe_block(kind, block),
+        Kind::Exif => tiff::clean(after_exif_header(block), policy),
+        Kind::Photoshop | Kind::Iptc => photoshop::clean(block, policy),
     }
 }
 
@@ -214,6 +216,6 @@ fn after_exif_header(block: &mut [u8]) -> &mut [u8] {
 
 /// Cleans every JPEG in `bytes`, which may be anything. A block that can hold a JPEG calls this instead of [`segments`], whose
 /// blocks it is among.
-fn clean_embedded_jpegs(bytes: &mut [u8], care: Care) -> bool {
-    segments::scan(bytes, care)
+fn clean_embedded_jpegs(bytes: &mut [u8], policy: Policy) -> bool {
+    segments::scan(bytes, policy)
 }

@@ -2,7 +2,7 @@
 //! free space of the same size; tracks are not entered, so positions that were recorded along the way stay.
 
 use super::block::Kind;
-use super::{Care, Outcome, clean_block, fill, gopro};
+use super::{Outcome, Policy, clean_block, fill, gopro};
 use memchr::memmem;
 use std::ops::Range;
 
@@ -13,8 +13,8 @@ const MAX_DEPTH: u8 = 8;
 const XMP_UUID: [u8; 16] = [0xbe, 0x7a, 0xcf, 0xcb, 0x97, 0xa9, 0x42, 0xe8, 0x9c, 0x71, 0x99, 0x94, 0x91, 0xe3, 0xaf, 0xac];
 
 /// Cleans every video in `bytes`, which may be anything.
-pub(super) fn clean(bytes: &mut [u8], care: Care) -> bool {
-    let mut video = Video { bytes, care, changed: false };
+pub(super) fn clean(bytes: &mut [u8], policy: Policy) -> bool {
+    let mut video = Video { bytes, policy, changed: false };
     let mut at = 0;
     while let Some(skip) = video.bytes.get(at..).and_then(|rest| memmem::find(rest, b"ftyp")) {
         let name = at + skip;
@@ -26,7 +26,7 @@ pub(super) fn clean(bytes: &mut [u8], care: Care) -> bool {
 
 struct Video<'a> {
     bytes: &'a mut [u8],
-    care: Care,
+    policy: Policy,
     changed: bool,
 }
 
@@ -37,7 +37,7 @@ struct Box {
 }
 
 impl Video<'_> {
-    /// Goes through the boxes of a range, and says where they end.
+    /// Goes through the boxes of a range, and meaning where they end.
     fn walk(&mut self, range: Range<usize>, depth: u8) -> usize {
         let mut at = range.start;
         while let Some(found) = self.at(at, range.end) {
@@ -89,7 +89,7 @@ impl Video<'_> {
     }
 
     fn xmp(&mut self, range: Range<usize>) {
-        let outcome = self.bytes.get_mut(range).map(|packet| clean_block(Kind::Xmp, packet, self.care));
+        let outcome = self.bytes.get_mut(range).map(|packet| clean_block(Kind::Xmp, packet, self.policy));
         self.changed |= outcome.is_some_and(Outcome::changed);
     }
 
@@ -119,7 +119,7 @@ impl Video<'_> {
         while let Some(key) = self.at(at, keys.end) {
             at = key.body.end;
             let name = self.bytes.get(key.body).unwrap_or_default();
-            if memmem::find(name, b".location").is_some() || super::fields::is_location_keyword(name) {
+            if memmem::find(name, b".location").is_some() || super::keywords::is_location_keyword(name) {
                 places.push(number);
             }
             number += 1;

@@ -1,9 +1,9 @@
 //! Two numbers beside each other: which of them are a place, and which are a size, a ratio or a vector.
 
 use super::angle::Angle;
-use super::labels::Names;
-use super::words::is_one_of;
-use super::{is_blank, words};
+use super::labels::PairKind;
+use super::word_match::is_one_of;
+use super::{is_blank, word_match};
 use std::ops::Range;
 
 /// What is longer is more than two numbers.
@@ -13,7 +13,7 @@ const MAX_BARE: usize = 64;
 pub(super) fn second(text: &[u8], first: &Angle, decimals: usize) -> Option<Angle> {
     let second = next(text, first, b", ;/\t\n\r")?;
     let is_one =
-        |angle: &Angle| angle.decimals >= decimals || angle.has_degree_sign || angle.hemisphere.is_some() && angle.is_fine();
+        |angle: &Angle| angle.decimals >= decimals || angle.has_degree_sign || angle.hemisphere.is_some() && angle.is_precise();
     (is_one(first) && is_one(&second) && second.whole <= 180).then_some(second)
 }
 
@@ -25,18 +25,18 @@ fn next(text: &[u8], first: &Angle, separators: &[u8]) -> Option<Angle> {
 }
 
 /// Whether two numbers behind a label are a place.
-pub(super) fn is_place(text: &[u8], names: Names, first: &Angle, second: &Angle) -> bool {
+pub(super) fn is_place(text: &[u8], kind: PairKind, first: &Angle, second: &Angle) -> bool {
     if !is_on_earth(first.whole, second.whole) {
         return false;
     }
-    let decimals = match names {
-        Names::Earth => return true,
-        Names::Coordinates => 3,
-        Names::Position => 4,
+    let decimals = match kind {
+        PairKind::Earth => return true,
+        PairKind::Coordinates => 3,
+        PairKind::Position => 4,
     };
     let is_precise = |angle: &Angle| {
         let is_angle = angle.has_degree_sign || angle.hemisphere.is_some();
-        angle.has_minutes || angle.decimals >= decimals || is_angle && angle.is_fine()
+        angle.has_minutes || angle.decimals >= decimals || is_angle && angle.is_precise()
     };
     let is_ratio = is_ratio(text, first) && is_ratio(text, second);
     is_precise(first)
@@ -89,7 +89,7 @@ pub(super) fn is_measured(text: &[u8], at: usize) -> bool {
     let rest = text.get(at..).unwrap_or_default();
     let rest = rest.strip_prefix(b" ").unwrap_or(rest);
     rest.first() == Some(&b'%')
-        || words::words(rest.get(..rest.len().min(8)).unwrap_or_default())
+        || word_match::words(rest.get(..rest.len().min(8)).unwrap_or_default())
             .next()
             .is_some_and(|unit| rest.starts_with(unit) && is_one_of(unit, &UNITS))
 }

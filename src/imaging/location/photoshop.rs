@@ -2,7 +2,7 @@
 //! cleaned where they lie, so is the metadata of thumbnails; paths, slices and the rest stay. Sizes never change, so neither does any place.
 
 use super::block::Kind;
-use super::{Care, Outcome, clean_block, clean_embedded_jpegs, text};
+use super::{Outcome, Policy, clean_block, clean_embedded_jpegs, text};
 use md5::{Digest, Md5};
 use std::ops::Range;
 
@@ -26,22 +26,22 @@ pub(super) fn recognises(block: &[u8]) -> bool {
     SIGNATURES.iter().any(|signature| block.starts_with(*signature))
 }
 
-pub(super) fn clean(block: &mut [u8], care: Care) -> Outcome {
-    clean_resources(block, CutOff::Clean, care)
+pub(super) fn clean(block: &mut [u8], policy: Policy) -> Outcome {
+    clean_resources(block, Truncated::Clean, policy)
 }
 
 /// What to do with a resource that is longer than the block.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum CutOff {
+pub(super) enum Truncated {
     /// As if it ended with the block.
     Clean,
     /// Its end lies in the next segment, and it was cleaned with that already.
-    Leave,
+    Skip,
 }
 
-pub(super) fn clean_resources(block: &mut [u8], cut_off: CutOff, care: Care) -> Outcome {
-    let resources = find(block, cut_off);
-    let digest = Digested::of(block, &resources);
+pub(super) fn clean_resources(block: &mut [u8], truncated: Truncated, policy: Policy) -> Outcome {
+    let resources = find(block, truncated);
+    let digest = IptcDigest::of(block, &resources);
     let mut outcome = Outcome::Unchanged;
     let mut iptc_changed = false;
     for (id, range) in &resources {
@@ -52,32 +52,32 @@ pub(super) fn clean_resources(block: &mut [u8], cut_off: CutOff, care: Care) -> 
             XMP => Kind::Xmp,
             CAPTION | URL => {
                 let skip = usize::from(*id == CAPTION).min(data.len());
-                if data.get_mut(skip..).is_some_and(|words| text::clean_any(words, care)) {
+                if data.get_mut(skip..).is_some_and(|words| text::clean_any(words, policy)) {
                     outcome = Outcome::Edited;
                 }
                 continue;
             }
             id if THUMBNAILS.contains(&id) => {
-                if care.levels > 1 && clean_embedded_jpegs(data, care.inside()) {
+                if policy.levels > 1 && clean_embedded_jpegs(data, policy.nested()) {
                     outcome = Outcome::Edited;
                 }
                 continue;
             }
             _ => continue,
         };
-        if clean_block(kind, data, care.inside()).changed() {
+        if clean_block(kind, data, policy.nested()).changed() {
             outcome = Outcome::Edited;
             iptc_changed |= *id == IPTC;
         }
     }
     if iptc_changed {
-        digest.renew(block, &resources);
+        digest.update(block, &resources);
     }
     outcome
 }
 
 /// The resources that matter here, and where their data lies.
-fn find(block: &[u8], cut_off: CutOff) -> Vec<(u16, Range<usize>)> {
+fn find(block: &[u8], truncated: Truncated) -> Vec<(u16, Range<usize>)> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(rest) = block.get(at..).filter(|rest| rest.len() >= 12) {
@@ -92,7 +92,7 @@ fn find(block: &[u8], cut_off: CutOff) -> Vec<(u16, Range<usize>)> {
         let Some((id, mut range)) = resource(block, at) else { break };
         let next = range.end + range.len() % 2;
         if range.end > block.len() {
-            if cut_off == CutOff::Leave {
+            if truncated == Truncated::Skip {
                 // A resource after it may still be whole.
                 at += 4;
                 continue;
@@ -119,21 +119,21 @@ fn resource(block: &[u8], at: usize) -> Option<(u16, Range<usize>)> {
 }
 
 /// Photoshop notes the MD5 of its IPTC block, to tell later whether another program changed it and XMP is outdated.
-struct Digested {
+struct IptcDigest {
     /// Whether the note was true.
-    was_true: bool,
+    was_valid: bool,
 }
 
-impl Digested {
+impl IptcDigest {
     fn of(block: &[u8], resources: &[(u16, Range<usize>)]) -> Self {
         let noted = data(block, resources, IPTC_DIGEST).filter(|noted| noted.len() == 16);
-        let was_true = noted.is_some_and(|noted| digest_of_iptc(block, resources).is_some_and(|digest| noted == digest));
-        Digested { was_true }
+        let was_valid = noted.is_some_and(|noted| digest_of_iptc(block, resources).is_some_and(|digest| noted == digest));
+        IptcDigest { was_valid }
     }
 
     /// True stays true. A false note stays false, but as zeros: it is the digest of an earlier block with its places.
-    fn renew(&self, block: &mut [u8], resources: &[(u16, Range<usize>)]) {
-        let digest = digest_of_iptc(block, resources).filter(|_| self.was_true).unwrap_or_default();
+    fn update(&self, block: &mut [u8], resources: &[(u16, Range<usize>)]) {
+        let digest = digest_of_iptc(block, resources).filter(|_| self.was_valid).unwrap_or_default();
         for (_, range) in resources.iter().filter(|(id, _)| *id == IPTC_DIGEST) {
             let Some(noted) = block.get_mut(range.clone()) else { continue };
             noted.fill(0);

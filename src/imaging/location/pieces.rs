@@ -40,7 +40,7 @@ impl Pieces {
 }
 
 /// One of the segments that a block may have been cut into.
-pub(super) struct Cut {
+pub(super) struct SegmentPart {
     /// Where the segment's body starts, before the header that every one has.
     pub body_start: usize,
     /// Where its part of the block lies.
@@ -50,9 +50,10 @@ pub(super) struct Cut {
 }
 
 /// The runs of segments that follow each other with nothing but marker and length between them, in the order of the file.
-pub(super) fn runs(cuts: Vec<Cut>) -> Vec<Pieces> {
+pub(super) fn runs(parts: Vec<SegmentPart>) -> Vec<Pieces> {
     const HEAD_BYTES: usize = 4;
-    cuts.chunk_by(|one, next| !next.starts && one.data.end + HEAD_BYTES == next.body_start)
-        .map(|run| Pieces(run.iter().map(|cut| cut.data.clone()).collect()))
+    parts
+        .chunk_by(|one, next| !next.starts && one.data.end + HEAD_BYTES == next.body_start)
+        .map(|run| Pieces(run.iter().map(|part| part.data.clone()).collect()))
         .collect()
 }

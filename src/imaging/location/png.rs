@@ -5,24 +5,24 @@ use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::inflate::Inflater;
 use super::png_text::{self, Change};
 use super::rebuild::Rebuild;
-use super::{Care, Outcome, c2pa, clean_block, trailer, xmp};
+use super::{Outcome, Policy, c2pa, clean_block, trailer, xmp};
 use std::ops::Range;
 
 const SIGNATURE_BYTES: usize = 8;
 
 /// `None` without a location.
-pub(super) fn clean(file: &[u8], care: Care) -> Option<Vec<u8>> {
+pub(super) fn clean(file: &[u8], policy: Policy) -> Option<Vec<u8>> {
     let mut rebuild = Rebuild::of(file);
     let mut inflater = Inflater::new();
-    let end = clean_chunks(file, SIGNATURE_BYTES, &mut rebuild, &mut inflater, care);
+    let end = clean_chunks(file, SIGNATURE_BYTES, &mut rebuild, &mut inflater, policy);
     if let Some(after) = file.get(end..).filter(|after| !after.is_empty()) {
         // ExifTool reads chunks behind the end as well.
         let mut rebuild_after = Rebuild::of(after);
-        clean_chunks(after, 0, &mut rebuild_after, &mut inflater, care);
+        clean_chunks(after, 0, &mut rebuild_after, &mut inflater, policy);
         let rebuilt = rebuild_after.finish();
         let changed = rebuilt.is_some();
         let mut after = rebuilt.unwrap_or_else(|| after.to_vec());
-        if trailer::clean(&mut after, care) || changed {
+        if trailer::clean(&mut after, policy) || changed {
             rebuild.replace(end..file.len(), after);
         }
     }
@@ -30,9 +30,9 @@ pub(super) fn clean(file: &[u8], care: Care) -> Option<Vec<u8>> {
 }
 
 /// Cleans the chunks from `at` on, up to IEND or what is no chunk; where that is.
-fn clean_chunks<'a>(file: &'a [u8], mut at: usize, rebuild: &mut Rebuild<'a>, inflater: &mut Inflater, care: Care) -> usize {
+fn clean_chunks<'a>(file: &'a [u8], mut at: usize, rebuild: &mut Rebuild<'a>, inflater: &mut Inflater, policy: Policy) -> usize {
     while let Some(chunk) = Chunk::at(file, at) {
-        match chunk.clean(inflater, care) {
+        match chunk.clean(inflater, policy) {
             Change::Keep => {}
             Change::Drop => rebuild.drop(chunk.whole.clone()),
             Change::Replace(body) => match write(chunk.name, &body) {
@@ -64,24 +64,24 @@ impl<'a> Chunk<'a> {
         (end <= file.len()).then_some(Chunk { name, body, whole: at..end })
     }
 
-    fn clean(&self, inflater: &mut Inflater, care: Care) -> Change {
+    fn clean(&self, inflater: &mut Inflater, policy: Policy) -> Change {
         match &self.name {
             // Readers do not mind the case.
-            name if name.eq_ignore_ascii_case(b"eXIf") => self.exif(care),
-            name if name.eq_ignore_ascii_case(b"zxIf") => self.compressed_exif(inflater, care),
-            b"tEXt" | b"zTXt" | b"iTXt" => png_text::clean(&self.name, self.body, inflater, care),
-            b"meTa" => self.xml(care),
-            b"caBX" if c2pa::must_go(self.body, care) => Change::Drop,
+            name if name.eq_ignore_ascii_case(b"eXIf") => self.exif(policy),
+            name if name.eq_ignore_ascii_case(b"zxIf") => self.compressed_exif(inflater, policy),
+            b"tEXt" | b"zTXt" | b"iTXt" => png_text::clean(&self.name, self.body, inflater, policy),
+            b"meTa" => self.xml(policy),
+            b"caBX" if c2pa::must_remove(self.body, policy) => Change::Drop,
             _ => Change::Keep,
         }
     }
 
-    fn exif(&self, care: Care) -> Change {
+    fn exif(&self, policy: Policy) -> Change {
         if self.body.len() > MAX_BLOCK_BYTES {
             return Change::Drop;
         }
         let mut block = self.body.to_vec();
-        match clean_block(Kind::Exif, &mut block, care) {
+        match clean_block(Kind::Exif, &mut block, policy) {
             Outcome::Unchanged => Change::Keep,
             Outcome::Edited => Change::Replace(block),
             Outcome::Emptied => Change::Drop,
@@ -89,12 +89,12 @@ impl<'a> Chunk<'a> {
     }
 
     /// Metadata in XML without namespaces, in UTF-16 mostly.
-    fn xml(&self, care: Care) -> Change {
+    fn xml(&self, policy: Policy) -> Change {
         if self.body.len() > MAX_BLOCK_BYTES {
             return Change::Drop;
         }
         let mut block = self.body.to_vec();
-        match xmp::clean_plain(&mut block, care) {
+        match xmp::clean_plain(&mut block, policy) {
             Outcome::Unchanged => Change::Keep,
             Outcome::Edited => Change::Replace(block),
             Outcome::Emptied => Change::Drop,
@@ -102,9 +102,9 @@ impl<'a> Chunk<'a> {
     }
 
     /// A proposal that was withdrawn: a zero, the length, zlib. Not worth packing again.
-    fn compressed_exif(&self, inflater: &mut Inflater, care: Care) -> Change {
+    fn compressed_exif(&self, inflater: &mut Inflater, policy: Policy) -> Change {
         let inflated = self.body.get(5..).and_then(|zlib| inflater.inflate(zlib));
-        match inflated.map(|mut exif| clean_block(Kind::Exif, &mut exif, care)) {
+        match inflated.map(|mut exif| clean_block(Kind::Exif, &mut exif, policy)) {
             Some(Outcome::Unchanged) => Change::Keep,
             _ => Change::Drop,
         }

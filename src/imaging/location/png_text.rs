@@ -4,7 +4,7 @@
 use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::inflate::{Inflater, deflate};
 use super::text::{self, Encoding};
-use super::{Care, Outcome, clean_block, fields, raw_profile};
+use super::{Outcome, Policy, clean_block, keywords, raw_profile};
 use std::ops::Range;
 
 /// What becomes of a chunk.
@@ -16,9 +16,9 @@ pub(super) enum Change {
 }
 
 /// `name` is the chunk's: `tEXt`, `zTXt` or `iTXt`.
-pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, care: Care) -> Change {
+pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, policy: Policy) -> Change {
     let Some(text) = Text::of(name, body) else { return Change::Keep };
-    if fields::is_place_keyword(text.keyword) {
+    if keywords::is_place_keyword(text.keyword) {
         return Change::Drop;
     }
     let Some(content) = Content::of(text.keyword) else { return Change::Keep };
@@ -30,7 +30,7 @@ pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, care: Car
     };
     // One that is too large may hold anything.
     let Some((mut opened, is_damaged)) = opened else { return Change::Drop };
-    match content.clean(&mut opened, care) {
+    match content.clean(&mut opened, policy) {
         Outcome::Unchanged => return Change::Keep,
         Outcome::Emptied => return Change::Drop,
         // Packed again, it would not be damaged any more.
@@ -72,7 +72,7 @@ enum Content {
     Xmp,
     Profile(Kind),
     /// Words for people.
-    Words,
+    HumanText,
     /// Whatever programs write under other keywords.
     Data,
 }
@@ -82,19 +82,19 @@ impl Content {
         if keyword.eq_ignore_ascii_case(b"XML:com.adobe.xmp") || keyword.eq_ignore_ascii_case(b"xmp") {
             return Some(Content::Xmp);
         }
-        if raw_profile::is_one(keyword) {
-            return raw_profile::announced(keyword).map(Content::Profile);
+        if raw_profile::is_raw_profile(keyword) {
+            return raw_profile::announced_kind(keyword).map(Content::Profile);
         }
-        Some(if fields::is_for_people(keyword) { Content::Words } else { Content::Data })
+        Some(if keywords::is_human_text(keyword) { Content::HumanText } else { Content::Data })
     }
 
-    fn clean(&self, text: &mut [u8], care: Care) -> Outcome {
+    fn clean(&self, text: &mut [u8], policy: Policy) -> Outcome {
         match *self {
-            Content::Xmp => clean_block(Kind::Xmp, text, care),
-            Content::Profile(kind) => raw_profile::clean(kind, text, care),
-            Content::Words if text::clean(text, Encoding::Bytes, care) => Outcome::Edited,
-            Content::Data if text::clean_data(text, care) => Outcome::Edited,
-            Content::Words | Content::Data => Outcome::Unchanged,
+            Content::Xmp => clean_block(Kind::Xmp, text, policy),
+            Content::Profile(kind) => raw_profile::clean(kind, text, policy),
+            Content::HumanText if text::clean(text, Encoding::Bytes, policy) => Outcome::Edited,
+            Content::Data if text::clean_data(text, policy) => Outcome::Edited,
+            Content::HumanText | Content::Data => Outcome::Unchanged,
         }
     }
 }

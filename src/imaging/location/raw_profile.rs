@@ -2,8 +2,8 @@
 //! length. The digits are changed in place, so their lines stay as they were.
 
 use super::block::Kind;
-use super::words::starts_with_any_case;
-use super::{Care, Outcome, clean_block, fill};
+use super::word_match::starts_with_any_case;
+use super::{Outcome, Policy, clean_block, fill};
 
 const XMP_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
@@ -11,13 +11,13 @@ const XMP_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 const KEYWORD: &str = "Raw profile type ";
 
 /// Whether a keyword announces a profile, with places or without.
-pub(super) fn is_one(keyword: &[u8]) -> bool {
+pub(super) fn is_raw_profile(keyword: &[u8]) -> bool {
     starts_with_any_case(keyword, KEYWORD)
 }
 
 /// The profile that a keyword announces, if it is one with places: `exif`, `app1` (EXIF or XMP), `iptc`, `8bim`, `xmp`.
-pub(super) fn announced(keyword: &[u8]) -> Option<Kind> {
-    let name = keyword.get(KEYWORD.len()..).filter(|_| is_one(keyword))?;
+pub(super) fn announced_kind(keyword: &[u8]) -> Option<Kind> {
+    let name = keyword.get(KEYWORD.len()..).filter(|_| is_raw_profile(keyword))?;
     match name.to_ascii_lowercase().as_slice() {
         b"exif" | b"app1" => Some(Kind::Exif),
         b"iptc" | b"8bim" | b"app13" => Some(Kind::Iptc),
@@ -27,12 +27,12 @@ pub(super) fn announced(keyword: &[u8]) -> Option<Kind> {
 }
 
 /// Cleans the profile in its text. One whose digits cannot be read is emptied.
-pub(super) fn clean(kind: Kind, text: &mut [u8], care: Care) -> Outcome {
+pub(super) fn clean(kind: Kind, text: &mut [u8], policy: Policy) -> Outcome {
     let Some(start) = digits_start(text) else { return empty(text) };
     let Some(digits) = text.get_mut(start..) else { return Outcome::Unchanged };
     let Some(mut profile) = decode(digits) else { return empty(text) };
     let (kind, skip) = recognise(kind, &profile);
-    let outcome = profile.get_mut(skip..).map_or(Outcome::Unchanged, |block| clean_block(kind, block, care));
+    let outcome = profile.get_mut(skip..).map_or(Outcome::Unchanged, |block| clean_block(kind, block, policy));
     if outcome == Outcome::Edited {
         encode(&profile, digits);
     }

@@ -2,7 +2,7 @@
 //! items of the camera's menus.
 
 use super::tiff_read::Tiff;
-use super::{fields, fill};
+use super::{fill, keywords};
 use std::ops::Range;
 
 pub(super) const HEADER: &[u8] = b"RMETA\0";
@@ -41,7 +41,7 @@ fn find(body: &[u8]) -> Option<Vec<(Range<usize>, u8)>> {
         let Some(content) = body.get(data.clone()) else { break };
         match kind {
             NAMES => {
-                let is_place = |name: &[u8]| fields::is_place_keyword(name);
+                let is_place = |name: &[u8]| keywords::is_place_keyword(name);
                 places = content.split(|&byte| byte == 0).take(tags).map(is_place).collect();
             }
             2 | 18 => texts = strings(content, data.start),

@@ -10,19 +10,19 @@
 //! anything in it looks like a location.
 
 use super::text::{self, Encoding};
-use super::tiff_plan::{GPS_IFD, Plan, Text};
+use super::tiff_plan::{GPS_IFD, Plan, TextType};
 use super::wide::Wide;
-use super::{Care, Outcome, clean_block, clean_embedded_jpegs, coordinates, fields, maker_note, tiff_edit};
+use super::{Outcome, Policy, clean_block, clean_embedded_jpegs, coordinates, keywords, maker_note, tiff_edit};
 use crate::imaging::metadata;
 
 /// Passes until the block is wiped; only overlapping structures need more than one.
 const MAX_PASSES: usize = 3;
 
 /// Removes the location in place, without moving anything but a directory's own entries.
-pub(super) fn clean(tiff: &mut [u8], care: Care) -> Outcome {
+pub(super) fn clean(tiff: &mut [u8], policy: Policy) -> Outcome {
     let mut outcome = Outcome::Unchanged;
     for _ in 0..MAX_PASSES {
-        match pass(tiff, care) {
+        match pass(tiff, policy) {
             Some(false) => return outcome,
             Some(true) => outcome = Outcome::Edited,
             None => break,
@@ -50,7 +50,7 @@ fn looks_like_location(block: &[u8]) -> bool {
     let latitudes: [&[u8]; 2] = [&[0, 2, 0, 5, 0, 0, 0, 3], &[2, 0, 5, 0, 3, 0, 0, 0]];
     has_entry
         || latitudes.iter().any(|latitude| memchr::memmem::find(block, latitude).is_some())
-        || fields::remnant_mentions_location(block)
+        || keywords::remnant_mentions_location(block)
         || !coordinates::find(block).is_empty()
 }
 
@@ -78,7 +78,7 @@ fn orientation_alone(orientation: u8) -> [u8; 26] {
 }
 
 /// Whether something was removed; `None` when the block cannot be understood.
-fn pass(tiff: &mut [u8], care: Care) -> Option<bool> {
+fn pass(tiff: &mut [u8], policy: Policy) -> Option<bool> {
     if super::is_blank(tiff) {
         return Some(false);
     }
@@ -86,23 +86,23 @@ fn pass(tiff: &mut [u8], care: Care) -> Option<bool> {
     let mut changed = false;
     for &(kind, span) in &plan.nested {
         let nested = tiff.get_mut(span.range())?;
-        changed |= clean_block(kind, nested, care.inside()).changed();
+        changed |= clean_block(kind, nested, policy.nested()).changed();
     }
     for &(text, span) in &plan.texts {
         let value = tiff.get_mut(span.range())?;
         changed |= match text {
-            Text::Plain => text::clean(value, Encoding::Bytes, care),
-            Text::Wide => text::clean(value, Encoding::Wide(Wide::UTF_16_LE), care),
-            Text::WithCode => text::clean_with_code(value, plan.big_endian, care),
+            TextType::Plain => text::clean(value, Encoding::Bytes, policy),
+            TextType::Utf16 => text::clean(value, Encoding::Wide(Wide::UTF_16_LE), policy),
+            TextType::CharacterCode => text::clean_with_character_code(value, plan.big_endian, policy),
         };
     }
     for &note in &plan.maker_notes {
         changed |= maker_note::clean(tiff, note, plan.big_endian);
     }
     changed |= tiff_edit::apply(tiff, plan);
-    if care.levels > 1 {
+    if policy.levels > 1 {
         // A thumbnail, in IFD1 or in a maker's note, is a JPEG and may carry an EXIF segment of its own.
-        changed |= clean_embedded_jpegs(tiff, care.inside());
+        changed |= clean_embedded_jpegs(tiff, policy.nested());
     }
     Some(changed)
 }

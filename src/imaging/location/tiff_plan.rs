@@ -2,7 +2,7 @@
 
 use super::block::Kind;
 use super::spans::{self, Span};
-use super::tiff_read::{ENTRY_BYTES, Entry, Table, Tiff};
+use super::tiff_read::{ENTRY_BYTES, Entry, Ifd, Tiff};
 use std::collections::HashSet;
 
 pub(super) const GPS_IFD: u16 = 0x8825;
@@ -26,29 +26,29 @@ fn is_text(tag: u16) -> bool {
 pub(super) struct Plan {
     pub big_endian: bool,
     /// Directories that stay, and the header.
-    pub tables: Vec<Span>,
+    pub ifds: Vec<Span>,
     /// Values of their entries that stay.
-    pub values: Vec<Span>,
-    /// Offsets of directories with an entry to strike.
-    pub struck: Vec<u32>,
+    pub kept_values: Vec<Span>,
+    /// Offsets of directories with an entry to remove_entries.
+    pub ifds_to_edit: Vec<u32>,
     /// GPS IFDs.
-    pub gps_tables: Vec<Span>,
+    pub gps_ifds: Vec<Span>,
     /// Values of what is struck and of the GPS IFDs.
-    pub gone: Vec<Span>,
+    pub removed: Vec<Span>,
     /// Blocks of other standards.
     pub nested: Vec<(Kind, Span)>,
-    pub texts: Vec<(Text, Span)>,
+    pub texts: Vec<(TextType, Span)>,
     pub maker_notes: Vec<Span>,
 }
 
 /// How a text is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Text {
+pub(super) enum TextType {
     Plain,
     /// Windows' title, comment, author, keywords and subject.
-    Wide,
-    /// It says so itself.
-    WithCode,
+    Utf16,
+    /// It meaning so itself.
+    CharacterCode,
 }
 
 impl Plan {
@@ -64,11 +64,11 @@ impl Plan {
             budget: bytes.len() / 6 + 16,
             nested_budget: bytes.len(),
             seen: HashSet::new(),
-            open: vec![tiff.u32(4)?],
+            pending: vec![tiff.u32(4)?],
             gps: Vec::new(),
-            plan: Plan { big_endian, tables: vec![Span { start: 0, end: 8 }], ..Plan::default() },
+            plan: Plan { big_endian, ifds: vec![Span { start: 0, end: 8 }], ..Plan::default() },
         };
-        while let Some(offset) = walk.open.pop() {
+        while let Some(offset) = walk.pending.pop() {
             walk.directory(tiff, offset)?;
         }
         let mut found = std::mem::take(&mut walk.gps);
@@ -86,7 +86,7 @@ struct Walk {
     budget: usize,
     nested_budget: usize,
     seen: HashSet<u32>,
-    open: Vec<u32>,
+    pending: Vec<u32>,
     gps: Vec<u32>,
     plan: Plan,
 }
@@ -96,48 +96,48 @@ impl Walk {
         if offset == 0 || !self.seen.insert(offset) {
             return Some(());
         }
-        let Some(table) = Table::at(tiff, offset) else { return Some(()) };
-        self.budget = self.budget.checked_sub(table.entries + 1)?;
-        self.plan.tables.extend(Span::inside(offset as usize, table.bytes(), tiff.bytes.len()));
-        self.open.extend(table.next(tiff));
+        let Some(ifd) = Ifd::at(tiff, offset) else { return Some(()) };
+        self.budget = self.budget.checked_sub(ifd.entries + 1)?;
+        self.plan.ifds.extend(Span::inside(offset as usize, ifd.bytes(), tiff.bytes.len()));
+        self.pending.extend(ifd.next(tiff));
         let mut struck = false;
-        for index in 0..table.entries {
-            let Some(entry) = tiff.entry(table.entry(index)) else { continue };
+        for index in 0..ifd.entries {
+            let Some(entry) = tiff.entry(ifd.entry(index)) else { continue };
             struck |= is_location(entry.tag);
             self.entry(tiff, entry)?;
         }
         if struck {
-            self.plan.struck.push(offset);
+            self.plan.ifds_to_edit.push(offset);
         }
         Some(())
     }
 
     fn entry(&mut self, tiff: Tiff, entry: Entry) -> Option<()> {
-        let value = entry.outside(tiff);
+        let value = entry.external_value(tiff);
         if entry.tag == GPS_IFD {
             self.pointers(tiff, entry, |walk, offset| walk.gps.push(offset))?;
         }
         if is_location(entry.tag) {
-            self.plan.gone.extend(value);
+            self.plan.removed.extend(value);
             return Some(());
         }
-        self.plan.values.extend(value);
+        self.plan.kept_values.extend(value);
         match entry.tag {
             // EXIF, Interoperability, SubIFDs, GlobalParameters.
-            0x8769 | 0xa005 | 0x014a | 0x0190 => self.pointers(tiff, entry, |walk, offset| walk.open.push(offset))?,
+            0x8769 | 0xa005 | 0x014a | 0x0190 => self.pointers(tiff, entry, |walk, offset| walk.pending.push(offset))?,
             0x02bc => self.nested(Kind::Xmp, value)?,
             0x83bb | 0x8568 => self.nested(Kind::Iptc, value)?,
             0x8649 => self.nested(Kind::Photoshop, value)?,
-            0x9c9b..=0x9c9f => self.text(Text::Wide, value),
-            0x9286 => self.text(Text::WithCode, value),
+            0x9c9b..=0x9c9f => self.text(TextType::Utf16, value),
+            0x9286 => self.text(TextType::CharacterCode, value),
             0x927c => self.maker_note(value)?,
-            tag if entry.is_text() || is_text(tag) => self.text(Text::Plain, value),
+            tag if entry.is_text() || is_text(tag) => self.text(TextType::Plain, value),
             _ => {}
         }
-        // Pictures lie where a second tag says: the thumbnail, and strips.
+        // Pictures lie where a second tag meaning: the thumbnail, and strips.
         if let (0x0201 | 0x0111, Some(start)) = (entry.tag, entry.number(tiff, 0)) {
             let length = tiff.length_for(entry);
-            self.plan.values.extend(Span::inside(start as usize, length as usize, tiff.bytes.len()));
+            self.plan.kept_values.extend(Span::inside(start as usize, length as usize, tiff.bytes.len()));
         }
         Some(())
     }
@@ -153,20 +153,20 @@ impl Walk {
     fn nested(&mut self, kind: Kind, value: Option<Span>) -> Option<()> {
         let Some(span) = value else { return Some(()) };
         self.plan.nested.push((kind, span));
-        self.pay(span)
+        self.charge_nested(span)
     }
 
-    fn text(&mut self, text: Text, value: Option<Span>) {
+    fn text(&mut self, text: TextType, value: Option<Span>) {
         self.plan.texts.extend(value.map(|span| (text, span)));
     }
 
     /// A text ends where a directory starts, whatever it claims, and several entries may have the same one.
     fn texts(&mut self) -> Option<()> {
-        let tables = spans::merged(self.plan.tables.clone());
+        let ifds = spans::merged(self.plan.ifds.clone());
         for (_, span) in &mut self.plan.texts {
-            let next = tables.partition_point(|table| table.end <= span.start);
-            if let Some(table) = tables.get(next) {
-                span.end = span.end.min(table.start.max(span.start));
+            let next = ifds.partition_point(|ifd| ifd.end <= span.start);
+            if let Some(ifd) = ifds.get(next) {
+                span.end = span.end.min(ifd.start.max(span.start));
             }
         }
         self.plan.texts.sort_by_key(|&(_, span)| span);
@@ -179,11 +179,11 @@ impl Walk {
     fn maker_note(&mut self, value: Option<Span>) -> Option<()> {
         let Some(span) = value else { return Some(()) };
         self.plan.maker_notes.push(span);
-        self.pay(span)
+        self.charge_nested(span)
     }
 
     /// Values that do not overlap are together no longer than the file.
-    fn pay(&mut self, span: Span) -> Option<()> {
+    fn charge_nested(&mut self, span: Span) -> Option<()> {
         self.nested_budget = self.nested_budget.checked_sub(span.len())?;
         Some(())
     }
@@ -193,20 +193,20 @@ impl Walk {
             // A main directory that a GPS pointer names too: it stays, the pointer goes.
             return Some(());
         }
-        let Some(mut table) = Table::at(tiff, offset) else { return Some(()) };
+        let Some(mut ifd) = Ifd::at(tiff, offset) else { return Some(()) };
         self.budget = self.budget.checked_sub(1)?;
-        if table.cut || table.entries > MAX_GPS_ENTRIES {
+        if ifd.truncated || ifd.entries > MAX_GPS_ENTRIES {
             // A stale pointer into other data: only what looks like entries is taken for one.
-            table.entries = (0..table.entries.min(MAX_GPS_ENTRIES))
-                .take_while(|&index| tiff.entry(table.entry(index)).is_some_and(|entry| entry.size() > 0))
+            ifd.entries = (0..ifd.entries.min(MAX_GPS_ENTRIES))
+                .take_while(|&index| tiff.entry(ifd.entry(index)).is_some_and(|entry| entry.size() > 0))
                 .count();
         }
-        self.budget = self.budget.checked_sub(table.entries)?;
-        let length = 2 + table.entries * ENTRY_BYTES;
-        self.plan.gps_tables.extend(Span::inside(offset as usize, length, tiff.bytes.len()));
-        for index in 0..table.entries {
-            let entry = tiff.entry(table.entry(index));
-            self.plan.gone.extend(entry.and_then(|entry| entry.outside(tiff)));
+        self.budget = self.budget.checked_sub(ifd.entries)?;
+        let length = 2 + ifd.entries * ENTRY_BYTES;
+        self.plan.gps_ifds.extend(Span::inside(offset as usize, length, tiff.bytes.len()));
+        for index in 0..ifd.entries {
+            let entry = tiff.entry(ifd.entry(index));
+            self.plan.removed.extend(entry.and_then(|entry| entry.external_value(tiff)));
         }
         Some(())
     }

@@ -24,7 +24,7 @@ impl Tiff<'_> {
     }
 
     pub fn entry(self, at: usize) -> Option<Entry> {
-        Some(Entry { at, tag: self.u16(at)?, kind: self.u16(at + 2)?, count: self.u32(at + 4)? })
+        Some(Entry { at, tag: self.u16(at)?, field_type: self.u16(at + 2)?, count: self.u32(at + 4)? })
     }
 
     /// The length that belongs to a picture's offset: the entry that follows it, since entries are sorted by tag. Strips of
@@ -38,20 +38,20 @@ impl Tiff<'_> {
 
 /// One directory: a count, entries of twelve bytes, the offset of the next directory.
 #[derive(Clone, Copy)]
-pub(super) struct Table {
+pub(super) struct Ifd {
     offset: usize,
     /// As many as lie in the block.
     pub entries: usize,
     /// Whether it claims more than that.
-    pub cut: bool,
+    pub truncated: bool,
 }
 
-impl Table {
+impl Ifd {
     pub fn at(tiff: Tiff, offset: u32) -> Option<Self> {
         let offset = offset as usize;
         let claimed = usize::from(tiff.u16(offset)?);
-        let room = tiff.bytes.len().saturating_sub(offset + 2) / ENTRY_BYTES;
-        Some(Table { offset, entries: claimed.min(room), cut: claimed > room })
+        let fits = tiff.bytes.len().saturating_sub(offset + 2) / ENTRY_BYTES;
+        Some(Ifd { offset, entries: claimed.min(fits), truncated: claimed > fits })
     }
 
     pub fn entry(self, index: usize) -> usize {
@@ -59,11 +59,11 @@ impl Table {
     }
 
     pub fn next(self, tiff: Tiff) -> Option<u32> {
-        if self.cut { None } else { tiff.u32(self.entry(self.entries)) }
+        if self.truncated { None } else { tiff.u32(self.entry(self.entries)) }
     }
 
     pub fn bytes(self) -> usize {
-        2 + self.entries * ENTRY_BYTES + if self.cut { 0 } else { 4 }
+        2 + self.entries * ENTRY_BYTES + if self.truncated { 0 } else { 4 }
     }
 }
 
@@ -71,14 +71,14 @@ impl Table {
 pub(super) struct Entry {
     at: usize,
     pub tag: u16,
-    kind: u16,
+    field_type: u16,
     pub count: u32,
 }
 
 impl Entry {
     /// Bytes of one value; 0 for an unknown type.
     pub fn size(self) -> usize {
-        match self.kind {
+        match self.field_type {
             // 129 is EXIF 3.0's UTF-8.
             1 | 2 | 6 | 7 | 129 => 1,
             3 | 8 => 2,
@@ -88,22 +88,22 @@ impl Entry {
         }
     }
 
-    /// Whether its type says that it is a text, in ASCII or UTF-8.
+    /// Whether its type meaning that it is a text, in ASCII or UTF-8.
     pub fn is_text(self) -> bool {
-        matches!(self.kind, 2 | 129)
+        matches!(self.field_type, 2 | 129)
     }
 
     /// Where the entry has its value, or the offset of it.
-    pub fn field(self) -> usize {
+    pub fn value_position(self) -> usize {
         self.at + 8
     }
 
     /// What a value that does not fit into the entry has in its place.
     pub fn offset(self, tiff: Tiff) -> Option<u32> {
-        tiff.u32(self.field())
+        tiff.u32(self.value_position())
     }
 
-    /// The offsets that a pointer has: 32 bits each, in whatever type says so. One byte for each would be a text's.
+    /// The offsets that a pointer has: 32 bits each, in whatever type meaning so. One byte for each would be a text's.
     pub fn pointers(self, tiff: Tiff) -> impl Iterator<Item = u32> {
         let (count, is_raw) = match (self.size(), self.size().checked_mul(self.count as usize)) {
             (4, _) => (self.count, false),
@@ -117,7 +117,7 @@ impl Entry {
     }
 
     /// Where a value lies that does not fit into the entry.
-    pub fn outside(self, tiff: Tiff) -> Option<Span> {
+    pub fn external_value(self, tiff: Tiff) -> Option<Span> {
         let bytes = self.size().checked_mul(self.count as usize)?;
         if bytes <= 4 {
             return None;

@@ -2,20 +2,20 @@
 //! programs append, a camera's own blocks.
 //! Their makers count offsets into this, so everything is edited in place.
 
-use super::{Care, fill, insta360, iptc, mp4, segments};
+use super::{Policy, fill, insta360, iptc, mp4, segments};
 use memchr::memmem;
 
 /// The name of a block of Samsung's trailer (SEF) with the mobile country code; the code itself follows.
 const MOBILE_COUNTRY: &[u8] = b"MCC_Data";
 
 /// Whether there was a location.
-pub(super) fn clean(trailer: &mut [u8], care: Care) -> bool {
-    if care.wipe {
+pub(super) fn clean(trailer: &mut [u8], policy: Policy) -> bool {
+    if policy.wipe {
         return fill(trailer, 0);
     }
-    let mut changed = segments::scan(trailer, care);
-    changed |= mp4::clean(trailer, care);
-    changed |= iptc::scan(trailer, care);
+    let mut changed = segments::scan(trailer, policy);
+    changed |= mp4::clean(trailer, policy);
+    changed |= iptc::scan(trailer, policy);
     changed | insta360::clean(trailer) | mobile_country(trailer)
 }
 

@@ -3,7 +3,7 @@
 
 use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::rebuild::Rebuild;
-use super::{Care, Outcome, c2pa, clean_block, fill, trailer};
+use super::{Outcome, Policy, c2pa, clean_block, fill, trailer};
 use std::ops::Range;
 
 const HEADER_BYTES: usize = 12;
@@ -13,15 +13,15 @@ const HAS_EXIF: u8 = 0x08;
 const HAS_XMP: u8 = 0x04;
 
 /// `None` without a location.
-pub(super) fn clean(file: &[u8], care: Care) -> Option<Vec<u8>> {
+pub(super) fn clean(file: &[u8], policy: Policy) -> Option<Vec<u8>> {
     let size = u32::from_le_bytes(*file.get(4..)?.first_chunk()?);
     let end = (size as usize).saturating_add(8).min(file.len());
     let mut walk = Walk { rebuild: Rebuild::of(file), flags_at: None, kept: 0, dropped: 0, dropped_bytes: 0 };
-    let at = walk.chunks(file.get(..end)?, care);
+    let at = walk.chunks(file.get(..end)?, policy);
     // What lies behind the last whole chunk is nobody's, or chunks that a program appended without counting them.
     if let Some(after) = file.get(at..).filter(|after| !after.is_empty()) {
         let mut after = after.to_vec();
-        if uncounted_chunks(&mut after, at % 2, care) | trailer::clean(&mut after, care) {
+        if uncounted_chunks(&mut after, at % 2, policy) | trailer::clean(&mut after, policy) {
             walk.rebuild.replace(at..file.len(), after);
         }
     }
@@ -30,7 +30,7 @@ pub(super) fn clean(file: &[u8], care: Care) -> Option<Vec<u8>> {
 
 /// Cleans chunks behind the end that RIFF states, which ExifTool and Pillow read, in place; whether there was a location. The
 /// first may stand behind the padding of the chunk before it.
-fn uncounted_chunks(after: &mut [u8], padding: usize, care: Care) -> bool {
+fn uncounted_chunks(after: &mut [u8], padding: usize, policy: Policy) -> bool {
     let mut changed = false;
     let mut at = padding;
     while let Some([name @ .., a, b, c, d]) = after.get(at..).and_then(|rest| rest.first_chunk::<8>()).copied() {
@@ -40,9 +40,9 @@ fn uncounted_chunks(after: &mut [u8], padding: usize, care: Care) -> bool {
         let end = start.saturating_add(length).min(after.len());
         let Some(body) = after.get_mut(start..end) else { break };
         changed |= match &name {
-            b"EXIF" => clean_block(Kind::Exif, body, care).changed(),
-            b"XMP " | b"XMP\0" => clean_block(Kind::Xmp, body, care).changed(),
-            b"C2PA" if c2pa::must_go(body, care) => fill(body, 0),
+            b"EXIF" => clean_block(Kind::Exif, body, policy).changed(),
+            b"XMP " | b"XMP\0" => clean_block(Kind::Xmp, body, policy).changed(),
+            b"C2PA" if c2pa::must_remove(body, policy) => fill(body, 0),
             _ => false,
         };
         at = end.saturating_add(length % 2);
@@ -62,7 +62,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Where the last whole chunk ends.
-    fn chunks(&mut self, file: &[u8], care: Care) -> usize {
+    fn chunks(&mut self, file: &[u8], policy: Policy) -> usize {
         let mut at = HEADER_BYTES.min(file.len());
         while let Some([name @ .., a, b, c, d]) = file.get(at..).and_then(|rest| rest.first_chunk::<8>()).copied() {
             let length = u32::from_le_bytes([a, b, c, d]) as usize;
@@ -70,13 +70,13 @@ impl Walk<'_> {
             let Some(body) = start.checked_add(length).and_then(|end| file.get(start..end)) else { break };
             // Chunks have an even length; the last one's padding may be missing.
             let end = (start + length + length % 2).min(file.len());
-            self.chunk(name, body, at..end, care);
+            self.chunk(name, body, at..end, policy);
             at = end;
         }
         at
     }
 
-    fn chunk(&mut self, name: [u8; 4], body: &[u8], whole: Range<usize>, care: Care) {
+    fn chunk(&mut self, name: [u8; 4], body: &[u8], whole: Range<usize>, policy: Policy) {
         let (kind, flag) = match &name {
             b"VP8X" => {
                 self.flags_at = self.flags_at.or(Some(whole.start + 8));
@@ -85,14 +85,14 @@ impl Walk<'_> {
             b"EXIF" => (Kind::Exif, HAS_EXIF),
             // The second is a mistake that some writers made.
             b"XMP " | b"XMP\0" => (Kind::Xmp, HAS_XMP),
-            b"C2PA" if c2pa::must_go(body, care) => return self.drop(whole, 0),
+            b"C2PA" if c2pa::must_remove(body, policy) => return self.drop(whole, 0),
             _ => return,
         };
         if body.len() > MAX_BLOCK_BYTES {
             return self.drop(whole, flag);
         }
         let mut block = body.to_vec();
-        match clean_block(kind, &mut block, care) {
+        match clean_block(kind, &mut block, policy) {
             Outcome::Emptied => return self.drop(whole, flag),
             Outcome::Edited => self.rebuild.replace(whole.start + 8..whole.start + 8 + block.len(), block),
             Outcome::Unchanged => {}

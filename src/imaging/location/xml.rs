@@ -14,17 +14,17 @@ const MAX_ATTRIBUTES: usize = 4096;
 
 pub(super) enum Token {
     /// Its attributes are in [`Reader::attributes`].
-    Open {
+    StartTag {
         tag: Range<usize>,
         name: Range<usize>,
-        closed: bool,
+        self_closing: bool,
     },
-    Close {
+    EndTag {
         tag: Range<usize>,
         name: Range<usize>,
     },
     /// A comment or a processing instruction.
-    Aside(Range<usize>),
+    CommentOrInstruction(Range<usize>),
     /// What stands between tags, references unresolved; or in CDATA.
     Text(Range<usize>),
 }
@@ -66,21 +66,21 @@ impl<'a> Reader<'a> {
         }
         let rest = self.rest();
         if rest.starts_with(b"<!--") {
-            return self.past(start + 4, b"-->").map(|end| Some(Token::Aside(start..end)));
+            return self.skip_past(start + 4, b"-->").map(|end| Some(Token::CommentOrInstruction(start..end)));
         }
         if rest.starts_with(b"<?") {
-            return self.past(start + 2, b"?>").map(|end| Some(Token::Aside(start..end)));
+            return self.skip_past(start + 2, b"?>").map(|end| Some(Token::CommentOrInstruction(start..end)));
         }
         if rest.starts_with(b"<![CDATA[") {
-            return self.past(start + 9, b"]]>").map(|end| Some(Token::Text(start + 9..end - 3)));
+            return self.skip_past(start + 9, b"]]>").map(|end| Some(Token::Text(start + 9..end - 3)));
         }
         if rest.starts_with(b"<!") {
             return Err(Malformed);
         }
         if rest.starts_with(b"</") {
-            return self.close(start).map(Some);
+            return self.end_tag(start).map(Some);
         }
-        self.open(start).map(Some)
+        self.start_tag(start).map(Some)
     }
 
     /// Whether the text ends inside of the token that could not be read.
@@ -93,35 +93,35 @@ impl<'a> Reader<'a> {
     }
 
     /// Moves behind the next `end`.
-    fn past(&mut self, from: usize, end: &[u8]) -> Result<usize, Malformed> {
+    fn skip_past(&mut self, from: usize, end: &[u8]) -> Result<usize, Malformed> {
         let rest = self.text.get(from..).ok_or(Malformed)?;
         self.at = from + memchr::memmem::find(rest, end).ok_or(Malformed)? + end.len();
         Ok(self.at)
     }
 
-    fn close(&mut self, start: usize) -> Result<Token, Malformed> {
+    fn end_tag(&mut self, start: usize) -> Result<Token, Malformed> {
         self.at = start + 2;
         let name = self.name()?;
-        self.space();
+        self.skip_space();
         self.expect(b'>')?;
-        Ok(Token::Close { tag: start..self.at, name })
+        Ok(Token::EndTag { tag: start..self.at, name })
     }
 
-    fn open(&mut self, start: usize) -> Result<Token, Malformed> {
+    fn start_tag(&mut self, start: usize) -> Result<Token, Malformed> {
         self.at = start + 1;
         self.attributes.clear();
         let name = self.name()?;
         loop {
-            let spaced = self.space();
+            let spaced = self.skip_space();
             match self.rest().first().ok_or(Malformed)? {
                 b'>' => {
                     self.at += 1;
-                    return Ok(Token::Open { tag: start..self.at, name, closed: false });
+                    return Ok(Token::StartTag { tag: start..self.at, name, self_closing: false });
                 }
                 b'/' => {
                     self.at += 1;
                     self.expect(b'>')?;
-                    return Ok(Token::Open { tag: start..self.at, name, closed: true });
+                    return Ok(Token::StartTag { tag: start..self.at, name, self_closing: true });
                 }
                 _ if spaced => self.attribute()?,
                 _ => return Err(Malformed),
@@ -132,9 +132,9 @@ impl<'a> Reader<'a> {
     fn attribute(&mut self) -> Result<(), Malformed> {
         let start = self.at;
         let name = self.name()?;
-        self.space();
+        self.skip_space();
         self.expect(b'=')?;
-        self.space();
+        self.skip_space();
         let quote = *self.rest().first().filter(|quote| matches!(quote, b'"' | b'\'')).ok_or(Malformed)?;
         let from = self.at + 1;
         let length = memchr::memchr(quote, self.text.get(from..).unwrap_or_default()).ok_or(Malformed)?;
@@ -158,7 +158,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether there was any white space.
-    fn space(&mut self) -> bool {
+    fn skip_space(&mut self) -> bool {
         let length = self.rest().iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         self.at += length;
         length > 0

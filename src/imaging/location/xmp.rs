@@ -3,14 +3,15 @@
 //! keeps its length; it stays well-formed.
 //!
 //! Packets in UTF-16 and UTF-32 are read by way of [`super::wide`]. What follows the root element is nobody's; it stays unless
-//! it names a place. A packet that is cut off is cleaned as far as it goes. One that is not well-formed is wiped.
+//! it naming a place. A packet that is cut off is cleaned as far as it goes. One that is not well-formed is wiped.
 
 use super::block::Kind;
-use super::coordinates::{self, Edit, With};
-use super::fields::{self, Namespace, Says};
-use super::references::Resolved;
+use super::character_references::Resolved;
+use super::coordinates::{self, Edit, Replacement};
+use super::namespaces::Namespace;
+use super::property_names::{self, Meaning};
 use super::xml::{self, Attribute, Malformed, Reader, Token};
-use super::{Care, Outcome, embedded, wide, wipe_block};
+use super::{Outcome, Policy, base64_jpeg, keywords, wide, wipe_block};
 use std::ops::Range;
 
 /// An XMP packet stands there as it is, not in sub-blocks. For readers that know only those, this follows it: from
@@ -25,7 +26,7 @@ const MAX_BINDINGS: usize = 128;
 
 /// How elements and attributes are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Names {
+enum Naming {
     /// By namespaces.
     #[default]
     Qualified,
@@ -34,26 +35,26 @@ enum Names {
 }
 
 /// Removes the location in place.
-pub(super) fn clean(packet: &mut [u8], care: Care) -> Outcome {
-    clean_named(packet, Names::Qualified, care)
+pub(super) fn clean(packet: &mut [u8], policy: Policy) -> Outcome {
+    clean_named(packet, Naming::Qualified, policy)
 }
 
 /// As [`clean`], of XML without namespaces.
-pub(super) fn clean_plain(xml: &mut [u8], care: Care) -> Outcome {
-    if care.wipe { wipe_block(Kind::Xmp, xml) } else { clean_named(xml, Names::Plain, care) }
+pub(super) fn clean_plain(xml: &mut [u8], policy: Policy) -> Outcome {
+    if policy.wipe { wipe_block(Kind::Xmp, xml) } else { clean_named(xml, Naming::Plain, policy) }
 }
 
-fn clean_named(packet: &mut [u8], names: Names, care: Care) -> Outcome {
+fn clean_named(packet: &mut [u8], naming: Naming, policy: Policy) -> Outcome {
     if super::is_blank(packet) {
         return Outcome::Unchanged;
     }
-    let cleaned = match widths(packet) {
-        None => clean_narrow(packet, names, care),
+    let cleaned = match wide_tag_start(packet) {
+        None => clean_narrow(packet, naming, policy),
         Some(first) => wide::ALL
             .into_iter()
             .find_map(|wide| {
                 let (_, text) = packet.split_at_mut_checked(wide.start(first))?;
-                wide.edit(text, |narrow| clean_narrow(narrow, names, care)).ok()
+                wide.edit(text, |narrow| clean_narrow(narrow, naming, policy)).ok()
             })
             .ok_or(Malformed),
     };
@@ -61,21 +62,21 @@ fn clean_named(packet: &mut [u8], names: Names, care: Care) -> Outcome {
 }
 
 /// Where the first tag starts in a packet that has zeros between its characters; XML in UTF-8 has none.
-fn widths(packet: &[u8]) -> Option<usize> {
+fn wide_tag_start(packet: &[u8]) -> Option<usize> {
     let text = packet.get(packet.iter().position(|&byte| byte != 0)?..)?;
     let last = text.iter().rposition(|&byte| byte != 0)?;
     memchr::memchr(0, text.get(..=last)?)?;
     memchr::memchr(b'<', packet)
 }
 
-fn clean_narrow(packet: &mut [u8], names: Names, care: Care) -> Result<Outcome, Malformed> {
-    let found = find(packet, names)?;
+fn clean_narrow(packet: &mut [u8], naming: Naming, policy: Policy) -> Result<Outcome, Malformed> {
+    let found = find(packet, naming)?;
     for edit in &found.edits {
         edit.apply(packet);
     }
     let mut changed = !found.edits.is_empty();
     for image in found.images {
-        changed |= packet.get_mut(image).is_some_and(|image| embedded::clean_base64(image, care));
+        changed |= packet.get_mut(image).is_some_and(|image| base64_jpeg::clean_base64(image, policy));
     }
     Ok(if changed { Outcome::Edited } else { Outcome::Unchanged })
 }
@@ -87,7 +88,7 @@ struct Found {
 }
 
 /// Where the properties lie.
-fn find(packet: &[u8], names: Names) -> Result<Found, Malformed> {
+fn find(packet: &[u8], naming: Naming) -> Result<Found, Malformed> {
     let padding = |byte: &&u8| matches!(**byte, 0 | b' ' | b'\t' | b'\n' | b'\r');
     let start = packet.iter().take_while(padding).count();
     let end = packet.len() - packet.iter().rev().take_while(padding).count();
@@ -98,9 +99,9 @@ fn find(packet: &[u8], names: Names) -> Result<Found, Malformed> {
     // With the padding before it, for the offsets' sake.
     let text = packet.get(..end).unwrap_or_default();
     let mut reader = Reader::of(text);
-    let mut search = Search { names, has_rdf: names == Names::Plain, ..Search::default() };
+    let mut search = Search { naming, has_rdf: naming == Naming::Plain, ..Search::default() };
     if search.run(&mut reader).is_err() {
-        search.after_fault(&reader, text)?;
+        search.recover(&reader, text)?;
     }
     Ok(Found { edits: search.edits, images: search.images })
 }
@@ -111,14 +112,14 @@ fn starts_as_xml(text: &[u8]) -> bool {
 
 #[derive(Default)]
 struct Search {
-    names: Names,
+    naming: Naming,
     edits: Vec<Edit>,
     images: Vec<Range<usize>>,
     elements: Vec<Element>,
     bindings: Vec<Binding>,
     /// Whether the root has `rdf:RDF` in it, if it has to.
     has_rdf: bool,
-    /// Where a root with that was closed.
+    /// Where a root with that was self_closing.
     root_end: Option<usize>,
 }
 
@@ -131,9 +132,9 @@ struct Element {
     start: usize,
     /// Where its content starts.
     content: usize,
-    says: Says,
+    meaning: Meaning,
     /// Whether it is a text for people, or a list or an alternative in one.
-    is_for_people: bool,
+    is_human_text: bool,
     /// Whether there was another element in it.
     has_elements: bool,
 }
@@ -156,29 +157,31 @@ impl Search {
         let mut removed: Option<usize> = None;
         while let Some(token) = reader.next()? {
             match token {
-                Token::Aside(range) if removed.is_none() && fields::aside_mentions_location(reader.get(&range)) => {
+                Token::CommentOrInstruction(range)
+                    if removed.is_none() && keywords::comment_mentions_location(reader.get(&range)) =>
+                {
                     self.add(range)
                 }
-                Token::Aside(_) => {}
+                Token::CommentOrInstruction(_) => {}
                 Token::Text(range) if removed.is_none() => {
-                    let is_for_people = self.elements.last().is_some_and(|element| element.is_for_people);
-                    self.value(reader, range, is_for_people);
+                    let is_human_text = self.elements.last().is_some_and(|element| element.is_human_text);
+                    self.value(reader, range, is_human_text);
                 }
                 Token::Text(_) => {}
-                Token::Open { tag, name, closed } => {
+                Token::StartTag { tag, name, self_closing } => {
                     let around = self.bindings.len();
                     self.bind(reader)?;
-                    let says = if removed.is_some() { Says::Nothing } else { self.says(reader, &name, IsAttribute::No) };
-                    if removed.is_none() && says != Says::Place {
+                    let meaning = if removed.is_some() { Meaning::Other } else { self.meaning(reader, &name, IsAttribute::No) };
+                    if removed.is_none() && meaning != Meaning::Place {
                         self.attributes(reader);
                     }
                     self.has_rdf |= reader.get(&name).ends_with(b":RDF");
                     if let Some(parent) = self.elements.last_mut() {
                         parent.has_elements = true;
                     }
-                    if closed {
+                    if self_closing {
                         self.bindings.truncate(around);
-                        if says == Says::Place {
+                        if meaning == Meaning::Place {
                             self.add(tag.clone());
                         }
                         self.end_root(tag.end);
@@ -187,22 +190,22 @@ impl Search {
                     if self.elements.len() == MAX_DEPTH {
                         return Err(Malformed);
                     }
-                    if says == Says::Place {
+                    if meaning == Meaning::Place {
                         removed = Some(self.elements.len());
                     }
                     let (start, content) = (tag.start, tag.end);
-                    let is_for_people = self.is_for_people(reader, &name);
+                    let is_human_text = self.is_human_text(reader, &name);
                     self.elements.push(Element {
                         name,
                         bindings: around,
                         start,
                         content,
-                        says,
-                        is_for_people,
+                        meaning,
+                        is_human_text,
                         has_elements: false,
                     });
                 }
-                Token::Close { tag, name } => {
+                Token::EndTag { tag, name } => {
                     let element = self.elements.last().ok_or(Malformed)?;
                     if reader.get(&element.name) != reader.get(&name) {
                         return Err(Malformed);
@@ -214,7 +217,7 @@ impl Search {
                     }
                     let content = reader.get(&(element.content..tag.start));
                     if removed.is_none()
-                        && (element.says == Says::Place || !element.has_elements && is_number(element.says, content))
+                        && (element.meaning == Meaning::Place || !element.has_elements && is_number(element.meaning, content))
                     {
                         self.add(element.start..tag.end);
                     }
@@ -232,7 +235,7 @@ impl Search {
     }
 
     /// Decides what a document with a fault in it is worth.
-    fn after_fault(&mut self, reader: &Reader, text: &[u8]) -> Result<(), Malformed> {
+    fn recover(&mut self, reader: &Reader, text: &[u8]) -> Result<(), Malformed> {
         let all_read = reader.start >= text.len() || memchr::memchr(b'<', text.get(reader.start..).unwrap_or_default()).is_none();
         if let Some(end) = self.root_end {
             // An older packet's end stands behind the new one.
@@ -243,7 +246,7 @@ impl Search {
             return Err(Malformed);
         }
         // The packet is cut off: its end may lie in another segment, or nowhere.
-        match self.elements.iter().find(|element| element.says == Says::Place) {
+        match self.elements.iter().find(|element| element.meaning == Meaning::Place) {
             Some(removed) => self.add(removed.start..text.len()),
             None => self.remnant(reader.start..text.len(), text),
         }
@@ -253,7 +256,7 @@ impl Search {
     /// What no reader of XML gets to see, but someone who looks at the bytes does.
     fn remnant(&mut self, range: Range<usize>, text: &[u8]) {
         let bytes = text.get(range.clone()).unwrap_or_default();
-        if fields::remnant_mentions_location(bytes) || !coordinates::find(bytes).is_empty() {
+        if keywords::remnant_mentions_location(bytes) || !coordinates::find(bytes).is_empty() {
             // What was found in it is a part of it.
             self.edits.retain(|edit| edit.range.start < range.start);
             self.images.retain(|image| image.start < range.start);
@@ -266,28 +269,28 @@ impl Search {
         while self.edits.last().is_some_and(|last| last.range.start >= range.start) {
             self.edits.pop();
         }
-        self.edits.push(Edit { range, with: With::Spaces });
+        self.edits.push(Edit { range, replacement: Replacement::Spaces });
     }
 
     /// Of an element that is about to be opened.
-    fn is_for_people(&self, reader: &Reader, name: &Range<usize>) -> bool {
+    fn is_human_text(&self, reader: &Reader, name: &Range<usize>) -> bool {
         let name = reader.get(name);
         match self.elements.last() {
-            Some(around) if name.starts_with(b"rdf:") => around.is_for_people,
-            _ => fields::is_for_people(name),
+            Some(around) if name.starts_with(b"rdf:") => around.is_human_text,
+            _ => keywords::is_human_text(name),
         }
     }
 
     /// Of a property that stays.
-    fn value(&mut self, reader: &Reader, range: Range<usize>, is_for_people: bool) {
+    fn value(&mut self, reader: &Reader, range: Range<usize>, is_human_text: bool) {
         let value = reader.get(&range);
-        if embedded::is_base64(value) {
+        if base64_jpeg::is_base64(value) {
             self.images.push(range);
             return;
         }
         let resolved = Resolved::of(value);
         let text = &resolved.text;
-        let found = if is_for_people { coordinates::find_in_whole(text) } else { coordinates::find(text) };
+        let found = if is_human_text { coordinates::find_in_whole(text) } else { coordinates::find(text) };
         for mut edit in found {
             let place = resolved.place(edit.range);
             edit.range = range.start + place.start..range.start + place.end;
@@ -314,20 +317,20 @@ impl Search {
             if declared_prefix(reader, attribute).is_some() {
                 continue;
             }
-            let says = self.says(reader, &attribute.name, IsAttribute::Yes);
-            if says == Says::Place || is_number(says, reader.get(&attribute.value)) {
+            let meaning = self.meaning(reader, &attribute.name, IsAttribute::Yes);
+            if meaning == Meaning::Place || is_number(meaning, reader.get(&attribute.value)) {
                 self.add(attribute.whole.clone());
             } else {
-                let is_for_people = fields::is_for_people(reader.get(&attribute.name));
-                self.value(reader, attribute.value.clone(), is_for_people);
+                let is_human_text = keywords::is_human_text(reader.get(&attribute.name));
+                self.value(reader, attribute.value.clone(), is_human_text);
             }
         }
     }
 
-    fn says(&self, reader: &Reader, name: &Range<usize>, is_attribute: IsAttribute) -> Says {
+    fn meaning(&self, reader: &Reader, name: &Range<usize>, is_attribute: IsAttribute) -> Meaning {
         let name = reader.get(name);
-        if self.names == Names::Plain {
-            return if fields::is_place_keyword(name) { Says::Place } else { Says::Nothing };
+        if self.naming == Naming::Plain {
+            return if keywords::is_place_keyword(name) { Meaning::Place } else { Meaning::Other };
         }
         let (prefix, local) = match memchr::memchr(b':', name) {
             Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),
@@ -339,13 +342,13 @@ impl Search {
         let is_bound = |binding: &&Binding| binding.key == key && reader.get(&binding.prefix) == prefix;
         let bound = if unqualified { None } else { self.bindings.iter().rev().find(is_bound) };
         let namespace = bound.map_or_else(|| Namespace::usual_for(prefix), |binding| binding.namespace);
-        fields::property(namespace, local)
+        property_names::property(namespace, local)
     }
 }
 
 /// Whether a name that may say a place has the value for it.
-fn is_number(says: Says, value: &[u8]) -> bool {
-    let Says::PlaceIfNumber { decimals } = says else { return false };
+fn is_number(meaning: Meaning, value: &[u8]) -> bool {
+    let Meaning::PlaceIfNumber { decimals } = meaning else { return false };
     let resolved = Resolved::of(value);
     let value = resolved.text.trim_ascii();
     let is_numeric = value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'+' | b'-' | b'/' | b' '));

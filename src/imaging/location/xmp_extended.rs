@@ -1,9 +1,9 @@
 //! Extended XMP (XMP part 3, 1.1.3.1): a second packet, cut over many JPEG segments. Each segment and the main packet name
-//! it by the MD5 of the whole, so an edit has to renew the name everywhere.
+//! it by the MD5 of the whole, so an edit has to write_guid the name everywhere.
 
 use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::pieces::Pieces;
-use super::{Care, clean_block, fill, is_blank};
+use super::{Policy, clean_block, fill, is_blank};
 use md5::{Digest, Md5};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -46,10 +46,10 @@ impl Extended {
     }
 
     /// Cleans all of them and renews their names in the `main` packets.
-    pub fn finish(self, file: &mut [u8], main: &[Range<usize>], care: Care) -> bool {
+    pub fn finish(self, file: &mut [u8], main: &[Range<usize>], policy: Policy) -> bool {
         let mut renamed = HashMap::new();
         for (guid, parts) in self.0 {
-            if let Some(new) = clean(file, parts, care) {
+            if let Some(new) = clean(file, parts, policy) {
                 renamed.insert(guid, new);
             }
         }
@@ -66,7 +66,7 @@ impl Extended {
 }
 
 /// The packet's new name, when it changed.
-fn clean(file: &mut [u8], mut parts: Vec<Part>, care: Care) -> Option<Guid> {
+fn clean(file: &mut [u8], mut parts: Vec<Part>, policy: Policy) -> Option<Guid> {
     parts.sort_by_key(|part| part.offset);
     let is_whole = is_whole(&parts);
     let (guids, data): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.guid, part.data)).unzip();
@@ -74,15 +74,15 @@ fn clean(file: &mut [u8], mut parts: Vec<Part>, care: Care) -> Option<Guid> {
     if !is_whole || data.bytes() > MAX_BLOCK_BYTES {
         // The old name goes with its packet, since it is a digest of it.
         let wiped = data.each(file, |data| !is_blank(data) && fill(data, b' '));
-        return wiped.then(|| renew(file, &guids, [b'0'; GUID_BYTES]));
+        return wiped.then(|| write_guid(file, &guids, [b'0'; GUID_BYTES]));
     }
     let mut packet = data.gather(file);
-    if !clean_block(Kind::Xmp, &mut packet, care).changed() {
+    if !clean_block(Kind::Xmp, &mut packet, policy).changed() {
         return None;
     }
     data.scatter(file, &packet);
     let digest: [u8; 16] = Md5::digest(&packet).into();
-    Some(renew(file, &guids, hex(digest)))
+    Some(write_guid(file, &guids, hex(digest)))
 }
 
 fn is_whole(parts: &[Part]) -> bool {
@@ -96,7 +96,7 @@ fn is_whole(parts: &[Part]) -> bool {
     parts.iter().all(|part| u64::from(part.whole) == at)
 }
 
-fn renew(file: &mut [u8], guids: &Pieces, guid: Guid) -> Guid {
+fn write_guid(file: &mut [u8], guids: &Pieces, guid: Guid) -> Guid {
     guids.each(file, |old| {
         for (byte, new) in old.iter_mut().zip(guid) {
             *byte = new;

@@ -10,7 +10,7 @@ const NUMBERS_BYTES: usize = 8;
 
 /// One box, cut into segments.
 #[derive(Debug, Default)]
-pub(in super::super) struct CutBox {
+pub(in super::super) struct SplitBox {
     /// `None` for a segment that is no piece of a box.
     number: Option<u16>,
     /// Where the segments' bodies lie.
@@ -42,19 +42,19 @@ fn piece(body: &[u8]) -> Option<(u16, Piece)> {
 }
 
 /// Puts the segments with these bodies together, in the order of the file.
-pub(in super::super) fn join(file: &[u8], bodies: &[Range<usize>]) -> Vec<CutBox> {
-    let mut boxes: Vec<CutBox> = Vec::new();
+pub(in super::super) fn join(file: &[u8], bodies: &[Range<usize>]) -> Vec<SplitBox> {
+    let mut boxes: Vec<SplitBox> = Vec::new();
     // Where the box with this number is, and how many pieces it has.
     let mut open: BTreeMap<u16, (usize, u32)> = BTreeMap::new();
     for body in bodies {
         let Some((number, piece)) = file.get(body.clone()).and_then(piece) else {
-            boxes.push(CutBox { bodies: vec![body.clone()], pieces: Pieces(vec![body.clone()]), ..CutBox::default() });
+            boxes.push(SplitBox { bodies: vec![body.clone()], pieces: Pieces(vec![body.clone()]), ..SplitBox::default() });
             continue;
         };
         let known = open.get(&number).copied().filter(|_| piece.number > 1 && !piece.starts_manifest_store);
         let (at, count) = known.unwrap_or((boxes.len(), 0));
         if known.is_none() {
-            boxes.push(CutBox { number: Some(number), is_in_order: true, ..CutBox::default() });
+            boxes.push(SplitBox { number: Some(number), is_in_order: true, ..SplitBox::default() });
         }
         let Some(whole) = boxes.get_mut(at) else { continue };
         let repeated = if known.is_some() { piece.head_bytes } else { 0 };

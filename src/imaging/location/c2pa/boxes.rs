@@ -41,7 +41,7 @@ fn split(bytes: &[u8]) -> Result<(Box<'_>, &[u8]), Malformed> {
     Ok((Box { name, body }, bytes.get(size..).unwrap_or_default()))
 }
 
-/// A box of boxes (`jumb`): what its description says, and the boxes after that.
+/// A box of boxes (`jumb`): what its description meaning, and the boxes after that.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Superbox<'a> {
     /// The first four bytes of the content's UUID, which name it.

@@ -2,7 +2,7 @@
 //! without recursion; a length that lies ends the walk before anything is allocated for it.
 
 use super::boxes::Malformed;
-use super::names::Item;
+use super::vocabulary::Item;
 use std::borrow::Cow;
 
 /// Arrays and maps inside of each other; assertions nest about 10 deep.

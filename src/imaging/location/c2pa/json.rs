@@ -2,7 +2,7 @@
 //! matter, so depth does not either.
 
 use super::boxes::Malformed;
-use super::names::Item;
+use super::vocabulary::Item;
 use std::borrow::Cow;
 
 /// Visits the keys and texts in order.

@@ -44,17 +44,17 @@ fn find(packet: &[u8]) -> Result<Vec<Span>, Malformed> {
     let mut open: Option<usize> = None;
     while let Some(token) = reader.next()? {
         match token {
-            Token::Open { tag, name, closed } if open.is_none() => {
+            Token::StartTag { tag, name, self_closing } if open.is_none() => {
                 if !is_reference(reader.get(&name)) {
                     let found = reader.attributes.iter().filter(|attribute| is_reference(reader.get(&attribute.name)));
                     found.for_each(|attribute| add(attribute.whole.clone()));
-                } else if closed {
+                } else if self_closing {
                     add(tag);
                 } else {
                     open = Some(tag.start);
                 }
             }
-            Token::Close { tag, name } if is_reference(reader.get(&name)) => {
+            Token::EndTag { tag, name } if is_reference(reader.get(&name)) => {
                 if let Some(start) = open.take() {
                     add(start..tag.end);
                 }
@@ -71,7 +71,7 @@ fn prefixes(packet: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
     let mut prefixes = Vec::new();
     let mut reader = Reader::of(packet);
     while let Some(token) = reader.next()? {
-        if !matches!(token, Token::Open { .. }) {
+        if !matches!(token, Token::StartTag { .. }) {
             continue;
         }
         for Attribute { name, value, .. } in &reader.attributes {

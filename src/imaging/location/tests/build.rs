@@ -2,7 +2,7 @@
 
 use md5::{Digest, Md5};
 
-/// In every text that says where.
+/// In every text that meaning where.
 pub const PLACE: &str = "Xanaduville";
 /// In every coordinate; its four bytes differ in both orders.
 pub const COORDINATE: u32 = 0x2345_6789;

@@ -81,7 +81,7 @@ pub fn store(manifests: &[Vec<u8>]) -> Vec<u8> {
     superbox(b"c2pa", "c2pa", manifests)
 }
 
-/// What an ordinary manifest says, and no place.
+/// What an ordinary manifest meaning, and no place.
 pub fn innocent() -> Vec<Vec<u8>> {
     let action = map(&[("action", text("c2pa.created")), ("when", text("2024-05-06T07:08:09Z"))]);
     let region = map(&[("region", array(&[map(&[("type", text("spatial")), ("name", text("sky"))])]))]);

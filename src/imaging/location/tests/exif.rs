@@ -1,14 +1,14 @@
 //! EXIF in all its containers, and TIFF's own ways to hide a place.
 
 use super::super::block::Kind;
-use super::super::{Care, Outcome, clean_block, remove};
+use super::super::{Outcome, Policy, clean_block, remove};
 use super::build::{self, COORDINATE, Order, PLACE, TiffBuilder, app1, exif_segment, jpeg, tiff, tiff_with};
 use super::{assert_exif_kept, assert_no_place, has, removed};
 use crate::imaging::metadata;
 use crate::model::image::Format;
 
 fn clean(tiff: &mut [u8]) -> Outcome {
-    super::super::tiff::clean(tiff, Care::EDIT)
+    super::super::tiff::clean(tiff, Policy::EDIT)
 }
 
 #[test]
@@ -340,9 +340,9 @@ fn a_block_that_is_wiped_still_tells_which_side_is_up() {
         let orientation = |block: &[u8]| metadata::orientation(block, Some(0..block.len()));
         assert_eq!(orientation(&block), 6);
         let length = block.len();
-        assert_eq!(clean_block(Kind::Exif, &mut block, Care::WIPE), Outcome::Edited);
+        assert_eq!(clean_block(Kind::Exif, &mut block, Policy::WIPE), Outcome::Edited);
         assert_eq!((orientation(&block), block.len()), (6, length));
         assert!(block[26..].iter().all(|&byte| byte == 0), "and nothing else");
-        assert_eq!(clean_block(Kind::Exif, &mut block, Care::WIPE), Outcome::Unchanged);
+        assert_eq!(clean_block(Kind::Exif, &mut block, Policy::WIPE), Outcome::Unchanged);
     }
 }

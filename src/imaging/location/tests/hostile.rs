@@ -1,6 +1,6 @@
 //! What nobody's program writes: cut, damaged and made to overlap.
 
-use super::super::{Care, Outcome, remove, tiff as exif, xmp};
+use super::super::{Outcome, Policy, remove, tiff as exif, xmp};
 use super::build::{
     self, Order, TiffBuilder, app1, chunk, exif_segment, gif, jpeg, mp4_box, png, riff, riff_chunk, segment, tiff,
 };
@@ -140,7 +140,7 @@ fn a_long_chain_of_directories_is_walked_once() {
         next = builder.ifd(&[], next);
     }
     let mut block = builder.finish(next);
-    assert_eq!(exif::clean(&mut block, Care::EDIT), Outcome::Edited);
+    assert_eq!(exif::clean(&mut block, Policy::EDIT), Outcome::Edited);
     super::assert_no_place(&block);
 }
 
@@ -156,7 +156,7 @@ fn directories_that_share_their_entries_exhaust_the_budget() {
     let entries = [(0x014a, 4, count / 2, pointers), builder.long(0x8825, 8)];
     let ifd0 = builder.ifd(&entries, 0);
     let mut block = builder.finish(ifd0);
-    assert_eq!(exif::clean(&mut block, Care::EDIT), Outcome::Emptied);
+    assert_eq!(exif::clean(&mut block, Policy::EDIT), Outcome::Emptied);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_cycle_of_directories_ends() {
     let entries = [builder.long(0x014a, 8), builder.long(0x8769, 8)];
     let ifd0 = builder.ifd(&entries, 8);
     let mut block = builder.finish(ifd0);
-    assert_eq!(exif::clean(&mut block, Care::EDIT), Outcome::Unchanged);
+    assert_eq!(exif::clean(&mut block, Policy::EDIT), Outcome::Unchanged);
 }
 
 #[test]
@@ -175,10 +175,10 @@ fn xml_beyond_the_bounds_is_wiped() {
     let nested: String = (0..200).map(|number| format!("<a xmlns:n{number}='u'>")).collect();
     let attributes = " a='b'".repeat(100_000);
     for text in [deep, format!("<a{bindings}/>"), format!("{nested}{}", "</a>".repeat(200)), format!("<a{attributes}/>")] {
-        assert_eq!(xmp::clean(&mut text.into_bytes(), Care::EDIT), Outcome::Emptied);
+        assert_eq!(xmp::clean(&mut text.into_bytes(), Policy::EDIT), Outcome::Emptied);
     }
     let mut wide = format!("<a>{}</a>", "<b photoshop:City=''/>".repeat(100_000)).into_bytes();
-    assert_eq!(xmp::clean(&mut wide, Care::EDIT), Outcome::Edited);
+    assert_eq!(xmp::clean(&mut wide, Policy::EDIT), Outcome::Edited);
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn exif_inside_of_exif_inside_of_exif_is_wiped_at_the_bottom() {
         let resource = build::resource(0x0422, &block);
         block = build::tiff_with(Order::Little, |_| vec![(0x8649, 1, resource.len() as u32, resource.clone())]);
     }
-    assert_eq!(exif::clean(&mut block, Care::EDIT), Outcome::Edited);
+    assert_eq!(exif::clean(&mut block, Policy::EDIT), Outcome::Edited);
     super::assert_no_place(&block);
 }
 
@@ -273,7 +273,7 @@ fn entries_that_share_one_large_value_are_no_burden() {
     .concat();
     let note = [&header[..], &60_000u16.to_be_bytes(), &entry.repeat(60_000), &value].concat();
     let mut block = build::tiff_with(Order::Big, |_| vec![(0x927c, 7, note.len() as u32, note.clone())]);
-    assert_eq!(exif::clean(&mut block, Care::EDIT), Outcome::Edited);
+    assert_eq!(exif::clean(&mut block, Policy::EDIT), Outcome::Edited);
 
     // As many records, each of them all of the file.
     let count = 100_000u32;

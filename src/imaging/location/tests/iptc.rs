@@ -1,7 +1,7 @@
 //! IPTC alone, in Photoshop's resources, and those cut over segments.
 
 use super::super::block::Kind;
-use super::super::{Care, Outcome, clean_block, photoshop};
+use super::super::{Outcome, Policy, clean_block, photoshop};
 use super::build::{self, COORDINATE, PLACE, dataset, iptc, jpeg, kept_iptc, resource, resources, segment};
 use super::{assert_no_place, has, remove, removed};
 use crate::model::image::Format;
@@ -10,7 +10,7 @@ use md5::{Digest, Md5};
 const HEADER: &[u8] = b"Photoshop 3.0\0";
 
 fn clean(block: &mut [u8]) -> Outcome {
-    super::super::iptc::clean(block, Care::EDIT)
+    super::super::iptc::clean(block, Policy::EDIT)
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn what_cannot_be_read_and_has_no_place_stays() {
 
 #[test]
 fn a_block_that_is_no_iptc_is_wiped_if_it_looks_like_a_location() {
-    let clean = |block: &mut [u8]| clean_block(Kind::Iptc, block, Care::EDIT.inside().inside());
+    let clean = |block: &mut [u8]| clean_block(Kind::Iptc, block, Policy::EDIT.inside().inside());
     for junk in JUNK {
         assert_eq!(clean(&mut junk.to_vec()), Outcome::Unchanged);
     }
@@ -115,7 +115,7 @@ fn keywords_lose_machine_tags_and_keep_names() {
 #[test]
 fn resources_are_cleaned_and_the_digest_is_renewed() {
     let mut block = resources();
-    assert_eq!(photoshop::clean(&mut block, Care::EDIT), Outcome::Edited);
+    assert_eq!(photoshop::clean(&mut block, Policy::EDIT), Outcome::Edited);
     assert_no_place(&block);
     assert_eq!(block.len(), resources().len());
     let mut kept = kept_iptc();
@@ -125,13 +125,13 @@ fn resources_are_cleaned_and_the_digest_is_renewed() {
     assert!(has(&block, &resource(0x03ed, &[0, 72, 0, 0])) && block.ends_with(&resource(0x040a, &[1])));
     let exif = memchr::memmem::find(&block, b"MM\0*").expect("EXIF");
     super::assert_exif_kept(&block[exif..exif + build::tiff(build::Order::Big).len()]);
-    assert_eq!(photoshop::clean(&mut block, Care::EDIT), Outcome::Unchanged);
+    assert_eq!(photoshop::clean(&mut block, Policy::EDIT), Outcome::Unchanged);
 }
 
 #[test]
 fn a_digest_that_was_stale_stays_so() {
     let mut block = [resource(0x0404, &iptc()), resource(0x0425, &[7; 16])].concat();
-    photoshop::clean(&mut block, Care::EDIT);
+    photoshop::clean(&mut block, Policy::EDIT);
     assert!(block.ends_with(&resource(0x0425, &[0; 16])));
 }
 
@@ -147,7 +147,7 @@ fn resources_cut_over_segments_are_one_block() {
             &cleaned[start..start + [one, two][part].len()]
         };
         let mut expected = whole.clone();
-        photoshop::clean(&mut expected, Care::EDIT);
+        photoshop::clean(&mut expected, Policy::EDIT);
         assert_eq!([data(0), data(1)].concat(), expected, "cut at {cut}");
     }
 }

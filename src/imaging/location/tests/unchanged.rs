@@ -1,4 +1,4 @@
-//! A file without a location is stored byte for byte, whatever else it says; one with a location loses nothing else.
+//! A file without a location is stored byte for byte, whatever else it meaning; one with a location loses nothing else.
 
 use super::build::{
     Order, PLACE, TiffBuilder, app1, chunk, dataset, gif, jpeg, mp4_box, png, raw_profile, resource, riff, riff_chunk, segment,

@@ -1,6 +1,6 @@
 //! XMP packets, and those that are cut over segments.
 
-use super::super::{Care, Outcome, remove};
+use super::super::{Outcome, Policy, remove};
 use super::build::{self, COORDINATE, PLACE, app1, jpeg, place_xmp, xmp};
 
 use super::{assert_no_place, has, removed};
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 
 fn clean(packet: &mut [u8]) -> Outcome {
-    super::super::xmp::clean(packet, Care::EDIT)
+    super::super::xmp::clean(packet, Policy::EDIT)
 }
 
 const HEADER: &str = "http://ns.adobe.com/xap/1.0/\0";

@@ -1,6 +1,6 @@
 //! Pictures inside of XMP: a JPEG in base64 (`xmpGImg:image`, `GImage:Data`) may have metadata of its own.
 
-use super::{Care, clean_embedded_jpegs, fill};
+use super::{Policy, clean_embedded_jpegs, fill};
 
 /// How a JPEG starts in base64.
 const JPEG_START: &[u8] = b"/9j/";
@@ -14,12 +14,12 @@ pub(super) fn is_base64(value: &[u8]) -> bool {
 /// Cleans the JPEG in place; whether there was a location. Line breaks, also those written as references, stay.
 ///
 /// Needs memory for the JPEG alone.
-pub(super) fn clean_base64(value: &mut [u8], care: Care) -> bool {
-    if care.wipe || care.levels == 0 {
+pub(super) fn clean_base64(value: &mut [u8], policy: Policy) -> bool {
+    if policy.wipe || policy.levels == 0 {
         return fill(value, b' ');
     }
     let mut jpeg = decode(value);
-    let changed = clean_embedded_jpegs(&mut jpeg, care.inside());
+    let changed = clean_embedded_jpegs(&mut jpeg, policy.nested());
     if changed {
         encode(&jpeg, value);
     }

@@ -1,8 +1,8 @@
 //! Which keys and values of an assertion say where. [`fields`] decides about names; this knows how assertions spell them:
 //! bare, with a prefix, or in JSON-LD as an address that a context stands for.
 
-use super::super::words::is_one_of;
-use super::super::{coordinates, fields};
+use super::super::word_match::is_one_of;
+use super::super::{coordinates, keywords};
 
 /// What JSON and CBOR have in common.
 pub(super) enum Item<'a> {
@@ -65,20 +65,20 @@ const PLAIN: [&str; 19] = [
 ];
 
 /// One assertion's names, collected before they are judged: a context may come after what it explains.
-pub(super) struct Names {
+pub(super) struct Vocabulary {
     is_own_schema: bool,
     /// Prefixes with the usual one for their address; an empty prefix is the vocabulary of bare names.
     prefixes: Vec<(Vec<u8>, &'static str)>,
     too_many_prefixes: bool,
 }
 
-impl Names {
+impl Vocabulary {
     /// In C2PA's own schema, a `location` is a URL or a range of bytes.
     pub fn of(is_own_schema: bool) -> Self {
-        Names { is_own_schema, prefixes: Vec::new(), too_many_prefixes: false }
+        Vocabulary { is_own_schema, prefixes: Vec::new(), too_many_prefixes: false }
     }
 
-    /// Whether an assertion or a part of it says by its label that it is a place: `c2pa.location.broad`.
+    /// Whether an assertion or a part of it meaning by its label that it is a place: `c2pa.location.broad`.
     pub fn is_place_label(label: &[u8]) -> bool {
         label.split(|byte| matches!(byte, b'.' | b'-' | b'_')).any(|part| is_one_of(part, &["location", "gps", "geotag", "geo"]))
     }
@@ -86,7 +86,7 @@ impl Names {
     /// Notes what an item of a context declares.
     pub fn declare(&mut self, item: &Item) {
         let Item::Text { key, text } = item else { return };
-        let Some((usual, b"")) = vocabulary(text) else { return };
+        let Some((usual, b"")) = known_vocabulary(text) else { return };
         let prefix = if matches!(*key, b"@vocab" | b"@context") { Default::default() } else { key.to_vec() };
         if self.prefixes.iter().any(|(known, other)| *known == prefix && *other == usual) {
             return;
@@ -103,7 +103,7 @@ impl Names {
         match item {
             Item::Key(key) => self.too_many_prefixes || self.is_place_name(key),
             Item::Text { key, text } => {
-                // What a context lets a name stand for, and what an object says that it is.
+                // What a context lets a name stand for, and what an object meaning that it is.
                 let names_a_term = matches!(*key, b"@id") && self.is_place_name(text) && text.contains(&b':');
                 let is_a_place = matches!(*key, b"@type") && is_one_of(text, &["Place", "GeoCoordinates", "schema:Place"]);
                 names_a_term || is_a_place || is_place_address(text) || tells_coordinates(text)
@@ -120,7 +120,7 @@ impl Names {
             Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),
             None => (Default::default(), name),
         };
-        let usually = if prefix.is_empty() { self.is_plain_place(local) } else { fields::is_location_keyword(name) };
+        let usually = if prefix.is_empty() { self.is_plain_place(local) } else { keywords::is_location_keyword(name) };
         let is_schema_org = prefix.eq_ignore_ascii_case(SCHEMA_ORG.as_bytes()) && is_place_in(SCHEMA_ORG, local);
         usually || is_schema_org || self.prefixes.iter().any(|(known, usual)| known == prefix && is_place_in(usual, local))
     }
@@ -129,19 +129,19 @@ impl Names {
         if is_one_of(name, &NOT_ALONE) || self.is_own_schema && is_one_of(name, &["location"]) {
             return false;
         }
-        fields::is_location_keyword(name) || is_one_of(name, &PLAIN)
+        keywords::is_location_keyword(name) || is_one_of(name, &PLAIN)
     }
 }
 
 /// The usual prefix of the vocabulary in which an address lies, and what follows.
-fn vocabulary(address: &[u8]) -> Option<(&'static str, &[u8])> {
+fn known_vocabulary(address: &[u8]) -> Option<(&'static str, &[u8])> {
     let address = address.strip_prefix(b"http://").or_else(|| address.strip_prefix(b"https://"))?;
     VOCABULARIES.iter().find_map(|&(start, usual)| Some((usual, address.strip_prefix(start.as_bytes())?)))
 }
 
 /// A name spelled out as an address.
 fn is_place_address(text: &[u8]) -> bool {
-    vocabulary(text).is_some_and(|(usual, local)| !local.is_empty() && is_place_in(usual, local))
+    known_vocabulary(text).is_some_and(|(usual, local)| !local.is_empty() && is_place_in(usual, local))
 }
 
 fn is_place_in(usual_prefix: &str, local: &[u8]) -> bool {
@@ -150,10 +150,10 @@ fn is_place_in(usual_prefix: &str, local: &[u8]) -> bool {
         return false;
     }
     let name = [usual_prefix.as_bytes(), b":", local].concat();
-    fields::is_location_keyword(&name) || usual_prefix == SCHEMA_ORG && is_one_of(local, &PLAIN)
+    keywords::is_location_keyword(&name) || usual_prefix == SCHEMA_ORG && is_one_of(local, &PLAIN)
 }
 
 /// Coordinates in words, by name or as a text for people has them.
 fn tells_coordinates(text: &[u8]) -> bool {
-    fields::names_coordinates(text) || !coordinates::find(text).is_empty()
+    keywords::names_coordinates(text) || !coordinates::find(text).is_empty()
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// The credential of a file.
 #[derive(Debug, Default)]
-pub(in super::super) struct Found {
+pub(in super::super) struct FileCredentials {
     store: Option<Store>,
     has_reference: bool,
 }
@@ -25,9 +25,9 @@ struct Store {
 const XMP_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 const PNG_XMP_HEADER: &[u8] = b"XML:com.adobe.xmp\0\0\0";
 
-impl Found {
-    pub fn in_file(file: &[u8], format: Format) -> Self {
-        let mut found = Found::default();
+impl FileCredentials {
+    pub fn find_in(file: &[u8], format: Format) -> Self {
+        let mut found = FileCredentials::default();
         // A file that is cut off has what was found before the cut.
         match format {
             Format::Jpeg => found.jpeg(file),
@@ -38,7 +38,7 @@ impl Found {
         found
     }
 
-    pub fn is_some(&self) -> bool {
+    pub fn is_present(&self) -> bool {
         self.store.is_some() || self.has_reference
     }
 

@@ -8,7 +8,7 @@ use memchr::memmem;
 use std::ops::Range;
 
 /// Whether there was something to take out.
-pub(in super::super) fn cut(file: &mut Vec<u8>, format: Format) -> bool {
+pub(in super::super) fn compact(file: &mut Vec<u8>, format: Format) -> bool {
     let ranges = match format {
         Format::Jpeg => jpeg(file),
         Format::Gif => gif(file),
@@ -63,7 +63,7 @@ fn gif(file: &[u8]) -> Option<Vec<Range<usize>>> {
         }
         at += 1;
         let is_nameless = file.get(start..start + 3) == Some(&[0x21, 0xff, 11])
-            && file.get(start + 3..start + 14) == Some(&super::GIF_NO_NAME[..]);
+            && file.get(start + 3..start + 14) == Some(&super::GIF_BLANK_NAME[..]);
         if is_nameless {
             blank.push(start..at);
         }

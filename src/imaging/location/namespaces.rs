@@ -1,0 +1,57 @@
+//! The XML namespaces that have properties for places.
+
+/// A namespace that has properties for places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Namespace {
+    Photoshop,
+    IptcCore,
+    IptcExtension,
+    Prism,
+    DynamicMedia,
+    DublinCore,
+    DarwinCore,
+    SchemaOrg,
+    /// Catalogue programs that have a property `Location` or `CountryCode`.
+    Catalogue,
+    Dji,
+    /// Nothing but places: GSM cells, W3C's `geo`.
+    Place,
+    Other,
+}
+
+/// How a URI starts (after its scheme), the usual prefix, the namespace. Versions and a trailing slash differ in the wild.
+const NAMESPACES: [(&str, &str, Namespace); 18] = [
+    ("ns.adobe.com/photoshop/1.0", "photoshop", Namespace::Photoshop),
+    ("iptc.org/std/Iptc4xmpCore/", "Iptc4xmpCore", Namespace::IptcCore),
+    ("iptc.org/std/Iptc4xmpExt/", "Iptc4xmpExt", Namespace::IptcExtension),
+    ("prismstandard.org/namespaces/", "prism", Namespace::Prism),
+    ("prismstandard.org/namespaces/pmi/", "pmi", Namespace::Prism),
+    ("ns.adobe.com/xmp/1.0/DynamicMedia", "xmpDM", Namespace::DynamicMedia),
+    ("purl.org/dc/elements/1.1", "dc", Namespace::DublinCore),
+    ("purl.org/dc/terms", "dcterms", Namespace::DublinCore),
+    ("rs.tdwg.org/dwc/", "dwc", Namespace::DarwinCore),
+    ("schema.org", "schema", Namespace::SchemaOrg),
+    ("ns.iview-multimedia.com/mediapro/", "mediapro", Namespace::Catalogue),
+    ("ns.microsoft.com/expressionmedia/", "expressionmedia", Namespace::Catalogue),
+    ("ns.camerabits.com/photomechanic/", "photomechanic", Namespace::Catalogue),
+    ("ns.camerabits.com/photomechanic/", "photomech", Namespace::Catalogue),
+    ("www.dji.com/drone-dji/", "drone-dji", Namespace::Dji),
+    ("developer.sonyericsson.com/cell/", "cell", Namespace::Place),
+    ("www.w3.org/2003/01/geo/wgs84_pos", "geo", Namespace::Place),
+    ("ns.google.com/photos/dd/1.0/earthpose", "EarthPose", Namespace::Place),
+];
+
+impl Namespace {
+    /// `None` for one that is not known.
+    pub fn of(uri: &[u8]) -> Option<Self> {
+        let uri = uri.trim_ascii();
+        let address = uri.strip_prefix(b"http://").or_else(|| uri.strip_prefix(b"https://")).unwrap_or(uri);
+        NAMESPACES.iter().find(|(start, ..)| address.starts_with(start.as_bytes())).map(|&(.., namespace)| namespace)
+    }
+
+    /// For a prefix that is bound to something else or to nothing: readers that go by prefix take it for this one.
+    pub fn usual_for(prefix: &[u8]) -> Self {
+        let found = NAMESPACES.iter().find(|(_, usual, _)| usual.as_bytes().eq_ignore_ascii_case(prefix));
+        found.map_or(Namespace::Other, |&(.., namespace)| namespace)
+    }
+}

@@ -1,0 +1,285 @@
+//! Which names say where a picture was taken: XMP properties, keys of JSON, keywords of texts.
+//!
+//! Coordinates are recognised in any namespace by the words of a name, since every maker of drones and phones has names of
+//! their own; so are the few compounds that can only mean a place. Names of cities and countries are recognised in the
+//! namespaces that use them for the picture. The lists follow the XMP, IPTC, PRISM, Darwin Core, schema.org and DJI
+//! specifications and ExifTool's family-2 group "Location".
+//!
+//! Not here, so kept: keywords; `Iptc4xmpCore:CiAdrCity` and the like, which are the creator's address; the place in the picture
+//! (`exif:SubjectLocation`, regions); `xmpDM:location` of a marker, which is a link; directions; Skydio's
+//! `CameraPositionNED`, which counts from an unknown take-off point.
+
+use super::namespaces::Namespace;
+use super::word_match::{contains_any_case, is_nearly, is_one_of, starts_with_any_case, words};
+
+/// What a name meaning of its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// No place, as far as the name tells.
+    Other,
+    Place,
+    /// A place, if the value is a number of at least as many decimal places: `Alt` may also be an alternative text.
+    PlaceIfNumber {
+        decimals: usize,
+    },
+}
+
+/// What an XMP property meaning.
+pub(super) fn property(namespace: Namespace, local: &[u8]) -> Meaning {
+    if is_place_in(namespace, local) { Meaning::Place } else { coordinate(local) }
+}
+
+fn is_place_in(namespace: Namespace, local: &[u8]) -> bool {
+    let one_of = |names: &[&str]| names.iter().any(|name| local == name.as_bytes());
+    let starts = |names: &[&str]| names.iter().any(|name| local.starts_with(name.as_bytes()));
+    match namespace {
+        Namespace::Photoshop => one_of(&["City", "State", "Country"]),
+        Namespace::IptcCore => one_of(&["Location", "CountryCode"]),
+        Namespace::IptcExtension => {
+            starts(&["Location", "RatingRegion"])
+                || one_of(&["City", "CountryCode", "CountryName", "ProvinceState", "Sublocation", "WorldRegion"])
+        }
+        Namespace::Prism => one_of(&["location"]),
+        Namespace::DynamicMedia => one_of(&["shotLocation"]),
+        Namespace::DublinCore => one_of(&["coverage", "spatial", "Location"]),
+        Namespace::DarwinCore => is_darwin_core_place(local),
+        Namespace::SchemaOrg => one_of(&["location", "spatial", "spatialCoverage", "geo", "Place"]),
+        Namespace::Catalogue => one_of(&["Location", "City", "State", "Country", "CountryCode"]),
+        Namespace::Dji => starts(&["RtkStd"]),
+        Namespace::Place => true,
+        Namespace::Other => false,
+    }
+}
+
+/// The terms of Darwin Core's classes Location and GeologicalContext (Darwin Core quick reference guide, 2023-09-18).
+fn is_darwin_core_place(local: &[u8]) -> bool {
+    const WHOLE: [&str; 24] = [
+        "location",
+        "locality",
+        "localities",
+        "elevation",
+        "depth",
+        "distance",
+        "coordinate",
+        "coordinates",
+        "precision",
+        "datum",
+        "spatial",
+        "srs",
+        "footprint",
+        "geography",
+        "geological",
+        "country",
+        "county",
+        "province",
+        "municipality",
+        "continent",
+        "island",
+        "islands",
+        "water",
+        "geodetic",
+    ];
+    words(local).any(|word| is_one_of(word, &WHOLE) || starts_with_any_case(word, "georef"))
+}
+
+/// What a name meaning by its words alone: `GPSLatitude`, DJI's `GpsLongtitude`, `LRFTargetLat`, `geoTag`, `contentLocation`; not
+/// `ISOSpeedLatitudeyyy` or `ExposureLatitude`, which are about exposure, nor `Lateral`.
+fn coordinate(local: &[u8]) -> Meaning {
+    let (mut meaning, mut before) = (Meaning::Other, Default::default());
+    for word in words(local) {
+        if is_one_of(word, &["exposure", "iso", "film", "tonal"]) {
+            return Meaning::Other;
+        }
+        // A weak word counts as the last one only: `TargetAlt`, not `AltText`.
+        meaning = match (axis(word), meaning) {
+            _ if is_place_word(word) || is_place_compound(before, word) => Meaning::Place,
+            (Some(_), _) | (_, Meaning::Place) => Meaning::Place,
+            _ if is_one_of(word, &["alt"]) => Meaning::PlaceIfNumber { decimals: 0 },
+            _ if is_one_of(word, &["long"]) => Meaning::PlaceIfNumber { decimals: 3 },
+            _ => Meaning::Other,
+        };
+        before = word;
+    }
+    meaning
+}
+
+/// What a coordinate counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Axis {
+    Latitude,
+    Longitude,
+    Altitude,
+}
+
+/// A word for one of a place's coordinates, spelt out, abbreviated or misspelt.
+pub(super) fn axis(word: &[u8]) -> Option<Axis> {
+    if word.len() < 3 || !matches!(word.first().map(u8::to_ascii_lowercase), Some(b'l' | b'a')) && word.len() < 7 {
+        return None;
+    }
+    let has = |wanted: &str| word.len() >= wanted.len() && contains_any_case(word, wanted);
+    if has("altitude") || is_one_of(word, &["abovesealevel"]) {
+        Some(Axis::Altitude)
+    } else if is_one_of(word, &["lat"]) || has("latitude") || is_nearly(word, b"latitude") {
+        // One letter more is a word of its own.
+        (!word.eq_ignore_ascii_case(b"platitude")).then_some(Axis::Latitude)
+    } else if is_one_of(word, &["lon", "lng"]) || has("longitude") || has("longtitude") || is_nearly(word, b"longitude") {
+        Some(Axis::Longitude)
+    } else {
+        None
+    }
+}
+
+/// A word that means a place on Earth, whatever stands around it.
+fn is_place_word(word: &[u8]) -> bool {
+    const STARTS: [&str; 11] =
+        ["gps", "geotag", "geoloc", "geocod", "geohash", "georef", "geopos", "geocoord", "geopoint", "latlon", "latlng"];
+    let first = word.first().map(u8::to_ascii_lowercase);
+    matches!(first, Some(b'g' | b'l')) && STARTS.iter().any(|start| starts_with_any_case(word, start))
+}
+
+/// Two words that together mean a place on Earth.
+fn is_place_compound(before: &[u8], word: &[u8]) -> bool {
+    match word.first().map(u8::to_ascii_lowercase) {
+        Some(b'l') if is_one_of(word, &["location"]) => is_one_of(before, &["geo", "content", "shot", "photo", "capture"]),
+        Some(b'c' | b's') if is_one_of(word, &["created", "shown"]) => is_one_of(before, &["location"]),
+        Some(b'c') if is_one_of(word, &["coverage"]) => is_one_of(before, &["spatial"]),
+        _ if !is_one_of(before, &["geo"]) => false,
+        _ => ["tag", "cod", "hash", "pos", "point", "coord"].iter().any(|start| starts_with_any_case(word, start)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(name: &str) -> Meaning {
+        let (prefix, local) = name.split_once(':').unwrap_or(("", name));
+        property(Namespace::usual_for(prefix.as_bytes()), local.as_bytes())
+    }
+
+    #[test]
+    fn names_of_coordinates_are_known_by_their_words() {
+        for name in [
+            "GPSLatitude",
+            "gpslongitude",
+            "GpsLongtitude",
+            "GPSAreaInformation",
+            "EXIF_GPSDestBearing",
+            "Lat",
+            "LON",
+            "lng",
+            "HomeLat",
+            "home_lon",
+            "TargetLng",
+            "LRFTargetLat",
+            "LRFTargetLon",
+            "LRFTargetAbsAltitude",
+            "Latitude",
+            "Longtitude",
+            "lattitude",
+            "Longitute",
+            "decimalLatitude",
+            "Lat1",
+            "LatLong",
+            "latlng",
+            "geoTag",
+            "GeoTagging",
+            "geolocation",
+            "GeoPosition",
+            "geo_location",
+            "geohash",
+            "contentLocation",
+            "locationCreated",
+            "LocationShown",
+            "spatialCoverage",
+            "AbsoluteAltitude",
+            "schema:location",
+            "schema:spatialCoverage",
+            "drone-dji:RtkStdLat",
+            "geo:anything",
+        ] {
+            assert_eq!(meaning(name), Meaning::Place, "{name}");
+        }
+        assert_eq!(meaning("LRFTargetAlt"), Meaning::PlaceIfNumber { decimals: 0 });
+        assert_eq!(meaning("HomeLong"), Meaning::PlaceIfNumber { decimals: 3 });
+    }
+
+    #[test]
+    fn names_that_only_look_like_coordinates_are_not() {
+        for name in [
+            "ISOSpeedLatitudeyyy",
+            "ExposureLatitude",
+            "Lateral",
+            "LatencyMs",
+            "Translation",
+            "Flatten",
+            "Plating",
+            "Salon",
+            "Along",
+            "LongExposure",
+            "AltText",
+            "Alternative",
+            "AltTextAccessibility",
+            "Attitude",
+            "GimbalAttitude",
+            "Platitude",
+            "GeometricDistortion",
+            "Geology",
+            "SubjectLocation",
+            "xmpDM:location",
+            "FocusLocation",
+            "CameraPositionNED",
+            "location",
+            "City",
+            "other:State",
+            "Iptc4xmpCore:CiAdrCity",
+            "schemaLocation",
+            "GimbalYawDegree",
+            "PoseHeadingDegrees",
+            "Amplitude",
+            "colon",
+            "Lens",
+            "LensId",
+            "creationDate",
+            "dwc:eventDate",
+            "dwc:recordedBy",
+            "dwc:scientificName",
+            "",
+        ] {
+            assert_eq!(meaning(name), Meaning::Other, "{name}");
+        }
+    }
+
+    #[test]
+    fn darwin_core_keeps_all_but_its_places() {
+        for name in [
+            "georeferenceRemarks",
+            "georeferencedBy",
+            "verbatimElevation",
+            "verbatimDepth",
+            "verbatimSRS",
+            "verbatimLocality",
+            "minimumElevationInMeters",
+            "maximumDepthInMeters",
+            "minimumDistanceAboveSurfaceInMeters",
+            "GeologicalContext",
+            "coordinatePrecision",
+            "coordinateUncertaintyInMeters",
+            "geodeticDatum",
+            "verticalDatum",
+            "pointRadiusSpatialFit",
+            "footprintWKT",
+            "higherGeography",
+            "locationID",
+            "waterBody",
+            "islandGroup",
+            "stateProvince",
+            "countryCode",
+        ] {
+            assert_eq!(meaning(&format!("dwc:{name}")), Meaning::Place, "{name}");
+        }
+        for name in ["verbatimEventDate", "habitat", "sex", "catalogNumber", "institutionCode", "Taxon", "lifeStage"] {
+            assert_eq!(meaning(&format!("dwc:{name}")), Meaning::Other, "{name}");
+        }
+    }
+}
