@@ -1,8 +1,8 @@
-//! A metadata block of one of the four kinds that every container carries, whatever it wraps around them. Owns the two
-//! decisions that hold for all kinds: how large a block may be, and that it is wiped when it is larger.
+//! The kinds of metadata blocks that every container carries, how to clean one, and what came of it. Owns the size limit for all
+//! kinds.
 
-/// A larger block is wiped unread. JPEG segments hold 64 KB and an extended XMP packet with a depth map a few MB; the edits'
-/// own memory grows with the block, and this bounds it.
+/// A larger block is wiped unread. JPEG segments hold 64 KB, and an extended XMP packet with a depth map a few MB. The memory for
+/// edits grows with the block, and this limit bounds it.
 pub(super) const MAX_BLOCK_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,21 +11,21 @@ pub(super) enum Kind {
     Exif,
     /// An XMP packet.
     Xmp,
-    /// Photoshop's image resources.
+    /// Photoshop image resources.
     Photoshop,
-    /// IPTC-IIM datasets, or image resources around them, as ImageMagick mixes them up.
+    /// IPTC-IIM datasets, or image resources around them: ImageMagick uses one name for both.
     Iptc,
 }
 
 /// How to treat a metadata block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Policy {
-    /// Remove the whole block, because the file did not settle.
+    /// Wipe the whole block, because the file did not settle.
     pub wipe: bool,
-    /// How many blocks that hold others may still be opened: EXIF can hold Photoshop resources, which can hold EXIF. What lies
-    /// deeper is wiped.
+    /// How many more levels of nested blocks may be opened: EXIF can hold Photoshop resources, which can hold EXIF. Deeper blocks
+    /// are wiped.
     pub levels: u8,
-    /// No credential is valid any more: manifests go, and addresses of manifests.
+    /// No C2PA manifest is valid any more: remove manifests and references to manifests.
     pub void_credentials: bool,
 }
 
@@ -33,20 +33,20 @@ impl Policy {
     pub const EDIT: Policy = Policy { wipe: false, levels: 2, void_credentials: false };
     pub const WIPE: Policy = Policy { wipe: true, ..Policy::EDIT };
 
-    /// For what lies inside of a block.
+    /// Returns the policy for blocks inside this one.
     pub fn nested(self) -> Policy {
         Policy { levels: self.levels.saturating_sub(1), ..self }
     }
 }
 
-/// What became of a metadata block.
+/// What cleaning did to a metadata block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Not one byte differs.
+    /// No byte changed.
     Unchanged,
-    /// Some of it is gone.
+    /// Part of it was removed.
     Edited,
-    /// All of it is gone; the container may drop it.
+    /// All of it was removed; the container may drop the block.
     Emptied,
 }
 
@@ -56,14 +56,14 @@ impl Outcome {
     }
 }
 
-/// Whether that changed anything.
+/// Fills `bytes` and returns whether that changed any of them.
 pub(super) fn fill(bytes: &mut [u8], with: u8) -> bool {
     let changes = bytes.iter().any(|&byte| byte != with);
     bytes.fill(with);
     changes
 }
 
-/// Whether nothing is left in a block: zeros and white space are what wiping leaves behind.
+/// Returns whether a block is empty: wiping leaves zeros and white space.
 pub(super) fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, 0 | b' ' | b'\t' | b'\n' | b'\r'))
 }

@@ -1,26 +1,26 @@
-//! An XML value as its readers see it: references resolved, and where each byte of that stands in the document.
+//! An XML value with its character references resolved, and the position of each resolved byte in the document.
 
 use super::xml;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The longest reference is that of the last character, with some zeros.
+/// The longest reference: to the last character, with some leading zeros.
 const MAX_REFERENCE: usize = 16;
 
-/// A longer value is searched as it stands: the places of its bytes take eight times its memory, which nothing is reserved for. Texts
-/// for people are shorter.
+/// A longer value is searched unresolved: the positions of its bytes would take eight times its memory, which is not reserved.
+/// Human-readable text is shorter.
 const MAX_VALUE: usize = 256 << 10;
 
-/// What looks like a space and separates like one.
+/// Looks like a space and separates like one.
 const NO_BREAK_SPACE: &[u8] = "\u{a0}".as_bytes();
 
 pub(super) struct Resolved<'a> {
     pub text: Cow<'a, [u8]>,
-    /// Where each byte of the text starts and ends in the value; `None` where it is as it stands there.
+    /// The range of each byte of the text in the value; `None` if nothing was resolved.
     places: Option<Vec<Place>>,
 }
 
-/// In 32 bits, because a block is small.
+/// A range in 32 bits, because a block is small.
 #[derive(Clone, Copy)]
 struct Place {
     start: u32,
@@ -28,8 +28,8 @@ struct Place {
 }
 
 impl<'a> Resolved<'a> {
-    /// References that cannot be resolved stay as they are, and so does a value of more than 256 KiB. A space that
-    /// does not break becomes one that does.
+    /// Resolves a value. References that cannot be resolved stay as they are, and so does a value of more than 256 KiB. A
+    /// no-break space becomes a space.
     pub fn of(value: &'a [u8]) -> Self {
         let has_any = || memchr::memchr(b'&', value).is_some() || memchr::memmem::find(value, NO_BREAK_SPACE).is_some();
         if value.len() > MAX_VALUE || !has_any() {
@@ -48,7 +48,7 @@ impl<'a> Resolved<'a> {
         Resolved { text: Cow::Owned(text), places: Some(places) }
     }
 
-    /// Where a range of the text stands in the value.
+    /// Returns the range in the value of a range of the text.
     pub fn place(&self, range: Range<usize>) -> Range<usize> {
         let Some(places) = &self.places else { return range };
         let start = places.get(range.start).map_or(range.end, |place| place.start as usize);
@@ -57,7 +57,7 @@ impl<'a> Resolved<'a> {
     }
 }
 
-/// How many bytes of the value the first character takes, or a byte of it, and what it is.
+/// Returns how many bytes of the value the first character or byte takes, and its text.
 fn first(rest: &[u8]) -> (usize, Cow<'_, [u8]>) {
     if rest.starts_with(NO_BREAK_SPACE) {
         return (NO_BREAK_SPACE.len(), Cow::Borrowed(b" "));

@@ -1,4 +1,5 @@
-//! Photoshop's "Save for Web" notes a quality, a comment and a copyright in APP12 (`Ducky`): numbered texts with their length.
+//! Photoshop's "Save for Web" stores a quality, a comment and a copyright in APP12 (`Ducky`), as numbered texts with their
+//! length.
 
 use super::{Policy, text};
 
@@ -8,10 +9,10 @@ pub(super) const HEADER: &[u8] = b"Ducky";
 const COMMENT: u16 = 2;
 const COPYRIGHT: u16 = 3;
 
-/// Characters, before a text in UTF-16.
+/// The number of characters, before a text in UTF-16.
 const COUNT_BYTES: usize = 4;
 
-/// Removes coordinates from the texts in place; whether there were any.
+/// Removes coordinates from the texts in place and returns whether there were any.
 pub(super) fn clean(segment: &mut [u8], policy: Policy) -> bool {
     let mut changed = false;
     let mut at = HEADER.len();

@@ -1,16 +1,19 @@
-//! Keywords and other names outside of XMP.
+//! Decides whether keywords and other names mean a location: keys of PNG text, JSON, CBOR and video metadata, and names in text
+//! that is not well-formed XML. The rules are wider than those of [`super::property_names`], because these names have no
+//! namespace.
 
 use super::namespaces::Namespace;
 use super::property_names::{Meaning, property};
 use super::word_match::{contains_any_case, is_one_of, starts_with_any_case, words};
 
-/// Whether a comment or an instruction inside of a packet speaks of a place; nobody reads those, so they may go lightly.
+/// Returns whether a comment or processing instruction in a packet mentions a location. Readers ignore both, so a match on a
+/// single word is enough to remove one.
 pub(super) fn comment_mentions_location(aside: &[u8]) -> bool {
     let words = ["gps", "latitude", "longitude", "location", "city", "country", "state"];
     !aside.starts_with(b"<?xpacket") && words.iter().any(|word| contains_any_case(aside, word))
 }
 
-/// Whether the rest of a packet, which is no XML, has the name of a property that meaning where.
+/// Returns whether the rest of a packet that is not XML contains the name of a location property.
 pub(super) fn remnant_mentions_location(remnant: &[u8]) -> bool {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':');
     remnant.split(|byte| !is_name(byte)).any(|name| {
@@ -19,27 +22,27 @@ pub(super) fn remnant_mentions_location(remnant: &[u8]) -> bool {
     })
 }
 
-/// Whether a name beyond XMP (a key of a video's metadata, of JSON, of CBOR) meaning where.
+/// Returns whether a name outside XMP (a key of video metadata, JSON or CBOR) means a location.
 pub(super) fn is_location_keyword(keyword: &[u8]) -> bool {
     let (prefix, local) = split(keyword);
     let plain = ["location", "city", "country", "countrycode", "sublocation", "sub-location", "province-state", "geotag"];
     property(Namespace::usual_for(prefix), local) == Meaning::Place || is_one_of(local, &plain)
 }
 
-/// Whether a text's keyword (PNG's, such as OpenImageIO's `IPTC:State`) meaning where. Wider than [`is_location_keyword`]: what is
-/// a state or a region elsewhere is a place in the description of a picture.
+/// Returns whether the keyword of a text (PNG's, such as OpenImageIO's `IPTC:State`) means a location. Wider than
+/// [`is_location_keyword`]: `state` or `region` can mean anything elsewhere, but is a location in the description of an image.
 pub(super) fn is_place_keyword(keyword: &[u8]) -> bool {
     is_location_keyword(keyword) || is_place_name(split(keyword).1)
 }
 
-/// Prefix and name.
+/// Splits a name into prefix and local name.
 fn split(name: &[u8]) -> (&[u8], &[u8]) {
     let colon = memchr::memrchr(b':', name);
     let prefix = colon.and_then(|at| name.get(..at)).unwrap_or_default();
     (prefix, colon.and_then(|at| name.get(at + 1..)).unwrap_or(name))
 }
 
-/// Whether a name consists of nothing but words for places: `State`, `ContentLocationName`, `Province-State`, not
+/// Returns whether a name consists of words for locations only: `State`, `ContentLocationName` and `Province-State`, but not
 /// `CreatorCity` or `StateOfTheArt`.
 fn is_place_name(name: &[u8]) -> bool {
     const PLACES: [&str; 27] = [
@@ -84,8 +87,8 @@ fn is_place_name(name: &[u8]) -> bool {
     places > 0 && others == 0
 }
 
-/// Whether a name is that of words for people: `Comment`, `Description`, `exif:UserComment`, `IPTC:Caption`, `dc:subject`. What programs
-/// copy such words to counts as well: `digiKam:TagsList`, `MicrosoftPhoto:LastKeywordXMP`.
+/// Returns whether a name is that of human-readable text: `Comment`, `Description`, `exif:UserComment`, `IPTC:Caption`,
+/// `dc:subject`. Properties that programs copy such text to count as well: `digiKam:TagsList`, `MicrosoftPhoto:LastKeywordXMP`.
 pub(super) fn is_human_text(name: &[u8]) -> bool {
     const AFTER: [&str; 5] = ["list", "sets", "xmp", "iptc", "accessibility"];
     const LAST: [&str; 28] = [
@@ -122,7 +125,7 @@ pub(super) fn is_human_text(name: &[u8]) -> bool {
     !starts_with_any_case(name, "Raw profile") && last.is_some_and(|word| is_one_of(word, &LAST))
 }
 
-/// Whether a provenance record holds coordinates by name.
+/// Returns whether a C2PA manifest store contains the name of a coordinate.
 pub(super) fn names_coordinates(text: &[u8]) -> bool {
     let words = ["gpslat", "gpslon", "gpspos", "gpscoord", "\"latitude", "\"longitude", "iptc4xmpext:location"];
     words.iter().any(|word| contains_any_case(text, word))

@@ -1,4 +1,4 @@
-//! The words that announce a coordinate in free text, and what stands between such a word and its number.
+//! The words that announce a coordinate in free text, and what separates such a word from its number.
 
 use super::property_names::{self, Axis};
 use super::word_match::{contains_any_case, is_one_of, starts_with_any_case, words};
@@ -7,10 +7,10 @@ use std::ops::Range;
 /// Characters between a label and its number.
 const MAX_GAP: usize = 6;
 
-/// The longest prefix of a name, with its quotation mark.
+/// The longest prefix of a name, including its quotation mark.
 const MAX_PREFIX: usize = 24;
 
-/// A longer word is not abbreviated; a full stop behind it ends a sentence.
+/// A longer word is not an abbreviation, so a full stop after it ends a sentence.
 const MAX_ABBREVIATION: usize = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,28 +21,28 @@ pub(super) enum Label {
     Full,
     /// `lat`, `lng`
     Short(Axis),
-    /// `long`, which is usually about something else
+    /// `long`, which usually means something else
     Long,
-    /// `altitude`, beside a place
+    /// `altitude`, next to a location
     Altitude,
-    /// Before two numbers.
+    /// A label before two numbers.
     Pair(PairKind),
 }
 
-/// What a label before two numbers may name beside a place on Earth.
+/// What else a label before two numbers may mean, besides a location on Earth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PairKind {
-    /// Nothing: `GPS`, `latlng`.
+    /// Nothing else: `GPS`, `latlng`.
     Earth,
-    /// Whatever has coordinates: `coordinates`.
+    /// Anything with coordinates: `coordinates`.
     Coordinates,
-    /// Whatever has a place in a room, in a picture or on a page: `location`, `position`.
+    /// Anything with a position in a space, in an image or on a page: `location`, `position`.
     Position,
 }
 
 impl Label {
     pub fn of(text: &[u8]) -> Option<Label> {
-        // Most words are none.
+        // Most words are not labels.
         if !text.iter().any(|byte| matches!(byte.to_ascii_lowercase(), b'l' | b'g' | b'c' | b'p')) {
             return None;
         }
@@ -89,14 +89,14 @@ impl PairKind {
     }
 }
 
-/// What is said of GPS may be that it is switched on.
+/// Returns whether a GPS label names a location. Others say, for example, that GPS is switched on.
 fn names_a_place(label: &[u8]) -> bool {
     let places =
         ["lat", "lon", "lng", "alt", "pos", "coord", "area", "dest", "location", "place", "info", "processing", "speed", "track"];
     places.iter().any(|place| contains_any_case(label, place))
 }
 
-/// Whether a word names the coordinate that makes a place together with one along `axis`.
+/// Returns whether a word names the coordinate that completes one along `axis`.
 pub(super) fn is_other_axis(word: &[u8], axis: Axis) -> bool {
     words(word).last().is_some_and(|word| match property_names::axis(word) {
         Some(Axis::Altitude) => false,
@@ -105,7 +105,7 @@ pub(super) fn is_other_axis(word: &[u8], axis: Axis) -> bool {
     })
 }
 
-/// Whether the label at `at` is the second one before two numbers: `Lat/Long: 41.98, 12.34`.
+/// Returns whether the label at `at` is the second one before two numbers: `Lat/Long: 41.98, 12.34`.
 pub(super) fn is_second(text: &[u8], at: usize) -> bool {
     let before = text.get(at.saturating_sub(MAX_PREFIX)..at).unwrap_or_default();
     let joins = |byte: &u8| matches!(byte, b' ' | b'/' | b',' | b'&' | b'-' | b'|' | b'.' | b';');
@@ -116,7 +116,7 @@ pub(super) fn is_second(text: &[u8], at: usize) -> bool {
     end < before.len() && matches!(axis, Some(Axis::Latitude | Axis::Longitude))
 }
 
-/// The length of what stands before a label and meaning that it is of a place on Earth, as in the machine tag `geo:lat=41.98`.
+/// Returns the length of a prefix before a label that makes it geographic, as in the machine tag `geo:lat=41.98`.
 pub(super) fn prefix_before(text: &[u8], at: usize) -> Option<usize> {
     let start = at.checked_sub(4)?;
     let is_prefix = text.get(start..at).is_some_and(|prefix| is_one_of(prefix, &["geo:", "gps:"]));
@@ -124,13 +124,13 @@ pub(super) fn prefix_before(text: &[u8], at: usize) -> Option<usize> {
     (is_prefix && is_whole).then_some(4)
 }
 
-/// What stands between a label and its value.
+/// What separates a label from its value.
 pub(super) struct Gap {
-    /// Where the value starts.
+    /// The start of the value.
     pub value: usize,
     /// A colon or an equals sign.
     pub has_separator: bool,
-    /// The label is a key of JSON.
+    /// The label is a JSON key.
     pub is_json: bool,
     /// The value is a string or a list.
     pub is_enclosed: bool,
@@ -173,7 +173,7 @@ impl Gap {
     }
 }
 
-/// Behind the quotation mark at `at`, which may be escaped or a reference.
+/// Returns the position after the quotation mark at `at`, which may be escaped or a character reference.
 fn quote(text: &[u8], at: usize) -> Option<usize> {
     let rest = text.get(at..)?;
     match rest {

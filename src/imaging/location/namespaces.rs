@@ -1,6 +1,6 @@
-//! The XML namespaces that have properties for places.
+//! The XML namespaces with location properties.
 
-/// A namespace that has properties for places.
+/// A namespace with location properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Namespace {
     Photoshop,
@@ -11,15 +11,15 @@ pub(super) enum Namespace {
     DublinCore,
     DarwinCore,
     SchemaOrg,
-    /// Catalogue programs that have a property `Location` or `CountryCode`.
+    /// Catalogue programs with a property `Location` or `CountryCode`.
     Catalogue,
     Dji,
-    /// Nothing but places: GSM cells, W3C's `geo`.
+    /// Only locations: GSM cells, W3C's `geo`.
     Place,
     Other,
 }
 
-/// How a URI starts (after its scheme), the usual prefix, the namespace. Versions and a trailing slash differ in the wild.
+/// The start of the URI (after its scheme), the usual prefix, and the namespace. Versions and a trailing slash vary in practice.
 const NAMESPACES: [(&str, &str, Namespace); 18] = [
     ("ns.adobe.com/photoshop/1.0", "photoshop", Namespace::Photoshop),
     ("iptc.org/std/Iptc4xmpCore/", "Iptc4xmpCore", Namespace::IptcCore),
@@ -42,14 +42,15 @@ const NAMESPACES: [(&str, &str, Namespace); 18] = [
 ];
 
 impl Namespace {
-    /// `None` for one that is not known.
+    /// Returns the namespace of a URI, or `None` if it is unknown.
     pub fn of(uri: &[u8]) -> Option<Self> {
         let uri = uri.trim_ascii();
         let address = uri.strip_prefix(b"http://").or_else(|| uri.strip_prefix(b"https://")).unwrap_or(uri);
         NAMESPACES.iter().find(|(start, ..)| address.starts_with(start.as_bytes())).map(|&(.., namespace)| namespace)
     }
 
-    /// For a prefix that is bound to something else or to nothing: readers that go by prefix take it for this one.
+    /// Returns the namespace that usually has this prefix. For a prefix that is bound to an unknown namespace or unbound: some
+    /// readers go by the prefix alone.
     pub fn usual_for(prefix: &[u8]) -> Self {
         let found = NAMESPACES.iter().find(|(_, usual, _)| usual.as_bytes().eq_ignore_ascii_case(prefix));
         found.map_or(Namespace::Other, |&(.., namespace)| namespace)

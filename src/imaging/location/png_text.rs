@@ -1,5 +1,5 @@
-//! PNG's text chunks (PNG 3rd edition, 11.3.3): a keyword, and a text that may be compressed. All
-//! but the profiles that have no place are opened.
+//! PNG text chunks (PNG 3rd edition, 11.3.3): a keyword, and a text that may be compressed. All are decompressed, except raw
+//! profiles that cannot hold a location.
 
 use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::inflate::{Inflater, deflate};
@@ -7,15 +7,15 @@ use super::text::{self, Encoding};
 use super::{Outcome, Policy, clean_block, keywords, raw_profile};
 use std::ops::Range;
 
-/// What becomes of a chunk.
+/// How a chunk changes.
 pub(super) enum Change {
     Keep,
     Drop,
-    /// Its new body.
+    /// The new body.
     Replace(Vec<u8>),
 }
 
-/// `name` is the chunk's: `tEXt`, `zTXt` or `iTXt`.
+/// Cleans a text chunk. `name` is its type: `tEXt`, `zTXt` or `iTXt`.
 pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, policy: Policy) -> Change {
     let Some(text) = Text::of(name, body) else { return Change::Keep };
     if keywords::is_place_keyword(text.keyword) {
@@ -28,12 +28,12 @@ pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, policy: P
         true => inflater.inflate_readable(stored),
         false => Some((stored.to_vec(), false)),
     };
-    // One that is too large may hold anything.
+    // A text that is too large may hold anything.
     let Some((mut opened, is_damaged)) = opened else { return Change::Drop };
     match content.clean(&mut opened, policy) {
         Outcome::Unchanged => return Change::Keep,
         Outcome::Emptied => return Change::Drop,
-        // Packed again, it would not be damaged any more.
+        // Compressed again, the text would no longer be damaged, so it is dropped.
         Outcome::Edited if is_damaged => return Change::Drop,
         Outcome::Edited => {}
     }
@@ -45,7 +45,7 @@ pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, policy: P
 struct Text<'a> {
     keyword: &'a [u8],
     compressed: bool,
-    /// Of the text in the chunk's body.
+    /// The range of the text in the body of the chunk.
     range: Range<usize>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Text<'a> {
         let keyword = body.get(..keyword_end)?;
         let (compressed, start) = match name {
             b"tEXt" => (false, keyword_end + 1),
-            // A byte for the method.
+            // One byte for the compression method.
             b"zTXt" => (true, keyword_end + 2),
             _ => {
                 let compressed = *body.get(keyword_end + 1)? != 0;
@@ -71,9 +71,9 @@ impl<'a> Text<'a> {
 enum Content {
     Xmp,
     Profile(Kind),
-    /// Words for people.
+    /// Human-readable text.
     HumanText,
-    /// Whatever programs write under other keywords.
+    /// Anything that programs write under other keywords.
     Data,
 }
 

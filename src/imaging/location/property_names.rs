@@ -1,30 +1,30 @@
-//! Which names say where a picture was taken: XMP properties, keys of JSON, keywords of texts.
+//! Decides whether the name of an XMP property means a location.
 //!
-//! Coordinates are recognised in any namespace by the words of a name, since every maker of drones and phones has names of
-//! their own; so are the few compounds that can only mean a place. Names of cities and countries are recognised in the
-//! namespaces that use them for the picture. The lists follow the XMP, IPTC, PRISM, Darwin Core, schema.org and DJI
+//! Coordinates are recognised in any namespace by the words of a name, since every maker of drones and phones uses its own names.
+//! The few compounds that can only mean a location are recognised the same way. Names of cities and countries are recognised in
+//! the namespaces that use them for the image. The lists follow the XMP, IPTC, PRISM, Darwin Core, schema.org and DJI
 //! specifications and ExifTool's family-2 group "Location".
 //!
-//! Not here, so kept: keywords; `Iptc4xmpCore:CiAdrCity` and the like, which are the creator's address; the place in the picture
-//! (`exif:SubjectLocation`, regions); `xmpDM:location` of a marker, which is a link; directions; Skydio's
-//! `CameraPositionNED`, which counts from an unknown take-off point.
+//! Not recognised, and therefore kept: keywords; `Iptc4xmpCore:CiAdrCity` and related properties, which are the creator's
+//! address; positions within the image (`exif:SubjectLocation`, regions); `xmpDM:location` of a marker, which is a link;
+//! directions; Skydio's `CameraPositionNED`, which counts from an unknown take-off point.
 
 use super::namespaces::Namespace;
 use super::word_match::{contains_any_case, is_nearly, is_one_of, starts_with_any_case, words};
 
-/// What a name meaning of its value.
+/// What a name indicates about its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// No place, as far as the name tells.
+    /// No location, as far as the name shows.
     Other,
     Place,
-    /// A place, if the value is a number of at least as many decimal places: `Alt` may also be an alternative text.
+    /// A location if the value is a number with at least as many decimal places: `Alt` may also be an alternative text.
     PlaceIfNumber {
         decimals: usize,
     },
 }
 
-/// What an XMP property meaning.
+/// Returns what the name of an XMP property indicates.
 pub(super) fn property(namespace: Namespace, local: &[u8]) -> Meaning {
     if is_place_in(namespace, local) { Meaning::Place } else { coordinate(local) }
 }
@@ -51,7 +51,7 @@ fn is_place_in(namespace: Namespace, local: &[u8]) -> bool {
     }
 }
 
-/// The terms of Darwin Core's classes Location and GeologicalContext (Darwin Core quick reference guide, 2023-09-18).
+/// Matches the terms of Darwin Core's classes Location and GeologicalContext (Darwin Core quick reference guide, 2023-09-18).
 fn is_darwin_core_place(local: &[u8]) -> bool {
     const WHOLE: [&str; 24] = [
         "location",
@@ -82,15 +82,16 @@ fn is_darwin_core_place(local: &[u8]) -> bool {
     words(local).any(|word| is_one_of(word, &WHOLE) || starts_with_any_case(word, "georef"))
 }
 
-/// What a name meaning by its words alone: `GPSLatitude`, DJI's `GpsLongtitude`, `LRFTargetLat`, `geoTag`, `contentLocation`; not
-/// `ISOSpeedLatitudeyyy` or `ExposureLatitude`, which are about exposure, nor `Lateral`.
+/// Returns what the words of a name indicate, in any namespace: `GPSLatitude`, DJI's `GpsLongtitude`, `LRFTargetLat`, `geoTag`
+/// and `contentLocation` are locations. `ISOSpeedLatitudeyyy` and `ExposureLatitude`, which are about exposure, and `Lateral` are
+/// not.
 fn coordinate(local: &[u8]) -> Meaning {
     let (mut meaning, mut before) = (Meaning::Other, Default::default());
     for word in words(local) {
         if is_one_of(word, &["exposure", "iso", "film", "tonal"]) {
             return Meaning::Other;
         }
-        // A weak word counts as the last one only: `TargetAlt`, not `AltText`.
+        // An ambiguous word counts only as the last one: `TargetAlt`, not `AltText`.
         meaning = match (axis(word), meaning) {
             _ if is_place_word(word) || is_place_compound(before, word) => Meaning::Place,
             (Some(_), _) | (_, Meaning::Place) => Meaning::Place,
@@ -103,7 +104,7 @@ fn coordinate(local: &[u8]) -> Meaning {
     meaning
 }
 
-/// What a coordinate counts.
+/// The axis that a coordinate measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Axis {
     Latitude,
@@ -111,7 +112,7 @@ pub(super) enum Axis {
     Altitude,
 }
 
-/// A word for one of a place's coordinates, spelt out, abbreviated or misspelt.
+/// Recognises a word for a geographic coordinate, spelt out, abbreviated or misspelt.
 pub(super) fn axis(word: &[u8]) -> Option<Axis> {
     if word.len() < 3 || !matches!(word.first().map(u8::to_ascii_lowercase), Some(b'l' | b'a')) && word.len() < 7 {
         return None;
@@ -120,7 +121,7 @@ pub(super) fn axis(word: &[u8]) -> Option<Axis> {
     if has("altitude") || is_one_of(word, &["abovesealevel"]) {
         Some(Axis::Altitude)
     } else if is_one_of(word, &["lat"]) || has("latitude") || is_nearly(word, b"latitude") {
-        // One letter more is a word of its own.
+        // One letter more is a word in its own right.
         (!word.eq_ignore_ascii_case(b"platitude")).then_some(Axis::Latitude)
     } else if is_one_of(word, &["lon", "lng"]) || has("longitude") || has("longtitude") || is_nearly(word, b"longitude") {
         Some(Axis::Longitude)
@@ -129,7 +130,7 @@ pub(super) fn axis(word: &[u8]) -> Option<Axis> {
     }
 }
 
-/// A word that means a place on Earth, whatever stands around it.
+/// Returns whether a word means a geographic location in any context.
 fn is_place_word(word: &[u8]) -> bool {
     const STARTS: [&str; 11] =
         ["gps", "geotag", "geoloc", "geocod", "geohash", "georef", "geopos", "geocoord", "geopoint", "latlon", "latlng"];
@@ -137,7 +138,7 @@ fn is_place_word(word: &[u8]) -> bool {
     matches!(first, Some(b'g' | b'l')) && STARTS.iter().any(|start| starts_with_any_case(word, start))
 }
 
-/// Two words that together mean a place on Earth.
+/// Returns whether two words together mean a geographic location.
 fn is_place_compound(before: &[u8], word: &[u8]) -> bool {
     match word.first().map(u8::to_ascii_lowercase) {
         Some(b'l') if is_one_of(word, &["location"]) => is_one_of(before, &["geo", "content", "shot", "photo", "capture"]),

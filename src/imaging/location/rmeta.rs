@@ -1,5 +1,5 @@
-//! Ricoh's user-defined tags in APP5, as ExifTool documents them: a list of names, one of texts, and one of numbers, which are
-//! items of the camera's menus.
+//! Ricoh's user-defined tags in APP5, as ExifTool documents them: a list of names, a list of texts, and a list of numbers, which
+//! are items of the camera's menus.
 
 use super::tiff_read::Tiff;
 use super::{fill, keywords};
@@ -7,13 +7,13 @@ use std::ops::Range;
 
 pub(super) const HEADER: &[u8] = b"RMETA\0";
 
-/// The camera has ten; this is where ExifTool gives up.
+/// The camera has ten tags; ExifTool stops at this number.
 const MAX_TAGS: usize = 100;
 
 const NAMES: u16 = 1;
 const NUMBERS: u16 = 3;
 
-/// Removes the values of tags that are named like a place; whether there were any. `body` starts with [`HEADER`].
+/// Removes the values of tags whose name means a location and returns whether there were any. `body` starts with [`HEADER`].
 pub(super) fn clean(body: &mut [u8]) -> bool {
     let Some(found) = find(body) else { return false };
     let mut changed = false;
@@ -23,12 +23,12 @@ pub(super) fn clean(body: &mut [u8]) -> bool {
     changed
 }
 
-/// Where the values are, and what to write over them.
+/// Returns the ranges of the values, and the byte to overwrite each with.
 fn find(body: &[u8]) -> Option<Vec<(Range<usize>, u8)>> {
     let start = HEADER.len();
     let big_endian = body.get(start..start + 2)? != b"II";
     let reader = Tiff { bytes: body, big_endian };
-    // Further parts are sound and bar codes.
+    // Other parts are sound and bar codes.
     if reader.u16(start + 4)? != 0 {
         return None;
     }

@@ -1,8 +1,8 @@
-//! The metadata segments of a JPEG: what each of them holds, and those blocks that lie in more than one. Works for the
-//! picture's own segments, which [`super::jpeg`] walks, and for those of JPEGs that lie somewhere inside of other data.
+//! The metadata segments of a JPEG: what each one holds, and blocks that span several segments. Handles the segments of the file
+//! itself, which [`super::jpeg`] walks, and those of JPEGs embedded in other data.
 //!
-//! Segments without a header of their own (comments, JUMBF) are taken from inside of other data only when the JPEG around
-//! them can be walked from its start to its first scan: chance writes `FF FE` into every video.
+//! In other data, segments without a header of their own (comments, JUMBF) are recognised only if the JPEG around them can be
+//! walked from its start to its first scan: `FF FE` occurs by chance in every video.
 
 use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::photoshop::{self, Truncated};
@@ -20,8 +20,8 @@ const PHOTOSHOP_2_HEADER: &[u8] = b"Adobe_Photoshop2.5:";
 /// Marker and length.
 const HEAD_BYTES: usize = 4;
 
-/// Cleans the segments of every JPEG in `bytes`, which may be anything: thumbnails in EXIF, the further pictures of a
-/// Multi-Picture file. Their headers are searched for, not their starts, so a damaged one is found as well.
+/// Cleans the segments of every JPEG in `bytes`, which may be arbitrary data: thumbnails in EXIF, the further images of a
+/// Multi-Picture file. Searches for the headers of segments, not for the start of a JPEG, so a damaged JPEG is found as well.
 pub(super) fn scan(bytes: &mut [u8], policy: Policy) -> bool {
     let mut segments = Segments::new(policy);
     let (mut at, mut walked) = (0, 0);
@@ -42,13 +42,13 @@ pub(super) fn scan(bytes: &mut [u8], policy: Policy) -> bool {
     segments.finish(bytes)
 }
 
-/// Takes those segments of the JPEG whose first marker is at `at` that only their place gives away. Where its header ends.
+/// Adds the segments without a header of the JPEG whose first marker is at `at`. Returns where the JPEG's header ends.
 fn add_headerless(bytes: &mut [u8], mut at: usize, segments: &mut Segments) -> usize {
     let mut found = Vec::new();
     while let Some(&[0xff, marker, high, low]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
         let end = at + 2 + usize::from(u16::from_be_bytes([high, low]));
         match (marker, bytes.get(at + HEAD_BYTES..end)) {
-            // The first scan: this is a JPEG.
+            // SOS, the first scan: this is a JPEG.
             (0xda, _) => {
                 for (content, body) in found {
                     segments.add(bytes, content, body);
@@ -66,7 +66,7 @@ fn add_headerless(bytes: &mut [u8], mut at: usize, segments: &mut Segments) -> u
     at
 }
 
-/// A segment at `at` that is one beyond doubt.
+/// Returns the segment at `at` if its header identifies it beyond doubt.
 fn segment(bytes: &[u8], at: usize) -> Option<(Content, Range<usize>)> {
     let &[0xff, marker @ 0xe1..=0xef, high, low] = bytes.get(at..)?.first_chunk()? else { return None };
     let end = (at + 2).checked_add(usize::from(u16::from_be_bytes([high, low])))?.min(bytes.len());
@@ -75,34 +75,34 @@ fn segment(bytes: &[u8], at: usize) -> Option<(Content, Range<usize>)> {
     Some((content, at + HEAD_BYTES..end))
 }
 
-/// What a segment holds; the numbers are where, after its header.
+/// What a segment holds. The numbers are offsets of the data in the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     Exif(usize),
     Xmp,
-    /// XMP without the header that it should have.
+    /// XMP without the header that the specification requires.
     BareXmp(usize),
     ExtendedXmp,
     Photoshop(usize),
-    /// Thermal cameras' records.
+    /// FLIR: records of thermal cameras.
     Flir,
-    /// GoPro's telemetry.
+    /// GoPro telemetry.
     GoPro,
-    /// The catalogue program's XML.
+    /// XML of the Media Jukebox catalogue.
     MediaJukebox(usize),
     /// Ricoh's user-defined tags.
     Rmeta,
-    /// Photoshop's texts.
+    /// Texts of Photoshop's "Save for Web".
     Ducky,
     /// PhotoStudio's comment in UTF-16.
     WideComment,
-    /// JUMBF, of which C2PA's records are made.
+    /// JUMBF, the box format of C2PA manifests.
     Jumbf,
     Comment,
 }
 
 impl Content {
-    /// `None` for one that has no location.
+    /// Identifies a segment. `None` if it cannot hold a location.
     pub fn of(marker: u8, body: &[u8]) -> Option<Self> {
         let header = |header: &[u8]| body.starts_with(header);
         match marker {
@@ -122,7 +122,7 @@ impl Content {
             0xeb if header(b"JP") => Some(Content::Jumbf),
             0xea if header(b"UNICODE\0") => Some(Content::WideComment),
             0xec if header(ducky::HEADER) => Some(Content::Ducky),
-            // Old cameras' lines of names and values.
+            // Lines of names and values, written by old cameras.
             0xec if memmem::find(body, b"[picture info]").is_some() || memmem::find(body, b"Type=").is_some() => {
                 Some(Content::Comment)
             }
@@ -131,27 +131,27 @@ impl Content {
         }
     }
 
-    /// Whether chance cannot have written it.
+    /// Returns whether the content is identified by a header that does not occur by chance.
     fn has_header(self) -> bool {
         !matches!(self, Content::BareXmp(_) | Content::Jumbf | Content::Comment)
     }
 }
 
-/// Where the TIFF starts behind a header in lower case, or one with up to four bytes before it; ExifTool reads both.
+/// Returns where the TIFF starts after a lower-case header, or a header with up to four bytes before it. ExifTool reads both.
 fn misplaced_exif(body: &[u8]) -> Option<usize> {
     let start = (0..=4).find(|&at| body.get(at..at + 5).is_some_and(|header| header.eq_ignore_ascii_case(b"Exif\0")))?;
     Some(start + 6)
 }
 
-/// The segments of one JPEG.
+/// Collects the segments of one JPEG.
 pub(super) struct Segments {
     policy: Policy,
     changed: bool,
     xmp: Vec<Range<usize>>,
     extended: Extended,
-    /// ExifTool continues EXIF that is longer than a segment in the next one.
+    /// EXIF longer than one segment continues in the next one, as ExifTool writes it.
     exif: Vec<SegmentPart>,
-    /// Photoshop parts its resources where a segment is full.
+    /// Photoshop splits its resources wherever a segment is full.
     photoshop: Vec<SegmentPart>,
     flir: Vec<Range<usize>>,
     gopro: Vec<SegmentPart>,
@@ -173,7 +173,7 @@ impl Segments {
         }
     }
 
-    /// Cleans what lies in one segment, and remembers what does not until [`Segments::finish`].
+    /// Cleans content that lies in one segment. Content that may span several is kept until [`Segments::finish`].
     pub fn add(&mut self, file: &mut [u8], content: Content, body: Range<usize>) {
         let from = |skip: usize| (body.start + skip).min(body.end)..body.end;
         match content {
@@ -238,7 +238,7 @@ impl Segments {
         self.changed |= outcome.is_some_and(Outcome::changed);
     }
 
-    /// Some programs cut resources, others write several whole blocks: both readings are cleaned.
+    /// Cleans both as one block and segment by segment: some programs split resources, others write several whole blocks.
     fn photoshop(&mut self, file: &mut [u8], run: &Pieces) {
         let policy = self.policy;
         self.changed |= clean_run(Kind::Photoshop, file, run, policy);
@@ -248,8 +248,10 @@ impl Segments {
         }
     }
 
-    /// C2PA's manifests are signed, so one goes as a whole or stays. Other JUMBF can refer to each other: if one of them meaning
-    /// where, all go. The segments stay, empty, for [`c2pa::cut`] to take out.
+    /// Removes C2PA manifest stores and other JUMBF with a location.
+    ///
+    /// A manifest is signed, so it is removed as a whole or kept. Other JUMBF boxes can refer to each other, so if one has a
+    /// location, all are removed. The emptied segments stay until [`c2pa::compact`] cuts them out.
     fn jumbf(&mut self, file: &mut [u8]) {
         let (stores, others): (Vec<_>, Vec<_>) =
             c2pa::join(file, &self.jumbf).into_iter().partition(|found| found.is_manifest_store);
@@ -265,13 +267,13 @@ impl Segments {
 
     fn blank(&mut self, file: &mut [u8], found: &c2pa::SplitBox) {
         for body in &found.bodies {
-            // The two letters of the header stay, so that it is still recognised, as empty.
+            // Keep the two letters of the header, so that [`c2pa::compact`] recognises the emptied segment.
             self.changed |= file.get_mut(body.start + 2..body.end).is_some_and(|record| fill(record, 0));
         }
     }
 }
 
-/// Cleans a block that may be cut.
+/// Cleans a block that may be split over several segments.
 fn clean_run(kind: Kind, file: &mut [u8], run: &Pieces, policy: Policy) -> bool {
     if run.0.len() == 1 || run.bytes() > MAX_BLOCK_BYTES {
         let policy = Policy { wipe: policy.wipe || run.0.len() > 1, ..policy };

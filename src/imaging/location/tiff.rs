@@ -1,13 +1,12 @@
-//! EXIF: a TIFF header and its directories (TIFF 6.0, EXIF 3.0, chapter 4). Reads where the location is; [`super::tiff_edit`]
-//! takes it out.
+//! EXIF: a TIFF header and its IFDs (TIFF 6.0; EXIF 3.0, chapter 4). [`super::tiff_plan`] finds the location,
+//! [`super::tiff_edit`] removes it.
 //!
-//! Removed are the GPS IFD with all its values, from whichever directory points to it, and GeoTIFF's tags. The blocks of
-//! other standards that TIFF can hold (XMP, IPTC, Photoshop) are cleaned where they lie, so are makers' notes, and texts lose
-//! their coordinates.
+//! Removes the GPS IFD with all its values, whichever IFD points to it, and GeoTIFF tags. Blocks of other standards (XMP, IPTC,
+//! Photoshop) and MakerNotes are cleaned in place, and texts lose their coordinates.
 //!
-//! Pitfall: every offset is the sender's word. Directories may overlap, point at each other or claim 65 535 entries; a
-//! budget of entries, paid by the block's length, ends the walk. A block that exceeds it, or that is no TIFF, is wiped if
-//! anything in it looks like a location.
+//! Pitfall: every offset is untrusted. IFDs may overlap, point at each other or claim 65 535 entries. A budget of entries,
+//! proportional to the length of the block, bounds the walk. A block that exceeds it, or that is not TIFF, is wiped if anything
+//! in it looks like a location.
 
 use super::text::{self, Encoding};
 use super::tiff_plan::{GPS_IFD, Plan, TextType};
@@ -15,10 +14,10 @@ use super::wide::Wide;
 use super::{Outcome, Policy, clean_block, clean_embedded_jpegs, coordinates, keywords, maker_note, tiff_edit};
 use crate::imaging::metadata;
 
-/// Passes until the block is wiped; only overlapping structures need more than one.
+/// Passes before the block is wiped. Only overlapping structures need more than one.
 const MAX_PASSES: usize = 3;
 
-/// Removes the location in place, without moving anything but a directory's own entries.
+/// Removes the location in place. Only the entries within an IFD move.
 pub(super) fn clean(tiff: &mut [u8], policy: Policy) -> Outcome {
     let mut outcome = Outcome::Unchanged;
     for _ in 0..MAX_PASSES {
@@ -37,8 +36,8 @@ pub(super) fn clean(tiff: &mut [u8], policy: Policy) -> Outcome {
     }
 }
 
-/// Whether a block that cannot be read as TIFF may hold a place: a pointer to a GPS IFD or the start of one, in either byte
-/// order, or names and coordinates in clear text.
+/// Returns whether a block that is not readable as TIFF may hold a location: a pointer to a GPS IFD or the start of one, in
+/// either byte order, or property names and coordinates in plain text.
 fn looks_like_location(block: &[u8]) -> bool {
     let gps = GPS_IFD.to_be_bytes();
     let has_entry = memchr::memchr2_iter(gps[0], gps[1], block).any(|at| match block.get(at..at + 4) {
@@ -46,7 +45,7 @@ fn looks_like_location(block: &[u8]) -> bool {
         Some(&[low, high, kind, 0]) if [high, low] == gps => (1..=13).contains(&kind),
         _ => false,
     });
-    // A latitude: three rationals, behind its reference.
+    // GPSLatitude: three rationals, after GPSLatitudeRef.
     let latitudes: [&[u8]; 2] = [&[0, 2, 0, 5, 0, 0, 0, 3], &[2, 0, 5, 0, 3, 0, 0, 0]];
     has_entry
         || latitudes.iter().any(|latitude| memchr::memmem::find(block, latitude).is_some())
@@ -54,7 +53,7 @@ fn looks_like_location(block: &[u8]) -> bool {
         || !coordinates::find(block).is_empty()
 }
 
-/// Wipes all of it but the orientation, without which the picture would be shown on its side.
+/// Wipes everything except the orientation, without which the image would be displayed sideways.
 pub(super) fn wipe(tiff: &mut [u8]) -> Outcome {
     let orientation = metadata::orientation(tiff, Some(0..tiff.len()));
     let mut left = if orientation == 1 { Vec::new() } else { orientation_alone(orientation).to_vec() };
@@ -70,14 +69,14 @@ pub(super) fn wipe(tiff: &mut [u8]) -> Outcome {
     if is_empty { Outcome::Emptied } else { Outcome::Edited }
 }
 
-/// A header, and a directory of one entry: tag, type (SHORT), count, value.
+/// Returns a TIFF whose only entry is the orientation: tag, type (SHORT), count, value.
 fn orientation_alone(orientation: u8) -> [u8; 26] {
     let mut tiff = *b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\0\0\0\0\0\0\0";
     tiff[19] = orientation;
     tiff
 }
 
-/// Whether something was removed; `None` when the block cannot be understood.
+/// Returns whether anything was removed, or `None` if the block cannot be parsed.
 fn pass(tiff: &mut [u8], policy: Policy) -> Option<bool> {
     if super::is_blank(tiff) {
         return Some(false);
@@ -101,7 +100,7 @@ fn pass(tiff: &mut [u8], policy: Policy) -> Option<bool> {
     }
     changed |= tiff_edit::apply(tiff, plan);
     if policy.levels > 1 {
-        // A thumbnail, in IFD1 or in a maker's note, is a JPEG and may carry an EXIF segment of its own.
+        // A thumbnail in IFD1 or in a MakerNote is a JPEG and may have an EXIF segment of its own.
         changed |= clean_embedded_jpegs(tiff, policy.nested());
     }
     Some(changed)

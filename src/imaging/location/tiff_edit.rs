@@ -1,12 +1,12 @@
-//! Takes a location out of a TIFF without moving what others point to: entries are struck from their directory, and what
-//! they referred to is zeroed where nothing else lies.
+//! Removes a location from a TIFF without moving anything that others point to. Entries are removed from their IFD, and their
+//! values are zeroed where they do not overlap data that stays.
 
 use super::fill;
 use super::spans::{Span, merged, subtract, touches};
 use super::tiff_plan::{Plan, is_location};
 use super::tiff_read::{ENTRY_BYTES, Ifd, Tiff};
 
-/// Whether a byte changed.
+/// Applies the plan and returns whether a byte changed.
 pub(super) fn apply(bytes: &mut [u8], plan: Plan) -> bool {
     let Plan { big_endian, ifds, kept_values, ifds_to_edit, gps_ifds, removed, .. } = plan;
     let mut changed = zero(bytes, ifds, kept_values, gps_ifds, removed);
@@ -16,8 +16,8 @@ pub(super) fn apply(bytes: &mut [u8], plan: Plan) -> bool {
     changed
 }
 
-/// Directories that stay are never touched. A value that stays protects its bytes too, unless it lies over a GPS IFD: such a
-/// length is a lie or a mistake, and would keep the very coordinates.
+/// Zeroes removed values. IFDs that stay are never touched. A value that stays protects its bytes too, unless it overlaps a GPS
+/// IFD: such a length is false, and would preserve the coordinates.
 fn zero(bytes: &mut [u8], ifds: Vec<Span>, mut kept_values: Vec<Span>, gps_ifds: Vec<Span>, mut removed: Vec<Span>) -> bool {
     let gps_ifds = merged(gps_ifds);
     kept_values.retain(|&value| !touches(value, &gps_ifds));
@@ -31,8 +31,8 @@ fn zero(bytes: &mut [u8], ifds: Vec<Span>, mut kept_values: Vec<Span>, gps_ifds:
     changed
 }
 
-/// Moves the entries that stay, and the offset of the next directory behind them, over those that go; the freed slots are
-/// zeroed. The directory's place and its values' places stay.
+/// Moves the remaining entries, and the offset of the next IFD after them, over the removed ones, and zeroes the freed slots. The
+/// IFD and the values keep their positions.
 fn remove_entries(bytes: &mut [u8], big_endian: bool, offset: u32) -> Option<bool> {
     let ifd = Ifd::at(Tiff { bytes, big_endian }, offset)?;
     let claimed = Tiff { bytes, big_endian }.u16(offset as usize)?;

@@ -1,4 +1,4 @@
-//! Walks the directories of a TIFF and plans what is removed from it, for [`super::tiff`] and [`super::tiff_edit`].
+//! Walks the IFDs of a TIFF and records what is removed from it, for [`super::tiff`] and [`super::tiff_edit`].
 
 use super::block::Kind;
 use super::spans::{self, Span};
@@ -7,33 +7,33 @@ use std::collections::HashSet;
 
 pub(super) const GPS_IFD: u16 = 0x8825;
 
-/// The most entries that a GPS IFD is believed to have; EXIF 3.0 defines 32.
+/// The maximum number of entries accepted for a GPS IFD; EXIF 3.0 defines 32.
 const MAX_GPS_ENTRIES: usize = 256;
 
-/// Tags that say where, in a main directory: the GPS IFD and GeoTIFF's model of the ground (GeoTIFF 1.1, clause 7).
+/// Returns whether a tag of a main IFD is a location: the GPS IFD and the GeoTIFF tags (GeoTIFF 1.1, clause 7).
 pub(super) fn is_location(tag: u16) -> bool {
     matches!(tag, GPS_IFD | 0x8480 | 0x8482 | 0x830e | 0x85d8 | 0x87af | 0x87b0 | 0x87b1)
 }
 
-/// Tags of texts, which some write in another type: DocumentName, ImageDescription, PageName, Artist, Copyright, and EXIF 3.0's
-/// title, photographer and editor.
+/// Returns whether a tag is a text, which some programs write with another type: DocumentName, ImageDescription, PageName,
+/// Artist, Copyright, and the title, photographer and editor of EXIF 3.0.
 fn is_text(tag: u16) -> bool {
     matches!(tag, 0x010d | 0x010e | 0x011d | 0x013b | 0x8298 | 0xa436 | 0xa437 | 0xa438)
 }
 
-/// What a walk through the directories found.
+/// What a walk through the IFDs found.
 #[derive(Default)]
 pub(super) struct Plan {
     pub big_endian: bool,
-    /// Directories that stay, and the header.
+    /// The header and the IFDs that stay.
     pub ifds: Vec<Span>,
-    /// Values of their entries that stay.
+    /// Values of entries that stay.
     pub kept_values: Vec<Span>,
-    /// Offsets of directories with an entry to remove_entries.
+    /// Offsets of IFDs with an entry to remove.
     pub ifds_to_edit: Vec<u32>,
     /// GPS IFDs.
     pub gps_ifds: Vec<Span>,
-    /// Values of what is struck and of the GPS IFDs.
+    /// Values of removed entries and of the GPS IFDs.
     pub removed: Vec<Span>,
     /// Blocks of other standards.
     pub nested: Vec<(Kind, Span)>,
@@ -45,9 +45,9 @@ pub(super) struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TextType {
     Plain,
-    /// Windows' title, comment, author, keywords and subject.
+    /// Windows' XPTitle, XPComment, XPAuthor, XPKeywords and XPSubject.
     Utf16,
-    /// It meaning so itself.
+    /// A character code in the first eight bytes names the encoding.
     CharacterCode,
 }
 
@@ -60,7 +60,7 @@ impl Plan {
         };
         let tiff = Tiff { bytes, big_endian };
         let mut walk = Walk {
-            // Directories that do not overlap pay 6 bytes each and 12 for an entry.
+            // An IFD that does not overlap others takes 6 bytes, and 12 for each entry.
             budget: bytes.len() / 6 + 16,
             nested_budget: bytes.len(),
             seen: HashSet::new(),
@@ -134,7 +134,7 @@ impl Walk {
             tag if entry.is_text() || is_text(tag) => self.text(TextType::Plain, value),
             _ => {}
         }
-        // Pictures lie where a second tag meaning: the thumbnail, and strips.
+        // Image data is located by a second tag: the thumbnail, and strips.
         if let (0x0201 | 0x0111, Some(start)) = (entry.tag, entry.number(tiff, 0)) {
             let length = tiff.length_for(entry);
             self.plan.kept_values.extend(Span::inside(start as usize, length as usize, tiff.bytes.len()));
@@ -160,7 +160,8 @@ impl Walk {
         self.plan.texts.extend(value.map(|span| (text, span)));
     }
 
-    /// A text ends where a directory starts, whatever it claims, and several entries may have the same one.
+    /// Limits texts to the start of the next IFD, whatever length they claim, and drops duplicates: several entries may share a
+    /// text.
     fn texts(&mut self) -> Option<()> {
         let ifds = spans::merged(self.plan.ifds.clone());
         for (_, span) in &mut self.plan.texts {
@@ -190,13 +191,13 @@ impl Walk {
 
     fn gps_directory(&mut self, tiff: Tiff, offset: u32) -> Option<()> {
         if self.seen.contains(&offset) {
-            // A main directory that a GPS pointer names too: it stays, the pointer goes.
+            // A GPS pointer to a main IFD: the IFD stays, the pointer is removed.
             return Some(());
         }
         let Some(mut ifd) = Ifd::at(tiff, offset) else { return Some(()) };
         self.budget = self.budget.checked_sub(1)?;
         if ifd.truncated || ifd.entries > MAX_GPS_ENTRIES {
-            // A stale pointer into other data: only what looks like entries is taken for one.
+            // A stale pointer into other data: only valid entries count.
             ifd.entries = (0..ifd.entries.min(MAX_GPS_ENTRIES))
                 .take_while(|&index| tiff.entry(ifd.entry(index)).is_some_and(|entry| entry.size() > 0))
                 .count();

@@ -1,11 +1,12 @@
-//! Walks the tags of an XML document (XML 1.0 with namespaces), as far as XMP needs it, without copying any of it.
+//! Tokenizes XML (XML 1.0 with namespaces), as far as XMP needs it, without copying.
 //!
 //! Strict where a wrong guess would hide a property (nesting, quotes, names), lenient where it cannot (text, references,
-//! doubled attributes). A document type is refused: XMP has none, and its entities could spell what is not there.
+//! duplicate attributes). A document type declaration is an error: XMP has none, and its entities could spell text that is not in
+//! the document.
 
 use std::ops::Range;
 
-/// The document is not well-formed, or beyond what honest ones do.
+/// The document is not well-formed, or exceeds the limits.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
@@ -13,7 +14,7 @@ pub(super) struct Malformed;
 const MAX_ATTRIBUTES: usize = 4096;
 
 pub(super) enum Token {
-    /// Its attributes are in [`Reader::attributes`].
+    /// The attributes are in [`Reader::attributes`].
     StartTag {
         tag: Range<usize>,
         name: Range<usize>,
@@ -25,22 +26,22 @@ pub(super) enum Token {
     },
     /// A comment or a processing instruction.
     CommentOrInstruction(Range<usize>),
-    /// What stands between tags, references unresolved; or in CDATA.
+    /// Character data between tags, with references unresolved, or the content of a CDATA section.
     Text(Range<usize>),
 }
 
 pub(super) struct Attribute {
-    /// From the name's first byte to the closing quote.
+    /// From the first byte of the name to the closing quote.
     pub whole: Range<usize>,
     pub name: Range<usize>,
-    /// Without its quotes.
+    /// Without quotes.
     pub value: Range<usize>,
 }
 
 pub(super) struct Reader<'a> {
     text: &'a [u8],
     at: usize,
-    /// Where the token starts that is being read.
+    /// The start of the current token.
     pub start: usize,
     pub attributes: Vec<Attribute>,
 }
@@ -54,7 +55,7 @@ impl<'a> Reader<'a> {
         self.text.get(range.clone()).unwrap_or_default()
     }
 
-    /// `None` at the end.
+    /// Returns the next token, or `None` at the end.
     pub fn next(&mut self) -> Result<Option<Token>, Malformed> {
         self.start = self.at;
         let Some(skip) = memchr::memchr(b'<', self.rest()) else { return Ok(None) };
@@ -83,8 +84,8 @@ impl<'a> Reader<'a> {
         self.start_tag(start).map(Some)
     }
 
-    /// Whether the text ends inside of the token that could not be read.
-    pub fn is_cut(&self) -> bool {
+    /// Returns whether the text ends within the token that could not be read.
+    pub fn is_truncated(&self) -> bool {
         self.text.get(self.start..).is_some_and(|token| token.starts_with(b"<") && memchr::memchr(b'>', token).is_none())
     }
 
@@ -92,7 +93,7 @@ impl<'a> Reader<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// Moves behind the next `end`.
+    /// Moves after the next `end` and returns that position.
     fn skip_past(&mut self, from: usize, end: &[u8]) -> Result<usize, Malformed> {
         let rest = self.text.get(from..).ok_or(Malformed)?;
         self.at = from + memchr::memmem::find(rest, end).ok_or(Malformed)? + end.len();
@@ -139,7 +140,7 @@ impl<'a> Reader<'a> {
         let from = self.at + 1;
         let length = memchr::memchr(quote, self.text.get(from..).unwrap_or_default()).ok_or(Malformed)?;
         let value = from..from + length;
-        // A quote that was forgotten would swallow tags.
+        // A missing quote would swallow tags.
         if self.get(&value).contains(&b'<') || self.attributes.len() == MAX_ATTRIBUTES {
             return Err(Malformed);
         }
@@ -157,7 +158,7 @@ impl<'a> Reader<'a> {
         Ok(start..self.at)
     }
 
-    /// Whether there was any white space.
+    /// Skips white space and returns whether there was any.
     fn skip_space(&mut self) -> bool {
         let length = self.rest().iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         self.at += length;
@@ -173,7 +174,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// An attribute's value with its references resolved. Only those that XML itself defines can occur without a document type.
+/// Resolves the references in an attribute value. Without a document type, only those that XML itself defines can occur.
 pub(super) fn resolve(value: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut resolved = Vec::with_capacity(value.len());
     let mut rest = value;

@@ -1,9 +1,9 @@
-//! XMP (ISO 16684-1): finds the properties that name a place, by namespace rather than prefix, as elements and as
-//! attributes, and overwrites them with spaces; so it does with coordinates and map links in the values of others. The packet
-//! keeps its length; it stays well-formed.
+//! XMP (ISO 16684-1): finds the properties that name a location and overwrites them with spaces. Properties are matched by
+//! namespace rather than prefix, as elements and as attributes. Coordinates and map links in the values of other properties are
+//! overwritten as well. The packet keeps its length and stays well-formed.
 //!
-//! Packets in UTF-16 and UTF-32 are read by way of [`super::wide`]. What follows the root element is nobody's; it stays unless
-//! it naming a place. A packet that is cut off is cleaned as far as it goes. One that is not well-formed is wiped.
+//! [`super::wide`] reads packets in UTF-16 and UTF-32. Data after the root element stays unless it names a location. A truncated
+//! packet is cleaned up to the cut. A malformed packet is wiped.
 
 use super::block::Kind;
 use super::character_references::Resolved;
@@ -14,23 +14,23 @@ use super::xml::{self, Attribute, Malformed, Reader, Token};
 use super::{Outcome, Policy, base64_jpeg, keywords, wide, wipe_block};
 use std::ops::Range;
 
-/// An XMP packet stands there as it is, not in sub-blocks. For readers that know only those, this follows it: from
-/// whichever of its bytes they take for a length, they arrive at the end.
+/// The length of the magic trailer. GIF stores an XMP packet as it is, not in sub-blocks, and this trailer follows it for readers
+/// that only know sub-blocks: whichever of its bytes they take for a length, they arrive at the end.
 pub(super) const GIF_MAGIC_TRAILER_BYTES: usize = 258;
 
-/// XMP nests structures in lists in structures: about 10 deep.
+/// XMP nests structures in lists in structures, about 10 levels deep.
 const MAX_DEPTH: usize = 256;
 
-/// Namespaces in scope at one time; packets declare about 20. Looking one up goes through all, so this bounds the time.
+/// Namespaces in scope at any one time; packets declare about 20. A look-up scans all of them, so this bounds the time.
 const MAX_BINDINGS: usize = 128;
 
 /// How elements and attributes are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Naming {
-    /// By namespaces.
+    /// With namespaces.
     #[default]
     Qualified,
-    /// By words alone, in XML that a program made up for itself.
+    /// With plain words, in program-specific XML.
     Plain,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn clean(packet: &mut [u8], policy: Policy) -> Outcome {
     clean_named(packet, Naming::Qualified, policy)
 }
 
-/// As [`clean`], of XML without namespaces.
+/// Same as [`clean`], for XML without namespaces.
 pub(super) fn clean_plain(xml: &mut [u8], policy: Policy) -> Outcome {
     if policy.wipe { wipe_block(Kind::Xmp, xml) } else { clean_named(xml, Naming::Plain, policy) }
 }
@@ -61,7 +61,7 @@ fn clean_named(packet: &mut [u8], naming: Naming, policy: Policy) -> Outcome {
     cleaned.unwrap_or_else(|Malformed| wipe_block(Kind::Xmp, packet))
 }
 
-/// Where the first tag starts in a packet that has zeros between its characters; XML in UTF-8 has none.
+/// Returns where the first tag starts in a packet with zeros between its characters. XML in UTF-8 has no zeros.
 fn wide_tag_start(packet: &[u8]) -> Option<usize> {
     let text = packet.get(packet.iter().position(|&byte| byte != 0)?..)?;
     let last = text.iter().rposition(|&byte| byte != 0)?;
@@ -87,7 +87,7 @@ struct Found {
     images: Vec<Range<usize>>,
 }
 
-/// Where the properties lie.
+/// Finds the parts of a packet to remove or clean.
 fn find(packet: &[u8], naming: Naming) -> Result<Found, Malformed> {
     let padding = |byte: &&u8| matches!(**byte, 0 | b' ' | b'\t' | b'\n' | b'\r');
     let start = packet.iter().take_while(padding).count();
@@ -96,7 +96,7 @@ fn find(packet: &[u8], naming: Naming) -> Result<Found, Malformed> {
     if memchr::memchr(0, text).is_some() || !starts_as_xml(text) {
         return Err(Malformed);
     }
-    // With the padding before it, for the offsets' sake.
+    // Keep the leading padding, so that offsets count from the start of the packet.
     let text = packet.get(..end).unwrap_or_default();
     let mut reader = Reader::of(text);
     let mut search = Search { naming, has_rdf: naming == Naming::Plain, ..Search::default() };
@@ -117,43 +117,43 @@ struct Search {
     images: Vec<Range<usize>>,
     elements: Vec<Element>,
     bindings: Vec<Binding>,
-    /// Whether the root has `rdf:RDF` in it, if it has to.
+    /// Whether the root contains `rdf:RDF`, if that is required.
     has_rdf: bool,
-    /// Where a root with that was self_closing.
+    /// The end of a root element with `rdf:RDF`.
     root_end: Option<usize>,
 }
 
-/// An element that is open.
+/// An open element.
 struct Element {
     name: Range<usize>,
-    /// How many bindings were in scope around it.
+    /// The number of bindings in scope around it.
     bindings: usize,
-    /// Where it starts.
+    /// The position of its start tag.
     start: usize,
-    /// Where its content starts.
+    /// The position of its content.
     content: usize,
     meaning: Meaning,
-    /// Whether it is a text for people, or a list or an alternative in one.
+    /// Whether it is human-readable text, or a list or alternative within one.
     is_human_text: bool,
-    /// Whether there was another element in it.
+    /// Whether it contains another element.
     has_elements: bool,
 }
 
 struct Binding {
     prefix: Range<usize>,
-    /// Tells most prefixes apart without looking at them.
+    /// Distinguishes most prefixes without comparing them.
     key: u64,
     namespace: Namespace,
 }
 
-/// The prefix's length and its first bytes.
+/// Returns the length of the prefix and its first bytes, as one number.
 fn key(prefix: &[u8]) -> u64 {
     prefix.iter().take(7).fold(prefix.len() as u64, |key, &byte| key << 8 | u64::from(byte))
 }
 
 impl Search {
     fn run(&mut self, reader: &mut Reader) -> Result<(), Malformed> {
-        // How deep the element is that goes.
+        // The depth of the element that is being removed.
         let mut removed: Option<usize> = None;
         while let Some(token) = reader.next()? {
             match token {
@@ -234,18 +234,18 @@ impl Search {
         }
     }
 
-    /// Decides what a document with a fault in it is worth.
+    /// Decides what to keep of a malformed document.
     fn recover(&mut self, reader: &Reader, text: &[u8]) -> Result<(), Malformed> {
         let all_read = reader.start >= text.len() || memchr::memchr(b'<', text.get(reader.start..).unwrap_or_default()).is_none();
         if let Some(end) = self.root_end {
-            // An older packet's end stands behind the new one.
+            // The end of an older, longer packet follows the new one.
             self.remnant(end..text.len(), text);
             return Ok(());
         }
-        if !self.has_rdf || !all_read && !reader.is_cut() {
+        if !self.has_rdf || !all_read && !reader.is_truncated() {
             return Err(Malformed);
         }
-        // The packet is cut off: its end may lie in another segment, or nowhere.
+        // The packet is truncated: the rest is in another segment, or lost.
         match self.elements.iter().find(|element| element.meaning == Meaning::Place) {
             Some(removed) => self.add(removed.start..text.len()),
             None => self.remnant(reader.start..text.len(), text),
@@ -253,11 +253,11 @@ impl Search {
         Ok(())
     }
 
-    /// What no reader of XML gets to see, but someone who looks at the bytes does.
+    /// Removes bytes that no XML reader sees, but that are visible in the file, if they name a location.
     fn remnant(&mut self, range: Range<usize>, text: &[u8]) {
         let bytes = text.get(range.clone()).unwrap_or_default();
         if keywords::remnant_mentions_location(bytes) || !coordinates::find(bytes).is_empty() {
-            // What was found in it is a part of it.
+            // Edits within the remnant are part of it.
             self.edits.retain(|edit| edit.range.start < range.start);
             self.images.retain(|image| image.start < range.start);
             self.add(range);
@@ -265,14 +265,14 @@ impl Search {
     }
 
     fn add(&mut self, range: Range<usize>) {
-        // Edits inside of an element that goes are a part of it.
+        // Edits inside a removed element are part of it.
         while self.edits.last().is_some_and(|last| last.range.start >= range.start) {
             self.edits.pop();
         }
         self.edits.push(Edit { range, replacement: Replacement::Spaces });
     }
 
-    /// Of an element that is about to be opened.
+    /// Returns whether the element about to be opened holds human-readable text.
     fn is_human_text(&self, reader: &Reader, name: &Range<usize>) -> bool {
         let name = reader.get(name);
         match self.elements.last() {
@@ -281,7 +281,7 @@ impl Search {
         }
     }
 
-    /// Of a property that stays.
+    /// Checks the value of a property that stays.
     fn value(&mut self, reader: &Reader, range: Range<usize>, is_human_text: bool) {
         let value = reader.get(&range);
         if base64_jpeg::is_base64(value) {
@@ -336,7 +336,7 @@ impl Search {
             Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),
             None => (Default::default(), name),
         };
-        // The default namespace is for elements only.
+        // The default namespace applies to elements only.
         let unqualified = prefix.is_empty() && is_attribute == IsAttribute::Yes;
         let key = key(prefix);
         let is_bound = |binding: &&Binding| binding.key == key && reader.get(&binding.prefix) == prefix;
@@ -346,7 +346,7 @@ impl Search {
     }
 }
 
-/// Whether a name that may say a place has the value for it.
+/// Returns whether the value makes an ambiguous property name a location.
 fn is_number(meaning: Meaning, value: &[u8]) -> bool {
     let Meaning::PlaceIfNumber { decimals } = meaning else { return false };
     let resolved = Resolved::of(value);
@@ -357,7 +357,7 @@ fn is_number(meaning: Meaning, value: &[u8]) -> bool {
     is_numeric && places >= decimals && value.iter().any(u8::is_ascii_digit)
 }
 
-/// The prefix that a namespace declaration is for; an empty one is the default.
+/// Returns the prefix that a namespace declaration binds; an empty one is the default namespace.
 fn declared_prefix(reader: &Reader, attribute: &Attribute) -> Option<Range<usize>> {
     match reader.get(&attribute.name) {
         b"xmlns" => Some(attribute.name.end..attribute.name.end),

@@ -1,5 +1,5 @@
-//! Extended XMP (XMP part 3, 1.1.3.1): a second packet, cut over many JPEG segments. Each segment and the main packet name
-//! it by the MD5 of the whole, so an edit has to write_guid the name everywhere.
+//! Extended XMP (XMP part 3, 1.1.3.1): a second packet, split over many JPEG segments. Each segment and the main packet identify
+//! it by a GUID, the MD5 of the whole packet, so an edit has to replace the GUID everywhere.
 
 use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::pieces::Pieces;
@@ -13,23 +13,23 @@ pub(super) const HEADER: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
 const GUID_BYTES: usize = 32;
 type Guid = [u8; GUID_BYTES];
 
-/// The packets of one JPEG that are cut into segments.
+/// The extended packets of one JPEG, by GUID.
 #[derive(Default)]
 pub(super) struct Extended(HashMap<Guid, Vec<Part>>);
 
 /// One segment.
 struct Part {
-    /// Where its GUID lies in the file; two numbers and the data follow.
+    /// The range of its GUID in the file; two numbers and the data follow.
     guid: Range<usize>,
-    /// Bytes of the whole packet.
+    /// The length of the whole packet in bytes.
     whole: u32,
-    /// Where in the packet its data belongs.
+    /// The offset of its data in the packet.
     offset: u32,
     data: Range<usize>,
 }
 
 impl Extended {
-    /// `body` is the segment's, from [`HEADER`] on.
+    /// Adds the segment with this `body`, which starts with [`HEADER`].
     pub fn add(&mut self, file: &[u8], body: Range<usize>) {
         let start = body.start + HEADER.len();
         let Some(head) = file.get(start..body.end).and_then(|rest| rest.first_chunk::<{ GUID_BYTES + 8 }>()) else { return };
@@ -45,7 +45,7 @@ impl Extended {
         self.0.entry(*guid).or_default().push(part);
     }
 
-    /// Cleans all of them and renews their names in the `main` packets.
+    /// Cleans all packets and replaces their GUIDs in the `main` packets. Returns whether anything changed.
     pub fn finish(self, file: &mut [u8], main: &[Range<usize>], policy: Policy) -> bool {
         let mut renamed = HashMap::new();
         for (guid, parts) in self.0 {
@@ -65,14 +65,14 @@ impl Extended {
     }
 }
 
-/// The packet's new name, when it changed.
+/// Returns the new GUID of the packet if it changed.
 fn clean(file: &mut [u8], mut parts: Vec<Part>, policy: Policy) -> Option<Guid> {
     parts.sort_by_key(|part| part.offset);
     let is_whole = is_whole(&parts);
     let (guids, data): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.guid, part.data)).unzip();
     let (guids, data) = (Pieces(guids), Pieces(data));
     if !is_whole || data.bytes() > MAX_BLOCK_BYTES {
-        // The old name goes with its packet, since it is a digest of it.
+        // The old GUID is removed with its packet, since it is a digest of it.
         let wiped = data.each(file, |data| !is_blank(data) && fill(data, b' '));
         return wiped.then(|| write_guid(file, &guids, [b'0'; GUID_BYTES]));
     }
@@ -106,7 +106,7 @@ fn write_guid(file: &mut [u8], guids: &Pieces, guid: Guid) -> Guid {
     guid
 }
 
-/// Upper case, as the specification wants it.
+/// Returns the digest in upper case, as the specification requires.
 fn hex(digest: [u8; 16]) -> Guid {
     let mut text = [0; GUID_BYTES];
     for (place, digit) in text.iter_mut().zip(digest.iter().flat_map(|byte| [byte >> 4, byte & 15])) {
@@ -115,7 +115,7 @@ fn hex(digest: [u8; 16]) -> Guid {
     text
 }
 
-/// Replaces GUIDs in `xmpNote:HasExtendedXMP`: wherever a run of 32 hexadecimal digits is a name that changed.
+/// Replaces GUIDs in `xmpNote:HasExtendedXMP`: every run of 32 hexadecimal digits that is a changed GUID.
 fn rename(packet: &mut [u8], renamed: &HashMap<Guid, Guid>) {
     let mut run = 0;
     for at in 0..packet.len() {

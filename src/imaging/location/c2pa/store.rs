@@ -1,7 +1,7 @@
-//! A manifest store (C2PA 2.2, chapter 11): manifests in boxes, each with assertions, a claim and its signature. Answers
-//! the two questions that matter here: does anything in it say where, and which bytes of the file does its hash leave out.
+//! A manifest store (C2PA 2.2, chapter 11): manifests in boxes, each with assertions, a claim and a claim signature. Answers two
+//! questions: does it contain a location, and which bytes of the file does its hash exclude?
 //!
-//! **Doubt is resolved for privacy.** What cannot be read counts as telling a place; its readers could not use it either.
+//! **When in doubt, remove.** A store that cannot be parsed counts as having a location; its readers could not use it either.
 
 use super::super::block::Kind;
 use super::super::{Outcome, Policy, clean_block, clean_copy, is_blank, keywords};
@@ -12,18 +12,18 @@ use super::{cbor, json};
 use crate::model::image::Format;
 use memchr::memmem;
 
-/// A larger store is dropped unread. Honest ones have thumbnails of some 100 KB for each of their ingredients.
+/// A larger store is removed unread. Ordinary stores hold thumbnails of some 100 KB for each ingredient.
 pub(super) const MAX_STORE_BYTES: usize = 12 << 20;
 
-/// Superboxes inside of each other: store, manifest, assertions, assertion, and the same again in a compressed manifest.
+/// Nesting of superboxes: store, manifest, assertions, assertion, and the same again in a compressed manifest.
 const MAX_DEPTH: u8 = 16;
 
-/// Strings that hold other formats, in each other: a store in CBOR, JSON in that, XMP in JSON.
+/// Nesting of strings that hold other formats: a store in CBOR, JSON in that, XMP in JSON.
 const MAX_NESTED: u8 = 4;
 
-/// Whether anything in the store meaning where.
+/// Returns whether anything in the store names a location.
 ///
-/// Time grows with the store's length and with what its compressed manifests hold, of which there is a bound.
+/// Time grows with the length of the store and of its decompressed manifests, which is bounded.
 pub(super) fn has_location(store: &[u8], policy: Policy) -> bool {
     if store.len() > MAX_STORE_BYTES {
         return true;
@@ -31,7 +31,7 @@ pub(super) fn has_location(store: &[u8], policy: Policy) -> bool {
     if keywords::names_coordinates(store) {
         return true;
     }
-    // Nobody's reader takes it for a store.
+    // No reader accepts it as a store.
     if store.get(4..8) != Some(b"jumb") {
         return false;
     }
@@ -41,19 +41,19 @@ pub(super) fn has_location(store: &[u8], policy: Policy) -> bool {
 }
 
 struct Search {
-    /// For pictures inside of the store.
+    /// For images inside the store.
     policy: Policy,
     decompressor: Decompressor,
 }
 
-/// Where the search is.
+/// The position of the search.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
-    /// Of the superbox.
+    /// The label of the superbox.
     label: &'a [u8],
-    /// How many superboxes are around it.
+    /// The number of enclosing superboxes.
     depth: u8,
-    /// How many strings are around it.
+    /// The number of enclosing strings.
     nested: u8,
 }
 
@@ -80,7 +80,7 @@ impl Search {
                     let inside = self.decompressor.decompress(body)?;
                     self.boxes(&inside, deeper)?
                 }
-                // Random bytes that keep a hash from being guessed.
+                // The salt of a hash: random bytes.
                 b"c2sh" => false,
                 _ if is_blank(body) => false,
                 _ if Vocabulary::is_place_label(scope.label) => true,
@@ -123,7 +123,7 @@ impl Search {
         };
     }
 
-    /// A text may hold another format, which is read as that if it looks like it.
+    /// Checks a text, which may hold another format and is then parsed as that.
     fn text(&mut self, text: &[u8], scope: Scope) -> Result<bool, Malformed> {
         match text.trim_ascii_start().first() {
             Some(b'<') if memmem::find(text, b"<rdf:RDF").is_some() => {
@@ -135,7 +135,7 @@ impl Search {
         }
     }
 
-    /// Bytes of which nothing meaning what they are: thumbnails, other stores, texts.
+    /// Checks bytes without a declared type: thumbnails, other stores, texts.
     fn untyped(&mut self, bytes: &[u8], scope: Scope) -> Result<bool, Malformed> {
         if let Some(format) = picture(bytes) {
             return Ok(self.policy.levels == 0 || clean_copy(bytes, format, self.policy).is_some());
@@ -161,12 +161,12 @@ fn picture(bytes: &[u8]) -> Option<Format> {
     }
 }
 
-/// The ranges of the file that the active manifest's hash leaves out, as start and length; `None` where it is bound to the file
-/// in another way, or in none that can be read.
+/// Returns the ranges of the file that the active manifest's hash excludes, as start and length. `None` if the manifest is bound
+/// to the file in another way, or in a way that cannot be read.
 ///
-/// The active manifest is the last one. Of its bindings only the hash of the file's bytes (`c2pa.hash.data`) is read: a hash
-/// by boxes leaves out whole boxes by name, and an update manifest is bound by another one. Hashes of a file's parts come
-/// beside that of all bytes, and count only when that one fails.
+/// The active manifest is the last one. Of its hard bindings only the data hash (`c2pa.hash.data`) is read: a box hash excludes
+/// whole boxes by name, and an update manifest is bound by another manifest. Hashes of parts of a file accompany the data hash,
+/// and count only if that one fails.
 pub(super) fn exclusions(store: &[u8]) -> Option<Vec<(u64, u64)>> {
     let store = first_superbox(store)?;
     let active = boxes(store.content).last()?.ok().filter(|active| active.name == *b"jumb")?;
@@ -206,7 +206,7 @@ fn exclusions_of(manifest: Superbox) -> Option<Vec<(u64, u64)>> {
     found
 }
 
-/// The label without the number that tells several assertions of one kind apart: `c2pa.hash.data__1`.
+/// Returns the label without the instance number, which distinguishes several assertions of one kind: `c2pa.hash.data__1`.
 fn without_number(label: &[u8]) -> &[u8] {
     let end = memchr::memmem::rfind(label, b"__").unwrap_or(label.len());
     label.get(..end).unwrap_or_default()

@@ -1,13 +1,13 @@
-//! Which keys and values of an assertion say where. [`fields`] decides about names; this knows how assertions spell them:
-//! bare, with a prefix, or in JSON-LD as an address that a context stands for.
+//! Decides which keys and values of an assertion name a location. [`keywords`] has the rules for names; this module handles how
+//! assertions spell them: without a prefix, with one, or in JSON-LD as a URL that a context maps to.
 
 use super::super::word_match::is_one_of;
 use super::super::{coordinates, keywords};
 
-/// What JSON and CBOR have in common.
+/// An item of JSON or CBOR.
 pub(super) enum Item<'a> {
     Key(&'a [u8]),
-    /// `key` is the one that came last.
+    /// `key` is the most recent key.
     Text {
         key: &'a [u8],
         text: &'a [u8],
@@ -15,10 +15,10 @@ pub(super) enum Item<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Contexts declare a handful of prefixes. Each key is tried with all, so this bounds the time.
+/// Contexts declare a handful of prefixes. Each key is checked with all of them, so this bounds the time.
 const MAX_PREFIXES: usize = 64;
 
-/// How an address of a vocabulary starts (after its scheme), and its usual prefix.
+/// The start of a vocabulary's URL (after its scheme), and its usual prefix.
 const VOCABULARIES: [(&str, &str); 14] = [
     ("ns.adobe.com/exif/1.0/aux/", "aux"),
     ("ns.adobe.com/exif/1.0/", "exif"),
@@ -38,10 +38,10 @@ const VOCABULARIES: [(&str, &str); 14] = [
 
 const SCHEMA_ORG: &str = "schema";
 
-/// Words of C2PA's own assertions, or of people's addresses, that are places elsewhere. Without a prefix they say nothing.
+/// Words in C2PA's own assertions or in personal addresses that mean a location elsewhere. They are ignored without a prefix.
 const NOT_ALONE: [&str; 9] = ["address", "state", "region", "regions", "place", "name", "coordinate", "coordinates", "shape"];
 
-/// Words for places that are used without a prefix, beside those of [`fields`].
+/// Words for locations that are used without a prefix, besides those of [`keywords`].
 const PLAIN: [&str; 19] = [
     "contentLocation",
     "locationCreated",
@@ -64,26 +64,27 @@ const PLAIN: [&str; 19] = [
     "geohash",
 ];
 
-/// One assertion's names, collected before they are judged: a context may come after what it explains.
+/// The names that the contexts of an assertion declare. They are collected before any name is checked, because a context may
+/// follow the names that it maps.
 pub(super) struct Vocabulary {
     is_own_schema: bool,
-    /// Prefixes with the usual one for their address; an empty prefix is the vocabulary of bare names.
+    /// Declared prefixes, each with the usual prefix of its vocabulary; an empty prefix is the default vocabulary.
     prefixes: Vec<(Vec<u8>, &'static str)>,
     too_many_prefixes: bool,
 }
 
 impl Vocabulary {
-    /// In C2PA's own schema, a `location` is a URL or a range of bytes.
+    /// Starts without declarations. In C2PA's own schema, a `location` is a URL or a byte range.
     pub fn of(is_own_schema: bool) -> Self {
         Vocabulary { is_own_schema, prefixes: Vec::new(), too_many_prefixes: false }
     }
 
-    /// Whether an assertion or a part of it meaning by its label that it is a place: `c2pa.location.broad`.
+    /// Returns whether the label of an assertion or of a part of it means a location: `c2pa.location.broad`.
     pub fn is_place_label(label: &[u8]) -> bool {
         label.split(|byte| matches!(byte, b'.' | b'-' | b'_')).any(|part| is_one_of(part, &["location", "gps", "geotag", "geo"]))
     }
 
-    /// Notes what an item of a context declares.
+    /// Adds the declaration of a context item.
     pub fn declare(&mut self, item: &Item) {
         let Item::Text { key, text } = item else { return };
         let Some((usual, b"")) = known_vocabulary(text) else { return };
@@ -98,12 +99,12 @@ impl Vocabulary {
         }
     }
 
-    /// After every item has been declared.
+    /// Returns whether an item names a location. Requires all items to be declared first.
     pub fn is_place(&self, item: &Item) -> bool {
         match item {
             Item::Key(key) => self.too_many_prefixes || self.is_place_name(key),
             Item::Text { key, text } => {
-                // What a context lets a name stand for, and what an object meaning that it is.
+                // A name that a context maps to a URL, and the type of an object.
                 let names_a_term = matches!(*key, b"@id") && self.is_place_name(text) && text.contains(&b':');
                 let is_a_place = matches!(*key, b"@type") && is_one_of(text, &["Place", "GeoCoordinates", "schema:Place"]);
                 names_a_term || is_a_place || is_place_address(text) || tells_coordinates(text)
@@ -133,19 +134,19 @@ impl Vocabulary {
     }
 }
 
-/// The usual prefix of the vocabulary in which an address lies, and what follows.
+/// Returns the usual prefix of the vocabulary of a URL, and the rest of the URL.
 fn known_vocabulary(address: &[u8]) -> Option<(&'static str, &[u8])> {
     let address = address.strip_prefix(b"http://").or_else(|| address.strip_prefix(b"https://"))?;
     VOCABULARIES.iter().find_map(|&(start, usual)| Some((usual, address.strip_prefix(start.as_bytes())?)))
 }
 
-/// A name spelled out as an address.
+/// Returns whether a text is a location name spelled out as a URL.
 fn is_place_address(text: &[u8]) -> bool {
     known_vocabulary(text).is_some_and(|(usual, local)| !local.is_empty() && is_place_in(usual, local))
 }
 
 fn is_place_in(usual_prefix: &str, local: &[u8]) -> bool {
-    // A person's address has these too.
+    // A personal address has these too.
     if usual_prefix == SCHEMA_ORG && is_one_of(local, &NOT_ALONE) {
         return false;
     }
@@ -153,7 +154,7 @@ fn is_place_in(usual_prefix: &str, local: &[u8]) -> bool {
     keywords::is_location_keyword(&name) || usual_prefix == SCHEMA_ORG && is_one_of(local, &PLAIN)
 }
 
-/// Coordinates in words, by name or as a text for people has them.
+/// Returns whether a text has coordinates, by name or as human-readable text.
 fn tells_coordinates(text: &[u8]) -> bool {
     keywords::names_coordinates(text) || !coordinates::find(text).is_empty()
 }

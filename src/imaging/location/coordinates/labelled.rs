@@ -1,4 +1,4 @@
-//! Coordinates with a label.
+//! Coordinates with a label: `Latitude: 43.6`, `"lat":43.6`, `GPSLatitude=…`.
 
 use super::super::angle::Angle;
 use super::super::labels::{self, Gap, Label};
@@ -8,7 +8,7 @@ use super::super::word_match::contains_any_case;
 use super::{NEAR_BYTES, PAIR_DECIMALS, Replacement, Search};
 use std::ops::Range;
 
-/// The longest text that is taken for the value of a label.
+/// The longest text that counts as the value of a label.
 const MAX_VALUE: usize = 256;
 
 impl Search<'_> {
@@ -24,7 +24,7 @@ impl Search<'_> {
         }
         let angle = Angle::at(self.text, gap.value)?.with_fractions(self.text);
         let is_second = matches!(label, Label::Full | Label::Short(_) | Label::Long) && labels::is_second(self.text, range.start);
-        // Two labels leave no doubt that two numbers are a place.
+        // Two labels prove that two numbers are a location.
         let decimals = if is_second { 1 } else { PAIR_DECIMALS };
         let second = pairs::second(self.text, &angle, decimals);
         let prefix = labels::prefix_before(self.text, range.start).filter(|_| !gap.is_json);
@@ -41,7 +41,7 @@ impl Search<'_> {
             Label::Altitude => self.is_near_last(range.start),
             Label::Pair(kind) => second.as_ref().is_some_and(|second| pairs::is_place(self.text, kind, &angle, second)),
         };
-        // A zero is what is left where there was no room for more.
+        // An earlier edit leaves a zero where nothing longer fits.
         if !accepted || gap.is_json && self.text.get(angle.range.clone()) == Some(b"0") {
             return None;
         }
@@ -57,7 +57,7 @@ impl Search<'_> {
         })
     }
 
-    /// The end of what follows `GPSAreaInformation=`: a number, or all up to the next label or mark.
+    /// Returns the end of the value of `GPSAreaInformation=`: a number, or all text up to the next label or delimiter.
     fn value(&self, gap: &Gap) -> Option<usize> {
         if let Some(angle) = Angle::at(self.text, gap.value) {
             let angle = angle.with_fractions(self.text);
@@ -68,7 +68,7 @@ impl Search<'_> {
         let ends = |byte: &u8| matches!(byte, b'\n' | b'\r' | b',' | b';' | b'"' | b'|' | b'}' | b'<' | b'&' | 0);
         let mut value = rest.get(..rest.iter().position(ends).unwrap_or(rest.len()))?;
         if let Some(sign) = value.iter().position(|byte| matches!(byte, b'=' | b':')) {
-            // The word before it belongs to it.
+            // The word before the separator is the next label.
             let before = value.get(..sign)?.trim_ascii_end();
             let space = before.iter().rposition(|&byte| byte == b' ')?;
             value = before.get(..space)?;
@@ -83,14 +83,14 @@ impl Search<'_> {
         ["exposure ", "film ", "exposure-", "iso "].iter().any(|word| contains_any_case(before, word))
     }
 
-    /// Whether a number behind `lat` or `lng` alone is one of a place: those words also name muscles and lengths.
+    /// Returns whether a number after `lat` or `lng` alone is a coordinate: those words also name muscles and lengths.
     fn is_certain(&self, axis: Axis, angle: &Angle) -> bool {
         let decimals = if axis == Axis::Latitude { 2 } else { 3 };
         let is_angle = angle.has_minutes || angle.has_degree_sign || angle.hemisphere.is_some();
         is_angle || angle.decimals >= decimals && !pairs::is_measured(self.text, angle.range.end)
     }
 
-    /// Whether a coordinate stands before, or the other one behind with its number: `Long: 12.34` alone may be a length.
+    /// Returns whether a coordinate precedes, or the other axis follows with its number: `Long: 12.34` alone may be a length.
     fn is_beside_other(&self, axis: Axis, label: &Range<usize>, angle: &Angle) -> bool {
         if self.is_near_last(label.start) {
             return true;

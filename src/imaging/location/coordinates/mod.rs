@@ -1,11 +1,11 @@
-//! Coordinates in free text: finds them, and leaves the text around them.
+//! Finds and removes coordinates in free text, and leaves the text around them.
 //!
-//! Three things are coordinates: a number with a label (`Latitude: 43.6`, `"lat":43.6`, `GPSLatitude=…`), an angle that its
-//! hemisphere or degree sign gives away (`41°59'12"N`, `41.98N 12.34E`), and a link to a map. A pair of bare numbers is not,
-//! unless it is all that the text has. Resolutions, dates, prices, versions, temperatures and exposure latitudes are none.
-//! [`super::labels`] knows the words, and [`super::pairs`] what two numbers may be instead.
+//! Three things are coordinates: a number with a label (`Latitude: 43.6`, `"lat":43.6`, `GPSLatitude=…`), an angle identified by
+//! its hemisphere or degree sign (`41°59'12"N`, `41.98N 12.34E`), and a link to a map. A pair of bare numbers is not, unless it
+//! is the whole text. Resolutions, dates, prices, versions, temperatures and exposure latitudes are not coordinates.
+//! [`super::labels`] defines the words, and [`super::pairs`] what else two numbers may be.
 //!
-//! Works on bytes of ASCII, Latin-1 or UTF-8; [`super::wide`] brings wider encodings down to that.
+//! Works on bytes of ASCII, Latin-1 or UTF-8; [`super::wide`] converts wider encodings to that.
 
 mod labelled;
 mod unlabelled;
@@ -15,16 +15,16 @@ use super::links::{self, Link};
 use super::pairs;
 use std::ops::Range;
 
-/// How far two coordinates of one place may be apart, as in `Lat 41.98, altitude 12 m`.
+/// The maximum distance between two coordinates of one location, as in `Lat 41.98, altitude 12 m`.
 const NEAR_BYTES: usize = 32;
 
-/// Decimal places that both numbers of a pair have behind a label: about a hundred metres.
+/// Decimal places that both numbers of a pair need after a label: about a hundred metres.
 const PAIR_DECIMALS: usize = 3;
 
-/// The longest label that is looked at.
+/// The longest label that is checked.
 const MAX_LABEL: usize = 48;
 
-/// Where the coordinate is, and what to write over it.
+/// The range of a coordinate, and what to overwrite it with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Edit {
     pub range: Range<usize>,
@@ -34,12 +34,12 @@ pub(super) struct Edit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Replacement {
     Spaces,
-    /// `null`, so that JSON stays JSON. A number too short for that becomes an empty string, or zero.
+    /// `null`, so that JSON stays valid. A number too short for that becomes an empty string, or zero.
     Null,
 }
 
 impl Edit {
-    /// The text keeps its length.
+    /// Overwrites the range. The text keeps its length.
     pub fn apply(&self, text: &mut [u8]) {
         let Some(target) = text.get_mut(self.range.clone()) else { return };
         target.fill(b' ');
@@ -55,12 +55,12 @@ impl Edit {
     }
 }
 
-/// Removes the coordinates in place; whether there were any.
+/// Removes the coordinates in place and returns whether there were any.
 pub(super) fn clean(text: &mut [u8]) -> bool {
     apply(&find_in_whole(text), text)
 }
 
-/// As [`clean`], of a text that may be data for programs: nothing but two numbers is no place there.
+/// Same as [`clean`], for text that may be data for programs: there, a bare pair of numbers is not a location.
 pub(super) fn clean_data(text: &mut [u8]) -> bool {
     apply(&find(text), text)
 }
@@ -72,7 +72,7 @@ fn apply(edits: &[Edit], text: &mut [u8]) -> bool {
     !edits.is_empty()
 }
 
-/// As [`find`], of a text that is whole, and for people: it may be nothing but two numbers.
+/// Same as [`find`], for a whole human-readable text, which may be a bare pair of numbers.
 pub(super) fn find_in_whole(text: &[u8]) -> Vec<Edit> {
     let mut edits = find(text);
     if edits.is_empty() {
@@ -81,7 +81,7 @@ pub(super) fn find_in_whole(text: &[u8]) -> Vec<Edit> {
     edits
 }
 
-/// The coordinates, in the order of the text, without overlaps.
+/// Returns the coordinates in text order, without overlaps.
 pub(super) fn find(text: &[u8]) -> Vec<Edit> {
     let mut search = Search { text, edits: Vec::new() };
     let mut at = 0;
@@ -92,7 +92,7 @@ pub(super) fn find(text: &[u8]) -> Vec<Edit> {
     search.edits
 }
 
-/// What a label, an angle or a link can start with.
+/// Returns whether a label, an angle or a link can start with this byte.
 fn may_start(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+')
 }
@@ -103,7 +103,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Looks at one place; where to go on.
+    /// Searches at one position and returns where to continue.
     fn scan_at(&mut self, at: usize) -> usize {
         let before = at.checked_sub(1).and_then(|before| self.text.get(before)).copied();
         let Some(&first) = self.text.get(at) else { return at };
@@ -126,7 +126,7 @@ impl Search<'_> {
             return at + digits;
         }
         self.angle(at).unwrap_or_else(|| {
-            // An angle is short; the rest of a long number is none.
+            // An angle is short, so skip the rest of a long number.
             let number = self.text.get(at..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
             at + number
         })
@@ -149,7 +149,7 @@ impl Search<'_> {
         geometry::find(self.text, word).map(|numbers| self.add(numbers, Replacement::Spaces))
     }
 
-    /// The word at `at`, with the underscores in it.
+    /// Returns the range of the word at `at`, including underscores.
     fn label_at(&self, at: usize) -> Range<usize> {
         let letters = |byte: &&u8| byte.is_ascii_alphabetic() || **byte == b'_';
         at..at + self.text.get(at..).unwrap_or_default().iter().take_while(letters).count()

@@ -1,8 +1,8 @@
-//! Texts with coordinates and what is left of them, and texts that must not change.
+//! Texts with coordinates and their expected rest, and texts that must not change.
 
 use super::*;
 
-/// What is left, with the spaces of the edits joined.
+/// Returns the rest of the text, with the spaces of the edits joined.
 fn left(text: &str) -> String {
     let mut bytes = text.as_bytes().to_vec();
     let changed = clean(&mut bytes);

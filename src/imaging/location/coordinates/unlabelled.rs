@@ -1,11 +1,11 @@
-//! Coordinates without a label.
+//! Coordinates without a label: angles with a hemisphere or degree sign, and ISO 6709 strings.
 
 use super::super::angle::{Angle, Hemisphere};
 use super::super::pairs;
 use super::{NEAR_BYTES, PAIR_DECIMALS, Replacement, Search};
 
 impl Search<'_> {
-    /// An angle without a label.
+    /// Matches an angle without a label, or a pair of them.
     pub(super) fn angle(&mut self, at: usize) -> Option<usize> {
         let first = Angle::at(self.text, at)?;
         if first.is_plain() {
@@ -31,13 +31,13 @@ impl Search<'_> {
         alone.then(|| self.add(first.range, Replacement::Spaces))
     }
 
-    /// `9.81 N` and `N 5.25`, which may be a force or a size: small, round, and apart from its letter.
+    /// `9.81 N` and `N 5.25` may be a force or a size: small, round, and separated from the letter.
     fn may_be_measure(&self, angle: &Angle) -> bool {
         let is_apart = self.text.get(angle.range.clone()).is_some_and(|text| text.contains(&b' '));
         is_apart && angle.whole < 10 && !angle.has_degree_sign && !angle.has_minutes && angle.decimals < PAIR_DECIMALS
     }
 
-    /// Whether a coordinate stands before, or an angle of the other hemispheres behind: `21.55° S` alone is no place.
+    /// Returns whether a coordinate precedes, or an angle of the other axis follows: `21.55° S` alone is not a location.
     fn is_beside_angle(&self, hemisphere: Hemisphere, angle: &Angle) -> bool {
         let is_other = |at: usize| {
             let before = at.checked_sub(1).and_then(|before| self.text.get(before));
@@ -55,7 +55,7 @@ impl Search<'_> {
         Angle::at(self.text, first.range.end + gap).filter(|second| gap > 0 && !second.is_plain())
     }
 
-    /// `+41.9812+012.3412+471.1/`, as videos have it (ISO 6709, annex H).
+    /// Matches `+41.9812+012.3412+471.1/`, as used in videos (ISO 6709, annex H).
     fn iso_6709(&mut self, at: usize) -> Option<usize> {
         let mut end = at;
         for (number, digits) in [2..=6, 3..=7, 1..=6].into_iter().enumerate() {

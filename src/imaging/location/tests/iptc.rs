@@ -87,7 +87,7 @@ fn what_cannot_be_read_and_has_no_place_stays() {
 
 #[test]
 fn a_block_that_is_no_iptc_is_wiped_if_it_looks_like_a_location() {
-    let clean = |block: &mut [u8]| clean_block(Kind::Iptc, block, Policy::EDIT.inside().inside());
+    let clean = |block: &mut [u8]| clean_block(Kind::Iptc, block, Policy::EDIT.nested().nested());
     for junk in JUNK {
         assert_eq!(clean(&mut junk.to_vec()), Outcome::Unchanged);
     }
