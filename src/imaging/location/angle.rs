@@ -284,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_ways_to_write_an_angle_are_read_to_their_end() {
+    fn every_notation_of_an_angle_is_parsed_completely() {
         for text in [
             "41.98",
             "-85.4",

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_are_read_and_written_where_they_stand() {
+    fn digits_are_read_and_written_in_place() {
         let mut value = b" /9j/\n4AAQ&#xA;SkZJ\tRg==".to_vec();
         assert_eq!(decode(&value), b"\xff\xd8\xff\xe0\0\x10JFIF");
         encode(b"\xff\xd8\xff\xe1\0\x10jfif", &mut value);

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_those_of_the_references() {
+    fn ranges_map_back_to_the_references() {
         let value = "a&#46;b&amp;&nosuch;\u{a0}&#160;&#xb0;&".as_bytes();
         let resolved = Resolved::of(value);
         assert_eq!(resolved.text, "a.b&&nosuch;  °&".as_bytes());

@@ -91,13 +91,13 @@ mod tests {
         let mut bytes = text.as_bytes().to_vec();
         coordinates::clean(&mut bytes);
         assert_eq!(bytes.len(), text.len());
-        assert!(!coordinates::clean(&mut bytes), "{text} settles at once");
+        assert!(!coordinates::clean(&mut bytes), "{text} settles after one pass");
         let text = String::from_utf8(bytes).expect("text");
         text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn the_points_of_geometries_go() {
+    fn the_points_of_geometries_are_removed() {
         for (text, expected) in [
             ("at POINT(12.3456 41.9876) there", "at POINT( ) there"),
             ("SRID=4326;POINT Z (12.3456 41.9876 321.1234)", "SRID=4326;POINT Z ( )"),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn other_brackets_and_elements_stay() {
+    fn other_brackets_and_elements_are_unchanged() {
         for text in [
             "point (1) of 3",
             "POINT(0.1234 0.5678)",

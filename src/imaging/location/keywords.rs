@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keywords_of_texts_are_known_by_their_words() {
+    fn keywords_are_recognised_by_their_words() {
         for keyword in [
             "IPTC:State",
             "IPTC:ContentLocationName",

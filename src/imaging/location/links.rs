@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_to_a_place_are_found_to_their_end() {
+    fn links_to_a_location_are_found_completely() {
         for link in [
             "geo:41.98,12.34",
             "geo:-33.86,151.2,12;u=35",
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn other_links_are_not() {
+    fn links_without_a_location_are_not_matched() {
         for link in [
             "https://example.org/",
             "https://www.google.com/",

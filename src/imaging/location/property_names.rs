@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_coordinates_are_known_by_their_words() {
+    fn coordinate_names_are_recognised_by_their_words() {
         for name in [
             "GPSLatitude",
             "gpslongitude",
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_only_look_like_coordinates_are_not() {
+    fn names_that_resemble_coordinates_are_not_recognised() {
         for name in [
             "ISOSpeedLatitudeyyy",
             "ExposureLatitude",
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn darwin_core_keeps_all_but_its_places() {
+    fn darwin_core_loses_only_its_locations() {
         for name in [
             "georeferenceRemarks",
             "georeferencedBy",

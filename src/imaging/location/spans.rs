@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_that_of_the_single_bytes() {
+    fn subtract_matches_a_difference_byte_by_byte() {
         let mut seed = 7u32;
         let mut random = move |below: u32| {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_become_one() {
+    fn adjacent_spans_are_merged() {
         assert_eq!(merged(spans(&[(4, 9), (0, 4), (20, 20), (6, 7)])), spans(&[(0, 9)]));
     }
 }

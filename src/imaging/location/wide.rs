@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_edit_changes_only_the_characters_that_it_means() {
+    fn an_edit_changes_only_the_edited_characters() {
         for wide in ALL {
             let encode = |text: &str| -> Vec<u8> {
                 text.chars()

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_split_where_people_see_words() {
+    fn names_are_split_into_words() {
         assert_words("LRFTargetLat", &["LRF", "Target", "Lat"]);
         assert_words("GPSLatitudeRef", &["GPS", "Latitude", "Ref"]);
         assert_words("EXIF_GPSArea-information.x", &["EXIF", "GPS", "Area", "information", "x"]);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn one_slip_of_the_pen_is_forgiven_and_two_are_not() {
+    fn one_misspelt_letter_is_accepted_and_two_are_not() {
         for near in ["latitude", "Latitude", "Lattitude", "latitud", "latitute", "latiutde", "atitude", "xlatitude"] {
             assert!(is_nearly(near.as_bytes(), b"latitude"), "{near}");
         }

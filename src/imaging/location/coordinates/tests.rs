@@ -8,13 +8,13 @@ fn left(text: &str) -> String {
     let changed = clean(&mut bytes);
     assert_eq!(changed, bytes != text.as_bytes(), "{text}");
     assert_eq!(bytes.len(), text.len());
-    assert!(!clean(&mut bytes.clone()), "something is left in {:?}", String::from_utf8_lossy(&bytes));
+    assert!(!clean(&mut bytes.clone()), "a second pass changes {:?}", String::from_utf8_lossy(&bytes));
     let text = String::from_utf8(bytes).expect("still UTF-8");
     text.split([' ']).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn coordinates_go_and_the_text_around_them_stays() {
+fn coordinates_are_removed_and_the_text_around_them_stays() {
     for (text, expected) in [
         ("GPSLatitude=47.1112 GPSLongitude=8.2223", ""),
         ("FrameID: 590 \r\nLatitude: 43.6 \r\nLongitude: -85.4\r\nok", "FrameID: 590 \r\n \r\n \r\nok"),
@@ -88,7 +88,7 @@ fn coordinates_go_and_the_text_around_them_stays() {
 }
 
 #[test]
-fn texts_without_a_place_stay_as_they_are() {
+fn texts_without_a_location_are_unchanged() {
     for text in [
         "1920x1080, 16:9, 29.97 fps",
         "$12.99, $15.49 and 1,234.56",
@@ -172,5 +172,5 @@ fn every_text_settles() {
         let passes = (0..9).take_while(|_| clean(&mut text)).count();
         unsettled += usize::from(passes > 3);
     }
-    assert_eq!(unsettled, 0, "texts that need more passes than they get");
+    assert_eq!(unsettled, 0, "texts that need too many passes");
 }
