@@ -65,7 +65,7 @@ impl Angle {
         }
         // After decimals, a slash begins another number too.
         if angle.decimals == 0 {
-            reader.fraction_of();
+            reader.fraction();
         }
         angle.range.end = reader.at;
         reader.spaces(1);
@@ -96,7 +96,7 @@ impl Angle {
             let mut reader = Reader { text, at: self.range.end };
             reader.skips(b",", |_| true);
             reader.spaces(1);
-            if reader.number().is_none() || !reader.fraction_of() {
+            if reader.number().is_none() || !reader.fraction() {
                 break;
             }
             self.range.end = reader.at;
@@ -198,7 +198,9 @@ impl Reader<'_> {
         }
         let is_comma = self.text.get(start) == Some(&b',');
         let digits = self.number().map_or(0, |(_, digits)| digits);
-        if is_comma && (digits < 3 && matches!(self.rest(), [b'.' | b',', b'0'..=b'9', ..]) || self.is_hemisphere_of(digits)) {
+        if is_comma
+            && (digits < 3 && matches!(self.rest(), [b'.' | b',', b'0'..=b'9', ..]) || self.is_minutes_before_hemisphere(digits))
+        {
             self.at = start;
             return 0;
         }
@@ -206,12 +208,12 @@ impl Reader<'_> {
     }
 
     /// Returns whether `41,59` are degrees and minutes, because a letter follows.
-    fn is_hemisphere_of(&self, digits: usize) -> bool {
+    fn is_minutes_before_hemisphere(&self, digits: usize) -> bool {
         digits <= 2 && matches!(self.rest().first(), Some(b'N' | b'S' | b'E' | b'W'))
     }
 
     /// `/100`
-    fn fraction_of(&mut self) -> bool {
+    fn fraction(&mut self) -> bool {
         self.skips(b"/", |next| next.is_ascii_digit()) && self.number().is_some()
     }
 

@@ -17,12 +17,12 @@ const NO_BREAK_SPACE: &[u8] = "\u{a0}".as_bytes();
 pub(super) struct Resolved<'a> {
     pub text: Cow<'a, [u8]>,
     /// The range of each byte of the text in the value; `None` if nothing was resolved.
-    places: Option<Vec<Place>>,
+    positions: Option<Vec<Position>>,
 }
 
 /// A range in 32 bits, because a block is small.
 #[derive(Clone, Copy)]
-struct Place {
+struct Position {
     start: u32,
     end: u32,
 }
@@ -33,26 +33,26 @@ impl<'a> Resolved<'a> {
     pub fn of(value: &'a [u8]) -> Self {
         let has_any = || memchr::memchr(b'&', value).is_some() || memchr::memmem::find(value, NO_BREAK_SPACE).is_some();
         if value.len() > MAX_VALUE || !has_any() {
-            return Resolved { text: Cow::Borrowed(value), places: None };
+            return Resolved { text: Cow::Borrowed(value), positions: None };
         }
         let mut text = Vec::with_capacity(value.len());
-        let mut places = Vec::with_capacity(value.len());
+        let mut positions = Vec::with_capacity(value.len());
         let mut at = 0;
         while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
             let (length, characters) = first(rest);
-            let place = Place { start: to_u32(at), end: to_u32(at + length) };
-            places.extend(characters.iter().map(|_| place));
+            let position = Position { start: to_u32(at), end: to_u32(at + length) };
+            positions.extend(characters.iter().map(|_| position));
             text.extend_from_slice(&characters);
             at += length;
         }
-        Resolved { text: Cow::Owned(text), places: Some(places) }
+        Resolved { text: Cow::Owned(text), positions: Some(positions) }
     }
 
     /// Returns the range in the value of a range of the text.
-    pub fn place(&self, range: Range<usize>) -> Range<usize> {
-        let Some(places) = &self.places else { return range };
-        let start = places.get(range.start).map_or(range.end, |place| place.start as usize);
-        let end = range.end.checked_sub(1).and_then(|last| places.get(last)).map_or(start, |place| place.end as usize);
+    pub fn source_range(&self, range: Range<usize>) -> Range<usize> {
+        let Some(positions) = &self.positions else { return range };
+        let start = positions.get(range.start).map_or(range.end, |position| position.start as usize);
+        let end = range.end.checked_sub(1).and_then(|last| positions.get(last)).map_or(start, |position| position.end as usize);
         start..end.max(start)
     }
 }
@@ -86,7 +86,7 @@ mod tests {
         let value = "a&#46;b&amp;&nosuch;\u{a0}&#160;&#xb0;&".as_bytes();
         let resolved = Resolved::of(value);
         assert_eq!(resolved.text, "a.b&&nosuch;  °&".as_bytes());
-        let place = |range: Range<usize>| std::str::from_utf8(&value[resolved.place(range)]).expect("text");
+        let place = |range: Range<usize>| std::str::from_utf8(&value[resolved.source_range(range)]).expect("text");
         assert_eq!(place(0..1), "a");
         assert_eq!(place(1..2), "&#46;");
         assert_eq!(place(0..4), "a&#46;b&amp;");
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(place(13..16), "&#160;&#xb0;");
         assert_eq!(place(15..16), "&#xb0;");
         assert_eq!(place(0..17), std::str::from_utf8(value).expect("text"));
-        assert_eq!(Resolved::of(b"plain").place(1..3), 1..3);
+        assert_eq!(Resolved::of(b"plain").source_range(1..3), 1..3);
         let long = b"&#46;".repeat(MAX_VALUE / 5 + 1);
         assert_eq!(Resolved::of(&long).text, long);
     }

@@ -17,13 +17,13 @@ pub(super) fn find(text: &[u8], word: &Range<usize>) -> Option<Range<usize>> {
     if SHAPES.iter().any(|shape| name.eq_ignore_ascii_case(shape.as_bytes())) {
         let open = opening_of_wkt(text, word.end)?;
         let numbers = numbers(text, open, |byte| matches!(byte, b'(' | b')'));
-        return numbers.filter(|numbers| starts_with_place(text, numbers, b" \t\r\n"));
+        return numbers.filter(|numbers| starts_with_location(text, numbers, b" \t\r\n"));
     }
     let is_element = name.eq_ignore_ascii_case(b"coordinates")
         && word.start.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'<')
         && text.get(word.end) == Some(&b'>');
     let numbers = if is_element { numbers(text, word.end + 1, |_| false) } else { None };
-    numbers.filter(|numbers| starts_with_place(text, numbers, b","))
+    numbers.filter(|numbers| starts_with_location(text, numbers, b","))
 }
 
 /// Returns the position after the first bracket. A dimension (`Z`, `M`, `ZM`) may precede the bracket.
@@ -49,7 +49,7 @@ fn numbers(text: &[u8], at: usize, more: impl Fn(u8) -> bool) -> Option<Range<us
 }
 
 /// Returns whether the first two numbers can be a longitude and a latitude.
-fn starts_with_place(text: &[u8], numbers: &Range<usize>, separators: &[u8]) -> bool {
+fn starts_with_location(text: &[u8], numbers: &Range<usize>, separators: &[u8]) -> bool {
     let text = text.get(..numbers.end).unwrap_or_default();
     let Some(first) = Number::at(text, numbers.start) else { return false };
     let gap = text.get(first.end..).unwrap_or_default().iter().take(4).take_while(|byte| separators.contains(byte)).count();

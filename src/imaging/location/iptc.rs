@@ -105,7 +105,7 @@ impl Dataset {
 
 /// Cleans datasets anywhere in `bytes`, which may be arbitrary data: programs of the 1990s append them to files (AFCP,
 /// FotoStation). Requires three in a row, which do not occur by chance.
-pub(super) fn scan(bytes: &mut [u8], policy: Policy) -> bool {
+pub(super) fn clean_appended(bytes: &mut [u8], policy: Policy) -> bool {
     const MIN_DATASETS: usize = 3;
     let (mut at, mut changed) = (0, false);
     while let Some(skip) = bytes.get(at..).and_then(|rest| memchr::memchr(MARKER, rest)) {

@@ -18,21 +18,21 @@ pub(super) fn remnant_mentions_location(remnant: &[u8]) -> bool {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':');
     remnant.split(|byte| !is_name(byte)).any(|name| {
         let (prefix, local) = split(name);
-        property(Namespace::usual_for(prefix), local) == Meaning::Place
+        property(Namespace::usual_for(prefix), local) == Meaning::Location
     })
 }
 
 /// Returns whether a name outside XMP (a key of video metadata, JSON or CBOR) means a location.
-pub(super) fn is_location_keyword(keyword: &[u8]) -> bool {
+pub(super) fn is_location_name(keyword: &[u8]) -> bool {
     let (prefix, local) = split(keyword);
     let plain = ["location", "city", "country", "countrycode", "sublocation", "sub-location", "province-state", "geotag"];
-    property(Namespace::usual_for(prefix), local) == Meaning::Place || is_one_of(local, &plain)
+    property(Namespace::usual_for(prefix), local) == Meaning::Location || is_one_of(local, &plain)
 }
 
 /// Returns whether the keyword of a text (PNG's, such as OpenImageIO's `IPTC:State`) means a location. Wider than
-/// [`is_location_keyword`]: `state` or `region` can mean anything elsewhere, but is a location in the description of an image.
-pub(super) fn is_place_keyword(keyword: &[u8]) -> bool {
-    is_location_keyword(keyword) || is_place_name(split(keyword).1)
+/// [`is_location_name`]: `state` or `region` can mean anything elsewhere, but is a location in the description of an image.
+pub(super) fn is_location_keyword(keyword: &[u8]) -> bool {
+    is_location_name(keyword) || consists_of_location_words(split(keyword).1)
 }
 
 /// Splits a name into prefix and local name.
@@ -44,7 +44,7 @@ fn split(name: &[u8]) -> (&[u8], &[u8]) {
 
 /// Returns whether a name consists of words for locations only: `State`, `ContentLocationName` and `Province-State`, but not
 /// `CreatorCity` or `StateOfTheArt`.
-fn is_place_name(name: &[u8]) -> bool {
+fn consists_of_location_words(name: &[u8]) -> bool {
     const PLACES: [&str; 27] = [
         "city",
         "town",
@@ -161,7 +161,7 @@ mod tests {
             "Location",
             "GPS coordinates",
         ] {
-            assert!(is_place_keyword(keyword.as_bytes()), "{keyword}");
+            assert!(is_location_keyword(keyword.as_bytes()), "{keyword}");
         }
         for keyword in [
             "Title",
@@ -184,7 +184,7 @@ mod tests {
             "Warning",
             "name:code",
         ] {
-            assert!(!is_place_keyword(keyword.as_bytes()), "{keyword}");
+            assert!(!is_location_keyword(keyword.as_bytes()), "{keyword}");
         }
     }
 }

@@ -69,7 +69,7 @@ impl Label {
             };
         }
         match label {
-            Some(Label::Gps) if !names_a_place(text) => None,
+            Some(Label::Gps) if !names_a_location(text) => None,
             label => label,
         }
     }
@@ -90,7 +90,7 @@ impl PairKind {
 }
 
 /// Returns whether a GPS label names a location. Others say, for example, that GPS is switched on.
-fn names_a_place(label: &[u8]) -> bool {
+fn names_a_location(label: &[u8]) -> bool {
     let places =
         ["lat", "lon", "lng", "alt", "pos", "coord", "area", "dest", "location", "place", "info", "processing", "speed", "track"];
     places.iter().any(|place| contains_any_case(label, place))

@@ -37,7 +37,7 @@ const MAX_BYTES: usize = 4096;
 /// A link at the start of a word.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Link {
-    ToPlace(Range<usize>),
+    ToLocation(Range<usize>),
     /// A link without a location.
     Other {
         end: usize,
@@ -48,7 +48,7 @@ pub(super) enum Link {
 pub(super) fn at(text: &[u8], at: usize) -> Option<Link> {
     let rest = text.get(at..)?;
     if starts_with_any_case(rest, "geo:") {
-        return geo(text, at).map(Link::ToPlace);
+        return geo(text, at).map(Link::ToLocation);
     }
     let scheme = ["https://", "http://"].into_iter().find(|scheme| starts_with_any_case(rest, scheme));
     if scheme.is_none()
@@ -65,7 +65,7 @@ pub(super) fn at(text: &[u8], at: usize) -> Option<Link> {
     let host_bytes = link.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(link.len());
     let (host, path) = link.split_at_checked(host_bytes)?;
     let found = is_map(host, path) || scheme.is_some() && has_coordinates(path);
-    Some(if found { Link::ToPlace(at..start + link.len()) } else { Link::Other { end: start + whole.len() } })
+    Some(if found { Link::ToLocation(at..start + link.len()) } else { Link::Other { end: start + whole.len() } })
 }
 
 fn host_of(known: &str) -> &str {
@@ -160,7 +160,7 @@ fn has_coordinates(path: &[u8]) -> bool {
         let decimal = if is_start { Decimal::at(path, at) } else { None };
         match decimal {
             Some(decimal) => {
-                if last.is_some_and(|last| is_place(path, &last, &decimal)) {
+                if last.is_some_and(|last| is_location(path, &last, &decimal)) {
                     return true;
                 }
                 at = decimal.range.end;
@@ -173,7 +173,7 @@ fn has_coordinates(path: &[u8]) -> bool {
 }
 
 /// Returns whether two numbers in the path of an unknown host are a location, rather than a crop, a ratio or versions.
-fn is_place(path: &[u8], first: &Decimal, second: &Decimal) -> bool {
+fn is_location(path: &[u8], first: &Decimal, second: &Decimal) -> bool {
     let between = path.get(first.range.end..second.range.start).unwrap_or_default();
     // A comma joins numbers; other characters join arbitrary parts of a path.
     let decimals = match between {
@@ -264,7 +264,7 @@ mod tests {
         ] {
             for after in ["", " and more", "\"", "."] {
                 let text = format!("{link}{after}");
-                assert_eq!(at(text.as_bytes(), 0), Some(Link::ToPlace(0..link.len())), "{text}");
+                assert_eq!(at(text.as_bytes(), 0), Some(Link::ToLocation(0..link.len())), "{text}");
             }
         }
     }
@@ -294,7 +294,7 @@ mod tests {
             "google maps",
             "mosaic",
         ] {
-            assert!(!matches!(at(link.as_bytes(), 0), Some(Link::ToPlace(_))), "{link}");
+            assert!(!matches!(at(link.as_bytes(), 0), Some(Link::ToLocation(_))), "{link}");
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The documented location tags of MakerNotes (ExifTool's tables): Panasonic's and Leica's location names, Nikon's `LocationInfo`
-//! and barometer, Samsung's location names. Everything else in a note stays, and stays in place.
+//! and barometer, Samsung's location names. Everything else in a note stays, and stays in tag.
 //!
 //! Not locations: the home and destination of a camera's clock (Panasonic, Pentax, Casio, Canon), which identify a time zone.
 //!
@@ -11,25 +11,26 @@ use super::tiff_read::{Entry, Ifd, Tiff};
 
 /// What to blank: from which byte of the value on, and how many at most.
 #[derive(Clone, Copy)]
-struct Place {
+struct LocationTag {
     tag: u16,
     skip: usize,
     bytes: usize,
 }
 
-const fn whole(tag: u16) -> Place {
-    Place { tag, skip: 0, bytes: usize::MAX }
+const fn whole(tag: u16) -> LocationTag {
+    LocationTag { tag, skip: 0, bytes: usize::MAX }
 }
 
 /// Location, Country, State, City, Landmark, City2 and the tags after it.
-const PANASONIC: [Place; 9] =
+const PANASONIC: [LocationTag; 9] =
     [whole(0x67), whole(0x69), whole(0x6b), whole(0x6d), whole(0x6f), whole(0x80), whole(0x81), whole(0x82), whole(0x83)];
 
 /// Country code, level and name, after a version and an encoding; the barometer's altitude.
-const NIKON: [Place; 2] = [Place { tag: 0x39, skip: 5, bytes: usize::MAX }, Place { tag: 0xc3, skip: 6, bytes: 4 }];
+const NIKON: [LocationTag; 2] =
+    [LocationTag { tag: 0x39, skip: 5, bytes: usize::MAX }, LocationTag { tag: 0xc3, skip: 6, bytes: 4 }];
 
 /// The GPS data of an NX100, and the two location names.
-const SAMSUNG: [Place; 6] = [whole(0x2f), whole(0x30), whole(0x31), whole(0x32), whole(0x33), whole(0x34)];
+const SAMSUNG: [LocationTag; 6] = [whole(0x2f), whole(0x30), whole(0x31), whole(0x32), whole(0x33), whole(0x34)];
 
 /// Removes the locations of the note at `note` and returns whether there were any.
 pub(super) fn clean(tiff: &mut [u8], note: Span, big_endian: bool) -> bool {
@@ -45,7 +46,7 @@ pub(super) fn clean(tiff: &mut [u8], note: Span, big_endian: bool) -> bool {
 fn find(bytes: &[u8], note: Span, big_endian: bool) -> Vec<Span> {
     let start = note.start as usize;
     let head = bytes.get(note.range()).unwrap_or_default();
-    let layout = |ifd: usize, base: usize, big_endian: bool, places: &'static [Place]| Layout { ifd, base, big_endian, places };
+    let layout = |ifd: usize, base: usize, big_endian: bool, tags: &'static [LocationTag]| Layout { ifd, base, big_endian, tags };
     let layout = if head.starts_with(b"Panasonic\0") {
         layout(start + 12, 0, big_endian, &PANASONIC)
     } else if head.starts_with(b"LEICA\0\0\0") {
@@ -82,7 +83,7 @@ struct Layout {
     /// The position that offsets count from.
     base: usize,
     big_endian: bool,
-    places: &'static [Place],
+    tags: &'static [LocationTag],
 }
 
 impl Layout {
@@ -90,15 +91,15 @@ impl Layout {
         let tiff = Tiff { bytes, big_endian: self.big_endian };
         let Some(ifd) = u32::try_from(self.ifd).ok().and_then(|ifd| Ifd::at(tiff, ifd)) else { return Vec::new() };
         let entries = (0..ifd.entries).filter_map(|index| tiff.entry(ifd.entry(index)));
-        let places = entries.filter_map(|entry| {
-            let place = self.places.iter().find(|place| place.tag == entry.tag)?;
+        let tags = entries.filter_map(|entry| {
+            let tag = self.tags.iter().find(|tag| tag.tag == entry.tag)?;
             let value = self.value(tiff, entry, note)?;
-            let start = value.start as usize + place.skip;
-            let end = start.saturating_add(place.bytes).min(value.end as usize);
+            let start = value.start as usize + tag.skip;
+            let end = start.saturating_add(tag.bytes).min(value.end as usize);
             Span::inside(start, end.checked_sub(start)?, bytes.len())
         });
         // Merged, so that overlapping values are checked once.
-        let mut found = merged(places.collect());
+        let mut found = merged(tags.collect());
         // Panasonic writes dashes for an empty value.
         let is_blank =
             |span: &Span| bytes.get(span.range()).is_none_or(|value| value.iter().all(|byte| matches!(byte, 0 | b' ' | b'-')));

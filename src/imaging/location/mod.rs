@@ -110,16 +110,16 @@ pub(super) struct Cleaned {
 /// result again changes nothing. Time grows with the length of the file. Memory is one copy of the file and a few blocks of up to
 /// 16 MiB.
 pub(super) fn clean(bytes: &[u8], format: Format) -> Cleaned {
-    let credential = c2pa::FileCredentials::find_in(bytes, format);
+    let credentials = c2pa::FileCredentials::find_in(bytes, format);
     let Some(mut file) = clean_copy(bytes, format, Policy::EDIT) else {
-        return Cleaned { file: None, credentials: unchanged_credentials(&credential) };
+        return Cleaned { file: None, credentials: unchanged_credentials(&credentials) };
     };
-    settle(&mut file, format, bytes, &credential);
+    settle(&mut file, format, bytes, &credentials);
     // Cutting bytes out can join two blocks or split one, so the file is checked again.
-    if !credential.stays_valid(bytes, &file) && c2pa::compact(&mut file, format) {
-        settle(&mut file, format, bytes, &credential);
+    if !credentials.stays_valid(bytes, &file) && c2pa::compact(&mut file, format) {
+        settle(&mut file, format, bytes, &credentials);
     }
-    let credentials = match unchanged_credentials(&credential) {
+    let credentials = match unchanged_credentials(&credentials) {
         Credentials::Kept if !c2pa::FileCredentials::find_in(&file, format).is_present() => Credentials::Removed,
         other => other,
     };
@@ -131,8 +131,8 @@ pub(super) fn kept(bytes: &[u8], format: Format) -> Cleaned {
     Cleaned { file: None, credentials: unchanged_credentials(&c2pa::FileCredentials::find_in(bytes, format)) }
 }
 
-fn unchanged_credentials(credential: &c2pa::FileCredentials) -> Credentials {
-    if credential.is_present() { Credentials::Kept } else { Credentials::None }
+fn unchanged_credentials(credentials: &c2pa::FileCredentials) -> Credentials {
+    if credentials.is_present() { Credentials::Kept } else { Credentials::None }
 }
 
 /// Same as [`clean`], without the credentials.
@@ -141,19 +141,20 @@ pub(super) fn remove(bytes: &[u8], format: Format) -> Option<Vec<u8>> {
     clean(bytes, format).file
 }
 
-/// Cleans a changed file until nothing is left to remove. `original` and its `credential` are those from before the edit.
+/// Cleans a changed file until nothing is left to remove. `original` and its `credentials` are those from before the edit.
 ///
 /// A well-formed file has settled after the first pass, so this finds nothing. In a hostile file with overlapping structures, an
 /// edit can uncover another location. Each pass then has fewer bytes to remove, and the last one wipes every block.
-fn settle(file: &mut Vec<u8>, format: Format, original: &[u8], credential: &c2pa::FileCredentials) {
+fn settle(file: &mut Vec<u8>, format: Format, original: &[u8], credentials: &c2pa::FileCredentials) {
     for policy in [Policy::EDIT, Policy::EDIT, Policy::WIPE, Policy::WIPE] {
-        let policy = Policy { void_credentials: !credential.stays_valid(original, file), ..policy };
+        let policy = Policy { void_credentials: !credentials.stays_valid(original, file), ..policy };
         if !clean_in_place(file, format, policy) {
             break;
         }
     }
 }
 
+/// Returns a cleaned copy, or `None` if there was nothing to remove.
 fn clean_copy(bytes: &[u8], format: Format, policy: Policy) -> Option<Vec<u8>> {
     match format {
         Format::Png => png::clean(bytes, policy),
@@ -227,5 +228,5 @@ fn after_exif_header(block: &mut [u8]) -> &mut [u8] {
 ///
 /// Blocks that can hold a JPEG call this function, because [`segments`] depends on them in turn.
 fn clean_embedded_jpegs(bytes: &mut [u8], policy: Policy) -> bool {
-    segments::scan(bytes, policy)
+    segments::clean_jpegs(bytes, policy)
 }

@@ -99,40 +99,40 @@ impl Video<'_> {
         // ISO's `meta` box starts with version and flags, QuickTime's does not.
         let versioned = self.bytes.get(body.clone()).is_some_and(|body| body.starts_with(&[0; 4]));
         let boxes = if versioned { body.start + 4..body.end } else { body };
-        let mut places = Vec::new();
+        let mut location_keys = Vec::new();
         let mut at = boxes.start;
         while let Some(found) = self.at(at, boxes.end) {
             at = found.body.end;
             match &found.name {
-                b"keys" => places = self.places_of(found.body),
-                b"ilst" => self.items(found.body, &places),
+                b"keys" => location_keys = self.location_keys(found.body),
+                b"ilst" => self.items(found.body, &location_keys),
                 _ => self.enter(found, depth),
             }
         }
     }
 
     /// Returns the indexes, from 1, of the keys that name a location, in ascending order.
-    fn places_of(&self, keys: Range<usize>) -> Vec<u32> {
-        let mut places = Vec::new();
+    fn location_keys(&self, keys: Range<usize>) -> Vec<u32> {
+        let mut location_keys = Vec::new();
         let mut at = keys.start + 8;
         let mut number = 1;
         while let Some(key) = self.at(at, keys.end) {
             at = key.body.end;
             let name = self.bytes.get(key.body).unwrap_or_default();
-            if memmem::find(name, b".location").is_some() || super::keywords::is_location_keyword(name) {
-                places.push(number);
+            if memmem::find(name, b".location").is_some() || super::keywords::is_location_name(name) {
+                location_keys.push(number);
             }
             number += 1;
         }
-        places
+        location_keys
     }
 
-    fn items(&mut self, range: Range<usize>, places: &[u32]) {
+    fn items(&mut self, range: Range<usize>, location_keys: &[u32]) {
         let mut at = range.start;
         while let Some(item) = self.at(at, range.end) {
             at = item.body.end;
-            let is_place = places.binary_search(&u32::from_be_bytes(item.name)).is_ok();
-            if is_place || item.name == *b"\xa9xyz" {
+            let is_location = location_keys.binary_search(&u32::from_be_bytes(item.name)).is_ok();
+            if is_location || item.name == *b"\xa9xyz" {
                 self.free(&item);
             }
         }

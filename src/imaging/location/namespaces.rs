@@ -15,7 +15,7 @@ pub(super) enum Namespace {
     Catalogue,
     Dji,
     /// Only locations: GSM cells, W3C's `geo`.
-    Place,
+    LocationOnly,
     Other,
 }
 
@@ -36,9 +36,9 @@ const NAMESPACES: [(&str, &str, Namespace); 18] = [
     ("ns.camerabits.com/photomechanic/", "photomechanic", Namespace::Catalogue),
     ("ns.camerabits.com/photomechanic/", "photomech", Namespace::Catalogue),
     ("www.dji.com/drone-dji/", "drone-dji", Namespace::Dji),
-    ("developer.sonyericsson.com/cell/", "cell", Namespace::Place),
-    ("www.w3.org/2003/01/geo/wgs84_pos", "geo", Namespace::Place),
-    ("ns.google.com/photos/dd/1.0/earthpose", "EarthPose", Namespace::Place),
+    ("developer.sonyericsson.com/cell/", "cell", Namespace::LocationOnly),
+    ("www.w3.org/2003/01/geo/wgs84_pos", "geo", Namespace::LocationOnly),
+    ("ns.google.com/photos/dd/1.0/earthpose", "EarthPose", Namespace::LocationOnly),
 ];
 
 impl Namespace {

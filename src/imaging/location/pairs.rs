@@ -25,7 +25,7 @@ fn next(text: &[u8], first: &Angle, separators: &[u8]) -> Option<Angle> {
 }
 
 /// Returns whether two numbers after a label are a location.
-pub(super) fn is_place(text: &[u8], kind: PairKind, first: &Angle, second: &Angle) -> bool {
+pub(super) fn is_location(text: &[u8], kind: PairKind, first: &Angle, second: &Angle) -> bool {
     if !is_on_earth(first.whole, second.whole) {
         return false;
     }
@@ -59,8 +59,8 @@ pub(super) fn bare(text: &[u8]) -> Option<Range<usize>> {
     let second = Angle::at(text, first.range.end + gap).filter(|second| gap > 0 && second.is_plain())?;
     let is_precise = first.decimals >= 4 && second.decimals >= 4;
     let is_ratio = is_ratio(text, &first) && is_ratio(text, &second);
-    let is_place = second.range.end == end && is_precise && is_on_earth(first.whole, second.whole) && !is_ratio;
-    is_place.then_some(start..end)
+    let is_location = second.range.end == end && is_precise && is_on_earth(first.whole, second.whole) && !is_ratio;
+    is_location.then_some(start..end)
 }
 
 /// Returns whether two integers can be latitude and longitude, in any order.

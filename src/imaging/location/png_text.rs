@@ -18,7 +18,7 @@ pub(super) enum Change {
 /// Cleans a text chunk. `name` is its type: `tEXt`, `zTXt` or `iTXt`.
 pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, policy: Policy) -> Change {
     let Some(text) = Text::of(name, body) else { return Change::Keep };
-    if keywords::is_place_keyword(text.keyword) {
+    if keywords::is_location_keyword(text.keyword) {
         return Change::Drop;
     }
     let Some(content) = Content::of(text.keyword) else { return Change::Keep };

@@ -17,19 +17,19 @@ use super::word_match::{contains_any_case, is_nearly, is_one_of, starts_with_any
 pub(super) enum Meaning {
     /// No location, as far as the name shows.
     Other,
-    Place,
+    Location,
     /// A location if the value is a number with at least as many decimal places: `Alt` may also be an alternative text.
-    PlaceIfNumber {
+    LocationIfNumber {
         decimals: usize,
     },
 }
 
 /// Returns what the name of an XMP property indicates.
 pub(super) fn property(namespace: Namespace, local: &[u8]) -> Meaning {
-    if is_place_in(namespace, local) { Meaning::Place } else { coordinate(local) }
+    if is_location_in(namespace, local) { Meaning::Location } else { coordinate(local) }
 }
 
-fn is_place_in(namespace: Namespace, local: &[u8]) -> bool {
+fn is_location_in(namespace: Namespace, local: &[u8]) -> bool {
     let one_of = |names: &[&str]| names.iter().any(|name| local == name.as_bytes());
     let starts = |names: &[&str]| names.iter().any(|name| local.starts_with(name.as_bytes()));
     match namespace {
@@ -42,17 +42,17 @@ fn is_place_in(namespace: Namespace, local: &[u8]) -> bool {
         Namespace::Prism => one_of(&["location"]),
         Namespace::DynamicMedia => one_of(&["shotLocation"]),
         Namespace::DublinCore => one_of(&["coverage", "spatial", "Location"]),
-        Namespace::DarwinCore => is_darwin_core_place(local),
+        Namespace::DarwinCore => is_darwin_core_location(local),
         Namespace::SchemaOrg => one_of(&["location", "spatial", "spatialCoverage", "geo", "Place"]),
         Namespace::Catalogue => one_of(&["Location", "City", "State", "Country", "CountryCode"]),
         Namespace::Dji => starts(&["RtkStd"]),
-        Namespace::Place => true,
+        Namespace::LocationOnly => true,
         Namespace::Other => false,
     }
 }
 
 /// Matches the terms of Darwin Core's classes Location and GeologicalContext (Darwin Core quick reference guide, 2023-09-18).
-fn is_darwin_core_place(local: &[u8]) -> bool {
+fn is_darwin_core_location(local: &[u8]) -> bool {
     const WHOLE: [&str; 24] = [
         "location",
         "locality",
@@ -93,10 +93,10 @@ fn coordinate(local: &[u8]) -> Meaning {
         }
         // An ambiguous word counts only as the last one: `TargetAlt`, not `AltText`.
         meaning = match (axis(word), meaning) {
-            _ if is_place_word(word) || is_place_compound(before, word) => Meaning::Place,
-            (Some(_), _) | (_, Meaning::Place) => Meaning::Place,
-            _ if is_one_of(word, &["alt"]) => Meaning::PlaceIfNumber { decimals: 0 },
-            _ if is_one_of(word, &["long"]) => Meaning::PlaceIfNumber { decimals: 3 },
+            _ if is_location_word(word) || is_location_compound(before, word) => Meaning::Location,
+            (Some(_), _) | (_, Meaning::Location) => Meaning::Location,
+            _ if is_one_of(word, &["alt"]) => Meaning::LocationIfNumber { decimals: 0 },
+            _ if is_one_of(word, &["long"]) => Meaning::LocationIfNumber { decimals: 3 },
             _ => Meaning::Other,
         };
         before = word;
@@ -131,7 +131,7 @@ pub(super) fn axis(word: &[u8]) -> Option<Axis> {
 }
 
 /// Returns whether a word means a geographic location in any context.
-fn is_place_word(word: &[u8]) -> bool {
+fn is_location_word(word: &[u8]) -> bool {
     const STARTS: [&str; 11] =
         ["gps", "geotag", "geoloc", "geocod", "geohash", "georef", "geopos", "geocoord", "geopoint", "latlon", "latlng"];
     let first = word.first().map(u8::to_ascii_lowercase);
@@ -139,7 +139,7 @@ fn is_place_word(word: &[u8]) -> bool {
 }
 
 /// Returns whether two words together mean a geographic location.
-fn is_place_compound(before: &[u8], word: &[u8]) -> bool {
+fn is_location_compound(before: &[u8], word: &[u8]) -> bool {
     match word.first().map(u8::to_ascii_lowercase) {
         Some(b'l') if is_one_of(word, &["location"]) => is_one_of(before, &["geo", "content", "shot", "photo", "capture"]),
         Some(b'c' | b's') if is_one_of(word, &["created", "shown"]) => is_one_of(before, &["location"]),
@@ -199,10 +199,10 @@ mod tests {
             "drone-dji:RtkStdLat",
             "geo:anything",
         ] {
-            assert_eq!(meaning(name), Meaning::Place, "{name}");
+            assert_eq!(meaning(name), Meaning::Location, "{name}");
         }
-        assert_eq!(meaning("LRFTargetAlt"), Meaning::PlaceIfNumber { decimals: 0 });
-        assert_eq!(meaning("HomeLong"), Meaning::PlaceIfNumber { decimals: 3 });
+        assert_eq!(meaning("LRFTargetAlt"), Meaning::LocationIfNumber { decimals: 0 });
+        assert_eq!(meaning("HomeLong"), Meaning::LocationIfNumber { decimals: 3 });
     }
 
     #[test]
@@ -277,7 +277,7 @@ mod tests {
             "stateProvince",
             "countryCode",
         ] {
-            assert_eq!(meaning(&format!("dwc:{name}")), Meaning::Place, "{name}");
+            assert_eq!(meaning(&format!("dwc:{name}")), Meaning::Location, "{name}");
         }
         for name in ["verbatimEventDate", "habitat", "sex", "catalogNumber", "institutionCode", "Taxon", "lifeStage"] {
             assert_eq!(meaning(&format!("dwc:{name}")), Meaning::Other, "{name}");

@@ -34,15 +34,15 @@ fn find(body: &[u8]) -> Option<Vec<(Range<usize>, u8)>> {
     }
     let sections = start + usize::from(reader.u16(start + 8)?);
     let tags = usize::from(reader.u16(sections)?).min(MAX_TAGS);
-    let (mut places, mut texts, mut numbers) = (Vec::new(), Vec::new(), 0..0);
+    let (mut locations, mut texts, mut numbers) = (Vec::new(), Vec::new(), 0..0);
     let mut at = sections + 10;
     while let (Some(kind), Some(size)) = (reader.u16(at), reader.u16(at + 2)) {
         let data = at + 4..at + 2 + usize::from(size.max(2));
         let Some(content) = body.get(data.clone()) else { break };
         match kind {
             NAMES => {
-                let is_place = |name: &[u8]| keywords::is_place_keyword(name);
-                places = content.split(|&byte| byte == 0).take(tags).map(is_place).collect();
+                let is_location = |name: &[u8]| keywords::is_location_keyword(name);
+                locations = content.split(|&byte| byte == 0).take(tags).map(is_location).collect();
             }
             2 | 18 => texts = strings(content, data.start),
             NUMBERS => numbers = data.clone(),
@@ -54,7 +54,7 @@ fn find(body: &[u8]) -> Option<Vec<(Range<usize>, u8)>> {
         at = data.end;
     }
     let mut found = Vec::new();
-    for (index, _) in places.iter().enumerate().filter(|(_, is_place)| **is_place) {
+    for (index, _) in locations.iter().enumerate().filter(|(_, is_location)| **is_location) {
         found.extend(texts.get(index).map(|text| (text.clone(), b' ')));
         let number = numbers.start + 2 * index;
         // Zero is an empty field.

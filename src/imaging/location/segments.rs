@@ -22,7 +22,7 @@ const HEAD_BYTES: usize = 4;
 
 /// Cleans the segments of every JPEG in `bytes`, which may be arbitrary data: thumbnails in EXIF, the further images of a
 /// Multi-Picture file. Searches for the headers of segments, not for the start of a JPEG, so a damaged JPEG is found as well.
-pub(super) fn scan(bytes: &mut [u8], policy: Policy) -> bool {
+pub(super) fn clean_jpegs(bytes: &mut [u8], policy: Policy) -> bool {
     let mut segments = Segments::new(policy);
     let (mut at, mut walked) = (0, 0);
     while let Some(skip) = bytes.get(at..).and_then(|rest| memchr::memchr(0xff, rest)) {

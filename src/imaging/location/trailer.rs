@@ -12,9 +12,9 @@ pub(super) fn clean(trailer: &mut [u8], policy: Policy) -> bool {
     if policy.wipe {
         return fill(trailer, 0);
     }
-    let mut changed = segments::scan(trailer, policy);
+    let mut changed = segments::clean_jpegs(trailer, policy);
     changed |= mp4::clean(trailer, policy);
-    changed |= iptc::scan(trailer, policy);
+    changed |= iptc::clean_appended(trailer, policy);
     changed | insta360::clean(trailer) | mobile_country(trailer)
 }
 

@@ -172,7 +172,7 @@ impl Search {
                     let around = self.bindings.len();
                     self.bind(reader)?;
                     let meaning = if removed.is_some() { Meaning::Other } else { self.meaning(reader, &name, IsAttribute::No) };
-                    if removed.is_none() && meaning != Meaning::Place {
+                    if removed.is_none() && meaning != Meaning::Location {
                         self.attributes(reader);
                     }
                     self.has_rdf |= reader.get(&name).ends_with(b":RDF");
@@ -181,7 +181,7 @@ impl Search {
                     }
                     if self_closing {
                         self.bindings.truncate(around);
-                        if meaning == Meaning::Place {
+                        if meaning == Meaning::Location {
                             self.add(tag.clone());
                         }
                         self.end_root(tag.end);
@@ -190,7 +190,7 @@ impl Search {
                     if self.elements.len() == MAX_DEPTH {
                         return Err(Malformed);
                     }
-                    if meaning == Meaning::Place {
+                    if meaning == Meaning::Location {
                         removed = Some(self.elements.len());
                     }
                     let (start, content) = (tag.start, tag.end);
@@ -217,7 +217,7 @@ impl Search {
                     }
                     let content = reader.get(&(element.content..tag.start));
                     if removed.is_none()
-                        && (element.meaning == Meaning::Place || !element.has_elements && is_number(element.meaning, content))
+                        && (element.meaning == Meaning::Location || !element.has_elements && is_number(element.meaning, content))
                     {
                         self.add(element.start..tag.end);
                     }
@@ -246,7 +246,7 @@ impl Search {
             return Err(Malformed);
         }
         // The packet is truncated: the rest is in another segment, or lost.
-        match self.elements.iter().find(|element| element.meaning == Meaning::Place) {
+        match self.elements.iter().find(|element| element.meaning == Meaning::Location) {
             Some(removed) => self.add(removed.start..text.len()),
             None => self.remnant(reader.start..text.len(), text),
         }
@@ -292,8 +292,8 @@ impl Search {
         let text = &resolved.text;
         let found = if is_human_text { coordinates::find_in_whole(text) } else { coordinates::find(text) };
         for mut edit in found {
-            let place = resolved.place(edit.range);
-            edit.range = range.start + place.start..range.start + place.end;
+            let source = resolved.source_range(edit.range);
+            edit.range = range.start + source.start..range.start + source.end;
             self.edits.push(edit);
         }
     }
@@ -318,7 +318,7 @@ impl Search {
                 continue;
             }
             let meaning = self.meaning(reader, &attribute.name, IsAttribute::Yes);
-            if meaning == Meaning::Place || is_number(meaning, reader.get(&attribute.value)) {
+            if meaning == Meaning::Location || is_number(meaning, reader.get(&attribute.value)) {
                 self.add(attribute.whole.clone());
             } else {
                 let is_human_text = keywords::is_human_text(reader.get(&attribute.name));
@@ -330,7 +330,7 @@ impl Search {
     fn meaning(&self, reader: &Reader, name: &Range<usize>, is_attribute: IsAttribute) -> Meaning {
         let name = reader.get(name);
         if self.naming == Naming::Plain {
-            return if keywords::is_place_keyword(name) { Meaning::Place } else { Meaning::Other };
+            return if keywords::is_location_keyword(name) { Meaning::Location } else { Meaning::Other };
         }
         let (prefix, local) = match memchr::memchr(b':', name) {
             Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),
@@ -348,7 +348,7 @@ impl Search {
 
 /// Returns whether the value makes an ambiguous property name a location.
 fn is_number(meaning: Meaning, value: &[u8]) -> bool {
-    let Meaning::PlaceIfNumber { decimals } = meaning else { return false };
+    let Meaning::LocationIfNumber { decimals } = meaning else { return false };
     let resolved = Resolved::of(value);
     let value = resolved.text.trim_ascii();
     let is_numeric = value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'+' | b'-' | b'/' | b' '));

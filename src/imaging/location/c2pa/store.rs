@@ -71,7 +71,7 @@ impl Search {
         let deeper = Scope { depth: scope.depth + 1, ..scope };
         for found in boxes(bytes) {
             let Box { name, body } = found?;
-            let tells = match &name {
+            let has_location = match &name {
                 b"jumb" => {
                     let inner = Superbox::read(body)?;
                     self.boxes(inner.content, Scope { label: inner.label, ..deeper })?
@@ -83,12 +83,12 @@ impl Search {
                 // The salt of a hash: random bytes.
                 b"c2sh" => false,
                 _ if is_blank(body) => false,
-                _ if Vocabulary::is_place_label(scope.label) => true,
+                _ if Vocabulary::is_location_label(scope.label) => true,
                 b"json" => self.json(body, scope)?,
                 b"cbor" => self.cbor(body, scope)?,
                 _ => self.untyped(body, scope)?,
             };
-            if tells {
+            if has_location {
                 return Ok(true);
             }
         }
@@ -116,7 +116,7 @@ impl Search {
             return;
         }
         *found = match item {
-            _ if vocabulary.is_place(item) => Ok(true),
+            _ if vocabulary.is_location(item) => Ok(true),
             Item::Key(_) => Ok(false),
             Item::Text { text, .. } => self.text(text, scope),
             Item::Bytes(bytes) => self.untyped(bytes, scope),
@@ -137,7 +137,7 @@ impl Search {
 
     /// Checks bytes without a declared type: thumbnails, other stores, texts.
     fn untyped(&mut self, bytes: &[u8], scope: Scope) -> Result<bool, Malformed> {
-        if let Some(format) = picture(bytes) {
+        if let Some(format) = image_format(bytes) {
             return Ok(self.policy.levels == 0 || clean_copy(bytes, format, self.policy).is_some());
         }
         if bytes.get(4..8) == Some(b"jumb") {
@@ -151,7 +151,7 @@ fn vocabulary_for(label: &[u8]) -> Vocabulary {
     Vocabulary::of(label.starts_with(b"c2pa.") && !label.starts_with(b"c2pa.metadata"))
 }
 
-fn picture(bytes: &[u8]) -> Option<Format> {
+fn image_format(bytes: &[u8]) -> Option<Format> {
     match bytes {
         [0xff, 0xd8, 0xff, ..] => Some(Format::Jpeg),
         [0x89, b'P', b'N', b'G', ..] => Some(Format::Png),

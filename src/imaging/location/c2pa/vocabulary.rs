@@ -39,10 +39,11 @@ const VOCABULARIES: [(&str, &str); 14] = [
 const SCHEMA_ORG: &str = "schema";
 
 /// Words in C2PA's own assertions or in personal addresses that mean a location elsewhere. They are ignored without a prefix.
-const NOT_ALONE: [&str; 9] = ["address", "state", "region", "regions", "place", "name", "coordinate", "coordinates", "shape"];
+const AMBIGUOUS_UNPREFIXED: [&str; 9] =
+    ["address", "state", "region", "regions", "place", "name", "coordinate", "coordinates", "shape"];
 
 /// Words for locations that are used without a prefix, besides those of [`keywords`].
-const PLAIN: [&str; 19] = [
+const UNPREFIXED: [&str; 19] = [
     "contentLocation",
     "locationCreated",
     "locationShown",
@@ -80,7 +81,7 @@ impl Vocabulary {
     }
 
     /// Returns whether the label of an assertion or of a part of it means a location: `c2pa.location.broad`.
-    pub fn is_place_label(label: &[u8]) -> bool {
+    pub fn is_location_label(label: &[u8]) -> bool {
         label.split(|byte| matches!(byte, b'.' | b'-' | b'_')).any(|part| is_one_of(part, &["location", "gps", "geotag", "geo"]))
     }
 
@@ -100,37 +101,37 @@ impl Vocabulary {
     }
 
     /// Returns whether an item names a location. Requires all items to be declared first.
-    pub fn is_place(&self, item: &Item) -> bool {
+    pub fn is_location(&self, item: &Item) -> bool {
         match item {
-            Item::Key(key) => self.too_many_prefixes || self.is_place_name(key),
+            Item::Key(key) => self.too_many_prefixes || self.is_location_name(key),
             Item::Text { key, text } => {
                 // A name that a context maps to a URL, and the type of an object.
-                let names_a_term = matches!(*key, b"@id") && self.is_place_name(text) && text.contains(&b':');
-                let is_a_place = matches!(*key, b"@type") && is_one_of(text, &["Place", "GeoCoordinates", "schema:Place"]);
-                names_a_term || is_a_place || is_place_address(text) || tells_coordinates(text)
+                let names_a_term = matches!(*key, b"@id") && self.is_location_name(text) && text.contains(&b':');
+                let is_location_type = matches!(*key, b"@type") && is_one_of(text, &["Place", "GeoCoordinates", "schema:Place"]);
+                names_a_term || is_location_type || is_location_url(text) || has_coordinates(text)
             }
             Item::Bytes(_) => false,
         }
     }
 
-    fn is_place_name(&self, name: &[u8]) -> bool {
-        if is_place_address(name) {
+    fn is_location_name(&self, name: &[u8]) -> bool {
+        if is_location_url(name) {
             return true;
         }
         let (prefix, local) = match memchr::memchr(b':', name) {
             Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),
             None => (Default::default(), name),
         };
-        let usually = if prefix.is_empty() { self.is_plain_place(local) } else { keywords::is_location_keyword(name) };
-        let is_schema_org = prefix.eq_ignore_ascii_case(SCHEMA_ORG.as_bytes()) && is_place_in(SCHEMA_ORG, local);
-        usually || is_schema_org || self.prefixes.iter().any(|(known, usual)| known == prefix && is_place_in(usual, local))
+        let usually = if prefix.is_empty() { self.is_unprefixed_location(local) } else { keywords::is_location_name(name) };
+        let is_schema_org = prefix.eq_ignore_ascii_case(SCHEMA_ORG.as_bytes()) && is_location_in(SCHEMA_ORG, local);
+        usually || is_schema_org || self.prefixes.iter().any(|(known, usual)| known == prefix && is_location_in(usual, local))
     }
 
-    fn is_plain_place(&self, name: &[u8]) -> bool {
-        if is_one_of(name, &NOT_ALONE) || self.is_own_schema && is_one_of(name, &["location"]) {
+    fn is_unprefixed_location(&self, name: &[u8]) -> bool {
+        if is_one_of(name, &AMBIGUOUS_UNPREFIXED) || self.is_own_schema && is_one_of(name, &["location"]) {
             return false;
         }
-        keywords::is_location_keyword(name) || is_one_of(name, &PLAIN)
+        keywords::is_location_name(name) || is_one_of(name, &UNPREFIXED)
     }
 }
 
@@ -141,20 +142,20 @@ fn known_vocabulary(address: &[u8]) -> Option<(&'static str, &[u8])> {
 }
 
 /// Returns whether a text is a location name spelled out as a URL.
-fn is_place_address(text: &[u8]) -> bool {
-    known_vocabulary(text).is_some_and(|(usual, local)| !local.is_empty() && is_place_in(usual, local))
+fn is_location_url(text: &[u8]) -> bool {
+    known_vocabulary(text).is_some_and(|(usual, local)| !local.is_empty() && is_location_in(usual, local))
 }
 
-fn is_place_in(usual_prefix: &str, local: &[u8]) -> bool {
+fn is_location_in(usual_prefix: &str, local: &[u8]) -> bool {
     // A personal address has these too.
-    if usual_prefix == SCHEMA_ORG && is_one_of(local, &NOT_ALONE) {
+    if usual_prefix == SCHEMA_ORG && is_one_of(local, &AMBIGUOUS_UNPREFIXED) {
         return false;
     }
     let name = [usual_prefix.as_bytes(), b":", local].concat();
-    keywords::is_location_keyword(&name) || usual_prefix == SCHEMA_ORG && is_one_of(local, &PLAIN)
+    keywords::is_location_name(&name) || usual_prefix == SCHEMA_ORG && is_one_of(local, &UNPREFIXED)
 }
 
 /// Returns whether a text has coordinates, by name or as human-readable text.
-fn tells_coordinates(text: &[u8]) -> bool {
+fn has_coordinates(text: &[u8]) -> bool {
     keywords::names_coordinates(text) || !coordinates::find(text).is_empty()
 }

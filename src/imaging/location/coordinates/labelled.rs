@@ -39,7 +39,7 @@ impl Search<'_> {
             }
             Label::Long => is_precise && self.is_beside_other(Axis::Longitude, range, &angle),
             Label::Altitude => self.is_near_last(range.start),
-            Label::Pair(kind) => second.as_ref().is_some_and(|second| pairs::is_place(self.text, kind, &angle, second)),
+            Label::Pair(kind) => second.as_ref().is_some_and(|second| pairs::is_location(self.text, kind, &angle, second)),
         };
         // An earlier edit leaves a zero where nothing longer fits.
         if !accepted || gap.is_json && self.text.get(angle.range.clone()) == Some(b"0") {

@@ -140,7 +140,7 @@ impl Search<'_> {
 
     fn link(&mut self, at: usize) -> Option<usize> {
         match links::at(self.text, at)? {
-            Link::ToPlace(range) => Some(self.add(range, Replacement::Spaces)),
+            Link::ToLocation(range) => Some(self.add(range, Replacement::Spaces)),
             Link::Other { end } => Some(end),
         }
     }

@@ -118,11 +118,11 @@ pub fn gif_extension(store: &[u8]) -> Vec<u8> {
 
 /// Returns a file of each format with the store, and the same file without it.
 pub fn files(store: &[u8]) -> [(Vec<u8>, Vec<u8>, Format); 4] {
-    let picture = riff_chunk(b"VP8L", b"data");
+    let image = riff_chunk(b"VP8L", b"data");
     [
         (jpeg(&[app11(store, 400)]), jpeg(&[]), Format::Jpeg),
         (png(&[chunk(b"caBX", store)], &[]), png(&[], &[]), Format::Png),
         (gif(&[gif_extension(store)]), gif(&[]), Format::Gif),
-        (riff(&[picture.clone(), riff_chunk(b"C2PA", store)]), riff(&[picture]), Format::Webp),
+        (riff(&[image.clone(), riff_chunk(b"C2PA", store)]), riff(&[image]), Format::Webp),
     ]
 }

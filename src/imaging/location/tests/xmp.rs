@@ -255,8 +255,8 @@ fn a_human_readable_text_of_two_bare_numbers_loses_them() {
 
 #[test]
 fn an_image_inside_a_packet_is_cleaned() {
-    let picture = jpeg(&[build::exif_segment(build::Order::Big)]);
-    let encoded = STANDARD.encode(&picture);
+    let image = jpeg(&[build::exif_segment(build::Order::Big)]);
+    let encoded = STANDARD.encode(&image);
     let lines = encoded.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).expect("text")).collect::<Vec<_>>();
     for joined in [lines.join("\n"), lines.join("&#xA;"), encoded.clone()] {
         let packet = xmp("", &format!("<xmpGImg:image>{joined}</xmpGImg:image>"));
