@@ -161,7 +161,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             print(&format!("{} has another password, and its sessions have ended\n{database}\n", set.email))?;
         }
         Command::Healthcheck { host, port, admin_port } => {
-            image_service::http::maintenance::health::ask(host, admin_port.unwrap_or(port)).await?
+            image_service::http::maintenance::health::probe(host, admin_port.unwrap_or(port)).await?
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -10,23 +10,23 @@ use crate::service;
 /// The bounds of a file and of its picture.
 #[derive(Debug, Clone, Args)]
 pub struct PictureConfig {
-    /// Largest file that is accepted, up to 1GiB. UPLOAD_MEMORY_BUDGET, UPLOAD_DISK_BUDGET and DECODE_MEMORY_BUDGET must hold it.
-    #[arg(long, env = "MAX_FILE_SIZE", default_value_t = Bytes(service::DEFAULT_MAX_FILE_BYTES))]
+    /// Maximum file size, up to 1GiB. UPLOAD_MEMORY_BUDGET, UPLOAD_DISK_BUDGET and DECODE_MEMORY_BUDGET must hold it.
+    #[arg(long, help_heading = "File limits", env = "MAX_FILE_SIZE", default_value_t = Bytes(service::DEFAULT_MAX_FILE_BYTES))]
     pub max_file_size: Bytes,
-    /// Smallest file that is accepted.
-    #[arg(long, env = "MIN_FILE_SIZE", default_value_t = Bytes(service::DEFAULT_MIN_FILE_BYTES))]
+    /// Minimum file size.
+    #[arg(long, help_heading = "File limits", env = "MIN_FILE_SIZE", default_value_t = Bytes(service::DEFAULT_MIN_FILE_BYTES))]
     pub min_file_size: Bytes,
-    /// Pixels that each side may have, up to 65500.
-    #[arg(long, env = "MAX_IMAGE_SIDE", default_value_t = 4000)]
+    /// Maximum width and height in pixels, up to 65500.
+    #[arg(long, help_heading = "File limits", env = "MAX_IMAGE_SIDE", default_value_t = 4000)]
     pub max_image_side: u32,
-    /// Width × height that a picture may have, up to 1000000000. DECODE_MEMORY_BUDGET must hold one byte for each.
-    #[arg(long, env = "MAX_IMAGE_PIXELS", default_value_t = 16_000_000)]
+    /// Maximum number of pixels (width × height), up to 1000000000. DECODE_MEMORY_BUDGET must hold one byte per pixel.
+    #[arg(long, help_heading = "File limits", env = "MAX_IMAGE_PIXELS", default_value_t = 16_000_000)]
     pub max_image_pixels: u64,
-    /// Pixels that each side must have.
-    #[arg(long, env = "MIN_IMAGE_SIDE", default_value_t = 50)]
+    /// Minimum width and height in pixels.
+    #[arg(long, help_heading = "File limits", env = "MIN_IMAGE_SIDE", default_value_t = 50)]
     pub min_image_side: u32,
-    /// Whether a picture beyond MAX_IMAGE_SIDE or MAX_IMAGE_PIXELS is refused, or stored scaled down to them.
-    #[arg(long, env = "OVERSIZE", value_enum, default_value_t = Oversize::Reject)]
+    /// Whether to reject an image that exceeds MAX_IMAGE_SIDE or MAX_IMAGE_PIXELS, or to store it scaled down to these limits.
+    #[arg(long, help_heading = "File limits", env = "OVERSIZE", value_enum, default_value_t = Oversize::Reject)]
     pub oversize: Oversize,
 }
 

@@ -9,25 +9,33 @@ use crate::service::images::resize_urls::ResizeLimits;
 /// Which resized images are made, for whom, and kept.
 #[derive(Debug, Clone, Args)]
 pub struct ResizeConfig {
-    /// Sizes that anybody may ask for. Signed URLs give any size in every mode.
-    #[arg(long, env = "RESIZE", value_enum, default_value_t = Resize::Open)]
+    /// Sizes that can be requested without a signature: any (`open`), those in RESIZE_SIZES (`listed`) or none (`signed`).
+    /// Signed URLs give any size in every mode.
+    #[arg(long, help_heading = "Thumbnails and resized images", env = "RESIZE", value_enum, default_value_t = Resize::Open)]
     pub resize: Resize,
-    /// Sizes that RESIZE=listed allows, comma-separated: `WIDTHxHEIGHT`, `WIDTHx` or `xHEIGHT`.
-    #[arg(long, env = "RESIZE_SIZES", value_delimiter = ',')]
+    /// Comma-separated sizes for RESIZE=listed, each as `WIDTHxHEIGHT`, `WIDTHx` or `xHEIGHT`.
+    #[arg(long, help_heading = "Thumbnails and resized images", env = "RESIZE_SIZES", value_delimiter = ',')]
     pub resize_sizes: Vec<String>,
-    /// Secrets that URLs of resized images are signed with, comma-separated, each of at least 32 characters: the first signs, all are
-    /// accepted; unset: keys derived from those of access tokens.
-    #[arg(long, env = "URL_SIGNING_KEYS", value_delimiter = ',', hide_env_values = true)]
+    /// Comma-separated secrets for signing URLs of resized images, each of at least 32 characters. The first signs; all are
+    /// accepted. Unset: keys derived from those that sign access tokens.
+    #[arg(
+        long,
+        help_heading = "Thumbnails and resized images",
+        env = "URL_SIGNING_KEYS",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
     pub url_signing_keys: Vec<String>,
-    /// Resized images that are kept of an image; beyond them the one that was requested longest ago goes.
-    #[arg(long, env = "MAX_VARIANTS_PER_IMAGE", default_value_t = 100)]
+    /// Maximum number of resized images that are stored per image. Beyond it, the one that was requested longest ago is
+    /// removed.
+    #[arg(long, help_heading = "Thumbnails and resized images", env = "MAX_VARIANTS_PER_IMAGE", default_value_t = 100)]
     pub max_variants_per_image: u32,
-    /// Bytes that the resized images of an image may take, as a multiple of its original, and at least 4MiB; beyond them those that were
-    /// requested longest ago go.
-    #[arg(long, env = "MAX_VARIANTS_FACTOR", default_value_t = 4)]
+    /// Maximum total size of the stored resized images of an image, as a multiple of the size of its original, and at least
+    /// 4MiB. Beyond it, those that were requested longest ago are removed.
+    #[arg(long, help_heading = "Thumbnails and resized images", env = "MAX_VARIANTS_FACTOR", default_value_t = 4)]
     pub max_variants_factor: u32,
-    /// Days that a resized image is kept when nobody requests it; 0 is for ever.
-    #[arg(long, env = "VARIANT_RETENTION_DAYS", default_value_t = 30)]
+    /// Days after its last request at which a stored resized image is removed. 0 keeps it forever.
+    #[arg(long, help_heading = "Thumbnails and resized images", env = "VARIANT_RETENTION_DAYS", default_value_t = 30)]
     pub variant_retention_days: u32,
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use image_service::http::openapi;
-use image_service::http::{AppState, layered};
+use image_service::http::{AppState, with_layers};
 use image_service::store::database::db::Sql;
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
@@ -316,7 +316,7 @@ async fn a_request_larger_than_the_server_reads_is_413_with_and_without_a_length
     let limit = 10 * 1024 * 1024 + 64 * 1024;
     for length in [limit + 1, limit + 5_000_000] {
         let body = Form::upload("alice", &vec![0; length]).finish();
-        let details = json!({"file": "may have at most 10485760 bytes"});
+        let details = json!({"file": "must have at most 10485760 bytes"});
         let request = || app.request(Method::POST, "/images").header("Content-Type", Form::content_type());
         let answer = app.send(request().body(body.clone())).await;
         assert_eq!(assert_error(&answer, 413, "PayloadTooLarge"), details);
@@ -399,7 +399,7 @@ async fn a_panic_in_a_handler_is_a_500_like_any_other_and_the_next_request_is_se
     async fn panics() -> &'static str {
         panic!("a secret of the service")
     }
-    let router = layered(Router::new().route("/panics", axum::routing::get(panics)), state);
+    let router = with_layers(Router::new().route("/panics", axum::routing::get(panics)), state);
     for method in ["GET", "HEAD", "GET"] {
         let request = http::Request::builder().method(method).uri("/panics").header("Host", "localhost");
         let request = request.header("X-Request-Id", "find-me");
@@ -631,7 +631,7 @@ async fn a_message_names_each_broken_field_with_its_rule() {
     assert_eq!(message("/images?limit=0&user=x").await, two);
     let many: String = (0..40).map(|number| format!("&x{number}{}=1", "x".repeat(100))).collect();
     let long = message(&format!("/images?limit=0{many}")).await;
-    assert!(long.ends_with(" There is more: see details.") && long.len() < 1000, "{long}");
+    assert!(long.ends_with(" See details for more.") && long.len() < 1000, "{long}");
 }
 
 #[tokio::test]

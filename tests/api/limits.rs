@@ -57,7 +57,7 @@ async fn each_limit_is_that_of_its_setting_and_its_error_names_it() {
     let answer = app.send(request).await;
     let details = assert_error(&answer, 413, "PayloadTooLarge");
     let limit = app.get("/limits").await.ok()["max_file_size"].as_u64().unwrap();
-    assert_eq!(details["file"], format!("may have at most {limit} bytes"));
+    assert_eq!(details["file"], format!("must have at most {limit} bytes"));
 }
 
 /// Raised for 24 megapixels and 12 MB.
@@ -247,5 +247,5 @@ async fn what_is_not_scaled_down_is_refused_with_a_reason_and_stores_nothing() {
     app.assert_sound().await;
     assert_eq!(app.get("/limits").await.ok()["oversize"], "shrink");
     let document = app.get("/openapi.json").await;
-    assert!(document.text().contains("A larger still picture is scaled down"));
+    assert!(document.text().contains("A larger still image is scaled down"));
 }

@@ -35,6 +35,7 @@ mod full_disk;
 mod gateway;
 mod idempotency;
 mod images;
+mod import_graph;
 mod imports;
 mod imports_fetching;
 mod imports_queue;

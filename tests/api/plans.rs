@@ -22,7 +22,7 @@ async fn upload(app: &TestApp, login: &Login, seed: u64) -> Value {
 
 fn assert_not_given(answer: &Answer) {
     assert_error(answer, 403, "Forbidden");
-    assert!(answer.json()["message"].as_str().unwrap().starts_with("The plan of this image's owner does not give "));
+    assert!(answer.json()["message"].as_str().unwrap().starts_with("The plan of this image's owner does not include "));
 }
 
 /// Every way to a picture of an image, and how each is answered.

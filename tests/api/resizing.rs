@@ -321,7 +321,7 @@ async fn plans_keys_and_disabled_accounts_count_whatever_was_signed() {
     for path in &paths {
         assert_refused(&app.get(path).await, "does not include resized images");
     }
-    assert_refused(&app.json_as(&login, Method::POST, &format!("/images/{public}/urls"), &body).await, "does not give");
+    assert_refused(&app.json_as(&login, Method::POST, &format!("/images/{public}/urls"), &body).await, "does not include");
     change(json!({"plan": "custom", "disabled": true})).await;
     assert_eq!([app.get(&paths[0]).await.status, app.get(&paths[2]).await.status], [200, 404], "public images stay");
     change(json!({"disabled": false})).await;

@@ -476,7 +476,7 @@ async fn a_picture_of_a_phone_in_another_format_is_named() {
     for (head, name) in cases {
         let answer = app.post(Form::upload("alice", &padded(head.to_vec(), 4096))).await;
         assert_error(&answer, 415, "UnsupportedMediaType");
-        let message = format!("The file is {name}, which is not accepted; convert it to JPEG first.");
+        let message = format!("The file is {name}, which is not accepted. Convert it to JPEG first.");
         assert_eq!(answer.json()["message"], message);
     }
 }

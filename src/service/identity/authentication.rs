@@ -170,7 +170,7 @@ impl Service {
         // While an address must wait it gets no answer, not even for the correct password.
         let wait = self.auth.logins.wait(email.as_str(), address);
         if !wait.is_zero() {
-            return Err(Error::too_many(wait));
+            return Err(Error::too_many_requests(wait));
         }
         if is_cached() {
             return enabled(found);
@@ -178,12 +178,12 @@ impl Service {
         if let (LoginCharge::Now, Some(address)) = (charge, address)
             && let Err(exceeded) = self.rate_limiters.check_address(RateClass::Login, address)
         {
-            return Err(Error::too_many(exceeded.retry_after));
+            return Err(Error::too_many_requests(exceeded.retry_after));
         }
         // An attempt counts from its slot on, so that a client's concurrent requests do not throttle each other.
         let slot = self.auth.passwords.slot().await?;
         if !is_cached() {
-            let attempt = self.auth.logins.begin(email.as_str(), address).map_err(Error::too_many)?;
+            let attempt = self.auth.logins.begin(email.as_str(), address).map_err(Error::too_many_requests)?;
             let hash = found.as_ref().map(|(_, hash)| hash.clone());
             let fits = slot.verify(password, hash).await;
             if matches!(fits, Ok(false)) {

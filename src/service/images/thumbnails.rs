@@ -182,7 +182,7 @@ impl Service {
             };
             return Ok(ServedImage { etag, format, visibility: image.visibility, content });
         }
-        Err(Error::StillMaking)
+        Err(Error::ResizeInProgress)
     }
 
     async fn read_content(&self, key: &str, sending: &SendOptions<'_>) -> Result<Content, DownloadError> {

@@ -78,7 +78,7 @@ impl CountCache {
     async fn turn(&self, request: &CountRequest) -> Result<Permit, Error> {
         let taking = self.turns.acquire(&request.turn, Amount::slots(1));
         tokio::time::timeout_at(request.deadline, taking).await.map_err(|_| match self.turns.is_holding(&request.turn.key) {
-            true => Error::too_many(MAX_WAIT),
+            true => Error::too_many_requests(MAX_WAIT),
             false => Error::Overloaded { retry_after: MAX_WAIT },
         })
     }

@@ -76,7 +76,7 @@ impl Service {
         }
         let deadline = tokio::time::Instant::now() + self.limits.admission_wait;
         let turn = tokio::time::timeout_at(deadline, self.variant_locks.lock((image.id, name)));
-        let turn = turn.await.map_err(|_| Error::StillMaking).inspect_err(|_| self.metrics.count_variant("failed"))?;
+        let turn = turn.await.map_err(|_| Error::ResizeInProgress).inspect_err(|_| self.metrics.count_variant("failed"))?;
         let (service, image, rendering) = (Arc::clone(self), image.clone(), rendering.clone());
         let requested_by = Turn::new(key.clone(), Class::of_resize(key));
         // A claimed variant is rendered even if the client disconnects, because others wait for it.
@@ -111,7 +111,7 @@ impl Service {
                 }
             }
             if tokio::time::Instant::now() + POLL > deadline {
-                return Err(Error::StillMaking);
+                return Err(Error::ResizeInProgress);
             }
             tokio::time::sleep(POLL).await;
         }
