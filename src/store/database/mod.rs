@@ -1,4 +1,4 @@
-//! The query layer: everything that depends on which database it is.
+//! The query layer: everything that depends on which database is in use.
 
 pub mod db;
 pub mod error;

@@ -1,4 +1,4 @@
-//! The tables of jobs, as queues that instances share.
+//! The job tables, as queues that instances share.
 
 pub mod caption_jobs;
 pub mod import_queue;

@@ -1,8 +1,8 @@
-//! Opens sessions: tries the hosts in order, and finds out what there is at the other end.
+//! Opens sessions: tries the hosts in order and inspects the server.
 //!
-//! The settings of a session are parameters of its start. A pooler refuses them, or takes no notice; then the session is
-//! [`Kind::Shared`]. One of them is a mark of this process: only a session that has it was really started by this process,
-//! and may keep what belongs to a session.
+//! Session settings are sent as startup parameters. A pooler rejects or ignores them; the session is then [`Kind::Shared`]. One
+//! parameter is an identifier of this process: only a session that returns it was really started by this process and may keep
+//! session state.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use super::url::Target;
 use crate::model::clock::{Clock, SystemClock};
 use crate::store::database::error::{Cause, Error, means_too_many_connections};
 
-/// Where sessions come from.
+/// Opens sessions on the hosts of a URL.
 #[derive(Debug)]
 pub struct Connector {
     hosts: Vec<Server>,
     writable_only: bool,
     connect_timeout: Option<Duration>,
     mark: String,
-    /// The host that took the last session, by its place in the list.
+    /// Index of the host that the last session was opened on.
     preferred: AtomicUsize,
-    /// Sessions that are open.
+    /// Number of open sessions.
     open: Arc<AtomicU32>,
     statement_timeout: Duration,
 }
@@ -36,16 +36,16 @@ pub struct Connector {
 struct Server {
     name: String,
     plain: PgConnectOptions,
-    /// With the settings of a session of our own; `None` if statements may not have names.
+    /// Options with the settings of an own session; `None` if named statements are disabled.
     with_settings: Option<PgConnectOptions>,
-    /// Whether it was found to refuse settings at the start.
+    /// Whether the server has rejected startup settings before.
     refuses_settings: AtomicBool,
 }
 
-/// Why there is no session.
+/// The reason why no session could be opened.
 #[derive(Debug)]
 pub enum Failure {
-    /// The server gives no more connections for now.
+    /// The server currently allows no further connection.
     TooMany(Cause),
     /// Anything else.
     Other(Error),
@@ -53,7 +53,7 @@ pub enum Failure {
 
 impl Connector {
     pub fn new(target: &Target, statement_timeout: Duration) -> Self {
-        // Nothing that a test could want to know.
+        // Tests have no use for this value, so it does not come from their clock.
         let mark = hex::encode(SystemClock.random());
         let servers = target.hosts.iter().map(|host| Server {
             name: host.name.clone(),
@@ -76,12 +76,12 @@ impl Connector {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Opens a session at the first host that can be used.
+    /// Opens a session on the first usable host.
     pub async fn open(&self, deadline: Instant) -> Result<Session, Failure> {
         let mut reasons = String::new();
         for (tried, place) in self.order().enumerate() {
             let (server, remaining) = (&self.hosts[place], deadline.saturating_duration_since(Instant::now()));
-            // A host that does not answer must leave time for the next.
+            // A host that does not respond must leave time for the next one.
             let share = remaining / u32::try_from(self.hosts.len() - tried).unwrap_or(1);
             let limit = self.connect_timeout.map_or(share, |timeout| timeout.min(share));
             let failure = match tokio::time::timeout(limit, self.open_at(server)).await {
@@ -94,7 +94,7 @@ impl Connector {
             };
             match failure {
                 failure if self.hosts.len() == 1 => return Err(failure),
-                // No other host is better for these.
+                // Other hosts would fail the same way.
                 Failure::Other(error @ Error::Encoding(_)) => return Err(Failure::Other(error)),
                 Failure::TooMany(cause) => return Err(Failure::TooMany(cause)),
                 Failure::Other(error) => {
@@ -108,8 +108,8 @@ impl Connector {
         Err(Failure::Other(Error::NoHost(Cause::new(reasons))))
     }
 
-    /// The order of the list; but where any host that takes writes will do, begins with the one that did last, so that a
-    /// host that is gone does not delay each new session.
+    /// Returns the host indexes in list order. If any writable host is acceptable, the order starts with the last one that
+    /// worked, so that a host that is down does not delay every new session.
     fn order(&self) -> impl Iterator<Item = usize> + use<> {
         let first = if self.writable_only { self.preferred.load(Ordering::Relaxed) } else { 0 };
         std::iter::once(first).chain((0..self.hosts.len()).filter(move |place| *place != first))
@@ -121,7 +121,7 @@ impl Connector {
             false => Failure::Other(error.into()),
         })?;
         let found = look_at(&mut connection).await.map_err(|error| Failure::Other(error.into()))?;
-        // SQL_ASCII stores whatever bytes it is given, and these are UTF-8.
+        // SQL_ASCII stores bytes as they are, and the service sends UTF-8.
         if found.encoding != "UTF8" && found.encoding != "SQL_ASCII" {
             return Err(Failure::Other(Error::Encoding(found.encoding)));
         }
@@ -143,7 +143,7 @@ impl Server {
                 let connection = self.plain.connect().await?;
                 if !self.refuses_settings.swap(true, Ordering::Relaxed) {
                     let cause = Cause::from(error);
-                    tracing::info!("a pooler is in front of the database, for it takes no settings of a session: {cause}");
+                    tracing::info!("the database is behind a pooler, because it rejects session settings: {cause}");
                 }
                 Ok(connection)
             }
@@ -152,15 +152,16 @@ impl Server {
     }
 }
 
-/// Whether the refusal may go away without the settings: it is none of a name or a password (28), a database (3D),
-/// resources (53) or a server that starts or stops (57).
+/// Returns whether the connection may succeed without the settings. This is not the case for errors of the user name or password
+/// (28), the database name (3D), resources (53), or a server that starts or stops (57).
 fn may_be_about_settings(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| !["28", "3D", "53", "57"].iter().any(|class| code.starts_with(class)))
 }
 
-/// The server ends what we gave up waiting for, and a transaction whose process hangs; and statements outside a transaction
-/// must not fail for what runs beside them, whatever isolation the operator prefers.
+/// Adds the settings of an own session. The timeouts make the server cancel statements that the client abandoned, and
+/// transactions whose process hangs. The isolation level overrides the operator's default: with a stricter one, single statements
+/// would fail because of concurrent ones.
 fn with_settings(options: &PgConnectOptions, mark: &str, statement_timeout: Duration) -> PgConnectOptions {
     let [statement, idle] = session_timeouts(statement_timeout);
     options.clone().options([
@@ -171,7 +172,7 @@ fn with_settings(options: &PgConnectOptions, mark: &str, statement_timeout: Dura
     ])
 }
 
-/// In milliseconds: for a statement, and for a pause within a transaction.
+/// Returns the statement timeout and the idle-in-transaction timeout, in milliseconds.
 pub(super) fn session_timeouts(statement_timeout: Duration) -> [u128; 2] {
     [(statement_timeout * 2).as_millis(), (statement_timeout * 4).as_millis()]
 }

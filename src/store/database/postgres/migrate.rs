@@ -1,5 +1,5 @@
-//! Runs migrations as sqlx's migrator does, in the same table and under the same lock, but with nothing that outlives a
-//! transaction: sqlx's lock is a session's, which a pooler would leave with whoever comes next.
+//! Runs migrations as sqlx's migrator does, with the same table and lock, but without session state. sqlx takes a session-level
+//! lock, which a pooler would leave to the next client.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use super::pool::{Lease, Pool};
 use crate::store::database::error::Error;
 use crate::store::database::migrate::{Applied, first_missing};
 
-/// Runs the first migration that has not run yet; returns whether there was one. Instances that start at once wait for
-/// each other.
+/// Runs the first pending migration; returns whether there was one. Instances that start at the same time wait for each other.
 ///
 /// # Errors
-/// The database is unavailable, another instance migrates for longer than `patience`, or the migration failed.
+/// The database is unavailable, another instance holds the migration lock for longer than `lock_timeout`, or the migration
+/// failed.
 pub async fn run_next(pool: &Pool, steps: &[Migration], patience: Duration) -> Result<bool, Error> {
     let mut lease = pool.lease().await?;
     begin(&mut lease, patience).await?;
@@ -25,7 +25,7 @@ pub async fn run_next(pool: &Pool, steps: &[Migration], patience: Duration) -> R
     Ok(true)
 }
 
-/// A transaction that holds the lock. Migrations may take longer than other statements.
+/// Begins a transaction and takes the migration lock. Migrations are exempt from the statement timeout.
 async fn begin(lease: &mut Lease, patience: Duration) -> Result<(), Error> {
     let session = lease.session()?;
     session.begin().await?;
@@ -40,14 +40,14 @@ async fn begin(lease: &mut Lease, patience: Duration) -> Result<(), Error> {
     })
 }
 
-/// sqlx's, so that instances of earlier versions wait as well.
+/// sqlx's lock id, so that instances of earlier versions wait too.
 fn lock_id(database: &str) -> i64 {
     let mut hash = flate2::Crc::new();
     hash.update(database.as_bytes());
     0x3d32_ad9e * i64::from(hash.sum())
 }
 
-/// What has run; `None` if there is no table of it.
+/// Returns the applied migrations; `None` if the migrations table does not exist.
 async fn applied(lease: &mut Lease) -> Result<Option<Vec<Applied>>, Error> {
     let session = lease.session()?;
     let question = "select to_regclass('_sqlx_migrations') is not null";
