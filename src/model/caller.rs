@@ -1,12 +1,13 @@
-//! Who asks. Handlers pass a [`Caller`] on; what it may do is decided in `service/`.
+//! Who makes a request. Handlers pass a [`Caller`] on; `service/` decides what it may do.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use super::account::{Account, KeyId, Scope, SessionId};
 
-/// A user's name: 1–255 characters of `A-Z a-z 0-9 . _ @ : - | + ~ =`, which is what identity providers make theirs of
-/// (`auth0|5f7c…`, `ann+photos@example.org`). No slash, for it stands in paths; no comma, for it stands in keys of counters.
+/// A user id: 1–255 characters of `A-Z a-z 0-9 . _ @ : - | + ~ =`, which covers the ids of identity providers (`auth0|5f7c…`,
+/// `ann+photos@example.org`). A slash is not allowed, because ids appear in paths, nor a comma, because they appear in keys of
+/// counters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(String);
 
@@ -43,36 +44,36 @@ impl fmt::Debug for UserId {
     }
 }
 
-/// Who makes a request, and how that was shown.
+/// The caller of a request, and how it was authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     Anonymous,
-    /// Nobody in particular, but from where a gateway vouches for whatever user the request names.
+    /// A gateway that names no user, but may act for any user that the request names.
     Gateway,
     User(Box<User>),
 }
 
-/// A caller who is known.
+/// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     pub id: UserId,
     pub proof: Proof,
-    /// Behind a gateway there are users without one.
+    /// `None` for users of a gateway that have no account.
     pub account: Option<Account>,
 }
 
-/// What the service relied on when it took a caller for a user.
+/// How a caller was authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
-    /// The `X-User-Id` header, set by a gateway that the operator trusts.
+    /// By the `X-User-Id` header, set by a trusted gateway.
     GatewayHeader,
-    /// A job that the user ordered, which the service works off.
+    /// The service itself, processing a job of the user.
     Job,
     /// E-mail address and password.
     Password,
     /// An access token of this session.
     Token(SessionId),
-    /// An API key, and what it is good for; `None` is everything that its account may do.
+    /// An API key and its scopes; `None` means everything that its account may do.
     ApiKey(KeyId, Option<BTreeSet<Scope>>),
 }
 
@@ -90,7 +91,7 @@ impl Caller {
 }
 
 impl User {
-    /// The account, where the caller has shown to be its owner, and not merely a gateway that it is.
+    /// Returns the account if the caller authenticated with its credentials. A user named by a gateway did not.
     pub fn own_account(&self) -> Option<&Account> {
         match self.proof {
             Proof::Password | Proof::Token(_) | Proof::ApiKey(..) => self.account.as_ref(),
@@ -98,7 +99,7 @@ impl User {
         }
     }
 
-    /// Whether what the caller came in with is good for this.
+    /// Returns whether the caller's credentials permit `scope`.
     pub fn has_scope(&self, scope: Scope) -> bool {
         match &self.proof {
             Proof::ApiKey(_, Some(scopes)) => scopes.contains(&scope),
@@ -106,7 +107,7 @@ impl User {
         }
     }
 
-    /// Whether the caller came in with less than all that the account may do.
+    /// Returns whether the caller's credentials permit less than its account may do.
     pub fn is_restricted(&self) -> bool {
         matches!(self.proof, Proof::ApiKey(_, Some(_)))
     }

@@ -1,6 +1,6 @@
-//! Floor 1: plain types and the pure rules on them. Parse once at the edge, then trust the type.
+//! The domain model: plain types and the pure rules on them. Values are parsed once at the edge; after that the type is trusted.
 //!
-//! Nothing here does IO, knows a wire format or holds SQL; everything above may use it.
+//! Nothing here performs I/O, knows a wire format or contains SQL. Every other layer may use it.
 
 pub mod accept;
 pub mod account;

@@ -1,4 +1,4 @@
-//! Names that people give to things, each kind a type of its own: 1–64 letters A-Z and a-z, digits, hyphens and underscores.
+//! Names chosen by users, each kind with its own type: 1–64 letters A-Z and a-z, digits, hyphens and underscores.
 
 use std::fmt;
 
@@ -37,9 +37,9 @@ macro_rules! names {
 }
 
 names! {
-    /// A plan's name.
+    /// The name of a plan.
     PlanName;
-    /// A collection's name.
+    /// The name of a collection.
     CollectionName;
 }
 
