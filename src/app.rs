@@ -1,4 +1,5 @@
-//! Floor 5: builds the adapters and the service, serves, starts the workers, stops in order. It alone knows everyone.
+//! The application: builds the adapters and the service, serves requests, runs the workers, and shuts down in order. Only this
+//! module knows all the others.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,74 +35,74 @@ use crate::service::maintenance::repeated_failures::Repeated;
 use crate::store::{self, Db};
 use crate::worker;
 
-/// A service that is being served.
+/// A running service.
 pub struct Running {
-    /// Where it listens.
+    /// The address of the API.
     pub address: SocketAddr,
-    /// Where `/health`, `/ready` and `/metrics` are, if that is a port of their own.
+    /// The address of `/health`, `/ready` and `/metrics`, if they have a port of their own.
     pub admin_address: Option<SocketAddr>,
-    /// Where the embedded S3 server listens, if there is one.
+    /// The address of the embedded S3 server, if it is used.
     pub s3_address: Option<SocketAddr>,
     pub service: Arc<Service>,
     stop: CancellationToken,
     server: JoinHandle<bool>,
     admin_server: Option<JoinHandle<bool>>,
-    /// The sweeper, the importer, the captioner, the tally, and those that look after the bucket and the log.
+    /// The sweeper, the import worker, the caption worker, the statistics, the bucket and the log of repeated failures.
     workers: [JoinHandle<()>; 6],
     parts: Parts,
     shutdown_timeout: Duration,
 }
 
-/// What a command works with.
+/// The components that a command uses.
 struct Parts {
     service: Arc<Service>,
     embedded: Option<Embedded>,
-    /// Held while this process uses the directory.
+    /// The lock of DATA_DIR, held while this process uses the directory.
     _data_dir: Option<File>,
 }
 
-/// Why the service did not start.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("DATA_DIR cannot be used: {} is in use by another process", .0.display())]
+    #[error("DATA_DIR cannot be used: another process is using {}", .0.display())]
     DataDirInUse(PathBuf),
     #[error("DATA_DIR cannot be used: {}", .0.display())]
     DataDir(PathBuf, #[source] std::io::Error),
-    #[error("DATA_DIR holds nothing to examine: there is no {}", .0.display())]
+    #[error("DATA_DIR contains no data of the service: {} does not exist", .0.display())]
     NothingThere(PathBuf),
     #[error("HOST and PORT cannot be used: cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
     #[error("HOST and ADMIN_PORT cannot be used: cannot listen on {0}")]
     AdminListen(SocketAddr, #[source] std::io::Error),
-    #[error("the database could not be made ready")]
+    #[error("the database could not be opened")]
     Database(#[from] store::Error),
-    #[error("the storage could not be made ready")]
+    #[error("the storage could not be opened")]
     Storage(#[from] objects::Error),
     #[error("{variable} cannot be used")]
     Captions { variable: &'static str, source: Box<caption::OpenError> },
     #[error(transparent)]
     Service(#[from] crate::service::Error),
-    #[error("requests were still running when SHUTDOWN_TIMEOUT ended")]
+    #[error("requests were still running when SHUTDOWN_TIMEOUT elapsed")]
     CutOff,
 }
 
-/// Uploads whose clients were cut off have this long to be stored.
+/// Time to store uploads whose clients were disconnected at shutdown.
 const LAST_UPLOADS: Duration = Duration::from_secs(5);
 
-/// How long a start waits for a database that is not there yet.
+/// How long startup waits for a database that does not respond yet.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Starts everything. When this returns, requests are answered.
+/// Starts the service. When this returns, it answers requests.
 ///
 /// # Errors
-/// A setting cannot be used, or something that is needed cannot be had.
+/// A setting is invalid, or a required resource is unavailable.
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Error> {
     start_in(config, clock, Arc::new(SystemNetwork::default())).await
 }
 
-/// As [`start`], fetching from another world than the machine's network.
+/// As [`start`], but fetches imports over `network`.
 ///
 /// # Errors
 /// As [`start`].
@@ -150,9 +151,10 @@ pub async fn start_in(config: Config, clock: Arc<dyn Clock>, network: Arc<dyn Ne
     Ok(Running { address, admin_address, s3_address, service, stop, server, admin_server, workers, parts, shutdown_timeout })
 }
 
-/// Makes the administrator that the settings name, and says how to make one where nobody could log in.
+/// Creates the administrator named in the settings. If no account exists and none can be created, logs how to create an
+/// administrator.
 async fn prepare_accounts(config: &Config, service: &Service) -> Result<(), Error> {
-    // The password of one that there is need not be one that could be chosen now.
+    // The password file is read only if no administrator exists: an existing password may break a newer password rule.
     if let (Some(email), Some(path)) = (&config.access.admin_email, &config.access.admin_password_file)
         && !service.has_admin().await?
     {
@@ -164,12 +166,12 @@ async fn prepare_accounts(config: &Config, service: &Service) -> Result<(), Erro
         let password = Password::parse(text.trim_end_matches(['\r', '\n']));
         let password = password.map_err(|reason| unusable(variable, format!("the password in {path} {reason}")))?;
         if let Some(account) = service.create_first_admin(email, password).await? {
-            tracing::info!(account_id = %account.id, "made the first administrator");
+            tracing::info!(account_id = %account.id, "created the first administrator");
         }
     }
     if config.access.auth_mode == AuthMode::Required && !service.has_accounts().await? {
         tracing::warn!(
-            "there is no account yet, and AUTH_MODE is required: make an administrator with `image-service create-admin --email \
+            "no account exists, and AUTH_MODE is required: create an administrator with `image-service create-admin --email \
              you@example.org` (in a container: `docker exec -it NAME image-service create-admin --email you@example.org`), or set \
              ADMIN_EMAIL and ADMIN_PASSWORD_FILE"
         );
@@ -183,19 +185,19 @@ fn raise_open_files(config: &Config) {
         tracing::warn!(
             limit,
             needed,
-            "too few files may be open for MAX_CONNECTIONS: beyond the limit, connections wait and uploads fail; raise `ulimit -Hn`"
+            "the limit of open files is too low for MAX_CONNECTIONS: beyond it, connections wait and uploads fail; raise `ulimit -Hn`"
         );
     } else {
-        tracing::info!(limit, needed, "open files");
+        tracing::info!(limit, needed, "limit of open files");
     }
 }
 
-/// What the parts are built for.
+/// What the components are built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// What is missing is made.
+    /// Serving: missing data is created.
     Serve,
-    /// What is missing is an error: looking for it must not make it.
+    /// Examining: missing data is an error, because the examination must not create it.
     Examine,
 }
 
@@ -221,7 +223,7 @@ async fn build(config: &Config, clock: Arc<dyn Clock>, network: Arc<dyn Network>
     Ok(Parts { service, embedded, _data_dir: data_dir })
 }
 
-/// What makes captions. A model's files are large, and read here.
+/// Opens the captioner. Reads the model's files, which are large.
 async fn open_captions(config: &Config) -> Result<Captions, Error> {
     let (source, model, timeout) = match config.captions.setup() {
         CaptionSetup::Off => return Ok(Captions::Off),
@@ -255,7 +257,8 @@ async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>
     }
 }
 
-/// Opens and migrates the database. One that does not answer yet is waited for: services of a group start together.
+/// Opens and migrates the database. Waits for one that does not respond yet, because the services of a deployment often start
+/// together.
 async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
     let mut settings = config.db();
     if purpose == Purpose::Examine {
@@ -269,12 +272,12 @@ async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
     loop {
         let state = match purpose {
             Purpose::Serve => db.check().await,
-            // A standby will do for reading.
+            // Reading works on a standby too.
             Purpose::Examine => db.answers().await,
         };
         match state {
             Err(error) if error.is_transient() && started.elapsed() < DATABASE_PATIENCE => {
-                repeated.warn(format!("the database cannot be used yet: {}", chain(&error)));
+                repeated.warn(format!("waiting for the database: {}", chain(&error)));
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Err(error) => return Err(error.into()),
@@ -289,21 +292,22 @@ async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
 }
 
 impl Running {
-    /// Stops in order: no new requests, those in flight finish, then the workers, the database, the storage.
+    /// Shuts down in order: stops accepting requests, waits for those in flight, then stops the workers, the database and the
+    /// storage.
     ///
     /// # Errors
-    /// [`Error::CutOff`] when requests were still running after SHUTDOWN_TIMEOUT.
+    /// [`Error::CutOff`] if requests were still running after SHUTDOWN_TIMEOUT.
     pub async fn shut_down(self) -> Result<(), Error> {
         self.stop.cancel();
         let in_time = tokio::time::timeout(self.shutdown_timeout + LAST_UPLOADS, async {
             let all_answered = self.server.await.unwrap_or(false);
             if let Some(server) = self.admin_server {
-                // Those who look at its health can look again.
+                // An interrupted health check can be repeated.
                 server.await.unwrap_or(false);
             }
             for worker in self.workers {
                 if let Err(error) = worker.await {
-                    tracing::error!("a worker had ended early: {error}");
+                    tracing::error!("a worker stopped unexpectedly: {error}");
                 }
             }
             self.service.finish().await;
@@ -318,7 +322,7 @@ impl Running {
     }
 }
 
-/// Runs the migrations and ends.
+/// Runs the migrations.
 ///
 /// # Errors
 /// The database is unavailable, or a migration failed.
@@ -329,10 +333,10 @@ pub async fn migrate(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes an administrator; also beside a service that is running.
+/// Creates an administrator. A running service may use the same database.
 ///
 /// # Errors
-/// The database is unavailable, or the e-mail address or the user has an account.
+/// The database is unavailable, or the e-mail address or the user already has an account.
 pub async fn create_admin(
     config: Config,
     clock: Arc<dyn Clock>,
@@ -347,7 +351,7 @@ pub async fn create_admin(
     Ok((account?, used))
 }
 
-/// Gives an account another password; also beside a service that is running.
+/// Changes the password of an account. A running service may use the same database.
 ///
 /// # Errors
 /// The database is unavailable, or there is no such account.
@@ -368,7 +372,7 @@ pub async fn set_password(
     Ok(used)
 }
 
-/// The database. SQLite's file may be in use by a service, which has migrated it then, and takes turns with others.
+/// Opens the database. If a running service holds DATA_DIR, it has already migrated the SQLite file, which both can use.
 async fn open_for_accounts(config: Config, purpose: Purpose) -> Result<(Db, Option<File>), Error> {
     let config = config.validate()?;
     if config.database_url.is_some() {
@@ -381,13 +385,13 @@ async fn open_for_accounts(config: Config, purpose: Purpose) -> Result<(Db, Opti
     }
 }
 
-/// For each of the doctor's statements, which read whole tables.
+/// Statement timeout of the doctor, which reads whole tables.
 const DOCTORS_PATIENCE: Duration = Duration::from_secs(600);
 
-/// Compares database and bucket; mends what `fix` says.
+/// Compares the database with the bucket, and repairs what `fix` selects.
 ///
 /// # Errors
-/// Database or storage are unavailable, or were never used by a service.
+/// The database or the storage is unavailable, or was never used by a service.
 pub async fn doctor(config: Config, clock: Arc<dyn Clock>, fix: Fix) -> Result<Report, Error> {
     let config = config.validate()?;
     if let Some(missing) = config.state_files().into_iter().find(|path| !path.exists()) {

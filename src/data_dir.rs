@@ -1,5 +1,5 @@
-//! DATA_DIR: one process at a time, and nobody else's to read. The database in it holds password hashes and the key that access tokens
-//! are signed with.
+//! DATA_DIR: used by one process at a time, and readable only by its owner. Its database contains password hashes and the key
+//! that signs access tokens.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use crate::app::Error;
 use crate::config::Config;
 
-/// What SQLite writes beside the file itself; it gives them the file's mode.
+/// Suffixes of the files that SQLite writes: the database and the files beside it, which get its mode.
 const BESIDE_THE_DATABASE: [&str; 3] = ["", "-wal", "-shm"];
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// Makes the directory, closes it to other users, and takes its lock: two processes would each believe that they alone write.
+/// Creates the directory, restricts it to its owner, and locks it. Two processes would both assume that they are the only writer.
 ///
 /// # Errors
-/// Another process holds the lock, or the directory cannot be written.
+/// Another process holds the lock, or the directory is not writable.
 pub fn lock(path: &Path) -> Result<File, Error> {
     let failed = |error| Error::DataDir(path.to_owned(), error);
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(failed)?;
@@ -32,10 +32,10 @@ pub fn lock(path: &Path) -> Result<File, Error> {
     }
 }
 
-/// Makes SQLite's file, if there is none, and closes it to other users.
+/// Creates the SQLite file, if it is missing, and restricts it to its owner.
 ///
 /// # Errors
-/// The directory cannot be written.
+/// The directory is not writable.
 pub fn prepare_database(path: &Path) -> Result<(), Error> {
     create(path).map_err(|error| Error::DataDir(path.to_owned(), error))?;
     for suffix in BESIDE_THE_DATABASE {
@@ -50,7 +50,8 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).mode(FILE_MODE).open(path)
 }
 
-/// Takes from other users what an earlier version or a copy has given them. A volume that belongs to somebody else stays as it is.
+/// Removes permissions of other users that an earlier version or a copy has granted. A volume that belongs to another user stays
+/// unchanged.
 fn close_to_others(path: &Path, allowed: u32) {
     let Ok(found) = fs::metadata(path) else { return };
     let mode = found.permissions().mode() & 0o777;
@@ -60,13 +61,16 @@ fn close_to_others(path: &Path, allowed: u32) {
     let (path_shown, mode_shown) = (path.display(), format!("{mode:o}"));
     match fs::set_permissions(path, Permissions::from_mode(mode & allowed)) {
         Ok(()) => {
-            tracing::warn!(path = %path_shown, mode = mode_shown, "other users could read this; its mode is now {:o}", mode & allowed)
+            tracing::warn!(path = %path_shown, mode = mode_shown, "other users could read this path; its mode is now {:o}", mode & allowed)
         }
-        Err(error) => tracing::warn!(path = %path_shown, mode = mode_shown, "other users can read this: {error}"),
+        Err(error) => {
+            tracing::warn!(path = %path_shown, mode = mode_shown, "other users can read this path, because its mode cannot be changed: {error}")
+        }
     }
 }
 
-/// Which database a command has used. `Display` is a sentence: a command that was run in another folder than the service has other accounts.
+/// The database that a command has used. `Display` is a sentence for the user: a command that runs in another directory than the
+/// service uses another database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UsedDatabase {
     /// PostgreSQL.
@@ -76,7 +80,7 @@ pub enum UsedDatabase {
 }
 
 impl UsedDatabase {
-    /// To be asked before the database is opened, which makes its file.
+    /// Returns the database in use. Must be called before it is opened, which creates the file.
     pub fn of(config: &Config) -> Self {
         match config.database_file() {
             None => Self::Named,
@@ -88,13 +92,13 @@ impl UsedDatabase {
 impl fmt::Display for UsedDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Named => f.write_str("The database is the one that DATABASE_URL names."),
+            Self::Named => f.write_str("The database is that of DATABASE_URL."),
             Self::File { path, is_new: false } => write!(f, "The database is {}.", path.display()),
             Self::File { path, is_new: true } => {
                 let path = path.display();
                 write!(
                     f,
-                    "This made a new database at {path}: start the service with the same DATA_DIR, or it will not know this account."
+                    "This created a new database at {path}: start the service with the same DATA_DIR, or it will not find this account."
                 )
             }
         }
@@ -110,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_it_is_its_owners_alone() {
+    fn new_files_are_accessible_only_to_their_owner() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("a/data");
         let lock = super::lock(&data).unwrap();
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_open_to_others_is_closed_and_keeps_its_content() {
+    fn files_readable_by_others_are_restricted_and_keep_their_contents() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("images.sqlite");
         for suffix in BESIDE_THE_DATABASE {

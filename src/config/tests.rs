@@ -1,4 +1,4 @@
-//! Settings that cannot be used, and those that count as unset.
+//! Invalid settings, and settings that count as unset.
 
 use clap::Parser;
 
@@ -18,7 +18,7 @@ fn config(flags: &[&str]) -> Result<Config, String> {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_by_its_name() {
+fn an_invalid_setting_is_rejected_by_name() {
     for (flag, variable) in [
         ("--database-url=mysql://x", "DATABASE_URL"),
         ("--database-url=postgres://h1:1,h2:port/images", "DATABASE_URL"),

@@ -1,4 +1,4 @@
-//! The captioner: works off the queue of captions. What is under way when it is to stop is given back.
+//! The caption worker: processes the queue of caption jobs. On shutdown, jobs in progress are released.
 
 use std::sync::Arc;
 
@@ -36,10 +36,10 @@ impl Queue for Captions {
     }
 }
 
-/// Takes the next job and works on it to its end.
+/// Claims the next job and processes it.
 ///
 /// # Errors
-/// The queue could not be looked at.
+/// The queue could not be read.
 pub async fn run_next(service: &Service) -> Result<Outcome, Error> {
     let Some(claimed) = service.claim_caption().await? else { return Ok(Outcome::NothingToDo) };
     service.caption(claimed, &CancellationToken::new()).await;

@@ -1,4 +1,5 @@
-//! The importer: works off the queue of imports. What has been fetched when it is to stop is stored, what has not is given back.
+//! The import worker: processes the queue of imports. On shutdown, images that have been fetched are stored, and the other items
+//! are released.
 
 use std::sync::Arc;
 
@@ -39,10 +40,10 @@ impl Queue for Imports {
     }
 }
 
-/// Takes the next item and works on it to its end.
+/// Claims the next item and processes it.
 ///
 /// # Errors
-/// The queue could not be looked at.
+/// The queue could not be read.
 pub async fn run_next(service: &Arc<Service>) -> Result<Outcome, Error> {
     loop {
         match service.claim_import().await? {

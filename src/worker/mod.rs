@@ -1,4 +1,4 @@
-//! Floor 4: the way in for time. Each worker is a loop around a step that tests call directly.
+//! Background workers. Each is a loop around a step, which tests call directly.
 
 pub mod bucket;
 pub mod captions;
