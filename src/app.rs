@@ -273,7 +273,7 @@ async fn open_database(config: &Config, purpose: Purpose) -> Result<Db, Error> {
         let state = match purpose {
             Purpose::Serve => db.check().await,
             // Reading works on a standby too.
-            Purpose::Examine => db.answers().await,
+            Purpose::Examine => db.ping().await,
         };
         match state {
             Err(error) if error.is_transient() && started.elapsed() < DATABASE_PATIENCE => {

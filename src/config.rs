@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod captions;
+pub mod error;
 pub mod imports;
 pub mod open_files;
 pub mod pictures;
@@ -17,10 +18,10 @@ use clap::{Args, ValueEnum};
 
 use access::AccessConfig;
 use captions::CaptionConfig;
+pub use error::ConfigError;
 use imports::ImportConfig;
 use pictures::PictureConfig;
 use resizing::ResizeConfig;
-pub use rules::ConfigError;
 use units::{Bytes, Heights, Seconds, read_host};
 
 use crate::http::HttpConfig;

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use crate::http::identity::gateway;
 use crate::http::server::client_address::{TrustedProxies, parse_network};
 use crate::model::account::Email;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use url::Url;
 
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use super::units::Seconds;
 use crate::caption::Source;
 use crate::service::jobs::caption_queue::CaptionLimits;

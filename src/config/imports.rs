@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::days;
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use super::units::Seconds;
 use crate::fetch::FetchConfig;
 use crate::service::jobs::import_queue::{DEFAULT_MAX_PENDING, ImportLimits};

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use super::units::Bytes;
 use crate::imaging;
 use crate::service;

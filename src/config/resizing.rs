@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use crate::model::resize::{ListedSize, ResizeMode};
 use crate::service::images::resize_urls::ResizeLimits;
 

@@ -3,20 +3,12 @@
 use std::time::Duration;
 
 use super::access::AuthMode;
+use super::error::{ConfigError, require};
 use super::resizing::Resize;
 use super::{Config, FIELDS_BYTES};
 use crate::imaging;
 use crate::objects::{self, presign::Place};
 use crate::store::database::postgres::Target;
-
-/// An invalid setting.
-#[derive(Debug, thiserror::Error)]
-#[error("{variable} cannot be used: {reason}")]
-pub struct ConfigError {
-    /// Name of the environment variable.
-    pub variable: &'static str,
-    pub reason: String,
-}
 
 impl Config {
     /// Treats empty variables as unset, and checks the rules that types cannot express.
@@ -216,7 +208,3 @@ impl Config {
 const UPLOAD_STATEMENTS: u32 = 23;
 /// Upper bound for decoding an image within the default limits, even on a busy machine. Larger limits take longer in proportion.
 const DECODE_TIME: Duration = Duration::from_secs(60);
-
-pub(super) fn require(holds: bool, variable: &'static str, reason: &str) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError { variable, reason: reason.to_owned() }) }
-}

@@ -6,9 +6,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use unicode_normalization::UnicodeNormalization;
 
-use super::caller::UserId;
 pub use super::id::{AccountId, EntryId, KeyId, LinkId, SessionId};
 use super::plan::PlanName;
+use super::user_id::UserId;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,19 +1,18 @@
 //! The image: the metadata of a stored original.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::caller::UserId;
 use super::caption::Caption;
 use super::color::Color;
+pub use super::format::Format;
 use super::id::ImageId;
 use super::plan::Features;
-use super::rendering::contain;
 use super::tag::Tag;
 use super::text::{Description, FileName, Title};
+pub use super::thumbnail::{Thumbnail, ThumbnailSize};
+use super::user_id::UserId;
 
 /// A stored image with its metadata, without its bytes.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,131 +122,6 @@ impl Visibility {
 pub struct PixelSize {
     pub width: u32,
     pub height: u32,
-}
-
-/// A thumbnail, created at upload and stored beside the original.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Thumbnail {
-    pub size: ThumbnailSize,
-    pub width: u32,
-    pub height: u32,
-    pub format: Format,
-}
-
-/// The sizes of thumbnails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ThumbnailSize {
-    /// Within 128×128 pixels.
-    Small,
-    /// Within 512×512 pixels.
-    Medium,
-    /// The given height in pixels, with any width.
-    Height(u32),
-}
-
-impl ThumbnailSize {
-    /// The sizes that every image has and lists.
-    pub const SHOWN: [Self; 2] = [Self::Small, Self::Medium];
-
-    /// Returns the name used for the object and in the database.
-    pub fn name(self) -> Cow<'static, str> {
-        match self {
-            Self::Small => "small".into(),
-            Self::Medium => "medium".into(),
-            Self::Height(height) => format!("h{height}").into(),
-        }
-    }
-
-    /// Parses [`ThumbnailSize::name`].
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "small" => Some(Self::Small),
-            "medium" => Some(Self::Medium),
-            _ => Some(Self::Height(name.strip_prefix('h')?.parse().ok()?)),
-        }
-    }
-
-    /// Returns the size in pixels of the thumbnail of an image of `size`, both as displayed. Thumbnails are never enlarged.
-    pub fn of(self, size: (u32, u32)) -> (u32, u32) {
-        match self {
-            Self::Small => contain(size, Some(128), Some(128)),
-            Self::Medium => contain(size, Some(512), Some(512)),
-            Self::Height(height) => contain(size, None, Some(height)),
-        }
-    }
-
-    /// Returns the thumbnails of an image of `size`: the listed sizes, then each height whose result differs from all before it,
-    /// so that no thumbnail is stored twice.
-    pub fn all_of(size: (u32, u32), heights: &[u32]) -> Vec<(Self, (u32, u32))> {
-        let mut sizes = Self::SHOWN.map(|shown| (shown, shown.of(size))).to_vec();
-        for height in heights.iter().map(|&height| Self::Height(height)) {
-            let pixels = height.of(size);
-            if sizes.iter().all(|(_, other)| *other != pixels) {
-                sizes.push((height, pixels));
-            }
-        }
-        sizes
-    }
-}
-
-/// The accepted image formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
-    Jpeg,
-    Png,
-    Gif,
-    Webp,
-}
-
-impl Format {
-    pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::Gif, Self::Webp];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Jpeg => "jpeg",
-            Self::Png => "png",
-            Self::Gif => "gif",
-            Self::Webp => "webp",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.name() == name)
-    }
-
-    /// Returns the media type (RFC 2046, RFC 9649).
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Jpeg => "image/jpeg",
-            Self::Png => "image/png",
-            Self::Gif => "image/gif",
-            Self::Webp => "image/webp",
-        }
-    }
-
-    /// Returns all common file name extensions, without the dot.
-    pub fn extensions(self) -> &'static [&'static str] {
-        match self {
-            Self::Jpeg => &["jpg", "jpeg", "jpe", "jfif"],
-            Self::Png => &["png", "apng"],
-            Self::Gif => &["gif"],
-            Self::Webp => &["webp"],
-        }
-    }
-
-    /// Returns the preferred file name extension, without the dot.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Jpeg => "jpg",
-            other => other.name(),
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// Metadata read from the file. None of it reveals a location.

@@ -1,7 +1,7 @@
 //! Plans: what accounts may use.
 
-use super::image::ThumbnailSize;
 pub use super::name::PlanName;
+use super::thumbnail::ThumbnailSize;
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq)]

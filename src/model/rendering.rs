@@ -1,6 +1,6 @@
 //! The result of a resize: its size, computed before decoding, and a name that identifies equal results.
 
-use super::image::Format;
+use super::format::Format;
 
 /// How an image is fitted to a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,6 +1,6 @@
 //! The texts of an image: title, description, and the file name on the client.
 
-use super::image::Format;
+use super::format::Format;
 use std::fmt;
 
 /// At most 200 characters, without U+0000.

@@ -4,45 +4,23 @@
 //! that a database that hangs does not hang the service.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::SubsecRound;
-use sqlx::error::BoxDynError;
 use sqlx::migrate::{Migration, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::types::Json;
-use sqlx::{Arguments, AssertSqlSafe, Database, Executor, FromRow, IntoArguments, Postgres, Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, Database, Executor, FromRow, IntoArguments, Postgres, Sqlite, SqlitePool};
 use tokio::time::Instant;
 
+use super::bind::Bind;
+pub use super::config::{DbConfig, Location};
 use super::error::Error;
+use super::pending_counters::PendingCounters;
 use super::postgres;
 use super::postgres::{Lease, Pool, PoolConfig, Target};
 pub use super::sql::{Sql, Value};
 use super::sqlite;
-use crate::store::images::counters;
-
-/// The location of the database and its time limits.
-#[derive(Debug, Clone)]
-pub struct DbConfig {
-    pub location: Location,
-    /// Maximum number of connections to PostgreSQL, or of SQLite readers.
-    pub max_connections: u32,
-    /// Limit for the wait for a connection.
-    pub timeout: Duration,
-    /// Limit for each statement.
-    pub statement_timeout: Duration,
-}
-
-#[derive(Debug, Clone)]
-pub enum Location {
-    /// `postgres://…`
-    Postgres(String),
-    /// Path of the file, which is created if it is missing.
-    Sqlite(PathBuf),
-}
 
 /// A pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -62,7 +40,7 @@ enum Pools {
 pub struct Tx {
     inner: TxInner,
     timeout: Duration,
-    pub(in crate::store) counters: counters::Pending,
+    pub(in crate::store) counters: PendingCounters,
 }
 
 #[derive(Debug)]
@@ -72,7 +50,7 @@ enum TxInner {
 }
 
 /// How long an instance waits for the migration lock, as a multiple of the statement timeout: five minutes by default.
-const MIGRATIONS_PATIENCE: u32 = 60;
+const MIGRATION_LOCK_FACTOR: u32 = 60;
 
 /// A connection for all reads of one request. Acquiring a connection from the pool and releasing it includes a liveness check,
 /// which costs more than a small statement.
@@ -133,17 +111,17 @@ impl Db {
             Pools::Postgres(pool) => {
                 let started = Instant::now();
                 let mut lease = pool.lease().await?;
-                within(self.left_since(started), async { lease.session()?.begin().await }).await?;
+                within(self.remaining_time(started), async { lease.session()?.begin().await }).await?;
                 TxInner::Postgres(lease)
             }
             Pools::Sqlite { writer, .. } => TxInner::Sqlite(within(self.timeout, writer.begin_with("begin immediate")).await?),
         };
-        Ok(Tx { inner, timeout: self.timeout, counters: counters::Pending::default() })
+        Ok(Tx { inner, timeout: self.timeout, counters: PendingCounters::default() })
     }
 
     /// Returns the time that remains for the statement after the wait for a connection.
-    fn left_since(&self, started: Instant) -> Duration {
-        self.timeout.saturating_sub(started.elapsed()).max(LEAST_TIME)
+    fn remaining_time(&self, started: Instant) -> Duration {
+        self.timeout.saturating_sub(started.elapsed()).max(MIN_STATEMENT_TIME)
     }
 
     /// Runs all pending migrations. On PostgreSQL, instances that start at the same time wait for each other; an SQLite file
@@ -155,7 +133,7 @@ impl Db {
         match &self.pools {
             // Another instance's migration may take long, but an instance that hangs must not block this one indefinitely.
             Pools::Postgres(pool) => {
-                while postgres::migrate::run_next(pool, &steps, self.timeout * MIGRATIONS_PATIENCE).await? {}
+                while postgres::migrate::run_next(pool, &steps, self.timeout * MIGRATION_LOCK_FACTOR).await? {}
             }
             Pools::Sqlite { writer, .. } => {
                 Migrator { migrations: steps.into(), ..Migrator::DEFAULT }.run(writer).await?;
@@ -169,11 +147,11 @@ impl Db {
     /// # Errors
     /// The database did not respond in time, or is read-only.
     pub async fn check(&self) -> Result<(), Error> {
-        let question = match &self.pools {
+        let query = match &self.pools {
             Pools::Postgres(_) => "select cast(cast(current_setting('transaction_read_only') = 'on' as integer) as bigint)",
             Pools::Sqlite { .. } => "select cast(0 as bigint)",
         };
-        match self.fetch::<(i64,)>(Sql::new(question)).await?[..] {
+        match self.fetch::<(i64,)>(Sql::new(query)).await?[..] {
             [(0,)] => Ok(()),
             _ => Err(Error::ReadOnly),
         }
@@ -183,7 +161,7 @@ impl Db {
     ///
     /// # Errors
     /// The database did not respond in time.
-    pub async fn answers(&self) -> Result<(), Error> {
+    pub async fn ping(&self) -> Result<(), Error> {
         self.fetch::<(i64,)>(Sql::new("select cast(1 as bigint)")).await.map(drop)
     }
 
@@ -233,7 +211,7 @@ impl Db {
 }
 
 /// Minimum time for a statement, even after a long wait for its connection.
-const LEAST_TIME: Duration = Duration::from_millis(100);
+const MIN_STATEMENT_TIME: Duration = Duration::from_millis(100);
 
 async fn open_postgres(url: &str, config: &DbConfig) -> Result<Pool, Error> {
     let mut target = Target::read(url)?;
@@ -257,7 +235,7 @@ impl Tx {
     /// # Errors
     /// After an error, it is **unknown** whether the transaction was committed.
     pub async fn commit(mut self) -> Result<(), Error> {
-        counters::write(&mut self).await?;
+        self.write_counters().await?;
         within(self.timeout, async {
             match self.inner {
                 TxInner::Postgres(mut lease) => lease.session()?.commit().await,
@@ -265,6 +243,18 @@ impl Tx {
             }
         })
         .await
+    }
+
+    /// Writes the pending counter changes, which locks these counters until the transaction ends. Afterwards it must not lock
+    /// anything but counters.
+    ///
+    /// # Errors
+    /// The database is unavailable or rejected a statement.
+    pub async fn write_counters(&mut self) -> Result<(), Error> {
+        for sql in self.counters.take_statements() {
+            self.execute(sql).await?;
+        }
+        Ok(())
     }
 
     /// Runs a statement that returns no rows; returns the number of affected rows.
@@ -302,7 +292,7 @@ impl Run for &Db {
             Pools::Postgres(pool) => {
                 let started = Instant::now();
                 let mut lease = pool.lease().await?;
-                within(self.left_since(started), postgres_rows(&mut lease, sql)).await
+                within(self.remaining_time(started), postgres_rows(&mut lease, sql)).await
             }
             Pools::Sqlite { readers, .. } => within(self.timeout, rows(readers, sql)).await,
         }
@@ -356,33 +346,3 @@ async fn within<T>(timeout: Duration, work: impl Future<Output = Result<T, sqlx:
 /// A row type that can be read from both databases.
 pub trait Row: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
 impl<T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Row for T {}
-
-/// Encodes values as the arguments of one of the two databases.
-trait Bind: Database {
-    fn arguments(values: Vec<Value>) -> Result<Self::Arguments, sqlx::Error>;
-}
-
-macro_rules! bind {
-    ($database:ty) => {
-        impl Bind for $database {
-            fn arguments(values: Vec<Value>) -> Result<Self::Arguments, sqlx::Error> {
-                let mut arguments = <Self as Database>::Arguments::default();
-                for value in values {
-                    let added: Result<(), BoxDynError> = match value {
-                        Value::Bool(value) => arguments.add(value),
-                        Value::Integer(value) => arguments.add(value),
-                        Value::Text(value) => arguments.add(value),
-                        Value::Bytes(value) => arguments.add(value),
-                        Value::Uuid(value) => arguments.add(value),
-                        Value::Time(value) => arguments.add(value.map(|time| time.trunc_subsecs(6))),
-                        Value::Json(value) => arguments.add(Json(value)),
-                    };
-                    added.map_err(sqlx::Error::Encode)?;
-                }
-                Ok(arguments)
-            }
-        }
-    };
-}
-bind!(Postgres);
-bind!(Sqlite);

@@ -30,7 +30,7 @@ pub enum Error {
     #[error("the database encoding is {0}, which cannot represent all text: create the database with the encoding UTF8")]
     Encoding(String),
     #[error("DATABASE_URL cannot be used")]
-    Url(#[from] super::postgres::UrlError),
+    Url(#[from] super::postgres::url::UrlError),
     #[error("the database contains a {column} that this version cannot read: {value}")]
     Unreadable { column: &'static str, value: String },
     #[error("migration {version} ({name}) has not run: check that this is the right database")]
@@ -87,7 +87,7 @@ impl From<sqlx::Error> for Error {
         let read_only = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == READ_ONLY);
         match error {
             _ if read_only => Self::ReadOnly,
-            error if means_unavailable(&error) => Self::Unavailable(error.into()),
+            error if is_unavailable(&error) => Self::Unavailable(error.into()),
             error => Self::Failed(error.into()),
         }
     }
@@ -135,16 +135,17 @@ const READ_ONLY: &str = "25006";
 const TOO_MANY_CONNECTIONS: &str = "53300";
 
 /// The messages that poolers send instead, under ambiguous codes: PgBouncer's `max_client_conn`, and Supavisor's.
-const POOLERS_TOO_MANY: [&str; 2] = ["no more connections allowed", "max client connections reached"];
+const POOLER_TOO_MANY_CONNECTIONS: [&str; 2] = ["no more connections allowed", "max client connections reached"];
 
 /// Returns whether the server currently allows no further connection.
-pub(in crate::store) fn means_too_many_connections(error: &sqlx::Error) -> bool {
+pub(in crate::store) fn is_too_many_connections(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     let message = error.message().to_lowercase();
-    error.code().is_some_and(|code| code == TOO_MANY_CONNECTIONS) || POOLERS_TOO_MANY.iter().any(|text| message.contains(text))
+    error.code().is_some_and(|code| code == TOO_MANY_CONNECTIONS)
+        || POOLER_TOO_MANY_CONNECTIONS.iter().any(|text| message.contains(text))
 }
 
-fn means_unavailable(error: &sqlx::Error) -> bool {
+fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

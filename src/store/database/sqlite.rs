@@ -9,11 +9,11 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 
-use super::db::DbConfig;
+use super::config::DbConfig;
 use super::error::Error;
 
 /// Reads are CPU-bound, so more readers gain nothing, and each has its own thread and cache.
-const SQLITE_READERS: u32 = 4;
+const MAX_READERS: u32 = 4;
 
 /// Opens the file; returns the pools of the readers and of the writer.
 ///
@@ -33,7 +33,7 @@ pub async fn open(path: &Path, config: &DbConfig) -> Result<(SqlitePool, SqliteP
     let writer = writer.after_release(|connection, _| Box::pin(has_rolled_back(connection)));
     let writer = writer.connect_with(options.clone()).await?;
     let readers = SqlitePoolOptions::new()
-        .max_connections(config.max_connections.min(SQLITE_READERS))
+        .max_connections(config.max_connections.min(MAX_READERS))
         .acquire_timeout(config.timeout)
         .test_before_acquire(false)
         .connect_lazy_with(options.read_only(true).create_if_missing(false));

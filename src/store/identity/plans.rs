@@ -7,7 +7,7 @@ use crate::model::image::ThumbnailSize;
 use crate::model::plan::{Features, Plan, PlanName};
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
-use crate::store::images::known;
+use crate::store::database::names::deserialize_name;
 
 /// Returns all plans, by name.
 pub async fn all(run: impl Run) -> Result<Vec<Plan>, Error> {
@@ -85,7 +85,7 @@ pub(in crate::store) struct FeaturesRow {
 }
 
 #[derive(Debug, serde::Deserialize)]
-struct SizeRow(#[serde(deserialize_with = "known")] ThumbnailSize);
+struct SizeRow(#[serde(deserialize_with = "deserialize_name")] ThumbnailSize);
 
 impl From<FeaturesRow> for Features {
     fn from(row: FeaturesRow) -> Self {

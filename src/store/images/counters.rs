@@ -1,17 +1,9 @@
 //! The `counters` table: exact numbers without counting rows.
 
-use std::collections::BTreeMap;
-use std::mem;
-
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
-
-/// The counter changes of a transaction. They are written at commit, all together and in one order, so that transactions cannot
-/// deadlock on counters, and the busiest rows are locked for the shortest time.
-#[derive(Debug, Default)]
-pub(in crate::store) struct Pending(BTreeMap<(Counter, u8), i64>);
 
 /// Adds to counters, in the slots of the image that changes them.
 pub fn add(tx: &mut Tx, id: ImageId, changes: impl IntoIterator<Item = (Counter, i64)>) {
@@ -20,30 +12,7 @@ pub fn add(tx: &mut Tx, id: ImageId, changes: impl IntoIterator<Item = (Counter,
 
 /// As [`add`], in a given slot, for counters of which only the sum matters.
 pub fn add_in_slot(tx: &mut Tx, slot: u8, changes: impl IntoIterator<Item = (Counter, i64)>) {
-    for (counter, difference) in changes {
-        *tx.counters.0.entry((counter, slot)).or_default() += difference;
-    }
-}
-
-/// Counters per statement: each binds four values, and databases accept some ten thousand.
-const WRITTEN_AT_ONCE: usize = 1000;
-
-/// Writes the pending changes of the transaction, which locks these counters until it ends. Afterwards it must not lock anything
-/// but counters.
-pub async fn write(tx: &mut Tx) -> Result<(), Error> {
-    let mut changes: Vec<_> = mem::take(&mut tx.counters.0).into_iter().collect();
-    changes.retain(|(_, difference)| *difference != 0);
-    for some in changes.chunks(WRITTEN_AT_ONCE) {
-        let mut sql = Sql::new("insert into counters (kind, key, slot, n, moves) values ");
-        for (index, ((counter, slot), difference)) in some.iter().enumerate() {
-            sql.push(if index == 0 { "(" } else { ", (" });
-            sql.push_bind(counter.kind.name()).push(", ").push_bind(counter.key.as_str()).push(", ");
-            sql.push_bind(*slot).push(", ").push_bind(*difference).push(", 1)");
-        }
-        sql.push(" on conflict (kind, key, slot) do update set n = counters.n + excluded.n, moves = counters.moves + 1");
-        tx.execute(sql).await?;
-    }
-    Ok(())
+    tx.counters.add(slot, changes);
 }
 
 /// Returns the counter's value including the transaction's own changes; 0 if it never changed.
@@ -51,8 +20,7 @@ pub async fn read_in(tx: &mut Tx, counter: &Counter) -> Result<u64, Error> {
     let sql = Sql::new("select cast(coalesce(sum(n), 0) as bigint) from counters where kind = $1 and key = $2");
     let sql = sql.bind(counter.kind.name()).bind(counter.key.as_str());
     let (written,) = tx.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default();
-    let pending: i64 =
-        tx.counters.0.iter().filter(|((pending, _), _)| pending == counter).map(|(_, difference)| difference).sum();
+    let pending = tx.counters.difference(counter);
     Ok(u64::try_from(written + pending).unwrap_or_default())
 }
 

@@ -8,8 +8,6 @@ pub mod object_moves;
 pub mod tags;
 pub mod variants;
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -19,6 +17,7 @@ use uuid::Uuid;
 
 use super::database::db::{Run, Sql, Tx};
 use super::database::error::Error;
+use super::database::names::deserialize_name;
 use super::identity::plans::FeaturesRow;
 use crate::model::caller::UserId;
 use crate::model::caption::{Caption, CaptionStatus};
@@ -217,16 +216,16 @@ pub(super) struct Row {
 
 #[derive(Debug, serde::Deserialize)]
 struct ThumbnailRow {
-    #[serde(deserialize_with = "known")]
+    #[serde(deserialize_with = "deserialize_name")]
     size: ThumbnailSize,
     width: u32,
     height: u32,
-    #[serde(deserialize_with = "known")]
+    #[serde(deserialize_with = "deserialize_name")]
     format: Format,
 }
 
 #[derive(Debug, serde::Deserialize)]
-struct ColorRow(#[serde(deserialize_with = "known")] Color);
+struct ColorRow(#[serde(deserialize_with = "deserialize_name")] Color);
 
 #[derive(Debug, serde::Deserialize)]
 struct MetadataRow {
@@ -291,46 +290,6 @@ impl From<ThumbnailRow> for Thumbnail {
         let ThumbnailRow { size, width, height, format } = row;
         Self { size, width, height, format }
     }
-}
-
-/// Deserializes a name of the model without allocating a string.
-pub(super) fn known<'de, D: serde::Deserializer<'de>, T: Known>(deserializer: D) -> Result<T, D::Error> {
-    deserializer.deserialize_str(KnownVisitor(PhantomData))
-}
-
-pub(super) trait Known: Sized {
-    const WHAT: &'static str;
-    fn read(text: &str) -> Option<Self>;
-}
-
-struct KnownVisitor<T>(PhantomData<T>);
-
-impl<T: Known> serde::de::Visitor<'_> for KnownVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::WHAT)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-        T::read(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-    }
-}
-
-macro_rules! known {
-    ($($type:ty = $what:literal;)*) => {
-        $(impl Known for $type {
-            const WHAT: &'static str = $what;
-            fn read(text: &str) -> Option<Self> {
-                Self::parse(text)
-            }
-        })*
-    };
-}
-known! {
-    Format = "a format";
-    ThumbnailSize = "a thumbnail's size";
-    Color = "a colour";
 }
 
 impl From<MetadataRow> for Metadata {

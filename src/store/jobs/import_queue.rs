@@ -10,12 +10,11 @@
 //!
 //! Rows are locked in this order: the queue, the job, the item.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::import_lanes;
 use super::imports::{count_settled, lock_job};
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
@@ -95,27 +94,7 @@ pub async fn wake_waiting(tx: &mut Tx, now: DateTime<Utc>, limit: u32) -> Result
         let sql = Sql::new("update import_items set state = 'pending' where job_id = $1 and position = $2 and state = 'waiting'");
         tx.execute(sql.bind(*job_id).bind(*position)).await?;
     }
-    open_lanes(tx, &due.iter().map(|(_, _, user, host)| (user.as_str(), host.as_str())).collect()).await
-}
-
-/// Records that these users have pending items on these hosts.
-pub(in crate::store) async fn open_lanes(tx: &mut Tx, lanes: &BTreeSet<(&str, &str)>) -> Result<(), Error> {
-    if lanes.is_empty() {
-        return Ok(());
-    }
-    let mut users = Sql::new("insert into import_users (user_id, served) values ");
-    for (number, user) in lanes.iter().map(|(user, _)| user).collect::<BTreeSet<_>>().into_iter().enumerate() {
-        users.push(if number == 0 { "(" } else { ", (" }).push_bind(*user).push(", 0)");
-    }
-    users.push(" on conflict (user_id) do nothing");
-    tx.execute(users).await?;
-    let mut sql = Sql::new("insert into import_lanes (user_id, host) values ");
-    for (number, (user, host)) in lanes.iter().enumerate() {
-        sql.push(if number == 0 { "(" } else { ", (" }).push_bind(*user);
-        sql.push(", ").push_bind(*host).push(")");
-    }
-    sql.push(" on conflict (user_id, host) do nothing");
-    tx.execute(sql).await.map(drop)
+    import_lanes::open(tx, &due.iter().map(|(_, _, user, host)| (user.as_str(), host.as_str())).collect()).await
 }
 
 macro_rules! queued_item {
@@ -145,10 +124,10 @@ pub async fn find_lapsed(
     tx.fetch_optional::<Row>(sql).await?.map(QueuedItem::try_from).transpose()
 }
 
-/// Returns the next item: of the user who was served longest ago, except the users in `but_of` and hosts with `per_host` running
+/// Returns the next item: of the user who was served longest ago, except the users in `except` and hosts with `per_host` running
 /// items. The queue must be locked.
-pub async fn find_next(tx: &mut Tx, per_host: u32, but_of: &[UserId]) -> Result<Option<QueuedItem>, Error> {
-    while let Some((user, host)) = find_lane(tx, per_host, but_of).await? {
+pub async fn find_next(tx: &mut Tx, per_host: u32, except: &[UserId]) -> Result<Option<QueuedItem>, Error> {
+    while let Some((user, host)) = import_lanes::find_next(tx, per_host, except).await? {
         let sql = Sql::new(queued_item!(
             "q.state = 'pending' and q.user_id = $1 and q.host = $2 order by q.job_id, q.position limit 1)"
         ));
@@ -156,36 +135,9 @@ pub async fn find_next(tx: &mut Tx, per_host: u32, but_of: &[UserId]) -> Result<
         if let Some(found) = found {
             return QueuedItem::try_from(found).map(Some);
         }
-        close_lane(tx, &user, &host).await?;
+        import_lanes::close(tx, &user, &host).await?;
     }
     Ok(None)
-}
-
-/// Deletes the row of a host on which the user has no pending items, and the user's row with the last one.
-async fn close_lane(tx: &mut Tx, user: &str, host: &str) -> Result<(), Error> {
-    let lane = Sql::new("delete from import_lanes where user_id = $1 and host = $2");
-    tx.execute(lane.bind(user).bind(host)).await?;
-    let user_row =
-        Sql::new("delete from import_users where user_id = $1 and not exists (select 1 from import_lanes where user_id = $1)");
-    tx.execute(user_row.bind(user)).await.map(drop)
-}
-
-async fn find_lane(tx: &mut Tx, per_host: u32, but_of: &[UserId]) -> Result<Option<(String, String)>, Error> {
-    tx.fetch_optional(lane(per_host, but_of)).await
-}
-
-fn lane(per_host: u32, but_of: &[UserId]) -> Sql {
-    // A cross join makes SQLite visit users in order and then their lanes; otherwise it would sort all lanes.
-    let mut sql = Sql::new("select u.user_id, l.host from import_users u cross join import_lanes l where l.user_id = u.user_id ");
-    sql.push(
-        "and l.host not in (select r.host from import_items r where r.state = 'running' group by r.host having count(*) >= ",
-    );
-    sql.push_bind(per_host).push(")");
-    for user in but_of {
-        sql.push(" and u.user_id <> ").push_bind(user.as_str());
-    }
-    sql.push(" order by u.served, u.user_id limit 1");
-    sql
 }
 
 /// Claims an item until `lease_end`, in the transaction that found it; `served` is the number that [`lock`] returned. Returns
@@ -324,30 +276,5 @@ impl TryFrom<Row> for QueuedItem {
                 .map_err(|_| Error::Unreadable { column: "visibility", value: row.visibility })?,
             attempts: u32::try_from(row.attempts).unwrap_or_default(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::database::db::{Db, DbConfig, Location};
-    use crate::store::database::migrate;
-    use std::time::Duration;
-
-    /// The search stops at the first lane with capacity, however many there are.
-    #[tokio::test]
-    async fn sqlite_walks_the_users_in_their_order_and_sorts_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let (location, timeout) = (Location::Sqlite(folder.path().join("plan.sqlite")), Duration::from_secs(30));
-        let config = DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout };
-        let db = Db::open(&config).await.unwrap();
-        migrate::run(&db).await.unwrap();
-        let mut sql = lane(4, &[UserId::parse("alice").unwrap()]);
-        sql.text = format!("explain query plan {}", sql.text).into();
-        let plan = db.fetch::<(i64, i64, i64, String)>(sql).await;
-        let steps: Vec<String> = plan.unwrap().into_iter().map(|(.., step)| step).collect();
-        assert!(steps[0].contains("import_users_by_turn"), "{steps:?}");
-        assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
-        db.close().await;
     }
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::import_queue::open_lanes;
+use super::import_lanes;
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
 use crate::model::image::Visibility;
@@ -51,7 +51,7 @@ pub async fn insert(tx: &mut Tx, id: JobId, user: &UserId, common: &Common, item
         sql.push(", 'pending', 0, ").push_bind(id.created_at()).push(")");
     }
     tx.execute(sql).await?;
-    open_lanes(tx, &items.iter().map(|item| (user.as_str(), item.host.as_str())).collect()).await
+    import_lanes::open(tx, &items.iter().map(|item| (user.as_str(), item.host.as_str())).collect()).await
 }
 
 pub async fn find(run: impl Run, id: JobId) -> Result<Option<Job>, Error> {

@@ -9,7 +9,6 @@ use crate::model::counter::CounterKind;
 use crate::model::image::Visibility;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
-use crate::store::images::counters;
 
 /// Inserts a collection; returns `false` if the name exists.
 pub async fn insert(tx: &mut Tx, collection: &Collection) -> Result<bool, Error> {
@@ -114,7 +113,7 @@ pub async fn take_turn(tx: &mut Tx) -> Result<(), Error> {
 /// Deletes the row and the counters of a deleted collection that has no items.
 pub async fn delete(tx: &mut Tx, id: CollectionId) -> Result<(), Error> {
     // Otherwise the pending changes would create the counters again. No other transaction can lock the collection.
-    counters::write(tx).await?;
+    tx.write_counters().await?;
     let sql = Sql::new("delete from counters where kind = $1 and key = $2");
     tx.execute(sql.bind(CounterKind::Collection.name()).bind(id.to_string())).await?;
     // The range covers all keys that start with the id and a comma: `-` is the character after the comma.

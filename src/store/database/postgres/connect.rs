@@ -13,10 +13,10 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Executor, PgConnection, Row};
 use tokio::time::Instant;
 
-use super::session::{Kind, Session};
+use super::session::{Kind, Session, session_timeouts};
 use super::url::Target;
 use crate::model::clock::{Clock, SystemClock};
-use crate::store::database::error::{Cause, Error, means_too_many_connections};
+use crate::store::database::error::{Cause, Error, is_too_many_connections};
 
 /// Opens sessions on the hosts of a URL.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Connector {
     hosts: Vec<Server>,
     writable_only: bool,
     connect_timeout: Option<Duration>,
-    mark: String,
+    process_id: String,
     /// Index of the host that the last session was opened on.
     preferred: AtomicUsize,
     /// Number of open sessions.
@@ -54,18 +54,18 @@ pub enum Failure {
 impl Connector {
     pub fn new(target: &Target, statement_timeout: Duration) -> Self {
         // Tests have no use for this value, so it does not come from their clock.
-        let mark = hex::encode(SystemClock.random());
+        let process_id = hex::encode(SystemClock.random());
         let servers = target.hosts.iter().map(|host| Server {
             name: host.name.clone(),
             plain: host.options.clone(),
-            with_settings: target.named_statements.then(|| with_settings(&host.options, &mark, statement_timeout)),
+            with_settings: target.named_statements.then(|| with_settings(&host.options, &process_id, statement_timeout)),
             refuses_settings: AtomicBool::new(false),
         });
         Self {
             hosts: servers.collect(),
             writable_only: target.writable_only,
             connect_timeout: target.connect_timeout,
-            mark,
+            process_id,
             preferred: AtomicUsize::new(0),
             open: Arc::default(),
             statement_timeout,
@@ -79,14 +79,14 @@ impl Connector {
     /// Opens a session on the first usable host.
     pub async fn open(&self, deadline: Instant) -> Result<Session, Failure> {
         let mut reasons = String::new();
-        for (tried, place) in self.order().enumerate() {
-            let (server, remaining) = (&self.hosts[place], deadline.saturating_duration_since(Instant::now()));
+        for (tried, index) in self.order().enumerate() {
+            let (server, remaining) = (&self.hosts[index], deadline.saturating_duration_since(Instant::now()));
             // A host that does not respond must leave time for the next one.
             let share = remaining / u32::try_from(self.hosts.len() - tried).unwrap_or(1);
             let limit = self.connect_timeout.map_or(share, |timeout| timeout.min(share));
             let failure = match tokio::time::timeout(limit, self.open_at(server)).await {
                 Ok(Ok(session)) => {
-                    self.preferred.store(place, Ordering::Relaxed);
+                    self.preferred.store(index, Ordering::Relaxed);
                     return Ok(session);
                 }
                 Ok(Err(failure)) => failure,
@@ -112,23 +112,23 @@ impl Connector {
     /// worked, so that a host that is down does not delay every new session.
     fn order(&self) -> impl Iterator<Item = usize> + use<> {
         let first = if self.writable_only { self.preferred.load(Ordering::Relaxed) } else { 0 };
-        std::iter::once(first).chain((0..self.hosts.len()).filter(move |place| *place != first))
+        std::iter::once(first).chain((0..self.hosts.len()).filter(move |index| *index != first))
     }
 
     async fn open_at(&self, server: &Server) -> Result<Session, Failure> {
-        let mut connection = server.connect().await.map_err(|error| match means_too_many_connections(&error) {
+        let mut connection = server.connect().await.map_err(|error| match is_too_many_connections(&error) {
             true => Failure::TooMany(error.into()),
             false => Failure::Other(error.into()),
         })?;
-        let found = look_at(&mut connection).await.map_err(|error| Failure::Other(error.into()))?;
+        let server_info = inspect(&mut connection).await.map_err(|error| Failure::Other(error.into()))?;
         // SQL_ASCII stores bytes as they are, and the service sends UTF-8.
-        if found.encoding != "UTF8" && found.encoding != "SQL_ASCII" {
-            return Err(Failure::Other(Error::Encoding(found.encoding)));
+        if server_info.encoding != "UTF8" && server_info.encoding != "SQL_ASCII" {
+            return Err(Failure::Other(Error::Encoding(server_info.encoding)));
         }
-        if found.read_only && self.writable_only {
+        if server_info.read_only && self.writable_only {
             return Err(Failure::Other(Error::ReadOnly));
         }
-        let is_ours = server.with_settings.is_some() && found.mark.as_deref() == Some(&self.mark);
+        let is_ours = server.with_settings.is_some() && server_info.process_id.as_deref() == Some(&self.process_id);
         let kind = if is_ours { Kind::Own } else { Kind::Shared };
         Ok(Session::new(connection, kind, self.statement_timeout, Arc::clone(&self.open)))
     }
@@ -139,7 +139,7 @@ impl Server {
         let settings = self.with_settings.as_ref().filter(|_| !self.refuses_settings.load(Ordering::Relaxed));
         let Some(settings) = settings else { return self.plain.connect().await };
         match settings.connect().await {
-            Err(error) if may_be_about_settings(&error) => {
+            Err(error) if may_be_caused_by_settings(&error) => {
                 let connection = self.plain.connect().await?;
                 if !self.refuses_settings.swap(true, Ordering::Relaxed) {
                     let cause = Cause::from(error);
@@ -154,7 +154,7 @@ impl Server {
 
 /// Returns whether the connection may succeed without the settings. This is not the case for errors of the user name or password
 /// (28), the database name (3D), resources (53), or a server that starts or stops (57).
-fn may_be_about_settings(error: &sqlx::Error) -> bool {
+fn may_be_caused_by_settings(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| !["28", "3D", "53", "57"].iter().any(|class| code.starts_with(class)))
 }
@@ -162,30 +162,26 @@ fn may_be_about_settings(error: &sqlx::Error) -> bool {
 /// Adds the settings of an own session. The timeouts make the server cancel statements that the client abandoned, and
 /// transactions whose process hangs. The isolation level overrides the operator's default: with a stricter one, single statements
 /// would fail because of concurrent ones.
-fn with_settings(options: &PgConnectOptions, mark: &str, statement_timeout: Duration) -> PgConnectOptions {
+fn with_settings(options: &PgConnectOptions, process_id: &str, statement_timeout: Duration) -> PgConnectOptions {
     let [statement, idle] = session_timeouts(statement_timeout);
     options.clone().options([
         ("statement_timeout", statement.to_string().as_str()),
         ("idle_in_transaction_session_timeout", &idle.to_string()),
         ("default_transaction_isolation", "read committed"),
-        ("image_service.session", mark),
+        ("image_service.session", process_id),
     ])
 }
 
-/// Returns the statement timeout and the idle-in-transaction timeout, in milliseconds.
-pub(super) fn session_timeouts(statement_timeout: Duration) -> [u128; 2] {
-    [(statement_timeout * 2).as_millis(), (statement_timeout * 4).as_millis()]
-}
-
-struct Found {
-    mark: Option<String>,
+/// The properties of a server that a new session needs.
+struct ServerInfo {
+    process_id: Option<String>,
     read_only: bool,
     encoding: String,
 }
 
-async fn look_at(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
-    const QUESTION: &str = "select current_setting('image_service.session', true), current_setting('transaction_read_only'), \
+async fn inspect(connection: &mut PgConnection) -> Result<ServerInfo, sqlx::Error> {
+    const QUERY: &str = "select current_setting('image_service.session', true), current_setting('transaction_read_only'), \
         current_setting('server_encoding')";
-    let row = connection.fetch_one(sqlx::raw_sql(QUESTION)).await?;
-    Ok(Found { mark: row.try_get(0)?, read_only: row.try_get::<String, _>(1)? == "on", encoding: row.try_get(2)? })
+    let row = connection.fetch_one(sqlx::raw_sql(QUERY)).await?;
+    Ok(ServerInfo { process_id: row.try_get(0)?, read_only: row.try_get::<String, _>(1)? == "on", encoding: row.try_get(2)? })
 }

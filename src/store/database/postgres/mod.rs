@@ -13,7 +13,7 @@ mod connect;
 pub mod migrate;
 mod pool;
 mod session;
-mod url;
+pub(super) mod url;
 
 pub use pool::{Lease, Pool, PoolConfig};
 pub use session::Kind;

@@ -61,16 +61,16 @@ pub struct Lease {
 }
 
 /// A session used this recently is assumed alive: a check on every use would cost a round trip per request.
-const ALIVE_FOR: Duration = Duration::from_secs(1);
+const ASSUMED_ALIVE_FOR: Duration = Duration::from_secs(1);
 /// Idle sessions are closed after this time.
-const IDLE_FOR: Duration = Duration::from_secs(600);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Bounds the server's memory per session, and redistributes load after a fail-over.
-const LIFETIME: Duration = Duration::from_secs(1800);
+const MAX_LIFETIME: Duration = Duration::from_secs(1800);
 /// Time after which a withheld permit is restored, to try the server again.
-const REFUSED_FOR: Duration = Duration::from_secs(10);
+const REFUSAL_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Pauses between attempts to connect, and the longest pause.
-const PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
-const LAST_PAUSE: Duration = Duration::from_millis(400);
+const RECONNECT_PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
+const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_millis(400);
 
 impl Pool {
     /// Creates a pool, which connects on first use.
@@ -86,7 +86,7 @@ impl Pool {
     /// No session was available in time, or the database cannot be used.
     pub async fn lease(&self) -> Result<Lease, Error> {
         let deadline = Instant::now() + self.0.config.timeout;
-        let mut pauses = PAUSES.into_iter();
+        let mut pauses = RECONNECT_PAUSES.into_iter();
         let mut earlier = None;
         loop {
             let permit = self.permit(deadline).await?;
@@ -111,7 +111,7 @@ impl Pool {
                 (error, _) => error,
             };
             self.state().failed = Some(error.cause().unwrap_or_else(|| error.to_string()));
-            let pause = pauses.next().unwrap_or(LAST_PAUSE);
+            let pause = pauses.next().unwrap_or(LONGEST_RECONNECT_PAUSE);
             if !error.is_transient() || Instant::now() + pause >= deadline {
                 return Err(error);
             }
@@ -121,19 +121,19 @@ impl Pool {
     }
 
     async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {
-        self.give_back_withheld();
+        self.restore_withheld();
         match timeout_at(deadline, Arc::clone(&self.0.permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(sqlx::Error::PoolClosed.into()),
-            Err(_) => Err(self.why_none_was_idle()),
+            Err(_) => Err(self.no_session_error()),
         }
     }
 
-    fn why_none_was_idle(&self) -> Error {
+    fn no_session_error(&self) -> Error {
         let state = self.state();
         match (&state.failed, &state.refused) {
             (Some(reason), _) => Error::Unavailable(Cause::new(reason.clone())),
-            (None, Some((_, reason))) if state.withheld > 0 => self.too_many(Cause::new(reason.clone())),
+            (None, Some((_, reason))) if state.withheld > 0 => self.too_many_connections(Cause::new(reason.clone())),
             _ => Error::NoneIdle { max: self.0.config.max, waited: self.0.config.timeout },
         }
     }
@@ -141,9 +141,9 @@ impl Pool {
     /// Withholds the permit that no session could be opened for, unless no session is open that could be waited for.
     fn withhold(&self, permit: OwnedSemaphorePermit, cause: Cause) -> Result<(), Error> {
         let reason = cause.to_string();
-        let error = self.too_many(cause);
+        let error = self.too_many_connections(cause);
         let mut state = self.state();
-        if state.refused.as_ref().is_none_or(|(at, _)| at.elapsed() > REFUSED_FOR) {
+        if state.refused.as_ref().is_none_or(|(at, _)| at.elapsed() > REFUSAL_RETRY_AFTER) {
             tracing::warn!("{error}: {reason}");
         }
         state.refused = Some((Instant::now(), reason));
@@ -155,14 +155,14 @@ impl Pool {
         Ok(())
     }
 
-    fn too_many(&self, source: Cause) -> Error {
+    fn too_many_connections(&self, source: Cause) -> Error {
         Error::TooManyConnections { open: self.0.connector.open_sessions(), max: self.0.config.max, source }
     }
 
-    fn give_back_withheld(&self) {
+    fn restore_withheld(&self) {
         let mut state = self.state();
         if let Some((at, _)) = &mut state.refused
-            && at.elapsed() > REFUSED_FOR
+            && at.elapsed() > REFUSAL_RETRY_AFTER
         {
             *at = Instant::now();
             if state.withheld > 0 {
@@ -176,10 +176,10 @@ impl Pool {
     async fn idle_session(&self) -> Option<Session> {
         loop {
             let mut session = self.state().idle.pop()?;
-            if !session.is_doubtful && session.idle_since.elapsed() < ALIVE_FOR {
+            if !session.needs_ping && session.idle_since.elapsed() < ASSUMED_ALIVE_FOR {
                 return Some(session);
             }
-            match timeout(self.answer_time(), session.ping()).await {
+            match timeout(self.ping_timeout(), session.ping()).await {
                 Ok(Ok(())) => return Some(session),
                 // The server may have closed it, which is normal.
                 ended => tracing::debug!(?ended, "an idle connection does not answer"),
@@ -189,7 +189,7 @@ impl Pool {
 
     /// Limit for the liveness check. A connection that was lost silently does not respond, and the operating system's own timeout
     /// is minutes.
-    fn answer_time(&self) -> Duration {
+    fn ping_timeout(&self) -> Duration {
         self.0.config.timeout / 4
     }
 
@@ -197,19 +197,19 @@ impl Pool {
         Lease { session: Some(session), permit: Some(permit), pool: self.clone() }
     }
 
-    fn take_back(&self, mut session: Session) {
+    fn return_session(&self, mut session: Session) {
         if session.is_broken() {
             // A server that shuts down closes all of its sessions.
-            self.state().idle.iter_mut().for_each(|session| session.is_doubtful = true);
+            self.state().idle.iter_mut().for_each(|session| session.needs_ping = true);
         }
-        if session.is_broken() || self.0.permits.is_closed() || session.opened_at.elapsed() > LIFETIME {
+        if session.is_broken() || self.0.permits.is_closed() || session.opened_at.elapsed() > MAX_LIFETIME {
             return close(session);
         }
         session.idle_since = Instant::now();
         let mut state = self.state();
         state.idle.push(session);
         // The least recently used come first.
-        let unused = state.idle.iter().take_while(|session| session.idle_since.elapsed() > IDLE_FOR).count();
+        let unused = state.idle.iter().take_while(|session| session.idle_since.elapsed() > IDLE_TIMEOUT).count();
         let unused: Vec<Session> = state.idle.drain(..unused).collect();
         drop(state);
         unused.into_iter().for_each(close);
@@ -252,14 +252,14 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let (Some(mut session), pool, permit) = (self.session.take(), self.pool.clone(), self.permit.take()) else { return };
-        if session.is_broken() || session.is_tidy() {
-            return pool.take_back(session);
+        if session.is_broken() || session.is_clean() {
+            return pool.return_session(session);
         }
         // Without a runtime the process is about to exit, which closes the connection.
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
-            match timeout(pool.answer_time(), session.tidy_up()).await {
-                Ok(Ok(())) => pool.take_back(session),
+            match timeout(pool.ping_timeout(), session.reset()).await {
+                Ok(Ok(())) => pool.return_session(session),
                 failed => tracing::debug!(?failed, "a connection could not be reset and is closed"),
             }
             drop(permit);
@@ -276,8 +276,8 @@ fn close(session: Session) {
 
 async fn end(session: Session) {
     /// Closing takes a single message.
-    const PATIENCE: Duration = Duration::from_secs(1);
-    match timeout(PATIENCE, session.close()).await {
+    const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+    match timeout(CLOSE_TIMEOUT, session.close()).await {
         Ok(Ok(())) => {}
         // The socket is closed anyway.
         failed => tracing::debug!(?failed, "a connection was closed without a Terminate message"),

@@ -9,8 +9,6 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, FromRow, PgConnection};
 use tokio::time::Instant;
 
-use super::connect::session_timeouts;
-
 /// Who owns the server session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -35,7 +33,7 @@ pub struct Session {
     pub(super) opened_at: Instant,
     pub(super) idle_since: Instant,
     /// Whether another session failed in a way that may affect this one.
-    pub(super) is_doubtful: bool,
+    pub(super) needs_ping: bool,
     _counted: Counted,
 }
 
@@ -70,7 +68,7 @@ impl Session {
             is_broken: false,
             opened_at: now,
             idle_since: now,
-            is_doubtful: false,
+            needs_ping: false,
             _counted: Counted(open),
         }
     }
@@ -96,7 +94,7 @@ impl Session {
     pub async fn run(&mut self, sql: impl sqlx::SqlSafeStr + Send) -> Result<(), sqlx::Error> {
         self.in_flight = true;
         let done = self.connection.execute(sqlx::raw_sql(sql)).await;
-        self.landed(done).map(drop)
+        self.finish_statement(done).map(drop)
     }
 
     /// Runs a statement that returns no rows; returns the number of affected rows.
@@ -104,7 +102,7 @@ impl Session {
         self.prepare().await?;
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(self.kind == Kind::Own);
         let done = query.execute(&mut self.connection).await;
-        self.landed(done).map(|done| done.rows_affected())
+        self.finish_statement(done).map(|done| done.rows_affected())
     }
 
     /// Runs a statement that returns rows.
@@ -115,7 +113,7 @@ impl Session {
         self.prepare().await?;
         let query = sqlx::query_as_with(AssertSqlSafe(sql), arguments).persistent(self.kind == Kind::Own);
         let rows = query.fetch_all(&mut self.connection).await;
-        self.landed(rows)
+        self.finish_statement(rows)
     }
 
     /// An unnamed statement takes two messages, parse and execute. Only within a transaction do both reliably reach the same
@@ -128,14 +126,14 @@ impl Session {
         Ok(())
     }
 
-    fn landed<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+    fn finish_statement<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         self.in_flight = false;
         self.is_broken |= result.as_ref().err().is_some_and(ends_session);
         result
     }
 
     /// Returns whether the session can be reused without a reset.
-    pub(super) fn is_tidy(&self) -> bool {
+    pub(super) fn is_clean(&self) -> bool {
         !self.in_transaction && !self.in_flight
     }
 
@@ -144,7 +142,7 @@ impl Session {
     }
 
     /// Waits for the statement in flight and rolls back an open transaction.
-    pub(super) async fn tidy_up(&mut self) -> Result<(), sqlx::Error> {
+    pub(super) async fn reset(&mut self) -> Result<(), sqlx::Error> {
         if self.in_transaction {
             self.run("rollback").await?;
             self.in_transaction = false;
@@ -158,13 +156,18 @@ impl Session {
     /// Checks that the session still responds.
     pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
         self.connection.ping().await?;
-        self.is_doubtful = false;
+        self.needs_ping = false;
         Ok(())
     }
 
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
         self.connection.close().await
     }
+}
+
+/// Returns the statement timeout and the idle-in-transaction timeout, in milliseconds.
+pub(super) fn session_timeouts(statement_timeout: Duration) -> [u128; 2] {
+    [(statement_timeout * 2).as_millis(), (statement_timeout * 4).as_millis()]
 }
 
 /// Returns whether a session must be closed: the connection broke, the server closes it (57P, 08, 25P03), or it is read-only
