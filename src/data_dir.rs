@@ -7,27 +7,35 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::app::Error;
 use crate::config::Config;
 
 /// Suffixes of the files that SQLite writes: the database and the files beside it, which get its mode.
-const BESIDE_THE_DATABASE: [&str; 3] = ["", "-wal", "-shm"];
+const DATABASE_SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+
+/// Why DATA_DIR cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error("DATA_DIR cannot be used: another process is using {}", .0.display())]
+    InUse(PathBuf),
+    #[error("DATA_DIR cannot be used: {}", .0.display())]
+    Io(PathBuf, #[source] io::Error),
+}
 
 /// Creates the directory, restricts it to its owner, and locks it. Two processes would both assume that they are the only writer.
 ///
 /// # Errors
 /// Another process holds the lock, or the directory is not writable.
-pub fn lock(path: &Path) -> Result<File, Error> {
-    let failed = |error| Error::DataDir(path.to_owned(), error);
+pub fn lock(path: &Path) -> Result<File, DataDirError> {
+    let failed = |error| DataDirError::Io(path.to_owned(), error);
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(failed)?;
-    close_to_others(path, DIRECTORY_MODE);
+    restrict_permissions(path, DIRECTORY_MODE);
     let lock = create(&path.join("lock")).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Error::DataDirInUse(path.to_owned())),
+        Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
@@ -36,12 +44,12 @@ pub fn lock(path: &Path) -> Result<File, Error> {
 ///
 /// # Errors
 /// The directory is not writable.
-pub fn prepare_database(path: &Path) -> Result<(), Error> {
-    create(path).map_err(|error| Error::DataDir(path.to_owned(), error))?;
-    for suffix in BESIDE_THE_DATABASE {
+pub fn prepare_database(path: &Path) -> Result<(), DataDirError> {
+    create(path).map_err(|error| DataDirError::Io(path.to_owned(), error))?;
+    for suffix in DATABASE_SUFFIXES {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
-        close_to_others(&PathBuf::from(name), FILE_MODE);
+        restrict_permissions(&PathBuf::from(name), FILE_MODE);
     }
     Ok(())
 }
@@ -52,7 +60,7 @@ fn create(path: &Path) -> io::Result<File> {
 
 /// Removes permissions of other users that an earlier version or a copy has granted. A volume that belongs to another user stays
 /// unchanged.
-fn close_to_others(path: &Path, allowed: u32) {
+fn restrict_permissions(path: &Path, allowed: u32) {
     let Ok(found) = fs::metadata(path) else { return };
     let mode = found.permissions().mode() & 0o777;
     if mode & !allowed == 0 {
@@ -73,18 +81,16 @@ fn close_to_others(path: &Path, allowed: u32) {
 /// service uses another database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UsedDatabase {
-    /// PostgreSQL.
-    Named,
-    /// SQLite.
-    File { path: PathBuf, is_new: bool },
+    Postgres,
+    Sqlite { path: PathBuf, is_new: bool },
 }
 
 impl UsedDatabase {
     /// Returns the database in use. Must be called before it is opened, which creates the file.
     pub fn of(config: &Config) -> Self {
         match config.database_file() {
-            None => Self::Named,
-            Some(path) => Self::File { is_new: !path.exists(), path: std::path::absolute(&path).unwrap_or(path) },
+            None => Self::Postgres,
+            Some(path) => Self::Sqlite { is_new: !path.exists(), path: std::path::absolute(&path).unwrap_or(path) },
         }
     }
 }
@@ -92,9 +98,9 @@ impl UsedDatabase {
 impl fmt::Display for UsedDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Named => f.write_str("The database is that of DATABASE_URL."),
-            Self::File { path, is_new: false } => write!(f, "The database is {}.", path.display()),
-            Self::File { path, is_new: true } => {
+            Self::Postgres => f.write_str("The database is that of DATABASE_URL."),
+            Self::Sqlite { path, is_new: false } => write!(f, "The database is {}.", path.display()),
+            Self::Sqlite { path, is_new: true } => {
                 let path = path.display();
                 write!(
                     f,
@@ -121,7 +127,7 @@ mod tests {
         prepare_database(&data.join("images.sqlite")).unwrap();
         assert_eq!((mode(&data), mode(&folder.path().join("a"))), (0o700, 0o700));
         assert_eq!((mode(&data.join("lock")), mode(&data.join("images.sqlite"))), (0o600, 0o600));
-        assert!(matches!(super::lock(&data), Err(Error::DataDirInUse(_))));
+        assert!(matches!(super::lock(&data), Err(DataDirError::InUse(_))));
         drop(lock);
     }
 
@@ -129,7 +135,7 @@ mod tests {
     fn files_readable_by_others_are_restricted_and_keep_their_contents() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("images.sqlite");
-        for suffix in BESIDE_THE_DATABASE {
+        for suffix in DATABASE_SUFFIXES {
             let path = folder.path().join(format!("images.sqlite{suffix}"));
             fs::write(&path, suffix).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
@@ -138,7 +144,7 @@ mod tests {
         drop(lock(folder.path()).unwrap());
         prepare_database(&database).unwrap();
         assert_eq!(mode(folder.path()), 0o700);
-        for suffix in BESIDE_THE_DATABASE {
+        for suffix in DATABASE_SUFFIXES {
             let path = folder.path().join(format!("images.sqlite{suffix}"));
             assert_eq!((mode(&path), fs::read_to_string(&path).unwrap()), (0o600, suffix.to_owned()));
         }

@@ -172,7 +172,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     start_log(&config)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut asked_to_stop = pin!(async move {
+    let mut stop_signal = pin!(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -181,7 +181,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let running = tokio::select! {
         running = app::start(config, Arc::new(SystemClock)) => running?,
         // Startup may wait for a database; it can be interrupted at any point and repeated.
-        () = &mut asked_to_stop => return Ok(()),
+        () = &mut stop_signal => return Ok(()),
     };
     let mut addresses = format!("listening on http://{}\n", running.address);
     if let Some(address) = running.s3_address {
@@ -191,7 +191,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     if let Err(error) = print(&addresses) {
         tracing::warn!("the addresses could not be printed: {error}");
     }
-    asked_to_stop.await;
+    stop_signal.await;
     tracing::info!("shutting down: accepting no new requests and waiting for those in flight");
     if let Err(error) = running.shut_down().await {
         tracing::warn!("shut down with an error: {}", chain(&error));

@@ -4,6 +4,6 @@ pub mod bucket;
 pub mod captions;
 pub mod imports;
 pub mod queue;
-pub mod repeated;
+pub mod repeated_failures;
 pub mod sweeper;
 pub mod tally;
