@@ -318,8 +318,8 @@ impl Config {
         }
         let largest_upload = self.limits().max_file_bytes + FIELDS_BYTES;
         match largest_upload.checked_div(self.body_min_rate.0) {
-            Some(seconds) => LEAST_BODY_TIME.max(UNHURRIED + Duration::from_secs(seconds + 1)),
-            None => LONGEST_BODY_TIME,
+            Some(seconds) => MIN_BODY_TIME.max(UNHURRIED + Duration::from_secs(seconds + 1)),
+            None => MAX_BODY_TIME,
         }
     }
 
@@ -362,8 +362,8 @@ const FIELDS_BYTES: u64 = 64 * 1024;
 const DRAIN_BYTES: u64 = 32 << 20;
 
 /// Time limit for a body if nothing requires more, and if any rate is accepted.
-const LEAST_BODY_TIME: Duration = Duration::from_secs(120);
-const LONGEST_BODY_TIME: Duration = Duration::from_secs(3600);
+const MIN_BODY_TIME: Duration = Duration::from_secs(120);
+const MAX_BODY_TIME: Duration = Duration::from_secs(3600);
 
 fn days(number: u32) -> Duration {
     Duration::from_secs(u64::from(number) * 86_400)

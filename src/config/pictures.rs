@@ -37,20 +37,20 @@ pub enum Oversize {
 }
 
 /// A larger file would not fit into the 32-bit lengths of RIFF with a margin, nor into the memory of most machines.
-const MOST_FILE_BYTES: u64 = 1 << 30;
-const MOST_PIXELS: u64 = 1_000_000_000;
+const MAX_FILE_BYTES: u64 = 1 << 30;
+const MAX_PIXELS: u64 = 1_000_000_000;
 
 /// Memory that decoding needs in addition to one byte per pixel, or to the copy of a file whose location metadata is removed.
 const DECODE_EXTRA_BYTES: u64 = 16 << 20;
 const COPY_EXTRA_BYTES: u64 = 24 << 20;
-const LEAST_DECODE_BYTES: u64 = 32 << 20;
+const MIN_DECODE_BYTES: u64 = 32 << 20;
 
 /// Two of the steps in which memory for incoming bodies is reserved.
 const RECEIVING_BYTES: u64 = 512 << 10;
 
 impl PictureConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        require((1..=MOST_FILE_BYTES).contains(&self.max_file_size.0), "MAX_FILE_SIZE", "it must be from 1 byte to 1GiB")?;
+        require((1..=MAX_FILE_BYTES).contains(&self.max_file_size.0), "MAX_FILE_SIZE", "it must be from 1 byte to 1GiB")?;
         require(self.min_file_size.0 >= 1, "MIN_FILE_SIZE", "it must be at least 1 byte")?;
         require(
             self.min_file_size.0 <= self.max_file_size.0,
@@ -72,9 +72,9 @@ impl PictureConfig {
         )?;
         let least_pixels = u64::from(self.min_image_side).pow(2);
         require(
-            (least_pixels..=MOST_PIXELS).contains(&self.max_image_pixels),
+            (least_pixels..=MAX_PIXELS).contains(&self.max_image_pixels),
             "MAX_IMAGE_PIXELS",
-            &format!("it must be from {least_pixels}, which is MIN_IMAGE_SIDE squared, to {MOST_PIXELS} pixels"),
+            &format!("it must be from {least_pixels}, which is MIN_IMAGE_SIDE squared, to {MAX_PIXELS} pixels"),
         )
     }
 
@@ -90,7 +90,7 @@ impl PictureConfig {
             "UPLOAD_MEMORY_BUDGET",
             &needed("one upload of MAX_FILE_SIZE", self.max_file_size, needed_upload),
         )?;
-        require(decode.0 >= LEAST_DECODE_BYTES, "DECODE_MEMORY_BUDGET", "it must be at least 32MiB")?;
+        require(decode.0 >= MIN_DECODE_BYTES, "DECODE_MEMORY_BUDGET", "it must be at least 32MiB")?;
         let needed_pixels = self.max_image_pixels + DECODE_EXTRA_BYTES;
         require(
             decode.0 >= needed_pixels,

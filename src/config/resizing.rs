@@ -43,7 +43,7 @@ pub enum Resize {
 }
 
 /// Keeps the error that lists the sizes readable.
-const MOST_SIZES: usize = 100;
+const MAX_SIZES: usize = 100;
 
 impl ResizeConfig {
     pub(super) fn check(&mut self) -> Result<(), ConfigError> {
@@ -57,7 +57,7 @@ impl ResizeConfig {
                 reason: format!("{size} is invalid: each size {rule}"),
             })?;
         }
-        require(self.resize_sizes.len() <= MOST_SIZES, "RESIZE_SIZES", "it can have at most 100 sizes")?;
+        require(self.resize_sizes.len() <= MAX_SIZES, "RESIZE_SIZES", "it can have at most 100 sizes")?;
         let has_sizes = self.resize != Resize::Listed || !self.resize_sizes.is_empty();
         require(has_sizes, "RESIZE_SIZES", "RESIZE=listed needs at least one size")?;
         let long = self.url_signing_keys.iter().all(|secret| secret.len() >= 32);

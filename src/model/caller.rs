@@ -18,14 +18,14 @@ pub enum Caller {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     pub id: UserId,
-    pub proof: Proof,
+    pub auth_method: AuthMethod,
     /// `None` for users of a gateway that have no account.
     pub account: Option<Account>,
 }
 
 /// How a caller was authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Proof {
+pub enum AuthMethod {
     /// By the `X-User-Id` header, set by a trusted gateway.
     GatewayHeader,
     /// The service itself, processing a job of the user.
@@ -39,7 +39,7 @@ pub enum Proof {
 }
 
 impl Caller {
-    pub fn known(&self) -> Option<&User> {
+    pub fn authenticated_user(&self) -> Option<&User> {
         match self {
             Self::Anonymous | Self::Gateway => None,
             Self::User(user) => Some(user),
@@ -47,29 +47,29 @@ impl Caller {
     }
 
     pub fn user(&self) -> Option<&UserId> {
-        self.known().map(|user| &user.id)
+        self.authenticated_user().map(|user| &user.id)
     }
 }
 
 impl User {
     /// Returns the account if the caller authenticated with its credentials. A user named by a gateway did not.
     pub fn own_account(&self) -> Option<&Account> {
-        match self.proof {
-            Proof::Password | Proof::Token(_) | Proof::ApiKey(..) => self.account.as_ref(),
-            Proof::GatewayHeader | Proof::Job => None,
+        match self.auth_method {
+            AuthMethod::Password | AuthMethod::Token(_) | AuthMethod::ApiKey(..) => self.account.as_ref(),
+            AuthMethod::GatewayHeader | AuthMethod::Job => None,
         }
     }
 
     /// Returns whether the caller's credentials permit `scope`.
     pub fn has_scope(&self, scope: Scope) -> bool {
-        match &self.proof {
-            Proof::ApiKey(_, Some(scopes)) => scopes.contains(&scope),
+        match &self.auth_method {
+            AuthMethod::ApiKey(_, Some(scopes)) => scopes.contains(&scope),
             _ => true,
         }
     }
 
     /// Returns whether the caller's credentials permit less than its account may do.
     pub fn is_restricted(&self) -> bool {
-        matches!(self.proof, Proof::ApiKey(_, Some(_)))
+        matches!(self.auth_method, AuthMethod::ApiKey(_, Some(_)))
     }
 }

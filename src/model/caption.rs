@@ -46,8 +46,8 @@ pub const MAX_CHARS: usize = 1000;
 
 /// Turns a model's output into one line: collapses white space, drops control characters, and truncates to [`MAX_CHARS`]. Returns
 /// `None` if nothing remains.
-pub fn clean(said: &str) -> Option<String> {
-    let words: Vec<String> = said
+pub fn clean(output: &str) -> Option<String> {
+    let words: Vec<String> = output
         .split_whitespace()
         .map(|word| word.chars().filter(|character| !character.is_control()).collect::<String>())
         .filter(|word| !word.is_empty())

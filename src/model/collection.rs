@@ -27,24 +27,24 @@ impl Collection {
 
 /// An image in a collection, without its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct CollectionItem {
     pub collection: CollectionId,
     pub image: ImageId,
     /// The owner of the image.
     pub owner: UserId,
-    pub sight: Sight,
+    pub visibility: ItemVisibility,
 }
 
 /// Who sees an image in a collection: the same as for the image itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sight {
+pub enum ItemVisibility {
     Public,
     Private,
     /// The image is deleted.
     Hidden,
 }
 
-impl Sight {
+impl ItemVisibility {
     pub fn of(image: &Image) -> Self {
         match (image.deleted_at, image.visibility) {
             (Some(_), _) => Self::Hidden,
@@ -61,8 +61,8 @@ impl Sight {
         }
     }
 
-    /// Parses [`Sight::name`].
+    /// Parses [`ItemVisibility::name`].
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Public, Self::Private, Self::Hidden].into_iter().find(|sight| sight.name() == name)
+        [Self::Public, Self::Private, Self::Hidden].into_iter().find(|visibility| visibility.name() == name)
     }
 }

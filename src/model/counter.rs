@@ -9,7 +9,7 @@
 use chrono::{DateTime, Utc};
 
 use super::caller::UserId;
-use super::collection::{Place, Sight};
+use super::collection::{CollectionItem, ItemVisibility};
 use super::filter::Part;
 use super::id::{CollectionId, ImageId};
 use super::image::{Image, Visibility};
@@ -82,7 +82,7 @@ impl CounterKind {
     ];
 
     /// Counters of the current number of images, bytes or collections, except the counters of days.
-    pub const OF_NOW: [Self; 13] = [
+    pub const CURRENT: [Self; 13] = [
         Self::All,
         Self::Collection,
         Self::PrivateCollection,
@@ -204,11 +204,11 @@ impl Counter {
     }
 
     /// Returns the counter that an item of a collection changes; `None` while its image is deleted.
-    pub fn of_place(place: &Place) -> Option<Self> {
-        match place.sight {
-            Sight::Public => Some(Self::collection(place.collection)),
-            Sight::Private => Some(Self::private_collection(place.collection, &place.owner)),
-            Sight::Hidden => None,
+    pub fn of_item(item: &CollectionItem) -> Option<Self> {
+        match item.visibility {
+            ItemVisibility::Public => Some(Self::collection(item.collection)),
+            ItemVisibility::Private => Some(Self::private_collection(item.collection, &item.owner)),
+            ItemVisibility::Hidden => None,
         }
     }
 
@@ -241,7 +241,7 @@ impl Counter {
     pub fn of_live(image: &Image) -> Vec<(Self, i64)> {
         let bytes = i64::try_from(image.file_size).unwrap_or(i64::MAX);
         let mut counters = vec![(Self::user_bytes(&image.user_id), bytes)];
-        counters.extend(Self::of_sight(image).into_iter().map(|counter| (counter, 1)));
+        counters.extend(Self::of_visibility(image).into_iter().map(|counter| (counter, 1)));
         counters
     }
 
@@ -252,7 +252,7 @@ impl Counter {
     }
 
     /// Returns those of [`Counter::of_live`] that depend on the visibility.
-    pub fn of_sight(image: &Image) -> Vec<Self> {
+    pub fn of_visibility(image: &Image) -> Vec<Self> {
         let mut counters = match image.visibility {
             Visibility::Public => vec![Self::all(), Self::day(image.id.created_at()), Self::user(&image.user_id)],
             Visibility::Private => vec![Self::private_user(&image.user_id)],
@@ -261,7 +261,7 @@ impl Counter {
         counters
     }
 
-    /// Returns those of [`Counter::of_sight`] that depend on the tags.
+    /// Returns those of [`Counter::of_visibility`] that depend on the tags.
     pub fn of_tags(image: &Image, tags: &[Tag]) -> Vec<Self> {
         let user = &image.user_id;
         match image.visibility {

@@ -60,12 +60,12 @@ impl Image {
     }
 
     /// Returns whether its owner's plan includes the original.
-    pub fn gives_original(&self) -> bool {
+    pub fn plan_includes_original(&self) -> bool {
         self.features.as_ref().is_none_or(|features| features.original)
     }
 
     /// Returns whether its owner's plan includes this thumbnail.
-    pub fn gives_thumbnail(&self, size: ThumbnailSize) -> bool {
+    pub fn plan_includes_thumbnail(&self, size: ThumbnailSize) -> bool {
         self.features.as_ref().is_none_or(|features| features.thumbnails.contains(&size))
     }
 }

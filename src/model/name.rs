@@ -15,7 +15,7 @@ macro_rules! names {
                 /// # Errors
                 /// The rule that `text` breaks, in words for the client.
                 pub fn parse(text: &str) -> Result<Self, String> {
-                    hold_to_rule(text).map(|()| Self(text.to_owned()))
+                    check_name(text).map(|()| Self(text.to_owned()))
                 }
 
                 pub fn as_str(&self) -> &str {
@@ -43,7 +43,7 @@ names! {
     CollectionName;
 }
 
-fn hold_to_rule(text: &str) -> Result<(), String> {
+fn check_name(text: &str) -> Result<(), String> {
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if plain && (1..=MAX_CHARS).contains(&text.len()) {
         return Ok(());

@@ -74,7 +74,7 @@ impl FileName {
     pub fn clean(sent: &str, fallback: &str) -> Self {
         // Outside Windows, a name may end with a backslash, which does not make it a directory.
         let last = sent.trim_end_matches('\\').rsplit(['/', '\\']).next().unwrap_or_default();
-        let name: String = last.chars().filter(|c| !c.is_control() && !turns_text(*c)).take(Self::MAX_CHARS).collect();
+        let name: String = last.chars().filter(|c| !c.is_control() && !is_bidi_control(*c)).take(Self::MAX_CHARS).collect();
         let name = name.trim();
         Self(if matches!(name, "" | "." | "..") { fallback } else { name }.to_owned())
     }
@@ -82,14 +82,14 @@ impl FileName {
     /// Returns the name to save the file under. Its extension matches the format, so that no program mistakes an image for
     /// another file type; the extension of another image format is replaced.
     pub fn for_download(&self, format: Format) -> String {
-        let name: String = self.0.chars().filter(|c| !turns_text(*c)).collect();
+        let name: String = self.0.chars().filter(|c| !is_bidi_control(*c)).collect();
         let (stem, extension) = name.rsplit_once('.').unwrap_or((&name, ""));
         let is = |known: &&str| extension.eq_ignore_ascii_case(known);
         if format.extensions().iter().any(&is) && !stem.is_empty() {
             return name;
         }
-        let is_of_pictures = PICTURE_EXTENSIONS.iter().any(is) && !stem.is_empty();
-        format!("{}.{}", if is_of_pictures { stem } else { name.trim_end_matches('.') }, format.extension())
+        let has_image_extension = IMAGE_EXTENSIONS.iter().any(is) && !stem.is_empty();
+        format!("{}.{}", if has_image_extension { stem } else { name.trim_end_matches('.') }, format.extension())
     }
 
     pub fn as_str(&self) -> &str {
@@ -101,14 +101,14 @@ impl FileName {
     }
 }
 
-const PICTURE_EXTENSIONS: [&str; 18] = [
+const IMAGE_EXTENSIONS: [&str; 18] = [
     "apng", "avif", "bmp", "dng", "gif", "heic", "heif", "jfif", "jpe", "jpeg", "jpg", "jxl", "png", "svg", "tif", "tiff",
     "webp", "ico",
 ];
 
 /// Returns whether a character changes the direction of the surrounding text (Unicode UAX 9, 2) and could so disguise the
 /// extension.
-fn turns_text(c: char) -> bool {
+fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 

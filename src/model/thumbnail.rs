@@ -27,7 +27,7 @@ pub enum ThumbnailSize {
 
 impl ThumbnailSize {
     /// The sizes that every image has and lists.
-    pub const SHOWN: [Self; 2] = [Self::Small, Self::Medium];
+    pub const STANDARD: [Self; 2] = [Self::Small, Self::Medium];
 
     /// Returns the name used for the object and in the database.
     pub fn name(self) -> Cow<'static, str> {
@@ -59,7 +59,7 @@ impl ThumbnailSize {
     /// Returns the thumbnails of an image of `size`: the listed sizes, then each height whose result differs from all before it,
     /// so that no thumbnail is stored twice.
     pub fn all_of(size: (u32, u32), heights: &[u32]) -> Vec<(Self, (u32, u32))> {
-        let mut sizes = Self::SHOWN.map(|shown| (shown, shown.of(size))).to_vec();
+        let mut sizes = Self::STANDARD.map(|shown| (shown, shown.of(size))).to_vec();
         for height in heights.iter().map(|&height| Self::Height(height)) {
             let pixels = height.of(size);
             if sizes.iter().all(|(_, other)| *other != pixels) {

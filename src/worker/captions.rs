@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{Queue, Taken};
+use super::queue::{ClaimResult, Queue};
 use crate::service::jobs::caption_queue::ClaimedCaption;
 use crate::service::jobs::captions::Captions as Setting;
 use crate::service::jobs::queue::Ended;
@@ -23,15 +23,15 @@ impl Queue for Captions {
         if let Setting::On(_) = service.captions { service.limits().captions.concurrency } else { 0 }
     }
 
-    async fn ordered(service: &Service) {
+    async fn job_added(service: &Service) {
         service.caption_asked().await;
     }
 
-    async fn take(service: &Service) -> Result<Taken<Self::Item>, Error> {
-        Ok(service.claim_caption().await?.map_or(Taken::Nothing, Taken::Item))
+    async fn claim(service: &Service) -> Result<ClaimResult<Self::Item>, Error> {
+        Ok(service.claim_caption().await?.map_or(ClaimResult::Empty, ClaimResult::Item))
     }
 
-    async fn work(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> Ended {
+    async fn process(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> Ended {
         service.caption(item, &stop).await
     }
 }

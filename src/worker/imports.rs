@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{Queue, Taken};
+use super::queue::{ClaimResult, Queue};
 use crate::service::jobs::import_queue::{Claimed, ClaimedItem};
 use crate::service::jobs::queue::Ended;
 use crate::service::maintenance::sweep::Outcome;
@@ -23,19 +23,19 @@ impl Queue for Imports {
         service.limits().imports.concurrency
     }
 
-    async fn ordered(service: &Service) {
+    async fn job_added(service: &Service) {
         service.import_ordered.notified().await;
     }
 
-    async fn take(service: &Service) -> Result<Taken<Self::Item>, Error> {
+    async fn claim(service: &Service) -> Result<ClaimResult<Self::Item>, Error> {
         Ok(match service.claim_import().await? {
-            Claimed::Item(item) => Taken::Item(item),
-            Claimed::Look => Taken::Look,
-            Claimed::Nothing => Taken::Nothing,
+            Claimed::Item(item) => ClaimResult::Item(item),
+            Claimed::Look => ClaimResult::Retry,
+            Claimed::Nothing => ClaimResult::Empty,
         })
     }
 
-    async fn work(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> Ended {
+    async fn process(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> Ended {
         service.import(*item, &stop).await
     }
 }

@@ -14,11 +14,11 @@ use crate::service::{Error, Service};
 
 /// The result of claiming an item.
 #[derive(Debug)]
-pub enum Taken<T> {
+pub enum ClaimResult<T> {
     Item(T),
     /// Nothing was claimed, but there may be more work: claim again immediately.
-    Look,
-    Nothing,
+    Retry,
+    Empty,
 }
 
 /// A queue and how its items are processed.
@@ -32,12 +32,12 @@ pub trait Queue: Send + 'static {
     fn concurrency(service: &Service) -> usize;
 
     /// Returns when a job was added by this process.
-    fn ordered(service: &Service) -> impl Future<Output = ()> + Send;
+    fn job_added(service: &Service) -> impl Future<Output = ()> + Send;
 
-    fn take(service: &Service) -> impl Future<Output = Result<Taken<Self::Item>, Error>> + Send;
+    fn claim(service: &Service) -> impl Future<Output = Result<ClaimResult<Self::Item>, Error>> + Send;
 
     /// Processes an item until it is settled, or `stop`.
-    fn work(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> impl Future<Output = Ended> + Send;
+    fn process(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> impl Future<Output = Ended> + Send;
 }
 
 /// How often the queue is polled when nothing wakes the worker.
@@ -53,19 +53,19 @@ pub async fn run<Q: Queue>(service: Arc<Service>, stop: CancellationToken) {
     let mut running = JoinSet::new();
     let mut health = Health::default();
     while concurrency > 0 && !stop.is_cancelled() {
-        if health.may_take(&service).await {
+        if health.may_claim(&service).await {
             // After a failure, a single item probes whether the problem is over, so that other servers get no needless requests.
-            let at_once = if health.failures == 0 { concurrency } else { 1 };
-            if !fill::<Q>(&service, &mut running, at_once, &stop).await {
-                health.note_failure();
+            let limit = if health.failures == 0 { concurrency } else { 1 };
+            if !fill::<Q>(&service, &mut running, limit, &stop).await {
+                health.record_failure();
             }
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = Q::ordered(&service) => {}
+            () = Q::job_added(&service) => {}
             Some(ended) = running.join_next() => match ended {
                 Ok(Ended::Settled) => health.failures = 0,
-                Ok(Ended::Unable) | Err(_) => health.note_failure(),
+                Ok(Ended::Unable) | Err(_) => health.record_failure(),
             },
             () = tokio::time::sleep(POLL) => {}
         }
@@ -84,7 +84,7 @@ struct Health {
 
 impl Health {
     /// Records a failure. Items that were started together fail together, which counts once.
-    fn note_failure(&mut self) {
+    fn record_failure(&mut self) {
         if self.paused_until.is_none() {
             let pause = PAUSE * 2_u32.saturating_pow(self.failures);
             self.paused_until = Some(Instant::now() + pause.min(LONGEST_PAUSE));
@@ -92,7 +92,7 @@ impl Health {
         }
     }
 
-    async fn may_take(&mut self, service: &Service) -> bool {
+    async fn may_claim(&mut self, service: &Service) -> bool {
         match self.paused_until {
             Some(until) if until > Instant::now() => false,
             // While a dependency is known to be down, check again soon.
@@ -109,12 +109,12 @@ impl Health {
 }
 
 /// Claims items until enough are running or none is left; returns `false` if claiming failed.
-async fn fill<Q: Queue>(service: &Arc<Service>, running: &mut JoinSet<Ended>, at_once: usize, stop: &CancellationToken) -> bool {
-    while running.len() < at_once && !stop.is_cancelled() {
-        match Q::take(service).await {
-            Ok(Taken::Item(item)) => drop(running.spawn(Q::work(Arc::clone(service), item, stop.clone()))),
-            Ok(Taken::Look) => {}
-            Ok(Taken::Nothing) => return true,
+async fn fill<Q: Queue>(service: &Arc<Service>, running: &mut JoinSet<Ended>, limit: usize, stop: &CancellationToken) -> bool {
+    while running.len() < limit && !stop.is_cancelled() {
+        match Q::claim(service).await {
+            Ok(ClaimResult::Item(item)) => drop(running.spawn(Q::process(Arc::clone(service), item, stop.clone()))),
+            Ok(ClaimResult::Retry) => {}
+            Ok(ClaimResult::Empty) => return true,
             Err(error) => {
                 service.repeated.warn(format!("the queue of {} cannot be read: {}", Q::NAME, chain(&error)));
                 return false;

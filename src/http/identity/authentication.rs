@@ -20,7 +20,7 @@ use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::request::fields::{FieldErrors, Identity, header as one_header};
 use crate::http::server::middleware::Who;
-use crate::model::caller::{Caller, Proof, UserId};
+use crate::model::caller::{AuthMethod, Caller, UserId};
 use crate::service::error::{Error, Fields};
 use crate::service::identity::authentication::{API_KEY_PREFIX, Credentials, proof_name};
 use crate::service::identity::rate_limits::{Exceeded, RateClass, Standing};
@@ -92,9 +92,9 @@ pub async fn identify(State(app): State<AppState>, mut request: Request, next: N
 
 /// Whose credentials the caller came in with.
 fn who(caller: &Caller) -> Option<Who> {
-    let user = caller.known()?;
-    let key = match user.proof {
-        Proof::ApiKey(key, _) => Some(key),
+    let user = caller.authenticated_user()?;
+    let key = match user.auth_method {
+        AuthMethod::ApiKey(key, _) => Some(key),
         _ => None,
     };
     Some(Who { account: user.own_account()?.id, key })

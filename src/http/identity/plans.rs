@@ -253,7 +253,7 @@ fn read_sizes(value: Value) -> Result<Vec<ThumbnailSize>, String> {
 }
 
 fn read_size(name: &str) -> Option<ThumbnailSize> {
-    let shown = ThumbnailSize::SHOWN.into_iter().find(|size| size.name() == name);
+    let shown = ThumbnailSize::STANDARD.into_iter().find(|size| size.name() == name);
     let plain = !name.starts_with(['0', '+']);
     shown.or_else(|| {
         let height = name.parse().ok().filter(|height| plain && (16..=2000).contains(height));

@@ -75,7 +75,7 @@ impl Limits {
     }
 
     fn new(imaging: &imaging::Limits, min_file_size: u64, max_file_size: u64, allow_keep_location: bool) -> Self {
-        let shown = ThumbnailSize::SHOWN.map(|size| size.name().into_owned());
+        let shown = ThumbnailSize::STANDARD.map(|size| size.name().into_owned());
         Self {
             min_file_size,
             max_file_size,

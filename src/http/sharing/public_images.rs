@@ -66,7 +66,7 @@ impl<'a> PublicImage<'a> {
     pub fn new(app: &AppState, image: &'a Image) -> Self {
         let (id, size) = (image.id, (image.width, image.height));
         // What can be asked for now, stored or not: which sizes there are may have changed since the upload.
-        let given = app.service.thumbnail_sizes().filter(|(_, size)| image.gives_thumbnail(*size));
+        let given = app.service.thumbnail_sizes().filter(|(_, size)| image.plan_includes_thumbnail(*size));
         let thumb = |(name, thumbnail): (String, ThumbnailSize)| PublicThumbnail {
             size: SizeView::of(thumbnail.of(size)),
             url: format!("{}/images/{id}/thumbnails/{name}", app.config.link_base),
@@ -75,7 +75,7 @@ impl<'a> PublicImage<'a> {
         thumbs.sort_by_key(|thumb| u64::from(thumb.size.width) * u64::from(thumb.size.height));
         Self {
             kind: "image",
-            url: image.gives_original().then(|| link(app, id)),
+            url: image.plan_includes_original().then(|| link(app, id)),
             s3_key: layout::stored_key(image, layout::ORIGINAL),
             title: image.title.as_ref().map(Title::as_str),
             description: image.description.as_ref().map(Description::as_str),

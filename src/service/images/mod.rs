@@ -301,7 +301,7 @@ async fn move_in_lists(tx: &mut Tx, before: &Image, after: &Image) -> Result<(),
     if before.tags == after.tags && before.visibility == after.visibility {
         return Ok(());
     }
-    let (went, came) = (Counter::of_sight(before), Counter::of_sight(after));
+    let (went, came) = (Counter::of_visibility(before), Counter::of_visibility(after));
     let changes = |from: &[Counter], but: &[Counter], difference| {
         let moved: Vec<(Counter, i64)> =
             from.iter().filter(|counter| !but.contains(counter)).map(|counter| (counter.clone(), difference)).collect();

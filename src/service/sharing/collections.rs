@@ -95,7 +95,7 @@ impl Service {
         self.own_collection(&user.id, name).await?;
         let mut tx = self.db.begin().await?;
         let collection = lock(&mut tx, &user.id, name).await?;
-        store::sharing::collections::give_up(&mut tx, collection.id, cut_to_micros(self.clock.now())).await?;
+        store::sharing::collections::mark_deleted(&mut tx, collection.id, cut_to_micros(self.clock.now())).await?;
         count(&mut tx, &user.id, -1);
         Ok(tx.commit().await?)
     }

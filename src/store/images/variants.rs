@@ -86,7 +86,7 @@ pub async fn forget(tx: &mut Tx, id: ImageId, object: &str) -> Result<(), Error>
     let sql = Sql::new(
         "delete from variants where image_id = $1 and object = $2 and state = 'making' returning image_id, user_id, bytes",
     );
-    give_up(tx, sql.bind(id.uuid()).bind(object)).await.map(drop)
+    run_removal(tx, sql.bind(id.uuid()).bind(object)).await.map(drop)
 }
 
 /// Removes a variant; its object is deleted after `due_at`.
@@ -95,7 +95,7 @@ pub async fn remove(tx: &mut Tx, id: ImageId, object: &str, due_at: DateTime<Utc
         "update variants set state = 'removing', due_at = $3 where image_id = $1 and object = $2 and state <> 'removing' \
          returning image_id, user_id, bytes",
     );
-    give_up(tx, sql.bind(id.uuid()).bind(object).bind(due_at)).await.map(drop)
+    run_removal(tx, sql.bind(id.uuid()).bind(object).bind(due_at)).await.map(drop)
 }
 
 /// Removes all variants of an image: ready ones immediately, and those being created after `grace_end`.
@@ -104,31 +104,31 @@ pub async fn remove_all(tx: &mut Tx, id: ImageId, now: DateTime<Utc>, grace_end:
         "update variants set due_at = case when state = 'ready' then $2 else $3 end, state = 'removing' \
          where image_id = $1 and state <> 'removing' returning image_id, user_id, bytes",
     );
-    give_up(tx, sql.bind(id.uuid()).bind(now).bind(grace_end)).await.map(drop)
+    run_removal(tx, sql.bind(id.uuid()).bind(now).bind(grace_end)).await.map(drop)
 }
 
 /// The number of removed variants, and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct GivenUp {
+pub struct Removed {
     pub variants: u64,
     pub bytes: u64,
 }
 
 /// Runs a statement that removes variants and returns `image_id, user_id, bytes` of each, and subtracts the bytes from their
 /// owners' usage.
-async fn give_up(tx: &mut Tx, sql: Sql) -> Result<GivenUp, Error> {
+async fn run_removal(tx: &mut Tx, sql: Sql) -> Result<Removed, Error> {
     let rows = tx.fetch::<(Uuid, Option<String>, i64)>(sql).await?;
-    let mut given_up = GivenUp::default();
+    let mut removed = Removed::default();
     for (id, owner, bytes) in rows {
-        given_up.variants += 1;
-        given_up.bytes += u64::try_from(bytes).unwrap_or_default();
+        removed.variants += 1;
+        removed.bytes += u64::try_from(bytes).unwrap_or_default();
         // Rows of older versions have no owner yet and were never charged.
         if let Some(key) = owner.filter(|_| bytes > 0) {
             let counter = Counter { kind: CounterKind::UserVariantBytes, key };
             counters::add(tx, ImageId::from(id), [(counter, -bytes)]);
         }
     }
-    Ok(given_up)
+    Ok(removed)
 }
 
 /// Returns the number of variants of an image, including those being created.
@@ -159,7 +159,7 @@ pub async fn remove_least_used(tx: &mut Tx, id: ImageId, now: DateTime<Utc>) -> 
          (select v.object from variants v where v.image_id = $1 and v.state = 'ready' order by v.used_at, v.object limit 1) \
          returning image_id, user_id, bytes",
     );
-    Ok(give_up(tx, sql.bind(id.uuid()).bind(now)).await?.variants == 1)
+    Ok(run_removal(tx, sql.bind(id.uuid()).bind(now)).await?.variants == 1)
 }
 
 /// Removes the least recently used variants of an image until `bytes` are freed, or none are left; returns the number of bytes
@@ -169,9 +169,9 @@ pub async fn free_of_image(tx: &mut Tx, id: ImageId, bytes: u64) -> Result<u64, 
     while freed < bytes {
         let oldest = "select image_id, object, bytes, used_at from variants where image_id = $1 and state = 'ready' \
                       order by used_at, object limit 100";
-        let given_up = give_up_oldest(tx, oldest, id.uuid().into(), bytes - freed).await?;
-        freed += given_up.bytes;
-        if given_up.variants == 0 {
+        let removed = remove_oldest(tx, oldest, id.uuid().into(), bytes - freed).await?;
+        freed += removed.bytes;
+        if removed.variants == 0 {
             break;
         }
     }
@@ -184,9 +184,9 @@ pub async fn free_of_user(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<u64,
     while freed < bytes {
         let oldest = "select image_id, object, bytes, used_at from variants where user_id = $1 and state = 'ready' \
                       order by used_at limit 1000";
-        let given_up = give_up_oldest(tx, oldest, user.as_str().into(), bytes - freed).await?;
-        freed += given_up.bytes;
-        if given_up.variants == 0 {
+        let removed = remove_oldest(tx, oldest, user.as_str().into(), bytes - freed).await?;
+        freed += removed.bytes;
+        if removed.variants == 0 {
             break;
         }
     }
@@ -195,7 +195,7 @@ pub async fn free_of_user(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<u64,
 
 /// Removes as many of the variants that `oldest` selects for `$1` as have this many bytes, least recently used first. Their
 /// objects are due for deletion immediately.
-async fn give_up_oldest(tx: &mut Tx, oldest: &'static str, of: Value, bytes: u64) -> Result<GivenUp, Error> {
+async fn remove_oldest(tx: &mut Tx, oldest: &'static str, of: Value, bytes: u64) -> Result<Removed, Error> {
     let mut sql = Sql::new(
         "update variants set state = 'removing', due_at = used_at where state = 'ready' and (image_id, object) in \
          (select image_id, object from (select image_id, object, \
@@ -204,7 +204,7 @@ async fn give_up_oldest(tx: &mut Tx, oldest: &'static str, of: Value, bytes: u64
     .bind(of);
     sql.push(oldest).push(") oldest) counted where before < ").push_bind(i64::try_from(bytes).unwrap_or(i64::MAX));
     sql.push(") returning image_id, user_id, bytes");
-    give_up(tx, sql).await
+    run_removal(tx, sql).await
 }
 
 /// Records that a variant was requested.
@@ -232,7 +232,7 @@ pub async fn remove_unused(
         "update variants set state = 'removing', due_at = $4 where image_id = $1 and object = $2 and state = 'ready' and used_at <= $3 \
          returning image_id, user_id, bytes",
     );
-    give_up(tx, sql.bind(id.uuid()).bind(object).bind(cutoff).bind(now)).await.map(drop)
+    run_removal(tx, sql.bind(id.uuid()).bind(object).bind(cutoff).bind(now)).await.map(drop)
 }
 
 /// Returns up to `limit` variants still being created whose leases expired at or before `cutoff`.
@@ -247,7 +247,7 @@ pub async fn remove_stale(tx: &mut Tx, id: ImageId, object: &str, now: DateTime<
         "update variants set state = 'removing', due_at = $3 where image_id = $1 and object = $2 and state = 'making' \
          returning image_id, user_id, bytes",
     );
-    give_up(tx, sql.bind(id.uuid()).bind(object).bind(now)).await.map(drop)
+    run_removal(tx, sql.bind(id.uuid()).bind(object).bind(now)).await.map(drop)
 }
 
 /// Returns up to `limit` variants of older versions, whose bytes are not charged yet.

@@ -111,13 +111,13 @@ pub async fn finish(tx: &mut Tx, claim: Claim) -> Result<bool, Error> {
 }
 
 /// Schedules a retry at `due_at`.
-pub async fn put_off(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
+pub async fn retry_at(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new("update caption_jobs set claim = null, due_at = $3 where image_id = $1 and claim = $2");
     Ok(tx.execute(of(claim, sql).bind(due_at)).await? == 1)
 }
 
-/// As [`put_off`], without counting the attempt.
-pub async fn give_back(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
+/// As [`retry_at`], without counting the attempt.
+pub async fn release(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
     // A caption may have been requested again in the meantime, which reset the attempts to 0.
     let sql = Sql::new(
         "update caption_jobs set claim = null, due_at = $3, attempts = case when attempts > 0 then attempts - 1 else 0 end \

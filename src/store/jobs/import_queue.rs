@@ -59,16 +59,17 @@ pub async fn lock(tx: &mut Tx) -> Result<i64, Error> {
 
 /// The kinds of work in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
+pub struct DueWork {
     /// Items are pending.
     pub pending: bool,
     /// Items are due for a retry.
     pub waiting: bool,
     /// Leases have expired.
-    pub lapsed: bool,
+    pub expired: bool,
 }
 
-pub async fn due(run: impl Run, now: DateTime<Utc>) -> Result<Due, Error> {
+/// Returns which kinds of work the queue has.
+pub async fn due_work(run: impl Run, now: DateTime<Utc>) -> Result<DueWork, Error> {
     let sql = Sql::new(
         "select case when exists (select 1 from import_items where state = 'pending') then 1 else 0 end, \
          case when exists (select 1 from import_items where state in ('waiting', 'running') and due_at <= $1 and state = 'waiting') \
@@ -76,8 +77,8 @@ pub async fn due(run: impl Run, now: DateTime<Utc>) -> Result<Due, Error> {
          case when exists (select 1 from import_items where state in ('waiting', 'running') and due_at <= $1 and state = 'running') \
          then 1 else 0 end",
     );
-    let (pending, waiting, lapsed) = run.fetch_optional::<(i32, i32, i32)>(sql.bind(now)).await?.unwrap_or_default();
-    Ok(Due { pending: pending == 1, waiting: waiting == 1, lapsed: lapsed == 1 })
+    let (pending, waiting, expired) = run.fetch_optional::<(i32, i32, i32)>(sql.bind(now)).await?.unwrap_or_default();
+    Ok(DueWork { pending: pending == 1, waiting: waiting == 1, expired: expired == 1 })
 }
 
 /// Makes up to `limit` items pending again whose retry is due. The queue must be locked.
@@ -110,7 +111,7 @@ macro_rules! queued_item {
 
 /// Returns a running item whose lease has expired. Items that have been claimed `attempts` times are only included if it expired
 /// before `long_ago`.
-pub async fn find_lapsed(
+pub async fn find_expired(
     tx: &mut Tx,
     attempts: u32,
     long_ago: DateTime<Utc>,
@@ -166,7 +167,7 @@ pub async fn claim(
 }
 
 /// Fails a running item whose lease has expired; returns `false`, without changes, if its worker has renewed the lease.
-pub async fn fail_lapsed(tx: &mut Tx, item: &QueuedItem, reason: &str, now: DateTime<Utc>) -> Result<bool, Error> {
+pub async fn fail_expired(tx: &mut Tx, item: &QueuedItem, reason: &str, now: DateTime<Utc>) -> Result<bool, Error> {
     lock_job(tx, item.job_id).await?;
     let sql = Sql::new(
         "update import_items set state = 'failed', due_at = $3, reason = $4, image_id = null \
@@ -211,7 +212,7 @@ pub async fn fail(tx: &mut Tx, claim: Claim, reason: &str, now: DateTime<Utc>) -
 }
 
 /// Schedules a retry at `due_at`. The job should be locked: see [`lock_job`].
-pub async fn put_off(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
+pub async fn retry_at(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new(
         "update import_items set state = 'waiting', due_at = $4, image_id = null \
          where job_id = $1 and position = $2 and image_id = $3 and state = 'running'",
@@ -219,8 +220,8 @@ pub async fn put_off(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result
     Ok(tx.execute(of(claim, sql).bind(due_at)).await? == 1)
 }
 
-/// As [`put_off`], without counting the attempt.
-pub async fn give_back(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
+/// As [`retry_at`], without counting the attempt.
+pub async fn release(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new(
         "update import_items set state = 'waiting', due_at = $4, image_id = null, attempts = attempts - 1 \
          where job_id = $1 and position = $2 and image_id = $3 and state = 'running'",

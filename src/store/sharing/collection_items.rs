@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::collections;
 use crate::model::caller::UserId;
-use crate::model::collection::{CollectionId, Place, Sight};
+use crate::model::collection::{CollectionId, CollectionItem, ItemVisibility};
 use crate::model::filter::Part;
 use crate::model::id::ImageId;
 use crate::model::image::Image;
@@ -27,16 +27,16 @@ pub async fn insert(tx: &mut Tx, id: CollectionId, image: &Image, now: DateTime<
          on conflict (collection_id, image_id) do nothing",
     );
     let sql = sql.bind(id.uuid()).bind(position).bind(image.id.uuid()).bind(image.user_id.as_str());
-    Ok(tx.execute(sql.bind(Sight::of(image).name())).await? == 1)
+    Ok(tx.execute(sql.bind(ItemVisibility::of(image).name())).await? == 1)
 }
 
 /// Removes an image from a collection; returns `None` if the collection did not contain it.
-pub async fn remove(tx: &mut Tx, id: CollectionId, image: ImageId) -> Result<Option<Place>, Error> {
+pub async fn remove(tx: &mut Tx, id: CollectionId, image: ImageId) -> Result<Option<CollectionItem>, Error> {
     let sql = Sql::new(
         "delete from collection_images where collection_id = $1 and image_id = $2 \
          returning collection_id, image_id, user_id, sight",
     );
-    tx.fetch_optional::<Row>(sql.bind(id.uuid()).bind(image.uuid())).await?.map(Place::try_from).transpose()
+    tx.fetch_optional::<Row>(sql.bind(id.uuid()).bind(image.uuid())).await?.map(CollectionItem::try_from).transpose()
 }
 
 pub async fn contains(run: impl Run, id: CollectionId, image: ImageId) -> Result<bool, Error> {
@@ -45,7 +45,7 @@ pub async fn contains(run: impl Run, id: CollectionId, image: ImageId) -> Result
 }
 
 /// Returns in how many collections of other users an image is.
-pub async fn count_strangers(run: impl Run, image: ImageId) -> Result<u64, Error> {
+pub async fn count_in_others_collections(run: impl Run, image: ImageId) -> Result<u64, Error> {
     let sql = Sql::new(
         "select count(*) from collection_images p join collections c on c.id = p.collection_id \
          where p.image_id = $1 and c.user_id <> p.user_id",
@@ -87,24 +87,24 @@ fn page_of(id: CollectionId, parts: &[Part], last: Option<i64>, limit: u32) -> S
 }
 
 /// Returns the items of an image whose owner or visibility differs from the image's.
-pub async fn strays(tx: &mut Tx, image: &Image) -> Result<Vec<Place>, Error> {
+pub async fn find_outdated(tx: &mut Tx, image: &Image) -> Result<Vec<CollectionItem>, Error> {
     let sql =
         Sql::new("select collection_id, image_id, user_id, sight from collection_images where image_id = $1 and sight <> $2");
-    let rows = tx.fetch::<Row>(sql.bind(image.id.uuid()).bind(Sight::of(image).name())).await?;
-    rows.into_iter().map(Place::try_from).collect()
+    let rows = tx.fetch::<Row>(sql.bind(image.id.uuid()).bind(ItemVisibility::of(image).name())).await?;
+    rows.into_iter().map(CollectionItem::try_from).collect()
 }
 
 /// Updates an image's items to match the image; returns the collections that changed.
-pub async fn follow(tx: &mut Tx, image: &Image) -> Result<Vec<CollectionId>, Error> {
+pub async fn sync_with_image(tx: &mut Tx, image: &Image) -> Result<Vec<CollectionId>, Error> {
     let sql = Sql::new("update collection_images set sight = $2 where image_id = $1 and sight <> $2 returning collection_id");
-    let rows = tx.fetch::<(Uuid,)>(sql.bind(image.id.uuid()).bind(Sight::of(image).name())).await?;
+    let rows = tx.fetch::<(Uuid,)>(sql.bind(image.id.uuid()).bind(ItemVisibility::of(image).name())).await?;
     Ok(rows.into_iter().map(|(id,)| CollectionId::from(id)).collect())
 }
 
 /// Returns the images from `first` to `last` that have outdated items. For `doctor`.
 ///
 /// Both are read in one statement, so that concurrent commits change neither or both.
-pub async fn images_with_strays(run: impl Run, first: ImageId, last: ImageId) -> Result<Vec<ImageId>, Error> {
+pub async fn images_with_outdated_items(run: impl Run, first: ImageId, last: ImageId) -> Result<Vec<ImageId>, Error> {
     let sql = Sql::new(
         "select distinct p.image_id from collection_images p join images i on i.id = p.image_id \
          where p.image_id >= $1 and p.image_id <= $2 \
@@ -116,19 +116,19 @@ pub async fn images_with_strays(run: impl Run, first: ImageId, last: ImageId) ->
 
 /// Deletes the items of a purged image; returns those that were counted. There are none unless a version without collections
 /// deleted the image.
-pub async fn forget_image(tx: &mut Tx, id: ImageId) -> Result<Vec<Place>, Error> {
+pub async fn delete_of_image(tx: &mut Tx, id: ImageId) -> Result<Vec<CollectionItem>, Error> {
     let sql = Sql::new("delete from collection_images where image_id = $1 returning collection_id, image_id, user_id, sight");
     let rows = tx.fetch::<Row>(sql.bind(id.uuid())).await?;
-    rows.into_iter().filter(|row| row.sight != Sight::Hidden.name()).map(Place::try_from).collect()
+    rows.into_iter().filter(|row| row.sight != ItemVisibility::Hidden.name()).map(CollectionItem::try_from).collect()
 }
 
 /// Deletes up to `limit` items of a collection, in any order, and returns them.
-pub async fn remove_some(tx: &mut Tx, id: CollectionId, limit: u32) -> Result<Vec<Place>, Error> {
+pub async fn delete_batch(tx: &mut Tx, id: CollectionId, limit: u32) -> Result<Vec<CollectionItem>, Error> {
     let mut sql = Sql::new("delete from collection_images where collection_id = ");
     sql.push_bind(id.uuid()).push(" and image_id in (select image_id from collection_images where collection_id = ");
     sql.push_bind(id.uuid()).push(" order by image_id").push_limit(limit);
     sql.push(") returning collection_id, image_id, user_id, sight");
-    tx.fetch::<Row>(sql).await?.into_iter().map(Place::try_from).collect()
+    tx.fetch::<Row>(sql).await?.into_iter().map(CollectionItem::try_from).collect()
 }
 
 /// Returns whether a collection has no items.
@@ -157,7 +157,7 @@ struct Row {
     sight: String,
 }
 
-impl TryFrom<Row> for Place {
+impl TryFrom<Row> for CollectionItem {
     type Error = Error;
 
     fn try_from(row: Row) -> Result<Self, Error> {
@@ -165,7 +165,7 @@ impl TryFrom<Row> for Place {
             collection: CollectionId::from(row.collection_id),
             image: ImageId::from(row.image_id),
             owner: UserId::parse(&row.user_id).map_err(|_| Error::Unreadable { column: "user_id", value: row.user_id })?,
-            sight: Sight::parse(&row.sight).ok_or(Error::Unreadable { column: "sight", value: row.sight })?,
+            visibility: ItemVisibility::parse(&row.sight).ok_or(Error::Unreadable { column: "sight", value: row.sight })?,
         })
     }
 }

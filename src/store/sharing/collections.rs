@@ -86,27 +86,27 @@ pub async fn next_position(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) ->
 }
 
 /// Deletes a collection by removing its name; the sweeper deletes its items.
-pub async fn give_up(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) -> Result<(), Error> {
+pub async fn mark_deleted(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new("update collections set name = null, updated_at = $2 where id = $1");
     tx.execute(sql.bind(id.uuid()).bind(now)).await.map(drop)
 }
 
-/// As [`give_up`], for all collections of a user; returns how many there were.
-pub async fn give_up_all_of(tx: &mut Tx, user: &UserId, now: DateTime<Utc>) -> Result<i64, Error> {
+/// As [`mark_deleted`], for all collections of a user; returns how many there were.
+pub async fn mark_all_deleted(tx: &mut Tx, user: &UserId, now: DateTime<Utc>) -> Result<i64, Error> {
     let sql = Sql::new("update collections set name = null, updated_at = $2 where user_id = $1 and name is not null");
-    let given_up = tx.execute(sql.bind(user.as_str()).bind(now)).await?;
-    Ok(i64::try_from(given_up).unwrap_or(i64::MAX))
+    let deleted = tx.execute(sql.bind(user.as_str()).bind(now)).await?;
+    Ok(i64::try_from(deleted).unwrap_or(i64::MAX))
 }
 
 /// Returns a deleted collection that still has a row.
-pub async fn find_given_up(run: impl Run) -> Result<Option<CollectionId>, Error> {
+pub async fn find_deleted(run: impl Run) -> Result<Option<CollectionId>, Error> {
     let sql = Sql::new("select id from collections where name is null order by id limit 1");
     Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| CollectionId::from(id)))
 }
 
 /// Takes the cleanup lock until the transaction ends: only one transaction at a time may delete the items of deleted collections.
 /// Two of them, and two concurrent deletions of images that are in both collections, could otherwise deadlock.
-pub async fn take_turn(tx: &mut Tx) -> Result<(), Error> {
+pub async fn lock_cleanup(tx: &mut Tx) -> Result<(), Error> {
     tx.execute(Sql::new("update collection_sweeps set taken = taken + 1 where id = 1")).await.map(drop)
 }
 

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_read_in_libpqs_spellings() {
+    fn hosts_are_parsed_like_libpq() {
         for (url, hosts) in [
             ("postgres://u:p@db/images", &["db:5432"][..]),
             ("postgresql://u:p@db:6000/images?sslmode=require", &["db:6000"]),
