@@ -153,8 +153,8 @@ async fn prepare_accounts(config: &Config, service: &Service) -> Result<(), Erro
     if config.access.auth_mode == AuthMode::Required && !service.has_accounts().await? {
         tracing::warn!(
             "no account exists, and AUTH_MODE is required: create an administrator with `image-service create-admin --email \
-             you@example.org` (in a container: `docker exec -it NAME image-service create-admin --email you@example.org`), or set \
-             ADMIN_EMAIL and ADMIN_PASSWORD_FILE"
+             you@example.org` (in a container: `docker exec -it NAME image-service create-admin --email \
+             you@example.org`), or set ADMIN_EMAIL and ADMIN_PASSWORD_FILE"
         );
     }
     Ok(())
@@ -166,7 +166,8 @@ fn raise_open_files(config: &Config) {
         tracing::warn!(
             limit,
             needed,
-            "the limit of open files is too low for MAX_CONNECTIONS: beyond it, connections wait and uploads fail; raise `ulimit -Hn`"
+            "the limit of open files is too low for MAX_CONNECTIONS, so connections may wait and uploads may fail: raise \
+             `ulimit -Hn`"
         );
     } else {
         tracing::info!(limit, needed, "limit of open files");

@@ -66,13 +66,14 @@ fn restrict_permissions(path: &Path, allowed: u32) {
     if mode & !allowed == 0 {
         return;
     }
-    let (path_shown, mode_shown) = (path.display(), format!("{mode:o}"));
-    match fs::set_permissions(path, Permissions::from_mode(mode & allowed)) {
+    let restricted = mode & allowed;
+    let (path_text, mode_text) = (path.display(), format!("{mode:o}"));
+    match fs::set_permissions(path, Permissions::from_mode(restricted)) {
         Ok(()) => {
-            tracing::warn!(path = %path_shown, mode = mode_shown, "other users could read this path; its mode is now {:o}", mode & allowed)
+            tracing::warn!(path = %path_text, mode = mode_text, "other users could read this path: changed its mode to {restricted:o}");
         }
         Err(error) => {
-            tracing::warn!(path = %path_shown, mode = mode_shown, "other users can read this path, because its mode cannot be changed: {error}")
+            tracing::warn!(path = %path_text, mode = mode_text, "other users can read this path: cannot change its mode: {error}");
         }
     }
 }

@@ -9,7 +9,7 @@ pub struct ConfigError {
     pub reason: String,
 }
 
-/// Returns an error for `variable` unless the rule holds.
-pub(super) fn require(holds: bool, variable: &'static str, reason: &str) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError { variable, reason: reason.to_owned() }) }
+/// Returns an error for `variable` unless `is_valid`.
+pub(super) fn require(is_valid: bool, variable: &'static str, reason: &str) -> Result<(), ConfigError> {
+    if is_valid { Ok(()) } else { Err(ConfigError { variable, reason: reason.to_owned() }) }
 }

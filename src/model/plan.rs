@@ -12,7 +12,7 @@ pub struct Plan {
     pub built_in: bool,
 }
 
-/// What a plan allows. The plan of an image's owner applies, whoever requests the image.
+/// What a plan allows. The plan of an image's owner applies, regardless of who requests the image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Features {
     /// The configured thumbnails that are included.

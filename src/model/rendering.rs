@@ -58,11 +58,11 @@ impl Rendering {
         format: Format,
         quality: u8,
     ) -> Option<Self> {
-        let most = if format == Format::Webp { WEBP_MAX_SIDE } else { u32::MAX };
-        let whole = contain(size, Some(width.unwrap_or(most).min(most)), Some(height.unwrap_or(most).min(most)));
+        let max_side = if format == Format::Webp { WEBP_MAX_SIDE } else { u32::MAX };
+        let whole = contain(size, Some(width.unwrap_or(max_side).min(max_side)), Some(height.unwrap_or(max_side).min(max_side)));
         let (width, height) = match fit {
             Fit::Contain => whole,
-            Fit::Cover => (width?.min(most), height?.min(most)),
+            Fit::Cover => (width?.min(max_side), height?.min(max_side)),
         };
         let quality = if format == Format::Png { 0 } else { quality };
         // If the aspect ratio already matches, nothing is cropped, and the result shares its object with the contained one.

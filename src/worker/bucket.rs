@@ -16,11 +16,11 @@ const INTERVAL: Duration = Duration::from_secs(600);
 
 /// Runs until `stop`.
 pub async fn run(service: Arc<Service>, stop: CancellationToken) {
-    let looking = async {
+    let checks = async {
         loop {
             let wait = if service.prepare_bucket().await { INTERVAL } else { PAUSE };
             tokio::time::sleep(wait).await;
         }
     };
-    stop.run_until_cancelled(looking).await;
+    stop.run_until_cancelled(checks).await;
 }

@@ -137,7 +137,7 @@ impl Service {
         }
         if !changed.is_empty() {
             account.updated_at = now;
-            store::identity::accounts::set_changeable(&mut tx, &account).await?;
+            store::identity::accounts::update(&mut tx, &account).await?;
             self.note(&mut tx, admin, "account.changed", id, changed).await?;
         }
         tx.commit().await?;

@@ -148,7 +148,7 @@ impl Service {
         image.title = change.title.unwrap_or(image.title);
         image.description = change.description.unwrap_or(image.description);
         image.updated_at = cut_to_micros(self.clock.now());
-        store::images::set_changeable(&mut tx, &image).await?;
+        store::images::update(&mut tx, &image).await?;
         if image.visibility != before.visibility {
             collection_items::follow(&mut tx, &image).await?;
         }

@@ -166,9 +166,9 @@ impl Db {
     }
 
     /// Returns why the last attempt to connect failed, for callers that timed out before it did; `None` if it succeeded.
-    pub fn failure(&self) -> Option<String> {
+    pub fn last_connect_error(&self) -> Option<String> {
         match &self.pools {
-            Pools::Postgres(pool) => pool.failure(),
+            Pools::Postgres(pool) => pool.last_connect_error(),
             Pools::Sqlite { .. } => None,
         }
     }

@@ -144,7 +144,7 @@ mod tests {
         colors, placeholder, metadata, processing_us, updated_at, deleted_at) values ($1, $2, '[]', 'a.jpg', $3, 'jpeg', 64, 64, $4, \
         '[]', '[]', $4, '{\"orientation\": 1, \"has_alpha\": false, \"animated\": false, \"frames\": 1}', 1, $5, $6)";
 
-    /// Migration 9 rewrites tags that were stored with the dot of the Turkish capital İ; they are found and counted without it.
+    /// Migration 10 rewrites tags that were stored with the dot of the Turkish capital İ; they are found and counted without it.
     #[tokio::test]
     async fn turkish_tags_of_older_versions_are_found_and_counted() {
         let folder = tempfile::tempdir().unwrap();

@@ -94,7 +94,7 @@ pub async fn lock_by_user(tx: &mut Tx, user: &UserId) -> Result<Option<Account>,
 }
 
 /// Updates the fields that an administrator can change.
-pub async fn set_changeable(tx: &mut Tx, account: &Account) -> Result<(), Error> {
+pub async fn update(tx: &mut Tx, account: &Account) -> Result<(), Error> {
     let sql = Sql::new("update accounts set plan = $2, admin = $3, disabled_at = $4, updated_at = $5 where id = $1")
         .bind(account.id.uuid())
         .bind(account.plan.as_ref().map(|plan| plan.as_str().to_owned()))

@@ -72,8 +72,9 @@ pub async fn page_of_imported(run: impl Run, last: Option<ImageId>, limit: u32) 
     }
     sql.push(" order by id desc").push_limit(limit);
     let rows = run.fetch::<(Uuid, Option<Json<FeaturesRow>>)>(sql).await?;
-    let given = |features: Option<Json<FeaturesRow>>| features.is_none_or(|Json(features)| Features::from(features).original);
-    Ok(rows.into_iter().map(|(id, features)| (ImageId::from(id), given(features))).collect())
+    let includes_original =
+        |features: Option<Json<FeaturesRow>>| features.is_none_or(|Json(features)| Features::from(features).original);
+    Ok(rows.into_iter().map(|(id, features)| (ImageId::from(id), includes_original(features))).collect())
 }
 
 /// Counts the live images of a part row by row, for filters that no counter covers. Also returns how often the counters in

@@ -87,7 +87,7 @@ pub async fn lock(tx: &mut Tx, id: ImageId) -> Result<Option<Image>, Error> {
 }
 
 /// Updates the changeable fields of an image.
-pub async fn set_changeable(tx: &mut Tx, image: &Image) -> Result<(), Error> {
+pub async fn update(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     let sql =
         Sql::new("update images set title = $2, description = $3, tags = $4, updated_at = $5, visibility = $6 where id = $1")
             .bind(image.id.uuid())

@@ -36,7 +36,7 @@ pub struct Claim {
 
 /// Enqueues a caption job. An existing job gets all of its attempts again; a running one is left to its worker while its lease
 /// lasts.
-pub async fn ask(tx: &mut Tx, image: &Image, now: DateTime<Utc>) -> Result<(), Error> {
+pub async fn enqueue(tx: &mut Tx, image: &Image, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new(
         "insert into caption_jobs (image_id, user_id, attempts, due_at) values ($1, $2, 0, $3) \
          on conflict (image_id) do update set attempts = 0, \

@@ -86,7 +86,7 @@ fn page_of(id: CollectionId, parts: &[Part], last: Option<i64>, limit: u32) -> S
     sql
 }
 
-/// Returns the items of an image whose owner or visibility differs from the image's.
+/// Returns the items of an image whose visibility differs from the image's.
 pub async fn find_outdated(tx: &mut Tx, image: &Image) -> Result<Vec<CollectionItem>, Error> {
     let sql =
         Sql::new("select collection_id, image_id, user_id, sight from collection_images where image_id = $1 and sight <> $2");
@@ -122,7 +122,7 @@ pub async fn delete_of_image(tx: &mut Tx, id: ImageId) -> Result<Vec<CollectionI
     rows.into_iter().filter(|row| row.sight != ItemVisibility::Hidden.name()).map(CollectionItem::try_from).collect()
 }
 
-/// Deletes up to `limit` items of a collection, in any order, and returns them.
+/// Deletes up to `limit` items of a collection, whatever their visibility, and returns them.
 pub async fn delete_batch(tx: &mut Tx, id: CollectionId, limit: u32) -> Result<Vec<CollectionItem>, Error> {
     let mut sql = Sql::new("delete from collection_images where collection_id = ");
     sql.push_bind(id.uuid()).push(" and image_id in (select image_id from collection_images where collection_id = ");

@@ -47,13 +47,13 @@ pub async fn take_paid(tx: &mut Tx, id: LinkId, part_bytes: u64, now: DateTime<U
     Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(bytes(part_bytes))).await? == 1)
 }
 
-/// Takes free bytes, of which a link has `most` in total; returns `false` if too few are left, or the link has expired.
-pub async fn take_probe(tx: &mut Tx, id: LinkId, part_bytes: u64, most: u64, now: DateTime<Utc>) -> Result<bool, Error> {
+/// Takes free bytes, of which a link has `max_bytes` in total; returns `false` if too few are left, or the link has expired.
+pub async fn take_free(tx: &mut Tx, id: LinkId, part_bytes: u64, max_bytes: u64, now: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new(
         "update image_links set probed_bytes = probed_bytes + $3 \
          where id = $1 and expires_at > $2 and (max_views is null or views < max_views) and probed_bytes + $3 <= $4",
     );
-    Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(bytes(part_bytes)).bind(bytes(most))).await? == 1)
+    Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(bytes(part_bytes)).bind(bytes(max_bytes))).await? == 1)
 }
 
 fn bytes(number: u64) -> i64 {

@@ -44,9 +44,9 @@ struct Server {
 
 /// The reason why no session could be opened.
 #[derive(Debug)]
-pub enum Failure {
+pub enum OpenError {
     /// The server currently allows no further connection.
-    TooMany(Cause),
+    TooManyConnections(Cause),
     /// Anything else.
     Other(Error),
 }
@@ -77,27 +77,27 @@ impl Connector {
     }
 
     /// Opens a session on the first usable host.
-    pub async fn open(&self, deadline: Instant) -> Result<Session, Failure> {
+    pub async fn open(&self, deadline: Instant) -> Result<Session, OpenError> {
         let mut reasons = String::new();
         for (tried, index) in self.order().enumerate() {
             let (server, remaining) = (&self.hosts[index], deadline.saturating_duration_since(Instant::now()));
             // A host that does not respond must leave time for the next one.
             let share = remaining / u32::try_from(self.hosts.len() - tried).unwrap_or(1);
             let limit = self.connect_timeout.map_or(share, |timeout| timeout.min(share));
-            let failure = match tokio::time::timeout(limit, self.open_at(server)).await {
+            let error = match tokio::time::timeout(limit, self.open_at(server)).await {
                 Ok(Ok(session)) => {
                     self.preferred.store(index, Ordering::Relaxed);
                     return Ok(session);
                 }
-                Ok(Err(failure)) => failure,
-                Err(_) => Failure::Other(Error::TimedOut(limit)),
+                Ok(Err(error)) => error,
+                Err(_) => OpenError::Other(Error::TimedOut(limit)),
             };
-            match failure {
-                failure if self.hosts.len() == 1 => return Err(failure),
+            match error {
+                error if self.hosts.len() == 1 => return Err(error),
                 // Other hosts would fail the same way.
-                Failure::Other(error @ Error::Encoding(_)) => return Err(Failure::Other(error)),
-                Failure::TooMany(cause) => return Err(Failure::TooMany(cause)),
-                Failure::Other(error) => {
+                OpenError::Other(error @ Error::Encoding(_)) => return Err(OpenError::Other(error)),
+                OpenError::TooManyConnections(cause) => return Err(OpenError::TooManyConnections(cause)),
+                OpenError::Other(error) => {
                     let separator = if reasons.is_empty() { "" } else { "; " };
                     let cause = error.cause().unwrap_or_else(|| error.to_string());
                     // Writing to a string cannot fail.
@@ -105,7 +105,7 @@ impl Connector {
                 }
             }
         }
-        Err(Failure::Other(Error::NoHost(Cause::new(reasons))))
+        Err(OpenError::Other(Error::NoHost(Cause::new(reasons))))
     }
 
     /// Returns the host indexes in list order. If any writable host is acceptable, the order starts with the last one that
@@ -115,18 +115,18 @@ impl Connector {
         std::iter::once(first).chain((0..self.hosts.len()).filter(move |index| *index != first))
     }
 
-    async fn open_at(&self, server: &Server) -> Result<Session, Failure> {
+    async fn open_at(&self, server: &Server) -> Result<Session, OpenError> {
         let mut connection = server.connect().await.map_err(|error| match is_too_many_connections(&error) {
-            true => Failure::TooMany(error.into()),
-            false => Failure::Other(error.into()),
+            true => OpenError::TooManyConnections(error.into()),
+            false => OpenError::Other(error.into()),
         })?;
-        let server_info = inspect(&mut connection).await.map_err(|error| Failure::Other(error.into()))?;
+        let server_info = inspect(&mut connection).await.map_err(|error| OpenError::Other(error.into()))?;
         // SQL_ASCII stores bytes as they are, and the service sends UTF-8.
         if server_info.encoding != "UTF8" && server_info.encoding != "SQL_ASCII" {
-            return Err(Failure::Other(Error::Encoding(server_info.encoding)));
+            return Err(OpenError::Other(Error::Encoding(server_info.encoding)));
         }
         if server_info.read_only && self.writable_only {
-            return Err(Failure::Other(Error::ReadOnly));
+            return Err(OpenError::Other(Error::ReadOnly));
         }
         let is_ours = server.with_settings.is_some() && server_info.process_id.as_deref() == Some(&self.process_id);
         let kind = if is_ours { Kind::Own } else { Kind::Shared };

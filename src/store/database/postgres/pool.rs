@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::connect::{Connector, Failure};
+use super::connect::{Connector, OpenError};
 use super::session::Session;
 use super::url::Target;
 use crate::store::database::error::{Cause, Error};
@@ -98,12 +98,12 @@ impl Pool {
                     self.state().failed = None;
                     return Ok(self.lend(session, permit));
                 }
-                Err(Failure::TooMany(cause)) => match self.withhold(permit, cause) {
+                Err(OpenError::TooManyConnections(cause)) => match self.withhold(permit, cause) {
                     // A session that is in use will be returned.
                     Ok(()) => continue,
                     Err(error) => error,
                 },
-                Err(Failure::Other(error)) => error,
+                Err(OpenError::Other(error)) => error,
             };
             // The last attempt may have had little time left; the error of an earlier one is more informative.
             let error = match (error, earlier) {
@@ -182,7 +182,7 @@ impl Pool {
             match timeout(self.ping_timeout(), session.ping()).await {
                 Ok(Ok(())) => return Some(session),
                 // The server may have closed it, which is normal.
-                ended => tracing::debug!(?ended, "an idle connection does not answer"),
+                ended => tracing::debug!(?ended, "an idle connection does not respond"),
             }
         }
     }
@@ -216,7 +216,7 @@ impl Pool {
     }
 
     /// Returns why the last attempt to connect failed; `None` if it succeeded.
-    pub fn failure(&self) -> Option<String> {
+    pub fn last_connect_error(&self) -> Option<String> {
         self.state().failed.clone()
     }
 

@@ -198,8 +198,9 @@ impl<'a> Parts<'a> {
 
     fn user_and_database(&self) -> Result<Vec<(String, String)>, UrlError> {
         let parts = [("user", self.user), ("password", self.password), ("dbname", Some(self.database))];
-        let given = parts.into_iter().filter_map(|(name, value)| value.filter(|text| !text.is_empty()).map(|text| (name, text)));
-        given.map(|(name, text)| Ok((name.to_owned(), decode(text)?))).collect()
+        let present =
+            parts.into_iter().filter_map(|(name, value)| value.filter(|text| !text.is_empty()).map(|text| (name, text)));
+        present.map(|(name, text)| Ok((name.to_owned(), decode(text)?))).collect()
     }
 }
 
