@@ -107,7 +107,7 @@ impl PictureConfig {
     pub(super) fn check_disk(&self, disk: Bytes) -> Result<(), ConfigError> {
         let holds_one = disk.0 == 0 || disk.0 >= self.max_file_size.0;
         let what = needed("one upload of MAX_FILE_SIZE", self.max_file_size, self.max_file_size.0);
-        require(holds_one, "UPLOAD_DISK_BUDGET", &format!("{what}, or 0"))
+        require(holds_one, "UPLOAD_DISK_BUDGET", &format!("{what}; 0 disables spilling to disk"))
     }
 
     /// Returns how many times larger than by default an image or a file may be, rounded up; at least 1.

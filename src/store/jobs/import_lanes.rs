@@ -1,5 +1,5 @@
-//! The `import_users` and `import_lanes` tables: the users with pending items, in the order of their turns, and the hosts of those
-//! items. They find the next item without scanning all items. The queue must be locked for all writes.
+//! The `import_users` and `import_lanes` tables: the users with pending items, in the order of their turns, and the hosts of
+//! those items. They find the next item without scanning all items. The queue must be locked for all writes.
 
 use std::collections::BTreeSet;
 

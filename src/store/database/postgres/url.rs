@@ -103,7 +103,7 @@ impl Target {
         let capacity = find(&passed_on, "statement-cache-capacity");
         target.named_statements = capacity.is_none_or(|capacity| capacity.parse() != Ok(0));
         target.hosts = read_hosts(&hosts, &ports, &passed_on)?;
-        target.writable_only = accepts_writes_only(attributes.as_deref(), target.hosts.len())?;
+        target.writable_only = requires_writable(attributes.as_deref(), target.hosts.len())?;
         Ok(target)
     }
 
@@ -247,7 +247,7 @@ fn read_host(host: &str, port: &str, parameters: &[(String, String)]) -> Result<
 
 /// With several hosts, libpq would accept any of them by default. The service must write, and one of several hosts is often a
 /// standby.
-fn accepts_writes_only(attributes: Option<&str>, hosts: usize) -> Result<bool, UrlError> {
+fn requires_writable(attributes: Option<&str>, hosts: usize) -> Result<bool, UrlError> {
     match attributes {
         None => Ok(hosts > 1),
         Some("any") => Ok(false),
