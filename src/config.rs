@@ -1,8 +1,8 @@
-//! Floor 5: what can be set. Each setting is an environment variable and a flag of `serve`; the README's table is
-//! generated from here by a test.
+//! The settings. Each is an environment variable and a flag of `serve`; a test generates the table of the README from here.
 
 pub mod access;
 pub mod captions;
+pub mod error;
 pub mod imports;
 pub mod open_files;
 pub mod pictures;
@@ -18,10 +18,10 @@ use clap::{Args, ValueEnum};
 
 use access::AccessConfig;
 use captions::CaptionConfig;
+pub use error::ConfigError;
 use imports::ImportConfig;
 use pictures::PictureConfig;
 use resizing::ResizeConfig;
-pub use rules::ConfigError;
 use units::{Bytes, Heights, Seconds, read_host};
 
 use crate::http::HttpConfig;
@@ -208,19 +208,19 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// Whether anything is kept in DATA_DIR.
+    /// Returns whether DATA_DIR is used.
     pub fn uses_data_dir(&self) -> bool {
         self.database_url.is_none() || self.s3_endpoint_url.is_none()
     }
 
-    /// What a service that has run has left in DATA_DIR.
+    /// Returns the files that a service has created in DATA_DIR once it has run.
     pub fn state_files(&self) -> Vec<PathBuf> {
         let database = self.database_file();
         let objects = self.s3_endpoint_url.is_none().then(|| self.objects_dir());
         database.into_iter().chain(objects).collect()
     }
 
-    /// SQLite's, where it is the database.
+    /// Returns the path of the SQLite file, if SQLite is used.
     pub fn database_file(&self) -> Option<PathBuf> {
         self.database_url.is_none().then(|| self.sqlite_file())
     }
@@ -291,7 +291,7 @@ impl Config {
         }
     }
 
-    /// `address` is where the service listens.
+    /// Returns the settings of the HTTP layer. `address` is the address that the service listens on.
     pub fn http(&self, address: SocketAddr) -> HttpConfig {
         let body = BodyLimits {
             fields_bytes: FIELDS_BYTES,
@@ -318,19 +318,19 @@ impl Config {
         }
     }
 
-    /// How long a body may take: the largest upload must have the time that the least rate gives it.
+    /// Returns the time limit for a body: long enough for the largest upload at the minimum rate.
     fn longest_body(&self) -> Duration {
         if let Some(timeout) = self.body_timeout {
             return timeout.duration();
         }
         let largest_upload = self.limits().max_file_bytes + FIELDS_BYTES;
         match largest_upload.checked_div(self.body_min_rate.0) {
-            Some(seconds) => LEAST_BODY_TIME.max(BODY_RATE_GRACE + Duration::from_secs(seconds + 1)),
-            None => LONGEST_BODY_TIME,
+            Some(seconds) => MIN_BODY_TIME.max(BODY_RATE_GRACE + Duration::from_secs(seconds + 1)),
+            None => MAX_BODY_TIME,
         }
     }
 
-    /// What public links start with, without a slash at its end.
+    /// Returns the base of public links, without a trailing slash.
     fn link_base(&self, address: SocketAddr) -> String {
         match &self.public_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
@@ -344,7 +344,7 @@ impl Config {
         host_name(url.authority()?.as_str())
     }
 
-    /// Whether PUBLIC_URL leads to the machine of whoever follows it.
+    /// Returns whether PUBLIC_URL refers to the machine of the client itself.
     fn is_public_url_local(&self) -> bool {
         self.public_host().is_some_and(|host| is_local(&host))
     }
@@ -362,14 +362,15 @@ impl Config {
     }
 }
 
-/// Room for an upload's other fields and the framing of its parts.
+/// Allowance for an upload's other fields and the multipart framing.
 const FIELDS_BYTES: u64 = 64 * 1024;
-/// What is read of a refused body at least, so that the client gets its answer; more than most mistakes of size.
+/// Minimum number of bytes that are read of a rejected body, so that the client receives the response; more than most size
+/// mistakes.
 const DRAIN_BYTES: u64 = 32 << 20;
 
-/// The time for a body where nothing else says it, and where any rate will do.
-const LEAST_BODY_TIME: Duration = Duration::from_secs(120);
-const LONGEST_BODY_TIME: Duration = Duration::from_secs(3600);
+/// Time limit for a body if nothing requires more, and if any rate is accepted.
+const MIN_BODY_TIME: Duration = Duration::from_secs(120);
+const MAX_BODY_TIME: Duration = Duration::from_secs(3600);
 
 fn days(number: u32) -> Duration {
     Duration::from_secs(u64::from(number) * 86_400)

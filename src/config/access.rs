@@ -1,14 +1,14 @@
-//! Settings of who may come in, and how often.
+//! Settings of authentication and rate limits.
 
 use clap::{Args, ValueEnum};
 
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use crate::http::identity::gateway;
 use crate::http::server::client_address::{TrustedProxies, parse_network};
 use crate::model::account::Email;
 use crate::service::identity::rate_limits::{Rate, RateLimits};
 
-/// How callers are known, and how often they may ask.
+/// Authentication and rate limits.
 #[derive(Debug, Clone, Args)]
 pub struct AccessConfig {
     /// How callers are authenticated. `required`: every write needs credentials. `trusted`: the user in `X-User-Id`, which a
@@ -50,7 +50,7 @@ pub struct AccessConfig {
     pub rate_limit_logins_per_address: u32,
 }
 
-/// Who is taken for a user.
+/// How callers are authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AuthMode {
     Trusted,
@@ -62,7 +62,7 @@ impl AccessConfig {
         self.jwt_secret = self.jwt_secret.iter().map(|secret| secret.trim().to_owned()).collect();
         self.jwt_secret.retain(|secret| !secret.is_empty());
         let long = self.jwt_secret.iter().all(|secret| secret.len() >= 32);
-        require(long, "JWT_SECRET", "each secret must have at least 32 characters, and commas stand between them")?;
+        require(long, "JWT_SECRET", "each secret must have at least 32 characters; separate secrets with commas")?;
         self.trusted_proxies = self.trusted_proxies.iter().map(|network| network.trim().to_owned()).collect();
         self.trusted_proxies.retain(|network| !network.is_empty());
         for network in &self.trusted_proxies {
@@ -70,7 +70,7 @@ impl AccessConfig {
             require(
                 self.auth_mode == AuthMode::Required || parsed.prefix_len() > 0,
                 "TRUSTED_PROXIES",
-                "with AUTH_MODE=trusted, a network of all addresses would let anybody be any user",
+                "with AUTH_MODE=trusted, a network of all addresses would let every client act as any user",
             )?;
         }
         self.admin_email = self.admin_email.take().map(|email| email.trim().to_owned()).filter(|email| !email.is_empty());
@@ -79,7 +79,7 @@ impl AccessConfig {
             Email::parse(email).map_err(|reason| ConfigError { variable: "ADMIN_EMAIL", reason: format!("it {reason}") })?;
         }
         let whose = self.admin_email.is_some() || self.admin_password_file.is_none();
-        require(whose, "ADMIN_PASSWORD_FILE", "ADMIN_EMAIL must say whose password it is")?;
+        require(whose, "ADMIN_PASSWORD_FILE", "set ADMIN_EMAIL to the administrator's e-mail address as well")?;
         require((1..=3650).contains(&self.session_max_days), "SESSION_MAX_DAYS", "it must be from 1 to 3650")?;
         for (variable, limit) in [
             ("RATE_LIMIT_UPLOADS_PER_CALLER", self.rate_limit_uploads_per_caller),
@@ -88,7 +88,7 @@ impl AccessConfig {
             ("RATE_LIMIT_READS_PER_ADDRESS", self.rate_limit_reads_per_address),
             ("RATE_LIMIT_LOGINS_PER_ADDRESS", self.rate_limit_logins_per_address),
         ] {
-            require(limit <= 1_000_000, variable, "at most 1000000 a minute can be told apart")?;
+            require(limit <= 1_000_000, variable, "it must be at most 1000000 a minute")?;
         }
         Ok(())
     }
@@ -110,7 +110,7 @@ impl AccessConfig {
     }
 
     pub(super) fn proxies(&self) -> TrustedProxies {
-        // Those that cannot be read were refused above.
+        // `check` has rejected invalid networks.
         TrustedProxies::new(self.trusted_proxies.iter().filter_map(|network| parse_network(network).ok()).collect())
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use clap::Args;
 use url::Url;
 
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use super::units::Seconds;
 use crate::caption::Source;
 use crate::service::jobs::caption_queue::CaptionLimits;
 
-/// Where captions come from, and how many at once.
+/// The source of captions, and how many are created concurrently.
 #[derive(Debug, Clone, Args)]
 pub struct CaptionConfig {
     /// Directory of a BLIP model to run inside the process, with `config.json`, `model.safetensors` and `tokenizer.json`. Needs
@@ -56,11 +56,11 @@ pub struct CaptionConfig {
     pub caption_retry_delay: Seconds,
 }
 
-/// What is set up.
+/// The configured source of captions.
 #[derive(Debug, Clone)]
 pub enum CaptionSetup {
     Off,
-    /// Other instances make them.
+    /// Other instances create captions.
     Elsewhere,
     On {
         source: Source,
@@ -75,25 +75,25 @@ impl CaptionConfig {
             setting.take_if(|text| text.trim().is_empty());
         }
         let both = self.caption_model_dir.is_some() && self.caption_url.is_some();
-        require(!both, "CAPTION_URL", "CAPTION_MODEL_DIR is set as well, and captions come from one of them")?;
+        require(!both, "CAPTION_URL", "CAPTION_MODEL_DIR is set as well: set only one of them")?;
         if let Some(url) = &self.caption_url {
             let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
             let plain = parsed.is_some_and(|url| url.query().is_none() && url.fragment().is_none() && !has_credentials(&url));
             require(plain, "CAPTION_URL", "it must be like http://localhost:11434/v1, without user, query or fragment")?;
             let complete = url.trim_end_matches('/').ends_with("/chat/completions");
-            require(!complete, "CAPTION_URL", "it ends before /chat/completions, which is added")?;
-            require(self.caption_model.is_some(), "CAPTION_MODEL", "CAPTION_URL needs the name of the model to ask for")?;
+            require(!complete, "CAPTION_URL", "it must not include /chat/completions, which the service appends")?;
+            require(self.caption_model.is_some(), "CAPTION_MODEL", "CAPTION_URL requires the name of a model")?;
         }
         if let Some(key) = &self.caption_api_key {
             let sendable = key.bytes().all(|byte| byte.is_ascii_graphic());
-            require(sendable, "CAPTION_API_KEY", "it must be of visible ASCII characters")?;
+            require(sendable, "CAPTION_API_KEY", "it may only contain visible ASCII characters")?;
         }
         if let Some(model) = &self.caption_model {
             let plain = model.len() <= 200 && !model.chars().any(char::is_control);
             require(plain, "CAPTION_MODEL", "it must have at most 200 bytes and no control characters")?;
         }
-        require(self.caption_concurrency <= 64, "CAPTION_CONCURRENCY", "at most 64 can be made at once")?;
-        require(self.caption_threads <= 256, "CAPTION_THREADS", "at most 256 can be used")?;
+        require(self.caption_concurrency <= 64, "CAPTION_CONCURRENCY", "it must be at most 64")?;
+        require(self.caption_threads <= 256, "CAPTION_THREADS", "it must be at most 256")?;
         require((1..=100).contains(&self.caption_attempts), "CAPTION_ATTEMPTS", "it must be from 1 to 100")?;
         for (variable, time) in [("CAPTION_TIMEOUT", self.caption_timeout), ("CAPTION_RETRY_DELAY", self.caption_retry_delay)] {
             require((1..=3600).contains(&time.0), variable, "it must be from 1 to 3600 seconds")?;

@@ -3,13 +3,13 @@
 use clap::Args;
 
 use super::days;
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use super::units::Seconds;
 use crate::fetch::FetchConfig;
 use crate::service::jobs::import_queue::{DEFAULT_MAX_PENDING, ImportLimits};
 use crate::service::jobs::imports::ImportRequest;
 
-/// How URLs are fetched, and how many at once.
+/// How URLs are fetched, and how many concurrently.
 #[derive(Debug, Clone, Args)]
 pub struct ImportConfig {
     /// Number of URLs that this instance imports at once. 0 leaves imports to other instances.
@@ -47,12 +47,12 @@ pub struct ImportConfig {
 
 impl ImportConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        require(self.import_concurrency <= 64, "IMPORT_CONCURRENCY", "at most 64 can be worked on at once")?;
-        require(self.import_host_concurrency >= 1, "IMPORT_HOST_CONCURRENCY", "at least 1 is needed")?;
+        require(self.import_concurrency <= 64, "IMPORT_CONCURRENCY", "it must be at most 64")?;
+        require(self.import_host_concurrency >= 1, "IMPORT_HOST_CONCURRENCY", "it must be at least 1")?;
         require(
             self.import_max_pending as usize >= ImportRequest::MAX_URLS,
             "IMPORT_MAX_PENDING",
-            &format!("it must hold one order, which can have {} URLs", ImportRequest::MAX_URLS),
+            &format!("it must be at least {}, the maximum number of URLs in one import job", ImportRequest::MAX_URLS),
         )?;
         require((1..=100).contains(&self.import_attempts), "IMPORT_ATTEMPTS", "it must be from 1 to 100")?;
         for (variable, time) in [
@@ -65,7 +65,7 @@ impl ImportConfig {
         require(
             !self.import_ports.is_empty() && !self.import_ports.contains(&0),
             "IMPORT_PORTS",
-            "ports from 1 to 65535 are needed",
+            "each port must be from 1 to 65535",
         )
     }
 

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use futures::future::join_all;
 use image_service::model::caller::UserId;
 use image_service::model::clock::{Clock, SystemClock};
-use image_service::model::collection::{Collection, CollectionId, CollectionName, Place, Sight};
+use image_service::model::collection::{Collection, CollectionId, CollectionItem, CollectionName, ItemVisibility};
 use image_service::model::counter::{Counter, CounterKind};
 use image_service::model::id::ImageId;
 use image_service::model::image::{Image, Visibility};
@@ -37,8 +37,9 @@ async fn find(db: &Db, name: &str) -> Collection {
 /// Puts an image in a collection.
 async fn place(tx: &mut Tx, collection: CollectionId, image: &Image) {
     assert!(store::sharing::collection_items::insert(tx, collection, image, SystemClock.now()).await.unwrap());
-    let place = Place { collection, image: image.id, owner: image.user_id.clone(), sight: Sight::of(image) };
-    store::images::counters::add(tx, image.id, Counter::of_place(&place).map(|counter| (counter, 1)));
+    let place =
+        CollectionItem { collection, image: image.id, owner: image.user_id.clone(), visibility: ItemVisibility::of(image) };
+    store::images::counters::add(tx, image.id, Counter::of_item(&place).map(|counter| (counter, 1)));
 }
 
 /// Until so many transactions wait for another; SQLite lets one write at a time and does not say who waits.
@@ -112,7 +113,7 @@ async fn fill(app: &TestApp, db: &Db, name: &str, number: usize) {
 }
 
 async fn assert_counted(db: &Db) {
-    for kind in CounterKind::OF_NOW {
+    for kind in CounterKind::CURRENT {
         assert_eq!(store::images::counters::differences(db, kind).await.unwrap(), [], "{kind:?}");
     }
 }

@@ -29,7 +29,10 @@ async fn doctor_makes_nothing_where_no_service_ever_was() {
         for _ in 0..2 {
             let report = home.run(&["doctor"], &[]).await;
             assert!(report.status.code() == Some(1) && report.output.is_empty(), "{report:?}");
-            assert!(report.log.contains("there is no ") || report.log.contains("lacks migration 1 "), "{report:?}");
+            assert!(
+                report.log.contains(" does not exist") || report.log.contains("migration 1 (images) has not run"),
+                "{report:?}"
+            );
         }
         assert!(!home.data_dir().exists() && !home.data_dir().with_file_name("mistyped").exists());
     }
@@ -43,7 +46,7 @@ async fn asked_to_stop_while_it_waits_for_its_database_it_stops_at_once() {
     for signal in ["TERM", "INT"] {
         let mut child = home.command(&["serve"], &[]).spawn().expect("the program starts");
         let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
-        assert!(log.any(|line| line.expect("a line").contains("the database cannot be used yet")));
+        assert!(log.any(|line| line.expect("a line").contains("waiting for the database")));
         let asked = Instant::now();
         Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status().expect("a signal is sent");
         assert_eq!(child.wait().expect("an end").code(), Some(0));
@@ -170,7 +173,7 @@ fn assert_failed(finished: &Finished, why: &str) {
 async fn create_admin_makes_the_first_account_before_the_first_start_and_others_beside_the_service() {
     let home = Home::new().await;
     let first = account_command(&home, "create-admin", "Root@example.org", &format!("{PASSWORD}\r\nwhat follows\n")).await;
-    assert!(first.status.success() && first.output.starts_with("made root@example.org an administrator: "), "{first:?}");
+    assert!(first.status.success() && first.output.starts_with("created the administrator root@example.org: "), "{first:?}");
     let process = Process::start(&home, &[]).await;
     let tokens = log_in(&process, "root@example.org", PASSWORD).await;
     let (status, account) = account_of(&process, &tokens).await;
@@ -178,14 +181,14 @@ async fn create_admin_makes_the_first_account_before_the_first_start_and_others_
     let file = home.data_dir().join("images.sqlite").display().to_string();
     let database = if home.database.is_some() { "DATABASE_URL".to_owned() } else { file };
     assert!(first.output.contains(&database), "{first:?}");
-    assert_eq!(first.output.contains("made a new database"), home.database.is_none(), "{first:?}");
+    assert_eq!(first.output.contains("created a new database"), home.database.is_none(), "{first:?}");
     assert!(first.output.contains(account["id"].as_str().expect("an id")), "{first:?}");
     assert_eq!(account["user_id"], account["id"]);
     // Beside the running service, and without an end of the line.
     let arguments = ["create-admin", "--email", "second@example.org", "--user-id", "second"];
     let second = home.run_with_input(&arguments, &[], b" another horse battery ").await;
     assert!(second.status.success() && second.output.contains("user_id second"), "{second:?}");
-    assert!(second.output.contains(&database) && !second.output.contains("made a new database"), "{second:?}");
+    assert!(second.output.contains(&database) && !second.output.contains("created a new database"), "{second:?}");
     assert_eq!(log_in(&process, "second@example.org", "another horse battery").await.status, 401);
     let tokens = log_in(&process, "second@example.org", " another horse battery ").await;
     assert_eq!(account_of(&process, &tokens).await.1["user_id"], "second");
@@ -240,7 +243,7 @@ async fn set_password_ends_all_sessions_beside_the_service_and_without_it() {
     assert_failed(&account_command(&home, "set-password", "nobody@example.org", PASSWORD).await, "no such account");
     assert_eq!(account_of(&process, &before).await.0, 200);
     let set = account_command(&home, "set-password", "Root@example.org", "another horse battery\n").await;
-    assert!(set.status.success() && set.output.starts_with("root@example.org has another password"), "{set:?}");
+    assert!(set.status.success() && set.output.starts_with("changed the password of root@example.org "), "{set:?}");
     assert!(set.output.contains("The database is "), "{set:?}");
     assert_eq!(account_of(&process, &before).await.0, 401);
     assert_eq!(log_in(&process, "root@example.org", PASSWORD).await.status, 401);

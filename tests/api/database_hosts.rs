@@ -42,7 +42,7 @@ async fn when_no_host_can_be_used_each_is_named_with_its_reason() {
     let standby = standby().await;
     let error = open(&format!("postgres://images@127.0.0.1:1,{standby}/images")).await.check().await.expect_err("no host");
     let cause = error.cause().expect("a cause");
-    assert!(error.is_transient() && error.to_string() == "no host of DATABASE_URL can be used", "{error}");
+    assert!(error.is_transient() && error.to_string() == "none of the hosts in DATABASE_URL can be used", "{error}");
     assert!(cause.starts_with("127.0.0.1:1: Connection refused"), "{cause}");
     assert!(cause.contains(&format!("; {standby}: the database takes no writes")), "{cause}");
 }

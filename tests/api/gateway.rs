@@ -191,11 +191,11 @@ async fn the_first_administrator_is_made_from_a_file_once() {
         client.post(format!("http://{}/token", process.address)).json(&fields).send().await.expect("an answer").status().as_u16()
     };
     let process = Process::start(&home, &[("AUTH_MODE", "required")]).await;
-    assert!(process.log().contains("there is no account yet") && process.log().contains("create-admin"), "{}", process.log());
+    assert!(process.log().contains("no account exists") && process.log().contains("create-admin"), "{}", process.log());
     process.stop().await;
     let process = Process::start(&home, &settings).await;
     assert_eq!(log_in(&process, PASSWORD).await, 201);
-    assert!(!process.log().contains("there is no account yet"));
+    assert!(!process.log().contains("no account exists"));
     process.stop().await;
     // The account is there now, with its own password.
     std::fs::write(&file, "another password").expect("a file");

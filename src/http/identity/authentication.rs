@@ -22,7 +22,7 @@ use crate::http::request::extractors::Identity;
 use crate::http::request::fields::{FieldErrors, header as one_header};
 use crate::http::server::client_address::Peer;
 use crate::http::server::middleware::CredentialIds;
-use crate::model::caller::{Caller, Proof, UserId};
+use crate::model::caller::{AuthMethod, Caller, UserId};
 use crate::service::error::{Error, Fields};
 use crate::service::identity::authentication::{API_KEY_PREFIX, Credentials, proof_name};
 use crate::service::identity::rate_limits::{Exceeded, RateClass, RateLimitStatus};
@@ -85,9 +85,9 @@ pub async fn authenticate(State(app): State<AppState>, mut request: Request, nex
 
 /// Returns the ids of the account and the API key that authenticated the caller.
 fn credential_ids(caller: &Caller) -> Option<CredentialIds> {
-    let user = caller.known()?;
-    let key = match user.proof {
-        Proof::ApiKey(key, _) => Some(key),
+    let user = caller.authenticated_user()?;
+    let key = match user.auth_method {
+        AuthMethod::ApiKey(key, _) => Some(key),
         _ => None,
     };
     Some(CredentialIds { account: user.own_account()?.id, key })

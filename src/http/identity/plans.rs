@@ -258,7 +258,7 @@ fn read_sizes(value: Value) -> Result<Vec<ThumbnailSize>, String> {
 }
 
 fn read_size(name: &str) -> Option<ThumbnailSize> {
-    let named = ThumbnailSize::SHOWN.into_iter().find(|size| size.name() == name);
+    let named = ThumbnailSize::STANDARD.into_iter().find(|size| size.name() == name);
     let plain = !name.starts_with(['0', '+']);
     named.or_else(|| {
         let height = name.parse().ok().filter(|height| plain && (16..=2000).contains(height));

@@ -221,7 +221,7 @@ impl<'a> ImageView<'a> {
 impl<'a> ThumbnailView<'a> {
     fn new(image: &'a Image, links: Option<&'a Links>, size: ThumbnailSize) -> Option<Self> {
         let &Thumbnail { width, height, .. } = image.thumbnails.iter().find(|thumbnail| thumbnail.size == size)?;
-        image.gives_thumbnail(size).then(|| Self { width, height, url: links.and_then(|links| links.thumbnail(size)) })
+        image.plan_includes_thumbnail(size).then(|| Self { width, height, url: links.and_then(|links| links.thumbnail(size)) })
     }
 }
 

@@ -66,7 +66,7 @@ impl<'a> PublicImage<'a> {
     pub fn new(app: &AppState, image: &'a Image) -> Self {
         let (id, size) = (image.id, (image.width, image.height));
         // The sizes that clients can request now, stored or not. The configured sizes may have changed since the upload.
-        let offered = app.service.thumbnail_sizes().filter(|(_, size)| image.gives_thumbnail(*size));
+        let offered = app.service.thumbnail_sizes().filter(|(_, size)| image.plan_includes_thumbnail(*size));
         let thumb = |(name, thumbnail): (String, ThumbnailSize)| PublicThumbnail {
             size: SizeView::of(thumbnail.of(size)),
             url: format!("{}/images/{id}/thumbnails/{name}", app.config.link_base),
@@ -75,7 +75,7 @@ impl<'a> PublicImage<'a> {
         thumbs.sort_by_key(|thumb| u64::from(thumb.size.width) * u64::from(thumb.size.height));
         Self {
             kind: "image",
-            url: image.gives_original().then(|| app.config.public_link(id)),
+            url: image.plan_includes_original().then(|| app.config.public_link(id)),
             s3_key: layout::stored_key(image, layout::ORIGINAL),
             title: image.title.as_ref().map(Title::as_str),
             description: image.description.as_ref().map(Description::as_str),

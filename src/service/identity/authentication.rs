@@ -16,7 +16,7 @@ use super::secrets;
 pub use super::secrets::API_KEY_PREFIX;
 use super::tokens::SigningKeys;
 use crate::model::account::{Account, Email, KeyId};
-use crate::model::caller::{Caller, Proof, User, UserId};
+use crate::model::caller::{AuthMethod, Caller, User, UserId};
 use crate::model::clock::Clock;
 use crate::service::error::{Error, chain};
 use crate::service::{Limits, Service};
@@ -82,7 +82,7 @@ impl Service {
             Credentials::ApiKey(key) => self.authenticate_key(&key).await,
             Credentials::Bearer(token) => {
                 let (session, account) = self.read_access_token(&token).await?;
-                Ok(caller(account, Proof::Token(session)))
+                Ok(caller(account, AuthMethod::Token(session)))
             }
             Credentials::Basic { password, .. } if password.starts_with(API_KEY_PREFIX) => self.authenticate_key(&password).await,
             // `curl -u KEY:`. An e-mail address may start like a key, but comes with a password.
@@ -91,7 +91,7 @@ impl Service {
             }
             Credentials::Basic { user, password } => {
                 let account = self.check_password(&user, &password, address, LoginCharge::Now).await?;
-                Ok(caller(account, Proof::Password))
+                Ok(caller(account, AuthMethod::Password))
             }
             Credentials::Unreadable => Err(Error::BadCredentials(
                 "Authorization must be Bearer with an access token or an API key, or Basic; X-API-Key must be an API key",
@@ -105,7 +105,7 @@ impl Service {
         if account.as_ref().is_some_and(|account| account.disabled_at.is_some()) {
             return Err(Error::forbidden("This account is disabled."));
         }
-        Ok(Caller::User(Box::new(User { id, proof: Proof::GatewayHeader, account })))
+        Ok(Caller::User(Box::new(User { id, auth_method: AuthMethod::GatewayHeader, account })))
     }
 
     async fn authenticate_key(self: &Arc<Self>, text: &str) -> Result<Caller, Error> {
@@ -131,7 +131,7 @@ impl Service {
                 self.tasks.spawn(async move { service.touch_key(id).await });
             }
         }
-        Ok(caller(account, Proof::ApiKey(id, key.scopes)))
+        Ok(caller(account, AuthMethod::ApiKey(id, key.scopes)))
     }
 
     /// Records the use of a key. Failing to do so does not fail the request.
@@ -213,16 +213,16 @@ fn enabled(found: Option<(Account, String)>) -> Result<Account, Error> {
 
 /// Returns the name for metrics.
 pub fn proof_name(caller: &Caller) -> &'static str {
-    match caller.known().map(|user| &user.proof) {
+    match caller.authenticated_user().map(|user| &user.auth_method) {
         None => "none",
-        Some(Proof::GatewayHeader) => "gateway",
-        Some(Proof::Password) => "password",
-        Some(Proof::Token(_)) => "token",
-        Some(Proof::ApiKey(..)) => "api_key",
-        Some(Proof::Job) => "job",
+        Some(AuthMethod::GatewayHeader) => "gateway",
+        Some(AuthMethod::Password) => "password",
+        Some(AuthMethod::Token(_)) => "token",
+        Some(AuthMethod::ApiKey(..)) => "api_key",
+        Some(AuthMethod::Job) => "job",
     }
 }
 
-fn caller(account: Account, proof: Proof) -> Caller {
-    Caller::User(Box::new(User { id: account.user_id.clone(), proof, account: Some(account) }))
+fn caller(account: Account, auth_method: AuthMethod) -> Caller {
+    Caller::User(Box::new(User { id: account.user_id.clone(), auth_method, account: Some(account) }))
 }

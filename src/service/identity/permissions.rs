@@ -4,14 +4,14 @@
 //! scopes may do only what its scopes allow, and cannot create, change or delete keys.
 
 use crate::model::account::{Account, Scope};
-use crate::model::caller::{Caller, Proof, User, UserId};
+use crate::model::caller::{AuthMethod, Caller, User, UserId};
 use crate::model::image::{Image, ThumbnailSize};
 use crate::service::Service;
 use crate::service::error::Error;
 
 /// Returns the user of a caller that reads, if it is authenticated; it also sees its private images.
 pub(in crate::service) fn viewer(caller: &Caller) -> Result<Option<&UserId>, Error> {
-    let Some(user) = caller.known() else { return Ok(None) };
+    let Some(user) = caller.authenticated_user() else { return Ok(None) };
     require_scope(user, Scope::Read)?;
     Ok(Some(&user.id))
 }
@@ -23,7 +23,7 @@ pub(in crate::service) fn authenticated_viewer(caller: &Caller) -> Result<&UserI
 
 /// Returns the user of a caller that changes its own data.
 pub(in crate::service) fn writer(caller: &Caller) -> Result<&User, Error> {
-    let user = caller.known().ok_or(Error::Unauthenticated)?;
+    let user = caller.authenticated_user().ok_or(Error::Unauthenticated)?;
     require_scope(user, Scope::Upload)?;
     Ok(user)
 }
@@ -31,7 +31,7 @@ pub(in crate::service) fn writer(caller: &Caller) -> Result<&User, Error> {
 /// Returns the user of a caller that deletes or restores: an owner or an administrator. Which one it must be depends on the
 /// image.
 pub(in crate::service) fn deleter(caller: &Caller) -> Result<&User, Error> {
-    match as_admin(caller).and(caller.known()) {
+    match as_admin(caller).and(caller.authenticated_user()) {
         Some(admin) => Ok(admin),
         None => writer(caller),
     }
@@ -39,7 +39,7 @@ pub(in crate::service) fn deleter(caller: &Caller) -> Result<&User, Error> {
 
 /// Returns the account of a caller that has authenticated as its owner.
 pub(in crate::service) fn account(caller: &Caller, scope: Scope) -> Result<&Account, Error> {
-    let user = caller.known().ok_or(Error::AccountRequired)?;
+    let user = caller.authenticated_user().ok_or(Error::AccountRequired)?;
     let account = user.own_account().ok_or(Error::AccountRequired)?;
     require_scope(user, scope)?;
     Ok(account)
@@ -47,7 +47,7 @@ pub(in crate::service) fn account(caller: &Caller, scope: Scope) -> Result<&Acco
 
 /// Returns the account of a caller whose credentials are not restricted by scopes.
 pub(in crate::service) fn unrestricted_account(caller: &Caller) -> Result<&Account, Error> {
-    let user = caller.known().ok_or(Error::AccountRequired)?;
+    let user = caller.authenticated_user().ok_or(Error::AccountRequired)?;
     let account = user.own_account().ok_or(Error::AccountRequired)?;
     if user.is_restricted() {
         return Err(Error::forbidden(
@@ -65,8 +65,8 @@ pub(in crate::service) fn plan_viewer(caller: &Caller) -> Result<(), Error> {
 /// Like [`unrestricted_account`], but not with an API key.
 pub(in crate::service) fn interactive_account(caller: &Caller) -> Result<&Account, Error> {
     let account = unrestricted_account(caller)?;
-    match caller.known().map(|user| &user.proof) {
-        Some(Proof::Password | Proof::Token(_)) => Ok(account),
+    match caller.authenticated_user().map(|user| &user.auth_method) {
+        Some(AuthMethod::Password | AuthMethod::Token(_)) => Ok(account),
         _ => Err(Error::forbidden("An API key cannot do this. Use your password or an access token.")),
     }
 }
@@ -128,7 +128,7 @@ impl Service {
     /// # Errors
     /// The caller is not authenticated although it must be, or may not upload.
     pub fn require_uploader(&self, caller: &Caller) -> Result<(), Error> {
-        match caller.known() {
+        match caller.authenticated_user() {
             Some(user) => require_scope(user, Scope::Upload),
             // Behind a gateway `user_id` is as trustworthy as a caller: the gateway guarantees both.
             None if *caller == Caller::Gateway => Ok(()),
@@ -153,11 +153,11 @@ pub(in crate::service) fn require_owner(user: &UserId, image: &Image) -> Result<
 
 /// Checks that the plan of an image's owner includes the original.
 pub(in crate::service) fn require_original(image: &Image) -> Result<(), Error> {
-    if image.gives_original() { Ok(()) } else { Err(Error::not_in_plan("originals")) }
+    if image.plan_includes_original() { Ok(()) } else { Err(Error::not_in_plan("originals")) }
 }
 
 pub(in crate::service) fn require_thumbnail(image: &Image, size: ThumbnailSize) -> Result<(), Error> {
-    if image.gives_thumbnail(size) { Ok(()) } else { Err(Error::not_in_plan("thumbnails of this size")) }
+    if image.plan_includes_thumbnail(size) { Ok(()) } else { Err(Error::not_in_plan("thumbnails of this size")) }
 }
 
 pub(in crate::service) fn require_custom_sizes(image: &Image) -> Result<(), Error> {

@@ -99,7 +99,7 @@ impl Service {
         image.title = change.title.unwrap_or(image.title);
         image.description = change.description.unwrap_or(image.description);
         image.updated_at = truncate_to_micros(self.clock.now());
-        store::images::set_changeable(&mut tx, &image).await?;
+        store::images::update(&mut tx, &image).await?;
         if image.visibility != before.visibility {
             collection_items::sync_image(&mut tx, &image).await?;
         }
@@ -225,7 +225,7 @@ async fn update_lists(tx: &mut Tx, before: &Image, after: &Image) -> Result<(), 
     if before.tags == after.tags && before.visibility == after.visibility {
         return Ok(());
     }
-    let (left, joined) = (Counter::of_sight(before), Counter::of_sight(after));
+    let (left, joined) = (Counter::of_visibility(before), Counter::of_visibility(after));
     let changes = |from: &[Counter], except: &[Counter], difference| {
         let moved: Vec<(Counter, i64)> =
             from.iter().filter(|counter| !except.contains(counter)).map(|counter| (counter.clone(), difference)).collect();

@@ -59,7 +59,7 @@ impl Service {
     /// Returns the sizes that [`Service::thumbnail`] supports, by the names that clients use.
     pub fn thumbnail_sizes(&self) -> impl Iterator<Item = (String, ThumbnailSize)> {
         let heights = self.limits.imaging.thumbnail_heights.iter();
-        let shown = ThumbnailSize::SHOWN.map(|size| (size.name().into_owned(), size)).into_iter();
+        let shown = ThumbnailSize::STANDARD.map(|size| (size.name().into_owned(), size)).into_iter();
         shown.chain(heights.map(|&height| (height.to_string(), ThumbnailSize::Height(height))))
     }
 

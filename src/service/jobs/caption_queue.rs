@@ -292,7 +292,7 @@ impl Service {
             }
             CaptionOutcome::Failed { retryable: true, .. } if job.attempts < limits.attempts => {
                 let delay = self.retry_delay_after(limits.retry_delay, job.attempts);
-                (store::jobs::caption_jobs::put_off(&mut tx, claim, after(now, delay)).await?, Some("retried"))
+                (store::jobs::caption_jobs::retry_at(&mut tx, claim, after(now, delay)).await?, Some("retried"))
             }
             CaptionOutcome::Failed { reason, .. } => {
                 let caption = Caption { status: CaptionStatus::Failed, error: Some(reason.clone()), ..image.caption.clone() };
@@ -302,12 +302,12 @@ impl Service {
             // The job of an image that was restored meanwhile continues immediately.
             CaptionOutcome::Deleted { until } => {
                 let due_at = if is_live(&image) { now } else { *until };
-                (store::jobs::caption_jobs::give_back(&mut tx, claim, due_at).await?, None)
+                (store::jobs::caption_jobs::release(&mut tx, claim, due_at).await?, None)
             }
-            CaptionOutcome::Stopped => (store::jobs::caption_jobs::give_back(&mut tx, claim, now).await?, None),
+            CaptionOutcome::Stopped => (store::jobs::caption_jobs::release(&mut tx, claim, now).await?, None),
             CaptionOutcome::Unavailable(_) => {
                 let due_at = after(now, self.with_jitter(UNAVAILABLE_DELAY));
-                (store::jobs::caption_jobs::give_back(&mut tx, claim, due_at).await?, Some("unable"))
+                (store::jobs::caption_jobs::release(&mut tx, claim, due_at).await?, Some("unable"))
             }
         };
         if !holds {

@@ -77,7 +77,7 @@ impl Service {
             return Err(Error::Conflict { message: "Captions are not available: no model is configured.".to_owned() });
         }
         let now = truncate_to_micros(self.clock.now());
-        store::jobs::caption_jobs::ask(&mut tx, &image, now).await?;
+        store::jobs::caption_jobs::enqueue(&mut tx, &image, now).await?;
         if image.caption.status != CaptionStatus::Pending {
             image.caption = Caption { status: CaptionStatus::Pending, error: None, ..image.caption };
             image.updated_at = now;
@@ -98,7 +98,7 @@ impl Service {
     /// Enqueues the first caption, in the transaction that stores the image.
     pub(in crate::service) async fn enqueue_first_caption(&self, tx: &mut Tx, image: &Image) -> Result<(), Error> {
         if image.caption.status == CaptionStatus::Pending {
-            store::jobs::caption_jobs::ask(tx, image, self.clock.now()).await?;
+            store::jobs::caption_jobs::enqueue(tx, image, self.clock.now()).await?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::import_failure::ImportFailure;
 use super::import_queue::ClaimedItem;
 use super::imports::NO_IMPORTS;
 use crate::fetch;
-use crate::model::caller::{Caller, Proof, User};
+use crate::model::caller::{AuthMethod, Caller, User};
 use crate::service::Service;
 use crate::service::admission::Admitted;
 use crate::service::admission::fair_queue::{Class, Turn, TurnKey};
@@ -27,7 +27,7 @@ impl Service {
             fetched = self.fetch(claimed) => fetched?,
             () = stop.cancelled() => return Err(ImportFailure::Stopping),
         };
-        let caller = Caller::User(Box::new(User { id: upload.user_id.clone(), proof: Proof::Job, account: None }));
+        let caller = Caller::User(Box::new(User { id: upload.user_id.clone(), auth_method: AuthMethod::Job, account: None }));
         match self.upload(&caller, admitted, upload).await {
             Ok(_) => Ok(()),
             Err(error) => {

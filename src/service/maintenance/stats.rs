@@ -140,7 +140,7 @@ impl Service {
             let mut tx = self.db.begin().await?;
             // A random slot, so that instances rarely wait for each other.
             store::images::counters::add_in_slot(&mut tx, self.clock.random()[0] % Counter::SLOTS, changes);
-            store::images::counters::write(&mut tx).await?;
+            tx.write_counters().await?;
             Ok::<_, store::Error>(tx)
         };
         match written.await {
