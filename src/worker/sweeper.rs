@@ -114,7 +114,7 @@ impl Step {
             Self::ExpireImports => "expire_imports",
             Self::ExpireAccess => "expire_access",
             Self::RemoveCollections => "remove_collections",
-            Self::GiveUpVariants => "expire_variants",
+            Self::GiveUpVariants => "give_up_variants",
             Self::MoveObjects => "move_objects",
             Self::MeasureVariants => "measure_variants",
             Self::RemoveObjects => "remove_objects",

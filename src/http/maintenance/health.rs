@@ -71,7 +71,7 @@ pub struct ReadinessError {
 #[serde(rename_all = "lowercase")]
 pub enum DependencyStatus {
     Up,
-    UnavailableDependency,
+    Down,
 }
 
 /// Check readiness
@@ -83,7 +83,7 @@ pub enum DependencyStatus {
 pub async fn check_readiness(State(app): State<AppState>, headers: HeaderMap) -> Response {
     let down = app.service.unavailable_dependencies().await;
     let is_down = |dependency| down.iter().any(|down| down.dependency == dependency);
-    let state = |dependency| if is_down(dependency) { DependencyStatus::UnavailableDependency } else { DependencyStatus::Up };
+    let state = |dependency| if is_down(dependency) { DependencyStatus::Down } else { DependencyStatus::Up };
     let status = if down.is_empty() { "ready" } else { "unavailable" };
     let (captions, caption_model) = match &app.service.captions {
         Captions::Off => ("off", None),
