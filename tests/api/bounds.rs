@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::client::{Client, HANG, Upload};
+use crate::harness::client::{Client, HANG_TIMEOUT, Upload};
 use crate::harness::pictures::{self, Random};
 use crate::harness::process::{Home, Process};
 use crate::harness::proxy::{Fault, Proxied};
@@ -33,7 +33,7 @@ async fn two_hundred_uploads_of_16_megapixels_at_once_stay_within_the_budgets_an
     // With SOAK_ROUNDS they wait until all are stored; the default refuses those that cannot be decoded soon.
     let soaks = std::env::var_os("SOAK_ROUNDS").is_some();
     let process = Process::start(&home, if soaks { &[("ADMISSION_TIMEOUT", "600"), ("BODY_TIMEOUT", "900")] } else { &[] }).await;
-    let client = Client::patient(process.address, if soaks { HANG * 10 } else { HANG * 2 });
+    let client = Client::with_timeout(process.address, if soaks { HANG_TIMEOUT * 10 } else { HANG_TIMEOUT * 2 });
     let files = [large_jpeg(true), large_jpeg(false)];
     let idle = process.memory("VmRSS");
 
@@ -131,7 +131,7 @@ impl Raw {
 
     /// A response's head and body, by its Content-Length. Fails when the connection ends before.
     async fn read_answer(&mut self) -> RawAnswer {
-        tokio::time::timeout(HANG, async {
+        tokio::time::timeout(HANG_TIMEOUT, async {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(self.0.read_u8().await.expect("the answer's head"));
@@ -149,7 +149,7 @@ impl Raw {
     /// Everything until the server ends the connection, in order or not.
     async fn read_to_end(&mut self) -> String {
         let mut bytes = Vec::new();
-        let ended = tokio::time::timeout(HANG, self.0.read_to_end(&mut bytes)).await.expect("the connection is ended");
+        let ended = tokio::time::timeout(HANG_TIMEOUT, self.0.read_to_end(&mut bytes)).await.expect("the connection is ended");
         drop(ended);
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -183,7 +183,7 @@ async fn a_head_that_comes_byte_by_byte_is_cut_off() {
         }
     };
     let mut answer = Vec::new();
-    let ended = tokio::time::timeout(HANG, async {
+    let ended = tokio::time::timeout(HANG_TIMEOUT, async {
         tokio::select! {
             () = sending => {}
             _ = reader.read_to_end(&mut answer) => {}
@@ -355,7 +355,7 @@ async fn a_503_for_want_of_memory_reaches_a_client_that_is_still_sending() {
     holder.abort();
     let started = Instant::now();
     while client.upload(&Upload::small("after", 1)).await.status != 200 {
-        assert!(started.elapsed() < HANG, "the memory was not given back");
+        assert!(started.elapsed() < HANG_TIMEOUT, "the memory was not given back");
     }
 }
 
@@ -515,7 +515,7 @@ async fn more_connections_than_open_files_do_not_bring_it_down() {
     drop(idle);
     let started = Instant::now();
     while client.upload(&Upload::small("after", 2)).await.status != 200 {
-        assert!(started.elapsed() < HANG, "it does not recover");
+        assert!(started.elapsed() < HANG_TIMEOUT, "it does not recover");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(client.count_whole("after").await, 1);
@@ -573,7 +573,7 @@ async fn ten_thousand_pipelined_requests_are_answered_in_turn() {
         writer.write_all(last.as_bytes()).await.expect("requests are taken");
     };
     let mut answers = Vec::new();
-    let (read, ()) = tokio::join!(tokio::time::timeout(HANG, reader.read_to_end(&mut answers)), sending);
+    let (read, ()) = tokio::join!(tokio::time::timeout(HANG_TIMEOUT, reader.read_to_end(&mut answers)), sending);
     read.expect("answers in time").expect("an orderly end");
     let answers = String::from_utf8(answers).expect("answers of text");
     assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), REQUESTS);
@@ -665,7 +665,7 @@ async fn an_upload_that_fails_after_its_client_has_gone_is_counted_and_logged() 
     let started = Instant::now();
     let counted = "image_service_uploads_total{result=\"unavailable\"} 1\n";
     while !client.get("/metrics").await.text().contains(counted) || !process.log().contains("client had gone") {
-        assert!(started.elapsed() < HANG, "it is not counted and logged");
+        assert!(started.elapsed() < HANG_TIMEOUT, "it is not counted and logged");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let lines: Vec<String> = process.log().lines().filter(|line| line.contains("client had gone")).map(str::to_owned).collect();
@@ -800,7 +800,7 @@ async fn however_many_names_are_wrong_the_answer_and_the_log_are_short() {
 
 async fn stop_and_keep_log(mut process: Process) -> Process {
     process.terminate();
-    assert!(process.wait(HANG).await.success());
+    assert!(process.wait(HANG_TIMEOUT).await.success());
     // What it wrote last is read by another thread.
     tokio::time::sleep(Duration::from_millis(200)).await;
     process

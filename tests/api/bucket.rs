@@ -92,8 +92,8 @@ async fn a_missing_bucket_is_created_where_that_is_wanted() {
             client.upload(&Upload::small("stored", 1)).await.ok();
             process.stop().await;
         }
-        let made_with = server.contents().made_with.clone().expect("it was made");
-        assert!(made_with.contains(expected) && made_with.contains("Location") != expected.is_empty(), "{made_with}");
+        let creation_body = server.contents().creation_body.clone().expect("it was made");
+        assert!(creation_body.contains(expected) && creation_body.contains("Location") != expected.is_empty(), "{creation_body}");
     }
 }
 
@@ -103,7 +103,7 @@ async fn of_purged_images_no_version_stays_in_a_versioned_bucket() {
     for refused in [&[][..], &["versioning"]] {
         let server = BucketServer::start().await;
         server.contents().versioned = true;
-        server.contents().refused.extend(refused);
+        server.contents().rejected.extend(refused);
         let home = home_at(&server.url).await;
         let process = Process::start(&home, &PURGE_AT_ONCE).await;
         let client = Client::new(process.address);
@@ -124,11 +124,11 @@ async fn versions_that_may_not_be_deleted_are_told_of_once_and_hold_up_no_purge(
     for refused in ["list versions", "delete version"] {
         let server = BucketServer::start().await;
         server.contents().versioned = true;
-        server.contents().refused.insert(refused);
+        server.contents().rejected.insert(refused);
         let home = home_at(&server.url).await;
         let process = Process::start(&home, &PURGE_AT_ONCE).await;
         let client = Client::new(process.address);
-        let attempts = || server.contents().asked.iter().filter(|asked| *asked == "DELETE versionId").count();
+        let attempts = || server.contents().requests.iter().filter(|asked| *asked == "DELETE versionId").count();
         upload_and_purge(&client, &server).await;
         let tried = attempts();
         upload_and_purge(&client, &server).await;
@@ -155,7 +155,7 @@ async fn a_bucket_without_versions_costs_a_deletion_one_request() {
     let process = Process::start(&home, &PURGE_AT_ONCE).await;
     let client = Client::new(process.address);
     upload_and_purge(&client, &server).await;
-    let asked = server.contents().asked.clone();
+    let asked = server.contents().requests.clone();
     let count = |what: &str| asked.iter().filter(|asked| *asked == what).count();
     // The original and two thumbnails.
     assert_eq!((count("PUT"), count("DELETE"), count("GET versions"), count("DELETE versionId")), (3, 3, 0, 0), "{asked:?}");
@@ -188,7 +188,7 @@ async fn without_credentials_the_log_says_so_in_one_sentence_and_no_metadata_ser
     let sentence = "the storage cannot be used: there are no credentials for the storage: set AWS_ACCESS_KEY_ID and \
                     AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile that has them\n";
     assert!(log.contains(sentence) && !log.contains("Ec2InstanceMetadata") && !log.contains('{'), "{log}");
-    assert!(server.contents().asked.is_empty());
+    assert!(server.contents().requests.is_empty());
     process.stop().await;
     let asked = tokio::time::timeout(Duration::from_millis(1), metadata.accept()).await;
     assert!(asked.is_err(), "the metadata service was asked");

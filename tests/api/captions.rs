@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::harness::chat::{Chat, Reply, SAYS};
+use crate::harness::chat::{Chat, DEFAULT_CAPTION, Reply};
 use crate::harness::pictures::jpeg;
 use crate::harness::process::{Home, Process};
 use crate::harness::{Answer, Form, TestApp, assert_error};
@@ -81,7 +81,7 @@ async fn an_upload_is_captioned_and_who_waits_is_told() {
     let app = service(&chat, &["--caption-api-key=key-7", "--caption-prompt=What is it?"]).await;
     let ready = app.get("/ready").await.ok();
     assert_eq!((&ready["captions"], &ready["caption_model"]), (&json!("on"), &json!("llava:7b")));
-    chat.will(&[Reply::Gated(Arc::clone(&gate), " A red\ncircle  on blue. ")]);
+    chat.reply_with(&[Reply::Gated(Arc::clone(&gate), " A red\ncircle  on blue. ")]);
     let uploaded = app.post(Form::upload("alice", &jpeg(1600, 400, 1))).await.image();
     let id = uploaded["image_id"].as_str().unwrap();
     assert_eq!(caption(&uploaded), [&json!("pending"), &Value::Null, &Value::Null, &Value::Null]);
@@ -99,12 +99,12 @@ async fn an_upload_is_captioned_and_who_waits_is_told() {
     let listed = app.get("/images").await.ok();
     assert_eq!(caption(&listed["images"][0]), expected.each_ref());
     // What the endpoint was asked.
-    let asked = chat.asked();
+    let asked = chat.requests();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].authorization.as_deref(), Some("Bearer key-7"));
     assert_eq!((&asked[0].chat["model"], &asked[0].chat["stream"]), (&json!("llava:7b"), &json!(false)));
     assert_eq!(asked[0].chat["messages"][0]["content"][0], json!({"type": "text", "text": "What is it?"}));
-    let sent = mozjpeg::Decompress::new_mem(&asked[0].picture()).unwrap().size();
+    let sent = mozjpeg::Decompress::new_mem(&asked[0].image()).unwrap().size();
     assert_eq!(sent, (768, 192), "small enough for a model");
     assert_eq!(app.metric("captions_total{result=\"ready\"}").await, 1.0);
     app.assert_sound().await;
@@ -126,20 +126,20 @@ async fn its_owner_asks_for_another_and_the_old_one_stays_until_then() {
     let (chat, gate) = (Chat::start().await, Arc::new(Semaphore::new(0)));
     let app = service(&chat, &[]).await;
     let id = upload(&app, "alice", 1).await;
-    assert_eq!(settled(&app, &id).await["caption"], SAYS);
+    assert_eq!(settled(&app, &id).await["caption"], DEFAULT_CAPTION);
     assert_error(&ask(&app, "bob", &id).await, 403, "Forbidden");
-    chat.will(&[Reply::Gated(Arc::clone(&gate), "another")]);
+    chat.reply_with(&[Reply::Gated(Arc::clone(&gate), "another")]);
     let asked = ask(&app, "alice", &id).await;
     assert_eq!(asked.status, 202, "{}", asked.text());
-    assert_eq!(caption(&asked.json())[..2], [&json!("pending"), &json!(SAYS)]);
-    until("the worker is busy", async || chat.asked().len() == 2).await;
+    assert_eq!(caption(&asked.json())[..2], [&json!("pending"), &json!(DEFAULT_CAPTION)]);
+    until("the worker is busy", async || chat.requests().len() == 2).await;
     // Again, while it is made: there is one job.
     assert_eq!(ask(&app, "alice", &id).await.status, 202);
     gate.add_permits(1);
     assert_eq!(caption(&settled(&app, &id).await)[..2], [&json!("ready"), &json!("another")]);
-    assert_eq!(chat.asked().len(), 2);
+    assert_eq!(chat.requests().len(), 2);
     // When none comes, the last one stays.
-    chat.will(&[Reply::Status(400)]);
+    chat.reply_with(&[Reply::Status(400)]);
     ask(&app, "alice", &id).await;
     let failed = settled(&app, &id).await;
     assert_eq!(caption(&failed), [&json!("failed"), &json!("another"), &json!("llava:7b"), &json!("the endpoint answered 400")]);
@@ -149,22 +149,22 @@ async fn its_owner_asks_for_another_and_the_old_one_stays_until_then() {
 async fn what_may_pass_is_tried_again_later_and_later_and_then_given_up() {
     let chat = Chat::start().await;
     let app = service(&chat, &["--caption-attempts=3"]).await;
-    chat.will(&[Reply::Status(500), Reply::Body("{}".to_owned()), Reply::Says("at last")]);
+    chat.reply_with(&[Reply::Status(500), Reply::Body("{}".to_owned()), Reply::Text("at last")]);
     let id = upload(&app, "alice", 1).await;
     for tries in 1..=2_u32 {
-        until("it was tried", async || chat.asked().len() == tries as usize).await;
+        until("it was tried", async || chat.requests().len() == tries as usize).await;
         // Ten seconds, then forty, each give or take a half.
         let (soonest, latest) = (5 * 4_i64.pow(tries - 1), 15 * 4_i64.pow(tries - 1));
         until("it is put off", async || app.metric("captions_total{result=\"retried\"}").await == f64::from(tries)).await;
         app.clock.advance(TimeDelta::seconds(soonest - 1));
         tokio::time::sleep(Duration::from_millis(1200)).await;
-        assert_eq!(chat.asked().len(), tries as usize, "too soon");
+        assert_eq!(chat.requests().len(), tries as usize, "too soon");
         app.clock.advance(TimeDelta::seconds(latest - soonest + 2));
     }
     assert_eq!(caption(&settled(&app, &id).await)[..2], [&json!("ready"), &json!("at last")]);
     assert_eq!(app.metric("captions_total{result=\"retried\"}").await, 2.0);
     // Every time.
-    chat.will(&[Reply::Status(500), Reply::Says(" \n "), Reply::Says("never asked")]);
+    chat.reply_with(&[Reply::Status(500), Reply::Text(" \n "), Reply::Text("never asked")]);
     let id = upload(&app, "alice", 2).await;
     until("it is put off", async || app.metric("captions_total{result=\"retried\"}").await == 3.0).await;
     app.clock.advance(TimeDelta::seconds(20));
@@ -181,7 +181,7 @@ async fn what_may_pass_is_tried_again_later_and_later_and_then_given_up() {
 async fn an_answer_that_does_not_come_or_has_no_end_is_no_caption() {
     let chat = Chat::start().await;
     let app = service(&chat, &["--caption-attempts=1", "--caption-timeout=1"]).await;
-    chat.will(&[Reply::Silence, Reply::Body("x".repeat(2 << 20)), Reply::Body(json!({"choices": []}).to_string())]);
+    chat.reply_with(&[Reply::Silence, Reply::Body("x".repeat(2 << 20)), Reply::Body(json!({"choices": []}).to_string())]);
     for reason in ["it took longer than it may", "the endpoint's answer is too long", "the endpoint's answer has no text"] {
         let id = upload(&app, "alice", reason.len() as u64).await;
         assert_eq!(settled(&app, &id).await["caption_error"], reason);
@@ -193,7 +193,7 @@ async fn the_words_of_an_endpoint_are_not_told_to_users() {
     let chat = Chat::start().await;
     let app = service(&chat, &["--caption-attempts=1"]).await;
     let inner = "http://10.0.0.5:9/ key=sk-123 ".repeat(10_000);
-    chat.will(&[Reply::Body(json!({"choices": inner}).to_string()), Reply::Status(500), Reply::Cut]);
+    chat.reply_with(&[Reply::Body(json!({"choices": inner}).to_string()), Reply::Status(500), Reply::Cut]);
     for reason in
         ["the endpoint's answer is no chat completion", "the endpoint answered 500", "the endpoint did not answer to the end"]
     {
@@ -206,9 +206,9 @@ async fn the_words_of_an_endpoint_are_not_told_to_users() {
 async fn where_captions_were_turned_off_nobody_waits_for_them() {
     let chat = Chat::start().await;
     let mut app = service(&chat, &[]).await;
-    chat.will(&[Reply::Status(503)]);
+    chat.reply_with(&[Reply::Status(503)]);
     let id = upload(&app, "alice", 1).await;
-    until("it was tried", async || chat.asked().len() == 1).await;
+    until("it was tried", async || chat.requests().len() == 1).await;
     app.set("--caption-url=");
     app.restart().await;
     let started = std::time::Instant::now();
@@ -217,16 +217,16 @@ async fn where_captions_were_turned_off_nobody_waits_for_them() {
     app.set(&format!("--caption-url={}", chat.url));
     app.restart().await;
     app.clock.advance(TimeDelta::seconds(10));
-    assert_eq!(caption(&settled(&app, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+    assert_eq!(caption(&settled(&app, &id).await)[..2], [&json!("ready"), &json!(DEFAULT_CAPTION)]);
 }
 
 #[tokio::test]
 async fn a_service_that_stops_gives_back_what_it_has_and_keeps_nobody_waiting() {
     let chat = Chat::start().await;
     let mut app = service(&chat, &[]).await;
-    chat.will(&[Reply::Silence]);
+    chat.reply_with(&[Reply::Silence]);
     let id = upload(&app, "alice", 1).await;
-    until("the worker is busy", async || chat.asked().len() == 1).await;
+    until("the worker is busy", async || chat.requests().len() == 1).await;
     let waiting = app.request(Method::GET, &format!("/images/{id}?wait=30")).send();
     let waiting = tokio::spawn(waiting);
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -234,7 +234,7 @@ async fn a_service_that_stops_gives_back_what_it_has_and_keeps_nobody_waiting() 
     app.restart().await;
     assert!(started.elapsed() < Duration::from_secs(20), "the one who waits is answered at once");
     assert_eq!(Answer::read(waiting.await.unwrap().unwrap()).await.ok()["caption_status"], "pending");
-    assert_eq!(caption(&settled(&app, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+    assert_eq!(caption(&settled(&app, &id).await)[..2], [&json!("ready"), &json!(DEFAULT_CAPTION)]);
 }
 
 #[tokio::test]
@@ -244,13 +244,13 @@ async fn a_caption_outlives_the_process_that_was_to_make_it() {
         home.set(variable, value);
     }
     let process = Process::start(&home, &[]).await;
-    chat.will(&[Reply::Silence]);
+    chat.reply_with(&[Reply::Silence]);
     let id = upload_at(process.address).await;
-    until("the worker is busy", async || chat.asked().len() == 1).await;
+    until("the worker is busy", async || chat.requests().len() == 1).await;
     process.kill().await;
     // By the clock of the next one the lease has ended.
     let running = home.start_ahead(TimeDelta::minutes(5)).await;
-    assert_eq!(caption(&settled_at(running.address, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+    assert_eq!(caption(&settled_at(running.address, &id).await)[..2], [&json!("ready"), &json!(DEFAULT_CAPTION)]);
     running.shut_down().await.unwrap();
 }
 
@@ -272,13 +272,13 @@ async fn an_endpoint_is_asked_by_tls_if_its_certificate_is_trusted() {
     let process = Process::start(&home, &[]).await;
     let id = upload_at(process.address).await;
     until("the certificate is refused", async || process.log().contains("certificate")).await;
-    assert!(chat.asked().is_empty());
+    assert!(chat.requests().is_empty());
     process.stop().await;
     let trusted = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&trusted, certificate).unwrap();
     let process = Process::start(&home, &[("SSL_CERT_FILE", trusted.path().to_str().unwrap())]).await;
-    assert_eq!(caption(&settled_at(process.address, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
-    assert_eq!(chat.asked()[0].authorization.as_deref(), Some("Bearer key-7"));
+    assert_eq!(caption(&settled_at(process.address, &id).await)[..2], [&json!("ready"), &json!(DEFAULT_CAPTION)]);
+    assert_eq!(chat.requests()[0].authorization.as_deref(), Some("Bearer key-7"));
     process.stop().await;
 }
 
@@ -286,7 +286,7 @@ async fn an_endpoint_is_asked_by_tls_if_its_certificate_is_trusted() {
 async fn a_private_image_is_captioned_for_its_owner_alone() {
     let (chat, gate) = (Chat::start().await, Arc::new(Semaphore::new(0)));
     let app = service(&chat, &[]).await;
-    chat.will(&[Reply::Gated(Arc::clone(&gate), "a secret")]);
+    chat.reply_with(&[Reply::Gated(Arc::clone(&gate), "a secret")]);
     let form = Form::upload("alice", &jpeg(64, 64, 1)).text("visibility", "private");
     let id = app.post(form).await.image_id();
     // Who may not see it does not wait for it either.
@@ -312,6 +312,6 @@ async fn what_is_on_this_machine_is_asked_by_no_proxy() {
     let process = Process::start(&home, &settings).await;
     // The storage inside is there as well.
     let id = upload_at(process.address).await;
-    assert_eq!(caption(&settled_at(process.address, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+    assert_eq!(caption(&settled_at(process.address, &id).await)[..2], [&json!("ready"), &json!(DEFAULT_CAPTION)]);
     process.stop().await;
 }

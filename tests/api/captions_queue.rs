@@ -8,15 +8,15 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::captions::{ask, caption, image, service, settled, until, upload};
-use crate::harness::chat::{Chat, Reply, SAYS};
+use crate::harness::chat::{Chat, DEFAULT_CAPTION, Reply};
 use crate::harness::{TestApp, assert_error};
 
 /// As [`service`], where the only one who may be asked is busy for good: the test takes jobs itself.
 async fn by_hand(chat: &Chat, settings: &[&str]) -> TestApp {
     let app = service(chat, settings).await;
-    chat.will(&[Reply::Silence]);
+    chat.reply_with(&[Reply::Silence]);
     upload(&app, "zoe", 999).await;
-    until("the worker is busy", async || chat.asked().len() == 1).await;
+    until("the worker is busy", async || chat.requests().len() == 1).await;
     app
 }
 
@@ -54,10 +54,10 @@ async fn where_picture_after_picture_fails_it_is_the_endpoints_fault_until_one_s
     }
     let statuses =
         async || futures::future::join_all(ids.iter().map(async |id| image(&app, id).await["caption_status"].take())).await;
-    chat.will(&[500, 400, 403, 500, 400].map(Reply::Status));
+    chat.reply_with(&[500, 400, 403, 500, 400].map(Reply::Status));
     while work_on_next(&app).await {}
     assert_eq!(statuses().await, ["failed", "failed", "failed", "pending", "pending"]);
-    chat.will(&[Reply::Status(500), Reply::Says(SAYS), Reply::Status(500)]);
+    chat.reply_with(&[Reply::Status(500), Reply::Text(DEFAULT_CAPTION), Reply::Status(500)]);
     for _ in 0..2 {
         app.clock.advance(TimeDelta::seconds(10));
         while work_on_next(&app).await {}
@@ -70,10 +70,10 @@ async fn where_picture_after_picture_fails_it_is_the_endpoints_fault_until_one_s
 async fn an_endpoint_that_is_down_costs_no_picture_its_caption() {
     let chat = Chat::start().await;
     let app = service(&chat, &["--caption-attempts=1"]).await;
-    chat.will(&[Reply::Status(503), Reply::Status(429), Reply::Status(401)]);
+    chat.reply_with(&[Reply::Status(503), Reply::Status(429), Reply::Status(401)]);
     let id = upload(&app, "alice", 1).await;
     for tries in 1..=3 {
-        until("it was tried", async || chat.asked().len() >= tries).await;
+        until("it was tried", async || chat.requests().len() >= tries).await;
         assert_eq!(image(&app, &id).await["caption_status"], "pending");
         // The worker pauses by a clock of its own; whoever has another service may try.
         until("it is given back", async || {
@@ -82,7 +82,7 @@ async fn an_endpoint_that_is_down_costs_no_picture_its_caption() {
         })
         .await;
     }
-    assert_eq!(caption(&settled(&app, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+    assert_eq!(caption(&settled(&app, &id).await)[..2], [&json!("ready"), &json!(DEFAULT_CAPTION)]);
     assert_eq!(app.metric("captions_total{result=\"unable\"}").await, 3.0);
 }
 
@@ -95,10 +95,10 @@ async fn a_deleted_image_is_captioned_when_it_is_restored() {
     assert!(work_on_next(&app).await);
     app.clock.advance(TimeDelta::days(20));
     assert!(!work_on_next(&app).await, "it waits");
-    assert_eq!(chat.asked().len(), 1);
+    assert_eq!(chat.requests().len(), 1);
     assert_eq!(app.restore("alice", &id).await.ok()["caption_status"], "pending");
     assert!(work_on_next(&app).await);
-    assert_eq!(caption(&image(&app, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+    assert_eq!(caption(&image(&app, &id).await)[..2], [&json!("ready"), &json!(DEFAULT_CAPTION)]);
     // Purged, it takes its job along.
     let id = upload(&app, "alice", 2).await;
     app.delete("alice", &id).await.ok();
@@ -165,12 +165,12 @@ async fn a_job_is_taken_once_and_whoever_is_late_settles_nothing() {
     // Their leases end: others take the jobs over, and are quicker.
     app.clock.advance(TimeDelta::seconds(61));
     while work_on_next(&app).await {}
-    chat.will(&vec![Reply::Says("late"); 11]);
+    chat.reply_with(&vec![Reply::Text("late"); 11]);
     for one in claimed {
         work(&app, one).await;
     }
     for id in &ids {
-        assert_eq!(caption(&image(&app, id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+        assert_eq!(caption(&image(&app, id).await)[..2], [&json!("ready"), &json!(DEFAULT_CAPTION)]);
     }
 }
 
@@ -197,14 +197,14 @@ async fn what_ends_the_service_each_time_is_given_up() {
     }
     assert_eq!(ask(&app, "alice", &id).await.status, 202);
     assert!(work_on_next(&app).await);
-    assert_eq!(caption(&image(&app, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+    assert_eq!(caption(&image(&app, &id).await)[..2], [&json!("ready"), &json!(DEFAULT_CAPTION)]);
 }
 
 #[tokio::test]
 async fn fewer_attempts_than_were_made_already_are_no_interruption() {
     let chat = Chat::start().await;
     let mut app = service(&chat, &["--caption-attempts=9"]).await;
-    chat.will(&[500, 500, 500].map(Reply::Status));
+    chat.reply_with(&[500, 500, 500].map(Reply::Status));
     let id = upload(&app, "alice", 1).await;
     for tries in 1..=3 {
         until("it was tried", async || app.metric("captions_total{result=\"retried\"}").await == f64::from(tries)).await;
@@ -215,5 +215,5 @@ async fn fewer_attempts_than_were_made_already_are_no_interruption() {
     app.set("--caption-attempts=2");
     app.restart().await;
     app.clock.advance(TimeDelta::minutes(10));
-    assert_eq!(caption(&settled(&app, &id).await)[..2], [&json!("ready"), &json!(SAYS)]);
+    assert_eq!(caption(&settled(&app, &id).await)[..2], [&json!("ready"), &json!(DEFAULT_CAPTION)]);
 }

@@ -108,7 +108,7 @@ async fn an_instance_that_starts_on_a_standby_waits_for_it_to_take_writes() {
 async fn make_read_only(database: &Database, read_only: bool) {
     let state = if read_only { "on" } else { "off" };
     database.administer(&format!("alter database {{database}} set default_transaction_read_only = {state}")).await;
-    database.end_connections().await;
+    database.terminate_connections().await;
 }
 
 // Isolation.
@@ -120,7 +120,7 @@ async fn uploads_at_once_succeed_whatever_isolation_the_operator_prefers() {
         let Some(database) = &app.database else { return };
         database.administer(&format!("alter database {{database}} set default_transaction_isolation = '{level}'")).await;
         // What has connections of before, a pooler too, opens new ones.
-        database.end_connections().await;
+        database.terminate_connections().await;
         app.restart().await;
         let upload = |seed| app.post(Form::new().text("user_id", "ann").text("tags", "a,b").file(&pictures::jpeg(96, 64, seed)));
         for answer in futures::future::join_all((0..24).map(upload)).await {
@@ -266,7 +266,7 @@ async fn why_the_database_cannot_be_used_is_one_sentence_with_the_cause_at_its_e
 async fn why_the_service_is_not_ready_is_logged_although_attempts_go_on_for_longer() {
     let mut home = Home::new().await;
     let Some(address) = home.database_address() else { return };
-    let proxy = Proxy::before(address).await;
+    let proxy = Proxy::in_front_of(address).await;
     home.move_database_to(proxy.address);
     let process = Process::start(&home, &[("DATABASE_TIMEOUT", "30")]).await;
     proxy.set(Fault::Refused);

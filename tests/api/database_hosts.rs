@@ -51,7 +51,7 @@ async fn when_no_host_can_be_used_each_is_named_with_its_reason() {
 async fn after_a_fail_over_new_connections_lead_to_the_other_host() {
     let mut home = Home::new().await;
     let Some(address) = home.database_address() else { return };
-    let (first, second) = (Proxy::before(address).await, Proxy::before(address).await);
+    let (first, second) = (Proxy::in_front_of(address).await, Proxy::in_front_of(address).await);
     second.set(Fault::Refused);
     lead_to(&mut home, &format!("{},{}", first.address, second.address), "");
     let process = Process::start(&home, &[("DATABASE_TIMEOUT", "5")]).await;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::Form;
-use crate::harness::client::{Client, HANG, Upload};
+use crate::harness::client::{Client, HANG_TIMEOUT, Upload};
 use crate::harness::pictures::Random;
 use crate::harness::process::{Home, Process};
 use crate::harness::proxy::{Fault, Proxied};
@@ -261,7 +261,7 @@ impl SlowUpload {
     async fn answer(&mut self) -> String {
         let mut answer = Vec::new();
         // A reset is an end too.
-        let read = tokio::time::timeout(HANG, self.stream.read_to_end(&mut answer)).await.expect("an end");
+        let read = tokio::time::timeout(HANG_TIMEOUT, self.stream.read_to_end(&mut answer)).await.expect("an end");
         drop(read);
         String::from_utf8_lossy(&answer).into_owned()
     }

@@ -275,7 +275,7 @@ async fn cut_everywhere(broken: Broken) {
         }
         proxy.set(Fault::None);
         until_stored(&client, &format!("{direction:?} measured")).await;
-        let whole = proxy.carried(direction);
+        let whole = proxy.forwarded(direction);
         // Each point twice as near to the end as even steps would be: the commit is there.
         for step in 0..CUTS {
             // The connection that was cut before is replaced here, and not while bytes are counted.
