@@ -788,11 +788,11 @@ async fn many_unknown_names_give_a_short_response_and_log() {
     let query = http.get(client.url(&format!("/images?{}", query.join("&"))));
     let fields: serde_json::Map<String, Value> = (0..600).map(|number| (name(number), Value::Null)).collect();
     let fields = http.patch(client.url(&format!("/images/{id}"))).header("X-User-Id", "alice").json(&fields);
-    for (request, told) in [(parts, 21), (repeated, 2), (query, 21), (fields, 21)] {
+    for (request, reported) in [(parts, 21), (repeated, 2), (query, 21), (fields, 21)] {
         let answer = Answer::read(request.send().await.expect("an answer")).await;
         let details = assert_error(&answer, 422, "ValidationError");
         let details = details.as_object().expect("fields");
-        assert!(details.len() == told && details.contains_key("(more)"), "{details:?}");
+        assert!(details.len() == reported && details.contains_key("(more)"), "{details:?}");
         assert!(details.keys().all(|name| name.len() <= 64) && answer.body.len() < 5000, "{} bytes", answer.body.len());
     }
     let log = stop_and_keep_log(process).await.log();

@@ -77,8 +77,8 @@ async fn an_image_that_the_model_never_saw_is_captioned() {
         let uploaded = app.post(Form::upload("alice", &picture)).await.image();
         assert_eq!(uploaded["caption_status"], "pending");
         let image = wait_for_caption(&app, uploaded["image_id"].as_str().unwrap()).await;
-        let told = ["caption_status", "caption", "caption_model", "caption_error"].map(|field| &image[field]);
-        assert_eq!(told, [&json!("ready"), &json!(caption), &json!("drawings"), &Value::Null]);
+        let actual = ["caption_status", "caption", "caption_model", "caption_error"].map(|field| &image[field]);
+        assert_eq!(actual, [&json!("ready"), &json!(caption), &json!("drawings"), &Value::Null]);
     }
     app.assert_sound().await;
 }

@@ -44,10 +44,10 @@ async fn a_service_that_waits_for_its_database_stops_immediately_on_a_signal() {
         let mut child = home.command(&["serve"], &[]).spawn().expect("the program can be started");
         let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
         assert!(log.any(|line| line.expect("a line").contains("the database cannot be used yet")));
-        let asked = Instant::now();
+        let signalled = Instant::now();
         Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status().expect("the signal is sent");
         assert_eq!(child.wait().expect("the exit status").code(), Some(0));
-        assert!(asked.elapsed() < Duration::from_secs(10), "{signal}: {:?}", asked.elapsed());
+        assert!(signalled.elapsed() < Duration::from_secs(10), "{signal}: {:?}", signalled.elapsed());
     }
 }
 

@@ -1,4 +1,4 @@
-//! A database or storage that refuses, hangs, slows down or cuts connections. The service reports it within a within_time_limit
+//! A database or storage that refuses, hangs, slows down or cuts connections. The service reports it within a bounded
 //! time, stores nothing that it did not acknowledge, and recovers by itself.
 //!
 //! SQLite has no network that could fail, so the database tests run on PostgreSQL only.
@@ -15,7 +15,7 @@ use crate::harness::proxy::{Direction, Fault, Proxied, Proxy};
 /// Short timeouts, so that a hanging dependency is noticed soon.
 const SETTINGS: [(&str, &str); 2] = [("DATABASE_TIMEOUT", "1"), ("S3_TIMEOUT", "2")];
 
-/// Far more than the sum of the timeouts. It only shows that the time is within_time_limit.
+/// Far more than the sum of the timeouts. It only shows that the time is bounded.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,8 +148,8 @@ async fn assert_readiness(client: &Client, broken: Option<Dependency>) {
     let state = |dependency| if broken == Some(dependency) { "down" } else { "up" };
     let status = if broken.is_some() { "unavailable" } else { "ready" };
     let body = answer.json();
-    let told = [&body["status"], &body["database"], &body["storage"]];
-    assert_eq!(told, [status, state(Dependency::Database), state(Dependency::Storage)]);
+    let actual = [&body["status"], &body["database"], &body["storage"]];
+    assert_eq!(actual, [status, state(Dependency::Database), state(Dependency::Storage)]);
     let error = ["error", "message", "details"].map(|name| body[name].clone());
     match broken {
         Some(broken) => {

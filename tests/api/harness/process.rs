@@ -159,7 +159,7 @@ impl Home {
         match (&self.bucket, process.storage_address) {
             (Some(bucket), _) => bucket.storage.clone(),
             (None, Some(address)) => Storage::embedded(&address.to_string(), &self.data_dir().join("objects")),
-            (None, None) => panic!("no storage is known"),
+            (None, None) => panic!("no storage is available"),
         }
     }
 

@@ -55,7 +55,7 @@ struct Shared {
     fault: watch::Sender<Fault>,
     /// Increases with each fault that is set, so that connections restart their counts.
     epoch: AtomicU64,
-    /// Connections opened in_front_of this epoch are lost.
+    /// Connections opened before this epoch are lost.
     lost_before: AtomicU64,
     to_server: AtomicU64,
     to_client: AtomicU64,

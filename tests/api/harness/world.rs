@@ -24,7 +24,7 @@ pub struct World(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// The result of each access-up of a name. The last one is repeated.
+    /// The result of each look-up of a name. The last one is repeated.
     names: HashMap<String, Vec<Vec<IpAddr>>>,
     lookups: HashMap<String, usize>,
     /// The local addresses of the servers behind the made-up addresses.
@@ -67,7 +67,7 @@ impl World {
         access(&mut self.0.lock().unwrap())
     }
 
-    /// Defines a name and the result of each access-up.
+    /// Defines a name and the result of each look-up.
     pub fn name(&self, name: &str, answers: &[&[&str]]) {
         let answers = answers.iter().map(|answer| answer.iter().map(|address| address.parse().unwrap()).collect()).collect();
         self.with_state(|state| state.names.insert(name.to_owned(), answers));
@@ -89,7 +89,7 @@ impl World {
         address
     }
 
-    /// Starts a server on port 443 with a certificate for `certified`, which clients trust or not.
+    /// Starts a server on port 443 with a certificate for `certified`. `trusted` says whether clients trust it.
     pub async fn secure_site(self: &Arc<Self>, name: &str, certified: &str, trusted: bool, reply: Reply) {
         let (certificate, acceptor) = certified_for(certified);
         if trusted {

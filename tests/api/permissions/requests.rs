@@ -90,8 +90,8 @@ impl Stage {
         Target { path, refresh }
     }
 
-    /// Returns a collection of the owner. Its state is the row's, unless the path names an image: then the image has
-    /// the state and is in the collection.
+    /// Creates a collection of the owner and returns its name. Its state is the row's, unless the path names an image:
+    /// then the image has the state and is in the collection.
     async fn collection(&self, row: &Row, path: &str) -> String {
         let name = format!("collection-{}", self.count);
         let image = path.strip_prefix("/collections/{name}/images/");

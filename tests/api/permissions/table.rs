@@ -6,12 +6,12 @@
 //! |---|---|---|
 //! | `trusted` | | behind a gateway (`AUTH_MODE=trusted`), without an `Authorization` |
 //! | | `-` | anonymous |
-//! | | `own` `oth` `adm` `dis` | the user in `X-User-Id`: the owner, other users with and without an account, an administrator, a disabled account |
+//! | | `own` `oth` `adm` `dis` | the user in `X-User-Id`: owner, others with and without account, administrator, disabled one |
 //! | `req` | `any` | with `AUTH_MODE=required`, anonymous and each of these: the header is ignored |
 //! | `owner` | | the account that owns the images; this and all later groups apply in both modes |
 //! | | `own` | with an access token, or with e-mail address and password |
 //! | | `key` | with an API key without scopes |
-//! | | `rd` `up` `ad` | with a key that has the scope `read`, `upload` or `admin`; the last does not make the owner an administrator |
+//! | | `rd` `up` `ad` | with a key with the scope `read`, `upload` or `admin` (which does not make an administrator) |
 //! | `oth` | `oth` | another account |
 //! | `admin` | | an administrator who does not own the images; the columns are the same as the owner's |
 //! | `refused` | `dis` `exp` `bad` | a disabled account, an access token that has expired, invalid credentials |
