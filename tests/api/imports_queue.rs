@@ -264,7 +264,7 @@ async fn hosts_users_and_the_whole_are_bounded() {
     assert_eq!(counts(&app.done(&bob).await), [0, 1, 0]);
     assert_eq!(counts(&app.done(&alice).await), [0, 30, 0]);
     for name in ["one.test", "two.test", "three.test"] {
-        assert!(world.most_at_once(name) <= 3, "{name}: {}", world.most_at_once(name));
+        assert!(world.peak_requests(name) <= 3, "{name}: {}", world.peak_requests(name));
     }
     assert_eq!(app.metric("import_queue_items{state=\"running\"}").await, 0.0);
     assert_eq!(app.metric("import_oldest_waiting_seconds").await, 0.0);
@@ -484,7 +484,7 @@ impl LocalSite {
     async fn start(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let world = World::new();
         let name = world.site("local.test", move |path, _| reply(path)).await;
-        let address = world.really(std::net::SocketAddr::new(name, 80));
+        let address = world.local_address(std::net::SocketAddr::new(name, 80));
         Self { world, address }
     }
 
@@ -579,7 +579,7 @@ async fn instances_share_the_work() {
     let job = done(&clients[1], &id).await;
     assert_one_each(&clients[1], &job, 60).await;
     assert_eq!(site.requests(), 60);
-    assert_eq!(site.world.most_at_once("local.test"), 4);
+    assert_eq!(site.world.peak_requests("local.test"), 4);
     let mut shares = Vec::new();
     for client in &clients {
         let metrics = client.get("/metrics").await;

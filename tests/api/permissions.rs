@@ -60,12 +60,12 @@ async fn walk(mode: &str) -> Vec<String> {
     // What callers are told of what they may not know of, by operation.
     let mut missing = BTreeMap::<&str, String>::new();
     for row in rows(STATUSES) {
-        let mut target = stage.set(&row).await;
+        let mut target = stage.create_target(&row).await;
         for (column, expected) in row.cells::<u16>().into_iter().filter(|(column, _)| is_of(*column, mode)) {
             let expected = expected.expect("a status");
-            for number in 0..stage.callers.ways(column).len() {
+            for number in 0..stage.callers.credentials(column).len() {
                 // Anew each time: sessions may have been ended.
-                let way = stage.callers.ways(column)[number].clone();
+                let way = stage.callers.credentials(column)[number].clone();
                 let request = stage.request(&row, &target, &way);
                 let answer = stage.app.send(request).await;
                 let mut complain = |what: String| wrong.push(format!("{row}: {}/{} ({way}): {what}", column.group, column.name));
@@ -128,9 +128,9 @@ async fn look(mode: &str) -> Vec<String> {
     let (mut stage, mut wrong) = (Stage::new(mode).await, Vec::new());
     stage.two_images().await;
     for row in rows(SEEN) {
-        let target = stage.set(&row).await;
+        let target = stage.create_target(&row).await;
         for (column, expected) in row.cells::<u64>().into_iter().filter(|(column, _)| is_of(*column, mode)) {
-            for way in stage.callers.ways(column) {
+            for way in stage.callers.credentials(column) {
                 let request = stage.request(&row, &target, &way);
                 let answer = stage.app.send(request).await;
                 let seen = if answer.status < 400 { Some(seen(&row, &answer)) } else { None };
