@@ -78,8 +78,8 @@ async fn the_first_response_is_repeated_after_a_change_but_not_while_the_image_i
         "the response is the first one, the image has changed"
     );
     app.delete("alice", id).await.ok();
-    let refused = app.post_with_key("key-1", form("alice").text("description", "words")).await;
-    assert_error(&refused, 410, "Gone");
+    let rejected = app.post_with_key("key-1", form("alice").text("description", "words")).await;
+    assert_error(&rejected, 410, "Gone");
     assert_eq!(count(&app).await, 0);
     app.restore("alice", id).await.ok();
     assert_eq!(again().await, first);

@@ -226,8 +226,8 @@ async fn writes_check_the_caller_then_the_image_then_its_owner() {
         for id in [UNKNOWN_ID, "no-id"] {
             assert_error(&write(&app, what, Some("bob"), id).await, 404, "NotFound");
         }
-        for stranger in ["bob", "Alice", "alice2", "alic"] {
-            assert_eq!(assert_error(&write(&app, what, Some(stranger), &id).await, 403, "Forbidden"), json!({}), "{what}");
+        for other_user in ["bob", "Alice", "alice2", "alic"] {
+            assert_eq!(assert_error(&write(&app, what, Some(other_user), &id).await, 403, "Forbidden"), json!({}), "{what}");
         }
     }
     assert_error(&write(&app, "restore", Some("alice"), &id).await, 409, "Conflict");

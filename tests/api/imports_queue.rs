@@ -565,8 +565,8 @@ async fn instances_share_the_queue() {
     }
     let gate = Arc::new(Semaphore::new(0));
     let held = Arc::clone(&gate);
-    let picture = |path: &str| answer("200 OK", &[], &jpeg(96, 64, seed(path)));
-    let site = LocalSite::start(move |path| Reply::Gated(Arc::clone(&held), picture(path))).await;
+    let image_response = |path: &str| answer("200 OK", &[], &jpeg(96, 64, seed(path)));
+    let site = LocalSite::start(move |path| Reply::Gated(Arc::clone(&held), image_response(path))).await;
     site.allow(&mut home);
     home.set("IMPORT_CONCURRENCY", "3");
     home.set("IMPORT_HOST_CONCURRENCY", "4");

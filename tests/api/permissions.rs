@@ -70,8 +70,8 @@ async fn check_statuses(mode: &str) -> Vec<String> {
                 let answer = stage.app.send(request).await;
                 let mut complain = |what: String| wrong.push(format!("{row}: {}/{} ({way}): {what}", column.group, column.name));
                 if answer.status != expected {
-                    let told = if answer.status < 400 { "" } else { answer.text() };
-                    complain(format!("{} instead of {expected} {told}", answer.status));
+                    let body = if answer.status < 400 { "" } else { answer.text() };
+                    complain(format!("{} instead of {expected} {body}", answer.status));
                 } else if expected >= 400 {
                     assert_error(&answer, expected, error_type(expected));
                 }

@@ -148,8 +148,8 @@ async fn an_image_quota_is_exact_under_concurrent_uploads() {
     let answers = join_all((0..16).map(|seed| app.post_as(&login, Form::new().file(&jpeg(64, 64, seed))))).await;
     let stored: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 200).collect();
     assert_eq!(stored.len(), 5);
-    for refused in answers.iter().filter(|answer| answer.status != 200) {
-        let details = assert_error(refused, 403, "QuotaExceeded");
+    for rejected in answers.iter().filter(|answer| answer.status != 200) {
+        let details = assert_error(rejected, 403, "QuotaExceeded");
         assert_eq!(details, json!({"images": "5 of 5 are used, 0 are left, 1 are needed"}));
     }
     let me = app.get_as(&login, "/accounts/me").await.ok();
@@ -171,10 +171,10 @@ async fn a_byte_quota_is_exact_and_the_error_reports_the_remainder() {
     let login = with_plan(&app, &admin, "small", &json!({"thumbnails": ["small"], "max_bytes": 10_000})).await;
     let file = |seed: u64, length: usize| Form::new().file(&padded(jpeg(50, 50, seed), length));
     app.post_as(&login, file(1, 6_000)).await.ok();
-    let refused = app.post_as(&login, file(2, 4_001)).await;
-    let details = assert_error(&refused, 403, "QuotaExceeded");
+    let rejected = app.post_as(&login, file(2, 4_001)).await;
+    let details = assert_error(&rejected, 403, "QuotaExceeded");
     assert_eq!(details, json!({"bytes": "6000 of 10000 are used, 4000 are left, 4001 are needed"}));
-    assert!(refused.json()["message"].as_str().unwrap().contains("what is used and what is left"));
+    assert!(rejected.json()["message"].as_str().unwrap().contains("what is used and what is left"));
     app.post_as(&login, file(3, 4_000)).await.ok();
     let usage = app.get_as(&login, "/accounts/me").await.ok()["usage"].clone();
     assert_eq!(

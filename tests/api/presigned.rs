@@ -95,13 +95,13 @@ async fn presigned_thumbnail_urls_return_jpeg_or_webp_if_there_is_transparency()
 /// Returns the width and height of an image, as decoded.
 fn dimensions(file: &[u8]) -> (usize, usize) {
     if file.starts_with(b"RIFF") {
-        let picture = webp_files::decode(file).expect("a whole WebP");
-        (picture.width as usize, picture.height as usize)
+        let decoded = webp_files::decode(file).expect("a whole WebP");
+        (decoded.width as usize, decoded.height as usize)
     } else {
         let decoder = mozjpeg::Decompress::new_mem(file).expect("a JPEG");
-        let mut picture = decoder.rgb().expect("a JPEG");
-        let rows = picture.read_scanlines::<[u8; 3]>().expect("a whole JPEG");
-        let dimensions = (picture.width(), picture.height());
+        let mut decoded = decoder.rgb().expect("a JPEG");
+        let rows = decoded.read_scanlines::<[u8; 3]>().expect("a whole JPEG");
+        let dimensions = (decoded.width(), decoded.height());
         assert_eq!(rows.len(), dimensions.0 * dimensions.1);
         dimensions
     }

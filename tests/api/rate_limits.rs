@@ -39,8 +39,8 @@ async fn without_settings_nothing_is_limited() {
             assert_eq!(rate_limit_headers(&answer), ("", ""));
         }
     }
-    let refused = app.post_json("/token", &json!({"email": "a@b", "password": "c"})).await;
-    assert_eq!((refused.status, rate_limit_headers(&refused)), (401, ("", "")));
+    let rejected = app.post_json("/token", &json!({"email": "a@b", "password": "c"})).await;
+    assert_eq!((rejected.status, rate_limit_headers(&rejected)), (401, ("", "")));
 }
 
 #[tokio::test]

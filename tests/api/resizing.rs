@@ -86,8 +86,8 @@ async fn with_a_list_of_sizes_others_need_a_signature() {
     assert_rejected(&get("width=320&quality=81").await, "quality cannot be chosen");
     // Other users can sign what needs no signature; the owner can sign any size.
     for user in ["", "bob"] {
-        let refused = request_signatures(&app, user, &id, &json!({"sizes": [{"width": 320}, {"width": 321}]})).await;
-        assert_rejected(&refused, "320x, x200, 150x150");
+        let rejected = request_signatures(&app, user, &id, &json!({"sizes": [{"width": 320}, {"width": 321}]})).await;
+        assert_rejected(&rejected, "320x, x200, 150x150");
         let paths = sign(&app, user, &id, &json!([{"width": 320}, {"height": 200, "format": "webp"}])).await;
         assert_eq!(Pixels::of(&app.get(&paths[1]).await).size(), (300, 200));
     }

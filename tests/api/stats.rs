@@ -35,8 +35,8 @@ async fn stored_and_rejected_files_are_counted_across_restarts() {
     let mut damaged = jpeg(200, 200, 5);
     damaged.truncate(2000);
     let too_large = padded(flat_jpeg(60, 60), 10 * 1024 * 1024 + 1);
-    for refused in [damaged, padded(flat_jpeg(40, 40), 2000), vec![0xff; 100], Vec::new(), too_large] {
-        let answer = app.post(Form::upload("alice", &refused)).await;
+    for rejected in [damaged, padded(flat_jpeg(40, 40), 2000), vec![0xff; 100], Vec::new(), too_large] {
+        let answer = app.post(Form::upload("alice", &rejected)).await;
         assert!([400, 415].contains(&answer.status), "{}", answer.text());
     }
     assert_error(&app.post(Form::upload("alice", &vec![7; 5000])).await, 415, "UnsupportedMediaType");

@@ -313,9 +313,9 @@ async fn of_many_concurrent_deletions_exactly_one_counts() {
             tokio::spawn(async move { app.delete("alice", &id).await })
         });
         let answers: Vec<_> = join_all(requests).await.into_iter().map(|answer| answer.expect("a response")).collect();
-        let (deleted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+        let (deleted, rejected): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
         assert_eq!(deleted.len(), 1);
-        refused.iter().for_each(|answer| drop(assert_error(answer, 410, "Gone")));
+        rejected.iter().for_each(|answer| drop(assert_error(answer, 410, "Gone")));
         assert_eq!(app.get("/tags/sea/images").await.ok()["total_count"], 0);
     }
     app.assert_sound().await;

@@ -20,9 +20,9 @@ async fn small_medium_and_the_configured_heights_are_served() {
         let answer = app.get(&format!("/images/{id}/thumbnails/{size}")).await;
         assert_eq!(answer.header("content-type"), "image/jpeg");
         assert_eq!(answer.header("vary"), "", "{size}");
-        let picture = Pixels::of(&answer);
-        assert_eq!(picture.size(), pixels);
-        picture.assert_at(0.25, 0.75, [64, 191, 128, 255]);
+        let decoded = Pixels::of(&answer);
+        assert_eq!(decoded.size(), pixels);
+        decoded.assert_at(0.25, 0.75, [64, 191, 128, 255]);
     }
     assert_eq!(app.storage().keys().await.len(), 5, "the original and the thumbnails created at upload");
     assert_eq!(app.metric("variants_total{result=\"made\"}").await, 0.0);
@@ -50,8 +50,8 @@ async fn the_served_thumbnail_is_the_one_linked_in_the_image_object() {
 async fn a_panorama_is_scaled_by_height_to_its_full_width() {
     let app = TestApp::start().await;
     let id = upload(&app, &jpeg(4000, 500, 1)).await;
-    let picture = Pixels::of(&app.get(&format!("/images/{id}/thumbnails/400")).await);
-    assert_eq!(picture.size(), (3200, 400));
+    let decoded = Pixels::of(&app.get(&format!("/images/{id}/thumbnails/400")).await);
+    assert_eq!(decoded.size(), (3200, 400));
 }
 
 #[tokio::test]
@@ -71,9 +71,9 @@ async fn thumbnails_are_upright_in_every_orientation() {
     for orientation in 1..=8 {
         let id = upload(&app, &jpeg_with_exif(900, 600, orientation, &[])).await;
         for (path, height) in [("thumbnails/400", 400), ("thumbnails/small", 0), ("thumbnail?height=90&width=90&fit=cover", 90)] {
-            let picture = Pixels::of(&app.get(&format!("/images/{id}/{path}")).await);
+            let decoded = Pixels::of(&app.get(&format!("/images/{id}/{path}")).await);
             if path == "thumbnails/400" {
-                assert_eq!(picture.size(), if orientation > 4 { (267, height) } else { (600, height) }, "{orientation}");
+                assert_eq!(decoded.size(), if orientation > 4 { (267, height) } else { (600, height) }, "{orientation}");
             }
             // A square crop keeps the middle part of the longer side.
             let part = if path.contains("cover") { (2.0 / 3.0, 1.0 / 6.0) } else { (1.0, 0.0) };
@@ -89,7 +89,7 @@ async fn thumbnails_are_upright_in_every_orientation() {
                 _ => (1.0 - down, across),
             };
             let shade = |share: f64| (share * 255.0) as u8;
-            picture.assert_at(across, down, [shade(x * part.0 + part.1), shade(y), 128, 255]);
+            decoded.assert_at(across, down, [shade(x * part.0 + part.1), shade(y), 128, 255]);
         }
     }
 }
@@ -101,9 +101,9 @@ async fn transparency_is_kept() {
     for size in ["small", "medium", "200", "400"] {
         let answer = app.get(&format!("/images/{id}/thumbnails/{size}")).await;
         assert_eq!(answer.header("content-type"), "image/webp", "{size}");
-        let picture = Pixels::of(&answer);
-        picture.assert_at(0.75, 0.75, [200, 30, 30, 255]);
-        assert_eq!(picture.at(0.25, 0.75)[3], 0, "{size}");
+        let decoded = Pixels::of(&answer);
+        decoded.assert_at(0.75, 0.75, [200, 30, 30, 255]);
+        assert_eq!(decoded.at(0.25, 0.75)[3], 0, "{size}");
     }
 }
 

@@ -80,9 +80,9 @@ async fn a_full_trash_rejects_uploads_until_its_oldest_images_can_be_purged() {
         thrown.push(owner.upload_and_delete().await);
     }
     assert_eq!(owner.usage().await, (0, 3), "a deletion is never rejected");
-    let refused = owner.upload().await;
-    assert_error(&refused, 403, "QuotaExceeded");
-    let rule = refused.json()["details"]["trash_images"].as_str().unwrap().to_owned();
+    let rejected = owner.upload().await;
+    assert_error(&rejected, 403, "QuotaExceeded");
+    let rule = rejected.json()["details"]["trash_images"].as_str().unwrap().to_owned();
     assert_eq!(rule, "the trash has 3 of at most 2; purge some with DELETE /images/{image_id}?purge=true");
     // Images are purged in the order of their deletion, and no more than necessary.
     owner.app.clock.advance(MIN_AGE);
@@ -105,9 +105,9 @@ async fn an_upload_purges_a_limited_number_of_images_and_the_next_one_continues(
     let smaller = json!({"original": true, "max_images": 2});
     owner.app.json_as(&owner.admin, Method::PUT, "/plans/small", &smaller).await.ok();
     owner.app.clock.advance(MIN_AGE);
-    let refused = owner.upload().await;
-    assert_error(&refused, 503, "ServiceUnavailable");
-    assert_eq!((refused.header("retry-after"), owner.usage().await), ("1", (0, 5)));
+    let rejected = owner.upload().await;
+    assert_error(&rejected, 503, "ServiceUnavailable");
+    assert_eq!((rejected.header("retry-after"), owner.usage().await), ("1", (0, 5)));
     owner.upload().await.ok();
     assert_eq!(owner.usage().await, (1, 2));
     owner.app.sweep_all().await;
@@ -155,10 +155,10 @@ async fn the_trash_is_limited_in_bytes_too() {
         let id = owner.upload_file(&padded(jpeg(60, 60, 1), 30_000)).await.image_id();
         owner.delete(&id, "").await.ok();
     }
-    let refused = owner.upload().await;
-    assert_error(&refused, 403, "QuotaExceeded");
+    let rejected = owner.upload().await;
+    assert_error(&rejected, 403, "QuotaExceeded");
     assert_eq!(
-        refused.json()["details"]["trash_bytes"],
+        rejected.json()["details"]["trash_bytes"],
         "the trash has 60000 of at most 50000; purge some with DELETE /images/{image_id}?purge=true"
     );
     let usage = owner.all_usage().await;
@@ -221,8 +221,8 @@ async fn only_the_owner_can_purge_an_image_unless_it_was_taken_down() {
     let owner = Owner::with_quota_of_two().await;
     let id = owner.upload().await.image_id();
     let path = format!("/images/{id}?purge=true");
-    for stranger in [&owner.admin, &owner.app.account(&owner.admin, "bob", &json!({})).await] {
-        assert_error(&owner.app.send(owner.app.request_as(stranger, Method::DELETE, &path)).await, 403, "Forbidden");
+    for other_user in [&owner.admin, &owner.app.account(&owner.admin, "bob", &json!({})).await] {
+        assert_error(&owner.app.send(owner.app.request_as(other_user, Method::DELETE, &path)).await, 403, "Forbidden");
     }
     let reading = owner.app.key(&owner.login, &json!({"scopes": ["read"]})).await;
     assert_error(&owner.app.send(owner.app.request_by_key(&reading, Method::DELETE, &path)).await, 403, "Forbidden");

@@ -208,8 +208,8 @@ async fn resized_images_are_removed_for_uploads_and_restored_images() {
     // All resized images are removed before an upload is rejected.
     let shown = usage(&app, &login).await;
     let left = shown["bytes_left"].as_u64().unwrap() as usize;
-    let refused = app.post_as(&login, file(4, left + 1)).await;
-    assert_error(&refused, 403, "QuotaExceeded");
+    let rejected = app.post_as(&login, file(4, left + 1)).await;
+    assert_error(&rejected, 403, "QuotaExceeded");
     assert!(variant_bytes(&app, &login).await > 0, "nothing is removed for a rejected upload");
     app.post_as(&login, file(5, left)).await.ok();
     assert_eq!((variant_bytes(&app, &login).await, &usage(&app, &login).await["bytes_left"]), (0, &json!(0)));

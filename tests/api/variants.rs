@@ -123,18 +123,18 @@ async fn cover_crops_to_the_centre() {
         let id = upload(&app, &file).await;
         // Created once from the original and once from a thumbnail.
         for side in [320, 32] {
-            let picture = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={side}&height={side}&fit=cover")).await);
-            assert_eq!(picture.size(), (side, side));
+            let decoded = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={side}&height={side}&fit=cover")).await);
+            assert_eq!(decoded.size(), (side, side));
             for (across, shade) in [(0.05, 89), (0.5, 127), (0.95, 166)] {
-                picture.assert_at(across, 0.5, [shade, 127, 128, 255]);
+                decoded.assert_at(across, 0.5, [shade, 127, 128, 255]);
             }
-            picture.assert_at(0.5, 0.05, [127, 13, 128, 255]);
-            picture.assert_at(0.5, 0.95, [127, 242, 128, 255]);
+            decoded.assert_at(0.5, 0.05, [127, 13, 128, 255]);
+            decoded.assert_at(0.5, 0.95, [127, 242, 128, 255]);
         }
     }
     let id = upload(&app, &jpeg(100, 80, 1)).await;
-    let picture = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width=400&height=100&fit=cover")).await);
-    assert_eq!(picture.size(), (400, 100), "cover has the exact size, even if it is larger");
+    let decoded = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width=400&height=100&fit=cover")).await);
+    assert_eq!(decoded.size(), (400, 100), "cover has the exact size, even if it is larger");
     assert_eq!(
         Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width=400")).await).size(),
         (100, 80),
@@ -148,14 +148,14 @@ async fn transparency_is_kept_in_png_and_webp_and_becomes_white_in_jpeg() {
     let id = upload(&app, &half_clear_png(1200, 900)).await;
     for width in [50, 700] {
         for format in ["png", "webp"] {
-            let picture = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={width}&format={format}")).await);
-            assert!(picture.has_alpha);
-            assert_eq!(picture.at(0.25, 0.75)[3], 0, "{format}");
-            picture.assert_at(0.75, 0.75, [200, 30, 30, 255]);
+            let decoded = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={width}&format={format}")).await);
+            assert!(decoded.has_alpha);
+            assert_eq!(decoded.at(0.25, 0.75)[3], 0, "{format}");
+            decoded.assert_at(0.75, 0.75, [200, 30, 30, 255]);
         }
-        let picture = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={width}&format=jpeg")).await);
-        picture.assert_at(0.25, 0.75, [255, 255, 255, 255]);
-        picture.assert_at(0.75, 0.75, [200, 30, 30, 255]);
+        let decoded = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={width}&format=jpeg")).await);
+        decoded.assert_at(0.25, 0.75, [255, 255, 255, 255]);
+        decoded.assert_at(0.75, 0.75, [200, 30, 30, 255]);
     }
 }
 

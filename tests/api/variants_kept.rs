@@ -63,8 +63,8 @@ async fn concurrent_requests_for_a_new_size_create_it_once() {
     let id = upload(&app).await;
     let path = path(&id, 330);
     let answers = join_all((0..50).map(|_| app.get(&path))).await;
-    let picture = Pixels::of(&answers[0]);
-    assert_eq!(picture.size(), (330, 236));
+    let decoded = Pixels::of(&answers[0]);
+    assert_eq!(decoded.size(), (330, 236));
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body));
     assert_eq!(made(&app).await, 1.0);
     let (hit, waited) =

@@ -44,7 +44,7 @@ class Clients:
         self.url = arguments.url
         self.node_modules = arguments.node_modules
         self.document = self.folder / "openapi.yaml"
-        own = {"BASE_URL": self.url, "PICTURE": str(self.folder / "picture.png"), "PYTHONPATH": str(self.folder)}
+        own = {"BASE_URL": self.url, "IMAGE_FILE": str(self.folder / "upload.png"), "PYTHONPATH": str(self.folder)}
         self.environment = {**os.environ, **own}
 
     def prepare(self):
@@ -52,7 +52,7 @@ class Clients:
             for path in HERE.glob(pattern):
                 shutil.copy(path, self.folder)
         (self.folder / "node_modules").symlink_to(self.node_modules)
-        (self.folder / "picture.png").write_bytes(noise(64, 64))
+        (self.folder / "upload.png").write_bytes(noise(64, 64))
         self.document.write_text(self.run(self.program, "openapi"))
 
     def run(self, *argv):

@@ -10,13 +10,13 @@ from openapi_client.models import CaptionStatus, CreateImportRequest, ImportStat
 USER = "clients-openapi-generator"
 URL = "https://images.example/cover.jpg"
 
-picture = pathlib.Path(os.environ["PICTURE"]).read_bytes()
+png = pathlib.Path(os.environ["IMAGE_FILE"]).read_bytes()
 configuration = openapi_client.Configuration(host=os.environ["BASE_URL"], api_key={"gatewayUser": USER})
 client = openapi_client.ApiClient(configuration)
 images, imports = openapi_client.ImagesApi(client), openapi_client.ImportsApi(client)
 
-first = images.upload_image(file=("p.png", picture), user_id=USER, title="A title", tags="og-sea,og-sun").image
-second = images.upload_image(file=("p.png", picture), user_id=USER, tags="og-sea", visibility=Visibility.PUBLIC).image
+first = images.upload_image(file=("p.png", png), user_id=USER, title="A title", tags="og-sea,og-sun").image
+second = images.upload_image(file=("p.png", png), user_id=USER, tags="og-sea", visibility=Visibility.PUBLIC).image
 assert first.caption_status == CaptionStatus.OFF, first.caption_status
 assert first.description is None and second.title is None, "fields that were not sent are absent, not the text None"
 

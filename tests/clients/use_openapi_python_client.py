@@ -13,13 +13,13 @@ from openapi_python_client_made.types import File
 USER = "clients-openapi-python-client"
 URL = "https://images.example/cover.jpg"
 
-picture = pathlib.Path(os.environ["PICTURE"]).read_bytes()
+png = pathlib.Path(os.environ["IMAGE_FILE"]).read_bytes()
 # These clients support one authentication scheme at a time: here, the gateway's header.
 client = AuthenticatedClient(base_url=os.environ["BASE_URL"], token=USER, prefix="", auth_header_name="X-User-Id")
 
 
 def upload(**parts):
-    file = File(payload=io.BytesIO(picture), file_name="p.png", mime_type="image/png")
+    file = File(payload=io.BytesIO(png), file_name="p.png", mime_type="image/png")
     return upload_image.sync(client=client, body=UploadForm(file=file, user_id=USER, **parts)).image
 
 

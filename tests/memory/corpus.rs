@@ -291,7 +291,7 @@ fn extension(name: &[u8; 11], length: usize) -> Vec<u8> {
 }
 
 fn webp_with(chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
-    let picture = webp_files::lossy(&photo(3, SIDE), SIDE, SIDE, 80.0);
+    let webp = webp_files::lossy(&photo(3, SIDE), SIDE, SIDE, 80.0);
     let side = &(SIDE - 1).to_le_bytes()[..3];
     let mut body = [&b"WEBPVP8X\x0a\0\0\0\x2c\0\0\0"[..], side, side].concat();
     let mut push = |name: &[u8; 4], data: &[u8]| {
@@ -299,8 +299,8 @@ fn webp_with(chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
     };
     let (before, after) = chunks.split_at(1);
     before.iter().for_each(|(name, data)| push(name, data));
-    let length = u32::from_le_bytes([picture[16], picture[17], picture[18], picture[19]]) as usize;
-    push(b"VP8 ", &picture[20..20 + length]);
+    let length = u32::from_le_bytes([webp[16], webp[17], webp[18], webp[19]]) as usize;
+    push(b"VP8 ", &webp[20..20 + length]);
     after.iter().for_each(|(name, data)| push(name, data));
     [&b"RIFF"[..], &(body.len() as u32).to_le_bytes(), &body].concat()
 }

@@ -74,8 +74,8 @@ pub fn animation(width: u32, height: u32, stills: &[Vec<u8>]) -> Vec<u8> {
     let mut body = [&b"WEBP"[..], &chunk(b"VP8X", &[&[0x12, 0, 0, 0][..], &canvas].concat())].concat();
     body.extend(chunk(b"ANIM", &[0; 6]));
     for still in stills {
-        let picture = if &still[12..16] == b"VP8X" { &still[30..] } else { &still[12..] };
-        body.extend(chunk(b"ANMF", &[&[0; 6][..], &canvas, &bytes3(100), &[0], picture].concat()));
+        let frame = if &still[12..16] == b"VP8X" { &still[30..] } else { &still[12..] };
+        body.extend(chunk(b"ANMF", &[&[0; 6][..], &canvas, &bytes3(100), &[0], frame].concat()));
     }
     [&b"RIFF"[..], &(body.len() as u32).to_le_bytes(), &body].concat()
 }
