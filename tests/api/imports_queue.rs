@@ -309,7 +309,7 @@ async fn a_claim_of_a_crashed_worker_expires_with_its_lease() {
     assert_eq!(app.import_next().await, Outcome::Done);
     assert_eq!(counts(&app.job(&id).await), [0, 1, 0]);
 
-    // An item that crashes every worker is not retried without end.
+    // An item that crashes every worker fails after its last attempt.
     let id = app.import(&[url(2)]).await;
     for _ in 0..2 {
         drop(claim(&app).await);

@@ -111,7 +111,7 @@ async fn existing_images_are_served_and_resized_after_limits_are_lowered() {
 }
 
 #[tokio::test]
-async fn an_image_that_exceeds_the_memory_budget_is_rejected_with_the_name_of_the_budget() {
+async fn an_image_that_exceeds_the_memory_budget_is_rejected_and_the_error_names_the_budget() {
     let settings = ["--max-image-side=20000", "--max-image-pixels=200000000", "--decode-memory-budget=208MiB"];
     let app = TestApp::with(&settings).await;
     // Decoding an interlaced image needs all of it in memory: 400 MB. The header alone shows that.

@@ -38,14 +38,14 @@ fn every_operation_has_a_row_and_every_row_an_operation() {
 #[test]
 fn no_row_is_duplicated() {
     for table in [STATUSES, SEEN] {
-        let mut with_rows = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for row in rows(table) {
-            assert!(with_rows.insert(row.to_string()), "{row}");
+            assert!(seen.insert(row.to_string()), "{row}");
         }
     }
 }
 
-/// Whether the column applies in a mode.
+/// Returns whether the column applies in a mode.
 fn applies_in(column: Column, mode: &str) -> bool {
     match column.group {
         "trusted" => mode == "trusted",

@@ -217,7 +217,7 @@ async fn an_owner_can_purge_an_image_immediately() {
 }
 
 #[tokio::test]
-async fn only_the_owner_can_purge_an_image_unless_it_was_taken_down() {
+async fn only_the_owner_can_purge_an_image_and_not_after_a_takedown() {
     let owner = Owner::with_quota_of_two().await;
     let id = owner.upload().await.image_id();
     let path = format!("/images/{id}?purge=true");
