@@ -1,20 +1,20 @@
 //! The first frame of an animation, on its transparent canvas.
 
-use super::picture::{Picture, Reducer};
+use super::bitmap::{Bitmap, Reducer};
 
 /// A part of the canvas, within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FrameRect {
     pub left: u32,
     pub top: u32,
     pub width: u32,
     pub height: u32,
 }
 
-impl Place {
+impl FrameRect {
     /// All of a canvas.
     pub fn whole((width, height): (u32, u32)) -> Self {
-        Place { left: 0, top: 0, width, height }
+        FrameRect { left: 0, top: 0, width, height }
     }
 
     fn bottom(&self) -> u32 {
@@ -26,17 +26,17 @@ impl Place {
 pub(super) struct Canvas {
     reducer: Reducer,
     size: (u32, u32),
-    frame: Place,
+    frame: FrameRect,
     /// A row of the canvas as RGBA; empty where the frame covers all of it, and its rows are the canvas's.
     row: Vec<u8>,
 }
 
 impl Canvas {
     /// For a picture of which the longer side must keep `cover` pixels. `alpha` is the frame's.
-    pub fn new(size: (u32, u32), frame: Place, alpha: bool, cover: u32) -> Self {
-        let covered = frame == Place::whole(size);
+    pub fn new(size: (u32, u32), frame: FrameRect, alpha: bool, min_longer_side: u32) -> Self {
+        let covered = frame == FrameRect::whole(size);
         let mut canvas = Canvas {
-            reducer: Reducer::new(size.0, size.1, alpha || !covered, cover),
+            reducer: Reducer::new(size.0, size.1, alpha || !covered, min_longer_side),
             size,
             frame,
             row: if covered { Vec::new() } else { vec![0; size.0 as usize * 4] },
@@ -66,7 +66,7 @@ impl Canvas {
     }
 
     /// The picture, when all rows of the frame have been pushed.
-    pub fn finish(mut self) -> Picture {
+    pub fn finish(mut self) -> Bitmap {
         self.row.fill(0);
         self.push_clear(self.size.1 - self.frame.bottom());
         self.reducer.finish()

@@ -1,7 +1,7 @@
 //! The dominant colours of a picture: a histogram of 4096 cells, then weighted k-means in OKLab, where distances are as
 //! an eye sees them. Deterministic: the first centre is the fullest cell, each further one the worst served.
 
-use super::picture::Picture;
+use super::bitmap::Bitmap;
 use crate::model::color::Color;
 
 /// How many colours at most.
@@ -16,7 +16,7 @@ const SMALLEST_SHARE: f32 = 0.01;
 const ROUNDS: usize = 12;
 
 /// Up to five colours, most common first. One colour for a picture of one, none for a fully transparent one.
-pub(super) fn dominant(picture: &Picture) -> Vec<Color> {
+pub(super) fn dominant(picture: &Bitmap) -> Vec<Color> {
     let cells = histogram(picture);
     let total: f32 = cells.iter().map(|cell| cell.weight).sum();
     let mut clusters = cluster(&cells);
@@ -56,7 +56,7 @@ impl Cell {
 }
 
 /// The cells that hold a pixel, four bits a channel, weighted by alpha.
-fn histogram(picture: &Picture) -> Vec<Cell> {
+fn histogram(picture: &Bitmap) -> Vec<Cell> {
     let mut sums = vec![[0u64; 4]; 4096];
     for pixel in picture.pixels.chunks_exact(picture.channels()) {
         let alpha = pixel.get(3).map_or(255, |&alpha| u64::from(alpha));
@@ -143,9 +143,9 @@ fn oklab(rgb: [f32; 3]) -> [f32; 3] {
 mod tests {
     use super::*;
 
-    fn picture(colors: &[([u8; 4], usize)]) -> Picture {
+    fn picture(colors: &[([u8; 4], usize)]) -> Bitmap {
         let pixels: Vec<u8> = colors.iter().flat_map(|(color, count)| color.repeat(*count)).collect();
-        Picture::whole((pixels.len() / 4) as u32, 1, true, pixels)
+        Bitmap::whole((pixels.len() / 4) as u32, 1, true, pixels)
     }
 
     #[test]

@@ -1,29 +1,21 @@
 //! Pictures as files: JPEG, PNG or WebP, with pixels and nothing else.
 
+use super::bitmap::Bitmap;
 use super::error::Error;
-use super::picture::Picture;
+use super::jpeg::encode::{self as jpeg, Chroma};
 use crate::model::image::Format;
 
 /// libwebp's effort, 0 to 6: 1 takes a third of the time of the default 4 for files a sixth larger.
 const WEBP_METHOD: i32 = 1;
 
-/// How many samples of colour a JPEG has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Chroma {
-    /// One for four pixels (4:2:0): enough for photos, and for all that was scaled down.
-    Quarter,
-    /// One for each (4:4:4), so that a thin red line stays red.
-    Full,
-}
-
 /// `quality` is 1 to 100, and means nothing for PNG; `chroma` is for JPEG. JPEG has no transparency: what shows through
 /// becomes white.
-pub(super) fn encode(picture: &Picture, format: Format, quality: u8, chroma: Chroma) -> Result<Vec<u8>, Error> {
+pub(super) fn encode(picture: &Bitmap, format: Format, quality: u8, chroma: Chroma) -> Result<Vec<u8>, Error> {
     let transparent = picture.is_transparent();
     match format {
-        Format::Jpeg if transparent => super::jpeg::encode(&picture.on_white(), f32::from(quality), chroma),
+        Format::Jpeg if transparent => jpeg::encode(&picture.on_white(), f32::from(quality), chroma),
         _ if picture.alpha && !transparent => encode(&picture.clone().without_alpha(), format, quality, chroma),
-        Format::Jpeg => super::jpeg::encode(picture, f32::from(quality), chroma),
+        Format::Jpeg => jpeg::encode(picture, f32::from(quality), chroma),
         Format::Png => png(picture).map_err(|error| Error::internal(format!("encoding a PNG: {error}"))),
         Format::Webp => {
             let size = (picture.width, picture.height);
@@ -34,7 +26,7 @@ pub(super) fn encode(picture: &Picture, format: Format, quality: u8, chroma: Chr
 }
 
 /// With the fastest compression: the others take ten times as long for a tenth less.
-fn png(picture: &Picture) -> Result<Vec<u8>, png::EncodingError> {
+fn png(picture: &Bitmap) -> Result<Vec<u8>, png::EncodingError> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, picture.width, picture.height);
     encoder.set_color(if picture.alpha { png::ColorType::Rgba } else { png::ColorType::Rgb });

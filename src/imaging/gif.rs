@@ -4,39 +4,39 @@
 //! GIF has no checksums: what can be told is missing data and invalid codes. A missing trailer proves nothing, for each
 //! frame has an end of its own.
 
-use super::aim::{Aim, Purpose};
+use super::bitmap::{Reducer, reduced};
+use super::decode_target::{DecodeTarget, Purpose};
 use super::error::Error;
 use super::gif_blocks::{self, GifHeader, Pieces};
-use super::picture::{Reducer, reduced};
+use super::parsed_header::ParsedHeader;
 use super::pixels::Pixels;
-use super::sniff::Found;
-use super::{Decoded, Kind, Limits, explain};
+use super::{Decoded, Kind, Limits, decoder_errors};
 use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 use std::io::Read;
 use std::num::NonZeroU64;
 
 /// The canvas, on which the frames lie.
-pub(super) fn read_header(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Found, Error> {
+pub(super) fn read_header(bytes: &[u8], purpose: &Purpose<'_>) -> Result<ParsedHeader, Error> {
     let header = gif_blocks::read(bytes)?;
     let (width, height) = header.canvas;
-    let aim = purpose.aim((width, height), 1);
-    let (small_width, small_height) = reduced(width, height, aim.cover);
-    let picture_bytes = u64::from(small_width) * u64::from(small_height) * 4;
-    Ok(Found {
+    let target = purpose.decode_target((width, height), 1);
+    let (small_width, small_height) = reduced(width, height, target.min_longer_side);
+    let image_bytes = u64::from(small_width) * u64::from(small_height) * 4;
+    Ok(ParsedHeader {
         kind: Kind::Gif(header),
         width,
         height,
         exif: None,
         profile: None,
         orientation: 1,
-        aim,
+        target,
         // A frame of indices, a row of colours.
-        decoder_bytes: picture_bytes + u64::from(width) * (u64::from(height) + 4) + (1 << 20),
-        picture_bytes,
+        decoder_bytes: image_bytes + u64::from(width) * (u64::from(height) + 4) + (1 << 20),
+        image_bytes,
     })
 }
 
-pub(super) fn decode(bytes: &[u8], header: &GifHeader, aim: Aim, limits: &Limits) -> Result<Decoded, Error> {
+pub(super) fn decode(bytes: &[u8], header: &GifHeader, target: DecodeTarget, limits: &Limits) -> Result<Decoded, Error> {
     if gif_blocks::read(bytes)? != *header {
         return Err(Error::corrupt("the GIF states two different sizes"));
     }
@@ -46,7 +46,7 @@ pub(super) fn decode(bytes: &[u8], header: &GifHeader, aim: Aim, limits: &Limits
     // Nothing is left that falls under this.
     options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(bytes.len() as u64 + 1).unwrap_or(NonZeroU64::MIN)));
     let pieces = Pieces::of(bytes, header)?;
-    let mut decoder = options.read_info(pieces.reader()).map_err(explain::gif)?;
+    let mut decoder = options.read_info(pieces.reader()).map_err(decoder_errors::gif)?;
     let mut indices = Vec::new();
     let mut picture = None;
     let mut frames: u32 = 0;
@@ -61,10 +61,10 @@ pub(super) fn decode(bytes: &[u8], header: &GifHeader, aim: Aim, limits: &Limits
         }
         check_first(&frame, canvas)?;
         indices.resize(frame.width * frame.height, 0);
-        decoder.read_into_buffer(&mut indices).map_err(explain::gif)?;
-        let palette = decoder.palette().map_err(explain::gif)?;
-        picture = Some(compose(&frame, &indices, palette, canvas, aim));
-        if !aim.prove {
+        decoder.read_into_buffer(&mut indices).map_err(decoder_errors::gif)?;
+        let palette = decoder.palette().map_err(decoder_errors::gif)?;
+        picture = Some(compose(&frame, &indices, palette, canvas, target));
+        if !target.verify {
             break;
         }
     }
@@ -94,7 +94,7 @@ impl Placed {
 }
 
 fn next_frame(decoder: &mut Decoder<impl Read>) -> Result<Option<Placed>, Error> {
-    let Some(frame) = decoder.next_frame_info().map_err(explain::gif)? else {
+    let Some(frame) = decoder.next_frame_info().map_err(decoder_errors::gif)? else {
         return Ok(None);
     };
     Ok(Some(Placed {
@@ -124,7 +124,7 @@ fn pass_over(decoder: &mut Decoder<impl Read>, frame: &Placed, canvas: (u32, u32
     let mut left = frame.width * frame.height;
     while left > 0 {
         indices.resize(left.min(most), 0);
-        if !decoder.fill_buffer(indices).map_err(explain::gif)? {
+        if !decoder.fill_buffer(indices).map_err(decoder_errors::gif)? {
             return Err(Error::corrupt("a frame of the GIF has fewer pixels than it says"));
         }
         left -= indices.len();
@@ -140,8 +140,8 @@ fn check_pixels(frames: u32, pixels: u64, (width, height): (u32, u32), limits: &
 }
 
 /// The first frame on a transparent canvas; like browsers, without the background colour.
-fn compose(frame: &Placed, indices: &[u8], palette: &[u8], canvas: (u32, u32), aim: Aim) -> super::picture::Picture {
-    let mut reducer = Reducer::new(canvas.0, canvas.1, true, aim.cover);
+fn compose(frame: &Placed, indices: &[u8], palette: &[u8], canvas: (u32, u32), target: DecodeTarget) -> super::bitmap::Bitmap {
+    let mut reducer = Reducer::new(canvas.0, canvas.1, true, target.min_longer_side);
     // Beyond the palette all is black, as in browsers.
     let mut colors = [[0, 0, 0, 255]; 256];
     for (color, rgb) in colors.iter_mut().zip(palette.chunks_exact(3)) {

@@ -4,8 +4,8 @@
 //! The decoder never sees what it would only keep: however long XMP or a colour profile is, it costs no memory. Nor does it see
 //! what it would refuse and viewers pass over: extensions with unknown labels, and zeros between blocks.
 
+use super::decoder_errors;
 use super::error::Error;
-use super::explain;
 use std::io::Read;
 
 /// The signature and the logical screen descriptor.
@@ -65,7 +65,7 @@ pub(super) struct Pieces<'a> {
 
 impl<'a> Pieces<'a> {
     pub fn of(bytes: &'a [u8], header: &GifHeader) -> Result<Self, Error> {
-        let head = bytes.get(..HEADER_BYTES).ok_or_else(|| explain::gif(gif::DecodingError::UnexpectedEof))?;
+        let head = bytes.get(..HEADER_BYTES).ok_or_else(|| decoder_errors::gif(gif::DecodingError::UnexpectedEof))?;
         let mut head = head.to_vec();
         if !header.has_palette {
             // Two colours are the fewest. Whatever is beyond them is black as well.

@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "libwebp has no safe wrapper that can scale while it decodes")]
 
 use super::error::Error;
-use super::{explain, webp_memory};
+use super::{decoder_errors, webp_memory};
 use libwebp_sys as ffi;
 use std::mem::MaybeUninit;
 
@@ -61,7 +61,7 @@ pub(super) fn decode_metered(
     match webp_memory::within(budget_bytes, decode) {
         (ffi::VP8StatusCode::VP8_STATUS_OK, usage) => Ok((pixels, usage)),
         (_, usage) if usage.refused => Err(Error::unsupported("WebP that takes more memory than its header accounts for")),
-        (status, _) => Err(explain::webp(status)),
+        (status, _) => Err(decoder_errors::webp(status)),
     }
 }
 

@@ -13,32 +13,34 @@
 //! Pictures made here are sRGB, whatever colour profile the file has. Of an original only metadata is ever changed: where it
 //! was taken is removed. Its picture data is never touched.
 
-mod aim;
+mod bitmap;
 mod canvas;
-mod coding;
 mod colors;
+mod decode_target;
+mod decoder_errors;
 mod encode;
 mod error;
-mod explain;
 mod gif;
 mod gif_blocks;
 mod hdr;
 mod jpeg;
 mod libwebp;
+mod limits;
 mod location;
 mod metadata;
 mod orient;
-mod picture;
+mod parsed_header;
 mod pixels;
 mod placeholder;
 mod png;
 mod png_chunks;
+mod png_color_space;
 mod png_header;
 mod profile;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 #[cfg(any(test, fuzzing))]
-mod reference;
+mod reference_decoder;
 mod resample;
 mod shrink;
 mod sniff;
@@ -47,7 +49,7 @@ mod webp;
 mod webp_header;
 mod webp_lossless;
 mod webp_memory;
-mod ycc;
+mod ycbcr;
 
 #[cfg(test)]
 mod tests;
@@ -60,9 +62,10 @@ use std::time::{Duration, Instant};
 use crate::model::color::Color;
 use crate::model::image::{Format, Metadata, Thumbnail};
 use crate::model::rendering::Rendering;
-use aim::{Aim, Purpose};
+use decode_target::{DecodeTarget, Purpose};
 pub use error::Error;
 pub use jpeg::simd_enabled;
+pub use limits::{Limits, MAX_SIDE};
 pub use shrink::Shrunk;
 use thumbnail::Original;
 
@@ -86,12 +89,12 @@ pub fn shrink(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Shrunk, 
 
 /// As [`inspect`], of a file that was accepted before, or made here, for [`render`].
 pub fn inspect_stored(bytes: &[u8], limits: &Limits, rendering: &Rendering) -> Result<Header, Error> {
-    contain(|| sniff::read_header(bytes, &limits.of_stored(), &Purpose::Rendering(rendering)))
+    contain(|| sniff::read_header(bytes, &limits.for_stored(), &Purpose::Rendering(rendering)))
 }
 
 /// As [`inspect_stored`], for [`pixels`] of which the shorter side has `side` at least.
 pub fn inspect_for_pixels(bytes: &[u8], limits: &Limits, side: u32) -> Result<Header, Error> {
-    contain(|| sniff::read_header(bytes, &limits.of_stored(), &Purpose::Pixels { side }))
+    contain(|| sniff::read_header(bytes, &limits.for_stored(), &Purpose::Pixels { side }))
 }
 
 /// Decodes the whole file once and makes everything that is shown of it. `header` is what [`inspect`] said of these bytes.
@@ -148,53 +151,6 @@ pub struct Rgb {
     pub pixels: Vec<u8>,
 }
 
-/// What a picture may be, and what is made of it. The defaults are those of the API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Pixels that each side needs at least, as displayed.
-    pub min_side: u32,
-    /// Pixels that each side may have at most, as displayed.
-    pub max_side: u32,
-    /// Width × height.
-    pub max_pixels: u64,
-    /// Frames × pixels of the canvas, for GIF and animated WebP, whose every frame is decoded.
-    pub max_frame_pixels: u64,
-    /// A progressive JPEG may go over its whole picture in every scan: 10 MB hold more than 100 000 of them. Encoders write
-    /// about 10.
-    pub max_progressive_scans: u32,
-    /// Heights of thumbnails that are made beside those that every image has.
-    pub thumbnail_heights: Vec<u32>,
-    /// Whether larger pictures are to be scaled down: [`inspect`] refuses them nevertheless, [`inspect_oversize`] does not.
-    pub shrink: bool,
-    /// Leaves what a file says of the place where it was taken.
-    pub keep_location: bool,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            min_side: 50,
-            max_side: 4000,
-            max_pixels: 16_000_000,
-            max_frame_pixels: 200_000_000,
-            max_progressive_scans: 100,
-            thumbnail_heights: vec![200, 400],
-            shrink: false,
-            keep_location: false,
-        }
-    }
-}
-
-/// Pixels of a side, whatever the limits: libjpeg takes no more.
-pub const MOST_SIDE: u32 = 65_500;
-
-impl Limits {
-    /// For files that were accepted before, perhaps under larger limits than today's.
-    fn of_stored(&self) -> Self {
-        Limits { min_side: 1, max_side: MOST_SIDE, max_pixels: u64::MAX, max_frame_pixels: u64::MAX, ..self.clone() }
-    }
-}
-
 /// What a file says of itself before it is decoded.
 #[derive(Debug, Clone)]
 pub struct Header {
@@ -214,8 +170,8 @@ pub struct Header {
     /// Where the EXIF block (its TIFF header) lies in the file.
     exif: Option<Range<usize>>,
     /// The colours that its pixels are of; sRGB without.
-    profile: Option<profile::Place>,
-    aim: Aim,
+    profile: Option<profile::ColorSource>,
+    target: DecodeTarget,
     kind: Kind,
 }
 
@@ -262,9 +218,9 @@ struct Decoded {
 fn decode(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Error> {
     match &header.kind {
         Kind::Jpeg(jpeg) => jpeg::decode(bytes, header, jpeg, limits),
-        Kind::Png(png) => png::decode(bytes, png, header.stored, header.aim),
-        Kind::Gif(gif) => gif::decode(bytes, gif, header.aim, limits),
-        Kind::Webp(webp) => webp::decode(bytes, webp, header.stored, header.aim),
+        Kind::Png(png) => png::decode(bytes, png, header.stored, header.target),
+        Kind::Gif(gif) => gif::decode(bytes, gif, header.target, limits),
+        Kind::Webp(webp) => webp::decode(bytes, webp, header.stored, header.target),
     }
 }
 

@@ -1,6 +1,6 @@
 //! EXIF orientation: turns a small picture upright. Applied to the thumbnail, never to the original.
 
-use super::picture::Picture;
+use super::bitmap::Bitmap;
 
 /// Whether the picture lies on its side, so that width and height as displayed are swapped.
 pub(super) fn swaps_sides(orientation: u8) -> bool {
@@ -13,7 +13,7 @@ pub(super) fn displayed((width, height): (u32, u32), orientation: u8) -> (u32, u
 }
 
 /// Maps the stored picture to the one displayed; EXIF 2.32, tag 0x0112. Unknown values leave it as it is.
-pub(super) fn upright(picture: Picture, orientation: u8) -> Picture {
+pub(super) fn upright(picture: Bitmap, orientation: u8) -> Bitmap {
     let size = (picture.width, picture.height);
     let turned = match picture.channels() {
         3 => upright_samples::<3>(&picture.pixels, size, orientation),
@@ -21,7 +21,7 @@ pub(super) fn upright(picture: Picture, orientation: u8) -> Picture {
     };
     let Some(pixels) = turned else { return picture };
     let (width, height) = displayed(size, orientation);
-    Picture::whole(width, height, picture.alpha, pixels)
+    Bitmap::whole(width, height, picture.alpha, pixels)
 }
 
 /// As [`upright`], of samples in rows; `None` when they are upright already.

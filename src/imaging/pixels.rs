@@ -1,25 +1,25 @@
 //! What a decoder hands on, and what thumbnails are made of: RGB, or JPEG's own planes.
 
-use super::encode::Chroma;
+use super::bitmap::Bitmap;
 use super::error::Error;
+use super::jpeg::encode::{Chroma, encode_planes};
 use super::orient;
-use super::picture::Picture;
 use super::resample::{Part, Source, lanczos3, resample};
-use super::ycc::Ycc;
-use super::{Format, encode, jpeg};
+use super::ycbcr::YCbCr;
+use super::{Format, encode};
 
 /// As stored: not yet oriented.
 #[derive(Debug, Clone)]
 pub(super) enum Pixels {
-    Rgb(Picture),
-    Ycc(Ycc),
+    Rgb(Bitmap),
+    YCbCr(YCbCr),
 }
 
 impl Pixels {
     pub fn size(&self) -> (u32, u32) {
         match self {
             Self::Rgb(picture) => (picture.width, picture.height),
-            Self::Ycc(ycc) => (ycc.luma.width, ycc.luma.height),
+            Self::YCbCr(ycbcr) => (ycbcr.luma.width, ycbcr.luma.height),
         }
     }
 
@@ -27,7 +27,7 @@ impl Pixels {
     pub fn covered(&self) -> (f64, f64) {
         match self {
             Self::Rgb(picture) => picture.covered,
-            Self::Ycc(ycc) => ycc.luma.covered,
+            Self::YCbCr(ycbcr) => ycbcr.luma.covered,
         }
     }
 
@@ -44,14 +44,14 @@ impl Pixels {
     pub fn is_grey(&self) -> bool {
         match self {
             Self::Rgb(picture) => picture.is_grey(),
-            Self::Ycc(ycc) => ycc.is_grey(),
+            Self::YCbCr(ycbcr) => ycbcr.is_grey(),
         }
     }
 
-    pub fn into_rgb(self) -> Result<Picture, Error> {
+    pub fn into_rgb(self) -> Result<Bitmap, Error> {
         match self {
             Self::Rgb(picture) => Ok(picture),
-            Self::Ycc(ycc) => ycc.into_rgb(),
+            Self::YCbCr(ycbcr) => ycbcr.into_rgb(),
         }
     }
 
@@ -59,7 +59,7 @@ impl Pixels {
     pub fn resized(&self, part: Part, size: (u32, u32)) -> Result<Self, Error> {
         match self {
             Self::Rgb(picture) => resize(picture, part, size).map(Self::Rgb),
-            Self::Ycc(ycc) => ycc.resized(part, size).map(Self::Ycc),
+            Self::YCbCr(ycbcr) => ycbcr.resized(part, size).map(Self::YCbCr),
         }
     }
 
@@ -67,7 +67,7 @@ impl Pixels {
     pub fn upright(self, orientation: u8) -> Self {
         match self {
             Self::Rgb(picture) => Self::Rgb(orient::upright(picture, orientation)),
-            Self::Ycc(ycc) => Self::Ycc(ycc.upright(orientation)),
+            Self::YCbCr(ycbcr) => Self::YCbCr(ycbcr.upright(orientation)),
         }
     }
 
@@ -75,21 +75,21 @@ impl Pixels {
     pub fn encode(&self, format: Format, quality: u8, chroma: Chroma) -> Result<Vec<u8>, Error> {
         match self {
             Self::Rgb(picture) => encode::encode(picture, format, quality, chroma),
-            Self::Ycc(Ycc { luma, chroma: Some(planes) }) if format == Format::Jpeg => {
-                jpeg::encode_planes(luma, planes, f32::from(quality))
+            Self::YCbCr(YCbCr { luma, chroma: Some(planes) }) if format == Format::Jpeg => {
+                encode_planes(luma, planes, f32::from(quality))
             }
-            Self::Ycc(ycc) => encode::encode(&ycc.clone().into_rgb()?, format, quality, chroma),
+            Self::YCbCr(ycbcr) => encode::encode(&ycbcr.clone().into_rgb()?, format, quality, chroma),
         }
     }
 }
 
 /// By Lanczos3; transparent pixels lend no colour to their neighbours.
-pub(super) fn resize(picture: &Picture, part: Part, size: (u32, u32)) -> Result<Picture, Error> {
+pub(super) fn resize(picture: &Bitmap, part: Part, size: (u32, u32)) -> Result<Bitmap, Error> {
     if part == [0.0, 0.0, f64::from(size.0), f64::from(size.1)] && size == (picture.width, picture.height) {
         return Ok(picture.clone());
     }
     let channels = picture.channels();
     let source = Source { width: picture.width, height: picture.height, channels, samples: &picture.pixels };
     let pixels = resample(source, part, size, lanczos3())?;
-    Ok(Picture::whole(size.0, size.1, picture.alpha, pixels))
+    Ok(Bitmap::whole(size.0, size.1, picture.alpha, pixels))
 }

@@ -1,16 +1,17 @@
 //! The placeholder: a ThumbHash (<https://evanw.github.io/thumbhash/>), some 25 bytes that a page can draw as a blurred
 //! preview, with its shape and transparency, before the picture has arrived.
 
+use super::bitmap::Bitmap;
 use super::error::Error;
-use super::picture::Picture;
-use super::{pixels, thumbnail};
+use super::pixels;
+use crate::model::rendering::contain;
 
 /// 32 pixels hold all the frequencies that a ThumbHash keeps, and hash nine times faster than its limit of 100.
 const SIDE: u32 = 32;
 
 /// The hash of an upright picture.
-pub(super) fn hash(picture: &Picture) -> Result<Vec<u8>, Error> {
-    let size = thumbnail::fit(picture.width, picture.height, SIDE);
+pub(super) fn hash(picture: &Bitmap) -> Result<Vec<u8>, Error> {
+    let size = contain((picture.width, picture.height), Some(SIDE), Some(SIDE));
     let (width, height) = picture.covered;
     let small = pixels::resize(picture, [0.0, 0.0, width, height], size)?;
     let rgba: Vec<u8> = if small.alpha {

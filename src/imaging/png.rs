@@ -4,35 +4,35 @@
 //! Of an animated PNG the first frame is shown, as browsers do: usually the default image, which is decoded in any case. The
 //! other frames are only counted.
 
-use super::aim::Aim;
-use super::canvas::{Canvas, Place};
+use super::bitmap::Bitmap;
+use super::canvas::{Canvas, FrameRect};
+use super::decode_target::DecodeTarget;
 use super::error::Error;
-use super::picture::Picture;
 use super::pixels::Pixels;
 use super::png_chunks::Needed;
 use super::png_header::{PngHeader, frames};
-use super::profile::DeepToSrgb;
-use super::{Decoded, explain};
+use super::profile::ToSrgb16;
+use super::{Decoded, decoder_errors};
 use png::{ColorType, DecodeOptions, Decoder, Reader, Transformations};
 
-pub(super) fn decode(bytes: &[u8], png: &PngHeader, canvas: (u32, u32), aim: Aim) -> Result<Decoded, Error> {
+pub(super) fn decode(bytes: &[u8], png: &PngHeader, canvas: (u32, u32), target: DecodeTarget) -> Result<Decoded, Error> {
     let mut rows = Rows::of(bytes, png, canvas)?;
     let frame = match png.first_frame {
-        None => Place::whole(canvas),
+        None => FrameRect::whole(canvas),
         Some(frame) => {
-            if aim.prove {
+            if target.verify {
                 rows.pass_over()?;
             }
             rows.skip_to(frame)?;
             frame
         }
     };
-    let picture = rows.picture(canvas, frame, aim)?;
-    if aim.prove {
-        rows.reader.finish().map_err(explain::png)?;
+    let picture = rows.picture(canvas, frame, target)?;
+    if target.verify {
+        rows.reader.finish().map_err(decoder_errors::png)?;
     }
-    let has_alpha = rows.has_alpha || frame != Place::whole(canvas);
-    let frames = if aim.prove { frames(bytes)? } else { 1 };
+    let has_alpha = rows.has_alpha || frame != FrameRect::whole(canvas);
+    let frames = if target.verify { frames(bytes)? } else { 1 };
     Ok(Decoded { pixels: Pixels::Rgb(picture), has_alpha, frames })
 }
 
@@ -51,7 +51,7 @@ enum Samples {
     /// 16 bits, of which the lower eight change nothing that can be seen, in a row for the others.
     Deep(Vec<u8>),
     /// 16 bits, in colours that are brought to sRGB before the lower ones are cut.
-    Colored(Box<DeepToSrgb>),
+    Colored(Box<ToSrgb16>),
 }
 
 impl<'a> Rows<'a> {
@@ -67,14 +67,14 @@ impl<'a> Rows<'a> {
         // Of 16 bits all are needed where they are to be converted.
         let deep = png.deep.is_some();
         decoder.set_transformations(if deep { Transformations::EXPAND } else { Transformations::normalize_to_color8() });
-        let reader = decoder.read_info().map_err(explain::png)?;
+        let reader = decoder.read_info().map_err(decoder_errors::png)?;
         if reader.info().size() != canvas {
             return Err(Error::corrupt("the PNG states two different sizes"));
         }
         let (color_type, _) = reader.output_color_type();
         let has_alpha = matches!(color_type, ColorType::GrayscaleAlpha | ColorType::Rgba);
         let channels = color_type.samples();
-        let samples = match DeepToSrgb::of(bytes, png.deep.as_ref(), channels, canvas.0 as usize) {
+        let samples = match ToSrgb16::of(bytes, png.deep.as_ref(), channels, canvas.0 as usize) {
             Some(to_srgb) => Samples::Colored(Box::new(to_srgb)),
             None if deep => Samples::Deep(Vec::new()),
             None => Samples::Plain,
@@ -84,31 +84,31 @@ impl<'a> Rows<'a> {
 
     /// Proves a picture that is not shown.
     fn pass_over(&mut self) -> Result<(), Error> {
-        while self.reader.next_row().map_err(explain::png)?.is_some() {}
+        while self.reader.next_row().map_err(decoder_errors::png)?.is_some() {}
         Ok(())
     }
 
-    fn skip_to(&mut self, frame: Place) -> Result<(), Error> {
-        let found = self.reader.next_frame_info().map_err(explain::png)?;
+    fn skip_to(&mut self, frame: FrameRect) -> Result<(), Error> {
+        let found = self.reader.next_frame_info().map_err(decoder_errors::png)?;
         if (found.x_offset, found.y_offset, found.width, found.height) != (frame.left, frame.top, frame.width, frame.height) {
             return Err(Error::corrupt("the PNG states two different sizes"));
         }
         Ok(())
     }
 
-    fn picture(&mut self, size: (u32, u32), frame: Place, aim: Aim) -> Result<Picture, Error> {
-        let mut canvas = Canvas::new(size, frame, self.has_alpha, aim.cover);
+    fn picture(&mut self, size: (u32, u32), frame: FrameRect, target: DecodeTarget) -> Result<Bitmap, Error> {
+        let mut canvas = Canvas::new(size, frame, self.has_alpha, target.min_longer_side);
         if self.reader.info().interlaced {
             // Rows of a frame are laid out as those of the canvas.
             let pixel_bytes = self.samples.bytes() * self.channels;
             let row_bytes = size.0 as usize * pixel_bytes;
             let mut whole = vec![0; row_bytes * size.1 as usize];
-            self.reader.next_frame(&mut whole).map_err(explain::png)?;
+            self.reader.next_frame(&mut whole).map_err(decoder_errors::png)?;
             for row in whole.chunks_exact(row_bytes).take(frame.height as usize) {
                 self.samples.push(&row[..frame.width as usize * pixel_bytes], self.channels, &mut canvas)?;
             }
         } else {
-            while let Some(row) = self.reader.next_row().map_err(explain::png)? {
+            while let Some(row) = self.reader.next_row().map_err(decoder_errors::png)? {
                 self.samples.push(row.data(), self.channels, &mut canvas)?;
             }
         }

@@ -1,12 +1,12 @@
 //! A PNG's header: IHDR, and where its EXIF block and its colour profile lie (PNG 3rd edition, chapter 11).
 
-use super::aim::Purpose;
-use super::canvas::Place;
+use super::bitmap::reduced;
+use super::canvas::FrameRect;
+use super::decode_target::Purpose;
 use super::error::Error;
-use super::picture::reduced;
+use super::parsed_header::ParsedHeader;
 use super::png_chunks::{chunks, lacks_end};
-use super::sniff::{Found, check_sides};
-use super::{Kind, Limits, coding, metadata, profile};
+use super::{Kind, Limits, metadata, png_color_space, profile};
 use std::ops::Range;
 
 /// How many chunks are searched for either; one that comes later counts as absent. 1 GiB in IDATs of 8 KiB are 131,072.
@@ -16,15 +16,15 @@ const MAX_CHUNKS: usize = 262_144;
 #[derive(Debug, Clone)]
 pub(super) struct PngHeader {
     /// The animation's first frame, where it is not the default image: the one that is shown.
-    pub first_frame: Option<Place>,
+    pub first_frame: Option<FrameRect>,
     /// The colours of a picture of 16 bits, if they are not sRGB: it is converted while it is decoded.
-    pub deep: Option<profile::Place>,
+    pub deep: Option<profile::ColorSource>,
 }
 
 /// The numbers in PNG have 31 bits.
 const MOST_FRAMES: u32 = 0x7fff_ffff;
 
-pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Found, Error> {
+pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<ParsedHeader, Error> {
     let ihdr = bytes.get(8..33).ok_or_else(|| Error::truncated("the PNG header"))?;
     if ihdr[..8] != *b"\0\0\0\x0dIHDR" {
         return Err(Error::corrupt("the PNG does not start with its header"));
@@ -32,35 +32,35 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     let number = |at: usize| u32::from_be_bytes([ihdr[at], ihdr[at + 1], ihdr[at + 2], ihdr[at + 3]]);
     let (width, height, interlaced) = (number(8), number(12), ihdr[20] != 0);
     // Here already: they are multiplied below.
-    check_sides(width, height, limits)?;
+    limits.check_size(width, height)?;
     let whole_bytes = u64::from(width) * u64::from(height) * 4;
     let exif = find_exif(bytes);
     let orientation = metadata::orientation(bytes, exif.clone());
-    let aim = purpose.aim((width, height), orientation);
-    let (small_width, small_height) = reduced(width, height, aim.cover);
-    let picture_bytes = u64::from(small_width) * u64::from(small_height) * 4;
+    let target = purpose.decode_target((width, height), orientation);
+    let (small_width, small_height) = reduced(width, height, target.min_longer_side);
+    let image_bytes = u64::from(small_width) * u64::from(small_height) * 4;
     // Rows of up to 16 bits a sample and the inflater's window. The passes of an interlaced picture need all of it at once.
     let rows = u64::from(width) * 8 * 4 + (1 << 20);
     let (deep, profile) = if ihdr[16] == 16 { (find_colors(bytes), None) } else { (None, find_colors(bytes)) };
     let interlaced_bytes = whole_bytes * u64::from(interlaced) * if deep.is_some() { 2 } else { 1 };
     // A table of 16 bits for each channel and step, beside the profile.
     let conversion_bytes = deep.as_ref().map_or(0, |colors| colors.weight_bytes() + u64::from(width) * 24);
-    Ok(Found {
+    Ok(ParsedHeader {
         kind: Kind::Png(PngHeader { first_frame: find_first_frame(bytes, (width, height)), deep }),
         width,
         height,
         exif,
         profile,
         orientation,
-        aim,
-        decoder_bytes: picture_bytes + rows + interlaced_bytes + conversion_bytes,
-        picture_bytes,
+        target,
+        decoder_bytes: image_bytes + rows + interlaced_bytes + conversion_bytes,
+        image_bytes,
     })
 }
 
 /// The first frame of an animation whose default image is none of its frames. Where its chunks are not as they should be, the
 /// picture counts as a still one, as in browsers.
-fn find_first_frame(bytes: &[u8], (width, height): (u32, u32)) -> Option<Place> {
+fn find_first_frame(bytes: &[u8], (width, height): (u32, u32)) -> Option<FrameRect> {
     let mut chunks = chunks(bytes).take(MAX_CHUNKS);
     let control = chunks.find(|chunk| [b"acTL", b"fcTL", b"IDAT"].iter().any(|name| *name == chunk.name))?;
     let counts = [0, 4].map(|at| control.sound(bytes).and_then(|body| number(body, at)));
@@ -71,7 +71,8 @@ fn find_first_frame(bytes: &[u8], (width, height): (u32, u32)) -> Option<Place> 
     let frame = chunks.find(|chunk| chunk.name == b"fcTL").filter(|chunk| chunk.body.len() == 26)?.sound(bytes)?;
     let data = chunks.find(|chunk| chunk.name == b"fcTL" || chunk.name == b"fdAT").filter(|chunk| chunk.name == b"fdAT")?;
     let second = bytes.get(data.body).filter(|body| body.len() >= 4)?;
-    let place = Place { width: number(frame, 4)?, height: number(frame, 8)?, left: number(frame, 12)?, top: number(frame, 16)? };
+    let place =
+        FrameRect { width: number(frame, 4)?, height: number(frame, 8)?, left: number(frame, 12)?, top: number(frame, 16)? };
     let within = |start: u32, length: u32, side: u32| length > 0 && start.checked_add(length).is_some_and(|end| end <= side);
     let valid = (number(frame, 0)?, number(second, 0)?) == (0, 1)
         && frame[24] <= 2
@@ -118,12 +119,12 @@ fn find_exif(bytes: &[u8]) -> Option<Range<usize>> {
 
 /// The colours that the pixels are of; `None` for sRGB. In the order of the specification (4.3): cICP, iCCP, sRGB, gAMA
 /// with cHRM.
-fn find_colors(bytes: &[u8]) -> Option<profile::Place> {
-    let said = coding::read(bytes, MAX_CHUNKS);
+fn find_colors(bytes: &[u8]) -> Option<profile::ColorSource> {
+    let said = png_color_space::read(bytes, MAX_CHUNKS);
     match (said.first, find_profile(bytes)) {
-        (Some(first), _) => first.map(profile::Place::Coded),
-        (None, Some(profile)) => Some(profile::Place::Deflated(profile, said.otherwise)),
-        (None, None) => said.otherwise.map(profile::Place::Coded),
+        (Some(first), _) => first.map(profile::ColorSource::ColorSpace),
+        (None, Some(profile)) => Some(profile::ColorSource::Compressed(profile, said.otherwise)),
+        (None, None) => said.otherwise.map(profile::ColorSource::ColorSpace),
     }
 }
 

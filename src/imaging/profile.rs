@@ -4,11 +4,11 @@
 //! A profile that cannot be read, is too large, or is for other colours than the picture's counts as absent: the pixels are
 //! then taken for sRGB, or ink, as everyone does. PNG can state its colours without a profile as well (`coding.rs`).
 
-use super::coding::Coding;
+use super::bitmap::Bitmap;
 use super::error::Error;
 use super::hdr::Hdr;
-use super::picture::Picture;
 use super::pixels::Pixels;
+use super::png_color_space::PngColorSpace;
 use flate2::read::ZlibDecoder;
 use moxcms::{
     ColorProfile, DataColorSpace, Layout, ParsingOptions, TransferCharacteristics, Transform8BitExecutor, Transform16BitExecutor,
@@ -24,29 +24,29 @@ const MAX_PROFILE_BYTES: usize = 4 << 20;
 
 /// Where a profile lies in its file, or what stands there in its place.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(super) enum ColorSource {
     /// In pieces, which JPEG's segments are.
-    Plain(Vec<Range<usize>>),
+    Uncompressed(Vec<Range<usize>>),
     /// PNG compresses it. What else the file says counts where the profile is of no use.
-    Deflated(Range<usize>, Option<Coding>),
-    Coded(Coding),
+    Compressed(Range<usize>, Option<PngColorSpace>),
+    ColorSpace(PngColorSpace),
 }
 
-impl Place {
+impl ColorSource {
     /// Bytes for the profile, its tables as numbers, and the tables of the transformation.
     pub fn weight_bytes(&self) -> u64 {
         let bytes = match self {
-            Self::Plain(pieces) => pieces.iter().map(Range::len).sum(),
+            Self::Uncompressed(pieces) => pieces.iter().map(Range::len).sum(),
             // No byte of deflate stands for more than 1032.
-            Self::Deflated(range, _) => range.len().saturating_mul(1032),
-            Self::Coded(_) => 0,
+            Self::Compressed(range, _) => range.len().saturating_mul(1032),
+            Self::ColorSpace(_) => 0,
         };
         bytes.min(MAX_PROFILE_BYTES) as u64 * 6 + (4 << 20)
     }
 
     fn read(&self, file: &[u8]) -> Option<Vec<u8>> {
         match self {
-            Self::Plain(pieces) => {
+            Self::Uncompressed(pieces) => {
                 let bytes: usize = pieces.iter().map(Range::len).sum();
                 let mut profile = Vec::with_capacity(Some(bytes).filter(|&bytes| bytes <= MAX_PROFILE_BYTES)?);
                 for piece in pieces {
@@ -54,51 +54,51 @@ impl Place {
                 }
                 Some(profile)
             }
-            Self::Deflated(range, _) => {
+            Self::Compressed(range, _) => {
                 let mut profile = Vec::new();
                 let zlib = ZlibDecoder::new(file.get(range.clone())?);
                 zlib.take(MAX_PROFILE_BYTES as u64 + 1).read_to_end(&mut profile).ok()?;
                 Some(profile).filter(|profile| profile.len() <= MAX_PROFILE_BYTES)
             }
-            Self::Coded(_) => None,
+            Self::ColorSpace(_) => None,
         }
     }
 
     /// What the file says of its colours without a profile, or beside one.
-    fn coding(&self) -> Option<&Coding> {
+    fn color_space(&self) -> Option<&PngColorSpace> {
         match self {
-            Self::Plain(_) => None,
-            Self::Deflated(_, coding) => coding.as_ref(),
-            Self::Coded(coding) => Some(coding),
+            Self::Uncompressed(_) => None,
+            Self::Compressed(_, color_space) => color_space.as_ref(),
+            Self::ColorSpace(color_space) => Some(color_space),
         }
     }
 }
 
-/// A way from a picture's own colours to sRGB, of 8 bits a channel both.
+/// A conversion from a picture's own colours to sRGB, of 8 bits a channel both.
 pub(super) struct ToSrgb {
     from: Layout,
-    way: Way<Transform8BitExecutor>,
+    conversion: Conversion<Transform8BitExecutor>,
 }
 
 /// The same from 16 bits a channel, which only PNG has. The picture is cut to 8 bits afterwards: linear light in 8 bits has
 /// one level where sRGB has the 13 darkest.
-pub(super) struct DeepToSrgb {
+pub(super) struct ToSrgb16 {
     from: Layout,
     to: Layout,
-    way: Way<Transform16BitExecutor>,
+    conversion: Conversion<Transform16BitExecutor>,
     /// A row's samples, before and after.
     samples: (Vec<u16>, Vec<u16>),
     row: Vec<u8>,
 }
 
-enum Way<Transform: ?Sized> {
+enum Conversion<Transform: ?Sized> {
     Profile(Arc<Transform>),
     Hdr(Box<Hdr>),
 }
 
 impl ToSrgb {
     /// For RGB or RGBA, as which every picture is converted; it may have been grey in its file. `None` too when it is sRGB already.
-    pub fn of(file: &[u8], place: Option<&Place>, pixels: &Pixels) -> Option<Self> {
+    pub fn of(file: &[u8], place: Option<&ColorSource>, pixels: &Pixels) -> Option<Self> {
         let (place, alpha) = (place?, pixels.has_alpha());
         let to = rgb(alpha);
         let by_profile = contain(|| {
@@ -109,18 +109,18 @@ impl ToSrgb {
                 Some(from) => Self::build(&profile, from, to).map(Some),
             }
         });
-        by_profile.unwrap_or_else(|| Self::of_coding(place.coding()?, to))
+        by_profile.unwrap_or_else(|| Self::from_color_space(place.color_space()?, to))
     }
 
-    fn of_coding(coding: &Coding, layout: Layout) -> Option<Self> {
-        contain(|| match coding.hdr(8) {
-            Some(hdr) => Some(ToSrgb { from: layout, way: Way::Hdr(Box::new(hdr)) }),
-            None => Self::build(&coding.profile()?, layout, layout),
+    fn from_color_space(color_space: &PngColorSpace, layout: Layout) -> Option<Self> {
+        contain(|| match color_space.hdr(8) {
+            Some(hdr) => Some(ToSrgb { from: layout, conversion: Conversion::Hdr(Box::new(hdr)) }),
+            None => Self::build(&color_space.profile()?, layout, layout),
         })
     }
 
     /// For inks, where 255 is all of it.
-    pub fn of_cmyk(file: &[u8], place: Option<&Place>) -> Option<Self> {
+    pub fn of_cmyk(file: &[u8], place: Option<&ColorSource>) -> Option<Self> {
         let place = place?;
         contain(|| {
             let profile = parse(&place.read(file)?)?;
@@ -136,11 +136,11 @@ impl ToSrgb {
     fn build(profile: &ColorProfile, from: Layout, to: Layout) -> Option<Self> {
         let srgb = ColorProfile::new_srgb();
         let transform = profile.create_transform_8bit(from, &srgb, to, TransformOptions::default()).ok()?;
-        Some(ToSrgb { from, way: Way::Profile(transform) })
+        Some(ToSrgb { from, conversion: Conversion::Profile(transform) })
     }
 
     /// A picture of the kind that this was made for, in sRGB.
-    pub fn picture(&self, picture: Picture) -> Result<Picture, Error> {
+    pub fn picture(&self, picture: Bitmap) -> Result<Bitmap, Error> {
         let mut pixels = vec![0; picture.pixels.len()];
         match self.from {
             Layout::Gray => self.samples(&picture.pixels.iter().copied().step_by(3).collect::<Vec<_>>(), &mut pixels)?,
@@ -150,14 +150,14 @@ impl ToSrgb {
             }
             _ => self.samples(&picture.pixels, &mut pixels)?,
         }
-        Ok(Picture { pixels, ..picture })
+        Ok(Bitmap { pixels, ..picture })
     }
 
     /// Pixels of the kind that this was made for, to as many pixels of sRGB.
     pub fn samples(&self, from: &[u8], to: &mut [u8]) -> Result<(), Error> {
-        match &self.way {
-            Way::Profile(transform) => transform.transform(from, to).map_err(failed),
-            Way::Hdr(hdr) => {
+        match &self.conversion {
+            Conversion::Profile(transform) => transform.transform(from, to).map_err(failed),
+            Conversion::Hdr(hdr) => {
                 let channels = self.from.channels();
                 for (from, to) in from.chunks_exact(channels).zip(to.chunks_exact_mut(channels)) {
                     to.copy_from_slice(from);
@@ -169,9 +169,9 @@ impl ToSrgb {
     }
 }
 
-impl DeepToSrgb {
+impl ToSrgb16 {
     /// For rows of grey, grey and alpha, RGB or RGBA, told apart by `channels`. `None` too when they are sRGB already.
-    pub fn of(file: &[u8], place: Option<&Place>, channels: usize, width: usize) -> Option<Self> {
+    pub fn of(file: &[u8], place: Option<&ColorSource>, channels: usize, width: usize) -> Option<Self> {
         let place = place?;
         let (alpha, grey) = (channels.is_multiple_of(2), channels < 3);
         let to = rgb(alpha);
@@ -183,10 +183,10 @@ impl DeepToSrgb {
             }
         });
         by_profile.unwrap_or_else(|| {
-            let coding = place.coding()?;
-            contain(|| match coding.hdr(16) {
-                Some(hdr) => Some(Self::new(Way::Hdr(Box::new(hdr)), to, to, width)),
-                None => Self::build(&coding.profile()?, to, to, width),
+            let color_space = place.color_space()?;
+            contain(|| match color_space.hdr(16) {
+                Some(hdr) => Some(Self::new(Conversion::Hdr(Box::new(hdr)), to, to, width)),
+                None => Self::build(&color_space.profile()?, to, to, width),
             })
         })
     }
@@ -194,12 +194,12 @@ impl DeepToSrgb {
     fn build(profile: &ColorProfile, from: Layout, to: Layout, width: usize) -> Option<Self> {
         let srgb = ColorProfile::new_srgb();
         let transform = profile.create_transform_16bit(from, &srgb, to, TransformOptions::default()).ok()?;
-        Some(Self::new(Way::Profile(transform), from, to, width))
+        Some(Self::new(Conversion::Profile(transform), from, to, width))
     }
 
-    fn new(way: Way<Transform16BitExecutor>, from: Layout, to: Layout, width: usize) -> Self {
+    fn new(conversion: Conversion<Transform16BitExecutor>, from: Layout, to: Layout, width: usize) -> Self {
         let samples = (Vec::with_capacity(width * from.channels()), vec![0; width * to.channels()]);
-        DeepToSrgb { from, to, way, samples, row: vec![0; width * to.channels()] }
+        ToSrgb16 { from, to, conversion, samples, row: vec![0; width * to.channels()] }
     }
 
     /// Channels of the rows that come out: three, or four with alpha.
@@ -225,14 +225,14 @@ impl DeepToSrgb {
         }
         let width = from.len() / self.from.channels();
         let (to, out) = (&mut to[..width * self.to.channels()], &mut self.row[..width * self.to.channels()]);
-        match &self.way {
-            Way::Profile(transform) => {
+        match &self.conversion {
+            Conversion::Profile(transform) => {
                 transform.transform(from, to).map_err(failed)?;
                 for (out, &sample) in out.iter_mut().zip(&*to) {
                     *out = cut(sample);
                 }
             }
-            Way::Hdr(hdr) => {
+            Conversion::Hdr(hdr) => {
                 let channels = self.to.channels();
                 for (from, to) in from.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
                     to[..3].copy_from_slice(&hdr.pixel([from[0], from[1], from[2]].map(usize::from)));

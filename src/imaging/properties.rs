@@ -6,8 +6,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what does not hold is to be found")]
 
 use super::{
-    Error, Header, Limits, Processed, decode, inspect, inspect_oversize, inspect_stored, jpeg, location, process, reference,
-    render, shrink,
+    Error, Header, Limits, Processed, decode, inspect, inspect_oversize, inspect_stored, jpeg, location, process,
+    reference_decoder, render, shrink,
 };
 use crate::model::image::Format;
 use crate::model::rendering::{Fit, Rendering};
@@ -67,7 +67,7 @@ pub fn picture(file: &[u8]) {
         assert!(bytes(&again) == bytes(&processed), "other pixels");
     }
     // Another decoder that takes the file sees the same picture.
-    reference::agrees(file, &header, &limits);
+    reference_decoder::agrees(file, &header, &limits);
     // Of a file that was accepted any picture can be made, at whatever scale that decodes it.
     for rendering in [contained((header.width, header.height)), covered((header.width, header.height))] {
         let header = inspect_stored(file, &limits, &rendering).expect("a header that was read before");

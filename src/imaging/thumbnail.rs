@@ -1,14 +1,14 @@
 //! Thumbnails and variants: resized with Lanczos3, turned upright, encoded without any metadata.
 
-use super::encode::Chroma;
+use super::bitmap::Bitmap;
 use super::error::Error;
-use super::picture::Picture;
+use super::jpeg::encode::Chroma;
 use super::pixels::Pixels;
 use super::profile::ToSrgb;
 use super::resample::Part;
 use super::{Format, Header, MadeThumbnail, Rgb, Thumbnail, orient};
 use crate::model::image::ThumbnailSize;
-use crate::model::rendering::{Rendering, WEBP_MAX_SIDE, contain};
+use crate::model::rendering::{Rendering, WEBP_MAX_SIDE};
 
 /// A picture as its file has it: at least as large as what is made of it, not yet upright, in colours of its own.
 pub(super) struct Original {
@@ -48,7 +48,7 @@ impl Original {
 ///
 /// They are made from the largest to the smallest, each from the smallest at hand that loses nothing: cascading costs
 /// nothing that can be measured, but from one that is hardly larger a picture would be filtered twice.
-pub(super) fn make(original: Original, header: &Header, heights: &[u32]) -> Result<(Vec<MadeThumbnail>, Picture), Error> {
+pub(super) fn make(original: Original, header: &Header, heights: &[u32]) -> Result<(Vec<MadeThumbnail>, Bitmap), Error> {
     let sizes = ThumbnailSize::all_of((header.width, header.height), heights);
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(longer(sizes[index].1)));
@@ -85,7 +85,7 @@ pub(super) fn pixels(original: Original) -> Result<Rgb, Error> {
     let decoded = (width.round().max(1.0) as u32, height.round().max(1.0) as u32);
     let picture = original.upright(orient::displayed(decoded, original.orientation), false)?;
     drop(original);
-    let Picture { width, height, pixels, .. } = picture.into_rgb()?.on_white();
+    let Bitmap { width, height, pixels, .. } = picture.into_rgb()?.on_white();
     Ok(Rgb { width, height, pixels })
 }
 
@@ -107,11 +107,6 @@ fn longer((width, height): (u32, u32)) -> u32 {
 /// Whether a picture can be made from one that is itself resized: it is the same, or half as large again.
 fn serves(larger: (u32, u32), wanted: (u32, u32)) -> bool {
     larger == wanted || u64::from(longer(larger)) * 2 >= u64::from(longer(wanted)) * 3
-}
-
-/// The largest size within `side × side` that keeps the aspect and does not enlarge; at least one pixel.
-pub(super) fn fit(width: u32, height: u32, side: u32) -> (u32, u32) {
-    contain((width, height), Some(side), Some(side))
 }
 
 fn whole(pixels: &Pixels) -> Part {

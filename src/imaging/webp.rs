@@ -3,22 +3,22 @@
 //! one at a time: the first is put on the canvas, the others only prove the file whole.
 
 use super::Decoded;
-use super::aim::Aim;
+use super::bitmap::{Bitmap, Reducer};
+use super::decode_target::DecodeTarget;
 use super::error::Error;
 use super::libwebp::{self, Features};
-use super::picture::{Picture, Reducer};
 use super::pixels::Pixels;
 use super::webp_header::{WebpFrame, WebpHeader, scaled};
 
-pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32), aim: Aim) -> Result<Decoded, Error> {
+pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32), target: DecodeTarget) -> Result<Decoded, Error> {
     match header.frames.as_slice() {
         [] => {
             let data = header.still.clone().ok_or_else(|| Error::corrupt("the WebP has no picture"))?;
-            decode_still(bytes.get(data).unwrap_or_default(), header, canvas, aim)
+            decode_still(bytes.get(data).unwrap_or_default(), header, canvas, target)
         }
         [first, others @ ..] => {
-            let decoded = decode_animation(bytes, header, first, canvas, aim)?;
-            for frame in others.iter().filter(|_| aim.prove) {
+            let decoded = decode_animation(bytes, header, first, canvas, target)?;
+            for frame in others.iter().filter(|_| target.verify) {
                 decode_frame(bytes, header, frame, Some((1, 1)))?;
             }
             Ok(decoded)
@@ -26,22 +26,22 @@ pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32), aim:
     }
 }
 
-fn decode_still(data: &[u8], header: &WebpHeader, canvas: (u32, u32), aim: Aim) -> Result<Decoded, Error> {
+fn decode_still(data: &[u8], header: &WebpHeader, canvas: (u32, u32), target: DecodeTarget) -> Result<Decoded, Error> {
     let features = features(data)?;
     if features.size != canvas {
         return Err(Error::corrupt("the WebP states two different sizes"));
     }
     let picture = if features.has_alpha {
         let pixels = libwebp::decode(data, canvas, true, header.decoder_bytes)?;
-        let mut reducer = Reducer::new(canvas.0, canvas.1, true, aim.cover);
+        let mut reducer = Reducer::new(canvas.0, canvas.1, true, target.min_longer_side);
         for row in pixels.chunks_exact(canvas.0 as usize * 4) {
             reducer.push(row, 4);
         }
         reducer.finish()
     } else {
-        let size = scaled(canvas.0, canvas.1, aim.cover);
+        let size = scaled(canvas.0, canvas.1, target.min_longer_side);
         let pixels = libwebp::decode(data, size, false, header.decoder_bytes)?;
-        Picture::whole(size.0, size.1, false, pixels)
+        Bitmap::whole(size.0, size.1, false, pixels)
     };
     Ok(Decoded { has_alpha: features.has_alpha, pixels: Pixels::Rgb(picture), frames: 1 })
 }
@@ -52,12 +52,12 @@ fn decode_animation(
     header: &WebpHeader,
     first: &WebpFrame,
     canvas: (u32, u32),
-    aim: Aim,
+    target: DecodeTarget,
 ) -> Result<Decoded, Error> {
     let (pixels, has_alpha) = decode_frame(bytes, header, first, None)?;
     let frame_row = first.width as usize * 4;
     let start = first.left as usize * 4;
-    let mut reducer = Reducer::new(canvas.0, canvas.1, true, aim.cover);
+    let mut reducer = Reducer::new(canvas.0, canvas.1, true, target.min_longer_side);
     let mut row = vec![0u8; canvas.0 as usize * 4];
     for y in 0..canvas.1 {
         row.fill(0);

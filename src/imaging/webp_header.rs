@@ -1,11 +1,12 @@
 //! A WebP's header: its RIFF chunks (RFC 9649, chapter 2). They state their own lengths, so a truncated file is found here.
 
-use super::aim::{Aim, Purpose};
+use super::bitmap::reduced;
+use super::decode_target::{DecodeTarget, Purpose};
 use super::error::Error;
-use super::picture::reduced;
-use super::sniff::{Found, check_sides};
+use super::parsed_header::ParsedHeader;
 use super::webp_lossless::{MAX_READ_PIXELS, bytes_beside_pixels};
 use super::{Kind, Limits, metadata, profile};
+use crate::model::rendering::contain;
 use std::ops::Range;
 
 /// Chunks besides frames that a file may have, as for PNG; a dozen are usual. One costs no more than its bytes.
@@ -35,7 +36,7 @@ pub(super) struct WebpFrame {
     pub data: Range<usize>,
 }
 
-pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Found, Error> {
+pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<ParsedHeader, Error> {
     let size = number(bytes, 4, 4).ok_or_else(ends)?;
     let end = (size as usize).saturating_add(8);
     if end > bytes.len() {
@@ -48,7 +49,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
         return Err(Error::corrupt("the WebP has no picture"));
     }
     let orientation = metadata::orientation(bytes, walk.exif.clone());
-    let aim = purpose.aim((width, height), orientation);
+    let target = purpose.decode_target((width, height), orientation);
     let alpha = if walk.opaque { Alpha::Ignored } else { Alpha::Used };
     let still = image_chunks(&bytes[..end], RIFF_BYTES..end, alpha);
     let own_bytes = if walk.animated {
@@ -58,24 +59,25 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
         let data = still.clone().map_or(&[][..], |data| &bytes[data]);
         decoder_bytes(data, (width, height), &mut walk.left_to_read)?
     };
-    let (decoder_bytes, picture_bytes) = walk.weigh((width, height), own_bytes, aim);
-    Ok(Found {
+    let (decoder_bytes, image_bytes) = walk.weigh((width, height), own_bytes, target);
+    Ok(ParsedHeader {
         kind: Kind::Webp(WebpHeader { still, frames: walk.frames, decoder_bytes: own_bytes }),
         width,
         height,
         exif: walk.exif,
-        profile: walk.profile.map(|range| profile::Place::Plain(vec![range])),
+        profile: walk.profile.map(|range| profile::ColorSource::Uncompressed(vec![range])),
         orientation,
-        aim,
+        target,
         decoder_bytes,
-        picture_bytes,
+        image_bytes,
     })
 }
 
 /// The size that an opaque still picture is decoded at: libwebp averages while it decodes, so twice what must be covered
 /// is enough, as for the reducer.
-pub(super) fn scaled(width: u32, height: u32, cover: u32) -> (u32, u32) {
-    super::thumbnail::fit(width, height, cover.saturating_mul(2))
+pub(super) fn scaled(width: u32, height: u32, min_longer_side: u32) -> (u32, u32) {
+    let side = Some(min_longer_side.saturating_mul(2));
+    contain((width, height), side, side)
 }
 
 /// What is found on the way through the chunks.
@@ -136,7 +138,7 @@ impl Walk {
                 let width = number(body, 4, 3).ok_or_else(ends)? + 1;
                 let height = number(body, 7, 3).ok_or_else(ends)? + 1;
                 // Here already: frames are multiplied by it below.
-                check_sides(width, height, limits)?;
+                limits.check_size(width, height)?;
                 self.canvas = Some((width, height));
             }
             b"VP8 " if self.canvas.is_none() => {
@@ -196,16 +198,16 @@ impl Walk {
     }
 
     /// Bytes for the decoder, which itself allocates `own_bytes`, and for the picture that it hands on.
-    fn weigh(&self, (width, height): (u32, u32), own_bytes: u64, aim: Aim) -> (u64, u64) {
+    fn weigh(&self, (width, height): (u32, u32), own_bytes: u64, target: DecodeTarget) -> (u64, u64) {
         let list = self.frames.len() as u64 * size_of::<WebpFrame>() as u64 * 2;
         if self.alpha || self.animated {
             // It writes the whole RGBA picture, which is then reduced, with sums of every column.
-            let (small_width, small_height) = reduced(width, height, aim.cover);
+            let (small_width, small_height) = reduced(width, height, target.min_longer_side);
             let picture = u64::from(small_width) * u64::from(small_height) * 4;
             let sums = u64::from(width) * 32;
             (own_bytes + u64::from(width) * u64::from(height) * 4 + sums + picture + list, picture)
         } else {
-            let (small_width, small_height) = scaled(width, height, aim.cover);
+            let (small_width, small_height) = scaled(width, height, target.min_longer_side);
             let picture = u64::from(small_width) * u64::from(small_height) * 3;
             (own_bytes + picture, picture)
         }

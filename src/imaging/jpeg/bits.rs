@@ -5,7 +5,7 @@
 //! the end of the segment the window holds zeros; whoever reads them is told at the next unit ([`Bits::start_unit`]), so
 //! nothing inside of a unit needs to check.
 
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 use super::segments::next_marker;
 
 /// More than the largest unit takes: ten blocks of 64 symbols of 16 + 16 bits.
@@ -58,13 +58,13 @@ impl<'a> Bits<'a> {
 
     /// To be called before every unit (MCU): makes sure that its bits are in the window.
     #[inline(always)]
-    pub fn start_unit(&mut self) -> Result<(), Fault> {
+    pub fn start_mcu(&mut self) -> Result<(), DecodeError> {
         if self.cursor.at + SLACK <= self.filled { Ok(()) } else { self.fill_or_end() }
     }
 
     #[cold]
     #[inline(never)]
-    fn fill_or_end(&mut self) -> Result<(), Fault> {
+    fn fill_or_end(&mut self) -> Result<(), DecodeError> {
         if self.ended {
             return if self.cursor.bits_read() <= self.filled * 8 { Ok(()) } else { Err(self.cut_off()) };
         }
@@ -74,7 +74,7 @@ impl<'a> Bits<'a> {
 
     /// Ends the segment. Returns where in the file its marker stands (its first 0xff), or the file's end. Bytes in between
     /// are no unit's, so they are skipped.
-    pub fn finish_segment(&mut self) -> Result<usize, Fault> {
+    pub fn finish_segment(&mut self) -> Result<usize, DecodeError> {
         if !self.ended {
             self.fill();
         }
@@ -91,7 +91,7 @@ impl<'a> Bits<'a> {
             }
         }
         if self.next == self.file.len() && self.is_zero_filled(read_to) {
-            return Err(Fault::ZeroFilled);
+            return Err(DecodeError::ZeroFilled);
         }
         Ok(self.next)
     }
@@ -104,8 +104,8 @@ impl<'a> Bits<'a> {
         read_to > data_end + 1 && read_to < self.file.len()
     }
 
-    fn cut_off(&self) -> Fault {
-        if self.next < self.file.len() { Fault::BreaksOff } else { Fault::Truncated }
+    fn cut_off(&self) -> DecodeError {
+        if self.next < self.file.len() { DecodeError::BreaksOff } else { DecodeError::Truncated }
     }
 
     /// Moves what is unread to the front and unstuffs more behind it. Bytes of which bits are in the buffer stay, so that

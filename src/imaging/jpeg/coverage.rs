@@ -5,7 +5,7 @@
 //! (EOI) when each component had its DC; encoders may leave the rest out. Where the file ends otherwise, nothing says that
 //! the last scan was the last one, so then it is whole only if every coefficient is known to its last bit.
 
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 use super::frame::{Frame, Scan};
 
 pub(super) struct Coverage {
@@ -24,11 +24,11 @@ impl Coverage {
     }
 
     /// Holds a scan against what the earlier ones gave (T.81, G.1.1.1), and adds it.
-    pub fn follow(&mut self, scan: &Scan) -> Result<(), Fault> {
+    pub fn follow(&mut self, scan: &Scan) -> Result<(), DecodeError> {
         self.scans += 1;
         if !self.progressive {
             if (scan.first, scan.last, scan.high, scan.low) != (0, 63, 0, 0) {
-                return Err(Fault::Invalid("a scan of some coefficients only, without being progressive"));
+                return Err(DecodeError::Invalid("a scan of some coefficients only, without being progressive"));
             }
             scan.components.iter().for_each(|component| self.known[component.index] = [Some(0); 64]);
             self.interleaved = self.scans == 1 && scan.components.len() == self.known.len();
@@ -42,9 +42,9 @@ impl Coverage {
         };
         let bits = scan.low <= 13 && (scan.high == 0 || scan.high == scan.low + 1);
         if !band || !bits {
-            return Err(Fault::Invalid("an impossible progression"));
+            return Err(DecodeError::Invalid("an impossible progression"));
         }
-        let contradiction = Fault::Invalid("scans that do not follow from each other");
+        let contradiction = DecodeError::Invalid("scans that do not follow from each other");
         for component in &scan.components {
             let known = &mut self.known[component.index];
             if scan.first > 0 && known[0].is_none() {

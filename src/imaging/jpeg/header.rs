@@ -2,11 +2,11 @@
 //! and what the decoding will cost; follows libjpeg in what it accepts.
 
 use super::idct;
-use super::reduced::SECOND_START;
+use super::scan_reader::SECOND_START;
 use super::segments::{EOI, SOI, SOS, Segment, Segments};
-use crate::imaging::aim::{Aim, Purpose};
+use crate::imaging::decode_target::{DecodeTarget, Purpose};
 use crate::imaging::error::Error;
-use crate::imaging::sniff::Found;
+use crate::imaging::parsed_header::ParsedHeader;
 use crate::imaging::{Kind, metadata, profile};
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ pub(in crate::imaging) struct JpegHeader {
     pub reducible: bool,
 }
 
-pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Found, Error> {
+pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<ParsedHeader, Error> {
     let mut segments = Segments::new(bytes);
     let mut frame: Option<Frame> = None;
     let mut said = Said::default();
@@ -56,8 +56,8 @@ pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Fo
                 let frame = frame.ok_or_else(|| Error::corrupt("the JPEG has picture data before its frame header"))?;
                 let in_scan = body.first().copied().unwrap_or(0);
                 let orientation = metadata::orientation(bytes, exif.clone());
-                let aim = purpose.aim((frame.width, frame.height), orientation);
-                return frame.found(said, exif, orientation, in_scan, aim, bytes.len() as u64);
+                let target = purpose.decode_target((frame.width, frame.height), orientation);
+                return frame.found(said, exif, orientation, in_scan, target, bytes.len() as u64);
             }
             _ => {}
         }
@@ -89,21 +89,21 @@ impl ProfilePiece {
     }
 
     /// The pieces in their order, when all are there.
-    fn assemble(mut pieces: Vec<ProfilePiece>) -> Option<profile::Place> {
+    fn assemble(mut pieces: Vec<ProfilePiece>) -> Option<profile::ColorSource> {
         pieces.sort_by_key(|piece| piece.number);
         let count = pieces.len();
         let complete = pieces
             .iter()
             .zip(1..)
             .all(|(piece, number)| (usize::from(piece.number), usize::from(piece.count)) == (number, count));
-        (complete && count > 0).then(|| profile::Place::Plain(pieces.into_iter().map(|piece| piece.range).collect()))
+        (complete && count > 0).then(|| profile::ColorSource::Uncompressed(pieces.into_iter().map(|piece| piece.range).collect()))
     }
 }
 
 /// The eighths that a JPEG is decoded at: the smallest that still covers what is made of the picture.
-fn scale(width: u32, height: u32, cover: u32) -> u8 {
+fn scale(width: u32, height: u32, min_longer_side: u32) -> u8 {
     let longer = u64::from(width.max(height));
-    let covers = |eighths: u64| (longer * eighths) / 8 >= u64::from(cover);
+    let covers = |eighths: u64| (longer * eighths) / 8 >= u64::from(min_longer_side);
     [1u8, 2, 4].into_iter().find(|&eighths| covers(u64::from(eighths))).unwrap_or(8)
 }
 
@@ -156,16 +156,16 @@ impl Frame {
         exif: Option<Range<usize>>,
         orientation: u8,
         in_scan: u8,
-        aim: Aim,
+        target: DecodeTarget,
         file_bytes: u64,
-    ) -> Result<Found, Error> {
+    ) -> Result<ParsedHeader, Error> {
         if !self.scales_by_whole_numbers() {
             return Err(Error::unsupported("JPEG with colours sampled at fractions of each other"));
         }
-        let scale = scale(self.width, self.height, aim.cover);
+        let scale = scale(self.width, self.height, target.min_longer_side);
         let scaled = |length: u32| (u64::from(length) * u64::from(scale)).div_ceil(8);
-        let picture_bytes = scaled(self.width) * scaled(self.height) * 3;
-        let reducible = scale < 8 && self.is_grey_or_ycc(&said) && self.is_sampled_alike();
+        let image_bytes = scaled(self.width) * scaled(self.height) * 3;
+        let reducible = scale < 8 && self.is_grey_or_ycbcr(&said) && self.is_sampled_alike();
         let decoder_bytes = if reducible {
             self.reduced_bytes(scale)
         } else {
@@ -176,16 +176,16 @@ impl Frame {
             // And it may be shown a tidied copy of the file.
             file_bytes + rows + if several_scans { self.blocks() * 64 * 2 } else { 0 }
         };
-        Ok(Found {
+        Ok(ParsedHeader {
             kind: Kind::Jpeg(JpegHeader { adobe: said.adobe_transform.is_some(), scale, reducible }),
             width: self.width,
             height: self.height,
             exif,
             profile: ProfilePiece::assemble(said.profile),
             orientation,
-            aim,
-            decoder_bytes: picture_bytes + decoder_bytes,
-            picture_bytes,
+            target,
+            decoder_bytes: image_bytes + decoder_bytes,
+            image_bytes,
         })
     }
 
@@ -211,7 +211,7 @@ impl Frame {
     }
 
     /// As libjpeg decides it: JFIF is YCbCr, Adobe's marker says it, otherwise the components' names do.
-    fn is_grey_or_ycc(&self, said: &Said) -> bool {
+    fn is_grey_or_ycbcr(&self, said: &Said) -> bool {
         match (self.ids.as_slice(), said) {
             ([_], _) => true,
             ([_, _, _], Said { jfif: true, .. }) => true,
@@ -234,8 +234,8 @@ impl Frame {
     /// Every component padded to whole blocks of the interleaved units.
     fn blocks(&self) -> u64 {
         let (across, down) = self.most();
-        let units_across = u64::from(self.width).div_ceil(8 * across);
-        let units_down = u64::from(self.height).div_ceil(8 * down);
-        self.sampling.iter().map(|&(h, v)| units_across * h * units_down * v).sum()
+        let mcus_across = u64::from(self.width).div_ceil(8 * across);
+        let mcus_down = u64::from(self.height).div_ceil(8 * down);
+        self.sampling.iter().map(|&(h, v)| mcus_across * h * mcus_down * v).sum()
     }
 }

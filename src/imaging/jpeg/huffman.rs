@@ -1,7 +1,7 @@
 //! Huffman tables (T.81, annex C and F.2.2.3), as look-ups by the next bits.
 
 use super::bits::{Reader, extend};
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 
 /// Bits that a look-up sees.
 pub(super) const LOOK_UP_BITS: u32 = 12;
@@ -65,14 +65,14 @@ pub(super) struct Table {
 
 impl Table {
     /// From the number of codes of each length, 1 to 16, and their symbols in order.
-    pub fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, Fault> {
+    pub fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, DecodeError> {
         let mut table = Table {
             entries: Box::new([Entry::default(); 1 << LOOK_UP_BITS]),
             limits: [0; 17],
             offsets: [0; 17],
             symbols: [0; 256],
         };
-        let kept = table.symbols.get_mut(..symbols.len()).ok_or(Fault::Invalid("a Huffman table of too many codes"))?;
+        let kept = table.symbols.get_mut(..symbols.len()).ok_or(DecodeError::Invalid("a Huffman table of too many codes"))?;
         kept.copy_from_slice(symbols);
         let mut code = 0u32;
         let mut symbols = symbols.iter();
@@ -80,7 +80,7 @@ impl Table {
             let count = u32::from(counts[length as usize - 1]);
             // No code is all ones.
             if count > 0 && code + count >= 1 << length {
-                return Err(Fault::Invalid("a Huffman table whose codes do not fit"));
+                return Err(DecodeError::Invalid("a Huffman table whose codes do not fit"));
             }
             let index = kept_before(counts, length);
             table.offsets[length as usize] = index - code as i32;
@@ -115,24 +115,24 @@ impl Table {
     }
 
     #[inline(always)]
-    fn look_up(&self, bits: &mut Reader) -> Result<Entry, Fault> {
+    fn look_up(&self, bits: &mut Reader) -> Result<Entry, DecodeError> {
         let entry = self.entries[bits.peek(LOOK_UP_BITS)];
         if entry.0 != 0 { Ok(entry) } else { self.look_up_long(bits) }
     }
 
     #[cold]
     #[inline(never)]
-    fn look_up_long(&self, bits: &Reader) -> Result<Entry, Fault> {
+    fn look_up_long(&self, bits: &Reader) -> Result<Entry, DecodeError> {
         let ahead = bits.peek(16) as u32;
-        let length = (1..=16).find(|&length| ahead < self.limits[length]).ok_or(Fault::InvalidCode)?;
+        let length = (1..=16).find(|&length| ahead < self.limits[length]).ok_or(DecodeError::InvalidCode)?;
         let index = (ahead >> (16 - length)) as i32 + self.offsets[length];
-        let symbol = usize::try_from(index).ok().and_then(|index| self.symbols.get(index)).ok_or(Fault::InvalidCode)?;
+        let symbol = usize::try_from(index).ok().and_then(|index| self.symbols.get(index)).ok_or(DecodeError::InvalidCode)?;
         Ok(Entry::new(length as u32, *symbol))
     }
 
     /// The next difference of DC, from a table of which [`Table::is_for_dc`] holds. Takes up to 31 bits.
     #[inline(always)]
-    pub fn read_dc(&self, bits: &mut Reader) -> Result<i32, Fault> {
+    pub fn read_dc(&self, bits: &mut Reader) -> Result<i32, DecodeError> {
         let entry = self.look_up(bits)?;
         bits.take(entry.length());
         // Without a branch on whether the value is here: nothing could predict it.
@@ -141,7 +141,7 @@ impl Table {
 
     /// The next symbol of AC with its value. Takes up to 31 bits.
     #[inline(always)]
-    pub fn read_ac(&self, bits: &mut Reader) -> Result<Symbol, Fault> {
+    pub fn read_ac(&self, bits: &mut Reader) -> Result<Symbol, DecodeError> {
         let entry = self.look_up(bits)?;
         bits.take(entry.length());
         let value = match entry.value() {

@@ -8,39 +8,41 @@
 //! What a file may contain beside its picture: bytes that no coefficient needs are skipped, wherever they stand; missing
 //! coefficients are damage (`segments.rs`, `bits.rs`, `coverage.rs`).
 
-#[cfg(any(test, fuzzing))]
-mod agreement;
+mod ac_table;
 mod bits;
-mod block;
+pub(super) mod cmyk;
 mod coverage;
-mod fault;
+mod decode_error;
+pub(super) mod encode;
 mod frame;
 pub(super) mod header;
 mod huffman;
 mod idct;
 mod libjpeg;
+#[cfg(any(test, fuzzing))]
+mod libjpeg_comparison;
+mod libjpeg_error;
 #[cfg(test)]
-mod mutated;
-pub(super) mod native;
+mod mutation_tests;
+mod normalize;
 mod planes;
 mod progressive;
 mod reduced;
+mod scan_reader;
 pub(super) mod segments;
 mod sequential;
-mod standard;
+mod standard_tables;
 #[cfg(test)]
 mod tests;
-mod tidy;
 
 use super::error::Error;
 use super::pixels::Pixels;
-use super::ycc::{Plane, Ycc};
+use super::ycbcr::{Plane, YCbCr};
 use super::{Decoded, Header, Limits};
-#[cfg(any(test, fuzzing))]
-pub(super) use agreement::agrees_with_libjpeg;
 use header::JpegHeader;
 pub use libjpeg::simd_enabled;
-pub(super) use libjpeg::{encode, encode_planes};
+#[cfg(any(test, fuzzing))]
+pub(super) use libjpeg_comparison::agrees_with_libjpeg;
 use std::borrow::Cow;
 
 /// Decodes the whole file. When it is to be proved, damage anywhere refuses it, and the decoder of our own decides what that
@@ -48,29 +50,29 @@ use std::borrow::Cow;
 /// Otherwise it was proved before.
 pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits) -> Result<Decoded, Error> {
     let max_scans = limits.max_progressive_scans;
-    let pixels = match (jpeg.reducible, header.aim.prove) {
-        (true, true) => Pixels::Ycc(decode_reduced(bytes, jpeg, header.stored, limits)?),
+    let pixels = match (jpeg.reducible, header.target.verify) {
+        (true, true) => Pixels::YCbCr(decode_reduced(bytes, jpeg, header.stored, limits)?),
         (true, false) => match decode_reduced(bytes, jpeg, header.stored, limits) {
-            Ok(picture) => Pixels::Ycc(picture),
+            Ok(picture) => Pixels::YCbCr(picture),
             // Accepted by an earlier version that left the proof to libjpeg.
-            Err(_) => Pixels::Rgb(libjpeg::decode(&tidy::tidied(bytes, max_scans), bytes, header, jpeg, limits)?),
+            Err(_) => Pixels::Rgb(libjpeg::decode(&normalize::normalized(bytes, max_scans), bytes, header, jpeg, limits)?),
         },
-        (false, true) => Pixels::Rgb(libjpeg::decode(&proved(bytes, header, limits)?, bytes, header, jpeg, limits)?),
-        (false, false) => Pixels::Rgb(libjpeg::decode(&tidy::tidied(bytes, max_scans), bytes, header, jpeg, limits)?),
+        (false, true) => Pixels::Rgb(libjpeg::decode(&verified(bytes, header, limits)?, bytes, header, jpeg, limits)?),
+        (false, false) => Pixels::Rgb(libjpeg::decode(&normalize::normalized(bytes, max_scans), bytes, header, jpeg, limits)?),
     };
     Ok(Decoded { pixels, has_alpha: false, frames: 1 })
 }
 
 /// The file as libjpeg is to see it, proved whole.
-fn proved<'a>(bytes: &'a [u8], header: &Header, limits: &Limits) -> Result<Cow<'a, [u8]>, Error> {
-    let is_tidy = reduced::prove(bytes, header.stored, limits.max_progressive_scans)?;
-    Ok(if is_tidy { Cow::Borrowed(bytes) } else { tidy::copy(bytes, limits.max_progressive_scans) })
+fn verified<'a>(bytes: &'a [u8], header: &Header, limits: &Limits) -> Result<Cow<'a, [u8]>, Error> {
+    let has_no_stray_bytes = reduced::verify(bytes, header.stored, limits.max_progressive_scans)?;
+    Ok(if has_no_stray_bytes { Cow::Borrowed(bytes) } else { normalize::copy(bytes, limits.max_progressive_scans) })
 }
 
-fn decode_reduced(bytes: &[u8], jpeg: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<Ycc, Error> {
+fn decode_reduced(bytes: &[u8], jpeg: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<YCbCr, Error> {
     let planes = reduced::decode(bytes, stored, usize::from(jpeg.scale), limits.max_progressive_scans)?;
     let mut planes = planes.into_iter().map(|plane| Plane::trimmed(plane.samples, plane.stride, plane.covered));
     let luma = planes.next().ok_or_else(|| Error::internal("a JPEG without components"))?;
     let chroma = planes.next().zip(planes.next()).map(|(cb, cr)| Plane::interleaved(&cb, &cr));
-    Ok(Ycc { luma, chroma })
+    Ok(YCbCr { luma, chroma })
 }

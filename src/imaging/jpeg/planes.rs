@@ -19,7 +19,7 @@ impl Plane {
         let (across, down) = frame.padded_blocks(component);
         let (stride, rows) = (across * eighths, down * eighths);
         let reduced = |length: u32, factor: usize, most: usize| f64::from(length) * (factor * eighths) as f64 / (most * 8) as f64;
-        let covered = (reduced(frame.width, component.h, frame.most_h), reduced(frame.height, component.v, frame.most_v));
+        let covered = (reduced(frame.width, component.h, frame.max_h), reduced(frame.height, component.v, frame.max_v));
         Plane { stride, covered, eighths, samples: vec![0; stride * rows] }
     }
 

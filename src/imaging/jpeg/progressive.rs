@@ -4,35 +4,35 @@
 
 use super::bits::{Bits, Reader};
 use super::coverage::Coverage;
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 use super::frame::{Component, Frame, Scan};
 use super::huffman::{Symbol, Table};
 use super::idct::needed;
 use super::planes::Plane;
-use super::reduced::Decoder;
+use super::scan_reader::ScanReader;
 
-pub(super) fn decode(decoder: &mut Decoder, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, Fault> {
+pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
     let mut stores: Vec<Store> = frame.components.iter().map(|component| Store::new(frame, component, eighths)).collect();
     let mut coverage = Coverage::new(frame);
-    while let Some(scan) = decoder.next_scan(frame, &mut coverage)? {
+    while let Some(scan) = reader.next_scan(frame, &mut coverage)? {
         for component in &scan.components {
             let store = &mut stores[component.index];
             if store.quantization.is_none() {
-                let table = decoder.tables.quantization.get(frame.components[component.index].quantization);
+                let table = reader.tables.quantization.get(frame.components[component.index].quantization);
                 store.quantization = Some(table.copied().flatten().ok_or(NO_TABLE)?.map(i32::from));
             }
         }
         match (scan.first, scan.high) {
-            (0, 0) => first_dc(decoder, frame, &scan, &mut stores)?,
-            (0, _) => refine_dc(decoder, frame, &scan, &mut stores)?,
-            (_, 0) => first_ac(decoder, frame, &scan, &mut stores)?,
-            _ => refine_ac(decoder, frame, &scan, &mut stores)?,
+            (0, 0) => first_dc(reader, frame, &scan, &mut stores)?,
+            (0, _) => refine_dc(reader, frame, &scan, &mut stores)?,
+            (_, 0) => first_ac(reader, frame, &scan, &mut stores)?,
+            _ => refine_ac(reader, frame, &scan, &mut stores)?,
         }
     }
     frame.components.iter().zip(stores).map(|(component, store)| store.into_plane(frame, component)).collect()
 }
 
-const NO_TABLE: Fault = Fault::Invalid("a scan without its tables");
+const NO_TABLE: DecodeError = DecodeError::Invalid("a scan without its tables");
 
 /// What is kept of one component.
 struct Store {
@@ -61,8 +61,8 @@ impl Store {
         }
     }
 
-    fn into_plane(self, frame: &Frame, component: &Component) -> Result<Plane, Fault> {
-        let quantization = self.quantization.ok_or(Fault::Incomplete)?;
+    fn into_plane(self, frame: &Frame, component: &Component) -> Result<Plane, DecodeError> {
+        let quantization = self.quantization.ok_or(DecodeError::Incomplete)?;
         let mut plane = Plane::new(frame, component, self.eighths);
         for (index, block) in self.coefficients.chunks_exact(self.kept).enumerate() {
             let (column, row) = (index % self.across, index / self.across);
@@ -81,13 +81,13 @@ impl Store {
 }
 
 /// DC, its upper bits: as in sequential JPEG.
-fn first_dc(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
+fn first_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), DecodeError> {
     for component in &scan.components {
         component.dc.as_ref().ok_or(NO_TABLE)?;
     }
     let mut predicted = [0i32; 4];
     let restart = |predicted: &mut [i32; 4]| *predicted = [0; 4];
-    for_each_block(decoder, frame, scan, &mut predicted, restart, |predicted, bits, part, index| {
+    for_each_block(reader, frame, scan, &mut predicted, restart, |predicted, bits, part, index| {
         let component = &scan.components[part];
         let store = &mut stores[component.index];
         let Some(table) = &component.dc else { return Err(NO_TABLE) };
@@ -101,9 +101,9 @@ fn first_dc(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Sto
 }
 
 /// One more bit of each DC.
-fn refine_dc(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
+fn refine_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), DecodeError> {
     for_each_block(
-        decoder,
+        reader,
         frame,
         scan,
         &mut (),
@@ -120,11 +120,11 @@ fn refine_dc(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [St
 }
 
 /// A band's upper bits.
-fn first_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
+fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), DecodeError> {
     let (table, store) = of_band(scan, stores)?;
     let mut blocks_to_pass = 0u32;
     for_each_block(
-        decoder,
+        reader,
         frame,
         scan,
         &mut blocks_to_pass,
@@ -149,7 +149,7 @@ fn first_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Sto
                     Symbol { run, value } => {
                         k += run;
                         if k > scan.last {
-                            return Err(Fault::BeyondBlock);
+                            return Err(DecodeError::BeyondBlock);
                         }
                         // Of a hostile file it may be zero, as libjpeg's 16 bits have it.
                         let value = value.wrapping_shl(scan.low) as i16;
@@ -162,20 +162,20 @@ fn first_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Sto
                 }
             }
             bits.done();
-            if k > scan.last + 1 { Err(Fault::BeyondBlock) } else { Ok(()) }
+            if k > scan.last + 1 { Err(DecodeError::BeyondBlock) } else { Ok(()) }
         },
     )
 }
 
 /// One more bit of each of a band's coefficients: a correction for those that are not zero already, in passing, and new
 /// ones that become 1 or −1 (T.81, G.1.2.3).
-fn refine_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
+fn refine_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), DecodeError> {
     let (table, store) = of_band(scan, stores)?;
     let band = (u64::MAX << scan.first) & (u64::MAX >> (63 - scan.last));
     let bit = 1i16 << scan.low;
     let mut blocks_to_pass = 0u32;
     for_each_block(
-        decoder,
+        reader,
         frame,
         scan,
         &mut blocks_to_pass,
@@ -194,10 +194,10 @@ fn refine_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [St
                         break;
                     }
                     if value.abs() > 1 {
-                        return Err(Fault::InvalidCode);
+                        return Err(DecodeError::InvalidCode);
                     }
                     // The zero after `run` others: there the symbol ends.
-                    let place = nth_bit(rest & !*nonzero, run).ok_or(Fault::BeyondBlock)?;
+                    let place = nth_bit(rest & !*nonzero, run).ok_or(DecodeError::BeyondBlock)?;
                     let before = rest & ((1 << place) - 1);
                     correct(&mut bits, coefficients, *nonzero & before, bit);
                     if value != 0 {
@@ -254,7 +254,7 @@ fn correct(bits: &mut Reader, coefficients: &mut [i16], which: u64, bit: i16) {
 }
 
 /// The table and the store of a scan of one component's band.
-fn of_band<'s, 'a>(scan: &'s Scan, stores: &'a mut [Store]) -> Result<(&'s Table, &'a mut Store), Fault> {
+fn of_band<'s, 'a>(scan: &'s Scan, stores: &'a mut [Store]) -> Result<(&'s Table, &'a mut Store), DecodeError> {
     let [component] = scan.components.as_slice() else { return Err(NO_TABLE) };
     let table = component.ac.as_deref().ok_or(NO_TABLE)?;
     Ok((table, &mut stores[component.index]))
@@ -263,22 +263,22 @@ fn of_band<'s, 'a>(scan: &'s Scan, stores: &'a mut [Store]) -> Result<(&'s Table
 /// Runs `block` for each block of a scan, given the number of its component within the scan and its index in the store.
 #[inline(always)]
 fn for_each_block<'a, S>(
-    decoder: &mut Decoder<'a>,
+    reader: &mut ScanReader<'a>,
     frame: &Frame,
     scan: &Scan,
     state: &mut S,
     restart: impl FnMut(&mut S),
-    mut block: impl FnMut(&mut S, &mut Bits<'a>, usize, usize) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+    mut block: impl FnMut(&mut S, &mut Bits<'a>, usize, usize) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     if let [alone] = scan.components.as_slice() {
         let component = &frame.components[alone.index];
         let across = frame.padded_blocks(component).0;
         let units = (component.blocks_across, component.blocks_down);
-        return decoder
-            .for_each_unit(units, state, restart, |state, bits, column, row| block(state, bits, 0, row * across + column));
+        return reader
+            .for_each_mcu(units, state, restart, |state, bits, column, row| block(state, bits, 0, row * across + column));
     }
-    let units = (frame.units_across, frame.units_down);
-    decoder.for_each_unit(units, state, restart, |state, bits, column, row| {
+    let units = (frame.mcus_across, frame.mcus_down);
+    reader.for_each_mcu(units, state, restart, |state, bits, column, row| {
         for (part, component) in scan.components.iter().enumerate() {
             let component = &frame.components[component.index];
             let across = frame.padded_blocks(component).0;

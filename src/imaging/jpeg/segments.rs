@@ -2,7 +2,7 @@
 //! to no segment are skipped up to the next marker that can stand outside of a scan. Cameras pad, editors misstate lengths,
 //! encoders leave restart markers behind; no coefficient needs any of that.
 
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 use std::ops::Range;
 
 pub(super) const SOI: u8 = 0xd8;
@@ -33,7 +33,7 @@ impl<'a> Segments<'a> {
 
     /// The next segment; `None` at the end of the file. A second start of an image is a segment without a body: what follows
     /// it may be a thumbnail, which nobody should take for the picture.
-    pub fn next(&mut self) -> Result<Option<Segment>, Fault> {
+    pub fn next(&mut self) -> Result<Option<Segment>, DecodeError> {
         while let Some((start, code)) = next_marker(self.file, self.at) {
             self.skipped |= start != self.at;
             self.at = code + 1;
@@ -51,17 +51,17 @@ impl<'a> Segments<'a> {
                 }
             }
             let rest = &self.file[self.at..];
-            let length = usize::from(u16::from_be_bytes(*rest.first_chunk().ok_or(Fault::Truncated)?));
+            let length = usize::from(u16::from_be_bytes(*rest.first_chunk().ok_or(DecodeError::Truncated)?));
             if length < 2 {
                 // Of a comment or an application's data nothing is needed.
                 if matches!(marker, 0xe0..=0xef | 0xfe) {
                     self.skipped = true;
                     continue;
                 }
-                return Err(Fault::Invalid("a segment of impossible length"));
+                return Err(DecodeError::Invalid("a segment of impossible length"));
             }
             if length > rest.len() {
-                return Err(Fault::Truncated);
+                return Err(DecodeError::Truncated);
             }
             let body = self.at + 2..self.at + length;
             self.at = body.end;

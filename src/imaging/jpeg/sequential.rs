@@ -1,28 +1,28 @@
 //! Sequential JPEG (T.81, F.2): a block is decoded, transformed and forgotten. Nothing is kept but the planes, in whatever
 //! number of scans the components come.
 
+use super::ac_table::AcTable;
 use super::bits::Reader;
-use super::block::AcTable;
 use super::coverage::Coverage;
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 use super::frame::{Frame, Scan, ScanComponent};
 use super::huffman::Table;
 use super::planes::Plane;
-use super::reduced::Decoder;
+use super::scan_reader::ScanReader;
 use std::sync::Arc;
 
-pub(super) fn decode(decoder: &mut Decoder, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, Fault> {
+pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
     let planes = frame.components.iter().map(|component| Plane::new(frame, component, eighths));
     let mut planes: Vec<Option<Plane>> = planes.map(Some).collect();
     let mut coverage = Coverage::new(frame);
-    while let Some(scan) = decoder.next_scan(frame, &mut coverage)? {
-        let mut parts = parts(decoder, frame, &scan, &mut planes)?;
-        decode_scan(decoder, frame, &mut parts)?;
+    while let Some(scan) = reader.next_scan(frame, &mut coverage)? {
+        let mut parts = parts(reader, frame, &scan, &mut planes)?;
+        decode_scan(reader, frame, &mut parts)?;
         for part in parts {
             planes[part.index] = Some(part.plane);
         }
     }
-    planes.into_iter().collect::<Option<_>>().ok_or(Fault::Incomplete)
+    planes.into_iter().collect::<Option<_>>().ok_or(DecodeError::Incomplete)
 }
 
 /// What a scan has of one component.
@@ -39,15 +39,15 @@ struct Part {
     plane: Plane,
 }
 
-fn parts(decoder: &Decoder, frame: &Frame, scan: &Scan, planes: &mut [Option<Plane>]) -> Result<Vec<Part>, Fault> {
+fn parts(reader: &ScanReader, frame: &Frame, scan: &Scan, planes: &mut [Option<Plane>]) -> Result<Vec<Part>, DecodeError> {
     let alone = scan.components.len() == 1;
     // Components mostly share a table, and its look-ups.
     let mut shared: Vec<(Arc<Table>, Arc<AcTable>)> = Vec::new();
     let part = |of: &ScanComponent| {
         let component = &frame.components[of.index];
-        let no_table = Fault::Invalid("a scan without its tables");
+        let no_table = DecodeError::Invalid("a scan without its tables");
         let dc = of.dc.clone().ok_or(no_table)?;
-        let quantization = decoder.tables.quantization.get(component.quantization).copied().flatten().ok_or(no_table)?;
+        let quantization = reader.tables.quantization.get(component.quantization).copied().flatten().ok_or(no_table)?;
         let table = of.ac.clone().ok_or(no_table)?;
         let ac = match shared.iter().find(|(known, _)| Arc::ptr_eq(known, &table)) {
             Some((_, ac)) => Arc::clone(ac),
@@ -71,13 +71,13 @@ fn parts(decoder: &Decoder, frame: &Frame, scan: &Scan, planes: &mut [Option<Pla
     scan.components.iter().map(part).collect()
 }
 
-fn decode_scan(decoder: &mut Decoder, frame: &Frame, parts: &mut [Part]) -> Result<(), Fault> {
+fn decode_scan(reader: &mut ScanReader, frame: &Frame, parts: &mut [Part]) -> Result<(), DecodeError> {
     let units = match parts {
         [part] => (frame.components[part.index].blocks_across, frame.components[part.index].blocks_down),
-        _ => (frame.units_across, frame.units_down),
+        _ => (frame.mcus_across, frame.mcus_down),
     };
     let restart = |parts: &mut &mut [Part]| parts.iter_mut().for_each(|part| part.predicted = 0);
-    decoder.for_each_unit(units, &mut { parts }, restart, |parts, bits, column, row| {
+    reader.for_each_mcu(units, &mut { parts }, restart, |parts, bits, column, row| {
         let mut bits = bits.reader();
         for part in parts.iter_mut() {
             for y in 0..part.v {
@@ -93,7 +93,7 @@ fn decode_scan(decoder: &mut Decoder, frame: &Frame, parts: &mut [Part]) -> Resu
 
 impl Part {
     #[inline(always)]
-    fn decode_block(&mut self, bits: &mut Reader, column: usize, row: usize) -> Result<(), Fault> {
+    fn decode_block(&mut self, bits: &mut Reader, column: usize, row: usize) -> Result<(), DecodeError> {
         bits.refill();
         self.predicted = self.predicted.wrapping_add(self.dc.read_dc(bits)?);
         let dc = self.predicted;

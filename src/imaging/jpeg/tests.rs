@@ -51,7 +51,7 @@ pub(super) fn kinds_of(size: (u32, u32)) -> Vec<(&'static str, Vec<u8>)> {
 
 /// libjpeg's luma at an eighth, and whether it warned of nothing.
 fn luma_by_libjpeg(file: &[u8]) -> Result<Vec<u8>, Error> {
-    libjpeg::strictly_at_an_eighth(file, &Limits::default())
+    libjpeg_comparison::strictly_at_an_eighth(file, &Limits::default())
 }
 
 fn luma(file: &[u8]) -> Result<Vec<u8>, Error> {

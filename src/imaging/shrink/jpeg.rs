@@ -2,10 +2,10 @@
 //! CMYK, for a colour profile is of one of them.
 
 use super::{QUALITY, Shrunk, exif};
-use crate::imaging::encode::Chroma;
 use crate::imaging::error::Error;
+use crate::imaging::jpeg::cmyk::{self, Cmyk};
+use crate::imaging::jpeg::encode::{self, Chroma};
 use crate::imaging::jpeg::header::JpegHeader;
-use crate::imaging::jpeg::native;
 use crate::imaging::jpeg::segments::{EOI, SOS, Segment, Segments};
 use crate::imaging::pixels::Pixels;
 use crate::imaging::resample::{Source, lanczos3, resample};
@@ -18,7 +18,7 @@ pub(super) fn shrink(
     limits: &Limits,
     target: (u32, u32),
 ) -> Result<Shrunk, Error> {
-    let found = Found::in_file(bytes, target);
+    let found = SourceSegments::in_file(bytes, target);
     let picture = match found.components {
         4 => cmyk(bytes, header, jpeg, limits, target)?,
         components => {
@@ -34,18 +34,18 @@ pub(super) fn shrink(
 
 fn grey(pixels: Pixels) -> Result<Vec<u8>, Error> {
     let (size, samples) = match pixels {
-        Pixels::Ycc(ycc) => ((ycc.luma.width, ycc.luma.height), ycc.luma.samples),
+        Pixels::YCbCr(ycbcr) => ((ycbcr.luma.width, ycbcr.luma.height), ycbcr.luma.samples),
         Pixels::Rgb(picture) => {
             let grey = picture.pixels.chunks_exact(picture.channels()).map(|pixel| pixel[0]).collect();
             ((picture.width, picture.height), grey)
         }
     };
-    native::encode_grey(size, &samples, f32::from(QUALITY))
+    encode::encode_grey(size, &samples, f32::from(QUALITY))
 }
 
 /// Each ink by itself: the resampler takes the last of four channels for alpha.
 fn cmyk(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits, target: (u32, u32)) -> Result<Vec<u8>, Error> {
-    let native::Cmyk { width, height, covered, samples } = native::decode_cmyk(bytes, header, jpeg, limits)?;
+    let Cmyk { width, height, covered, samples } = cmyk::decode(bytes, header, jpeg, limits)?;
     let mut resized = vec![0; target.0 as usize * target.1 as usize * 4];
     for ink in 0..4 {
         let plane: Vec<u8> = samples.iter().skip(ink).step_by(4).copied().collect();
@@ -57,20 +57,20 @@ fn cmyk(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits, targe
         }
     }
     drop(samples);
-    native::encode_cmyk(target, &resized, f32::from(QUALITY))
+    encode::encode_cmyk(target, &resized, f32::from(QUALITY))
 }
 
 /// What is found before the picture of a file.
-struct Found {
+struct SourceSegments {
     /// The segments that stay, as they are written, in their order.
     kept: Vec<u8>,
     components: u8,
     had_credentials: bool,
 }
 
-impl Found {
+impl SourceSegments {
     fn in_file(file: &[u8], target: (u32, u32)) -> Self {
-        let mut found = Found { kept: Vec::new(), components: 3, had_credentials: false };
+        let mut found = SourceSegments { kept: Vec::new(), components: 3, had_credentials: false };
         let mut segments = Segments::new(file);
         // What cannot be read ends the walk here, and refuses the file when it is decoded.
         while let Ok(Some(Segment { marker, body })) = segments.next() {
@@ -118,7 +118,7 @@ impl Found {
 fn stays(marker: u8, body: &[u8]) -> bool {
     match marker {
         0xe0 => body.starts_with(b"JFIF\0"),
-        // Multi-Picture Format, FlashPix and gain maps (ISO 21496-1) are of other pictures in the file.
+        // Multi-Bitmap Format, FlashPix and gain maps (ISO 21496-1) are of other pictures in the file.
         0xe2 => body.starts_with(b"ICC_PROFILE\0"),
         // Adobe's marker says how the old components were coded.
         0xee => false,

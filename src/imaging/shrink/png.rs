@@ -1,8 +1,8 @@
 //! A smaller PNG: the chunks of the original that still hold, around picture data that is encoded again.
 
 use super::{Shrunk, exif};
+use crate::imaging::bitmap::Bitmap;
 use crate::imaging::error::Error;
-use crate::imaging::picture::Picture;
 use crate::imaging::pixels::resize;
 use crate::imaging::png_chunks::{IEND, SIGNATURE_BYTES, chunks};
 use crate::imaging::{Header, Kind, Limits, decode};
@@ -24,7 +24,7 @@ pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits, target: (u3
     Ok(assemble(bytes, &picture, target))
 }
 
-fn encode(picture: Picture, grey: bool) -> Result<Vec<u8>, png::EncodingError> {
+fn encode(picture: Bitmap, grey: bool) -> Result<Vec<u8>, png::EncodingError> {
     let color = match (grey, picture.alpha) {
         (true, false) => png::ColorType::Grayscale,
         (true, true) => png::ColorType::GrayscaleAlpha,

@@ -2,6 +2,7 @@
 
 use super::{QUALITY, Shrunk, exif};
 use crate::imaging::error::Error;
+use crate::imaging::jpeg::encode::Chroma;
 use crate::imaging::pixels::resize;
 use crate::imaging::{Format, Header, Limits, decode, encode};
 
@@ -16,7 +17,7 @@ pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits, target: (u3
     let (width, height) = decoded.covered;
     let resized = resize(&decoded, [0.0, 0.0, width, height], target)?;
     drop(decoded);
-    let picture = encode::encode(&resized, Format::Webp, QUALITY, encode::Chroma::Quarter)?;
+    let picture = encode::encode(&resized, Format::Webp, QUALITY, Chroma::Quarter)?;
     drop(resized);
     let dropped_credentials = chunks(bytes).any(|(name, _)| name == *b"C2PA");
     Ok(Shrunk { file: assemble(bytes, picture, target), dropped_credentials })

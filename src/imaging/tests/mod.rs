@@ -1,14 +1,14 @@
 //! The room from outside: files made in code go through `inspect` and `process`.
 
-mod coding;
 mod crashers;
 mod damage;
 mod formats;
 mod gif;
 pub(super) mod pictures;
 mod png;
+mod png_color_space;
 mod profiles;
-mod references;
+mod reference_decoder;
 mod renderings;
 mod shapes;
 mod similarity;

@@ -2,26 +2,26 @@
 //! decoders see the same picture, however untidy its file is.
 
 use super::coverage::Coverage;
-use super::fault::Fault;
-use super::reduced::Decoder;
+use super::decode_error::DecodeError;
+use super::scan_reader::ScanReader;
 use super::segments::{EOI, SOI};
 use std::borrow::Cow;
 
 /// The file itself when it is tidy, which nearly all are; otherwise a copy of what counts. A file that cannot be followed is
 /// left as it is.
-pub(super) fn tidied(file: &[u8], max_scans: u32) -> Cow<'_, [u8]> {
-    let mut decoder = Decoder::new(file, max_scans);
-    match follow(&mut decoder) {
-        Ok(()) if !decoder.is_tidy() => copy(file, max_scans),
+pub(super) fn normalized(file: &[u8], max_scans: u32) -> Cow<'_, [u8]> {
+    let mut reader = ScanReader::new(file, max_scans);
+    match follow(&mut reader) {
+        Ok(()) if !reader.has_no_stray_bytes() => copy(file, max_scans),
         _ => Cow::Borrowed(file),
     }
 }
 
 /// A copy of what counts.
 pub(super) fn copy(file: &[u8], max_scans: u32) -> Cow<'_, [u8]> {
-    let mut decoder = Decoder::new(file, max_scans);
-    decoder.segments.copy = Some(vec![0xff, SOI]);
-    match (follow(&mut decoder), decoder.segments.copy) {
+    let mut reader = ScanReader::new(file, max_scans);
+    reader.segments.copy = Some(vec![0xff, SOI]);
+    match (follow(&mut reader), reader.segments.copy) {
         (Ok(()), Some(mut copy)) => {
             copy.extend([0xff, EOI]);
             Cow::Owned(copy)
@@ -31,15 +31,15 @@ pub(super) fn copy(file: &[u8], max_scans: u32) -> Cow<'_, [u8]> {
 }
 
 /// Reads all headers and passes over the scans. Copies as far as to the end of the last one.
-fn follow(decoder: &mut Decoder) -> Result<(), Fault> {
-    let frame = decoder.read_to_frame()?;
+fn follow(reader: &mut ScanReader) -> Result<(), DecodeError> {
+    let frame = reader.read_to_frame()?;
     let mut coverage = Coverage::new(&frame);
     let mut copied = 0;
-    while decoder.next_scan(&frame, &mut coverage)?.is_some() {
-        decoder.segments.pass_scan();
-        copied = decoder.segments.copy.as_ref().map_or(0, Vec::len);
+    while reader.next_scan(&frame, &mut coverage)?.is_some() {
+        reader.segments.pass_scan();
+        copied = reader.segments.copy.as_ref().map_or(0, Vec::len);
     }
-    if let Some(copy) = &mut decoder.segments.copy {
+    if let Some(copy) = &mut reader.segments.copy {
         copy.truncate(copied);
     }
     Ok(())

@@ -5,7 +5,7 @@
 //! - *skips*: as many symbols as the next bits hold, to pass over.
 
 use super::bits::Reader;
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 use super::huffman::{LOOK_UP_BITS, MAX_SIZE, Symbol, Table};
 use super::idct::needed;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl AcTable {
     /// The zigzag's first five coefficients, except the fourth, which is none of the 2×2 lowest; passes over the others. At
     /// least 25 bits must have been left by the DC.
     #[inline(always)]
-    pub fn read_2(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 5], Fault> {
+    pub fn read_2(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 5], DecodeError> {
         let first = self.firsts[bits.peek(FIRST_BITS)].0;
         bits.take((first & 31) as u32);
         let value = |place: u32| i32::from((first >> place) as i16);
@@ -65,7 +65,7 @@ impl AcTable {
 
     /// The zigzag's first 25 coefficients; passes over the others.
     #[inline(always)]
-    pub fn read_4(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 25], Fault> {
+    pub fn read_4(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 25], DecodeError> {
         let mut coefficients = [0; 25];
         coefficients[0] = dc;
         let k = self.read_until_end_or_enough(1, &mut coefficients, bits)?;
@@ -80,7 +80,7 @@ impl AcTable {
         mut k: usize,
         into: &mut [i32; N],
         bits: &mut Reader,
-    ) -> Result<usize, Fault> {
+    ) -> Result<usize, DecodeError> {
         while k < N {
             bits.refill();
             match self.table.read_ac(bits)? {
@@ -95,12 +95,12 @@ impl AcTable {
                 }
             }
         }
-        if k > 64 { Err(Fault::BeyondBlock) } else { Ok(k) }
+        if k > 64 { Err(DecodeError::BeyondBlock) } else { Ok(k) }
     }
 
     /// Passes over all coefficients from `k`, at least 1, to the end of the block.
     #[inline(always)]
-    pub fn skip(&self, mut k: usize, bits: &mut Reader) -> Result<(), Fault> {
+    pub fn skip(&self, mut k: usize, bits: &mut Reader) -> Result<(), DecodeError> {
         while k < 64 {
             // Two look-ups take up to 54 bits.
             bits.refill();
@@ -123,7 +123,7 @@ impl AcTable {
     }
 
     #[inline(never)]
-    fn skip_one(&self, k: usize, bits: &mut Reader) -> Result<usize, Fault> {
+    fn skip_one(&self, k: usize, bits: &mut Reader) -> Result<usize, DecodeError> {
         if k == 64 {
             return Ok(64);
         }
@@ -133,7 +133,7 @@ impl AcTable {
             Symbol { value: 0, .. } => 64,
             Symbol { run, .. } => k + run + 1,
         };
-        if after > 64 { Err(Fault::BeyondBlock) } else { Ok(after) }
+        if after > 64 { Err(DecodeError::BeyondBlock) } else { Ok(after) }
     }
 }
 

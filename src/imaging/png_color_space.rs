@@ -31,7 +31,7 @@ const ROUNDING: u32 = 200;
 
 /// Colours of another space than sRGB.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Coding {
+pub(super) enum PngColorSpace {
     /// Code points of ITU-T H.273, and nits of the brightest light.
     Points { primaries: CicpColorPrimaries, curve: TransferCharacteristics, peak_nits: Option<f64> },
     /// By 100 000. Without chromaticities they are those of sRGB.
@@ -42,9 +42,9 @@ pub(super) enum Coding {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Said {
     /// By cICP, before a profile. `Some(None)` is sRGB.
-    pub first: Option<Option<Coding>>,
+    pub first: Option<Option<PngColorSpace>>,
     /// By the others, where there is no profile or it is of no use.
-    pub otherwise: Option<Coding>,
+    pub otherwise: Option<PngColorSpace>,
 }
 
 /// The first chunk of each kind before the picture counts, unless it is damaged.
@@ -78,7 +78,7 @@ fn sized<'a>(chunk: &Chunk<'_>, bytes: &'a [u8]) -> Option<&'a [u8]> {
 
 /// Primaries, curve, matrix and range. PNG has RGB only, so the matrix is the identity; like browsers we pass over what is of
 /// the narrow range, and what is unknown.
-fn by_points(body: &[u8], peak_nits: Option<f64>) -> Option<Option<Coding>> {
+fn by_points(body: &[u8], peak_nits: Option<f64>) -> Option<Option<PngColorSpace>> {
     let &[primaries, curve, 0, 1] = body else { return None };
     let primaries = CicpColorPrimaries::try_from(primaries).ok()?;
     let curve = TransferCharacteristics::try_from(curve).ok()?;
@@ -86,16 +86,16 @@ fn by_points(body: &[u8], peak_nits: Option<f64>) -> Option<Option<Coding>> {
     let unusable = matches!(primaries, CicpColorPrimaries::Reserved | CicpColorPrimaries::Unspecified | CicpColorPrimaries::Xyz)
         || matches!(curve, TransferCharacteristics::Reserved | TransferCharacteristics::Unspecified);
     let srgb = (CicpColorPrimaries::Bt709, TransferCharacteristics::Srgb);
-    let coding = (srgb != (primaries, curve)).then_some(Coding::Points { primaries, curve, peak_nits });
+    let coding = (srgb != (primaries, curve)).then_some(PngColorSpace::Points { primaries, curve, peak_nits });
     (!unusable).then_some(coding)
 }
 
-fn by_gamma(gamma: Option<&[u8]>, chromaticities: Option<&[u8]>) -> Option<Coding> {
+fn by_gamma(gamma: Option<&[u8]>, chromaticities: Option<&[u8]>) -> Option<PngColorSpace> {
     let gamma = number(gamma?, 0).filter(|gamma| POSSIBLE_GAMMA.contains(gamma))?;
     let stated = chromaticities.map(|body| std::array::from_fn(|index| number(body, index * 4).unwrap_or_default()));
     let chromaticities = stated.filter(|stated| are_possible(stated) && !are_srgb(stated));
     let usual = USUAL_GAMMA.contains(&gamma) && chromaticities.is_none();
-    (!usual).then_some(Coding::Gamma { gamma, chromaticities })
+    (!usual).then_some(PngColorSpace::Gamma { gamma, chromaticities })
 }
 
 fn are_srgb(stated: &[u32; 8]) -> bool {
@@ -112,7 +112,7 @@ fn are_possible(stated: &[u32; 8]) -> bool {
     around && seen && white.1 > 0.0
 }
 
-impl Coding {
+impl PngColorSpace {
     /// The profile that says the same.
     pub fn profile(&self) -> Option<ColorProfile> {
         match *self {

@@ -1,14 +1,14 @@
 //! A picture as JPEG has it: luma, and chroma that may be smaller (JFIF's YCbCr, the full range of BT.601). Resized and
 //! encoded as such, it has half as many samples as RGB, and its colours are never converted.
 
+use super::bitmap::Bitmap;
 use super::error::Error;
 use super::orient;
-use super::picture::Picture;
 use super::resample::{Part, Source, lanczos3, resample};
 use fast_image_resize as fir;
 
 #[derive(Debug, Clone)]
-pub(super) struct Ycc {
+pub(super) struct YCbCr {
     pub luma: Plane,
     /// Cb and Cr in turns, so that they are resized in one go; none for a grey picture.
     pub chroma: Option<Plane>,
@@ -25,18 +25,18 @@ pub(super) struct Plane {
     pub samples: Vec<u8>,
 }
 
-impl Ycc {
+impl YCbCr {
     /// The part (of luma) at `size`, with chroma of half as many pixels each way. Where sides are odd, chroma is stretched
     /// by up to half a pixel.
     pub fn resized(&self, part: Part, size: (u32, u32)) -> Result<Self, Error> {
         let half = (size.0.div_ceil(2), size.1.div_ceil(2));
         let chroma = self.chroma.as_ref().map(|chroma| chroma.resized(2, scaled(part, self.luma.covered, chroma.covered), half));
-        Ok(Ycc { luma: self.luma.resized(1, part, size)?, chroma: chroma.transpose()? })
+        Ok(YCbCr { luma: self.luma.resized(1, part, size)?, chroma: chroma.transpose()? })
     }
 
     /// As displayed; for a picture that was resized.
     pub fn upright(self, orientation: u8) -> Self {
-        Ycc { luma: self.luma.upright::<1>(orientation), chroma: self.chroma.map(|chroma| chroma.upright::<2>(orientation)) }
+        YCbCr { luma: self.luma.upright::<1>(orientation), chroma: self.chroma.map(|chroma| chroma.upright::<2>(orientation)) }
     }
 
     /// Whether there is no colour in it.
@@ -45,7 +45,7 @@ impl Ycc {
     }
 
     /// Chroma is stretched to luma's size. The last column and row may be covered in part.
-    pub fn into_rgb(self) -> Result<Picture, Error> {
+    pub fn into_rgb(self) -> Result<Bitmap, Error> {
         let Plane { width, height, covered, samples: luma } = self.luma;
         let pixels = match self.chroma {
             None => luma.into_iter().flat_map(|y| [y; 3]).collect(),
@@ -61,7 +61,7 @@ impl Ycc {
                 pixels
             }
         };
-        Ok(Picture { width, height, alpha: false, covered, pixels })
+        Ok(Bitmap { width, height, alpha: false, covered, pixels })
     }
 }
 
@@ -190,9 +190,9 @@ mod tests {
         };
         for side in 2..=4100u32 {
             for (size, half, to) in [((side, 1), (side.div_ceil(2), 1), (2, 1)), ((1, side), (1, side.div_ceil(2)), (1, 2))] {
-                let ycc = Ycc { luma: plane(size, 1), chroma: Some(plane(half, 2)) };
+                let ycbcr = YCbCr { luma: plane(size, 1), chroma: Some(plane(half, 2)) };
                 let part = [0.0, 0.0, f64::from(size.0), f64::from(size.1)];
-                let made = ycc.resized(part, to).unwrap_or_else(|error| unreachable!("{side}: {error}"));
+                let made = ycbcr.resized(part, to).unwrap_or_else(|error| unreachable!("{side}: {error}"));
                 assert_eq!((made.luma.samples, made.chroma.map(|chroma| chroma.samples)), (vec![100; 2], Some(vec![100; 2])));
             }
         }

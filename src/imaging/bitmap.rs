@@ -3,7 +3,7 @@
 
 /// Pixels in rows, RGB or RGBA (not premultiplied), 8 bits a channel, top row first, as stored: not yet oriented.
 #[derive(Debug, Clone)]
-pub(super) struct Picture {
+pub(super) struct Bitmap {
     pub width: u32,
     pub height: u32,
     /// RGBA when true, RGB otherwise.
@@ -14,7 +14,7 @@ pub(super) struct Picture {
     pub pixels: Vec<u8>,
 }
 
-impl Picture {
+impl Bitmap {
     pub fn channels(&self) -> usize {
         if self.alpha { 4 } else { 3 }
     }
@@ -22,7 +22,7 @@ impl Picture {
     /// A picture whose every pixel is covered.
     pub fn whole(width: u32, height: u32, alpha: bool, pixels: Vec<u8>) -> Self {
         let covered = (f64::from(width), f64::from(height));
-        Picture { width, height, alpha, covered, pixels }
+        Bitmap { width, height, alpha, covered, pixels }
     }
 
     /// Whether any pixel lets something through; an alpha channel alone does not mean that.
@@ -41,7 +41,7 @@ impl Picture {
             return self;
         }
         let pixels = self.pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
-        Picture { alpha: false, pixels, ..self }
+        Bitmap { alpha: false, pixels, ..self }
     }
 
     /// The same picture as RGB, on a white page.
@@ -55,20 +55,20 @@ impl Picture {
         };
         let pixels =
             self.pixels.chunks_exact(4).flat_map(|p| [blend(p[0], p[3]), blend(p[1], p[3]), blend(p[2], p[3])]).collect();
-        Picture { alpha: false, pixels, ..*self }
+        Bitmap { alpha: false, pixels, ..*self }
     }
 }
 
 /// By how much a picture of these sides may shrink before the resampling: the largest whole number that leaves twice
 /// the pixels that the longer side must `cover`. A box filter to 2× followed by Lanczos3 cannot be told from Lanczos3 alone in a thumbnail.
-pub(super) fn reduction(width: u32, height: u32, cover: u32) -> u32 {
+pub(super) fn reduction(width: u32, height: u32, min_longer_side: u32) -> u32 {
     // 128 keeps 255 × 255 × 128 × 128 within the 32 bits of a sum.
-    (width.max(height) / cover.saturating_mul(2).max(1)).clamp(1, 128)
+    (width.max(height) / min_longer_side.saturating_mul(2).max(1)).clamp(1, 128)
 }
 
 /// The size after the reduction.
-pub(super) fn reduced(width: u32, height: u32, cover: u32) -> (u32, u32) {
-    let factor = reduction(width, height, cover);
+pub(super) fn reduced(width: u32, height: u32, min_longer_side: u32) -> (u32, u32) {
+    let factor = reduction(width, height, min_longer_side);
     (width.div_ceil(factor), height.div_ceil(factor))
 }
 
@@ -94,9 +94,9 @@ enum Columns {
 
 impl Reducer {
     /// For a picture of which the longer side must keep `cover` pixels.
-    pub fn new(width: u32, height: u32, alpha: bool, cover: u32) -> Self {
-        let (out_width, out_height) = reduced(width, height, cover);
-        let factor = reduction(width, height, cover) as usize;
+    pub fn new(width: u32, height: u32, alpha: bool, min_longer_side: u32) -> Self {
+        let (out_width, out_height) = reduced(width, height, min_longer_side);
+        let factor = reduction(width, height, min_longer_side) as usize;
         let channels = if alpha { 4 } else { 3 };
         let columns = if factor > 1 { width as usize } else { 0 };
         Reducer {
@@ -122,12 +122,12 @@ impl Reducer {
     }
 
     /// The picture, when all rows have been pushed.
-    pub fn finish(mut self) -> Picture {
+    pub fn finish(mut self) -> Bitmap {
         if self.rows_in_band > 0 {
             self.emit();
         }
         let factor = self.factor as f64;
-        Picture {
+        Bitmap {
             width: self.width.div_ceil(self.factor) as u32,
             height: self.height.div_ceil(self.factor as u32),
             alpha: matches!(self.columns, Columns::Weighted(_)),

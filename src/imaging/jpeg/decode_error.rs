@@ -4,7 +4,7 @@ use crate::imaging::error::Error;
 
 /// Damage, as a hot loop can say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::imaging) enum Fault {
+pub(in crate::imaging) enum DecodeError {
     /// The file ends within the picture.
     Truncated,
     /// A marker stands where picture data should go on.
@@ -23,17 +23,17 @@ pub(in crate::imaging) enum Fault {
     TooManyScans(u32),
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
+impl From<DecodeError> for Error {
+    fn from(fault: DecodeError) -> Self {
         Error::corrupt(match fault {
-            Fault::Truncated => "the JPEG data ends too early",
-            Fault::ZeroFilled => "the JPEG data breaks off, and zeros are in its place",
-            Fault::BreaksOff => "the JPEG data breaks off within a scan",
-            Fault::InvalidCode | Fault::BeyondBlock => "the JPEG data holds an invalid code",
-            Fault::Incomplete => "the JPEG has a colour component without data",
-            Fault::MisplacedRestart => "a restart marker of the JPEG is missing or misplaced",
-            Fault::Invalid(what) => return Error::corrupt(format!("the JPEG has {what}")),
-            Fault::TooManyScans(limit) => return Error::TooManyScans { limit },
+            DecodeError::Truncated => "the JPEG data ends too early",
+            DecodeError::ZeroFilled => "the JPEG data breaks off, and zeros are in its place",
+            DecodeError::BreaksOff => "the JPEG data breaks off within a scan",
+            DecodeError::InvalidCode | DecodeError::BeyondBlock => "the JPEG data holds an invalid code",
+            DecodeError::Incomplete => "the JPEG has a colour component without data",
+            DecodeError::MisplacedRestart => "a restart marker of the JPEG is missing or misplaced",
+            DecodeError::Invalid(what) => return Error::corrupt(format!("the JPEG has {what}")),
+            DecodeError::TooManyScans(limit) => return Error::TooManyScans { limit },
         })
     }
 }
