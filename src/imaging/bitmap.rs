@@ -1,4 +1,4 @@
-//! What every decoder hands on: a picture of a bounded size, and the box filter that makes it from rows as they are
+//! What every decoder hands on: an image of a bounded size, and the box filter that makes it from rows as they are
 //! decoded, so that a large PNG, GIF or WebP never stands in memory as a whole.
 
 /// Pixels in rows, RGB or RGBA (not premultiplied), 8 bits a channel, top row first, as stored: not yet oriented.
@@ -8,7 +8,7 @@ pub(super) struct Bitmap {
     pub height: u32,
     /// RGBA when true, RGB otherwise.
     pub alpha: bool,
-    /// The part that is covered by the original, from the top left corner; less than a pixel smaller than the picture.
+    /// The part that is covered by the original, from the top left corner; less than a pixel smaller than the image.
     /// Scaling down by 3 leaves a last column that is made of one or two pixels only.
     pub covered: (f64, f64),
     pub pixels: Vec<u8>,
@@ -19,7 +19,7 @@ impl Bitmap {
         if self.alpha { 4 } else { 3 }
     }
 
-    /// A picture whose every pixel is covered.
+    /// An image whose every pixel is covered.
     pub fn whole(width: u32, height: u32, alpha: bool, pixels: Vec<u8>) -> Self {
         let covered = (f64::from(width), f64::from(height));
         Bitmap { width, height, alpha, covered, pixels }
@@ -30,12 +30,12 @@ impl Bitmap {
         self.alpha && self.pixels.chunks_exact(4).any(|pixel| pixel[3] != 255)
     }
 
-    /// Whether it is a picture of greys alone, as all are that were decoded from grey samples.
+    /// Whether it is an image of greys alone, as all are that were decoded from grey samples.
     pub fn is_grey(&self) -> bool {
         self.pixels.chunks_exact(self.channels()).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2])
     }
 
-    /// The same picture as RGB, for one that proved to be opaque.
+    /// The same image as RGB, for one that proved to be opaque.
     pub fn without_alpha(self) -> Self {
         if !self.alpha {
             return self;
@@ -44,7 +44,7 @@ impl Bitmap {
         Bitmap { alpha: false, pixels, ..self }
     }
 
-    /// The same picture as RGB, on a white page.
+    /// The same image as RGB, on a white page.
     pub fn on_white(&self) -> Self {
         if !self.alpha {
             return self.clone();
@@ -59,7 +59,7 @@ impl Bitmap {
     }
 }
 
-/// By how much a picture of these sides may shrink before the resampling: the largest whole number that leaves twice
+/// By how much an image of these sides may shrink before the resampling: the largest whole number that leaves twice
 /// the pixels that the longer side must `cover`. A box filter to 2× followed by Lanczos3 cannot be told from Lanczos3 alone in a thumbnail.
 pub(super) fn reduction(width: u32, height: u32, min_longer_side: u32) -> u32 {
     // 128 keeps 255 × 255 × 128 × 128 within the 32 bits of a sum.
@@ -67,7 +67,7 @@ pub(super) fn reduction(width: u32, height: u32, min_longer_side: u32) -> u32 {
 }
 
 /// The size after the reduction.
-pub(super) fn reduced(width: u32, height: u32, min_longer_side: u32) -> (u32, u32) {
+pub(super) fn reduced_size(width: u32, height: u32, min_longer_side: u32) -> (u32, u32) {
     let factor = reduction(width, height, min_longer_side);
     (width.div_ceil(factor), height.div_ceil(factor))
 }
@@ -93,9 +93,9 @@ enum Columns {
 }
 
 impl Reducer {
-    /// For a picture of which the longer side must keep `cover` pixels.
+    /// For an image of which the longer side must keep `cover` pixels.
     pub fn new(width: u32, height: u32, alpha: bool, min_longer_side: u32) -> Self {
-        let (out_width, out_height) = reduced(width, height, min_longer_side);
+        let (out_width, out_height) = reduced_size(width, height, min_longer_side);
         let factor = reduction(width, height, min_longer_side) as usize;
         let channels = if alpha { 4 } else { 3 };
         let columns = if factor > 1 { width as usize } else { 0 };
@@ -121,7 +121,7 @@ impl Reducer {
         }
     }
 
-    /// The picture, when all rows have been pushed.
+    /// The image, when all rows have been pushed.
     pub fn finish(mut self) -> Bitmap {
         if self.rows_in_band > 0 {
             self.emit();
@@ -211,19 +211,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_picture_is_averaged_and_its_ragged_edge_counted() {
+    fn a_large_image_is_averaged_and_its_ragged_edge_counted() {
         let (width, height) = (3073, 4);
         let mut reducer = Reducer::new(width, height, false, 512);
         let row: Vec<u8> = (0..width).flat_map(|x| [(x % 3) as u8 * 30; 3]).collect();
         for _ in 0..height {
             reducer.push(&row, 3);
         }
-        let picture = reducer.finish();
-        assert_eq!((picture.width, picture.height), (1025, 2));
-        assert_eq!(picture.pixels.len(), 1025 * 2 * 3);
-        assert_eq!(picture.pixels[..3], [30, 30, 30]);
-        assert_eq!(picture.pixels[1024 * 3..1025 * 3], [0, 0, 0]);
-        assert!((picture.covered.0 - 3073.0 / 3.0).abs() < 1e-9);
+        let bitmap = reducer.finish();
+        assert_eq!((bitmap.width, bitmap.height), (1025, 2));
+        assert_eq!(bitmap.pixels.len(), 1025 * 2 * 3);
+        assert_eq!(bitmap.pixels[..3], [30, 30, 30]);
+        assert_eq!(bitmap.pixels[1024 * 3..1025 * 3], [0, 0, 0]);
+        assert!((bitmap.covered.0 - 3073.0 / 3.0).abs() < 1e-9);
     }
 
     #[test]
@@ -232,8 +232,8 @@ mod tests {
         let row: Vec<u8> = (0..2048).flat_map(|x| if x % 2 == 0 { [250, 10, 10, 255] } else { [0, 0, 0, 0] }).collect();
         reducer.push(&row, 4);
         reducer.push(&row, 4);
-        let picture = reducer.finish();
-        assert_eq!(picture.pixels[..4], [250, 10, 10, 128]);
-        assert!(picture.is_transparent());
+        let bitmap = reducer.finish();
+        assert_eq!(bitmap.pixels[..4], [250, 10, 10, 128]);
+        assert!(bitmap.is_transparent());
     }
 }

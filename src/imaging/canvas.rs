@@ -32,7 +32,7 @@ pub(super) struct Canvas {
 }
 
 impl Canvas {
-    /// For a picture of which the longer side must keep `cover` pixels. `alpha` is the frame's.
+    /// For an image of which the longer side must keep `cover` pixels. `alpha` is the frame's.
     pub fn new(size: (u32, u32), frame: FrameRect, alpha: bool, min_longer_side: u32) -> Self {
         let covered = frame == FrameRect::whole(size);
         let mut canvas = Canvas {
@@ -65,7 +65,7 @@ impl Canvas {
         self.reducer.push(&self.row, 4);
     }
 
-    /// The picture, when all rows of the frame have been pushed.
+    /// The image, when all rows of the frame have been pushed.
     pub fn finish(mut self) -> Bitmap {
         self.row.fill(0);
         self.push_clear(self.size.1 - self.frame.bottom());

@@ -1,4 +1,4 @@
-//! The dominant colours of a picture: a histogram of 4096 cells, then weighted k-means in OKLab, where distances are as
+//! The dominant colours of an image: a histogram of 4096 cells, then weighted k-means in OKLab, where distances are as
 //! an eye sees them. Deterministic: the first centre is the fullest cell, each further one the worst served.
 
 use super::bitmap::Bitmap;
@@ -10,14 +10,14 @@ const COLORS: usize = 5;
 /// Centres nearer than this in OKLab are one colour to the eye (a just noticeable difference is about 0.02).
 const ALIKE: f32 = 0.05;
 
-/// A colour below this share of the picture is an edge or ringing, not a dominant colour.
+/// A colour below this share of the image is an edge or ringing, not a dominant colour.
 const SMALLEST_SHARE: f32 = 0.01;
 
 const ROUNDS: usize = 12;
 
-/// Up to five colours, most common first. One colour for a picture of one, none for a fully transparent one.
-pub(super) fn dominant(picture: &Bitmap) -> Vec<Color> {
-    let cells = histogram(picture);
+/// Up to five colours, most common first. One colour for an image of one, none for a fully transparent one.
+pub(super) fn dominant(bitmap: &Bitmap) -> Vec<Color> {
+    let cells = histogram(bitmap);
     let total: f32 = cells.iter().map(|cell| cell.weight).sum();
     let mut clusters = cluster(&cells);
     clusters.sort_by(|a, b| b.weight.total_cmp(&a.weight));
@@ -35,7 +35,7 @@ pub(super) fn dominant(picture: &Bitmap) -> Vec<Color> {
         .collect()
 }
 
-/// Colours that belong together: their mean, and how much of the picture they are.
+/// Colours that belong together: their mean, and how much of the image they are.
 #[derive(Clone, Copy)]
 struct Cell {
     rgb: [f32; 3],
@@ -56,9 +56,9 @@ impl Cell {
 }
 
 /// The cells that hold a pixel, four bits a channel, weighted by alpha.
-fn histogram(picture: &Bitmap) -> Vec<Cell> {
+fn histogram(bitmap: &Bitmap) -> Vec<Cell> {
     let mut sums = vec![[0u64; 4]; 4096];
-    for pixel in picture.pixels.chunks_exact(picture.channels()) {
+    for pixel in bitmap.pixels.chunks_exact(bitmap.channels()) {
         let alpha = pixel.get(3).map_or(255, |&alpha| u64::from(alpha));
         let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(usize::from);
         let cell = &mut sums[(r >> 4) << 8 | (g >> 4) << 4 | b >> 4];
@@ -143,26 +143,26 @@ fn oklab(rgb: [f32; 3]) -> [f32; 3] {
 mod tests {
     use super::*;
 
-    fn picture(colors: &[([u8; 4], usize)]) -> Bitmap {
+    fn bitmap(colors: &[([u8; 4], usize)]) -> Bitmap {
         let pixels: Vec<u8> = colors.iter().flat_map(|(color, count)| color.repeat(*count)).collect();
         Bitmap::whole((pixels.len() / 4) as u32, 1, true, pixels)
     }
 
     #[test]
-    fn a_picture_of_one_colour_has_one() {
-        assert_eq!(dominant(&picture(&[([12, 200, 99, 255], 500)])), [Color([12, 200, 99])]);
+    fn an_image_of_one_colour_has_one() {
+        assert_eq!(dominant(&bitmap(&[([12, 200, 99, 255], 500)])), [Color([12, 200, 99])]);
     }
 
     #[test]
     fn the_most_common_colour_comes_first_and_specks_are_left_out() {
         let colors =
-            picture(&[([0, 0, 255, 255], 300), ([255, 0, 0, 255], 600), ([255, 255, 255, 255], 100), ([0, 255, 0, 255], 3)]);
+            bitmap(&[([0, 0, 255, 255], 300), ([255, 0, 0, 255], 600), ([255, 255, 255, 255], 100), ([0, 255, 0, 255], 3)]);
         assert_eq!(dominant(&colors), [Color([255, 0, 0]), Color([0, 0, 255]), Color([255, 255, 255])]);
     }
 
     #[test]
     fn transparent_pixels_have_no_colour() {
-        assert_eq!(dominant(&picture(&[([0, 0, 0, 0], 900), ([255, 255, 0, 255], 10)])), [Color([255, 255, 0])]);
-        assert!(dominant(&picture(&[([9, 9, 9, 0], 90)])).is_empty());
+        assert_eq!(dominant(&bitmap(&[([0, 0, 0, 0], 900), ([255, 255, 0, 255], 10)])), [Color([255, 255, 0])]);
+        assert!(dominant(&bitmap(&[([9, 9, 9, 0], 90)])).is_empty());
     }
 }

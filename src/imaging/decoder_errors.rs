@@ -24,9 +24,9 @@ const PNG_STRUCTURE: &str = "the PNG is not put together as the format demands";
 
 const PNG_REASONS: &[(&str, &str)] = &[
     ("CRC error", "a checksum of the PNG does not match its data"),
-    ("Corrupt deflate stream", "the compressed picture data of the PNG is invalid"),
+    ("Corrupt deflate stream", "the compressed image data of the PNG is invalid"),
     ("IDAT or fDAT chunk does not have enough data", "the PNG has fewer rows than its header says"),
-    ("IDAT or fdAT chunk is missing", "the PNG has no picture data"),
+    ("IDAT or fdAT chunk is missing", "the PNG has no image data"),
     ("Missing palette", "the PNG has no palette although its pixels need one"),
     ("Invalid color/depth combination", "the PNG header has a colour type and a bit depth that do not go together"),
     ("Invalid bit depth", "the PNG header has a bit depth that does not exist"),
@@ -38,7 +38,7 @@ const PNG_REASONS: &[(&str, &str)] = &[
     ("Unrecognized critical chunk", "the PNG needs a chunk of an unknown type"),
     ("Chunk length wrong", "a chunk of the PNG has the wrong length"),
     ("Sequence is not in order", "the frames of the animated PNG are out of order"),
-    ("Unexpected restart", "the PNG has picture data in two places"),
+    ("Unexpected restart", "the PNG has image data in two places"),
 ];
 
 pub(super) fn gif(error: gif::DecodingError) -> Error {
@@ -54,14 +54,14 @@ pub(super) fn gif(error: gif::DecodingError) -> Error {
     }
 }
 
-const GIF_DATA: &str = "the compressed picture data of the GIF is invalid";
+const GIF_DATA: &str = "the compressed image data of the GIF is invalid";
 
 const GIF_STRUCTURE: &str = "the GIF is not put together as the format demands";
 
 const GIF_REASONS: &[(&str, &str)] = &[
     ("invalid minimal code size", GIF_DATA),
     ("image truncated", "a frame of the GIF has fewer pixels than it says"),
-    ("file does not contain any image data", "the GIF has no picture"),
+    ("file does not contain any image data", "the GIF has no image"),
     ("unknown block type", "the GIF has a block of an unknown type"),
     ("control extension has wrong length", "a control block of the GIF has the wrong length"),
 ];
@@ -72,7 +72,7 @@ pub(super) fn webp(status: VP8StatusCode) -> Error {
         VP8StatusCode::VP8_STATUS_NOT_ENOUGH_DATA | VP8StatusCode::VP8_STATUS_SUSPENDED => Error::truncated("the WebP data"),
         // VP8_STATUS_OUT_OF_MEMORY too: libwebp 1.6 says so of a damaged plane of alpha (`ALPHInit` fails in
         // alpha_dec.c). What `webp_memory.rs` refuses never gets here.
-        _ => Error::corrupt("the WebP picture data is invalid"),
+        _ => Error::corrupt("the WebP image data is invalid"),
     }
 }
 

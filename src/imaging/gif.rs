@@ -4,10 +4,10 @@
 //! GIF has no checksums: what can be told is missing data and invalid codes. A missing trailer proves nothing, for each
 //! frame has an end of its own.
 
-use super::bitmap::{Reducer, reduced};
+use super::bitmap::{Reducer, reduced_size};
 use super::decode_target::{DecodeTarget, Purpose};
 use super::error::Error;
-use super::gif_blocks::{self, GifHeader, Pieces};
+use super::gif_blocks::{self, GifHeader, RepairedGif};
 use super::parsed_header::ParsedHeader;
 use super::pixels::Pixels;
 use super::{Decoded, Kind, Limits, decoder_errors};
@@ -20,7 +20,7 @@ pub(super) fn read_header(bytes: &[u8], purpose: &Purpose<'_>) -> Result<ParsedH
     let header = gif_blocks::read(bytes)?;
     let (width, height) = header.canvas;
     let target = purpose.decode_target((width, height), 1);
-    let (small_width, small_height) = reduced(width, height, target.min_longer_side);
+    let (small_width, small_height) = reduced_size(width, height, target.min_longer_side);
     let image_bytes = u64::from(small_width) * u64::from(small_height) * 4;
     Ok(ParsedHeader {
         kind: Kind::Gif(header),
@@ -45,35 +45,35 @@ pub(super) fn decode(bytes: &[u8], header: &GifHeader, target: DecodeTarget, lim
     options.set_color_output(ColorOutput::Indexed);
     // Nothing is left that falls under this.
     options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(bytes.len() as u64 + 1).unwrap_or(NonZeroU64::MIN)));
-    let pieces = Pieces::of(bytes, header)?;
-    let mut decoder = options.read_info(pieces.reader()).map_err(decoder_errors::gif)?;
+    let repaired = RepairedGif::of(bytes, header)?;
+    let mut decoder = options.read_info(repaired.reader()).map_err(decoder_errors::gif)?;
     let mut indices = Vec::new();
-    let mut picture = None;
+    let mut bitmap = None;
     let mut frames: u32 = 0;
     let mut pixels = 0;
     while let Some(frame) = next_frame(&mut decoder)? {
         frames += 1;
         pixels += frame.work(canvas);
         check_pixels(frames, pixels, frame.covering(canvas), limits)?;
-        if picture.is_some() {
-            pass_over(&mut decoder, &frame, canvas, &mut indices)?;
+        if bitmap.is_some() {
+            verify_frame(&mut decoder, &frame, canvas, &mut indices)?;
             continue;
         }
         check_first(&frame, canvas)?;
         indices.resize(frame.width * frame.height, 0);
         decoder.read_into_buffer(&mut indices).map_err(decoder_errors::gif)?;
         let palette = decoder.palette().map_err(decoder_errors::gif)?;
-        picture = Some(compose(&frame, &indices, palette, canvas, target));
+        bitmap = Some(compose(&frame, &indices, palette, canvas, target));
         if !target.verify {
             break;
         }
     }
-    let picture = picture.ok_or_else(|| Error::corrupt("the GIF has no picture"))?;
-    Ok(Decoded { has_alpha: picture.is_transparent(), pixels: Pixels::Rgb(picture), frames })
+    let bitmap = bitmap.ok_or_else(|| Error::corrupt("the GIF has no image"))?;
+    Ok(Decoded { has_alpha: bitmap.is_transparent(), pixels: Pixels::Rgb(bitmap), frames })
 }
 
 /// Where a frame lies on the canvas.
-struct Placed {
+struct FrameInfo {
     left: usize,
     top: usize,
     width: usize,
@@ -81,7 +81,7 @@ struct Placed {
     transparent: Option<u8>,
 }
 
-impl Placed {
+impl FrameInfo {
     /// The sides of what holds both the frame and its canvas.
     fn covering(&self, canvas: (u32, u32)) -> (u32, u32) {
         (canvas.0.max(self.width as u32), canvas.1.max(self.height as u32))
@@ -93,11 +93,11 @@ impl Placed {
     }
 }
 
-fn next_frame(decoder: &mut Decoder<impl Read>) -> Result<Option<Placed>, Error> {
+fn next_frame(decoder: &mut Decoder<impl Read>) -> Result<Option<FrameInfo>, Error> {
     let Some(frame) = decoder.next_frame_info().map_err(decoder_errors::gif)? else {
         return Ok(None);
     };
-    Ok(Some(Placed {
+    Ok(Some(FrameInfo {
         left: usize::from(frame.left),
         top: usize::from(frame.top),
         width: usize::from(frame.width),
@@ -107,7 +107,7 @@ fn next_frame(decoder: &mut Decoder<impl Read>) -> Result<Option<Placed>, Error>
 }
 
 /// The header enlarged the canvas by the first frame.
-fn check_first(frame: &Placed, canvas: (u32, u32)) -> Result<(), Error> {
+fn check_first(frame: &FrameInfo, canvas: (u32, u32)) -> Result<(), Error> {
     if frame.width > canvas.0 as usize || frame.height > canvas.1 as usize {
         return Err(Error::corrupt("the GIF has a frame larger than its canvas"));
     }
@@ -119,7 +119,12 @@ fn check_first(frame: &Placed, canvas: (u32, u32)) -> Result<(), Error> {
 
 /// Decodes a frame that is not shown, in parts of the canvas's size at most: it may be larger, of which viewers show what lies on
 /// the canvas, or have no pixels at all.
-fn pass_over(decoder: &mut Decoder<impl Read>, frame: &Placed, canvas: (u32, u32), indices: &mut Vec<u8>) -> Result<(), Error> {
+fn verify_frame(
+    decoder: &mut Decoder<impl Read>,
+    frame: &FrameInfo,
+    canvas: (u32, u32),
+    indices: &mut Vec<u8>,
+) -> Result<(), Error> {
     let most = canvas.0 as usize * canvas.1 as usize;
     let mut left = frame.width * frame.height;
     while left > 0 {
@@ -140,7 +145,7 @@ fn check_pixels(frames: u32, pixels: u64, (width, height): (u32, u32), limits: &
 }
 
 /// The first frame on a transparent canvas; like browsers, without the background colour.
-fn compose(frame: &Placed, indices: &[u8], palette: &[u8], canvas: (u32, u32), target: DecodeTarget) -> super::bitmap::Bitmap {
+fn compose(frame: &FrameInfo, indices: &[u8], palette: &[u8], canvas: (u32, u32), target: DecodeTarget) -> super::bitmap::Bitmap {
     let mut reducer = Reducer::new(canvas.0, canvas.1, true, target.min_longer_side);
     // Beyond the palette all is black, as in browsers.
     let mut colors = [[0, 0, 0, 255]; 256];

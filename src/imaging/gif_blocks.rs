@@ -15,15 +15,15 @@ const EXTENSION: u8 = 0x21;
 const IMAGE: u8 = 0x2c;
 const TRAILER: u8 = 0x3b;
 
-/// Labels of extensions: how the next frame is shown, and one of the two kinds of frames.
+/// Labels of extensions: how the next frame is visible, and one of the two kinds of frames.
 const GRAPHIC_CONTROL: u8 = 0xf9;
 const PLAIN_TEXT: u8 = 0x01;
 
 /// The labels that GIF89a defines; a decoder passes over all others (GIF89a, 24).
-const KNOWN: [u8; 4] = [PLAIN_TEXT, GRAPHIC_CONTROL, 0xfe, 0xff];
+const DEFINED_LABELS: [u8; 4] = [PLAIN_TEXT, GRAPHIC_CONTROL, 0xfe, 0xff];
 
 /// How application extensions begin that the decoder would keep: label, length, name.
-const KEPT: [&[u8]; 2] = [b"\xff\x0bXMP DataXMP", b"\xff\x0bICCRGBG1012"];
+const BUFFERED_EXTENSIONS: [&[u8]; 2] = [b"\xff\x0bXMP DataXMP", b"\xff\x0bICCRGBG1012"];
 
 /// Marks a palette in a descriptor's flags, whose three lowest bits are its size.
 const HAS_PALETTE: u8 = 0x80;
@@ -31,7 +31,7 @@ const HAS_PALETTE: u8 = 0x80;
 /// What a decoder wants to know of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GifHeader {
-    /// The logical screen, or more of it where the first frame reaches beyond: that frame is shown whole by Chromium,
+    /// The logical screen, or more of it where the first frame reaches beyond: that frame is visible whole by Chromium,
     /// Pillow and libvips.
     pub canvas: (u32, u32),
     /// Whether the frames that have no palette of their own have one.
@@ -54,16 +54,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<GifHeader, Error> {
     Ok(GifHeader { canvas: (width, height), has_palette: screen[4] & HAS_PALETTE != 0 })
 }
 
-/// The file in pieces that make one GIF, which need not be in the file as it is: with a black palette where there is none,
+/// The file in repaired that make one GIF, which need not be in the file as it is: with a black palette where there is none,
 /// and with a trailer where it ends without one. All decoders show both kinds.
-pub(super) struct Pieces<'a> {
+pub(super) struct RepairedGif<'a> {
     head: Vec<u8>,
     /// The file up to its last block.
     blocks: &'a [u8],
     tail: &'static [u8],
 }
 
-impl<'a> Pieces<'a> {
+impl<'a> RepairedGif<'a> {
     pub fn of(bytes: &'a [u8], header: &GifHeader) -> Result<Self, Error> {
         let head = bytes.get(..HEADER_BYTES).ok_or_else(|| decoder_errors::gif(gif::DecodingError::UnexpectedEof))?;
         let mut head = head.to_vec();
@@ -77,24 +77,24 @@ impl<'a> Pieces<'a> {
             Some(end) => (end, &[TRAILER]),
             None => (bytes.len(), &[]),
         };
-        Ok(Pieces { head, blocks: bytes.get(..end).unwrap_or(bytes), tail })
+        Ok(RepairedGif { head, blocks: bytes.get(..end).unwrap_or(bytes), tail })
     }
 
     pub fn reader(&self) -> impl Read {
-        let shown = Shown { blocks: Blocks::of(self.blocks), next: HEADER_BYTES, run: &[] };
-        self.head.chain(shown).chain(self.tail)
+        let visible = VisibleBlocks { blocks: Blocks::of(self.blocks), next: HEADER_BYTES, run: &[] };
+        self.head.chain(visible).chain(self.tail)
     }
 }
 
-/// Everything behind the header that the decoder is shown, in runs as long as the file has them.
-struct Shown<'a> {
+/// Everything behind the header that the decoder is visible, in runs as long as the file has them.
+struct VisibleBlocks<'a> {
     blocks: Blocks<'a>,
     /// Where the next run begins.
     next: usize,
     run: &'a [u8],
 }
 
-impl<'a> Shown<'a> {
+impl<'a> VisibleBlocks<'a> {
     /// Empty at the end.
     fn next_run(&mut self) -> &'a [u8] {
         let bytes = self.blocks.bytes;
@@ -115,7 +115,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-impl Read for Shown<'_> {
+impl Read for VisibleBlocks<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if self.run.is_empty() {
             self.run = self.next_run();
@@ -165,7 +165,8 @@ impl Block {
     fn is_hidden(&self, bytes: &[u8]) -> bool {
         let label = bytes.get(self.at + 1..).unwrap_or_default();
         self.kind == EXTENSION
-            && (KEPT.iter().any(|start| label.starts_with(start)) || label.first().is_some_and(|label| !KNOWN.contains(label)))
+            && (BUFFERED_EXTENSIONS.iter().any(|start| label.starts_with(start))
+                || label.first().is_some_and(|label| !DEFINED_LABELS.contains(label)))
     }
 }
 

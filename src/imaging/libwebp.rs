@@ -86,7 +86,7 @@ pub(super) fn encode(
     picture.use_argb = 1;
     (picture.width, picture.height) = (side(width as usize)?, side(height as usize)?);
     let import = if alpha { ffi::WebPPictureImportRGBA } else { ffi::WebPPictureImportRGB };
-    // SAFETY: `picture` was initialised by libwebp, and `pixels` holds `height` rows of `stride` bytes.
+    // SAFETY: `image` was initialised by libwebp, and `pixels` holds `height` rows of `stride` bytes.
     if unsafe { import(picture, pixels.as_ptr(), side(stride)?) } == 0 {
         return Err(failed("no memory for the pixels"));
     }
@@ -100,7 +100,7 @@ pub(super) fn encode(
     Ok(encoder.written())
 }
 
-/// A picture to encode and the file that it becomes, which are libwebp's memory.
+/// An image to encode and the file that it becomes, which are libwebp's memory.
 struct Encoder {
     picture: ffi::WebPPicture,
     file: ffi::WebPMemoryWriter,

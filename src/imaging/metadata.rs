@@ -1,5 +1,5 @@
-//! EXIF: orientation, when and with what a picture was taken. Never where. A block that cannot be read counts as absent:
-//! cameras write many broken ones, and a picture is not worse for it.
+//! EXIF: orientation, when and with what an image was taken. Never where. A block that cannot be read counts as absent:
+//! cameras write many broken ones, and an image is not worse for it.
 
 use chrono::{FixedOffset, NaiveDate, SecondsFormat};
 use exif::{Exif, In, Reader, Tag, Value};
@@ -13,17 +13,17 @@ const MAX_CAMERA_CHARS: usize = 100;
 
 /// What the file says of its making.
 #[derive(Default)]
-pub(super) struct Said {
+pub(super) struct ExifFields {
     pub created_at: Option<String>,
     pub modified_at: Option<String>,
     pub camera: Option<String>,
 }
 
-pub(super) fn read(bytes: &[u8], block: Option<Range<usize>>) -> Said {
+pub(super) fn read(bytes: &[u8], block: Option<Range<usize>>) -> ExifFields {
     let Some(exif) = parse(bytes, block) else {
-        return Said::default();
+        return ExifFields::default();
     };
-    Said {
+    ExifFields {
         created_at: time(&exif, Tag::DateTimeOriginal, Tag::OffsetTimeOriginal)
             .or_else(|| time(&exif, Tag::DateTimeDigitized, Tag::OffsetTimeDigitized)),
         modified_at: time(&exif, Tag::DateTime, Tag::OffsetTime),

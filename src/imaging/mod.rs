@@ -1,17 +1,17 @@
-//! Pictures: what is a picture, is it whole, and what do we show of it before anyone downloads it.
+//! Images: what is an image, is it whole, and what do we show of it before anyone downloads it.
 //!
 //! Two calls, and memory is weighed between them. [`inspect`] looks at the header only: it takes microseconds and answers
 //! which format, how large, and how many bytes [`process`] will need. `process` then decodes the file **once**; that one
 //! pass proves it whole and feeds the thumbnails, from which colours and placeholder follow. Likewise [`inspect_stored`]
-//! and [`render`] for one picture of any size, [`inspect_for_pixels`] and [`pixels`] for its pixels.
+//! and [`render`] for one image of any size, [`inspect_for_pixels`] and [`pixels`] for its pixels.
 //!
 //! What holds for every input, however hostile: the format is told by content alone; no allocation is larger than the
 //! checked dimensions explain; a truncated or damaged file is refused wherever its decoder or checksums can tell; nothing
 //! panics, and what libjpeg reports by unwinding ends here as an [`Error`] (so `panic = "abort"` is not for this crate).
 //! Everything blocks and is bound to the processor: call it on a decode thread.
 //!
-//! Pictures made here are sRGB, whatever colour profile the file has. Of an original only metadata is ever changed: where it
-//! was taken is removed. Its picture data is never touched.
+//! Images made here are sRGB, whatever colour profile the file has. Of an original only metadata is ever changed: where it
+//! was taken is removed. Its image data is never touched.
 
 mod bitmap;
 mod canvas;
@@ -69,37 +69,37 @@ pub use limits::{Limits, MAX_SIDE};
 pub use shrink::Shrunk;
 use thumbnail::Original;
 
-/// Recognises the picture and checks the limits that its header can break; decodes nothing.
+/// Recognises the image and checks the limits that its header can break; decodes nothing.
 ///
-/// Trailing bytes after a picture's end are accepted. EXIF that cannot be read counts as absent.
+/// Trailing bytes after an image's end are accepted. EXIF that cannot be read counts as absent.
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
-    contain(|| sniff::read_header(bytes, limits, &Purpose::Upload { heights: &limits.thumbnail_heights }))
+    catch_panic(|| sniff::read_header(bytes, limits, &Purpose::Upload { heights: &limits.thumbnail_heights }))
 }
 
-/// As [`inspect`], of a still picture that is larger than the limits, for [`shrink()`].
+/// As [`inspect`], of a still image that is larger than the limits, for [`shrink()`].
 pub fn inspect_oversize(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
-    contain(|| shrink::inspect(bytes, limits))
+    catch_panic(|| shrink::inspect(bytes, limits))
 }
 
-/// Scales a picture down to the limits and writes it in its own format, with its metadata. `header` is what
+/// Scales an image down to the limits and writes it in its own format, with its metadata. `header` is what
 /// [`inspect_oversize`] said of these bytes.
 pub fn shrink(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Shrunk, Error> {
-    contain(|| shrink::shrink(bytes, header, limits))
+    catch_panic(|| shrink::shrink(bytes, header, limits))
 }
 
 /// As [`inspect`], of a file that was accepted before, or made here, for [`render`].
 pub fn inspect_stored(bytes: &[u8], limits: &Limits, rendering: &Rendering) -> Result<Header, Error> {
-    contain(|| sniff::read_header(bytes, &limits.for_stored(), &Purpose::Rendering(rendering)))
+    catch_panic(|| sniff::read_header(bytes, &limits.for_stored(), &Purpose::Rendering(rendering)))
 }
 
 /// As [`inspect_stored`], for [`pixels`] of which the shorter side has `side` at least.
 pub fn inspect_for_pixels(bytes: &[u8], limits: &Limits, side: u32) -> Result<Header, Error> {
-    contain(|| sniff::read_header(bytes, &limits.for_stored(), &Purpose::Pixels { side }))
+    catch_panic(|| sniff::read_header(bytes, &limits.for_stored(), &Purpose::Pixels { side }))
 }
 
 /// Decodes the whole file once and makes everything that is shown of it. `header` is what [`inspect`] said of these bytes.
 pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Processed, Error> {
-    contain(|| {
+    catch_panic(|| {
         let mut stages = Stages::default();
         let decoded = stages.time("decode", || decode(bytes, header, limits))?;
         let (thumbnails, small) = stages.time("thumbnails", || {
@@ -113,11 +113,11 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
         let without_location = cleaned.file;
         let sha256 = stages.time("hash", || Sha256::digest(without_location.as_deref().unwrap_or(bytes)).into());
         let metadata = stages.time("metadata", || {
-            let said = metadata::read(bytes, header.exif.clone());
+            let exif = metadata::read(bytes, header.exif.clone());
             Metadata {
-                created_at: said.created_at,
-                modified_at: said.modified_at,
-                camera: said.camera,
+                created_at: exif.created_at,
+                modified_at: exif.modified_at,
+                camera: exif.camera,
                 orientation: header.orientation,
                 has_alpha: decoded.has_alpha,
                 animated: decoded.frames > 1,
@@ -130,20 +130,20 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
     })
 }
 
-/// Makes one picture of a file; of an animation, of its first frame. `header` is what [`inspect_stored`] said of these
+/// Makes one image of a file; of an animation, of its first frame. `header` is what [`inspect_stored`] said of these
 /// bytes and this rendering.
 ///
 /// The file is decoded at a scale that covers the rendering, and no further than to the end of its first frame.
 pub fn render(bytes: &[u8], header: &Header, limits: &Limits, rendering: &Rendering) -> Result<Vec<u8>, Error> {
-    contain(|| thumbnail::render(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?, rendering))
+    catch_panic(|| thumbnail::render(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?, rendering))
 }
 
 /// The pixels of a file, at a scale that covers what [`inspect_for_pixels`] was asked for; of an animation, of its first frame.
 pub fn pixels(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Rgb, Error> {
-    contain(|| thumbnail::pixels(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?))
+    catch_panic(|| thumbnail::pixels(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?))
 }
 
-/// A picture as displayed, in sRGB, on a white page: 8 bits a channel, in rows, top row first.
+/// An image as displayed, in sRGB, on a white page: 8 bits a channel, in rows, top row first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rgb {
     pub width: u32,
@@ -188,12 +188,12 @@ enum Kind {
 pub struct Processed {
     /// `small`, `medium`, then the heights; of two heights with the same pixels only one.
     pub thumbnails: Vec<MadeThumbnail>,
-    /// About five dominant colours as sRGB, most common first. Empty for a fully transparent picture.
+    /// About five dominant colours as sRGB, most common first. Empty for a fully transparent image.
     pub colors: Vec<Color>,
     /// A ThumbHash.
     pub placeholder: Vec<u8>,
     pub metadata: Metadata,
-    /// The file to store in place of the one that was given, when that one told where the picture was taken.
+    /// The file to store in place of the one that was given, when that one told where the image was taken.
     pub without_location: Option<Vec<u8>>,
     /// Of the file that is to be stored.
     pub sha256: [u8; 32],
@@ -224,8 +224,8 @@ fn decode(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Err
     }
 }
 
-/// The last line of defence: a bug in a decoder refuses one picture, not the thread's next ones.
-fn contain<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+/// The last line of defence: a bug in a decoder refuses one image, not the thread's next ones.
+fn catch_panic<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal("a decoder panicked")))
 }
 

@@ -1,8 +1,8 @@
-//! EXIF orientation: turns a small picture upright. Applied to the thumbnail, never to the original.
+//! EXIF orientation: turns a small image upright. Applied to the thumbnail, never to the original.
 
 use super::bitmap::Bitmap;
 
-/// Whether the picture lies on its side, so that width and height as displayed are swapped.
+/// Whether the image lies on its side, so that width and height as displayed are swapped.
 pub(super) fn swaps_sides(orientation: u8) -> bool {
     (5..=8).contains(&orientation)
 }
@@ -12,16 +12,16 @@ pub(super) fn displayed((width, height): (u32, u32), orientation: u8) -> (u32, u
     if swaps_sides(orientation) { (height, width) } else { (width, height) }
 }
 
-/// Maps the stored picture to the one displayed; EXIF 2.32, tag 0x0112. Unknown values leave it as it is.
-pub(super) fn upright(picture: Bitmap, orientation: u8) -> Bitmap {
-    let size = (picture.width, picture.height);
-    let turned = match picture.channels() {
-        3 => upright_samples::<3>(&picture.pixels, size, orientation),
-        _ => upright_samples::<4>(&picture.pixels, size, orientation),
+/// Maps the stored image to the one displayed; EXIF 2.32, tag 0x0112. Unknown values leave it as it is.
+pub(super) fn upright(bitmap: Bitmap, orientation: u8) -> Bitmap {
+    let size = (bitmap.width, bitmap.height);
+    let turned = match bitmap.channels() {
+        3 => upright_samples::<3>(&bitmap.pixels, size, orientation),
+        _ => upright_samples::<4>(&bitmap.pixels, size, orientation),
     };
-    let Some(pixels) = turned else { return picture };
+    let Some(pixels) = turned else { return bitmap };
     let (width, height) = displayed(size, orientation);
-    Bitmap::whole(width, height, picture.alpha, pixels)
+    Bitmap::whole(width, height, bitmap.alpha, pixels)
 }
 
 /// As [`upright`], of samples in rows; `None` when they are upright already.

@@ -18,7 +18,7 @@ pub(super) enum Pixels {
 impl Pixels {
     pub fn size(&self) -> (u32, u32) {
         match self {
-            Self::Rgb(picture) => (picture.width, picture.height),
+            Self::Rgb(bitmap) => (bitmap.width, bitmap.height),
             Self::YCbCr(ycbcr) => (ycbcr.luma.width, ycbcr.luma.height),
         }
     }
@@ -26,31 +26,31 @@ impl Pixels {
     /// The part that is covered by the original, from the top left corner.
     pub fn covered(&self) -> (f64, f64) {
         match self {
-            Self::Rgb(picture) => picture.covered,
+            Self::Rgb(bitmap) => bitmap.covered,
             Self::YCbCr(ycbcr) => ycbcr.luma.covered,
         }
     }
 
     pub fn has_alpha(&self) -> bool {
-        matches!(self, Self::Rgb(picture) if picture.alpha)
+        matches!(self, Self::Rgb(bitmap) if bitmap.alpha)
     }
 
     /// Whether any pixel lets something through.
     pub fn is_transparent(&self) -> bool {
-        matches!(self, Self::Rgb(picture) if picture.is_transparent())
+        matches!(self, Self::Rgb(bitmap) if bitmap.is_transparent())
     }
 
-    /// Whether it is a picture of greys alone.
+    /// Whether it is an image of greys alone.
     pub fn is_grey(&self) -> bool {
         match self {
-            Self::Rgb(picture) => picture.is_grey(),
+            Self::Rgb(bitmap) => bitmap.is_grey(),
             Self::YCbCr(ycbcr) => ycbcr.is_grey(),
         }
     }
 
     pub fn into_rgb(self) -> Result<Bitmap, Error> {
         match self {
-            Self::Rgb(picture) => Ok(picture),
+            Self::Rgb(bitmap) => Ok(bitmap),
             Self::YCbCr(ycbcr) => ycbcr.into_rgb(),
         }
     }
@@ -58,23 +58,23 @@ impl Pixels {
     /// The part at `size`, by Lanczos3; transparent pixels lend no colour to their neighbours.
     pub fn resized(&self, part: Part, size: (u32, u32)) -> Result<Self, Error> {
         match self {
-            Self::Rgb(picture) => resize(picture, part, size).map(Self::Rgb),
+            Self::Rgb(bitmap) => resize(bitmap, part, size).map(Self::Rgb),
             Self::YCbCr(ycbcr) => ycbcr.resized(part, size).map(Self::YCbCr),
         }
     }
 
-    /// As displayed; for a picture that was resized.
+    /// As displayed; for an image that was resized.
     pub fn upright(self, orientation: u8) -> Self {
         match self {
-            Self::Rgb(picture) => Self::Rgb(orient::upright(picture, orientation)),
+            Self::Rgb(bitmap) => Self::Rgb(orient::upright(bitmap, orientation)),
             Self::YCbCr(ycbcr) => Self::YCbCr(ycbcr.upright(orientation)),
         }
     }
 
-    /// As a file, for a picture that was resized. JPEG's own planes keep the chroma that they have.
+    /// As a file, for an image that was resized. JPEG's own planes keep the chroma that they have.
     pub fn encode(&self, format: Format, quality: u8, chroma: Chroma) -> Result<Vec<u8>, Error> {
         match self {
-            Self::Rgb(picture) => encode::encode(picture, format, quality, chroma),
+            Self::Rgb(bitmap) => encode::encode(bitmap, format, quality, chroma),
             Self::YCbCr(YCbCr { luma, chroma: Some(planes) }) if format == Format::Jpeg => {
                 encode_planes(luma, planes, f32::from(quality))
             }
@@ -84,12 +84,12 @@ impl Pixels {
 }
 
 /// By Lanczos3; transparent pixels lend no colour to their neighbours.
-pub(super) fn resize(picture: &Bitmap, part: Part, size: (u32, u32)) -> Result<Bitmap, Error> {
-    if part == [0.0, 0.0, f64::from(size.0), f64::from(size.1)] && size == (picture.width, picture.height) {
-        return Ok(picture.clone());
+pub(super) fn resize(bitmap: &Bitmap, part: Part, size: (u32, u32)) -> Result<Bitmap, Error> {
+    if part == [0.0, 0.0, f64::from(size.0), f64::from(size.1)] && size == (bitmap.width, bitmap.height) {
+        return Ok(bitmap.clone());
     }
-    let channels = picture.channels();
-    let source = Source { width: picture.width, height: picture.height, channels, samples: &picture.pixels };
+    let channels = bitmap.channels();
+    let source = Source { width: bitmap.width, height: bitmap.height, channels, samples: &bitmap.pixels };
     let pixels = resample(source, part, size, lanczos3())?;
-    Ok(Bitmap::whole(size.0, size.1, picture.alpha, pixels))
+    Ok(Bitmap::whole(size.0, size.1, bitmap.alpha, pixels))
 }

@@ -1,5 +1,5 @@
 //! PNG, by the `png` crate: all rows are decoded, and the CRC of each chunk that they need is checked. Rows go straight into
-//! the reducer; only an interlaced picture stands in memory whole.
+//! the reducer; only an interlaced image stands in memory whole.
 //!
 //! Of an animated PNG the first frame is shown, as browsers do: usually the default image, which is decoded in any case. The
 //! other frames are only counted.
@@ -9,7 +9,7 @@ use super::canvas::{Canvas, FrameRect};
 use super::decode_target::DecodeTarget;
 use super::error::Error;
 use super::pixels::Pixels;
-use super::png_chunks::Needed;
+use super::png_chunks::RequiredChunks;
 use super::png_header::{PngHeader, frames};
 use super::profile::ToSrgb16;
 use super::{Decoded, decoder_errors};
@@ -21,24 +21,24 @@ pub(super) fn decode(bytes: &[u8], png: &PngHeader, canvas: (u32, u32), target: 
         None => FrameRect::whole(canvas),
         Some(frame) => {
             if target.verify {
-                rows.pass_over()?;
+                rows.verify_frame()?;
             }
             rows.skip_to(frame)?;
             frame
         }
     };
-    let picture = rows.picture(canvas, frame, target)?;
+    let bitmap = rows.decode_frame(canvas, frame, target)?;
     if target.verify {
         rows.reader.finish().map_err(decoder_errors::png)?;
     }
     let has_alpha = rows.has_alpha || frame != FrameRect::whole(canvas);
     let frames = if target.verify { frames(bytes)? } else { 1 };
-    Ok(Decoded { pixels: Pixels::Rgb(picture), has_alpha, frames })
+    Ok(Decoded { pixels: Pixels::Rgb(bitmap), has_alpha, frames })
 }
 
-/// The decoder, at one of the pictures that a file has.
+/// The decoder, at one of the images that a file has.
 struct Rows<'a> {
-    reader: Reader<Needed<'a>>,
+    reader: Reader<RequiredChunks<'a>>,
     channels: usize,
     has_alpha: bool,
     samples: Samples,
@@ -47,11 +47,11 @@ struct Rows<'a> {
 /// What the decoder's rows are made of.
 enum Samples {
     /// 8 bits, in the colours of the file.
-    Plain,
+    EightBit,
     /// 16 bits, of which the lower eight change nothing that can be seen, in a row for the others.
-    Deep(Vec<u8>),
+    SixteenBit(Vec<u8>),
     /// 16 bits, in colours that are brought to sRGB before the lower ones are cut.
-    Colored(Box<ToSrgb16>),
+    Converted(Box<ToSrgb16>),
 }
 
 impl<'a> Rows<'a> {
@@ -60,13 +60,13 @@ impl<'a> Rows<'a> {
         options.set_ignore_adler32(false);
         // Those that do not matter are not shown to it.
         options.set_skip_ancillary_crc_failures(false);
-        let needed = Needed::of(bytes, png.first_frame.is_some());
+        let needed = RequiredChunks::of(bytes, png.first_frame.is_some());
         let mut decoder = Decoder::new_with_options(needed, options);
         // Rows and the palette.
         decoder.set_limits(png::Limits { bytes: bytes.len() * 2 + (8 << 20) });
         // Of 16 bits all are needed where they are to be converted.
-        let deep = png.deep.is_some();
-        decoder.set_transformations(if deep { Transformations::EXPAND } else { Transformations::normalize_to_color8() });
+        let is_16bit = png.colors_16bit.is_some();
+        decoder.set_transformations(if is_16bit { Transformations::EXPAND } else { Transformations::normalize_to_color8() });
         let reader = decoder.read_info().map_err(decoder_errors::png)?;
         if reader.info().size() != canvas {
             return Err(Error::corrupt("the PNG states two different sizes"));
@@ -74,16 +74,16 @@ impl<'a> Rows<'a> {
         let (color_type, _) = reader.output_color_type();
         let has_alpha = matches!(color_type, ColorType::GrayscaleAlpha | ColorType::Rgba);
         let channels = color_type.samples();
-        let samples = match ToSrgb16::of(bytes, png.deep.as_ref(), channels, canvas.0 as usize) {
-            Some(to_srgb) => Samples::Colored(Box::new(to_srgb)),
-            None if deep => Samples::Deep(Vec::new()),
-            None => Samples::Plain,
+        let samples = match ToSrgb16::of(bytes, png.colors_16bit.as_ref(), channels, canvas.0 as usize) {
+            Some(to_srgb) => Samples::Converted(Box::new(to_srgb)),
+            None if is_16bit => Samples::SixteenBit(Vec::new()),
+            None => Samples::EightBit,
         };
         Ok(Rows { reader, channels, has_alpha, samples })
     }
 
-    /// Proves a picture that is not shown.
-    fn pass_over(&mut self) -> Result<(), Error> {
+    /// Proves an image that is not shown.
+    fn verify_frame(&mut self) -> Result<(), Error> {
         while self.reader.next_row().map_err(decoder_errors::png)?.is_some() {}
         Ok(())
     }
@@ -96,7 +96,7 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    fn picture(&mut self, size: (u32, u32), frame: FrameRect, target: DecodeTarget) -> Result<Bitmap, Error> {
+    fn decode_frame(&mut self, size: (u32, u32), frame: FrameRect, target: DecodeTarget) -> Result<Bitmap, Error> {
         let mut canvas = Canvas::new(size, frame, self.has_alpha, target.min_longer_side);
         if self.reader.info().interlaced {
             // Rows of a frame are laid out as those of the canvas.
@@ -119,19 +119,19 @@ impl<'a> Rows<'a> {
 impl Samples {
     /// Of one.
     fn bytes(&self) -> usize {
-        if matches!(self, Self::Plain) { 1 } else { 2 }
+        if matches!(self, Self::EightBit) { 1 } else { 2 }
     }
 
     /// Hands a row on as 8 bits a channel.
     fn push(&mut self, row: &[u8], channels: usize, canvas: &mut Canvas) -> Result<(), Error> {
         match self {
-            Self::Plain => canvas.push(row, channels),
-            Self::Deep(upper) => {
+            Self::EightBit => canvas.push(row, channels),
+            Self::SixteenBit(upper) => {
                 upper.clear();
                 upper.extend(row.iter().step_by(2));
                 canvas.push(upper, channels);
             }
-            Self::Colored(to_srgb) => {
+            Self::Converted(to_srgb) => {
                 let channels_of_srgb = to_srgb.channels();
                 canvas.push(to_srgb.row(row, channels)?, channels_of_srgb);
             }

@@ -1,7 +1,7 @@
 //! A PNG's chunks, and the part of them that its decoder is shown.
 //!
 //! The decoder never sees an ancillary chunk that does not change the pixels: whatever such a chunk holds, it cannot refuse
-//! a picture or cost memory. libpng ignores a damaged one as well. What the rest of the code needs of them is read by
+//! an image or cost memory. libpng ignores a damaged one as well. What the rest of the code needs of them is read by
 //! `png_header.rs`, which checks their CRCs itself.
 
 use std::borrow::Cow;
@@ -38,7 +38,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// The data, if all of them are there and the CRC is theirs.
-    pub fn sound<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+    pub fn checked_body<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
         let stated = bytes.get(self.body.end..self.end())?;
         let mut crc = flate2::Crc::new();
         crc.update(&bytes[self.body.start - 4..self.body.end]);
@@ -67,9 +67,9 @@ pub(super) fn chunks(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
     std::iter::from_fn(next).take_while(|chunk| chunk.name != b"IEND")
 }
 
-/// Whether the file ends where IEND belongs, perhaps with a part of it. Nothing of the picture is missing then: IEND holds
+/// Whether the file ends where IEND belongs, perhaps with a part of it. Nothing of the image is missing then: IEND holds
 /// nothing.
-pub(super) fn lacks_end(bytes: &[u8]) -> bool {
+pub(super) fn lacks_iend(bytes: &[u8]) -> bool {
     let end = chunks(bytes).last().map_or(SIGNATURE_BYTES, |chunk| chunk.end());
     bytes.get(end..).is_some_and(is_part_of_end)
 }
@@ -80,7 +80,7 @@ fn is_part_of_end(rest: &[u8]) -> bool {
 
 /// The chunks that a decoder needs, in runs as long as the file has them, so that nothing is copied, except a tRNS with more
 /// entries than the palette: it is cut to those that have a colour. IEND is always whole: what a file has of it does not matter.
-pub(super) struct Needed<'a> {
+pub(super) struct RequiredChunks<'a> {
     bytes: &'a [u8],
     /// What was found and is not read yet.
     run: Cow<'a, [u8]>,
@@ -104,7 +104,7 @@ enum FirstFrame {
     Begun,
 }
 
-impl<'a> Needed<'a> {
+impl<'a> RequiredChunks<'a> {
     /// With `first_frame` those of the first frame behind the default image as well.
     pub fn of(bytes: &'a [u8], first_frame: bool) -> Self {
         // IHDR's type of colour: 3 needs a palette. In others PLTE is only a suggestion.
@@ -112,7 +112,7 @@ impl<'a> Needed<'a> {
         let frame = if first_frame { FirstFrame::Announced } else { FirstFrame::Unneeded };
         let run = Cow::Borrowed(bytes.get(..SIGNATURE_BYTES).unwrap_or(bytes));
         let next = Some(SIGNATURE_BYTES);
-        Needed { bytes, run, read: 0, next, has_palette, colors: None, frame, data_seen: false }
+        RequiredChunks { bytes, run, read: 0, next, has_palette, colors: None, frame, data_seen: false }
     }
 
     fn needs(&mut self, chunk: &Chunk<'_>) -> bool {
@@ -127,8 +127,8 @@ impl<'a> Needed<'a> {
                 self.data_seen = true;
                 true
             }
-            b"tRNS" => !self.data_seen && chunk.body.len() <= MAX_TRNS_BYTES && chunk.sound(self.bytes).is_some(),
-            b"acTL" => self.frame == FirstFrame::Announced && !self.data_seen && chunk.sound(self.bytes).is_some(),
+            b"tRNS" => !self.data_seen && chunk.body.len() <= MAX_TRNS_BYTES && chunk.checked_body(self.bytes).is_some(),
+            b"acTL" => self.frame == FirstFrame::Announced && !self.data_seen && chunk.checked_body(self.bytes).is_some(),
             b"fcTL" => {
                 let first = self.frame == FirstFrame::Announced;
                 self.frame = if first { FirstFrame::Begun } else { FirstFrame::Unneeded };
@@ -194,7 +194,7 @@ impl<'a> Needed<'a> {
     }
 }
 
-impl Read for Needed<'_> {
+impl Read for RequiredChunks<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.fill_buf()?.read(buffer)?;
         self.consume(count);
@@ -202,7 +202,7 @@ impl Read for Needed<'_> {
     }
 }
 
-impl BufRead for Needed<'_> {
+impl BufRead for RequiredChunks<'_> {
     fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
         if self.read == self.run.len() {
             self.run = self.next_run();
@@ -217,7 +217,7 @@ impl BufRead for Needed<'_> {
 }
 
 /// The decoder's signature asks for it; it never seeks.
-impl Seek for Needed<'_> {
+impl Seek for RequiredChunks<'_> {
     fn seek(&mut self, _: SeekFrom) -> std::io::Result<u64> {
         Err(ErrorKind::Unsupported.into())
     }

@@ -8,7 +8,7 @@ use moxcms::{
     TransferCharacteristics,
 };
 
-/// gAMA of pictures that are meant to be sRGB, by 100 000: 1/2.2, however it was rounded.
+/// gAMA of images that are meant to be sRGB, by 100 000: 1/2.2, however it was rounded.
 const USUAL_GAMMA: std::ops::RangeInclusive<u32> = 45_000..=46_000;
 
 /// What libpng takes for a gamma.
@@ -17,14 +17,14 @@ const POSSIBLE_GAMMA: std::ops::RangeInclusive<u32> = 16..=625_000_000;
 /// cHRM of sRGB, by 100 000: white, red, green, blue.
 const SRGB_CHROMATICITIES: [u32; 8] = [31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6000];
 
-/// Curves of cameras, whose pictures are made for a screen of this gamma (ITU-R BT.1886). Chromium shows them so.
-const TELEVISION: [TransferCharacteristics; 4] = [
+/// Curves of cameras, whose images are made for a screen of this gamma (ITU-R BT.1886). Chromium shows them so.
+const VIDEO_CURVES: [TransferCharacteristics; 4] = [
     TransferCharacteristics::Bt709,
     TransferCharacteristics::Bt601,
     TransferCharacteristics::Bt202010bit,
     TransferCharacteristics::Bt202012bit,
 ];
-const TELEVISION_GAMMA: f32 = 2.4;
+const VIDEO_GAMMA: f32 = 2.4;
 
 /// Up to this much of difference is rounding.
 const ROUNDING: u32 = 200;
@@ -33,39 +33,39 @@ const ROUNDING: u32 = 200;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum PngColorSpace {
     /// Code points of ITU-T H.273, and nits of the brightest light.
-    Points { primaries: CicpColorPrimaries, curve: TransferCharacteristics, peak_nits: Option<f64> },
+    Cicp { primaries: CicpColorPrimaries, curve: TransferCharacteristics, peak_nits: Option<f64> },
     /// By 100 000. Without chromaticities they are those of sRGB.
     Gamma { gamma: u32, chromaticities: Option<[u32; 8]> },
 }
 
 /// What a file's chunks say.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Said {
+pub(super) struct ColorChunks {
     /// By cICP, before a profile. `Some(None)` is sRGB.
-    pub first: Option<Option<PngColorSpace>>,
+    pub cicp: Option<Option<PngColorSpace>>,
     /// By the others, where there is no profile or it is of no use.
-    pub otherwise: Option<PngColorSpace>,
+    pub fallback: Option<PngColorSpace>,
 }
 
-/// The first chunk of each kind before the picture counts, unless it is damaged.
-pub(super) fn read(bytes: &[u8], most_chunks: usize) -> Said {
+/// The first chunk of each kind before the image counts, unless it is damaged.
+pub(super) fn read(bytes: &[u8], most_chunks: usize) -> ColorChunks {
     let mut found = [None; 6];
     for chunk in chunks(bytes).take(most_chunks).take_while(|chunk| chunk.name != b"IDAT") {
         let names: [&[u8]; 6] = [b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI"];
         if let Some(index) = names.iter().position(|name| *name == chunk.name) {
-            found[index] = found[index].or_else(|| sized(&chunk, bytes));
+            found[index] = found[index].or_else(|| sized_body(&chunk, bytes));
         }
     }
     let [points, srgb, gamma, chromaticities, mastering, content] = found;
     // Chromium's order: the content's own brightest light, then the screen's that it was made on.
     let nits = |body: Option<&[u8]>, at| body.and_then(|body| number(body, at)).filter(|&nits| nits > 0);
     let peak_nits = nits(content, 0).or_else(|| nits(mastering, 16)).map(|nits| f64::from(nits) / 10_000.0);
-    let otherwise = if srgb.is_some() { None } else { by_gamma(gamma, chromaticities) };
-    Said { first: points.and_then(|body| by_points(body, peak_nits)), otherwise }
+    let fallback = if srgb.is_some() { None } else { from_gamma(gamma, chromaticities) };
+    ColorChunks { cicp: points.and_then(|body| from_cicp(body, peak_nits)), fallback }
 }
 
 /// A chunk's data, if they are as long as the format says.
-fn sized<'a>(chunk: &Chunk<'_>, bytes: &'a [u8]) -> Option<&'a [u8]> {
+fn sized_body<'a>(chunk: &Chunk<'_>, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let length = match chunk.name {
         b"cICP" | b"gAMA" => 4,
         b"sRGB" => 1,
@@ -73,12 +73,12 @@ fn sized<'a>(chunk: &Chunk<'_>, bytes: &'a [u8]) -> Option<&'a [u8]> {
         b"mDCV" => 24,
         _ => 8,
     };
-    if chunk.body.len() == length { chunk.sound(bytes) } else { None }
+    if chunk.body.len() == length { chunk.checked_body(bytes) } else { None }
 }
 
 /// Primaries, curve, matrix and range. PNG has RGB only, so the matrix is the identity; like browsers we pass over what is of
 /// the narrow range, and what is unknown.
-fn by_points(body: &[u8], peak_nits: Option<f64>) -> Option<Option<PngColorSpace>> {
+fn from_cicp(body: &[u8], peak_nits: Option<f64>) -> Option<Option<PngColorSpace>> {
     let &[primaries, curve, 0, 1] = body else { return None };
     let primaries = CicpColorPrimaries::try_from(primaries).ok()?;
     let curve = TransferCharacteristics::try_from(curve).ok()?;
@@ -86,11 +86,11 @@ fn by_points(body: &[u8], peak_nits: Option<f64>) -> Option<Option<PngColorSpace
     let unusable = matches!(primaries, CicpColorPrimaries::Reserved | CicpColorPrimaries::Unspecified | CicpColorPrimaries::Xyz)
         || matches!(curve, TransferCharacteristics::Reserved | TransferCharacteristics::Unspecified);
     let srgb = (CicpColorPrimaries::Bt709, TransferCharacteristics::Srgb);
-    let coding = (srgb != (primaries, curve)).then_some(PngColorSpace::Points { primaries, curve, peak_nits });
+    let coding = (srgb != (primaries, curve)).then_some(PngColorSpace::Cicp { primaries, curve, peak_nits });
     (!unusable).then_some(coding)
 }
 
-fn by_gamma(gamma: Option<&[u8]>, chromaticities: Option<&[u8]>) -> Option<PngColorSpace> {
+fn from_gamma(gamma: Option<&[u8]>, chromaticities: Option<&[u8]>) -> Option<PngColorSpace> {
     let gamma = number(gamma?, 0).filter(|gamma| POSSIBLE_GAMMA.contains(gamma))?;
     let stated = chromaticities.map(|body| std::array::from_fn(|index| number(body, index * 4).unwrap_or_default()));
     let chromaticities = stated.filter(|stated| are_possible(stated) && !are_srgb(stated));
@@ -116,14 +116,14 @@ impl PngColorSpace {
     /// The profile that says the same.
     pub fn profile(&self) -> Option<ColorProfile> {
         match *self {
-            Self::Points { primaries, curve, .. } => {
+            Self::Cicp { primaries, curve, .. } => {
                 let (matrix_coefficients, full_range) = (MatrixCoefficients::Identity, true);
                 let points =
                     CicpProfile { color_primaries: primaries, transfer_characteristics: curve, matrix_coefficients, full_range };
                 let mut profile = ColorProfile::new_from_cicp(points);
-                if TELEVISION.contains(&curve) {
+                if VIDEO_CURVES.contains(&curve) {
                     profile.cicp = None;
-                    let curve = Some(ToneReprCurve::Parametric(vec![TELEVISION_GAMMA]));
+                    let curve = Some(ToneReprCurve::Parametric(vec![VIDEO_GAMMA]));
                     (profile.red_trc, profile.green_trc, profile.blue_trc) = (curve.clone(), curve.clone(), curve);
                 }
                 profile.is_matrix_shaper().then_some(profile)
@@ -148,7 +148,7 @@ impl PngColorSpace {
     /// For samples of 8 or 16 bits; `None` for what has no more light than a screen.
     pub fn hdr(&self, bits: u32) -> Option<Hdr> {
         match *self {
-            Self::Points { curve, peak_nits, .. } => Hdr::new(&self.profile()?, curve, peak_nits, bits),
+            Self::Cicp { curve, peak_nits, .. } => Hdr::new(&self.profile()?, curve, peak_nits, bits),
             Self::Gamma { .. } => None,
         }
     }

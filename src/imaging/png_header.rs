@@ -1,11 +1,11 @@
 //! A PNG's header: IHDR, and where its EXIF block and its colour profile lie (PNG 3rd edition, chapter 11).
 
-use super::bitmap::reduced;
+use super::bitmap::reduced_size;
 use super::canvas::FrameRect;
 use super::decode_target::Purpose;
 use super::error::Error;
 use super::parsed_header::ParsedHeader;
-use super::png_chunks::{chunks, lacks_end};
+use super::png_chunks::{chunks, lacks_iend};
 use super::{Kind, Limits, metadata, png_color_space, profile};
 use std::ops::Range;
 
@@ -17,8 +17,8 @@ const MAX_CHUNKS: usize = 262_144;
 pub(super) struct PngHeader {
     /// The animation's first frame, where it is not the default image: the one that is shown.
     pub first_frame: Option<FrameRect>,
-    /// The colours of a picture of 16 bits, if they are not sRGB: it is converted while it is decoded.
-    pub deep: Option<profile::ColorSource>,
+    /// The colours of an image of 16 bits, if they are not sRGB: it is converted while it is decoded.
+    pub colors_16bit: Option<profile::ColorSource>,
 }
 
 /// The numbers in PNG have 31 bits.
@@ -37,16 +37,16 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     let exif = find_exif(bytes);
     let orientation = metadata::orientation(bytes, exif.clone());
     let target = purpose.decode_target((width, height), orientation);
-    let (small_width, small_height) = reduced(width, height, target.min_longer_side);
+    let (small_width, small_height) = reduced_size(width, height, target.min_longer_side);
     let image_bytes = u64::from(small_width) * u64::from(small_height) * 4;
-    // Rows of up to 16 bits a sample and the inflater's window. The passes of an interlaced picture need all of it at once.
+    // Rows of up to 16 bits a sample and the inflater's window. The passes of an interlaced image need all of it at once.
     let rows = u64::from(width) * 8 * 4 + (1 << 20);
-    let (deep, profile) = if ihdr[16] == 16 { (find_colors(bytes), None) } else { (None, find_colors(bytes)) };
-    let interlaced_bytes = whole_bytes * u64::from(interlaced) * if deep.is_some() { 2 } else { 1 };
+    let (colors_16bit, profile) = if ihdr[16] == 16 { (find_colors(bytes), None) } else { (None, find_colors(bytes)) };
+    let interlaced_bytes = whole_bytes * u64::from(interlaced) * if colors_16bit.is_some() { 2 } else { 1 };
     // A table of 16 bits for each channel and step, beside the profile.
-    let conversion_bytes = deep.as_ref().map_or(0, |colors| colors.weight_bytes() + u64::from(width) * 24);
+    let conversion_bytes = colors_16bit.as_ref().map_or(0, |colors| colors.weight_bytes() + u64::from(width) * 24);
     Ok(ParsedHeader {
-        kind: Kind::Png(PngHeader { first_frame: find_first_frame(bytes, (width, height)), deep }),
+        kind: Kind::Png(PngHeader { first_frame: find_first_frame(bytes, (width, height)), colors_16bit }),
         width,
         height,
         exif,
@@ -59,16 +59,16 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
 }
 
 /// The first frame of an animation whose default image is none of its frames. Where its chunks are not as they should be, the
-/// picture counts as a still one, as in browsers.
+/// image counts as a still one, as in browsers.
 fn find_first_frame(bytes: &[u8], (width, height): (u32, u32)) -> Option<FrameRect> {
     let mut chunks = chunks(bytes).take(MAX_CHUNKS);
     let control = chunks.find(|chunk| [b"acTL", b"fcTL", b"IDAT"].iter().any(|name| *name == chunk.name))?;
-    let counts = [0, 4].map(|at| control.sound(bytes).and_then(|body| number(body, at)));
+    let counts = [0, 4].map(|at| control.checked_body(bytes).and_then(|body| number(body, at)));
     if control.name != b"acTL" || control.body.len() != 8 || !matches!(counts, [Some(1..=MOST_FRAMES), Some(0..=MOST_FRAMES)]) {
         return None;
     }
     chunks.find(|chunk| chunk.name == b"fcTL" || chunk.name == b"IDAT").filter(|chunk| chunk.name == b"IDAT")?;
-    let frame = chunks.find(|chunk| chunk.name == b"fcTL").filter(|chunk| chunk.body.len() == 26)?.sound(bytes)?;
+    let frame = chunks.find(|chunk| chunk.name == b"fcTL").filter(|chunk| chunk.body.len() == 26)?.checked_body(bytes)?;
     let data = chunks.find(|chunk| chunk.name == b"fcTL" || chunk.name == b"fdAT").filter(|chunk| chunk.name == b"fdAT")?;
     let second = bytes.get(data.body).filter(|body| body.len() >= 4)?;
     let place =
@@ -82,7 +82,7 @@ fn find_first_frame(bytes: &[u8], (width, height): (u32, u32)) -> Option<FrameRe
     valid.then_some(place)
 }
 
-/// Frames whose control chunks are really there; what the file announces is only a number. 1 for a still picture.
+/// Frames whose control chunks are really there; what the file announces is only a number. 1 for a still image.
 ///
 /// A file that lacks its end, and announces more frames than it has, was cut between two of them, or before the last one's data.
 pub(super) fn frames(bytes: &[u8]) -> Result<u32, Error> {
@@ -91,7 +91,9 @@ pub(super) fn frames(bytes: &[u8]) -> Result<u32, Error> {
     let mut without_data = false;
     for chunk in chunks(bytes) {
         match chunk.name {
-            b"acTL" if announced.is_none() => announced = Some(chunk.sound(bytes).and_then(|body| number(body, 0)).unwrap_or(0)),
+            b"acTL" if announced.is_none() => {
+                announced = Some(chunk.checked_body(bytes).and_then(|body| number(body, 0)).unwrap_or(0))
+            }
             b"fcTL" => {
                 frames += 1;
                 without_data = true;
@@ -101,7 +103,7 @@ pub(super) fn frames(bytes: &[u8]) -> Result<u32, Error> {
         }
     }
     match announced {
-        Some(announced) if (announced > frames || without_data) && lacks_end(bytes) => Err(Error::truncated("the PNG data")),
+        Some(announced) if (announced > frames || without_data) && lacks_iend(bytes) => Err(Error::truncated("the PNG data")),
         Some(_) => Ok(frames.max(1)),
         None => Ok(1),
     }
@@ -114,17 +116,17 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
 /// The first one, if it is not damaged.
 fn find_exif(bytes: &[u8]) -> Option<Range<usize>> {
     let chunk = chunks(bytes).take(MAX_CHUNKS).find(|chunk| chunk.name == b"eXIf")?;
-    chunk.sound(bytes).map(|_| chunk.body)
+    chunk.checked_body(bytes).map(|_| chunk.body)
 }
 
 /// The colours that the pixels are of; `None` for sRGB. In the order of the specification (4.3): cICP, iCCP, sRGB, gAMA
 /// with cHRM.
 fn find_colors(bytes: &[u8]) -> Option<profile::ColorSource> {
-    let said = png_color_space::read(bytes, MAX_CHUNKS);
-    match (said.first, find_profile(bytes)) {
+    let colors = png_color_space::read(bytes, MAX_CHUNKS);
+    match (colors.cicp, find_profile(bytes)) {
         (Some(first), _) => first.map(profile::ColorSource::ColorSpace),
-        (None, Some(profile)) => Some(profile::ColorSource::Compressed(profile, said.otherwise)),
-        (None, None) => said.otherwise.map(profile::ColorSource::ColorSpace),
+        (None, Some(profile)) => Some(profile::ColorSource::Compressed(profile, colors.fallback)),
+        (None, None) => colors.fallback.map(profile::ColorSource::ColorSpace),
     }
 }
 
@@ -132,7 +134,7 @@ fn find_colors(bytes: &[u8]) -> Option<profile::ColorSource> {
 fn find_profile(bytes: &[u8]) -> Option<Range<usize>> {
     let mut before_data = chunks(bytes).take(MAX_CHUNKS).take_while(|chunk| chunk.name != b"IDAT");
     let chunk = before_data.find(|chunk| chunk.name == b"iCCP")?;
-    chunk.sound(bytes)?;
+    chunk.checked_body(bytes)?;
     let body = chunk.body;
     let name = memchr::memchr(0, bytes.get(body.clone())?)?;
     let start = body.start + name + 2;

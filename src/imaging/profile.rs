@@ -1,7 +1,7 @@
-//! ICC profiles (ICC.1:2022): what is made of a picture carries none, so its pixels are brought to sRGB, by `moxcms`. The
+//! ICC profiles (ICC.1:2022): what is made of an image carries none, so its pixels are brought to sRGB, by `moxcms`. The
 //! original keeps its own.
 //!
-//! A profile that cannot be read, is too large, or is for other colours than the picture's counts as absent: the pixels are
+//! A profile that cannot be read, is too large, or is for other colours than the image's counts as absent: the pixels are
 //! then taken for sRGB, or ink, as everyone does. PNG can state its colours without a profile as well (`coding.rs`).
 
 use super::bitmap::Bitmap;
@@ -74,13 +74,13 @@ impl ColorSource {
     }
 }
 
-/// A conversion from a picture's own colours to sRGB, of 8 bits a channel both.
+/// A conversion from an image's own colours to sRGB, of 8 bits a channel both.
 pub(super) struct ToSrgb {
     from: Layout,
     conversion: Conversion<Transform8BitExecutor>,
 }
 
-/// The same from 16 bits a channel, which only PNG has. The picture is cut to 8 bits afterwards: linear light in 8 bits has
+/// The same from 16 bits a channel, which only PNG has. The image is cut to 8 bits afterwards: linear light in 8 bits has
 /// one level where sRGB has the 13 darkest.
 pub(super) struct ToSrgb16 {
     from: Layout,
@@ -97,13 +97,13 @@ enum Conversion<Transform: ?Sized> {
 }
 
 impl ToSrgb {
-    /// For RGB or RGBA, as which every picture is converted; it may have been grey in its file. `None` too when it is sRGB already.
+    /// For RGB or RGBA, as which every image is converted; it may have been grey in its file. `None` too when it is sRGB already.
     pub fn of(file: &[u8], place: Option<&ColorSource>, pixels: &Pixels) -> Option<Self> {
         let (place, alpha) = (place?, pixels.has_alpha());
         let to = rgb(alpha);
-        let by_profile = contain(|| {
+        let by_profile = catch_panic(|| {
             let profile = parse(&place.read(file)?)?;
-            match fitting(&profile, alpha, || pixels.is_grey())? {
+            match source_layout(&profile, alpha, || pixels.is_grey())? {
                 // What else the file says does not matter then.
                 None => Some(None),
                 Some(from) => Self::build(&profile, from, to).map(Some),
@@ -113,7 +113,7 @@ impl ToSrgb {
     }
 
     fn from_color_space(color_space: &PngColorSpace, layout: Layout) -> Option<Self> {
-        contain(|| match color_space.hdr(8) {
+        catch_panic(|| match color_space.hdr(8) {
             Some(hdr) => Some(ToSrgb { from: layout, conversion: Conversion::Hdr(Box::new(hdr)) }),
             None => Self::build(&color_space.profile()?, layout, layout),
         })
@@ -122,7 +122,7 @@ impl ToSrgb {
     /// For inks, where 255 is all of it.
     pub fn of_cmyk(file: &[u8], place: Option<&ColorSource>) -> Option<Self> {
         let place = place?;
-        contain(|| {
+        catch_panic(|| {
             let profile = parse(&place.read(file)?)?;
             // Four channels of any meaning have this name there.
             if profile.color_space != DataColorSpace::Cmyk {
@@ -139,18 +139,18 @@ impl ToSrgb {
         Some(ToSrgb { from, conversion: Conversion::Profile(transform) })
     }
 
-    /// A picture of the kind that this was made for, in sRGB.
-    pub fn picture(&self, picture: Bitmap) -> Result<Bitmap, Error> {
-        let mut pixels = vec![0; picture.pixels.len()];
+    /// An image of the kind that this was made for, in sRGB.
+    pub fn bitmap(&self, bitmap: Bitmap) -> Result<Bitmap, Error> {
+        let mut pixels = vec![0; bitmap.pixels.len()];
         match self.from {
-            Layout::Gray => self.samples(&picture.pixels.iter().copied().step_by(3).collect::<Vec<_>>(), &mut pixels)?,
+            Layout::Gray => self.samples(&bitmap.pixels.iter().copied().step_by(3).collect::<Vec<_>>(), &mut pixels)?,
             Layout::GrayAlpha => {
-                let grey: Vec<u8> = picture.pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[3]]).collect();
+                let grey: Vec<u8> = bitmap.pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[3]]).collect();
                 self.samples(&grey, &mut pixels)?;
             }
-            _ => self.samples(&picture.pixels, &mut pixels)?,
+            _ => self.samples(&bitmap.pixels, &mut pixels)?,
         }
-        Ok(Bitmap { pixels, ..picture })
+        Ok(Bitmap { pixels, ..bitmap })
     }
 
     /// Pixels of the kind that this was made for, to as many pixels of sRGB.
@@ -175,16 +175,16 @@ impl ToSrgb16 {
         let place = place?;
         let (alpha, grey) = (channels.is_multiple_of(2), channels < 3);
         let to = rgb(alpha);
-        let by_profile = contain(|| {
+        let by_profile = catch_panic(|| {
             let profile = parse(&place.read(file)?)?;
-            match fitting(&profile, alpha, || grey)? {
+            match source_layout(&profile, alpha, || grey)? {
                 None => Some(None),
                 Some(from) => Self::build(&profile, from, to, width).map(Some),
             }
         });
         by_profile.unwrap_or_else(|| {
             let color_space = place.color_space()?;
-            contain(|| match color_space.hdr(16) {
+            catch_panic(|| match color_space.hdr(16) {
                 Some(hdr) => Some(Self::new(Conversion::Hdr(Box::new(hdr)), to, to, width)),
                 None => Self::build(&color_space.profile()?, to, to, width),
             })
@@ -229,7 +229,7 @@ impl ToSrgb16 {
             Conversion::Profile(transform) => {
                 transform.transform(from, to).map_err(failed)?;
                 for (out, &sample) in out.iter_mut().zip(&*to) {
-                    *out = cut(sample);
+                    *out = to_8_bits(sample);
                 }
             }
             Conversion::Hdr(hdr) => {
@@ -237,7 +237,7 @@ impl ToSrgb16 {
                 for (from, to) in from.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
                     to[..3].copy_from_slice(&hdr.pixel([from[0], from[1], from[2]].map(usize::from)));
                     if let (Some(&alpha), Some(to)) = (from.get(3), to.get_mut(3)) {
-                        *to = cut(alpha);
+                        *to = to_8_bits(alpha);
                     }
                 }
             }
@@ -247,7 +247,7 @@ impl ToSrgb16 {
 }
 
 /// 16 bits to the nearest of 8.
-fn cut(sample: u16) -> u8 {
+fn to_8_bits(sample: u16) -> u8 {
     ((u32::from(sample) * 255 + 32_767) / 65_535) as u8
 }
 
@@ -256,7 +256,7 @@ fn rgb(alpha: bool) -> Layout {
 }
 
 /// How pixels lie that a profile is for, if it is for these; `Some(None)` where it is sRGB, and changes nothing.
-fn fitting(profile: &ColorProfile, alpha: bool, is_grey: impl FnOnce() -> bool) -> Option<Option<Layout>> {
+fn source_layout(profile: &ColorProfile, alpha: bool, is_grey: impl FnOnce() -> bool) -> Option<Option<Layout>> {
     match profile.color_space {
         DataColorSpace::Rgb => Some((!is_srgb(profile)).then_some(rgb(alpha))),
         DataColorSpace::Gray if is_grey() => Some(Some(if alpha { Layout::GrayAlpha } else { Layout::Gray })),
@@ -264,8 +264,8 @@ fn fitting(profile: &ColorProfile, alpha: bool, is_grey: impl FnOnce() -> bool) 
     }
 }
 
-/// A profile's tables are the sender's: whatever becomes of them, the picture is not worse for it.
-fn contain<T>(build: impl FnOnce() -> Option<T>) -> Option<T> {
+/// A profile's tables are the sender's: whatever becomes of them, the image is not worse for it.
+fn catch_panic<T>(build: impl FnOnce() -> Option<T>) -> Option<T> {
     catch_unwind(AssertUnwindSafe(build)).ok().flatten()
 }
 
@@ -293,12 +293,14 @@ fn is_srgb(profile: &ColorProfile) -> bool {
         && colorants.into_iter().all(|(a, b)| near(a, b))
         && [&profile.red_trc, &profile.green_trc, &profile.blue_trc].into_iter().all(|curve| {
             let light = profile.build_8bit_lin_table(curve);
-            light.is_ok_and(|light| light.iter().enumerate().all(|(value, light)| (level(*light) - value as f32).abs() < 0.75))
+            light.is_ok_and(|light| {
+                light.iter().enumerate().all(|(value, light)| (srgb_level(*light) - value as f32).abs() < 0.75)
+            })
         })
 }
 
 /// Linear light as sRGB's 0 to 255 (IEC 61966-2-1).
-fn level(light: f32) -> f32 {
+fn srgb_level(light: f32) -> f32 {
     255.0 * if light <= 0.003_130_8 { 12.92 * light } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 }
 }
 

@@ -28,7 +28,7 @@ fn limits() -> Limits {
 }
 
 /// Whatever is wrong is the file's fault.
-fn settled<T>(result: Result<T, Error>) -> Option<T> {
+fn expect_no_internal_error<T>(result: Result<T, Error>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(Error::Internal { reason }) => panic!("{reason}"),
@@ -39,7 +39,7 @@ fn settled<T>(result: Result<T, Error>) -> Option<T> {
 /// A header is told without decoding, and never promises more than the limits let through.
 pub fn header(file: &[u8]) {
     let limits = Limits::default();
-    let Some(header) = settled(inspect(file, &limits)) else { return };
+    let Some(header) = expect_no_internal_error(inspect(file, &limits)) else { return };
     for side in [header.width, header.height] {
         assert!((limits.min_side..=limits.max_side).contains(&side));
     }
@@ -48,7 +48,7 @@ pub fn header(file: &[u8]) {
     assert!(header.weight_bytes < (256 << 20) + 2 * file.len() as u64, "weighs {}", header.weight_bytes);
 }
 
-/// A file is refused, or shown in thumbnails that are pictures; without its location it shows the same pixels.
+/// A file is refused, or shown in thumbnails that are images; without its location it shows the same pixels.
 pub fn picture(file: &[u8]) {
     let limits = limits();
     let Some((header, processed)) = accepted(file, &limits) else { return };
@@ -56,19 +56,19 @@ pub fn picture(file: &[u8]) {
         let (width, height) = (made.info.width, made.info.height);
         assert!(width <= header.width && height <= header.height, "enlarged");
         let rendering = contained((width, height));
-        let shown = inspect_stored(&made.bytes, &limits, &rendering).expect("a thumbnail is a picture");
+        let shown = inspect_stored(&made.bytes, &limits, &rendering).expect("a thumbnail is an image");
         assert_eq!((shown.width, shown.height, shown.orientation, shown.format), (width, height, 1, made.info.format));
     }
     if let Some(cleaned) = &processed.without_location {
-        let (_, again) = accepted(cleaned, &limits).expect("what is stored is still a picture");
+        let (_, again) = accepted(cleaned, &limits).expect("what is stored is still an image");
         assert_eq!(again.without_location, None);
         assert_eq!(again.sha256, processed.sha256);
         let bytes = |processed: &Processed| processed.thumbnails.iter().map(|made| made.bytes.clone()).collect::<Vec<_>>();
         assert!(bytes(&again) == bytes(&processed), "other pixels");
     }
-    // Another decoder that takes the file sees the same picture.
-    reference_decoder::agrees(file, &header, &limits);
-    // Of a file that was accepted any picture can be made, at whatever scale that decodes it.
+    // Another decoder that takes the file sees the same image.
+    reference_decoder::assert_agrees(file, &header, &limits);
+    // Of a file that was accepted any image can be made, at whatever scale that decodes it.
     for rendering in [contained((header.width, header.height)), covered((header.width, header.height))] {
         let header = inspect_stored(file, &limits, &rendering).expect("a header that was read before");
         render(file, &header, &limits, &rendering).expect("a rendering");
@@ -77,7 +77,7 @@ pub fn picture(file: &[u8]) {
     smaller(file);
 }
 
-/// Whatever part of a picture is asked for, at whatever size, and again from what was made smaller: there is one.
+/// Whatever part of an image is asked for, at whatever size, and again from what was made smaller: there is one.
 fn every_part(file: &[u8], limits: &Limits) {
     let rendering = contained((SIDE, SIDE));
     let header = inspect_stored(file, limits, &rendering).expect("a header that was read before");
@@ -93,7 +93,7 @@ fn every_part(file: &[u8], limits: &Limits) {
         let mut part = [0.0, 0.0, width, height];
         let mut pixels = pixels.clone();
         for most in [500, 100] {
-            pixels = pixels.resized(part, (1 + below(most), 1 + below(most))).expect("a part of a picture");
+            pixels = pixels.resized(part, (1 + below(most), 1 + below(most))).expect("a part of an image");
             let (width, height) = pixels.covered();
             let left = width * f64::from(below(64)) / 64.0;
             part = [left, 0.0, width - left, height * f64::from(1 + below(64)) / 64.0];
@@ -101,21 +101,21 @@ fn every_part(file: &[u8], limits: &Limits) {
     }
 }
 
-/// A picture that is larger than the limits is scaled down to one that is accepted, or refused.
+/// An image that is larger than the limits is scaled down to one that is accepted, or refused.
 fn smaller(file: &[u8]) {
     let limits = Limits { max_side: 60, max_pixels: 2000, shrink: true, ..limits() };
     if !matches!(inspect(file, &limits), Err(Error::TooLarge { .. } | Error::TooManyImagePixels { .. })) {
         return;
     }
-    let Some(header) = settled(inspect_oversize(file, &limits)) else { return };
-    let Some(shrunk) = settled(shrink(file, &header, &limits)) else { return };
-    let (small, _) = accepted(&shrunk.file, &limits).expect("what was scaled down is a picture within the limits");
+    let Some(header) = expect_no_internal_error(inspect_oversize(file, &limits)) else { return };
+    let Some(shrunk) = expect_no_internal_error(shrink(file, &header, &limits)) else { return };
+    let (small, _) = accepted(&shrunk.file, &limits).expect("what was scaled down is an image within the limits");
     assert_eq!((small.format, small.orientation), (header.format, header.orientation));
 }
 
 fn accepted(file: &[u8], limits: &Limits) -> Option<(Header, Processed)> {
-    let header = settled(inspect(file, limits))?;
-    let processed = settled(process(file, &header, limits))?;
+    let header = expect_no_internal_error(inspect(file, limits))?;
+    let processed = expect_no_internal_error(process(file, &header, limits))?;
     Some((header, processed))
 }
 
@@ -131,12 +131,12 @@ fn covered(size: (u32, u32)) -> Rendering {
 pub fn jpeg(file: &[u8]) {
     let limits = limits();
     let rendering = contained((SIDE, SIDE));
-    let Some(header) = settled(inspect_stored(file, &limits, &rendering)) else { return };
+    let Some(header) = expect_no_internal_error(inspect_stored(file, &limits, &rendering)) else { return };
     // What is stored has no limits of its own.
     if header.width.max(header.height) > SIDE {
         return;
     }
-    jpeg::agrees_with_libjpeg(file, &header, &limits);
+    jpeg::assert_agrees_with_libjpeg(file, &header, &limits);
 }
 
 /// Whatever the bytes are, for each format, one call takes every location out.

@@ -19,9 +19,9 @@ fn tolerance(format: Format) -> f64 {
 
 /// Panics when a file that was accepted looks different at its own size. `None` where the crate refuses it, or does not do what
 /// we do: colours of another space, the first frame of an animated PNG, a first GIF frame beyond its canvas.
-pub(super) fn agrees(file: &[u8], header: &Header, limits: &Limits) -> Option<()> {
+pub(super) fn assert_agrees(file: &[u8], header: &Header, limits: &Limits) -> Option<()> {
     let plain = match &header.kind {
-        Kind::Png(png) => png.first_frame.is_none() && png.deep.is_none(),
+        Kind::Png(png) => png.first_frame.is_none() && png.colors_16bit.is_none(),
         _ => true,
     };
     if !plain || header.profile.is_some() {

@@ -16,7 +16,7 @@ pub(super) struct Source<'a> {
     pub samples: &'a [u8],
 }
 
-/// Lanczos with three lobes. The library's own takes two sines for each weight, which are a twelfth of a small picture's time;
+/// Lanczos with three lobes. The library's own takes two sines for each weight, which are a twelfth of a small image's time;
 /// by sin 3a = 3 sin a − 4 sin³ a one is enough.
 pub(super) fn lanczos3() -> fir::FilterType {
     fir::Filter::new("Lanczos3", lanczos3_at, 3.0).map_or(fir::FilterType::Lanczos3, fir::FilterType::Custom)
@@ -35,7 +35,7 @@ fn lanczos3_at(x: f64) -> f64 {
     square * (3.0 - 4.0 * square) / (3.0 * angle * angle)
 }
 
-/// A part of a picture in its pixels: left, top, width and height.
+/// A part of an image in its pixels: left, top, width and height.
 pub(super) type Part = [f64; 4];
 
 /// The part, brought to `width × height`. Transparent pixels lend no colour to their neighbours.
@@ -57,7 +57,7 @@ pub(super) fn resample(source: Source<'_>, part: Part, size: (u32, u32), filter:
 /// The smallest part of a sample that is resampled: far below what any shape asks for, and far above a rounding.
 const MIN_LENGTH: f64 = 1.0 / (1 << 20) as f64;
 
-/// The part without what a rounding put beyond the picture's edges: `fast_image_resize` refuses such a part, and resamples
+/// The part without what a rounding put beyond the image's edges: `fast_image_resize` refuses such a part, and resamples
 /// an empty one to zeros.
 fn within((width, height): (u32, u32), part: Part) -> Part {
     let axis = |start: f64, length: f64, side: u32| {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_reaches_beyond_the_picture_is_cut() {
+    fn a_part_that_reaches_beyond_the_image_is_cut() {
         for side in [1u32, 2, 3, 171, 172, 343, 4000, 65_500, 65_535] {
             let end = f64::from(side);
             for start in [0.0, end / 3.0, end * (1.0 - f64::EPSILON), end, end.next_up(), end + 1.0, -0.1, -f64::MIN_POSITIVE] {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_within_the_picture_is_left_as_it_is() {
+    fn a_part_within_the_image_is_left_as_it_is() {
         for part in [[0.0, 0.0, 343.0, 172.0], [0.25, 1.5, 300.125, 0.125], [342.0, 171.0, 1.0, 1.0]] {
             assert_eq!(within((343, 172), part), part);
         }

@@ -6,36 +6,36 @@ use super::error::Error;
 use super::{Format, Header, Limits};
 use super::{gif, jpeg, location, orient, png_header, profile, webp_header};
 
-/// What the rest of the job holds beside decoder and picture: thumbnails, the encoders' state, the resizer's rows. With it
+/// What the rest of the job holds beside decoder and image: thumbnails, the encoders' state, the resizer's rows. With it
 /// the weight was above the growth of the process's memory for every kind of file of 16 megapixels, by 1 to 70 MiB.
 const FIXED_BYTES: u64 = 8 << 20;
 
 pub(super) fn read_header(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Header, Error> {
-    let format = recognise(bytes).ok_or_else(|| Error::UnsupportedFormat { found: other_picture(bytes) })?;
-    let found = match format {
+    let format = recognise(bytes).ok_or_else(|| Error::UnsupportedFormat { found: unsupported_format(bytes) })?;
+    let parsed = match format {
         Format::Jpeg => jpeg::header::read(bytes, purpose)?,
         Format::Png => png_header::read(bytes, limits, purpose)?,
         Format::Gif => gif::read_header(bytes, purpose)?,
         Format::Webp => webp_header::read(bytes, limits, purpose)?,
     };
-    limits.check_size(found.width, found.height)?;
-    let (width, height) = orient::displayed((found.width, found.height), found.orientation);
-    // While resizing, the picture stands beside a copy of it that is premultiplied, when it has alpha.
-    let decoding = found.decoder_bytes.max(2 * found.image_bytes) + found.target.output_bytes;
+    limits.check_size(parsed.width, parsed.height)?;
+    let (width, height) = orient::displayed((parsed.width, parsed.height), parsed.orientation);
+    // While resizing, the image stands beside a copy of it that is premultiplied, when it has alpha.
+    let decoding = parsed.decoder_bytes.max(2 * parsed.image_bytes) + parsed.target.output_bytes;
     // Afterwards the file may be copied without its location.
-    let copying = if found.target.verify { bytes.len() as u64 + location::EXTRA_BYTES } else { 0 };
+    let copying = if parsed.target.verify { bytes.len() as u64 + location::EXTRA_BYTES } else { 0 };
     Ok(Header {
         format,
         width,
         height,
-        orientation: found.orientation,
+        orientation: parsed.orientation,
         oversize: false,
-        weight_bytes: decoding.max(copying) + found.profile.as_ref().map_or(0, profile::ColorSource::weight_bytes) + FIXED_BYTES,
-        stored: (found.width, found.height),
-        exif: found.exif,
-        profile: found.profile,
-        target: found.target,
-        kind: found.kind,
+        weight_bytes: decoding.max(copying) + parsed.profile.as_ref().map_or(0, profile::ColorSource::weight_bytes) + FIXED_BYTES,
+        stored: (parsed.width, parsed.height),
+        exif: parsed.exif,
+        profile: parsed.profile,
+        target: parsed.target,
+        kind: parsed.kind,
     })
 }
 
@@ -53,9 +53,9 @@ fn recognise(bytes: &[u8]) -> Option<Format> {
     }
 }
 
-/// What phones and converters make of pictures that this service does not read: the brands of an ISO base media file (ISO/IEC 23008-12,
+/// What phones and converters make of images that this service does not read: the brands of an ISO base media file (ISO/IEC 23008-12,
 /// 10.2; AV1 Image File Format, 6.3).
-fn other_picture(bytes: &[u8]) -> Option<&'static str> {
+fn unsupported_format(bytes: &[u8]) -> Option<&'static str> {
     if bytes.get(4..8) != Some(b"ftyp") {
         return None;
     }

@@ -1,5 +1,5 @@
-//! WebP, by libwebp. An opaque still picture is scaled down while it is decoded. One with alpha is decoded whole, since
-//! libwebp's scaler would mix colours from under transparent pixels into lossy pictures; so are an animation's frames,
+//! WebP, by libwebp. An opaque still image is scaled down while it is decoded. One with alpha is decoded whole, since
+//! libwebp's scaler would mix colours from under transparent pixels into lossy images; so are an animation's frames,
 //! one at a time: the first is put on the canvas, the others only prove the file whole.
 
 use super::Decoded;
@@ -13,7 +13,7 @@ use super::webp_header::{WebpFrame, WebpHeader, scaled};
 pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32), target: DecodeTarget) -> Result<Decoded, Error> {
     match header.frames.as_slice() {
         [] => {
-            let data = header.still.clone().ok_or_else(|| Error::corrupt("the WebP has no picture"))?;
+            let data = header.still.clone().ok_or_else(|| Error::corrupt("the WebP has no image"))?;
             decode_still(bytes.get(data).unwrap_or_default(), header, canvas, target)
         }
         [first, others @ ..] => {
@@ -31,7 +31,7 @@ fn decode_still(data: &[u8], header: &WebpHeader, canvas: (u32, u32), target: De
     if features.size != canvas {
         return Err(Error::corrupt("the WebP states two different sizes"));
     }
-    let picture = if features.has_alpha {
+    let bitmap = if features.has_alpha {
         let pixels = libwebp::decode(data, canvas, true, header.decoder_bytes)?;
         let mut reducer = Reducer::new(canvas.0, canvas.1, true, target.min_longer_side);
         for row in pixels.chunks_exact(canvas.0 as usize * 4) {
@@ -43,7 +43,7 @@ fn decode_still(data: &[u8], header: &WebpHeader, canvas: (u32, u32), target: De
         let pixels = libwebp::decode(data, size, false, header.decoder_bytes)?;
         Bitmap::whole(size.0, size.1, false, pixels)
     };
-    Ok(Decoded { has_alpha: features.has_alpha, pixels: Pixels::Rgb(picture), frames: 1 })
+    Ok(Decoded { has_alpha: features.has_alpha, pixels: Pixels::Rgb(bitmap), frames: 1 })
 }
 
 /// The first frame on a transparent canvas.
@@ -90,9 +90,9 @@ fn decode_frame(
 }
 
 fn features(data: &[u8]) -> Result<Features, Error> {
-    let features = libwebp::features(data).ok_or_else(|| Error::corrupt("the WebP picture data has no valid header"))?;
+    let features = libwebp::features(data).ok_or_else(|| Error::corrupt("the WebP image data has no valid header"))?;
     if features.has_animation {
-        return Err(Error::corrupt("the WebP has an animation where a picture belongs"));
+        return Err(Error::corrupt("the WebP has an animation where an image belongs"));
     }
     Ok(features)
 }

@@ -1,6 +1,6 @@
 //! A WebP's header: its RIFF chunks (RFC 9649, chapter 2). They state their own lengths, so a truncated file is found here.
 
-use super::bitmap::reduced;
+use super::bitmap::reduced_size;
 use super::decode_target::{DecodeTarget, Purpose};
 use super::error::Error;
 use super::parsed_header::ParsedHeader;
@@ -17,10 +17,10 @@ const RIFF_BYTES: usize = 12;
 
 #[derive(Debug, Clone)]
 pub(super) struct WebpHeader {
-    /// Where a still picture's image chunks lie. libwebp is shown nothing else: from data that is cut short it would read
-    /// on into whatever chunk comes next, and call it a picture.
+    /// Where a still image's image chunks lie. libwebp is shown nothing else: from data that is cut short it would read
+    /// on into whatever chunk comes next, and call it an image.
     pub still: Option<Range<usize>>,
-    /// The frames of an animation; empty for a still picture.
+    /// The frames of an animation; empty for a still image.
     pub frames: Vec<WebpFrame>,
     /// Bytes that libwebp may allocate for any of these bitstreams, beside the pixels that it hands over.
     pub decoder_bytes: u64,
@@ -42,30 +42,30 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     if end > bytes.len() {
         return Err(ends());
     }
-    let mut walk = Walk { left_to_read: MAX_READ_PIXELS, ..Walk::default() };
-    walk.chunks(&bytes[..end], limits)?;
-    let (width, height) = walk.canvas.ok_or_else(|| Error::corrupt("the WebP has no picture"))?;
-    if walk.animated && walk.frames.is_empty() {
-        return Err(Error::corrupt("the WebP has no picture"));
+    let mut container = Container { pixels_to_read: MAX_READ_PIXELS, ..Container::default() };
+    container.chunks(&bytes[..end], limits)?;
+    let (width, height) = container.canvas.ok_or_else(|| Error::corrupt("the WebP has no image"))?;
+    if container.animated && container.frames.is_empty() {
+        return Err(Error::corrupt("the WebP has no image"));
     }
-    let orientation = metadata::orientation(bytes, walk.exif.clone());
+    let orientation = metadata::orientation(bytes, container.exif.clone());
     let target = purpose.decode_target((width, height), orientation);
-    let alpha = if walk.opaque { Alpha::Ignored } else { Alpha::Used };
+    let alpha = if container.opaque { Alpha::Ignored } else { Alpha::Used };
     let still = image_chunks(&bytes[..end], RIFF_BYTES..end, alpha);
-    let own_bytes = if walk.animated {
+    let own_bytes = if container.animated {
         // One frame at a time.
-        walk.frames_bytes
+        container.frames_bytes
     } else {
         let data = still.clone().map_or(&[][..], |data| &bytes[data]);
-        decoder_bytes(data, (width, height), &mut walk.left_to_read)?
+        decoder_bytes(data, (width, height), &mut container.pixels_to_read)?
     };
-    let (decoder_bytes, image_bytes) = walk.weigh((width, height), own_bytes, target);
+    let (decoder_bytes, image_bytes) = container.memory_bytes((width, height), own_bytes, target);
     Ok(ParsedHeader {
-        kind: Kind::Webp(WebpHeader { still, frames: walk.frames, decoder_bytes: own_bytes }),
+        kind: Kind::Webp(WebpHeader { still, frames: container.frames, decoder_bytes: own_bytes }),
         width,
         height,
-        exif: walk.exif,
-        profile: walk.profile.map(|range| profile::ColorSource::Uncompressed(vec![range])),
+        exif: container.exif,
+        profile: container.profile.map(|range| profile::ColorSource::Uncompressed(vec![range])),
         orientation,
         target,
         decoder_bytes,
@@ -73,7 +73,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     })
 }
 
-/// The size that an opaque still picture is decoded at: libwebp averages while it decodes, so twice what must be covered
+/// The size that an opaque still image is decoded at: libwebp averages while it decodes, so twice what must be covered
 /// is enough, as for the reducer.
 pub(super) fn scaled(width: u32, height: u32, min_longer_side: u32) -> (u32, u32) {
     let side = Some(min_longer_side.saturating_mul(2));
@@ -82,22 +82,22 @@ pub(super) fn scaled(width: u32, height: u32, min_longer_side: u32) -> (u32, u32
 
 /// What is found on the way through the chunks.
 #[derive(Default)]
-struct Walk {
+struct Container {
     canvas: Option<(u32, u32)>,
     animated: bool,
     alpha: bool,
-    /// The header of an extended still picture denies alpha: viewers ignore a plane of it then.
+    /// The header of an extended still image denies alpha: viewers ignore a plane of it then.
     opaque: bool,
     frames: Vec<WebpFrame>,
     /// Bytes for the decoder of that frame which takes most.
     frames_bytes: u64,
     /// Pixels that may still be read to find that out.
-    left_to_read: usize,
+    pixels_to_read: usize,
     exif: Option<Range<usize>>,
     profile: Option<Range<usize>>,
 }
 
-impl Walk {
+impl Container {
     fn chunks(&mut self, bytes: &[u8], limits: &Limits) -> Result<(), Error> {
         let mut at = RIFF_BYTES;
         let mut others = 0;
@@ -143,7 +143,7 @@ impl Walk {
             }
             b"VP8 " if self.canvas.is_none() => {
                 if body.get(3..6) != Some(&[0x9d, 0x01, 0x2a]) {
-                    return Err(Error::corrupt("the WebP picture data does not start as it should"));
+                    return Err(Error::corrupt("the WebP image data does not start as it should"));
                 }
                 let width = number(body, 6, 2).ok_or_else(ends)? & 0x3fff;
                 let height = number(body, 8, 2).ok_or_else(ends)? & 0x3fff;
@@ -151,7 +151,7 @@ impl Walk {
             }
             b"VP8L" => {
                 if body.first() != Some(&0x2f) {
-                    return Err(Error::corrupt("the WebP picture data does not start as it should"));
+                    return Err(Error::corrupt("the WebP image data does not start as it should"));
                 }
                 let bits = number(body, 1, 4).ok_or_else(ends)?;
                 self.alpha |= bits >> 28 & 1 != 0;
@@ -172,7 +172,7 @@ impl Walk {
     fn frame(&mut self, bytes: &[u8], body: Range<usize>, limits: &Limits) -> Result<(), Error> {
         let head = &bytes[body.clone()];
         let field = |at: usize| number(head, at, 3).ok_or_else(ends);
-        // Without a picture in it, it is the decoding that says so.
+        // Without an image in it, it is the decoding that says so.
         let data = body.start + 16.min(head.len())..body.end;
         let frame = WebpFrame {
             left: field(0)? * 2,
@@ -186,7 +186,7 @@ impl Walk {
             return Err(Error::corrupt("the WebP has a frame outside its canvas"));
         }
         let size = (frame.width, frame.height);
-        let frame_bytes = decoder_bytes(&bytes[frame.data.clone()], size, &mut self.left_to_read)?;
+        let frame_bytes = decoder_bytes(&bytes[frame.data.clone()], size, &mut self.pixels_to_read)?;
         self.frames_bytes = self.frames_bytes.max(frame_bytes);
         self.frames.push(frame);
         let frames = self.frames.len() as u64;
@@ -197,24 +197,24 @@ impl Walk {
         Ok(())
     }
 
-    /// Bytes for the decoder, which itself allocates `own_bytes`, and for the picture that it hands on.
-    fn weigh(&self, (width, height): (u32, u32), own_bytes: u64, target: DecodeTarget) -> (u64, u64) {
+    /// Bytes for the decoder, which itself allocates `own_bytes`, and for the image that it hands on.
+    fn memory_bytes(&self, (width, height): (u32, u32), own_bytes: u64, target: DecodeTarget) -> (u64, u64) {
         let list = self.frames.len() as u64 * size_of::<WebpFrame>() as u64 * 2;
         if self.alpha || self.animated {
-            // It writes the whole RGBA picture, which is then reduced, with sums of every column.
-            let (small_width, small_height) = reduced(width, height, target.min_longer_side);
-            let picture = u64::from(small_width) * u64::from(small_height) * 4;
+            // It writes the whole RGBA image, which is then reduced, with sums of every column.
+            let (small_width, small_height) = reduced_size(width, height, target.min_longer_side);
+            let bitmap = u64::from(small_width) * u64::from(small_height) * 4;
             let sums = u64::from(width) * 32;
-            (own_bytes + u64::from(width) * u64::from(height) * 4 + sums + picture + list, picture)
+            (own_bytes + u64::from(width) * u64::from(height) * 4 + sums + bitmap + list, bitmap)
         } else {
             let (small_width, small_height) = scaled(width, height, target.min_longer_side);
-            let picture = u64::from(small_width) * u64::from(small_height) * 3;
-            (own_bytes + picture, picture)
+            let bitmap = u64::from(small_width) * u64::from(small_height) * 3;
+            (own_bytes + bitmap, bitmap)
         }
     }
 }
 
-/// What libwebp allocates at most while it decodes these image chunks of a picture of this size.
+/// What libwebp allocates at most while it decodes these image chunks of an image of this size.
 fn decoder_bytes(data: &[u8], size: (u32, u32), left: &mut usize) -> Result<u64, Error> {
     let pixels = u64::from(size.0) * u64::from(size.1);
     // Rows, predictions and filters, for every 16 pixels of width.
@@ -225,7 +225,7 @@ fn decoder_bytes(data: &[u8], size: (u32, u32), left: &mut usize) -> Result<u64,
         let body = data.get(at + 8..end.min(data.len())).unwrap_or_default();
         total += match name {
             b"VP8L" => pixels * 4 + bytes_beside_pixels(body.get(5..).unwrap_or_default(), size, left)?,
-            // The plane, and where it is compressed, a lossless picture that has it as its green.
+            // The plane, and where it is compressed, a lossless image that has it as its green.
             b"ALPH" if body.first().is_some_and(|flags| flags & 3 == 1) => {
                 pixels + pixels * 4 + bytes_beside_pixels(&body[1..], size, left)?
             }

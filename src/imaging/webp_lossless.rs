@@ -1,15 +1,15 @@
 //! What a lossless WebP bitstream (RFC 9649, chapter 3) makes its decoder allocate beside the pixels: the data of its
-//! transforms, and tables for its prefix codes. These may be far larger than the picture: it may choose among 65,536 groups
+//! transforms, and tables for its prefix codes. These may be far larger than the image: it may choose among 65,536 groups
 //! of five codes, with up to 20 KB of tables each.
 //!
 //! How many groups there are is known only when the image that assigns them to blocks of pixels has been decoded, as libwebp
 //! does it (`ReadHuffmanCodes` in its `vp8l_dec.c`). That image and those of the transforms before it are small in what
-//! encoders write, a hundredth of the picture, so they are decoded here as well, up to a bound; beyond it the most that is
-//! accepted is assumed. No pixel of the picture itself is decoded.
+//! encoders write, a hundredth of the image, so they are decoded here as well, up to a bound; beyond it the most that is
+//! accepted is assumed. No pixel of the image itself is decoded.
 
 use super::error::Error;
 
-/// The most that is accepted: half as much again as libwebp's own encoder can write, which divides no picture into more
+/// The most that is accepted: half as much again as libwebp's own encoder can write, which divides no image into more
 /// than 2,600 blocks and uses at most 10 bits for the colour cache.
 pub(super) const MAX_TABLES_BYTES: u64 = 64 << 20;
 
@@ -31,7 +31,7 @@ const TABLE_ENTRIES: [u64; 12] = [2954, 2956, 2958, 2962, 2970, 2986, 3018, 3082
 const MAX_UNCHECKED_GROUPS: usize = 1000;
 
 /// Bytes beside the pixels for a bitstream that starts behind its own header. `left` of [`MAX_READ_PIXELS`] is what other
-/// pictures of the file have not used.
+/// images of the file have not used.
 ///
 /// Data that is damaged where it is read is damaged for libwebp too, which allocates nothing further then.
 ///
@@ -46,9 +46,9 @@ fn bytes_within(data: &[u8], size: (u32, u32), left: &mut usize, max_tables_byte
     let mut reader = Reader { bits: Bits::new(data), left, transforms_bytes: 0 };
     let tables_bytes = match reader.level_0(width, height) {
         Ok(bytes) => bytes,
-        Err(Stop::Damaged) => 0,
+        Err(ReadError::Damaged) => 0,
         // Two transforms and the numbers of the groups, each for blocks of 4 × 4.
-        Err(Stop::TooLong) => {
+        Err(ReadError::TooLong) => {
             reader.transforms_bytes = 3 * blocks(width, 2) as u64 * blocks(height, 2) as u64 * 4;
             max_tables_bytes
         }
@@ -60,7 +60,7 @@ fn bytes_within(data: &[u8], size: (u32, u32), left: &mut usize, max_tables_byte
 }
 
 /// Why reading ended.
-enum Stop {
+enum ReadError {
     Damaged,
     /// There is more to read than is read.
     TooLong,
@@ -69,7 +69,7 @@ enum Stop {
 struct Reader<'a, 'b> {
     bits: Bits<'a>,
     left: &'b mut usize,
-    /// Of all images that stay in memory while the picture is decoded.
+    /// Of all images that stay in memory while the image is decoded.
     transforms_bytes: u64,
 }
 
@@ -79,13 +79,13 @@ fn blocks(side: usize, bits: u32) -> usize {
 }
 
 impl Reader<'_, '_> {
-    /// Bytes of the tables for the picture's own codes.
-    fn level_0(&mut self, mut width: usize, height: usize) -> Result<u64, Stop> {
+    /// Bytes of the tables for the image's own codes.
+    fn level_0(&mut self, mut width: usize, height: usize) -> Result<u64, ReadError> {
         let mut seen = [false; 4];
         while self.bits.read(1)? == 1 {
             let kind = self.bits.read(2)?;
             if std::mem::replace(&mut seen[kind as usize], true) {
-                return Err(Stop::Damaged);
+                return Err(ReadError::Damaged);
             }
             match kind {
                 // Predictors, and colours from each other.
@@ -111,40 +111,40 @@ impl Reader<'_, '_> {
         let cache_bits = self.cache_bits()?;
         let groups = if self.bits.read(1)? == 1 {
             let image = self.subsampled(width, height)?;
-            groups(image.iter().map(|pixel| (pixel >> 8 & 0xffff) as usize), width * height)
+            allocated_groups(image.iter().map(|pixel| (pixel >> 8 & 0xffff) as usize), width * height)
         } else {
             1
         };
         Ok(groups as u64 * (TABLE_ENTRIES[cache_bits as usize] * 4 + GROUP_BYTES))
     }
 
-    /// An image with a pixel for each block of the picture.
-    fn subsampled(&mut self, width: usize, height: usize) -> Result<Vec<u32>, Stop> {
+    /// An image with a pixel for each block of the image.
+    fn subsampled(&mut self, width: usize, height: usize) -> Result<Vec<u32>, ReadError> {
         let bits = self.bits.read(3)? + 2;
         let (width, height) = (blocks(width, bits), blocks(height, bits));
         self.transforms_bytes += width as u64 * height as u64 * 4;
         self.image(width, height)
     }
 
-    fn cache_bits(&mut self) -> Result<u32, Stop> {
+    fn cache_bits(&mut self) -> Result<u32, ReadError> {
         if self.bits.read(1)? == 0 {
             return Ok(0);
         }
         let bits = self.bits.read(4)?;
-        if (1..=11).contains(&bits) { Ok(bits) } else { Err(Stop::Damaged) }
+        if (1..=11).contains(&bits) { Ok(bits) } else { Err(ReadError::Damaged) }
     }
 
     /// An image without transforms, with one group of codes (RFC 9649, 3.7.1 and 3.6.2).
-    fn image(&mut self, width: usize, height: usize) -> Result<Vec<u32>, Stop> {
+    fn image(&mut self, width: usize, height: usize) -> Result<Vec<u32>, ReadError> {
         let length = width * height;
-        *self.left = self.left.checked_sub(length).ok_or(Stop::TooLong)?;
+        *self.left = self.left.checked_sub(length).ok_or(ReadError::TooLong)?;
         let cache_bits = self.cache_bits()?;
-        let mut cache = Cache::new(cache_bits);
+        let mut cache = ColorCache::new(cache_bits);
         let cache_colors = if cache_bits > 0 { 1 << cache_bits } else { 0 };
         let bits = &mut self.bits;
-        let green = Code::read(bits, FIRST_COLOR_OF_CACHE + cache_colors)?;
-        let (red, blue, alpha) = (Code::read(bits, 256)?, Code::read(bits, 256)?, Code::read(bits, 256)?);
-        let distance = Code::read(bits, 40)?;
+        let green = PrefixCode::read(bits, FIRST_COLOR_OF_CACHE + cache_colors)?;
+        let (red, blue, alpha) = (PrefixCode::read(bits, 256)?, PrefixCode::read(bits, 256)?, PrefixCode::read(bits, 256)?);
+        let distance = PrefixCode::read(bits, 40)?;
         let mut pixels: Vec<u32> = Vec::with_capacity(length);
         while pixels.len() < length {
             let symbol = green.symbol(bits)?;
@@ -158,7 +158,7 @@ impl Reader<'_, '_> {
                 let prefix = distance.symbol(bits)?;
                 let distance = plane_distance(prefixed(bits, prefix)?, width);
                 if distance > pixels.len() || copied > length - pixels.len() {
-                    return Err(Stop::Damaged);
+                    return Err(ReadError::Damaged);
                 }
                 for _ in 0..copied {
                     let pixel = pixels[pixels.len() - distance];
@@ -179,8 +179,8 @@ impl Reader<'_, '_> {
 const FIRST_LENGTH: usize = 256;
 const FIRST_COLOR_OF_CACHE: usize = 256 + 24;
 
-/// For how many groups libwebp allocates, of a picture that has so many pixels.
-fn groups(numbers: impl Iterator<Item = usize> + Clone, pixels: usize) -> usize {
+/// For how many groups libwebp allocates, of an image that has so many pixels.
+fn allocated_groups(numbers: impl Iterator<Item = usize> + Clone, pixels: usize) -> usize {
     let groups = numbers.clone().max().map_or(1, |most| most + 1);
     if groups <= MAX_UNCHECKED_GROUPS && groups <= pixels {
         return groups;
@@ -191,7 +191,7 @@ fn groups(numbers: impl Iterator<Item = usize> + Clone, pixels: usize) -> usize 
 }
 
 /// A length or a distance: the prefix and some bits more.
-fn prefixed(bits: &mut Bits, prefix: usize) -> Result<usize, Stop> {
+fn prefixed(bits: &mut Bits, prefix: usize) -> Result<usize, ReadError> {
     if prefix < 4 {
         return Ok(prefix + 1);
     }
@@ -218,14 +218,14 @@ const NEARBY: [u8; 120] = [
 ];
 
 /// Colours that came last, by their hash.
-struct Cache {
+struct ColorCache {
     bits: u32,
     colors: Vec<u32>,
 }
 
-impl Cache {
+impl ColorCache {
     fn new(bits: u32) -> Self {
-        Cache { bits, colors: vec![0; 1 << bits] }
+        ColorCache { bits, colors: vec![0; 1 << bits] }
     }
 
     fn insert(&mut self, pixel: u32) {
@@ -236,7 +236,7 @@ impl Cache {
 }
 
 /// A canonical prefix code, decoded a bit at a time.
-struct Code {
+struct PrefixCode {
     /// Symbols that have a code of each length.
     counts: [u16; 16],
     /// By length, then by number.
@@ -246,8 +246,8 @@ struct Code {
 /// In the order in which their lengths are given (RFC 9649, 3.7.2.1.2).
 const LENGTH_SYMBOLS: [usize; 19] = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
-impl Code {
-    fn read(bits: &mut Bits, symbols: usize) -> Result<Self, Stop> {
+impl PrefixCode {
+    fn read(bits: &mut Bits, symbols: usize) -> Result<Self, ReadError> {
         let mut lengths = vec![0u8; symbols.max(256)];
         if bits.read(1)? == 1 {
             let has_second = bits.read(1)? == 1;
@@ -262,7 +262,7 @@ impl Code {
         Self::new(&lengths[..symbols])
     }
 
-    fn read_lengths(bits: &mut Bits, lengths: &mut [u8]) -> Result<(), Stop> {
+    fn read_lengths(bits: &mut Bits, lengths: &mut [u8]) -> Result<(), ReadError> {
         let mut of_lengths = [0u8; 19];
         let count = bits.read(4)? as usize + 4;
         for symbol in &LENGTH_SYMBOLS[..count] {
@@ -274,7 +274,7 @@ impl Code {
             let length_bits = 2 + 2 * bits.read(3)?;
             left = 2 + bits.read(length_bits)? as usize;
             if left > lengths.len() {
-                return Err(Stop::Damaged);
+                return Err(ReadError::Damaged);
             }
         }
         let (mut at, mut previous) = (0, 8);
@@ -290,24 +290,24 @@ impl Code {
             if length != 0 {
                 previous = length;
             }
-            lengths.get_mut(at..at + repeat).ok_or(Stop::Damaged)?.fill(length);
+            lengths.get_mut(at..at + repeat).ok_or(ReadError::Damaged)?.fill(length);
             at += repeat;
         }
         Ok(())
     }
 
     /// Every code is complete, or has a single symbol, which takes no bits.
-    fn new(lengths: &[u8]) -> Result<Self, Stop> {
+    fn new(lengths: &[u8]) -> Result<Self, ReadError> {
         let mut counts = [0u16; 16];
         lengths.iter().for_each(|&length| counts[usize::from(length)] += 1);
         counts[0] = 0;
         let mut symbols: Vec<u16> = (0..lengths.len() as u16).filter(|&symbol| lengths[usize::from(symbol)] > 0).collect();
         symbols.sort_by_key(|&symbol| lengths[usize::from(symbol)]);
         let sum: u32 = counts.iter().enumerate().map(|(length, &count)| u32::from(count) << (15 - length)).sum();
-        if symbols.len() == 1 || sum == 1 << 15 { Ok(Code { counts, symbols }) } else { Err(Stop::Damaged) }
+        if symbols.len() == 1 || sum == 1 << 15 { Ok(PrefixCode { counts, symbols }) } else { Err(ReadError::Damaged) }
     }
 
-    fn symbol(&self, bits: &mut Bits) -> Result<usize, Stop> {
+    fn symbol(&self, bits: &mut Bits) -> Result<usize, ReadError> {
         if let [symbol] = self.symbols.as_slice() {
             return Ok(usize::from(*symbol));
         }
@@ -323,7 +323,7 @@ impl Code {
             first = (first + count) << 1;
             code <<= 1;
         }
-        Err(Stop::Damaged)
+        Err(ReadError::Damaged)
     }
 }
 
@@ -341,9 +341,9 @@ impl<'a> Bits<'a> {
     }
 
     /// Up to 32 bits.
-    fn read(&mut self, count: u32) -> Result<u32, Stop> {
+    fn read(&mut self, count: u32) -> Result<u32, ReadError> {
         while self.count < count {
-            let (&byte, rest) = self.data.split_first().ok_or(Stop::Damaged)?;
+            let (&byte, rest) = self.data.split_first().ok_or(ReadError::Damaged)?;
             self.data = rest;
             self.window |= u64::from(byte) << self.count;
             self.count += 8;
@@ -358,7 +358,7 @@ impl<'a> Bits<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imaging::tests::{pictures::patchwork, webp_files};
+    use crate::imaging::tests::{test_images::patchwork, webp_files};
 
     /// The bitstream of a lossless file, behind its header.
     fn bitstream(file: &[u8]) -> &[u8] {
@@ -387,9 +387,9 @@ mod tests {
 
     #[test]
     fn groups_that_no_block_uses_are_not_counted_above_a_thousand() {
-        assert_eq!(groups([0, 5, 3].into_iter(), 100), 6);
-        assert_eq!(groups([0, 5, 3].into_iter(), 4), 3);
-        assert_eq!(groups([0, 999].into_iter(), 1 << 20), 1000);
-        assert_eq!(groups([0, 1000, 1000].into_iter(), 1 << 20), 2);
+        assert_eq!(allocated_groups([0, 5, 3].into_iter(), 100), 6);
+        assert_eq!(allocated_groups([0, 5, 3].into_iter(), 4), 3);
+        assert_eq!(allocated_groups([0, 999].into_iter(), 1 << 20), 1000);
+        assert_eq!(allocated_groups([0, 1000, 1000].into_iter(), 1 << 20), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! A bound on what libwebp allocates while it decodes. What a lossless picture needs beside its pixels is up to its bitstream
+//! A bound on what libwebp allocates while it decodes. What a lossless image needs beside its pixels is up to its bitstream
 //! (`webp_lossless.rs`), and libwebp itself bounds only single allocations, to 16 GiB.
 //!
 //! The linker puts these functions in the place of libwebp's own (`build.rs`). Where it cannot, on other systems than Linux,
@@ -33,33 +33,33 @@ thread_local! {
 /// Runs `work`, in which libwebp may allocate up to `bytes` on this thread.
 pub(super) fn within<T>(bytes: u64, work: impl FnOnce() -> T) -> (T, Usage) {
     /// Also if `work` unwinds.
-    struct Ends;
-    impl Drop for Ends {
+    struct ResetBudget;
+    impl Drop for ResetBudget {
         fn drop(&mut self) {
             BUDGET.set(None);
         }
     }
-    let ends = Ends;
+    let reset = ResetBudget;
     BUDGET.set(Some(Budget { bytes, in_use_bytes: 0, usage: Usage::default() }));
     let result = work();
     let usage = BUDGET.get().map(|budget| budget.usage).unwrap_or_default();
-    drop(ends);
+    drop(reset);
     (result, usage)
 }
 
 impl Budget {
-    fn has_room_for(&mut self, bytes: u64) -> bool {
+    fn fits(&mut self, bytes: u64) -> bool {
         let fits = self.in_use_bytes.saturating_add(bytes) <= self.bytes;
         self.usage.refused |= !fits;
         fits
     }
 
-    fn take(&mut self, bytes: u64) {
+    fn add(&mut self, bytes: u64) {
         self.in_use_bytes = self.in_use_bytes.saturating_add(bytes);
         self.usage.peak_bytes = self.usage.peak_bytes.max(self.in_use_bytes);
     }
 
-    fn give_back(&mut self, bytes: u64) {
+    fn release(&mut self, bytes: u64) {
         self.in_use_bytes = self.in_use_bytes.saturating_sub(bytes);
     }
 }
@@ -68,13 +68,13 @@ impl Budget {
 fn allocate(count: u64, size: usize, allocator: impl FnOnce(usize) -> *mut c_void) -> *mut c_void {
     let Some(length) = usize::try_from(count).ok().and_then(|count| count.checked_mul(size)) else { return null_mut() };
     let mut budget = BUDGET.get();
-    if budget.as_mut().is_some_and(|budget| !budget.has_room_for(length as u64)) {
+    if budget.as_mut().is_some_and(|budget| !budget.fits(length as u64)) {
         BUDGET.set(budget);
         return null_mut();
     }
     let memory = allocator(length);
     if let Some(budget) = &mut budget {
-        budget.take(usable(memory));
+        budget.add(usable(memory));
         BUDGET.set(Some(*budget));
     }
     memory
@@ -113,7 +113,7 @@ extern "C" fn __wrap_WebPSafeCalloc(count: u64, size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_WebPSafeFree(memory: *mut c_void) {
     if let Some(mut budget) = BUDGET.get() {
-        budget.give_back(usable(memory));
+        budget.release(usable(memory));
         BUDGET.set(Some(budget));
     }
     // SAFETY: promised by the caller.

@@ -1,4 +1,4 @@
-//! A picture as JPEG has it: luma, and chroma that may be smaller (JFIF's YCbCr, the full range of BT.601). Resized and
+//! An image as JPEG has it: luma, and chroma that may be smaller (JFIF's YCbCr, the full range of BT.601). Resized and
 //! encoded as such, it has half as many samples as RGB, and its colours are never converted.
 
 use super::bitmap::Bitmap;
@@ -10,7 +10,7 @@ use fast_image_resize as fir;
 #[derive(Debug, Clone)]
 pub(super) struct YCbCr {
     pub luma: Plane,
-    /// Cb and Cr in turns, so that they are resized in one go; none for a grey picture.
+    /// Cb and Cr in turns, so that they are resized in one go; none for a grey image.
     pub chroma: Option<Plane>,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Plane {
 }
 
 impl YCbCr {
-    /// The part (of luma) at `size`, with chroma of half as many pixels each way. Where sides are odd, chroma is stretched
+    /// The part (of luma) at `size`, with chroma of half as many pixels each way. Where sides are odd, chroma is upsampled
     /// by up to half a pixel.
     pub fn resized(&self, part: Part, size: (u32, u32)) -> Result<Self, Error> {
         let half = (size.0.div_ceil(2), size.1.div_ceil(2));
@@ -34,7 +34,7 @@ impl YCbCr {
         Ok(YCbCr { luma: self.luma.resized(1, part, size)?, chroma: chroma.transpose()? })
     }
 
-    /// As displayed; for a picture that was resized.
+    /// As displayed; for an image that was resized.
     pub fn upright(self, orientation: u8) -> Self {
         YCbCr { luma: self.luma.upright::<1>(orientation), chroma: self.chroma.map(|chroma| chroma.upright::<2>(orientation)) }
     }
@@ -44,14 +44,14 @@ impl YCbCr {
         self.chroma.iter().all(|chroma| chroma.samples.iter().all(|&sample| sample == 128))
     }
 
-    /// Chroma is stretched to luma's size. The last column and row may be covered in part.
+    /// Chroma is upsampled to luma's size. The last column and row may be covered in part.
     pub fn into_rgb(self) -> Result<Bitmap, Error> {
         let Plane { width, height, covered, samples: luma } = self.luma;
         let pixels = match self.chroma {
             None => luma.into_iter().flat_map(|y| [y; 3]).collect(),
             Some(chroma) => {
                 let more = (f64::from(width) / covered.0, f64::from(height) / covered.1);
-                let chroma = chroma.stretched(more, (width, height))?;
+                let chroma = chroma.upsampled(more, (width, height))?;
                 let (chroma, _) = chroma.as_chunks::<2>();
                 let mut pixels = vec![0; luma.len() * 3];
                 let (to, _) = pixels.as_chunks_mut::<3>();
@@ -66,7 +66,7 @@ impl YCbCr {
 }
 
 impl Plane {
-    /// Of samples in rows of `stride`, whose padding is left out: what encoders put there is nobody's picture.
+    /// Of samples in rows of `stride`, whose padding is left out: what encoders put there is nobody's image.
     pub fn trimmed(mut samples: Vec<u8>, stride: usize, covered: (f64, f64)) -> Self {
         let (width, height) = (covered.0.ceil() as u32, covered.1.ceil() as u32);
         if stride == width as usize {
@@ -120,7 +120,7 @@ impl Plane {
     }
 
     /// Chroma, and as much more than is covered as is asked for, brought to `width × height`.
-    fn stretched(&self, more: (f64, f64), (width, height): (u32, u32)) -> Result<Vec<u8>, Error> {
+    fn upsampled(&self, more: (f64, f64), (width, height): (u32, u32)) -> Result<Vec<u8>, Error> {
         let part = ((self.covered.0 * more.0).min(f64::from(self.width)), (self.covered.1 * more.1).min(f64::from(self.height)));
         if part == (f64::from(width), f64::from(height)) {
             return Ok(self.samples.clone());
@@ -130,7 +130,7 @@ impl Plane {
     }
 }
 
-/// A part of a plane that covers `from` samples, in a plane of the same picture that covers `to` samples.
+/// A part of a plane that covers `from` samples, in a plane of the same image that covers `to` samples.
 ///
 /// Multiplies before it divides: sides are small multiples of 1/32, so their product is exact, and the whole of one plane is
 /// exactly the whole of the other. A quotient rounded first can come out above the plane (343 × (172 / 343) > 172).
@@ -179,9 +179,9 @@ mod tests {
         }
     }
 
-    /// A picture of one row or one column, resized as a thumbnail that is made from a larger thumbnail.
+    /// An image of one row or one column, resized as a thumbnail that is made from a larger thumbnail.
     #[test]
-    fn a_picture_of_any_size_is_made_smaller() {
+    fn an_image_of_any_size_is_made_smaller() {
         let plane = |(width, height): (u32, u32), channels: usize| Plane {
             width,
             height,

@@ -105,7 +105,7 @@ impl<'a> Bits<'a> {
     }
 
     fn cut_off(&self) -> DecodeError {
-        if self.next < self.file.len() { DecodeError::BreaksOff } else { DecodeError::Truncated }
+        if self.next < self.file.len() { DecodeError::UnexpectedMarker } else { DecodeError::Truncated }
     }
 
     /// Moves what is unread to the front and unstuffs more behind it. Bytes of which bits are in the buffer stay, so that

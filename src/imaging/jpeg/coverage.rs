@@ -1,7 +1,7 @@
-//! Which coefficients a file's scans have given: whether the picture is whole, and whether a scan follows from the earlier
+//! Which coefficients a file's scans have given: whether the image is whole, and whether a scan follows from the earlier
 //! ones.
 //!
-//! A **sequential** picture is whole when each component had a scan. A **progressive** one is whole at the end of the image
+//! A **sequential** image is whole when each component had a scan. A **progressive** one is whole at the end of the image
 //! (EOI) when each component had its DC; encoders may leave the rest out. Where the file ends otherwise, nothing says that
 //! the last scan was the last one, so then it is whole only if every coefficient is known to its last bit.
 
@@ -12,7 +12,7 @@ pub(super) struct Coverage {
     progressive: bool,
     /// Of each component, the lowest bit that is known of each coefficient, in zigzag order.
     known: Vec<[Option<u32>; 64]>,
-    /// Whether one scan held all components of a sequential picture: it is the only one.
+    /// Whether one scan held all components of a sequential image: it is the only one.
     interleaved: bool,
     scans: usize,
 }
@@ -24,7 +24,7 @@ impl Coverage {
     }
 
     /// Holds a scan against what the earlier ones gave (T.81, G.1.1.1), and adds it.
-    pub fn follow(&mut self, scan: &Scan) -> Result<(), DecodeError> {
+    pub fn add_scan(&mut self, scan: &Scan) -> Result<(), DecodeError> {
         self.scans += 1;
         if !self.progressive {
             if (scan.first, scan.last, scan.high, scan.low) != (0, 63, 0, 0) {
@@ -70,7 +70,7 @@ impl Coverage {
         self.known.iter().all(|known| known[0].is_some())
     }
 
-    /// Whether nothing can follow: viewers read no further than the one scan of such a picture.
+    /// Whether nothing can follow: viewers read no further than the one scan of such an image.
     pub fn is_finished(&self) -> bool {
         self.interleaved
     }

@@ -27,7 +27,7 @@ pub(super) struct Component {
     pub h: usize,
     pub v: usize,
     pub quantization: usize,
-    /// Blocks that hold a part of the picture.
+    /// Blocks that hold a part of the image.
     pub blocks_across: usize,
     pub blocks_down: usize,
 }
@@ -105,7 +105,7 @@ impl Scan {
             return Err(wrong);
         }
         let mut components: Vec<ScanComponent> = Vec::with_capacity(usize::from(count));
-        let (mut dc, mut ac) = (Built::default(), Built::default());
+        let (mut dc, mut ac) = (TableCache::default(), TableCache::default());
         // Tables that no code is read by may be missing or wrong.
         let (needs_dc, needs_ac) = match frame.progressive {
             true => (first == 0 && approximation >> 4 == 0, first > 0),
@@ -144,13 +144,13 @@ impl Scan {
 /// The look-ups that a scan's components share. They are made for a scan, not at their definition: a file can define a table
 /// every few bytes.
 #[derive(Default)]
-struct Built([Option<Arc<Table>>; 4]);
+struct TableCache([Option<Arc<Table>>; 4]);
 
-impl Built {
+impl TableCache {
     /// The table of a number, as defined, or as everybody knows it.
     fn take(
         &mut self,
-        defined: &[Option<Definition>; 4],
+        defined: &[Option<HuffmanDefinition>; 4],
         number: u8,
         standard: &[Codes],
     ) -> Result<Option<Arc<Table>>, DecodeError> {
@@ -168,7 +168,7 @@ impl Built {
 }
 
 /// A Huffman table as it is written: the number of codes of each length, 1 to 16, and their symbols in order.
-pub(super) struct Definition {
+pub(super) struct HuffmanDefinition {
     counts: [u8; 16],
     symbols: Vec<u8>,
 }
@@ -177,8 +177,8 @@ pub(super) struct Definition {
 #[derive(Default)]
 pub(super) struct Tables {
     pub quantization: [Option<[u16; 64]>; 4],
-    pub dc: [Option<Definition>; 4],
-    pub ac: [Option<Definition>; 4],
+    pub dc: [Option<HuffmanDefinition>; 4],
+    pub ac: [Option<HuffmanDefinition>; 4],
     /// Units between two restart markers; 0 when there are none.
     pub restart_interval: usize,
 }
@@ -212,7 +212,7 @@ impl Tables {
             if codes > 256 {
                 return Err(DecodeError::Invalid("a Huffman table of too many codes"));
             }
-            let definition = Definition { counts: *counts, symbols: symbols.to_vec() };
+            let definition = HuffmanDefinition { counts: *counts, symbols: symbols.to_vec() };
             let class = if spec >> 4 == 0 { &mut self.dc } else { &mut self.ac };
             let slot = class.get_mut(usize::from(spec & 15)).filter(|_| spec >> 4 <= 1);
             *slot.ok_or(DecodeError::Invalid("a Huffman table of an impossible number"))? = Some(definition);

@@ -2,7 +2,7 @@
 //! and what the decoding will cost; follows libjpeg in what it accepts.
 
 use super::idct;
-use super::scan_reader::SECOND_START;
+use super::scan_reader::SECOND_SOI;
 use super::segments::{EOI, SOI, SOS, Segment, Segments};
 use crate::imaging::decode_target::{DecodeTarget, Purpose};
 use crate::imaging::error::Error;
@@ -10,7 +10,7 @@ use crate::imaging::parsed_header::ParsedHeader;
 use crate::imaging::{Kind, metadata, profile};
 use std::ops::Range;
 
-/// More segments before the picture than any file has (an ICC profile takes up to 255, extended XMP hundreds). One costs no
+/// More segments before the image than any file has (an ICC profile takes up to 255, extended XMP hundreds). One costs no
 /// more than its bytes.
 const MAX_SEGMENTS: usize = 262_144;
 
@@ -30,14 +30,14 @@ pub(in crate::imaging) struct JpegHeader {
 pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<ParsedHeader, Error> {
     let mut segments = Segments::new(bytes);
     let mut frame: Option<Frame> = None;
-    let mut said = Said::default();
+    let mut markers = ColorMarkers::default();
     let mut exif = None;
     for _ in 0..MAX_SEGMENTS {
         let Segment { marker, body: range } = segments.next()?.ok_or_else(|| Error::truncated("the JPEG header"))?;
         let body = &bytes[range.clone()];
         match marker {
             0xc4 | 0xcc => {}
-            SOI => return Err(SECOND_START.into()),
+            SOI => return Err(SECOND_SOI.into()),
             0xde | 0xdf => return Err(Error::unsupported("hierarchical JPEG")),
             0xc0..=0xcf => {
                 if frame.is_some() {
@@ -48,48 +48,48 @@ pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Pa
             0xe1 if exif.is_none() && body.starts_with(b"Exif\0\0") => {
                 exif = Some(range.start + 6..range.end);
             }
-            0xe0 if body.len() >= 14 && body.starts_with(b"JFIF\0") => said.jfif = true,
-            0xe2 if said.profile.len() < MAX_PROFILE_PIECES => said.profile.extend(ProfilePiece::parse(body, &range)),
-            0xee if body.len() >= 12 && body.starts_with(b"Adobe") => said.adobe_transform = Some(body[11]),
-            EOI => return Err(Error::corrupt("the JPEG has no picture data")),
+            0xe0 if body.len() >= 14 && body.starts_with(b"JFIF\0") => markers.jfif = true,
+            0xe2 if markers.profile.len() < MAX_PROFILE_PIECES => markers.profile.extend(IccSegment::parse(body, &range)),
+            0xee if body.len() >= 12 && body.starts_with(b"Adobe") => markers.adobe_transform = Some(body[11]),
+            EOI => return Err(Error::corrupt("the JPEG has no image data")),
             SOS => {
-                let frame = frame.ok_or_else(|| Error::corrupt("the JPEG has picture data before its frame header"))?;
+                let frame = frame.ok_or_else(|| Error::corrupt("the JPEG has image data before its frame header"))?;
                 let in_scan = body.first().copied().unwrap_or(0);
                 let orientation = metadata::orientation(bytes, exif.clone());
                 let target = purpose.decode_target((frame.width, frame.height), orientation);
-                return frame.found(said, exif, orientation, in_scan, target, bytes.len() as u64);
+                return frame.found(markers, exif, orientation, in_scan, target, bytes.len() as u64);
             }
             _ => {}
         }
     }
-    Err(Error::unsupported(format!("JPEG with more than {MAX_SEGMENTS} segments before its picture")))
+    Err(Error::unsupported(format!("JPEG with more than {MAX_SEGMENTS} segments before its image")))
 }
 
 /// What tells which colours the components stand for.
 #[derive(Default)]
-struct Said {
+struct ColorMarkers {
     jfif: bool,
     adobe_transform: Option<u8>,
-    profile: Vec<ProfilePiece>,
+    profile: Vec<IccSegment>,
 }
 
 /// A segment of an ICC profile (ICC.1:2022, annex B.4), of which there are `count`, numbered from 1.
-struct ProfilePiece {
+struct IccSegment {
     number: u8,
     count: u8,
     range: Range<usize>,
 }
 
-impl ProfilePiece {
+impl IccSegment {
     const HEADER: &[u8] = b"ICC_PROFILE\0";
 
     fn parse(body: &[u8], range: &Range<usize>) -> Option<Self> {
         let &[number, count, ..] = body.strip_prefix(Self::HEADER)? else { return None };
-        Some(ProfilePiece { number, count, range: range.start + Self::HEADER.len() + 2..range.end })
+        Some(IccSegment { number, count, range: range.start + Self::HEADER.len() + 2..range.end })
     }
 
     /// The pieces in their order, when all are there.
-    fn assemble(mut pieces: Vec<ProfilePiece>) -> Option<profile::ColorSource> {
+    fn assemble(mut pieces: Vec<IccSegment>) -> Option<profile::ColorSource> {
         pieces.sort_by_key(|piece| piece.number);
         let count = pieces.len();
         let complete = pieces
@@ -100,7 +100,7 @@ impl ProfilePiece {
     }
 }
 
-/// The eighths that a JPEG is decoded at: the smallest that still covers what is made of the picture.
+/// The eighths that a JPEG is decoded at: the smallest that still covers what is made of the image.
 fn scale(width: u32, height: u32, min_longer_side: u32) -> u8 {
     let longer = u64::from(width.max(height));
     let covers = |eighths: u64| (longer * eighths) / 8 >= u64::from(min_longer_side);
@@ -139,7 +139,7 @@ impl Frame {
         }
         let height = u32::from(u16::from_be_bytes([h1, h0]));
         if height == 0 {
-            return Err(Error::unsupported("JPEG that states its height after the picture"));
+            return Err(Error::unsupported("JPEG that states its height after the image"));
         }
         let ids = components.chunks_exact(3).map(|component| component[0]).collect();
         let sampling: Vec<(u64, u64)> =
@@ -152,7 +152,7 @@ impl Frame {
 
     fn found(
         self,
-        said: Said,
+        markers: ColorMarkers,
         exif: Option<Range<usize>>,
         orientation: u8,
         in_scan: u8,
@@ -165,11 +165,11 @@ impl Frame {
         let scale = scale(self.width, self.height, target.min_longer_side);
         let scaled = |length: u32| (u64::from(length) * u64::from(scale)).div_ceil(8);
         let image_bytes = scaled(self.width) * scaled(self.height) * 3;
-        let reducible = scale < 8 && self.is_grey_or_ycbcr(&said) && self.is_sampled_alike();
+        let reducible = scale < 8 && self.is_grey_or_ycbcr(&markers) && self.is_sampled_alike();
         let decoder_bytes = if reducible {
             self.reduced_bytes(scale)
         } else {
-            // libjpeg keeps the coefficients of the whole picture when they come in more than one scan.
+            // libjpeg keeps the coefficients of the whole image when they come in more than one scan.
             let several_scans = self.progressive || usize::from(in_scan) < self.sampling.len();
             // Rows of blocks, of samples and for upsampling: a few dozen of each component's, at full width.
             let rows = u64::from(self.width) * self.sampling.len() as u64 * 64;
@@ -177,11 +177,11 @@ impl Frame {
             file_bytes + rows + if several_scans { self.blocks() * 64 * 2 } else { 0 }
         };
         Ok(ParsedHeader {
-            kind: Kind::Jpeg(JpegHeader { adobe: said.adobe_transform.is_some(), scale, reducible }),
+            kind: Kind::Jpeg(JpegHeader { adobe: markers.adobe_transform.is_some(), scale, reducible }),
             width: self.width,
             height: self.height,
             exif,
-            profile: ProfilePiece::assemble(said.profile),
+            profile: IccSegment::assemble(markers.profile),
             orientation,
             target,
             decoder_bytes: image_bytes + decoder_bytes,
@@ -211,17 +211,17 @@ impl Frame {
     }
 
     /// As libjpeg decides it: JFIF is YCbCr, Adobe's marker says it, otherwise the components' names do.
-    fn is_grey_or_ycbcr(&self, said: &Said) -> bool {
-        match (self.ids.as_slice(), said) {
+    fn is_grey_or_ycbcr(&self, markers: &ColorMarkers) -> bool {
+        match (self.ids.as_slice(), markers) {
             ([_], _) => true,
-            ([_, _, _], Said { jfif: true, .. }) => true,
-            ([_, _, _], Said { adobe_transform: Some(transform), .. }) => *transform != 0,
+            ([_, _, _], ColorMarkers { jfif: true, .. }) => true,
+            ([_, _, _], ColorMarkers { adobe_transform: Some(transform), .. }) => *transform != 0,
             (ids @ [_, _, _], _) => ids != b"RGB",
             _ => false,
         }
     }
 
-    /// What the decoder of our own holds: planes, before and after chroma is stretched, and of a progressive picture a few
+    /// What the decoder of our own holds: planes, before and after chroma is stretched, and of a progressive image a few
     /// coefficients of each block and a bit for each of the others.
     fn reduced_bytes(&self, scale: u8) -> u64 {
         let side = u64::from(scale);

@@ -6,7 +6,7 @@ use super::decode_error::DecodeError;
 /// Bits that a look-up sees.
 pub(super) const LOOK_UP_BITS: u32 = 12;
 
-/// Bits that a value takes at most. Pictures of 8 bits need 11 for DC and 10 for AC (T.81, tables F.1 and F.2), but encoders
+/// Bits that a value takes at most. Images of 8 bits need 11 for DC and 10 for AC (T.81, tables F.1 and F.2), but encoders
 /// exceed that, and every decoder reads it.
 pub(super) const MAX_SIZE: u32 = 15;
 
@@ -82,7 +82,7 @@ impl Table {
             if count > 0 && code + count >= 1 << length {
                 return Err(DecodeError::Invalid("a Huffman table whose codes do not fit"));
             }
-            let index = kept_before(counts, length);
+            let index = shorter_codes(counts, length);
             table.offsets[length as usize] = index - code as i32;
             for &symbol in symbols.by_ref().take(count as usize) {
                 if length <= LOOK_UP_BITS {
@@ -174,6 +174,6 @@ impl Table {
 }
 
 /// Codes that are shorter than `length`.
-fn kept_before(counts: &[u8; 16], length: u32) -> i32 {
+fn shorter_codes(counts: &[u8; 16], length: u32) -> i32 {
     counts.iter().take(length as usize - 1).map(|&count| i32::from(count)).sum()
 }

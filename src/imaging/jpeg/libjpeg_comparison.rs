@@ -17,7 +17,7 @@ use std::panic::resume_unwind;
 ///
 /// libjpeg decodes the normalised file, as always, and rejects missing and wrong coefficients. It overlooks three kinds of
 /// damage, which only our own decoder rejects.
-pub(in crate::imaging) fn agrees_with_libjpeg(file: &[u8], header: &Header, limits: &Limits) {
+pub(in crate::imaging) fn assert_agrees_with_libjpeg(file: &[u8], header: &Header, limits: &Limits) {
     let Kind::Jpeg(_) = &header.kind else { return };
     let max_scans = limits.max_progressive_scans;
     let decoded = [1, 2, 4].map(|eighths| reduced::decode(file, header.stored, eighths, max_scans));
@@ -28,7 +28,7 @@ pub(in crate::imaging) fn agrees_with_libjpeg(file: &[u8], header: &Header, limi
     let normalized = normalize::normalized(file, max_scans);
     match (at_1, strictly_at_an_eighth(&normalized, limits)) {
         (Ok(_), Err(error)) => panic!("libjpeg rejects it: {error}"),
-        (Err(DecodeError::BeyondBlock | DecodeError::Incomplete | DecodeError::ZeroFilled), Ok(_))
+        (Err(DecodeError::BlockOverrun | DecodeError::MissingComponent | DecodeError::ZeroFilled), Ok(_))
         | (Ok(_), Ok(_))
         | (Err(_), Err(_)) => {}
         (Err(error), Ok(_)) => panic!("libjpeg accepts it in spite of {error:?}"),

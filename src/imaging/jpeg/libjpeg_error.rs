@@ -35,7 +35,7 @@ pub(super) fn catch<T>(limits: &Limits, work: impl FnOnce() -> Result<T, Error>)
 fn from_code(code: c_int) -> Error {
     let error = match code {
         ffi::JWRN_JPEG_EOF | ffi::JERR_FILE_READ => DecodeError::Truncated,
-        ffi::JWRN_HIT_MARKER => DecodeError::BreaksOff,
+        ffi::JWRN_HIT_MARKER => DecodeError::UnexpectedMarker,
         ffi::JWRN_HUFF_BAD_CODE => DecodeError::InvalidCode,
         ffi::JWRN_MUST_RESYNC => DecodeError::MisplacedRestart,
         ffi::JERR_ARITH_NOTIMPL => return Error::unsupported("JPEG with arithmetic coding"),

@@ -1,11 +1,11 @@
 //! JPEG: decoding at the smallest size that covers the largest thumbnail, and encoding of thumbnails.
 //!
 //! A thumbnail needs a block's few lowest frequencies, but only the reading of every bit proves a file whole. So the usual
-//! pictures, of 8 bits, coded by Huffman, grey or YCbCr, are read by a decoder of our own that passes over what nobody
-//! needs (`reduced.rs`); it takes 0.6 of libjpeg's time for the same bits, and no more memory than the small picture.
+//! images, of 8 bits, coded by Huffman, grey or YCbCr, are read by a decoder of our own that passes over what nobody
+//! needs (`reduced.rs`); it takes 0.6 of libjpeg's time for the same bits, and no more memory than the small image.
 //! libjpeg (`libjpeg.rs`) reads what is small anyway, and CMYK, after our decoder has proved the file.
 //!
-//! What a file may contain beside its picture: bytes that no coefficient needs are skipped, wherever they stand; missing
+//! What a file may contain beside its image: bytes that no coefficient needs are skipped, wherever they stand; missing
 //! coefficients are damage (`segments.rs`, `bits.rs`, `coverage.rs`).
 
 mod ac_table;
@@ -42,7 +42,7 @@ use super::{Decoded, Header, Limits};
 use header::JpegHeader;
 pub use libjpeg::simd_enabled;
 #[cfg(any(test, fuzzing))]
-pub(super) use libjpeg_comparison::agrees_with_libjpeg;
+pub(super) use libjpeg_comparison::assert_agrees_with_libjpeg;
 use std::borrow::Cow;
 
 /// Decodes the whole file. When it is to be proved, damage anywhere refuses it, and the decoder of our own decides what that
@@ -53,7 +53,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &
     let pixels = match (jpeg.reducible, header.target.verify) {
         (true, true) => Pixels::YCbCr(decode_reduced(bytes, jpeg, header.stored, limits)?),
         (true, false) => match decode_reduced(bytes, jpeg, header.stored, limits) {
-            Ok(picture) => Pixels::YCbCr(picture),
+            Ok(bitmap) => Pixels::YCbCr(bitmap),
             // Accepted by an earlier version that left the proof to libjpeg.
             Err(_) => Pixels::Rgb(libjpeg::decode(&normalize::normalized(bytes, max_scans), bytes, header, jpeg, limits)?),
         },

@@ -3,7 +3,7 @@
 
 use super::tests::kinds_of;
 use crate::imaging::properties;
-use crate::imaging::tests::pictures::*;
+use crate::imaging::tests::test_images::*;
 use mozjpeg::ColorSpace;
 
 const SIZE: (u32, u32) = (45, 35);

@@ -7,7 +7,7 @@ use super::idct;
 pub(super) struct Plane {
     /// Samples in a row, padded to whole units.
     pub stride: usize,
-    /// The part that the picture covers, from the top left corner.
+    /// The part that the image covers, from the top left corner.
     pub covered: (f64, f64),
     /// Samples that a block's side has become: 1, 2 or 4.
     pub eighths: usize,

@@ -1,5 +1,5 @@
 //! Progressive JPEG (T.81, annex G). Every scan adds to coefficients that have to be kept until the last one. Kept are the
-//! few that a reduced picture needs, and of the others a bit each: whether they are zero. That is all that later scans ask
+//! few that a reduced image needs, and of the others a bit each: whether they are zero. That is all that later scans ask
 //! for, a seventh of the memory that whole blocks take, and lets a scan pass over a block's corrections at once.
 
 use super::bits::{Bits, Reader};
@@ -12,7 +12,8 @@ use super::planes::Plane;
 use super::scan_reader::ScanReader;
 
 pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
-    let mut stores: Vec<Store> = frame.components.iter().map(|component| Store::new(frame, component, eighths)).collect();
+    let mut stores: Vec<CoefficientStore> =
+        frame.components.iter().map(|component| CoefficientStore::new(frame, component, eighths)).collect();
     let mut coverage = Coverage::new(frame);
     while let Some(scan) = reader.next_scan(frame, &mut coverage)? {
         for component in &scan.components {
@@ -35,7 +36,7 @@ pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> 
 const NO_TABLE: DecodeError = DecodeError::Invalid("a scan without its tables");
 
 /// What is kept of one component.
-struct Store {
+struct CoefficientStore {
     eighths: usize,
     /// Blocks in a row, padded to whole units.
     across: usize,
@@ -47,11 +48,11 @@ struct Store {
     quantization: Option<[i32; 64]>,
 }
 
-impl Store {
+impl CoefficientStore {
     fn new(frame: &Frame, component: &Component, eighths: usize) -> Self {
         let (across, down) = frame.padded_blocks(component);
         let kept = needed(eighths);
-        Store {
+        CoefficientStore {
             eighths,
             across,
             kept,
@@ -62,7 +63,7 @@ impl Store {
     }
 
     fn into_plane(self, frame: &Frame, component: &Component) -> Result<Plane, DecodeError> {
-        let quantization = self.quantization.ok_or(DecodeError::Incomplete)?;
+        let quantization = self.quantization.ok_or(DecodeError::MissingComponent)?;
         let mut plane = Plane::new(frame, component, self.eighths);
         for (index, block) in self.coefficients.chunks_exact(self.kept).enumerate() {
             let (column, row) = (index % self.across, index / self.across);
@@ -81,7 +82,7 @@ impl Store {
 }
 
 /// DC, its upper bits: as in sequential JPEG.
-fn first_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), DecodeError> {
+fn first_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
     for component in &scan.components {
         component.dc.as_ref().ok_or(NO_TABLE)?;
     }
@@ -101,7 +102,7 @@ fn first_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [S
 }
 
 /// One more bit of each DC.
-fn refine_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), DecodeError> {
+fn refine_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
     for_each_block(
         reader,
         frame,
@@ -120,8 +121,8 @@ fn refine_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [
 }
 
 /// A band's upper bits.
-fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), DecodeError> {
-    let (table, store) = of_band(scan, stores)?;
+fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
+    let (table, store) = band_table_and_store(scan, stores)?;
     let mut blocks_to_pass = 0u32;
     for_each_block(
         reader,
@@ -149,7 +150,7 @@ fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [S
                     Symbol { run, value } => {
                         k += run;
                         if k > scan.last {
-                            return Err(DecodeError::BeyondBlock);
+                            return Err(DecodeError::BlockOverrun);
                         }
                         // Of a hostile file it may be zero, as libjpeg's 16 bits have it.
                         let value = value.wrapping_shl(scan.low) as i16;
@@ -162,15 +163,15 @@ fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [S
                 }
             }
             bits.done();
-            if k > scan.last + 1 { Err(DecodeError::BeyondBlock) } else { Ok(()) }
+            if k > scan.last + 1 { Err(DecodeError::BlockOverrun) } else { Ok(()) }
         },
     )
 }
 
 /// One more bit of each of a band's coefficients: a correction for those that are not zero already, in passing, and new
 /// ones that become 1 or −1 (T.81, G.1.2.3).
-fn refine_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), DecodeError> {
-    let (table, store) = of_band(scan, stores)?;
+fn refine_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
+    let (table, store) = band_table_and_store(scan, stores)?;
     let band = (u64::MAX << scan.first) & (u64::MAX >> (63 - scan.last));
     let bit = 1i16 << scan.low;
     let mut blocks_to_pass = 0u32;
@@ -197,7 +198,7 @@ fn refine_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [
                         return Err(DecodeError::InvalidCode);
                     }
                     // The zero after `run` others: there the symbol ends.
-                    let place = nth_bit(rest & !*nonzero, run).ok_or(DecodeError::BeyondBlock)?;
+                    let place = nth_bit(rest & !*nonzero, run).ok_or(DecodeError::BlockOverrun)?;
                     let before = rest & ((1 << place) - 1);
                     correct(&mut bits, coefficients, *nonzero & before, bit);
                     if value != 0 {
@@ -245,16 +246,19 @@ fn correct(bits: &mut Reader, coefficients: &mut [i16], which: u64, bit: i16) {
         of_kept &= of_kept - 1;
     }
     bits.refill();
-    let at_once = others.min(48);
-    bits.take(at_once);
-    if others > at_once {
+    let batch = others.min(48);
+    bits.take(batch);
+    if others > batch {
         bits.refill();
-        bits.take(others - at_once);
+        bits.take(others - batch);
     }
 }
 
 /// The table and the store of a scan of one component's band.
-fn of_band<'s, 'a>(scan: &'s Scan, stores: &'a mut [Store]) -> Result<(&'s Table, &'a mut Store), DecodeError> {
+fn band_table_and_store<'s, 'a>(
+    scan: &'s Scan,
+    stores: &'a mut [CoefficientStore],
+) -> Result<(&'s Table, &'a mut CoefficientStore), DecodeError> {
     let [component] = scan.components.as_slice() else { return Err(NO_TABLE) };
     let table = component.ac.as_deref().ok_or(NO_TABLE)?;
     Ok((table, &mut stores[component.index]))

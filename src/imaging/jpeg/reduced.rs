@@ -24,7 +24,7 @@ pub(super) fn verify(file: &[u8], size: (u32, u32), max_scans: u32) -> Result<bo
 
 fn decode_all(reader: &mut ScanReader, size: (u32, u32), eighths: usize) -> Result<Vec<Plane>, DecodeError> {
     let frame = reader.read_to_frame()?;
-    // Before anything is allocated for the picture.
+    // Before anything is allocated for the image.
     if (frame.width, frame.height) != size {
         return Err(DecodeError::Invalid("two different sizes"));
     }

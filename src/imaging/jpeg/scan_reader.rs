@@ -40,13 +40,13 @@ impl<'a> ScanReader<'a> {
     pub fn read_to_frame(&mut self) -> Result<Frame, DecodeError> {
         match self.read_markers()? {
             Stop::Frame(marker, body) => Frame::parse(marker, body),
-            Stop::Scan(_) => Err(DecodeError::Invalid("picture data before its frame header")),
-            Stop::End => Err(DecodeError::Invalid("no picture data")),
+            Stop::Scan(_) => Err(DecodeError::Invalid("image data before its frame header")),
+            Stop::End => Err(DecodeError::Invalid("no image data")),
             Stop::Nothing => Err(DecodeError::Truncated),
         }
     }
 
-    /// The next scan; `None` at the end of the picture. What stands behind a whole picture cannot damage it, unless it is one
+    /// The next scan; `None` at the end of the image. What stands behind a whole image cannot damage it, unless it is one
     /// more scan, which viewers decode.
     pub fn next_scan(&mut self, frame: &Frame, coverage: &mut Coverage) -> Result<Option<Scan>, DecodeError> {
         if coverage.is_finished() {
@@ -58,16 +58,16 @@ impl<'a> ScanReader<'a> {
                 if self.scans > self.max_scans {
                     return Err(DecodeError::TooManyScans(self.max_scans));
                 }
-                coverage.follow(&scan)?;
+                coverage.add_scan(&scan)?;
                 Ok(Some(scan))
             }
             Ok(None) if coverage.has_all_components() => Ok(None),
-            Ok(None) => Err(DecodeError::Incomplete),
+            Ok(None) => Err(DecodeError::MissingComponent),
             Err(_) if coverage.is_whole() => {
                 self.segments.skipped = true;
                 Ok(None)
             }
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         }
     }
 
@@ -91,7 +91,7 @@ impl<'a> ScanReader<'a> {
                 SOS => return Ok(Stop::Scan(body)),
                 EOI => return Ok(Stop::End),
                 0xc0..=0xc2 => return Ok(Stop::Frame(marker, body)),
-                SOI => return Err(SECOND_START),
+                SOI => return Err(SECOND_SOI),
                 // Comments, applications' data, and what is of no use for Huffman coding.
                 0xcc | 0xdc | 0xe0..=0xef | 0xfe => {}
                 _ => return Err(DecodeError::Invalid("a marker of another kind of JPEG")),
@@ -122,7 +122,7 @@ impl<'a> ScanReader<'a> {
             for column in 0..across {
                 if until_restart == 0 {
                     self.segments.at = self.bits.finish_segment()?;
-                    self.pass_restart_marker(restarts)?;
+                    self.read_restart_marker(restarts)?;
                     restarts = (restarts + 1) & 7;
                     until_restart = interval;
                     self.bits.start_segment(self.segments.at);
@@ -137,7 +137,7 @@ impl<'a> ScanReader<'a> {
         Ok(())
     }
 
-    fn pass_restart_marker(&mut self, number: u8) -> Result<(), DecodeError> {
+    fn read_restart_marker(&mut self, number: u8) -> Result<(), DecodeError> {
         let Segments { file, at, .. } = &mut self.segments;
         let (_, code) = next_marker(file, *at).ok_or(DecodeError::Truncated)?;
         if file[code] != 0xd0 + number {
@@ -148,4 +148,4 @@ impl<'a> ScanReader<'a> {
     }
 }
 
-pub(super) const SECOND_START: DecodeError = DecodeError::Invalid("a second picture within its first one");
+pub(super) const SECOND_SOI: DecodeError = DecodeError::Invalid("a second image within its first one");

@@ -32,7 +32,7 @@ impl<'a> Segments<'a> {
     }
 
     /// The next segment; `None` at the end of the file. A second start of an image is a segment without a body: what follows
-    /// it may be a thumbnail, which nobody should take for the picture.
+    /// it may be a thumbnail, which nobody should take for the image.
     pub fn next(&mut self) -> Result<Option<Segment>, DecodeError> {
         while let Some((start, code)) = next_marker(self.file, self.at) {
             self.skipped |= start != self.at;
@@ -79,7 +79,7 @@ impl<'a> Segments<'a> {
     }
 
     /// Passes over the data of a scan, up to the first marker that is no restart marker, without decoding it.
-    pub fn pass_scan(&mut self) {
+    pub fn skip_scan(&mut self) {
         let mut end = self.at;
         loop {
             match next_marker(self.file, end) {

@@ -16,17 +16,17 @@ pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> 
     let mut planes: Vec<Option<Plane>> = planes.map(Some).collect();
     let mut coverage = Coverage::new(frame);
     while let Some(scan) = reader.next_scan(frame, &mut coverage)? {
-        let mut parts = parts(reader, frame, &scan, &mut planes)?;
-        decode_scan(reader, frame, &mut parts)?;
-        for part in parts {
-            planes[part.index] = Some(part.plane);
+        let mut states = states(reader, frame, &scan, &mut planes)?;
+        decode_scan(reader, frame, &mut states)?;
+        for state in states {
+            planes[state.index] = Some(state.plane);
         }
     }
-    planes.into_iter().collect::<Option<_>>().ok_or(DecodeError::Incomplete)
+    planes.into_iter().collect::<Option<_>>().ok_or(DecodeError::MissingComponent)
 }
 
 /// What a scan has of one component.
-struct Part {
+struct ComponentState {
     index: usize,
     /// Blocks in a unit.
     h: usize,
@@ -39,11 +39,16 @@ struct Part {
     plane: Plane,
 }
 
-fn parts(reader: &ScanReader, frame: &Frame, scan: &Scan, planes: &mut [Option<Plane>]) -> Result<Vec<Part>, DecodeError> {
+fn states(
+    reader: &ScanReader,
+    frame: &Frame,
+    scan: &Scan,
+    planes: &mut [Option<Plane>],
+) -> Result<Vec<ComponentState>, DecodeError> {
     let alone = scan.components.len() == 1;
     // Components mostly share a table, and its look-ups.
     let mut shared: Vec<(Arc<Table>, Arc<AcTable>)> = Vec::new();
-    let part = |of: &ScanComponent| {
+    let state = |of: &ScanComponent| {
         let component = &frame.components[of.index];
         let no_table = DecodeError::Invalid("a scan without its tables");
         let dc = of.dc.clone().ok_or(no_table)?;
@@ -57,7 +62,7 @@ fn parts(reader: &ScanReader, frame: &Frame, scan: &Scan, planes: &mut [Option<P
                 ac
             }
         };
-        Ok(Part {
+        Ok(ComponentState {
             index: of.index,
             h: if alone { 1 } else { component.h },
             v: if alone { 1 } else { component.v },
@@ -68,21 +73,21 @@ fn parts(reader: &ScanReader, frame: &Frame, scan: &Scan, planes: &mut [Option<P
             plane: planes[of.index].take().ok_or(no_table)?,
         })
     };
-    scan.components.iter().map(part).collect()
+    scan.components.iter().map(state).collect()
 }
 
-fn decode_scan(reader: &mut ScanReader, frame: &Frame, parts: &mut [Part]) -> Result<(), DecodeError> {
-    let units = match parts {
-        [part] => (frame.components[part.index].blocks_across, frame.components[part.index].blocks_down),
+fn decode_scan(reader: &mut ScanReader, frame: &Frame, states: &mut [ComponentState]) -> Result<(), DecodeError> {
+    let units = match states {
+        [state] => (frame.components[state.index].blocks_across, frame.components[state.index].blocks_down),
         _ => (frame.mcus_across, frame.mcus_down),
     };
-    let restart = |parts: &mut &mut [Part]| parts.iter_mut().for_each(|part| part.predicted = 0);
-    reader.for_each_mcu(units, &mut { parts }, restart, |parts, bits, column, row| {
+    let restart = |states: &mut &mut [ComponentState]| states.iter_mut().for_each(|state| state.predicted = 0);
+    reader.for_each_mcu(units, &mut { states }, restart, |states, bits, column, row| {
         let mut bits = bits.reader();
-        for part in parts.iter_mut() {
-            for y in 0..part.v {
-                for x in 0..part.h {
-                    part.decode_block(&mut bits, column * part.h + x, row * part.v + y)?;
+        for state in states.iter_mut() {
+            for y in 0..state.v {
+                for x in 0..state.h {
+                    state.decode_block(&mut bits, column * state.h + x, row * state.v + y)?;
                 }
             }
         }
@@ -91,7 +96,7 @@ fn decode_scan(reader: &mut ScanReader, frame: &Frame, parts: &mut [Part]) -> Re
     })
 }
 
-impl Part {
+impl ComponentState {
     #[inline(always)]
     fn decode_block(&mut self, bits: &mut Reader, column: usize, row: usize) -> Result<(), DecodeError> {
         bits.refill();

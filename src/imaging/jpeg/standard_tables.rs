@@ -1,5 +1,5 @@
 //! The Huffman tables of T.81, annex K.3. Motion JPEG leaves them out of its frames, and cameras hand such frames out as
-//! pictures; every viewer knows the tables.
+//! images; every viewer knows the tables.
 
 /// Number of codes of each length, 1 to 16, and their symbols.
 pub(super) type Codes = ([u8; 16], &'static [u8]);

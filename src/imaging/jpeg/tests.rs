@@ -2,7 +2,7 @@
 //! the bit, and what libjpeg calls damage must not pass.
 
 use super::*;
-use crate::imaging::tests::pictures::*;
+use crate::imaging::tests::test_images::*;
 use mozjpeg::{ColorSpace, Compress};
 
 const SIZE: (u32, u32) = (211, 173);
@@ -107,7 +107,7 @@ fn bytes_that_no_block_takes_are_skipped_behind_a_scan() {
 }
 
 #[test]
-fn larger_reductions_look_like_the_picture() {
+fn larger_reductions_look_like_the_image() {
     let whole = scene(SIZE);
     for (name, file) in kinds() {
         for eighths in [2, 4] {

@@ -1,4 +1,4 @@
-//! The sizes that an EXIF block states of its picture (Exif 2.32, 4.6.4 and 4.6.5), set where they stand. No length changes.
+//! The sizes that an EXIF block states of its image (Exif 2.32, 4.6.4 and 4.6.5), set where they stand. No length changes.
 
 /// Tags of the first directory.
 const IMAGE_WIDTH: u16 = 0x0100;

@@ -1,4 +1,4 @@
-//! A smaller JPEG: the segments of the original around a picture that is encoded again. Grey stays grey and CMYK stays
+//! A smaller JPEG: the segments of the original around an image that is encoded again. Grey stays grey and CMYK stays
 //! CMYK, for a colour profile is of one of them.
 
 use super::{QUALITY, Shrunk, exif};
@@ -18,8 +18,8 @@ pub(super) fn shrink(
     limits: &Limits,
     target: (u32, u32),
 ) -> Result<Shrunk, Error> {
-    let found = SourceSegments::in_file(bytes, target);
-    let picture = match found.components {
+    let source = SourceSegments::read(bytes, target);
+    let bitmap = match source.components {
         4 => cmyk(bytes, header, jpeg, limits, target)?,
         components => {
             let pixels = decode(bytes, header, limits)?.pixels;
@@ -29,15 +29,15 @@ pub(super) fn shrink(
             if components == 1 { grey(resized)? } else { resized.encode(Format::Jpeg, QUALITY, Chroma::Quarter)? }
         }
     };
-    Ok(Shrunk { file: found.around(&picture), dropped_credentials: found.had_credentials })
+    Ok(Shrunk { file: source.assemble(&bitmap), dropped_credentials: source.had_credentials })
 }
 
 fn grey(pixels: Pixels) -> Result<Vec<u8>, Error> {
     let (size, samples) = match pixels {
         Pixels::YCbCr(ycbcr) => ((ycbcr.luma.width, ycbcr.luma.height), ycbcr.luma.samples),
-        Pixels::Rgb(picture) => {
-            let grey = picture.pixels.chunks_exact(picture.channels()).map(|pixel| pixel[0]).collect();
-            ((picture.width, picture.height), grey)
+        Pixels::Rgb(bitmap) => {
+            let grey = bitmap.pixels.chunks_exact(bitmap.channels()).map(|pixel| pixel[0]).collect();
+            ((bitmap.width, bitmap.height), grey)
         }
     };
     encode::encode_grey(size, &samples, f32::from(QUALITY))
@@ -60,7 +60,7 @@ fn cmyk(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits, targe
     encode::encode_cmyk(target, &resized, f32::from(QUALITY))
 }
 
-/// What is found before the picture of a file.
+/// What is source before the image of a file.
 struct SourceSegments {
     /// The segments that stay, as they are written, in their order.
     kept: Vec<u8>,
@@ -69,8 +69,8 @@ struct SourceSegments {
 }
 
 impl SourceSegments {
-    fn in_file(file: &[u8], target: (u32, u32)) -> Self {
-        let mut found = SourceSegments { kept: Vec::new(), components: 3, had_credentials: false };
+    fn read(file: &[u8], target: (u32, u32)) -> Self {
+        let mut source = SourceSegments { kept: Vec::new(), components: 3, had_credentials: false };
         let mut segments = Segments::new(file);
         // What cannot be read ends the walk here, and refuses the file when it is decoded.
         while let Ok(Some(Segment { marker, body })) = segments.next() {
@@ -78,14 +78,14 @@ impl SourceSegments {
             match marker {
                 SOS | EOI => break,
                 // A frame header: after precision, height and width.
-                0xc0..=0xc2 => found.components = body.get(5).copied().unwrap_or(found.components),
+                0xc0..=0xc2 => source.components = body.get(5).copied().unwrap_or(source.components),
                 // JUMBF (ISO 19566-5), which holds content credentials.
-                0xeb => found.had_credentials |= body.starts_with(b"JP"),
-                _ if stays(marker, body) => found.keep(marker, body, target),
+                0xeb => source.had_credentials |= body.starts_with(b"JP"),
+                _ if is_kept(marker, body) => source.keep(marker, body, target),
                 _ => {}
             }
         }
-        found
+        source
     }
 
     fn keep(&mut self, marker: u8, body: &[u8], target: (u32, u32)) {
@@ -99,26 +99,26 @@ impl SourceSegments {
         }
     }
 
-    /// The file: SOI, the segments, and the encoded picture from its tables on.
-    fn around(&self, picture: &[u8]) -> Vec<u8> {
-        let mut file = Vec::with_capacity(picture.len() + self.kept.len());
+    /// The file: SOI, the segments, and the encoded image from its tables on.
+    fn assemble(&self, bitmap: &[u8]) -> Vec<u8> {
+        let mut file = Vec::with_capacity(bitmap.len() + self.kept.len());
         file.extend([0xff, 0xd8]);
         file.extend_from_slice(&self.kept);
         let mut at = 2;
         // The encoder's own JFIF segment: the original's stands for it, or none did.
-        if let Some(&[0xff, 0xe0, high, low]) = picture.get(2..6) {
+        if let Some(&[0xff, 0xe0, high, low]) = bitmap.get(2..6) {
             at += 2 + usize::from(u16::from_be_bytes([high, low]));
         }
-        file.extend_from_slice(picture.get(at..).unwrap_or_default());
+        file.extend_from_slice(bitmap.get(at..).unwrap_or_default());
         file
     }
 }
 
-/// Whether a segment is still true of the smaller picture.
-fn stays(marker: u8, body: &[u8]) -> bool {
+/// Whether a segment is still true of the smaller image.
+fn is_kept(marker: u8, body: &[u8]) -> bool {
     match marker {
         0xe0 => body.starts_with(b"JFIF\0"),
-        // Multi-Bitmap Format, FlashPix and gain maps (ISO 21496-1) are of other pictures in the file.
+        // Multi-Bitmap Format, FlashPix and gain maps (ISO 21496-1) are of other images in the file.
         0xe2 => body.starts_with(b"ICC_PROFILE\0"),
         // Adobe's marker says how the old components were coded.
         0xee => false,

@@ -1,7 +1,7 @@
-//! Scales a still picture that is larger than the limits down to them, and writes it in its own format with the metadata of
+//! Scales a still image that is larger than the limits down to them, and writes it in its own format with the metadata of
 //! the original: its colour profile, EXIF, XMP, IPTC and texts. Its pixels are neither turned nor converted to other colours.
 //!
-//! What cannot survive is left out: content credentials (their hash covers the old pixels), second pictures of a JPEG
+//! What cannot survive is left out: content credentials (their hash covers the old pixels), second images of a JPEG
 //! (Multi-Bitmap Format, gain maps, motion photos), and PNG chunks that describe the old samples. Samples of 16 bits become
 //! 8. GIFs and animations are not scaled down.
 
@@ -20,7 +20,7 @@ use super::{Format, Header, Kind, Limits, MAX_SIDE, png_header, sniff};
 /// JPEG and WebP quality.
 const QUALITY: u8 = 90;
 
-/// A picture within the limits, as a file.
+/// An image within the limits, as a file.
 #[derive(Debug, Clone)]
 pub struct Shrunk {
     pub file: Vec<u8>,
@@ -28,7 +28,7 @@ pub struct Shrunk {
     pub dropped_credentials: bool,
 }
 
-/// Reads the header of a picture that is larger than the limits, for [`shrink()`].
+/// Reads the header of an image that is larger than the limits, for [`shrink()`].
 pub(super) fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
     let raised = Limits { max_side: MAX_SIDE, max_pixels: limits.max_decoded_pixels(), ..limits.clone() };
     // A JPEG is reduced by its own transform, which filters well; the box filter of the others may go down to the size itself.

@@ -1,4 +1,4 @@
-//! A smaller PNG: the chunks of the original that still hold, around picture data that is encoded again.
+//! A smaller PNG: the chunks of the original that still hold, around image data that is encoded again.
 
 use super::{Shrunk, exif};
 use crate::imaging::bitmap::Bitmap;
@@ -11,7 +11,7 @@ pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits, target: (u3
     let mut header = header.clone();
     if let Kind::Png(png) = &mut header.kind {
         // The chunks that say what the samples mean are kept, so 16 bits must not be converted to sRGB on the way.
-        png.deep = None;
+        png.colors_16bit = None;
     }
     let decoded = decode(bytes, &header, limits)?.pixels.into_rgb()?;
     let decoded = if decoded.is_transparent() { decoded } else { decoded.without_alpha() };
@@ -20,22 +20,22 @@ pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits, target: (u3
     drop(decoded);
     // IHDR's colour type: a grey's profile is for greys alone.
     let grey = matches!(bytes.get(25), Some(0 | 4));
-    let picture = encode(resized, grey).map_err(|error| Error::internal(format!("encoding a PNG: {error}")))?;
-    Ok(assemble(bytes, &picture, target))
+    let bitmap = encode(resized, grey).map_err(|error| Error::internal(format!("encoding a PNG: {error}")))?;
+    Ok(assemble(bytes, &bitmap, target))
 }
 
-fn encode(picture: Bitmap, grey: bool) -> Result<Vec<u8>, png::EncodingError> {
-    let color = match (grey, picture.alpha) {
+fn encode(bitmap: Bitmap, grey: bool) -> Result<Vec<u8>, png::EncodingError> {
+    let color = match (grey, bitmap.alpha) {
         (true, false) => png::ColorType::Grayscale,
         (true, true) => png::ColorType::GrayscaleAlpha,
         (false, false) => png::ColorType::Rgb,
         (false, true) => png::ColorType::Rgba,
     };
-    let (width, height) = (picture.width, picture.height);
+    let (width, height) = (bitmap.width, bitmap.height);
     let samples = match color {
-        png::ColorType::Grayscale => picture.pixels.chunks_exact(3).map(|pixel| pixel[0]).collect(),
-        png::ColorType::GrayscaleAlpha => picture.pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[3]]).collect(),
-        _ => picture.pixels,
+        png::ColorType::Grayscale => bitmap.pixels.chunks_exact(3).map(|pixel| pixel[0]).collect(),
+        png::ColorType::GrayscaleAlpha => bitmap.pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[3]]).collect(),
+        _ => bitmap.pixels,
     };
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);
@@ -48,13 +48,13 @@ fn encode(picture: Bitmap, grey: bool) -> Result<Vec<u8>, png::EncodingError> {
     Ok(file)
 }
 
-fn assemble(original: &[u8], picture: &[u8], target: (u32, u32)) -> Shrunk {
+fn assemble(original: &[u8], bitmap: &[u8], target: (u32, u32)) -> Shrunk {
     let (mut before, mut after) = (Vec::new(), Vec::new());
     let (mut in_data, mut had_credentials) = (false, false);
     for chunk in chunks(original) {
         in_data |= chunk.name == b"IDAT";
         had_credentials |= chunk.name == b"caBX";
-        if let Some(whole) = chunk.whole(original).filter(|_| stays(chunk.name)) {
+        if let Some(whole) = chunk.whole(original).filter(|_| is_kept(chunk.name)) {
             let kept = if in_data { &mut after } else { &mut before };
             let start = kept.len();
             kept.extend_from_slice(whole);
@@ -63,10 +63,10 @@ fn assemble(original: &[u8], picture: &[u8], target: (u32, u32)) -> Shrunk {
             }
         }
     }
-    let mut file = Vec::with_capacity(picture.len() + before.len() + after.len());
-    file.extend_from_slice(picture.get(..SIGNATURE_BYTES).unwrap_or_default());
-    for chunk in chunks(picture) {
-        file.extend_from_slice(chunk.whole(picture).unwrap_or_default());
+    let mut file = Vec::with_capacity(bitmap.len() + before.len() + after.len());
+    file.extend_from_slice(bitmap.get(..SIGNATURE_BYTES).unwrap_or_default());
+    for chunk in chunks(bitmap) {
+        file.extend_from_slice(chunk.whole(bitmap).unwrap_or_default());
         if chunk.name == b"IHDR" {
             file.append(&mut before);
         }
@@ -76,9 +76,9 @@ fn assemble(original: &[u8], picture: &[u8], target: (u32, u32)) -> Shrunk {
     Shrunk { file, dropped_credentials: had_credentials }
 }
 
-/// Whether a chunk is still true of the smaller picture: those that tell what its samples mean, and those that their name
+/// Whether a chunk is still true of the smaller image: those that tell what its samples mean, and those that their name
 /// declares safe to copy (PNG 3rd edition, 5.4 and 14.2). Others speak of old samples, as `tRNS`, `bKGD`, `sBIT` and `hIST` do.
-fn stays(name: &[u8]) -> bool {
+fn is_kept(name: &[u8]) -> bool {
     let ancillary = name[0].is_ascii_lowercase();
     let safe_to_copy = name[3].is_ascii_lowercase();
     let meaning = [b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"mDCv", b"cLLI", b"cLLi", b"tIME"];

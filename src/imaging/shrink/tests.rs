@@ -1,6 +1,6 @@
 //! What is scaled down, and what of a file survives that.
 
-use super::super::tests::pictures::{self, BLUE, CLEAR, GREEN, QUARTERS, RED, WHITE, exif, jpeg, rgb, rgba};
+use super::super::tests::test_images::{self, BLUE, CLEAR, GREEN, QUARTERS, RED, WHITE, exif, jpeg, rgb, rgba};
 use super::super::tests::webp_files;
 use super::*;
 use crate::imaging::{Processed, decode, inspect_stored, location, process};
@@ -113,9 +113,8 @@ fn a_jpeg_keeps_its_metadata_and_its_orientation_whichever_way_it_lies() {
             segment(0xeb, b"JP\0\x01\0\0\0\x01\0\0\0\x10jumbc2pa"),
             segment(0xe2, b"urn:iso:std:iso:ts:21496:-1\0"),
         ];
-        let file =
-            [with_segments(&file, &[b"\xff\xe4\0\0".to_vec(), kept.concat(), gone.concat()]), b"a second picture".to_vec()]
-                .concat();
+        let file = [with_segments(&file, &[b"\xff\xe4\0\0".to_vec(), kept.concat(), gone.concat()]), b"a second image".to_vec()]
+            .concat();
         let (shrunk, header, processed) = shrunk(&file);
         assert!(shrunk.dropped_credentials);
         assert!(kept.iter().all(|segment| contains(&shrunk.file, segment)), "orientation {orientation}");
@@ -158,8 +157,8 @@ fn a_jpeg_keeps_the_kind_of_its_colours_and_their_profile() {
     let components = |file: &[u8]| mozjpeg::Decompress::new_mem(file).expect("a JPEG").color_space();
     for (file, space) in [
         (jpeg((240, 120), ColorSpace::JCS_GRAYSCALE, &grey, None, |_| {}), ColorSpace::JCS_GRAYSCALE),
-        (pictures::progressive_jpeg(240, 120), ColorSpace::JCS_YCbCr),
-        (pictures::plain_jpeg(1000, 500), ColorSpace::JCS_YCbCr),
+        (test_images::progressive_jpeg(240, 120), ColorSpace::JCS_YCbCr),
+        (test_images::plain_jpeg(1000, 500), ColorSpace::JCS_YCbCr),
         (adobe[0].clone(), ColorSpace::JCS_CMYK),
     ] {
         let file = with_segments(&file, &pieces);
@@ -179,7 +178,7 @@ fn a_jpeg_keeps_the_kind_of_its_colours_and_their_profile() {
 }
 
 #[test]
-fn a_png_keeps_what_is_true_of_the_smaller_picture() {
+fn a_png_keeps_what_is_true_of_the_smaller_image() {
     let rgba16: Vec<u8> = rgba(240, 120, QUARTERS).iter().flat_map(|&sample| [sample, sample]).collect();
     let clear = rgba(240, 120, [RED, CLEAR, BLUE, CLEAR]);
     let grey: Vec<u8> = rgba(240, 120, QUARTERS).chunks_exact(4).map(|pixel| pixel[0]).collect();
@@ -202,7 +201,7 @@ fn a_png_keeps_what_is_true_of_the_smaller_picture() {
         let kept = [chunk(b"gAMA", &45_455_u32.to_be_bytes()), chunk(b"tEXt", b"Author\0somebody"), chunk(b"prVt", b"private")];
         let gone = [chunk(b"sBIT", &[5; 4][..color.samples()]), chunk(b"caBX", b"jumbc2pa"), chunk(b"prVT", b"private")];
         let block = exif_with_size(6, true, 4);
-        let late = chunk(b"tEXt", b"Comment\0behind the picture");
+        let late = chunk(b"tEXt", b"Comment\0behind the image");
         let end = file.len() - 12;
         let file =
             [&file[..33], &kept.concat(), &gone.concat(), &chunk(b"eXIf", &block), &file[33..end], &late, &file[end..]].concat();
@@ -257,7 +256,7 @@ fn a_webp_keeps_its_profile_exif_xmp_and_transparency() {
         if !clear {
             assert_close(quarters(&processed), [d, c, b, a]);
         }
-        assert!(webp_files::decode(&shrunk.file).is_some_and(|picture| picture.has_alpha == clear));
+        assert!(webp_files::decode(&shrunk.file).is_some_and(|bitmap| bitmap.has_alpha == clear));
     }
 }
 
@@ -265,14 +264,14 @@ fn a_webp_keeps_its_profile_exif_xmp_and_transparency() {
 fn what_cannot_be_scaled_down_is_refused_with_a_reason() {
     let limits = limits();
     let refused = |file: &[u8]| crate::imaging::inspect_oversize(file, &limits).unwrap_err().to_string();
-    let still = pictures::gif(240, 120, 1, [0, 1, 2, 3]);
+    let still = test_images::gif(240, 120, 1, [0, 1, 2, 3]);
     assert!(refused(&still).ends_with("more than are accepted: GIF files and animations are not scaled down"));
     // A strip that would become thinner than a side must be.
     let strip = Limits { min_side: 50, ..limits.clone() };
-    let error = crate::imaging::inspect_oversize(&pictures::plain_jpeg(1000, 60), &strip).unwrap_err().to_string();
+    let error = crate::imaging::inspect_oversize(&test_images::plain_jpeg(1000, 60), &strip).unwrap_err().to_string();
     assert!(error.ends_with("a side of fewer pixels than MIN_IMAGE_SIDE"), "{error}");
     // Damage is found before anything is written.
-    let whole = pictures::plain_jpeg(240, 120);
+    let whole = test_images::plain_jpeg(240, 120);
     let cut = &whole[..whole.len() - 40];
     let header = crate::imaging::inspect_oversize(cut, &limits).expect("a header");
     assert!(matches!(crate::imaging::shrink(cut, &header, &limits), Err(Error::Corrupt { .. })));
@@ -291,7 +290,7 @@ fn a_place_is_removed_from_the_smaller_file_too() {
         br#"<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:GPSLatitude="52,30.5N"/></rdf:RDF></x:xmpmeta>"#,
     ]
     .concat();
-    let file = with_segments(&pictures::plain_jpeg(240, 120), &[segment(0xe1, &xmp)]);
+    let file = with_segments(&test_images::plain_jpeg(240, 120), &[segment(0xe1, &xmp)]);
     let (shrunk, _, processed) = shrunk(&file);
     assert!(contains(&shrunk.file, b"52,30.5N"));
     let stored = processed.without_location.expect("a file without the place");
@@ -302,7 +301,7 @@ fn a_place_is_removed_from_the_smaller_file_too() {
 #[test]
 fn scaling_down_changes_colours_no_more_than_a_rendering_does() {
     let limits = limits();
-    let file = pictures::plain_jpeg(400, 200);
+    let file = test_images::plain_jpeg(400, 200);
     let (shrunk, ..) = shrunk(&file);
     let size = (100, 50);
     let rendering = Rendering::new((400, 200), (Some(100), Some(50)), Fit::Contain, Format::Jpeg, 90).expect("a rendering");

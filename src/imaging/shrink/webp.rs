@@ -1,4 +1,4 @@
-//! A smaller WebP: a picture that is encoded again, in a container with the original's profile, EXIF and XMP (RFC 9649).
+//! A smaller WebP: an image that is encoded again, in a container with the original's profile, EXIF and XMP (RFC 9649).
 
 use super::{QUALITY, Shrunk, exif};
 use crate::imaging::error::Error;
@@ -17,17 +17,17 @@ pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits, target: (u3
     let (width, height) = decoded.covered;
     let resized = resize(&decoded, [0.0, 0.0, width, height], target)?;
     drop(decoded);
-    let picture = encode::encode(&resized, Format::Webp, QUALITY, Chroma::Quarter)?;
+    let bitmap = encode::encode(&resized, Format::Webp, QUALITY, Chroma::Quarter)?;
     drop(resized);
     let dropped_credentials = chunks(bytes).any(|(name, _)| name == *b"C2PA");
-    Ok(Shrunk { file: assemble(bytes, picture, target), dropped_credentials })
+    Ok(Shrunk { file: assemble(bytes, bitmap, target), dropped_credentials })
 }
 
-fn assemble(original: &[u8], picture: Vec<u8>, (width, height): (u32, u32)) -> Vec<u8> {
+fn assemble(original: &[u8], bitmap: Vec<u8>, (width, height): (u32, u32)) -> Vec<u8> {
     let first = |wanted: &[u8; 4]| chunks(original).find(|(name, _)| name == wanted).map(|(_, body)| body.to_vec());
     let (profile, mut exif, xmp) = (first(b"ICCP"), first(b"EXIF"), first(b"XMP "));
     if profile.is_none() && exif.is_none() && xmp.is_none() {
-        return picture;
+        return bitmap;
     }
     if let Some(block) = &mut exif {
         // Some writers copy JPEG's preamble along.
@@ -35,7 +35,7 @@ fn assemble(original: &[u8], picture: Vec<u8>, (width, height): (u32, u32)) -> V
         exif::set_size(&mut block[start..], (width, height));
     }
     let lossless_alpha = |body: &[u8]| body.get(4).is_some_and(|bits| bits & 0x10 != 0);
-    let has_alpha = chunks(&picture).any(|(name, body)| name == *b"ALPH" || name == *b"VP8L" && lossless_alpha(body));
+    let has_alpha = chunks(&bitmap).any(|(name, body)| name == *b"ALPH" || name == *b"VP8L" && lossless_alpha(body));
     let flags = [(profile.is_some(), HAS_PROFILE), (has_alpha, HAS_ALPHA), (exif.is_some(), HAS_EXIF), (xmp.is_some(), HAS_XMP)];
     let flags = flags.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
     let mut body = b"WEBP".to_vec();
@@ -48,7 +48,7 @@ fn assemble(original: &[u8], picture: Vec<u8>, (width, height): (u32, u32)) -> V
         }
     };
     optional(&mut body, b"ICCP", &profile);
-    for (name, chunk) in chunks(&picture).filter(|(name, _)| matches!(name, b"ALPH" | b"VP8 " | b"VP8L")) {
+    for (name, chunk) in chunks(&bitmap).filter(|(name, _)| matches!(name, b"ALPH" | b"VP8 " | b"VP8L")) {
         push(&mut body, &name, chunk);
     }
     optional(&mut body, b"EXIF", &exif);

@@ -1,7 +1,7 @@
 //! Files that are cut, damaged, lying or hostile: refused in words, never with a panic.
 
 use super::formats::small_files;
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 
 #[test]
@@ -41,7 +41,7 @@ fn a_jpeg_that_is_damaged_inside_is_refused() {
 #[test]
 fn a_png_with_a_wrong_checksum_is_refused() {
     let file = rgba_png(80, 80, QUARTERS);
-    let data = file.windows(4).position(|window| window == b"IDAT").expect("picture data");
+    let data = file.windows(4).position(|window| window == b"IDAT").expect("image data");
     let mut damaged = file.clone();
     damaged[data + 20] ^= 1;
     assert!(matches!(run(&damaged), Err(Error::Corrupt { .. })));
@@ -50,9 +50,9 @@ fn a_png_with_a_wrong_checksum_is_refused() {
 }
 
 #[test]
-fn a_webp_whose_picture_ends_before_its_chunk_does_is_refused() {
+fn a_webp_whose_image_ends_before_its_chunk_does_is_refused() {
     let file = webp_with_exif(300, 200, &[0x5a; 4000]);
-    let data = file.windows(4).position(|window| window == b"VP8 ").expect("picture data");
+    let data = file.windows(4).position(|window| window == b"VP8 ").expect("image data");
     let length = u32::from_le_bytes([file[data + 4], file[data + 5], file[data + 6], file[data + 7]]);
     let shorter = (length / 2) & !1;
     let cut = |head: usize| {
@@ -70,14 +70,14 @@ fn a_webp_whose_picture_ends_before_its_chunk_does_is_refused() {
 }
 
 #[test]
-fn what_is_no_picture_is_an_unsupported_format() {
+fn what_is_no_image_is_an_unsupported_format() {
     for bytes in [&b""[..], b"GIF90a", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"BM......", b"RIFF....WAVE", b"%PDF-1.7"] {
         assert_eq!(inspect(bytes, &Limits::default()).unwrap_err(), Error::UnsupportedFormat { found: None });
     }
 }
 
 #[test]
-fn pictures_of_phones_are_told_by_their_brands() {
+fn images_of_phones_are_told_by_their_brands() {
     for (bytes, found) in [
         (&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], Some("HEIC")),
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", Some("HEIC")),
@@ -97,7 +97,7 @@ fn pictures_of_phones_are_told_by_their_brands() {
 }
 
 #[test]
-fn a_file_that_is_two_things_is_the_picture_alone() {
+fn a_file_that_is_two_things_is_the_image_alone() {
     let other = jpeg((90, 70), mozjpeg::ColorSpace::JCS_RGB, &rgb(90, 70), Some(&exif(6, &[(0x010f, "Intruder")], &[])), |_| {});
     let archive = [b"PK\x03\x04 a file PK\x01\x02 its entry PK\x05\x06", &[0; 18][..]].concat();
     for behind in [&other[..], &archive, b"<html><script>alert(1)</script></html>", b"%PDF-1.7\n%%EOF", b"II*\0\x08\0\0\0"] {
@@ -112,7 +112,7 @@ fn a_file_that_is_two_things_is_the_picture_alone() {
             assert!(both.thumbnails.iter().zip(&plain.thumbnails).all(|(a, b)| a.bytes == b.bytes));
         }
     }
-    // What comes first decides, so nothing before a picture makes it one.
+    // What comes first decides, so nothing before an image makes it one.
     assert_eq!(run(&[&b"<script>"[..], &other].concat()).unwrap_err(), Error::UnsupportedFormat { found: None });
 }
 
@@ -132,7 +132,7 @@ fn headers_that_lie_about_the_size_are_refused_before_anything_is_allocated() {
         assert_eq!(error, Error::TooLarge { width: 65_535, height: 65_535, limit: 4000 });
         assert_eq!(
             error.to_string(),
-            "the picture has 65535×65535 pixels, and each side may have at most 4000; the operator can raise MAX_IMAGE_SIDE"
+            "the image has 65535×65535 pixels, and each side may have at most 4000; the operator can raise MAX_IMAGE_SIDE"
         );
     }
     assert!(matches!(inspect(&plain_jpeg(49, 60), &Limits::default()), Err(Error::TooSmall { width: 49, limit: 50, .. })));
@@ -140,7 +140,7 @@ fn headers_that_lie_about_the_size_are_refused_before_anything_is_allocated() {
 }
 
 #[test]
-fn a_picture_without_height_or_of_no_size_is_refused() {
+fn an_image_without_height_or_of_no_size_is_refused() {
     let mut jpeg = plain_jpeg(60, 60);
     let frame = jpeg.windows(2).position(|window| window == [0xff, 0xc0]).expect("a frame header");
     jpeg[frame + 5..frame + 7].fill(0);

@@ -1,6 +1,6 @@
 //! Whole files of every kind: what is shown of them is right.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use ::png::{BitDepth, ColorType};
 use mozjpeg::ColorSpace;
@@ -174,7 +174,7 @@ fn an_interlaced_png_is_read() {
     let (_, processed) = run(&interlaced_png(64, 64)).expect("accepted");
     assert_quarters(&processed, [10, 90, 170, 250].map(|v| [v, v, v, 255]));
     let header = inspect(&interlaced_png(3000, 64), &Limits::default()).expect("a header");
-    assert!(header.weight_bytes > 3000 * 64 * 4, "an interlaced picture weighs all its pixels");
+    assert!(header.weight_bytes > 3000 * 64 * 4, "an interlaced image weighs all its pixels");
     let file = interlaced_png(64, 64);
     for length in (0..file.len()).step_by(101) {
         assert!(run(&file[..length]).is_err());

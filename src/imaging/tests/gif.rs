@@ -1,6 +1,6 @@
 //! GIFs as they are found: shown as Chromium, Pillow and libvips show them.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 
 /// A frame of as many pixels, all of one colour or of the quarters', at a place of the canvas.
@@ -199,10 +199,7 @@ fn a_later_frame_may_be_larger_than_the_canvas_or_empty() {
         assert!(processed.thumbnails.iter().zip(&expected.thumbnails).all(|(a, b)| a.bytes == b.bytes));
     }
     let head = &file[..file.len() - frame_of(&file).len() - 1];
-    assert!(
-        matches!(run(&[head, empty, frame_of(&file), b";"].concat()), Err(Error::Corrupt { .. })),
-        "the first is the picture"
-    );
+    assert!(matches!(run(&[head, empty, frame_of(&file), b";"].concat()), Err(Error::Corrupt { .. })), "the first is the image");
     // A larger frame that is cut short is damaged, and one that is too large counts with all of its pixels.
     let mut short = larger.to_vec();
     let at = short.iter().position(|&byte| byte == 0x2c).expect("a frame");

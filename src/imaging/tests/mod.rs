@@ -4,7 +4,6 @@ mod crashers;
 mod damage;
 mod formats;
 mod gif;
-pub(super) mod pictures;
 mod png;
 mod png_color_space;
 mod profiles;
@@ -12,6 +11,7 @@ mod reference_decoder;
 mod renderings;
 mod shapes;
 mod similarity;
+pub(super) mod test_images;
 mod untidy;
 mod webp;
 #[path = "../../../tests/pictures/webp.rs"]
@@ -32,7 +32,7 @@ fn run_within(bytes: &[u8], limits: &Limits) -> Result<(Header, Processed), Erro
     Ok((header, processed))
 }
 
-/// Limits that let a test's picture be as small as it likes.
+/// Limits that let a test's image be as small as it likes.
 fn tiny() -> Limits {
     Limits { min_side: 1, ..Limits::default() }
 }

@@ -1,10 +1,10 @@
-//! PNG beyond its pixels: whatever stands beside them, the picture is shown, and whatever of them is damaged is refused.
+//! PNG beyond its pixels: whatever stands beside them, the image is shown, and whatever of them is damaged is refused.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use ::png::{BitDepth, ColorType};
 
-/// Every ancillary chunk of the third edition and its extensions, but tRNS, which is part of the picture.
+/// Every ancillary chunk of the third edition and its extensions, but tRNS, which is part of the image.
 const ANCILLARY: [&[u8; 4]; 24] = [
     b"acTL", b"fcTL", b"fdAT", b"cHRM", b"cICP", b"gAMA", b"iCCP", b"mDCV", b"cLLI", b"sBIT", b"sRGB", b"tEXt", b"zTXt", b"iTXt",
     b"bKGD", b"hIST", b"pHYs", b"sPLT", b"eXIf", b"tIME", b"oFFs", b"vpAg", b"caBX", b"prIv",
@@ -40,7 +40,7 @@ fn thumbnails(file: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn an_ancillary_chunk_never_refuses_a_picture() {
+fn an_ancillary_chunk_never_refuses_an_image() {
     let noise = noise(5000);
     for file in kinds() {
         let expected = thumbnails(&file);
@@ -76,8 +76,8 @@ fn chunks_that_other_decoders_stumble_over_are_overlooked() {
     for chunk in rest.into_iter().chain([png_chunk(b"bKGD", &[0])]) {
         assert_eq!(thumbnails(&insert(&file, 33, &chunk)), expected);
     }
-    // A chunk between two parts of the picture data, and one that would inflate to gigabytes.
-    let data = position(&file, b"IDAT").expect("picture data");
+    // A chunk between two parts of the image data, and one that would inflate to gigabytes.
+    let data = position(&file, b"IDAT").expect("image data");
     let length = u32::from_be_bytes(file[data..data + 4].try_into().expect("four bytes")) as usize;
     let (start, end) = (data + 8, data + 8 + length);
     let half = start + length / 2;
@@ -132,7 +132,7 @@ fn damaged_exif_says_nothing() {
 }
 
 #[test]
-fn a_png_may_lack_its_end_but_no_byte_of_its_picture() {
+fn a_png_may_lack_its_end_but_no_byte_of_its_image() {
     for file in kinds() {
         let expected = thumbnails(&file);
         let end = file.len() - 12;
@@ -250,7 +250,7 @@ fn a_rendering_and_pixels_are_of_the_first_frame_too() {
     let file = animated_beside_default(ColorType::Rgb, BitDepth::Eight, (0, 0), (100, 80), 2);
     let wanted = Rendering { width: 100, height: 80, crop: false, format: Format::Png, quality: 80 };
     let header = inspect_stored(&file, &Limits::default(), &wanted).expect("a header");
-    let made = render(&file, &header, &Limits::default(), &wanted).expect("a picture");
+    let made = render(&file, &header, &Limits::default(), &wanted).expect("an image");
     let mut reader = ::png::Decoder::new(std::io::Cursor::new(&made)).read_info().expect("a PNG");
     let row = reader.next_row().expect("a row").expect("a row").data().to_vec();
     assert_eq!(row[..3], RED[..3]);

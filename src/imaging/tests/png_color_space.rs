@@ -1,7 +1,7 @@
 //! Colours that a PNG states without a profile. What is expected was read from the canvas of Debian's Chromium 156 (headless,
 //! `--force-color-profile=srgb`).
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use ::png::{BitDepth, ColorType};
 
@@ -60,12 +60,12 @@ fn drawn(depth: BitDepth, chunks: &[Vec<u8>]) -> Vec<u8> {
     [&file[..33], &chunks.concat(), &file[33..]].concat()
 }
 
-/// The rows of a picture of three channels, as it is rendered at its size.
+/// The rows of an image of three channels, as it is rendered at its size.
 fn rendered(file: &[u8]) -> Vec<Vec<u8>> {
     let header = inspect(file, &tiny()).expect("a header");
     let wanted = Rendering { width: header.width, height: header.height, crop: false, format: Format::Png, quality: 80 };
     let header = inspect_stored(file, &tiny(), &wanted).expect("a header");
-    let made = render(file, &header, &tiny(), &wanted).expect("a picture");
+    let made = render(file, &header, &tiny(), &wanted).expect("an image");
     let mut reader = ::png::Decoder::new(std::io::Cursor::new(&made)).read_info().expect("a PNG");
     std::iter::from_fn(|| reader.next_row().expect("a row").map(|row| row.data().to_vec())).collect()
 }
@@ -201,7 +201,7 @@ fn of_all_that_states_colours_the_first_in_order_counts() {
 }
 
 #[test]
-fn what_states_colours_counts_once_and_before_the_picture_only() {
+fn what_states_colours_counts_once_and_before_the_image_only() {
     let plain = drawn(BitDepth::Eight, &[]);
     let data = plain.windows(4).position(|window| window == b"IDAT").expect("data") - 4;
     let end = plain.len() - 12;

@@ -1,6 +1,6 @@
 //! Colour profiles: thumbnails look like the original, in sRGB. Expected colours are those that LittleCMS 2 gives.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use ::png::{BitDepth, ColorType};
 use moxcms::ColorProfile;
@@ -118,7 +118,7 @@ fn srgb_by_any_name_changes_no_byte() {
 }
 
 #[test]
-fn a_grey_profile_is_for_grey_pictures() {
+fn a_grey_profile_is_for_grey_images() {
     let profile = ColorProfile::new_gray_with_gamma(1.0).encode().expect("a profile");
     let grey: Vec<u8> = rgba(100, 80, [[10; 4], [55; 4], [128; 4], [250; 4]]).chunks_exact(4).map(|p| p[0]).collect();
     // Linear light: 55 of 255 is half as bright as it looks in sRGB.

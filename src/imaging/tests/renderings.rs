@@ -1,6 +1,6 @@
-//! Pictures of any size: what is decoded covers them, and what comes out is the right part of the picture, upright.
+//! Images of any size: what is decoded covers them, and what comes out is the right part of the image, upright.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use crate::model::rendering::Fit;
 use mozjpeg::ColorSpace;
@@ -45,13 +45,13 @@ fn assert_pixel((width, height, pixels): &(u32, u32, Vec<[u8; 4]>), across: f64,
 }
 
 #[test]
-fn a_decode_covers_the_largest_picture_that_is_made() {
+fn a_decode_covers_the_largest_image_that_is_made() {
     let wide = jpeg((4000, 500), ColorSpace::JCS_RGB, &rgb(4000, 500), None, |_| {});
     let (header, processed) = run(&wide).expect("accepted");
     assert_eq!(header.aim.cover, 3200);
     let sizes: Vec<_> = processed.thumbnails.iter().map(|made| (made.info.width, made.info.height)).collect();
     assert_eq!(sizes, [(128, 16), (512, 64), (1600, 200), (3200, 400)]);
-    // The edge in the middle is as sharp as the size allows, and not that of a smaller picture.
+    // The edge in the middle is as sharp as the size allows, and not that of a smaller image.
     let large = &processed.thumbnails[3];
     for (across, color) in [(0.498, RED), (0.502, GREEN)] {
         assert!(close(pixel_at(large, across, 0.25), color));
@@ -100,9 +100,9 @@ fn every_orientation_is_cut_upright() {
     for (orientation, quarters) in (1..).zip(turned) {
         let file = jpeg((640, 320), ColorSpace::JCS_RGB, &rgb(640, 320), Some(&exif(orientation, &[], &[])), |_| {});
         for (to, fit) in [((Some(90), Some(60)), Fit::Cover), ((Some(60), None), Fit::Contain)] {
-            let picture = made(&file, to, fit, Format::Png);
+            let bitmap = made(&file, to, fit, Format::Png);
             for ((across, down), color) in [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)].into_iter().zip(quarters) {
-                assert_pixel(&picture, across, down, color);
+                assert_pixel(&bitmap, across, down, color);
             }
         }
     }
@@ -113,10 +113,10 @@ fn what_shows_through_stays_so_in_png_and_webp_and_is_white_in_jpeg() {
     let half = [220, 30, 30, 128];
     for file in [rgba_png(400, 400, [half, CLEAR, BLUE, WHITE]), webp(400, 400, [half, CLEAR, BLUE, WHITE], true)] {
         for format in [Format::Png, Format::Webp] {
-            let picture = made(&file, (Some(80), None), Fit::Contain, format);
-            assert_pixel(&picture, 0.25, 0.25, half);
-            assert_pixel(&picture, 0.25, 0.75, BLUE);
-            assert!(picture.2[20 * 80 + 60][3] < 8, "{format}");
+            let bitmap = made(&file, (Some(80), None), Fit::Contain, format);
+            assert_pixel(&bitmap, 0.25, 0.25, half);
+            assert_pixel(&bitmap, 0.25, 0.75, BLUE);
+            assert!(bitmap.2[20 * 80 + 60][3] < 8, "{format}");
         }
         let flat = made(&file, (Some(80), None), Fit::Contain, Format::Jpeg);
         assert_pixel(&flat, 0.25, 0.25, [237, 142, 142, 255]);
@@ -130,8 +130,8 @@ fn of_an_animation_only_the_first_frame_is_decoded() {
     let whole = file.len();
     file.truncate(whole - 40);
     assert!(run(&file).is_err(), "the upload proves all frames");
-    let picture = made(&file, (Some(50), None), Fit::Contain, Format::Png);
-    assert_eq!((picture.0, picture.1), (50, 40));
+    let bitmap = made(&file, (Some(50), None), Fit::Contain, Format::Png);
+    assert_eq!((bitmap.0, bitmap.1), (50, 40));
     assert_eq!(made(&animated_webp(64, 64, 3), (Some(32), None), Fit::Contain, Format::Png).0, 32);
 }
 
@@ -140,8 +140,8 @@ fn a_thumbnail_is_a_source_although_it_may_be_smaller_than_an_upload() {
     let (_, processed) = run(&plain_jpeg(3000, 60)).expect("accepted");
     let small = &processed.thumbnails[0];
     assert_eq!((small.info.width, small.info.height), (128, 3));
-    let picture = made(&small.bytes, (Some(32), None), Fit::Contain, Format::Png);
-    assert_eq!((picture.0, picture.1), (32, 1));
+    let bitmap = made(&small.bytes, (Some(32), None), Fit::Contain, Format::Png);
+    assert_eq!((bitmap.0, bitmap.1), (32, 1));
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Pictures of odd shapes: whatever their sides, coding and orientation, every thumbnail and rendering is made.
+//! Images of odd shapes: whatever their sides, coding and orientation, every thumbnail and rendering is made.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use crate::model::rendering::Fit;
 use mozjpeg::{ColorSpace, Compress};
@@ -84,7 +84,7 @@ fn every_shape_is_shown_in_every_size() {
 }
 
 #[test]
-fn pictures_whose_chroma_was_rounded_above_its_plane_are_accepted() {
+fn images_whose_chroma_was_rounded_above_its_plane_are_accepted() {
     for (width, height) in [(1168, 1088), (1920, 804), (1936, 1296)] {
         let file = plain_jpeg(width, height);
         assert!(run(&file).is_ok(), "{width}x{height}");

@@ -1,7 +1,7 @@
 //! Thumbnails beside a reference that is computed another way: every pixel the mean of those that it covers, in floating
 //! point. Compared by SSIM; the last test shows what the tolerance catches.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use ::png::{BitDepth, ColorType};
 use mozjpeg::ColorSpace;
@@ -85,7 +85,7 @@ impl Pixels {
     }
 }
 
-/// Structural similarity (Wang et al. 2004) in windows of 8 × 8, the mean over the picture and its colours, or that of
+/// Structural similarity (Wang et al. 2004) in windows of 8 × 8, the mean over the image and its colours, or that of
 /// alpha if it is worse.
 fn ssim(a: &Pixels, b: &Pixels) -> f64 {
     assert_eq!((a.width, a.height), (b.width, b.height));
@@ -119,7 +119,7 @@ fn shown(thumbnail: &MadeThumbnail) -> Pixels {
     Pixels { width: thumbnail.info.width as usize, height: thumbnail.info.height as usize, pixels: pixels(thumbnail) }
 }
 
-/// The references of one picture, by size.
+/// The references of one image, by size.
 type References = HashMap<(usize, usize), Pixels>;
 
 #[track_caller]
@@ -148,7 +148,7 @@ fn as_webp(original: &Pixels, lossless: bool) -> Vec<u8> {
 }
 
 #[test]
-fn thumbnails_look_like_the_picture_whatever_its_format() {
+fn thumbnails_look_like_the_image_whatever_its_format() {
     for alpha in [false, true] {
         let original = scene(SIZE, alpha);
         let mut references = References::new();
@@ -162,7 +162,7 @@ fn thumbnails_look_like_the_picture_whatever_its_format() {
 }
 
 #[test]
-fn thumbnails_look_like_the_picture_whichever_way_it_is_stored() {
+fn thumbnails_look_like_the_image_whichever_way_it_is_stored() {
     for size in [SIZE, LARGE] {
         let original = scene(size, false);
         let mut references = References::new();
@@ -175,7 +175,7 @@ fn thumbnails_look_like_the_picture_whichever_way_it_is_stored() {
 }
 
 #[test]
-fn thumbnails_look_like_the_picture_however_its_chroma_is_stored() {
+fn thumbnails_look_like_the_image_however_its_chroma_is_stored() {
     let original = scene(LARGE, false);
     let mut references = References::new();
     let size = (original.width as u32, original.height as u32);
@@ -190,7 +190,7 @@ fn thumbnails_look_like_the_picture_however_its_chroma_is_stored() {
     assert_alike(&file, &original, &mut References::new(), "grey");
 }
 
-/// The picture as a camera stores it that notes this orientation (EXIF 2.32, tag 0x0112: where row 0 and column 0 are).
+/// The image as a camera stores it that notes this orientation (EXIF 2.32, tag 0x0112: where row 0 and column 0 are).
 fn stored_as(original: &Pixels, orientation: u16) -> Pixels {
     let (width, height) = (original.width, original.height);
     let (stored_width, stored_height) = if orientation >= 5 { (height, width) } else { (width, height) };
@@ -238,8 +238,8 @@ fn the_tolerance_catches_every_defect_that_it_is_for() {
         ("grey", changed(&|i| [reduced.pixels[i][1], reduced.pixels[i][1], reduced.pixels[i][1], reduced.pixels[i][3]])),
     ];
     assert!(ssim(&reduced, &original.reduced(512, 341)) > 0.9999);
-    for (defect, picture) in defects {
-        let similarity = ssim(&picture, &reduced);
+    for (defect, bitmap) in defects {
+        let similarity = ssim(&bitmap, &reduced);
         assert!(similarity < 0.85, "{defect}: {similarity:.3}");
     }
 }

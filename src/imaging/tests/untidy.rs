@@ -1,6 +1,6 @@
 //! JPEGs that are untidy, but whole: bytes that no coefficient needs are skipped, at every size, by whichever decoder.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use mozjpeg::ColorSpace;
 
@@ -45,7 +45,7 @@ fn files(size: (u32, u32)) -> Vec<(String, Vec<u8>)> {
     ]
 }
 
-/// Both show the same picture.
+/// Both show the same image.
 #[track_caller]
 fn assert_same(name: &str, tidy: &[u8], untidy: &[u8]) {
     let (header, expected) = run(tidy).unwrap_or_else(|error| unreachable!("{name}, tidy: {error}"));
@@ -117,7 +117,7 @@ fn bytes_between_scans_are_skipped() {
 }
 
 #[test]
-fn a_picture_with_more_rows_of_units_than_it_states_is_shown_as_far_as_it_states() {
+fn an_image_with_more_rows_of_units_than_it_states_is_shown_as_far_as_it_states() {
     for (width, height) in SIZES {
         let mut file = jpeg_with_restarts((width, height));
         let frame = position(&file, 0xc0);
@@ -138,7 +138,7 @@ fn a_jpeg_that_lacks_only_its_end_is_whole() {
 }
 
 #[test]
-fn zeros_in_place_of_the_rest_of_a_picture_are_damage() {
+fn zeros_in_place_of_the_rest_of_an_image_are_damage() {
     let mut random = XorShift(0x2e05);
     for (width, height) in SIZES {
         let noise: Vec<u8> = (0..width * height * 3).map(|_| random.below(256) as u8).collect();
@@ -221,12 +221,12 @@ fn missing_units_and_restart_markers_out_of_step_stay_damage() {
 }
 
 #[test]
-fn a_second_picture_within_the_header_is_not_taken_for_the_first() {
+fn a_second_image_within_the_header_is_not_taken_for_the_first() {
     for (width, height) in SIZES {
         let file = plain_jpeg(width, height);
         let thumbnail = plain_jpeg(64, 64);
         let error = run(&inserted(&file, 2, &thumbnail)).unwrap_err();
-        assert_eq!(error.to_string(), "the file is damaged: the JPEG has a second picture within its first one");
+        assert_eq!(error.to_string(), "the file is damaged: the JPEG has a second image within its first one");
     }
 }
 
@@ -311,5 +311,5 @@ fn a_jpeg_may_have_many_segments_up_to_a_limit_that_the_error_names() {
         run(&file).expect("accepted");
     }
     let error = run(&with(262_144)).unwrap_err();
-    assert_eq!(error, Error::unsupported("JPEG with more than 262144 segments before its picture"));
+    assert_eq!(error, Error::unsupported("JPEG with more than 262144 segments before its image"));
 }

@@ -1,14 +1,14 @@
 //! What libwebp allocates, beside what is reserved for it.
 
 use super::super::libwebp::{decode, decode_metered};
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 
 /// Where the bitstream of a still WebP lies, and what its header says of it.
 fn still(file: &[u8]) -> (&[u8], (u32, u32), webp_header::WebpHeader) {
     let header = inspect(file, &tiny()).expect("accepted");
     let Kind::Webp(webp) = header.kind else { panic!("another format") };
-    (&file[webp.still.clone().expect("a still picture")], header.stored, webp)
+    (&file[webp.still.clone().expect("a still image")], header.stored, webp)
 }
 
 /// Lossless ones of every kind of transform, and lossy ones with a plane of alpha.
@@ -100,7 +100,7 @@ fn only_so_much_of_an_animation_is_read_ahead() {
 }
 
 #[test]
-fn a_picture_of_its_own_size_has_the_pixels_that_all_viewers_show() {
+fn an_image_of_its_own_size_has_the_pixels_that_all_viewers_show() {
     let colors: Vec<u8> = patchwork(160, 120).chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
     let file = webp_files::lossy(&colors, 160, 120, 80.0);
     let (data, size, webp) = still(&file);

@@ -1,6 +1,6 @@
 //! What is said of a damaged file is a sentence for people: no library's debug output, no code numbers.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 
 /// What libraries print and nobody understands.
@@ -86,7 +86,7 @@ fn a_reason_is_given_for_every_usual_kind_of_damage() {
     let without_data = [&png[..data - 4], &png[png.len() - 12..]].concat();
     for (file, expected) in [
         (&unchecked, "a checksum of the PNG does not match its data"),
-        (&invalid, "the compressed picture data of the PNG is invalid"),
+        (&invalid, "the compressed bitmap data of the PNG is invalid"),
         (&header(24, 3), "the PNG header has a bit depth that does not exist"),
         (&header(25, 5), "the PNG header has a colour type that does not exist"),
         (&header(25, 3), "the PNG has no palette although its pixels need one"),
@@ -96,7 +96,7 @@ fn a_reason_is_given_for_every_usual_kind_of_damage() {
         (&header(28, 2), "the PNG header has an interlace method that does not exist"),
         (&header(23, 99), "the PNG has fewer rows than its header says"),
         (&unknown, "the PNG needs a chunk of an unknown type"),
-        (&without_data, "the PNG has no picture data"),
+        (&without_data, "the PNG has no bitmap data"),
         (&png[..data + 30].to_vec(), "the PNG data ends too early"),
     ] {
         assert_eq!(reason(file), expected);
@@ -110,9 +110,9 @@ fn a_reason_is_given_for_every_usual_kind_of_damage() {
     };
     for (file, expected) in [
         (with(frame + 7, 90), "a frame of the GIF has fewer pixels than it says"),
-        (with(frame + 10, 0), "the compressed picture data of the GIF is invalid"),
+        (with(frame + 10, 0), "the compressed bitmap data of the GIF is invalid"),
         ([&gif[..gif.len() - 1], b"www"].concat(), "the GIF has a block of an unknown type"),
-        ([&gif[..frame], b";"].concat(), "the GIF has no picture"),
+        ([&gif[..frame], b";"].concat(), "the GIF has no bitmap"),
         (gif[..gif.len() - 3].to_vec(), "the GIF data ends too early"),
     ] {
         assert_eq!(reason(&file), expected);

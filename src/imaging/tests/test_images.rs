@@ -1,4 +1,4 @@
-//! Pictures made in code: four coloured quarters, so that every corner tells which one it is.
+//! Images made in code: four coloured quarters, so that every corner tells which one it is.
 
 use super::webp_files;
 use mozjpeg::{ColorSpace, Compress};
