@@ -1,15 +1,15 @@
-//! Images as files: JPEG, PNG or WebP, with pixels and nothing else.
+//! Encodes bitmaps as JPEG, PNG or WebP, without metadata.
 
 use super::bitmap::Bitmap;
 use super::error::Error;
 use super::jpeg::encode::{self as jpeg, Chroma};
 use crate::model::image::Format;
 
-/// libwebp's effort, 0 to 6: 1 takes a third of the time of the default 4 for files a sixth larger.
+/// libwebp's method (effort), 0 to 6. Method 1 takes a third of the time of the default 4, for files a sixth larger.
 const WEBP_METHOD: i32 = 1;
 
-/// `quality` is 1 to 100, and means nothing for PNG; `chroma` is for JPEG. JPEG has no transparency: what shows through
-/// becomes white.
+/// Encodes a bitmap. `quality` is 1 to 100 and ignored for PNG; `chroma` applies only to JPEG. JPEG has no alpha channel, so
+/// transparent pixels are blended with white.
 pub(super) fn encode(bitmap: &Bitmap, format: Format, quality: u8, chroma: Chroma) -> Result<Vec<u8>, Error> {
     let transparent = bitmap.is_transparent();
     match format {
@@ -25,7 +25,7 @@ pub(super) fn encode(bitmap: &Bitmap, format: Format, quality: u8, chroma: Chrom
     }
 }
 
-/// With the fastest compression: the others take ten times as long for a tenth less.
+/// Encodes a PNG with the fastest compression: the others take ten times as long for files a tenth smaller.
 fn png(bitmap: &Bitmap) -> Result<Vec<u8>, png::EncodingError> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, bitmap.width, bitmap.height);

@@ -1,8 +1,8 @@
-//! GIF, by the `gif` crate. All frames are decoded, as indices, to prove the file whole; the first one is put on its
-//! canvas. Frames × pixels are counted while reading, before each frame is decoded.
+//! GIF decoding by the `gif` crate. All frames are decoded to palette indices to verify the file, and the first one is drawn on
+//! its canvas. Frames × pixels are counted before each frame is decoded.
 //!
-//! GIF has no checksums: what can be told is missing data and invalid codes. A missing trailer proves nothing, for each
-//! frame has an end of its own.
+//! GIF has no checksums, so only missing data and invalid codes can be detected. A missing trailer is not damage, because every
+//! frame has its own end marker.
 
 use super::bitmap::{Reducer, reduced_size};
 use super::decode_target::{DecodeTarget, Purpose};
@@ -15,7 +15,7 @@ use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 use std::io::Read;
 use std::num::NonZeroU64;
 
-/// The canvas, on which the frames lie.
+/// Reads the size of the canvas.
 pub(super) fn read_header(bytes: &[u8], purpose: &Purpose<'_>) -> Result<ParsedHeader, Error> {
     let header = gif_blocks::read(bytes)?;
     let (width, height) = header.canvas;
@@ -30,7 +30,7 @@ pub(super) fn read_header(bytes: &[u8], purpose: &Purpose<'_>) -> Result<ParsedH
         profile: None,
         orientation: 1,
         target,
-        // A frame of indices, a row of colours.
+        // A frame of indices, and a row of colours.
         decoder_bytes: image_bytes + u64::from(width) * (u64::from(height) + 4) + (1 << 20),
         image_bytes,
     })
@@ -43,7 +43,7 @@ pub(super) fn decode(bytes: &[u8], header: &GifHeader, target: DecodeTarget, lim
     let canvas = header.canvas;
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
-    // Nothing is left that falls under this.
+    // No remaining block can exceed this limit.
     options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(bytes.len() as u64 + 1).unwrap_or(NonZeroU64::MIN)));
     let repaired = RepairedGif::of(bytes, header)?;
     let mut decoder = options.read_info(repaired.reader()).map_err(decoder_errors::gif)?;
@@ -72,7 +72,7 @@ pub(super) fn decode(bytes: &[u8], header: &GifHeader, target: DecodeTarget, lim
     Ok(Decoded { has_alpha: bitmap.is_transparent(), pixels: Pixels::Rgb(bitmap), frames })
 }
 
-/// Where a frame lies on the canvas.
+/// Position of a frame on the canvas.
 struct FrameInfo {
     left: usize,
     top: usize,
@@ -82,12 +82,12 @@ struct FrameInfo {
 }
 
 impl FrameInfo {
-    /// The sides of what holds both the frame and its canvas.
+    /// Returns the size that contains both the frame and the canvas.
     fn covering(&self, canvas: (u32, u32)) -> (u32, u32) {
         (canvas.0.max(self.width as u32), canvas.1.max(self.height as u32))
     }
 
-    /// Pixels that count against the limit: those of the canvas, or of a larger frame.
+    /// Returns the pixels that count towards the limit: those of the canvas, or those of a larger frame.
     fn work(&self, (width, height): (u32, u32)) -> u64 {
         (u64::from(width) * u64::from(height)).max(self.width as u64 * self.height as u64)
     }
@@ -106,7 +106,7 @@ fn next_frame(decoder: &mut Decoder<impl Read>) -> Result<Option<FrameInfo>, Err
     }))
 }
 
-/// The header enlarged the canvas by the first frame.
+/// The header reader has already enlarged the canvas to the first frame.
 fn check_first(frame: &FrameInfo, canvas: (u32, u32)) -> Result<(), Error> {
     if frame.width > canvas.0 as usize || frame.height > canvas.1 as usize {
         return Err(Error::corrupt("the GIF has a frame larger than its canvas"));
@@ -117,8 +117,8 @@ fn check_first(frame: &FrameInfo, canvas: (u32, u32)) -> Result<(), Error> {
     Ok(())
 }
 
-/// Decodes a frame that is not shown, in parts of the canvas's size at most: it may be larger, of which viewers show what lies on
-/// the canvas, or have no pixels at all.
+/// Decodes a frame that is not displayed, in parts of at most the canvas size. A frame can be larger than the canvas, where
+/// viewers show the part on the canvas, or have no pixels.
 fn verify_frame(
     decoder: &mut Decoder<impl Read>,
     frame: &FrameInfo,
@@ -144,10 +144,10 @@ fn check_pixels(frames: u32, pixels: u64, (width, height): (u32, u32), limits: &
     Ok(())
 }
 
-/// The first frame on a transparent canvas; like browsers, without the background colour.
+/// Draws the first frame on a transparent canvas. Like browsers, it ignores the background colour.
 fn compose(frame: &FrameInfo, indices: &[u8], palette: &[u8], canvas: (u32, u32), target: DecodeTarget) -> super::bitmap::Bitmap {
     let mut reducer = Reducer::new(canvas.0, canvas.1, true, target.min_longer_side);
-    // Beyond the palette all is black, as in browsers.
+    // Indices beyond the palette are black, as in browsers.
     let mut colors = [[0, 0, 0, 255]; 256];
     for (color, rgb) in colors.iter_mut().zip(palette.chunks_exact(3)) {
         *color = [rgb[0], rgb[1], rgb[2], 255];

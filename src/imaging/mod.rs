@@ -1,17 +1,22 @@
-//! Images: what is an image, is it whole, and what do we show of it before anyone downloads it.
+//! Image processing: recognises and verifies uploaded images, creates thumbnails and resized images, and extracts metadata.
 //!
-//! Two calls, and memory is weighed between them. [`inspect`] looks at the header only: it takes microseconds and answers
-//! which format, how large, and how many bytes [`process`] will need. `process` then decodes the file **once**; that one
-//! pass proves it whole and feeds the thumbnails, from which colours and placeholder follow. Likewise [`inspect_stored`]
-//! and [`render`] for one image of any size, [`inspect_for_pixels`] and [`pixels`] for its pixels.
+//! Processing takes two calls, so that the caller can reserve memory between them. [`inspect`] reads only the header, in
+//! microseconds. It returns the format, the size, and the memory that [`process`] needs. `process` then decodes the file
+//! **once**: the same pass verifies the file and creates the thumbnails, from which the colours and the placeholder are
+//! computed. In the same way, [`inspect_stored`] and [`render`] create one resized image, and [`inspect_for_pixels`] and
+//! [`pixels`] return the pixels.
 //!
-//! What holds for every input, however hostile: the format is told by content alone; no allocation is larger than the
-//! checked dimensions explain; a truncated or damaged file is refused wherever its decoder or checksums can tell; nothing
-//! panics, and what libjpeg reports by unwinding ends here as an [`Error`] (so `panic = "abort"` is not for this crate).
-//! Everything blocks and is bound to the processor: call it on a decode thread.
+//! Guarantees for every input, including hostile ones:
+//! - The content alone determines the format.
+//! - Every allocation is bounded by the checked dimensions.
+//! - A truncated or damaged file is rejected wherever its decoder or checksums can detect the damage.
+//! - Nothing panics. libjpeg reports errors by unwinding, which is converted to an [`Error`] here, so this crate cannot use
+//!   `panic = "abort"`.
 //!
-//! Images made here are sRGB, whatever colour profile the file has. Of an original only metadata is ever changed: where it
-//! was taken is removed. Its image data is never touched.
+//! All functions block and are CPU-bound: call them on a decode thread.
+//!
+//! Created images are sRGB, whatever colour profile the file has. In an original, only metadata ever changes: location metadata
+//! is removed. Its image data is never modified.
 
 mod bitmap;
 mod canvas;
@@ -69,35 +74,36 @@ pub use limits::{Limits, MAX_SIDE};
 pub use shrink::Shrunk;
 use thumbnail::Original;
 
-/// Recognises the image and checks the limits that its header can break; decodes nothing.
+/// Recognises the format and checks the limits that apply to the header. Decodes nothing.
 ///
-/// Trailing bytes after an image's end are accepted. EXIF that cannot be read counts as absent.
+/// Trailing bytes after the end of the image are accepted. Unreadable EXIF counts as absent.
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
     catch_panic(|| sniff::read_header(bytes, limits, &Purpose::Upload { heights: &limits.thumbnail_heights }))
 }
 
-/// As [`inspect`], of a still image that is larger than the limits, for [`shrink()`].
+/// Inspects a still image that exceeds the limits, for [`shrink()`]. See [`inspect`].
 pub fn inspect_oversize(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
     catch_panic(|| shrink::inspect(bytes, limits))
 }
 
-/// Scales an image down to the limits and writes it in its own format, with its metadata. `header` is what
-/// [`inspect_oversize`] said of these bytes.
+/// Scales an image down to the limits and writes it in its own format, with its metadata. `header` is the result of
+/// [`inspect_oversize`] for these bytes.
 pub fn shrink(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Shrunk, Error> {
     catch_panic(|| shrink::shrink(bytes, header, limits))
 }
 
-/// As [`inspect`], of a file that was accepted before, or made here, for [`render`].
+/// Inspects a file that was accepted or created earlier, for [`render`]. See [`inspect`].
 pub fn inspect_stored(bytes: &[u8], limits: &Limits, rendering: &Rendering) -> Result<Header, Error> {
     catch_panic(|| sniff::read_header(bytes, &limits.for_stored(), &Purpose::Rendering(rendering)))
 }
 
-/// As [`inspect_stored`], for [`pixels`] of which the shorter side has `side` at least.
+/// Inspects a stored file for [`pixels`] whose shorter side is at least `side`. See [`inspect_stored`].
 pub fn inspect_for_pixels(bytes: &[u8], limits: &Limits, side: u32) -> Result<Header, Error> {
     catch_panic(|| sniff::read_header(bytes, &limits.for_stored(), &Purpose::Pixels { side }))
 }
 
-/// Decodes the whole file once and makes everything that is shown of it. `header` is what [`inspect`] said of these bytes.
+/// Decodes the whole file once and creates everything that is stored with an image. `header` is the result of [`inspect`] for
+/// these bytes.
 pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Processed, Error> {
     catch_panic(|| {
         let mut stages = Stages::default();
@@ -130,20 +136,21 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
     })
 }
 
-/// Makes one image of a file; of an animation, of its first frame. `header` is what [`inspect_stored`] said of these
+/// Creates one resized image, of an animation from its first frame. `header` is the result of [`inspect_stored`] for these
 /// bytes and this rendering.
 ///
-/// The file is decoded at a scale that covers the rendering, and no further than to the end of its first frame.
+/// The file is decoded at the smallest scale that covers the rendering, and only to the end of its first frame.
 pub fn render(bytes: &[u8], header: &Header, limits: &Limits, rendering: &Rendering) -> Result<Vec<u8>, Error> {
     catch_panic(|| thumbnail::render(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?, rendering))
 }
 
-/// The pixels of a file, at a scale that covers what [`inspect_for_pixels`] was asked for; of an animation, of its first frame.
+/// Returns the pixels of a file, of an animation those of its first frame. The scale covers the side given to
+/// [`inspect_for_pixels`].
 pub fn pixels(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Rgb, Error> {
     catch_panic(|| thumbnail::pixels(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?))
 }
 
-/// An image as displayed, in sRGB, on a white page: 8 bits a channel, in rows, top row first.
+/// An image as displayed, in sRGB on a white background: 8 bits per channel, in rows, top row first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rgb {
     pub width: u32,
@@ -151,31 +158,31 @@ pub struct Rgb {
     pub pixels: Vec<u8>,
 }
 
-/// What a file says of itself before it is decoded.
+/// The header of a file: what is known before decoding.
 #[derive(Debug, Clone)]
 pub struct Header {
     pub format: Format,
-    /// As displayed: the EXIF orientation is applied.
+    /// As displayed, with the EXIF orientation applied.
     pub width: u32,
     /// As displayed.
     pub height: u32,
-    /// EXIF orientation, 1 to 8; 1 when the file says nothing.
+    /// EXIF orientation, 1 to 8; 1 if the file has none.
     pub orientation: u8,
-    /// Whether it is for [`shrink()`].
+    /// Whether the image exceeds the limits and needs [`shrink()`].
     pub oversize: bool,
-    /// Memory that [`process`], [`shrink()`] or [`render`] needs at its peak, not counting the file itself.
+    /// Peak memory of [`process`], [`shrink()`] or [`render`], excluding the file itself.
     pub weight_bytes: u64,
     /// Width and height as stored.
     stored: (u32, u32),
-    /// Where the EXIF block (its TIFF header) lies in the file.
+    /// Where the EXIF block (its TIFF header) is in the file.
     exif: Option<Range<usize>>,
-    /// The colours that its pixels are of; sRGB without.
+    /// The colour space of the pixels; `None` for sRGB.
     profile: Option<profile::ColorSource>,
     target: DecodeTarget,
     kind: Kind,
 }
 
-/// What a format's decoder wants to know of its own header.
+/// The part of the header that only the decoder of the format needs.
 #[derive(Debug, Clone)]
 enum Kind {
     Jpeg(jpeg::header::JpegHeader),
@@ -186,29 +193,29 @@ enum Kind {
 
 #[derive(Debug, Clone)]
 pub struct Processed {
-    /// `small`, `medium`, then the heights; of two heights with the same pixels only one.
+    /// `small`, `medium`, then the additional heights. Of two heights with the same pixels, only one is created.
     pub thumbnails: Vec<MadeThumbnail>,
-    /// About five dominant colours as sRGB, most common first. Empty for a fully transparent image.
+    /// About five dominant colours in sRGB, most common first. Empty for a fully transparent image.
     pub colors: Vec<Color>,
     /// A ThumbHash.
     pub placeholder: Vec<u8>,
     pub metadata: Metadata,
-    /// The file to store in place of the one that was given, when that one told where the image was taken.
+    /// The file to store instead of the uploaded one, if that contained location metadata.
     pub without_location: Option<Vec<u8>>,
-    /// Of the file that is to be stored.
+    /// SHA-256 of the file to store.
     pub sha256: [u8; 32],
-    /// How long each step took: `decode`, `thumbnails`, `colors`, `placeholder`, `location`, `hash`, `metadata`.
+    /// Duration of each step: `decode`, `thumbnails`, `colors`, `placeholder`, `location`, `hash`, `metadata`.
     pub stages: Vec<(&'static str, Duration)>,
 }
 
-/// A thumbnail, and its file: JPEG; or WebP when a pixel is transparent; or PNG when that is longer than WebP allows.
+/// A thumbnail and its encoded file: JPEG, or WebP if a pixel is transparent, or PNG if that is longer than WebP allows.
 #[derive(Debug, Clone)]
 pub struct MadeThumbnail {
     pub info: Thumbnail,
     pub bytes: Vec<u8>,
 }
 
-/// What a decoder found.
+/// The output of a decoder.
 struct Decoded {
     pixels: pixels::Pixels,
     has_alpha: bool,
@@ -224,12 +231,12 @@ fn decode(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Err
     }
 }
 
-/// The last line of defence: a bug in a decoder refuses one image, not the thread's next ones.
+/// Converts a panic to an error, so that a bug in a decoder fails one image and not the thread.
 fn catch_panic<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal("a decoder panicked")))
 }
 
-/// Collects how long each step took. Durations are all that is taken from the clock, so tests need not move it.
+/// Measures how long each step takes. Only durations are read from the clock, so tests do not need to control it.
 #[derive(Default)]
 struct Stages(Vec<(&'static str, Duration)>);
 

@@ -1,4 +1,4 @@
-//! What a decoder hands on, and what thumbnails are made of: RGB, or JPEG's own planes.
+//! The output of a decoder, from which thumbnails are created: RGB, or YCbCr planes of a JPEG.
 
 use super::bitmap::Bitmap;
 use super::error::Error;
@@ -8,7 +8,7 @@ use super::resample::{Part, Source, lanczos3, resample};
 use super::ycbcr::YCbCr;
 use super::{Format, encode};
 
-/// As stored: not yet oriented.
+/// Decoded pixels, as stored: the orientation is not applied yet.
 #[derive(Debug, Clone)]
 pub(super) enum Pixels {
     Rgb(Bitmap),
@@ -23,7 +23,7 @@ impl Pixels {
         }
     }
 
-    /// The part that is covered by the original, from the top left corner.
+    /// The part that the original covers, from the top left corner. The last column and row can be partial.
     pub fn covered(&self) -> (f64, f64) {
         match self {
             Self::Rgb(bitmap) => bitmap.covered,
@@ -35,12 +35,12 @@ impl Pixels {
         matches!(self, Self::Rgb(bitmap) if bitmap.alpha)
     }
 
-    /// Whether any pixel lets something through.
+    /// Returns whether any pixel is not fully opaque.
     pub fn is_transparent(&self) -> bool {
         matches!(self, Self::Rgb(bitmap) if bitmap.is_transparent())
     }
 
-    /// Whether it is an image of greys alone.
+    /// Returns whether all pixels are grey.
     pub fn is_grey(&self) -> bool {
         match self {
             Self::Rgb(bitmap) => bitmap.is_grey(),
@@ -55,7 +55,7 @@ impl Pixels {
         }
     }
 
-    /// The part at `size`, by Lanczos3; transparent pixels lend no colour to their neighbours.
+    /// Resizes `part` to `size` with Lanczos3. Transparent pixels do not affect the colour of their neighbours.
     pub fn resized(&self, part: Part, size: (u32, u32)) -> Result<Self, Error> {
         match self {
             Self::Rgb(bitmap) => resize(bitmap, part, size).map(Self::Rgb),
@@ -63,7 +63,7 @@ impl Pixels {
         }
     }
 
-    /// As displayed; for an image that was resized.
+    /// Applies the orientation. Use it after resizing, when few pixels are left.
     pub fn upright(self, orientation: u8) -> Self {
         match self {
             Self::Rgb(bitmap) => Self::Rgb(orient::upright(bitmap, orientation)),
@@ -71,7 +71,7 @@ impl Pixels {
         }
     }
 
-    /// As a file, for an image that was resized. JPEG's own planes keep the chroma that they have.
+    /// Encodes the pixels. YCbCr planes that are written as JPEG keep their chroma subsampling.
     pub fn encode(&self, format: Format, quality: u8, chroma: Chroma) -> Result<Vec<u8>, Error> {
         match self {
             Self::Rgb(bitmap) => encode::encode(bitmap, format, quality, chroma),
@@ -83,7 +83,7 @@ impl Pixels {
     }
 }
 
-/// By Lanczos3; transparent pixels lend no colour to their neighbours.
+/// Resizes `part` to `size` with Lanczos3. Transparent pixels do not affect the colour of their neighbours.
 pub(super) fn resize(bitmap: &Bitmap, part: Part, size: (u32, u32)) -> Result<Bitmap, Error> {
     if part == [0.0, 0.0, f64::from(size.0), f64::from(size.1)] && size == (bitmap.width, bitmap.height) {
         return Ok(bitmap.clone());

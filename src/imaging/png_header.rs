@@ -1,4 +1,4 @@
-//! A PNG's header: IHDR, and where its EXIF block and its colour profile lie (PNG 3rd edition, chapter 11).
+//! Reads the header of a PNG: IHDR, and the positions of EXIF and the colour profile (PNG 3rd edition, chapter 11).
 
 use super::bitmap::reduced_size;
 use super::canvas::FrameRect;
@@ -9,19 +9,19 @@ use super::png_chunks::{chunks, lacks_iend};
 use super::{Kind, Limits, metadata, png_color_space, profile};
 use std::ops::Range;
 
-/// How many chunks are searched for either; one that comes later counts as absent. 1 GiB in IDATs of 8 KiB are 131,072.
+/// How many chunks are searched. Later chunks count as absent. 1 GiB in IDATs of 8 KiB has 131,072 chunks.
 const MAX_CHUNKS: usize = 262_144;
 
-/// What the decoder wants to know.
+/// The part of the header that the decoder needs.
 #[derive(Debug, Clone)]
 pub(super) struct PngHeader {
-    /// The animation's first frame, where it is not the default image: the one that is shown.
+    /// The first frame of an animation whose default image is not a frame. It is the image to display.
     pub first_frame: Option<FrameRect>,
-    /// The colours of an image of 16 bits, if they are not sRGB: it is converted while it is decoded.
+    /// The colour space of a 16-bit image that is not sRGB. It is converted while it is decoded.
     pub colors_16bit: Option<profile::ColorSource>,
 }
 
-/// The numbers in PNG have 31 bits.
+/// Numbers in PNG have 31 bits.
 const MOST_FRAMES: u32 = 0x7fff_ffff;
 
 pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<ParsedHeader, Error> {
@@ -31,7 +31,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     }
     let number = |at: usize| u32::from_be_bytes([ihdr[at], ihdr[at + 1], ihdr[at + 2], ihdr[at + 3]]);
     let (width, height, interlaced) = (number(8), number(12), ihdr[20] != 0);
-    // Here already: they are multiplied below.
+    // Checked before the sides are multiplied below.
     limits.check_size(width, height)?;
     let whole_bytes = u64::from(width) * u64::from(height) * 4;
     let exif = find_exif(bytes);
@@ -39,11 +39,11 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     let target = purpose.decode_target((width, height), orientation);
     let (small_width, small_height) = reduced_size(width, height, target.min_longer_side);
     let image_bytes = u64::from(small_width) * u64::from(small_height) * 4;
-    // Rows of up to 16 bits a sample and the inflater's window. The passes of an interlaced image need all of it at once.
+    // Rows of up to 16 bits per sample, and the inflate window. An interlaced image is in memory as a whole.
     let rows = u64::from(width) * 8 * 4 + (1 << 20);
     let (colors_16bit, profile) = if ihdr[16] == 16 { (find_colors(bytes), None) } else { (None, find_colors(bytes)) };
     let interlaced_bytes = whole_bytes * u64::from(interlaced) * if colors_16bit.is_some() { 2 } else { 1 };
-    // A table of 16 bits for each channel and step, beside the profile.
+    // The profile, and a 16-bit table for each channel and step.
     let conversion_bytes = colors_16bit.as_ref().map_or(0, |colors| colors.weight_bytes() + u64::from(width) * 24);
     Ok(ParsedHeader {
         kind: Kind::Png(PngHeader { first_frame: find_first_frame(bytes, (width, height)), colors_16bit }),
@@ -58,8 +58,8 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     })
 }
 
-/// The first frame of an animation whose default image is none of its frames. Where its chunks are not as they should be, the
-/// image counts as a still one, as in browsers.
+/// Finds the first frame of an animation whose default image is not a frame. If its chunks are invalid, the image counts as a
+/// still one, as in browsers.
 fn find_first_frame(bytes: &[u8], (width, height): (u32, u32)) -> Option<FrameRect> {
     let mut chunks = chunks(bytes).take(MAX_CHUNKS);
     let control = chunks.find(|chunk| [b"acTL", b"fcTL", b"IDAT"].iter().any(|name| *name == chunk.name))?;
@@ -82,9 +82,9 @@ fn find_first_frame(bytes: &[u8], (width, height): (u32, u32)) -> Option<FrameRe
     valid.then_some(place)
 }
 
-/// Frames whose control chunks are really there; what the file announces is only a number. 1 for a still image.
+/// Counts the frames whose control chunks exist; the announced number is unreliable. Returns 1 for a still image.
 ///
-/// A file that lacks its end, and announces more frames than it has, was cut between two of them, or before the last one's data.
+/// A file that lacks IEND and announces more frames than it has was cut between two frames, or before the data of the last one.
 pub(super) fn frames(bytes: &[u8]) -> Result<u32, Error> {
     let mut frames = 0;
     let mut announced = None;
@@ -113,14 +113,14 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-/// The first one, if it is not damaged.
+/// Returns the first EXIF chunk, if it is intact.
 fn find_exif(bytes: &[u8]) -> Option<Range<usize>> {
     let chunk = chunks(bytes).take(MAX_CHUNKS).find(|chunk| chunk.name == b"eXIf")?;
     chunk.checked_body(bytes).map(|_| chunk.body)
 }
 
-/// The colours that the pixels are of; `None` for sRGB. In the order of the specification (4.3): cICP, iCCP, sRGB, gAMA
-/// with cHRM.
+/// Returns the colour space of the pixels; `None` for sRGB. The order is that of the specification (4.3): cICP, iCCP, sRGB,
+/// gAMA with cHRM.
 fn find_colors(bytes: &[u8]) -> Option<profile::ColorSource> {
     let colors = png_color_space::read(bytes, MAX_CHUNKS);
     match (colors.cicp, find_profile(bytes)) {
@@ -130,7 +130,7 @@ fn find_colors(bytes: &[u8]) -> Option<profile::ColorSource> {
     }
 }
 
-/// A name, a zero, the method of compression, and the profile.
+/// Returns the compressed profile. It follows a name, a zero, and the compression method.
 fn find_profile(bytes: &[u8]) -> Option<Range<usize>> {
     let mut before_data = chunks(bytes).take(MAX_CHUNKS).take_while(|chunk| chunk.name != b"IDAT");
     let chunk = before_data.find(|chunk| chunk.name == b"iCCP")?;

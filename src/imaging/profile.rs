@@ -1,8 +1,8 @@
-//! ICC profiles (ICC.1:2022): what is made of an image carries none, so its pixels are brought to sRGB, by `moxcms`. The
-//! original keeps its own.
+//! ICC profiles (ICC.1:2022). Created images carry no profile, so their pixels are converted to sRGB by `moxcms`. The original
+//! keeps its own profile.
 //!
-//! A profile that cannot be read, is too large, or is for other colours than the image's counts as absent: the pixels are
-//! then taken for sRGB, or ink, as everyone does. PNG can state its colours without a profile as well (`coding.rs`).
+//! A profile that is unreadable, too large, or for another colour space than the image's counts as absent: the pixels are then
+//! treated as sRGB or CMYK, as in all viewers. PNG can also state its colour space without a profile (`png_color_space.rs`).
 
 use super::bitmap::Bitmap;
 use super::error::Error;
@@ -19,25 +19,25 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// A monitor's or a camera's takes 0.5 to 50 KB, a printer's 0.2 to 3 MB.
+/// Monitor and camera profiles take 0.5 to 50 KB, printer profiles 0.2 to 3 MB.
 const MAX_PROFILE_BYTES: usize = 4 << 20;
 
-/// Where a profile lies in its file, or what stands there in its place.
+/// Where the colour space of a file is stated.
 #[derive(Debug, Clone)]
 pub(super) enum ColorSource {
-    /// In pieces, which JPEG's segments are.
+    /// A profile in one or more parts, as in the segments of a JPEG.
     Uncompressed(Vec<Range<usize>>),
-    /// PNG compresses it. What else the file says counts where the profile is of no use.
+    /// A compressed profile of a PNG, and the colour space that applies if the profile is unusable.
     Compressed(Range<usize>, Option<PngColorSpace>),
     ColorSpace(PngColorSpace),
 }
 
 impl ColorSource {
-    /// Bytes for the profile, its tables as numbers, and the tables of the transformation.
+    /// Memory for the profile, its parsed tables, and the tables of the transform.
     pub fn weight_bytes(&self) -> u64 {
         let bytes = match self {
             Self::Uncompressed(pieces) => pieces.iter().map(Range::len).sum(),
-            // No byte of deflate stands for more than 1032.
+            // One byte of deflate expands to at most 1032 bytes.
             Self::Compressed(range, _) => range.len().saturating_mul(1032),
             Self::ColorSpace(_) => 0,
         };
@@ -64,7 +64,7 @@ impl ColorSource {
         }
     }
 
-    /// What the file says of its colours without a profile, or beside one.
+    /// The colour space that the file states without or in addition to a profile.
     fn color_space(&self) -> Option<&PngColorSpace> {
         match self {
             Self::Uncompressed(_) => None,
@@ -74,19 +74,19 @@ impl ColorSource {
     }
 }
 
-/// A conversion from an image's own colours to sRGB, of 8 bits a channel both.
+/// A conversion from the colour space of an image to sRGB, with 8 bits per channel.
 pub(super) struct ToSrgb {
     from: Layout,
     conversion: Conversion<Transform8BitExecutor>,
 }
 
-/// The same from 16 bits a channel, which only PNG has. The image is cut to 8 bits afterwards: linear light in 8 bits has
-/// one level where sRGB has the 13 darkest.
+/// The same conversion from 16 bits per channel, which only PNG has. It reduces to 8 bits after the conversion: 8-bit linear
+/// light has one level for the 13 darkest of sRGB.
 pub(super) struct ToSrgb16 {
     from: Layout,
     to: Layout,
     conversion: Conversion<Transform16BitExecutor>,
-    /// A row's samples, before and after.
+    /// The samples of a row, before and after the conversion.
     samples: (Vec<u16>, Vec<u16>),
     row: Vec<u8>,
 }
@@ -97,14 +97,15 @@ enum Conversion<Transform: ?Sized> {
 }
 
 impl ToSrgb {
-    /// For RGB or RGBA, as which every image is converted; it may have been grey in its file. `None` too when it is sRGB already.
+    /// Returns the conversion for RGB or RGBA pixels, to which grey files are expanded as well. `None` if none is needed or
+    /// possible.
     pub fn of(file: &[u8], place: Option<&ColorSource>, pixels: &Pixels) -> Option<Self> {
         let (place, alpha) = (place?, pixels.has_alpha());
         let to = rgb(alpha);
         let by_profile = catch_panic(|| {
             let profile = parse(&place.read(file)?)?;
             match source_layout(&profile, alpha, || pixels.is_grey())? {
-                // What else the file says does not matter then.
+                // The profile is sRGB, so the other colour information does not matter.
                 None => Some(None),
                 Some(from) => Self::build(&profile, from, to).map(Some),
             }
@@ -119,12 +120,12 @@ impl ToSrgb {
         })
     }
 
-    /// For inks, where 255 is all of it.
+    /// Returns the conversion for inks, where 255 is full coverage.
     pub fn of_cmyk(file: &[u8], place: Option<&ColorSource>) -> Option<Self> {
         let place = place?;
         catch_panic(|| {
             let profile = parse(&place.read(file)?)?;
-            // Four channels of any meaning have this name there.
+            // `Layout::Rgba` stands for any four channels here.
             if profile.color_space != DataColorSpace::Cmyk {
                 return None;
             }
@@ -132,14 +133,14 @@ impl ToSrgb {
         })
     }
 
-    /// `from` says how the pixels lie that the profile is for.
+    /// `from` is the pixel layout of the profile's colour space.
     fn build(profile: &ColorProfile, from: Layout, to: Layout) -> Option<Self> {
         let srgb = ColorProfile::new_srgb();
         let transform = profile.create_transform_8bit(from, &srgb, to, TransformOptions::default()).ok()?;
         Some(ToSrgb { from, conversion: Conversion::Profile(transform) })
     }
 
-    /// An image of the kind that this was made for, in sRGB.
+    /// Converts a bitmap of the kind that this conversion was built for.
     pub fn bitmap(&self, bitmap: Bitmap) -> Result<Bitmap, Error> {
         let mut pixels = vec![0; bitmap.pixels.len()];
         match self.from {
@@ -153,7 +154,7 @@ impl ToSrgb {
         Ok(Bitmap { pixels, ..bitmap })
     }
 
-    /// Pixels of the kind that this was made for, to as many pixels of sRGB.
+    /// Converts pixels of the kind that this conversion was built for.
     pub fn samples(&self, from: &[u8], to: &mut [u8]) -> Result<(), Error> {
         match &self.conversion {
             Conversion::Profile(transform) => transform.transform(from, to).map_err(failed),
@@ -170,7 +171,8 @@ impl ToSrgb {
 }
 
 impl ToSrgb16 {
-    /// For rows of grey, grey and alpha, RGB or RGBA, told apart by `channels`. `None` too when they are sRGB already.
+    /// Returns the conversion for rows of grey, grey with alpha, RGB or RGBA, depending on `channels`. `None` if none is needed
+    /// or possible.
     pub fn of(file: &[u8], place: Option<&ColorSource>, channels: usize, width: usize) -> Option<Self> {
         let place = place?;
         let (alpha, grey) = (channels.is_multiple_of(2), channels < 3);
@@ -202,12 +204,12 @@ impl ToSrgb16 {
         ToSrgb16 { from, to, conversion, samples, row: vec![0; width * to.channels()] }
     }
 
-    /// Channels of the rows that come out: three, or four with alpha.
+    /// Channels of the converted rows: three, or four with alpha.
     pub fn channels(&self) -> usize {
         self.to.channels()
     }
 
-    /// A row of as many channels as this was made for, big-endian, as 8 bits of sRGB.
+    /// Converts a big-endian row with the channels of this conversion to 8-bit sRGB.
     pub fn row(&mut self, row: &[u8], channels: usize) -> Result<&[u8], Error> {
         let (from, to) = &mut self.samples;
         from.clear();
@@ -216,7 +218,7 @@ impl ToSrgb16 {
         if channels == self.from.channels() {
             from.extend(samples);
         } else {
-            // Grey, for a profile of RGB.
+            // Grey samples for an RGB profile.
             let samples: Vec<u16> = samples.collect();
             from.extend(samples.chunks_exact(channels).flat_map(|pixel| {
                 let (grey, alpha) = (pixel[0], pixel.get(1).copied());
@@ -246,7 +248,7 @@ impl ToSrgb16 {
     }
 }
 
-/// 16 bits to the nearest of 8.
+/// Rounds 16 bits to 8.
 fn to_8_bits(sample: u16) -> u8 {
     ((u32::from(sample) * 255 + 32_767) / 65_535) as u8
 }
@@ -255,7 +257,8 @@ fn rgb(alpha: bool) -> Layout {
     if alpha { Layout::Rgba } else { Layout::Rgb }
 }
 
-/// How pixels lie that a profile is for, if it is for these; `Some(None)` where it is sRGB, and changes nothing.
+/// Returns the pixel layout of the profile's colour space, or `None` if the profile is not for these pixels. `Some(None)` means
+/// that the profile is sRGB and no conversion is needed.
 fn source_layout(profile: &ColorProfile, alpha: bool, is_grey: impl FnOnce() -> bool) -> Option<Option<Layout>> {
     match profile.color_space {
         DataColorSpace::Rgb => Some((!is_srgb(profile)).then_some(rgb(alpha))),
@@ -264,7 +267,7 @@ fn source_layout(profile: &ColorProfile, alpha: bool, is_grey: impl FnOnce() -> 
     }
 }
 
-/// A profile's tables are the sender's: whatever becomes of them, the image is not worse for it.
+/// Catches panics: the tables of a profile are untrusted, and an image without its profile is still usable.
 fn catch_panic<T>(build: impl FnOnce() -> Option<T>) -> Option<T> {
     catch_unwind(AssertUnwindSafe(build)).ok().flatten()
 }
@@ -282,7 +285,7 @@ fn parse(profile: &[u8]) -> Option<ColorProfile> {
     ColorProfile::new_from_slice_with_options(profile, options).ok()
 }
 
-/// Whether no conversion would show: most profiles are one of the many spellings of sRGB.
+/// Returns whether a conversion would be invisible. Most profiles are one of many variants of sRGB.
 fn is_srgb(profile: &ColorProfile) -> bool {
     let srgb = ColorProfile::new_srgb();
     let near = |a: f64, b: f64| (a - b).abs() < 0.003;
@@ -299,7 +302,7 @@ fn is_srgb(profile: &ColorProfile) -> bool {
         })
 }
 
-/// Linear light as sRGB's 0 to 255 (IEC 61966-2-1).
+/// Linear light as an sRGB level, 0 to 255 (IEC 61966-2-1).
 fn srgb_level(light: f32) -> f32 {
     255.0 * if light <= 0.003_130_8 { 12.92 * light } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 }
 }

@@ -1,13 +1,13 @@
-//! Which format is it: told by the first bytes, never by a name or a declared type. Then the format's own header reader,
-//! and the limits on the sides.
+//! Recognises the format from the first bytes, never from a name or a declared type. Then runs the header reader of the format
+//! and checks the limits.
 
 use super::decode_target::Purpose;
 use super::error::Error;
 use super::{Format, Header, Limits};
 use super::{gif, jpeg, location, orient, png_header, profile, webp_header};
 
-/// What the rest of the job holds beside decoder and image: thumbnails, the encoders' state, the resizer's rows. With it
-/// the weight was above the growth of the process's memory for every kind of file of 16 megapixels, by 1 to 70 MiB.
+/// Memory beside the decoder and its image: thumbnails, encoder state, resampler rows. With this constant, `weight_bytes`
+/// exceeded the growth of the process's memory by 1 to 70 MiB, for every kind of file of 16 megapixels.
 const FIXED_BYTES: u64 = 8 << 20;
 
 pub(super) fn read_header(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Header, Error> {
@@ -20,9 +20,9 @@ pub(super) fn read_header(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) 
     };
     limits.check_size(parsed.width, parsed.height)?;
     let (width, height) = orient::displayed((parsed.width, parsed.height), parsed.orientation);
-    // While resizing, the image stands beside a copy of it that is premultiplied, when it has alpha.
+    // While an image with alpha is resized, a premultiplied copy of it exists as well.
     let decoding = parsed.decoder_bytes.max(2 * parsed.image_bytes) + parsed.target.output_bytes;
-    // Afterwards the file may be copied without its location.
+    // Afterwards the file may be copied without its location metadata.
     let copying = if parsed.target.verify { bytes.len() as u64 + location::EXTRA_BYTES } else { 0 };
     Ok(Header {
         format,
@@ -53,8 +53,8 @@ fn recognise(bytes: &[u8]) -> Option<Format> {
     }
 }
 
-/// What phones and converters make of images that this service does not read: the brands of an ISO base media file (ISO/IEC 23008-12,
-/// 10.2; AV1 Image File Format, 6.3).
+/// Returns the name of a format that this service does not read, such as photos of phones: the brands of an ISO base media file
+/// (ISO/IEC 23008-12, 10.2; AV1 Image File Format, 6.3).
 fn unsupported_format(bytes: &[u8]) -> Option<&'static str> {
     if bytes.get(4..8) != Some(b"ftyp") {
         return None;

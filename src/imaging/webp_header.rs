@@ -1,4 +1,5 @@
-//! A WebP's header: its RIFF chunks (RFC 9649, chapter 2). They state their own lengths, so a truncated file is found here.
+//! Reads the header of a WebP: its RIFF chunks (RFC 9649, chapter 2). Chunks state their own length, so truncation is detected
+//! here.
 
 use super::bitmap::reduced_size;
 use super::decode_target::{DecodeTarget, Purpose};
@@ -9,7 +10,7 @@ use super::{Kind, Limits, metadata, profile};
 use crate::model::rendering::contain;
 use std::ops::Range;
 
-/// Chunks besides frames that a file may have, as for PNG; a dozen are usual. One costs no more than its bytes.
+/// Maximum number of chunks that are not frames, as for PNG. A dozen are usual. A chunk costs no more than its bytes.
 const MAX_OTHER_CHUNKS: usize = 262_144;
 
 /// `RIFF`, the size, `WEBP`.
@@ -17,12 +18,12 @@ const RIFF_BYTES: usize = 12;
 
 #[derive(Debug, Clone)]
 pub(super) struct WebpHeader {
-    /// Where a still image's image chunks lie. libwebp is shown nothing else: from data that is cut short it would read
-    /// on into whatever chunk comes next, and call it an image.
+    /// The image chunks of a still image. Only they are passed to libwebp: in truncated data it would read on into the next
+    /// chunk and decode that as an image.
     pub still: Option<Range<usize>>,
     /// The frames of an animation; empty for a still image.
     pub frames: Vec<WebpFrame>,
-    /// Bytes that libwebp may allocate for any of these bitstreams, beside the pixels that it hands over.
+    /// Memory that libwebp may allocate for any of these bitstreams, beside the output pixels.
     pub decoder_bytes: u64,
 }
 
@@ -32,7 +33,7 @@ pub(super) struct WebpFrame {
     pub top: u32,
     pub width: u32,
     pub height: u32,
-    /// Where its image chunks lie.
+    /// The image chunks of the frame.
     pub data: Range<usize>,
 }
 
@@ -53,7 +54,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     let alpha = if container.opaque { Alpha::Ignored } else { Alpha::Used };
     let still = image_chunks(&bytes[..end], RIFF_BYTES..end, alpha);
     let own_bytes = if container.animated {
-        // One frame at a time.
+        // Frames are decoded one at a time.
         container.frames_bytes
     } else {
         let data = still.clone().map_or(&[][..], |data| &bytes[data]);
@@ -73,25 +74,25 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     })
 }
 
-/// The size that an opaque still image is decoded at: libwebp averages while it decodes, so twice what must be covered
-/// is enough, as for the reducer.
+/// Returns the size at which an opaque still image is decoded. libwebp averages while it decodes, so twice the required size is
+/// enough, as for the reducer.
 pub(super) fn scaled(width: u32, height: u32, min_longer_side: u32) -> (u32, u32) {
     let side = Some(min_longer_side.saturating_mul(2));
     contain((width, height), side, side)
 }
 
-/// What is found on the way through the chunks.
+/// What the chunks contain.
 #[derive(Default)]
 struct Container {
     canvas: Option<(u32, u32)>,
     animated: bool,
     alpha: bool,
-    /// The header of an extended still image denies alpha: viewers ignore a plane of it then.
+    /// The VP8X header of a still image denies alpha. Viewers then ignore an alpha chunk.
     opaque: bool,
     frames: Vec<WebpFrame>,
-    /// Bytes for the decoder of that frame which takes most.
+    /// Decoder memory for the frame that needs most.
     frames_bytes: u64,
-    /// Pixels that may still be read to find that out.
+    /// How many more pixels may be read to calculate that.
     pixels_to_read: usize,
     exif: Option<Range<usize>>,
     profile: Option<Range<usize>>,
@@ -119,7 +120,7 @@ impl Container {
             if others > MAX_OTHER_CHUNKS {
                 return Err(Error::unsupported(format!("WebP with more than {MAX_OTHER_CHUNKS} chunks")));
             }
-            // Bodies are padded to an even length. No other decoder shows a file without the padding either.
+            // Chunks are padded to an even length. No other decoder accepts a file without the padding.
             at = body.end + (length & 1);
             if at > bytes.len() {
                 return Err(ends());
@@ -137,7 +138,7 @@ impl Container {
                 self.opaque = !self.alpha && !self.animated;
                 let width = number(body, 4, 3).ok_or_else(ends)? + 1;
                 let height = number(body, 7, 3).ok_or_else(ends)? + 1;
-                // Here already: frames are multiplied by it below.
+                // Checked before the frames are multiplied by it below.
                 limits.check_size(width, height)?;
                 self.canvas = Some((width, height));
             }
@@ -160,7 +161,7 @@ impl Container {
             b"ALPH" => self.alpha |= !self.opaque,
             b"ICCP" if self.profile.is_none() => self.profile = Some(start..start + body.len()),
             b"EXIF" if self.exif.is_none() => {
-                // Some writers copy JPEG's preamble along.
+                // Some writers include JPEG's preamble.
                 let skip = if body.starts_with(b"Exif\0\0") { 6 } else { 0 };
                 self.exif = Some(start + skip..start + body.len());
             }
@@ -172,7 +173,7 @@ impl Container {
     fn frame(&mut self, bytes: &[u8], body: Range<usize>, limits: &Limits) -> Result<(), Error> {
         let head = &bytes[body.clone()];
         let field = |at: usize| number(head, at, 3).ok_or_else(ends);
-        // Without an image in it, it is the decoding that says so.
+        // If the frame contains no image, decoding reports it.
         let data = body.start + 16.min(head.len())..body.end;
         let frame = WebpFrame {
             left: field(0)? * 2,
@@ -197,11 +198,11 @@ impl Container {
         Ok(())
     }
 
-    /// Bytes for the decoder, which itself allocates `own_bytes`, and for the image that it hands on.
+    /// Returns the memory for the decoder, which itself allocates `own_bytes`, and for the image that it outputs.
     fn memory_bytes(&self, (width, height): (u32, u32), own_bytes: u64, target: DecodeTarget) -> (u64, u64) {
         let list = self.frames.len() as u64 * size_of::<WebpFrame>() as u64 * 2;
         if self.alpha || self.animated {
-            // It writes the whole RGBA image, which is then reduced, with sums of every column.
+            // The decoder outputs the whole RGBA image, which is then reduced with sums for every column.
             let (small_width, small_height) = reduced_size(width, height, target.min_longer_side);
             let bitmap = u64::from(small_width) * u64::from(small_height) * 4;
             let sums = u64::from(width) * 32;
@@ -214,7 +215,7 @@ impl Container {
     }
 }
 
-/// What libwebp allocates at most while it decodes these image chunks of an image of this size.
+/// Returns the maximum that libwebp allocates to decode these image chunks at this size.
 fn decoder_bytes(data: &[u8], size: (u32, u32), left: &mut usize) -> Result<u64, Error> {
     let pixels = u64::from(size.0) * u64::from(size.1);
     // Rows, predictions and filters, for every 16 pixels of width.
@@ -225,7 +226,7 @@ fn decoder_bytes(data: &[u8], size: (u32, u32), left: &mut usize) -> Result<u64,
         let body = data.get(at + 8..end.min(data.len())).unwrap_or_default();
         total += match name {
             b"VP8L" => pixels * 4 + bytes_beside_pixels(body.get(5..).unwrap_or_default(), size, left)?,
-            // The plane, and where it is compressed, a lossless image that has it as its green.
+            // The alpha plane. If it is compressed, also the lossless image whose green channel contains it.
             b"ALPH" if body.first().is_some_and(|flags| flags & 3 == 1) => {
                 pixels + pixels * 4 + bytes_beside_pixels(&body[1..], size, left)?
             }
@@ -234,18 +235,18 @@ fn decoder_bytes(data: &[u8], size: (u32, u32), left: &mut usize) -> Result<u64,
         };
         at = end.saturating_add(length as usize & 1);
     }
-    // Allocators round up, by an eighth at most.
+    // Allocators round up by at most an eighth.
     Ok(total + total / 8)
 }
 
-/// What becomes of a plane of alpha.
+/// What to do with an alpha chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Alpha {
     Used,
     Ignored,
 }
 
-/// From the plane of alpha, if there is one that is used, to the end of the first bitstream.
+/// Returns the range from the alpha chunk, if it exists and is used, to the end of the first bitstream.
 fn image_chunks(bytes: &[u8], within: Range<usize>, plane: Alpha) -> Option<Range<usize>> {
     let mut at = within.start;
     let mut alpha = None;
@@ -266,7 +267,7 @@ fn ends() -> Error {
     Error::truncated("the WebP data")
 }
 
-/// A little-endian number of up to four bytes.
+/// Reads a little-endian number of up to four bytes.
 fn number(bytes: &[u8], at: usize, length: usize) -> Option<u32> {
     let field = bytes.get(at..at + length)?;
     Some(field.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte)))

@@ -1,8 +1,8 @@
-//! The AC coefficients of a block in sequential JPEG, where only the lowest frequencies are wanted. Most of a file goes
-//! through here, so two more look-ups stand beside the table's own:
+//! Decoding of the AC coefficients of a block in sequential JPEG, where only the lowest frequencies are needed. Most of a file
+//! is read here, so two look-up tables complement the Huffman table:
 //!
-//! - *low_entries*: all that the next bits hold of a block's 2×2 lowest frequencies, values included;
-//! - *skip_entries*: as many symbols as the next bits hold, to pass over.
+//! - *low entries*: everything that the next bits contain of the 2×2 lowest frequencies, including the values;
+//! - *skip entries*: the number of symbols in the next bits that can be skipped.
 
 use super::bits::Reader;
 use super::decode_error::DecodeError;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 const ENTRIES: usize = 1 << LOOK_UP_BITS;
 
-/// Bits that the look-up of low_entries sees.
+/// Bits that index the low entries.
 const LOW_BITS: u32 = 10;
 
 pub(super) struct AcTable {
@@ -21,13 +21,13 @@ pub(super) struct AcTable {
     skip_entries: Box<[SkipEntry; ENTRIES]>,
 }
 
-/// The beginning of a block. Bits 0–4: bits to take; 5: whether the block ends; 8–15: index of the next coefficient; from 16
-/// on, 16 bits each: the coefficients 1, 2 and 4 of the zigzag.
+/// The start of a block. Bits 0–4: bits to take. Bit 5: whether the block ends. Bits 8–15: index of the next coefficient. From
+/// bit 16 on, 16 bits each: coefficients 1, 2 and 4 in zigzag order.
 #[derive(Clone, Copy)]
 struct LowEntry(u64);
 
-/// Symbols to pass over. Bits 0–4: bits to take; 5: whether the block ends; 6 and up: coefficients passed, and one more
-/// when the block ends. Where no symbol can be told, more than any block has.
+/// Symbols to skip. Bits 0–4: bits to take. Bit 5: whether the block ends. From bit 6 on: coefficients skipped, plus one if the
+/// block ends. If the bits contain no complete code, more coefficients than any block has.
 #[derive(Clone, Copy)]
 struct SkipEntry(u16);
 
@@ -46,8 +46,8 @@ impl AcTable {
         AcTable { table, low_entries, skip_entries }
     }
 
-    /// The zigzag's first five coefficients, except the fourth, which is none of the 2×2 lowest; passes over the others. At
-    /// least 25 bits must have been left by the DC.
+    /// Reads the first five coefficients in zigzag order, except the fourth, which is not one of the 2×2 lowest, and skips the
+    /// rest. After the DC, at least 25 bits must be left.
     #[inline(always)]
     pub fn read_2(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 5], DecodeError> {
         let first = self.low_entries[bits.peek(LOW_BITS)].0;
@@ -63,7 +63,7 @@ impl AcTable {
         Ok(coefficients)
     }
 
-    /// The zigzag's first 25 coefficients; passes over the others.
+    /// Reads the first 25 coefficients in zigzag order, and skips the rest.
     #[inline(always)]
     pub fn read_4(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 25], DecodeError> {
         let mut coefficients = [0; 25];
@@ -73,7 +73,7 @@ impl AcTable {
         Ok(coefficients)
     }
 
-    /// Reads from coefficient `k` on; returns the index of the next one, 64 at the end of the block.
+    /// Reads coefficients from `k` on. Returns the index of the next one; 64 at the end of the block.
     #[inline(always)]
     fn read_until_end_or_enough<const N: usize>(
         &self,
@@ -98,7 +98,7 @@ impl AcTable {
         if k > 64 { Err(DecodeError::BlockOverrun) } else { Ok(k) }
     }
 
-    /// Passes over all coefficients from `k`, at least 1, to the end of the block.
+    /// Skips all coefficients from `k`, which is at least 1, to the end of the block.
     #[inline(always)]
     pub fn skip(&self, mut k: usize, bits: &mut Reader) -> Result<(), DecodeError> {
         while k < 64 {
@@ -108,7 +108,7 @@ impl AcTable {
                 let skip = self.skip_entries[bits.peek(LOOK_UP_BITS)].0;
                 let after = k + usize::from(skip >> 6);
                 if after > 64 {
-                    // More than this block has, so what ends it is among them: one by one.
+                    // The entry exceeds this block, so the end of the block is within it: skip one symbol at a time.
                     k = self.skip_one(k, bits)?;
                     break;
                 }
@@ -167,7 +167,7 @@ fn skip_entry(table: &Table, bits: u32) -> SkipEntry {
             Symbol { value: 0, .. } => 0,
             Symbol { run, .. } => run + 1,
         };
-        // The code itself must be among the bits seen, and all before it; its value need not.
+        // The code itself and everything before it must be within the bits; its value need not be.
         let code_seen = table.code_length(bits << taken).is_some_and(|code| taken + code <= LOOK_UP_BITS);
         if !code_seen || passed + coefficients > 63 {
             break;

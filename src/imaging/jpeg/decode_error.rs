@@ -1,24 +1,24 @@
-//! What can be wrong with a JPEG's data, and how it is told. The words are the same whichever decoder found it.
+//! Damage in JPEG data, and its description for clients. The message is the same for both decoders.
 
 use crate::imaging::error::Error;
 
-/// Damage, as a hot loop can say it.
+/// Damage, in a form that is cheap enough for hot loops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::imaging) enum DecodeError {
-    /// The file ends within the image.
+    /// The file ends within the image data.
     Truncated,
-    /// A marker stands where image data should go on.
+    /// A marker interrupts the image data.
     UnexpectedMarker,
-    /// No symbol has this code, or it cannot stand here.
+    /// The code has no symbol, or its symbol is not allowed here.
     InvalidCode,
-    /// A code stands for coefficients beyond the end of its block; libjpeg overlooks that.
+    /// A code stands for coefficients beyond the end of its block. libjpeg overlooks this.
     BlockOverrun,
-    /// The file ends in zeros that were read as units; libjpeg overlooks that.
+    /// The file ends in zeros that were read as MCUs. libjpeg overlooks this.
     ZeroFilled,
     MisplacedRestart,
-    /// A component has no data; libjpeg shows it grey.
+    /// A component has no data. libjpeg outputs grey for it.
     MissingComponent,
-    /// A table is wrong or missing, a header contradicts another.
+    /// A table is invalid or missing, or headers contradict each other.
     Invalid(&'static str),
     TooManyScans(u32),
 }

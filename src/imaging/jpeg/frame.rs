@@ -1,4 +1,4 @@
-//! What the markers say (T.81, annex B): frame, scans, tables. Read strictly: what contradicts itself is damage.
+//! Frame headers, scan headers and tables (T.81, annex B). Parsing is strict: contradictions are damage.
 
 use super::decode_error::DecodeError;
 use super::huffman::Table;
@@ -12,10 +12,10 @@ pub(super) struct Frame {
     pub height: u32,
     pub progressive: bool,
     pub components: Vec<Component>,
-    /// The largest sampling factors.
+    /// Maximum sampling factors.
     pub max_h: usize,
     pub max_v: usize,
-    /// Units (MCUs) of an interleaved scan.
+    /// MCUs of an interleaved scan.
     pub mcus_across: usize,
     pub mcus_down: usize,
 }
@@ -23,11 +23,11 @@ pub(super) struct Frame {
 #[derive(Debug)]
 pub(super) struct Component {
     pub id: u8,
-    /// Sampling factors, horizontal and vertical.
+    /// Horizontal and vertical sampling factors.
     pub h: usize,
     pub v: usize,
     pub quantization: usize,
-    /// Blocks that hold a part of the image.
+    /// Blocks that contain a part of the image.
     pub blocks_across: usize,
     pub blocks_down: usize,
 }
@@ -72,7 +72,7 @@ impl Frame {
         })
     }
 
-    /// Blocks of a component in whole units: what an interleaved scan holds.
+    /// Returns the blocks of a component padded to whole MCUs, as in an interleaved scan.
     pub fn padded_blocks(&self, component: &Component) -> (usize, usize) {
         (self.mcus_across * component.h, self.mcus_down * component.v)
     }
@@ -81,16 +81,16 @@ impl Frame {
 /// A scan header (SOS).
 pub(super) struct Scan {
     pub components: Vec<ScanComponent>,
-    /// First and last coefficient, in zigzag order.
+    /// First and last coefficient in zigzag order (Ss and Se).
     pub first: usize,
     pub last: usize,
-    /// Bit positions of the approximation: the previous scan's (0: none) and this one's.
+    /// Bit positions of the successive approximation: of the previous scan, 0 if none (Ah), and of this scan (Al).
     pub high: u32,
     pub low: u32,
 }
 
 pub(super) struct ScanComponent {
-    /// Which one of the frame's.
+    /// Index of the component in the frame.
     pub index: usize,
     pub dc: Option<Arc<Table>>,
     pub ac: Option<Arc<Table>>,
@@ -106,14 +106,15 @@ impl Scan {
         }
         let mut components: Vec<ScanComponent> = Vec::with_capacity(usize::from(count));
         let (mut dc, mut ac) = (TableCache::default(), TableCache::default());
-        // Tables that no code is read by may be missing or wrong.
+        // Tables that the scan does not use may be missing or invalid.
         let (needs_dc, needs_ac) = match frame.progressive {
             true => (first == 0 && approximation >> 4 == 0, first > 0),
             false => (true, true),
         };
         for (place, spec) in specs.chunks_exact(2).enumerate() {
             let unknown = DecodeError::Invalid("a scan of unknown components");
-            // In the frame's order (T.81, B.2.3), so components that share a name are told apart by their places.
+            // Components are in the order of the frame (T.81, B.2.3), so components with the same identifier are distinguished
+            // by position.
             let named = |(index, component): (usize, &Component)| (component.id == spec[0] && index >= place).then_some(index);
             let index = frame.components.iter().enumerate().find_map(named).ok_or(unknown)?;
             if components.iter().any(|other| other.index == index) {
@@ -141,13 +142,13 @@ impl Scan {
     }
 }
 
-/// The look-ups that a scan's components share. They are made for a scan, not at their definition: a file can define a table
-/// every few bytes.
+/// Look-up tables that the components of a scan share. They are built per scan rather than at their definition, because a file
+/// can define a table every few bytes.
 #[derive(Default)]
 struct TableCache([Option<Arc<Table>>; 4]);
 
 impl TableCache {
-    /// The table of a number, as defined, or as everybody knows it.
+    /// Returns the table with this number: as defined in the file, or the standard one.
     fn take(
         &mut self,
         defined: &[Option<HuffmanDefinition>; 4],
@@ -167,24 +168,24 @@ impl TableCache {
     }
 }
 
-/// A Huffman table as it is written: the number of codes of each length, 1 to 16, and their symbols in order.
+/// A Huffman table as coded: the number of codes of each length, 1 to 16, and their symbols in order.
 pub(super) struct HuffmanDefinition {
     counts: [u8; 16],
     symbols: Vec<u8>,
 }
 
-/// The tables that hold until they are defined anew.
+/// The current tables. They apply until they are redefined.
 #[derive(Default)]
 pub(super) struct Tables {
     pub quantization: [Option<[u16; 64]>; 4],
     pub dc: [Option<HuffmanDefinition>; 4],
     pub ac: [Option<HuffmanDefinition>; 4],
-    /// Units between two restart markers; 0 when there are none.
+    /// MCUs between two restart markers; 0 if there are none.
     pub restart_interval: usize,
 }
 
 impl Tables {
-    /// DQT. In zigzag order.
+    /// Parses DQT. Values are in zigzag order.
     pub fn define_quantization(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
         let wrong = DecodeError::Invalid("a quantization table of the wrong length");
         while let Some((&spec, rest)) = body.split_first() {
@@ -202,7 +203,7 @@ impl Tables {
         Ok(())
     }
 
-    /// DHT.
+    /// Parses DHT.
     pub fn define_huffman(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
         let wrong = DecodeError::Invalid("a Huffman table of the wrong length");
         while let Some((&spec, rest)) = body.split_first() {
@@ -221,7 +222,7 @@ impl Tables {
         Ok(())
     }
 
-    /// DRI.
+    /// Parses DRI.
     pub fn define_restart_interval(&mut self, body: &[u8]) -> Result<(), DecodeError> {
         let interval: [u8; 2] = body.try_into().map_err(|_| DecodeError::Invalid("a restart interval of the wrong length"))?;
         self.restart_interval = usize::from(u16::from_be_bytes(interval));

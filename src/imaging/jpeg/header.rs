@@ -1,5 +1,5 @@
-//! A JPEG's header: its markers up to the first scan (ITU-T T.81, annex B). Reads size, kind, orientation's whereabouts
-//! and what the decoding will cost; follows libjpeg in what it accepts.
+//! Reads the header of a JPEG: its markers up to the first scan (ITU-T T.81, annex B). Returns the size, the kind, the position
+//! of EXIF and the decoding memory. Accepts what libjpeg accepts.
 
 use super::idct;
 use super::scan_reader::SECOND_SOI;
@@ -10,20 +10,20 @@ use crate::imaging::parsed_header::ParsedHeader;
 use crate::imaging::{Kind, metadata, profile};
 use std::ops::Range;
 
-/// More segments before the image than any file has (an ICC profile takes up to 255, extended XMP hundreds). One costs no
-/// more than its bytes.
+/// Maximum number of segments before the image data, more than any file has: an ICC profile takes up to 255, extended XMP
+/// hundreds. A segment costs no more than its bytes.
 const MAX_SEGMENTS: usize = 262_144;
 
-/// The segments of an ICC profile are numbered in a byte. More are no profile, and are not remembered.
+/// Maximum number of ICC segments. They are numbered by one byte, so more cannot form a profile.
 const MAX_PROFILE_PIECES: usize = 256;
 
 #[derive(Debug, Clone)]
 pub(in crate::imaging) struct JpegHeader {
-    /// Adobe stores CMYK inverted and says so by this marker.
+    /// Whether Adobe's marker exists. It means that CMYK is inverted.
     pub adobe: bool,
-    /// Eighths to decode at.
+    /// The decoding scale in eighths.
     pub scale: u8,
-    /// Whether it is for the decoder of our own: smaller than the whole, and grey or YCbCr.
+    /// Whether our own decoder reads the file: at a reduced scale, grey or YCbCr.
     pub reducible: bool,
 }
 
@@ -65,7 +65,7 @@ pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Pa
     Err(Error::unsupported(format!("JPEG with more than {MAX_SEGMENTS} segments before its image")))
 }
 
-/// What tells which colours the components stand for.
+/// Markers that determine the colour space of the components.
 #[derive(Default)]
 struct ColorMarkers {
     jfif: bool,
@@ -73,7 +73,7 @@ struct ColorMarkers {
     profile: Vec<IccSegment>,
 }
 
-/// A segment of an ICC profile (ICC.1:2022, annex B.4), of which there are `count`, numbered from 1.
+/// One of `count` segments of an ICC profile (ICC.1:2022, annex B.4), numbered from 1.
 struct IccSegment {
     number: u8,
     count: u8,
@@ -88,7 +88,7 @@ impl IccSegment {
         Some(IccSegment { number, count, range: range.start + Self::HEADER.len() + 2..range.end })
     }
 
-    /// The pieces in their order, when all are there.
+    /// Returns the segments in order, if the profile is complete.
     fn assemble(mut pieces: Vec<IccSegment>) -> Option<profile::ColorSource> {
         pieces.sort_by_key(|piece| piece.number);
         let count = pieces.len();
@@ -100,7 +100,7 @@ impl IccSegment {
     }
 }
 
-/// The eighths that a JPEG is decoded at: the smallest that still covers what is made of the image.
+/// Returns the decoding scale in eighths: the smallest that covers `min_longer_side`.
 fn scale(width: u32, height: u32, min_longer_side: u32) -> u8 {
     let longer = u64::from(width.max(height));
     let covers = |eighths: u64| (longer * eighths) / 8 >= u64::from(min_longer_side);
@@ -113,7 +113,7 @@ struct Frame {
     height: u32,
     progressive: bool,
     ids: Vec<u8>,
-    /// Horizontal and vertical sampling of each component.
+    /// Horizontal and vertical sampling factors of each component.
     sampling: Vec<(u64, u64)>,
 }
 
@@ -169,11 +169,11 @@ impl Frame {
         let decoder_bytes = if reducible {
             self.reduced_bytes(scale)
         } else {
-            // libjpeg keeps the coefficients of the whole image when they come in more than one scan.
+            // libjpeg stores the coefficients of the whole image if they are spread over several scans.
             let several_scans = self.progressive || usize::from(in_scan) < self.sampling.len();
-            // Rows of blocks, of samples and for upsampling: a few dozen of each component's, at full width.
+            // Rows of blocks, of samples and for upsampling: a few dozen for each component, at full width.
             let rows = u64::from(self.width) * self.sampling.len() as u64 * 64;
-            // And it may be shown a tidied copy of the file.
+            // libjpeg may need a normalised copy of the file.
             file_bytes + rows + if several_scans { self.blocks() * 64 * 2 } else { 0 }
         };
         Ok(ParsedHeader {
@@ -189,20 +189,20 @@ impl Frame {
         })
     }
 
-    /// The largest sampling factors.
+    /// Returns the maximum sampling factors.
     fn most(&self) -> (u64, u64) {
         let most = |factor: fn(&(u64, u64)) -> u64| self.sampling.iter().map(factor).max().unwrap_or(1);
         (most(|factors| factors.0), most(|factors| factors.1))
     }
 
-    /// Whether each component has a whole number of samples for one of another. Neither libjpeg nor anything built on it
-    /// reads others.
+    /// Returns whether the sampling factors are integer multiples of each other. libjpeg and its derivatives support no others.
     fn scales_by_whole_numbers(&self) -> bool {
         let (across, down) = self.most();
         self.sampling.iter().all(|(h, v)| across.is_multiple_of(*h) && down.is_multiple_of(*v))
     }
 
-    /// Whether luma has a sample for each pixel, and Cb and Cr have the same shape, as the planes of our own need it.
+    /// Returns whether luma has a sample for each pixel, and Cb and Cr have the same sampling factors, as our own decoder
+    /// requires.
     fn is_sampled_alike(&self) -> bool {
         match self.sampling.as_slice() {
             [luma, cb, cr] => *luma == self.most() && cb == cr,
@@ -210,7 +210,7 @@ impl Frame {
         }
     }
 
-    /// As libjpeg decides it: JFIF is YCbCr, Adobe's marker says it, otherwise the components' names do.
+    /// Decides as libjpeg does: JFIF is YCbCr, then Adobe's marker decides, then the component identifiers.
     fn is_grey_or_ycbcr(&self, markers: &ColorMarkers) -> bool {
         match (self.ids.as_slice(), markers) {
             ([_], _) => true,
@@ -221,8 +221,8 @@ impl Frame {
         }
     }
 
-    /// What the decoder of our own holds: planes, before and after chroma is stretched, and of a progressive image a few
-    /// coefficients of each block and a bit for each of the others.
+    /// Returns the memory of our own decoder: planes, before and after chroma upsampling. For a progressive image, also a few
+    /// coefficients of each block and one bit for each of the others.
     fn reduced_bytes(&self, scale: u8) -> u64 {
         let side = u64::from(scale);
         let planes = self.blocks() * side * side;
@@ -231,7 +231,7 @@ impl Frame {
         planes + stretched.max(kept)
     }
 
-    /// Every component padded to whole blocks of the interleaved units.
+    /// Returns the blocks of all components, padded to whole MCUs.
     fn blocks(&self) -> u64 {
         let (across, down) = self.most();
         let mcus_across = u64::from(self.width).div_ceil(8 * across);

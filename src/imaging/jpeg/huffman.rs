@@ -1,17 +1,17 @@
-//! Huffman tables (T.81, annex C and F.2.2.3), as look-ups by the next bits.
+//! Huffman tables (T.81, annex C and F.2.2.3) as look-up tables indexed by the next bits.
 
 use super::bits::{Reader, extend};
 use super::decode_error::DecodeError;
 
-/// Bits that a look-up sees.
+/// Bits that index a look-up table.
 pub(super) const LOOK_UP_BITS: u32 = 12;
 
-/// Bits that a value takes at most. Images of 8 bits need 11 for DC and 10 for AC (T.81, tables F.1 and F.2), but encoders
-/// exceed that, and every decoder reads it.
+/// Maximum size of a value in bits. 8-bit images need 11 for DC and 10 for AC (T.81, tables F.1 and F.2), but some encoders
+/// exceed that, and every decoder accepts it.
 pub(super) const MAX_SIZE: u32 = 15;
 
-/// A symbol, or zero where the bits looked at do not hold its code. Bits 0–4: bits to take; 5–8: run; 9–12: size of a value
-/// that is still to be read; 16–31: the value, zero when it is still to be read or there is none.
+/// A symbol; zero if the bits do not contain a complete code. Bits 0–4: bits to take. Bits 5–8: run. Bits 9–12: size of a value
+/// that must still be read. Bits 16–31: the value; zero if it must still be read or does not exist.
 #[derive(Clone, Copy, Default)]
 struct Entry(u32);
 
@@ -45,26 +45,26 @@ impl Entry {
     }
 }
 
-/// A symbol of AC with its value.
+/// An AC symbol and its value.
 #[derive(Clone, Copy)]
 pub(super) struct Symbol {
-    /// Zeros before the coefficient.
+    /// Number of zeros before the coefficient.
     pub run: usize,
-    /// Zero when there is no coefficient: then a run of 15 stands for 16 zeros, any other one ends the block.
+    /// Zero if there is no coefficient: a run of 15 then stands for 16 zeros (ZRL), any other run ends the block.
     pub value: i32,
 }
 
 pub(super) struct Table {
     entries: Box<[Entry; 1 << LOOK_UP_BITS]>,
-    /// For codes of each length the number that their last one is below, left-aligned to 16 bits.
+    /// For each code length, the exclusive upper limit of its codes, left-aligned to 16 bits.
     limits: [u32; 17],
-    /// What to add to a code of a length to find its symbol.
+    /// For each code length, the offset from a code to the index of its symbol.
     offsets: [i32; 17],
     symbols: [u8; 256],
 }
 
 impl Table {
-    /// From the number of codes of each length, 1 to 16, and their symbols in order.
+    /// Builds a table from the number of codes of each length, 1 to 16, and their symbols in order.
     pub fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, DecodeError> {
         let mut table = Table {
             entries: Box::new([Entry::default(); 1 << LOOK_UP_BITS]),
@@ -78,7 +78,7 @@ impl Table {
         let mut symbols = symbols.iter();
         for length in 1..=16u32 {
             let count = u32::from(counts[length as usize - 1]);
-            // No code is all ones.
+            // The code of all ones is reserved.
             if count > 0 && code + count >= 1 << length {
                 return Err(DecodeError::Invalid("a Huffman table whose codes do not fit"));
             }
@@ -96,7 +96,7 @@ impl Table {
         Ok(table)
     }
 
-    /// Puts a code's symbol wherever the bits looked at begin with it.
+    /// Adds a symbol to all entries whose bits start with its code.
     fn enter(&mut self, code: u32, length: u32, symbol: u8) {
         let size = u32::from(symbol & 15);
         let behind = LOOK_UP_BITS - length;
@@ -109,7 +109,7 @@ impl Table {
         }
     }
 
-    /// Whether it can be a table of DC: no category above 15 exists.
+    /// Returns whether this can be a DC table: categories above 15 do not exist.
     pub fn is_for_dc(&self) -> bool {
         self.symbols.iter().all(|&symbol| symbol <= 15)
     }
@@ -130,16 +130,16 @@ impl Table {
         Ok(Entry::new(length as u32, *symbol))
     }
 
-    /// The next difference of DC, from a table of which [`Table::is_for_dc`] holds. Takes up to 31 bits.
+    /// Reads a DC difference, from a table for which [`Table::is_for_dc`] is true. Takes up to 31 bits.
     #[inline(always)]
     pub fn read_dc(&self, bits: &mut Reader) -> Result<i32, DecodeError> {
         let entry = self.look_up(bits)?;
         bits.take(entry.length());
-        // Without a branch on whether the value is here: nothing could predict it.
+        // No branch on whether the entry contains the value, because it would be unpredictable.
         Ok(entry.value() + bits.read_signed(entry.size()))
     }
 
-    /// The next symbol of AC with its value. Takes up to 31 bits.
+    /// Reads an AC symbol and its value. Takes up to 31 bits.
     #[inline(always)]
     pub fn read_ac(&self, bits: &mut Reader) -> Result<Symbol, DecodeError> {
         let entry = self.look_up(bits)?;
@@ -151,20 +151,20 @@ impl Table {
         Ok(Symbol { run: entry.run(), value })
     }
 
-    /// The symbol at the front of the bits that a look-up sees, and how many it takes with its value; `None` where the
-    /// bits do not hold all that.
+    /// Returns the symbol at the start of `ahead`, and the bits that it takes including its value; `None` if the bits do not
+    /// contain all of it.
     pub fn at(&self, ahead: u32) -> Option<(u32, Symbol)> {
         let entry = self.entries[(ahead & ((1 << LOOK_UP_BITS) - 1)) as usize];
         (entry.0 != 0 && entry.size() == 0).then(|| (entry.length(), Symbol { run: entry.run(), value: entry.value() }))
     }
 
-    /// Bits of the code at the front of the bits that a look-up sees.
+    /// Returns the length of the code at the start of `ahead`.
     pub fn code_length(&self, ahead: u32) -> Option<u32> {
         let ahead = ahead << (16 - LOOK_UP_BITS) & 0xffff;
         (1..=LOOK_UP_BITS).find(|&length| ahead < self.limits[length as usize])
     }
 
-    /// As [`Table::at`], for one whose value does not matter, and so may lie behind the bits seen.
+    /// Like [`Table::at`], for a symbol whose value does not matter and so may be outside the bits.
     pub fn at_without_value(&self, ahead: u32) -> Option<(u32, Symbol)> {
         let entry = self.entries[(ahead & ((1 << LOOK_UP_BITS) - 1)) as usize];
         let size = entry.size();
@@ -173,7 +173,7 @@ impl Table {
     }
 }
 
-/// Codes that are shorter than `length`.
+/// Returns the number of codes shorter than `length`.
 fn shorter_codes(counts: &[u8; 16], length: u32) -> i32 {
     counts.iter().take(length as usize - 1).map(|&count| i32::from(count)).sum()
 }

@@ -1,12 +1,12 @@
-//! JPEG: decoding at the smallest size that covers the largest thumbnail, and encoding of thumbnails.
+//! JPEG decoding at the smallest scale that covers the largest thumbnail, and encoding of thumbnails.
 //!
-//! A thumbnail needs a block's few lowest frequencies, but only the reading of every bit proves a file whole. So the usual
-//! images, of 8 bits, coded by Huffman, grey or YCbCr, are read by a decoder of our own that passes over what nobody
-//! needs (`reduced.rs`); it takes 0.6 of libjpeg's time for the same bits, and no more memory than the small image.
-//! libjpeg (`libjpeg.rs`) reads what is small anyway, and CMYK, after our decoder has proved the file.
+//! A thumbnail needs only the few lowest frequencies of a block, but only reading every bit verifies a file. So our own decoder
+//! reads the usual images: 8 bits, Huffman-coded, grey or YCbCr. It skips the values that are not needed (`reduced.rs`), takes
+//! 0.6 of libjpeg's time for the same bits, and needs only the memory of the small image. libjpeg (`libjpeg.rs`) decodes CMYK
+//! and images that are not reduced, after our decoder has verified the file.
 //!
-//! What a file may contain beside its image: bytes that no coefficient needs are skipped, wherever they stand; missing
-//! coefficients are damage (`segments.rs`, `bits.rs`, `coverage.rs`).
+//! Stray bytes that no coefficient needs are skipped, wherever they are. Missing coefficients are damage (`segments.rs`,
+//! `bits.rs`, `coverage.rs`).
 
 mod ac_table;
 mod bits;
@@ -45,16 +45,16 @@ pub use libjpeg::simd_enabled;
 pub(super) use libjpeg_comparison::assert_agrees_with_libjpeg;
 use std::borrow::Cow;
 
-/// Decodes the whole file. When it is to be proved, damage anywhere refuses it, and the decoder of our own decides what that
-/// is, also where libjpeg then decodes: so it depends neither on the size nor on the kind whether a file is accepted.
-/// Otherwise it was proved before.
+/// Decodes the whole file. If the target requires verification, any damage is an error. Our own decoder decides what counts as
+/// damage, even if libjpeg then decodes the pixels, so acceptance depends neither on the size nor on the kind of JPEG. Without
+/// verification, the file was verified before.
 pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits) -> Result<Decoded, Error> {
     let max_scans = limits.max_progressive_scans;
     let pixels = match (jpeg.reducible, header.target.verify) {
         (true, true) => Pixels::YCbCr(decode_reduced(bytes, jpeg, header.stored, limits)?),
         (true, false) => match decode_reduced(bytes, jpeg, header.stored, limits) {
             Ok(bitmap) => Pixels::YCbCr(bitmap),
-            // Accepted by an earlier version that left the proof to libjpeg.
+            // An earlier version, which left verification to libjpeg, accepted this file.
             Err(_) => Pixels::Rgb(libjpeg::decode(&normalize::normalized(bytes, max_scans), bytes, header, jpeg, limits)?),
         },
         (false, true) => Pixels::Rgb(libjpeg::decode(&verified(bytes, header, limits)?, bytes, header, jpeg, limits)?),
@@ -63,7 +63,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &
     Ok(Decoded { pixels, has_alpha: false, frames: 1 })
 }
 
-/// The file as libjpeg is to see it, proved whole.
+/// Verifies the file, and returns it in the form that libjpeg decodes.
 fn verified<'a>(bytes: &'a [u8], header: &Header, limits: &Limits) -> Result<Cow<'a, [u8]>, Error> {
     let has_no_stray_bytes = reduced::verify(bytes, header.stored, limits.max_progressive_scans)?;
     Ok(if has_no_stray_bytes { Cow::Borrowed(bytes) } else { normalize::copy(bytes, limits.max_progressive_scans) })

@@ -1,5 +1,5 @@
-//! A file as libjpeg is to see it: the segments and scans that the decoder of our own reads, and no other byte. So both
-//! decoders see the same image, however untidy its file is.
+//! Normalises a file for libjpeg: keeps exactly the segments and scans that our own decoder reads. Both decoders then see the
+//! same image, whatever stray bytes the file contains.
 
 use super::coverage::Coverage;
 use super::decode_error::DecodeError;
@@ -7,8 +7,8 @@ use super::scan_reader::ScanReader;
 use super::segments::{EOI, SOI};
 use std::borrow::Cow;
 
-/// The file itself when it is tidy, which nearly all are; otherwise a copy of what counts. A file that cannot be followed is
-/// left as it is.
+/// Returns the file itself if it has no stray bytes, as nearly all do, and a normalised copy otherwise. An unreadable file is
+/// returned unchanged.
 pub(super) fn normalized(file: &[u8], max_scans: u32) -> Cow<'_, [u8]> {
     let mut reader = ScanReader::new(file, max_scans);
     match read_scans(&mut reader) {
@@ -17,7 +17,7 @@ pub(super) fn normalized(file: &[u8], max_scans: u32) -> Cow<'_, [u8]> {
     }
 }
 
-/// A copy of what counts.
+/// Returns a normalised copy, or the file itself if it is unreadable.
 pub(super) fn copy(file: &[u8], max_scans: u32) -> Cow<'_, [u8]> {
     let mut reader = ScanReader::new(file, max_scans);
     reader.segments.copy = Some(vec![0xff, SOI]);
@@ -30,7 +30,7 @@ pub(super) fn copy(file: &[u8], max_scans: u32) -> Cow<'_, [u8]> {
     }
 }
 
-/// Reads all headers and passes over the scans. Copies as far as to the end of the last one.
+/// Reads all headers and skips the data of the scans. Truncates the copy at the end of the last scan.
 fn read_scans(reader: &mut ScanReader) -> Result<(), DecodeError> {
     let frame = reader.read_to_frame()?;
     let mut coverage = Coverage::new(&frame);

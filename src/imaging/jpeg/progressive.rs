@@ -1,6 +1,6 @@
-//! Progressive JPEG (T.81, annex G). Every scan adds to coefficients that have to be kept until the last one. Kept are the
-//! few that a reduced image needs, and of the others a bit each: whether they are zero. That is all that later scans ask
-//! for, a seventh of the memory that whole blocks take, and lets a scan pass over a block's corrections at once.
+//! Progressive JPEG (T.81, annex G). Every scan refines coefficients that must be kept until the last scan. Only the few that a
+//! reduced image needs are stored. For the others, one bit each records whether they are zero, which is all that later scans
+//! need. This takes a seventh of the memory of whole blocks, and a scan can skip all corrections of a block in one step.
 
 use super::bits::{Bits, Reader};
 use super::coverage::Coverage;
@@ -35,15 +35,15 @@ pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> 
 
 const NO_TABLE: DecodeError = DecodeError::Invalid("a scan without its tables");
 
-/// What is kept of one component.
+/// The stored coefficients of one component.
 struct CoefficientStore {
     eighths: usize,
-    /// Blocks in a row, padded to whole units.
+    /// Blocks in a row, padded to whole MCUs.
     across: usize,
-    /// Coefficients kept of each block.
+    /// Coefficients stored per block.
     kept: usize,
     coefficients: Vec<i16>,
-    /// Of each block, a bit for each coefficient that is not zero, in zigzag order.
+    /// For each block, a bit for each non-zero coefficient, in zigzag order.
     nonzero: Vec<u64>,
     quantization: Option<[i32; 64]>,
 }
@@ -81,7 +81,7 @@ impl CoefficientStore {
     }
 }
 
-/// DC, its upper bits: as in sequential JPEG.
+/// Reads the upper bits of DC, coded as in sequential JPEG.
 fn first_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
     for component in &scan.components {
         component.dc.as_ref().ok_or(NO_TABLE)?;
@@ -101,7 +101,7 @@ fn first_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [C
     })
 }
 
-/// One more bit of each DC.
+/// Reads one more bit of each DC.
 fn refine_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
     for_each_block(
         reader,
@@ -120,7 +120,7 @@ fn refine_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [
     )
 }
 
-/// A band's upper bits.
+/// Reads the upper bits of a band.
 fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
     let (table, store) = band_table_and_store(scan, stores)?;
     let mut blocks_to_pass = 0u32;
@@ -152,7 +152,7 @@ fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [C
                         if k > scan.last {
                             return Err(DecodeError::BlockOverrun);
                         }
-                        // Of a hostile file it may be zero, as libjpeg's 16 bits have it.
+                        // Zero is possible in a hostile file, as with libjpeg's 16 bits.
                         let value = value.wrapping_shl(scan.low) as i16;
                         if let Some(coefficient) = coefficients.get_mut(k) {
                             *coefficient = value;
@@ -168,8 +168,8 @@ fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [C
     )
 }
 
-/// One more bit of each of a band's coefficients: a correction for those that are not zero already, in passing, and new
-/// ones that become 1 or −1 (T.81, G.1.2.3).
+/// Reads one more bit for each coefficient of a band: a correction for each non-zero one that is passed, and new coefficients
+/// that become 1 or −1 (T.81, G.1.2.3).
 fn refine_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
     let (table, store) = band_table_and_store(scan, stores)?;
     let band = (u64::MAX << scan.first) & (u64::MAX >> (63 - scan.last));
@@ -197,7 +197,7 @@ fn refine_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [
                     if value.abs() > 1 {
                         return Err(DecodeError::InvalidCode);
                     }
-                    // The zero after `run` others: there the symbol ends.
+                    // The symbol ends at the zero coefficient after `run` others.
                     let place = nth_bit(rest & !*nonzero, run).ok_or(DecodeError::BlockOverrun)?;
                     let before = rest & ((1 << place) - 1);
                     correct(&mut bits, coefficients, *nonzero & before, bit);
@@ -220,7 +220,7 @@ fn refine_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [
     )
 }
 
-/// The position of the `n`th bit that is set, counted from 0.
+/// Returns the position of the `n`th set bit, counted from 0.
 #[inline(always)]
 fn nth_bit(mut bits: u64, n: usize) -> Option<u32> {
     for _ in 0..n {
@@ -229,7 +229,7 @@ fn nth_bit(mut bits: u64, n: usize) -> Option<u32> {
     (bits != 0).then(|| bits.trailing_zeros())
 }
 
-/// Reads a correction for each coefficient in `which`; adds those of the coefficients that are kept.
+/// Reads a correction for each coefficient in `which`, and applies it to those that are stored.
 #[inline(always)]
 fn correct(bits: &mut Reader, coefficients: &mut [i16], which: u64, bit: i16) {
     if which == 0 {
@@ -254,7 +254,7 @@ fn correct(bits: &mut Reader, coefficients: &mut [i16], which: u64, bit: i16) {
     }
 }
 
-/// The table and the store of a scan of one component's band.
+/// Returns the table and the store for a scan of one component's band.
 fn band_table_and_store<'s, 'a>(
     scan: &'s Scan,
     stores: &'a mut [CoefficientStore],
@@ -264,7 +264,7 @@ fn band_table_and_store<'s, 'a>(
     Ok((table, &mut stores[component.index]))
 }
 
-/// Runs `block` for each block of a scan, given the number of its component within the scan and its index in the store.
+/// Runs `block` for each block of a scan, with the index of its component in the scan and its index in the store.
 #[inline(always)]
 fn for_each_block<'a, S>(
     reader: &mut ScanReader<'a>,

@@ -1,8 +1,7 @@
-//! Decodes a file at a reduced size: walks its markers and scans, and ends with planes.
+//! Decodes a file at a reduced size: reads its scans into planes.
 //!
-//! It accepts what libjpeg decodes without running out of data: bytes that no coefficient needs are skipped, missing
-//! coefficients and invalid codes are damage. It is stricter where libjpeg overlooks coefficients beyond the end of a block,
-//! and components without data.
+//! It accepts what libjpeg decodes without running out of data: stray bytes are skipped, missing coefficients and invalid codes
+//! are damage. It is stricter than libjpeg on coefficients beyond the end of a block and on components without data.
 
 use super::decode_error::DecodeError;
 use super::planes::Plane;
@@ -14,8 +13,8 @@ pub(super) fn decode(file: &[u8], size: (u32, u32), eighths: usize, max_scans: u
     decode_all(&mut ScanReader::new(file, max_scans), size, eighths)
 }
 
-/// Reads every bit of the file and keeps nothing. Tells whether the file is tidy: whether all bytes up to the end of the image
-/// belong to it.
+/// Reads every bit of the file and discards the result. Returns whether the file has no stray bytes before the end of the
+/// image.
 pub(super) fn verify(file: &[u8], size: (u32, u32), max_scans: u32) -> Result<bool, DecodeError> {
     let mut reader = ScanReader::new(file, max_scans);
     decode_all(&mut reader, size, 1)?;
@@ -24,7 +23,7 @@ pub(super) fn verify(file: &[u8], size: (u32, u32), max_scans: u32) -> Result<bo
 
 fn decode_all(reader: &mut ScanReader, size: (u32, u32), eighths: usize) -> Result<Vec<Plane>, DecodeError> {
     let frame = reader.read_to_frame()?;
-    // Before anything is allocated for the image.
+    // Checked before anything is allocated for the image.
     if (frame.width, frame.height) != size {
         return Err(DecodeError::Invalid("two different sizes"));
     }

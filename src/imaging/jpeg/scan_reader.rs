@@ -14,13 +14,13 @@ pub(super) struct ScanReader<'a> {
     max_scans: u32,
 }
 
-/// What the reading of markers stops at.
+/// Where reading the markers stops.
 enum Stop<'a> {
     Frame(u8, &'a [u8]),
     Scan(&'a [u8]),
-    /// The end of the image.
+    /// End of image (EOI).
     End,
-    /// The end of the file.
+    /// End of the file.
     Nothing,
 }
 
@@ -29,11 +29,11 @@ impl<'a> ScanReader<'a> {
         ScanReader { segments: Segments::new(file), tables: Tables::default(), bits: Bits::new(file), scans: 0, max_scans }
     }
 
-    /// Whether nothing was left out of what was read, and the image ends here.
+    /// Returns whether no bytes were skipped and the image ends here.
     pub fn has_no_stray_bytes(&self) -> bool {
         let Segments { file, at, skipped, .. } = &self.segments;
         let ends = |end: Option<&[u8]>| end == Some(&[0xff, EOI]);
-        // Behind the end of the image, or before it when nothing was to follow anyway.
+        // Either EOI was just read, or it is next and was not read because no scan could follow.
         !skipped && (ends(at.checked_sub(2).and_then(|start| file.get(start..*at))) || ends(file.get(*at..*at + 2)))
     }
 
@@ -46,8 +46,8 @@ impl<'a> ScanReader<'a> {
         }
     }
 
-    /// The next scan; `None` at the end of the image. What stands behind a whole image cannot damage it, unless it is one
-    /// more scan, which viewers decode.
+    /// Returns the next scan; `None` at the end of the image. Bytes after a complete image cannot damage it, except a further
+    /// scan, which viewers decode.
     pub fn next_scan(&mut self, frame: &Frame, coverage: &mut Coverage) -> Result<Option<Scan>, DecodeError> {
         if coverage.is_finished() {
             return Ok(None);
@@ -71,7 +71,7 @@ impl<'a> ScanReader<'a> {
         }
     }
 
-    /// `None` at the end of the image.
+    /// Returns `None` at the end of the image.
     fn read_scan_header(&mut self, frame: &Frame) -> Result<Option<Scan>, DecodeError> {
         match self.read_markers()? {
             Stop::Frame(..) => Err(DecodeError::Invalid("two frame headers")),
@@ -92,7 +92,7 @@ impl<'a> ScanReader<'a> {
                 EOI => return Ok(Stop::End),
                 0xc0..=0xc2 => return Ok(Stop::Frame(marker, body)),
                 SOI => return Err(SECOND_SOI),
-                // Comments, applications' data, and what is of no use for Huffman coding.
+                // Comments, application data, and segments that Huffman coding does not use.
                 0xcc | 0xdc | 0xe0..=0xef | 0xfe => {}
                 _ => return Err(DecodeError::Invalid("a marker of another kind of JPEG")),
             }
@@ -100,8 +100,8 @@ impl<'a> ScanReader<'a> {
         Ok(Stop::Nothing)
     }
 
-    /// Runs `unit` for each of a scan's units, given as column and row, in order; sees to restart markers, at which it calls
-    /// `restart`.
+    /// Runs `unit` for each MCU of a scan in order, with its column and row. Checks the restart markers, and calls `restart` at
+    /// each.
     #[inline(always)]
     pub fn for_each_mcu<S>(
         &mut self,

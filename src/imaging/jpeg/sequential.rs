@@ -1,5 +1,5 @@
-//! Sequential JPEG (T.81, F.2): a block is decoded, transformed and forgotten. Nothing is kept but the planes, in whatever
-//! number of scans the components come.
+//! Sequential JPEG (T.81, F.2). Each block is decoded, transformed and dropped. Only the planes are kept, however many scans
+//! the components are spread over.
 
 use super::ac_table::AcTable;
 use super::bits::Reader;
@@ -25,16 +25,16 @@ pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> 
     planes.into_iter().collect::<Option<_>>().ok_or(DecodeError::MissingComponent)
 }
 
-/// What a scan has of one component.
+/// The state of one component in a scan.
 struct ComponentState {
     index: usize,
-    /// Blocks in a unit.
+    /// Blocks per MCU.
     h: usize,
     v: usize,
     dc: Arc<Table>,
     ac: Arc<AcTable>,
     quantization: [i32; 64],
-    /// The last block's DC.
+    /// The DC prediction: the DC coefficient of the previous block.
     predicted: i32,
     plane: Plane,
 }
@@ -46,7 +46,7 @@ fn states(
     planes: &mut [Option<Plane>],
 ) -> Result<Vec<ComponentState>, DecodeError> {
     let alone = scan.components.len() == 1;
-    // Components mostly share a table, and its look-ups.
+    // Components usually share a table, so they share its look-up tables as well.
     let mut shared: Vec<(Arc<Table>, Arc<AcTable>)> = Vec::new();
     let state = |of: &ScanComponent| {
         let component = &frame.components[of.index];

@@ -1,5 +1,5 @@
-//! The JPEG decoder of our own against libjpeg: at an eighth of the size both give each block's mean, so they must agree to
-//! the bit, and what libjpeg calls damage must not pass.
+//! Tests our own JPEG decoder against libjpeg. At an eighth of the size both output the mean of each block, so they must agree
+//! to the bit, and damage that libjpeg finds must be rejected.
 
 use super::*;
 use crate::imaging::tests::test_images::*;
@@ -7,7 +7,7 @@ use mozjpeg::{ColorSpace, Compress};
 
 const SIZE: (u32, u32) = (211, 173);
 
-/// A scene with detail at every scale: soft colours, edges, noise.
+/// A scene with detail at every scale: gradients, edges, noise.
 fn scene((width, height): (u32, u32)) -> Vec<u8> {
     let mut random = XorShift(7);
     let pixel = |x: u32, y: u32, noise: u32| {
@@ -19,7 +19,7 @@ fn scene((width, height): (u32, u32)) -> Vec<u8> {
 
 type Configure = fn(&mut Compress);
 
-/// Every way of coding that mozjpeg can write and the decoder reads.
+/// Every coding that mozjpeg can write and our decoder reads.
 fn kinds() -> Vec<(&'static str, Vec<u8>)> {
     kinds_of(SIZE)
 }
@@ -49,7 +49,7 @@ pub(super) fn kinds_of(size: (u32, u32)) -> Vec<(&'static str, Vec<u8>)> {
     coloured.chain(grey).collect()
 }
 
-/// libjpeg's luma at an eighth, and whether it warned of nothing.
+/// libjpeg's luma at an eighth of the size, or its first warning.
 fn luma_by_libjpeg(file: &[u8]) -> Result<Vec<u8>, Error> {
     libjpeg_comparison::strictly_at_an_eighth(file, &Limits::default())
 }
@@ -89,7 +89,7 @@ fn what_libjpeg_finds_damaged_is_refused() {
                 passed += 1;
             }
         }
-        // Damage that still reads as valid code cannot be told by any decoder, nor where it leaves bytes over.
+        // No decoder can detect damage that is still valid code, or that only adds stray bytes.
         assert!(passed < 45, "{name}: {passed} of 60 passed");
     }
 }

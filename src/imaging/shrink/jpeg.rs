@@ -1,5 +1,5 @@
-//! A smaller JPEG: the segments of the original around an image that is encoded again. Grey stays grey and CMYK stays
-//! CMYK, for a colour profile is of one of them.
+//! Scales down a JPEG: keeps the segments of the original and encodes the image again. Grey stays grey and CMYK stays CMYK,
+//! because a colour profile is for one colour space.
 
 use super::{QUALITY, Shrunk, exif};
 use crate::imaging::error::Error;
@@ -43,7 +43,7 @@ fn grey(pixels: Pixels) -> Result<Vec<u8>, Error> {
     encode::encode_grey(size, &samples, f32::from(QUALITY))
 }
 
-/// Each ink by itself: the resampler takes the last of four channels for alpha.
+/// Resizes each ink separately, because the resampler treats the last of four channels as alpha.
 fn cmyk(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits, target: (u32, u32)) -> Result<Vec<u8>, Error> {
     let Cmyk { width, height, covered, samples } = cmyk::decode(bytes, header, jpeg, limits)?;
     let mut resized = vec![0; target.0 as usize * target.1 as usize * 4];
@@ -52,7 +52,7 @@ fn cmyk(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits, targe
         let source = Source { width, height, channels: 1, samples: &plane };
         let plane = resample(source, [0.0, 0.0, covered.0, covered.1], target, lanczos3())?;
         for (pixel, sample) in resized.chunks_exact_mut(4).zip(plane) {
-            // The encoder writes Adobe's marker, by which inks are stored as the light that is left.
+            // The encoder writes Adobe's marker, which means inverted inks.
             pixel[ink] = if jpeg.adobe { sample } else { 255 - sample };
         }
     }
@@ -60,9 +60,9 @@ fn cmyk(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits, targe
     encode::encode_cmyk(target, &resized, f32::from(QUALITY))
 }
 
-/// What is source before the image of a file.
+/// The segments before the image data of a file.
 struct SourceSegments {
-    /// The segments that stay, as they are written, in their order.
+    /// The kept segments, in their order.
     kept: Vec<u8>,
     components: u8,
     had_credentials: bool,
@@ -72,14 +72,14 @@ impl SourceSegments {
     fn read(file: &[u8], target: (u32, u32)) -> Self {
         let mut source = SourceSegments { kept: Vec::new(), components: 3, had_credentials: false };
         let mut segments = Segments::new(file);
-        // What cannot be read ends the walk here, and refuses the file when it is decoded.
+        // An unreadable segment stops the loop here, and decoding rejects the file.
         while let Ok(Some(Segment { marker, body })) = segments.next() {
             let body = &file[body];
             match marker {
                 SOS | EOI => break,
-                // A frame header: after precision, height and width.
+                // SOF: precision, height and width precede the number of components.
                 0xc0..=0xc2 => source.components = body.get(5).copied().unwrap_or(source.components),
-                // JUMBF (ISO 19566-5), which holds content credentials.
+                // JUMBF (ISO 19566-5), which contains Content Credentials.
                 0xeb => source.had_credentials |= body.starts_with(b"JP"),
                 _ if is_kept(marker, body) => source.keep(marker, body, target),
                 _ => {}
@@ -99,13 +99,13 @@ impl SourceSegments {
         }
     }
 
-    /// The file: SOI, the segments, and the encoded image from its tables on.
+    /// Returns the file: SOI, the kept segments, and the encoded image from its tables on.
     fn assemble(&self, bitmap: &[u8]) -> Vec<u8> {
         let mut file = Vec::with_capacity(bitmap.len() + self.kept.len());
         file.extend([0xff, 0xd8]);
         file.extend_from_slice(&self.kept);
         let mut at = 2;
-        // The encoder's own JFIF segment: the original's stands for it, or none did.
+        // Skips the encoder's own JFIF segment: the original's is kept, if it had one.
         if let Some(&[0xff, 0xe0, high, low]) = bitmap.get(2..6) {
             at += 2 + usize::from(u16::from_be_bytes([high, low]));
         }
@@ -114,13 +114,13 @@ impl SourceSegments {
     }
 }
 
-/// Whether a segment is still true of the smaller image.
+/// Returns whether a segment still applies to the smaller image.
 fn is_kept(marker: u8, body: &[u8]) -> bool {
     match marker {
         0xe0 => body.starts_with(b"JFIF\0"),
-        // Multi-Bitmap Format, FlashPix and gain maps (ISO 21496-1) are of other images in the file.
+        // Multi-Picture Format, FlashPix and gain maps (ISO 21496-1) refer to other images in the file.
         0xe2 => body.starts_with(b"ICC_PROFILE\0"),
-        // Adobe's marker says how the old components were coded.
+        // Adobe's marker describes the coding of the old components.
         0xee => false,
         0xe1 | 0xe3..=0xef | 0xfe => true,
         _ => false,

@@ -1,9 +1,9 @@
-//! Scales a still image that is larger than the limits down to them, and writes it in its own format with the metadata of
-//! the original: its colour profile, EXIF, XMP, IPTC and texts. Its pixels are neither turned nor converted to other colours.
+//! Scales down still images that exceed the limits. The result has the format and the metadata of the original: colour profile,
+//! EXIF, XMP, IPTC and texts. Its pixels are neither rotated nor converted to another colour space.
 //!
-//! What cannot survive is left out: content credentials (their hash covers the old pixels), second images of a JPEG
-//! (Multi-Bitmap Format, gain maps, motion photos), and PNG chunks that describe the old samples. Samples of 16 bits become
-//! 8. GIFs and animations are not scaled down.
+//! What cannot survive is removed: Content Credentials (their hash covers the old pixels), further images in a JPEG
+//! (Multi-Picture Format, gain maps, motion photos), and PNG chunks that describe the old samples. 16-bit samples are reduced
+//! to 8 bits. GIFs and animations are not scaled down.
 
 mod exif;
 mod jpeg;
@@ -20,18 +20,19 @@ use super::{Format, Header, Kind, Limits, MAX_SIDE, png_header, sniff};
 /// JPEG and WebP quality.
 const QUALITY: u8 = 90;
 
-/// An image within the limits, as a file.
+/// A file within the limits.
 #[derive(Debug, Clone)]
 pub struct Shrunk {
     pub file: Vec<u8>,
-    /// Whether the original had content credentials, which are void now.
+    /// Whether the original had Content Credentials, which are now invalid.
     pub dropped_credentials: bool,
 }
 
-/// Reads the header of an image that is larger than the limits, for [`shrink()`].
+/// Reads the header of an image that exceeds the limits, for [`shrink()`].
 pub(super) fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
     let raised = Limits { max_side: MAX_SIDE, max_pixels: limits.max_decoded_pixels(), ..limits.clone() };
-    // A JPEG is reduced by its own transform, which filters well; the box filter of the others may go down to the size itself.
+    // A JPEG is reduced by its own transform, which filters well. For other formats, the box filter may reduce to the target
+    // size itself.
     let halved = !bytes.starts_with(&[0xff, 0xd8]);
     let mut header = sniff::read_header(bytes, &raised, &Purpose::Shrink { limits, halved })?;
     let (width, height) = (header.width, header.height);
@@ -54,13 +55,13 @@ pub(super) fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
 fn is_animated(bytes: &[u8], header: &Header) -> bool {
     match &header.kind {
         Kind::Webp(webp) => !webp.frames.is_empty(),
-        // What is wrong with the count of frames, decoding finds out.
+        // Decoding reports an invalid frame count.
         Kind::Png(png) => png.first_frame.is_some() || png_header::frames(bytes).is_ok_and(|frames| frames > 1),
         _ => false,
     }
 }
 
-/// Decodes the whole file, which proves it, and makes the smaller one. `header` is what [`inspect`] said of these bytes.
+/// Decodes and verifies the whole file, and creates the smaller one. `header` is the result of [`inspect`] for these bytes.
 pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Shrunk, Error> {
     let target = limits.shrunk_size(header.stored);
     match (header.format, &header.kind) {

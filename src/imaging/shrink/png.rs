@@ -1,4 +1,4 @@
-//! A smaller PNG: the chunks of the original that still hold, around image data that is encoded again.
+//! Scales down a PNG: keeps the chunks that still apply and encodes the image data again.
 
 use super::{Shrunk, exif};
 use crate::imaging::bitmap::Bitmap;
@@ -10,7 +10,7 @@ use crate::imaging::{Header, Kind, Limits, decode};
 pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits, target: (u32, u32)) -> Result<Shrunk, Error> {
     let mut header = header.clone();
     if let Kind::Png(png) = &mut header.kind {
-        // The chunks that say what the samples mean are kept, so 16 bits must not be converted to sRGB on the way.
+        // The chunks that define the colour space are kept, so 16-bit samples must not be converted to sRGB.
         png.colors_16bit = None;
     }
     let decoded = decode(bytes, &header, limits)?.pixels.into_rgb()?;
@@ -18,7 +18,7 @@ pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits, target: (u3
     let (width, height) = decoded.covered;
     let resized = resize(&decoded, [0.0, 0.0, width, height], target)?;
     drop(decoded);
-    // IHDR's colour type: a grey's profile is for greys alone.
+    // The colour type in IHDR. A grey profile applies only to grey samples.
     let grey = matches!(bytes.get(25), Some(0 | 4));
     let bitmap = encode(resized, grey).map_err(|error| Error::internal(format!("encoding a PNG: {error}")))?;
     Ok(assemble(bytes, &bitmap, target))
@@ -76,8 +76,9 @@ fn assemble(original: &[u8], bitmap: &[u8], target: (u32, u32)) -> Shrunk {
     Shrunk { file, dropped_credentials: had_credentials }
 }
 
-/// Whether a chunk is still true of the smaller image: those that tell what its samples mean, and those that their name
-/// declares safe to copy (PNG 3rd edition, 5.4 and 14.2). Others speak of old samples, as `tRNS`, `bKGD`, `sBIT` and `hIST` do.
+/// Returns whether a chunk still applies to the smaller image: those that define the colour space, and those whose name marks
+/// them as safe to copy (PNG 3rd edition, 5.4 and 14.2). Others, such as `tRNS`, `bKGD`, `sBIT` and `hIST`, describe the old
+/// samples.
 fn is_kept(name: &[u8]) -> bool {
     let ancillary = name[0].is_ascii_lowercase();
     let safe_to_copy = name[3].is_ascii_lowercase();
@@ -85,7 +86,7 @@ fn is_kept(name: &[u8]) -> bool {
     ancillary && (safe_to_copy || meaning.iter().any(|known| *known == name))
 }
 
-/// In a chunk of EXIF, whose checksum follows.
+/// Sets the size in an EXIF chunk and updates its CRC.
 fn set_size(chunk: &mut [u8], target: (u32, u32)) {
     let Some(end) = chunk.len().checked_sub(4) else { return };
     exif::set_size(&mut chunk[8..end], target);

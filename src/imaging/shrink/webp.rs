@@ -1,4 +1,4 @@
-//! A smaller WebP: an image that is encoded again, in a container with the original's profile, EXIF and XMP (RFC 9649).
+//! Scales down a WebP: encodes the image again, in a container with the profile, EXIF and XMP of the original (RFC 9649).
 
 use super::{QUALITY, Shrunk, exif};
 use crate::imaging::error::Error;
@@ -30,7 +30,7 @@ fn assemble(original: &[u8], bitmap: Vec<u8>, (width, height): (u32, u32)) -> Ve
         return bitmap;
     }
     if let Some(block) = &mut exif {
-        // Some writers copy JPEG's preamble along.
+        // Some writers include JPEG's preamble.
         let start = if block.starts_with(b"Exif\0\0") { 6 } else { 0 };
         exif::set_size(&mut block[start..], (width, height));
     }
@@ -66,7 +66,7 @@ fn push(file: &mut Vec<u8>, name: &[u8; 4], body: &[u8]) {
     }
 }
 
-/// Names and bodies.
+/// Iterates over the chunks as name and body.
 fn chunks(file: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let mut at = 12;
     std::iter::from_fn(move || {
