@@ -1,15 +1,16 @@
-//! What every decoder hands on: an image of a bounded size, and the box filter that makes it from rows as they are
-//! decoded, so that a large PNG, GIF or WebP never stands in memory as a whole.
+//! The output of the decoders: a bitmap of bounded size, and the box filter that reduces rows while they are decoded, so that a
+//! large PNG, GIF or WebP is never in memory as a whole.
 
-/// Pixels in rows, RGB or RGBA (not premultiplied), 8 bits a channel, top row first, as stored: not yet oriented.
+/// Pixels in rows, RGB or RGBA (not premultiplied), 8 bits per channel, top row first, as stored: the orientation is not
+/// applied yet.
 #[derive(Debug, Clone)]
 pub(super) struct Bitmap {
     pub width: u32,
     pub height: u32,
-    /// RGBA when true, RGB otherwise.
+    /// Whether the pixels are RGBA rather than RGB.
     pub alpha: bool,
-    /// The part that is covered by the original, from the top left corner; less than a pixel smaller than the image.
-    /// Scaling down by 3 leaves a last column that is made of one or two pixels only.
+    /// The part that the original covers, from the top left corner. Less than one pixel smaller than the bitmap: reducing by 3
+    /// can leave a last column made of only one or two pixels.
     pub covered: (f64, f64),
     pub pixels: Vec<u8>,
 }
@@ -19,23 +20,23 @@ impl Bitmap {
         if self.alpha { 4 } else { 3 }
     }
 
-    /// An image whose every pixel is covered.
+    /// Creates a bitmap that is covered completely.
     pub fn whole(width: u32, height: u32, alpha: bool, pixels: Vec<u8>) -> Self {
         let covered = (f64::from(width), f64::from(height));
         Bitmap { width, height, alpha, covered, pixels }
     }
 
-    /// Whether any pixel lets something through; an alpha channel alone does not mean that.
+    /// Returns whether any pixel is not fully opaque. An alpha channel alone does not mean that.
     pub fn is_transparent(&self) -> bool {
         self.alpha && self.pixels.chunks_exact(4).any(|pixel| pixel[3] != 255)
     }
 
-    /// Whether it is an image of greys alone, as all are that were decoded from grey samples.
+    /// Returns whether all pixels are grey, as they are if decoded from grey samples.
     pub fn is_grey(&self) -> bool {
         self.pixels.chunks_exact(self.channels()).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2])
     }
 
-    /// The same image as RGB, for one that proved to be opaque.
+    /// Drops the alpha channel. Only for an opaque bitmap.
     pub fn without_alpha(self) -> Self {
         if !self.alpha {
             return self;
@@ -44,7 +45,7 @@ impl Bitmap {
         Bitmap { alpha: false, pixels, ..self }
     }
 
-    /// The same image as RGB, on a white page.
+    /// Blends with a white background and drops the alpha channel.
     pub fn on_white(&self) -> Self {
         if !self.alpha {
             return self.clone();
@@ -59,41 +60,41 @@ impl Bitmap {
     }
 }
 
-/// By how much an image of these sides may shrink before the resampling: the largest whole number that leaves twice
-/// the pixels that the longer side must `cover`. A box filter to 2× followed by Lanczos3 cannot be told from Lanczos3 alone in a thumbnail.
+/// Returns the factor by which an image is reduced before resampling: the largest integer that leaves twice `min_longer_side`
+/// on the longer side. In a thumbnail, a box filter to 2× followed by Lanczos3 is indistinguishable from Lanczos3 alone.
 pub(super) fn reduction(width: u32, height: u32, min_longer_side: u32) -> u32 {
-    // 128 keeps 255 × 255 × 128 × 128 within the 32 bits of a sum.
+    // With 128, a sum of 255 × 255 × 128 × 128 fits in 32 bits.
     (width.max(height) / min_longer_side.saturating_mul(2).max(1)).clamp(1, 128)
 }
 
-/// The size after the reduction.
+/// Returns the size after the reduction.
 pub(super) fn reduced_size(width: u32, height: u32, min_longer_side: u32) -> (u32, u32) {
     let factor = reduction(width, height, min_longer_side);
     (width.div_ceil(factor), height.div_ceil(factor))
 }
 
-/// Averages blocks of `factor × factor` pixels, a row at a time. Colours are weighted by their alpha: what lies under a
-/// transparent pixel never bleeds into its neighbours.
+/// Averages blocks of `factor × factor` pixels, one row at a time. Colours are weighted by alpha, so the colour of a
+/// transparent pixel does not bleed into its neighbours.
 pub(super) struct Reducer {
     width: usize,
     height: u32,
     factor: usize,
-    /// Of a band of `factor` rows, the sum of each column.
+    /// The sum of each column in a band of `factor` rows.
     columns: Columns,
     rows_in_band: usize,
     out: Vec<u8>,
 }
 
-/// Rows are added up column by column, which the compiler turns into vector code; columns are put together once a band.
+/// Rows are summed column by column, which the compiler vectorises. Columns are combined once per band.
 enum Columns {
-    /// Colours: 128 rows of 255 are less than 2¹⁶.
+    /// Colours. 128 rows of 255 fit in 16 bits.
     Opaque(Vec<u16>),
     /// Colours × alpha, and alpha.
     Weighted(Vec<[u32; 4]>),
 }
 
 impl Reducer {
-    /// For an image of which the longer side must keep `cover` pixels.
+    /// Creates a reducer whose longer side keeps `min_longer_side` pixels.
     pub fn new(width: u32, height: u32, alpha: bool, min_longer_side: u32) -> Self {
         let (out_width, out_height) = reduced_size(width, height, min_longer_side);
         let factor = reduction(width, height, min_longer_side) as usize;
@@ -109,8 +110,8 @@ impl Reducer {
         }
     }
 
-    /// Takes the next row: grey, grey and alpha, RGB or RGBA, told apart by `channels`. With two or four channels the
-    /// reducer must have been made with alpha, otherwise without.
+    /// Takes the next row: grey, grey with alpha, RGB or RGBA, depending on `channels`. A reducer with alpha takes rows with
+    /// alpha or RGBA, one without alpha takes the others.
     pub fn push(&mut self, row: &[u8], channels: usize) {
         debug_assert_eq!(row.len(), self.width * channels);
         match (channels, self.factor) {
@@ -121,7 +122,7 @@ impl Reducer {
         }
     }
 
-    /// The image, when all rows have been pushed.
+    /// Returns the reduced bitmap, after all rows were pushed.
     pub fn finish(mut self) -> Bitmap {
         if self.rows_in_band > 0 {
             self.emit();
@@ -161,7 +162,7 @@ impl Reducer {
         }
     }
 
-    /// Turns the sums of a band of rows into one row.
+    /// Combines the sums of a band into one output row.
     fn emit(&mut self) {
         let rows = self.rows_in_band as u32;
         match &mut self.columns {
@@ -191,7 +192,7 @@ impl Reducer {
     }
 }
 
-/// Adds a pixel's colours, weighted.
+/// Adds a pixel whose colours are weighted by its alpha.
 #[inline(always)]
 fn weigh(sums: &mut [u32; 4], pixel: [u8; 4]) {
     let alpha = u32::from(pixel[3]);
@@ -201,7 +202,7 @@ fn weigh(sums: &mut [u32; 4], pixel: [u8; 4]) {
     }
 }
 
-/// Rounded; 0 when there is nothing to divide by.
+/// Divides with rounding. Returns 0 if `by` is 0.
 fn divide(total: u32, by: u32) -> u8 {
     ((total + by / 2) / by.max(1)) as u8
 }

@@ -1,8 +1,8 @@
-//! The first frame of an animation, on its transparent canvas.
+//! Draws the first frame of an animation on its transparent canvas.
 
 use super::bitmap::{Bitmap, Reducer};
 
-/// A part of the canvas, within it.
+/// A rectangle within the canvas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FrameRect {
     pub left: u32,
@@ -12,7 +12,7 @@ pub(super) struct FrameRect {
 }
 
 impl FrameRect {
-    /// All of a canvas.
+    /// Returns the rectangle of the whole canvas.
     pub fn whole((width, height): (u32, u32)) -> Self {
         FrameRect { left: 0, top: 0, width, height }
     }
@@ -22,17 +22,17 @@ impl FrameRect {
     }
 }
 
-/// Takes the frame's rows; those of the canvas go into a reducer.
+/// Takes the rows of the frame and passes rows of the canvas to a reducer.
 pub(super) struct Canvas {
     reducer: Reducer,
     size: (u32, u32),
     frame: FrameRect,
-    /// A row of the canvas as RGBA; empty where the frame covers all of it, and its rows are the canvas's.
+    /// A row of the canvas as RGBA. Empty if the frame covers the whole canvas and needs no copy.
     row: Vec<u8>,
 }
 
 impl Canvas {
-    /// For an image of which the longer side must keep `cover` pixels. `alpha` is the frame's.
+    /// Creates a canvas whose reduced longer side keeps `min_longer_side` pixels. `alpha` says whether the frame has alpha.
     pub fn new(size: (u32, u32), frame: FrameRect, alpha: bool, min_longer_side: u32) -> Self {
         let covered = frame == FrameRect::whole(size);
         let mut canvas = Canvas {
@@ -45,7 +45,7 @@ impl Canvas {
         canvas
     }
 
-    /// Takes the frame's next row: grey, grey and alpha, RGB or RGBA, told apart by `channels`.
+    /// Takes the next row of the frame: grey, grey with alpha, RGB or RGBA, depending on `channels`.
     pub fn push(&mut self, row: &[u8], channels: usize) {
         if self.row.is_empty() {
             return self.reducer.push(row, channels);
@@ -65,7 +65,7 @@ impl Canvas {
         self.reducer.push(&self.row, 4);
     }
 
-    /// The image, when all rows of the frame have been pushed.
+    /// Returns the reduced image, after all rows of the frame were pushed.
     pub fn finish(mut self) -> Bitmap {
         self.row.fill(0);
         self.push_clear(self.size.1 - self.frame.bottom());

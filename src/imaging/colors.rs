@@ -1,21 +1,21 @@
-//! The dominant colours of an image: a histogram of 4096 cells, then weighted k-means in OKLab, where distances are as
-//! an eye sees them. Deterministic: the first centre is the fullest cell, each further one the worst served.
+//! Finds the dominant colours of an image: a histogram of 4096 cells, then weighted k-means in OKLab, where distances match
+//! perception. Deterministic: the first centre is the fullest cell, and each further one is the cell with the largest error.
 
 use super::bitmap::Bitmap;
 use crate::model::color::Color;
 
-/// How many colours at most.
+/// Maximum number of colours.
 const COLORS: usize = 5;
 
-/// Centres nearer than this in OKLab are one colour to the eye (a just noticeable difference is about 0.02).
+/// Centres closer than this in OKLab look the same (a just noticeable difference is about 0.02).
 const ALIKE: f32 = 0.05;
 
-/// A colour below this share of the image is an edge or ringing, not a dominant colour.
+/// A colour with a smaller share of the image is an edge or ringing, not a dominant colour.
 const SMALLEST_SHARE: f32 = 0.01;
 
 const ROUNDS: usize = 12;
 
-/// Up to five colours, most common first. One colour for an image of one, none for a fully transparent one.
+/// Returns up to five colours, most common first. Empty for a fully transparent image.
 pub(super) fn dominant(bitmap: &Bitmap) -> Vec<Color> {
     let cells = histogram(bitmap);
     let total: f32 = cells.iter().map(|cell| cell.weight).sum();
@@ -35,7 +35,7 @@ pub(super) fn dominant(bitmap: &Bitmap) -> Vec<Color> {
         .collect()
 }
 
-/// Colours that belong together: their mean, and how much of the image they are.
+/// A cluster of colours: their mean and their share of the image.
 #[derive(Clone, Copy)]
 struct Cell {
     rgb: [f32; 3],
@@ -55,7 +55,7 @@ impl Cell {
     }
 }
 
-/// The cells that hold a pixel, four bits a channel, weighted by alpha.
+/// Returns the non-empty cells, with four bits per channel, weighted by alpha.
 fn histogram(bitmap: &Bitmap) -> Vec<Cell> {
     let mut sums = vec![[0u64; 4]; 4096];
     for pixel in bitmap.pixels.chunks_exact(bitmap.channels()) {
@@ -118,12 +118,12 @@ fn nearest(centres: &[Cell], cell: &Cell) -> Option<usize> {
     (0..centres.len()).min_by(|&a, &b| distance(centres[a].lab, cell.lab).total_cmp(&distance(centres[b].lab, cell.lab)))
 }
 
-/// Squared.
+/// Returns the squared distance.
 fn distance(a: [f32; 3], b: [f32; 3]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// Björn Ottosson's OKLab, <https://bottosson.github.io/posts/oklab/>, from sRGB in 0 to 255.
+/// Converts sRGB, 0 to 255, to Björn Ottosson's OKLab, <https://bottosson.github.io/posts/oklab/>.
 fn oklab(rgb: [f32; 3]) -> [f32; 3] {
     let [r, g, b] = rgb.map(|channel| {
         let value = channel / 255.0;

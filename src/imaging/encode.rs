@@ -21,7 +21,7 @@ pub(super) fn encode(bitmap: &Bitmap, format: Format, quality: u8, chroma: Chrom
             let size = (bitmap.width, bitmap.height);
             super::libwebp::encode(&bitmap.pixels, size, bitmap.alpha, f32::from(quality), WEBP_METHOD)
         }
-        Format::Gif => Err(Error::internal("GIF is not written")),
+        Format::Gif => Err(Error::internal("GIF encoding is not supported")),
     }
 }
 

@@ -10,27 +10,29 @@ pub enum Error {
         /// The format of the file, if it is a known image format that this service does not read.
         found: Option<&'static str>,
     },
-    #[error("the image has {width}×{height} pixels, and each side needs at least {limit}; the operator can lower MIN_IMAGE_SIDE")]
+    #[error(
+        "the image has {width}×{height} pixels, but each side must have at least {limit}; the operator can lower MIN_IMAGE_SIDE"
+    )]
     TooSmall { width: u32, height: u32, limit: u32 },
     #[error(
-        "the image has {width}×{height} pixels, and each side may have at most {limit}; the operator can raise MAX_IMAGE_SIDE"
+        "the image has {width}×{height} pixels, but each side may have at most {limit}; the operator can raise MAX_IMAGE_SIDE"
     )]
     TooLarge { width: u32, height: u32, limit: u32 },
     #[error(
-        "the image has {width}×{height} pixels, together more than the limit of {limit}; the operator can raise MAX_IMAGE_PIXELS"
+        "the image has {width}×{height} pixels, in total more than the limit of {limit}; the operator can raise MAX_IMAGE_PIXELS"
     )]
     TooManyImagePixels { width: u32, height: u32, limit: u64 },
     /// The image exceeds the limits and cannot be scaled down, although larger images are.
-    #[error("the image has {width}×{height} pixels, more than are accepted: {reason}")]
+    #[error("the image has {width}×{height} pixels, more than the limits allow: {reason}")]
     NotShrinkable { width: u32, height: u32, reason: String },
     /// Within the limits, but decoding needs more memory than the budget.
     #[error(
-        "the image has {width}×{height} pixels in a form that takes {needed_mib} MiB to decode, more than the limit of {limit_mib} MiB; the operator can raise DECODE_MEMORY_BUDGET"
+        "the image has {width}×{height} pixels and needs {needed_mib} MiB of memory to decode, more than the limit of {limit_mib} MiB; the operator can raise DECODE_MEMORY_BUDGET"
     )]
     TooMuchMemory { width: u32, height: u32, needed_mib: u64, limit_mib: u64 },
     /// `frames` is the number of frames found before reading stopped, so it can be lower than the total.
     #[error(
-        "the animation has {frames} or more frames of {width}×{height} pixels, together more than the limit of {limit} pixels; the operator can raise MAX_ANIMATION_PIXELS"
+        "the animation has {frames} or more frames of {width}×{height} pixels, in total more than the limit of {limit} pixels; the operator can raise MAX_ANIMATION_PIXELS"
     )]
     TooManyPixels { frames: u64, width: u32, height: u32, limit: u64 },
     #[error("the JPEG has more than {limit} scans")]

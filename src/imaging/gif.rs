@@ -130,7 +130,7 @@ fn verify_frame(
     while left > 0 {
         indices.resize(left.min(most), 0);
         if !decoder.fill_buffer(indices).map_err(decoder_errors::gif)? {
-            return Err(Error::corrupt("a frame of the GIF has fewer pixels than it says"));
+            return Err(Error::corrupt("a frame of the GIF has fewer pixels than its size requires"));
         }
         left -= indices.len();
     }

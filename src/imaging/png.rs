@@ -1,7 +1,7 @@
-//! PNG, by the `png` crate: all rows are decoded, and the CRC of each chunk that they need is checked. Rows go straight into
-//! the reducer; only an interlaced image stands in memory whole.
+//! PNG decoding by the `png` crate. All rows are decoded, and the CRCs of the chunks that they need are checked. Rows go
+//! straight to the reducer; only an interlaced image is in memory as a whole.
 //!
-//! Of an animated PNG the first frame is shown, as browsers do: usually the default image, which is decoded in any case. The
+//! As in browsers, an animated PNG shows its first frame. That is usually the default image, which is decoded in any case. The
 //! other frames are only counted.
 
 use super::bitmap::Bitmap;
@@ -36,7 +36,7 @@ pub(super) fn decode(bytes: &[u8], png: &PngHeader, canvas: (u32, u32), target: 
     Ok(Decoded { pixels: Pixels::Rgb(bitmap), has_alpha, frames })
 }
 
-/// The decoder, at one of the images that a file has.
+/// The decoder, positioned at one of the frames of a file.
 struct Rows<'a> {
     reader: Reader<RequiredChunks<'a>>,
     channels: usize,
@@ -44,13 +44,13 @@ struct Rows<'a> {
     samples: Samples,
 }
 
-/// What the decoder's rows are made of.
+/// The samples of the decoder's rows.
 enum Samples {
-    /// 8 bits, in the colours of the file.
+    /// 8 bits, in the colour space of the file.
     EightBit,
-    /// 16 bits, of which the lower eight change nothing that can be seen, in a row for the others.
+    /// 16 bits, of which the lower eight are invisible, and a buffer for the upper ones.
     SixteenBit(Vec<u8>),
-    /// 16 bits, in colours that are brought to sRGB before the lower ones are cut.
+    /// 16 bits, converted to sRGB before the lower ones are dropped.
     Converted(Box<ToSrgb16>),
 }
 
@@ -58,13 +58,13 @@ impl<'a> Rows<'a> {
     fn of(bytes: &'a [u8], png: &PngHeader, canvas: (u32, u32)) -> Result<Self, Error> {
         let mut options = DecodeOptions::default();
         options.set_ignore_adler32(false);
-        // Those that do not matter are not shown to it.
+        // The decoder sees no ancillary chunks that do not matter.
         options.set_skip_ancillary_crc_failures(false);
         let needed = RequiredChunks::of(bytes, png.first_frame.is_some());
         let mut decoder = Decoder::new_with_options(needed, options);
         // Rows and the palette.
         decoder.set_limits(png::Limits { bytes: bytes.len() * 2 + (8 << 20) });
-        // Of 16 bits all are needed where they are to be converted.
+        // A conversion needs all 16 bits.
         let is_16bit = png.colors_16bit.is_some();
         decoder.set_transformations(if is_16bit { Transformations::EXPAND } else { Transformations::normalize_to_color8() });
         let reader = decoder.read_info().map_err(decoder_errors::png)?;
@@ -82,7 +82,7 @@ impl<'a> Rows<'a> {
         Ok(Rows { reader, channels, has_alpha, samples })
     }
 
-    /// Proves an image that is not shown.
+    /// Decodes a frame that is not displayed, to verify it.
     fn verify_frame(&mut self) -> Result<(), Error> {
         while self.reader.next_row().map_err(decoder_errors::png)?.is_some() {}
         Ok(())
@@ -99,7 +99,7 @@ impl<'a> Rows<'a> {
     fn decode_frame(&mut self, size: (u32, u32), frame: FrameRect, target: DecodeTarget) -> Result<Bitmap, Error> {
         let mut canvas = Canvas::new(size, frame, self.has_alpha, target.min_longer_side);
         if self.reader.info().interlaced {
-            // Rows of a frame are laid out as those of the canvas.
+            // The rows of a frame are as long as those of the canvas.
             let pixel_bytes = self.samples.bytes() * self.channels;
             let row_bytes = size.0 as usize * pixel_bytes;
             let mut whole = vec![0; row_bytes * size.1 as usize];
@@ -117,12 +117,12 @@ impl<'a> Rows<'a> {
 }
 
 impl Samples {
-    /// Of one.
+    /// Bytes per sample.
     fn bytes(&self) -> usize {
         if matches!(self, Self::EightBit) { 1 } else { 2 }
     }
 
-    /// Hands a row on as 8 bits a channel.
+    /// Passes a row to the canvas with 8 bits per channel.
     fn push(&mut self, row: &[u8], channels: usize, canvas: &mut Canvas) -> Result<(), Error> {
         match self {
             Self::EightBit => canvas.push(row, channels),

@@ -1,5 +1,5 @@
-//! Colours that a PNG states without a profile: cICP, sRGB, gAMA and cHRM (PNG 3rd edition, 11.3.2). cICP comes before a
-//! profile, the others after it, and gAMA and cHRM last.
+//! The colour space that a PNG states without a profile: cICP, sRGB, gAMA and cHRM (PNG 3rd edition, 11.3.2). cICP takes
+//! precedence over a profile, a profile over the others, and gAMA with cHRM come last.
 
 use super::hdr::Hdr;
 use super::png_chunks::{Chunk, chunks};
@@ -8,16 +8,16 @@ use moxcms::{
     TransferCharacteristics,
 };
 
-/// gAMA of images that are meant to be sRGB, by 100 000: 1/2.2, however it was rounded.
+/// gAMA of images that are meant to be sRGB, multiplied by 100 000: 1/2.2, however it was rounded.
 const USUAL_GAMMA: std::ops::RangeInclusive<u32> = 45_000..=46_000;
 
-/// What libpng takes for a gamma.
+/// The gamma values that libpng accepts.
 const POSSIBLE_GAMMA: std::ops::RangeInclusive<u32> = 16..=625_000_000;
 
-/// cHRM of sRGB, by 100 000: white, red, green, blue.
+/// cHRM of sRGB, multiplied by 100 000: white, red, green, blue.
 const SRGB_CHROMATICITIES: [u32; 8] = [31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6000];
 
-/// Curves of cameras, whose images are made for a screen of this gamma (ITU-R BT.1886). Chromium shows them so.
+/// Camera curves, whose images are made for a screen of this gamma (ITU-R BT.1886). Chromium displays them the same way.
 const VIDEO_CURVES: [TransferCharacteristics; 4] = [
     TransferCharacteristics::Bt709,
     TransferCharacteristics::Bt601,
@@ -26,28 +26,28 @@ const VIDEO_CURVES: [TransferCharacteristics; 4] = [
 ];
 const VIDEO_GAMMA: f32 = 2.4;
 
-/// Up to this much of difference is rounding.
+/// Differences up to this are due to rounding.
 const ROUNDING: u32 = 200;
 
-/// Colours of another space than sRGB.
+/// A colour space other than sRGB.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum PngColorSpace {
-    /// Code points of ITU-T H.273, and nits of the brightest light.
+    /// Code points of ITU-T H.273, and the peak luminance in nits.
     Cicp { primaries: CicpColorPrimaries, curve: TransferCharacteristics, peak_nits: Option<f64> },
-    /// By 100 000. Without chromaticities they are those of sRGB.
+    /// Multiplied by 100 000. Without chromaticities, those of sRGB apply.
     Gamma { gamma: u32, chromaticities: Option<[u32; 8]> },
 }
 
-/// What a file's chunks say.
+/// The colour space that the chunks state.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct ColorChunks {
-    /// By cICP, before a profile. `Some(None)` is sRGB.
+    /// From cICP, which takes precedence over a profile. `Some(None)` is sRGB.
     pub cicp: Option<Option<PngColorSpace>>,
-    /// By the others, where there is no profile or it is of no use.
+    /// From the other chunks, if there is no usable profile.
     pub fallback: Option<PngColorSpace>,
 }
 
-/// The first chunk of each kind before the image counts, unless it is damaged.
+/// Reads the first intact chunk of each kind before the image data.
 pub(super) fn read(bytes: &[u8], most_chunks: usize) -> ColorChunks {
     let mut found = [None; 6];
     for chunk in chunks(bytes).take(most_chunks).take_while(|chunk| chunk.name != b"IDAT") {
@@ -57,14 +57,14 @@ pub(super) fn read(bytes: &[u8], most_chunks: usize) -> ColorChunks {
         }
     }
     let [points, srgb, gamma, chromaticities, mastering, content] = found;
-    // Chromium's order: the content's own brightest light, then the screen's that it was made on.
+    // In Chromium's order: the peak luminance of the content (cLLI), then that of the mastering display (mDCV).
     let nits = |body: Option<&[u8]>, at| body.and_then(|body| number(body, at)).filter(|&nits| nits > 0);
     let peak_nits = nits(content, 0).or_else(|| nits(mastering, 16)).map(|nits| f64::from(nits) / 10_000.0);
     let fallback = if srgb.is_some() { None } else { from_gamma(gamma, chromaticities) };
     ColorChunks { cicp: points.and_then(|body| from_cicp(body, peak_nits)), fallback }
 }
 
-/// A chunk's data, if they are as long as the format says.
+/// Returns the data of an intact chunk of the specified length.
 fn sized_body<'a>(chunk: &Chunk<'_>, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let length = match chunk.name {
         b"cICP" | b"gAMA" => 4,
@@ -76,13 +76,13 @@ fn sized_body<'a>(chunk: &Chunk<'_>, bytes: &'a [u8]) -> Option<&'a [u8]> {
     if chunk.body.len() == length { chunk.checked_body(bytes) } else { None }
 }
 
-/// Primaries, curve, matrix and range. PNG has RGB only, so the matrix is the identity; like browsers we pass over what is of
-/// the narrow range, and what is unknown.
+/// Parses primaries, curve, matrix and range. PNG is always RGB, so the matrix is the identity. Like browsers, this ignores the
+/// narrow range and unknown values.
 fn from_cicp(body: &[u8], peak_nits: Option<f64>) -> Option<Option<PngColorSpace>> {
     let &[primaries, curve, 0, 1] = body else { return None };
     let primaries = CicpColorPrimaries::try_from(primaries).ok()?;
     let curve = TransferCharacteristics::try_from(curve).ok()?;
-    // moxcms cannot compute with those of XYZ, of which two have no luminance.
+    // moxcms cannot compute with the XYZ primaries, two of which have no luminance.
     let unusable = matches!(primaries, CicpColorPrimaries::Reserved | CicpColorPrimaries::Unspecified | CicpColorPrimaries::Xyz)
         || matches!(curve, TransferCharacteristics::Reserved | TransferCharacteristics::Unspecified);
     let srgb = (CicpColorPrimaries::Bt709, TransferCharacteristics::Srgb);
@@ -102,7 +102,7 @@ fn are_srgb(stated: &[u32; 8]) -> bool {
     stated.iter().zip(SRGB_CHROMATICITIES).all(|(&stated, srgb)| stated.abs_diff(srgb) <= ROUNDING)
 }
 
-/// Colours that can be seen, of which the three primaries span a triangle around white.
+/// Returns whether the chromaticities are visible colours, and the triangle of the primaries contains white.
 fn are_possible(stated: &[u32; 8]) -> bool {
     let [white, red, green, blue] = [0, 2, 4, 6].map(|at| (f64::from(stated[at]), f64::from(stated[at + 1])));
     let side = |a: (f64, f64), b: (f64, f64), c: (f64, f64)| (b.0 - a.0) * (c.1 - a.1) - (b.1 - a.1) * (c.0 - a.0);
@@ -113,7 +113,7 @@ fn are_possible(stated: &[u32; 8]) -> bool {
 }
 
 impl PngColorSpace {
-    /// The profile that says the same.
+    /// Returns the equivalent ICC profile.
     pub fn profile(&self) -> Option<ColorProfile> {
         match *self {
             Self::Cicp { primaries, curve, .. } => {
@@ -145,7 +145,7 @@ impl PngColorSpace {
         }
     }
 
-    /// For samples of 8 or 16 bits; `None` for what has no more light than a screen.
+    /// Returns the tone mapping for samples of 8 or 16 bits; `None` if the colour space is not HDR.
     pub fn hdr(&self, bits: u32) -> Option<Hdr> {
         match *self {
             Self::Cicp { curve, peak_nits, .. } => Hdr::new(&self.profile()?, curve, peak_nits, bits),

@@ -1,6 +1,6 @@
-//! WebP, by libwebp. An opaque still image is scaled down while it is decoded. One with alpha is decoded whole, since
-//! libwebp's scaler would mix colours from under transparent pixels into lossy images; so are an animation's frames,
-//! one at a time: the first is put on the canvas, the others only prove the file whole.
+//! WebP decoding by libwebp. An opaque still image is scaled down while it is decoded. An image with alpha is decoded at its
+//! full size, because libwebp's scaler would mix the colours of transparent pixels into lossy images. The frames of an
+//! animation are decoded one at a time: the first one is drawn on the canvas, the others are only verified.
 
 use super::Decoded;
 use super::bitmap::{Bitmap, Reducer};
@@ -13,7 +13,7 @@ use super::webp_header::{WebpFrame, WebpHeader, scaled};
 pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32), target: DecodeTarget) -> Result<Decoded, Error> {
     match header.frames.as_slice() {
         [] => {
-            let data = header.still.clone().ok_or_else(|| Error::corrupt("the WebP has no image"))?;
+            let data = header.still.clone().ok_or_else(|| Error::corrupt("the WebP contains no image"))?;
             decode_still(bytes.get(data).unwrap_or_default(), header, canvas, target)
         }
         [first, others @ ..] => {
@@ -46,7 +46,7 @@ fn decode_still(data: &[u8], header: &WebpHeader, canvas: (u32, u32), target: De
     Ok(Decoded { has_alpha: features.has_alpha, pixels: Pixels::Rgb(bitmap), frames: 1 })
 }
 
-/// The first frame on a transparent canvas.
+/// Draws the first frame on a transparent canvas.
 fn decode_animation(
     bytes: &[u8],
     header: &WebpHeader,
@@ -72,14 +72,14 @@ fn decode_animation(
     Ok(Decoded { pixels: Pixels::Rgb(reducer.finish()), has_alpha: has_alpha || !covers, frames })
 }
 
-/// A frame's RGBA pixels at `size`, or its own; and whether it has alpha.
+/// Returns the RGBA pixels of a frame at `size`, or at its own size, and whether it has alpha.
 fn decode_frame(
     bytes: &[u8],
     header: &WebpHeader,
     frame: &WebpFrame,
     size: Option<(u32, u32)>,
 ) -> Result<(Vec<u8>, bool), Error> {
-    // Its chunks are a bitstream that libwebp takes as it is, without a RIFF header.
+    // libwebp accepts the chunks of a frame as a bitstream, without a RIFF header.
     let data = bytes.get(frame.data.clone()).unwrap_or_default();
     let features = features(data)?;
     if features.size != (frame.width, frame.height) {
@@ -92,7 +92,7 @@ fn decode_frame(
 fn features(data: &[u8]) -> Result<Features, Error> {
     let features = libwebp::features(data).ok_or_else(|| Error::corrupt("the WebP image data has no valid header"))?;
     if features.has_animation {
-        return Err(Error::corrupt("the WebP has an animation where an image belongs"));
+        return Err(Error::corrupt("the WebP has an animation in place of an image"));
     }
     Ok(features)
 }

@@ -45,9 +45,9 @@ pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Resu
     }
     let mut container = Container { pixels_to_read: MAX_READ_PIXELS, ..Container::default() };
     container.chunks(&bytes[..end], limits)?;
-    let (width, height) = container.canvas.ok_or_else(|| Error::corrupt("the WebP has no image"))?;
+    let (width, height) = container.canvas.ok_or_else(|| Error::corrupt("the WebP contains no image"))?;
     if container.animated && container.frames.is_empty() {
-        return Err(Error::corrupt("the WebP has no image"));
+        return Err(Error::corrupt("the WebP contains no image"));
     }
     let orientation = metadata::orientation(bytes, container.exif.clone());
     let target = purpose.decode_target((width, height), orientation);
@@ -144,7 +144,7 @@ impl Container {
             }
             b"VP8 " if self.canvas.is_none() => {
                 if body.get(3..6) != Some(&[0x9d, 0x01, 0x2a]) {
-                    return Err(Error::corrupt("the WebP image data does not start as it should"));
+                    return Err(Error::corrupt("the WebP image data does not start with its signature"));
                 }
                 let width = number(body, 6, 2).ok_or_else(ends)? & 0x3fff;
                 let height = number(body, 8, 2).ok_or_else(ends)? & 0x3fff;
@@ -152,7 +152,7 @@ impl Container {
             }
             b"VP8L" => {
                 if body.first() != Some(&0x2f) {
-                    return Err(Error::corrupt("the WebP image data does not start as it should"));
+                    return Err(Error::corrupt("the WebP image data does not start with its signature"));
                 }
                 let bits = number(body, 1, 4).ok_or_else(ends)?;
                 self.alpha |= bits >> 28 & 1 != 0;

@@ -1,5 +1,5 @@
-//! An image as JPEG has it: luma, and chroma that may be smaller (JFIF's YCbCr, the full range of BT.601). Resized and
-//! encoded as such, it has half as many samples as RGB, and its colours are never converted.
+//! An image in the colour space of JPEG: a luma plane, and a chroma plane that may be smaller (JFIF's YCbCr, full-range
+//! BT.601). Resizing and encoding it directly takes half as many samples as RGB, without colour conversion.
 
 use super::bitmap::Bitmap;
 use super::error::Error;
@@ -10,23 +10,23 @@ use fast_image_resize as fir;
 #[derive(Debug, Clone)]
 pub(super) struct YCbCr {
     pub luma: Plane,
-    /// Cb and Cr in turns, so that they are resized in one go; none for a grey image.
+    /// Interleaved Cb and Cr, so that both are resized in one pass; `None` for a grey image.
     pub chroma: Option<Plane>,
 }
 
-/// Samples in rows, top row first, as stored: not yet oriented.
+/// Samples in rows, top row first, as stored: the orientation is not applied yet.
 #[derive(Debug, Clone)]
 pub(super) struct Plane {
     pub width: u32,
     pub height: u32,
-    /// The part that is covered by the original, from the top left corner; less than a pixel smaller than the plane.
+    /// The part that the original covers, from the top left corner. Less than one pixel smaller than the plane.
     pub covered: (f64, f64),
-    /// Of luma one a pixel, of chroma two.
+    /// One sample per pixel for luma, two for chroma.
     pub samples: Vec<u8>,
 }
 
 impl YCbCr {
-    /// The part (of luma) at `size`, with chroma of half as many pixels each way. Where sides are odd, chroma is upsampled
+    /// Resizes `part`, in luma pixels, to `size`, with half as many chroma pixels each way. For odd sides, chroma is stretched
     /// by up to half a pixel.
     pub fn resized(&self, part: Part, size: (u32, u32)) -> Result<Self, Error> {
         let half = (size.0.div_ceil(2), size.1.div_ceil(2));
@@ -34,17 +34,17 @@ impl YCbCr {
         Ok(YCbCr { luma: self.luma.resized(1, part, size)?, chroma: chroma.transpose()? })
     }
 
-    /// As displayed; for an image that was resized.
+    /// Applies the orientation. Use it after resizing, when few pixels are left.
     pub fn upright(self, orientation: u8) -> Self {
         YCbCr { luma: self.luma.upright::<1>(orientation), chroma: self.chroma.map(|chroma| chroma.upright::<2>(orientation)) }
     }
 
-    /// Whether there is no colour in it.
+    /// Returns whether the image has no colour.
     pub fn is_grey(&self) -> bool {
         self.chroma.iter().all(|chroma| chroma.samples.iter().all(|&sample| sample == 128))
     }
 
-    /// Chroma is upsampled to luma's size. The last column and row may be covered in part.
+    /// Upsamples chroma and converts to RGB. The last column and row may be covered only in part.
     pub fn into_rgb(self) -> Result<Bitmap, Error> {
         let Plane { width, height, covered, samples: luma } = self.luma;
         let pixels = match self.chroma {
@@ -66,7 +66,7 @@ impl YCbCr {
 }
 
 impl Plane {
-    /// Of samples in rows of `stride`, whose padding is left out: what encoders put there is nobody's image.
+    /// Builds a plane from rows of `stride` samples. Drops the padding, whose content is up to the encoder.
     pub fn trimmed(mut samples: Vec<u8>, stride: usize, covered: (f64, f64)) -> Self {
         let (width, height) = (covered.0.ceil() as u32, covered.1.ceil() as u32);
         if stride == width as usize {
@@ -78,7 +78,7 @@ impl Plane {
         Plane { width, height, covered, samples }
     }
 
-    /// Of Cb and Cr, which have the same shape.
+    /// Interleaves Cb and Cr, which have the same size.
     pub fn interleaved(cb: &Self, cr: &Self) -> Self {
         Plane { samples: cb.samples.iter().zip(&cr.samples).flat_map(|(&cb, &cr)| [cb, cr]).collect(), ..*cb }
     }
@@ -89,7 +89,7 @@ impl Plane {
         if part == [0.0, 0.0, covered.0, covered.1] && size == (self.width, self.height) {
             return Ok(self.clone());
         }
-        // Lanczos rings where it enlarges.
+        // Lanczos rings when it enlarges.
         let enlarges = covered.0 > part[2] || covered.1 > part[3];
         let filter = if enlarges { fir::FilterType::Bilinear } else { lanczos3() };
         let source = Source { width: self.width, height: self.height, channels, samples: &self.samples };
@@ -103,7 +103,8 @@ impl Plane {
         Plane { width, height, covered: (f64::from(width), f64::from(height)), samples }
     }
 
-    /// One of each pixel's channels, in rows of a multiple of `unit` samples and as many rows, the last ones repeated.
+    /// Returns one channel in rows padded to a multiple of `unit`, and padded to as many rows. The last sample and the last row
+    /// are repeated.
     pub fn padded(&self, channels: usize, channel: usize, unit: usize) -> Vec<u8> {
         let (width, height) = (self.width as usize, self.height as usize);
         let (stride, rows) = (width.next_multiple_of(unit), height.next_multiple_of(unit));
@@ -119,7 +120,7 @@ impl Plane {
         padded
     }
 
-    /// Chroma, and as much more than is covered as is asked for, brought to `width × height`.
+    /// Upsamples chroma to `width × height`. `more` is the ratio of the whole luma plane to its covered part.
     fn upsampled(&self, more: (f64, f64), (width, height): (u32, u32)) -> Result<Vec<u8>, Error> {
         let part = ((self.covered.0 * more.0).min(f64::from(self.width)), (self.covered.1 * more.1).min(f64::from(self.height)));
         if part == (f64::from(width), f64::from(height)) {
@@ -130,15 +131,15 @@ impl Plane {
     }
 }
 
-/// A part of a plane that covers `from` samples, in a plane of the same image that covers `to` samples.
+/// Converts a part of a plane that covers `from` samples to a plane of the same image that covers `to` samples.
 ///
-/// Multiplies before it divides: sides are small multiples of 1/32, so their product is exact, and the whole of one plane is
-/// exactly the whole of the other. A quotient rounded first can come out above the plane (343 × (172 / 343) > 172).
+/// Multiplies before it divides: sides are small multiples of 1/32, so the product is exact, and the whole of one plane is
+/// exactly the whole of the other. With the division first, rounding can exceed the plane (343 × (172 / 343) > 172).
 fn scaled([left, top, width, height]: Part, from: (f64, f64), to: (f64, f64)) -> Part {
     [left * to.0 / from.0, top * to.1 / from.1, width * to.0 / from.0, height * to.1 / from.1]
 }
 
-/// ITU-T T.871 (JFIF), 7, by 2¹⁶.
+/// ITU-T T.871 (JFIF), 7, multiplied by 2¹⁶.
 #[inline(always)]
 fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     let (y, cb, cr) = (i32::from(y) << 16, i32::from(cb) - 128, i32::from(cr) - 128);
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!(rgb(200, 128, 128), [200; 3]);
     }
 
-    /// The sides of a plane that was decoded at a scale (in eighths) or resized, and of the chroma that belongs to it.
+    /// Returns the side of a luma plane that was decoded at a scale (in eighths) or resized, and that of its chroma plane.
     fn sides_of_luma_and_chroma(side: u32) -> impl Iterator<Item = (f64, f64)> {
         let decoded = [1u32, 2, 4, 8].into_iter().flat_map(move |eighths| {
             [1u32, 2, 4].map(|factor| {
@@ -179,7 +180,7 @@ mod tests {
         }
     }
 
-    /// An image of one row or one column, resized as a thumbnail that is made from a larger thumbnail.
+    /// An image of one row or one column, resized as if a thumbnail were derived from a larger thumbnail.
     #[test]
     fn an_image_of_any_size_is_made_smaller() {
         let plane = |(width, height): (u32, u32), channels: usize| Plane {

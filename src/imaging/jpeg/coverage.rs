@@ -28,7 +28,7 @@ impl Coverage {
         self.scans += 1;
         if !self.progressive {
             if (scan.first, scan.last, scan.high, scan.low) != (0, 63, 0, 0) {
-                return Err(DecodeError::Invalid("a scan of some coefficients only, without being progressive"));
+                return Err(DecodeError::Invalid("a partial scan although it is not progressive"));
             }
             scan.components.iter().for_each(|component| self.known[component.index] = [Some(0); 64]);
             self.interleaved = self.scans == 1 && scan.components.len() == self.known.len();
@@ -42,9 +42,9 @@ impl Coverage {
         };
         let bits = scan.low <= 13 && (scan.high == 0 || scan.high == scan.low + 1);
         if !band || !bits {
-            return Err(DecodeError::Invalid("an impossible progression"));
+            return Err(DecodeError::Invalid("an invalid progression"));
         }
-        let contradiction = DecodeError::Invalid("scans that do not follow from each other");
+        let contradiction = DecodeError::Invalid("scans that contradict each other");
         for component in &scan.components {
             let known = &mut self.known[component.index];
             if scan.first > 0 && known[0].is_none() {

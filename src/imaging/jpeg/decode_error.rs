@@ -27,9 +27,9 @@ impl From<DecodeError> for Error {
     fn from(error: DecodeError) -> Self {
         Error::corrupt(match error {
             DecodeError::Truncated => "the JPEG data ends too early",
-            DecodeError::ZeroFilled => "the JPEG data breaks off, and zeros are in its place",
-            DecodeError::UnexpectedMarker => "the JPEG data breaks off within a scan",
-            DecodeError::InvalidCode | DecodeError::BlockOverrun => "the JPEG data holds an invalid code",
+            DecodeError::ZeroFilled => "the JPEG data stops early and is followed only by zeros",
+            DecodeError::UnexpectedMarker => "the JPEG data stops within a scan",
+            DecodeError::InvalidCode | DecodeError::BlockOverrun => "the JPEG data contains an invalid code",
             DecodeError::MissingComponent => "the JPEG has a colour component without data",
             DecodeError::MisplacedRestart => "a restart marker of the JPEG is missing or misplaced",
             DecodeError::Invalid(what) => return Error::corrupt(format!("the JPEG has {what}")),

@@ -34,7 +34,7 @@ pub(super) struct Component {
 
 impl Frame {
     pub fn parse(marker: u8, body: &[u8]) -> Result<Self, DecodeError> {
-        let wrong = DecodeError::Invalid("a frame header of the wrong length");
+        let wrong = DecodeError::Invalid("a frame header with the wrong length");
         let &[8, h1, h0, w1, w0, count, ref specs @ ..] = body else { return Err(wrong) };
         if specs.len() != usize::from(count) * 3 || specs.is_empty() {
             return Err(wrong);
@@ -48,7 +48,7 @@ impl Frame {
         for spec in specs.chunks_exact(3) {
             let (h, v) = factors(spec);
             if !(1..=4).contains(&h) || !(1..=4).contains(&v) {
-                return Err(DecodeError::Invalid("an impossible sampling factor"));
+                return Err(DecodeError::Invalid("an invalid sampling factor"));
             }
             let blocks = |length: u32, factor: usize, most: usize| (length as usize * factor).div_ceil(most * 8);
             components.push(Component {
@@ -98,7 +98,7 @@ pub(super) struct ScanComponent {
 
 impl Scan {
     pub fn parse(body: &[u8], frame: &Frame, tables: &Tables) -> Result<Self, DecodeError> {
-        let wrong = DecodeError::Invalid("a scan header of the wrong length");
+        let wrong = DecodeError::Invalid("a scan header with the wrong length");
         let (&count, rest) = body.split_first().ok_or(wrong)?;
         let (specs, &[first, last, approximation]) = rest.split_last_chunk().ok_or(wrong)?;
         if !(1..=4).contains(&count) || specs.len() != usize::from(count) * 2 {
@@ -112,7 +112,7 @@ impl Scan {
             false => (true, true),
         };
         for (place, spec) in specs.chunks_exact(2).enumerate() {
-            let unknown = DecodeError::Invalid("a scan of unknown components");
+            let unknown = DecodeError::Invalid("a scan with unknown components");
             // Components are in the order of the frame (T.81, B.2.3), so components with the same identifier are distinguished
             // by position.
             let named = |(index, component): (usize, &Component)| (component.id == spec[0] && index >= place).then_some(index);
@@ -124,13 +124,13 @@ impl Scan {
             let dc = if needs_dc { dc.take(&tables.dc, spec[1] >> 4, standard(&standard_tables::DC))? } else { None };
             let ac = if needs_ac { ac.take(&tables.ac, spec[1] & 15, standard(&standard_tables::AC))? } else { None };
             if dc.as_ref().is_some_and(|table| !table.is_for_dc()) {
-                return Err(DecodeError::Invalid("a Huffman table of impossible symbols"));
+                return Err(DecodeError::Invalid("a Huffman table with invalid symbols"));
             }
             components.push(ScanComponent { index, dc, ac });
         }
         let blocks: usize = components.iter().map(|c| frame.components[c.index].h * frame.components[c.index].v).sum();
         if components.len() > 1 && blocks > 10 {
-            return Err(DecodeError::Invalid("too many blocks in a unit"));
+            return Err(DecodeError::Invalid("too many blocks in an MCU"));
         }
         Ok(Scan {
             components,
@@ -187,7 +187,7 @@ pub(super) struct Tables {
 impl Tables {
     /// Parses DQT. Values are in zigzag order.
     pub fn define_quantization(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
-        let wrong = DecodeError::Invalid("a quantization table of the wrong length");
+        let wrong = DecodeError::Invalid("a quantization table with the wrong length");
         while let Some((&spec, rest)) = body.split_first() {
             let wide = spec >> 4 != 0;
             let (values, rest) = rest.split_at_checked(if wide { 128 } else { 64 }).ok_or(wrong)?;
@@ -197,7 +197,7 @@ impl Tables {
                 std::array::from_fn(|i| u16::from(values[i]))
             };
             let slot = self.quantization.get_mut(usize::from(spec & 15));
-            *slot.ok_or(DecodeError::Invalid("a quantization table of an impossible number"))? = Some(table);
+            *slot.ok_or(DecodeError::Invalid("a quantization table with an invalid number"))? = Some(table);
             body = rest;
         }
         Ok(())
@@ -205,18 +205,18 @@ impl Tables {
 
     /// Parses DHT.
     pub fn define_huffman(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
-        let wrong = DecodeError::Invalid("a Huffman table of the wrong length");
+        let wrong = DecodeError::Invalid("a Huffman table with the wrong length");
         while let Some((&spec, rest)) = body.split_first() {
             let (counts, rest) = rest.split_first_chunk::<16>().ok_or(wrong)?;
             let codes = counts.iter().map(|&count| usize::from(count)).sum();
             let (symbols, rest) = rest.split_at_checked(codes).ok_or(wrong)?;
             if codes > 256 {
-                return Err(DecodeError::Invalid("a Huffman table of too many codes"));
+                return Err(DecodeError::Invalid("a Huffman table with too many codes"));
             }
             let definition = HuffmanDefinition { counts: *counts, symbols: symbols.to_vec() };
             let class = if spec >> 4 == 0 { &mut self.dc } else { &mut self.ac };
             let slot = class.get_mut(usize::from(spec & 15)).filter(|_| spec >> 4 <= 1);
-            *slot.ok_or(DecodeError::Invalid("a Huffman table of an impossible number"))? = Some(definition);
+            *slot.ok_or(DecodeError::Invalid("a Huffman table with an invalid number"))? = Some(definition);
             body = rest;
         }
         Ok(())
@@ -224,7 +224,7 @@ impl Tables {
 
     /// Parses DRI.
     pub fn define_restart_interval(&mut self, body: &[u8]) -> Result<(), DecodeError> {
-        let interval: [u8; 2] = body.try_into().map_err(|_| DecodeError::Invalid("a restart interval of the wrong length"))?;
+        let interval: [u8; 2] = body.try_into().map_err(|_| DecodeError::Invalid("a restart interval with the wrong length"))?;
         self.restart_interval = usize::from(u16::from_be_bytes(interval));
         Ok(())
     }

@@ -62,7 +62,7 @@ pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Pa
             _ => {}
         }
     }
-    Err(Error::unsupported(format!("JPEG with more than {MAX_SEGMENTS} segments before its image")))
+    Err(Error::unsupported(format!("JPEG with more than {MAX_SEGMENTS} segments before the image data")))
 }
 
 /// Markers that determine the colour space of the components.
@@ -129,7 +129,7 @@ impl Frame {
             return Err(Error::truncated("the JPEG frame header"));
         };
         if precision != 8 {
-            return Err(Error::unsupported(format!("JPEG with {precision} bits a sample")));
+            return Err(Error::unsupported(format!("JPEG with {precision} bits per sample")));
         }
         if !matches!(count, 1 | 3 | 4) {
             return Err(Error::unsupported(format!("JPEG with {count} colour components")));
@@ -139,13 +139,13 @@ impl Frame {
         }
         let height = u32::from(u16::from_be_bytes([h1, h0]));
         if height == 0 {
-            return Err(Error::unsupported("JPEG that states its height after the image"));
+            return Err(Error::unsupported("JPEG with its height after the image data"));
         }
         let ids = components.chunks_exact(3).map(|component| component[0]).collect();
         let sampling: Vec<(u64, u64)> =
             components.chunks_exact(3).map(|component| (u64::from(component[1] >> 4), u64::from(component[1] & 15))).collect();
         if sampling.iter().any(|&(h, v)| !(1..=4).contains(&h) || !(1..=4).contains(&v)) {
-            return Err(Error::corrupt("the JPEG has an impossible sampling factor"));
+            return Err(Error::corrupt("the JPEG has an invalid sampling factor"));
         }
         Ok(Frame { width: u32::from(u16::from_be_bytes([w1, w0])), height, progressive: marker == 0xc2, ids, sampling })
     }
@@ -160,7 +160,7 @@ impl Frame {
         file_bytes: u64,
     ) -> Result<ParsedHeader, Error> {
         if !self.scales_by_whole_numbers() {
-            return Err(Error::unsupported("JPEG with colours sampled at fractions of each other"));
+            return Err(Error::unsupported("JPEG with fractional sampling factors"));
         }
         let scale = scale(self.width, self.height, target.min_longer_side);
         let scaled = |length: u32| (u64::from(length) * u64::from(scale)).div_ceil(8);

@@ -72,7 +72,7 @@ impl Table {
             offsets: [0; 17],
             symbols: [0; 256],
         };
-        let kept = table.symbols.get_mut(..symbols.len()).ok_or(DecodeError::Invalid("a Huffman table of too many codes"))?;
+        let kept = table.symbols.get_mut(..symbols.len()).ok_or(DecodeError::Invalid("a Huffman table with too many codes"))?;
         kept.copy_from_slice(symbols);
         let mut code = 0u32;
         let mut symbols = symbols.iter();
@@ -80,7 +80,7 @@ impl Table {
             let count = u32::from(counts[length as usize - 1]);
             // The code of all ones is reserved.
             if count > 0 && code + count >= 1 << length {
-                return Err(DecodeError::Invalid("a Huffman table whose codes do not fit"));
+                return Err(DecodeError::Invalid("a Huffman table with invalid code lengths"));
             }
             let index = shorter_codes(counts, length);
             table.offsets[length as usize] = index - code as i32;

@@ -94,7 +94,7 @@ impl<'a> ScanReader<'a> {
                 SOI => return Err(SECOND_SOI),
                 // Comments, application data, and segments that Huffman coding does not use.
                 0xcc | 0xdc | 0xe0..=0xef | 0xfe => {}
-                _ => return Err(DecodeError::Invalid("a marker of another kind of JPEG")),
+                _ => return Err(DecodeError::Invalid("a marker of a different kind of JPEG")),
             }
         }
         Ok(Stop::Nothing)
@@ -148,4 +148,4 @@ impl<'a> ScanReader<'a> {
     }
 }
 
-pub(super) const SECOND_SOI: DecodeError = DecodeError::Invalid("a second image within its first one");
+pub(super) const SECOND_SOI: DecodeError = DecodeError::Invalid("a second image inside the first one");

@@ -58,7 +58,7 @@ impl<'a> Segments<'a> {
                     self.skipped = true;
                     continue;
                 }
-                return Err(DecodeError::Invalid("a segment of impossible length"));
+                return Err(DecodeError::Invalid("a segment of invalid length"));
             }
             if length > rest.len() {
                 return Err(DecodeError::Truncated);

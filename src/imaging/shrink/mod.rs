@@ -42,7 +42,7 @@ pub(super) fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
     }
     let target = limits.shrunk_size(header.stored);
     if target.0.min(target.1) < limits.min_side {
-        return Err(refused("scaled down it would have a side of fewer pixels than MIN_IMAGE_SIDE"));
+        return Err(refused("after scaling down, its shorter side would have fewer pixels than MIN_IMAGE_SIDE"));
     }
     if header.format != Format::Jpeg {
         // The resampler's rows between its two passes.
@@ -68,6 +68,6 @@ pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits) -> Result<S
         (_, Kind::Jpeg(jpeg)) => jpeg::shrink(bytes, header, jpeg, limits, target),
         (Format::Png, _) => png::shrink(bytes, header, limits, target),
         (Format::Webp, _) => webp::shrink(bytes, header, limits, target),
-        _ => Err(Error::internal("a format that is not scaled down")),
+        _ => Err(Error::internal("this format is not scaled down")),
     }
 }

@@ -265,7 +265,7 @@ fn what_cannot_be_scaled_down_is_refused_with_a_reason() {
     let limits = limits();
     let refused = |file: &[u8]| crate::imaging::inspect_oversize(file, &limits).unwrap_err().to_string();
     let still = test_images::gif(240, 120, 1, [0, 1, 2, 3]);
-    assert!(refused(&still).ends_with("more than are accepted: GIF files and animations are not scaled down"));
+    assert!(refused(&still).ends_with("more than the limits allow: GIF files and animations are not scaled down"));
     // A strip that would become thinner than a side must be.
     let strip = Limits { min_side: 50, ..limits.clone() };
     let error = crate::imaging::inspect_oversize(&test_images::plain_jpeg(1000, 60), &strip).unwrap_err().to_string();

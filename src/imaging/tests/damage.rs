@@ -132,7 +132,7 @@ fn headers_that_lie_about_the_size_are_refused_before_anything_is_allocated() {
         assert_eq!(error, Error::TooLarge { width: 65_535, height: 65_535, limit: 4000 });
         assert_eq!(
             error.to_string(),
-            "the image has 65535×65535 pixels, and each side may have at most 4000; the operator can raise MAX_IMAGE_SIDE"
+            "the image has 65535×65535 pixels, but each side may have at most 4000; the operator can raise MAX_IMAGE_SIDE"
         );
     }
     assert!(matches!(inspect(&plain_jpeg(49, 60), &Limits::default()), Err(Error::TooSmall { width: 49, limit: 50, .. })));
@@ -161,7 +161,7 @@ fn arithmetic_and_twelve_bit_jpegs_are_unsupported_in_words() {
     file[frame + 1] = 0xc1;
     file[frame + 4] = 12;
     let error = inspect(&file, &Limits::default()).unwrap_err();
-    assert_eq!(error.to_string(), "the file uses a feature that is not supported: JPEG with 12 bits a sample");
+    assert_eq!(error.to_string(), "the file uses a feature that is not supported: JPEG with 12 bits per sample");
 }
 
 #[test]

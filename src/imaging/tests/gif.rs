@@ -209,5 +209,5 @@ fn a_later_frame_may_be_larger_than_the_canvas_or_empty() {
     let limit = Limits::default().max_frame_pixels;
     assert_eq!(error, Error::TooManyPixels { frames: 2, width: 65_535, height: 65_535, limit });
     let error = run_within(&short, &Limits { max_frame_pixels: u64::MAX, ..Limits::default() }).unwrap_err();
-    assert_eq!(error, Error::corrupt("a frame of the GIF has fewer pixels than it says"));
+    assert_eq!(error, Error::corrupt("a frame of the GIF has fewer pixels than its size requires"));
 }

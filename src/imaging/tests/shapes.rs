@@ -56,11 +56,11 @@ fn assert_shown(name: &str, file: &[u8], random: &mut XorShift) {
         let format = [Format::Jpeg, Format::Png, Format::Webp][random.below(3)];
         let to = (Some(1 + random.below(90) as u32), Some(1 + random.below(90) as u32));
         let wanted = Rendering::new(size, to, fit, format, 80).expect("both sides");
-        let header = inspect_stored(file, &limits, &wanted).expect("a header that was read before");
+        let header = inspect_stored(file, &limits, &wanted).expect("the header was read before");
         render(file, &header, &limits, &wanted).unwrap_or_else(|error| unreachable!("{name} as {wanted:?}: {error}"));
     }
     let side = 1 + random.below(60) as u32;
-    let header = inspect_for_pixels(file, &limits, side).expect("a header that was read before");
+    let header = inspect_for_pixels(file, &limits, side).expect("the header was read before");
     pixels_of(name, file, &header, &limits);
 }
 
@@ -99,7 +99,7 @@ fn a_transparent_thumbnail_may_be_longer_than_webp_can_be() {
     let formats: Vec<_> = processed.thumbnails.iter().map(|made| (made.info.width, made.info.format)).collect();
     assert_eq!(formats, [(128, Format::Webp), (512, Format::Webp), (20_000, Format::Png)]);
     let wanted = Rendering::new((header.width, header.height), (Some(65_000), None), Fit::Contain, Format::Webp, 80);
-    let wanted = wanted.expect("one side is enough");
+    let wanted = wanted.expect("one side suffices");
     assert_eq!((wanted.width, wanted.height), (16_383, 2));
     let header = inspect_stored(&file, &limits, &wanted).expect("accepted");
     assert!(render(&file, &header, &limits, &wanted).is_ok());

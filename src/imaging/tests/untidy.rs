@@ -226,7 +226,7 @@ fn a_second_image_within_the_header_is_not_taken_for_the_first() {
         let file = plain_jpeg(width, height);
         let thumbnail = plain_jpeg(64, 64);
         let error = run(&inserted(&file, 2, &thumbnail)).unwrap_err();
-        assert_eq!(error.to_string(), "the file is damaged: the JPEG has a second image within its first one");
+        assert_eq!(error.to_string(), "the file is damaged: the JPEG has a second image inside the first one");
     }
 }
 
@@ -298,7 +298,7 @@ fn samples_at_fractions_of_each_other_are_unsupported_at_every_size() {
         file[frame + 11] = 0x31;
         file[frame + 14] = 0x21;
         let error = run(&file).unwrap_err();
-        let words = "the file uses a feature that is not supported: JPEG with colours sampled at fractions of each other";
+        let words = "the file uses a feature that is not supported: JPEG with fractional sampling factors";
         assert_eq!(error.to_string(), words);
     }
 }
@@ -311,5 +311,5 @@ fn a_jpeg_may_have_many_segments_up_to_a_limit_that_the_error_names() {
         run(&file).expect("accepted");
     }
     let error = run(&with(262_144)).unwrap_err();
-    assert_eq!(error, Error::unsupported("JPEG with more than 262144 segments before its image"));
+    assert_eq!(error, Error::unsupported("JPEG with more than 262144 segments before the image data"));
 }

@@ -86,17 +86,17 @@ fn a_reason_is_given_for_every_usual_kind_of_damage() {
     let without_data = [&png[..data - 4], &png[png.len() - 12..]].concat();
     for (file, expected) in [
         (&unchecked, "a checksum of the PNG does not match its data"),
-        (&invalid, "the compressed bitmap data of the PNG is invalid"),
-        (&header(24, 3), "the PNG header has a bit depth that does not exist"),
-        (&header(25, 5), "the PNG header has a colour type that does not exist"),
+        (&invalid, "the compressed image data of the PNG is invalid"),
+        (&header(24, 3), "the PNG header has an invalid bit depth"),
+        (&header(25, 5), "the PNG header has an invalid colour type"),
         (&header(25, 3), "the PNG has no palette although its pixels need one"),
-        (&header(24, 4), "the PNG header has a colour type and a bit depth that do not go together"),
-        (&header(26, 1), "the PNG header has a compression method that does not exist"),
-        (&header(27, 1), "the PNG uses a filter that does not exist"),
-        (&header(28, 2), "the PNG header has an interlace method that does not exist"),
-        (&header(23, 99), "the PNG has fewer rows than its header says"),
+        (&header(24, 4), "the PNG header has a bit depth that its colour type does not allow"),
+        (&header(26, 1), "the PNG header has an unknown compression method"),
+        (&header(27, 1), "the PNG uses an unknown filter method"),
+        (&header(28, 2), "the PNG header has an unknown interlace method"),
+        (&header(23, 99), "the PNG has fewer rows than its header states"),
         (&unknown, "the PNG needs a chunk of an unknown type"),
-        (&without_data, "the PNG has no bitmap data"),
+        (&without_data, "the PNG has no image data"),
         (&png[..data + 30].to_vec(), "the PNG data ends too early"),
     ] {
         assert_eq!(reason(file), expected);
@@ -109,10 +109,10 @@ fn a_reason_is_given_for_every_usual_kind_of_damage() {
         file
     };
     for (file, expected) in [
-        (with(frame + 7, 90), "a frame of the GIF has fewer pixels than it says"),
-        (with(frame + 10, 0), "the compressed bitmap data of the GIF is invalid"),
+        (with(frame + 7, 90), "a frame of the GIF has fewer pixels than its size requires"),
+        (with(frame + 10, 0), "the compressed image data of the GIF is invalid"),
         ([&gif[..gif.len() - 1], b"www"].concat(), "the GIF has a block of an unknown type"),
-        ([&gif[..frame], b";"].concat(), "the GIF has no bitmap"),
+        ([&gif[..frame], b";"].concat(), "the GIF has no image"),
         (gif[..gif.len() - 3].to_vec(), "the GIF data ends too early"),
     ] {
         assert_eq!(reason(&file), expected);
