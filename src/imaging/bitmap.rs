@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_image_is_averaged_and_its_ragged_edge_counted() {
+    fn a_large_image_is_averaged_including_its_partial_edge() {
         let (width, height) = (3073, 4);
         let mut reducer = Reducer::new(width, height, false, 512);
         let row: Vec<u8> = (0..width).flat_map(|x| [(x % 3) as u8 * 30; 3]).collect();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn colour_under_transparency_does_not_bleed() {
+    fn the_colour_of_transparent_pixels_does_not_bleed() {
         let mut reducer = Reducer::new(2048, 2, true, 512);
         let row: Vec<u8> = (0..2048).flat_map(|x| if x % 2 == 0 { [250, 10, 10, 255] } else { [0, 0, 0, 0] }).collect();
         reducer.push(&row, 4);

@@ -149,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn an_image_of_one_colour_has_one() {
+    fn an_image_of_one_colour_has_one_dominant_colour() {
         assert_eq!(dominant(&bitmap(&[([12, 200, 99, 255], 500)])), [Color([12, 200, 99])]);
     }
 
     #[test]
-    fn the_most_common_colour_comes_first_and_specks_are_left_out() {
+    fn the_most_common_colour_comes_first_and_specks_are_dropped() {
         let colors =
             bitmap(&[([0, 0, 255, 255], 300), ([255, 0, 0, 255], 600), ([255, 255, 255, 255], 100), ([0, 255, 0, 255], 3)]);
         assert_eq!(dominant(&colors), [Color([255, 0, 0]), Color([0, 0, 255]), Color([255, 255, 255])]);

@@ -312,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn srgb_is_told_from_what_is_like_it() {
+    fn srgb_is_distinguished_from_similar_profiles() {
         let is = |profile: ColorProfile| is_srgb(&parse(&profile.encode().expect("bytes")).expect("a profile"));
         assert!(is(ColorProfile::new_srgb()));
         assert!(!is(ColorProfile::new_display_p3()), "the same curve");

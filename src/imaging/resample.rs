@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_sine_gives_what_two_do() {
+    fn one_sine_equals_two_sines() {
         let sinc = |x: f64| if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
         for step in -3500..=3500 {
             let x = f64::from(step) / 1000.0;
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_reaches_beyond_the_image_is_cut() {
+    fn a_part_beyond_the_image_is_clamped() {
         for side in [1u32, 2, 3, 171, 172, 343, 4000, 65_500, 65_535] {
             let end = f64::from(side);
             for start in [0.0, end / 3.0, end * (1.0 - f64::EPSILON), end, end.next_up(), end + 1.0, -0.1, -f64::MIN_POSITIVE] {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_within_the_image_is_left_as_it_is() {
+    fn a_part_within_the_image_is_unchanged() {
         for part in [[0.0, 0.0, 343.0, 172.0], [0.25, 1.5, 300.125, 0.125], [342.0, 171.0, 1.0, 1.0]] {
             assert_eq!(within((343, 172), part), part);
         }

@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_counted_up_to_a_limit() {
+    fn table_memory_is_counted_up_to_a_limit() {
         let file = webp_files::lossless(&patchwork(240, 160), 240, 160);
         let bytes = |left: &mut usize, limit| bytes_within(bitstream(&file), (240, 160), left, limit);
         let mut left = 1_000_000;
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_no_block_uses_are_not_counted_above_a_thousand() {
+    fn unused_groups_above_a_thousand_are_not_counted() {
         assert_eq!(allocated_groups([0, 5, 3].into_iter(), 100), 6);
         assert_eq!(allocated_groups([0, 5, 3].into_iter(), 4), 3);
         assert_eq!(allocated_groups([0, 999].into_iter(), 1 << 20), 1000);

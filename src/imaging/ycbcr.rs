@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_those_of_jfif() {
+    fn ycbcr_is_converted_as_in_jfif() {
         assert_eq!(rgb(76, 85, 255), [254, 0, 0]);
         assert_eq!(rgb(150, 44, 21), [0, 255, 1]);
         assert_eq!(rgb(29, 255, 107), [0, 0, 254]);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_of_luma_is_exactly_the_whole_of_chroma_at_every_size() {
+    fn the_whole_luma_plane_maps_exactly_to_the_whole_chroma_plane() {
         for side in 1..=u32::from(u16::MAX) {
             for (luma, chroma) in sides_of_luma_and_chroma(side) {
                 let part = scaled([0.0, 0.0, luma, luma], (luma, luma), (chroma, chroma));
@@ -182,7 +182,7 @@ mod tests {
 
     /// An image of one row or one column, resized as if a thumbnail were derived from a larger thumbnail.
     #[test]
-    fn an_image_of_any_size_is_made_smaller() {
+    fn an_image_of_any_size_can_be_reduced() {
         let plane = |(width, height): (u32, u32), channels: usize| Plane {
             width,
             height,

@@ -62,14 +62,14 @@ fn luma(file: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 #[test]
-fn block_means_are_libjpegs_to_the_bit() {
+fn block_means_equal_libjpegs_to_the_bit() {
     for (name, file) in kinds() {
         assert_eq!(luma(&file), luma_by_libjpeg(&file), "{name}");
     }
 }
 
 #[test]
-fn what_libjpeg_finds_damaged_is_refused() {
+fn files_that_libjpeg_finds_damaged_are_rejected() {
     let mut random = XorShift(99);
     for (name, file) in kinds() {
         let mut passed = 0;
@@ -95,7 +95,7 @@ fn what_libjpeg_finds_damaged_is_refused() {
 }
 
 #[test]
-fn bytes_that_no_block_takes_are_skipped_behind_a_scan() {
+fn stray_bytes_after_a_scan_are_skipped() {
     for (name, file) in kinds() {
         for count in [1, 20, 5000, 50_000] {
             let mut longer = file.clone();
@@ -135,7 +135,7 @@ fn larger_reductions_look_like_the_image() {
 }
 
 #[test]
-fn a_sequential_scan_is_of_all_coefficients() {
+fn a_sequential_scan_must_contain_all_coefficients() {
     let mut file = jpeg_with_restarts(SIZE);
     let scan = file.windows(2).position(|window| window == [0xff, 0xda]).expect("a scan");
     file[scan + 8] = 5;
@@ -143,7 +143,7 @@ fn a_sequential_scan_is_of_all_coefficients() {
 }
 
 #[test]
-fn restart_markers_must_be_there_and_in_order() {
+fn restart_markers_must_exist_and_be_in_order() {
     let file = jpeg_with_restarts(SIZE);
     assert_eq!(luma(&file), luma_by_libjpeg(&file));
     let second = file.windows(2).position(|window| window == [0xff, 0xd1]).expect("a restart marker");

@@ -1,9 +1,9 @@
-//! GIFs as they are found: shown as Chromium, Pillow and libvips show them.
+//! Real-world GIFs are displayed as in Chromium, Pillow and libvips.
 
 use super::test_images::*;
 use super::*;
 
-/// A frame of as many pixels, all of one colour or of the quarters', at a place of the canvas.
+/// Builds a frame at a position on the canvas, in one colour or with four quarters.
 fn placed(canvas: (u16, u16), at: (u16, u16), size: (u16, u16)) -> Vec<u8> {
     let palette = QUARTERS.map(|color| [color[0], color[1], color[2]]).concat();
     let mut file = Vec::new();
@@ -22,7 +22,7 @@ fn placed(canvas: (u16, u16), at: (u16, u16), size: (u16, u16)) -> Vec<u8> {
     file
 }
 
-/// Without its colours from the fifth or from the first on.
+/// Removes the colours from the fifth or from the first on.
 fn with_palette_of(file: &[u8], colors: usize) -> Vec<u8> {
     let bytes = 3 << ((file[10] & 7) + 1);
     let mut cut = file[..13].to_vec();
@@ -42,7 +42,7 @@ fn shown(file: &[u8]) -> (u32, u32, Vec<[u8; 4]>) {
 }
 
 #[test]
-fn a_gif_may_end_wherever_a_block_may_begin() {
+fn a_gif_may_end_at_any_block_boundary() {
     let file = gif(100, 70, 3, [0, 1, 4, 3]);
     let expected = run(&file).expect("accepted").1;
     let body = &file[..file.len() - 1];
@@ -57,7 +57,7 @@ fn a_gif_may_end_wherever_a_block_may_begin() {
 }
 
 #[test]
-fn a_gif_that_breaks_off_within_a_block_is_refused() {
+fn a_gif_that_breaks_off_within_a_block_is_rejected() {
     let file = gif(100, 70, 3, [0, 1, 4, 3]);
     let mut accepted = Vec::new();
     for length in 0..file.len() {
@@ -66,12 +66,12 @@ fn a_gif_that_breaks_off_within_a_block_is_refused() {
             Err(error) => assert!(!matches!(error, Error::Internal { .. }), "{length}"),
         }
     }
-    // Behind each frame, but not behind the control block that announces the next.
+    // A file may end after each frame, but not after the control block that announces the next one.
     assert_eq!(accepted, [1, 2, 3]);
 }
 
 #[test]
-fn a_gif_that_lacks_an_announced_frame_is_refused() {
+fn a_gif_that_lacks_an_announced_frame_is_rejected() {
     let file = gif(100, 70, 1, [0, 1, 4, 3]);
     let body = &file[..file.len() - 1];
     let control = b"!\xf9\x04\0\0\0\0\0";
@@ -100,7 +100,7 @@ fn the_first_frame_enlarges_its_canvas() {
         assert_eq!((header.width, header.height), expected);
         let medium = &processed.thumbnails[1];
         assert_eq!((medium.info.width, medium.info.height), expected);
-        // The whole frame is there: its last quarter is white.
+        // The whole frame is shown: its last quarter is white.
         let inside = (f64::from(at.0 + size.0) - 9.0, f64::from(at.1 + size.1) - 9.0);
         let last = pixel_at(medium, inside.0 / f64::from(expected.0), inside.1 / f64::from(expected.1));
         assert!(close(last, WHITE), "{canvas:?} {at:?}: {last:?}");
@@ -109,7 +109,7 @@ fn the_first_frame_enlarges_its_canvas() {
 }
 
 #[test]
-fn the_limits_are_those_of_the_enlarged_canvas() {
+fn the_limits_apply_to_the_enlarged_canvas() {
     let limits = Limits { max_side: 200, ..Limits::default() };
     let error = inspect(&placed((60, 60), (150, 0), (60, 60)), &limits).unwrap_err();
     assert_eq!(error, Error::TooLarge { width: 210, height: 60, limit: 200 });
@@ -136,7 +136,7 @@ fn a_later_frame_does_not_enlarge_the_canvas() {
 }
 
 #[test]
-fn colours_beyond_the_palette_are_black_and_not_clear() {
+fn indices_beyond_the_palette_are_black_and_opaque() {
     const BLACK: [u8; 4] = [0, 0, 0, 255];
     let file = placed((80, 60), (0, 0), (80, 60));
     let (.., corners) = shown(&with_palette_of(&file, 2));
@@ -148,7 +148,7 @@ fn colours_beyond_the_palette_are_black_and_not_clear() {
         assert!(corners.iter().all(|pixel| close(*pixel, BLACK)), "{corners:?}");
         assert!(!run(&file).expect("accepted").1.metadata.has_alpha);
     }
-    // The transparent index stays clear, wherever it is.
+    // The transparent index stays transparent, whatever the palette.
     let clear = gif(80, 60, 1, [0, 4, 2, 3]);
     for colors in [0, 2] {
         let (.., corners) = shown(&with_palette_of(&clear, colors));
@@ -156,7 +156,7 @@ fn colours_beyond_the_palette_are_black_and_not_clear() {
     }
 }
 
-/// Puts bytes behind the `frames`-th frame of [`gif`]: each has its control block before it.
+/// Inserts bytes after the given frame of [`gif`]. Each frame has a control block before it.
 fn behind_frame(file: &[u8], frame: usize, bytes: &[u8]) -> Vec<u8> {
     let starts: Vec<usize> = memchr::memmem::find_iter(file, b"!\xf9\x04").collect();
     let at = starts.get(frame).copied().unwrap_or(file.len() - 1);
@@ -164,7 +164,7 @@ fn behind_frame(file: &[u8], frame: usize, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn blocks_that_viewers_pass_over_are_passed_over() {
+fn blocks_that_viewers_skip_are_skipped() {
     let file = gif(100, 70, 3, [0, 1, 4, 3]);
     let expected = run(&file).expect("accepted").1;
     let unknown = |label: u8| [&[b'!', label, 3][..], b"abc\x02de\0"].concat();
@@ -181,7 +181,7 @@ fn blocks_that_viewers_pass_over_are_passed_over() {
     }
 }
 
-/// A file's only frame, without its header and its trailer.
+/// Returns the only frame of a file, without header and trailer.
 fn frame_of(file: &[u8]) -> &[u8] {
     &file[13 + (3 << ((file[10] & 7) + 1))..file.len() - 1]
 }
@@ -200,7 +200,7 @@ fn a_later_frame_may_be_larger_than_the_canvas_or_empty() {
     }
     let head = &file[..file.len() - frame_of(&file).len() - 1];
     assert!(matches!(run(&[head, empty, frame_of(&file), b";"].concat()), Err(Error::Corrupt { .. })), "the first is the image");
-    // A larger frame that is cut short is damaged, and one that is too large counts with all of its pixels.
+    // A larger frame that is truncated is damaged, and all pixels of one that is too large count.
     let mut short = larger.to_vec();
     let at = short.iter().position(|&byte| byte == 0x2c).expect("a frame");
     short[at + 5..at + 9].copy_from_slice(&[0xff, 0xff, 0xff, 0xff]);

@@ -1,15 +1,15 @@
-//! Images of odd shapes: whatever their sides, coding and orientation, every thumbnail and rendering is made.
+//! Images of unusual shapes: every thumbnail and rendering is created, whatever the sides, coding and orientation.
 
 use super::test_images::*;
 use super::*;
 use crate::model::rendering::Fit;
 use mozjpeg::{ColorSpace, Compress};
 
-/// Sides at which a rounded quotient of luma and chroma once reached beyond the plane, and what is near them.
+/// Sides at which a rounded quotient of luma and chroma once exceeded the plane, and sides near them.
 const SIDES: [u32; 24] =
     [1, 2, 3, 7, 8, 9, 15, 17, 29, 33, 87, 149, 343, 433, 511, 513, 804, 1023, 1025, 1088, 1168, 1920, 2592, 3872];
 
-/// Every way of coding and of sampling chroma that the JPEG decoders tell apart.
+/// Every coding and chroma subsampling that the JPEG decoders distinguish.
 fn coded((width, height): (u32, u32), kind: usize, orientation: u16) -> (&'static str, Vec<u8>) {
     let rgb = rgb(width, height);
     let exif = exif(orientation, &[], &[]);
@@ -70,10 +70,10 @@ fn pixels_of(name: &str, file: &[u8], header: &Header, limits: &Limits) {
 }
 
 #[test]
-fn every_shape_is_shown_in_every_size() {
+fn images_of_every_shape_are_rendered_at_every_size() {
     let mut random = XorShift(0x5eed_0001);
     for round in 0..90 {
-        // One long side and a short one, so that a debug build is done in time.
+        // One long side and one short side, so that a debug build finishes in time.
         let long = if round % 2 == 0 { SIDES[random.below(SIDES.len())] } else { 1 + random.below(2600) as u32 };
         let short = 1 + random.below(24) as u32;
         let size = if random.below(2) == 0 { (long, short) } else { (short, long) };
@@ -84,7 +84,7 @@ fn every_shape_is_shown_in_every_size() {
 }
 
 #[test]
-fn images_whose_chroma_was_rounded_above_its_plane_are_accepted() {
+fn images_whose_chroma_was_rounded_beyond_its_plane_are_accepted() {
     for (width, height) in [(1168, 1088), (1920, 804), (1936, 1296)] {
         let file = plain_jpeg(width, height);
         assert!(run(&file).is_ok(), "{width}x{height}");

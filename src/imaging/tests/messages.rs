@@ -1,9 +1,9 @@
-//! What is said of a damaged file is a sentence for people: no library's debug output, no code numbers.
+//! The message for a damaged file is a readable sentence, without debug output or codes of a library.
 
 use super::test_images::*;
 use super::*;
 
-/// What libraries print and nobody understands.
+/// Parts of library output that no user understands.
 const FOREIGN: [&str; 14] =
     ["{", "}", "ChunkType", "0x", "::", "Err", "Error", "IDAT", "fcTL", "Some(", "None", "code ", "DistanceTooFar", "invalid_"];
 
@@ -19,7 +19,7 @@ fn assert_is_a_sentence(text: &str) {
 }
 
 #[test]
-fn what_is_said_of_damage_is_a_sentence() {
+fn the_message_for_damage_is_a_sentence() {
     let mut random = XorShift(0xdead_beef);
     let mut said = std::collections::BTreeSet::new();
     let limits = Limits { max_side: 1000, ..tiny() };
@@ -27,7 +27,7 @@ fn what_is_said_of_damage_is_a_sentence() {
     for file in files.filter(|file| !file.starts_with(&[0xff])) {
         for round in 0..600 {
             let mut damaged = file.clone();
-            // The header's bytes are the more telling ones.
+            // Header bytes lead to more kinds of errors.
             let at = if round % 2 == 0 { random.below(70.min(file.len())) } else { random.below(file.len()) };
             match random.below(4) {
                 0 => damaged.truncate(at),
@@ -49,7 +49,7 @@ fn what_is_said_of_damage_is_a_sentence() {
     assert!(said.len() > 25, "only {}", said.len());
 }
 
-/// Puts the right CRC behind each chunk, so that what is in it is looked at.
+/// Corrects the CRC of each chunk, so that its content is read.
 fn mend(file: &mut [u8]) {
     let mut at = 8;
     while let Some(head) = file.get(at..at + 8) {
@@ -64,7 +64,7 @@ fn mend(file: &mut [u8]) {
 }
 
 #[test]
-fn a_reason_is_given_for_every_usual_kind_of_damage() {
+fn every_usual_kind_of_damage_has_its_own_message() {
     let reason = |file: &[u8]| match run_within(file, &tiny()) {
         Err(Error::Corrupt { reason }) => reason,
         other => panic!("{other:?}"),

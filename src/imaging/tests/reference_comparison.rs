@@ -1,9 +1,9 @@
-//! The `image` crate decodes what we accept, and sees the same image.
+//! The `image` crate decodes the files that we accept to the same image.
 
 use super::*;
 
 #[test]
-fn an_independent_decoder_sees_the_same_image() {
+fn an_independent_decoder_outputs_the_same_image() {
     let mut compared = 0;
     for file in formats::small_files().into_iter().chain([test_images::interlaced_png(64, 50)]) {
         let header = inspect(&file, &tiny()).expect("a header");
