@@ -21,7 +21,7 @@ impl Bitmap {
     }
 
     /// Creates a bitmap that is covered completely.
-    pub fn whole(width: u32, height: u32, alpha: bool, pixels: Vec<u8>) -> Self {
+    pub fn new(width: u32, height: u32, alpha: bool, pixels: Vec<u8>) -> Self {
         let covered = (f64::from(width), f64::from(height));
         Bitmap { width, height, alpha, covered, pixels }
     }
@@ -147,12 +147,12 @@ impl Reducer {
             (Columns::Opaque(sums), _) => sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += u16::from(value)),
             (Columns::Weighted(sums), 2) => {
                 for (sums, pixel) in sums.iter_mut().zip(row.as_chunks::<2>().0) {
-                    weigh(sums, [pixel[0], pixel[0], pixel[0], pixel[1]]);
+                    add_weighted(sums, [pixel[0], pixel[0], pixel[0], pixel[1]]);
                 }
             }
             (Columns::Weighted(sums), _) => {
                 for (sums, pixel) in sums.iter_mut().zip(row.as_chunks::<4>().0) {
-                    weigh(sums, *pixel);
+                    add_weighted(sums, *pixel);
                 }
             }
         }
@@ -194,7 +194,7 @@ impl Reducer {
 
 /// Adds a pixel whose colours are weighted by its alpha.
 #[inline(always)]
-fn weigh(sums: &mut [u32; 4], pixel: [u8; 4]) {
+fn add_weighted(sums: &mut [u32; 4], pixel: [u8; 4]) {
     let alpha = u32::from(pixel[3]);
     let weights = [alpha, alpha, alpha, 1];
     for channel in 0..4 {

@@ -13,7 +13,7 @@ pub(super) struct FrameRect {
 
 impl FrameRect {
     /// Returns the rectangle of the whole canvas.
-    pub fn whole((width, height): (u32, u32)) -> Self {
+    pub fn full((width, height): (u32, u32)) -> Self {
         FrameRect { left: 0, top: 0, width, height }
     }
 
@@ -34,14 +34,14 @@ pub(super) struct Canvas {
 impl Canvas {
     /// Creates a canvas whose reduced longer side keeps `min_longer_side` pixels. `alpha` says whether the frame has alpha.
     pub fn new(size: (u32, u32), frame: FrameRect, alpha: bool, min_longer_side: u32) -> Self {
-        let covered = frame == FrameRect::whole(size);
+        let covered = frame == FrameRect::full(size);
         let mut canvas = Canvas {
             reducer: Reducer::new(size.0, size.1, alpha || !covered, min_longer_side),
             size,
             frame,
             row: if covered { Vec::new() } else { vec![0; size.0 as usize * 4] },
         };
-        canvas.push_clear(frame.top);
+        canvas.push_transparent_rows(frame.top);
         canvas
     }
 
@@ -68,11 +68,11 @@ impl Canvas {
     /// Returns the reduced image, after all rows of the frame were pushed.
     pub fn finish(mut self) -> Bitmap {
         self.row.fill(0);
-        self.push_clear(self.size.1 - self.frame.bottom());
+        self.push_transparent_rows(self.size.1 - self.frame.bottom());
         self.reducer.finish()
     }
 
-    fn push_clear(&mut self, rows: u32) {
+    fn push_transparent_rows(&mut self, rows: u32) {
         for _ in 0..rows {
             self.reducer.push(&self.row, 4);
         }

@@ -5,15 +5,15 @@ use super::bitmap::Bitmap;
 use crate::model::color::Color;
 
 /// Maximum number of colours.
-const COLORS: usize = 5;
+const MAX_COLORS: usize = 5;
 
 /// Centres closer than this in OKLab look the same (a just noticeable difference is about 0.02).
-const ALIKE: f32 = 0.05;
+const SAME_COLOR_DISTANCE: f32 = 0.05;
 
 /// A colour with a smaller share of the image is an edge or ringing, not a dominant colour.
-const SMALLEST_SHARE: f32 = 0.01;
+const MIN_SHARE: f32 = 0.01;
 
-const ROUNDS: usize = 12;
+const ITERATIONS: usize = 12;
 
 /// Returns up to five colours, most common first. Empty for a fully transparent image.
 pub(super) fn dominant(bitmap: &Bitmap) -> Vec<Color> {
@@ -23,14 +23,14 @@ pub(super) fn dominant(bitmap: &Bitmap) -> Vec<Color> {
     clusters.sort_by(|a, b| b.weight.total_cmp(&a.weight));
     let mut kept: Vec<Cell> = Vec::new();
     for cluster in clusters {
-        match kept.iter_mut().find(|other| distance(other.lab, cluster.lab) < ALIKE * ALIKE) {
+        match kept.iter_mut().find(|other| distance(other.lab, cluster.lab) < SAME_COLOR_DISTANCE * SAME_COLOR_DISTANCE) {
             Some(other) => other.merge(&cluster),
             None => kept.push(cluster),
         }
     }
     kept.sort_by(|a, b| b.weight.total_cmp(&a.weight));
     kept.iter()
-        .filter(|cell| cell.weight >= total * SMALLEST_SHARE)
+        .filter(|cell| cell.weight >= total * MIN_SHARE)
         .map(|cell| Color(cell.rgb.map(|channel| channel.round().clamp(0.0, 255.0) as u8)))
         .collect()
 }
@@ -77,7 +77,7 @@ fn histogram(bitmap: &Bitmap) -> Vec<Cell> {
 
 fn cluster(cells: &[Cell]) -> Vec<Cell> {
     let mut centres = seeds(cells);
-    for _ in 0..ROUNDS {
+    for _ in 0..ITERATIONS {
         let mut sums = vec![([0f32; 3], 0f32); centres.len()];
         for cell in cells {
             let Some(index) = nearest(&centres, cell) else {
@@ -101,7 +101,7 @@ fn cluster(cells: &[Cell]) -> Vec<Cell> {
 fn seeds(cells: &[Cell]) -> Vec<Cell> {
     let fullest = cells.iter().max_by(|a, b| a.weight.total_cmp(&b.weight));
     let mut seeds: Vec<Cell> = fullest.copied().into_iter().collect();
-    while !seeds.is_empty() && seeds.len() < COLORS {
+    while !seeds.is_empty() && seeds.len() < MAX_COLORS {
         let error = |cell: &Cell| {
             let gap = seeds.iter().map(|seed| distance(seed.lab, cell.lab));
             gap.fold(f32::INFINITY, f32::min) * cell.weight
@@ -145,7 +145,7 @@ mod tests {
 
     fn bitmap(colors: &[([u8; 4], usize)]) -> Bitmap {
         let pixels: Vec<u8> = colors.iter().flat_map(|(color, count)| color.repeat(*count)).collect();
-        Bitmap::whole((pixels.len() / 4) as u32, 1, true, pixels)
+        Bitmap::new((pixels.len() / 4) as u32, 1, true, pixels)
     }
 
     #[test]

@@ -53,13 +53,13 @@ pub(super) fn decode(bytes: &[u8], header: &GifHeader, target: DecodeTarget, lim
     let mut pixels = 0;
     while let Some(frame) = next_frame(&mut decoder)? {
         frames += 1;
-        pixels += frame.work(canvas);
-        check_pixels(frames, pixels, frame.covering(canvas), limits)?;
+        pixels += frame.counted_pixels(canvas);
+        check_pixels(frames, pixels, frame.bounding_size(canvas), limits)?;
         if bitmap.is_some() {
             verify_frame(&mut decoder, &frame, canvas, &mut indices)?;
             continue;
         }
-        check_first(&frame, canvas)?;
+        check_first_frame(&frame, canvas)?;
         indices.resize(frame.width * frame.height, 0);
         decoder.read_into_buffer(&mut indices).map_err(decoder_errors::gif)?;
         let palette = decoder.palette().map_err(decoder_errors::gif)?;
@@ -83,12 +83,12 @@ struct FrameInfo {
 
 impl FrameInfo {
     /// Returns the size that contains both the frame and the canvas.
-    fn covering(&self, canvas: (u32, u32)) -> (u32, u32) {
+    fn bounding_size(&self, canvas: (u32, u32)) -> (u32, u32) {
         (canvas.0.max(self.width as u32), canvas.1.max(self.height as u32))
     }
 
     /// Returns the pixels that count towards the limit: those of the canvas, or those of a larger frame.
-    fn work(&self, (width, height): (u32, u32)) -> u64 {
+    fn counted_pixels(&self, (width, height): (u32, u32)) -> u64 {
         (u64::from(width) * u64::from(height)).max(self.width as u64 * self.height as u64)
     }
 }
@@ -107,7 +107,7 @@ fn next_frame(decoder: &mut Decoder<impl Read>) -> Result<Option<FrameInfo>, Err
 }
 
 /// The header reader has already enlarged the canvas to the first frame.
-fn check_first(frame: &FrameInfo, canvas: (u32, u32)) -> Result<(), Error> {
+fn check_first_frame(frame: &FrameInfo, canvas: (u32, u32)) -> Result<(), Error> {
     if frame.width > canvas.0 as usize || frame.height > canvas.1 as usize {
         return Err(Error::corrupt("the GIF has a frame larger than its canvas"));
     }

@@ -39,13 +39,13 @@ pub(super) struct GifHeader {
 }
 
 pub(super) fn read(bytes: &[u8]) -> Result<GifHeader, Error> {
-    let ends = || Error::truncated("the GIF header");
-    let screen = bytes.get(6..HEADER_BYTES).ok_or_else(ends)?;
+    let truncated = || Error::truncated("the GIF header");
+    let screen = bytes.get(6..HEADER_BYTES).ok_or_else(truncated)?;
     let (mut width, mut height) = (number(screen, 0), number(screen, 2));
     let mut blocks = Blocks::of(bytes);
     while let Some(block) = blocks.next() {
         if block.kind == IMAGE {
-            let frame = bytes.get(block.at + 1..block.at + 9).ok_or_else(ends)?;
+            let frame = bytes.get(block.at + 1..block.at + 9).ok_or_else(truncated)?;
             width = width.max(number(frame, 0) + number(frame, 4));
             height = height.max(number(frame, 2) + number(frame, 6));
             break;
@@ -189,12 +189,12 @@ impl<'a> Blocks<'a> {
             IMAGE => at + 11 + self.bytes.get(at + 9).map_or(0, |&flags| palette_bytes(flags)),
             _ => return None,
         };
-        self.at = self.behind_sub_blocks(data);
+        self.at = self.skip_sub_blocks(data);
         Some(Block { kind, at, gap })
     }
 
     /// Skips sub-blocks. Each starts with its length; one of length zero is the terminator.
-    fn behind_sub_blocks(&self, mut at: usize) -> Option<usize> {
+    fn skip_sub_blocks(&self, mut at: usize) -> Option<usize> {
         loop {
             match *self.bytes.get(at)? {
                 0 => return Some(at + 1),

@@ -48,12 +48,12 @@ pub(super) fn decode_metered(
     // Only if the size changes, because libwebp's scaler replaces the smooth chroma upsampling that all viewers use.
     if features(data).is_none_or(|features| features.size != (width, height)) {
         config.options.use_scaling = 1;
-        config.options.scaled_width = side(width as usize)?;
-        config.options.scaled_height = side(height as usize)?;
+        config.options.scaled_width = to_c_int(width as usize)?;
+        config.options.scaled_height = to_c_int(height as usize)?;
     }
     config.output.colorspace = if alpha { ffi::WEBP_CSP_MODE::MODE_RGBA } else { ffi::WEBP_CSP_MODE::MODE_RGB };
     config.output.is_external_memory = 1;
-    config.output.u.RGBA = ffi::WebPRGBABuffer { rgba: pixels.as_mut_ptr(), stride: side(stride)?, size: pixels.len() };
+    config.output.u.RGBA = ffi::WebPRGBABuffer { rgba: pixels.as_mut_ptr(), stride: to_c_int(stride)?, size: pixels.len() };
     // SAFETY: `data` is valid for its length. `config` was initialised by libwebp and describes `pixels`, which is exclusively
     // ours, outlives the call, and is as large as stated: libwebp checks width, height and stride against `size` before it
     // writes.
@@ -84,10 +84,10 @@ pub(super) fn encode(
     let mut encoder = Encoder::new().ok_or_else(|| failed("the encoder cannot be initialised"))?;
     let picture = &mut encoder.picture;
     picture.use_argb = 1;
-    (picture.width, picture.height) = (side(width as usize)?, side(height as usize)?);
+    (picture.width, picture.height) = (to_c_int(width as usize)?, to_c_int(height as usize)?);
     let import = if alpha { ffi::WebPPictureImportRGBA } else { ffi::WebPPictureImportRGB };
     // SAFETY: `picture` was initialised by libwebp, and `pixels` contains `height` rows of `stride` bytes.
-    if unsafe { import(picture, pixels.as_ptr(), side(stride)?) } == 0 {
+    if unsafe { import(picture, pixels.as_ptr(), to_c_int(stride)?) } == 0 {
         return Err(failed("no memory for the pixels"));
     }
     picture.writer = Some(ffi::WebPMemoryWrite);
@@ -137,6 +137,6 @@ impl Drop for Encoder {
     }
 }
 
-fn side(length: usize) -> Result<i32, Error> {
+fn to_c_int(length: usize) -> Result<i32, Error> {
     i32::try_from(length).map_err(|_| Error::internal("the WebP size exceeds the range of libwebp"))
 }

@@ -21,7 +21,7 @@ pub(super) fn upright(bitmap: Bitmap, orientation: u8) -> Bitmap {
     };
     let Some(pixels) = turned else { return bitmap };
     let (width, height) = displayed(size, orientation);
-    Bitmap::whole(width, height, bitmap.alpha, pixels)
+    Bitmap::new(width, height, bitmap.alpha, pixels)
 }
 
 /// Converts samples in rows, like [`upright`]. Returns `None` if they are already upright.

@@ -91,5 +91,5 @@ pub(super) fn resize(bitmap: &Bitmap, part: Part, size: (u32, u32)) -> Result<Bi
     let channels = bitmap.channels();
     let source = Source { width: bitmap.width, height: bitmap.height, channels, samples: &bitmap.pixels };
     let pixels = resample(source, part, size, lanczos3())?;
-    Ok(Bitmap::whole(size.0, size.1, bitmap.alpha, pixels))
+    Ok(Bitmap::new(size.0, size.1, bitmap.alpha, pixels))
 }

@@ -18,7 +18,7 @@ use png::{ColorType, DecodeOptions, Decoder, Reader, Transformations};
 pub(super) fn decode(bytes: &[u8], png: &PngHeader, canvas: (u32, u32), target: DecodeTarget) -> Result<Decoded, Error> {
     let mut rows = Rows::of(bytes, png, canvas)?;
     let frame = match png.first_frame {
-        None => FrameRect::whole(canvas),
+        None => FrameRect::full(canvas),
         Some(frame) => {
             if target.verify {
                 rows.verify_frame()?;
@@ -31,7 +31,7 @@ pub(super) fn decode(bytes: &[u8], png: &PngHeader, canvas: (u32, u32), target: 
     if target.verify {
         rows.reader.finish().map_err(decoder_errors::png)?;
     }
-    let has_alpha = rows.has_alpha || frame != FrameRect::whole(canvas);
+    let has_alpha = rows.has_alpha || frame != FrameRect::full(canvas);
     let frames = if target.verify { frames(bytes)? } else { 1 };
     Ok(Decoded { pixels: Pixels::Rgb(bitmap), has_alpha, frames })
 }

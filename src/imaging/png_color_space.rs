@@ -9,7 +9,7 @@ use moxcms::{
 };
 
 /// gAMA of images that are meant to be sRGB, multiplied by 100 000: 1/2.2, however it was rounded.
-const USUAL_GAMMA: std::ops::RangeInclusive<u32> = 45_000..=46_000;
+const SRGB_GAMMA: std::ops::RangeInclusive<u32> = 45_000..=46_000;
 
 /// The gamma values that libpng accepts.
 const POSSIBLE_GAMMA: std::ops::RangeInclusive<u32> = 16..=625_000_000;
@@ -48,20 +48,20 @@ pub(super) struct ColorChunks {
 }
 
 /// Reads the first intact chunk of each kind before the image data.
-pub(super) fn read(bytes: &[u8], most_chunks: usize) -> ColorChunks {
+pub(super) fn read(bytes: &[u8], max_chunks: usize) -> ColorChunks {
     let mut found = [None; 6];
-    for chunk in chunks(bytes).take(most_chunks).take_while(|chunk| chunk.name != b"IDAT") {
+    for chunk in chunks(bytes).take(max_chunks).take_while(|chunk| chunk.name != b"IDAT") {
         let names: [&[u8]; 6] = [b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI"];
         if let Some(index) = names.iter().position(|name| *name == chunk.name) {
             found[index] = found[index].or_else(|| sized_body(&chunk, bytes));
         }
     }
-    let [points, srgb, gamma, chromaticities, mastering, content] = found;
+    let [cicp, srgb, gamma, chromaticities, mastering, content] = found;
     // In Chromium's order: the peak luminance of the content (cLLI), then that of the mastering display (mDCV).
     let nits = |body: Option<&[u8]>, at| body.and_then(|body| number(body, at)).filter(|&nits| nits > 0);
     let peak_nits = nits(content, 0).or_else(|| nits(mastering, 16)).map(|nits| f64::from(nits) / 10_000.0);
     let fallback = if srgb.is_some() { None } else { from_gamma(gamma, chromaticities) };
-    ColorChunks { cicp: points.and_then(|body| from_cicp(body, peak_nits)), fallback }
+    ColorChunks { cicp: cicp.and_then(|body| from_cicp(body, peak_nits)), fallback }
 }
 
 /// Returns the data of an intact chunk of the specified length.
@@ -94,7 +94,7 @@ fn from_gamma(gamma: Option<&[u8]>, chromaticities: Option<&[u8]>) -> Option<Png
     let gamma = number(gamma?, 0).filter(|gamma| POSSIBLE_GAMMA.contains(gamma))?;
     let stated = chromaticities.map(|body| std::array::from_fn(|index| number(body, index * 4).unwrap_or_default()));
     let chromaticities = stated.filter(|stated| are_possible(stated) && !are_srgb(stated));
-    let usual = USUAL_GAMMA.contains(&gamma) && chromaticities.is_none();
+    let usual = SRGB_GAMMA.contains(&gamma) && chromaticities.is_none();
     (!usual).then_some(PngColorSpace::Gamma { gamma, chromaticities })
 }
 
@@ -108,8 +108,8 @@ fn are_possible(stated: &[u32; 8]) -> bool {
     let side = |a: (f64, f64), b: (f64, f64), c: (f64, f64)| (b.0 - a.0) * (c.1 - a.1) - (b.1 - a.1) * (c.0 - a.0);
     let sides = [side(red, green, white), side(green, blue, white), side(blue, red, white)];
     let around = sides.iter().all(|&side| side > 1e6) || sides.iter().all(|&side| side < -1e6);
-    let seen = [white, red, green, blue].iter().all(|&(x, y)| x + y <= 100_000.0);
-    around && seen && white.1 > 0.0
+    let visible = [white, red, green, blue].iter().all(|&(x, y)| x + y <= 100_000.0);
+    around && visible && white.1 > 0.0
 }
 
 impl PngColorSpace {
@@ -118,9 +118,9 @@ impl PngColorSpace {
         match *self {
             Self::Cicp { primaries, curve, .. } => {
                 let (matrix_coefficients, full_range) = (MatrixCoefficients::Identity, true);
-                let points =
+                let code_points =
                     CicpProfile { color_primaries: primaries, transfer_characteristics: curve, matrix_coefficients, full_range };
-                let mut profile = ColorProfile::new_from_cicp(points);
+                let mut profile = ColorProfile::new_from_cicp(code_points);
                 if VIDEO_CURVES.contains(&curve) {
                     profile.cicp = None;
                     let curve = Some(ToneReprCurve::Parametric(vec![VIDEO_GAMMA]));

@@ -22,7 +22,7 @@ pub(super) struct PngHeader {
 }
 
 /// Numbers in PNG have 31 bits.
-const MOST_FRAMES: u32 = 0x7fff_ffff;
+const MAX_FRAMES: u32 = 0x7fff_ffff;
 
 pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<ParsedHeader, Error> {
     let ihdr = bytes.get(8..33).ok_or_else(|| Error::truncated("the PNG header"))?;
@@ -64,22 +64,22 @@ fn find_first_frame(bytes: &[u8], (width, height): (u32, u32)) -> Option<FrameRe
     let mut chunks = chunks(bytes).take(MAX_CHUNKS);
     let control = chunks.find(|chunk| [b"acTL", b"fcTL", b"IDAT"].iter().any(|name| *name == chunk.name))?;
     let counts = [0, 4].map(|at| control.checked_body(bytes).and_then(|body| number(body, at)));
-    if control.name != b"acTL" || control.body.len() != 8 || !matches!(counts, [Some(1..=MOST_FRAMES), Some(0..=MOST_FRAMES)]) {
+    if control.name != b"acTL" || control.body.len() != 8 || !matches!(counts, [Some(1..=MAX_FRAMES), Some(0..=MAX_FRAMES)]) {
         return None;
     }
     chunks.find(|chunk| chunk.name == b"fcTL" || chunk.name == b"IDAT").filter(|chunk| chunk.name == b"IDAT")?;
     let frame = chunks.find(|chunk| chunk.name == b"fcTL").filter(|chunk| chunk.body.len() == 26)?.checked_body(bytes)?;
     let data = chunks.find(|chunk| chunk.name == b"fcTL" || chunk.name == b"fdAT").filter(|chunk| chunk.name == b"fdAT")?;
     let second = bytes.get(data.body).filter(|body| body.len() >= 4)?;
-    let place =
+    let rect =
         FrameRect { width: number(frame, 4)?, height: number(frame, 8)?, left: number(frame, 12)?, top: number(frame, 16)? };
     let within = |start: u32, length: u32, side: u32| length > 0 && start.checked_add(length).is_some_and(|end| end <= side);
     let valid = (number(frame, 0)?, number(second, 0)?) == (0, 1)
         && frame[24] <= 2
         && frame[25] <= 1
-        && within(place.left, place.width, width)
-        && within(place.top, place.height, height);
-    valid.then_some(place)
+        && within(rect.left, rect.width, width)
+        && within(rect.top, rect.height, height);
+    valid.then_some(rect)
 }
 
 /// Counts the frames whose control chunks exist; the announced number is unreliable. Returns 1 for a still image.

@@ -99,18 +99,18 @@ enum Conversion<Transform: ?Sized> {
 impl ToSrgb {
     /// Returns the conversion for RGB or RGBA pixels, to which grey files are expanded as well. `None` if none is needed or
     /// possible.
-    pub fn of(file: &[u8], place: Option<&ColorSource>, pixels: &Pixels) -> Option<Self> {
-        let (place, alpha) = (place?, pixels.has_alpha());
+    pub fn of(file: &[u8], source: Option<&ColorSource>, pixels: &Pixels) -> Option<Self> {
+        let (source, alpha) = (source?, pixels.has_alpha());
         let to = rgb(alpha);
         let by_profile = catch_panic(|| {
-            let profile = parse(&place.read(file)?)?;
+            let profile = parse(&source.read(file)?)?;
             match source_layout(&profile, alpha, || pixels.is_grey())? {
                 // The profile is sRGB, so the other colour information does not matter.
                 None => Some(None),
                 Some(from) => Self::build(&profile, from, to).map(Some),
             }
         });
-        by_profile.unwrap_or_else(|| Self::from_color_space(place.color_space()?, to))
+        by_profile.unwrap_or_else(|| Self::from_color_space(source.color_space()?, to))
     }
 
     fn from_color_space(color_space: &PngColorSpace, layout: Layout) -> Option<Self> {
@@ -121,10 +121,10 @@ impl ToSrgb {
     }
 
     /// Returns the conversion for inks, where 255 is full coverage.
-    pub fn of_cmyk(file: &[u8], place: Option<&ColorSource>) -> Option<Self> {
-        let place = place?;
+    pub fn of_cmyk(file: &[u8], source: Option<&ColorSource>) -> Option<Self> {
+        let source = source?;
         catch_panic(|| {
-            let profile = parse(&place.read(file)?)?;
+            let profile = parse(&source.read(file)?)?;
             // `Layout::Rgba` stands for any four channels here.
             if profile.color_space != DataColorSpace::Cmyk {
                 return None;
@@ -173,19 +173,19 @@ impl ToSrgb {
 impl ToSrgb16 {
     /// Returns the conversion for rows of grey, grey with alpha, RGB or RGBA, depending on `channels`. `None` if none is needed
     /// or possible.
-    pub fn of(file: &[u8], place: Option<&ColorSource>, channels: usize, width: usize) -> Option<Self> {
-        let place = place?;
+    pub fn of(file: &[u8], source: Option<&ColorSource>, channels: usize, width: usize) -> Option<Self> {
+        let source = source?;
         let (alpha, grey) = (channels.is_multiple_of(2), channels < 3);
         let to = rgb(alpha);
         let by_profile = catch_panic(|| {
-            let profile = parse(&place.read(file)?)?;
+            let profile = parse(&source.read(file)?)?;
             match source_layout(&profile, alpha, || grey)? {
                 None => Some(None),
                 Some(from) => Self::build(&profile, from, to, width).map(Some),
             }
         });
         by_profile.unwrap_or_else(|| {
-            let color_space = place.color_space()?;
+            let color_space = source.color_space()?;
             catch_panic(|| match color_space.hdr(16) {
                 Some(hdr) => Some(Self::new(Conversion::Hdr(Box::new(hdr)), to, to, width)),
                 None => Self::build(&color_space.profile()?, to, to, width),

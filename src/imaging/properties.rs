@@ -73,12 +73,12 @@ pub fn picture(file: &[u8]) {
         let header = inspect_stored(file, &limits, &rendering).expect("the header was read before");
         render(file, &header, &limits, &rendering).expect("a rendering");
     }
-    every_part(file, &limits);
-    smaller(file);
+    resize_parts(file, &limits);
+    shrink_oversize(file);
 }
 
 /// Any part of an image can be resized to any size, and the result can be resized again.
-fn every_part(file: &[u8], limits: &Limits) {
+fn resize_parts(file: &[u8], limits: &Limits) {
     let rendering = contained((SIDE, SIDE));
     let header = inspect_stored(file, limits, &rendering).expect("the header was read before");
     let pixels = decode(file, &header, limits).expect("the file was decoded before").pixels;
@@ -102,7 +102,7 @@ fn every_part(file: &[u8], limits: &Limits) {
 }
 
 /// An image that exceeds the limits is scaled down to an accepted one, or rejected.
-fn smaller(file: &[u8]) {
+fn shrink_oversize(file: &[u8]) {
     let limits = Limits { max_side: 60, max_pixels: 2000, shrink: true, ..limits() };
     if !matches!(inspect(file, &limits), Err(Error::TooLarge { .. } | Error::TooManyImagePixels { .. })) {
         return;

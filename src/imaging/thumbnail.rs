@@ -69,7 +69,7 @@ pub(super) fn make(original: Original, header: &Header, heights: &[u32]) -> Resu
     let chroma = |size| if lossless && size == (header.width, header.height) { Chroma::Full } else { Chroma::Quarter };
     let encode = |(index, bitmap): &(usize, Pixels)| encode_thumbnail(sizes[*index].0, bitmap, chroma(bitmap.size()));
     let encoded = made.iter().map(encode).collect::<Result<_, _>>()?;
-    let small = made.into_iter().next().ok_or_else(|| Error::internal("no thumbnail was made"))?.1;
+    let small = made.into_iter().next().ok_or_else(|| Error::internal("no thumbnail was created"))?.1;
     Ok((encoded, small.into_rgb()?))
 }
 

@@ -41,7 +41,7 @@ fn decode_still(data: &[u8], header: &WebpHeader, canvas: (u32, u32), target: De
     } else {
         let size = scaled(canvas.0, canvas.1, target.min_longer_side);
         let pixels = libwebp::decode(data, size, false, header.decoder_bytes)?;
-        Bitmap::whole(size.0, size.1, false, pixels)
+        Bitmap::new(size.0, size.1, false, pixels)
     };
     Ok(Decoded { has_alpha: features.has_alpha, pixels: Pixels::Rgb(bitmap), frames: 1 })
 }

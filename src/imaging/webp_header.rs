@@ -38,10 +38,10 @@ pub(super) struct WebpFrame {
 }
 
 pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<ParsedHeader, Error> {
-    let size = number(bytes, 4, 4).ok_or_else(ends)?;
+    let size = number(bytes, 4, 4).ok_or_else(truncated)?;
     let end = (size as usize).saturating_add(8);
     if end > bytes.len() {
-        return Err(ends());
+        return Err(truncated());
     }
     let mut container = Container { pixels_to_read: MAX_READ_PIXELS, ..Container::default() };
     container.chunks(&bytes[..end], limits)?;
@@ -103,11 +103,11 @@ impl Container {
         let mut at = RIFF_BYTES;
         let mut others = 0;
         while at < bytes.len() {
-            let name = bytes.get(at..at + 4).ok_or_else(ends)?;
-            let length = number(bytes, at + 4, 4).ok_or_else(ends)? as usize;
+            let name = bytes.get(at..at + 4).ok_or_else(truncated)?;
+            let length = number(bytes, at + 4, 4).ok_or_else(truncated)? as usize;
             let body = at + 8..(at + 8).saturating_add(length);
             if body.end > bytes.len() {
-                return Err(ends());
+                return Err(truncated());
             }
             if name == b"ANMF" {
                 if self.animated {
@@ -123,7 +123,7 @@ impl Container {
             // Chunks are padded to an even length. No other decoder accepts a file without the padding.
             at = body.end + (length & 1);
             if at > bytes.len() {
-                return Err(ends());
+                return Err(truncated());
             }
         }
         Ok(())
@@ -132,12 +132,12 @@ impl Container {
     fn other(&mut self, name: &[u8], body: &[u8], start: usize, limits: &Limits) -> Result<(), Error> {
         match name {
             b"VP8X" if self.canvas.is_none() => {
-                let flags = number(body, 0, 1).ok_or_else(ends)?;
+                let flags = number(body, 0, 1).ok_or_else(truncated)?;
                 self.animated = flags & 0x02 != 0;
                 self.alpha = flags & 0x10 != 0;
                 self.opaque = !self.alpha && !self.animated;
-                let width = number(body, 4, 3).ok_or_else(ends)? + 1;
-                let height = number(body, 7, 3).ok_or_else(ends)? + 1;
+                let width = number(body, 4, 3).ok_or_else(truncated)? + 1;
+                let height = number(body, 7, 3).ok_or_else(truncated)? + 1;
                 // Checked before the frames are multiplied by it below.
                 limits.check_size(width, height)?;
                 self.canvas = Some((width, height));
@@ -146,15 +146,15 @@ impl Container {
                 if body.get(3..6) != Some(&[0x9d, 0x01, 0x2a]) {
                     return Err(Error::corrupt("the WebP image data does not start with its signature"));
                 }
-                let width = number(body, 6, 2).ok_or_else(ends)? & 0x3fff;
-                let height = number(body, 8, 2).ok_or_else(ends)? & 0x3fff;
+                let width = number(body, 6, 2).ok_or_else(truncated)? & 0x3fff;
+                let height = number(body, 8, 2).ok_or_else(truncated)? & 0x3fff;
                 self.canvas = Some((width, height));
             }
             b"VP8L" => {
                 if body.first() != Some(&0x2f) {
                     return Err(Error::corrupt("the WebP image data does not start with its signature"));
                 }
-                let bits = number(body, 1, 4).ok_or_else(ends)?;
+                let bits = number(body, 1, 4).ok_or_else(truncated)?;
                 self.alpha |= bits >> 28 & 1 != 0;
                 self.canvas = self.canvas.or(Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)));
             }
@@ -172,7 +172,7 @@ impl Container {
 
     fn frame(&mut self, bytes: &[u8], body: Range<usize>, limits: &Limits) -> Result<(), Error> {
         let head = &bytes[body.clone()];
-        let field = |at: usize| number(head, at, 3).ok_or_else(ends);
+        let field = |at: usize| number(head, at, 3).ok_or_else(truncated);
         // If the frame contains no image, decoding reports it.
         let data = body.start + 16.min(head.len())..body.end;
         let frame = WebpFrame {
@@ -263,7 +263,7 @@ fn image_chunks(bytes: &[u8], within: Range<usize>, plane: Alpha) -> Option<Rang
     None
 }
 
-fn ends() -> Error {
+fn truncated() -> Error {
     Error::truncated("the WebP data")
 }
 

@@ -44,7 +44,7 @@ pub(super) fn bytes_beside_pixels(data: &[u8], size: (u32, u32), left: &mut usiz
 fn bytes_within(data: &[u8], size: (u32, u32), left: &mut usize, max_tables_bytes: u64) -> Result<u64, Error> {
     let (width, height) = (size.0 as usize, size.1 as usize);
     let mut reader = Reader { bits: Bits::new(data), left, transforms_bytes: 0 };
-    let tables_bytes = match reader.level_0(width, height) {
+    let tables_bytes = match reader.read_level_0(width, height) {
         Ok(bytes) => bytes,
         Err(ReadError::Damaged) => 0,
         // Two transforms and the group numbers, each for blocks of 4 × 4.
@@ -80,7 +80,7 @@ fn blocks(side: usize, bits: u32) -> usize {
 
 impl Reader<'_, '_> {
     /// Returns the bytes of the tables for the codes of the main image.
-    fn level_0(&mut self, mut width: usize, height: usize) -> Result<u64, ReadError> {
+    fn read_level_0(&mut self, mut width: usize, height: usize) -> Result<u64, ReadError> {
         let mut seen = [false; 4];
         while self.bits.read(1)? == 1 {
             let kind = self.bits.read(2)?;
@@ -90,14 +90,14 @@ impl Reader<'_, '_> {
             match kind {
                 // Predictor transform and colour transform.
                 0 | 1 => {
-                    self.subsampled(width, height)?;
+                    self.read_subsampled(width, height)?;
                 }
                 // Subtract-green transform.
                 2 => {}
                 // Colour-indexing transform. With up to 16 colours, one pixel contains several.
                 _ => {
                     let colors = self.bits.read(8)? as usize + 1;
-                    self.image(colors, 1)?;
+                    self.read_image(colors, 1)?;
                     let packed_bits = match colors {
                         ..=2 => 3,
                         3..=4 => 2,
@@ -110,7 +110,7 @@ impl Reader<'_, '_> {
         }
         let cache_bits = self.cache_bits()?;
         let groups = if self.bits.read(1)? == 1 {
-            let image = self.subsampled(width, height)?;
+            let image = self.read_subsampled(width, height)?;
             allocated_groups(image.iter().map(|pixel| (pixel >> 8 & 0xffff) as usize), width * height)
         } else {
             1
@@ -119,11 +119,11 @@ impl Reader<'_, '_> {
     }
 
     /// Reads an image with one pixel per block of the main image.
-    fn subsampled(&mut self, width: usize, height: usize) -> Result<Vec<u32>, ReadError> {
+    fn read_subsampled(&mut self, width: usize, height: usize) -> Result<Vec<u32>, ReadError> {
         let bits = self.bits.read(3)? + 2;
         let (width, height) = (blocks(width, bits), blocks(height, bits));
         self.transforms_bytes += width as u64 * height as u64 * 4;
-        self.image(width, height)
+        self.read_image(width, height)
     }
 
     fn cache_bits(&mut self) -> Result<u32, ReadError> {
@@ -135,7 +135,7 @@ impl Reader<'_, '_> {
     }
 
     /// Reads an image without transforms and with one group of codes (RFC 9649, 3.7.1 and 3.6.2).
-    fn image(&mut self, width: usize, height: usize) -> Result<Vec<u32>, ReadError> {
+    fn read_image(&mut self, width: usize, height: usize) -> Result<Vec<u32>, ReadError> {
         let length = width * height;
         *self.left = self.left.checked_sub(length).ok_or(ReadError::TooLong)?;
         let cache_bits = self.cache_bits()?;
@@ -154,9 +154,9 @@ impl Reader<'_, '_> {
                 pixels.push(pixel);
                 cache.insert(pixel);
             } else if symbol < FIRST_COLOR_OF_CACHE {
-                let copied = prefixed(bits, symbol - FIRST_LENGTH)?;
+                let copied = read_prefixed(bits, symbol - FIRST_LENGTH)?;
                 let prefix = distance.symbol(bits)?;
-                let distance = plane_distance(prefixed(bits, prefix)?, width);
+                let distance = plane_distance(read_prefixed(bits, prefix)?, width);
                 if distance > pixels.len() || copied > length - pixels.len() {
                     return Err(ReadError::Damaged);
                 }
@@ -191,7 +191,7 @@ fn allocated_groups(numbers: impl Iterator<Item = usize> + Clone, pixels: usize)
 }
 
 /// Reads a length or a distance: a prefix and extra bits.
-fn prefixed(bits: &mut Bits, prefix: usize) -> Result<usize, ReadError> {
+fn read_prefixed(bits: &mut Bits, prefix: usize) -> Result<usize, ReadError> {
     if prefix < 4 {
         return Ok(prefix + 1);
     }

@@ -50,8 +50,8 @@ impl YCbCr {
         let pixels = match self.chroma {
             None => luma.into_iter().flat_map(|y| [y; 3]).collect(),
             Some(chroma) => {
-                let more = (f64::from(width) / covered.0, f64::from(height) / covered.1);
-                let chroma = chroma.upsampled(more, (width, height))?;
+                let ratio = (f64::from(width) / covered.0, f64::from(height) / covered.1);
+                let chroma = chroma.upsampled(ratio, (width, height))?;
                 let (chroma, _) = chroma.as_chunks::<2>();
                 let mut pixels = vec![0; luma.len() * 3];
                 let (to, _) = pixels.as_chunks_mut::<3>();
@@ -67,7 +67,7 @@ impl YCbCr {
 
 impl Plane {
     /// Builds a plane from rows of `stride` samples. Drops the padding, whose content is up to the encoder.
-    pub fn trimmed(mut samples: Vec<u8>, stride: usize, covered: (f64, f64)) -> Self {
+    pub fn from_padded(mut samples: Vec<u8>, stride: usize, covered: (f64, f64)) -> Self {
         let (width, height) = (covered.0.ceil() as u32, covered.1.ceil() as u32);
         if stride == width as usize {
             samples.truncate(stride * height as usize);
@@ -120,9 +120,10 @@ impl Plane {
         padded
     }
 
-    /// Upsamples chroma to `width × height`. `more` is the ratio of the whole luma plane to its covered part.
-    fn upsampled(&self, more: (f64, f64), (width, height): (u32, u32)) -> Result<Vec<u8>, Error> {
-        let part = ((self.covered.0 * more.0).min(f64::from(self.width)), (self.covered.1 * more.1).min(f64::from(self.height)));
+    /// Upsamples chroma to `width × height`. `ratio` is the ratio of the whole luma plane to its covered part.
+    fn upsampled(&self, ratio: (f64, f64), (width, height): (u32, u32)) -> Result<Vec<u8>, Error> {
+        let part =
+            ((self.covered.0 * ratio.0).min(f64::from(self.width)), (self.covered.1 * ratio.1).min(f64::from(self.height)));
         if part == (f64::from(width), f64::from(height)) {
             return Ok(self.samples.clone());
         }

@@ -41,16 +41,16 @@ impl Frame {
         }
         let (width, height) = (u32::from(u16::from_be_bytes([w1, w0])), u32::from(u16::from_be_bytes([h1, h0])));
         let factors = |spec: &[u8]| (usize::from(spec[1] >> 4), usize::from(spec[1] & 15));
-        let most =
+        let max =
             |factor: fn((usize, usize)) -> usize| specs.chunks_exact(3).map(|spec| factor(factors(spec))).max().unwrap_or(1);
-        let (max_h, max_v) = (most(|f| f.0), most(|f| f.1));
+        let (max_h, max_v) = (max(|f| f.0), max(|f| f.1));
         let mut components: Vec<Component> = Vec::with_capacity(usize::from(count));
         for spec in specs.chunks_exact(3) {
             let (h, v) = factors(spec);
             if !(1..=4).contains(&h) || !(1..=4).contains(&v) {
                 return Err(DecodeError::Invalid("an invalid sampling factor"));
             }
-            let blocks = |length: u32, factor: usize, most: usize| (length as usize * factor).div_ceil(most * 8);
+            let blocks = |length: u32, factor: usize, max: usize| (length as usize * factor).div_ceil(max * 8);
             components.push(Component {
                 id: spec[0],
                 h,
@@ -111,18 +111,18 @@ impl Scan {
             true => (first == 0 && approximation >> 4 == 0, first > 0),
             false => (true, true),
         };
-        for (place, spec) in specs.chunks_exact(2).enumerate() {
+        for (position, spec) in specs.chunks_exact(2).enumerate() {
             let unknown = DecodeError::Invalid("a scan with unknown components");
             // Components are in the order of the frame (T.81, B.2.3), so components with the same identifier are distinguished
             // by position.
-            let named = |(index, component): (usize, &Component)| (component.id == spec[0] && index >= place).then_some(index);
+            let named = |(index, component): (usize, &Component)| (component.id == spec[0] && index >= position).then_some(index);
             let index = frame.components.iter().enumerate().find_map(named).ok_or(unknown)?;
             if components.iter().any(|other| other.index == index) {
                 return Err(unknown);
             }
             let standard = |tables: &'static [Codes; 2]| if frame.progressive { &[] } else { tables.as_slice() };
-            let dc = if needs_dc { dc.take(&tables.dc, spec[1] >> 4, standard(&standard_tables::DC))? } else { None };
-            let ac = if needs_ac { ac.take(&tables.ac, spec[1] & 15, standard(&standard_tables::AC))? } else { None };
+            let dc = if needs_dc { dc.get_or_build(&tables.dc, spec[1] >> 4, standard(&standard_tables::DC))? } else { None };
+            let ac = if needs_ac { ac.get_or_build(&tables.ac, spec[1] & 15, standard(&standard_tables::AC))? } else { None };
             if dc.as_ref().is_some_and(|table| !table.is_for_dc()) {
                 return Err(DecodeError::Invalid("a Huffman table with invalid symbols"));
             }
@@ -149,7 +149,7 @@ struct TableCache([Option<Arc<Table>>; 4]);
 
 impl TableCache {
     /// Returns the table with this number: as defined in the file, or the standard one.
-    fn take(
+    fn get_or_build(
         &mut self,
         defined: &[Option<HuffmanDefinition>; 4],
         number: u8,

@@ -15,7 +15,7 @@ use std::ops::Range;
 const MAX_SEGMENTS: usize = 262_144;
 
 /// Maximum number of ICC segments. They are numbered by one byte, so more cannot form a profile.
-const MAX_PROFILE_PIECES: usize = 256;
+const MAX_ICC_SEGMENTS: usize = 256;
 
 #[derive(Debug, Clone)]
 pub(in crate::imaging) struct JpegHeader {
@@ -49,7 +49,7 @@ pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Pa
                 exif = Some(range.start + 6..range.end);
             }
             0xe0 if body.len() >= 14 && body.starts_with(b"JFIF\0") => markers.jfif = true,
-            0xe2 if markers.profile.len() < MAX_PROFILE_PIECES => markers.profile.extend(IccSegment::parse(body, &range)),
+            0xe2 if markers.profile.len() < MAX_ICC_SEGMENTS => markers.profile.extend(IccSegment::parse(body, &range)),
             0xee if body.len() >= 12 && body.starts_with(b"Adobe") => markers.adobe_transform = Some(body[11]),
             EOI => return Err(Error::corrupt("the JPEG has no image data")),
             SOS => {
@@ -57,7 +57,7 @@ pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Pa
                 let in_scan = body.first().copied().unwrap_or(0);
                 let orientation = metadata::orientation(bytes, exif.clone());
                 let target = purpose.decode_target((frame.width, frame.height), orientation);
-                return frame.found(markers, exif, orientation, in_scan, target, bytes.len() as u64);
+                return frame.into_parsed_header(markers, exif, orientation, in_scan, target, bytes.len() as u64);
             }
             _ => {}
         }
@@ -89,14 +89,15 @@ impl IccSegment {
     }
 
     /// Returns the segments in order, if the profile is complete.
-    fn assemble(mut pieces: Vec<IccSegment>) -> Option<profile::ColorSource> {
-        pieces.sort_by_key(|piece| piece.number);
-        let count = pieces.len();
-        let complete = pieces
+    fn assemble(mut segments: Vec<IccSegment>) -> Option<profile::ColorSource> {
+        segments.sort_by_key(|segment| segment.number);
+        let count = segments.len();
+        let complete = segments
             .iter()
             .zip(1..)
-            .all(|(piece, number)| (usize::from(piece.number), usize::from(piece.count)) == (number, count));
-        (complete && count > 0).then(|| profile::ColorSource::Uncompressed(pieces.into_iter().map(|piece| piece.range).collect()))
+            .all(|(segment, number)| (usize::from(segment.number), usize::from(segment.count)) == (number, count));
+        (complete && count > 0)
+            .then(|| profile::ColorSource::Uncompressed(segments.into_iter().map(|segment| segment.range).collect()))
     }
 }
 
@@ -150,7 +151,7 @@ impl Frame {
         Ok(Frame { width: u32::from(u16::from_be_bytes([w1, w0])), height, progressive: marker == 0xc2, ids, sampling })
     }
 
-    fn found(
+    fn into_parsed_header(
         self,
         markers: ColorMarkers,
         exif: Option<Range<usize>>,
@@ -159,13 +160,13 @@ impl Frame {
         target: DecodeTarget,
         file_bytes: u64,
     ) -> Result<ParsedHeader, Error> {
-        if !self.scales_by_whole_numbers() {
+        if !self.has_integer_sampling_ratios() {
             return Err(Error::unsupported("JPEG with fractional sampling factors"));
         }
         let scale = scale(self.width, self.height, target.min_longer_side);
         let scaled = |length: u32| (u64::from(length) * u64::from(scale)).div_ceil(8);
         let image_bytes = scaled(self.width) * scaled(self.height) * 3;
-        let reducible = scale < 8 && self.is_grey_or_ycbcr(&markers) && self.is_sampled_alike();
+        let reducible = scale < 8 && self.is_grey_or_ycbcr(&markers) && self.has_matching_chroma_sampling();
         let decoder_bytes = if reducible {
             self.reduced_bytes(scale)
         } else {
@@ -190,22 +191,22 @@ impl Frame {
     }
 
     /// Returns the maximum sampling factors.
-    fn most(&self) -> (u64, u64) {
-        let most = |factor: fn(&(u64, u64)) -> u64| self.sampling.iter().map(factor).max().unwrap_or(1);
-        (most(|factors| factors.0), most(|factors| factors.1))
+    fn max_sampling(&self) -> (u64, u64) {
+        let max = |factor: fn(&(u64, u64)) -> u64| self.sampling.iter().map(factor).max().unwrap_or(1);
+        (max(|factors| factors.0), max(|factors| factors.1))
     }
 
     /// Returns whether the sampling factors are integer multiples of each other. libjpeg and its derivatives support no others.
-    fn scales_by_whole_numbers(&self) -> bool {
-        let (across, down) = self.most();
+    fn has_integer_sampling_ratios(&self) -> bool {
+        let (across, down) = self.max_sampling();
         self.sampling.iter().all(|(h, v)| across.is_multiple_of(*h) && down.is_multiple_of(*v))
     }
 
     /// Returns whether luma has a sample for each pixel, and Cb and Cr have the same sampling factors, as our own decoder
     /// requires.
-    fn is_sampled_alike(&self) -> bool {
+    fn has_matching_chroma_sampling(&self) -> bool {
         match self.sampling.as_slice() {
-            [luma, cb, cr] => *luma == self.most() && cb == cr,
+            [luma, cb, cr] => *luma == self.max_sampling() && cb == cr,
             _ => true,
         }
     }
@@ -233,7 +234,7 @@ impl Frame {
 
     /// Returns the blocks of all components, padded to whole MCUs.
     fn blocks(&self) -> u64 {
-        let (across, down) = self.most();
+        let (across, down) = self.max_sampling();
         let mcus_across = u64::from(self.width).div_ceil(8 * across);
         let mcus_down = u64::from(self.height).div_ceil(8 * down);
         self.sampling.iter().map(|&(h, v)| mcus_across * h * mcus_down * v).sum()

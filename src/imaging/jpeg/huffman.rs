@@ -99,10 +99,10 @@ impl Table {
     /// Adds a symbol to all entries whose bits start with its code.
     fn enter(&mut self, code: u32, length: u32, symbol: u8) {
         let size = u32::from(symbol & 15);
-        let behind = LOOK_UP_BITS - length;
-        for rest in 0..1u32 << behind {
-            self.entries[(code << behind | rest) as usize] = if size > 0 && size <= behind {
-                Entry::with_value(length + size, symbol, extend((rest >> (behind - size)) as i32, size))
+        let remaining_bits = LOOK_UP_BITS - length;
+        for rest in 0..1u32 << remaining_bits {
+            self.entries[(code << remaining_bits | rest) as usize] = if size > 0 && size <= remaining_bits {
+                Entry::with_value(length + size, symbol, extend((rest >> (remaining_bits - size)) as i32, size))
             } else {
                 Entry::new(length, symbol)
             };

@@ -79,7 +79,7 @@ fn read_pixels(
     let eighths = f64::from(jpeg.scale) / 8.0;
     Ok(Bitmap {
         covered: (f64::from(header.stored.0) * eighths, f64::from(header.stored.1) * eighths),
-        ..Bitmap::whole(width as u32, height as u32, false, pixels)
+        ..Bitmap::new(width as u32, height as u32, false, pixels)
     })
 }
 

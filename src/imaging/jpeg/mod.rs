@@ -71,7 +71,7 @@ fn verified<'a>(bytes: &'a [u8], header: &Header, limits: &Limits) -> Result<Cow
 
 fn decode_reduced(bytes: &[u8], jpeg: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<YCbCr, Error> {
     let planes = reduced::decode(bytes, stored, usize::from(jpeg.scale), limits.max_progressive_scans)?;
-    let mut planes = planes.into_iter().map(|plane| Plane::trimmed(plane.samples, plane.stride, plane.covered));
+    let mut planes = planes.into_iter().map(|plane| Plane::from_padded(plane.samples, plane.stride, plane.covered));
     let luma = planes.next().ok_or_else(|| Error::internal("a JPEG without components"))?;
     let chroma = planes.next().zip(planes.next()).map(|(cb, cr)| Plane::interleaved(&cb, &cr));
     Ok(YCbCr { luma, chroma })

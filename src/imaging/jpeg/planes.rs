@@ -18,7 +18,7 @@ impl Plane {
     pub fn new(frame: &Frame, component: &Component, eighths: usize) -> Self {
         let (across, down) = frame.padded_blocks(component);
         let (stride, rows) = (across * eighths, down * eighths);
-        let reduced = |length: u32, factor: usize, most: usize| f64::from(length) * (factor * eighths) as f64 / (most * 8) as f64;
+        let reduced = |length: u32, factor: usize, max: usize| f64::from(length) * (factor * eighths) as f64 / (max * 8) as f64;
         let covered = (reduced(frame.width, component.h, frame.max_h), reduced(frame.height, component.v, frame.max_v));
         Plane { stride, covered, eighths, samples: vec![0; stride * rows] }
     }

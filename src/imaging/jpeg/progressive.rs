@@ -123,16 +123,16 @@ fn refine_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [
 /// Reads the upper bits of a band.
 fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
     let (table, store) = band_table_and_store(scan, stores)?;
-    let mut blocks_to_pass = 0u32;
+    let mut eob_run = 0u32;
     for_each_block(
         reader,
         frame,
         scan,
-        &mut blocks_to_pass,
+        &mut eob_run,
         |blocks| *blocks = 0,
-        |blocks_to_pass, bits, _, index| {
-            if *blocks_to_pass > 0 {
-                *blocks_to_pass -= 1;
+        |eob_run, bits, _, index| {
+            if *eob_run > 0 {
+                *eob_run -= 1;
                 return Ok(());
             }
             let mut bits = bits.reader();
@@ -144,7 +144,7 @@ fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [C
                 match table.read_ac(&mut bits)? {
                     Symbol { run: 15, value: 0 } => k += 16,
                     Symbol { run, value: 0 } => {
-                        *blocks_to_pass = (1 << run) - 1 + bits.read(run as u32);
+                        *eob_run = (1 << run) - 1 + bits.read(run as u32);
                         break;
                     }
                     Symbol { run, value } => {
@@ -174,24 +174,24 @@ fn refine_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [
     let (table, store) = band_table_and_store(scan, stores)?;
     let band = (u64::MAX << scan.first) & (u64::MAX >> (63 - scan.last));
     let bit = 1i16 << scan.low;
-    let mut blocks_to_pass = 0u32;
+    let mut eob_run = 0u32;
     for_each_block(
         reader,
         frame,
         scan,
-        &mut blocks_to_pass,
+        &mut eob_run,
         |blocks| *blocks = 0,
-        |blocks_to_pass, bits, _, index| {
+        |eob_run, bits, _, index| {
             let mut bits = bits.reader();
             let coefficients = &mut store.coefficients[index * store.kept..][..store.kept];
             let nonzero = &mut store.nonzero[index];
             let mut rest = band;
-            if *blocks_to_pass == 0 {
+            if *eob_run == 0 {
                 while rest != 0 {
                     bits.refill();
                     let Symbol { run, value } = table.read_ac(&mut bits)?;
                     if value == 0 && run < 15 {
-                        *blocks_to_pass = (1 << run) + bits.read(run as u32);
+                        *eob_run = (1 << run) + bits.read(run as u32);
                         break;
                     }
                     if value.abs() > 1 {
@@ -210,9 +210,9 @@ fn refine_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [
                     rest &= !(before | 1 << place);
                 }
             }
-            if *blocks_to_pass > 0 {
+            if *eob_run > 0 {
                 correct(&mut bits, coefficients, *nonzero & rest, bit);
-                *blocks_to_pass -= 1;
+                *eob_run -= 1;
             }
             bits.done();
             Ok(())

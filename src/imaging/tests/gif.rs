@@ -4,7 +4,7 @@ use super::test_images::*;
 use super::*;
 
 /// Builds a frame at a position on the canvas, in one colour or with four quarters.
-fn placed(canvas: (u16, u16), at: (u16, u16), size: (u16, u16)) -> Vec<u8> {
+fn frame_at(canvas: (u16, u16), at: (u16, u16), size: (u16, u16)) -> Vec<u8> {
     let palette = QUARTERS.map(|color| [color[0], color[1], color[2]]).concat();
     let mut file = Vec::new();
     let mut encoder = ::gif::Encoder::new(&mut file, canvas.0, canvas.1, &palette).expect("a GIF starts");
@@ -95,7 +95,7 @@ fn the_first_frame_enlarges_its_canvas() {
         ((0, 60), (0, 0), (90, 50), (90, 60)),
         ((120, 100), (10, 10), (60, 60), (120, 100)),
     ] {
-        let file = placed(canvas, at, size);
+        let file = frame_at(canvas, at, size);
         let (header, processed) = run(&file).expect("accepted");
         assert_eq!((header.width, header.height), expected);
         let medium = &processed.thumbnails[1];
@@ -111,9 +111,9 @@ fn the_first_frame_enlarges_its_canvas() {
 #[test]
 fn the_limits_apply_to_the_enlarged_canvas() {
     let limits = Limits { max_side: 200, ..Limits::default() };
-    let error = inspect(&placed((60, 60), (150, 0), (60, 60)), &limits).unwrap_err();
+    let error = inspect(&frame_at((60, 60), (150, 0), (60, 60)), &limits).unwrap_err();
     assert_eq!(error, Error::TooLarge { width: 210, height: 60, limit: 200 });
-    let mut far = placed((60, 60), (0, 0), (60, 60));
+    let mut far = frame_at((60, 60), (0, 0), (60, 60));
     let frame = far.iter().position(|&byte| byte == 0x2c).expect("a frame");
     far[frame + 1..frame + 9].fill(0xff);
     let error = run(&far).unwrap_err();
@@ -123,7 +123,7 @@ fn the_limits_apply_to_the_enlarged_canvas() {
     let limits = Limits { max_frame_pixels: 2 * 64 * 64, ..Limits::default() };
     let error = run_within(&animated, &limits).unwrap_err();
     assert_eq!(error, Error::TooManyPixels { frames: 3, width: 64, height: 64, limit: limits.max_frame_pixels });
-    assert!(matches!(inspect(&placed((0, 0), (0, 0), (40, 40)), &Limits::default()), Err(Error::TooSmall { .. })));
+    assert!(matches!(inspect(&frame_at((0, 0), (0, 0), (40, 40)), &Limits::default()), Err(Error::TooSmall { .. })));
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_later_frame_does_not_enlarge_the_canvas() {
 #[test]
 fn indices_beyond_the_palette_are_black_and_opaque() {
     const BLACK: [u8; 4] = [0, 0, 0, 255];
-    let file = placed((80, 60), (0, 0), (80, 60));
+    let file = frame_at((80, 60), (0, 0), (80, 60));
     let (.., corners) = shown(&with_palette_of(&file, 2));
     for (pixel, expected) in corners.iter().zip([RED, GREEN, BLACK, BLACK]) {
         assert!(close(*pixel, expected), "{pixel:?}, not {expected:?}");
@@ -157,7 +157,7 @@ fn indices_beyond_the_palette_are_black_and_opaque() {
 }
 
 /// Inserts bytes after the given frame of [`gif`]. Each frame has a control block before it.
-fn behind_frame(file: &[u8], frame: usize, bytes: &[u8]) -> Vec<u8> {
+fn after_frame(file: &[u8], frame: usize, bytes: &[u8]) -> Vec<u8> {
     let starts: Vec<usize> = memchr::memmem::find_iter(file, b"!\xf9\x04").collect();
     let at = starts.get(frame).copied().unwrap_or(file.len() - 1);
     [&file[..at], bytes, &file[at..]].concat()
@@ -170,12 +170,12 @@ fn blocks_that_viewers_skip_are_skipped() {
     let unknown = |label: u8| [&[b'!', label, 3][..], b"abc\x02de\0"].concat();
     for frame in 0..=3 {
         for bytes in [unknown(0x99), unknown(0), vec![0], vec![0; 9], [&[0][..], &unknown(0x2c), &[0, 0]].concat()] {
-            let (_, processed) = run(&behind_frame(&file, frame, &bytes)).expect("accepted");
+            let (_, processed) = run(&after_frame(&file, frame, &bytes)).expect("accepted");
             assert_eq!(processed.metadata, expected.metadata, "{bytes:?} behind {frame}");
             assert!(processed.thumbnails.iter().zip(&expected.thumbnails).all(|(a, b)| a.bytes == b.bytes));
         }
         for broken in [&b"x"[..], b"\0x", b"!\x99\xff"] {
-            let refused = run(&behind_frame(&file, frame, broken));
+            let refused = run(&after_frame(&file, frame, broken));
             assert!(matches!(refused, Err(Error::Corrupt { .. })), "{broken:?} behind {frame}");
         }
     }
@@ -188,10 +188,10 @@ fn frame_of(file: &[u8]) -> &[u8] {
 
 #[test]
 fn a_later_frame_may_be_larger_than_the_canvas_or_empty() {
-    let file = placed((80, 60), (0, 0), (80, 60));
+    let file = frame_at((80, 60), (0, 0), (80, 60));
     let expected = run(&file).expect("accepted").1;
     let empty = b"!\xf9\x04\0\0\0\0\0,\0\0\0\0\0\0\0\0\0\x02\x02\x4c\x01\0";
-    let larger = placed((80, 60), (0, 0), (200, 170));
+    let larger = frame_at((80, 60), (0, 0), (200, 170));
     let larger = frame_of(&larger);
     for (later, frames) in [(larger.to_vec(), 2), (empty.to_vec(), 2), ([empty, larger, empty, frame_of(&file)].concat(), 5)] {
         let (header, processed) = run(&[&file[..file.len() - 1], &later, b";"].concat()).expect("accepted");

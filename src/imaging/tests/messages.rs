@@ -12,7 +12,7 @@ fn assert_is_a_sentence(text: &str) {
     let foreign = FOREIGN.iter().find(|foreign| text.contains(**foreign));
     assert!(foreign.is_none(), "{foreign:?} in {text:?}");
     assert!(!text.contains('(') && !text.contains('"') && !text.contains("  "), "{text:?}");
-    assert!(!text.ends_with('.') && !text.ends_with(' '), "what is made of it ends the sentence: {text:?}");
+    assert!(!text.ends_with('.') && !text.ends_with(' '), "the service adds the full stop: {text:?}");
     assert!(text.split(' ').count() > 4, "{text:?}");
     let numbers = text.split(|character: char| !character.is_ascii_digit()).filter(|digits| !digits.is_empty()).count();
     assert!(numbers == 0 || text.contains("pixels") || text.contains("scans"), "{text:?}");
@@ -35,7 +35,7 @@ fn the_message_for_damage_is_a_sentence() {
                 _ => damaged[at] = random.next() as u8,
             }
             if file.starts_with(b"\x89PNG") && round % 3 == 0 {
-                mend(&mut damaged);
+                fix_crcs(&mut damaged);
             }
             if let Err(error) = run_within(&damaged, &limits) {
                 said.insert(error.to_string());
@@ -50,7 +50,7 @@ fn the_message_for_damage_is_a_sentence() {
 }
 
 /// Corrects the CRC of each chunk, so that its content is read.
-fn mend(file: &mut [u8]) {
+fn fix_crcs(file: &mut [u8]) {
     let mut at = 8;
     while let Some(head) = file.get(at..at + 8) {
         let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
@@ -73,7 +73,7 @@ fn every_usual_kind_of_damage_has_its_own_message() {
     let header = |at: usize, value: u8| {
         let mut file = png.clone();
         file[at] = value;
-        mend(&mut file);
+        fix_crcs(&mut file);
         file
     };
     let data = png.windows(4).position(|window| window == b"IDAT").expect("data");
@@ -81,7 +81,7 @@ fn every_usual_kind_of_damage_has_its_own_message() {
     unchecked[png.len() - 13] ^= 1;
     let mut invalid = png.clone();
     invalid[data + 12] ^= 0x55;
-    mend(&mut invalid);
+    fix_crcs(&mut invalid);
     let unknown = [&png[..33], &png_chunk(b"ABCD", b""), &png[33..]].concat();
     let without_data = [&png[..data - 4], &png[png.len() - 12..]].concat();
     for (file, expected) in [

@@ -53,7 +53,7 @@ fn profile(profile: &moxcms::ColorProfile) -> Vec<u8> {
 }
 
 /// Builds a PNG with a row of each colour, after these chunks.
-fn drawn(depth: BitDepth, chunks: &[Vec<u8>]) -> Vec<u8> {
+fn draw(depth: BitDepth, chunks: &[Vec<u8>]) -> Vec<u8> {
     let data: Vec<u8> = COLORS.iter().flat_map(|color| (0..8).flat_map(|_| color.map(u16::to_be_bytes))).flatten().collect();
     let data: Vec<u8> = if depth == BitDepth::Sixteen { data } else { data.iter().step_by(2).copied().collect() };
     let file = png((8, COLORS.len() as u32), ColorType::Rgb, depth, &data, |_| {});
@@ -71,7 +71,7 @@ fn rendered(file: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Returns the first pixel of each row.
-fn seen(file: &[u8]) -> Vec<[u8; 3]> {
+fn first_pixels(file: &[u8]) -> Vec<[u8; 3]> {
     rendered(file).iter().map(|row| [row[0], row[1], row[2]]).collect()
 }
 
@@ -89,7 +89,7 @@ fn assert_all_seen(cases: &[Case], tolerance: u8) {
     for (chunks, expected) in cases {
         // In 8 bits, only colours whose lower byte repeats the upper one are the same.
         for (depth, count) in [(BitDepth::Sixteen, 12), (BitDepth::Eight, 7)] {
-            let seen = seen(&drawn(depth, chunks));
+            let seen = first_pixels(&draw(depth, chunks));
             let difference = difference(&seen[..count], &expected[..count]);
             assert!(difference <= tolerance, "{chunks:?} {depth:?}: {seen:?}, not {expected:?}");
         }
@@ -142,7 +142,7 @@ fn stated_colour_spaces_are_shown_as_in_chromium() {
 #[test]
 fn stated_srgb_changes_no_byte_and_costs_nothing() {
     for depth in [BitDepth::Eight, BitDepth::Sixteen] {
-        let plain = run_within(&drawn(depth, &[]), &tiny()).expect("accepted").1;
+        let plain = run_within(&draw(depth, &[]), &tiny()).expect("accepted").1;
         for chunks in [
             vec![gamma(45_455)],
             vec![gamma(45_450), chromaticities(SRGB)],
@@ -155,7 +155,7 @@ fn stated_srgb_changes_no_byte_and_costs_nothing() {
             vec![gamma(u32::MAX)],
             vec![profile(&moxcms::ColorProfile::new_srgb())],
         ] {
-            let file = drawn(depth, &chunks);
+            let file = draw(depth, &chunks);
             let header = inspect(&file, &tiny()).expect("a header");
             let Kind::Png(png) = &header.kind else { panic!("a PNG") };
             let free = header.profile.is_none() && png.colors_16bit.is_none();
@@ -182,8 +182,8 @@ fn the_colour_chunk_with_the_highest_precedence_applies() {
         vec![png_chunk(b"gAMA", b"")],
     ];
     for depth in [BitDepth::Eight, BitDepth::Sixteen] {
-        let alone: Vec<_> = stated.iter().map(|chunks| seen(&drawn(depth, chunks))).collect();
-        let plain = seen(&drawn(depth, &[]));
+        let alone: Vec<_> = stated.iter().map(|chunks| first_pixels(&draw(depth, chunks))).collect();
+        let plain = first_pixels(&draw(depth, &[]));
         for (index, one) in alone.iter().enumerate() {
             assert!(alone[index + 1..].iter().all(|other| other != one), "{index} differs from the others");
         }
@@ -194,7 +194,7 @@ fn the_colour_chunk_with_the_highest_precedence_applies() {
             let backwards: Vec<_> = forwards.iter().rev().cloned().collect();
             let others = |index: usize| if is_there(&index) { stated[index].clone() } else { useless[index].clone() };
             for chunks in [forwards, backwards, (0..4).flat_map(others).collect()] {
-                assert_eq!(&seen(&drawn(depth, &chunks)), expected, "{present:04b}");
+                assert_eq!(&first_pixels(&draw(depth, &chunks)), expected, "{present:04b}");
             }
         }
     }
@@ -202,21 +202,21 @@ fn the_colour_chunk_with_the_highest_precedence_applies() {
 
 #[test]
 fn only_the_first_colour_chunk_before_the_image_data_applies() {
-    let plain = drawn(BitDepth::Eight, &[]);
+    let plain = draw(BitDepth::Eight, &[]);
     let data = plain.windows(4).position(|window| window == b"IDAT").expect("data") - 4;
     let end = plain.len() - 12;
     for chunk in [gamma(100_000), cicp(9, 16), profile(&moxcms::ColorProfile::new_adobe_rgb())] {
         let late = [&plain[..end], &chunk, &plain[end..]].concat();
-        assert_eq!(seen(&late), seen(&plain));
+        assert_eq!(first_pixels(&late), first_pixels(&plain));
         let early = [&plain[..data], &chunk, &plain[data..]].concat();
-        assert_ne!(seen(&early), seen(&plain));
+        assert_ne!(first_pixels(&early), first_pixels(&plain));
         let mut damaged = chunk.clone();
         let last = damaged.len() - 1;
         damaged[last] ^= 1;
-        assert_eq!(seen(&[&plain[..data], &damaged, &plain[data..]].concat()), seen(&plain));
+        assert_eq!(first_pixels(&[&plain[..data], &damaged, &plain[data..]].concat()), first_pixels(&plain));
     }
-    let twice = drawn(BitDepth::Eight, &[gamma(100_000), gamma(62_500)]);
-    assert_eq!(seen(&twice), seen(&drawn(BitDepth::Eight, &[gamma(100_000)])));
+    let twice = draw(BitDepth::Eight, &[gamma(100_000), gamma(62_500)]);
+    assert_eq!(first_pixels(&twice), first_pixels(&draw(BitDepth::Eight, &[gamma(100_000)])));
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn rendering(header: &Header, to: (Option<u32>, Option<u32>), fit: Fit, format: 
 }
 
 /// Returns the rendered image as RGBA.
-fn made(bytes: &[u8], to: (Option<u32>, Option<u32>), fit: Fit, format: Format) -> (u32, u32, Vec<[u8; 4]>) {
+fn rendered(bytes: &[u8], to: (Option<u32>, Option<u32>), fit: Fit, format: Format) -> (u32, u32, Vec<[u8; 4]>) {
     let header = inspect(bytes, &tiny()).expect("accepted");
     let wanted = rendering(&header, to, fit, format);
     let header = inspect_stored(bytes, &Limits::default(), &wanted).expect("accepted");
@@ -78,16 +78,16 @@ fn heights_with_the_same_pixels_produce_one_thumbnail() {
 #[test]
 fn cover_crops_the_centre_to_the_exact_size() {
     for file in [plain_jpeg(1200, 400), rgba_png(1200, 400, QUARTERS), webp(1200, 400, QUARTERS, false)] {
-        let square = made(&file, (Some(100), Some(100)), Fit::Cover, Format::Png);
+        let square = rendered(&file, (Some(100), Some(100)), Fit::Cover, Format::Png);
         for ((across, down), color) in [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)].into_iter().zip(QUARTERS) {
             assert_pixel(&square, across, down, color);
         }
         // The left and the right half meet in the middle, as in no other crop.
         assert_pixel(&square, 0.47, 0.25, RED);
         assert_pixel(&square, 0.52, 0.25, GREEN);
-        assert_eq!(made(&file, (Some(16), Some(700)), Fit::Cover, Format::Jpeg).2.len(), 16 * 700);
+        assert_eq!(rendered(&file, (Some(16), Some(700)), Fit::Cover, Format::Jpeg).2.len(), 16 * 700);
     }
-    let small = made(&plain_jpeg(60, 60), (Some(2000), Some(1000)), Fit::Cover, Format::Jpeg);
+    let small = rendered(&plain_jpeg(60, 60), (Some(2000), Some(1000)), Fit::Cover, Format::Jpeg);
     assert_pixel(&small, 0.1, 0.1, RED);
     assert_pixel(&small, 0.9, 0.9, WHITE);
 }
@@ -100,7 +100,7 @@ fn every_orientation_is_cropped_upright() {
     for (orientation, quarters) in (1..).zip(turned) {
         let file = jpeg((640, 320), ColorSpace::JCS_RGB, &rgb(640, 320), Some(&exif(orientation, &[], &[])), |_| {});
         for (to, fit) in [((Some(90), Some(60)), Fit::Cover), ((Some(60), None), Fit::Contain)] {
-            let bitmap = made(&file, to, fit, Format::Png);
+            let bitmap = rendered(&file, to, fit, Format::Png);
             for ((across, down), color) in [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)].into_iter().zip(quarters) {
                 assert_pixel(&bitmap, across, down, color);
             }
@@ -113,12 +113,12 @@ fn transparency_is_kept_in_png_and_webp_and_white_in_jpeg() {
     let half = [220, 30, 30, 128];
     for file in [rgba_png(400, 400, [half, CLEAR, BLUE, WHITE]), webp(400, 400, [half, CLEAR, BLUE, WHITE], true)] {
         for format in [Format::Png, Format::Webp] {
-            let bitmap = made(&file, (Some(80), None), Fit::Contain, format);
+            let bitmap = rendered(&file, (Some(80), None), Fit::Contain, format);
             assert_pixel(&bitmap, 0.25, 0.25, half);
             assert_pixel(&bitmap, 0.25, 0.75, BLUE);
             assert!(bitmap.2[20 * 80 + 60][3] < 8, "{format}");
         }
-        let flat = made(&file, (Some(80), None), Fit::Contain, Format::Jpeg);
+        let flat = rendered(&file, (Some(80), None), Fit::Contain, Format::Jpeg);
         assert_pixel(&flat, 0.25, 0.25, [237, 142, 142, 255]);
         assert_pixel(&flat, 0.75, 0.25, [255; 4]);
     }
@@ -130,9 +130,9 @@ fn renderings_decode_only_the_first_frame_of_an_animation() {
     let whole = file.len();
     file.truncate(whole - 40);
     assert!(run(&file).is_err(), "an upload verifies all frames");
-    let bitmap = made(&file, (Some(50), None), Fit::Contain, Format::Png);
+    let bitmap = rendered(&file, (Some(50), None), Fit::Contain, Format::Png);
     assert_eq!((bitmap.0, bitmap.1), (50, 40));
-    assert_eq!(made(&animated_webp(64, 64, 3), (Some(32), None), Fit::Contain, Format::Png).0, 32);
+    assert_eq!(rendered(&animated_webp(64, 64, 3), (Some(32), None), Fit::Contain, Format::Png).0, 32);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_thumbnail_smaller_than_the_upload_limit_can_be_a_source() {
     let (_, processed) = run(&plain_jpeg(3000, 60)).expect("accepted");
     let small = &processed.thumbnails[0];
     assert_eq!((small.info.width, small.info.height), (128, 3));
-    let bitmap = made(&small.bytes, (Some(32), None), Fit::Contain, Format::Png);
+    let bitmap = rendered(&small.bytes, (Some(32), None), Fit::Contain, Format::Png);
     assert_eq!((bitmap.0, bitmap.1), (32, 1));
 }
 

@@ -10,7 +10,7 @@ const SIDES: [u32; 24] =
     [1, 2, 3, 7, 8, 9, 15, 17, 29, 33, 87, 149, 343, 433, 511, 513, 804, 1023, 1025, 1088, 1168, 1920, 2592, 3872];
 
 /// Every coding and chroma subsampling that the JPEG decoders distinguish.
-fn coded((width, height): (u32, u32), kind: usize, orientation: u16) -> (&'static str, Vec<u8>) {
+fn encoded((width, height): (u32, u32), kind: usize, orientation: u16) -> (&'static str, Vec<u8>) {
     let rgb = rgb(width, height);
     let exif = exif(orientation, &[], &[]);
     let sampled = |name, h, v, progressive: bool| {
@@ -78,7 +78,7 @@ fn images_of_every_shape_are_rendered_at_every_size() {
         let short = 1 + random.below(24) as u32;
         let size = if random.below(2) == 0 { (long, short) } else { (short, long) };
         let orientation = 1 + random.below(8) as u16;
-        let (kind, file) = coded(size, round, orientation);
+        let (kind, file) = encoded(size, round, orientation);
         assert_shown(&format!("{kind} {}x{}, orientation {orientation}", size.0, size.1), &file, &mut random);
     }
 }

@@ -13,7 +13,7 @@ const SIZE: (usize, usize) = (660, 440);
 const LARGE: (usize, usize) = (1321, 883);
 
 /// A JPEG thumbnail reaches at least 0.95; the smallest defect tested below stays under 0.8.
-const ALIKE: f64 = 0.9;
+const MIN_SSIM: f64 = 0.9;
 
 /// RGBA in rows.
 struct Pixels {
@@ -123,14 +123,14 @@ fn shown(thumbnail: &MadeThumbnail) -> Pixels {
 type References = HashMap<(usize, usize), Pixels>;
 
 #[track_caller]
-fn assert_alike(file: &[u8], original: &Pixels, references: &mut References, what: &str) {
+fn assert_similar(file: &[u8], original: &Pixels, references: &mut References, what: &str) {
     let (_, processed) = run(file).expect(what);
     assert_eq!(processed.thumbnails.len(), 4);
     for thumbnail in &processed.thumbnails {
         let made = shown(thumbnail);
         let size = (made.width, made.height);
         let similarity = ssim(&made, references.entry(size).or_insert_with(|| original.reduced(size.0, size.1)));
-        assert!(similarity > ALIKE, "{what}, {}: {similarity:.3}", thumbnail.info.size.name());
+        assert!(similarity > MIN_SSIM, "{what}, {}: {similarity:.3}", thumbnail.info.size.name());
     }
 }
 
@@ -153,11 +153,11 @@ fn thumbnails_match_the_image_in_every_format() {
         let original = scene(SIZE, alpha);
         let mut references = References::new();
         if !alpha {
-            assert_alike(&as_jpeg(&original, None), &original, &mut references, "JPEG");
+            assert_similar(&as_jpeg(&original, None), &original, &mut references, "JPEG");
         }
-        assert_alike(&as_png(&original), &original, &mut references, "PNG");
-        assert_alike(&as_webp(&original, false), &original, &mut references, "WebP");
-        assert_alike(&as_webp(&original, true), &original, &mut references, "lossless WebP");
+        assert_similar(&as_png(&original), &original, &mut references, "PNG");
+        assert_similar(&as_webp(&original, false), &original, &mut references, "WebP");
+        assert_similar(&as_webp(&original, true), &original, &mut references, "lossless WebP");
     }
 }
 
@@ -169,7 +169,7 @@ fn thumbnails_match_the_image_in_every_orientation() {
         for orientation in 1..=8u16 {
             let stored = stored_as(&original, orientation);
             let file = as_jpeg(&stored, Some(&exif(orientation, &[], &[])));
-            assert_alike(&file, &original, &mut references, &format!("{size:?}, orientation {orientation}"));
+            assert_similar(&file, &original, &mut references, &format!("{size:?}, orientation {orientation}"));
         }
     }
 }
@@ -182,12 +182,12 @@ fn thumbnails_match_the_image_with_every_chroma_subsampling() {
     for chroma in [(1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (4, 2)] {
         let sampled = |compress: &mut mozjpeg::Compress| compress.set_chroma_sampling_pixel_sizes(chroma, chroma);
         let file = jpeg(size, ColorSpace::JCS_RGB, &original.flat(3), None, sampled);
-        assert_alike(&file, &original, &mut references, &format!("chroma of {chroma:?} pixels"));
+        assert_similar(&file, &original, &mut references, &format!("chroma of {chroma:?} pixels"));
     }
     let grey: Vec<u8> = original.pixels.iter().map(|pixel| pixel[1]).collect();
     let file = jpeg(size, ColorSpace::JCS_GRAYSCALE, &grey, None, |_| {});
     let original = Pixels { pixels: grey.iter().map(|&level| [level, level, level, 255]).collect(), ..original };
-    assert_alike(&file, &original, &mut References::new(), "grey");
+    assert_similar(&file, &original, &mut References::new(), "grey");
 }
 
 /// Returns the image as a camera with this orientation stores it (EXIF 2.32, tag 0x0112: where row 0 and column 0 are).
