@@ -110,8 +110,8 @@ impl Reducer {
         }
     }
 
-    /// Takes the next row: grey, grey with alpha, RGB or RGBA, depending on `channels`. A reducer with alpha takes rows with
-    /// alpha or RGBA, one without alpha takes the others.
+    /// Takes the next row: grey, grey with alpha, RGB or RGBA, depending on `channels`. Rows of two
+    /// or four channels need a reducer with alpha, other rows one without.
     pub fn push(&mut self, row: &[u8], channels: usize) {
         debug_assert_eq!(row.len(), self.width * channels);
         match (channels, self.factor) {

@@ -191,6 +191,7 @@ enum Kind {
     Webp(webp_header::WebpHeader),
 }
 
+/// The result of [`process`].
 #[derive(Debug, Clone)]
 pub struct Processed {
     /// `small`, `medium`, then the additional heights. Of two heights with the same pixels, only one is created.

@@ -10,6 +10,7 @@ use super::{gif, jpeg, location, orient, png_header, profile, webp_header};
 /// exceeded the growth of the process's memory by 1 to 70 MiB, for every kind of file of 16 megapixels.
 const FIXED_BYTES: u64 = 8 << 20;
 
+/// Reads the header of a file and checks it against the limits.
 pub(super) fn read_header(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Header, Error> {
     let format = recognise(bytes).ok_or_else(|| Error::UnsupportedFormat { found: unsupported_format(bytes) })?;
     let parsed = match format {

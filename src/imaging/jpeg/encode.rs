@@ -15,6 +15,7 @@ pub(in crate::imaging) enum Chroma {
     /// One chroma sample for each pixel (4:4:4), so that a thin red line stays red.
     Full,
 }
+
 /// Encodes an RGB bitmap. mozjpeg's own defaults (trellis, progressive) would take 38 times as long for files 18 % smaller.
 pub(in crate::imaging) fn encode(bitmap: &Bitmap, quality: f32, chroma: Chroma) -> Result<Vec<u8>, Error> {
     encoder_result(|| {

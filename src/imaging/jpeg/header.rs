@@ -17,6 +17,7 @@ const MAX_SEGMENTS: usize = 262_144;
 /// Maximum number of ICC segments. They are numbered by one byte, so more cannot form a profile.
 const MAX_ICC_SEGMENTS: usize = 256;
 
+/// The part of the header that the decoders need.
 #[derive(Debug, Clone)]
 pub(in crate::imaging) struct JpegHeader {
     /// Whether Adobe's marker exists. It means that CMYK is inverted.
@@ -27,6 +28,7 @@ pub(in crate::imaging) struct JpegHeader {
     pub reducible: bool,
 }
 
+/// Reads the header. `purpose` determines the decoding scale.
 pub(in crate::imaging) fn read(bytes: &[u8], purpose: &Purpose<'_>) -> Result<ParsedHeader, Error> {
     let mut segments = Segments::new(bytes);
     let mut frame: Option<Frame> = None;

@@ -6,6 +6,7 @@ use super::decode_error::DecodeError;
 use super::frame::{Frame, Scan, Tables};
 use super::segments::{EOI, SOI, SOS, Segment, Segments, next_marker};
 
+/// The position in a file, and the tables that apply there.
 pub(super) struct ScanReader<'a> {
     pub segments: Segments<'a>,
     pub tables: Tables,
@@ -37,6 +38,7 @@ impl<'a> ScanReader<'a> {
         !skipped && (ends(at.checked_sub(2).and_then(|start| file.get(start..*at))) || ends(file.get(*at..*at + 2)))
     }
 
+    /// Reads the markers up to the frame header.
     pub fn read_to_frame(&mut self) -> Result<Frame, DecodeError> {
         match self.read_markers()? {
             Stop::Frame(marker, body) => Frame::parse(marker, body),
@@ -148,4 +150,5 @@ impl<'a> ScanReader<'a> {
     }
 }
 
+/// The error for a second SOI, which both header readers report.
 pub(super) const SECOND_SOI: DecodeError = DecodeError::Invalid("a second image inside the first one");

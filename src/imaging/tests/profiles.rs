@@ -121,7 +121,7 @@ fn every_variant_of_srgb_changes_no_byte() {
 fn a_grey_profile_applies_only_to_grey_images() {
     let profile = ColorProfile::new_gray_with_gamma(1.0).encode().expect("a profile");
     let grey: Vec<u8> = rgba(100, 80, [[10; 4], [55; 4], [128; 4], [250; 4]]).chunks_exact(4).map(|p| p[0]).collect();
-    // Linear light: 55 of 255 is darker than it looks in sRGB.
+    // Linear light: 55 of 255 corresponds to 128 in sRGB.
     let shown = [56, 128, 188, 253].map(|value| [value, value, value, 255]);
     let jpeg = jpeg((100, 80), ColorSpace::JCS_GRAYSCALE, &grey, None, |_| {});
     assert_shown(&jpeg_with_profile(&jpeg, &profile, 65_000), shown);
