@@ -61,9 +61,9 @@ impl PictureConfig {
             ),
         )?;
         require(
-            (1..=imaging::MOST_SIDE).contains(&self.max_image_side),
+            (1..=imaging::MAX_SIDE).contains(&self.max_image_side),
             "MAX_IMAGE_SIDE",
-            &format!("it must be from 1 to {} pixels", imaging::MOST_SIDE),
+            &format!("it must be from 1 to {} pixels", imaging::MAX_SIDE),
         )?;
         require(
             (1..=self.max_image_side).contains(&self.min_image_side),
@@ -113,7 +113,7 @@ impl PictureConfig {
     /// Returns how many times larger than by default an image or a file may be, rounded up; at least 1.
     pub(super) fn scale(&self) -> u32 {
         let defaults = imaging::Limits::default();
-        let pixels = self.limits().most_pixels().div_ceil(defaults.max_pixels);
+        let pixels = self.limits().max_decoded_pixels().div_ceil(defaults.max_pixels);
         let bytes = self.max_file_size.0.div_ceil(service::DEFAULT_MAX_FILE_BYTES);
         u32::try_from(pixels.max(bytes)).unwrap_or(u32::MAX).max(1)
     }

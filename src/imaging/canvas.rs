@@ -1,20 +1,20 @@
-//! The first frame of an animation, on its transparent canvas.
+//! Draws the first frame of an animation on its transparent canvas.
 
-use super::picture::{Picture, Reducer};
+use super::bitmap::{Bitmap, Reducer};
 
-/// A part of the canvas, within it.
+/// A rectangle within the canvas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FrameRect {
     pub left: u32,
     pub top: u32,
     pub width: u32,
     pub height: u32,
 }
 
-impl Place {
-    /// All of a canvas.
-    pub fn whole((width, height): (u32, u32)) -> Self {
-        Place { left: 0, top: 0, width, height }
+impl FrameRect {
+    /// Returns the rectangle of the whole canvas.
+    pub fn full((width, height): (u32, u32)) -> Self {
+        FrameRect { left: 0, top: 0, width, height }
     }
 
     fn bottom(&self) -> u32 {
@@ -22,30 +22,30 @@ impl Place {
     }
 }
 
-/// Takes the frame's rows; those of the canvas go into a reducer.
+/// Takes the rows of the frame and passes rows of the canvas to a reducer.
 pub(super) struct Canvas {
     reducer: Reducer,
     size: (u32, u32),
-    frame: Place,
-    /// A row of the canvas as RGBA; empty where the frame covers all of it, and its rows are the canvas's.
+    frame: FrameRect,
+    /// A row of the canvas as RGBA. Empty if the frame covers the whole canvas and needs no copy.
     row: Vec<u8>,
 }
 
 impl Canvas {
-    /// For a picture of which the longer side must keep `cover` pixels. `alpha` is the frame's.
-    pub fn new(size: (u32, u32), frame: Place, alpha: bool, cover: u32) -> Self {
-        let covered = frame == Place::whole(size);
+    /// Creates a canvas whose reduced longer side keeps `min_longer_side` pixels. `alpha` says whether the frame has alpha.
+    pub fn new(size: (u32, u32), frame: FrameRect, alpha: bool, min_longer_side: u32) -> Self {
+        let covered = frame == FrameRect::full(size);
         let mut canvas = Canvas {
-            reducer: Reducer::new(size.0, size.1, alpha || !covered, cover),
+            reducer: Reducer::new(size.0, size.1, alpha || !covered, min_longer_side),
             size,
             frame,
             row: if covered { Vec::new() } else { vec![0; size.0 as usize * 4] },
         };
-        canvas.push_clear(frame.top);
+        canvas.push_transparent_rows(frame.top);
         canvas
     }
 
-    /// Takes the frame's next row: grey, grey and alpha, RGB or RGBA, told apart by `channels`.
+    /// Takes the next row of the frame: grey, grey with alpha, RGB or RGBA, depending on `channels`.
     pub fn push(&mut self, row: &[u8], channels: usize) {
         if self.row.is_empty() {
             return self.reducer.push(row, channels);
@@ -65,14 +65,14 @@ impl Canvas {
         self.reducer.push(&self.row, 4);
     }
 
-    /// The picture, when all rows of the frame have been pushed.
-    pub fn finish(mut self) -> Picture {
+    /// Returns the reduced image, after all rows of the frame were pushed.
+    pub fn finish(mut self) -> Bitmap {
         self.row.fill(0);
-        self.push_clear(self.size.1 - self.frame.bottom());
+        self.push_transparent_rows(self.size.1 - self.frame.bottom());
         self.reducer.finish()
     }
 
-    fn push_clear(&mut self, rows: u32) {
+    fn push_transparent_rows(&mut self, rows: u32) {
         for _ in 0..rows {
             self.reducer.push(&self.row, 4);
         }

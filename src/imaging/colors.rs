@@ -1,41 +1,41 @@
-//! The dominant colours of a picture: a histogram of 4096 cells, then weighted k-means in OKLab, where distances are as
-//! an eye sees them. Deterministic: the first centre is the fullest cell, each further one the worst served.
+//! Finds the dominant colours of an image: a histogram of 4096 cells, then weighted k-means in OKLab, where distances match
+//! perception. Deterministic: the first centre is the fullest cell, and each further one is the cell with the largest error.
 
-use super::picture::Picture;
+use super::bitmap::Bitmap;
 use crate::model::color::Color;
 
-/// How many colours at most.
-const COLORS: usize = 5;
+/// Maximum number of colours.
+const MAX_COLORS: usize = 5;
 
-/// Centres nearer than this in OKLab are one colour to the eye (a just noticeable difference is about 0.02).
-const ALIKE: f32 = 0.05;
+/// Centres closer than this in OKLab look the same (a just noticeable difference is about 0.02).
+const SAME_COLOR_DISTANCE: f32 = 0.05;
 
-/// A colour below this share of the picture is an edge or ringing, not a dominant colour.
-const SMALLEST_SHARE: f32 = 0.01;
+/// A colour with a smaller share of the image is an edge or ringing, not a dominant colour.
+const MIN_SHARE: f32 = 0.01;
 
-const ROUNDS: usize = 12;
+const ITERATIONS: usize = 12;
 
-/// Up to five colours, most common first. One colour for a picture of one, none for a fully transparent one.
-pub(super) fn dominant(picture: &Picture) -> Vec<Color> {
-    let cells = histogram(picture);
+/// Returns up to five colours, most common first. Empty for a fully transparent image.
+pub(super) fn dominant(bitmap: &Bitmap) -> Vec<Color> {
+    let cells = histogram(bitmap);
     let total: f32 = cells.iter().map(|cell| cell.weight).sum();
     let mut clusters = cluster(&cells);
     clusters.sort_by(|a, b| b.weight.total_cmp(&a.weight));
     let mut kept: Vec<Cell> = Vec::new();
     for cluster in clusters {
-        match kept.iter_mut().find(|other| distance(other.lab, cluster.lab) < ALIKE * ALIKE) {
+        match kept.iter_mut().find(|other| distance(other.lab, cluster.lab) < SAME_COLOR_DISTANCE * SAME_COLOR_DISTANCE) {
             Some(other) => other.merge(&cluster),
             None => kept.push(cluster),
         }
     }
     kept.sort_by(|a, b| b.weight.total_cmp(&a.weight));
     kept.iter()
-        .filter(|cell| cell.weight >= total * SMALLEST_SHARE)
+        .filter(|cell| cell.weight >= total * MIN_SHARE)
         .map(|cell| Color(cell.rgb.map(|channel| channel.round().clamp(0.0, 255.0) as u8)))
         .collect()
 }
 
-/// Colours that belong together: their mean, and how much of the picture they are.
+/// A cluster of colours: their mean and their share of the image.
 #[derive(Clone, Copy)]
 struct Cell {
     rgb: [f32; 3],
@@ -55,10 +55,10 @@ impl Cell {
     }
 }
 
-/// The cells that hold a pixel, four bits a channel, weighted by alpha.
-fn histogram(picture: &Picture) -> Vec<Cell> {
+/// Returns the non-empty cells, with four bits per channel, weighted by alpha.
+fn histogram(bitmap: &Bitmap) -> Vec<Cell> {
     let mut sums = vec![[0u64; 4]; 4096];
-    for pixel in picture.pixels.chunks_exact(picture.channels()) {
+    for pixel in bitmap.pixels.chunks_exact(bitmap.channels()) {
         let alpha = pixel.get(3).map_or(255, |&alpha| u64::from(alpha));
         let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(usize::from);
         let cell = &mut sums[(r >> 4) << 8 | (g >> 4) << 4 | b >> 4];
@@ -77,7 +77,7 @@ fn histogram(picture: &Picture) -> Vec<Cell> {
 
 fn cluster(cells: &[Cell]) -> Vec<Cell> {
     let mut centres = seeds(cells);
-    for _ in 0..ROUNDS {
+    for _ in 0..ITERATIONS {
         let mut sums = vec![([0f32; 3], 0f32); centres.len()];
         for cell in cells {
             let Some(index) = nearest(&centres, cell) else {
@@ -101,7 +101,7 @@ fn cluster(cells: &[Cell]) -> Vec<Cell> {
 fn seeds(cells: &[Cell]) -> Vec<Cell> {
     let fullest = cells.iter().max_by(|a, b| a.weight.total_cmp(&b.weight));
     let mut seeds: Vec<Cell> = fullest.copied().into_iter().collect();
-    while !seeds.is_empty() && seeds.len() < COLORS {
+    while !seeds.is_empty() && seeds.len() < MAX_COLORS {
         let error = |cell: &Cell| {
             let gap = seeds.iter().map(|seed| distance(seed.lab, cell.lab));
             gap.fold(f32::INFINITY, f32::min) * cell.weight
@@ -118,12 +118,12 @@ fn nearest(centres: &[Cell], cell: &Cell) -> Option<usize> {
     (0..centres.len()).min_by(|&a, &b| distance(centres[a].lab, cell.lab).total_cmp(&distance(centres[b].lab, cell.lab)))
 }
 
-/// Squared.
+/// Returns the squared distance.
 fn distance(a: [f32; 3], b: [f32; 3]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// Björn Ottosson's OKLab, <https://bottosson.github.io/posts/oklab/>, from sRGB in 0 to 255.
+/// Converts sRGB, 0 to 255, to Björn Ottosson's OKLab, <https://bottosson.github.io/posts/oklab/>.
 fn oklab(rgb: [f32; 3]) -> [f32; 3] {
     let [r, g, b] = rgb.map(|channel| {
         let value = channel / 255.0;
@@ -143,26 +143,26 @@ fn oklab(rgb: [f32; 3]) -> [f32; 3] {
 mod tests {
     use super::*;
 
-    fn picture(colors: &[([u8; 4], usize)]) -> Picture {
+    fn bitmap(colors: &[([u8; 4], usize)]) -> Bitmap {
         let pixels: Vec<u8> = colors.iter().flat_map(|(color, count)| color.repeat(*count)).collect();
-        Picture::whole((pixels.len() / 4) as u32, 1, true, pixels)
+        Bitmap::new((pixels.len() / 4) as u32, 1, true, pixels)
     }
 
     #[test]
-    fn a_picture_of_one_colour_has_one() {
-        assert_eq!(dominant(&picture(&[([12, 200, 99, 255], 500)])), [Color([12, 200, 99])]);
+    fn an_image_of_one_colour_has_one_dominant_colour() {
+        assert_eq!(dominant(&bitmap(&[([12, 200, 99, 255], 500)])), [Color([12, 200, 99])]);
     }
 
     #[test]
-    fn the_most_common_colour_comes_first_and_specks_are_left_out() {
+    fn the_most_common_colour_comes_first_and_specks_are_dropped() {
         let colors =
-            picture(&[([0, 0, 255, 255], 300), ([255, 0, 0, 255], 600), ([255, 255, 255, 255], 100), ([0, 255, 0, 255], 3)]);
+            bitmap(&[([0, 0, 255, 255], 300), ([255, 0, 0, 255], 600), ([255, 255, 255, 255], 100), ([0, 255, 0, 255], 3)]);
         assert_eq!(dominant(&colors), [Color([255, 0, 0]), Color([0, 0, 255]), Color([255, 255, 255])]);
     }
 
     #[test]
     fn transparent_pixels_have_no_colour() {
-        assert_eq!(dominant(&picture(&[([0, 0, 0, 0], 900), ([255, 255, 0, 255], 10)])), [Color([255, 255, 0])]);
-        assert!(dominant(&picture(&[([9, 9, 9, 0], 90)])).is_empty());
+        assert_eq!(dominant(&bitmap(&[([0, 0, 0, 0], 900), ([255, 255, 0, 255], 10)])), [Color([255, 255, 0])]);
+        assert!(dominant(&bitmap(&[([9, 9, 9, 0], 90)])).is_empty());
     }
 }

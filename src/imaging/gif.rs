@@ -1,79 +1,79 @@
-//! GIF, by the `gif` crate. All frames are decoded, as indices, to prove the file whole; the first one is put on its
-//! canvas. Frames × pixels are counted while reading, before each frame is decoded.
+//! GIF decoding by the `gif` crate. All frames are decoded to palette indices to verify the file, and the first one is drawn on
+//! its canvas. Frames × pixels are counted before each frame is decoded.
 //!
-//! GIF has no checksums: what can be told is missing data and invalid codes. A missing trailer proves nothing, for each
-//! frame has an end of its own.
+//! GIF has no checksums, so only missing data and invalid codes can be detected. A missing trailer is not damage, because every
+//! frame has its own end marker.
 
-use super::aim::{Aim, Purpose};
+use super::bitmap::{Reducer, reduced_size};
+use super::decode_target::{DecodeTarget, Purpose};
 use super::error::Error;
-use super::gif_blocks::{self, GifHeader, Pieces};
-use super::picture::{Reducer, reduced};
+use super::gif_blocks::{self, GifHeader, RepairedGif};
+use super::parsed_header::ParsedHeader;
 use super::pixels::Pixels;
-use super::sniff::Found;
-use super::{Decoded, Kind, Limits, explain};
+use super::{Decoded, Kind, Limits, decoder_errors};
 use gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 use std::io::Read;
 use std::num::NonZeroU64;
 
-/// The canvas, on which the frames lie.
-pub(super) fn read_header(bytes: &[u8], purpose: &Purpose<'_>) -> Result<Found, Error> {
+/// Reads the size of the canvas.
+pub(super) fn read_header(bytes: &[u8], purpose: &Purpose<'_>) -> Result<ParsedHeader, Error> {
     let header = gif_blocks::read(bytes)?;
     let (width, height) = header.canvas;
-    let aim = purpose.aim((width, height), 1);
-    let (small_width, small_height) = reduced(width, height, aim.cover);
-    let picture_bytes = u64::from(small_width) * u64::from(small_height) * 4;
-    Ok(Found {
+    let target = purpose.decode_target((width, height), 1);
+    let (small_width, small_height) = reduced_size(width, height, target.min_longer_side);
+    let image_bytes = u64::from(small_width) * u64::from(small_height) * 4;
+    Ok(ParsedHeader {
         kind: Kind::Gif(header),
         width,
         height,
         exif: None,
         profile: None,
         orientation: 1,
-        aim,
-        // A frame of indices, a row of colours.
-        decoder_bytes: picture_bytes + u64::from(width) * (u64::from(height) + 4) + (1 << 20),
-        picture_bytes,
+        target,
+        // A frame of indices, and a row of colours.
+        decoder_bytes: image_bytes + u64::from(width) * (u64::from(height) + 4) + (1 << 20),
+        image_bytes,
     })
 }
 
-pub(super) fn decode(bytes: &[u8], header: &GifHeader, aim: Aim, limits: &Limits) -> Result<Decoded, Error> {
+pub(super) fn decode(bytes: &[u8], header: &GifHeader, target: DecodeTarget, limits: &Limits) -> Result<Decoded, Error> {
     if gif_blocks::read(bytes)? != *header {
         return Err(Error::corrupt("the GIF states two different sizes"));
     }
     let canvas = header.canvas;
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
-    // Nothing is left that falls under this.
+    // No remaining block can exceed this limit.
     options.set_memory_limit(MemoryLimit::Bytes(NonZeroU64::new(bytes.len() as u64 + 1).unwrap_or(NonZeroU64::MIN)));
-    let pieces = Pieces::of(bytes, header)?;
-    let mut decoder = options.read_info(pieces.reader()).map_err(explain::gif)?;
+    let repaired = RepairedGif::of(bytes, header)?;
+    let mut decoder = options.read_info(repaired.reader()).map_err(decoder_errors::gif)?;
     let mut indices = Vec::new();
-    let mut picture = None;
+    let mut bitmap = None;
     let mut frames: u32 = 0;
     let mut pixels = 0;
     while let Some(frame) = next_frame(&mut decoder)? {
         frames += 1;
-        pixels += frame.work(canvas);
-        check_pixels(frames, pixels, frame.covering(canvas), limits)?;
-        if picture.is_some() {
-            pass_over(&mut decoder, &frame, canvas, &mut indices)?;
+        pixels += frame.counted_pixels(canvas);
+        check_pixels(frames, pixels, frame.bounding_size(canvas), limits)?;
+        if bitmap.is_some() {
+            verify_frame(&mut decoder, &frame, canvas, &mut indices)?;
             continue;
         }
-        check_first(&frame, canvas)?;
+        check_first_frame(&frame, canvas)?;
         indices.resize(frame.width * frame.height, 0);
-        decoder.read_into_buffer(&mut indices).map_err(explain::gif)?;
-        let palette = decoder.palette().map_err(explain::gif)?;
-        picture = Some(compose(&frame, &indices, palette, canvas, aim));
-        if !aim.prove {
+        decoder.read_into_buffer(&mut indices).map_err(decoder_errors::gif)?;
+        let palette = decoder.palette().map_err(decoder_errors::gif)?;
+        bitmap = Some(compose(&frame, &indices, palette, canvas, target));
+        if !target.verify {
             break;
         }
     }
-    let picture = picture.ok_or_else(|| Error::corrupt("the GIF has no picture"))?;
-    Ok(Decoded { has_alpha: picture.is_transparent(), pixels: Pixels::Rgb(picture), frames })
+    let bitmap = bitmap.ok_or_else(|| Error::corrupt("the GIF has no image"))?;
+    Ok(Decoded { has_alpha: bitmap.is_transparent(), pixels: Pixels::Rgb(bitmap), frames })
 }
 
-/// Where a frame lies on the canvas.
-struct Placed {
+/// Position of a frame on the canvas.
+struct FrameInfo {
     left: usize,
     top: usize,
     width: usize,
@@ -81,23 +81,23 @@ struct Placed {
     transparent: Option<u8>,
 }
 
-impl Placed {
-    /// The sides of what holds both the frame and its canvas.
-    fn covering(&self, canvas: (u32, u32)) -> (u32, u32) {
+impl FrameInfo {
+    /// Returns the size that contains both the frame and the canvas.
+    fn bounding_size(&self, canvas: (u32, u32)) -> (u32, u32) {
         (canvas.0.max(self.width as u32), canvas.1.max(self.height as u32))
     }
 
-    /// Pixels that count against the limit: those of the canvas, or of a larger frame.
-    fn work(&self, (width, height): (u32, u32)) -> u64 {
+    /// Returns the pixels that count towards the limit: those of the canvas, or those of a larger frame.
+    fn counted_pixels(&self, (width, height): (u32, u32)) -> u64 {
         (u64::from(width) * u64::from(height)).max(self.width as u64 * self.height as u64)
     }
 }
 
-fn next_frame(decoder: &mut Decoder<impl Read>) -> Result<Option<Placed>, Error> {
-    let Some(frame) = decoder.next_frame_info().map_err(explain::gif)? else {
+fn next_frame(decoder: &mut Decoder<impl Read>) -> Result<Option<FrameInfo>, Error> {
+    let Some(frame) = decoder.next_frame_info().map_err(decoder_errors::gif)? else {
         return Ok(None);
     };
-    Ok(Some(Placed {
+    Ok(Some(FrameInfo {
         left: usize::from(frame.left),
         top: usize::from(frame.top),
         width: usize::from(frame.width),
@@ -106,8 +106,8 @@ fn next_frame(decoder: &mut Decoder<impl Read>) -> Result<Option<Placed>, Error>
     }))
 }
 
-/// The header enlarged the canvas by the first frame.
-fn check_first(frame: &Placed, canvas: (u32, u32)) -> Result<(), Error> {
+/// The header reader has already enlarged the canvas to the first frame.
+fn check_first_frame(frame: &FrameInfo, canvas: (u32, u32)) -> Result<(), Error> {
     if frame.width > canvas.0 as usize || frame.height > canvas.1 as usize {
         return Err(Error::corrupt("the GIF has a frame larger than its canvas"));
     }
@@ -117,15 +117,20 @@ fn check_first(frame: &Placed, canvas: (u32, u32)) -> Result<(), Error> {
     Ok(())
 }
 
-/// Decodes a frame that is not shown, in parts of the canvas's size at most: it may be larger, of which viewers show what lies on
-/// the canvas, or have no pixels at all.
-fn pass_over(decoder: &mut Decoder<impl Read>, frame: &Placed, canvas: (u32, u32), indices: &mut Vec<u8>) -> Result<(), Error> {
+/// Decodes a frame that is not displayed, in parts of at most the canvas size. A frame can be larger than the canvas, where
+/// viewers show the part on the canvas, or have no pixels.
+fn verify_frame(
+    decoder: &mut Decoder<impl Read>,
+    frame: &FrameInfo,
+    canvas: (u32, u32),
+    indices: &mut Vec<u8>,
+) -> Result<(), Error> {
     let most = canvas.0 as usize * canvas.1 as usize;
     let mut left = frame.width * frame.height;
     while left > 0 {
         indices.resize(left.min(most), 0);
-        if !decoder.fill_buffer(indices).map_err(explain::gif)? {
-            return Err(Error::corrupt("a frame of the GIF has fewer pixels than it says"));
+        if !decoder.fill_buffer(indices).map_err(decoder_errors::gif)? {
+            return Err(Error::corrupt("a frame of the GIF has fewer pixels than its size requires"));
         }
         left -= indices.len();
     }
@@ -139,10 +144,10 @@ fn check_pixels(frames: u32, pixels: u64, (width, height): (u32, u32), limits: &
     Ok(())
 }
 
-/// The first frame on a transparent canvas; like browsers, without the background colour.
-fn compose(frame: &Placed, indices: &[u8], palette: &[u8], canvas: (u32, u32), aim: Aim) -> super::picture::Picture {
-    let mut reducer = Reducer::new(canvas.0, canvas.1, true, aim.cover);
-    // Beyond the palette all is black, as in browsers.
+/// Draws the first frame on a transparent canvas. Like browsers, it ignores the background colour.
+fn compose(frame: &FrameInfo, indices: &[u8], palette: &[u8], canvas: (u32, u32), target: DecodeTarget) -> super::bitmap::Bitmap {
+    let mut reducer = Reducer::new(canvas.0, canvas.1, true, target.min_longer_side);
+    // Indices beyond the palette are black, as in browsers.
     let mut colors = [[0, 0, 0, 255]; 256];
     for (color, rgb) in colors.iter_mut().zip(palette.chunks_exact(3)) {
         *color = [rgb[0], rgb[1], rgb[2], 255];

@@ -1,11 +1,11 @@
-//! A GIF's blocks, as far as they matter before the first pixel is decoded: how large the canvas is, whether there is a
-//! palette for all frames, and where the file ends (GIF89a, chapters 15 to 27).
+//! Parses the blocks of a GIF before any pixel is decoded: the size of the canvas, the global palette, and the end of the file
+//! (GIF89a, chapters 15 to 27).
 //!
-//! The decoder never sees what it would only keep: however long XMP or a colour profile is, it costs no memory. Nor does it see
-//! what it would refuse and viewers pass over: extensions with unknown labels, and zeros between blocks.
+//! The decoder does not see blocks that it would only buffer, so XMP or a colour profile of any length costs no memory. Nor
+//! does it see what it would reject although viewers skip it: extensions with unknown labels, and zeros between blocks.
 
+use super::decoder_errors;
 use super::error::Error;
-use super::explain;
 use std::io::Read;
 
 /// The signature and the logical screen descriptor.
@@ -15,37 +15,37 @@ const EXTENSION: u8 = 0x21;
 const IMAGE: u8 = 0x2c;
 const TRAILER: u8 = 0x3b;
 
-/// Labels of extensions: how the next frame is shown, and one of the two kinds of frames.
+/// Labels of extensions: the graphic control of the next frame, and the plain text, which counts as a frame.
 const GRAPHIC_CONTROL: u8 = 0xf9;
 const PLAIN_TEXT: u8 = 0x01;
 
-/// The labels that GIF89a defines; a decoder passes over all others (GIF89a, 24).
-const KNOWN: [u8; 4] = [PLAIN_TEXT, GRAPHIC_CONTROL, 0xfe, 0xff];
+/// The labels that GIF89a defines. Decoders skip all others (GIF89a, 24).
+const DEFINED_LABELS: [u8; 4] = [PLAIN_TEXT, GRAPHIC_CONTROL, 0xfe, 0xff];
 
-/// How application extensions begin that the decoder would keep: label, length, name.
-const KEPT: [&[u8]; 2] = [b"\xff\x0bXMP DataXMP", b"\xff\x0bICCRGBG1012"];
+/// The start of application extensions that the decoder would buffer: label, length, name.
+const BUFFERED_EXTENSIONS: [&[u8]; 2] = [b"\xff\x0bXMP DataXMP", b"\xff\x0bICCRGBG1012"];
 
-/// Marks a palette in a descriptor's flags, whose three lowest bits are its size.
+/// The flag of a palette in a descriptor. The three lowest bits of the flags are its size.
 const HAS_PALETTE: u8 = 0x80;
 
-/// What a decoder wants to know of the file.
+/// The part of the header that the decoder needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GifHeader {
-    /// The logical screen, or more of it where the first frame reaches beyond: that frame is shown whole by Chromium,
-    /// Pillow and libvips.
+    /// The logical screen, enlarged to the first frame if that reaches beyond it. Chromium, Pillow and libvips show that frame
+    /// completely.
     pub canvas: (u32, u32),
-    /// Whether the frames that have no palette of their own have one.
+    /// Whether there is a global palette for frames without one of their own.
     pub has_palette: bool,
 }
 
 pub(super) fn read(bytes: &[u8]) -> Result<GifHeader, Error> {
-    let ends = || Error::truncated("the GIF header");
-    let screen = bytes.get(6..HEADER_BYTES).ok_or_else(ends)?;
+    let truncated = || Error::truncated("the GIF header");
+    let screen = bytes.get(6..HEADER_BYTES).ok_or_else(truncated)?;
     let (mut width, mut height) = (number(screen, 0), number(screen, 2));
     let mut blocks = Blocks::of(bytes);
     while let Some(block) = blocks.next() {
         if block.kind == IMAGE {
-            let frame = bytes.get(block.at + 1..block.at + 9).ok_or_else(ends)?;
+            let frame = bytes.get(block.at + 1..block.at + 9).ok_or_else(truncated)?;
             width = width.max(number(frame, 0) + number(frame, 4));
             height = height.max(number(frame, 2) + number(frame, 6));
             break;
@@ -54,55 +54,55 @@ pub(super) fn read(bytes: &[u8]) -> Result<GifHeader, Error> {
     Ok(GifHeader { canvas: (width, height), has_palette: screen[4] & HAS_PALETTE != 0 })
 }
 
-/// The file in pieces that make one GIF, which need not be in the file as it is: with a black palette where there is none,
-/// and with a trailer where it ends without one. All decoders show both kinds.
-pub(super) struct Pieces<'a> {
+/// The parts of a valid GIF, which the file itself need not be: a missing palette is replaced by a black one, and a missing
+/// trailer is added. All decoders display such files.
+pub(super) struct RepairedGif<'a> {
     head: Vec<u8>,
     /// The file up to its last block.
     blocks: &'a [u8],
     tail: &'static [u8],
 }
 
-impl<'a> Pieces<'a> {
+impl<'a> RepairedGif<'a> {
     pub fn of(bytes: &'a [u8], header: &GifHeader) -> Result<Self, Error> {
-        let head = bytes.get(..HEADER_BYTES).ok_or_else(|| explain::gif(gif::DecodingError::UnexpectedEof))?;
+        let head = bytes.get(..HEADER_BYTES).ok_or_else(|| decoder_errors::gif(gif::DecodingError::UnexpectedEof))?;
         let mut head = head.to_vec();
         if !header.has_palette {
-            // Two colours are the fewest. Whatever is beyond them is black as well.
+            // A palette has at least two colours. Indices beyond it are black as well.
             head[10] = HAS_PALETTE;
             head.extend([0; 6]);
         }
-        // Where the file breaks off elsewhere, the decoder finds that out.
+        // If the file breaks off elsewhere, the decoder reports it.
         let (end, tail): (_, &[u8]) = match end(bytes) {
             Some(end) => (end, &[TRAILER]),
             None => (bytes.len(), &[]),
         };
-        Ok(Pieces { head, blocks: bytes.get(..end).unwrap_or(bytes), tail })
+        Ok(RepairedGif { head, blocks: bytes.get(..end).unwrap_or(bytes), tail })
     }
 
     pub fn reader(&self) -> impl Read {
-        let shown = Shown { blocks: Blocks::of(self.blocks), next: HEADER_BYTES, run: &[] };
-        self.head.chain(shown).chain(self.tail)
+        let visible = VisibleBlocks { blocks: Blocks::of(self.blocks), next: HEADER_BYTES, run: &[] };
+        self.head.chain(visible).chain(self.tail)
     }
 }
 
-/// Everything behind the header that the decoder is shown, in runs as long as the file has them.
-struct Shown<'a> {
+/// Reads all blocks after the header that the decoder needs, in runs as long as possible.
+struct VisibleBlocks<'a> {
     blocks: Blocks<'a>,
-    /// Where the next run begins.
+    /// Where the next run starts.
     next: usize,
     run: &'a [u8],
 }
 
-impl<'a> Shown<'a> {
-    /// Empty at the end.
+impl<'a> VisibleBlocks<'a> {
+    /// Returns the next run; empty at the end.
     fn next_run(&mut self) -> &'a [u8] {
         let bytes = self.blocks.bytes;
         while let Some(block) = self.blocks.next() {
             let is_hidden = block.is_hidden(bytes);
             if is_hidden || block.gap > 0 {
                 let run = bytes.get(self.next..block.at - block.gap).unwrap_or_default();
-                // One that breaks off is the last.
+                // A block that is cut off is the last one.
                 self.next = if is_hidden { self.blocks.at.unwrap_or(bytes.len()) } else { block.at };
                 if !run.is_empty() {
                     return run;
@@ -115,7 +115,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-impl Read for Shown<'_> {
+impl Read for VisibleBlocks<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if self.run.is_empty() {
             self.run = self.next_run();
@@ -124,8 +124,8 @@ impl Read for Shown<'_> {
     }
 }
 
-/// Where the trailer is, or would be: the file may end where a block may begin, or with zeros in place of blocks. `None`
-/// where it breaks off within a block or before a frame that was announced, or goes on with something that is no block.
+/// Returns where the trailer is or belongs: the file may end at a block boundary, or with zeros in place of blocks. `None` if
+/// it breaks off within a block or before an announced frame, or continues with an invalid block.
 fn end(bytes: &[u8]) -> Option<usize> {
     let mut blocks = Blocks::of(bytes);
     let mut announced = false;
@@ -146,26 +146,27 @@ fn end(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Walks from block to block, up to the first byte that begins none.
+/// Iterates over the blocks, up to the first byte that starts none.
 struct Blocks<'a> {
     bytes: &'a [u8],
-    /// Where the next block begins; `None` when the file breaks off before.
+    /// Where the next block starts; `None` if the file breaks off before.
     at: Option<usize>,
 }
 
 struct Block {
     kind: u8,
     at: usize,
-    /// How many zeros stand before it.
+    /// Number of zeros before the block.
     gap: usize,
 }
 
 impl Block {
-    /// Whether the decoder gets along without it.
+    /// Returns whether the block is hidden from the decoder.
     fn is_hidden(&self, bytes: &[u8]) -> bool {
         let label = bytes.get(self.at + 1..).unwrap_or_default();
         self.kind == EXTENSION
-            && (KEPT.iter().any(|start| label.starts_with(start)) || label.first().is_some_and(|label| !KNOWN.contains(label)))
+            && (BUFFERED_EXTENSIONS.iter().any(|start| label.starts_with(start))
+                || label.first().is_some_and(|label| !DEFINED_LABELS.contains(label)))
     }
 }
 
@@ -177,23 +178,23 @@ impl<'a> Blocks<'a> {
 
     fn next(&mut self) -> Option<Block> {
         let end = self.at?;
-        // Some writers end a block twice.
+        // Some writers terminate a block twice.
         let gap = self.bytes.get(end..)?.iter().take_while(|&&byte| byte == 0).count();
         let at = end + gap;
         let kind = *self.bytes.get(at)?;
         let data = match kind {
             // A label.
             EXTENSION => at + 2,
-            // Place and size, flags, a palette, and the size of the first codes.
+            // Position and size, flags, palette, and the LZW minimum code size.
             IMAGE => at + 11 + self.bytes.get(at + 9).map_or(0, |&flags| palette_bytes(flags)),
             _ => return None,
         };
-        self.at = self.behind_sub_blocks(data);
+        self.at = self.skip_sub_blocks(data);
         Some(Block { kind, at, gap })
     }
 
-    /// Each begins with its length; one of no length is the last.
-    fn behind_sub_blocks(&self, mut at: usize) -> Option<usize> {
+    /// Skips sub-blocks. Each starts with its length; one of length zero is the terminator.
+    fn skip_sub_blocks(&self, mut at: usize) -> Option<usize> {
         loop {
             match *self.bytes.get(at)? {
                 0 => return Some(at + 1),

@@ -1,44 +1,44 @@
-//! High dynamic range to sRGB: PQ and HLG (ITU-R BT.2100), brought into the range of an ordinary screen the way Chromium 156
-//! does: by the reference white tone mapping of SMPTE ST 2094-50.
+//! Tone mapping of high dynamic range (PQ and HLG, ITU-R BT.2100) to sRGB, as in Chromium 156: the reference white tone mapping
+//! of SMPTE ST 2094-50.
 //!
-//! White is 203 nits (ITU-R BT.2408) and becomes half of the screen's light, so that there is room for what is brighter; from
-//! there a curve leads to the picture's brightest light, which becomes the screen's. The factor is that of the brightest
-//! channel of BT.2020, so that no hue changes.
+//! Reference white is 203 nits (ITU-R BT.2408) and maps to half of the screen's light, to leave headroom for brighter colours.
+//! From there a curve leads to the peak luminance of the image, which maps to that of the screen. The factor is that of the
+//! brightest BT.2020 channel, so hues do not change.
 //!
-//! Beside Chromium's canvas, ramps of greys, of the primaries and of four mixtures differ by 1 of 255 at most, with every
-//! combination of curve and primaries, and with a brightest light of 100 to 20 000 nits (`tests/coding.rs`).
+//! Compared with Chromium's canvas, ramps of greys, of the primaries and of four mixtures differ by at most 1 of 255, with
+//! every combination of curve and primaries and a peak of 100 to 20 000 nits (`tests/png_color_space.rs`).
 
 use moxcms::{ColorProfile, Matrix3d, TransferCharacteristics};
 
-/// Nits of a white page.
-const WHITE: f64 = 203.0;
+/// Luminance of reference white.
+const WHITE_NITS: f64 = 203.0;
 
-/// Nits of the brightest light, where a file does not tell.
-const USUAL_PEAK: f64 = 1000.0;
+/// Peak luminance if the file states none.
+const DEFAULT_PEAK_NITS: f64 = 1000.0;
 
-/// Where between its two straight ends the curve bends.
+/// Position of the bend between the two straight ends of the curve.
 const BEND: f64 = 0.65;
 
-/// Of the table from linear light to sRGB, whose steps are a fifth of a level in the dark.
+/// Steps of the table from linear light to sRGB: a fifth of a level in dark tones.
 const LEVELS: usize = 1 << 14;
 
-/// Luminance of BT.2020.
+/// Luminance weights of BT.2020.
 const LUMA: [f32; 3] = [0.2627, 0.6780, 0.0593];
 
-/// A way from a picture in PQ or HLG to 8 bits of sRGB.
+/// A conversion from PQ or HLG to 8-bit sRGB.
 pub(super) struct Hdr {
-    /// Of each sample its light, 1 being white.
+    /// The light of each sample value, where 1 is reference white.
     light: Vec<f32>,
     is_hlg: bool,
     to_bt2020: [[f32; 3]; 3],
     to_srgb: [[f32; 3]; 3],
-    tone: Tone,
+    tone: ToneCurve,
     levels: Vec<u8>,
 }
 
 impl Hdr {
-    /// `primaries` is any profile that has them. `peak_nits` is the brightest light, if the file tells. Of samples of 8 or 16
-    /// bits; `None` for another curve.
+    /// Builds the conversion for samples of 8 or 16 bits; `None` if `curve` is not HDR. `primaries` is any profile with the
+    /// primaries of the image. `peak_nits` is the peak luminance, if the file states it.
     pub fn new(primaries: &ColorProfile, curve: TransferCharacteristics, peak_nits: Option<f64>, bits: u32) -> Option<Self> {
         let is_hlg = match curve {
             TransferCharacteristics::Smpte2084 => false,
@@ -48,16 +48,16 @@ impl Hdr {
         let count = 1usize << bits;
         let light = (0..count).map(|sample| {
             let light = curve.linearize(sample as f64 / (count - 1) as f64);
-            // moxcms gives HLG's channels the gamma of a screen each. It belongs to the luminance, see `pixel`.
-            (if is_hlg { light.powf(1.0 / 1.2) } else { light * 10_000.0 / WHITE }) as f32
+            // moxcms applies the display gamma of HLG to each channel. It belongs to the luminance, see `pixel`.
+            (if is_hlg { light.powf(1.0 / 1.2) } else { light * 10_000.0 / WHITE_NITS }) as f32
         });
         let bt2020 = ColorProfile::new_bt2020();
         Some(Hdr {
             light: light.collect(),
             is_hlg,
-            to_bt2020: single(primaries.transform_matrix(&bt2020)),
-            to_srgb: single(bt2020.transform_matrix(&ColorProfile::new_srgb())),
-            tone: Tone::new(peak_nits.unwrap_or(USUAL_PEAK) / WHITE),
+            to_bt2020: to_f32(primaries.transform_matrix(&bt2020)),
+            to_srgb: to_f32(bt2020.transform_matrix(&ColorProfile::new_srgb())),
+            tone: ToneCurve::new(peak_nits.unwrap_or(DEFAULT_PEAK_NITS) / WHITE_NITS),
             levels: (0..=LEVELS).map(|step| srgb(step as f64 / LEVELS as f64)).collect(),
         })
     }
@@ -66,9 +66,9 @@ impl Hdr {
         let light = |sample: usize| self.light.get(sample).copied().unwrap_or_default();
         let mut light = multiply(&self.to_bt2020, [light(red), light(green), light(blue)]);
         if self.is_hlg {
-            // The screen that HLG is made for: 1000 nits at its brightest, with a gamma of 1.2 (BT.2100, table 5).
+            // The nominal HLG display: a peak of 1000 nits and a gamma of 1.2 (BT.2100, table 5).
             let luminance: f32 = light.iter().zip(LUMA).map(|(light, share)| light * share).sum();
-            let factor = luminance.max(0.0).powf(0.2) * (USUAL_PEAK / WHITE) as f32;
+            let factor = luminance.max(0.0).powf(0.2) * (DEFAULT_PEAK_NITS / WHITE_NITS) as f32;
             light = light.map(|light| light * factor);
         }
         let factor = self.tone.factor(light[0].max(light[1]).max(light[2]));
@@ -79,10 +79,10 @@ impl Hdr {
     }
 }
 
-/// The curve, as the standard has it: of eight points the factor's logarithm, and its slope there.
-struct Tone {
+/// The curve as in the standard: for eight points, the logarithm of the factor and its slope.
+struct ToneCurve {
     points: [Point; 8],
-    /// Whether the picture has more light than the screen.
+    /// Whether the image is brighter than the screen.
     bends: bool,
 }
 
@@ -93,13 +93,13 @@ struct Point {
     slope: f32,
 }
 
-impl Tone {
-    /// For a picture whose brightest light is `peak` times white.
+impl ToneCurve {
+    /// Builds the curve for a peak of `peak` times reference white.
     fn new(peak: f64) -> Self {
         let mut points = [Point::default(); 8];
         let bends = peak > 1.0;
         if bends {
-            let white = 1.0 - 0.5 * (peak.log2() / (USUAL_PEAK / WHITE).log2()).min(1.0);
+            let white = 1.0 - 0.5 * (peak.log2() / (DEFAULT_PEAK_NITS / WHITE_NITS).log2()).min(1.0);
             // A quadratic Bézier from (1, white) to (peak, 1).
             let bend = (1.0 + BEND * (1.0 / white - 1.0), white + BEND * (1.0 - white));
             let (ax, ay) = (1.0 - 2.0 * bend.0 + peak, white - 2.0 * bend.1 + 1.0);
@@ -112,10 +112,10 @@ impl Tone {
                 *point = Point { light: x as f32, factor: (y / x).log2() as f32, slope: slope as f32 };
             }
         }
-        Tone { points, bends }
+        ToneCurve { points, bends }
     }
 
-    /// What light is multiplied with, when the brightest channel has this much of it.
+    /// Returns the factor for a pixel whose brightest channel has this light.
     fn factor(&self, light: f32) -> f32 {
         let [first, .., last] = self.points;
         if !self.bends {
@@ -144,7 +144,7 @@ fn multiply(matrix: &[[f32; 3]; 3], [x, y, z]: [f32; 3]) -> [f32; 3] {
     matrix.map(|row| row[0] * x + row[1] * y + row[2] * z)
 }
 
-fn single(matrix: Matrix3d) -> [[f32; 3]; 3] {
+fn to_f32(matrix: Matrix3d) -> [[f32; 3]; 3] {
     matrix.v.map(|row| row.map(|value| value as f32))
 }
 

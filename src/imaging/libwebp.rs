@@ -1,16 +1,16 @@
-//! libwebp's functions as safe ones: what a bitstream says of itself, decoding, encoding.
+//! Safe wrappers of libwebp: bitstream features, decoding and encoding.
 //!
-//! The decoder gets memory of ours to write to and hands none back; what it allocates meanwhile is bounded
-//! (`webp_memory.rs`). The encoder's own memory is freed here.
+//! The decoder writes to a buffer of ours. Its own allocations are bounded (`webp_memory.rs`). The memory of the encoder is
+//! freed here.
 
 #![expect(unsafe_code, reason = "libwebp has no safe wrapper that can scale while it decodes")]
 
 use super::error::Error;
-use super::{explain, webp_memory};
+use super::{decoder_errors, webp_memory};
 use libwebp_sys as ffi;
 use std::mem::MaybeUninit;
 
-/// What a bitstream says of itself.
+/// The features that the header of a bitstream states.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Features {
     pub size: (u32, u32),
@@ -18,10 +18,10 @@ pub(super) struct Features {
     pub has_animation: bool,
 }
 
-/// `None` where the bitstream does not start as it should.
+/// Returns the features; `None` if the header is invalid.
 pub(super) fn features(data: &[u8]) -> Option<Features> {
     let mut features = MaybeUninit::<ffi::WebPBitstreamFeatures>::zeroed();
-    // SAFETY: `data` is valid for its length. `features` is plain numbers, of which zeros are valid ones.
+    // SAFETY: `data` is valid for its length. `features` contains only numbers, for which zero is valid.
     let (status, features) =
         unsafe { (ffi::WebPGetFeatures(data.as_ptr(), data.len(), features.as_mut_ptr()), features.assume_init()) };
     let size = (u32::try_from(features.width).ok()?, u32::try_from(features.height).ok()?);
@@ -29,43 +29,43 @@ pub(super) fn features(data: &[u8]) -> Option<Features> {
     (status == ffi::VP8StatusCode::VP8_STATUS_OK).then_some(features)
 }
 
-/// Decodes all of a bitstream, scaled to `width × height`, as RGBA or RGB. Meanwhile libwebp may allocate up to
-/// `budget_bytes`.
+/// Decodes a bitstream completely, scaled to `width × height`, as RGBA or RGB. libwebp may allocate up to `budget_bytes`
+/// meanwhile.
 pub(super) fn decode(data: &[u8], size: (u32, u32), alpha: bool, budget_bytes: u64) -> Result<Vec<u8>, Error> {
     decode_metered(data, size, alpha, budget_bytes).map(|(pixels, _)| pixels)
 }
 
-/// As [`decode`]; says what was used of the budget.
+/// Decodes like [`decode`], and also returns the use of the budget.
 pub(super) fn decode_metered(
     data: &[u8],
     (width, height): (u32, u32),
     alpha: bool,
     budget_bytes: u64,
 ) -> Result<(Vec<u8>, webp_memory::Usage), Error> {
-    let mut config = ffi::WebPDecoderConfig::new().map_err(|()| Error::internal("the WebP decoder does not start"))?;
+    let mut config = ffi::WebPDecoderConfig::new().map_err(|()| Error::internal("the WebP decoder cannot be initialised"))?;
     let stride = width as usize * if alpha { 4 } else { 3 };
     let mut pixels = vec![0u8; stride * height as usize];
-    // Only where the size changes: libwebp's scaler replaces the smooth upsampling of colours that all viewers do.
+    // Only if the size changes, because libwebp's scaler replaces the smooth chroma upsampling that all viewers use.
     if features(data).is_none_or(|features| features.size != (width, height)) {
         config.options.use_scaling = 1;
-        config.options.scaled_width = side(width as usize)?;
-        config.options.scaled_height = side(height as usize)?;
+        config.options.scaled_width = to_c_int(width as usize)?;
+        config.options.scaled_height = to_c_int(height as usize)?;
     }
     config.output.colorspace = if alpha { ffi::WEBP_CSP_MODE::MODE_RGBA } else { ffi::WEBP_CSP_MODE::MODE_RGB };
     config.output.is_external_memory = 1;
-    config.output.u.RGBA = ffi::WebPRGBABuffer { rgba: pixels.as_mut_ptr(), stride: side(stride)?, size: pixels.len() };
-    // SAFETY: `data` is valid for its length; `config` was initialised by libwebp and describes `pixels`, which is
-    // exclusively ours, outlives the call, and is as large as stated: libwebp checks width, height and stride against
-    // `size` before it writes.
+    config.output.u.RGBA = ffi::WebPRGBABuffer { rgba: pixels.as_mut_ptr(), stride: to_c_int(stride)?, size: pixels.len() };
+    // SAFETY: `data` is valid for its length. `config` was initialised by libwebp and describes `pixels`, which is exclusively
+    // ours, outlives the call, and is as large as stated: libwebp checks width, height and stride against `size` before it
+    // writes.
     let decode = || unsafe { ffi::WebPDecode(data.as_ptr(), data.len(), &mut config) };
     match webp_memory::within(budget_bytes, decode) {
         (ffi::VP8StatusCode::VP8_STATUS_OK, usage) => Ok((pixels, usage)),
-        (_, usage) if usage.refused => Err(Error::unsupported("WebP that takes more memory than its header accounts for")),
-        (status, _) => Err(explain::webp(status)),
+        (_, usage) if usage.refused => Err(Error::unsupported("WebP that needs more memory than its header implies")),
+        (status, _) => Err(decoder_errors::webp(status)),
     }
 }
 
-/// A lossy WebP of RGB or RGBA pixels, in rows. `quality` is 0 to 100, `method` the effort, 0 to 6.
+/// Encodes rows of RGB or RGBA pixels as a lossy WebP. `quality` is 0 to 100, `method` is the effort, 0 to 6.
 pub(super) fn encode(
     pixels: &[u8],
     (width, height): (u32, u32),
@@ -81,26 +81,26 @@ pub(super) fn encode(
     let mut config = ffi::WebPConfig::new().map_err(|()| failed("no configuration"))?;
     config.quality = quality;
     config.method = method;
-    let mut encoder = Encoder::new().ok_or_else(|| failed("it does not start"))?;
+    let mut encoder = Encoder::new().ok_or_else(|| failed("the encoder cannot be initialised"))?;
     let picture = &mut encoder.picture;
     picture.use_argb = 1;
-    (picture.width, picture.height) = (side(width as usize)?, side(height as usize)?);
+    (picture.width, picture.height) = (to_c_int(width as usize)?, to_c_int(height as usize)?);
     let import = if alpha { ffi::WebPPictureImportRGBA } else { ffi::WebPPictureImportRGB };
-    // SAFETY: `picture` was initialised by libwebp, and `pixels` holds `height` rows of `stride` bytes.
-    if unsafe { import(picture, pixels.as_ptr(), side(stride)?) } == 0 {
+    // SAFETY: `picture` was initialised by libwebp, and `pixels` contains `height` rows of `stride` bytes.
+    if unsafe { import(picture, pixels.as_ptr(), to_c_int(stride)?) } == 0 {
         return Err(failed("no memory for the pixels"));
     }
     picture.writer = Some(ffi::WebPMemoryWrite);
     picture.custom_ptr = (&raw mut encoder.file).cast();
-    // SAFETY: both were initialised by libwebp. The writer appends to `encoder.file`, whose type is the one it expects, and
-    // which is used by nothing else meanwhile.
+    // SAFETY: both were initialised by libwebp. The writer appends to `encoder.file`, which has the expected type and is not
+    // used otherwise during the call.
     if unsafe { ffi::WebPEncode(&config, picture) } == 0 {
         return Err(failed(&format!("{:?}", picture.error_code)));
     }
     Ok(encoder.written())
 }
 
-/// A picture to encode and the file that it becomes, which are libwebp's memory.
+/// The pixels to encode and the resulting file, both in libwebp's memory.
 struct Encoder {
     picture: ffi::WebPPicture,
     file: ffi::WebPMemoryWriter,
@@ -109,7 +109,7 @@ struct Encoder {
 impl Encoder {
     fn new() -> Option<Self> {
         let mut file = MaybeUninit::uninit();
-        // SAFETY: it writes every field.
+        // SAFETY: the function initialises every field.
         let file = unsafe {
             ffi::WebPMemoryWriterInit(file.as_mut_ptr());
             file.assume_init()
@@ -117,7 +117,7 @@ impl Encoder {
         Some(Encoder { picture: ffi::WebPPicture::new().ok()?, file })
     }
 
-    /// A copy of the file as far as it is written.
+    /// Returns a copy of the encoded file.
     fn written(&self) -> Vec<u8> {
         if self.file.mem.is_null() {
             return Vec::new();
@@ -129,7 +129,7 @@ impl Encoder {
 
 impl Drop for Encoder {
     fn drop(&mut self) {
-        // SAFETY: both were initialised by libwebp, and are not used again.
+        // SAFETY: both were initialised by libwebp and are not used afterwards.
         unsafe {
             ffi::WebPPictureFree(&mut self.picture);
             ffi::WebPMemoryWriterClear(&mut self.file);
@@ -137,6 +137,6 @@ impl Drop for Encoder {
     }
 }
 
-fn side(length: usize) -> Result<i32, Error> {
-    i32::try_from(length).map_err(|_| Error::internal("a WebP beyond all limits"))
+fn to_c_int(length: usize) -> Result<i32, Error> {
+    i32::try_from(length).map_err(|_| Error::internal("the WebP size exceeds the range of libwebp"))
 }

@@ -1,29 +1,29 @@
-//! EXIF: orientation, when and with what a picture was taken. Never where. A block that cannot be read counts as absent:
-//! cameras write many broken ones, and a picture is not worse for it.
+//! Reads EXIF: the orientation, when the image was taken, and with which camera, but never the location. An unreadable block
+//! counts as absent: cameras write many broken ones, and the image itself is still usable.
 
 use chrono::{FixedOffset, NaiveDate, SecondsFormat};
 use exif::{Exif, In, Reader, Tag, Value};
 use std::ops::Range;
 
-/// A JPEG segment holds no more; in PNG and WebP a larger block is ignored rather than copied.
+/// The maximum size of a JPEG segment. In PNG and WebP, a larger block is ignored rather than copied.
 const MAX_EXIF_BYTES: usize = 1 << 17;
 
-/// Characters of a camera's name that are kept.
+/// Maximum length of the camera name.
 const MAX_CAMERA_CHARS: usize = 100;
 
-/// What the file says of its making.
+/// The fields that are shown with an image.
 #[derive(Default)]
-pub(super) struct Said {
+pub(super) struct ExifFields {
     pub created_at: Option<String>,
     pub modified_at: Option<String>,
     pub camera: Option<String>,
 }
 
-pub(super) fn read(bytes: &[u8], block: Option<Range<usize>>) -> Said {
+pub(super) fn read(bytes: &[u8], block: Option<Range<usize>>) -> ExifFields {
     let Some(exif) = parse(bytes, block) else {
-        return Said::default();
+        return ExifFields::default();
     };
-    Said {
+    ExifFields {
         created_at: time(&exif, Tag::DateTimeOriginal, Tag::OffsetTimeOriginal)
             .or_else(|| time(&exif, Tag::DateTimeDigitized, Tag::OffsetTimeDigitized)),
         modified_at: time(&exif, Tag::DateTime, Tag::OffsetTime),
@@ -31,7 +31,7 @@ pub(super) fn read(bytes: &[u8], block: Option<Range<usize>>) -> Said {
     }
 }
 
-/// 1 to 8; 1 when nothing valid is said.
+/// Returns the orientation, 1 to 8; 1 if there is no valid one.
 pub(super) fn orientation(bytes: &[u8], block: Option<Range<usize>>) -> u8 {
     parse(bytes, block)
         .and_then(|exif| exif.get_field(Tag::Orientation, In::PRIMARY)?.value.get_uint(0))
@@ -45,7 +45,7 @@ fn parse(bytes: &[u8], block: Option<Range<usize>>) -> Option<Exif> {
     if tiff.len() > MAX_EXIF_BYTES {
         return None;
     }
-    // Orientation often stands before the part that is broken.
+    // The orientation often precedes the broken part.
     match Reader::new().continue_on_error(true).read_raw(tiff.to_vec()) {
         Ok(exif) => Some(exif),
         Err(exif::Error::PartialResult(partial)) => Some(partial.into_inner().0),
@@ -53,11 +53,11 @@ fn parse(bytes: &[u8], block: Option<Range<usize>>) -> Option<Exif> {
     }
 }
 
-/// As RFC 3339, without an offset when none is noted: a camera's clock is where the camera is.
+/// Returns the time as RFC 3339, without an offset if none is recorded: a camera's clock shows the local time.
 fn time(exif: &Exif, tag: Tag, offset_tag: Tag) -> Option<String> {
     let mut noted = exif::DateTime::from_ascii(ascii(exif, tag)?).ok()?;
     if let Some(offset) = ascii(exif, offset_tag) {
-        // Invalid offsets are cameras' way of saying nothing.
+        // Cameras write an invalid offset if they do not know it.
         noted.parse_offset(offset).ok();
     }
     let date = NaiveDate::from_ymd_opt(i32::from(noted.year), noted.month.into(), noted.day.into())?;
@@ -72,7 +72,7 @@ fn time(exif: &Exif, tag: Tag, offset_tag: Tag) -> Option<String> {
     }
 }
 
-/// Maker and model, without the maker twice: Canon's models start with "Canon".
+/// Returns make and model. Omits the make if the model starts with it, as in Canon's models.
 fn camera(exif: &Exif) -> Option<String> {
     let make = text(exif, Tag::Make);
     let model = text(exif, Tag::Model);

@@ -1,44 +1,51 @@
-//! Pictures: what is a picture, is it whole, and what do we show of it before anyone downloads it.
+//! Image processing: recognises and verifies uploaded images, creates thumbnails and resized images, and extracts metadata.
 //!
-//! Two calls, and memory is weighed between them. [`inspect`] looks at the header only: it takes microseconds and answers
-//! which format, how large, and how many bytes [`process`] will need. `process` then decodes the file **once**; that one
-//! pass proves it whole and feeds the thumbnails, from which colours and placeholder follow. Likewise [`inspect_stored`]
-//! and [`render`] for one picture of any size, [`inspect_for_pixels`] and [`pixels`] for its pixels.
+//! Processing takes two calls, so that the caller can reserve memory between them. [`inspect`] reads only the header, in
+//! microseconds. It returns the format, the size, and the memory that [`process`] needs. `process` then decodes the file
+//! **once**: the same pass verifies the file and creates the thumbnails, from which the colours and the placeholder are
+//! computed. In the same way, [`inspect_stored`] and [`render`] create one resized image, and [`inspect_for_pixels`] and
+//! [`pixels`] return the pixels.
 //!
-//! What holds for every input, however hostile: the format is told by content alone; no allocation is larger than the
-//! checked dimensions explain; a truncated or damaged file is refused wherever its decoder or checksums can tell; nothing
-//! panics, and what libjpeg reports by unwinding ends here as an [`Error`] (so `panic = "abort"` is not for this crate).
-//! Everything blocks and is bound to the processor: call it on a decode thread.
+//! Guarantees for every input, including hostile ones:
+//! - The content alone determines the format.
+//! - Every allocation is bounded by the checked dimensions.
+//! - A truncated or damaged file is rejected wherever its decoder or checksums can detect the damage.
+//! - Nothing panics. libjpeg reports errors by unwinding, which is converted to an [`Error`] here, so this crate cannot use
+//!   `panic = "abort"`.
 //!
-//! Pictures made here are sRGB, whatever colour profile the file has. Of an original only metadata is ever changed: where it
-//! was taken is removed. Its picture data is never touched.
+//! All functions block and are CPU-bound: call them on a decode thread.
+//!
+//! Created images are sRGB, whatever colour profile the file has. In an original, only metadata ever changes: location metadata
+//! is removed. Its image data is never modified.
 
-mod aim;
+mod bitmap;
 mod canvas;
-mod coding;
 mod colors;
+mod decode_target;
+mod decoder_errors;
 mod encode;
 mod error;
-mod explain;
 mod gif;
 mod gif_blocks;
 mod hdr;
 mod jpeg;
 mod libwebp;
+mod limits;
 mod location;
 mod metadata;
 mod orient;
-mod picture;
+mod parsed_header;
 mod pixels;
 mod placeholder;
 mod png;
 mod png_chunks;
+mod png_color_space;
 mod png_header;
 mod profile;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 #[cfg(any(test, fuzzing))]
-mod reference;
+mod reference_decoder;
 mod resample;
 mod shrink;
 mod sniff;
@@ -47,7 +54,7 @@ mod webp;
 mod webp_header;
 mod webp_lossless;
 mod webp_memory;
-mod ycc;
+mod ycbcr;
 
 #[cfg(test)]
 mod tests;
@@ -60,43 +67,45 @@ use std::time::{Duration, Instant};
 use crate::model::color::Color;
 use crate::model::image::{Format, Metadata, Thumbnail};
 use crate::model::rendering::Rendering;
-use aim::{Aim, Purpose};
+use decode_target::{DecodeTarget, Purpose};
 pub use error::Error;
 pub use jpeg::simd_enabled;
+pub use limits::{Limits, MAX_SIDE};
 pub use shrink::Shrunk;
 use thumbnail::Original;
 
-/// Recognises the picture and checks the limits that its header can break; decodes nothing.
+/// Recognises the format and checks the limits that apply to the header. Decodes nothing.
 ///
-/// Trailing bytes after a picture's end are accepted. EXIF that cannot be read counts as absent.
+/// Trailing bytes after the end of the image are accepted. Unreadable EXIF counts as absent.
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
-    contain(|| sniff::read_header(bytes, limits, &Purpose::Upload { heights: &limits.thumbnail_heights }))
+    catch_panic(|| sniff::read_header(bytes, limits, &Purpose::Upload { heights: &limits.thumbnail_heights }))
 }
 
-/// As [`inspect`], of a still picture that is larger than the limits, for [`shrink()`].
+/// Inspects a still image that exceeds the limits, for [`shrink()`]. See [`inspect`].
 pub fn inspect_oversize(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
-    contain(|| shrink::inspect(bytes, limits))
+    catch_panic(|| shrink::inspect(bytes, limits))
 }
 
-/// Scales a picture down to the limits and writes it in its own format, with its metadata. `header` is what
-/// [`inspect_oversize`] said of these bytes.
+/// Scales an image down to the limits and writes it in its own format, with its metadata. `header` is the result of
+/// [`inspect_oversize`] for these bytes.
 pub fn shrink(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Shrunk, Error> {
-    contain(|| shrink::shrink(bytes, header, limits))
+    catch_panic(|| shrink::shrink(bytes, header, limits))
 }
 
-/// As [`inspect`], of a file that was accepted before, or made here, for [`render`].
+/// Inspects a file that was accepted or created earlier, for [`render`]. See [`inspect`].
 pub fn inspect_stored(bytes: &[u8], limits: &Limits, rendering: &Rendering) -> Result<Header, Error> {
-    contain(|| sniff::read_header(bytes, &limits.of_stored(), &Purpose::Rendering(rendering)))
+    catch_panic(|| sniff::read_header(bytes, &limits.for_stored(), &Purpose::Rendering(rendering)))
 }
 
-/// As [`inspect_stored`], for [`pixels`] of which the shorter side has `side` at least.
+/// Inspects a stored file for [`pixels`] whose shorter side is at least `side`. See [`inspect_stored`].
 pub fn inspect_for_pixels(bytes: &[u8], limits: &Limits, side: u32) -> Result<Header, Error> {
-    contain(|| sniff::read_header(bytes, &limits.of_stored(), &Purpose::Pixels { side }))
+    catch_panic(|| sniff::read_header(bytes, &limits.for_stored(), &Purpose::Pixels { side }))
 }
 
-/// Decodes the whole file once and makes everything that is shown of it. `header` is what [`inspect`] said of these bytes.
+/// Decodes the whole file once and creates everything that is stored with an image. `header` is the result of [`inspect`] for
+/// these bytes.
 pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Processed, Error> {
-    contain(|| {
+    catch_panic(|| {
         let mut stages = Stages::default();
         let decoded = stages.time("decode", || decode(bytes, header, limits))?;
         let (thumbnails, small) = stages.time("thumbnails", || {
@@ -110,11 +119,11 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
         let without_location = cleaned.file;
         let sha256 = stages.time("hash", || Sha256::digest(without_location.as_deref().unwrap_or(bytes)).into());
         let metadata = stages.time("metadata", || {
-            let said = metadata::read(bytes, header.exif.clone());
+            let exif = metadata::read(bytes, header.exif.clone());
             Metadata {
-                created_at: said.created_at,
-                modified_at: said.modified_at,
-                camera: said.camera,
+                created_at: exif.created_at,
+                modified_at: exif.modified_at,
+                camera: exif.camera,
                 orientation: header.orientation,
                 has_alpha: decoded.has_alpha,
                 animated: decoded.frames > 1,
@@ -127,20 +136,21 @@ pub fn process(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Process
     })
 }
 
-/// Makes one picture of a file; of an animation, of its first frame. `header` is what [`inspect_stored`] said of these
+/// Creates one resized image, of an animation from its first frame. `header` is the result of [`inspect_stored`] for these
 /// bytes and this rendering.
 ///
-/// The file is decoded at a scale that covers the rendering, and no further than to the end of its first frame.
+/// The file is decoded at the smallest scale that covers the rendering, and only to the end of its first frame.
 pub fn render(bytes: &[u8], header: &Header, limits: &Limits, rendering: &Rendering) -> Result<Vec<u8>, Error> {
-    contain(|| thumbnail::render(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?, rendering))
+    catch_panic(|| thumbnail::render(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?, rendering))
 }
 
-/// The pixels of a file, at a scale that covers what [`inspect_for_pixels`] was asked for; of an animation, of its first frame.
+/// Returns the pixels of a file, of an animation those of its first frame. The scale covers the side given to
+/// [`inspect_for_pixels`].
 pub fn pixels(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Rgb, Error> {
-    contain(|| thumbnail::pixels(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?))
+    catch_panic(|| thumbnail::pixels(Original::new(decode(bytes, header, limits)?.pixels, bytes, header)?))
 }
 
-/// A picture as displayed, in sRGB, on a white page: 8 bits a channel, in rows, top row first.
+/// An image as displayed, in sRGB on a white background: 8 bits per channel, in rows, top row first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rgb {
     pub width: u32,
@@ -148,78 +158,31 @@ pub struct Rgb {
     pub pixels: Vec<u8>,
 }
 
-/// What a picture may be, and what is made of it. The defaults are those of the API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Pixels that each side needs at least, as displayed.
-    pub min_side: u32,
-    /// Pixels that each side may have at most, as displayed.
-    pub max_side: u32,
-    /// Width × height.
-    pub max_pixels: u64,
-    /// Frames × pixels of the canvas, for GIF and animated WebP, whose every frame is decoded.
-    pub max_frame_pixels: u64,
-    /// A progressive JPEG may go over its whole picture in every scan: 10 MB hold more than 100 000 of them. Encoders write
-    /// about 10.
-    pub max_progressive_scans: u32,
-    /// Heights of thumbnails that are made beside those that every image has.
-    pub thumbnail_heights: Vec<u32>,
-    /// Whether larger pictures are to be scaled down: [`inspect`] refuses them nevertheless, [`inspect_oversize`] does not.
-    pub shrink: bool,
-    /// Leaves what a file says of the place where it was taken.
-    pub keep_location: bool,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            min_side: 50,
-            max_side: 4000,
-            max_pixels: 16_000_000,
-            max_frame_pixels: 200_000_000,
-            max_progressive_scans: 100,
-            thumbnail_heights: vec![200, 400],
-            shrink: false,
-            keep_location: false,
-        }
-    }
-}
-
-/// Pixels of a side, whatever the limits: libjpeg takes no more.
-pub const MOST_SIDE: u32 = 65_500;
-
-impl Limits {
-    /// For files that were accepted before, perhaps under larger limits than today's.
-    fn of_stored(&self) -> Self {
-        Limits { min_side: 1, max_side: MOST_SIDE, max_pixels: u64::MAX, max_frame_pixels: u64::MAX, ..self.clone() }
-    }
-}
-
-/// What a file says of itself before it is decoded.
+/// The header of a file: what is known before decoding.
 #[derive(Debug, Clone)]
 pub struct Header {
     pub format: Format,
-    /// As displayed: the EXIF orientation is applied.
+    /// As displayed, with the EXIF orientation applied.
     pub width: u32,
     /// As displayed.
     pub height: u32,
-    /// EXIF orientation, 1 to 8; 1 when the file says nothing.
+    /// EXIF orientation, 1 to 8; 1 if the file has none.
     pub orientation: u8,
-    /// Whether it is for [`shrink()`].
+    /// Whether the image exceeds the limits and needs [`shrink()`].
     pub oversize: bool,
-    /// Memory that [`process`], [`shrink()`] or [`render`] needs at its peak, not counting the file itself.
+    /// Peak memory of [`process`], [`shrink()`] or [`render`], excluding the file itself.
     pub weight_bytes: u64,
     /// Width and height as stored.
     stored: (u32, u32),
-    /// Where the EXIF block (its TIFF header) lies in the file.
+    /// Where the EXIF block (its TIFF header) is in the file.
     exif: Option<Range<usize>>,
-    /// The colours that its pixels are of; sRGB without.
-    profile: Option<profile::Place>,
-    aim: Aim,
+    /// The colour space of the pixels; `None` for sRGB.
+    profile: Option<profile::ColorSource>,
+    target: DecodeTarget,
     kind: Kind,
 }
 
-/// What a format's decoder wants to know of its own header.
+/// The part of the header that only the decoder of the format needs.
 #[derive(Debug, Clone)]
 enum Kind {
     Jpeg(jpeg::header::JpegHeader),
@@ -228,31 +191,32 @@ enum Kind {
     Webp(webp_header::WebpHeader),
 }
 
+/// The result of [`process`].
 #[derive(Debug, Clone)]
 pub struct Processed {
-    /// `small`, `medium`, then the heights; of two heights with the same pixels only one.
+    /// `small`, `medium`, then the additional heights. Of two heights with the same pixels, only one is created.
     pub thumbnails: Vec<MadeThumbnail>,
-    /// About five dominant colours as sRGB, most common first. Empty for a fully transparent picture.
+    /// About five dominant colours in sRGB, most common first. Empty for a fully transparent image.
     pub colors: Vec<Color>,
     /// A ThumbHash.
     pub placeholder: Vec<u8>,
     pub metadata: Metadata,
-    /// The file to store in place of the one that was given, when that one told where the picture was taken.
+    /// The file to store instead of the uploaded one, if that contained location metadata.
     pub without_location: Option<Vec<u8>>,
-    /// Of the file that is to be stored.
+    /// SHA-256 of the file to store.
     pub sha256: [u8; 32],
-    /// How long each step took: `decode`, `thumbnails`, `colors`, `placeholder`, `location`, `hash`, `metadata`.
+    /// Duration of each step: `decode`, `thumbnails`, `colors`, `placeholder`, `location`, `hash`, `metadata`.
     pub stages: Vec<(&'static str, Duration)>,
 }
 
-/// A thumbnail, and its file: JPEG; or WebP when a pixel is transparent; or PNG when that is longer than WebP allows.
+/// A thumbnail and its encoded file: JPEG, or WebP if a pixel is transparent, or PNG if that is longer than WebP allows.
 #[derive(Debug, Clone)]
 pub struct MadeThumbnail {
     pub info: Thumbnail,
     pub bytes: Vec<u8>,
 }
 
-/// What a decoder found.
+/// The output of a decoder.
 struct Decoded {
     pixels: pixels::Pixels,
     has_alpha: bool,
@@ -262,18 +226,18 @@ struct Decoded {
 fn decode(bytes: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Error> {
     match &header.kind {
         Kind::Jpeg(jpeg) => jpeg::decode(bytes, header, jpeg, limits),
-        Kind::Png(png) => png::decode(bytes, png, header.stored, header.aim),
-        Kind::Gif(gif) => gif::decode(bytes, gif, header.aim, limits),
-        Kind::Webp(webp) => webp::decode(bytes, webp, header.stored, header.aim),
+        Kind::Png(png) => png::decode(bytes, png, header.stored, header.target),
+        Kind::Gif(gif) => gif::decode(bytes, gif, header.target, limits),
+        Kind::Webp(webp) => webp::decode(bytes, webp, header.stored, header.target),
     }
 }
 
-/// The last line of defence: a bug in a decoder refuses one picture, not the thread's next ones.
-fn contain<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+/// Converts a panic to an error, so that a bug in a decoder fails one image and not the thread.
+fn catch_panic<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal("a decoder panicked")))
 }
 
-/// Collects how long each step took. Durations are all that is taken from the clock, so tests need not move it.
+/// Measures how long each step takes. Only durations are read from the clock, so tests do not need to control it.
 #[derive(Default)]
 struct Stages(Vec<(&'static str, Duration)>);
 

@@ -1,37 +1,37 @@
-//! EXIF orientation: turns a small picture upright. Applied to the thumbnail, never to the original.
+//! EXIF orientation: rotates and mirrors a small image upright. Applied to thumbnails, never to the original.
 
-use super::picture::Picture;
+use super::bitmap::Bitmap;
 
-/// Whether the picture lies on its side, so that width and height as displayed are swapped.
+/// Returns whether width and height are swapped for display.
 pub(super) fn swaps_sides(orientation: u8) -> bool {
     (5..=8).contains(&orientation)
 }
 
-/// A stored size as displayed, and the other way round.
+/// Converts a stored size to the displayed one, or back.
 pub(super) fn displayed((width, height): (u32, u32), orientation: u8) -> (u32, u32) {
     if swaps_sides(orientation) { (height, width) } else { (width, height) }
 }
 
-/// Maps the stored picture to the one displayed; EXIF 2.32, tag 0x0112. Unknown values leave it as it is.
-pub(super) fn upright(picture: Picture, orientation: u8) -> Picture {
-    let size = (picture.width, picture.height);
-    let turned = match picture.channels() {
-        3 => upright_samples::<3>(&picture.pixels, size, orientation),
-        _ => upright_samples::<4>(&picture.pixels, size, orientation),
+/// Converts the stored image to the displayed one (EXIF 2.32, tag 0x0112). Unknown values change nothing.
+pub(super) fn upright(bitmap: Bitmap, orientation: u8) -> Bitmap {
+    let size = (bitmap.width, bitmap.height);
+    let turned = match bitmap.channels() {
+        3 => upright_samples::<3>(&bitmap.pixels, size, orientation),
+        _ => upright_samples::<4>(&bitmap.pixels, size, orientation),
     };
-    let Some(pixels) = turned else { return picture };
+    let Some(pixels) = turned else { return bitmap };
     let (width, height) = displayed(size, orientation);
-    Picture::whole(width, height, picture.alpha, pixels)
+    Bitmap::new(width, height, bitmap.alpha, pixels)
 }
 
-/// As [`upright`], of samples in rows; `None` when they are upright already.
+/// Converts samples in rows, like [`upright`]. Returns `None` if they are already upright.
 pub(super) fn upright_samples<const CHANNELS: usize>(samples: &[u8], size: (u32, u32), orientation: u8) -> Option<Vec<u8>> {
     if !(2..=8).contains(&orientation) {
         return None;
     }
     let (stored_width, stored_height) = (size.0 as isize, size.1 as isize);
     let (last_column, last_row) = (stored_width - 1, (stored_height - 1) * stored_width);
-    // Where the first pixel comes from, and how far from there those to its right and below it do.
+    // The source of the first pixel, and the steps to the sources of the pixels to its right and below.
     let (first, right, down) = match orientation {
         2 => (last_column, -1, stored_width),
         3 => (last_row + last_column, -1, -stored_width),

@@ -1,95 +1,95 @@
-//! What a decoder hands on, and what thumbnails are made of: RGB, or JPEG's own planes.
+//! The output of a decoder, from which thumbnails are created: RGB, or YCbCr planes of a JPEG.
 
-use super::encode::Chroma;
+use super::bitmap::Bitmap;
 use super::error::Error;
+use super::jpeg::encode::{Chroma, encode_planes};
 use super::orient;
-use super::picture::Picture;
 use super::resample::{Part, Source, lanczos3, resample};
-use super::ycc::Ycc;
-use super::{Format, encode, jpeg};
+use super::ycbcr::YCbCr;
+use super::{Format, encode};
 
-/// As stored: not yet oriented.
+/// Decoded pixels, as stored: the orientation is not applied yet.
 #[derive(Debug, Clone)]
 pub(super) enum Pixels {
-    Rgb(Picture),
-    Ycc(Ycc),
+    Rgb(Bitmap),
+    YCbCr(YCbCr),
 }
 
 impl Pixels {
     pub fn size(&self) -> (u32, u32) {
         match self {
-            Self::Rgb(picture) => (picture.width, picture.height),
-            Self::Ycc(ycc) => (ycc.luma.width, ycc.luma.height),
+            Self::Rgb(bitmap) => (bitmap.width, bitmap.height),
+            Self::YCbCr(ycbcr) => (ycbcr.luma.width, ycbcr.luma.height),
         }
     }
 
-    /// The part that is covered by the original, from the top left corner.
+    /// The part that the original covers, from the top left corner. The last column and row can be partial.
     pub fn covered(&self) -> (f64, f64) {
         match self {
-            Self::Rgb(picture) => picture.covered,
-            Self::Ycc(ycc) => ycc.luma.covered,
+            Self::Rgb(bitmap) => bitmap.covered,
+            Self::YCbCr(ycbcr) => ycbcr.luma.covered,
         }
     }
 
     pub fn has_alpha(&self) -> bool {
-        matches!(self, Self::Rgb(picture) if picture.alpha)
+        matches!(self, Self::Rgb(bitmap) if bitmap.alpha)
     }
 
-    /// Whether any pixel lets something through.
+    /// Returns whether any pixel is not fully opaque.
     pub fn is_transparent(&self) -> bool {
-        matches!(self, Self::Rgb(picture) if picture.is_transparent())
+        matches!(self, Self::Rgb(bitmap) if bitmap.is_transparent())
     }
 
-    /// Whether it is a picture of greys alone.
+    /// Returns whether all pixels are grey.
     pub fn is_grey(&self) -> bool {
         match self {
-            Self::Rgb(picture) => picture.is_grey(),
-            Self::Ycc(ycc) => ycc.is_grey(),
+            Self::Rgb(bitmap) => bitmap.is_grey(),
+            Self::YCbCr(ycbcr) => ycbcr.is_grey(),
         }
     }
 
-    pub fn into_rgb(self) -> Result<Picture, Error> {
+    pub fn into_rgb(self) -> Result<Bitmap, Error> {
         match self {
-            Self::Rgb(picture) => Ok(picture),
-            Self::Ycc(ycc) => ycc.into_rgb(),
+            Self::Rgb(bitmap) => Ok(bitmap),
+            Self::YCbCr(ycbcr) => ycbcr.into_rgb(),
         }
     }
 
-    /// The part at `size`, by Lanczos3; transparent pixels lend no colour to their neighbours.
+    /// Resizes `part` to `size` with Lanczos3. Transparent pixels do not affect the colour of their neighbours.
     pub fn resized(&self, part: Part, size: (u32, u32)) -> Result<Self, Error> {
         match self {
-            Self::Rgb(picture) => resize(picture, part, size).map(Self::Rgb),
-            Self::Ycc(ycc) => ycc.resized(part, size).map(Self::Ycc),
+            Self::Rgb(bitmap) => resize(bitmap, part, size).map(Self::Rgb),
+            Self::YCbCr(ycbcr) => ycbcr.resized(part, size).map(Self::YCbCr),
         }
     }
 
-    /// As displayed; for a picture that was resized.
+    /// Applies the orientation. Use it after resizing, when few pixels are left.
     pub fn upright(self, orientation: u8) -> Self {
         match self {
-            Self::Rgb(picture) => Self::Rgb(orient::upright(picture, orientation)),
-            Self::Ycc(ycc) => Self::Ycc(ycc.upright(orientation)),
+            Self::Rgb(bitmap) => Self::Rgb(orient::upright(bitmap, orientation)),
+            Self::YCbCr(ycbcr) => Self::YCbCr(ycbcr.upright(orientation)),
         }
     }
 
-    /// As a file, for a picture that was resized. JPEG's own planes keep the chroma that they have.
+    /// Encodes the pixels. YCbCr planes that are written as JPEG keep their chroma subsampling.
     pub fn encode(&self, format: Format, quality: u8, chroma: Chroma) -> Result<Vec<u8>, Error> {
         match self {
-            Self::Rgb(picture) => encode::encode(picture, format, quality, chroma),
-            Self::Ycc(Ycc { luma, chroma: Some(planes) }) if format == Format::Jpeg => {
-                jpeg::encode_planes(luma, planes, f32::from(quality))
+            Self::Rgb(bitmap) => encode::encode(bitmap, format, quality, chroma),
+            Self::YCbCr(YCbCr { luma, chroma: Some(planes) }) if format == Format::Jpeg => {
+                encode_planes(luma, planes, f32::from(quality))
             }
-            Self::Ycc(ycc) => encode::encode(&ycc.clone().into_rgb()?, format, quality, chroma),
+            Self::YCbCr(ycbcr) => encode::encode(&ycbcr.clone().into_rgb()?, format, quality, chroma),
         }
     }
 }
 
-/// By Lanczos3; transparent pixels lend no colour to their neighbours.
-pub(super) fn resize(picture: &Picture, part: Part, size: (u32, u32)) -> Result<Picture, Error> {
-    if part == [0.0, 0.0, f64::from(size.0), f64::from(size.1)] && size == (picture.width, picture.height) {
-        return Ok(picture.clone());
+/// Resizes `part` to `size` with Lanczos3. Transparent pixels do not affect the colour of their neighbours.
+pub(super) fn resize(bitmap: &Bitmap, part: Part, size: (u32, u32)) -> Result<Bitmap, Error> {
+    if part == [0.0, 0.0, f64::from(size.0), f64::from(size.1)] && size == (bitmap.width, bitmap.height) {
+        return Ok(bitmap.clone());
     }
-    let channels = picture.channels();
-    let source = Source { width: picture.width, height: picture.height, channels, samples: &picture.pixels };
+    let channels = bitmap.channels();
+    let source = Source { width: bitmap.width, height: bitmap.height, channels, samples: &bitmap.pixels };
     let pixels = resample(source, part, size, lanczos3())?;
-    Ok(Picture::whole(size.0, size.1, picture.alpha, pixels))
+    Ok(Bitmap::new(size.0, size.1, bitmap.alpha, pixels))
 }

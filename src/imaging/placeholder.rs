@@ -1,18 +1,19 @@
-//! The placeholder: a ThumbHash (<https://evanw.github.io/thumbhash/>), some 25 bytes that a page can draw as a blurred
-//! preview, with its shape and transparency, before the picture has arrived.
+//! The placeholder: a ThumbHash (<https://evanw.github.io/thumbhash/>) of about 25 bytes. A page can draw it as a blurred
+//! preview, with the aspect ratio and transparency of the image, before the image is loaded.
 
+use super::bitmap::Bitmap;
 use super::error::Error;
-use super::picture::Picture;
-use super::{pixels, thumbnail};
+use super::pixels;
+use crate::model::rendering::contain;
 
-/// 32 pixels hold all the frequencies that a ThumbHash keeps, and hash nine times faster than its limit of 100.
+/// 32 pixels contain all frequencies that a ThumbHash stores, and hash nine times faster than its limit of 100.
 const SIDE: u32 = 32;
 
-/// The hash of an upright picture.
-pub(super) fn hash(picture: &Picture) -> Result<Vec<u8>, Error> {
-    let size = thumbnail::fit(picture.width, picture.height, SIDE);
-    let (width, height) = picture.covered;
-    let small = pixels::resize(picture, [0.0, 0.0, width, height], size)?;
+/// Returns the hash of an upright image.
+pub(super) fn hash(bitmap: &Bitmap) -> Result<Vec<u8>, Error> {
+    let size = contain((bitmap.width, bitmap.height), Some(SIDE), Some(SIDE));
+    let (width, height) = bitmap.covered;
+    let small = pixels::resize(bitmap, [0.0, 0.0, width, height], size)?;
     let rgba: Vec<u8> = if small.alpha {
         small.pixels
     } else {

@@ -1,114 +1,114 @@
-//! PNG, by the `png` crate: all rows are decoded, and the CRC of each chunk that they need is checked. Rows go straight into
-//! the reducer; only an interlaced picture stands in memory whole.
+//! PNG decoding by the `png` crate. All rows are decoded, and the CRCs of the chunks that they need are checked. Rows go
+//! straight to the reducer; only an interlaced image is in memory as a whole.
 //!
-//! Of an animated PNG the first frame is shown, as browsers do: usually the default image, which is decoded in any case. The
+//! As in browsers, an animated PNG shows its first frame. That is usually the default image, which is decoded in any case. The
 //! other frames are only counted.
 
-use super::aim::Aim;
-use super::canvas::{Canvas, Place};
+use super::bitmap::Bitmap;
+use super::canvas::{Canvas, FrameRect};
+use super::decode_target::DecodeTarget;
 use super::error::Error;
-use super::picture::Picture;
 use super::pixels::Pixels;
-use super::png_chunks::Needed;
+use super::png_chunks::RequiredChunks;
 use super::png_header::{PngHeader, frames};
-use super::profile::DeepToSrgb;
-use super::{Decoded, explain};
+use super::profile::ToSrgb16;
+use super::{Decoded, decoder_errors};
 use png::{ColorType, DecodeOptions, Decoder, Reader, Transformations};
 
-pub(super) fn decode(bytes: &[u8], png: &PngHeader, canvas: (u32, u32), aim: Aim) -> Result<Decoded, Error> {
+pub(super) fn decode(bytes: &[u8], png: &PngHeader, canvas: (u32, u32), target: DecodeTarget) -> Result<Decoded, Error> {
     let mut rows = Rows::of(bytes, png, canvas)?;
     let frame = match png.first_frame {
-        None => Place::whole(canvas),
+        None => FrameRect::full(canvas),
         Some(frame) => {
-            if aim.prove {
-                rows.pass_over()?;
+            if target.verify {
+                rows.verify_frame()?;
             }
             rows.skip_to(frame)?;
             frame
         }
     };
-    let picture = rows.picture(canvas, frame, aim)?;
-    if aim.prove {
-        rows.reader.finish().map_err(explain::png)?;
+    let bitmap = rows.decode_frame(canvas, frame, target)?;
+    if target.verify {
+        rows.reader.finish().map_err(decoder_errors::png)?;
     }
-    let has_alpha = rows.has_alpha || frame != Place::whole(canvas);
-    let frames = if aim.prove { frames(bytes)? } else { 1 };
-    Ok(Decoded { pixels: Pixels::Rgb(picture), has_alpha, frames })
+    let has_alpha = rows.has_alpha || frame != FrameRect::full(canvas);
+    let frames = if target.verify { frames(bytes)? } else { 1 };
+    Ok(Decoded { pixels: Pixels::Rgb(bitmap), has_alpha, frames })
 }
 
-/// The decoder, at one of the pictures that a file has.
+/// The decoder, positioned at one of the frames of a file.
 struct Rows<'a> {
-    reader: Reader<Needed<'a>>,
+    reader: Reader<RequiredChunks<'a>>,
     channels: usize,
     has_alpha: bool,
     samples: Samples,
 }
 
-/// What the decoder's rows are made of.
+/// The samples of the decoder's rows.
 enum Samples {
-    /// 8 bits, in the colours of the file.
-    Plain,
-    /// 16 bits, of which the lower eight change nothing that can be seen, in a row for the others.
-    Deep(Vec<u8>),
-    /// 16 bits, in colours that are brought to sRGB before the lower ones are cut.
-    Colored(Box<DeepToSrgb>),
+    /// 8 bits, in the colour space of the file.
+    EightBit,
+    /// 16 bits, of which the lower eight are invisible, and a buffer for the upper ones.
+    SixteenBit(Vec<u8>),
+    /// 16 bits, converted to sRGB before the lower ones are dropped.
+    Converted(Box<ToSrgb16>),
 }
 
 impl<'a> Rows<'a> {
     fn of(bytes: &'a [u8], png: &PngHeader, canvas: (u32, u32)) -> Result<Self, Error> {
         let mut options = DecodeOptions::default();
         options.set_ignore_adler32(false);
-        // Those that do not matter are not shown to it.
+        // The decoder sees no ancillary chunks that do not matter.
         options.set_skip_ancillary_crc_failures(false);
-        let needed = Needed::of(bytes, png.first_frame.is_some());
+        let needed = RequiredChunks::of(bytes, png.first_frame.is_some());
         let mut decoder = Decoder::new_with_options(needed, options);
         // Rows and the palette.
         decoder.set_limits(png::Limits { bytes: bytes.len() * 2 + (8 << 20) });
-        // Of 16 bits all are needed where they are to be converted.
-        let deep = png.deep.is_some();
-        decoder.set_transformations(if deep { Transformations::EXPAND } else { Transformations::normalize_to_color8() });
-        let reader = decoder.read_info().map_err(explain::png)?;
+        // A conversion needs all 16 bits.
+        let is_16bit = png.colors_16bit.is_some();
+        decoder.set_transformations(if is_16bit { Transformations::EXPAND } else { Transformations::normalize_to_color8() });
+        let reader = decoder.read_info().map_err(decoder_errors::png)?;
         if reader.info().size() != canvas {
             return Err(Error::corrupt("the PNG states two different sizes"));
         }
         let (color_type, _) = reader.output_color_type();
         let has_alpha = matches!(color_type, ColorType::GrayscaleAlpha | ColorType::Rgba);
         let channels = color_type.samples();
-        let samples = match DeepToSrgb::of(bytes, png.deep.as_ref(), channels, canvas.0 as usize) {
-            Some(to_srgb) => Samples::Colored(Box::new(to_srgb)),
-            None if deep => Samples::Deep(Vec::new()),
-            None => Samples::Plain,
+        let samples = match ToSrgb16::of(bytes, png.colors_16bit.as_ref(), channels, canvas.0 as usize) {
+            Some(to_srgb) => Samples::Converted(Box::new(to_srgb)),
+            None if is_16bit => Samples::SixteenBit(Vec::new()),
+            None => Samples::EightBit,
         };
         Ok(Rows { reader, channels, has_alpha, samples })
     }
 
-    /// Proves a picture that is not shown.
-    fn pass_over(&mut self) -> Result<(), Error> {
-        while self.reader.next_row().map_err(explain::png)?.is_some() {}
+    /// Decodes a frame that is not displayed, to verify it.
+    fn verify_frame(&mut self) -> Result<(), Error> {
+        while self.reader.next_row().map_err(decoder_errors::png)?.is_some() {}
         Ok(())
     }
 
-    fn skip_to(&mut self, frame: Place) -> Result<(), Error> {
-        let found = self.reader.next_frame_info().map_err(explain::png)?;
+    fn skip_to(&mut self, frame: FrameRect) -> Result<(), Error> {
+        let found = self.reader.next_frame_info().map_err(decoder_errors::png)?;
         if (found.x_offset, found.y_offset, found.width, found.height) != (frame.left, frame.top, frame.width, frame.height) {
             return Err(Error::corrupt("the PNG states two different sizes"));
         }
         Ok(())
     }
 
-    fn picture(&mut self, size: (u32, u32), frame: Place, aim: Aim) -> Result<Picture, Error> {
-        let mut canvas = Canvas::new(size, frame, self.has_alpha, aim.cover);
+    fn decode_frame(&mut self, size: (u32, u32), frame: FrameRect, target: DecodeTarget) -> Result<Bitmap, Error> {
+        let mut canvas = Canvas::new(size, frame, self.has_alpha, target.min_longer_side);
         if self.reader.info().interlaced {
-            // Rows of a frame are laid out as those of the canvas.
+            // The rows of a frame are as long as those of the canvas.
             let pixel_bytes = self.samples.bytes() * self.channels;
             let row_bytes = size.0 as usize * pixel_bytes;
             let mut whole = vec![0; row_bytes * size.1 as usize];
-            self.reader.next_frame(&mut whole).map_err(explain::png)?;
+            self.reader.next_frame(&mut whole).map_err(decoder_errors::png)?;
             for row in whole.chunks_exact(row_bytes).take(frame.height as usize) {
                 self.samples.push(&row[..frame.width as usize * pixel_bytes], self.channels, &mut canvas)?;
             }
         } else {
-            while let Some(row) = self.reader.next_row().map_err(explain::png)? {
+            while let Some(row) = self.reader.next_row().map_err(decoder_errors::png)? {
                 self.samples.push(row.data(), self.channels, &mut canvas)?;
             }
         }
@@ -117,21 +117,21 @@ impl<'a> Rows<'a> {
 }
 
 impl Samples {
-    /// Of one.
+    /// Bytes per sample.
     fn bytes(&self) -> usize {
-        if matches!(self, Self::Plain) { 1 } else { 2 }
+        if matches!(self, Self::EightBit) { 1 } else { 2 }
     }
 
-    /// Hands a row on as 8 bits a channel.
+    /// Passes a row to the canvas with 8 bits per channel.
     fn push(&mut self, row: &[u8], channels: usize, canvas: &mut Canvas) -> Result<(), Error> {
         match self {
-            Self::Plain => canvas.push(row, channels),
-            Self::Deep(upper) => {
+            Self::EightBit => canvas.push(row, channels),
+            Self::SixteenBit(upper) => {
                 upper.clear();
                 upper.extend(row.iter().step_by(2));
                 canvas.push(upper, channels);
             }
-            Self::Colored(to_srgb) => {
+            Self::Converted(to_srgb) => {
                 let channels_of_srgb = to_srgb.channels();
                 canvas.push(to_srgb.row(row, channels)?, channels_of_srgb);
             }

@@ -1,14 +1,14 @@
-//! ICC profiles (ICC.1:2022): what is made of a picture carries none, so its pixels are brought to sRGB, by `moxcms`. The
-//! original keeps its own.
+//! ICC profiles (ICC.1:2022). Created images carry no profile, so their pixels are converted to sRGB by `moxcms`. The original
+//! keeps its own profile.
 //!
-//! A profile that cannot be read, is too large, or is for other colours than the picture's counts as absent: the pixels are
-//! then taken for sRGB, or ink, as everyone does. PNG can state its colours without a profile as well (`coding.rs`).
+//! A profile that is unreadable, too large, or for another colour space than the image's counts as absent: the pixels are then
+//! treated as sRGB or CMYK, as in all viewers. PNG can also state its colour space without a profile (`png_color_space.rs`).
 
-use super::coding::Coding;
+use super::bitmap::Bitmap;
 use super::error::Error;
 use super::hdr::Hdr;
-use super::picture::Picture;
 use super::pixels::Pixels;
+use super::png_color_space::PngColorSpace;
 use flate2::read::ZlibDecoder;
 use moxcms::{
     ColorProfile, DataColorSpace, Layout, ParsingOptions, TransferCharacteristics, Transform8BitExecutor, Transform16BitExecutor,
@@ -19,34 +19,34 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// A monitor's or a camera's takes 0.5 to 50 KB, a printer's 0.2 to 3 MB.
+/// Monitor and camera profiles take 0.5 to 50 KB, printer profiles 0.2 to 3 MB.
 const MAX_PROFILE_BYTES: usize = 4 << 20;
 
-/// Where a profile lies in its file, or what stands there in its place.
+/// Where the colour space of a file is stated.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
-    /// In pieces, which JPEG's segments are.
-    Plain(Vec<Range<usize>>),
-    /// PNG compresses it. What else the file says counts where the profile is of no use.
-    Deflated(Range<usize>, Option<Coding>),
-    Coded(Coding),
+pub(super) enum ColorSource {
+    /// A profile in one or more parts, as in the segments of a JPEG.
+    Uncompressed(Vec<Range<usize>>),
+    /// A compressed profile of a PNG, and the colour space that applies if the profile is unusable.
+    Compressed(Range<usize>, Option<PngColorSpace>),
+    ColorSpace(PngColorSpace),
 }
 
-impl Place {
-    /// Bytes for the profile, its tables as numbers, and the tables of the transformation.
+impl ColorSource {
+    /// Memory for the profile, its parsed tables, and the tables of the transform.
     pub fn weight_bytes(&self) -> u64 {
         let bytes = match self {
-            Self::Plain(pieces) => pieces.iter().map(Range::len).sum(),
-            // No byte of deflate stands for more than 1032.
-            Self::Deflated(range, _) => range.len().saturating_mul(1032),
-            Self::Coded(_) => 0,
+            Self::Uncompressed(pieces) => pieces.iter().map(Range::len).sum(),
+            // One byte of deflate expands to at most 1032 bytes.
+            Self::Compressed(range, _) => range.len().saturating_mul(1032),
+            Self::ColorSpace(_) => 0,
         };
         bytes.min(MAX_PROFILE_BYTES) as u64 * 6 + (4 << 20)
     }
 
     fn read(&self, file: &[u8]) -> Option<Vec<u8>> {
         match self {
-            Self::Plain(pieces) => {
+            Self::Uncompressed(pieces) => {
                 let bytes: usize = pieces.iter().map(Range::len).sum();
                 let mut profile = Vec::with_capacity(Some(bytes).filter(|&bytes| bytes <= MAX_PROFILE_BYTES)?);
                 for piece in pieces {
@@ -54,77 +54,78 @@ impl Place {
                 }
                 Some(profile)
             }
-            Self::Deflated(range, _) => {
+            Self::Compressed(range, _) => {
                 let mut profile = Vec::new();
                 let zlib = ZlibDecoder::new(file.get(range.clone())?);
                 zlib.take(MAX_PROFILE_BYTES as u64 + 1).read_to_end(&mut profile).ok()?;
                 Some(profile).filter(|profile| profile.len() <= MAX_PROFILE_BYTES)
             }
-            Self::Coded(_) => None,
+            Self::ColorSpace(_) => None,
         }
     }
 
-    /// What the file says of its colours without a profile, or beside one.
-    fn coding(&self) -> Option<&Coding> {
+    /// The colour space that the file states without or in addition to a profile.
+    fn color_space(&self) -> Option<&PngColorSpace> {
         match self {
-            Self::Plain(_) => None,
-            Self::Deflated(_, coding) => coding.as_ref(),
-            Self::Coded(coding) => Some(coding),
+            Self::Uncompressed(_) => None,
+            Self::Compressed(_, color_space) => color_space.as_ref(),
+            Self::ColorSpace(color_space) => Some(color_space),
         }
     }
 }
 
-/// A way from a picture's own colours to sRGB, of 8 bits a channel both.
+/// A conversion from the colour space of an image to sRGB, with 8 bits per channel.
 pub(super) struct ToSrgb {
     from: Layout,
-    way: Way<Transform8BitExecutor>,
+    conversion: Conversion<Transform8BitExecutor>,
 }
 
-/// The same from 16 bits a channel, which only PNG has. The picture is cut to 8 bits afterwards: linear light in 8 bits has
-/// one level where sRGB has the 13 darkest.
-pub(super) struct DeepToSrgb {
+/// The same conversion from 16 bits per channel, which only PNG has. It reduces to 8 bits after the conversion: 8-bit linear
+/// light has one level for the 13 darkest of sRGB.
+pub(super) struct ToSrgb16 {
     from: Layout,
     to: Layout,
-    way: Way<Transform16BitExecutor>,
-    /// A row's samples, before and after.
+    conversion: Conversion<Transform16BitExecutor>,
+    /// The samples of a row, before and after the conversion.
     samples: (Vec<u16>, Vec<u16>),
     row: Vec<u8>,
 }
 
-enum Way<Transform: ?Sized> {
+enum Conversion<Transform: ?Sized> {
     Profile(Arc<Transform>),
     Hdr(Box<Hdr>),
 }
 
 impl ToSrgb {
-    /// For RGB or RGBA, as which every picture is converted; it may have been grey in its file. `None` too when it is sRGB already.
-    pub fn of(file: &[u8], place: Option<&Place>, pixels: &Pixels) -> Option<Self> {
-        let (place, alpha) = (place?, pixels.has_alpha());
+    /// Returns the conversion for RGB or RGBA pixels, to which grey files are expanded as well. `None` if none is needed or
+    /// possible.
+    pub fn of(file: &[u8], source: Option<&ColorSource>, pixels: &Pixels) -> Option<Self> {
+        let (source, alpha) = (source?, pixels.has_alpha());
         let to = rgb(alpha);
-        let by_profile = contain(|| {
-            let profile = parse(&place.read(file)?)?;
-            match fitting(&profile, alpha, || pixels.is_grey())? {
-                // What else the file says does not matter then.
+        let by_profile = catch_panic(|| {
+            let profile = parse(&source.read(file)?)?;
+            match source_layout(&profile, alpha, || pixels.is_grey())? {
+                // The profile is sRGB, so the other colour information does not matter.
                 None => Some(None),
                 Some(from) => Self::build(&profile, from, to).map(Some),
             }
         });
-        by_profile.unwrap_or_else(|| Self::of_coding(place.coding()?, to))
+        by_profile.unwrap_or_else(|| Self::from_color_space(source.color_space()?, to))
     }
 
-    fn of_coding(coding: &Coding, layout: Layout) -> Option<Self> {
-        contain(|| match coding.hdr(8) {
-            Some(hdr) => Some(ToSrgb { from: layout, way: Way::Hdr(Box::new(hdr)) }),
-            None => Self::build(&coding.profile()?, layout, layout),
+    fn from_color_space(color_space: &PngColorSpace, layout: Layout) -> Option<Self> {
+        catch_panic(|| match color_space.hdr(8) {
+            Some(hdr) => Some(ToSrgb { from: layout, conversion: Conversion::Hdr(Box::new(hdr)) }),
+            None => Self::build(&color_space.profile()?, layout, layout),
         })
     }
 
-    /// For inks, where 255 is all of it.
-    pub fn of_cmyk(file: &[u8], place: Option<&Place>) -> Option<Self> {
-        let place = place?;
-        contain(|| {
-            let profile = parse(&place.read(file)?)?;
-            // Four channels of any meaning have this name there.
+    /// Returns the conversion for inks, where 255 is full coverage.
+    pub fn of_cmyk(file: &[u8], source: Option<&ColorSource>) -> Option<Self> {
+        let source = source?;
+        catch_panic(|| {
+            let profile = parse(&source.read(file)?)?;
+            // `Layout::Rgba` stands for any four channels here.
             if profile.color_space != DataColorSpace::Cmyk {
                 return None;
             }
@@ -132,32 +133,32 @@ impl ToSrgb {
         })
     }
 
-    /// `from` says how the pixels lie that the profile is for.
+    /// `from` is the pixel layout of the profile's colour space.
     fn build(profile: &ColorProfile, from: Layout, to: Layout) -> Option<Self> {
         let srgb = ColorProfile::new_srgb();
         let transform = profile.create_transform_8bit(from, &srgb, to, TransformOptions::default()).ok()?;
-        Some(ToSrgb { from, way: Way::Profile(transform) })
+        Some(ToSrgb { from, conversion: Conversion::Profile(transform) })
     }
 
-    /// A picture of the kind that this was made for, in sRGB.
-    pub fn picture(&self, picture: Picture) -> Result<Picture, Error> {
-        let mut pixels = vec![0; picture.pixels.len()];
+    /// Converts a bitmap of the kind that this conversion was built for.
+    pub fn bitmap(&self, bitmap: Bitmap) -> Result<Bitmap, Error> {
+        let mut pixels = vec![0; bitmap.pixels.len()];
         match self.from {
-            Layout::Gray => self.samples(&picture.pixels.iter().copied().step_by(3).collect::<Vec<_>>(), &mut pixels)?,
+            Layout::Gray => self.samples(&bitmap.pixels.iter().copied().step_by(3).collect::<Vec<_>>(), &mut pixels)?,
             Layout::GrayAlpha => {
-                let grey: Vec<u8> = picture.pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[3]]).collect();
+                let grey: Vec<u8> = bitmap.pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[3]]).collect();
                 self.samples(&grey, &mut pixels)?;
             }
-            _ => self.samples(&picture.pixels, &mut pixels)?,
+            _ => self.samples(&bitmap.pixels, &mut pixels)?,
         }
-        Ok(Picture { pixels, ..picture })
+        Ok(Bitmap { pixels, ..bitmap })
     }
 
-    /// Pixels of the kind that this was made for, to as many pixels of sRGB.
+    /// Converts pixels of the kind that this conversion was built for.
     pub fn samples(&self, from: &[u8], to: &mut [u8]) -> Result<(), Error> {
-        match &self.way {
-            Way::Profile(transform) => transform.transform(from, to).map_err(failed),
-            Way::Hdr(hdr) => {
+        match &self.conversion {
+            Conversion::Profile(transform) => transform.transform(from, to).map_err(failed),
+            Conversion::Hdr(hdr) => {
                 let channels = self.from.channels();
                 for (from, to) in from.chunks_exact(channels).zip(to.chunks_exact_mut(channels)) {
                     to.copy_from_slice(from);
@@ -169,24 +170,25 @@ impl ToSrgb {
     }
 }
 
-impl DeepToSrgb {
-    /// For rows of grey, grey and alpha, RGB or RGBA, told apart by `channels`. `None` too when they are sRGB already.
-    pub fn of(file: &[u8], place: Option<&Place>, channels: usize, width: usize) -> Option<Self> {
-        let place = place?;
+impl ToSrgb16 {
+    /// Returns the conversion for rows of grey, grey with alpha, RGB or RGBA, depending on `channels`. `None` if none is needed
+    /// or possible.
+    pub fn of(file: &[u8], source: Option<&ColorSource>, channels: usize, width: usize) -> Option<Self> {
+        let source = source?;
         let (alpha, grey) = (channels.is_multiple_of(2), channels < 3);
         let to = rgb(alpha);
-        let by_profile = contain(|| {
-            let profile = parse(&place.read(file)?)?;
-            match fitting(&profile, alpha, || grey)? {
+        let by_profile = catch_panic(|| {
+            let profile = parse(&source.read(file)?)?;
+            match source_layout(&profile, alpha, || grey)? {
                 None => Some(None),
                 Some(from) => Self::build(&profile, from, to, width).map(Some),
             }
         });
         by_profile.unwrap_or_else(|| {
-            let coding = place.coding()?;
-            contain(|| match coding.hdr(16) {
-                Some(hdr) => Some(Self::new(Way::Hdr(Box::new(hdr)), to, to, width)),
-                None => Self::build(&coding.profile()?, to, to, width),
+            let color_space = source.color_space()?;
+            catch_panic(|| match color_space.hdr(16) {
+                Some(hdr) => Some(Self::new(Conversion::Hdr(Box::new(hdr)), to, to, width)),
+                None => Self::build(&color_space.profile()?, to, to, width),
             })
         })
     }
@@ -194,20 +196,20 @@ impl DeepToSrgb {
     fn build(profile: &ColorProfile, from: Layout, to: Layout, width: usize) -> Option<Self> {
         let srgb = ColorProfile::new_srgb();
         let transform = profile.create_transform_16bit(from, &srgb, to, TransformOptions::default()).ok()?;
-        Some(Self::new(Way::Profile(transform), from, to, width))
+        Some(Self::new(Conversion::Profile(transform), from, to, width))
     }
 
-    fn new(way: Way<Transform16BitExecutor>, from: Layout, to: Layout, width: usize) -> Self {
+    fn new(conversion: Conversion<Transform16BitExecutor>, from: Layout, to: Layout, width: usize) -> Self {
         let samples = (Vec::with_capacity(width * from.channels()), vec![0; width * to.channels()]);
-        DeepToSrgb { from, to, way, samples, row: vec![0; width * to.channels()] }
+        ToSrgb16 { from, to, conversion, samples, row: vec![0; width * to.channels()] }
     }
 
-    /// Channels of the rows that come out: three, or four with alpha.
+    /// Channels of the converted rows: three, or four with alpha.
     pub fn channels(&self) -> usize {
         self.to.channels()
     }
 
-    /// A row of as many channels as this was made for, big-endian, as 8 bits of sRGB.
+    /// Converts a big-endian row with the channels of this conversion to 8-bit sRGB.
     pub fn row(&mut self, row: &[u8], channels: usize) -> Result<&[u8], Error> {
         let (from, to) = &mut self.samples;
         from.clear();
@@ -216,7 +218,7 @@ impl DeepToSrgb {
         if channels == self.from.channels() {
             from.extend(samples);
         } else {
-            // Grey, for a profile of RGB.
+            // Grey samples for an RGB profile.
             let samples: Vec<u16> = samples.collect();
             from.extend(samples.chunks_exact(channels).flat_map(|pixel| {
                 let (grey, alpha) = (pixel[0], pixel.get(1).copied());
@@ -225,19 +227,19 @@ impl DeepToSrgb {
         }
         let width = from.len() / self.from.channels();
         let (to, out) = (&mut to[..width * self.to.channels()], &mut self.row[..width * self.to.channels()]);
-        match &self.way {
-            Way::Profile(transform) => {
+        match &self.conversion {
+            Conversion::Profile(transform) => {
                 transform.transform(from, to).map_err(failed)?;
                 for (out, &sample) in out.iter_mut().zip(&*to) {
-                    *out = cut(sample);
+                    *out = to_8_bits(sample);
                 }
             }
-            Way::Hdr(hdr) => {
+            Conversion::Hdr(hdr) => {
                 let channels = self.to.channels();
                 for (from, to) in from.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
                     to[..3].copy_from_slice(&hdr.pixel([from[0], from[1], from[2]].map(usize::from)));
                     if let (Some(&alpha), Some(to)) = (from.get(3), to.get_mut(3)) {
-                        *to = cut(alpha);
+                        *to = to_8_bits(alpha);
                     }
                 }
             }
@@ -246,8 +248,8 @@ impl DeepToSrgb {
     }
 }
 
-/// 16 bits to the nearest of 8.
-fn cut(sample: u16) -> u8 {
+/// Rounds 16 bits to 8.
+fn to_8_bits(sample: u16) -> u8 {
     ((u32::from(sample) * 255 + 32_767) / 65_535) as u8
 }
 
@@ -255,8 +257,9 @@ fn rgb(alpha: bool) -> Layout {
     if alpha { Layout::Rgba } else { Layout::Rgb }
 }
 
-/// How pixels lie that a profile is for, if it is for these; `Some(None)` where it is sRGB, and changes nothing.
-fn fitting(profile: &ColorProfile, alpha: bool, is_grey: impl FnOnce() -> bool) -> Option<Option<Layout>> {
+/// Returns the pixel layout of the profile's colour space, or `None` if the profile is not for these pixels. `Some(None)` means
+/// that the profile is sRGB and no conversion is needed.
+fn source_layout(profile: &ColorProfile, alpha: bool, is_grey: impl FnOnce() -> bool) -> Option<Option<Layout>> {
     match profile.color_space {
         DataColorSpace::Rgb => Some((!is_srgb(profile)).then_some(rgb(alpha))),
         DataColorSpace::Gray if is_grey() => Some(Some(if alpha { Layout::GrayAlpha } else { Layout::Gray })),
@@ -264,8 +267,8 @@ fn fitting(profile: &ColorProfile, alpha: bool, is_grey: impl FnOnce() -> bool) 
     }
 }
 
-/// A profile's tables are the sender's: whatever becomes of them, the picture is not worse for it.
-fn contain<T>(build: impl FnOnce() -> Option<T>) -> Option<T> {
+/// Catches panics: the tables of a profile are untrusted, and an image without its profile is still usable.
+fn catch_panic<T>(build: impl FnOnce() -> Option<T>) -> Option<T> {
     catch_unwind(AssertUnwindSafe(build)).ok().flatten()
 }
 
@@ -282,7 +285,7 @@ fn parse(profile: &[u8]) -> Option<ColorProfile> {
     ColorProfile::new_from_slice_with_options(profile, options).ok()
 }
 
-/// Whether no conversion would show: most profiles are one of the many spellings of sRGB.
+/// Returns whether a conversion would be invisible. Most profiles are one of many variants of sRGB.
 fn is_srgb(profile: &ColorProfile) -> bool {
     let srgb = ColorProfile::new_srgb();
     let near = |a: f64, b: f64| (a - b).abs() < 0.003;
@@ -293,12 +296,14 @@ fn is_srgb(profile: &ColorProfile) -> bool {
         && colorants.into_iter().all(|(a, b)| near(a, b))
         && [&profile.red_trc, &profile.green_trc, &profile.blue_trc].into_iter().all(|curve| {
             let light = profile.build_8bit_lin_table(curve);
-            light.is_ok_and(|light| light.iter().enumerate().all(|(value, light)| (level(*light) - value as f32).abs() < 0.75))
+            light.is_ok_and(|light| {
+                light.iter().enumerate().all(|(value, light)| (srgb_level(*light) - value as f32).abs() < 0.75)
+            })
         })
 }
 
-/// Linear light as sRGB's 0 to 255 (IEC 61966-2-1).
-fn level(light: f32) -> f32 {
+/// Linear light as an sRGB level, 0 to 255 (IEC 61966-2-1).
+fn srgb_level(light: f32) -> f32 {
     255.0 * if light <= 0.003_130_8 { 12.92 * light } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 }
 }
 
@@ -307,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn srgb_is_told_from_what_is_like_it() {
+    fn srgb_is_distinguished_from_similar_profiles() {
         let is = |profile: ColorProfile| is_srgb(&parse(&profile.encode().expect("bytes")).expect("a profile"));
         assert!(is(ColorProfile::new_srgb()));
         assert!(!is(ColorProfile::new_display_p3()), "the same curve");

@@ -1,7 +1,7 @@
-//! Resampling by convolution: `fast_image_resize`, compiled for the kinds of pixels that there are.
+//! Resampling by convolution with `fast_image_resize`, compiled only for the pixel types in use.
 //!
-//! Its resizer that learns the kind at run time brings the code for ten others along, all of it compiled within this crate:
-//! that was 238 of the 334 seconds that the optimiser spent on large functions.
+//! The library's dynamic resizer includes code for ten further pixel types, all compiled within this crate: 238 of the 334
+//! seconds that the optimiser spent on large functions.
 
 use super::error::Error;
 use fast_image_resize as fir;
@@ -11,18 +11,18 @@ use fast_image_resize as fir;
 pub(super) struct Source<'a> {
     pub width: u32,
     pub height: u32,
-    /// 1, 2, 3, or 4, of which the last is alpha.
+    /// 1, 2, 3, or 4, where the fourth is alpha.
     pub channels: usize,
     pub samples: &'a [u8],
 }
 
-/// Lanczos with three lobes. The library's own takes two sines for each weight, which are a twelfth of a small picture's time;
-/// by sin 3a = 3 sin a − 4 sin³ a one is enough.
+/// Returns a Lanczos filter with three lobes. The library's own computes two sines per weight, a twelfth of the time for a
+/// small image. By sin 3a = 3 sin a − 4 sin³ a, one sine is enough.
 pub(super) fn lanczos3() -> fir::FilterType {
     fir::Filter::new("Lanczos3", lanczos3_at, 3.0).map_or(fir::FilterType::Lanczos3, fir::FilterType::Custom)
 }
 
-/// sinc x · sinc x/3, of which the first has the sine of three times the second's angle.
+/// Calculates sinc x · sinc x/3. The first factor is the sine of three times the angle of the second.
 fn lanczos3_at(x: f64) -> f64 {
     if x == 0.0 {
         return 1.0;
@@ -35,10 +35,10 @@ fn lanczos3_at(x: f64) -> f64 {
     square * (3.0 - 4.0 * square) / (3.0 * angle * angle)
 }
 
-/// A part of a picture in its pixels: left, top, width and height.
+/// A part of an image in pixels: left, top, width and height.
 pub(super) type Part = [f64; 4];
 
-/// The part, brought to `width × height`. Transparent pixels lend no colour to their neighbours.
+/// Resizes `part` to `width × height`. Transparent pixels do not affect the colour of their neighbours.
 pub(super) fn resample(source: Source<'_>, part: Part, size: (u32, u32), filter: fir::FilterType) -> Result<Vec<u8>, Error> {
     let [left, top, width, height] = within((source.width, source.height), part);
     let options = fir::ResizeOptions::new()
@@ -54,11 +54,11 @@ pub(super) fn resample(source: Source<'_>, part: Part, size: (u32, u32), filter:
     resampled.map_err(|error| Error::internal(format!("resizing: {error}")))
 }
 
-/// The smallest part of a sample that is resampled: far below what any shape asks for, and far above a rounding.
+/// Minimum length of a part in samples: far smaller than any aspect ratio needs, and far larger than a rounding error.
 const MIN_LENGTH: f64 = 1.0 / (1 << 20) as f64;
 
-/// The part without what a rounding put beyond the picture's edges: `fast_image_resize` refuses such a part, and resamples
-/// an empty one to zeros.
+/// Clamps a part that exceeds the image through rounding: `fast_image_resize` rejects such a part, and resizes an empty one to
+/// zeros.
 fn within((width, height): (u32, u32), part: Part) -> Part {
     let axis = |start: f64, length: f64, side: u32| {
         let side = f64::from(side);
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_sine_gives_what_two_do() {
+    fn one_sine_equals_two_sines() {
         let sinc = |x: f64| if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
         for step in -3500..=3500 {
             let x = f64::from(step) / 1000.0;
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_reaches_beyond_the_picture_is_cut() {
+    fn a_part_beyond_the_image_is_clamped() {
         for side in [1u32, 2, 3, 171, 172, 343, 4000, 65_500, 65_535] {
             let end = f64::from(side);
             for start in [0.0, end / 3.0, end * (1.0 - f64::EPSILON), end, end.next_up(), end + 1.0, -0.1, -f64::MIN_POSITIVE] {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_within_the_picture_is_left_as_it_is() {
+    fn a_part_within_the_image_is_unchanged() {
         for part in [[0.0, 0.0, 343.0, 172.0], [0.25, 1.5, 300.125, 0.125], [342.0, 171.0, 1.0, 1.0]] {
             assert_eq!(within((343, 172), part), part);
         }

@@ -1,59 +1,42 @@
-//! Which format is it: told by the first bytes, never by a name or a declared type. Then the format's own header reader,
-//! and the limits on the sides.
+//! Recognises the format from the first bytes, never from a name or a declared type. Then runs the header reader of the format
+//! and checks the limits.
 
-use super::aim::{Aim, Purpose};
+use super::decode_target::Purpose;
 use super::error::Error;
-use super::{Format, Header, Kind, Limits};
+use super::{Format, Header, Limits};
 use super::{gif, jpeg, location, orient, png_header, profile, webp_header};
-use std::ops::Range;
 
-/// What a format's header reader answers.
-pub(super) struct Found {
-    pub kind: Kind,
-    /// As stored.
-    pub width: u32,
-    pub height: u32,
-    pub exif: Option<Range<usize>>,
-    pub profile: Option<profile::Place>,
-    /// EXIF orientation, 1 to 8.
-    pub orientation: u8,
-    pub aim: Aim,
-    /// Bytes that the decoder needs at its peak, with the picture it hands on.
-    pub decoder_bytes: u64,
-    /// Bytes of the picture it hands on.
-    pub picture_bytes: u64,
-}
-
-/// What the rest of the job holds beside decoder and picture: thumbnails, the encoders' state, the resizer's rows. With it
-/// the weight was above the growth of the process's memory for every kind of file of 16 megapixels, by 1 to 70 MiB.
+/// Memory beside the decoder and its image: thumbnails, encoder state, resampler rows. With this constant, `weight_bytes`
+/// exceeded the growth of the process's memory by 1 to 70 MiB, for every kind of file of 16 megapixels.
 const FIXED_BYTES: u64 = 8 << 20;
 
+/// Reads the header of a file and checks it against the limits.
 pub(super) fn read_header(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Header, Error> {
-    let format = recognise(bytes).ok_or_else(|| Error::UnsupportedFormat { found: other_picture(bytes) })?;
-    let found = match format {
+    let format = recognise(bytes).ok_or_else(|| Error::UnsupportedFormat { found: unsupported_format(bytes) })?;
+    let parsed = match format {
         Format::Jpeg => jpeg::header::read(bytes, purpose)?,
         Format::Png => png_header::read(bytes, limits, purpose)?,
         Format::Gif => gif::read_header(bytes, purpose)?,
         Format::Webp => webp_header::read(bytes, limits, purpose)?,
     };
-    check_sides(found.width, found.height, limits)?;
-    let (width, height) = orient::displayed((found.width, found.height), found.orientation);
-    // While resizing, the picture stands beside a copy of it that is premultiplied, when it has alpha.
-    let decoding = found.decoder_bytes.max(2 * found.picture_bytes) + found.aim.made_bytes;
-    // Afterwards the file may be copied without its location.
-    let copying = if found.aim.prove { bytes.len() as u64 + location::EXTRA_BYTES } else { 0 };
+    limits.check_size(parsed.width, parsed.height)?;
+    let (width, height) = orient::displayed((parsed.width, parsed.height), parsed.orientation);
+    // While an image with alpha is resized, a premultiplied copy of it exists as well.
+    let decoding = parsed.decoder_bytes.max(2 * parsed.image_bytes) + parsed.target.output_bytes;
+    // Afterwards the file may be copied without its location metadata.
+    let copying = if parsed.target.verify { bytes.len() as u64 + location::EXTRA_BYTES } else { 0 };
     Ok(Header {
         format,
         width,
         height,
-        orientation: found.orientation,
+        orientation: parsed.orientation,
         oversize: false,
-        weight_bytes: decoding.max(copying) + found.profile.as_ref().map_or(0, profile::Place::weight_bytes) + FIXED_BYTES,
-        stored: (found.width, found.height),
-        exif: found.exif,
-        profile: found.profile,
-        aim: found.aim,
-        kind: found.kind,
+        weight_bytes: decoding.max(copying) + parsed.profile.as_ref().map_or(0, profile::ColorSource::weight_bytes) + FIXED_BYTES,
+        stored: (parsed.width, parsed.height),
+        exif: parsed.exif,
+        profile: parsed.profile,
+        target: parsed.target,
+        kind: parsed.kind,
     })
 }
 
@@ -71,9 +54,9 @@ fn recognise(bytes: &[u8]) -> Option<Format> {
     }
 }
 
-/// What phones and converters make of pictures that this service does not read: the brands of an ISO base media file (ISO/IEC 23008-12,
-/// 10.2; AV1 Image File Format, 6.3).
-fn other_picture(bytes: &[u8]) -> Option<&'static str> {
+/// Returns the name of a format that this service does not read, such as photos of phones: the brands of an ISO base media file
+/// (ISO/IEC 23008-12, 10.2; AV1 Image File Format, 6.3).
+fn unsupported_format(bytes: &[u8]) -> Option<&'static str> {
     if bytes.get(4..8) != Some(b"ftyp") {
         return None;
     }
@@ -93,19 +76,3 @@ fn other_picture(bytes: &[u8]) -> Option<&'static str> {
 
 /// Far more brands than any file has.
 const MAX_BRANDS_BYTES: usize = 256;
-
-/// The sides' limits are the same for both, so orientation does not matter here.
-pub(super) fn check_sides(width: u32, height: u32, limits: &Limits) -> Result<(), Error> {
-    if width.max(height) > limits.max_side {
-        let limit = limits.max_side;
-        return Err(Error::TooLarge { width, height, limit });
-    }
-    if u64::from(width) * u64::from(height) > limits.max_pixels {
-        return Err(Error::TooManyImagePixels { width, height, limit: limits.max_pixels });
-    }
-    if width.min(height) < limits.min_side.max(1) {
-        let limit = limits.min_side.max(1);
-        return Err(Error::TooSmall { width, height, limit });
-    }
-    Ok(())
-}

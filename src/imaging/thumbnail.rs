@@ -1,16 +1,16 @@
-//! Thumbnails and variants: resized with Lanczos3, turned upright, encoded without any metadata.
+//! Thumbnails and resized images: resized with Lanczos3, rotated upright, encoded without metadata.
 
-use super::encode::Chroma;
+use super::bitmap::Bitmap;
 use super::error::Error;
-use super::picture::Picture;
+use super::jpeg::encode::Chroma;
 use super::pixels::Pixels;
 use super::profile::ToSrgb;
 use super::resample::Part;
 use super::{Format, Header, MadeThumbnail, Rgb, Thumbnail, orient};
 use crate::model::image::ThumbnailSize;
-use crate::model::rendering::{Rendering, WEBP_MAX_SIDE, contain};
+use crate::model::rendering::{Rendering, WEBP_MAX_SIDE};
 
-/// A picture as its file has it: at least as large as what is made of it, not yet upright, in colours of its own.
+/// A decoded original: at least as large as the images created from it, in its own colour space, not yet upright.
 pub(super) struct Original {
     pixels: Pixels,
     orientation: u8,
@@ -18,85 +18,86 @@ pub(super) struct Original {
 }
 
 impl Original {
-    /// `header` is that of the file which the picture was decoded from.
+    /// `header` is the header of the file from which `decoded` was read.
     pub fn new(decoded: Pixels, file: &[u8], header: &Header) -> Result<Self, Error> {
         let pixels = match decoded {
-            Pixels::Rgb(picture) if !picture.is_transparent() => Pixels::Rgb(picture.without_alpha()),
+            Pixels::Rgb(bitmap) if !bitmap.is_transparent() => Pixels::Rgb(bitmap.without_alpha()),
             other => other,
         };
         let to_srgb = ToSrgb::of(file, header.profile.as_ref(), &pixels);
-        // A profile is of RGB.
+        // The conversion takes only RGB.
         let pixels = if to_srgb.is_some() { Pixels::Rgb(pixels.into_rgb()?) } else { pixels };
         Ok(Original { pixels, orientation: header.orientation, to_srgb })
     }
 
-    /// The picture as displayed, at `size`; of a picture that is to be cut, the middle that has this shape.
+    /// Returns the image as displayed, at `size`. If `crop`, takes the largest centred part with the aspect ratio of `size`.
     fn upright(&self, size: (u32, u32), crop: bool) -> Result<Pixels, Error> {
         let stored = orient::displayed(size, self.orientation);
-        let part = if crop { middle(self.pixels.covered(), stored) } else { whole(&self.pixels) };
+        let part = if crop { centre_crop(self.pixels.covered(), stored) } else { full_area(&self.pixels) };
         let resized = self.pixels.resized(part, stored)?;
-        // Few pixels are left by now. Their values are of a curve much like sRGB's, so nothing is lost by resizing first.
+        // Converting after resizing is cheaper, because few pixels are left. It loses nothing, because the transfer curve of
+        // the pixels is close to sRGB's.
         let resized = match &self.to_srgb {
-            Some(to_srgb) => Pixels::Rgb(to_srgb.picture(resized.into_rgb()?)?),
+            Some(to_srgb) => Pixels::Rgb(to_srgb.bitmap(resized.into_rgb()?)?),
             None => resized,
         };
         Ok(resized.upright(self.orientation))
     }
 }
 
-/// The thumbnails, those that are shown first, and the pixels of `small` for what is computed from them.
+/// Creates the thumbnails. Returns them in display order, and the pixels of `small` for the colours and the placeholder.
 ///
-/// They are made from the largest to the smallest, each from the smallest at hand that loses nothing: cascading costs
-/// nothing that can be measured, but from one that is hardly larger a picture would be filtered twice.
-pub(super) fn make(original: Original, header: &Header, heights: &[u32]) -> Result<(Vec<MadeThumbnail>, Picture), Error> {
+/// Thumbnails are created from the largest to the smallest, each from the smallest existing one that loses no quality.
+/// Cascading has no measurable cost in quality, but deriving an image from one that is hardly larger would filter it twice.
+pub(super) fn make(original: Original, header: &Header, heights: &[u32]) -> Result<(Vec<MadeThumbnail>, Bitmap), Error> {
     let sizes = ThumbnailSize::all_of((header.width, header.height), heights);
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(longer(sizes[index].1)));
     let mut made: Vec<(usize, Pixels)> = Vec::with_capacity(sizes.len());
     for index in order {
         let pixels = sizes[index].1;
-        let picture = match made.iter().rev().find(|(_, larger)| serves(larger.size(), pixels)) {
-            Some((_, larger)) => larger.resized(whole(larger), pixels)?,
+        let bitmap = match made.iter().rev().find(|(_, larger)| can_derive(larger.size(), pixels)) {
+            Some((_, larger)) => larger.resized(full_area(larger), pixels)?,
             None => original.upright(pixels, false)?,
         };
-        made.push((index, picture));
+        made.push((index, bitmap));
     }
     drop(original);
     made.sort_by_key(|(index, _)| *index);
-    // A drawing at its own size has thin lines of pure colours, which cost a few KB to keep.
+    // Drawings at their own size have thin lines of saturated colours, which need a few more KB to keep.
     let lossless = matches!(header.format, Format::Png | Format::Gif);
     let chroma = |size| if lossless && size == (header.width, header.height) { Chroma::Full } else { Chroma::Quarter };
-    let encode = |(index, picture): &(usize, Pixels)| encode_thumbnail(sizes[*index].0, picture, chroma(picture.size()));
+    let encode = |(index, bitmap): &(usize, Pixels)| encode_thumbnail(sizes[*index].0, bitmap, chroma(bitmap.size()));
     let encoded = made.iter().map(encode).collect::<Result<_, _>>()?;
-    let small = made.into_iter().next().ok_or_else(|| Error::internal("no thumbnail was made"))?.1;
+    let small = made.into_iter().next().ok_or_else(|| Error::internal("no thumbnail was created"))?.1;
     Ok((encoded, small.into_rgb()?))
 }
 
-/// One picture, of any size.
+/// Creates one resized image.
 pub(super) fn render(original: Original, rendering: &Rendering) -> Result<Vec<u8>, Error> {
-    let picture = original.upright((rendering.width, rendering.height), rendering.crop)?;
+    let bitmap = original.upright((rendering.width, rendering.height), rendering.crop)?;
     drop(original);
-    picture.encode(rendering.format, rendering.quality, Chroma::Quarter)
+    bitmap.encode(rendering.format, rendering.quality, Chroma::Quarter)
 }
 
-/// The picture on a white page, at the scale at which it was decoded.
+/// Returns the image on a white background, at the scale at which it was decoded.
 pub(super) fn pixels(original: Original) -> Result<Rgb, Error> {
     let (width, height) = original.pixels.covered();
     let decoded = (width.round().max(1.0) as u32, height.round().max(1.0) as u32);
-    let picture = original.upright(orient::displayed(decoded, original.orientation), false)?;
+    let bitmap = original.upright(orient::displayed(decoded, original.orientation), false)?;
     drop(original);
-    let Picture { width, height, pixels, .. } = picture.into_rgb()?.on_white();
+    let Bitmap { width, height, pixels, .. } = bitmap.into_rgb()?.on_white();
     Ok(Rgb { width, height, pixels })
 }
 
-fn encode_thumbnail(size: ThumbnailSize, picture: &Pixels, chroma: Chroma) -> Result<MadeThumbnail, Error> {
-    let (width, height) = picture.size();
-    let format = match picture.is_transparent() {
+fn encode_thumbnail(size: ThumbnailSize, bitmap: &Pixels, chroma: Chroma) -> Result<MadeThumbnail, Error> {
+    let (width, height) = bitmap.size();
+    let format = match bitmap.is_transparent() {
         false => Format::Jpeg,
         true if longer((width, height)) <= WEBP_MAX_SIDE => Format::Webp,
         true => Format::Png,
     };
-    let bytes = picture.encode(format, Rendering::DEFAULT_QUALITY, chroma)?;
+    let bytes = bitmap.encode(format, Rendering::DEFAULT_QUALITY, chroma)?;
     Ok(MadeThumbnail { info: Thumbnail { size, width, height, format }, bytes })
 }
 
@@ -104,23 +105,18 @@ fn longer((width, height): (u32, u32)) -> u32 {
     width.max(height)
 }
 
-/// Whether a picture can be made from one that is itself resized: it is the same, or half as large again.
-fn serves(larger: (u32, u32), wanted: (u32, u32)) -> bool {
+/// Returns whether an image may be created from a resized one: from the same size, or from one at least 50 % larger.
+fn can_derive(larger: (u32, u32), wanted: (u32, u32)) -> bool {
     larger == wanted || u64::from(longer(larger)) * 2 >= u64::from(longer(wanted)) * 3
 }
 
-/// The largest size within `side × side` that keeps the aspect and does not enlarge; at least one pixel.
-pub(super) fn fit(width: u32, height: u32, side: u32) -> (u32, u32) {
-    contain((width, height), Some(side), Some(side))
-}
-
-fn whole(pixels: &Pixels) -> Part {
+fn full_area(pixels: &Pixels) -> Part {
     let (width, height) = pixels.covered();
     [0.0, 0.0, width, height]
 }
 
-/// The largest part in the middle that has the shape of `width × height`.
-fn middle((covered_width, covered_height): (f64, f64), (width, height): (u32, u32)) -> Part {
+/// Returns the largest centred part with the aspect ratio of `width × height`.
+fn centre_crop((covered_width, covered_height): (f64, f64), (width, height): (u32, u32)) -> Part {
     let (width, height) = (f64::from(width), f64::from(height));
     let scale = (covered_width / width).min(covered_height / height);
     let (part_width, part_height) = ((width * scale).min(covered_width), (height * scale).min(covered_height));

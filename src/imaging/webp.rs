@@ -1,24 +1,24 @@
-//! WebP, by libwebp. An opaque still picture is scaled down while it is decoded. One with alpha is decoded whole, since
-//! libwebp's scaler would mix colours from under transparent pixels into lossy pictures; so are an animation's frames,
-//! one at a time: the first is put on the canvas, the others only prove the file whole.
+//! WebP decoding by libwebp. An opaque still image is scaled down while it is decoded. An image with alpha is decoded at its
+//! full size, because libwebp's scaler would mix the colours of transparent pixels into lossy images. The frames of an
+//! animation are decoded one at a time: the first one is drawn on the canvas, the others are only verified.
 
 use super::Decoded;
-use super::aim::Aim;
+use super::bitmap::{Bitmap, Reducer};
+use super::decode_target::DecodeTarget;
 use super::error::Error;
 use super::libwebp::{self, Features};
-use super::picture::{Picture, Reducer};
 use super::pixels::Pixels;
 use super::webp_header::{WebpFrame, WebpHeader, scaled};
 
-pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32), aim: Aim) -> Result<Decoded, Error> {
+pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32), target: DecodeTarget) -> Result<Decoded, Error> {
     match header.frames.as_slice() {
         [] => {
-            let data = header.still.clone().ok_or_else(|| Error::corrupt("the WebP has no picture"))?;
-            decode_still(bytes.get(data).unwrap_or_default(), header, canvas, aim)
+            let data = header.still.clone().ok_or_else(|| Error::corrupt("the WebP contains no image"))?;
+            decode_still(bytes.get(data).unwrap_or_default(), header, canvas, target)
         }
         [first, others @ ..] => {
-            let decoded = decode_animation(bytes, header, first, canvas, aim)?;
-            for frame in others.iter().filter(|_| aim.prove) {
+            let decoded = decode_animation(bytes, header, first, canvas, target)?;
+            for frame in others.iter().filter(|_| target.verify) {
                 decode_frame(bytes, header, frame, Some((1, 1)))?;
             }
             Ok(decoded)
@@ -26,38 +26,38 @@ pub(super) fn decode(bytes: &[u8], header: &WebpHeader, canvas: (u32, u32), aim:
     }
 }
 
-fn decode_still(data: &[u8], header: &WebpHeader, canvas: (u32, u32), aim: Aim) -> Result<Decoded, Error> {
+fn decode_still(data: &[u8], header: &WebpHeader, canvas: (u32, u32), target: DecodeTarget) -> Result<Decoded, Error> {
     let features = features(data)?;
     if features.size != canvas {
         return Err(Error::corrupt("the WebP states two different sizes"));
     }
-    let picture = if features.has_alpha {
+    let bitmap = if features.has_alpha {
         let pixels = libwebp::decode(data, canvas, true, header.decoder_bytes)?;
-        let mut reducer = Reducer::new(canvas.0, canvas.1, true, aim.cover);
+        let mut reducer = Reducer::new(canvas.0, canvas.1, true, target.min_longer_side);
         for row in pixels.chunks_exact(canvas.0 as usize * 4) {
             reducer.push(row, 4);
         }
         reducer.finish()
     } else {
-        let size = scaled(canvas.0, canvas.1, aim.cover);
+        let size = scaled(canvas.0, canvas.1, target.min_longer_side);
         let pixels = libwebp::decode(data, size, false, header.decoder_bytes)?;
-        Picture::whole(size.0, size.1, false, pixels)
+        Bitmap::new(size.0, size.1, false, pixels)
     };
-    Ok(Decoded { has_alpha: features.has_alpha, pixels: Pixels::Rgb(picture), frames: 1 })
+    Ok(Decoded { has_alpha: features.has_alpha, pixels: Pixels::Rgb(bitmap), frames: 1 })
 }
 
-/// The first frame on a transparent canvas.
+/// Draws the first frame on a transparent canvas.
 fn decode_animation(
     bytes: &[u8],
     header: &WebpHeader,
     first: &WebpFrame,
     canvas: (u32, u32),
-    aim: Aim,
+    target: DecodeTarget,
 ) -> Result<Decoded, Error> {
     let (pixels, has_alpha) = decode_frame(bytes, header, first, None)?;
     let frame_row = first.width as usize * 4;
     let start = first.left as usize * 4;
-    let mut reducer = Reducer::new(canvas.0, canvas.1, true, aim.cover);
+    let mut reducer = Reducer::new(canvas.0, canvas.1, true, target.min_longer_side);
     let mut row = vec![0u8; canvas.0 as usize * 4];
     for y in 0..canvas.1 {
         row.fill(0);
@@ -72,14 +72,14 @@ fn decode_animation(
     Ok(Decoded { pixels: Pixels::Rgb(reducer.finish()), has_alpha: has_alpha || !covers, frames })
 }
 
-/// A frame's RGBA pixels at `size`, or its own; and whether it has alpha.
+/// Returns the RGBA pixels of a frame at `size`, or at its own size, and whether it has alpha.
 fn decode_frame(
     bytes: &[u8],
     header: &WebpHeader,
     frame: &WebpFrame,
     size: Option<(u32, u32)>,
 ) -> Result<(Vec<u8>, bool), Error> {
-    // Its chunks are a bitstream that libwebp takes as it is, without a RIFF header.
+    // libwebp accepts the chunks of a frame as a bitstream, without a RIFF header.
     let data = bytes.get(frame.data.clone()).unwrap_or_default();
     let features = features(data)?;
     if features.size != (frame.width, frame.height) {
@@ -90,9 +90,9 @@ fn decode_frame(
 }
 
 fn features(data: &[u8]) -> Result<Features, Error> {
-    let features = libwebp::features(data).ok_or_else(|| Error::corrupt("the WebP picture data has no valid header"))?;
+    let features = libwebp::features(data).ok_or_else(|| Error::corrupt("the WebP image data has no valid header"))?;
     if features.has_animation {
-        return Err(Error::corrupt("the WebP has an animation where a picture belongs"));
+        return Err(Error::corrupt("the WebP has an animation in place of an image"));
     }
     Ok(features)
 }

@@ -1,14 +1,16 @@
-//! A WebP's header: its RIFF chunks (RFC 9649, chapter 2). They state their own lengths, so a truncated file is found here.
+//! Reads the header of a WebP: its RIFF chunks (RFC 9649, chapter 2). Chunks state their own length, so truncation is detected
+//! here.
 
-use super::aim::{Aim, Purpose};
+use super::bitmap::reduced_size;
+use super::decode_target::{DecodeTarget, Purpose};
 use super::error::Error;
-use super::picture::reduced;
-use super::sniff::{Found, check_sides};
+use super::parsed_header::ParsedHeader;
 use super::webp_lossless::{MAX_READ_PIXELS, bytes_beside_pixels};
 use super::{Kind, Limits, metadata, profile};
+use crate::model::rendering::contain;
 use std::ops::Range;
 
-/// Chunks besides frames that a file may have, as for PNG; a dozen are usual. One costs no more than its bytes.
+/// Maximum number of chunks that are not frames, as for PNG. A dozen are usual. A chunk costs no more than its bytes.
 const MAX_OTHER_CHUNKS: usize = 262_144;
 
 /// `RIFF`, the size, `WEBP`.
@@ -16,12 +18,12 @@ const RIFF_BYTES: usize = 12;
 
 #[derive(Debug, Clone)]
 pub(super) struct WebpHeader {
-    /// Where a still picture's image chunks lie. libwebp is shown nothing else: from data that is cut short it would read
-    /// on into whatever chunk comes next, and call it a picture.
+    /// The image chunks of a still image. Only they are passed to libwebp: in truncated data it would read on into the next
+    /// chunk and decode that as an image.
     pub still: Option<Range<usize>>,
-    /// The frames of an animation; empty for a still picture.
+    /// The frames of an animation; empty for a still image.
     pub frames: Vec<WebpFrame>,
-    /// Bytes that libwebp may allocate for any of these bitstreams, beside the pixels that it hands over.
+    /// Memory that libwebp may allocate for any of these bitstreams, beside the output pixels.
     pub decoder_bytes: u64,
 }
 
@@ -31,80 +33,81 @@ pub(super) struct WebpFrame {
     pub top: u32,
     pub width: u32,
     pub height: u32,
-    /// Where its image chunks lie.
+    /// The image chunks of the frame.
     pub data: Range<usize>,
 }
 
-pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<Found, Error> {
-    let size = number(bytes, 4, 4).ok_or_else(ends)?;
+pub(super) fn read(bytes: &[u8], limits: &Limits, purpose: &Purpose<'_>) -> Result<ParsedHeader, Error> {
+    let size = number(bytes, 4, 4).ok_or_else(truncated)?;
     let end = (size as usize).saturating_add(8);
     if end > bytes.len() {
-        return Err(ends());
+        return Err(truncated());
     }
-    let mut walk = Walk { left_to_read: MAX_READ_PIXELS, ..Walk::default() };
-    walk.chunks(&bytes[..end], limits)?;
-    let (width, height) = walk.canvas.ok_or_else(|| Error::corrupt("the WebP has no picture"))?;
-    if walk.animated && walk.frames.is_empty() {
-        return Err(Error::corrupt("the WebP has no picture"));
+    let mut container = Container { pixels_to_read: MAX_READ_PIXELS, ..Container::default() };
+    container.chunks(&bytes[..end], limits)?;
+    let (width, height) = container.canvas.ok_or_else(|| Error::corrupt("the WebP contains no image"))?;
+    if container.animated && container.frames.is_empty() {
+        return Err(Error::corrupt("the WebP contains no image"));
     }
-    let orientation = metadata::orientation(bytes, walk.exif.clone());
-    let aim = purpose.aim((width, height), orientation);
-    let alpha = if walk.opaque { Alpha::Ignored } else { Alpha::Used };
+    let orientation = metadata::orientation(bytes, container.exif.clone());
+    let target = purpose.decode_target((width, height), orientation);
+    let alpha = if container.opaque { Alpha::Ignored } else { Alpha::Used };
     let still = image_chunks(&bytes[..end], RIFF_BYTES..end, alpha);
-    let own_bytes = if walk.animated {
-        // One frame at a time.
-        walk.frames_bytes
+    let own_bytes = if container.animated {
+        // Frames are decoded one at a time.
+        container.frames_bytes
     } else {
         let data = still.clone().map_or(&[][..], |data| &bytes[data]);
-        decoder_bytes(data, (width, height), &mut walk.left_to_read)?
+        decoder_bytes(data, (width, height), &mut container.pixels_to_read)?
     };
-    let (decoder_bytes, picture_bytes) = walk.weigh((width, height), own_bytes, aim);
-    Ok(Found {
-        kind: Kind::Webp(WebpHeader { still, frames: walk.frames, decoder_bytes: own_bytes }),
+    let (decoder_bytes, image_bytes) = container.memory_bytes((width, height), own_bytes, target);
+    Ok(ParsedHeader {
+        kind: Kind::Webp(WebpHeader { still, frames: container.frames, decoder_bytes: own_bytes }),
         width,
         height,
-        exif: walk.exif,
-        profile: walk.profile.map(|range| profile::Place::Plain(vec![range])),
+        exif: container.exif,
+        profile: container.profile.map(|range| profile::ColorSource::Uncompressed(vec![range])),
         orientation,
-        aim,
+        target,
         decoder_bytes,
-        picture_bytes,
+        image_bytes,
     })
 }
 
-/// The size that an opaque still picture is decoded at: libwebp averages while it decodes, so twice what must be covered
-/// is enough, as for the reducer.
-pub(super) fn scaled(width: u32, height: u32, cover: u32) -> (u32, u32) {
-    super::thumbnail::fit(width, height, cover.saturating_mul(2))
+/// Returns the size at which an opaque still image is decoded. libwebp averages while it decodes, so twice the required size is
+/// enough, as for the reducer.
+pub(super) fn scaled(width: u32, height: u32, min_longer_side: u32) -> (u32, u32) {
+    let side = Some(min_longer_side.saturating_mul(2));
+    contain((width, height), side, side)
 }
 
-/// What is found on the way through the chunks.
+/// What the chunks contain.
 #[derive(Default)]
-struct Walk {
+struct Container {
     canvas: Option<(u32, u32)>,
     animated: bool,
     alpha: bool,
-    /// The header of an extended still picture denies alpha: viewers ignore a plane of it then.
+    /// The VP8X header of a still image denies alpha. Viewers then ignore an alpha chunk.
     opaque: bool,
     frames: Vec<WebpFrame>,
-    /// Bytes for the decoder of that frame which takes most.
+    /// Decoder memory for the frame that needs most.
     frames_bytes: u64,
-    /// Pixels that may still be read to find that out.
-    left_to_read: usize,
+    /// How many more pixels may be read to calculate that.
+    pixels_to_read: usize,
     exif: Option<Range<usize>>,
     profile: Option<Range<usize>>,
 }
 
-impl Walk {
+impl Container {
     fn chunks(&mut self, bytes: &[u8], limits: &Limits) -> Result<(), Error> {
         let mut at = RIFF_BYTES;
         let mut others = 0;
         while at < bytes.len() {
-            let name = bytes.get(at..at + 4).ok_or_else(ends)?;
-            let length = number(bytes, at + 4, 4).ok_or_else(ends)? as usize;
+            let name = bytes.get(at..at + 4).ok_or_else(truncated)?;
+            let length = number(bytes, at + 4, 4).ok_or_else(truncated)? as usize;
             let body = at + 8..(at + 8).saturating_add(length);
             if body.end > bytes.len() {
-                return Err(ends());
+                return Err(truncated());
             }
             if name == b"ANMF" {
                 if self.animated {
@@ -117,10 +120,10 @@ impl Walk {
             if others > MAX_OTHER_CHUNKS {
                 return Err(Error::unsupported(format!("WebP with more than {MAX_OTHER_CHUNKS} chunks")));
             }
-            // Bodies are padded to an even length. No other decoder shows a file without the padding either.
+            // Chunks are padded to an even length. No other decoder accepts a file without the padding.
             at = body.end + (length & 1);
             if at > bytes.len() {
-                return Err(ends());
+                return Err(truncated());
             }
         }
         Ok(())
@@ -129,36 +132,36 @@ impl Walk {
     fn other(&mut self, name: &[u8], body: &[u8], start: usize, limits: &Limits) -> Result<(), Error> {
         match name {
             b"VP8X" if self.canvas.is_none() => {
-                let flags = number(body, 0, 1).ok_or_else(ends)?;
+                let flags = number(body, 0, 1).ok_or_else(truncated)?;
                 self.animated = flags & 0x02 != 0;
                 self.alpha = flags & 0x10 != 0;
                 self.opaque = !self.alpha && !self.animated;
-                let width = number(body, 4, 3).ok_or_else(ends)? + 1;
-                let height = number(body, 7, 3).ok_or_else(ends)? + 1;
-                // Here already: frames are multiplied by it below.
-                check_sides(width, height, limits)?;
+                let width = number(body, 4, 3).ok_or_else(truncated)? + 1;
+                let height = number(body, 7, 3).ok_or_else(truncated)? + 1;
+                // Checked before the frames are multiplied by it below.
+                limits.check_size(width, height)?;
                 self.canvas = Some((width, height));
             }
             b"VP8 " if self.canvas.is_none() => {
                 if body.get(3..6) != Some(&[0x9d, 0x01, 0x2a]) {
-                    return Err(Error::corrupt("the WebP picture data does not start as it should"));
+                    return Err(Error::corrupt("the WebP image data does not start with its signature"));
                 }
-                let width = number(body, 6, 2).ok_or_else(ends)? & 0x3fff;
-                let height = number(body, 8, 2).ok_or_else(ends)? & 0x3fff;
+                let width = number(body, 6, 2).ok_or_else(truncated)? & 0x3fff;
+                let height = number(body, 8, 2).ok_or_else(truncated)? & 0x3fff;
                 self.canvas = Some((width, height));
             }
             b"VP8L" => {
                 if body.first() != Some(&0x2f) {
-                    return Err(Error::corrupt("the WebP picture data does not start as it should"));
+                    return Err(Error::corrupt("the WebP image data does not start with its signature"));
                 }
-                let bits = number(body, 1, 4).ok_or_else(ends)?;
+                let bits = number(body, 1, 4).ok_or_else(truncated)?;
                 self.alpha |= bits >> 28 & 1 != 0;
                 self.canvas = self.canvas.or(Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)));
             }
             b"ALPH" => self.alpha |= !self.opaque,
             b"ICCP" if self.profile.is_none() => self.profile = Some(start..start + body.len()),
             b"EXIF" if self.exif.is_none() => {
-                // Some writers copy JPEG's preamble along.
+                // Some writers include JPEG's preamble.
                 let skip = if body.starts_with(b"Exif\0\0") { 6 } else { 0 };
                 self.exif = Some(start + skip..start + body.len());
             }
@@ -169,8 +172,8 @@ impl Walk {
 
     fn frame(&mut self, bytes: &[u8], body: Range<usize>, limits: &Limits) -> Result<(), Error> {
         let head = &bytes[body.clone()];
-        let field = |at: usize| number(head, at, 3).ok_or_else(ends);
-        // Without a picture in it, it is the decoding that says so.
+        let field = |at: usize| number(head, at, 3).ok_or_else(truncated);
+        // If the frame contains no image, decoding reports it.
         let data = body.start + 16.min(head.len())..body.end;
         let frame = WebpFrame {
             left: field(0)? * 2,
@@ -184,7 +187,7 @@ impl Walk {
             return Err(Error::corrupt("the WebP has a frame outside its canvas"));
         }
         let size = (frame.width, frame.height);
-        let frame_bytes = decoder_bytes(&bytes[frame.data.clone()], size, &mut self.left_to_read)?;
+        let frame_bytes = decoder_bytes(&bytes[frame.data.clone()], size, &mut self.pixels_to_read)?;
         self.frames_bytes = self.frames_bytes.max(frame_bytes);
         self.frames.push(frame);
         let frames = self.frames.len() as u64;
@@ -195,24 +198,24 @@ impl Walk {
         Ok(())
     }
 
-    /// Bytes for the decoder, which itself allocates `own_bytes`, and for the picture that it hands on.
-    fn weigh(&self, (width, height): (u32, u32), own_bytes: u64, aim: Aim) -> (u64, u64) {
+    /// Returns the memory for the decoder, which itself allocates `own_bytes`, and for the image that it outputs.
+    fn memory_bytes(&self, (width, height): (u32, u32), own_bytes: u64, target: DecodeTarget) -> (u64, u64) {
         let list = self.frames.len() as u64 * size_of::<WebpFrame>() as u64 * 2;
         if self.alpha || self.animated {
-            // It writes the whole RGBA picture, which is then reduced, with sums of every column.
-            let (small_width, small_height) = reduced(width, height, aim.cover);
-            let picture = u64::from(small_width) * u64::from(small_height) * 4;
+            // The decoder outputs the whole RGBA image, which is then reduced with sums for every column.
+            let (small_width, small_height) = reduced_size(width, height, target.min_longer_side);
+            let bitmap = u64::from(small_width) * u64::from(small_height) * 4;
             let sums = u64::from(width) * 32;
-            (own_bytes + u64::from(width) * u64::from(height) * 4 + sums + picture + list, picture)
+            (own_bytes + u64::from(width) * u64::from(height) * 4 + sums + bitmap + list, bitmap)
         } else {
-            let (small_width, small_height) = scaled(width, height, aim.cover);
-            let picture = u64::from(small_width) * u64::from(small_height) * 3;
-            (own_bytes + picture, picture)
+            let (small_width, small_height) = scaled(width, height, target.min_longer_side);
+            let bitmap = u64::from(small_width) * u64::from(small_height) * 3;
+            (own_bytes + bitmap, bitmap)
         }
     }
 }
 
-/// What libwebp allocates at most while it decodes these image chunks of a picture of this size.
+/// Returns the maximum that libwebp allocates to decode these image chunks at this size.
 fn decoder_bytes(data: &[u8], size: (u32, u32), left: &mut usize) -> Result<u64, Error> {
     let pixels = u64::from(size.0) * u64::from(size.1);
     // Rows, predictions and filters, for every 16 pixels of width.
@@ -223,7 +226,7 @@ fn decoder_bytes(data: &[u8], size: (u32, u32), left: &mut usize) -> Result<u64,
         let body = data.get(at + 8..end.min(data.len())).unwrap_or_default();
         total += match name {
             b"VP8L" => pixels * 4 + bytes_beside_pixels(body.get(5..).unwrap_or_default(), size, left)?,
-            // The plane, and where it is compressed, a lossless picture that has it as its green.
+            // The alpha plane. If it is compressed, also the lossless image whose green channel contains it.
             b"ALPH" if body.first().is_some_and(|flags| flags & 3 == 1) => {
                 pixels + pixels * 4 + bytes_beside_pixels(&body[1..], size, left)?
             }
@@ -232,18 +235,18 @@ fn decoder_bytes(data: &[u8], size: (u32, u32), left: &mut usize) -> Result<u64,
         };
         at = end.saturating_add(length as usize & 1);
     }
-    // Allocators round up, by an eighth at most.
+    // Allocators round up by at most an eighth.
     Ok(total + total / 8)
 }
 
-/// What becomes of a plane of alpha.
+/// What to do with an alpha chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Alpha {
     Used,
     Ignored,
 }
 
-/// From the plane of alpha, if there is one that is used, to the end of the first bitstream.
+/// Returns the range from the alpha chunk, if it exists and is used, to the end of the first bitstream.
 fn image_chunks(bytes: &[u8], within: Range<usize>, plane: Alpha) -> Option<Range<usize>> {
     let mut at = within.start;
     let mut alpha = None;
@@ -260,11 +263,11 @@ fn image_chunks(bytes: &[u8], within: Range<usize>, plane: Alpha) -> Option<Rang
     None
 }
 
-fn ends() -> Error {
+fn truncated() -> Error {
     Error::truncated("the WebP data")
 }
 
-/// A little-endian number of up to four bytes.
+/// Reads a little-endian number of up to four bytes.
 fn number(bytes: &[u8], at: usize, length: usize) -> Option<u32> {
     let field = bytes.get(at..at + length)?;
     Some(field.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte)))

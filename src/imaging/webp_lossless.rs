@@ -1,42 +1,42 @@
-//! What a lossless WebP bitstream (RFC 9649, chapter 3) makes its decoder allocate beside the pixels: the data of its
-//! transforms, and tables for its prefix codes. These may be far larger than the picture: it may choose among 65,536 groups
-//! of five codes, with up to 20 KB of tables each.
+//! Calculates what a lossless WebP bitstream (RFC 9649, chapter 3) makes its decoder allocate beside the pixels: the data of
+//! the transforms, and the tables of the prefix codes. These can be far larger than the image, which can choose among 65,536
+//! groups of five codes, with up to 20 KB of tables each.
 //!
-//! How many groups there are is known only when the image that assigns them to blocks of pixels has been decoded, as libwebp
-//! does it (`ReadHuffmanCodes` in its `vp8l_dec.c`). That image and those of the transforms before it are small in what
-//! encoders write, a hundredth of the picture, so they are decoded here as well, up to a bound; beyond it the most that is
-//! accepted is assumed. No pixel of the picture itself is decoded.
+//! The number of groups is known only after decoding the entropy image, which assigns groups to blocks of pixels. libwebp does
+//! the same (`ReadHuffmanCodes` in `vp8l_dec.c`). Encoders write an entropy image and transform images of about a hundredth of
+//! the image, so they are decoded here as well, up to a limit. Beyond it, the accepted maximum is assumed. No pixel of the
+//! image itself is decoded.
 
 use super::error::Error;
 
-/// The most that is accepted: half as much again as libwebp's own encoder can write, which divides no picture into more
-/// than 2,600 blocks and uses at most 10 bits for the colour cache.
+/// The accepted maximum: 50 % more than libwebp's own encoder can write. It divides an image into at most 2,600 blocks and uses
+/// at most 10 bits for the colour cache.
 pub(super) const MAX_TABLES_BYTES: u64 = 64 << 20;
 
-/// Pixels of transforms and entropy images that are decoded in one file: those of 60 megapixels as libwebp's encoder writes
-/// them, in a few milliseconds.
+/// Pixels of transform and entropy images that are decoded per file: those of 60 megapixels as written by libwebp's encoder, in
+/// a few milliseconds.
 pub(super) const MAX_READ_PIXELS: usize = 1 << 19;
 
-/// Of transforms without data, a palette of 256 colours, the colour cache, the numbers of all groups, single codes that are
-/// being read, and libwebp's own structures.
+/// For transforms without data, a palette of 256 colours, the colour cache, the group numbers, codes that are being read, and
+/// libwebp's own structures.
 const FIXED_BYTES: u64 = 384 << 10;
 
 /// Five pointers, four numbers, and a table of 64 entries of 8 bytes for short codes (`HTreeGroup`).
 const GROUP_BYTES: u64 = 5 * 8 + 4 * 4 + 64 * 8;
 
-/// Entries of 4 bytes in a group's tables, by the bits of the colour cache (`kTableSize`).
+/// Entries of 4 bytes in the tables of a group, by the bits of the colour cache (`kTableSize`).
 const TABLE_ENTRIES: [u64; 12] = [2954, 2956, 2958, 2962, 2970, 2986, 3018, 3082, 3212, 3468, 3980, 5004];
 
-/// Above this, or above the number of pixels, libwebp allocates only for those groups that are used.
+/// Above this, or above the number of pixels, libwebp allocates only for the groups that are used.
 const MAX_UNCHECKED_GROUPS: usize = 1000;
 
-/// Bytes beside the pixels for a bitstream that starts behind its own header. `left` of [`MAX_READ_PIXELS`] is what other
-/// pictures of the file have not used.
+/// Returns the bytes beside the pixels for a bitstream that starts after its own header. `left` is the part of
+/// [`MAX_READ_PIXELS`] that other images of the file have not used.
 ///
-/// Data that is damaged where it is read is damaged for libwebp too, which allocates nothing further then.
+/// If the data read here is damaged, it is damaged for libwebp too, which then allocates nothing further.
 ///
 /// # Errors
-/// It takes more than is accepted.
+/// The bitstream needs more than the accepted maximum.
 pub(super) fn bytes_beside_pixels(data: &[u8], size: (u32, u32), left: &mut usize) -> Result<u64, Error> {
     bytes_within(data, size, left, MAX_TABLES_BYTES)
 }
@@ -44,11 +44,11 @@ pub(super) fn bytes_beside_pixels(data: &[u8], size: (u32, u32), left: &mut usiz
 fn bytes_within(data: &[u8], size: (u32, u32), left: &mut usize, max_tables_bytes: u64) -> Result<u64, Error> {
     let (width, height) = (size.0 as usize, size.1 as usize);
     let mut reader = Reader { bits: Bits::new(data), left, transforms_bytes: 0 };
-    let tables_bytes = match reader.level_0(width, height) {
+    let tables_bytes = match reader.read_level_0(width, height) {
         Ok(bytes) => bytes,
-        Err(Stop::Damaged) => 0,
-        // Two transforms and the numbers of the groups, each for blocks of 4 × 4.
-        Err(Stop::TooLong) => {
+        Err(ReadError::Damaged) => 0,
+        // Two transforms and the group numbers, each for blocks of 4 × 4.
+        Err(ReadError::TooLong) => {
             reader.transforms_bytes = 3 * blocks(width, 2) as u64 * blocks(height, 2) as u64 * 4;
             max_tables_bytes
         }
@@ -59,45 +59,45 @@ fn bytes_within(data: &[u8], size: (u32, u32), left: &mut usize, max_tables_byte
     Ok(reader.transforms_bytes + tables_bytes + FIXED_BYTES)
 }
 
-/// Why reading ended.
-enum Stop {
+/// Why reading stopped.
+enum ReadError {
     Damaged,
-    /// There is more to read than is read.
+    /// The limit of pixels to read was reached.
     TooLong,
 }
 
 struct Reader<'a, 'b> {
     bits: Bits<'a>,
     left: &'b mut usize,
-    /// Of all images that stay in memory while the picture is decoded.
+    /// Memory of all images that exist while the main image is decoded.
     transforms_bytes: u64,
 }
 
-/// Blocks that a side is divided into.
+/// Returns the number of blocks along a side.
 fn blocks(side: usize, bits: u32) -> usize {
     side.div_ceil(1 << bits)
 }
 
 impl Reader<'_, '_> {
-    /// Bytes of the tables for the picture's own codes.
-    fn level_0(&mut self, mut width: usize, height: usize) -> Result<u64, Stop> {
+    /// Returns the bytes of the tables for the codes of the main image.
+    fn read_level_0(&mut self, mut width: usize, height: usize) -> Result<u64, ReadError> {
         let mut seen = [false; 4];
         while self.bits.read(1)? == 1 {
             let kind = self.bits.read(2)?;
             if std::mem::replace(&mut seen[kind as usize], true) {
-                return Err(Stop::Damaged);
+                return Err(ReadError::Damaged);
             }
             match kind {
-                // Predictors, and colours from each other.
+                // Predictor transform and colour transform.
                 0 | 1 => {
-                    self.subsampled(width, height)?;
+                    self.read_subsampled(width, height)?;
                 }
-                // Green from the others.
+                // Subtract-green transform.
                 2 => {}
-                // A palette. With up to 16 colours, a pixel holds several.
+                // Colour-indexing transform. With up to 16 colours, one pixel contains several.
                 _ => {
                     let colors = self.bits.read(8)? as usize + 1;
-                    self.image(colors, 1)?;
+                    self.read_image(colors, 1)?;
                     let packed_bits = match colors {
                         ..=2 => 3,
                         3..=4 => 2,
@@ -110,41 +110,41 @@ impl Reader<'_, '_> {
         }
         let cache_bits = self.cache_bits()?;
         let groups = if self.bits.read(1)? == 1 {
-            let image = self.subsampled(width, height)?;
-            groups(image.iter().map(|pixel| (pixel >> 8 & 0xffff) as usize), width * height)
+            let image = self.read_subsampled(width, height)?;
+            allocated_groups(image.iter().map(|pixel| (pixel >> 8 & 0xffff) as usize), width * height)
         } else {
             1
         };
         Ok(groups as u64 * (TABLE_ENTRIES[cache_bits as usize] * 4 + GROUP_BYTES))
     }
 
-    /// An image with a pixel for each block of the picture.
-    fn subsampled(&mut self, width: usize, height: usize) -> Result<Vec<u32>, Stop> {
+    /// Reads an image with one pixel per block of the main image.
+    fn read_subsampled(&mut self, width: usize, height: usize) -> Result<Vec<u32>, ReadError> {
         let bits = self.bits.read(3)? + 2;
         let (width, height) = (blocks(width, bits), blocks(height, bits));
         self.transforms_bytes += width as u64 * height as u64 * 4;
-        self.image(width, height)
+        self.read_image(width, height)
     }
 
-    fn cache_bits(&mut self) -> Result<u32, Stop> {
+    fn cache_bits(&mut self) -> Result<u32, ReadError> {
         if self.bits.read(1)? == 0 {
             return Ok(0);
         }
         let bits = self.bits.read(4)?;
-        if (1..=11).contains(&bits) { Ok(bits) } else { Err(Stop::Damaged) }
+        if (1..=11).contains(&bits) { Ok(bits) } else { Err(ReadError::Damaged) }
     }
 
-    /// An image without transforms, with one group of codes (RFC 9649, 3.7.1 and 3.6.2).
-    fn image(&mut self, width: usize, height: usize) -> Result<Vec<u32>, Stop> {
+    /// Reads an image without transforms and with one group of codes (RFC 9649, 3.7.1 and 3.6.2).
+    fn read_image(&mut self, width: usize, height: usize) -> Result<Vec<u32>, ReadError> {
         let length = width * height;
-        *self.left = self.left.checked_sub(length).ok_or(Stop::TooLong)?;
+        *self.left = self.left.checked_sub(length).ok_or(ReadError::TooLong)?;
         let cache_bits = self.cache_bits()?;
-        let mut cache = Cache::new(cache_bits);
+        let mut cache = ColorCache::new(cache_bits);
         let cache_colors = if cache_bits > 0 { 1 << cache_bits } else { 0 };
         let bits = &mut self.bits;
-        let green = Code::read(bits, FIRST_COLOR_OF_CACHE + cache_colors)?;
-        let (red, blue, alpha) = (Code::read(bits, 256)?, Code::read(bits, 256)?, Code::read(bits, 256)?);
-        let distance = Code::read(bits, 40)?;
+        let green = PrefixCode::read(bits, FIRST_COLOR_OF_CACHE + cache_colors)?;
+        let (red, blue, alpha) = (PrefixCode::read(bits, 256)?, PrefixCode::read(bits, 256)?, PrefixCode::read(bits, 256)?);
+        let distance = PrefixCode::read(bits, 40)?;
         let mut pixels: Vec<u32> = Vec::with_capacity(length);
         while pixels.len() < length {
             let symbol = green.symbol(bits)?;
@@ -154,11 +154,11 @@ impl Reader<'_, '_> {
                 pixels.push(pixel);
                 cache.insert(pixel);
             } else if symbol < FIRST_COLOR_OF_CACHE {
-                let copied = prefixed(bits, symbol - FIRST_LENGTH)?;
+                let copied = read_prefixed(bits, symbol - FIRST_LENGTH)?;
                 let prefix = distance.symbol(bits)?;
-                let distance = plane_distance(prefixed(bits, prefix)?, width);
+                let distance = plane_distance(read_prefixed(bits, prefix)?, width);
                 if distance > pixels.len() || copied > length - pixels.len() {
-                    return Err(Stop::Damaged);
+                    return Err(ReadError::Damaged);
                 }
                 for _ in 0..copied {
                     let pixel = pixels[pixels.len() - distance];
@@ -175,12 +175,12 @@ impl Reader<'_, '_> {
     }
 }
 
-/// Symbols of the green alphabet: greens, then lengths, then colours of the cache.
+/// Symbols of the green alphabet: green values, then length prefixes, then colour cache indices.
 const FIRST_LENGTH: usize = 256;
 const FIRST_COLOR_OF_CACHE: usize = 256 + 24;
 
-/// For how many groups libwebp allocates, of a picture that has so many pixels.
-fn groups(numbers: impl Iterator<Item = usize> + Clone, pixels: usize) -> usize {
+/// Returns for how many groups libwebp allocates, for an image with `pixels` pixels.
+fn allocated_groups(numbers: impl Iterator<Item = usize> + Clone, pixels: usize) -> usize {
     let groups = numbers.clone().max().map_or(1, |most| most + 1);
     if groups <= MAX_UNCHECKED_GROUPS && groups <= pixels {
         return groups;
@@ -190,8 +190,8 @@ fn groups(numbers: impl Iterator<Item = usize> + Clone, pixels: usize) -> usize 
     used.iter().filter(|used| **used).count()
 }
 
-/// A length or a distance: the prefix and some bits more.
-fn prefixed(bits: &mut Bits, prefix: usize) -> Result<usize, Stop> {
+/// Reads a length or a distance: a prefix and extra bits.
+fn read_prefixed(bits: &mut Bits, prefix: usize) -> Result<usize, ReadError> {
     if prefix < 4 {
         return Ok(prefix + 1);
     }
@@ -199,14 +199,14 @@ fn prefixed(bits: &mut Bits, prefix: usize) -> Result<usize, Stop> {
     Ok(((2 + (prefix & 1)) << extra) + bits.read(extra)? as usize + 1)
 }
 
-/// Pixels back. The first 120 codes are for those nearby.
+/// Returns the distance in pixels. The first 120 codes are for nearby pixels.
 fn plane_distance(code: usize, width: usize) -> usize {
     let Some(&nearby) = NEARBY.get(code - 1) else { return code - NEARBY.len() };
     let (down, across) = (usize::from(nearby >> 4), usize::from(nearby & 15));
     (down * width + 8).saturating_sub(across).max(1)
 }
 
-/// Rows up in the upper half, 8 less columns to the left in the lower (`kCodeToPlane`).
+/// The upper four bits are the rows up, the lower four 8 minus the columns to the left (`kCodeToPlane`).
 #[rustfmt::skip]
 const NEARBY: [u8; 120] = [
     0x18, 0x07, 0x17, 0x19, 0x28, 0x06, 0x27, 0x29, 0x16, 0x1a, 0x26, 0x2a, 0x38, 0x05, 0x37, 0x39, 0x15, 0x1b, 0x36, 0x3a,
@@ -217,15 +217,15 @@ const NEARBY: [u8; 120] = [
     0x4f, 0x10, 0x20, 0x62, 0x6e, 0x30, 0x73, 0x7d, 0x51, 0x5f, 0x40, 0x72, 0x7e, 0x61, 0x6f, 0x50, 0x71, 0x7f, 0x60, 0x70,
 ];
 
-/// Colours that came last, by their hash.
-struct Cache {
+/// Recent colours by their hash.
+struct ColorCache {
     bits: u32,
     colors: Vec<u32>,
 }
 
-impl Cache {
+impl ColorCache {
     fn new(bits: u32) -> Self {
-        Cache { bits, colors: vec![0; 1 << bits] }
+        ColorCache { bits, colors: vec![0; 1 << bits] }
     }
 
     fn insert(&mut self, pixel: u32) {
@@ -235,19 +235,19 @@ impl Cache {
     }
 }
 
-/// A canonical prefix code, decoded a bit at a time.
-struct Code {
-    /// Symbols that have a code of each length.
+/// A canonical prefix code, decoded one bit at a time.
+struct PrefixCode {
+    /// Number of symbols with a code of each length.
     counts: [u16; 16],
-    /// By length, then by number.
+    /// Sorted by code length, then by symbol.
     symbols: Vec<u16>,
 }
 
-/// In the order in which their lengths are given (RFC 9649, 3.7.2.1.2).
+/// The order in which the code length code lengths are stored (RFC 9649, 3.7.2.1.2).
 const LENGTH_SYMBOLS: [usize; 19] = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
-impl Code {
-    fn read(bits: &mut Bits, symbols: usize) -> Result<Self, Stop> {
+impl PrefixCode {
+    fn read(bits: &mut Bits, symbols: usize) -> Result<Self, ReadError> {
         let mut lengths = vec![0u8; symbols.max(256)];
         if bits.read(1)? == 1 {
             let has_second = bits.read(1)? == 1;
@@ -262,7 +262,7 @@ impl Code {
         Self::new(&lengths[..symbols])
     }
 
-    fn read_lengths(bits: &mut Bits, lengths: &mut [u8]) -> Result<(), Stop> {
+    fn read_lengths(bits: &mut Bits, lengths: &mut [u8]) -> Result<(), ReadError> {
         let mut of_lengths = [0u8; 19];
         let count = bits.read(4)? as usize + 4;
         for symbol in &LENGTH_SYMBOLS[..count] {
@@ -274,7 +274,7 @@ impl Code {
             let length_bits = 2 + 2 * bits.read(3)?;
             left = 2 + bits.read(length_bits)? as usize;
             if left > lengths.len() {
-                return Err(Stop::Damaged);
+                return Err(ReadError::Damaged);
             }
         }
         let (mut at, mut previous) = (0, 8);
@@ -290,28 +290,28 @@ impl Code {
             if length != 0 {
                 previous = length;
             }
-            lengths.get_mut(at..at + repeat).ok_or(Stop::Damaged)?.fill(length);
+            lengths.get_mut(at..at + repeat).ok_or(ReadError::Damaged)?.fill(length);
             at += repeat;
         }
         Ok(())
     }
 
-    /// Every code is complete, or has a single symbol, which takes no bits.
-    fn new(lengths: &[u8]) -> Result<Self, Stop> {
+    /// Builds a code. It must be complete, or have a single symbol, which takes no bits.
+    fn new(lengths: &[u8]) -> Result<Self, ReadError> {
         let mut counts = [0u16; 16];
         lengths.iter().for_each(|&length| counts[usize::from(length)] += 1);
         counts[0] = 0;
         let mut symbols: Vec<u16> = (0..lengths.len() as u16).filter(|&symbol| lengths[usize::from(symbol)] > 0).collect();
         symbols.sort_by_key(|&symbol| lengths[usize::from(symbol)]);
         let sum: u32 = counts.iter().enumerate().map(|(length, &count)| u32::from(count) << (15 - length)).sum();
-        if symbols.len() == 1 || sum == 1 << 15 { Ok(Code { counts, symbols }) } else { Err(Stop::Damaged) }
+        if symbols.len() == 1 || sum == 1 << 15 { Ok(PrefixCode { counts, symbols }) } else { Err(ReadError::Damaged) }
     }
 
-    fn symbol(&self, bits: &mut Bits) -> Result<usize, Stop> {
+    fn symbol(&self, bits: &mut Bits) -> Result<usize, ReadError> {
         if let [symbol] = self.symbols.as_slice() {
             return Ok(usize::from(*symbol));
         }
-        // The first code of each length follows from those that are shorter.
+        // The first code of each length follows from the shorter codes.
         let (mut code, mut first, mut index) = (0u32, 0u32, 0u32);
         for &count in &self.counts[1..] {
             code |= bits.read(1)?;
@@ -323,14 +323,14 @@ impl Code {
             first = (first + count) << 1;
             code <<= 1;
         }
-        Err(Stop::Damaged)
+        Err(ReadError::Damaged)
     }
 }
 
-/// Bits, the lowest of each byte first.
+/// Reads bits, the lowest of each byte first.
 struct Bits<'a> {
     data: &'a [u8],
-    /// Bits that were taken from `data`.
+    /// Bits taken from `data` and not read yet.
     window: u64,
     count: u32,
 }
@@ -340,10 +340,10 @@ impl<'a> Bits<'a> {
         Bits { data, window: 0, count: 0 }
     }
 
-    /// Up to 32 bits.
-    fn read(&mut self, count: u32) -> Result<u32, Stop> {
+    /// Reads up to 32 bits.
+    fn read(&mut self, count: u32) -> Result<u32, ReadError> {
         while self.count < count {
-            let (&byte, rest) = self.data.split_first().ok_or(Stop::Damaged)?;
+            let (&byte, rest) = self.data.split_first().ok_or(ReadError::Damaged)?;
             self.data = rest;
             self.window |= u64::from(byte) << self.count;
             self.count += 8;
@@ -358,16 +358,16 @@ impl<'a> Bits<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imaging::tests::{pictures::patchwork, webp_files};
+    use crate::imaging::tests::{test_images::patchwork, webp_files};
 
-    /// The bitstream of a lossless file, behind its header.
+    /// Returns the bitstream of a lossless file, after its header.
     fn bitstream(file: &[u8]) -> &[u8] {
         assert_eq!(&file[12..16], b"VP8L");
         &file[25..]
     }
 
     #[test]
-    fn tables_are_counted_up_to_a_limit() {
+    fn table_memory_is_counted_up_to_a_limit() {
         let file = webp_files::lossless(&patchwork(240, 160), 240, 160);
         let bytes = |left: &mut usize, limit| bytes_within(bitstream(&file), (240, 160), left, limit);
         let mut left = 1_000_000;
@@ -376,9 +376,9 @@ mod tests {
         assert!(left < 1_000_000);
         assert!(bytes(&mut 1_000_000, needed).is_ok());
         assert!(matches!(bytes(&mut 1_000_000, 20_000), Err(Error::Unsupported { .. })));
-        // What is too long to read takes the limit.
+        // If there is too much to read, the limit is assumed.
         assert_eq!(bytes(&mut 10, 1 << 20).expect("assumed"), (1 << 20) + FIXED_BYTES + 3 * 60 * 40 * 4);
-        // Cut anywhere, nothing is refused here.
+        // Truncated data is never rejected here.
         for length in (0..bitstream(&file).len()).step_by(97) {
             let cut = &bitstream(&file)[..length];
             assert!(bytes_beside_pixels(cut, (240, 160), &mut 1_000_000).expect("accepted") <= needed);
@@ -386,10 +386,10 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_no_block_uses_are_not_counted_above_a_thousand() {
-        assert_eq!(groups([0, 5, 3].into_iter(), 100), 6);
-        assert_eq!(groups([0, 5, 3].into_iter(), 4), 3);
-        assert_eq!(groups([0, 999].into_iter(), 1 << 20), 1000);
-        assert_eq!(groups([0, 1000, 1000].into_iter(), 1 << 20), 2);
+    fn unused_groups_above_a_thousand_are_not_counted() {
+        assert_eq!(allocated_groups([0, 5, 3].into_iter(), 100), 6);
+        assert_eq!(allocated_groups([0, 5, 3].into_iter(), 4), 3);
+        assert_eq!(allocated_groups([0, 999].into_iter(), 1 << 20), 1000);
+        assert_eq!(allocated_groups([0, 1000, 1000].into_iter(), 1 << 20), 2);
     }
 }

@@ -1,21 +1,21 @@
-//! A bound on what libwebp allocates while it decodes. What a lossless picture needs beside its pixels is up to its bitstream
-//! (`webp_lossless.rs`), and libwebp itself bounds only single allocations, to 16 GiB.
+//! Bounds the memory that libwebp allocates while it decodes. How much a lossless image needs beside its pixels depends on its
+//! bitstream (`webp_lossless.rs`), and libwebp itself limits only single allocations, to 16 GiB.
 //!
-//! The linker puts these functions in the place of libwebp's own (`build.rs`). Where it cannot, on other systems than Linux,
-//! there is no bound. A decode runs on one thread, so what it has left is that thread's.
+//! The linker replaces libwebp's allocation functions by these (`build.rs`). On systems other than Linux it cannot, and there
+//! is no bound. A decode runs on one thread, so the budget is thread-local.
 
-#![expect(unsafe_code, reason = "they stand in for functions of C")]
+#![expect(unsafe_code, reason = "the functions replace functions of C")]
 
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
-/// What became of the bound.
+/// How much of the budget was used.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Usage {
-    /// Bytes that were allocated at the same time, at most; 0 where there is no bound.
+    /// Peak of the allocated bytes; 0 if there is no bound.
     pub peak_bytes: u64,
-    /// Whether an allocation was refused, which libwebp reports like other failures.
+    /// Whether an allocation was rejected, which libwebp reports like other failures.
     pub refused: bool,
 }
 
@@ -30,57 +30,57 @@ thread_local! {
     static BUDGET: Cell<Option<Budget>> = const { Cell::new(None) };
 }
 
-/// Runs `work`, in which libwebp may allocate up to `bytes` on this thread.
+/// Runs `work`, during which libwebp may allocate up to `bytes` on this thread.
 pub(super) fn within<T>(bytes: u64, work: impl FnOnce() -> T) -> (T, Usage) {
-    /// Also if `work` unwinds.
-    struct Ends;
-    impl Drop for Ends {
+    /// Also resets the budget if `work` unwinds.
+    struct ResetBudget;
+    impl Drop for ResetBudget {
         fn drop(&mut self) {
             BUDGET.set(None);
         }
     }
-    let ends = Ends;
+    let reset = ResetBudget;
     BUDGET.set(Some(Budget { bytes, in_use_bytes: 0, usage: Usage::default() }));
     let result = work();
     let usage = BUDGET.get().map(|budget| budget.usage).unwrap_or_default();
-    drop(ends);
+    drop(reset);
     (result, usage)
 }
 
 impl Budget {
-    fn has_room_for(&mut self, bytes: u64) -> bool {
+    fn fits(&mut self, bytes: u64) -> bool {
         let fits = self.in_use_bytes.saturating_add(bytes) <= self.bytes;
         self.usage.refused |= !fits;
         fits
     }
 
-    fn take(&mut self, bytes: u64) {
+    fn add(&mut self, bytes: u64) {
         self.in_use_bytes = self.in_use_bytes.saturating_add(bytes);
         self.usage.peak_bytes = self.usage.peak_bytes.max(self.in_use_bytes);
     }
 
-    fn give_back(&mut self, bytes: u64) {
+    fn release(&mut self, bytes: u64) {
         self.in_use_bytes = self.in_use_bytes.saturating_sub(bytes);
     }
 }
 
-/// `malloc` or `calloc`, if there is room.
+/// Calls `malloc` or `calloc`, if the budget allows it.
 fn allocate(count: u64, size: usize, allocator: impl FnOnce(usize) -> *mut c_void) -> *mut c_void {
     let Some(length) = usize::try_from(count).ok().and_then(|count| count.checked_mul(size)) else { return null_mut() };
     let mut budget = BUDGET.get();
-    if budget.as_mut().is_some_and(|budget| !budget.has_room_for(length as u64)) {
+    if budget.as_mut().is_some_and(|budget| !budget.fits(length as u64)) {
         BUDGET.set(budget);
         return null_mut();
     }
     let memory = allocator(length);
     if let Some(budget) = &mut budget {
-        budget.take(usable(memory));
+        budget.add(usable(memory));
         BUDGET.set(Some(*budget));
     }
     memory
 }
 
-/// Bytes of an allocation: what was asked for, rounded up by the allocator.
+/// Returns the size of an allocation: the requested size, rounded up by the allocator.
 fn usable(memory: *mut c_void) -> u64 {
     #[cfg(target_os = "linux")]
     // SAFETY: `memory` is null or a live allocation of the C allocator.
@@ -93,29 +93,29 @@ fn usable(memory: *mut c_void) -> u64 {
     bytes as u64
 }
 
-// SAFETY: nothing else has this name; called as libwebp's own, `WebPSafeMalloc(uint64_t nmemb, size_t size)`.
+// SAFETY: no other symbol has this name. Called in place of libwebp's `WebPSafeMalloc(uint64_t nmemb, size_t size)`.
 #[unsafe(no_mangle)]
 extern "C" fn __wrap_WebPSafeMalloc(count: u64, size: usize) -> *mut c_void {
-    // SAFETY: any length may be asked for.
+    // SAFETY: any length is valid.
     allocate(count, size, |length| unsafe { libc::malloc(length) })
 }
 
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 extern "C" fn __wrap_WebPSafeCalloc(count: u64, size: usize) -> *mut c_void {
-    // SAFETY: any length may be asked for.
+    // SAFETY: any length is valid.
     allocate(count, size, |length| unsafe { libc::calloc(length, 1) })
 }
 
 /// # Safety
-/// `memory` is null or comes from one of the two above, or from libwebp's own, which use the same allocator.
+/// `memory` must be null or come from one of the two functions above, or from libwebp's own, which use the same allocator.
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_WebPSafeFree(memory: *mut c_void) {
     if let Some(mut budget) = BUDGET.get() {
-        budget.give_back(usable(memory));
+        budget.release(usable(memory));
         BUDGET.set(Some(budget));
     }
-    // SAFETY: promised by the caller.
+    // SAFETY: required of the caller.
     unsafe { libc::free(memory) }
 }

@@ -1,24 +1,24 @@
-//! The bits of an entropy-coded segment (ITU-T T.81, F.2.2.5): bytes between two markers, with the zero that is stuffed
-//! after every 0xff taken out.
+//! The bits of an entropy-coded segment (ITU-T T.81, F.2.2.5): the bytes between two markers, without the zero that is stuffed
+//! after every 0xff.
 //!
-//! Bytes are unstuffed into a small window first, so that the hot loops read eight at a time and look for nothing. Past
-//! the end of the segment the window holds zeros; whoever reads them is told at the next unit ([`Bits::start_unit`]), so
-//! nothing inside of a unit needs to check.
+//! Bytes are unstuffed into a small window first, so that the hot loops read eight at a time without checks. After the end of
+//! the segment the window contains zeros. Reading them is detected at the next MCU ([`Bits::start_mcu`]), so the code within an
+//! MCU needs no check.
 
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 use super::segments::next_marker;
 
-/// More than the largest unit takes: ten blocks of 64 symbols of 16 + 16 bits.
+/// More than the largest MCU takes: ten blocks of 64 symbols of 16 + 16 bits.
 const SLACK: usize = 10 * 64 * 4 + 64;
 
-/// Bytes unstuffed at a time; small enough to stay in the first cache.
+/// Bytes unstuffed per fill. Small enough to stay in the L1 cache.
 const CAPACITY: usize = 8 << 10;
 
 pub(super) struct Bits<'a> {
     file: &'a [u8],
-    /// Where in the file the unstuffing goes on; at the marker when `ended`.
+    /// Position in the file where unstuffing continues; that of the marker if `ended`.
     next: usize,
-    /// Whether a marker, or the end of the file, was reached.
+    /// Whether a marker or the end of the file was reached.
     ended: bool,
     window: Box<[u8; CAPACITY + SLACK]>,
     /// Bytes of the segment in the window.
@@ -26,14 +26,14 @@ pub(super) struct Bits<'a> {
     cursor: Cursor,
 }
 
-/// Where the reading stands. A copy is cheap and can live in registers.
+/// The read position. Copying it is cheap, and a copy can stay in registers.
 #[derive(Clone, Copy, Default)]
 struct Cursor {
-    /// The next byte of the window to load.
+    /// Index of the next byte of the window to load.
     at: usize,
     /// The next bits, left-aligned.
     buffer: u64,
-    /// How many of them count; the ones below may be set already.
+    /// Number of valid bits in the buffer. Lower bits may already be set.
     count: u32,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Bits<'a> {
         Bits { file, next: 0, ended: true, window: Box::new([0; CAPACITY + SLACK]), filled: 0, cursor: Cursor::default() }
     }
 
-    /// Begins the segment at `position` of the file.
+    /// Starts the segment at `position` of the file.
     pub fn start_segment(&mut self, position: usize) {
         self.next = position;
         self.ended = false;
@@ -56,15 +56,15 @@ impl<'a> Bits<'a> {
         self.cursor = Cursor::default();
     }
 
-    /// To be called before every unit (MCU): makes sure that its bits are in the window.
+    /// Must be called before every MCU: ensures that its bits are in the window.
     #[inline(always)]
-    pub fn start_unit(&mut self) -> Result<(), Fault> {
+    pub fn start_mcu(&mut self) -> Result<(), DecodeError> {
         if self.cursor.at + SLACK <= self.filled { Ok(()) } else { self.fill_or_end() }
     }
 
     #[cold]
     #[inline(never)]
-    fn fill_or_end(&mut self) -> Result<(), Fault> {
+    fn fill_or_end(&mut self) -> Result<(), DecodeError> {
         if self.ended {
             return if self.cursor.bits_read() <= self.filled * 8 { Ok(()) } else { Err(self.cut_off()) };
         }
@@ -72,9 +72,9 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 
-    /// Ends the segment. Returns where in the file its marker stands (its first 0xff), or the file's end. Bytes in between
-    /// are no unit's, so they are skipped.
-    pub fn finish_segment(&mut self) -> Result<usize, Fault> {
+    /// Finishes the segment and skips the bytes after its last MCU. Returns the position of the next marker (its first 0xff),
+    /// or the end of the file.
+    pub fn finish_segment(&mut self) -> Result<usize, DecodeError> {
         if !self.ended {
             self.fill();
         }
@@ -91,25 +91,26 @@ impl<'a> Bits<'a> {
             }
         }
         if self.next == self.file.len() && self.is_zero_filled(read_to) {
-            return Err(Fault::ZeroFilled);
+            return Err(DecodeError::ZeroFilled);
         }
         Ok(self.next)
     }
 
-    /// Whether the file ends in zeros, of which some were read as units and some were left: an interrupted download leaves them,
-    /// and zero bits are often codes. Zeros behind the last unit are padding; its last byte is filled up with ones.
+    /// Returns whether the file ends in zeros of which some were read as MCUs and some were not. An interrupted download leaves
+    /// such zeros, and zero bits are often valid codes. Zeros after the last MCU are padding, because its last byte is padded
+    /// with ones.
     fn is_zero_filled(&self, read_to: usize) -> bool {
         let zeros = self.file.iter().rev().take_while(|&&byte| byte == 0).count();
         let data_end = self.file.len() - zeros;
         read_to > data_end + 1 && read_to < self.file.len()
     }
 
-    fn cut_off(&self) -> Fault {
-        if self.next < self.file.len() { Fault::BreaksOff } else { Fault::Truncated }
+    fn cut_off(&self) -> DecodeError {
+        if self.next < self.file.len() { DecodeError::UnexpectedMarker } else { DecodeError::Truncated }
     }
 
-    /// Moves what is unread to the front and unstuffs more behind it. Bytes of which bits are in the buffer stay, so that
-    /// the number of bits read can always be told.
+    /// Moves the unread bytes to the front of the window and unstuffs more after them. Bytes with bits in the buffer stay, so
+    /// that the number of bits read is always known.
     fn fill(&mut self) {
         let loaded = (self.cursor.count as usize).div_ceil(8);
         let start = (self.cursor.at - loaded).min(self.filled);
@@ -128,7 +129,7 @@ impl<'a> Bits<'a> {
                 self.ended = rest.len() == plain;
                 continue;
             }
-            // Any number of 0xff may stand before the byte that says what they mean.
+            // Any number of 0xff bytes may precede the marker code.
             let fill = rest[plain..].iter().take_while(|&&byte| byte == 0xff).count();
             if rest.get(plain + fill) == Some(&0) {
                 self.window[self.filled] = 0xff;
@@ -143,14 +144,14 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// Reads from a copy of the cursor that the compiler can hold in registers.
+    /// Returns a reader with a copy of the cursor, which the compiler can keep in registers.
     #[inline(always)]
     pub fn reader(&mut self) -> Reader<'_> {
         Reader { window: &self.window, local: self.cursor, home: &mut self.cursor }
     }
 }
 
-/// Reads bits within one unit; [`Reader::done`] tells the segment how far it came.
+/// Reads bits within one MCU. [`Reader::done`] writes the position back to the segment.
 pub(super) struct Reader<'b> {
     window: &'b [u8; CAPACITY + SLACK],
     local: Cursor,
@@ -163,7 +164,7 @@ impl Reader<'_> {
         *self.home = self.local;
     }
 
-    /// Afterwards at least 56 bits can be looked at and taken.
+    /// Ensures that at least 56 bits can be peeked and taken.
     #[inline(always)]
     pub fn refill(&mut self) {
         let Cursor { at, buffer, count } = &mut self.local;
@@ -173,20 +174,20 @@ impl Reader<'_> {
         *count |= 56;
     }
 
-    /// The next `count` bits (1 to 32) as a number.
+    /// Returns the next `count` bits (1 to 32) without taking them.
     #[inline(always)]
     pub fn peek(&self, count: u32) -> usize {
         (self.local.buffer >> (64 - count)) as usize
     }
 
-    /// Takes up to 56 bits since the last refill.
+    /// Skips `count` bits, up to 56 since the last refill.
     #[inline(always)]
     pub fn take(&mut self, count: u32) {
         self.local.buffer <<= count;
         self.local.count -= count;
     }
 
-    /// The next `count` bits (0 to 16) as a number, taken.
+    /// Reads `count` bits (0 to 16).
     #[inline(always)]
     pub fn read(&mut self, count: u32) -> u32 {
         let value = (self.local.buffer >> 32 >> (32 - count)) as u32;
@@ -194,18 +195,18 @@ impl Reader<'_> {
         value
     }
 
-    /// The next `size` bits (0 to 15) as a coefficient, taken.
+    /// Reads a coefficient of `size` bits (0 to 15).
     #[inline(always)]
     pub fn read_signed(&mut self, size: u32) -> i32 {
         let value = (self.local.buffer >> 1 >> (63 - size)) as i32;
-        // All ones where the first bit is 0: [`extend`] without a branch.
+        // All ones if the first bit is 0: [`extend`] without a branch.
         let negative = !((self.local.buffer as i64) >> 63) as i32;
         self.take(size);
         value - (negative & ((1 << size) - 1))
     }
 }
 
-/// `size` bits as a coefficient: those that begin with 0 stand for a negative one (T.81, figure F.12).
+/// Converts `size` bits to a coefficient (EXTEND): bits that start with 0 are a negative value (T.81, figure F.12).
 pub(super) fn extend(bits: i32, size: u32) -> i32 {
     if bits < 1 << (size - 1) { bits - (1 << size) + 1 } else { bits }
 }

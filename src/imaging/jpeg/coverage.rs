@@ -1,18 +1,18 @@
-//! Which coefficients a file's scans have given: whether the picture is whole, and whether a scan follows from the earlier
-//! ones.
+//! Tracks which coefficients the scans of a file contain: whether the image is complete, and whether a scan is consistent with
+//! the earlier ones.
 //!
-//! A **sequential** picture is whole when each component had a scan. A **progressive** one is whole at the end of the image
-//! (EOI) when each component had its DC; encoders may leave the rest out. Where the file ends otherwise, nothing says that
-//! the last scan was the last one, so then it is whole only if every coefficient is known to its last bit.
+//! A **sequential** image is complete when each component had a scan. A **progressive** one is complete at EOI when each
+//! component had its DC; encoders may omit the rest. If the file ends without EOI, further scans may be missing, so the image
+//! is complete only if every coefficient is known to its last bit.
 
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 use super::frame::{Frame, Scan};
 
 pub(super) struct Coverage {
     progressive: bool,
-    /// Of each component, the lowest bit that is known of each coefficient, in zigzag order.
+    /// For each component, the lowest known bit of each coefficient, in zigzag order.
     known: Vec<[Option<u32>; 64]>,
-    /// Whether one scan held all components of a sequential picture: it is the only one.
+    /// Whether the only scan of a sequential image contains all components.
     interleaved: bool,
     scans: usize,
 }
@@ -23,18 +23,18 @@ impl Coverage {
         Coverage { progressive: frame.progressive, known, interleaved: false, scans: 0 }
     }
 
-    /// Holds a scan against what the earlier ones gave (T.81, G.1.1.1), and adds it.
-    pub fn follow(&mut self, scan: &Scan) -> Result<(), Fault> {
+    /// Checks that a scan is consistent with the earlier ones (T.81, G.1.1.1), and adds it.
+    pub fn add_scan(&mut self, scan: &Scan) -> Result<(), DecodeError> {
         self.scans += 1;
         if !self.progressive {
             if (scan.first, scan.last, scan.high, scan.low) != (0, 63, 0, 0) {
-                return Err(Fault::Invalid("a scan of some coefficients only, without being progressive"));
+                return Err(DecodeError::Invalid("a partial scan although it is not progressive"));
             }
             scan.components.iter().for_each(|component| self.known[component.index] = [Some(0); 64]);
             self.interleaved = self.scans == 1 && scan.components.len() == self.known.len();
             return Ok(());
         }
-        // DC alone, or a band of one component; each scan after the first adds one bit.
+        // Either DC alone, or a band of one component. Each scan after the first adds one bit.
         let band = if scan.first == 0 {
             scan.last == 0
         } else {
@@ -42,9 +42,9 @@ impl Coverage {
         };
         let bits = scan.low <= 13 && (scan.high == 0 || scan.high == scan.low + 1);
         if !band || !bits {
-            return Err(Fault::Invalid("an impossible progression"));
+            return Err(DecodeError::Invalid("an invalid progression"));
         }
-        let contradiction = Fault::Invalid("scans that do not follow from each other");
+        let contradiction = DecodeError::Invalid("scans that contradict each other");
         for component in &scan.components {
             let known = &mut self.known[component.index];
             if scan.first > 0 && known[0].is_none() {
@@ -60,17 +60,17 @@ impl Coverage {
         Ok(())
     }
 
-    /// Whether every coefficient is known to its last bit.
+    /// Returns whether every coefficient is known to its last bit.
     pub fn is_whole(&self) -> bool {
         self.known.iter().flatten().all(|&known| known == Some(0))
     }
 
-    /// Whether each component has data.
+    /// Returns whether each component has data.
     pub fn has_all_components(&self) -> bool {
         self.known.iter().all(|known| known[0].is_some())
     }
 
-    /// Whether nothing can follow: viewers read no further than the one scan of such a picture.
+    /// Returns whether no scan can follow: viewers stop after the single interleaved scan of such an image.
     pub fn is_finished(&self) -> bool {
         self.interleaved
     }

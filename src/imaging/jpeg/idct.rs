@@ -1,8 +1,8 @@
-//! The inverse DCT to fewer samples than eight: an N-point transform of a block's N×N lowest frequencies gives the block at
-//! N eighths of its size (the idea is in "DCT-domain downsampling", Dugad & Ahuja, IEEE CSVT 11(4), 2001; libjpeg 7 and later
-//! scale so too). Coefficients come in zigzag order, dequantised.
+//! The inverse DCT to fewer than eight samples: an N-point transform of the N×N lowest frequencies of a block outputs the block
+//! at N eighths of its size ("DCT-domain downsampling", Dugad & Ahuja, IEEE CSVT 11(4), 2001; libjpeg 7 and later scale the
+//! same way). Coefficients are in zigzag order and dequantised.
 
-/// Coefficients in zigzag order that hold all of the N×N lowest frequencies.
+/// Returns how many coefficients in zigzag order contain all of the N×N lowest frequencies.
 pub(super) const fn needed(eighths: usize) -> usize {
     match eighths {
         1 => 1,
@@ -12,19 +12,19 @@ pub(super) const fn needed(eighths: usize) -> usize {
     }
 }
 
-/// Half a step below and above every sample, and the level shift of 128 (T.81, A.3.1).
+/// Rounds to a sample and applies the level shift of 128 (T.81, A.3.1).
 #[inline(always)]
 fn sample(value: i32) -> u8 {
     (value.wrapping_add((128 << 3) + 4) >> 3).clamp(0, 255) as u8
 }
 
-/// To one sample: the mean.
+/// Outputs one sample: the mean of the block.
 #[inline(always)]
 pub(super) fn to_1(dc: i32) -> u8 {
     sample(dc)
 }
 
-/// To 2×2 samples; of the zigzag's five, the fourth (index 3) is a higher frequency.
+/// Outputs 2×2 samples. Of the five coefficients, the fourth (index 3) is a higher frequency and is ignored.
 #[inline(always)]
 pub(super) fn to_2(c: [i32; 5], out: &mut [u8], stride: usize) {
     let [dc, across, down, _, both] = c;
@@ -36,10 +36,10 @@ pub(super) fn to_2(c: [i32; 5], out: &mut [u8], stride: usize) {
     out[stride + 1] = sample(right.wrapping_sub(lean_right));
 }
 
-/// To 4×4 samples.
+/// Outputs 4×4 samples.
 #[inline(always)]
 pub(super) fn to_4(c: &[i32; 25], out: &mut [u8], stride: usize) {
-    // Rows of the lowest 4×4 frequencies, by their zigzag indices.
+    // The 4×4 lowest frequencies in rows, by their zigzag indices.
     let rows = [
         four([c[0], c[1], c[5], c[6]]),
         four([c[2], c[4], c[7], c[13]]),
@@ -54,10 +54,10 @@ pub(super) fn to_4(c: &[i32; 25], out: &mut [u8], stride: usize) {
     }
 }
 
-/// The 4-point inverse DCT, orthonormal but for a factor of 2.
+/// The 4-point inverse DCT, orthonormal except for a factor of 2.
 #[inline(always)]
 fn four([f0, f1, f2, f3]: [i32; 4]) -> [i32; 4] {
-    /// √2·cos(π/8) and √2·sin(π/8), by 2¹³.
+    /// √2·cos(π/8) and √2·sin(π/8), multiplied by 2¹³.
     const COS: i32 = 10_703;
     const SIN: i32 = 4_433;
     let (outer, inner) = (f0.wrapping_add(f2), f0.wrapping_sub(f2));

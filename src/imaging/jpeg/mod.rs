@@ -1,76 +1,78 @@
-//! JPEG: decoding at the smallest size that covers the largest thumbnail, and encoding of thumbnails.
+//! JPEG decoding at the smallest scale that covers the largest thumbnail, and encoding of thumbnails.
 //!
-//! A thumbnail needs a block's few lowest frequencies, but only the reading of every bit proves a file whole. So the usual
-//! pictures, of 8 bits, coded by Huffman, grey or YCbCr, are read by a decoder of our own that passes over what nobody
-//! needs (`reduced.rs`); it takes 0.6 of libjpeg's time for the same bits, and no more memory than the small picture.
-//! libjpeg (`libjpeg.rs`) reads what is small anyway, and CMYK, after our decoder has proved the file.
+//! A thumbnail needs only the few lowest frequencies of a block, but only reading every bit verifies a file. So our own decoder
+//! reads the usual images: 8 bits, Huffman-coded, grey or YCbCr. It skips the values that are not needed (`reduced.rs`), takes
+//! 0.6 of libjpeg's time for the same bits, and needs only the memory of the small image. libjpeg (`libjpeg.rs`) decodes CMYK
+//! and images that are not reduced, after our decoder has verified the file.
 //!
-//! What a file may contain beside its picture: bytes that no coefficient needs are skipped, wherever they stand; missing
-//! coefficients are damage (`segments.rs`, `bits.rs`, `coverage.rs`).
+//! Stray bytes that no coefficient needs are skipped, wherever they are. Missing coefficients are damage (`segments.rs`,
+//! `bits.rs`, `coverage.rs`).
 
-#[cfg(any(test, fuzzing))]
-mod agreement;
+mod ac_table;
 mod bits;
-mod block;
+pub(super) mod cmyk;
 mod coverage;
-mod fault;
+mod decode_error;
+pub(super) mod encode;
 mod frame;
 pub(super) mod header;
 mod huffman;
 mod idct;
 mod libjpeg;
+#[cfg(any(test, fuzzing))]
+mod libjpeg_comparison;
+mod libjpeg_error;
 #[cfg(test)]
-mod mutated;
-pub(super) mod native;
+mod mutation_tests;
+mod normalize;
 mod planes;
 mod progressive;
 mod reduced;
+mod scan_reader;
 pub(super) mod segments;
 mod sequential;
-mod standard;
+mod standard_tables;
 #[cfg(test)]
 mod tests;
-mod tidy;
 
 use super::error::Error;
 use super::pixels::Pixels;
-use super::ycc::{Plane, Ycc};
+use super::ycbcr::{Plane, YCbCr};
 use super::{Decoded, Header, Limits};
-#[cfg(any(test, fuzzing))]
-pub(super) use agreement::agrees_with_libjpeg;
 use header::JpegHeader;
 pub use libjpeg::simd_enabled;
-pub(super) use libjpeg::{encode, encode_planes};
+#[cfg(any(test, fuzzing))]
+pub(super) use libjpeg_comparison::assert_agrees_with_libjpeg;
 use std::borrow::Cow;
 
-/// Decodes the whole file. When it is to be proved, damage anywhere refuses it, and the decoder of our own decides what that
-/// is, also where libjpeg then decodes: so it depends neither on the size nor on the kind whether a file is accepted.
-/// Otherwise it was proved before.
+/// Decodes the whole file. If the target requires verification, any damage is an error. Our own decoder decides what counts as
+/// damage, even if libjpeg then decodes the pixels, so acceptance depends neither on the size nor on the kind of JPEG. Without
+/// verification, the file was verified before.
 pub(super) fn decode(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits) -> Result<Decoded, Error> {
     let max_scans = limits.max_progressive_scans;
-    let pixels = match (jpeg.reducible, header.aim.prove) {
-        (true, true) => Pixels::Ycc(decode_reduced(bytes, jpeg, header.stored, limits)?),
+    let pixels = match (jpeg.reducible, header.target.verify) {
+        (true, true) => Pixels::YCbCr(decode_reduced(bytes, jpeg, header.stored, limits)?),
         (true, false) => match decode_reduced(bytes, jpeg, header.stored, limits) {
-            Ok(picture) => Pixels::Ycc(picture),
-            // Accepted by an earlier version that left the proof to libjpeg.
-            Err(_) => Pixels::Rgb(libjpeg::decode(&tidy::tidied(bytes, max_scans), bytes, header, jpeg, limits)?),
+            Ok(bitmap) => Pixels::YCbCr(bitmap),
+            // An earlier version, which left verification to libjpeg, accepted this file.
+            Err(_) => Pixels::Rgb(libjpeg::decode(&normalize::normalized(bytes, max_scans), bytes, header, jpeg, limits)?),
         },
-        (false, true) => Pixels::Rgb(libjpeg::decode(&proved(bytes, header, limits)?, bytes, header, jpeg, limits)?),
-        (false, false) => Pixels::Rgb(libjpeg::decode(&tidy::tidied(bytes, max_scans), bytes, header, jpeg, limits)?),
+        (false, true) => Pixels::Rgb(libjpeg::decode(&verified(bytes, header, limits)?, bytes, header, jpeg, limits)?),
+        (false, false) => Pixels::Rgb(libjpeg::decode(&normalize::normalized(bytes, max_scans), bytes, header, jpeg, limits)?),
     };
     Ok(Decoded { pixels, has_alpha: false, frames: 1 })
 }
 
-/// The file as libjpeg is to see it, proved whole.
-fn proved<'a>(bytes: &'a [u8], header: &Header, limits: &Limits) -> Result<Cow<'a, [u8]>, Error> {
-    let is_tidy = reduced::prove(bytes, header.stored, limits.max_progressive_scans)?;
-    Ok(if is_tidy { Cow::Borrowed(bytes) } else { tidy::copy(bytes, limits.max_progressive_scans) })
+/// Verifies the file, and returns it in the form that libjpeg decodes.
+fn verified<'a>(bytes: &'a [u8], header: &Header, limits: &Limits) -> Result<Cow<'a, [u8]>, Error> {
+    let has_no_stray_bytes = reduced::verify(bytes, header.stored, limits.max_progressive_scans)?;
+    Ok(if has_no_stray_bytes { Cow::Borrowed(bytes) } else { normalize::copy(bytes, limits.max_progressive_scans) })
 }
 
-fn decode_reduced(bytes: &[u8], jpeg: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<Ycc, Error> {
+fn decode_reduced(bytes: &[u8], jpeg: &JpegHeader, stored: (u32, u32), limits: &Limits) -> Result<YCbCr, Error> {
     let planes = reduced::decode(bytes, stored, usize::from(jpeg.scale), limits.max_progressive_scans)?;
-    let mut planes = planes.into_iter().map(|plane| Plane::trimmed(plane.samples, plane.stride, plane.covered));
+    let mut planes = planes.into_iter().map(|plane| Plane::from_padded(plane.samples, plane.stride, plane.covered));
     let luma = planes.next().ok_or_else(|| Error::internal("a JPEG without components"))?;
     let chroma = planes.next().zip(planes.next()).map(|(cb, cr)| Plane::interleaved(&cb, &cr));
-    Ok(Ycc { luma, chroma })
+    Ok(YCbCr { luma, chroma })
 }

@@ -1,15 +1,15 @@
-//! Component planes at their reduced size.
+//! Component planes at the reduced size.
 
 use super::frame::{Component, Frame};
 use super::idct;
 
-/// Samples of one component.
+/// The samples of one component.
 pub(super) struct Plane {
-    /// Samples in a row, padded to whole units.
+    /// Samples in a row, padded to whole MCUs.
     pub stride: usize,
-    /// The part that the picture covers, from the top left corner.
+    /// The part that the image covers, from the top left corner. The last column and row can be partial.
     pub covered: (f64, f64),
-    /// Samples that a block's side has become: 1, 2 or 4.
+    /// Samples on each side of a reduced block: 1, 2 or 4.
     pub eighths: usize,
     pub samples: Vec<u8>,
 }
@@ -18,12 +18,12 @@ impl Plane {
     pub fn new(frame: &Frame, component: &Component, eighths: usize) -> Self {
         let (across, down) = frame.padded_blocks(component);
         let (stride, rows) = (across * eighths, down * eighths);
-        let reduced = |length: u32, factor: usize, most: usize| f64::from(length) * (factor * eighths) as f64 / (most * 8) as f64;
-        let covered = (reduced(frame.width, component.h, frame.most_h), reduced(frame.height, component.v, frame.most_v));
+        let reduced = |length: u32, factor: usize, max: usize| f64::from(length) * (factor * eighths) as f64 / (max * 8) as f64;
+        let covered = (reduced(frame.width, component.h, frame.max_h), reduced(frame.height, component.v, frame.max_v));
         Plane { stride, covered, eighths, samples: vec![0; stride * rows] }
     }
 
-    /// Puts a block, whose coefficients are quantised and in zigzag order.
+    /// Transforms and stores a block. Its coefficients are quantised and in zigzag order.
     #[inline(always)]
     pub fn put_1(&mut self, column: usize, row: usize, dc: i32, quantization: &[i32; 64]) {
         self.samples[row * self.stride + column] = idct::to_1(scaled(dc, quantization[0]));
@@ -44,7 +44,8 @@ impl Plane {
     }
 }
 
-/// Dequantised. Real coefficients stay below 2¹⁵ (T.81, A.3.4); hostile ones wrap around, here and in the transform.
+/// Dequantises a coefficient. Valid coefficients stay below 2¹⁵ (T.81, A.3.4); hostile ones wrap around, here and in the
+/// transform.
 #[inline(always)]
 fn scaled(coefficient: i32, quantization: i32) -> i32 {
     coefficient.wrapping_mul(quantization)

@@ -1,57 +1,58 @@
-//! Progressive JPEG (T.81, annex G). Every scan adds to coefficients that have to be kept until the last one. Kept are the
-//! few that a reduced picture needs, and of the others a bit each: whether they are zero. That is all that later scans ask
-//! for, a seventh of the memory that whole blocks take, and lets a scan pass over a block's corrections at once.
+//! Progressive JPEG (T.81, annex G). Every scan refines coefficients that must be kept until the last scan. Only the few that a
+//! reduced image needs are stored. For the others, one bit each records whether they are zero, which is all that later scans
+//! need. This takes a seventh of the memory of whole blocks, and a scan can skip all corrections of a block in one step.
 
 use super::bits::{Bits, Reader};
 use super::coverage::Coverage;
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 use super::frame::{Component, Frame, Scan};
 use super::huffman::{Symbol, Table};
 use super::idct::needed;
 use super::planes::Plane;
-use super::reduced::Decoder;
+use super::scan_reader::ScanReader;
 
-pub(super) fn decode(decoder: &mut Decoder, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, Fault> {
-    let mut stores: Vec<Store> = frame.components.iter().map(|component| Store::new(frame, component, eighths)).collect();
+pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
+    let mut stores: Vec<CoefficientStore> =
+        frame.components.iter().map(|component| CoefficientStore::new(frame, component, eighths)).collect();
     let mut coverage = Coverage::new(frame);
-    while let Some(scan) = decoder.next_scan(frame, &mut coverage)? {
+    while let Some(scan) = reader.next_scan(frame, &mut coverage)? {
         for component in &scan.components {
             let store = &mut stores[component.index];
             if store.quantization.is_none() {
-                let table = decoder.tables.quantization.get(frame.components[component.index].quantization);
+                let table = reader.tables.quantization.get(frame.components[component.index].quantization);
                 store.quantization = Some(table.copied().flatten().ok_or(NO_TABLE)?.map(i32::from));
             }
         }
         match (scan.first, scan.high) {
-            (0, 0) => first_dc(decoder, frame, &scan, &mut stores)?,
-            (0, _) => refine_dc(decoder, frame, &scan, &mut stores)?,
-            (_, 0) => first_ac(decoder, frame, &scan, &mut stores)?,
-            _ => refine_ac(decoder, frame, &scan, &mut stores)?,
+            (0, 0) => first_dc(reader, frame, &scan, &mut stores)?,
+            (0, _) => refine_dc(reader, frame, &scan, &mut stores)?,
+            (_, 0) => first_ac(reader, frame, &scan, &mut stores)?,
+            _ => refine_ac(reader, frame, &scan, &mut stores)?,
         }
     }
     frame.components.iter().zip(stores).map(|(component, store)| store.into_plane(frame, component)).collect()
 }
 
-const NO_TABLE: Fault = Fault::Invalid("a scan without its tables");
+const NO_TABLE: DecodeError = DecodeError::Invalid("a scan without its tables");
 
-/// What is kept of one component.
-struct Store {
+/// The stored coefficients of one component.
+struct CoefficientStore {
     eighths: usize,
-    /// Blocks in a row, padded to whole units.
+    /// Blocks in a row, padded to whole MCUs.
     across: usize,
-    /// Coefficients kept of each block.
+    /// Coefficients stored per block.
     kept: usize,
     coefficients: Vec<i16>,
-    /// Of each block, a bit for each coefficient that is not zero, in zigzag order.
+    /// For each block, a bit for each non-zero coefficient, in zigzag order.
     nonzero: Vec<u64>,
     quantization: Option<[i32; 64]>,
 }
 
-impl Store {
+impl CoefficientStore {
     fn new(frame: &Frame, component: &Component, eighths: usize) -> Self {
         let (across, down) = frame.padded_blocks(component);
         let kept = needed(eighths);
-        Store {
+        CoefficientStore {
             eighths,
             across,
             kept,
@@ -61,8 +62,8 @@ impl Store {
         }
     }
 
-    fn into_plane(self, frame: &Frame, component: &Component) -> Result<Plane, Fault> {
-        let quantization = self.quantization.ok_or(Fault::Incomplete)?;
+    fn into_plane(self, frame: &Frame, component: &Component) -> Result<Plane, DecodeError> {
+        let quantization = self.quantization.ok_or(DecodeError::MissingComponent)?;
         let mut plane = Plane::new(frame, component, self.eighths);
         for (index, block) in self.coefficients.chunks_exact(self.kept).enumerate() {
             let (column, row) = (index % self.across, index / self.across);
@@ -80,14 +81,14 @@ impl Store {
     }
 }
 
-/// DC, its upper bits: as in sequential JPEG.
-fn first_dc(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
+/// Reads the upper bits of DC, coded as in sequential JPEG.
+fn first_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
     for component in &scan.components {
         component.dc.as_ref().ok_or(NO_TABLE)?;
     }
     let mut predicted = [0i32; 4];
     let restart = |predicted: &mut [i32; 4]| *predicted = [0; 4];
-    for_each_block(decoder, frame, scan, &mut predicted, restart, |predicted, bits, part, index| {
+    for_each_block(reader, frame, scan, &mut predicted, restart, |predicted, bits, part, index| {
         let component = &scan.components[part];
         let store = &mut stores[component.index];
         let Some(table) = &component.dc else { return Err(NO_TABLE) };
@@ -100,10 +101,10 @@ fn first_dc(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Sto
     })
 }
 
-/// One more bit of each DC.
-fn refine_dc(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
+/// Reads one more bit of each DC.
+fn refine_dc(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
     for_each_block(
-        decoder,
+        reader,
         frame,
         scan,
         &mut (),
@@ -119,19 +120,19 @@ fn refine_dc(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [St
     )
 }
 
-/// A band's upper bits.
-fn first_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
-    let (table, store) = of_band(scan, stores)?;
-    let mut blocks_to_pass = 0u32;
+/// Reads the upper bits of a band.
+fn first_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
+    let (table, store) = band_table_and_store(scan, stores)?;
+    let mut eob_run = 0u32;
     for_each_block(
-        decoder,
+        reader,
         frame,
         scan,
-        &mut blocks_to_pass,
+        &mut eob_run,
         |blocks| *blocks = 0,
-        |blocks_to_pass, bits, _, index| {
-            if *blocks_to_pass > 0 {
-                *blocks_to_pass -= 1;
+        |eob_run, bits, _, index| {
+            if *eob_run > 0 {
+                *eob_run -= 1;
                 return Ok(());
             }
             let mut bits = bits.reader();
@@ -143,15 +144,15 @@ fn first_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Sto
                 match table.read_ac(&mut bits)? {
                     Symbol { run: 15, value: 0 } => k += 16,
                     Symbol { run, value: 0 } => {
-                        *blocks_to_pass = (1 << run) - 1 + bits.read(run as u32);
+                        *eob_run = (1 << run) - 1 + bits.read(run as u32);
                         break;
                     }
                     Symbol { run, value } => {
                         k += run;
                         if k > scan.last {
-                            return Err(Fault::BeyondBlock);
+                            return Err(DecodeError::BlockOverrun);
                         }
-                        // Of a hostile file it may be zero, as libjpeg's 16 bits have it.
+                        // Zero is possible in a hostile file, as with libjpeg's 16 bits.
                         let value = value.wrapping_shl(scan.low) as i16;
                         if let Some(coefficient) = coefficients.get_mut(k) {
                             *coefficient = value;
@@ -162,42 +163,42 @@ fn first_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Sto
                 }
             }
             bits.done();
-            if k > scan.last + 1 { Err(Fault::BeyondBlock) } else { Ok(()) }
+            if k > scan.last + 1 { Err(DecodeError::BlockOverrun) } else { Ok(()) }
         },
     )
 }
 
-/// One more bit of each of a band's coefficients: a correction for those that are not zero already, in passing, and new
-/// ones that become 1 or −1 (T.81, G.1.2.3).
-fn refine_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [Store]) -> Result<(), Fault> {
-    let (table, store) = of_band(scan, stores)?;
+/// Reads one more bit for each coefficient of a band: a correction for each non-zero one that is passed, and new coefficients
+/// that become 1 or −1 (T.81, G.1.2.3).
+fn refine_ac(reader: &mut ScanReader, frame: &Frame, scan: &Scan, stores: &mut [CoefficientStore]) -> Result<(), DecodeError> {
+    let (table, store) = band_table_and_store(scan, stores)?;
     let band = (u64::MAX << scan.first) & (u64::MAX >> (63 - scan.last));
     let bit = 1i16 << scan.low;
-    let mut blocks_to_pass = 0u32;
+    let mut eob_run = 0u32;
     for_each_block(
-        decoder,
+        reader,
         frame,
         scan,
-        &mut blocks_to_pass,
+        &mut eob_run,
         |blocks| *blocks = 0,
-        |blocks_to_pass, bits, _, index| {
+        |eob_run, bits, _, index| {
             let mut bits = bits.reader();
             let coefficients = &mut store.coefficients[index * store.kept..][..store.kept];
             let nonzero = &mut store.nonzero[index];
             let mut rest = band;
-            if *blocks_to_pass == 0 {
+            if *eob_run == 0 {
                 while rest != 0 {
                     bits.refill();
                     let Symbol { run, value } = table.read_ac(&mut bits)?;
                     if value == 0 && run < 15 {
-                        *blocks_to_pass = (1 << run) + bits.read(run as u32);
+                        *eob_run = (1 << run) + bits.read(run as u32);
                         break;
                     }
                     if value.abs() > 1 {
-                        return Err(Fault::InvalidCode);
+                        return Err(DecodeError::InvalidCode);
                     }
-                    // The zero after `run` others: there the symbol ends.
-                    let place = nth_bit(rest & !*nonzero, run).ok_or(Fault::BeyondBlock)?;
+                    // The symbol ends at the zero coefficient after `run` others.
+                    let place = nth_bit(rest & !*nonzero, run).ok_or(DecodeError::BlockOverrun)?;
                     let before = rest & ((1 << place) - 1);
                     correct(&mut bits, coefficients, *nonzero & before, bit);
                     if value != 0 {
@@ -209,9 +210,9 @@ fn refine_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [St
                     rest &= !(before | 1 << place);
                 }
             }
-            if *blocks_to_pass > 0 {
+            if *eob_run > 0 {
                 correct(&mut bits, coefficients, *nonzero & rest, bit);
-                *blocks_to_pass -= 1;
+                *eob_run -= 1;
             }
             bits.done();
             Ok(())
@@ -219,7 +220,7 @@ fn refine_ac(decoder: &mut Decoder, frame: &Frame, scan: &Scan, stores: &mut [St
     )
 }
 
-/// The position of the `n`th bit that is set, counted from 0.
+/// Returns the position of the `n`th set bit, counted from 0.
 #[inline(always)]
 fn nth_bit(mut bits: u64, n: usize) -> Option<u32> {
     for _ in 0..n {
@@ -228,7 +229,7 @@ fn nth_bit(mut bits: u64, n: usize) -> Option<u32> {
     (bits != 0).then(|| bits.trailing_zeros())
 }
 
-/// Reads a correction for each coefficient in `which`; adds those of the coefficients that are kept.
+/// Reads a correction for each coefficient in `which`, and applies it to those that are stored.
 #[inline(always)]
 fn correct(bits: &mut Reader, coefficients: &mut [i16], which: u64, bit: i16) {
     if which == 0 {
@@ -245,40 +246,43 @@ fn correct(bits: &mut Reader, coefficients: &mut [i16], which: u64, bit: i16) {
         of_kept &= of_kept - 1;
     }
     bits.refill();
-    let at_once = others.min(48);
-    bits.take(at_once);
-    if others > at_once {
+    let batch = others.min(48);
+    bits.take(batch);
+    if others > batch {
         bits.refill();
-        bits.take(others - at_once);
+        bits.take(others - batch);
     }
 }
 
-/// The table and the store of a scan of one component's band.
-fn of_band<'s, 'a>(scan: &'s Scan, stores: &'a mut [Store]) -> Result<(&'s Table, &'a mut Store), Fault> {
+/// Returns the table and the store for a scan of one component's band.
+fn band_table_and_store<'s, 'a>(
+    scan: &'s Scan,
+    stores: &'a mut [CoefficientStore],
+) -> Result<(&'s Table, &'a mut CoefficientStore), DecodeError> {
     let [component] = scan.components.as_slice() else { return Err(NO_TABLE) };
     let table = component.ac.as_deref().ok_or(NO_TABLE)?;
     Ok((table, &mut stores[component.index]))
 }
 
-/// Runs `block` for each block of a scan, given the number of its component within the scan and its index in the store.
+/// Runs `block` for each block of a scan, with the index of its component in the scan and its index in the store.
 #[inline(always)]
 fn for_each_block<'a, S>(
-    decoder: &mut Decoder<'a>,
+    reader: &mut ScanReader<'a>,
     frame: &Frame,
     scan: &Scan,
     state: &mut S,
     restart: impl FnMut(&mut S),
-    mut block: impl FnMut(&mut S, &mut Bits<'a>, usize, usize) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+    mut block: impl FnMut(&mut S, &mut Bits<'a>, usize, usize) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     if let [alone] = scan.components.as_slice() {
         let component = &frame.components[alone.index];
         let across = frame.padded_blocks(component).0;
         let units = (component.blocks_across, component.blocks_down);
-        return decoder
-            .for_each_unit(units, state, restart, |state, bits, column, row| block(state, bits, 0, row * across + column));
+        return reader
+            .for_each_mcu(units, state, restart, |state, bits, column, row| block(state, bits, 0, row * across + column));
     }
-    let units = (frame.units_across, frame.units_down);
-    decoder.for_each_unit(units, state, restart, |state, bits, column, row| {
+    let units = (frame.mcus_across, frame.mcus_down);
+    reader.for_each_mcu(units, state, restart, |state, bits, column, row| {
         for (part, component) in scan.components.iter().enumerate() {
             let component = &frame.components[component.index];
             let across = frame.padded_blocks(component).0;

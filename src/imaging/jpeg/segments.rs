@@ -1,15 +1,15 @@
-//! A JPEG's segments (ITU-T T.81, annex B), read by one rule for the header reader and for both decoders: bytes that belong
-//! to no segment are skipped up to the next marker that can stand outside of a scan. Cameras pad, editors misstate lengths,
-//! encoders leave restart markers behind; no coefficient needs any of that.
+//! The segments of a JPEG (ITU-T T.81, annex B). The header reader and both decoders share this parser. Bytes that belong to no
+//! segment are skipped up to the next marker that may occur outside a scan. Cameras pad, editors write wrong lengths, encoders
+//! leave restart markers behind; no coefficient needs any of that.
 
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 use std::ops::Range;
 
 pub(super) const SOI: u8 = 0xd8;
 pub(in crate::imaging) const EOI: u8 = 0xd9;
 pub(in crate::imaging) const SOS: u8 = 0xda;
 
-/// A marker, and the body of its segment without the length.
+/// A marker, and the body of its segment without the length field.
 pub(in crate::imaging) struct Segment {
     pub marker: u8,
     pub body: Range<usize>,
@@ -17,23 +17,23 @@ pub(in crate::imaging) struct Segment {
 
 pub(in crate::imaging) struct Segments<'a> {
     pub file: &'a [u8],
-    /// Where the reading goes on.
+    /// Position of the next byte to read.
     pub at: usize,
-    /// Whether bytes were left out.
+    /// Whether bytes were skipped.
     pub skipped: bool,
-    /// All that was read, without what was left out, when it is to be kept.
+    /// A copy of everything that was read, without the skipped bytes, if it is needed.
     pub copy: Option<Vec<u8>>,
 }
 
 impl<'a> Segments<'a> {
-    /// Begins after the start of the image (SOI).
+    /// Starts after SOI.
     pub fn new(file: &'a [u8]) -> Self {
         Segments { file, at: 2.min(file.len()), skipped: false, copy: None }
     }
 
-    /// The next segment; `None` at the end of the file. A second start of an image is a segment without a body: what follows
-    /// it may be a thumbnail, which nobody should take for the picture.
-    pub fn next(&mut self) -> Result<Option<Segment>, Fault> {
+    /// Returns the next segment; `None` at the end of the file. A second SOI is returned as a segment without a body: a
+    /// thumbnail may follow, which must not be taken for the image.
+    pub fn next(&mut self) -> Result<Option<Segment>, DecodeError> {
         while let Some((start, code)) = next_marker(self.file, self.at) {
             self.skipped |= start != self.at;
             self.at = code + 1;
@@ -44,28 +44,28 @@ impl<'a> Segments<'a> {
                     return Ok(Some(Segment { marker, body: self.at..self.at }));
                 }
                 0xc0..=0xc7 | 0xc9..=0xcf | 0xda..=0xef | 0xfe => {}
-                // Stuffed bytes, restart markers, and codes without a meaning.
+                // Stuffed bytes, restart markers, and undefined codes.
                 _ => {
                     self.skipped = true;
                     continue;
                 }
             }
             let rest = &self.file[self.at..];
-            let length = usize::from(u16::from_be_bytes(*rest.first_chunk().ok_or(Fault::Truncated)?));
+            let length = usize::from(u16::from_be_bytes(*rest.first_chunk().ok_or(DecodeError::Truncated)?));
             if length < 2 {
-                // Of a comment or an application's data nothing is needed.
+                // Comments and application data are not needed.
                 if matches!(marker, 0xe0..=0xef | 0xfe) {
                     self.skipped = true;
                     continue;
                 }
-                return Err(Fault::Invalid("a segment of impossible length"));
+                return Err(DecodeError::Invalid("a segment of invalid length"));
             }
             if length > rest.len() {
-                return Err(Fault::Truncated);
+                return Err(DecodeError::Truncated);
             }
             let body = self.at + 2..self.at + length;
             self.at = body.end;
-            // What says nothing to a Huffman decoder is not handed on.
+            // Segments that do not affect Huffman decoding are dropped.
             if matches!(marker, 0xcc | 0xdc) {
                 self.skipped = true;
             } else {
@@ -78,8 +78,8 @@ impl<'a> Segments<'a> {
         Ok(None)
     }
 
-    /// Passes over the data of a scan, up to the first marker that is no restart marker, without decoding it.
-    pub fn pass_scan(&mut self) {
+    /// Skips the data of a scan without decoding it, to the first marker other than a restart marker.
+    pub fn skip_scan(&mut self) {
         let mut end = self.at;
         loop {
             match next_marker(self.file, end) {
@@ -102,7 +102,7 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// From `at` on: where a marker starts (of the bytes 0xff that fill, the first one), and where its code stands.
+/// Finds the next marker from `at` on. Returns where it starts (at its first fill byte 0xff) and where its code is.
 pub(super) fn next_marker(file: &[u8], at: usize) -> Option<(usize, usize)> {
     let start = at + memchr::memchr(0xff, file.get(at..)?)?;
     let fill = file[start..].iter().take_while(|&&byte| byte == 0xff).count();

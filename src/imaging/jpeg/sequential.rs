@@ -1,53 +1,58 @@
-//! Sequential JPEG (T.81, F.2): a block is decoded, transformed and forgotten. Nothing is kept but the planes, in whatever
-//! number of scans the components come.
+//! Sequential JPEG (T.81, F.2). Each block is decoded, transformed and dropped. Only the planes are kept, however many scans
+//! the components are spread over.
 
+use super::ac_table::AcTable;
 use super::bits::Reader;
-use super::block::AcTable;
 use super::coverage::Coverage;
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 use super::frame::{Frame, Scan, ScanComponent};
 use super::huffman::Table;
 use super::planes::Plane;
-use super::reduced::Decoder;
+use super::scan_reader::ScanReader;
 use std::sync::Arc;
 
-pub(super) fn decode(decoder: &mut Decoder, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, Fault> {
+pub(super) fn decode(reader: &mut ScanReader, frame: &Frame, eighths: usize) -> Result<Vec<Plane>, DecodeError> {
     let planes = frame.components.iter().map(|component| Plane::new(frame, component, eighths));
     let mut planes: Vec<Option<Plane>> = planes.map(Some).collect();
     let mut coverage = Coverage::new(frame);
-    while let Some(scan) = decoder.next_scan(frame, &mut coverage)? {
-        let mut parts = parts(decoder, frame, &scan, &mut planes)?;
-        decode_scan(decoder, frame, &mut parts)?;
-        for part in parts {
-            planes[part.index] = Some(part.plane);
+    while let Some(scan) = reader.next_scan(frame, &mut coverage)? {
+        let mut states = states(reader, frame, &scan, &mut planes)?;
+        decode_scan(reader, frame, &mut states)?;
+        for state in states {
+            planes[state.index] = Some(state.plane);
         }
     }
-    planes.into_iter().collect::<Option<_>>().ok_or(Fault::Incomplete)
+    planes.into_iter().collect::<Option<_>>().ok_or(DecodeError::MissingComponent)
 }
 
-/// What a scan has of one component.
-struct Part {
+/// The state of one component in a scan.
+struct ComponentState {
     index: usize,
-    /// Blocks in a unit.
+    /// Blocks per MCU.
     h: usize,
     v: usize,
     dc: Arc<Table>,
     ac: Arc<AcTable>,
     quantization: [i32; 64],
-    /// The last block's DC.
+    /// The DC prediction: the DC coefficient of the previous block.
     predicted: i32,
     plane: Plane,
 }
 
-fn parts(decoder: &Decoder, frame: &Frame, scan: &Scan, planes: &mut [Option<Plane>]) -> Result<Vec<Part>, Fault> {
+fn states(
+    reader: &ScanReader,
+    frame: &Frame,
+    scan: &Scan,
+    planes: &mut [Option<Plane>],
+) -> Result<Vec<ComponentState>, DecodeError> {
     let alone = scan.components.len() == 1;
-    // Components mostly share a table, and its look-ups.
+    // Components usually share a table, so they share its look-up tables as well.
     let mut shared: Vec<(Arc<Table>, Arc<AcTable>)> = Vec::new();
-    let part = |of: &ScanComponent| {
+    let state = |of: &ScanComponent| {
         let component = &frame.components[of.index];
-        let no_table = Fault::Invalid("a scan without its tables");
+        let no_table = DecodeError::Invalid("a scan without its tables");
         let dc = of.dc.clone().ok_or(no_table)?;
-        let quantization = decoder.tables.quantization.get(component.quantization).copied().flatten().ok_or(no_table)?;
+        let quantization = reader.tables.quantization.get(component.quantization).copied().flatten().ok_or(no_table)?;
         let table = of.ac.clone().ok_or(no_table)?;
         let ac = match shared.iter().find(|(known, _)| Arc::ptr_eq(known, &table)) {
             Some((_, ac)) => Arc::clone(ac),
@@ -57,7 +62,7 @@ fn parts(decoder: &Decoder, frame: &Frame, scan: &Scan, planes: &mut [Option<Pla
                 ac
             }
         };
-        Ok(Part {
+        Ok(ComponentState {
             index: of.index,
             h: if alone { 1 } else { component.h },
             v: if alone { 1 } else { component.v },
@@ -68,21 +73,21 @@ fn parts(decoder: &Decoder, frame: &Frame, scan: &Scan, planes: &mut [Option<Pla
             plane: planes[of.index].take().ok_or(no_table)?,
         })
     };
-    scan.components.iter().map(part).collect()
+    scan.components.iter().map(state).collect()
 }
 
-fn decode_scan(decoder: &mut Decoder, frame: &Frame, parts: &mut [Part]) -> Result<(), Fault> {
-    let units = match parts {
-        [part] => (frame.components[part.index].blocks_across, frame.components[part.index].blocks_down),
-        _ => (frame.units_across, frame.units_down),
+fn decode_scan(reader: &mut ScanReader, frame: &Frame, states: &mut [ComponentState]) -> Result<(), DecodeError> {
+    let units = match states {
+        [state] => (frame.components[state.index].blocks_across, frame.components[state.index].blocks_down),
+        _ => (frame.mcus_across, frame.mcus_down),
     };
-    let restart = |parts: &mut &mut [Part]| parts.iter_mut().for_each(|part| part.predicted = 0);
-    decoder.for_each_unit(units, &mut { parts }, restart, |parts, bits, column, row| {
+    let restart = |states: &mut &mut [ComponentState]| states.iter_mut().for_each(|state| state.predicted = 0);
+    reader.for_each_mcu(units, &mut { states }, restart, |states, bits, column, row| {
         let mut bits = bits.reader();
-        for part in parts.iter_mut() {
-            for y in 0..part.v {
-                for x in 0..part.h {
-                    part.decode_block(&mut bits, column * part.h + x, row * part.v + y)?;
+        for state in states.iter_mut() {
+            for y in 0..state.v {
+                for x in 0..state.h {
+                    state.decode_block(&mut bits, column * state.h + x, row * state.v + y)?;
                 }
             }
         }
@@ -91,9 +96,9 @@ fn decode_scan(decoder: &mut Decoder, frame: &Frame, parts: &mut [Part]) -> Resu
     })
 }
 
-impl Part {
+impl ComponentState {
     #[inline(always)]
-    fn decode_block(&mut self, bits: &mut Reader, column: usize, row: usize) -> Result<(), Fault> {
+    fn decode_block(&mut self, bits: &mut Reader, column: usize, row: usize) -> Result<(), DecodeError> {
         bits.refill();
         self.predicted = self.predicted.wrapping_add(self.dc.read_dc(bits)?);
         let dc = self.predicted;

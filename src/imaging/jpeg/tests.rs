@@ -1,13 +1,13 @@
-//! The JPEG decoder of our own against libjpeg: at an eighth of the size both give each block's mean, so they must agree to
-//! the bit, and what libjpeg calls damage must not pass.
+//! Tests our own JPEG decoder against libjpeg. At an eighth of the size both output the mean of each block, so they must agree
+//! to the bit, and damage that libjpeg finds must be rejected.
 
 use super::*;
-use crate::imaging::tests::pictures::*;
+use crate::imaging::tests::test_images::*;
 use mozjpeg::{ColorSpace, Compress};
 
 const SIZE: (u32, u32) = (211, 173);
 
-/// A scene with detail at every scale: soft colours, edges, noise.
+/// A scene with detail at every scale: gradients, edges, noise.
 fn scene((width, height): (u32, u32)) -> Vec<u8> {
     let mut random = XorShift(7);
     let pixel = |x: u32, y: u32, noise: u32| {
@@ -19,7 +19,7 @@ fn scene((width, height): (u32, u32)) -> Vec<u8> {
 
 type Configure = fn(&mut Compress);
 
-/// Every way of coding that mozjpeg can write and the decoder reads.
+/// Every coding that mozjpeg can write and our decoder reads.
 fn kinds() -> Vec<(&'static str, Vec<u8>)> {
     kinds_of(SIZE)
 }
@@ -49,9 +49,9 @@ pub(super) fn kinds_of(size: (u32, u32)) -> Vec<(&'static str, Vec<u8>)> {
     coloured.chain(grey).collect()
 }
 
-/// libjpeg's luma at an eighth, and whether it warned of nothing.
+/// libjpeg's luma at an eighth of the size, or its first warning.
 fn luma_by_libjpeg(file: &[u8]) -> Result<Vec<u8>, Error> {
-    libjpeg::strictly_at_an_eighth(file, &Limits::default())
+    libjpeg_comparison::strictly_at_an_eighth(file, &Limits::default())
 }
 
 fn luma(file: &[u8]) -> Result<Vec<u8>, Error> {
@@ -62,14 +62,14 @@ fn luma(file: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 #[test]
-fn block_means_are_libjpegs_to_the_bit() {
+fn block_means_equal_libjpegs_to_the_bit() {
     for (name, file) in kinds() {
         assert_eq!(luma(&file), luma_by_libjpeg(&file), "{name}");
     }
 }
 
 #[test]
-fn what_libjpeg_finds_damaged_is_refused() {
+fn files_that_libjpeg_finds_damaged_are_rejected() {
     let mut random = XorShift(99);
     for (name, file) in kinds() {
         let mut passed = 0;
@@ -89,13 +89,13 @@ fn what_libjpeg_finds_damaged_is_refused() {
                 passed += 1;
             }
         }
-        // Damage that still reads as valid code cannot be told by any decoder, nor where it leaves bytes over.
+        // No decoder can detect damage that is still valid code, or that only adds stray bytes.
         assert!(passed < 45, "{name}: {passed} of 60 passed");
     }
 }
 
 #[test]
-fn bytes_that_no_block_takes_are_skipped_behind_a_scan() {
+fn stray_bytes_after_a_scan_are_skipped() {
     for (name, file) in kinds() {
         for count in [1, 20, 5000, 50_000] {
             let mut longer = file.clone();
@@ -107,7 +107,7 @@ fn bytes_that_no_block_takes_are_skipped_behind_a_scan() {
 }
 
 #[test]
-fn larger_reductions_look_like_the_picture() {
+fn larger_reductions_look_like_the_image() {
     let whole = scene(SIZE);
     for (name, file) in kinds() {
         for eighths in [2, 4] {
@@ -135,7 +135,7 @@ fn larger_reductions_look_like_the_picture() {
 }
 
 #[test]
-fn a_sequential_scan_is_of_all_coefficients() {
+fn a_sequential_scan_must_contain_all_coefficients() {
     let mut file = jpeg_with_restarts(SIZE);
     let scan = file.windows(2).position(|window| window == [0xff, 0xda]).expect("a scan");
     file[scan + 8] = 5;
@@ -143,7 +143,7 @@ fn a_sequential_scan_is_of_all_coefficients() {
 }
 
 #[test]
-fn restart_markers_must_be_there_and_in_order() {
+fn restart_markers_must_exist_and_be_in_order() {
     let file = jpeg_with_restarts(SIZE);
     assert_eq!(luma(&file), luma_by_libjpeg(&file));
     let second = file.windows(2).position(|window| window == [0xff, 0xd1]).expect("a restart marker");

@@ -1,17 +1,17 @@
-//! The sizes that an EXIF block states of its picture (Exif 2.32, 4.6.4 and 4.6.5), set where they stand. No length changes.
+//! Updates the image size in an EXIF block in place (Exif 2.32, 4.6.4 and 4.6.5). No length changes.
 
-/// Tags of the first directory.
+/// Tags of the first directory (IFD0).
 const IMAGE_WIDTH: u16 = 0x0100;
 const IMAGE_LENGTH: u16 = 0x0101;
 const EXIF_DIRECTORY: u16 = 0x8769;
-/// Tags of the EXIF directory.
+/// Tags of the Exif IFD.
 const PIXEL_X_DIMENSION: u16 = 0xa002;
 const PIXEL_Y_DIMENSION: u16 = 0xa003;
 
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
 
-/// Sets width and height as stored, where `tiff` has them. A block that cannot be read stays as it is.
+/// Sets width and height, as stored, in the fields that `tiff` has. Leaves an unreadable block unchanged.
 pub(super) fn set_size(tiff: &mut [u8], (width, height): (u32, u32)) {
     let little = match tiff.get(..4) {
         Some(b"II\x2a\0") => true,
@@ -32,7 +32,7 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Sets the numbers in a directory; returns where the EXIF directory lies, if it is named there.
+    /// Sets the numbers in a directory. Returns the offset of the Exif IFD, if this directory points to it.
     fn set(&mut self, directory: u32, numbers: [(u16, u32); 2]) -> Option<u32> {
         let start = directory as usize;
         let count = self.short(start)?;

@@ -1,11 +1,11 @@
-//! A smaller JPEG: the segments of the original around a picture that is encoded again. Grey stays grey and CMYK stays
-//! CMYK, for a colour profile is of one of them.
+//! Scales down a JPEG: keeps the segments of the original and encodes the image again. Grey stays grey and CMYK stays CMYK,
+//! because a colour profile is for one colour space.
 
 use super::{QUALITY, Shrunk, exif};
-use crate::imaging::encode::Chroma;
 use crate::imaging::error::Error;
+use crate::imaging::jpeg::cmyk::{self, Cmyk};
+use crate::imaging::jpeg::encode::{self, Chroma};
 use crate::imaging::jpeg::header::JpegHeader;
-use crate::imaging::jpeg::native;
 use crate::imaging::jpeg::segments::{EOI, SOS, Segment, Segments};
 use crate::imaging::pixels::Pixels;
 use crate::imaging::resample::{Source, lanczos3, resample};
@@ -18,8 +18,8 @@ pub(super) fn shrink(
     limits: &Limits,
     target: (u32, u32),
 ) -> Result<Shrunk, Error> {
-    let found = Found::in_file(bytes, target);
-    let picture = match found.components {
+    let source = SourceSegments::read(bytes, target);
+    let bitmap = match source.components {
         4 => cmyk(bytes, header, jpeg, limits, target)?,
         components => {
             let pixels = decode(bytes, header, limits)?.pixels;
@@ -29,63 +29,63 @@ pub(super) fn shrink(
             if components == 1 { grey(resized)? } else { resized.encode(Format::Jpeg, QUALITY, Chroma::Quarter)? }
         }
     };
-    Ok(Shrunk { file: found.around(&picture), dropped_credentials: found.had_credentials })
+    Ok(Shrunk { file: source.assemble(&bitmap), dropped_credentials: source.had_credentials })
 }
 
 fn grey(pixels: Pixels) -> Result<Vec<u8>, Error> {
     let (size, samples) = match pixels {
-        Pixels::Ycc(ycc) => ((ycc.luma.width, ycc.luma.height), ycc.luma.samples),
-        Pixels::Rgb(picture) => {
-            let grey = picture.pixels.chunks_exact(picture.channels()).map(|pixel| pixel[0]).collect();
-            ((picture.width, picture.height), grey)
+        Pixels::YCbCr(ycbcr) => ((ycbcr.luma.width, ycbcr.luma.height), ycbcr.luma.samples),
+        Pixels::Rgb(bitmap) => {
+            let grey = bitmap.pixels.chunks_exact(bitmap.channels()).map(|pixel| pixel[0]).collect();
+            ((bitmap.width, bitmap.height), grey)
         }
     };
-    native::encode_grey(size, &samples, f32::from(QUALITY))
+    encode::encode_grey(size, &samples, f32::from(QUALITY))
 }
 
-/// Each ink by itself: the resampler takes the last of four channels for alpha.
+/// Resizes each ink separately, because the resampler treats the last of four channels as alpha.
 fn cmyk(bytes: &[u8], header: &Header, jpeg: &JpegHeader, limits: &Limits, target: (u32, u32)) -> Result<Vec<u8>, Error> {
-    let native::Cmyk { width, height, covered, samples } = native::decode_cmyk(bytes, header, jpeg, limits)?;
+    let Cmyk { width, height, covered, samples } = cmyk::decode(bytes, header, jpeg, limits)?;
     let mut resized = vec![0; target.0 as usize * target.1 as usize * 4];
     for ink in 0..4 {
         let plane: Vec<u8> = samples.iter().skip(ink).step_by(4).copied().collect();
         let source = Source { width, height, channels: 1, samples: &plane };
         let plane = resample(source, [0.0, 0.0, covered.0, covered.1], target, lanczos3())?;
         for (pixel, sample) in resized.chunks_exact_mut(4).zip(plane) {
-            // The encoder writes Adobe's marker, by which inks are stored as the light that is left.
+            // The encoder writes Adobe's marker, which means inverted inks.
             pixel[ink] = if jpeg.adobe { sample } else { 255 - sample };
         }
     }
     drop(samples);
-    native::encode_cmyk(target, &resized, f32::from(QUALITY))
+    encode::encode_cmyk(target, &resized, f32::from(QUALITY))
 }
 
-/// What is found before the picture of a file.
-struct Found {
-    /// The segments that stay, as they are written, in their order.
+/// The segments before the image data of a file.
+struct SourceSegments {
+    /// The kept segments, in their order.
     kept: Vec<u8>,
     components: u8,
     had_credentials: bool,
 }
 
-impl Found {
-    fn in_file(file: &[u8], target: (u32, u32)) -> Self {
-        let mut found = Found { kept: Vec::new(), components: 3, had_credentials: false };
+impl SourceSegments {
+    fn read(file: &[u8], target: (u32, u32)) -> Self {
+        let mut source = SourceSegments { kept: Vec::new(), components: 3, had_credentials: false };
         let mut segments = Segments::new(file);
-        // What cannot be read ends the walk here, and refuses the file when it is decoded.
+        // An unreadable segment stops the loop here, and decoding rejects the file.
         while let Ok(Some(Segment { marker, body })) = segments.next() {
             let body = &file[body];
             match marker {
                 SOS | EOI => break,
-                // A frame header: after precision, height and width.
-                0xc0..=0xc2 => found.components = body.get(5).copied().unwrap_or(found.components),
-                // JUMBF (ISO 19566-5), which holds content credentials.
-                0xeb => found.had_credentials |= body.starts_with(b"JP"),
-                _ if stays(marker, body) => found.keep(marker, body, target),
+                // SOF: precision, height and width precede the number of components.
+                0xc0..=0xc2 => source.components = body.get(5).copied().unwrap_or(source.components),
+                // JUMBF (ISO 19566-5), which contains Content Credentials.
+                0xeb => source.had_credentials |= body.starts_with(b"JP"),
+                _ if is_kept(marker, body) => source.keep(marker, body, target),
                 _ => {}
             }
         }
-        found
+        source
     }
 
     fn keep(&mut self, marker: u8, body: &[u8], target: (u32, u32)) {
@@ -99,28 +99,28 @@ impl Found {
         }
     }
 
-    /// The file: SOI, the segments, and the encoded picture from its tables on.
-    fn around(&self, picture: &[u8]) -> Vec<u8> {
-        let mut file = Vec::with_capacity(picture.len() + self.kept.len());
+    /// Returns the file: SOI, the kept segments, and the encoded image from its tables on.
+    fn assemble(&self, bitmap: &[u8]) -> Vec<u8> {
+        let mut file = Vec::with_capacity(bitmap.len() + self.kept.len());
         file.extend([0xff, 0xd8]);
         file.extend_from_slice(&self.kept);
         let mut at = 2;
-        // The encoder's own JFIF segment: the original's stands for it, or none did.
-        if let Some(&[0xff, 0xe0, high, low]) = picture.get(2..6) {
+        // Skips the encoder's own JFIF segment: the original's is kept, if it had one.
+        if let Some(&[0xff, 0xe0, high, low]) = bitmap.get(2..6) {
             at += 2 + usize::from(u16::from_be_bytes([high, low]));
         }
-        file.extend_from_slice(picture.get(at..).unwrap_or_default());
+        file.extend_from_slice(bitmap.get(at..).unwrap_or_default());
         file
     }
 }
 
-/// Whether a segment is still true of the smaller picture.
-fn stays(marker: u8, body: &[u8]) -> bool {
+/// Returns whether a segment still applies to the smaller image.
+fn is_kept(marker: u8, body: &[u8]) -> bool {
     match marker {
         0xe0 => body.starts_with(b"JFIF\0"),
-        // Multi-Picture Format, FlashPix and gain maps (ISO 21496-1) are of other pictures in the file.
+        // Multi-Picture Format, FlashPix and gain maps (ISO 21496-1) refer to other images in the file.
         0xe2 => body.starts_with(b"ICC_PROFILE\0"),
-        // Adobe's marker says how the old components were coded.
+        // Adobe's marker describes the coding of the old components.
         0xee => false,
         0xe1 | 0xe3..=0xef | 0xfe => true,
         _ => false,

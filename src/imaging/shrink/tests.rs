@@ -1,18 +1,18 @@
-//! What is scaled down, and what of a file survives that.
+//! Tests which images are scaled down, and what survives.
 
-use super::super::tests::pictures::{self, BLUE, CLEAR, GREEN, QUARTERS, RED, WHITE, exif, jpeg, rgb, rgba};
+use super::super::tests::test_images::{self, BLUE, CLEAR, GREEN, QUARTERS, RED, WHITE, exif, jpeg, rgb, rgba};
 use super::super::tests::webp_files;
 use super::*;
 use crate::imaging::{Processed, decode, inspect_stored, location, process};
 use crate::model::rendering::{Fit, Rendering};
 use mozjpeg::ColorSpace;
 
-/// 100 pixels a side and 8000 in all.
+/// 100 pixels per side and 8000 in total.
 fn limits() -> Limits {
     Limits { min_side: 1, max_side: 100, max_pixels: 8000, thumbnail_heights: Vec::new(), shrink: true, ..Limits::default() }
 }
 
-/// The smaller file, with what the service finds in it.
+/// Returns the smaller file, and the service's view of it.
 fn shrunk(file: &[u8]) -> (Shrunk, Header, Processed) {
     let limits = limits();
     assert!(crate::imaging::inspect(file, &limits).is_err(), "it is larger than the limits");
@@ -25,7 +25,7 @@ fn shrunk(file: &[u8]) -> (Shrunk, Header, Processed) {
     (shrunk, small, processed)
 }
 
-/// The middle of each quarter as displayed, as RGBA.
+/// Returns the middle of each quarter as displayed, as RGBA.
 fn quarters(processed: &Processed) -> [[u8; 4]; 4] {
     let thumbnail = &processed.thumbnails[0];
     [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)]
@@ -42,7 +42,7 @@ fn segment(marker: u8, body: &[u8]) -> Vec<u8> {
     [&[0xff, marker][..], &(body.len() as u16 + 2).to_be_bytes(), body].concat()
 }
 
-/// With segments behind SOI.
+/// Inserts segments after SOI.
 fn with_segments(file: &[u8], segments: &[Vec<u8>]) -> Vec<u8> {
     [&file[..2], &segments.concat(), &file[2..]].concat()
 }
@@ -58,7 +58,7 @@ fn contains(file: &[u8], part: &[u8]) -> bool {
     memchr::memmem::find(file, part).is_some()
 }
 
-/// A TIFF block with a directory for EXIF, which has both dimensions.
+/// Builds a TIFF block with an Exif IFD that contains both dimensions.
 fn exif_with_size(orientation: u8, big_endian: bool, kind: u16) -> Vec<u8> {
     let short = |n: u16| if big_endian { n.to_be_bytes() } else { n.to_le_bytes() };
     let long = |n: u32| if big_endian { n.to_be_bytes() } else { n.to_le_bytes() };
@@ -91,16 +91,16 @@ fn the_target_is_the_largest_size_within_both_limits() {
         ((7, 5), 7, 1, (1, 1)),
     ] {
         let limits = with(max_side, max_pixels);
-        assert_eq!(target(stored, &limits), expected, "{stored:?} within {max_side} and {max_pixels}");
+        assert_eq!(limits.shrunk_size(stored), expected, "{stored:?} within {max_side} and {max_pixels}");
         for side in 1..200 {
-            let (width, height) = target((stored.0, side), &limits);
+            let (width, height) = limits.shrunk_size((stored.0, side));
             assert!(width.max(height) <= max_side && u64::from(width) * u64::from(height) <= max_pixels, "{stored:?} {side}");
         }
     }
 }
 
 #[test]
-fn a_jpeg_keeps_its_metadata_and_its_orientation_whichever_way_it_lies() {
+fn a_jpeg_keeps_its_metadata_and_every_orientation() {
     for orientation in 1..=8_u8 {
         let (big_endian, kind) = (orientation % 2 == 0, if orientation > 4 { 4 } else { 3 });
         let block = exif_with_size(orientation, big_endian, kind);
@@ -113,9 +113,8 @@ fn a_jpeg_keeps_its_metadata_and_its_orientation_whichever_way_it_lies() {
             segment(0xeb, b"JP\0\x01\0\0\0\x01\0\0\0\x10jumbc2pa"),
             segment(0xe2, b"urn:iso:std:iso:ts:21496:-1\0"),
         ];
-        let file =
-            [with_segments(&file, &[b"\xff\xe4\0\0".to_vec(), kept.concat(), gone.concat()]), b"a second picture".to_vec()]
-                .concat();
+        let file = [with_segments(&file, &[b"\xff\xe4\0\0".to_vec(), kept.concat(), gone.concat()]), b"a second image".to_vec()]
+            .concat();
         let (shrunk, header, processed) = shrunk(&file);
         assert!(shrunk.dropped_credentials);
         assert!(kept.iter().all(|segment| contains(&shrunk.file, segment)), "orientation {orientation}");
@@ -150,7 +149,7 @@ fn exif_reader(file: &[u8]) -> ::exif::Exif {
 }
 
 #[test]
-fn a_jpeg_keeps_the_kind_of_its_colours_and_their_profile() {
+fn a_jpeg_keeps_its_colour_space_and_profile() {
     let pieces = [segment(0xe2, b"ICC_PROFILE\0\x01\x02half"), segment(0xe2, b"ICC_PROFILE\0\x02\x02half")];
     let grey: Vec<u8> = rgba(240, 120, QUARTERS).chunks_exact(4).map(|pixel| pixel[0]).collect();
     let inks: Vec<u8> = rgb(240, 120).chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
@@ -158,8 +157,8 @@ fn a_jpeg_keeps_the_kind_of_its_colours_and_their_profile() {
     let components = |file: &[u8]| mozjpeg::Decompress::new_mem(file).expect("a JPEG").color_space();
     for (file, space) in [
         (jpeg((240, 120), ColorSpace::JCS_GRAYSCALE, &grey, None, |_| {}), ColorSpace::JCS_GRAYSCALE),
-        (pictures::progressive_jpeg(240, 120), ColorSpace::JCS_YCbCr),
-        (pictures::plain_jpeg(1000, 500), ColorSpace::JCS_YCbCr),
+        (test_images::progressive_jpeg(240, 120), ColorSpace::JCS_YCbCr),
+        (test_images::plain_jpeg(1000, 500), ColorSpace::JCS_YCbCr),
         (adobe[0].clone(), ColorSpace::JCS_CMYK),
     ] {
         let file = with_segments(&file, &pieces);
@@ -169,17 +168,17 @@ fn a_jpeg_keeps_the_kind_of_its_colours_and_their_profile() {
         assert!(pieces.iter().all(|piece| contains(&shrunk.file, piece)));
         assert!(!shrunk.dropped_credentials);
     }
-    // Inks without Adobe's marker are stored as ink; the smaller file has the marker, and the light that is left.
+    // Without Adobe's marker, inks are not inverted; the smaller file has the marker and inverted inks.
     let at = memchr::memmem::find(&adobe[0], b"\xff\xee\0\x0eAdobe").expect("Adobe's marker");
     let plain = [&adobe[0][..at], &adobe[0][at + 16..]].concat();
     let shown = |file: &[u8]| shrunk(file).2;
     assert_close(quarters(&shown(&adobe[0])), [RED, GREEN, BLUE, WHITE]);
-    // The same samples are ink now, and the fourth covers all: black.
+    // The same samples are now ink, and the fourth covers everything: black.
     assert_close(quarters(&shown(&plain)), [[0, 0, 0, 255]; 4]);
 }
 
 #[test]
-fn a_png_keeps_what_is_true_of_the_smaller_picture() {
+fn a_png_keeps_the_chunks_that_still_apply() {
     let rgba16: Vec<u8> = rgba(240, 120, QUARTERS).iter().flat_map(|&sample| [sample, sample]).collect();
     let clear = rgba(240, 120, [RED, CLEAR, BLUE, CLEAR]);
     let grey: Vec<u8> = rgba(240, 120, QUARTERS).chunks_exact(4).map(|pixel| pixel[0]).collect();
@@ -202,7 +201,7 @@ fn a_png_keeps_what_is_true_of_the_smaller_picture() {
         let kept = [chunk(b"gAMA", &45_455_u32.to_be_bytes()), chunk(b"tEXt", b"Author\0somebody"), chunk(b"prVt", b"private")];
         let gone = [chunk(b"sBIT", &[5; 4][..color.samples()]), chunk(b"caBX", b"jumbc2pa"), chunk(b"prVT", b"private")];
         let block = exif_with_size(6, true, 4);
-        let late = chunk(b"tEXt", b"Comment\0behind the picture");
+        let late = chunk(b"tEXt", b"Comment\0behind the image");
         let end = file.len() - 12;
         let file =
             [&file[..33], &kept.concat(), &gone.concat(), &chunk(b"eXIf", &block), &file[33..end], &late, &file[end..]].concat();
@@ -257,52 +256,52 @@ fn a_webp_keeps_its_profile_exif_xmp_and_transparency() {
         if !clear {
             assert_close(quarters(&processed), [d, c, b, a]);
         }
-        assert!(webp_files::decode(&shrunk.file).is_some_and(|picture| picture.has_alpha == clear));
+        assert!(webp_files::decode(&shrunk.file).is_some_and(|bitmap| bitmap.has_alpha == clear));
     }
 }
 
 #[test]
-fn what_cannot_be_scaled_down_is_refused_with_a_reason() {
+fn an_image_that_cannot_be_scaled_down_is_rejected_with_a_reason() {
     let limits = limits();
     let refused = |file: &[u8]| crate::imaging::inspect_oversize(file, &limits).unwrap_err().to_string();
-    let still = pictures::gif(240, 120, 1, [0, 1, 2, 3]);
-    assert!(refused(&still).ends_with("more than are accepted: GIF files and animations are not scaled down"));
-    // A strip that would become thinner than a side must be.
+    let still = test_images::gif(240, 120, 1, [0, 1, 2, 3]);
+    assert!(refused(&still).ends_with("more than the limits allow: GIF files and animations are not scaled down"));
+    // A strip whose shorter side would become too short.
     let strip = Limits { min_side: 50, ..limits.clone() };
-    let error = crate::imaging::inspect_oversize(&pictures::plain_jpeg(1000, 60), &strip).unwrap_err().to_string();
+    let error = crate::imaging::inspect_oversize(&test_images::plain_jpeg(1000, 60), &strip).unwrap_err().to_string();
     assert!(error.ends_with("a side of fewer pixels than MIN_IMAGE_SIDE"), "{error}");
     // Damage is found before anything is written.
-    let whole = pictures::plain_jpeg(240, 120);
+    let whole = test_images::plain_jpeg(240, 120);
     let cut = &whole[..whole.len() - 40];
     let header = crate::imaging::inspect_oversize(cut, &limits).expect("a header");
     assert!(matches!(crate::imaging::shrink(cut, &header, &limits), Err(Error::Corrupt { .. })));
-    // However large a header says that it is: no more than 256 megapixels.
+    // At most 256 megapixels are accepted, whatever the header states.
     let mut huge = whole.clone();
     let frame = memchr::memmem::find(&huge, b"\xff\xc0").expect("a frame header");
     huge[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
     let error = crate::imaging::inspect_oversize(&huge, &limits).unwrap_err();
-    assert!(matches!(error, Error::TooManyImagePixels { limit: ALWAYS_SHRUNK_PIXELS, .. }), "{error}");
+    assert!(matches!(error, Error::TooManyImagePixels { limit: 256_000_000, .. }), "{error}");
 }
 
 #[test]
-fn a_place_is_removed_from_the_smaller_file_too() {
+fn location_metadata_is_removed_from_the_smaller_file_too() {
     let xmp = [
         &b"http://ns.adobe.com/xap/1.0/\0"[..],
         br#"<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:GPSLatitude="52,30.5N"/></rdf:RDF></x:xmpmeta>"#,
     ]
     .concat();
-    let file = with_segments(&pictures::plain_jpeg(240, 120), &[segment(0xe1, &xmp)]);
+    let file = with_segments(&test_images::plain_jpeg(240, 120), &[segment(0xe1, &xmp)]);
     let (shrunk, _, processed) = shrunk(&file);
     assert!(contains(&shrunk.file, b"52,30.5N"));
-    let stored = processed.without_location.expect("a file without the place");
+    let stored = processed.without_location.expect("a file without location metadata");
     assert!(!contains(&stored, b"52,30.5N"));
     assert!(location::remove(&stored, Format::Jpeg).is_none());
 }
 
 #[test]
-fn scaling_down_changes_colours_no_more_than_a_rendering_does() {
+fn scaling_down_changes_colours_no_more_than_rendering_does() {
     let limits = limits();
-    let file = pictures::plain_jpeg(400, 200);
+    let file = test_images::plain_jpeg(400, 200);
     let (shrunk, ..) = shrunk(&file);
     let size = (100, 50);
     let rendering = Rendering::new((400, 200), (Some(100), Some(50)), Fit::Contain, Format::Jpeg, 90).expect("a rendering");

@@ -1,7 +1,8 @@
-//! A smaller WebP: a picture that is encoded again, in a container with the original's profile, EXIF and XMP (RFC 9649).
+//! Scales down a WebP: encodes the image again, in a container with the profile, EXIF and XMP of the original (RFC 9649).
 
 use super::{QUALITY, Shrunk, exif};
 use crate::imaging::error::Error;
+use crate::imaging::jpeg::encode::Chroma;
 use crate::imaging::pixels::resize;
 use crate::imaging::{Format, Header, Limits, decode, encode};
 
@@ -16,25 +17,25 @@ pub(super) fn shrink(bytes: &[u8], header: &Header, limits: &Limits, target: (u3
     let (width, height) = decoded.covered;
     let resized = resize(&decoded, [0.0, 0.0, width, height], target)?;
     drop(decoded);
-    let picture = encode::encode(&resized, Format::Webp, QUALITY, encode::Chroma::Quarter)?;
+    let bitmap = encode::encode(&resized, Format::Webp, QUALITY, Chroma::Quarter)?;
     drop(resized);
     let dropped_credentials = chunks(bytes).any(|(name, _)| name == *b"C2PA");
-    Ok(Shrunk { file: assemble(bytes, picture, target), dropped_credentials })
+    Ok(Shrunk { file: assemble(bytes, bitmap, target), dropped_credentials })
 }
 
-fn assemble(original: &[u8], picture: Vec<u8>, (width, height): (u32, u32)) -> Vec<u8> {
+fn assemble(original: &[u8], bitmap: Vec<u8>, (width, height): (u32, u32)) -> Vec<u8> {
     let first = |wanted: &[u8; 4]| chunks(original).find(|(name, _)| name == wanted).map(|(_, body)| body.to_vec());
     let (profile, mut exif, xmp) = (first(b"ICCP"), first(b"EXIF"), first(b"XMP "));
     if profile.is_none() && exif.is_none() && xmp.is_none() {
-        return picture;
+        return bitmap;
     }
     if let Some(block) = &mut exif {
-        // Some writers copy JPEG's preamble along.
+        // Some writers include JPEG's preamble.
         let start = if block.starts_with(b"Exif\0\0") { 6 } else { 0 };
         exif::set_size(&mut block[start..], (width, height));
     }
     let lossless_alpha = |body: &[u8]| body.get(4).is_some_and(|bits| bits & 0x10 != 0);
-    let has_alpha = chunks(&picture).any(|(name, body)| name == *b"ALPH" || name == *b"VP8L" && lossless_alpha(body));
+    let has_alpha = chunks(&bitmap).any(|(name, body)| name == *b"ALPH" || name == *b"VP8L" && lossless_alpha(body));
     let flags = [(profile.is_some(), HAS_PROFILE), (has_alpha, HAS_ALPHA), (exif.is_some(), HAS_EXIF), (xmp.is_some(), HAS_XMP)];
     let flags = flags.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
     let mut body = b"WEBP".to_vec();
@@ -47,7 +48,7 @@ fn assemble(original: &[u8], picture: Vec<u8>, (width, height): (u32, u32)) -> V
         }
     };
     optional(&mut body, b"ICCP", &profile);
-    for (name, chunk) in chunks(&picture).filter(|(name, _)| matches!(name, b"ALPH" | b"VP8 " | b"VP8L")) {
+    for (name, chunk) in chunks(&bitmap).filter(|(name, _)| matches!(name, b"ALPH" | b"VP8 " | b"VP8L")) {
         push(&mut body, &name, chunk);
     }
     optional(&mut body, b"EXIF", &exif);
@@ -65,7 +66,7 @@ fn push(file: &mut Vec<u8>, name: &[u8; 4], body: &[u8]) {
     }
 }
 
-/// Names and bodies.
+/// Iterates over the chunks as name and body.
 fn chunks(file: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let mut at = 12;
     std::iter::from_fn(move || {

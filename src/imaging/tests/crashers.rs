@@ -1,10 +1,10 @@
-//! Files that a fuzzer found, each named for what it broke. A folder for each of the [`properties`].
+//! Files that a fuzzer found, named after what they broke, in one folder for each of the [`properties`].
 
 use super::*;
 use std::path::Path;
 
 #[test]
-fn what_once_broke_a_property_no_longer_does() {
+fn files_that_once_broke_a_property_no_longer_do() {
     type Property = fn(&[u8]);
     let folders: [(&str, Property); 3] =
         [("header", properties::header), ("picture", properties::picture), ("jpeg", properties::jpeg)];

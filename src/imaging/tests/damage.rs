@@ -1,15 +1,14 @@
-//! Files that are cut, damaged, lying or hostile: refused in words, never with a panic.
+//! Truncated, damaged, inconsistent and hostile files are rejected with a message, never with a panic.
 
 use super::formats::small_files;
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 
 #[test]
-fn every_prefix_of_a_file_is_refused() {
+fn every_prefix_of_a_file_is_rejected() {
     for file in small_files() {
         assert!(run(&file).is_ok());
-        // A JPEG may lack the marker at its end, a PNG its last chunk; a GIF may end behind any of its blocks (`untidy.rs`, `png.rs`,
-        // `gif.rs`).
+        // A JPEG may lack EOI, a PNG IEND; a GIF may end after any of its blocks (`stray_bytes.rs`, `png.rs`, `gif.rs`).
         let whole = match &file[..3] {
             b"\xff\xd8\xff" => file.len() - 2,
             b"\x89PN" => file.len() - 12,
@@ -25,7 +24,7 @@ fn every_prefix_of_a_file_is_refused() {
 }
 
 #[test]
-fn a_jpeg_that_is_damaged_inside_is_refused() {
+fn a_jpeg_with_damaged_data_is_rejected() {
     let noise = noise(200 * 200);
     let file = jpeg((200, 200), mozjpeg::ColorSpace::JCS_GRAYSCALE, &noise, None, |_| {});
     let middle = file.len() / 2;
@@ -39,9 +38,9 @@ fn a_jpeg_that_is_damaged_inside_is_refused() {
 }
 
 #[test]
-fn a_png_with_a_wrong_checksum_is_refused() {
+fn a_png_with_a_wrong_checksum_is_rejected() {
     let file = rgba_png(80, 80, QUARTERS);
-    let data = file.windows(4).position(|window| window == b"IDAT").expect("picture data");
+    let data = file.windows(4).position(|window| window == b"IDAT").expect("image data");
     let mut damaged = file.clone();
     damaged[data + 20] ^= 1;
     assert!(matches!(run(&damaged), Err(Error::Corrupt { .. })));
@@ -50,9 +49,9 @@ fn a_png_with_a_wrong_checksum_is_refused() {
 }
 
 #[test]
-fn a_webp_whose_picture_ends_before_its_chunk_does_is_refused() {
+fn a_webp_whose_image_ends_before_its_chunk_is_rejected() {
     let file = webp_with_exif(300, 200, &[0x5a; 4000]);
-    let data = file.windows(4).position(|window| window == b"VP8 ").expect("picture data");
+    let data = file.windows(4).position(|window| window == b"VP8 ").expect("image data");
     let length = u32::from_le_bytes([file[data + 4], file[data + 5], file[data + 6], file[data + 7]]);
     let shorter = (length / 2) & !1;
     let cut = |head: usize| {
@@ -64,20 +63,20 @@ fn a_webp_whose_picture_ends_before_its_chunk_does_is_refused() {
         cut.truncate(head);
         cut
     };
-    // What comes behind it, here EXIF, is not read in its place.
+    // The data that follows, here EXIF, is not read in place of the missing data.
     assert_eq!(run(&cut(usize::MAX)).unwrap_err(), Error::corrupt("the WebP data ends too early"));
     assert!(run(&file).is_ok());
 }
 
 #[test]
-fn what_is_no_picture_is_an_unsupported_format() {
+fn a_file_that_is_not_an_image_has_an_unsupported_format() {
     for bytes in [&b""[..], b"GIF90a", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"BM......", b"RIFF....WAVE", b"%PDF-1.7"] {
         assert_eq!(inspect(bytes, &Limits::default()).unwrap_err(), Error::UnsupportedFormat { found: None });
     }
 }
 
 #[test]
-fn pictures_of_phones_are_told_by_their_brands() {
+fn heic_and_avif_are_recognised_by_their_brands() {
     for (bytes, found) in [
         (&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], Some("HEIC")),
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", Some("HEIC")),
@@ -85,7 +84,7 @@ fn pictures_of_phones_are_told_by_their_brands() {
         (b"\0\0\0\x14ftypavif\0\0\0\0mif1", Some("AVIF")),
         (b"\0\0\0\x14ftypmif1\0\0\0\0miaf", Some("HEIF")),
         (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", None),
-        // Brands that are cut off, or behind the end that the box tells.
+        // Brands that are cut off, or after the end that the box states.
         (b"\xff\xff\xff\xffftypheic", Some("HEIC")),
         (b"\0\0\0\x10ftypisom\0\0\0\0heic", None),
         (b"\0\0\0\0ftypisom", None),
@@ -97,7 +96,7 @@ fn pictures_of_phones_are_told_by_their_brands() {
 }
 
 #[test]
-fn a_file_that_is_two_things_is_the_picture_alone() {
+fn a_polyglot_file_is_treated_as_the_image() {
     let other = jpeg((90, 70), mozjpeg::ColorSpace::JCS_RGB, &rgb(90, 70), Some(&exif(6, &[(0x010f, "Intruder")], &[])), |_| {});
     let archive = [b"PK\x03\x04 a file PK\x01\x02 its entry PK\x05\x06", &[0; 18][..]].concat();
     for behind in [&other[..], &archive, b"<html><script>alert(1)</script></html>", b"%PDF-1.7\n%%EOF", b"II*\0\x08\0\0\0"] {
@@ -112,12 +111,12 @@ fn a_file_that_is_two_things_is_the_picture_alone() {
             assert!(both.thumbnails.iter().zip(&plain.thumbnails).all(|(a, b)| a.bytes == b.bytes));
         }
     }
-    // What comes first decides, so nothing before a picture makes it one.
+    // The first bytes decide, so nothing before an image is accepted.
     assert_eq!(run(&[&b"<script>"[..], &other].concat()).unwrap_err(), Error::UnsupportedFormat { found: None });
 }
 
 #[test]
-fn headers_that_lie_about_the_size_are_refused_before_anything_is_allocated() {
+fn headers_with_a_false_size_are_rejected_before_any_allocation() {
     let mut jpeg = plain_jpeg(60, 60);
     let frame = jpeg.windows(2).position(|window| window == [0xff, 0xc0]).expect("a frame header");
     jpeg[frame + 5..frame + 9].fill(0xff);
@@ -132,7 +131,7 @@ fn headers_that_lie_about_the_size_are_refused_before_anything_is_allocated() {
         assert_eq!(error, Error::TooLarge { width: 65_535, height: 65_535, limit: 4000 });
         assert_eq!(
             error.to_string(),
-            "the picture has 65535×65535 pixels, and each side may have at most 4000; the operator can raise MAX_IMAGE_SIDE"
+            "the image has 65535×65535 pixels, but each side may have at most 4000; the operator can raise MAX_IMAGE_SIDE"
         );
     }
     assert!(matches!(inspect(&plain_jpeg(49, 60), &Limits::default()), Err(Error::TooSmall { width: 49, limit: 50, .. })));
@@ -140,7 +139,7 @@ fn headers_that_lie_about_the_size_are_refused_before_anything_is_allocated() {
 }
 
 #[test]
-fn a_picture_without_height_or_of_no_size_is_refused() {
+fn an_image_with_a_zero_side_is_rejected() {
     let mut jpeg = plain_jpeg(60, 60);
     let frame = jpeg.windows(2).position(|window| window == [0xff, 0xc0]).expect("a frame header");
     jpeg[frame + 5..frame + 7].fill(0);
@@ -152,7 +151,7 @@ fn a_picture_without_height_or_of_no_size_is_refused() {
 }
 
 #[test]
-fn arithmetic_and_twelve_bit_jpegs_are_unsupported_in_words() {
+fn arithmetic_and_12_bit_jpegs_are_unsupported() {
     let mut file = plain_jpeg(60, 60);
     let frame = file.windows(2).position(|window| window == [0xff, 0xc0]).expect("a frame header");
     file[frame + 1] = 0xc9;
@@ -161,13 +160,13 @@ fn arithmetic_and_twelve_bit_jpegs_are_unsupported_in_words() {
     file[frame + 1] = 0xc1;
     file[frame + 4] = 12;
     let error = inspect(&file, &Limits::default()).unwrap_err();
-    assert_eq!(error.to_string(), "the file uses a feature that is not supported: JPEG with 12 bits a sample");
+    assert_eq!(error.to_string(), "the file uses a feature that is not supported: JPEG with 12 bits per sample");
 }
 
 #[test]
-fn a_jpeg_of_very_many_scans_is_refused() {
+fn a_jpeg_with_too_many_scans_is_rejected() {
     let file = progressive_jpeg(200, 200);
-    // The last scan, over and over: what a bomb does.
+    // Repeats the last scan, as a decompression bomb does.
     let starts: Vec<usize> = (0..file.len() - 1).filter(|&at| file[at] == 0xff && matches!(file[at + 1], 0xda | 0xc4)).collect();
     let last = *starts.last().expect("scans");
     let scan = &file[last..file.len() - 2];
@@ -176,7 +175,7 @@ fn a_jpeg_of_very_many_scans_is_refused() {
         bomb.extend_from_slice(scan);
     }
     bomb.extend([0xff, 0xd9]);
-    // Refining the same bits again is damage in itself; a bomb that avoids that has to stay below the limit.
+    // Refining the same bits again is damage in itself. A bomb that avoids this must stay below the scan limit.
     assert!(matches!(run(&bomb), Err(Error::TooManyScans { limit: 100 } | Error::Corrupt { .. })));
 
     let few = Limits { max_progressive_scans: 3, ..Limits::default() };
@@ -185,7 +184,7 @@ fn a_jpeg_of_very_many_scans_is_refused() {
 }
 
 #[test]
-fn animations_are_bounded_in_frames_times_pixels() {
+fn frames_times_pixels_of_animations_are_limited() {
     let limits = Limits { max_frame_pixels: 3 * 64 * 64, ..Limits::default() };
     for make in [|frames| gif(64, 64, frames, [0, 1, 2, 3]), |frames| animated_webp(64, 64, frames)] {
         assert!(run_within(&make(3), &limits).is_ok());
@@ -195,7 +194,7 @@ fn animations_are_bounded_in_frames_times_pixels() {
 }
 
 #[test]
-fn a_later_gif_frame_may_stick_out_of_the_canvas_or_be_empty_but_not_lack_pixels() {
+fn a_later_gif_frame_may_exceed_the_canvas_or_be_empty_but_not_lack_pixels() {
     let file = gif(60, 60, 2, [0, 1, 2, 3]);
     let frame = file.windows(5).rposition(|window| window == [0x2c, 3, 0, 0, 0]).expect("the second frame");
     let mut shifted = file.clone();
@@ -207,14 +206,14 @@ fn a_later_gif_frame_may_stick_out_of_the_canvas_or_be_empty_but_not_lack_pixels
     let mut flat = file.clone();
     flat[frame + 7] = 0;
     assert!(run(&flat).is_ok());
-    // More data than the frame has room for is ignored, as everywhere; it must not hang.
+    // More data than the frame needs is ignored, as in all decoders, and must not hang.
     let mut low = file;
     low[frame + 7] = 10;
     assert!(run(&low).is_ok());
 }
 
 #[test]
-fn a_header_of_another_file_is_noticed() {
+fn a_header_of_another_file_is_detected() {
     let (large, small) = (plain_jpeg(300, 200), plain_jpeg(200, 300));
     let header = inspect(&large, &Limits::default()).expect("a header");
     assert!(matches!(process(&small, &header, &Limits::default()), Err(Error::Corrupt { .. })));
@@ -226,11 +225,11 @@ fn a_header_of_another_file_is_noticed() {
     }
 }
 
-/// Damage everywhere, always the same: whatever comes of it, it is not a panic (contained ones are `Internal`).
+/// Seeded damage at many positions. Whatever the result, it is not a panic (a caught one is `Internal`).
 #[test]
 fn random_damage_never_panics() {
     let mut random = XorShift(0x0dd_ba11);
-    // Larger canvases only take longer in a debug build.
+    // Larger canvases only slow down a debug build.
     let limits = Limits { max_side: 1000, ..tiny() };
     for file in small_files() {
         for _ in 0..400 {

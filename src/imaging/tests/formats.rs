@@ -1,13 +1,13 @@
-//! Whole files of every kind: what is shown of them is right.
+//! Whole files of every kind produce correct thumbnails and metadata.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use ::png::{BitDepth, ColorType};
 use mozjpeg::ColorSpace;
 
 pub const CORNERS: [(f64, f64); 4] = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)];
 
-/// Every thumbnail shows these colours in its quarters.
+/// Asserts that every thumbnail shows these colours in its quarters.
 fn assert_quarters(processed: &Processed, expected: [[u8; 4]; 4]) {
     for thumbnail in &processed.thumbnails {
         for ((across, down), color) in CORNERS.into_iter().zip(expected) {
@@ -22,7 +22,7 @@ fn sizes(processed: &Processed) -> Vec<String> {
 }
 
 #[test]
-fn a_jpeg_gives_everything() {
+fn a_jpeg_produces_thumbnails_colours_placeholder_and_metadata() {
     let file = plain_jpeg(1500, 900);
     let (header, processed) = run(&file).expect("accepted");
     assert_eq!((header.format, header.width, header.height, header.orientation), (Format::Jpeg, 1500, 900, 1));
@@ -37,7 +37,7 @@ fn a_jpeg_gives_everything() {
 }
 
 #[test]
-fn jpegs_of_every_kind_are_read() {
+fn jpegs_of_every_kind_are_decoded() {
     let (width, height) = (200, 120);
     let rgb = rgb(width, height);
     let full_chroma = |compress: &mut mozjpeg::Compress| compress.set_chroma_sampling_pixel_sizes((1, 1), (1, 1));
@@ -60,11 +60,11 @@ fn a_grey_jpeg_stays_grey() {
 }
 
 #[test]
-fn cmyk_is_read_with_and_without_adobes_inversion() {
+fn cmyk_is_decoded_with_and_without_adobes_inversion() {
     let ink: Vec<u8> = rgb(100, 80).chunks_exact(3).flat_map(|p| [255 - p[0], 255 - p[1], 255 - p[2], 0]).collect();
     let light: Vec<u8> = ink.iter().map(|ink| 255 - ink).collect();
     let cmyk = |samples: &[u8], space| jpeg((100, 80), ColorSpace::JCS_CMYK, samples, None, |c| c.set_color_space(space));
-    // libjpeg writes Adobe's marker into both.
+    // libjpeg writes Adobe's marker in both.
     for file in [cmyk(&light, ColorSpace::JCS_CMYK), cmyk(&light, ColorSpace::JCS_YCCK)] {
         assert_quarters(&run(&file).expect("accepted").1, QUARTERS);
     }
@@ -75,7 +75,7 @@ fn cmyk_is_read_with_and_without_adobes_inversion() {
 }
 
 #[test]
-fn every_orientation_is_turned_upright() {
+fn every_orientation_is_rotated_upright() {
     let [tl, tr, bl, br] = QUARTERS;
     let expected = [
         [tl, tr, bl, br],
@@ -106,7 +106,7 @@ fn every_orientation_is_turned_upright() {
 }
 
 #[test]
-fn exif_tells_when_and_with_what_but_broken_exif_is_no_error() {
+fn exif_provides_time_and_camera_and_broken_exif_is_no_error() {
     let with = |exif: &[u8]| {
         let file = jpeg((60, 60), ColorSpace::JCS_RGB, &rgb(60, 60), Some(exif), |_| {});
         run(&file).expect("accepted").1.metadata
@@ -132,7 +132,7 @@ fn exif_tells_when_and_with_what_but_broken_exif_is_no_error() {
 }
 
 #[test]
-fn pngs_of_every_colour_type_are_read() {
+fn pngs_of_every_colour_type_are_decoded() {
     let (width, height) = (64u32, 50u32);
     let rgba = rgba(width, height, QUARTERS);
     let quarter = |i: usize| QUARTERS.iter().position(|color| rgba[i * 4..i * 4 + 4] == *color).expect("a quarter");
@@ -170,11 +170,11 @@ fn pngs_of_every_colour_type_are_read() {
 }
 
 #[test]
-fn an_interlaced_png_is_read() {
+fn an_interlaced_png_is_decoded() {
     let (_, processed) = run(&interlaced_png(64, 64)).expect("accepted");
     assert_quarters(&processed, [10, 90, 170, 250].map(|v| [v, v, v, 255]));
     let header = inspect(&interlaced_png(3000, 64), &Limits::default()).expect("a header");
-    assert!(header.weight_bytes > 3000 * 64 * 4, "an interlaced picture weighs all its pixels");
+    assert!(header.weight_bytes > 3000 * 64 * 4, "an interlaced image weighs all its pixels");
     let file = interlaced_png(64, 64);
     for length in (0..file.len()).step_by(101) {
         assert!(run(&file[..length]).is_err());
@@ -200,7 +200,7 @@ fn transparency_is_kept_and_never_turns_black() {
 }
 
 #[test]
-fn an_alpha_channel_that_is_not_used_gives_a_jpeg() {
+fn an_unused_alpha_channel_leads_to_a_jpeg_thumbnail() {
     let (_, processed) = run(&rgba_png(200, 100, QUARTERS)).expect("accepted");
     assert!(processed.metadata.has_alpha);
     assert!(processed.thumbnails.iter().all(|t| t.info.format == Format::Jpeg));
@@ -208,7 +208,7 @@ fn an_alpha_channel_that_is_not_used_gives_a_jpeg() {
 }
 
 #[test]
-fn a_transparent_palette_colour_is_seen() {
+fn a_transparent_palette_colour_is_detected() {
     let indexed: Vec<u8> = (0..6400).map(|i| u8::from(i % 80 >= 40)).collect();
     let file = png((80, 80), ColorType::Indexed, BitDepth::Eight, &indexed, |encoder| {
         encoder.set_palette(vec![255, 0, 0, 0, 0, 0]);
@@ -235,7 +235,7 @@ fn gifs_show_their_first_frame() {
 }
 
 #[test]
-fn the_frames_of_an_animated_png_are_counted_and_not_believed() {
+fn the_frames_of_an_animated_png_are_counted_and_not_trusted() {
     let announced = |frames: u32| png_chunk(b"acTL", &[frames.to_be_bytes(), [0; 4]].concat());
     let still = rgba_png(64, 64, QUARTERS);
     for frames in [0, 1, 3, 2_147_483_647] {
@@ -258,7 +258,7 @@ fn the_frames_of_an_animated_png_are_counted_and_not_believed() {
 }
 
 #[test]
-fn webps_of_every_kind_are_read() {
+fn webps_of_every_kind_are_decoded() {
     for file in [webp(200, 120, QUARTERS, false), webp(200, 120, QUARTERS, true), webp(2600, 400, QUARTERS, false)] {
         let (header, processed) = run(&file).expect("accepted");
         assert_eq!(header.format, Format::Webp);
@@ -287,7 +287,7 @@ fn thumbnails_carry_no_metadata() {
     }
 }
 
-/// One of each format and kind, about 2 KB each.
+/// Returns one file of each format and kind, about 2 KB each.
 pub fn small_files() -> Vec<Vec<u8>> {
     let exif = exif(1, &[(0x010f, "Maker")], &[]);
     let noise = noise(60 * 60 * 4);
@@ -309,7 +309,7 @@ pub fn small_files() -> Vec<Vec<u8>> {
 
 #[test]
 fn a_drawing_at_its_own_size_keeps_its_colours() {
-    // Red lines of one pixel, which share their samples of colour with white ones in 4:2:0.
+    // Red lines of one pixel, which share chroma samples with white ones in 4:2:0.
     let data: Vec<u8> = (0..200 * 100).flat_map(|at| if at % 200 % 5 == 2 { [230, 10, 10] } else { [255; 3] }).collect();
     let red = |thumbnail: &MadeThumbnail, x: usize| {
         let pixel = pixels(thumbnail)[50 * thumbnail.info.width as usize + x];
@@ -319,7 +319,7 @@ fn a_drawing_at_its_own_size_keeps_its_colours() {
     let medium = &drawing.thumbnails[1];
     assert_eq!((medium.info.width, medium.info.format), (200, Format::Jpeg));
     assert!((2..200).step_by(5).all(|x| red(medium, x) < 60), "the lines are red");
-    // What is scaled down has 4:2:0, and so has what was a photo.
+    // Scaled-down images are 4:2:0, and so are photos.
     let sampling = |file: &[u8]| file.windows(2).position(|window| window == [0xff, 0xc0]).map(|frame| file[frame + 11]);
     assert_eq!(sampling(&medium.bytes), Some(0x11));
     assert_eq!(sampling(&drawing.thumbnails[0].bytes), Some(0x22));

@@ -1,10 +1,10 @@
-//! GIFs as they are found: shown as Chromium, Pillow and libvips show them.
+//! Real-world GIFs are displayed as in Chromium, Pillow and libvips.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 
-/// A frame of as many pixels, all of one colour or of the quarters', at a place of the canvas.
-fn placed(canvas: (u16, u16), at: (u16, u16), size: (u16, u16)) -> Vec<u8> {
+/// Builds a frame at a position on the canvas, in one colour or with four quarters.
+fn frame_at(canvas: (u16, u16), at: (u16, u16), size: (u16, u16)) -> Vec<u8> {
     let palette = QUARTERS.map(|color| [color[0], color[1], color[2]]).concat();
     let mut file = Vec::new();
     let mut encoder = ::gif::Encoder::new(&mut file, canvas.0, canvas.1, &palette).expect("a GIF starts");
@@ -22,7 +22,7 @@ fn placed(canvas: (u16, u16), at: (u16, u16), size: (u16, u16)) -> Vec<u8> {
     file
 }
 
-/// Without its colours from the fifth or from the first on.
+/// Removes the colours from the fifth or from the first on.
 fn with_palette_of(file: &[u8], colors: usize) -> Vec<u8> {
     let bytes = 3 << ((file[10] & 7) + 1);
     let mut cut = file[..13].to_vec();
@@ -42,7 +42,7 @@ fn shown(file: &[u8]) -> (u32, u32, Vec<[u8; 4]>) {
 }
 
 #[test]
-fn a_gif_may_end_wherever_a_block_may_begin() {
+fn a_gif_may_end_at_any_block_boundary() {
     let file = gif(100, 70, 3, [0, 1, 4, 3]);
     let expected = run(&file).expect("accepted").1;
     let body = &file[..file.len() - 1];
@@ -57,7 +57,7 @@ fn a_gif_may_end_wherever_a_block_may_begin() {
 }
 
 #[test]
-fn a_gif_that_breaks_off_within_a_block_is_refused() {
+fn a_gif_that_breaks_off_within_a_block_is_rejected() {
     let file = gif(100, 70, 3, [0, 1, 4, 3]);
     let mut accepted = Vec::new();
     for length in 0..file.len() {
@@ -66,12 +66,12 @@ fn a_gif_that_breaks_off_within_a_block_is_refused() {
             Err(error) => assert!(!matches!(error, Error::Internal { .. }), "{length}"),
         }
     }
-    // Behind each frame, but not behind the control block that announces the next.
+    // A file may end after each frame, but not after the control block that announces the next one.
     assert_eq!(accepted, [1, 2, 3]);
 }
 
 #[test]
-fn a_gif_that_lacks_an_announced_frame_is_refused() {
+fn a_gif_that_lacks_an_announced_frame_is_rejected() {
     let file = gif(100, 70, 1, [0, 1, 4, 3]);
     let body = &file[..file.len() - 1];
     let control = b"!\xf9\x04\0\0\0\0\0";
@@ -95,12 +95,12 @@ fn the_first_frame_enlarges_its_canvas() {
         ((0, 60), (0, 0), (90, 50), (90, 60)),
         ((120, 100), (10, 10), (60, 60), (120, 100)),
     ] {
-        let file = placed(canvas, at, size);
+        let file = frame_at(canvas, at, size);
         let (header, processed) = run(&file).expect("accepted");
         assert_eq!((header.width, header.height), expected);
         let medium = &processed.thumbnails[1];
         assert_eq!((medium.info.width, medium.info.height), expected);
-        // The whole frame is there: its last quarter is white.
+        // The whole frame is shown: its last quarter is white.
         let inside = (f64::from(at.0 + size.0) - 9.0, f64::from(at.1 + size.1) - 9.0);
         let last = pixel_at(medium, inside.0 / f64::from(expected.0), inside.1 / f64::from(expected.1));
         assert!(close(last, WHITE), "{canvas:?} {at:?}: {last:?}");
@@ -109,11 +109,11 @@ fn the_first_frame_enlarges_its_canvas() {
 }
 
 #[test]
-fn the_limits_are_those_of_the_enlarged_canvas() {
+fn the_limits_apply_to_the_enlarged_canvas() {
     let limits = Limits { max_side: 200, ..Limits::default() };
-    let error = inspect(&placed((60, 60), (150, 0), (60, 60)), &limits).unwrap_err();
+    let error = inspect(&frame_at((60, 60), (150, 0), (60, 60)), &limits).unwrap_err();
     assert_eq!(error, Error::TooLarge { width: 210, height: 60, limit: 200 });
-    let mut far = placed((60, 60), (0, 0), (60, 60));
+    let mut far = frame_at((60, 60), (0, 0), (60, 60));
     let frame = far.iter().position(|&byte| byte == 0x2c).expect("a frame");
     far[frame + 1..frame + 9].fill(0xff);
     let error = run(&far).unwrap_err();
@@ -123,7 +123,7 @@ fn the_limits_are_those_of_the_enlarged_canvas() {
     let limits = Limits { max_frame_pixels: 2 * 64 * 64, ..Limits::default() };
     let error = run_within(&animated, &limits).unwrap_err();
     assert_eq!(error, Error::TooManyPixels { frames: 3, width: 64, height: 64, limit: limits.max_frame_pixels });
-    assert!(matches!(inspect(&placed((0, 0), (0, 0), (40, 40)), &Limits::default()), Err(Error::TooSmall { .. })));
+    assert!(matches!(inspect(&frame_at((0, 0), (0, 0), (40, 40)), &Limits::default()), Err(Error::TooSmall { .. })));
 }
 
 #[test]
@@ -136,9 +136,9 @@ fn a_later_frame_does_not_enlarge_the_canvas() {
 }
 
 #[test]
-fn colours_beyond_the_palette_are_black_and_not_clear() {
+fn indices_beyond_the_palette_are_black_and_opaque() {
     const BLACK: [u8; 4] = [0, 0, 0, 255];
-    let file = placed((80, 60), (0, 0), (80, 60));
+    let file = frame_at((80, 60), (0, 0), (80, 60));
     let (.., corners) = shown(&with_palette_of(&file, 2));
     for (pixel, expected) in corners.iter().zip([RED, GREEN, BLACK, BLACK]) {
         assert!(close(*pixel, expected), "{pixel:?}, not {expected:?}");
@@ -148,7 +148,7 @@ fn colours_beyond_the_palette_are_black_and_not_clear() {
         assert!(corners.iter().all(|pixel| close(*pixel, BLACK)), "{corners:?}");
         assert!(!run(&file).expect("accepted").1.metadata.has_alpha);
     }
-    // The transparent index stays clear, wherever it is.
+    // The transparent index stays transparent, whatever the palette.
     let clear = gif(80, 60, 1, [0, 4, 2, 3]);
     for colors in [0, 2] {
         let (.., corners) = shown(&with_palette_of(&clear, colors));
@@ -156,42 +156,42 @@ fn colours_beyond_the_palette_are_black_and_not_clear() {
     }
 }
 
-/// Puts bytes behind the `frames`-th frame of [`gif`]: each has its control block before it.
-fn behind_frame(file: &[u8], frame: usize, bytes: &[u8]) -> Vec<u8> {
+/// Inserts bytes after the given frame of [`gif`]. Each frame has a control block before it.
+fn after_frame(file: &[u8], frame: usize, bytes: &[u8]) -> Vec<u8> {
     let starts: Vec<usize> = memchr::memmem::find_iter(file, b"!\xf9\x04").collect();
     let at = starts.get(frame).copied().unwrap_or(file.len() - 1);
     [&file[..at], bytes, &file[at..]].concat()
 }
 
 #[test]
-fn blocks_that_viewers_pass_over_are_passed_over() {
+fn blocks_that_viewers_skip_are_skipped() {
     let file = gif(100, 70, 3, [0, 1, 4, 3]);
     let expected = run(&file).expect("accepted").1;
     let unknown = |label: u8| [&[b'!', label, 3][..], b"abc\x02de\0"].concat();
     for frame in 0..=3 {
         for bytes in [unknown(0x99), unknown(0), vec![0], vec![0; 9], [&[0][..], &unknown(0x2c), &[0, 0]].concat()] {
-            let (_, processed) = run(&behind_frame(&file, frame, &bytes)).expect("accepted");
+            let (_, processed) = run(&after_frame(&file, frame, &bytes)).expect("accepted");
             assert_eq!(processed.metadata, expected.metadata, "{bytes:?} behind {frame}");
             assert!(processed.thumbnails.iter().zip(&expected.thumbnails).all(|(a, b)| a.bytes == b.bytes));
         }
         for broken in [&b"x"[..], b"\0x", b"!\x99\xff"] {
-            let refused = run(&behind_frame(&file, frame, broken));
+            let refused = run(&after_frame(&file, frame, broken));
             assert!(matches!(refused, Err(Error::Corrupt { .. })), "{broken:?} behind {frame}");
         }
     }
 }
 
-/// A file's only frame, without its header and its trailer.
+/// Returns the only frame of a file, without header and trailer.
 fn frame_of(file: &[u8]) -> &[u8] {
     &file[13 + (3 << ((file[10] & 7) + 1))..file.len() - 1]
 }
 
 #[test]
 fn a_later_frame_may_be_larger_than_the_canvas_or_empty() {
-    let file = placed((80, 60), (0, 0), (80, 60));
+    let file = frame_at((80, 60), (0, 0), (80, 60));
     let expected = run(&file).expect("accepted").1;
     let empty = b"!\xf9\x04\0\0\0\0\0,\0\0\0\0\0\0\0\0\0\x02\x02\x4c\x01\0";
-    let larger = placed((80, 60), (0, 0), (200, 170));
+    let larger = frame_at((80, 60), (0, 0), (200, 170));
     let larger = frame_of(&larger);
     for (later, frames) in [(larger.to_vec(), 2), (empty.to_vec(), 2), ([empty, larger, empty, frame_of(&file)].concat(), 5)] {
         let (header, processed) = run(&[&file[..file.len() - 1], &later, b";"].concat()).expect("accepted");
@@ -199,11 +199,8 @@ fn a_later_frame_may_be_larger_than_the_canvas_or_empty() {
         assert!(processed.thumbnails.iter().zip(&expected.thumbnails).all(|(a, b)| a.bytes == b.bytes));
     }
     let head = &file[..file.len() - frame_of(&file).len() - 1];
-    assert!(
-        matches!(run(&[head, empty, frame_of(&file), b";"].concat()), Err(Error::Corrupt { .. })),
-        "the first is the picture"
-    );
-    // A larger frame that is cut short is damaged, and one that is too large counts with all of its pixels.
+    assert!(matches!(run(&[head, empty, frame_of(&file), b";"].concat()), Err(Error::Corrupt { .. })), "the first is the image");
+    // A larger frame that is truncated is damaged, and all pixels of one that is too large count.
     let mut short = larger.to_vec();
     let at = short.iter().position(|&byte| byte == 0x2c).expect("a frame");
     short[at + 5..at + 9].copy_from_slice(&[0xff, 0xff, 0xff, 0xff]);
@@ -212,5 +209,5 @@ fn a_later_frame_may_be_larger_than_the_canvas_or_empty() {
     let limit = Limits::default().max_frame_pixels;
     assert_eq!(error, Error::TooManyPixels { frames: 2, width: 65_535, height: 65_535, limit });
     let error = run_within(&short, &Limits { max_frame_pixels: u64::MAX, ..Limits::default() }).unwrap_err();
-    assert_eq!(error, Error::corrupt("a frame of the GIF has fewer pixels than it says"));
+    assert_eq!(error, Error::corrupt("a frame of the GIF has fewer pixels than its size requires"));
 }

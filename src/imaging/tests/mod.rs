@@ -1,27 +1,27 @@
-//! The room from outside: files made in code go through `inspect` and `process`.
+//! Tests of the public functions: files built in code are passed to `inspect` and `process`.
 
-mod coding;
 mod crashers;
 mod damage;
 mod formats;
 mod gif;
-pub(super) mod pictures;
+mod messages;
 mod png;
+mod png_color_space;
 mod profiles;
-mod references;
+mod reference_comparison;
 mod renderings;
 mod shapes;
 mod similarity;
-mod untidy;
+mod stray_bytes;
+pub(super) mod test_images;
 mod webp;
 #[path = "../../../tests/pictures/webp.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 pub(super) mod webp_files;
-mod words;
 
 use super::*;
 
-/// What a caller does.
+/// Inspects and processes a file, as a caller does.
 fn run(bytes: &[u8]) -> Result<(Header, Processed), Error> {
     run_within(bytes, &Limits::default())
 }
@@ -32,12 +32,12 @@ fn run_within(bytes: &[u8], limits: &Limits) -> Result<(Header, Processed), Erro
     Ok((header, processed))
 }
 
-/// Limits that let a test's picture be as small as it likes.
+/// Limits that accept images of any small size.
 fn tiny() -> Limits {
     Limits { min_side: 1, ..Limits::default() }
 }
 
-/// The pixels of a thumbnail as RGBA.
+/// Returns the pixels of a thumbnail as RGBA.
 fn pixels(thumbnail: &MadeThumbnail) -> Vec<[u8; 4]> {
     match thumbnail.info.format {
         Format::Jpeg => mozjpeg::Decompress::new_mem(&thumbnail.bytes)
@@ -54,7 +54,7 @@ fn pixels(thumbnail: &MadeThumbnail) -> Vec<[u8; 4]> {
     }
 }
 
-/// The pixel at a share of width and height.
+/// Returns the pixel at a fraction of the width and height.
 pub(super) fn pixel_at(thumbnail: &MadeThumbnail, across: f64, down: f64) -> [u8; 4] {
     let x = (f64::from(thumbnail.info.width) * across) as usize;
     let y = (f64::from(thumbnail.info.height) * down) as usize;

@@ -1,10 +1,10 @@
-//! PNG beyond its pixels: whatever stands beside them, the picture is shown, and whatever of them is damaged is refused.
+//! PNG beyond its pixels: no ancillary data prevents an image from being displayed, and damaged pixels are rejected.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use ::png::{BitDepth, ColorType};
 
-/// Every ancillary chunk of the third edition and its extensions, but tRNS, which is part of the picture.
+/// Every ancillary chunk of the third edition and its extensions, except tRNS, which is part of the image.
 const ANCILLARY: [&[u8; 4]; 24] = [
     b"acTL", b"fcTL", b"fdAT", b"cHRM", b"cICP", b"gAMA", b"iCCP", b"mDCV", b"cLLI", b"sBIT", b"sRGB", b"tEXt", b"zTXt", b"iTXt",
     b"bKGD", b"hIST", b"pHYs", b"sPLT", b"eXIf", b"tIME", b"oFFs", b"vpAg", b"caBX", b"prIv",
@@ -26,7 +26,7 @@ fn kinds() -> [Vec<u8>; 4] {
     [indexed_png(), rgba_png(64, 50, QUARTERS), deep, interlaced_png(64, 50)]
 }
 
-/// Where a chunk begins.
+/// Returns the position of a chunk.
 fn position(file: &[u8], name: &[u8; 4]) -> Option<usize> {
     Some(file.windows(4).position(|window| window == name)? - 4)
 }
@@ -40,7 +40,7 @@ fn thumbnails(file: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn an_ancillary_chunk_never_refuses_a_picture() {
+fn no_ancillary_chunk_prevents_decoding() {
     let noise = noise(5000);
     for file in kinds() {
         let expected = thumbnails(&file);
@@ -57,7 +57,7 @@ fn an_ancillary_chunk_never_refuses_a_picture() {
                         let result = run(&insert(&file, at, chunk));
                         let name = String::from_utf8_lossy(name);
                         let Ok((_, shown)) = result else { panic!("{name} of {} bytes at {at}: {result:?}", body.len()) };
-                        // Colours may change what is shown, when their chunk is sound.
+                        // An intact colour chunk may change the colours.
                         let colors = ["gAMA", "cHRM", "cICP"].contains(&&*name);
                         let same = shown.thumbnails.iter().zip(&expected).all(|(made, expected)| made.bytes == *expected);
                         assert!(same || colors, "{name} of {} bytes at {at} changes pixels", body.len());
@@ -69,15 +69,15 @@ fn an_ancillary_chunk_never_refuses_a_picture() {
 }
 
 #[test]
-fn chunks_that_other_decoders_stumble_over_are_overlooked() {
+fn chunks_that_fail_in_other_decoders_are_ignored() {
     let file = indexed_png();
     let expected = thumbnails(&file);
     let rest = [[9, 16, 9, 1], [9, 16, 0, 2], [9, 16, 0, 0]].map(|body| png_chunk(b"cICP", &body));
     for chunk in rest.into_iter().chain([png_chunk(b"bKGD", &[0])]) {
         assert_eq!(thumbnails(&insert(&file, 33, &chunk)), expected);
     }
-    // A chunk between two parts of the picture data, and one that would inflate to gigabytes.
-    let data = position(&file, b"IDAT").expect("picture data");
+    // A chunk between two parts of the image data, and one that would inflate to gigabytes.
+    let data = position(&file, b"IDAT").expect("image data");
     let length = u32::from_be_bytes(file[data..data + 4].try_into().expect("four bytes")) as usize;
     let (start, end) = (data + 8, data + 8 + length);
     let half = start + length / 2;
@@ -86,7 +86,7 @@ fn chunks_that_other_decoders_stumble_over_are_overlooked() {
 }
 
 #[test]
-fn a_palette_that_is_only_a_suggestion_is_overlooked() {
+fn a_suggested_palette_is_ignored() {
     let file = rgba_png(64, 50, QUARTERS);
     for body in [&b""[..], &[1, 2], &[7; 999]] {
         assert_eq!(thumbnails(&insert(&file, 33, &png_chunk(b"PLTE", body))), thumbnails(&file));
@@ -94,7 +94,7 @@ fn a_palette_that_is_only_a_suggestion_is_overlooked() {
 }
 
 #[test]
-fn transparency_counts_only_where_it_is_sound() {
+fn only_an_intact_transparency_chunk_applies() {
     let file = indexed_png();
     let (palette, data) = (position(&file, b"PLTE").expect("a palette"), position(&file, b"IDAT").expect("data"));
     let clear = png_chunk(b"tRNS", &[0, 0, 0, 0]);
@@ -122,7 +122,7 @@ fn transparency_counts_only_where_it_is_sound() {
 }
 
 #[test]
-fn damaged_exif_says_nothing() {
+fn damaged_exif_is_ignored() {
     let turned = png_chunk(b"eXIf", &exif(6, &[], &[]));
     let mut damaged = turned.clone();
     damaged[20] ^= 1;
@@ -132,7 +132,7 @@ fn damaged_exif_says_nothing() {
 }
 
 #[test]
-fn a_png_may_lack_its_end_but_no_byte_of_its_picture() {
+fn a_png_may_lack_iend_but_no_image_data() {
     for file in kinds() {
         let expected = thumbnails(&file);
         let end = file.len() - 12;
@@ -145,7 +145,7 @@ fn a_png_may_lack_its_end_but_no_byte_of_its_picture() {
         for length in (end - 40)..end {
             assert_eq!(run(&file[..length]).unwrap_err(), Error::corrupt("the PNG data ends too early"), "{length} of {end}");
         }
-        // What stands in place of the end is none of it.
+        // Other data in place of IEND is not accepted as its start.
         let other = [&file[..end], b"\0\0\0\0JUNK"].concat();
         assert!(matches!(run(&other), Err(Error::Corrupt { .. })));
         let cut = [&file[..end], &png_chunk(b"tEXt", b"cut off")[..15]].concat();
@@ -154,7 +154,7 @@ fn a_png_may_lack_its_end_but_no_byte_of_its_picture() {
 }
 
 #[test]
-fn an_animated_png_without_its_end_must_have_all_its_frames() {
+fn an_animated_png_without_iend_must_have_all_frames() {
     let file = animated_png(3);
     assert_eq!(run(&file[..file.len() - 5]).expect("accepted").1.metadata.frames, 3);
     let last = file.windows(4).rposition(|window| window == b"fcTL").expect("a frame") - 4;
@@ -177,7 +177,8 @@ fn animated_png(frames: u32) -> Vec<u8> {
     file
 }
 
-/// Whose default image, in one colour, is no frame of it; the frames show the quarters, the first at this place.
+/// Builds an animation whose default image, in one colour, is not a frame. The frames show the quarters, the first one at this
+/// position.
 fn animated_beside_default(color: ColorType, depth: BitDepth, at: (u32, u32), size: (u32, u32), frames: u32) -> Vec<u8> {
     let samples = |pixels: Vec<u8>| -> Vec<u8> {
         let (channels, wide) = (color.samples(), depth == BitDepth::Sixteen);
@@ -208,7 +209,7 @@ fn animated_beside_default(color: ColorType, depth: BitDepth, at: (u32, u32), si
 }
 
 #[test]
-fn the_first_frame_is_shown_where_the_default_image_is_none() {
+fn the_first_frame_is_shown_if_the_default_image_is_not_a_frame() {
     for (color, depth) in [
         (ColorType::Rgb, BitDepth::Eight),
         (ColorType::Rgba, BitDepth::Eight),
@@ -230,7 +231,7 @@ fn the_first_frame_is_shown_where_the_default_image_is_none() {
             }
         }
         assert!(!processed.colors.contains(&Color([90, 90, 90])));
-        // A part of the canvas, the rest of which is clear.
+        // A part of the canvas; the rest is transparent.
         let file = animated_beside_default(color, depth, (50, 40), (40, 20), 1);
         let (_, processed) = run(&file).expect("accepted");
         assert_eq!((processed.metadata.frames, processed.metadata.animated, processed.metadata.has_alpha), (1, false, true));
@@ -246,11 +247,11 @@ fn the_first_frame_is_shown_where_the_default_image_is_none() {
 }
 
 #[test]
-fn a_rendering_and_pixels_are_of_the_first_frame_too() {
+fn renderings_and_pixels_also_use_the_first_frame() {
     let file = animated_beside_default(ColorType::Rgb, BitDepth::Eight, (0, 0), (100, 80), 2);
     let wanted = Rendering { width: 100, height: 80, crop: false, format: Format::Png, quality: 80 };
     let header = inspect_stored(&file, &Limits::default(), &wanted).expect("a header");
-    let made = render(&file, &header, &Limits::default(), &wanted).expect("a picture");
+    let made = render(&file, &header, &Limits::default(), &wanted).expect("an image");
     let mut reader = ::png::Decoder::new(std::io::Cursor::new(&made)).read_info().expect("a PNG");
     let row = reader.next_row().expect("a row").expect("a row").data().to_vec();
     assert_eq!(row[..3], RED[..3]);
@@ -260,7 +261,7 @@ fn a_rendering_and_pixels_are_of_the_first_frame_too() {
 }
 
 #[test]
-fn the_default_image_and_the_first_frame_are_both_proved() {
+fn the_default_image_and_the_first_frame_are_both_verified() {
     let file = animated_beside_default(ColorType::Rgb, BitDepth::Eight, (10, 10), (60, 50), 2);
     let start = |name: &[u8; 4]| position(&file, name).expect("a chunk") + 4;
     let (data, frame) = (start(b"IDAT"), start(b"fdAT"));
@@ -278,7 +279,7 @@ fn the_default_image_and_the_first_frame_are_both_proved() {
 }
 
 #[test]
-fn an_animation_that_is_not_as_it_should_be_shows_its_default_image() {
+fn an_invalid_animation_shows_its_default_image() {
     let file = animated_beside_default(ColorType::Rgb, BitDepth::Eight, (10, 10), (60, 50), 1);
     let control = position(&file, b"fcTL").expect("a frame");
     let animation = position(&file, b"acTL").expect("an animation");
@@ -316,8 +317,8 @@ fn an_animation_that_is_not_as_it_should_be_shows_its_default_image() {
 }
 
 #[test]
-fn the_animation_of_an_interlaced_png_is_refused_or_shown_but_never_breaks() {
-    // The header calls interlaced what is not: whatever comes of it, it is not a panic.
+fn an_interlaced_animated_png_is_rejected_or_shown_but_never_panics() {
+    // The header wrongly says interlaced. Whatever the result, it is not a panic.
     let mut file = animated_beside_default(ColorType::Rgb, BitDepth::Eight, (10, 10), (60, 50), 1);
     file[28] = 1;
     let ihdr = png_chunk(b"IHDR", &file[16..29]);
@@ -335,7 +336,7 @@ fn the_animation_of_an_interlaced_png_is_refused_or_shown_but_never_breaks() {
 }
 
 #[test]
-fn transparency_beyond_the_palette_is_cut_off() {
+fn transparency_beyond_the_palette_is_dropped() {
     let file = indexed_png();
     let data = position(&file, b"IDAT").expect("data");
     for count in [4, 5, 200, 256] {

@@ -1,19 +1,19 @@
-//! Colour profiles: thumbnails look like the original, in sRGB. Expected colours are those that LittleCMS 2 gives.
+//! Colour profiles: thumbnails look like the original, in sRGB. The expected colours are those of LittleCMS 2.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use ::png::{BitDepth, ColorType};
 use moxcms::ColorProfile;
 use mozjpeg::ColorSpace;
 
-/// [`QUARTERS`], taken for Adobe RGB (1998).
+/// [`QUARTERS`], interpreted as Adobe RGB (1998).
 const FROM_ADOBE_RGB: [[u8; 4]; 4] = [[255, 24, 24, 255], [0, 201, 37, 255], [21, 57, 215, 255], WHITE];
 
 fn adobe_rgb() -> Vec<u8> {
     ColorProfile::new_adobe_rgb().encode().expect("a profile")
 }
 
-/// Pieces are numbered from 1.
+/// Segments are numbered from 1.
 fn jpeg_with_profile(file: &[u8], profile: &[u8], piece_bytes: usize) -> Vec<u8> {
     let pieces: Vec<&[u8]> = profile.chunks(piece_bytes).collect();
     let mut with = file[..2].to_vec();
@@ -40,7 +40,7 @@ pub fn deflated(profile: &[u8]) -> Vec<u8> {
     zlib
 }
 
-/// Behind VP8X, which comes first.
+/// After VP8X, which comes first.
 fn webp_with_profile(width: u32, height: u32, profile: &[u8]) -> Vec<u8> {
     let mut file = webp_with_exif(width, height, b"");
     let mut chunk = [b"ICCP", &(profile.len() as u32).to_le_bytes()[..], profile].concat();
@@ -65,7 +65,7 @@ fn assert_shown(file: &[u8], expected: [[u8; 4]; 4]) {
 }
 
 #[test]
-fn rgb_of_another_space_is_shown_as_it_looks_whatever_the_format() {
+fn other_rgb_colour_spaces_are_converted_in_every_format() {
     let profile = adobe_rgb();
     for side in [120, 1200] {
         assert_shown(&jpeg_with_profile(&plain_jpeg(side, side), &profile, 65_000), FROM_ADOBE_RGB);
@@ -75,7 +75,7 @@ fn rgb_of_another_space_is_shown_as_it_looks_whatever_the_format() {
 }
 
 #[test]
-fn a_variant_is_srgb_too_and_transparency_stays() {
+fn a_resized_image_is_srgb_too_and_keeps_its_transparency() {
     let mut quarters = QUARTERS;
     quarters[0][3] = 128;
     let file = png_with_profile(&rgba_png(400, 400, quarters), &adobe_rgb());
@@ -92,7 +92,7 @@ fn a_variant_is_srgb_too_and_transparency_stays() {
 }
 
 #[test]
-fn a_profile_in_pieces_is_put_together_and_an_incomplete_one_is_none() {
+fn a_segmented_profile_is_assembled_and_an_incomplete_one_ignored() {
     let profile = adobe_rgb();
     let file = plain_jpeg(120, 120);
     let whole = jpeg_with_profile(&file, &profile, 100);
@@ -100,7 +100,7 @@ fn a_profile_in_pieces_is_put_together_and_an_incomplete_one_is_none() {
     let mut backwards = whole.clone();
     let pieces = profile.len().div_ceil(100);
     for index in 0..pieces {
-        // The number in each segment: the pieces then stand in the wrong order, which makes no profile.
+        // Reverses the segment numbers, so the segments are in the wrong order.
         backwards[2 + index * 118 + 16] = (pieces - index) as u8;
     }
     assert_shown(&backwards, QUARTERS);
@@ -110,7 +110,7 @@ fn a_profile_in_pieces_is_put_together_and_an_incomplete_one_is_none() {
 }
 
 #[test]
-fn srgb_by_any_name_changes_no_byte() {
+fn every_variant_of_srgb_changes_no_byte() {
     let plain = run(&plain_jpeg(300, 300)).expect("accepted").1;
     let profile = ColorProfile::new_srgb().encode().expect("a profile");
     let tagged = run(&jpeg_with_profile(&plain_jpeg(300, 300), &profile, 65_000)).expect("accepted").1;
@@ -118,10 +118,10 @@ fn srgb_by_any_name_changes_no_byte() {
 }
 
 #[test]
-fn a_grey_profile_is_for_grey_pictures() {
+fn a_grey_profile_applies_only_to_grey_images() {
     let profile = ColorProfile::new_gray_with_gamma(1.0).encode().expect("a profile");
     let grey: Vec<u8> = rgba(100, 80, [[10; 4], [55; 4], [128; 4], [250; 4]]).chunks_exact(4).map(|p| p[0]).collect();
-    // Linear light: 55 of 255 is half as bright as it looks in sRGB.
+    // Linear light: 55 of 255 corresponds to 128 in sRGB.
     let shown = [56, 128, 188, 253].map(|value| [value, value, value, 255]);
     let jpeg = jpeg((100, 80), ColorSpace::JCS_GRAYSCALE, &grey, None, |_| {});
     assert_shown(&jpeg_with_profile(&jpeg, &profile, 65_000), shown);
@@ -131,7 +131,7 @@ fn a_grey_profile_is_for_grey_pictures() {
 }
 
 #[test]
-fn inks_are_shown_as_their_profile_says() {
+fn inks_are_converted_by_their_profile() {
     let inks: Vec<u8> = rgba(96, 80, [[255, 0, 0, 0], [0, 255, 0, 0], [0, 0, 0, 255], [0, 0, 0, 0]]);
     let adobe = [b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0", &b"\0"[..]].concat();
     for inverted in [false, true] {
@@ -143,20 +143,21 @@ fn inks_are_shown_as_their_profile_says() {
         }
         let plain = [[0, 255, 255, 255], [255, 0, 255, 255], [0, 0, 0, 255], [255; 4]];
         assert_shown(&file, plain);
-        // In this profile all inks are greys, and black ink is the lightest of them.
+        // In this profile all inks are grey, and black is the lightest.
         let shown = [60, 60, 190, 255].map(|value| [value, value, value, 255]);
         assert_shown(&jpeg_with_profile(&file, &grey_inks(), 65_000), shown);
     }
 }
 
-/// libjpeg writes the marker for CMYK by itself.
+/// Removes the marker that libjpeg writes for CMYK.
 fn strip_adobe(file: &mut Vec<u8>) {
     if let Some(at) = file.windows(9).position(|window| window[..2] == [0xff, 0xee] && window.ends_with(b"Adobe")) {
         file.drain(at..at + 16);
     }
 }
 
-/// A printer's profile of two points a channel (ICC.1:2022, 10.11, `lut8Type`): Lab of each combination of full inks.
+/// A printer profile with two points per channel (ICC.1:2022, 10.11, `lut8Type`): the Lab colour of each combination of full
+/// inks.
 fn grey_inks() -> Vec<u8> {
     let lightness = |inks: usize| match inks {
         0 => 255,
@@ -187,7 +188,7 @@ fn grey_inks() -> Vec<u8> {
 }
 
 #[test]
-fn a_profile_that_is_broken_or_too_large_counts_as_absent() {
+fn a_broken_or_too_large_profile_is_ignored() {
     let mut zeros = adobe_rgb();
     zeros[128..].fill(0);
     let mut lying = adobe_rgb();
@@ -214,7 +215,7 @@ fn a_profile_that_is_broken_or_too_large_counts_as_absent() {
 }
 
 #[test]
-fn a_profile_weighs() {
+fn a_profile_needs_memory() {
     let limits = Limits::default();
     let plain = inspect(&plain_jpeg(500, 500), &limits).expect("a header");
     let file = jpeg_with_profile(&plain_jpeg(500, 500), &vec![1; 2 << 20], 65_000);

@@ -1,6 +1,6 @@
-//! Pictures of any size: what is decoded covers them, and what comes out is the right part of the picture, upright.
+//! Resized images of any size: the decoded size covers them, and the output is the right part of the image, upright.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use crate::model::rendering::Fit;
 use mozjpeg::ColorSpace;
@@ -9,8 +9,8 @@ fn rendering(header: &Header, to: (Option<u32>, Option<u32>), fit: Fit, format: 
     Rendering::new((header.width, header.height), to, fit, format, 80).expect("both sides, where both are needed")
 }
 
-/// What is made of a file, as RGBA.
-fn made(bytes: &[u8], to: (Option<u32>, Option<u32>), fit: Fit, format: Format) -> (u32, u32, Vec<[u8; 4]>) {
+/// Returns the rendered image as RGBA.
+fn rendered(bytes: &[u8], to: (Option<u32>, Option<u32>), fit: Fit, format: Format) -> (u32, u32, Vec<[u8; 4]>) {
     let header = inspect(bytes, &tiny()).expect("accepted");
     let wanted = rendering(&header, to, fit, format);
     let header = inspect_stored(bytes, &Limits::default(), &wanted).expect("accepted");
@@ -45,27 +45,27 @@ fn assert_pixel((width, height, pixels): &(u32, u32, Vec<[u8; 4]>), across: f64,
 }
 
 #[test]
-fn a_decode_covers_the_largest_picture_that_is_made() {
+fn the_decoded_size_covers_the_largest_output() {
     let wide = jpeg((4000, 500), ColorSpace::JCS_RGB, &rgb(4000, 500), None, |_| {});
     let (header, processed) = run(&wide).expect("accepted");
-    assert_eq!(header.aim.cover, 3200);
+    assert_eq!(header.target.min_longer_side, 3200);
     let sizes: Vec<_> = processed.thumbnails.iter().map(|made| (made.info.width, made.info.height)).collect();
     assert_eq!(sizes, [(128, 16), (512, 64), (1600, 200), (3200, 400)]);
-    // The edge in the middle is as sharp as the size allows, and not that of a smaller picture.
+    // The edge in the middle is as sharp as the size allows, not as in an enlarged smaller image.
     let large = &processed.thumbnails[3];
     for (across, color) in [(0.498, RED), (0.502, GREEN)] {
         assert!(close(pixel_at(large, across, 0.25), color));
     }
     let limits = Limits { thumbnail_heights: Vec::new(), ..Limits::default() };
     let header = inspect(&wide, &limits).expect("accepted");
-    assert_eq!(header.aim.cover, 512);
+    assert_eq!(header.target.min_longer_side, 512);
     let (width, height) = (1500, 3000);
     let tall = jpeg((width, height), ColorSpace::JCS_RGB, &rgb(width, height), Some(&exif(6, &[], &[])), |_| {});
-    assert_eq!(inspect(&tall, &Limits::default()).expect("accepted").aim.cover, 800, "it lies on its side");
+    assert_eq!(inspect(&tall, &Limits::default()).expect("accepted").target.min_longer_side, 800, "the image is rotated");
 }
 
 #[test]
-fn heights_with_the_pixels_of_another_thumbnail_are_not_made_twice() {
+fn heights_with_the_same_pixels_produce_one_thumbnail() {
     for ((width, height), expected) in
         [((300, 300), vec![128, 300, 200]), ((60, 60), vec![60, 60]), ((2000, 200), vec![13, 51, 200])]
     {
@@ -76,80 +76,80 @@ fn heights_with_the_pixels_of_another_thumbnail_are_not_made_twice() {
 }
 
 #[test]
-fn a_cover_is_the_middle_and_fills_the_size_exactly() {
+fn cover_crops_the_centre_to_the_exact_size() {
     for file in [plain_jpeg(1200, 400), rgba_png(1200, 400, QUARTERS), webp(1200, 400, QUARTERS, false)] {
-        let square = made(&file, (Some(100), Some(100)), Fit::Cover, Format::Png);
+        let square = rendered(&file, (Some(100), Some(100)), Fit::Cover, Format::Png);
         for ((across, down), color) in [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)].into_iter().zip(QUARTERS) {
             assert_pixel(&square, across, down, color);
         }
-        // The left and the right half meet in the middle, as they would not in another part.
+        // The left and the right half meet in the middle, as in no other crop.
         assert_pixel(&square, 0.47, 0.25, RED);
         assert_pixel(&square, 0.52, 0.25, GREEN);
-        assert_eq!(made(&file, (Some(16), Some(700)), Fit::Cover, Format::Jpeg).2.len(), 16 * 700);
+        assert_eq!(rendered(&file, (Some(16), Some(700)), Fit::Cover, Format::Jpeg).2.len(), 16 * 700);
     }
-    let small = made(&plain_jpeg(60, 60), (Some(2000), Some(1000)), Fit::Cover, Format::Jpeg);
+    let small = rendered(&plain_jpeg(60, 60), (Some(2000), Some(1000)), Fit::Cover, Format::Jpeg);
     assert_pixel(&small, 0.1, 0.1, RED);
     assert_pixel(&small, 0.9, 0.9, WHITE);
 }
 
 #[test]
-fn every_orientation_is_cut_upright() {
+fn every_orientation_is_cropped_upright() {
     let [tl, tr, bl, br] = QUARTERS;
     let turned = [[tl, tr, bl, br], [tr, tl, br, bl], [br, bl, tr, tl], [bl, br, tl, tr]];
     let turned = turned.into_iter().chain([[tl, bl, tr, br], [bl, tl, br, tr], [br, tr, bl, tl], [tr, br, tl, bl]]);
     for (orientation, quarters) in (1..).zip(turned) {
         let file = jpeg((640, 320), ColorSpace::JCS_RGB, &rgb(640, 320), Some(&exif(orientation, &[], &[])), |_| {});
         for (to, fit) in [((Some(90), Some(60)), Fit::Cover), ((Some(60), None), Fit::Contain)] {
-            let picture = made(&file, to, fit, Format::Png);
+            let bitmap = rendered(&file, to, fit, Format::Png);
             for ((across, down), color) in [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)].into_iter().zip(quarters) {
-                assert_pixel(&picture, across, down, color);
+                assert_pixel(&bitmap, across, down, color);
             }
         }
     }
 }
 
 #[test]
-fn what_shows_through_stays_so_in_png_and_webp_and_is_white_in_jpeg() {
+fn transparency_is_kept_in_png_and_webp_and_white_in_jpeg() {
     let half = [220, 30, 30, 128];
     for file in [rgba_png(400, 400, [half, CLEAR, BLUE, WHITE]), webp(400, 400, [half, CLEAR, BLUE, WHITE], true)] {
         for format in [Format::Png, Format::Webp] {
-            let picture = made(&file, (Some(80), None), Fit::Contain, format);
-            assert_pixel(&picture, 0.25, 0.25, half);
-            assert_pixel(&picture, 0.25, 0.75, BLUE);
-            assert!(picture.2[20 * 80 + 60][3] < 8, "{format}");
+            let bitmap = rendered(&file, (Some(80), None), Fit::Contain, format);
+            assert_pixel(&bitmap, 0.25, 0.25, half);
+            assert_pixel(&bitmap, 0.25, 0.75, BLUE);
+            assert!(bitmap.2[20 * 80 + 60][3] < 8, "{format}");
         }
-        let flat = made(&file, (Some(80), None), Fit::Contain, Format::Jpeg);
+        let flat = rendered(&file, (Some(80), None), Fit::Contain, Format::Jpeg);
         assert_pixel(&flat, 0.25, 0.25, [237, 142, 142, 255]);
         assert_pixel(&flat, 0.75, 0.25, [255; 4]);
     }
 }
 
 #[test]
-fn of_an_animation_only_the_first_frame_is_decoded() {
+fn renderings_decode_only_the_first_frame_of_an_animation() {
     let mut file = gif(100, 80, 3, [0, 1, 2, 3]);
     let whole = file.len();
     file.truncate(whole - 40);
-    assert!(run(&file).is_err(), "the upload proves all frames");
-    let picture = made(&file, (Some(50), None), Fit::Contain, Format::Png);
-    assert_eq!((picture.0, picture.1), (50, 40));
-    assert_eq!(made(&animated_webp(64, 64, 3), (Some(32), None), Fit::Contain, Format::Png).0, 32);
+    assert!(run(&file).is_err(), "an upload verifies all frames");
+    let bitmap = rendered(&file, (Some(50), None), Fit::Contain, Format::Png);
+    assert_eq!((bitmap.0, bitmap.1), (50, 40));
+    assert_eq!(rendered(&animated_webp(64, 64, 3), (Some(32), None), Fit::Contain, Format::Png).0, 32);
 }
 
 #[test]
-fn a_thumbnail_is_a_source_although_it_may_be_smaller_than_an_upload() {
+fn a_thumbnail_smaller_than_the_upload_limit_can_be_a_source() {
     let (_, processed) = run(&plain_jpeg(3000, 60)).expect("accepted");
     let small = &processed.thumbnails[0];
     assert_eq!((small.info.width, small.info.height), (128, 3));
-    let picture = made(&small.bytes, (Some(32), None), Fit::Contain, Format::Png);
-    assert_eq!((picture.0, picture.1), (32, 1));
+    let bitmap = rendered(&small.bytes, (Some(32), None), Fit::Contain, Format::Png);
+    assert_eq!((bitmap.0, bitmap.1), (32, 1));
 }
 
 #[test]
-fn no_file_is_worse_than_an_error() {
+fn no_file_causes_more_than_an_error() {
     let wanted = Rendering { width: 100, height: 50, crop: true, format: Format::Webp, quality: 1 };
     for file in super::formats::small_files() {
         for length in (0..file.len()).step_by(97) {
-            // Bytes that the database and the storage disagree on, at worst.
+            // Simulates stored bytes that differ from what the database describes.
             if let Ok(header) = inspect_stored(&file[..length], &Limits::default(), &wanted) {
                 let _refused_or_not = render(&file[..length], &header, &Limits::default(), &wanted);
             }

@@ -1,16 +1,16 @@
-//! Pictures of odd shapes: whatever their sides, coding and orientation, every thumbnail and rendering is made.
+//! Images of unusual shapes: every thumbnail and rendering is created, whatever the sides, coding and orientation.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use crate::model::rendering::Fit;
 use mozjpeg::{ColorSpace, Compress};
 
-/// Sides at which a rounded quotient of luma and chroma once reached beyond the plane, and what is near them.
+/// Sides at which a rounded quotient of luma and chroma once exceeded the plane, and sides near them.
 const SIDES: [u32; 24] =
     [1, 2, 3, 7, 8, 9, 15, 17, 29, 33, 87, 149, 343, 433, 511, 513, 804, 1023, 1025, 1088, 1168, 1920, 2592, 3872];
 
-/// Every way of coding and of sampling chroma that the JPEG decoders tell apart.
-fn coded((width, height): (u32, u32), kind: usize, orientation: u16) -> (&'static str, Vec<u8>) {
+/// Every coding and chroma subsampling that the JPEG decoders distinguish.
+fn encoded((width, height): (u32, u32), kind: usize, orientation: u16) -> (&'static str, Vec<u8>) {
     let rgb = rgb(width, height);
     let exif = exif(orientation, &[], &[]);
     let sampled = |name, h, v, progressive: bool| {
@@ -56,11 +56,11 @@ fn assert_shown(name: &str, file: &[u8], random: &mut XorShift) {
         let format = [Format::Jpeg, Format::Png, Format::Webp][random.below(3)];
         let to = (Some(1 + random.below(90) as u32), Some(1 + random.below(90) as u32));
         let wanted = Rendering::new(size, to, fit, format, 80).expect("both sides");
-        let header = inspect_stored(file, &limits, &wanted).expect("a header that was read before");
+        let header = inspect_stored(file, &limits, &wanted).expect("the header was read before");
         render(file, &header, &limits, &wanted).unwrap_or_else(|error| unreachable!("{name} as {wanted:?}: {error}"));
     }
     let side = 1 + random.below(60) as u32;
-    let header = inspect_for_pixels(file, &limits, side).expect("a header that was read before");
+    let header = inspect_for_pixels(file, &limits, side).expect("the header was read before");
     pixels_of(name, file, &header, &limits);
 }
 
@@ -70,21 +70,21 @@ fn pixels_of(name: &str, file: &[u8], header: &Header, limits: &Limits) {
 }
 
 #[test]
-fn every_shape_is_shown_in_every_size() {
+fn images_of_every_shape_are_rendered_at_every_size() {
     let mut random = XorShift(0x5eed_0001);
     for round in 0..90 {
-        // One long side and a short one, so that a debug build is done in time.
+        // One long side and one short side, so that a debug build finishes in time.
         let long = if round % 2 == 0 { SIDES[random.below(SIDES.len())] } else { 1 + random.below(2600) as u32 };
         let short = 1 + random.below(24) as u32;
         let size = if random.below(2) == 0 { (long, short) } else { (short, long) };
         let orientation = 1 + random.below(8) as u16;
-        let (kind, file) = coded(size, round, orientation);
+        let (kind, file) = encoded(size, round, orientation);
         assert_shown(&format!("{kind} {}x{}, orientation {orientation}", size.0, size.1), &file, &mut random);
     }
 }
 
 #[test]
-fn pictures_whose_chroma_was_rounded_above_its_plane_are_accepted() {
+fn images_whose_chroma_was_rounded_beyond_its_plane_are_accepted() {
     for (width, height) in [(1168, 1088), (1920, 804), (1936, 1296)] {
         let file = plain_jpeg(width, height);
         assert!(run(&file).is_ok(), "{width}x{height}");
@@ -99,7 +99,7 @@ fn a_transparent_thumbnail_may_be_longer_than_webp_can_be() {
     let formats: Vec<_> = processed.thumbnails.iter().map(|made| (made.info.width, made.info.format)).collect();
     assert_eq!(formats, [(128, Format::Webp), (512, Format::Webp), (20_000, Format::Png)]);
     let wanted = Rendering::new((header.width, header.height), (Some(65_000), None), Fit::Contain, Format::Webp, 80);
-    let wanted = wanted.expect("one side is enough");
+    let wanted = wanted.expect("one side suffices");
     assert_eq!((wanted.width, wanted.height), (16_383, 2));
     let header = inspect_stored(&file, &limits, &wanted).expect("accepted");
     assert!(render(&file, &header, &limits, &wanted).is_ok());

@@ -1,7 +1,7 @@
-//! Thumbnails beside a reference that is computed another way: every pixel the mean of those that it covers, in floating
-//! point. Compared by SSIM; the last test shows what the tolerance catches.
+//! Compares thumbnails with a reference that is computed differently: every pixel is the mean of those that it covers, in
+//! floating point. The comparison uses SSIM; the last test shows what the tolerance detects.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use ::png::{BitDepth, ColorType};
 use mozjpeg::ColorSpace;
@@ -9,11 +9,11 @@ use std::collections::HashMap;
 
 const SIZE: (usize, usize) = (660, 440);
 
-/// Of which JPEG is decoded at half its size, into planes of odd sides, which are resized as they are.
+/// JPEG decodes this at half the size, into planes with odd sides, which are then resized.
 const LARGE: (usize, usize) = (1321, 883);
 
-/// A thumbnail of JPEG's quality reaches 0.95 or more; the least defect that is tried below stays under 0.8.
-const ALIKE: f64 = 0.9;
+/// A JPEG thumbnail reaches at least 0.95; the smallest defect tested below stays under 0.8.
+const MIN_SSIM: f64 = 0.9;
 
 /// RGBA in rows.
 struct Pixels {
@@ -22,8 +22,8 @@ struct Pixels {
     pixels: Vec<[u8; 4]>,
 }
 
-/// Different in every corner and in every channel: waves that get shorter to the right, and two discs. With alpha, one of
-/// them is a hole and the other half transparent.
+/// Different in every corner and in every channel: waves that get shorter to the right, and two discs. With alpha, one disc is
+/// a hole and the other is half transparent.
 fn scene((width, height): (usize, usize), alpha: bool) -> Pixels {
     let pixel = |at: usize| {
         let (x, y) = ((at % width) as f64 / width as f64, (at / width) as f64 / height as f64);
@@ -45,7 +45,7 @@ impl Pixels {
         self.pixels.iter().flat_map(|pixel| pixel[..channels].to_vec()).collect()
     }
 
-    /// Whole and parts of pixels, by how much of them is covered; colours weighted by alpha.
+    /// Averages whole and partial pixels by coverage. Colours are weighted by alpha.
     fn reduced(&self, width: usize, height: usize) -> Pixels {
         let spans = |from: usize, to: usize| -> Vec<Vec<(usize, f64)>> {
             let scale = from as f64 / to as f64;
@@ -75,7 +75,7 @@ impl Pixels {
         Pixels { width, height, pixels }
     }
 
-    /// As it is shown: what is transparent has no colour.
+    /// Returns a channel as displayed: transparent pixels have no colour.
     fn channel(&self, channel: usize) -> Vec<f64> {
         let shown = |pixel: &[u8; 4]| match channel {
             3 => f64::from(pixel[3]),
@@ -85,8 +85,8 @@ impl Pixels {
     }
 }
 
-/// Structural similarity (Wang et al. 2004) in windows of 8 × 8, the mean over the picture and its colours, or that of
-/// alpha if it is worse.
+/// Structural similarity (Wang et al. 2004) in windows of 8 × 8: the mean over the image and its colours, or that of alpha if
+/// it is lower.
 fn ssim(a: &Pixels, b: &Pixels) -> f64 {
     assert_eq!((a.width, a.height), (b.width, b.height));
     let [red, green, blue, alpha] = [0, 1, 2, 3].map(|channel| ssim_of(&a.channel(channel), &b.channel(channel), a.width));
@@ -119,18 +119,18 @@ fn shown(thumbnail: &MadeThumbnail) -> Pixels {
     Pixels { width: thumbnail.info.width as usize, height: thumbnail.info.height as usize, pixels: pixels(thumbnail) }
 }
 
-/// The references of one picture, by size.
+/// The references of one image, by size.
 type References = HashMap<(usize, usize), Pixels>;
 
 #[track_caller]
-fn assert_alike(file: &[u8], original: &Pixels, references: &mut References, what: &str) {
+fn assert_similar(file: &[u8], original: &Pixels, references: &mut References, what: &str) {
     let (_, processed) = run(file).expect(what);
     assert_eq!(processed.thumbnails.len(), 4);
     for thumbnail in &processed.thumbnails {
         let made = shown(thumbnail);
         let size = (made.width, made.height);
         let similarity = ssim(&made, references.entry(size).or_insert_with(|| original.reduced(size.0, size.1)));
-        assert!(similarity > ALIKE, "{what}, {}: {similarity:.3}", thumbnail.info.size.name());
+        assert!(similarity > MIN_SSIM, "{what}, {}: {similarity:.3}", thumbnail.info.size.name());
     }
 }
 
@@ -148,49 +148,49 @@ fn as_webp(original: &Pixels, lossless: bool) -> Vec<u8> {
 }
 
 #[test]
-fn thumbnails_look_like_the_picture_whatever_its_format() {
+fn thumbnails_match_the_image_in_every_format() {
     for alpha in [false, true] {
         let original = scene(SIZE, alpha);
         let mut references = References::new();
         if !alpha {
-            assert_alike(&as_jpeg(&original, None), &original, &mut references, "JPEG");
+            assert_similar(&as_jpeg(&original, None), &original, &mut references, "JPEG");
         }
-        assert_alike(&as_png(&original), &original, &mut references, "PNG");
-        assert_alike(&as_webp(&original, false), &original, &mut references, "WebP");
-        assert_alike(&as_webp(&original, true), &original, &mut references, "lossless WebP");
+        assert_similar(&as_png(&original), &original, &mut references, "PNG");
+        assert_similar(&as_webp(&original, false), &original, &mut references, "WebP");
+        assert_similar(&as_webp(&original, true), &original, &mut references, "lossless WebP");
     }
 }
 
 #[test]
-fn thumbnails_look_like_the_picture_whichever_way_it_is_stored() {
+fn thumbnails_match_the_image_in_every_orientation() {
     for size in [SIZE, LARGE] {
         let original = scene(size, false);
         let mut references = References::new();
         for orientation in 1..=8u16 {
             let stored = stored_as(&original, orientation);
             let file = as_jpeg(&stored, Some(&exif(orientation, &[], &[])));
-            assert_alike(&file, &original, &mut references, &format!("{size:?}, orientation {orientation}"));
+            assert_similar(&file, &original, &mut references, &format!("{size:?}, orientation {orientation}"));
         }
     }
 }
 
 #[test]
-fn thumbnails_look_like_the_picture_however_its_chroma_is_stored() {
+fn thumbnails_match_the_image_with_every_chroma_subsampling() {
     let original = scene(LARGE, false);
     let mut references = References::new();
     let size = (original.width as u32, original.height as u32);
     for chroma in [(1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (4, 2)] {
         let sampled = |compress: &mut mozjpeg::Compress| compress.set_chroma_sampling_pixel_sizes(chroma, chroma);
         let file = jpeg(size, ColorSpace::JCS_RGB, &original.flat(3), None, sampled);
-        assert_alike(&file, &original, &mut references, &format!("chroma of {chroma:?} pixels"));
+        assert_similar(&file, &original, &mut references, &format!("chroma of {chroma:?} pixels"));
     }
     let grey: Vec<u8> = original.pixels.iter().map(|pixel| pixel[1]).collect();
     let file = jpeg(size, ColorSpace::JCS_GRAYSCALE, &grey, None, |_| {});
     let original = Pixels { pixels: grey.iter().map(|&level| [level, level, level, 255]).collect(), ..original };
-    assert_alike(&file, &original, &mut References::new(), "grey");
+    assert_similar(&file, &original, &mut References::new(), "grey");
 }
 
-/// The picture as a camera stores it that notes this orientation (EXIF 2.32, tag 0x0112: where row 0 and column 0 are).
+/// Returns the image as a camera with this orientation stores it (EXIF 2.32, tag 0x0112: where row 0 and column 0 are).
 fn stored_as(original: &Pixels, orientation: u16) -> Pixels {
     let (width, height) = (original.width, original.height);
     let (stored_width, stored_height) = if orientation >= 5 { (height, width) } else { (width, height) };
@@ -214,7 +214,7 @@ fn stored_as(original: &Pixels, orientation: u16) -> Pixels {
 }
 
 #[test]
-fn the_tolerance_catches_every_defect_that_it_is_for() {
+fn the_tolerance_detects_every_expected_defect() {
     let original = scene(SIZE, true);
     let reduced = original.reduced(512, 341);
     let changed =
@@ -238,8 +238,8 @@ fn the_tolerance_catches_every_defect_that_it_is_for() {
         ("grey", changed(&|i| [reduced.pixels[i][1], reduced.pixels[i][1], reduced.pixels[i][1], reduced.pixels[i][3]])),
     ];
     assert!(ssim(&reduced, &original.reduced(512, 341)) > 0.9999);
-    for (defect, picture) in defects {
-        let similarity = ssim(&picture, &reduced);
+    for (defect, bitmap) in defects {
+        let similarity = ssim(&bitmap, &reduced);
         assert!(similarity < 0.85, "{defect}: {similarity:.3}");
     }
 }

@@ -1,17 +1,17 @@
-//! What libwebp allocates, beside what is reserved for it.
+//! libwebp's allocations stay within the memory that is reserved for them.
 
 use super::super::libwebp::{decode, decode_metered};
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 
-/// Where the bitstream of a still WebP lies, and what its header says of it.
+/// Returns the bitstream of a still WebP and its header.
 fn still(file: &[u8]) -> (&[u8], (u32, u32), webp_header::WebpHeader) {
     let header = inspect(file, &tiny()).expect("accepted");
     let Kind::Webp(webp) = header.kind else { panic!("another format") };
-    (&file[webp.still.clone().expect("a still picture")], header.stored, webp)
+    (&file[webp.still.clone().expect("a still image")], header.stored, webp)
 }
 
-/// Lossless ones of every kind of transform, and lossy ones with a plane of alpha.
+/// Lossless files with every kind of transform, and lossy ones with an alpha plane.
 fn files() -> Vec<(&'static str, Vec<u8>)> {
     let patches = patchwork(320, 240);
     let opaque: Vec<u8> = patches.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
@@ -35,13 +35,13 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn libwebp_allocates_no_more_than_is_reserved_for_it() {
+fn libwebp_allocates_no_more_than_reserved() {
     for (name, file) in files() {
         let (data, size, webp) = still(&file);
         for (to, alpha) in [(size, true), (size, false), ((1, 1), true), ((size.0.div_ceil(3), size.1.div_ceil(3)), false)] {
             let (_, usage) = decode_metered(data, to, alpha, u64::MAX).expect("decoded");
             assert!(usage.peak_bytes <= webp.decoder_bytes, "{name}: {usage:?} of {}", webp.decoder_bytes);
-            // Linked in, and no estimate by the worst case: what is not used is for rows and for rounding.
+            // The bound is linked in, and the estimate is not the worst case: the unused part is for rows and rounding.
             #[cfg(target_os = "linux")]
             assert!(usage.peak_bytes > 10_000, "{name}: {usage:?}");
             #[cfg(target_os = "linux")]
@@ -52,7 +52,7 @@ fn libwebp_allocates_no_more_than_is_reserved_for_it() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn libwebp_gets_no_more_than_is_reserved_for_it() {
+fn libwebp_cannot_allocate_more_than_reserved() {
     for (name, file) in files() {
         let (data, size, webp) = still(&file);
         let (pixels, usage) = decode_metered(data, size, true, webp.decoder_bytes).expect("decoded");
@@ -64,16 +64,16 @@ fn libwebp_gets_no_more_than_is_reserved_for_it() {
     }
 }
 
-/// Where our reading of a damaged bitstream ended earlier than libwebp's, it would be refused for another reason.
+/// If we stopped reading a damaged bitstream before libwebp does, it would be rejected for another reason.
 #[test]
-fn a_damaged_lossless_webp_is_refused_as_damaged() {
+fn a_damaged_lossless_webp_is_rejected_as_damaged() {
     let mut random = XorShift(0x5851_f42d_4c95_7f2d);
     let patches = webp_files::lossless(&patchwork(80, 64), 80, 64);
     let colors = webp_files::lossless(&rgba(80, 64, QUARTERS), 80, 64);
     let mut refused = 0;
     for round in 0..3000 {
         let mut file = if round % 2 == 0 { patches.clone() } else { colors.clone() };
-        // In the head of the bitstream, where transforms and codes are.
+        // In the head of the bitstream, which contains the transforms and codes.
         for _ in 0..=random.below(3) {
             let at = 25 + random.below((file.len() - 25).min(400));
             file[at] ^= 1 << random.below(8);
@@ -87,7 +87,7 @@ fn a_damaged_lossless_webp_is_refused_as_damaged() {
 }
 
 #[test]
-fn only_so_much_of_an_animation_is_read_ahead() {
+fn the_pixels_read_ahead_of_an_animation_are_limited() {
     let frame = webp_files::lossless(&patchwork(96, 64), 96, 64);
     let weight = |frames| {
         let file = webp_files::animation(96, 64, &vec![frame.clone(); frames]);
@@ -100,7 +100,7 @@ fn only_so_much_of_an_animation_is_read_ahead() {
 }
 
 #[test]
-fn a_picture_of_its_own_size_has_the_pixels_that_all_viewers_show() {
+fn an_image_at_its_own_size_has_the_pixels_of_other_viewers() {
     let colors: Vec<u8> = patchwork(160, 120).chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
     let file = webp_files::lossy(&colors, 160, 120, 80.0);
     let (data, size, webp) = still(&file);
@@ -113,7 +113,7 @@ fn a_picture_of_its_own_size_has_the_pixels_that_all_viewers_show() {
 }
 
 #[test]
-fn alpha_that_the_header_denies_is_ignored() {
+fn alpha_denied_by_the_header_is_ignored() {
     let file = webp_files::lossy(&rgba(80, 60, [RED, CLEAR, BLUE, WHITE]), 80, 60, 80.0);
     assert!(run(&file).expect("accepted").1.metadata.has_alpha);
     assert_eq!((&file[12..16], file[20] & 0x10), (&b"VP8X"[..], 0x10));
@@ -122,14 +122,14 @@ fn alpha_that_the_header_denies_is_ignored() {
     let (_, processed) = run(&denied).expect("accepted");
     assert!(!processed.metadata.has_alpha);
     assert_eq!(processed.thumbnails[0].info.format, Format::Jpeg);
-    // An animation's frames say it themselves.
+    // The frames of an animation state it themselves.
     let mut animated = webp_files::animation(80, 60, &[file]);
     animated[20] &= !0x10;
     assert!(run(&animated).expect("accepted").1.metadata.has_alpha);
 }
 
 #[test]
-fn a_webp_may_have_many_chunks_up_to_a_limit_that_the_error_names() {
+fn a_webp_may_have_many_chunks_and_the_error_names_the_limit() {
     let file = webp(80, 60, QUARTERS, true);
     let with = |chunks: usize| {
         let mut many = [&file[..], &b"junk\0\0\0\0".repeat(chunks)].concat();

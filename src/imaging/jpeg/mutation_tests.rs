@@ -1,9 +1,10 @@
-//! Many small files with seeded damage, on which the two decoders must agree; what a fuzzer would try, within a test's time.
-//! `MUTATIONS=1000000` in the environment runs as many, `MUTATION_SEEDS` names a folder of further files to begin with.
+//! Many small files with seeded damage, on which both decoders must agree: what a fuzzer would try, in the time of a test. The
+//! environment variable `MUTATIONS` sets the number of files, such as 1000000, and `MUTATION_SEEDS` names a folder with further
+//! seed files.
 
 use super::tests::kinds_of;
 use crate::imaging::properties;
-use crate::imaging::tests::pictures::*;
+use crate::imaging::tests::test_images::*;
 use mozjpeg::ColorSpace;
 
 const SIZE: (u32, u32) = (45, 35);
@@ -26,7 +27,7 @@ fn seeds() -> Vec<Vec<u8>> {
     files
 }
 
-/// Where markers stand.
+/// Returns the positions of markers.
 fn markers(file: &[u8]) -> Vec<usize> {
     (0..file.len() - 1).filter(|&at| file[at] == 0xff && file[at + 1] >= 0xc0 && file[at + 1] != 0xff).collect()
 }
@@ -48,7 +49,7 @@ fn mutate(file: &mut Vec<u8>, other: &[u8], random: &mut XorShift) {
             file.splice(at..at, [0xff, code]);
         }
         kind => {
-            // At a marker: something before it, its segment away, twice or elsewhere, or one byte of its header changed.
+            // At a marker: insert bytes before it, remove, repeat or move its segment, or change one byte of its header.
             let markers = markers(file);
             let place = random.below(markers.len().max(1));
             let Some(&from) = markers.get(place) else { return };

@@ -1,12 +1,12 @@
-//! The Huffman tables of T.81, annex K.3. Motion JPEG leaves them out of its frames, and cameras hand such frames out as
-//! pictures; every viewer knows the tables.
+//! The standard Huffman tables of T.81, annex K.3. Motion JPEG omits them from its frames, and cameras save such frames as
+//! images, so every viewer has the tables built in.
 
-/// Number of codes of each length, 1 to 16, and their symbols.
+/// The number of codes of each length, 1 to 16, and their symbols.
 pub(super) type Codes = ([u8; 16], &'static [u8]);
 
 const DC_SYMBOLS: &[u8] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 
-/// Luminance, chrominance.
+/// Luminance and chrominance.
 pub(super) const DC: [Codes; 2] = [
     ([0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0], DC_SYMBOLS),
     ([0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0], DC_SYMBOLS),

@@ -1,16 +1,16 @@
-//! JPEGs that are untidy, but whole: bytes that no coefficient needs are skipped, at every size, by whichever decoder.
+//! Intact JPEGs with stray bytes: bytes that no coefficient needs are skipped, at every size and by both decoders.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use mozjpeg::ColorSpace;
 
-/// One that libjpeg decodes, and one for the decoder of our own.
+/// A size that libjpeg decodes, and one for our own decoder.
 const SIZES: [(u32, u32); 2] = [(200, 120), (1104, 56)];
 
-/// What is put where nothing belongs.
+/// Stray bytes to insert.
 fn stray() -> Vec<(&'static str, Vec<u8>)> {
     let mut random = XorShift(0x57a7);
-    // No 0xff, behind which anything could pass for a marker.
+    // Without 0xff, after which anything could look like a marker.
     let noise = (0..4000).map(|_| random.below(255) as u8).collect();
     vec![
         ("a byte", vec![0]),
@@ -31,7 +31,7 @@ fn inserted(file: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
     [&file[..at], bytes, &file[at..]].concat()
 }
 
-/// Sequential, progressive, and CMYK, which always is libjpeg's.
+/// Sequential, progressive, and CMYK, which libjpeg always decodes.
 fn files(size: (u32, u32)) -> Vec<(String, Vec<u8>)> {
     let exif = exif(6, &[], &[]);
     let rgb = rgb(size.0, size.1);
@@ -45,13 +45,13 @@ fn files(size: (u32, u32)) -> Vec<(String, Vec<u8>)> {
     ]
 }
 
-/// Both show the same picture.
+/// Asserts that both files show the same image.
 #[track_caller]
-fn assert_same(name: &str, tidy: &[u8], untidy: &[u8]) {
-    let (header, expected) = run(tidy).unwrap_or_else(|error| unreachable!("{name}, tidy: {error}"));
-    let (untidy_header, shown) = run(untidy).unwrap_or_else(|error| unreachable!("{name}: {error}"));
+fn assert_same(name: &str, original: &[u8], modified: &[u8]) {
+    let (header, expected) = run(original).unwrap_or_else(|error| unreachable!("{name}, original: {error}"));
+    let (modified_header, shown) = run(modified).unwrap_or_else(|error| unreachable!("{name}: {error}"));
     assert_eq!(
-        (untidy_header.width, untidy_header.height, untidy_header.orientation),
+        (modified_header.width, modified_header.height, modified_header.orientation),
         (header.width, header.height, header.orientation),
         "{name}"
     );
@@ -62,7 +62,7 @@ fn assert_same(name: &str, tidy: &[u8], untidy: &[u8]) {
         let header = inspect_stored(file, &Limits::default(), &rendering).expect("accepted before");
         render(file, &header, &Limits::default(), &rendering).expect("accepted before")
     };
-    assert!(rendered(untidy) == rendered(tidy), "{name}: another rendering");
+    assert!(rendered(modified) == rendered(original), "{name}: the rendering differs");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn stray_bytes_between_segments_are_skipped() {
 }
 
 #[test]
-fn a_segment_that_states_too_little_or_nothing_is_skipped() {
+fn a_segment_with_too_small_a_length_is_skipped() {
     for (name, file) in SIZES.into_iter().flat_map(files) {
         let tables = position(&file, 0xdb);
         for segment in [&b"\xff\xe2\0\x04ab?>"[..], b"\xff\xfe\0\0", b"\xff\xe5\0\x01", b"\0\x0eAdobe\0d\0\0\0\0\x01"] {
@@ -88,11 +88,11 @@ fn a_segment_that_states_too_little_or_nothing_is_skipped() {
 }
 
 #[test]
-fn bytes_behind_the_last_unit_are_skipped() {
+fn bytes_after_the_last_mcu_are_skipped() {
     for (name, file) in SIZES.into_iter().flat_map(files) {
         for (kind, bytes) in stray() {
             assert_same(&format!("{name}, {kind} at the end"), &file, &inserted(&file, file.len() - 2, &bytes));
-            // Instead of the end of the image, as a camera's buffer is written out.
+            // In place of EOI, as when a camera writes its whole buffer.
             let padded = [&file[..file.len() - 2], &bytes].concat();
             assert_same(&format!("{name}, {kind} instead of the end"), &file, &padded);
         }
@@ -106,7 +106,7 @@ fn bytes_between_scans_are_skipped() {
         let starts: Vec<_> = (1..file.len()).filter(|&at| file[at - 1..].starts_with(&[0xff, 0xda])).collect();
         assert!(starts.len() > 4);
         for (kind, bytes) in stray() {
-            // Tables stand before most scans; before either.
+            // Tables precede most scans; insert the bytes before either.
             for scan in [1, 3] {
                 let data = starts[scan - 1] + 10;
                 let next = (data..).find(|&at| file[at] == 0xff && file[at + 1] != 0).expect("a marker");
@@ -117,7 +117,7 @@ fn bytes_between_scans_are_skipped() {
 }
 
 #[test]
-fn a_picture_with_more_rows_of_units_than_it_states_is_shown_as_far_as_it_states() {
+fn rows_of_mcus_beyond_the_stated_height_are_ignored() {
     for (width, height) in SIZES {
         let mut file = jpeg_with_restarts((width, height));
         let frame = position(&file, 0xc0);
@@ -129,7 +129,7 @@ fn a_picture_with_more_rows_of_units_than_it_states_is_shown_as_far_as_it_states
 }
 
 #[test]
-fn a_jpeg_that_lacks_only_its_end_is_whole() {
+fn a_jpeg_that_lacks_only_eoi_is_complete() {
     for (name, file) in SIZES.into_iter().flat_map(files) {
         assert_same(&name, &file, &file[..file.len() - 1]);
         assert_same(&name, &file, &file[..file.len() - 2]);
@@ -138,7 +138,7 @@ fn a_jpeg_that_lacks_only_its_end_is_whole() {
 }
 
 #[test]
-fn zeros_in_place_of_the_rest_of_a_picture_are_damage() {
+fn zeros_in_place_of_image_data_are_damage() {
     let mut random = XorShift(0x2e05);
     for (width, height) in SIZES {
         let noise: Vec<u8> = (0..width * height * 3).map(|_| random.below(256) as u8).collect();
@@ -170,20 +170,20 @@ fn a_progressive_jpeg_that_ends_before_its_last_scan_is_damaged() {
         for end in [last, last + 1, last + 2, last + 9] {
             assert!(matches!(run(&file[..end]), Err(Error::Corrupt { .. })), "{size:?} cut to {end} of {}", file.len());
         }
-        // Whoever writes the end of the image means that this is all.
+        // EOI means that nothing follows.
         assert!(run(&[&file[..last], &[0xff, 0xd9]].concat()).is_ok());
     }
 }
 
 #[test]
-fn restart_markers_may_be_padded_and_one_more_may_stand_at_the_end() {
+fn restart_markers_may_be_padded_and_one_may_follow_the_last_mcu() {
     for size in SIZES {
         let file = jpeg_with_restarts(size);
         let markers: Vec<_> = (0..file.len()).filter(|&at| matches!(file[at..], [0xff, 0xd0..=0xd7, ..])).collect();
         let next = 0xd0 + (markers.len() % 8) as u8;
         assert_same("one more", &file, &inserted(&file, file.len() - 2, &[0xff, next]));
         for (kind, bytes) in stray() {
-            // Those are markers themselves, and out of step.
+            // These are markers themselves, and out of sequence.
             if kind.contains("markers") {
                 continue;
             }
@@ -199,7 +199,7 @@ fn restart_markers_may_be_padded_and_one_more_may_stand_at_the_end() {
 }
 
 #[test]
-fn missing_units_and_restart_markers_out_of_step_stay_damage() {
+fn missing_mcus_and_restart_markers_out_of_sequence_are_damage() {
     for size in SIZES {
         let file = jpeg_with_restarts(size);
         let (first, third) = (position(&file, 0xd0), position(&file, 0xd2));
@@ -221,18 +221,18 @@ fn missing_units_and_restart_markers_out_of_step_stay_damage() {
 }
 
 #[test]
-fn a_second_picture_within_the_header_is_not_taken_for_the_first() {
+fn a_second_image_within_the_header_is_rejected() {
     for (width, height) in SIZES {
         let file = plain_jpeg(width, height);
         let thumbnail = plain_jpeg(64, 64);
         let error = run(&inserted(&file, 2, &thumbnail)).unwrap_err();
-        assert_eq!(error.to_string(), "the file is damaged: the JPEG has a second picture within its first one");
+        assert_eq!(error.to_string(), "the file is damaged: the JPEG has a second image inside the first one");
     }
 }
 
 #[test]
-fn the_standard_huffman_tables_may_be_left_out() {
-    // What mozjpeg writes with its fastest defaults are those tables.
+fn the_standard_huffman_tables_may_be_omitted() {
+    // mozjpeg writes the standard tables with its fastest defaults.
     for (width, height) in SIZES {
         let file = plain_jpeg(width, height);
         let (tables, scan) = (position(&file, 0xc4), position(&file, 0xda));
@@ -242,26 +242,26 @@ fn the_standard_huffman_tables_may_be_left_out() {
 }
 
 #[test]
-fn orientation_and_location_are_found_behind_stray_bytes() {
-    // GPSLatitude of 1 degree, in a GPS directory that the first one points to.
+fn orientation_and_location_are_found_after_stray_bytes() {
+    // GPSLatitude of 1 degree, in a GPS directory to which the first directory points.
     let mut exif = b"MM\0*\0\0\0\x08\0\x02\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\x88\x25\0\x04\0\0\0\x01\0\0\0\x26\0\0\0\0".to_vec();
     exif.extend(b"\0\x01\0\x02\0\x05\0\0\0\x03\0\0\0\x38\0\0\0\0");
     exif.extend([0, 0, 0, 1, 0, 0, 0, 1].repeat(3));
     for size in SIZES {
         let file = jpeg(size, ColorSpace::JCS_RGB, &rgb(size.0, size.1), Some(&exif), |_| {});
         for (kind, bytes) in stray() {
-            let untidy = inserted(&file, position(&file, 0xe1), &bytes);
-            let (header, processed) = run(&untidy).expect("accepted");
+            let modified = inserted(&file, position(&file, 0xe1), &bytes);
+            let (header, processed) = run(&modified).expect("accepted");
             assert_eq!(header.orientation, 6, "{kind}");
             let cleaned = processed.without_location.unwrap_or_else(|| unreachable!("{kind}: the location is kept"));
-            assert_eq!(cleaned.len(), untidy.len(), "{kind}");
+            assert_eq!(cleaned.len(), modified.len(), "{kind}");
             assert!(run(&cleaned).expect("accepted").1.without_location.is_none());
         }
     }
 }
 
 #[test]
-fn every_sampling_of_the_components_shows_the_right_colours() {
+fn every_chroma_subsampling_shows_the_right_colours() {
     let factors = [
         [(2, 2), (1, 1), (2, 1)],
         [(2, 2), (1, 1), (2, 2)],
@@ -291,25 +291,25 @@ fn every_sampling_of_the_components_shows_the_right_colours() {
 }
 
 #[test]
-fn samples_at_fractions_of_each_other_are_unsupported_at_every_size() {
+fn fractional_sampling_factors_are_unsupported_at_every_size() {
     for size in SIZES {
         let mut file = plain_jpeg(size.0, size.1);
         let frame = position(&file, 0xc0);
         file[frame + 11] = 0x31;
         file[frame + 14] = 0x21;
         let error = run(&file).unwrap_err();
-        let words = "the file uses a feature that is not supported: JPEG with colours sampled at fractions of each other";
-        assert_eq!(error.to_string(), words);
+        let message = "the file uses a feature that is not supported: JPEG with fractional sampling factors";
+        assert_eq!(error.to_string(), message);
     }
 }
 
 #[test]
-fn a_jpeg_may_have_many_segments_up_to_a_limit_that_the_error_names() {
+fn a_jpeg_may_have_many_segments_and_the_error_names_the_limit() {
     let file = plain_jpeg(64, 64);
     let with = |segments: usize| [&file[..2], &b"\xff\xee\0\x02".repeat(segments), &file[2..]].concat();
     for file in [with(5000), [&file[..2], &b"\xff\xe2\0\x10ICC_PROFILE\0\x01\x01".repeat(5000), &file[2..]].concat()] {
         run(&file).expect("accepted");
     }
     let error = run(&with(262_144)).unwrap_err();
-    assert_eq!(error, Error::unsupported("JPEG with more than 262144 segments before its picture"));
+    assert_eq!(error, Error::unsupported("JPEG with more than 262144 segments before the image data"));
 }

@@ -1,9 +1,9 @@
-//! What is said of a damaged file is a sentence for people: no library's debug output, no code numbers.
+//! The message for a damaged file is a readable sentence, without debug output or codes of a library.
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 
-/// What libraries print and nobody understands.
+/// Parts of library output that no user understands.
 const FOREIGN: [&str; 14] =
     ["{", "}", "ChunkType", "0x", "::", "Err", "Error", "IDAT", "fcTL", "Some(", "None", "code ", "DistanceTooFar", "invalid_"];
 
@@ -12,14 +12,14 @@ fn assert_is_a_sentence(text: &str) {
     let foreign = FOREIGN.iter().find(|foreign| text.contains(**foreign));
     assert!(foreign.is_none(), "{foreign:?} in {text:?}");
     assert!(!text.contains('(') && !text.contains('"') && !text.contains("  "), "{text:?}");
-    assert!(!text.ends_with('.') && !text.ends_with(' '), "what is made of it ends the sentence: {text:?}");
+    assert!(!text.ends_with('.') && !text.ends_with(' '), "the service adds the full stop: {text:?}");
     assert!(text.split(' ').count() > 4, "{text:?}");
     let numbers = text.split(|character: char| !character.is_ascii_digit()).filter(|digits| !digits.is_empty()).count();
     assert!(numbers == 0 || text.contains("pixels") || text.contains("scans"), "{text:?}");
 }
 
 #[test]
-fn what_is_said_of_damage_is_a_sentence() {
+fn the_message_for_damage_is_a_sentence() {
     let mut random = XorShift(0xdead_beef);
     let mut said = std::collections::BTreeSet::new();
     let limits = Limits { max_side: 1000, ..tiny() };
@@ -27,7 +27,7 @@ fn what_is_said_of_damage_is_a_sentence() {
     for file in files.filter(|file| !file.starts_with(&[0xff])) {
         for round in 0..600 {
             let mut damaged = file.clone();
-            // The header's bytes are the more telling ones.
+            // Header bytes lead to more kinds of errors.
             let at = if round % 2 == 0 { random.below(70.min(file.len())) } else { random.below(file.len()) };
             match random.below(4) {
                 0 => damaged.truncate(at),
@@ -35,7 +35,7 @@ fn what_is_said_of_damage_is_a_sentence() {
                 _ => damaged[at] = random.next() as u8,
             }
             if file.starts_with(b"\x89PNG") && round % 3 == 0 {
-                mend(&mut damaged);
+                fix_crcs(&mut damaged);
             }
             if let Err(error) = run_within(&damaged, &limits) {
                 said.insert(error.to_string());
@@ -49,8 +49,8 @@ fn what_is_said_of_damage_is_a_sentence() {
     assert!(said.len() > 25, "only {}", said.len());
 }
 
-/// Puts the right CRC behind each chunk, so that what is in it is looked at.
-fn mend(file: &mut [u8]) {
+/// Corrects the CRC of each chunk, so that its content is read.
+fn fix_crcs(file: &mut [u8]) {
     let mut at = 8;
     while let Some(head) = file.get(at..at + 8) {
         let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
@@ -64,7 +64,7 @@ fn mend(file: &mut [u8]) {
 }
 
 #[test]
-fn a_reason_is_given_for_every_usual_kind_of_damage() {
+fn every_usual_kind_of_damage_has_its_own_message() {
     let reason = |file: &[u8]| match run_within(file, &tiny()) {
         Err(Error::Corrupt { reason }) => reason,
         other => panic!("{other:?}"),
@@ -73,7 +73,7 @@ fn a_reason_is_given_for_every_usual_kind_of_damage() {
     let header = |at: usize, value: u8| {
         let mut file = png.clone();
         file[at] = value;
-        mend(&mut file);
+        fix_crcs(&mut file);
         file
     };
     let data = png.windows(4).position(|window| window == b"IDAT").expect("data");
@@ -81,22 +81,22 @@ fn a_reason_is_given_for_every_usual_kind_of_damage() {
     unchecked[png.len() - 13] ^= 1;
     let mut invalid = png.clone();
     invalid[data + 12] ^= 0x55;
-    mend(&mut invalid);
+    fix_crcs(&mut invalid);
     let unknown = [&png[..33], &png_chunk(b"ABCD", b""), &png[33..]].concat();
     let without_data = [&png[..data - 4], &png[png.len() - 12..]].concat();
     for (file, expected) in [
         (&unchecked, "a checksum of the PNG does not match its data"),
-        (&invalid, "the compressed picture data of the PNG is invalid"),
-        (&header(24, 3), "the PNG header has a bit depth that does not exist"),
-        (&header(25, 5), "the PNG header has a colour type that does not exist"),
+        (&invalid, "the compressed image data of the PNG is invalid"),
+        (&header(24, 3), "the PNG header has an invalid bit depth"),
+        (&header(25, 5), "the PNG header has an invalid colour type"),
         (&header(25, 3), "the PNG has no palette although its pixels need one"),
-        (&header(24, 4), "the PNG header has a colour type and a bit depth that do not go together"),
-        (&header(26, 1), "the PNG header has a compression method that does not exist"),
-        (&header(27, 1), "the PNG uses a filter that does not exist"),
-        (&header(28, 2), "the PNG header has an interlace method that does not exist"),
-        (&header(23, 99), "the PNG has fewer rows than its header says"),
+        (&header(24, 4), "the PNG header has a bit depth that its colour type does not allow"),
+        (&header(26, 1), "the PNG header has an unknown compression method"),
+        (&header(27, 1), "the PNG uses an unknown filter method"),
+        (&header(28, 2), "the PNG header has an unknown interlace method"),
+        (&header(23, 99), "the PNG has fewer rows than its header states"),
         (&unknown, "the PNG needs a chunk of an unknown type"),
-        (&without_data, "the PNG has no picture data"),
+        (&without_data, "the PNG has no image data"),
         (&png[..data + 30].to_vec(), "the PNG data ends too early"),
     ] {
         assert_eq!(reason(file), expected);
@@ -109,10 +109,10 @@ fn a_reason_is_given_for_every_usual_kind_of_damage() {
         file
     };
     for (file, expected) in [
-        (with(frame + 7, 90), "a frame of the GIF has fewer pixels than it says"),
-        (with(frame + 10, 0), "the compressed picture data of the GIF is invalid"),
+        (with(frame + 7, 90), "a frame of the GIF has fewer pixels than its size requires"),
+        (with(frame + 10, 0), "the compressed image data of the GIF is invalid"),
         ([&gif[..gif.len() - 1], b"www"].concat(), "the GIF has a block of an unknown type"),
-        ([&gif[..frame], b";"].concat(), "the GIF has no picture"),
+        ([&gif[..frame], b";"].concat(), "the GIF has no image"),
         (gif[..gif.len() - 3].to_vec(), "the GIF data ends too early"),
     ] {
         assert_eq!(reason(&file), expected);

@@ -1,60 +1,60 @@
-//! The AC coefficients of a block in sequential JPEG, where only the lowest frequencies are wanted. Most of a file goes
-//! through here, so two more look-ups stand beside the table's own:
+//! Decoding of the AC coefficients of a block in sequential JPEG, where only the lowest frequencies are needed. Most of a file
+//! is read here, so two look-up tables complement the Huffman table:
 //!
-//! - *firsts*: all that the next bits hold of a block's 2×2 lowest frequencies, values included;
-//! - *skips*: as many symbols as the next bits hold, to pass over.
+//! - *low entries*: everything that the next bits contain of the 2×2 lowest frequencies, including the values;
+//! - *skip entries*: the number of symbols in the next bits that can be skipped.
 
 use super::bits::Reader;
-use super::fault::Fault;
+use super::decode_error::DecodeError;
 use super::huffman::{LOOK_UP_BITS, MAX_SIZE, Symbol, Table};
 use super::idct::needed;
 use std::sync::Arc;
 
 const ENTRIES: usize = 1 << LOOK_UP_BITS;
 
-/// Bits that the look-up of firsts sees.
-const FIRST_BITS: u32 = 10;
+/// Bits that index the low entries.
+const LOW_BITS: u32 = 10;
 
 pub(super) struct AcTable {
     table: Arc<Table>,
-    firsts: Box<[First; 1 << FIRST_BITS]>,
-    skips: Box<[Skip; ENTRIES]>,
+    low_entries: Box<[LowEntry; 1 << LOW_BITS]>,
+    skip_entries: Box<[SkipEntry; ENTRIES]>,
 }
 
-/// The beginning of a block. Bits 0–4: bits to take; 5: whether the block ends; 8–15: index of the next coefficient; from 16
-/// on, 16 bits each: the coefficients 1, 2 and 4 of the zigzag.
+/// The start of a block. Bits 0–4: bits to take. Bit 5: whether the block ends. Bits 8–15: index of the next coefficient. From
+/// bit 16 on, 16 bits each: coefficients 1, 2 and 4 in zigzag order.
 #[derive(Clone, Copy)]
-struct First(u64);
+struct LowEntry(u64);
 
-/// Symbols to pass over. Bits 0–4: bits to take; 5: whether the block ends; 6 and up: coefficients passed, and one more
-/// when the block ends. Where no symbol can be told, more than any block has.
+/// Symbols to skip. Bits 0–4: bits to take. Bit 5: whether the block ends. From bit 6 on: coefficients skipped, plus one if the
+/// block ends. If the bits contain no complete code, more coefficients than any block has.
 #[derive(Clone, Copy)]
-struct Skip(u16);
+struct SkipEntry(u16);
 
-const ENDS: u16 = 1 << 5;
+const ENDS_BLOCK: u16 = 1 << 5;
 
 impl AcTable {
     pub fn new(table: Arc<Table>) -> Self {
-        let mut firsts = Box::new([First(1 << 8); 1 << FIRST_BITS]);
-        let mut skips = Box::new([Skip(64 << 6); ENTRIES]);
-        for (bits, entry) in firsts.iter_mut().enumerate() {
-            *entry = first(&table, bits as u32);
+        let mut low_entries = Box::new([LowEntry(1 << 8); 1 << LOW_BITS]);
+        let mut skip_entries = Box::new([SkipEntry(64 << 6); ENTRIES]);
+        for (bits, entry) in low_entries.iter_mut().enumerate() {
+            *entry = low_entry(&table, bits as u32);
         }
         for bits in 0..ENTRIES {
-            skips[bits] = skip(&table, bits as u32);
+            skip_entries[bits] = skip_entry(&table, bits as u32);
         }
-        AcTable { table, firsts, skips }
+        AcTable { table, low_entries, skip_entries }
     }
 
-    /// The zigzag's first five coefficients, except the fourth, which is none of the 2×2 lowest; passes over the others. At
-    /// least 25 bits must have been left by the DC.
+    /// Reads the first five coefficients in zigzag order, except the fourth, which is not one of the 2×2 lowest, and skips the
+    /// rest. After the DC, at least 25 bits must be left.
     #[inline(always)]
-    pub fn read_2(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 5], Fault> {
-        let first = self.firsts[bits.peek(FIRST_BITS)].0;
+    pub fn read_2(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 5], DecodeError> {
+        let first = self.low_entries[bits.peek(LOW_BITS)].0;
         bits.take((first & 31) as u32);
         let value = |place: u32| i32::from((first >> place) as i16);
         let mut coefficients = [dc, value(16), value(32), 0, value(48)];
-        if first & u64::from(ENDS) != 0 {
+        if first & u64::from(ENDS_BLOCK) != 0 {
             return Ok(coefficients);
         }
         let k = (first >> 8 & 0xff) as usize;
@@ -63,9 +63,9 @@ impl AcTable {
         Ok(coefficients)
     }
 
-    /// The zigzag's first 25 coefficients; passes over the others.
+    /// Reads the first 25 coefficients in zigzag order, and skips the rest.
     #[inline(always)]
-    pub fn read_4(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 25], Fault> {
+    pub fn read_4(&self, bits: &mut Reader, dc: i32) -> Result<[i32; 25], DecodeError> {
         let mut coefficients = [0; 25];
         coefficients[0] = dc;
         let k = self.read_until_end_or_enough(1, &mut coefficients, bits)?;
@@ -73,14 +73,14 @@ impl AcTable {
         Ok(coefficients)
     }
 
-    /// Reads from coefficient `k` on; returns the index of the next one, 64 at the end of the block.
+    /// Reads coefficients from `k` on. Returns the index of the next one; 64 at the end of the block.
     #[inline(always)]
     fn read_until_end_or_enough<const N: usize>(
         &self,
         mut k: usize,
         into: &mut [i32; N],
         bits: &mut Reader,
-    ) -> Result<usize, Fault> {
+    ) -> Result<usize, DecodeError> {
         while k < N {
             bits.refill();
             match self.table.read_ac(bits)? {
@@ -95,25 +95,25 @@ impl AcTable {
                 }
             }
         }
-        if k > 64 { Err(Fault::BeyondBlock) } else { Ok(k) }
+        if k > 64 { Err(DecodeError::BlockOverrun) } else { Ok(k) }
     }
 
-    /// Passes over all coefficients from `k`, at least 1, to the end of the block.
+    /// Skips all coefficients from `k`, which is at least 1, to the end of the block.
     #[inline(always)]
-    pub fn skip(&self, mut k: usize, bits: &mut Reader) -> Result<(), Fault> {
+    pub fn skip(&self, mut k: usize, bits: &mut Reader) -> Result<(), DecodeError> {
         while k < 64 {
             // Two look-ups take up to 54 bits.
             bits.refill();
             for _ in 0..2 {
-                let skip = self.skips[bits.peek(LOOK_UP_BITS)].0;
+                let skip = self.skip_entries[bits.peek(LOOK_UP_BITS)].0;
                 let after = k + usize::from(skip >> 6);
                 if after > 64 {
-                    // More than this block has, so what ends it is among them: one by one.
+                    // The entry exceeds this block, so the end of the block is within it: skip one symbol at a time.
                     k = self.skip_one(k, bits)?;
                     break;
                 }
                 bits.take(u32::from(skip & 31));
-                if skip & ENDS != 0 {
+                if skip & ENDS_BLOCK != 0 {
                     return Ok(());
                 }
                 k = after;
@@ -123,7 +123,7 @@ impl AcTable {
     }
 
     #[inline(never)]
-    fn skip_one(&self, k: usize, bits: &mut Reader) -> Result<usize, Fault> {
+    fn skip_one(&self, k: usize, bits: &mut Reader) -> Result<usize, DecodeError> {
         if k == 64 {
             return Ok(64);
         }
@@ -133,15 +133,15 @@ impl AcTable {
             Symbol { value: 0, .. } => 64,
             Symbol { run, .. } => k + run + 1,
         };
-        if after > 64 { Err(Fault::BeyondBlock) } else { Ok(after) }
+        if after > 64 { Err(DecodeError::BlockOverrun) } else { Ok(after) }
     }
 }
 
-fn first(table: &Table, bits: u32) -> First {
+fn low_entry(table: &Table, bits: u32) -> LowEntry {
     let (mut taken, mut k, mut values, mut ends) = (0, 1, 0u64, false);
-    while taken < FIRST_BITS && k < needed(2) && !ends {
-        let ahead = bits << (LOOK_UP_BITS - FIRST_BITS) << taken;
-        let Some((length, symbol)) = table.at(ahead).filter(|(length, _)| taken + length <= FIRST_BITS) else { break };
+    while taken < LOW_BITS && k < needed(2) && !ends {
+        let ahead = bits << (LOOK_UP_BITS - LOW_BITS) << taken;
+        let Some((length, symbol)) = table.at(ahead).filter(|(length, _)| taken + length <= LOW_BITS) else { break };
         match symbol {
             Symbol { run: 15, value: 0 } => k += 16,
             Symbol { value: 0, .. } => ends = true,
@@ -155,10 +155,10 @@ fn first(table: &Table, bits: u32) -> First {
         }
         taken += length;
     }
-    First(u64::from(taken) | if ends { u64::from(ENDS) } else { 0 } | (k as u64) << 8 | values)
+    LowEntry(u64::from(taken) | if ends { u64::from(ENDS_BLOCK) } else { 0 } | (k as u64) << 8 | values)
 }
 
-fn skip(table: &Table, bits: u32) -> Skip {
+fn skip_entry(table: &Table, bits: u32) -> SkipEntry {
     let (mut taken, mut passed, mut ends) = (0, 0, false);
     while taken < LOOK_UP_BITS && !ends {
         let Some((length, symbol)) = table.at_without_value(bits << taken) else { break };
@@ -167,7 +167,7 @@ fn skip(table: &Table, bits: u32) -> Skip {
             Symbol { value: 0, .. } => 0,
             Symbol { run, .. } => run + 1,
         };
-        // The code itself must be among the bits seen, and all before it; its value need not.
+        // The code itself and everything before it must be within the bits; its value need not be.
         let code_seen = table.code_length(bits << taken).is_some_and(|code| taken + code <= LOOK_UP_BITS);
         if !code_seen || passed + coefficients > 63 {
             break;
@@ -177,8 +177,8 @@ fn skip(table: &Table, bits: u32) -> Skip {
         passed += coefficients;
     }
     if taken == 0 {
-        return Skip(64 << 6);
+        return SkipEntry(64 << 6);
     }
     debug_assert!(taken <= LOOK_UP_BITS + MAX_SIZE);
-    Skip(((passed + usize::from(ends)) << 6) as u16 | taken as u16 | if ends { ENDS } else { 0 })
+    SkipEntry(((passed + usize::from(ends)) << 6) as u16 | taken as u16 | if ends { ENDS_BLOCK } else { 0 })
 }

@@ -1,5 +1,5 @@
-//! The `image` crate as a second opinion: what it decodes, by decoders of its own for JPEG and WebP, is what we show. Compiled
-//! for tests and fuzz targets only.
+//! Compares our output with the `image` crate, whose own JPEG and WebP decoders serve as a reference. Compiled only for tests
+//! and fuzz targets.
 
 use super::{Format, Header, Kind, Limits, inspect_stored, render};
 use crate::model::rendering::Rendering;
@@ -7,8 +7,8 @@ use image::metadata::Orientation;
 use image::{ImageFormat, ImageReader, RgbaImage};
 use std::io::Cursor;
 
-/// What the mean of all channels may differ by, in 255ths. JPEG and WebP leave the rounding of their transforms, and how
-/// chroma is enlarged, to the decoder; the others leave nothing open.
+/// Maximum mean difference of all channels, in 255ths. JPEG and WebP leave the rounding of the transforms and the upsampling of
+/// chroma to the decoder; the other formats are exact.
 fn tolerance(format: Format) -> f64 {
     match format {
         Format::Jpeg => 6.0,
@@ -17,11 +17,11 @@ fn tolerance(format: Format) -> f64 {
     }
 }
 
-/// Panics when a file that was accepted looks different at its own size. `None` where the crate refuses it, or does not do what
-/// we do: colours of another space, the first frame of an animated PNG, a first GIF frame beyond its canvas.
-pub(super) fn agrees(file: &[u8], header: &Header, limits: &Limits) -> Option<()> {
+/// Panics if an accepted file looks different at its own size. Returns `None` if the crate rejects it or does not support what
+/// we do: other colour spaces, the first frame of an animated PNG, a first GIF frame beyond its canvas.
+pub(super) fn assert_agrees(file: &[u8], header: &Header, limits: &Limits) -> Option<()> {
     let plain = match &header.kind {
-        Kind::Png(png) => png.first_frame.is_none() && png.deep.is_none(),
+        Kind::Png(png) => png.first_frame.is_none() && png.colors_16bit.is_none(),
         _ => true,
     };
     if !plain || header.profile.is_some() {
@@ -33,7 +33,7 @@ pub(super) fn agrees(file: &[u8], header: &Header, limits: &Limits) -> Option<()
     if header.format == Format::Gif && expected.dimensions() != (header.width, header.height) {
         return None;
     }
-    assert_eq!(expected.dimensions(), (header.width, header.height), "another size");
+    assert_eq!(expected.dimensions(), (header.width, header.height), "the size differs");
     let wanted = Rendering { width: header.width, height: header.height, crop: false, format: Format::Png, quality: 80 };
     let header = inspect_stored(file, limits, &wanted).ok()?;
     let shown = decode(&render(file, &header, limits, &wanted).ok()?, Format::Png)?.into_rgba8();
@@ -52,7 +52,7 @@ fn decode(file: &[u8], format: Format) -> Option<image::DynamicImage> {
     ImageReader::with_format(Cursor::new(file), format).decode().ok()
 }
 
-/// The mean of all channels, on black and on white: what is clear has no colour.
+/// Returns the mean difference of all channels, on black and on white, because transparent pixels have no colour.
 fn difference(shown: &RgbaImage, expected: &RgbaImage) -> f64 {
     let on = |page: i32, pixel: &image::Rgba<u8>, channel: usize| {
         let alpha = i32::from(pixel.0[3]);

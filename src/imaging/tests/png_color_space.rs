@@ -1,11 +1,11 @@
-//! Colours that a PNG states without a profile. What is expected was read from the canvas of Debian's Chromium 156 (headless,
-//! `--force-color-profile=srgb`).
+//! The colour space of a PNG without a profile. The expected values were read from the canvas of Debian's Chromium 156
+//! (headless, `--force-color-profile=srgb`).
 
-use super::pictures::*;
+use super::test_images::*;
 use super::*;
 use ::png::{BitDepth, ColorType};
 
-/// Of 16 bits: greys, primaries and mixtures.
+/// 16-bit greys, primaries and mixtures.
 const COLORS: [[u16; 3]; 12] = [
     [6168, 6168, 6168],
     [23130, 23130, 23130],
@@ -52,44 +52,44 @@ fn profile(profile: &moxcms::ColorProfile) -> Vec<u8> {
     png_chunk(b"iCCP", &[b"a name\0\0", &profiles::deflated(&profile)[..]].concat())
 }
 
-/// A row of each colour, with these chunks before it.
-fn drawn(depth: BitDepth, chunks: &[Vec<u8>]) -> Vec<u8> {
+/// Builds a PNG with a row of each colour, after these chunks.
+fn draw(depth: BitDepth, chunks: &[Vec<u8>]) -> Vec<u8> {
     let data: Vec<u8> = COLORS.iter().flat_map(|color| (0..8).flat_map(|_| color.map(u16::to_be_bytes))).flatten().collect();
     let data: Vec<u8> = if depth == BitDepth::Sixteen { data } else { data.iter().step_by(2).copied().collect() };
     let file = png((8, COLORS.len() as u32), ColorType::Rgb, depth, &data, |_| {});
     [&file[..33], &chunks.concat(), &file[33..]].concat()
 }
 
-/// The rows of a picture of three channels, as it is rendered at its size.
+/// Returns the rows of a three-channel image, rendered at its own size.
 fn rendered(file: &[u8]) -> Vec<Vec<u8>> {
     let header = inspect(file, &tiny()).expect("a header");
     let wanted = Rendering { width: header.width, height: header.height, crop: false, format: Format::Png, quality: 80 };
     let header = inspect_stored(file, &tiny(), &wanted).expect("a header");
-    let made = render(file, &header, &tiny(), &wanted).expect("a picture");
+    let made = render(file, &header, &tiny(), &wanted).expect("an image");
     let mut reader = ::png::Decoder::new(std::io::Cursor::new(&made)).read_info().expect("a PNG");
     std::iter::from_fn(|| reader.next_row().expect("a row").map(|row| row.data().to_vec())).collect()
 }
 
-/// The first pixel of each row.
-fn seen(file: &[u8]) -> Vec<[u8; 3]> {
+/// Returns the first pixel of each row.
+fn first_pixels(file: &[u8]) -> Vec<[u8; 3]> {
     rendered(file).iter().map(|row| [row[0], row[1], row[2]]).collect()
 }
 
-/// The largest of any channel.
+/// Returns the largest difference of any channel.
 fn difference(seen: &[[u8; 3]], expected: &[[u8; 3]]) -> u8 {
     let channels = seen.iter().flatten().zip(expected.iter().flatten());
     channels.map(|(a, b)| a.abs_diff(*b)).max().unwrap_or_default()
 }
 
-/// The chunks that state the colours, and what is seen of the drawing.
+/// The chunks that state the colour space, and the expected colours.
 type Case = (Vec<Vec<u8>>, [[u8; 3]; 12]);
 
 #[track_caller]
 fn assert_all_seen(cases: &[Case], tolerance: u8) {
     for (chunks, expected) in cases {
-        // Of 8 bits those are the same colours of which the lower half repeats the upper one.
+        // In 8 bits, only colours whose lower byte repeats the upper one are the same.
         for (depth, count) in [(BitDepth::Sixteen, 12), (BitDepth::Eight, 7)] {
-            let seen = seen(&drawn(depth, chunks));
+            let seen = first_pixels(&draw(depth, chunks));
             let difference = difference(&seen[..count], &expected[..count]);
             assert!(difference <= tolerance, "{chunks:?} {depth:?}: {seen:?}, not {expected:?}");
         }
@@ -98,7 +98,7 @@ fn assert_all_seen(cases: &[Case], tolerance: u8) {
 
 #[rustfmt::skip]
 #[test]
-fn light_beyond_a_screens_is_brought_into_its_range_as_in_chromium() {
+fn hdr_is_tone_mapped_as_in_chromium() {
     let cases: [Case; 11] = [
         (vec![cicp(9, 16)], [[2, 2, 2], [61, 61, 61], [193, 193, 193], [242, 242, 242], [255, 0, 0], [0, 173, 0], [0, 0, 224], [255, 0, 0], [0, 145, 0], [119, 0, 255], [220, 214, 0], [255, 255, 255]]),
         (vec![cicp(12, 16)], [[2, 2, 2], [61, 61, 61], [193, 193, 193], [242, 242, 242], [255, 0, 0], [0, 166, 0], [0, 0, 223], [255, 0, 0], [0, 140, 0], [123, 34, 255], [214, 214, 0], [255, 255, 255]]),
@@ -117,7 +117,7 @@ fn light_beyond_a_screens_is_brought_into_its_range_as_in_chromium() {
 
 #[rustfmt::skip]
 #[test]
-fn stated_colours_are_shown_as_in_chromium() {
+fn stated_colour_spaces_are_shown_as_in_chromium() {
     let cases: [Case; 16] = [
         (vec![gamma(100_000)], [[86, 86, 86], [160, 160, 160], [202, 202, 202], [219, 219, 219], [213, 0, 0], [0, 196, 0], [0, 0, 208], [219, 160, 117], [114, 189, 138], [202, 168, 229], [208, 208, 152], [255, 255, 255]]),
         (vec![gamma(62_500)], [[42, 42, 42], [120, 120, 120], [175, 175, 175], [199, 199, 199], [191, 0, 0], [0, 166, 0], [0, 0, 183], [199, 120, 71], [68, 158, 94], [175, 130, 215], [183, 183, 110], [255, 255, 255]]),
@@ -140,9 +140,9 @@ fn stated_colours_are_shown_as_in_chromium() {
 }
 
 #[test]
-fn what_means_srgb_changes_no_byte_and_costs_nothing() {
+fn stated_srgb_changes_no_byte_and_costs_nothing() {
     for depth in [BitDepth::Eight, BitDepth::Sixteen] {
-        let plain = run_within(&drawn(depth, &[]), &tiny()).expect("accepted").1;
+        let plain = run_within(&draw(depth, &[]), &tiny()).expect("accepted").1;
         for chunks in [
             vec![gamma(45_455)],
             vec![gamma(45_450), chromaticities(SRGB)],
@@ -155,10 +155,10 @@ fn what_means_srgb_changes_no_byte_and_costs_nothing() {
             vec![gamma(u32::MAX)],
             vec![profile(&moxcms::ColorProfile::new_srgb())],
         ] {
-            let file = drawn(depth, &chunks);
+            let file = draw(depth, &chunks);
             let header = inspect(&file, &tiny()).expect("a header");
             let Kind::Png(png) = &header.kind else { panic!("a PNG") };
-            let free = header.profile.is_none() && png.deep.is_none();
+            let free = header.profile.is_none() && png.colors_16bit.is_none();
             assert!(free || file.windows(4).any(|window| window == b"iCCP"), "{chunks:?} costs something");
             let shown = run_within(&file, &tiny()).expect("accepted").1;
             assert!(shown.thumbnails.iter().zip(&plain.thumbnails).all(|(a, b)| a.bytes == b.bytes), "{chunks:?}");
@@ -166,9 +166,9 @@ fn what_means_srgb_changes_no_byte_and_costs_nothing() {
     }
 }
 
-/// Each says something else, sRGB that nothing is changed.
+/// Each chunk states another colour space; sRGB means no conversion.
 #[test]
-fn of_all_that_states_colours_the_first_in_order_counts() {
+fn the_colour_chunk_with_the_highest_precedence_applies() {
     let stated = [
         vec![cicp(9, 14)],
         vec![profile(&moxcms::ColorProfile::new_adobe_rgb())],
@@ -182,8 +182,8 @@ fn of_all_that_states_colours_the_first_in_order_counts() {
         vec![png_chunk(b"gAMA", b"")],
     ];
     for depth in [BitDepth::Eight, BitDepth::Sixteen] {
-        let alone: Vec<_> = stated.iter().map(|chunks| seen(&drawn(depth, chunks))).collect();
-        let plain = seen(&drawn(depth, &[]));
+        let alone: Vec<_> = stated.iter().map(|chunks| first_pixels(&draw(depth, chunks))).collect();
+        let plain = first_pixels(&draw(depth, &[]));
         for (index, one) in alone.iter().enumerate() {
             assert!(alone[index + 1..].iter().all(|other| other != one), "{index} differs from the others");
         }
@@ -194,33 +194,33 @@ fn of_all_that_states_colours_the_first_in_order_counts() {
             let backwards: Vec<_> = forwards.iter().rev().cloned().collect();
             let others = |index: usize| if is_there(&index) { stated[index].clone() } else { useless[index].clone() };
             for chunks in [forwards, backwards, (0..4).flat_map(others).collect()] {
-                assert_eq!(&seen(&drawn(depth, &chunks)), expected, "{present:04b}");
+                assert_eq!(&first_pixels(&draw(depth, &chunks)), expected, "{present:04b}");
             }
         }
     }
 }
 
 #[test]
-fn what_states_colours_counts_once_and_before_the_picture_only() {
-    let plain = drawn(BitDepth::Eight, &[]);
+fn only_the_first_colour_chunk_before_the_image_data_applies() {
+    let plain = draw(BitDepth::Eight, &[]);
     let data = plain.windows(4).position(|window| window == b"IDAT").expect("data") - 4;
     let end = plain.len() - 12;
     for chunk in [gamma(100_000), cicp(9, 16), profile(&moxcms::ColorProfile::new_adobe_rgb())] {
         let late = [&plain[..end], &chunk, &plain[end..]].concat();
-        assert_eq!(seen(&late), seen(&plain));
+        assert_eq!(first_pixels(&late), first_pixels(&plain));
         let early = [&plain[..data], &chunk, &plain[data..]].concat();
-        assert_ne!(seen(&early), seen(&plain));
+        assert_ne!(first_pixels(&early), first_pixels(&plain));
         let mut damaged = chunk.clone();
         let last = damaged.len() - 1;
         damaged[last] ^= 1;
-        assert_eq!(seen(&[&plain[..data], &damaged, &plain[data..]].concat()), seen(&plain));
+        assert_eq!(first_pixels(&[&plain[..data], &damaged, &plain[data..]].concat()), first_pixels(&plain));
     }
-    let twice = drawn(BitDepth::Eight, &[gamma(100_000), gamma(62_500)]);
-    assert_eq!(seen(&twice), seen(&drawn(BitDepth::Eight, &[gamma(100_000)])));
+    let twice = draw(BitDepth::Eight, &[gamma(100_000), gamma(62_500)]);
+    assert_eq!(first_pixels(&twice), first_pixels(&draw(BitDepth::Eight, &[gamma(100_000)])));
 }
 
 #[test]
-fn greys_palettes_and_alpha_are_of_the_stated_colours_too() {
+fn greys_palettes_and_alpha_are_converted_too() {
     let chunk = gamma(100_000);
     let insert = |file: &[u8]| [&file[..33], &chunk, &file[33..]].concat();
     for (depth, wide) in [(BitDepth::Eight, 1), (BitDepth::Sixteen, 2)] {
@@ -244,9 +244,9 @@ fn greys_palettes_and_alpha_are_of_the_stated_colours_too() {
     assert!(shown[0].abs_diff(130) <= 2, "{shown:?}");
 }
 
-/// Cut to 8 bits before the conversion, linear light has one level where sRGB has the 13 darkest.
+/// Reduced to 8 bits before the conversion, linear light has one level for the 13 darkest of sRGB.
 #[test]
-fn linear_light_of_16_bits_loses_no_shade() {
+fn linear_light_of_16_bits_keeps_every_shade() {
     let ramp: Vec<u8> = (0..256u16).flat_map(|x| (x * 8).to_be_bytes().repeat(3)).collect();
     for chunk in [gamma(100_000), cicp(1, 8)] {
         let file = png((256, 8), ColorType::Rgb, BitDepth::Sixteen, &ramp.repeat(8), |_| {});
@@ -260,7 +260,7 @@ fn linear_light_of_16_bits_loses_no_shade() {
 }
 
 #[test]
-fn an_interlaced_picture_of_16_bits_in_its_own_colours_weighs_all_its_samples() {
+fn memory_for_an_interlaced_16_bit_image_includes_all_samples() {
     let file = png((2000, 1500), ColorType::Rgb, BitDepth::Sixteen, &vec![0; 2000 * 1500 * 6], |_| {});
     let weight = |file: &[u8]| inspect(file, &Limits { keep_location: true, ..tiny() }).expect("a header").weight_bytes;
     let mut interlaced = file;

@@ -1,50 +1,51 @@
-//! What every decoder hands on: a picture of a bounded size, and the box filter that makes it from rows as they are
-//! decoded, so that a large PNG, GIF or WebP never stands in memory as a whole.
+//! The output of the decoders: a bitmap of bounded size, and the box filter that reduces rows while they are decoded, so that a
+//! large PNG, GIF or WebP is never in memory as a whole.
 
-/// Pixels in rows, RGB or RGBA (not premultiplied), 8 bits a channel, top row first, as stored: not yet oriented.
+/// Pixels in rows, RGB or RGBA (not premultiplied), 8 bits per channel, top row first, as stored: the orientation is not
+/// applied yet.
 #[derive(Debug, Clone)]
-pub(super) struct Picture {
+pub(super) struct Bitmap {
     pub width: u32,
     pub height: u32,
-    /// RGBA when true, RGB otherwise.
+    /// Whether the pixels are RGBA rather than RGB.
     pub alpha: bool,
-    /// The part that is covered by the original, from the top left corner; less than a pixel smaller than the picture.
-    /// Scaling down by 3 leaves a last column that is made of one or two pixels only.
+    /// The part that the original covers, from the top left corner. Less than one pixel smaller than the bitmap: reducing by 3
+    /// can leave a last column made of only one or two pixels.
     pub covered: (f64, f64),
     pub pixels: Vec<u8>,
 }
 
-impl Picture {
+impl Bitmap {
     pub fn channels(&self) -> usize {
         if self.alpha { 4 } else { 3 }
     }
 
-    /// A picture whose every pixel is covered.
-    pub fn whole(width: u32, height: u32, alpha: bool, pixels: Vec<u8>) -> Self {
+    /// Creates a bitmap that is covered completely.
+    pub fn new(width: u32, height: u32, alpha: bool, pixels: Vec<u8>) -> Self {
         let covered = (f64::from(width), f64::from(height));
-        Picture { width, height, alpha, covered, pixels }
+        Bitmap { width, height, alpha, covered, pixels }
     }
 
-    /// Whether any pixel lets something through; an alpha channel alone does not mean that.
+    /// Returns whether any pixel is not fully opaque. An alpha channel alone does not mean that.
     pub fn is_transparent(&self) -> bool {
         self.alpha && self.pixels.chunks_exact(4).any(|pixel| pixel[3] != 255)
     }
 
-    /// Whether it is a picture of greys alone, as all are that were decoded from grey samples.
+    /// Returns whether all pixels are grey, as they are if decoded from grey samples.
     pub fn is_grey(&self) -> bool {
         self.pixels.chunks_exact(self.channels()).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2])
     }
 
-    /// The same picture as RGB, for one that proved to be opaque.
+    /// Drops the alpha channel. Only for an opaque bitmap.
     pub fn without_alpha(self) -> Self {
         if !self.alpha {
             return self;
         }
         let pixels = self.pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
-        Picture { alpha: false, pixels, ..self }
+        Bitmap { alpha: false, pixels, ..self }
     }
 
-    /// The same picture as RGB, on a white page.
+    /// Blends with a white background and drops the alpha channel.
     pub fn on_white(&self) -> Self {
         if !self.alpha {
             return self.clone();
@@ -55,48 +56,48 @@ impl Picture {
         };
         let pixels =
             self.pixels.chunks_exact(4).flat_map(|p| [blend(p[0], p[3]), blend(p[1], p[3]), blend(p[2], p[3])]).collect();
-        Picture { alpha: false, pixels, ..*self }
+        Bitmap { alpha: false, pixels, ..*self }
     }
 }
 
-/// By how much a picture of these sides may shrink before the resampling: the largest whole number that leaves twice
-/// the pixels that the longer side must `cover`. A box filter to 2× followed by Lanczos3 cannot be told from Lanczos3 alone in a thumbnail.
-pub(super) fn reduction(width: u32, height: u32, cover: u32) -> u32 {
-    // 128 keeps 255 × 255 × 128 × 128 within the 32 bits of a sum.
-    (width.max(height) / cover.saturating_mul(2).max(1)).clamp(1, 128)
+/// Returns the factor by which an image is reduced before resampling: the largest integer that leaves twice `min_longer_side`
+/// on the longer side. In a thumbnail, a box filter to 2× followed by Lanczos3 is indistinguishable from Lanczos3 alone.
+pub(super) fn reduction(width: u32, height: u32, min_longer_side: u32) -> u32 {
+    // With 128, a sum of 255 × 255 × 128 × 128 fits in 32 bits.
+    (width.max(height) / min_longer_side.saturating_mul(2).max(1)).clamp(1, 128)
 }
 
-/// The size after the reduction.
-pub(super) fn reduced(width: u32, height: u32, cover: u32) -> (u32, u32) {
-    let factor = reduction(width, height, cover);
+/// Returns the size after the reduction.
+pub(super) fn reduced_size(width: u32, height: u32, min_longer_side: u32) -> (u32, u32) {
+    let factor = reduction(width, height, min_longer_side);
     (width.div_ceil(factor), height.div_ceil(factor))
 }
 
-/// Averages blocks of `factor × factor` pixels, a row at a time. Colours are weighted by their alpha: what lies under a
-/// transparent pixel never bleeds into its neighbours.
+/// Averages blocks of `factor × factor` pixels, one row at a time. Colours are weighted by alpha, so the colour of a
+/// transparent pixel does not bleed into its neighbours.
 pub(super) struct Reducer {
     width: usize,
     height: u32,
     factor: usize,
-    /// Of a band of `factor` rows, the sum of each column.
+    /// The sum of each column in a band of `factor` rows.
     columns: Columns,
     rows_in_band: usize,
     out: Vec<u8>,
 }
 
-/// Rows are added up column by column, which the compiler turns into vector code; columns are put together once a band.
+/// Rows are summed column by column, which the compiler vectorises. Columns are combined once per band.
 enum Columns {
-    /// Colours: 128 rows of 255 are less than 2¹⁶.
+    /// Colours. 128 rows of 255 fit in 16 bits.
     Opaque(Vec<u16>),
     /// Colours × alpha, and alpha.
     Weighted(Vec<[u32; 4]>),
 }
 
 impl Reducer {
-    /// For a picture of which the longer side must keep `cover` pixels.
-    pub fn new(width: u32, height: u32, alpha: bool, cover: u32) -> Self {
-        let (out_width, out_height) = reduced(width, height, cover);
-        let factor = reduction(width, height, cover) as usize;
+    /// Creates a reducer whose longer side keeps `min_longer_side` pixels.
+    pub fn new(width: u32, height: u32, alpha: bool, min_longer_side: u32) -> Self {
+        let (out_width, out_height) = reduced_size(width, height, min_longer_side);
+        let factor = reduction(width, height, min_longer_side) as usize;
         let channels = if alpha { 4 } else { 3 };
         let columns = if factor > 1 { width as usize } else { 0 };
         Reducer {
@@ -109,8 +110,8 @@ impl Reducer {
         }
     }
 
-    /// Takes the next row: grey, grey and alpha, RGB or RGBA, told apart by `channels`. With two or four channels the
-    /// reducer must have been made with alpha, otherwise without.
+    /// Takes the next row: grey, grey with alpha, RGB or RGBA, depending on `channels`. Rows of two
+    /// or four channels need a reducer with alpha, other rows one without.
     pub fn push(&mut self, row: &[u8], channels: usize) {
         debug_assert_eq!(row.len(), self.width * channels);
         match (channels, self.factor) {
@@ -121,13 +122,13 @@ impl Reducer {
         }
     }
 
-    /// The picture, when all rows have been pushed.
-    pub fn finish(mut self) -> Picture {
+    /// Returns the reduced bitmap, after all rows were pushed.
+    pub fn finish(mut self) -> Bitmap {
         if self.rows_in_band > 0 {
             self.emit();
         }
         let factor = self.factor as f64;
-        Picture {
+        Bitmap {
             width: self.width.div_ceil(self.factor) as u32,
             height: self.height.div_ceil(self.factor as u32),
             alpha: matches!(self.columns, Columns::Weighted(_)),
@@ -146,12 +147,12 @@ impl Reducer {
             (Columns::Opaque(sums), _) => sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += u16::from(value)),
             (Columns::Weighted(sums), 2) => {
                 for (sums, pixel) in sums.iter_mut().zip(row.as_chunks::<2>().0) {
-                    weigh(sums, [pixel[0], pixel[0], pixel[0], pixel[1]]);
+                    add_weighted(sums, [pixel[0], pixel[0], pixel[0], pixel[1]]);
                 }
             }
             (Columns::Weighted(sums), _) => {
                 for (sums, pixel) in sums.iter_mut().zip(row.as_chunks::<4>().0) {
-                    weigh(sums, *pixel);
+                    add_weighted(sums, *pixel);
                 }
             }
         }
@@ -161,7 +162,7 @@ impl Reducer {
         }
     }
 
-    /// Turns the sums of a band of rows into one row.
+    /// Combines the sums of a band into one output row.
     fn emit(&mut self) {
         let rows = self.rows_in_band as u32;
         match &mut self.columns {
@@ -191,9 +192,9 @@ impl Reducer {
     }
 }
 
-/// Adds a pixel's colours, weighted.
+/// Adds a pixel whose colours are weighted by its alpha.
 #[inline(always)]
-fn weigh(sums: &mut [u32; 4], pixel: [u8; 4]) {
+fn add_weighted(sums: &mut [u32; 4], pixel: [u8; 4]) {
     let alpha = u32::from(pixel[3]);
     let weights = [alpha, alpha, alpha, 1];
     for channel in 0..4 {
@@ -201,7 +202,7 @@ fn weigh(sums: &mut [u32; 4], pixel: [u8; 4]) {
     }
 }
 
-/// Rounded; 0 when there is nothing to divide by.
+/// Divides with rounding. Returns 0 if `by` is 0.
 fn divide(total: u32, by: u32) -> u8 {
     ((total + by / 2) / by.max(1)) as u8
 }
@@ -211,29 +212,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_picture_is_averaged_and_its_ragged_edge_counted() {
+    fn a_large_image_is_averaged_including_its_partial_edge() {
         let (width, height) = (3073, 4);
         let mut reducer = Reducer::new(width, height, false, 512);
         let row: Vec<u8> = (0..width).flat_map(|x| [(x % 3) as u8 * 30; 3]).collect();
         for _ in 0..height {
             reducer.push(&row, 3);
         }
-        let picture = reducer.finish();
-        assert_eq!((picture.width, picture.height), (1025, 2));
-        assert_eq!(picture.pixels.len(), 1025 * 2 * 3);
-        assert_eq!(picture.pixels[..3], [30, 30, 30]);
-        assert_eq!(picture.pixels[1024 * 3..1025 * 3], [0, 0, 0]);
-        assert!((picture.covered.0 - 3073.0 / 3.0).abs() < 1e-9);
+        let bitmap = reducer.finish();
+        assert_eq!((bitmap.width, bitmap.height), (1025, 2));
+        assert_eq!(bitmap.pixels.len(), 1025 * 2 * 3);
+        assert_eq!(bitmap.pixels[..3], [30, 30, 30]);
+        assert_eq!(bitmap.pixels[1024 * 3..1025 * 3], [0, 0, 0]);
+        assert!((bitmap.covered.0 - 3073.0 / 3.0).abs() < 1e-9);
     }
 
     #[test]
-    fn colour_under_transparency_does_not_bleed() {
+    fn the_colour_of_transparent_pixels_does_not_bleed() {
         let mut reducer = Reducer::new(2048, 2, true, 512);
         let row: Vec<u8> = (0..2048).flat_map(|x| if x % 2 == 0 { [250, 10, 10, 255] } else { [0, 0, 0, 0] }).collect();
         reducer.push(&row, 4);
         reducer.push(&row, 4);
-        let picture = reducer.finish();
-        assert_eq!(picture.pixels[..4], [250, 10, 10, 128]);
-        assert!(picture.is_transparent());
+        let bitmap = reducer.finish();
+        assert_eq!(bitmap.pixels[..4], [250, 10, 10, 128]);
+        assert!(bitmap.is_transparent());
     }
 }

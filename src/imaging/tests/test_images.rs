@@ -1,4 +1,4 @@
-//! Pictures made in code: four coloured quarters, so that every corner tells which one it is.
+//! Test images built in code: four coloured quarters, so that every corner is identifiable.
 
 use super::webp_files;
 use mozjpeg::{ColorSpace, Compress};
@@ -19,7 +19,7 @@ pub fn rgba(width: u32, height: u32, quarters: [[u8; 4]; 4]) -> Vec<u8> {
         .collect()
 }
 
-/// RGBA in squares of 16 pixels, of which each has noise of its own range and transparency: as many statistics as squares.
+/// RGBA in squares of 16 pixels, each with noise of its own range and transparency: as many statistics as squares.
 pub fn patchwork(width: u32, height: u32) -> Vec<u8> {
     let mut random = XorShift(0x2545_f491_4f6c_dd1d);
     let across = width.div_ceil(16);
@@ -40,7 +40,7 @@ pub fn rgb(width: u32, height: u32) -> Vec<u8> {
     rgba.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect()
 }
 
-/// Deterministic noise, so that files have bodies.
+/// Deterministic noise, so that files have content.
 pub struct XorShift(pub u64);
 
 impl XorShift {
@@ -61,7 +61,7 @@ pub fn noise(count: usize) -> Vec<u8> {
     (0..count).map(|_| random.next() as u8).collect()
 }
 
-/// Any JPEG: `configure` chooses what mozjpeg offers, `exif` becomes an APP1 segment.
+/// Builds any JPEG: `configure` sets mozjpeg's options, `exif` becomes an APP1 segment.
 pub fn jpeg(
     size: (u32, u32),
     space: ColorSpace,
@@ -92,7 +92,7 @@ pub fn progressive_jpeg(width: u32, height: u32) -> Vec<u8> {
     })
 }
 
-/// A TIFF block, little endian, with the orientation and what else is known of the taking.
+/// Builds a little-endian TIFF block with the orientation and further tags.
 pub fn exif(orientation: u16, texts: &[(u16, &str)], sub_texts: &[(u16, &str)]) -> Vec<u8> {
     let mut block = b"II\x2a\0\x08\0\0\0".to_vec();
     let count = 1 + texts.len() + 1;
@@ -155,7 +155,7 @@ pub fn rgba_png(width: u32, height: u32, quarters: [[u8; 4]; 4]) -> Vec<u8> {
     png((width, height), png::ColorType::Rgba, png::BitDepth::Eight, &data, |_| {})
 }
 
-/// A chunk with its length and CRC.
+/// Returns a chunk with its length and CRC.
 pub fn png_chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
     let mut chunk = (body.len() as u32).to_be_bytes().to_vec();
     chunk.extend(name);
@@ -167,7 +167,8 @@ pub fn png_chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
     chunk
 }
 
-/// Grey quarters of 10, 90, 170 and 250 in Adam7's seven passes, in stored deflate blocks: the `png` crate writes none.
+/// Grey quarters of 10, 90, 170 and 250 in Adam7's seven passes, in stored deflate blocks, because the `png` crate cannot write
+/// interlaced images.
 pub fn interlaced_png(width: u32, height: u32) -> Vec<u8> {
     const PASSES: [(u32, u32, u32, u32); 7] =
         [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
@@ -202,7 +203,7 @@ pub fn interlaced_png(width: u32, height: u32) -> Vec<u8> {
     [b"\x89PNG\r\n\x1a\n".to_vec(), chunks.concat()].concat()
 }
 
-/// A GIF of as many frames; odd ones are a small patch. Index 4 is transparent.
+/// Builds a GIF; odd frames are a small patch. Index 4 is transparent.
 pub fn gif(width: u16, height: u16, frames: usize, quarters: [u8; 4]) -> Vec<u8> {
     let palette = [RED, GREEN, BLUE, WHITE, CLEAR].map(|c| [c[0], c[1], c[2]]).concat();
     let mut file = Vec::new();
@@ -241,7 +242,7 @@ pub fn animated_webp(width: u32, height: u32, frames: usize) -> Vec<u8> {
     webp_files::animation(width, height, &stills)
 }
 
-/// The same file with an EXIF chunk at its end and a VP8X header at its start.
+/// Returns a WebP with an EXIF chunk at its end and a VP8X header at its start.
 pub fn webp_with_exif(width: u32, height: u32, exif: &[u8]) -> Vec<u8> {
     let simple = webp(width, height, QUARTERS, false);
     let mut body = b"WEBPVP8X\x0a\0\0\0\x08\0\0\0".to_vec();
@@ -257,13 +258,13 @@ pub fn webp_with_exif(width: u32, height: u32, exif: &[u8]) -> Vec<u8> {
     [&b"RIFF"[..], &(body.len() as u32).to_le_bytes(), &body].concat()
 }
 
-/// A grey JPEG of flat blocks with a restart marker behind every second one, written by hand: mozjpeg's wrapper sets no
-/// restart interval.
+/// A grey JPEG of flat blocks with a restart marker after every second one, written by hand because mozjpeg's wrapper cannot
+/// set a restart interval.
 pub fn jpeg_with_restarts((width, height): (u32, u32)) -> Vec<u8> {
     let mut file = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
     file.extend([8; 64]);
     file.extend([0xff, 0xc0, 0, 11, 8, (height >> 8) as u8, height as u8, (width >> 8) as u8, width as u8, 1, 1, 0x11, 0]);
-    // DC: size 0 is "0", size 4 is "10". AC: the end of the block is "0".
+    // DC: size 0 is "0", size 4 is "10". AC: end of block is "0".
     file.extend([0xff, 0xc4, 0, 21, 0x00, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4]);
     file.extend([0xff, 0xc4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     file.extend([0xff, 0xdd, 0, 4, 0, 2]);
@@ -280,7 +281,7 @@ pub fn jpeg_with_restarts((width, height): (u32, u32)) -> Vec<u8> {
     file
 }
 
-/// A JPEG whose components have these sampling factors.
+/// Builds a JPEG whose components have these sampling factors.
 pub fn sampled_jpeg((width, height): (u32, u32), factors: [(u8, u8); 3], progressive: bool) -> Vec<u8> {
     jpeg((width, height), ColorSpace::JCS_RGB, &rgb(width, height), None, |compress| {
         if progressive {
