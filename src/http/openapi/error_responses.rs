@@ -62,7 +62,7 @@ error_responses! {
     ResizeForbidden "403" [Forbidden]
         "The service does not allow this size without a signature, the signature is wrong or has expired, or the plan of the image's owner \
          does not include resized images.",
-        "Without a signature only these sizes are allowed (width x height): 320x, 640x. The owner of the image gets other sizes from POST /images/{image_id}/urls." {};
+        "Without a signature only these sizes are allowed (width x height): 320x, 640x. For other sizes, the owner of the image creates a URL with POST /images/{image_id}/urls." {};
     QuotaOrForbidden "403" [Forbidden QuotaExceeded]
         "`Forbidden`: the caller's identity, plan or API key scopes do not permit this operation. `QuotaExceeded`: the request would \
          exceed the quota; `details` says what is used and what is left.",

@@ -90,7 +90,7 @@ fn no_such_plan() -> Error {
 
 fn check(features: &Features) -> Result<(), Error> {
     if features.expiring_links && !features.original {
-        let rule = "requires original, because expiring links lead to originals";
+        let rule = "requires original, because share links lead to originals";
         return Err(Error::Invalid(Fields::from([("expiring_links".to_owned(), rule.to_owned())])));
     }
     Ok(())

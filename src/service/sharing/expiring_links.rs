@@ -148,7 +148,7 @@ impl Service {
 
 fn require_links(image: &Image) -> Result<(), Error> {
     let given = image.features.as_ref().is_none_or(|features| features.expiring_links);
-    if given { Ok(()) } else { Err(Error::not_in_plan("expiring links")) }
+    if given { Ok(()) } else { Err(Error::not_in_plan("share links")) }
 }
 
 fn no_such_link() -> Error {
