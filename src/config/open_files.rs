@@ -37,7 +37,7 @@ impl Config {
             // Each connection, the object's file, and the SDK's end of those that are this process's own.
             None => {
                 let limits = embedded::Limits::default();
-                2 * limits.connections as u64 + 3 * limits.own_connections as u64
+                2 * limits.connections as u64 + 3 * limits.internal_connections as u64
             }
         };
         // Each connection can bring an upload that is spilled to a file.

@@ -142,7 +142,10 @@ async fn its_owner_asks_for_another_and_the_old_one_stays_until_then() {
     chat.will(&[Reply::Status(400)]);
     ask(&app, "alice", &id).await;
     let failed = settled(&app, &id).await;
-    assert_eq!(caption(&failed), [&json!("failed"), &json!("another"), &json!("llava:7b"), &json!("the endpoint answered 400")]);
+    assert_eq!(
+        caption(&failed),
+        [&json!("failed"), &json!("another"), &json!("llava:7b"), &json!("the endpoint responded with 400")]
+    );
 }
 
 #[tokio::test]
@@ -182,7 +185,8 @@ async fn an_answer_that_does_not_come_or_has_no_end_is_no_caption() {
     let chat = Chat::start().await;
     let app = service(&chat, &["--caption-attempts=1", "--caption-timeout=1"]).await;
     chat.will(&[Reply::Silence, Reply::Body("x".repeat(2 << 20)), Reply::Body(json!({"choices": []}).to_string())]);
-    for reason in ["it took longer than it may", "the endpoint's answer is too long", "the endpoint's answer has no text"] {
+    for reason in ["captioning took too long", "the endpoint's response is too long", "the endpoint's response contains no text"]
+    {
         let id = upload(&app, "alice", reason.len() as u64).await;
         assert_eq!(settled(&app, &id).await["caption_error"], reason);
     }
@@ -194,9 +198,11 @@ async fn the_words_of_an_endpoint_are_not_told_to_users() {
     let app = service(&chat, &["--caption-attempts=1"]).await;
     let inner = "http://10.0.0.5:9/ key=sk-123 ".repeat(10_000);
     chat.will(&[Reply::Body(json!({"choices": inner}).to_string()), Reply::Status(500), Reply::Cut]);
-    for reason in
-        ["the endpoint's answer is no chat completion", "the endpoint answered 500", "the endpoint did not answer to the end"]
-    {
+    for reason in [
+        "the endpoint's response is not a chat completion",
+        "the endpoint responded with 500",
+        "the endpoint's response is incomplete",
+    ] {
         let id = upload(&app, "alice", reason.len() as u64).await;
         assert_eq!(settled(&app, &id).await["caption_error"], reason);
     }

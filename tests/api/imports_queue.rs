@@ -100,7 +100,7 @@ async fn what_may_pass_is_tried_again_later_and_later() {
         app.clock.advance(TimeDelta::hours(1));
     }
     assert_eq!(asked.load(Ordering::SeqCst), 6);
-    assert_eq!(app.job(&id).await["errors"][url(2)], "its host answered 503 Service Unavailable (tried 3 times)");
+    assert_eq!(app.job(&id).await["errors"][url(2)], "its host responded with 503 Service Unavailable (tried 3 times)");
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn what_cannot_pass_is_tried_once_and_one_failure_touches_no_other() {
     }
     let job = app.job(&id).await;
     assert_eq!((counts(&job), &job["status"]), ([0, 4, 3], &json!("complete")));
-    assert_eq!(job["errors"][&urls[5]], "its host broke the answer off (tried 3 times)");
+    assert_eq!(job["errors"][&urls[5]], "its host closed the connection before the response was complete (tried 3 times)");
     assert_eq!(world.requests().len(), 6 + 3);
 }
 
@@ -379,7 +379,7 @@ async fn what_was_running_when_its_job_was_cancelled_is_not_tried_again() {
     assert_eq!((counts(&job), &job["status"]), ([2, 0, 0], &json!("in-progress")));
     gate.add_permits(2);
     let job = app.done(&id).await;
-    assert_eq!((counts(&job), &job["errors"]), ([0, 1, 1], &json!({url(2): "its host answered 503 Service Unavailable"})));
+    assert_eq!((counts(&job), &job["errors"]), ([0, 1, 1], &json!({url(2): "its host responded with 503 Service Unavailable"})));
     // One whose importer died is not taken up again either.
     let app = TestApp::within(world as _, &[BY_HAND]).await;
     let id = app.import(&[url(1)]).await;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::captions::Captions;
 use super::queue::{Ended, INTERRUPTED, OWN_DELAY, SETTLE_AGAIN, keep_lease};
-use crate::caption::{self, Captioner, Picture, Pixels, Takes};
+use crate::caption::{self, Captioner, Input, InputFormat, Pixels};
 use crate::imaging;
 use crate::model::caller::UserId;
 use crate::model::caption::{Caption, CaptionStatus, clean};
@@ -216,8 +216,8 @@ impl Service {
             Err(error) => return Outcome::Failed { reason: error_for_users(&error), again: true },
         };
         let activity = self.admission.activity();
-        let others: caption::Others = Arc::new(move || activity.is_on());
-        let said = captioner.caption(picture, stop, &others).await;
+        let priority_work: caption::PriorityWork = Arc::new(move || activity.is_on());
+        let said = captioner.caption(picture, stop, &priority_work).await;
         let said = said.and_then(|said| clean(&said).ok_or_else(|| caption::Error::Refused("the model said nothing".into())));
         match said {
             Ok(text) => {
@@ -237,27 +237,27 @@ impl Service {
     }
 
     /// The picture as the model takes it.
-    async fn picture_for(&self, captioner: &Captioner, image: &Image) -> Result<Picture, Error> {
+    async fn picture_for(&self, captioner: &Captioner, image: &Image) -> Result<Input, Error> {
         let turn = Turn::new(TurnKey::User(image.user_id.clone()), Class::Caption);
         let _admitted = self.admission.file(&turn, image.file_size).await?;
         let bytes = self.objects.get_bytes(&layout::stored_key(image, layout::ORIGINAL)).await?;
         let limits = self.limits.imaging.clone();
-        match captioner.takes() {
-            Takes::Pixels { side } => {
+        match captioner.input_format() {
+            InputFormat::Pixels { side } => {
                 let header = imaging::inspect_for_pixels(&bytes, &limits, side).map_err(Error::internal)?;
                 let weight_bytes = header.weight_bytes;
                 let decode = move || imaging::pixels(&bytes, &header, &limits);
                 let imaging::Rgb { width, height, pixels } = self.admission.decode_stored(&turn, weight_bytes, decode).await?;
-                Ok(Picture::Pixels(Pixels { width, height, rgb: pixels }))
+                Ok(Input::Pixels(Pixels { width, height, rgb: pixels }))
             }
-            Takes::Jpeg { side } => {
+            InputFormat::Jpeg { side } => {
                 let (size, within) = ((image.width, image.height), (Some(side), Some(side)));
                 let rendering = Rendering::new(size, within, Fit::Contain, Format::Jpeg, JPEG_QUALITY);
                 let rendering = rendering.ok_or_else(|| Error::internal("there is no such rendering"))?;
                 let header = imaging::inspect_stored(&bytes, &limits, &rendering).map_err(Error::internal)?;
                 let weight_bytes = header.weight_bytes;
                 let render = move || imaging::render(&bytes, &header, &limits, &rendering);
-                Ok(Picture::Jpeg(self.admission.decode_stored(&turn, weight_bytes, render).await?))
+                Ok(Input::Jpeg(self.admission.decode_stored(&turn, weight_bytes, render).await?))
             }
         }
     }
