@@ -1,4 +1,4 @@
-//! The adapter layer's captions: describes an image with a local model or with a model behind an endpoint.
+//! Caption models: describes an image with a local model or with a model behind an endpoint.
 //!
 //! The local model is BLIP (<https://arxiv.org/abs/2201.12086>), with the feature `captions`. The endpoint is any that implements
 //! OpenAI's chat completions with images: Ollama, vLLM, llama.cpp and others.

@@ -1,4 +1,4 @@
-//! The adapter layer's HTTP client: fetches files from untrusted URLs without reaching into the service's own network (SSRF).
+//! The HTTP client for imports: fetches files from untrusted URLs without reaching into the service's own network (SSRF).
 //!
 //! A URL that follows the rules (http or https to an allowed port, see [`target`]) is a [`Target`]. Its host is resolved once.
 //! Every address passes through the [`address_filter`], and the connection goes to an address that passed, so DNS rebinding has

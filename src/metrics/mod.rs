@@ -1,4 +1,4 @@
-//! The adapter layer's metrics, in the OpenMetrics text format for Prometheus.
+//! The service's metrics, in the OpenMetrics text format for Prometheus.
 //!
 //! Each service has its own registry, so that two services in one process do not mix. Labels must have few values:
 //! the route template, never the path.

@@ -1,4 +1,4 @@
-//! The adapter layer's object storage: a client of the S3 API for AWS, other S3 servers and the embedded one.
+//! The object storage adapter: a client of the S3 API for AWS, other S3 servers and the embedded one.
 //!
 //! Objects are written, read and deleted only by keys that the database has; only `doctor` lists them.
 
