@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes what has to go with a binary: the licences of everything that is in it, and a list of it (CycloneDX 1.5).
+"""Writes the files that accompany a binary: the licences of its components, and a list of them (SBOM, CycloneDX 1.5).
 
     packaging/third_party.py FOLDER [FEATURE...]
 
-FOLDER gets THIRD-PARTY-NOTICES.txt and sbom.cdx.json. It reads the sources of the crates, and downloads those that are missing,
-such as those of the tests. It fails if the licence of a C library or of a script that is built in is not found, or if a crate
-has a licence that `deny.toml` does not allow, or comes from elsewhere than crates.io.
+Writes THIRD-PARTY-NOTICES.txt and sbom.cdx.json to FOLDER. Reads the sources of the crates and downloads missing ones, such as
+those of the tests. Fails if the licence of a built-in C library or script is not found, if `deny.toml` does not allow the licence
+of a crate, or if a crate is not from crates.io.
 """
 
 import json
@@ -20,7 +20,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 TARGET = "x86_64-unknown-linux-gnu"
 NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE", "COPYRIGHT", "PATENTS")
 
-# What crates and this repository contain that is not Rust: name, crate (or None), paths of its licence within, its SPDX identifier.
+# Components of crates and of this repository that are not Rust: name, crate (None for this repository), paths of the licence
+# within it, SPDX identifier.
 CONTAINED = [
     ("libwebp", "libwebp-sys", ["vendor/COPYING", "vendor/PATENTS"], "BSD-3-Clause"),
     ("mozjpeg", "mozjpeg-sys", ["LICENSE"], "IJG AND BSD-3-Clause AND Zlib"),
@@ -53,7 +54,7 @@ def cargo_metadata(features):
 
 
 def linked_packages(metadata):
-    """Those that are linked into the binary: over normal dependencies alone, and no macros, which run while it is built."""
+    """Returns the packages linked into the binary: normal dependencies, without procedural macros, which run at build time."""
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     root = metadata["resolve"]["root"]
@@ -74,18 +75,18 @@ def check(packages):
     for package in packages:
         name = f"{package['name']} {package['version']}"
         if package["source"] != "registry+https://github.com/rust-lang/crates.io-index":
-            sys.exit(f"{name} comes from {package['source']}")
+            sys.exit(f"{name} comes from {package['source']}, not from crates.io")
         if not is_allowed(expression(package), allowed):
-            sys.exit(f"the licence of {name} is not one that deny.toml allows: {package['license']}")
+            sys.exit(f"deny.toml does not allow the licence of {name}: {package['license']}")
 
 
 def expression(package):
-    # Older manifests write a slash for OR.
+    # Older manifests use a slash for OR.
     return re.sub(r"\s*/\s*", " OR ", package["license"] or "NOASSERTION")
 
 
 def is_allowed(licence, allowed):
-    """Whether an SPDX expression can be met. AND binds closer than OR."""
+    """Returns whether the allowed licences satisfy an SPDX expression. AND binds tighter than OR."""
     tokens = re.findall(r"[()]|[^\s()]+(?:\s+WITH\s+[^\s()]+)?", licence)
 
     def either():
@@ -120,9 +121,9 @@ def notices(packages):
         if crate is None or crate in folders:
             texts = [text for path in paths for text in contained(folders[crate] if crate else REPOSITORY, path)]
             if len(texts) < len(paths):
-                sys.exit(f"the licence of {name} is not where it was: {paths}")
+                sys.exit(f"the licence of {name} was not found: {paths}; update CONTAINED")
             sections.append(section(f"{name} ({licence})", texts))
-    # Most crates have the same few texts, each of which is given once.
+    # Most crates share a few texts, each of which is written once.
     by_text = {}
     for package in packages:
         folder = Path(package["manifest_path"]).parent
@@ -130,7 +131,7 @@ def notices(packages):
         texts = [path.read_text(encoding="utf-8", errors="replace").strip() for path in licence_files(folder)]
         if not texts:
             authors = ", ".join(package["authors"]) or "its authors"
-            texts = [f"The package has no text of its licence. Copyright: {authors}; {package['repository'] or ''}"]
+            texts = [f"The package contains no licence text. Copyright: {authors}; {package['repository'] or ''}"]
         for text in texts:
             by_text.setdefault(text, []).append(title)
     sections += [section("\n".join(titles), [text]) for text, titles in by_text.items()]
@@ -146,7 +147,7 @@ def licence_files(folder):
 
 
 def contained(folder, pattern):
-    """The text of a file, or of one in an archive: ARCHIVE!PATH. Either may be a pattern."""
+    """Yields the texts of matching files, or of a file in each matching archive (ARCHIVE!PATH). Both parts may be patterns."""
     outer, _, inner = pattern.partition("!")
     for path in sorted(folder.glob(outer)):
         if not inner:

@@ -1,8 +1,8 @@
-//! Floor 5: what can be set. Each setting is an environment variable and a flag of `serve`; the README's table is
-//! generated from here by a test.
+//! The settings. Each is an environment variable and a flag of `serve`; a test generates the table of the README from here.
 
 pub mod access;
 pub mod captions;
+pub mod error;
 pub mod imports;
 pub mod open_files;
 pub mod pictures;
@@ -18,15 +18,15 @@ use clap::{Args, ValueEnum};
 
 use access::AccessConfig;
 use captions::CaptionConfig;
+pub use error::ConfigError;
 use imports::ImportConfig;
 use pictures::PictureConfig;
 use resizing::ResizeConfig;
-pub use rules::ConfigError;
 use units::{Bytes, Heights, Seconds, read_host};
 
 use crate::http::HttpConfig;
 use crate::http::identity::gateway::{Gateway, host_name, is_local};
-use crate::http::request::body::{BodyLimits, UNHURRIED};
+use crate::http::request::body::{BODY_RATE_GRACE, BodyLimits};
 use crate::http::server::ServerLimits;
 use crate::imaging;
 use crate::service::Limits;
@@ -39,87 +39,92 @@ use crate::store::database::db::Location;
 #[command(next_help_heading = "Settings")]
 pub struct Config {
     /// IP address to listen on, or `localhost`.
-    #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = read_host)]
+    #[arg(long, help_heading = "Basics", env = "HOST", default_value = "127.0.0.1", value_parser = read_host)]
     pub host: IpAddr,
-    /// Port to listen on; 0 is any free one, which is printed.
-    #[arg(long, env = "PORT", default_value_t = 8000)]
+    /// Port to listen on. 0 picks a free port, which is printed at startup.
+    #[arg(long, help_heading = "Basics", env = "PORT", default_value_t = 8000)]
     pub port: u16,
-    /// Where SQLite and the embedded S3 server keep their files.
-    #[arg(long, env = "DATA_DIR", default_value = "./data")]
+    /// Directory in which SQLite and the embedded S3 server keep their files.
+    #[arg(long, help_heading = "Basics", env = "DATA_DIR", default_value = "./data")]
     pub data_dir: PathBuf,
-    /// Address at which clients reach the service: what public links start with; unset: PORT on localhost.
-    #[arg(long, env = "PUBLIC_URL")]
+    /// Base URL at which clients reach the service. Public links start with it. Unset: HOST and PORT, with `localhost` in place
+    /// of a loopback or wildcard address.
+    #[arg(long, help_heading = "Basics", env = "PUBLIC_URL")]
     pub public_url: Option<String>,
-    /// PostgreSQL (14 or newer) as `postgres://user:password@host/database`, also with several hosts; unset: SQLite in DATA_DIR.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    /// PostgreSQL 14 or newer, as `postgres://user:password@host/database`. It can name several hosts. Unset: SQLite in
+    /// DATA_DIR.
+    #[arg(long, help_heading = "Database and storage", env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Connections to the database; those of all instances must fit into PostgreSQL's `max_connections`.
-    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 20)]
+    /// Maximum number of database connections. Those of all instances together must fit into PostgreSQL's `max_connections`.
+    #[arg(long, help_heading = "Database and storage", env = "DATABASE_CONNECTIONS", default_value_t = 20)]
     pub database_connections: u32,
-    /// Seconds that the database may take for a connection or a statement.
-    #[arg(long, env = "DATABASE_TIMEOUT", default_value_t = Seconds(5))]
+    /// Maximum time in seconds to wait for a database connection, and for each statement.
+    #[arg(long, help_heading = "Database and storage", env = "DATABASE_TIMEOUT", default_value_t = Seconds(5))]
     pub database_timeout: Seconds,
-    /// Bucket for all objects. It must exist, unless S3_CREATE_BUCKET is true or the embedded server is used.
-    #[arg(long, env = "S3_BUCKET", default_value = "images")]
+    /// Bucket for all objects. It must exist unless S3_CREATE_BUCKET is `true` or the embedded S3 server is used.
+    #[arg(long, help_heading = "Database and storage", env = "S3_BUCKET", default_value = "images")]
     pub s3_bucket: String,
-    /// Whether the service creates the bucket if it does not exist.
-    #[arg(long, env = "S3_CREATE_BUCKET", default_value_t = false, action = clap::ArgAction::Set)]
+    /// Whether to create the bucket if it does not exist.
+    #[arg(long, help_heading = "Database and storage", env = "S3_CREATE_BUCKET", default_value_t = false, action = clap::ArgAction::Set)]
     pub s3_create_bucket: bool,
-    /// S3 server as `http(s)://host[:port]`; `aws`: the AWS SDK's own; unset: an S3 server inside the process.
-    #[arg(long, env = "S3_ENDPOINT_URL")]
+    /// S3 server, as `http(s)://host[:port]`. `aws` selects AWS, at the endpoint that the AWS SDK chooses. Unset: the S3 server
+    /// embedded in the process.
+    #[arg(long, help_heading = "Database and storage", env = "S3_ENDPOINT_URL")]
     pub s3_endpoint_url: Option<String>,
-    /// S3 address that clients reach, for presigned URLs, where it is not S3_ENDPOINT_URL.
-    #[arg(long, env = "S3_PUBLIC_ENDPOINT_URL")]
+    /// S3 address to use in presigned URLs, if clients reach the storage at another address than the service does. Unset: the
+    /// address that the service uses.
+    #[arg(long, help_heading = "Database and storage", env = "S3_PUBLIC_ENDPOINT_URL")]
     pub s3_public_endpoint_url: Option<String>,
-    /// Port of the embedded S3 server on 127.0.0.1; 0 is any free one, which is printed.
-    #[arg(long, env = "S3_EMBEDDED_PORT", default_value_t = 4566)]
+    /// Port of the embedded S3 server on 127.0.0.1. 0 picks a free port, which is printed at startup.
+    #[arg(long, help_heading = "Database and storage", env = "S3_EMBEDDED_PORT", default_value_t = 4566)]
     pub s3_embedded_port: u16,
-    /// Seconds that an operation on the storage may take, tries included.
-    #[arg(long, env = "S3_TIMEOUT", default_value_t = Seconds(15))]
+    /// Maximum time in seconds for a storage operation, including retries. Each MiB of the object adds one second.
+    #[arg(long, help_heading = "Database and storage", env = "S3_TIMEOUT", default_value_t = Seconds(15))]
     pub s3_timeout: Seconds,
-    /// Memory for request bodies: half for those that are arriving, half for those that are processed.
-    #[arg(long, env = "UPLOAD_MEMORY_BUDGET", default_value_t = Bytes(128 << 20))]
+    /// Memory for request bodies: half for those that are arriving, half for those that are being processed.
+    #[arg(long, help_heading = "Memory and concurrency", env = "UPLOAD_MEMORY_BUDGET", default_value_t = Bytes(128 << 20))]
     pub upload_memory_budget: Bytes,
-    /// Disk for uploads that arrive while there is no memory for them; 0: they wait for memory before they are read.
-    #[arg(long, env = "UPLOAD_DISK_BUDGET", default_value_t = Bytes(1 << 30))]
+    /// Disk space for uploads that arrive while there is no memory for them. 0: uploads wait for memory before they are read.
+    #[arg(long, help_heading = "Memory and concurrency", env = "UPLOAD_DISK_BUDGET", default_value_t = Bytes(1 << 30))]
     pub upload_disk_budget: Bytes,
-    /// Folder for them; created when it is first needed; unset: `spool` in DATA_DIR.
-    #[arg(long, env = "UPLOAD_DISK_DIR")]
+    /// Directory for uploads that are spilled to disk, created when first needed. Unset: `spool` in DATA_DIR.
+    #[arg(long, help_heading = "Memory and concurrency", env = "UPLOAD_DISK_DIR")]
     pub upload_disk_dir: Option<PathBuf>,
-    /// Memory for decoded pictures; pictures beyond it wait before they are decoded.
-    #[arg(long, env = "DECODE_MEMORY_BUDGET", default_value_t = Bytes(256 << 20))]
+    /// Memory for decoded images. Images that do not fit wait before they are decoded.
+    #[arg(long, help_heading = "Memory and concurrency", env = "DECODE_MEMORY_BUDGET", default_value_t = Bytes(256 << 20))]
     pub decode_memory_budget: Bytes,
-    /// Pictures decoded at once; 0 is one for each processor.
-    #[arg(long, env = "DECODE_THREADS", default_value_t = 0)]
+    /// Number of images that are decoded at once. 0 uses one per processor.
+    #[arg(long, help_heading = "Memory and concurrency", env = "DECODE_THREADS", default_value_t = 0)]
     pub decode_threads: usize,
-    /// Seconds that an upload waits for memory before it is refused with 503.
-    #[arg(long, env = "ADMISSION_TIMEOUT", default_value_t = Seconds(10))]
+    /// Maximum time in seconds that an upload waits for memory before it is rejected with 503.
+    #[arg(long, help_heading = "Memory and concurrency", env = "ADMISSION_TIMEOUT", default_value_t = Seconds(10))]
     pub admission_timeout: Seconds,
     #[command(flatten)]
     pub pictures: PictureConfig,
-    /// Frames × pixels of an animated picture.
-    #[arg(long, env = "MAX_ANIMATION_PIXELS", default_value_t = 200_000_000)]
+    /// Maximum number of pixels of an animation (frames × width × height).
+    #[arg(long, help_heading = "File limits", env = "MAX_ANIMATION_PIXELS", default_value_t = 200_000_000)]
     pub max_animation_pixels: u64,
-    /// Whether originals keep what they say of the place where they were taken; otherwise GPS and other location metadata
-    /// are removed before they are stored.
-    #[arg(long, env = "KEEP_LOCATION", default_value_t = false, action = clap::ArgAction::Set)]
+    /// Whether originals keep their location metadata. If `false`, GPS and other location metadata is removed before an
+    /// original is stored.
+    #[arg(long, help_heading = "File limits", env = "KEEP_LOCATION", default_value_t = false, action = clap::ArgAction::Set)]
     pub keep_location: bool,
-    /// Whether an uploader may keep the location of one image with `keep_location=true`.
-    #[arg(long, env = "ALLOW_KEEP_LOCATION", default_value_t = false, action = clap::ArgAction::Set)]
+    /// Whether clients may keep the location metadata of an image by sending `keep_location=true`.
+    #[arg(long, help_heading = "File limits", env = "ALLOW_KEEP_LOCATION", default_value_t = false, action = clap::ArgAction::Set)]
     pub allow_keep_location: bool,
-    /// Heights in pixels of thumbnails beside `small` and `medium`: 16 to 2000, up to 8 of them; or `none`.
-    #[arg(long, env = "THUMBNAIL_HEIGHTS", default_value = "200,400")]
+    /// Comma-separated heights in pixels of thumbnails to create in addition to `small` and `medium`: up to 8 heights, each
+    /// from 16 to 2000. `none` creates no others.
+    #[arg(long, help_heading = "Thumbnails and resized images", env = "THUMBNAIL_HEIGHTS", default_value = "200,400")]
     pub thumbnail_heights: Heights,
     #[command(flatten)]
     pub resizing: ResizeConfig,
-    /// Seconds that presigned URLs in image objects live at least.
-    #[arg(long, env = "URL_LIFETIME", default_value_t = Seconds(3600))]
+    /// Minimum lifetime in seconds of the presigned URLs in image objects.
+    #[arg(long, help_heading = "Links and caching", env = "URL_LIFETIME", default_value_t = Seconds(3600))]
     pub url_lifetime: Seconds,
-    /// Seconds for which presigned URLs in image objects stay the same, so that they can be cached.
-    #[arg(long, env = "URL_WINDOW", default_value_t = Seconds(900))]
+    /// Seconds for which the presigned URLs in image objects stay the same, so that the files can be cached.
+    #[arg(long, help_heading = "Links and caching", env = "URL_WINDOW", default_value_t = Seconds(900))]
     pub url_window: Seconds,
-    /// Seconds for which caches may keep what a public link gives; one that has it does not notice a deletion.
-    #[arg(long, env = "LINK_MAX_AGE", default_value_t = Seconds(31_536_000))]
+    /// Seconds for which caches may keep the file behind a public link. A cache that has the file does not notice a deletion.
+    #[arg(long, help_heading = "Links and caching", env = "LINK_MAX_AGE", default_value_t = Seconds(31_536_000))]
     pub link_max_age: Seconds,
     #[command(flatten)]
     pub imports: ImportConfig,
@@ -127,70 +132,72 @@ pub struct Config {
     pub captions: CaptionConfig,
     #[command(flatten)]
     pub access: AccessConfig,
-    /// Days for which a deleted image can be restored; after that it is purged.
-    #[arg(long, env = "RETENTION_DAYS", default_value_t = 30)]
+    /// Days for which a deleted image can be restored. After that it is purged; 0 purges it at the next cleanup.
+    #[arg(long, help_heading = "Deletion and cleanup", env = "RETENTION_DAYS", default_value_t = 30)]
     pub retention_days: u32,
-    /// Seconds for which a deleted image is kept even if its owner's trash is full. The trash of an account holds as many images and bytes
-    /// as its plan allows; beyond that the oldest are purged.
-    #[arg(long, env = "TRASH_MIN_AGE", default_value_t = Seconds(3600))]
+    /// Minimum time in seconds for which a deleted image is kept, even if its owner's trash is full. The trash holds as many
+    /// images and bytes as the owner's plan allows; beyond that, the oldest are purged.
+    #[arg(long, help_heading = "Deletion and cleanup", env = "TRASH_MIN_AGE", default_value_t = Seconds(3600))]
     pub trash_min_age: Seconds,
-    /// Whether presigned URLs of an image stop working when its owner deletes it. For that its objects are copied to other keys and removed
-    /// where they were. URLs of an image that an administrator deletes always stop working.
-    #[arg(long, env = "DELETE_REVOKES_URLS", default_value_t = true, action = clap::ArgAction::Set)]
+    /// Whether the presigned URLs of an image stop working when its owner deletes it. For this, its objects are copied to new
+    /// keys and removed from the old ones. A deletion by an administrator always revokes them.
+    #[arg(long, help_heading = "Deletion and cleanup", env = "DELETE_REVOKES_URLS", default_value_t = true, action = clap::ArgAction::Set)]
     pub delete_revokes_urls: bool,
-    /// Seconds after which the objects of an upload that never ended are removed; longer than any upload may take.
-    #[arg(long, env = "INTENT_GRACE", default_value_t = Seconds(3600))]
+    /// Seconds after which the objects of an unfinished upload are removed. Must exceed the time that any upload can take.
+    #[arg(long, help_heading = "Deletion and cleanup", env = "INTENT_GRACE", default_value_t = Seconds(3600))]
     pub intent_grace: Seconds,
-    /// Seconds between two rounds of the sweeper, which purges and removes.
-    #[arg(long, env = "SWEEP_INTERVAL", default_value_t = Seconds(60))]
+    /// Seconds between two cleanups, which purge deleted images and remove objects that are no longer needed.
+    #[arg(long, help_heading = "Deletion and cleanup", env = "SWEEP_INTERVAL", default_value_t = Seconds(60))]
     pub sweep_interval: Seconds,
-    /// Origins whose pages may use the API from a browser, comma-separated; `*` is any. With AUTH_MODE=trusted on a loopback address, `*`
-    /// allows only reading: name the origins whose pages may write.
-    #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',')]
+    /// Comma-separated origins whose web pages may use the API. `*` allows any origin. With AUTH_MODE=trusted on a loopback
+    /// address, `*` allows only reading: list the origins whose pages may write.
+    #[arg(long, help_heading = "Access and accounts", env = "CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
-    /// Connections held at once; the limit of open files (`ulimit -Hn`) must leave room for them.
-    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 1024)]
+    /// Maximum number of open connections. The limit on open files (`ulimit -Hn`) must leave room for them.
+    #[arg(long, help_heading = "Connections and timeouts", env = "MAX_CONNECTIONS", default_value_t = 1024)]
     pub max_connections: usize,
-    /// Connections held at once for one address (an IPv6 network of 64 bits) that is not in TRUSTED_PROXIES; 0 is no limit. A further one
-    /// takes the place of one on which nothing is under way, or whose client does not read.
-    #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 256)]
+    /// Maximum number of open connections from one address (for IPv6, a /64 network) that is not in TRUSTED_PROXIES. A further
+    /// connection replaces one that is idle or whose client does not read. 0 disables the limit.
+    #[arg(long, help_heading = "Connections and timeouts", env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 256)]
     pub max_connections_per_address: usize,
-    /// Originals and thumbnails that are read from the storage for clients at once. Clients that do not read their answer are not
-    /// counted. Of these, at most half are for files of which the client has taken less than 1.5 MiB, and six for those of one
-    /// caller.
-    #[arg(long, env = "MAX_DOWNLOADS", default_value_t = 128)]
+    /// Maximum number of originals and thumbnails that are read from the storage for clients at once. Clients that do not read
+    /// do not count. At most half may be files of which the client has received less than 1.5 MiB, and at most 6 of those for
+    /// one caller.
+    #[arg(long, help_heading = "Connections and timeouts", env = "MAX_DOWNLOADS", default_value_t = 128)]
     pub max_downloads: usize,
-    /// Port for `/health`, `/ready` and `/metrics` alone, on HOST; unset: they are on PORT.
-    #[arg(long, env = "ADMIN_PORT")]
+    /// Port on HOST that serves `/health`, `/ready` and `/metrics`, and nothing else. Unset: PORT serves them.
+    #[arg(long, help_heading = "Basics", env = "ADMIN_PORT")]
     pub admin_port: Option<u16>,
-    /// Seconds for a request's head, from its first byte on, or from the opening of the connection.
-    #[arg(long, env = "HEAD_TIMEOUT", default_value_t = Seconds(10))]
+    /// Maximum time in seconds to receive the headers of a request, from their first byte or from the opening of the
+    /// connection.
+    #[arg(long, help_heading = "Connections and timeouts", env = "HEAD_TIMEOUT", default_value_t = Seconds(10))]
     pub head_timeout: Seconds,
-    /// Seconds that a connection stays open without a request. It must be longer than a load balancer in front keeps its own
-    /// connections (60 at AWS and nginx), or requests meet connections that are being closed.
-    #[arg(long, env = "KEEP_ALIVE_TIMEOUT", default_value_t = Seconds(75))]
+    /// Seconds for which a connection stays open without a request. Must exceed the keep-alive timeout of a load balancer in
+    /// front (60 at AWS and nginx); otherwise requests arrive on connections that are being closed.
+    #[arg(long, help_heading = "Connections and timeouts", env = "KEEP_ALIVE_TIMEOUT", default_value_t = Seconds(75))]
     pub keep_alive_timeout: Seconds,
-    /// Seconds that a body may pause, in either direction.
-    #[arg(long, env = "BODY_IDLE_TIMEOUT", default_value_t = Seconds(15))]
+    /// Maximum pause in seconds within a request or response body.
+    #[arg(long, help_heading = "Connections and timeouts", env = "BODY_IDLE_TIMEOUT", default_value_t = Seconds(15))]
     pub body_idle_timeout: Seconds,
-    /// Seconds that a body may take in all; unset: as long as the largest upload takes at BODY_MIN_RATE, and at least 120.
-    #[arg(long, env = "BODY_TIMEOUT")]
+    /// Maximum time in seconds to receive a request body. Unset: the time that the largest upload takes at BODY_MIN_RATE, and
+    /// at least 120.
+    #[arg(long, help_heading = "Connections and timeouts", env = "BODY_TIMEOUT")]
     pub body_timeout: Option<Seconds>,
-    /// Bytes a second that a body must bring on the whole, after its first 5 seconds, and that a client must take of a file, after 30
-    /// seconds; 0 is any.
-    #[arg(long, env = "BODY_MIN_RATE", default_value_t = Bytes(16 << 10))]
+    /// Minimum average transfer rate in bytes per second, for uploads after 5 seconds and for downloads after 30 seconds. 0
+    /// disables the check.
+    #[arg(long, help_heading = "Connections and timeouts", env = "BODY_MIN_RATE", default_value_t = Bytes(16 << 10))]
     pub body_min_rate: Bytes,
-    /// Seconds that requests in flight have when the service is asked to stop.
-    #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value_t = Seconds(30))]
+    /// Maximum time in seconds for requests in flight to finish when the service is stopped.
+    #[arg(long, help_heading = "Connections and timeouts", env = "SHUTDOWN_TIMEOUT", default_value_t = Seconds(30))]
     pub shutdown_timeout: Seconds,
-    /// How log lines are written.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    /// Format of log lines.
+    #[arg(long, help_heading = "Basics", env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// What is logged: a level, or directives as of the `tracing-subscriber` crate's `EnvFilter`.
-    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    /// Log level such as `warn`, or filter directives in the syntax of `EnvFilter` from the `tracing-subscriber` crate.
+    #[arg(long, help_heading = "Basics", env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
-    /// Log the address that each request comes from, and keep those of failed logins in the audit trail.
-    #[arg(long, env = "LOG_CLIENT_ADDRESS", default_value_t = true, action = clap::ArgAction::Set)]
+    /// Whether to log the client address of each request, and to record the addresses of failed logins in the audit trail.
+    #[arg(long, help_heading = "Basics", env = "LOG_CLIENT_ADDRESS", default_value_t = true, action = clap::ArgAction::Set)]
     pub log_client_address: bool,
 }
 
@@ -201,19 +208,19 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// Whether anything is kept in DATA_DIR.
+    /// Returns whether DATA_DIR is used.
     pub fn uses_data_dir(&self) -> bool {
         self.database_url.is_none() || self.s3_endpoint_url.is_none()
     }
 
-    /// What a service that has run has left in DATA_DIR.
+    /// Returns the files that a service has created in DATA_DIR once it has run.
     pub fn state_files(&self) -> Vec<PathBuf> {
         let database = self.database_file();
         let objects = self.s3_endpoint_url.is_none().then(|| self.objects_dir());
         database.into_iter().chain(objects).collect()
     }
 
-    /// SQLite's, where it is the database.
+    /// Returns the path of the SQLite file, if SQLite is used.
     pub fn database_file(&self) -> Option<PathBuf> {
         self.database_url.is_none().then(|| self.sqlite_file())
     }
@@ -284,7 +291,7 @@ impl Config {
         }
     }
 
-    /// `address` is where the service listens.
+    /// Returns the settings of the HTTP layer. `address` is the address that the service listens on.
     pub fn http(&self, address: SocketAddr) -> HttpConfig {
         let body = BodyLimits {
             fields_bytes: FIELDS_BYTES,
@@ -311,19 +318,19 @@ impl Config {
         }
     }
 
-    /// How long a body may take: the largest upload must have the time that the least rate gives it.
+    /// Returns the time limit for a body: long enough for the largest upload at the minimum rate.
     fn longest_body(&self) -> Duration {
         if let Some(timeout) = self.body_timeout {
             return timeout.duration();
         }
         let largest_upload = self.limits().max_file_bytes + FIELDS_BYTES;
         match largest_upload.checked_div(self.body_min_rate.0) {
-            Some(seconds) => LEAST_BODY_TIME.max(UNHURRIED + Duration::from_secs(seconds + 1)),
-            None => LONGEST_BODY_TIME,
+            Some(seconds) => MIN_BODY_TIME.max(BODY_RATE_GRACE + Duration::from_secs(seconds + 1)),
+            None => MAX_BODY_TIME,
         }
     }
 
-    /// What public links start with, without a slash at its end.
+    /// Returns the base of public links, without a trailing slash.
     fn link_base(&self, address: SocketAddr) -> String {
         match &self.public_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
@@ -337,7 +344,7 @@ impl Config {
         host_name(url.authority()?.as_str())
     }
 
-    /// Whether PUBLIC_URL leads to the machine of whoever follows it.
+    /// Returns whether PUBLIC_URL refers to the machine of the client itself.
     fn is_public_url_local(&self) -> bool {
         self.public_host().is_some_and(|host| is_local(&host))
     }
@@ -355,14 +362,15 @@ impl Config {
     }
 }
 
-/// Room for an upload's other fields and the framing of its parts.
+/// Allowance for an upload's other fields and the multipart framing.
 const FIELDS_BYTES: u64 = 64 * 1024;
-/// What is read of a refused body at least, so that the client gets its answer; more than most mistakes of size.
+/// Minimum number of bytes that are read of a rejected body, so that the client receives the response; more than most size
+/// mistakes.
 const DRAIN_BYTES: u64 = 32 << 20;
 
-/// The time for a body where nothing else says it, and where any rate will do.
-const LEAST_BODY_TIME: Duration = Duration::from_secs(120);
-const LONGEST_BODY_TIME: Duration = Duration::from_secs(3600);
+/// Time limit for a body if nothing requires more, and if any rate is accepted.
+const MIN_BODY_TIME: Duration = Duration::from_secs(120);
+const MAX_BODY_TIME: Duration = Duration::from_secs(3600);
 
 fn days(number: u32) -> Duration {
     Duration::from_secs(u64::from(number) * 86_400)

@@ -1,5 +1,5 @@
-//! DATA_DIR: one process at a time, and nobody else's to read. The database in it holds password hashes and the key that access tokens
-//! are signed with.
+//! DATA_DIR: used by one process at a time, and readable only by its owner. Its database contains password hashes and the key
+//! that signs access tokens.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -7,41 +7,49 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::app::Error;
 use crate::config::Config;
 
-/// What SQLite writes beside the file itself; it gives them the file's mode.
-const BESIDE_THE_DATABASE: [&str; 3] = ["", "-wal", "-shm"];
+/// Suffixes of the files that SQLite writes: the database and the files beside it, which get its mode.
+const DATABASE_SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// Makes the directory, closes it to other users, and takes its lock: two processes would each believe that they alone write.
+/// Why DATA_DIR cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error("DATA_DIR cannot be used: another process is using {}", .0.display())]
+    InUse(PathBuf),
+    #[error("DATA_DIR cannot be used: {}", .0.display())]
+    Io(PathBuf, #[source] io::Error),
+}
+
+/// Creates the directory, restricts it to its owner, and locks it. Two processes would both assume that they are the only writer.
 ///
 /// # Errors
-/// Another process holds the lock, or the directory cannot be written.
-pub fn lock(path: &Path) -> Result<File, Error> {
-    let failed = |error| Error::DataDir(path.to_owned(), error);
+/// Another process holds the lock, or the directory is not writable.
+pub fn lock(path: &Path) -> Result<File, DataDirError> {
+    let failed = |error| DataDirError::Io(path.to_owned(), error);
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(failed)?;
-    close_to_others(path, DIRECTORY_MODE);
+    restrict_permissions(path, DIRECTORY_MODE);
     let lock = create(&path.join("lock")).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Error::DataDirInUse(path.to_owned())),
+        Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 
-/// Makes SQLite's file, if there is none, and closes it to other users.
+/// Creates the SQLite file, if it is missing, and restricts it to its owner.
 ///
 /// # Errors
-/// The directory cannot be written.
-pub fn prepare_database(path: &Path) -> Result<(), Error> {
-    create(path).map_err(|error| Error::DataDir(path.to_owned(), error))?;
-    for suffix in BESIDE_THE_DATABASE {
+/// The directory is not writable.
+pub fn prepare_database(path: &Path) -> Result<(), DataDirError> {
+    create(path).map_err(|error| DataDirError::Io(path.to_owned(), error))?;
+    for suffix in DATABASE_SUFFIXES {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
-        close_to_others(&PathBuf::from(name), FILE_MODE);
+        restrict_permissions(&PathBuf::from(name), FILE_MODE);
     }
     Ok(())
 }
@@ -50,37 +58,40 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).mode(FILE_MODE).open(path)
 }
 
-/// Takes from other users what an earlier version or a copy has given them. A volume that belongs to somebody else stays as it is.
-fn close_to_others(path: &Path, allowed: u32) {
+/// Removes permissions of other users that an earlier version or a copy has granted. A volume that belongs to another user stays
+/// unchanged.
+fn restrict_permissions(path: &Path, allowed: u32) {
     let Ok(found) = fs::metadata(path) else { return };
     let mode = found.permissions().mode() & 0o777;
     if mode & !allowed == 0 {
         return;
     }
-    let (path_shown, mode_shown) = (path.display(), format!("{mode:o}"));
-    match fs::set_permissions(path, Permissions::from_mode(mode & allowed)) {
+    let restricted = mode & allowed;
+    let (path_text, mode_text) = (path.display(), format!("{mode:o}"));
+    match fs::set_permissions(path, Permissions::from_mode(restricted)) {
         Ok(()) => {
-            tracing::warn!(path = %path_shown, mode = mode_shown, "other users could read this; its mode is now {:o}", mode & allowed)
+            tracing::warn!(path = %path_text, mode = mode_text, "other users could read this path: changed its mode to {restricted:o}");
         }
-        Err(error) => tracing::warn!(path = %path_shown, mode = mode_shown, "other users can read this: {error}"),
+        Err(error) => {
+            tracing::warn!(path = %path_text, mode = mode_text, "other users can read this path: cannot change its mode: {error}");
+        }
     }
 }
 
-/// Which database a command has used. `Display` is a sentence: a command that was run in another folder than the service has other accounts.
+/// The database that a command has used. `Display` is a sentence for the user: a command that runs in another directory than the
+/// service uses another database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UsedDatabase {
-    /// PostgreSQL.
-    Named,
-    /// SQLite.
-    File { path: PathBuf, is_new: bool },
+    Postgres,
+    Sqlite { path: PathBuf, is_new: bool },
 }
 
 impl UsedDatabase {
-    /// To be asked before the database is opened, which makes its file.
+    /// Returns the database in use. Must be called before it is opened, which creates the file.
     pub fn of(config: &Config) -> Self {
         match config.database_file() {
-            None => Self::Named,
-            Some(path) => Self::File { is_new: !path.exists(), path: std::path::absolute(&path).unwrap_or(path) },
+            None => Self::Postgres,
+            Some(path) => Self::Sqlite { is_new: !path.exists(), path: std::path::absolute(&path).unwrap_or(path) },
         }
     }
 }
@@ -88,13 +99,13 @@ impl UsedDatabase {
 impl fmt::Display for UsedDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Named => f.write_str("The database is the one that DATABASE_URL names."),
-            Self::File { path, is_new: false } => write!(f, "The database is {}.", path.display()),
-            Self::File { path, is_new: true } => {
+            Self::Postgres => f.write_str("The database is that of DATABASE_URL."),
+            Self::Sqlite { path, is_new: false } => write!(f, "The database is {}.", path.display()),
+            Self::Sqlite { path, is_new: true } => {
                 let path = path.display();
                 write!(
                     f,
-                    "This made a new database at {path}: start the service with the same DATA_DIR, or it will not know this account."
+                    "This created a new database at {path}: start the service with the same DATA_DIR, or it will not find this account."
                 )
             }
         }
@@ -110,22 +121,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_it_is_its_owners_alone() {
+    fn new_files_are_accessible_only_to_their_owner() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("a/data");
         let lock = super::lock(&data).unwrap();
         prepare_database(&data.join("images.sqlite")).unwrap();
         assert_eq!((mode(&data), mode(&folder.path().join("a"))), (0o700, 0o700));
         assert_eq!((mode(&data.join("lock")), mode(&data.join("images.sqlite"))), (0o600, 0o600));
-        assert!(matches!(super::lock(&data), Err(Error::DataDirInUse(_))));
+        assert!(matches!(super::lock(&data), Err(DataDirError::InUse(_))));
         drop(lock);
     }
 
     #[test]
-    fn what_was_open_to_others_is_closed_and_keeps_its_content() {
+    fn files_readable_by_others_are_restricted_and_keep_their_contents() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("images.sqlite");
-        for suffix in BESIDE_THE_DATABASE {
+        for suffix in DATABASE_SUFFIXES {
             let path = folder.path().join(format!("images.sqlite{suffix}"));
             fs::write(&path, suffix).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
@@ -134,7 +145,7 @@ mod tests {
         drop(lock(folder.path()).unwrap());
         prepare_database(&database).unwrap();
         assert_eq!(mode(folder.path()), 0o700);
-        for suffix in BESIDE_THE_DATABASE {
+        for suffix in DATABASE_SUFFIXES {
             let path = folder.path().join(format!("images.sqlite{suffix}"));
             assert_eq!((mode(&path), fs::read_to_string(&path).unwrap()), (0o600, suffix.to_owned()));
         }

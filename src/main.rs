@@ -20,7 +20,7 @@ use image_service::service::identity::passwords::Password;
 use image_service::service::maintenance::doctor::Fix;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A self-hosted image service: uploads, thumbnails, presigned links.
+/// A self-hosted image service: uploads, thumbnails, presigned URLs.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 120)]
 struct Cli {
@@ -30,27 +30,27 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API; this is the default.
+    /// Serve the API (default).
     Serve(Box<Config>),
-    /// Bring the database's schema up to date, and end. `serve` does so as well.
+    /// Migrate the database schema to this version and exit. `serve` does this too.
     Migrate(Box<Config>),
     /// Print the OpenAPI document.
     Openapi,
-    /// Compare database and bucket, and report what does not fit together.
+    /// Compare the database with the bucket and report inconsistencies.
     Doctor(Box<Doctor>),
-    /// Make an account of an administrator. Asks for its password, or reads it from standard input.
+    /// Create an administrator. Prompts for the password, or reads it from standard input.
     CreateAdmin(Box<CreateAdmin>),
-    /// Give an account another password, and end its sessions. Asks for it, or reads it from standard input.
+    /// Change the password of an account and end its sessions. Prompts for the password, or reads it from standard input.
     SetPassword(Box<SetPassword>),
-    /// Ask a service on this machine whether it is up; for container health checks.
+    /// Check whether a service on this machine is healthy; for container health checks.
     Healthcheck {
-        /// The address that the service listens on.
+        /// Address that the service listens on.
         #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
         host: IpAddr,
-        /// The service's port.
+        /// Port of the service.
         #[arg(long, env = "PORT", default_value_t = 8000)]
         port: u16,
-        /// Its port for health checks, if it has one of their own.
+        /// Port of the health checks, if it differs from PORT.
         #[arg(long, env = "ADMIN_PORT")]
         admin_port: Option<u16>,
     },
@@ -58,10 +58,10 @@ enum Command {
 
 #[derive(Args)]
 struct Doctor {
-    /// Set counters right, and have objects of no image removed, other than originals.
+    /// Correct counters, and remove objects that belong to no image, except originals.
     #[arg(long)]
     fix: bool,
-    /// Have originals removed that are of no image in the database, with their thumbnails: there may be no other copy.
+    /// Remove originals that belong to no image in the database, with their thumbnails. There may be no other copy.
     #[arg(long)]
     remove_originals: bool,
     #[command(flatten)]
@@ -70,10 +70,10 @@ struct Doctor {
 
 #[derive(Args)]
 struct CreateAdmin {
-    /// What it logs in with.
+    /// E-mail address to log in with.
     #[arg(long, value_parser = Email::parse)]
     email: Email,
-    /// The `user_id` that its images have; unset: the account's id.
+    /// The `user_id` of the administrator's images; unset: the account's id.
     #[arg(long, value_parser = UserId::parse)]
     user_id: Option<UserId>,
     #[command(flatten)]
@@ -82,15 +82,15 @@ struct CreateAdmin {
 
 #[derive(Args)]
 struct SetPassword {
-    /// The account's.
+    /// E-mail address of the account.
     #[arg(long, value_parser = Email::parse)]
     email: Email,
     #[command(flatten)]
     config: Config,
 }
 
-/// For all of the process, its C libraries too. With glibc's allocator a page of a list, which is made of some thousand small
-/// pieces, takes 1.4 times the CPU.
+/// The allocator of the whole process, including its C libraries. With glibc's allocator, a page of a list, which consists of
+/// some thousand small allocations, takes 1.4 times the CPU time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -100,7 +100,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(128).build();
     let result = runtime.map_err(Into::into).and_then(|runtime| {
         let result = runtime.block_on(run(command));
-        // A name that is being looked up may take its time, and nobody waits for it any more.
+        // A DNS look-up may take long, and nothing needs its result any more.
         runtime.shutdown_timeout(Duration::from_secs(1));
         result
     });
@@ -110,17 +110,17 @@ fn main() -> ExitCode {
     })
 }
 
-/// Gives memory that is free back to the system at once. By default that takes a second, in which large pictures add up to
-/// twice the peak, and most of it is kept for ever.
+/// Returns freed memory to the system after 10 ms. By default this takes a second, in which large images add up to twice the
+/// peak, most of which is then kept indefinitely.
 #[expect(unsafe_code, reason = "the allocator's own setting has no safe wrapper")]
 fn keep_memory_low() {
-    /// `mi_option_purge_delay` of mimalloc.h, which the bindings lack; milliseconds.
+    /// `mi_option_purge_delay` of mimalloc.h, in milliseconds; the bindings do not define it.
     const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-    // SAFETY: it stores a number.
+    // The call only stores a number in the allocator's options.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 10) }
 }
 
-/// No command is `serve` with its settings from the environment.
+/// Without a command, runs `serve` with settings from the environment.
 fn serve_from_environment() -> Command {
     let matches = Cli::command().get_matches_from(["image-service", "serve"]);
     let cli = <Cli as clap::FromArgMatches>::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -151,17 +151,17 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             let (account, database) =
                 app::create_admin(config, Arc::new(SystemClock), admin.email, password, admin.user_id).await?;
             let Account { email, id, user_id, .. } = account;
-            print(&format!("made {email} an administrator: account {id}, user_id {user_id}\n{database}\n"))?;
+            print(&format!("created the administrator {email}: account {id}, user_id {user_id}\n{database}\n"))?;
         }
         Command::SetPassword(set) => {
             let config = set.config.validate()?;
             start_log(&config)?;
             let password = read_password()?;
             let database = app::set_password(config, Arc::new(SystemClock), set.email.clone(), password).await?;
-            print(&format!("{} has another password, and its sessions have ended\n{database}\n", set.email))?;
+            print(&format!("changed the password of {} and ended its sessions\n{database}\n", set.email))?;
         }
         Command::Healthcheck { host, port, admin_port } => {
-            image_service::http::maintenance::health::ask(host, admin_port.unwrap_or(port)).await?
+            image_service::http::maintenance::health::probe(host, admin_port.unwrap_or(port)).await?
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -172,7 +172,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     start_log(&config)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut asked_to_stop = pin!(async move {
+    let mut stop_signal = pin!(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -180,32 +180,32 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     });
     let running = tokio::select! {
         running = app::start(config, Arc::new(SystemClock)) => running?,
-        // The start may wait for a database; what it has begun can be begun again.
-        () = &mut asked_to_stop => return Ok(()),
+        // Startup may wait for a database; it can be interrupted at any point and repeated.
+        () = &mut stop_signal => return Ok(()),
     };
     let mut addresses = format!("listening on http://{}\n", running.address);
     if let Some(address) = running.s3_address {
         addresses += &format!("storage on http://{address}\n");
     }
-    // Whoever reads it may have gone; that is no reason not to serve.
+    // The reader of standard output may be gone; the service still runs.
     if let Err(error) = print(&addresses) {
         tracing::warn!("the addresses could not be printed: {error}");
     }
-    asked_to_stop.await;
-    tracing::info!("stopping: no new requests; those in flight may finish");
+    stop_signal.await;
+    tracing::info!("shutting down: accepting no new requests and waiting for those in flight");
     if let Err(error) = running.shut_down().await {
-        tracing::warn!("stopped: {}", chain(&error));
+        tracing::warn!("shut down with an error: {}", chain(&error));
     }
     Ok(())
 }
 
-/// Asks for a password twice on a terminal; else it is the first line of standard input. Never an argument, which other users
-/// of the machine could see.
+/// Prompts for a password twice on a terminal; otherwise reads the first line of standard input. It is never an argument, which
+/// other users of the machine could see.
 fn read_password() -> Result<Password, Box<dyn Error>> {
     let text = if std::io::stdin().is_terminal() {
         let text = rpassword::prompt_password("Password: ")?;
-        if rpassword::prompt_password("Once more: ")? != text {
-            return Err("these are two different passwords".into());
+        if rpassword::prompt_password("Repeat the password: ")? != text {
+            return Err("the passwords do not match".into());
         }
         text
     } else {
@@ -216,12 +216,13 @@ fn read_password() -> Result<Password, Box<dyn Error>> {
     Password::parse(&text).map_err(|rule| format!("the password {rule}").into())
 }
 
-/// Log lines go to standard error; standard output is for what a command prints.
+/// Starts logging to standard error; standard output is for the output of commands.
 fn start_log(config: &Config) -> Result<(), Box<dyn Error>> {
-    // s3s logs what clients of the embedded server ask for in vain as its own errors; the server logs its faults itself.
+    // s3s logs failed requests of the embedded server's clients as its own errors; the server logs its own faults.
     let filter = tracing_subscriber::EnvFilter::try_new(format!("s3s=off,{}", config.log_level))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // It would tell standard error that standard error takes no more, and panic over it: on a full disk that ended requests.
+    // Otherwise tracing reports to standard error that standard error is not writable, and panics: with a full disk, that aborted
+    // requests.
     let builder = builder.log_internal_errors(false);
     match config.log_format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
@@ -240,7 +241,7 @@ fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        // Transparent errors tell what their source tells.
+        // A transparent error has the same message as its source.
         let next = error.to_string();
         if !text.ends_with(&next) {
             text = format!("{text}: {next}");

@@ -1,55 +1,56 @@
-//! Settings of who may come in, and how often.
+//! Settings of authentication and rate limits.
 
 use clap::{Args, ValueEnum};
 
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use crate::http::identity::gateway;
 use crate::http::server::client_address::{TrustedProxies, parse_network};
 use crate::model::account::Email;
 use crate::service::identity::rate_limits::{Rate, RateLimits};
 
-/// How callers are known, and how often they may ask.
+/// Authentication and rate limits.
 #[derive(Debug, Clone, Args)]
 pub struct AccessConfig {
-    /// Who is taken for a user: with `trusted` also whoever `X-User-Id` names, which a gateway sets; with `required` only who has
-    /// credentials, and every write needs them. Where HOST is not a loopback address, `trusted` needs TRUSTED_PROXIES.
-    #[arg(long, env = "AUTH_MODE", value_enum, default_value_t = AuthMode::Trusted)]
+    /// How callers are authenticated. `required`: every write needs credentials. `trusted`: the user in `X-User-Id`, which a
+    /// gateway sets, is accepted as well; unless HOST is a loopback address, this needs TRUSTED_PROXIES.
+    #[arg(long, help_heading = "Access and accounts", env = "AUTH_MODE", value_enum, default_value_t = AuthMode::Trusted)]
     pub auth_mode: AuthMode,
-    /// Secrets that access tokens are signed with, comma-separated, each of at least 32 characters: the first signs, all are
-    /// accepted; unset: the database keeps one, which is replaced every 30 days.
-    #[arg(long, env = "JWT_SECRET", value_delimiter = ',', hide_env_values = true)]
+    /// Comma-separated secrets for signing access tokens, each of at least 32 characters. The first signs; all are accepted.
+    /// Unset: a key that is stored in the database and replaced every 30 days.
+    #[arg(long, help_heading = "Access and accounts", env = "JWT_SECRET", value_delimiter = ',', hide_env_values = true)]
     pub jwt_secret: Vec<String>,
-    /// Addresses and networks, comma-separated, of proxies whose `X-Forwarded-For` tells where a request comes from, and, with
-    /// AUTH_MODE=trusted, whose `X-User-Id` is believed.
-    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',')]
+    /// Comma-separated addresses and networks of proxies. The service accepts the client address in their `X-Forwarded-For`
+    /// and, with AUTH_MODE=trusted, the user in their `X-User-Id`.
+    #[arg(long, help_heading = "Access and accounts", env = "TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
-    /// E-mail address of the administrator that is made at the start, if there is none yet.
-    #[arg(long, env = "ADMIN_EMAIL")]
+    /// E-mail address of the administrator to create at startup if there is none yet. Needs ADMIN_PASSWORD_FILE.
+    #[arg(long, help_heading = "Access and accounts", env = "ADMIN_EMAIL")]
     pub admin_email: Option<String>,
-    /// File with that administrator's password.
-    #[arg(long, env = "ADMIN_PASSWORD_FILE")]
+    /// File that contains the password for ADMIN_EMAIL.
+    #[arg(long, help_heading = "Access and accounts", env = "ADMIN_PASSWORD_FILE")]
     pub admin_password_file: Option<String>,
-    /// Days after which a session ends and its owner has to log in again, however often its tokens were renewed.
-    #[arg(long, env = "SESSION_MAX_DAYS", default_value_t = 90)]
+    /// Days after the login at which a session ends, however often its tokens were refreshed. The user must then log in again.
+    #[arg(long, help_heading = "Access and accounts", env = "SESSION_MAX_DAYS", default_value_t = 90)]
     pub session_max_days: u32,
-    /// Writes a minute of one caller; 0 is no limit. The same number may come at once.
-    #[arg(long, env = "RATE_LIMIT_UPLOADS_PER_CALLER", default_value_t = 0)]
+    /// Writes per minute by one authenticated caller, all of which may arrive at once. 0 disables the limit.
+    #[arg(long, help_heading = "Rate limits", env = "RATE_LIMIT_UPLOADS_PER_CALLER", default_value_t = 0)]
     pub rate_limit_uploads_per_caller: u32,
-    /// Writes a minute from one address (an IPv6 network of 64 bits); 0 is no limit.
-    #[arg(long, env = "RATE_LIMIT_UPLOADS_PER_ADDRESS", default_value_t = 0)]
+    /// Writes per minute from one client address (for IPv6, a /64 network). 0 disables the limit.
+    #[arg(long, help_heading = "Rate limits", env = "RATE_LIMIT_UPLOADS_PER_ADDRESS", default_value_t = 0)]
     pub rate_limit_uploads_per_address: u32,
-    /// Reads a minute of one caller; 0 is no limit.
-    #[arg(long, env = "RATE_LIMIT_READS_PER_CALLER", default_value_t = 0)]
+    /// Reads per minute by one authenticated caller. 0 disables the limit.
+    #[arg(long, help_heading = "Rate limits", env = "RATE_LIMIT_READS_PER_CALLER", default_value_t = 0)]
     pub rate_limit_reads_per_caller: u32,
-    /// Reads a minute from one address; 0 is no limit.
-    #[arg(long, env = "RATE_LIMIT_READS_PER_ADDRESS", default_value_t = 0)]
+    /// Reads per minute from one client address. 0 disables the limit.
+    #[arg(long, help_heading = "Rate limits", env = "RATE_LIMIT_READS_PER_ADDRESS", default_value_t = 0)]
     pub rate_limit_reads_per_address: u32,
-    /// Logins and renewals of tokens a minute from one address; 0 is no limit. Failures are slowed down apart from it.
-    #[arg(long, env = "RATE_LIMIT_LOGINS_PER_ADDRESS", default_value_t = 0)]
+    /// Logins and token refreshes per minute from one client address. 0 disables the limit. Failed logins are delayed
+    /// independently of it.
+    #[arg(long, help_heading = "Rate limits", env = "RATE_LIMIT_LOGINS_PER_ADDRESS", default_value_t = 0)]
     pub rate_limit_logins_per_address: u32,
 }
 
-/// Who is taken for a user.
+/// How callers are authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AuthMode {
     Trusted,
@@ -61,7 +62,7 @@ impl AccessConfig {
         self.jwt_secret = self.jwt_secret.iter().map(|secret| secret.trim().to_owned()).collect();
         self.jwt_secret.retain(|secret| !secret.is_empty());
         let long = self.jwt_secret.iter().all(|secret| secret.len() >= 32);
-        require(long, "JWT_SECRET", "each secret must have at least 32 characters, and commas stand between them")?;
+        require(long, "JWT_SECRET", "each secret must have at least 32 characters; separate secrets with commas")?;
         self.trusted_proxies = self.trusted_proxies.iter().map(|network| network.trim().to_owned()).collect();
         self.trusted_proxies.retain(|network| !network.is_empty());
         for network in &self.trusted_proxies {
@@ -69,7 +70,7 @@ impl AccessConfig {
             require(
                 self.auth_mode == AuthMode::Required || parsed.prefix_len() > 0,
                 "TRUSTED_PROXIES",
-                "with AUTH_MODE=trusted, a network of all addresses would let anybody be any user",
+                "with AUTH_MODE=trusted, a network of all addresses would let every client act as any user",
             )?;
         }
         self.admin_email = self.admin_email.take().map(|email| email.trim().to_owned()).filter(|email| !email.is_empty());
@@ -78,7 +79,7 @@ impl AccessConfig {
             Email::parse(email).map_err(|reason| ConfigError { variable: "ADMIN_EMAIL", reason: format!("it {reason}") })?;
         }
         let whose = self.admin_email.is_some() || self.admin_password_file.is_none();
-        require(whose, "ADMIN_PASSWORD_FILE", "ADMIN_EMAIL must say whose password it is")?;
+        require(whose, "ADMIN_PASSWORD_FILE", "set ADMIN_EMAIL to the administrator's e-mail address as well")?;
         require((1..=3650).contains(&self.session_max_days), "SESSION_MAX_DAYS", "it must be from 1 to 3650")?;
         for (variable, limit) in [
             ("RATE_LIMIT_UPLOADS_PER_CALLER", self.rate_limit_uploads_per_caller),
@@ -87,7 +88,7 @@ impl AccessConfig {
             ("RATE_LIMIT_READS_PER_ADDRESS", self.rate_limit_reads_per_address),
             ("RATE_LIMIT_LOGINS_PER_ADDRESS", self.rate_limit_logins_per_address),
         ] {
-            require(limit <= 1_000_000, variable, "at most 1000000 a minute can be told apart")?;
+            require(limit <= 1_000_000, variable, "it must be at most 1000000 a minute")?;
         }
         Ok(())
     }
@@ -109,7 +110,7 @@ impl AccessConfig {
     }
 
     pub(super) fn proxies(&self) -> TrustedProxies {
-        // Those that cannot be read were refused above.
+        // `check` has rejected invalid networks.
         TrustedProxies::new(self.trusted_proxies.iter().filter_map(|network| parse_network(network).ok()).collect())
     }
 }

@@ -6,56 +6,61 @@ use std::time::Duration;
 use clap::Args;
 use url::Url;
 
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use super::units::Seconds;
 use crate::caption::Source;
 use crate::service::jobs::caption_queue::CaptionLimits;
 
-/// Where captions come from, and how many at once.
+/// The source of captions, and how many are created concurrently.
 #[derive(Debug, Clone, Args)]
 pub struct CaptionConfig {
-    /// Folder of a BLIP model, which is run inside the process (where it was built with the feature `captions`): `config.json`,
-    /// `model.safetensors`, `tokenizer.json`; unset, as CAPTION_URL: no captions are made.
-    #[arg(long, env = "CAPTION_MODEL_DIR")]
+    /// Directory of a BLIP model to run inside the process, with `config.json`, `model.safetensors` and `tokenizer.json`. Needs
+    /// a binary built with the feature `captions`. If neither this nor CAPTION_URL is set, captions are off.
+    #[arg(long, help_heading = "Captions", env = "CAPTION_MODEL_DIR")]
     pub caption_model_dir: Option<String>,
-    /// Address of an OpenAI-compatible endpoint that takes pictures, in place of a model inside the process: what comes before
-    /// `/chat/completions`, as `http://localhost:11434/v1`.
-    #[arg(long, env = "CAPTION_URL")]
+    /// Base URL of an OpenAI-compatible endpoint that accepts images, to use instead of CAPTION_MODEL_DIR: the part before
+    /// `/chat/completions`, such as `http://localhost:11434/v1`.
+    #[arg(long, help_heading = "Captions", env = "CAPTION_URL")]
     pub caption_url: Option<String>,
-    /// Key for CAPTION_URL, sent as a bearer token.
-    #[arg(long, env = "CAPTION_API_KEY", hide_env_values = true)]
+    /// API key for CAPTION_URL, sent as a bearer token.
+    #[arg(long, help_heading = "Captions", env = "CAPTION_API_KEY", hide_env_values = true)]
     pub caption_api_key: Option<String>,
-    /// Name of the model that CAPTION_URL is asked for; of CAPTION_MODEL_DIR's, what is kept with its captions: unset, the
-    /// folder's name.
-    #[arg(long, env = "CAPTION_MODEL")]
+    /// Name of the model to request from CAPTION_URL. With CAPTION_MODEL_DIR, the name that is stored with captions; unset: the
+    /// name of the directory.
+    #[arg(long, help_heading = "Captions", env = "CAPTION_MODEL")]
     pub caption_model: Option<String>,
-    /// What CAPTION_URL is asked of each picture.
-    #[arg(long, env = "CAPTION_PROMPT", default_value = "Say in one short sentence what is to be seen in this picture.")]
+    /// Prompt that is sent to CAPTION_URL with each image.
+    #[arg(
+        long,
+        help_heading = "Captions",
+        env = "CAPTION_PROMPT",
+        default_value = "Say in one short sentence what is to be seen in this picture."
+    )]
     pub caption_prompt: String,
-    /// Captions that are made at once by this process; 0 leaves them to other instances, and opens no model.
-    #[arg(long, env = "CAPTION_CONCURRENCY", default_value_t = 1)]
+    /// Number of captions that this instance creates at once. 0 leaves captions to other instances and loads no model.
+    #[arg(long, help_heading = "Captions", env = "CAPTION_CONCURRENCY", default_value_t = 1)]
     pub caption_concurrency: usize,
-    /// Threads of the model inside the process, which step back while pictures are taken in; 0 is one for each processor.
-    #[arg(long, env = "CAPTION_THREADS", default_value_t = 0)]
+    /// Number of threads of the model inside the process, which pause while uploads and imports are processed. 0 uses one per
+    /// processor.
+    #[arg(long, help_heading = "Captions", env = "CAPTION_THREADS", default_value_t = 0)]
     pub caption_threads: usize,
-    /// Seconds that one caption may take: of CAPTION_URL by the clock, of the model inside the process those in which its threads
-    /// have the processors, for it gives way to everything else.
-    #[arg(long, env = "CAPTION_TIMEOUT", default_value_t = Seconds(120))]
+    /// Maximum time in seconds for one caption. With CAPTION_URL this is elapsed time; with CAPTION_MODEL_DIR it is CPU time,
+    /// because the model yields to all other work.
+    #[arg(long, help_heading = "Captions", env = "CAPTION_TIMEOUT", default_value_t = Seconds(120))]
     pub caption_timeout: Seconds,
-    /// Times that a picture is tried at most, when what fails may pass.
-    #[arg(long, env = "CAPTION_ATTEMPTS", default_value_t = 3)]
+    /// Maximum number of times that an image is captioned if the error is transient.
+    #[arg(long, help_heading = "Captions", env = "CAPTION_ATTEMPTS", default_value_t = 3)]
     pub caption_attempts: u32,
-    /// Seconds before a picture is tried a second time, give or take a half; four times as many before each further time, up to an
-    /// hour.
-    #[arg(long, env = "CAPTION_RETRY_DELAY", default_value_t = Seconds(10))]
+    /// Delay in seconds before the first retry, randomized by ±50 %. Each further delay is four times as long, up to one hour.
+    #[arg(long, help_heading = "Captions", env = "CAPTION_RETRY_DELAY", default_value_t = Seconds(10))]
     pub caption_retry_delay: Seconds,
 }
 
-/// What is set up.
+/// The configured source of captions.
 #[derive(Debug, Clone)]
 pub enum CaptionSetup {
     Off,
-    /// Other instances make them.
+    /// Other instances create captions.
     Elsewhere,
     On {
         source: Source,
@@ -70,25 +75,25 @@ impl CaptionConfig {
             setting.take_if(|text| text.trim().is_empty());
         }
         let both = self.caption_model_dir.is_some() && self.caption_url.is_some();
-        require(!both, "CAPTION_URL", "CAPTION_MODEL_DIR is set as well, and captions come from one of them")?;
+        require(!both, "CAPTION_URL", "CAPTION_MODEL_DIR is set as well: set only one of them")?;
         if let Some(url) = &self.caption_url {
             let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
             let plain = parsed.is_some_and(|url| url.query().is_none() && url.fragment().is_none() && !has_credentials(&url));
             require(plain, "CAPTION_URL", "it must be like http://localhost:11434/v1, without user, query or fragment")?;
             let complete = url.trim_end_matches('/').ends_with("/chat/completions");
-            require(!complete, "CAPTION_URL", "it ends before /chat/completions, which is added")?;
-            require(self.caption_model.is_some(), "CAPTION_MODEL", "CAPTION_URL needs the name of the model to ask for")?;
+            require(!complete, "CAPTION_URL", "it must not include /chat/completions, which the service appends")?;
+            require(self.caption_model.is_some(), "CAPTION_MODEL", "CAPTION_URL requires the name of a model")?;
         }
         if let Some(key) = &self.caption_api_key {
             let sendable = key.bytes().all(|byte| byte.is_ascii_graphic());
-            require(sendable, "CAPTION_API_KEY", "it must be of visible ASCII characters")?;
+            require(sendable, "CAPTION_API_KEY", "it may only contain visible ASCII characters")?;
         }
         if let Some(model) = &self.caption_model {
             let plain = model.len() <= 200 && !model.chars().any(char::is_control);
             require(plain, "CAPTION_MODEL", "it must have at most 200 bytes and no control characters")?;
         }
-        require(self.caption_concurrency <= 64, "CAPTION_CONCURRENCY", "at most 64 can be made at once")?;
-        require(self.caption_threads <= 256, "CAPTION_THREADS", "at most 256 can be used")?;
+        require(self.caption_concurrency <= 64, "CAPTION_CONCURRENCY", "it must be at most 64")?;
+        require(self.caption_threads <= 256, "CAPTION_THREADS", "it must be at most 256")?;
         require((1..=100).contains(&self.caption_attempts), "CAPTION_ATTEMPTS", "it must be from 1 to 100")?;
         for (variable, time) in [("CAPTION_TIMEOUT", self.caption_timeout), ("CAPTION_RETRY_DELAY", self.caption_retry_delay)] {
             require((1..=3600).contains(&time.0), variable, "it must be from 1 to 3600 seconds")?;

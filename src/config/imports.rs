@@ -3,56 +3,56 @@
 use clap::Args;
 
 use super::days;
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use super::units::Seconds;
 use crate::fetch::FetchConfig;
 use crate::service::jobs::import_queue::{DEFAULT_MAX_PENDING, ImportLimits};
 use crate::service::jobs::imports::Order;
 
-/// How URLs are fetched, and how many at once.
+/// How URLs are fetched, and how many concurrently.
 #[derive(Debug, Clone, Args)]
 pub struct ImportConfig {
-    /// URLs that are imported at once by this process; 0 leaves them to others.
-    #[arg(long, env = "IMPORT_CONCURRENCY", default_value_t = 8)]
+    /// Number of URLs that this instance imports at once. 0 leaves imports to other instances.
+    #[arg(long, help_heading = "Imports", env = "IMPORT_CONCURRENCY", default_value_t = 8)]
     pub import_concurrency: usize,
-    /// URLs of one host that are imported at once, by all instances together.
-    #[arg(long, env = "IMPORT_HOST_CONCURRENCY", default_value_t = 4)]
+    /// Number of URLs of one host that all instances together import at once.
+    #[arg(long, help_heading = "Imports", env = "IMPORT_HOST_CONCURRENCY", default_value_t = 4)]
     pub import_host_concurrency: u32,
-    /// URLs of one user that can wait to be imported, at least 100; an order beyond them is refused with 429.
-    #[arg(long, env = "IMPORT_MAX_PENDING", default_value_t = DEFAULT_MAX_PENDING)]
+    /// Maximum number of unfinished URLs per user, at least 100. A job that would exceed it is rejected with 429.
+    #[arg(long, help_heading = "Imports", env = "IMPORT_MAX_PENDING", default_value_t = DEFAULT_MAX_PENDING)]
     pub import_max_pending: u32,
-    /// Times that a URL is fetched at most, when what fails may pass.
-    #[arg(long, env = "IMPORT_ATTEMPTS", default_value_t = 3)]
+    /// Maximum number of times that a URL is fetched if the error is transient.
+    #[arg(long, help_heading = "Imports", env = "IMPORT_ATTEMPTS", default_value_t = 3)]
     pub import_attempts: u32,
-    /// Seconds before a URL is fetched a second time, give or take a half; four times as many before each further time.
-    #[arg(long, env = "IMPORT_RETRY_DELAY", default_value_t = Seconds(10))]
+    /// Delay in seconds before the first retry, randomized by ±50 %. Each further delay is four times as long, up to one hour.
+    #[arg(long, help_heading = "Imports", env = "IMPORT_RETRY_DELAY", default_value_t = Seconds(10))]
     pub import_retry_delay: Seconds,
-    /// Seconds that a URL's host has to begin its answer, and that it may pause within it.
-    #[arg(long, env = "IMPORT_ANSWER_TIMEOUT", default_value_t = Seconds(15))]
+    /// Maximum time in seconds for a host to start its response, and for each pause within it.
+    #[arg(long, help_heading = "Imports", env = "IMPORT_ANSWER_TIMEOUT", default_value_t = Seconds(15))]
     pub import_answer_timeout: Seconds,
-    /// Seconds that fetching a URL may take in all, redirects included.
-    #[arg(long, env = "IMPORT_TIMEOUT", default_value_t = Seconds(60))]
+    /// Maximum time in seconds to fetch a URL, including redirects.
+    #[arg(long, help_heading = "Imports", env = "IMPORT_TIMEOUT", default_value_t = Seconds(60))]
     pub import_timeout: Seconds,
-    /// Ports that URLs may lead to, comma-separated.
-    #[arg(long, env = "IMPORT_PORTS", value_delimiter = ',', default_value = "80,443")]
+    /// Comma-separated ports to which URLs may lead.
+    #[arg(long, help_heading = "Imports", env = "IMPORT_PORTS", value_delimiter = ',', default_value = "80,443")]
     pub import_ports: Vec<u16>,
-    /// Whether URLs may lead to addresses that are not public, for tests and intranets; link-local addresses and clouds'
-    /// metadata stay refused.
-    #[arg(long, env = "ALLOW_PRIVATE_IMPORTS", default_value_t = false, action = clap::ArgAction::Set)]
+    /// Whether URLs may lead to addresses that are not public, for tests and intranets. Link-local addresses and the metadata
+    /// services of clouds stay blocked.
+    #[arg(long, help_heading = "Imports", env = "ALLOW_PRIVATE_IMPORTS", default_value_t = false, action = clap::ArgAction::Set)]
     pub allow_private_imports: bool,
-    /// Days that a finished import is kept, its images apart; 0 is for ever.
-    #[arg(long, env = "IMPORT_RETENTION_DAYS", default_value_t = 30)]
+    /// Days that a finished import job is kept. 0 keeps it forever. The imported images are not affected.
+    #[arg(long, help_heading = "Imports", env = "IMPORT_RETENTION_DAYS", default_value_t = 30)]
     pub import_retention_days: u32,
 }
 
 impl ImportConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        require(self.import_concurrency <= 64, "IMPORT_CONCURRENCY", "at most 64 can be worked on at once")?;
-        require(self.import_host_concurrency >= 1, "IMPORT_HOST_CONCURRENCY", "at least 1 is needed")?;
+        require(self.import_concurrency <= 64, "IMPORT_CONCURRENCY", "it must be at most 64")?;
+        require(self.import_host_concurrency >= 1, "IMPORT_HOST_CONCURRENCY", "it must be at least 1")?;
         require(
             self.import_max_pending as usize >= Order::MAX_URLS,
             "IMPORT_MAX_PENDING",
-            &format!("it must hold one order, which can have {} URLs", Order::MAX_URLS),
+            &format!("it must be at least {}, the maximum number of URLs in one import job", Order::MAX_URLS),
         )?;
         require((1..=100).contains(&self.import_attempts), "IMPORT_ATTEMPTS", "it must be from 1 to 100")?;
         for (variable, time) in [
@@ -65,7 +65,7 @@ impl ImportConfig {
         require(
             !self.import_ports.is_empty() && !self.import_ports.contains(&0),
             "IMPORT_PORTS",
-            "ports from 1 to 65535 are needed",
+            "each port must be from 1 to 65535",
         )
     }
 

@@ -1,32 +1,32 @@
-//! Settings that bound the files and pictures that are accepted.
+//! Settings that limit the accepted files and images.
 
 use clap::{Args, ValueEnum};
 
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use super::units::Bytes;
 use crate::imaging;
 use crate::service;
 
-/// The bounds of a file and of its picture.
+/// The limits of a file and of its image.
 #[derive(Debug, Clone, Args)]
 pub struct PictureConfig {
-    /// Largest file that is accepted, up to 1GiB. UPLOAD_MEMORY_BUDGET, UPLOAD_DISK_BUDGET and DECODE_MEMORY_BUDGET must hold it.
-    #[arg(long, env = "MAX_FILE_SIZE", default_value_t = Bytes(service::DEFAULT_MAX_FILE_BYTES))]
+    /// Maximum file size, up to 1GiB. UPLOAD_MEMORY_BUDGET, UPLOAD_DISK_BUDGET and DECODE_MEMORY_BUDGET must hold it.
+    #[arg(long, help_heading = "File limits", env = "MAX_FILE_SIZE", default_value_t = Bytes(service::DEFAULT_MAX_FILE_BYTES))]
     pub max_file_size: Bytes,
-    /// Smallest file that is accepted.
-    #[arg(long, env = "MIN_FILE_SIZE", default_value_t = Bytes(service::DEFAULT_MIN_FILE_BYTES))]
+    /// Minimum file size.
+    #[arg(long, help_heading = "File limits", env = "MIN_FILE_SIZE", default_value_t = Bytes(service::DEFAULT_MIN_FILE_BYTES))]
     pub min_file_size: Bytes,
-    /// Pixels that each side may have, up to 65500.
-    #[arg(long, env = "MAX_IMAGE_SIDE", default_value_t = 4000)]
+    /// Maximum width and height in pixels, up to 65500.
+    #[arg(long, help_heading = "File limits", env = "MAX_IMAGE_SIDE", default_value_t = 4000)]
     pub max_image_side: u32,
-    /// Width × height that a picture may have, up to 1000000000. DECODE_MEMORY_BUDGET must hold one byte for each.
-    #[arg(long, env = "MAX_IMAGE_PIXELS", default_value_t = 16_000_000)]
+    /// Maximum number of pixels (width × height), up to 1000000000. DECODE_MEMORY_BUDGET must hold one byte per pixel.
+    #[arg(long, help_heading = "File limits", env = "MAX_IMAGE_PIXELS", default_value_t = 16_000_000)]
     pub max_image_pixels: u64,
-    /// Pixels that each side must have.
-    #[arg(long, env = "MIN_IMAGE_SIDE", default_value_t = 50)]
+    /// Minimum width and height in pixels.
+    #[arg(long, help_heading = "File limits", env = "MIN_IMAGE_SIDE", default_value_t = 50)]
     pub min_image_side: u32,
-    /// Whether a picture beyond MAX_IMAGE_SIDE or MAX_IMAGE_PIXELS is refused, or stored scaled down to them.
-    #[arg(long, env = "OVERSIZE", value_enum, default_value_t = Oversize::Reject)]
+    /// Whether to reject an image that exceeds MAX_IMAGE_SIDE or MAX_IMAGE_PIXELS, or to store it scaled down to these limits.
+    #[arg(long, help_heading = "File limits", env = "OVERSIZE", value_enum, default_value_t = Oversize::Reject)]
     pub oversize: Oversize,
 }
 
@@ -36,26 +36,29 @@ pub enum Oversize {
     Shrink,
 }
 
-/// A larger file would not fit into the 32-bit lengths of RIFF with room to spare, nor into most machines' memory.
-const MOST_FILE_BYTES: u64 = 1 << 30;
-const MOST_PIXELS: u64 = 1_000_000_000;
+/// A larger file would not fit into the 32-bit lengths of RIFF with a margin, nor into the memory of most machines.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+const MAX_PIXELS: u64 = 1_000_000_000;
 
-/// What decoding needs beside one byte a pixel, or beside the copy of a file whose location is removed.
+/// Memory that decoding needs in addition to one byte per pixel, or to the copy of a file whose location metadata is removed.
 const DECODE_EXTRA_BYTES: u64 = 16 << 20;
 const COPY_EXTRA_BYTES: u64 = 24 << 20;
-const LEAST_DECODE_BYTES: u64 = 32 << 20;
+const MIN_DECODE_BYTES: u64 = 32 << 20;
 
-/// Two steps in which memory for arriving bodies is reserved.
+/// Two of the steps in which memory for incoming bodies is reserved.
 const RECEIVING_BYTES: u64 = 512 << 10;
 
 impl PictureConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        require((1..=MOST_FILE_BYTES).contains(&self.max_file_size.0), "MAX_FILE_SIZE", "it must be from 1 byte to 1GiB")?;
+        require((1..=MAX_FILE_BYTES).contains(&self.max_file_size.0), "MAX_FILE_SIZE", "it must be from 1 byte to 1GiB")?;
         require(self.min_file_size.0 >= 1, "MIN_FILE_SIZE", "it must be at least 1 byte")?;
         require(
             self.min_file_size.0 <= self.max_file_size.0,
             "MAX_FILE_SIZE",
-            &format!("{} is less than MIN_FILE_SIZE, which is {}; units are such as MiB", self.max_file_size, self.min_file_size),
+            &format!(
+                "{} is less than MIN_FILE_SIZE, which is {}; check the units, such as MiB",
+                self.max_file_size, self.min_file_size
+            ),
         )?;
         require(
             (1..=imaging::MOST_SIDE).contains(&self.max_image_side),
@@ -69,30 +72,30 @@ impl PictureConfig {
         )?;
         let least_pixels = u64::from(self.min_image_side).pow(2);
         require(
-            (least_pixels..=MOST_PIXELS).contains(&self.max_image_pixels),
+            (least_pixels..=MAX_PIXELS).contains(&self.max_image_pixels),
             "MAX_IMAGE_PIXELS",
-            &format!("it must be from {least_pixels}, which is MIN_IMAGE_SIDE squared, to {MOST_PIXELS} pixels"),
+            &format!("it must be from {least_pixels}, which is MIN_IMAGE_SIDE squared, to {MAX_PIXELS} pixels"),
         )
     }
 
-    /// Checks that the memory budgets hold one file and one picture.
+    /// Checks that the memory budgets are sufficient for one file and one image.
     ///
     /// # Errors
-    /// The budget that does not, with the setting that needs it and the least value.
+    /// The budget that is too small, with the setting that requires more and the minimum.
     pub(super) fn check_budgets(&self, upload: Bytes, decode: Bytes, fields_bytes: u64) -> Result<(), ConfigError> {
-        // Beside the file, which is processed, something must be able to arrive.
+        // While the file is processed, another body must be able to arrive.
         let needed_upload = self.max_file_size.0 + fields_bytes + RECEIVING_BYTES;
         require(
             upload.0 >= needed_upload,
             "UPLOAD_MEMORY_BUDGET",
             &needed("one upload of MAX_FILE_SIZE", self.max_file_size, needed_upload),
         )?;
-        require(decode.0 >= LEAST_DECODE_BYTES, "DECODE_MEMORY_BUDGET", "at least 32MiB are needed")?;
+        require(decode.0 >= MIN_DECODE_BYTES, "DECODE_MEMORY_BUDGET", "it must be at least 32MiB")?;
         let needed_pixels = self.max_image_pixels + DECODE_EXTRA_BYTES;
         require(
             decode.0 >= needed_pixels,
             "DECODE_MEMORY_BUDGET",
-            &needed("one picture of MAX_IMAGE_PIXELS", self.max_image_pixels, needed_pixels),
+            &needed("one image of MAX_IMAGE_PIXELS", self.max_image_pixels, needed_pixels),
         )?;
         let needed_copy = self.max_file_size.0 + COPY_EXTRA_BYTES;
         let holds_copy = decode.0 >= needed_copy || self.max_file_size.0 <= service::DEFAULT_MAX_FILE_BYTES;
@@ -100,14 +103,14 @@ impl PictureConfig {
     }
 
     /// # Errors
-    /// The disk for arriving uploads does not hold one.
+    /// The disk budget is too small for one upload.
     pub(super) fn check_disk(&self, disk: Bytes) -> Result<(), ConfigError> {
         let holds_one = disk.0 == 0 || disk.0 >= self.max_file_size.0;
         let what = needed("one upload of MAX_FILE_SIZE", self.max_file_size, self.max_file_size.0);
-        require(holds_one, "UPLOAD_DISK_BUDGET", &format!("{what}, or 0"))
+        require(holds_one, "UPLOAD_DISK_BUDGET", &format!("{what}; 0 disables spilling to disk"))
     }
 
-    /// Times that a picture or a file may be larger than by default, rounded up; at least 1.
+    /// Returns how many times larger than by default an image or a file may be, rounded up; at least 1.
     pub(super) fn scale(&self) -> u32 {
         let defaults = imaging::Limits::default();
         let pixels = self.limits().most_pixels().div_ceil(defaults.max_pixels);
@@ -127,5 +130,5 @@ impl PictureConfig {
 }
 
 fn needed(what: &str, value: impl std::fmt::Display, bytes: u64) -> String {
-    format!("it must hold {what}, which is {value}: at least {}MiB are needed", bytes.div_ceil(1 << 20))
+    format!("it must be at least {}MiB, to hold {what}, which is {value}", bytes.div_ceil(1 << 20))
 }

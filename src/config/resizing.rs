@@ -1,49 +1,57 @@
-//! Settings of resized images: which sizes may be asked for, and what is kept of them.
+//! Settings of resized images: which sizes may be requested, and how many are kept.
 
 use clap::{Args, ValueEnum};
 
-use super::rules::{ConfigError, require};
+use super::error::{ConfigError, require};
 use crate::model::resize::{ListedSize, ResizeMode};
 use crate::service::images::resize_urls::ResizeLimits;
 
-/// Which resized images are made, for whom, and kept.
+/// Resized images: permitted sizes, signing keys and limits.
 #[derive(Debug, Clone, Args)]
 pub struct ResizeConfig {
-    /// Sizes that anybody may ask for. Signed URLs give any size in every mode.
-    #[arg(long, env = "RESIZE", value_enum, default_value_t = Resize::Open)]
+    /// Sizes that can be requested without a signature: any (`open`), those in RESIZE_SIZES (`listed`) or none (`signed`).
+    /// Signed URLs give any size in every mode.
+    #[arg(long, help_heading = "Thumbnails and resized images", env = "RESIZE", value_enum, default_value_t = Resize::Open)]
     pub resize: Resize,
-    /// Sizes that RESIZE=listed allows, comma-separated: `WIDTHxHEIGHT`, `WIDTHx` or `xHEIGHT`.
-    #[arg(long, env = "RESIZE_SIZES", value_delimiter = ',')]
+    /// Comma-separated sizes for RESIZE=listed, each as `WIDTHxHEIGHT`, `WIDTHx` or `xHEIGHT`.
+    #[arg(long, help_heading = "Thumbnails and resized images", env = "RESIZE_SIZES", value_delimiter = ',')]
     pub resize_sizes: Vec<String>,
-    /// Secrets that URLs of resized images are signed with, comma-separated, each of at least 32 characters: the first signs, all are
-    /// accepted; unset: keys derived from those of access tokens.
-    #[arg(long, env = "URL_SIGNING_KEYS", value_delimiter = ',', hide_env_values = true)]
+    /// Comma-separated secrets for signing URLs of resized images, each of at least 32 characters. The first signs; all are
+    /// accepted. Unset: keys derived from those that sign access tokens.
+    #[arg(
+        long,
+        help_heading = "Thumbnails and resized images",
+        env = "URL_SIGNING_KEYS",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
     pub url_signing_keys: Vec<String>,
-    /// Resized images that are kept of an image; beyond them the one that was requested longest ago goes.
-    #[arg(long, env = "MAX_VARIANTS_PER_IMAGE", default_value_t = 100)]
+    /// Maximum number of resized images that are stored per image. Beyond it, the one that was requested longest ago is
+    /// removed.
+    #[arg(long, help_heading = "Thumbnails and resized images", env = "MAX_VARIANTS_PER_IMAGE", default_value_t = 100)]
     pub max_variants_per_image: u32,
-    /// Bytes that the resized images of an image may take, as a multiple of its original, and at least 4MiB; beyond them those that were
-    /// requested longest ago go.
-    #[arg(long, env = "MAX_VARIANTS_FACTOR", default_value_t = 4)]
+    /// Maximum total size of the stored resized images of an image, as a multiple of the size of its original, and at least
+    /// 4MiB. Beyond it, those that were requested longest ago are removed.
+    #[arg(long, help_heading = "Thumbnails and resized images", env = "MAX_VARIANTS_FACTOR", default_value_t = 4)]
     pub max_variants_factor: u32,
-    /// Days that a resized image is kept when nobody requests it; 0 is for ever.
-    #[arg(long, env = "VARIANT_RETENTION_DAYS", default_value_t = 30)]
+    /// Days after its last request at which a stored resized image is removed. 0 keeps it forever.
+    #[arg(long, help_heading = "Thumbnails and resized images", env = "VARIANT_RETENTION_DAYS", default_value_t = 30)]
     pub variant_retention_days: u32,
 }
 
-/// Sizes that anybody may ask for.
+/// The sizes that are allowed without a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Resize {
-    /// Any, rounded up to a multiple of 8, 10 or 25.
+    /// Any size, rounded up to a multiple of 8, 10 or 25.
     Open,
-    /// Those of RESIZE_SIZES.
+    /// The sizes of RESIZE_SIZES.
     Listed,
     /// None.
     Signed,
 }
 
-/// More sizes could not be read in the error that names them.
-const MOST_SIZES: usize = 100;
+/// Keeps the error that lists the sizes readable.
+const MAX_SIZES: usize = 100;
 
 impl ResizeConfig {
     pub(super) fn check(&mut self) -> Result<(), ConfigError> {
@@ -54,15 +62,15 @@ impl ResizeConfig {
             let read = size.parse::<ListedSize>();
             read.map_err(|rule| ConfigError {
                 variable: "RESIZE_SIZES",
-                reason: format!("each size {rule}, and {size} is not"),
+                reason: format!("{size} is invalid: each size {rule}"),
             })?;
         }
-        require(self.resize_sizes.len() <= MOST_SIZES, "RESIZE_SIZES", "at most 100 sizes can be listed")?;
+        require(self.resize_sizes.len() <= MAX_SIZES, "RESIZE_SIZES", "it can have at most 100 sizes")?;
         let has_sizes = self.resize != Resize::Listed || !self.resize_sizes.is_empty();
         require(has_sizes, "RESIZE_SIZES", "RESIZE=listed needs at least one size")?;
         let long = self.url_signing_keys.iter().all(|secret| secret.len() >= 32);
-        require(long, "URL_SIGNING_KEYS", "each secret must have at least 32 characters, and commas stand between them")?;
-        require(self.max_variants_per_image >= 1, "MAX_VARIANTS_PER_IMAGE", "at least 1 is needed")
+        require(long, "URL_SIGNING_KEYS", "each secret must have at least 32 characters; separate secrets with commas")?;
+        require(self.max_variants_per_image >= 1, "MAX_VARIANTS_PER_IMAGE", "it must be at least 1")
     }
 
     pub(super) fn limits(&self) -> ResizeLimits {
@@ -72,7 +80,7 @@ impl ResizeConfig {
                 Resize::Listed => ResizeMode::Listed,
                 Resize::Signed => ResizeMode::Signed,
             },
-            // Those that cannot be read were refused above.
+            // `check` has rejected invalid sizes.
             sizes: self.resize_sizes.iter().filter_map(|size| size.parse().ok()).collect(),
             signing_keys: self.url_signing_keys.clone(),
             max_variants: self.max_variants_per_image,

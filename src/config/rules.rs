@@ -1,28 +1,20 @@
-//! Rules of settings that their types cannot hold, and warnings of what is allowed, but should be meant.
+//! Validation rules that the settings' types cannot express, and warnings about settings that are allowed but may be unintended.
 
 use std::time::Duration;
 
 use super::access::AuthMode;
+use super::error::{ConfigError, require};
 use super::resizing::Resize;
 use super::{Config, FIELDS_BYTES};
 use crate::imaging;
 use crate::objects::{self, presign::BucketAddress};
 use crate::store::database::postgres::Target;
 
-/// A setting that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{variable} cannot be used: {reason}")]
-pub struct ConfigError {
-    /// The environment variable.
-    pub variable: &'static str,
-    pub reason: String,
-}
-
 impl Config {
-    /// Reads empty variables as unset, and checks what types cannot.
+    /// Treats empty variables as unset, and checks the rules that types cannot express.
     ///
     /// # Errors
-    /// The first setting that cannot be used.
+    /// The first invalid setting.
     pub fn validate(mut self) -> Result<Self, ConfigError> {
         self.upload_disk_dir.take_if(|path| path.as_os_str().is_empty());
         for setting in [&mut self.public_url, &mut self.database_url, &mut self.s3_endpoint_url, &mut self.s3_public_endpoint_url]
@@ -46,17 +38,17 @@ impl Config {
         if let Some(url) = &self.database_url {
             Target::read(url).map_err(|error| ConfigError { variable: "DATABASE_URL", reason: error.to_string() })?;
         }
-        require(self.database_connections >= 1, "DATABASE_CONNECTIONS", "at least 1 is needed")?;
-        require(self.database_timeout.0 >= 1, "DATABASE_TIMEOUT", "at least 1 second is needed")
+        require(self.database_connections >= 1, "DATABASE_CONNECTIONS", "it must be at least 1")?;
+        require(self.database_timeout.0 >= 1, "DATABASE_TIMEOUT", "it must be at least 1 second")
     }
 
     fn check_storage(&self) -> Result<(), ConfigError> {
         require(
             s3s::path::check_bucket_name(&self.s3_bucket),
             "S3_BUCKET",
-            "3 to 63 lower-case letters, digits, dots and hyphens are needed",
+            "it must have 3 to 63 lower-case letters, digits, dots and hyphens",
         )?;
-        require(self.s3_timeout.0 >= 1, "S3_TIMEOUT", "at least 1 second is needed")?;
+        require(self.s3_timeout.0 >= 1, "S3_TIMEOUT", "it must be at least 1 second")?;
         let endpoints = [("S3_ENDPOINT_URL", &self.s3_endpoint_url), ("S3_PUBLIC_ENDPOINT_URL", &self.s3_public_endpoint_url)];
         for (variable, url) in endpoints {
             if let Some(url) = url.as_deref().filter(|url| *url != "aws" || variable == "S3_PUBLIC_ENDPOINT_URL") {
@@ -74,27 +66,31 @@ impl Config {
         for (variable, budget) in
             [("UPLOAD_MEMORY_BUDGET", self.upload_memory_budget), ("DECODE_MEMORY_BUDGET", self.decode_memory_budget)]
         {
-            require(budget.0 <= 256 << 30, variable, "at most 256 GiB can be managed")?;
+            require(budget.0 <= 256 << 30, variable, "it must be at most 256GiB")?;
         }
-        require(self.max_animation_pixels >= 16_000_000, "MAX_ANIMATION_PIXELS", "at least one frame must fit: 16000000")?;
+        require(
+            self.max_animation_pixels >= 16_000_000,
+            "MAX_ANIMATION_PIXELS",
+            "it must be at least 16000000, so that one frame fits",
+        )?;
         self.check_heights()?;
         let url_life = u64::from(self.url_lifetime.0) + u64::from(self.url_window.0);
-        require(self.url_lifetime.0 >= 60, "URL_LIFETIME", "at least 60 seconds are needed")?;
-        require(url_life <= 7 * 86_400, "URL_LIFETIME", "with URL_WINDOW it must be at most 7 days, which is S3's limit")?;
-        require(self.intent_grace.0 >= 600, "INTENT_GRACE", "at least 600 seconds are needed")?;
+        require(self.url_lifetime.0 >= 60, "URL_LIFETIME", "it must be at least 60 seconds")?;
+        require(url_life <= 7 * 86_400, "URL_LIFETIME", "together with URL_WINDOW it must be at most 7 days, the limit of S3")?;
+        require(self.intent_grace.0 >= 600, "INTENT_GRACE", "it must be at least 600 seconds")?;
         let upload = self.longest_upload();
         let longer = format!(
-            "an upload may take {} seconds by ADMISSION_TIMEOUT, S3_TIMEOUT, DATABASE_TIMEOUT, MAX_FILE_SIZE and \
-             MAX_IMAGE_PIXELS, and it must be longer",
+            "it must be longer than an upload may take, which is {} seconds by ADMISSION_TIMEOUT, S3_TIMEOUT, \
+             DATABASE_TIMEOUT, MAX_FILE_SIZE and MAX_IMAGE_PIXELS",
             upload.as_secs()
         );
         require(self.intent_grace.duration() > upload, "INTENT_GRACE", &longer)?;
-        require(self.retention_days <= 36_500, "RETENTION_DAYS", "at most 36500 days, which are 100 years, can be counted")?;
-        require(self.sweep_interval.0 >= 1, "SWEEP_INTERVAL", "at least 1 second is needed")
+        require(self.retention_days <= 36_500, "RETENTION_DAYS", "it must be at most 36500 days (100 years)")?;
+        require(self.sweep_interval.0 >= 1, "SWEEP_INTERVAL", "it must be at least 1 second")
     }
 
-    /// The sum of an upload's bounds, from the claim of its key on: the wait for memory, the decode, the storage, and
-    /// each statement of its transactions.
+    /// Returns the sum of the time limits of an upload, from the claim of its idempotency key on: the wait for memory, decoding,
+    /// the storage, and every statement of its transactions.
     pub(super) fn longest_upload(&self) -> Duration {
         let statements = self.database_timeout.duration() * UPLOAD_STATEMENTS;
         let storage = objects::transfer_timeout(self.s3_timeout.duration(), self.pictures.max_file_size.0);
@@ -104,37 +100,33 @@ impl Config {
     fn check_heights(&self) -> Result<(), ConfigError> {
         let heights = &self.thumbnail_heights.0;
         let check = |holds, reason| require(holds, "THUMBNAIL_HEIGHTS", reason);
-        check(heights.len() <= 8, "at most 8 heights are made")?;
+        check(heights.len() <= 8, "it can have at most 8 heights")?;
         check(heights.iter().all(|height| (16..=2000).contains(height)), "each height must be from 16 to 2000 pixels")?;
         let unique: std::collections::BTreeSet<_> = heights.iter().collect();
-        check(unique.len() == heights.len(), "each height must be named once")
+        check(unique.len() == heights.len(), "each height must be listed only once")
     }
 
     fn check_http(&self) -> Result<(), ConfigError> {
         let any = self.cors_origins.iter().any(|origin| origin == "*");
-        require(!any || self.cors_origins.len() == 1, "CORS_ORIGINS", "* is every origin and must stand alone")?;
+        require(!any || self.cors_origins.len() == 1, "CORS_ORIGINS", "* means every origin and cannot be combined with others")?;
         for origin in &self.cors_origins {
             let uri = origin.parse::<http::Uri>().ok();
             let plain = origin == "*"
                 || uri.is_some_and(|uri| {
                     uri.scheme().is_some() && uri.authority().is_some() && uri.path() == "/" && !origin.ends_with('/')
                 });
-            require(plain, "CORS_ORIGINS", "each must be like https://example.org, without a path, or there must be one *")?;
+            require(plain, "CORS_ORIGINS", "each origin must be like https://example.org, without a path; or set it to *")?;
         }
         if let Some(url) = &self.public_url {
             let usable = url.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.authority().is_some());
             require(usable, "PUBLIC_URL", "it must be like https://images.example.org")?;
         }
-        require(self.max_connections >= 1, "MAX_CONNECTIONS", "at least 1 is needed")?;
-        require(self.max_downloads >= 1, "MAX_DOWNLOADS", "at least 1 is needed")?;
+        require(self.max_connections >= 1, "MAX_CONNECTIONS", "it must be at least 1")?;
+        require(self.max_downloads >= 1, "MAX_DOWNLOADS", "it must be at least 1")?;
         let embedded = self.s3_endpoint_url.is_none();
-        require(
-            !embedded || self.max_downloads <= 192,
-            "MAX_DOWNLOADS",
-            "the embedded S3 server has connections for at most 192",
-        )?;
+        require(!embedded || self.max_downloads <= 192, "MAX_DOWNLOADS", "it must be at most 192 with the embedded S3 server")?;
         let is_own = self.admin_port.is_none_or(|port| port == 0 || port != self.port);
-        require(is_own, "ADMIN_PORT", "it must be another one than PORT")?;
+        require(is_own, "ADMIN_PORT", "it must differ from PORT")?;
         for (variable, time) in [
             ("HEAD_TIMEOUT", Some(self.head_timeout)),
             ("KEEP_ALIVE_TIMEOUT", Some(self.keep_alive_timeout)),
@@ -142,28 +134,28 @@ impl Config {
             ("BODY_TIMEOUT", self.body_timeout),
         ] {
             let Some(time) = time else { continue };
-            require(time.0 >= 1, variable, "at least 1 second is needed")?;
+            require(time.0 >= 1, variable, "it must be at least 1 second")?;
         }
         let filter = tracing_subscriber::EnvFilter::try_new(&self.log_level);
         filter.map(drop).map_err(|error| ConfigError { variable: "LOG_LEVEL", reason: error.to_string() })
     }
 
-    /// That nobody but a gateway can act as any user: what is asked of a service, and not of a command.
+    /// Checks that only a gateway can act as any user. Required of a service, but not of other commands.
     ///
     /// # Errors
-    /// `X-User-Id` would be believed of whoever reaches HOST.
+    /// `X-User-Id` would be trusted from every client that can reach HOST.
     pub fn check_exposure(&self) -> Result<(), ConfigError> {
         let guarded =
             self.host.is_loopback() || self.access.auth_mode == AuthMode::Required || !self.access.trusted_proxies.is_empty();
         let reason = format!(
-            "whoever reaches HOST {} could act as any user, because X-User-Id is trusted; set AUTH_MODE=required, or TRUSTED_PROXIES to the \
-             addresses of the gateway that sets X-User-Id",
+            "every client that can reach HOST {} could act as any user, because X-User-Id is trusted: set AUTH_MODE=required, or \
+             set TRUSTED_PROXIES to the addresses of the gateway that sets X-User-Id",
             self.host
         );
         require(guarded, "AUTH_MODE", &reason)
     }
 
-    /// Says what is allowed, but should be meant.
+    /// Returns warnings about settings that are allowed but may be unintended.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.access.admin_email.is_some() && self.access.admin_password_file.is_none() {
@@ -172,30 +164,30 @@ impl Config {
         let for_others = !self.host.is_loopback() || self.public_url.is_some() && !self.is_public_url_local();
         if self.s3_endpoint_url.is_none() && for_others && self.s3_public_endpoint_url.is_none() {
             warnings.push(
-                "presigned URLs lead to the embedded S3 server on 127.0.0.1, which other machines do not reach: set \
-                 S3_PUBLIC_ENDPOINT_URL to an address at which a proxy passes requests on to it, or S3_ENDPOINT_URL to another S3 server"
+                "presigned URLs refer to the embedded S3 server on 127.0.0.1, which other machines cannot reach: set \
+                 S3_PUBLIC_ENDPOINT_URL to the address of a proxy in front of it, or S3_ENDPOINT_URL to another S3 server"
                     .to_owned(),
             );
         }
         if self.public_url.is_none() && self.host.is_unspecified() {
-            warnings.push("public links lead to localhost, for PUBLIC_URL is not set".to_owned());
+            warnings.push("public links refer to localhost: set PUBLIC_URL to the address that clients use".to_owned());
         }
         if self.access.auth_mode == AuthMode::Trusted && self.public_url.is_some() && !self.is_public_url_local() {
             warnings.push(
-                "AUTH_MODE is trusted, so anyone who can reach PUBLIC_URL can upload as any user, unless the proxy in front of it \
-                 authenticates them; with AUTH_MODE=required the service does that"
+                "AUTH_MODE is trusted, so every client that can reach PUBLIC_URL can act as any user, unless the proxy in front of the \
+                 service authenticates clients: set AUTH_MODE=required unless it does"
                     .to_owned(),
             );
         }
         if self.imports.allow_private_imports {
             warnings.push(
-                "ALLOW_PRIVATE_IMPORTS is set: whoever can order an import can look around in the network that this service is in"
+                "ALLOW_PRIVATE_IMPORTS is set, so every client that can create imports can probe this service's network"
                     .to_owned(),
             );
         }
         if self.database_url.is_some() != self.s3_endpoint_url.is_some() {
             warnings.push(
-                "only one of DATABASE_URL and S3_ENDPOINT_URL is set: the other half of the state is in DATA_DIR of this machine"
+                "only one of DATABASE_URL and S3_ENDPOINT_URL is set, so half of the data is in DATA_DIR on this machine"
                     .to_owned(),
             );
         }
@@ -203,7 +195,7 @@ impl Config {
             warnings.push("RESIZE_SIZES has no effect without RESIZE=listed".to_owned());
         }
         if self.retention_days == 0 {
-            warnings.push("RETENTION_DAYS is 0: deleted images are purged at once and cannot be restored".to_owned());
+            warnings.push("RETENTION_DAYS is 0, so deleted images are purged immediately and cannot be restored".to_owned());
         }
         if !imaging::simd_enabled() {
             warnings.push("JPEG decoding was built without SIMD and is 50 % slower: install nasm and rebuild".to_owned());
@@ -212,12 +204,7 @@ impl Config {
     }
 }
 
-/// Statements of an upload that wait for the database one after the other, transactions' ends included; and one to spare.
+/// The database statements of an upload that run one after the other, including commits; and one in reserve.
 const UPLOAD_STATEMENTS: u32 = 23;
-/// No picture within the default limits takes as long to decode, even on a machine with much else to do. Larger limits
-/// take longer in proportion.
+/// Upper bound for decoding an image within the default limits, even on a busy machine. Larger limits take longer in proportion.
 const DECODE_TIME: Duration = Duration::from_secs(60);
-
-pub(super) fn require(holds: bool, variable: &'static str, reason: &str) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError { variable, reason: reason.to_owned() }) }
-}

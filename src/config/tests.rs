@@ -1,4 +1,4 @@
-//! Settings that cannot be used, and those that count as unset.
+//! Invalid settings, and settings that count as unset.
 
 use clap::Parser;
 
@@ -18,7 +18,7 @@ fn config(flags: &[&str]) -> Result<Config, String> {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_by_its_name() {
+fn an_invalid_setting_is_rejected_by_name() {
     for (flag, variable) in [
         ("--database-url=mysql://x", "DATABASE_URL"),
         ("--database-url=postgres://h1:1,h2:port/images", "DATABASE_URL"),
@@ -102,7 +102,7 @@ fn what_cannot_be_used_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_budget_that_cannot_hold_one_file_or_picture_is_refused_with_both_settings_and_the_least_value() {
+fn a_budget_too_small_for_one_file_or_image_is_rejected_with_both_settings_and_the_minimum() {
     for (flags, words) in [
         (&["--max-file-size=200MiB"][..], ["UPLOAD_MEMORY_BUDGET", "MAX_FILE_SIZE", "at least 201MiB"]),
         (
@@ -120,7 +120,7 @@ fn a_budget_that_cannot_hold_one_file_or_picture_is_refused_with_both_settings_a
 }
 
 #[test]
-fn larger_files_and_pictures_may_take_longer_before_an_upload_is_given_up() {
+fn uploads_of_larger_files_and_images_time_out_later() {
     let longest = |flags: &[&str]| config(flags).unwrap().limits().longest_upload;
     let large = longest(&["--max-file-size=200MiB", "--upload-memory-budget=1GiB", "--max-image-pixels=200000000"]);
     assert!(large >= longest(&[]) + std::time::Duration::from_secs(190 + 12 * 60), "{large:?}");
@@ -129,7 +129,7 @@ fn larger_files_and_pictures_may_take_longer_before_an_upload_is_given_up() {
 }
 
 #[test]
-fn an_empty_variable_is_an_unset_one() {
+fn an_empty_variable_counts_as_unset() {
     let empty = ["--database-url=", "--s3-endpoint-url=", "--cors-origins=", "--jwt-secret=", "--trusted-proxies="];
     let config = config(&empty).unwrap();
     assert!(config.uses_data_dir() && config.database_url.is_none() && config.cors_origins.is_empty());
@@ -137,7 +137,7 @@ fn an_empty_variable_is_an_unset_one() {
 }
 
 #[test]
-fn captions_come_from_one_place() {
+fn captions_have_one_source() {
     let both = config(&["--caption-model-dir=/models/blip", "--caption-url=http://localhost/v1", "--caption-model=m"]);
     assert!(both.unwrap_err().contains("CAPTION_MODEL_DIR is set as well"));
     let setup = |flags: &[&str]| config(flags).unwrap().captions.setup();
@@ -149,7 +149,7 @@ fn captions_come_from_one_place() {
 }
 
 #[test]
-fn nobody_but_a_gateway_can_act_as_any_user() {
+fn only_a_gateway_can_act_as_any_user() {
     let refused = |flags: &[&str]| {
         let error = config(flags).unwrap().check_exposure().err()?.to_string();
         assert!(error.contains("AUTH_MODE=required") && error.contains("TRUSTED_PROXIES"), "{error}");
@@ -176,7 +176,7 @@ fn the_first_administrator_has_an_address_and_a_password() {
 }
 
 #[test]
-fn a_public_address_with_presigned_links_to_this_machine_is_warned_of() {
+fn a_public_url_with_presigned_urls_to_this_machine_causes_a_warning() {
     let warned = |flags: &[&str]| {
         let warnings = config(flags).unwrap().warnings();
         warnings.iter().filter(|warning| warning.contains("S3_PUBLIC_ENDPOINT_URL")).count()
@@ -192,7 +192,7 @@ fn a_public_address_with_presigned_links_to_this_machine_is_warned_of() {
 }
 
 #[test]
-fn a_public_address_where_headers_are_trusted_is_warned_of() {
+fn a_public_url_with_trusted_headers_causes_a_warning() {
     let warned =
         |flags: &[&str]| config(flags).unwrap().warnings().iter().any(|warning| warning.contains("AUTH_MODE is trusted"));
     assert!(warned(&["--public-url=https://images.example.org"]));
@@ -203,7 +203,7 @@ fn a_public_address_where_headers_are_trusted_is_warned_of() {
 }
 
 #[test]
-fn public_links_begin_with_the_public_url_or_with_what_is_listened_on() {
+fn public_links_start_with_the_public_url_or_the_listening_address() {
     for (flags, address, base) in [
         (&["--public-url=https://images.example.org/"][..], "0.0.0.0:8000", "https://images.example.org"),
         (&["--public-url=https://example.org/images"], "127.0.0.1:8000", "https://example.org/images"),
@@ -217,7 +217,7 @@ fn public_links_begin_with_the_public_url_or_with_what_is_listened_on() {
 }
 
 #[test]
-fn the_largest_upload_fits_into_the_time_for_bodies_at_the_least_rate() {
+fn the_body_timeout_allows_the_largest_upload_at_the_minimum_rate() {
     let http = |flags: &[&str]| config(flags).unwrap();
     for (flags, seconds) in [
         (&[][..], None),

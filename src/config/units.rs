@@ -1,4 +1,4 @@
-//! Settings with a form of their own: seconds, bytes, heights, as they are written and read.
+//! Settings with a format of their own: seconds, bytes and heights.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,7 +19,7 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| "a whole number of seconds is needed".to_owned())
+        text.parse().map(Self).map_err(|_| "it must be a whole number of seconds".to_owned())
     }
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// Bytes, written plainly, with KiB, MiB or GiB, or in powers of ten with KB, MB or GB.
+/// Bytes: a plain number, or with the unit KiB, MiB or GiB, or the decimal unit KB, MB or GB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
@@ -44,7 +44,7 @@ impl FromStr for Bytes {
         let unit = units.find_map(|(name, size)| Some((text.strip_suffix(name)?, size)));
         let (number, size) = unit.unwrap_or((text, 1));
         let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(size));
-        bytes.map(Self).ok_or_else(|| "a number of bytes is needed, such as 268435456 or 256MiB".to_owned())
+        bytes.map(Self).ok_or_else(|| "it must be a number of bytes, such as 268435456 or 256MiB".to_owned())
     }
 }
 
@@ -58,19 +58,19 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// An address to listen on; `localhost` is the loopback address of IPv4, whatever the system's list of hosts says.
+/// Parses an address to listen on. `localhost` means the IPv4 loopback address, whatever the hosts file says.
 ///
 /// # Errors
-/// What is needed instead.
+/// The rule that `text` breaks.
 pub fn read_host(text: &str) -> Result<IpAddr, String> {
     if text.eq_ignore_ascii_case("localhost") {
         return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
     let plain = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    plain.parse().map_err(|_| "an IP address is needed, such as 127.0.0.1, 0.0.0.0 or ::, or localhost".to_owned())
+    plain.parse().map_err(|_| "it must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::, or localhost".to_owned())
 }
 
-/// Pixels, separated by commas; or `none`.
+/// Heights in pixels, separated by commas; or `none`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heights(pub Vec<u32>);
 
@@ -82,7 +82,7 @@ impl FromStr for Heights {
             return Ok(Self(Vec::new()));
         }
         let heights = text.split(',').map(|height| height.trim().parse().ok()).collect::<Option<Vec<_>>>();
-        heights.map(Self).ok_or_else(|| "heights in pixels are needed, such as 200,400, or none".to_owned())
+        heights.map(Self).ok_or_else(|| "it must be heights in pixels, such as 200,400, or none".to_owned())
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_read_as_they_are_written() {
+    fn settings_are_parsed_as_they_are_displayed() {
         for text in ["1000", "64KiB", "256MiB", "2GiB"] {
             assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);
         }

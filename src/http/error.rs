@@ -1,7 +1,7 @@
-//! The one table from the service's errors to statuses and bodies.
+//! The mapping from the service's errors to HTTP statuses and response bodies.
 //!
-//! An [`ApiError`] becomes an empty response that carries the error in its extensions; `layers.rs` logs it once and
-//! writes the body, because only there the request's id is known. So every error has one shape, wherever it came from.
+//! An [`ApiError`] becomes an empty response that carries the error in its extensions. `server/middleware.rs` logs the error once
+//! and writes the body, because only the middleware knows the request id. So all errors have the same shape, wherever they occur.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -13,32 +13,26 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use super::openapi::error_responses::{
-    AlreadyExists, BadRequest, Conflict, FileMissing, Forbidden, Gone, IdempotencyConflict, ImportLimitReached,
-    InternalServerError, InvalidPageToken, InvalidUpload, LimitReached, LinkExpired, NotFound, NotReady, PayloadTooLarge,
-    QuotaOrForbidden, RangeNotSatisfiable, RequestTimeout, ResizeForbidden, ServiceUnavailable, TooManyRequests, Unauthorized,
-    UnknownThumbnailSize, UnsupportedImage, UnsupportedMediaType, ValidationError,
-};
 use crate::service::error::{Error, Fields};
 
-/// An error on its way out.
+/// An error that becomes a response.
 #[derive(Debug, Clone)]
 pub struct ApiError(Arc<Failure>);
 
-/// The service's errors, and those that happen before it is reached.
+/// An error of the service, or one that occurs before the service is called.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error(transparent)]
     Service(#[from] Error),
-    #[error("There is nothing at this address.")]
+    #[error("There is no endpoint at this path.")]
     NoSuchRoute,
-    #[error("This address does not take this method; the Allow header names those that it takes.")]
+    #[error("This endpoint does not support this method. The Allow header lists the supported methods.")]
     MethodNotAllowed,
-    #[error("The body must be {expected}.")]
+    #[error("The request body must be {expected}.")]
     WrongMediaType { expected: &'static str },
-    #[error("The body must be sent without a Content-Encoding: compressed requests are not read.")]
+    #[error("The request body must have no Content-Encoding. Compressed requests are not supported.")]
     EncodedBody,
-    #[error("Something went wrong inside the service; nothing about the request is known to be wrong.")]
+    #[error("An internal error occurred. details.request_id identifies it in the service's log.")]
     Panicked { message: String },
 }
 
@@ -46,23 +40,23 @@ pub enum Failure {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ApiError)]
 pub struct ErrorBody {
-    /// The kind of error, for programs.
+    /// The type of the error, for programs.
     pub error: ErrorType,
-    /// What is wrong, in a sentence for people. It may change between versions.
+    /// What is wrong, as a sentence for people. The wording can change between versions.
     #[schema(example = "limit must be a whole number from 1 to 100.")]
     pub message: String,
-    /// The details of the error, by name.
+    /// Details of the error, by name.
     #[schema(value_type = ErrorDetails)]
     pub details: Fields,
 }
 
-/// For each invalid field, the rule that it breaks; for a 5xx the `request_id`; otherwise empty.
+/// For each invalid field, the rule that it breaks. For a 5xx error, the `request_id`. Otherwise empty.
 #[derive(Debug, ToSchema)]
 #[schema(example = json!({"limit": "must be a whole number from 1 to 100"}))]
-#[expect(dead_code, reason = "it describes `Fields`")]
+#[expect(dead_code, reason = "only the OpenAPI schema of `Fields`")]
 pub struct ErrorDetails(BTreeMap<String, String>);
 
-/// The closed list of error types. Each belongs to one status; three statuses have two: 400 (`BadRequest`, `InvalidFile`), 403
+/// The type of an error. Each type belongs to one status. Three statuses have two types: 400 (`BadRequest`, `InvalidFile`), 403
 /// (`Forbidden`, `QuotaExceeded`) and 500 (`InternalServerError`, `FileMissing`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub enum ErrorType {
@@ -134,14 +128,14 @@ impl Failure {
                 Error::Gone { .. } => ErrorType::Gone,
                 Error::TooLarge { .. } | Error::UploadTooLarge { .. } => ErrorType::PayloadTooLarge,
                 Error::BodyTooSlow => ErrorType::RequestTimeout,
-                Error::Overloaded { .. } | Error::StillMaking | Error::Unavailable { .. } => ErrorType::ServiceUnavailable,
+                Error::Overloaded { .. } | Error::ResizeInProgress | Error::Unavailable { .. } => ErrorType::ServiceUnavailable,
                 Error::FileMissing => ErrorType::FileMissing,
                 Error::Internal(_) => ErrorType::InternalServerError,
             },
         }
     }
 
-    /// A stable word for metrics.
+    /// Returns a stable label for metrics.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Service(error) => error.name(),
@@ -153,8 +147,8 @@ impl Failure {
         }
     }
 
-    /// The body; `request_id` is told where the fault is the service's, so that its log can be searched. `trusts_header`: `X-User-Id`
-    /// of this client is believed, so it can be advised.
+    /// Returns the response body. It contains `request_id` if the service is at fault, so that the operator can search the log.
+    /// `trusts_header`: `X-User-Id` is trusted from this client, so the message can suggest it.
     pub fn body(&self, request_id: &str, trusts_header: bool) -> ErrorBody {
         let error = self.error_type();
         let details = match self {
@@ -165,19 +159,19 @@ impl Failure {
                 | Error::QuotaExceeded(details),
             ) => details.clone(),
             Self::Service(Error::UploadTooLarge { max_file_bytes, .. }) => {
-                Fields::from([("file".to_owned(), format!("may have at most {max_file_bytes} bytes"))])
+                Fields::from([("file".to_owned(), format!("must have at most {max_file_bytes} bytes"))])
             }
             _ if error.status().is_server_error() => Fields::from([("request_id".to_owned(), request_id.to_owned())]),
             _ => Fields::new(),
         };
         let mut message = self.to_string();
         if trusts_header && matches!(self, Self::Service(Error::Unauthenticated)) {
-            message += " A gateway can name the user in X-User-Id instead.";
+            message += " A gateway can send the user id in X-User-Id instead.";
         }
         ErrorBody { error, message, details }
     }
 
-    /// After how long trying again makes sense.
+    /// Returns the time after which a retry makes sense.
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Service(
@@ -186,7 +180,7 @@ impl Failure {
                 | Error::TooManyRequests { retry_after }
                 | Error::TooManyPending { retry_after, .. },
             ) => Some(*retry_after),
-            Self::Service(Error::StillMaking) => Some(Duration::from_secs(2)),
+            Self::Service(Error::ResizeInProgress) => Some(Duration::from_secs(2)),
             Self::Service(Error::Unavailable { .. }) => Some(Duration::from_secs(5)),
             _ => None,
         }
@@ -210,7 +204,7 @@ impl ApiError {
         Self(Arc::new(Failure::EncodedBody))
     }
 
-    /// What a handler's panic becomes; its message goes to the log only.
+    /// Converts a handler's panic into a response. The panic message goes to the log only.
     pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
         let message =
             panic.downcast::<String>().map(|text| *text).or_else(|panic| panic.downcast::<&str>().map(|text| (*text).to_owned()));
@@ -234,7 +228,8 @@ impl IntoResponse for ApiError {
         let mut response = self.0.error_type().status().into_response();
         let headers = response.headers_mut();
         if self.0.error_type() == ErrorType::Unauthorized {
-            // Basic authentication works too: `layers.rs` adds it where no browser would open a password window for it.
+            // Basic authentication works too. `server/middleware.rs` adds its challenge unless a browser would open a password
+            // dialog for it.
             let challenge = match *self.0 {
                 Failure::Service(Error::BadCredentials(_)) => r#"Bearer realm="images", error="invalid_token""#,
                 _ => r#"Bearer realm="images""#,

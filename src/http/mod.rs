@@ -1,7 +1,7 @@
-//! Floor 4: the way in for requests. The route table, then the layers.
+//! The HTTP layer: the route table and the middleware stack.
 //!
-//! Handlers read a request, call one function of the service, and write its answer; they decide nothing. Wire types
-//! live here and nowhere else.
+//! A handler parses the request, calls one function of the service, and writes the response. It makes no decisions. Wire types
+//! exist only in this layer.
 
 pub mod error;
 pub mod identity;
@@ -24,52 +24,61 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::model::id::ImageId;
 use crate::service::Service;
 pub use error::ApiError;
 
-/// What of the way in can be set.
+/// The configuration of the HTTP layer.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// Origins whose pages may use the API from a browser; `*` is any.
+    /// Origins whose pages can use the API from a browser; `*` means any origin.
     pub cors_origins: Vec<String>,
     pub body: request::body::BodyLimits,
-    /// The address that clients reach, for the OpenAPI document.
+    /// The public base URL, for the OpenAPI document.
     pub public_url: Option<String>,
-    /// What public links start with, without a slash at its end.
+    /// The base URL of public links, without a trailing slash.
     pub link_base: String,
-    /// How long caches may keep what a public link gives.
+    /// How long caches can keep the response of a public link.
     pub link_max_age_seconds: u32,
-    /// Who may name users, and whose `X-Forwarded-For` is believed.
+    /// Which peers can set `X-User-Id`, and whose `X-Forwarded-For` is trusted.
     pub gateway: identity::gateway::Gateway,
-    /// Whether `/health`, `/ready` and `/metrics` are on a port of their own.
+    /// Whether a separate port serves `/health`, `/ready` and `/metrics`.
     pub has_admin_port: bool,
-    /// Whether log lines tell the address that a request came from.
+    /// Whether request logs include the client's address.
     pub log_client_address: bool,
 }
 
-/// What handlers work with.
+impl HttpConfig {
+    /// Returns the public link of an image.
+    fn public_link(&self, id: ImageId) -> String {
+        format!("{}/i/{id}", self.link_base)
+    }
+}
+
+/// The state that handlers share.
 #[derive(Debug, Clone)]
 pub struct AppState {
     pub service: Arc<Service>,
     pub config: Arc<HttpConfig>,
 }
 
-/// The whole API as a router.
+/// Returns the router of the whole API.
 pub fn router(service: Arc<Service>, config: HttpConfig) -> Router {
     let routes = if config.has_admin_port { api_routes() } else { routes() };
     let (routes, document) = routes.split_for_parts();
-    let document = maintenance::limits::describe(openapi::finished(document), &maintenance::limits::Limits::of(service.limits()));
+    let document = maintenance::limits::describe(openapi::complete(document), &maintenance::limits::Limits::of(service.limits()));
     let document = openapi::for_server(document, config.public_url.as_deref());
     let state = AppState { service, config: Arc::new(config) };
-    let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identity::authentication::identify));
-    without_last_slash(layered(Router::new().merge(routes).merge(openapi::docs::routes(document)), state))
+    let routes = routes.route_layer(axum::middleware::from_fn_with_state(state.clone(), identity::authentication::authenticate));
+    without_last_slash(with_layers(Router::new().merge(routes).merge(openapi::docs::routes(document)), state))
 }
 
-/// The same routes for addresses with a slash at their end, as some programs pass links on. A redirect would do for reading, but not every
-/// client sends a body twice. The documentation's pages have links relative to their own address.
+/// Serves the same routes for paths with a trailing slash, which some programs append to links. A redirect would work for reads,
+/// but not every client sends a body twice. The documentation pages keep the slash, because their links are relative to their own
+/// URL.
 fn without_last_slash(routes: Router) -> Router {
     let trim = tower::util::MapRequestLayer::new(|mut request: axum::extract::Request| {
-        if let Some(uri) = trimmed(request.uri()) {
+        if let Some(uri) = without_slash(request.uri()) {
             *request.uri_mut() = uri;
         }
         request
@@ -77,8 +86,8 @@ fn without_last_slash(routes: Router) -> Router {
     Router::new().fallback_service(tower::Layer::layer(&trim, routes))
 }
 
-/// The address without the slash at the end of its path; `None` where it stays as it is.
-fn trimmed(uri: &Uri) -> Option<Uri> {
+/// Returns the URI without the trailing slash of its path; `None` if the URI stays unchanged.
+fn without_slash(uri: &Uri) -> Option<Uri> {
     let path = uri.path().strip_suffix('/').filter(|path| !path.is_empty() && !path.ends_with('/'))?;
     if path == "/docs" || path.starts_with("/docs/") || path.starts_with("/redoc") {
         return None;
@@ -89,14 +98,14 @@ fn trimmed(uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// What ADMIN_PORT serves: the routes that machines of the operator ask.
+/// Returns the router for ADMIN_PORT: the endpoints that the operator's machines call.
 pub fn admin_router(service: Arc<Service>, config: HttpConfig) -> Router {
     let (routes, _) = admin_routes().split_for_parts();
-    layered(routes, AppState { service, config: Arc::new(config) })
+    with_layers(routes, AppState { service, config: Arc::new(config) })
 }
 
-/// Routes with what holds for every request around them: ids, logs, numbers, and one shape for all errors.
-pub fn layered(routes: Router<AppState>, state: AppState) -> Router {
+/// Adds the middleware that every request passes: request ids, logs, metrics, and one shape for all errors.
+pub fn with_layers(routes: Router<AppState>, state: AppState) -> Router {
     routes
         .fallback(async || ApiError::no_such_route())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
@@ -106,7 +115,7 @@ pub fn layered(routes: Router<AppState>, state: AppState) -> Router {
         .with_state(state)
 }
 
-/// The route table, which is also the OpenAPI document.
+/// Returns the route table, which is also the OpenAPI document.
 pub fn routes() -> OpenApiRouter<AppState> {
     api_routes().merge(admin_routes())
 }
@@ -120,7 +129,7 @@ fn admin_routes() -> OpenApiRouter<AppState> {
 
 fn api_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
-        .routes(routes!(images::list_images, images::uploads::upload_image))
+        .routes(routes!(images::listing::list_images, images::uploads::upload_image))
         .routes(routes!(images::get_image, images::update_image, images::delete_image))
         .routes(routes!(images::get_download_url))
         .routes(routes!(images::restore_image))
@@ -133,8 +142,8 @@ fn api_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(sharing::public_links::list_public_links))
         .routes(routes!(jobs::imports::list_imports, jobs::imports::create_import))
         .routes(routes!(jobs::imports::get_import, jobs::imports::cancel_import))
-        .routes(routes!(images::list_user_images))
-        .routes(routes!(images::list_tag_images))
+        .routes(routes!(images::listing::list_user_images))
+        .routes(routes!(images::listing::list_tag_images))
         .routes(routes!(sharing::expiring_links::list_expiring_links, sharing::expiring_links::create_expiring_link))
         .routes(routes!(sharing::expiring_links::delete_expiring_link))
         .routes(routes!(sharing::expiring_links::open_expiring_link))
@@ -168,12 +177,12 @@ fn api_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(maintenance::limits::get_limits))
 }
 
-/// Without origins there is no layer at all: one would answer every `OPTIONS` request, whatever its address.
+/// Returns `None` without origins: a CORS layer would answer every `OPTIONS` request, whatever its path.
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers(SENT_BY_PAGES.map(HeaderName::from_static))
-        .expose_headers(READ_BY_PAGES.map(HeaderName::from_static))
+        .allow_headers(ALLOWED_HEADERS.map(HeaderName::from_static))
+        .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static))
         .max_age(PREFLIGHT_MAX_AGE);
     match origins {
         [] => None,
@@ -182,9 +191,9 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     }
 }
 
-/// What pages may send: the API's own headers, those of conditional requests and ranges, and what upload widgets and tracing add
-/// without asking.
-const SENT_BY_PAGES: [&str; 20] = [
+/// The request headers that pages can send: the headers of the API, of conditional and range requests, and those that upload
+/// widgets and tracing libraries add by themselves.
+const ALLOWED_HEADERS: [&str; 20] = [
     "accept",
     "authorization",
     "baggage",
@@ -207,8 +216,8 @@ const SENT_BY_PAGES: [&str; 20] = [
     "x-user-id",
 ];
 
-/// What pages may read, beside what they always may.
-const READ_BY_PAGES: [&str; 14] = [
+/// The response headers that pages can read, in addition to the CORS-safelisted ones.
+const EXPOSED_HEADERS: [&str; 14] = [
     "accept-ranges",
     "allow",
     "content-disposition",
@@ -225,5 +234,5 @@ const READ_BY_PAGES: [&str; 14] = [
     "x-request-id",
 ];
 
-/// For two hours, the most that Chromium keeps; without it every upload is preceded by a preflight.
+/// Two hours is the maximum that Chromium accepts. Without it, a preflight precedes almost every upload.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(7200);

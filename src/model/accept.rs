@@ -1,16 +1,16 @@
-//! What formats a client takes: the `Accept` header (RFC 9110, 12.5.1), as far as pictures are concerned.
+//! Content negotiation for images: the `Accept` header (RFC 9110, 12.5.1).
 
 use super::image::Format;
 
-/// The formats that a client takes, each with a weight in thousandths.
+/// The media ranges that a client accepts, each with its weight in thousandths.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Accept(Vec<(String, u16)>);
 
-/// Ranges that are read; no browser sends as many.
+/// Maximum number of ranges that are read; no browser sends as many.
 const MAX_RANGES: usize = 32;
 
 impl Accept {
-    /// Reads a header. What cannot be read is left out: an odd header is no reason to refuse a picture.
+    /// Parses a header. Invalid ranges are skipped: a malformed header is no reason to refuse an image.
     pub fn parse(text: &str) -> Self {
         let ranges = text.split(',').take(MAX_RANGES).filter_map(|range| {
             let mut parts = range.split(';').map(str::trim);
@@ -23,8 +23,8 @@ impl Accept {
         Self(ranges.collect())
     }
 
-    /// The format to send: WebP where the client names it, else JPEG, or PNG for a picture with transparency; by the
-    /// client's weights. A client that takes none of them gets what it would get without the header.
+    /// Returns the format to send, by the client's weights: WebP if the client names it, otherwise JPEG, or PNG for an image with
+    /// transparency. A client that accepts none of them gets what it would get without the header.
     pub fn choose(&self, transparent: bool) -> Format {
         let plain = if transparent { Format::Png } else { Format::Jpeg };
         let named = self.0.iter().any(|(name, _)| name == Format::Webp.content_type());
@@ -32,12 +32,12 @@ impl Accept {
         if webp > 0 && webp >= self.weight(plain) {
             return Format::Webp;
         }
-        // The other one only for whoever takes neither.
+        // The other format is only for clients that accept neither.
         let other = if transparent { Format::Jpeg } else { Format::Png };
         if self.weight(plain) == 0 && self.weight(other) > 0 { other } else { plain }
     }
 
-    /// The weight of the range that fits best.
+    /// Returns the weight of the most specific range.
     fn weight(&self, format: Format) -> u16 {
         if self.0.is_empty() {
             return 1000;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn webp_is_for_whoever_names_it_and_weights_are_kept() {
+    fn webp_is_sent_only_to_clients_that_name_it_and_weights_are_respected() {
         for (header, opaque, transparent) in [
             ("", Format::Jpeg, Format::Png),
             ("*/*", Format::Jpeg, Format::Png),

@@ -1,4 +1,4 @@
-//! Accounts: people and programs that the service itself knows, and what they come in with.
+//! Accounts: the people and programs that the service can authenticate, and their credentials.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,25 +6,25 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use unicode_normalization::UnicodeNormalization;
 
-use super::caller::UserId;
 pub use super::id::{AccountId, EntryId, KeyId, LinkId, SessionId};
 use super::plan::PlanName;
+use super::user_id::UserId;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     pub id: AccountId,
-    /// What images and imports know their owner by.
+    /// The user that images and imports name as their owner.
     pub user_id: UserId,
     pub email: Email,
-    /// Without one everything is given.
+    /// `None` means no restrictions.
     pub plan: Option<PlanName>,
     pub admin: bool,
     pub updated_at: DateTime<Utc>,
     pub disabled_at: Option<DateTime<Utc>>,
 }
 
-/// An e-mail address in lower case and in the normal form NFC, as its owner is asked for it. Nothing is ever sent there.
+/// An e-mail address, in lower case and in the normal form NFC. Accounts log in with it; the service never sends mail.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Email(String);
 
@@ -37,7 +37,7 @@ impl Email {
         if text.is_empty() || text.chars().count() > Self::MAX_CHARS {
             return Err(format!("must have 1 to {} characters", Self::MAX_CHARS));
         }
-        // A colon would end the user name of basic authentication.
+        // In basic authentication a colon ends the user name.
         let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control() || c == ':');
         let parts = text.split_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
         if !plain || parts.is_none() {
@@ -67,14 +67,14 @@ impl fmt::Debug for Email {
     }
 }
 
-/// What an API key is good for.
+/// What an API key permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Whatever its account may look at.
+    /// Everything that its account may read.
     Read,
-    /// Upload, import, change, delete, restore and share images of its account.
+    /// Uploads and imports images, and changes, deletes, restores and shares those of its account.
     Upload,
-    /// What administrators do, if its account is one.
+    /// Administrative requests, if its account is an administrator.
     Admin,
 }
 
@@ -97,17 +97,17 @@ impl Scope {
     }
 }
 
-/// An API key, but for the key itself, of which only a hash is kept.
+/// An API key without its secret, of which only a hash is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
     pub id: KeyId,
     pub account_id: AccountId,
     pub description: String,
-    /// `None` is everything that its account may do.
+    /// `None` means everything that its account may do.
     pub scopes: Option<BTreeSet<Scope>>,
     /// To the minute.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// `None` is never.
+    /// `None` means never.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -115,7 +115,7 @@ impl ApiKey {
     pub const MAX_DESCRIPTION_CHARS: usize = 200;
 }
 
-/// A link that expires.
+/// An expiring link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpiringLink {
     pub id: LinkId,
@@ -123,7 +123,7 @@ pub struct ExpiringLink {
     pub max_views: Option<u32>,
     /// How often it was opened.
     pub views: u32,
-    /// Bytes of parts that a view has paid for and nobody has fetched yet.
+    /// Bytes of range requests that a view has paid for and that were not fetched yet.
     pub paid_bytes: u64,
 }
 
@@ -132,22 +132,22 @@ impl ExpiringLink {
         self.expires_at <= now || self.is_used_up()
     }
 
-    /// Whether it was opened as often as it can be.
+    /// Returns whether all permitted views are used up.
     pub fn is_used_up(&self) -> bool {
         self.max_views.is_some_and(|max| self.views >= max)
     }
 }
 
-/// Something that was done, or tried, and may have to be looked into.
+/// An entry of the audit trail: something that was done or attempted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub id: EntryId,
-    /// The e-mail address of the account that did it, or what else did.
+    /// The e-mail address of the account that acted, or the name of another actor.
     pub actor: String,
     pub action: String,
-    /// The id or name of what it was done to.
+    /// The id or name of the object.
     pub subject: String,
-    /// What was changed, by field.
+    /// The changes, by field.
     pub details: BTreeMap<String, String>,
 }
 

@@ -1,18 +1,19 @@
-//! One range of a file's bytes, as HTTP asks for it (RFC 9110, 14.1.2).
+//! A single byte range of a file, as HTTP requests it (RFC 9110, 14.1.2).
 
 use std::ops::RangeInclusive;
 
-/// What a `Range` header asks for.
+/// The range of a `Range` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByteRange {
-    /// From this byte to that one, or to the end.
+    /// From the first byte to the last one, or to the end of the file.
     From(u64, Option<u64>),
-    /// As many bytes as this at the end.
+    /// The last bytes of the file, as many as given.
     Last(u64),
 }
 
 impl ByteRange {
-    /// `None` for what is to be ignored, so that the whole is sent: other units, several ranges, or no range at all.
+    /// Parses a header. Returns `None` for headers that are ignored, so that the whole file is sent: other units, several ranges,
+    /// or an invalid range.
     pub fn parse(header: &str) -> Option<Self> {
         let (unit, range) = header.split_once('=')?;
         let (first, last) = range.trim().split_once('-')?;
@@ -29,7 +30,7 @@ impl ByteRange {
         }
     }
 
-    /// The bytes of a file of `length` bytes; `None` when it has none of them.
+    /// Returns the range within a file of `length` bytes; `None` if it is not satisfiable.
     pub fn within(self, length: u64) -> Option<RangeInclusive<u64>> {
         let end = length.checked_sub(1)?;
         match self {
@@ -39,7 +40,7 @@ impl ByteRange {
     }
 }
 
-/// Digits alone; more than fit are more than any file has.
+/// Parses digits only. Numbers that overflow become the maximum, which exceeds any file.
 fn number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_single_range_of_bytes_is_ignored() {
+    fn headers_without_exactly_one_byte_range_are_ignored() {
         for header in
             ["", "bytes", "bytes=", "bytes=-", "bytes=5-2", "bytes=a-b", "bytes=+1-2", "bytes=0-1,3-4", "lines=0-1", "bytes=1--2"]
         {

@@ -1,24 +1,24 @@
-//! Captions: what a model says is to be seen in a picture.
+//! Captions: descriptions of images by a model.
 
-/// What there is of an image's caption.
+/// The caption of an image and its status.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Caption {
     pub status: CaptionStatus,
-    /// The newest that was made; it stays while another is made, and when that fails.
+    /// The newest caption. It remains while another one is being created, and if that fails.
     pub text: Option<String>,
-    /// Which model made `text`.
+    /// The model that created `text`.
     pub model: Option<String>,
-    /// Why none could be made the last time, where the status is [`CaptionStatus::Failed`].
+    /// Why the last attempt failed, if the status is [`CaptionStatus::Failed`].
     pub error: Option<String>,
 }
 
-/// Whether there is a caption, or why there is none.
+/// Whether an image has a caption, or why it has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CaptionStatus {
-    /// Nobody has asked for one: no captions were made when the image was uploaded.
+    /// No caption was requested: captions were disabled when the image was uploaded.
     #[default]
     Off,
-    /// It is to be made.
+    /// Waiting to be created.
     Pending,
     Ready,
     Failed,
@@ -41,13 +41,13 @@ impl CaptionStatus {
     }
 }
 
-/// Characters that a caption has at most.
+/// Maximum number of characters in a caption.
 pub const MAX_CHARS: usize = 1000;
 
-/// What a model said as one line: white space is a single blank, control characters are dropped, and what is longer than
-/// [`MAX_CHARS`] is cut. `None` if nothing is left.
-pub fn clean(said: &str) -> Option<String> {
-    let words: Vec<String> = said
+/// Turns a model's output into one line: collapses white space, drops control characters, and truncates to [`MAX_CHARS`]. Returns
+/// `None` if nothing remains.
+pub fn clean(output: &str) -> Option<String> {
+    let words: Vec<String> = output
         .split_whitespace()
         .map(|word| word.chars().filter(|character| !character.is_control()).collect::<String>())
         .filter(|word| !word.is_empty())

@@ -1,25 +1,25 @@
-//! Time and chance as parameters: the only place that asks the machine for either.
+//! Time and randomness as parameters: the only module that reads either from the system.
 //!
-//! Everything that decides by the time or makes an id takes a [`Clock`], so that tests can move it.
+//! Code that depends on the time or creates an id takes a [`Clock`], so that tests can control it.
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-/// Where the service gets the time and random bits from.
+/// The source of the time and of random bytes.
 pub trait Clock: Send + Sync + fmt::Debug {
     fn now(&self) -> DateTime<Utc>;
 
-    /// Ten bytes nobody can guess, for the random part of an id.
+    /// Returns ten unpredictable bytes, for the random part of an id.
     fn random(&self) -> [u8; 10];
 }
 
-/// The machine's own clock and random source.
+/// The system's clock and random number generator.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that may ask")]
+    #[expect(clippy::disallowed_methods, reason = "the only place that may read the system's clock")]
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
     }
@@ -27,7 +27,7 @@ impl Clock for SystemClock {
     #[expect(clippy::expect_used, reason = "Linux's getrandom(2) does not fail once the kernel's pool is initialised")]
     fn random(&self) -> [u8; 10] {
         let mut bytes = [0; 10];
-        getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
+        getrandom::fill(&mut bytes).expect("getrandom failed");
         bytes
     }
 }

@@ -1,4 +1,4 @@
-//! Collections: images under a name.
+//! Collections: named lists of images.
 
 use chrono::{DateTime, Utc};
 
@@ -8,7 +8,7 @@ use super::id::ImageId;
 use super::image::{Image, Visibility};
 pub use super::name::CollectionName;
 
-/// A collection, but for its images.
+/// A collection without its images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collection {
     pub id: CollectionId,
@@ -19,32 +19,32 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Whether `viewer` may know of it.
+    /// Returns whether `viewer` may see the collection.
     pub fn is_visible_to(&self, viewer: Option<&UserId>) -> bool {
         self.visibility == Visibility::Public || viewer == Some(&self.user_id)
     }
 }
 
-/// An image in a collection, but for its position.
+/// An image in a collection, without its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct CollectionItem {
     pub collection: CollectionId,
     pub image: ImageId,
-    /// The image's owner.
+    /// The owner of the image.
     pub owner: UserId,
-    pub sight: Sight,
+    pub visibility: ItemVisibility,
 }
 
-/// Who sees an image where it is in a collection: follows the image.
+/// Who sees an image in a collection: the same as for the image itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sight {
+pub enum ItemVisibility {
     Public,
     Private,
-    /// It is deleted.
+    /// The image is deleted.
     Hidden,
 }
 
-impl Sight {
+impl ItemVisibility {
     pub fn of(image: &Image) -> Self {
         match (image.deleted_at, image.visibility) {
             (Some(_), _) => Self::Hidden,
@@ -61,8 +61,8 @@ impl Sight {
         }
     }
 
-    /// Reads [`Sight::name`].
+    /// Parses [`ItemVisibility::name`].
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Public, Self::Private, Self::Hidden].into_iter().find(|sight| sight.name() == name)
+        [Self::Public, Self::Private, Self::Hidden].into_iter().find(|visibility| visibility.name() == name)
     }
 }

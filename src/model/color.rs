@@ -1,13 +1,13 @@
-//! Colours as a picture's palette names them.
+//! Colours of an image's palette.
 
 use std::fmt;
 
-/// An sRGB colour; `Display` gives `#rrggbb`.
+/// An sRGB colour; `Display` writes `#rrggbb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Color(pub [u8; 3]);
 
 impl Color {
-    /// Reads `#rrggbb`.
+    /// Parses `#rrggbb`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut rgb = [0; 3];
         hex::decode_to_slice(text.strip_prefix('#')?, &mut rgb).ok()?;

@@ -1,7 +1,7 @@
-//! `Content-Disposition`: what a part is called, and what its file is called (RFC 6266, 7578, 8187, 2231, 2047), as clients send it.
+//! `Content-Disposition`: field names and file names (RFC 6266, 7578, 8187, 2231, 2047), in every form that clients send.
 //!
-//! A name is never lost for the way in which it is written. Where one writing can mean two names, the one that clients
-//! in use mean is taken: `a%20b.jpg` without anything that an encoder would have changed is `a b.jpg`.
+//! A malformed encoding never loses a name. If a value is ambiguous, the reading that clients in use intend is chosen:
+//! `a%20b.jpg`, in which an encoder would have changed nothing else, is `a b.jpg`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,11 +10,11 @@ use percent_encoding::percent_decode;
 
 use super::header_parameters::HeaderParameters;
 
-/// A `Content-Disposition` of a part of a form, or of an answer.
+/// The `Content-Disposition` of a form part or of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContentDisposition(HeaderParameters);
 
-/// Pieces of one value (RFC 2231, 3); a name is shorter.
+/// Maximum number of continuations of one value (RFC 2231, 3); real names need fewer.
 const MAX_PIECES: usize = 32;
 
 impl ContentDisposition {
@@ -22,23 +22,23 @@ impl ContentDisposition {
         Self(HeaderParameters::parse(header))
     }
 
-    /// The name of the form's field.
+    /// Returns the name of the form field.
     pub fn name(&self) -> Option<String> {
         let plain = self.0.get("name").map(|value| decode(value, None));
         plain.or_else(|| decode_extended(self.0.get("name*")?))
     }
 
-    /// What the client calls its file; `None` if it does not say. `charset` is what its text is declared to be in, where UTF-8
-    /// does not fit.
+    /// Returns the client's file name, if there is one. `charset` is the declared charset of the text, for values that are not
+    /// UTF-8.
     pub fn file_name(&self, charset: Option<&'static Encoding>) -> Option<String> {
         let extended = self.0.get("filename*").and_then(decode_extended).or_else(|| self.continued());
         let plain = || decode_plain(self.0.get("filename")?, charset);
-        // Not as RFC 8187 has it, but the only name that there is.
+        // Not valid by RFC 8187, but the only name that is present.
         let broken = || decode_plain(self.0.get("filename*")?, charset);
         extended.filter(|name| !name.is_empty()).or_else(plain).or_else(broken).filter(|name| !name.is_empty())
     }
 
-    /// A name in pieces: `filename*0*`, `filename*1`, and so on (RFC 2231, 3 and 4.1).
+    /// Joins a name in continuations: `filename*0*`, `filename*1`, and so on (RFC 2231, 3 and 4.1).
     fn continued(&self) -> Option<String> {
         let mut encoding = None;
         let mut bytes = Vec::new();
@@ -64,7 +64,7 @@ impl ContentDisposition {
     }
 }
 
-/// `UTF-8'en'%C3%A9.jpg`: the charset, and the text.
+/// Splits `UTF-8'en'%C3%A9.jpg` into the charset and the text.
 fn split_extended(value: &[u8]) -> Option<(&'static Encoding, &[u8])> {
     let mut parts = value.splitn(3, |byte| *byte == b'\'');
     let (charset, _language, text) = (parts.next()?, parts.next()?, parts.next()?);
@@ -78,7 +78,7 @@ fn decode_extended(value: &[u8]) -> Option<String> {
 }
 
 fn decode_plain(value: &[u8], charset: Option<&'static Encoding>) -> Option<String> {
-    // What a part declares is of its content: a name that is UTF-8 is meant as such.
+    // The declared charset describes the part's content, so a name that is valid UTF-8 is read as UTF-8.
     let text = match std::str::from_utf8(value) {
         Ok(text) => text.to_owned(),
         Err(_) => decode(value, charset),
@@ -87,8 +87,8 @@ fn decode_plain(value: &[u8], charset: Option<&'static Encoding>) -> Option<Stri
     (!name.is_empty()).then_some(name)
 }
 
-/// The text of bytes: UTF-8 where they can be that, unless they are declared to be something else; otherwise what old
-/// programs write, which is what their system had.
+/// Decodes text: UTF-8 if it is valid and no other charset is declared; otherwise the encoding that legacy programs use, which is
+/// that of their system.
 fn decode(bytes: &[u8], charset: Option<&'static Encoding>) -> String {
     for encoding in charset.into_iter().chain([UTF_8]) {
         if let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(bytes) {
@@ -103,15 +103,16 @@ fn decode(bytes: &[u8], charset: Option<&'static Encoding>) -> String {
     WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned()
 }
 
-/// Nearly all bytes are some text in Shift-JIS. Kana and common kanji begin with bytes that are rare signs in Windows-1252, where
-/// they stand alone; letters with accents would be read as half-width kana or as characters for private use.
+/// Returns whether `text` is likely Shift-JIS. Nearly all byte sequences are valid Shift-JIS. Kana and common kanji start with
+/// bytes that are rare symbols in Windows-1252, where they stand alone; accented letters would decode to half-width kana or
+/// private-use characters.
 fn is_plausibly_japanese(bytes: &[u8], text: &str) -> bool {
     let strange = |c: char| matches!(c, '\u{ff61}'..='\u{ff9f}' | '\u{e000}'..='\u{f8ff}');
     let side_by_side = text.chars().zip(text.chars().skip(1)).any(|(one, next)| !one.is_ascii() && !next.is_ascii());
     side_by_side && bytes.iter().any(|byte| (0x81..=0x9f).contains(byte)) && !text.chars().any(strange)
 }
 
-/// The text of `=?utf-8?B?w6k=?=`, where the value is nothing else: .NET and mail programs write names so.
+/// Decodes `=?utf-8?B?w6k=?=`, if the whole value consists of encoded words, as .NET and mail programs write names.
 fn encoded_words(text: &str) -> Option<String> {
     let words = text.split_ascii_whitespace().map(encoded_word).collect::<Option<Vec<_>>>()?;
     (!words.is_empty()).then(|| words.concat())
@@ -130,7 +131,7 @@ fn encoded_word(word: &str) -> Option<String> {
     encoding.decode_without_bom_handling_and_without_replacement(&bytes).map(std::borrow::Cow::into_owned)
 }
 
-/// The name that is percent-encoded as a whole: nothing is in it that JavaScript's `encodeURIComponent` would have encoded.
+/// Decodes a percent-encoded name, if it contains no character that JavaScript's `encodeURIComponent` would have encoded.
 fn percent_encoded(text: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()%".contains(&byte);
     if !text.contains('%') || !text.bytes().all(plain) || !text.split('%').skip(1).all(begins_with_hex) {
@@ -143,8 +144,8 @@ fn begins_with_hex(text: &str) -> bool {
     text.len() >= 2 && text.bytes().take(2).all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Browsers escape these three characters and no others, not even the percent sign (HTML, "multipart/form-data encoding
-/// algorithm").
+/// Undoes the escaping of browsers, which covers only these three characters and not even the percent sign (HTML,
+/// "multipart/form-data encoding algorithm").
 fn unescape_like_browsers(text: &str) -> String {
     text.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
 }
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_found_wherever_it_stands() {
+    fn names_are_found_at_any_position() {
         for (header, name, file) in [
             (r#"form-data; name="file"; filename="a.jpg""#, "file", Some("a.jpg")),
             (r#"form-data; filename="say name=x.jpg"; name="file""#, "file", Some("say name=x.jpg")),
@@ -177,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn an_extended_name_goes_before_a_plain_one_in_any_order() {
+    fn an_extended_name_takes_precedence_over_a_plain_one_in_any_order() {
         for header in [
             "form-data; filename*=UTF-8''%C3%A9t%C3%A9.jpg",
             "form-data; filename*=utf-8'fr'%C3%A9t%C3%A9.jpg; filename=\"ete.jpg\"",
             "form-data; filename=\"ete.jpg\"; filename*=UTF-8''%c3%a9t%c3%a9.jpg",
             "form-data; filename*=\"UTF-8''%C3%A9t%C3%A9.jpg\"",
             "form-data; filename*=ISO-8859-1''%E9t%E9.jpg",
-            // An encoding that does not fit does not lose the name.
+            // A wrong encoding does not lose the name.
             "form-data; filename*=UTF-8''%E9t%E9.jpg",
             "form-data; filename=\"=?utf-8?B?w6l0w6kuanBn?=\"; filename*=utf-8''%C3%A9t%C3%A9.jpg",
             "form-data; filename=\"=?utf-8?B?w6l0w6kuanBn?=\"",
@@ -202,12 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn percent_encoding_is_undone_only_where_the_whole_name_is_encoded() {
+    fn percent_encoding_is_decoded_only_if_the_whole_name_is_encoded() {
         for (sent, meant) in [
             ("my%20photo.jpg", "my photo.jpg"),
             ("%C3%A9t%C3%A9.jpg", "été.jpg"),
             ("(1)%20it's.jpg", "(1) it's.jpg"),
-            // As they are: something stands beside the percent sign that would have been encoded, or it begins no escape.
+            // Unchanged: the name contains a character that would have been encoded, or the percent sign starts no escape.
             ("my photo%20.jpg", "my photo%20.jpg"),
             ("été%20.jpg", "été%20.jpg"),
             ("100%.jpg", "100%.jpg"),
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_old_programs_are_read_as_what_they_are() {
+    fn legacy_encodings_are_detected() {
         for (bytes, meant) in [
             (&b"\xe9t\xe9.jpg"[..], "été.jpg"),
             (b"Gr\xf6\xdfe.jpg", "Größe.jpg"),
@@ -236,7 +237,7 @@ mod tests {
         let greek = Encoding::for_label(b"windows-1253");
         let disposition = ContentDisposition::parse(b"form-data; filename=\"\xe1.jpg\"");
         assert_eq!(disposition.file_name(greek).as_deref(), Some("α.jpg"));
-        // What is UTF-8 is not read as anything else.
+        // Valid UTF-8 is never read as another encoding.
         for label in ["iso-8859-1", "utf-16le"] {
             for name in ["été.jpg", "ab.jpg"] {
                 let header = format!("form-data; filename=\"{name}\"");
@@ -246,14 +247,14 @@ mod tests {
         }
     }
 
-    /// Numbers that look random and are the same each time.
+    /// Returns deterministic pseudo-random numbers.
     fn random(state: &mut u64) -> usize {
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(*state >> 33).unwrap()
     }
 
     #[test]
-    fn what_is_written_by_the_rules_is_read_back_and_nothing_panics() {
+    fn well_formed_values_round_trip_and_nothing_panics() {
         const LETTERS: [&str; 16] = ["a", "Z", "9", " ", ";", "=", "\"", "\\", "'", "*", "é", "語", "🌅", "-", ".", ","];
         let mut state = 7;
         for _ in 0..5000 {

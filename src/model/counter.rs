@@ -1,26 +1,25 @@
-//! Which counters an image moves. They make `total_count` exact without counting rows.
+//! The counters that an image changes. They make `total_count` exact without counting rows.
 //!
-//! Public images and private ones have counters apart: what others are told counts the former alone.
+//! Public and private images have separate counters: totals shown to other users include only public images.
 //!
-//! A counter is spread over slots, so that no row is hot under concurrent uploads; the slot comes from the image's id,
-//! so that what adds an image and what takes it away again move the same row, and every row stays the true number of
-//! the live images of its slot. (Bytes of users that were there before they were counted are in one slot: of these the sum alone
-//! is true.)
+//! A counter is spread over slots, so that concurrent uploads do not contend for one row. The slot is derived from the image's
+//! id, so that adding and removing an image changes the same row, and every row is the exact number of live images in its slot.
+//! (The exception are the bytes of users from before they were counted, which are all in one slot: only their sum is exact.)
 
 use chrono::{DateTime, Utc};
 
 use super::caller::UserId;
-use super::collection::{Place, Sight};
+use super::collection::{CollectionItem, ItemVisibility};
 use super::filter::Part;
 use super::id::{CollectionId, ImageId};
 use super::image::{Image, Visibility};
 use super::tag::Tag;
 
-/// One counted set of live images.
+/// A counter of one set of live images.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Counter {
     pub kind: CounterKind,
-    /// Which one of its kind: a user, a tag, a day; empty for the one of all images.
+    /// Identifies the counter among those of its kind: a user, a tag or a day; empty for the counter of all images.
     pub key: String,
 }
 
@@ -32,7 +31,7 @@ pub enum CounterKind {
     Collection,
     /// Public images of a UTC day, for lists by date.
     Day,
-    /// Files ever refused, by the error's name. For statistics.
+    /// Files rejected since installation, by the error's name. For statistics.
     Failed,
     /// A user's private images in a collection.
     PrivateCollection,
@@ -40,17 +39,17 @@ pub enum CounterKind {
     PrivateUser,
     /// A user's private images with a tag.
     PrivateUserTag,
-    /// Images ever uploaded as public ones, deleted ones too; never taken back. For statistics.
+    /// Images ever uploaded as public, including deleted ones; never decreases. For statistics.
     Stored,
-    /// As `Stored`, of private ones.
+    /// As `Stored`, for private images.
     StoredPrivate,
-    /// Microseconds ever spent on processing `Stored`; never taken back. For statistics.
+    /// Microseconds spent on processing the images of `Stored`; never decreases. For statistics.
     ProcessingMicros,
-    /// As `ProcessingMicros`, of private ones.
+    /// As `ProcessingMicros`, for private images.
     ProcessingMicrosPrivate,
-    /// How often a stage of uploads ever ran to its end. For statistics.
+    /// How often an upload stage has completed. For statistics.
     StageCount,
-    /// Microseconds ever spent in a stage. For statistics.
+    /// Microseconds spent in an upload stage. For statistics.
     StageMicros,
     /// Public images with a tag.
     Tag,
@@ -62,16 +61,16 @@ pub enum CounterKind {
     UserCollections,
     /// A user's public images with a tag.
     UserTag,
-    /// A user's deleted images, without those that an administrator has taken down.
+    /// A user's images in the trash; images deleted by an administrator are not included.
     UserTrash,
     /// Bytes of the originals of `UserTrash`.
     UserTrashBytes,
-    /// Bytes of resized images of a user's originals.
+    /// Bytes of the resized images of a user.
     UserVariantBytes,
 }
 
 impl CounterKind {
-    /// Those that tell of all that ever was, and are never taken back.
+    /// Cumulative counters, which never decrease.
     pub const STATISTICS: [Self; 7] = [
         Self::Stored,
         Self::StoredPrivate,
@@ -82,8 +81,8 @@ impl CounterKind {
         Self::StageMicros,
     ];
 
-    /// Those that say how many images, bytes or collections there are now, but for days.
-    pub const OF_NOW: [Self; 13] = [
+    /// Counters of the current number of images, bytes or collections, except the counters of days.
+    pub const CURRENT: [Self; 13] = [
         Self::All,
         Self::Collection,
         Self::PrivateCollection,
@@ -123,7 +122,7 @@ impl CounterKind {
         Self::UserVariantBytes,
     ];
 
-    /// Reads [`CounterKind::name`].
+    /// Parses [`CounterKind::name`].
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
@@ -156,7 +155,7 @@ impl CounterKind {
 }
 
 impl Counter {
-    /// Rows that a counter is spread over.
+    /// Number of rows that a counter is spread over.
     pub const SLOTS: u8 = 8;
 
     pub fn all() -> Self {
@@ -175,7 +174,7 @@ impl Counter {
         Self { kind: CounterKind::Tag, key: tag.to_string() }
     }
 
-    /// A user id has no comma, so the key is unambiguous.
+    /// A user id contains no comma, so the key is unambiguous.
     pub fn user_tag(user: &UserId, tag: &Tag) -> Self {
         Self { kind: CounterKind::UserTag, key: format!("{user},{tag}") }
     }
@@ -196,7 +195,7 @@ impl Counter {
         Self { kind: CounterKind::PrivateCollection, key: format!("{id},{user}") }
     }
 
-    /// Images of a part of a collection.
+    /// Returns the counter of one part of a collection.
     pub fn collection_part(id: CollectionId, part: &Part) -> Self {
         match part {
             Part::Public => Self::collection(id),
@@ -204,12 +203,12 @@ impl Counter {
         }
     }
 
-    /// The one that an image moves where it is in a collection; none while it is deleted.
-    pub fn of_place(place: &Place) -> Option<Self> {
-        match place.sight {
-            Sight::Public => Some(Self::collection(place.collection)),
-            Sight::Private => Some(Self::private_collection(place.collection, &place.owner)),
-            Sight::Hidden => None,
+    /// Returns the counter that an item of a collection changes; `None` while its image is deleted.
+    pub fn of_item(item: &CollectionItem) -> Option<Self> {
+        match item.visibility {
+            ItemVisibility::Public => Some(Self::collection(item.collection)),
+            ItemVisibility::Private => Some(Self::private_collection(item.collection, &item.owner)),
+            ItemVisibility::Hidden => None,
         }
     }
 
@@ -237,22 +236,23 @@ impl Counter {
         id.spread() % Self::SLOTS
     }
 
-    /// The counters of a live image and by how much it moves each: up when it is stored or restored, down when it is deleted.
+    /// Returns the counters of a live image and the amounts that it adds to each when it is stored or restored; they are
+    /// subtracted when it is deleted.
     pub fn of_live(image: &Image) -> Vec<(Self, i64)> {
         let bytes = i64::try_from(image.file_size).unwrap_or(i64::MAX);
         let mut counters = vec![(Self::user_bytes(&image.user_id), bytes)];
-        counters.extend(Self::of_sight(image).into_iter().map(|counter| (counter, 1)));
+        counters.extend(Self::of_visibility(image).into_iter().map(|counter| (counter, 1)));
         counters
     }
 
-    /// The counters of an image in the trash, and by how much it moves each.
+    /// Returns the counters of an image in the trash, and the amounts that it adds to each.
     pub fn of_trash(image: &Image) -> [(Self, i64); 2] {
         let bytes = i64::try_from(image.file_size).unwrap_or(i64::MAX);
         [(Self::user_trash(&image.user_id), 1), (Self::user_trash_bytes(&image.user_id), bytes)]
     }
 
-    /// The part of [`Counter::of_live`] that follows the visibility.
-    pub fn of_sight(image: &Image) -> Vec<Self> {
+    /// Returns those of [`Counter::of_live`] that depend on the visibility.
+    pub fn of_visibility(image: &Image) -> Vec<Self> {
         let mut counters = match image.visibility {
             Visibility::Public => vec![Self::all(), Self::day(image.id.created_at()), Self::user(&image.user_id)],
             Visibility::Private => vec![Self::private_user(&image.user_id)],
@@ -261,7 +261,7 @@ impl Counter {
         counters
     }
 
-    /// The part of [`Counter::of_sight`] that follows the tags.
+    /// Returns those of [`Counter::of_visibility`] that depend on the tags.
     pub fn of_tags(image: &Image, tags: &[Tag]) -> Vec<Self> {
         let user = &image.user_id;
         match image.visibility {

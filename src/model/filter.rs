@@ -1,4 +1,4 @@
-//! Which images a list shows.
+//! Filters of image lists.
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
@@ -7,38 +7,38 @@ use super::caller::UserId;
 use super::id::CollectionId;
 use super::tag::Tag;
 
-/// All conditions must hold; an empty filter is every image that is not deleted.
+/// A filter. All conditions must hold; an empty filter matches every image that is not deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImageFilter {
     pub user_id: Option<UserId>,
-    /// Images that have all of these.
+    /// Only images that have all of these tags.
     pub tags: Vec<Tag>,
-    /// Images that are in this one.
+    /// Only images in this collection.
     pub collection: Option<CollectionId>,
-    /// Created at or after.
+    /// Only images created at or after this time.
     pub start: Option<DateTime<Utc>>,
-    /// Created at or before.
+    /// Only images created at or before this time.
     pub end: Option<DateTime<Utc>>,
 }
 
-/// The images that a list shows are of one or two parts, each of which has indexes and counters of its own.
+/// A list covers one or two parts, each of which has its own indexes and counters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// What anybody sees.
+    /// Public images.
     Public,
-    /// What this user alone sees.
+    /// Private images of this user, which only this user sees.
     PrivateOf(UserId),
 }
 
-/// What a filter asks images to be in.
+/// A set that a filter requires images to be in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Set {
     Tag(Tag),
     Collection(CollectionId),
 }
 
-/// How a part of a list is searched: its images are taken from the first set, and looked up in the others. So the first should be
-/// the one with the fewest; without any, all of the part's images are looked through.
+/// How one part of a list is searched: images are read from the first set and looked up in the others, so the first set should be
+/// the smallest. Without sets, all images of the part are scanned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search {
     pub part: Part,
@@ -46,18 +46,19 @@ pub struct Search {
 }
 
 impl ImageFilter {
-    /// The sets that images must all be in.
+    /// Returns the sets that images must all be in.
     pub fn sets(&self) -> Vec<Set> {
         self.tags.iter().cloned().map(Set::Tag).chain(self.collection.map(Set::Collection)).collect()
     }
 
-    /// The parts that may hold what `viewer` sees of this list.
+    /// Returns the parts that contain what `viewer` sees of this list.
     pub fn parts(&self, viewer: Option<&UserId>) -> Vec<Part> {
         let own = viewer.filter(|viewer| self.user_id.as_ref().is_none_or(|user| user == *viewer));
         std::iter::once(Part::Public).chain(own.cloned().map(Part::PrivateOf)).collect()
     }
 
-    /// Equal for filters that select the same images, whatever the order of their tags; binds a page token to its filter.
+    /// Returns a hash that is equal for filters that select the same images, whatever the order of their tags. It binds a page
+    /// token to its filter.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut tags: Vec<&str> = self.tags.iter().map(Tag::as_str).collect();
         tags.sort_unstable();
@@ -66,7 +67,7 @@ impl ImageFilter {
         hash.update(self.user_id.as_ref().map_or("", UserId::as_str));
         hash.update("\0");
         hash.update(tags.join(","));
-        // Lists of before there were collections keep their page tokens.
+        // Hashed only if present, so that page tokens from before collections existed stay valid.
         if let Some(collection) = self.collection {
             hash.update("\0");
             hash.update(collection.uuid().as_bytes());

@@ -1,17 +1,18 @@
-//! The values of `Content-Type` and `Content-Disposition`: one word, then parameters (RFC 9110, 5.6.6).
+//! The values of `Content-Type` and `Content-Disposition`: a token, then parameters (RFC 9110, 5.6.6).
 //!
-//! Reads what clients send, which is more than the grammar allows: parameters in any order and case, whitespace anywhere, empty
-//! ones, unquoted values of any characters, and quotes that nobody escaped. It never fails; what makes no sense is skipped.
+//! The parser accepts what clients send, which is more than the grammar allows: parameters in any order and case, white space
+//! anywhere, empty parameters, unquoted values with any characters, and unescaped quotes. It never fails; invalid parts are
+//! skipped.
 
-/// A header's value, taken apart.
+/// A parsed header value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderParameters {
-    /// What precedes the parameters, in lower case: `form-data`, `multipart/form-data`.
+    /// The token before the parameters, in lower case: `form-data`, `multipart/form-data`.
     pub kind: String,
     parameters: Vec<(String, Vec<u8>)>,
 }
 
-/// No client sends more; further ones are skipped.
+/// Maximum number of parameters; further ones are skipped. No client sends as many.
 const MAX_PARAMETERS: usize = 64;
 
 impl HeaderParameters {
@@ -36,13 +37,13 @@ impl HeaderParameters {
         Self { kind, parameters }
     }
 
-    /// The value of the first parameter with this name, which is in lower case. Quotes and escapes are resolved; the bytes are of
-    /// whatever encoding the client chose.
+    /// Returns the value of the first parameter with this name, which must be in lower case. Quotes and escapes are resolved; the
+    /// encoding of the bytes is up to the client.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
     }
 
-    /// As [`HeaderParameters::get`], where the value is text of UTF-8.
+    /// As [`HeaderParameters::get`], if the value is valid UTF-8.
     pub fn text(&self, name: &str) -> Option<&str> {
         str::from_utf8(self.get(name)?).ok()
     }
@@ -57,7 +58,7 @@ fn skip(bytes: &[u8], unwanted: impl Fn(u8) -> bool) -> &[u8] {
     &bytes[start..]
 }
 
-/// Takes a value off the front: the value, and what follows it.
+/// Splits off a value; returns the value and the rest.
 fn read_value(bytes: &[u8]) -> (Vec<u8>, &[u8]) {
     let Some(quoted) = bytes.strip_prefix(b"\"") else {
         let end = bytes.iter().position(|byte| *byte == b';').unwrap_or(bytes.len());
@@ -66,15 +67,15 @@ fn read_value(bytes: &[u8]) -> (Vec<u8>, &[u8]) {
     if let Some(end) = closing_quote(quoted, true) {
         return (unescape(&quoted[..end]), &quoted[end + 1..]);
     }
-    // Not as the grammar has it: a backslash or a quote that was not escaped, such as in "C:\photos\".
+    // Invalid by the grammar: a backslash or a quote that was not escaped, such as in "C:\photos\".
     if let Some(end) = closing_quote(quoted, false) {
         return (quoted[..end].to_vec(), &quoted[end + 1..]);
     }
     (quoted.trim_ascii().to_vec(), &[])
 }
 
-/// The quote that ends a quoted string: the first one that is not escaped, if escapes count, else the first one that can be the
-/// last. Either must be followed by a semicolon or by nothing.
+/// Returns the position of the quote that ends a quoted string: with escapes, the first unescaped quote, which must be followed
+/// by a semicolon or the end; without escapes, the first quote that is.
 fn closing_quote(quoted: &[u8], with_escapes: bool) -> Option<usize> {
     let mut position = 0;
     while let Some(byte) = quoted.get(position) {
@@ -89,7 +90,7 @@ fn closing_quote(quoted: &[u8], with_escapes: bool) -> Option<usize> {
     None
 }
 
-/// Resolves `\"` and `\\`. Before anything else a backslash is one that browsers did not escape: part of a Windows path.
+/// Resolves `\"` and `\\`. A backslash before any other character is part of a Windows path, which some browsers do not escape.
 fn unescape(quoted: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(quoted.len());
     let mut bytes = quoted.iter().copied().peekable();
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn whitespace_empty_parameters_order_and_case_make_no_difference() {
+    fn whitespace_empty_parameters_order_and_case_do_not_matter() {
         for header in [
             "multipart/form-data; boundary=X",
             "multipart/form-data ; boundary=X",
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unquoted_value_may_hold_what_should_have_been_quoted() {
+    fn an_unquoted_value_may_contain_characters_that_require_quotes() {
         for boundary in ["===1616056691487===", "b/Q.eEb", "gc0p:2Y/t0", "a(b)<c>@,?", "my photo.jpg"] {
             let header = format!("multipart/form-data; boundary={boundary} ; charset=utf-8");
             assert_eq!(get(&header, "boundary").as_deref(), Some(boundary));
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_value_ends_where_its_client_meant_it_to() {
+    fn a_quoted_value_ends_where_the_client_intended() {
         for (header, value) in [
             (r#"f; v="a;b=c""#, "a;b=c"),
             (r#"f; v="say \"hi\""; w=x"#, r#"say "hi""#),
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn many_parameters_are_not_all_kept() {
+    fn the_number_of_parameters_is_limited() {
         let header = format!("f{}; last=x", "; a=b".repeat(100_000));
         assert_eq!(get(&header, "a").as_deref(), Some("b"));
         assert_eq!(get(&header, "last"), None);

@@ -1,7 +1,7 @@
-//! Image ids: UUIDv7 (RFC 9562, 5.7), whose first 48 bits are the moment of creation in milliseconds.
+//! Image ids: UUIDv7 (RFC 9562, 5.7), whose first 48 bits are the creation time in milliseconds.
 //!
-//! Order by id is order by time, so one column carries order, paging and date ranges. Two ids of the same
-//! millisecond are ordered by their random bits: an order that is total and stable, but not the order of arrival.
+//! Order by id is order by time, so one column serves sorting, paging and date ranges. Two ids of the same millisecond are
+//! ordered by their random bits: the order is total and stable, but not the order of arrival.
 
 use std::fmt;
 
@@ -10,39 +10,39 @@ use uuid::Uuid;
 
 use super::clock::Clock;
 
-/// The identity of an image, and the moment at which its upload was accepted.
+/// The id of an image, which contains the time at which its upload was accepted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageId(Uuid);
 
 impl ImageId {
-    /// A new id for an image that is created now.
+    /// Creates an id for an image created now.
     pub fn new(clock: &dyn Clock) -> Self {
         Self(new_uuid(clock))
     }
 
-    /// Reads the hyphenated form, in either case; `None` for every other spelling (`{…}`, `urn:uuid:…`, 32 digits).
+    /// Parses the hyphenated form, in either case; returns `None` for every other form (`{…}`, `urn:uuid:…`, 32 digits).
     pub fn parse(text: &str) -> Option<Self> {
         parse_uuid(text).map(Self)
     }
 
-    /// The smallest id that can have been created at or after `time`.
+    /// Returns the smallest id that can have been created at or after `time`.
     pub fn first_at(time: DateTime<Utc>) -> Self {
         let exact = time.timestamp_subsec_nanos().is_multiple_of(1_000_000);
         let millis = unix_millis(time) + u64::from(!exact);
         Self::from_parts(millis, [0; 10])
     }
 
-    /// The largest id that can have been created at or before `time`.
+    /// Returns the largest id that can have been created at or before `time`.
     pub fn last_at(time: DateTime<Utc>) -> Self {
         Self::from_parts(unix_millis(time), [0xff; 10])
     }
 
-    /// The moment of creation, to the millisecond. An id that is not a version 7 gives an arbitrary time.
+    /// Returns the creation time, to the millisecond. For an id that is not a version 7 the result is arbitrary.
     pub fn created_at(self) -> DateTime<Utc> {
         uuid_time(self.0)
     }
 
-    /// The last byte, which is random: it spreads object keys and counter slots evenly.
+    /// Returns the last byte, which is random and spreads object keys and counter slots evenly.
     pub fn spread(self) -> u8 {
         self.0.as_bytes()[15]
     }
@@ -59,7 +59,7 @@ impl ImageId {
     }
 }
 
-/// Identities of other things than images: UUIDv7s, too, each a type of its own.
+/// Ids of other entities: UUIDv7s too, each with a type of its own.
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {
         $(
@@ -68,17 +68,17 @@ macro_rules! ids {
             pub struct $name(Uuid);
 
             impl $name {
-                /// A new id for what comes to be now.
+                /// Creates an id for an entity created now.
                 pub fn new(clock: &dyn Clock) -> Self {
                     Self(new_uuid(clock))
                 }
 
-                /// Reads the hyphenated form, in either case.
+                /// Parses the hyphenated form, in either case.
                 pub fn parse(text: &str) -> Option<Self> {
                     parse_uuid(text).map(Self)
                 }
 
-                /// To the millisecond.
+                /// Returns the creation time, to the millisecond.
                 pub fn created_at(self) -> DateTime<Utc> {
                     uuid_time(self.0)
                 }
@@ -109,42 +109,42 @@ macro_rules! ids {
     };
 }
 ids! {
-    /// A job that imports pictures, and the moment at which it was ordered.
+    /// An import job; contains the time at which it was created.
     JobId;
     /// A collection.
     CollectionId;
     /// An account.
     AccountId;
-    /// A login that lasts.
+    /// A session, from login to log-out or expiry.
     SessionId;
-    /// An API key; its id is no secret.
+    /// An API key. The id is not secret.
     KeyId;
-    /// A link that expires; its id is not what opens it.
+    /// An expiring link. The id does not grant access.
     LinkId;
     /// An entry of the audit trail.
     EntryId;
-    /// One taking of a job that captions an image.
+    /// One claim of a caption job.
     CaptionClaimId;
 }
 
-/// A UUIDv7 of now.
+/// Creates a UUIDv7 for the current time.
 fn new_uuid(clock: &dyn Clock) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(unix_millis(clock.now()), &clock.random()).into_uuid()
 }
 
-/// Reads the hyphenated form alone.
+/// Parses only the hyphenated form.
 fn parse_uuid(text: &str) -> Option<Uuid> {
     (text.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(text).ok())?
 }
 
-/// The moment of creation of a UUIDv7, to the millisecond.
+/// Returns the creation time of a UUIDv7, to the millisecond.
 fn uuid_time(uuid: Uuid) -> DateTime<Utc> {
     let millis = i64::try_from(uuid.as_u128() >> 80).unwrap_or_default();
     DateTime::from_timestamp_millis(millis).unwrap_or_default()
 }
 
 fn unix_millis(time: DateTime<Utc>) -> u64 {
-    // Times before 1970 have no UUIDv7: they are all "before every image".
+    // Times before 1970 have no UUIDv7: they sort before every image.
     u64::try_from(time.timestamp_millis()).unwrap_or_default()
 }
 
@@ -172,7 +172,7 @@ mod tests {
     use crate::model::clock::SystemClock;
 
     #[test]
-    fn an_id_tells_its_own_millisecond() {
+    fn an_id_contains_its_creation_time() {
         let before = SystemClock.now().timestamp_millis();
         let id = ImageId::new(&SystemClock);
         assert!((before..=SystemClock.now().timestamp_millis()).contains(&id.created_at().timestamp_millis()));

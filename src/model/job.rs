@@ -1,4 +1,4 @@
-//! Jobs: lists of URLs whose pictures the service imports.
+//! Import jobs: lists of URLs whose images the service imports.
 
 use chrono::{DateTime, Utc};
 
@@ -7,30 +7,30 @@ use super::id::ImageId;
 pub use super::id::JobId;
 use super::image::Visibility;
 
-/// A job as a whole.
+/// An import job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     pub id: JobId,
     pub user_id: UserId,
-    /// Of its images.
+    /// Visibility of the job's images.
     pub visibility: Visibility,
-    /// URLs, each of which is an item.
+    /// Number of URLs, each of which is an item.
     pub total: u32,
     pub complete: u32,
     pub failed: u32,
-    /// When the first item was begun.
+    /// When the first item was claimed.
     pub started_at: Option<DateTime<Utc>>,
-    /// When nothing was left to do.
+    /// When the last item was settled.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// How far a job is.
+/// The progress of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobStatus {
-    /// No item has been begun.
+    /// No item has been claimed.
     Pending,
     InProgress,
-    /// Nothing is left to do, though items may have failed.
+    /// All items are settled; some may have failed.
     Complete,
 }
 
@@ -52,12 +52,12 @@ pub struct Item {
     pub state: ItemState,
 }
 
-/// What has become of a URL.
+/// The state of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemState {
-    /// It is to be fetched, is being fetched, or waits to be tried again.
+    /// Waiting to be fetched or retried, or being fetched.
     Pending,
     Complete(ImageId),
-    /// With the reason, for a person.
+    /// The reason, in words for people.
     Failed(String),
 }

@@ -1,6 +1,6 @@
-//! Floor 1: plain types and the pure rules on them. Parse once at the edge, then trust the type.
+//! The domain model: plain types and the pure rules on them. Values are parsed once at the edge; after that the type is trusted.
 //!
-//! Nothing here does IO, knows a wire format or holds SQL; everything above may use it.
+//! Nothing here performs I/O, knows a wire format or contains SQL. Every other layer may use it.
 
 pub mod accept;
 pub mod account;
@@ -13,6 +13,7 @@ pub mod color;
 pub mod content_disposition;
 pub mod counter;
 pub mod filter;
+pub mod format;
 pub mod header_parameters;
 pub mod id;
 pub mod image;
@@ -24,3 +25,5 @@ pub mod rendering;
 pub mod resize;
 pub mod tag;
 pub mod text;
+pub mod thumbnail;
+pub mod user_id;

@@ -1,4 +1,4 @@
-//! Names that people give to things, each kind a type of its own: 1–64 letters A-Z and a-z, digits, hyphens and underscores.
+//! Names chosen by users, each kind with its own type: 1–64 letters A-Z and a-z, digits, hyphens and underscores.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ macro_rules! names {
                 /// # Errors
                 /// The rule that `text` breaks, in words for the client.
                 pub fn parse(text: &str) -> Result<Self, String> {
-                    hold_to_rule(text).map(|()| Self(text.to_owned()))
+                    check_name(text).map(|()| Self(text.to_owned()))
                 }
 
                 pub fn as_str(&self) -> &str {
@@ -37,13 +37,13 @@ macro_rules! names {
 }
 
 names! {
-    /// A plan's name.
+    /// The name of a plan.
     PlanName;
-    /// A collection's name.
+    /// The name of a collection.
     CollectionName;
 }
 
-fn hold_to_rule(text: &str) -> Result<(), String> {
+fn check_name(text: &str) -> Result<(), String> {
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if plain && (1..=MAX_CHARS).contains(&text.len()) {
         return Ok(());

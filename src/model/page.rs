@@ -1,28 +1,28 @@
-//! Paging by the last id seen: a page costs the same wherever it lies, and writers neither shift nor repeat it.
+//! Keyset paging by the last id seen: every page costs the same, and concurrent writes neither skip nor repeat items.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Where a list goes on: after `last`, under the filters with this fingerprint.
+/// Where a list continues: after `last`, with the filters of this fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageToken {
     pub last: Uuid,
 }
 
-/// Bytes of the check over id and filters: enough that no altered token passes by chance. It is no secret, and guards
-/// nothing but the client's own mistakes: a forged token shows only what the same filters show anyway.
+/// Bytes of the checksum over id and filters: enough to detect every accidental change. It is not secret and protects only
+/// against client mistakes: a forged token shows only what the same filters show anyway.
 const CHECK_BYTES: usize = 12;
 
-/// Changes when tokens of an older layout must no longer be read.
+/// Increased when tokens of an older layout must be rejected.
 const VERSION: u8 = 1;
 
 impl PageToken {
-    /// Characters that an encoded token has.
+    /// Characters of an encoded token.
     pub const ENCODED_CHARS: usize = (1 + 16 + CHECK_BYTES) * 4 / 3 + 1;
 
-    /// The token as clients see it: base64url without padding.
+    /// Encodes the token as base64url without padding.
     pub fn encode(self, filter_fingerprint: &[u8; 32]) -> String {
         let mut bytes = vec![VERSION];
         bytes.extend(self.last.as_bytes());
@@ -30,7 +30,7 @@ impl PageToken {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// `None` for a token that was altered, made for other filters, or never ours.
+    /// Decodes a token. Returns `None` if it was altered, belongs to other filters, or was not issued by the service.
     pub fn decode(text: &str, filter_fingerprint: &[u8; 32]) -> Option<Self> {
         if text.len() > Self::ENCODED_CHARS {
             return None;

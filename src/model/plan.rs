@@ -1,42 +1,43 @@
-//! Plans: what an account is given.
+//! Plans: what accounts may use.
 
-use super::image::ThumbnailSize;
 pub use super::name::PlanName;
+use super::thumbnail::ThumbnailSize;
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub name: PlanName,
     pub features: Features,
-    /// Whether it came with the service; such a plan can be changed, but not deleted.
+    /// Whether the plan is built in; such a plan can be changed, but not deleted.
     pub built_in: bool,
 }
 
-/// What a plan gives. It is the owner's plan that counts, whoever looks.
+/// What a plan allows. The plan of an image's owner applies, regardless of who requests the image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Features {
-    /// Which of the service's thumbnails.
+    /// The configured thumbnails that are included.
     pub thumbnails: Vec<ThumbnailSize>,
     /// Whether originals can be downloaded and linked to.
     pub original: bool,
-    /// Whether links that expire can be made, which lead to originals.
+    /// Whether expiring links, which lead to originals, can be created.
     pub expiring_links: bool,
-    /// Whether pictures of any size can be asked for.
+    /// Whether resized images of any permitted size can be requested.
     pub custom_sizes: bool,
-    /// Whether pictures can be imported from URLs.
+    /// Whether images can be imported from URLs.
     pub imports: bool,
-    /// Bytes of all originals together that are not deleted, and of their resized images, which give way to originals.
+    /// Maximum bytes of all originals that are not deleted and of their resized images, which are removed when an original needs
+    /// the space.
     pub max_bytes: Option<u64>,
-    /// Images that are not deleted.
+    /// Maximum number of images that are not deleted.
     pub max_images: Option<u64>,
 }
 
-/// What of a quota is in use.
+/// How much of a quota is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     pub images: u64,
-    /// Of originals.
+    /// Bytes of originals.
     pub bytes: u64,
-    /// Of resized images.
+    /// Bytes of resized images.
     pub variant_bytes: u64,
 }

@@ -1,19 +1,19 @@
-//! What a picture is turned into: its size, computed before anything is decoded, and a name that equal results share.
+//! The result of a resize: its size, computed before decoding, and a name that identifies equal results.
 
-use super::image::Format;
+use super::format::Format;
 
-/// How a picture is brought to a size.
+/// How an image is fitted to a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fit {
-    /// All of it, within the size; never enlarged.
+    /// The whole image, within the size; never enlarged.
     #[default]
     Contain,
-    /// Its middle, filling the size exactly; enlarged where it must be.
+    /// The centre of the image, cropped to fill the size exactly; enlarged if necessary.
     Cover,
 }
 
 impl Fit {
-    /// The word of the API.
+    /// Returns the name in the API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Contain => "contain",
@@ -21,35 +21,36 @@ impl Fit {
         }
     }
 
-    /// Reads [`Fit::name`].
+    /// Parses [`Fit::name`].
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Contain, Self::Cover].into_iter().find(|fit| fit.name() == name)
     }
 }
 
-/// Pixels that a side of a WebP picture may have (RFC 9649, 2.5).
+/// Maximum number of pixels on each side of a WebP image (RFC 9649, 2.5).
 pub const WEBP_MAX_SIDE: u32 = 16_383;
 
-/// A picture to be made: nothing is left to decide.
+/// A fully specified resized image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Rendering {
     /// In pixels, as displayed.
     pub width: u32,
     pub height: u32,
-    /// Whether the picture is cut to this size's shape, around its centre; otherwise the size has the picture's own.
+    /// Whether the image is cropped around its centre to the aspect ratio of this size; otherwise the size has the image's own
+    /// ratio.
     pub crop: bool,
-    /// Every format but GIF.
+    /// Every format except GIF.
     pub format: Format,
-    /// 1 to 100; 0 for PNG, which has none.
+    /// 1 to 100; 0 for PNG, which has no quality.
     pub quality: u8,
 }
 
 impl Rendering {
-    /// What sharp, libvips and imgproxy use by default.
+    /// The default of sharp, libvips and imgproxy.
     pub const DEFAULT_QUALITY: u8 = 80;
 
-    /// What a picture of `size` pixels becomes within `width`, `height` or both. `None` for [`Fit::Cover`] with one side.
-    /// A WebP picture has at most [`WEBP_MAX_SIDE`] pixels on a side.
+    /// Returns the result for an image of `size` pixels within `width`, `height` or both; `None` for [`Fit::Cover`] with only one
+    /// side. A WebP result has at most [`WEBP_MAX_SIDE`] pixels on each side.
     pub fn new(
         size: (u32, u32),
         (width, height): (Option<u32>, Option<u32>),
@@ -57,18 +58,18 @@ impl Rendering {
         format: Format,
         quality: u8,
     ) -> Option<Self> {
-        let most = if format == Format::Webp { WEBP_MAX_SIDE } else { u32::MAX };
-        let whole = contain(size, Some(width.unwrap_or(most).min(most)), Some(height.unwrap_or(most).min(most)));
+        let max_side = if format == Format::Webp { WEBP_MAX_SIDE } else { u32::MAX };
+        let whole = contain(size, Some(width.unwrap_or(max_side).min(max_side)), Some(height.unwrap_or(max_side).min(max_side)));
         let (width, height) = match fit {
             Fit::Contain => whole,
-            Fit::Cover => (width?.min(most), height?.min(most)),
+            Fit::Cover => (width?.min(max_side), height?.min(max_side)),
         };
         let quality = if format == Format::Png { 0 } else { quality };
-        // A shape that the picture has anyway is not cut: it shares its object with what is only made smaller.
+        // If the aspect ratio already matches, nothing is cropped, and the result shares its object with the contained one.
         Some(Self { width, height, crop: (width, height) != whole, format, quality })
     }
 
-    /// Pixels that the longer side of the whole picture has at the scale of this rendering.
+    /// Returns the number of pixels on the longer side of the whole image at the scale of this rendering.
     pub fn scale(&self, (width, height): (u32, u32)) -> u32 {
         let longer = |width: u64, height: u64| u32::try_from(width.max(height)).unwrap_or(u32::MAX);
         let (to_width, to_height) = (u64::from(self.width), u64::from(self.height));
@@ -82,7 +83,7 @@ impl Rendering {
         }
     }
 
-    /// A name that tells all of it, from `[0-9a-z.-]`.
+    /// Returns a name that identifies the rendering, of characters from `[0-9a-z.-]`.
     pub fn name(&self) -> String {
         let crop = if self.crop { "c" } else { "" };
         let quality = if self.quality == 0 { String::new() } else { format!("-q{}", self.quality) };
@@ -90,7 +91,7 @@ impl Rendering {
     }
 }
 
-/// The largest size within `width` and `height` that keeps the aspect and does not enlarge; at least one pixel.
+/// Returns the largest size within `width` and `height` that keeps the aspect ratio and does not enlarge; at least one pixel.
 pub fn contain((width, height): (u32, u32), to_width: Option<u32>, to_height: Option<u32>) -> (u32, u32) {
     let scaled = |length: u32, to: u32, of: u32| {
         let rounded = (u64::from(length) * u64::from(to) + u64::from(of) / 2) / u64::from(of.max(1));
@@ -141,13 +142,13 @@ mod tests {
         }
         assert_eq!(name((Some(900), None), Fit::Contain), name((Some(2000), Some(2000)), Fit::Contain));
         assert_eq!(name((Some(320), Some(320)), Fit::Cover), "320x320c-q80.jpeg");
-        assert_eq!(name((Some(1280), Some(960)), Fit::Cover), "1280x960c-q80.jpeg", "only to cover is it enlarged");
+        assert_eq!(name((Some(1280), Some(960)), Fit::Cover), "1280x960c-q80.jpeg", "only cover enlarges");
         assert_eq!(Rendering::new((9, 9), (Some(9), None), Fit::Contain, Format::Png, 7).unwrap().name(), "9x9.png");
         assert_eq!(Rendering::new((9, 9), (Some(9), None), Fit::Cover, Format::Png, 7), None);
     }
 
     #[test]
-    fn the_scale_of_a_cut_is_that_of_the_whole_picture() {
+    fn the_scale_of_a_crop_is_that_of_the_whole_image() {
         assert_eq!(rendering((4000, 2000), (Some(400), None), Fit::Contain).scale((4000, 2000)), 400);
         assert_eq!(rendering((4000, 2000), (Some(400), Some(400)), Fit::Cover).scale((4000, 2000)), 800);
         assert_eq!(rendering((2000, 4000), (Some(400), Some(400)), Fit::Cover).scale((2000, 4000)), 800);

@@ -1,4 +1,4 @@
-//! Which sizes may be asked for: by steps, from a list, or with a signature; and the text that is signed.
+//! Which resized images may be requested: by steps, from a list, or with a signature; and the text that is signed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 use super::id::ImageId;
 use super::image::Visibility;
 
-/// The shortest side of a resized image that can be asked for, in pixels.
+/// Minimum side of a resized image, in pixels.
 pub const MIN_SIDE: u32 = 16;
-/// The longest. Frameworks ask for more (Next.js for 2048 and 3840) and show whatever comes at the size that they want.
+/// Maximum side, in pixels. Frameworks request more (Next.js 2048 and 3840) and display the result at the size that they need.
 pub const MAX_SIDE: u32 = 2000;
 
-/// What may be asked for without a signature.
+/// The sizes that are allowed without a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ResizeMode {
     /// Any size, rounded up to a step.
@@ -19,11 +19,11 @@ pub enum ResizeMode {
     Open,
     /// The sizes of a list.
     Listed,
-    /// Nothing.
+    /// None.
     Signed,
 }
 
-/// Sides that are asked for, in pixels; at least one of both.
+/// A requested size in pixels; at least one side is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListedSize {
     pub width: Option<u32>,
@@ -33,7 +33,7 @@ pub struct ListedSize {
 impl FromStr for ListedSize {
     type Err = String;
 
-    /// Reads `320x240`, `320x` or `x240`.
+    /// Parses `320x240`, `320x` or `x240`.
     fn from_str(text: &str) -> Result<Self, String> {
         let rule = || format!("must be like 320x240, 320x or x240, with sides from {MIN_SIDE} to {MAX_SIDE}");
         let side = |text: &str| match text {
@@ -57,27 +57,27 @@ impl fmt::Display for ListedSize {
     }
 }
 
-/// Every multiple of these is a step: between them they have the sizes that people use (64, 75, 100, 150, 225, 320, 640, 768, 1080, 1125,
-/// 1920), and about one in five of all.
+/// Every multiple of these is a step. They include the sizes in common use (64, 75, 100, 150, 225, 320, 640, 768, 1080, 1125,
+/// 1920) and about one in five of all sizes.
 const STEPS: [u32; 3] = [8, 10, 25];
 const QUALITY_STEP: u8 = 5;
 
-/// The next step that is no smaller. [`MAX_SIDE`] is one.
+/// Returns the smallest step that is not less than `side`. [`MAX_SIDE`] is a step.
 pub fn round_side(side: u32) -> u32 {
     STEPS.iter().map(|step| side.next_multiple_of(*step)).min().unwrap_or(side)
 }
 
-/// The nearest step of a quality from 1 to 100; never 0.
+/// Returns the step nearest to a quality from 1 to 100; never 0.
 pub fn round_quality(quality: u8) -> u8 {
     ((quality.min(100) + QUALITY_STEP / 2) / QUALITY_STEP * QUALITY_STEP).max(QUALITY_STEP)
 }
 
-/// What a signature lets its holder see. It is part of what is signed.
+/// What a signature grants access to. It is part of the signed text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
     /// The image while it is public.
     Public,
-    /// The image in any case. Only its owner is given this, while the image is private.
+    /// The image, public or private. Only the owner gets this grant, while the image is private.
     Private,
 }
 
@@ -99,18 +99,18 @@ impl Grant {
     }
 }
 
-/// The parameters that a signature covers: when it expires, and all that decides about the picture.
+/// The parameters that a signature covers: the expiry, and everything that determines the result.
 pub const SIGNED_PARAMETERS: [&str; 6] = ["expires", "fit", "format", "height", "quality", "width"];
 
-/// The parameters of a query in the one form that is signed: percent-decoded once, without empty ones, sorted, and encoded anew. So a proxy
-/// may reorder and re-encode them.
+/// Returns a query's parameters in the canonical form that is signed: percent-decoded once, without empty ones, sorted, and
+/// encoded again. A proxy may therefore reorder and re-encode them.
 pub fn canonical_query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut parameters: Vec<_> = parameters.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     parameters.sort_unstable();
     form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish()
 }
 
-/// The text that is signed. Its parts have no line breaks, so no two requests share one.
+/// Returns the text to sign. Its parts contain no line breaks, so two different requests never have the same text.
 pub fn signed_text(grant: Grant, id: ImageId, canonical_query: &str) -> String {
     format!("v1\n{}\n{id}\n{canonical_query}", grant.name())
 }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sides_are_rounded_up_to_a_step_and_usual_sizes_are_steps() {
+    fn sides_are_rounded_up_to_a_step_and_common_sizes_are_steps() {
         for side in [16, 20, 25, 32, 64, 75, 100, 150, 225, 300, 320, 375, 640, 750, 768, 828, 1024, 1080, 1125, 1200, 1920, 2000]
         {
             assert_eq!(round_side(side), if side == 828 { 830 } else { side });
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_and_the_encoding_of_parameters_do_not_matter_and_everything_else_does() {
+    fn only_the_order_and_the_encoding_of_parameters_do_not_matter() {
         let canonical = |query: &str| {
             let parameters: Vec<_> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
             canonical_query(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())))

@@ -1,7 +1,7 @@
-//! Tags: short words that images are found by.
+//! Tags: short words to find images by.
 //!
-//! A tag is kept in one spelling (trimmed, NFC, lower case), so that looking up by equality finds what a person means. It is also what
-//! people are shown, so it goes no further than that: ß stays ß, and is not ss.
+//! A tag is stored in one canonical form (trimmed, NFC, lower case), so that a look-up by equality finds what users mean. The
+//! stored form is also displayed, so it is not folded further: ß stays ß and does not become ss.
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ pub struct Tag(String);
 
 impl Tag {
     pub const MAX_CHARS: usize = 50;
-    /// Tags an image can have.
+    /// Maximum number of tags of an image.
     pub const MAX_PER_IMAGE: usize = 10;
 
     /// # Errors
     /// The rule that `text` breaks, in words for the client.
     pub fn parse(text: &str) -> Result<Self, String> {
-        // The lower case of İ is an i with a dot above it, which nobody types who looks for it.
+        // İ in lower case is an i with a dot above, which users who search do not type.
         let tag: String = text.trim().to_lowercase().replace("i\u{307}", "i").nfc().collect();
         let length = tag.chars().count();
         if length == 0 || length > Self::MAX_CHARS {
@@ -31,7 +31,7 @@ impl Tag {
         Ok(Self(tag))
     }
 
-    /// Reads a comma-separated list: empty entries are dropped, repeated ones kept once, the order is kept.
+    /// Parses a comma-separated list: drops empty entries and duplicates, keeps the order.
     ///
     /// # Errors
     /// The first rule that is broken, in words for the client.
@@ -43,7 +43,7 @@ impl Tag {
         Ok(tags)
     }
 
-    /// As [`Tag::parse_list`], for a list that came as separate strings.
+    /// As [`Tag::parse_list`], for a list of separate strings.
     ///
     /// # Errors
     /// The first rule that is broken, in words for the client.
@@ -59,7 +59,7 @@ impl Tag {
         &self.0
     }
 
-    /// A tag that was parsed before it was stored.
+    /// Wraps a tag that was parsed before it was stored.
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
@@ -76,7 +76,7 @@ fn push_unique(tags: &mut Vec<Tag>, tag: Tag) -> Result<(), String> {
     Ok(())
 }
 
-/// Combining marks belong to the letters of many scripts (Devanagari, Thai, Hebrew points).
+/// Combining marks are part of the letters of many scripts (Devanagari, Thai, Hebrew points).
 fn is_allowed(c: char) -> bool {
     is_letter(c) || is_joiner(c) || matches!(c, ' ' | '-' | '_')
 }
@@ -85,12 +85,12 @@ fn is_letter(c: char) -> bool {
     c.is_alphanumeric() || is_combining_mark(c)
 }
 
-/// The zero-width non-joiner and joiner, which Persian and the scripts of India spell words with.
+/// The zero-width non-joiner and joiner, which are part of the spelling of Persian and of Indic scripts.
 fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-/// Whether each joiner stands between two letters. Elsewhere nobody sees it, and it would make two tags of one.
+/// Returns whether each joiner is between two letters. Elsewhere it is invisible and would make two tags of one.
 fn joins_letters(tag: &str) -> bool {
     let letters: Vec<char> = tag.chars().collect();
     let between = |i: usize| i > 0 && is_letter(letters[i - 1]) && letters.get(i + 1).is_some_and(|next| is_letter(*next));
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_spelling_per_tag() {
+    fn a_tag_has_one_spelling() {
         for spelling in ["Café", " café ", "CAFE\u{301}"] {
             assert_eq!(Tag::parse(spelling).unwrap().as_str(), "café");
         }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_trimmed_unique_and_bounded() {
+    fn a_list_is_trimmed_deduplicated_and_bounded() {
         let tags = Tag::parse_list(" Sea,,sea , sun,").unwrap();
         assert_eq!(tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["sea", "sun"]);
         let ten: Vec<String> = (0..10).map(|n| n.to_string()).collect();

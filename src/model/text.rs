@@ -1,6 +1,6 @@
-//! The free texts of an image: title, description, and the name that its file had at the client.
+//! The texts of an image: title, description, and the file name on the client.
 
-use super::image::Format;
+use super::format::Format;
 use std::fmt;
 
 /// At most 200 characters, without U+0000.
@@ -11,14 +11,14 @@ pub struct Title(String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description(String);
 
-/// The last component of the client's path, at most 255 characters, no control characters; never part of an object key.
+/// The last component of the client's path, at most 255 characters, without control characters. Never part of an object key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileName(String);
 
 impl Title {
     pub const MAX_CHARS: usize = 200;
 
-    /// An empty text is no title.
+    /// Parses a title; an empty text means none.
     ///
     /// # Errors
     /// The rule that `text` breaks, in words for the client.
@@ -38,7 +38,7 @@ impl Title {
 impl Description {
     pub const MAX_CHARS: usize = 1000;
 
-    /// An empty text is no description.
+    /// Parses a description; an empty text means none.
     ///
     /// # Errors
     /// The rule that `text` breaks, in words for the client.
@@ -69,26 +69,27 @@ fn bounded(text: &str, max_chars: usize) -> Result<Option<String>, String> {
 impl FileName {
     pub const MAX_CHARS: usize = 255;
 
-    /// Cuts what the client sent to a name that is safe to show and to put into a header; `fallback` if nothing is left.
+    /// Reduces the client's file name to one that is safe to display and to put into a header; returns `fallback` if nothing
+    /// remains.
     pub fn clean(sent: &str, fallback: &str) -> Self {
-        // Elsewhere than on Windows a name may end with a backslash, and is not a folder for it.
+        // Outside Windows, a name may end with a backslash, which does not make it a directory.
         let last = sent.trim_end_matches('\\').rsplit(['/', '\\']).next().unwrap_or_default();
-        let name: String = last.chars().filter(|c| !c.is_control() && !turns_text(*c)).take(Self::MAX_CHARS).collect();
+        let name: String = last.chars().filter(|c| !c.is_control() && !is_bidi_control(*c)).take(Self::MAX_CHARS).collect();
         let name = name.trim();
         Self(if matches!(name, "" | "." | "..") { fallback } else { name }.to_owned())
     }
 
-    /// The name to save the file under. It ends as the format's files do, so that no program takes a picture for something else; the
-    /// extension of another kind of picture gives way.
+    /// Returns the name to save the file under. Its extension matches the format, so that no program mistakes an image for
+    /// another file type; the extension of another image format is replaced.
     pub fn for_download(&self, format: Format) -> String {
-        let name: String = self.0.chars().filter(|c| !turns_text(*c)).collect();
+        let name: String = self.0.chars().filter(|c| !is_bidi_control(*c)).collect();
         let (stem, extension) = name.rsplit_once('.').unwrap_or((&name, ""));
         let is = |known: &&str| extension.eq_ignore_ascii_case(known);
         if format.extensions().iter().any(&is) && !stem.is_empty() {
             return name;
         }
-        let is_of_pictures = PICTURE_EXTENSIONS.iter().any(is) && !stem.is_empty();
-        format!("{}.{}", if is_of_pictures { stem } else { name.trim_end_matches('.') }, format.extension())
+        let has_image_extension = IMAGE_EXTENSIONS.iter().any(is) && !stem.is_empty();
+        format!("{}.{}", if has_image_extension { stem } else { name.trim_end_matches('.') }, format.extension())
     }
 
     pub fn as_str(&self) -> &str {
@@ -100,13 +101,14 @@ impl FileName {
     }
 }
 
-const PICTURE_EXTENSIONS: [&str; 18] = [
+const IMAGE_EXTENSIONS: [&str; 18] = [
     "apng", "avif", "bmp", "dng", "gif", "heic", "heif", "jfif", "jpe", "jpeg", "jpg", "jxl", "png", "svg", "tif", "tiff",
     "webp", "ico",
 ];
 
-/// Whether a character changes the direction of the text around it (Unicode's UAX 9, 2), and so may hide how a name ends.
-fn turns_text(c: char) -> bool {
+/// Returns whether a character changes the direction of the surrounding text (Unicode UAX 9, 2) and could so disguise the
+/// extension.
+fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_for_saving_ends_as_the_format_does() {
+    fn a_download_name_has_the_extension_of_its_format() {
         for (name, format, saved) in [
             ("sunset.jpg", Format::Jpeg, "sunset.jpg"),
             ("Sunset.JPEG", Format::Jpeg, "Sunset.JPEG"),

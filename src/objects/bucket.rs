@@ -84,7 +84,7 @@ impl ObjectStore {
             answer => return answer,
         }
         if self.create_bucket().await? {
-            tracing::info!("created the bucket {:?} position {}", self.bucket, self.endpoint);
+            tracing::info!("created the bucket {:?} at {}", self.bucket, self.endpoint);
         }
         Ok(())
     }

@@ -1,97 +1,98 @@
-//! The one vocabulary of failures that a client can act on. `http/error.rs` turns it into statuses and bodies.
+//! The errors that a client can act on. `http/error.rs` maps them to statuses and response bodies.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{imaging, objects, store};
 
-/// Field names and what is wrong with each.
+/// Invalid fields: the name of each, and the rule that it breaks.
 pub type Fields = BTreeMap<String, String>;
 
-/// Why a request was not fulfilled. `Display` is a sentence for the client; causes are for the log.
+/// Why a request failed. `Display` is a sentence for the client; the causes (`source`) are for the log only.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request cannot be read.
+    /// The request is malformed.
     #[error("{message}")]
     Malformed { message: String, details: Fields },
-    /// The file is of an accepted format, but damaged or out of bounds.
-    #[error("The file was refused: {reason}.")]
+    /// The file has an accepted format, but is damaged or outside the limits.
+    #[error("The file was rejected: {reason}.")]
     InvalidFile { reason: String, details: Fields },
     #[error("{}", unsupported_message(*.found))]
     UnsupportedFormat {
-        /// The name of the format that it is in, if it is known.
+        /// The name of the file's actual format, if it was recognised.
         found: Option<&'static str>,
     },
-    /// Every field that breaks a rule, with the rule.
+    /// All invalid fields, each with the rule that it breaks.
     #[error("{}", invalid_message(.0))]
     Invalid(Fields),
-    /// Any credentials will do, and where a gateway vouches for callers, its header.
+    /// Credentials of any kind are required. A trusted gateway can send `X-User-Id` instead.
     #[error("{AUTHENTICATION_REQUIRED}")]
     Unauthenticated,
-    /// Only an account will do, so that of a gateway's header nothing is said.
+    /// Credentials of an account are required, so the message does not mention the gateway's header.
     #[error("{AUTHENTICATION_REQUIRED}")]
     AccountRequired,
-    /// Credentials that are there, but no good.
-    #[error("These credentials are not accepted: {0}.")]
+    /// The request has credentials, but they are invalid.
+    #[error("The credentials are invalid: {0}.")]
     BadCredentials(&'static str),
-    /// A known caller who may not do this.
+    /// The caller is authenticated but lacks the permission.
     #[error("{message}")]
     Forbidden { message: String },
-    #[error("The plan of this image's owner does not give {what}.")]
+    #[error("The plan of this image's owner does not include {what}.")]
     NotInPlan { what: &'static str },
-    /// With what is used of each quota that this would exceed, and what is left.
-    #[error("The plan has no room for this: details say what is used and what is left.")]
+    /// The quotas that this request would exceed; each value says how much is used and how much is left.
+    #[error("This would exceed the quota of the plan. See details for what is used and what is left.")]
     QuotaExceeded(Fields),
     #[error("Sorry, the link is expired.")]
     LinkExpired,
-    #[error("Too many requests; try again in {} seconds.", retry_after.as_secs().max(1))]
+    #[error("Too many requests. Try again in {} seconds.", retry_after.as_secs().max(1))]
     TooManyRequests { retry_after: Duration },
     #[error(
-        "The user has {pending} URLs that wait to be imported, and with these more than the {limit} that IMPORT_MAX_PENDING allows; \
-         try again when some of them are done."
+        "The user has {pending} URLs waiting to be imported. With this request there would be more than {limit}, the limit that \
+         IMPORT_MAX_PENDING sets. Try again when some of them are finished."
     )]
     TooManyPending { pending: u64, limit: u64, retry_after: Duration },
-    #[error("Only the owner of image {id} may do this.")]
+    #[error("Only the owner of image {id} can do this.")]
     NotOwner { id: crate::model::id::ImageId },
-    #[error("user_id is not the caller, and nobody may upload for another.")]
+    #[error("user_id must be the caller's own user id. Callers can upload only for themselves.")]
     OtherUser,
     #[error("There is no {what}.")]
     NotFound { what: String },
     #[error("This image is not in the collection.")]
     NotInCollection,
-    #[error("The file has {length} bytes, and none of those that Range asks for.")]
+    #[error("The requested Range is outside the file, which has {length} bytes.")]
     NoSuchRange { length: u64 },
     #[error("{message}")]
     Conflict { message: String },
-    #[error("The first request with this Idempotency-Key is still running; try again in {} seconds.", retry_after.as_secs())]
+    #[error("The first request with this Idempotency-Key is still running. Try again in {} seconds.", retry_after.as_secs())]
     StillRunning { retry_after: Duration },
-    #[error("Image {id} is deleted already.")]
+    #[error("Image {id} is already deleted.")]
     Gone { id: crate::model::id::ImageId },
-    #[error("The request is larger than the {limit_bytes} bytes that this server reads.")]
+    #[error("The request body is larger than the limit of {limit_bytes} bytes.")]
     TooLarge { limit_bytes: u64 },
-    /// Refused by its length, before anything is known of the file.
+    /// Rejected by its length, before the file is examined.
     #[error(
-        "The upload is larger than {limit_bytes} bytes: the file may have {max_file_bytes} of them; the operator can raise MAX_FILE_SIZE."
+        "The request body is larger than {limit_bytes} bytes. The file can have at most {max_file_bytes} bytes; the operator can raise \
+         MAX_FILE_SIZE."
     )]
     UploadTooLarge { limit_bytes: u64, max_file_bytes: u64 },
-    #[error("The request's body did not arrive in time.")]
+    #[error("The request body did not arrive in time.")]
     BodyTooSlow,
-    #[error("The service has more to do than it can hold; try again in {} seconds.", retry_after.as_secs())]
+    #[error("The service is overloaded. Try again in {} seconds.", retry_after.as_secs())]
     Overloaded { retry_after: Duration },
-    #[error("This picture is still being made; try again in a moment.")]
-    StillMaking,
-    /// The storage has lost it, or the database is of another backup.
-    #[error("The file of this image is missing from the storage; only the operator can bring it back.")]
+    #[error("The resized image is still being created. Try again in a moment.")]
+    ResizeInProgress,
+    /// The storage has lost the file, or the database comes from another backup than the storage.
+    #[error("The file of this image is missing from the storage. Only the operator can restore it.")]
     FileMissing,
-    #[error("The service cannot reach its {dependency} right now; try again in a moment.")]
+    #[error("The service cannot reach its {dependency} right now. Try again in a moment.")]
     Unavailable { dependency: Dependency, source: BoxError },
-    #[error("Something went wrong inside the service; nothing about the request is known to be wrong.")]
+    #[error("An internal error occurred. details.request_id identifies it in the service's log.")]
     Internal(#[source] BoxError),
 }
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the service cannot work without.
+/// A system that the service cannot work without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dependency {
     Database,
@@ -112,20 +113,20 @@ const AUTHENTICATION_REQUIRED: &str =
 
 fn unsupported_message(found: Option<&str>) -> String {
     match found {
-        Some(name) => format!("The file is {name}, which is not accepted; convert it to JPEG first."),
-        None => "The file is no JPEG, PNG, GIF or WebP picture, whatever its name or declared type says.".to_owned(),
+        Some(name) => format!("The file is {name}, which is not accepted. Convert it to JPEG first."),
+        None => "The file is not a JPEG, PNG, GIF or WebP image, whatever its name or declared type.".to_owned(),
     }
 }
 
-/// Fields whose rules stand in the message; the details have them all.
+/// Maximum number of fields in `message`. `details` lists all of them.
 const MAX_FIELDS_IN_MESSAGE: usize = 5;
 
-/// Stands among the fields for those that are not told.
+/// The name under which `details` says that more fields are invalid than it lists.
 pub const MORE_FIELDS: &str = "(more)";
 
-/// A sentence for each field: its name, then its rule.
+/// Returns one sentence per field: its name, then the rule that it breaks.
 fn invalid_message(fields: &Fields) -> String {
-    let told: Vec<String> = fields
+    let sentences: Vec<String> = fields
         .iter()
         .filter(|(name, _)| *name != MORE_FIELDS)
         .take(MAX_FIELDS_IN_MESSAGE)
@@ -133,9 +134,9 @@ fn invalid_message(fields: &Fields) -> String {
         .collect();
     let more = match fields.len().saturating_sub(MAX_FIELDS_IN_MESSAGE) {
         0 => "",
-        _ => " There is more: see details.",
+        _ => " See details for more.",
     };
-    format!("{}{more}", told.join(" "))
+    format!("{}{more}", sentences.join(" "))
 }
 
 impl Error {
@@ -155,8 +156,8 @@ impl Error {
         Self::NotInPlan { what }
     }
 
-    /// In whole seconds, for that is how clients are told.
-    pub fn too_many(wait: Duration) -> Self {
+    /// Rounds up to whole seconds, the unit of `Retry-After`.
+    pub fn too_many_requests(wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Self::TooManyRequests { retry_after: Duration::from_secs(seconds.max(1)) }
     }
@@ -165,17 +166,17 @@ impl Error {
         Self::Internal(source.into())
     }
 
-    /// A part of the request that cannot be read.
+    /// Returns the error for a part of the request that cannot be parsed.
     pub fn malformed(name: &str, rule: &str) -> Self {
         Self::Malformed { message: format!("{name} {rule}."), details: Fields::from([(name.to_owned(), rule.to_owned())]) }
     }
 
-    /// One broken field.
+    /// Returns the error for a single invalid field.
     pub fn invalid(field: &str, rule: impl Into<String>) -> Self {
         Self::Invalid(Fields::from([(field.to_owned(), rule.into())]))
     }
 
-    /// A stable word for metrics.
+    /// Returns a stable label for metrics.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "malformed",
@@ -200,14 +201,14 @@ impl Error {
             Self::BodyTooSlow => "body_too_slow",
             Self::Overloaded { .. } => "overloaded",
             Self::Unavailable { .. } => "unavailable",
-            Self::StillMaking => "still_making",
+            Self::ResizeInProgress => "still_making",
             Self::FileMissing => "file_missing",
             Self::Internal(_) => "internal",
         }
     }
 }
 
-/// An error with all its causes, for the log.
+/// Returns the error and all its causes as one line for the log.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
@@ -224,7 +225,7 @@ impl From<store::Error> for Error {
 }
 
 impl From<objects::Error> for Error {
-    /// Every failure of the storage is the operator's to mend, not the client's: even a refusal is "unavailable".
+    /// The operator must fix every storage error, never the client. So even a refused request counts as "unavailable".
     fn from(error: objects::Error) -> Self {
         Self::Unavailable { dependency: Dependency::Storage, source: error.into() }
     }

@@ -1,7 +1,7 @@
-//! Floor 2: the database. One file a table or a concern, one SQL statement a function.
+//! The store layer: database access. One file per table or concern, one SQL statement per function.
 //!
-//! [`db`], [`postgres`] and [`sqlite`] are all that knows which database it is; everything else writes one SQL text for both.
-//! Writing is done through a [`Tx`] alone, reading through a [`Db`], a [`Reader`] or a [`Tx`].
+//! Only [`database`] knows which database is in use; every other module writes one SQL text that runs on both. Writes go through
+//! a [`Tx`]; reads go through a [`Db`], a [`Reader`] or a [`Tx`].
 
 pub mod database;
 pub mod identity;

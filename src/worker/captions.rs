@@ -1,10 +1,10 @@
-//! The captioner: works off the queue of captions. What is under way when it is to stop is given back.
+//! The caption worker: processes the queue of caption jobs. On shutdown, jobs in progress are released.
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{Queue, Taken};
+use super::queue::{ClaimResult, Queue};
 use crate::service::jobs::caption_queue::ClaimedCaption;
 use crate::service::jobs::captions::Captions as Setting;
 use crate::service::jobs::queue::Ended;
@@ -23,23 +23,23 @@ impl Queue for Captions {
         if let Setting::On(_) = service.captions { service.limits().captions.concurrency } else { 0 }
     }
 
-    async fn ordered(service: &Service) {
+    async fn job_added(service: &Service) {
         service.caption_asked().await;
     }
 
-    async fn take(service: &Service) -> Result<Taken<Self::Item>, Error> {
-        Ok(service.claim_caption().await?.map_or(Taken::Nothing, Taken::Item))
+    async fn claim(service: &Service) -> Result<ClaimResult<Self::Item>, Error> {
+        Ok(service.claim_caption().await?.map_or(ClaimResult::Empty, ClaimResult::Item))
     }
 
-    async fn work(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> Ended {
+    async fn process(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> Ended {
         service.caption(item, &stop).await
     }
 }
 
-/// Takes the next job and works on it to its end.
+/// Claims the next job and processes it.
 ///
 /// # Errors
-/// The queue could not be looked at.
+/// The queue could not be read.
 pub async fn run_next(service: &Service) -> Result<Outcome, Error> {
     let Some(claimed) = service.claim_caption().await? else { return Ok(Outcome::NothingToDo) };
     service.caption(claimed, &CancellationToken::new()).await;

@@ -1,10 +1,11 @@
-//! The importer: works off the queue of imports. What has been fetched when it is to stop is stored, what has not is given back.
+//! The import worker: processes the queue of imports. On shutdown, images that have been fetched are stored, and the other items
+//! are released.
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{Queue, Taken};
+use super::queue::{ClaimResult, Queue};
 use crate::service::jobs::import_queue::{Claimed, ClaimedItem};
 use crate::service::jobs::queue::Ended;
 use crate::service::maintenance::sweep::Outcome;
@@ -22,27 +23,27 @@ impl Queue for Imports {
         service.limits().imports.concurrency
     }
 
-    async fn ordered(service: &Service) {
+    async fn job_added(service: &Service) {
         service.import_ordered.notified().await;
     }
 
-    async fn take(service: &Service) -> Result<Taken<Self::Item>, Error> {
+    async fn claim(service: &Service) -> Result<ClaimResult<Self::Item>, Error> {
         Ok(match service.claim_import().await? {
-            Claimed::Item(item) => Taken::Item(item),
-            Claimed::Look => Taken::Look,
-            Claimed::Nothing => Taken::Nothing,
+            Claimed::Item(item) => ClaimResult::Item(item),
+            Claimed::Look => ClaimResult::Retry,
+            Claimed::Nothing => ClaimResult::Empty,
         })
     }
 
-    async fn work(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> Ended {
+    async fn process(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> Ended {
         service.import(*item, &stop).await
     }
 }
 
-/// Takes the next item and works on it to its end.
+/// Claims the next item and processes it.
 ///
 /// # Errors
-/// The queue could not be looked at.
+/// The queue could not be read.
 pub async fn run_next(service: &Arc<Service>) -> Result<Outcome, Error> {
     loop {
         match service.claim_import().await? {

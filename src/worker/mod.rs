@@ -1,9 +1,9 @@
-//! Floor 4: the way in for time. Each worker is a loop around a step that tests call directly.
+//! Background workers. Each is a loop around a step, which tests call directly.
 
 pub mod bucket;
 pub mod captions;
 pub mod imports;
 pub mod queue;
-pub mod repeated;
+pub mod repeated_failures;
 pub mod sweeper;
 pub mod tally;

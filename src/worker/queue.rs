@@ -1,5 +1,5 @@
-//! How a queue that instances share is worked off: items are taken as long as there are any, a bounded number at once. The
-//! worker is woken by orders of this process, and looks by itself for those of others and for what is to be tried again.
+//! A worker of a queue that instances share. It processes items as long as there are any, a limited number at a time. New jobs of
+//! this process wake it; it polls for jobs of other instances and for retries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,60 +12,60 @@ use crate::service::error::chain;
 use crate::service::jobs::queue::Ended;
 use crate::service::{Error, Service};
 
-/// What there was to take.
+/// The result of claiming an item.
 #[derive(Debug)]
-pub enum Taken<T> {
+pub enum ClaimResult<T> {
     Item(T),
-    /// Nothing yet, but there may be more to do at once.
-    Look,
-    Nothing,
+    /// Nothing was claimed, but there may be more work: claim again immediately.
+    Retry,
+    Empty,
 }
 
-/// A queue, and what is done with what is taken from it.
+/// A queue and how its items are processed.
 pub trait Queue: Send + 'static {
     type Item: Send + 'static;
 
-    /// For the log.
+    /// Name for log messages.
     const NAME: &'static str;
 
-    /// Items that are worked on at once; none if 0.
+    /// Returns the number of items that are processed concurrently; 0 disables the worker.
     fn concurrency(service: &Service) -> usize;
 
-    /// Returns when something has been ordered.
-    fn ordered(service: &Service) -> impl Future<Output = ()> + Send;
+    /// Returns when a job was added by this process.
+    fn job_added(service: &Service) -> impl Future<Output = ()> + Send;
 
-    fn take(service: &Service) -> impl Future<Output = Result<Taken<Self::Item>, Error>> + Send;
+    fn claim(service: &Service) -> impl Future<Output = Result<ClaimResult<Self::Item>, Error>> + Send;
 
-    /// Works on an item until it is settled, or `stop`.
-    fn work(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> impl Future<Output = Ended> + Send;
+    /// Processes an item until it is settled, or `stop`.
+    fn process(service: Arc<Service>, item: Self::Item, stop: CancellationToken) -> impl Future<Output = Ended> + Send;
 }
 
-/// How often the queue is looked at when nothing wakes the worker.
+/// How often the queue is polled when nothing wakes the worker.
 const POLL: Duration = Duration::from_secs(1);
 
-/// After something that the service cannot work without has failed; twice as long after each further time in a row.
+/// Pause after a failure of something that the service depends on. It doubles after each consecutive failure.
 const PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(320);
 
-/// Works until `stop`, and then until what is under way has been settled or given back.
+/// Runs until `stop`, and then until the items in progress are settled or released.
 pub async fn run<Q: Queue>(service: Arc<Service>, stop: CancellationToken) {
     let concurrency = Q::concurrency(&service);
     let mut running = JoinSet::new();
     let mut health = Health::default();
     while concurrency > 0 && !stop.is_cancelled() {
-        if health.may_take(&service).await {
-            // After a failure one item shows whether it is over: nobody's server is to be asked in vain.
-            let at_once = if health.failures == 0 { concurrency } else { 1 };
-            if !fill::<Q>(&service, &mut running, at_once, &stop).await {
-                health.note_failure();
+        if health.may_claim(&service).await {
+            // After a failure, a single item probes whether the problem is over, so that other servers get no needless requests.
+            let limit = if health.failures == 0 { concurrency } else { 1 };
+            if !fill::<Q>(&service, &mut running, limit, &stop).await {
+                health.record_failure();
             }
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = Q::ordered(&service) => {}
+            () = Q::job_added(&service) => {}
             Some(ended) = running.join_next() => match ended {
                 Ok(Ended::Settled) => health.failures = 0,
-                Ok(Ended::Unable) | Err(_) => health.note_failure(),
+                Ok(Ended::Unable) | Err(_) => health.record_failure(),
             },
             () = tokio::time::sleep(POLL) => {}
         }
@@ -74,17 +74,17 @@ pub async fn run<Q: Queue>(service: Arc<Service>, stop: CancellationToken) {
     stop.cancelled().await;
 }
 
-/// Whether the service can do its part.
+/// Whether the dependencies of the worker are available.
 #[derive(Debug, Default)]
 struct Health {
-    /// In a row.
+    /// Number of consecutive failures.
     failures: u32,
     paused_until: Option<Instant>,
 }
 
 impl Health {
-    /// Items that were begun together fail together: that is one failure.
-    fn note_failure(&mut self) {
+    /// Records a failure. Items that were started together fail together, which counts once.
+    fn record_failure(&mut self) {
         if self.paused_until.is_none() {
             let pause = PAUSE * 2_u32.saturating_pow(self.failures);
             self.paused_until = Some(Instant::now() + pause.min(LONGEST_PAUSE));
@@ -92,10 +92,10 @@ impl Health {
         }
     }
 
-    async fn may_take(&mut self, service: &Service) -> bool {
+    async fn may_claim(&mut self, service: &Service) -> bool {
         match self.paused_until {
             Some(until) if until > Instant::now() => false,
-            // As long as it is known to be down, one may look again soon.
+            // While a dependency is known to be down, check again soon.
             Some(_) if !service.down().await.is_empty() => {
                 self.paused_until = Some(Instant::now() + PAUSE);
                 false
@@ -108,15 +108,15 @@ impl Health {
     }
 }
 
-/// Takes items until there are enough, or no more; `false` when taking failed.
-async fn fill<Q: Queue>(service: &Arc<Service>, running: &mut JoinSet<Ended>, at_once: usize, stop: &CancellationToken) -> bool {
-    while running.len() < at_once && !stop.is_cancelled() {
-        match Q::take(service).await {
-            Ok(Taken::Item(item)) => drop(running.spawn(Q::work(Arc::clone(service), item, stop.clone()))),
-            Ok(Taken::Look) => {}
-            Ok(Taken::Nothing) => return true,
+/// Claims items until enough are running or none is left; returns `false` if claiming failed.
+async fn fill<Q: Queue>(service: &Arc<Service>, running: &mut JoinSet<Ended>, limit: usize, stop: &CancellationToken) -> bool {
+    while running.len() < limit && !stop.is_cancelled() {
+        match Q::claim(service).await {
+            Ok(ClaimResult::Item(item)) => drop(running.spawn(Q::process(Arc::clone(service), item, stop.clone()))),
+            Ok(ClaimResult::Retry) => {}
+            Ok(ClaimResult::Empty) => return true,
             Err(error) => {
-                service.repeated.warn(format!("the queue of {} cannot be looked at: {}", Q::NAME, chain(&error)));
+                service.repeated.warn(format!("the queue of {} cannot be read: {}", Q::NAME, chain(&error)));
                 return false;
             }
         }

@@ -1,4 +1,4 @@
-//! The sweeper: on a timer, removes what nobody will ask for again. What it may remove is `service/maintenance/sweep.rs`'s rule.
+//! The sweeper: removes, at intervals, what is no longer needed. The rules are in `service/maintenance/sweep.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use crate::service::error::chain;
 use crate::service::maintenance::sweep::Outcome;
 use crate::service::{Error, Service};
 
-/// Sweeps until `stop`, every `interval`.
+/// Sweeps every `interval`, until `stop`.
 pub async fn run(service: Arc<Service>, interval: Duration, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            // What failed is in the log.
+            // `sweep` has logged the failure.
             _ = sweep(&service) => {}
         }
         tokio::select! {
@@ -24,11 +24,11 @@ pub async fn run(service: Arc<Service>, interval: Duration, stop: CancellationTo
     }
 }
 
-/// Takes each step until nothing is left for it or it fails. What failed is tried again at the next interval, and holds
-/// up no other step.
+/// Repeats each step until it has nothing left to do, or fails. A step that failed is retried at the next interval; it does not
+/// block the other steps.
 ///
 /// # Errors
-/// The first failure; the other steps were taken.
+/// The first failure; all other steps have run.
 pub async fn sweep(service: &Service) -> Result<Outcome, Error> {
     let mut outcome = Outcome::NothingToDo;
     let mut failure = None;
@@ -38,7 +38,7 @@ pub async fn sweep(service: &Service) -> Result<Outcome, Error> {
                 Ok(Outcome::Done) => outcome = Outcome::Done,
                 Ok(Outcome::NothingToDo) => break,
                 Err(error) => {
-                    service.repeated.warn(format!("the sweeper cannot take its step {}: {}", step.name(), chain(&error)));
+                    service.repeated.warn(format!("the sweeper's step {} failed: {}", step.name(), chain(&error)));
                     failure.get_or_insert(error);
                     break;
                 }
@@ -91,7 +91,7 @@ enum Step {
 }
 
 impl Step {
-    /// In this order: first what announces removals, then the removals, which wait for the storage.
+    /// The order matters: first the steps that announce removals, then the removals, which wait for the storage.
     const ALL: [Self; 11] = [
         Self::PurgeImage,
         Self::AbandonUpload,

@@ -1,4 +1,4 @@
-//! The tally: on a timer, writes the statistics that were gathered in memory. What is counted is `service/maintenance/stats.rs`'s rule.
+//! Writes, at intervals, the statistics that are gathered in memory. What is counted is in `service/maintenance/stats.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use crate::service::Service;
 use crate::service::error::chain;
 
-/// So much is lost of a process that is killed.
+/// This much is lost if the process is killed.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Writes until `stop`. What is counted after that, the service itself writes when it ends.
+/// Runs until `stop`. The service writes what is counted after that when it shuts down.
 pub async fn run(service: Arc<Service>, stop: CancellationToken) {
     loop {
         tokio::select! {
@@ -19,7 +19,7 @@ pub async fn run(service: Arc<Service>, stop: CancellationToken) {
             () = tokio::time::sleep(INTERVAL) => {}
         }
         if let Err(error) = service.write_tally().await {
-            service.repeated.warn(format!("the statistics could not be written and are kept: {}", chain(&error)));
+            service.repeated.warn(format!("the statistics could not be written and remain in memory: {}", chain(&error)));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Edges of who may do what: where two rules meet, and where something is taken away while it is in use.
+//! Edge cases of access control: rules that meet, and permissions that are withdrawn while they are in use.
 
 use chrono::TimeDelta;
 use futures::future::join_all;
@@ -13,20 +13,20 @@ async fn patch_account(app: &TestApp, admin: &Login, login: &Login, change: &Val
     app.json_as(admin, Method::PATCH, &format!("/accounts/{}", login.id), change).await.ok();
 }
 
-async fn private(app: &TestApp, login: &Login, seed: u64) -> String {
+async fn upload_private(app: &TestApp, login: &Login, seed: u64) -> String {
     app.post_as(login, Form::new().file(&jpeg(64, 64, seed)).text("visibility", "private")).await.image_id()
 }
 
-async fn with(app: &TestApp, login: &Login, method: Method, path: &str) -> crate::harness::Answer {
+async fn send_as(app: &TestApp, login: &Login, method: Method, path: &str) -> crate::harness::Answer {
     app.send(app.request_as(login, method, path)).await
 }
 
 #[tokio::test]
-async fn a_key_that_may_not_delete_learns_nothing_by_trying() {
+async fn a_key_without_permission_to_delete_does_not_reveal_which_images_exist() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let (ann, bob) = (app.account(&admin, "ann", &json!({})).await, app.account(&admin, "bob", &json!({})).await);
-    let hidden = private(&app, &ann, 1).await;
+    let hidden = upload_private(&app, &ann, 1).await;
     for (login, scopes) in [(&bob, json!(["read"])), (&admin, json!(["read"])), (&bob, json!([]))] {
         let key = app.key(login, &json!({"scopes": scopes})).await;
         for id in [hidden.as_str(), "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17"] {
@@ -38,7 +38,7 @@ async fn a_key_that_may_not_delete_learns_nothing_by_trying() {
 }
 
 #[tokio::test]
-async fn an_administrator_takes_down_what_nobody_but_an_administrator_brings_back() {
+async fn only_an_administrator_restores_an_image_that_was_taken_down() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -49,24 +49,24 @@ async fn an_administrator_takes_down_what_nobody_but_an_administrator_brings_bac
     };
     let id = send().await.image_id();
     let (path, restore) = (format!("/images/{id}"), format!("/images/{id}/restore"));
-    // Its owner was quicker.
-    with(&app, &ann, Method::DELETE, &path).await.ok();
-    with(&app, &admin, Method::DELETE, &path).await.ok();
-    assert_error(&with(&app, &admin, Method::DELETE, &path).await, 410, "Gone");
-    assert_error(&with(&app, &ann, Method::POST, &restore).await, 403, "Forbidden");
-    // Nor does repeating the upload give links to it.
+    // The owner has already deleted it.
+    send_as(&app, &ann, Method::DELETE, &path).await.ok();
+    send_as(&app, &admin, Method::DELETE, &path).await.ok();
+    assert_error(&send_as(&app, &admin, Method::DELETE, &path).await, 410, "Gone");
+    assert_error(&send_as(&app, &ann, Method::POST, &restore).await, 403, "Forbidden");
+    // Repeating the upload does not return links to it either.
     assert_error(&send().await, 403, "Forbidden");
-    // It is back to what it was: deleted by its owner, who can restore it.
-    let restored = with(&app, &admin, Method::POST, &restore).await;
+    // It is in its previous state: deleted by its owner, who can restore it.
+    let restored = send_as(&app, &admin, Method::POST, &restore).await;
     assert_eq!((restored.status, restored.body.len()), (204, 0));
     assert_error(&app.get_as(&ann, &path).await, 404, "NotFound");
-    assert_error(&with(&app, &admin, Method::POST, &restore).await, 404, "NotFound");
+    assert_error(&send_as(&app, &admin, Method::POST, &restore).await, 404, "NotFound");
     app.assert_sound().await;
-    with(&app, &ann, Method::POST, &restore).await.ok();
-    // Taken down while it is there, it is there again, and whoever brings it back is not shown it.
-    with(&app, &admin, Method::DELETE, &path).await.ok();
+    send_as(&app, &ann, Method::POST, &restore).await.ok();
+    // A takedown of a live image. Restoring it makes it live again, but does not show it to the administrator.
+    send_as(&app, &admin, Method::DELETE, &path).await.ok();
     assert_error(&app.get_as(&ann, &path).await, 404, "NotFound");
-    assert_eq!(with(&app, &admin, Method::POST, &restore).await.status, 204);
+    assert_eq!(send_as(&app, &admin, Method::POST, &restore).await.status, 204);
     assert_error(&app.get_as(&admin, &path).await, 404, "NotFound");
     assert_eq!(app.get_as(&ann, &path).await.ok()["visibility"], "private");
     let audit = app.get_as(&admin, "/audit").await.ok();
@@ -77,11 +77,11 @@ async fn an_administrator_takes_down_what_nobody_but_an_administrator_brings_bac
 }
 
 #[tokio::test]
-async fn links_of_a_disabled_account_open_nothing() {
+async fn share_links_of_a_disabled_account_are_rejected() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
-    let id = private(&app, &ann, 1).await;
+    let id = upload_private(&app, &ann, 1).await;
     let link = app.json_as(&ann, Method::POST, &format!("/images/{id}/links"), &json!({"expires_in": 30000})).await.json();
     let view = format!("/view/{}", link["link"].as_str().unwrap().rsplit('/').next().unwrap());
     for (disabled, status) in [(false, 200), (true, 403), (false, 200)] {
@@ -91,10 +91,10 @@ async fn links_of_a_disabled_account_open_nothing() {
 }
 
 #[tokio::test]
-async fn only_who_has_had_a_refresh_token_can_end_its_session() {
+async fn a_made_up_refresh_token_does_not_revoke_its_session() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
-    // What is in an access token, and in every log of one, is not what refresh tokens are found by.
+    // Access tokens, and therefore logs of them, contain the session id. Refresh tokens cannot be looked up by it.
     let payload = admin.access.split('.').nth(1).unwrap();
     use base64::Engine;
     let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
@@ -106,7 +106,7 @@ async fn only_who_has_had_a_refresh_token_can_end_its_session() {
 }
 
 #[tokio::test]
-async fn new_tokens_are_to_be_had_by_who_still_sends_the_old_one() {
+async fn an_expired_access_token_does_not_prevent_login_or_refresh() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     app.clock.advance(TimeDelta::minutes(16));
@@ -117,7 +117,7 @@ async fn new_tokens_are_to_be_had_by_who_still_sends_the_old_one() {
 }
 
 #[tokio::test]
-async fn an_import_that_a_plan_no_longer_gives_asks_nobody() {
+async fn an_import_that_the_plan_no_longer_allows_fetches_nothing() {
     let world = World::new();
     world.site("pictures.test", |_, _| picture(&jpeg(64, 64, 1))).await;
     let app = TestApp::within(world.clone(), &["--import-concurrency=0"]).await;
@@ -133,23 +133,23 @@ async fn an_import_that_a_plan_no_longer_gives_asks_nobody() {
 }
 
 #[tokio::test]
-async fn a_job_is_its_owners_where_it_has_one() {
+async fn an_import_of_an_account_is_visible_only_to_its_owner() {
     let app = TestApp::with(&["--import-concurrency=0"]).await;
     let admin = app.admin().await;
     app.account(&admin, "ann", &json!({})).await;
     let order =
         |user: &str, visibility: &str| json!({"urls": ["http://pictures.test/a.jpg"], "user_id": user, "visibility": visibility});
-    for (user, visibility, to_anybody) in [("bob", "public", 200), ("bob", "private", 404), ("ann", "public", 404)] {
+    for (user, visibility, anonymous_status) in [("bob", "public", 200), ("bob", "private", 404), ("ann", "public", 404)] {
         let job = app.post_json("/imports", &order(user, visibility)).await.json();
         let path = format!("/imports/{}", job["jobId"].as_str().unwrap());
-        assert_eq!(app.get(&path).await.status, to_anybody, "{user} {visibility}");
+        assert_eq!(app.get(&path).await.status, anonymous_status, "{user} {visibility}");
         assert_eq!(app.by(user, Method::GET, &path).await.status, 200);
         assert_eq!(app.by("eve", Method::GET, &path).await.status, 404);
     }
 }
 
 #[tokio::test]
-async fn a_key_makes_nobody_an_administrator() {
+async fn an_api_key_of_an_administrator_cannot_create_or_promote_accounts() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -167,7 +167,7 @@ async fn a_key_makes_nobody_an_administrator() {
 }
 
 #[tokio::test]
-async fn of_two_administrators_who_shut_each_other_out_one_is_left() {
+async fn two_administrators_cannot_disable_each_other_concurrently() {
     let app = TestApp::start().await;
     let root = app.admin().await;
     let other = app.account(&root, "other", &json!({"admin": true})).await;
@@ -184,7 +184,7 @@ async fn of_two_administrators_who_shut_each_other_out_one_is_left() {
 }
 
 #[tokio::test]
-async fn a_plan_that_goes_while_it_is_given_is_told_as_it_is() {
+async fn a_plan_is_either_assigned_or_deleted_when_both_happen_concurrently() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -193,19 +193,19 @@ async fn a_plan_that_goes_while_it_is_given_is_told_as_it_is() {
         assert_eq!(app.json_as(&admin, Method::POST, "/plans", &json!({"name": "Brief"})).await.status, 201);
         let give = json!({"plan": "Brief"});
         let (given, gone) = tokio::join!(app.json_as(&admin, Method::PATCH, &account, &give), async {
-            with(&app, &admin, Method::DELETE, plan).await
+            send_as(&app, &admin, Method::DELETE, plan).await
         },);
         match (given.status, gone.status) {
             (200, 409) => patch_account(&app, &admin, &ann, &json!({"plan": null})).await,
             (422, 204) => continue,
             other => panic!("{other:?}: {} {}", given.text(), gone.text()),
         }
-        assert_eq!(with(&app, &admin, Method::DELETE, plan).await.status, 204);
+        assert_eq!(send_as(&app, &admin, Method::DELETE, plan).await.status, 204);
     }
 }
 
 #[tokio::test]
-async fn scopes_are_narrowed_for_good_whatever_else_is_changed_at_once() {
+async fn concurrent_changes_do_not_undo_narrowed_scopes() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     for number in 0..6 {
@@ -221,7 +221,7 @@ async fn scopes_are_narrowed_for_good_whatever_else_is_changed_at_once() {
 }
 
 #[tokio::test]
-async fn what_tells_of_images_is_kept_by_no_cache_for_others() {
+async fn authenticated_image_responses_are_not_cached() {
     let app = TestApp::start().await;
     let id = app.post(Form::upload("alice", &jpeg(64, 64, 1))).await.image_id();
     for path in ["/images".to_owned(), format!("/images/{id}"), "/images/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17".to_owned()] {

@@ -1,4 +1,5 @@
-//! Access tokens, read and made by hand: what they say, which of them are refused, and the keys that sign them.
+//! Access tokens: their claims, which tokens are rejected, and the keys that sign them. The tests parse and write JWTs
+//! by hand.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -23,7 +24,7 @@ async fn with_secret() -> (TestApp, Login) {
     (app, admin)
 }
 
-/// The status that a token leads to.
+/// The status of a request with this token.
 async fn status(app: &TestApp, token: &str) -> u16 {
     let answer = app.send(app.request(Method::GET, "/accounts/me").bearer_auth(token)).await;
     if answer.status == 401 {
@@ -39,7 +40,7 @@ async fn log_in(app: &TestApp, email: &str) -> String {
     tokens.json()["access"].as_str().expect("a token").to_owned()
 }
 
-/// A token as anybody can write it.
+/// A JWT, as any client could write it.
 #[derive(Debug, Clone)]
 struct Jwt {
     header: Value,
@@ -54,12 +55,12 @@ impl Jwt {
         Self { header: read(parts[0]), claims: read(parts[1]) }
     }
 
-    /// With another header field, or without it.
+    /// Returns the token with another header field, or without it.
     fn header(&self, name: &str, value: Option<Value>) -> Self {
         Self { header: changed(&self.header, name, value), ..self.clone() }
     }
 
-    /// With another claim, or without it.
+    /// Returns the token with another claim, or without it.
     fn claim(&self, name: &str, value: Option<Value>) -> Self {
         Self { claims: changed(&self.claims, name, value), ..self.clone() }
     }
@@ -89,10 +90,10 @@ fn hs256(secret: &str, text: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_access_token_says_whose_it_is_and_for_how_long() {
+async fn an_access_token_has_the_account_the_session_and_the_expiry_as_claims() {
     let (app, admin) = with_secret().await;
     let jwt = Jwt::read(&admin.access);
-    let kid = jwt.header["kid"].as_str().expect("a key's id");
+    let kid = jwt.header["kid"].as_str().expect("a key id");
     assert_eq!(jwt.header, json!({"alg": "HS256", "typ": "JWT", "kid": kid}));
     assert!(!kid.is_empty() && !SECRET.contains(kid), "{kid}");
     let issued = DateTime::parse_from_rfc3339("2030-05-06T07:08:09Z").unwrap().timestamp();
@@ -106,14 +107,14 @@ async fn an_access_token_says_whose_it_is_and_for_how_long() {
     );
     let (text, signature) = admin.access.rsplit_once('.').unwrap();
     assert_eq!(signature, URL_SAFE_NO_PAD.encode(hs256(SECRET, text)));
-    // Another login is another session, signed with the same key.
+    // Another login creates another session, signed with the same key.
     let other = Jwt::read(&log_in(&app, &admin.email).await);
     assert_eq!(other.header, jwt.header);
     assert_ne!(other.claims["sid"], sid);
 }
 
 #[tokio::test]
-async fn an_access_token_is_good_for_15_minutes() {
+async fn an_access_token_expires_after_15_minutes() {
     let (app, admin) = with_secret().await;
     app.clock.advance(TimeDelta::minutes(15) - TimeDelta::milliseconds(1));
     assert_eq!(status(&app, &admin.access).await, 200);
@@ -122,40 +123,43 @@ async fn an_access_token_is_good_for_15_minutes() {
     app.clock.advance(TimeDelta::days(1));
     assert_eq!(status(&app, &admin.access).await, 401);
     let next = app.post_json("/token/refresh", &json!({"refresh": admin.refresh})).await;
-    assert_eq!(next.status, 201, "its session goes on: {}", next.text());
-    assert_eq!(status(&app, &admin.access).await, 401, "but it does not");
+    assert_eq!(next.status, 201, "the session continues: {}", next.text());
+    assert_eq!(status(&app, &admin.access).await, 401, "the access token has expired");
 }
 
 #[tokio::test]
-async fn a_token_that_was_made_by_others_is_refused() {
+async fn a_forged_token_is_rejected() {
     let (app, admin) = with_secret().await;
     let other = app.account(&admin, "ann", &json!({})).await;
     let jwt = Jwt::read(&admin.access);
-    assert_eq!(status(&app, &jwt.signed(SECRET)).await, 200, "what is written here is what the service reads");
+    assert_eq!(status(&app, &jwt.signed(SECRET)).await, 200, "the service accepts tokens written by the test");
     let text = |value: &str| Some(json!(value));
     let (now, own_signature) = (jwt.claims["iat"].as_i64().unwrap(), admin.access.rsplit_once('.').unwrap().1);
     let mut refused = vec![
         ("another secret", jwt.signed(OTHER_SECRET)),
         ("no secret", jwt.signed("")),
-        ("the key's id as the secret", jwt.signed(jwt.header["kid"].as_str().unwrap())),
+        ("the key id as the secret", jwt.signed(jwt.header["kid"].as_str().unwrap())),
         ("no kid", jwt.header("kid", None).signed(SECRET)),
         ("an unknown kid", jwt.header("kid", text("0123456789abcdef")).signed(SECRET)),
         ("an empty kid", jwt.header("kid", text("")).signed(SECRET)),
-        ("a kid that is none", jwt.header("kid", Some(json!(1))).signed(SECRET)),
+        ("a kid that is not a string", jwt.header("kid", Some(json!(1))).signed(SECRET)),
         ("no alg", jwt.header("alg", None).signed(SECRET)),
         ("another issuer", jwt.claim("iss", text("image-service.example.org")).signed(SECRET)),
         ("no issuer", jwt.claim("iss", None).signed(SECRET)),
         ("another audience", jwt.claim("aud", text("another-service")).signed(SECRET)),
         ("no audience", jwt.claim("aud", None).signed(SECRET)),
-        ("no end", jwt.claim("exp", None).signed(SECRET)),
-        ("an end that is none", jwt.claim("exp", text("never")).signed(SECRET)),
-        ("an end that was", jwt.claim("exp", Some(json!(now - 1))).signed(SECRET)),
-        ("an end in three years", jwt.claim("exp", Some(json!(now + 100_000_000))).signed(SECRET)),
-        ("a life of an hour", jwt.claim("iat", Some(json!(now - 1800))).claim("exp", Some(json!(now + 1800))).signed(SECRET)),
-        ("a life in the future", jwt.claim("iat", Some(json!(now + 9000))).claim("exp", Some(json!(now + 9900))).signed(SECRET)),
+        ("no expiry", jwt.claim("exp", None).signed(SECRET)),
+        ("an expiry that is not a number", jwt.claim("exp", text("never")).signed(SECRET)),
+        ("an expiry in the past", jwt.claim("exp", Some(json!(now - 1))).signed(SECRET)),
+        ("an expiry in three years", jwt.claim("exp", Some(json!(now + 100_000_000))).signed(SECRET)),
+        ("a lifetime of an hour", jwt.claim("iat", Some(json!(now - 1800))).claim("exp", Some(json!(now + 1800))).signed(SECRET)),
+        (
+            "a lifetime in the future",
+            jwt.claim("iat", Some(json!(now + 9000))).claim("exp", Some(json!(now + 9900))).signed(SECRET),
+        ),
         ("no session", jwt.claim("sid", None).signed(SECRET)),
         ("an unknown session", jwt.claim("sid", text("01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a")).signed(SECRET)),
-        ("a session that is none", jwt.claim("sid", text("' or 1=1")).signed(SECRET)),
+        ("a malformed session id", jwt.claim("sid", text("' or 1=1")).signed(SECRET)),
         ("another account's session", jwt.claim("sub", text(&other.id)).signed(SECRET)),
         ("no account", jwt.claim("sub", None).signed(SECRET)),
         ("altered claims", format!("{}.{own_signature}", jwt.claim("exp", Some(json!(now + 901))).unsigned())),
@@ -164,10 +168,10 @@ async fn a_token_that_was_made_by_others_is_refused() {
         ("four parts", format!("{}.e30", jwt.signed(SECRET))),
         ("half a signature", admin.access[..admin.access.len() - 22].to_owned()),
         ("other base64", jwt.signed(SECRET).split('.').map(standard).collect::<Vec<_>>().join(".")),
-        ("claims that are none", sign_text(&jwt.header.to_string(), "[]")),
-        ("a header that is none", sign_text("[]", &jwt.claims.to_string())),
+        ("claims that are not an object", sign_text(&jwt.header.to_string(), "[]")),
+        ("a header that is not an object", sign_text("[]", &jwt.claims.to_string())),
         ("something else", "abc".to_owned()),
-        ("points", "..".to_owned()),
+        ("dots", "..".to_owned()),
     ];
     for alg in ["none", "None", "NONE", "HS384", "HS512", "RS256", "ES256", "EdDSA", "HS256 "] {
         let jwt = jwt.header("alg", text(alg));
@@ -182,10 +186,10 @@ async fn a_token_that_was_made_by_others_is_refused() {
     for (what, token) in refused {
         assert_eq!(status(&app, &token).await, 401, "{what}: {token}");
     }
-    assert_eq!(status(&app, &admin.access).await, 200, "no attempt has harmed the true one");
+    assert_eq!(status(&app, &admin.access).await, 200, "the valid token still works");
 }
 
-/// As only another alphabet, with padding, would have it.
+/// Encodes a part with the standard alphabet and padding instead of base64url.
 fn standard(part: &str) -> String {
     let bytes = URL_SAFE_NO_PAD.decode(part).expect("base64url");
     format!("{}=", STANDARD_NO_PAD.encode(bytes))
@@ -197,10 +201,10 @@ fn sign_text(header: &str, claims: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_token_that_was_altered_anywhere_is_refused() {
+async fn a_token_altered_at_any_position_is_rejected() {
     let (app, admin) = with_secret().await;
     let token = admin.access.as_bytes();
-    // The last character has bits that mean nothing: they count too.
+    // The last character encodes unused bits. They must match too.
     for position in (0..token.len()).step_by(5).chain([token.len() - 1]) {
         let mut altered = token.to_vec();
         altered[position] = if altered[position] == b'A' { b'B' } else { b'A' };
@@ -215,7 +219,7 @@ async fn a_token_that_was_altered_anywhere_is_refused() {
 }
 
 #[tokio::test]
-async fn a_secret_is_replaced_by_another_before_it_and_then_alone() {
+async fn a_secret_is_rotated_by_listing_the_new_one_first_and_then_removing_the_old_one() {
     let (mut app, admin) = with_secret().await;
     app.set(&format!("--jwt-secret={OTHER_SECRET},{SECRET}"));
     app.restart().await;
@@ -224,12 +228,12 @@ async fn a_secret_is_replaced_by_another_before_it_and_then_alone() {
     assert_eq!(status(&app, &next).await, 200);
     let (old, new) = (Jwt::read(&admin.access), Jwt::read(&next));
     assert_ne!(old.header["kid"], new.header["kid"]);
-    assert_eq!(status(&app, &new.signed(SECRET)).await, 401, "each key signs what names it");
+    assert_eq!(status(&app, &new.signed(SECRET)).await, 401, "a token must be signed with the key that its kid names");
     assert_eq!(next, resigned(&next, OTHER_SECRET));
     app.set(&format!("--jwt-secret={OTHER_SECRET}"));
     app.restart().await;
     assert_eq!((status(&app, &admin.access).await, status(&app, &next).await), (401, 200));
-    // The session itself was signed with nothing.
+    // The session itself does not depend on a signature.
     let refreshed = app.post_json("/token/refresh", &json!({"refresh": admin.refresh})).await.json();
     let refreshed = refreshed["access"].as_str().expect("a token");
     assert_eq!((status(&app, refreshed).await, &Jwt::read(refreshed).header), (200, &new.header));
@@ -241,7 +245,7 @@ fn resigned(token: &str, secret: &str) -> String {
 }
 
 #[tokio::test]
-async fn without_a_secret_the_database_keeps_a_key_for_30_days() {
+async fn without_a_secret_a_generated_key_is_stored_and_rotated_after_30_days() {
     let mut app = TestApp::start().await;
     app.clock.stop_at("2030-05-06T07:08:09Z");
     let admin = app.admin().await;
@@ -260,7 +264,7 @@ async fn without_a_secret_the_database_keeps_a_key_for_30_days() {
     assert_eq!((status(&app, &last).await, status(&app, &first).await), (200, 200));
     app.clock.advance(TimeDelta::seconds(1));
     assert_eq!((status(&app, &last).await, status(&app, &first).await), (401, 200));
-    // Those that can have signed nothing that is still good are forgotten.
+    // Keys that cannot have signed an unexpired token are deleted.
     for _ in 0..3 {
         app.clock.advance(TimeDelta::days(30));
         log_in(&app, &admin.email).await;
@@ -275,7 +279,7 @@ async fn keys(db: &Db) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_instances_accept_each_others_tokens() {
+async fn two_instances_accept_tokens_of_each_other() {
     let app = TestApp::start().await;
     let mut config = app.config();
     if config.database_url.is_none() {
@@ -283,44 +287,45 @@ async fn two_instances_accept_each_others_tokens() {
     }
     let folder = tempfile::tempdir().expect("a directory");
     config.data_dir = folder.path().join("data");
-    let second = image_service::app::start(config, app.clock.clone()).await.expect("another instance");
+    let second = image_service::app::start(config, app.clock.clone()).await.expect("a second instance starts");
     let at_second = |path: &str| format!("http://{}{path}", second.address);
-    let log_in_there = async |email: &str| {
+    let log_in_at_second = async |email: &str| {
         let answer = app.send(app.client.post(at_second("/token")).json(&json!({"email": email, "password": PASSWORD}))).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.json()["access"].as_str().expect("a token").to_owned()
     };
-    let status_there = async |token: &str| app.send(app.client.get(at_second("/accounts/me")).bearer_auth(token)).await.status;
+    let status_at_second =
+        async |token: &str| app.send(app.client.get(at_second("/accounts/me")).bearer_auth(token)).await.status;
     let admin = app.admin().await;
     for _ in 0..3 {
-        // Both may find the key too old at once.
-        let (here, there) = tokio::join!(log_in(&app, &admin.email), log_in_there(&admin.email));
+        // Both instances may find the key expired at the same moment.
+        let (here, there) = tokio::join!(log_in(&app, &admin.email), log_in_at_second(&admin.email));
         assert_eq!(Jwt::read(&here).header, Jwt::read(&there).header);
-        assert_eq!((status(&app, &there).await, status_there(&here).await), (200, 200));
+        assert_eq!((status(&app, &there).await, status_at_second(&here).await), (200, 200));
         app.clock.advance(TimeDelta::days(30));
-        // One has signed with a key that the other has not seen.
+        // One instance has signed with a key that the other has not loaded yet.
         let here = log_in(&app, &admin.email).await;
-        assert_eq!(status_there(&here).await, 200);
+        assert_eq!(status_at_second(&here).await, 200);
         app.clock.advance(TimeDelta::days(30));
     }
     let here = log_in(&app, &admin.email).await;
     let tokens = app.send(app.client.post(at_second("/token")).json(&json!({"email": admin.email, "password": PASSWORD}))).await;
     let refresh = tokens.json()["refresh"].clone();
     let refreshed = app.post_json("/token/refresh", &json!({"refresh": refresh})).await;
-    assert_eq!((refreshed.status, status_there(&here).await), (201, 200));
-    // Whose answer was lost may ask the other instance.
+    assert_eq!((refreshed.status, status_at_second(&here).await), (201, 200));
+    // A client whose response was lost may retry on the other instance.
     let again = async || app.send(app.client.post(at_second("/token/refresh")).json(&json!({"refresh": refresh}))).await;
     let repeated = again().await;
     assert_eq!((repeated.status, &repeated.json()["refresh"]), (201, &refreshed.json()["refresh"]));
-    // A session that ends on one has ended on the other.
+    // A session revoked on one instance is revoked on the other.
     app.clock.advance(TimeDelta::seconds(60));
     assert_error(&again().await, 401, "Unauthorized");
     assert_eq!(status(&app, refreshed.json()["access"].as_str().unwrap()).await, 401);
-    second.shut_down().await.expect("an orderly end");
+    second.shut_down().await.expect("an orderly shutdown");
 }
 
 #[tokio::test]
-async fn spaces_around_secrets_are_none_of_theirs() {
+async fn spaces_around_secrets_are_ignored() {
     let (mut app, admin) = with_secret().await;
     app.set(&format!("--jwt-secret={OTHER_SECRET}, {SECRET} "));
     app.restart().await;
@@ -328,7 +333,7 @@ async fn spaces_around_secrets_are_none_of_theirs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_instances_new_key_is_found_whatever_else_was_asked_for_before() {
+async fn a_new_key_of_another_instance_is_found_after_a_look_up_of_an_unknown_key() {
     let app = TestApp::start().await;
     let mut config = app.config();
     if config.database_url.is_none() {
@@ -337,22 +342,22 @@ async fn another_instances_new_key_is_found_whatever_else_was_asked_for_before()
     app.clock.stop();
     let folder = tempfile::tempdir().expect("a directory");
     config.data_dir = folder.path().join("data");
-    let second = image_service::app::start(config, app.clock.clone()).await.expect("another instance");
-    let status_there = async |token: &str| {
+    let second = image_service::app::start(config, app.clock.clone()).await.expect("a second instance starts");
+    let status_at_second = async |token: &str| {
         let url = format!("http://{}/accounts/me", second.address);
         app.send(app.client.get(url).bearer_auth(token)).await.status
     };
     let made_up = Jwt { header: json!({"alg": "HS256", "kid": "0123456789abcdef"}), claims: json!({}) }.signed(SECRET);
-    assert_eq!(status_there(&made_up).await, 401);
+    assert_eq!(status_at_second(&made_up).await, 401);
     let admin = app.admin().await;
-    assert_eq!(status_there(&admin.access).await, 200);
+    assert_eq!(status_at_second(&admin.access).await, 200);
     app.clock.advance(TimeDelta::days(30));
-    assert_eq!(status_there(&made_up).await, 401);
-    assert_eq!(status_there(&log_in(&app, &admin.email).await).await, 200);
-    second.shut_down().await.expect("an orderly end");
+    assert_eq!(status_at_second(&made_up).await, 401);
+    assert_eq!(status_at_second(&log_in(&app, &admin.email).await).await, 200);
+    second.shut_down().await.expect("an orderly shutdown");
 }
 
-/// What a 401 asks for, each in a field of its own.
+/// The challenges of a 401, one per header field.
 async fn challenges(app: &TestApp, headers: &[(&str, &str)]) -> Vec<String> {
     let request =
         headers.iter().fold(app.request(Method::GET, "/accounts/me"), |request, (name, value)| request.header(*name, *value));
@@ -362,12 +367,15 @@ async fn challenges(app: &TestApp, headers: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn programs_are_asked_for_a_password_and_browsers_are_not() {
+async fn programs_get_a_basic_challenge_and_browsers_do_not() {
     let app = TestApp::start().await;
     let basic = "Basic realm=\"images\", charset=\"UTF-8\"";
     for program in [&[][..], &[("Accept", "*/*"), ("User-Agent", "Wget/1.21.3")], &[("Authorization", "Bearer nonsense")]] {
-        let asked = challenges(&app, program).await;
-        assert!(asked.len() == 2 && asked[0].starts_with("Bearer realm=\"images\"") && asked[1] == basic, "{asked:?}");
+        let received = challenges(&app, program).await;
+        assert!(
+            received.len() == 2 && received[0].starts_with("Bearer realm=\"images\"") && received[1] == basic,
+            "{received:?}"
+        );
     }
     for browser in [
         ("Sec-Fetch-Mode", "cors"),
@@ -376,13 +384,13 @@ async fn programs_are_asked_for_a_password_and_browsers_are_not() {
         ("Accept", "text/html,application/xhtml+xml"),
         ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"),
     ] {
-        let asked = challenges(&app, &[browser]).await;
-        assert!(asked.len() == 1 && asked[0].starts_with("Bearer "), "{asked:?}");
+        let received = challenges(&app, &[browser]).await;
+        assert!(received.len() == 1 && received[0].starts_with("Bearer "), "{received:?}");
     }
 }
 
 #[tokio::test]
-async fn a_password_may_be_written_in_latin_1() {
+async fn a_password_in_latin_1_is_accepted() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let password = "Grüße aus Köln 7";

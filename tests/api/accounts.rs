@@ -1,4 +1,4 @@
-//! Accounts: made, looked at and changed by administrators, looked at by their owners.
+//! Accounts: created, listed and changed by administrators, shown to their owners.
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use crate::harness::pictures::jpeg;
 use crate::harness::{Answer, Form, Login, PASSWORD, TestApp, assert_error};
 
-const NOBODYS: &str = "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a";
+const UNKNOWN_ID: &str = "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a";
 
 async fn create(app: &TestApp, by: &Login, body: &Value) -> Answer {
     app.json_as(by, Method::POST, "/accounts", body).await
 }
 
-/// A new account by its fields.
-async fn made(app: &TestApp, by: &Login, body: &Value) -> Value {
+/// Creates an account and returns it.
+async fn create_account(app: &TestApp, by: &Login, body: &Value) -> Value {
     let answer = create(app, by, body).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     answer.json()
@@ -29,11 +29,11 @@ fn names(object: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_new_account_is_what_was_asked_for() {
+async fn a_new_account_has_the_requested_fields() {
     let app = TestApp::start().await;
     app.clock.stop_at("2026-01-31T12:00:00Z");
     let admin = app.admin().await;
-    let account = made(&app, &admin, &json!({"email": "Ann@Example.org", "password": PASSWORD})).await;
+    let account = create_account(&app, &admin, &json!({"email": "Ann@Example.org", "password": PASSWORD})).await;
     let id = account["id"].as_str().expect("an id");
     let expected = json!({
         "id": id, "email": "ann@example.org", "user_id": id, "plan": "Basic", "admin": false, "disabled": false,
@@ -47,7 +47,7 @@ async fn a_new_account_is_what_was_asked_for() {
     ] {
         let mut body = json!({"email": format!("{}@example.org", fields.to_string().len()), "password": PASSWORD});
         body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        let account = made(&app, &admin, &body).await;
+        let account = create_account(&app, &admin, &body).await;
         for (name, value) in shown.as_object().unwrap() {
             assert_eq!(account[name], *value, "{fields}");
         }
@@ -62,7 +62,7 @@ async fn a_new_account_is_what_was_asked_for() {
 }
 
 #[tokio::test]
-async fn every_broken_field_of_a_new_account_is_told() {
+async fn every_invalid_field_of_a_new_account_is_reported() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let good = json!({"email": "ann@example.org", "password": PASSWORD});
@@ -100,14 +100,14 @@ async fn every_broken_field_of_a_new_account_is_told() {
     let details = assert_error(&create(&app, &admin, &json!({})).await, 422, "ValidationError");
     assert_eq!(names(&details), ["email", "password"]);
     assert_error(&create(&app, &admin, &json!([])).await, 422, "ValidationError");
-    made(&app, &admin, &good).await;
+    create_account(&app, &admin, &good).await;
 }
 
 #[tokio::test]
-async fn an_email_address_and_a_user_have_one_account() {
+async fn an_email_address_or_a_user_id_has_only_one_account() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
-    made(&app, &admin, &json!({"email": "ann@example.org", "password": PASSWORD, "user_id": "ann"})).await;
+    create_account(&app, &admin, &json!({"email": "ann@example.org", "password": PASSWORD, "user_id": "ann"})).await;
     for taken in [
         json!({"email": "ann@example.org", "password": PASSWORD}),
         json!({"email": "ANN@Example.org", "password": PASSWORD, "user_id": "other"}),
@@ -116,8 +116,8 @@ async fn an_email_address_and_a_user_have_one_account() {
     ] {
         assert_error(&create(&app, &admin, &taken).await, 409, "Conflict");
     }
-    // A user's name has a case.
-    made(&app, &admin, &json!({"email": "other@example.org", "password": PASSWORD, "user_id": "Ann"})).await;
+    // User ids are case-sensitive.
+    create_account(&app, &admin, &json!({"email": "other@example.org", "password": PASSWORD, "user_id": "Ann"})).await;
     let body = json!({"email": "bob@example.org", "password": PASSWORD});
     let mut statuses: Vec<u16> =
         join_all((0..4).map(|_| create(&app, &admin, &body))).await.iter().map(|answer| answer.status).collect();
@@ -126,7 +126,7 @@ async fn an_email_address_and_a_user_have_one_account() {
 }
 
 #[tokio::test]
-async fn an_account_owns_what_its_user_had_before() {
+async fn an_account_owns_the_images_that_its_user_uploaded_before() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let mut bytes = 0;
@@ -162,7 +162,7 @@ async fn an_account_owns_what_its_user_had_before() {
 }
 
 #[tokio::test]
-async fn a_disabled_account_can_be_deleted_and_loses_no_images() {
+async fn deleting_a_disabled_account_keeps_its_images() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -190,7 +190,7 @@ async fn a_disabled_account_can_be_deleted_and_loses_no_images() {
     assert_error(&app.get_as(&ann, "/accounts/me").await, 401, "Unauthorized");
     assert_error(&app.post_json("/token/refresh", &json!({"refresh": ann.refresh})).await, 401, "Unauthorized");
     assert_error(&app.send(app.request(Method::GET, "/accounts/me").bearer_auth(&key)).await, 401, "Unauthorized");
-    // What was shut stays shut.
+    // The expiring link and the user stay locked.
     assert_error(&app.get(&link).await, 403, "Forbidden");
     let upload = app.upload(Form::upload("ann", &jpeg(60, 60, 2)));
     assert_error(&app.send(upload.header("X-User-Id", "ann")).await, 403, "Forbidden");
@@ -198,7 +198,7 @@ async fn a_disabled_account_can_be_deleted_and_loses_no_images() {
     assert_eq!(listed["accounts"].as_array().unwrap().len(), 1);
     app.assert_sound().await;
 
-    // Another account of the same user has what it left.
+    // A new account for the same user owns what the old one left.
     let again = app.account(&admin, "ann", &json!({})).await;
     assert_ne!(again.id, ann.id);
     assert_eq!(app.get_as(&again, "/accounts/me").await.ok()["usage"]["images"], 1);
@@ -210,7 +210,7 @@ async fn a_disabled_account_can_be_deleted_and_loses_no_images() {
     let refused = app.send(app.request_as(&admin, Method::DELETE, &path)).await;
     assert_error(&refused, 409, "Conflict");
     assert!(refused.text().contains("has 0 images, and 1 in the trash"), "{}", refused.text());
-    // Taken down by an administrator, it is nobody's to restore.
+    // After a takedown, the owner cannot restore it, so the account can be deleted.
     assert_eq!(app.send(app.request_as(&admin, Method::DELETE, &format!("/images/{id}"))).await.status, 200);
     assert_eq!(app.send(app.request_as(&admin, Method::DELETE, &path)).await.status, 204);
     assert_error(&app.get_as(&admin, "/c/best").await, 404, "NotFound");
@@ -234,13 +234,13 @@ async fn the_plan_of_a_deleted_account_can_be_deleted() {
     patch(&app, &admin, &ann.id, &json!({"disabled": true})).await.ok();
     assert_eq!(delete(&format!("/accounts/{}", ann.id)).await.status, 204);
     assert_eq!(delete("/plans/Ten").await.status, 204);
-    // Its user is still locked out.
+    // The user is still locked out.
     let upload = app.upload(Form::upload("ann", &jpeg(60, 60, 1)));
     assert_error(&app.send(upload.header("X-User-Id", "ann")).await, 403, "Forbidden");
 }
 
 #[tokio::test]
-async fn no_administrator_deletes_the_last_one() {
+async fn the_last_administrator_cannot_be_deleted() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     assert_error(&app.send(app.request_as(&admin, Method::DELETE, &format!("/accounts/{}", admin.id))).await, 409, "Conflict");
@@ -248,7 +248,7 @@ async fn no_administrator_deletes_the_last_one() {
 }
 
 #[tokio::test]
-async fn accounts_are_listed_in_pages_newest_first() {
+async fn accounts_are_listed_newest_first_in_pages() {
     let app = TestApp::start().await;
     app.clock.stop();
     let admin = app.admin().await;
@@ -256,7 +256,7 @@ async fn accounts_are_listed_in_pages_newest_first() {
     for number in 0..4 {
         app.clock.advance(chrono::TimeDelta::seconds(1));
         let body = json!({"email": format!("{number}@example.org"), "password": PASSWORD});
-        expected.insert(0, made(&app, &admin, &body).await["id"].as_str().unwrap().to_owned());
+        expected.insert(0, create_account(&app, &admin, &body).await["id"].as_str().unwrap().to_owned());
     }
     let whole = app.get_as(&admin, "/accounts").await.ok();
     assert_eq!(names(&whole), ["accounts", "has_more", "next_page_token"]);
@@ -276,7 +276,7 @@ async fn accounts_are_listed_in_pages_newest_first() {
         path = format!("/accounts?limit=2&page_token={token}");
     }
     assert_eq!(walked, expected);
-    // A token is its list's.
+    // A page token is valid only for its own list.
     let token = app.get_as(&admin, "/accounts?limit=1").await.ok()["next_page_token"].as_str().unwrap().to_owned();
     for path in
         [format!("/audit?page_token={token}"), format!("/accounts?page_token={token}x"), "/accounts?page_token=x".to_owned()]
@@ -314,19 +314,19 @@ async fn an_account_is_shown_to_its_owner_and_to_administrators() {
             assert_error(&app.json_as(by, method.clone(), path, &json!({"admin": true})).await, 403, "Forbidden");
         }
     }
-    // A gateway's word makes nobody an administrator, nor shows an account.
+    // A gateway's `X-User-Id` neither makes a caller an administrator nor shows an account.
     for path in [path.as_str(), "/accounts", "/accounts/me", "/audit", "/api-keys"] {
         assert_error(&app.get(path).await, 401, "Unauthorized");
         assert_error(&app.get_with(path, "X-User-Id", &admin.user_id).await, 401, "Unauthorized");
     }
-    for id in [NOBODYS, "nonsense", &ann.id.replace('-', ""), &ann.user_id] {
+    for id in [UNKNOWN_ID, "nonsense", &ann.id.replace('-', ""), &ann.user_id] {
         assert_error(&app.get_as(&admin, &format!("/accounts/{id}")).await, 404, "NotFound");
         assert_error(&patch(&app, &admin, id, &json!({"disabled": true})).await, 404, "NotFound");
     }
 }
 
 #[tokio::test]
-async fn a_change_sets_what_is_named_and_nothing_else() {
+async fn a_change_sets_only_the_named_fields() {
     let app = TestApp::start().await;
     app.clock.stop_at("2026-01-31T12:00:00Z");
     let admin = app.admin().await;
@@ -352,7 +352,7 @@ async fn a_change_sets_what_is_named_and_nothing_else() {
         assert_eq!(changed, expected, "{change}");
         assert_eq!(app.get_as(&admin, &path).await.ok(), expected, "{change}");
         assert_eq!(expected["features"]["name"], expected["plan"], "{change}");
-        // What changes nothing changes no time.
+        // A change without effect leaves `updated_at` unchanged.
         app.clock.stop_at(&format!("2026-01-31T12:0{minute}:30Z"));
         assert_eq!(patch(&app, &admin, &ann.id, &change).await.ok(), expected, "{change}");
         assert_eq!(patch(&app, &admin, &ann.id, &json!({})).await.ok(), expected);
@@ -367,11 +367,11 @@ async fn a_change_sets_what_is_named_and_nothing_else() {
         let details = assert_error(&patch(&app, &admin, &ann.id, &change).await, 422, "ValidationError");
         assert_eq!(names(&details), broken, "{change}");
     }
-    assert_eq!(app.get_as(&admin, &path).await.ok(), expected, "all of a change or nothing");
+    assert_eq!(app.get_as(&admin, &path).await.ok(), expected, "a change is atomic");
 }
 
 #[tokio::test]
-async fn administrators_cannot_shut_themselves_out() {
+async fn administrators_cannot_disable_or_demote_themselves() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let second = app.account(&admin, "second", &json!({"admin": true})).await;
@@ -382,7 +382,7 @@ async fn administrators_cannot_shut_themselves_out() {
     assert_eq!((&me["plan"], &me["admin"], &me["disabled"]), (&Value::Null, &json!(true), &json!(false)));
     let own = patch(&app, &admin, &admin.id, &json!({"plan": "Premium", "admin": true, "disabled": false})).await.ok();
     assert_eq!(own["plan"], "Premium");
-    // Another one can, and it holds at once.
+    // Another administrator can, and the change takes effect immediately.
     assert_eq!(patch(&app, &second, &admin.id, &json!({"admin": false})).await.ok()["admin"], false);
     assert_error(&app.get_as(&admin, "/accounts").await, 403, "Forbidden");
     assert_error(&patch(&app, &admin, &admin.id, &json!({"admin": true})).await, 403, "Forbidden");
@@ -391,7 +391,7 @@ async fn administrators_cannot_shut_themselves_out() {
 }
 
 #[tokio::test]
-async fn a_disabled_account_comes_in_by_nothing_and_uploads_nothing() {
+async fn a_disabled_account_cannot_authenticate_or_upload() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -409,14 +409,14 @@ async fn a_disabled_account_comes_in_by_nothing_and_uploads_nothing() {
         assert_error(&app.get_with(path, "X-User-Id", "ann").await, 403, "Forbidden");
     }
     assert_error(&app.delete("ann", &image).await, 403, "Forbidden");
-    // Nobody uploads or imports for it either.
+    // Other callers cannot upload or import for it either.
     assert_error(&app.post(form()).await, 403, "Forbidden");
     for key in ["key", "another-key"] {
         assert_error(&app.post_with_key(key, form()).await, 403, "Forbidden");
     }
     let import = json!({"urls": ["http://example.org/a.jpg"], "user_id": "ann"});
     assert_error(&app.post_json("/imports", &import).await, 403, "Forbidden");
-    // What is public stays.
+    // Public images stay visible.
     assert_eq!(app.get(&path).await.ok()["user_id"], "ann");
     patch(&app, &admin, &ann.id, &json!({"disabled": false})).await.ok();
     app.send(app.request_by_key(&key, Method::GET, "/accounts/me")).await.ok();

@@ -1,4 +1,4 @@
-//! Accounts, plans and passwords that are used and changed by several at once.
+//! Concurrent use and concurrent changes of accounts, plans and passwords.
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, PASSWORD, TestApp, assert_error};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_that_is_deleted_while_it_is_given_is_gone_or_in_use() {
+async fn a_plan_deleted_while_it_is_assigned_is_either_deleted_or_in_use() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -30,7 +30,7 @@ async fn a_plan_that_is_deleted_while_it_is_given_is_gone_or_in_use() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_administrators_cannot_demote_each_other_at_once() {
+async fn two_administrators_cannot_demote_each_other_concurrently() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     for round in 0..5 {
@@ -51,7 +51,7 @@ async fn two_administrators_cannot_demote_each_other_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_changes_of_a_password_one_finds_that_its_current_one_is_none() {
+async fn only_one_of_two_concurrent_password_changes_succeeds() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let (one, two) = ("another horse battery", "yet another horse");
@@ -69,7 +69,7 @@ async fn of_two_changes_of_a_password_one_finds_that_its_current_one_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_knows_the_password_makes_many_requests_at_once() {
+async fn concurrent_logins_with_correct_passwords_are_not_limited() {
     let app = TestApp::start().await;
     app.clock.stop();
     let admin = app.admin().await;
@@ -77,7 +77,7 @@ async fn whoever_knows_the_password_makes_many_requests_at_once() {
     for answer in join_all((0..40).map(|_| request())).await {
         assert_eq!(answer.ok()["id"], admin.id.as_str());
     }
-    // And many others from the same address.
+    // Many other accounts log in from the same address.
     let body = |number: u32| json!({"email": format!("{number}@example.org"), "password": PASSWORD});
     for number in 0..40 {
         assert_eq!(app.json_as(&admin, Method::POST, "/accounts", &body(number)).await.status, 201);

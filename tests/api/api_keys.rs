@@ -1,4 +1,4 @@
-//! API keys: what they look like, who may touch them, and what those with scopes cannot do.
+//! API keys: their format, who may manage them, and what their scopes prevent.
 
 use chrono::TimeDelta;
 use futures::future::join_all;
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::harness::pictures::jpeg;
 use crate::harness::{Answer, Form, Login, TestApp, assert_error};
 
-const NOBODYS: &str = "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a";
+const UNKNOWN_ID: &str = "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a";
 
 async fn create(app: &TestApp, by: &Login, fields: &Value) -> Value {
     let made = app.json_as(by, Method::POST, "/api-keys", fields).await;
@@ -25,7 +25,7 @@ async fn by_key(app: &TestApp, key: &str, method: Method, path: &str, body: &Val
     app.send(app.request_by_key(key, method, path).json(body)).await
 }
 
-/// The status that a key leads to.
+/// The status of a request with this key.
 async fn status(app: &TestApp, key: &str) -> u16 {
     app.send(app.request_by_key(key, Method::GET, "/accounts/me")).await.status
 }
@@ -35,7 +35,7 @@ fn text<'a>(object: &'a Value, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn a_key_is_shown_once_and_kept_as_a_hash() {
+async fn a_key_is_shown_once_and_stored_as_a_hash() {
     let app = TestApp::start().await;
     app.clock.stop_at("2026-01-31T12:00:00Z");
     let admin = app.admin().await;
@@ -67,7 +67,7 @@ async fn a_key_is_shown_once_and_kept_as_a_hash() {
 }
 
 #[tokio::test]
-async fn a_key_is_taken_as_a_bearer_token_as_a_user_name_and_in_a_header_of_its_own() {
+async fn a_key_is_accepted_as_a_bearer_token_as_a_basic_user_name_and_in_x_api_key() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -89,7 +89,7 @@ async fn a_key_is_taken_as_a_bearer_token_as_a_user_name_and_in_a_header_of_its_
             assert!(status == 401 || answer.json()["id"] == ann.id.as_str());
         }
     }
-    // What is there but wrong is never read as something weaker.
+    // Invalid credentials are never treated as weaker or missing ones.
     for request in [
         me().header("X-API-Key", "isk_nonsense").header("X-User-Id", "ann"),
         me().header("X-API-Key", key.as_str()).header("X-API-Key", key.as_str()),
@@ -98,19 +98,19 @@ async fn a_key_is_taken_as_a_bearer_token_as_a_user_name_and_in_a_header_of_its_
     ] {
         assert_error(&app.send(request).await, 401, "Unauthorized");
     }
-    // A gateway's own keys are nothing to this service, which it vouches for callers to.
+    // A gateway may send API keys of its own. The service ignores them and trusts the gateway's user.
     for foreign in ["", "abc123"] {
         let list = app.request(Method::GET, "/images").header("X-API-Key", foreign).header("X-User-Id", "ann");
         assert_eq!(app.send(list).await.status, 200);
     }
-    // Scopes hold in whatever way a key comes.
+    // Scopes apply however the key is sent.
     let reader = app.key(&ann, &json!({"scopes": ["read"]})).await;
     let upload = app.upload(Form::new().file(&jpeg(60, 60, 1))).header("X-API-Key", &reader);
     assert_error(&app.send(upload).await, 403, "Forbidden");
 }
 
 #[tokio::test]
-async fn a_key_is_the_password_of_any_user() {
+async fn a_key_is_accepted_as_a_basic_password_with_any_user_name() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -123,7 +123,7 @@ async fn a_key_is_the_password_of_any_user() {
     assert_eq!(image["user_id"], "ann");
     let others = app.upload(Form::upload("bob", &jpeg(60, 60, 1))).basic_auth("bob", Some(&key));
     assert_error(&app.send(others).await, 403, "Forbidden");
-    // It is no password of its account's, in no other place and of no other kind.
+    // A key is not the account's password, and it is not accepted in other places or schemes.
     assert_error(&app.post_json("/token", &json!({"email": ann.email, "password": key})).await, 401, "Unauthorized");
     assert_error(&app.get_with("/accounts/me", "Authorization", &key).await, 401, "Unauthorized");
     let in_query = app.get(&format!("/accounts/me?key={key}")).await;
@@ -131,7 +131,7 @@ async fn a_key_is_the_password_of_any_user() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_altered_anywhere_is_refused() {
+async fn a_key_altered_at_any_position_is_rejected() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let (key, other) = (app.key(&admin, &json!({})).await, app.key(&admin, &json!({})).await);
@@ -159,7 +159,7 @@ async fn a_key_that_was_altered_anywhere_is_refused() {
 }
 
 #[tokio::test]
-async fn keys_are_their_accounts_own() {
+async fn keys_belong_to_their_account() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let (ann, bob) = (app.account(&admin, "ann", &json!({})).await, app.account(&admin, "bob", &json!({})).await);
@@ -178,7 +178,7 @@ async fn keys_are_their_accounts_own() {
         assert_error(&app.json_as(other, Method::PUT, &path, &json!({"scopes": null})).await, 404, "NotFound");
         assert_error(&app.send(app.request_as(other, Method::DELETE, &path)).await, 404, "NotFound");
     }
-    for id in [NOBODYS, "nonsense", text(&made[1], "key")] {
+    for id in [UNKNOWN_ID, "nonsense", text(&made[1], "key")] {
         for method in [Method::GET, Method::PUT, Method::DELETE] {
             let answer = app.json_as(&ann, method, &format!("/api-keys/{id}"), &json!({})).await;
             assert_error(&answer, 404, "NotFound");
@@ -191,14 +191,14 @@ async fn keys_are_their_accounts_own() {
         assert_error(&app.send(app.request(method.clone(), path).json(&json!({}))).await, 401, "Unauthorized");
         assert_error(&app.by("ann", method, path).await, 401, "Unauthorized");
     }
-    // A key without scopes may make and delete others.
+    // A key without scopes may create and delete other keys.
     let key = text(&made[0], "key");
     assert_eq!(by_key(&app, key, Method::POST, "/api-keys", &json!({})).await.status, 201);
     assert_eq!(by_key(&app, key, Method::PUT, &path, &json!({"description": "other"})).await.ok()["description"], "other");
     let deleted = app.send(app.request_by_key(key, Method::DELETE, &path)).await;
     assert_eq!((deleted.status, deleted.body.len()), (204, 0));
     assert_error(&app.send(app.request_by_key(key, Method::DELETE, &path)).await, 404, "NotFound");
-    assert_eq!(status(&app, text(&made[1], "key")).await, 401, "it ends at once");
+    assert_eq!(status(&app, text(&made[1], "key")).await, 401, "the key is revoked immediately");
     assert_eq!(status(&app, text(&made[2], "key")).await, 200);
     let own = format!("/api-keys/{}", text(&made[0], "id"));
     assert_eq!(app.send(app.request_by_key(key, Method::DELETE, &own)).await.status, 204);
@@ -206,7 +206,7 @@ async fn keys_are_their_accounts_own() {
 }
 
 #[tokio::test]
-async fn a_key_with_scopes_does_not_touch_keys_nor_widen_itself() {
+async fn a_key_with_scopes_cannot_manage_keys_or_widen_its_scopes() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     for scopes in [json!([]), json!(["read"]), json!(["upload"]), json!(["admin"]), json!(["read", "upload", "admin"])] {
@@ -233,7 +233,7 @@ async fn a_key_with_scopes_does_not_touch_keys_nor_widen_itself() {
 }
 
 #[tokio::test]
-async fn scopes_are_what_a_key_is_good_for() {
+async fn scopes_limit_what_a_key_may_do() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -269,13 +269,13 @@ async fn scopes_are_what_a_key_is_good_for() {
         let changed = by_key(&app, &key, Method::PATCH, &format!("/accounts/{}", ann.id), &change).await;
         assert_eq!(changed.status, expect(admin_too, 200), "{scopes}: {}", changed.text());
     }
-    // The scope makes nobody an administrator.
+    // The scope does not make the caller an administrator.
     let key = app.key(&ann, &json!({"scopes": ["admin"]})).await;
     assert_error(&by_key(&app, &key, Method::GET, "/accounts", &json!(null)).await, 403, "Forbidden");
 }
 
 #[tokio::test]
-async fn a_keys_fields_keep_their_rules() {
+async fn the_fields_of_a_key_are_validated() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let made = create(&app, &admin, &json!({"description": "🔑".repeat(200), "scopes": ["upload", "read", "upload"]})).await;
@@ -304,7 +304,7 @@ async fn a_keys_fields_keep_their_rules() {
         (json!({"scopes": "read"}), &["scopes"]),
         (json!({"scopes": [1]}), &["scopes"]),
         (json!({"scopes": {}}), &["scopes"]),
-        (json!({"description": 1, "scopes": [null], "key": "isk_a", "id": NOBODYS}), &["description", "id", "key", "scopes"]),
+        (json!({"description": 1, "scopes": [null], "key": "isk_a", "id": UNKNOWN_ID}), &["description", "id", "key", "scopes"]),
     ] {
         for (method, path) in [(Method::POST, "/api-keys"), (Method::PUT, &path)] {
             let details = assert_error(&app.json_as(&admin, method, path, &fields).await, 422, "ValidationError");
@@ -316,7 +316,7 @@ async fn a_keys_fields_keep_their_rules() {
 }
 
 #[tokio::test]
-async fn a_keys_last_use_is_noted_once_a_minute() {
+async fn the_last_use_of_a_key_is_recorded_once_a_minute() {
     let app = TestApp::start().await;
     app.clock.stop_at("2026-01-31T12:00:00Z");
     let admin = app.admin().await;
@@ -331,10 +331,10 @@ async fn a_keys_last_use_is_noted_once_a_minute() {
     ] {
         if let Some(time) = time {
             app.clock.stop_at(time);
-            // What it may not do is a use as well.
+            // A rejected request also counts as a use.
             assert_eq!(status(&app, text(&made, "key")).await, 403);
         }
-        // Nobody waits for the note.
+        // Requests do not wait for the update.
         let mut seen = json!(0);
         for _ in 0..400 {
             seen = app.get_as(&admin, &path).await.ok()["last_used_at"].clone();
@@ -345,7 +345,7 @@ async fn a_keys_last_use_is_noted_once_a_minute() {
         }
         assert_eq!(seen, noted, "{time:?}");
     }
-    // One that is wrong is none.
+    // A wrong key does not count as a use.
     app.clock.stop_at("2026-01-31T12:12:00Z");
     let wrong = format!("{}AAAA", text(&made, "key"));
     assert_eq!(status(&app, &wrong).await, 401);
@@ -366,7 +366,7 @@ async fn an_account_has_at_most_100_keys() {
     }
     tx.commit().await.unwrap();
     db.close().await;
-    // Of many at once no more succeed than there is room for.
+    // Of many concurrent requests, no more succeed than the limit allows.
     let fields = json!({});
     let answers = join_all((0..6).map(|_| app.json_as(&ann, Method::POST, "/api-keys", &fields))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 2);
@@ -380,7 +380,7 @@ async fn an_account_has_at_most_100_keys() {
 }
 
 #[tokio::test]
-async fn a_key_outlives_the_session_that_made_it() {
+async fn a_key_outlives_the_session_that_created_it() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let key = app.key(&admin, &json!({})).await;
@@ -395,7 +395,7 @@ async fn a_key_outlives_the_session_that_made_it() {
 }
 
 #[tokio::test]
-async fn a_key_is_rejected_once_it_has_expired_and_good_again_when_it_is_prolonged() {
+async fn an_expired_key_is_rejected_and_accepted_again_after_its_expiry_is_extended() {
     let app = TestApp::start().await;
     app.clock.stop();
     let admin = app.admin().await;
@@ -407,7 +407,7 @@ async fn a_key_is_rejected_once_it_has_expired_and_good_again_when_it_is_prolong
     app.clock.advance(TimeDelta::seconds(1));
     assert_eq!(status().await, 401);
     let path = format!("/api-keys/{id}");
-    // What does not name it leaves it.
+    // A change that does not name the expiry leaves it unchanged.
     app.json_as(&admin, Method::PUT, &path, &json!({"description": "old"})).await.ok();
     assert_eq!(status().await, 401);
     app.json_as(&admin, Method::PUT, &path, &json!({"expires_in": 60})).await.ok();

@@ -1,4 +1,4 @@
-//! The audit trail: what administrators did.
+//! The audit trail of administrators' actions and of security events.
 
 use chrono::TimeDelta;
 use image_service::model::account::Email;
@@ -19,7 +19,7 @@ async fn trail(app: &TestApp, admin: &Login) -> Vec<(String, String, Value)> {
 }
 
 #[tokio::test]
-async fn what_administrators_do_to_accounts_is_noted() {
+async fn account_changes_by_administrators_are_recorded() {
     let app = TestApp::start().await;
     app.clock.stop_at("2026-01-31T12:00:00Z");
     let admin = app.admin().await;
@@ -32,7 +32,7 @@ async fn what_administrators_do_to_accounts_is_noted() {
     };
     patch(json!({"plan": "Basic"})).await.ok();
     patch(json!({"plan": null, "disabled": true, "admin": true})).await.ok();
-    // What changes nothing, or is refused, is not noted.
+    // Changes without effect and rejected requests are not recorded.
     patch(json!({"disabled": true, "plan": null})).await.ok();
     patch(json!({})).await.ok();
     assert_eq!(patch(json!({"disabled": false, "plan": "Nonesuch"})).await.status, 422);
@@ -44,7 +44,7 @@ async fn what_administrators_do_to_accounts_is_noted() {
     app.clock.advance(TimeDelta::seconds(1));
     let db = app.database().await;
     let (email, password) = (Email::parse(&ann.email).unwrap(), Password::parse("another horse battery").unwrap());
-    registration::set_password(&db, &*app.clock, &email, &password).await.expect("another password");
+    registration::set_password(&db, &*app.clock, &email, &password).await.expect("the password is set");
     db.close().await;
 
     let page = app.get_as(&admin, "/audit").await.ok();
@@ -74,7 +74,7 @@ async fn what_administrators_do_to_accounts_is_noted() {
 }
 
 #[tokio::test]
-async fn what_administrators_do_to_plans_is_noted() {
+async fn plan_changes_by_administrators_are_recorded() {
     let app = TestApp::start().await;
     app.clock.stop();
     let admin = app.admin().await;
@@ -100,7 +100,7 @@ async fn what_administrators_do_to_plans_is_noted() {
 }
 
 #[tokio::test]
-async fn an_administrators_deletion_is_noted_and_undone_by_administrators_alone() {
+async fn a_takedown_is_recorded_and_only_administrators_restore_it() {
     let app = TestApp::start().await;
     app.clock.stop();
     let admin = app.admin().await;
@@ -120,12 +120,12 @@ async fn an_administrators_deletion_is_noted_and_undone_by_administrators_alone(
         assert_error(&send(&ann, Method::POST, restore(id)).await, 403, "Forbidden");
         let gateway = app.restore("ann", id).await;
         assert_error(&gateway, 403, "Forbidden");
-        // What administrators may not see they are not shown.
+        // An administrator cannot see the private image, so the response does not show it.
         let restored = send(&admin, Method::POST, restore(id)).await.status;
         assert_eq!(restored, if id == &public { 200 } else { 204 });
         assert_eq!(app.get_as(&ann, &image(id)).await.ok()["image_id"], id.as_str());
     }
-    // What the owner does is the owner's affair, and what an owner deleted no administrator restores.
+    // The owner's own actions are not recorded. An administrator cannot restore an image that its owner deleted.
     send(&ann, Method::DELETE, image(&public)).await.ok();
     assert_error(&send(&admin, Method::POST, restore(&public)).await, 403, "Forbidden");
     send(&ann, Method::POST, restore(&public)).await.ok();
@@ -144,7 +144,7 @@ async fn an_administrators_deletion_is_noted_and_undone_by_administrators_alone(
 }
 
 #[tokio::test]
-async fn the_trail_is_read_in_pages_by_administrators() {
+async fn administrators_read_the_trail_in_pages() {
     let app = TestApp::start().await;
     app.clock.stop();
     let admin = app.admin().await;
@@ -180,7 +180,7 @@ async fn the_trail_is_read_in_pages_by_administrators() {
 }
 
 #[tokio::test]
-async fn what_happens_to_credentials_is_noted() {
+async fn changes_of_credentials_are_recorded() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -206,7 +206,7 @@ async fn what_happens_to_credentials_is_noted() {
 }
 
 #[tokio::test]
-async fn logins_that_fail_are_noted_once_they_are_slowed_down() {
+async fn failed_logins_are_recorded_once_they_are_rate_limited() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -215,13 +215,13 @@ async fn logins_that_fail_are_noted_once_they_are_slowed_down() {
     for _ in 0..10 {
         assert_eq!(fail(&ann.email).await, 401);
     }
-    assert_eq!(trail(&app, &admin).await.len(), before, "mistakes are free");
+    assert_eq!(trail(&app, &admin).await.len(), before, "the first failed logins are not recorded");
     assert_eq!(fail(&ann.email).await, 401);
-    assert_eq!(fail(&ann.email).await, 429, "it is not even looked at");
+    assert_eq!(fail(&ann.email).await, 429, "the password is not checked");
     let noted = trail(&app, &admin).await;
     assert_eq!(noted.len(), before + 1);
     assert_eq!(noted[0], ("login.failed".to_owned(), ann.id.clone(), json!({"address": "127.0.0.1"})));
-    // Of what nobody has as an address nothing is kept: it may be a password.
+    // The name is not recorded when no account has it: it may be a password.
     for _ in 0..11 {
         fail("my-secret@example.org").await;
     }
@@ -231,7 +231,7 @@ async fn logins_that_fail_are_noted_once_they_are_slowed_down() {
 }
 
 #[tokio::test]
-async fn addresses_are_not_kept_where_the_operator_says_so() {
+async fn client_addresses_are_not_recorded_if_logging_them_is_off() {
     let app = TestApp::with(&["--log-client-address=false"]).await;
     let admin = app.admin().await;
     for _ in 0..11 {
@@ -241,7 +241,7 @@ async fn addresses_are_not_kept_where_the_operator_says_so() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_is_used_twice_is_noted() {
+async fn reuse_of_a_refresh_token_is_recorded() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;

@@ -1,5 +1,5 @@
-//! What one client, or very many, can take from the others: memory, connections, time. And what the service tells of
-//! itself meanwhile.
+//! Limits on what one client, or very many clients, can take from the others: memory, connections and time. Also the
+//! metrics and logs of the service under such load.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::client::{Client, HANG, Upload};
+use crate::harness::client::{Client, HANG_TIMEOUT, Upload};
 use crate::harness::pictures::{self, Random};
 use crate::harness::process::{Home, Process};
 use crate::harness::proxy::{Fault, Proxied};
@@ -19,21 +19,22 @@ use crate::harness::{Answer, Form, assert_error};
 
 const MIB: u64 = 1 << 20;
 
-/// The budgets' defaults.
+/// The defaults of the budgets.
 const UPLOAD_BUDGET: u64 = 128 * MIB;
 const DECODE_BUDGET: u64 = 256 * MIB;
 
-/// What the program has beside its budgets: its code and idle memory (35 MiB), the HTTP server's buffers of 200
-/// connections, and what is on its way to the storage. Measured were peaks of 240 MiB in all, and of 280 when all 200 are stored.
-const BESIDE_BUDGETS: u64 = 96 * MIB;
+/// Memory outside the budgets: code and idle memory (35 MiB), the HTTP server's buffers for 200 connections, and data
+/// on its way to the storage. Measured peaks of the total were 240 MiB, and 280 MiB when all 200 uploads are stored.
+const OUTSIDE_BUDGETS: u64 = 96 * MIB;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_uploads_of_16_megapixels_at_once_stay_within_the_budgets_and_are_all_answered() {
+async fn two_hundred_concurrent_16_megapixel_uploads_stay_within_the_budgets_and_all_get_a_response() {
     let home = Home::new().await;
-    // With SOAK_ROUNDS they wait until all are stored; the default refuses those that cannot be decoded soon.
+    // With SOAK_ROUNDS, uploads wait until all are stored. By default, uploads that cannot be decoded soon are
+    // rejected.
     let soaks = std::env::var_os("SOAK_ROUNDS").is_some();
     let process = Process::start(&home, if soaks { &[("ADMISSION_TIMEOUT", "600"), ("BODY_TIMEOUT", "900")] } else { &[] }).await;
-    let client = Client::patient(process.address, if soaks { HANG * 10 } else { HANG * 2 });
+    let client = Client::with_timeout(process.address, if soaks { HANG_TIMEOUT * 10 } else { HANG_TIMEOUT * 2 });
     let files = [large_jpeg(true), large_jpeg(false)];
     let idle = process.memory("VmRSS");
 
@@ -46,7 +47,7 @@ async fn two_hundred_uploads_of_16_megapixels_at_once_stay_within_the_budgets_an
             }
         }
     });
-    // Every fourth is progressive, which takes three times the memory.
+    // Every fourth image is progressive, which takes three times the memory.
     let uploads = (0..200).map(|number| Upload::of(&format!("number {number}"), &files[usize::from(number % 4 != 0)]));
     let uploads: Vec<Upload> = uploads.collect();
     let answers = futures::future::join_all(uploads.iter().map(|upload| client.try_upload(upload))).await;
@@ -55,7 +56,7 @@ async fn two_hundred_uploads_of_16_megapixels_at_once_stay_within_the_budgets_an
 
     let mut stored = 0;
     for answer in answers {
-        let answer = answer.expect("an answer and no broken connection");
+        let answer = answer.expect("a response, not a broken connection");
         if answer.status == 200 {
             stored += 1;
         } else {
@@ -64,7 +65,7 @@ async fn two_hundred_uploads_of_16_megapixels_at_once_stay_within_the_budgets_an
     }
     let peak = process.memory("VmHWM");
     println!(
-        "{stored} stored, {} refused; files of {} and {} KiB; memory {} MiB idle, {} MiB at its peak, {} MiB after",
+        "{stored} stored, {} rejected; files of {} and {} KiB; memory {} MiB idle, {} MiB at its peak, {} MiB after",
         200 - stored,
         files[0].len() / 1024,
         files[1].len() / 1024,
@@ -74,12 +75,13 @@ async fn two_hundred_uploads_of_16_megapixels_at_once_stay_within_the_budgets_an
     );
     assert!(stored > 0);
     assert_eq!(client.list().await.len(), stored);
-    let bound = UPLOAD_BUDGET + DECODE_BUDGET + BESIDE_BUDGETS;
-    assert!(peak < bound, "{} MiB, more than {} MiB", peak / MIB, bound / MIB);
+    let bound = UPLOAD_BUDGET + DECODE_BUDGET + OUTSIDE_BUDGETS;
+    assert!(peak < bound, "{} MiB, which exceeds {} MiB", peak / MIB, bound / MIB);
     process.stop().await;
 }
 
-/// 4000×4000 pixels of smooth noise, of 1 to 4 MB. Its lines repeat, for what is drawn here is not optimised.
+/// A JPEG of 4000×4000 pixels of smooth noise, 1 to 4 MB large. The lines repeat, because this test code is not
+/// optimised.
 fn large_jpeg(progressive: bool) -> Vec<u8> {
     const SIDE: usize = 4000;
     const LINES: usize = 40;
@@ -97,18 +99,18 @@ fn large_jpeg(progressive: bool) -> Vec<u8> {
     if progressive {
         compress.set_progressive_mode();
     }
-    let mut started = compress.start_compress(Vec::new()).expect("a JPEG starts");
+    let mut started = compress.start_compress(Vec::new()).expect("the JPEG encoder starts");
     for _ in 0..SIDE / LINES {
-        started.write_scanlines(&lines).expect("lines are written");
+        started.write_scanlines(&lines).expect("scanlines are encoded");
     }
-    let file = started.finish().expect("a JPEG ends");
+    let file = started.finish().expect("the JPEG is finished");
     assert!((1 << 20..4 << 20).contains(&file.len()), "{} bytes", file.len());
     file
 }
 
 // Slow clients.
 
-/// A connection that is written to by hand.
+/// A connection to which the test writes raw bytes.
 struct Raw(TcpStream);
 
 impl Raw {
@@ -117,10 +119,10 @@ impl Raw {
     }
 
     async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.0.write_all(bytes.as_ref()).await.expect("bytes are taken");
+        self.0.write_all(bytes.as_ref()).await.expect("the bytes can be written");
     }
 
-    /// Begins an upload that announces `length` bytes, and sends none of them.
+    /// Starts an upload that announces `length` bytes, without sending the body.
     async fn begin_upload(&mut self, length: usize, headers: &str) {
         let content_type = Form::content_type();
         self.send(format!(
@@ -129,9 +131,9 @@ impl Raw {
         .await;
     }
 
-    /// A response's head and body, by its Content-Length. Fails when the connection ends before.
+    /// Reads the head and body of a response, using its Content-Length. Panics if the connection closes first.
     async fn read_answer(&mut self) -> RawAnswer {
-        tokio::time::timeout(HANG, async {
+        tokio::time::timeout(HANG_TIMEOUT, async {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(self.0.read_u8().await.expect("the answer's head"));
@@ -146,10 +148,10 @@ impl Raw {
         .expect("an answer in time")
     }
 
-    /// Everything until the server ends the connection, in order or not.
+    /// Reads until the server closes or resets the connection.
     async fn read_to_end(&mut self) -> String {
         let mut bytes = Vec::new();
-        let ended = tokio::time::timeout(HANG, self.0.read_to_end(&mut bytes)).await.expect("the connection is ended");
+        let ended = tokio::time::timeout(HANG_TIMEOUT, self.0.read_to_end(&mut bytes)).await.expect("the connection is closed");
         drop(ended);
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -170,7 +172,7 @@ impl RawAnswer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_that_comes_byte_by_byte_is_cut_off() {
+async fn a_request_head_sent_byte_by_byte_times_out() {
     let home = Home::new().await;
     let process = Process::start(&home, &[("HEAD_TIMEOUT", "2"), ("KEEP_ALIVE_TIMEOUT", "3")]).await;
     let (mut reader, mut writer) = Raw::open(&process).await.0.into_split();
@@ -183,16 +185,16 @@ async fn a_head_that_comes_byte_by_byte_is_cut_off() {
         }
     };
     let mut answer = Vec::new();
-    let ended = tokio::time::timeout(HANG, async {
+    let ended = tokio::time::timeout(HANG_TIMEOUT, async {
         tokio::select! {
             () = sending => {}
             _ = reader.read_to_end(&mut answer) => {}
         }
     });
-    ended.await.expect("the connection is ended");
+    ended.await.expect("the connection is closed");
     assert!(!String::from_utf8_lossy(&answer).contains("200 OK"));
 
-    // As is one that asks for nothing more.
+    // A connection without further requests is closed too.
     let mut idle = Raw::open(&process).await;
     idle.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(idle.read_answer().await.head.starts_with("HTTP/1.1 200 "));
@@ -200,7 +202,7 @@ async fn a_head_that_comes_byte_by_byte_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_stays_open_for_longer_than_a_head_may_take_and_a_second_head_has_its_own_time() {
+async fn the_head_timeout_applies_to_each_request_not_to_the_idle_time_between_requests() {
     let home = Home::new().await;
     let process = Process::start(&home, &[("HEAD_TIMEOUT", "1"), ("KEEP_ALIVE_TIMEOUT", "600")]).await;
     let mut kept = Raw::open(&process).await;
@@ -209,28 +211,28 @@ async fn a_connection_stays_open_for_longer_than_a_head_may_take_and_a_second_he
         assert!(kept.read_answer().await.head.starts_with("HTTP/1.1 200 "));
         tokio::time::sleep(Duration::from_millis(2500)).await;
     }
-    // What has begun must go on: this head never ends.
+    // A request that has started must make progress: this head is never completed.
     kept.send("GET /health HTTP/1.1\r\nX-Cut: ").await;
     assert_eq!(kept.read_to_end().await, "");
-    // A connection on which nothing was ever asked is given no longer than a head.
+    // A connection without any request is closed after the time allowed for a head.
     assert_eq!(Raw::open(&process).await.read_to_end().await, "");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_stalls_is_answered_408_and_gives_its_memory_back() {
+async fn a_stalled_body_gets_408_and_releases_its_memory() {
     let home = Home::new().await;
     let settings = [NO_DISK, ("BODY_IDLE_TIMEOUT", "2"), ("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "50")];
     let process = Process::start(&home, &settings).await;
     let client = Client::new(process.address);
-    // Takes nearly all that there is for bodies.
+    // Reserves nearly the whole upload budget.
     let mut stalled = Raw::open(&process).await;
     stalled.begin_upload(10 << 20, "").await;
     stalled.send(&Upload::small("stalled", 1).body[..500]).await;
-    let in_use = async || number(&client.get("/metrics").await, "image_service_upload_memory_in_use_bytes");
+    let in_use = async || sample_value(&client.get("/metrics").await, "image_service_upload_memory_in_use_bytes");
     while in_use().await < 10.0 * 1024.0 * 1024.0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    // Does not fit beside it, so it waits, and is stored once the other is given up.
+    // The second upload does not fit beside the first. It waits, and is stored once the first gets 408.
     let waiting = Upload::of("waiting", &pictures::padded(pictures::jpeg(96, 64, 2), 2 << 20));
     let (answer, stored) = tokio::join!(stalled.read_answer(), client.upload(&waiting));
     answer.assert(408, "RequestTimeout");
@@ -240,7 +242,7 @@ async fn a_body_that_stalls_is_answered_408_and_gives_its_memory_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_trickles_is_ended_with_408() {
+async fn a_trickling_body_gets_408() {
     let home = Home::new().await;
     let process = Process::start(&home, &[("BODY_TIMEOUT", "2"), ("BODY_IDLE_TIMEOUT", "50")]).await;
     let mut raw = Raw::open(&process).await;
@@ -257,17 +259,17 @@ async fn a_body_that_trickles_is_ended_with_408() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_slower_than_the_least_rate_is_ended_with_408_and_gives_its_memory_back() {
+async fn a_body_below_the_minimum_rate_gets_408_and_releases_its_memory() {
     let home = Home::new().await;
     let settings = [NO_DISK, ("UPLOAD_MEMORY_BUDGET", "11MiB"), ("ADMISSION_TIMEOUT", "50")];
     let process = Process::start(&home, &settings).await;
-    // A byte now and then; without an end of it, the other would have to wait for two minutes.
+    // Sends a byte now and then. If it were not aborted, the other upload would have to wait for two minutes.
     let holder = hold_memory(&process).await;
     let upload = Upload::of("waiting", &pictures::padded(pictures::jpeg(96, 64, 2), 2 << 20));
     Client::new(process.address).upload(&upload).await.ok();
     holder.abort();
 
-    // One that is slow, but not that slow, may go on for longer than the first seconds.
+    // A client above the minimum rate may take longer than the initial grace period.
     let mut raw = Raw::open(&process).await;
     raw.begin_upload(upload.body.len(), "").await;
     for piece in upload.body.chunks(upload.body.len() / 16) {
@@ -278,7 +280,7 @@ async fn a_body_slower_than_the_least_rate_is_ended_with_408_and_gives_its_memor
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_small_body_that_stalls_is_ended_with_408() {
+async fn a_small_stalled_body_gets_408() {
     let home = Home::new().await;
     let process = Process::start(&home, &[]).await;
     let id = Client::new(process.address).upload(&Upload::small("to be changed", 1)).await.image_id();
@@ -289,22 +291,22 @@ async fn a_small_body_that_stalls_is_ended_with_408() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_does_not_read_its_answers_is_cut_off() {
+async fn a_client_that_does_not_read_responses_is_disconnected() {
     let home = Home::new().await;
     let settings = [("MAX_CONNECTIONS", "1"), ("HEAD_TIMEOUT", "2"), ("BODY_IDLE_TIMEOUT", "2"), ("BODY_TIMEOUT", "4")];
     let process = Process::start(&home, &settings).await;
     let mut greedy = Raw::open(&process).await;
-    // Far more than the buffers on the way hold.
+    // Far more than the buffers along the connection can hold.
     let requests = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2000);
     let sent = tokio::time::timeout(Duration::from_secs(1), greedy.0.write_all(requests.as_bytes())).await;
     drop(sent);
-    // The only connection is taken until the server gives the greedy one up.
+    // The only connection is occupied until the server closes it.
     assert_eq!(Client::new(process.address).get("/health").await.status, 200);
 }
 
-// Refused while the client is still sending.
+// Rejected while the client is still sending.
 
-/// The whole request is sent before the answer is looked at, as simple clients do.
+/// Sends the whole request before reading the response, as simple clients do.
 async fn send_whole_and_read(process: &Process, length: usize) -> RawAnswer {
     let mut raw = Raw::open(process).await;
     raw.begin_upload(length, "").await;
@@ -323,7 +325,7 @@ async fn a_413_reaches_a_client_that_is_still_sending() {
     for length in [(10 << 20) + 64 * 1024 + 1, 12 << 20, 19 << 20] {
         send_whole_and_read(&process, length).await.assert(413, "PayloadTooLarge");
     }
-    // Without a length it is found out on the way.
+    // Without a Content-Length, the limit is detected while the body arrives.
     let mut raw = Raw::open(&process).await;
     let content_type = Form::content_type();
     raw.send(format!(
@@ -340,9 +342,9 @@ async fn a_413_reaches_a_client_that_is_still_sending() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_503_for_want_of_memory_reaches_a_client_that_is_still_sending() {
+async fn a_503_for_lack_of_memory_reaches_a_client_that_is_still_sending() {
     let home = Home::new().await;
-    let settings = held(&[("ADMISSION_TIMEOUT", "1"), ("BODY_IDLE_TIMEOUT", "50")]);
+    let settings = settings_with_held_memory(&[("ADMISSION_TIMEOUT", "1"), ("BODY_IDLE_TIMEOUT", "50")]);
     let process = Process::start(&home, &settings).await;
     let client = Client::new(process.address);
     let holder = hold_memory(&process).await;
@@ -350,17 +352,17 @@ async fn a_503_for_want_of_memory_reaches_a_client_that_is_still_sending() {
     answer.assert(503, "ServiceUnavailable");
     assert!(answer.head.to_lowercase().contains("\r\nretry-after: "), "{answer:?}");
     let overloaded = client.get("/metrics").await;
-    assert_eq!(number(&overloaded, "image_service_uploads_total{result=\"overloaded\"}"), 1.0);
-    // When the other goes away, there is room again.
+    assert_eq!(sample_value(&overloaded, "image_service_uploads_total{result=\"overloaded\"}"), 1.0);
+    // When the other client disconnects, its memory is available again.
     holder.abort();
     let started = Instant::now();
     while client.upload(&Upload::small("after", 1)).await.status != 200 {
-        assert!(started.elapsed() < HANG, "the memory was not given back");
+        assert!(started.elapsed() < HANG_TIMEOUT, "the memory was not released");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_reaches_a_client_that_sends_what_nobody_reads() {
+async fn every_response_reaches_a_client_whose_body_is_not_read() {
     let home = Home::new().await;
     let process = Process::start(&home, &[]).await;
     let id = Client::new(process.address).upload(&Upload::small("to be changed", 1)).await.image_id();
@@ -385,7 +387,7 @@ async fn every_answer_reaches_a_client_that_sends_what_nobody_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_refused_is_told_while_sending_and_may_go_on() {
+async fn a_rejection_arrives_while_the_body_is_sent_and_the_connection_stays_usable() {
     let home = Home::new().await;
     let process = Process::start(&home, &[]).await;
     let mut raw = Raw::open(&process).await;
@@ -395,29 +397,29 @@ async fn who_is_refused_is_told_while_sending_and_may_go_on() {
     let answered = loop {
         raw.send(&piece).await;
         sent += 1;
-        // Of the time that is taken for the rest of a body, these are a part.
+        // Together, these waits are shorter than the time that the server allows for the rest of a body.
         if sent == pieces - 1 || tokio::time::timeout(Duration::from_millis(50), raw.0.readable()).await.is_ok() {
             break sent;
         }
     };
-    assert!(answered < pieces - 1, "the answer came when the body had ended");
+    assert!(answered < pieces - 1, "the response arrived only after the whole body");
     raw.read_answer().await.assert(404, "NotFound");
     for _ in sent..pieces {
         raw.send(&piece).await;
     }
     raw.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    assert!(raw.read_answer().await.head.starts_with("HTTP/1.1 200 "), "the connection can be used again");
+    assert!(raw.read_answer().await.head.starts_with("HTTP/1.1 200 "), "the connection stays usable");
 }
 
-/// Without a disk to spill to, a body holds memory for all that it announces before it is read.
+/// Without a disk to spill to, a body reserves memory for its full announced length before it is read.
 const NO_DISK: (&str, &str) = ("UPLOAD_DISK_BUDGET", "0");
 
-/// Settings with which [`hold_memory`] leaves too little for others, and these.
-fn held(settings: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+/// Combines `settings` with those under which [`hold_memory`] leaves too little memory for others.
+fn settings_with_held_memory(settings: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
     [&[NO_DISK, ("UPLOAD_MEMORY_BUDGET", "11MiB"), ("BODY_MIN_RATE", "0")], settings].concat()
 }
 
-/// Takes nearly all of an 11 MiB budget and keeps it, by sending a byte now and then, until it is aborted.
+/// Reserves nearly all of an 11 MiB budget and keeps it, by sending a byte now and then, until the task is aborted.
 async fn hold_memory(process: &Process) -> tokio::task::JoinHandle<()> {
     let mut holding = Raw::open(process).await;
     holding.begin_upload(10 << 20, "").await;
@@ -428,24 +430,24 @@ async fn hold_memory(process: &Process) -> tokio::task::JoinHandle<()> {
         }
     });
     let client = Client::new(process.address);
-    while number(&client.get("/metrics").await, "image_service_upload_memory_in_use_bytes") == 0.0 {
+    while sample_value(&client.get("/metrics").await, "image_service_upload_memory_in_use_bytes") == 0.0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     holder
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn waiting_for_memory_is_not_counted_against_the_client() {
+async fn waiting_for_memory_does_not_count_towards_the_idle_timeout() {
     let home = Home::new().await;
-    let settings = held(&[("ADMISSION_TIMEOUT", "50"), ("BODY_IDLE_TIMEOUT", "1")]);
+    let settings = settings_with_held_memory(&[("ADMISSION_TIMEOUT", "50"), ("BODY_IDLE_TIMEOUT", "1")]);
     let process = Process::start(&home, &settings).await;
     let upload = Upload::of("waiting", &pictures::padded(pictures::jpeg(96, 64, 2), 2 << 20));
-    // As curl does with files as large as this, the second asks first.
+    // The second client sends `Expect: 100-continue`, as curl does for files of this size.
     for headers in ["", "Expect: 100-continue\r\n"] {
         let holder = hold_memory(&process).await;
         let mut raw = Raw::open(&process).await;
         raw.begin_upload(upload.body.len(), headers).await;
-        // What the buffers on the way hold without being read.
+        // The buffers along the connection take this much without the server reading it.
         let (first, rest) = upload.body.split_at(if headers.is_empty() { 32 * 1024 } else { 0 });
         raw.send(first).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -463,7 +465,7 @@ async fn waiting_for_memory_is_not_counted_against_the_client() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_503_after_a_long_wait_reaches_a_client_that_is_still_sending() {
     let home = Home::new().await;
-    let settings = held(&[("ADMISSION_TIMEOUT", "3"), ("BODY_IDLE_TIMEOUT", "1")]);
+    let settings = settings_with_held_memory(&[("ADMISSION_TIMEOUT", "3"), ("BODY_IDLE_TIMEOUT", "1")]);
     let process = Process::start(&home, &settings).await;
     let holder = hold_memory(&process).await;
     send_whole_and_read(&process, 8 << 20).await.assert(503, "ServiceUnavailable");
@@ -471,7 +473,7 @@ async fn a_503_after_a_long_wait_reaches_a_client_that_is_still_sending() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_waits_to_be_asked_for_its_body_is_asked_only_if_it_is_wanted() {
+async fn expect_100_continue_is_answered_only_if_the_body_is_wanted() {
     let home = Home::new().await;
     let process = Process::start(&home, &[]).await;
     let mut raw = Raw::open(&process).await;
@@ -486,10 +488,10 @@ async fn a_client_that_waits_to_be_asked_for_its_body_is_asked_only_if_it_is_wan
     assert!(raw.read_answer().await.head.starts_with("HTTP/1.1 200 "));
 }
 
-// Many connections, and nonsense on them.
+// Many connections, and malformed requests.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn idle_connections_do_not_block_others_up_to_the_limit_and_beyond_it_only_for_a_while() {
+async fn idle_connections_do_not_block_others_except_briefly_above_the_limit() {
     let home = Home::new().await;
     let process = Process::start(&home, &[("MAX_CONNECTIONS", "40"), ("HEAD_TIMEOUT", "3")]).await;
     let idle = futures::future::join_all((0..39).map(|_| Raw::open(&process))).await;
@@ -500,7 +502,7 @@ async fn idle_connections_do_not_block_others_up_to_the_limit_and_beyond_it_only
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_connections_than_open_files_do_not_bring_it_down() {
+async fn the_service_survives_more_connections_than_open_files() {
     let home = Home::new().await;
     let process = Process::start_after("ulimit -n 128", &home, &[("HEAD_TIMEOUT", "5")]).await;
     let client = Client::new(process.address);
@@ -515,14 +517,14 @@ async fn more_connections_than_open_files_do_not_bring_it_down() {
     drop(idle);
     let started = Instant::now();
     while client.upload(&Upload::small("after", 2)).await.status != 200 {
-        assert!(started.elapsed() < HANG, "it does not recover");
+        assert!(started.elapsed() < HANG_TIMEOUT, "the service does not recover");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(client.count_whole("after").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nonsense_is_refused_and_hurts_nobody() {
+async fn malformed_requests_are_rejected_without_harm() {
     let home = Home::new().await;
     let process = Process::start(&home, &[("HEAD_TIMEOUT", "2")]).await;
     let long = "x".repeat(200_000);
@@ -544,7 +546,7 @@ async fn nonsense_is_refused_and_hurts_nobody() {
         format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
     ] {
         let mut raw = Raw::open(&process).await;
-        // The server may have ended the connection before all was sent.
+        // The server may close the connection before everything was sent.
         raw.0.write_all(nonsense.as_bytes()).await.ok();
         let answer = raw.read_to_end().await;
         let shown: String = nonsense.chars().take(60).collect();
@@ -558,7 +560,7 @@ async fn nonsense_is_refused_and_hurts_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_pipelined_requests_are_answered_in_turn() {
+async fn ten_thousand_pipelined_requests_are_all_answered() {
     const REQUESTS: usize = 10_000;
     let home = Home::new().await;
     let process = Process::start(&home, &[("LOG_LEVEL", "warn")]).await;
@@ -566,24 +568,24 @@ async fn ten_thousand_pipelined_requests_are_answered_in_turn() {
     let sending = async {
         let request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
         for _ in 0..REQUESTS / 100 - 1 {
-            writer.write_all(&request).await.expect("requests are taken");
+            writer.write_all(&request).await.expect("the requests can be written");
         }
         let last = String::from_utf8(request).expect("text");
         let last = format!("{}GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", &last[last.len() / 100..]);
-        writer.write_all(last.as_bytes()).await.expect("requests are taken");
+        writer.write_all(last.as_bytes()).await.expect("the requests can be written");
     };
     let mut answers = Vec::new();
-    let (read, ()) = tokio::join!(tokio::time::timeout(HANG, reader.read_to_end(&mut answers)), sending);
-    read.expect("answers in time").expect("an orderly end");
-    let answers = String::from_utf8(answers).expect("answers of text");
+    let (read, ()) = tokio::join!(tokio::time::timeout(HANG_TIMEOUT, reader.read_to_end(&mut answers)), sending);
+    read.expect("answers in time").expect("an orderly close");
+    let answers = String::from_utf8(answers).expect("responses in UTF-8");
     assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), REQUESTS);
     assert_eq!(answers.matches("\"healthy\"").count(), REQUESTS);
 }
 
-// What it tells of itself.
+// Metrics and logs.
 
-/// The value of a sample, by its name and labels as they are written.
-fn number(metrics: &Answer, sample: &str) -> f64 {
+/// The value of a sample, given by its name and labels as written in the output.
+fn sample_value(metrics: &Answer, sample: &str) -> f64 {
     let found = metrics.text().lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
     found.unwrap_or_else(|| panic!("no {sample} in\n{}", metrics.text()))
 }
@@ -639,17 +641,17 @@ async fn metrics_count_requests_uploads_stages_budgets_connections_and_intents()
         ("intents{state=\"uploading\"}", 0.0),
         ("intents{state=\"removing\"}", 0.0),
     ] {
-        assert_eq!(number(&metrics, &format!("image_service_{sample}")), value, "{sample}");
+        assert_eq!(sample_value(&metrics, &format!("image_service_{sample}")), value, "{sample}");
     }
     for state in ["in_use", "idle", "max"] {
-        number(&metrics, &format!("image_service_database_connections{{state=\"{state}\"}}"));
+        sample_value(&metrics, &format!("image_service_database_connections{{state=\"{state}\"}}"));
     }
-    assert!(number(&metrics, "image_service_sweeper_last_success_timestamp_seconds") > 1.6e9);
+    assert!(sample_value(&metrics, "image_service_sweeper_last_success_timestamp_seconds") > 1.6e9);
     assert!(metrics.text().contains("image_service_http_request_duration_seconds_bucket{le="));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_that_fails_after_its_client_has_gone_is_counted_and_logged() {
+async fn an_upload_that_fails_after_its_client_disconnected_is_counted_and_logged() {
     let proxied = Proxied::new().await;
     let process = Process::start(&proxied.home, &[("S3_TIMEOUT", "1")]).await;
     proxied.storage.set(Fault::Hang);
@@ -658,14 +660,14 @@ async fn an_upload_that_fails_after_its_client_has_gone_is_counted_and_logged() 
     let mut raw = Raw::open(&process).await;
     raw.begin_upload(upload.body.len(), "").await;
     raw.send(&upload.body).await;
-    while number(&client.get("/metrics").await, "image_service_intents{state=\"uploading\"}") == 0.0 {
+    while sample_value(&client.get("/metrics").await, "image_service_intents{state=\"uploading\"}") == 0.0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop(raw);
     let started = Instant::now();
     let counted = "image_service_uploads_total{result=\"unavailable\"} 1\n";
     while !client.get("/metrics").await.text().contains(counted) || !process.log().contains("client had gone") {
-        assert!(started.elapsed() < HANG, "it is not counted and logged");
+        assert!(started.elapsed() < HANG_TIMEOUT, "the failure is not counted and logged");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let lines: Vec<String> = process.log().lines().filter(|line| line.contains("client had gone")).map(str::to_owned).collect();
@@ -673,7 +675,7 @@ async fn an_upload_that_fails_after_its_client_has_gone_is_counted_and_logged() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_cannot_make_up_labels() {
+async fn clients_cannot_create_metric_labels() {
     let home = Home::new().await;
     let process = Process::start(&home, &[]).await;
     let client = Client::new(process.address);
@@ -705,7 +707,7 @@ async fn clients_cannot_make_up_labels() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_log_has_one_line_a_request_with_its_id_and_nothing_that_is_the_clients() {
+async fn the_log_has_one_line_per_request_with_its_id_and_no_client_data() {
     let home = Home::new().await;
     let process = Process::start(&home, &[("LOG_FORMAT", "json")]).await;
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -741,7 +743,7 @@ async fn the_log_has_one_line_a_request_with_its_id_and_nothing_that_is_the_clie
     ids.push("not-the-owner".to_owned());
     let generated = client.get("/health").await;
     ids.push(generated.header("x-request-id").to_owned());
-    // The storage inside the process writes to the same log.
+    // The embedded storage writes to the same log.
     let url = image["download_url"].as_str().expect("a URL");
     assert_eq!(http.get(url).send().await.expect("an answer").status(), 200);
     let altered = http.get(format!("{url}0")).send().await.expect("an answer");
@@ -770,7 +772,7 @@ async fn the_log_has_one_line_a_request_with_its_id_and_nothing_that_is_the_clie
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn however_many_names_are_wrong_the_answer_and_the_log_are_short() {
+async fn many_unknown_names_give_a_short_response_and_log() {
     let home = Home::new().await;
     let process = Process::start(&home, &[]).await;
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -786,11 +788,11 @@ async fn however_many_names_are_wrong_the_answer_and_the_log_are_short() {
     let query = http.get(client.url(&format!("/images?{}", query.join("&"))));
     let fields: serde_json::Map<String, Value> = (0..600).map(|number| (name(number), Value::Null)).collect();
     let fields = http.patch(client.url(&format!("/images/{id}"))).header("X-User-Id", "alice").json(&fields);
-    for (request, told) in [(parts, 21), (repeated, 2), (query, 21), (fields, 21)] {
+    for (request, reported) in [(parts, 21), (repeated, 2), (query, 21), (fields, 21)] {
         let answer = Answer::read(request.send().await.expect("an answer")).await;
         let details = assert_error(&answer, 422, "ValidationError");
         let details = details.as_object().expect("fields");
-        assert!(details.len() == told && details.contains_key("(more)"), "{details:?}");
+        assert!(details.len() == reported && details.contains_key("(more)"), "{details:?}");
         assert!(details.keys().all(|name| name.len() <= 64) && answer.body.len() < 5000, "{} bytes", answer.body.len());
     }
     let log = stop_and_keep_log(process).await.log();
@@ -800,8 +802,8 @@ async fn however_many_names_are_wrong_the_answer_and_the_log_are_short() {
 
 async fn stop_and_keep_log(mut process: Process) -> Process {
     process.terminate();
-    assert!(process.wait(HANG).await.success());
-    // What it wrote last is read by another thread.
+    assert!(process.wait(HANG_TIMEOUT).await.success());
+    // Another thread is still reading the last lines of the log.
     tokio::time::sleep(Duration::from_millis(200)).await;
     process
 }

@@ -1,4 +1,4 @@
-//! The bucket and the way to it: one that is missing, one that keeps old versions, credentials, proxies and certificates.
+//! The bucket and the connection to it: a missing bucket, old object versions, credentials, proxies and certificates.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::harness::bucket_server::BucketServer;
 use crate::harness::client::{Client, Upload};
 use crate::harness::process::{Home, Process};
 
-/// A home whose storage this is.
+/// A home that uses the storage at `url`.
 async fn home_at(url: &str) -> Home {
     let mut home = Home::new().await;
-    // This machine may need one of its own.
+    // The machine's own CA bundle must not apply here.
     home.unset("AWS_CA_BUNDLE");
     for (variable, value) in [
         ("S3_ENDPOINT_URL", url),
@@ -28,32 +28,32 @@ async fn home_at(url: &str) -> Home {
     home
 }
 
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+async fn wait_until(what: &str, holds: impl AsyncFn() -> bool) {
     let started = Instant::now();
-    while !is_so().await {
-        assert!(started.elapsed() < Duration::from_secs(60), "it never happens that {what}");
+    while !holds().await {
+        assert!(started.elapsed() < Duration::from_secs(60), "timed out waiting until {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-async fn until_ready(client: &Client) {
-    until("the service is ready", async || client.try_get("/ready").await == Some(200)).await;
+async fn wait_until_ready(client: &Client) {
+    wait_until("the service is ready", async || client.try_get("/ready").await == Some(200)).await;
 }
 
 /// Uploads an image, deletes it, and waits until it is purged.
 async fn upload_and_purge(client: &Client, server: &BucketServer) {
     let image = client.upload(&Upload::small("to be purged", 1)).await.image_id();
     client.delete(&image).await;
-    until("nothing waits for its removal", async || {
+    wait_until("nothing waits for its removal", async || {
         server.contents().count().0 == 0 && client.get("/metrics").await.text().contains("intents{state=\"removing\"} 0\n")
     })
     .await;
 }
 
-const PURGE_AT_ONCE: [(&str, &str); 2] = [("RETENTION_DAYS", "0"), ("SWEEP_INTERVAL", "1")];
+const IMMEDIATE_PURGE: [(&str, &str); 2] = [("RETENTION_DAYS", "0"), ("SWEEP_INTERVAL", "1")];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_bucket_is_named_by_readiness_and_log_until_it_is_there() {
+async fn a_missing_bucket_is_named_by_readiness_and_the_log_until_it_exists() {
     let server = BucketServer::without_bucket().await;
     let home = home_at(&server.url).await;
     let process = Process::start(&home, &[]).await;
@@ -71,41 +71,41 @@ async fn a_missing_bucket_is_named_by_readiness_and_log_until_it_is_there() {
         server.url
     );
     let log = process.log();
-    assert_eq!(log.matches(&sentence).count(), 1, "a failure that repeats is told once: {log}");
+    assert_eq!(log.matches(&sentence).count(), 1, "a repeated failure is logged once: {log}");
     server.contents().exists = true;
-    until_ready(&client).await;
+    wait_until_ready(&client).await;
     client.upload(&Upload::small("in time", 1)).await.ok();
     process.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_bucket_is_created_where_that_is_wanted() {
+async fn a_missing_bucket_is_created_if_configured() {
     for (region, expected) in [("us-east-1", ""), ("eu-north-1", "<LocationConstraint>eu-north-1</LocationConstraint>")] {
         let server = BucketServer::without_bucket().await;
         let homes = [home_at(&server.url).await, home_at(&server.url).await];
         let settings = [("AWS_REGION", region), ("S3_CREATE_BUCKET", "true")];
-        // Both find none.
+        // Both instances find no bucket.
         let (one, other) = tokio::join!(Process::start(&homes[0], &settings), Process::start(&homes[1], &settings));
         for process in [one, other] {
             let client = Client::new(process.address);
-            until_ready(&client).await;
+            wait_until_ready(&client).await;
             client.upload(&Upload::small("stored", 1)).await.ok();
             process.stop().await;
         }
-        let made_with = server.contents().made_with.clone().expect("it was made");
-        assert!(made_with.contains(expected) && made_with.contains("Location") != expected.is_empty(), "{made_with}");
+        let creation_body = server.contents().creation_body.clone().expect("the bucket was created");
+        assert!(creation_body.contains(expected) && creation_body.contains("Location") != expected.is_empty(), "{creation_body}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_purged_images_no_version_stays_in_a_versioned_bucket() {
-    // Whether the bucket says that it is versioned, or only a deletion tells it.
+async fn a_purge_deletes_all_versions_in_a_versioned_bucket() {
+    // The service learns about versioning from the bucket's configuration, or else from the response to a deletion.
     for refused in [&[][..], &["versioning"]] {
         let server = BucketServer::start().await;
         server.contents().versioned = true;
-        server.contents().refused.extend(refused);
+        server.contents().rejected.extend(refused);
         let home = home_at(&server.url).await;
-        let process = Process::start(&home, &PURGE_AT_ONCE).await;
+        let process = Process::start(&home, &IMMEDIATE_PURGE).await;
         let client = Client::new(process.address);
         upload_and_purge(&client, &server).await;
         assert_eq!(server.contents().count(), (0, 0), "{refused:?}");
@@ -120,19 +120,19 @@ async fn of_purged_images_no_version_stays_in_a_versioned_bucket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn versions_that_may_not_be_deleted_are_told_of_once_and_hold_up_no_purge() {
+async fn versions_that_cannot_be_deleted_are_logged_once_and_do_not_block_purges() {
     for refused in ["list versions", "delete version"] {
         let server = BucketServer::start().await;
         server.contents().versioned = true;
-        server.contents().refused.insert(refused);
+        server.contents().rejected.insert(refused);
         let home = home_at(&server.url).await;
-        let process = Process::start(&home, &PURGE_AT_ONCE).await;
+        let process = Process::start(&home, &IMMEDIATE_PURGE).await;
         let client = Client::new(process.address);
-        let attempts = || server.contents().asked.iter().filter(|asked| *asked == "DELETE versionId").count();
+        let attempts = || server.contents().requests.iter().filter(|asked| *asked == "DELETE versionId").count();
         upload_and_purge(&client, &server).await;
         let tried = attempts();
         upload_and_purge(&client, &server).await;
-        assert_eq!(attempts(), tried, "{refused}: what was refused once is not tried with every object");
+        assert_eq!(attempts(), tried, "{refused}: an operation that was rejected is not attempted for every object");
         let (live, versions) = server.contents().count();
         assert!(live == 0 && versions >= 12, "{refused}: {versions}");
         let log = process.log();
@@ -147,15 +147,15 @@ async fn versions_that_may_not_be_deleted_are_told_of_once_and_hold_up_no_purge(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bucket_without_versions_costs_a_deletion_one_request() {
+async fn a_deletion_takes_one_request_in_an_unversioned_bucket() {
     let server = BucketServer::start().await;
     let mut home = home_at(&server.url).await;
-    // Nothing is moved before it is removed.
+    // No copies before deletions.
     home.set("DELETE_REVOKES_URLS", "false");
-    let process = Process::start(&home, &PURGE_AT_ONCE).await;
+    let process = Process::start(&home, &IMMEDIATE_PURGE).await;
     let client = Client::new(process.address);
     upload_and_purge(&client, &server).await;
-    let asked = server.contents().asked.clone();
+    let asked = server.contents().requests.clone();
     let count = |what: &str| asked.iter().filter(|asked| *asked == what).count();
     // The original and two thumbnails.
     assert_eq!((count("PUT"), count("DELETE"), count("GET versions"), count("DELETE versionId")), (3, 3, 0, 0), "{asked:?}");
@@ -163,7 +163,7 @@ async fn a_bucket_without_versions_costs_a_deletion_one_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_credentials_the_log_says_so_in_one_sentence_and_no_metadata_service_is_asked() {
+async fn missing_credentials_are_logged_in_one_sentence_and_no_metadata_service_is_contacted() {
     let server = BucketServer::start().await;
     let metadata = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = format!("http://{}", metadata.local_addr().unwrap());
@@ -188,14 +188,14 @@ async fn without_credentials_the_log_says_so_in_one_sentence_and_no_metadata_ser
     let sentence = "the storage cannot be used: there are no credentials for the storage: set AWS_ACCESS_KEY_ID and \
                     AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile that has them\n";
     assert!(log.contains(sentence) && !log.contains("Ec2InstanceMetadata") && !log.contains('{'), "{log}");
-    assert!(server.contents().asked.is_empty());
+    assert!(server.contents().requests.is_empty());
     process.stop().await;
     let asked = tokio::time::timeout(Duration::from_millis(1), metadata.accept()).await;
-    assert!(asked.is_err(), "the metadata service was asked");
+    assert!(asked.is_err(), "the metadata service was contacted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credentials_of_a_profile_are_found() {
+async fn credentials_are_read_from_a_profile() {
     let server = BucketServer::start().await;
     let mut home = home_at(&server.url).await;
     home.unset("AWS_ACCESS_KEY_ID");
@@ -211,8 +211,8 @@ async fn credentials_of_a_profile_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_is_asked_for_a_storage_elsewhere_and_never_for_one_on_this_machine() {
-    // It takes requests for any host, as a proxy does.
+async fn a_proxy_is_used_for_a_remote_storage_but_not_for_a_local_one() {
+    // This server accepts requests for any host, like a proxy.
     let server = BucketServer::start().await;
     for (endpoint, proxy, ready) in [
         (server.url.as_str(), "http://127.0.0.1:9", true),
@@ -229,7 +229,7 @@ async fn a_proxy_is_asked_for_a_storage_elsewhere_and_never_for_one_on_this_mach
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storage_with_a_certificate_of_ones_own_is_trusted_by_either_variable() {
+async fn a_private_storage_certificate_is_trusted_through_either_variable() {
     let (server, certificate) = BucketServer::start_secure().await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, certificate).unwrap();

@@ -1,6 +1,6 @@
-//! Captions by the model inside the process: a small one that knows coloured shapes on coloured grounds and nothing else, made for
-//! these tests by `tests/captions/train_drawings.py`. What it reads here it never saw: another way of drawing, and combinations
-//! that were left out when it was trained.
+//! Captions by the embedded model. The tests use a small model that only knows coloured shapes on coloured backgrounds,
+//! trained by `tests/captions/train_drawings.py`. The images here are new to it: they are drawn differently, and show
+//! combinations that were left out of the training.
 #![cfg(feature = "captions")]
 
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captions").join(name)
 }
 
-/// A disc with hard edges, somewhat beside the middle.
+/// A disc with hard edges, slightly off centre.
 fn circle(size: (u32, u32), color: [u8; 3], ground: [u8; 3]) -> Vec<u8> {
     let (width, height) = (f64::from(size.0), f64::from(size.1));
     let (x0, y0, radius) = (width * 0.53, height * 0.48, width.min(height) * 0.3);
@@ -39,7 +39,7 @@ fn square(size: (u32, u32), color: [u8; 3], ground: [u8; 3]) -> Vec<u8> {
     draw(size, |x, y| if inside(x, width * 0.27) && inside(y, height * 0.24) { color } else { ground })
 }
 
-/// Its point is above.
+/// A triangle that points up.
 fn triangle(size: (u32, u32), color: [u8; 3], ground: [u8; 3]) -> Vec<u8> {
     let (width, height) = (f64::from(size.0), f64::from(size.1));
     let (x0, top, rise) = (width * 0.45, height * 0.2, width.min(height) * 0.55);
@@ -57,14 +57,14 @@ async fn service(folder: &Path) -> TestApp {
     TestApp::with(&[&format!("--caption-model-dir={}", folder.display()), "--caption-threads=1"]).await
 }
 
-async fn settled(app: &TestApp, id: &str) -> Value {
+async fn wait_for_caption(app: &TestApp, id: &str) -> Value {
     let image = app.get(&format!("/images/{id}?wait=30")).await.ok();
     assert_ne!(image["caption_status"], "pending", "{image:#}");
     image
 }
 
 #[tokio::test]
-async fn a_picture_that_it_never_saw_is_read() {
+async fn an_image_that_the_model_never_saw_is_captioned() {
     let app = service(&folder("drawings")).await;
     let ready = app.get("/ready").await.ok();
     assert_eq!((&ready["captions"], &ready["caption_model"]), (&json!("on"), &json!("drawings")));
@@ -76,26 +76,26 @@ async fn a_picture_that_it_never_saw_is_read() {
     ] {
         let uploaded = app.post(Form::upload("alice", &picture)).await.image();
         assert_eq!(uploaded["caption_status"], "pending");
-        let image = settled(&app, uploaded["image_id"].as_str().unwrap()).await;
-        let told = ["caption_status", "caption", "caption_model", "caption_error"].map(|field| &image[field]);
-        assert_eq!(told, [&json!("ready"), &json!(caption), &json!("drawings"), &Value::Null]);
+        let image = wait_for_caption(&app, uploaded["image_id"].as_str().unwrap()).await;
+        let actual = ["caption_status", "caption", "caption_model", "caption_error"].map(|field| &image[field]);
+        assert_eq!(actual, [&json!("ready"), &json!(caption), &json!("drawings"), &Value::Null]);
     }
     app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn its_threads_alone_give_way_to_all_others() {
+async fn only_caption_threads_run_with_idle_priority() {
     const SCHED_IDLE: &str = "5";
     let mut home = Home::embedded();
     home.set("CAPTION_MODEL_DIR", &folder("drawings").display().to_string());
     let process = Process::start(&home, &[("CAPTION_THREADS", "2")]).await;
     let id = upload_at(process.address, (64, 64)).await;
-    assert_eq!(settled_at(process.address, &id).await["caption_status"], "ready");
+    assert_eq!(wait_for_caption_at(process.address, &id).await["caption_status"], "ready");
     let mut idle = Vec::new();
     for thread in std::fs::read_dir(format!("/proc/{}/task", process.pid())).unwrap() {
-        // One that has just ended cannot be read.
+        // A thread that has just exited cannot be read.
         let Ok(stat) = std::fs::read_to_string(thread.unwrap().path().join("stat")) else { continue };
-        // The name is in brackets, and the first field after it the third: the policy is the 41st.
+        // The name is in brackets. The first field after it is field 3, and the scheduling policy is field 41.
         let (name, fields) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
         if fields.split_whitespace().nth(38) == Some(SCHED_IDLE) {
             idle.push(name.to_owned());
@@ -112,11 +112,11 @@ async fn upload_at(address: SocketAddr, size: (u32, u32)) -> String {
     Answer::read(answer).await.image_id()
 }
 
-async fn settled_at(address: SocketAddr, id: &str) -> Value {
+async fn wait_for_caption_at(address: SocketAddr, id: &str) -> Value {
     Answer::read(reqwest::get(format!("http://{address}/images/{id}?wait=30")).await.unwrap()).await.ok()
 }
 
-/// A folder that can be spoiled.
+/// A copy of the model folder, to be damaged.
 fn copy(name: &str) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
@@ -126,25 +126,25 @@ fn copy(name: &str) -> TempDir {
 }
 
 #[tokio::test]
-async fn files_that_are_replaced_under_a_running_service_harm_nothing() {
+async fn damaged_model_files_do_not_affect_a_running_service() {
     let model = copy("drawings");
     let app = service(model.path()).await;
     let picture = circle((640, 480), RED, BLUE);
     let id = app.post(Form::upload("alice", &picture)).await.image_id();
-    assert_eq!(settled(&app, &id).await["caption"], "a red circle on a blue background");
-    // Cut off in place, filled with something else, gone.
+    assert_eq!(wait_for_caption(&app, &id).await["caption"], "a red circle on a blue background");
+    // One file is truncated in place, one overwritten, one removed.
     let file = model.path().join("model.safetensors");
     std::fs::File::options().write(true).open(&file).unwrap().set_len(100).unwrap();
     std::fs::write(model.path().join("tokenizer.json"), "nothing").unwrap();
     std::fs::remove_file(model.path().join("config.json")).unwrap();
     let asked = app.by("alice", Method::POST, &format!("/images/{id}/caption")).await;
     assert_eq!(asked.status, 202, "{}", asked.text());
-    let again = settled(&app, &id).await;
+    let again = wait_for_caption(&app, &id).await;
     assert_eq!((&again["caption_status"], &again["caption"]), (&json!("ready"), &json!("a red circle on a blue background")));
 }
 
 #[tokio::test]
-async fn a_folder_that_is_no_model_is_refused_at_the_start_with_the_reason() {
+async fn an_invalid_model_folder_is_rejected_at_startup_with_the_reason() {
     type Spoil = fn(&Path);
     let spoilers: [(&str, Spoil); 6] = [
         ("config.json", |folder| std::fs::remove_file(folder.join("config.json")).unwrap()),
@@ -161,7 +161,7 @@ async fn a_folder_that_is_no_model_is_refused_at_the_start_with_the_reason() {
         ("not a safetensors file", |folder| std::fs::write(folder.join("model.safetensors"), [0xff; 64]).unwrap()),
         ("tokenizer.json is not a tokenizer", |folder| std::fs::write(folder.join("tokenizer.json"), "{}").unwrap()),
         ("expected [", |folder| {
-            // Weights of one model with the sizes of another.
+            // The weights of one model with the dimensions of another.
             let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
             let mut config: Value = serde_json::from_str(&config).unwrap();
             config["vision_config"]["intermediate_size"] = json!(48);
@@ -172,22 +172,26 @@ async fn a_folder_that_is_no_model_is_refused_at_the_start_with_the_reason() {
         let (home, model) = (Home::embedded(), copy("drawings"));
         spoil(model.path());
         let path = model.path().display().to_string();
-        let ended = home.run(&["serve"], &[("CAPTION_MODEL_DIR", &path)]).await;
-        assert!(!ended.status.success());
-        assert!(ended.log.contains("CAPTION_MODEL_DIR cannot be used") && ended.log.contains(reason), "{reason}: {}", ended.log);
+        let finished = home.run(&["serve"], &[("CAPTION_MODEL_DIR", &path)]).await;
+        assert!(!finished.status.success());
+        assert!(
+            finished.log.contains("CAPTION_MODEL_DIR cannot be used") && finished.log.contains(reason),
+            "{reason}: {}",
+            finished.log
+        );
     }
 }
 
 #[tokio::test]
-async fn a_process_that_is_killed_while_it_captions_is_followed_by_one_that_does() {
+async fn captions_interrupted_by_a_kill_are_generated_by_the_next_process() {
     let mut home = Home::new().await;
     home.set("CAPTION_MODEL_DIR", &folder("drawings").display().to_string());
     let process = Process::start(&home, &[]).await;
     let uploads = (0..20).map(|number| upload_at(process.address, (400 + number, 300)));
     let mut ids = futures::future::join_all(uploads).await;
-    // Until one is under way for certain.
+    // Uploads until a caption is certainly in progress.
     for number in 0.. {
-        assert!(number < 50, "captions are made before anybody looks");
+        assert!(number < 50, "captions are ready before they can be observed");
         let id = upload_at(process.address, (2000 + number, 1500)).await;
         ids.push(id.clone());
         let image = reqwest::get(format!("http://{}/images/{id}", process.address)).await.unwrap();
@@ -198,7 +202,7 @@ async fn a_process_that_is_killed_while_it_captions_is_followed_by_one_that_does
     process.kill().await;
     let running = home.start_ahead(chrono::TimeDelta::minutes(10)).await;
     for id in ids {
-        assert_eq!(settled_at(running.address, &id).await["caption"], "a red circle on a blue background");
+        assert_eq!(wait_for_caption_at(running.address, &id).await["caption"], "a red circle on a blue background");
     }
     running.shut_down().await.unwrap();
 }

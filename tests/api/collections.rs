@@ -1,4 +1,4 @@
-//! Collections: images under a name, in the order of adding, for their owners and for anybody.
+//! Collections: named lists of images in the order of adding, for their owners and the public.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,27 +10,27 @@ use crate::harness::app::ids_of;
 use crate::harness::pictures::jpeg;
 use crate::harness::{Answer, Form, TestApp, assert_error};
 
-pub async fn make(app: &TestApp, user: &str, fields: &Value) -> Answer {
+pub async fn post_collection(app: &TestApp, user: &str, fields: &Value) -> Answer {
     app.send(app.request(Method::POST, "/collections").header("X-User-Id", user).json(fields)).await
 }
 
-pub async fn collection(app: &TestApp, user: &str, name: &str) {
-    let made = make(app, user, &json!({"name": name})).await;
+pub async fn create_collection(app: &TestApp, user: &str, name: &str) {
+    let made = post_collection(app, user, &json!({"name": name})).await;
     assert_eq!(made.status, 201, "{}", made.text());
 }
 
-pub async fn put(app: &TestApp, user: &str, name: &str, id: &str) -> Answer {
+pub async fn add_image(app: &TestApp, user: &str, name: &str, id: &str) -> Answer {
     app.by(user, Method::PUT, &format!("/collections/{name}/images/{id}")).await
 }
 
-pub async fn images(app: &TestApp, user: &str, name: &str) -> Vec<String> {
+pub async fn list_image_ids(app: &TestApp, user: &str, name: &str) -> Vec<String> {
     let page = app.by(user, Method::GET, &format!("/collections/{name}/images?limit=100")).await.ok();
     assert_eq!(page["total_count"], ids_of(&page).len());
     ids_of(&page)
 }
 
-/// Ids of what anybody sees of a collection.
-pub async fn shown(app: &TestApp, name: &str) -> Vec<String> {
+/// The ids on a collection's public page.
+pub async fn public_image_ids(app: &TestApp, name: &str) -> Vec<String> {
     let page = app.get(&format!("/c/{name}?limit=100")).await.ok();
     let id = |image: &Value| image["url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
     page["images"].as_array().unwrap().iter().map(id).collect()
@@ -41,19 +41,19 @@ pub async fn upload(app: &TestApp, user: &str, seed: u64, visibility: &str) -> S
 }
 
 #[tokio::test]
-async fn a_collection_is_made_listed_and_deleted_and_its_images_stay() {
+async fn a_collection_is_created_listed_and_deleted_without_its_images() {
     let app = TestApp::start().await;
     app.clock.stop_at("2026-01-31T12:00:00.123Z");
-    let made = make(&app, "alice", &json!({"name": "summer_2026-a"})).await;
+    let made = post_collection(&app, "alice", &json!({"name": "summer_2026-a"})).await;
     let expected = json!({
         "name": "summer_2026-a", "user_id": "alice", "visibility": "public", "image_count": 0,
         "created_at": "2026-01-31T12:00:00.123Z", "updated_at": "2026-01-31T12:00:00.123Z",
     });
     assert_eq!((made.status, made.json()), (201, expected.clone()));
     app.clock.advance(TimeDelta::seconds(1));
-    assert_eq!(make(&app, "alice", &json!({"name": "b", "visibility": "private"})).await.status, 201);
+    assert_eq!(post_collection(&app, "alice", &json!({"name": "b", "visibility": "private"})).await.status, 201);
     let id = upload(&app, "alice", 1, "public").await;
-    put(&app, "alice", "b", &id).await.ok();
+    add_image(&app, "alice", "b", &id).await.ok();
     let list = app.by("alice", Method::GET, "/collections").await.ok();
     let names: Vec<_> = list["collections"].as_array().unwrap().iter().map(|one| (&one["name"], &one["image_count"])).collect();
     assert_eq!(names, [(&json!("b"), &json!(1)), (&json!("summer_2026-a"), &json!(0))]);
@@ -65,26 +65,27 @@ async fn a_collection_is_made_listed_and_deleted_and_its_images_stay() {
     assert_eq!(app.by("alice", Method::DELETE, "/collections/b").await.status, 204);
     assert_error(&app.by("alice", Method::GET, "/collections/b").await, 404, "NotFound");
     app.get(&format!("/images/{id}")).await.ok();
-    // The name is free again, and what was under it is not.
-    collection(&app, "bob", "b").await;
-    assert_eq!(images(&app, "bob", "b").await, [""; 0]);
+    // The name can be reused, and the new collection is empty.
+    create_collection(&app, "bob", "b").await;
+    assert_eq!(list_image_ids(&app, "bob", "b").await, [""; 0]);
     app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn names_are_one_namespace_and_plain() {
+async fn names_are_unique_across_users_and_contain_only_plain_characters() {
     let app = TestApp::start().await;
     let long = "a".repeat(64);
     for good in ["a", "A", "0", "-_-", &long] {
-        collection(&app, "alice", good).await;
-        assert_error(&make(&app, "bob", &json!({"name": good, "visibility": "private"})).await, 409, "Conflict");
+        create_collection(&app, "alice", good).await;
+        assert_error(&post_collection(&app, "bob", &json!({"name": good, "visibility": "private"})).await, 409, "Conflict");
     }
     for bad in [json!(""), json!("a b"), json!("ü"), json!("a/b"), json!("a.json"), json!("a".repeat(65)), json!(1), Value::Null]
     {
-        let details = assert_error(&make(&app, "alice", &json!({"name": bad})).await, 422, "ValidationError");
+        let details = assert_error(&post_collection(&app, "alice", &json!({"name": bad})).await, 422, "ValidationError");
         assert_eq!(details.as_object().unwrap().keys().collect::<Vec<_>>(), ["name"], "{bad}");
     }
-    let details = assert_error(&make(&app, "alice", &json!({"visibility": "open", "title": 1})).await, 422, "ValidationError");
+    let details =
+        assert_error(&post_collection(&app, "alice", &json!({"visibility": "open", "title": 1})).await, 422, "ValidationError");
     assert_eq!(details.as_object().unwrap().keys().collect::<Vec<_>>(), ["name", "title", "visibility"]);
     assert_error(&app.post_json("/collections", &json!({"name": "nobodys"})).await, 401, "Unauthorized");
     for path in ["/c/a%20b", "/c/%ff", "/c/nope", "/collections/a%20b", "/collections/nope/images"] {
@@ -93,22 +94,22 @@ async fn names_are_one_namespace_and_plain() {
 }
 
 #[tokio::test]
-async fn images_are_in_the_order_of_adding_and_added_once() {
+async fn images_are_listed_in_the_order_of_adding_without_duplicates() {
     let app = TestApp::start().await;
-    collection(&app, "alice", "c").await;
+    create_collection(&app, "alice", "c").await;
     let mut added = Vec::new();
     for seed in 0..7 {
         added.push(upload(&app, "alice", seed, "public").await);
     }
-    // Not that of uploading.
+    // The order differs from the order of uploading.
     added.reverse();
     added.swap(2, 5);
     for id in added.iter().chain(&added[..3]) {
-        assert_eq!(put(&app, "alice", "c", id).await.ok()["image_id"], id.as_str());
+        assert_eq!(add_image(&app, "alice", "c", id).await.ok()["image_id"], id.as_str());
     }
-    assert_eq!(images(&app, "alice", "c").await, added);
-    assert_eq!(shown(&app, "c").await, added);
-    collection(&app, "alice", "other").await;
+    assert_eq!(list_image_ids(&app, "alice", "c").await, added);
+    assert_eq!(public_image_ids(&app, "c").await, added);
+    create_collection(&app, "alice", "other").await;
     for path in ["/collections/c", "/collections/c/images", "/c/c"] {
         let (mut seen, mut token) = (0, String::new());
         loop {
@@ -132,11 +133,11 @@ async fn images_are_in_the_order_of_adding_and_added_once() {
     assert_error(&absent, 404, "NotFound");
     assert_eq!(absent.json()["message"], "This image is not in the collection.");
     assert_error(&app.by("alice", Method::GET, &of_collection(&out)).await, 404, "NotFound");
-    assert_eq!(images(&app, "alice", "c").await, added);
-    // Added again, it is the last one.
-    put(&app, "alice", "c", &out).await.ok();
+    assert_eq!(list_image_ids(&app, "alice", "c").await, added);
+    // An image that is added again moves to the end.
+    add_image(&app, "alice", "c", &out).await.ok();
     added.push(out);
-    assert_eq!(images(&app, "alice", "c").await, added);
+    assert_eq!(list_image_ids(&app, "alice", "c").await, added);
     app.assert_sound().await;
 }
 
@@ -147,8 +148,8 @@ async fn a_public_page_has_links_that_do_not_expire() {
     let form = Form::upload("alice", &file).text("title", "Dusk").text("description", "Over the sea");
     let image = app.post(form).await.image();
     let id = image["image_id"].as_str().unwrap();
-    collection(&app, "alice", "c").await;
-    put(&app, "alice", "c", id).await.ok();
+    create_collection(&app, "alice", "c").await;
+    add_image(&app, "alice", "c", id).await.ok();
     let base = "https://images.example.org";
     let thumb = |name: &str, width: u32, height: u32| json!({"size": {"width": width, "height": height}, "url": format!("{base}/images/{id}/thumbnails/{name}")});
     let expected = json!({
@@ -168,12 +169,12 @@ async fn a_public_page_has_links_that_do_not_expire() {
         assert_eq!(app.get(path).await.status, 200, "{path}");
     }
     assert_error(&app.get("/i/x.json").await, 404, "NotFound");
-    // A name means nothing.
+    // The file name in a public link has no meaning.
     assert_eq!(app.get(&format!("/i/{id}/a.json")).await.header("content-type"), "image/jpeg");
     assert_error(&app.get(&format!("/i/{id}.json/a.jpg")).await, 404, "NotFound");
 }
 
-/// What `/i/{id}.json` and `/c/c` say of an image's thumbnails, each of which can be had.
+/// The thumbnails in `/i/{id}.json` and `/c/c`, all of which must be downloadable.
 async fn thumbs(app: &TestApp, id: &str) -> Vec<(String, u64)> {
     let image = app.get(&format!("/i/{id}.json")).await.ok();
     assert_eq!(app.get("/c/c").await.ok()["images"][0], image);
@@ -188,31 +189,31 @@ async fn thumbs(app: &TestApp, id: &str) -> Vec<(String, u64)> {
 }
 
 #[tokio::test]
-async fn a_public_page_shows_the_thumbnails_that_can_be_had_now() {
+async fn a_public_page_lists_the_thumbnails_of_the_current_settings() {
     let mut app = TestApp::start().await;
-    collection(&app, "alice", "c").await;
+    create_collection(&app, "alice", "c").await;
     let id = app.post(Form::upload("alice", &jpeg(900, 600, 1))).await.image_id();
-    put(&app, "alice", "c", &id).await.ok();
+    add_image(&app, "alice", "c", &id).await.ok();
     let named = |found: &[(&str, u64)]| found.iter().map(|(name, height)| ((*name).to_owned(), *height)).collect::<Vec<_>>();
     assert_eq!(thumbs(&app, &id).await, named(&[("small", 85), ("200", 200), ("medium", 341), ("400", 400)]));
     app.set("--thumbnail-heights=300");
     app.restart().await;
     assert_eq!(thumbs(&app, &id).await, named(&[("small", 85), ("300", 300), ("medium", 341)]));
-    // Never enlarged, but there.
+    // Small images are not enlarged, but every thumbnail exists.
     let tiny = upload(&app, "alice", 2, "public").await;
     app.delete("alice", &id).await.ok();
-    put(&app, "alice", "c", &tiny).await.ok();
+    add_image(&app, "alice", "c", &tiny).await.ok();
     assert_eq!(thumbs(&app, &tiny).await, named(&[("small", 64), ("medium", 64), ("300", 64)]));
 }
 
 #[tokio::test]
-async fn a_public_page_shows_what_the_plan_of_the_images_owner_gives() {
+async fn a_public_page_shows_what_the_plan_of_the_image_owner_allows() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({"plan": "Basic"})).await;
     let id = app.post_as(&ann, Form::new().file(&jpeg(900, 600, 1))).await.image_id();
-    collection(&app, "alice", "c").await;
-    put(&app, "alice", "c", &id).await.ok();
+    create_collection(&app, "alice", "c").await;
+    add_image(&app, "alice", "c", &id).await.ok();
     let image = app.get(&format!("/i/{id}.json")).await.ok();
     assert_eq!(image["url"], Value::Null);
     assert_error(&app.get(&format!("/i/{id}")).await, 403, "Forbidden");
@@ -225,72 +226,72 @@ async fn a_public_page_shows_what_the_plan_of_the_images_owner_gives() {
     assert_eq!(thumbs(&app, &id).await, named(&[("small", 85), ("200", 200), ("medium", 341), ("400", 400)]));
 }
 
-/// Where a page token of ours says that the list goes on.
+/// The position that is encoded in a page token.
 fn position(page: &Value) -> Vec<u8> {
     let token = URL_SAFE_NO_PAD.decode(page["next_page_token"].as_str().unwrap()).unwrap();
     token[1..17].to_vec()
 }
 
 #[tokio::test]
-async fn a_page_token_tells_nothing_of_images_that_are_hidden() {
+async fn a_page_token_does_not_reveal_hidden_images() {
     let app = TestApp::start().await;
     app.clock.stop_at("2026-01-31T12:00:00Z");
     for name in ["c", "d"] {
-        collection(&app, "alice", name).await;
+        create_collection(&app, "alice", name).await;
     }
     let (first, last) = (upload(&app, "alice", 1, "public").await, upload(&app, "alice", 2, "public").await);
     let hidden = [upload(&app, "alice", 3, "private").await, upload(&app, "alice", 4, "public").await];
     for id in &hidden {
-        put(&app, "alice", "c", id).await.ok();
+        add_image(&app, "alice", "c", id).await.ok();
     }
     for id in [&first, &last] {
         app.clock.advance(TimeDelta::seconds(1));
         for name in ["c", "d"] {
-            put(&app, "alice", name, id).await.ok();
+            add_image(&app, "alice", name, id).await.ok();
         }
     }
     app.delete("alice", &hidden[1]).await.ok();
     let (with, without) = (app.get("/c/c?limit=1").await.ok(), app.get("/c/d?limit=1").await.ok());
     assert_eq!(with["images"], without["images"]);
     assert_eq!(position(&with), position(&without));
-    // Nor does a clock that was set back mix up the order.
+    // A clock that was set back does not change the order either.
     app.clock.advance(TimeDelta::hours(-1));
     let late = upload(&app, "alice", 5, "public").await;
-    put(&app, "alice", "c", &late).await.ok();
-    assert_eq!(shown(&app, "c").await, [first, last, late]);
+    add_image(&app, "alice", "c", &late).await.ok();
+    assert_eq!(public_image_ids(&app, "c").await, [first, last, late]);
 }
 
 #[tokio::test]
-async fn what_is_in_a_collection_follows_its_images() {
+async fn a_collection_follows_the_state_of_its_images() {
     let app = TestApp::start().await;
-    collection(&app, "alice", "c").await;
+    create_collection(&app, "alice", "c").await;
     let (a, b, c) = (
         upload(&app, "alice", 1, "public").await,
         upload(&app, "alice", 2, "private").await,
         upload(&app, "bob", 3, "public").await,
     );
     for id in [&a, &b, &c] {
-        put(&app, "alice", "c", id).await.ok();
+        add_image(&app, "alice", "c", id).await.ok();
     }
     let both = async |own: &[&String], public: &[&String]| {
-        assert_eq!(images(&app, "alice", "c").await.iter().collect::<Vec<_>>(), own);
-        assert_eq!(shown(&app, "c").await.iter().collect::<Vec<_>>(), public);
+        assert_eq!(list_image_ids(&app, "alice", "c").await.iter().collect::<Vec<_>>(), own);
+        assert_eq!(public_image_ids(&app, "c").await.iter().collect::<Vec<_>>(), public);
         app.assert_sound().await;
     };
     both(&[&a, &b, &c], &[&a, &c]).await;
-    // Gone at once, and back in place.
+    // A deleted image disappears immediately, and returns to its position when restored.
     app.delete("alice", &a).await.ok();
     both(&[&b, &c], &[&c]).await;
     assert_error(&app.by("alice", Method::GET, &format!("/collections/c/images/{a}")).await, 404, "NotFound");
     app.restore("alice", &a).await.ok();
     both(&[&a, &b, &c], &[&a, &c]).await;
-    // Another's that becomes private is out of sight of the collection's owner too.
+    // A foreign image that becomes private is hidden from the collection's owner too.
     app.patch("bob", &c, &json!({"visibility": "private"})).await.ok();
     both(&[&a, &b], &[&a]).await;
     app.patch("bob", &c, &json!({"visibility": "public"})).await.ok();
     app.patch("alice", &b, &json!({"visibility": "public", "tags": []})).await.ok();
     both(&[&a, &b, &c], &[&a, &b, &c]).await;
-    // Private while it is deleted.
+    // Made private, then deleted.
     app.patch("alice", &b, &json!({"visibility": "private"})).await.ok();
     app.delete("alice", &b).await.ok();
     app.delete("bob", &c).await.ok();
@@ -304,11 +305,11 @@ async fn what_is_in_a_collection_follows_its_images() {
 }
 
 #[tokio::test]
-async fn a_private_collection_is_there_for_its_owner_alone() {
+async fn a_private_collection_is_visible_only_to_its_owner() {
     let app = TestApp::start().await;
-    assert_eq!(make(&app, "alice", &json!({"name": "c", "visibility": "private"})).await.status, 201);
+    assert_eq!(post_collection(&app, "alice", &json!({"name": "c", "visibility": "private"})).await.status, 201);
     let id = upload(&app, "alice", 1, "public").await;
-    put(&app, "alice", "c", &id).await.ok();
+    add_image(&app, "alice", "c", &id).await.ok();
     let paths = ["/c/c", "/images?collection=c", "/collections/c"];
     for (visibility, to_others) in [("private", [404, 404, 404]), ("public", [200, 200, 403])] {
         let request = app.request(Method::PATCH, "/collections/c").header("X-User-Id", "alice");
@@ -323,34 +324,34 @@ async fn a_private_collection_is_there_for_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn only_images_that_one_may_see_are_added_and_only_to_ones_own() {
+async fn users_add_only_visible_images_to_their_own_collections() {
     let app = TestApp::start().await;
-    collection(&app, "alice", "c").await;
+    create_collection(&app, "alice", "c").await;
     let (hidden, public) = (upload(&app, "bob", 1, "private").await, upload(&app, "bob", 2, "public").await);
-    assert_error(&put(&app, "alice", "c", &hidden).await, 404, "NotFound");
-    put(&app, "alice", "c", &public).await.ok();
+    assert_error(&add_image(&app, "alice", "c", &hidden).await, 404, "NotFound");
+    add_image(&app, "alice", "c", &public).await.ok();
     app.delete("bob", &public).await.ok();
-    assert_error(&put(&app, "alice", "c", &public).await, 404, "NotFound");
+    assert_error(&add_image(&app, "alice", "c", &public).await, 404, "NotFound");
     for (method, id) in [(Method::PUT, &hidden), (Method::DELETE, &public), (Method::GET, &public)] {
         assert_error(&app.by("bob", method, &format!("/collections/c/images/{id}")).await, 403, "Forbidden");
     }
     for method in [Method::DELETE, Method::GET] {
         assert_error(&app.by("bob", method, "/collections/c").await, 403, "Forbidden");
     }
-    assert_eq!(images(&app, "alice", "c").await, [""; 0]);
+    assert_eq!(list_image_ids(&app, "alice", "c").await, [""; 0]);
 }
 
 #[tokio::test]
-async fn a_list_of_images_can_be_that_of_a_collection() {
+async fn images_can_be_filtered_by_collection() {
     let app = TestApp::start().await;
-    collection(&app, "alice", "c").await;
+    create_collection(&app, "alice", "c").await;
     let mut uploaded = Vec::new();
     for (user, visibility) in [("alice", "public"), ("alice", "private"), ("bob", "public"), ("alice", "public")] {
         uploaded.push(upload(&app, user, uploaded.len() as u64, visibility).await);
     }
     app.patch("alice", &uploaded[3], &json!({"tags": ["sea", "sun"]})).await.ok();
     for id in [3, 0, 2, 1].map(|number: usize| &uploaded[number]) {
-        put(&app, "alice", "c", id).await.ok();
+        add_image(&app, "alice", "c", id).await.ok();
     }
     let other = upload(&app, "alice", 9, "public").await;
     let pick = |numbers: &[usize]| numbers.iter().map(|number| uploaded[*number].clone()).collect::<Vec<_>>();
@@ -364,7 +365,7 @@ async fn a_list_of_images_can_be_that_of_a_collection() {
         ("collection=c&start_date=2020-01-01", pick(&[3, 2, 1, 0]), pick(&[3, 2, 0])),
         ("collection=c&end_date=2020-01-01", vec![], vec![]),
     ] {
-        // Twice: the second time some counts are known.
+        // Twice, because the second time some counts are cached.
         for _ in 0..2 {
             let (own, others) = (
                 app.by("alice", Method::GET, &format!("/images?{query}")).await.ok(),
@@ -374,8 +375,8 @@ async fn a_list_of_images_can_be_that_of_a_collection() {
             assert_eq!((ids_of(&others), &others["total_count"]), (to_others.clone(), &json!(to_others.len())), "{query}");
         }
     }
-    // A count that was kept is not told any more when the collection has changed.
-    put(&app, "alice", "c", &other).await.ok();
+    // A cached count is not used after the collection has changed.
+    add_image(&app, "alice", "c", &other).await.ok();
     assert_eq!(app.get("/images?collection=c&user_id=alice&tags=sea").await.ok()["total_count"], 3);
     let first = app.get("/images?collection=c&limit=1").await.ok();
     let next = first["next_page_token"].as_str().unwrap();

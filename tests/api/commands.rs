@@ -1,4 +1,4 @@
-//! The program as its operator meets it: commands that find nothing, hang, or are asked to stop.
+//! The program's commands: missing data, blocked start-up, signals, and accounts.
 
 use std::io::{BufRead, BufReader};
 use std::process::Command;
@@ -9,6 +9,7 @@ use image_service::store::{self, Db, DbConfig};
 use serde_json::{Value, json};
 use sqlx::Connection;
 use sqlx::migrate::Migrate;
+use tempfile::TempDir;
 
 use crate::harness::backend::Database;
 use crate::harness::client::Client;
@@ -17,7 +18,7 @@ use crate::harness::process::{Finished, Home, Process};
 use crate::harness::{Answer, PASSWORD};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doctor_makes_nothing_where_no_service_ever_was() {
+async fn the_doctor_creates_nothing_without_existing_data() {
     let home = Home::new().await;
     if home.database_address().is_some() {
         home.empty_database().await;
@@ -28,46 +29,50 @@ async fn doctor_makes_nothing_where_no_service_ever_was() {
         for _ in 0..2 {
             let report = home.run(&["doctor"], &[]).await;
             assert!(report.status.code() == Some(1) && report.output.is_empty(), "{report:?}");
-            assert!(report.log.contains("there is no ") || report.log.contains("lacks migration 1 "), "{report:?}");
+            assert!(
+                report.log.contains(" does not exist") || report.log.contains("migration 1 (images) has not run"),
+                "{report:?}"
+            );
         }
         assert!(!home.data_dir().exists() && !home.data_dir().with_file_name("mistyped").exists());
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn asked_to_stop_while_it_waits_for_its_database_it_stops_at_once() {
+async fn a_service_that_waits_for_its_database_stops_immediately_on_a_signal() {
     let mut home = Home::embedded();
-    // Nobody listens there.
+    // No server listens on this port.
     home.set("DATABASE_URL", "postgres://images@127.0.0.1:1/images");
     for signal in ["TERM", "INT"] {
-        let mut child = home.command(&["serve"], &[]).spawn().expect("the program starts");
+        let mut child = home.command(&["serve"], &[]).spawn().expect("the program can be started");
         let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
-        assert!(log.any(|line| line.expect("a line").contains("the database cannot be used yet")));
-        let asked = Instant::now();
-        Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status().expect("a signal is sent");
-        assert_eq!(child.wait().expect("an end").code(), Some(0));
-        assert!(asked.elapsed() < Duration::from_secs(10), "{signal}: {:?}", asked.elapsed());
+        assert!(log.any(|line| line.expect("a line").contains("waiting for the database")));
+        let signalled = Instant::now();
+        Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status().expect("the signal is sent");
+        assert_eq!(child.wait().expect("the exit status").code(), Some(0));
+        assert!(signalled.elapsed() < Duration::from_secs(10), "{signal}: {:?}", signalled.elapsed());
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_migration_that_never_ends_elsewhere_ends_the_wait_for_it() {
+async fn waiting_for_the_migration_lock_times_out() {
     let Some(database) = Database::create_empty("").await else { return };
-    let mut other = sqlx::PgConnection::connect(&database.direct_url).await.expect("the database answers");
-    other.lock().await.expect("the lock of migrations");
-    // The wait for the lock is a multiple of a statement's time.
+    let mut other = sqlx::PgConnection::connect(&database.direct_url).await.expect("cannot connect to the database");
+    other.lock().await.expect("the migration lock is acquired");
+    // The limit for the lock is a multiple of the statement timeout.
     let (timeout, statement_timeout) = (Duration::from_secs(30), Duration::from_millis(200));
     let location = Location::Postgres(database.url.clone());
     let config = DbConfig { location, max_connections: 1, timeout, statement_timeout };
-    let db = Db::open(&config).await.expect("it opens");
-    let waited = tokio::time::timeout(Duration::from_secs(60), store::database::migrate::run(&db)).await.expect("an end");
+    let db = Db::open(&config).await.expect("the database can be opened");
+    let waited =
+        tokio::time::timeout(Duration::from_secs(60), store::database::migrate::run(&db)).await.expect("the migration returns");
     assert!(matches!(waited, Err(store::Error::MigrationLocked(..))), "{waited:?}");
-    other.unlock().await.expect("the lock is given back");
-    store::database::migrate::run(&db).await.expect("nobody is in the way");
+    other.unlock().await.expect("the lock is released");
+    store::database::migrate::run(&db).await.expect("the migrations succeed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn healthcheck_asks_where_the_service_listens() {
+async fn healthcheck_connects_to_the_address_of_the_service() {
     for host in ["127.0.0.2", "0.0.0.0"] {
         let mut home = Home::embedded();
         home.set("HOST", host);
@@ -79,25 +84,31 @@ async fn healthcheck_asks_where_the_service_listens() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_readmes_requests_work_as_they_stand_there() {
-    let readme = include_str!("../../README.md");
-    let blocks: Vec<&str> = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let requests = blocks.iter().find(|block| block.contains("curl -X POST")).expect("a block of requests");
-    assert!(requests.matches("curl ").count() >= 9, "{requests}");
-    let home = Home::embedded();
-    let process = Process::start(&home, &[]).await;
+/// Runs the requests of a page's `sh` blocks as one script, in a folder with `photo.jpg`. Returns the folder, and what the script printed.
+async fn run_requests(page: &str, process: &Process, password: &str) -> (TempDir, String) {
+    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let requests: Vec<&str> = blocks.filter(|block| block.contains("http://localhost:8000")).collect();
     let folder = tempfile::tempdir().expect("a directory");
     std::fs::write(folder.path().join("photo.jpg"), pictures::jpeg(300, 200, 1)).expect("a photo");
-    // An answer that is an error ends it, as does a command that fails.
-    let script = requests.replace("http://localhost:8000", &format!("http://{}", process.address));
-    let script = format!("curl() {{ command curl -fsS --noproxy '*' \"$@\"; }}\n{script}");
-    let output = Command::new("sh").args(["-euxc", &script]).current_dir(folder.path()).output().expect("a shell");
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{log}\n{}", String::from_utf8_lossy(&output.stdout));
+    let script = requests.join("\n").replace("http://localhost:8000", &format!("http://{}", process.address));
+    // An error response fails the script, as a command that fails does.
+    let script = format!("curl() {{ command curl -fsS --noproxy '*' \"$@\"; }}\n{}", script.replace('…', password));
+    let output = Command::new("sh").args(["-euc", &script]).current_dir(folder.path()).output().expect("a shell");
+    let (out, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{log}\n{out}");
+    (folder, out.into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_requests_of_the_readme_work() {
+    let readme = include_str!("../../README.md");
+    assert!(readme.matches("curl ").count() >= 9, "{readme}");
+    let home = Home::embedded();
+    let process = Process::start(&home, &[]).await;
+    let (folder, _) = run_requests(readme, &process, "").await;
     let file = |name: &str| std::fs::read(folder.path().join(name)).expect(name);
-    assert!(file("small.jpg").starts_with(b"\xff\xd8") && file("small.jpg").len() > 500, "{log}");
-    // The photo tells no place, so every byte is as it was sent.
+    assert!(file("small.jpg").starts_with(b"\xff\xd8") && file("small.jpg").len() > 500);
+    // The photo has no location metadata, so every byte is as it was sent.
     assert!(file("original.jpg") == file("photo.jpg") && file("public.jpg") == file("photo.jpg"));
     let image = Client::new(process.address).list().await.remove(0);
     assert_eq!((&image["title"], &image["user_id"]), (&"Dusk".into(), &"user123".into()));
@@ -105,28 +116,35 @@ async fn the_readmes_requests_work_as_they_stand_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_readmes_way_to_an_account_works_as_it_stands_there() {
-    let readme = include_str!("../../README.md");
-    let blocks: Vec<&str> = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let requests = blocks.iter().find(|block| block.contains("TOKEN=")).expect("a block about accounts");
+async fn the_requests_of_the_api_guide_work() {
+    let page = include_str!("../../docs/api.md");
+    assert!(page.matches("curl ").count() >= 30, "{page}");
     let home = Home::embedded();
-    assert!(account_command(&home, "create-admin", "root@example.org", "a password of root\n").await.status.success());
     let process = Process::start(&home, &[]).await;
-    let folder = tempfile::tempdir().expect("a directory");
-    std::fs::write(folder.path().join("photo.jpg"), pictures::jpeg(300, 200, 1)).expect("a photo");
-    let script = requests.replace("http://localhost:8000", &format!("http://{}", process.address));
-    let script = script.replace('…', "a password of root");
-    let script = format!("curl() {{ command curl -fsS --noproxy '*' \"$@\"; }}\n{script}");
-    let output = Command::new("sh").args(["-euc", &script]).current_dir(folder.path()).output().expect("a shell");
-    let (out, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{log}\n{out}");
-    assert!(out.contains("\"visibility\":\"private\"") && out.contains("\"images\":1,"), "{out}");
-    // To nobody else.
-    assert!(Client::new(process.address).list().await.is_empty());
+    let (folder, _) = run_requests(page, &process, "").await;
+    let file = |name: &str| std::fs::read(folder.path().join(name)).expect(name);
+    for name in ["original.jpg", "public.jpg", "shared.jpg"] {
+        assert!(file(name) == file("photo.jpg"), "{name}");
+    }
     process.stop().await;
 }
 
-/// A command about an account, with a password to read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_requests_of_the_authentication_guide_work() {
+    let page = include_str!("../../docs/authentication.md");
+    for mode in ["trusted", "required"] {
+        let home = Home::embedded();
+        assert!(account_command(&home, "create-admin", "root@example.org", "a password of root\n").await.status.success());
+        let process = Process::start(&home, &[("AUTH_MODE", mode)]).await;
+        let (_, out) = run_requests(page, &process, "a password of root").await;
+        assert!(out.contains("\"visibility\":\"private\"") && out.contains("\"images\":1,"), "{out}");
+        // Private images are listed for their owner only.
+        assert!(Client::new(process.address).list().await.is_empty());
+        process.stop().await;
+    }
+}
+
+/// Runs a command on an account. `input` holds the password.
 async fn account_command(home: &Home, command: &str, email: &str, input: &str) -> Finished {
     home.run_with_input(&[command, "--email", email], &[], input.as_bytes()).await
 }
@@ -136,7 +154,7 @@ async fn log_in(process: &Process, email: &str, password: &str) -> Answer {
     Client::new(process.address).post_json("/token", &body).await
 }
 
-/// What a session leads to.
+/// Returns the status and account that an access token leads to.
 async fn account_of(process: &Process, tokens: &Answer) -> (u16, Value) {
     let url = Client::new(process.address).url("/accounts/me");
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -149,14 +167,14 @@ async fn account_of(process: &Process, tokens: &Answer) -> (u16, Value) {
 fn assert_failed(finished: &Finished, why: &str) {
     assert_eq!((finished.status.code(), finished.output.as_str()), (Some(1), ""), "{finished:?}");
     assert!(finished.log.contains("error: ") && finished.log.contains(why), "{finished:?}");
-    assert!(!finished.log.contains("horse"), "it repeats the password: {finished:?}");
+    assert!(!finished.log.contains("horse"), "the log contains the password: {finished:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn create_admin_makes_the_first_account_before_the_first_start_and_others_beside_the_service() {
+async fn create_admin_creates_accounts_before_the_first_start_and_while_the_service_runs() {
     let home = Home::new().await;
     let first = account_command(&home, "create-admin", "Root@example.org", &format!("{PASSWORD}\r\nwhat follows\n")).await;
-    assert!(first.status.success() && first.output.starts_with("made root@example.org an administrator: "), "{first:?}");
+    assert!(first.status.success() && first.output.starts_with("created the administrator root@example.org: "), "{first:?}");
     let process = Process::start(&home, &[]).await;
     let tokens = log_in(&process, "root@example.org", PASSWORD).await;
     let (status, account) = account_of(&process, &tokens).await;
@@ -164,14 +182,14 @@ async fn create_admin_makes_the_first_account_before_the_first_start_and_others_
     let file = home.data_dir().join("images.sqlite").display().to_string();
     let database = if home.database.is_some() { "DATABASE_URL".to_owned() } else { file };
     assert!(first.output.contains(&database), "{first:?}");
-    assert_eq!(first.output.contains("made a new database"), home.database.is_none(), "{first:?}");
+    assert_eq!(first.output.contains("created a new database"), home.database.is_none(), "{first:?}");
     assert!(first.output.contains(account["id"].as_str().expect("an id")), "{first:?}");
     assert_eq!(account["user_id"], account["id"]);
-    // Beside the running service, and without an end of the line.
+    // While the service runs, and without a newline after the password.
     let arguments = ["create-admin", "--email", "second@example.org", "--user-id", "second"];
     let second = home.run_with_input(&arguments, &[], b" another horse battery ").await;
     assert!(second.status.success() && second.output.contains("user_id second"), "{second:?}");
-    assert!(second.output.contains(&database) && !second.output.contains("made a new database"), "{second:?}");
+    assert!(second.output.contains(&database) && !second.output.contains("created a new database"), "{second:?}");
     assert_eq!(log_in(&process, "second@example.org", "another horse battery").await.status, 401);
     let tokens = log_in(&process, "second@example.org", " another horse battery ").await;
     assert_eq!(account_of(&process, &tokens).await.1["user_id"], "second");
@@ -180,7 +198,7 @@ async fn create_admin_makes_the_first_account_before_the_first_start_and_others_
     }
     let arguments = ["create-admin", "--email", "third@example.org", "--user-id", "second"];
     assert_failed(&home.run_with_input(&arguments, &[], PASSWORD.as_bytes()).await, "has an account already");
-    assert_eq!(log_in(&process, "root@example.org", PASSWORD).await.status, 201, "it has its password still");
+    assert_eq!(log_in(&process, "root@example.org", PASSWORD).await.status, 201, "the password is unchanged");
     for log in [first.log, second.log, process.log()] {
         assert!(!log.contains("horse"), "{log}");
     }
@@ -188,7 +206,7 @@ async fn create_admin_makes_the_first_account_before_the_first_start_and_others_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn create_admin_takes_its_password_from_standard_input_alone() {
+async fn create_admin_reads_the_password_only_from_standard_input() {
     let home = Home::embedded();
     for (input, why) in [
         ("", "must have 12 to 128 characters"),
@@ -212,11 +230,11 @@ async fn create_admin_takes_its_password_from_standard_input_alone() {
         let finished = home.run_with_input(arguments, &[("PASSWORD", PASSWORD)], PASSWORD.as_bytes()).await;
         assert!(finished.status.code() == Some(2) && finished.output.is_empty(), "{arguments:?}: {finished:?}");
     }
-    assert!(!home.data_dir().exists(), "what is refused makes nothing");
+    assert!(!home.data_dir().exists(), "a rejected command creates nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn set_password_ends_all_sessions_beside_the_service_and_without_it() {
+async fn set_password_revokes_all_sessions_with_and_without_a_running_service() {
     let home = Home::new().await;
     let made = account_command(&home, "create-admin", "root@example.org", PASSWORD).await;
     assert!(made.status.success(), "{made:?}");
@@ -226,7 +244,7 @@ async fn set_password_ends_all_sessions_beside_the_service_and_without_it() {
     assert_failed(&account_command(&home, "set-password", "nobody@example.org", PASSWORD).await, "no such account");
     assert_eq!(account_of(&process, &before).await.0, 200);
     let set = account_command(&home, "set-password", "Root@example.org", "another horse battery\n").await;
-    assert!(set.status.success() && set.output.starts_with("root@example.org has another password"), "{set:?}");
+    assert!(set.status.success() && set.output.starts_with("changed the password of root@example.org "), "{set:?}");
     assert!(set.output.contains("The database is "), "{set:?}");
     assert_eq!(account_of(&process, &before).await.0, 401);
     assert_eq!(log_in(&process, "root@example.org", PASSWORD).await.status, 401);
@@ -242,7 +260,7 @@ async fn set_password_ends_all_sessions_beside_the_service_and_without_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settings_of_access_that_cannot_be_meant_are_refused_at_the_start() {
+async fn invalid_access_settings_are_rejected_at_startup() {
     let home = Home::embedded();
     let long = "0123456789abcdef0123456789abcdef";
     for (variable, value) in [
@@ -265,7 +283,7 @@ async fn settings_of_access_that_cannot_be_meant_are_refused_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn set_password_makes_nothing_where_no_service_ever_was() {
+async fn set_password_creates_nothing_without_existing_data() {
     let home = Home::embedded();
     let finished = account_command(&home, "set-password", "root@example.org", PASSWORD).await;
     assert_failed(&finished, "");

@@ -1,4 +1,4 @@
-//! Connections: nobody has them all, and those on which nothing happens make room.
+//! Connection limits: no client can occupy all connections, and idle ones are closed for new ones.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::harness::{Form, TestApp, assert_error};
 
 async fn open(process: &Process, request: &str) -> TcpStream {
     let mut stream = TcpStream::connect(process.address).await.expect("a connection");
-    stream.write_all(request.as_bytes()).await.expect("it is sent");
+    stream.write_all(request.as_bytes()).await.expect("the request is sent");
     stream
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_send_no_request_keep_nobody_out() {
+async fn connections_without_a_request_do_not_block_other_clients() {
     let home = Home::new().await;
     for bound in ["MAX_CONNECTIONS_PER_ADDRESS", "MAX_CONNECTIONS"] {
         let process = Process::start(&home, &[(bound, "6"), ("HEAD_TIMEOUT", "600"), ("KEEP_ALIVE_TIMEOUT", "600")]).await;
@@ -29,18 +29,18 @@ async fn connections_that_send_no_request_keep_nobody_out() {
         for _ in 0..3 {
             assert_eq!(client.get("/health").await.status, 200, "{bound}");
         }
-        // The oldest made room.
+        // The oldest connection was closed to make way for a new one.
         let mut rest = Vec::new();
         let ended = tokio::time::timeout(Duration::from_secs(60), half_heads[0].read_to_end(&mut rest)).await;
         assert!(ended.is_ok() && rest.is_empty(), "{bound}: {ended:?}");
-        // A head that has begun may be finished while the service stops.
+        // Drop them first: a started head may be completed while the service stops.
         drop(half_heads);
         process.stop().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_whose_connections_are_all_in_use_is_refused() {
+async fn an_address_that_uses_all_its_connections_is_rejected() {
     let home = Home::new().await;
     let process = Process::start(&home, &[("MAX_CONNECTIONS_PER_ADDRESS", "3"), ("BODY_IDLE_TIMEOUT", "60")]).await;
     let head = format!(
@@ -50,7 +50,7 @@ async fn an_address_whose_connections_are_all_in_use_is_refused() {
     let mut uploads = Vec::new();
     for _ in 0..3 {
         let mut upload = open(&process, &head).await;
-        // It is under way when the service asks for the body.
+        // The upload is in progress when the service requests the body.
         upload.read_exact(&mut [0; 25]).await.expect("100 Continue");
         uploads.push(upload);
     }
@@ -72,12 +72,12 @@ async fn an_address_whose_connections_are_all_in_use_is_refused() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(status, 200, "a connection is free again");
+    assert_eq!(status, 200, "a connection is available again");
     process.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_that_do_not_read_hold_up_neither_other_files_nor_uploads() {
+async fn clients_that_do_not_read_block_neither_downloads_nor_uploads() {
     let home = Home::new().await;
     let settings = [("MAX_DOWNLOADS", "1"), ("BODY_IDLE_TIMEOUT", "600"), ("MAX_CONNECTIONS_PER_ADDRESS", "0")];
     let process = Process::start(&home, &settings).await;
@@ -88,14 +88,14 @@ async fn clients_that_do_not_read_hold_up_neither_other_files_nor_uploads() {
     let mut readers = Vec::new();
     for _ in 0..5 {
         let mut reader = open(&process, &request).await;
-        // Its answer has begun.
+        // The response has started.
         reader.read_exact(&mut [0; 12]).await.expect("a status line");
         readers.push(reader);
     }
     assert!(client.get(&format!("/i/{large}")).await.body == file);
     client.upload(&Upload::small("small", 1)).await.ok();
     assert_eq!(client.get("/ready").await.status, 200);
-    // One that goes on gets the rest, from where it was.
+    // A reader that continues gets the rest of the file from where it stopped.
     let mut reader = readers.pop().expect("a reader");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -108,7 +108,7 @@ async fn clients_that_do_not_read_hold_up_neither_other_files_nor_uploads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_admin_port_has_health_and_numbers_and_nothing_else() {
+async fn the_admin_port_serves_only_health_readiness_and_metrics() {
     let app = TestApp::with(&["--admin-port=0"]).await;
     let admin = format!("http://{}", app.admin_address().expect("an admin port"));
     for path in ["/health", "/ready", "/metrics"] {
@@ -122,11 +122,11 @@ async fn an_admin_port_has_health_and_numbers_and_nothing_else() {
     assert!(document["paths"]["/images"].is_object() && document["paths"]["/metrics"].is_null());
 }
 
-/// 192 of them are served at once.
+/// More than the 192 clients that are served concurrently.
 const READERS: usize = 250;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_of_the_embedded_storage_that_read_nothing_hold_up_neither_uploads_nor_readiness() {
+async fn clients_of_the_embedded_storage_that_do_not_read_block_neither_uploads_nor_readiness() {
     let home = Home::embedded();
     let process = Process::start(&home, &[]).await;
     let client = Client::new(process.address);
@@ -137,8 +137,8 @@ async fn clients_of_the_embedded_storage_that_read_nothing_hold_up_neither_uploa
     let request = format!("GET {target} HTTP/1.1\r\nHost: {storage}\r\n\r\n");
     let mut readers = Vec::new();
     for _ in 0..READERS {
-        let mut reader = TcpStream::connect(storage).await.expect("a connection, or a place in the queue");
-        reader.write_all(request.as_bytes()).await.expect("it is sent");
+        let mut reader = TcpStream::connect(storage).await.expect("a connection, or a place in the backlog");
+        reader.write_all(request.as_bytes()).await.expect("the request is sent");
         readers.push(reader);
     }
     for seed in 0..3 {

@@ -1,10 +1,10 @@
-//! What holds for every request: one shape for all errors, nothing misread in silence, ids, methods, headers.
+//! Rules for every request: one error format, no silently ignored input, request ids, methods and headers.
 
 use std::sync::Arc;
 
 use axum::Router;
 use image_service::http::openapi;
-use image_service::http::{AppState, layered};
+use image_service::http::{AppState, with_layers};
 use image_service::store::database::db::Sql;
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
@@ -15,13 +15,13 @@ use tower::ServiceExt;
 use crate::harness::pictures::{flat_jpeg, jpeg};
 use crate::harness::{Answer, Form, TestApp, assert_error};
 
-const NOBODYS: &str = "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a";
+const UNKNOWN_ID: &str = "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a";
 
 fn keys(details: &Value) -> Vec<&str> {
     details.as_object().expect("details").keys().map(String::as_str).collect()
 }
 
-/// Every route of the document: its path for an image, and its methods beside HEAD and OPTIONS.
+/// Every route in the OpenAPI document: its path with an image id, and its methods except HEAD and OPTIONS.
 fn routes(id: &str) -> Vec<(String, Vec<String>)> {
     let document = serde_json::to_value(openapi::document()).expect("the document");
     let route = |(path, operations): (&String, &Value)| {
@@ -39,7 +39,7 @@ fn method(name: &str) -> Method {
 }
 
 #[tokio::test]
-async fn an_unknown_address_is_404_whatever_the_method() {
+async fn an_unknown_path_is_404_for_every_method() {
     let app = TestApp::start().await;
     for path in
         ["/nope", "/images//", "/Images", "/images/a/b/c", "//images", "/users/a", "/tags/a", "/v1/images", "/favicon.ico"]
@@ -55,9 +55,9 @@ async fn an_unknown_address_is_404_whatever_the_method() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_405_and_allow_names_the_right_ones() {
+async fn a_wrong_method_is_405_with_the_allowed_ones() {
     let app = TestApp::start().await;
-    let mut paths = routes(NOBODYS);
+    let mut paths = routes(UNKNOWN_ID);
     paths.extend(["/", "/docs", "/redoc", "/openapi.json"].map(|path| (path.to_owned(), vec!["GET".to_owned()])));
     for (path, methods) in paths {
         for name in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {
@@ -98,11 +98,11 @@ async fn head_works_wherever_get_does() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_no_uuid_or_nobodys_is_404_in_every_route() {
+async fn a_malformed_or_unknown_id_is_404_in_every_route() {
     let app = TestApp::start().await;
-    let simple = NOBODYS.replace('-', "");
-    let braced = format!("%7B{NOBODYS}%7D");
-    let ids = [NOBODYS, "1", "abc", "0", "%20", "%00", "..%2f..%2fetc", &simple, &braced, "urn:uuid:x", "null"];
+    let simple = UNKNOWN_ID.replace('-', "");
+    let braced = format!("%7B{UNKNOWN_ID}%7D");
+    let ids = [UNKNOWN_ID, "1", "abc", "0", "%20", "%00", "..%2f..%2fetc", &simple, &braced, "urn:uuid:x", "null"];
     let long = "a".repeat(5000);
     for id in
         ids.into_iter().chain([long.as_str(), "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"])
@@ -128,7 +128,7 @@ async fn an_id_that_is_no_uuid_or_nobodys_is_404_in_every_route() {
 #[tokio::test]
 async fn unknown_query_parameters_are_422_in_every_route() {
     let app = TestApp::start().await;
-    for (path, methods) in routes(NOBODYS) {
+    for (path, methods) in routes(UNKNOWN_ID) {
         for name in &methods {
             if name == "GET" && is_shared(&path) {
                 continue;
@@ -138,7 +138,7 @@ async fn unknown_query_parameters_are_422_in_every_route() {
             assert_eq!(keys(&details), ["Limit", "colour"], "{name} {path}");
         }
     }
-    // What one list knows another may not: the user is in the path.
+    // A parameter of one list may be unknown to another: here, the user is in the path.
     for (path, parameter) in
         [("/users/alice/images", "user_id"), ("/users/alice/images", "tags"), ("/tags/sea/images", "start_date")]
     {
@@ -147,14 +147,14 @@ async fn unknown_query_parameters_are_422_in_every_route() {
     }
 }
 
-/// Addresses that people pass on, that stand in pages, or that monitors ask: others add parameters to them.
+/// URLs that people share, embed in pages, or monitor. Other services add parameters to them.
 fn is_shared(path: &str) -> bool {
     let pictures = path.contains("/thumbnail") && path.starts_with("/images/");
     pictures || ["/i/", "/view/", "/c/", "/health", "/ready", "/metrics"].iter().any(|start| path.starts_with(start))
 }
 
 #[tokio::test]
-async fn links_that_are_shared_take_any_query_parameters() {
+async fn shared_urls_accept_any_query_parameters() {
     let app = TestApp::start().await;
     let id = app.post(Form::upload("alice", &jpeg(60, 60, 1))).await.image_id();
     let by_alice = |path: &str| app.request(Method::POST, path).header("X-User-Id", "alice");
@@ -182,7 +182,7 @@ async fn links_that_are_shared_take_any_query_parameters() {
             assert_eq!(app.get(&format!("{path}?{own}{query}")).await.status, 200, "{path} {query}");
         }
     }
-    // Their own parameters keep their rules, and a misspelt one would give another picture than was meant.
+    // Their own parameters are still validated, and a misspelt size parameter would silently return a different image.
     assert_eq!(keys(&assert_error(&app.get("/c/trip?limit=0&fbclid=1").await, 422, "ValidationError")), ["limit"]);
     for (query, named) in
         [("width=20&heigth=20", "heigth"), ("Width=20&width=30", "Width"), ("fbclid=1", "width"), ("width=x&_=1", "width")]
@@ -199,15 +199,15 @@ async fn repeated_query_parameters_are_422() {
         ("/images?limit=1&limit=1", "limit"),
         ("/images?user_id=a&user_id=a", "user_id"),
         ("/users/alice/images?limit=1&limit=2", "limit"),
-        (&format!("/images/{NOBODYS}?include_url=true&include_url=true"), "include_url"),
-        (&format!("/images/{NOBODYS}/download?expires_in=60&expires_in=60"), "expires_in"),
+        (&format!("/images/{UNKNOWN_ID}?include_url=true&include_url=true"), "include_url"),
+        (&format!("/images/{UNKNOWN_ID}/download?expires_in=60&expires_in=60"), "expires_in"),
     ] {
         assert_eq!(keys(&assert_error(&app.get(path).await, 422, "ValidationError")), [parameter], "{path}");
     }
 }
 
 #[tokio::test]
-async fn all_broken_parameters_are_told_at_once() {
+async fn all_invalid_parameters_are_reported_together() {
     let app = TestApp::start().await;
     let query = "limit=0&user_id=no%20spaces&tags=a/b&start_date=yesterday&end_date=2026-02-30&user=x&page_token=";
     let details = assert_error(&app.get(&format!("/images?{query}")).await, 422, "ValidationError");
@@ -216,12 +216,12 @@ async fn all_broken_parameters_are_told_at_once() {
         assert!(named.contains(&parameter), "{parameter} is not in {details}");
     }
     let details = assert_error(
-        &app.get(&format!("/images/{NOBODYS}/download?expires_in=59&attachment=yes&x=1")).await,
+        &app.get(&format!("/images/{UNKNOWN_ID}/download?expires_in=59&attachment=yes&x=1")).await,
         422,
         "ValidationError",
     );
     assert_eq!(keys(&details), ["attachment", "expires_in", "x"]);
-    // The path and the query together.
+    // Errors in the path and in the query together.
     let details = assert_error(&app.get("/users/no%20spaces/images?limit=101").await, 422, "ValidationError");
     assert_eq!(keys(&details), ["limit", "user_id"]);
     let details = assert_error(&app.get("/tags/a%2Fb/images?limit=101&x").await, 422, "ValidationError");
@@ -229,7 +229,7 @@ async fn all_broken_parameters_are_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_broken_multipart_body_is_400() {
+async fn a_malformed_multipart_body_is_400() {
     let app = TestApp::start().await;
     let whole = Form::upload("alice", &jpeg(60, 60, 1)).finish();
     let boundary = Form::content_type();
@@ -265,7 +265,7 @@ async fn a_body_of_another_media_type_is_415() {
         assert_error(&app.send(upload(content_type)).await, 415, "UnsupportedMediaType");
     }
     let change = |content_type: Option<&str>| {
-        let request = app.request(Method::PATCH, &format!("/images/{NOBODYS}")).header("X-User-Id", "alice").body("{}");
+        let request = app.request(Method::PATCH, &format!("/images/{UNKNOWN_ID}")).header("X-User-Id", "alice").body("{}");
         content_type.iter().fold(request, |request, text| request.header("Content-Type", *text))
     };
     for content_type in [None, Some("text/plain"), Some("application/jsonp"), Some("application/x-www-form-urlencoded")] {
@@ -276,7 +276,7 @@ async fn a_body_of_another_media_type_is_415() {
 }
 
 #[tokio::test]
-async fn broken_json_is_400_and_other_json_than_an_object_422() {
+async fn malformed_json_is_400_and_json_that_is_not_an_object_is_422() {
     let app = TestApp::start().await;
     let id = app.post(Form::upload("alice", &jpeg(60, 60, 1))).await.image_id();
     let change = |body: Vec<u8>| {
@@ -296,7 +296,7 @@ async fn broken_json_is_400_and_other_json_than_an_object_422() {
 }
 
 #[tokio::test]
-async fn json_larger_than_the_server_reads_is_413() {
+async fn json_above_the_size_limit_is_413() {
     let app = TestApp::start().await;
     let id = app.post(Form::upload("alice", &jpeg(60, 60, 1))).await.image_id();
     let path = format!("/images/{id}");
@@ -311,12 +311,12 @@ async fn json_larger_than_the_server_reads_is_413() {
 }
 
 #[tokio::test]
-async fn a_request_larger_than_the_server_reads_is_413_with_and_without_a_length() {
+async fn an_upload_above_the_size_limit_is_413_with_and_without_a_length() {
     let app = TestApp::start().await;
     let limit = 10 * 1024 * 1024 + 64 * 1024;
     for length in [limit + 1, limit + 5_000_000] {
         let body = Form::upload("alice", &vec![0; length]).finish();
-        let details = json!({"file": "may have at most 10485760 bytes"});
+        let details = json!({"file": "must have at most 10485760 bytes"});
         let request = || app.request(Method::POST, "/images").header("Content-Type", Form::content_type());
         let answer = app.send(request().body(body.clone())).await;
         assert_eq!(assert_error(&answer, 413, "PayloadTooLarge"), details);
@@ -327,7 +327,7 @@ async fn a_request_larger_than_the_server_reads_is_413_with_and_without_a_length
 }
 
 #[tokio::test]
-async fn a_request_that_announces_too_much_is_refused_before_it_is_sent() {
+async fn an_upload_with_an_excessive_content_length_is_rejected_before_the_body_is_sent() {
     let app = TestApp::start().await;
     let address = app.url("").replace("http://", "");
     let mut stream = TcpStream::connect(&address).await.unwrap();
@@ -343,7 +343,7 @@ async fn a_request_that_announces_too_much_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_chunked_upload_is_as_good_as_any() {
+async fn a_chunked_upload_is_accepted() {
     let app = TestApp::start().await;
     let body = Form::upload("alice", &jpeg(300, 200, 1)).finish();
     let pieces: Vec<_> = body.chunks(7).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
@@ -353,30 +353,30 @@ async fn a_chunked_upload_is_as_good_as_any() {
 }
 
 #[tokio::test]
-async fn a_sane_request_id_comes_back_and_another_is_replaced() {
+async fn a_valid_request_id_is_returned_and_an_invalid_one_is_replaced() {
     let app = TestApp::start().await;
     let longest = "r".repeat(128);
     let send = |id: Vec<u8>| {
         let value = reqwest::header::HeaderValue::from_bytes(&id).unwrap();
         app.send(app.request(Method::GET, "/nope").header("X-Request-Id", value))
     };
-    for sane in ["a", "4bf92f3577b34da6a3ce929d0e0e4736", "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a", "web:1/2+x=_.", &longest] {
-        assert_eq!(send(sane.into()).await.header("x-request-id"), sane);
+    for valid in ["a", "4bf92f3577b34da6a3ce929d0e0e4736", "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a", "web:1/2+x=_.", &longest] {
+        assert_eq!(send(valid.into()).await.header("x-request-id"), valid);
     }
     let too_long = "r".repeat(129);
-    for odd in ["", "a b", "<script>", "a\"b", "{}", "é", "a,b", &too_long] {
-        let answer = send(odd.into()).await;
-        assert_ne!(answer.header("x-request-id"), odd);
-        assert_eq!(answer.header("x-request-id").len(), 36, "{odd:?}");
+    for invalid in ["", "a b", "<script>", "a\"b", "{}", "é", "a,b", &too_long] {
+        let answer = send(invalid.into()).await;
+        assert_ne!(answer.header("x-request-id"), invalid);
+        assert_eq!(answer.header("x-request-id").len(), 36, "{invalid:?}");
     }
     let (first, second) = (app.get("/health").await, app.get("/health").await);
     assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
     let request = app.upload(Form::upload("alice", &jpeg(60, 60, 1))).header("X-Request-Id", "mine");
-    assert_eq!(app.send(request).await.header("x-request-id"), "mine", "a success carries it, too");
+    assert_eq!(app.send(request).await.header("x-request-id"), "mine", "successful responses have it too");
 }
 
 #[tokio::test]
-async fn a_fault_of_the_service_says_nothing_internal_but_its_request_id() {
+async fn an_internal_error_reveals_only_its_request_id() {
     let app = TestApp::start().await;
     let id = app.post(Form::upload("alice", &jpeg(60, 60, 1))).await.image_id();
     let db = app.database().await;
@@ -392,14 +392,14 @@ async fn a_fault_of_the_service_says_nothing_internal_but_its_request_id() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_handler_is_a_500_like_any_other_and_the_next_request_is_served() {
+async fn a_panic_in_a_handler_is_a_500_and_later_requests_are_served() {
     let app = TestApp::start().await;
     let http = app.config().http(([127, 0, 0, 1], 8000).into());
     let state = AppState { service: Arc::clone(app.service()), config: Arc::new(http) };
     async fn panics() -> &'static str {
         panic!("a secret of the service")
     }
-    let router = layered(Router::new().route("/panics", axum::routing::get(panics)), state);
+    let router = with_layers(Router::new().route("/panics", axum::routing::get(panics)), state);
     for method in ["GET", "HEAD", "GET"] {
         let request = http::Request::builder().method(method).uri("/panics").header("Host", "localhost");
         let request = request.header("X-Request-Id", "find-me");
@@ -426,7 +426,7 @@ async fn preflight(app: &TestApp, origin: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn pages_may_send_what_upload_widgets_and_tracing_add_and_read_what_answers_say() {
+async fn cors_allows_the_headers_of_upload_widgets_and_tracing_and_exposes_response_headers() {
     for origins in ["*", "https://example.org"] {
         let app = TestApp::with(&[&format!("--cors-origins={origins}")]).await;
         let answer = preflight(&app, "https://example.org").await;
@@ -467,7 +467,7 @@ async fn pages_may_send_what_upload_widgets_and_tracing_add_and_read_what_answer
 }
 
 #[tokio::test]
-async fn an_encoded_body_is_415_and_says_so() {
+async fn a_compressed_body_is_415_with_an_explanation() {
     let app = TestApp::start().await;
     let form = Form::upload("alice", &jpeg(60, 60, 1)).finish();
     let upload = |coding: &str| {
@@ -480,7 +480,7 @@ async fn an_encoded_body_is_415_and_says_so() {
         assert_eq!(answer.header("accept-encoding"), "identity");
         assert!(answer.json()["message"].as_str().unwrap().contains("Content-Encoding"), "{}", answer.text());
     }
-    let change = app.request(Method::PATCH, &format!("/images/{NOBODYS}")).header("X-User-Id", "alice");
+    let change = app.request(Method::PATCH, &format!("/images/{UNKNOWN_ID}")).header("X-User-Id", "alice");
     let answer = app.send(change.header("Content-Encoding", "gzip").json(&json!({}))).await;
     assert_error(&answer, 415, "UnsupportedMediaType");
     for plain in ["identity", ""] {
@@ -489,7 +489,7 @@ async fn an_encoded_body_is_415_and_says_so() {
 }
 
 #[tokio::test]
-async fn json_may_begin_with_a_byte_order_mark() {
+async fn json_may_start_with_a_byte_order_mark() {
     let app = TestApp::start().await;
     let id = app.post(Form::upload("alice", &jpeg(60, 60, 1))).await.image_id();
     let request = app.request(Method::PATCH, &format!("/images/{id}")).header("X-User-Id", "alice");
@@ -498,7 +498,7 @@ async fn json_may_begin_with_a_byte_order_mark() {
 }
 
 #[tokio::test]
-async fn empty_query_parameters_are_absent_and_booleans_and_times_are_read_as_languages_write_them() {
+async fn empty_query_parameters_are_ignored_and_common_spellings_of_booleans_and_times_are_accepted() {
     let app = TestApp::start().await;
     let id = app.post(Form::upload("alice", &jpeg(60, 60, 1)).text("tags", "sea,sun")).await.image_id();
     app.post(Form::upload("bob", &jpeg(60, 60, 2)).text("tags", "sea")).await.image_id();
@@ -518,7 +518,7 @@ async fn empty_query_parameters_are_absent_and_booleans_and_times_are_read_as_la
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_are_kept_out_by_default() {
+async fn other_origins_are_not_allowed_by_default() {
     let app = TestApp::start().await;
     let answer = app.send(app.request(Method::GET, "/images").header("Origin", "https://example.org")).await;
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, ""));
@@ -528,7 +528,7 @@ async fn pages_of_other_origins_are_kept_out_by_default() {
 }
 
 #[tokio::test]
-async fn cors_origins_lets_the_named_origins_in() {
+async fn cors_origins_allows_the_named_origins() {
     let app = TestApp::with(&["--cors-origins=https://example.org,http://localhost:3000"]).await;
     for origin in ["https://example.org", "http://localhost:3000"] {
         let answer = app.send(app.request(Method::GET, "/images").header("Origin", origin)).await;
@@ -553,7 +553,7 @@ async fn cors_origins_lets_the_named_origins_in() {
 }
 
 #[tokio::test]
-async fn cors_origins_of_a_star_lets_every_origin_in() {
+async fn a_star_in_cors_origins_allows_every_origin() {
     let app = TestApp::with(&["--cors-origins=*"]).await;
     let answer = app.send(app.request(Method::GET, "/images").header("Origin", "https://anything.example")).await;
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, "*"));
@@ -561,14 +561,14 @@ async fn cors_origins_of_a_star_lets_every_origin_in() {
 }
 
 #[tokio::test]
-async fn health_says_that_the_process_is_up() {
+async fn health_reports_that_the_process_is_up() {
     let app = TestApp::start().await;
     let expected = json!({"status": "healthy", "service": "instagram-image-service", "version": "1.0.0"});
     assert_eq!(app.get("/health").await.ok(), expected);
 }
 
 #[tokio::test]
-async fn ready_says_that_database_and_storage_are_up() {
+async fn ready_reports_that_database_and_storage_are_up() {
     let app = TestApp::start().await;
     assert_eq!(
         app.get("/ready").await.ok(),
@@ -577,7 +577,7 @@ async fn ready_says_that_database_and_storage_are_up() {
 }
 
 #[tokio::test]
-async fn the_pages_for_people_are_served() {
+async fn the_documentation_pages_are_served() {
     let app = TestApp::start().await;
     for path in ["/", "/docs"] {
         let answer = app.get(path).await;
@@ -591,13 +591,13 @@ async fn the_pages_for_people_are_served() {
     assert!(initializer.text().contains("\"persistAuthorization\": true"), "{}", initializer.text());
     let page = app.get("/redoc").await;
     assert!(page.header("content-type").starts_with("text/html"), "{}", page.header("content-type"));
-    assert!(!page.text().contains("//cdn"), "nothing is loaded from elsewhere");
+    assert!(!page.text().contains("//cdn"), "the page loads nothing from other hosts");
     let script = app.get("/redoc/redoc.standalone.js").await;
     assert!(script.status == 200 && script.header("content-type").contains("javascript") && script.body.len() > 100_000);
 }
 
 #[tokio::test]
-async fn an_address_may_end_with_a_slash() {
+async fn a_path_may_end_with_a_slash() {
     let app = TestApp::start().await;
     let image = app.post(Form::upload("alice", &jpeg(60, 60, 1)).text("tags", "sea")).await.image_id();
     let made =
@@ -617,13 +617,13 @@ async fn an_address_may_end_with_a_slash() {
     for path in ["/images//", "/nothing/", "/docs/nothing/", "//"] {
         assert_error(&app.get(path).await, 404, "NotFound");
     }
-    // The page's links are relative to its address.
+    // The page's links are relative to its URL.
     let redoc = app.get("/redoc/").await;
     assert_eq!((redoc.status, redoc.header("location")), (307, "../redoc"));
 }
 
 #[tokio::test]
-async fn a_message_names_each_broken_field_with_its_rule() {
+async fn a_message_names_each_invalid_field_with_its_rule() {
     let app = TestApp::start().await;
     let message = async |path: &str| app.get(path).await.json()["message"].as_str().unwrap().to_owned();
     assert_eq!(message("/images?limit=0").await, "limit must be a whole number from 1 to 100.");
@@ -631,16 +631,16 @@ async fn a_message_names_each_broken_field_with_its_rule() {
     assert_eq!(message("/images?limit=0&user=x").await, two);
     let many: String = (0..40).map(|number| format!("&x{number}{}=1", "x".repeat(100))).collect();
     let long = message(&format!("/images?limit=0{many}")).await;
-    assert!(long.ends_with(" There is more: see details.") && long.len() < 1000, "{long}");
+    assert!(long.ends_with(" See details for more.") && long.len() < 1000, "{long}");
 }
 
 #[tokio::test]
-async fn the_pages_for_people_fit_a_phone_and_work_below_a_path() {
+async fn the_documentation_pages_fit_small_screens_and_work_below_a_path_prefix() {
     let app = TestApp::start().await;
     for path in ["/docs/", "/redoc"] {
         let page = app.get(path).await;
         assert!(page.status == 200 && page.text().contains("<meta name=\"viewport\" content=\"width=device-width"), "{path}");
-        // A proxy may serve this page below a path and strip that: an absolute path would lead out of it.
+        // A proxy may serve this page below a path prefix that it strips. An absolute path would leave the prefix.
         for attribute in ["src=\"", "href=\"", "spec-url=\""] {
             for address in page.text().split(attribute).skip(1).filter_map(|rest| rest.split('"').next()) {
                 assert!(!address.starts_with('/') && !address.starts_with("http"), "{path}: {address}");
@@ -656,7 +656,7 @@ async fn the_pages_for_people_fit_a_phone_and_work_below_a_path() {
 }
 
 #[tokio::test]
-async fn the_openapi_document_is_that_of_the_routes() {
+async fn the_served_openapi_document_describes_the_routes() {
     let app = TestApp::start().await;
     let yaml = app.get("/openapi.yaml").await;
     assert_eq!((yaml.status, yaml.header("content-type")), (200, "application/yaml"));
@@ -666,11 +666,11 @@ async fn the_openapi_document_is_that_of_the_routes() {
     assert_eq!(document["paths"], serde_json::to_value(openapi::document()).expect("the document")["paths"]);
     assert!(document["paths"].as_object().expect("paths").len() > 30);
     let error = document["components"]["schemas"].as_object().unwrap().keys().any(|name| name == "ErrorType");
-    assert!(error, "the closed list of errors is part of the document");
+    assert!(error, "the document lists the error types");
 }
 
 #[tokio::test]
-async fn metrics_are_openmetrics_and_count_what_happened() {
+async fn metrics_are_in_openmetrics_format_and_count_requests_and_uploads() {
     let app = TestApp::start().await;
     app.post(Form::upload("alice", &jpeg(60, 60, 1))).await.ok();
     assert_error(&app.post(Form::upload("alice", &flat_jpeg(40, 40))).await, 400, "InvalidFile");

@@ -1,5 +1,5 @@
-//! PostgreSQL as operators have it: with roles that may little, limits, defaults of their own, read-only times. On SQLite
-//! there is nothing to show.
+//! PostgreSQL as operators run it: with restricted roles, connection limits, changed defaults and read-only periods. On
+//! SQLite, these tests do nothing.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -16,13 +16,13 @@ use crate::harness::process::{Home, Process};
 use crate::harness::proxy::{Fault, Proxy};
 use crate::harness::{Form, TestApp, assert_error, pictures};
 
-/// More than starting, failing over and coming back take on a machine with much else to do.
-const BOUND: Duration = Duration::from_secs(60);
+/// More than a start, a fail-over or a recovery takes on a busy machine.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
 
 // Roles.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_may_not_change_the_schema_serves_a_migrated_database() {
+async fn a_role_without_ddl_permissions_can_serve_a_migrated_database() {
     let Some(database) = Database::create().await else { return };
     let role = Role::create(&database, "").await;
     let mut home = Home::embedded();
@@ -30,97 +30,98 @@ async fn a_role_that_may_not_change_the_schema_serves_a_migrated_database() {
     let process = Process::start(&home, &[]).await;
     Client::new(process.address).upload(&Upload::small("by a role with little rights", 1)).await.ok();
     process.stop().await;
-    // Nor does the command mind that finds nothing to do.
+    // The `migrate` command succeeds too, because there is nothing to do.
     let migrated = home.run(&["migrate"], &[]).await;
     assert!(migrated.status.success(), "{migrated:?}");
     role.drop(&database).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_may_not_migrate_is_told_the_command_that_does() {
+async fn a_role_that_cannot_migrate_gets_an_error_that_names_the_command() {
     let Some(fresh) = Database::create_empty("").await else { return };
     let Some(older) = Database::create().await else { return };
     older.run("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)").await;
-    for (database, migration) in [(&fresh, "lacks migration 1 (images)"), (&older, "lacks migration ")] {
+    for (database, migration) in [(&fresh, "migration 1 (images) has not run"), (&older, " has not run")] {
         let role = Role::create(database, "").await;
         let mut home = Home::embedded();
         home.set("DATABASE_URL", &role.url);
         let started = home.run(&["serve"], &[]).await;
         let line = started.log.lines().last().unwrap_or_default();
         assert_eq!(started.status.code(), Some(1), "{started:?}");
-        let told = [migration, "run `image-service migrate`"].iter().all(|words| line.contains(words));
-        assert!(told && ends_like_postgres(line), "{line}");
+        let explains = [migration, "run `image-service migrate`"].iter().all(|words| line.contains(words));
+        assert!(explains && contains_postgres_error(line), "{line}");
         role.drop(database).await;
     }
 }
 
-fn ends_like_postgres(line: &str) -> bool {
+fn contains_postgres_error(line: &str) -> bool {
     [": permission denied for schema public", ": must be owner of table "].iter().any(|words| line.contains(words))
 }
 
-// Databases that take no writes.
+// Read-only databases.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_takes_no_writes_is_not_ready_until_it_does() {
+async fn the_service_is_not_ready_while_the_database_is_read_only() {
     let home = Home::new().await;
     let Some(database) = &home.database else { return };
     let process = Process::start(&home, &[]).await;
     let client = Client::new(process.address);
     client.upload(&Upload::small("before", 1)).await.ok();
     make_read_only(database, true).await;
-    // Until the connections that were ended have been replaced, that is the reason.
-    let reason = "the database cannot be used: the database takes no writes: it is a standby";
-    until("it is not ready", async || client.get("/ready").await.status == 503 && process.log().contains(reason)).await;
+    // The reason is logged once the terminated connections have been replaced.
+    let reason = "the database cannot be used: the database is read-only: it is a standby";
+    wait_until("the service is not ready", async || client.get("/ready").await.status == 503 && process.log().contains(reason))
+        .await;
     let readiness = client.get("/ready").await.json();
     assert_eq!((&readiness["database"], &readiness["storage"]), (&Value::from("down"), &Value::from("up")));
     assert_error(&client.upload(&Upload::small("during", 2)).await, 503, "ServiceUnavailable");
-    until("it lists", async || client.get("/images").await.status == 200).await;
+    wait_until("images are listed", async || client.get("/images").await.status == 200).await;
     assert_eq!(client.get("/images").await.ok()["total_count"], 1);
     make_read_only(database, false).await;
-    until("it is ready", async || client.get("/ready").await.status == 200).await;
-    until("it stores again", async || client.upload(&Upload::small("after", 3)).await.status == 200).await;
+    wait_until("the service is ready", async || client.get("/ready").await.status == 200).await;
+    wait_until("uploads succeed", async || client.upload(&Upload::small("after", 3)).await.status == 200).await;
     process.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_instance_that_starts_on_a_standby_waits_for_it_to_take_writes() {
+async fn an_instance_that_starts_on_a_standby_waits_until_it_is_writable() {
     let home = Home::new().await;
     let Some(database) = &home.database else { return };
     make_read_only(database, true).await;
-    let mut child = Killed(home.command(&["serve"], &[]).spawn().expect("the program starts"));
+    let mut child = KillOnDrop(home.command(&["serve"], &[]).spawn().expect("the program can be started"));
     let mut log = BufReader::new(child.0.stderr.take().expect("a log")).lines();
-    let line = log.find(|line| line.as_ref().expect("a line").contains("cannot be used yet")).expect("a word").unwrap();
-    assert!(line.contains("cannot be used yet: the database takes no writes"), "{line}");
-    // For the doctor, who only reads, it is good enough.
+    let line = log.find(|line| line.as_ref().expect("a line").contains("waiting for the database")).expect("a log line").unwrap();
+    assert!(line.contains("waiting for the database: the database is read-only"), "{line}");
+    // Checks that only read, such as those of the doctor, succeed.
     let db = open(&database.url, 1, Duration::from_secs(30)).await;
-    db.answers().await.expect("an answer");
+    db.ping().await.expect("the database responds");
     assert!(matches!(db.check().await, Err(store::Error::ReadOnly)));
-    store::database::migrate::check(&db).await.expect("a schema");
+    store::database::migrate::check(&db).await.expect("the schema is current");
     db.close().await;
     make_read_only(database, false).await;
-    // Nobody may block who still has something to say.
+    // The program must not block on a full log pipe.
     std::thread::spawn(move || log.for_each(drop));
     let mut output = BufReader::new(child.0.stdout.take().expect("an output")).lines();
     assert!(output.next().expect("a line").unwrap().starts_with("listening on"));
 }
 
-/// Ends the connections that began otherwise.
+/// Changes the default of new transactions, and terminates the connections that have the old default.
 async fn make_read_only(database: &Database, read_only: bool) {
     let state = if read_only { "on" } else { "off" };
     database.administer(&format!("alter database {{database}} set default_transaction_read_only = {state}")).await;
-    database.end_connections().await;
+    database.terminate_connections().await;
 }
 
 // Isolation.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uploads_at_once_succeed_whatever_isolation_the_operator_prefers() {
+async fn concurrent_uploads_succeed_with_any_default_isolation_level() {
     for level in ["serializable", "repeatable read"] {
         let mut app = TestApp::start().await;
         let Some(database) = &app.database else { return };
         database.administer(&format!("alter database {{database}} set default_transaction_isolation = '{level}'")).await;
-        // What has connections of before, a pooler too, opens new ones.
-        database.end_connections().await;
+        // Existing connections, including those of a pooler, must be replaced.
+        database.terminate_connections().await;
         app.restart().await;
         let upload = |seed| app.post(Form::new().text("user_id", "ann").text("tags", "a,b").file(&pictures::jpeg(96, 64, seed)));
         for answer in futures::future::join_all((0..24).map(upload)).await {
@@ -134,14 +135,14 @@ async fn uploads_at_once_succeed_whatever_isolation_the_operator_prefers() {
 // Connections.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_with_fewer_connections_than_are_asked_for_answers_every_request_and_is_named() {
+async fn a_connection_limit_below_the_pool_size_fails_no_request_and_is_logged() {
     let Some(database) = Database::create().await else { return };
     let role = Role::create(&database, "connection limit 3").await;
     let mut home = Home::embedded();
     home.set("DATABASE_URL", &role.url);
     let process = Process::start(&home, &[("DATABASE_CONNECTIONS", "20")]).await;
     let client = Client::new(process.address);
-    // Whether four of them meet at the database is chance.
+    // Whether four requests use the database concurrently is up to chance.
     let mut warning = None;
     for round in 0..20 {
         let number = |seed: u64| 30 * round + seed;
@@ -151,7 +152,7 @@ async fn a_server_with_fewer_connections_than_are_asked_for_answers_every_reques
             answer.ok();
         }
         let log = process.log();
-        warning = log.lines().find(|line| line.contains("DATABASE_CONNECTIONS asks for 20")).map(str::to_owned);
+        warning = log.lines().find(|line| line.contains("DATABASE_CONNECTIONS is 20")).map(str::to_owned);
         if warning.is_some() {
             break;
         }
@@ -163,7 +164,7 @@ async fn a_server_with_fewer_connections_than_are_asked_for_answers_every_reques
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_gives_no_connection_at_all_is_named_in_the_error() {
+async fn an_error_names_the_server_limit_when_no_connection_can_be_opened() {
     let Some(database) = Database::create().await else { return };
     let role = Role::create(&database, "connection limit 0").await;
     let db = open(&role.url, 5, Duration::from_secs(1)).await;
@@ -174,25 +175,28 @@ async fn a_server_that_gives_no_connection_at_all_is_named_in_the_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pool_whose_connections_are_all_in_use_says_so() {
+async fn an_error_says_when_all_pool_connections_are_in_use() {
     let Some(database) = Database::create().await else { return };
     let db = open(&database.url, 1, Duration::from_millis(500)).await;
     let tx = db.begin().await.expect("a transaction");
     let error = db.check().await.expect_err("the only connection is in use");
     assert!(matches!(error, store::Error::NoneIdle { max: 1, .. }), "{error:?}");
     drop(tx);
-    until("the connection is back", async || db.check().await.is_ok()).await;
+    wait_until("the connection is returned to the pool", async || db.check().await.is_ok()).await;
     db.close().await;
 }
 
-// What connections are made of.
+// Connection settings.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn directly_connected_sessions_have_settings_and_named_statements() {
+async fn direct_connections_have_session_settings_and_named_statements() {
     let Some(database) = Database::create().await else { return };
     let db = open(&database.direct_url, 1, Duration::from_secs(30)).await;
-    assert_eq!(number(&db, "select count(*) from collections").await, 0);
-    assert_eq!(number(&db, "select count(*) from pg_prepared_statements where statement like '%from collections'").await, 1);
+    assert_eq!(fetch_number(&db, "select count(*) from collections").await, 0);
+    assert_eq!(
+        fetch_number(&db, "select count(*) from pg_prepared_statements where statement like '%from collections'").await,
+        1
+    );
     for (setting, value) in [
         ("statement_timeout", "1min"),
         ("idle_in_transaction_session_timeout", "2min"),
@@ -205,45 +209,45 @@ async fn directly_connected_sessions_have_settings_and_named_statements() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_statement_cache_no_prepared_statement_is_left() {
+async fn without_a_statement_cache_no_prepared_statement_remains() {
     let Some(database) = Database::create().await else { return };
     let db = open(&format!("{}&statement-cache-capacity=0", database.direct_url), 1, Duration::from_secs(30)).await;
     for _ in 0..20 {
-        number(&db, "select count(*) from images").await;
+        fetch_number(&db, "select count(*) from images").await;
     }
-    assert_eq!(number(&db, "select count(*) from pg_prepared_statements").await, 0);
+    assert_eq!(fetch_number(&db, "select count(*) from pg_prepared_statements").await, 0);
     db.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_whose_encoding_lacks_text_is_refused_and_one_that_takes_any_is_not() {
+async fn a_database_with_a_limited_encoding_is_rejected_and_sql_ascii_is_accepted() {
     let Some(latin) = Database::create_empty("encoding 'LATIN1' locale 'C'").await else { return };
     let mut home = Home::embedded();
     home.set("DATABASE_URL", &latin.url);
     let started = home.run(&["serve"], &[]).await;
     let line = started.log.lines().last().unwrap_or_default();
     assert_eq!(started.status.code(), Some(1), "{started:?}");
-    assert!(line.contains("encoding of the database is LATIN1") && line.contains("UTF8"), "{line}");
+    assert!(line.contains("database encoding is LATIN1") && line.contains("UTF8"), "{line}");
     let Some(ascii) = Database::create_empty("encoding 'SQL_ASCII' locale 'C'").await else { return };
     let migrated = home.run(&["migrate"], &[("DATABASE_URL", &ascii.url)]).await;
     assert!(migrated.status.success(), "{migrated:?}");
 }
 
-// What is logged.
+// Logging.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn parameters_that_are_not_known_are_logged_without_their_values() {
+async fn unknown_url_parameters_are_logged_without_their_values() {
     let Some(database) = Database::create().await else { return };
     let mut home = Home::embedded();
     home.set("DATABASE_URL", &format!("{}&sslpassword=secret1&gssencmode=secret2", database.url));
     let migrated = home.run(&["migrate"], &[("LOG_LEVEL", "trace")]).await;
     assert!(migrated.status.success(), "{migrated:?}");
-    assert!(migrated.log.contains("DATABASE_URL has parameters without effect: sslpassword, gssencmode"), "{migrated:?}");
+    assert!(migrated.log.contains("these parameters of DATABASE_URL have no effect: sslpassword, gssencmode"), "{migrated:?}");
     assert!(!migrated.log.contains("secret"), "{migrated:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_the_database_cannot_be_used_is_one_sentence_with_the_cause_at_its_end() {
+async fn an_unusable_database_is_logged_in_one_sentence_that_ends_with_the_cause() {
     let Some(database) = Database::create().await else { return };
     let (host, rest) = database.direct_url.split_once("/test_").expect("a database's URL");
     let missing = format!("{host}/no_{rest}");
@@ -253,25 +257,30 @@ async fn why_the_database_cannot_be_used_is_one_sentence_with_the_cause_at_its_e
     ] {
         let mut home = Home::embedded();
         home.set("DATABASE_URL", url);
-        let mut child = Killed(home.command(&["serve"], &[("DATABASE_TIMEOUT", "1")]).spawn().expect("the program starts"));
+        let mut child =
+            KillOnDrop(home.command(&["serve"], &[("DATABASE_TIMEOUT", "1")]).spawn().expect("the program can be started"));
         let mut log = BufReader::new(child.0.stderr.take().expect("a log")).lines();
-        let line = log.find(|line| line.as_ref().expect("a line").contains("cannot be used yet")).expect("a word").unwrap();
-        assert!(line.contains("the database cannot be used yet: the database is unavailable: "), "{line}");
-        let told = line.trim_end_matches('"').contains(cause);
-        assert!(told && !["{", "Some(", "returned from database", "line "].iter().any(|noise| line.contains(noise)), "{line}");
+        let line =
+            log.find(|line| line.as_ref().expect("a line").contains("waiting for the database")).expect("a log line").unwrap();
+        assert!(line.contains("waiting for the database: the database is unavailable: "), "{line}");
+        let explains = line.trim_end_matches('"').contains(cause);
+        assert!(
+            explains && !["{", "Some(", "returned from database", "line "].iter().any(|noise| line.contains(noise)),
+            "{line}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_the_service_is_not_ready_is_logged_although_attempts_go_on_for_longer() {
+async fn the_reason_for_not_being_ready_is_logged_while_attempts_continue() {
     let mut home = Home::new().await;
     let Some(address) = home.database_address() else { return };
-    let proxy = Proxy::before(address).await;
+    let proxy = Proxy::in_front_of(address).await;
     home.move_database_to(proxy.address);
     let process = Process::start(&home, &[("DATABASE_TIMEOUT", "30")]).await;
     proxy.set(Fault::Refused);
     let client = Client::new(process.address);
-    until("the reason is logged", async || {
+    wait_until("the reason is logged", async || {
         let not_ready = client.get("/ready").await.status == 503;
         not_ready && process.log().contains("the database cannot be used: Connection refused (os error 111)")
     })
@@ -280,7 +289,7 @@ async fn why_the_service_is_not_ready_is_logged_although_attempts_go_on_for_long
 
 // Helpers.
 
-/// A role that reads and writes rows, and nothing more.
+/// A role that can read and write rows, and nothing else.
 struct Role {
     name: String,
     url: String,
@@ -305,12 +314,12 @@ impl Role {
     }
 }
 
-/// A child that is not left behind.
-struct Killed(Child);
+/// A child process that is killed when dropped.
+struct KillOnDrop(Child);
 
-impl Drop for Killed {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
-        // One that has ended by itself cannot be killed.
+        // A process that has already exited cannot be killed.
         self.0.kill().ok();
         self.0.wait().ok();
     }
@@ -318,18 +327,20 @@ impl Drop for Killed {
 
 async fn open(url: &str, max_connections: u32, timeout: Duration) -> Db {
     let location = Location::Postgres(url.to_owned());
-    Db::open(&DbConfig { location, max_connections, timeout, statement_timeout: timeout }).await.expect("it opens")
+    Db::open(&DbConfig { location, max_connections, timeout, statement_timeout: timeout })
+        .await
+        .expect("the database can be opened")
 }
 
-async fn number(db: &Db, sql: &'static str) -> i64 {
+async fn fetch_number(db: &Db, sql: &'static str) -> i64 {
     let rows: BTreeSet<(i64,)> = db.fetch::<(i64,)>(Sql::new(sql)).await.expect(sql).into_iter().collect();
     rows.first().expect("a row").0
 }
 
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+async fn wait_until(what: &str, holds: impl AsyncFn() -> bool) {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < BOUND, "{what}: not within {BOUND:?}");
+        assert!(started.elapsed() < RECOVERY_LIMIT, "timed out after {RECOVERY_LIMIT:?} waiting until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

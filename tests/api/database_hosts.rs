@@ -1,4 +1,4 @@
-//! The way to PostgreSQL: several hosts, poolers, certificates.
+//! Connecting to PostgreSQL: several hosts, poolers, certificates.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,39 +21,39 @@ use crate::harness::{Form, TestApp, pictures};
 // Several hosts.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_several_hosts_the_first_that_takes_writes_is_used() {
+async fn the_first_writable_host_is_used() {
     let mut home = Home::new().await;
     let Some(address) = home.database_address() else { return };
-    let standby = standby().await;
-    // Nobody listens at the first.
-    lead_to(&mut home, &format!("127.0.0.1:1,{standby},{address}"), "");
+    let standby = start_standby().await;
+    // No server listens at the first host.
+    set_hosts(&mut home, &format!("127.0.0.1:1,{standby},{address}"), "");
     let process = Process::start(&home, &[]).await;
     Client::new(process.address).upload(&Upload::small("at the third host", 1)).await.ok();
     process.stop().await;
-    // Where any host will do, the standby is found to take no writes only when it is asked for them.
+    // If any host is acceptable, the standby is detected only by the check for writes.
     let url = format!("postgres://images@127.0.0.1:1,{standby}/images?target_session_attrs=any");
-    let error = open(&url).await.check().await.expect_err("it takes no writes");
+    let error = open(&url).await.check().await.expect_err("the standby is read-only");
     assert!(!error.to_string().contains("host"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_no_host_can_be_used_each_is_named_with_its_reason() {
+async fn if_no_host_is_usable_each_is_named_with_its_reason() {
     let Some(_database) = Database::create().await else { return };
-    let standby = standby().await;
+    let standby = start_standby().await;
     let error = open(&format!("postgres://images@127.0.0.1:1,{standby}/images")).await.check().await.expect_err("no host");
     let cause = error.cause().expect("a cause");
-    assert!(error.is_transient() && error.to_string() == "no host of DATABASE_URL can be used", "{error}");
+    assert!(error.is_transient() && error.to_string() == "none of the hosts in DATABASE_URL can be used", "{error}");
     assert!(cause.starts_with("127.0.0.1:1: Connection refused"), "{cause}");
     assert!(cause.contains(&format!("; {standby}: the database takes no writes")), "{cause}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_fail_over_new_connections_lead_to_the_other_host() {
+async fn after_a_fail_over_new_connections_use_the_other_host() {
     let mut home = Home::new().await;
     let Some(address) = home.database_address() else { return };
-    let (first, second) = (Proxy::before(address).await, Proxy::before(address).await);
+    let (first, second) = (Proxy::in_front_of(address).await, Proxy::in_front_of(address).await);
     second.set(Fault::Refused);
-    lead_to(&mut home, &format!("{},{}", first.address, second.address), "");
+    set_hosts(&mut home, &format!("{},{}", first.address, second.address), "");
     let process = Process::start(&home, &[("DATABASE_TIMEOUT", "5")]).await;
     let client = Client::new(process.address);
     client.upload(&Upload::small("at the first", 1)).await.ok();
@@ -63,7 +63,7 @@ async fn after_a_fail_over_new_connections_lead_to_the_other_host() {
         let upload = Upload::small(&format!("after fail-over {round}"), 2 + round as u64);
         let started = Instant::now();
         while client.upload(&upload).await.status != 200 {
-            assert!(started.elapsed() < Duration::from_secs(60), "it stays with the first host");
+            assert!(started.elapsed() < Duration::from_secs(60), "no connection to the other host");
         }
     }
     assert!(client.list().await.len() >= 4);
@@ -72,7 +72,7 @@ async fn after_a_fail_over_new_connections_lead_to_the_other_host() {
 // Poolers.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_left_in_the_connections_of_a_pooler() {
+async fn pooled_server_connections_keep_no_settings_statements_or_locks() {
     let Some((host, port)) = pooler() else { return };
     let app = TestApp::start().await;
     let Some(database) = &app.database else { return };
@@ -81,12 +81,12 @@ async fn nothing_is_left_in_the_connections_of_a_pooler() {
         answer.ok();
     }
     futures::future::join_all((0..12).map(|_| app.get("/images"))).await.into_iter().for_each(|page| drop(page.ok()));
-    // Transactions at once, so that each has a connection of the server to itself.
+    // Open transactions, so that each one occupies its own server connection.
     let options = PgConnectOptions::new_without_pgpass().host(&host).port(port).username("postgres").extra_float_digits(None);
     let options = options.database(database.name());
     let mut others = Vec::new();
     for _ in 0..4 {
-        let mut other = options.connect().await.expect("the pooler answers");
+        let mut other = options.connect().await.expect("cannot connect to the pooler");
         other.execute(sqlx::raw_sql("begin")).await.expect("a transaction");
         others.push(other);
     }
@@ -101,17 +101,17 @@ async fn nothing_is_left_in_the_connections_of_a_pooler() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_of_one_pooler_do_not_run_each_others_statements() {
+async fn clients_of_a_pooler_do_not_run_statements_of_each_other() {
     let Some(_) = pooler() else { return };
     let Some(database) = Database::create().await else { return };
     let (one, other) = (open(&database.url).await, open(&database.url).await);
-    let asked = |db: Db, sql: &'static str, answer: i64| async move {
+    let run_many = |db: Db, sql: &'static str, answer: i64| async move {
         for _ in 0..100 {
             assert_eq!(db.fetch::<(i64,)>(Sql::new(sql)).await.expect(sql), [(answer,)]);
         }
     };
-    let ones = (0..4).map(|_| asked(one.clone(), "select cast(1 as bigint)", 1));
-    let others = (0..4).map(|_| asked(other.clone(), "select cast(2 as bigint)", 2));
+    let ones = (0..4).map(|_| run_many(one.clone(), "select cast(1 as bigint)", 1));
+    let others = (0..4).map(|_| run_many(other.clone(), "select cast(2 as bigint)", 2));
     tokio::join!(futures::future::join_all(ones), futures::future::join_all(others));
 }
 
@@ -122,25 +122,25 @@ async fn text(connection: &mut PgConnection, sql: &'static str) -> String {
 // Certificates.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_private_ca_in_ssl_cert_file_is_trusted_as_the_systems_certificates_are() {
+async fn a_private_ca_in_ssl_cert_file_is_trusted() {
     let mut home = Home::new().await;
     let Some(address) = home.database_address() else { return };
-    let (port, certificate) = speaking_tls(address).await;
+    let (port, certificate) = start_tls_host(address).await;
     let folder = tempfile::tempdir().expect("a directory");
     let file = folder.path().join("ca.pem");
     std::fs::write(&file, certificate).expect("a file");
     for parameters in ["sslmode=verify-full", "sslrootcert=system"] {
-        lead_to(&mut home, &format!("localhost:{port}"), parameters);
+        set_hosts(&mut home, &format!("localhost:{port}"), parameters);
         let trusted = home.run(&["migrate"], &[("SSL_CERT_FILE", file.to_str().unwrap())]).await;
         assert!(trusted.status.success(), "{parameters}: {trusted:?}");
         let url = home.database_url();
-        let error = open(url).await.check().await.expect_err("a certificate of nobody");
+        let error = open(url).await.check().await.expect_err("an untrusted certificate");
         assert!(error.cause().is_some_and(|cause| cause.contains("invalid peer certificate")), "{parameters}: {error:?}");
     }
 }
 
-/// A host in front of a server without TLS; returns its port, and the certificate for `localhost`.
-async fn speaking_tls(server: SocketAddr) -> (u16, String) {
+/// Starts a TLS host in front of a server without TLS. Returns its port, and the certificate for `localhost`.
+async fn start_tls_host(server: SocketAddr) -> (u16, String) {
     let (certificate, acceptor) = certified_for("localhost");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -161,8 +161,8 @@ async fn speaking_tls(server: SocketAddr) -> (u16, String) {
 
 // Helpers.
 
-/// The home's database by other hosts.
-fn lead_to(home: &mut Home, hosts: &str, parameters: &str) {
+/// Points the home's database URL to other hosts.
+fn set_hosts(home: &mut Home, hosts: &str, parameters: &str) {
     let options = home.database.as_ref().expect("a database");
     let url = format!("postgres://postgres@{hosts}/{}?{parameters}", options.name());
     home.set("DATABASE_URL", &url);
@@ -170,23 +170,25 @@ fn lead_to(home: &mut Home, hosts: &str, parameters: &str) {
 
 async fn open(url: &str) -> Db {
     let (location, timeout) = (Location::Postgres(url.to_owned()), Duration::from_secs(5));
-    Db::open(&DbConfig { location, max_connections: 4, timeout, statement_timeout: timeout }).await.expect("it opens")
+    Db::open(&DbConfig { location, max_connections: 4, timeout, statement_timeout: timeout })
+        .await
+        .expect("the database can be opened")
 }
 
-/// A server that takes no writes, as far as it can be asked; returns its address.
-async fn standby() -> SocketAddr {
+/// Starts a server that imitates a read-only standby. Returns its address.
+async fn start_standby() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            // How a connection ends is the client's affair.
+            // Connection errors are the client's concern.
             tokio::spawn(async move { answer_as_standby(client).await.ok() });
         }
     });
     address
 }
 
-/// Takes everybody in, and answers every simple query with a row of what a session is asked at its start.
+/// Accepts every login, and answers every simple query with the row that a session requests at its start.
 async fn answer_as_standby(mut client: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     const SSL_REQUEST: &[u8] = &80_877_103_i32.to_be_bytes();
     while read_body(&mut client).await?.starts_with(SSL_REQUEST) {
@@ -200,7 +202,7 @@ async fn answer_as_standby(mut client: impl AsyncRead + AsyncWrite + Unpin) -> i
             return Ok(());
         }
         let columns = ["mark", "read_only", "encoding"].map(|name| {
-            // Of no table; of the type text, in the text format.
+            // Belongs to no table; type text in text format.
             [name.as_bytes(), b"\0", &[0; 6], &25_i32.to_be_bytes(), &(-1_i16).to_be_bytes(), &[255; 4], &[0; 2]].concat()
         });
         let values = ["", "on", "UTF8"].map(|value| [&(value.len() as i32).to_be_bytes(), value.as_bytes()].concat());

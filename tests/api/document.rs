@@ -1,4 +1,5 @@
-//! Rules that the OpenAPI document keeps, so that generators make good clients of it. `tests/clients` tries some of them.
+//! Rules for the OpenAPI document, so that generators produce good clients from it. `tests/clients` tests some
+//! generated clients.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ fn object(value: &Value) -> &Map<String, Value> {
     value.as_object().expect("an object")
 }
 
-/// Every operation, with its method and path.
+/// Every operation with its method and path.
 fn operations(document: &Value) -> Vec<(String, &Value)> {
     let mut operations = Vec::new();
     for (path, item) in object(&document["paths"]) {
@@ -24,7 +25,7 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
     operations
 }
 
-/// Every parameter, with the name of its operation.
+/// Every parameter with the name of its operation.
 fn parameters(document: &Value) -> Vec<(String, &Value)> {
     let mut parameters = Vec::new();
     for (name, operation) in operations(document) {
@@ -34,7 +35,7 @@ fn parameters(document: &Value) -> Vec<(String, &Value)> {
     parameters
 }
 
-/// A schema, or the component that it refers to.
+/// The schema itself, or the component that it refers to.
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     match schema["$ref"].as_str() {
         Some(reference) => document.pointer(reference.trim_start_matches('#')).expect("a component"),
@@ -42,7 +43,7 @@ fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-/// Calls `visit` with every schema within `schema`, each with its address.
+/// Calls `visit` with every schema within `schema` and its address.
 fn walk<'a>(address: &str, schema: &'a Value, visit: &mut impl FnMut(&str, &'a Value)) {
     visit(address, schema);
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -60,7 +61,7 @@ fn walk<'a>(address: &str, schema: &'a Value, visit: &mut impl FnMut(&str, &'a V
     }
 }
 
-/// Calls `visit` with every schema of the document: those of components, parameters, and bodies.
+/// Calls `visit` with every schema of the document: in components, parameters and bodies.
 fn walk_all<'a>(document: &'a Value, visit: &mut impl FnMut(&str, &'a Value)) {
     for (name, schema) in object(&document["components"]["schemas"]) {
         walk(name, schema, visit);
@@ -90,12 +91,12 @@ fn every_path_parameter_is_required_and_no_parameter_can_be_null() {
     for (name, parameter) in parameters {
         assert!(parameter["in"] != "path" || parameter["required"] == true, "{name}");
         assert!(!may_be_null(&parameter["schema"]), "{name}");
-        assert!(parameter["schema"]["oneOf"].is_null(), "{name}: no generator knows what to do with a choice of texts");
+        assert!(parameter["schema"]["oneOf"].is_null(), "{name}: generators do not support a choice of strings");
     }
 }
 
 #[test]
-fn no_part_of_a_form_can_be_null() {
+fn no_form_part_can_be_null() {
     let document = document();
     let mut forms = 0;
     for (name, operation) in operations(&document) {
@@ -108,15 +109,15 @@ fn no_part_of_a_form_can_be_null() {
     assert!(forms > 3, "no form was found");
 }
 
-/// Swagger UI fills its forms with examples and sends what they hold: a list that nobody filtered would look empty.
+/// Swagger UI fills its forms with examples and sends them. An unintended filter would make a list look empty.
 #[test]
-fn nothing_optional_has_an_example_that_forms_would_send() {
+fn no_optional_parameter_has_an_example_that_swagger_ui_would_send() {
     let document = document();
     for (name, parameter) in parameters(&document).into_iter().filter(|(_, parameter)| parameter["required"] != true) {
         let schema = resolved(&document, &parameter["schema"]);
         let given = [&parameter["example"], &parameter["examples"], &schema["example"], &schema["examples"]];
-        assert!(given.iter().all(|example| example.is_null()), "{name} has an example, which is sent unasked");
-        assert!(schema["default"] != true, "{name} is sent as true unasked");
+        assert!(given.iter().all(|example| example.is_null()), "{name} has an example, which Swagger UI would send");
+        assert!(schema["default"] != true, "{name} has the default true, which Swagger UI would send");
     }
     for (name, operation) in operations(&document) {
         let form = &operation["requestBody"]["content"]["multipart/form-data"]["schema"];
@@ -124,11 +125,13 @@ fn nothing_optional_has_an_example_that_forms_would_send() {
         let required: Vec<&Value> = form["required"].as_array().into_iter().flatten().collect();
         for (part, schema) in form["properties"].as_object().into_iter().flatten() {
             if !required.contains(&&Value::from(part.as_str())) {
-                // Where a form's part has no example, it makes up a text; an empty one is not sent.
+                // Swagger UI invents a text for a form part without an example. An empty example is not sent.
                 match schema["type"].as_str() {
-                    Some("string") => assert_eq!(schema["example"], "", "{name}: {part} is sent unasked"),
-                    Some("boolean") => assert_eq!(schema["default"], false, "{name}: {part} is sent as true unasked"),
-                    _ => assert_eq!(resolved(&document, schema)["enum"][0], "public", "{name}: {part} is sent unasked"),
+                    Some("string") => assert_eq!(schema["example"], "", "{name}: {part} would be sent by Swagger UI"),
+                    Some("boolean") => assert_eq!(schema["default"], false, "{name}: {part} would be sent as true by Swagger UI"),
+                    _ => {
+                        assert_eq!(resolved(&document, schema)["enum"][0], "public", "{name}: {part} would be sent by Swagger UI")
+                    }
                 }
             }
         }
@@ -136,9 +139,9 @@ fn nothing_optional_has_an_example_that_forms_would_send() {
 }
 
 #[test]
-fn no_name_collides_in_a_language_that_clients_are_generated_for() {
+fn no_name_is_reserved_in_a_language_with_generated_clients() {
     let document = document();
-    // Of Python, TypeScript, Go, Rust, Java and Kotlin, and of what their standard libraries always bring along.
+    // Names in Python, TypeScript, Go, Rust, Java and Kotlin, and in their standard preludes.
     let reserved = [
         "error",
         "import",
@@ -206,7 +209,7 @@ fn no_name_collides_in_a_language_that_clients_are_generated_for() {
 fn every_operation_parameter_schema_and_property_is_described() {
     let document = document();
     let has_text = |schema: &Value| schema["description"].as_str().is_some_and(|text| text.len() > 5);
-    // Of what may be null, the description stands beside the reference.
+    // A nullable schema has its description beside the reference.
     let is_described =
         |schema: &Value| has_text(schema) || schema["oneOf"].as_array().is_some_and(|parts| parts.iter().any(has_text));
     let mut missing = Vec::new();
@@ -228,11 +231,11 @@ fn every_operation_parameter_schema_and_property_is_described() {
             }
         });
     }
-    assert_eq!(missing, [""; 0], "these have no description");
+    assert_eq!(missing, [""; 0], "items without a description");
 }
 
 #[test]
-fn every_body_has_a_schema_and_bytes_are_binary() {
+fn every_body_has_a_schema_and_image_bodies_are_binary() {
     let document = document();
     let mut binary = 0;
     for (name, operation) in operations(&document) {
@@ -251,7 +254,7 @@ fn every_body_has_a_schema_and_bytes_are_binary() {
 }
 
 #[test]
-fn patterns_are_plain_enough_for_every_regular_expression_library() {
+fn patterns_work_in_every_regular_expression_library() {
     let document = document();
     walk_all(&document, &mut |address, schema| {
         let pattern = schema["pattern"].as_str().unwrap_or_default();
@@ -284,12 +287,12 @@ fn every_error_response_is_a_reference_to_a_component_with_an_example() {
         let description = response["description"].as_str().unwrap();
         assert!(description.contains(&format!("`{}`", error.as_str().unwrap())), "{name} does not name {error}: {description}");
         let used = document["paths"].to_string().contains(&format!("#/components/responses/{name}\""));
-        assert!(used, "no operation gives {name}");
+        assert!(used, "no operation returns {name}");
     }
 }
 
 #[test]
-fn every_enum_is_a_component_of_its_own() {
+fn every_enum_is_a_separate_component() {
     let document = document();
     let mut lists = BTreeSet::new();
     walk_all(&document, &mut |address, schema| {
@@ -308,7 +311,7 @@ fn every_field_of_a_response_is_required() {
     let own = operations(&document).into_iter().flat_map(|(_, operation)| object(&operation["responses"]).values());
     for response in own.chain(object(&document["components"]["responses"]).values()) {
         for content in response["content"].as_object().into_iter().flat_map(Map::values) {
-            reach(&document, &content["schema"], &mut sent);
+            collect_references(&document, &content["schema"], &mut sent);
         }
     }
     assert!(sent.len() > 30, "only {} schemas of responses were found", sent.len());
@@ -325,34 +328,34 @@ fn every_field_of_a_response_is_required() {
         if path.is_file() {
             let text = std::fs::read_to_string(&path).unwrap();
             let skips = text.lines().any(|line| line.trim_start().starts_with("#[serde(") && line.contains("skip_serializing"));
-            assert!(!skips, "{}: responses always have all of their fields", path.display());
+            assert!(!skips, "{}: responses must always contain all fields", path.display());
         }
     }
 }
 
-fn reach(document: &Value, schema: &Value, names: &mut BTreeSet<String>) {
+fn collect_references(document: &Value, schema: &Value, names: &mut BTreeSet<String>) {
     let mut found = Vec::new();
     walk("", schema, &mut |_, schema| found.extend(schema["$ref"].as_str()));
     for reference in found {
         let name = reference.trim_start_matches("#/components/schemas/").to_owned();
         if names.insert(name) {
-            reach(document, resolved(document, &serde_json::json!({"$ref": reference})), names);
+            collect_references(document, resolved(document, &serde_json::json!({"$ref": reference})), names);
         }
     }
 }
 
 #[test]
-fn what_no_caller_needs_to_send_is_not_required() {
+fn user_id_is_not_required() {
     let document = document();
     for schema in ["UploadForm", "CreateImportRequest"] {
         let required = &document["components"]["schemas"][schema]["required"];
-        assert!(!required.as_array().unwrap().contains(&"user_id".into()), "{schema}: accounts own what they upload");
+        assert!(!required.as_array().unwrap().contains(&"user_id".into()), "{schema}: an account's uploads need no user_id");
     }
     assert_eq!(document["components"]["schemas"]["UploadForm"]["required"], serde_json::json!(["file"]));
 }
 
 #[test]
-fn the_whole_examples_have_exactly_the_fields_of_their_schemas() {
+fn complete_examples_have_exactly_the_fields_of_their_schemas() {
     let document = document();
     for name in ["Image", "ImagePage"] {
         let schema = &document["components"]["schemas"][name];
@@ -377,7 +380,7 @@ fn compare(document: &Value, address: &str, schema: &Value, example: &Value) {
 }
 
 #[test]
-fn the_yaml_has_no_plain_word_that_yaml_1_1_reads_as_something_else() {
+fn the_yaml_quotes_words_that_yaml_1_1_reads_as_booleans() {
     let yaml = yaml::to_yaml(&openapi::document()).unwrap();
     let words = ["y", "n", "yes", "no", "on", "off", "~"];
     for line in yaml.lines() {
@@ -385,11 +388,11 @@ fn the_yaml_has_no_plain_word_that_yaml_1_1_reads_as_something_else() {
         let value = value.rsplit_once(": ").map_or(value, |(_, value)| value);
         assert!(!words.contains(&value.trim_end_matches(':').to_lowercase().as_str()), "{line}");
     }
-    assert!(yaml.contains("\n      - 'off'\n"), "the word that this is about is not there any more");
+    assert!(yaml.contains("\n      - 'off'\n"), "the document no longer contains a word to test");
 }
 
 #[test]
-fn security_schemes_have_the_names_that_clients_are_configured_by() {
+fn security_schemes_keep_the_names_that_clients_use() {
     let document = document();
     let names: Vec<&String> = object(&document["components"]["securitySchemes"]).keys().collect();
     for name in ["basicAuth", "bearerAuth", "gatewayUser"] {
@@ -398,7 +401,7 @@ fn security_schemes_have_the_names_that_clients_are_configured_by() {
 }
 
 #[test]
-fn the_first_server_has_no_host_but_the_path_of_the_public_url() {
+fn the_first_server_url_is_the_path_of_the_public_url() {
     let servers = |public_url| {
         let document = openapi::for_server(openapi::document(), public_url);
         document.servers.unwrap().into_iter().map(|server| server.url).collect::<Vec<_>>()

@@ -1,7 +1,7 @@
-//! Nothing that was acknowledged is lost and nothing else is kept, however the program ends: killed, stopped, started
-//! twice. Seen from outside, on the real program.
+//! No acknowledged upload is lost and nothing else is kept, however the program stops: killed, terminated, or started
+//! twice. The tests observe the real program from outside.
 //!
-//! What a kill cannot show is a power cut: that files are synced before the answer is for reading, not for testing.
+//! A kill does not simulate a power cut. That files are synced before the response can only be reviewed, not tested.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::Form;
-use crate::harness::client::{Client, HANG, Upload};
+use crate::harness::client::{Client, HANG_TIMEOUT, Upload};
 use crate::harness::pictures::Random;
 use crate::harness::process::{Home, Process};
 use crate::harness::proxy::{Fault, Proxied};
 
-// Killed.
+// Kills.
 
-/// `SOAK_ROUNDS=500 cargo test killed` goes on for longer.
+/// The number of rounds. `SOAK_ROUNDS=500 cargo test killed` runs more of them.
 fn rounds(default: u64) -> u64 {
-    std::env::var("SOAK_ROUNDS").map_or(default, |rounds| rounds.parse().expect("SOAK_ROUNDS is a number"))
+    std::env::var("SOAK_ROUNDS").map_or(default, |rounds| rounds.parse().expect("SOAK_ROUNDS must be a number"))
 }
 
-/// Random numbers, whose seed is printed when the test fails.
+/// Random numbers whose seed is printed if the test fails.
 pub fn chance() -> Random {
     let seed = u64::from_le_bytes(SystemClock.random()[..8].try_into().expect("eight bytes"));
     eprintln!("seed {seed}");
@@ -31,17 +31,17 @@ pub fn chance() -> Random {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_that_is_killed_can_be_repeated() {
+async fn a_killed_start_can_be_repeated() {
     let home = Home::new().await;
     if home.database_address().is_some() {
         home.empty_database().await;
     }
     let mut chance = chance();
     for _ in 0..rounds(10) {
-        let mut child = home.command(&["serve"], &[]).spawn().expect("the program starts");
+        let mut child = home.command(&["serve"], &[]).spawn().expect("the program can be started");
         tokio::time::sleep(Duration::from_micros(chance.below(120_000) as u64)).await;
-        child.kill().expect("it is killed");
-        child.wait().expect("it ends");
+        child.kill().expect("the program can be killed");
+        child.wait().expect("the exit status");
     }
     let process = Process::start(&home, &[]).await;
     let client = Client::new(process.address);
@@ -50,29 +50,29 @@ async fn a_start_that_is_killed_can_be_repeated() {
     process.stop().await;
 }
 
-// Started.
+// Starts.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_start_finds_everything() {
+async fn all_data_is_available_after_a_restart() {
     let home = Home::new().await;
     let process = Process::start(&home, &[]).await;
     let client = Client::new(process.address);
     for seed in 0..3 {
         client.upload(&Upload::small(&format!("number {seed}"), seed)).await.ok();
     }
-    let shown = without_links(client.list().await);
+    let before = without_links(client.list().await);
     process.stop().await;
 
     let process = Process::start(&home, &[]).await;
     let client = Client::new(process.address);
-    assert_eq!(without_links(client.list().await), shown);
+    assert_eq!(without_links(client.list().await), before);
     for seed in 0..3 {
         assert_eq!(client.count_whole(&format!("number {seed}")).await, 1);
     }
     process.stop().await;
 }
 
-/// Links change with the storage's port and with time.
+/// Removes the links, which change with the storage's port and with time.
 fn without_links(mut images: Vec<Value>) -> Vec<Value> {
     for image in &mut images {
         image["download_url"] = Value::Null;
@@ -85,7 +85,7 @@ fn without_links(mut images: Vec<Value>) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_process_on_the_same_data_is_refused_and_the_first_goes_on() {
+async fn a_second_process_on_the_same_data_is_rejected_and_the_first_continues() {
     let home = Home::embedded();
     let process = Process::start(&home, &[]).await;
     let client = Client::new(process.address);
@@ -98,12 +98,12 @@ async fn a_second_process_on_the_same_data_is_refused_and_the_first_goes_on() {
     client.upload(&Upload::small("still here", 1)).await.ok();
     assert_eq!(client.count_whole("still here").await, 1);
     process.stop().await;
-    // The directory is free again.
+    // The data directory is free again.
     Process::start(&home, &[]).await.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_that_start_at_once_on_an_empty_database_do_not_collide() {
+async fn processes_can_start_concurrently_on_an_empty_database() {
     let home = Home::new().await;
     if home.database_address().is_none() || home.has_embedded_storage() {
         return;
@@ -127,7 +127,7 @@ async fn processes_that_start_at_once_on_an_empty_database_do_not_collide() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_key_used_at_two_processes_at_once_makes_one_image() {
+async fn an_idempotency_key_used_concurrently_at_two_processes_creates_one_image() {
     let home = Home::new().await;
     if home.database_address().is_none() || home.has_embedded_storage() {
         return;
@@ -146,10 +146,10 @@ async fn one_key_used_at_two_processes_at_once_makes_one_image() {
     }
 }
 
-// Stopped.
+// Shutdown.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn asked_to_stop_it_takes_nothing_new_and_answers_what_is_in_flight() {
+async fn a_stopping_service_accepts_no_new_connections_and_finishes_requests_in_flight() {
     let proxied = Proxied::new().await;
     let home = &proxied.home;
     let mut process = Process::start(home, &[("SHUTDOWN_TIMEOUT", "30"), ("BODY_MIN_RATE", "0")]).await;
@@ -163,10 +163,12 @@ async fn asked_to_stop_it_takes_nothing_new_and_answers_what_is_in_flight() {
         let client = client.clone();
         async move { client.upload(&processing).await }
     });
-    until("its objects are being put", async || client.get("/metrics").await.text().contains("intents{state=\"uploading\"} 1\n"))
-        .await;
+    wait_until("its objects are being uploaded", async || {
+        client.get("/metrics").await.text().contains("intents{state=\"uploading\"} 1\n")
+    })
+    .await;
     process.terminate();
-    until("new connections are refused", async || TcpStream::connect(process.address).await.is_err()).await;
+    wait_until("new connections are refused", async || TcpStream::connect(process.address).await.is_err()).await;
     slow.finish().await;
     assert!(slow.answer().await.starts_with("HTTP/1.1 200 "));
     answer.await.expect("a client").ok();
@@ -182,13 +184,13 @@ async fn asked_to_stop_it_takes_nothing_new_and_answers_what_is_in_flight() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_storage_inside_the_process_stops_after_the_last_upload() {
+async fn the_embedded_storage_stops_after_the_last_upload() {
     let home = Home::embedded();
     let mut process = Process::start(&home, &[]).await;
     let upload = Upload::small("the last one", 1);
     let mut slow = SlowUpload::begin(&process, &upload).await;
     process.terminate();
-    until("new connections are refused", async || TcpStream::connect(process.address).await.is_err()).await;
+    wait_until("new connections are refused", async || TcpStream::connect(process.address).await.is_err()).await;
     slow.finish().await;
     assert!(slow.answer().await.starts_with("HTTP/1.1 200 "));
     assert_eq!(process.wait(Duration::from_secs(35)).await.code(), Some(0));
@@ -198,7 +200,7 @@ async fn the_storage_inside_the_process_stops_after_the_last_upload() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_never_ends_is_cut_off_when_the_time_to_stop_is_over() {
+async fn clients_still_connected_at_the_shutdown_timeout_are_disconnected() {
     let home = Home::new().await;
     let mut process = Process::start(&home, &[("SHUTDOWN_TIMEOUT", "1"), ("BODY_IDLE_TIMEOUT", "60")]).await;
     let mut slow = SlowUpload::begin(&process, &Upload::small("never ends", 1)).await;
@@ -217,7 +219,7 @@ async fn a_client_that_never_ends_is_cut_off_when_the_time_to_stop_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn idle_it_stops_at_once_even_with_connections_open() {
+async fn an_idle_service_stops_immediately_despite_open_connections() {
     let home = Home::new().await;
     let mut process = Process::start(&home, &[("SHUTDOWN_TIMEOUT", "60")]).await;
     let client = Client::new(process.address);
@@ -230,7 +232,7 @@ async fn idle_it_stops_at_once_even_with_connections_open() {
     drop(unused);
 }
 
-/// An upload whose body stops in the middle.
+/// An upload whose body pauses in the middle.
 struct SlowUpload {
     stream: TcpStream,
     rest: Vec<u8>,
@@ -246,10 +248,10 @@ impl SlowUpload {
         );
         let (first, rest) = upload.body.split_at(upload.body.len() / 2);
         stream.write_all(&[head.as_bytes(), first].concat()).await.expect("the first half is sent");
-        // This upload, and the question itself.
+        // This upload and the metrics request itself.
         let client = Client::new(process.address);
         let in_flight = async || client.get("/metrics").await.text().contains("http_requests_in_flight 2\n");
-        until("its head is read", in_flight).await;
+        wait_until("the request head was read", in_flight).await;
         Self { stream, rest: rest.to_vec() }
     }
 
@@ -257,20 +259,21 @@ impl SlowUpload {
         self.stream.write_all(&self.rest).await.expect("the second half is sent");
     }
 
-    /// All that comes until the connection ends.
+    /// Reads until the connection closes.
     async fn answer(&mut self) -> String {
         let mut answer = Vec::new();
-        // A reset is an end too.
-        let read = tokio::time::timeout(HANG, self.stream.read_to_end(&mut answer)).await.expect("an end");
+        // A reset also counts as closed.
+        let read =
+            tokio::time::timeout(HANG_TIMEOUT, self.stream.read_to_end(&mut answer)).await.expect("the connection is closed");
         drop(read);
         String::from_utf8_lossy(&answer).into_owned()
     }
 }
 
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < Duration::from_secs(30), "not within 30 seconds: {what}");
+        assert!(started.elapsed() < Duration::from_secs(30), "timed out after 30 seconds waiting until {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -278,7 +281,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 // Commands.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn migrate_brings_up_the_schema_and_ends() {
+async fn migrate_creates_the_schema_and_exits() {
     let home = Home::new().await;
     if home.database_address().is_some() {
         home.empty_database().await;
@@ -293,7 +296,7 @@ async fn migrate_brings_up_the_schema_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doctor_finds_nothing_wrong_where_nothing_is_and_names_what_is_missing() {
+async fn the_doctor_reports_no_problems_in_sound_data_and_names_missing_objects() {
     let home = Home::new().await;
     let process = Process::start(&home, &[]).await;
     let client = Client::new(process.address);
@@ -318,21 +321,21 @@ async fn doctor_finds_nothing_wrong_where_nothing_is_and_names_what_is_missing()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn openapi_prints_the_document_and_needs_nothing() {
+async fn openapi_prints_the_document_without_a_database_or_storage() {
     let home = Home::embedded();
     let printed = home.run(&["openapi"], &[]).await;
     assert!(printed.status.success(), "{printed:?}");
     let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")).expect("openapi.yaml");
-    assert!(printed.output == kept, "openapi.yaml is not what `image-service openapi` prints");
+    assert!(printed.output == kept, "openapi.yaml differs from what `image-service openapi` prints");
     assert!(!home.data_dir().exists());
 }
 
 #[tokio::test]
-async fn the_limit_of_open_files_is_raised_and_one_that_is_too_low_is_told() {
+async fn the_open_files_limit_is_raised_and_an_insufficient_one_is_logged() {
     let home = Home::embedded();
-    // It says what it found before it finds that it cannot listen.
+    // The limit is logged before the program fails to listen.
     let serve = home.command(&[], &[("HOST", "192.0.2.1"), ("AUTH_MODE", "required")]);
-    for (soft, hard, settings, told) in [
+    for (soft, hard, settings, explained) in [
         (200, 1500, "--max-connections=100", "open files limit=1500 needed=1479"),
         (1500, 1500, "--max-connections=1024", "too few files may be open for MAX_CONNECTIONS"),
     ] {
@@ -342,12 +345,12 @@ async fn the_limit_of_open_files_is_raised_and_one_that_is_too_low_is_told() {
         shell.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let output = tokio::task::spawn_blocking(move || shell.output()).await.unwrap().unwrap();
         let log = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && log.contains(told), "{settings}: {log}");
+        assert!(!output.status.success() && log.contains(explained), "{settings}: {log}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn healthcheck_tells_by_its_exit_code_whether_the_service_is_up() {
+async fn the_exit_code_of_healthcheck_tells_whether_the_service_is_up() {
     let home = Home::new().await;
     let process = Process::start(&home, &[]).await;
     let port = process.address.port().to_string();
@@ -360,7 +363,7 @@ async fn healthcheck_tells_by_its_exit_code_whether_the_service_is_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn help_explains_every_command_and_every_setting() {
+async fn help_lists_every_command_and_every_setting() {
     let home = Home::embedded();
     let help = home.run(&["--help"], &[]).await;
     assert!(help.status.success());
@@ -373,7 +376,7 @@ async fn help_explains_every_command_and_every_setting() {
     let variables = source.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next());
     let variables: Vec<&str> = variables.collect();
     assert!(variables.len() > 25);
-    // Long lines are broken.
+    // Long lines are wrapped.
     let help: Vec<&str> = help.output.split_whitespace().collect();
     let help = help.join(" ");
     for variable in variables {
@@ -385,7 +388,7 @@ async fn help_explains_every_command_and_every_setting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_setting_that_cannot_be_used_ends_the_start_and_is_named() {
+async fn an_invalid_setting_stops_the_start_and_is_named() {
     let home = Home::embedded();
     let mut wrong = Vec::new();
     for (variable, value) in [
@@ -421,16 +424,17 @@ async fn a_setting_that_cannot_be_used_ends_the_start_and_is_named() {
         ("LOG_LEVEL", "a=b=c"),
     ] {
         let refused = home.run(&[], &[(variable, value)]).await;
-        let told = matches!(refused.status.code(), Some(1 | 2)) && refused.output.is_empty() && refused.log.contains(variable);
-        if !told || refused.log.contains("hunter2") || refused.log.contains("panicked") {
+        let explained =
+            matches!(refused.status.code(), Some(1 | 2)) && refused.output.is_empty() && refused.log.contains(variable);
+        if !explained || refused.log.contains("hunter2") || refused.log.contains("panicked") {
             wrong.push(format!("{variable}={value}: {refused:?}"));
         }
     }
-    assert!(wrong.is_empty(), "not refused, not named, or a password shown:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "not rejected, not named, or a password logged:\n{}", wrong.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_port_that_is_taken_ends_the_start() {
+async fn a_port_in_use_stops_the_start() {
     let home = Home::embedded();
     let process = Process::start(&home, &[]).await;
     let other = Home::embedded();

@@ -1,4 +1,4 @@
-//! Links that expire: made by owners, opened by anybody, for a while.
+//! Expiring links: created by owners, usable by anyone for a limited time.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::harness::pictures::jpeg;
 use crate::harness::{Answer, Form, TestApp, assert_error};
 
-/// A link to one of alice's images, as the answer has it.
-async fn link(app: &TestApp, id: &str, fields: &Value) -> Value {
+/// Creates a link to one of alice's images. Returns the response body.
+async fn create_link(app: &TestApp, id: &str, fields: &Value) -> Value {
     let request = app.request(Method::POST, &format!("/images/{id}/links")).header("X-User-Id", "alice");
     let answer = app.send(request.json(fields)).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
@@ -30,20 +30,20 @@ fn assert_expired(answer: &Answer) {
     assert_eq!(answer.json()["message"], "Sorry, the link is expired.");
 }
 
-async fn hidden(app: &TestApp, file: &[u8]) -> String {
+async fn upload_private(app: &TestApp, file: &[u8]) -> String {
     app.post(Form::upload("alice", file).text("visibility", "private")).await.image_id()
 }
 
 #[tokio::test]
-async fn a_link_gives_a_private_image_to_anybody_until_its_time_is_over() {
+async fn a_link_gives_anonymous_access_to_a_private_image_until_it_expires() {
     let app = TestApp::start().await;
     let file = jpeg(300, 200, 1);
-    let id = hidden(&app, &file).await;
-    let made = link(&app, &id, &json!({"expires_in": 300})).await;
-    let expires_at: DateTime<Utc> = made["expires_at"].as_str().unwrap().parse().unwrap();
+    let id = upload_private(&app, &file).await;
+    let created = create_link(&app, &id, &json!({"expires_in": 300})).await;
+    let expires_at: DateTime<Utc> = created["expires_at"].as_str().unwrap().parse().unwrap();
     let left = expires_at - image_service::model::clock::Clock::now(&*app.clock);
     assert!(left <= TimeDelta::seconds(300) && left > TimeDelta::seconds(240), "{left}");
-    let path = path(&made);
+    let path = path(&created);
     let answer = app.get(&path).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "image/jpeg"));
     assert!(answer.body == file);
@@ -55,21 +55,21 @@ async fn a_link_gives_a_private_image_to_anybody_until_its_time_is_over() {
     assert_eq!(app.get(&path).await.status, 200);
     app.clock.advance(TimeDelta::seconds(31));
     assert_expired(&app.get(&path).await);
-    // Who knows its tag is not told more.
+    // A conditional request does not reveal more.
     assert_expired(&app.get_with(&path, "If-None-Match", "*").await);
-    // A week later nobody remembers it.
+    // A week later, the link has been deleted.
     app.clock.advance(TimeDelta::days(8));
     app.sweep_all().await;
     assert_error(&app.get(&path).await, 404, "NotFound");
 }
 
 #[tokio::test]
-async fn views_are_counted_exactly_however_many_open_it_at_once() {
+async fn concurrent_views_are_counted_exactly() {
     let app = TestApp::start().await;
     let file = jpeg(300, 200, 1);
-    let id = hidden(&app, &file).await;
-    let path = path(&link(&app, &id, &json!({"expires_in": 3000, "max_views": 7})).await);
-    // Neither a look at the headers nor a 304 is a view.
+    let id = upload_private(&app, &file).await;
+    let path = path(&create_link(&app, &id, &json!({"expires_in": 3000, "max_views": 7})).await);
+    // Neither HEAD requests nor 304 responses count as views.
     let etag = app.send(app.request(Method::HEAD, &path)).await.header("etag").to_owned();
     assert_eq!(app.get_with(&path, "If-None-Match", &etag).await.status, 304);
     let answers = join_all((0..30).map(|_| app.get(&path))).await;
@@ -82,17 +82,17 @@ async fn views_are_counted_exactly_however_many_open_it_at_once() {
     assert_eq!(app.send(app.request(Method::HEAD, &path)).await.status, 403);
 }
 
-/// How often the image's only link was opened.
+/// The view count of the image's only link.
 async fn views(app: &TestApp, id: &str) -> Value {
     app.by("alice", Method::GET, &format!("/images/{id}/links")).await.ok()["links"][0]["views"].clone()
 }
 
 #[tokio::test]
-async fn a_look_at_a_byte_or_two_is_no_view() {
+async fn requests_for_one_or_two_bytes_are_not_views() {
     let app = TestApp::start().await;
     let file = jpeg(300, 200, 1);
-    let id = hidden(&app, &file).await;
-    let path = path(&link(&app, &id, &json!({"expires_in": 3000, "max_views": 1})).await);
+    let id = upload_private(&app, &file).await;
+    let path = path(&create_link(&app, &id, &json!({"expires_in": 3000, "max_views": 1})).await);
     for range in ["bytes=0-0", "bytes=0-1", "bytes=-1"] {
         let answer = app.get_with(&path, "Range", range).await;
         assert_eq!((answer.status, answer.header("accept-ranges")), (206, "bytes"), "{range}");
@@ -107,12 +107,12 @@ async fn a_look_at_a_byte_or_two_is_no_view() {
 }
 
 #[tokio::test]
-async fn parts_are_one_view_until_they_are_as_many_bytes_as_the_file_has() {
+async fn ranges_count_as_one_view_until_they_add_up_to_the_file_size() {
     let app = TestApp::start().await;
     let file = jpeg(300, 200, 1);
-    let id = hidden(&app, &file).await;
-    let path = path(&link(&app, &id, &json!({"expires_in": 3000, "max_views": 1})).await);
-    // In four pieces at once, as download managers do.
+    let id = upload_private(&app, &file).await;
+    let path = path(&create_link(&app, &id, &json!({"expires_in": 3000, "max_views": 1})).await);
+    // Four concurrent ranges, as download managers use them.
     let piece = file.len().div_ceil(4);
     let ranges: Vec<String> = (0..4).map(|n| format!("bytes={}-{}", n * piece, (n + 1) * piece - 1)).collect();
     let answers = join_all(ranges.iter().map(|range| app.get_with(&path, "Range", range))).await;
@@ -124,31 +124,31 @@ async fn parts_are_one_view_until_they_are_as_many_bytes_as_the_file_has() {
 }
 
 #[tokio::test]
-async fn no_number_of_parts_gives_more_bytes_than_the_views_pay_for() {
+async fn ranges_return_no_more_bytes_than_the_views_allow() {
     let app = TestApp::start().await;
     let file = jpeg(300, 200, 1);
-    let id = hidden(&app, &file).await;
-    let path = path(&link(&app, &id, &json!({"expires_in": 3000, "max_views": 2})).await);
-    let mut given = 0;
+    let id = upload_private(&app, &file).await;
+    let path = path(&create_link(&app, &id, &json!({"expires_in": 3000, "max_views": 2})).await);
+    let mut sent = 0;
     for n in 0..60 {
         let range = format!("bytes=0-{}", if n % 3 == 0 { 9 } else { file.len() / 3 });
         let answer = app.get_with(&path, "Range", &range).await;
         if answer.status == 206 {
-            given += answer.body.len();
+            sent += answer.body.len();
         } else {
             assert_expired(&answer);
         }
     }
-    assert!(given <= 2 * file.len() + 64, "{given} of {}", file.len());
+    assert!(sent <= 2 * file.len() + 64, "{sent} of {}", file.len());
     assert_expired(&app.get(&path).await);
 }
 
 #[tokio::test]
-async fn a_preview_is_no_view_and_sees_nothing_of_what_can_be_seen_a_number_of_times() {
+async fn previews_are_not_views_and_are_rejected_for_links_with_a_view_limit() {
     let app = TestApp::start().await;
     let file = jpeg(300, 200, 1);
-    let id = hidden(&app, &file).await;
-    let counted = path(&link(&app, &id, &json!({"expires_in": 3000, "max_views": 1})).await);
+    let id = upload_private(&app, &file).await;
+    let counted = path(&create_link(&app, &id, &json!({"expires_in": 3000, "max_views": 1})).await);
     let previews = [
         ("User-Agent", "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)"),
         ("User-Agent", "facebookexternalhit/1.1"),
@@ -167,7 +167,7 @@ async fn a_preview_is_no_view_and_sees_nothing_of_what_can_be_seen_a_number_of_t
     }
     assert!(app.get(&counted).await.body == file);
     assert_expired(&app.get(&counted).await);
-    let uncounted = path(&link(&app, &id, &json!({"expires_in": 3000})).await);
+    let uncounted = path(&create_link(&app, &id, &json!({"expires_in": 3000})).await);
     for (name, value) in previews {
         assert!(app.get_with(&uncounted, name, value).await.body == file);
     }
@@ -175,10 +175,10 @@ async fn a_preview_is_no_view_and_sees_nothing_of_what_can_be_seen_a_number_of_t
 }
 
 #[tokio::test]
-async fn a_link_ends_with_its_image_and_comes_back_with_it() {
+async fn a_link_stops_working_with_its_image_and_works_again_after_a_restore() {
     let app = TestApp::start().await;
-    let id = hidden(&app, &jpeg(64, 64, 1)).await;
-    let path = path(&link(&app, &id, &json!({"expires_in": 30000})).await);
+    let id = upload_private(&app, &jpeg(64, 64, 1)).await;
+    let path = path(&create_link(&app, &id, &json!({"expires_in": 30000})).await);
     app.delete("alice", &id).await.ok();
     assert_error(&app.get(&path).await, 404, "NotFound");
     app.restore("alice", &id).await.ok();
@@ -195,18 +195,19 @@ async fn a_link_ends_with_its_image_and_comes_back_with_it() {
 }
 
 #[tokio::test]
-async fn a_link_is_taken_back_by_its_token_or_its_id() {
+async fn a_link_is_revoked_by_its_token_or_its_id() {
     let app = TestApp::start().await;
-    let (id, other) = (hidden(&app, &jpeg(64, 64, 1)).await, hidden(&app, &jpeg(64, 64, 2)).await);
-    let (one, two) = (link(&app, &id, &json!({"expires_in": 300})).await, link(&app, &id, &json!({"expires_in": 30000})).await);
+    let (id, other) = (upload_private(&app, &jpeg(64, 64, 1)).await, upload_private(&app, &jpeg(64, 64, 2)).await);
+    let (one, two) =
+        (create_link(&app, &id, &json!({"expires_in": 300})).await, create_link(&app, &id, &json!({"expires_in": 30000})).await);
     let listed = app.by("alice", Method::GET, &format!("/images/{id}/links")).await.ok();
     let ids: Vec<&Value> = listed["links"].as_array().unwrap().iter().map(|link| &link["id"]).collect();
     assert_eq!(ids, [&two["id"], &one["id"]]);
     let (one_path, two_path) = (path(&one), path(&two));
-    // What opens a link is told when it is made, and kept nowhere.
+    // The token is returned only on creation and is not stored.
     assert!(!listed.to_string().contains(one_path.trim_start_matches("/view/")));
     for (name, path) in [(one_path.trim_start_matches("/view/"), &one_path), (two["id"].as_str().unwrap(), &two_path)] {
-        // Not by another image's address.
+        // A link cannot be revoked through another image.
         assert_error(&app.by("alice", Method::DELETE, &format!("/images/{other}/links/{name}")).await, 404, "NotFound");
         assert_eq!(app.get(path).await.status, 200);
         assert_eq!(app.by("alice", Method::DELETE, &format!("/images/{id}/links/{name}")).await.status, 204);
@@ -216,24 +217,24 @@ async fn a_link_is_taken_back_by_its_token_or_its_id() {
 }
 
 #[tokio::test]
-async fn what_was_never_a_link_opens_nothing() {
+async fn invalid_tokens_are_not_found() {
     let app = TestApp::start().await;
-    let id = hidden(&app, &jpeg(64, 64, 1)).await;
-    let made = link(&app, &id, &json!({"expires_in": 300})).await;
-    let token = path(&made).trim_start_matches("/view/").to_owned();
+    let id = upload_private(&app, &jpeg(64, 64, 1)).await;
+    let created = create_link(&app, &id, &json!({"expires_in": 300})).await;
+    let token = path(&created).trim_start_matches("/view/").to_owned();
     let mut altered = token.clone().into_bytes();
     altered[20] = if altered[20] == b'A' { b'B' } else { b'A' };
     let altered = String::from_utf8(altered).unwrap();
-    let id_of_link = made["id"].as_str().unwrap().to_owned();
+    let id_of_link = created["id"].as_str().unwrap().to_owned();
     for wrong in [altered, token.to_uppercase(), token[1..].to_owned(), format!("{token}A"), id_of_link, id, "%00".to_owned()] {
         assert_error(&app.get(&format!("/view/{wrong}")).await, 404, "NotFound");
     }
 }
 
 #[tokio::test]
-async fn a_life_and_a_number_of_views_have_bounds() {
+async fn the_lifetime_and_the_view_limit_are_validated() {
     let app = TestApp::start().await;
-    let id = hidden(&app, &jpeg(64, 64, 1)).await;
+    let id = upload_private(&app, &jpeg(64, 64, 1)).await;
     let path = format!("/images/{id}/links");
     let post = async |fields: Value| app.send(app.request(Method::POST, &path).header("X-User-Id", "alice").json(&fields)).await;
     for (fields, broken) in [

@@ -1,4 +1,4 @@
-//! What one caller takes from the others: slow uploads, uploads at once, orders of imports, lists that have to be counted.
+//! Fairness between callers: slow uploads, concurrent uploads, import jobs, and lists that must be counted.
 
 use std::time::Duration;
 
@@ -14,18 +14,19 @@ use crate::harness::{Answer, Form, TestApp, assert_error};
 
 const MIB: usize = 1 << 20;
 
-/// Clients may be as slow as they like, and are kept waiting for a minute.
-const PATIENT: [&str; 4] = ["--body-min-rate=0", "--body-idle-timeout=600", "--body-timeout=900", "--upload-memory-budget=22MiB"];
+/// Timeouts long enough for slow clients, with a small upload budget.
+const SLOW_CLIENT_SETTINGS: [&str; 4] =
+    ["--body-min-rate=0", "--body-idle-timeout=600", "--body-timeout=900", "--upload-memory-budget=22MiB"];
 
-/// An upload that stops just before its end until it is told to go on.
-struct Slow {
+/// An upload that pauses just before its end until it is finished.
+struct SlowUpload {
     rest: Bytes,
     sender: mpsc::UnboundedSender<Result<Bytes, std::io::Error>>,
     answer: JoinHandle<Answer>,
 }
 
-impl Slow {
-    /// The file is padded to `length`, of which the last bytes are kept back.
+impl SlowUpload {
+    /// Starts an upload of a file padded to `length`, and holds back the last 100 bytes.
     fn begin(app: &TestApp, user: &str, length: usize) -> Self {
         let mut body = Bytes::from(Form::upload(user, &padded(jpeg(64, 64, 1), length)).finish());
         let rest = body.split_off(body.len() - 100);
@@ -45,10 +46,10 @@ impl Slow {
     }
 }
 
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+async fn wait_until(what: &str, holds: impl AsyncFn() -> bool) {
     let started = std::time::Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < Duration::from_secs(60), "not in a minute: {what}");
+        assert!(started.elapsed() < Duration::from_secs(60), "timed out after a minute waiting until {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -58,16 +59,16 @@ fn upload(user: &str, length: usize) -> Form {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_uploads_are_spilled_and_hold_up_nobody() {
-    let app = TestApp::with(&PATIENT).await;
-    // More than twice what there is for arriving bodies.
-    let slow: Vec<Slow> = (0..13).map(|_| Slow::begin(&app, "alice", 2 * MIB)).collect();
+async fn slow_uploads_spill_to_disk_and_do_not_block_others() {
+    let app = TestApp::with(&SLOW_CLIENT_SETTINGS).await;
+    // More than twice the memory budget for arriving bodies.
+    let slow: Vec<SlowUpload> = (0..13).map(|_| SlowUpload::begin(&app, "alice", 2 * MIB)).collect();
     let arrived = async || {
         let memory = app.metric("receiving_memory_in_use_bytes").await;
         memory + app.metric("upload_disk_in_use_bytes").await >= (13 * 2 * MIB) as f64
     };
-    until("all have come but for their ends", arrived).await;
-    assert!(app.metric("receiving_memory_in_use_bytes").await <= 5.5 * MIB as f64, "one client holds at most half");
+    wait_until("all uploads have arrived except their last bytes", arrived).await;
+    assert!(app.metric("receiving_memory_in_use_bytes").await <= 5.5 * MIB as f64, "one client may reserve at most half");
     assert!(app.metric("spilled_uploads_total").await >= 10.0);
     for length in [10 * MIB, 3 * MIB, 50_000] {
         assert_eq!(app.post(upload("bob", length)).await.ok()["image"]["file_size"], length);
@@ -84,48 +85,48 @@ async fn slow_uploads_are_spilled_and_hold_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_goes_away_leaves_nothing_on_disk() {
-    let app = TestApp::with(&PATIENT).await;
-    let slow: Vec<Slow> = (0..6).map(|_| Slow::begin(&app, "alice", 2 * MIB)).collect();
-    until("some are on disk", async || app.metric("upload_disk_in_use_bytes").await > 2e6).await;
+async fn a_disconnected_client_leaves_nothing_on_disk() {
+    let app = TestApp::with(&SLOW_CLIENT_SETTINGS).await;
+    let slow: Vec<SlowUpload> = (0..6).map(|_| SlowUpload::begin(&app, "alice", 2 * MIB)).collect();
+    wait_until("some uploads are on disk", async || app.metric("upload_disk_in_use_bytes").await > 2e6).await;
     for slow in slow {
         slow.answer.abort();
     }
-    until("all is given back", async || {
+    wait_until("all reservations are released", async || {
         app.metric("upload_disk_in_use_bytes").await + app.metric("upload_memory_in_use_bytes").await == 0.0
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sender_for_whom_neither_memory_nor_disk_is_left_is_held_back_and_then_refused() {
+async fn an_upload_without_memory_or_disk_space_waits_and_is_then_rejected() {
     let settings = ["--upload-memory-budget=11MiB", "--upload-disk-budget=10MiB", "--admission-timeout=2"];
-    let app = TestApp::with(&[&PATIENT[..], &settings].concat()).await;
-    let slow = Slow::begin(&app, "alice", 9 * MIB);
-    until("it is on disk", async || app.metric("upload_disk_in_use_bytes").await >= (9 * MIB) as f64).await;
+    let app = TestApp::with(&[&SLOW_CLIENT_SETTINGS[..], &settings].concat()).await;
+    let slow = SlowUpload::begin(&app, "alice", 9 * MIB);
+    wait_until("the upload is on disk", async || app.metric("upload_disk_in_use_bytes").await >= (9 * MIB) as f64).await;
     let refused = app.post(upload("bob", 5 * MIB)).await;
     assert_error(&refused, 503, "ServiceUnavailable");
     assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
     app.post(upload("bob", 100_000)).await.ok();
-    // It goes on when there is room in time.
-    let held_back = Slow::begin(&app, "bob", 5 * MIB);
+    // A waiting upload continues when memory is released in time.
+    let waiting = SlowUpload::begin(&app, "bob", 5 * MIB);
     slow.end().await.ok();
-    held_back.end().await.ok();
+    waiting.end().await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_no_temporary_file_can_be_created_uploads_hold_memory_for_all_that_they_announce() {
-    let app = TestApp::with(&[&PATIENT[..], &["--upload-disk-dir=/dev/null/spool"]].concat()).await;
-    let slow = Slow::begin(&app, "alice", 10 * MIB);
+async fn without_spool_files_uploads_reserve_memory_for_their_full_length() {
+    let app = TestApp::with(&[&SLOW_CLIENT_SETTINGS[..], &["--upload-disk-dir=/dev/null/spool"]].concat()).await;
+    let slow = SlowUpload::begin(&app, "alice", 10 * MIB);
     let reserved = async || app.metric("upload_memory_in_use_bytes").await - app.metric("receiving_memory_in_use_bytes").await;
-    until("it has memory for all of it", async || reserved().await >= (10 * MIB) as f64).await;
+    wait_until("memory for the full length is reserved", async || reserved().await >= (10 * MIB) as f64).await;
     app.post(upload("bob", MIB)).await.ok();
     assert_eq!(slow.end().await.ok()["image"]["file_size"], 10 * MIB);
     assert_eq!((app.metric("spilled_uploads_total").await, app.metric("upload_memory_in_use_bytes").await), (0.0, 0.0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uploads_of_any_length_arrive_whole_with_and_without_a_disk() {
+async fn uploads_of_any_length_arrive_intact_with_and_without_a_disk() {
     for setting in ["--upload-disk-budget=0", "--upload-disk-budget=10MiB"] {
         let app = TestApp::with(&[setting, "--upload-memory-budget=11MiB"]).await;
         for length in [1024 + 7000, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, MIB, MIB + 1, 10 * MIB] {
@@ -133,7 +134,7 @@ async fn uploads_of_any_length_arrive_whole_with_and_without_a_disk() {
             let image = app.post(Form::upload("alice", &file)).await.image();
             assert_eq!(app.fetch(image["download_url"].as_str().unwrap()).await.body, file, "{setting} {length}");
         }
-        // Without a length.
+        // Without a Content-Length.
         let file = padded(jpeg(64, 64, 4), 700_000);
         let pieces: Vec<_> = Form::upload("alice", &file).finish().chunks(1000).map(Bytes::copy_from_slice).collect();
         let body = Body::wrap_stream(futures::stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>)));
@@ -150,7 +151,7 @@ fn urls(number: usize) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn orders_at_once_cannot_exceed_what_a_user_may_have_pending() {
+async fn concurrent_import_jobs_cannot_exceed_the_pending_limit() {
     let app = TestApp::with(&["--import-concurrency=0", "--import-max-pending=100"]).await;
     let order = |user: &str| json!({"urls": urls(30), "user_id": user});
     let answers = join_all((0..8).map(|_| async { app.post_json("/imports", &order("alice")).await })).await;
@@ -161,7 +162,7 @@ async fn orders_at_once_cannot_exceed_what_a_user_may_have_pending() {
         assert!(answer.text().contains("90 URLs") && answer.text().contains("100 that IMPORT_MAX_PENDING"), "{}", answer.text());
         assert_eq!(answer.header("retry-after"), "60");
     }
-    // Others are not concerned, and what is cancelled does not count.
+    // Other users are not affected, and cancelled jobs do not count.
     assert_eq!(app.post_json("/imports", &order("bob")).await.status, 202);
     let id = taken[0].json()["jobId"].as_str().unwrap().to_owned();
     app.by("alice", Method::DELETE, &format!("/imports/{id}")).await.ok();
@@ -170,7 +171,7 @@ async fn orders_at_once_cannot_exceed_what_a_user_may_have_pending() {
 }
 
 #[tokio::test]
-async fn an_order_that_was_taken_is_answered_again_although_the_user_may_order_no_more() {
+async fn a_repeated_import_request_gets_the_same_response_even_at_the_pending_limit() {
     let app = TestApp::with(&["--import-concurrency=0", "--import-max-pending=100"]).await;
     let order = async |key: &str| {
         let request = app.request(Method::POST, "/imports").header("Idempotency-Key", key);
@@ -180,7 +181,7 @@ async fn an_order_that_was_taken_is_answered_again_although_the_user_may_order_n
     assert_eq!(first.status, 202);
     assert_error(&order("two").await, 429, "TooManyRequests");
     assert_eq!(order("one").await.json(), first.json());
-    // A refused order leaves its key free.
+    // A rejected job does not occupy its idempotency key.
     let id = first.json()["jobId"].as_str().unwrap().to_owned();
     app.by("alice", Method::DELETE, &format!("/imports/{id}")).await.ok();
     assert_eq!(order("two").await.status, 202);
@@ -189,7 +190,7 @@ async fn an_order_that_was_taken_is_answered_again_although_the_user_may_order_n
 // Counts.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_lists_of_one_client_that_have_to_be_counted_keep_nobody_else_waiting() {
+async fn sixty_uncached_counts_of_one_client_do_not_block_others() {
     let app = TestApp::start().await;
     for seed in 0..3 {
         app.post(Form::upload("alice", &jpeg(64, 64, seed)).text("tags", "sea,sun")).await.ok();

@@ -1,7 +1,7 @@
-//! A database or a storage that refuses, hangs, crawls or cuts the connection: the service says so within a bounded
+//! A database or storage that refuses, hangs, slows down or cuts connections. The service reports it within a bounded
 //! time, stores nothing that it did not acknowledge, and recovers by itself.
 //!
-//! SQLite has no network to break: what is about the database runs on PostgreSQL only.
+//! SQLite has no network that could fail, so the database tests run on PostgreSQL only.
 
 use std::time::{Duration, Instant};
 
@@ -12,83 +12,83 @@ use crate::harness::client::{Client, Upload};
 use crate::harness::process::Process;
 use crate::harness::proxy::{Direction, Fault, Proxied, Proxy};
 
-/// So that a hanging dependency is noticed soon.
+/// Short timeouts, so that a hanging dependency is noticed soon.
 const SETTINGS: [(&str, &str); 2] = [("DATABASE_TIMEOUT", "1"), ("S3_TIMEOUT", "2")];
 
-/// Far more than the timeouts add up to; it only shows that there is a bound.
-const BOUND: Duration = Duration::from_secs(20);
+/// Far more than the sum of the timeouts. It only shows that the time is bounded.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Broken {
+enum Dependency {
     Database,
     Storage,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storage_that_refuses_is_told_and_recovered_from() {
-    outlives(Broken::Storage, Fault::Refused).await;
+async fn a_storage_that_refuses_connections_is_reported_and_recovered_from() {
+    assert_survives(Dependency::Storage, Fault::Refused).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storage_that_hangs_is_told_and_recovered_from() {
-    outlives(Broken::Storage, Fault::Hang).await;
+async fn a_storage_that_hangs_is_reported_and_recovered_from() {
+    assert_survives(Dependency::Storage, Fault::Hang).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storage_that_crawls_is_told_and_recovered_from() {
-    outlives(Broken::Storage, Fault::Slow(Duration::from_secs(5))).await;
+async fn a_slow_storage_is_reported_and_recovered_from() {
+    assert_survives(Dependency::Storage, Fault::Slow(Duration::from_secs(5))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storage_that_cuts_connections_is_told_and_recovered_from() {
-    outlives(Broken::Storage, Fault::Cut(100)).await;
+async fn a_storage_that_cuts_connections_is_reported_and_recovered_from() {
+    assert_survives(Dependency::Storage, Fault::Cut(100)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_refuses_is_told_and_recovered_from() {
-    outlives(Broken::Database, Fault::Refused).await;
+async fn a_database_that_refuses_connections_is_reported_and_recovered_from() {
+    assert_survives(Dependency::Database, Fault::Refused).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_hangs_is_told_and_recovered_from() {
-    outlives(Broken::Database, Fault::Hang).await;
+async fn a_database_that_hangs_is_reported_and_recovered_from() {
+    assert_survives(Dependency::Database, Fault::Hang).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_crawls_is_told_and_recovered_from() {
-    outlives(Broken::Database, Fault::Slow(Duration::from_secs(5))).await;
+async fn a_slow_database_is_reported_and_recovered_from() {
+    assert_survives(Dependency::Database, Fault::Slow(Duration::from_secs(5))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_cuts_connections_is_told_and_recovered_from() {
-    outlives(Broken::Database, Fault::Cut(100)).await;
+async fn a_database_that_cuts_connections_is_reported_and_recovered_from() {
+    assert_survives(Dependency::Database, Fault::Cut(100)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn database_connections_that_are_lost_in_silence_are_replaced() {
+async fn silently_lost_database_connections_are_replaced() {
     let proxied = Proxied::new().await;
     let Some(proxy) = &proxied.database else { return };
     let settings = [("DATABASE_CONNECTIONS", "4"), ("DATABASE_TIMEOUT", "1")];
     let process = Process::start(&proxied.home, &settings).await;
     let client = Client::new(process.address);
     for _ in 0..2 {
-        // All of them are open, and in use when they are lost.
-        let asking = (0..40).map(|_| client.get("/images"));
+        // All connections are open and in use when they are lost.
+        let requests = (0..40).map(|_| client.get("/images"));
         let losing = async {
             tokio::time::sleep(Duration::from_millis(30)).await;
             proxy.set(Fault::Lose);
         };
-        bounded("lists", async { tokio::join!(futures::future::join_all(asking), losing) }).await;
-        until_ready(&client).await;
-        let answers = bounded("lists", futures::future::join_all((0..40).map(|_| client.get("/images")))).await;
+        within_time_limit("lists", async { tokio::join!(futures::future::join_all(requests), losing) }).await;
+        wait_until_ready(&client).await;
+        let answers = within_time_limit("lists", futures::future::join_all((0..40).map(|_| client.get("/images")))).await;
         for answer in answers {
             answer.ok();
         }
     }
 }
 
-/// Uploads before, during and after a fault; afterwards exactly the acknowledged ones are there.
-async fn outlives(broken: Broken, fault: Fault) {
+/// Uploads before, during and after a fault. Afterwards exactly the acknowledged images exist.
+async fn assert_survives(broken: Dependency, fault: Fault) {
     let proxied = Proxied::new().await;
     let Some(proxy) = proxy_of(&proxied, broken) else { return };
     let process = Process::start(&proxied.home, &SETTINGS).await;
@@ -98,17 +98,17 @@ async fn outlives(broken: Broken, fault: Fault) {
 
     proxy.set(fault);
     for _ in 0..2 {
-        assert_uploads_are_refused(&client).await;
+        assert_uploads_are_rejected(&client).await;
         assert_readiness(&client, Some(broken)).await;
-        assert_eq!(bounded("health", client.get("/health")).await.status, 200);
+        assert_eq!(within_time_limit("health", client.get("/health")).await.status, 200);
         match broken {
-            Broken::Storage => assert_reading_works(&client, &id).await,
-            Broken::Database => assert_reading_is_refused(&client, &id).await,
+            Dependency::Storage => assert_reading_works(&client, &id).await,
+            Dependency::Database => assert_reading_is_rejected(&client, &id).await,
         }
     }
 
     proxy.set(Fault::None);
-    until_stored(&client, "after").await;
+    upload_until_stored(&client, "after").await;
     assert_readiness(&client, None).await;
     let mut titles: Vec<Value> = client.list().await.iter().map(|image| image["title"].clone()).collect();
     titles.sort_by_key(Value::to_string);
@@ -119,23 +119,23 @@ async fn outlives(broken: Broken, fault: Fault) {
     assert_sound(&proxied, process).await;
 }
 
-fn proxy_of(proxied: &Proxied, broken: Broken) -> Option<&Proxy> {
+fn proxy_of(proxied: &Proxied, broken: Dependency) -> Option<&Proxy> {
     match broken {
-        Broken::Database => proxied.database.as_ref(),
-        Broken::Storage => Some(&proxied.storage),
+        Dependency::Database => proxied.database.as_ref(),
+        Dependency::Storage => Some(&proxied.storage),
     }
 }
 
-/// Several at once, one of them under a key.
-async fn assert_uploads_are_refused(client: &Client) {
+/// Sends several uploads concurrently, one of them with an idempotency key.
+async fn assert_uploads_are_rejected(client: &Client) {
     let uploads = (0..4).map(|seed| {
         let upload = Upload::small("during", seed);
         if seed == 0 { upload.with_key("during") } else { upload }
     });
     let uploads: Vec<Upload> = uploads.collect();
     let answers = futures::future::join_all(uploads.iter().map(|upload| client.upload(upload)));
-    for (upload, answer) in uploads.iter().zip(bounded("uploads", answers).await) {
-        // A claim that could not be given back stays until its lease ends.
+    for (upload, answer) in uploads.iter().zip(within_time_limit("uploads", answers).await) {
+        // A claim that could not be released stays until its lease expires.
         if upload.key.is_some() && answer.status == 409 {
             continue;
         }
@@ -143,13 +143,13 @@ async fn assert_uploads_are_refused(client: &Client) {
     }
 }
 
-async fn assert_readiness(client: &Client, broken: Option<Broken>) {
-    let answer = bounded("readiness", client.get("/ready")).await;
+async fn assert_readiness(client: &Client, broken: Option<Dependency>) {
+    let answer = within_time_limit("readiness", client.get("/ready")).await;
     let state = |dependency| if broken == Some(dependency) { "down" } else { "up" };
     let status = if broken.is_some() { "unavailable" } else { "ready" };
     let body = answer.json();
-    let told = [&body["status"], &body["database"], &body["storage"]];
-    assert_eq!(told, [status, state(Broken::Database), state(Broken::Storage)]);
+    let actual = [&body["status"], &body["database"], &body["storage"]];
+    assert_eq!(actual, [status, state(Dependency::Database), state(Dependency::Storage)]);
     let error = ["error", "message", "details"].map(|name| body[name].clone());
     match broken {
         Some(broken) => {
@@ -164,31 +164,31 @@ async fn assert_readiness(client: &Client, broken: Option<Broken>) {
     assert_eq!(!answer.header("retry-after").is_empty(), broken.is_some());
 }
 
-/// What the database knows is served while the storage is down.
+/// While the storage is down, everything that only needs the database works.
 async fn assert_reading_works(client: &Client, id: &str) {
-    assert_eq!(bounded("an image", client.get(&format!("/images/{id}"))).await.ok()["title"], "before");
-    assert_eq!(bounded("a list", client.get("/images")).await.ok()["total_count"], 1);
-    bounded("a link", client.get(&format!("/images/{id}/download"))).await.ok();
+    assert_eq!(within_time_limit("an image", client.get(&format!("/images/{id}"))).await.ok()["title"], "before");
+    assert_eq!(within_time_limit("a list", client.get("/images")).await.ok()["total_count"], 1);
+    within_time_limit("a link", client.get(&format!("/images/{id}/download"))).await.ok();
     let change = serde_json::json!({"description": "changed meanwhile"});
-    assert_eq!(bounded("a change", client.patch(id, &change)).await.ok()["description"], "changed meanwhile");
+    assert_eq!(within_time_limit("a change", client.patch(id, &change)).await.ok()["description"], "changed meanwhile");
 }
 
-async fn assert_reading_is_refused(client: &Client, id: &str) {
+async fn assert_reading_is_rejected(client: &Client, id: &str) {
     for path in ["/images".to_owned(), format!("/images/{id}"), format!("/images/{id}/download")] {
-        assert_error(&bounded(&path, client.get(&path)).await, 503, "ServiceUnavailable");
+        assert_error(&within_time_limit(&path, client.get(&path)).await, 503, "ServiceUnavailable");
     }
-    assert_eq!(bounded("metrics", client.get("/metrics")).await.status, 200);
+    assert_eq!(within_time_limit("metrics", client.get("/metrics")).await.status, 200);
 }
 
-async fn bounded<T>(what: &str, asking: impl Future<Output = T>) -> T {
+async fn within_time_limit<T>(what: &str, request: impl Future<Output = T>) -> T {
     let started = Instant::now();
-    let answer = asking.await;
-    assert!(started.elapsed() < BOUND, "{what} took {:?}", started.elapsed());
+    let answer = request.await;
+    assert!(started.elapsed() < TIME_LIMIT, "{what} took {:?}", started.elapsed());
     answer
 }
 
-/// Uploads until it is acknowledged; until then every answer says that it was not.
-async fn until_stored(client: &Client, title: &str) {
+/// Uploads until it succeeds. Until then, every response must be a 503.
+async fn upload_until_stored(client: &Client, title: &str) {
     let started = Instant::now();
     loop {
         let answer = client.upload(&Upload::small(title, 99)).await;
@@ -196,12 +196,12 @@ async fn until_stored(client: &Client, title: &str) {
             return;
         }
         assert_error(&answer, 503, "ServiceUnavailable");
-        assert!(started.elapsed() < Duration::from_secs(30), "it does not recover: {}", answer.text());
+        assert!(started.elapsed() < Duration::from_secs(30), "the service does not recover: {}", answer.text());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// The doctor has nothing to say, after an orderly end.
+/// Checks, after an orderly shutdown, that the doctor reports no problems.
 async fn assert_sound(proxied: &Proxied, process: Process) {
     process.stop().await;
     let report = proxied.home.run(&["doctor"], &[]).await;
@@ -209,7 +209,7 @@ async fn assert_sound(proxied: &Proxied, process: Process) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_slow_but_within_the_timeouts_works() {
+async fn slow_dependencies_within_the_timeouts_work() {
     let proxied = Proxied::new().await;
     let process = Process::start(&proxied.home, &[("DATABASE_TIMEOUT", "5"), ("S3_TIMEOUT", "15")]).await;
     let client = Client::new(process.address);
@@ -226,7 +226,7 @@ async fn what_is_slow_but_within_the_timeouts_works() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_starts_before_its_dependencies_waits_for_the_database_and_needs_no_storage() {
+async fn a_service_started_before_its_dependencies_waits_for_the_database_but_not_for_the_storage() {
     let proxied = Proxied::new().await;
     proxied.storage.set(Fault::Refused);
     if let Some(database) = &proxied.database {
@@ -239,54 +239,54 @@ async fn a_service_that_starts_before_its_dependencies_waits_for_the_database_an
         }
     });
     let client = Client::new(process.address);
-    assert_readiness(&client, Some(Broken::Storage)).await;
+    assert_readiness(&client, Some(Dependency::Storage)).await;
     proxied.storage.set(Fault::None);
-    until_stored(&client, "at last").await;
+    upload_until_stored(&client, "at last").await;
     assert_readiness(&client, None).await;
 }
 
 // A connection that breaks once, at every point of an upload.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_connection_cut_anywhere_in_an_upload_leaves_all_of_it_or_nothing() {
-    cut_everywhere(Broken::Database).await;
+async fn an_upload_is_atomic_wherever_the_database_connection_is_cut() {
+    assert_cuts_are_harmless(Dependency::Database).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storage_connection_cut_anywhere_in_an_upload_leaves_all_of_it_or_nothing() {
-    cut_everywhere(Broken::Storage).await;
+async fn an_upload_is_atomic_wherever_the_storage_connection_is_cut() {
+    assert_cuts_are_harmless(Dependency::Storage).await;
 }
 
-/// Of the points at which the connection is cut, in each direction.
+/// The number of points at which the connection is cut, in each direction.
 const CUTS: u64 = 24;
 
-async fn cut_everywhere(broken: Broken) {
+async fn assert_cuts_are_harmless(broken: Dependency) {
     let proxied = Proxied::new().await;
     let Some(proxy) = proxy_of(&proxied, broken) else { return };
-    // Nothing else should talk to the dependency meanwhile.
+    // Nothing else should use the dependency meanwhile.
     let settings = [("SWEEP_INTERVAL", "86400"), ("IMPORT_CONCURRENCY", "0"), ("DATABASE_TIMEOUT", "5"), ("S3_TIMEOUT", "10")];
     let process = Process::start(&proxied.home, &settings).await;
     let client = Client::new(process.address);
     let (mut stored, mut refused, mut unknown, mut struck) = (0, 0, 0, 0);
     for direction in [Direction::ToServer, Direction::ToClient] {
-        // The first upload prepares statements and opens connections, which later ones do not.
+        // The first uploads also prepare statements and open connections.
         for warm_up in 0..2 {
-            until_stored(&client, &format!("{direction:?} {warm_up}")).await;
+            upload_until_stored(&client, &format!("{direction:?} {warm_up}")).await;
         }
         proxy.set(Fault::None);
-        until_stored(&client, &format!("{direction:?} measured")).await;
-        let whole = proxy.carried(direction);
-        // Each point twice as near to the end as even steps would be: the commit is there.
+        upload_until_stored(&client, &format!("{direction:?} measured")).await;
+        let whole = proxy.forwarded(direction);
+        // Quadratic steps, so that cuts are denser near the end, where the commit is.
         for step in 0..CUTS {
-            // The connection that was cut before is replaced here, and not while bytes are counted.
-            until_stored(&client, &format!("{direction:?} between {step}")).await;
+            // This upload replaces the connection that was cut, so that it does not disturb the byte count.
+            upload_until_stored(&client, &format!("{direction:?} between {step}")).await;
             let left = whole * (CUTS - step) * (CUTS - step) / (CUTS * CUTS);
             let title = format!("{direction:?} cut {left} before its end");
             proxy.set(Fault::CutOnce(direction, whole - left));
-            let answer = bounded(&title, client.upload(&Upload::small(&title, step))).await;
+            let answer = within_time_limit(&title, client.upload(&Upload::small(&title, step))).await;
             struck += u32::from(proxy.is_over());
             proxy.set(Fault::None);
-            until_ready(&client).await;
+            wait_until_ready(&client).await;
             let found = client.count_whole(&title).await;
             match answer.status {
                 200 => {
@@ -301,15 +301,15 @@ async fn cut_everywhere(broken: Broken) {
             }
         }
     }
-    eprintln!("{broken:?}: cut {struck} times: {stored} stored, {refused} refused, {unknown} refused and there");
-    assert!(u64::from(struck) > CUTS, "only {struck} of {} cuts came to pass", 2 * CUTS);
+    eprintln!("{broken:?}: cut {struck} times: {stored} stored, {refused} rejected, {unknown} rejected but stored");
+    assert!(u64::from(struck) > CUTS, "only {struck} of {} cuts happened", 2 * CUTS);
     assert_sound(&proxied, process).await;
 }
 
-/// Connections that broke while nobody used them are noticed by who uses them next.
-async fn until_ready(client: &Client) {
+/// Waits until requests succeed: a broken idle connection is noticed only when it is used next.
+async fn wait_until_ready(client: &Client) {
     let started = Instant::now();
     while client.get("/images").await.status != 200 {
-        assert!(started.elapsed() < Duration::from_secs(30), "it does not recover");
+        assert!(started.elapsed() < Duration::from_secs(30), "the service does not recover");
     }
 }

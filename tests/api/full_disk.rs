@@ -1,5 +1,5 @@
-//! A disk that takes no more: what was stored is served, what cannot be stored is refused, and when there is room again
-//! all works as before. The disk is "full" by a limit on the length of files, which the test sets and lifts.
+//! A full disk: stored images are served, new uploads are rejected, and everything works again once space is available.
+//! The test simulates a full disk with a limit on file sizes, which it sets and lifts.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,24 +11,24 @@ use crate::harness::client::{Client, Upload};
 use crate::harness::pictures::{jpeg, padded};
 use crate::harness::process::{Home, Process};
 
-/// Files of the running process may have this many bytes; more is an error to whoever writes.
+/// Limits the size of files that the running process may write. Larger writes fail.
 fn limit_files(process: &Process, bytes: &str) {
     let limit = format!("--fsize={bytes}:unlimited");
     let status = Command::new("prlimit").args(["--pid", &process.pid().to_string(), &limit]).status().unwrap();
-    assert!(status.success(), "prlimit, of util-linux, sets the limit");
+    assert!(status.success(), "prlimit from util-linux must set the limit");
 }
 
-/// SQLite and the S3 server inside the process, which have the disk to themselves.
+/// SQLite and the embedded S3 server, which both write to the limited disk.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_is_full_is_told_and_recovered_from() {
+async fn a_full_disk_is_reported_and_recovered_from() {
     let home = Home::embedded();
-    // Otherwise the kernel ends a process that writes beyond the limit.
+    // Without this trap, the kernel kills a process that writes beyond the limit.
     let process = Process::start_after("trap '' XFSZ", &home, &[]).await;
     let client = Client::new(process.address);
     let id = client.upload(&Upload::small("before", 0)).await.image_id();
     let mut stored = 1;
     let log_bytes = std::fs::metadata(home.data_dir().join("images.sqlite-wal")).unwrap().len();
-    // From no room at all to room for the beginning of a transaction.
+    // From no space at all to space for the start of a transaction.
     for (round, limit) in [1, 4096, 20_000, log_bytes + 100, log_bytes + 10_000, log_bytes + 60_000].into_iter().enumerate() {
         limit_files(&process, &limit.to_string());
         for seed in 0..3 {
@@ -42,9 +42,9 @@ async fn a_disk_that_is_full_is_told_and_recovered_from() {
         let change = client.patch(&id, &json!({"description": format!("in round {round}")})).await;
         assert!(matches!(change.status, 200 | 503), "{}", change.text());
         assert_eq!(client.get(&format!("/images/{id}")).await.ok()["title"], "before");
-        assert_eq!(client.get("/images").await.ok()["total_count"], stored, "what was refused is not listed");
+        assert_eq!(client.get("/images").await.ok()["total_count"], stored, "rejected uploads are not listed");
         limit_files(&process, "unlimited");
-        until_stored(&client, round as u64 + 100).await;
+        upload_until_stored(&client, round as u64 + 100).await;
         stored += 1;
         client.patch(&id, &json!({"description": "with room"})).await.ok();
     }
@@ -57,9 +57,9 @@ async fn a_disk_that_is_full_is_told_and_recovered_from() {
     assert!(report.status.success(), "{report:?}");
 }
 
-/// An upload that does not fit into the memory for arriving bodies goes to disk, and there is no room there.
+/// An upload that does not fit into the memory for arriving bodies spills to disk, which has no space left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_that_cannot_be_spilled_is_refused_and_told_in_the_log() {
+async fn an_upload_that_cannot_spill_to_disk_is_rejected_and_logged() {
     let home = Home::embedded();
     let process = Process::start_after("trap '' XFSZ", &home, &[("UPLOAD_MEMORY_BUDGET", "11MiB")]).await;
     let client = Client::new(process.address);
@@ -73,7 +73,7 @@ async fn an_upload_that_cannot_be_spilled_is_refused_and_told_in_the_log() {
     process.stop().await;
 }
 
-async fn until_stored(client: &Client, seed: u64) {
+async fn upload_until_stored(client: &Client, seed: u64) {
     let started = Instant::now();
     loop {
         let answer = client.upload(&Upload::small("after", seed)).await;
@@ -81,14 +81,14 @@ async fn until_stored(client: &Client, seed: u64) {
             return;
         }
         assert_error(&answer, 503, "ServiceUnavailable");
-        assert!(started.elapsed() < Duration::from_secs(20), "it does not recover: {}", answer.text());
+        assert!(started.elapsed() < Duration::from_secs(20), "the service does not recover: {}", answer.text());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// Logs that nobody can write down cost no request.
+/// A failing log output must not affect requests.
 #[tokio::test]
-async fn a_log_that_cannot_be_written_harms_nothing() {
+async fn a_failing_log_output_does_not_affect_requests() {
     let home = Home::embedded();
     let process = Process::start_after("exec 2>/dev/full", &home, &[("LOG_LEVEL", "debug")]).await;
     let client = Client::new(process.address);

@@ -1,4 +1,4 @@
-//! Whose word is taken for who asks, and what of it the log tells.
+//! Trust in gateways: which requests may name their user in `X-User-Id`, and what the log says about callers.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,8 +15,8 @@ use crate::harness::form::Form;
 use crate::harness::process::{Home, Process};
 use crate::harness::{Answer, PASSWORD, TestApp, assert_error, pictures};
 
-/// The same service as on an address of a network, with these settings; its client is at 127.0.0.1.
-async fn on_a_network(app: &TestApp, proxies: &str) -> String {
+/// Serves the app as if on a network address, trusting these proxies. The test's client is at 127.0.0.1.
+async fn serve_on_network(app: &TestApp, proxies: &str) -> String {
     let mut config = app.config();
     config.access.trusted_proxies = vec![proxies.to_owned()];
     let config = config.validate().expect("settings");
@@ -28,7 +28,7 @@ async fn on_a_network(app: &TestApp, proxies: &str) -> String {
     base
 }
 
-async fn ask(method: Method, url: String, user: Option<&str>, form: Option<Form>) -> Answer {
+async fn send(method: Method, url: String, user: Option<&str>, form: Option<Form>) -> Answer {
     let mut request = Client::builder().no_proxy().build().expect("a client").request(method, url);
     if let Some(user) = user {
         request = request.header("X-User-Id", user);
@@ -40,20 +40,20 @@ async fn ask(method: Method, url: String, user: Option<&str>, form: Option<Form>
 }
 
 #[tokio::test]
-async fn only_a_trusted_gateway_says_who_asks() {
+async fn only_a_trusted_gateway_may_name_the_user() {
     let app = TestApp::start().await;
     let picture = pictures::jpeg(64, 64, 7);
     let private = app.post(Form::upload("ann", &picture).text("visibility", "private")).await.image_id();
-    let behind = on_a_network(&app, "127.0.0.0/8").await;
-    let apart = on_a_network(&app, "192.0.2.0/24").await;
+    let trusted_base = serve_on_network(&app, "127.0.0.0/8").await;
+    let untrusted_base = serve_on_network(&app, "192.0.2.0/24").await;
     let image = format!("/images/{private}");
     let form = || Some(Form::upload("ann", &picture));
     let urls = json!({"urls": ["http://example.org/a.jpg"], "user_id": "ann"});
-    for (base, trusted) in [(&behind, true), (&apart, false)] {
-        let read = ask(Method::GET, format!("{base}{image}"), Some("ann"), None).await;
+    for (base, trusted) in [(&trusted_base, true), (&untrusted_base, false)] {
+        let read = send(Method::GET, format!("{base}{image}"), Some("ann"), None).await;
         assert_eq!(read.status, if trusted { 200 } else { 404 });
         for user in [None, Some("ann")] {
-            let upload = ask(Method::POST, format!("{base}/images"), user, form()).await;
+            let upload = send(Method::POST, format!("{base}/images"), user, form()).await;
             if trusted {
                 upload.ok();
             } else {
@@ -62,31 +62,31 @@ async fn only_a_trusted_gateway_says_who_asks() {
         }
         let import = app.client.post(format!("{base}/imports")).json(&urls).send().await.expect("an answer");
         assert_eq!(import.status().as_u16(), if trusted { 202 } else { 401 });
-        let list = ask(Method::GET, format!("{base}/images"), None, None).await.ok();
-        assert_eq!(list["total_count"], 2, "what is public can be read by anybody");
+        let list = send(Method::GET, format!("{base}/images"), None, None).await.ok();
+        assert_eq!(list["total_count"], 2, "public images are readable by anyone");
     }
-    assert_error(&ask(Method::DELETE, format!("{apart}{image}"), Some("ann"), None).await, 401, "Unauthorized");
-    assert_eq!(ask(Method::DELETE, format!("{behind}{image}"), Some("ann"), None).await.status, 200);
+    assert_error(&send(Method::DELETE, format!("{untrusted_base}{image}"), Some("ann"), None).await, 401, "Unauthorized");
+    assert_eq!(send(Method::DELETE, format!("{trusted_base}{image}"), Some("ann"), None).await.status, 200);
 }
 
 #[tokio::test]
-async fn the_user_that_a_gateway_names_is_the_owner_unless_the_request_says_so_itself() {
+async fn the_gateways_user_owns_uploads_and_the_request_cannot_name_another() {
     let app = TestApp::start().await;
-    let behind = on_a_network(&app, "127.0.0.0/8").await;
-    let apart = on_a_network(&app, "192.0.2.0/24").await;
+    let trusted_base = serve_on_network(&app, "127.0.0.0/8").await;
+    let untrusted_base = serve_on_network(&app, "192.0.2.0/24").await;
     let file = pictures::jpeg(64, 64, 7);
-    let upload = async |base: &str, caller, form: Form| ask(Method::POST, format!("{base}/images"), caller, Some(form)).await;
+    let upload = async |base: &str, caller, form: Form| send(Method::POST, format!("{base}/images"), caller, Some(form)).await;
     let unnamed = || Form::new().file(&file);
-    assert_eq!(upload(&behind, Some("ann"), unnamed()).await.image()["user_id"], "ann");
-    assert_eq!(upload(&behind, Some("ann"), Form::upload("", &file)).await.image()["user_id"], "ann");
-    assert_eq!(upload(&behind, Some("ann"), Form::upload("ann", &file)).await.image()["user_id"], "ann");
-    assert_error(&upload(&behind, Some("ann"), Form::upload("bob", &file)).await, 403, "Forbidden");
-    let missing = upload(&behind, None, unnamed()).await;
+    assert_eq!(upload(&trusted_base, Some("ann"), unnamed()).await.image()["user_id"], "ann");
+    assert_eq!(upload(&trusted_base, Some("ann"), Form::upload("", &file)).await.image()["user_id"], "ann");
+    assert_eq!(upload(&trusted_base, Some("ann"), Form::upload("ann", &file)).await.image()["user_id"], "ann");
+    assert_error(&upload(&trusted_base, Some("ann"), Form::upload("bob", &file)).await, 403, "Forbidden");
+    let missing = upload(&trusted_base, None, unnamed()).await;
     assert_eq!(assert_error(&missing, 422, "ValidationError"), json!({"user_id": "is required"}));
     assert_eq!(missing.json()["message"], "user_id is required.");
-    assert_error(&upload(&apart, Some("ann"), unnamed()).await, 401, "Unauthorized");
+    assert_error(&upload(&untrusted_base, Some("ann"), unnamed()).await, 401, "Unauthorized");
     let import = async |caller: Option<&str>, order: &serde_json::Value| {
-        let request = app.client.post(format!("{behind}/imports")).json(order);
+        let request = app.client.post(format!("{trusted_base}/imports")).json(order);
         let request = caller.into_iter().fold(request, |request, caller| request.header("X-User-Id", caller));
         Answer::read(request.send().await.expect("an answer")).await
     };
@@ -95,12 +95,12 @@ async fn the_user_that_a_gateway_names_is_the_owner_unless_the_request_says_so_i
     assert_error(&import(None, &order).await, 422, "ValidationError");
     let other = json!({"urls": ["http://example.org/a.jpg"], "user_id": "bob"});
     assert_error(&import(Some("ann"), &other).await, 403, "Forbidden");
-    let jobs = ask(Method::GET, format!("{behind}/imports"), Some("ann"), None).await.ok();
+    let jobs = send(Method::GET, format!("{trusted_base}/imports"), Some("ann"), None).await.ok();
     assert_eq!(jobs["imports"].as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test]
-async fn a_401_names_only_what_would_be_accepted() {
+async fn a_401_names_only_accepted_credentials() {
     let app = TestApp::start().await;
     let delete = async |app: &TestApp| app.send(app.request(Method::DELETE, "/collections/none")).await;
     let trusted = delete(&app).await;
@@ -118,7 +118,7 @@ async fn a_401_names_only_what_would_be_accepted() {
 }
 
 #[tokio::test]
-async fn pages_of_other_sites_cannot_act_as_a_user_of_this_machine() {
+async fn cross_site_requests_and_dns_rebinding_are_rejected() {
     let app = TestApp::with(&["--cors-origins=https://app.example.org"]).await;
     let upload = || app.upload(Form::upload("victim", &pictures::jpeg(64, 64, 7)).text("visibility", "private"));
     let refused = app.send(upload().header("Origin", "https://evil.example").header("Sec-Fetch-Site", "cross-site")).await;
@@ -129,7 +129,7 @@ async fn pages_of_other_sites_cannot_act_as_a_user_of_this_machine() {
     app.send(upload().header("Origin", "https://app.example.org").header("Sec-Fetch-Site", "cross-site")).await.ok();
     let own = app.url("");
     let image = app.send(upload().header("Origin", own).header("Sec-Fetch-Site", "same-origin")).await.image_id();
-    // A name that its owner lets lead here: then the page is of the same origin as the service.
+    // DNS rebinding: the attacker's host name resolves to this machine, so the page has the same origin as the service.
     let rebound = |path: String| app.request(Method::GET, &path).header("X-User-Id", "victim").header("Host", "rebound.example");
     for path in [format!("/images/{image}"), "/images".to_owned(), "/metrics".to_owned()] {
         let refused = app.send(rebound(path)).await;
@@ -140,7 +140,7 @@ async fn pages_of_other_sites_cannot_act_as_a_user_of_this_machine() {
 }
 
 #[tokio::test]
-async fn a_proxy_on_this_machine_may_pass_on_its_own_name() {
+async fn a_local_proxy_may_forward_its_own_host_name() {
     for settings in
         [&["--public-url=https://images.example.org"][..], &["--trusted-proxies=127.0.0.1"], &["--auth-mode=required"]]
     {
@@ -149,12 +149,12 @@ async fn a_proxy_on_this_machine_may_pass_on_its_own_name() {
     }
 }
 
-/// The status of a request that is written by hand.
+/// Sends a hand-written request. Returns the status.
 fn raw(app: &TestApp, request: &str) -> String {
     let mut connection = TcpStream::connect(app.url("").trim_start_matches("http://")).expect("a connection");
-    connection.write_all(request.as_bytes()).expect("it is sent");
+    connection.write_all(request.as_bytes()).expect("the request is sent");
     let mut answer = String::new();
-    connection.read_to_string(&mut answer).expect("it is answered");
+    connection.read_to_string(&mut answer).expect("the response is complete");
     answer.split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
@@ -171,7 +171,7 @@ async fn a_request_has_exactly_one_host() {
         ("HTTP/1.0\r\n", "200"),
     ] {
         for path in ["/openapi.json", "/limits"] {
-            // HTTP/1.0 has no hosts, so it is for none of ours.
+            // HTTP/1.0 needs no Host header, so the request names no host of this service.
             let expected = if head.starts_with("HTTP/1.0") && path == "/limits" { "403" } else { status };
             assert_eq!(raw(&app, &format!("GET {path} {head}Connection: close\r\n\r\n")), expected, "{path} {head:?}");
         }
@@ -179,7 +179,7 @@ async fn a_request_has_exactly_one_host() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_administrator_is_made_from_a_file_once() {
+async fn the_first_administrator_is_created_once_from_a_password_file() {
     let home = Home::new().await;
     let file = home.data_dir().with_file_name("password");
     std::fs::write(&file, format!("{PASSWORD}\n")).expect("a file");
@@ -191,18 +191,18 @@ async fn the_first_administrator_is_made_from_a_file_once() {
         client.post(format!("http://{}/token", process.address)).json(&fields).send().await.expect("an answer").status().as_u16()
     };
     let process = Process::start(&home, &[("AUTH_MODE", "required")]).await;
-    assert!(process.log().contains("there is no account yet") && process.log().contains("create-admin"), "{}", process.log());
+    assert!(process.log().contains("no account exists") && process.log().contains("create-admin"), "{}", process.log());
     process.stop().await;
     let process = Process::start(&home, &settings).await;
     assert_eq!(log_in(&process, PASSWORD).await, 201);
-    assert!(!process.log().contains("there is no account yet"));
+    assert!(!process.log().contains("no account exists"));
     process.stop().await;
-    // The account is there now, with its own password.
+    // The account exists now, with its own password.
     std::fs::write(&file, "another password").expect("a file");
     let process = Process::start(&home, &settings).await;
     assert_eq!((log_in(&process, PASSWORD).await, log_in(&process, "another password").await), (201, 401));
     process.stop().await;
-    // So the file is not looked at any more.
+    // So the file is no longer read.
     std::fs::write(&file, "short").expect("a file");
     let process = Process::start(&home, &settings).await;
     assert_eq!(log_in(&process, PASSWORD).await, 201);
@@ -213,13 +213,16 @@ async fn the_first_administrator_is_made_from_a_file_once() {
             Some(text) => std::fs::write(&file, text).expect("a file"),
             None => std::fs::remove_file(&file).expect("a file"),
         }
-        let ended = empty.run(&["serve"], &settings).await;
-        assert!(!ended.status.success() && ended.log.contains("ADMIN_PASSWORD_FILE") && ended.log.contains(reason), "{ended:?}");
+        let finished = empty.run(&["serve"], &settings).await;
+        assert!(
+            !finished.status.success() && finished.log.contains("ADMIN_PASSWORD_FILE") && finished.log.contains(reason),
+            "{finished:?}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_log_tells_where_a_request_comes_from_and_whose_key_it_has() {
+async fn the_log_has_the_client_address_and_the_account_and_api_key() {
     let home = Home::new().await;
     let file = home.data_dir().with_file_name("password");
     std::fs::write(&file, PASSWORD).expect("a file");
@@ -244,14 +247,14 @@ async fn the_log_tells_where_a_request_comes_from_and_whose_key_it_has() {
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            panic!("nothing was logged of {id}: {}", process.log())
+            panic!("nothing was logged about {id}: {}", process.log())
         };
-        let (with_key, of_nobody) = (line("with-a-key").await, line("nobody").await);
+        let (with_key, anonymous) = (line("with-a-key").await, line("nobody").await);
         for id in [&account["id"], &key["id"]] {
             assert!(with_key.contains(id.as_str().expect("an id")), "{id} {with_key}");
         }
         assert_eq!(with_key.contains("203.0.113.9"), address, "{with_key}");
-        assert!(!of_nobody.contains("account_id"), "{of_nobody}");
+        assert!(!anonymous.contains("account_id"), "{anonymous}");
         assert!(!process.log().contains("root@example.org"), "e-mail addresses are not logged: {}", process.log());
         process.stop().await;
     }

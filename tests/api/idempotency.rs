@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a request that comes again stores nothing twice.
+//! `Idempotency-Key`: a repeated request stores nothing twice.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,14 +29,14 @@ async fn count(app: &TestApp) -> Value {
 }
 
 #[tokio::test]
-async fn the_same_request_again_is_answered_as_the_first_and_stores_nothing() {
+async fn a_repeated_request_returns_the_first_response_and_stores_nothing() {
     let app = TestApp::start().await;
     app.clock.stop();
     let first = app.post_with_key("key-1", form("alice")).await.ok();
     for _ in 0..3 {
         assert_eq!(app.post_with_key("key-1", form("alice")).await.ok(), first);
     }
-    // The same parts in another order are the same request.
+    // The order of the parts does not matter.
     let again = Form::new().text("tags", "sea").file(&jpeg(60, 60, 1)).text("title", "first").text("user_id", "alice");
     assert_eq!(app.post_with_key("key-1", again).await.ok(), first);
     assert_eq!(count(&app).await, 1);
@@ -45,14 +45,14 @@ async fn the_same_request_again_is_answered_as_the_first_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_repeated_request_needs_no_second_connection() {
+async fn a_repeated_request_needs_only_one_database_connection() {
     let app = TestApp::with(&["--database-connections=1", "--database-timeout=3"]).await;
     let first = app.post_with_key("key-1", form("alice")).await.image_id();
     assert_eq!(app.post_with_key("key-1", form("alice")).await.image_id(), first);
 }
 
 #[tokio::test]
-async fn without_a_key_or_with_another_it_is_another_image() {
+async fn without_a_key_or_with_another_key_a_new_image_is_stored() {
     let app = TestApp::start().await;
     let mut ids = vec![app.post(form("alice")).await.image_id(), app.post(form("alice")).await.image_id()];
     for (key, user) in [("key-1", "alice"), ("key-2", "alice"), ("KEY-1", "alice"), ("key-1", "bob")] {
@@ -64,7 +64,7 @@ async fn without_a_key_or_with_another_it_is_another_image() {
 }
 
 #[tokio::test]
-async fn the_first_answer_is_given_even_after_the_image_was_changed_but_not_while_it_is_deleted() {
+async fn the_first_response_is_repeated_after_a_change_but_not_while_the_image_is_deleted() {
     let app = TestApp::with(&["--delete-revokes-urls=false"]).await;
     app.clock.stop();
     let first = app.post_with_key("key-1", form("alice").text("description", "words")).await.ok();
@@ -72,10 +72,14 @@ async fn the_first_answer_is_given_even_after_the_image_was_changed_but_not_whil
     let again = async || app.post_with_key("key-1", form("alice").text("description", "words")).await.ok();
     app.patch("alice", id, &json!({"title": "changed", "description": null, "tags": ["other"]})).await.ok();
     assert_eq!(again().await, first);
-    assert_eq!(app.get(&format!("/images/{id}")).await.ok()["title"], "changed", "the answer is old, the image is not");
+    assert_eq!(
+        app.get(&format!("/images/{id}")).await.ok()["title"],
+        "changed",
+        "the response is the first one, the image has changed"
+    );
     app.delete("alice", id).await.ok();
-    let refused = app.post_with_key("key-1", form("alice").text("description", "words")).await;
-    assert_error(&refused, 410, "Gone");
+    let rejected = app.post_with_key("key-1", form("alice").text("description", "words")).await;
+    assert_error(&rejected, 410, "Gone");
     assert_eq!(count(&app).await, 0);
     app.restore("alice", id).await.ok();
     assert_eq!(again().await, first);
@@ -83,7 +87,7 @@ async fn the_first_answer_is_given_even_after_the_image_was_changed_but_not_whil
 }
 
 #[tokio::test]
-async fn another_payload_under_the_same_key_is_422() {
+async fn a_different_payload_with_the_same_key_is_rejected() {
     let app = TestApp::start().await;
     app.post_with_key("key-1", form("alice")).await.ok();
     let file = jpeg(60, 60, 1);
@@ -123,7 +127,7 @@ async fn a_key_has_1_to_255_visible_ascii_characters() {
 }
 
 #[tokio::test]
-async fn a_key_is_forgotten_after_24_hours() {
+async fn a_key_expires_after_24_hours() {
     for swept in [false, true] {
         let app = TestApp::start().await;
         app.clock.stop();
@@ -143,7 +147,7 @@ async fn a_key_is_forgotten_after_24_hours() {
 }
 
 #[tokio::test]
-async fn a_first_request_that_failed_gives_the_key_back() {
+async fn a_failed_first_request_releases_the_key() {
     let app = TestApp::start().await;
     let whole = jpeg(200, 200, 1);
     for bad in [&whole[..whole.len() / 2], &b"text"[..], &jpeg(40, 40, 1)] {
@@ -156,7 +160,7 @@ async fn a_first_request_that_failed_gives_the_key_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_at_once_exactly_one_is_stored() {
+async fn of_many_concurrent_requests_exactly_one_is_stored() {
     let app = Arc::new(TestApp::start().await);
     for round in 0..5 {
         let key = format!("key-{round}");
@@ -164,7 +168,7 @@ async fn of_many_at_once_exactly_one_is_stored() {
             let (app, key) = (Arc::clone(&app), key.clone());
             tokio::spawn(async move { app.post_with_key(&key, form("alice")).await })
         });
-        let answers: Vec<_> = join_all(requests).await.into_iter().map(|answer| answer.expect("an answer")).collect();
+        let answers: Vec<_> = join_all(requests).await.into_iter().map(|answer| answer.expect("a response")).collect();
         let mut ids: Vec<String> = Vec::new();
         for answer in answers {
             if answer.status == 200 {
@@ -181,14 +185,14 @@ async fn of_many_at_once_exactly_one_is_stored() {
 }
 
 #[tokio::test]
-async fn a_key_in_flight_is_409_and_a_dead_claim_is_taken_over_after_its_lease() {
+async fn a_key_in_use_is_409_and_an_abandoned_claim_is_taken_over_after_its_lease() {
     let app = TestApp::start().await;
     app.clock.stop();
     app.post_with_key("key-1", form("alice")).await.ok();
-    // As if a process had died between its claim and its end.
+    // As if a process had crashed after its claim, before it finished.
     let (db, user) = (app.database().await, UserId::parse("alice").unwrap());
     let mut tx = db.begin().await.unwrap();
-    let record = store::images::idempotency::find(&mut tx, &user, "key-1").await.unwrap().expect("the key is known");
+    let record = store::images::idempotency::find(&mut tx, &user, "key-1").await.unwrap().expect("the key is stored");
     assert!(store::images::idempotency::forget(&mut tx, &user, "key-1", record.subject).await.unwrap());
     let dead = ImageId::new(&*app.clock).uuid();
     let lease = Lease { now: app.clock.now(), until: app.clock.now() + LEASE };
@@ -213,7 +217,7 @@ async fn a_key_in_flight_is_409_and_a_dead_claim_is_taken_over_after_its_lease()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_is_held_while_its_upload_lives_and_free_soon_after_the_process_died() {
+async fn a_key_is_held_while_its_upload_runs_and_released_soon_after_a_crash() {
     let proxied = Proxied::new().await;
     let process = Process::start(&proxied.home, &[("S3_TIMEOUT", "600"), ("INTENT_GRACE", "3600")]).await;
     let client = Client::new(process.address);
@@ -225,10 +229,10 @@ async fn a_key_is_held_while_its_upload_lives_and_free_soon_after_the_process_di
     });
     let waits = Instant::now();
     while !client.get("/metrics").await.text().contains("intents{state=\"uploading\"} 1\n") {
-        assert!(waits.elapsed() < Duration::from_secs(60), "it never comes to the storage");
+        assert!(waits.elapsed() < Duration::from_secs(60), "the upload never reaches the storage");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // What is left of the lease grows again when it is renewed.
+    // The remaining time of the lease grows when it is renewed.
     let (mut least, started) = (u64::MAX, Instant::now());
     loop {
         assert!(started.elapsed() < Duration::from_secs(60), "the lease is never renewed");
@@ -243,7 +247,7 @@ async fn a_key_is_held_while_its_upload_lives_and_free_soon_after_the_process_di
         least = left;
     }
     process.kill().await;
-    assert!(first.await.expect("a client").is_err(), "the first answer is lost");
+    assert!(first.await.expect("a client").is_err(), "the first response is lost");
 
     proxied.storage.set(Fault::None);
     let process = Process::start(&proxied.home, &[]).await;
@@ -251,7 +255,7 @@ async fn a_key_is_held_while_its_upload_lives_and_free_soon_after_the_process_di
     let mut answer = client.upload(&upload).await;
     let started = Instant::now();
     while answer.status == 409 {
-        assert!(started.elapsed() < Duration::from_secs(60), "the key is still taken");
+        assert!(started.elapsed() < Duration::from_secs(60), "the key is still in use");
         let left: u64 = answer.header("retry-after").parse().expect("seconds");
         tokio::time::sleep(Duration::from_secs(left)).await;
         answer = client.upload(&upload).await;

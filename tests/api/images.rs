@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::pictures::{jpeg, png};
 use crate::harness::{Answer, Form, TestApp, assert_error};
 
-const NOBODYS: &str = "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a";
+const UNKNOWN_ID: &str = "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a";
 
 async fn upload(app: &TestApp, user: &str) -> Value {
     let form = Form::upload(user, &jpeg(60, 60, 1)).text("title", "old title").text("description", "old text");
@@ -26,7 +26,7 @@ fn field_of(details: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn an_image_is_the_same_wherever_it_is_shown() {
+async fn an_image_is_identical_in_every_response() {
     let app = TestApp::start().await;
     app.clock.stop();
     let image = upload(&app, "alice").await;
@@ -36,12 +36,12 @@ async fn an_image_is_the_same_wherever_it_is_shown() {
     for list in ["/images", "/users/alice/images", "/tags/sea/images", "/images?tags=sun,sea&user_id=alice"] {
         assert_eq!(app.get(list).await.ok()["images"], json!([image]), "{list}");
     }
-    // Everybody may look; who asks makes no difference.
+    // All callers can read a public image, and all get the same response.
     assert_eq!(app.by("bob", Method::GET, &format!("/images/{id}")).await.ok(), image);
 }
 
 #[tokio::test]
-async fn include_url_false_leaves_every_url_null_and_the_rest_as_it_is() {
+async fn include_url_false_makes_every_url_null_and_changes_nothing_else() {
     let app = TestApp::start().await;
     app.clock.stop();
     let mut image = upload(&app, "alice").await;
@@ -57,7 +57,7 @@ async fn include_url_false_leaves_every_url_null_and_the_rest_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_download_link_lives_as_long_as_asked() {
+async fn a_download_link_expires_after_the_requested_time() {
     let app = TestApp::start().await;
     let image = upload(&app, "alice").await;
     let path = format!("/images/{}/download", id_of(&image));
@@ -78,7 +78,7 @@ async fn a_download_link_lives_as_long_as_asked() {
 }
 
 #[tokio::test]
-async fn a_change_sets_what_is_named_and_nothing_else() {
+async fn a_change_sets_only_the_given_fields() {
     let app = TestApp::start().await;
     let id = id_of(&upload(&app, "alice").await).to_owned();
     let mut expected = app.get(&format!("/images/{id}?include_url=false")).await.ok();
@@ -103,12 +103,12 @@ async fn a_change_sets_what_is_named_and_nothing_else() {
         expected["updated_at"] = changed["updated_at"].clone();
         assert!(time_of(&changed) > before, "{change}");
         assert_eq!(app.get(&format!("/images/{id}?include_url=false")).await.ok(), expected, "{change}");
-        assert_eq!(without_urls(changed), expected, "the answer is the image");
+        assert_eq!(without_urls(changed), expected, "the response is the image");
     }
 }
 
 fn time_of(image: &Value) -> DateTime<FixedOffset> {
-    DateTime::parse_from_rfc3339(image["updated_at"].as_str().expect("a time")).expect("a time as RFC 3339 has it")
+    DateTime::parse_from_rfc3339(image["updated_at"].as_str().expect("a time")).expect("an RFC 3339 time")
 }
 
 fn without_urls(mut image: Value) -> Value {
@@ -119,7 +119,7 @@ fn without_urls(mut image: Value) -> Value {
 }
 
 #[tokio::test]
-async fn updated_at_is_the_moment_of_the_last_change() {
+async fn updated_at_is_the_time_of_the_last_change() {
     let app = TestApp::start().await;
     app.clock.stop_at("2026-01-31T12:00:00Z");
     let image = upload(&app, "alice").await;
@@ -134,7 +134,7 @@ async fn updated_at_is_the_moment_of_the_last_change() {
 }
 
 #[tokio::test]
-async fn a_change_keeps_the_limits_of_an_upload() {
+async fn a_change_has_the_same_limits_as_an_upload() {
     let app = TestApp::start().await;
     let id = id_of(&upload(&app, "alice").await).to_owned();
     let eleven: Vec<String> = (0..11).map(|n| n.to_string()).collect();
@@ -170,11 +170,11 @@ async fn a_change_keeps_the_limits_of_an_upload() {
     let answer = app.patch("alice", &id, &json!({"title": 1, "description": 2, "tags": 3, "color": 4})).await;
     let details = assert_error(&answer, 422, "ValidationError");
     assert_eq!(details.as_object().unwrap().len(), 4, "{details}");
-    assert_eq!(app.get(&format!("/images/{id}")).await.ok()["title"], texts["title"], "a refused change changes nothing");
+    assert_eq!(app.get(&format!("/images/{id}")).await.ok()["title"], texts["title"], "a rejected change changes nothing");
 }
 
 #[tokio::test]
-async fn a_field_that_a_body_names_twice_is_400_and_changes_nothing() {
+async fn a_duplicate_field_is_400_and_changes_nothing() {
     let app = TestApp::start().await;
     let id = app.post(Form::upload("alice", &jpeg(60, 60, 1)).text("title", "kept")).await.image_id();
     for (body, named) in [
@@ -192,7 +192,7 @@ async fn a_field_that_a_body_names_twice_is_400_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_retagged_image_is_found_by_its_new_tags_only() {
+async fn a_retagged_image_is_listed_by_its_new_tags_only() {
     let app = TestApp::start().await;
     let id = id_of(&upload(&app, "alice").await).to_owned();
     app.patch("alice", &id, &json!({"tags": ["sun", "moon"]})).await.ok();
@@ -204,7 +204,7 @@ async fn a_retagged_image_is_found_by_its_new_tags_only() {
     app.assert_sound().await;
 }
 
-/// Every request that changes an image.
+/// Sends one of the requests that change an image.
 async fn write(app: &TestApp, what: &str, caller: Option<&str>, id: &str) -> Answer {
     let request = match what {
         "change" => app.request(Method::PATCH, &format!("/images/{id}")).json(&json!({"title": "new"})),
@@ -216,18 +216,18 @@ async fn write(app: &TestApp, what: &str, caller: Option<&str>, id: &str) -> Ans
 }
 
 #[tokio::test]
-async fn writes_need_a_caller_then_an_image_then_its_owner() {
+async fn writes_check_the_caller_then_the_image_then_its_owner() {
     let app = TestApp::start().await;
     let id = id_of(&upload(&app, "alice").await).to_owned();
     for what in ["change", "delete", "restore"] {
-        for id in [id.as_str(), NOBODYS, "no-id"] {
+        for id in [id.as_str(), UNKNOWN_ID, "no-id"] {
             assert_eq!(assert_error(&write(&app, what, None, id).await, 401, "Unauthorized"), json!({}), "{what}");
         }
-        for id in [NOBODYS, "no-id"] {
+        for id in [UNKNOWN_ID, "no-id"] {
             assert_error(&write(&app, what, Some("bob"), id).await, 404, "NotFound");
         }
-        for stranger in ["bob", "Alice", "alice2", "alic"] {
-            assert_eq!(assert_error(&write(&app, what, Some(stranger), &id).await, 403, "Forbidden"), json!({}), "{what}");
+        for other_user in ["bob", "Alice", "alice2", "alic"] {
+            assert_eq!(assert_error(&write(&app, what, Some(other_user), &id).await, 403, "Forbidden"), json!({}), "{what}");
         }
     }
     assert_error(&write(&app, "restore", Some("alice"), &id).await, 409, "Conflict");
@@ -241,7 +241,7 @@ async fn writes_need_a_caller_then_an_image_then_its_owner() {
 }
 
 #[tokio::test]
-async fn a_caller_whose_name_breaks_the_rule_is_422() {
+async fn an_invalid_user_id_of_the_caller_is_422() {
     let app = TestApp::start().await;
     let id = id_of(&upload(&app, "alice").await).to_owned();
     let too_long = "u".repeat(256);
@@ -256,7 +256,7 @@ async fn a_caller_whose_name_breaks_the_rule_is_422() {
 }
 
 #[tokio::test]
-async fn a_deleted_image_is_gone_from_everywhere_but_kept() {
+async fn a_deleted_image_is_hidden_everywhere_but_its_objects_are_kept() {
     let app = TestApp::start().await;
     let id = id_of(&upload(&app, "alice").await).to_owned();
     let other = app.post(Form::upload("alice", &png(60, 60, 2)).text("tags", "sea")).await.image_id();
@@ -274,12 +274,12 @@ async fn a_deleted_image_is_gone_from_everywhere_but_kept() {
         assert_eq!(page["images"][0]["image_id"], other);
     }
     assert_eq!(app.get("/tags/sun/images").await.ok()["total_count"], 0);
-    assert_eq!(app.storage().keys().await.len(), 6, "the objects stay until purged");
+    assert_eq!(app.storage().keys().await.len(), 6, "the objects stay until the image is purged");
     app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn a_restored_image_is_back_where_it_was() {
+async fn a_restored_image_returns_to_its_place_in_every_list() {
     let app = TestApp::with(&["--delete-revokes-urls=false"]).await;
     app.clock.stop();
     let mut images = Vec::new();
@@ -293,24 +293,24 @@ async fn a_restored_image_is_back_where_it_was() {
     app.delete("alice", id).await.ok();
     assert_eq!(app.restore("alice", id).await.ok(), images[1]);
     assert_eq!(app.get("/images").await.ok(), before);
-    assert_eq!(app.get("/tags/sun/images").await.ok(), before_by_tag(&app, "sun", &before).await);
+    assert_eq!(app.get("/tags/sun/images").await.ok(), page_of_tag(&app, "sun", &before).await);
     assert_error(&app.restore("alice", id).await, 409, "Conflict");
-    // As often as one likes.
+    // An image can be deleted and restored any number of times.
     app.delete("alice", id).await.ok();
     app.restore("alice", id).await.ok();
     assert_eq!(app.get("/images").await.ok(), before);
     app.assert_sound().await;
 }
 
-/// A tag's list holds the same images as the list of all.
-async fn before_by_tag(app: &TestApp, tag: &str, all: &Value) -> Value {
+/// Returns the page of a tag, which must hold the same images as the list of all images.
+async fn page_of_tag(app: &TestApp, tag: &str, all: &Value) -> Value {
     let page = app.get(&format!("/images?tags={tag}")).await.ok();
     assert_eq!(page["images"], all["images"]);
     page
 }
 
 #[tokio::test]
-async fn an_image_can_be_restored_until_it_is_purged() {
+async fn a_deleted_image_can_be_restored_until_it_is_purged() {
     let app = TestApp::with(&["--retention-days=30"]).await;
     app.clock.stop();
     let id = id_of(&upload(&app, "alice").await).to_owned();
@@ -329,7 +329,7 @@ async fn an_image_can_be_restored_until_it_is_purged() {
 }
 
 #[tokio::test]
-async fn everything_is_still_there_after_a_restart() {
+async fn every_image_survives_a_restart() {
     let mut app = TestApp::start().await;
     let kept = upload(&app, "alice").await;
     let deleted = upload(&app, "alice").await;

@@ -1,4 +1,4 @@
-//! Imports as clients see them: `POST`, `GET`, `DELETE /imports`, and `GET /links`.
+//! The import API: `POST`, `GET` and `DELETE /imports`, and `GET /links`.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::harness::pictures::{gif, jpeg, png, webp};
 use crate::harness::world::{picture, reply};
 use crate::harness::{Form, TestApp, World, assert_error};
 
-/// The test is the importer.
-const BY_HAND: &str = "--import-concurrency=0";
+/// No worker runs; the test itself runs each item.
+const NO_WORKERS: &str = "--import-concurrency=0";
 
-/// Small pictures under `http://pictures.test/<seed>.jpg`; 404 for `/none…`.
-async fn pictures() -> Arc<World> {
+/// Serves small images at `http://pictures.test/<seed>.jpg`, and 404 at `/none…`.
+async fn image_host() -> Arc<World> {
     let world = World::new();
     world
         .site("pictures.test", |path, _| match path.trim_matches(|c: char| !c.is_ascii_digit()).parse() {
@@ -30,18 +30,18 @@ fn url(seed: usize) -> String {
 }
 
 #[tokio::test]
-async fn pictures_come_in_from_urls_and_are_images_as_all_are() {
+async fn imported_images_are_like_uploaded_images() {
     let world = World::new();
     let files = [jpeg(300, 200, 1), png(120, 90, 1), gif(90, 90, 2, 1), webp(90, 90, 1)];
     let served = files.clone();
     world.site("pictures.test", move |path, _| picture(&served[path[1..2].parse::<usize>().unwrap()])).await;
     let app = TestApp::within(world, &["--public-url=https://images.example.org/"]).await;
     let urls: Vec<String> = (0..4).map(|number| format!("http://pictures.test/{number}/Sea%20%C3%BC.jpg?x=/y.gif#z")).collect();
-    let ordered = app.post_json("/imports", &json!({"urls": urls, "user_id": "alice", "tags": " Sea, sun,sea"})).await;
-    assert_eq!(ordered.status, 202);
-    let id = ordered.json()["jobId"].as_str().unwrap().to_owned();
-    assert_eq!(ordered.json(), json!({"jobId": id}));
-    assert_eq!(ordered.header("location"), format!("https://images.example.org/imports/{id}"));
+    let accepted = app.post_json("/imports", &json!({"urls": urls, "user_id": "alice", "tags": " Sea, sun,sea"})).await;
+    assert_eq!(accepted.status, 202);
+    let id = accepted.json()["jobId"].as_str().unwrap().to_owned();
+    assert_eq!(accepted.json(), json!({"jobId": id}));
+    assert_eq!(accepted.header("location"), format!("https://images.example.org/imports/{id}"));
     let job = app.done(&id).await;
     let links = job["uploaded"]["complete"].as_array().unwrap();
     assert_eq!((links.len(), &job["errors"]), (4, &json!({})));
@@ -62,18 +62,18 @@ async fn pictures_come_in_from_urls_and_are_images_as_all_are() {
     app.assert_sound().await;
 }
 
-/// A proxy that serves the API below a path strips it, so the service sees no path of its own.
+/// A proxy that serves the API below a path strips that path, so the service itself never sees it.
 #[tokio::test]
-async fn the_location_of_a_job_is_below_the_path_of_the_public_url() {
-    let app = TestApp::within(pictures().await, &[BY_HAND, "--public-url=https://example.org/pictures/"]).await;
-    let ordered = app.post_json("/imports", &json!({"urls": [url(1)], "user_id": "alice"})).await;
-    let id = ordered.json()["jobId"].as_str().unwrap().to_owned();
-    assert_eq!(ordered.header("location"), format!("https://example.org/pictures/imports/{id}"));
+async fn the_location_header_of_a_job_starts_with_the_public_url() {
+    let app = TestApp::within(image_host().await, &[NO_WORKERS, "--public-url=https://example.org/pictures/"]).await;
+    let accepted = app.post_json("/imports", &json!({"urls": [url(1)], "user_id": "alice"})).await;
+    let id = accepted.json()["jobId"].as_str().unwrap().to_owned();
+    assert_eq!(accepted.header("location"), format!("https://example.org/pictures/imports/{id}"));
 }
 
 #[tokio::test]
-async fn a_job_tells_how_far_it_is_and_when() {
-    let app = TestApp::within(pictures().await, &[BY_HAND]).await;
+async fn a_job_reports_its_progress_and_its_times() {
+    let app = TestApp::within(image_host().await, &[NO_WORKERS]).await;
     app.clock.stop_at("2026-01-31T12:00:00.5Z");
     let id = app.import(&[url(1), "http://pictures.test/none".to_owned(), url(2)]).await;
     let pending = json!({
@@ -100,9 +100,9 @@ async fn a_job_tells_how_far_it_is_and_when() {
 }
 
 #[tokio::test]
-async fn urls_that_lead_to_the_same_are_taken_once() {
-    let world = pictures().await;
-    let app = TestApp::within(Arc::clone(&world) as _, &[BY_HAND]).await;
+async fn equivalent_urls_are_imported_once() {
+    let world = image_host().await;
+    let app = TestApp::within(Arc::clone(&world) as _, &[NO_WORKERS]).await;
     let same = [
         url(1),
         "HTTP://PICTURES.test:80/1.jpg".to_owned(),
@@ -118,12 +118,12 @@ async fn urls_that_lead_to_the_same_are_taken_once() {
 }
 
 #[tokio::test]
-async fn an_order_that_breaks_a_rule_is_refused_with_every_rule_and_stores_nothing() {
-    let app = TestApp::within(pictures().await, &[BY_HAND]).await;
+async fn an_invalid_import_request_reports_every_broken_rule_and_stores_nothing() {
+    let app = TestApp::within(image_host().await, &[NO_WORKERS]).await;
     let hundred: Vec<String> = (0..100).map(url).collect();
     let too_many: Vec<String> = (0..101).map(url).collect();
     let long = |length: usize| format!("http://pictures.test/{}", "a".repeat(length - 21));
-    for (order, fields) in [
+    for (import_request, fields) in [
         (json!({}), vec!["urls", "user_id"]),
         (json!({"urls": [], "user_id": "a b"}), vec!["urls", "user_id"]),
         (json!({"urls": too_many, "user_id": "alice"}), vec!["urls"]),
@@ -143,8 +143,8 @@ async fn an_order_that_breaks_a_rule_is_refused_with_every_rule_and_stores_nothi
         (json!({"urls": [url(1)], "user_id": "alice", "tags": ["a/b"]}), vec!["tags"]),
         (json!({"urls": [url(1)], "user_id": "alice", "tags": (0..11).map(|n| n.to_string()).collect::<Vec<_>>()}), vec!["tags"]),
     ] {
-        let details = assert_error(&app.post_json("/imports", &order).await, 422, "ValidationError");
-        assert_eq!(details.as_object().unwrap().keys().collect::<Vec<_>>(), fields, "{order}");
+        let details = assert_error(&app.post_json("/imports", &import_request).await, 422, "ValidationError");
+        assert_eq!(details.as_object().unwrap().keys().collect::<Vec<_>>(), fields, "{import_request}");
     }
     assert_eq!(app.by("alice", Method::GET, "/imports").await.ok()["imports"], json!([]));
     for (urls, count) in [(hundred, 100), (vec![long(2048)], 1)] {
@@ -152,28 +152,28 @@ async fn an_order_that_breaks_a_rule_is_refused_with_every_rule_and_stores_nothi
         assert_eq!(app.job(&id).await["uploaded"]["pending"].as_array().unwrap().len(), count);
     }
 
-    let order = json!({"urls": [url(1)], "user_id": "alice"});
+    let import_request = json!({"urls": [url(1)], "user_id": "alice"});
     let with = |body: &str, kind: &str| {
         app.request(Method::POST, "/imports").header("Content-Type", kind.to_owned()).body(body.to_owned())
     };
-    assert_error(&app.send(with(&order.to_string(), "text/plain")).await, 415, "UnsupportedMediaType");
+    assert_error(&app.send(with(&import_request.to_string(), "text/plain")).await, 415, "UnsupportedMediaType");
     assert_error(&app.send(with("{", "application/json")).await, 400, "BadRequest");
     assert_error(&app.send(with("[]", "application/json")).await, 422, "ValidationError");
     assert_error(&app.send(with(r#"{"urls": [], "urls": []}"#, "application/json")).await, 400, "BadRequest");
     let large = json!({"urls": ["x".repeat(600_000)], "user_id": "alice"});
     assert_error(&app.post_json("/imports", &large).await, 413, "PayloadTooLarge");
-    let by_bob = app.request(Method::POST, "/imports").header("X-User-Id", "bob").json(&order);
+    let by_bob = app.request(Method::POST, "/imports").header("X-User-Id", "bob").json(&import_request);
     assert_error(&app.send(by_bob).await, 403, "Forbidden");
-    assert_error(&app.post_json("/imports?x=1", &order).await, 422, "ValidationError");
+    assert_error(&app.post_json("/imports?x=1", &import_request).await, 422, "ValidationError");
     assert_error(&app.by("alice", Method::PUT, "/imports").await, 405, "MethodNotAllowed");
 }
 
 #[tokio::test]
-async fn an_order_under_a_key_is_taken_on_once() {
-    let app = TestApp::within(pictures().await, &[BY_HAND]).await;
+async fn an_import_request_with_an_idempotency_key_is_accepted_once() {
+    let app = TestApp::within(image_host().await, &[NO_WORKERS]).await;
     let send = async |key: &str, user: &str, seed: usize| {
-        let order = json!({"urls": [url(seed)], "user_id": user});
-        app.send(app.request(Method::POST, "/imports").header("Idempotency-Key", key).json(&order)).await
+        let import_request = json!({"urls": [url(seed)], "user_id": user});
+        app.send(app.request(Method::POST, "/imports").header("Idempotency-Key", key).json(&import_request)).await
     };
     let first = send("key-1", "alice", 1).await;
     assert_eq!(first.status, 202);
@@ -183,22 +183,22 @@ async fn an_order_under_a_key_is_taken_on_once() {
     assert_ne!(send("key-2", "alice", 1).await.json(), first.json());
     let details = assert_error(&send("key-1", "alice", 2).await, 422, "ValidationError");
     assert!(details["Idempotency-Key"].is_string());
-    // An upload is another request, and the other way round.
+    // An upload with the same key is a different request, and vice versa.
     assert_error(&app.post_with_key("key-1", Form::upload("alice", &jpeg(64, 64, 1))).await, 422, "ValidationError");
     app.post_with_key("key-3", Form::upload("alice", &jpeg(64, 64, 1))).await.ok();
     assert_error(&send("key-3", "alice", 1).await, 422, "ValidationError");
     assert_error(&send("a b", "alice", 1).await, 422, "ValidationError");
-    // At the same time.
-    let at_once = futures::future::join_all((0..8).map(|_| send("key-4", "alice", 4))).await;
-    assert!(at_once.iter().all(|answer| answer.status == 202 && answer.json() == at_once[0].json()));
+    // Concurrent requests.
+    let concurrent = futures::future::join_all((0..8).map(|_| send("key-4", "alice", 4))).await;
+    assert!(concurrent.iter().all(|answer| answer.status == 202 && answer.json() == concurrent[0].json()));
     assert_eq!(app.by("alice", Method::GET, "/imports").await.ok()["imports"].as_array().unwrap().len(), 3);
     app.clock.advance(TimeDelta::hours(24));
     assert_ne!(send("key-1", "alice", 1).await.json(), first.json());
 }
 
 #[tokio::test]
-async fn cancelling_gives_up_what_has_not_begun() {
-    let app = TestApp::within(pictures().await, &[BY_HAND]).await;
+async fn cancelling_a_job_fails_the_items_that_have_not_started() {
+    let app = TestApp::within(image_host().await, &[NO_WORKERS]).await;
     let id = app.import(&[url(1), url(2), url(3)]).await;
     let path = format!("/imports/{id}");
     app.import_next().await;
@@ -218,7 +218,7 @@ async fn cancelling_gives_up_what_has_not_begun() {
     app.import_all().await;
     assert_eq!(app.job(&id).await, job);
     assert_eq!(app.metric("import_items_total{result=\"cancelled\"}").await, 2.0);
-    // One of which nothing has begun.
+    // A job of which no item has started.
     let id = app.import(&[url(4)]).await;
     let job = app.by("alice", Method::DELETE, &format!("/imports/{id}")).await.ok();
     assert_eq!((&job["status"], &job["uploaded"]["failed"]), (&json!("complete"), &json!([url(4)])));
@@ -226,8 +226,8 @@ async fn cancelling_gives_up_what_has_not_begun() {
 }
 
 #[tokio::test]
-async fn a_job_is_its_owners() {
-    let app = TestApp::within(pictures().await, &[BY_HAND]).await;
+async fn a_job_is_visible_to_its_owner_only() {
+    let app = TestApp::within(image_host().await, &[NO_WORKERS]).await;
     let id = app.import(&[url(1)]).await;
     app.by("alice", Method::GET, &format!("/imports/{id}")).await.ok();
     app.get(&format!("/imports/{}", id.to_uppercase())).await.ok();
@@ -242,8 +242,8 @@ async fn a_job_is_its_owners() {
 }
 
 #[tokio::test]
-async fn a_users_jobs_are_listed_in_pages() {
-    let app = TestApp::within(pictures().await, &[BY_HAND]).await;
+async fn the_jobs_of_a_user_are_listed_in_pages() {
+    let app = TestApp::within(image_host().await, &[NO_WORKERS]).await;
     let start = DateTime::parse_from_rfc3339("2026-01-31T12:00:00Z").unwrap();
     let mut ids = Vec::new();
     for number in 0..5 {
@@ -251,7 +251,7 @@ async fn a_users_jobs_are_listed_in_pages() {
         ids.insert(0, app.import(&[url(1), url(2)]).await);
     }
     app.import_for("bob", &[url(1)]).await;
-    // The oldest job's first URL: turns come before jobs.
+    // The first URL of the oldest job: users take turns before jobs do.
     app.import_next().await;
     let page = app.by("alice", Method::GET, "/imports?limit=2").await.ok();
     assert_eq!(
@@ -269,7 +269,7 @@ async fn a_users_jobs_are_listed_in_pages() {
         assert_eq!(page["has_more"], page["next_page_token"].is_string());
         let Some(token) = page["next_page_token"].as_str() else { break };
         path = format!("/imports?limit=2&page_token={token}");
-        // A token is its user's.
+        // A page token is valid only for its user.
         assert_error(&app.by("bob", Method::GET, &path).await, 400, "BadRequest");
         assert_error(&app.get(&format!("/links?page_token={token}")).await, 400, "BadRequest");
     }
@@ -286,8 +286,8 @@ async fn a_users_jobs_are_listed_in_pages() {
 }
 
 #[tokio::test]
-async fn links_of_imported_images_are_listed_as_long_as_they_live() {
-    let app = TestApp::within(pictures().await, &[BY_HAND]).await;
+async fn links_are_listed_until_their_image_is_deleted() {
+    let app = TestApp::within(image_host().await, &[NO_WORKERS]).await;
     assert_eq!(app.get("/links").await.ok(), json!({"uploaded": [], "next_page_token": null, "has_more": false}));
     app.post(Form::upload("alice", &jpeg(64, 64, 9))).await.ok();
     app.import(&(0..4).map(url).collect::<Vec<_>>()).await;
@@ -317,8 +317,8 @@ async fn links_of_imported_images_are_listed_as_long_as_they_live() {
 }
 
 #[tokio::test]
-async fn finished_jobs_are_forgotten_after_their_time_and_their_images_are_not() {
-    let app = TestApp::within(pictures().await, &[BY_HAND, "--import-retention-days=7"]).await;
+async fn finished_jobs_are_deleted_after_the_retention_and_their_images_are_kept() {
+    let app = TestApp::within(image_host().await, &[NO_WORKERS, "--import-retention-days=7"]).await;
     let done = app.import(&[url(1), "http://pictures.test/none".to_owned()]).await;
     app.import_all().await;
     let open = app.import(&[url(2)]).await;

@@ -1,5 +1,5 @@
-//! How imports fetch: where URLs may lead, what servers may do, and what of it is told. End to end, in a world of names
-//! and servers of the test's own, which keeps what was looked up and connected to.
+//! How imports fetch URLs: which addresses are allowed, how misbehaving servers are handled, and which reasons are
+//! reported. These tests run end to end, with names and servers of their own that record look-ups and connections.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,14 +12,14 @@ use crate::harness::pictures::{jpeg, padded};
 use crate::harness::world::{Reply, answer, head, picture, reply};
 use crate::harness::{TestApp, World};
 
-/// One try, and little patience.
+/// One attempt, and short timeouts.
 const ONCE: [&str; 4] = ["--import-concurrency=0", "--import-attempts=1", "--import-answer-timeout=1", "--import-timeout=2"];
 
 async fn start(world: &Arc<World>) -> TestApp {
     TestApp::within(Arc::clone(world) as _, &ONCE).await
 }
 
-/// What becomes of one URL: `None` for an image, else the reason.
+/// Returns `None` if the URL became an image, otherwise the reason why it did not.
 async fn import(app: &TestApp, url: &str) -> Option<String> {
     let id = app.import(&[url]).await;
     app.import_all().await;
@@ -46,10 +46,10 @@ fn ports(world: &World) -> Vec<SocketAddr> {
     world.connected()
 }
 
-// Where URLs lead.
+// Which addresses URLs may lead to.
 
 #[tokio::test]
-async fn a_name_is_resolved_once_and_a_checked_address_connected_to() {
+async fn a_name_is_resolved_once_and_only_the_checked_address_is_used() {
     let world = World::new();
     let public = world.site("rebinding.test", |_, _| picture(&jpeg(64, 64, 1))).await;
     let public_text = public.to_string();
@@ -57,13 +57,13 @@ async fn a_name_is_resolved_once_and_a_checked_address_connected_to() {
     let app = start(&world).await;
     assert_eq!(import(&app, "http://rebinding.test/1.jpg").await, None);
     assert_eq!(world.lookups("rebinding.test"), 1);
-    // Whoever asks again gets the other answer, and goes nowhere.
+    // A second look-up gets the other address, and no connection is made.
     assert_reason(import(&app, "http://rebinding.test/2.jpg").await, "its host does not resolve to a public address");
     assert_eq!(ports(&world), [SocketAddr::new(public, 80)]);
 }
 
 #[tokio::test]
-async fn no_name_leads_to_an_address_that_is_not_public() {
+async fn names_that_resolve_to_non_public_addresses_are_rejected() {
     let world = World::new();
     let public = world.site("public.test", |_, _| picture(&jpeg(64, 64, 1))).await;
     let inner = [
@@ -101,10 +101,10 @@ async fn no_name_leads_to_an_address_that_is_not_public() {
             "its host does not resolve to a public address",
         );
     }
-    // The same words for a name that is not there.
+    // A name that does not exist gets the same message.
     assert_reason(import(&app, "http://nowhere.test/x.jpg").await, "its host does not resolve to a public address");
     assert_eq!(ports(&world), []);
-    // Of several addresses only those that are public are tried.
+    // Of several addresses, only the public ones are used.
     let public = public.to_string();
     world.name("mixed.test", &[&["127.0.0.1", "10.0.0.1", public.as_str(), "::1"]]);
     assert_eq!(import(&app, "http://mixed.test/x.jpg").await, None);
@@ -112,7 +112,7 @@ async fn no_name_leads_to_an_address_that_is_not_public() {
 }
 
 #[tokio::test]
-async fn no_spelling_of_an_inner_address_is_connected_to() {
+async fn no_spelling_of_a_private_address_is_connected_to() {
     let world = World::new();
     let app = start(&world).await;
     for host in [
@@ -146,7 +146,7 @@ async fn no_spelling_of_an_inner_address_is_connected_to() {
 }
 
 #[tokio::test]
-async fn every_redirect_is_held_to_the_same_rules() {
+async fn every_redirect_is_checked_by_the_same_rules() {
     let world = World::new();
     let public = world
         .site("public.test", |path, _| match path {
@@ -184,7 +184,7 @@ async fn every_redirect_is_held_to_the_same_rules() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_five_times() {
+async fn at_most_five_redirects_are_followed() {
     let world = World::new();
     world
         .site("public.test", |path, _| match path.trim_start_matches('/').parse::<u32>() {
@@ -202,7 +202,7 @@ async fn redirects_are_followed_five_times() {
 }
 
 #[tokio::test]
-async fn a_request_says_who_asks_and_nothing_else() {
+async fn a_request_sends_a_user_agent_and_no_other_identifying_header() {
     let (heads, world) = (Arc::new(std::sync::Mutex::new(Vec::new())), World::new());
     let kept = Arc::clone(&heads);
     world
@@ -230,7 +230,7 @@ async fn a_request_says_who_asks_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_intranet_can_be_allowed_but_for_what_tells_secrets() {
+async fn an_intranet_can_be_allowed_except_for_metadata_services() {
     let world = World::new();
     let app = TestApp::within(
         Arc::clone(&world) as _,
@@ -238,7 +238,7 @@ async fn an_intranet_can_be_allowed_but_for_what_tells_secrets() {
     )
     .await;
     world.name("inner.test", &[&["10.0.0.7"]]);
-    // Nobody listens there: it was tried.
+    // The address is allowed and was tried, but no server listens on it.
     assert_reason(import(&app, "http://inner.test:9000/x.jpg").await, "its host refused the connection or did not respond");
     assert_eq!(ports(&world), ["10.0.0.7:9000".parse().unwrap()]);
     for secret in ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "[fe80::1]"] {
@@ -253,7 +253,7 @@ async fn an_intranet_can_be_allowed_but_for_what_tells_secrets() {
 // TLS.
 
 #[tokio::test]
-async fn a_certificate_must_be_trusted_and_for_the_host() {
+async fn a_certificate_must_be_trusted_and_match_the_host() {
     let world = World::new();
     world.secure_site("good.test", "good.test", true, picture(&jpeg(64, 64, 1))).await;
     world.secure_site("wrong.test", "other.test", true, picture(&jpeg(64, 64, 2))).await;
@@ -264,24 +264,24 @@ async fn a_certificate_must_be_trusted_and_for_the_host() {
     for name in ["wrong.test", "self.test"] {
         assert_reason(import(&app, &format!("https://{name}/x.jpg")).await, "its host's TLS certificate is not valid");
     }
-    // None of them was asked for anything.
+    // None of these servers received a request.
     assert_eq!(world.requests(), ["good.test/x.jpg"]);
     assert_reason(import(&app, "https://plain.test/x.jpg").await, "its host refused the connection or did not respond");
     assert_eq!(app.metric("import_fetches_total{result=\"tls\"}").await, 2.0);
 }
 
-// What servers do.
+// Misbehaving servers.
 
 #[tokio::test]
-async fn a_body_is_read_to_its_limit_and_no_further() {
+async fn a_body_is_not_read_beyond_the_size_limit() {
     let world = World::new();
-    let picture_of = |length| padded(jpeg(64, 64, 1), length);
-    let (exact, over) = (picture_of(10 << 20), picture_of((10 << 20) + 1));
+    let jpeg_of_length = |length| padded(jpeg(64, 64, 1), length);
+    let (exact, over) = (jpeg_of_length(10 << 20), jpeg_of_length((10 << 20) + 1));
     world
         .site("public.test", move |path, _| match path {
             "/exact" => picture(&exact),
             "/over" => picture(&over),
-            // The length is not said.
+            // Without a Content-Length.
             "/unsaid" => Reply::Whole([head("200 OK", &[]), over.clone()].concat()),
             "/announced" => Reply::ThenSilence(head("200 OK", &[("Content-Length", "99999999999999")])),
             "/endless" => Reply::Endless(
@@ -298,12 +298,12 @@ async fn a_body_is_read_to_its_limit_and_no_further() {
         let reason = import(&app, &format!("http://public.test/{path}")).await;
         assert_reason(reason, "it is larger than the maximum of 10485760 bytes; the operator can raise MAX_FILE_SIZE");
     }
-    // What lay in the buffers of five connections apart.
-    assert!(world.sent() - sent < 5 * (16 << 20), "{} bytes were taken", world.sent() - sent);
+    // Apart from what the buffers of five connections held.
+    assert!(world.sent() - sent < 5 * (16 << 20), "{} bytes were read", world.sent() - sent);
 }
 
 #[tokio::test]
-async fn servers_that_are_slow_are_left() {
+async fn slow_servers_time_out() {
     let world = World::new();
     let file = answer("200 OK", &[], &jpeg(64, 64, 1));
     world
@@ -323,13 +323,13 @@ async fn servers_that_are_slow_are_left() {
         assert_reason(import(&app, &format!("http://public.test/{path}")).await, "its host did not respond in time");
         assert!(started.elapsed() < Duration::from_secs(30), "{path} took {:?}", started.elapsed());
     }
-    // One that accepts no connection: nothing answers there at all.
+    // A port that accepts no connection: nothing listens there.
     world.name("gone.test", &[&["93.184.216.250"]]);
     assert_reason(import(&app, "http://gone.test/").await, "its host refused the connection or did not respond");
 }
 
 #[tokio::test]
-async fn what_is_compressed_is_bounded_as_it_is_decompressed() {
+async fn compressed_bodies_are_bounded_while_they_are_decompressed() {
     let gzip = |bytes: &[u8]| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         encoder.write_all(bytes).unwrap();
@@ -363,7 +363,7 @@ async fn what_is_compressed_is_bounded_as_it_is_decompressed() {
 }
 
 #[tokio::test]
-async fn what_a_server_says_of_its_bytes_is_not_believed() {
+async fn content_type_and_length_sent_by_a_server_are_not_trusted() {
     let world = World::new();
     let file = jpeg(64, 64, 1);
     let html = b"<!doctype html><title>Not found</title>".repeat(50);
@@ -375,7 +375,7 @@ async fn what_a_server_says_of_its_bytes_is_not_believed() {
             "/odd-type" => reply("200 OK", &[("Content-Type", "<script>/x")], &html),
             "/empty" => reply("200 OK", &[("Content-Type", "image/jpeg")], b""),
             "/longer" => Reply::Whole([head("200 OK", &[("Content-Length", "99999")]), file.clone()].concat()),
-            // Transfer-Encoding is what counts (RFC 9112, 6.3).
+            // Transfer-Encoding overrides Content-Length (RFC 9112, section 6.3).
             "/both" => {
                 let chunk = [format!("{:x}\r\n", file.len()).as_bytes(), &file, b"\r\n0\r\n\r\n"].concat();
                 Reply::Whole([head("200 OK", &[("Content-Length", "1"), ("Transfer-Encoding", "chunked")]), chunk].concat())
@@ -387,10 +387,10 @@ async fn what_a_server_says_of_its_bytes_is_not_believed() {
     let app = start(&world).await;
     let outcome = async |path: &str| import(&app, &format!("http://public.test/{path}")).await;
     assert_eq!(outcome("jpeg-as-html").await, None);
-    let no_picture = "what it gives is no JPEG, PNG, GIF or WebP picture";
-    assert_reason(outcome("html-as-jpeg").await, &format!("{no_picture}, and says that it is image/jpeg"));
-    assert_reason(outcome("error-page").await, &format!("{no_picture}, and says that it is text/html"));
-    assert_reason(outcome("odd-type").await, no_picture);
+    let not_an_image = "what it gives is no JPEG, PNG, GIF or WebP picture";
+    assert_reason(outcome("html-as-jpeg").await, &format!("{not_an_image}, and says that it is image/jpeg"));
+    assert_reason(outcome("error-page").await, &format!("{not_an_image}, and says that it is text/html"));
+    assert_reason(outcome("odd-type").await, not_an_image);
     assert_reason(outcome("empty").await, "what it gives was refused: the file is empty");
     assert_eq!(outcome("both").await, None);
     assert_reason(outcome("longer").await, "its host closed the connection before the response was complete");
@@ -399,14 +399,14 @@ async fn what_a_server_says_of_its_bytes_is_not_believed() {
         assert!(reason.starts_with("what it gives was refused: the file is damaged"), "{reason}");
     }
     assert_eq!(app.get("/images").await.ok()["total_count"], 2);
-    // They were looked at and refused, as uploads are.
+    // They count as rejected files, as uploads do.
     let failures: Value = app.get("/stats").await.ok()["failures"].clone();
     assert_eq!(failures, json!({"invalid_file": 3, "unsupported_format": 3}));
     app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn a_picture_is_called_what_its_host_calls_it_or_else_as_its_url_ends() {
+async fn the_file_name_comes_from_content_disposition_or_else_from_the_url() {
     let world = World::new();
     let file = jpeg(64, 64, 1);
     const DISPOSITIONS: [&str; 7] = [
@@ -430,7 +430,7 @@ async fn a_picture_is_called_what_its_host_calls_it_or_else_as_its_url_ends() {
         assert_eq!(import(&app, &format!("http://public.test/{number}.jpg")).await, None);
         assert_eq!(app.get("/images?limit=1").await.ok()["images"][0]["file_name"], name);
     }
-    // A line's end behind a URL is no part of it.
+    // A line ending after a URL is not part of it.
     let id = app.import(&["http://public.test/0.jpg\r\n"]).await;
     app.import_all().await;
     let job = app.job(&id).await;
@@ -438,7 +438,7 @@ async fn a_picture_is_called_what_its_host_calls_it_or_else_as_its_url_ends() {
 }
 
 #[tokio::test]
-async fn only_a_plain_200_is_a_picture() {
+async fn only_status_200_is_accepted_as_an_image() {
     let world = World::new();
     let file = jpeg(64, 64, 1);
     world

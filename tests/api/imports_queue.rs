@@ -1,4 +1,4 @@
-//! The queue of imports: tries, leases, order, bounds, instances, and what is left of it when the service dies.
+//! The import queue: attempts, leases, order, limits, several instances, and recovery after a crash.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ use crate::harness::proxy::{Fault, Proxied};
 use crate::harness::world::{Reply, answer, head, picture, reply};
 use crate::harness::{Form, TestApp, World};
 
-const BY_HAND: &str = "--import-concurrency=0";
+const NO_WORKERS: &str = "--import-concurrency=0";
 
 fn url(number: usize) -> String {
     format!("http://pictures.test/{number}.jpg")
@@ -32,7 +32,7 @@ fn seed(path: &str) -> u64 {
     path.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
 }
 
-async fn pictures() -> Arc<World> {
+async fn image_host() -> Arc<World> {
     let world = World::new();
     world.site("pictures.test", |path, _| picture(&jpeg(64, 64, seed(path)))).await;
     world
@@ -45,29 +45,29 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("not until {what}");
+    panic!("timed out waiting until {what}");
 }
 
-/// Claims the next item, and does nothing with it.
+/// Claims the next item, without processing it.
 async fn claim(app: &TestApp) -> ClaimedItem {
     loop {
         match app.service().claim_import().await.unwrap() {
             Claimed::Item(claimed) => return *claimed,
             Claimed::Look => {}
-            Claimed::Nothing => panic!("there is no item"),
+            Claimed::Nothing => panic!("there is no item to claim"),
         }
     }
 }
 
-/// How many of a job's URLs are in which list.
+/// Returns the number of a job's URLs in each of the lists `pending`, `complete` and `failed`.
 fn counts(job: &Value) -> [usize; 3] {
     ["pending", "complete", "failed"].map(|list| job["uploaded"][list].as_array().unwrap().len())
 }
 
-// Tries.
+// Attempts.
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again_later_and_later() {
+async fn transient_errors_are_retried_with_growing_back_off() {
     let (asked, world) = (Arc::new(AtomicUsize::new(0)), World::new());
     let count = Arc::clone(&asked);
     world
@@ -76,16 +76,16 @@ async fn what_may_pass_is_tried_again_later_and_later() {
             _ => reply("503 Service Unavailable", &[], b"busy"),
         })
         .await;
-    let app = TestApp::within(world, &[BY_HAND, "--import-retry-delay=100"]).await;
+    let app = TestApp::within(world, &[NO_WORKERS, "--import-retry-delay=100"]).await;
     app.clock.stop();
     let id = app.import(&[url(1)]).await;
-    // Half to one and a half of 100 seconds, then of 400.
-    for (tries, shortest, longest) in [(1, 50, 150), (2, 200, 600)] {
+    // The back-off varies by a factor of 0.5 to 1.5: first around 100 seconds, then around 400.
+    for (attempts, shortest, longest) in [(1, 50, 150), (2, 200, 600)] {
         app.import_all().await;
-        assert_eq!((asked.load(Ordering::SeqCst), &app.job(&id).await["status"]), (tries, &json!("in-progress")));
+        assert_eq!((asked.load(Ordering::SeqCst), &app.job(&id).await["status"]), (attempts, &json!("in-progress")));
         app.clock.advance(TimeDelta::seconds(shortest) - TimeDelta::milliseconds(1));
         app.import_all().await;
-        assert_eq!(asked.load(Ordering::SeqCst), tries, "tried again before its time");
+        assert_eq!(asked.load(Ordering::SeqCst), attempts, "retried too early");
         app.clock.advance(TimeDelta::seconds(longest - shortest) + TimeDelta::milliseconds(1));
     }
     app.import_all().await;
@@ -93,7 +93,7 @@ async fn what_may_pass_is_tried_again_later_and_later() {
     assert_eq!(app.metric("import_retries_total").await, 2.0);
     assert_eq!(app.metric("import_fetches_total{result=\"status_5xx\"}").await, 2.0);
 
-    // One that never passes fails at the third time.
+    // An item that never succeeds fails after the third attempt.
     let id = app.import(&[url(2)]).await;
     for _ in 0..5 {
         app.import_all().await;
@@ -104,7 +104,7 @@ async fn what_may_pass_is_tried_again_later_and_later() {
 }
 
 #[tokio::test]
-async fn a_host_that_says_when_to_come_back_is_obeyed_for_up_to_an_hour() {
+async fn retry_after_is_obeyed_for_up_to_an_hour() {
     let world = World::new();
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
@@ -117,7 +117,7 @@ async fn a_host_that_says_when_to_come_back_is_obeyed_for_up_to_an_hour() {
             }
         })
         .await;
-    let app = TestApp::within(world, &[BY_HAND, "--import-retry-delay=1"]).await;
+    let app = TestApp::within(world, &[NO_WORKERS, "--import-retry-delay=1"]).await;
     app.clock.stop();
     for (number, wait) in [(1, TimeDelta::seconds(300)), (2, TimeDelta::hours(1))] {
         let id = app.import(&[url(number)]).await;
@@ -133,7 +133,7 @@ async fn a_host_that_says_when_to_come_back_is_obeyed_for_up_to_an_hour() {
 }
 
 #[tokio::test]
-async fn what_cannot_pass_is_tried_once_and_one_failure_touches_no_other() {
+async fn permanent_errors_are_not_retried_and_do_not_affect_other_items() {
     let world = World::new();
     world
         .site("pictures.test", |path, _| match path {
@@ -143,7 +143,7 @@ async fn what_cannot_pass_is_tried_once_and_one_failure_touches_no_other() {
             _ => picture(&jpeg(64, 64, seed(path))),
         })
         .await;
-    let app = TestApp::within(Arc::clone(&world) as _, &[BY_HAND]).await;
+    let app = TestApp::within(Arc::clone(&world) as _, &[NO_WORKERS]).await;
     app.clock.stop();
     let urls = ["/1", "/403", "/2", "/html", "/3", "/broken", "/4"].map(|path| format!("http://pictures.test{path}"));
     let id = app.import(&urls).await;
@@ -161,19 +161,19 @@ async fn what_cannot_pass_is_tried_once_and_one_failure_touches_no_other() {
     assert_eq!(world.requests().len(), 6 + 3);
 }
 
-// Order and bounds.
+// Order and limits.
 
 #[tokio::test]
-async fn a_job_of_one_comes_next_however_many_others_wait() {
-    let world = pictures().await;
-    let app = TestApp::within(Arc::clone(&world) as _, &[BY_HAND]).await;
+async fn a_small_job_runs_next_however_many_items_of_another_user_wait() {
+    let world = image_host().await;
+    let app = TestApp::within(Arc::clone(&world) as _, &[NO_WORKERS]).await;
     app.import_for("alice", &(0..40).map(url).collect::<Vec<_>>()).await;
     for _ in 0..10 {
         app.import_next().await;
     }
     let bob = app.import_for("bob", &[url(100)]).await;
     app.import_for("carol", &(200..203).map(url).collect::<Vec<_>>()).await;
-    // More of the same user's come after those that wait.
+    // A later job of the same user runs after the items that already wait.
     app.import_for("alice", &[url(300)]).await;
     app.import_next().await;
     app.import_next().await;
@@ -188,7 +188,7 @@ async fn a_job_of_one_comes_next_however_many_others_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_of_one_comes_next_also_at_a_host_that_has_no_place() {
+async fn a_small_job_runs_next_at_a_host_at_its_concurrency_limit() {
     let (gate, world) = (Arc::new(Semaphore::new(0)), World::new());
     let held = Arc::clone(&gate);
     world
@@ -200,8 +200,8 @@ async fn a_job_of_one_comes_next_also_at_a_host_that_has_no_place() {
     let app = TestApp::within(Arc::clone(&world) as _, &settings).await;
     let of = |name: &str| (0..20).map(|number| format!("http://{name}/{number}.jpg")).collect::<Vec<_>>();
     let alice = app.import_for("alice", &[of("busy.test"), of("free.test")].concat()).await;
-    // All of the free host's have passed by those that wait for the other.
-    until("what can be done is done", async || counts(&app.job(&alice).await)[1] == 20).await;
+    // All items of the free host overtake those that wait for the busy host.
+    until("every item of the free host is stored", async || counts(&app.job(&alice).await)[1] == 20).await;
     assert_eq!(world.busy("busy.test"), 2);
     app.import_for("bob", &["http://busy.test/99.jpg"]).await;
     gate.add_permits(1);
@@ -212,7 +212,7 @@ async fn a_job_of_one_comes_next_also_at_a_host_that_has_no_place() {
 }
 
 #[tokio::test]
-async fn many_that_wait_come_back_in_steps() {
+async fn many_waiting_items_become_ready_in_batches() {
     let (down, world) = (Arc::new(AtomicUsize::new(1)), World::new());
     let state = Arc::clone(&down);
     world
@@ -221,7 +221,7 @@ async fn many_that_wait_come_back_in_steps() {
             _ => reply("404 Not Found", &[], b""),
         })
         .await;
-    let app = TestApp::within(Arc::clone(&world) as _, &[BY_HAND]).await;
+    let app = TestApp::within(Arc::clone(&world) as _, &[NO_WORKERS]).await;
     app.clock.stop();
     let mut ids = Vec::new();
     for job in 0..3 {
@@ -241,7 +241,7 @@ async fn many_that_wait_come_back_in_steps() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hosts_users_and_the_whole_are_bounded() {
+async fn concurrency_is_limited_by_host_by_user_and_in_total() {
     let (gate, world) = (Arc::new(Semaphore::new(0)), World::new());
     for name in ["one.test", "two.test", "three.test"] {
         let gate = Arc::clone(&gate);
@@ -252,11 +252,11 @@ async fn hosts_users_and_the_whole_are_bounded() {
     let app = TestApp::within(Arc::clone(&world) as _, &settings).await;
     let of = |name: &str, count: usize| (0..count).map(|number| format!("http://{name}/{number}.jpg")).collect::<Vec<_>>();
     let alice = app.import_for("alice", &[of("one.test", 10), of("two.test", 10), of("three.test", 10)].concat()).await;
-    // Three of each host are nine, of which a user may have six.
+    // Three from each host would be nine, but one user may have only six.
     let busy = || ["one.test", "two.test", "three.test"].map(|name| world.busy(name)).iter().sum::<usize>();
-    until("alice has six", async || busy() == 6).await;
+    until("alice has six requests", async || busy() == 6).await;
     let bob = app.import_for("bob", &of("two.test", 1)).await;
-    until("bob has one", async || busy() == 7).await;
+    until("bob has one request", async || busy() == 7).await;
     assert_eq!(app.metric("import_queue_items{state=\"running\"}").await, 7.0);
     assert_eq!(app.metric("import_queue_items{state=\"pending\"}").await, 24.0);
     assert!(app.metric("import_oldest_waiting_seconds").await > 0.0);
@@ -264,7 +264,7 @@ async fn hosts_users_and_the_whole_are_bounded() {
     assert_eq!(counts(&app.done(&bob).await), [0, 1, 0]);
     assert_eq!(counts(&app.done(&alice).await), [0, 30, 0]);
     for name in ["one.test", "two.test", "three.test"] {
-        assert!(world.most_at_once(name) <= 3, "{name}: {}", world.most_at_once(name));
+        assert!(world.peak_requests(name) <= 3, "{name}: {}", world.peak_requests(name));
     }
     assert_eq!(app.metric("import_queue_items{state=\"running\"}").await, 0.0);
     assert_eq!(app.metric("import_oldest_waiting_seconds").await, 0.0);
@@ -272,16 +272,16 @@ async fn hosts_users_and_the_whole_are_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_importers_take_each_url_once() {
-    let world = pictures().await;
-    let app = TestApp::within(Arc::clone(&world) as _, &[BY_HAND, "--import-host-concurrency=100"]).await;
+async fn concurrent_workers_fetch_each_url_once() {
+    let world = image_host().await;
+    let app = TestApp::within(Arc::clone(&world) as _, &[NO_WORKERS, "--import-host-concurrency=100"]).await;
     let mut ids = Vec::new();
     for job in 0..4 {
         let urls: Vec<String> = (job * 10..job * 10 + 10).map(url).collect();
         ids.push(app.import_for(["alice", "bob"][job % 2], &urls).await);
     }
-    let importer = async || while imports::run_next(app.service()).await.unwrap() == Outcome::Done {};
-    join_all((0..6).map(|_| importer())).await;
+    let worker = async || while imports::run_next(app.service()).await.unwrap() == Outcome::Done {};
+    join_all((0..6).map(|_| worker())).await;
     for id in ids {
         assert_eq!(counts(&app.job(&id).await), [0, 10, 0]);
     }
@@ -296,9 +296,9 @@ async fn many_importers_take_each_url_once() {
 // Leases.
 
 #[tokio::test]
-async fn an_importer_that_died_is_replaced_after_its_lease() {
-    let world = pictures().await;
-    let app = TestApp::within(Arc::clone(&world) as _, &[BY_HAND, "--import-attempts=2"]).await;
+async fn a_claim_of_a_crashed_worker_expires_with_its_lease() {
+    let world = image_host().await;
+    let app = TestApp::within(Arc::clone(&world) as _, &[NO_WORKERS, "--import-attempts=2"]).await;
     app.clock.stop();
     let id = app.import(&[url(1)]).await;
     drop(claim(&app).await);
@@ -309,13 +309,13 @@ async fn an_importer_that_died_is_replaced_after_its_lease() {
     assert_eq!(app.import_next().await, Outcome::Done);
     assert_eq!(counts(&app.job(&id).await), [0, 1, 0]);
 
-    // One that kills whoever takes it is not taken for ever.
+    // An item that crashes every worker fails after its last attempt.
     let id = app.import(&[url(2)]).await;
     for _ in 0..2 {
         drop(claim(&app).await);
         app.clock.advance(TimeDelta::seconds(30));
     }
-    // The last holder, which cannot be made up for, is given twice the time.
+    // The last attempt cannot be repeated, so its lease is twice as long.
     assert_eq!(app.import_next().await, Outcome::NothingToDo);
     assert_eq!(app.job(&id).await["status"], "in-progress");
     app.clock.advance(TimeDelta::seconds(30));
@@ -329,24 +329,24 @@ async fn an_importer_that_died_is_replaced_after_its_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_importer_that_was_replaced_stores_nothing() {
+async fn a_worker_that_lost_its_lease_stores_nothing() {
     let (gate, world) = (Arc::new(Semaphore::new(0)), World::new());
     let held = Arc::clone(&gate);
     world.site("pictures.test", move |_, _| Reply::Gated(Arc::clone(&held), answer("200 OK", &[], &jpeg(64, 64, 1)))).await;
-    let app = TestApp::within(Arc::clone(&world) as _, &[BY_HAND]).await;
+    let app = TestApp::within(Arc::clone(&world) as _, &[NO_WORKERS]).await;
     let id = app.import(&[url(1)]).await;
     let start = || {
         let service = Arc::clone(app.service());
         tokio::spawn(async move {
-            let Claimed::Item(claimed) = service.claim_import().await.unwrap() else { panic!("there is no item") };
+            let Claimed::Item(claimed) = service.claim_import().await.unwrap() else { panic!("there is no item to claim") };
             service.import(*claimed, &CancellationToken::new()).await
         })
     };
     let first = start();
-    until("the first has asked", async || world.busy("pictures.test") == 1).await;
+    until("the first worker has sent its request", async || world.busy("pictures.test") == 1).await;
     app.clock.advance(TimeDelta::seconds(31));
     let second = start();
-    until("the second has asked", async || world.busy("pictures.test") == 2).await;
+    until("the second worker has sent its request", async || world.busy("pictures.test") == 2).await;
     gate.add_permits(2);
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ended::Settled, Ended::Settled));
     assert_eq!(counts(&app.job(&id).await), [0, 1, 0]);
@@ -355,7 +355,7 @@ async fn an_importer_that_was_replaced_stores_nothing() {
         app.by("alice", Method::GET, "/imports").await.ok()["imports"][0]["counts"],
         json!({"pending": 0, "complete": 1, "failed": 0})
     );
-    // What the first put is removed, for no image is it.
+    // The objects that the first worker uploaded are removed, because they belong to no image.
     app.clock.advance(TimeDelta::hours(2));
     app.sweep_all().await;
     app.assert_sound().await;
@@ -363,7 +363,7 @@ async fn an_importer_that_was_replaced_stores_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_running_when_its_job_was_cancelled_is_not_tried_again() {
+async fn a_running_item_of_a_cancelled_job_is_not_retried() {
     let (gate, world) = (Arc::new(Semaphore::new(0)), World::new());
     let held = Arc::clone(&gate);
     world
@@ -380,8 +380,8 @@ async fn what_was_running_when_its_job_was_cancelled_is_not_tried_again() {
     gate.add_permits(2);
     let job = app.done(&id).await;
     assert_eq!((counts(&job), &job["errors"]), ([0, 1, 1], &json!({url(2): "its host responded with 503 Service Unavailable"})));
-    // One whose importer died is not taken up again either.
-    let app = TestApp::within(world as _, &[BY_HAND]).await;
+    // An item whose worker crashed is not retried either.
+    let app = TestApp::within(world as _, &[NO_WORKERS]).await;
     let id = app.import(&[url(1)]).await;
     drop(claim(&app).await);
     app.by("alice", Method::DELETE, &format!("/imports/{id}")).await.ok();
@@ -391,10 +391,10 @@ async fn what_was_running_when_its_job_was_cancelled_is_not_tried_again() {
     assert_eq!(app.job(&id).await["errors"], json!({url(1): "it was cancelled"}));
 }
 
-// The service's own faults.
+// Errors of the service itself.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_away_costs_no_attempt() {
+async fn an_unreachable_database_does_not_use_up_attempts() {
     let (gate, asked) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let (held, count) = (Arc::clone(&gate), Arc::clone(&asked));
     let site = LocalSite::start(move |path| {
@@ -410,16 +410,16 @@ async fn a_database_that_is_away_costs_no_attempt() {
     }
     let process = Process::start(&proxied.home, &[]).await;
     let client = Client::new(process.address);
-    let id = order(&client, &(0..3).map(|number| site.url(number)).collect::<Vec<_>>()).await;
-    until("they are asked for", async || asked.load(Ordering::SeqCst) == 3).await;
+    let id = request_import(&client, &(0..3).map(|number| site.url(number)).collect::<Vec<_>>()).await;
+    until("all three are requested", async || asked.load(Ordering::SeqCst) == 3).await;
     for fault in [Fault::Refused, Fault::Hang] {
         database.set(fault);
-        // They have come, and cannot be stored; nor can it be told that they could not.
+        // The files have arrived but cannot be stored, and the failure cannot be recorded either.
         gate.add_permits(3);
         tokio::time::sleep(Duration::from_secs(4)).await;
         database.set(Fault::None);
         let before = asked.load(Ordering::SeqCst);
-        until("they are asked for again", async || asked.load(Ordering::SeqCst) > before).await;
+        until("they are requested again", async || asked.load(Ordering::SeqCst) > before).await;
     }
     gate.add_permits(100);
     assert_eq!(counts(&done(&client, &id).await), [0, 3, 0]);
@@ -428,17 +428,17 @@ async fn a_database_that_is_away_costs_no_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_servers_leave_half_of_the_memory_to_uploads() {
+async fn slow_servers_leave_half_of_the_memory_budget_to_uploads() {
     let world = World::new();
-    // Their length is not said, and they are compressed: each may come to 20 MiB.
+    // The bodies are compressed and have no Content-Length, so each may grow to 20 MiB.
     let slow = head("200 OK", &[("Content-Encoding", "gzip")]);
     world.site("slow.test", move |_, _| Reply::ThenSilence(slow.clone())).await;
     let settings =
         ["--upload-memory-budget=44MiB", "--admission-timeout=1", "--import-timeout=600", "--import-answer-timeout=600"];
     let app = TestApp::within(Arc::clone(&world) as _, &settings).await;
     app.import(&(0..10).map(|number| format!("http://slow.test/{number}")).collect::<Vec<_>>()).await;
-    until("they are at it", async || world.busy("slow.test") == 4).await;
-    until("memory is held", async || app.metric("upload_memory_in_use_bytes").await > 20e6).await;
+    until("four requests are running", async || world.busy("slow.test") == 4).await;
+    until("memory is reserved", async || app.metric("upload_memory_in_use_bytes").await > 20e6).await;
     assert!(app.metric("upload_memory_in_use_bytes").await < 24e6);
     let large = padded(jpeg(64, 64, 1), 10 << 20);
     let uploads = join_all((0..2).map(|_| app.post(Form::upload("bob", &large)))).await;
@@ -450,7 +450,7 @@ async fn slow_servers_leave_half_of_the_memory_to_uploads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storage_that_is_down_costs_no_attempt() {
+async fn an_unreachable_storage_does_not_use_up_attempts() {
     let world = LocalSite::start(|path| picture(&jpeg(64, 64, seed(path)))).await;
     let mut proxied = Proxied::new().await;
     world.allow(&mut proxied.home);
@@ -460,10 +460,10 @@ async fn a_storage_that_is_down_costs_no_attempt() {
     let process = Process::start(&proxied.home, &[]).await;
     let client = Client::new(process.address);
     proxied.storage.set(Fault::Refused);
-    let id = order(&client, &(0..3).map(|number| world.url(number)).collect::<Vec<_>>()).await;
-    until("it was tried", async || world.requests() > 0).await;
+    let id = request_import(&client, &(0..3).map(|number| world.url(number)).collect::<Vec<_>>()).await;
+    until("an item was fetched", async || world.requests() > 0).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    // While the storage is down nobody is asked for more than what was claimed before that was known.
+    // While the storage is down, nothing is requested beyond the items that were claimed before the outage was noticed.
     assert!(world.requests() <= 3, "{}", world.requests());
     assert_eq!(counts(&client.get(&format!("/imports/{id}")).await.ok()), [3, 0, 0]);
     proxied.storage.set(Fault::None);
@@ -472,9 +472,9 @@ async fn a_storage_that_is_down_costs_no_attempt() {
     process.stop().await;
 }
 
-// Processes.
+// Real processes.
 
-/// A server on this machine, for the program itself.
+/// An HTTP server on this machine, for tests that run the real program.
 struct LocalSite {
     world: Arc<World>,
     address: std::net::SocketAddr,
@@ -484,7 +484,7 @@ impl LocalSite {
     async fn start(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let world = World::new();
         let name = world.site("local.test", move |path, _| reply(path)).await;
-        let address = world.really(std::net::SocketAddr::new(name, 80));
+        let address = world.local_address(std::net::SocketAddr::new(name, 80));
         Self { world, address }
     }
 
@@ -502,7 +502,7 @@ impl LocalSite {
     }
 }
 
-async fn order(client: &Client, urls: &[String]) -> String {
+async fn request_import(client: &Client, urls: &[String]) -> String {
     let answer = client.post_json("/imports", &json!({"urls": urls, "user_id": "alice"})).await;
     assert_eq!(answer.status, 202, "{}", answer.text());
     answer.json()["jobId"].as_str().unwrap().to_owned()
@@ -514,8 +514,8 @@ async fn done(client: &Client, id: &str) -> Value {
     client.get(&path).await.ok()
 }
 
-/// That each URL has become one image, whole, and each image is of one.
-async fn assert_one_each(client: &Client, job: &Value, count: usize) {
+/// Asserts that each URL became exactly one whole image, and that there are no other images.
+async fn assert_one_image_each(client: &Client, job: &Value, count: usize) {
     assert_eq!(counts(job), [0, count, 0], "{job:#}");
     let images = client.list().await;
     let mut names: Vec<&str> = images.iter().map(|image| image["file_name"].as_str().unwrap()).collect();
@@ -530,56 +530,56 @@ async fn assert_one_each(client: &Client, job: &Value, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kill_in_the_middle_of_fifty_loses_none_and_doubles_none() {
+async fn a_kill_during_fifty_imports_loses_none_and_duplicates_none() {
     let site = LocalSite::start(|path| picture(&jpeg(96, 64, seed(path)))).await;
     let mut home = Home::new().await;
     site.allow(&mut home);
-    // What the dead had in hand does not hold up the rest.
+    // The items claimed by the killed process do not delay the others.
     home.set("IMPORT_HOST_CONCURRENCY", "50");
     let process = Process::start(&home, &[]).await;
-    let id = order(&Client::new(process.address), &(0..50).map(|number| site.url(number)).collect::<Vec<_>>()).await;
-    until("some are stored", async || {
+    let id = request_import(&Client::new(process.address), &(0..50).map(|number| site.url(number)).collect::<Vec<_>>()).await;
+    until("some images are stored", async || {
         Client::new(process.address).get("/images").await.ok()["total_count"].as_u64().unwrap() >= 10
     })
     .await;
     process.kill().await;
-    // Another dies as well, a little later.
+    // A second process is killed a little later.
     let asked = site.requests();
     let process = Process::start(&home, &[]).await;
-    until("more are asked for", async || site.requests() > asked + 8).await;
+    until("more images are requested", async || site.requests() > asked + 8).await;
     process.kill().await;
-    // Leases end after half a minute, which this one is ahead.
+    // Leases last half a minute; the clock of this process is ahead of that.
     let running = home.start_ahead(TimeDelta::seconds(31)).await;
     let client = Client::new(running.address);
     let job = done(&client, &id).await;
-    assert_one_each(&client, &job, 50).await;
-    assert!(site.requests() < 50 + 2 * 9, "{} requests for 50 pictures", site.requests());
+    assert_one_image_each(&client, &job, 50).await;
+    assert!(site.requests() < 50 + 2 * 9, "{} requests for 50 images", site.requests());
     running.shut_down().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn instances_share_the_work() {
+async fn instances_share_the_queue() {
     let mut home = Home::new().await;
     if home.database_address().is_none() || home.has_embedded_storage() {
         return;
     }
     let gate = Arc::new(Semaphore::new(0));
     let held = Arc::clone(&gate);
-    let picture = |path: &str| answer("200 OK", &[], &jpeg(96, 64, seed(path)));
-    let site = LocalSite::start(move |path| Reply::Gated(Arc::clone(&held), picture(path))).await;
+    let image_response = |path: &str| answer("200 OK", &[], &jpeg(96, 64, seed(path)));
+    let site = LocalSite::start(move |path| Reply::Gated(Arc::clone(&held), image_response(path))).await;
     site.allow(&mut home);
     home.set("IMPORT_CONCURRENCY", "3");
     home.set("IMPORT_HOST_CONCURRENCY", "4");
     let (one, two) = tokio::join!(Process::start(&home, &[]), Process::start(&home, &[]));
     let clients = [Client::new(one.address), Client::new(two.address)];
-    // A user has two places of three.
-    let id = order(&clients[0], &(0..60).map(|number| site.url(number)).collect::<Vec<_>>()).await;
-    until("both are at it", async || site.world.busy("local.test") == 4).await;
+    // A user may have two of the three slots of an instance.
+    let id = request_import(&clients[0], &(0..60).map(|number| site.url(number)).collect::<Vec<_>>()).await;
+    until("both instances have requests running", async || site.world.busy("local.test") == 4).await;
     gate.add_permits(60);
     let job = done(&clients[1], &id).await;
-    assert_one_each(&clients[1], &job, 60).await;
+    assert_one_image_each(&clients[1], &job, 60).await;
     assert_eq!(site.requests(), 60);
-    assert_eq!(site.world.most_at_once("local.test"), 4);
+    assert_eq!(site.world.peak_requests("local.test"), 4);
     let mut shares = Vec::new();
     for client in &clients {
         let metrics = client.get("/metrics").await;
@@ -593,7 +593,7 @@ async fn instances_share_the_work() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_is_stopped_gives_back_what_it_is_fetching() {
+async fn a_service_that_shuts_down_releases_its_running_items() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let site = LocalSite::start(move |path| match count.fetch_add(1, Ordering::SeqCst) {
@@ -605,14 +605,14 @@ async fn a_service_that_is_stopped_gives_back_what_it_is_fetching() {
     site.allow(&mut home);
     home.set("IMPORT_ATTEMPTS", "1");
     let process = Process::start(&home, &[]).await;
-    let id = order(&Client::new(process.address), &[site.url(1)]).await;
-    until("it is asked for", async || asked.load(Ordering::SeqCst) == 1).await;
+    let id = request_import(&Client::new(process.address), &[site.url(1)]).await;
+    until("the image is requested", async || asked.load(Ordering::SeqCst) == 1).await;
     let started = std::time::Instant::now();
     process.stop().await;
-    assert!(started.elapsed() < Duration::from_secs(20), "it waited for a server that says nothing");
+    assert!(started.elapsed() < Duration::from_secs(20), "the shutdown waited for a silent server");
     let process = Process::start(&home, &[]).await;
     let client = Client::new(process.address);
     let job = done(&client, &id).await;
-    assert_one_each(&client, &job, 1).await;
+    assert_one_image_each(&client, &job, 1).await;
     process.stop().await;
 }

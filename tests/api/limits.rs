@@ -1,4 +1,4 @@
-//! Limits as the operator sets them: what they let in, what they refuse, and how clients learn of them.
+//! Limits that operators configure: what they accept, what they reject, and how clients find them out.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,24 +8,24 @@ use crate::harness::pictures::{animated_webp, flat_jpeg, gif, jpeg, jpeg_with_ex
 use crate::harness::world::picture;
 use crate::harness::{Form, TestApp, World, assert_error};
 
-/// The reason for which a file is refused.
-async fn refusal(app: &TestApp, file: &[u8]) -> String {
+/// Returns the reason for which a file is rejected.
+async fn rejection(app: &TestApp, file: &[u8]) -> String {
     let answer = app.post(Form::upload("alice", file)).await;
     assert_error(&answer, 400, "InvalidFile")["file"].as_str().expect("a reason").to_owned()
 }
 
 #[tokio::test]
-async fn a_picture_of_a_phone_is_refused_by_default_with_the_setting_to_raise() {
+async fn a_phone_photo_is_rejected_by_default_and_the_error_names_the_setting_to_raise() {
     let app = TestApp::start().await;
     let photo = flat_jpeg(4032, 3024);
-    let reason = refusal(&app, &photo).await;
+    let reason = rejection(&app, &photo).await;
     for words in ["4032×3024", "at most 4000", "MAX_IMAGE_SIDE"] {
         assert!(reason.contains(words), "{reason}");
     }
 }
 
 #[tokio::test]
-async fn each_limit_is_that_of_its_setting_and_its_error_names_it() {
+async fn each_limit_follows_its_setting_and_its_error_names_the_setting() {
     let settings = [
         "--max-file-size=20KiB",
         "--min-file-size=2KiB",
@@ -46,38 +46,38 @@ async fn each_limit_is_that_of_its_setting_and_its_error_names_it() {
         (padded(flat_jpeg(19, 100), 4 * 1024), ["at least 20", "MIN_IMAGE_SIDE"]),
         (padded(webp(301, 20, 1), 8 * 1024), ["at most 300", "MAX_IMAGE_SIDE"]),
     ] {
-        let reason = refusal(&app, &file).await;
+        let reason = rejection(&app, &file).await;
         assert!(words.iter().all(|word| reason.contains(word)), "{words:?}: {reason}");
     }
     let app = TestApp::with(&["--max-animation-pixels=16000000"]).await;
-    let reason = refusal(&app, &gif(1000, 1000, 17, 1)).await;
+    let reason = rejection(&app, &gif(1000, 1000, 17, 1)).await;
     assert!(reason.contains("16000000 pixels") && reason.contains("MAX_ANIMATION_PIXELS"), "{reason}");
     let body = Form::upload("alice", &vec![0; 11 << 20]).finish();
     let request = app.request(Method::POST, "/images").header("Content-Type", Form::content_type()).body(body);
     let answer = app.send(request).await;
     let details = assert_error(&answer, 413, "PayloadTooLarge");
     let limit = app.get("/limits").await.ok()["max_file_size"].as_u64().unwrap();
-    assert_eq!(details["file"], format!("may have at most {limit} bytes"));
+    assert_eq!(details["file"], format!("must have at most {limit} bytes"));
 }
 
-/// Raised for 24 megapixels and 12 MB.
+/// Limits for 24 megapixels and 12 MB.
 const RAISED: [&str; 4] =
     ["--max-image-side=8000", "--max-image-pixels=25000000", "--max-file-size=12MiB", "--max-animation-pixels=16000000"];
 
 #[tokio::test]
-async fn larger_files_and_pictures_are_stored_and_shown_under_larger_limits() {
+async fn larger_images_are_stored_and_served_with_raised_limits() {
     let app = TestApp::with(&RAISED).await;
     let file = padded(flat_jpeg(6000, 4000), 12 << 20);
     let image = app.post(Form::upload("alice", &file)).await.image();
     assert_eq!((&image["width"], &image["height"], &image["file_size"]), (&json!(6000), &json!(4000), &json!(12 << 20)));
     let id = image["image_id"].as_str().unwrap();
     assert_eq!(app.get(&format!("/i/{id}")).await.body, file);
-    let reason = refusal(&app, &padded(flat_jpeg(60, 60), (12 << 20) + 1)).await;
+    let reason = rejection(&app, &padded(flat_jpeg(60, 60), (12 << 20) + 1)).await;
     assert!(reason.contains("MAX_FILE_SIZE"), "{reason}");
 }
 
 #[tokio::test]
-async fn an_import_is_held_to_the_same_limits() {
+async fn an_import_has_the_same_limits() {
     let world = World::new();
     let (large, larger) = (padded(flat_jpeg(4032, 3024), 11 << 20), padded(flat_jpeg(60, 60), (12 << 20) + 1));
     world.site("large.test", move |_, _| picture(&large)).await;
@@ -91,7 +91,7 @@ async fn an_import_is_held_to_the_same_limits() {
 }
 
 #[tokio::test]
-async fn what_was_stored_under_larger_limits_is_served_and_resized_under_smaller_ones() {
+async fn existing_images_are_served_and_resized_after_limits_are_lowered() {
     let mut app = TestApp::start().await;
     let mut stored = Vec::new();
     for file in [jpeg(900, 700, 1), png(900, 700, 2), webp(900, 700, 3), gif(900, 700, 2, 4)] {
@@ -107,28 +107,28 @@ async fn what_was_stored_under_larger_limits_is_served_and_resized_under_smaller
         let made = app.get(&format!("/images/{id}/thumbnail?width=700&format=png")).await;
         assert_eq!((made.status, &made.body[1..4]), (200, &b"PNG"[..]));
     }
-    assert!(refusal(&app, &jpeg(101, 60, 9)).await.contains("at most"));
+    assert!(rejection(&app, &jpeg(101, 60, 9)).await.contains("at most"));
 }
 
 #[tokio::test]
-async fn a_picture_that_takes_more_memory_than_there_is_names_the_budget() {
+async fn an_image_that_exceeds_the_memory_budget_is_rejected_and_the_error_names_the_budget() {
     let settings = ["--max-image-side=20000", "--max-image-pixels=200000000", "--decode-memory-budget=208MiB"];
     let app = TestApp::with(&settings).await;
-    // The passes of an interlaced picture need all of it at once: 400 MB. Its header is enough to know.
+    // Decoding an interlaced image needs all of it in memory: 400 MB. The header alone shows that.
     let mut file = png(60, 60, 1);
     let mut ihdr = [&b"IHDR"[..], &10_000_u32.to_be_bytes(), &10_000_u32.to_be_bytes(), &[8, 2, 0, 0, 1]].concat();
     let mut checksum = flate2::Crc::new();
     checksum.update(&ihdr);
     ihdr.extend(checksum.sum().to_be_bytes());
     file[12..33].copy_from_slice(&ihdr);
-    let reason = refusal(&app, &file).await;
+    let reason = rejection(&app, &file).await;
     for words in ["10000×10000", "limit of 256 MiB", "DECODE_MEMORY_BUDGET"] {
         assert!(reason.contains(words), "{reason}");
     }
 }
 
 #[tokio::test]
-async fn clients_learn_the_limits_from_the_service_and_its_document() {
+async fn the_limits_are_published_by_the_api_and_in_the_openapi_document() {
     let app = TestApp::start().await;
     let expected = json!({
         "min_file_size": 1024, "max_file_size": 10_485_760,
@@ -163,11 +163,11 @@ async fn clients_learn_the_limits_from_the_service_and_its_document() {
 
 // Scaling down.
 
-/// The pixels of phones in small.
+/// The limits of phone photos, scaled down.
 const SHRINKING: [&str; 4] = ["--oversize=shrink", "--max-image-side=400", "--max-image-pixels=120000", "--max-file-size=400KiB"];
 
 #[tokio::test]
-async fn a_picture_that_is_too_large_is_stored_scaled_down_with_its_metadata() {
+async fn an_oversized_image_is_stored_scaled_down_with_its_metadata() {
     let mut app = TestApp::with(&SHRINKING).await;
     for (orientation, width, height) in [(1, 400, 300), (6, 300, 400)] {
         let texts = [(0x010f, "Acme"), (0x0110, "Shot 1")];
@@ -198,17 +198,17 @@ async fn a_picture_that_is_too_large_is_stored_scaled_down_with_its_metadata() {
     let image = app.post(Form::upload("alice", &jpeg(400, 300, 1))).await.image();
     assert_eq!(image["metadata"]["shrunk_from"], Value::Null);
     app.assert_sound().await;
-    // Lists and restarts show the same.
+    // Lists show the same, also after a restart.
     app.set("--oversize=reject");
     app.restart().await;
     let page = app.get("/images?limit=10").await.ok();
     let shrunk = page["images"].as_array().unwrap().iter().filter(|image| !image["metadata"]["shrunk_from"].is_null()).count();
     assert_eq!(shrunk, 5);
-    assert!(refusal(&app, &jpeg(1000, 750, 3)).await.contains("MAX_IMAGE_SIDE"));
+    assert!(rejection(&app, &jpeg(1000, 750, 3)).await.contains("MAX_IMAGE_SIDE"));
 }
 
 #[tokio::test]
-async fn a_repeated_upload_that_was_scaled_down_is_answered_as_the_first_was() {
+async fn a_repeated_upload_of_an_oversized_image_returns_the_first_response() {
     let app = TestApp::with(&SHRINKING).await;
     let form = || Form::upload("alice", &jpeg(1000, 750, 1));
     let first = app.post_with_key("once", form()).await.ok();
@@ -218,7 +218,7 @@ async fn a_repeated_upload_that_was_scaled_down_is_answered_as_the_first_was() {
 }
 
 #[tokio::test]
-async fn an_imported_picture_is_scaled_down_as_well() {
+async fn an_oversized_imported_image_is_scaled_down() {
     let world = World::new();
     world.site("large.test", |_, _| picture(&jpeg(1000, 750, 1))).await;
     let app = TestApp::within(world, &SHRINKING).await;
@@ -229,7 +229,7 @@ async fn an_imported_picture_is_scaled_down_as_well() {
 }
 
 #[tokio::test]
-async fn what_is_not_scaled_down_is_refused_with_a_reason_and_stores_nothing() {
+async fn an_oversized_image_that_cannot_be_scaled_down_is_rejected_with_a_reason() {
     let app = TestApp::with(&SHRINKING).await;
     let mut cut = jpeg(1000, 750, 1);
     cut.truncate(cut.len() / 2);
@@ -240,12 +240,12 @@ async fn what_is_not_scaled_down_is_refused_with_a_reason_and_stores_nothing() {
         (padded(flat_jpeg(60, 60), 400 * 1024 + 1), "MAX_FILE_SIZE"),
         (cut, "the file is damaged"),
     ] {
-        let reason = refusal(&app, &file).await;
+        let reason = rejection(&app, &file).await;
         assert!(reason.contains(words), "{words}: {reason}");
     }
     assert_eq!(app.get("/images").await.ok()["total_count"], 0);
     app.assert_sound().await;
     assert_eq!(app.get("/limits").await.ok()["oversize"], "shrink");
     let document = app.get("/openapi.json").await;
-    assert!(document.text().contains("A larger still picture is scaled down"));
+    assert!(document.text().contains("A larger still image is scaled down"));
 }

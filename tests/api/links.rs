@@ -1,4 +1,4 @@
-//! Public links: `GET /i/{image_id}`, whole and in parts.
+//! Public links: `GET /i/{image_id}`, whole files and ranges.
 
 use reqwest::Method;
 
@@ -11,7 +11,7 @@ async fn with(app: &TestApp, method: Method, path: &str, headers: &[(&str, &str)
 }
 
 #[tokio::test]
-async fn a_public_link_gives_the_file_to_anybody() {
+async fn a_public_link_returns_the_file_without_credentials() {
     let app = TestApp::start().await;
     for (file, content_type) in [
         (jpeg(300, 200, 1), "image/jpeg"),
@@ -44,26 +44,26 @@ async fn a_public_link_gives_the_file_to_anybody() {
 }
 
 #[tokio::test]
-async fn who_has_the_file_gets_a_304_and_head_gives_the_headers_alone() {
+async fn a_matching_etag_gets_a_304_and_head_returns_only_headers() {
     let app = TestApp::start().await;
     let file = jpeg(300, 200, 1);
     let path = format!("/i/{}", app.post(Form::upload("alice", &file)).await.image_id());
     let etag = app.get(&path).await.header("etag").to_owned();
     for known in [etag.clone(), format!("\"other\", W/{etag}"), "*".to_owned()] {
-        // What it has is all of it, so the range does not matter.
+        // The client has the whole file, so the range does not matter.
         let answer = with(&app, Method::GET, &path, &[("if-none-match", &known), ("range", "bytes=0-3")]).await;
         assert_eq!((answer.status, answer.body.len(), answer.header("etag")), (304, 0, etag.as_str()), "{known}");
     }
     assert_eq!(app.get_with(&path, "if-none-match", "\"other\"").await.status, 200);
     let head = app.send(app.request(Method::HEAD, &path)).await;
     assert_eq!((head.status, head.body.len(), head.header("content-length")), (200, 0, file.len().to_string().as_str()));
-    // Ranges are for GET.
+    // Ranges apply only to GET.
     let head = with(&app, Method::HEAD, &path, &[("range", "bytes=10-19")]).await;
     assert_eq!((head.status, head.header("content-length")), (200, file.len().to_string().as_str()));
 }
 
 #[tokio::test]
-async fn one_range_is_a_206_and_what_is_none_is_ignored() {
+async fn a_single_range_is_a_206_and_an_invalid_range_is_ignored() {
     let app = TestApp::start().await;
     let file = jpeg(900, 700, 1);
     let length = file.len();
@@ -96,7 +96,7 @@ async fn one_range_is_a_206_and_what_is_none_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_range_of_another_version_is_not_sent() {
+async fn if_range_with_another_version_returns_the_whole_file() {
     let app = TestApp::start().await;
     let file = jpeg(300, 200, 1);
     let path = format!("/i/{}", app.post(Form::upload("alice", &file)).await.image_id());
@@ -110,7 +110,7 @@ async fn a_range_of_another_version_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_link_ends_with_its_image_and_comes_back_with_it() {
+async fn a_link_is_404_while_its_image_is_deleted() {
     let app = TestApp::start().await;
     let id = app.post(Form::upload("alice", &jpeg(300, 200, 1))).await.image_id();
     let etag = app.get(&format!("/i/{id}")).await.header("etag").to_owned();
@@ -125,7 +125,7 @@ async fn a_link_ends_with_its_image_and_comes_back_with_it() {
 }
 
 #[tokio::test]
-async fn a_link_to_nothing_is_a_404() {
+async fn a_link_to_an_unknown_image_is_404() {
     let app = TestApp::start().await;
     let id = app.post(Form::upload("alice", &jpeg(300, 200, 1))).await.image_id();
     for path in ["/i/nobody", "/i/019aa5c6-0000-7000-8000-000000000000", "/i/%ff", "/i/nobody/x.jpg", "/i/%ff/x.jpg"] {
@@ -138,7 +138,7 @@ async fn a_link_to_nothing_is_a_404() {
 }
 
 #[tokio::test]
-async fn a_link_serves_what_is_stored_without_its_location() {
+async fn a_link_serves_the_original_without_location_metadata() {
     let app = TestApp::start().await;
     let file = crate::harness::pictures::jpeg_with_exif(300, 200, 6, &[(0x010f, "Maker")]);
     let image = app.post(Form::upload("alice", &file)).await.image();
@@ -149,14 +149,14 @@ async fn a_link_serves_what_is_stored_without_its_location() {
 }
 
 #[tokio::test]
-async fn caches_keep_a_link_as_long_as_the_operator_says() {
+async fn the_cache_lifetime_of_a_link_is_configurable() {
     let app = TestApp::with(&["--link-max-age=60"]).await;
     let id = app.post(Form::upload("alice", &jpeg(300, 200, 1))).await.image_id();
     assert_eq!(app.get(&format!("/i/{id}")).await.header("cache-control"), "public, max-age=60, immutable");
 }
 
 #[tokio::test]
-async fn an_original_that_the_storage_lost_or_cut_is_no_picture() {
+async fn a_lost_or_truncated_original_is_an_error() {
     let app = TestApp::start().await;
     let image = app.post(Form::upload("alice", &jpeg(300, 200, 1))).await.image_id();
     let key = format!("{}/{image}/original", &image[image.len() - 2..]);

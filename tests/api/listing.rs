@@ -1,4 +1,4 @@
-//! Lists: order, filters, counts, tokens, and paging while others write.
+//! Lists: order, filters, counts, page tokens, and paging during concurrent writes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use crate::harness::app::ids_of;
 use crate::harness::pictures::{Random, jpeg};
 use crate::harness::{Form, TestApp, assert_error};
 
-/// A millisecond and more apart, so that their order is known.
+/// Uploads an image at least a millisecond after the previous one, so that their order is defined.
 async fn upload(app: &TestApp, user: &str, tags: &str) -> String {
     app.clock.advance(TimeDelta::seconds(1));
     app.post(Form::upload(user, &jpeg(50, 50, 1)).text("tags", tags)).await.image_id()
 }
 
 #[tokio::test]
-async fn every_page_but_the_last_links_to_the_next_one() {
+async fn every_page_except_the_last_links_to_the_next() {
     let app = TestApp::with(&["--public-url=https://example.org/pictures"]).await;
     for _ in 0..3 {
         upload(&app, "alice", "sea side").await;
@@ -42,7 +42,7 @@ async fn every_page_but_the_last_links_to_the_next_one() {
     }
 }
 
-/// The list's ids and its count, which must fit when it is a single page.
+/// Returns the ids of a list. Its count must match when there is a single page.
 async fn list(app: &TestApp, path: &str) -> Vec<String> {
     let page = app.get(path).await.ok();
     let ids = ids_of(&page);
@@ -64,7 +64,7 @@ async fn an_empty_list_is_an_empty_page() {
 }
 
 #[tokio::test]
-async fn the_newest_image_comes_first() {
+async fn the_newest_image_is_first() {
     let app = TestApp::start().await;
     let mut ids = Vec::new();
     for _ in 0..4 {
@@ -76,7 +76,7 @@ async fn the_newest_image_comes_first() {
 }
 
 #[tokio::test]
-async fn a_page_has_1_to_100_images_and_20_unless_told() {
+async fn a_page_has_1_to_100_images_and_20_by_default() {
     let app = TestApp::start().await;
     for _ in 0..21 {
         upload(&app, "alice", "sea").await;
@@ -101,7 +101,7 @@ async fn a_page_has_1_to_100_images_and_20_unless_told() {
 }
 
 #[tokio::test]
-async fn a_list_ends_exactly_where_its_images_do() {
+async fn paging_ends_after_the_last_image_without_an_empty_page() {
     let app = TestApp::start().await;
     let mut ids = Vec::new();
     for _ in 0..6 {
@@ -112,14 +112,14 @@ async fn a_list_ends_exactly_where_its_images_do() {
             assert_eq!(app.walk(path, limit).await, ids, "{path} by {limit}");
         }
     }
-    // The limit is no filter: it may change from page to page.
+    // The limit is not a filter, so it may differ from page to page.
     let first = app.get("/images?limit=2").await.ok();
     let second = app.get(&format!("/images?limit=3&page_token={}", first["next_page_token"].as_str().unwrap())).await.ok();
     assert_eq!(ids_of(&second), ids[2..5]);
 }
 
 #[tokio::test]
-async fn filters_are_all_of_them_and_each_count_is_exact() {
+async fn filters_can_be_combined_and_every_count_is_exact() {
     let app = TestApp::start().await;
     let a = upload(&app, "alice", "sea,sun").await;
     let b = upload(&app, "alice", "sea").await;
@@ -156,7 +156,7 @@ async fn filters_are_all_of_them_and_each_count_is_exact() {
 }
 
 #[tokio::test]
-async fn a_count_that_was_kept_is_exact_after_every_change() {
+async fn a_stored_count_is_exact_after_every_change() {
     let app = TestApp::start().await;
     app.clock.stop_at("2026-01-31T12:00:00Z");
     let first = upload(&app, "alice", "sea,sun,sky").await;
@@ -174,7 +174,7 @@ async fn a_count_that_was_kept_is_exact_after_every_change() {
     let shown = async || {
         let mut counts = Vec::new();
         for path in lists {
-            // Once made, once kept, and in step with the page each time.
+            // The first request computes the count and the second reads it; both match the page.
             counts.push(list(&app, path).await.len());
             assert_eq!(list(&app, path).await.len(), counts[counts.len() - 1], "{path}");
         }
@@ -185,7 +185,7 @@ async fn a_count_that_was_kept_is_exact_after_every_change() {
     assert_eq!(shown().await, [3, 1, 2, 2, 3, 2, 3, 0]);
     app.delete("alice", &first).await.ok();
     assert_eq!(shown().await, [2, 0, 1, 1, 2, 1, 2, 0]);
-    // Back where it was, by as many steps up as down.
+    // Restores the earlier state, with as many increments as decrements.
     app.restore("alice", &first).await.ok();
     assert_eq!(shown().await, [3, 1, 2, 2, 3, 2, 3, 0]);
     app.patch("bob", &other, &json!({"tags": ["sea", "nothing"]})).await.ok();
@@ -201,7 +201,7 @@ async fn a_count_that_was_kept_is_exact_after_every_change() {
 }
 
 #[tokio::test]
-async fn lists_that_are_counted_row_by_row_are_exact_while_others_write() {
+async fn counts_computed_from_rows_are_exact_during_concurrent_writes() {
     let app = Arc::new(TestApp::start().await);
     let mut moving = Vec::new();
     for _ in 0..6 {
@@ -229,7 +229,7 @@ async fn lists_that_are_counted_row_by_row_are_exact_while_others_write() {
 }
 
 #[tokio::test]
-async fn tags_of_any_script_are_found_by_any_spelling() {
+async fn tags_in_any_script_are_found_in_any_equivalent_spelling() {
     let app = TestApp::start().await;
     let id = upload(&app, "alice", "Café,日本,new york,a-b_c").await;
     for path in [
@@ -245,7 +245,7 @@ async fn tags_of_any_script_are_found_by_any_spelling() {
 }
 
 #[tokio::test]
-async fn ids_of_identity_providers_are_listed_and_counted_like_others() {
+async fn user_ids_of_identity_providers_can_be_listed_and_counted() {
     let app = TestApp::start().await;
     let longest = format!("auth0|{}", "5f".repeat(124));
     for user in ["auth0|5f7c8ec7", "ann+photos@example.org", "a~b=", longest.as_str()] {
@@ -267,7 +267,7 @@ async fn ids_of_identity_providers_are_listed_and_counted_like_others() {
 }
 
 #[tokio::test]
-async fn filters_that_break_a_rule_are_422() {
+async fn invalid_filters_are_422() {
     let app = TestApp::start().await;
     let eleven = (0..11).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
     let (long, long_user) = ("a".repeat(51), "u".repeat(256));
@@ -300,7 +300,7 @@ async fn filters_that_break_a_rule_are_422() {
 }
 
 #[tokio::test]
-async fn dates_are_inclusive_and_whole_days_in_utc() {
+async fn date_filters_are_inclusive_and_mean_whole_utc_days() {
     let app = TestApp::start().await;
     let times = [
         "2026-01-29T10:00:00.000Z",
@@ -316,7 +316,7 @@ async fn dates_are_inclusive_and_whole_days_in_utc() {
         app.clock.stop_at(time);
         ids.push(app.post(Form::upload("alice", &jpeg(50, 50, 1)).text("tags", "sea,sun")).await.image_id());
     }
-    // Which of the times, from the first up to the second of them, are in the range.
+    // Which of the times are in the range: from the first index up to, but not including, the second.
     for (range, expected) in [
         ("start_date=2026-01-31&end_date=2026-01-31", 2..5),
         ("start_date=2026-01-31", 2..7),
@@ -328,7 +328,7 @@ async fn dates_are_inclusive_and_whole_days_in_utc() {
         ("end_date=2026-01-31T11:59:59.999999Z", 0..3),
         ("start_date=2026-01-31T12:00:00Z&end_date=2026-01-31T12:00:00Z", 3..4),
         ("start_date=2026-01-31T13:00:00%2B01:00&end_date=2026-01-31T07:00:00-05:00", 3..4),
-        // A plus that nobody encoded is a space to a form.
+        // An unencoded plus sign in a query means a space.
         ("start_date=2026-01-31T13:00:00+01:00", 3..7),
         ("start_date=2026-01-31T00:00:00%2B14:00", 1..7),
         ("start_date=2026-01-30&end_date=2026-02-01", 1..6),
@@ -352,12 +352,12 @@ async fn dates_are_inclusive_and_whole_days_in_utc() {
             assert_eq!(app.walk(&format!("/images?{range}"), limit).await, expected, "{range} by {limit}");
         }
         let page = app.get(&format!("/images?{range}&limit=1")).await.ok();
-        assert_eq!(page["total_count"], expected.len(), "it counts all pages");
+        assert_eq!(page["total_count"], expected.len(), "the count covers all pages");
     }
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_ours_or_not_for_this_list_is_400() {
+async fn a_forged_page_token_or_one_of_another_list_is_400() {
     let app = TestApp::start().await;
     for _ in 0..3 {
         upload(&app, "alice", "sea,sun").await;
@@ -417,7 +417,7 @@ async fn a_token_that_is_not_ours_or_not_for_this_list_is_400() {
 }
 
 #[tokio::test]
-async fn the_same_filters_in_another_order_take_the_same_token() {
+async fn a_page_token_is_valid_for_the_same_filters_in_any_order() {
     let app = TestApp::start().await;
     let mut ids = Vec::new();
     for _ in 0..2 {
@@ -430,7 +430,7 @@ async fn the_same_filters_in_another_order_take_the_same_token() {
 }
 
 #[tokio::test]
-async fn a_token_goes_on_even_when_the_image_that_it_ended_with_is_gone() {
+async fn a_page_token_stays_valid_after_the_last_image_of_its_page_is_deleted() {
     let app = TestApp::start().await;
     let mut ids = Vec::new();
     for _ in 0..4 {
@@ -444,9 +444,9 @@ async fn a_token_goes_on_even_when_the_image_that_it_ended_with_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn paging_while_others_write_neither_repeats_nor_skips() {
+async fn paging_during_concurrent_writes_neither_repeats_nor_skips_images() {
     let app = Arc::new(TestApp::start().await);
-    // Those that are there all along, and between them those that come and go.
+    // Some images stay throughout; between them, others are deleted and restored.
     let (mut kept, mut moving) = (Vec::new(), Vec::new());
     for index in 0..24 {
         let id = upload(&app, "alice", "sea").await;
@@ -456,7 +456,7 @@ async fn paging_while_others_write_neither_repeats_nor_skips() {
     let writer = |seed| write(Arc::clone(&app), moving.clone(), seed, Arc::clone(&stop), Arc::clone(&writes));
     let writers: Vec<_> = (0..3_u64).map(|seed| tokio::spawn(writer(seed))).collect();
     let kept_ids: HashSet<&String> = kept.iter().collect();
-    // However fast either side is, much must be written meanwhile.
+    // Enough must be written meanwhile, however fast either side is.
     for round in (0..).take_while(|&round| round < 12 || writes.load(Ordering::Relaxed) < 50) {
         let path = ["/images", "/users/alice/images", "/tags/sea/images"][round % 3];
         let walked = app.walk(path, [3, 7, 11][round % 3]).await;
@@ -468,13 +468,13 @@ async fn paging_while_others_write_neither_repeats_nor_skips() {
     }
     stop.store(true, Ordering::Relaxed);
     for writer in writers {
-        writer.await.expect("the writer ends as it should");
+        writer.await.expect("the writer finishes without an error");
     }
     assert_eq!(app.get("/images").await.ok()["total_count"], app.walk("/images", 100).await.len());
     app.assert_sound().await;
 }
 
-/// Uploads, deletes and restores until told to stop; counts how often it did.
+/// Uploads, deletes and restores until stopped, and counts the operations.
 async fn write(app: Arc<TestApp>, moving: Vec<String>, seed: u64, stop: Arc<AtomicBool>, writes: Arc<AtomicUsize>) {
     let mut random = Random::new(seed + 1);
     while !stop.load(Ordering::Relaxed) {

@@ -1,5 +1,5 @@
-//! What an original says of the place where it was taken: not stored, unless that is asked for. Which fields that are is
-//! tested in `imaging/location`.
+//! Location metadata is removed from an original before it is stored, unless configured otherwise. Which fields count
+//! as location is tested in `imaging/location`.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -10,7 +10,7 @@ use crate::harness::{Form, TestApp};
 const PLACE: &str = "Xanaduville";
 const AUTHOR: &str = "Ann Example";
 
-/// An XMP packet that names a place, and an author.
+/// Returns an XMP packet that names a place and an author.
 fn packet() -> String {
     format!(
         "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\
@@ -27,7 +27,7 @@ fn located_jpeg(seed: u64) -> Vec<u8> {
     file
 }
 
-/// The same file with the place in white space: nothing else may differ.
+/// Returns the same file with the place overwritten by spaces: nothing else may differ.
 fn without_place(file: &[u8]) -> Vec<u8> {
     let at = find(file, b" photoshop:City=").expect("the place");
     let length = format!(" photoshop:City=\"{PLACE}\"").len();
@@ -50,7 +50,7 @@ fn assert_describes(image: &Value, file: &[u8]) {
 }
 
 #[tokio::test]
-async fn an_original_is_stored_without_its_place_and_with_all_else() {
+async fn an_original_is_stored_without_location_and_otherwise_unchanged() {
     let app = TestApp::start().await;
     let file = located_jpeg(1);
     let image = app.post(Form::upload("alice", &file)).await.image();
@@ -58,14 +58,14 @@ async fn an_original_is_stored_without_its_place_and_with_all_else() {
     assert_eq!(kept, without_place(&file));
     assert!(find(&kept, AUTHOR.as_bytes()).is_some());
     assert_describes(&image, &kept);
-    // The download's own figures are those of what it gives.
+    // The size and checksum in the download response describe the file that it links to.
     let download = app.get(&format!("/images/{}/download", image["image_id"].as_str().unwrap())).await.ok();
     assert_eq!(download["file_size"], kept.len());
     app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn a_file_without_a_place_is_stored_as_it_came() {
+async fn a_file_without_location_is_stored_unchanged() {
     let app = TestApp::start().await;
     for file in [jpeg(300, 200, 2), png(300, 200, 3)] {
         let image = app.post(Form::upload("alice", &file)).await.image();
@@ -75,7 +75,7 @@ async fn a_file_without_a_place_is_stored_as_it_came() {
 }
 
 #[tokio::test]
-async fn the_place_is_kept_when_that_is_configured() {
+async fn location_is_kept_when_configured() {
     let app = TestApp::with(&["--keep-location=true"]).await;
     let file = located_jpeg(4);
     let image = app.post(Form::upload("alice", &file)).await.image();
@@ -84,14 +84,14 @@ async fn the_place_is_kept_when_that_is_configured() {
 }
 
 #[tokio::test]
-async fn a_repeated_upload_is_known_by_the_file_that_came() {
+async fn a_repeated_upload_is_recognised_by_the_file_as_sent() {
     let app = TestApp::start().await;
     let file = located_jpeg(5);
     let upload = || app.upload(Form::upload("alice", &file)).header("Idempotency-Key", "one");
     let first = app.send(upload()).await.image();
     let second = app.send(upload()).await.image();
     assert_eq!(first["image_id"], second["image_id"]);
-    // What is stored is another file, and so another request.
+    // The stored file differs from the sent one, so uploading it is a different request.
     let other = app.upload(Form::upload("alice", &without_place(&file))).header("Idempotency-Key", "one");
     assert_eq!(app.send(other).await.status, 422);
 }

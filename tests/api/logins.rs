@@ -1,4 +1,4 @@
-//! Guessing passwords: how attempts that fail are counted, by account and by address, and what they make wait.
+//! Password guessing: how failed attempts are counted, by account and by address, and how long callers must wait.
 
 use chrono::TimeDelta;
 use futures::future::join_all;
@@ -9,7 +9,7 @@ use crate::harness::{Answer, Login, PASSWORD, TestApp, assert_error};
 
 const WRONG: &str = "incorrect horse battery";
 
-/// A stopped clock: no wait ends by itself.
+/// Stops the clock, so that no wait ends by itself.
 async fn start(settings: &[&str]) -> TestApp {
     let app = TestApp::with(settings).await;
     app.clock.stop();
@@ -20,13 +20,13 @@ async fn log_in(app: &TestApp, email: &str, password: &str) -> Answer {
     app.post_json("/token", &json!({"email": email, "password": password})).await
 }
 
-/// As if a proxy had passed it on.
+/// Sends a login as if a proxy had forwarded it.
 async fn log_in_from(app: &TestApp, forwarded_for: &str, email: &str, password: &str) -> Answer {
     let request = app.request(Method::POST, "/token").header("X-Forwarded-For", forwarded_for);
     app.send(request.json(&json!({"email": email, "password": password}))).await
 }
 
-/// An administrator whose password is not known from a moment ago.
+/// Returns an administrator whose password is not in the cache of verified passwords.
 async fn admin(app: &TestApp) -> Login {
     let login = app.admin().await;
     app.clock.advance(TimeDelta::minutes(2));
@@ -37,7 +37,7 @@ async fn by_password(app: &TestApp, email: &str, password: &str) -> Answer {
     app.send(app.request(Method::GET, "/accounts/me").basic_auth(email, Some(password))).await
 }
 
-/// The seconds that an attempt is told to wait; 0 for one that was made.
+/// Returns the seconds until the next attempt is allowed; 0 if the attempt was made.
 fn wait_of(answer: &Answer) -> u64 {
     if answer.status == 429 {
         assert_eq!(assert_error(answer, 429, "TooManyRequests"), json!({}));
@@ -47,29 +47,33 @@ fn wait_of(answer: &Answer) -> u64 {
     0
 }
 
-/// The status, the body and what there is to wait.
-fn seen(answer: &Answer) -> (u16, Value, String) {
+/// Returns the status, the body and `Retry-After`.
+fn response_of(answer: &Answer) -> (u16, Value, String) {
     (answer.status, answer.json(), answer.header("retry-after").to_owned())
 }
 
 #[tokio::test]
-async fn the_twelfth_wrong_password_waits_whether_there_is_an_account_or_not() {
+async fn the_twelfth_wrong_password_must_wait_whether_or_not_the_account_exists() {
     let app = start(&[]).await;
     let admin = admin(&app).await;
     for _ in 0..11 {
         let answers = (log_in(&app, &admin.email, WRONG).await, log_in(&app, "nobody@example.org", WRONG).await);
-        assert_eq!((wait_of(&answers.0), seen(&answers.0)), (0, seen(&answers.1)));
+        assert_eq!((wait_of(&answers.0), response_of(&answers.0)), (0, response_of(&answers.1)));
     }
     for _ in 0..3 {
         let answers = (log_in(&app, &admin.email, WRONG).await, log_in(&app, "nobody@example.org", WRONG).await);
-        assert_eq!((wait_of(&answers.0), seen(&answers.0)), (1, seen(&answers.1)), "what is refused lengthens nothing");
+        assert_eq!(
+            (wait_of(&answers.0), response_of(&answers.0)),
+            (1, response_of(&answers.1)),
+            "a rejected attempt does not extend the wait"
+        );
     }
-    // In any case of the address, by any way in, and with the right password too.
+    // The wait applies to the address in any case, to every way of logging in, and to the right password too.
     assert_eq!(wait_of(&log_in(&app, "ROOT@example.org", WRONG).await), 1);
     assert_eq!(wait_of(&log_in(&app, &admin.email, PASSWORD).await), 1);
     assert_eq!(wait_of(&by_password(&app, &admin.email, PASSWORD).await), 1);
     assert_eq!(wait_of(&by_password(&app, "nobody@example.org", PASSWORD).await), 1);
-    // Others do not wait, nor does whoever is in.
+    // Other accounts do not wait, nor do callers that are already logged in.
     assert_eq!(wait_of(&log_in(&app, "other@example.org", WRONG).await), 0);
     let key = app.key(&admin, &json!({})).await;
     assert_eq!(app.send(app.request_by_key(&key, Method::GET, "/accounts/me")).await.status, 200);
@@ -92,7 +96,7 @@ async fn each_failure_doubles_the_wait_up_to_five_minutes() {
 }
 
 #[tokio::test]
-async fn a_success_forgets_the_failures_before_it() {
+async fn a_successful_login_resets_the_failures_of_the_account() {
     let app = start(&[]).await;
     let admin = admin(&app).await;
     for way in ["token", "basic"] {
@@ -109,13 +113,13 @@ async fn a_success_forgets_the_failures_before_it() {
             assert!([200, 201].contains(&status), "{way} {round}: {status}");
             app.clock.advance(TimeDelta::minutes(2));
         }
-        // Until the failures from this address are forgotten too, which other accounts' would add to.
+        // Wait until the failures of this address expire too, because those of other accounts would add to them.
         app.clock.advance(TimeDelta::minutes(20));
     }
 }
 
 #[tokio::test]
-async fn failures_are_forgotten_in_time() {
+async fn failures_expire() {
     let app = start(&[]).await;
     for _ in 0..2 {
         for _ in 0..11 {
@@ -127,7 +131,7 @@ async fn failures_are_forgotten_in_time() {
 }
 
 #[tokio::test]
-async fn basic_authentication_is_an_attempt_as_well() {
+async fn basic_authentication_counts_as_an_attempt() {
     let app = start(&[]).await;
     let admin = admin(&app).await;
     for number in 0..11 {
@@ -137,7 +141,7 @@ async fn basic_authentication_is_an_attempt_as_well() {
     }
     assert_eq!(wait_of(&by_password(&app, &admin.email, WRONG).await), 1);
     assert_eq!(wait_of(&log_in(&app, &admin.email, PASSWORD).await), 1);
-    // With the right one, however often, nobody waits.
+    // The right password never has to wait, however often it is sent.
     app.clock.advance(TimeDelta::seconds(1));
     for _ in 0..20 {
         assert_eq!(by_password(&app, &admin.email, PASSWORD).await.status, 200);
@@ -145,7 +149,7 @@ async fn basic_authentication_is_an_attempt_as_well() {
 }
 
 #[tokio::test]
-async fn a_password_that_was_right_a_moment_ago_is_known_where_it_was_right_and_nowhere_else() {
+async fn a_throttled_guess_is_not_confirmed_even_if_the_password_is_cached() {
     let app = start(&["--trusted-proxies=127.0.0.1"]).await;
     let admin = admin(&app).await;
     let (here, there) = ("198.51.100.1", "198.51.100.2");
@@ -154,10 +158,10 @@ async fn a_password_that_was_right_a_moment_ago_is_known_where_it_was_right_and_
         let wait = wait_of(&log_in_from(&app, there, &admin.email, WRONG).await);
         assert_eq!(wait, u64::from(number == 11), "{number}");
     }
-    // Who guesses is not told when a guess is right, though it is known elsewhere.
+    // The guesser does not learn that a guess is right, although the password is cached for the other address.
     assert_eq!(wait_of(&log_in_from(&app, there, &admin.email, PASSWORD).await), 1);
     assert_eq!(log_in_from(&app, here, &admin.email, PASSWORD).await.status, 201);
-    // Nor where it is known.
+    // The same holds at the address where it is cached.
     for number in 0..12 {
         let wait = wait_of(&log_in_from(&app, here, &admin.email, WRONG).await);
         assert_eq!(wait, u64::from(number == 11), "{number}");
@@ -166,7 +170,7 @@ async fn a_password_that_was_right_a_moment_ago_is_known_where_it_was_right_and_
 }
 
 #[tokio::test]
-async fn a_stranger_who_fails_elsewhere_keeps_nobody_out() {
+async fn failures_from_one_address_do_not_block_another_address() {
     let app = start(&["--trusted-proxies=127.0.0.1"]).await;
     let admin = admin(&app).await;
     for number in 0..12 {
@@ -177,7 +181,7 @@ async fn a_stranger_who_fails_elsewhere_keeps_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_attempts_at_once_are_no_more_than_one_after_another() {
+async fn concurrent_attempts_are_limited_like_consecutive_ones() {
     let app = start(&[]).await;
     let admin = admin(&app).await;
     let answers = join_all((0..40).map(|_| log_in(&app, &admin.email, WRONG))).await;
@@ -186,7 +190,7 @@ async fn many_attempts_at_once_are_no_more_than_one_after_another() {
 }
 
 #[tokio::test]
-async fn many_addresses_guessed_at_from_one_place_make_it_wait() {
+async fn an_address_that_guesses_at_many_accounts_must_wait() {
     let app = start(&[]).await;
     let admin = admin(&app).await;
     for number in 0..31 {
@@ -195,22 +199,22 @@ async fn many_addresses_guessed_at_from_one_place_make_it_wait() {
     assert_eq!(wait_of(&log_in(&app, "another@example.org", WRONG).await), 1);
     assert_eq!(wait_of(&log_in(&app, &admin.email, PASSWORD).await), 1);
     assert_eq!(wait_of(&by_password(&app, &admin.email, PASSWORD).await), 1);
-    assert_eq!(app.get_as(&admin, "/accounts/me").await.status, 200, "whoever is in does not wait");
-    // What a client says of itself changes nothing.
+    assert_eq!(app.get_as(&admin, "/accounts/me").await.status, 200, "a logged-in caller does not wait");
+    // Headers that the client forges change nothing.
     for forged in ["198.51.100.1", "127.0.0.1, 198.51.100.2", "::1"] {
         assert_eq!(wait_of(&log_in_from(&app, forged, "another@example.org", WRONG).await), 1, "{forged}");
     }
     let request = app.request(Method::POST, "/token").header("Forwarded", "for=198.51.100.1").header("X-Real-IP", "198.51.100.1");
     assert_eq!(wait_of(&app.send(request.json(&json!({"email": "a@b", "password": WRONG}))).await), 1);
     app.clock.advance(TimeDelta::seconds(1));
-    // Whoever gets it right makes nobody wait.
+    // A successful login causes no wait.
     assert_eq!(log_in(&app, &admin.email, PASSWORD).await.status, 201);
     assert_eq!(wait_of(&log_in(&app, "another@example.org", WRONG).await), 0);
     assert_eq!(wait_of(&log_in(&app, "another@example.org", WRONG).await), 2);
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_client_is_counted_apart() {
+async fn clients_behind_a_trusted_proxy_are_counted_separately() {
     let app = start(&["--trusted-proxies=127.0.0.1"]).await;
     let mut number = 0;
     let mut attempt = |forwarded_for: String| {
@@ -220,7 +224,7 @@ async fn behind_a_trusted_proxy_each_client_is_counted_apart() {
         async move { wait_of(&log_in_from(app, &forwarded_for, &email, WRONG).await) }
     };
     for number in 0..31 {
-        // What stands on the left of it is the client's own invention.
+        // The client can forge everything to the left of that address.
         let forwarded_for = if number % 2 == 0 { "198.51.100.1".to_owned() } else { format!("203.0.113.{number}, 198.51.100.1") };
         assert_eq!(attempt(forwarded_for).await, 0, "{number}");
     }

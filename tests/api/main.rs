@@ -1,7 +1,7 @@
-//! The contract as its users meet it: every test speaks HTTP to a real service of its own.
+//! API tests: every test sends HTTP requests to a real service of its own.
 //!
-//! Without further ado they run on SQLite and the S3 server inside the process; `tests/run` runs them once more on
-//! PostgreSQL and another S3 server (see `harness/backend.rs`). Times move by the test's own clock; nothing sleeps.
+//! By default they run on SQLite and the embedded S3 server. `tests/run` repeats them on PostgreSQL and another S3
+//! server (see `harness/backend.rs`). Each test has its own clock, which it moves; nothing sleeps.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
@@ -35,6 +35,7 @@ mod full_disk;
 mod gateway;
 mod idempotency;
 mod images;
+mod import_graph;
 mod imports;
 mod imports_fetching;
 mod imports_queue;

@@ -1,5 +1,5 @@
-//! A few hundred random requests against a model in memory: whatever happened before, every list, count and image is
-//! as the model says. The numbers are the same in every run.
+//! Compares the service with a model in memory: after a few hundred random requests, every list, count and image
+//! matches. The random numbers are the same in every run.
 
 use std::collections::BTreeSet;
 
@@ -16,9 +16,9 @@ const TAGS: [&str; 5] = ["sea", "sun", "sand", "日本", "new york"];
 const OPERATIONS: usize = 250;
 const RETENTION: TimeDelta = TimeDelta::days(10);
 
-/// What the service should know of an image.
+/// The expected state of an image.
 #[derive(Debug, Clone)]
-struct Known {
+struct ExpectedImage {
     id: String,
     user: &'static str,
     title: Option<String>,
@@ -29,26 +29,26 @@ struct Known {
     deleted_at: Option<DateTime<Utc>>,
 }
 
-impl Known {
-    /// What another user's attempt to change it is answered with.
-    fn refusal(&self) -> u16 {
+impl ExpectedImage {
+    /// Returns the status that another user gets for an attempt to change the image.
+    fn rejection_status(&self) -> u16 {
         if self.private { 404 } else { 403 }
     }
 }
 
-/// Which images a list shows.
+/// The filters of a list.
 #[derive(Debug, Clone, Default)]
 struct Filter {
     user: Option<&'static str>,
     tags: BTreeSet<&'static str>,
     start: Option<DateTime<Utc>>,
     end: Option<DateTime<Utc>>,
-    /// Who looks.
+    /// The user who sends the request.
     viewer: Option<&'static str>,
 }
 
 impl Filter {
-    fn any(random: &mut Random, now: DateTime<Utc>) -> Self {
+    fn random(random: &mut Random, now: DateTime<Utc>) -> Self {
         let moment = |random: &mut Random| {
             let ago = i64::try_from(random.below(60 * 24 * 60)).expect("minutes");
             (random.below(3) == 0).then(|| now - TimeDelta::minutes(ago))
@@ -62,7 +62,7 @@ impl Filter {
         }
     }
 
-    fn matches(&self, image: &Known) -> bool {
+    fn matches(&self, image: &ExpectedImage) -> bool {
         image.deleted_at.is_none()
             && (!image.private || self.viewer == Some(image.user))
             && self.user.is_none_or(|user| user == image.user)
@@ -93,16 +93,17 @@ fn some_tags(random: &mut Random, at_most: usize) -> BTreeSet<&'static str> {
     (0..random.below(at_most + 1)).map(|_| *random.pick(&TAGS)).collect()
 }
 
-/// The service and what it should know.
+/// The service and its expected state.
 struct World {
     app: TestApp,
     random: Random,
-    images: Vec<Known>,
+    images: Vec<ExpectedImage>,
 }
 
 impl World {
     async fn step(&mut self) {
-        // Up to twelve hours and some odd milliseconds, so that days change and no two images are of one moment.
+        // Advances by up to twelve hours plus some milliseconds, so that the date changes and no two images have the
+        // same time.
         self.app.clock.advance(TimeDelta::milliseconds(1 + i64::try_from(self.random.below(12 * 3_600_000)).expect("millis")));
         match self.random.below(100) {
             0..30 => self.upload().await,
@@ -111,7 +112,7 @@ impl World {
             65..80 => self.restore().await,
             80..85 => self.sweep().await,
             _ => {
-                let filter = Filter::any(&mut self.random, self.app.clock.now());
+                let filter = Filter::random(&mut self.random, self.app.clock.now());
                 let limit = 1 + u32::try_from(self.random.below(30)).expect("a limit");
                 self.check(&filter, limit).await;
             }
@@ -130,10 +131,10 @@ impl World {
         let id = self.app.post(form).await.image_id();
         let now = self.app.clock.now();
         let created_at = DateTime::from_timestamp_millis(now.timestamp_millis()).expect("a time");
-        self.images.push(Known { id, user, title, tags, private, created_at, updated_at: created_at, deleted_at: None });
+        self.images.push(ExpectedImage { id, user, title, tags, private, created_at, updated_at: created_at, deleted_at: None });
     }
 
-    /// Any image, and somebody who is mostly its owner.
+    /// Picks any image and a user, who usually is its owner.
     fn pick(&mut self) -> Option<(usize, &'static str)> {
         if self.images.is_empty() {
             return None;
@@ -164,7 +165,7 @@ impl World {
         let status = self.app.patch(user, &changed.id, &Value::Object(change)).await.status;
         let expected = match self.images[index].deleted_at {
             Some(_) => 404,
-            None if user != changed.user => self.images[index].refusal(),
+            None if user != changed.user => self.images[index].rejection_status(),
             None => 200,
         };
         assert_eq!(status, expected, "{changed:?}");
@@ -177,7 +178,7 @@ impl World {
         let Some((index, user)) = self.pick() else { return };
         let image = &mut self.images[index];
         let expected = match image.deleted_at {
-            _ if user != image.user => image.refusal(),
+            _ if user != image.user => image.rejection_status(),
             Some(_) => 410,
             None => 200,
         };
@@ -191,7 +192,7 @@ impl World {
         let Some((index, user)) = self.pick() else { return };
         let image = &mut self.images[index];
         let expected = match image.deleted_at {
-            _ if user != image.user => image.refusal(),
+            _ if user != image.user => image.rejection_status(),
             Some(_) => 200,
             None => 409,
         };
@@ -207,11 +208,11 @@ impl World {
         self.images.retain(|image| image.deleted_at.is_none_or(|deleted_at| deleted_at + RETENTION > now));
     }
 
-    /// Walks over a list, and holds every page and image against the model.
+    /// Pages through a list and checks every page and image against the model.
     async fn check(&self, filter: &Filter, limit: u32) {
         let path = filter.path();
-        // They were made one after the other.
-        let expected: Vec<&Known> = self.images.iter().rev().filter(|image| filter.matches(image)).collect();
+        // In order of creation.
+        let expected: Vec<&ExpectedImage> = self.images.iter().rev().filter(|image| filter.matches(image)).collect();
         let mut token = None;
         let mut at = 0;
         loop {
@@ -223,8 +224,8 @@ impl World {
             assert_eq!(page["total_count"], expected.len(), "{path} by {:?}", filter.viewer);
             let length = ids_of(&page).len();
             assert_eq!(length, (expected.len() - at).min(limit as usize), "{path}");
-            for (image, known) in page["images"].as_array().unwrap().iter().zip(&expected[at..]) {
-                assert_same(image, known);
+            for (image, expected_image) in page["images"].as_array().unwrap().iter().zip(&expected[at..]) {
+                assert_same(image, expected_image);
             }
             at += length;
             assert_eq!(page["has_more"], at < expected.len(), "{path}");
@@ -237,7 +238,7 @@ impl World {
     }
 }
 
-fn assert_same(image: &Value, known: &Known) {
+fn assert_same(image: &Value, expected_image: &ExpectedImage) {
     let tags: BTreeSet<&str> = image["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect();
     let time = |field: &str| image[field].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
     let shown = (
@@ -248,17 +249,21 @@ fn assert_same(image: &Value, known: &Known) {
         time("updated_at").timestamp_millis(),
     );
     let expected = (
-        (&json!(known.id), &json!(known.user), &json!(if known.private { "private" } else { "public" })),
-        &json!(known.title),
-        known.tags.clone(),
-        known.created_at,
-        known.updated_at.timestamp_millis(),
+        (
+            &json!(expected_image.id),
+            &json!(expected_image.user),
+            &json!(if expected_image.private { "private" } else { "public" }),
+        ),
+        &json!(expected_image.title),
+        expected_image.tags.clone(),
+        expected_image.created_at,
+        expected_image.updated_at.timestamp_millis(),
     );
     assert_eq!(shown, expected);
 }
 
 #[tokio::test]
-async fn after_any_requests_every_list_and_count_is_as_a_model_says() {
+async fn after_random_requests_every_list_and_count_matches_the_model() {
     let app = TestApp::with(&[&format!("--retention-days={}", RETENTION.num_days())]).await;
     app.clock.stop_at("2026-01-31T20:00:00.123456Z");
     let mut world = World { app, random: Random::new(20_260_131), images: Vec::new() };
@@ -267,7 +272,7 @@ async fn after_any_requests_every_list_and_count_is_as_a_model_says() {
     }
     world.sweep().await;
     let live = world.images.iter().filter(|image| image.deleted_at.is_none()).count();
-    assert!(live > 25 && live < world.images.len(), "{live} of {}: the mix makes no sense", world.images.len());
+    assert!(live > 25 && live < world.images.len(), "{live} of {}: the mix of operations is off", world.images.len());
     for user in USERS.map(Some).into_iter().chain([None]) {
         for first in TAGS.map(Some).into_iter().chain([None]) {
             for second in [None, Some(TAGS[0])] {
@@ -280,7 +285,7 @@ async fn after_any_requests_every_list_and_count_is_as_a_model_says() {
         }
     }
     for _ in 0..40 {
-        let filter = Filter::any(&mut world.random, world.app.clock.now());
+        let filter = Filter::random(&mut world.random, world.app.clock.now());
         world.check(&filter, 17).await;
     }
     for image in &world.images {

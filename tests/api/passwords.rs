@@ -1,4 +1,4 @@
-//! Passwords: which can be chosen, in which spellings they are known, and how they are changed.
+//! Passwords: which are accepted, how spellings are normalised, and how passwords are changed.
 
 use chrono::TimeDelta;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn fields(details: &Value) -> Vec<&str> {
     details.as_object().expect("details").keys().map(String::as_str).collect()
 }
 
-/// A text of so many letters, every third of them `letter`, that is not easy to guess.
+/// Returns a text of this many letters that is hard to guess; every third is `letter`.
 fn varied(letters: usize, letter: &str) -> String {
     let others = "q7#Zm2!xW9rTk4$Lp8&vB3^nJ6*dF5";
     (0..letters)
@@ -42,7 +42,7 @@ fn varied(letters: usize, letter: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_password_has_12_to_128_characters_and_is_no_key() {
+async fn a_password_has_12_to_128_characters_and_is_not_a_key() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     for (number, password) in [
@@ -89,7 +89,7 @@ async fn a_password_has_12_to_128_characters_and_is_no_key() {
 }
 
 #[tokio::test]
-async fn the_same_letters_are_the_same_password_however_they_are_typed() {
+async fn equivalent_unicode_spellings_are_the_same_password() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let (composed, decomposed) = ("Straßenbahn für Ö\u{e9}", "Straßenbahn fu\u{308}r O\u{308}e\u{301}");
@@ -108,7 +108,7 @@ async fn the_same_letters_are_the_same_password_however_they_are_typed() {
 }
 
 #[tokio::test]
-async fn whoever_knows_the_password_changes_it() {
+async fn a_password_is_changed_with_the_current_password() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -123,10 +123,10 @@ async fn whoever_knows_the_password_changes_it() {
     assert_error(&by_password(&app, &ann.email, PASSWORD).await, 401, "Unauthorized");
     assert_eq!(by_password(&app, &ann.email, NEW).await.status, 200);
     assert_error(&app.get_as(&ann, "/accounts/me").await, 401, "Unauthorized");
-    // Keys stay, and others' passwords too.
+    // API keys remain valid, and so do the passwords of others.
     assert_eq!(app.send(app.request_by_key(&key, Method::GET, "/accounts/me")).await.status, 200);
     assert_eq!(by_password(&app, &admin.email, PASSWORD).await.status, 200);
-    // By the password alone, and without a session.
+    // The password alone is enough, without a session.
     let body = json!({"current_password": NEW, "new_password": PASSWORD});
     let request = app.request(Method::PUT, "/accounts/me/password").basic_auth(&ann.email, Some(NEW)).json(&body);
     assert_eq!(app.send(request).await.status, 204);
@@ -136,7 +136,7 @@ async fn whoever_knows_the_password_changes_it() {
 }
 
 #[tokio::test]
-async fn a_password_is_changed_by_no_key_and_no_gateway() {
+async fn a_password_cannot_be_changed_with_an_api_key_or_through_a_gateway() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let body = json!({"current_password": PASSWORD, "new_password": NEW});
@@ -161,12 +161,12 @@ async fn a_password_is_changed_by_no_key_and_no_gateway() {
 }
 
 #[tokio::test]
-async fn wrong_current_passwords_are_attempts_to_log_in() {
+async fn wrong_current_passwords_count_as_login_attempts() {
     let app = TestApp::start().await;
     app.clock.stop();
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
-    // No password is known from a moment ago.
+    // Empties the cache of verified passwords.
     app.clock.advance(TimeDelta::minutes(2));
     for _ in 0..11 {
         assert_error(&change(&app, &ann, "incorrect horse", NEW).await, 422, "ValidationError");
@@ -174,12 +174,12 @@ async fn wrong_current_passwords_are_attempts_to_log_in() {
     assert_error(&change(&app, &ann, "incorrect horse", NEW).await, 429, "TooManyRequests");
     assert_error(&change(&app, &ann, PASSWORD, NEW).await, 429, "TooManyRequests");
     assert_error(&by_password(&app, &ann.email, PASSWORD).await, 429, "TooManyRequests");
-    assert_eq!(app.get_as(&ann, "/accounts/me").await.status, 200, "the session goes on");
+    assert_eq!(app.get_as(&ann, "/accounts/me").await.status, 200, "the session continues");
     assert_eq!(by_password(&app, &admin.email, PASSWORD).await.status, 200);
 }
 
 #[tokio::test]
-async fn no_password_is_kept_as_it_was_given() {
+async fn passwords_are_stored_only_as_salted_hashes() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     app.account(&admin, "ann", &json!({})).await;
@@ -189,11 +189,11 @@ async fn no_password_is_kept_as_it_was_given() {
     db.close().await;
     assert_eq!(hashes.len(), 2);
     assert!(hashes.iter().all(|(hash,)| hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && !hash.contains(PASSWORD)));
-    assert_ne!(hashes[0], hashes[1], "the same password has other salt");
+    assert_ne!(hashes[0], hashes[1], "equal passwords have different salts");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_is_logged_however_much_is() {
+async fn no_secret_is_logged_at_any_log_level() {
     let home = Home::new().await;
     let settings = [("LOG_LEVEL", "trace"), ("JWT_SECRET", "0123456789abcdef0123456789abcdef")];
     let create = ["create-admin", "--email", "root@example.org"];
@@ -203,7 +203,7 @@ async fn no_secret_is_logged_however_much_is() {
     let address = process.address;
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let request = |method: Method, path: &str| http.request(method, format!("http://{address}{path}"));
-    let send = async |request: RequestBuilder| Answer::read(request.send().await.expect("an answer")).await;
+    let send = async |request: RequestBuilder| Answer::read(request.send().await.expect("a response")).await;
     let login = json!({"email": "root@example.org", "password": PASSWORD});
     let tokens = send(request(Method::POST, "/token").json(&login)).await.json();
     let (access, refresh) = (tokens["access"].as_str().expect("a token"), tokens["refresh"].as_str().expect("a token"));
@@ -212,7 +212,7 @@ async fn no_secret_is_logged_however_much_is() {
     for password in [key, PASSWORD, "incorrect horse battery"] {
         send(request(Method::GET, "/accounts/me").basic_auth("root@example.org", Some(password))).await;
     }
-    // One that was exchanged twice is forgiven no more.
+    // Reuse of an exchanged refresh token is no longer tolerated.
     let mut next = json!(refresh);
     for _ in 0..2 {
         next = send(request(Method::POST, "/token/refresh").json(&json!({"refresh": next}))).await.json()["refresh"].clone();
@@ -237,7 +237,7 @@ async fn no_secret_is_logged_however_much_is() {
 }
 
 #[tokio::test]
-async fn a_passwords_characters_are_counted_as_they_are_kept() {
+async fn password_length_is_counted_after_normalisation() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     for (letters, status) in [(6, 422), (11, 422), (12, 201), (128, 201), (129, 422)] {

@@ -1,5 +1,5 @@
-//! Who may do what: every operation of the OpenAPI document, asked by every kind of caller in both modes, is held against
-//! tables that are written down.
+//! Permissions: sends every operation of the OpenAPI document as every kind of caller, in both modes, and checks the
+//! result against tables.
 
 mod callers;
 mod requests;
@@ -23,30 +23,30 @@ fn every_operation_has_a_row_and_every_row_an_operation() {
     };
     let operations: BTreeSet<_> = document["paths"].as_object().unwrap().iter().flat_map(methods).collect();
     let rows = rows(STATUSES);
-    let known: BTreeSet<_> = rows.iter().map(|row| row.operation.to_owned()).collect();
+    let with_rows: BTreeSet<_> = rows.iter().map(|row| row.operation.to_owned()).collect();
     let difference = |one: &BTreeSet<String>, other| one.difference(other).cloned().collect::<Vec<_>>();
-    assert_eq!(difference(&operations, &known), [""; 0], "operations without a row: who may do this?");
-    assert_eq!(difference(&known, &operations), [""; 0], "rows without an operation");
+    assert_eq!(difference(&operations, &with_rows), [""; 0], "operations without a row: who may do this?");
+    assert_eq!(difference(&with_rows, &operations), [""; 0], "rows without an operation");
     for operation in operations.iter().filter(|operation| operation.contains("{image_id}")) {
         for state in ["public", "private", "unknown"] {
-            let is_there = rows.iter().any(|row| row.operation == operation && row.state == state);
-            assert!(is_there, "{operation} has no row for an image that is {state}");
+            let has_row = rows.iter().any(|row| row.operation == operation && row.state == state);
+            assert!(has_row, "{operation} has no row for an image that is {state}");
         }
     }
 }
 
 #[test]
-fn no_row_is_there_twice() {
+fn no_row_is_duplicated() {
     for table in [STATUSES, SEEN] {
-        let mut known = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for row in rows(table) {
-            assert!(known.insert(row.to_string()), "{row}");
+            assert!(seen.insert(row.to_string()), "{row}");
         }
     }
 }
 
-/// The columns that are of a mode.
-fn is_of(column: Column, mode: &str) -> bool {
+/// Returns whether the column applies in a mode.
+fn applies_in(column: Column, mode: &str) -> bool {
     match column.group {
         "trusted" => mode == "trusted",
         "req" => mode == "required",
@@ -54,31 +54,31 @@ fn is_of(column: Column, mode: &str) -> bool {
     }
 }
 
-/// Asks for everything in every way, and returns what was not answered as the table says.
-async fn walk(mode: &str) -> Vec<String> {
+/// Sends every operation as every caller, and returns the responses that differ from the table.
+async fn check_statuses(mode: &str) -> Vec<String> {
     let (mut stage, mut wrong) = (Stage::new(mode).await, Vec::new());
-    // What callers are told of what they may not know of, by operation.
+    // By operation, the 404 body for images that the caller may not see. It must always be the same.
     let mut missing = BTreeMap::<&str, String>::new();
     for row in rows(STATUSES) {
-        let mut target = stage.set(&row).await;
-        for (column, expected) in row.cells::<u16>().into_iter().filter(|(column, _)| is_of(*column, mode)) {
+        let mut target = stage.create_target(&row).await;
+        for (column, expected) in row.cells::<u16>().into_iter().filter(|(column, _)| applies_in(*column, mode)) {
             let expected = expected.expect("a status");
-            for number in 0..stage.callers.ways(column).len() {
-                // Anew each time: sessions may have been ended.
-                let way = stage.callers.ways(column)[number].clone();
+            for number in 0..stage.callers.credentials(column).len() {
+                // Cloned for each request, because a request may have ended sessions.
+                let way = stage.callers.credentials(column)[number].clone();
                 let request = stage.request(&row, &target, &way);
                 let answer = stage.app.send(request).await;
                 let mut complain = |what: String| wrong.push(format!("{row}: {}/{} ({way}): {what}", column.group, column.name));
                 if answer.status != expected {
-                    let told = if answer.status < 400 { "" } else { answer.text() };
-                    complain(format!("{} instead of {expected} {told}", answer.status));
+                    let body = if answer.status < 400 { "" } else { answer.text() };
+                    complain(format!("{} instead of {expected} {body}", answer.status));
                 } else if expected >= 400 {
                     assert_error(&answer, expected, error_type(expected));
                 }
                 if answer.status == 404 {
                     let body = missing.entry(row.operation).or_insert_with(|| answer.text().to_owned());
                     if body != answer.text() {
-                        complain(format!("{} tells something else than {body}", answer.text()));
+                        complain(format!("{} differs from {body}", answer.text()));
                     }
                 }
                 if row.method() == "GET" {
@@ -104,38 +104,41 @@ fn error_type(status: u16) -> &'static str {
         404 => "NotFound",
         409 => "Conflict",
         410 => "Gone",
-        _ => panic!("the table has {status}"),
+        _ => panic!("unexpected status {status} in the table"),
     }
 }
 
 #[tokio::test]
-async fn every_cell_holds_behind_a_gateway() {
-    assert_none(&walk("trusted").await);
+async fn every_status_matches_the_table_behind_a_gateway() {
+    assert_no_differences(&check_statuses("trusted").await);
 }
 
 #[tokio::test]
-async fn every_cell_holds_where_callers_must_show_who_they_are() {
-    assert_none(&walk("required").await);
+async fn every_status_matches_the_table_when_authentication_is_required() {
+    assert_no_differences(&check_statuses("required").await);
 }
 
 #[track_caller]
-fn assert_none(wrong: &[String]) {
-    assert!(wrong.is_empty(), "{} answers are not what the table says:\n{}", wrong.len(), wrong.join("\n"));
+fn assert_no_differences(wrong: &[String]) {
+    assert!(wrong.is_empty(), "{} responses differ from the table:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Asks for every list in every way, and returns which do not hold what the table says.
-async fn look(mode: &str) -> Vec<String> {
+/// Requests every list as every caller, and returns the lists that differ from the table.
+async fn check_lists(mode: &str) -> Vec<String> {
     let (mut stage, mut wrong) = (Stage::new(mode).await, Vec::new());
     stage.two_images().await;
     for row in rows(SEEN) {
-        let target = stage.set(&row).await;
-        for (column, expected) in row.cells::<u64>().into_iter().filter(|(column, _)| is_of(*column, mode)) {
-            for way in stage.callers.ways(column) {
+        let target = stage.create_target(&row).await;
+        for (column, expected) in row.cells::<u64>().into_iter().filter(|(column, _)| applies_in(*column, mode)) {
+            for way in stage.callers.credentials(column) {
                 let request = stage.request(&row, &target, &way);
                 let answer = stage.app.send(request).await;
-                let seen = if answer.status < 400 { Some(seen(&row, &answer)) } else { None };
-                if seen != expected.map(Ok) {
-                    wrong.push(format!("{row}: {}/{} ({way}): {seen:?} instead of {expected:?}", column.group, column.name));
+                let visible_images = if answer.status < 400 { Some(visible_images(&row, &answer)) } else { None };
+                if visible_images != expected.map(Ok) {
+                    wrong.push(format!(
+                        "{row}: {}/{} ({way}): {visible_images:?} instead of {expected:?}",
+                        column.group, column.name
+                    ));
                 }
             }
         }
@@ -143,8 +146,8 @@ async fn look(mode: &str) -> Vec<String> {
     wrong
 }
 
-/// How many an answer tells of, where all of it tells of the same.
-fn seen(row: &Row, answer: &Answer) -> Result<u64, String> {
+/// Returns the number of images in a response, or an error if its parts disagree.
+fn visible_images(row: &Row, answer: &Answer) -> Result<u64, String> {
     let answer = answer.ok();
     let length = |list: &Value| list.as_array().expect("a list").len() as u64;
     match row.path() {
@@ -159,11 +162,11 @@ fn seen(row: &Row, answer: &Answer) -> Result<u64, String> {
 }
 
 #[tokio::test]
-async fn lists_and_counts_show_private_images_to_their_owner_alone_behind_a_gateway() {
-    assert_none(&look("trusted").await);
+async fn private_images_are_listed_and_counted_only_for_their_owner_behind_a_gateway() {
+    assert_no_differences(&check_lists("trusted").await);
 }
 
 #[tokio::test]
-async fn lists_and_counts_show_private_images_to_their_owner_alone_where_callers_must_show_who_they_are() {
-    assert_none(&look("required").await);
+async fn private_images_are_listed_and_counted_only_for_their_owner_when_authentication_is_required() {
+    assert_no_differences(&check_lists("required").await);
 }

@@ -1,4 +1,4 @@
-//! What plans give, and what they do not; quotas.
+//! Plans: which features they include, and their quotas.
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -8,7 +8,7 @@ use crate::harness::pictures::{jpeg, padded};
 use crate::harness::world::picture;
 use crate::harness::{Answer, Form, Login, TestApp, World, assert_error};
 
-/// An account with a plan of its own that gives `features`.
+/// Creates an account with a plan of its own that includes `features`.
 async fn with_plan(app: &TestApp, admin: &Login, name: &str, features: &Value) -> Login {
     let mut plan = json!({"name": name});
     plan.as_object_mut().unwrap().extend(features.as_object().unwrap().clone());
@@ -20,19 +20,19 @@ async fn upload(app: &TestApp, login: &Login, seed: u64) -> Value {
     app.post_as(login, Form::new().file(&jpeg(900, 700, seed))).await.image()
 }
 
-fn assert_not_given(answer: &Answer) {
+fn assert_not_in_plan(answer: &Answer) {
     assert_error(answer, 403, "Forbidden");
-    assert!(answer.json()["message"].as_str().unwrap().starts_with("The plan of this image's owner does not give "));
+    assert!(answer.json()["message"].as_str().unwrap().starts_with("The plan of this image's owner does not include "));
 }
 
-/// Every way to a picture of an image, and how each is answered.
-async fn ways(app: &TestApp, id: &str) -> Vec<(String, u16)> {
+/// Returns every path that serves a file of an image, and its status.
+async fn served_files(app: &TestApp, id: &str) -> Vec<(String, u16)> {
     let below = ["thumbnails/small", "thumbnails/medium", "thumbnails/200", "thumbnails/400", "thumbnail?width=333", "download"];
     let mut statuses = Vec::new();
     for path in below.iter().map(|way| format!("/images/{id}/{way}")).chain([format!("/i/{id}"), format!("/i/{id}/x.jpg")]) {
         let answer = app.get(&path).await;
         if answer.status == 403 {
-            assert_not_given(&answer);
+            assert_not_in_plan(&answer);
         }
         statuses.push((path.rsplit(id).next().unwrap().trim_start_matches('/').to_owned(), answer.status));
     }
@@ -40,10 +40,10 @@ async fn ways(app: &TestApp, id: &str) -> Vec<(String, u16)> {
 }
 
 #[tokio::test]
-async fn the_three_plans_give_what_they_say_to_whoever_looks() {
+async fn the_three_plans_allow_the_features_that_they_list_for_every_caller() {
     let app = TestApp::with(&["--auth-mode=required"]).await;
     let admin = app.admin().await;
-    let given = |basic: u16, premium: u16, custom: u16| {
+    let statuses = |basic: u16, premium: u16, custom: u16| {
         let names = [
             "thumbnails/small",
             "thumbnails/medium",
@@ -58,12 +58,12 @@ async fn the_three_plans_give_what_they_say_to_whoever_looks() {
         names.into_iter().map(str::to_owned).zip(statuses).collect::<Vec<_>>()
     };
     for (plan, expected) in
-        [("Basic", given(200, 403, 403)), ("Premium", given(200, 200, 403)), ("Enterprise", given(200, 200, 403))]
+        [("Basic", statuses(200, 403, 403)), ("Premium", statuses(200, 200, 403)), ("Enterprise", statuses(200, 200, 403))]
     {
         let login = app.account(&admin, plan, &json!({"plan": plan})).await;
         let image = upload(&app, &login, 1).await;
         let id = image["image_id"].as_str().unwrap();
-        assert_eq!(ways(&app, id).await, expected, "{plan}");
+        assert_eq!(served_files(&app, id).await, expected, "{plan}");
         let basic = plan == "Basic";
         for image in [&image, &app.get(&format!("/images/{id}")).await.ok(), &app.get("/images?limit=1").await.ok()["images"][0]]
         {
@@ -74,16 +74,16 @@ async fn the_three_plans_give_what_they_say_to_whoever_looks() {
         let links = app.json_as(&login, Method::POST, &format!("/images/{id}/links"), &json!({"expires_in": 300})).await;
         match plan {
             "Enterprise" => assert_eq!(links.status, 201),
-            _ => assert_not_given(&links),
+            _ => assert_not_in_plan(&links),
         }
     }
-    // Without a plan everything is given.
+    // Without a plan, every feature is allowed.
     let image = upload(&app, &admin, 1).await;
-    assert!(ways(&app, image["image_id"].as_str().unwrap()).await.iter().all(|(_, status)| *status == 200));
+    assert!(served_files(&app, image["image_id"].as_str().unwrap()).await.iter().all(|(_, status)| *status == 200));
 }
 
 #[tokio::test]
-async fn another_plan_holds_at_once_for_all_images_and_links() {
+async fn a_new_plan_applies_immediately_to_all_images_and_links() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let login = app.account(&admin, "ann", &json!({"plan": "Enterprise"})).await;
@@ -94,32 +94,32 @@ async fn another_plan_holds_at_once_for_all_images_and_links() {
     assert_eq!(app.get(&view).await.status, 200);
     let path = format!("/accounts/{}", login.id);
     assert_eq!(app.json_as(&admin, Method::PATCH, &path, &json!({"plan": "Basic"})).await.ok()["plan"], "Basic");
-    assert_not_given(&app.get(&view).await);
-    assert_not_given(&app.get(&format!("/i/{id}")).await);
+    assert_not_in_plan(&app.get(&view).await);
+    assert_not_in_plan(&app.get(&format!("/i/{id}")).await);
     app.json_as(&admin, Method::PATCH, &path, &json!({"plan": "Enterprise"})).await.ok();
     assert_eq!(app.get(&view).await.status, 200);
-    // And another content of the plan.
+    // So does a change of the plan itself.
     let features = json!({"thumbnails": ["small", "200"], "original": true});
     app.json_as(&admin, Method::PUT, "/plans/Enterprise", &features).await.ok();
-    assert_not_given(&app.get(&view).await);
-    assert_not_given(&app.get(&format!("/images/{id}/thumbnails/400")).await);
+    assert_not_in_plan(&app.get(&view).await);
+    assert_not_in_plan(&app.get(&format!("/images/{id}/thumbnails/400")).await);
     assert_eq!(app.get(&format!("/i/{id}")).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_plan_counts_behind_a_gateway_too() {
+async fn a_plan_applies_behind_a_gateway_too() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     app.account(&admin, "ann", &json!({"plan": "Basic"})).await;
-    for (user, given) in [("ann", false), ("bob", true)] {
+    for (user, allowed) in [("ann", false), ("bob", true)] {
         let image = app.post(Form::upload(user, &jpeg(900, 700, 1))).await.image();
-        assert_eq!(image["download_url"].is_string(), given, "{user}");
-        assert_eq!(app.get(&format!("/i/{}", image["image_id"].as_str().unwrap())).await.status, if given { 200 } else { 403 });
+        assert_eq!(image["download_url"].is_string(), allowed, "{user}");
+        assert_eq!(app.get(&format!("/i/{}", image["image_id"].as_str().unwrap())).await.status, if allowed { 200 } else { 403 });
     }
 }
 
 #[tokio::test]
-async fn imports_are_given_or_not_and_their_links_are_listed_where_originals_are_given() {
+async fn imports_need_the_plan_feature_and_links_are_listed_if_the_plan_includes_originals() {
     let world = World::new();
     world.site("pictures.test", |path, _| picture(&jpeg(64, 64, path.len() as u64))).await;
     let app = TestApp::within(world, &["--import-concurrency=0"]).await;
@@ -141,20 +141,20 @@ async fn imports_are_given_or_not_and_their_links_are_listed_where_originals_are
 }
 
 #[tokio::test]
-async fn a_quota_of_images_is_exact_however_many_come_at_once() {
+async fn an_image_quota_is_exact_under_concurrent_uploads() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let login = with_plan(&app, &admin, "five", &json!({"thumbnails": ["small"], "max_images": 5})).await;
     let answers = join_all((0..16).map(|seed| app.post_as(&login, Form::new().file(&jpeg(64, 64, seed))))).await;
     let stored: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 200).collect();
     assert_eq!(stored.len(), 5);
-    for refused in answers.iter().filter(|answer| answer.status != 200) {
-        let details = assert_error(refused, 403, "QuotaExceeded");
+    for rejected in answers.iter().filter(|answer| answer.status != 200) {
+        let details = assert_error(rejected, 403, "QuotaExceeded");
         assert_eq!(details, json!({"images": "5 of 5 are used, 0 are left, 1 are needed"}));
     }
     let me = app.get_as(&login, "/accounts/me").await.ok();
     assert_eq!((&me["usage"]["images"], &me["usage"]["images_left"]), (&json!(5), &json!(0)));
-    // A deleted image makes room, a restored one needs it; private ones count as all do.
+    // Deleting an image frees quota and restoring one needs it. Private images count like public ones.
     let id = stored[0].image_id();
     app.send(app.request_as(&login, Method::DELETE, &format!("/images/{id}"))).await.ok();
     app.post_as(&login, Form::new().file(&jpeg(64, 64, 99)).text("visibility", "private")).await.ok();
@@ -165,16 +165,16 @@ async fn a_quota_of_images_is_exact_however_many_come_at_once() {
 }
 
 #[tokio::test]
-async fn a_quota_of_bytes_is_exact_and_says_what_is_left() {
+async fn a_byte_quota_is_exact_and_the_error_reports_the_remainder() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let login = with_plan(&app, &admin, "small", &json!({"thumbnails": ["small"], "max_bytes": 10_000})).await;
     let file = |seed: u64, length: usize| Form::new().file(&padded(jpeg(50, 50, seed), length));
     app.post_as(&login, file(1, 6_000)).await.ok();
-    let refused = app.post_as(&login, file(2, 4_001)).await;
-    let details = assert_error(&refused, 403, "QuotaExceeded");
+    let rejected = app.post_as(&login, file(2, 4_001)).await;
+    let details = assert_error(&rejected, 403, "QuotaExceeded");
     assert_eq!(details, json!({"bytes": "6000 of 10000 are used, 4000 are left, 4001 are needed"}));
-    assert!(refused.json()["message"].as_str().unwrap().contains("what is used and what is left"));
+    assert!(rejected.json()["message"].as_str().unwrap().contains("what is used and what is left"));
     app.post_as(&login, file(3, 4_000)).await.ok();
     let usage = app.get_as(&login, "/accounts/me").await.ok()["usage"].clone();
     assert_eq!(
@@ -187,7 +187,7 @@ async fn a_quota_of_bytes_is_exact_and_says_what_is_left() {
 }
 
 #[tokio::test]
-async fn a_repeated_upload_is_answered_also_where_there_is_no_room_any_more() {
+async fn a_repeated_upload_is_answered_even_when_the_quota_is_used_up() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let login = with_plan(&app, &admin, "one", &json!({"max_images": 1})).await;
@@ -198,7 +198,7 @@ async fn a_repeated_upload_is_answered_also_where_there_is_no_room_any_more() {
     };
     let first = send().await.image_id();
     assert_eq!(send().await.image_id(), first);
-    // A key of an upload that had no room is free again.
+    // An upload that exceeded the quota releases its key.
     let other = app.upload(Form::new().file(&jpeg(64, 64, 2))).bearer_auth(&login.access).header("Idempotency-Key", "other");
     assert_error(&app.send(other).await, 403, "QuotaExceeded");
     app.send(app.request_as(&login, Method::DELETE, &format!("/images/{first}"))).await.ok();
@@ -207,7 +207,7 @@ async fn a_repeated_upload_is_answered_also_where_there_is_no_room_any_more() {
 }
 
 #[tokio::test]
-async fn an_import_that_has_no_room_fails_with_the_reason_and_its_others_do_not() {
+async fn an_import_item_that_exceeds_the_quota_fails_and_the_others_do_not() {
     let world = World::new();
     world.site("pictures.test", |path, _| picture(&jpeg(64, 64, path.len() as u64))).await;
     let app = TestApp::within(world, &["--import-concurrency=0"]).await;
@@ -223,7 +223,7 @@ async fn an_import_that_has_no_room_fails_with_the_reason_and_its_others_do_not(
 }
 
 #[tokio::test]
-async fn a_disabled_accounts_imports_fail_and_ask_nobody() {
+async fn imports_of_a_disabled_account_fail_without_a_request() {
     let world = World::new();
     world.site("pictures.test", |_, _| picture(&jpeg(64, 64, 1))).await;
     let app = TestApp::within(world.clone(), &["--import-concurrency=0"]).await;
@@ -240,7 +240,7 @@ async fn a_disabled_accounts_imports_fail_and_ask_nobody() {
 }
 
 #[tokio::test]
-async fn an_account_made_for_a_user_has_what_the_user_had() {
+async fn an_account_created_for_a_user_keeps_the_users_images_and_usage() {
     let app = TestApp::start().await;
     let image = app.post(Form::upload("ann", &jpeg(64, 64, 1))).await.image();
     let admin = app.admin().await;

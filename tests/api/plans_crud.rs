@@ -1,4 +1,4 @@
-//! Plans as data: those that come with the service, and those that administrators make, change and delete.
+//! Plan management: the built-in plans, and the plans that administrators create, change and delete.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn fields(details: &Value) -> Vec<&str> {
     details.as_object().expect("details").keys().map(String::as_str).collect()
 }
 
-/// A plan that gives nothing, and these fields.
+/// Returns a plan without any features except these fields.
 fn plan(name: &str, gives: &Value) -> Value {
     let mut plan = json!({
         "name": name, "built_in": false, "thumbnails": [], "original": false, "expiring_links": false,
@@ -45,7 +45,7 @@ fn built_in() -> [Value; 3] {
 }
 
 #[tokio::test]
-async fn three_plans_come_with_the_service() {
+async fn there_are_three_built_in_plans() {
     let mut app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -53,7 +53,7 @@ async fn three_plans_come_with_the_service() {
     for plan in built_in() {
         let path = format!("/plans/{}", plan["name"].as_str().unwrap());
         assert_eq!(app.get_as(&admin, &path).await.ok(), plan);
-        assert_eq!(app.get_with(&path, "X-User-Id", "bob").await.ok(), plan, "whoever is known may look");
+        assert_eq!(app.get_with(&path, "X-User-Id", "bob").await.ok(), plan, "any authenticated caller can read plans");
         assert_error(&app.get(&path).await, 401, "Unauthorized");
     }
     assert_error(&app.get("/plans").await, 401, "Unauthorized");
@@ -66,7 +66,7 @@ async fn three_plans_come_with_the_service() {
 }
 
 #[tokio::test]
-async fn a_plan_is_made_changed_and_deleted() {
+async fn a_plan_can_be_created_changed_and_deleted() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let all = json!({
@@ -81,13 +81,13 @@ async fn a_plan_is_made_changed_and_deleted() {
     expected["thumbnails"] = json!(["medium", "small", "16", "2000"]);
     assert_eq!(made.json(), expected);
     assert_eq!(app.get_as(&admin, "/plans/Studio_1-b").await.ok(), expected);
-    // What is absent is not given.
+    // Absent features are not included.
     let made = create(&app, &admin, &json!({"name": "Nothing"})).await;
     assert_eq!((made.status, made.json()), (201, plan("Nothing", &json!({}))));
     let listed = app.get_as(&admin, "/plans").await.ok();
     let names: Vec<&str> = listed["plans"].as_array().unwrap().iter().map(|plan| plan["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["Basic", "Enterprise", "Nothing", "Premium", "Studio_1-b"]);
-    // A change replaces all that a plan gives.
+    // An update replaces all features of a plan.
     for (body, gives) in [
         (json!({"max_images": 0, "max_bytes": 0}), json!({"max_images": 0, "max_bytes": 0})),
         (json!({"original": true, "max_images": null}), json!({"original": true})),
@@ -108,7 +108,7 @@ async fn a_plan_is_made_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn every_broken_field_of_a_plan_is_told() {
+async fn every_invalid_field_of_a_plan_is_reported() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let many: Vec<String> = (100..111).map(|height| height.to_string()).collect();
@@ -148,7 +148,7 @@ async fn every_broken_field_of_a_plan_is_told() {
     }
     let details = assert_error(&create(&app, &admin, &json!({})).await, 422, "ValidationError");
     assert_eq!(fields(&details), ["name"]);
-    // A plan keeps its name.
+    // A plan cannot be renamed.
     let details =
         assert_error(&app.json_as(&admin, Method::PUT, "/plans/Basic", &json!({"name": "Other"})).await, 422, "ValidationError");
     assert_eq!(fields(&details), ["name"]);
@@ -156,14 +156,14 @@ async fn every_broken_field_of_a_plan_is_told() {
 }
 
 #[tokio::test]
-async fn a_name_is_taken_once_and_what_is_needed_stays() {
+async fn plan_names_are_unique_and_plans_in_use_cannot_be_deleted() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     assert_eq!(create(&app, &admin, &json!({"name": "Studio", "original": true})).await.status, 201);
     for name in ["Studio", "Basic"] {
         assert_error(&create(&app, &admin, &json!({"name": name})).await, 409, "Conflict");
     }
-    assert_eq!(create(&app, &admin, &json!({"name": "studio"})).await.status, 201, "a name has a case");
+    assert_eq!(create(&app, &admin, &json!({"name": "studio"})).await.status, 201, "names are case-sensitive");
     for name in ["Basic", "Premium", "Enterprise"] {
         assert_error(&delete(&app, &admin, name).await, 409, "Conflict");
     }
@@ -175,7 +175,7 @@ async fn a_name_is_taken_once_and_what_is_needed_stays() {
     app.json_as(&admin, Method::PATCH, &path, &json!({"plan": "studio", "disabled": false})).await.ok();
     assert_eq!(delete(&app, &admin, "Studio").await.status, 204);
     assert_error(&delete(&app, &admin, "studio").await, 409, "Conflict");
-    // Those that came with the service can be changed, and that lasts.
+    // Built-in plans can be changed, and the change survives a restart.
     let changed = app.json_as(&admin, Method::PUT, "/plans/Basic", &json!({"original": true})).await.ok();
     assert_eq!(changed, plan("Basic", &json!({"built_in": true, "original": true})));
     let mut app = app;
@@ -184,7 +184,7 @@ async fn a_name_is_taken_once_and_what_is_needed_stays() {
 }
 
 #[tokio::test]
-async fn a_change_holds_at_once_for_all_who_have_the_plan() {
+async fn a_changed_plan_applies_immediately_to_all_its_accounts() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({"plan": "Premium"})).await;
@@ -197,7 +197,7 @@ async fn a_change_holds_at_once_for_all_who_have_the_plan() {
 }
 
 #[tokio::test]
-async fn plans_are_the_administrators_affair() {
+async fn only_administrators_can_manage_plans() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;

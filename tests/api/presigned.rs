@@ -1,5 +1,5 @@
-//! Presigned URLs: what they give, to whom, and for how long. The storage itself answers here, so these tests are run
-//! on every kind of storage.
+//! Presigned URLs: what they return, to whom, and for how long. The storage itself responds, so these tests run on
+//! every kind of storage.
 
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -12,13 +12,13 @@ fn url(value: &Value) -> &str {
     value.as_str().expect("a URL")
 }
 
-/// The URL's query parameter, decoded.
+/// Returns a query parameter of the URL, decoded.
 fn parameter(url: &str, name: &str) -> Option<String> {
     let url = reqwest::Url::parse(url).expect("a URL");
     url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-/// Another URL with one parameter replaced.
+/// Returns the URL with one parameter replaced.
 fn with_parameter(url: &str, name: &str, value: &str) -> String {
     let mut altered = reqwest::Url::parse(url).expect("a URL");
     let pairs: Vec<(String, String)> = altered.query_pairs().into_owned().collect();
@@ -29,7 +29,7 @@ fn with_parameter(url: &str, name: &str, value: &str) -> String {
 }
 
 #[tokio::test]
-async fn presigned_download_urls_give_the_same_bytes_with_type_and_name() {
+async fn presigned_download_urls_return_the_same_bytes_with_type_and_name() {
     let app = TestApp::start().await;
     let files = [
         ("sunset.jpg", "image/jpeg", jpeg(300, 200, 1)),
@@ -73,7 +73,7 @@ async fn presigned_download_urls_give_the_same_bytes_with_type_and_name() {
 }
 
 #[tokio::test]
-async fn presigned_thumbnail_urls_give_jpeg_or_webp_where_there_is_transparency() {
+async fn presigned_thumbnail_urls_return_jpeg_or_webp_if_there_is_transparency() {
     let app = TestApp::start().await;
     for (file, content_type) in [
         (jpeg(600, 300, 1), "image/jpeg"),
@@ -87,28 +87,28 @@ async fn presigned_thumbnail_urls_give_jpeg_or_webp_where_there_is_transparency(
         for (size, width, height) in [("small", 128, 64), ("medium", 512, 256)] {
             let answer = app.fetch(url(&image["thumbnails"][size]["url"])).await;
             assert_eq!((answer.status, answer.header("content-type")), (200, content_type));
-            assert_eq!(sides(&answer.body), (width, height), "{size}");
+            assert_eq!(dimensions(&answer.body), (width, height), "{size}");
         }
     }
 }
 
-/// Width and height of a picture, as its decoder tells them.
-fn sides(file: &[u8]) -> (usize, usize) {
+/// Returns the width and height of an image, as decoded.
+fn dimensions(file: &[u8]) -> (usize, usize) {
     if file.starts_with(b"RIFF") {
-        let picture = webp_files::decode(file).expect("a whole WebP");
-        (picture.width as usize, picture.height as usize)
+        let decoded = webp_files::decode(file).expect("a whole WebP");
+        (decoded.width as usize, decoded.height as usize)
     } else {
         let decoder = mozjpeg::Decompress::new_mem(file).expect("a JPEG");
-        let mut picture = decoder.rgb().expect("a JPEG");
-        let rows = picture.read_scanlines::<[u8; 3]>().expect("a whole JPEG");
-        let sides = (picture.width(), picture.height());
-        assert_eq!(rows.len(), sides.0 * sides.1);
-        sides
+        let mut decoded = decoder.rgb().expect("a JPEG");
+        let rows = decoded.read_scanlines::<[u8; 3]>().expect("a whole JPEG");
+        let dimensions = (decoded.width(), decoded.height());
+        assert_eq!(rows.len(), dimensions.0 * dimensions.1);
+        dimensions
     }
 }
 
 #[tokio::test]
-async fn presigned_urls_that_were_altered_are_refused() {
+async fn altered_presigned_urls_are_rejected() {
     let app = TestApp::start().await;
     let first = app.post(Form::upload("alice", &jpeg(100, 100, 1))).await.image();
     let second = app.post(Form::upload("alice", &jpeg(100, 100, 2))).await.image();
@@ -122,7 +122,7 @@ async fn presigned_urls_that_were_altered_are_refused() {
     let path = |id: &str| format!("{}/{id}/", &id[34..]);
     for (what, altered) in [
         ("signature", with_parameter(good, "X-Amz-Signature", &flipped)),
-        ("a longer life", with_parameter(good, "X-Amz-Expires", "86400")),
+        ("a longer lifetime", with_parameter(good, "X-Amz-Expires", "86400")),
         ("a later day", with_parameter(good, "X-Amz-Date", "20991231T000000Z")),
         ("type", with_parameter(good, "response-content-type", "text/html")),
         ("disposition", with_parameter(good, "response-content-disposition", "inline; filename=evil.html")),
@@ -135,7 +135,7 @@ async fn presigned_urls_that_were_altered_are_refused() {
         assert!((400..500).contains(&answer.status), "{what}: {}", answer.status);
         assert!(!answer.body.starts_with(b"\xff\xd8"), "{what}");
     }
-    // A URL to read is no URL to write or delete.
+    // A URL for reading cannot be used to write or delete.
     for method in [reqwest::Method::PUT, reqwest::Method::DELETE] {
         let answer = app.client.request(method, good).body("x").send().await.unwrap();
         assert!(answer.status().is_client_error(), "{}", answer.status());
@@ -144,11 +144,11 @@ async fn presigned_urls_that_were_altered_are_refused() {
 }
 
 #[tokio::test]
-async fn presigned_urls_are_the_only_way_to_an_object() {
+async fn objects_cannot_be_read_without_a_presigned_url() {
     let app = TestApp::start().await;
     let storage = app.storage();
     if app.fetch(&format!("{}/_localstack/health", storage.endpoint)).await.status == 200 {
-        // LocalStack takes whoever does not sign for the owner: nothing can be learnt from it.
+        // LocalStack treats unsigned requests as the owner's, so it cannot be tested here.
         return;
     }
     let image = app.post(Form::upload("alice", &jpeg(100, 100, 1))).await.image();
@@ -176,18 +176,18 @@ async fn presigned_urls_expire() {
     for link in links(60).await {
         assert_eq!(app.fetch(url(&link)).await.status, 200);
     }
-    // What was signed a while ago is all that the storage sees.
+    // The storage checks only the signing time, so an old signing time stands for waiting.
     app.clock.advance(-TimeDelta::seconds(90));
     for link in links(60).await {
         let answer = app.fetch(url(&link)).await;
         assert_eq!(answer.status, 403, "{}", String::from_utf8_lossy(&answer.body));
     }
     let [download, ..] = links(180).await;
-    assert_eq!(app.fetch(url(&download)).await.status, 200, "90 of 180 seconds are left");
+    assert_eq!(app.fetch(url(&download)).await.status, 200, "the URL is valid for another 90 of 180 seconds");
 }
 
 #[tokio::test]
-async fn presigned_urls_in_image_objects_stay_the_same_within_their_window_only() {
+async fn presigned_urls_in_image_objects_are_stable_within_a_window_and_change_after_it() {
     let app = TestApp::with(&["--url-lifetime=600", "--url-window=300"]).await;
     app.clock.stop_at("2026-01-31T12:00:00Z");
     let image = app.post(Form::upload("alice", &jpeg(100, 100, 1)).text("tags", "sea")).await.image();
@@ -213,13 +213,13 @@ async fn presigned_urls_in_image_objects_stay_the_same_within_their_window_only(
     app.clock.stop_at("2026-01-31T12:05:00Z");
     let second = links().await;
     assert!(second.iter().zip(&first).all(|(new, old)| new != old));
-    // Taken at the window's last moment, a link still lives for the whole lifetime.
+    // A link obtained at the end of the window still lasts for the whole lifetime.
     assert_eq!(parameter(url(&first[0]), "X-Amz-Date").unwrap(), "20260131T120000Z");
     assert_eq!(parameter(url(&first[0]), "X-Amz-Expires").unwrap(), "900");
 }
 
 #[tokio::test]
-async fn presigned_download_links_count_from_the_moment_they_were_asked_for() {
+async fn presigned_download_links_expire_counted_from_the_request() {
     let app = TestApp::start().await;
     app.clock.stop_at("2026-01-31T12:00:07.900Z");
     let id = app.post(Form::upload("alice", &jpeg(100, 100, 1))).await.image_id();
@@ -229,7 +229,7 @@ async fn presigned_download_links_count_from_the_moment_they_were_asked_for() {
 }
 
 #[tokio::test]
-async fn presigned_urls_lead_to_the_public_endpoint() {
+async fn presigned_urls_use_the_public_endpoint() {
     let app = TestApp::with(&["--s3-public-endpoint-url=https://pictures.example.org"]).await;
     let image = app.post(Form::upload("alice", &jpeg(100, 100, 1))).await.image();
     let id = image["image_id"].as_str().unwrap();
@@ -239,7 +239,7 @@ async fn presigned_urls_lead_to_the_public_endpoint() {
         assert!(url(link).starts_with(&format!("https://pictures.example.org/{}/", app.storage().bucket)), "{link}");
         assert!(!url(link).contains("127.0.0.1"), "{link}");
     }
-    assert_eq!(app.get("/ready").await.status, 200, "the service itself uses the other one");
+    assert_eq!(app.get("/ready").await.status, 200, "the service itself uses the internal endpoint");
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn presigned_urls_serve_ranges() {
 }
 
 #[tokio::test]
-async fn presigned_urls_that_are_not_revoked_live_on_until_their_image_is_purged() {
+async fn presigned_urls_that_are_not_revoked_work_until_their_image_is_purged() {
     let app = TestApp::with(&["--retention-days=1", "--delete-revokes-urls=false"]).await;
     let image = app.post(Form::upload("alice", &jpeg(300, 200, 1))).await.image();
     app.delete("alice", image["image_id"].as_str().unwrap()).await.ok();

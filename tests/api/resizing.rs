@@ -1,4 +1,4 @@
-//! Which sizes may be asked for: steps, lists, and signed URLs.
+//! Which sizes callers may request: steps, lists of sizes, and signed URLs.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use image_service::model::clock::Clock;
@@ -13,33 +13,33 @@ async fn upload(app: &TestApp, visibility: &str) -> String {
     app.post(Form::upload("alice", &jpeg(900, 600, 1)).text("visibility", visibility)).await.image_id()
 }
 
-async fn ask_to_sign(app: &TestApp, user: &str, id: &str, body: &Value) -> Answer {
+async fn request_signatures(app: &TestApp, user: &str, id: &str, body: &Value) -> Answer {
     let request = app.request(Method::POST, &format!("/images/{id}/urls"));
     let request = if user.is_empty() { request } else { request.header("X-User-Id", user) };
     app.send(request.json(body)).await
 }
 
-/// Signs as a user; returns the paths of the URLs.
+/// Signs sizes as a user and returns the paths of the URLs.
 async fn sign(app: &TestApp, user: &str, id: &str, sizes: &Value) -> Vec<String> {
-    let signed = ask_to_sign(app, user, id, &json!({"sizes": sizes})).await.ok();
+    let signed = request_signatures(app, user, id, &json!({"sizes": sizes})).await.ok();
     signed["urls"].as_array().unwrap().iter().map(|url| path_of(url["url"].as_str().unwrap())).collect()
 }
 
 fn path_of(url: &str) -> String {
-    url[url.find("/images/").expect("a path of the service")..].to_owned()
+    url[url.find("/images/").expect("a service path")..].to_owned()
 }
 
 #[track_caller]
-fn assert_refused(answer: &Answer, words: &str) {
+fn assert_rejected(answer: &Answer, words: &str) {
     assert_error(answer, 403, "Forbidden");
     assert!(answer.json()["message"].as_str().unwrap().contains(words), "{}", answer.text());
-    assert!(!answer.header("cache-control").contains("max-age"), "errors are not kept");
+    assert!(!answer.header("cache-control").contains("max-age"), "errors are not cached");
 }
 
-// What is asked for without a signature.
+// Without a signature.
 
 #[tokio::test]
-async fn sizes_and_qualities_are_rounded_to_steps_and_usual_ones_are_exact() {
+async fn sizes_and_qualities_are_rounded_to_steps_except_for_usual_values() {
     let app = TestApp::start().await;
     let id = upload(&app, "public").await;
     for (query, size) in [
@@ -58,7 +58,7 @@ async fn sizes_and_qualities_are_rounded_to_steps_and_usual_ones_are_exact() {
     };
     assert_eq!(tag(78).await, tag(82).await);
     assert_ne!(tag(77).await, tag(78).await);
-    // However many sizes are asked for, few are made.
+    // However many sizes are requested, only a few are created.
     let before = app.metric("variants_total{result=\"made\"}").await;
     for width in 40..80 {
         Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={width}")).await);
@@ -67,7 +67,7 @@ async fn sizes_and_qualities_are_rounded_to_steps_and_usual_ones_are_exact() {
 }
 
 #[tokio::test]
-async fn where_sizes_are_listed_others_need_a_signature() {
+async fn with_a_list_of_sizes_others_need_a_signature() {
     let app = TestApp::with(&["--resize=listed", "--resize-sizes=320x, x200,150x150"]).await;
     let id = upload(&app, "public").await;
     let get = async |query: &str| app.get(&format!("/images/{id}/thumbnail?{query}")).await;
@@ -81,24 +81,24 @@ async fn where_sizes_are_listed_others_need_a_signature() {
         assert_eq!(Pixels::of(&get(query).await).size(), size, "{query}");
     }
     for query in ["width=319", "width=321", "width=200", "height=320", "width=320&height=200", "width=150"] {
-        assert_refused(&get(query).await, "only these sizes are allowed (width x height): 320x, x200, 150x150.");
+        assert_rejected(&get(query).await, "only these sizes are allowed (width x height): 320x, x200, 150x150.");
     }
-    assert_refused(&get("width=320&quality=81").await, "quality cannot be chosen");
-    // A stranger can sign what needs no signature; the owner anything.
+    assert_rejected(&get("width=320&quality=81").await, "quality cannot be chosen");
+    // Other users can sign what needs no signature; the owner can sign any size.
     for user in ["", "bob"] {
-        let refused = ask_to_sign(&app, user, &id, &json!({"sizes": [{"width": 320}, {"width": 321}]})).await;
-        assert_refused(&refused, "320x, x200, 150x150");
+        let rejected = request_signatures(&app, user, &id, &json!({"sizes": [{"width": 320}, {"width": 321}]})).await;
+        assert_rejected(&rejected, "320x, x200, 150x150");
         let paths = sign(&app, user, &id, &json!([{"width": 320}, {"height": 200, "format": "webp"}])).await;
         assert_eq!(Pixels::of(&app.get(&paths[1]).await).size(), (300, 200));
     }
     let paths = sign(&app, "alice", &id, &json!([{"width": 321, "quality": 33}])).await;
     assert_eq!(Pixels::of(&app.get(&paths[0]).await).size(), (321, 214));
-    // Thumbnails are no concern of this.
+    // Thumbnails are not affected.
     assert_eq!(app.get(&format!("/images/{id}/thumbnails/medium")).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_stranger_signs_rounded_sizes_and_the_owner_exact_ones() {
+async fn other_users_sign_rounded_sizes_and_the_owner_exact_ones() {
     let app = TestApp::start().await;
     let id = upload(&app, "public").await;
     for (user, size) in [("", (304, 203)), ("bob", (304, 203)), ("alice", (301, 201))] {
@@ -110,20 +110,20 @@ async fn a_stranger_signs_rounded_sizes_and_the_owner_exact_ones() {
 // Signed URLs.
 
 #[tokio::test]
-async fn where_only_signed_urls_are_allowed_the_owner_signs_any_size() {
+async fn in_signed_mode_the_owner_can_sign_any_size() {
     let app = TestApp::with(&["--resize=signed", "--public-url=https://pictures.test/base/"]).await;
     let id = upload(&app, "public").await;
     for query in ["width=320", "width=321"] {
-        assert_refused(&app.get(&format!("/images/{id}/thumbnail?{query}")).await, "Only signed URLs");
-        assert_refused(&app.by("alice", Method::GET, &format!("/images/{id}/thumbnail?{query}")).await, "Only signed URLs");
+        assert_rejected(&app.get(&format!("/images/{id}/thumbnail?{query}")).await, "Only signed URLs");
+        assert_rejected(&app.by("alice", Method::GET, &format!("/images/{id}/thumbnail?{query}")).await, "Only signed URLs");
     }
     let sizes = json!({"sizes": [
         {"width": 320}, {"width": 641, "quality": 33}, {"width": 77, "height": 55, "fit": "cover", "format": "png"}, {"width": 2000},
         {"width": 320, "format": "webp"}
     ]});
-    assert_error(&ask_to_sign(&app, "", &id, &sizes).await, 401, "Unauthorized");
-    assert_error(&ask_to_sign(&app, "bob", &id, &sizes).await, 403, "Forbidden");
-    let answer = ask_to_sign(&app, "alice", &id, &sizes).await;
+    assert_error(&request_signatures(&app, "", &id, &sizes).await, 401, "Unauthorized");
+    assert_error(&request_signatures(&app, "bob", &id, &sizes).await, 403, "Forbidden");
+    let answer = request_signatures(&app, "alice", &id, &sizes).await;
     assert_eq!(answer.header("cache-control"), "no-store");
     let signed = answer.ok();
     let urls = signed["urls"].as_array().unwrap();
@@ -141,26 +141,26 @@ async fn where_only_signed_urls_are_allowed_the_owner_signs_any_size() {
     assert_eq!(signed["srcset"], srcset.join(", "), "each width once");
     let png = app.get(&path_of(urls[2]["url"].as_str().unwrap())).await;
     assert_eq!((png.header("content-type"), png.header("vary")), ("image/png", ""));
-    // The format that is not signed is the client's to choose.
+    // A format that is not signed is negotiated with the client.
     let webp = app.get_with(&path_of(urls[0]["url"].as_str().unwrap()), "Accept", "image/webp").await;
     assert_eq!((webp.header("content-type"), webp.header("vary").to_lowercase().as_str()), ("image/webp", "accept"));
 }
 
-/// `/images/…/thumbnail` and the parameters of a signed URL.
-fn taken_apart(path: &str) -> (String, Vec<&str>) {
+/// Returns `/images/…/thumbnail` and the query parameters of a signed URL.
+fn split_url(path: &str) -> (String, Vec<&str>) {
     let (path, query) = path.split_once('?').unwrap();
     (path.to_owned(), query.split('&').collect())
 }
 
 #[tokio::test]
-async fn the_order_of_parameters_and_foreign_ones_do_not_matter() {
+async fn parameter_order_and_unknown_parameters_do_not_invalidate_a_signature() {
     let app = TestApp::with(&["--resize=signed"]).await;
     let id = upload(&app, "public").await;
     let size = json!([{"width": 310, "height": 211, "fit": "cover", "format": "jpeg", "quality": 71}]);
     let signed = sign(&app, "alice", &id, &size).await.remove(0);
     let first = app.get(&signed).await;
     assert_eq!(Pixels::of(&first).size(), (310, 211));
-    let (path, mut parameters) = taken_apart(&signed);
+    let (path, mut parameters) = split_url(&signed);
     for _ in 0..parameters.len() {
         parameters.rotate_left(1);
         parameters.swap(0, 2);
@@ -177,7 +177,7 @@ async fn the_order_of_parameters_and_foreign_ones_do_not_matter() {
 }
 
 #[tokio::test]
-async fn one_changed_byte_of_a_signed_url_gives_403() {
+async fn changing_one_byte_of_a_signed_url_gives_403() {
     for mode in ["--resize=signed", "--resize=open"] {
         let app = TestApp::with(&[mode, "--url-signing-keys=0123456789abcdef0123456789abcdef"]).await;
         let (id, other) = (upload(&app, "public").await, upload(&app, "public").await);
@@ -191,7 +191,7 @@ async fn one_changed_byte_of_a_signed_url_gives_403() {
                     continue;
                 }
                 let changed = format!("{}{byte}{}", &signed[..place], &signed[place + 1..]);
-                assert_refused(&app.get(&changed).await, "does not match it");
+                assert_rejected(&app.get(&changed).await, "does not match it");
             }
             let shorter = format!("{}{}", &signed[..place], &signed[place + 1..]);
             assert_eq!(app.get(&shorter).await.status, 403, "{shorter}");
@@ -205,21 +205,21 @@ async fn one_changed_byte_of_a_signed_url_gives_403() {
             signed[..signed.find("&signature").unwrap()].to_owned(),
             format!("{signed}A"),
         ] {
-            assert_refused(&app.get(&changed).await, "does not match it");
+            assert_rejected(&app.get(&changed).await, "does not match it");
         }
-        // As without a signature, what is misspelt is refused.
+        // As without a signature, misspelt parameters are rejected.
         assert_error(&app.get(&format!("{signed}&widht=1")).await, 422, "ValidationError");
         assert_error(&app.get(&signed.replace(&id, "none")).await, 404, "NotFound");
     }
 }
 
 #[tokio::test]
-async fn urls_are_the_same_within_a_window_and_expire() {
+async fn signed_urls_are_stable_within_a_window_and_expire() {
     let app = TestApp::with(&["--resize=signed", "--url-window=600"]).await;
     app.clock.stop();
     let id = upload(&app, "public").await;
     let ask = async |expires_in: u32| {
-        ask_to_sign(&app, "alice", &id, &json!({"sizes": [{"width": 300}], "expires_in": expires_in})).await.ok()
+        request_signatures(&app, "alice", &id, &json!({"sizes": [{"width": 300}], "expires_in": expires_in})).await.ok()
     };
     let start = app.clock.now().timestamp();
     app.clock.advance(TimeDelta::seconds(600 - start.rem_euclid(600)) + TimeDelta::seconds(1));
@@ -232,15 +232,15 @@ async fn urls_are_the_same_within_a_window_and_expire() {
     assert_eq!(ask(3000).await, first);
     app.clock.advance(TimeDelta::seconds(600));
     assert_ne!(ask(3000).await, first);
-    // It lives to the second.
+    // The URL is valid to the second.
     let path = path_of(first["urls"][0]["url"].as_str().unwrap());
     app.clock.advance(expires_at - app.clock.now() - TimeDelta::seconds(10));
     let answer = app.get(&path).await;
     assert_eq!((answer.status, answer.header("cache-control")), (200, "public, max-age=10"));
     app.clock.advance(TimeDelta::seconds(10));
-    assert_refused(&app.get(&path).await, "has expired");
-    // An hour is the default, and the most that caches keep it.
-    let signed = ask_to_sign(&app, "alice", &id, &json!({"sizes": [{"width": 300}]})).await.ok();
+    assert_rejected(&app.get(&path).await, "has expired");
+    // By default a URL is valid for an hour, which is also the maximum cache lifetime.
+    let signed = request_signatures(&app, "alice", &id, &json!({"sizes": [{"width": 300}]})).await.ok();
     let left = signed["expires_at"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap() - app.clock.now();
     assert!(TimeDelta::hours(1) <= left && left < TimeDelta::seconds(4200), "{left}");
     let answer = app.get(&path_of(signed["urls"][0]["url"].as_str().unwrap())).await;
@@ -248,11 +248,11 @@ async fn urls_are_the_same_within_a_window_and_expire() {
 }
 
 #[tokio::test]
-async fn a_private_image_is_shown_by_what_its_owner_signed() {
+async fn urls_signed_by_the_owner_serve_a_private_image() {
     let app = TestApp::start().await;
     let id = upload(&app, "private").await;
     for user in ["", "bob"] {
-        assert_error(&ask_to_sign(&app, user, &id, &json!({"sizes": [{"width": 300}]})).await, 404, "NotFound");
+        assert_error(&request_signatures(&app, user, &id, &json!({"sizes": [{"width": 300}]})).await, 404, "NotFound");
     }
     let signed = sign(&app, "alice", &id, &json!([{"width": 300}])).await.remove(0);
     for user in ["", "bob", "alice"] {
@@ -264,7 +264,7 @@ async fn a_private_image_is_shown_by_what_its_owner_signed() {
     let unsigned = format!("/images/{id}/thumbnail?width=300");
     assert_error(&app.get(&unsigned).await, 404, "NotFound");
     assert_eq!(app.by("alice", Method::GET, &unsigned).await.status, 200);
-    // It goes on while the image is public, and afterwards.
+    // The URL stays valid while the image is public, and after it is private again.
     app.patch("alice", &id, &json!({"visibility": "public"})).await.ok();
     assert_eq!(app.get(&signed).await.status, 200);
     let of_public =
@@ -276,7 +276,7 @@ async fn a_private_image_is_shown_by_what_its_owner_signed() {
     assert_eq!(app.get(&signed).await.status, 200);
     for path in &of_public {
         assert_error(&app.get(path).await, 404, "NotFound");
-        assert_eq!(app.by("alice", Method::GET, path).await.status, 200, "who may see it anyway");
+        assert_eq!(app.by("alice", Method::GET, path).await.status, 200, "the owner can see the image anyway");
     }
     app.delete("alice", &id).await.ok();
     assert_error(&app.get(&signed).await, 404, "NotFound");
@@ -284,7 +284,7 @@ async fn a_private_image_is_shown_by_what_its_owner_signed() {
 }
 
 #[tokio::test]
-async fn plans_keys_and_disabled_accounts_count_whatever_was_signed() {
+async fn signed_urls_respect_plans_key_scopes_and_disabled_accounts() {
     let app = TestApp::with(&["--auth-mode=required", "--resize=signed"]).await;
     let admin = app.admin().await;
     let plan = json!({"name": "custom", "custom_sizes": true});
@@ -316,17 +316,17 @@ async fn plans_keys_and_disabled_accounts_count_whatever_was_signed() {
     };
     change(json!({"plan": "Premium"})).await;
     for path in &paths {
-        assert_refused(&app.get(path).await, "does not give pictures of any size");
+        assert_rejected(&app.get(path).await, "does not include pictures of any size");
     }
-    assert_refused(&app.json_as(&login, Method::POST, &format!("/images/{public}/urls"), &body).await, "does not give");
+    assert_rejected(&app.json_as(&login, Method::POST, &format!("/images/{public}/urls"), &body).await, "does not include");
     change(json!({"plan": "custom", "disabled": true})).await;
-    assert_eq!([app.get(&paths[0]).await.status, app.get(&paths[2]).await.status], [200, 404], "public images stay");
+    assert_eq!([app.get(&paths[0]).await.status, app.get(&paths[2]).await.status], [200, 404], "public images stay available");
     change(json!({"disabled": false})).await;
     assert_eq!(app.get(&paths[2]).await.status, 200);
 }
 
 #[tokio::test]
-async fn signing_keys_are_replaced_without_breaking_urls() {
+async fn signing_keys_can_be_rotated_without_breaking_urls() {
     let (old, new) = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210");
     let mut app = TestApp::with(&["--resize=signed", &format!("--url-signing-keys={old}")]).await;
     let id = upload(&app, "public").await;
@@ -340,7 +340,8 @@ async fn signing_keys_are_replaced_without_breaking_urls() {
     app.set(&format!("--url-signing-keys={new}"));
     app.restart().await;
     assert_eq!([app.get(&by_old).await.status, app.get(&by_new).await.status], [403, 200]);
-    // Without any, they are derived from what the database keeps, or from JWT_SECRET, and are the same after a restart.
+    // Without configured keys, they are derived from a secret in the database or from JWT_SECRET, and stay the same
+    // after a restart.
     for secret in ["--jwt-secret=", "--jwt-secret=0123456789abcdef0123456789abcdef"] {
         app.set("--url-signing-keys=");
         app.set(secret);
@@ -354,11 +355,12 @@ async fn signing_keys_are_replaced_without_breaking_urls() {
 }
 
 #[tokio::test]
-async fn keys_of_the_database_are_replaced_in_time() {
+async fn signing_keys_in_the_database_are_rotated() {
     let app = TestApp::with(&["--resize=signed"]).await;
     app.clock.stop();
     let id = upload(&app, "public").await;
-    let sign = async || ask_to_sign(&app, "alice", &id, &json!({"sizes": [{"width": 300}], "expires_in": 86_400})).await.ok();
+    let sign =
+        async || request_signatures(&app, "alice", &id, &json!({"sizes": [{"width": 300}], "expires_in": 86_400})).await.ok();
     app.clock.advance(TimeDelta::seconds(900 - app.clock.now().timestamp().rem_euclid(900)));
     sign().await;
     app.clock.advance(TimeDelta::days(30) - TimeDelta::seconds(1));
@@ -372,7 +374,7 @@ async fn keys_of_the_database_are_replaced_in_time() {
 }
 
 #[tokio::test]
-async fn every_broken_size_is_told() {
+async fn every_invalid_size_is_reported() {
     let app = TestApp::start().await;
     let id = upload(&app, "public").await;
     let many: Vec<Value> = (0..21).map(|_| json!({"width": 100})).collect();
@@ -391,7 +393,7 @@ async fn every_broken_size_is_told() {
         (json!({"sizes": [{"width": 100}], "expires_in": 59}), vec!["expires_in"]),
         (json!({"sizes": [{"width": 100}], "expires_in": 86401, "lifetime": 1}), vec!["expires_in", "lifetime"]),
     ] {
-        let details = assert_error(&ask_to_sign(&app, "alice", &id, &body).await, 422, "ValidationError");
+        let details = assert_error(&request_signatures(&app, "alice", &id, &body).await, 422, "ValidationError");
         assert_eq!(details.as_object().unwrap().keys().collect::<Vec<_>>(), broken, "{body}");
     }
     let twice = app.request(Method::POST, &format!("/images/{id}/urls")).header("Content-Type", "application/json");

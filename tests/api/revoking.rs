@@ -1,4 +1,4 @@
-//! Deletions revoke URLs: what was signed before leads to nothing, and a restored image has new ones.
+//! Deletions revoke URLs: URLs that were signed before stop working, and a restored image gets new ones.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::harness::pictures::jpeg;
 use crate::harness::{Form, TestApp, assert_error};
 
-/// Of the objects of one image of this size.
+/// The number of objects of one image of this size.
 const OBJECTS: usize = 5;
 
 async fn upload(app: &TestApp) -> Value {
@@ -26,7 +26,7 @@ fn id_of(image: &Value) -> &str {
     image["image_id"].as_str().unwrap()
 }
 
-/// Every presigned URL of an image.
+/// Returns every presigned URL of an image.
 async fn urls(app: &TestApp, image: &Value) -> Vec<String> {
     let download = app.get(&format!("/images/{}/download?expires_in=86400", id_of(image))).await.ok();
     let url = |value: &Value| value.as_str().unwrap().to_owned();
@@ -34,7 +34,7 @@ async fn urls(app: &TestApp, image: &Value) -> Vec<String> {
     [url(&image["download_url"]), url(&download["download_url"])].into_iter().chain(thumbnails).collect()
 }
 
-/// Whether all of the URLs give their file, or none does.
+/// Returns true if all URLs serve their file, and false if none does.
 async fn work(app: &TestApp, urls: &[String]) -> bool {
     let statuses: Vec<u16> = join_all(urls.iter().map(|url| app.fetch(url))).await.iter().map(|answer| answer.status).collect();
     match statuses.iter().filter(|status| **status == 200).count() {
@@ -49,20 +49,20 @@ async fn work(app: &TestApp, urls: &[String]) -> bool {
     }
 }
 
-/// What clients see of an image, without its URLs.
-async fn shown(app: &TestApp, id: &str) -> Value {
+/// Returns the image as clients see it, without its URLs.
+async fn public_view(app: &TestApp, id: &str) -> Value {
     let mut image = app.get(&format!("/images/{id}?include_url=false")).await.ok();
     image.as_object_mut().unwrap().remove("updated_at");
     image
 }
 
 #[tokio::test]
-async fn a_deletion_ends_every_url_and_a_restored_image_has_new_ones() {
+async fn a_deletion_revokes_every_url_and_a_restored_image_has_new_ones() {
     let app = TestApp::start().await;
     let image = upload(&app).await;
     let id = id_of(&image);
     let (before, original) = (urls(&app, &image).await, app.fetch(image["download_url"].as_str().unwrap()).await.body);
-    let seen = shown(&app, id).await;
+    let seen = public_view(&app, id).await;
     assert!(work(&app, &before).await);
     app.delete("alice", id).await.ok();
     assert!(!work(&app, &before).await);
@@ -71,13 +71,13 @@ async fn a_deletion_ends_every_url_and_a_restored_image_has_new_ones() {
     let restored = app.restore("alice", id).await.ok();
     let after = urls(&app, &restored).await;
     assert!(work(&app, &after).await);
-    assert!(!work(&app, &before).await, "nothing brings a revoked URL back");
-    assert_eq!(shown(&app, id).await, seen);
+    assert!(!work(&app, &before).await, "a revoked URL stays revoked");
+    assert_eq!(public_view(&app, id).await, seen);
     assert_eq!(app.get(&format!("/i/{id}")).await.body, original);
     for way in ["thumbnails/200", "thumbnails/small", "thumbnail?width=320"] {
         assert_eq!(app.get(&format!("/images/{id}/{way}")).await.status, 200, "{way}");
     }
-    // And once more.
+    // Deletes and restores it again.
     app.delete("alice", id).await.ok();
     assert!(!work(&app, &after).await);
     app.restore("alice", id).await.ok();
@@ -87,14 +87,14 @@ async fn a_deletion_ends_every_url_and_a_restored_image_has_new_ones() {
 }
 
 #[tokio::test]
-async fn an_owner_may_keep_urls_but_a_takedown_ends_them() {
+async fn urls_can_outlive_a_deletion_but_not_a_takedown() {
     let app = TestApp::with(&["--delete-revokes-urls=false"]).await;
     let admin = app.admin().await;
     let image = upload(&app).await;
     let before = urls(&app, &image).await;
     app.delete("alice", id_of(&image)).await.ok();
     assert!(work(&app, &before).await);
-    // An administrator takes down what its owner has deleted.
+    // An administrator takes down an image that its owner has deleted.
     app.send(app.request_as(&admin, Method::DELETE, &format!("/images/{}", id_of(&image)))).await.ok();
     assert!(!work(&app, &before).await);
     let live = upload(&app).await;
@@ -106,8 +106,8 @@ async fn an_owner_may_keep_urls_but_a_takedown_ends_them() {
     app.assert_sound().await;
 }
 
-/// Deletes an image as a process does that dies before it has moved the objects.
-async fn delete_and_die(app: &TestApp, db: &Db, id: &str, prefix: &str) {
+/// Deletes an image like a process that crashes before it has moved the objects.
+async fn delete_and_crash(app: &TestApp, db: &Db, id: &str, prefix: &str) {
     let image = ImageId::parse(id).unwrap();
     app.delete("alice", id).await.ok();
     let mut tx = db.begin().await.unwrap();
@@ -116,15 +116,15 @@ async fn delete_and_die(app: &TestApp, db: &Db, id: &str, prefix: &str) {
 }
 
 #[tokio::test]
-async fn the_sweeper_goes_on_with_a_move_whose_process_died() {
+async fn the_sweeper_finishes_the_move_of_a_crashed_process() {
     let app = TestApp::with(&["--delete-revokes-urls=false"]).await;
     app.clock.stop();
     let db = app.database().await;
     let image = upload(&app).await;
     let before = urls(&app, &image).await;
-    delete_and_die(&app, &db, id_of(&image), "0123456789").await;
+    delete_and_crash(&app, &db, id_of(&image), "0123456789").await;
     app.sweep_all().await;
-    assert!(work(&app, &before).await, "it may still be at work");
+    assert!(work(&app, &before).await, "the process may still be running");
     app.clock.advance(TimeDelta::seconds(60));
     app.assert_sound().await;
     app.sweep_all().await;
@@ -135,45 +135,45 @@ async fn the_sweeper_goes_on_with_a_move_whose_process_died() {
 }
 
 #[tokio::test]
-async fn a_move_is_one_sweepers_until_its_lease_ends() {
+async fn a_move_is_claimed_by_one_sweeper_until_its_lease_expires() {
     let app = TestApp::with(&["--delete-revokes-urls=false"]).await;
     app.clock.stop();
     let db = app.database().await;
     let image = upload(&app).await;
     let (id, before) = (ImageId::parse(id_of(&image)).unwrap(), urls(&app, &image).await);
-    delete_and_die(&app, &db, id_of(&image), "0123456789").await;
+    delete_and_crash(&app, &db, id_of(&image), "0123456789").await;
     let claim = async || {
         let (now, mut tx) = (app.clock.now(), db.begin().await.unwrap());
         let claimed = store::images::object_moves::claim(&mut tx, id, now, now + TimeDelta::seconds(60)).await.unwrap();
         tx.commit().await.unwrap();
         claimed
     };
-    assert!(!claim().await, "the process that deleted the image has it");
+    assert!(!claim().await, "the process that deleted the image has claimed it");
     app.clock.advance(TimeDelta::seconds(60));
     assert_eq!((claim().await, claim().await), (true, false));
     app.sweep_all().await;
-    assert!(work(&app, &before).await, "the other sweeper is at work");
+    assert!(work(&app, &before).await, "the other sweeper has claimed it");
     app.clock.advance(TimeDelta::seconds(60));
     app.sweep_all().await;
-    assert!(!claim().await, "it is done");
+    assert!(!claim().await, "the move is finished");
     app.assert_sound().await;
     db.close().await;
 }
 
 #[tokio::test]
-async fn an_image_that_is_restored_before_its_objects_moved_keeps_them() {
+async fn an_image_restored_before_its_objects_are_moved_keeps_them() {
     let app = TestApp::with(&["--delete-revokes-urls=false", "--intent-grace=3600"]).await;
     app.clock.stop();
     let db = app.database().await;
     let image = upload(&app).await;
     let before = urls(&app, &image).await;
-    delete_and_die(&app, &db, id_of(&image), "0123456789").await;
+    delete_and_crash(&app, &db, id_of(&image), "0123456789").await;
     let copy = layout::key(ImageId::parse(id_of(&image)).unwrap(), "0123456789/original");
-    app.storage().put(&copy, b"half of the work").await;
+    app.storage().put(&copy, b"a partial copy").await;
     app.restore("alice", id_of(&image)).await.ok();
     app.clock.advance(TimeDelta::seconds(3599));
     app.sweep_all().await;
-    assert_eq!(app.storage().keys().await.len(), OBJECTS + 1, "copies may still be made");
+    assert_eq!(app.storage().keys().await.len(), OBJECTS + 1, "copies may still be running");
     app.clock.advance(TimeDelta::seconds(1));
     app.sweep_all().await;
     assert_eq!(app.storage().keys().await.len(), OBJECTS);
@@ -184,14 +184,14 @@ async fn an_image_that_is_restored_before_its_objects_moved_keeps_them() {
 }
 
 #[tokio::test]
-async fn an_image_that_is_purged_before_its_objects_moved_leaves_nothing() {
+async fn an_image_purged_before_its_objects_are_moved_leaves_no_objects() {
     let app = TestApp::with(&["--delete-revokes-urls=false", "--intent-grace=3600"]).await;
     app.clock.stop();
     let db = app.database().await;
     let image = upload(&app).await;
-    delete_and_die(&app, &db, id_of(&image), "0123456789").await;
+    delete_and_crash(&app, &db, id_of(&image), "0123456789").await;
     let copy = layout::key(ImageId::parse(id_of(&image)).unwrap(), "0123456789/small");
-    app.storage().put(&copy, b"half of the work").await;
+    app.storage().put(&copy, b"a partial copy").await;
     app.by("alice", Method::DELETE, &format!("/images/{}?purge=true", id_of(&image))).await.ok();
     assert_eq!(app.storage().keys().await, [copy]);
     app.clock.advance(TimeDelta::seconds(3600));
@@ -202,7 +202,7 @@ async fn an_image_that_is_purged_before_its_objects_moved_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_moved_image_is_purged_where_it_is() {
+async fn a_moved_image_is_purged_at_its_new_location() {
     let app = TestApp::with(&["--retention-days=7"]).await;
     app.clock.stop();
     let (one, two) = (upload(&app).await, upload(&app).await);
@@ -217,7 +217,7 @@ async fn a_moved_image_is_purged_where_it_is() {
 }
 
 #[tokio::test]
-async fn deleting_and_restoring_at_once_loses_nothing() {
+async fn concurrent_deletions_and_restorations_lose_no_objects() {
     let app = Arc::new(TestApp::start().await);
     let image = upload(&app).await;
     let id = id_of(&image);
@@ -232,7 +232,7 @@ async fn deleting_and_restoring_at_once_loses_nothing() {
     app.restore("alice", id).await;
     assert_eq!(app.get(&format!("/i/{id}")).await.status, 200);
     assert!(work(&app, &urls(&app, &app.get(&format!("/images/{id}")).await.ok()).await).await);
-    assert_eq!(app.storage().keys().await.len(), OBJECTS, "copies of moves that were cancelled take no room");
+    assert_eq!(app.storage().keys().await.len(), OBJECTS, "no copies of cancelled moves are left");
     app.clock.advance(TimeDelta::hours(2));
     app.sweep_all().await;
     assert_eq!(app.get(&format!("/i/{id}")).await.status, 200);

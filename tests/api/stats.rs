@@ -1,4 +1,4 @@
-//! `GET /stats`: what was processed, by all instances, since the beginning.
+//! `GET /stats`: what all instances have processed since the service was installed.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ async fn stats(app: &TestApp) -> Value {
 }
 
 #[tokio::test]
-async fn before_the_first_image_all_is_0() {
+async fn before_the_first_image_every_count_is_zero() {
     let app = TestApp::start().await;
     let none = json!({"success": 0, "total_processing_time": 0.0, "avg_processing_time": 0.0});
     assert_eq!(
@@ -26,7 +26,7 @@ async fn before_the_first_image_all_is_0() {
 }
 
 #[tokio::test]
-async fn what_is_stored_and_refused_is_counted_and_survives_a_restart() {
+async fn stored_and_rejected_files_are_counted_across_restarts() {
     let mut app = TestApp::start().await;
     let mut total = 0.0;
     for file in [jpeg(200, 200, 1), jpeg(200, 200, 2), png(200, 200, 3), webp(200, 200, 4)] {
@@ -35,12 +35,12 @@ async fn what_is_stored_and_refused_is_counted_and_survives_a_restart() {
     let mut damaged = jpeg(200, 200, 5);
     damaged.truncate(2000);
     let too_large = padded(flat_jpeg(60, 60), 10 * 1024 * 1024 + 1);
-    for refused in [damaged, padded(flat_jpeg(40, 40), 2000), vec![0xff; 100], Vec::new(), too_large] {
-        let answer = app.post(Form::upload("alice", &refused)).await;
+    for rejected in [damaged, padded(flat_jpeg(40, 40), 2000), vec![0xff; 100], Vec::new(), too_large] {
+        let answer = app.post(Form::upload("alice", &rejected)).await;
         assert!([400, 415].contains(&answer.status), "{}", answer.text());
     }
     assert_error(&app.post(Form::upload("alice", &vec![7; 5000])).await, 415, "UnsupportedMediaType");
-    // What is wrong with the request says nothing of the file.
+    // Invalid requests do not count as rejected files.
     assert_error(&app.post(Form::upload("no spaces", &jpeg(60, 60, 1))).await, 422, "ValidationError");
     assert_error(&app.post(Form::new().text("user_id", "alice")).await, 422, "ValidationError");
 
@@ -62,14 +62,14 @@ async fn what_is_stored_and_refused_is_counted_and_survives_a_restart() {
         assert!(seconds(&counted["stages"][stage]["total_time"]) > 0.0, "{stage}");
     }
     app.restart().await;
-    assert_eq!(stats(&app).await, counted, "what was only in memory is written at the end");
+    assert_eq!(stats(&app).await, counted, "counts in memory are saved at shutdown");
     app.post(Form::upload("alice", &gif(60, 60, 1, 1))).await.ok();
     assert_eq!(stats(&app).await["success"], 5);
     app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn deleting_takes_nothing_back_and_repeating_adds_nothing() {
+async fn deletions_and_repeated_uploads_do_not_change_the_counts() {
     let app = TestApp::start().await;
     let form = || Form::upload("alice", &jpeg(60, 60, 1));
     let id = app.post_with_key("key", form()).await.image_id();
@@ -78,11 +78,11 @@ async fn deleting_takes_nothing_back_and_repeating_adds_nothing() {
     let counted = stats(&app).await;
     assert_eq!((&counted["success"], &counted["failure"]), (&json!(1), &json!(0)));
     assert_error(&app.post_with_key("key", Form::upload("alice", &jpeg(60, 60, 2))).await, 422, "ValidationError");
-    assert_eq!(stats(&app).await["failure"], 0, "a key that was used for something else is no refused file");
+    assert_eq!(stats(&app).await["failure"], 0, "a key conflict is not a rejected file");
 }
 
 #[tokio::test]
-async fn reading_counts_nothing_twice_while_it_is_written() {
+async fn counts_are_not_doubled_while_they_are_being_saved() {
     let app = TestApp::start().await;
     for number in 1..=8 {
         app.post(Form::upload("alice", &vec![7; 5000])).await;
@@ -93,7 +93,7 @@ async fn reading_counts_nothing_twice_while_it_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn instances_are_counted_together_and_a_kill_loses_no_success() {
+async fn counts_cover_all_instances_and_a_kill_loses_no_success() {
     let home = Home::new().await;
     let several = home.database_address().is_some() && !home.has_embedded_storage();
     let process = Process::start(&home, &[]).await;
@@ -108,7 +108,7 @@ async fn instances_are_counted_together_and_a_kill_loses_no_success() {
         success += 1;
         assert_eq!(client.get("/stats").await.ok()["success"], success);
         other.stop().await;
-        assert_eq!(client.get("/stats").await.ok()["stages"]["record"]["count"], success, "written when it stopped");
+        assert_eq!(client.get("/stats").await.ok()["stages"]["record"]["count"], success, "saved at shutdown");
     }
     process.kill().await;
     let process = Process::start(&home, &[]).await;

@@ -1,4 +1,5 @@
-//! What time takes away: purged images, uploads that never ended. And the doctor, who finds what should not be.
+//! Background cleanup: purging deleted images and removing the objects of unfinished uploads. Also the doctor, which
+//! finds inconsistencies.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,10 +26,10 @@ async fn upload(app: &TestApp) -> String {
     app.post(Form::upload("alice", &jpeg(60, 60, 1)).text("tags", "sea,sun")).await.image_id()
 }
 
-/// Objects of an image as small as these: its heights have the pixels of the others.
+/// The objects of an image this small: its configured heights have the same pixels as others and share their objects.
 const NAMES: [&str; 3] = [layout::ORIGINAL, "small", "medium"];
 
-/// Keys of the objects of an image.
+/// Returns the keys of the objects of an image.
 fn objects_of(id: &str) -> Vec<String> {
     let id = ImageId::parse(id).expect("an id");
     let mut keys: Vec<String> = NAMES.iter().map(|name| layout::key(id, name)).collect();
@@ -42,7 +43,7 @@ async fn sorted_keys(app: &TestApp) -> Vec<String> {
     keys
 }
 
-/// An upload whose process died: an intent, and as many of its objects as were put.
+/// Leaves what an upload of a crashed process would leave: an intent, and as many of its objects as were stored.
 async fn abandoned_upload(app: &TestApp, db: &Db, objects: usize) -> String {
     let id = ImageId::new(&*app.clock);
     let mut tx = db.begin().await.unwrap();
@@ -65,14 +66,14 @@ async fn rows(db: &Db, table: &'static str) -> i64 {
     db.fetch_optional::<(i64,)>(Sql::new(sql)).await.unwrap().expect("a row").0
 }
 
-async fn change(db: &Db, sql: &'static str) {
+async fn update_rows(db: &Db, sql: &'static str) {
     let mut tx = db.begin().await.unwrap();
     assert!(tx.execute(Sql::new(sql)).await.unwrap() > 0, "{sql}");
     tx.commit().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_deleted_image_is_purged_after_the_retention_and_not_a_moment_earlier() {
+async fn a_deleted_image_is_purged_exactly_after_the_retention() {
     let app = TestApp::with(&["--retention-days=7"]).await;
     app.clock.stop();
     let (purged, kept) = (upload(&app).await, upload(&app).await);
@@ -84,7 +85,7 @@ async fn a_deleted_image_is_purged_after_the_retention_and_not_a_moment_earlier(
     app.clock.advance(TimeDelta::milliseconds(1));
     app.sweep_all().await;
     assert_eq!((rows(&db, "images").await, rows(&db, "intents").await), (1, 0));
-    assert_eq!(sorted_keys(&app).await, objects_of(&kept), "row and objects are gone, and only those");
+    assert_eq!(sorted_keys(&app).await, objects_of(&kept), "the row and its objects are gone, and nothing else");
     assert_error(&app.restore("alice", &purged).await, 404, "NotFound");
     assert_eq!(app.get("/images").await.ok()["total_count"], 1);
     app.assert_sound().await;
@@ -92,7 +93,7 @@ async fn a_deleted_image_is_purged_after_the_retention_and_not_a_moment_earlier(
 }
 
 #[tokio::test]
-async fn the_retention_counts_from_the_last_deletion() {
+async fn the_retention_starts_at_the_last_deletion() {
     let app = TestApp::with(&["--retention-days=7", "--delete-revokes-urls=false"]).await;
     app.clock.stop();
     let id = upload(&app).await;
@@ -110,7 +111,7 @@ async fn the_retention_counts_from_the_last_deletion() {
 }
 
 #[tokio::test]
-async fn an_image_that_was_never_deleted_is_never_swept() {
+async fn an_image_that_was_never_deleted_is_never_purged() {
     let app = TestApp::start().await;
     let id = upload(&app).await;
     app.clock.advance(TimeDelta::days(100_000));
@@ -120,12 +121,12 @@ async fn an_image_that_was_never_deleted_is_never_swept() {
 }
 
 #[tokio::test]
-async fn the_objects_of_an_upload_that_never_ended_are_removed_after_their_grace() {
+async fn the_objects_of_an_unfinished_upload_are_removed_after_the_grace_period() {
     let app = TestApp::with(&["--intent-grace=3600"]).await;
     app.clock.stop();
     let kept = upload(&app).await;
     let db = app.database().await;
-    // All of its objects, some, none.
+    // Uploads with all of their objects, some, and none.
     for objects in [3, 1, 0] {
         abandoned_upload(&app, &db, objects).await;
     }
@@ -141,7 +142,7 @@ async fn the_objects_of_an_upload_that_never_ended_are_removed_after_their_grace
 }
 
 #[tokio::test]
-async fn an_intent_whose_image_exists_costs_it_nothing() {
+async fn an_intent_of_an_existing_image_does_not_harm_the_image() {
     let app = TestApp::start().await;
     app.clock.stop();
     let id = upload(&app).await;
@@ -153,17 +154,17 @@ async fn an_intent_whose_image_exists_costs_it_nothing() {
     let abandoned = abandoned_upload(&app, &db, 3).await;
     app.clock.advance(TimeDelta::days(2));
     app.sweep_all().await;
-    assert_eq!(sorted_keys(&app).await, objects_of(&id), "{abandoned} is gone, the image is whole");
+    assert_eq!(sorted_keys(&app).await, objects_of(&id), "{abandoned} is removed and the image is whole");
     app.get(&format!("/images/{id}")).await.ok();
     db.close().await;
 }
 
 #[tokio::test]
-async fn an_intent_whose_image_exists_holds_up_no_other() {
+async fn intents_of_existing_images_do_not_block_others() {
     let app = TestApp::start().await;
     app.clock.stop();
     let db = app.database().await;
-    // The oldest intents of all are such.
+    // The oldest intents belong to existing images.
     for _ in 0..3 {
         let id = ImageId::parse(&upload(&app).await).unwrap();
         let mut tx = db.begin().await.unwrap();
@@ -176,12 +177,12 @@ async fn an_intent_whose_image_exists_holds_up_no_other() {
     assert_eq!(app.storage().keys().await.len(), 12);
     app.clock.advance(TimeDelta::hours(2));
     app.sweep_all().await;
-    assert_eq!(app.storage().keys().await.len(), 9, "the abandoned upload behind them is removed");
+    assert_eq!(app.storage().keys().await.len(), 9, "the abandoned upload after them is removed");
     db.close().await;
 }
 
 #[tokio::test]
-async fn an_upload_that_was_given_up_can_no_longer_be_stored() {
+async fn an_abandoned_upload_can_no_longer_be_stored() {
     let app = TestApp::start().await;
     app.clock.stop();
     let db = app.database().await;
@@ -195,11 +196,11 @@ async fn an_upload_that_was_given_up_can_no_longer_be_stored() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_removed_holds_up_nothing_else() {
+async fn failing_removals_do_not_block_others() {
     let app = TestApp::with(&["--retention-days=1"]).await;
     let db = app.database().await;
-    // More removals than one step looks at, older than the others, of objects whose keys make a longer URL than any storage
-    // takes.
+    // More removals than one sweep handles, all older than the others. Their keys make a URL longer than any storage
+    // accepts.
     let impossible = "x".repeat(1 << 15);
     let mut tx = db.begin().await.unwrap();
     for _ in 0..100 {
@@ -219,12 +220,12 @@ async fn what_cannot_be_removed_holds_up_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_image_that_cannot_be_read_is_purged_as_the_others_are() {
+async fn an_image_with_an_invalid_row_is_purged_like_the_others() {
     let app = TestApp::with(&["--retention-days=1"]).await;
     let unreadable = upload(&app).await;
     app.delete("alice", &unreadable).await.ok();
     let db = app.database().await;
-    change(&db, "update images set format = 'bmp'").await;
+    update_rows(&db, "update images set format = 'bmp'").await;
     let other = upload(&app).await;
     app.delete("alice", &other).await.ok();
     app.clock.advance(TimeDelta::days(2));
@@ -234,7 +235,7 @@ async fn an_image_that_cannot_be_read_is_purged_as_the_others_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn several_sweepers_at_once_do_no_harm() {
+async fn concurrent_sweepers_do_no_harm() {
     let app = Arc::new(TestApp::with(&["--retention-days=1"]).await);
     app.clock.stop();
     let kept = upload(&app).await;
@@ -260,7 +261,7 @@ async fn several_sweepers_at_once_do_no_harm() {
 }
 
 #[tokio::test]
-async fn forgotten_idempotency_keys_leave_no_rows() {
+async fn the_rows_of_expired_idempotency_keys_are_deleted() {
     let app = TestApp::start().await;
     app.clock.stop();
     let form = || Form::upload("alice", &jpeg(60, 60, 1));
@@ -278,7 +279,7 @@ async fn forgotten_idempotency_keys_leave_no_rows() {
 }
 
 #[tokio::test]
-async fn keys_are_forgotten_a_thousand_at_a_time() {
+async fn expired_keys_are_deleted_in_batches_of_a_thousand() {
     let app = TestApp::start().await;
     let db = app.database().await;
     let (user, id, now) = (UserId::parse("alice").unwrap(), ImageId::new(&*app.clock).uuid(), app.clock.now());
@@ -291,10 +292,11 @@ async fn keys_are_forgotten_a_thousand_at_a_time() {
         );
     }
     tx.commit().await.unwrap();
-    // Past their day by the argument alone: the service's own sweeper, which runs at every start, must leave them.
-    for (forgotten, left) in [(1000, 1), (1, 0), (0, 0)] {
+    // The keys count as expired only for the `now` passed here, so that the service's own sweeper, which runs at every
+    // start, leaves them.
+    for (deleted, left) in [(1000, 1), (1, 0), (0, 0)] {
         let mut tx = db.begin().await.unwrap();
-        assert_eq!(store::images::idempotency::delete_expired(&mut tx, now, 1000).await.unwrap(), forgotten);
+        assert_eq!(store::images::idempotency::delete_expired(&mut tx, now, 1000).await.unwrap(), deleted);
         tx.commit().await.unwrap();
         assert_eq!(rows(&db, "idempotency_keys").await, left);
     }
@@ -302,7 +304,7 @@ async fn keys_are_forgotten_a_thousand_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_deletions_at_once_exactly_one_counts() {
+async fn of_many_concurrent_deletions_exactly_one_counts() {
     let app = Arc::new(TestApp::start().await);
     for _ in 0..5 {
         let id = upload(&app).await;
@@ -310,17 +312,17 @@ async fn of_many_deletions_at_once_exactly_one_counts() {
             let (app, id) = (Arc::clone(&app), id.clone());
             tokio::spawn(async move { app.delete("alice", &id).await })
         });
-        let answers: Vec<_> = join_all(requests).await.into_iter().map(|answer| answer.expect("an answer")).collect();
-        let (deleted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+        let answers: Vec<_> = join_all(requests).await.into_iter().map(|answer| answer.expect("a response")).collect();
+        let (deleted, rejected): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
         assert_eq!(deleted.len(), 1);
-        refused.iter().for_each(|answer| drop(assert_error(answer, 410, "Gone")));
+        rejected.iter().for_each(|answer| drop(assert_error(answer, 410, "Gone")));
         assert_eq!(app.get("/tags/sea/images").await.ok()["total_count"], 0);
     }
     app.assert_sound().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn delete_against_restore_against_change_keeps_every_counter_exact() {
+async fn concurrent_deletions_restorations_and_changes_keep_every_counter_exact() {
     let app = Arc::new(TestApp::start().await);
     let mut ids = Vec::new();
     for _ in 0..3 {
@@ -341,7 +343,7 @@ async fn delete_against_restore_against_change_keeps_every_counter_exact() {
         })
     });
     for task in join_all(tasks).await {
-        task.expect("every answer is one of those");
+        task.expect("every response has an expected status");
     }
     app.assert_sound().await;
     let live = app.walk("/images", 100).await.len();
@@ -356,7 +358,7 @@ async fn delete_against_restore_against_change_keeps_every_counter_exact() {
 }
 
 #[tokio::test]
-async fn the_doctor_finds_nothing_where_nothing_is_wrong() {
+async fn the_doctor_finds_nothing_in_a_healthy_service() {
     let app = TestApp::start().await;
     let deleted = upload(&app).await;
     upload(&app).await;
@@ -385,14 +387,14 @@ async fn the_doctor_finds_missing_objects_and_originals_of_the_wrong_size() {
         let mut missing = objects.clone();
         missing.push(thumbnail.clone());
         missing.sort();
-        assert_eq!((&report.missing, &report.wrong_size), (&missing, &vec![original.clone()]), "nobody can mend that");
+        assert_eq!((&report.missing, &report.wrong_size), (&missing, &vec![original.clone()]), "this cannot be repaired");
         assert!(!report.is_healthy() && report.orphans.is_empty());
         assert!(report.to_string().contains(&format!("missing object: {thumbnail}")), "{report}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_doctor_finds_nothing_missing_while_others_upload_and_purge() {
+async fn the_doctor_finds_nothing_missing_during_uploads_and_purges() {
     let app = Arc::new(TestApp::with(&["--retention-days=0"]).await);
     let stop = Arc::new(AtomicBool::new(false));
     let writers = (0..3).map(|_| {
@@ -418,7 +420,7 @@ async fn the_doctor_finds_nothing_missing_while_others_upload_and_purge() {
 }
 
 #[tokio::test]
-async fn the_doctor_finds_orphans_older_than_a_day_and_has_them_removed_if_told_to() {
+async fn the_doctor_finds_orphans_older_than_a_day_and_removes_them_only_with_fix() {
     let app = TestApp::start().await;
     let kept = upload(&app).await;
     let orphan = ImageId::new(&*app.clock).to_string();
@@ -439,23 +441,23 @@ async fn the_doctor_finds_orphans_older_than_a_day_and_has_them_removed_if_told_
     app.clock.advance(TimeDelta::hours(2));
     assert_eq!(found(false).await, thumbnails);
     app.sweep_all().await;
-    assert_eq!(app.storage().keys().await.len(), 6, "it changes nothing unless told to");
+    assert_eq!(app.storage().keys().await.len(), 6, "the doctor changes nothing without --fix");
     assert_eq!(found(true).await, thumbnails);
-    assert_eq!(app.storage().keys().await.len(), 6, "it announces, the sweeper removes");
-    assert!(found(true).await.is_empty(), "what is announced is no orphan");
+    assert_eq!(app.storage().keys().await.len(), 6, "the doctor announces removals, and the sweeper makes them");
+    assert!(found(true).await.is_empty(), "announced objects are not orphans");
     app.sweep_all().await;
     let mut left = objects_of(&kept);
     left.push("notes/readme.txt".to_owned());
     left.sort();
-    assert_eq!(sorted_keys(&app).await, left, "what is not of this service's layout is never touched");
+    assert_eq!(sorted_keys(&app).await, left, "objects outside the service's layout are never touched");
     app.get(&format!("/images/{kept}")).await.ok();
 }
 
-/// What `doctor --fix` mends.
+/// The repairs of `doctor --fix`.
 const REST: Fix = Fix { rest: true, originals: false };
 
 #[tokio::test]
-async fn the_doctor_removes_originals_that_the_database_does_not_know_only_if_told_to() {
+async fn the_doctor_removes_unknown_originals_only_with_the_option_for_it() {
     let app = TestApp::start().await;
     let older = ImageId::new(&*app.clock).to_string();
     app.clock.advance(TimeDelta::hours(1));
@@ -475,7 +477,7 @@ async fn the_doctor_removes_originals_that_the_database_does_not_know_only_if_to
     };
     let all = Fix { rest: true, originals: true };
     let report = found(all).await;
-    assert_eq!((&report.unclaimed, report.newer_originals), (&objects, 1), "they are told of at once, however young they are");
+    assert_eq!((&report.unclaimed, report.newer_originals), (&objects, 1), "they are reported immediately, however new they are");
     assert!(report.to_string().contains("1 originals are newer than the newest image in the database"), "{report}");
     app.sweep_all().await;
     app.clock.advance(TimeDelta::days(2));
@@ -483,14 +485,14 @@ async fn the_doctor_removes_originals_that_the_database_does_not_know_only_if_to
     assert!(!report.is_healthy() && report.unclaimed == objects);
     app.sweep_all().await;
     let report = found(all).await;
-    assert!(report.is_healthy() && report.unclaimed == objects, "no other command has removed them");
+    assert!(report.is_healthy() && report.unclaimed == objects, "the originals were removed without the option for it");
     app.sweep_all().await;
     assert_eq!(sorted_keys(&app).await, objects_of(&kept));
     app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn the_doctor_finds_an_image_that_moved_after_the_databases_backup() {
+async fn the_doctor_finds_an_image_that_moved_after_the_database_backup() {
     let app = TestApp::start().await;
     let db = app.database().await;
     let id = upload(&app).await;
@@ -498,8 +500,8 @@ async fn the_doctor_finds_an_image_that_moved_after_the_databases_backup() {
     app.delete("alice", &id).await.ok();
     app.restore("alice", &id).await.ok();
     app.sweep_all().await;
-    // As if the database came from a backup that was made before.
-    change(&db, "update images set object_prefix = ''").await;
+    // As if the database had been restored from a backup made before the move.
+    update_rows(&db, "update images set object_prefix = ''").await;
     app.clock.advance(TimeDelta::days(2));
     let report = app.service().examine(Fix::default()).await.unwrap();
     assert!(!report.is_healthy() && report.moved.len() == 1 && report.orphans.is_empty(), "{report}");
@@ -515,7 +517,7 @@ async fn the_doctor_finds_an_image_that_moved_after_the_databases_backup() {
 }
 
 #[tokio::test]
-async fn a_file_that_the_storage_has_lost_is_told_of_as_such() {
+async fn a_lost_object_is_reported_as_lost() {
     let app = TestApp::start().await;
     let id = upload(&app).await;
     for key in objects_of(&id) {
@@ -525,17 +527,17 @@ async fn a_file_that_the_storage_has_lost_is_told_of_as_such() {
         for path in [format!("/i/{id}"), format!("/images/{id}/thumbnails/small"), format!("/images/{id}/thumbnail?width=99")] {
             let answer = app.get(&path).await;
             assert_error(&answer, 500, "FileMissing");
-            assert_eq!(answer.header("retry-after"), "", "it does not help to wait");
+            assert_eq!(answer.header("retry-after"), "", "waiting does not help");
         }
     }
     assert!(app.metric("lost_objects_total").await >= 2.0, "the original and a thumbnail");
-    assert!(app.metric("lost_objects_total").await <= 3.0, "each is told of once");
+    assert!(app.metric("lost_objects_total").await <= 3.0, "each is counted once");
     app.delete("alice", &id).await;
     assert_error(&app.get(&format!("/i/{id}")).await, 404, "NotFound");
 }
 
 #[tokio::test]
-async fn the_doctor_leaves_objects_of_an_announced_upload_alone() {
+async fn the_doctor_ignores_objects_of_an_announced_upload() {
     let app = TestApp::with(&["--intent-grace=604800"]).await;
     let db = app.database().await;
     abandoned_upload(&app, &db, 3).await;
@@ -547,7 +549,7 @@ async fn the_doctor_leaves_objects_of_an_announced_upload_alone() {
 }
 
 #[tokio::test]
-async fn the_doctor_sets_counters_right_if_told_to() {
+async fn the_doctor_repairs_counters_only_with_fix() {
     let app = TestApp::start().await;
     for _ in 0..3 {
         upload(&app).await;
@@ -568,10 +570,10 @@ async fn the_doctor_sets_counters_right_if_told_to() {
         "delete from counters where kind <> 'stored' and kind <> 'processing_us'",
         "insert into counters (kind, key, slot, n) values ('user', 'nobody', 9, 4), ('day', '2001-01-01', 9, 2)",
     ] {
-        change(&db, damage).await;
+        update_rows(&db, damage).await;
         let report = app.examine().await;
         assert!(!report.counters.is_empty() && !report.is_healthy(), "{damage}");
-        assert_eq!(app.examine().await.counters, report.counters, "it changes nothing unless told to");
+        assert_eq!(app.examine().await.counters, report.counters, "the doctor changes nothing without --fix");
         let fixed = app.service().examine(REST).await.unwrap();
         assert!(fixed.is_healthy() && fixed.counters == report.counters, "{damage}: {fixed}");
         app.assert_sound().await;

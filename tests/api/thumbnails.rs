@@ -1,4 +1,5 @@
-//! `GET /images/{id}/thumbnails/{size}`: what is made at upload, and the headers that every picture comes with.
+//! `GET /images/{id}/thumbnails/{size}`: which thumbnails are created at upload, and the headers of all image
+//! responses.
 
 use reqwest::Method;
 use serde_json::json;
@@ -19,13 +20,13 @@ async fn small_medium_and_the_configured_heights_are_served() {
         let answer = app.get(&format!("/images/{id}/thumbnails/{size}")).await;
         assert_eq!(answer.header("content-type"), "image/jpeg");
         assert_eq!(answer.header("vary"), "", "{size}");
-        let picture = Pixels::of(&answer);
-        assert_eq!(picture.size(), pixels);
-        picture.assert_at(0.25, 0.75, [64, 191, 128, 255]);
+        let decoded = Pixels::of(&answer);
+        assert_eq!(decoded.size(), pixels);
+        decoded.assert_at(0.25, 0.75, [64, 191, 128, 255]);
     }
-    assert_eq!(app.storage().keys().await.len(), 5, "the original, and what was made at upload");
+    assert_eq!(app.storage().keys().await.len(), 5, "the original and the thumbnails created at upload");
     assert_eq!(app.metric("variants_total{result=\"made\"}").await, 0.0);
-    // The image object shows what every image has.
+    // The image object shows only the sizes that every image has.
     let image = app.get(&format!("/images/{id}")).await.ok();
     let shown: Vec<&String> = image["thumbnails"].as_object().unwrap().keys().collect();
     assert_eq!(shown, ["medium", "small"]);
@@ -33,7 +34,7 @@ async fn small_medium_and_the_configured_heights_are_served() {
 }
 
 #[tokio::test]
-async fn a_thumbnail_is_the_one_that_the_image_object_links_to() {
+async fn the_served_thumbnail_is_the_one_linked_in_the_image_object() {
     let app = TestApp::start().await;
     for file in [jpeg(600, 400, 1), half_clear_png(600, 400), webp(60, 60, 1)] {
         let image = app.post(Form::upload("alice", &file)).await.image();
@@ -46,15 +47,15 @@ async fn a_thumbnail_is_the_one_that_the_image_object_links_to() {
 }
 
 #[tokio::test]
-async fn a_panorama_is_as_wide_as_its_height_asks_for() {
+async fn a_panorama_is_scaled_by_height_to_its_full_width() {
     let app = TestApp::start().await;
     let id = upload(&app, &jpeg(4000, 500, 1)).await;
-    let picture = Pixels::of(&app.get(&format!("/images/{id}/thumbnails/400")).await);
-    assert_eq!(picture.size(), (3200, 400));
+    let decoded = Pixels::of(&app.get(&format!("/images/{id}/thumbnails/400")).await);
+    assert_eq!(decoded.size(), (3200, 400));
 }
 
 #[tokio::test]
-async fn what_is_smaller_is_never_enlarged_nor_stored_twice() {
+async fn small_images_are_never_enlarged_or_stored_twice() {
     let app = TestApp::start().await;
     let id = upload(&app, &jpeg(300, 100, 1)).await;
     for size in ["medium", "200", "400"] {
@@ -70,11 +71,11 @@ async fn thumbnails_are_upright_in_every_orientation() {
     for orientation in 1..=8 {
         let id = upload(&app, &jpeg_with_exif(900, 600, orientation, &[])).await;
         for (path, height) in [("thumbnails/400", 400), ("thumbnails/small", 0), ("thumbnail?height=90&width=90&fit=cover", 90)] {
-            let picture = Pixels::of(&app.get(&format!("/images/{id}/{path}")).await);
+            let decoded = Pixels::of(&app.get(&format!("/images/{id}/{path}")).await);
             if path == "thumbnails/400" {
-                assert_eq!(picture.size(), if orientation > 4 { (267, height) } else { (600, height) }, "{orientation}");
+                assert_eq!(decoded.size(), if orientation > 4 { (267, height) } else { (600, height) }, "{orientation}");
             }
-            // Of a square, the part of the longer side that is left.
+            // A square crop keeps the middle part of the longer side.
             let part = if path.contains("cover") { (2.0 / 3.0, 1.0 / 6.0) } else { (1.0, 0.0) };
             let (across, down) = (0.3, 0.8);
             let (x, y) = match orientation {
@@ -88,7 +89,7 @@ async fn thumbnails_are_upright_in_every_orientation() {
                 _ => (1.0 - down, across),
             };
             let shade = |share: f64| (share * 255.0) as u8;
-            picture.assert_at(across, down, [shade(x * part.0 + part.1), shade(y), 128, 255]);
+            decoded.assert_at(across, down, [shade(x * part.0 + part.1), shade(y), 128, 255]);
         }
     }
 }
@@ -100,14 +101,14 @@ async fn transparency_is_kept() {
     for size in ["small", "medium", "200", "400"] {
         let answer = app.get(&format!("/images/{id}/thumbnails/{size}")).await;
         assert_eq!(answer.header("content-type"), "image/webp", "{size}");
-        let picture = Pixels::of(&answer);
-        picture.assert_at(0.75, 0.75, [200, 30, 30, 255]);
-        assert_eq!(picture.at(0.25, 0.75)[3], 0, "{size}");
+        let decoded = Pixels::of(&answer);
+        decoded.assert_at(0.75, 0.75, [200, 30, 30, 255]);
+        assert_eq!(decoded.at(0.25, 0.75)[3], 0, "{size}");
     }
 }
 
 #[tokio::test]
-async fn a_height_configured_after_the_upload_is_made_on_first_use() {
+async fn a_height_configured_after_the_upload_is_created_on_first_request() {
     let mut app = TestApp::with(&["--thumbnail-heights=none"]).await;
     let (opaque, clear) = (upload(&app, &jpeg(1600, 900, 1)).await, upload(&app, &half_clear_png(900, 900)).await);
     assert_eq!(app.storage().keys().await.len(), 6);
@@ -141,7 +142,7 @@ async fn an_unknown_size_is_400_and_names_the_known_ones() {
 }
 
 #[tokio::test]
-async fn an_image_that_is_not_there_has_no_pictures() {
+async fn an_unknown_or_deleted_image_has_no_thumbnails() {
     let app = TestApp::start().await;
     let id = upload(&app, &jpeg(600, 600, 1)).await;
     let paths = ["thumbnails/small", "thumbnails/200", "thumbnail?width=100", "thumbnail?width=600&format=png"];
@@ -164,7 +165,7 @@ async fn an_image_that_is_not_there_has_no_pictures() {
 }
 
 #[tokio::test]
-async fn a_picture_that_the_client_has_is_304() {
+async fn a_matching_etag_gets_a_304() {
     let app = TestApp::start().await;
     let id = upload(&app, &jpeg(600, 400, 1)).await;
     let mut tags = Vec::new();
@@ -172,7 +173,7 @@ async fn a_picture_that_the_client_has_is_304() {
         let path = format!("/images/{id}/{path}");
         let whole = app.get(&path).await;
         let etag = whole.header("etag").to_owned();
-        assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 10, "a strong one: {etag}");
+        assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 10, "a strong ETag: {etag}");
         assert_eq!(whole.header("cache-control"), "public, max-age=3600");
         for known in [etag.clone(), format!("W/{etag}"), format!("\"other\", {etag}"), "*".to_owned()] {
             for method in [Method::GET, Method::HEAD] {
@@ -188,18 +189,18 @@ async fn a_picture_that_the_client_has_is_304() {
         }
         tags.push(etag);
     }
-    assert_eq!(tags[2], tags[3], "the same bytes");
+    assert_eq!(tags[2], tags[3], "the same bytes have the same ETag");
     tags.truncate(3);
     tags.sort();
     tags.dedup();
-    assert_eq!(tags.len(), 3, "other bytes");
+    assert_eq!(tags.len(), 3, "different bytes have different ETags");
 }
 
 #[tokio::test]
-async fn head_tells_what_get_would_give() {
+async fn head_returns_the_headers_of_get() {
     let app = TestApp::start().await;
     let id = upload(&app, &jpeg(600, 400, 1)).await;
-    // The second is asked for before there is one.
+    // The second one is requested with HEAD before it exists.
     for path in ["thumbnails/medium", "thumbnail?width=77&format=webp"] {
         let path = format!("/images/{id}/{path}");
         let head = app.send(app.request(Method::HEAD, &path)).await;

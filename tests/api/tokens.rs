@@ -1,4 +1,4 @@
-//! Logging in, and going on: the pairs of tokens that a session gives, and what ends it.
+//! Login and refresh: the token pairs of a session, and what ends a session.
 
 use chrono::TimeDelta;
 use futures::future::join_all;
@@ -19,15 +19,15 @@ async fn log_in(app: &TestApp, email: &str, password: &str) -> Answer {
     app.post_json("/token", &json!({"email": email, "password": password})).await
 }
 
-/// Another session of an account.
+/// Starts another session of an account.
 async fn session(app: &TestApp, login: &Login) -> Login {
     let answer = log_in(app, &login.email, PASSWORD).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
-    following(login, &answer)
+    with_tokens_of(login, &answer)
 }
 
-/// The same login with the tokens of an answer.
-fn following(login: &Login, answer: &Answer) -> Login {
+/// Returns the login with the new tokens of a response.
+fn with_tokens_of(login: &Login, answer: &Answer) -> Login {
     assert_eq!(answer.status, 201, "{}", answer.text());
     let tokens = answer.json();
     let text = |name: &str| tokens[name].as_str().expect("a token").to_owned();
@@ -38,7 +38,7 @@ async fn refresh(app: &TestApp, token: &str) -> Answer {
     app.post_json("/token/refresh", &json!({"refresh": token})).await
 }
 
-async fn is_in(app: &TestApp, login: &Login) -> bool {
+async fn is_logged_in(app: &TestApp, login: &Login) -> bool {
     let answer = app.get_as(login, "/accounts/me").await;
     if answer.status != 200 {
         assert_error(&answer, 401, "Unauthorized");
@@ -46,19 +46,19 @@ async fn is_in(app: &TestApp, login: &Login) -> bool {
     answer.status == 200
 }
 
-/// That neither token of a pair is good any more.
+/// Asserts that neither token of a pair is valid any more.
 #[track_caller]
-fn assert_out(app: &TestApp, login: &Login) -> impl Future<Output = ()> {
+fn assert_logged_out(app: &TestApp, login: &Login) -> impl Future<Output = ()> {
     let caller = std::panic::Location::caller();
     async move {
-        assert!(!is_in(app, login).await, "{caller}: the access token is good");
+        assert!(!is_logged_in(app, login).await, "{caller}: the access token is still valid");
         let answer = refresh(app, &login.refresh).await;
         assert_eq!(answer.status, 401, "{caller}: {}", answer.text());
     }
 }
 
 #[tokio::test]
-async fn a_login_gives_two_tokens_that_no_cache_keeps() {
+async fn a_login_returns_two_tokens_that_are_not_cached() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let first = log_in(&app, &admin.email, PASSWORD).await;
@@ -68,15 +68,15 @@ async fn a_login_gives_two_tokens_that_no_cache_keeps() {
         let tokens = answer.json();
         let names: Vec<&String> = tokens.as_object().unwrap().keys().collect();
         assert_eq!(names, ["access", "refresh"]);
-        let secret = tokens["refresh"].as_str().unwrap().strip_prefix("isr_").expect("a prefix to search for");
+        let secret = tokens["refresh"].as_str().unwrap().strip_prefix("isr_").expect("the prefix for secret scanners");
         let (id, secret) = secret.split_once('_').unwrap();
         assert!(id.len() == 32 && secret.len() == 43, "{tokens}");
-        assert!(is_in(&app, &following(&admin, &answer)).await);
+        assert!(is_logged_in(&app, &with_tokens_of(&admin, &answer)).await);
     }
 }
 
 #[tokio::test]
-async fn every_login_that_fails_is_answered_alike() {
+async fn every_failed_login_gets_the_same_response() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let (ann, bob) = (app.account(&admin, "ann", &json!({})).await, app.account(&admin, "bob", &json!({})).await);
@@ -112,7 +112,7 @@ fn assert_failed(answer: &Answer) -> (Value, String) {
 }
 
 #[tokio::test]
-async fn an_email_addresss_case_makes_no_difference() {
+async fn email_addresses_are_case_insensitive() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     app.account(&admin, "ann", &json!({"email": "Ann@Example.ORG", "user_id": "ann"})).await;
@@ -124,70 +124,70 @@ async fn an_email_addresss_case_makes_no_difference() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_good_once_and_a_second_time_ends_its_session() {
+async fn reusing_a_refresh_token_ends_its_session() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
     let elsewhere = session(&app, &ann).await;
-    let second = following(&ann, &refresh(&app, &ann.refresh).await);
-    let third = following(&ann, &refresh(&app, &second.refresh).await);
-    assert!(is_in(&app, &ann).await && is_in(&app, &second).await && is_in(&app, &third).await);
+    let second = with_tokens_of(&ann, &refresh(&app, &ann.refresh).await);
+    let third = with_tokens_of(&ann, &refresh(&app, &second.refresh).await);
+    assert!(is_logged_in(&app, &ann).await && is_logged_in(&app, &second).await && is_logged_in(&app, &third).await);
     assert_eq!(assert_failed(&refresh(&app, &ann.refresh).await), assert_failed(&refresh(&app, &third.refresh).await));
     for pair in [&ann, &second, &third] {
-        assert_out(&app, pair).await;
+        assert_logged_out(&app, pair).await;
     }
     for other in [&elsewhere, &admin] {
-        assert!(is_in(&app, other).await);
-        assert!(is_in(&app, &following(other, &refresh(&app, &other.refresh).await)).await);
+        assert!(is_logged_in(&app, other).await);
+        assert!(is_logged_in(&app, &with_tokens_of(other, &refresh(&app, &other.refresh).await)).await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_renewals_at_once_give_the_same_next_token_and_a_late_one_ends_the_session() {
+async fn concurrent_refreshes_return_the_same_tokens_and_a_late_one_ends_the_session() {
     let app = TestApp::start().await;
     app.clock.stop();
     let admin = app.admin().await;
     let elsewhere = session(&app, &admin).await;
     let answers = join_all((0..10).map(|_| refresh(&app, &admin.refresh))).await;
-    let pairs: Vec<Login> = answers.iter().map(|answer| following(&admin, answer)).collect();
+    let pairs: Vec<Login> = answers.iter().map(|answer| with_tokens_of(&admin, answer)).collect();
     assert!(pairs.iter().all(|pair| pair.refresh == pairs[0].refresh));
     for pair in &pairs {
-        assert!(is_in(&app, pair).await);
+        assert!(is_logged_in(&app, pair).await);
     }
     app.clock.advance(REFRESH_GRACE + TimeDelta::milliseconds(1));
     assert_failed(&refresh(&app, &admin.refresh).await);
-    assert_out(&app, &pairs[0]).await;
-    assert_out(&app, &admin).await;
-    assert!(is_in(&app, &elsewhere).await);
+    assert_logged_out(&app, &pairs[0]).await;
+    assert_logged_out(&app, &admin).await;
+    assert!(is_logged_in(&app, &elsewhere).await);
 }
 
 #[tokio::test]
-async fn a_refresh_token_whose_answer_was_lost_is_answered_again_for_ten_seconds() {
+async fn a_lost_refresh_response_is_repeated_for_ten_seconds() {
     let app = TestApp::start().await;
     app.clock.stop();
     let first = app.admin().await;
-    let second = following(&first, &refresh(&app, &first.refresh).await);
+    let second = with_tokens_of(&first, &refresh(&app, &first.refresh).await);
     app.clock.advance(TimeDelta::seconds(10));
-    let again = following(&first, &refresh(&app, &first.refresh).await);
+    let again = with_tokens_of(&first, &refresh(&app, &first.refresh).await);
     assert_eq!(again.refresh, second.refresh);
-    assert!(is_in(&app, &second).await && is_in(&app, &again).await);
-    // It goes on from there, with the ten seconds of the next one.
-    let third = following(&second, &refresh(&app, &second.refresh).await);
+    assert!(is_logged_in(&app, &second).await && is_logged_in(&app, &again).await);
+    // Refreshing continues from there, with another ten seconds for the next token.
+    let third = with_tokens_of(&second, &refresh(&app, &second.refresh).await);
     assert_ne!(third.refresh, second.refresh);
-    assert_eq!(following(&second, &refresh(&app, &second.refresh).await).refresh, third.refresh);
-    // Neither a made-up one of the same session nor the one before the last is forgiven.
+    assert_eq!(with_tokens_of(&second, &refresh(&app, &second.refresh).await).refresh, third.refresh);
+    // Neither a forged token of the same session nor the token before the last one is accepted.
     let made_up = format!("{}A", &second.refresh[..second.refresh.len() - 1]);
     let login = session(&app, &first).await;
     assert_failed(&refresh(&app, if made_up == second.refresh { &first.refresh } else { &made_up }).await);
-    assert_out(&app, &third).await;
-    let next = following(&login, &refresh(&app, &login.refresh).await);
-    let last = following(&login, &refresh(&app, &next.refresh).await);
+    assert_logged_out(&app, &third).await;
+    let next = with_tokens_of(&login, &refresh(&app, &login.refresh).await);
+    let last = with_tokens_of(&login, &refresh(&app, &next.refresh).await);
     assert_failed(&refresh(&app, &login.refresh).await);
-    assert_out(&app, &last).await;
+    assert_logged_out(&app, &last).await;
 }
 
 #[tokio::test]
-async fn a_session_ends_30_days_after_its_last_renewal() {
+async fn a_session_ends_30_days_after_its_last_refresh() {
     let app = TestApp::start().await;
     app.clock.stop();
     let mut login = app.admin().await;
@@ -195,20 +195,20 @@ async fn a_session_ends_30_days_after_its_last_renewal() {
     let db = app.database().await;
     for _ in 0..3 {
         app.clock.advance(TimeDelta::days(30) - TimeDelta::milliseconds(1));
-        login = following(&login, &refresh(&app, &login.refresh).await);
-        assert!(is_in(&app, &login).await);
+        login = with_tokens_of(&login, &refresh(&app, &login.refresh).await);
+        assert!(is_logged_in(&app, &login).await);
     }
-    assert_out(&app, &unused).await;
+    assert_logged_out(&app, &unused).await;
     app.clock.advance(TimeDelta::days(30));
-    assert_out(&app, &login).await;
+    assert_logged_out(&app, &login).await;
     app.sweep_all().await;
     let (sessions,) = db.fetch_optional::<(i64,)>(Sql::new("select count(*) from sessions")).await.unwrap().unwrap();
-    assert_eq!(sessions, 0, "it is forgotten");
+    assert_eq!(sessions, 0, "the session is deleted");
     db.close().await;
 }
 
 #[tokio::test]
-async fn an_account_that_is_disabled_is_out_at_once_and_for_good() {
+async fn disabling_an_account_ends_its_sessions_immediately_and_for_good() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
@@ -216,37 +216,37 @@ async fn an_account_that_is_disabled_is_out_at_once_and_for_good() {
     let path = format!("/accounts/{}", ann.id);
     for disabled in [true, false] {
         app.json_as(&admin, Method::PATCH, &path, &json!({"disabled": disabled})).await.ok();
-        assert_out(&app, &ann).await;
-        assert_out(&app, &elsewhere).await;
+        assert_logged_out(&app, &ann).await;
+        assert_logged_out(&app, &elsewhere).await;
     }
-    assert!(is_in(&app, &session(&app, &ann).await).await && is_in(&app, &admin).await);
+    assert!(is_logged_in(&app, &session(&app, &ann).await).await && is_logged_in(&app, &admin).await);
 }
 
 #[tokio::test]
-async fn another_password_ends_all_sessions_of_its_account() {
+async fn a_new_password_ends_all_sessions_of_the_account() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let ann = app.account(&admin, "ann", &json!({})).await;
     let elsewhere = session(&app, &ann).await;
     let change = json!({"current_password": PASSWORD, "new_password": "another horse battery"});
     assert_eq!(app.json_as(&ann, Method::PUT, "/accounts/me/password", &change).await.status, 204);
-    assert_out(&app, &ann).await;
-    assert_out(&app, &elsewhere).await;
-    let ann = following(&ann, &log_in(&app, &ann.email, "another horse battery").await);
-    assert!(is_in(&app, &ann).await);
-    // As from the command line.
+    assert_logged_out(&app, &ann).await;
+    assert_logged_out(&app, &elsewhere).await;
+    let ann = with_tokens_of(&ann, &log_in(&app, &ann.email, "another horse battery").await);
+    assert!(is_logged_in(&app, &ann).await);
+    // Sets a password as the command line does.
     let (email, password) = (Email::parse(&ann.email).unwrap(), Password::parse("yet another horse").unwrap());
     let db = app.database().await;
-    registration::set_password(&db, &*app.clock, &email, &password).await.expect("another password");
+    registration::set_password(&db, &*app.clock, &email, &password).await.expect("the password is set");
     db.close().await;
-    assert_out(&app, &ann).await;
+    assert_logged_out(&app, &ann).await;
     assert_failed(&log_in(&app, &ann.email, "another horse battery").await);
-    assert!(is_in(&app, &following(&ann, &log_in(&app, &ann.email, "yet another horse").await)).await);
-    assert!(is_in(&app, &admin).await);
+    assert!(is_logged_in(&app, &with_tokens_of(&ann, &log_in(&app, &ann.email, "yet another horse").await)).await);
+    assert!(is_logged_in(&app, &admin).await);
 }
 
 #[tokio::test]
-async fn beyond_100_sessions_the_oldest_ends() {
+async fn after_100_sessions_the_oldest_ends() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let second = session(&app, &admin).await;
@@ -267,14 +267,14 @@ async fn beyond_100_sessions_the_oldest_ends() {
     }
     tx.commit().await.unwrap();
     db.close().await;
-    assert!(is_in(&app, &admin).await && is_in(&app, &second).await);
+    assert!(is_logged_in(&app, &admin).await && is_logged_in(&app, &second).await);
     let newest = session(&app, &admin).await;
-    assert_out(&app, &admin).await;
-    assert!(is_in(&app, &second).await && is_in(&app, &newest).await);
+    assert_logged_out(&app, &admin).await;
+    assert!(is_logged_in(&app, &second).await && is_logged_in(&app, &newest).await);
 }
 
 #[tokio::test]
-async fn a_token_of_one_kind_is_none_of_another() {
+async fn tokens_of_different_kinds_are_not_interchangeable() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let key = app.key(&admin, &json!({})).await;
@@ -291,12 +291,12 @@ async fn a_token_of_one_kind_is_none_of_another() {
             assert_failed(&app.send(request).await);
         }
     }
-    assert!(is_in(&app, &admin).await);
+    assert!(is_logged_in(&app, &admin).await);
     assert_eq!(refresh(&app, &admin.refresh).await.status, 201);
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_never_read_as_something_weaker() {
+async fn invalid_credentials_are_never_ignored() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     for value in ["Bearer abc", "Bearer", "Basic YW55OmlzaA", "Basic !", "Digest abc", "", "Negotiate", &admin.access] {
@@ -312,7 +312,7 @@ async fn wrong_credentials_are_never_read_as_something_weaker() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_rules_is_told_which() {
+async fn an_invalid_body_reports_the_broken_fields() {
     let app = TestApp::start().await;
     for (path, body, fields) in [
         ("/token", json!({}), &["email", "password"][..]),

@@ -1,4 +1,5 @@
-//! The trash: bounded by the owner's plan, emptied oldest first, and purged at once where its owner says so.
+//! The trash: its size is limited by the owner's plan, the oldest images are purged first, and owners can purge an
+//! image immediately.
 
 use chrono::TimeDelta;
 use futures::future::join_all;
@@ -14,13 +15,13 @@ struct Owner {
     app: TestApp,
     admin: Login,
     login: Login,
-    /// Access tokens do not live as long as these tests' days.
+    /// An API key, because access tokens expire within the days that pass in these tests.
     key: String,
 }
 
 impl Owner {
-    /// An account that may have two images.
-    async fn with_room_for_two() -> Self {
+    /// Creates an account whose plan allows two images.
+    async fn with_quota_of_two() -> Self {
         Self::with(&json!({"original": true, "max_images": 2})).await
     }
 
@@ -45,7 +46,7 @@ impl Owner {
     }
 
     /// Uploads an image and deletes it a second later.
-    async fn throw_away(&self) -> String {
+    async fn upload_and_delete(&self) -> String {
         let id = self.upload().await.image_id();
         self.app.clock.advance(TimeDelta::seconds(1));
         self.delete(&id, "").await.ok();
@@ -64,7 +65,7 @@ impl Owner {
         self.app.send(self.app.request_by_key(&self.key, Method::GET, "/accounts/me")).await.ok()["usage"].clone()
     }
 
-    /// Images and trashed images.
+    /// Returns the numbers of images and of trashed images.
     async fn usage(&self) -> (u64, u64) {
         let usage = self.all_usage().await;
         (usage["images"].as_u64().unwrap(), usage["trash_images"].as_u64().unwrap())
@@ -72,18 +73,18 @@ impl Owner {
 }
 
 #[tokio::test]
-async fn a_full_trash_refuses_uploads_until_its_oldest_images_may_be_purged() {
-    let owner = Owner::with_room_for_two().await;
+async fn a_full_trash_rejects_uploads_until_its_oldest_images_can_be_purged() {
+    let owner = Owner::with_quota_of_two().await;
     let mut thrown = Vec::new();
     for _ in 0..3 {
-        thrown.push(owner.throw_away().await);
+        thrown.push(owner.upload_and_delete().await);
     }
-    assert_eq!(owner.usage().await, (0, 3), "a deletion is never refused");
-    let refused = owner.upload().await;
-    assert_error(&refused, 403, "QuotaExceeded");
-    let rule = refused.json()["details"]["trash_images"].as_str().unwrap().to_owned();
+    assert_eq!(owner.usage().await, (0, 3), "a deletion is never rejected");
+    let rejected = owner.upload().await;
+    assert_error(&rejected, 403, "QuotaExceeded");
+    let rule = rejected.json()["details"]["trash_images"].as_str().unwrap().to_owned();
     assert_eq!(rule, "the trash has 3 of at most 2; purge some with DELETE /images/{image_id}?purge=true");
-    // What was deleted first may go first, and no more than has to.
+    // Images are purged in the order of their deletion, and no more than necessary.
     owner.app.clock.advance(MIN_AGE);
     owner.upload().await.ok();
     assert_eq!(owner.usage().await, (1, 2));
@@ -91,22 +92,22 @@ async fn a_full_trash_refuses_uploads_until_its_oldest_images_may_be_purged() {
     owner.restore(&thrown[1]).await.ok();
     assert_eq!(owner.usage().await, (2, 1));
     owner.app.sweep_all().await;
-    assert_eq!(owner.app.storage().keys().await.len(), 9, "three images are left");
+    assert_eq!(owner.app.storage().keys().await.len(), 9, "the objects of three images are left");
     owner.app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn an_upload_purges_so_many_images_and_the_next_one_goes_on() {
+async fn an_upload_purges_a_limited_number_of_images_and_the_next_one_continues() {
     let owner = Owner::with(&json!({"original": true, "max_images": 25})).await;
     for _ in 0..25 {
-        owner.throw_away().await;
+        owner.upload_and_delete().await;
     }
     let smaller = json!({"original": true, "max_images": 2});
     owner.app.json_as(&owner.admin, Method::PUT, "/plans/small", &smaller).await.ok();
     owner.app.clock.advance(MIN_AGE);
-    let refused = owner.upload().await;
-    assert_error(&refused, 503, "ServiceUnavailable");
-    assert_eq!((refused.header("retry-after"), owner.usage().await), ("1", (0, 5)));
+    let rejected = owner.upload().await;
+    assert_error(&rejected, 503, "ServiceUnavailable");
+    assert_eq!((rejected.header("retry-after"), owner.usage().await), ("1", (0, 5)));
     owner.upload().await.ok();
     assert_eq!(owner.usage().await, (1, 2));
     owner.app.sweep_all().await;
@@ -114,14 +115,14 @@ async fn an_upload_purges_so_many_images_and_the_next_one_goes_on() {
 }
 
 #[tokio::test]
-async fn a_full_trash_purges_nothing_that_an_administrator_took_down() {
-    let owner = Owner::with_room_for_two().await;
-    let oldest = owner.throw_away().await;
+async fn a_full_trash_purges_no_image_that_an_administrator_took_down() {
+    let owner = Owner::with_quota_of_two().await;
+    let oldest = owner.upload_and_delete().await;
     let key = owner.app.key(&owner.admin, &json!({})).await;
     let by_admin = async |method: Method, path: String| owner.app.send(owner.app.request_by_key(&key, method, &path)).await;
     by_admin(Method::DELETE, format!("/images/{oldest}")).await.ok();
     for _ in 0..3 {
-        owner.throw_away().await;
+        owner.upload_and_delete().await;
     }
     owner.app.clock.advance(MIN_AGE);
     owner.upload().await.ok();
@@ -132,11 +133,11 @@ async fn a_full_trash_purges_nothing_that_an_administrator_took_down() {
 }
 
 #[tokio::test]
-async fn what_was_deleted_just_now_is_never_pushed_out() {
-    let owner = Owner::with_room_for_two().await;
-    let precious = owner.throw_away().await;
-    owner.throw_away().await;
-    owner.throw_away().await;
+async fn recently_deleted_images_are_never_purged_for_an_upload() {
+    let owner = Owner::with_quota_of_two().await;
+    let precious = owner.upload_and_delete().await;
+    owner.upload_and_delete().await;
+    owner.upload_and_delete().await;
     owner.app.clock.advance(MIN_AGE - TimeDelta::seconds(3));
     for _ in 0..3 {
         assert_error(&owner.upload().await, 403, "QuotaExceeded");
@@ -148,16 +149,16 @@ async fn what_was_deleted_just_now_is_never_pushed_out() {
 }
 
 #[tokio::test]
-async fn the_trash_is_bounded_in_bytes_too() {
+async fn the_trash_is_limited_in_bytes_too() {
     let owner = Owner::with(&json!({"original": true, "max_bytes": 50_000})).await;
     for _ in 0..2 {
         let id = owner.upload_file(&padded(jpeg(60, 60, 1), 30_000)).await.image_id();
         owner.delete(&id, "").await.ok();
     }
-    let refused = owner.upload().await;
-    assert_error(&refused, 403, "QuotaExceeded");
+    let rejected = owner.upload().await;
+    assert_error(&rejected, 403, "QuotaExceeded");
     assert_eq!(
-        refused.json()["details"]["trash_bytes"],
+        rejected.json()["details"]["trash_bytes"],
         "the trash has 60000 of at most 50000; purge some with DELETE /images/{image_id}?purge=true"
     );
     let usage = owner.all_usage().await;
@@ -166,9 +167,9 @@ async fn the_trash_is_bounded_in_bytes_too() {
 }
 
 #[tokio::test]
-async fn uploading_and_deleting_at_once_leaves_the_trash_bounded() {
-    let owner = Owner::with_room_for_two().await;
-    let churn = |_| async {
+async fn concurrent_uploads_and_deletions_keep_the_trash_limited() {
+    let owner = Owner::with_quota_of_two().await;
+    let upload_and_delete_repeatedly = |_| async {
         let mut taken = 0;
         for _ in 0..4 {
             let answer = owner.upload().await;
@@ -179,64 +180,64 @@ async fn uploading_and_deleting_at_once_leaves_the_trash_bounded() {
         }
         taken
     };
-    let taken: u64 = join_all((0..6).map(churn)).await.into_iter().sum();
+    let taken: u64 = join_all((0..6).map(upload_and_delete_repeatedly)).await.into_iter().sum();
     let (images, trash) = owner.usage().await;
     assert_eq!((images, trash), (0, taken));
-    assert!((3..=4).contains(&trash), "two beyond the bound at most: {trash}");
+    assert!((3..=4).contains(&trash), "at most two over the limit: {trash}");
     owner.app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn without_a_quota_the_trash_has_no_bound() {
+async fn without_a_quota_the_trash_has_no_limit() {
     let owner = Owner::with(&json!({"original": true})).await;
     for number in 1..=4 {
-        owner.throw_away().await;
+        owner.upload_and_delete().await;
         assert_eq!(owner.usage().await, (0, number));
     }
     owner.app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn an_owner_purges_an_image_at_once() {
-    let owner = Owner::with_room_for_two().await;
-    let (live, deleted) = (owner.upload().await.image(), owner.throw_away().await);
+async fn an_owner_can_purge_an_image_immediately() {
+    let owner = Owner::with_quota_of_two().await;
+    let (live, deleted) = (owner.upload().await.image(), owner.upload_and_delete().await);
     let url = live["download_url"].as_str().unwrap();
     let id = live["image_id"].as_str().unwrap();
     assert_eq!(owner.app.fetch(url).await.status, 200);
     let answer = owner.delete(id, "?purge=true").await.ok();
     assert_eq!(answer, json!({"message": "Image purged successfully", "image_id": id}));
-    assert!(matches!(owner.app.fetch(url).await.status, 403 | 404), "the URL leads to nothing");
+    assert!(matches!(owner.app.fetch(url).await.status, 403 | 404), "the URL no longer works");
     assert_error(&owner.restore(id).await, 404, "NotFound");
     owner.delete(&deleted, "?purge=true").await.ok();
     assert_error(&owner.delete(&deleted, "?purge=true").await, 404, "NotFound");
     assert_eq!(owner.usage().await, (0, 0));
-    assert_eq!(owner.app.storage().keys().await, [""; 0], "the objects are gone without the sweeper");
+    assert_eq!(owner.app.storage().keys().await, [""; 0], "the objects are removed without the sweeper");
     assert_error(&owner.delete(&deleted, "?purge=soon").await, 422, "ValidationError");
     owner.app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn only_its_owner_purges_an_image_and_not_what_was_taken_down() {
-    let owner = Owner::with_room_for_two().await;
+async fn only_the_owner_can_purge_an_image_and_not_after_a_takedown() {
+    let owner = Owner::with_quota_of_two().await;
     let id = owner.upload().await.image_id();
     let path = format!("/images/{id}?purge=true");
-    for stranger in [&owner.admin, &owner.app.account(&owner.admin, "bob", &json!({})).await] {
-        assert_error(&owner.app.send(owner.app.request_as(stranger, Method::DELETE, &path)).await, 403, "Forbidden");
+    for other_user in [&owner.admin, &owner.app.account(&owner.admin, "bob", &json!({})).await] {
+        assert_error(&owner.app.send(owner.app.request_as(other_user, Method::DELETE, &path)).await, 403, "Forbidden");
     }
     let reading = owner.app.key(&owner.login, &json!({"scopes": ["read"]})).await;
     assert_error(&owner.app.send(owner.app.request_by_key(&reading, Method::DELETE, &path)).await, 403, "Forbidden");
     assert_error(&owner.app.send(owner.app.request(Method::DELETE, &path)).await, 401, "Unauthorized");
     let take_down = owner.app.request_as(&owner.admin, Method::DELETE, &format!("/images/{id}"));
     owner.app.send(take_down).await.ok();
-    assert_eq!(owner.usage().await, (0, 0), "what an administrator has taken down is in nobody's trash");
+    assert_eq!(owner.usage().await, (0, 0), "an image that an administrator took down is in no trash");
     assert_error(&owner.delete(&id, "?purge=true").await, 403, "Forbidden");
     owner.app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn a_takedown_of_what_its_owner_deleted_leaves_the_trash_and_comes_back() {
-    let owner = Owner::with_room_for_two().await;
-    let id = owner.throw_away().await;
+async fn taking_down_a_deleted_image_removes_it_from_the_trash_until_restored() {
+    let owner = Owner::with_quota_of_two().await;
+    let id = owner.upload_and_delete().await;
     let by_admin = |method: Method, path: String| {
         let request = owner.app.request_as(&owner.admin, method, &path);
         owner.app.send(request)
@@ -247,7 +248,7 @@ async fn a_takedown_of_what_its_owner_deleted_leaves_the_trash_and_comes_back() 
     assert_eq!(owner.usage().await, (0, 1));
     owner.restore(&id).await.ok();
     assert_eq!(owner.usage().await, (1, 0));
-    // And of one that was live.
+    // The takedown of an image that was not deleted.
     by_admin(Method::DELETE, format!("/images/{id}")).await.ok();
     assert_eq!(owner.usage().await, (0, 0));
     by_admin(Method::POST, format!("/images/{id}/restore")).await;
@@ -256,8 +257,8 @@ async fn a_takedown_of_what_its_owner_deleted_leaves_the_trash_and_comes_back() 
 }
 
 #[tokio::test]
-async fn a_deletion_and_a_purge_at_once_leave_everything_counted_once() {
-    let owner = Owner::with_room_for_two().await;
+async fn concurrent_deletions_and_purges_are_counted_once() {
+    let owner = Owner::with_quota_of_two().await;
     for _ in 0..3 {
         let id = owner.upload().await.image_id();
         let ways = ["", "?purge=true", "", "?purge=true"].map(|query| owner.delete(&id, query));

@@ -1,4 +1,4 @@
-//! Uploads: what is taken, to the character, the byte and the pixel, and what is not.
+//! Uploads: what is accepted and what is rejected, to the exact character, byte and pixel.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn keys(details: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_picture_is_stored_and_described_in_full() {
+async fn an_image_is_stored_and_fully_described() {
     let app = TestApp::start().await;
     let file = jpeg(640, 480, 1);
     app.clock.stop_at("2026-01-31T12:00:00.123456Z");
@@ -78,11 +78,11 @@ async fn a_picture_is_stored_and_described_in_full() {
         },
     });
     assert_eq!(body, expected);
-    assert_eq!(app.get(&format!("/images/{id}")).await.ok(), answer.image(), "what was answered is what is kept");
+    assert_eq!(app.get(&format!("/images/{id}")).await.ok(), answer.image(), "the stored image matches the response");
 }
 
 #[tokio::test]
-async fn the_format_is_told_by_the_content_whatever_name_and_type_say() {
+async fn the_format_is_detected_from_the_content_not_from_name_or_type() {
     let app = TestApp::start().await;
     let files = [
         ("jpeg", "image/jpeg", jpeg(80, 60, 1)),
@@ -102,7 +102,7 @@ async fn the_format_is_told_by_the_content_whatever_name_and_type_say() {
 }
 
 #[tokio::test]
-async fn bytes_of_no_accepted_format_are_415_whatever_name_and_type_say() {
+async fn files_of_other_formats_are_415_whatever_their_name_or_type() {
     let app = TestApp::start().await;
     let long = |start: &[u8]| padded(start.to_vec(), 4096);
     let files = [
@@ -133,7 +133,7 @@ async fn titles_and_descriptions_are_counted_in_unicode_scalar_values() {
     let app = TestApp::start().await;
     let file = jpeg(50, 50, 1);
     for (field, limit) in [("title", 200), ("description", 1000)] {
-        // One, two, three and four bytes of UTF-8; a letter of two scalar values counts as two.
+        // Letters of one, two, three and four bytes of UTF-8. A letter of two scalar values counts as two.
         for letter in ["a", "é", "語", "🌅", "e\u{301}"] {
             let scalars = letter.chars().count();
             let longest = letter.repeat(limit / scalars);
@@ -142,7 +142,7 @@ async fn titles_and_descriptions_are_counted_in_unicode_scalar_values() {
             let answer = app.post(Form::upload("alice", &file).text(field, &format!("{longest}{letter}"))).await;
             assert_eq!(keys(&assert_error(&answer, 422, "ValidationError")), [field], "{letter}");
         }
-        // Far longer than any part is read.
+        // Far longer than any part that is read.
         let answer = app.post(Form::upload("alice", &file).text(field, &"x".repeat(40_000))).await;
         assert_eq!(keys(&assert_error(&answer, 422, "ValidationError")), [field]);
         let answer = app.post(Form::upload("alice", &file).text(field, "nul\0")).await;
@@ -151,12 +151,16 @@ async fn titles_and_descriptions_are_counted_in_unicode_scalar_values() {
         let answer = app.post(Form::upload("alice", &file).raw(&disposition, None, b"no UTF-8: \xff\xfe")).await;
         assert_eq!(keys(&assert_error(&answer, 422, "ValidationError")), [field]);
         let odd = " \"quoted\" <b>\\ \u{202e}\t\r\n ' ; -- ";
-        assert_eq!(app.post(Form::upload("alice", &file).text(field, odd)).await.image()[field], odd, "it is kept as it is");
+        assert_eq!(
+            app.post(Form::upload("alice", &file).text(field, odd)).await.image()[field],
+            odd,
+            "the text is kept unchanged"
+        );
     }
 }
 
 #[tokio::test]
-async fn empty_optional_fields_are_absent_ones() {
+async fn empty_optional_fields_count_as_absent() {
     let app = TestApp::start().await;
     let form = Form::upload("alice", &jpeg(50, 50, 1)).text("title", "").text("description", "").text("tags", "");
     let image = app.post(form).await.image();
@@ -164,12 +168,12 @@ async fn empty_optional_fields_are_absent_ones() {
 }
 
 #[tokio::test]
-async fn a_form_whose_inputs_were_left_empty_is_as_good_as_one_without_them() {
+async fn empty_form_inputs_count_as_absent() {
     let app = TestApp::start().await;
     let empty = |form: Form| ["title", "description", "tags", "visibility"].iter().fold(form, |form, name| form.text(name, ""));
     let image = app.post(empty(Form::upload("alice", &jpeg(50, 50, 1)))).await.image();
     assert_eq!((&image["title"], &image["visibility"]), (&Value::Null, &json!("public")));
-    // An empty part beside a full one is still absent, and one that is needed is still missing.
+    // An empty part next to a filled one still counts as absent; an empty required part counts as missing.
     let image =
         app.post(Form::upload("alice", &jpeg(50, 50, 1)).text("title", "").text("title", "t").text("user_id", "")).await.image();
     assert_eq!(image["title"], "t");
@@ -179,7 +183,7 @@ async fn a_form_whose_inputs_were_left_empty_is_as_good_as_one_without_them() {
 }
 
 #[tokio::test]
-async fn tags_may_come_as_a_part_each() {
+async fn tags_can_be_sent_as_separate_parts() {
     let app = TestApp::start().await;
     for name in ["tags", "tags[]"] {
         let form =
@@ -203,7 +207,7 @@ async fn joiners_between_letters_are_part_of_a_tag() {
 }
 
 #[tokio::test]
-async fn a_files_name_is_read_from_whatever_way_its_client_writes_it() {
+async fn the_file_name_is_read_in_every_encoding_that_clients_use() {
     let app = TestApp::start().await;
     let file = png(50, 50, 1);
     for (disposition, name) in [
@@ -225,12 +229,12 @@ async fn a_files_name_is_read_from_whatever_way_its_client_writes_it() {
 }
 
 #[tokio::test]
-async fn a_content_type_is_read_with_whitespace_and_boundaries_that_nobody_quoted() {
+async fn content_types_with_whitespace_and_unquoted_boundaries_are_accepted() {
     let app = TestApp::start().await;
     let send = async |content_type: &str, boundary: &str| {
         let body = Form::upload("alice", &jpeg(50, 50, 1)).finish();
         let mark = Form::content_type().rsplit('=').next().unwrap().to_owned();
-        // The picture is of bytes that do not hold the boundary.
+        // The bytes of the image do not contain the boundary.
         let body: Vec<u8> = replace(&body, mark.as_bytes(), boundary.as_bytes());
         app.send(app.request(reqwest::Method::POST, "/images").header("Content-Type", content_type).body(body)).await
     };
@@ -262,7 +266,7 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_text_is_read_in_the_charset_and_encoding_that_its_part_names() {
+async fn a_text_is_decoded_with_the_charset_and_encoding_of_its_part() {
     let app = TestApp::start().await;
     let title = |head: &str, bytes: &[u8]| {
         let disposition = format!("form-data; name=\"title\"{head}");
@@ -287,14 +291,14 @@ async fn a_text_is_read_in_the_charset_and_encoding_that_its_part_names() {
     ] {
         assert_eq!(keys(&assert_error(&title(head, bytes).await, 422, "ValidationError")), ["title"], "{head}");
     }
-    // A file is sent as it is.
+    // A transfer encoding is not supported for the file.
     let disposition = "form-data; name=\"file\"; filename=\"a.png\"\r\nContent-Transfer-Encoding: base64";
     let form = Form::new().text("user_id", "alice").raw(disposition, None, b"iVBORw0KGgo=");
     assert_eq!(keys(&assert_error(&app.post(form).await, 422, "ValidationError")), ["file"]);
 }
 
 #[tokio::test]
-async fn parts_may_come_in_any_order() {
+async fn parts_can_be_sent_in_any_order() {
     let app = TestApp::start().await;
     let file = jpeg(50, 50, 1);
     type Add<'a> = &'a dyn Fn(Form) -> Form;
@@ -327,12 +331,12 @@ async fn tags_are_trimmed_lower_cased_unique_and_in_the_order_given() {
         (",,, ,", json!([])),
         ("new york,a-b_c,2024", json!(["new york", "a-b_c", "2024"])),
         ("日本,हिन्दी,Ελλάδα,ไทย,עִבְרִית", json!(["日本", "हिन्दी", "ελλάδα", "ไทย", "עִבְרִית"])),
-        // One spelling of what is the same to a reader: composed, lower case.
+        // Equivalent spellings become one: composed and in lower case.
         ("CAFE\u{301},café", json!(["café"])),
         ("ÅNGSTRÖM", json!(["ångström"])),
         (&fifty, json!([fifty])),
         (ten, json!(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"])),
-        // Repeated and empty ones do not count.
+        // Duplicate and empty tags do not count.
         (&format!("{ten},,1,2,"), json!(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"])),
     ] {
         let image = app.post(Form::upload("alice", &file).text("tags", sent)).await.image();
@@ -341,7 +345,7 @@ async fn tags_are_trimmed_lower_cased_unique_and_in_the_order_given() {
 }
 
 #[tokio::test]
-async fn tags_that_break_a_rule_are_422() {
+async fn invalid_tags_are_422() {
     let app = TestApp::start().await;
     let file = jpeg(50, 50, 1);
     let eleven = "1,2,3,4,5,6,7,8,9,10,11";
@@ -367,7 +371,7 @@ async fn a_user_id_has_1_to_255_plain_characters() {
 }
 
 #[tokio::test]
-async fn nobody_uploads_for_another_user() {
+async fn a_caller_cannot_upload_for_another_user() {
     let app = TestApp::start().await;
     let by = async |caller: &str, user: &str| {
         app.send(app.upload(Form::upload(user, &jpeg(50, 50, 1))).header("X-User-Id", caller)).await
@@ -379,7 +383,7 @@ async fn nobody_uploads_for_another_user() {
 }
 
 #[tokio::test]
-async fn all_broken_fields_are_told_at_once() {
+async fn all_invalid_fields_are_reported_together() {
     let app = TestApp::start().await;
     let form = Form::new()
         .text("user_id", "no spaces")
@@ -395,7 +399,7 @@ async fn all_broken_fields_are_told_at_once() {
 }
 
 #[tokio::test]
-async fn missing_parts_are_422_and_named() {
+async fn missing_parts_are_422_and_are_named() {
     let app = TestApp::start().await;
     let file = jpeg(50, 50, 1);
     for (form, missing) in [
@@ -409,7 +413,7 @@ async fn missing_parts_are_422_and_named() {
 }
 
 #[tokio::test]
-async fn parts_that_are_unknown_or_repeated_are_422_and_named() {
+async fn unknown_or_repeated_parts_are_422_and_are_named() {
     let app = TestApp::start().await;
     let form = || Form::upload("alice", &jpeg(50, 50, 1));
     for (form, named) in [
@@ -427,7 +431,7 @@ async fn parts_that_are_unknown_or_repeated_are_422_and_named() {
 }
 
 #[tokio::test]
-async fn a_file_name_is_the_clients_made_harmless() {
+async fn a_file_name_is_sanitised() {
     let app = TestApp::start().await;
     let file = png(50, 50, 1);
     let long = format!("{}.png", "é".repeat(300));
@@ -440,7 +444,8 @@ async fn a_file_name_is_the_clients_made_harmless() {
         (r"C:\\photos\\me.png", "me.png"),
         ("a\u{85}b\u{9f}c.png", "abc.png"),
         ("tab\there.png", "tabhere.png"),
-        // Browsers send a quote as %22, other clients all that is not plain ASCII; a name that is not encoded as a whole is not decoded.
+        // Browsers encode a quote as %22; other clients percent-encode everything outside ASCII. A name that is not
+        // fully encoded is not decoded.
         ("it's %22it%22.png", "it's \"it\".png"),
         ("my%20photo.png", "my photo.png"),
         ("%C3%A9t%C3%A9.png", "été.png"),
@@ -452,7 +457,7 @@ async fn a_file_name_is_the_clients_made_harmless() {
         ("folder/", "image.png"),
         ("   ", "image.png"),
         ("", "image.png"),
-        // What a page's `Blob` is called that was given no name.
+        // The name that browsers send for a `Blob` without one.
         ("blob", "image.png"),
         ("blob.png", "blob.png"),
         (&long, &cut),
@@ -466,17 +471,20 @@ async fn a_file_name_is_the_clients_made_harmless() {
         let form = Form::new().text("user_id", "alice").raw(disposition, None, &file);
         assert_eq!(app.post(form).await.image()["file_name"], "image.png", "{disposition}");
     }
-    assert!(app.storage().keys().await.iter().all(|key| key.is_ascii() && !key.contains("png")), "no name is part of a key");
+    assert!(
+        app.storage().keys().await.iter().all(|key| key.is_ascii() && !key.contains("png")),
+        "file names are not part of keys"
+    );
 }
 
 #[tokio::test]
-async fn a_picture_of_a_phone_in_another_format_is_named() {
+async fn phone_formats_that_are_not_accepted_are_named_in_the_error() {
     let app = TestApp::start().await;
     let cases = [(&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC"), (b"\0\0\0\x14ftypavif\0\0\0\0mif1", "AVIF")];
     for (head, name) in cases {
         let answer = app.post(Form::upload("alice", &padded(head.to_vec(), 4096))).await;
         assert_error(&answer, 415, "UnsupportedMediaType");
-        let message = format!("The file is {name}, which is not accepted; convert it to JPEG first.");
+        let message = format!("The file is {name}, which is not accepted. Convert it to JPEG first.");
         assert_eq!(answer.json()["message"], message);
     }
 }
@@ -501,7 +509,7 @@ async fn a_file_has_1024_bytes_to_10_mib() {
 }
 
 #[tokio::test]
-async fn a_file_of_10_mib_leaves_room_for_every_other_field_at_its_longest() {
+async fn a_file_of_10_mib_can_be_sent_with_every_other_field_at_its_longest() {
     let app = TestApp::start().await;
     let tags = (0..10_u8).map(|n| format!("{n}{}", "語".repeat(49))).collect::<Vec<_>>().join(",");
     let form = Form::upload(&"u".repeat(255), &padded(flat_jpeg(50, 50), 10 * MIB))
@@ -554,13 +562,13 @@ async fn width_and_height_are_as_displayed() {
         assert_eq!((&small["width"], &small["height"]), (&json!(width), &json!(height)), "orientation {orientation}");
         assert_eq!(image["metadata"]["orientation"], orientation);
     }
-    // The limits are on what is displayed, too: 4001 pixels are too many whichever way they lie.
+    // The limits apply to the displayed dimensions too: 4001 pixels are too many in either direction.
     let answer = app.post(Form::upload("alice", &pictures::jpeg_with_exif(4001, 50, 6, &[]))).await;
     assert_error(&answer, 400, "InvalidFile");
 }
 
 #[tokio::test]
-async fn thumbnails_keep_the_aspect_and_are_never_enlarged() {
+async fn thumbnails_keep_the_aspect_ratio_and_are_never_enlarged() {
     let app = TestApp::start().await;
     for (width, height, small, medium) in [
         (50, 50, (50, 50), (50, 50)),
@@ -579,7 +587,7 @@ async fn thumbnails_keep_the_aspect_and_are_never_enlarged() {
 }
 
 #[tokio::test]
-async fn what_the_file_says_of_itself_is_told() {
+async fn metadata_of_the_file_is_returned() {
     let app = TestApp::start().await;
     let texts = [(0x010f, "Canon"), (0x0110, "Canon EOS 80D"), (0x0132, "2019:04:16 18:19:50")];
     let image = app.post(Form::upload("alice", &pictures::jpeg_with_exif(60, 60, 1, &texts))).await.image();
@@ -597,9 +605,9 @@ async fn what_the_file_says_of_itself_is_told() {
 }
 
 #[tokio::test]
-async fn an_animated_gif_has_a_bounded_number_of_pixels() {
+async fn an_animated_gif_has_a_limited_number_of_pixels() {
     let app = TestApp::with(&["--max-animation-pixels=16000000"]).await;
-    // 400 × 400 × 100 frames are the limit.
+    // The limit is 400 × 400 × 100 frames.
     let image = app.post(Form::upload("alice", &gif(400, 400, 100, 1))).await.image();
     assert_eq!(image["metadata"]["frames"], 100);
     let details = assert_error(&app.post(Form::upload("alice", &gif(400, 400, 101, 1))).await, 400, "InvalidFile");
@@ -607,7 +615,7 @@ async fn an_animated_gif_has_a_bounded_number_of_pixels() {
 }
 
 #[tokio::test]
-async fn an_animated_webp_has_a_bounded_number_of_pixels() {
+async fn an_animated_webp_has_a_limited_number_of_pixels() {
     let app = TestApp::with(&["--max-animation-pixels=16000000"]).await;
     let image = app.post(Form::upload("alice", &pictures::animated_webp(2000, 2000, 4))).await.image();
     assert_eq!(image["metadata"]["frames"], 4);
@@ -616,7 +624,7 @@ async fn an_animated_webp_has_a_bounded_number_of_pixels() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_cut_off_is_refused_wherever_the_cut_is() {
+async fn a_truncated_file_is_rejected_wherever_it_is_cut() {
     let app = TestApp::start().await;
     for file in [jpeg(400, 300, 1), png(400, 300, 1), gif(400, 300, 1, 1), webp(400, 300, 1), gif(100, 100, 5, 1)] {
         let cuts = (1..20).map(|twentieth| file.len() * twentieth / 20).chain([file.len() - 100, file.len() - 20]);
@@ -629,7 +637,7 @@ async fn a_file_that_was_cut_off_is_refused_wherever_the_cut_is() {
 }
 
 #[tokio::test]
-async fn a_file_that_lacks_only_the_mark_of_its_end_is_accepted_and_stored_as_it_came() {
+async fn a_file_that_lacks_only_its_end_marker_is_accepted_and_stored_unchanged() {
     let app = TestApp::start().await;
     for (file, end_bytes) in [(jpeg(400, 300, 1), 2), (png(400, 300, 1), 12), (gif(400, 300, 1, 1), 1)] {
         for missing in 1..=end_bytes {
@@ -641,7 +649,7 @@ async fn a_file_that_lacks_only_the_mark_of_its_end_is_accepted_and_stored_as_it
 }
 
 #[tokio::test]
-async fn a_jpeg_with_a_hole_is_refused() {
+async fn a_jpeg_with_missing_data_is_rejected() {
     let app = TestApp::start().await;
     let file = jpeg(400, 300, 1);
     for tenth in 3..9 {
@@ -655,9 +663,9 @@ async fn a_jpeg_with_a_hole_is_refused() {
 }
 
 #[tokio::test]
-async fn a_damaged_png_gif_or_webp_is_refused() {
+async fn a_damaged_png_gif_or_webp_is_rejected() {
     let app = TestApp::start().await;
-    // The header is damaged, or the picture's own data. A GIF has a palette between the two, in which every byte is good.
+    // Damages the header or the pixel data. Between the two a GIF has a palette, in which every byte is valid.
     for (file, header) in [(png(400, 300, 1), 20), (webp(400, 300, 1), 20), (gif(400, 300, 1, 1), 13 + 768)] {
         for at in [header, file.len() / 2] {
             let mut damaged = file.clone();
@@ -668,7 +676,7 @@ async fn a_damaged_png_gif_or_webp_is_refused() {
 }
 
 #[tokio::test]
-async fn a_header_alone_is_no_picture() {
+async fn a_header_alone_is_rejected() {
     let app = TestApp::start().await;
     for start in [&b"\xff\xd8\xff\xe0"[..], b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\xf8\x0f\0\0WEBPVP8 "] {
         let answer = app.post(Form::upload("alice", &padded(start.to_vec(), 4096))).await;
@@ -677,7 +685,7 @@ async fn a_header_alone_is_no_picture() {
 }
 
 #[tokio::test]
-async fn a_refused_upload_leaves_nothing() {
+async fn a_rejected_upload_leaves_nothing() {
     let app = TestApp::start().await;
     let file = jpeg(400, 300, 1);
     for file in [&file[..file.len() / 2], b"text", &jpeg(49, 50, 1)] {

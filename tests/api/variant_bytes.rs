@@ -1,4 +1,5 @@
-//! What resized images take: bounded for each image, charged to its owner, and given up first.
+//! The size of resized images: limited for each image, counted as usage of the owner, and removed first when the quota
+//! is used up.
 
 use chrono::TimeDelta;
 use futures::future::join_all;
@@ -27,14 +28,14 @@ async fn metric(app: &TestApp, result: &str) -> f64 {
     app.metric(&format!("variants_total{{result=\"{result}\"}}")).await
 }
 
-/// A picture that no format makes smaller.
+/// Returns an image that no format compresses well.
 fn noise(side: u32) -> Vec<u8> {
     let mut random = Random::new(u64::from(side));
     let bytes: Vec<u8> = (0..side * side * 3).map(|_| random.below(256) as u8).collect();
     png_of(side, side, &bytes)
 }
 
-/// An account whose plan has `max_bytes`.
+/// Creates an account whose plan has `max_bytes`.
 async fn with_quota(app: &TestApp, max_bytes: usize) -> Login {
     let admin = app.admin().await;
     let plan = json!({"name": "small", "thumbnails": ["small"], "custom_sizes": true, "max_bytes": max_bytes});
@@ -50,10 +51,10 @@ async fn variant_bytes(app: &TestApp, login: &Login) -> usize {
     usage(app, login).await["variant_bytes"].as_u64().unwrap() as usize
 }
 
-// Of an image.
+// Limits of an image.
 
 #[tokio::test]
-async fn the_resized_images_of_an_image_take_a_multiple_of_its_original() {
+async fn the_resized_images_of_an_image_are_limited_to_a_multiple_of_its_original() {
     let app = TestApp::with(&["--max-variants-factor=0"]).await;
     app.clock.stop();
     let id = app.post(Form::upload("alice", &noise(1000))).await.image_id();
@@ -65,7 +66,7 @@ async fn the_resized_images_of_an_image_take_a_multiple_of_its_original() {
         kept.push((query.clone(), answer.body.len()));
         app.clock.advance(TimeDelta::days(1));
         app.sweep_all().await;
-        // Those that were asked for longest ago have gone, as few as must.
+        // The least recently requested resized images are removed, and no more than necessary.
         let total = |kept: &[(String, usize)]| kept.iter().map(|(_, bytes)| bytes).sum::<usize>();
         while total(&kept) > 4 * MIB {
             kept.remove(0);
@@ -79,7 +80,7 @@ async fn the_resized_images_of_an_image_take_a_multiple_of_its_original() {
     }
     assert_eq!(metric(&app, "made").await, made);
     app.assert_sound().await;
-    // Twice a large original is more than that.
+    // Twice the size of a large original is enough for all of them.
     let app = TestApp::with(&["--max-variants-factor=2"]).await;
     let id = app.post(Form::upload("alice", &padded(noise(1000), 9 * MIB))).await.image_id();
     for query in &queries {
@@ -91,8 +92,8 @@ async fn the_resized_images_of_an_image_take_a_multiple_of_its_original() {
 }
 
 #[tokio::test]
-async fn a_resized_image_without_room_is_sent_and_not_stored() {
-    // The number is used up by the first one; what is not stored takes no place of it.
+async fn a_resized_image_over_the_limit_is_sent_but_not_stored() {
+    // The first one uses up the maximum number. One that is not stored does not count.
     let app = TestApp::with(&["--max-variants-factor=1", "--max-variants-per-image=1"]).await;
     let id = app.post(Form::upload("alice", &noise(1000))).await.image_id();
     let kept = app.get(&variant_path(&id, "width=300")).await;
@@ -109,19 +110,19 @@ async fn a_resized_image_without_room_is_sent_and_not_stored() {
     for answer in answers {
         assert!(answer.body == first.body || answer.status == 503, "{}", answer.status);
     }
-    assert_eq!((variants(&app).await.len(), metric(&app, "made").await), (1, 1.0), "it drives nothing out");
+    assert_eq!((variants(&app).await.len(), metric(&app, "made").await), (1, 1.0), "nothing is removed for it");
     assert!(metric(&app, "not_kept").await >= 4.0);
     assert_eq!(app.get(&variant_path(&id, "width=300")).await.header("etag"), kept.header("etag"));
     app.assert_sound().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_pictures_that_are_not_stored_hold_bounded_memory_until_they_are_read() {
+async fn large_resized_images_that_are_not_stored_reserve_memory_until_they_are_sent() {
     let app = TestApp::with(&["--max-variants-factor=1"]).await;
     let id = app.post(Form::upload("alice", &noise(1000))).await.image_id();
     let path = variant_path(&id, "width=2000&height=2000&fit=cover&format=png");
-    // A client that reads nothing of its answer, and another.
-    let begin = async || app.request(Method::GET, &path).send().await.expect("an answer");
+    // One client that does not read its response, and another.
+    let begin = async || app.request(Method::GET, &path).send().await.expect("a response");
     let (first, second) = (begin().await, begin().await);
     assert_eq!(first.status(), 200);
     if second.status() == 503 {
@@ -132,15 +133,15 @@ async fn large_pictures_that_are_not_stored_hold_bounded_memory_until_they_are_r
     let mut statuses = Vec::new();
     while statuses.last() != Some(&200) {
         statuses.push(app.get(&path).await.status);
-        assert!(statuses.len() < 200, "the memory is never given back: {statuses:?}");
+        assert!(statuses.len() < 200, "the memory is never released: {statuses:?}");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 
-// Of an owner.
+// Limits of an owner.
 
 #[tokio::test]
-async fn resized_images_count_for_the_quota_and_never_exceed_it() {
+async fn resized_images_count_towards_the_quota_and_never_exceed_it() {
     let app = TestApp::start().await;
     app.clock.stop();
     let login = with_quota(&app, 300_000).await;
@@ -167,7 +168,7 @@ async fn resized_images_count_for_the_quota_and_never_exceed_it() {
     assert_eq!(variants(&app).await.len(), kept.len());
     let shown = usage(&app, &login).await;
     assert_eq!((&shown["bytes"], &shown["bytes_left"]), (&json!(200_000), &json!(100_000)));
-    // One for which there is no room at all is shown nevertheless.
+    // A resized image that does not fit at all is sent nevertheless.
     let large = app.get(&variant_path(&ids[0], "width=700&format=png")).await;
     assert!(large.body.len() > 100_000);
     Pixels::of(&large);
@@ -176,7 +177,7 @@ async fn resized_images_count_for_the_quota_and_never_exceed_it() {
 }
 
 #[tokio::test]
-async fn resized_images_give_way_to_uploads_and_restored_images() {
+async fn resized_images_are_removed_for_uploads_and_restored_images() {
     let app = TestApp::start().await;
     app.clock.stop();
     let login = with_quota(&app, 400_000).await;
@@ -191,7 +192,8 @@ async fn resized_images_give_way_to_uploads_and_restored_images() {
     }
     let before = variant_bytes(&app, &login).await;
     assert_eq!(before, sizes.iter().sum::<usize>());
-    // What fits beside them drives nothing out, what does not drives out the oldest, and as few as must go.
+    // An upload that fits removes nothing. One that does not fit removes the oldest resized images, and no more than
+    // necessary.
     let beside = 300_000 - before - sizes[0];
     app.post_as(&login, file(2, beside)).await.ok();
     assert_eq!(variant_bytes(&app, &login).await, before);
@@ -202,16 +204,16 @@ async fn resized_images_give_way_to_uploads_and_restored_images() {
     let full = variant_bytes(&app, &login).await;
     app.send(app.request_as(&login, Method::POST, &format!("/images/{second}/restore"))).await.ok();
     let left = 400_000 - 100_000 - beside - sizes[0] - 1;
-    assert!(variant_bytes(&app, &login).await <= left && left < full, "a restored image is one more");
-    // All of them go before an upload is refused.
+    assert!(variant_bytes(&app, &login).await <= left && left < full, "a restored image needs quota too");
+    // All resized images are removed before an upload is rejected.
     let shown = usage(&app, &login).await;
     let left = shown["bytes_left"].as_u64().unwrap() as usize;
-    let refused = app.post_as(&login, file(4, left + 1)).await;
-    assert_error(&refused, 403, "QuotaExceeded");
-    assert!(variant_bytes(&app, &login).await > 0, "nothing is given up for what is refused");
+    let rejected = app.post_as(&login, file(4, left + 1)).await;
+    assert_error(&rejected, 403, "QuotaExceeded");
+    assert!(variant_bytes(&app, &login).await > 0, "nothing is removed for a rejected upload");
     app.post_as(&login, file(5, left)).await.ok();
     assert_eq!((variant_bytes(&app, &login).await, &usage(&app, &login).await["bytes_left"]), (0, &json!(0)));
-    // Then they are made for each request.
+    // After that, resized images are created for each request.
     for _ in 0..2 {
         Pixels::of(&app.get(&variant_path(&id, "width=100&format=png")).await);
     }
@@ -221,7 +223,7 @@ async fn resized_images_give_way_to_uploads_and_restored_images() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_sizes_and_uploads_at_once_never_exceed_the_quota() {
+async fn concurrent_resizes_and_uploads_never_exceed_the_quota() {
     let app = TestApp::start().await;
     let login = with_quota(&app, 1_000_000).await;
     let file = |seed: u64| Form::new().file(&padded(jpeg(400, 300, seed), 80_000));
@@ -240,7 +242,7 @@ async fn many_sizes_and_uploads_at_once_never_exceed_the_quota() {
         Pixels::of(answer);
     }
     let stored = uploads.iter().filter(|answer| answer.status == 200).count();
-    assert_eq!(stored, 8, "of 12 in all there is room for each, beside resized images there is not");
+    assert_eq!(stored, 8, "every upload fits, if resized images are removed");
     let shown = usage(&app, &login).await;
     let (bytes, variant_bytes) = (shown["bytes"].as_u64().unwrap(), shown["variant_bytes"].as_u64().unwrap());
     assert_eq!(bytes, 12 * 80_000);
@@ -251,11 +253,11 @@ async fn many_sizes_and_uploads_at_once_never_exceed_the_quota() {
 }
 
 #[tokio::test]
-async fn what_goes_is_no_longer_charged() {
+async fn removed_resized_images_no_longer_count() {
     let app = TestApp::with(&["--retention-days=7", "--variant-retention-days=3", "--max-variants-per-image=4"]).await;
     app.clock.stop();
     let login = app.account(&app.admin().await, "ann", &json!({})).await;
-    // A token would not live as long.
+    // An access token would expire too early.
     let key = app.key(&login, &json!({})).await;
     let variant_bytes = async || {
         let me = app.send(app.request_by_key(&key, Method::GET, "/accounts/me")).await.ok();
@@ -271,16 +273,16 @@ async fn what_goes_is_no_longer_charged() {
     app.assert_sound().await;
     let all = variant_bytes().await;
     app.send(app.request_by_key(&key, Method::DELETE, &format!("/images/{purged}"))).await.ok();
-    assert_eq!(variant_bytes().await, all, "they come back with the image");
+    assert_eq!(variant_bytes().await, all, "resized images are restored with the image");
     app.clock.advance(TimeDelta::days(3));
     let again = app.get(&variant_path(&kept, "width=600&format=png")).await;
     app.clock.advance(TimeDelta::days(2));
     app.sweep_all().await;
-    assert_eq!(variant_bytes().await, again.body.len(), "what nobody asks for has gone");
+    assert_eq!(variant_bytes().await, again.body.len(), "unused resized images are removed");
     let lost = variants(&app).await.remove(0);
     app.storage().delete(&lost).await;
     let path = variant_path(&kept, "width=600&format=png");
-    assert_eq!(app.get(&path).await.body.len(), variant_bytes().await, "what was lost is charged once");
+    assert_eq!(app.get(&path).await.body.len(), variant_bytes().await, "a recreated resized image counts once");
     app.send(app.request_by_key(&key, Method::DELETE, &format!("/images/{kept}"))).await.ok();
     app.clock.advance(TimeDelta::days(8));
     app.sweep_all().await;
@@ -289,19 +291,19 @@ async fn what_goes_is_no_longer_charged() {
 }
 
 #[tokio::test]
-async fn resized_images_of_older_versions_are_charged_by_the_sweeper() {
+async fn the_sweeper_counts_resized_images_of_older_versions() {
     let app = TestApp::start().await;
     let login = app.account(&app.admin().await, "ann", &json!({})).await;
     let id = app.post_as(&login, Form::new().file(&jpeg(700, 500, 1))).await.image_id();
     let (image, now) = (ImageId::parse(&id).unwrap(), app.clock.now());
     let db = app.database().await;
-    for (rendering, is_there) in [("300x214-q80.jpeg", true), ("320x229-q80.jpeg", false)] {
+    for (rendering, exists) in [("300x214-q80.jpeg", true), ("320x229-q80.jpeg", false)] {
         let object = layout::variant(rendering, "0123456789");
         let mut tx = db.begin().await.unwrap();
         assert!(store::images::variants::claim(&mut tx, image, rendering, &object, now, now).await.unwrap());
         assert!(store::images::variants::finish(&mut tx, image, &object, now).await.unwrap());
         tx.commit().await.unwrap();
-        if is_there {
+        if exists {
             app.storage().put(&layout::key(image, &object), b"some bytes").await;
         }
     }

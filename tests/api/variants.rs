@@ -1,4 +1,4 @@
-//! `GET /images/{id}/thumbnail`: which sizes and formats can be asked for, and what comes.
+//! `GET /images/{id}/thumbnail`: which sizes and formats can be requested, and what is returned.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ fn keys(details: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn every_size_from_16_to_2000_is_made_and_larger_ones_are_clamped() {
+async fn sizes_from_16_to_2000_are_created_and_larger_ones_are_clamped() {
     let app = TestApp::start().await;
     let id = upload(&app, &jpeg(3000, 2500, 1)).await;
     for (query, pixels) in [
@@ -28,14 +28,14 @@ async fn every_size_from_16_to_2000_is_made_and_larger_ones_are_clamped() {
         ("width=600&height=600&fit=contain", (600, 500)),
         ("width=16&height=2000&fit=cover", (16, 2000)),
         ("width=2000&height=2000&fit=cover", (2000, 2000)),
-        // Next.js asks for the width of the largest screens.
+        // Next.js requests the width of the largest screens.
         ("width=2048", (2000, 1667)),
         ("width=3840", (2000, 1667)),
         ("height=999999999", (2400, 2000)),
         ("width=3840&height=100", (120, 100)),
         ("width=3840&height=1920&fit=cover", (2000, 1000)),
         ("width=16&fit=&height=", (16, 13)),
-        // Words in any case, and a format by the name that files have.
+        // Values in any case, and a format by its usual file extension.
         ("width=16&format=jpg", (16, 13)),
         ("width=16&height=2000&fit=Cover&format=JPEG", (16, 2000)),
     ] {
@@ -69,7 +69,7 @@ async fn every_size_from_16_to_2000_is_made_and_larger_ones_are_clamped() {
 }
 
 #[tokio::test]
-async fn quality_is_from_1_to_100_and_means_something() {
+async fn quality_from_1_to_100_affects_the_size() {
     let app = TestApp::start().await;
     let id = upload(&app, &jpeg(900, 900, 1)).await;
     for format in ["jpeg", "webp"] {
@@ -102,11 +102,11 @@ async fn equal_requests_share_one_object() {
     }
     tags.dedup();
     assert_eq!((tags.len(), app.storage().keys().await.len()), (1, before + 1));
-    // Beyond its own size it is all the same.
+    // Any size larger than the image gives the same result.
     let whole = app.get(&format!("/images/{id}/thumbnail?width=2000")).await;
     assert_eq!(Pixels::of(&whole).size(), (800, 600));
     assert_eq!(app.get(&format!("/images/{id}/thumbnail?width=900&height=1000")).await.header("etag"), whole.header("etag"));
-    // And what was made at upload is not made again.
+    // A size that was created at upload is not created again.
     for (query, size) in [("width=512", "medium"), ("height=128&width=128", "small"), ("height=400&format=jpeg", "400")] {
         let answer = app.get(&format!("/images/{id}/thumbnail?{query}")).await;
         assert_eq!(answer.header("etag"), app.get(&format!("/images/{id}/thumbnails/{size}")).await.header("etag"), "{query}");
@@ -117,46 +117,50 @@ async fn equal_requests_share_one_object() {
 }
 
 #[tokio::test]
-async fn cover_is_the_centre() {
+async fn cover_crops_to_the_centre() {
     let app = TestApp::start().await;
     for file in [jpeg(1200, 400, 1), png(1200, 400, 1), webp(1200, 400, 1)] {
         let id = upload(&app, &file).await;
-        // Once from the original, once from a thumbnail.
+        // Created once from the original and once from a thumbnail.
         for side in [320, 32] {
-            let picture = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={side}&height={side}&fit=cover")).await);
-            assert_eq!(picture.size(), (side, side));
+            let decoded = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={side}&height={side}&fit=cover")).await);
+            assert_eq!(decoded.size(), (side, side));
             for (across, shade) in [(0.05, 89), (0.5, 127), (0.95, 166)] {
-                picture.assert_at(across, 0.5, [shade, 127, 128, 255]);
+                decoded.assert_at(across, 0.5, [shade, 127, 128, 255]);
             }
-            picture.assert_at(0.5, 0.05, [127, 13, 128, 255]);
-            picture.assert_at(0.5, 0.95, [127, 242, 128, 255]);
+            decoded.assert_at(0.5, 0.05, [127, 13, 128, 255]);
+            decoded.assert_at(0.5, 0.95, [127, 242, 128, 255]);
         }
     }
     let id = upload(&app, &jpeg(100, 80, 1)).await;
-    let picture = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width=400&height=100&fit=cover")).await);
-    assert_eq!(picture.size(), (400, 100), "exactly, even if that is larger");
-    assert_eq!(Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width=400")).await).size(), (100, 80), "contain never is");
+    let decoded = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width=400&height=100&fit=cover")).await);
+    assert_eq!(decoded.size(), (400, 100), "cover has the exact size, even if it is larger");
+    assert_eq!(
+        Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width=400")).await).size(),
+        (100, 80),
+        "contain is never larger"
+    );
 }
 
 #[tokio::test]
-async fn what_shows_through_is_kept_in_png_and_webp_and_white_in_jpeg() {
+async fn transparency_is_kept_in_png_and_webp_and_becomes_white_in_jpeg() {
     let app = TestApp::start().await;
     let id = upload(&app, &half_clear_png(1200, 900)).await;
     for width in [50, 700] {
         for format in ["png", "webp"] {
-            let picture = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={width}&format={format}")).await);
-            assert!(picture.has_alpha);
-            assert_eq!(picture.at(0.25, 0.75)[3], 0, "{format}");
-            picture.assert_at(0.75, 0.75, [200, 30, 30, 255]);
+            let decoded = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={width}&format={format}")).await);
+            assert!(decoded.has_alpha);
+            assert_eq!(decoded.at(0.25, 0.75)[3], 0, "{format}");
+            decoded.assert_at(0.75, 0.75, [200, 30, 30, 255]);
         }
-        let picture = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={width}&format=jpeg")).await);
-        picture.assert_at(0.25, 0.75, [255, 255, 255, 255]);
-        picture.assert_at(0.75, 0.75, [200, 30, 30, 255]);
+        let decoded = Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={width}&format=jpeg")).await);
+        decoded.assert_at(0.25, 0.75, [255, 255, 255, 255]);
+        decoded.assert_at(0.75, 0.75, [200, 30, 30, 255]);
     }
 }
 
 #[tokio::test]
-async fn accept_decides_where_no_format_is_named() {
+async fn accept_decides_if_no_format_is_named() {
     let app = TestApp::start().await;
     let (opaque, clear) = (upload(&app, &png(700, 700, 1)).await, upload(&app, &half_clear_png(700, 700)).await);
     let chrome = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8";
@@ -178,11 +182,11 @@ async fn accept_decides_where_no_format_is_named() {
         }
     }
     let named = app.get_with(&format!("/images/{opaque}/thumbnail?width=600&format=png"), "Accept", chrome).await;
-    assert_eq!((named.header("content-type"), named.header("vary")), ("image/png", ""), "a format that is named decides");
+    assert_eq!((named.header("content-type"), named.header("vary")), ("image/png", ""), "a named format takes precedence");
 }
 
 #[tokio::test]
-async fn every_kind_of_upload_gives_every_kind_of_picture() {
+async fn every_upload_format_can_be_resized_to_every_output_format() {
     let app = TestApp::start().await;
     for file in [
         jpeg(300, 200, 1),

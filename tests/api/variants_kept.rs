@@ -1,4 +1,5 @@
-//! Variants are made once, kept while they are asked for, and gone with their image; whoever dies meanwhile.
+//! Resized images are created once, kept while they are requested, and removed with their image, even if processes
+//! crash meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ async fn made(app: &TestApp) -> f64 {
     app.metric("variants_total{result=\"made\"}").await
 }
 
-/// Names of the objects of an image's variants.
+/// Returns the names of the objects of an image's resized images.
 async fn variants(app: &TestApp) -> Vec<String> {
     let keys = app.storage().keys().await;
     keys.into_iter().filter_map(|key| key.split_once("/t/").map(|(_, name)| name.to_owned())).collect()
@@ -42,8 +43,8 @@ async fn rows(db: &Db) -> i64 {
     db.fetch_optional::<(i64,)>(Sql::new("select count(*) from variants")).await.unwrap().expect("a row").0
 }
 
-/// What a maker leaves that died: a row, and the object if it came so far.
-async fn half_made(app: &TestApp, db: &Db, id: &str, rendering: &str, with_object: bool) -> String {
+/// Leaves what a crashed process leaves that was creating a resized image: a row and, optionally, the object.
+async fn abandoned_variant(app: &TestApp, db: &Db, id: &str, rendering: &str, with_object: bool) -> String {
     let id = ImageId::parse(id).unwrap();
     let object = layout::variant(rendering, "0123456789");
     let now = app.clock.now();
@@ -57,13 +58,13 @@ async fn half_made(app: &TestApp, db: &Db, id: &str, rendering: &str, with_objec
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_requests_for_the_same_new_size_make_it_once() {
+async fn concurrent_requests_for_a_new_size_create_it_once() {
     let app = TestApp::start().await;
     let id = upload(&app).await;
     let path = path(&id, 330);
     let answers = join_all((0..50).map(|_| app.get(&path))).await;
-    let picture = Pixels::of(&answers[0]);
-    assert_eq!(picture.size(), (330, 236));
+    let decoded = Pixels::of(&answers[0]);
+    assert_eq!(decoded.size(), (330, 236));
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body));
     assert_eq!(made(&app).await, 1.0);
     let (hit, waited) =
@@ -75,7 +76,7 @@ async fn many_requests_for_the_same_new_size_make_it_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_instances_make_it_once_between_them() {
+async fn two_instances_create_a_new_size_once() {
     let home = Home::new().await;
     if home.database_address().is_none() || home.has_embedded_storage() {
         return;
@@ -100,15 +101,15 @@ async fn two_instances_make_it_once_between_them() {
 }
 
 #[tokio::test]
-async fn what_another_instance_is_making_is_waited_for_but_not_for_ever() {
+async fn a_size_that_another_instance_creates_is_awaited_for_a_limited_time() {
     let app = TestApp::with(&["--admission-timeout=1"]).await;
     app.clock.stop();
     let id = upload(&app).await;
     let db = app.database().await;
-    half_made(&app, &db, &id, "300x214-q80.jpeg", false).await;
+    abandoned_variant(&app, &db, &id, "300x214-q80.jpeg", false).await;
     assert_error(&app.get(&path(&id, 300)).await, 503, "ServiceUnavailable");
     assert_eq!(made(&app).await, 0.0);
-    // Its lease ends: it is taken over, with an object of its own.
+    // After its lease the claim is taken over, with a new object.
     app.clock.advance(TimeDelta::seconds(60));
     Pixels::of(&app.get(&path(&id, 300)).await);
     assert_eq!((made(&app).await, rows(&db).await), (1.0, 2));
@@ -120,24 +121,24 @@ async fn what_another_instance_is_making_is_waited_for_but_not_for_ever() {
 }
 
 #[tokio::test]
-async fn a_maker_that_died_leaves_nothing_after_the_grace() {
+async fn abandoned_resized_images_are_removed_after_the_grace_period() {
     let app = TestApp::with(&["--intent-grace=3600"]).await;
     app.clock.stop();
     let (id, db) = (upload(&app).await, app.database().await);
-    // One died between put and row, one before, one was taken over.
-    half_made(&app, &db, &id, "300x214-q80.jpeg", true).await;
-    half_made(&app, &db, &id, "310x221-q80.jpeg", false).await;
-    half_made(&app, &db, &id, "320x229-q80.jpeg", true).await;
+    // One process crashed after storing the object, one before, and one had its claim taken over.
+    abandoned_variant(&app, &db, &id, "300x214-q80.jpeg", true).await;
+    abandoned_variant(&app, &db, &id, "310x221-q80.jpeg", false).await;
+    abandoned_variant(&app, &db, &id, "320x229-q80.jpeg", true).await;
     app.clock.advance(TimeDelta::seconds(60));
     Pixels::of(&app.get(&path(&id, 320)).await);
     assert_eq!((variants(&app).await.len(), rows(&db).await), (3, 4));
     app.clock.advance(TimeDelta::hours(1) - TimeDelta::milliseconds(1));
     app.sweep_all().await;
-    assert_eq!((variants(&app).await.len(), rows(&db).await), (3, 4), "a put may still be under way");
+    assert_eq!((variants(&app).await.len(), rows(&db).await), (3, 4), "an upload of the object may still be running");
     app.clock.advance(TimeDelta::milliseconds(1));
     app.sweep_all().await;
     assert_eq!((variants(&app).await.len(), rows(&db).await), (1, 1));
-    assert_eq!(Pixels::of(&app.get(&path(&id, 320)).await).width, 320, "what was made anew is untouched");
+    assert_eq!(Pixels::of(&app.get(&path(&id, 320)).await).width, 320, "the recreated one is untouched");
     assert_eq!(made(&app).await, 1.0);
     app.clock.advance(TimeDelta::days(2));
     app.assert_sound().await;
@@ -145,18 +146,18 @@ async fn a_maker_that_died_leaves_nothing_after_the_grace() {
 }
 
 #[tokio::test]
-async fn a_maker_that_was_given_up_cannot_finish() {
+async fn a_process_that_lost_its_claim_cannot_finish() {
     let app = TestApp::with(&["--retention-days=0"]).await;
     app.clock.stop();
     let (id, db) = (upload(&app).await, app.database().await);
-    let object = half_made(&app, &db, &id, "300x214-q80.jpeg", true).await;
+    let object = abandoned_variant(&app, &db, &id, "300x214-q80.jpeg", true).await;
     app.delete("alice", &id).await.ok();
     app.sweep_all().await;
     let mut tx = db.begin().await.unwrap();
     let image = ImageId::parse(&id).unwrap();
     assert!(!store::images::variants::finish(&mut tx, image, &object, app.clock.now()).await.unwrap(), "its image is purged");
     tx.commit().await.unwrap();
-    assert_eq!(app.storage().keys().await.len(), 1, "its put may still be under way");
+    assert_eq!(app.storage().keys().await.len(), 1, "the upload of the object may still be running");
     app.clock.advance(TimeDelta::hours(2));
     app.sweep_all().await;
     assert_eq!((app.storage().keys().await.len(), rows(&db).await), (0, 0));
@@ -164,7 +165,7 @@ async fn a_maker_that_was_given_up_cannot_finish() {
 }
 
 #[tokio::test]
-async fn variants_go_with_their_image() {
+async fn resized_images_are_removed_with_their_image() {
     let app = TestApp::with(&["--retention-days=7"]).await;
     app.clock.stop();
     let (id, kept, db) = (upload(&app).await, upload(&app).await, app.database().await);
@@ -186,22 +187,22 @@ async fn variants_go_with_their_image() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_image_that_is_purged_while_its_variants_are_made_leaves_nothing() {
+async fn an_image_purged_during_resizing_leaves_no_objects() {
     let app = Arc::new(TestApp::with(&["--retention-days=0"]).await);
     let mut chance = Random::new(11);
     for round in 0..12 {
         let id = upload(&app).await;
-        let asking = (0..4).map(|number| {
+        let requests = (0..4).map(|number| {
             let (app, path) = (Arc::clone(&app), path(&id, 100 + round * 4 + number));
             tokio::spawn(async move { app.get(&path).await })
         });
-        let asking: Vec<_> = asking.collect();
+        let requests: Vec<_> = requests.collect();
         tokio::time::sleep(Duration::from_micros(chance.below(60_000) as u64)).await;
         app.delete("alice", &id).await.ok();
         app.sweep_all().await;
-        for answer in join_all(asking).await {
-            let answer = answer.expect("an answer");
-            // One that had begun to read when the objects went may be told so.
+        for answer in join_all(requests).await {
+            let answer = answer.expect("a response");
+            // A request that had started to read when the objects were removed may get a 503.
             assert!([200, 404, 503].contains(&answer.status), "{}", answer.text());
         }
     }
@@ -214,7 +215,7 @@ async fn an_image_that_is_purged_while_its_variants_are_made_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_nobody_asks_for_is_dropped_and_made_anew() {
+async fn unused_resized_images_are_removed_and_created_again_on_request() {
     let app = TestApp::with(&["--variant-retention-days=10"]).await;
     app.clock.stop();
     let id = upload(&app).await;
@@ -231,7 +232,7 @@ async fn what_nobody_asks_for_is_dropped_and_made_anew() {
     assert_eq!((again.body.clone(), made(&app).await), (first.body.clone(), 3.0));
     app.clock.advance(TimeDelta::days(10));
     app.sweep_all().await;
-    assert_eq!(variants(&app).await.len(), 2, "asked for within ten days");
+    assert_eq!(variants(&app).await.len(), 2, "requested within ten days");
     app.clock.advance(TimeDelta::days(1));
     app.sweep_all().await;
     assert_eq!(variants(&app).await.len(), 0);
@@ -239,7 +240,7 @@ async fn what_nobody_asks_for_is_dropped_and_made_anew() {
 }
 
 #[tokio::test]
-async fn a_retention_of_0_keeps_variants_for_ever() {
+async fn a_retention_of_0_keeps_resized_images_without_limit() {
     let app = TestApp::with(&["--variant-retention-days=0"]).await;
     app.clock.stop();
     let id = upload(&app).await;
@@ -250,7 +251,7 @@ async fn a_retention_of_0_keeps_variants_for_ever() {
 }
 
 #[tokio::test]
-async fn of_too_many_the_one_least_asked_for_goes() {
+async fn over_the_maximum_number_the_least_recently_requested_is_removed() {
     let mut app = TestApp::with(&["--max-variants-per-image=3"]).await;
     app.clock.stop();
     let (id, other) = (upload(&app).await, upload(&app).await);
@@ -264,14 +265,14 @@ async fn of_too_many_the_one_least_asked_for_goes() {
     app.sweep_all().await;
     let mut kept: Vec<String> = variants(&app).await.iter().map(|name| name[..3].to_owned()).collect();
     kept.sort();
-    assert_eq!(kept, ["300", "310", "330", "340"], "320 has gone; the other image has its own");
+    assert_eq!(kept, ["300", "310", "330", "340"], "320 is removed; the other image has resized images of its own");
     assert_eq!(made(&app).await, 5.0);
     for width in (350..550).step_by(10) {
         Pixels::of(&app.get(&path(&id, width)).await);
     }
     app.sweep_all().await;
     assert_eq!(variants(&app).await.len(), 4);
-    // A lower limit holds from the next one on.
+    // A lower limit applies from the next resized image.
     app.set("--max-variants-per-image=1");
     app.restart().await;
     Pixels::of(&app.get(&path(&id, 350)).await);
@@ -281,7 +282,7 @@ async fn of_too_many_the_one_least_asked_for_goes() {
 }
 
 #[tokio::test]
-async fn a_variant_whose_object_was_lost_is_made_anew() {
+async fn a_resized_image_whose_object_was_lost_is_created_again() {
     let app = TestApp::start().await;
     app.clock.stop();
     let (id, db) = (upload(&app).await, app.database().await);
@@ -298,7 +299,7 @@ async fn a_variant_whose_object_was_lost_is_made_anew() {
 }
 
 #[tokio::test]
-async fn the_doctor_knows_variants_and_finds_what_no_row_knows() {
+async fn the_doctor_accepts_resized_images_and_finds_objects_without_a_row() {
     let app = TestApp::start().await;
     let (id, db) = (upload(&app).await, app.database().await);
     for width in [100, 300] {
@@ -323,7 +324,7 @@ async fn the_doctor_knows_variants_and_finds_what_no_row_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storage_that_fails_meanwhile_is_told_and_recovered_from() {
+async fn a_storage_failure_during_resizing_is_reported_and_recovered_from() {
     let proxied = Proxied::new().await;
     let process = Process::start(&proxied.home, &[("S3_TIMEOUT", "2"), ("DATABASE_TIMEOUT", "5")]).await;
     let client = Client::new(process.address);
@@ -335,7 +336,7 @@ async fn a_storage_that_fails_meanwhile_is_told_and_recovered_from() {
     {
         proxied.storage.set(fault);
         for answer in join_all([client.get(&path(width)), client.get(&path(width)), client.get(&path(30))]).await {
-            // What came through before the cut may do.
+            // A response that arrived before the connection was cut is acceptable.
             assert!(answer.status == 503 || fault == Fault::Cut(3000), "{fault:?}: {}", answer.status);
         }
         proxied.storage.set(Fault::None);
@@ -348,21 +349,21 @@ async fn a_storage_that_fails_meanwhile_is_told_and_recovered_from() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kill_while_variants_are_made_leaves_nothing_that_no_row_knows() {
+async fn a_kill_during_resizing_leaves_no_object_without_a_row() {
     let home = Home::new().await;
     let mut chance = Random::new(7);
     let mut process = Process::start(&home, &[]).await;
     let id = Client::new(process.address).upload(&Upload::small("kept", 1)).await.image_id();
     for round in 0..6 {
         let client = Client::new(process.address);
-        let asking = (0..12).map(|number| {
+        let requests = (0..12).map(|number| {
             let (client, path) = (client.clone(), path(&id, 16 + round * 5 + number % 5));
             tokio::spawn(async move { client.try_get(&path).await.is_some_and(|status| status == 200) })
         });
-        let asking: Vec<_> = asking.collect();
+        let requests: Vec<_> = requests.collect();
         tokio::time::sleep(Duration::from_micros(chance.below(80_000) as u64)).await;
         process.kill().await;
-        join_all(asking).await;
+        join_all(requests).await;
         process = Process::start(&home, &[]).await;
     }
     process.kill().await;
@@ -372,10 +373,10 @@ async fn a_kill_while_variants_are_made_leaves_nothing_that_no_row_knows() {
     {}
     let report = running.service.examine(Fix::default()).await.expect("a report");
     assert!(report.is_healthy(), "{report}");
-    // All of them can be had.
+    // Every resized image is available.
     let client = Client::new(running.address);
     for width in 16..46 {
         Pixels::of(&client.get(&path(&id, width)).await);
     }
-    running.shut_down().await.expect("an orderly end");
+    running.shut_down().await.expect("a clean shutdown");
 }

@@ -1,4 +1,4 @@
-//! Private images: to others they are not there, wherever they look.
+//! Private images: for other callers they do not exist, in any response.
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -20,8 +20,8 @@ async fn as_user(app: &TestApp, user: Option<&str>, path: &str) -> Answer {
     }
 }
 
-/// Every address at which an image is to be had.
-fn addresses(id: &str) -> Vec<String> {
+/// Returns every path that serves the image.
+fn paths_of(id: &str) -> Vec<String> {
     let below = ["", "/download", "/thumbnails/small", "/thumbnails/400", "/thumbnail?width=40"];
     let mut all: Vec<String> = below.iter().map(|rest| format!("/images/{id}{rest}")).collect();
     all.extend([format!("/i/{id}"), format!("/i/{id}/name.jpg")]);
@@ -29,15 +29,15 @@ fn addresses(id: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_private_image_is_there_for_its_owner_alone() {
+async fn a_private_image_is_visible_only_to_its_owner() {
     let app = TestApp::start().await;
     let id = app.post(private("alice", 1)).await.image_id();
-    for path in addresses(&id) {
+    for path in paths_of(&id) {
         assert_eq!(as_user(&app, Some("alice"), &path).await.status, 200, "{path}");
         for other in [None, Some("bob")] {
             let answer = as_user(&app, other, &path).await;
             assert_error(&answer, 404, "NotFound");
-            // Nothing tells it from one that never was.
+            // The response is the same as for an image that never existed.
             let none = as_user(&app, other, &path.replace(&id, "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17")).await;
             assert_eq!(answer.json(), none.json(), "{path}");
         }
@@ -56,7 +56,7 @@ async fn a_private_image_is_there_for_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn lists_and_counts_hold_a_private_image_for_its_owner_alone() {
+async fn a_private_image_is_listed_and_counted_only_for_its_owner() {
     let app = TestApp::start().await;
     let public = app.post(Form::upload("alice", &jpeg(64, 64, 1)).text("tags", "sea,sun")).await.image_id();
     let hidden = app.post(private("alice", 2)).await.image_id();
@@ -77,14 +77,14 @@ async fn lists_and_counts_hold_a_private_image_for_its_owner_alone() {
             assert_eq!(page["total_count"], expected.len(), "{path} by {viewer:?}");
         }
     }
-    // Both tags: only the public one has them, whoever looks.
+    // Only the public image has both tags, for every caller.
     assert_eq!(ids_of(&as_user(&app, Some("alice"), "/images?tags=sea,sun").await.ok()), [public]);
     assert_eq!(as_user(&app, Some("bob"), "/images?user_id=carol").await.ok()["total_count"], 0);
     app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn pages_of_an_owner_hold_public_and_private_images_in_one_order() {
+async fn an_owner_pages_through_public_and_private_images_in_one_order() {
     let app = TestApp::start().await;
     let mut uploaded = Vec::new();
     for number in 0..12 {
@@ -107,12 +107,12 @@ async fn pages_of_an_owner_hold_public_and_private_images_in_one_order() {
 }
 
 #[tokio::test]
-async fn another_visibility_holds_at_once() {
+async fn a_changed_visibility_applies_immediately() {
     let app = TestApp::start().await;
     let id = app.post(private("alice", 1)).await.image_id();
-    let seen_by_all = async || {
+    let visible_everywhere = async || {
         let mut seen: Vec<bool> = Vec::new();
-        for path in addresses(&id) {
+        for path in paths_of(&id) {
             seen.push(app.get(&path).await.status == 200);
         }
         for path in ["/images", "/tags/sea/images", "/users/alice/images"] {
@@ -123,27 +123,27 @@ async fn another_visibility_holds_at_once() {
         assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
         seen[0]
     };
-    assert!(!seen_by_all().await);
+    assert!(!visible_everywhere().await);
     for (visibility, seen) in [(json!("public"), true), (json!("public"), true), (json!("private"), false)] {
         let changed = app.patch("alice", &id, &json!({"visibility": visibility})).await.ok();
         assert_eq!(changed["visibility"], if seen { "public" } else { "private" });
-        assert_eq!(seen_by_all().await, seen, "{visibility}");
+        assert_eq!(visible_everywhere().await, seen, "{visibility}");
         app.assert_sound().await;
     }
-    // With tags and title in one request, and through deletion and restoration.
+    // Together with tags and title in one request, and across deletion and restoration.
     app.patch("alice", &id, &json!({"visibility": "public", "tags": ["sea", "sun"], "title": "both"})).await.ok();
-    assert!(seen_by_all().await);
+    assert!(visible_everywhere().await);
     app.patch("alice", &id, &json!({"visibility": "private", "tags": ["sea"]})).await.ok();
     app.delete("alice", &id).await.ok();
-    assert!(!seen_by_all().await);
+    assert!(!visible_everywhere().await);
     app.restore("alice", &id).await.ok();
-    assert!(!seen_by_all().await);
+    assert!(!visible_everywhere().await);
     assert_eq!(ids_of(&app.by("alice", Method::GET, "/images?tags=sea").await.ok()), [id]);
     app.assert_sound().await;
 }
 
 #[tokio::test]
-async fn caches_on_the_way_keep_no_private_picture() {
+async fn private_images_are_not_cached_by_proxies() {
     let app = TestApp::start().await;
     let id = app.post(private("alice", 1)).await.image_id();
     for path in [format!("/i/{id}"), format!("/images/{id}/thumbnails/small"), format!("/images/{id}/thumbnail?width=40")] {
@@ -152,13 +152,13 @@ async fn caches_on_the_way_keep_no_private_picture() {
         let etag = answer.header("etag").to_owned();
         let known = app.request(Method::GET, &path).header("X-User-Id", "alice").header("If-None-Match", &etag);
         assert_eq!(app.send(known).await.status, 304);
-        // Who knows the tag of it is told nothing by it.
+        // A caller who knows the ETag learns nothing from it.
         assert_error(&app.get_with(&path, "If-None-Match", &etag).await, 404, "NotFound");
     }
 }
 
 #[tokio::test]
-async fn statistics_count_private_uploads_for_administrators_alone() {
+async fn statistics_count_private_uploads_only_for_administrators() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     app.post(Form::upload("alice", &jpeg(64, 64, 1))).await.ok();
@@ -172,7 +172,7 @@ async fn statistics_count_private_uploads_for_administrators_alone() {
 }
 
 #[tokio::test]
-async fn an_import_can_bring_in_private_images_which_are_in_no_list_of_links() {
+async fn private_imported_images_are_not_in_the_list_of_links() {
     let world = World::new();
     world.site("pictures.test", |path, _| picture(&jpeg(64, 64, path.len() as u64))).await;
     let app = TestApp::within(world, &["--import-concurrency=0"]).await;
@@ -192,7 +192,7 @@ async fn an_import_can_bring_in_private_images_which_are_in_no_list_of_links() {
 }
 
 #[tokio::test]
-async fn what_is_no_visibility_is_422() {
+async fn an_invalid_visibility_is_422() {
     let app = TestApp::start().await;
     let upload = |text: &str| Form::upload("alice", &jpeg(64, 64, 1)).text("visibility", text);
     for bad in ["Publik", "secret", "private "] {
@@ -206,19 +206,19 @@ async fn what_is_no_visibility_is_422() {
 }
 
 #[tokio::test]
-async fn a_repeated_upload_is_answered_with_the_visibility_that_it_had() {
+async fn a_repeated_upload_returns_the_original_visibility() {
     let app = TestApp::start().await;
     let first = app.post_with_key("k", private("alice", 1)).await.image();
     app.patch("alice", first["image_id"].as_str().unwrap(), &json!({"visibility": "public"})).await.ok();
     let again = app.post_with_key("k", private("alice", 1)).await.image();
     assert_eq!((&again["image_id"], &again["visibility"]), (&first["image_id"], &json!("private")));
-    // As a public one it is another request.
+    // With another visibility it is a different request.
     let public = Form::upload("alice", &jpeg(64, 64, 1)).text("tags", "sea");
     assert_error(&app.post_with_key("k", public).await, 422, "ValidationError");
 }
 
 #[tokio::test]
-async fn many_who_change_it_at_once_leave_lists_and_counts_true() {
+async fn concurrent_visibility_changes_keep_lists_and_counts_exact() {
     let app = TestApp::start().await;
     let id = app.post(private("alice", 1)).await.image_id();
     let change = |number: usize| {

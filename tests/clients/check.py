@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes clients of the OpenAPI document and uses them: `check.py --program P --url URL --node-modules D --folder D`.
+"""Generates clients from the OpenAPI document and uses them: `check.py --program P --url URL --node-modules D --folder D`.
 
-The document comes from `P openapi`, the service answers at URL. Everything is generated and compiled in the folder.
-Runs in a Python environment with the packages of tests/provision/requirements/clients.txt. Prints one line a check and
-exits non-zero if any fails. Go clients are built where there is a Go toolchain.
+The document comes from `P openapi`; the service runs at URL. Everything is generated and compiled in the folder.
+Runs in a Python environment with the packages of tests/provision/requirements/clients.txt. Prints one line per check and
+exits non-zero if any fails. The Go client is built if there is a Go toolchain.
 """
 
 import argparse
@@ -23,20 +23,20 @@ import openapi_generator_cli
 import yaml
 
 HERE = Path(__file__).resolve().parent
-# For one generator, compiler or client; each takes seconds, unless the machine is busy.
+# The time limit for one generator, compiler or client. Each takes seconds, unless the machine is busy.
 SECONDS = 300
-# The sources of the checks, beside the generated clients.
+# The sources that are copied next to the generated clients.
 SOURCES = ["story.ts", "use_*.ts", "use_*.py", "orval_fetch.ts", "orval.config.cjs", "tsconfig.json", "spectral.yaml"]
-# What openapi-generator makes beside the clients, and nothing here uses.
+# Turns off the output of openapi-generator that is not used here.
 NO_DOCUMENTS = "apiDocs=false,modelDocs=false,apiTests=false,modelTests=false"
 
 
 class Failed(Exception):
-    """A check failed; the message says how."""
+    """A check failed; the message says why."""
 
 
 class Clients:
-    """The folder in which clients are made, and how to run programs there."""
+    """The folder in which clients are generated, and the programs that run there."""
 
     def __init__(self, arguments):
         self.folder = arguments.folder
@@ -44,7 +44,7 @@ class Clients:
         self.url = arguments.url
         self.node_modules = arguments.node_modules
         self.document = self.folder / "openapi.yaml"
-        own = {"BASE_URL": self.url, "PICTURE": str(self.folder / "picture.png"), "PYTHONPATH": str(self.folder)}
+        own = {"BASE_URL": self.url, "IMAGE_FILE": str(self.folder / "upload.png"), "PYTHONPATH": str(self.folder)}
         self.environment = {**os.environ, **own}
 
     def prepare(self):
@@ -52,18 +52,18 @@ class Clients:
             for path in HERE.glob(pattern):
                 shutil.copy(path, self.folder)
         (self.folder / "node_modules").symlink_to(self.node_modules)
-        (self.folder / "picture.png").write_bytes(noise(64, 64))
+        (self.folder / "upload.png").write_bytes(noise(64, 64))
         self.document.write_text(self.run(self.program, "openapi"))
 
     def run(self, *argv):
-        """Runs a program to its end and returns what it printed."""
+        """Runs a program and returns its output."""
         argv = [str(word) for word in argv]
         done = subprocess.run(
             argv, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=SECONDS,
         )
         if done.returncode != 0:
-            raise Failed(f"{Path(argv[0]).name} ended with {done.returncode}:\n{done.stdout}")
+            raise Failed(f"{Path(argv[0]).name} exited with {done.returncode}:\n{done.stdout}")
         return done.stdout
 
     def node(self, command, *argv):
@@ -75,7 +75,7 @@ class Clients:
     # The document.
 
     def check_yaml(self):
-        """PyYAML reads YAML 1.1, as many generators do; to it the document must be what the service serves as JSON."""
+        """Checks that openapi.yaml, read as YAML 1.1 (by PyYAML, like by many generators), equals the JSON that is served."""
         with urllib.request.urlopen(f"{self.url}/openapi.json") as answer:
             served = json.load(answer)
         read = yaml.safe_load(self.document.read_text())
@@ -104,7 +104,7 @@ class Clients:
         self.openapi_generator("go", "go_client")
 
     def generate_openapi_python_client(self):
-        # It would format its output with a linter of its own.
+        # By default it formats its output with a linter, which is not installed here.
         (self.folder / "openapi_python_client.yaml").write_text("post_hooks: []\n")
         output = ["--output-path", "openapi_python_client_made", "--meta", "none", "--config", "openapi_python_client.yaml"]
         self.python("-m", "openapi_python_client", "generate", "--path", self.document, *output)
@@ -122,7 +122,7 @@ class Clients:
 
     def check_types_of_typescript(self):
         self.node("tsc", "-p", "tsconfig.json")
-        # Without this, Node would take the compiled files for modules of another kind.
+        # Without this, Node would treat the compiled files as ES modules.
         (self.folder / "js" / "package.json").write_text('{"type": "commonjs"}')
 
     def build_go(self):
@@ -139,7 +139,7 @@ class Clients:
 
 
 def noise(width, height):
-    """A PNG that does not compress, so that it is as large as uploads must be."""
+    """Returns a PNG of noise, which does not compress, so that it reaches the minimum size of uploads."""
     shades = random.Random(1)
     rows = b"".join(b"\0" + shades.randbytes(3 * width) for _ in range(height))
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -151,20 +151,20 @@ def chunk(kind, content):
 
 
 def checks_of(clients):
-    """What to check, in stages: the checks of one stage run side by side."""
+    """Returns the checks in stages. The checks of one stage run concurrently."""
     document = {
         "PyYAML reads openapi.yaml as /openapi.json": clients.check_yaml,
         "Spectral finds no error": clients.check_spectral,
-        "openapi-generator makes a Python client": clients.generate_python,
-        "openapi-generator makes a TypeScript client": clients.generate_typescript_fetch,
-        "openapi-generator makes a Go client": clients.generate_go,
-        "openapi-python-client makes a client": clients.generate_openapi_python_client,
-        "hey-api makes a client": clients.generate_hey_api,
-        "orval makes a client": clients.generate_orval,
+        "openapi-generator generates a Python client": clients.generate_python,
+        "openapi-generator generates a TypeScript client": clients.generate_typescript_fetch,
+        "openapi-generator generates a Go client": clients.generate_go,
+        "openapi-python-client generates a client": clients.generate_openapi_python_client,
+        "hey-api generates a client": clients.generate_hey_api,
+        "orval generates a client": clients.generate_orval,
     }
     types = {
         "mypy accepts the Python clients": clients.check_types_of_python,
-        "tsc accepts the TypeScript clients and their uses": clients.check_types_of_typescript,
+        "tsc accepts the TypeScript clients and the scripts that use them": clients.check_types_of_typescript,
     }
     if shutil.which("go"):
         types["Go builds its client"] = clients.build_go

@@ -17,7 +17,7 @@ export interface Story {
 }
 
 export async function run(name: string, story: Story): Promise<void> {
-  const file = new Blob([new Uint8Array(readFileSync(process.env.PICTURE ?? ""))], { type: "image/png" });
+  const file = new Blob([new Uint8Array(readFileSync(process.env.IMAGE_FILE ?? ""))], { type: "image/png" });
   const tags = [`${name}-sea`, `${name}-sun`];
   const first = await story.upload(file, "A title", tags.join(","));
   const second = await story.upload(file, "Another title", tags[0]);

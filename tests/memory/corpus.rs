@@ -1,4 +1,4 @@
-//! Pictures of every format, and what a file can hold beside its pixels: much of it, or of a kind that grows when it is read.
+//! Images in every format, with extreme amounts or kinds of data besides the pixels.
 
 use std::io::Write;
 
@@ -21,7 +21,7 @@ const MIB: usize = 1 << 20;
 pub fn all() -> Vec<Case> {
     let plain = |name, file| Case { name, file, is_accepted: true, jobs: &["upload", "variant", "caption"] };
     let accepted = |name, file| Case { name, file, is_accepted: true, jobs: &["upload"] };
-    let refused = |name, file| Case { name, file, is_accepted: false, jobs: &["upload"] };
+    let rejected = |name, file| Case { name, file, is_accepted: false, jobs: &["upload"] };
     let many_codes = webp_files::lossless(&patchwork(480, 480), 480, 480);
     vec![
         plain("JPEG", jpeg(ColorSpace::JCS_RGB, 3, SIDE, false, &[])),
@@ -30,11 +30,11 @@ pub fn all() -> Vec<Case> {
         plain("JPEG of inks, progressive", jpeg(ColorSpace::JCS_CMYK, 4, SIDE, true, &[])),
         accepted(
             "JPEG of inks with a profile",
-            jpeg(ColorSpace::JCS_CMYK, 4, SIDE, false, &in_segments(&profiles::table(b"CMYK", 4, 28))),
+            jpeg(ColorSpace::JCS_CMYK, 4, SIDE, false, &icc_segments(&profiles::table(b"CMYK", 4, 28))),
         ),
         accepted(
             "JPEG with a large profile",
-            jpeg(ColorSpace::JCS_RGB, 3, SIDE, false, &in_segments(&profiles::table(b"RGB ", 3, 87))),
+            jpeg(ColorSpace::JCS_RGB, 3, SIDE, false, &icc_segments(&profiles::table(b"RGB ", 3, 87))),
         ),
         accepted("JPEG with 4,000 segments", jpeg(ColorSpace::JCS_RGB, 3, SIDE, false, &vec![(9, vec![0; 2000]); 4000])),
         accepted("JPEG with much XMP", jpeg(ColorSpace::JCS_RGB, 3, SIDE, false, &extended_xmp(2 * MIB))),
@@ -75,18 +75,18 @@ pub fn all() -> Vec<Case> {
             "WebP with much metadata",
             webp_with(&[(b"ICCP", vec![1; 4 * MIB]), (b"EXIF", empty_texts(2 * MIB)), (b"XMP ", text(b"", 2 * MIB))]),
         ),
-        refused("PNG that ends early", cut(png(SIDE, png::BitDepth::Eight, &[]))),
-        refused("WebP that ends early", cut(webp_files::lossless(&photo(4, SIDE), SIDE, SIDE))),
-        refused("JPEG that ends early", cut(jpeg(ColorSpace::JCS_RGB, 3, SIDE, true, &[]))),
+        rejected("PNG that ends early", cut(png(SIDE, png::BitDepth::Eight, &[]))),
+        rejected("WebP that ends early", cut(webp_files::lossless(&photo(4, SIDE), SIDE, SIDE))),
+        rejected("JPEG that ends early", cut(jpeg(ColorSpace::JCS_RGB, 3, SIDE, true, &[]))),
     ]
 }
 
-/// One of each decoder.
+/// Returns one small image for each decoder.
 pub fn small() -> Vec<Vec<u8>> {
     let profile = profile_chunk(&profiles::table(b"RGB ", 3, 5));
     vec![
-        jpeg(ColorSpace::JCS_RGB, 3, 160, true, &in_segments(&profiles::table(b"RGB ", 3, 5))),
-        jpeg(ColorSpace::JCS_CMYK, 4, 160, true, &in_segments(&profiles::table(b"CMYK", 4, 5))),
+        jpeg(ColorSpace::JCS_RGB, 3, 160, true, &icc_segments(&profiles::table(b"RGB ", 3, 5))),
+        jpeg(ColorSpace::JCS_CMYK, 4, 160, true, &icc_segments(&profiles::table(b"CMYK", 4, 5))),
         jpeg(ColorSpace::JCS_RGB, 3, 600, false, &[]),
         png(160, png::BitDepth::Eight, &[profile.clone(), compressed_text(b"Comment", 1000)]),
         png(160, png::BitDepth::Sixteen, &[profile]),
@@ -100,7 +100,8 @@ fn cut(file: Vec<u8>) -> Vec<u8> {
     file[..file.len() / 2].to_vec()
 }
 
-/// A gradient with some noise, of which each row is shifted: made by copies, since this is not optimised.
+/// Returns a gradient with some noise in which each row is shifted. Rows are copied, because test builds are not
+/// optimised.
 fn photo(channels: usize, side: u32) -> Vec<u8> {
     let side = side as usize;
     let mut random = 1u32;
@@ -120,7 +121,7 @@ fn photo(channels: usize, side: u32) -> Vec<u8> {
     pixels
 }
 
-/// Squares that each have noise of another range, so that an encoder finds codes for each.
+/// Returns squares whose noise differs in range, so that an encoder uses different codes for each.
 fn patchwork(width: u32, height: u32) -> Vec<u8> {
     let mut random = 1u64;
     let mut color = |x: u32, y: u32| {
@@ -134,7 +135,7 @@ fn patchwork(width: u32, height: u32) -> Vec<u8> {
     (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| color(x, y)).collect()
 }
 
-/// With application segments, by their number.
+/// Encodes a JPEG with application segments, given by their number.
 fn jpeg(space: ColorSpace, channels: usize, side: u32, progressive: bool, segments: &[(u8, Vec<u8>)]) -> Vec<u8> {
     let mut compress = Compress::new(space);
     compress.set_size(side as usize, side as usize);
@@ -143,23 +144,23 @@ fn jpeg(space: ColorSpace, channels: usize, side: u32, progressive: bool, segmen
     if progressive {
         compress.set_progressive_mode();
     }
-    let mut started = compress.start_compress(Vec::new()).expect("a JPEG starts");
+    let mut started = compress.start_compress(Vec::new()).expect("a JPEG header");
     for (number, body) in segments {
         started.write_marker(mozjpeg::Marker::APP(*number), body);
     }
-    started.write_scanlines(&photo(channels, side)).expect("a JPEG is written");
-    started.finish().expect("a JPEG ends")
+    started.write_scanlines(&photo(channels, side)).expect("JPEG scanlines");
+    started.finish().expect("a finished JPEG")
 }
 
-/// A profile, as APP2.
-fn in_segments(profile: &[u8]) -> Vec<(u8, Vec<u8>)> {
+/// Splits an ICC profile into APP2 segments.
+fn icc_segments(profile: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let pieces: Vec<&[u8]> = profile.chunks(65_000).collect();
     let count = u8::try_from(pieces.len()).expect("few pieces");
     let segment = |(number, piece): (u8, &&[u8])| (2, [&b"ICC_PROFILE\0"[..], &[number, count], piece].concat());
     (1..).zip(&pieces).map(segment).collect()
 }
 
-/// Extended XMP, as APP1 (XMP part 3, 1.1.3.1).
+/// Splits extended XMP into APP1 segments (XMP specification part 3, section 1.1.3.1).
 fn extended_xmp(length: usize) -> Vec<(u8, Vec<u8>)> {
     let digest = b"0123456789ABCDEF0123456789ABCDEF";
     let packet = text(b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF>", length);
@@ -176,7 +177,7 @@ fn extended_xmp(length: usize) -> Vec<(u8, Vec<u8>)> {
     segments
 }
 
-/// Text with something like coordinates every here and there.
+/// Returns text that contains something like coordinates at intervals.
 fn text(start: &[u8], length: usize) -> Vec<u8> {
     let mut text = start.to_vec();
     while text.len() < length {
@@ -186,7 +187,7 @@ fn text(start: &[u8], length: usize) -> Vec<u8> {
     text
 }
 
-/// A TIFF block whose texts are nothing but ends of texts: each value is a list of that many.
+/// Returns a TIFF block whose ASCII values consist only of NUL bytes: each value is a list of that many empty texts.
 fn empty_texts(length: usize) -> Vec<u8> {
     const TAGS: [u16; 5] = [0x010f, 0x0110, 0x0112, 0x0132, 0x8298];
     let mut block = b"II\x2a\0\x08\0\0\0".to_vec();
@@ -223,25 +224,25 @@ fn compressed_text(keyword: &[u8], length: usize) -> Vec<u8> {
     chunk(b"zTXt", &[keyword, b"\0\0", &deflated(&text(b"", length))].concat())
 }
 
-/// With these chunks behind its header.
+/// Encodes a PNG with these chunks after its header.
 fn png(side: u32, depth: png::BitDepth, chunks: &[Vec<u8>]) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, side, side);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(depth);
-    let samples = if depth == png::BitDepth::Sixteen { wide(side) } else { photo(3, side) };
-    let mut writer = encoder.write_header().expect("a PNG starts");
-    writer.write_image_data(&samples).expect("a PNG is written");
-    writer.finish().expect("a PNG ends");
+    let samples = if depth == png::BitDepth::Sixteen { photo_16_bit(side) } else { photo(3, side) };
+    let mut writer = encoder.write_header().expect("a PNG header");
+    writer.write_image_data(&samples).expect("PNG data");
+    writer.finish().expect("a finished PNG");
     [&file[..33], &chunks.concat(), &file[33..]].concat()
 }
 
-/// Samples of 16 bits.
-fn wide(side: u32) -> Vec<u8> {
+/// Returns 16-bit samples.
+fn photo_16_bit(side: u32) -> Vec<u8> {
     photo(3, side).into_iter().flat_map(|value| [value, value]).collect()
 }
 
-/// RGB in Adam7's seven passes, all of one colour.
+/// Returns an RGB image of one colour, in the seven passes of Adam7.
 fn interlaced_png(side: u32) -> Vec<u8> {
     const PASSES: [(u32, u32, u32, u32); 7] =
         [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
@@ -257,11 +258,11 @@ fn interlaced_png(side: u32) -> Vec<u8> {
     [b"\x89PNG\r\n\x1a\n".to_vec(), chunks.concat()].concat()
 }
 
-/// In grey, with palettes of their own; `blocks` come before the first frame.
+/// Encodes grey frames with local palettes; `blocks` precede the first frame.
 fn gif(side: u16, frames: usize, blocks: &[u8]) -> Vec<u8> {
     let palette: Vec<u8> = (0..=255).flat_map(|shade| [shade; 3]).collect();
     let mut file = Vec::new();
-    let mut encoder = gif::Encoder::new(&mut file, side, side, &palette).expect("a GIF starts");
+    let mut encoder = gif::Encoder::new(&mut file, side, side, &palette).expect("a GIF header");
     for index in 0..frames {
         let buffer = if index == 0 { photo(1, side.into()) } else { vec![index as u8; usize::from(side) * usize::from(side)] };
         let frame = gif::Frame {
@@ -278,7 +279,7 @@ fn gif(side: u16, frames: usize, blocks: &[u8]) -> Vec<u8> {
     [&file[..start], blocks, &file[start..]].concat()
 }
 
-/// An application extension in sub-blocks.
+/// Returns an application extension, in sub-blocks.
 fn extension(name: &[u8; 11], length: usize) -> Vec<u8> {
     let mut block = [&[0x21, 0xff, 11], &name[..]].concat();
     for piece in text(b"", length).chunks(255) {
@@ -290,7 +291,7 @@ fn extension(name: &[u8; 11], length: usize) -> Vec<u8> {
 }
 
 fn webp_with(chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
-    let picture = webp_files::lossy(&photo(3, SIDE), SIDE, SIDE, 80.0);
+    let webp = webp_files::lossy(&photo(3, SIDE), SIDE, SIDE, 80.0);
     let side = &(SIDE - 1).to_le_bytes()[..3];
     let mut body = [&b"WEBPVP8X\x0a\0\0\0\x2c\0\0\0"[..], side, side].concat();
     let mut push = |name: &[u8; 4], data: &[u8]| {
@@ -298,8 +299,8 @@ fn webp_with(chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
     };
     let (before, after) = chunks.split_at(1);
     before.iter().for_each(|(name, data)| push(name, data));
-    let length = u32::from_le_bytes([picture[16], picture[17], picture[18], picture[19]]) as usize;
-    push(b"VP8 ", &picture[20..20 + length]);
+    let length = u32::from_le_bytes([webp[16], webp[17], webp[18], webp[19]]) as usize;
+    push(b"VP8 ", &webp[20..20 + length]);
     after.iter().for_each(|(name, data)| push(name, data));
     [&b"RIFF"[..], &(body.len() as u32).to_le_bytes(), &body].concat()
 }

@@ -1,4 +1,4 @@
-//! One thing that is done with a picture, in a process that does nothing else.
+//! Runs one operation on an image, in a process that does nothing else.
 
 use std::fmt;
 use std::path::Path;
@@ -13,19 +13,19 @@ use crate::allocator;
 const FILE: &str = "MEMORY_TEST_FILE";
 const JOB: &str = "MEMORY_TEST_JOB";
 
-/// How the process answers.
+/// The prefix of the line in which the process reports its measurements.
 const ANSWER: &str = "measured: ";
 
-/// In bytes.
+/// Measurements, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Measured {
-    /// What the header says.
+    /// Reserved according to the header.
     pub reserved: u64,
-    /// By Rust, at the peak.
+    /// Allocated by Rust, at the peak.
     pub allocated: u64,
-    /// What the process grew by, at its peak.
+    /// Growth of the process's resident memory, at the peak.
     pub resident: u64,
-    /// By Rust, while the header was looked at.
+    /// Allocated by Rust while the header was inspected.
     pub inspecting: u64,
     pub accepted: bool,
 }
@@ -41,17 +41,17 @@ impl fmt::Display for Measured {
             mib(allocated),
             mib(resident),
             mib(inspecting),
-            if accepted { "accepted" } else { "refused" }
+            if accepted { "accepted" } else { "rejected" }
         )
     }
 }
 
-pub fn in_process_of_its_own(file: &Path, job: &str) -> Measured {
-    let output = Command::new(std::env::current_exe().expect("a program"))
+pub fn in_separate_process(file: &Path, job: &str) -> Measured {
+    let output = Command::new(std::env::current_exe().expect("the path of this program"))
         .args(["one_job", "--exact", "--ignored", "--nocapture"])
         .env(FILE, file)
         .env(JOB, job)
-        // What is freed goes back to the system, so that memory that is used one after the other is not counted twice.
+        // Returns freed memory to the system, so that memory that is used consecutively is not counted twice.
         .env("MALLOC_MMAP_THRESHOLD_", "65536")
         .env("MALLOC_TRIM_THRESHOLD_", "65536")
         .output()
@@ -65,23 +65,23 @@ pub fn in_process_of_its_own(file: &Path, job: &str) -> Measured {
     Measured { reserved, allocated, resident, inspecting, accepted: accepted == 1 }
 }
 
-/// Does what the environment names; nothing without.
+/// Runs the job that the environment names; does nothing if there is none.
 pub fn run() {
     let (Some(file), Some(job)) = (std::env::var_os(FILE), std::env::var_os(JOB)) else { return };
     let bytes = std::fs::read(file).expect("a file");
     let job = job.to_str().expect("a name");
-    // What is set up once, and most of the code.
+    // Warms up: loads most of the code and everything that is set up only once.
     for warm in crate::corpus::small() {
-        attempt(job, &warm).1.expect("a small picture");
+        attempt(job, &warm).1.expect("a small image");
     }
-    std::fs::write("/proc/self/clear_refs", "5").expect("the peak is reset");
+    std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be reset");
     let before = resident("VmRSS:");
     let (((inspecting, reserved), outcome), allocated) = allocator::peak_of(|| attempt(job, &bytes));
     let resident = resident("VmHWM:").saturating_sub(before);
     println!("{ANSWER}{reserved} {allocated} {resident} {inspecting} {}", u64::from(outcome.is_ok()));
 }
 
-/// What looking at the header took, and what it reserves; and whether the job was done.
+/// Returns what the inspection of the header allocated, what the header reserves, and the outcome of the job.
 fn attempt(job: &str, bytes: &[u8]) -> ((u64, u64), Result<(), Error>) {
     let limits = Limits { min_side: 1, ..Limits::default() };
     let (header, inspecting) = allocator::peak_of(|| match job {
@@ -107,7 +107,7 @@ fn rendering(bytes: &[u8], limits: &Limits) -> Result<Rendering, Error> {
     Ok(wanted.expect("one side is enough"))
 }
 
-/// A line of the process's status, in bytes.
+/// Returns a line of `/proc/self/status`, in bytes.
 fn resident(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("a status");
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a size");

@@ -1,13 +1,13 @@
-//! Colour profiles with tables (ICC.1:2022, 10.10).
+//! Colour profiles with look-up tables (ICC.1:2022, 10.10).
 
-/// A profile from `channels` to XYZ, by a table of `grid` steps a channel and 16 bits an entry.
+/// Returns a profile from `channels` to XYZ, with a table of `grid` steps per channel and 16-bit entries.
 pub fn table(space: &[u8; 4], channels: u8, grid: u8) -> Vec<u8> {
     let steps = usize::from(grid);
     let mut lut = [&b"mft2\0\0\0\0"[..], &[channels, 3, grid, 0]].concat();
     for number in [1u32, 0, 0, 0, 1, 0, 0, 0, 1] {
         lut.extend((number << 16).to_be_bytes());
     }
-    // Two entries each for the curves before and after, which change nothing.
+    // The input and output curves have two entries each and are the identity.
     lut.extend([0, 2, 0, 2]);
     for _ in 0..channels {
         lut.extend([0, 0, 0xff, 0xff]);

@@ -1,11 +1,11 @@
-//! WebP for tests and benchmarks, by libwebp: files to upload, and the pixels of files that came back.
+//! WebP encoding and decoding with libwebp, for tests and benchmarks.
 
 #![expect(unsafe_code, reason = "libwebp has no safe wrapper")]
 
 use libwebp_sys as ffi;
 use std::ptr::null_mut;
 
-/// A decoded WebP: three channels a pixel, or four with alpha.
+/// A decoded WebP: three channels per pixel, or four with alpha.
 pub struct Decoded {
     pub width: u32,
     pub height: u32,
@@ -13,28 +13,28 @@ pub struct Decoded {
     pub pixels: Vec<u8>,
 }
 
-/// The pixels of a still picture.
+/// Decodes a still image; returns `None` if it is not a valid WebP.
 pub fn decode(file: &[u8]) -> Option<Decoded> {
     let mut config = ffi::WebPDecoderConfig::new().ok()?;
-    // SAFETY: `file` is valid for its length, and the structure is libwebp's own.
+    // SAFETY: `file` is valid for its length, and libwebp initialised the structure.
     let status = unsafe { ffi::WebPGetFeatures(file.as_ptr(), file.len(), &mut config.input) };
     let (width, height) = (config.input.width, config.input.height);
     let has_alpha = config.input.has_alpha != 0;
     let stride = width * if has_alpha { 4 } else { 3 };
     let mut pixels = vec![0; usize::try_from(stride * height).ok()?];
     let into = if has_alpha { ffi::WebPDecodeRGBAInto } else { ffi::WebPDecodeRGBInto };
-    // SAFETY: both slices are valid for the lengths that are stated.
+    // SAFETY: both slices are valid for the given lengths.
     let decoded = unsafe { into(file.as_ptr(), file.len(), pixels.as_mut_ptr(), pixels.len(), stride) };
     let whole = status == ffi::VP8StatusCode::VP8_STATUS_OK && !decoded.is_null();
     whole.then_some(Decoded { width: width as u32, height: height as u32, has_alpha, pixels })
 }
 
-/// A lossy WebP of three or four channels a pixel.
+/// Encodes a lossy WebP with three or four channels per pixel.
 pub fn lossy(pixels: &[u8], width: u32, height: u32, quality: f32) -> Vec<u8> {
     encode(pixels, width, height, |config| config.quality = quality)
 }
 
-/// A lossless WebP of three or four channels a pixel.
+/// Encodes a lossless WebP with three or four channels per pixel.
 pub fn lossless(pixels: &[u8], width: u32, height: u32) -> Vec<u8> {
     encode(pixels, width, height, |config| {
         config.lossless = 1;
@@ -42,7 +42,7 @@ pub fn lossless(pixels: &[u8], width: u32, height: u32) -> Vec<u8> {
     })
 }
 
-/// A WebP of three or four channels a pixel, as configured.
+/// Encodes a WebP with three or four channels per pixel, as configured.
 pub fn encode(pixels: &[u8], width: u32, height: u32, configure: impl FnOnce(&mut ffi::WebPConfig)) -> Vec<u8> {
     let channels = pixels.len() / (width as usize * height as usize);
     let mut config = ffi::WebPConfig::new().expect("a WebP configuration");
@@ -54,8 +54,8 @@ pub fn encode(pixels: &[u8], width: u32, height: u32, configure: impl FnOnce(&mu
     let import = if channels == 4 { ffi::WebPPictureImportRGBA } else { ffi::WebPPictureImportRGB };
     picture.writer = Some(ffi::WebPMemoryWrite);
     picture.custom_ptr = (&raw mut writer).cast();
-    // SAFETY: `pixels` has `height` rows of the stride that is stated; the picture and its writer are libwebp's own structures,
-    // used by nothing else, and freed once.
+    // SAFETY: `pixels` has `height` rows of the given stride. libwebp initialised the picture and its writer, which
+    // nothing else uses and which are freed once.
     unsafe {
         assert!(import(&mut picture, pixels.as_ptr(), side(width as usize * channels)) != 0, "pixels are imported");
         assert!(ffi::WebPEncode(&config, &mut picture) != 0, "{:?}", picture.error_code);
@@ -66,16 +66,16 @@ pub fn encode(pixels: &[u8], width: u32, height: u32, configure: impl FnOnce(&mu
     }
 }
 
-/// An animation of still pictures that cover its canvas, 100 ms each.
+/// Builds an animation of still images that cover its canvas, 100 ms each.
 pub fn animation(width: u32, height: u32, stills: &[Vec<u8>]) -> Vec<u8> {
     let bytes3 = |number: u32| number.to_le_bytes()[..3].to_vec();
     let canvas = [bytes3(width - 1), bytes3(height - 1)].concat();
-    // Animated, with alpha.
+    // The flags for animation and alpha.
     let mut body = [&b"WEBP"[..], &chunk(b"VP8X", &[&[0x12, 0, 0, 0][..], &canvas].concat())].concat();
     body.extend(chunk(b"ANIM", &[0; 6]));
     for still in stills {
-        let picture = if &still[12..16] == b"VP8X" { &still[30..] } else { &still[12..] };
-        body.extend(chunk(b"ANMF", &[&[0; 6][..], &canvas, &bytes3(100), &[0], picture].concat()));
+        let frame = if &still[12..16] == b"VP8X" { &still[30..] } else { &still[12..] };
+        body.extend(chunk(b"ANMF", &[&[0; 6][..], &canvas, &bytes3(100), &[0], frame].concat()));
     }
     [&b"RIFF"[..], &(body.len() as u32).to_le_bytes(), &body].concat()
 }

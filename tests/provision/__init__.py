@@ -1,1 +1,1 @@
-"""What `tests/run` needs around the Rust tests: packages, Python environments, and the servers that it starts."""
+"""Provides what `tests/run` needs besides the Rust tests: packages, Python and Node environments, and servers."""

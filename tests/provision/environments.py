@@ -1,4 +1,4 @@
-"""Environments of Python and Node with pinned packages, made once and used again while their pins are unchanged."""
+"""Python and Node environments with pinned packages, created once and reused while their pins are unchanged."""
 
 import fcntl
 import hashlib
@@ -7,32 +7,32 @@ import sys
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
-# The environments of Node, with the folders of their package.json and package-lock.json.
+# The Node environments, and the folders of their package.json and package-lock.json.
 NODE = {"clients-node": Path(__file__).parent.parent / "clients"}
 
 
 class InstallFailed(Exception):
-    """pip could not install an environment; the message ends with its output."""
+    """pip or npm could not install an environment; the message ends with the output."""
 
 
 def start_installs(names, *, python, root, processes):
-    """Starts making those of the environments that are missing or outdated; gives what `finish_installs` takes."""
-    outdated = [name for name in names if _stamp_of(name, root) != _stamp_wanted(name, python, root)]
+    """Starts installing the environments that are missing or outdated; returns the argument for `finish_installs`."""
+    outdated = [name for name in names if _stamp_of(name, root) != _expected_stamp(name, python, root)]
     return [(name, _start_install(name, python, root, processes)) for name in outdated]
 
 
 def finish_installs(installs, *, python, root, processes):
-    """Waits for the installs, and stamps those that went well."""
+    """Waits for the installs, and stamps those that succeeded."""
     for name, process in installs:
         code = process.wait()
         processes.stop(process)
         if code != 0:
-            raise InstallFailed(f"the environment {name} could not be made:\n{_log(name, root).read_text()}")
-        _stamp(name, root).write_text(_stamp_wanted(name, python, root))
+            raise InstallFailed(f"could not install the environment {name}:\n{_log(name, root).read_text()}")
+        _stamp(name, root).write_text(_expected_stamp(name, python, root))
 
 
 def lock(root):
-    """Two runs in one checkout must not make the same environment at once; closing what this returns lets go."""
+    """Locks the environments of this checkout against concurrent runs. Closing the returned file releases the lock."""
     root.mkdir(parents=True, exist_ok=True)
     file = open(root / "lock", "w")
     fcntl.flock(file, fcntl.LOCK_EX)
@@ -40,12 +40,12 @@ def lock(root):
 
 
 def program(name, command, root):
-    """The path of a command inside an environment."""
+    """Returns the path of a command in an environment."""
     return root / name / "bin" / command
 
 
 def _start_install(name, python, root, processes):
-    print(f"making the environment {name}", flush=True)
+    print(f"installing the environment {name}", flush=True)
     folder = root / name
     shutil.rmtree(folder, ignore_errors=True)
     _stamp(name, root).unlink(missing_ok=True)
@@ -57,7 +57,7 @@ def _start_install(name, python, root, processes):
 
 
 def _start_npm(name, folder, root, processes):
-    """No package's own scripts are run: none of the pinned ones needs them."""
+    """Runs no install scripts of packages: none of the pinned packages needs them."""
     folder.mkdir()
     for path in _pins(name):
         shutil.copy(path, folder)
@@ -69,8 +69,8 @@ def _stamp_of(name, root):
     return stamp.read_text() if stamp.exists() else None
 
 
-def _stamp_wanted(name, python, root):
-    """The pins, the interpreter and the place: an environment's scripts hold absolute paths."""
+def _expected_stamp(name, python, root):
+    """Hashes the pins, the interpreter and the location, because the scripts of an environment contain absolute paths."""
     digest = hashlib.sha256(f"{python} {sys.version} {root}".encode())
     for path in _pins(name):
         digest.update(path.read_bytes())
@@ -78,7 +78,7 @@ def _stamp_wanted(name, python, root):
 
 
 def _pins(name):
-    """The files that say what is in an environment."""
+    """Returns the files that pin the packages of an environment."""
     if name in NODE:
         return [NODE[name] / "package.json", NODE[name] / "package-lock.json"]
     return [_requirements(name)]

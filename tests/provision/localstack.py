@@ -1,4 +1,4 @@
-"""LocalStack, for S3 alone, on 127.0.0.1, with its signature checks on."""
+"""LocalStack, with S3 only, on 127.0.0.1 and with signature checks."""
 
 import json
 import signal
@@ -15,9 +15,9 @@ SETTINGS = {
     "SERVICES": "s3",
     "STRICT_SERVICE_LOADING": "1",
     "EAGER_SERVICE_LOADING": "1",
-    # By default a presigned URL with a wrong signature is served: a test of it would prove nothing.
+    # By default, a presigned URL with a wrong signature is served, so tests of signatures would prove nothing.
     "S3_SKIP_SIGNATURE_VALIDATION": "0",
-    # No telemetry, no downloads, no DNS server, and no belief that this is the Docker image.
+    # No telemetry, no downloads, no DNS server, and no detection of Docker.
     "DISABLE_EVENTS": "1",
     "SKIP_SSL_CERT_DOWNLOAD": "1",
     "DNS_ADDRESS": "0",
@@ -31,9 +31,9 @@ def start(folder, processes, environment, environments_root):
     log = folder / "localstack.log"
     own = {"FILESYSTEM_ROOT": str(folder), "TMPDIR": str(folder), "GATEWAY_LISTEN": f"{HOST}:{port}"}
     python = environments.program("localstack", "python", environments_root)
-    # -P: else this folder comes first in its search path, and this very file is what `import localstack` finds.
+    # Without -P, this folder would be first in the search path, and `import localstack` would find this file.
     argv = [python, "-P", Path(__file__).with_name("localstack_on_loopback.py")]
-    # On SIGTERM it tidies up for many seconds; its folder goes anyway.
+    # On SIGTERM it cleans up for many seconds, but its folder is deleted anyway.
     settings = {**environment, **SETTINGS, **own}
     process = processes.start(argv, env=settings, cwd=folder, log=log, stop_signal=signal.SIGKILL)
     wait_until_ready("LocalStack", process, log, lambda: _is_ready(port), seconds=120)
@@ -41,10 +41,10 @@ def start(folder, processes, environment, environments_root):
 
 
 def create_bucket(server, name):
-    """LocalStack takes this one unsigned. Its first request loads code, for seconds on a busy machine."""
+    """Creates a bucket, unsigned. The first request loads code, which takes seconds on a busy machine."""
     status, body = request(server.port, f"/{name}", method="PUT", seconds=60)
     if status != 200:
-        raise NotReady(f"LocalStack did not make the bucket {name}: {status} {body.decode(errors='replace')}")
+        raise NotReady(f"LocalStack did not create the bucket {name}: {status} {body.decode(errors='replace')}")
 
 
 def _is_ready(port):

@@ -1,7 +1,7 @@
-"""Runs LocalStack inside its own environment, bound to 127.0.0.1.
+"""Runs LocalStack in its own environment, bound to 127.0.0.1.
 
-LocalStack 4 takes only the port from `GATEWAY_LISTEN` and opens it on every interface: it gives its endpoint no
-address. This gives it one before LocalStack starts.
+LocalStack 4 uses only the port of `GATEWAY_LISTEN` and listens on every interface, because it gives its endpoint no
+address. This module sets one before LocalStack starts.
 """
 
 import runpy

@@ -1,6 +1,6 @@
-"""Finds the programs that the tests need; installs the Debian packages of those that are missing.
+"""Finds the programs that the tests need, and installs the Debian packages of missing ones.
 
-Everything missing is collected first, so that there is one installation, or one message that names all of it.
+All missing packages are collected first, so that there is one installation, or one message that names them all.
 """
 
 import os
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 OLDEST_POSTGRES = 14
-# What generators of clients run on, and the packages that have it.
+# The programs that client generators run on, and their packages.
 CLIENT_PROGRAMS = {"java": "default-jre-headless", "node": "nodejs", "npm": "npm"}
 
 
@@ -20,16 +20,16 @@ class Missing(Exception):
 
 
 def install_missing(*, postgres, python, clients=False):
-    """Installs what building needs, and what the asked for parts need beside it."""
+    """Installs what the build needs, and what the selected parts need besides."""
     missing = []
     if not shutil.which("cargo"):
         raise Missing("cargo is missing: install a Rust toolchain (https://rustup.rs)")
     if not shutil.which("cc"):
         missing += ["gcc", "libc6-dev"]
-    # Without nasm the JPEG codec builds all the same, silently without SIMD.
+    # Without nasm, the JPEG codec still builds, but silently without SIMD.
     if not shutil.which("nasm"):
         missing += ["nasm"]
-    # A test runs the README's requests.
+    # A test runs the requests in the README.
     if not shutil.which("curl"):
         missing += ["curl"]
     if postgres and not postgres_programs():
@@ -39,14 +39,14 @@ def install_missing(*, postgres, python, clients=False):
     if python and not python_with_venv():
         missing += ["python3-venv"]
     if clients:
-        # Debian 12's Node 18 and Java 17 are enough for every pinned generator.
+        # Node 18 and Java 17 of Debian 12 are sufficient for every pinned generator.
         missing += [package for command, package in CLIENT_PROGRAMS.items() if not shutil.which(command)]
     if missing:
         _install(missing)
 
 
 def postgres_programs():
-    """The folder that holds `initdb` and `postgres`, or None. Debian keeps them off the PATH, a folder per version."""
+    """Returns the folder of `initdb` and `postgres`, or None. On Debian it is not on the PATH; there is one per version."""
     debian = sorted(Path("/usr/lib/postgresql").glob("[0-9]*/bin"), key=lambda path: float(path.parent.name))
     on_path = shutil.which("postgres")
     for folder in debian[::-1] + ([Path(on_path).resolve().parent] if on_path else []):
@@ -56,12 +56,12 @@ def postgres_programs():
 
 
 def pgbouncer_program():
-    """Debian keeps it off the PATH of ordinary users."""
+    """Returns the path of PgBouncer, or None. On Debian it is not on the PATH of ordinary users."""
     return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
 
 def python_with_venv():
-    """A Python that can make virtual environments, this one if it can. Debian's cannot without python3-venv."""
+    """Returns a Python that can create virtual environments, or None; Debian's cannot without python3-venv."""
     for python in (sys.executable, "/usr/bin/python3"):
         if Path(python).exists() and _succeeds([python, "-c", "import venv, ensurepip"]):
             return python
@@ -81,14 +81,14 @@ def _install(packages):
         raise Missing(f"these packages are missing: {names}\ninstall them first, on Debian: sudo apt-get install {names}")
     print(f"installing {names}", flush=True)
     apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
-    # A failed update is not the end: the lists at hand may do.
+    # A failed update is no error: the existing package lists may be sufficient.
     subprocess.run([*apt, "update"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     if not _succeeds([*apt, "install", "--no-install-recommends", *packages], quiet=False):
         raise Missing(f"apt-get could not install: {names}")
 
 
 def _privilege():
-    """What to put before a command to run it as root; None when that is not to be had."""
+    """Returns the prefix that runs a command as root, or None if that is not possible."""
     if os.geteuid() == 0:
         return []
     return ["sudo", "-n"] if shutil.which("sudo") and _succeeds(["sudo", "-n", "true"]) else None

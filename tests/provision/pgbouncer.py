@@ -1,4 +1,4 @@
-"""PgBouncer before the PostgreSQL cluster, in the mode that hosted poolers have, and otherwise as it comes."""
+"""PgBouncer in front of the PostgreSQL cluster, in the mode of hosted poolers, otherwise with its defaults."""
 
 import socket
 
@@ -17,7 +17,7 @@ def start(folder, processes, environment, server):
     configuration.write_text(_configuration(port, users, server))
     argv = [*prefix, pgbouncer_program(), configuration]
     process = processes.start(argv, env=environment, cwd="/", log=log)
-    wait_until_ready("PgBouncer", process, log, lambda: _takes_connections(port))
+    wait_until_ready("PgBouncer", process, log, lambda: _accepts_connections(port))
     return port
 
 
@@ -32,14 +32,14 @@ def _configuration(port, users, server):
         "auth_type = trust",
         f"auth_file = {users}",
         "pool_mode = transaction",
-        # Each test has a database of its own, and some many clients.
+        # Each test has its own database, and some have many clients.
         "max_client_conn = 2000",
         "server_idle_timeout = 10",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _takes_connections(port):
+def _accepts_connections(port):
     try:
         socket.create_connection((HOST, port), timeout=1).close()
     except OSError:

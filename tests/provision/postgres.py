@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of our own: made in a moment, fast instead of durable, gone at the end."""
+"""A temporary PostgreSQL cluster, configured for speed instead of durability."""
 
 import os
 import pwd
@@ -11,10 +11,10 @@ from .packages import postgres_programs
 from .processes import NotReady, wait_until_ready
 
 SUPERUSER = "postgres"
-# Nothing here outlives the run, so nothing needs to reach the disk. Each test has a pool and a database of its own.
+# Nothing outlives the run, so nothing needs to reach the disk. Each test has its own database and connection pool.
 SETTINGS = {
     "listen_addresses": HOST,
-    "unix_socket_directories": "",  # the path of a socket may have 107 bytes; a temporary directory may be longer
+    "unix_socket_directories": "",  # socket paths have at most 107 bytes, and temporary directories may be longer
     "max_connections": "300",
     "fsync": "off",
     "synchronous_commit": "off",
@@ -39,14 +39,14 @@ class Postgres:
         subprocess.run(argv, check=True, cwd="/")
 
     def deadlocks(self):
-        """What the server logged about transactions that waited for each other."""
+        """Returns what the server logged about deadlocks."""
         lines = self._log.read_text(errors="replace").splitlines()
-        # The statements of both follow.
+        # The following lines have the statements of both transactions.
         return ["\n".join(lines[at : at + 6]) for at, line in enumerate(lines) if "deadlock detected" in line]
 
 
 def start(folder, processes, environment):
-    """Starts a cluster below `folder` and waits until it takes connections."""
+    """Starts a cluster below `folder` and waits until it accepts connections."""
     programs = postgres_programs()
     prefix = as_ordinary_user(folder)
     data, log = folder / "data", folder / "postgres.log"
@@ -55,23 +55,23 @@ def start(folder, processes, environment):
     (port,) = free_ports(1)
     settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
     argv = [*prefix, programs / "postgres", "-D", data, "-p", port, *settings]
-    # SIGQUIT ends the server and its clients at once; SIGTERM would wait for the clients.
+    # SIGQUIT stops the server and disconnects its clients immediately; SIGTERM would wait for the clients.
     process = processes.start(argv, env=environment, cwd="/", log=log, stop_signal=signal.SIGQUIT)
-    wait_until_ready("PostgreSQL", process, log, lambda: _takes_connections(programs, port))
+    wait_until_ready("PostgreSQL", process, log, lambda: _accepts_connections(programs, port))
     return Postgres(programs, port, prefix, log)
 
 
 def as_ordinary_user(folder):
-    """PostgreSQL and PgBouncer refuse to run as root: then `folder` is given to another user, and commands get a prefix."""
+    """Returns a command prefix for PostgreSQL and PgBouncer, which refuse to run as root; root gives `folder` to a user."""
     if os.geteuid() != 0:
         return []
     user = _ordinary_user()
     os.chown(folder, user.pw_uid, user.pw_gid)
     ids = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    # A change of user drops the signal that the kernel sends when `tests/run` is killed; this asks for it again.
+    # Changing the user resets the signal that the kernel sends when `tests/run` is killed, so this sets it again.
     prefix = ["setpriv", *ids, "--pdeathsig", "QUIT", "--"]
     if subprocess.run([*prefix, "test", "-w", folder], cwd="/").returncode != 0:
-        raise NotReady(f"the user {user.pw_name} cannot enter {folder}: point TMPDIR at a directory open to all")
+        raise NotReady(f"the user {user.pw_name} cannot write to {folder}: set TMPDIR to a directory that all users can access")
     return prefix
 
 
@@ -81,7 +81,7 @@ def _ordinary_user():
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise NotReady("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
+    raise NotReady("PostgreSQL does not run as root, and neither of the users postgres and nobody exists")
 
 
 def _initialize(programs, prefix, data, environment):
@@ -92,6 +92,6 @@ def _initialize(programs, prefix, data, environment):
         raise NotReady(f"initdb failed:\n{made.stdout}{made.stderr}")
 
 
-def _takes_connections(programs: Path, port):
+def _accepts_connections(programs: Path, port):
     argv = [programs / "pg_isready", "-q", "-h", HOST, "-p", str(port), "-U", SUPERUSER]
     return subprocess.run(argv, cwd="/").returncode == 0

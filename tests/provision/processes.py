@@ -1,10 +1,10 @@
-"""Starts processes and makes sure that none outlives this program.
+"""Starts processes and ensures that none outlives this program.
 
-Each process leads a session of its own: a Ctrl-C in the terminal reaches only `tests/run`, which then ends them in
-order, and everything that a process started itself (a test runner puts each test in a group of its own) is still found
-by its session. If `tests/run` is killed outright, the kernel signals its direct children.
+Each process leads its own session. So Ctrl-C in the terminal reaches only `tests/run`, which then stops them in
+order, and everything that a process started (a test runner puts each test in a separate process group) can be found
+by its session. If `tests/run` is killed, the kernel signals its direct children.
 
-Start processes from the main thread only: the kernel's signal is tied to the thread that forked.
+Start processes only from the main thread: the kernel ties that signal to the thread that forked.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ import subprocess
 import time
 from pathlib import Path
 
-# A test runner gives its tests 10 seconds of its own before it kills them.
+# More than the 10 seconds that a test runner gives its tests before it kills them.
 SECONDS_TO_STOP = 15
 LINES_OF_LOG = 60
 PR_SET_PDEATHSIG = 1
@@ -22,17 +22,17 @@ LIBC = ctypes.CDLL(None)
 
 
 class NotReady(Exception):
-    """A server did not come up; the message ends with its log."""
+    """A server did not start; the message ends with its log."""
 
 
 class Processes:
-    """Everything that was started and has not been stopped."""
+    """All processes that were started and not yet stopped."""
 
     def __init__(self):
         self._running = []
 
     def start(self, argv, *, env=None, cwd=None, log=None, stop_signal=signal.SIGTERM):
-        """Starts `argv`; its output goes to the file `log`, or to ours."""
+        """Starts `argv`. Its output goes to the file `log`, or to that of this program."""
         output = open(log, "wb") if log else None
         try:
             process = subprocess.Popen(
@@ -52,7 +52,7 @@ class Processes:
         return process
 
     def run(self, argv, *, seconds=None, **options):
-        """Runs `argv` to its end and returns its exit code; after `seconds` it is stopped, and the code is 124."""
+        """Runs `argv` and returns its exit code; after `seconds` it is stopped, and the code is 124."""
         process = self.start(argv, **options)
         try:
             return process.wait(timeout=seconds)
@@ -63,27 +63,27 @@ class Processes:
             self.stop(process)
 
     def stop(self, process):
-        """Stops one process and whatever it started."""
+        """Stops one process and all processes that it started."""
         for entry in [entry for entry in self._running if entry[0] is process]:
             self._running.remove(entry)
-            _ask_to_stop(*entry)
-            _end(process)
+            _request_stop(*entry)
+            _finish(process)
 
     def stop_all(self):
-        """Stops everything, the last started first; all of them are asked before one is waited for."""
+        """Stops all processes, in reverse order; all are signalled before the first wait."""
         entries, self._running = self._running[::-1], []
         for entry in entries:
-            _ask_to_stop(*entry)
+            _request_stop(*entry)
         for process, _ in entries:
-            _end(process)
+            _finish(process)
 
 
 def wait_until_ready(name, process, log, check, seconds=60):
-    """Returns when `check()` is true; raises `NotReady`, with the log's end, when the process died or time is up."""
+    """Waits until `check()` is true; raises `NotReady` with the end of the log if the process exits or time runs out."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise NotReady(f"{name} ended with code {process.returncode}:\n{_last_lines(log)}")
+            raise NotReady(f"{name} exited with code {process.returncode}:\n{_last_lines(log)}")
         if check():
             return
         time.sleep(0.1)
@@ -95,13 +95,13 @@ def _last_lines(log):
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _ask_to_stop(process, stop_signal):
+def _request_stop(process, stop_signal):
     if process.poll() is None:
         _signal(process.pid, stop_signal)
 
 
-def _end(process):
-    """Waits for a process that was asked to stop, then kills what is left of its session."""
+def _finish(process):
+    """Waits for a process that was signalled to stop, then kills what is left of its session."""
     try:
         process.wait(timeout=SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:
@@ -126,6 +126,6 @@ def _session_of(process_folder):
     try:
         stat = (process_folder / "stat").read_text(errors="replace")
     except OSError:
-        return None  # it ended while we looked
-    # "pid (name) state parent group session …"; the name may hold anything, parentheses too.
+        return None  # the process exited meanwhile
+    # "pid (name) state parent group session …"; the name may contain any characters, including parentheses.
     return int(stat.rpartition(")")[2].split()[3])

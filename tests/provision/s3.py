@@ -1,4 +1,4 @@
-"""What a client needs to know of an S3 server."""
+"""The address and the credentials of an S3 server."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class S3Server:
         return f"http://{HOST}:{self.port}"
 
     def credentials(self):
-        """The variables by which every AWS SDK takes them."""
+        """Returns the environment variables from which AWS SDKs read them."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,

@@ -1,4 +1,4 @@
-"""SeaweedFS's S3, the stricter second opinion on presigned URLs: full signature checks, no anonymous access."""
+"""SeaweedFS S3, a stricter second check of presigned URLs: full signature checks, no anonymous access."""
 
 import json
 import signal
@@ -21,9 +21,9 @@ def start(folder, processes, environment, environments_root):
     configuration.write_text(json.dumps(_identities()))
     weed = environments.program("seaweedfs", "weed", environments_root)
     argv = [weed, "-logtostderr", "server", *_options(folder, configuration), *(f"{k}={v}" for k, v in ports.items())]
-    # A bucket takes seven volumes at once by default; the tests make many buckets.
+    # By default a bucket allocates seven volumes, which is too much for the many buckets of the tests.
     environment = {**environment, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
-    # It stops on SIGTERM only after ten seconds of grace for its peers; it has none.
+    # On SIGTERM it waits ten seconds for its peers, of which it has none.
     process = processes.start(argv, env=environment, cwd=folder, log=log, stop_signal=signal.SIGKILL)
     master, s3 = ports["-master.port"], ports["-s3.port"]
     wait_until_ready("SeaweedFS", process, log, lambda: _is_ready(master, s3))
@@ -53,5 +53,5 @@ def _identities():
 
 
 def _is_ready(master, s3):
-    """The gateway answers, and the master knows of a volume server that takes writes."""
+    """Returns whether the gateway responds and the master has a volume server that accepts writes."""
     return request(s3, "/healthz")[0] == 200 and request(master, "/dir/assign")[0] == 200

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Checks of an S3 server, from outside: `check.py --endpoint URL --bucket B --access-key A --secret-key S`.
+"""Checks an S3 server from outside: `check.py --endpoint URL --bucket B --access-key A --secret-key S`.
 
-Prints one line a check and exits non-zero if any fails. All keys begin with a random prefix and are removed in the
-end; the bucket must exist. `--peer` is for other servers (LocalStack, SeaweedFS): it skips what S3 leaves open and
-ours decides, and what others are known to be lax about. `--only TEXT` runs the checks whose names contain it.
+Prints one line per check and exits non-zero if any fails. All keys begin with a random prefix and are removed at the
+end; the bucket must exist. `--peer` is for other servers (LocalStack, SeaweedFS): it skips behaviour that S3 leaves
+undefined and rules that other servers are known not to enforce. `--only TEXT` runs the checks whose names contain TEXT.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 
-# Each registers its checks.
+# Importing a module registers its checks.
 import objects  # noqa: F401
 import uploads  # noqa: F401
 import signatures  # noqa: F401
@@ -31,8 +31,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     for name in ("endpoint", "bucket", "access-key", "secret-key"):
         parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--peer", action="store_true", help="another server: only what S3 itself asks for")
-    parser.add_argument("--only", default="", help="a part of the names of the checks to run")
+    parser.add_argument("--peer", action="store_true", help="another server: run only what S3 itself requires")
+    parser.add_argument("--only", default="", help="run only the checks whose names contain this text")
     world = World(parser.parse_args())
     passed, failed, skipped = 0, [], 0
     for name, function, ours in CHECKS:
@@ -46,7 +46,7 @@ def main():
             function(world)
             passed += 1
             print(f"ok    {name}", flush=True)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other checks should run
+        except Exception as error:  # noqa: BLE001 - the other checks should run regardless
             failed.append(name)
             where = traceback.extract_tb(error.__traceback__)
             frame = [frame for frame in where if frame.name == function.__name__][-1]

@@ -1,4 +1,4 @@
-"""Keys, of every kind, and listings of them."""
+"""Object keys of every kind, and listings."""
 
 import concurrent.futures
 import hashlib
@@ -12,7 +12,7 @@ HOSTILE = ["../x", "../../../../etc/passwd", "a/../b", "./a", "a/./b", "/a", "//
 
 
 @check(ours=True)
-def any_key_is_only_a_name(world):
+def any_key_is_just_a_name(world):
     keys = [(world.prefix + name if name != ".." and name != "." else name, os.urandom(9)) for name in HOSTILE]
     keys += [("../" + world.prefix + "up", b"up"), ("/" + world.prefix + "down", b"down")]
     for key, data in keys:
@@ -28,7 +28,7 @@ def any_key_is_only_a_name(world):
 
 
 @check
-def keys_in_unicode_come_back(world):
+def unicode_keys_are_preserved(world):
     for name in ("ünï/画像/🖼.jpg", "a b+c&d=e?f#g", "100%", "%41"):
         key = world.key(name)
         world.put(key, name.encode())
@@ -37,7 +37,7 @@ def keys_in_unicode_come_back(world):
 
 
 @check
-def a_key_of_1024_bytes_is_the_longest(world):
+def a_key_has_at_most_1024_bytes(world):
     key = world.prefix + "k" * (1024 - len(world.prefix))
     world.put(key, b"long")
     equal(world.body(key), b"long")
@@ -45,7 +45,7 @@ def a_key_of_1024_bytes_is_the_longest(world):
 
 
 @check(ours=True)
-def keys_that_no_listing_could_carry_are_refused(world):
+def keys_that_cannot_be_listed_in_xml_are_rejected(world):
     for name in ("\0", "a\x01b", "a\x1fb", "\ufffe"):
         fails(400, "InvalidArgument", world.put, world.prefix + name)
     for path in ("%ff", "%c3%28", "%", "%zz"):
@@ -54,7 +54,7 @@ def keys_that_no_listing_could_carry_are_refused(world):
 
 
 @check
-def a_listing_is_in_the_order_of_bytes(world):
+def a_listing_is_sorted_by_bytes(world):
     base = world.key("")
     names = ["a", "A", "b/c", "b", "b-", "ü", "z", "画", "🖼", "a/b/c", "0", "~"]
     for name in names:
@@ -67,7 +67,7 @@ def a_listing_is_in_the_order_of_bytes(world):
 
 
 @check
-def a_listing_comes_in_pages(world):
+def a_listing_is_paged(world):
     base = world.key("")
     keys = sorted(f"{base}{n:03}" for n in range(25))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -92,7 +92,7 @@ def a_listing_comes_in_pages(world):
 
 
 @check
-def a_delimiter_folds_keys(world):
+def a_delimiter_groups_keys_by_prefix(world):
     base = world.key("")
     for name in ("a", "b/1", "b/2", "c/d/1", "e", "f//x", "b/3/4"):
         world.put(base + name)
@@ -122,7 +122,7 @@ def a_listing_follows_changes_at_once(world):
 
 
 @check(ours=True)
-def a_listing_refuses_nonsense(world):
+def a_listing_rejects_invalid_parameters(world):
     fails(400, "InvalidArgument", world.s3.list_objects_v2, Bucket=world.bucket, MaxKeys=-1)
     for token in ("nonsense!", "AAAA", "%"):
         fails(400, "InvalidArgument", world.s3.list_objects_v2, Bucket=world.bucket, ContinuationToken=token)

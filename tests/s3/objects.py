@@ -1,4 +1,4 @@
-"""Putting, getting and deleting; ranges and conditions."""
+"""Storing, reading and deleting objects; ranges and conditional requests."""
 
 import base64
 import concurrent.futures
@@ -13,7 +13,7 @@ from world import MIB, check, equal, fails, is_absent
 
 
 @check
-def an_object_comes_back_as_it_was_put(world):
+def an_object_is_returned_as_it_was_stored(world):
     for size in (0, 1, 1000, 256 * 1024 - 1, 256 * 1024, 256 * 1024 + 1, 5 * MIB + 7):
         key, data = world.key(f"{size}"), os.urandom(size)
         put = world.put(key, data)
@@ -26,7 +26,7 @@ def an_object_comes_back_as_it_was_put(world):
 
 
 @check
-def headers_and_metadata_come_back(world):
+def headers_and_metadata_are_preserved(world):
     key = world.key()
     given = dict(ContentType="image/jpeg", ContentDisposition='attachment; filename="a b.jpg"', CacheControl="max-age=60",
                  ContentLanguage="de", ContentEncoding="gzip", Metadata={"one": "1", "two-words": "a b"})
@@ -37,7 +37,7 @@ def headers_and_metadata_come_back(world):
 
 
 @check
-def an_object_without_a_type_has_the_default_one(world):
+def an_object_without_a_type_has_the_default_type(world):
     key = world.key()
     status, _, _ = world.request("PUT", world.presign(key, "put_object"), b"x")
     equal(status, 200)
@@ -45,7 +45,7 @@ def an_object_without_a_type_has_the_default_one(world):
 
 
 @check(ours=True)
-def metadata_in_unicode_comes_back(world):
+def unicode_metadata_is_preserved(world):
     key, word = world.key(), "grüße 画像"
     encoded = "=?UTF-8?B?" + base64.b64encode(word.encode()).decode() + "?="
     world.put(key, b"x", Metadata={"word": encoded})
@@ -71,7 +71,7 @@ def a_copy_has_the_same_bytes_headers_metadata_and_checksum(world):
 
 
 @check
-def what_is_not_there_is_not_copied(world):
+def a_missing_object_cannot_be_copied(world):
     source = {"Bucket": world.bucket, "Key": world.key("nothing")}
     copied = world.key()
     fails(404, "NoSuchKey", world.s3.copy_object, Bucket=world.bucket, Key=copied, CopySource=source)
@@ -79,7 +79,7 @@ def what_is_not_there_is_not_copied(world):
 
 
 @check(ours=True)
-def a_copy_that_asks_for_more_is_refused(world):
+def a_copy_with_unsupported_options_is_rejected(world):
     key = world.key()
     world.put(key, b"x")
     source = {"Bucket": world.bucket, "Key": key}
@@ -109,7 +109,7 @@ def an_overwrite_replaces_everything(world):
 
 
 @check
-def a_reader_of_the_old_version_keeps_it(world):
+def a_running_download_is_not_affected_by_an_overwrite(world):
     key, old = world.key(), os.urandom(16 * MIB)
     world.put(key, old)
     body = world.get(key)["Body"]
@@ -133,7 +133,7 @@ def a_missing_bucket_is_404(world):
 
 
 @check
-def deleting_works_and_may_be_repeated(world):
+def deleting_is_idempotent(world):
     key = world.key()
     world.put(key)
     for _ in range(2):
@@ -142,7 +142,7 @@ def deleting_works_and_may_be_repeated(world):
 
 
 @check
-def many_are_deleted_at_once(world):
+def many_objects_are_deleted_in_one_request(world):
     keys = [world.key(f"<&>'\" {n}") for n in range(30)]
     for key in keys[:20]:
         world.put(key)
@@ -154,7 +154,7 @@ def many_are_deleted_at_once(world):
 
 
 @check
-def quiet_deletion_of_many_says_nothing(world):
+def quiet_deletion_of_many_objects_returns_no_list(world):
     key = world.key()
     world.put(key)
     answer = world.s3.delete_objects(Bucket=world.bucket, Delete={"Quiet": True, "Objects": [{"Key": key}]})
@@ -163,7 +163,7 @@ def quiet_deletion_of_many_says_nothing(world):
 
 
 @check
-def more_than_a_thousand_are_not_deleted_at_once(world):
+def more_than_a_thousand_deletions_in_one_request_are_rejected(world):
     fails(400, None, world.s3.delete_objects, Bucket=world.bucket,
           Delete={"Objects": [{"Key": f"{world.prefix}{n}"} for n in range(1001)]})
 
@@ -196,7 +196,7 @@ def ranges_beyond_the_end_are_416(world):
 
 
 @check(ours=True)
-def if_range_decides_between_a_part_and_the_whole(world):
+def if_range_decides_between_a_range_and_the_whole_object(world):
     key = world.key()
     tag = world.put(key, b"0123456789")["ETag"]
     url = world.presign(key)
@@ -205,7 +205,7 @@ def if_range_decides_between_a_part_and_the_whole(world):
 
 
 @check
-def reads_are_conditional(world):
+def reads_support_conditional_headers(world):
     key = world.key()
     tag = world.put(key)["ETag"]
     modified = world.get(key)["LastModified"]
@@ -220,13 +220,13 @@ def reads_are_conditional(world):
         fails(412, None, call, IfUnmodifiedSince=before)
         fails(304, None, call, IfNoneMatch=tag)
         fails(304, None, call, IfModifiedSince=modified)
-        # The tag decides where both are given.
+        # The ETag takes precedence if both are given.
         call(IfMatch=tag, IfUnmodifiedSince=before)
         fails(304, None, call, IfNoneMatch=tag, IfModifiedSince=before)
 
 
 @check
-def a_304_has_the_tag_and_no_body(world):
+def a_304_has_the_etag_and_no_body(world):
     key = world.key()
     tag = world.put(key)["ETag"]
     status, headers, body = world.request("GET", world.presign(key), headers={"If-None-Match": tag})
@@ -234,7 +234,7 @@ def a_304_has_the_tag_and_no_body(world):
 
 
 @check
-def a_put_can_ask_that_nothing_is_there(world):
+def a_put_can_require_that_the_object_does_not_exist(world):
     key = world.key()
     world.put(key, b"first", IfNoneMatch="*")
     fails(412, "PreconditionFailed", world.put, key, b"second", IfNoneMatch="*")
@@ -244,7 +244,7 @@ def a_put_can_ask_that_nothing_is_there(world):
 
 
 @check
-def a_put_can_ask_for_a_version(world):
+def a_put_can_require_a_version(world):
     key = world.key()
     fails((404, 412), None, world.put, key, IfMatch='"0123"')
     tag = world.put(key, b"first")["ETag"]
@@ -254,7 +254,7 @@ def a_put_can_ask_for_a_version(world):
 
 
 @check
-def of_many_first_puts_one_wins(world):
+def of_many_concurrent_conditional_puts_one_succeeds(world):
     key = world.key()
     def attempt(n):
         try:
@@ -269,14 +269,14 @@ def of_many_first_puts_one_wins(world):
 
 
 @check
-def puts_of_one_key_at_once_leave_one_whole_object(world):
+def concurrent_puts_of_one_key_leave_one_whole_object(world):
     key = world.key()
     bodies = [bytes([65 + n]) * (MIB + n) for n in range(12)]
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         puts = [pool.submit(world.put, key, body) for body in bodies]
         while not all(put.done() for put in puts):
             try:
-                assert world.body(key) in bodies, "a mixture was served"
+                assert world.body(key) in bodies, "the response mixes two bodies"
             except ClientError as error:
                 equal(error.response["Error"]["Code"], "NoSuchKey")
         for put in puts:

@@ -1,4 +1,4 @@
-"""The bucket, what is not implemented, other origins, nonsense."""
+"""The bucket, unimplemented operations, CORS, and malformed requests."""
 
 import socket
 import urllib.parse
@@ -7,7 +7,7 @@ from world import check, equal, fails
 
 
 @check
-def the_bucket_is_there(world):
+def the_bucket_exists(world):
     world.s3.head_bucket(Bucket=world.bucket)
     assert world.bucket in [bucket["Name"] for bucket in world.s3.list_buckets()["Buckets"]]
     assert world.s3.get_bucket_location(Bucket=world.bucket)["LocationConstraint"] in (None, "us-east-1")
@@ -15,13 +15,13 @@ def the_bucket_is_there(world):
 
 
 @check(ours=True)
-def no_other_bucket_is_made(world):
+def no_other_bucket_can_be_created(world):
     fails(409, "BucketAlreadyOwnedByYou", world.s3.create_bucket, Bucket=world.bucket)
     fails(400, "TooManyBuckets", world.s3.create_bucket, Bucket="another-bucket")
 
 
 @check(ours=True)
-def what_is_not_implemented_says_so(world):
+def unimplemented_operations_return_501(world):
     key = world.key()
     world.put(key)
     bucket = {"Bucket": world.bucket}
@@ -32,13 +32,13 @@ def what_is_not_implemented_says_so(world):
 
 
 @check(ours=True)
-def uploads_by_form_are_refused_unread(world):
+def form_uploads_are_rejected_without_being_read(world):
     status, _, _ = world.request("POST", f"{world.endpoint}/{world.bucket}", b"--x\r\n", {"Content-Type": "multipart/form-data; boundary=x"})
     equal(status, 501)
 
 
 @check(ours=True)
-def pages_of_any_origin_may_read(world):
+def web_pages_of_any_origin_can_read(world):
     key = world.key()
     world.put(key)
     url = world.presign(key)
@@ -59,7 +59,7 @@ def pages_of_any_origin_may_read(world):
 
 
 @check(ours=True)
-def nonsense_on_the_wire_does_no_harm(world):
+def malformed_requests_do_no_harm(world):
     for wire in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"PUT /x HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
                  b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000 + b"\r\n\r\n", b"GET /%00/%00 HTTP/1.1\r\nHost: a\r\n\r\n"):
         with socket.create_connection((world.host, world.port), timeout=10) as connection:

@@ -1,4 +1,4 @@
-"""Who may do what: signatures and presigned URLs."""
+"""Authentication: signatures and presigned URLs."""
 
 import urllib.parse
 from datetime import datetime, timedelta, timezone
@@ -23,7 +23,7 @@ def a_wrong_secret_is_403(world):
 
 
 @check(ours=True)
-def a_refused_upload_is_answered_though_it_is_big(world):
+def a_large_rejected_upload_gets_a_response(world):
     key = world.key()
     bad = world.presign(key, "put_object").replace("X-Amz-Expires=60", "X-Amz-Expires=61")
     for _ in range(10):
@@ -38,7 +38,7 @@ def an_unknown_access_key_is_403(world):
 
 
 @check
-def nothing_is_done_without_a_signature(world):
+def unsigned_requests_are_rejected(world):
     key = world.key()
     world.put(key)
     for method in ("GET", "HEAD", "PUT", "DELETE", "POST"):
@@ -60,7 +60,7 @@ def a_presigned_url_reads_without_credentials(world):
 
 
 @check
-def a_presigned_url_is_for_one_method(world):
+def a_presigned_url_is_valid_for_one_method(world):
     key = world.key()
     world.put(key)
     get, head = world.presign(key), world.presign(key, "head_object")
@@ -72,7 +72,7 @@ def a_presigned_url_is_for_one_method(world):
 
 
 @check
-def a_presigned_put_stores(world):
+def a_presigned_put_stores_an_object(world):
     key = world.key()
     equal(world.request("PUT", world.presign(key, "put_object"), b"uploaded")[0], 200)
     equal(world.body(key), b"uploaded")
@@ -96,12 +96,12 @@ def an_altered_presigned_url_is_403(world):
     for name, bad in altered.items():
         assert bad != url, name
         status = world.request("GET", bad)[0]
-        # Without a signature the rest of the parameters is nonsense, which may be a 400.
+        # Without a signature, the other parameters make no sense, so a 400 is acceptable too.
         assert status == 403 or (name == "no signature" and status == 400), f"{name}: {status}"
 
 
 def presign_at(world, key, moment, expires):
-    """A presigned URL as if signed at another time."""
+    """Returns a presigned URL as if signed at another time."""
     request = AWSRequest("GET", world.url(key))
     credentials = boto3.Session(world.arguments.access_key, world.arguments.secret_key).get_credentials()
     real = botocore.auth.get_current_datetime
@@ -114,7 +114,7 @@ def presign_at(world, key, moment, expires):
 
 
 @check
-def a_presigned_url_lives_as_long_as_it_says(world):
+def a_presigned_url_expires_after_its_lifetime(world):
     key, now = world.key(), datetime.now(timezone.utc)
     world.put(key)
     for name, moment, expires, status in (
@@ -130,7 +130,7 @@ def a_presigned_url_lives_as_long_as_it_says(world):
 
 
 @check(ours=True)
-def a_presigned_url_may_not_live_too_long_or_come_from_the_future(world):
+def a_presigned_url_with_a_lifetime_over_a_week_or_a_future_date_is_rejected(world):
     key, now = world.key(), datetime.now(timezone.utc)
     world.put(key)
     for moment, expires in ((now, 604801), (now, 4_000_000_000), (now + timedelta(hours=1), 60)):
@@ -142,7 +142,7 @@ def a_presigned_url_may_not_live_too_long_or_come_from_the_future(world):
 
 
 @check(ours=True)
-def signatures_of_version_2_are_refused(world):
+def signatures_of_version_2_are_rejected(world):
     key = world.key()
     world.put(key)
     old = boto3.client("s3", endpoint_url=world.endpoint, region_name="us-east-1",
@@ -155,7 +155,7 @@ def signatures_of_version_2_are_refused(world):
 
 
 @check
-def a_response_can_be_given_other_headers(world):
+def response_headers_can_be_overridden(world):
     key = world.key()
     world.put(key, b"x", ContentType="image/png", CacheControl="no-store")
     more = dict(ResponseContentDisposition="attachment; filename=\"b.png\"; filename*=UTF-8''%C3%BC.png",

@@ -1,4 +1,4 @@
-"""Uploads that are not what they say, or not whole, or too big."""
+"""Uploads that contradict their headers, are incomplete, or are too large."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from world import MIB, check, equal, fails, is_absent
 
 
 @check
-def true_checksums_are_taken(world):
+def correct_checksums_are_accepted(world):
     data = os.urandom(300_000)
     md5 = base64.b64encode(hashlib.md5(data).digest()).decode()
     world.put(world.key(), data, ContentMD5=md5)
@@ -24,14 +24,14 @@ def true_checksums_are_taken(world):
         equal(world.put(key, data, **{name: value})[name], value)
         equal(world.get(key, ChecksumMode="ENABLED")[name], value)
         equal(world.s3.head_object(Bucket=world.bucket, Key=key, ChecksumMode="ENABLED")[name], value)
-        # As a trailer of a chunked body.
+        # Sent as a trailer of a chunked body.
         key = world.key()
         equal(world.put(key, data, ChecksumAlgorithm=algorithm)[name], value)
         equal(world.body(key), data)
 
 
 @check
-def a_false_checksum_leaves_the_object_before(world):
+def a_wrong_checksum_leaves_the_previous_object(world):
     key = world.key()
     world.put(key, b"before")
     wrong = lambda size: base64.b64encode(b"\1" * size).decode()
@@ -45,13 +45,13 @@ def a_false_checksum_leaves_the_object_before(world):
 
 
 @check
-def a_malformed_checksum_is_refused(world):
+def a_malformed_checksum_is_rejected(world):
     for more in ({"ContentMD5": "no"}, {"ChecksumCRC32": "AAAAAAAA"}):
         fails(400, None, world.put, world.key(), b"x", **more)
 
 
 @check
-def a_body_other_than_the_signed_one_is_refused(world):
+def a_body_that_differs_from_the_signed_hash_is_rejected(world):
     key = world.key()
     headers = {"X-Amz-Content-SHA256": hashlib.sha256(b"signed").hexdigest(), "Content-Length": "6"}
     status, _, body = world.request("PUT", world.url(key), b"sent!!", world.signed_headers("PUT", key, headers))
@@ -66,7 +66,7 @@ def chunked(world, key, wire, length, trailer="x-amz-checksum-crc32"):
 
 
 @check
-def a_chunked_body_with_a_trailer_is_taken(world):
+def a_chunked_body_with_a_trailer_is_accepted(world):
     key, crc = world.key(), base64.b64encode(zlib.crc32(b"hello world").to_bytes(4, "big")).decode()
     wire = f"5\r\nhello\r\n6\r\n world\r\n0\r\nx-amz-checksum-crc32:{crc}\r\n\r\n".encode()
     equal(chunked(world, key, wire, 11)[0], 200)
@@ -74,17 +74,17 @@ def a_chunked_body_with_a_trailer_is_taken(world):
 
 
 @check(ours=True)
-def a_chunked_body_that_is_not_whole_leaves_nothing(world):
+def an_incomplete_or_invalid_chunked_body_leaves_no_object(world):
     crc = base64.b64encode(zlib.crc32(b"hello world").to_bytes(4, "big")).decode()
     trailer = f"x-amz-checksum-crc32:{crc}\r\n\r\n"
     for name, wire, length in (
         ("stops after a chunk", "5\r\nhello\r\n", 11),
         ("stops in a chunk", "5\r\nhel", 11),
         ("has no trailer", "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", 11),
-        ("has a false trailer", "5\r\nhello\r\n6\r\nWORLD!\r\n0\r\n" + trailer, 11),
+        ("has a wrong trailer", "5\r\nhello\r\n6\r\nWORLD!\r\n0\r\n" + trailer, 11),
         ("is longer than declared", "5\r\nhello\r\n6\r\n world\r\n0\r\n" + trailer, 5),
         ("is shorter than declared", "5\r\nhello\r\n6\r\n world\r\n0\r\n" + trailer, 12),
-        ("is no chunks", "hello world", 11),
+        ("is not chunked", "hello world", 11),
     ):
         key = world.key()
         status, _, body = chunked(world, key, wire.encode(), length)
@@ -93,7 +93,7 @@ def a_chunked_body_that_is_not_whole_leaves_nothing(world):
 
 
 @check
-def an_upload_that_is_cut_off_leaves_nothing(world):
+def an_interrupted_upload_leaves_no_object(world):
     key, kept = world.key("cut"), world.key("kept")
     world.put(kept, b"before")
     for target in (key, kept):
@@ -110,7 +110,7 @@ def an_upload_that_is_cut_off_leaves_nothing(world):
 
 
 @check(ours=True)
-def an_upload_without_a_length_is_refused(world):
+def an_upload_without_a_length_is_rejected(world):
     key = world.key()
     headers = world.signed_headers("PUT", key, {"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"})
     connection = http.client.HTTPConnection(world.host, world.port, timeout=10)
@@ -120,7 +120,7 @@ def an_upload_without_a_length_is_refused(world):
 
 
 @check(ours=True)
-def an_object_has_a_largest_size(world):
+def the_size_of_an_object_is_limited(world):
     fails(400, "EntityTooLarge", world.put, world.key(), b"x" * (64 * MIB + 1))
     key = world.key()
     world.put(key, b"x" * (64 * MIB))
@@ -128,6 +128,6 @@ def an_object_has_a_largest_size(world):
 
 
 @check
-def metadata_has_a_largest_size(world):
+def the_size_of_metadata_is_limited(world):
     fails(400, "MetadataTooLarge", world.put, world.key(), Metadata={"a": "x" * 2048})
     world.put(world.key(), Metadata={"a": "x" * 2000})

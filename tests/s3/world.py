@@ -1,4 +1,4 @@
-"""The server under test, and the words that the checks are written in."""
+"""The server under test, and the assertions for the checks."""
 
 import http.client
 import os
@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 
 def check(function=None, *, ours=False):
-    """Registers a check; its name, underscores as spaces, is the sentence that it proves."""
+    """Registers a check. Its name, with spaces for underscores, is the sentence that it proves."""
     if function is None:
         return lambda function: check(function, ours=ours)
     CHECKS.append((function.__name__.replace("_", " "), function, ours))
@@ -23,7 +23,7 @@ def check(function=None, *, ours=False):
 
 
 class World:
-    """The server under test and how to reach it."""
+    """The server under test, and requests to it."""
 
     def __init__(self, arguments):
         self.arguments = arguments
@@ -63,7 +63,7 @@ class World:
         return (client or self.s3).generate_presigned_url(method, Params=parameters, ExpiresIn=expires)
 
     def request(self, method, url, body=None, headers=None):
-        """A plain request: status, headers in lower case, body."""
+        """Sends a plain request; returns the status, the headers (names in lower case) and the body."""
         url = urllib.parse.urlsplit(url)
         connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
         try:
@@ -77,7 +77,7 @@ class World:
         return f"{self.endpoint}/{self.bucket}/{urllib.parse.quote(key)}"
 
     def signed_headers(self, method, key, headers, date=None):
-        """Header authentication over a payload hash that `headers` gives."""
+        """Returns the headers signed (Signature Version 4), with the payload hash given in `headers`."""
         request = AWSRequest(method, self.url(key), headers=headers)
         credentials = boto3.Session(self.arguments.access_key, self.arguments.secret_key).get_credentials()
         signer = botocore.auth.S3SigV4Auth(credentials, "s3", "us-east-1")
@@ -91,7 +91,7 @@ def equal(found, expected):
 
 
 def fails(status, code, call, *arguments, **more):
-    """Expects an error with one of these statuses and codes; no code is asked for where there is no body."""
+    """Expects an error with one of these statuses and codes; `None` accepts any code, for responses without a body."""
     try:
         call(*arguments, **more)
     except ClientError as error:
@@ -101,7 +101,7 @@ def fails(status, code, call, *arguments, **more):
             codes = code if isinstance(code, tuple) else (code,)
             assert error.response["Error"]["Code"] in codes, f"code {error.response['Error']['Code']}, expected {code}"
         return error
-    raise AssertionError("it succeeded")
+    raise AssertionError("the call succeeded")
 
 
 def is_absent(world, key):

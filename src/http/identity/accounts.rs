@@ -1,4 +1,4 @@
-//! Accounts: made and changed by administrators, looked at by their owners.
+//! Accounts: administrators create and change them, users read their own.
 
 use axum::Json;
 use axum::body::Body;
@@ -12,16 +12,18 @@ use utoipa::ToSchema;
 
 use super::plans::PlanView;
 use crate::http::AppState;
-use crate::http::error::{
-    AlreadyExists, ApiError, BadRequest, Conflict, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge,
-    RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
-};
+use crate::http::error::ApiError;
 use crate::http::images::views::Time;
-use crate::http::images::{PageQuery, take_page};
+use crate::http::openapi::error_responses::{
+    AlreadyExists, BadRequest, Conflict, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge, RequestTimeout,
+    ServiceUnavailable, UnsupportedMediaType, ValidationError,
+};
+use crate::http::request::extractors::{CallerOf, Identity, PathSegment, RequestUri};
 use crate::http::request::fields;
-use crate::http::request::fields::{Address, CallerOf, Identity, Query, Segment};
-use crate::http::request::json_fields::{JsonFields, boolean, needed, or_null, text};
+use crate::http::request::fields::Query;
+use crate::http::request::json_fields::{JsonFields, boolean, or_null, required, text};
 use crate::http::request::link_header::with_next;
+use crate::http::request::paging::{PageQuery, take_page};
 use crate::model::account::{Account, AccountId, Email};
 use crate::model::caller::UserId;
 use crate::model::plan::{PlanName, Usage};
@@ -33,9 +35,9 @@ use crate::service::identity::passwords::Password;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateAccountRequest, example = json!({"email": "ann@example.org", "password": "correct horse battery", "plan": "Premium"}))]
-#[expect(dead_code, reason = "it describes what `create_account` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `create_account` reads")]
 pub struct NewAccountBody {
-    /// The e-mail address to log in with, in any case. Unique among all accounts.
+    /// The e-mail address to log in with. Case-insensitive, and unique among all accounts.
     #[schema(format = "email", min_length = 3, max_length = 254)]
     email: String,
     /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
@@ -57,7 +59,7 @@ pub struct NewAccountBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateAccountRequest, example = json!({"plan": "Enterprise"}))]
-#[expect(dead_code, reason = "it describes what `update_account` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `update_account` reads")]
 pub struct AccountChangeBody {
     /// The name of the plan; null means all features, without quotas.
     #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
@@ -73,9 +75,9 @@ pub struct AccountChangeBody {
 /// The current and the new password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "it describes what `change_my_password` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `change_my_password` reads")]
 pub struct ChangePasswordRequest {
-    /// The password that is valid now.
+    /// The current password.
     current_password: String,
     /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
     #[schema(min_length = 12, max_length = 128)]
@@ -117,11 +119,11 @@ pub struct AccountStateView {
     pub account: AccountView,
     /// The features of the plan; null means all features, without quotas.
     pub features: Option<PlanView>,
-    /// What the account has stored.
+    /// The usage of the account.
     pub usage: UsageView,
 }
 
-/// What an account has stored. Deleted images count apart, against a quota of the same size.
+/// The usage of an account. Deleted images count separately, against a quota of the same size.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AccountUsage)]
 pub struct UsageView {
@@ -129,13 +131,14 @@ pub struct UsageView {
     pub images: u64,
     /// Size of all originals, in bytes.
     pub bytes: u64,
-    /// Size of all stored resized images, in bytes. They count towards the quota of bytes and give way to originals.
+    /// Size of all stored resized images, in bytes. They count towards the quota for bytes and are removed to make space for
+    /// originals.
     pub variant_bytes: u64,
-    /// Images until the quota is used up; null without a quota.
+    /// Number of images left in the quota; null without a quota.
     pub images_left: Option<u64>,
-    /// Bytes of originals until the quota is used up; null without a quota. Resized images give way.
+    /// Bytes left in the quota for originals; null without a quota. Resized images do not reduce it.
     pub bytes_left: Option<u64>,
-    /// Number of images in the trash: deleted, and not purged yet.
+    /// Number of images in the trash: deleted but not purged yet.
     pub trash_images: u64,
     /// Size of the originals in the trash, in bytes.
     pub trash_bytes: u64,
@@ -160,7 +163,7 @@ pub struct AccountPage {
 pub async fn list_accounts(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_accounts(&caller, limit, token.as_deref()).await?;
@@ -179,15 +182,15 @@ pub async fn list_accounts(
 pub async fn create_account(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_admin(&caller)?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let email = fields.need("email", |value| Email::parse(&text(value)?));
-    let password = fields.need("password", |value| Password::parse(&text(value)?));
+    let email = fields.require("email", |value| Email::parse(&text(value)?));
+    let password = fields.require("password", |value| Password::parse(&text(value)?));
     let user_id = fields.take("user_id", or_null(|value| UserId::parse(&text(value)?))).flatten();
     let plan = match fields.take("plan", or_null(read_plan)) {
         Some(plan) => plan,
@@ -195,12 +198,12 @@ pub async fn create_account(
     };
     let admin = fields.take("admin", boolean).unwrap_or(false);
     fields.finish()?;
-    let new = NewAccount { email: needed(email)?, password: needed(password)?, user_id, plan, admin };
+    let new = NewAccount { email: required(email)?, password: required(password)?, user_id, plan, admin };
     let account = app.service.create_account(&caller, new).await?;
     Ok((StatusCode::CREATED, Json(AccountView::new(&account))).into_response())
 }
 
-/// As the smallest of those that come with the service.
+/// The smallest of the built-in plans.
 const DEFAULT_PLAN: &str = "Basic";
 
 fn read_plan(value: Value) -> Result<PlanName, String> {
@@ -209,13 +212,13 @@ fn read_plan(value: Value) -> Result<PlanName, String> {
 
 /// Get your account
 ///
-/// Includes the features of its plan and its usage.
+/// Includes the features of the plan and the usage.
 #[utoipa::path(get, path = "/accounts/me", tag = "accounts",
     responses((status = 200, description = "The account.", body = AccountStateView), ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_my_account(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<AccountStateView>, ApiError> {
     Query::of(&uri).finish()?;
     Ok(Json(AccountStateView::new(&app.service.my_account(&caller).await?)))
@@ -232,17 +235,17 @@ pub async fn change_my_password(
     State(app): State<AppState>,
     identity: Identity,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_in_person(&caller)?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let current = fields.need("current_password", text);
-    let new = fields.need("new_password", |value| Password::parse(&text(value)?));
+    let current = fields.require("current_password", text);
+    let new = fields.require("new_password", |value| Password::parse(&text(value)?));
     fields.finish()?;
-    app.service.change_my_password(&caller, &needed(current)?, &needed(new)?, Some(identity.address)).await?;
+    app.service.change_my_password(&caller, &required(current)?, &required(new)?, Some(identity.address)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -254,8 +257,8 @@ pub async fn change_my_password(
 pub async fn get_account(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<AccountStateView>, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_admin(&caller)?;
@@ -264,7 +267,7 @@ pub async fn get_account(
 
 /// Update an account
 ///
-/// Administrators only. A new plan takes effect at once.
+/// Administrators only. A new plan takes effect immediately.
 #[utoipa::path(patch, path = "/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The account's id.")),
     request_body(content = AccountChangeBody, content_type = "application/json"),
     responses((status = 200, description = "The updated account.", body = AccountStateView), BadRequest, NotFound, RequestTimeout, Conflict, PayloadTooLarge,
@@ -272,8 +275,8 @@ pub async fn get_account(
 pub async fn update_account(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<AccountStateView>, ApiError> {
@@ -292,18 +295,18 @@ pub async fn update_account(
 
 /// Delete an account
 ///
-/// Administrators only. The account must be disabled. Its sessions and API keys are deleted with it, and its collections unless
-/// `keep_images` is true. Its user stays locked out until another account is created with the same user ID.
+/// Administrators only. The account must be disabled. Its sessions and API keys are deleted, and so are its collections unless
+/// `keep_images` is true. Its user is locked out until another account is created with the same user id.
 #[utoipa::path(delete, path = "/accounts/{id}", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account's id."),
-        ("keep_images" = Option<bool>, Query, description = "Whether the images and collections of the account's user stay. They belong to the next \
-            account with the same user ID. Without it, an account whose user has images, in the trash or not, is not deleted. Defaults to false.")),
+        ("keep_images" = Option<bool>, Query, description = "Whether to keep the images and collections of the account's user. They then belong to the next \
+            account with the same user id. Without it, an account whose user has images, in the trash or not, cannot be deleted. Defaults to false.")),
     responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_account(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     let mut query = Query::of(&uri);
     let keep_images = query.take("keep_images", fields::boolean).unwrap_or(false);
@@ -313,7 +316,7 @@ pub async fn delete_account(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What is not an id names no account.
+/// Parses an account id in a path. An invalid id is a 404.
 fn account_id(text: &str) -> Result<AccountId, Error> {
     AccountId::parse(text).ok_or_else(|| Error::NotFound { what: "such account".to_owned() })
 }
@@ -351,7 +354,7 @@ impl AccountStateView {
     }
 }
 
-/// As [`Time`] writes it.
+/// Formats a timestamp as [`Time`] does.
 pub(in crate::http) fn time(time: DateTime<Utc>) -> String {
     Time(time).to_string()
 }

@@ -1,4 +1,4 @@
-//! API keys: for programs that come in without a password.
+//! API keys, with which programs authenticate without a password.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,27 +15,30 @@ use utoipa::ToSchema;
 use super::accounts::time;
 use super::tokens::NO_STORE;
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, BadRequest, InternalServerError, LimitReached, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{
+    BadRequest, InternalServerError, LimitReached, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
     UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::fields::{Address, CallerOf, Query, Segment};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
+use crate::http::request::fields::Query;
 use crate::http::request::json_fields::{JsonFields, integer, or_null, text};
 use crate::model::account::{ApiKey, KeyId, Scope};
 use crate::service::error::Error;
 use crate::service::identity::api_keys::{KeyChange, NewKey};
 
-/// The description, the scopes and the expiry of an API key. Omitted fields are empty in a new key and keep their value in an existing one.
+/// The description, scopes and expiry of an API key. In a new key, omitted fields are empty; in an existing key they keep their
+/// value.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ApiKeySettings, example = json!({"description": "the shop's uploader", "scopes": ["upload"]}))]
-#[expect(dead_code, reason = "it describes what `read_fields` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_fields` reads")]
 pub struct ApiKeyBody {
-    /// Where the key is used, for people. Without U+0000.
+    /// A note on where the key is used. U+0000 is not allowed.
     #[schema(nullable = false, max_length = 200)]
     description: Option<String>,
-    /// What the key permits; null permits everything that its account may do.
-    #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeWord>>, max_items = 3)]
+    /// The scopes of the key; null permits everything that its account can do.
+    #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeSchema>>, max_items = 3)]
     scopes: Option<Vec<String>>,
     /// Seconds from now until the key expires; null means never.
     #[schema(minimum = 60, maximum = 315_360_000, example = 7_776_000)]
@@ -49,10 +52,10 @@ pub struct ApiKeyView {
     /// The key's id, a UUIDv7.
     #[schema(format = Uuid)]
     pub id: String,
-    /// Where the key is used.
+    /// A note on where the key is used.
     pub description: String,
-    /// What the key permits; null permits everything that its account may do.
-    #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeWord>>)]
+    /// The scopes of the key; null permits everything that its account can do.
+    #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeSchema>>)]
     pub scopes: Option<Vec<&'static str>>,
     /// When the key was created.
     #[schema(format = DateTime)]
@@ -70,7 +73,7 @@ pub struct ApiKeyView {
 pub struct CreatedApiKey {
     #[serde(flatten)]
     pub api_key: ApiKeyView,
-    /// The secret: send it as the password of any user with basic authentication. It is shown only once.
+    /// The secret. Send it as a bearer token, in `X-API-Key`, or as the password in basic authentication. It is shown only once.
     pub key: String,
 }
 
@@ -83,13 +86,13 @@ pub struct ApiKeyList {
 
 /// List your API keys
 ///
-/// Newest first, without their secrets.
+/// Newest first, without the secrets.
 #[utoipa::path(get, path = "/api-keys", tag = "accounts",
     responses((status = 200, description = "Your API keys.", body = ApiKeyList), ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_api_keys(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<ApiKeyList>, ApiError> {
     Query::of(&uri).finish()?;
     let api_keys = app.service.list_keys(&caller).await?.iter().map(ApiKeyView::new).collect();
@@ -98,14 +101,14 @@ pub async fn list_api_keys(
 
 /// Create an API key
 ///
-/// The response is the only one that contains the secret. A key with scopes cannot create keys.
+/// Only this response contains the secret. A key with scopes cannot create keys.
 #[utoipa::path(post, path = "/api-keys", tag = "accounts", request_body(content = ApiKeyBody, content_type = "application/json"),
     responses((status = 201, description = "Created.", body = CreatedApiKey), BadRequest, RequestTimeout, LimitReached, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn create_api_key(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -120,14 +123,14 @@ pub async fn create_api_key(
 
 /// Get an API key
 ///
-/// Without its secret.
+/// Returns the key without its secret.
 #[utoipa::path(get, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
     responses((status = 200, description = "The key.", body = ApiKeyView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_api_key(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<ApiKeyView>, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_account(&caller)?;
@@ -136,7 +139,7 @@ pub async fn get_api_key(
 
 /// Update an API key
 ///
-/// Changes its description, its scopes or its expiry. A key with scopes cannot update keys.
+/// Changes the description, scopes or expiry. A key with scopes cannot update keys.
 #[utoipa::path(put, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
     request_body(content = ApiKeyBody, content_type = "application/json"),
     responses((status = 200, description = "The updated key.", body = ApiKeyView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
@@ -144,8 +147,8 @@ pub async fn get_api_key(
 pub async fn update_api_key(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ApiKeyView>, ApiError> {
@@ -158,14 +161,14 @@ pub async fn update_api_key(
 
 /// Delete an API key
 ///
-/// The key is rejected from then on. A key with scopes cannot delete keys.
+/// From then on, the key is rejected. A key with scopes cannot delete keys.
 #[utoipa::path(delete, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
     responses((status = 204, description = "Deleted."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_api_key(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_whole_account(&caller)?;
@@ -173,7 +176,7 @@ pub async fn delete_api_key(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What is not an id names no key.
+/// Parses a key id in a path. An invalid id is a 404.
 fn key_id(text: &str) -> Result<KeyId, Error> {
     KeyId::parse(text).ok_or_else(|| Error::NotFound { what: "such API key".to_owned() })
 }
@@ -193,10 +196,10 @@ fn read_description(value: Value) -> Result<String, String> {
     if text.chars().count() > ApiKey::MAX_DESCRIPTION_CHARS {
         return Err(format!("must have at most {} characters", ApiKey::MAX_DESCRIPTION_CHARS));
     }
-    if text.contains('\0') { Err("must not have U+0000".to_owned()) } else { Ok(text) }
+    if text.contains('\0') { Err("must not contain U+0000".to_owned()) } else { Ok(text) }
 }
 
-/// Up to ten years.
+/// The maximum is ten years.
 fn read_lifetime(value: Value) -> Result<Duration, String> {
     integer(60, 315_360_000)(value).map(Duration::from_secs)
 }

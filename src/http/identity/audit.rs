@@ -10,10 +10,12 @@ use utoipa::ToSchema;
 
 use super::accounts::time;
 use crate::http::AppState;
-use crate::http::error::{ApiError, InternalServerError, InvalidPageToken, ServiceUnavailable, ValidationError};
-use crate::http::images::{PageQuery, take_page};
-use crate::http::request::fields::{Address, CallerOf, Query};
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{InternalServerError, InvalidPageToken, ServiceUnavailable, ValidationError};
+use crate::http::request::extractors::{CallerOf, RequestUri};
+use crate::http::request::fields::Query;
 use crate::http::request::link_header::with_next;
+use crate::http::request::paging::{PageQuery, take_page};
 use crate::model::account::Entry;
 
 /// An action of an administrator, or one that concerns an account's credentials.
@@ -25,14 +27,14 @@ pub struct AuditEntry {
     /// When it happened.
     #[schema(format = DateTime)]
     pub at: String,
-    /// The e-mail address of the account that did it, `(command line)`, or `(unknown)` for what failed.
+    /// The e-mail address of the account that performed the action, `(command line)`, or `(unknown)` for failed attempts.
     pub actor: String,
-    /// What was done, as `<kind of resource>.<verb>`.
+    /// The action, as `<kind of resource>.<verb>`.
     #[schema(example = "account.changed")]
     pub action: String,
     /// The id or the name of the resource.
     pub subject: String,
-    /// What changed, by field.
+    /// The changed fields with their new values.
     #[schema(example = json!({"plan": "Premium"}))]
     pub details: BTreeMap<String, String>,
 }
@@ -50,15 +52,15 @@ pub struct AuditPage {
 
 /// List audit entries
 ///
-/// What administrators did: accounts and plans that they created or changed, images of others that they deleted or restored. The trail
-/// also records what concerns credentials: API keys created, changed or deleted, passwords set, sessions ended, refresh tokens used twice, and
-/// failed logins once they are slowed down. Administrators only.
+/// Actions of administrators: accounts and plans that they created or changed, and other users' images that they deleted or
+/// restored. The trail also records changes to credentials: API keys created, changed or deleted, passwords set, sessions ended,
+/// refresh tokens reused, and failed logins once they are delayed. Administrators only.
 #[utoipa::path(get, path = "/audit", tag = "accounts", params(PageQuery),
     responses((status = 200, description = "A page of entries.", body = AuditPage), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_audit_entries(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_audit(&caller, limit, token.as_deref()).await?;

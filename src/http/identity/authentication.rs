@@ -1,10 +1,10 @@
-//! What happens before a handler is asked: the client's address, its rates, and who it is.
+//! The middleware before every handler: the client's address, rate limits, and authentication.
 //!
-//! Every route of the API goes through here, so none can forget it. Credentials are read in one order: `Authorization`, `X-API-Key`,
-//! then, behind a gateway, `X-User-Id`. What is there but wrong is a 401 on every route but those that give tokens, which look at
-//! their bodies alone.
+//! Every route of the API passes here, so none can omit it. Credentials are checked in one order: `Authorization`, `X-API-Key`,
+//! then, behind a gateway, `X-User-Id`. Invalid credentials are a 401 on every route except those that issue tokens, which use
+//! only the credentials in their bodies.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -18,46 +18,38 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use super::gateway::AuthMode;
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::request::fields::{FieldErrors, Identity, header as one_header};
-use crate::http::server::middleware::Who;
-use crate::model::caller::{Caller, Proof, UserId};
+use crate::http::request::extractors::Identity;
+use crate::http::request::fields::{FieldErrors, header as one_header};
+use crate::http::server::client_address::Peer;
+use crate::http::server::middleware::CredentialIds;
+use crate::model::caller::{AuthMethod, Caller, UserId};
 use crate::service::error::{Error, Fields};
 use crate::service::identity::authentication::{API_KEY_PREFIX, Credentials, proof_name};
 use crate::service::identity::rate_limits::{Exceeded, RateClass, Standing};
 
-/// The other end of the connection, as `server.rs` notes it.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+/// Paths that machines poll often: neither rate-limited nor authenticated.
+pub const UNRESTRICTED_PATHS: [&str; 4] = ["/health", "/ready", "/metrics", "/limits"];
 
-impl Peer {
-    pub fn of(request: &Request) -> IpAddr {
-        request.extensions().get::<Self>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
-    }
-}
-
-/// Asked by machines, by themselves and often: neither limited nor told who asks.
-pub const UNGUARDED: [&str; 4] = ["/health", "/ready", "/metrics", "/limits"];
-
-/// Finds out who asks, and leaves an [`Identity`] with the request.
-pub async fn identify(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+/// Authenticates the caller, and adds an [`Identity`] to the request's extensions.
+pub async fn authenticate(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
     let (gateway, peer) = (&app.config.gateway, Peer::of(&request));
-    if let Err(error) = gateway.check_page(peer, request.method(), request.uri(), request.headers()) {
+    if let Err(error) = gateway.check_cross_site(peer, request.method(), request.uri(), request.headers()) {
         return ApiError::from(error).into_response();
     }
-    if UNGUARDED.contains(&path) {
+    if UNRESTRICTED_PATHS.contains(&path) {
         return next.run(request).await;
     }
-    let class = class_of(request.method(), path);
+    let class = rate_class(request.method(), path);
     let address = gateway.proxies.client(peer, request.headers());
     warn_of_unknown_proxy(&app, peer, address, request.headers());
     let mut standing = match app.service.rates.check_address(class, address) {
         Ok(standing) => standing,
-        Err(exceeded) => return refuse(exceeded),
+        Err(exceeded) => return rate_limited(exceeded),
     };
     let trusted = gateway.trusts(peer);
     let sent = match class {
-        // Their credentials are in the body: old ones in the head must not keep anybody from getting new ones.
+        // Their credentials are in the body. Stale ones in the headers must not prevent clients from getting new ones.
         RateClass::Login => Ok(Credentials::None),
         RateClass::Read | RateClass::Upload => credentials(request.headers(), trusted),
     };
@@ -67,75 +59,79 @@ pub async fn identify(State(app): State<AppState>, mut request: Request, next: N
                 app.service.metrics.count_caller(class.name(), proof_name(&caller));
                 Ok(caller)
             }
-            Err(error) => return with_standing(ApiError::from(error).into_response(), standing),
+            Err(error) => return with_rate_limit_headers(ApiError::from(error).into_response(), standing),
         },
-        Err(broken) => Err(broken),
+        Err(invalid_fields) => Err(invalid_fields),
     };
-    let slot = request.extensions().get::<Arc<OnceLock<Who>>>();
-    if let (Some(slot), Some(who)) = (slot, caller.as_ref().ok().and_then(who)) {
-        slot.get_or_init(|| who);
+    let slot = request.extensions().get::<Arc<OnceLock<CredentialIds>>>();
+    if let (Some(slot), Some(ids)) = (slot, caller.as_ref().ok().and_then(credential_ids)) {
+        slot.get_or_init(|| ids);
     }
     if let Some(user) = caller.as_ref().ok().and_then(Caller::user) {
         match app.service.rates.check_caller(class, user.as_str()) {
-            Ok(own) => standing = nearer(standing, own),
-            Err(exceeded) => return refuse(exceeded),
+            Ok(own) => standing = stricter(standing, own),
+            Err(exceeded) => return rate_limited(exceeded),
         }
     }
-    let caching = if caller.as_ref().is_ok_and(|caller| caller.user().is_some()) { PRIVATE } else { ASKED_EACH_TIME };
-    let (caller, broken) = caller.map_or_else(|broken| (Caller::Anonymous, broken), |caller| (caller, Fields::new()));
+    let caching = if caller.as_ref().is_ok_and(|caller| caller.user().is_some()) { PRIVATE } else { REVALIDATE };
+    let (caller, invalid_fields) =
+        caller.map_or_else(|invalid_fields| (Caller::Anonymous, invalid_fields), |caller| (caller, Fields::new()));
     let caller = if trusted && caller == Caller::Anonymous { Caller::Gateway } else { caller };
-    request.extensions_mut().insert(Identity { caller, broken, address });
+    request.extensions_mut().insert(Identity { caller, invalid_fields, address });
     let mut response = next.run(request).await;
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(caching);
-    with_standing(response, standing)
+    with_rate_limit_headers(response, standing)
 }
 
-/// Whose credentials the caller came in with.
-fn who(caller: &Caller) -> Option<Who> {
-    let user = caller.known()?;
-    let key = match user.proof {
-        Proof::ApiKey(key, _) => Some(key),
+/// Returns the ids of the account and the API key that authenticated the caller.
+fn credential_ids(caller: &Caller) -> Option<CredentialIds> {
+    let user = caller.authenticated_user()?;
+    let key = match user.auth_method {
+        AuthMethod::ApiKey(key, _) => Some(key),
         _ => None,
     };
-    Some(Who { account: user.own_account()?.id, key })
+    Some(CredentialIds { account: user.own_account()?.id, key })
 }
 
-/// What this caller is told may not be for the next one.
+/// The response may differ for the next caller.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-store");
-/// What is public now may not be in a moment.
-const ASKED_EACH_TIME: HeaderValue = HeaderValue::from_static("no-cache");
+/// What is public now may become private.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// Once: behind a proxy that is not trusted all clients have its address, and share its limits.
+/// Logs each warning once. Behind an untrusted proxy, all clients appear with its address and share its limits.
 fn warn_of_unknown_proxy(app: &AppState, peer: IpAddr, address: IpAddr, headers: &HeaderMap) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let forwarded = peer == address && headers.contains_key("x-forwarded-for") && app.config.gateway.proxies.is_empty();
     if forwarded && !WARNED.swap(true, Ordering::Relaxed) {
-        tracing::warn!(%peer, "a request says that it was forwarded: if this is your proxy, name it in TRUSTED_PROXIES");
+        tracing::warn!(%peer, "a request has X-Forwarded-For, but its peer is not in TRUSTED_PROXIES; add the peer if it is your proxy");
     }
     static IGNORED: AtomicBool = AtomicBool::new(false);
     let gateway = &app.config.gateway;
     let ignored = gateway.mode == AuthMode::Trusted && !gateway.trusts(peer) && headers.contains_key("x-user-id");
     if ignored && !IGNORED.swap(true, Ordering::Relaxed) {
-        tracing::warn!(%peer, "X-User-Id is ignored, for it comes from an address that is not in TRUSTED_PROXIES");
+        tracing::warn!(%peer, "ignored X-User-Id, because its peer is not in TRUSTED_PROXIES");
     }
 }
 
-fn class_of(method: &Method, path: &str) -> RateClass {
+fn rate_class(method: &Method, path: &str) -> RateClass {
     match *method {
         _ if path.starts_with("/token") => RateClass::Login,
         Method::GET | Method::HEAD | Method::OPTIONS => RateClass::Read,
-        // It signs, and stores nothing.
+        // This request only signs URLs and stores nothing.
         Method::POST if path == "/images/{image_id}/urls" => RateClass::Read,
         _ => RateClass::Upload,
     }
 }
 
-/// What the request shows of its caller; the rule that `X-User-Id` breaks, where it counts. `trusted`: a gateway sent it.
+/// Reads the credentials of a request. `trusted`: the peer can set `X-User-Id`.
+///
+/// # Errors
+/// The rule that `X-User-Id` breaks.
 fn credentials(headers: &HeaderMap, trusted: bool) -> Result<Credentials, Fields> {
     if headers.contains_key(header::AUTHORIZATION) {
         return Ok(authorization(headers).unwrap_or(Credentials::Unreadable));
     }
-    // Gateways use this header for keys of their own; where they vouch for callers, those are none of this service's business.
+    // Gateways use this header for keys of their own. Behind a trusted gateway, such keys are ignored.
     let is_ours = |key: &&HeaderValue| !trusted || key.as_bytes().trim_ascii_start().starts_with(API_KEY_PREFIX.as_bytes());
     let mut keys = headers.get_all(X_API_KEY).iter().filter(is_ours);
     if let Some(key) = keys.next() {
@@ -151,14 +147,14 @@ fn credentials(headers: &HeaderMap, trusted: bool) -> Result<Credentials, Fields
         errors.check(name, text.and_then(UserId::parse))
     });
     match errors.finish() {
-        Err(Error::Invalid(broken)) => Err(broken),
+        Err(Error::Invalid(invalid_fields)) => Err(invalid_fields),
         _ => Ok(user.map_or(Credentials::None, Credentials::Gateway)),
     }
 }
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// RFC 6750 and RFC 7617.
+/// Reads bearer and basic credentials (RFC 6750, RFC 7617).
 fn authorization(headers: &HeaderMap) -> Option<Credentials> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -171,29 +167,32 @@ fn authorization(headers: &HeaderMap) -> Option<Credentials> {
         return None;
     }
     let bytes = STANDARD.decode(rest).ok()?;
-    // Python's requests and aiohttp write Latin-1 (RFC 7617, B.3), in which each byte is a character.
+    // Python's requests and aiohttp send Latin-1 (RFC 7617, B.3), in which each byte is a character.
     let text = String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().iter().copied().map(char::from).collect());
     let (user, password) = text.split_once(':')?;
     Some(Credentials::Basic { user: user.to_owned(), password: password.to_owned() })
 }
 
-/// The one of both that is used up sooner.
-fn nearer(one: Option<Standing>, other: Option<Standing>) -> Option<Standing> {
+/// Returns the rate limit that is closer to being used up.
+fn stricter(one: Option<Standing>, other: Option<Standing>) -> Option<Standing> {
     match (one, other) {
         (Some(one), Some(other)) => Some(if other.remaining <= one.remaining { other } else { one }),
         (one, other) => one.or(other),
     }
 }
 
-fn refuse(exceeded: Exceeded) -> Response {
-    with_standing(ApiError::from(Error::too_many(exceeded.retry_after)).into_response(), Some(exceeded.standing))
+fn rate_limited(exceeded: Exceeded) -> Response {
+    with_rate_limit_headers(
+        ApiError::from(Error::too_many_requests(exceeded.retry_after)).into_response(),
+        Some(exceeded.standing),
+    )
 }
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// The fields of draft-ietf-httpapi-ratelimit-headers: what is allowed in a minute, and what is left of it.
-fn with_standing(mut response: Response, standing: Option<Standing>) -> Response {
+/// Adds the headers of draft-ietf-httpapi-ratelimit-headers: the requests allowed per minute, and how many of them are left.
+fn with_rate_limit_headers(mut response: Response, standing: Option<Standing>) -> Response {
     let Some(Standing { class, limit, remaining, reset_seconds }) = standing else { return response };
     let name = class.name();
     let fields = [
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authorization_is_one_token_or_one_user_and_password() {
+    fn authorization_is_one_bearer_token_or_one_user_and_password() {
         assert!(matches!(read(&["Bearer  abc "]), Some(Credentials::Bearer(token)) if token == "abc"));
         assert!(matches!(read(&["bEARER abc"]), Some(Credentials::Bearer(_))));
         let basic = |text: &str| read(&[&format!("Basic {}", STANDARD.encode(text))]);
@@ -231,9 +230,9 @@ mod tests {
         let latin1 = STANDARD.encode(b"ann:Gr\xfc\xdfe");
         assert!(matches!(read(&[&format!("Basic {latin1}")]), Some(Credentials::Basic { password, .. }) if password == "Grüße"));
         assert!(matches!(basic("ann:Grüße"), Some(Credentials::Basic { password, .. }) if password == "Grüße"));
-        for broken in [&["Basic !"][..], &["Bearer"], &["Digest abc"], &[""], &["Bearer a", "Bearer a"], &["Basic //8="]] {
-            // The last is two letters in Latin-1, without a colon.
-            assert!(read(broken).is_none(), "{broken:?}");
+        for header in [&["Basic !"][..], &["Bearer"], &["Digest abc"], &[""], &["Bearer a", "Bearer a"], &["Basic //8="]] {
+            // The last one is two letters in Latin-1, without a colon.
+            assert!(read(header).is_none(), "{header:?}");
         }
     }
 }

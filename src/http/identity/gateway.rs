@@ -1,8 +1,9 @@
-//! Who may name a user without credentials (`AUTH_MODE=trusted`), and the guard against web pages where anybody on this machine may.
+//! Trust without credentials (`AUTH_MODE=trusted`): which peers can set `X-User-Id`, and the guard against web pages where every
+//! local program can.
 //!
-//! On a loopback address every program of this machine is trusted, and a browser runs the programs of strangers: a page can send a
-//! form to `localhost`, and can have its own name resolve to 127.0.0.1 (DNS rebinding). So requests that a page of another site makes
-//! are refused there, by `Origin` and `Sec-Fetch-Site`, and those for a host name that is not this service's.
+//! On a loopback address, every local program is trusted, and a browser runs programs of strangers. A page can send a form to
+//! `localhost`, and can make its own host name resolve to 127.0.0.1 (DNS rebinding). So the service rejects there requests that a
+//! page of another site makes, by `Origin` and `Sec-Fetch-Site`, and requests for a host name that is not its own.
 
 use std::net::IpAddr;
 
@@ -11,38 +12,40 @@ use http::{HeaderMap, Method, Uri, header};
 use crate::http::server::client_address::TrustedProxies;
 use crate::service::error::Error;
 
-/// How callers are taken for users.
+/// How callers are identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthMode {
-    /// A gateway vouches for `X-User-Id`; accounts are optional.
+    /// A trusted gateway sets `X-User-Id`; accounts are optional.
     Trusted,
-    /// Whoever writes must show who they are.
+    /// Writes require credentials.
     Required,
 }
 
-/// What is believed without credentials, and of whom.
+/// What the service trusts without credentials, and from which peers.
 #[derive(Debug, Clone)]
 pub struct Gateway {
     pub mode: AuthMode,
-    /// Whether the service listens on this machine alone.
+    /// Whether the service listens only on a loopback address.
     pub on_loopback: bool,
     pub proxies: TrustedProxies,
-    /// The host name that clients use, where it is known.
+    /// The host name that clients use, if it is known.
     pub public_host: Option<String>,
-    /// Origins whose pages may use the API. `*`, which is any, is nobody whose word is taken for users.
+    /// Origins whose pages can use the API. `*` means any origin, but does not let pages act for users.
     pub origins: Vec<String>,
 }
 
 impl Gateway {
-    /// Whether requests from this address may say for which user they are.
+    /// Returns whether requests from this peer can set `X-User-Id`.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.mode == AuthMode::Trusted && (self.on_loopback || self.proxies.trusts(peer.to_canonical()))
     }
 
+    /// Rejects cross-site requests where they could act as any user.
+    ///
     /// # Errors
-    /// A page of another site made the request, or it is for another host, where either could act as any user.
-    pub fn check_page(&self, peer: IpAddr, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
-        // A proxy passes on names that only it knows, and answers for who uses them.
+    /// A page of another site made the request, or the request is for another host.
+    pub fn check_cross_site(&self, peer: IpAddr, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
+        // A proxy forwards host names that only it knows, and is responsible for its clients.
         if !self.on_loopback || self.mode == AuthMode::Required || self.proxies.trusts(peer.to_canonical()) {
             return Ok(());
         }
@@ -50,7 +53,7 @@ impl Gateway {
         let host = uri.authority().map(http::uri::Authority::as_str).or_else(|| text(header::HOST)).unwrap_or_default();
         if !self.is_own_host(host) {
             return Err(Error::forbidden(
-                "Host is not a name of this service. Set PUBLIC_URL to the address that clients use, or TRUSTED_PROXIES to that of \
+                "Host is not a name of this service. Set PUBLIC_URL to the URL that clients use, or TRUSTED_PROXIES to the address of \
                  the proxy that sent this request.",
             ));
         }
@@ -66,8 +69,7 @@ impl Gateway {
             return Ok(());
         }
         Err(Error::forbidden(
-            "A page of another site made this request. Name its origin in CORS_ORIGINS to allow it; `*` allows pages of other sites only to \
-             read.",
+            "A page of another site made this request. Add its origin to CORS_ORIGINS to allow it; `*` allows other sites only to read.",
         ))
     }
 
@@ -86,14 +88,14 @@ impl Gateway {
     }
 }
 
-/// Without the port, the brackets of IPv6 and the root's dot, in lower case.
+/// Returns the host name in lower case, without the port, the brackets of IPv6 and the trailing dot.
 pub fn host_name(authority: &str) -> Option<String> {
     let authority: http::uri::Authority = authority.parse().ok()?;
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
     Some(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase())
 }
 
-/// A name that leads to this machine whoever is asked for it (RFC 6761, 6.3).
+/// Returns whether the name always resolves to this machine (RFC 6761, 6.3).
 pub fn is_local(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -112,11 +114,11 @@ mod tests {
 
     fn check(gateway: &Gateway, method: Method, headers: &[(&'static str, &str)]) -> bool {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        gateway.check_page(HERE, &method, &Uri::from_static("/images"), &headers).is_ok()
+        gateway.check_cross_site(HERE, &method, &Uri::from_static("/images"), &headers).is_ok()
     }
 
     #[test]
-    fn on_a_loopback_address_only_its_own_names_are_answered() {
+    fn on_a_loopback_address_only_own_host_names_are_accepted() {
         let gateway = on_loopback();
         for own in [
             "localhost",
@@ -136,11 +138,11 @@ mod tests {
         }
         let absolute = Uri::from_static("http://rebound.example/images");
         let headers = HeaderMap::from_iter([(header::HOST, "localhost".parse().unwrap())]);
-        assert!(gateway.check_page(HERE, &Method::GET, &absolute, &headers).is_err());
+        assert!(gateway.check_cross_site(HERE, &Method::GET, &absolute, &headers).is_err());
     }
 
     #[test]
-    fn on_a_loopback_address_pages_of_other_sites_write_nothing() {
+    fn on_a_loopback_address_pages_of_other_sites_cannot_write() {
         let gateway = on_loopback();
         let post = |more: &[(&'static str, &str)]| check(&gateway, Method::POST, &[&[("host", "localhost:8000")], more].concat());
         assert!(post(&[]) && post(&[("sec-fetch-site", "same-origin")]) && post(&[("sec-fetch-site", "none")]));
@@ -158,7 +160,10 @@ mod tests {
             assert!(!post(&[("origin", foreign)]), "{foreign}");
         }
         assert!(!post(&[("sec-fetch-site", "cross-site")]));
-        assert!(check(&gateway, Method::GET, &[("host", "localhost"), ("origin", "https://evil.example")]), "it cannot be read");
+        assert!(
+            check(&gateway, Method::GET, &[("host", "localhost"), ("origin", "https://evil.example")]),
+            "the page cannot read the response"
+        );
         for method in [Method::PUT, Method::PATCH, Method::DELETE] {
             assert!(!check(&gateway, method, &[("host", "localhost"), ("origin", "https://evil.example")]));
         }
@@ -167,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_trusted_names_users() {
+    fn only_trusted_peers_can_set_the_user() {
         let network = |text: &str| TrustedProxies::new(vec![crate::http::server::client_address::parse_network(text).unwrap()]);
         let inner = Gateway { on_loopback: false, proxies: network("10.0.0.0/8"), ..on_loopback() };
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
@@ -176,7 +181,7 @@ mod tests {
         assert!(on_loopback().trusts(HERE));
         let required = Gateway { mode: AuthMode::Required, ..on_loopback() };
         assert!(!required.trusts(HERE));
-        // Neither credentials nor a proxy's own guard are for a page to bring.
+        // A page has no credentials to send, and a proxy guards its own clients.
         let foreign = [("host", "rebound.example"), ("origin", "https://evil.example")];
         assert!(check(&required, Method::POST, &foreign) && check(&inner, Method::POST, &foreign));
         assert!(check(&Gateway { proxies: network("127.0.0.1"), ..on_loopback() }, Method::POST, &foreign));

@@ -1,4 +1,4 @@
-//! Plans: what accounts are given.
+//! Plans: the features and quotas of accounts.
 
 use axum::Json;
 use axum::body::Body;
@@ -10,12 +10,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::AppState;
-use crate::http::error::{
-    AlreadyExists, ApiError, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout,
-    ServiceUnavailable, UnsupportedMediaType, ValidationError,
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{
+    AlreadyExists, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
+    UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::fields::{Address, CallerOf, Query, Segment};
-use crate::http::request::json_fields::{JsonFields, boolean, integer, needed, or_null, text};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
+use crate::http::request::fields::Query;
+use crate::http::request::json_fields::{JsonFields, boolean, integer, or_null, required, text};
 use crate::model::image::ThumbnailSize;
 use crate::model::plan::{Features, Plan, PlanName};
 use crate::service::error::Error;
@@ -27,31 +29,32 @@ pub struct PlanView {
     /// The name of the plan.
     #[schema(example = "Premium")]
     pub name: String,
-    /// Whether the plan came with the service. Such a plan can be updated but not deleted.
+    /// Whether the plan is built in. Built-in plans can be updated but not deleted.
     pub built_in: bool,
     /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels.
     #[schema(example = json!(["small", "medium", "200", "400"]))]
     pub thumbnails: Vec<String>,
     /// Whether originals can be downloaded and linked to.
     pub original: bool,
-    /// Whether expiring links can be created.
+    /// Whether share links can be created.
     pub expiring_links: bool,
     /// Whether resized images can be requested.
     pub custom_sizes: bool,
     /// Whether images can be imported from URLs.
     pub imports: bool,
-    /// Quota for the size of all originals and resized images, in bytes; null means no limit. Resized images give way to originals.
+    /// Quota for the total size of originals and resized images, in bytes; null means no limit. Resized images are removed to
+    /// make space for originals.
     pub max_bytes: Option<u64>,
     /// Quota for the number of images; null means no limit.
     pub max_images: Option<u64>,
 }
 
-/// The features and quotas of a plan. They replace the previous ones: omitted features are not included, omitted quotas do not
-/// limit.
+/// The features and quotas of a plan. They replace the previous ones: omitted features are not included, and omitted quotas mean
+/// no limit.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdatePlanRequest, example = json!({"thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
-#[expect(dead_code, reason = "it describes what `read_features` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_features` reads")]
 pub struct PlanBody {
     /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels from 16 to 2000. Defaults to none.
     #[schema(value_type = Vec<ThumbnailSizeName>, required = false, max_items = 10)]
@@ -59,7 +62,7 @@ pub struct PlanBody {
     /// Whether originals can be downloaded and linked to. Defaults to false.
     #[schema(nullable = false)]
     original: Option<bool>,
-    /// Whether expiring links can be created; requires `original`. Defaults to false.
+    /// Whether share links can be created; requires `original`. Defaults to false.
     #[schema(nullable = false)]
     expiring_links: Option<bool>,
     /// Whether resized images can be requested. Defaults to false.
@@ -68,7 +71,8 @@ pub struct PlanBody {
     /// Whether images can be imported from URLs. Defaults to false.
     #[schema(nullable = false)]
     imports: Option<bool>,
-    /// Quota for the size of all originals and resized images, in bytes. Resized images give way to originals. Defaults to null, which means no limit.
+    /// Quota for the total size of originals and resized images, in bytes. Resized images are removed to make space for
+    /// originals. Defaults to null, which means no limit.
     #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
     max_bytes: Option<u64>,
     /// Quota for the number of images. Defaults to null, which means no limit.
@@ -76,11 +80,11 @@ pub struct PlanBody {
     max_images: Option<u64>,
 }
 
-/// The plan to create. Omitted features are not included, omitted quotas do not limit.
+/// The plan to create. Omitted features are not included, and omitted quotas mean no limit.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreatePlanRequest, example = json!({"name": "Studio", "thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
-#[expect(dead_code, reason = "it describes what `create_plan` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `create_plan` reads")]
 pub struct NewPlanBody {
     /// The name of the plan.
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
@@ -91,7 +95,7 @@ pub struct NewPlanBody {
     /// Whether originals can be downloaded and linked to. Defaults to false.
     #[schema(nullable = false)]
     original: Option<bool>,
-    /// Whether expiring links can be created; requires `original`. Defaults to false.
+    /// Whether share links can be created; requires `original`. Defaults to false.
     #[schema(nullable = false)]
     expiring_links: Option<bool>,
     /// Whether resized images can be requested. Defaults to false.
@@ -100,7 +104,8 @@ pub struct NewPlanBody {
     /// Whether images can be imported from URLs. Defaults to false.
     #[schema(nullable = false)]
     imports: Option<bool>,
-    /// Quota for the size of all originals and resized images, in bytes. Resized images give way to originals. Defaults to null, which means no limit.
+    /// Quota for the total size of originals and resized images, in bytes. Resized images are removed to make space for
+    /// originals. Defaults to null, which means no limit.
     #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
     max_bytes: Option<u64>,
     /// Quota for the number of images. Defaults to null, which means no limit.
@@ -111,7 +116,7 @@ pub struct NewPlanBody {
 /// The name of a thumbnail size: `small`, `medium`, or a height in pixels from 16 to 2000.
 #[derive(Debug, ToSchema)]
 #[schema(pattern = r"^(small|medium|1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|1[0-9]{3}|2000)$", example = "small")]
-#[expect(dead_code, reason = "it describes what `read_size` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_size` reads")]
 pub struct ThumbnailSizeName(String);
 
 /// All plans.
@@ -123,13 +128,13 @@ pub struct PlanList {
 
 /// List plans
 ///
-/// All plans, by name. Requires authentication of any kind.
+/// Lists all plans by name. Requires authentication of any kind.
 #[utoipa::path(get, path = "/plans", tag = "accounts",
     responses((status = 200, description = "The plans.", body = PlanList), ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_plans(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<PlanList>, ApiError> {
     Query::of(&uri).finish()?;
     let plans = app.service.list_plans(&caller).await?.iter().map(PlanView::new).collect();
@@ -144,8 +149,8 @@ pub async fn list_plans(
 pub async fn get_plan(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<PlanView>, ApiError> {
     Query::of(&uri).finish()?;
     caller.user().ok_or(Error::Unauthenticated)?;
@@ -161,23 +166,23 @@ pub async fn get_plan(
 pub async fn create_plan(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_admin(&caller)?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let name = fields.need("name", |value| PlanName::parse(&text(value)?));
+    let name = fields.require("name", |value| PlanName::parse(&text(value)?));
     let features = read_features(&mut fields);
     fields.finish()?;
-    let plan = app.service.create_plan(&caller, needed(name)?, features).await?;
+    let plan = app.service.create_plan(&caller, required(name)?, features).await?;
     Ok((StatusCode::CREATED, Json(PlanView::new(&plan))).into_response())
 }
 
 /// Replace the features of a plan
 ///
-/// Administrators only. Takes effect at once for all accounts that have the plan.
+/// Administrators only. Takes effect immediately for all accounts with this plan.
 #[utoipa::path(put, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
     request_body(content = PlanBody, content_type = "application/json"),
     responses((status = 200, description = "The updated plan.", body = PlanView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
@@ -185,8 +190,8 @@ pub async fn create_plan(
 pub async fn update_plan(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<PlanView>, ApiError> {
@@ -201,14 +206,14 @@ pub async fn update_plan(
 
 /// Delete a plan
 ///
-/// Administrators only. Only plans that no account has and that did not come with the service.
+/// Administrators only. Built-in plans and plans that accounts use cannot be deleted.
 #[utoipa::path(delete, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
     responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_plan(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_admin(&caller)?;
@@ -216,7 +221,7 @@ pub async fn delete_plan(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What cannot be a name names no plan.
+/// Parses a plan name in a path. An invalid name is a 404.
 fn plan_name(text: &str) -> Result<PlanName, Error> {
     PlanName::parse(text).map_err(|_| Error::NotFound { what: "such plan".to_owned() })
 }
@@ -237,7 +242,7 @@ fn read_features(fields: &mut JsonFields) -> Features {
 }
 
 fn read_sizes(value: Value) -> Result<Vec<ThumbnailSize>, String> {
-    let rule = || "must be a list of up to 10 of small, medium and heights from 16 to 2000 pixels, as texts".to_owned();
+    let rule = || "must be a list of up to 10 strings: small, medium, or heights from 16 to 2000 pixels".to_owned();
     let Value::Array(values) = value else { return Err(rule()) };
     if values.len() > 10 {
         return Err(rule());
@@ -253,9 +258,9 @@ fn read_sizes(value: Value) -> Result<Vec<ThumbnailSize>, String> {
 }
 
 fn read_size(name: &str) -> Option<ThumbnailSize> {
-    let shown = ThumbnailSize::SHOWN.into_iter().find(|size| size.name() == name);
+    let named = ThumbnailSize::STANDARD.into_iter().find(|size| size.name() == name);
     let plain = !name.starts_with(['0', '+']);
-    shown.or_else(|| {
+    named.or_else(|| {
         let height = name.parse().ok().filter(|height| plain && (16..=2000).contains(height));
         height.map(ThumbnailSize::Height)
     })
@@ -266,7 +271,7 @@ impl PlanView {
         let Features { thumbnails, original, expiring_links, custom_sizes, imports, max_bytes, max_images } = &plan.features;
         let name = |size: &ThumbnailSize| match size {
             ThumbnailSize::Height(height) => height.to_string(),
-            shown => shown.name().into_owned(),
+            named => named.name().into_owned(),
         };
         Self {
             name: plan.name.to_string(),

@@ -1,4 +1,4 @@
-//! Sessions: where an account is logged in, and logging out.
+//! Sessions: list where an account is logged in, and log out.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,25 +8,27 @@ use utoipa::ToSchema;
 
 use super::accounts::time;
 use crate::http::AppState;
-use crate::http::error::{ApiError, InternalServerError, NotFound, ServiceUnavailable, ValidationError};
-use crate::http::request::fields::{Address, CallerOf, Query, Segment};
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{InternalServerError, NotFound, ServiceUnavailable, ValidationError};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
+use crate::http::request::fields::Query;
 use crate::model::account::SessionId;
 use crate::service::identity::sessions::{Ending, Session, no_such_session};
 
-/// A session: one login, and the tokens that it gave.
+/// A session: one login and its tokens.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Session)]
 pub struct SessionView {
     /// The session's id, a UUIDv7.
     #[schema(format = Uuid)]
     pub id: String,
-    /// When its owner logged in.
+    /// When the user logged in.
     #[schema(format = DateTime)]
     pub created_at: String,
-    /// When it expires unless its tokens are refreshed before.
+    /// When the session expires, unless its tokens are refreshed before.
     #[schema(format = DateTime)]
     pub expires_at: String,
-    /// Whether this request was made with its access token.
+    /// Whether this request used the session's access token.
     pub current: bool,
 }
 
@@ -45,7 +47,7 @@ pub struct SessionList {
 pub async fn list_my_sessions(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<SessionList>, ApiError> {
     Query::of(&uri).finish()?;
     let sessions = app.service.list_sessions(&caller).await?.iter().map(SessionView::new).collect();
@@ -54,13 +56,13 @@ pub async fn list_my_sessions(
 
 /// End all your sessions
 ///
-/// Logs out all sessions, including this one. API keys stay valid, and cannot be used for this operation.
+/// Logs out everywhere, including here. API keys stay valid, and cannot be used for this operation.
 #[utoipa::path(delete, path = "/accounts/me/sessions", tag = "accounts",
     responses((status = 204, description = "Ended."), ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn end_my_sessions(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     app.service.end_sessions(&caller, Ending::All).await?;
@@ -69,16 +71,16 @@ pub async fn end_my_sessions(
 
 /// Log out
 ///
-/// Ends a session: its access token and its refresh token are rejected from then on. `current` is the session of the access token that the
-/// request is made with. API keys cannot be used for this operation.
+/// Ends a session: from then on, its access token and its refresh token are rejected. `current` is the session of the access
+/// token that the request is made with. API keys cannot be used for this operation.
 #[utoipa::path(delete, path = "/accounts/me/sessions/{id}", tag = "accounts",
     params(("id" = String, Path, description = "The session's id, or `current`.", example = "current")),
     responses((status = 204, description = "Ended."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn end_my_session(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_in_person(&caller)?;

@@ -1,4 +1,4 @@
-//! Tokens: log in, and go on.
+//! Tokens: log in, and refresh the tokens of a session.
 
 use axum::Json;
 use axum::body::Body;
@@ -9,21 +9,22 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, BadRequest, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable, UnsupportedMediaType,
-    ValidationError,
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{
+    BadRequest, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
-use crate::http::request::fields::{Address, Identity, Query};
-use crate::http::request::json_fields::{JsonFields, needed, text};
+use crate::http::request::extractors::{Identity, RequestUri};
+use crate::http::request::fields::Query;
+use crate::http::request::json_fields::{JsonFields, required, text};
 use crate::service::identity::tokens::TokenPair;
 
 /// The credentials of an account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "ann@example.org", "password": "correct horse battery"}))]
-#[expect(dead_code, reason = "it describes what `log_in` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `log_in` reads")]
 pub struct LoginRequest {
-    /// The e-mail address of the account, in any case.
+    /// The e-mail address of the account, case-insensitive.
     email: String,
     /// The password of the account.
     password: String,
@@ -32,7 +33,7 @@ pub struct LoginRequest {
 /// A refresh token that has not been used yet.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "it describes what `refresh_tokens` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `refresh_tokens` reads")]
 pub struct RefreshRequest {
     /// The `refresh` token of the latest pair.
     refresh: String,
@@ -44,7 +45,7 @@ pub struct RefreshRequest {
 pub struct Tokens {
     /// A JWT for `Authorization: Bearer`, valid for 15 minutes.
     pub access: String,
-    /// Exchange it for the next pair with `POST /token/refresh`. Single-use, valid for 30 days.
+    /// The refresh token, to exchange for the next pair with `POST /token/refresh`. Single-use, valid for 30 days.
     pub refresh: String,
 }
 
@@ -57,41 +58,42 @@ pub struct Tokens {
 pub async fn log_in(
     State(app): State<AppState>,
     identity: Identity,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let (email, password) = (fields.need("email", text), fields.need("password", text));
+    let (email, password) = (fields.require("email", text), fields.require("password", text));
     fields.finish()?;
-    let tokens = app.service.log_in(&needed(email)?, &needed(password)?, Some(identity.address)).await?;
-    Ok(answer(tokens))
+    let tokens = app.service.log_in(&required(email)?, &required(password)?, Some(identity.address)).await?;
+    Ok(token_response(tokens))
 }
 
 /// Refresh tokens
 ///
-/// Exchanges a refresh token for a new pair. Refresh tokens are single-use: reusing one ends the session, because it may be stolen.
+/// Exchanges a refresh token for a new pair of tokens. Refresh tokens are single-use: reusing one ends the session, because the
+/// token may be stolen.
 #[utoipa::path(post, path = "/token/refresh", tag = "accounts", request_body(content = RefreshRequest, content_type = "application/json"),
     responses((status = 201, description = "The next tokens of the session.", body = Tokens), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn refresh_tokens(
     State(app): State<AppState>,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let refresh = fields.need("refresh", text);
+    let refresh = fields.require("refresh", text);
     fields.finish()?;
-    Ok(answer(app.service.refresh_tokens(&needed(refresh)?).await?))
+    Ok(token_response(app.service.refresh_tokens(&required(refresh)?).await?))
 }
 
-/// What holds secrets is kept by no cache.
+/// Responses with secrets must not be cached.
 pub(in crate::http) const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
-fn answer(tokens: TokenPair) -> Response {
+fn token_response(tokens: TokenPair) -> Response {
     let TokenPair { access, refresh } = tokens;
     (StatusCode::CREATED, [NO_STORE], Json(Tokens { access, refresh })).into_response()
 }

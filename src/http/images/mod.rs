@@ -1,5 +1,6 @@
-//! Images: list, look up, download, change, delete, restore.
+//! Images: get, download, update, delete, and restore.
 
+pub mod listing;
 pub mod resize_urls;
 pub mod thumbnails;
 pub mod uploads;
@@ -11,179 +12,32 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
-use self::views::{ImagePageView, ImageView};
+use self::views::ImageView;
 use super::AppState;
-use super::error::{
-    ApiError, BadRequest, Conflict, Forbidden, Gone, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge,
-    QuotaOrForbidden, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
+use super::error::ApiError;
+use super::openapi::error_responses::{
+    BadRequest, Conflict, Forbidden, Gone, InternalServerError, NotFound, PayloadTooLarge, QuotaOrForbidden, RequestTimeout,
+    ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
-use super::request::fields::{
-    Address, CallerOf, FieldErrors, Query, Segment, TurnOf, boolean, image_id, integer, range_end, range_start,
-};
+use super::request::extractors::{CallerOf, PathSegment, RequestUri};
+use super::request::fields::{FieldErrors, Query, boolean, image_id, integer};
 use super::request::json;
-use super::request::link_header::with_next;
-use crate::model::caller::{Caller, UserId};
-use crate::model::collection::CollectionName;
-use crate::model::filter::ImageFilter;
+use crate::model::caller::Caller;
 use crate::model::image::{Image, Visibility};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
-use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
 use crate::service::images::ImageChange;
 use crate::service::images::presigned_urls::{Disposition, Links};
 
-/// Where a page begins and how long it is.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `take_page` reads")]
-pub struct PageQuery {
-    /// Maximum number of entries on the page.
-    #[param(minimum = 1, maximum = 100, default = 20)]
-    limit: Option<u32>,
-    /// The `next_page_token` of the previous page, with the same filters. Leave it out for the first page.
-    page_token: Option<String>,
-}
-
-/// Which images to list; all conditions must hold.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `list_images` reads")]
-pub struct FilterQuery {
-    /// Only images of this user.
-    #[param(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
-    user_id: Option<String>,
-    /// Only images that have all of these tags (AND), in any case. One to ten tags, separated by commas:
-    /// `sea,sunset`.
-    #[param(style = Form, explode = false, value_type = Option<Vec<String>>, min_items = 1, max_items = 10)]
-    tags: Option<String>,
-    /// Only images in this collection, which must be public or the caller's own.
-    #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
-    collection: Option<String>,
-    /// Only images created at or after this moment: a date-time with its offset, or a date, which means its beginning in UTC:
-    /// `2026-01-31`.
-    start_date: Option<String>,
-    /// Only images created at or before this moment: a date-time with its offset, or a date, which is included: it means its end
-    /// in UTC: `2026-02-28T23:59:59Z`.
-    end_date: Option<String>,
-}
-
-/// List images
-///
-/// Newest first; all filters must match. Images that exist while you page are neither repeated nor skipped, even if others are
-/// uploaded or deleted meanwhile.
-#[utoipa::path(get, path = "/images", tag = "images", params(PageQuery, FilterQuery),
-    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn list_images(
-    State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
-    Address(uri): Address,
-) -> Result<Response, ApiError> {
-    let mut query = Query::of(&uri);
-    let filter = ImageFilter {
-        user_id: query.take("user_id", UserId::parse),
-        tags: query.take_list("tags", tags_filter).unwrap_or_default(),
-        start: query.take("start_date", range_start),
-        end: query.take("end_date", range_end),
-        collection: None,
-    };
-    let collection = query.take("collection", CollectionName::parse);
-    page(&app, &uri, (&caller, &key), query, filter, collection).await
-}
-
-/// List a user's images
-///
-/// The same as `GET /images` with `user_id`.
-#[utoipa::path(get, path = "/users/{user_id}/images", tag = "images",
-    params(("user_id" = String, Path, description = "The user id of the owner.", min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$"), PageQuery),
-    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn list_user_images(
-    State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
-    Segment(user_id): Segment,
-    Address(uri): Address,
-) -> Result<Response, ApiError> {
-    let mut query = Query::of(&uri);
-    let user_id = query.errors.check("user_id", UserId::parse(&user_id));
-    page(&app, &uri, (&caller, &key), query, ImageFilter { user_id, ..ImageFilter::default() }, None).await
-}
-
-/// A tag.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "it describes what `list_tag_images` reads")]
-pub struct TagPath {
-    /// A tag, in any case: up to 50 letters, digits, spaces, hyphens and underscores.
-    #[param(min_length = 1, max_length = 50, example = "sunset")]
-    tag: String,
-}
-
-/// List a tag's images
-///
-/// The same as `GET /images` with one tag.
-#[utoipa::path(get, path = "/tags/{tag}/images", tag = "images",
-    params(TagPath, PageQuery),
-    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn list_tag_images(
-    State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
-    Segment(tag): Segment,
-    Address(uri): Address,
-) -> Result<Response, ApiError> {
-    let mut query = Query::of(&uri);
-    let tags = query.errors.check("tag", Tag::parse(&tag)).into_iter().collect();
-    page(&app, &uri, (&caller, &key), query, ImageFilter { tags, ..ImageFilter::default() }, None).await
-}
-
-async fn page(
-    app: &AppState,
-    uri: &Uri,
-    (caller, key): (&Caller, &TurnKey),
-    query: Query,
-    filter: ImageFilter,
-    collection: Option<CollectionName>,
-) -> Result<Response, ApiError> {
-    let (limit, token) = take_page(query)?;
-    let page = app.service.list_images(caller, key, filter, collection.as_ref(), limit, token.as_deref()).await?;
-    let view = ImagePageView::new(&page);
-    Ok(with_next(app, uri, view.next_page_token, json::answer(&view, view.size_bytes())?)?)
-}
-
-/// What [`PageQuery`] describes; nothing else may be left of the query.
-pub(super) fn take_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
-    let page = take_place(&mut query);
-    query.finish()?;
-    Ok(page)
-}
-
-/// What [`PageQuery`] describes, for pages whose address is shared: anything else in the query is somebody else's.
-pub(super) fn take_shared_page(mut query: Query) -> Result<(u32, Option<String>), Error> {
-    let page = take_place(&mut query);
-    query.finish_shared()?;
-    Ok(page)
-}
-
-fn take_place(query: &mut Query) -> (u32, Option<String>) {
-    let limit = query.take("limit", integer(1..=100)).unwrap_or(20);
-    (limit, query.take("page_token", |text| Ok(text.to_owned())))
-}
-
-fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
-    let tags = Tag::parse_list(text)?;
-    if tags.is_empty() { Err("must name at least one tag".to_owned()) } else { Ok(tags) }
-}
-
 /// Get an image
 ///
-/// Returns its metadata. To wait for its caption, send `wait`.
+/// Returns the image's metadata. Send `wait` to wait for its caption.
 #[utoipa::path(get, path = "/images/{image_id}", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id."), ("include_url" = Option<bool>, Query, description = "Whether to include presigned URLs. Defaults to true."),
         ("wait" = Option<u32>, Query, description = "Maximum number of seconds to wait for a `pending` caption. Defaults to 0.", minimum = 0, maximum = 30)),
@@ -191,8 +45,8 @@ fn tags_filter(text: &str) -> Result<Vec<Tag>, String> {
 pub async fn get_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let include_url = query.take("include_url", boolean).unwrap_or(true);
@@ -200,11 +54,11 @@ pub async fn get_image(
     query.finish()?;
     let wait = Duration::from_secs(wait.into());
     let (image, links) = app.service.find_captioned_image(&caller, image_id(&id)?, include_url, wait).await?;
-    one(&image, links.as_ref())
+    image_response(&image, links.as_ref())
 }
 
-pub(super) fn one(image: &Image, links: Option<&Links>) -> Result<Response, ApiError> {
-    json::answer(&ImageView::new(image, links), ImageView::SIZE_BYTES)
+pub(super) fn image_response(image: &Image, links: Option<&Links>) -> Result<Response, ApiError> {
+    json::response(&ImageView::new(image, links), ImageView::SIZE_BYTES)
 }
 
 /// A presigned URL of an original.
@@ -226,19 +80,19 @@ pub struct DownloadUrl {
 
 /// Get a download URL
 ///
-/// Returns a presigned URL of the original, which works without authentication until it expires or the image is deleted.
+/// Returns a presigned URL of the original. It works without authentication until it expires or the image is deleted.
 #[utoipa::path(get, path = "/images/{image_id}/download", tag = "images",
     params(
         ("image_id" = Uuid, Path, description = "The image's id."),
         ("expires_in" = Option<u32>, Query, description = "Lifetime of the URL in seconds. Defaults to 3600.", minimum = 60, maximum = 86400),
-        ("attachment" = Option<bool>, Query, description = "Whether browsers save the file instead of showing it. Defaults to false."),
+        ("attachment" = Option<bool>, Query, description = "Whether browsers save the file instead of displaying it. Defaults to false."),
     ),
     responses((status = 200, description = "A presigned URL.", body = DownloadUrl), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_download_url(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<DownloadUrl>, ApiError> {
     let mut query = Query::of(&uri);
     let expires_in = query.take("expires_in", integer(60..=86_400)).unwrap_or(3600);
@@ -259,27 +113,27 @@ pub async fn get_download_url(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateImageRequest, example = json!({"title": "Dusk", "description": null, "tags": ["sea", "evening"]}))]
-#[expect(dead_code, reason = "it describes what `read_change` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_change` reads")]
 pub struct ImageChangeBody {
-    /// The title, without U+0000. Null removes it.
+    /// The title. U+0000 is not allowed. Null removes the title.
     #[schema(max_length = 200, nullable)]
     title: Option<String>,
-    /// The description, without U+0000. Null removes it.
+    /// The description. U+0000 is not allowed. Null removes the description.
     #[schema(max_length = 1000, nullable)]
     description: Option<String>,
-    /// The tags, which replace the previous ones: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores. Null
-    /// removes them. A string of tags separated by commas is accepted, too.
+    /// The tags, which replace the previous ones: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores.
+    /// Null removes all tags. A string of tags separated by commas is accepted, too.
     #[schema(nullable, max_items = 10)]
     tags: Option<Vec<String>>,
     /// Who can see the image.
-    #[schema(value_type = super::openapi::enums::VisibilityWord, required = false)]
+    #[schema(value_type = super::openapi::enums::VisibilitySchema, required = false)]
     visibility: Option<String>,
 }
 
 /// Update an image
 ///
-/// The owner only. A new visibility takes effect at once, but presigned URLs that were issued before stay valid until they expire,
-/// and caches may keep what they were permitted to.
+/// The owner only. A new visibility takes effect immediately, but presigned URLs that were issued before stay valid until they
+/// expire, and caches can keep what they were permitted to keep.
 #[utoipa::path(patch, path = "/images/{image_id}", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id.")),
     request_body(content = ImageChangeBody, content_type = "application/json"),
@@ -288,16 +142,16 @@ pub struct ImageChangeBody {
 pub async fn update_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
-    let change = read_change(json::read_object(&headers, body, json::FEW_TEXTS).await?)?;
+    let change = read_change(json::read_object(&headers, body, json::SMALL_BODY_BYTES).await?)?;
     let (image, links) = app.service.update_image(&caller, id, change).await?;
-    one(&image, Some(&links))
+    image_response(&image, Some(&links))
 }
 
 fn read_change(mut fields: Map<String, Value>) -> Result<ImageChange, Error> {
@@ -323,7 +177,7 @@ fn text_or_null(value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
         Value::Null => Ok(String::new()),
-        _ => Err("must be a text or null".to_owned()),
+        _ => Err("must be a string or null".to_owned()),
     }
 }
 
@@ -335,11 +189,11 @@ pub(super) fn read_visibility(value: &Value) -> Result<Visibility, String> {
 }
 
 pub(super) fn read_tags(value: &Value) -> Result<Vec<Tag>, String> {
-    let rule = || "must be a list of texts, a text with commas, or null".to_owned();
+    let rule = || "must be a list of strings, a string of tags separated by commas, or null".to_owned();
     match value {
         Value::Null => Ok(Vec::new()),
         Value::String(text) => Tag::parse_list(text),
-        // Also of empty and equal ones, which would be dropped: a list of any length is no list of tags.
+        // Counts empty and equal tags, too, although they would be dropped: the length of the list must be limited.
         Value::Array(items) if items.len() > Tag::MAX_PER_IMAGE => Err(format!("must have at most {} tags", Tag::MAX_PER_IMAGE)),
         Value::Array(items) => {
             let texts = items.iter().map(|item| item.as_str().ok_or_else(rule)).collect::<Result<Vec<_>, _>>()?;
@@ -362,21 +216,21 @@ pub struct DeletedImage {
 
 /// Delete an image
 ///
-/// The owner or an administrator. The image can be restored until it is purged. Presigned URLs that were issued before stop working, unless
-/// the operator has decided otherwise for deletions by owners; a restored image has new ones.
+/// The owner or an administrator. The image can be restored until it is purged. Presigned URLs that were issued before stop
+/// working, unless the operator has decided otherwise for deletions by owners. A restored image has new ones.
 #[utoipa::path(delete, path = "/images/{image_id}", tag = "images",
     params(
         ("image_id" = Uuid, Path, description = "The image's id."),
-        ("purge" = Option<bool>, Query, description = "Whether the image is purged at once and cannot be restored; the owner only. Also for images \
-            that are deleted already. Defaults to false."),
+        ("purge" = Option<bool>, Query, description = "Whether to purge the image immediately, so that it cannot be restored. The owner only. Also works for images \
+            that are already deleted. Defaults to false."),
     ),
     responses((status = 200, description = "Deleted.", body = DeletedImage), Unauthorized, Forbidden, NotFound, Gone, ValidationError,
         InternalServerError, ServiceUnavailable))]
 pub async fn delete_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<DeletedImage>, ApiError> {
     let mut query = Query::of(&uri);
     let purge = query.take("purge", boolean).unwrap_or(false);
@@ -394,7 +248,7 @@ pub async fn delete_image(
 
 /// Restore a deleted image
 ///
-/// Until the image is purged. The owner only; administrators can restore what an administrator has deleted.
+/// Works until the image is purged. The owner only; administrators can restore images that an administrator has deleted.
 #[utoipa::path(post, path = "/images/{image_id}/restore", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id.")),
     responses((status = 200, description = "Restored.", body = ImageView),
@@ -403,20 +257,20 @@ pub async fn delete_image(
 pub async fn restore_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     match app.service.restore_image(&caller, require_caller_then_id(&caller, &id)?).await? {
-        Some((image, links)) => one(&image, Some(&links)),
+        Some((image, links)) => image_response(&image, Some(&links)),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }
 
 /// Create a caption
 ///
-/// The owner only. The image joins the queue: `caption_status` is `pending` until the caption is ready, and an existing caption
-/// stays until then.
+/// Queues the image for captioning. `caption_status` is `pending` until the caption is ready; an existing caption stays until
+/// then. The owner only.
 #[utoipa::path(post, path = "/images/{image_id}/caption", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id.")),
     responses((status = 202, description = "Accepted.", body = ImageView), Unauthorized, Forbidden, NotFound, Conflict,
@@ -424,15 +278,16 @@ pub async fn restore_image(
 pub async fn create_caption(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let (image, links) = app.service.ask_for_caption(&caller, require_caller_then_id(&caller, &id)?).await?;
-    Ok((StatusCode::ACCEPTED, one(&image, Some(&links))?).into_response())
+    Ok((StatusCode::ACCEPTED, image_response(&image, Some(&links))?).into_response())
 }
 
-/// Who does not say who they are learns nothing about ids, not even whether one is well-formed.
+/// Parses an image id after it has checked the caller. Unauthenticated callers learn nothing about ids, not even whether one is
+/// well-formed.
 pub(super) fn require_caller_then_id(caller: &Caller, id: &str) -> Result<crate::model::id::ImageId, Error> {
     caller.user().ok_or(Error::Unauthenticated)?;
     image_id(id)

@@ -1,4 +1,4 @@
-//! Signed URLs of resized images, for pages that cannot send a header with each picture.
+//! Signed URLs of resized images, for pages that cannot send a header with each image request.
 
 use axum::Json;
 use axum::body::Body;
@@ -11,14 +11,16 @@ use utoipa::ToSchema;
 
 use super::thumbnails::{read_fit, read_format};
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, BadRequest, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ResizeForbidden, ServiceUnavailable,
-    Unauthorized, UnsupportedMediaType, ValidationError,
-};
+use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
 use crate::http::identity::tokens::NO_STORE;
-use crate::http::request::fields::{Address, CallerOf, FieldErrors, Query, Segment, image_id};
-use crate::http::request::json_fields::{JsonFields, integer, needed, text};
+use crate::http::openapi::error_responses::{
+    BadRequest, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ResizeForbidden, ServiceUnavailable,
+    Unauthorized, UnsupportedMediaType, ValidationError,
+};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
+use crate::http::request::fields::{FieldErrors, Query, image_id};
+use crate::http::request::json_fields::{JsonFields, integer, required, text};
 use crate::model::rendering::Fit;
 use crate::model::resize::{MAX_SIDE, MIN_SIDE};
 use crate::service::error::{Error, Fields};
@@ -28,13 +30,13 @@ use crate::service::images::resize_urls::SizeToSign;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateResizeUrlsRequest, example = json!({"sizes": [{"width": 320}, {"width": 640}, {"width": 1280}], "expires_in": 3600}))]
-#[expect(dead_code, reason = "it describes what `read_body` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_body` reads")]
 pub struct NewUrlsBody {
-    /// The sizes, each as the parameters of `GET /images/{image_id}/thumbnail`.
+    /// The sizes, each with the parameters of `GET /images/{image_id}/thumbnail`.
     #[schema(min_items = 1, max_items = 20)]
     sizes: Vec<ResizeSizeBody>,
-    /// Lifetime of the URLs in seconds; the service rounds it up, so that URLs stay the same for a while and can be cached. Defaults to
-    /// the lifetime of presigned URLs, an hour unless the operator has changed it.
+    /// Lifetime of the URLs in seconds. The service rounds it up, so that URLs stay the same for a while and can be cached.
+    /// Defaults to the lifetime of presigned URLs: one hour, unless the operator changed it.
     #[schema(nullable = false, minimum = 60, maximum = 86400)]
     expires_in: Option<u32>,
 }
@@ -43,7 +45,7 @@ pub struct NewUrlsBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ResizeSize)]
-#[expect(dead_code, reason = "it describes what `read_size` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_size` reads")]
 pub struct ResizeSizeBody {
     /// Width in pixels. Required unless `height` is given.
     #[schema(nullable = false, minimum = 16, maximum = 2000)]
@@ -52,10 +54,10 @@ pub struct ResizeSizeBody {
     #[schema(nullable = false, minimum = 16, maximum = 2000)]
     height: Option<u32>,
     /// How the image fits into the size. Defaults to `contain`.
-    #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ResizeFitWord>)]
+    #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ResizeFitSchema>)]
     fit: Option<String>,
-    /// The format of the result. By default the `Accept` header of each request decides.
-    #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ThumbnailFormatWord>)]
+    /// The format of the result. By default, the `Accept` header of each request decides.
+    #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ThumbnailFormatSchema>)]
     format: Option<String>,
     /// Quality of JPEG and WebP. Defaults to 80.
     #[schema(nullable = false, minimum = 1, maximum = 100)]
@@ -67,7 +69,8 @@ pub struct ResizeSizeBody {
 pub struct ResizeUrls {
     /// The URLs, in the order of `sizes`.
     pub urls: Vec<ResizeUrlView>,
-    /// The URLs with their widths, as a value of the `srcset` attribute of `<img>`. If several have the same width, only the first is listed.
+    /// The URLs with their widths, as a value for the `srcset` attribute of `<img>`. If several URLs have the same width, it
+    /// contains only the first.
     #[schema(
         example = "http://localhost:8000/images/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17/thumbnail?expires=1795939200&width=320&signature=\
                    3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA 320w"
@@ -94,15 +97,15 @@ pub struct ResizeUrlView {
     pub height: u32,
 }
 
-/// Sizes that are signed in one request.
-const MOST_SIZES: usize = 20;
+/// Maximum number of sizes in one request.
+const MAX_SIZES: usize = 20;
 
 /// Create signed URLs of resized images
 ///
-/// For `<img src>` and `<img srcset>`: the URLs work without authentication until they expire, even if the image is private and even if
-/// the service allows only signed URLs. The owner can sign any size. Others can sign what they may see and request without a
-/// signature: sizes are rounded, or must be on the operator's list; where only signed URLs are allowed, others cannot sign. URLs that were
-/// signed while the image was public stop working when it becomes private.
+/// For `<img src>` and `<img srcset>`: the URLs work without authentication until they expire, even if the image is private and
+/// even if the service allows only signed URLs. The owner can sign any size. Other callers can sign only images and sizes that
+/// they can request without a signature: sizes are rounded, or must be on the operator's list. Where only signed URLs are
+/// allowed, other callers cannot sign. URLs that were signed while the image was public stop working when it becomes private.
 #[utoipa::path(post, path = "/images/{image_id}/urls", tag = "images", params(("image_id" = Uuid, Path, description = "The image's id.")),
     request_body(content = NewUrlsBody, content_type = "application/json"),
     responses((status = 200, description = "The URLs.", body = ResizeUrls), BadRequest, Unauthorized, ResizeForbidden, NotFound, RequestTimeout,
@@ -110,8 +113,8 @@ const MOST_SIZES: usize = 20;
 pub async fn create_resize_urls(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -124,11 +127,11 @@ pub async fn create_resize_urls(
         .into_iter()
         .map(|url| ResizeUrlView { url: format!("{base}?{}", url.query), width: url.width, height: url.height })
         .collect();
-    let answer = ResizeUrls { srcset: srcset(&urls), urls, expires_at: time(expires_at) };
-    Ok(([NO_STORE], Json(answer)).into_response())
+    let body = ResizeUrls { srcset: srcset(&urls), urls, expires_at: time(expires_at) };
+    Ok(([NO_STORE], Json(body)).into_response())
 }
 
-/// The addresses have no spaces, and commas only within them, which the attribute takes (HTML, 4.8.4.2.1).
+/// The URLs contain no spaces, and commas only inside, which `srcset` allows (HTML, 4.8.4.2.1).
 fn srcset(urls: &[ResizeUrlView]) -> String {
     let mut widths = std::collections::BTreeSet::new();
     let first = urls.iter().filter(|url| widths.insert(url.width));
@@ -136,9 +139,9 @@ fn srcset(urls: &[ResizeUrlView]) -> String {
 }
 
 fn read_body(mut fields: JsonFields) -> Result<(Vec<SizeToSign>, Option<u32>), Error> {
-    let sizes = fields.need("sizes", |value| match value {
-        Value::Array(sizes) if (1..=MOST_SIZES).contains(&sizes.len()) => Ok(sizes),
-        _ => Err(format!("must be a list of 1 to {MOST_SIZES} sizes")),
+    let sizes = fields.require("sizes", |value| match value {
+        Value::Array(sizes) if (1..=MAX_SIZES).contains(&sizes.len()) => Ok(sizes),
+        _ => Err(format!("must be a list of 1 to {MAX_SIZES} sizes")),
     });
     let expires_in = fields.take("expires_in", integer(60, 86_400)).and_then(|seconds| u32::try_from(seconds).ok());
     let mut read = Vec::new();
@@ -149,7 +152,7 @@ fn read_body(mut fields: JsonFields) -> Result<(Vec<SizeToSign>, Option<u32>), E
         }
     }
     fields.finish()?;
-    needed(sizes)?;
+    required(sizes)?;
     Ok((read, expires_in))
 }
 
@@ -157,7 +160,7 @@ fn read_size(size: &Value) -> Result<SizeToSign, Fields> {
     let Value::Object(size) = size else {
         return Err(Fields::from([(String::new(), "must be an object such as {\"width\": 320}".to_owned())]));
     };
-    let mut fields = JsonFields::of_entry(size.clone());
+    let mut fields = JsonFields::from_object(size.clone());
     let given = ["width", "height"].map(|name| size.contains_key(name));
     let side = || integer(MIN_SIDE.into(), MAX_SIDE.into());
     let read = SizeToSign {
@@ -177,9 +180,9 @@ fn read_size(size: &Value) -> Result<SizeToSign, Fields> {
 
 fn require_sides(errors: &mut FieldErrors, given: [bool; 2], fit: Option<Fit>) {
     match given {
-        [false, false] => errors.add("width", "is needed, or height, or both"),
-        [false, true] if fit == Some(Fit::Cover) => errors.add("width", "is needed for fit=cover"),
-        [true, false] if fit == Some(Fit::Cover) => errors.add("height", "is needed for fit=cover"),
+        [false, false] => errors.add("width", "is required unless height is given"),
+        [false, true] if fit == Some(Fit::Cover) => errors.add("width", "is required for fit=cover"),
+        [true, false] if fit == Some(Fit::Cover) => errors.add("height", "is required for fit=cover"),
         _ => {}
     }
 }

@@ -1,4 +1,4 @@
-//! Pictures of images: the thumbnails, and any other size.
+//! Thumbnails and resized images.
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, State};
@@ -9,11 +9,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use utoipa::IntoParams;
 
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, FileMissing, NotFound, ResizeForbidden, ServiceUnavailable, UnknownThumbnailSize, ValidationError,
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{
+    FileMissing, NotFound, ResizeForbidden, ServiceUnavailable, UnknownThumbnailSize, ValidationError,
 };
 use crate::http::request::conditional::IfNoneMatch;
-use crate::http::request::fields::{Address, CallerOf, Query, Segment, TurnOf, image_id, integer};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
+use crate::http::request::fields::{Query, image_id, integer};
 use crate::model::accept::Accept;
 use crate::model::image::{Format, ThumbnailSize, Visibility};
 use crate::model::rendering::Fit;
@@ -23,17 +25,16 @@ use crate::service::error::{Error, Fields};
 use crate::service::images::resize_urls::{Signed, SignedQuery};
 use crate::service::images::thumbnails::{Content, FormatRequest, Sending, Shown, VariantRequest};
 
-/// What every picture comes with: it does not change, but its image can be deleted or made private, and caches should notice
-/// within the hour.
+/// The bytes never change, but their image can be deleted or made private, and caches should notice within an hour.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 
-/// The owner's own cache may keep it, and asks each time.
+/// The owner's own cache can keep the bytes, but must revalidate each time.
 const PRIVATE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
 
-/// A thumbnail.
+/// The path of a thumbnail.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "it describes what `ThumbnailPath` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `ThumbnailPath` reads")]
 pub struct ThumbnailParams {
     /// The image's id.
     #[param(format = Uuid)]
@@ -43,10 +44,10 @@ pub struct ThumbnailParams {
     size: String,
 }
 
-/// What a client has and takes.
+/// The headers of a conditional request.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "it describes what `IfNoneMatch` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `IfNoneMatch` reads")]
 pub struct ConditionalHeaders {
     /// Entity tags of the versions that the client has, or `*`.
     #[param(rename = "If-None-Match")]
@@ -55,8 +56,9 @@ pub struct ConditionalHeaders {
 
 /// Get a thumbnail
 ///
-/// The image keeps its aspect ratio and is never enlarged; it is upright and has no metadata. JPEG, or WebP if the image has
-/// transparency. Thumbnails are created during the upload; one of a height that was configured later is created on first request.
+/// The thumbnail keeps the aspect ratio and is never enlarged. It is upright and has no metadata. The format is JPEG, or WebP if
+/// the image has transparency. Thumbnails are created during the upload; one with a height that was configured later is created
+/// on the first request.
 #[utoipa::path(get, path = "/images/{image_id}/thumbnails/{size}", tag = "images",
     params(ThumbnailParams, ConditionalHeaders),
     responses(
@@ -67,7 +69,7 @@ pub struct ConditionalHeaders {
 pub async fn get_thumbnail(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
+    TurnKeyOf(key): TurnKeyOf,
     ThumbnailPath(id, size): ThumbnailPath,
     method: Method,
     headers: HeaderMap,
@@ -76,7 +78,7 @@ pub async fn get_thumbnail(
     let id = image_id(&id)?;
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
-    answer(app.service.thumbnail(&caller, &key, id, size, &sending).await?)
+    image_response(app.service.thumbnail(&caller, &key, id, size, &sending).await?)
 }
 
 fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
@@ -89,24 +91,24 @@ fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
     })
 }
 
-/// What the picture is to be.
+/// The size and format of a resized image.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `read_request` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_request` reads")]
 pub struct VariantQuery {
-    /// Width in pixels, at least 16. Required unless `height` is given. More than 2000 is read as 2000.
+    /// Width in pixels, at least 16. Required unless `height` is given. Values above 2000 mean 2000.
     #[param(minimum = 16)]
     width: Option<u32>,
-    /// Height in pixels, at least 16. Required unless `width` is given. More than 2000 is read as 2000; with `fit=cover` both sides shrink
-    /// alike.
+    /// Height in pixels, at least 16. Required unless `width` is given. Values above 2000 mean 2000; with `fit=cover` both sides
+    /// are reduced in proportion.
     #[param(minimum = 16)]
     height: Option<u32>,
     /// How the image fits into the given size. Defaults to `contain`.
-    #[param(value_type = Option<crate::http::openapi::enums::ResizeFitWord>)]
+    #[param(value_type = Option<crate::http::openapi::enums::ResizeFitSchema>)]
     fit: Option<String>,
-    /// The format of the result. By default the `Accept` header decides: WebP if it names `image/webp`, otherwise JPEG, or PNG for an
-    /// image with transparency.
-    #[param(value_type = Option<crate::http::openapi::enums::ThumbnailFormatWord>)]
+    /// The format of the result. By default, the `Accept` header decides: WebP if it contains `image/webp`, otherwise JPEG, or
+    /// PNG for an image with transparency.
+    #[param(value_type = Option<crate::http::openapi::enums::ThumbnailFormatSchema>)]
     format: Option<String>,
     /// Quality of JPEG and WebP. Ignored for PNG.
     #[param(minimum = 1, maximum = 100, default = 80)]
@@ -121,12 +123,12 @@ pub struct VariantQuery {
 
 /// Get a resized image
 ///
-/// Created on first request and stored. The result is upright and has no metadata. JPEG has no transparency: transparent pixels
-/// become white.
+/// Created on the first request and stored. The result is upright and has no metadata. JPEG does not support transparency:
+/// transparent pixels become white.
 ///
-/// Without `signature` the service rounds `width` and `height` up to a multiple of 8, 10 or 25, whichever is nearest, and `quality` to a
-/// multiple of 5, unless its operator allows only certain sizes, or none. With a signature the result has exactly the size that was
-/// signed; the parameters may come in any order.
+/// Without `signature`, the service rounds `width` and `height` up to the next multiple of 8, 10 or 25, whichever is nearest, and
+/// `quality` to the nearest multiple of 5, unless its operator allows only certain sizes or only signed URLs. With `signature`,
+/// the result has exactly the signed size; the parameters can be in any order.
 #[utoipa::path(get, path = "/images/{image_id}/thumbnail", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id."), VariantQuery, ConditionalHeaders),
     responses(
@@ -138,14 +140,14 @@ pub struct VariantQuery {
 pub async fn get_resized_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    TurnKeyOf(key): TurnKeyOf,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (query, image) = (Query::of(&uri), image_id(&id));
-    // First: whoever cannot sign is not told what else is wrong.
+    // Checked first: without a valid signature, clients do not learn what else is wrong.
     let signed = match read_signature(&query) {
         Some(signature) => Some(app.service.check_signature(image?, &signature).await?),
         None => None,
@@ -153,9 +155,9 @@ pub async fn get_resized_image(
     let request = read_request(query, &headers)?;
     let known = IfNoneMatch::of(&headers);
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
-    let shown = app.service.variant(&caller, &key, image_id(&id)?, (&request, signed), &sending).await?;
-    let caching = signed.map(|signed| until_expiry(&signed, app.service.clock().now(), shown.visibility));
-    let mut response = answer(shown)?;
+    let thumbnail = app.service.variant(&caller, &key, image_id(&id)?, (&request, signed), &sending).await?;
+    let caching = signed.map(|signed| cache_until_expiry(&signed, app.service.clock().now(), thumbnail.visibility));
+    let mut response = image_response(thumbnail)?;
     if let Some(caching) = caching {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_str(&caching).map_err(Error::internal)?);
     }
@@ -176,23 +178,24 @@ fn read_signature(query: &Query) -> Option<SignedQuery> {
     Some(SignedQuery { parameters: query.values_of(&SIGNED_PARAMETERS), signature })
 }
 
-/// No cache shows a picture for longer than its URL lives, nor for more than an hour, as without a signature.
-fn until_expiry(signed: &Signed, now: DateTime<Utc>, visibility: Visibility) -> String {
+/// No cache keeps the response for longer than its URL is valid, nor for more than an hour, as without a signature.
+fn cache_until_expiry(signed: &Signed, now: DateTime<Utc>, visibility: Visibility) -> String {
     let seconds = (signed.expires_at - now).num_seconds().clamp(0, 3600);
     format!("{}, max-age={seconds}", visibility.name())
 }
 
-/// The sides that can be asked for.
-pub(in crate::http) const SIDES: std::ops::RangeInclusive<u32> = MIN_SIDE..=MAX_SIDE;
+/// The allowed widths and heights.
+pub(in crate::http) const SIDE_RANGE: std::ops::RangeInclusive<u32> = MIN_SIDE..=MAX_SIDE;
 
-fn side(text: &str) -> Result<u32, String> {
+fn parse_side(text: &str) -> Result<u32, String> {
     let digits = (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     let side = digits.then(|| text.parse().ok()).flatten().filter(|side| *side >= MIN_SIDE);
-    side.ok_or_else(|| format!("must be a whole number of at least {MIN_SIDE}; more than {MAX_SIDE} is read as {MAX_SIDE}"))
+    side.ok_or_else(|| format!("must be a whole number of at least {MIN_SIDE}; values above {MAX_SIDE} mean {MAX_SIDE}"))
 }
 
-/// The sides within the largest. What is cut keeps its shape; what is not has the picture's own anyway.
-fn clamped(width: Option<u32>, height: Option<u32>, fit: Fit) -> (Option<u32>, Option<u32>) {
+/// Reduces both sides to the maximum. With `fit=cover` the aspect ratio stays; otherwise the result has the image's aspect ratio
+/// anyway.
+fn clamp_sides(width: Option<u32>, height: Option<u32>, fit: Fit) -> (Option<u32>, Option<u32>) {
     match (width, height, fit) {
         (Some(width), Some(height), Fit::Cover) if width.max(height) > MAX_SIDE => {
             let longer = u64::from(width.max(height));
@@ -204,32 +207,32 @@ fn clamped(width: Option<u32>, height: Option<u32>, fit: Fit) -> (Option<u32>, O
     }
 }
 
-/// The parameters of a picture's address.
+/// The parameters of a resized image's URL.
 const PARAMETERS: [&str; 7] = ["width", "height", "fit", "format", "quality", "expires", "signature"];
 
 fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest, Error> {
     let (width_given, height_given) = (query.has("width"), query.has("height"));
-    let width = query.take("width", side);
-    let height = query.take("height", side);
+    let width = query.take("width", parse_side);
+    let height = query.take("height", parse_side);
     let fit = query.take("fit", read_fit).unwrap_or_default();
     let format = query.take("format", read_format).map(FormatRequest::Named);
     let quality = query.take("quality", integer(1..=100));
-    // They were checked before.
+    // These were checked before.
     for name in ["expires", "signature"] {
         query.take(name, |_| Ok(()));
     }
     if !width_given && !height_given {
-        query.errors.add("width", "is needed, or height, or both");
+        query.errors.add("width", "is required unless height is given");
     } else if fit == Fit::Cover {
         for (name, given) in [("width", width_given), ("height", height_given)] {
             if !given {
-                query.errors.add(name, "is needed for fit=cover");
+                query.errors.add(name, "is required for fit=cover");
             }
         }
     }
-    // These links stand in pages, where others add to them. A misspelt width would still give another picture than was meant.
-    query.finish_near(&PARAMETERS)?;
-    let (width, height) = clamped(width, height, fit);
+    // These URLs are used in pages, where others add parameters. But a misspelt `width` would silently return another size.
+    query.finish_rejecting_misspellings(&PARAMETERS)?;
+    let (width, height) = clamp_sides(width, height, fit);
     let accepted = || {
         let fields = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         FormatRequest::Accepted(Accept::parse(&fields.collect::<Vec<_>>().join(",")))
@@ -243,34 +246,34 @@ pub(in crate::http) fn read_fit(text: &str) -> Result<Fit, String> {
 
 pub(in crate::http) fn read_format(text: &str) -> Result<Format, String> {
     let word = text.to_ascii_lowercase();
-    // What files are named by is a format's other name.
+    // `jpg`, from file names, is another name for `jpeg`.
     let known = Format::parse(if word == "jpg" { "jpeg" } else { &word }).filter(|format| *format != Format::Gif);
     known.ok_or_else(|| "must be jpeg, png or webp".to_owned())
 }
 
-/// The headers of a 304 are those that a 200 would have (RFC 9110, 15.4.5).
-fn answer(shown: Shown) -> Result<Response, ApiError> {
-    let etag = HeaderValue::from_str(&format!("\"{}\"", shown.etag)).map_err(Error::internal)?;
-    let (status, length, body) = match shown.content {
+/// A 304 has the same headers as a 200 (RFC 9110, 15.4.5).
+fn image_response(thumbnail: Shown) -> Result<Response, ApiError> {
+    let etag = HeaderValue::from_str(&format!("\"{}\"", thumbnail.etag)).map_err(Error::internal)?;
+    let (status, length, body) = match thumbnail.content {
         Content::Unchanged => (StatusCode::NOT_MODIFIED, None, Body::empty()),
         Content::Length(length) => (StatusCode::OK, Some(length), Body::empty()),
         Content::Bytes(bytes) => (StatusCode::OK, Some(bytes.len() as u64), Body::from(bytes)),
         Content::Stored(length, bytes) => (StatusCode::OK, Some(length), Body::from_stream(bytes)),
     };
-    let caching = match shown.visibility {
+    let caching = match thumbnail.visibility {
         Visibility::Public => CACHE_CONTROL,
         Visibility::Private => PRIVATE_CACHE_CONTROL,
     };
     let mut response = (status, [(header::ETAG, etag), (header::CACHE_CONTROL, caching)], body).into_response();
     if let Some(length) = length {
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(shown.format.content_type()));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(thumbnail.format.content_type()));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(response)
 }
 
-/// An image's id and a size, as they stand in the path.
+/// An image's id and a size from the path.
 #[derive(Debug, Clone)]
 pub struct ThumbnailPath(String, String);
 
@@ -278,7 +281,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ThumbnailPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        // Segments that are no UTF-8 name nothing.
+        // Segments that are not UTF-8 match nothing.
         let path = Path::<(String, String)>::from_request_parts(parts, state).await;
         path.map(|Path((id, size))| Self(id, size)).map_err(|_| ApiError::no_such_route())
     }
@@ -289,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sides_beyond_the_largest_are_clamped_and_a_cut_keeps_its_shape() {
+    fn sides_above_the_maximum_are_clamped_and_a_crop_keeps_its_aspect_ratio() {
         for (sides, fit, expected) in [
             ((Some(3840), None), Fit::Contain, (Some(2000), None)),
             ((Some(2048), Some(100)), Fit::Contain, (Some(2000), Some(100))),
@@ -298,11 +301,11 @@ mod tests {
             ((Some(999_999_999), Some(16)), Fit::Cover, (Some(2000), Some(1))),
             ((Some(300), Some(200)), Fit::Cover, (Some(300), Some(200))),
         ] {
-            assert_eq!(clamped(sides.0, sides.1, fit), expected, "{sides:?} {fit:?}");
+            assert_eq!(clamp_sides(sides.0, sides.1, fit), expected, "{sides:?} {fit:?}");
         }
-        assert_eq!((side("16"), side("3840")), (Ok(16), Ok(3840)));
+        assert_eq!((parse_side("16"), parse_side("3840")), (Ok(16), Ok(3840)));
         for bad in ["15", "0", "-1", "+16", "1e3", "3.5", "1000000000", "wide"] {
-            assert!(side(bad).is_err(), "{bad}");
+            assert!(parse_side(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The upload's request: `multipart/form-data`, read under its limits, its parts in any order.
+//! Uploads: a `multipart/form-data` request, read within its limits, with its parts in any order.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,14 @@ use utoipa::ToSchema;
 
 use super::views::{ImageView, Text};
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, Failure, Gone, IdempotencyConflict, InternalServerError, InvalidUpload, PayloadTooLarge, QuotaOrForbidden,
-    RequestTimeout, ServiceUnavailable, UnsupportedImage, ValidationError,
+use crate::http::error::{ApiError, Failure};
+use crate::http::openapi::error_responses::{
+    Gone, IdempotencyConflict, InternalServerError, InvalidUpload, PayloadTooLarge, QuotaOrForbidden, RequestTimeout,
+    ServiceUnavailable, UnsupportedImage, ValidationError,
 };
 use crate::http::request::body::{BoundedBody, require_unencoded};
-use crate::http::request::fields::{Address, FieldErrors, Identity, Query, boolean, header as one_header};
+use crate::http::request::extractors::{Identity, RequestUri};
+use crate::http::request::fields::{FieldErrors, Query, boolean, header as one_header};
 use crate::http::request::json;
 use crate::http::request::multipart::{File, Multipart, Part};
 use crate::model::caller::UserId;
@@ -30,7 +32,7 @@ use crate::service::error::Error;
 use crate::service::images::idempotency::IdempotencyKey;
 use crate::service::images::upload::{Origin, Upload};
 
-/// A stored image.
+/// An uploaded image.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UploadedImage<'a> {
     /// A confirmation for people.
@@ -46,20 +48,20 @@ pub struct UploadedImage<'a> {
 /// The file and its metadata. Parts can be in any order. An empty part counts as absent.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-// Swagger UI fills a form with examples, or makes up texts where there are none. An empty text is not sent.
-#[expect(dead_code, reason = "it describes what `Form` reads")]
+// Swagger UI fills a form with the examples, or invents texts where there are none. It does not send empty texts.
+#[expect(dead_code, reason = "only the OpenAPI schema of what `Form` reads")]
 pub struct UploadForm {
-    /// A JPEG, PNG, GIF or WebP file within the limits that `GET /limits` tells; `limits.rs` writes them here.
+    /// A JPEG, PNG, GIF or WebP file within the limits of `GET /limits`; `maintenance/limits.rs` replaces this text.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-    /// The user id of the owner. Defaults to the authenticated caller, which behind a trusted gateway is the user that `X-User-Id` names;
-    /// unauthenticated callers must send it. Authenticated callers can upload only for themselves.
+    /// The user id of the owner. Defaults to the authenticated caller; behind a trusted gateway, that is the user in `X-User-Id`.
+    /// Unauthenticated callers must send it. Authenticated callers can upload only for themselves.
     #[schema(required = false, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]*$", example = "")]
     user_id: String,
-    /// The title, without U+0000.
+    /// The title. U+0000 is not allowed.
     #[schema(max_length = 200, example = "")]
     title: Option<String>,
-    /// The description, without U+0000.
+    /// The description. U+0000 is not allowed.
     #[schema(max_length = 1000, example = "")]
     description: Option<String>,
     /// Up to 10 tags, separated by commas, each of up to 50 letters, digits, spaces, hyphens and underscores:
@@ -67,10 +69,11 @@ pub struct UploadForm {
     #[schema(example = "")]
     tags: Option<String>,
     /// Who can see the image. Defaults to `public`.
-    #[schema(value_type = crate::http::openapi::enums::VisibilityWord, required = false)]
+    #[schema(value_type = crate::http::openapi::enums::VisibilitySchema, required = false)]
     visibility: Option<String>,
-    /// Stores the file byte for byte, with the location and the Content Credentials in it. `true` is refused unless the operator
-    /// sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. `false` leaves it to the operator: the location is kept if `KEEP_LOCATION` is set.
+    /// Whether to store the file byte for byte, with its location metadata and Content Credentials. `true` is rejected unless the
+    /// operator sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. With `false`, the location metadata is removed unless the operator
+    /// sets `KEEP_LOCATION`.
     #[schema(default = false)]
     keep_location: Option<bool>,
 }
@@ -81,20 +84,20 @@ pub struct UploadForm {
 /// the request within 24 hours returns the first response and stores nothing twice. Authenticated callers can upload only for
 /// themselves.
 #[utoipa::path(post, path = "/images", tag = "images",
-    params(("Idempotency-Key" = Option<String>, Header, description = "A unique key, which makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "A unique key that makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "Uploaded.", body = UploadedImage), InvalidUpload, QuotaOrForbidden, RequestTimeout, IdempotencyConflict, Gone, PayloadTooLarge,
         UnsupportedImage, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn upload_image(
     State(app): State<AppState>,
     identity: Identity,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let limit = app.service.limits().max_file_bytes + app.config.body.fields_bytes;
     let body = BoundedBody::new(body, limit, &app.config.body);
-    let answer = async {
+    let uploading = async {
         Query::of(&uri).finish()?;
         app.service.require_uploader(&identity.caller)?;
         require_unencoded(&parts.headers)?;
@@ -107,7 +110,7 @@ pub async fn upload_image(
         app.service.upload(&identity.caller, admitted, upload).await.map_err(ApiError::from)
     };
     let max_file_bytes = app.service.limits().max_file_bytes;
-    let uploaded = answer.await.map_err(|error| match error.failure() {
+    let uploaded = uploading.await.map_err(|error| match error.failure() {
         Failure::Service(Error::TooLarge { limit_bytes }) => {
             Error::UploadTooLarge { limit_bytes: *limit_bytes, max_file_bytes }.into()
         }
@@ -116,10 +119,11 @@ pub async fn upload_image(
     let uploaded = uploaded.inspect_err(|error| count_refusal(&app, error.failure()))?;
     let image = ImageView::new(&uploaded.image, Some(&uploaded.links));
     let response = UploadedImage { message: "Image uploaded successfully", image_id: Text(uploaded.image.id), image };
-    json::answer(&response, ImageView::SIZE_BYTES)
+    json::response(&response, ImageView::SIZE_BYTES)
 }
 
-/// Whose turn it is to be processed, if that is not who has sent the upload: behind a gateway that names nobody, it is the owner's.
+/// Returns the key of the processing queue if it differs from the sender's: for unauthenticated uploads through a gateway, it is
+/// the owner.
 fn processing_key(identity: &Identity, owner: &UserId) -> Option<TurnKey> {
     identity.turn_key().is_anonymous().then(|| TurnKey::User(owner.clone()))
 }
@@ -131,13 +135,13 @@ fn count_refusal(app: &AppState, failure: &Failure) {
     }
 }
 
-/// The length that the client announces; `limit`, if it announces none.
+/// Returns the announced length, or `limit` if the client announces none.
 fn announced_length(headers: &HeaderMap, limit: u64) -> Result<u64, Error> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(limit);
     if announced > limit { Err(Error::TooLarge { limit_bytes: limit }) } else { Ok(announced) }
 }
 
-/// The parts as they came.
+/// The parts of the form.
 #[derive(Debug, Default)]
 struct Form {
     file: Option<(Option<String>, File)>,
@@ -145,14 +149,14 @@ struct Form {
     errors: FieldErrors,
 }
 
-/// The parts beside the file.
+/// The parts other than the file.
 const TEXT_PARTS: [&str; 6] = ["user_id", "title", "description", "tags", "visibility", "keep_location"];
 
-/// The part that may come more than once, as lists of web frameworks do; some write its name with brackets.
+/// The part that can be repeated, as web frameworks send lists. Some append brackets to its name.
 const LIST_PART: &str = "tags";
 const LIST_PART_IN_BRACKETS: &str = "tags[]";
 
-/// Bytes of one text part, and of all that make up a list; the longest allowed text is shorter.
+/// Maximum size of a text part, and of all parts of a list together. The longest valid text is shorter.
 const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 impl Form {
@@ -190,7 +194,7 @@ impl Form {
     }
 
     fn add_file(&mut self, name: Option<String>, file: File) {
-        // What a browser sends for an input in which no file was chosen.
+        // Browsers send this for a file input without a chosen file.
         if file.length == 0 && name.is_none() {
             return;
         }
@@ -199,7 +203,7 @@ impl Form {
         }
     }
 
-    /// An empty part is an absent one: that is how forms send inputs that were left empty.
+    /// An empty part counts as absent, because forms send empty inputs.
     fn add_text(&mut self, name: &'static str, text: String) {
         if text.is_empty() {
             return;
@@ -217,14 +221,14 @@ impl Form {
         }
     }
 
-    /// Holds every part against its rule. The upload is still without its file.
+    /// Checks every part against its rule. The upload does not contain its file yet.
     fn into_upload(mut self, app: &AppState, identity: &Identity, headers: &HeaderMap) -> Result<(Upload, ArrivingFile), Error> {
         let mut errors = self.errors;
-        errors.add_all(identity.broken.clone());
+        errors.add_all(identity.invalid_fields.clone());
         let mut text = |name: &'static str| self.texts.remove(name);
         let user_id = match text("user_id") {
             Some(user_id) => errors.check("user_id", UserId::parse(&user_id)),
-            None => errors.check("user_id", identity.own_user()),
+            None => errors.check("user_id", identity.default_user_id()),
         };
         let title = text("title").and_then(|title| errors.check("title", Title::parse(&title)).flatten());
         let description = text("description").and_then(|text| errors.check("description", Description::parse(&text)).flatten());
@@ -242,11 +246,11 @@ impl Form {
         }
         errors.finish()?;
         let (Some(user_id), Some((file_name, file))) = (user_id, self.file) else {
-            return Err(Error::internal("a required part is missing, and no rule said so"));
+            return Err(Error::internal("a required part is missing, but no error was reported"));
         };
         let Some(content) = file.content else {
             app.service.check_size(file.length)?;
-            return Err(Error::internal("a file was thrown away that is not too large"));
+            return Err(Error::internal("a file was discarded although it is not too large"));
         };
         let upload = Upload {
             user_id,

@@ -1,4 +1,4 @@
-//! Imports: order, look up, list, cancel.
+//! Import jobs: create, get, list, and cancel.
 
 use std::collections::BTreeMap;
 
@@ -12,36 +12,38 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, BadRequest, Forbidden, IdempotencyConflict, ImportLimitReached, InternalServerError, InvalidPageToken, NotFound,
+use crate::http::error::ApiError;
+use crate::http::identity::accounts::time;
+use crate::http::images::{read_tags, read_visibility};
+use crate::http::openapi::error_responses::{
+    BadRequest, Forbidden, IdempotencyConflict, ImportLimitReached, InternalServerError, InvalidPageToken, NotFound,
     PayloadTooLarge, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
-use crate::http::identity::accounts::time;
-use crate::http::images::{PageQuery, read_tags, read_visibility, take_page};
-use crate::http::request::fields::{Address, CallerOf, FieldErrors, Identity, Query, Segment, header as one_header};
+use crate::http::request::extractors::{CallerOf, Identity, PathSegment, RequestUri};
+use crate::http::request::fields::{FieldErrors, Query, header as one_header};
 use crate::http::request::json;
 use crate::http::request::link_header::with_next;
-use crate::http::sharing::public_links::link;
+use crate::http::request::paging::{PageQuery, take_page};
 use crate::model::caller::UserId;
 use crate::model::job::{Item, ItemState, Job, JobId, JobStatus};
 use crate::service::error::Error;
 use crate::service::images::idempotency::IdempotencyKey;
 use crate::service::jobs::imports::{Order, Source};
 
-/// A hundred URLs of the greatest length, also where their characters take two bytes each.
+/// One hundred URLs of the maximum length, even if each character takes two bytes.
 const MAX_BODY_BYTES: usize = 512 * 1024;
 
-/// The URLs to import, and what their images get.
+/// The URLs to import, and the metadata of their images.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateImportRequest, example = json!({"urls": ["https://example.org/cover.jpg", "https://example.org/logo.png"], "user_id": "user123", "tags": ["covers"]}))]
-#[expect(dead_code, reason = "it describes what `read_order` reads")]
-pub struct ImportOrderBody {
-    /// HTTP(S) URLs without user names and passwords, each of at most 2048 characters. URLs that mean the same are imported once.
+#[expect(dead_code, reason = "only the OpenAPI schema of what `read_fields` reads")]
+pub struct CreateImportBody {
+    /// HTTP(S) URLs without user names and passwords, each of at most 2048 characters. Equivalent URLs are imported once.
     #[schema(schema_with = crate::http::openapi::urls_schema)]
     urls: Vec<String>,
-    /// The user id of the owner. Defaults to the authenticated caller, which behind a trusted gateway is the user that `X-User-Id` names;
-    /// unauthenticated callers must send it. Authenticated callers can import only for themselves.
+    /// The user id of the owner. Defaults to the authenticated caller; behind a trusted gateway, that is the user in `X-User-Id`.
+    /// Unauthenticated callers must send it. Authenticated callers can import only for themselves.
     #[schema(required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
     user_id: String,
     /// The tags of the images: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores. A string of tags
@@ -49,11 +51,11 @@ pub struct ImportOrderBody {
     #[schema(nullable, max_items = 10)]
     tags: Option<Vec<String>>,
     /// Who can see the images. Defaults to `public`.
-    #[schema(value_type = Option<crate::http::openapi::enums::VisibilityWord>)]
+    #[schema(value_type = Option<crate::http::openapi::enums::VisibilitySchema>)]
     visibility: Option<String>,
-    /// Stores the files byte for byte, with the location and the Content Credentials in them. `true` is refused unless the operator
-    /// sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. `false`, the default, leaves it to the operator: the location is kept if
-    /// `KEEP_LOCATION` is set.
+    /// Whether to store the files byte for byte, with their location metadata and Content Credentials. `true` is rejected unless
+    /// the operator sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. With `false`, the default, the location metadata is removed
+    /// unless the operator sets `KEEP_LOCATION`.
     keep_location: Option<bool>,
 }
 
@@ -84,14 +86,14 @@ pub struct ImportView {
     /// The URLs and images of the job.
     pub uploaded: ImportResults,
     /// For each failed URL, the reason.
-    #[schema(example = json!({"https://example.org/page.html": "what it gives is no JPEG, PNG, GIF or WebP picture, and says that it is text/html"}))]
+    #[schema(example = json!({"https://example.org/page.html": "the response is not a JPEG, PNG, GIF or WebP image; its Content-Type is text/html"}))]
     pub errors: BTreeMap<String, String>,
 }
 
 /// The URLs of a job, in the order of the request. Each URL is in exactly one of the lists.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct ImportResults {
-    /// URLs that are not finished: waiting, being fetched, or to be retried.
+    /// URLs that are not finished: waiting, being fetched, or waiting for a retry.
     pub pending: Vec<String>,
     /// Public links of the imported images.
     #[schema(example = json!(["http://localhost:8000/i/019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17"]))]
@@ -100,7 +102,7 @@ pub struct ImportResults {
     pub failed: Vec<String>,
 }
 
-/// The progress of a job. `pending`: not started. `in-progress`: started. `complete`: every URL has been processed, even if some
+/// The progress of a job. `pending`: not started. `in-progress`: started. `complete`: all URLs have been processed, even if some
 /// failed.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -124,11 +126,11 @@ pub struct ImportJobSummary {
     pub finished: Option<String>,
     /// The progress of the job.
     pub status: ImportStatus,
-    /// How many of the URLs are in which state.
+    /// Number of URLs in each state.
     pub counts: ImportCounts,
 }
 
-/// How many URLs of a job are in which state.
+/// Number of URLs of a job in each state.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImportCounts {
     /// URLs that are not finished.
@@ -152,45 +154,45 @@ pub struct ImportJobPage {
 
 /// Import images from URLs
 ///
-/// Responds at once; the files are fetched afterwards, under the same rules as uploads. Only hosts with public addresses are
-/// contacted. Transient errors (no answer, 429, 5xx) are retried a few times. With an `Idempotency-Key`, repeating the request
-/// within 24 hours returns the first response and fetches nothing twice. A user can have `max_pending_imports` URLs (`GET /limits`)
-/// that are not finished.
+/// Responds immediately and fetches the files afterwards, under the same rules as uploads. The service contacts only hosts with
+/// public addresses. Transient errors (no response, 429, 5xx) are retried a few times. With an `Idempotency-Key`, repeating the
+/// request within 24 hours returns the first response and fetches nothing twice. The number of a user's unfinished URLs is
+/// limited: see `max_pending_imports` of `GET /limits`.
 #[utoipa::path(post, path = "/imports", tag = "imports",
-    params(("Idempotency-Key" = Option<String>, Header, description = "A unique key, which makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
-    request_body(content = ImportOrderBody, content_type = "application/json"),
+    params(("Idempotency-Key" = Option<String>, Header, description = "A unique key that makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+    request_body(content = CreateImportBody, content_type = "application/json"),
     responses((status = 202, description = "Accepted.", body = CreatedImport, headers(("Location" = String, description = "The absolute URL of the job."))), BadRequest, Forbidden,
         RequestTimeout, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, ValidationError, ImportLimitReached, InternalServerError, ServiceUnavailable))]
 pub async fn create_import(
     State(app): State<AppState>,
     identity: Identity,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_uploader(&identity.caller)?;
-    // Its bytes, and the texts that they become when they are read.
+    // The bytes of the body, and the strings that they are parsed into.
     let memory_bytes = 2 * json::announced_length(&headers, MAX_BODY_BYTES);
     let _memory = app.service.receive_body(identity.turn_key(), memory_bytes as u64).await?;
     let fields = json::read_object(&headers, body, MAX_BODY_BYTES).await?;
-    let order = read_order(&app, &identity, fields, &headers)?;
+    let order = read_fields(&app, &identity, fields, &headers)?;
     let id = app.service.order_import(&identity.caller, &order).await?;
     let location = HeaderValue::from_str(&format!("{}/imports/{id}", app.config.link_base)).map_err(Error::internal)?;
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(CreatedImport { job_id: id.to_string() })).into_response())
 }
 
-fn read_order(app: &AppState, identity: &Identity, mut fields: Map<String, Value>, headers: &HeaderMap) -> Result<Order, Error> {
+fn read_fields(app: &AppState, identity: &Identity, mut fields: Map<String, Value>, headers: &HeaderMap) -> Result<Order, Error> {
     let mut errors = FieldErrors::default();
-    errors.add_all(identity.broken.clone());
+    errors.add_all(identity.invalid_fields.clone());
     let urls = match fields.remove("urls") {
         Some(urls) => read_urls(app, urls, &mut errors),
         None => errors.check("urls", Err("is required".to_owned())),
     };
     let user_id = match fields.remove("user_id") {
         Some(Value::String(user_id)) => errors.check("user_id", UserId::parse(&user_id)),
-        Some(_) => errors.check("user_id", Err("must be a text".to_owned())),
-        None => errors.check("user_id", identity.own_user()),
+        Some(_) => errors.check("user_id", Err("must be a string".to_owned())),
+        None => errors.check("user_id", identity.default_user_id()),
     };
     let visibility = fields.remove("visibility").filter(|value| !value.is_null());
     let visibility = visibility.and_then(|value| errors.check("visibility", read_visibility(&value)));
@@ -207,21 +209,21 @@ fn read_order(app: &AppState, identity: &Identity, mut fields: Map<String, Value
     }
     errors.finish()?;
     let (Some(urls), Some(user_id)) = (urls, user_id) else {
-        return Err(Error::internal("a required field is missing, and no rule said so"));
+        return Err(Error::internal("a required field is missing, but no error was reported"));
     };
     let (visibility, keep_location) = (visibility.unwrap_or_default(), keep_location.unwrap_or_default());
     Ok(Order { user_id, tags, visibility, keep_location, urls, idempotency_key })
 }
 
 fn read_urls(app: &AppState, urls: Value, errors: &mut FieldErrors) -> Option<Vec<Source>> {
-    let Value::Array(urls) = urls else { return errors.check("urls", Err("must be a list of texts".to_owned())) };
+    let Value::Array(urls) = urls else { return errors.check("urls", Err("must be a list of strings".to_owned())) };
     if !(1..=Order::MAX_URLS).contains(&urls.len()) {
         return errors.check("urls", Err(format!("must have 1 to {} URLs", Order::MAX_URLS)));
     }
     let source = |(number, url)| {
         let source = match url {
             Value::String(url) => app.service.read_source(url),
-            _ => Err("must be a text".to_owned()),
+            _ => Err("must be a string".to_owned()),
         };
         errors.check(&format!("urls[{number}]"), source)
     };
@@ -238,18 +240,18 @@ fn read_urls(app: &AppState, urls: Value, errors: &mut FieldErrors) -> Option<Ve
 pub async fn get_import(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let (job, items) = app.service.find_import(&caller, job_id(&id)?).await?;
-    Ok(answer(&app, &job, items))
+    Ok(import_response(&app, &job, items))
 }
 
 /// Cancel an import job
 ///
-/// The owner only. URLs that wait to be fetched or retried fail; fetches in progress continue, and imported images stay.
-/// Cancelling a job again, or one that is complete, changes nothing.
+/// The owner only. URLs that wait for their fetch or a retry fail. Fetches in progress continue, and imported images stay.
+/// Cancelling a job that is cancelled or complete changes nothing.
 #[utoipa::path(delete, path = "/imports/{jobId}", tag = "imports",
     params(("jobId" = Uuid, Path, description = "The job's id.")),
     responses((status = 200, description = "The cancelled job.", body = ImportView), Unauthorized, NotFound, ValidationError, InternalServerError,
@@ -257,13 +259,13 @@ pub async fn get_import(
 pub async fn cancel_import(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     caller.user().ok_or(Error::Unauthenticated)?;
     let (job, items) = app.service.cancel_import(&caller, job_id(&id)?).await?;
-    Ok(answer(&app, &job, items))
+    Ok(import_response(&app, &job, items))
 }
 
 /// List your import jobs
@@ -275,7 +277,7 @@ pub async fn cancel_import(
 pub async fn list_imports(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_imports(&caller, limit, token.as_deref()).await?;
@@ -285,13 +287,13 @@ pub async fn list_imports(
     Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
 }
 
-/// What is not an id names no job.
+/// Parses a job id in a path. An invalid id is a 404.
 fn job_id(text: &str) -> Result<JobId, Error> {
     JobId::parse(text).ok_or_else(|| Error::NotFound { what: "such import".to_owned() })
 }
 
-fn answer(app: &AppState, job: &Job, items: Vec<Item>) -> Response {
-    // A job changes by itself: caches must not keep it.
+fn import_response(app: &AppState, job: &Job, items: Vec<Item>) -> Response {
+    // A job changes by itself, so caches must not keep it.
     const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     ([NO_STORE], Json(ImportView::new(app, job, items))).into_response()
 }
@@ -303,7 +305,7 @@ impl ImportView {
         for Item { url, state } in items {
             match state {
                 ItemState::Pending => uploaded.pending.push(url),
-                ItemState::Complete(image_id) => uploaded.complete.push(link(app, image_id)),
+                ItemState::Complete(image_id) => uploaded.complete.push(app.config.public_link(image_id)),
                 ItemState::Failed(reason) => {
                     uploaded.failed.push(url.clone());
                     errors.insert(url, reason);

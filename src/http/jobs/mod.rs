@@ -1,3 +1,3 @@
-//! Jobs: imports.
+//! Background jobs: imports.
 
 pub mod imports;

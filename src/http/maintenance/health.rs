@@ -1,4 +1,4 @@
-//! Whether the process is up, whether it can work, and its numbers.
+//! Health: liveness, readiness, and metrics.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +10,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::AppState;
-use crate::http::error::{ErrorBody, ErrorType, NotReady};
+use crate::http::error::{ErrorBody, ErrorType};
+use crate::http::openapi::error_responses::NotReady;
 use crate::http::server::middleware::REQUEST_ID;
 use crate::metrics::CONTENT_TYPE;
 use crate::service::error::{Dependency, Fields};
@@ -33,13 +34,13 @@ pub struct HealthStatus {
 
 /// Check liveness
 ///
-/// Succeeds while the process runs. Does not check the database or the storage.
-#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, description = "The process runs.", body = HealthStatus)))]
+/// Succeeds while the process is running. Does not check the database or the storage.
+#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, description = "The process is running.", body = HealthStatus)))]
 pub async fn check_health() -> Json<HealthStatus> {
     Json(HealthStatus { status: "healthy", service: "instagram-image-service", version: env!("CARGO_PKG_VERSION") })
 }
 
-/// Whether the service can work, and the state of what it depends on.
+/// Whether the service is ready, and the state of its dependencies.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Readiness {
     /// `ready` or `unavailable`.
@@ -50,13 +51,13 @@ pub struct Readiness {
     /// The state of the object storage.
     pub storage: DependencyStatus,
     /// Whether captions are created, and where.
-    #[schema(value_type = crate::http::openapi::enums::CaptionServiceWord)]
+    #[schema(value_type = crate::http::openapi::enums::CaptionServiceSchema)]
     pub captions: &'static str,
     /// The model that creates captions on this instance; null unless `captions` is `on`.
     pub caption_model: Option<String>,
 }
 
-/// An error response with the state of what the service depends on.
+/// An error response with the state of the service's dependencies.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReadinessError {
     #[serde(flatten)]
@@ -75,7 +76,7 @@ pub enum DependencyStatus {
 
 /// Check readiness
 ///
-/// Checks whether the database answers and takes writes and whether the storage answers, each for at most three seconds.
+/// Checks whether the database responds and accepts writes, and whether the storage responds, each for at most three seconds.
 #[utoipa::path(get, path = "/ready", tag = "service", responses(
     (status = 200, description = "The service can work.", body = Readiness),
     NotReady))]
@@ -103,12 +104,12 @@ fn not_ready(down: &[Down]) -> String {
     let unreachable: Vec<String> =
         down.iter().filter(|down| down.advice.is_none()).map(|down| down.dependency.to_string()).collect();
     let unreachable = (!unreachable.is_empty())
-        .then(|| format!("The service cannot reach its {} right now; try again in a moment.", unreachable.join(" and its ")));
+        .then(|| format!("The service cannot reach its {} right now. Try again in a moment.", unreachable.join(" and its ")));
     let sentences: Vec<String> = unreachable.into_iter().chain(down.iter().filter_map(|down| down.advice.clone())).collect();
     sentences.join(" ")
 }
 
-/// As in every 5xx. The layer around all requests has put it there.
+/// Returns the details of every 5xx. `server/middleware.rs` has added the id to the request's headers.
 fn request_id(headers: &HeaderMap) -> Fields {
     let id = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Fields::from([("request_id".to_owned(), id.to_owned())])
@@ -124,25 +125,25 @@ pub async fn get_metrics(State(app): State<AppState>) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], app.service.metrics.render()).into_response()
 }
 
-/// Asks the service that listens on `host` and `port` of this machine for its health, as a container's health check does.
+/// Checks the health of the service on `host` and `port` of this machine, for the health check of a container.
 ///
 /// # Errors
-/// It does not answer 200 within three seconds.
-pub async fn ask(host: IpAddr, port: u16) -> std::io::Result<()> {
+/// The service does not respond with 200 within three seconds.
+pub async fn probe(host: IpAddr, port: u16) -> std::io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    // A service on all addresses is on the loopback one, too.
+    // A service that listens on all addresses also listens on the loopback address.
     let host = match host {
         IpAddr::V4(host) if host.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         host => host,
     };
-    let asking = async {
+    let probing = async {
         let mut stream = tokio::net::TcpStream::connect((host, port)).await?;
         stream.write_all(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
         let mut status = [0; 12];
         stream.read_exact(&mut status).await?;
         Ok::<_, std::io::Error>(status)
     };
-    let status = tokio::time::timeout(std::time::Duration::from_secs(3), asking).await.map_err(std::io::Error::other)??;
+    let status = tokio::time::timeout(std::time::Duration::from_secs(3), probing).await.map_err(std::io::Error::other)??;
     if status.ends_with(b" 200") { Ok(()) } else { Err(std::io::Error::other("the service is not healthy")) }
 }

@@ -1,5 +1,4 @@
-//! The limits that the operator has set, for clients that check a file before they send it; and the OpenAPI document's
-//! copy of them.
+//! The configured limits, for clients that check a file before they upload it, and their copy in the OpenAPI document.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,9 +9,11 @@ use utoipa::ToSchema;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use crate::http::AppState;
-use crate::http::error::{ApiError, ValidationError};
-use crate::http::images::thumbnails::SIDES;
-use crate::http::request::fields::{Address, Query};
+use crate::http::error::ApiError;
+use crate::http::images::thumbnails::SIDE_RANGE;
+use crate::http::openapi::error_responses::ValidationError;
+use crate::http::request::extractors::RequestUri;
+use crate::http::request::fields::Query;
 use crate::imaging;
 use crate::model::image::{Format, ThumbnailSize};
 use crate::model::tag::Tag;
@@ -34,16 +35,16 @@ pub struct Limits {
     pub max_image_side: u32,
     /// Maximum number of pixels of an image (width × height).
     pub max_image_pixels: u64,
-    /// What happens to a larger image.
-    #[schema(value_type = crate::http::openapi::enums::OversizeWord)]
+    /// What happens to an image that exceeds these limits.
+    #[schema(value_type = crate::http::openapi::enums::OversizeSchema)]
     pub oversize: &'static str,
     /// Maximum number of pixels of an animation (frames × width × height).
     pub max_animation_pixels: u64,
     /// The media types of the accepted file formats.
     pub content_types: Vec<&'static str>,
-    /// Whether originals keep their location metadata. If not, it is removed before they are stored.
+    /// Whether originals keep their location metadata. If false, it is removed before they are stored.
     pub keep_location: bool,
-    /// Whether an uploader may keep the location metadata of an original with `keep_location=true`.
+    /// Whether uploaders can keep the location metadata of an original with `keep_location=true`.
     pub allow_keep_location: bool,
     /// Maximum length of a title in characters.
     pub max_title_length: usize,
@@ -75,7 +76,7 @@ impl Limits {
     }
 
     fn new(imaging: &imaging::Limits, min_file_size: u64, max_file_size: u64, allow_keep_location: bool) -> Self {
-        let shown = ThumbnailSize::SHOWN.map(|size| size.name().into_owned());
+        let named = ThumbnailSize::STANDARD.map(|size| size.name().into_owned());
         Self {
             min_file_size,
             max_file_size,
@@ -93,18 +94,18 @@ impl Limits {
             max_tag_length: Tag::MAX_CHARS,
             max_import_urls: Order::MAX_URLS,
             max_pending_imports: DEFAULT_MAX_PENDING,
-            thumbnail_sizes: shown.into_iter().chain(imaging.thumbnail_heights.iter().map(u32::to_string)).collect(),
-            min_thumbnail_side: *SIDES.start(),
-            max_thumbnail_side: *SIDES.end(),
+            thumbnail_sizes: named.into_iter().chain(imaging.thumbnail_heights.iter().map(u32::to_string)).collect(),
+            min_thumbnail_side: *SIDE_RANGE.start(),
+            max_thumbnail_side: *SIDE_RANGE.end(),
         }
     }
 
-    /// What the form's file may be, for people.
-    fn of_file(&self) -> String {
+    /// Returns the description of the form's `file`.
+    fn file_description(&self) -> String {
         let Self { min_file_size, max_file_size, min_image_side: min, max_image_side: max, max_image_pixels: pixels, .. } = self;
-        let larger = if self.oversize == "shrink" { " A larger still picture is scaled down, unless it is a GIF." } else { "" };
+        let larger = if self.oversize == "shrink" { " A larger still image is scaled down, unless it is a GIF." } else { "" };
         format!(
-            "A JPEG, PNG, GIF or WebP file of {} to {}, with {min}×{min} to {max}×{max} pixels and at most {pixels} in all.{larger}",
+            "A JPEG, PNG, GIF or WebP file of {} to {}, with {min}×{min} to {max}×{max} pixels and at most {pixels} pixels in total.{larger}",
             bytes(*min_file_size),
             bytes(*max_file_size),
         )
@@ -112,13 +113,13 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// Those of a service without settings.
+    /// The limits with default settings.
     fn default() -> Self {
         Self::new(&imaging::Limits::default(), DEFAULT_MIN_FILE_BYTES, DEFAULT_MAX_FILE_BYTES, false)
     }
 }
 
-/// `10 MiB (10485760 bytes)`, or bytes alone where no unit divides them.
+/// Formats a size as `10 MiB (10485760 bytes)`, or only in bytes if no unit divides it.
 fn bytes(number: u64) -> String {
     let unit = [("GiB", 30), ("MiB", 20), ("KiB", 10)].into_iter().find(|(_, shift)| number.is_multiple_of(1 << shift));
     match unit {
@@ -127,7 +128,7 @@ fn bytes(number: u64) -> String {
     }
 }
 
-/// Settings change only at a restart. A client that relies on an old limit gets an error that names the new one.
+/// Settings change only with a restart. A client that relies on an old limit gets an error that names the new one.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=60");
 
 /// Get the limits
@@ -137,18 +138,18 @@ const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=60"
 #[utoipa::path(get, path = "/limits", tag = "service", responses(
     (status = 200, description = "The limits.", body = Limits, headers(("Cache-Control" = String, description = "How long caches may keep the response."))),
     ValidationError))]
-pub async fn get_limits(State(app): State<AppState>, Address(uri): Address) -> Result<Response, ApiError> {
+pub async fn get_limits(State(app): State<AppState>, RequestUri(uri): RequestUri) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     Ok(([(header::CACHE_CONTROL, CACHE_CONTROL)], Json(Limits::of(app.service.limits()))).into_response())
 }
 
-/// Writes the limits into the document: what the form's file may be, and an example of `GET /limits`.
+/// Writes the limits into the document: the description of the form's `file`, and the example of `GET /limits`.
 pub fn describe(mut document: OpenApi, limits: &Limits) -> OpenApi {
     let Some(components) = &mut document.components else { return document };
     if let Some(RefOr::T(Schema::Object(form))) = components.schemas.get_mut("UploadForm")
         && let Some(RefOr::T(Schema::Object(file))) = form.properties.get_mut("file")
     {
-        file.description = Some(limits.of_file());
+        file.description = Some(limits.file_description());
     }
     if let Some(RefOr::T(Schema::Object(schema))) = components.schemas.get_mut("Limits") {
         schema.examples = serde_json::to_value(limits).into_iter().collect();

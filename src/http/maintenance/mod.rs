@@ -1,4 +1,4 @@
-//! Health, metrics, statistics, and limits.
+//! Endpoints for operators and clients: health, metrics, statistics, and limits.
 
 pub mod health;
 pub mod limits;

@@ -9,28 +9,30 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::AppState;
-use crate::http::error::{ApiError, InternalServerError, ServiceUnavailable, ValidationError};
-use crate::http::request::fields::{Address, CallerOf, Query};
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{InternalServerError, ServiceUnavailable, ValidationError};
+use crate::http::request::extractors::{CallerOf, RequestUri};
+use crate::http::request::fields::Query;
 use crate::service::maintenance::stats::{Processed, Stage, Stats};
 
-/// What all instances have processed so far. Times are in seconds.
+/// The work of all instances so far. Times are in seconds.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Stats)]
 pub struct StatsView {
     /// Number of images ever stored, including deleted ones.
     #[schema(example = 2)]
     pub success: u64,
-    /// Number of files that were rejected: not an image, damaged, or outside the limits. Requests that were invalid in another way,
-    /// failed for lack of resources, or were repeated do not count.
+    /// Number of files that were rejected: not an image, damaged, or outside the limits. Requests do not count if they were
+    /// invalid in another way, failed for lack of resources, or were repeated.
     #[schema(example = 0)]
     pub failure: u64,
-    /// Time that decoding and thumbnails took, for all stored images.
+    /// Total time for decoding and thumbnails of all stored images.
     #[schema(example = 0.086)]
     pub total_processing_time: f64,
-    /// The same for one image, on average; 0 before the first.
+    /// Average time per image; 0 if there are none.
     #[schema(example = 0.043)]
     pub avg_processing_time: f64,
-    /// The same for each file format.
+    /// The same statistics for each file format.
     pub formats: BTreeMap<String, FormatStatsView>,
     /// The time of each step of an upload.
     pub stages: BTreeMap<String, StageStatsView>,
@@ -45,9 +47,9 @@ pub struct StatsView {
 pub struct FormatStatsView {
     /// Number of images ever stored.
     pub success: u64,
-    /// Time that decoding and thumbnails took.
+    /// Total time for decoding and thumbnails.
     pub total_processing_time: f64,
-    /// The same for one image, on average.
+    /// Average time per image.
     pub avg_processing_time: f64,
 }
 
@@ -55,23 +57,23 @@ pub struct FormatStatsView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StageStats)]
 pub struct StageStatsView {
-    /// How often the step finished.
+    /// How many times the step finished.
     pub count: u64,
-    /// Time that it took in total.
+    /// Total time of the step.
     pub total_time: f64,
 }
 
 /// Get statistics
 ///
-/// For all instances, since the first upload. `success` and its times are exact. `failure` and `stages` of other instances can be a
-/// second old, and a killed process loses its last second of them. Only administrators see images that were uploaded as private in
-/// `success` and its times.
+/// For all instances, since the first upload. `success` and its times are exact. `failure` and `stages` of other instances can be
+/// a second old, and a killed process loses its last second of them. Images that were uploaded as private are included in
+/// `success` and its times only for administrators.
 #[utoipa::path(get, path = "/stats", tag = "service",
     responses((status = 200, description = "The statistics.", body = StatsView), ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_stats(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<StatsView>, ApiError> {
     Query::of(&uri).finish()?;
     Ok(Json(StatsView::new(app.service.stats(&caller).await?)))
@@ -104,7 +106,7 @@ impl StageStatsView {
     }
 }
 
-/// To the microsecond, as all times are kept.
+/// Rounded down to the microsecond, the resolution of all stored times.
 fn average(processed: Processed) -> f64 {
     let micros = processed.time.as_micros().checked_div(u128::from(processed.count)).unwrap_or_default();
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)).as_secs_f64()

@@ -1,6 +1,7 @@
-//! The pages for people: Swagger UI at `/docs`, ReDoc at `/redoc`. Both are inside the binary and load nothing from elsewhere.
+//! The documentation pages: Swagger UI at `/docs`, ReDoc at `/redoc`. Both are part of the binary and load nothing from other
+//! servers.
 //!
-//! Every address in them is relative, so they also work below a path of a reverse proxy that strips it.
+//! All their URLs are relative, so they also work below a path that a reverse proxy strips.
 
 use std::sync::Arc;
 
@@ -17,24 +18,24 @@ use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::service::error::Error;
 
-/// ReDoc's page, and its script.
+/// ReDoc's page and script.
 const REDOC_PAGE: &str = include_str!("docs/redoc.html");
 const REDOC_SCRIPT: &str = include_str!("docs/redoc.standalone.js");
 
-/// Both pages run their own scripts only, and stand in nobody's frame. They write styles into the page; ReDoc searches in a worker, and
-/// its script would fetch its maker's logo from elsewhere. "Try it out" asks the server that the document names.
+/// Both pages run only their own scripts and cannot be framed. They set inline styles. ReDoc searches in a worker, and its script
+/// would load its vendor's logo from another server. "Try it out" calls the server that the document names.
 const PAGE_POLICY: [(HeaderName, &str); 1] = [(
     header::CONTENT_SECURITY_POLICY,
     "default-src 'self'; connect-src *; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; object-src 'none'; \
      base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 )];
 
-/// Swagger UI's page is the library's, with this behind its first line: without a viewport phones lay a page out 980 pixels wide.
-/// The rules stack what Swagger UI puts side by side, and let long words break.
+/// The library provides Swagger UI's page; this goes after its first line. Without a viewport, phones lay out the page 980 pixels
+/// wide. The rules stack what Swagger UI puts side by side, and let long words break.
 const SWAGGER_HEAD_START: &str = r#"<meta charset="UTF-8">"#;
 const SWAGGER_HEAD: &str = include_str!("docs/swagger_head.html");
 
-/// What the browser's tab shows.
+/// The title of the browser tab.
 const SWAGGER_TITLE: &str = "<title>Swagger UI</title>";
 const TITLE: &str = "<title>Image Service</title>";
 
@@ -55,14 +56,14 @@ pub fn routes(document: OpenApi) -> Router<AppState> {
         .route("/redoc/redoc.standalone.js", get(async || asset("text/javascript; charset=utf-8", REDOC_SCRIPT)))
 }
 
-/// Written once, when the service starts.
+/// Serialises the document once, when the service starts.
 fn document_as_yaml(document: &OpenApi) -> Result<impl IntoResponse + Clone + use<>, ApiError> {
     let yaml = yaml::to_yaml(document).map_err(Error::internal)?;
     // RFC 9512.
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"))], yaml))
 }
 
-/// To an address relative to the request's, as the browser sees it (RFC 9110, 10.2.2).
+/// Redirects to a location relative to the request's URL, as the browser sees it (RFC 9110, 10.2.2).
 fn redirect(location: &'static str) -> Response {
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, HeaderValue::from_static(location))]).into_response()
 }

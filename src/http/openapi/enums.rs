@@ -1,6 +1,6 @@
-//! The closed lists of words on the wire, as schemas that the OpenAPI document shares.
+//! String enums on the wire, as shared schemas of the OpenAPI document.
 //!
-//! Each takes its words from the model, so a new one cannot be missing here.
+//! Each takes its values from the model, so that it cannot miss a new one.
 
 use std::borrow::Cow;
 
@@ -12,8 +12,8 @@ use crate::model::account::Scope;
 use crate::model::caption::CaptionStatus;
 use crate::model::image::{Format, Visibility};
 
-macro_rules! words {
-    ($($name:ident as $schema:literal, $description:literal, $words:expr;)*) => {
+macro_rules! string_enums {
+    ($($name:ident as $schema:literal, $description:literal, $values:expr;)*) => {
         $(
             #[doc = $description]
             #[derive(Debug)]
@@ -21,7 +21,7 @@ macro_rules! words {
 
             impl PartialSchema for $name {
                 fn schema() -> RefOr<Schema> {
-                    let text = ObjectBuilder::new().schema_type(Type::String).enum_values(Some($words));
+                    let text = ObjectBuilder::new().schema_type(Type::String).enum_values(Some($values));
                     RefOr::T(text.description(Some($description)).into())
                 }
             }
@@ -35,29 +35,30 @@ macro_rules! words {
     };
 }
 
-words! {
-    VisibilityWord as "Visibility",
-        "`public`: everyone can see it. `private`: only its owner can, and anyone who holds an expiring link to it.",
+string_enums! {
+    VisibilitySchema as "Visibility",
+        "`public`: everyone can see it. `private`: only its owner can see it, and anyone who has a share link to it.",
         [Visibility::Public, Visibility::Private].map(Visibility::name);
-    CaptionStatusWord as "CaptionStatus",
-        "`off`: no caption was requested. `pending`: it is in the queue. `ready`: see `caption`. `failed`: see `caption_error`.",
+    CaptionStatusSchema as "CaptionStatus",
+        "`off`: no caption was requested. `pending`: the image is in the queue. `ready`: see `caption`. `failed`: see `caption_error`.",
         CaptionStatus::ALL.map(CaptionStatus::name);
-    ImageFormatWord as "ImageFormat", "The file format of an original.", Format::ALL.map(Format::name);
-    ThumbnailFormatWord as "ThumbnailFormat", "The file format of a thumbnail or a resized image.",
+    ImageFormatSchema as "ImageFormat", "The file format of an original.", Format::ALL.map(Format::name);
+    ThumbnailFormatSchema as "ThumbnailFormat", "The file format of a thumbnail or a resized image.",
         Format::ALL.into_iter().filter(|format| *format != Format::Gif).map(Format::name);
-    OversizeWord as "Oversize",
-        "What happens to an image that is larger than the limits. `reject`: it is refused. `shrink`: it is scaled down to the limits, unless \
-         it is a GIF or animated.",
+    OversizeSchema as "Oversize",
+        "What happens to an image that is larger than the limits. `reject`: the upload fails. `shrink`: the image is scaled down to the limits, \
+         unless it is a GIF or animated.",
         ["reject", "shrink"];
-    ResizeFitWord as "ResizeFit",
-        "`contain`: the whole image within the given size, never enlarged. `cover`: the middle of the image, cropped to exactly the \
-         given size and enlarged if necessary; requires `width` and `height`.",
+    ResizeFitSchema as "ResizeFit",
+        "`contain`: the whole image, scaled down to fit within the given size and never enlarged. `cover`: the middle of the image, cropped \
+         to exactly the given size and enlarged if necessary; requires `width` and `height`.",
         ["contain", "cover"];
-    ApiKeyScopeWord as "ApiKeyScope",
-        "`read`: see what the account can see. `upload`: also upload, import, update, delete, restore and share its images. \
-         `admin`: perform administrative operations, if the account belongs to an administrator.",
+    ApiKeyScopeSchema as "ApiKeyScope",
+        "What an API key permits. No scope includes another. `read`: read everything that the account can see. `upload`: upload, import, update, \
+         delete, restore and share its images. `admin`: perform administrative operations, if the account is an administrator. A key \
+         without `read` gets 403 on reads, even of public data.",
         Scope::ALL.map(Scope::name);
-    CaptionServiceWord as "CaptionService",
-        "`off`: captions are disabled. `on`: this instance creates captions. `elsewhere`: other instances create them.",
+    CaptionServiceSchema as "CaptionService",
+        "`off`: captions are disabled. `on`: this instance creates captions. `elsewhere`: other instances create captions.",
         ["off", "on", "elsewhere"];
 }

@@ -1,8 +1,8 @@
-//! Whole examples for the OpenAPI document. A test holds their fields against the schemas.
+//! Complete examples for the OpenAPI document. A test checks their fields against the schemas.
 
 use serde_json::{Value, json};
 
-/// An image as `GET /images/{image_id}` returns it.
+/// Returns an image as in the response of `GET /images/{image_id}`.
 pub fn image() -> Value {
     const ID: &str = "019350a4-7f2c-7d3e-9b1a-2f6d8c4e0a17";
     let presigned = |name: &str| format!("https://images.s3.example.org/{ID}/{name}?X-Amz-Expires=3600&X-Amz-Signature=5d6f…");
@@ -50,7 +50,7 @@ pub fn image() -> Value {
     })
 }
 
-/// A page of images that has a next one.
+/// Returns a page of images that is not the last one.
 pub fn image_page() -> Value {
     json!({"images": [image()], "total_count": 42, "next_page_token": "djE6MDE5MzUwYTQtN2YyYw", "has_more": true})
 }

@@ -1,4 +1,4 @@
-//! The OpenAPI document: what does not belong to a single operation.
+//! The OpenAPI document: everything that does not belong to a single operation.
 
 pub mod docs;
 pub mod enums;
@@ -12,8 +12,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
 use utoipa::{IntoResponses, OpenApi as _};
 
-use super::error::{Forbidden, TooManyRequests, Unauthorized};
-use super::identity::authentication::UNGUARDED;
+use self::error_responses::{Forbidden, TooManyRequests, Unauthorized};
+use super::identity::authentication::UNRESTRICTED_PATHS;
 
 /// The document before the routes are added.
 #[derive(utoipa::OpenApi)]
@@ -21,33 +21,33 @@ use super::identity::authentication::UNGUARDED;
     info(
         title = "Image Service",
         description = "Upload images or import them from URLs. The service validates them, creates thumbnails and captions, and serves \
-            them through presigned and public links.\n\n\
+            them through presigned URLs, public links and share links.\n\n\
             **Errors.** Every error response has the same body, `{\"error\", \"message\", \"details\"}`, and every response has an \
             `X-Request-Id` header. Unknown fields and unknown query parameters are rejected with 422, \
-            except by links that people share (`/i/…`, `/view/…`, `/c/…`, thumbnails), which accept any.\n\n\
+            except on links that people share (`/i/…`, `/view/…`, `/c/…`, thumbnails), which accept any.\n\n\
             **Authentication.** Public data needs no authentication. Otherwise send an access token, an e-mail address and password, or \
             an API key; behind a trusted gateway, `X-User-Id`. Invalid credentials return 401, even on public endpoints.\n\n\
-            **Lists.** Pages are linked by tokens: leave `page_token` out for the first page, then send the `next_page_token` of the \
+            **Lists.** Lists are paged: leave out `page_token` for the first page, then send the `next_page_token` of the \
             previous page with the same filters, until it is null.\n\n\
-            **Null.** A field of a response is always present, and null where there is no value. Only request bodies leave fields out.\n\n\
+            **Null.** Responses always contain all fields; a field without a value is null. Only request bodies can leave out fields.\n\n\
             **Ids.** Images are identified by `image_id` everywhere; other resources have an `id`. The one exception is `jobId`, the \
             name that `POST /imports` uses for the `id` of an import job.\n\n\
             **Time.** Timestamps are RFC 3339 in UTC, with milliseconds: `2026-01-31T12:00:00.123Z`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
-    // The router knows no part of a segment: the handler of `/i/{image_id}` hands these requests on.
+    // The router cannot match part of a path segment, so the handler of `/i/{image_id}` forwards these requests.
     paths(super::sharing::public_images::get_public_image),
-    // What only parameters and shared responses refer to does not come with an operation.
+    // Only parameters and shared responses refer to these schemas, so no operation adds them.
     components(schemas(
         super::error::ErrorBody,
         super::error::ErrorType,
         super::maintenance::health::ReadinessError,
-        self::enums::ResizeFitWord,
-        self::enums::ThumbnailFormatWord
+        self::enums::ResizeFitSchema,
+        self::enums::ThumbnailFormatSchema
     )),
     tags(
         (name = "images", description = "Images, their metadata and thumbnails"),
-        (name = "links", description = "Public links and expiring links to originals"),
+        (name = "links", description = "Public links and share links to originals"),
         (name = "collections", description = "Named collections of images"),
         (name = "imports", description = "Jobs that import images from URLs"),
         (name = "accounts", description = "Tokens, accounts, API keys, plans and the audit trail"),
@@ -60,33 +60,33 @@ pub fn base() -> OpenApi {
     Base::openapi()
 }
 
-/// The whole document, as `openapi.yaml` has it.
+/// Returns the complete document, as in `openapi.yaml`.
 pub fn document() -> OpenApi {
-    super::maintenance::limits::describe(finished(super::routes().into_openapi()), &super::maintenance::limits::Limits::default())
+    super::maintenance::limits::describe(complete(super::routes().into_openapi()), &super::maintenance::limits::Limits::default())
 }
 
-/// Paths that require an account.
-const OF_ACCOUNTS: [&str; 4] = ["/accounts", "/api-keys", "/audit", "/plans"];
+/// Path prefixes that require an account.
+const ACCOUNT_PATHS: [&str; 4] = ["/accounts", "/api-keys", "/audit", "/plans"];
 
-/// Paths that require authentication of any kind.
-const OF_THE_KNOWN: [&str; 1] = ["/images/{image_id}/links"];
+/// Path prefixes that require authentication of any kind.
+const AUTHENTICATED_PATHS: [&str; 1] = ["/images/{image_id}/links"];
 
-fn is_any(path: &str, prefixes: &[&str]) -> bool {
+fn has_prefix(path: &str, prefixes: &[&str]) -> bool {
     prefixes.iter().any(|prefix| path.starts_with(prefix))
 }
 
-/// Adds what holds for every operation: authentication with its errors, then the rules of `openapi_rules.rs`.
-pub fn finished(mut document: OpenApi) -> OpenApi {
+/// Adds what applies to every operation: authentication with its errors, then the rules of `openapi/rules.rs`.
+pub fn complete(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_default();
     let user_id = ApiKeyValue::with_description(
         "X-User-Id",
-        "The id of the calling user. Set by a trusted gateway; ignored unless `AUTH_MODE` is `trusted`.",
+        "The id of the calling user. Set by a trusted gateway. Ignored unless `AUTH_MODE` is `trusted`.",
     );
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
     let bearer = bearer.description(Some("The `access` token of `POST /token`, or an API key."));
     let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic);
     let basic = basic.description(Some(
-        "An e-mail address and password, or an API key as the password (with any user name) or as the user name.",
+        "An e-mail address and password; or an API key, either as the password with any user name or as the user name.",
     ));
     let key = ApiKeyValue::with_description("X-API-Key", "An API key.");
     components.add_security_scheme("bearerAuth", SecurityScheme::Http(bearer.build()));
@@ -103,15 +103,17 @@ pub fn finished(mut document: OpenApi) -> OpenApi {
         let operations = std::iter::once((true, &mut item.get)).chain(writes);
         for (is_get, operation) in operations {
             let Some(operation) = operation else { continue };
-            if UNGUARDED.contains(&path.as_str()) {
+            if UNRESTRICTED_PATHS.contains(&path.as_str()) {
                 operation.security = Some(Vec::new());
                 continue;
             }
             if path.starts_with("/token") {
                 operation.security = Some(Vec::new());
-            } else if is_any(path, &OF_ACCOUNTS) {
+            } else if has_prefix(path, &ACCOUNT_PATHS) {
                 operation.security = Some(accounts.clone());
-            } else if is_any(path, &OF_THE_KNOWN) || !is_get && path.starts_with("/images/") && !path.ends_with("/urls") {
+            } else if has_prefix(path, &AUTHENTICATED_PATHS)
+                || !is_get && path.starts_with("/images/") && !path.ends_with("/urls")
+            {
                 operation.security = Some(known.clone());
             }
             let errors = [Unauthorized::responses(), Forbidden::responses(), TooManyRequests::responses()];
@@ -121,13 +123,13 @@ pub fn finished(mut document: OpenApi) -> OpenApi {
         }
     }
     self::rules::apply(&mut document);
-    // Relative, so that it is right wherever the document is served; `for_server` knows more.
+    // Relative, so that it is correct wherever the document is served. `for_server` adds the public URL.
     document.servers = Some(vec![Server::new("/")]);
     document
 }
 
-/// The document as a server serves it. The first address has no host, so that the documentation pages call the server that they
-/// came from; it has the path of `public_url`, below which a reverse proxy serves everything.
+/// Returns the document with the server's URLs. The first URL has no host, so that the documentation pages call the server that
+/// they came from. It has the path of `public_url`, below which a reverse proxy serves the API.
 pub fn for_server(mut document: OpenApi, public_url: Option<&str>) -> OpenApi {
     let path = public_url.and_then(|url| url.split_once("://")?.1.split_once('/')).map(|(_, path)| path.trim_end_matches('/'));
     let here = format!("/{}", path.unwrap_or_default());
@@ -135,10 +137,11 @@ pub fn for_server(mut document: OpenApi, public_url: Option<&str>) -> OpenApi {
     document
 }
 
-/// URLs in a JSON body.
+/// Returns the schema of `urls`, a list of URLs in a JSON body.
 pub fn urls_schema() -> RefOr<Schema> {
     let url = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::Custom("uri".to_owned())));
     let url = url.max_length(Some(2048));
-    let about = "HTTP(S) URLs without user names and passwords, each of at most 2048 characters. URLs that mean the same are imported once.";
+    let about =
+        "HTTP(S) URLs without user names and passwords, each of at most 2048 characters. Equivalent URLs are imported once.";
     RefOr::T(ArrayBuilder::new().items(url).min_items(Some(1)).max_items(Some(100)).description(Some(about)).into())
 }

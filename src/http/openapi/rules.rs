@@ -1,4 +1,4 @@
-//! Rules that hold for the whole OpenAPI document, applied once it is complete, so that no operation can forget one.
+//! Rules for the whole OpenAPI document. They are applied once the document is complete, so that no operation can omit one.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub fn apply(document: &mut OpenApi) {
         }
         for (media_type, content) in contents(operation) {
             if media_type.starts_with("image/") {
-                content.schema.get_or_insert_with(bytes);
+                content.schema.get_or_insert_with(binary_schema);
             }
         }
         forms.extend(form_name(operation));
@@ -38,7 +38,7 @@ pub fn apply(document: &mut OpenApi) {
             form.properties.values_mut().for_each(remove_null);
         }
     }
-    require_what_is_always_sent(document);
+    require_response_fields(document);
 }
 
 pub(in crate::http) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -51,17 +51,17 @@ fn is_paged(operation: &Operation) -> bool {
     parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "page_token"))
 }
 
-/// What `page_links.rs` adds to every page but the last.
+/// Describes the header that `request/link_header.rs` adds to every page except the last.
 fn describe_link(operation: &mut Operation) {
     if let Some(RefOr::T(page)) = operation.responses.responses.get_mut("200") {
         let text = ObjectBuilder::new().schema_type(Type::String);
-        let about = "The URL of the next page, as `<…>; rel=\"next\"`; absent on the last page.";
+        let about = "The URL of the next page, as `<…>; rel=\"next\"`. Absent on the last page.";
         let link = HeaderBuilder::new().schema(Some(text)).description(Some(about)).build();
         page.headers.insert("Link".to_owned(), RefOr::T(link));
     }
 }
 
-/// The bodies of an operation's own responses.
+/// Returns the bodies of the responses that an operation defines itself.
 fn contents(operation: &mut Operation) -> impl Iterator<Item = (&String, &mut Content)> {
     let responses = operation.responses.responses.values_mut().filter_map(|response| match response {
         RefOr::T(response) => Some(response),
@@ -80,13 +80,13 @@ fn form_name(operation: &Operation) -> Option<String> {
     schema_name(form.schema.as_ref()?).map(str::to_owned)
 }
 
-/// A body without a schema is no body for most generators: their clients would return nothing.
-fn bytes() -> RefOr<Schema> {
+/// Most generators ignore a body without a schema: their clients would return nothing.
+fn binary_schema() -> RefOr<Schema> {
     let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
     RefOr::T(ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into())
 }
 
-/// Parameters and parts of a form are text. They can be absent but never null: clients would send the word.
+/// Parameters and form parts are text. They can be absent but not null: clients would send the word "null".
 fn remove_null(schema: &mut RefOr<Schema>) {
     let schema_type = match schema {
         RefOr::T(Schema::Object(object)) => &mut object.schema_type,
@@ -101,16 +101,16 @@ fn remove_null(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// The service always sends all fields of a response, null where there is no value. (A test keeps `skip_serializing_if` out.)
-/// The macros require only those that cannot be null, and clients would distinguish null from absent.
-fn require_what_is_always_sent(document: &mut OpenApi) {
+/// Marks all response fields as required. The service always sends them, with null for a missing value; a test forbids
+/// `skip_serializing_if`. The macros require only fields that cannot be null, so clients would distinguish null from absent.
+fn require_response_fields(document: &mut OpenApi) {
     let mut sent = BTreeSet::new();
     let Some(components) = &mut document.components else { return };
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         for (_, content) in contents(operation) {
             if let Some(schema) = &mut content.schema {
                 require_all(schema);
-                collect(schema, components, &mut sent);
+                collect_names(schema, components, &mut sent);
             }
         }
     }
@@ -124,7 +124,7 @@ fn require_what_is_always_sent(document: &mut OpenApi) {
             RefOr::Ref(_) => None,
         })
         .collect();
-    error_schemas.iter().for_each(|schema| collect(schema, components, &mut sent));
+    error_schemas.iter().for_each(|schema| collect_names(schema, components, &mut sent));
     for name in sent {
         if let Some(schema) = components.schemas.get_mut(&name) {
             require_all(schema);
@@ -140,32 +140,32 @@ fn require_all(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// Adds the names of all components that a schema leads to.
-fn collect(schema: &RefOr<Schema>, components: &Components, names: &mut BTreeSet<String>) {
+/// Adds the names of all components that a schema refers to, directly or indirectly.
+fn collect_names(schema: &RefOr<Schema>, components: &Components, names: &mut BTreeSet<String>) {
     if let Some(name) = schema_name(schema) {
         if names.insert(name.to_owned())
             && let Some(schema) = components.schemas.get(name)
         {
-            collect(schema, components, names);
+            collect_names(schema, components, names);
         }
         return;
     }
     let RefOr::T(schema) = schema else { return };
     match schema {
         Schema::Object(object) => {
-            object.properties.values().for_each(|property| collect(property, components, names));
+            object.properties.values().for_each(|property| collect_names(property, components, names));
             if let Some(AdditionalProperties::RefOr(values)) = object.additional_properties.as_deref() {
-                collect(values, components, names);
+                collect_names(values, components, names);
             }
         }
         Schema::Array(array) => {
             if let ArrayItems::RefOrSchema(items) = &array.items {
-                collect(items, components, names);
+                collect_names(items, components, names);
             }
         }
-        Schema::OneOf(one) => one.items.iter().for_each(|item| collect(item, components, names)),
-        Schema::AllOf(all) => all.items.iter().for_each(|item| collect(item, components, names)),
-        Schema::AnyOf(any) => any.items.iter().for_each(|item| collect(item, components, names)),
+        Schema::OneOf(one) => one.items.iter().for_each(|item| collect_names(item, components, names)),
+        Schema::AllOf(all) => all.items.iter().for_each(|item| collect_names(item, components, names)),
+        Schema::AnyOf(any) => any.items.iter().for_each(|item| collect_names(item, components, names)),
         _ => {}
     }
 }

@@ -1,21 +1,23 @@
-//! The OpenAPI document as YAML that every reader understands alike.
+//! The OpenAPI document as YAML that YAML 1.1 and 1.2 parsers read alike.
 //!
 //! The library writes YAML 1.2, but SnakeYAML (openapi-generator) and PyYAML still read YAML 1.1, where plain `off`, `2026-01-31`
-//! and `12:30` are a boolean, a date and a number. So every plain text that could be read as anything else is quoted.
+//! and `12:30` are a boolean, a date and a number. So every plain scalar that a parser could read as another type is quoted.
 
 use utoipa::openapi::OpenApi;
 
+/// Serialises the document as YAML.
+///
 /// # Errors
-/// The document cannot be written as YAML.
+/// The document cannot be serialised.
 pub fn to_yaml(document: &OpenApi) -> Result<String, impl std::error::Error + Send + Sync + 'static> {
     document.to_yaml().map(|yaml| quote_ambiguous(&yaml))
 }
 
-/// Quotes the ambiguous keys and values of `yaml`, which has one of them on each line, as the library writes it: no flow
-/// collections but `[]` and `{}`, no folded lines outside of block scalars, no comments.
+/// Quotes the ambiguous keys and values of `yaml`. Expects the library's output: one key or value on each line, no flow
+/// collections except `[]` and `{}`, no folded lines outside of block scalars, no comments.
 fn quote_ambiguous(yaml: &str) -> String {
     let mut quoted = String::with_capacity(yaml.len());
-    // Lines that are indented more than this belong to a block scalar (`|` or `>`), which is text anyway.
+    // Lines with a larger indentation belong to a block scalar (`|` or `>`), which is text anyway.
     let mut block: Option<usize> = None;
     for line in yaml.lines() {
         let indent = line.len() - line.trim_start_matches(' ').len();
@@ -29,7 +31,7 @@ fn quote_ambiguous(yaml: &str) -> String {
     quoted
 }
 
-/// Writes one line, and returns the indentation of the block scalar's parent if one begins here.
+/// Writes one line. Returns the indentation of the block scalar's parent if a block scalar starts here.
 fn quote_line(line: &str, indent: usize, quoted: &mut String) -> Option<usize> {
     let (mut rest, mut column, mut parent) = (&line[indent..], indent, indent);
     while let Some(item) = rest.strip_prefix("- ") {
@@ -54,7 +56,7 @@ fn quote_line(line: &str, indent: usize, quoted: &mut String) -> Option<usize> {
     value.starts_with(['|', '>']).then_some(parent)
 }
 
-/// The key of a line and what follows its colon.
+/// Splits a line into its key and the text after the colon.
 fn split_key(text: &str) -> Option<(&str, &str)> {
     let end = match text.chars().next()? {
         quote @ ('\'' | '"') => quoted_length(text, quote)?,
@@ -64,7 +66,7 @@ fn split_key(text: &str) -> Option<(&str, &str)> {
     rest.strip_prefix(':').filter(|value| value.is_empty() || value.starts_with(' ')).map(|value| (key, value))
 }
 
-/// The length of the quoted text that `text` begins with, quotes included.
+/// Returns the length of the quoted scalar at the start of `text`, including its quotes.
 fn quoted_length(text: &str, quote: char) -> Option<usize> {
     let mut characters = text.char_indices().skip(1).peekable();
     while let Some((position, character)) = characters.next() {
@@ -88,8 +90,9 @@ fn push_scalar(text: &str, quoted: &mut String) {
     }
 }
 
-/// Whether a plain scalar is text here, and something else for a reader of YAML 1.1. The library quotes text that looks like the
-/// values of JSON, so these are such values. Everything else that starts as a number, a date or a time does is quoted.
+/// Returns whether a plain scalar is a string here, but another type for a YAML 1.1 parser. The library quotes strings that look
+/// like JSON values, so plain ones of that form are values. Everything else that starts like a number, a date or a time is
+/// quoted.
 fn is_ambiguous(text: &str) -> bool {
     const WORDS: [&str; 12] = ["y", "yes", "n", "no", "on", "off", "true", "false", "null", "~", "=", "<<"];
     if ["true", "false", "null"].contains(&text) || serde_json::from_str::<serde_json::Number>(text).is_ok() {
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_that_yaml_1_1_reads_as_something_else_is_quoted() {
+    fn text_that_yaml_1_1_reads_as_another_type_is_quoted() {
         for word in [
             "y",
             "Y",
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn values_and_other_text_stay_as_they_are() {
+    fn values_and_unambiguous_text_are_not_changed() {
         for yaml in [
             "a: true\nb: false\nc: null\nd: 12\ne: -1.5\nf: 1e-7\n",
             "a: office\nb: yesterday\nc: ''\nd: 'off'\ne: \"on\"\nf: []\ng: {}\nh: not off\n",
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn block_scalars_are_text_and_end_with_their_indentation() {
+    fn block_scalars_are_text_until_their_indentation_ends() {
         let yaml = "a: |-\n  off\n\n  on: yes\nb:\n- |\n  no\n- c: >-\n    off\n  d: off\n- off\n";
         let quoted = "a: |-\n  off\n\n  on: yes\nb:\n- |\n  no\n- c: >-\n    off\n  d: 'off'\n- 'off'\n";
         assert_eq!(quote_ambiguous(yaml), quoted);

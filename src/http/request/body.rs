@@ -1,7 +1,7 @@
-//! Request bodies under bounds: so many bytes, so long a pause, so long in all.
+//! Request bodies with limits: size, pauses, and total time.
 //!
-//! Who answers before the body has been read must read on for a while and throw away: a connection closed with unread
-//! bytes in it is reset, and the client would see that instead of the answer. `layers.rs` does so for every request.
+//! A server that responds before it has read the body must drain some of it: closing a connection with unread data resets it, and
+//! the client would see the reset instead of the response. `server/middleware.rs` does so for every request.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,36 +18,36 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use crate::http::error::ApiError;
 use crate::service::error::Error;
 
-/// How much and how slowly a client may send.
+/// Limits for the size and the speed of request bodies.
 #[derive(Debug, Clone)]
 pub struct BodyLimits {
-    /// Bytes of an upload's fields and of the multipart framing, beside the file.
+    /// Maximum size of an upload's fields and multipart framing, in addition to the file.
     pub fields_bytes: u64,
-    /// The longest pause between two pieces.
+    /// Maximum pause between two chunks.
     pub idle_timeout: Duration,
-    /// The longest time for the whole.
+    /// Maximum time for the whole body.
     pub total_timeout: Duration,
-    /// What is read and thrown away of a body that is refused.
+    /// Maximum number of bytes that are drained from a rejected body.
     pub drain_bytes: u64,
-    /// What a body must bring on the whole, after its first seconds; 0 is any.
+    /// Minimum average speed after [`BODY_RATE_GRACE`]; 0 means no minimum.
     pub min_bytes_per_second: u64,
 }
 
-/// What ends a body early.
+/// Why reading a body failed.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 pub enum BodyError {
     #[error("the body is larger than {limit_bytes} bytes")]
     TooLarge { limit_bytes: u64 },
     #[error("the body did not arrive in time")]
     TooSlow,
-    #[error("the connection broke")]
+    #[error("the connection was interrupted")]
     Broken,
-    /// Of a form.
-    #[error("the body does not hold its boundary where it should")]
+    /// Only for multipart bodies.
+    #[error("the multipart boundary was not found")]
     NoBoundary,
 }
 
-/// A body that ends early when it breaks a bound.
+/// A body that fails when it exceeds a limit.
 #[derive(Debug)]
 pub struct BoundedBody {
     stream: BodyDataStream,
@@ -58,22 +58,22 @@ pub struct BoundedBody {
     deadline: Pin<Box<Sleep>>,
     total_timeout: Duration,
     min_bytes_per_second: u64,
-    /// When reading began, and time to count: what a request waits for admission is not its client's doing.
+    /// When the timer started: with the first read, because the wait for admission is not the client's fault.
     started: Option<Instant>,
-    held_back: HeldBack,
+    server_delay: ServerDelay,
 }
 
-/// How long whoever reads a body has kept its client waiting since the last look, which is not the client's doing either.
+/// How long the service kept the client waiting since the last check. This time does not count against the client.
 #[derive(Debug, Clone, Default)]
-pub struct HeldBack(Arc<Mutex<Duration>>);
+pub struct ServerDelay(Arc<Mutex<Duration>>);
 
-impl HeldBack {
-    /// Runs what may keep the client waiting.
-    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+impl ServerDelay {
+    /// Runs work that may keep the client waiting, and measures its time.
+    pub async fn measure<T>(&self, work: impl Future<Output = T>) -> T {
         let started = Instant::now();
-        let done = work.await;
+        let output = work.await;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) += started.elapsed();
-        done
+        output
     }
 
     fn take(&self) -> Duration {
@@ -81,8 +81,8 @@ impl HeldBack {
     }
 }
 
-/// For this long, a body may be as slow as it likes.
-pub const UNHURRIED: Duration = Duration::from_secs(5);
+/// The minimum speed of a body applies only after this time.
+pub const BODY_RATE_GRACE: Duration = Duration::from_secs(5);
 
 impl BoundedBody {
     pub fn new(body: Body, limit_bytes: u64, limits: &BodyLimits) -> Self {
@@ -96,20 +96,21 @@ impl BoundedBody {
             total_timeout: limits.total_timeout,
             min_bytes_per_second: limits.min_bytes_per_second,
             started: None,
-            held_back: HeldBack::default(),
+            server_delay: ServerDelay::default(),
         }
     }
 
-    /// Where whoever reads notes how long the client was kept waiting.
-    pub fn held_back(&self) -> HeldBack {
-        self.held_back.clone()
+    /// Returns the counter for the time that the reader keeps the client waiting.
+    pub fn server_delay(&self) -> ServerDelay {
+        self.server_delay.clone()
     }
 
-    /// How long the body may take, by what has come of it: a few bytes now and then must not hold what others need.
+    /// Returns the time that the body may take, given the bytes received so far. A slow body must not occupy resources that
+    /// others need.
     fn allowed_time(&self) -> Duration {
         let received_bytes = self.limit_bytes - self.left_bytes;
         match (received_bytes * 1000).checked_div(self.min_bytes_per_second) {
-            Some(earned_ms) => self.total_timeout.min(UNHURRIED + Duration::from_millis(earned_ms)),
+            Some(earned_ms) => self.total_timeout.min(BODY_RATE_GRACE + Duration::from_millis(earned_ms)),
             None => self.total_timeout,
         }
     }
@@ -125,9 +126,9 @@ impl Stream for BoundedBody {
             this.idle.as_mut().reset(now + this.idle_timeout);
             now
         });
-        let held_back = this.held_back.take();
-        let started = started + held_back;
-        if !held_back.is_zero() {
+        let server_delay = this.server_delay.take();
+        let started = started + server_delay;
+        if !server_delay.is_zero() {
             this.started = Some(started);
             this.idle.as_mut().reset(Instant::now() + this.idle_timeout);
         }
@@ -154,51 +155,51 @@ impl Stream for BoundedBody {
     }
 }
 
-/// A body that two hold: who reads it, and who drains what was left.
+/// A body with two owners: the handler that reads it, and the middleware that drains the rest.
 #[derive(Debug, Clone)]
 pub struct SharedBody(Arc<Mutex<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
     stream: BodyDataStream,
-    /// The client waits for `100 Continue`, which it gets when somebody reads.
-    waits: bool,
+    /// The client waits for `100 Continue`, which hyper sends when the body is first read.
+    expects_continue: bool,
     ended: bool,
 }
 
-/// The longest time for draining, and the longest pause in it: a client that does not send has no need of it.
+/// Maximum time for draining, and maximum pause in it. A client that does not send can already read the response.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 const DRAIN_PAUSE: Duration = Duration::from_secs(2);
 
 impl SharedBody {
-    /// Takes a request's body into shares; `None` if it has none.
+    /// Shares a request's body; `None` if the request has none.
     pub fn share(request: Request) -> (Request, Option<Self>) {
         if request.body().is_end_stream() {
             return (request, None);
         }
         let (parts, body) = request.into_parts();
-        let waits = parts.headers.contains_key(header::EXPECT);
-        let shared = Self(Arc::new(Mutex::new(Shared { stream: body.into_data_stream(), waits, ended: false })));
+        let expects_continue = parts.headers.contains_key(header::EXPECT);
+        let shared = Self(Arc::new(Mutex::new(Shared { stream: body.into_data_stream(), expects_continue, ended: false })));
         (Request::from_parts(parts, Body::from_stream(shared.clone())), Some(shared))
     }
 
-    /// Reads on and throws away, within bounds, so that the answer reaches a client that is still sending.
-    pub async fn drain(mut self, most_bytes: u64) {
+    /// Reads and discards the rest, within limits, so that a client that is still sending gets the response.
+    pub async fn drain(mut self, max_bytes: u64) {
         {
             let shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if shared.waits || shared.ended {
+            if shared.expects_continue || shared.ended {
                 return;
             }
         }
         let draining = async {
-            let mut left_bytes = most_bytes;
-            // A broken connection ends the draining as the body's end does: there is nobody left to tell.
+            let mut left_bytes = max_bytes;
+            // A broken connection stops the draining just as the end of the body does.
             while let Ok(Some(Ok(piece))) = timeout(DRAIN_PAUSE, self.next()).await {
                 let Some(left) = left_bytes.checked_sub(piece.len() as u64) else { return };
                 left_bytes = left;
             }
         };
-        // In time or not, what was to be drained now has been.
+        // A timeout is not an error: draining is best effort.
         timeout(DRAIN_TIME, draining).await.unwrap_or_default();
     }
 }
@@ -208,14 +209,14 @@ impl Stream for SharedBody {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.waits = false;
+        shared.expects_continue = false;
         let polled = shared.stream.poll_next_unpin(context);
         shared.ended |= matches!(polled, Poll::Ready(None | Some(Err(_))));
         polled
     }
 }
 
-/// Checks that a body is sent as it is. A compressed one would be read as garbage, and blamed on its fields.
+/// Checks that a body is not encoded. A compressed body would be parsed as garbage, with misleading errors for its fields.
 ///
 /// # Errors
 /// The body has a `Content-Encoding` (415, RFC 9110, 15.5.16).
@@ -226,13 +227,13 @@ pub fn require_unencoded(headers: &HeaderMap) -> Result<(), ApiError> {
     if plain { Ok(()) } else { Err(ApiError::encoded_body()) }
 }
 
-/// Small bodies, such as JSON, have this long.
+/// Maximum time for a small body, such as JSON.
 const SMALL_BODY_TIME: Duration = Duration::from_secs(15);
 
-/// Waits for a small body.
+/// Reads a small body with a timeout.
 ///
 /// # Errors
 /// [`Error::BodyTooSlow`].
-pub async fn in_time<T>(reading: impl Future<Output = T>) -> Result<T, Error> {
+pub async fn with_timeout<T>(reading: impl Future<Output = T>) -> Result<T, Error> {
     tokio::time::timeout(SMALL_BODY_TIME, reading).await.map_err(|_| Error::BodyTooSlow)
 }

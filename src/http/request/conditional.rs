@@ -1,20 +1,20 @@
-//! Conditional requests: does the client have it already (RFC 9110, 13.1.2).
+//! Conditional requests: whether the client already has the current version (RFC 9110, 13.1.2).
 
 use http::{HeaderMap, header};
 
-/// `If-None-Match`.
+/// The value of `If-None-Match`.
 #[derive(Debug, Clone, Default)]
 pub struct IfNoneMatch(String);
 
 impl IfNoneMatch {
-    /// Several fields are one list. What cannot be read matches nothing, so that the client gets what it asks for.
+    /// Joins several fields into one list. An unreadable field matches nothing, so that the client gets the full response.
     pub fn of(headers: &HeaderMap) -> Self {
         let fields = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         Self(fields.collect::<Vec<_>>().join(","))
     }
 
-    /// Whether `etag`, given without quotes, is one of the list. Compared weakly, as is due here. Our tags hold neither
-    /// commas nor quotes, so the list can be taken apart at its commas.
+    /// Returns whether the list contains `etag`, which is given without quotes. Uses weak comparison, as the RFC requires. The
+    /// service's own tags contain neither commas nor quotes, so the list can be split at commas.
     pub fn matches(&self, etag: &str) -> bool {
         self.0.split(',').map(str::trim).any(|listed| {
             let opaque = listed.strip_prefix("W/").unwrap_or(listed);

@@ -1,79 +1,72 @@
-//! Reading what a client sends: each field by its rule, and all broken fields at once.
+//! Parsing of query parameters and headers. All invalid fields are reported together.
 //!
-//! serde's derive stops at the first fault and cannot name the rest, so requests are read field by field into
-//! [`FieldErrors`]. What was not asked for by name is refused: a typo in a filter must not silently return everything.
+//! serde's derive stops at the first error, so requests are parsed field by field into [`FieldErrors`]. Unknown names are
+//! rejected: a typo in a filter must not silently return everything.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fmt::Display;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use axum::extract::FromRequestParts;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use http::request::Parts;
 use http::{HeaderMap, Uri};
 
-use crate::http::error::ApiError;
-use crate::model::caller::{Caller, UserId};
 use crate::model::id::ImageId;
-use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::{Error, Fields, MORE_FIELDS};
 use crate::service::images::day_end;
 
-/// The rules that were broken so far.
+/// The invalid fields found so far, each with the rule that it breaks.
 #[derive(Debug, Default)]
 pub struct FieldErrors {
     fields: Fields,
     found: usize,
 }
 
-/// More broken rules than this are not told: a request can hold a hundred thousand, and the answer is no smaller.
+/// Maximum number of errors that are reported. A request can have a hundred thousand, and the response would be as large.
 const MAX_ERRORS: usize = 20;
 
-/// Characters of an unknown name that are told.
+/// Maximum number of characters of an unknown name that are reported.
 const MAX_NAME_CHARS: usize = 64;
 
 impl FieldErrors {
     pub fn add(&mut self, field: &str, rule: impl Into<String>) {
         self.found += 1;
         if self.found > MAX_ERRORS {
-            self.fields.entry(MORE_FIELDS.to_owned()).or_insert_with(|| format!("only the first {MAX_ERRORS} are told"));
+            self.fields.entry(MORE_FIELDS.to_owned()).or_insert_with(|| format!("only the first {MAX_ERRORS} errors are listed"));
             return;
         }
-        // The first rule that a field breaks says the most.
+        // The first error of a field is the most specific.
         self.fields.entry(field.to_owned()).or_insert_with(|| rule.into());
     }
 
-    /// A name that is not known, of `kind` "a parameter".
+    /// Adds an unknown name. `kind` is, for example, "a parameter".
     pub fn add_unknown(&mut self, name: &str, kind: &str) {
-        let shown: String = name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME_CHARS).collect();
-        self.add(if shown.is_empty() { "(unnamed)" } else { &shown }, format!("is not {kind}{OF_THIS_REQUEST}"));
+        let printable: String = name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME_CHARS).collect();
+        self.add(if printable.is_empty() { "(unnamed)" } else { &printable }, format!("is not {kind}{OF_THIS_REQUEST}"));
     }
 
-    /// Whether a rule is the one that [`FieldErrors::add_unknown`] tells, and the field's name the client's own.
+    /// Returns whether the rule comes from [`FieldErrors::add_unknown`], which means that the client chose the field's name.
     pub fn is_unknown(rule: &str) -> bool {
         rule.ends_with(OF_THIS_REQUEST)
     }
 
-    /// Whether further errors are not told any more, so that looking for them is of no use.
+    /// Returns whether further errors would not be reported, so that the caller can stop checking.
     pub fn is_full(&self) -> bool {
         self.found > MAX_ERRORS
     }
 
-    /// Takes the rules over that were found broken elsewhere.
+    /// Adds errors that were found elsewhere.
     pub fn add_all(&mut self, fields: Fields) {
         fields.into_iter().for_each(|(name, rule)| self.add(&name, rule));
     }
 
-    /// Keeps the value, or the rule that was broken.
+    /// Returns the value, or records the error.
     pub fn check<T>(&mut self, field: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|rule| self.add(field, rule)).ok()
     }
 
     /// # Errors
-    /// Any rule was broken.
+    /// A field is invalid.
     pub fn finish(self) -> Result<(), Error> {
         if self.fields.is_empty() { Ok(()) } else { Err(Error::Invalid(self.fields)) }
     }
@@ -81,7 +74,7 @@ impl FieldErrors {
 
 const OF_THIS_REQUEST: &str = " of this request";
 
-/// The query parameters of a request. Take those that the operation knows, then [`Query::finish`].
+/// The query parameters of a request. Take those that the operation knows, then call [`Query::finish`].
 #[derive(Debug)]
 pub struct Query {
     values: BTreeMap<String, Vec<String>>,
@@ -97,12 +90,12 @@ impl Query {
         Self { values, errors: FieldErrors::default() }
     }
 
-    /// Whether the parameter is given and not taken yet. An empty one counts as absent: that is how forms send what was left empty.
+    /// Returns whether the parameter is given and not taken yet. An empty one counts as absent, because forms send empty inputs.
     pub fn has(&self, name: &str) -> bool {
         self.values.get(name).is_some_and(|values| values.iter().any(|value| !value.is_empty()))
     }
 
-    /// The values of these parameters, decoded, as often as they are given and not empty. They are not taken.
+    /// Returns all non-empty values of these parameters, decoded, without taking them.
     pub fn values_of(&self, names: &[&str]) -> Vec<(String, String)> {
         let of = |name: &&str| self.values.get_key_value(*name);
         let pairs = names.iter().filter_map(of).flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
@@ -122,8 +115,7 @@ impl Query {
         }
     }
 
-    /// A list with commas between its entries, which may also be given as several parameters, with or without brackets behind
-    /// their name.
+    /// Takes a list separated by commas. It can also be given as several parameters, with or without brackets after their name.
     pub fn take_list<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let mut values = self.values.remove(name).unwrap_or_default();
         values.extend(self.values.remove(&format!("{name}[]")).unwrap_or_default());
@@ -132,7 +124,7 @@ impl Query {
     }
 
     /// # Errors
-    /// Any rule was broken, or a parameter is not known.
+    /// A parameter is invalid or unknown.
     pub fn finish(mut self) -> Result<(), Error> {
         for name in self.values.keys() {
             self.errors.add_unknown(name, "a parameter");
@@ -140,21 +132,22 @@ impl Query {
         self.errors.finish()
     }
 
-    /// For links that people share: sites and programs add parameters of their own (`fbclid`, `utm_source`, a cache buster).
+    /// Finishes without rejecting unknown parameters. Sites and programs add parameters of their own to links that people share
+    /// (`fbclid`, `utm_source`, a cache buster).
     ///
     /// # Errors
-    /// A rule of a known parameter was broken.
+    /// A known parameter is invalid.
     pub fn finish_shared(self) -> Result<(), Error> {
         self.errors.finish()
     }
 
-    /// Like [`Query::finish_shared`], except that a parameter that looks like a misspelling of a `known` one is refused.
+    /// Like [`Query::finish_shared`], but rejects parameters that look like misspellings of a `known` one.
     ///
     /// # Errors
-    /// Any rule was broken, or a name is another spelling of a known one, or differs from it by one letter.
-    pub fn finish_near(mut self, known: &[&str]) -> Result<(), Error> {
+    /// A parameter is invalid, or its name differs from a known one only in case or by one letter.
+    pub fn finish_rejecting_misspellings(mut self, known: &[&str]) -> Result<(), Error> {
         for name in self.values.keys() {
-            if known.iter().any(|known| is_misspelt(name, known)) {
+            if known.iter().any(|known| is_misspelling(name, known)) {
                 self.errors.add_unknown(name, "a parameter");
             }
         }
@@ -162,10 +155,10 @@ impl Query {
     }
 }
 
-/// Whether a name differs from `known` only in case, in one letter that is added, missing or wrong, or in two that are swapped.
-fn is_misspelt(name: &str, known: &str) -> bool {
+/// Returns whether a name differs from `known` only in case, in one added, missing or wrong letter, or in two swapped letters.
+fn is_misspelling(name: &str, known: &str) -> bool {
     let (name, known) = (name.to_ascii_lowercase().into_bytes(), known.as_bytes());
-    // Names this short are names of their own: w, h, q, v.
+    // Names this short (w, h, q, v) are not misspellings.
     if name.len() < 3 || name.len().abs_diff(known.len()) > 1 {
         return false;
     }
@@ -177,7 +170,7 @@ fn is_misspelt(name: &str, known: &str) -> bool {
     name == known || same_after(1, 1) || same_after(1, 0) || same_after(0, 1) || swapped && same_after(2, 2)
 }
 
-/// A whole number within a range.
+/// Parses an integer within a range.
 pub fn integer<T>(range: RangeInclusive<T>) -> impl FnOnce(&str) -> Result<T, String>
 where
     T: FromStr + PartialOrd + Display,
@@ -188,44 +181,46 @@ where
     }
 }
 
+/// Parses a boolean.
+///
 /// # Errors
-/// The rule, in words for the client.
+/// The rule, worded for the client.
 pub fn boolean(text: &str) -> Result<bool, String> {
     match text {
-        // Python and C# write the first letter large.
+        // Python and C# capitalise the first letter.
         _ if text.eq_ignore_ascii_case("true") || text == "1" => Ok(true),
         _ if text.eq_ignore_ascii_case("false") || text == "0" => Ok(false),
         _ => Err("must be true or false".to_owned()),
     }
 }
 
-/// A date is its first moment in UTC, a date-time is itself.
+/// Parses the start of a range. A date means its first moment in UTC.
 ///
 /// # Errors
-/// The rule, in words for the client.
+/// The rule, worded for the client.
 pub fn range_start(text: &str) -> Result<DateTime<Utc>, String> {
     date(text).map(|date| date.and_time(NaiveTime::MIN).and_utc()).or_else(|| date_time(text)).ok_or_else(date_rule)
 }
 
-/// A date is its last moment in UTC, a date-time is itself.
+/// Parses the end of a range. A date means its last moment in UTC.
 ///
 /// # Errors
-/// The rule, in words for the client.
+/// The rule, worded for the client.
 pub fn range_end(text: &str) -> Result<DateTime<Utc>, String> {
     date(text).map(|date| day_end(date.and_time(NaiveTime::MIN).and_utc())).or_else(|| date_time(text)).ok_or_else(date_rule)
 }
 
 fn date(text: &str) -> Option<NaiveDate> {
-    // chrono would also take a sign, spaces and more than four digits of year.
+    // chrono would also accept a sign, spaces, and years with more than four digits.
     let plain = text.len() == 10
         && text.bytes().enumerate().all(|(i, byte)| if matches!(i, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() });
     plain.then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten()
 }
 
-/// RFC 3339, and what ISO 8601 has beside it: seconds that are left out, as Java does where they are zero, and offsets without
-/// minutes or without a colon.
+/// Parses RFC 3339 and more of ISO 8601: missing seconds, which Java omits if they are zero, and offsets without minutes or
+/// without a colon.
 fn date_time(text: &str) -> Option<DateTime<Utc>> {
-    // A "+" that was not percent-encoded has become a space.
+    // A "+" that was not percent-encoded arrives as a space.
     let sign_at = text.rfind(['+', '-', ' ', 'Z', 'z']).filter(|position| *position >= WITHOUT_SECONDS)?;
     let (time, offset) = (text.get(..sign_at)?, text.get(sign_at + 1..)?);
     let seconds = if time.len() == WITHOUT_SECONDS { ":00" } else { "" };
@@ -246,14 +241,14 @@ fn read_rfc3339(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
 }
 
-/// Characters of `2026-01-31T12:00`.
+/// The length of `2026-01-31T12:00`.
 const WITHOUT_SECONDS: usize = 16;
 
 fn date_rule() -> String {
     "must be an ISO 8601 date (2026-01-31) or a date-time with its offset (2026-01-31T12:00:00Z)".to_owned()
 }
 
-/// The id in a path. What is not an id names no image.
+/// Parses an image id in a path. An invalid id is a 404.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -261,7 +256,7 @@ pub fn image_id(text: &str) -> Result<ImageId, Error> {
     ImageId::parse(text).ok_or_else(Error::no_such_image)
 }
 
-/// A header that may be given once.
+/// Returns the value of a header that can be given only once.
 pub fn header<'a>(headers: &'a HeaderMap, name: &str, errors: &mut FieldErrors) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
@@ -269,95 +264,6 @@ pub fn header<'a>(headers: &'a HeaderMap, name: &str, errors: &mut FieldErrors) 
         errors.add(name, "must be given once");
     }
     Some(first.as_bytes())
-}
-
-/// Who asks, as `identify.rs` has found out; an extractor for handlers that need to know.
-#[derive(Debug, Clone)]
-pub struct CallerOf(pub Caller);
-
-/// What `identify.rs` leaves with each request: the caller, and which rules the credentials break, if they break any.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    pub caller: Caller,
-    pub broken: Fields,
-    pub address: IpAddr,
-}
-
-impl<S: Sync> FromRequestParts<S> for CallerOf {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let identity = identity(parts)?;
-        if identity.broken.is_empty() { Ok(Self(identity.caller)) } else { Err(Error::Invalid(identity.broken).into()) }
-    }
-}
-
-/// For those who tell all broken fields at once.
-impl<S: Sync> FromRequestParts<S> for Identity {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(identity(parts)?)
-    }
-}
-
-/// Who takes turns with others at what is scarce.
-#[derive(Debug, Clone)]
-pub struct TurnOf(pub TurnKey);
-
-impl<S: Sync> FromRequestParts<S> for TurnOf {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(identity(parts)?.turn_key()))
-    }
-}
-
-impl Identity {
-    pub fn turn_key(&self) -> TurnKey {
-        TurnKey::of(&self.caller, self.address)
-    }
-
-    /// What `user_id` is where a request gives none: the caller, by credentials or by the header of a trusted gateway.
-    ///
-    /// # Errors
-    /// The rule, in words for the client.
-    pub fn own_user(&self) -> Result<UserId, String> {
-        self.caller.user().cloned().ok_or_else(|| "is required".to_owned())
-    }
-}
-
-fn identity(parts: &Parts) -> Result<Identity, Error> {
-    let identity = parts.extensions.get::<Identity>().cloned();
-    identity.ok_or_else(|| Error::internal("a route that asks for the caller has none"))
-}
-
-/// The path as text, for segments that have rules of their own.
-#[derive(Debug, Clone)]
-pub struct Segment(pub String);
-
-impl<S: Send + Sync> FromRequestParts<S> for Segment {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        match axum::extract::Path::<String>::from_request_parts(parts, state).await {
-            Ok(axum::extract::Path(text)) => Ok(Self(text)),
-            // A segment that is no UTF-8 names nothing.
-            Err(_) => Err(ApiError::no_such_route()),
-        }
-    }
-}
-
-/// The address of the request, for its query.
-#[derive(Debug, Clone)]
-pub struct Address(pub Uri);
-
-impl<S: Sync> FromRequestParts<S> for Address {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(parts.uri.clone()))
-    }
 }
 
 #[cfg(test)]
@@ -408,16 +314,16 @@ mod tests {
     }
 
     #[test]
-    fn all_broken_parameters_are_told_at_once() {
+    fn all_invalid_parameters_are_reported_together() {
         let mut query = Query::of(&"/images?limit=0&user=x&user_id=a&user_id=b".parse().unwrap());
         assert_eq!(query.take("limit", integer(1..=100_u32)), None);
         assert_eq!(query.take("user_id", |text| Ok(text.to_owned())), None);
-        let Err(Error::Invalid(fields)) = query.finish() else { panic!("it was accepted") };
+        let Err(Error::Invalid(fields)) = query.finish() else { panic!("the query was accepted") };
         assert_eq!(fields.keys().collect::<Vec<_>>(), ["limit", "user", "user_id"]);
     }
 
     #[test]
-    fn a_list_may_come_in_pieces_and_empty_parameters_are_absent() {
+    fn a_list_can_be_several_parameters_and_empty_parameters_are_absent() {
         let mut query = Query::of(&"/images?tags=a&tags=&tags[]=b,c&tags%5B%5D=d&limit=&limit=5&user_id=".parse().unwrap());
         assert!(!query.has("user_id") && query.has("limit"));
         assert_eq!(query.take_list("tags", |text| Ok(text.to_owned())).as_deref(), Some("a,b,c,d"));
@@ -426,24 +332,24 @@ mod tests {
         assert!(query.finish().is_ok());
         let mut query = Query::of(&"/images?tags=&unknown=".parse().unwrap());
         assert_eq!(query.take_list("tags", |text| Ok(text.to_owned())), None);
-        assert!(query.finish().is_err(), "an empty parameter that is not known is still not known");
+        assert!(query.finish().is_err(), "an empty unknown parameter is still unknown");
     }
 
     #[test]
-    fn a_shared_link_takes_any_parameter_but_misspelt_ones_where_it_has_its_own() {
+    fn shared_links_accept_unknown_parameters_but_not_misspelt_ones() {
         let query = |text: &str| Query::of(&format!("/i?{text}").parse().unwrap());
         assert!(query("fbclid=1&utm_source=x&1690000000000&_=1&Width=1").finish_shared().is_ok());
         let known = ["width", "height", "fit"];
         for good in ["w=1&h=2&q=3&v=4", "_=1&fbclid=2", "size=1", "depth=1", "f=1"] {
-            assert!(query(good).finish_near(&known).is_ok(), "{good}");
+            assert!(query(good).finish_rejecting_misspellings(&known).is_ok(), "{good}");
         }
         for bad in ["Width=1", "widht=1", "with=1", "widthh=1", "heigth=1", "hight=1", "fits=1", "weight=1&heiht=2"] {
-            assert!(query(bad).finish_near(&known).is_err(), "{bad}");
+            assert!(query(bad).finish_rejecting_misspellings(&known).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn booleans_are_taken_as_languages_write_them() {
+    fn booleans_are_accepted_as_languages_write_them() {
         for (text, value) in
             [("true", true), ("True", true), ("TRUE", true), ("1", true), ("false", false), ("False", false), ("0", false)]
         {

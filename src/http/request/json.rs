@@ -1,4 +1,4 @@
-//! JSON bodies: a request's object with each of its fields once, and an answer that is written in one go.
+//! JSON bodies: parsing an object without duplicate fields, and writing a response.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,23 +15,23 @@ use crate::http::error::ApiError;
 use crate::model::header_parameters::HeaderParameters;
 use crate::service::error::{Error, Fields};
 
-/// For requests that hold a few short texts.
-pub const FEW_TEXTS: usize = 64 * 1024;
+/// Maximum size of a request body with a few short fields.
+pub const SMALL_BODY_BYTES: usize = 64 * 1024;
 
-/// Reads a request's body of at most `max_bytes`, which must be an object.
+/// Reads a request body of at most `max_bytes`, which must be a JSON object.
 ///
 /// # Errors
-/// Another media type, too many bytes, too slow, no JSON, no object, or a field that is there more than once.
+/// The body has another media type, is too large or too slow, is not a JSON object, or has a duplicate field.
 pub async fn read_object(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Map<String, Value>, ApiError> {
-    Ok(parse_object(&read_body(headers, body, max_bytes).await?, Keeps::Texts)?)
+    Ok(parse_object(&read_body(headers, body, max_bytes).await?, ListItems::Scalars)?)
 }
 
-/// As [`read_object`], for objects that have lists of plain objects.
+/// Like [`read_object`], for objects that contain lists of flat objects.
 ///
 /// # Errors
-/// As [`read_object`].
+/// As for [`read_object`].
 pub async fn read_object_of_lists(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Map<String, Value>, ApiError> {
-    Ok(parse_object(&read_body(headers, body, max_bytes).await?, Keeps::Objects)?)
+    Ok(parse_object(&read_body(headers, body, max_bytes).await?, ListItems::Objects)?)
 }
 
 async fn read_body(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Bytes, ApiError> {
@@ -41,35 +41,36 @@ async fn read_body(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<
     }
     require_unencoded(headers)?;
     let too_large = |_| Error::TooLarge { limit_bytes: max_bytes as u64 };
-    Ok(super::body::in_time(axum::body::to_bytes(body, max_bytes)).await?.map_err(too_large)?)
+    Ok(super::body::with_timeout(axum::body::to_bytes(body, max_bytes)).await?.map_err(too_large)?)
 }
 
-/// Bytes of memory that [`read_object`] needs for a body: as many as it announces, and at most `max_bytes`.
+/// Returns the memory that [`read_object`] needs for a body, in bytes: the announced length, at most `max_bytes`.
 pub fn announced_length(headers: &HeaderMap, max_bytes: usize) -> usize {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     announced.unwrap_or(max_bytes).min(max_bytes)
 }
 
-/// What .NET and PowerShell put before their texts; it may be ignored (RFC 8259, 8.1).
+/// .NET and PowerShell prepend it to text; a parser may ignore it (RFC 8259, 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What lists have that are kept.
+/// Which list items are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keeps {
-    Texts,
-    /// And objects of texts.
+enum ListItems {
+    Scalars,
+    /// Scalars, and flat objects of scalars.
     Objects,
 }
 
-fn parse_object(bytes: &[u8], keeps: Keeps) -> Result<Map<String, Value>, Error> {
+fn parse_object(bytes: &[u8], list_items: ListItems) -> Result<Map<String, Value>, Error> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    let not_json = |error| Error::Malformed { message: format!("The body is not JSON: {error}."), details: Fields::new() };
+    let not_json =
+        |error| Error::Malformed { message: format!("The request body is not valid JSON: {error}."), details: Fields::new() };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let object = ObjectVisitor { keeps }.deserialize(&mut deserializer);
+    let object = ObjectVisitor { list_items }.deserialize(&mut deserializer);
     match object.and_then(|object| deserializer.end().map(|()| object)) {
         Ok(Object { fields, repeated }) if repeated.is_empty() => Ok(fields),
-        Ok(Object { repeated, .. }) => Err(named_twice(repeated)),
-        // It is JSON of another kind, or begins like that: the rest tells.
+        Ok(Object { repeated, .. }) => Err(duplicate_fields(repeated)),
+        // The body is another JSON value, or starts like one: parsing the rest decides.
         Err(error) if error.is_data() => {
             serde_json::from_slice::<IgnoredAny>(bytes).map_err(not_json)?;
             Err(Error::invalid("body", "must be a JSON object"))
@@ -78,13 +79,13 @@ fn parse_object(bytes: &[u8], keeps: Keeps) -> Result<Map<String, Value>, Error>
     }
 }
 
-fn named_twice(repeated: Fields) -> Error {
+fn duplicate_fields(repeated: Fields) -> Error {
     let names: Vec<&str> = repeated.keys().map(String::as_str).collect();
-    Error::Malformed { message: format!("The body names more than once: {}.", names.join(", ")), details: repeated }
+    Error::Malformed { message: format!("The request body has duplicate fields: {}.", names.join(", ")), details: repeated }
 }
 
-/// An object with the names that it has more than once. serde_json's own map keeps the last value in silence, where
-/// another reader of the same body, such as a gateway, may have kept the first.
+/// An object and its duplicate names. serde_json's own map silently keeps the last value, where another parser of the same body,
+/// such as a gateway, may have kept the first.
 struct Object {
     fields: Map<String, Value>,
     repeated: Fields,
@@ -92,7 +93,7 @@ struct Object {
 
 #[derive(Clone, Copy)]
 struct ObjectVisitor {
-    keeps: Keeps,
+    list_items: ListItems,
 }
 
 impl<'de> DeserializeSeed<'de> for ObjectVisitor {
@@ -113,12 +114,16 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Object, A::Error> {
         let mut object = Object { fields: Map::new(), repeated: BTreeMap::new() };
         while let Some(name) = entries.next_key::<String>()? {
-            // No request has as many fields: this one is refused for those before.
+            // No valid request has this many fields: the previous ones already cause an error.
             if object.fields.len() >= MAX_ENTRIES {
                 entries.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let value = entries.next_value_seed(ShallowVisitor { keeps_lists: true, keeps_objects: false, keeps: self.keeps })?;
+            let value = entries.next_value_seed(ShallowVisitor {
+                keeps_lists: true,
+                keeps_objects: false,
+                list_items: self.list_items,
+            })?;
             if object.fields.contains_key(&name) {
                 object.repeated.insert(name.clone(), "must be given once".to_owned());
             }
@@ -128,20 +133,20 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 }
 
-/// Fields, and entries of a list, that are kept: more than any request may have.
+/// Maximum number of fields and of list items that are kept: more than any valid request has.
 const MAX_ENTRIES: usize = 200;
 
-/// Fields of an object in a list that are kept.
+/// Maximum number of fields that are kept of an object in a list.
 const MAX_LISTED_FIELDS: usize = 10;
 
-/// A value as far as requests go: a text, a number, or a list of such, or of objects of such where [`Keeps::Objects`] says so. Any other
-/// object, and a list within a list, is emptied, for it is refused by its kind; as values, the bytes that a body may have could take fifty
-/// times their size.
+/// Parses a value with limited depth: a scalar, or a list of scalars, or of flat objects if [`ListItems::Objects`] allows them.
+/// Other objects and nested lists are emptied, because their type is rejected anyway; parsed completely, they could take fifty
+/// times the size of the body.
 #[derive(Clone, Copy)]
 struct ShallowVisitor {
     keeps_lists: bool,
     keeps_objects: bool,
-    keeps: Keeps,
+    list_items: ListItems,
 }
 
 impl<'de> DeserializeSeed<'de> for ShallowVisitor {
@@ -190,7 +195,7 @@ impl<'de> Visitor<'de> for ShallowVisitor {
             let Some(name) = entries.next_key::<String>()? else { return Ok(Value::Object(kept)) };
             let mut value = entries.next_value_seed(inner)?;
             if kept.contains_key(&name) {
-                // No rule takes this for a value.
+                // No field accepts an object, so the duplicate is rejected.
                 value = Value::Object(Map::new());
             }
             kept.insert(name, value);
@@ -201,7 +206,7 @@ impl<'de> Visitor<'de> for ShallowVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut kept = Vec::new();
-        let inner = Self { keeps_lists: false, keeps_objects: self.keeps == Keeps::Objects, ..self };
+        let inner = Self { keeps_lists: false, keeps_objects: self.list_items == ListItems::Objects, ..self };
         while self.keeps_lists && kept.len() < MAX_ENTRIES {
             let Some(value) = entries.next_element_seed(inner)? else { return Ok(Value::Array(kept)) };
             kept.push(value);
@@ -211,11 +216,12 @@ impl<'de> Visitor<'de> for ShallowVisitor {
     }
 }
 
-/// A success with `value` as its body, of about `size_bytes`: a long body that grows is moved again and again.
+/// Returns a 200 response with `value` as its body. `size_bytes` is its approximate size: without it, a long body would be
+/// reallocated repeatedly.
 ///
 /// # Errors
-/// The value cannot be written as JSON.
-pub fn answer(value: &impl Serialize, size_bytes: usize) -> Result<Response, ApiError> {
+/// The value cannot be serialised.
+pub fn response(value: &impl Serialize, size_bytes: usize) -> Result<Response, ApiError> {
     let mut body = Vec::with_capacity(size_bytes);
     serde_json::to_writer(&mut body, value).map_err(Error::internal)?;
     let content_type = HeaderValue::from_static("application/json");
@@ -227,12 +233,12 @@ mod tests {
     use super::*;
 
     fn texts(bytes: &[u8]) -> Result<Map<String, Value>, Error> {
-        parse_object(bytes, Keeps::Texts)
+        parse_object(bytes, ListItems::Scalars)
     }
 
     #[test]
-    fn objects_in_lists_are_kept_where_they_are_asked_for() {
-        let read = |text: &str| Value::Object(parse_object(text.as_bytes(), Keeps::Objects).unwrap());
+    fn objects_in_lists_are_kept_if_requested() {
+        let read = |text: &str| Value::Object(parse_object(text.as_bytes(), ListItems::Objects).unwrap());
         let plain = r#"{"a":[{"b":1,"c":"x"},"d",{}],"e":true}"#;
         assert_eq!(read(plain), serde_json::from_str::<Value>(plain).unwrap());
         let nested = r#"{"a":[{"b":[1],"c":{"d":1}},[{"e":1}]],"f":{"g":1}}"#;
@@ -240,26 +246,26 @@ mod tests {
         assert_eq!(
             read(r#"{"a":[{"b":1,"b":2}]}"#),
             serde_json::json!({"a": [{"b": {}}]}),
-            "a field that is there twice is no value"
+            "a duplicate field has no valid value"
         );
         let fields: Vec<String> = (0..50).map(|number| format!("\"{number}\":0")).collect();
         let many = read(&format!("{{\"a\":[{{{}}}]}}", fields.join(",")));
         assert_eq!(many["a"][0].as_object().unwrap().len(), MAX_LISTED_FIELDS);
-        assert!(parse_object(br#"{"a":[{"b":1}]} x"#, Keeps::Objects).is_err());
+        assert!(parse_object(br#"{"a":[{"b":1}]} x"#, ListItems::Objects).is_err());
     }
 
     #[test]
-    fn each_field_is_there_once() {
+    fn duplicate_fields_are_rejected() {
         assert_eq!(texts(br#"{"a": 1, "b": {"a": 2}}"#).unwrap().len(), 2);
         let Err(Error::Malformed { message, details }) = texts(br#"{"a": 1, "b": 2, "\u0061": 1, "c": 0, "c": 0}"#) else {
-            panic!("it was read")
+            panic!("the body was accepted")
         };
-        assert_eq!(message, "The body names more than once: a, c.");
+        assert_eq!(message, "The request body has duplicate fields: a, c.");
         assert_eq!(details.keys().collect::<Vec<_>>(), ["a", "c"]);
     }
 
     #[test]
-    fn what_no_request_holds_is_not_kept() {
+    fn nested_and_excess_values_are_not_kept() {
         let read = |text: &str| Value::Object(texts(text.as_bytes()).unwrap());
         let plain = r#"{"a":["x",1,-1,1.5,true,null],"b":null,"c":"\u00fc"}"#;
         assert_eq!(read(plain), serde_json::from_str::<Value>(plain).unwrap());
@@ -277,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_told_from_what_is_no_json() {
+    fn other_json_values_and_invalid_json_are_different_errors() {
         for other in ["[]", "1", "null", "\"a\"", " [{}, 1] "] {
             assert!(matches!(texts(other.as_bytes()), Err(Error::Invalid(_))), "{other}");
         }

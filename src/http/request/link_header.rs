@@ -1,4 +1,5 @@
-//! The `Link` header of a page of a list: where the next page is (RFC 8288), for clients that follow links instead of reading tokens.
+//! The `Link` header of a paged list: the URL of the next page (RFC 8288), for clients that follow links instead of sending
+//! tokens.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Uri, header};
@@ -7,14 +8,14 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use crate::http::AppState;
 use crate::service::error::Error;
 
-/// What a path may hold as it comes, and a link in angle brackets or a header may not.
+/// Characters that a path can contain literally, but a link in angle brackets or a header cannot.
 const NOT_IN_LINKS: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
-/// The page with the address of the next one, if there is one: that of this request with another `page_token`.
+/// Adds the URL of the next page, if there is one: the URL of this request with another `page_token`.
 ///
 /// # Errors
-/// The address cannot stand in a header: a fault of the service.
+/// The URL is not a valid header value, which is a bug of the service.
 pub fn with_next(app: &AppState, uri: &Uri, next: Option<&str>, page: impl IntoResponse) -> Result<Response, Error> {
     let mut response = page.into_response();
     if let Some(token) = next {

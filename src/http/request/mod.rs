@@ -1,10 +1,12 @@
-//! Reading requests: bodies, forms, JSON, and headers.
+//! Parsing of requests: bodies, forms, JSON, headers, query parameters, and extractors.
 
 pub mod body;
 pub mod conditional;
+pub mod extractors;
 pub mod fields;
 pub mod json;
 pub mod json_fields;
 pub mod link_header;
 pub mod multipart;
 pub mod multipart_framing;
+pub mod paging;

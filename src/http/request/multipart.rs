@@ -1,7 +1,7 @@
-//! `multipart/form-data` (RFC 7578): a form's parts one after the other, each read under a bound.
+//! `multipart/form-data` (RFC 7578): the parts of a form, one after the other, each with a size limit.
 //!
-//! multer finds where parts begin and end. What their headers and the request's `Content-Type` say is read here, for multer looks for
-//! the texts `name=` and `filename=` and takes what a file is called for the name of its field.
+//! multer finds the boundaries of parts. Their headers and the request's `Content-Type` are parsed here, because multer searches
+//! for the strings `name=` and `filename=`, and so mistakes a file's name for the name of its field.
 
 use base64::Engine;
 use base64::alphabet::STANDARD as ALPHABET;
@@ -10,8 +10,8 @@ use bytes::Bytes;
 use encoding_rs::{Encoding, UTF_8};
 use http::{HeaderMap, header};
 
-use super::body::{BodyError, BoundedBody, HeldBack};
-use super::multipart_framing::{Framing, Unfound};
+use super::body::{BodyError, BoundedBody, ServerDelay};
+use super::multipart_framing::{FramingLimit, UnparsedBytes};
 use crate::http::error::ApiError;
 use crate::model::content_disposition::ContentDisposition;
 use crate::model::header_parameters::HeaderParameters;
@@ -22,41 +22,41 @@ use crate::service::error::{Error, Fields};
 #[derive(Debug)]
 pub struct Multipart {
     parts: multer::Multipart<'static>,
-    unfound: Unfound,
-    held_back: HeldBack,
+    unparsed: UnparsedBytes,
+    server_delay: ServerDelay,
 }
 
-/// A part whose content has not been read.
+/// A part whose content has not been read yet.
 #[derive(Debug)]
 pub struct Part {
-    /// The name of its field; `None` if it has none.
+    /// The name of the field; `None` if the part has none.
     pub name: Option<String>,
-    /// What the client calls its file.
+    /// The client's name for the file.
     pub file_name: Option<String>,
     charset: Charset,
     encoding: TransferEncoding,
     field: multer::Field<'static>,
-    unfound: Unfound,
-    held_back: HeldBack,
+    unparsed: UnparsedBytes,
+    server_delay: ServerDelay,
 }
 
-/// A file's content.
+/// The content of a file part.
 #[derive(Debug)]
 pub struct File {
-    /// Of a file that is too large, nothing.
+    /// `None` for a file that is too large.
     pub content: Option<ArrivingFile>,
     pub length: u64,
 }
 
-/// What a part's text is written in, as its `Content-Type` says.
+/// The character encoding of a part, from its `Content-Type`.
 #[derive(Debug, Clone, Copy)]
 enum Charset {
     Known(&'static Encoding),
     Unknown,
 }
 
-/// How a part's bytes are written down, as `Content-Transfer-Encoding` says. RFC 7578, 4.7 deprecates the header; mail libraries send
-/// it.
+/// The transfer encoding of a part, from its `Content-Transfer-Encoding`. RFC 7578, 4.7 deprecates the header, but mail libraries
+/// still send it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TransferEncoding {
     Plain,
@@ -66,37 +66,39 @@ enum TransferEncoding {
 }
 
 impl Multipart {
+    /// Starts reading a form.
+    ///
     /// # Errors
-    /// The request's `Content-Type` is another one, or names no usable boundary.
+    /// The request's `Content-Type` is not `multipart/form-data` or has no valid boundary.
     pub fn open(headers: &HeaderMap, body: BoundedBody) -> Result<Self, ApiError> {
         let content_type = headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
         let content_type = HeaderParameters::parse(content_type);
         if content_type.kind != "multipart/form-data" {
             return Err(ApiError::wrong_media_type("multipart/form-data"));
         }
-        let boundary = content_type.text("boundary").ok_or_else(|| bad_multipart("the Content-Type names no boundary"))?;
-        // RFC 2046, 5.1.1. An empty one would find no parts, and blame the fields.
+        let boundary = content_type.text("boundary").ok_or_else(|| bad_multipart("the Content-Type has no boundary"))?;
+        // RFC 2046, 5.1.1. With an empty boundary, multer would find no parts, and the errors would blame the fields.
         if !(1..=70).contains(&boundary.len()) {
             return Err(bad_multipart("the boundary must have 1 to 70 characters"));
         }
-        let held_back = body.held_back();
-        let (body, unfound) = Framing::new(body);
-        Ok(Self { parts: multer::Multipart::new(body, boundary), unfound, held_back })
+        let server_delay = body.server_delay();
+        let (body, unparsed) = FramingLimit::new(body);
+        Ok(Self { parts: multer::Multipart::new(body, boundary), unparsed, server_delay })
     }
 
-    /// The next part. The one before must have been read to its end.
+    /// Returns the next part. The previous one must have been read to its end.
     ///
     /// # Errors
-    /// The body broke one of its bounds, or is no multipart.
+    /// The body exceeds a limit or is not valid multipart.
     pub async fn next_part(&mut self) -> Result<Option<Part>, ApiError> {
         let field = self.parts.next_field().await.map_err(|error| malformed(&error))?;
-        self.unfound.found();
-        Ok(field.map(|field| Part::new(field, self.unfound.clone(), self.held_back.clone())))
+        self.unparsed.reset();
+        Ok(field.map(|field| Part::new(field, self.unparsed.clone(), self.server_delay.clone())))
     }
 }
 
 impl Part {
-    fn new(field: multer::Field<'static>, unfound: Unfound, held_back: HeldBack) -> Self {
+    fn new(field: multer::Field<'static>, unparsed: UnparsedBytes, server_delay: ServerDelay) -> Self {
         let value = |name| field.headers().get(name).map(http::HeaderValue::as_bytes).unwrap_or_default();
         let disposition = ContentDisposition::parse(value(header::CONTENT_DISPOSITION.as_str()));
         let charset = match HeaderParameters::parse(value(header::CONTENT_TYPE.as_str())).get("charset") {
@@ -114,40 +116,40 @@ impl Part {
             charset,
             encoding,
             field,
-            unfound,
-            held_back,
+            unparsed,
+            server_delay,
         }
     }
 
-    /// Reads a file of up to `max_bytes` into `file`; a larger one is counted and thrown away.
+    /// Reads a file of up to `max_bytes` into `file`; a larger one is counted and discarded.
     ///
     /// # Errors
-    /// As [`Multipart::next_part`], or there is no room for it. The inner error is the rule that the part breaks.
+    /// As for [`Multipart::next_part`], or the budget for files is used up. The inner error is the rule that the part breaks.
     pub async fn read_file(mut self, max_bytes: u64, file: ArrivingFile) -> Result<Result<File, String>, ApiError> {
         let (mut content, mut length) = (Some(file), 0);
         while let Some(piece) = self.next_piece().await? {
             length += piece.len() as u64;
             content.take_if(|_| length > max_bytes);
             if let Some(file) = &mut content {
-                self.held_back.during(file.push(&piece)).await?;
+                self.server_delay.measure(file.push(&piece)).await?;
             }
         }
         if self.encoding != TransferEncoding::Plain {
-            return Ok(Err("must be sent as it is, without a Content-Transfer-Encoding".to_owned()));
+            return Ok(Err("must be sent without a Content-Transfer-Encoding".to_owned()));
         }
         Ok(Ok(File { content, length }))
     }
 
-    /// Reads a text of at most `max_bytes`, in whatever encoding the part says that it is.
+    /// Reads a text of at most `max_bytes`, in the encoding that the part declares.
     ///
     /// # Errors
-    /// As [`Part::read_file`].
+    /// As for [`Part::read_file`].
     pub async fn read_text(mut self, max_bytes: usize) -> Result<Result<String, String>, ApiError> {
         let mut bytes = Vec::new();
         while let Some(piece) = self.next_piece().await? {
-            // One byte more than allowed is enough to know.
-            let room = (max_bytes + 1).saturating_sub(bytes.len());
-            bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+            // One byte more than the limit is enough to detect that the text is too long.
+            let missing_bytes = (max_bytes + 1).saturating_sub(bytes.len());
+            bytes.extend_from_slice(&piece[..piece.len().min(missing_bytes)]);
         }
         if bytes.len() > max_bytes {
             return Ok(Err(format!("must have at most {max_bytes} bytes")));
@@ -155,8 +157,10 @@ impl Part {
         Ok(self.encoding.decode(bytes).and_then(|bytes| self.charset.decode(&bytes)))
     }
 
+    /// Reads and discards the content.
+    ///
     /// # Errors
-    /// As [`Multipart::next_part`].
+    /// As for [`Multipart::next_part`].
     pub async fn discard(mut self) -> Result<(), ApiError> {
         while self.next_piece().await?.is_some() {}
         Ok(())
@@ -164,20 +168,20 @@ impl Part {
 
     async fn next_piece(&mut self) -> Result<Option<Bytes>, ApiError> {
         let piece = self.field.chunk().await.map_err(|error| malformed(&error))?;
-        self.unfound.found();
+        self.unparsed.reset();
         Ok(piece)
     }
 }
 
 impl Charset {
     fn decode(self, bytes: &[u8]) -> Result<String, String> {
-        let Self::Known(encoding) = self else { return Err("names a charset that is not known; send it as UTF-8".to_owned()) };
+        let Self::Known(encoding) = self else { return Err("has an unknown charset; send it as UTF-8".to_owned()) };
         let text = encoding.decode_without_bom_handling_and_without_replacement(bytes);
         text.map(std::borrow::Cow::into_owned).ok_or_else(|| format!("must be {}", encoding.name()))
     }
 }
 
-/// Padding may be missing.
+/// Accepts missing padding.
 const BASE64: GeneralPurpose =
     GeneralPurpose::new(&ALPHABET, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
@@ -195,17 +199,18 @@ impl TransferEncoding {
         match self {
             Self::Plain => Ok(bytes),
             Self::Base64 => {
-                // Lines are 76 characters long (RFC 2045, 6.8).
+                // Lines have at most 76 characters (RFC 2045, 6.8).
                 let digits: Vec<u8> = bytes.into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
                 BASE64.decode(digits).map_err(|_| "must be base64, as its Content-Transfer-Encoding says".to_owned())
             }
             Self::QuotedPrintable => Ok(quoted_printable(&bytes)),
-            Self::Unknown => Err("has a Content-Transfer-Encoding that is not known; send it without one".to_owned()),
+            Self::Unknown => Err("has an unknown Content-Transfer-Encoding; send it without one".to_owned()),
         }
     }
 }
 
-/// RFC 2045, 6.7: `=3D` is a byte, and an equals sign at a line's end joins it to the next one. What is neither stays as it is.
+/// Decodes quoted-printable text (RFC 2045, 6.7): `=3D` is a byte, and `=` at the end of a line joins it with the next one.
+/// Invalid escapes stay unchanged.
 fn quoted_printable(text: &[u8]) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut bytes = Vec::with_capacity(text.len());
@@ -224,7 +229,7 @@ fn quoted_printable(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What the body ended with, if that is why reading failed; else the multipart is broken.
+/// Returns the error of the body, if that is why reading failed; otherwise an error for invalid multipart.
 fn malformed(error: &multer::Error) -> ApiError {
     if let multer::Error::StreamReadFailed(cause) = error
         && let Some(cause) = cause.downcast_ref::<BodyError>()
@@ -232,27 +237,27 @@ fn malformed(error: &multer::Error) -> ApiError {
         return match cause {
             BodyError::TooLarge { limit_bytes } => Error::TooLarge { limit_bytes: *limit_bytes }.into(),
             BodyError::TooSlow => Error::BodyTooSlow.into(),
-            BodyError::Broken => bad_multipart("the connection broke before its end"),
+            BodyError::Broken => bad_multipart("the connection was interrupted"),
             BodyError::NoBoundary => {
-                bad_multipart("64 KiB of it hold no boundary that the Content-Type names, or a part's headers have no end")
+                bad_multipart("64 KiB of it do not contain the boundary from the Content-Type, or a part's headers do not end")
             }
         };
     }
     bad_multipart(match error {
         multer::Error::IncompleteStream | multer::Error::IncompleteFieldData { .. } => {
-            "it ends before its last boundary, or never holds the boundary that the Content-Type names"
+            "it ends before its last boundary, or does not contain the boundary from the Content-Type"
         }
         multer::Error::IncompleteHeaders
         | multer::Error::ReadHeaderFailed(_)
         | multer::Error::DecodeHeaderName { .. }
-        | multer::Error::DecodeHeaderValue { .. } => "a part's headers cannot be read",
+        | multer::Error::DecodeHeaderValue { .. } => "a part's headers are malformed",
         _ => "it is not multipart/form-data",
     })
 }
 
 fn bad_multipart(reason: &str) -> ApiError {
     let details = Fields::from([("body".to_owned(), reason.to_owned())]);
-    Error::Malformed { message: "The multipart body cannot be read.".to_owned(), details }.into()
+    Error::Malformed { message: "The multipart body is malformed; see details.".to_owned(), details }.into()
 }
 
 #[cfg(test)]
@@ -260,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quoted_printable_is_undone_and_broken_escapes_stay() {
+    fn quoted_printable_is_decoded_and_invalid_escapes_stay() {
         for (text, meant) in [
             ("Gr=C3=B6=c3=9fe", "Größe"),
             ("soft =\r\nbreak=\n", "soft break"),
@@ -273,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_may_be_broken_into_lines_and_lack_its_padding() {
+    fn base64_can_have_line_breaks_and_no_padding() {
         for text in ["R3LDtsOfZQ==", "R3LD\r\ntsOf\r\nZQ", " R3LDtsOfZQ= = "] {
             assert_eq!(TransferEncoding::parse(b" Base64").decode(text.into()).unwrap(), "Größe".as_bytes(), "{text}");
         }

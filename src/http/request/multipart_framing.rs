@@ -1,7 +1,7 @@
-//! A bound for what stands between the contents of a form's parts: text before the first boundary, boundaries, and the parts' headers.
+//! A size limit for multipart framing: the text before the first boundary, the boundaries, and the headers of parts.
 //!
-//! multer keeps all of that in memory until it finds where a part begins, and looks through it anew whenever more has come. A body that
-//! never holds its boundary would be kept whole, outside of every budget.
+//! multer buffers all of that until it finds the start of a part, and scans the buffer again whenever more data arrives. It would
+//! buffer a body without its boundary completely, outside of every budget.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,52 +13,52 @@ use futures::{Stream, StreamExt};
 
 use super::body::BodyError;
 
-/// Bytes that may come before multer has to find something in them. Heads of parts have some hundred.
+/// Maximum number of bytes before multer must find something in them. The headers of a part have a few hundred.
 const MAX_FRAMING_BYTES: usize = 64 << 10;
 
-/// A body as multer may read it: a piece at a time, each of which it looks at before it takes the next.
+/// A body that yields one chunk at a time, so that multer parses each before it takes the next.
 #[derive(Debug)]
-pub struct Framing<S> {
+pub struct FramingLimit<S> {
     body: S,
-    unfound: Unfound,
-    /// Whether the last piece was given since multer has looked.
-    given: bool,
+    unparsed: UnparsedBytes,
+    /// Whether multer has not parsed the last chunk yet.
+    yielded: bool,
 }
 
-/// Bytes that came since multer has found something.
+/// The number of bytes since multer last found a part or a piece of one.
 #[derive(Debug, Clone, Default)]
-pub struct Unfound(Arc<AtomicUsize>);
+pub struct UnparsedBytes(Arc<AtomicUsize>);
 
-impl Unfound {
-    /// A part, or a piece of one.
-    pub fn found(&self) {
+impl UnparsedBytes {
+    /// Records that multer found a part, or a piece of one.
+    pub fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 }
 
-impl<S> Framing<S> {
-    pub fn new(body: S) -> (Self, Unfound) {
-        let unfound = Unfound::default();
-        (Self { body, unfound: unfound.clone(), given: false }, unfound)
+impl<S> FramingLimit<S> {
+    pub fn new(body: S) -> (Self, UnparsedBytes) {
+        let unparsed = UnparsedBytes::default();
+        (Self { body, unparsed: unparsed.clone(), yielded: false }, unparsed)
     }
 }
 
-impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Stream for Framing<S> {
+impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Stream for FramingLimit<S> {
     type Item = Result<Bytes, BodyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if std::mem::take(&mut self.given) {
-            // multer reads on until there is nothing more for now, and only then looks at what it has.
+        if std::mem::take(&mut self.yielded) {
+            // multer reads until the body has no more data for now, and only then parses its buffer.
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.unfound.0.load(Ordering::Relaxed) > MAX_FRAMING_BYTES {
+        if self.unparsed.0.load(Ordering::Relaxed) > MAX_FRAMING_BYTES {
             return Poll::Ready(Some(Err(BodyError::NoBoundary)));
         }
         let piece = ready!(self.body.poll_next_unpin(context));
         if let Some(Ok(bytes)) = &piece {
-            self.unfound.0.fetch_add(bytes.len(), Ordering::Relaxed);
-            self.given = true;
+            self.unparsed.0.fetch_add(bytes.len(), Ordering::Relaxed);
+            self.yielded = true;
         }
         Poll::Ready(piece)
     }
@@ -73,30 +73,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_holds_no_boundary_is_given_up_after_64_kib() {
-        let (mut framing, _unfound) = Framing::new(pieces(1000, &[b'x'; 1024]));
-        let mut given = 0;
+    async fn a_body_without_a_boundary_fails_after_64_kib() {
+        let (mut framing, _unparsed) = FramingLimit::new(pieces(1000, &[b'x'; 1024]));
+        let mut yielded = 0;
         let error = loop {
             match framing.next().await {
-                Some(Ok(bytes)) => given += bytes.len(),
+                Some(Ok(bytes)) => yielded += bytes.len(),
                 Some(Err(error)) => break error,
-                None => panic!("it was all given"),
+                None => panic!("the whole body was accepted"),
             }
         };
         assert!(matches!(error, BodyError::NoBoundary));
-        assert_eq!(given, MAX_FRAMING_BYTES + 1024);
+        assert_eq!(yielded, MAX_FRAMING_BYTES + 1024);
     }
 
     #[tokio::test]
-    async fn contents_of_parts_have_no_such_bound_and_come_a_piece_at_a_time() {
-        let (mut framing, unfound) = Framing::new(pieces(1000, &[b'x'; 1024]));
-        let mut given = 0;
+    async fn contents_of_parts_are_not_limited_and_arrive_one_chunk_at_a_time() {
+        let (mut framing, unparsed) = FramingLimit::new(pieces(1000, &[b'x'; 1024]));
+        let mut yielded = 0;
         while let Some(piece) = framing.next().await {
-            given += piece.unwrap().len();
-            assert!(framing.given);
-            assert!(futures::poll!(framing.next()).is_pending(), "multer has to look first");
-            unfound.found();
+            yielded += piece.unwrap().len();
+            assert!(framing.yielded);
+            assert!(futures::poll!(framing.next()).is_pending(), "multer must parse the chunk first");
+            unparsed.reset();
         }
-        assert_eq!(given, 1000 * 1024);
+        assert_eq!(yielded, 1000 * 1024);
     }
 }

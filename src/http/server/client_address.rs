@@ -1,23 +1,34 @@
-//! Which address a request comes from: the peer's, or what proxies that are trusted say of it in `X-Forwarded-For`.
+//! The client's address: the peer's, or what trusted proxies say in `X-Forwarded-For`.
 //!
-//! Each proxy adds whom it was asked by at the end of the list, so the list is read from there, and only for as long as one that
-//! is trusted has written it. What stands further left may be the client's invention.
+//! Each proxy appends the address of its client. So the list is read from its end, and only as long as a trusted proxy wrote the
+//! entry. Entries further left may be forged by the client.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use axum::extract::Request;
 use http::HeaderMap;
 use ipnet::{IpNet, Ipv4Net};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
-/// Entries that are looked at; no chain of proxies is this long.
+/// Maximum number of entries that are read; no chain of proxies is this long.
 const MAX_ENTRIES: usize = 32;
 
-/// The networks of proxies that are trusted.
+/// The other end of a connection. The listener adds it to the extensions of each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+impl Peer {
+    pub fn of(request: &Request) -> IpAddr {
+        request.extensions().get::<Self>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
+    }
+}
+
+/// The networks of trusted proxies.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Whether no proxy is trusted.
+    /// Returns whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -26,8 +37,8 @@ impl TrustedProxies {
         Self(networks.into_iter().map(canonical).collect())
     }
 
-    /// The client's address: the last one, the peer's included, that is no trusted proxy's; the first of all if every one is.
-    /// An entry that cannot be read ends the list: then it is the proxy that wrote it.
+    /// Returns the client's address: the last one, including the peer's, that is not a trusted proxy. If all are trusted proxies,
+    /// the first one. An unreadable entry ends the list: the client is then the proxy that wrote it.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let fields = headers.get_all(FORWARDED_FOR).iter().rev();
@@ -39,13 +50,13 @@ impl TrustedProxies {
         client
     }
 
-    /// Whether a proxy that is trusted has this address.
+    /// Returns whether the address belongs to a trusted proxy.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }
 
-/// An entry of the list: an address, or one with a port.
+/// Parses an entry: an address, with or without a port.
 fn read_entry(entry: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(entry).ok()?.trim();
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
@@ -53,17 +64,17 @@ fn read_entry(entry: &[u8]) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Reads a network as `10.0.0.0/8`, or a single address.
+/// Parses a network such as `10.0.0.0/8`, or a single address.
 ///
 /// # Errors
-/// What is needed instead.
+/// The text is neither; the error says what is expected.
 pub fn parse_network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     let network = text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()));
     network.ok_or_else(|| format!("\"{text}\" is neither an address nor a network such as 10.0.0.0/8 or fd00::/8"))
 }
 
-/// A network of IPv4 addresses mapped to IPv6 as one of IPv4, as which addresses are compared.
+/// Converts a network of IPv4-mapped IPv6 addresses to IPv4, because addresses are compared in that form.
 fn canonical(network: IpNet) -> IpNet {
     let mapped = match (network.addr().to_canonical(), network.prefix_len().checked_sub(96), network) {
         (IpAddr::V4(address), Some(bits), IpNet::V6(_)) => Ipv4Net::new(address, bits).ok(),
@@ -90,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_the_last_that_is_no_trusted_proxy() {
+    fn the_client_is_the_last_address_that_is_not_a_trusted_proxy() {
         for (peer, fields, expected) in [
-            // Nothing is said, or by nobody who is trusted.
+            // No header, or not from a trusted proxy.
             ("10.0.0.1", vec![], "10.0.0.1"),
             ("203.0.113.9", vec!["198.51.100.1"], "203.0.113.9"),
             ("fe80::1", vec!["198.51.100.1"], "fe80::1"),
             ("::ffff:203.0.113.9", vec!["198.51.100.1"], "203.0.113.9"),
-            // One proxy, and more; what the client made up is left of its address.
+            // One proxy or several. Forged entries are left of the client's address.
             ("10.0.0.1", vec!["198.51.100.1"], "198.51.100.1"),
             ("::ffff:10.0.0.1", vec!["198.51.100.1"], "198.51.100.1"),
             ("172.16.0.1", vec!["198.51.100.1"], "198.51.100.1"),
@@ -105,7 +116,7 @@ mod tests {
             ("10.0.0.1", vec!["1.1.1.1, 198.51.100.1, 10.0.0.2,192.0.2.1"], "198.51.100.1"),
             ("10.0.0.1", vec!["10.9.9.9, 198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", vec!["192.0.2.2"], "192.0.2.2"),
-            // Several fields are one list.
+            // Several header fields form one list.
             ("10.0.0.1", vec!["1.1.1.1", "198.51.100.1", "10.0.0.2"], "198.51.100.1"),
             ("10.0.0.1", vec!["198.51.100.1, 10.0.0.3", "10.0.0.2"], "198.51.100.1"),
             // Forms of an entry.
@@ -115,7 +126,7 @@ mod tests {
             ("10.0.0.1", vec!["[2001:db8::1]"], "2001:db8::1"),
             ("10.0.0.1", vec!["::ffff:198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", vec!["198.51.100.1, ::ffff:10.0.0.2"], "198.51.100.1"),
-            // What cannot be read ends the list.
+            // An unreadable entry ends the list.
             ("10.0.0.1", vec!["unknown"], "10.0.0.1"),
             ("10.0.0.1", vec![""], "10.0.0.1"),
             ("10.0.0.1", vec!["198.51.100.1, unknown, 10.0.0.2"], "10.0.0.2"),
@@ -132,12 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn without_trusted_proxies_it_is_the_peer() {
+    fn without_trusted_proxies_the_client_is_the_peer() {
         assert_eq!(client(&TrustedProxies::default(), "10.0.0.1", &[b"198.51.100.1"]), "10.0.0.1");
     }
 
     #[test]
-    fn bytes_of_any_kind_and_lists_of_any_length_do_no_harm() {
+    fn invalid_bytes_and_long_lists_are_ignored() {
         assert_eq!(client(&proxies(), "10.0.0.1", &[b"198.51.100.1, \xff\xfe"]), "10.0.0.1");
         let chain = |hops: usize| format!("198.51.100.1{}", ", 10.0.0.2".repeat(hops));
         assert_eq!(client(&proxies(), "10.0.0.1", &[chain(MAX_ENTRIES - 1).as_bytes()]), "198.51.100.1");
@@ -145,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_and_addresses_are_read() {
+    fn networks_and_addresses_are_parsed() {
         for (text, network) in [
             ("10.0.0.0/8", Some("10.0.0.0/8")),
             (" 192.0.2.1 ", Some("192.0.2.1/32")),

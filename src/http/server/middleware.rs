@@ -1,4 +1,4 @@
-//! What happens around every request: its id, its line in the log, its numbers, and the body of an error.
+//! The middleware around every request: its id, its log line, its metrics, and the body of an error.
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -13,57 +13,58 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, head
 use http_body::Body as _;
 use tracing::field::{DisplayValue, display};
 
+use super::client_address::Peer;
 use crate::http::AppState;
 use crate::http::error::{ApiError, ErrorBody, Failure};
-use crate::http::identity::authentication::Peer;
 use crate::http::request::body::SharedBody;
 use crate::http::request::fields::FieldErrors;
 use crate::metrics::Metrics;
 use crate::model::account::{AccountId, KeyId};
 use crate::service::error::{self, Error};
 
-/// The header that ties a request to its lines in the log.
+/// The header that links a request to its lines in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The label of requests that match no route.
+/// The route label of requests that match no route.
 const NO_ROUTE: &str = "(none)";
 
-/// Gives a request its id, counts and logs it, writes the body of an error, and sees that the answer can be read.
+/// Assigns the request id, counts and logs the request, writes the body of an error, and drains the request body so that the
+/// client can read the response.
 pub async fn observe(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
-    let mut watch = Watch::start(&app, &request);
-    request.extensions_mut().insert(Arc::clone(&watch.who));
+    let mut log = RequestLog::start(&app, &request);
+    request.extensions_mut().insert(Arc::clone(&log.credentials));
     let from_browser = is_from_browser(request.headers());
     let trusts_header = app.config.gateway.trusts(Peer::of(&request));
-    request.headers_mut().insert(REQUEST_ID, watch.request_id.clone());
+    request.headers_mut().insert(REQUEST_ID, log.request_id.clone());
     let (request, body) = SharedBody::share(request);
     let mut response = match check_host(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => ApiError::from(error).into_response(),
     };
-    let failure = response.extensions_mut().remove::<ApiError>().or_else(|| of_bare(&response));
+    let failure = response.extensions_mut().remove::<ApiError>().or_else(|| implied_error(&response));
     if let Some(error) = &failure {
-        response = with_body(response, &error.failure().body(watch.id_text(), trusts_header));
+        response = with_body(response, &error.failure().body(log.id_text(), trusts_header));
     }
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, watch.request_id.clone());
+    headers.insert(REQUEST_ID, log.request_id.clone());
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     if headers.contains_key(header::WWW_AUTHENTICATE) && !from_browser {
         headers.append(header::WWW_AUTHENTICATE, BASIC_CHALLENGE);
     }
-    watch.finish(response.status(), failure.as_ref().map(ApiError::failure));
+    log.finish(response.status(), failure.as_ref().map(ApiError::failure));
     if let Some(body) = body {
-        // A client that sends on has its answer meanwhile.
+        // The client may still be sending; it gets the response meanwhile.
         tokio::spawn(body.drain(app.config.body.drain_bytes));
     }
     response
 }
 
-/// Programs such as wget, and the HTTP libraries of Python and Java, send a name and a password only where they are asked for
-/// them. The charset is RFC 7617's, 2.1.
+/// wget, and the HTTP libraries of Python and Java, send a user name and password only after this challenge. The charset is that
+/// of RFC 7617, 2.1.
 const BASIC_CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Basic realm="images", charset="UTF-8""#);
 
-/// Whether a browser would show a password window over a page, or over Swagger UI, if it were asked for a password. Browsers send
-/// `Sec-Fetch-*` to https and to this machine only.
+/// Returns whether a browser would open a password dialog, over a page or Swagger UI, for a basic challenge. Browsers send
+/// `Sec-Fetch-*` only to https and loopback addresses.
 fn is_from_browser(headers: &HeaderMap) -> bool {
     const SIGNS: [&str; 5] = ["sec-fetch-mode", "sec-fetch-site", "x-requested-with", "origin", "referer"];
     let begins = |name, start: &[u8]| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(start));
@@ -72,8 +73,10 @@ fn is_from_browser(headers: &HeaderMap) -> bool {
     accepts_pages || begins(header::USER_AGENT, b"Mozilla/") || SIGNS.iter().any(|sign| headers.contains_key(*sign))
 }
 
+/// Checks the `Host` header.
+///
 /// # Errors
-/// A request of HTTP/1.1 without exactly one valid `Host` (RFC 9112, 3.2): whoever stands before the service might read another.
+/// An HTTP/1.1 request does not have exactly one valid `Host` (RFC 9112, 3.2). A proxy in front might read another one.
 fn check_host(request: &Request) -> Result<(), Error> {
     if request.version() != Version::HTTP_11 {
         return Ok(());
@@ -89,13 +92,13 @@ fn check_host(request: &Request) -> Result<(), Error> {
     }
 }
 
-/// The error that a response without a body stands for: Swagger UI's routes say no more than 404.
-fn of_bare(response: &Response) -> Option<ApiError> {
+/// Returns the error for a bare 404, which is all that Swagger UI's routes return.
+fn implied_error(response: &Response) -> Option<ApiError> {
     let bare = response.status() == StatusCode::NOT_FOUND && response.body().size_hint().exact() == Some(0);
     bare.then(ApiError::no_such_route)
 }
 
-/// The error's body under the status and headers that it already has.
+/// Adds the error's body to a response that already has the status and headers.
 fn with_body(response: Response, body: &ErrorBody) -> Response {
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
@@ -104,29 +107,29 @@ fn with_body(response: Response, body: &ErrorBody) -> Response {
     Response::from_parts(parts, body.into_body())
 }
 
-/// A request under way. One that is dropped before it is finished was given up by its client.
-struct Watch {
+/// The log entry of a request in progress. If it is dropped before it is finished, the client has closed the connection.
+struct RequestLog {
     metrics: Arc<Metrics>,
     request_id: HeaderValue,
     method: Method,
     route: String,
     started: Instant,
     finished: bool,
-    /// Where the request comes from, if that is logged.
+    /// The client's address, if it is logged.
     client: Option<IpAddr>,
-    who: Arc<OnceLock<Who>>,
+    credentials: Arc<OnceLock<CredentialIds>>,
 }
 
-/// Whose credentials a request has: ids alone, which are no personal names.
+/// The ids of the account and the API key that authenticated a request. Ids are not personal data.
 #[derive(Debug)]
-pub struct Who {
+pub struct CredentialIds {
     pub account: AccountId,
     pub key: Option<KeyId>,
 }
 
-impl Watch {
+impl RequestLog {
     fn start(app: &AppState, request: &Request) -> Self {
-        let sent = request.headers().get(REQUEST_ID).filter(|value| is_sane(value)).cloned();
+        let sent = request.headers().get(REQUEST_ID).filter(|value| is_valid_request_id(value)).cloned();
         let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
         let metrics = Arc::clone(&app.service.metrics);
         metrics.requests_in_flight.inc();
@@ -141,7 +144,7 @@ impl Watch {
                 .config
                 .log_client_address
                 .then(|| app.config.gateway.proxies.client(Peer::of(request), request.headers())),
-            who: Arc::default(),
+            credentials: Arc::default(),
         }
     }
 
@@ -155,7 +158,7 @@ impl Watch {
         self.log(status.as_u16(), failure);
     }
 
-    /// Methods come from clients, and every label's value is kept for ever.
+    /// Clients choose the method, and every label value stays in memory, so unusual methods share one label.
     fn method_label(&self) -> &'static str {
         match self.method {
             Method::GET => "GET",
@@ -170,16 +173,19 @@ impl Watch {
     }
 
     fn ids(&self) -> (Option<DisplayValue<AccountId>>, Option<DisplayValue<KeyId>>) {
-        let who = self.who.get();
-        (who.map(|who| display(who.account)), who.and_then(|who| who.key).map(display))
+        let credentials = self.credentials.get();
+        (
+            credentials.map(|credentials| display(credentials.account)),
+            credentials.and_then(|credentials| credentials.key).map(display),
+        )
     }
 
-    /// To the microsecond: more digits tell nothing.
+    /// Rounded to the microsecond; more digits mean nothing.
     fn duration_ms(&self) -> f64 {
         (self.started.elapsed().as_secs_f64() * 1_000_000.0).round() / 1000.0
     }
 
-    /// One line a request. Paths, queries and bodies stay out of it: they hold names and links.
+    /// Writes one line per request. Paths, queries and bodies are not logged: they contain names and links.
     fn log(&self, status: u16, failure: Option<&Failure>) {
         let duration_ms = self.duration_ms();
         let (request_id, method, route) = (self.id_text(), self.method_label(), self.route.as_str());
@@ -187,7 +193,7 @@ impl Watch {
         let client = self.client.map(display);
         let (account_id, key_id) = self.ids();
         match failure.map(|failure| failure.error_type().status()) {
-            // The service has told of a missing file once, by its key.
+            // The service has already logged the key of a missing file.
             Some(status) if status.is_server_error() && !matches!(failure, Some(Failure::Service(Error::FileMissing))) => {
                 tracing::error!(
                     request_id,
@@ -213,7 +219,7 @@ impl Watch {
                     account_id,
                     key_id,
                     cause,
-                    "request refused"
+                    "request rejected"
                 );
             }
             None => tracing::info!(request_id, method, route, status, duration_ms, client, account_id, key_id, "request"),
@@ -221,7 +227,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for RequestLog {
     fn drop(&mut self) {
         self.metrics.requests_in_flight.dec();
         if !self.finished {
@@ -231,31 +237,31 @@ impl Drop for Watch {
             self.metrics.count_request(method, route, 499, self.started.elapsed());
             let client = self.client.map(display);
             let (account_id, key_id) = self.ids();
-            tracing::info!(request_id, method, route, duration_ms, client, account_id, key_id, "request given up by its client");
+            tracing::info!(request_id, method, route, duration_ms, client, account_id, key_id, "request cancelled by the client");
         }
     }
 }
 
-/// The error with all its causes. What a client's fields held is not in it, only which rule they broke; names that the
-/// client made up are counted.
+/// Returns the error and all its causes as one line. It contains the broken rules, but no field values. Names that the client
+/// invented are only counted.
 fn chain(failure: &Failure) -> String {
     match failure {
         Failure::Panicked { message } => format!("panic: {message}"),
         Failure::Service(Error::Malformed { details, .. } | Error::Invalid(details)) => {
             let unknown = details.values().filter(|rule| FieldErrors::is_unknown(rule)).count();
             let known = details.iter().filter(|(_, rule)| !FieldErrors::is_unknown(rule));
-            let mut told: Vec<String> = known.map(|(name, rule)| format!("{name} {rule}")).collect();
+            let mut rules: Vec<String> = known.map(|(name, rule)| format!("{name} {rule}")).collect();
             if unknown > 0 {
-                told.push(format!("{unknown} unknown names"));
+                rules.push(format!("{unknown} unknown names"));
             }
-            told.join("; ")
+            rules.join("; ")
         }
         other => error::chain(other),
     }
 }
 
-/// 1–128 characters that are safe in a header and in a log.
-fn is_sane(value: &HeaderValue) -> bool {
+/// Returns whether the id has 1 to 128 characters that are safe in a header and in a log.
+fn is_valid_request_id(value: &HeaderValue) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
     (1..=128).contains(&value.len()) && value.as_bytes().iter().all(allowed)
 }
@@ -270,11 +276,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_tells_why_a_picture_was_not_processed_and_the_answer_does_not() {
+    fn the_log_has_the_cause_of_an_internal_error_and_the_response_does_not() {
         let failure = crate::imaging::Error::Internal { reason: "encoding a thumbnail: out of ink".to_owned() };
         let failure = Failure::Service(failure.into());
         assert!(chain(&failure).contains("out of ink"), "{}", chain(&failure));
-        let answer = serde_json::to_string(&failure.body("the-id", false)).unwrap();
-        assert!(answer.contains("the-id") && !answer.contains("ink"), "{answer}");
+        let body = serde_json::to_string(&failure.body("the-id", false)).unwrap();
+        assert!(body.contains("the-id") && !body.contains("ink"), "{body}");
     }
 }

@@ -1,11 +1,11 @@
-//! How long a connection waits for its client: a head must be whole soon after its first byte, while a connection on which nothing is
-//! asked may stay open for longer than the load balancer in front keeps it.
+//! Timeouts of a connection. A request head must be complete soon after its first byte, while an idle connection may stay open
+//! for longer than the load balancer in front keeps it.
 //!
-//! hyper has one timer for both. So the connection's stream, which sees bytes come, and the service, which sees requests begin and
-//! answers end, share a [`Turn`].
+//! hyper has one timer for both. So the connection's stream, which sees bytes arrive, and the service, which sees requests begin
+//! and responses end, share a [`ConnectionState`].
 //!
-//! By the same way the body of an answer learns whether its client reads, and gives hyper no more until it does: by itself hyper would
-//! keep 64 KiB and more for each client.
+//! Through the same state, a response body learns whether its client reads, and gives hyper no more data until it does. Otherwise
+//! hyper would buffer 64 KiB and more for each client.
 
 use std::io;
 use std::pin::Pin;
@@ -20,53 +20,53 @@ use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Whose turn it is on a connection.
+/// What a connection is waiting for, shared by its stream and its service.
 #[derive(Debug, Clone, Default)]
-pub struct Turn(Arc<State>);
+pub struct ConnectionState(Arc<Shared>);
 
 #[derive(Debug, Default)]
-struct State {
-    turn: AtomicU8,
-    /// Since when the client has taken nothing of what is to be written.
+struct Shared {
+    state: AtomicU8,
+    /// When the client stopped reading; `None` while it reads.
     stalled: Mutex<Option<Instant>>,
 }
 
-/// A client that has taken nothing for so long does not read.
-pub const STALLED: Duration = Duration::from_secs(1);
+/// A client that has read nothing for this long is considered stalled.
+pub const STALL_THRESHOLD: Duration = Duration::from_secs(1);
 
-/// The client's, to send a head: the connection is new, or a head has begun.
+/// Waiting for a request head: the connection is new, or a head has begun.
 const HEAD: u8 = 0;
-/// Nobody's: the last answer has ended, and nothing has come since.
+/// Idle: the last response has ended, and no byte has arrived since.
 const IDLE: u8 = 1;
-/// The service's, to read a body and to answer. Bodies have bounds of their own.
+/// The service reads a body or responds. Bodies have timeouts of their own.
 const BUSY: u8 = 2;
 
-impl Turn {
-    /// A request's head has come.
-    pub fn begin(&self) {
-        self.0.turn.store(BUSY, Ordering::Relaxed);
+impl ConnectionState {
+    /// Records that a request head has arrived.
+    pub fn begin_request(&self) {
+        self.0.state.store(BUSY, Ordering::Relaxed);
     }
 
-    /// Whether a request is under way.
+    /// Returns whether a request is in progress.
     pub fn is_busy(&self) -> bool {
         self.now() == BUSY
     }
 
-    /// An answer has not ended while its client does not take the rest of it.
+    /// A response has not ended until its client has read the rest of it.
     fn now(&self) -> u8 {
-        match self.0.turn.load(Ordering::Relaxed) {
+        match self.0.state.load(Ordering::Relaxed) {
             IDLE if self.is_stalled() => BUSY,
-            turn => turn,
+            state => state,
         }
     }
 
-    /// The client does not take what is written.
+    /// Records that the client does not read.
     pub fn stall(&self) {
         self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
     }
 
-    /// The client takes something; returns whether it did not before.
-    fn flow(&self) -> bool {
+    /// Records that the client reads. Returns whether it was stalled before.
+    fn resume(&self) -> bool {
         self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 
@@ -74,46 +74,46 @@ impl Turn {
         self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// For how long the client has not read, if that is long.
+    /// Returns for how long the client has been stalled, if that is at least [`STALL_THRESHOLD`].
     pub fn stalled_for(&self) -> Option<Duration> {
         let since = (*self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner))?;
-        Some(since.elapsed()).filter(|elapsed| *elapsed >= STALLED)
+        Some(since.elapsed()).filter(|elapsed| *elapsed >= STALL_THRESHOLD)
     }
 
-    /// Has the turn end with the answer's body.
-    pub fn end_with(&self, response: Response) -> Response {
-        response.map(|body| Body::new(Watched { body, turn: self.clone(), unwritten: 0 }))
+    /// Makes the connection idle when the response body ends.
+    pub fn track_response(&self, response: Response) -> Response {
+        response.map(|body| Body::new(TrackedBody { body, state: self.clone(), unwritten: 0 }))
     }
 }
 
-/// So much of a body is written before there is more of it.
-const WRITTEN_BYTES: usize = 32 << 10;
+/// A body yields no more than this until hyper has written it.
+const MAX_UNWRITTEN_BYTES: usize = 32 << 10;
 
-/// A body that ends its request's turn when it is dropped, and waits for its client.
-struct Watched {
+/// A body that makes its connection idle when it is dropped, and that waits for its client.
+struct TrackedBody {
     body: Body,
-    turn: Turn,
-    /// What hyper may not have written yet.
+    state: ConnectionState,
+    /// Bytes that hyper may not have written yet.
     unwritten: usize,
 }
 
-impl Drop for Watched {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
-        self.turn.0.turn.store(IDLE, Ordering::Relaxed);
+        self.state.0.state.store(IDLE, Ordering::Relaxed);
     }
 }
 
-impl http_body::Body for Watched {
+impl http_body::Body for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.turn.is_stalled() {
-            // The stream wakes the connection when it goes on.
+        if self.state.is_stalled() {
+            // The stream wakes the task when the client reads again.
             return Poll::Pending;
         }
-        if self.unwritten >= WRITTEN_BYTES {
-            // hyper writes when there is no more for the moment.
+        if self.unwritten >= MAX_UNWRITTEN_BYTES {
+            // hyper writes when the body has no more data for the moment.
             self.unwritten = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -134,55 +134,55 @@ impl http_body::Body for Watched {
     }
 }
 
-/// A stream that fails to be read when its client takes too long.
+/// A stream whose reads fail with a timeout if its client sends no request in time.
 #[derive(Debug)]
-pub struct PatientStream<S> {
+pub struct RequestTimeoutStream<S> {
     stream: S,
-    turn: Turn,
-    /// What the timer was set for.
-    timed: u8,
+    state: ConnectionState,
+    /// The state that the timer was set for.
+    timer_state: u8,
     timer: Pin<Box<Sleep>>,
     head_timeout: Duration,
     keep_alive_timeout: Duration,
 }
 
-impl<S> PatientStream<S> {
-    pub fn new(stream: S, turn: Turn, head_timeout: Duration, keep_alive_timeout: Duration) -> Self {
-        Self { stream, turn, timed: HEAD, timer: Box::pin(sleep(head_timeout)), head_timeout, keep_alive_timeout }
+impl<S> RequestTimeoutStream<S> {
+    pub fn new(stream: S, state: ConnectionState, head_timeout: Duration, keep_alive_timeout: Duration) -> Self {
+        Self { stream, state, timer_state: HEAD, timer: Box::pin(sleep(head_timeout)), head_timeout, keep_alive_timeout }
     }
 
-    fn note(&self, context: &Context<'_>, written: &Poll<io::Result<usize>>) {
+    fn record_write(&self, context: &Context<'_>, written: &Poll<io::Result<usize>>) {
         if written.is_pending() {
-            self.turn.stall();
-        } else if self.turn.flow() {
-            // The body may wait for this.
+            self.state.stall();
+        } else if self.state.resume() {
+            // The body may be waiting for this.
             context.waker().wake_by_ref();
         }
     }
 
-    fn set_timer(&mut self, turn: u8) {
-        self.timed = turn;
-        let timeout = if turn == IDLE { self.keep_alive_timeout } else { self.head_timeout };
+    fn set_timer(&mut self, state: u8) {
+        self.timer_state = state;
+        let timeout = if state == IDLE { self.keep_alive_timeout } else { self.head_timeout };
         self.timer.as_mut().reset(Instant::now() + timeout);
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for PatientStream<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for RequestTimeoutStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let turn = this.turn.now();
-        if turn != this.timed {
-            this.set_timer(turn);
+        let state = this.state.now();
+        if state != this.timer_state {
+            this.set_timer(state);
         }
         let filled = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(context, buffer) {
-            if turn == IDLE && buffer.filled().len() > filled {
-                this.turn.0.turn.store(HEAD, Ordering::Relaxed);
+            if state == IDLE && buffer.filled().len() > filled {
+                this.state.0.state.store(HEAD, Ordering::Relaxed);
                 this.set_timer(HEAD);
             }
             return Poll::Ready(read);
         }
-        if turn != BUSY {
+        if state != BUSY {
             ready!(this.timer.as_mut().poll(context));
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client did not send a request in time")));
         }
@@ -190,10 +190,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for PatientStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for RequestTimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note(context, &written);
+        self.record_write(context, &written);
         written
     }
 
@@ -215,7 +215,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
-        self.note(context, &written);
+        self.record_write(context, &written);
         written
     }
 }
@@ -235,25 +235,25 @@ mod tests {
 
     const PIECE_BYTES: usize = 16 << 10;
     const PIECES: usize = 64;
-    /// What the way to the client holds.
-    const WAY_BYTES: usize = 64 << 10;
+    /// Capacity of the pipe to the client.
+    const PIPE_BYTES: usize = 64 << 10;
 
-    /// A client that has the head of an answer of so many pieces, and how many of them have been asked for.
-    async fn answered(pieces: usize, keep_alive_timeout: Duration) -> (DuplexStream, Arc<AtomicUsize>) {
-        let (mut client, server) = duplex(WAY_BYTES);
-        let (given, turn) = (Arc::new(AtomicUsize::new(0)), Turn::default());
-        let stream = PatientStream::new(server, turn.clone(), Duration::from_secs(60), keep_alive_timeout);
-        let counted = Arc::clone(&given);
+    /// Returns a client that has received a response head, and how many body pieces the server has produced.
+    async fn start_response(pieces: usize, keep_alive_timeout: Duration) -> (DuplexStream, Arc<AtomicUsize>) {
+        let (mut client, server) = duplex(PIPE_BYTES);
+        let (produced, state) = (Arc::new(AtomicUsize::new(0)), ConnectionState::default());
+        let stream = RequestTimeoutStream::new(server, state.clone(), Duration::from_secs(60), keep_alive_timeout);
+        let counter = Arc::clone(&produced);
         let service = service_fn(move |_| {
-            turn.begin();
-            let (counted, length) = (Arc::clone(&counted), pieces * PIECE_BYTES);
+            state.begin_request();
+            let (counter, length) = (Arc::clone(&counter), pieces * PIECE_BYTES);
             let pieces = futures::stream::iter(0..pieces).map(move |number| {
-                counted.fetch_add(1, Ordering::Relaxed);
+                counter.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, Infallible>(Bytes::from(vec![u8::try_from(number).unwrap(); PIECE_BYTES]))
             });
-            let answer = Response::builder().header("Content-Length", length).body(Body::from_stream(pieces));
-            let answer = turn.end_with(answer.unwrap());
-            async { Ok::<_, Infallible>(answer) }
+            let response = Response::builder().header("Content-Length", length).body(Body::from_stream(pieces));
+            let response = state.track_response(response.unwrap());
+            async { Ok::<_, Infallible>(response) }
         });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
@@ -261,18 +261,18 @@ mod tests {
         while !head.ends_with(b"\r\n\r\n") {
             head.push(client.read_u8().await.unwrap());
         }
-        (client, given)
+        (client, produced)
     }
 
     #[tokio::test]
-    async fn an_answer_goes_on_only_as_its_client_reads() {
-        let (mut client, given) = answered(PIECES, Duration::from_secs(60)).await;
+    async fn a_response_continues_only_as_its_client_reads() {
+        let (mut client, produced) = start_response(PIECES, Duration::from_secs(60)).await;
         let mut bytes = Vec::new();
         for taken in 0..PIECES {
-            // Everything that can go on has gone on.
+            // Lets the server write all that it can.
             tokio::time::sleep(Duration::from_millis(2)).await;
-            let kept = given.load(Ordering::Relaxed) * PIECE_BYTES - bytes.len();
-            assert!(kept <= WAY_BYTES + WRITTEN_BYTES + PIECE_BYTES, "{kept} bytes wait after {taken} pieces");
+            let kept = produced.load(Ordering::Relaxed) * PIECE_BYTES - bytes.len();
+            assert!(kept <= PIPE_BYTES + MAX_UNWRITTEN_BYTES + PIECE_BYTES, "{kept} bytes wait after {taken} pieces");
             let mut piece = vec![0; PIECE_BYTES];
             client.read_exact(&mut piece).await.unwrap();
             bytes.append(&mut piece);
@@ -283,13 +283,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_pauses_before_the_end_of_an_answer_gets_all_of_it() {
+    async fn a_client_that_pauses_before_the_end_of_a_response_gets_all_of_it() {
         let keep_alive = Duration::from_millis(20);
-        // All of it has been given to hyper, and not all of it has been written.
-        let pieces = WAY_BYTES / PIECE_BYTES + 1;
-        let (mut client, given) = answered(pieces, keep_alive).await;
+        // hyper has all of the body, but has not written all of it.
+        let pieces = PIPE_BYTES / PIECE_BYTES + 1;
+        let (mut client, produced) = start_response(pieces, keep_alive).await;
         tokio::time::sleep(10 * keep_alive).await;
-        assert_eq!(given.load(Ordering::Relaxed), pieces);
+        assert_eq!(produced.load(Ordering::Relaxed), pieces);
         let mut bytes = vec![0; pieces * PIECE_BYTES];
         client.read_exact(&mut bytes).await.unwrap();
         // From then on, the connection is idle.

@@ -1,4 +1,4 @@
-//! Collections: made and filled by their owners, read by anybody at `/c/{name}`.
+//! Collections: owners create and fill them; everyone can read public ones at `/c/{name}`.
 
 use axum::Json;
 use axum::body::Body;
@@ -10,17 +10,20 @@ use utoipa::ToSchema;
 
 use super::public_images::PublicImage;
 use crate::http::AppState;
-use crate::http::error::{
-    AlreadyExists, ApiError, BadRequest, InternalServerError, InvalidPageToken, LimitReached, NotFound, PayloadTooLarge,
-    RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
-};
+use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
 use crate::http::images::views::{ImagePageView, ImageView};
-use crate::http::images::{PageQuery, one, read_visibility, require_caller_then_id, take_page, take_shared_page};
-use crate::http::request::fields::{Address, CallerOf, Query, Segment};
+use crate::http::images::{image_response, read_visibility, require_caller_then_id};
+use crate::http::openapi::error_responses::{
+    AlreadyExists, BadRequest, InternalServerError, InvalidPageToken, LimitReached, NotFound, PayloadTooLarge, RequestTimeout,
+    ServiceUnavailable, UnsupportedMediaType, ValidationError,
+};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
+use crate::http::request::fields::Query;
 use crate::http::request::json;
-use crate::http::request::json_fields::{JsonFields, needed, text};
+use crate::http::request::json_fields::{JsonFields, required, text};
 use crate::http::request::link_header::with_next;
+use crate::http::request::paging::{PageQuery, take_page, take_shared_page};
 use crate::model::collection::{Collection, CollectionName};
 use crate::service::error::Error;
 use crate::service::images::ImagePage;
@@ -30,13 +33,13 @@ use crate::service::sharing::collection_items::CollectedImages;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateCollectionRequest, example = json!({"name": "summer-2026"}))]
-#[expect(dead_code, reason = "it describes what `create_collection` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `create_collection` reads")]
 pub struct NewCollectionBody {
     /// Unique among the collections of all users.
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
     name: String,
     /// Who can see the collection. Defaults to `public`.
-    #[schema(value_type = crate::http::openapi::enums::VisibilityWord, required = false)]
+    #[schema(value_type = crate::http::openapi::enums::VisibilitySchema, required = false)]
     visibility: Option<String>,
 }
 
@@ -44,10 +47,10 @@ pub struct NewCollectionBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateCollectionRequest, example = json!({"visibility": "private"}))]
-#[expect(dead_code, reason = "it describes what `update_collection` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `update_collection` reads")]
 pub struct CollectionChangeBody {
     /// Who can see the collection.
-    #[schema(value_type = crate::http::openapi::enums::VisibilityWord)]
+    #[schema(value_type = crate::http::openapi::enums::VisibilitySchema)]
     visibility: String,
 }
 
@@ -61,7 +64,7 @@ pub struct CollectionView {
     /// The user id of the owner.
     pub user_id: String,
     /// Who can see the collection.
-    #[schema(value_type = crate::http::openapi::enums::VisibilityWord)]
+    #[schema(value_type = crate::http::openapi::enums::VisibilitySchema)]
     pub visibility: &'static str,
     /// When the collection was created.
     #[schema(format = DateTime)]
@@ -69,7 +72,7 @@ pub struct CollectionView {
     /// When the collection itself was last changed.
     #[schema(format = DateTime)]
     pub updated_at: String,
-    /// Exact number of images that its owner can see.
+    /// Exact number of images in the collection that its owner can see.
     pub image_count: u64,
 }
 
@@ -99,7 +102,7 @@ pub struct CollectionPageView {
     pub has_more: bool,
 }
 
-/// A collection as its public page shows it.
+/// A collection for its public page.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PublicCollection<'a> {
     /// Always `collection`.
@@ -125,7 +128,7 @@ pub struct PublicCollection<'a> {
 pub async fn list_collections(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_collections(&caller, limit, token.as_deref()).await?;
@@ -145,30 +148,30 @@ pub async fn list_collections(
 pub async fn create_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     caller.user().ok_or(Error::Unauthenticated)?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let name = fields.need("name", |value| CollectionName::parse(&text(value)?));
+    let name = fields.require("name", |value| CollectionName::parse(&text(value)?));
     let visibility = fields.take("visibility", |value| read_visibility(&value));
     fields.finish()?;
-    let collection = app.service.create_collection(&caller, needed(name)?, visibility.unwrap_or_default()).await?;
+    let collection = app.service.create_collection(&caller, required(name)?, visibility.unwrap_or_default()).await?;
     Ok((StatusCode::CREATED, Json(CollectionView::new(&collection, 0))).into_response())
 }
 
 /// Get a collection
 ///
-/// Includes a page of its images, in the order in which they were added. The owner only; everyone else uses `GET /c/{name}`.
+/// Includes a page of its images, in the order in which they were added. The owner only; others use `GET /c/{name}`.
 #[utoipa::path(get, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
     responses((status = 200, description = "The collection with a page of its images.", body = CollectionImagesView), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (collection, page) = find(&app, &caller, &name, &uri).await?;
     let view = CollectionImagesView {
@@ -177,8 +180,8 @@ pub async fn get_collection(
         has_more: page.next.is_some(),
         next_page_token: page.next.as_deref(),
     };
-    let answer = json::answer(&view, 512 + view.images.len() * ImageView::SIZE_BYTES)?;
-    Ok(with_next(&app, &uri, view.next_page_token, answer)?)
+    let response = json::response(&view, 512 + view.images.len() * ImageView::SIZE_BYTES)?;
+    Ok(with_next(&app, &uri, view.next_page_token, response)?)
 }
 
 /// List a collection's images
@@ -189,12 +192,12 @@ pub async fn get_collection(
 pub async fn list_collection_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (_, page) = find(&app, &caller, &name, &uri).await?;
     let view = ImagePageView::new(&page);
-    Ok(with_next(&app, &uri, view.next_page_token, json::answer(&view, view.size_bytes())?)?)
+    Ok(with_next(&app, &uri, view.next_page_token, json::response(&view, view.size_bytes())?)?)
 }
 
 async fn find(
@@ -218,8 +221,8 @@ async fn find(
 pub async fn update_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<CollectionView>, ApiError> {
@@ -227,22 +230,22 @@ pub async fn update_collection(
     caller.user().ok_or(Error::Unauthenticated)?;
     let name = collection_name(&name)?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let visibility = fields.need("visibility", |value| read_visibility(&value));
+    let visibility = fields.require("visibility", |value| read_visibility(&value));
     fields.finish()?;
-    let (collection, count) = app.service.change_collection(&caller, &name, needed(visibility)?).await?;
+    let (collection, count) = app.service.change_collection(&caller, &name, required(visibility)?).await?;
     Ok(Json(CollectionView::new(&collection, count)))
 }
 
 /// Delete a collection
 ///
-/// Its images stay; its name is available again at once. The owner only.
+/// The images stay. The name is available again immediately. The owner only.
 #[utoipa::path(delete, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name.")),
     responses((status = 204, description = "Deleted."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn delete_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     caller.user().ok_or(Error::Unauthenticated)?;
@@ -262,19 +265,19 @@ pub async fn get_collection_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     path: TwoSegments,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let Path((name, id)) = path.map_err(|_| ApiError::no_such_route())?;
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
     let (image, links) = app.service.find_in_collection(&caller, &collection_name(&name)?, id).await?;
-    one(&image, Some(&links))
+    image_response(&image, Some(&links))
 }
 
 /// Add an image to a collection
 ///
-/// Appends the image; one that is already in the collection keeps its place. The owner of the collection only, and only images
-/// that are public or the caller's own. Limit: an image can be in 1,000 collections of other users.
+/// Appends the image. An image that is already in the collection keeps its position. The owner of the collection only, and only
+/// images that are public or the caller's own. Limit: an image can be in 1,000 collections of other users.
 #[utoipa::path(put, path = "/collections/{name}/images/{image_id}", tag = "collections",
     params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image's id.")),
     responses((status = 200, description = "The image, now in the collection.", body = ImageView), NotFound, LimitReached, ValidationError, InternalServerError,
@@ -283,13 +286,13 @@ pub async fn add_collection_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     path: TwoSegments,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let Path((name, id)) = path.map_err(|_| ApiError::no_such_route())?;
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
     let (image, links) = app.service.add_to_collection(&caller, &collection_name(&name)?, id).await?;
-    one(&image, Some(&links))
+    image_response(&image, Some(&links))
 }
 
 /// Remove an image from a collection
@@ -302,7 +305,7 @@ pub async fn remove_collection_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     path: TwoSegments,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     let Path((name, id)) = path.map_err(|_| ApiError::no_such_route())?;
     Query::of(&uri).finish()?;
@@ -320,8 +323,8 @@ pub async fn remove_collection_image(
 pub async fn get_public_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(name): Segment,
-    Address(uri): Address,
+    PathSegment(name): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_shared_page(Query::of(&uri))?;
     let (collection, page) = app.service.show_collection(&caller, &collection_name(&name)?, limit, token.as_deref()).await?;
@@ -333,11 +336,11 @@ pub async fn get_public_collection(
         has_more: next.is_some(),
         next_page_token: next.as_deref(),
     };
-    let answer = json::answer(&view, 256 + view.images.len() * PublicImage::SIZE_BYTES)?;
-    Ok(with_next(&app, &uri, view.next_page_token, answer)?)
+    let response = json::response(&view, 256 + view.images.len() * PublicImage::SIZE_BYTES)?;
+    Ok(with_next(&app, &uri, view.next_page_token, response)?)
 }
 
-/// What cannot be a name names no collection.
+/// Parses a collection name in a path. An invalid name is a 404.
 fn collection_name(text: &str) -> Result<CollectionName, Error> {
     CollectionName::parse(text).map_err(|_| Error::no_such_collection())
 }

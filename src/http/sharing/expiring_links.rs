@@ -1,4 +1,4 @@
-//! Links that expire: made, listed and taken back by owners; opened by anybody who has one.
+//! Share links, which expire: owners create, list and revoke them; anyone who has one can open it.
 
 use axum::Json;
 use axum::body::Body;
@@ -8,37 +8,39 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::public_links::{answer, part_request};
+use super::public_links::{file_response, part_request};
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, BadRequest, FileMissing, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge,
-    RangeNotSatisfiable, RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
-};
+use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
 use crate::http::identity::tokens::NO_STORE;
 use crate::http::images::require_caller_then_id;
+use crate::http::openapi::error_responses::{
+    BadRequest, FileMissing, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge, RangeNotSatisfiable,
+    RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
+};
 use crate::http::request::conditional::IfNoneMatch;
-use crate::http::request::fields::{Address, CallerOf, Query, Segment, TurnOf};
-use crate::http::request::json_fields::{JsonFields, integer, needed, or_null};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
+use crate::http::request::fields::Query;
+use crate::http::request::json_fields::{JsonFields, integer, or_null, required};
 use crate::model::account::ExpiringLink;
 use crate::service::images::thumbnails::Sending;
 use crate::service::sharing::public_links::PartRequest;
 
-/// The lifetime of the link to create.
+/// The lifetime of the share link to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CreateExpiringLinkRequest, example = json!({"expires_in": 3600}))]
-#[expect(dead_code, reason = "it describes what `create_expiring_link` reads")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `create_expiring_link` reads")]
 pub struct NewLinkBody {
     /// Lifetime in seconds.
     #[schema(minimum = 300, maximum = 30000)]
     expires_in: u32,
-    /// How often the link can be opened; null means without limit.
+    /// Maximum number of views; null means no limit.
     #[schema(nullable, minimum = 1, maximum = 1_000_000)]
     max_views: Option<u32>,
 }
 
-/// A new expiring link.
+/// A new share link.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CreatedExpiringLink {
     /// The link's id, a UUIDv7.
@@ -50,11 +52,11 @@ pub struct CreatedExpiringLink {
     /// When the link expires.
     #[schema(format = DateTime)]
     pub expires_at: String,
-    /// How often the link can be opened; null means without limit.
+    /// Maximum number of views; null means no limit.
     pub max_views: Option<u32>,
 }
 
-/// An expiring link, without the link itself.
+/// A share link, without the link itself.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExpiringLink)]
 pub struct LinkView {
@@ -67,25 +69,25 @@ pub struct LinkView {
     /// When the link expires.
     #[schema(format = DateTime)]
     pub expires_at: String,
-    /// How often the link can be opened; null means without limit.
+    /// Maximum number of views; null means no limit.
     pub max_views: Option<u32>,
-    /// How often the link was opened.
+    /// Number of views so far.
     pub views: u32,
-    /// Whether its time is over or its views are used up.
+    /// Whether the link has expired: its lifetime is over, or it has reached `max_views`.
     pub expired: bool,
 }
 
-/// The expiring links of an image.
+/// The share links of an image.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExpiringLinkList {
     /// The links, newest first. Expired links are listed for a week.
     pub links: Vec<LinkView>,
 }
 
-/// Create an expiring link
+/// Create a share link
 ///
-/// Anyone who has the link can open the original, even if the image is private. The owner only, if the plan includes it. The
-/// link stops working when its time is over, its views are used up, the image is deleted, or the link is revoked.
+/// Anyone who has the link can open the original, even if the image is private. The owner only, if the plan includes share links.
+/// The link stops working when its lifetime is over, it has reached `max_views`, the image is deleted, or the link is revoked.
 #[utoipa::path(post, path = "/images/{image_id}/links", tag = "links", params(("image_id" = Uuid, Path, description = "The image's id.")),
     request_body(content = NewLinkBody, content_type = "application/json"),
     responses((status = 201, description = "Created.", body = CreatedExpiringLink), BadRequest, NotFound, RequestTimeout, LimitReached, PayloadTooLarge,
@@ -93,19 +95,19 @@ pub struct ExpiringLinkList {
 pub async fn create_expiring_link(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
     let mut fields = JsonFields::read(&headers, body).await?;
-    let expires_in = fields.need("expires_in", integer(300, 30_000));
+    let expires_in = fields.require("expires_in", integer(300, 30_000));
     let max_views = fields.take("max_views", or_null(integer(1, 1_000_000))).flatten();
     fields.finish()?;
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let (expires_in, max_views) = (number(needed(expires_in)?), max_views.map(number));
+    let (expires_in, max_views) = (number(required(expires_in)?), max_views.map(number));
     let (link, token) = app.service.create_link(&caller, id, expires_in, max_views).await?;
     let created = CreatedExpiringLink {
         id: link.id.to_string(),
@@ -116,16 +118,16 @@ pub async fn create_expiring_link(
     Ok((StatusCode::CREATED, [NO_STORE], Json(created)).into_response())
 }
 
-/// List an image's expiring links
+/// List an image's share links
 ///
-/// The owner only. The service keeps only hashes of links, so it cannot show the links themselves again.
+/// The owner only. The service stores only hashes of links, so it cannot show the links themselves again.
 #[utoipa::path(get, path = "/images/{image_id}/links", tag = "links", params(("image_id" = Uuid, Path, description = "The image's id.")),
     responses((status = 200, description = "The links.", body = ExpiringLinkList), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn list_expiring_links(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Segment(id): Segment,
-    Address(uri): Address,
+    PathSegment(id): PathSegment,
+    RequestUri(uri): RequestUri,
 ) -> Result<Json<ExpiringLinkList>, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
@@ -142,9 +144,9 @@ pub async fn list_expiring_links(
     Ok(Json(ExpiringLinkList { links }))
 }
 
-/// Revoke an expiring link
+/// Revoke a share link
 ///
-/// The owner only. The link stops working at once.
+/// The owner only. The link stops working immediately.
 #[utoipa::path(delete, path = "/images/{image_id}/links/{token}", tag = "links",
     params(("image_id" = Uuid, Path, description = "The image's id."), ("token" = String, Path, description = "The part of the link after `/view/`, or the link's id.")),
     responses((status = 204, description = "Revoked."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
@@ -152,7 +154,7 @@ pub async fn delete_expiring_link(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
     let Path((id, token)) = path.map_err(|_| ApiError::no_such_route())?;
     Query::of(&uri).finish()?;
@@ -161,11 +163,11 @@ pub async fn delete_expiring_link(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Open an expiring link
+/// Open a share link
 ///
-/// No authentication. 403 if the link has expired; 404 if it is unknown or revoked, or the image was deleted. Sending the file counts
-/// as a view. Parts of it (`Range`) count as one view until they add up to the file's size. `HEAD`, a 304 and a link preview do not count:
-/// a link with `max_views` is not shown to link previews (403).
+/// No authentication. 403 if the link has expired; 404 if it is unknown or revoked, or the image was deleted. Each response with
+/// the file counts as a view. Range requests together count as one view until they add up to the file's size. `HEAD`, 304 and
+/// link previews do not count; link previews cannot open a link with `max_views` (403).
 #[utoipa::path(get, path = "/view/{token}", tag = "links", params(("token" = String, Path, description = "The part of the link after `/view/`.")),
     responses(
         (status = 200, description = "The original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
@@ -175,8 +177,8 @@ pub async fn delete_expiring_link(
 pub async fn open_expiring_link(
     State(app): State<AppState>,
     CallerOf(_): CallerOf,
-    TurnOf(key): TurnOf,
-    Segment(token): Segment,
+    TurnKeyOf(key): TurnKeyOf,
+    PathSegment(token): PathSegment,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -184,13 +186,13 @@ pub async fn open_expiring_link(
     let sending = Sending { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, asked_by: &key };
     let part = if method == Method::GET { part_request(&headers) } else { PartRequest::default() };
     let original = app.service.open_link(&token, &part, is_preview(&headers), &sending).await?;
-    let mut response = answer(original, "no-store")?;
+    let mut response = file_response(original, "no-store")?;
     response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     Ok(response)
 }
 
-/// Whether nobody looks at what is fetched: a browser fetches ahead, or a chat, a mail program or a search engine looks what a link
-/// leads to.
+/// Returns whether the request is a link preview or a prefetch: no user views the response. Browsers fetch ahead, and chats, mail
+/// programs and search engines check where a link leads.
 fn is_preview(headers: &HeaderMap) -> bool {
     let purposes = ["purpose", "sec-purpose", "x-purpose", "x-moz"].into_iter().flat_map(|name| headers.get_all(name));
     let ahead = |value: &HeaderValue| {
@@ -201,7 +203,7 @@ fn is_preview(headers: &HeaderMap) -> bool {
     purposes.into_iter().any(ahead) || PREVIEWERS.iter().any(|name| memchr::memmem::find(&agent, name.as_bytes()).is_some())
 }
 
-/// Parts of the user agents that fetch what people send each other, in lower case.
+/// Parts of the user agents that fetch links for previews, in lower case.
 const PREVIEWERS: [&str; 26] = [
     "applebot",
     "bingbot",
@@ -236,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn previews_are_known_by_what_they_send() {
+    fn previews_are_recognised_by_their_headers() {
         let is_preview = |name: &'static str, value: &str| {
             is_preview(&HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]))
         };

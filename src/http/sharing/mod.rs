@@ -1,4 +1,4 @@
-//! Sharing: public links, links that expire, and collections.
+//! Sharing: public links, share links that expire, and collections.
 
 pub mod collections;
 pub mod expiring_links;

@@ -1,13 +1,13 @@
-//! Images as public pages show them: by links of this service that do not expire.
+//! Image metadata for public pages, with links to this service that do not expire.
 
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::public_links::link;
 use crate::http::AppState;
-use crate::http::error::{ApiError, InternalServerError, NotFound, ServiceUnavailable, ValidationError};
+use crate::http::error::ApiError;
 use crate::http::images::views::{SizeView, Texts};
+use crate::http::openapi::error_responses::{InternalServerError, NotFound, ServiceUnavailable, ValidationError};
 use crate::http::request::fields::image_id;
 use crate::http::request::json;
 use crate::model::caller::Caller;
@@ -16,7 +16,7 @@ use crate::model::image::{Image, ThumbnailSize};
 use crate::model::text::{Description, Title};
 use crate::objects::layout;
 
-/// The metadata of an image as public pages show it, with links that do not expire.
+/// The metadata of an image for public pages, with links that do not expire.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PublicImage<'a> {
     /// Always `image`.
@@ -45,7 +45,7 @@ pub struct PublicImage<'a> {
 pub struct PublicThumbnail {
     /// The dimensions of the thumbnail.
     pub size: SizeView,
-    /// The address of the thumbnail.
+    /// The URL of the thumbnail.
     pub url: String,
 }
 
@@ -56,26 +56,26 @@ pub struct PublicThumbnail {
     responses((status = 200, description = "The image's public metadata.", body = PublicImage), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
 pub async fn get_public_image(app: &AppState, caller: &Caller, id: &str) -> Result<Response, ApiError> {
     let (image, _) = app.service.find_image(caller, image_id(id)?, false).await?;
-    json::answer(&PublicImage::new(app, &image), PublicImage::SIZE_BYTES)
+    json::response(&PublicImage::new(app, &image), PublicImage::SIZE_BYTES)
 }
 
 impl<'a> PublicImage<'a> {
-    /// Bytes that one takes as JSON, or a little less.
+    /// Approximate size of an image as JSON.
     pub const SIZE_BYTES: usize = 1024;
 
     pub fn new(app: &AppState, image: &'a Image) -> Self {
         let (id, size) = (image.id, (image.width, image.height));
-        // What can be asked for now, stored or not: which sizes there are may have changed since the upload.
-        let given = app.service.thumbnail_sizes().filter(|(_, size)| image.gives_thumbnail(*size));
+        // The sizes that clients can request now, stored or not. The configured sizes may have changed since the upload.
+        let offered = app.service.thumbnail_sizes().filter(|(_, size)| image.plan_includes_thumbnail(*size));
         let thumb = |(name, thumbnail): (String, ThumbnailSize)| PublicThumbnail {
             size: SizeView::of(thumbnail.of(size)),
             url: format!("{}/images/{id}/thumbnails/{name}", app.config.link_base),
         };
-        let mut thumbs: Vec<PublicThumbnail> = given.map(thumb).collect();
+        let mut thumbs: Vec<PublicThumbnail> = offered.map(thumb).collect();
         thumbs.sort_by_key(|thumb| u64::from(thumb.size.width) * u64::from(thumb.size.height));
         Self {
             kind: "image",
-            url: image.gives_original().then(|| link(app, id)),
+            url: image.plan_includes_original().then(|| app.config.public_link(id)),
             s3_key: layout::stored_key(image, layout::ORIGINAL),
             title: image.title.as_ref().map(Title::as_str),
             description: image.description.as_ref().map(Description::as_str),

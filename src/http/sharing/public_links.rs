@@ -1,4 +1,4 @@
-//! Public links: originals to anybody, from this service's own address.
+//! Public links: they serve originals to everyone, from the service's own URL.
 
 use axum::Json;
 use axum::body::Body;
@@ -10,17 +10,18 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::public_images::get_public_image;
 use crate::http::AppState;
-use crate::http::error::{
-    ApiError, FileMissing, Forbidden, InternalServerError, InvalidPageToken, NotFound, RangeNotSatisfiable, ServiceUnavailable,
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{
+    FileMissing, Forbidden, InternalServerError, InvalidPageToken, NotFound, RangeNotSatisfiable, ServiceUnavailable,
     ValidationError,
 };
-use crate::http::images::{PageQuery, take_page};
 use crate::http::request::conditional::IfNoneMatch;
-use crate::http::request::fields::{Address, CallerOf, Query, Segment, TurnOf, image_id};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
+use crate::http::request::fields::{Query, image_id};
 use crate::http::request::link_header::with_next;
+use crate::http::request::paging::{PageQuery, take_page};
 use crate::model::byte_range::ByteRange;
 use crate::model::caller::Caller;
-use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
@@ -28,25 +29,25 @@ use crate::service::images::presigned_urls::{Disposition, content_disposition};
 use crate::service::images::thumbnails::{Content, Sending};
 use crate::service::sharing::public_links::{Original, PartRequest};
 
-/// A picture is all that is there: no script, no style, no form, whatever a browser makes of the bytes.
+/// The response is only an image: no script, style or form may run, however a browser interprets the bytes.
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
 
-/// Made to be embedded in other sites' pages.
+/// Public links are made to be embedded in pages of other sites.
 const RESOURCE_POLICY: (HeaderName, HeaderValue) =
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin"));
 
-/// What a client has, and which part it asks for.
+/// The headers of a conditional or range request.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "it describes what `part_request` and `IfNoneMatch` read")]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `part_request` and `IfNoneMatch` reads")]
 pub struct OriginalHeaders {
     /// Entity tags of the versions that the client has, or `*`.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
-    /// One range of bytes: `bytes=0-1023`. Anything else is ignored.
+    /// A single byte range, such as `bytes=0-1023`. Anything else is ignored.
     #[param(rename = "Range")]
     range: Option<String>,
-    /// The entity tag that the range belongs to. With any other tag the whole file is returned.
+    /// The entity tag of the version that the range belongs to. With any other tag, the response is the whole file.
     #[param(rename = "If-Range")]
     if_range: Option<String>,
 }
@@ -54,8 +55,7 @@ pub struct OriginalHeaders {
 /// Get an original
 ///
 /// The public link of an image. No authentication; a private image is visible only to its owner. The bytes never change until the
-/// image is deleted.
-/// The id may be followed by a slash or by an ending such as `.jpg`, and the link by any query parameters.
+/// image is deleted. The id can be followed by a slash or by an extension such as `.jpg`, and the link by any query parameters.
 #[utoipa::path(get, path = "/i/{image_id}", tag = "links",
     params(("image_id" = Uuid, Path, description = "The image's id."), OriginalHeaders),
     responses(
@@ -68,8 +68,8 @@ pub struct OriginalHeaders {
 pub async fn get_original(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
-    Segment(id): Segment,
+    TurnKeyOf(key): TurnKeyOf,
+    PathSegment(id): PathSegment,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -79,7 +79,7 @@ pub async fn get_original(
     }
 }
 
-/// Forums and mail programs show a link as a picture where it ends as a file's name does.
+/// Removes the extension. Forums and mail programs display a link as an image if it ends like a file name.
 fn without_ending(id: &str) -> &str {
     id.split_once('.').map_or(id, |(id, _)| id)
 }
@@ -100,14 +100,14 @@ async fn send(
         Visibility::Public => format!("public, max-age={}, immutable", app.config.link_max_age_seconds),
         Visibility::Private => "private, no-cache".to_owned(),
     };
-    let mut response = answer(original, &caching)?;
+    let mut response = file_response(original, &caching)?;
     response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     Ok(response)
 }
 
 /// Get an original by a link with a file name
 ///
-/// The same as without the name, which the service ignores: it lets links end like file names.
+/// The same as without the name. The service ignores the name; it lets links end like file names.
 #[utoipa::path(get, path = "/i/{image_id}/{name}", tag = "links",
     params(("image_id" = Uuid, Path, description = "The image's id."), ("name" = String, Path, description = "Any file name."), OriginalHeaders),
     responses(
@@ -118,7 +118,7 @@ async fn send(
 pub async fn get_named_original(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    TurnOf(key): TurnOf,
+    TurnKeyOf(key): TurnKeyOf,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     method: Method,
     headers: HeaderMap,
@@ -147,23 +147,18 @@ pub struct PublicLinkPage {
 pub async fn list_public_links(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    Address(uri): Address,
+    RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_page(Query::of(&uri))?;
     let page = app.service.list_links(&caller, limit, token.as_deref()).await?;
-    let uploaded = page.items.iter().map(|id| link(&app, *id)).collect();
+    let uploaded = page.items.iter().map(|id| app.config.public_link(*id)).collect();
     let next = page.next.clone();
     let view = PublicLinkPage { uploaded, has_more: page.next.is_some(), next_page_token: page.next };
     Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
 }
 
-/// The public link of an image.
-pub(in crate::http) fn link(app: &AppState, id: ImageId) -> String {
-    format!("{}/i/{id}", app.config.link_base)
-}
-
-/// For `GET` alone (RFC 9110, 14.2). A range of which it is not certain what it is of is not sent: `If-Range` may hold a date,
-/// and there is none here.
+/// Reads `Range` and `If-Range`, which apply only to `GET` (RFC 9110, 14.2). A range is ignored unless it certainly belongs to
+/// the current version: `If-Range` can contain a date, but originals have no `Last-Modified`.
 pub(in crate::http) fn part_request(headers: &HeaderMap) -> PartRequest {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let only_of = headers.contains_key(header::IF_RANGE).then(|| {
@@ -173,8 +168,8 @@ pub(in crate::http) fn part_request(headers: &HeaderMap) -> PartRequest {
     PartRequest { range: text(header::RANGE).and_then(ByteRange::parse), only_of }
 }
 
-/// The file, to be kept by caches as `caching` says.
-pub(in crate::http) fn answer(original: Original, caching: &str) -> Result<Response, ApiError> {
+/// Returns the response with the file. `caching` is the value of `Cache-Control`.
+pub(in crate::http) fn file_response(original: Original, caching: &str) -> Result<Response, ApiError> {
     let text = |text: String| HeaderValue::from_str(&text).map_err(Error::internal);
     let mut headers = HeaderMap::new();
     headers.insert(header::ETAG, text(format!("\"{}\"", original.etag))?);

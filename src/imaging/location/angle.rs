@@ -1,13 +1,13 @@
-//! Reads one coordinate as people and programs write it: `41.98`, `-85,4`, `N 41° 59' 12.3"`, `41 deg 59' 12.30" N`, `41,59.2N`,
+//! Parses one coordinate as people and programs write it: `41.98`, `-85,4`, `N 41° 59' 12.3"`, `41 deg 59' 12.30" N`, `41,59.2N`,
 //! `41/1 59/1 1230/100`.
 
 use std::ops::Range;
 
-/// A number that may be a coordinate, and what speaks for it.
+/// A number that may be a coordinate, and the evidence for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Angle {
     pub range: Range<usize>,
-    /// Without its sign and fraction.
+    /// The integer part, without sign.
     pub whole: u32,
     /// Decimal places of the degrees.
     pub decimals: usize,
@@ -23,8 +23,8 @@ pub(super) enum Hemisphere {
 }
 
 impl Angle {
-    /// More precise than a round number.
-    pub fn is_fine(&self) -> bool {
+    /// Returns whether it is more precise than a round number.
+    pub fn is_precise(&self) -> bool {
         self.has_minutes || self.decimals >= 2
     }
 
@@ -32,7 +32,7 @@ impl Angle {
         !self.has_degree_sign && !self.has_minutes && self.hemisphere.is_none()
     }
 
-    /// The angle that starts exactly at `at`.
+    /// Parses the angle that starts exactly at `at`.
     pub fn at(text: &[u8], at: usize) -> Option<Angle> {
         let mut reader = Reader { text, at };
         let mut hemisphere = reader.hemisphere();
@@ -53,8 +53,8 @@ impl Angle {
             has_minutes: false,
             hemisphere,
         };
-        // XMP's `41,59.2N`, `41,59,12N`, and the clock's `41:59:12.3N`.
-        // Behind decimals a comma begins another number: `41.98123,12.34123`.
+        // XMP's `41,59.2N` and `41,59,12N`, and the clock-like `41:59:12.3N`. After decimals, a comma begins another number:
+        // `41.98123,12.34123`.
         let separators: &[u8] = if angle.decimals > 0 { b":" } else { b",:" };
         let mut parts = 0;
         while parts < 2 && reader.skips(separators, |next| next.is_ascii_digit()) && reader.number().is_some() {
@@ -63,9 +63,9 @@ impl Angle {
             reader.decimals();
             parts += 1;
         }
-        // Behind decimals a slash begins another number too.
+        // After decimals, a slash begins another number too.
         if angle.decimals == 0 {
-            reader.fraction_of();
+            reader.fraction();
         }
         angle.range.end = reader.at;
         reader.spaces(1);
@@ -90,13 +90,13 @@ impl Angle {
         Some(angle)
     }
 
-    /// Takes in the further fractions of EXIF's `41/1 59/1 1230/100`.
+    /// Includes the further fractions of EXIF's `41/1 59/1 1230/100`.
     pub fn with_fractions(mut self, text: &[u8]) -> Angle {
         for _ in 0..2 {
             let mut reader = Reader { text, at: self.range.end };
             reader.skips(b",", |_| true);
             reader.spaces(1);
-            if reader.number().is_none() || !reader.fraction_of() {
+            if reader.number().is_none() || !reader.fraction() {
                 break;
             }
             self.range.end = reader.at;
@@ -140,14 +140,14 @@ impl Reader<'_> {
         found
     }
 
-    /// Passes one of `bytes` when what follows it is as wanted.
+    /// Skips one of `bytes` if the byte after it is as wanted.
     fn skips(&mut self, bytes: &[u8], wanted: impl Fn(u8) -> bool) -> bool {
         let found = matches!(self.rest(), [first, next, ..] if bytes.contains(first) && wanted(*next));
         self.at += usize::from(found);
         found
     }
 
-    /// An upper-case letter, or the word in any case; not the start of another word.
+    /// Skips an upper-case letter, or the word in any case, that does not start another word.
     fn hemisphere(&mut self) -> Option<Hemisphere> {
         let start = self.at;
         for (word, hemisphere) in [
@@ -182,7 +182,7 @@ impl Reader<'_> {
         let _ = self.takes_one_of(&[b"-", b"+", "\u{2212}".as_bytes()]);
     }
 
-    /// Value and digits of a whole number.
+    /// Skips an integer and returns its value and number of digits.
     fn number(&mut self) -> Option<(u32, usize)> {
         let digits = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
         let value = self.rest().iter().take(digits.min(9)).fold(0, |value, digit| value * 10 + u32::from(digit & 15));
@@ -190,7 +190,7 @@ impl Reader<'_> {
         (digits > 0).then_some((value, digits))
     }
 
-    /// Passes a decimal point, or a comma that no third number follows, and digits; how many.
+    /// Skips a decimal point, or a comma without a third number after it, and digits. Returns the number of digits.
     fn decimals(&mut self) -> usize {
         let start = self.at;
         if !self.skips(b".,", |next| next.is_ascii_digit()) {
@@ -198,20 +198,22 @@ impl Reader<'_> {
         }
         let is_comma = self.text.get(start) == Some(&b',');
         let digits = self.number().map_or(0, |(_, digits)| digits);
-        if is_comma && (digits < 3 && matches!(self.rest(), [b'.' | b',', b'0'..=b'9', ..]) || self.is_hemisphere_of(digits)) {
+        if is_comma
+            && (digits < 3 && matches!(self.rest(), [b'.' | b',', b'0'..=b'9', ..]) || self.is_minutes_before_hemisphere(digits))
+        {
             self.at = start;
             return 0;
         }
         digits
     }
 
-    /// Whether `41,59` are degrees and minutes, since a letter follows.
-    fn is_hemisphere_of(&self, digits: usize) -> bool {
+    /// Returns whether `41,59` are degrees and minutes, because a letter follows.
+    fn is_minutes_before_hemisphere(&self, digits: usize) -> bool {
         digits <= 2 && matches!(self.rest().first(), Some(b'N' | b'S' | b'E' | b'W'))
     }
 
     /// `/100`
-    fn fraction_of(&mut self) -> bool {
+    fn fraction(&mut self) -> bool {
         self.skips(b"/", |next| next.is_ascii_digit()) && self.number().is_some()
     }
 
@@ -231,7 +233,7 @@ impl Reader<'_> {
         self.takes_one_of(&signs)
     }
 
-    /// Minutes, and seconds. Without their own sign only before a hemisphere, or when one came first.
+    /// Skips minutes and seconds. Without their own marks, they count only before a hemisphere or after one.
     fn minutes(&mut self, prefixed: bool) -> bool {
         let before = self.at;
         self.spaces(1);
@@ -270,7 +272,7 @@ impl Reader<'_> {
         }
         self.at = after;
         if !signed {
-            // The space before a mark that is not there.
+            // Exclude the space before a missing mark.
             let spaces =
                 self.text.get(before..self.at).unwrap_or_default().iter().rev().take_while(|&&byte| byte == b' ').count();
             self.at -= spaces;
@@ -284,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_ways_to_write_an_angle_are_read_to_their_end() {
+    fn every_notation_of_an_angle_is_parsed_completely() {
         for text in [
             "41.98",
             "-85.4",

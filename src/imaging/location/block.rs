@@ -1,10 +1,8 @@
-//! A metadata block of one of the four kinds that every container carries, whatever it wraps around them. Owns the two
-//! decisions that hold for all kinds: how large a block may be, and that it is wiped when it is larger.
+//! The kinds of metadata blocks that every container carries, how to clean one, and what came of it. Owns the size limit for all
+//! kinds.
 
-use super::{Care, Outcome, c2pa, fill, iptc, is_blank, photoshop, tiff, xmp};
-
-/// A larger block is wiped unread. JPEG segments hold 64 KB and an extended XMP packet with a depth map a few MB; the edits'
-/// own memory grows with the block, and this bounds it.
+/// A larger block is wiped unread. JPEG segments hold 64 KB, and an extended XMP packet with a depth map a few MB. The memory for
+/// edits grows with the block, and this limit bounds it.
 pub(super) const MAX_BLOCK_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,46 +11,59 @@ pub(super) enum Kind {
     Exif,
     /// An XMP packet.
     Xmp,
-    /// Photoshop's image resources.
+    /// Photoshop image resources.
     Photoshop,
-    /// IPTC-IIM datasets, or image resources around them, as ImageMagick mixes them up.
+    /// IPTC-IIM datasets, or image resources around them: ImageMagick uses one name for both.
     Iptc,
 }
 
-/// Removes the location in place.
-pub(super) fn clean(kind: Kind, block: &mut [u8], care: Care) -> Outcome {
-    if is_blank(block) {
-        return Outcome::Unchanged;
-    }
-    if care.wipe || block.len() > MAX_BLOCK_BYTES {
-        return wipe(kind, block);
-    }
-    match kind {
-        Kind::Xmp => {
-            let outcome = xmp::clean(block, care);
-            let reference = if care.void_credentials { c2pa::remove_reference(block) } else { Outcome::Unchanged };
-            if outcome == Outcome::Unchanged { reference } else { outcome }
-        }
-        Kind::Iptc if block.first() == Some(&iptc::MARKER) => iptc::clean(block, care),
-        Kind::Iptc if !photoshop::recognises(block) => iptc::clean_unreadable(block),
-        _ if care.levels == 0 => wipe(kind, block),
-        Kind::Exif => tiff::clean(after_exif_header(block), care),
-        Kind::Photoshop | Kind::Iptc => photoshop::clean(block, care),
+/// How to treat a metadata block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Policy {
+    /// Wipe the whole block, because the file did not settle.
+    pub wipe: bool,
+    /// How many more levels of nested blocks may be opened: EXIF can hold Photoshop resources, which can hold EXIF. Deeper blocks
+    /// are wiped.
+    pub levels: u8,
+    /// No C2PA manifest is valid any more: remove manifests and references to manifests.
+    pub void_credentials: bool,
+}
+
+impl Policy {
+    pub const EDIT: Policy = Policy { wipe: false, levels: 2, void_credentials: false };
+    pub const WIPE: Policy = Policy { wipe: true, ..Policy::EDIT };
+
+    /// Returns the policy for blocks inside this one.
+    pub fn nested(self) -> Policy {
+        Policy { levels: self.levels.saturating_sub(1), ..self }
     }
 }
 
-/// Wipes with what the block's readers take for padding.
-pub(super) fn wipe(kind: Kind, block: &mut [u8]) -> Outcome {
-    let padding = match kind {
-        Kind::Exif => return tiff::wipe(after_exif_header(block)),
-        Kind::Xmp => b' ',
-        Kind::Photoshop | Kind::Iptc => 0,
-    };
-    if fill(block, padding) { Outcome::Emptied } else { Outcome::Unchanged }
+/// What cleaning did to a metadata block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// No byte changed.
+    Unchanged,
+    /// Part of it was removed.
+    Edited,
+    /// All of it was removed; the container may drop the block.
+    Emptied,
 }
 
-/// PNG and WebP hold a bare TIFF, but many writers copy the JPEG segment's header along.
-fn after_exif_header(block: &mut [u8]) -> &mut [u8] {
-    let skip = if block.starts_with(b"Exif\0") { 6.min(block.len()) } else { 0 };
-    block.get_mut(skip..).unwrap_or_default()
+impl Outcome {
+    pub fn changed(self) -> bool {
+        self != Outcome::Unchanged
+    }
+}
+
+/// Fills `bytes` and returns whether that changed any of them.
+pub(super) fn fill(bytes: &mut [u8], with: u8) -> bool {
+    let changes = bytes.iter().any(|&byte| byte != with);
+    bytes.fill(with);
+    changes
+}
+
+/// Returns whether a block is empty: wiping leaves zeros and white space.
+pub(super) fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, 0 | b' ' | b'\t' | b'\n' | b'\r'))
 }

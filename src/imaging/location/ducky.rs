@@ -1,6 +1,7 @@
-//! Photoshop's "Save for Web" notes a quality, a comment and a copyright in APP12 (`Ducky`): numbered texts with their length.
+//! Photoshop's "Save for Web" stores a quality, a comment and a copyright in APP12 (`Ducky`), as numbered texts with their
+//! length.
 
-use super::{Care, text};
+use super::{Policy, text};
 
 pub(super) const HEADER: &[u8] = b"Ducky";
 
@@ -8,11 +9,11 @@ pub(super) const HEADER: &[u8] = b"Ducky";
 const COMMENT: u16 = 2;
 const COPYRIGHT: u16 = 3;
 
-/// Characters, before a text in UTF-16.
+/// The number of characters, before a text in UTF-16.
 const COUNT_BYTES: usize = 4;
 
-/// Removes coordinates from the texts in place; whether there were any.
-pub(super) fn clean(segment: &mut [u8], care: Care) -> bool {
+/// Removes coordinates from the texts in place and returns whether there were any.
+pub(super) fn clean(segment: &mut [u8], policy: Policy) -> bool {
     let mut changed = false;
     let mut at = HEADER.len();
     while let Some(&[a, b, c, d]) = segment.get(at..).and_then(|rest| rest.first_chunk()) {
@@ -24,7 +25,7 @@ pub(super) fn clean(segment: &mut [u8], care: Care) -> bool {
         let end = (start + length).min(segment.len());
         if matches!(number, COMMENT | COPYRIGHT) {
             let text = segment.get_mut(start + COUNT_BYTES..end);
-            changed |= text.is_some_and(|text| text::clean_any(text, care));
+            changed |= text.is_some_and(|text| text::clean_any(text, policy));
         }
         at = end;
     }

@@ -1,23 +1,23 @@
-//! FLIR's thermal cameras: a file of records (FFF) that is cut over APP1 segments, as ExifTool documents it. One record is the
-//! position; others may hold a JPEG of their own.
+//! Thermal cameras of FLIR: a file of records (FFF), split over APP1 segments, as ExifTool documents it. One record is the GPS
+//! position; others may hold a JPEG.
 
 use super::block::MAX_BLOCK_BYTES;
 use super::pieces::Pieces;
 use super::tiff_read::Tiff;
-use super::{Care, fill, segments};
+use super::{Policy, clean_embedded_jpegs, fill};
 use std::ops::Range;
 
 pub(super) const HEADER: &[u8] = b"FLIR\0";
 
-/// The header, a version, the number of the part, the number of the last one.
+/// The header, a version, the number of the part, the number of the last part.
 const HEAD_BYTES: usize = 8;
 
 const ENTRY_BYTES: usize = 32;
 
 const GPS_RECORD: u16 = 0x2b;
 
-/// Removes the position in place; whether there was one. `bodies` are those of the segments, in the order of the file.
-pub(super) fn clean(file: &mut [u8], bodies: &[Range<usize>], care: Care) -> bool {
+/// Removes the position in place and returns whether there was one. `bodies` are the segments' bodies in file order.
+pub(super) fn clean(file: &mut [u8], bodies: &[Range<usize>], policy: Policy) -> bool {
     let mut changed = false;
     for pieces in sets(file, bodies) {
         if pieces.bytes() > MAX_BLOCK_BYTES {
@@ -26,8 +26,8 @@ pub(super) fn clean(file: &mut [u8], bodies: &[Range<usize>], care: Care) -> boo
         }
         let mut records = pieces.gather(file);
         let mut edited = clean_records(&mut records).unwrap_or(false);
-        if care.levels > 1 {
-            edited |= segments::scan(&mut records, care.inside());
+        if policy.levels > 1 {
+            edited |= clean_embedded_jpegs(&mut records, policy.nested());
         }
         if edited {
             pieces.scatter(file, &records);
@@ -37,7 +37,7 @@ pub(super) fn clean(file: &mut [u8], bodies: &[Range<usize>], care: Care) -> boo
     changed
 }
 
-/// The parts of each file of records, by their numbers. Some programs write zero for all numbers.
+/// Groups the parts into files of records, ordered by part number. Some programs write zero for all numbers.
 fn sets(file: &[u8], bodies: &[Range<usize>]) -> Vec<Pieces> {
     let mut sets: Vec<Vec<(u8, Range<usize>)>> = Vec::new();
     for body in bodies {
@@ -56,7 +56,7 @@ fn sets(file: &[u8], bodies: &[Range<usize>]) -> Vec<Pieces> {
     sets.into_iter().map(ordered).collect()
 }
 
-/// `None` when these are no records.
+/// Returns whether a position was removed, or `None` if the data is not FFF.
 fn clean_records(records: &mut [u8]) -> Option<bool> {
     if !records.starts_with(b"FFF\0") && !records.starts_with(b"AFF\0") {
         return None;
@@ -83,7 +83,7 @@ fn clean_records(records: &mut [u8]) -> Option<bool> {
         let Some(record) = record.filter(|record| !super::is_blank(record)) else { continue };
         fill(record, 0);
         changed = true;
-        // The record's checksum; zero is none.
+        // The record's checksum; zero means none.
         records.get_mut(entry + 0x1c..entry + ENTRY_BYTES)?.fill(0);
     }
     Some(changed)

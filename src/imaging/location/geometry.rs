@@ -1,32 +1,32 @@
-//! Geometries in free text: WKT's `POINT(12.3456 41.9876)` (OGC 06-103r4) and KML's `<coordinates>12.3456,41.9876,0</coordinates>`
-//! (OGC 12-007r2), with as many points as they have.
+//! Geometries in free text with any number of points: WKT's `POINT(12.3456 41.9876)` (OGC 06-103r4) and KML's
+//! `<coordinates>12.3456,41.9876,0</coordinates>` (OGC 12-007r2).
 
 use super::pairs;
-use super::words::starts_with_any_case;
+use super::word_match::starts_with_any_case;
 use std::ops::Range;
 
-/// How a geometry of WKT starts.
+/// The geometry types of WKT.
 const SHAPES: [&str; 6] = ["point", "multipoint", "linestring", "multilinestring", "polygon", "multipolygon"];
 
-/// Decimal places that both numbers of the first point have, as behind other labels.
+/// Decimal places that both numbers of the first point need, as after other labels.
 const DECIMALS: usize = 3;
 
-/// Where the numbers of the geometry lie whose first word is `word`.
-pub(super) fn of(text: &[u8], word: &Range<usize>) -> Option<Range<usize>> {
+/// Returns the range of the numbers of the geometry whose first word is `word`.
+pub(super) fn find(text: &[u8], word: &Range<usize>) -> Option<Range<usize>> {
     let name = text.get(word.clone())?;
     if SHAPES.iter().any(|shape| name.eq_ignore_ascii_case(shape.as_bytes())) {
         let open = opening_of_wkt(text, word.end)?;
         let numbers = numbers(text, open, |byte| matches!(byte, b'(' | b')'));
-        return numbers.filter(|numbers| starts_with_place(text, numbers, b" \t\r\n"));
+        return numbers.filter(|numbers| starts_with_location(text, numbers, b" \t\r\n"));
     }
     let is_element = name.eq_ignore_ascii_case(b"coordinates")
         && word.start.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'<')
         && text.get(word.end) == Some(&b'>');
     let numbers = if is_element { numbers(text, word.end + 1, |_| false) } else { None };
-    numbers.filter(|numbers| starts_with_place(text, numbers, b","))
+    numbers.filter(|numbers| starts_with_location(text, numbers, b","))
 }
 
-/// Behind the first bracket, before which may stand whether there are heights and measures.
+/// Returns the position after the first bracket. A dimension (`Z`, `M`, `ZM`) may precede the bracket.
 fn opening_of_wkt(text: &[u8], mut at: usize) -> Option<usize> {
     let spaces = |at: usize| text.get(at..).unwrap_or_default().iter().take(2).take_while(|&&byte| byte == b' ').count();
     at += spaces(at);
@@ -36,7 +36,7 @@ fn opening_of_wkt(text: &[u8], mut at: usize) -> Option<usize> {
     (text.get(at) == Some(&b'(')).then_some(at + 1)
 }
 
-/// From the first digit or sign to the last digit of what has nothing but numbers, their separators and `more`.
+/// Returns the range from the first digit or sign to the last digit of a run of numbers, separators and `more`.
 fn numbers(text: &[u8], at: usize, more: impl Fn(u8) -> bool) -> Option<Range<usize>> {
     let belongs = |byte: &u8| {
         byte.is_ascii_digit() || byte.is_ascii_whitespace() || matches!(byte, b'.' | b',' | b'-' | b'+') || more(*byte)
@@ -48,8 +48,8 @@ fn numbers(text: &[u8], at: usize, more: impl Fn(u8) -> bool) -> Option<Range<us
     (start < end).then_some(at + start..at + end)
 }
 
-/// Whether the first two numbers can be a longitude and a latitude.
-fn starts_with_place(text: &[u8], numbers: &Range<usize>, separators: &[u8]) -> bool {
+/// Returns whether the first two numbers can be a longitude and a latitude.
+fn starts_with_location(text: &[u8], numbers: &Range<usize>, separators: &[u8]) -> bool {
     let text = text.get(..numbers.end).unwrap_or_default();
     let Some(first) = Number::at(text, numbers.start) else { return false };
     let gap = text.get(first.end..).unwrap_or_default().iter().take(4).take_while(|byte| separators.contains(byte)).count();
@@ -91,13 +91,13 @@ mod tests {
         let mut bytes = text.as_bytes().to_vec();
         coordinates::clean(&mut bytes);
         assert_eq!(bytes.len(), text.len());
-        assert!(!coordinates::clean(&mut bytes), "{text} settles at once");
+        assert!(!coordinates::clean(&mut bytes), "{text} settles after one pass");
         let text = String::from_utf8(bytes).expect("text");
         text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn the_points_of_geometries_go() {
+    fn the_points_of_geometries_are_removed() {
         for (text, expected) in [
             ("at POINT(12.3456 41.9876) there", "at POINT( ) there"),
             ("SRID=4326;POINT Z (12.3456 41.9876 321.1234)", "SRID=4326;POINT Z ( )"),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn other_brackets_and_elements_stay() {
+    fn other_brackets_and_elements_are_unchanged() {
         for text in [
             "point (1) of 3",
             "POINT(0.1234 0.5678)",

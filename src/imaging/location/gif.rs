@@ -1,35 +1,31 @@
-//! GIF: the application extensions that hold metadata (GIF89a, 26; XMP part 3, 1.1.2). Edited in place, so the chain of
-//! sub-blocks that a decoder follows ends where it did.
+//! GIF: the extensions that hold metadata (GIF89a, 26; XMP part 3, 1.1.2). They are edited in place, so the chain of sub-blocks
+//! that a decoder follows ends at the same byte.
 
-use super::block::{self, Kind};
+use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::pieces::Pieces;
 use super::text::{self, Encoding};
-use super::{Care, c2pa, fill, trailer};
+use super::{Policy, c2pa, clean_block, fill, trailer, xmp};
 use std::ops::Range;
 
-/// An XMP packet stands there as it is, not in sub-blocks. For readers that know only those, this follows it: from
-/// whichever of its bytes they take for a length, they arrive at the end.
-pub(super) const MAGIC_TRAILER_BYTES: usize = 258;
+/// Twice the sub-blocks of a block of the maximum size. A block with more, shorter ones is wiped.
+const MAX_SUB_BLOCKS: usize = 2 * MAX_BLOCK_BYTES / 255;
 
-/// What a block of the largest size has, with some room; a block of more and shorter ones is wiped.
-const MAX_SUB_BLOCKS: usize = 2 * block::MAX_BLOCK_BYTES / 255;
-
-/// Removes the location in place, whether there was one.
-pub(super) fn clean(file: &mut [u8], care: Care) -> bool {
-    let mut gif = Gif { file, care, changed: false };
+/// Removes the location in place and returns whether there was one.
+pub(super) fn clean(file: &mut [u8], policy: Policy) -> bool {
+    let mut gif = Gif { file, policy, changed: false };
     let end = gif.walk().unwrap_or(gif.file.len());
     let Gif { file, changed, .. } = gif;
-    changed | trailer::clean(file.get_mut(end..).unwrap_or_default(), care)
+    changed | trailer::clean(file.get_mut(end..).unwrap_or_default(), policy)
 }
 
 struct Gif<'a> {
     file: &'a mut [u8],
-    care: Care,
+    policy: Policy,
     changed: bool,
 }
 
 impl Gif<'_> {
-    /// Where the picture ends; `None` when it does not.
+    /// Returns where the image ends, or `None` if the file is truncated.
     fn walk(&mut self) -> Option<usize> {
         let mut at = 13 + self.palette_bytes(10)?;
         loop {
@@ -40,7 +36,7 @@ impl Gif<'_> {
                     at = self.sub_blocks_end(data)?;
                 }
                 0x3b => return Some(at + 1),
-                // Stray bytes: some decoders pass over them, and what they find then must be clean.
+                // Stray bytes: some decoders skip them, so whatever follows must be clean.
                 _ => at += 1,
             }
         }
@@ -64,7 +60,7 @@ impl Gif<'_> {
         }
     }
 
-    /// `None` when there are more than a block of the largest size has.
+    /// Returns the sub-blocks, or `None` if there are more than [`MAX_SUB_BLOCKS`].
     fn sub_blocks(&self, mut at: usize) -> Option<Pieces> {
         let mut pieces = Pieces::default();
         while let Some(length) = self.byte(at).filter(|&length| length != 0) {
@@ -77,7 +73,7 @@ impl Gif<'_> {
         Some(pieces)
     }
 
-    /// Where it ends.
+    /// Cleans an extension and returns where it ends.
     fn extension(&mut self, at: usize) -> Option<usize> {
         let start = at + 2;
         let end = self.sub_blocks_end(start)?;
@@ -87,65 +83,65 @@ impl Gif<'_> {
                 self.application(&name, start + 12, end);
             }
             0xfe => self.comment(start),
-            // Behind a block with its place and colours.
+            // A Plain Text extension: the text follows a block with its grid and colours.
             0x01 => self.comment(start + 1 + usize::from(self.byte(start)?)),
             _ => {}
         }
         Some(end)
     }
 
-    /// `end` is behind the terminator of the sub-blocks that start at `data`.
+    /// Cleans an application extension. `end` is after the terminator of the sub-blocks that start at `data`.
     fn application(&mut self, name: &[u8; 11], data: usize, end: usize) {
         let kind = match name {
-            _ if name.starts_with(c2pa::GIF_NAME) => return self.credential(data),
+            _ if name.starts_with(c2pa::GIF_NAME) => return self.manifest_store(data),
             b"XMP DataXMP" => Kind::Xmp,
-            // ImageMagick's, which are in sub-blocks.
+            // ImageMagick's extensions, split into sub-blocks.
             b"MGKIPTC0000" | b"MGK8BIM0000" => Kind::Iptc,
             _ if name.eq_ignore_ascii_case(b"MGKEXIF0000") => Kind::Exif,
             _ if name.eq_ignore_ascii_case(b"MGKXMP0000\0") => Kind::Xmp,
             _ => return,
         };
         match self.packet(data, end).filter(|_| kind == Kind::Xmp) {
-            Some(packet) => self.whole(packet),
-            None => self.cut(kind, data),
+            Some(packet) => self.clean_packet(packet),
+            None => self.clean_sub_blocks(kind, data),
         }
     }
 
-    fn whole(&mut self, packet: Range<usize>) {
+    fn clean_packet(&mut self, packet: Range<usize>) {
         let Some(packet) = self.file.get_mut(packet) else { return };
-        if block::clean(Kind::Xmp, packet, self.care).changed() {
+        if clean_block(Kind::Xmp, packet, self.policy).changed() {
             self.changed = true;
-            // The way over its bytes is another one now, and a zero on it would end the sub-blocks too early.
+            // The edit changed which bytes decoders read as lengths, and a zero among them would end the sub-blocks too early.
             packet.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
         }
     }
 
-    /// The packet before a magic trailer.
+    /// Returns the packet before a magic trailer.
     fn packet(&self, data: usize, end: usize) -> Option<Range<usize>> {
-        let start = end.checked_sub(MAGIC_TRAILER_BYTES).filter(|&start| start >= data)?;
+        let start = end.checked_sub(xmp::GIF_MAGIC_TRAILER_BYTES).filter(|&start| start >= data)?;
         let found = self.file.get(start..end)?;
         let magic = std::iter::once(1).chain((0..=255).rev()).chain([0]);
         found.iter().copied().eq(magic).then_some(data..start)
     }
 
-    fn cut(&mut self, kind: Kind, data: usize) {
+    fn clean_sub_blocks(&mut self, kind: Kind, data: usize) {
         let Some(pieces) = self.sub_blocks(data) else { return self.wipe(data) };
         let mut whole = pieces.gather(self.file);
-        if block::clean(kind, &mut whole, self.care).changed() {
+        if clean_block(kind, &mut whole, self.policy).changed() {
             pieces.scatter(self.file, &whole);
             self.changed = true;
         }
     }
 
-    /// C2PA's manifest store. Readers must not find an empty one, so its name goes too.
-    fn credential(&mut self, data: usize) {
+    /// Removes C2PA's manifest store if required. Its name is blanked too, so that readers do not find an empty store.
+    fn manifest_store(&mut self, data: usize) {
         let pieces = self.sub_blocks(data);
-        if pieces.as_ref().is_some_and(|pieces| !c2pa::cut_store_must_go(self.file, pieces, self.care)) {
+        if pieces.as_ref().is_some_and(|pieces| !c2pa::must_remove_split(self.file, pieces, self.policy)) {
             return;
         }
         self.wipe(data);
-        if let Some(name) = self.file.get_mut(data - c2pa::GIF_NO_NAME.len()..data) {
-            name.copy_from_slice(&c2pa::GIF_NO_NAME);
+        if let Some(name) = self.file.get_mut(data - c2pa::GIF_BLANK_NAME.len()..data) {
+            name.copy_from_slice(&c2pa::GIF_BLANK_NAME);
             self.changed = true;
         }
     }
@@ -153,7 +149,7 @@ impl Gif<'_> {
     fn comment(&mut self, data: usize) {
         let Some(pieces) = self.sub_blocks(data) else { return self.wipe(data) };
         let mut comment = pieces.gather(self.file);
-        if text::clean(&mut comment, Encoding::Bytes, self.care) {
+        if text::clean(&mut comment, Encoding::Bytes, self.policy) {
             pieces.scatter(self.file, &comment);
             self.changed = true;
         }

@@ -1,5 +1,5 @@
-//! GoPro's telemetry (GPMF, gopro/gpmf-parser): in APP6 of pictures, in a box of videos. A list of entries: a key, a type, the
-//! size and the number of samples, the samples padded to four bytes; type 0 is a list again.
+//! GoPro telemetry (GPMF, gopro/gpmf-parser), in APP6 of JPEGs and in a box of videos. A list of entries: a key, a type, the size
+//! and number of samples, and the samples, padded to four bytes. Type 0 is a nested list.
 //!
 //! An entry with positions becomes free space, for which the format has a key. The stream around it stays.
 
@@ -7,18 +7,18 @@ use super::fill;
 
 pub(super) const HEADER: &[u8] = b"GoPro\0";
 
-/// What the format calls an entry that readers pass over.
+/// The key of an entry that readers skip.
 const FREE: [u8; 4] = *b"FREE";
 
-/// Keys of positions beside those that start with `GPS`: the Karma's and the raw ones.
+/// Keys of positions besides those that start with `GPS`: those of the Karma drone and the raw ones.
 const POSITIONS: [[u8; 4]; 2] = [*b"GLPI", *b"GPRI"];
 
 const HEAD_BYTES: usize = 8;
 
-/// Removes positions in place; whether there were any.
+/// Removes positions in place and returns whether there were any.
 pub(super) fn clean(entries: &mut [u8]) -> bool {
     let (mut at, mut changed) = (0, false);
-    // Lists need no stack: their first entry follows their head.
+    // Lists need no stack: their first entry follows their header.
     while let Some(&[a, b, c, d, kind, size, high, low]) = entries.get(at..).and_then(|rest| rest.first_chunk::<HEAD_BYTES>()) {
         let key = [a, b, c, d];
         at += HEAD_BYTES;

@@ -1,14 +1,14 @@
-//! PNG's compressed texts, with a bound: 10 MB of deflate can hold 10 GB of zeros.
+//! Inflates compressed PNG text within a limit: 10 MB of deflate can hold 10 GB of zeros.
 
 use super::block::MAX_BLOCK_BYTES;
 use flate2::read::{ZlibDecoder, ZlibEncoder};
 use flate2::{Compression, Decompress, FlushDecompress, Status};
 use std::io::Read;
 
-/// What may be inflated in one file. Honest ones hold two or three profiles of some 100 KB.
+/// The total inflated size for one file. Ordinary files hold two or three profiles of some 100 KB.
 const MAX_FILE_BYTES: usize = 2 * MAX_BLOCK_BYTES;
 
-/// What is left of that.
+/// The rest of that budget.
 pub(super) struct Inflater {
     left_bytes: usize,
 }
@@ -18,7 +18,7 @@ impl Inflater {
         Inflater { left_bytes: MAX_FILE_BYTES }
     }
 
-    /// `None` when the data is damaged or above the bound.
+    /// Inflates a zlib stream. `None` if the data is damaged or exceeds the limit.
     pub fn inflate(&mut self, zlib: &[u8]) -> Option<Vec<u8>> {
         let limit = self.left_bytes.min(MAX_BLOCK_BYTES);
         let mut inflated = Vec::new();
@@ -28,12 +28,12 @@ impl Inflater {
     }
 }
 
-/// Of zlib's header; a deflate stream and its checksum follow.
+/// The zlib header; a deflate stream and its checksum follow.
 const ZLIB_HEADER_BYTES: usize = 2;
 
 impl Inflater {
-    /// As [`Inflater::inflate`], of data that may be damaged, and whether it is: then it is what a patient reader gets, which is
-    /// all up to the damage, whatever the checksum. `None` above the bound.
+    /// Same as [`Inflater::inflate`], for data that may be damaged. Also returns whether it is: then the result is what a lenient
+    /// reader gets, everything up to the damage, whatever the checksum. `None` if it exceeds the limit.
     pub fn inflate_readable(&mut self, zlib: &[u8]) -> Option<(Vec<u8>, bool)> {
         let before = self.left_bytes;
         if let Some(inflated) = self.inflate(zlib) {

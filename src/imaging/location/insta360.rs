@@ -1,12 +1,12 @@
-//! Insta360's trailer: records before a footer, each with its number and length behind it, and a magic word at the end, as
-//! ExifTool documents it. Record 0x700 has positions.
+//! Insta360's trailer: records before a footer, each followed by its number and length, and a magic string at the end, as
+//! ExifTool documents it. Record 0x700 holds positions.
 
 use super::{fill, is_blank};
 use memchr::memmem;
 
 const MAGIC: &[u8] = b"8db42d694ccc418790edff439fe026bf";
 
-/// The last record's number and length, 32 bytes, the trailer's length and version, the magic word.
+/// The number and length of the last record, 32 bytes, the length and version of the trailer, the magic string.
 const FOOTER_BYTES: usize = 78;
 
 /// Number and length.
@@ -14,13 +14,13 @@ const HEAD_BYTES: usize = 6;
 
 const GPS_RECORD: u16 = 0x700;
 
-/// Removes positions in place; whether there were any.
+/// Removes positions in place and returns whether there were any.
 pub(super) fn clean(trailer: &mut [u8]) -> bool {
     let ends: Vec<usize> = memmem::find_iter(trailer, MAGIC).map(|at| at + MAGIC.len()).collect();
     let (mut start, mut changed) = (0, false);
     for end in ends {
         changed |= trailer.get_mut(start..end).is_some_and(|one| clean_records(one).unwrap_or(false));
-        // A trailer does not reach into the one before it.
+        // A trailer does not overlap the previous one.
         start = end;
     }
     changed

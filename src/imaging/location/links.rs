@@ -1,11 +1,11 @@
-//! Links that say a place: `geo:` URIs (RFC 5870) and links to maps.
+//! Links with a location: `geo:` URIs (RFC 5870) and links to maps.
 
 use super::angle::Angle;
 use super::pairs;
-use super::words::{contains_any_case, starts_with_any_case};
+use super::word_match::{contains_any_case, starts_with_any_case};
 use std::ops::Range;
 
-/// Hosts that show a place for whatever follows them. A dot at the end stands for any top-level domain.
+/// Hosts for which any path shows a location. A dot at the end stands for any top-level domain.
 const MAPS: [&str; 22] = [
     "maps.google.",
     "google./maps",
@@ -34,21 +34,21 @@ const MAPS: [&str; 22] = [
 /// A longer link is searched in parts.
 const MAX_BYTES: usize = 4096;
 
-/// What starts where a word starts.
+/// A link at the start of a word.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Link {
-    ToPlace(Range<usize>),
-    /// There is no place in it.
+    ToLocation(Range<usize>),
+    /// A link without a location.
     Other {
         end: usize,
     },
 }
 
-/// The link that starts at `at`, if one does.
+/// Returns the link that starts at `at`, if there is one.
 pub(super) fn at(text: &[u8], at: usize) -> Option<Link> {
     let rest = text.get(at..)?;
     if starts_with_any_case(rest, "geo:") {
-        return geo(text, at).map(Link::ToPlace);
+        return geo(text, at).map(Link::ToLocation);
     }
     let scheme = ["https://", "http://"].into_iter().find(|scheme| starts_with_any_case(rest, scheme));
     if scheme.is_none()
@@ -65,7 +65,7 @@ pub(super) fn at(text: &[u8], at: usize) -> Option<Link> {
     let host_bytes = link.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(link.len());
     let (host, path) = link.split_at_checked(host_bytes)?;
     let found = is_map(host, path) || scheme.is_some() && has_coordinates(path);
-    Some(if found { Link::ToPlace(at..start + link.len()) } else { Link::Other { end: start + whole.len() } })
+    Some(if found { Link::ToLocation(at..start + link.len()) } else { Link::Other { end: start + whole.len() } })
 }
 
 fn host_of(known: &str) -> &str {
@@ -76,13 +76,13 @@ fn ends_link(byte: &u8) -> bool {
     *byte <= b' ' || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b')' | b']' | b'}' | b'|' | b'\\')
 }
 
-/// Without the punctuation of the sentence that the link ends.
+/// Removes the punctuation of a sentence that ends with the link.
 fn without_punctuation(link: &[u8]) -> &[u8] {
     let kept = link.iter().rposition(|byte| !matches!(byte, b'.' | b',' | b';' | b'!')).map_or(0, |last| last + 1);
     link.get(..kept).unwrap_or_default()
 }
 
-/// Two numbers at least, after an optional sign each.
+/// Matches at least two numbers, each with an optional sign.
 fn geo(text: &[u8], at: usize) -> Option<Range<usize>> {
     let first = plain(text, at + 4)?;
     if text.get(first) != Some(&b',') {
@@ -94,7 +94,7 @@ fn geo(text: &[u8], at: usize) -> Option<Range<usize>> {
     Some(at..at + without_punctuation(text.get(at..end)?).len())
 }
 
-/// Where the decimal number ends.
+/// Returns where the decimal number ends.
 fn plain(text: &[u8], at: usize) -> Option<usize> {
     let signed = at + usize::from(matches!(text.get(at), Some(b'-' | b'+')));
     let number = text.get(signed..)?.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
@@ -102,7 +102,7 @@ fn plain(text: &[u8], at: usize) -> Option<usize> {
 }
 
 fn is_map(host: &[u8], path: &[u8]) -> bool {
-    // The start page is no place.
+    // The start page shows no location.
     if path.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() < 2 {
         return false;
     }
@@ -120,13 +120,13 @@ fn is_map(host: &[u8], path: &[u8]) -> bool {
     })
 }
 
-/// Whether `host` is `name` or below it.
+/// Returns whether `host` is `name` or a subdomain of it.
 fn is_within(host: &[u8], name: &[u8]) -> bool {
     let Some(head) = host.len().checked_sub(name.len()) else { return false };
     host.get(head..).is_some_and(|tail| tail.eq_ignore_ascii_case(name)) && (head == 0 || host.get(head - 1) == Some(&b'.'))
 }
 
-/// Whether `host` has `name`, which ends with a dot, at the start of one of its labels.
+/// Returns whether a label of `host` starts with `name`, which ends with a dot.
 fn domain_starts(host: &[u8], name: &str) -> bool {
     let starts = std::iter::once(0).chain(memchr::memchr_iter(b'.', host).map(|dot| dot + 1));
     starts.into_iter().any(|start| host.get(start..).is_some_and(|rest| starts_with_any_case(rest, name)))
@@ -146,7 +146,7 @@ fn has_coordinates(path: &[u8]) -> bool {
     {
         return true;
     }
-    // Not of a date or a version: two numbers of three decimal places, with one separator between them.
+    // Requires two numbers of three decimal places with one separator between them, to exclude dates and versions.
     let mut at = 0;
     let mut last: Option<Decimal> = None;
     while let Some(skip) = path.get(at..).and_then(|rest| rest.iter().position(|byte| byte.is_ascii_digit() || *byte == b'-')) {
@@ -160,7 +160,7 @@ fn has_coordinates(path: &[u8]) -> bool {
         let decimal = if is_start { Decimal::at(path, at) } else { None };
         match decimal {
             Some(decimal) => {
-                if last.is_some_and(|last| is_place(path, &last, &decimal)) {
+                if last.is_some_and(|last| is_location(path, &last, &decimal)) {
                     return true;
                 }
                 at = decimal.range.end;
@@ -172,10 +172,10 @@ fn has_coordinates(path: &[u8]) -> bool {
     false
 }
 
-/// Whether two numbers in the path of an unknown host are a place, and not a crop, a ratio or versions.
-fn is_place(path: &[u8], first: &Decimal, second: &Decimal) -> bool {
+/// Returns whether two numbers in the path of an unknown host are a location, rather than a crop, a ratio or versions.
+fn is_location(path: &[u8], first: &Decimal, second: &Decimal) -> bool {
     let between = path.get(first.range.end..second.range.start).unwrap_or_default();
-    // A comma joins numbers; other marks join whatever a path is made of.
+    // A comma joins numbers; other characters join arbitrary parts of a path.
     let decimals = match between {
         [b',' | b';'] => 3,
         [b'/' | b'+' | b'_'] => 4,
@@ -187,7 +187,7 @@ fn is_place(path: &[u8], first: &Decimal, second: &Decimal) -> bool {
     pairs::is_on_earth(first.whole, second.whole) && (is_precise && !is_ratio || is_named(path, first.range.start))
 }
 
-/// Whether the number at `at` is the value of a parameter that maps have: `map=12/41.981/12.341`.
+/// Returns whether the number at `at` is the value of a parameter that maps use: `map=12/41.981/12.341`.
 fn is_named(path: &[u8], at: usize) -> bool {
     const NAMES: [&str; 11] = ["@", "map=", "ll=", "sll=", "q=", "query=", "latlng=", "coords=", "center=", "loc=", "geo="];
     let before = path.get(..at).unwrap_or_default();
@@ -199,7 +199,7 @@ fn is_named(path: &[u8], at: usize) -> bool {
             })
         })
     };
-    // A map's scale comes first: a number of two digits, that may have a fraction.
+    // The zoom level comes first: a number of two digits, possibly with a fraction.
     let scale = |byte: &&u8| byte.is_ascii_digit() || **byte == b'.';
     let unscaled = before.strip_suffix(b"/").map(|head| {
         let digits = head.iter().rev().take(5).take_while(scale).count();
@@ -208,7 +208,7 @@ fn is_named(path: &[u8], at: usize) -> bool {
     name_end(before) || unscaled.is_some_and(|before| before.ends_with(b"#") || name_end(before))
 }
 
-/// A number of up to three digits, with three decimal places or more.
+/// A number of up to three digits with at least three decimal places.
 struct Decimal {
     range: Range<usize>,
     whole: u32,
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_to_a_place_are_found_to_their_end() {
+    fn links_to_a_location_are_found_completely() {
         for link in [
             "geo:41.98,12.34",
             "geo:-33.86,151.2,12;u=35",
@@ -264,13 +264,13 @@ mod tests {
         ] {
             for after in ["", " and more", "\"", "."] {
                 let text = format!("{link}{after}");
-                assert_eq!(at(text.as_bytes(), 0), Some(Link::ToPlace(0..link.len())), "{text}");
+                assert_eq!(at(text.as_bytes(), 0), Some(Link::ToLocation(0..link.len())), "{text}");
             }
         }
     }
 
     #[test]
-    fn other_links_are_not() {
+    fn links_without_a_location_are_not_matched() {
         for link in [
             "https://example.org/",
             "https://www.google.com/",
@@ -294,7 +294,7 @@ mod tests {
             "google maps",
             "mosaic",
         ] {
-            assert!(!matches!(at(link.as_bytes(), 0), Some(Link::ToPlace(_))), "{link}");
+            assert!(!matches!(at(link.as_bytes(), 0), Some(Link::ToLocation(_))), "{link}");
         }
     }
 }

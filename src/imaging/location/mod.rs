@@ -1,47 +1,53 @@
-//! Location privacy: takes the place where a picture was taken out of its file, and nothing else.
+//! Removes location metadata from image files, and nothing else.
 //!
-//! [`remove`] edits metadata only. Picture data is copied untouched, and whatever is not a location (orientation, camera,
-//! dates, ICC profile, caption, copyright) stays readable. What counts as a location is written down in `fields` for names
-//! and in `tiff`, `iptc` and `mp4` for numbers.
+//! [`clean`] edits metadata only. Image data is copied untouched, and metadata that is not a location (orientation, camera,
+//! dates, ICC profile, caption, copyright) stays readable. The rules for what counts as a location are in `property_names` and
+//! `keywords` for names, and in `tiff_plan`, `iptc` and `mp4` for numeric tags.
 //!
-//! **Edits keep every length.** A removed EXIF entry leaves a freed slot, a removed XMP property leaves white space, a
-//! removed IPTC dataset leaves zeros at the end of its block. So no offset has to be rewritten: those of maker notes, of the
-//! Multi-Picture Format and of motion photos, which count from places that only their makers know, stay true. Three
-//! things change a length: PNG's compressed texts, which are packed again; whole PNG or WebP chunks that are dropped; and C2PA
-//! manifests, which are cut out of JPEG and GIF files in which nothing follows the picture.
+//! **Edits preserve lengths.** Removing an EXIF entry frees its slot, an XMP property becomes white space, and an IPTC dataset
+//! leaves zeros at the end of its block. No offset needs rewriting. This matters for MakerNotes, the Multi-Picture Format and
+//! motion photos, whose offsets count from positions that only their makers know. Three edits change a length: PNG's compressed
+//! texts are compressed again, whole PNG or WebP chunks are dropped, and C2PA manifests are cut out of JPEG and GIF files that
+//! have no data after the image.
 //!
-//! **Doubt is resolved for privacy.** A metadata block that cannot be understood (not XML, larger than
-//! `block::MAX_BLOCK_BYTES`, overlapping structures that do not settle) is wiped, because someone else's reader may be
-//! more patient than this one. Nothing here trusts that the file was decoded before.
+//! **When in doubt, remove.** A metadata block that cannot be parsed (malformed XML, more than `block::MAX_BLOCK_BYTES`,
+//! overlapping structures that do not settle) is wiped, because another reader may be more lenient than this one. Nothing here
+//! assumes that the file was decoded before.
 //!
-//! **A file without a location is not touched**, except where XMP is not well-formed: what cannot be read there is wiped. EXIF
-//! and IPTC that cannot be read are wiped only when something in them looks like a location.
+//! **A file without a location is not changed.** The exception is malformed XMP, which is wiped where it cannot be parsed.
+//! Unreadable EXIF and IPTC are wiped only if they contain something that looks like a location.
 //!
-//! # What goes
+//! # What is removed
 //!
-//! | where | what |
-//! |---|---|
-//! | EXIF | the GPS IFD, GeoTIFF's tags; also in previews and Photoshop's thumbnails |
-//! | XMP, PNG texts, videos' keys | properties that name a place, by the rules of `fields`; the same in UTF-16 and UTF-32 |
-//! | IPTC | location, city, state, country, sublocation; also where old programs appended it |
-//! | texts for people | the coordinates in them, by the rules of `coordinates`: comments, titles, descriptions, captions, keywords, authors, every text of EXIF and of PNG, other values of XMP |
-//! | makers' blocks | FLIR's and GoPro's positions, Insta360's and Samsung's trailers, Ricoh's and Media Jukebox's places, the documented place tags of maker notes |
-//! | videos | ISO's, Apple's and Android's locations, XMP, GoPro's positions |
+//! - EXIF: the GPS IFD and GeoTIFF tags; also in previews and Photoshop thumbnails.
+//! - XMP, PNG text chunks, video metadata keys: properties that name a location, by the rules of `property_names` and `keywords`;
+//!   also in UTF-16 and UTF-32.
+//! - IPTC: location, city, state, country, sublocation; also where old programs appended it to the file.
+//! - Human-readable text: coordinates, by the rules of `coordinates`: in comments, titles, descriptions, captions, keywords,
+//!   authors, every text of EXIF and PNG, other values of XMP.
+//! - Vendor blocks: FLIR and GoPro positions, Insta360 and Samsung trailers, locations of Ricoh and Media Jukebox, the documented
+//!   location tags of MakerNotes.
+//! - Videos: ISO, Apple and Android locations, XMP, GoPro positions.
 //!
-//! # What stays on purpose
+//! # What is kept on purpose
 //!
-//! Names of places that people write into captions and keywords; the creator's contact address; directions
-//! (`GPano:PoseHeadingDegrees`, a gimbal's yaw) outside of the GPS fields; a camera's time zone, also by the name of a city;
-//! IPTC's `Destination`, which is who the file is sent to; a drone's place relative to its take-off; undocumented parts of maker
-//! notes; FlashPix; a video's timed tracks. `RatingRegion` goes: it is a place in the words of one.
+//! - Place names that people write into captions and keywords.
+//! - The creator's contact address.
+//! - Directions (`GPano:PoseHeadingDegrees`, a gimbal's yaw) outside the GPS IFD.
+//! - A camera's time zone, even if it is named after a city.
+//! - IPTC's `Destination`, which names the recipient of the file.
+//! - A drone's position relative to its take-off point.
+//! - Undocumented parts of MakerNotes, FlashPix, and the timed tracks of a video.
+//!
+//! `RatingRegion` is removed: its value is a location in words.
 
 mod angle;
+mod base64_jpeg;
 mod block;
 mod c2pa;
+mod character_references;
 mod coordinates;
 mod ducky;
-mod embedded;
-mod fields;
 mod flir;
 mod geometry;
 mod gif;
@@ -50,30 +56,33 @@ mod inflate;
 mod insta360;
 mod iptc;
 mod jpeg;
+mod keywords;
 mod labels;
 mod links;
 mod maker_note;
 mod media_jukebox;
 mod mp4;
+mod namespaces;
 mod pairs;
 mod photoshop;
 mod pieces;
 mod png;
 mod png_text;
+mod property_names;
 mod raw_profile;
 mod rebuild;
-mod references;
 mod rmeta;
 mod segments;
 mod spans;
 mod text;
 mod tiff;
 mod tiff_edit;
+mod tiff_plan;
 mod tiff_read;
 mod trailer;
 mod webp;
 mod wide;
-mod words;
+mod word_match;
 mod xml;
 mod xmp;
 mod xmp_extended;
@@ -82,86 +91,88 @@ mod xmp_extended;
 mod tests;
 
 use crate::model::image::{Credentials, Format};
+use block::{Kind, MAX_BLOCK_BYTES, Outcome, Policy, fill, is_blank};
 
-/// What is needed beside the copy of the file, at most: a block that is inflated, and as much for what is made of it (packed
-/// again, its narrow form, a picture in it).
+/// Memory needed beside the copy of the file, at most: an inflated block, and as much again for what is derived from it (the
+/// compressed result, its narrow form, an embedded image).
 pub(super) const EXTRA_BYTES: u64 = 32 << 20;
 
-/// A file without its location.
+/// The result of [`clean`].
 pub(super) struct Cleaned {
-    /// `None` when it has none, so that the original can be kept as it is.
+    /// The file without its location. `None` if it had none, so the original can be stored unchanged.
     pub file: Option<Vec<u8>>,
     pub credentials: Credentials,
 }
 
-/// Takes the location out of a file.
+/// Removes the location from a file.
 ///
-/// Never fails: what cannot be parsed is kept when no metadata reader could understand it either, and wiped otherwise.
-/// Running it on its own result changes nothing. Time grows with the file's length, memory is one copy of it and a few blocks
-/// of up to 16 MiB.
+/// Never fails: data that cannot be parsed is kept if no metadata reader could parse it either, and wiped otherwise. Cleaning the
+/// result again changes nothing. Time grows with the length of the file. Memory is one copy of the file and a few blocks of up to
+/// 16 MiB.
 pub(super) fn clean(bytes: &[u8], format: Format) -> Cleaned {
-    let credential = c2pa::Found::in_file(bytes, format);
-    let Some(mut file) = first_pass(bytes, format, Care::EDIT) else {
-        return Cleaned { file: None, credentials: untouched(&credential) };
+    let credentials = c2pa::FileCredentials::find_in(bytes, format);
+    let Some(mut file) = clean_copy(bytes, format, Policy::EDIT) else {
+        return Cleaned { file: None, credentials: unchanged_credentials(&credentials) };
     };
-    settle(&mut file, format, bytes, &credential);
-    // What was read as one block for what stood between its parts may be two now, or the other way round.
-    if !credential.stays_valid(bytes, &file) && c2pa::cut(&mut file, format) {
-        settle(&mut file, format, bytes, &credential);
+    settle(&mut file, format, bytes, &credentials);
+    // Cutting bytes out can join two blocks or split one, so the file is checked again.
+    if !credentials.stays_valid(bytes, &file) && c2pa::compact(&mut file, format) {
+        settle(&mut file, format, bytes, &credentials);
     }
-    let credentials = match untouched(&credential) {
-        Credentials::Kept if !c2pa::Found::in_file(&file, format).is_some() => Credentials::Removed,
+    let credentials = match unchanged_credentials(&credentials) {
+        Credentials::Kept if !c2pa::FileCredentials::find_in(&file, format).is_present() => Credentials::Removed,
         other => other,
     };
     Cleaned { file: Some(file), credentials }
 }
 
-/// The file as it came, where its location is to be kept.
+/// Reports the credentials of a file whose location is kept.
 pub(super) fn kept(bytes: &[u8], format: Format) -> Cleaned {
-    Cleaned { file: None, credentials: untouched(&c2pa::Found::in_file(bytes, format)) }
+    Cleaned { file: None, credentials: unchanged_credentials(&c2pa::FileCredentials::find_in(bytes, format)) }
 }
 
-fn untouched(credential: &c2pa::Found) -> Credentials {
-    if credential.is_some() { Credentials::Kept } else { Credentials::None }
+fn unchanged_credentials(credentials: &c2pa::FileCredentials) -> Credentials {
+    if credentials.is_present() { Credentials::Kept } else { Credentials::None }
 }
 
-/// As [`clean`], of the file alone.
+/// Same as [`clean`], without the credentials.
 #[cfg(any(test, fuzzing))]
 pub(super) fn remove(bytes: &[u8], format: Format) -> Option<Vec<u8>> {
     clean(bytes, format).file
 }
 
-/// Goes over a file that was changed until nothing is left to remove. `original` and its `credential` are from before.
+/// Cleans a changed file until nothing is left to remove. `original` and its `credentials` are those from before the edit.
 ///
-/// An honest file is settled after one pass, and this finds nothing. In a hostile one, whose structures overlap, an edit can
-/// uncover another location; each pass then has fewer bytes to remove, and the last one wipes every block.
-fn settle(file: &mut Vec<u8>, format: Format, original: &[u8], credential: &c2pa::Found) {
-    for care in [Care::EDIT, Care::EDIT, Care::WIPE, Care::WIPE] {
-        let care = Care { void_credentials: !credential.stays_valid(original, file), ..care };
-        if !next_pass(file, format, care) {
+/// A well-formed file has settled after the first pass, so this finds nothing. In a hostile file with overlapping structures, an
+/// edit can uncover another location. Each pass then has fewer bytes to remove, and the last one wipes every block.
+fn settle(file: &mut Vec<u8>, format: Format, original: &[u8], credentials: &c2pa::FileCredentials) {
+    for policy in [Policy::EDIT, Policy::EDIT, Policy::WIPE, Policy::WIPE] {
+        let policy = Policy { void_credentials: !credentials.stays_valid(original, file), ..policy };
+        if !clean_in_place(file, format, policy) {
             break;
         }
     }
 }
 
-fn first_pass(bytes: &[u8], format: Format, care: Care) -> Option<Vec<u8>> {
+/// Returns a cleaned copy, or `None` if there was nothing to remove.
+fn clean_copy(bytes: &[u8], format: Format, policy: Policy) -> Option<Vec<u8>> {
     match format {
-        Format::Png => png::clean(bytes, care),
-        Format::Webp => webp::clean(bytes, care),
+        Format::Png => png::clean(bytes, policy),
+        Format::Webp => webp::clean(bytes, policy),
         Format::Jpeg | Format::Gif => {
             let mut copy = bytes.to_vec();
-            next_pass(&mut copy, format, care).then_some(copy)
+            clean_in_place(&mut copy, format, policy).then_some(copy)
         }
     }
 }
 
-/// Whether there was something left to remove.
-fn next_pass(file: &mut Vec<u8>, format: Format, care: Care) -> bool {
+/// Returns whether there was anything to remove.
+fn clean_in_place(file: &mut Vec<u8>, format: Format, policy: Policy) -> bool {
     let rebuilt = match format {
-        Format::Jpeg => return jpeg::clean(file, care),
-        Format::Gif => return gif::clean(file, care),
-        Format::Png => png::clean(file, care),
-        Format::Webp => webp::clean(file, care),
+        Format::Jpeg => return jpeg::clean(file, policy),
+        Format::Gif => return gif::clean(file, policy),
+        Format::Png => png::clean(file, policy),
+        Format::Webp => webp::clean(file, policy),
     };
     match rebuilt {
         Some(cleaned) => {
@@ -172,53 +183,50 @@ fn next_pass(file: &mut Vec<u8>, format: Format, care: Care) -> bool {
     }
 }
 
-/// How to treat a metadata block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Care {
-    /// Remove the whole block, because the file did not settle.
-    wipe: bool,
-    /// How many blocks that hold others may still be opened: EXIF can hold Photoshop resources, which can hold EXIF. What lies
-    /// deeper is wiped.
-    levels: u8,
-    /// No credential is valid any more: manifests go, and addresses of manifests.
-    void_credentials: bool,
-}
-
-impl Care {
-    const EDIT: Care = Care { wipe: false, levels: 2, void_credentials: false };
-    const WIPE: Care = Care { wipe: true, ..Care::EDIT };
-
-    /// For what lies inside of a block.
-    fn inside(self) -> Care {
-        Care { levels: self.levels.saturating_sub(1), ..self }
+/// Removes the location from a metadata block in place.
+///
+/// Blocks nest: EXIF can hold Photoshop resources, which can hold EXIF. A block that holds others calls this function for them,
+/// so that the modules of the block kinds do not depend on each other.
+fn clean_block(kind: Kind, block: &mut [u8], policy: Policy) -> Outcome {
+    if is_blank(block) {
+        return Outcome::Unchanged;
+    }
+    if policy.wipe || block.len() > MAX_BLOCK_BYTES {
+        return wipe_block(kind, block);
+    }
+    match kind {
+        Kind::Xmp => {
+            let outcome = xmp::clean(block, policy);
+            let reference = if policy.void_credentials { c2pa::remove_reference(block) } else { Outcome::Unchanged };
+            if outcome == Outcome::Unchanged { reference } else { outcome }
+        }
+        Kind::Iptc if block.first() == Some(&iptc::MARKER) => iptc::clean(block, policy),
+        Kind::Iptc if !photoshop::recognises(block) => iptc::clean_unreadable(block),
+        _ if policy.levels == 0 => wipe_block(kind, block),
+        Kind::Exif => tiff::clean(after_exif_header(block), policy),
+        Kind::Photoshop | Kind::Iptc => photoshop::clean(block, policy),
     }
 }
 
-/// What became of a metadata block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// Not one byte differs.
-    Unchanged,
-    /// Some of it is gone.
-    Edited,
-    /// All of it is gone; the container may drop it.
-    Emptied,
+/// Overwrites a block with the bytes that its readers treat as padding.
+fn wipe_block(kind: Kind, block: &mut [u8]) -> Outcome {
+    let padding = match kind {
+        Kind::Exif => return tiff::wipe(after_exif_header(block)),
+        Kind::Xmp => b' ',
+        Kind::Photoshop | Kind::Iptc => 0,
+    };
+    if fill(block, padding) { Outcome::Emptied } else { Outcome::Unchanged }
 }
 
-impl Outcome {
-    fn changed(self) -> bool {
-        self != Outcome::Unchanged
-    }
+/// Skips the header of a JPEG segment: PNG and WebP store bare TIFF, but many writers copy the header along.
+fn after_exif_header(block: &mut [u8]) -> &mut [u8] {
+    let skip = if block.starts_with(b"Exif\0") { 6.min(block.len()) } else { 0 };
+    block.get_mut(skip..).unwrap_or_default()
 }
 
-/// Whether that changed anything.
-fn fill(bytes: &mut [u8], with: u8) -> bool {
-    let changes = bytes.iter().any(|&byte| byte != with);
-    bytes.fill(with);
-    changes
-}
-
-/// Whether nothing is left in a block: zeros and white space are what wiping leaves behind.
-fn is_blank(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| matches!(byte, 0 | b' ' | b'\t' | b'\n' | b'\r'))
+/// Cleans every JPEG in `bytes`, which may be arbitrary data, and returns whether it changed.
+///
+/// Blocks that can hold a JPEG call this function, because [`segments`] depends on them in turn.
+fn clean_embedded_jpegs(bytes: &mut [u8], policy: Policy) -> bool {
+    segments::clean_jpegs(bytes, policy)
 }

@@ -1,8 +1,8 @@
-//! A block that its container cut into pieces: read as one, edited, and written back over the same bytes.
+//! A block that its container splits into pieces: read as one, edited, and written back over the same bytes.
 
 use std::ops::Range;
 
-/// Where the pieces lie in the file, in the block's order.
+/// The ranges of the pieces in the file, in the order of the block.
 #[derive(Debug, Default)]
 pub(super) struct Pieces(pub Vec<Range<usize>>);
 
@@ -11,7 +11,7 @@ impl Pieces {
         self.0.iter().map(Range::len).sum()
     }
 
-    /// Pieces that do not lie in the file count as empty.
+    /// Joins the pieces. A piece outside the file counts as empty.
     pub fn gather(&self, file: &[u8]) -> Vec<u8> {
         let mut whole = Vec::with_capacity(self.bytes().min(file.len()));
         for piece in &self.0 {
@@ -39,20 +39,21 @@ impl Pieces {
     }
 }
 
-/// One of the segments that a block may have been cut into.
-pub(super) struct Cut {
-    /// Where the segment's body starts, before the header that every one has.
+/// A segment that may hold a part of a split block.
+pub(super) struct SegmentPart {
+    /// The start of the segment's body, before the header that every segment has.
     pub body_start: usize,
-    /// Where its part of the block lies.
+    /// The range of its part of the block.
     pub data: Range<usize>,
-    /// Whether it starts a block for certain.
+    /// Whether it certainly starts a new block.
     pub starts: bool,
 }
 
-/// The runs of segments that follow each other with nothing but marker and length between them, in the order of the file.
-pub(super) fn runs(cuts: Vec<Cut>) -> Vec<Pieces> {
+/// Groups segments that follow each other with nothing but marker and length between them, in file order.
+pub(super) fn runs(parts: Vec<SegmentPart>) -> Vec<Pieces> {
     const HEAD_BYTES: usize = 4;
-    cuts.chunk_by(|one, next| !next.starts && one.data.end + HEAD_BYTES == next.body_start)
-        .map(|run| Pieces(run.iter().map(|cut| cut.data.clone()).collect()))
+    parts
+        .chunk_by(|one, next| !next.starts && one.data.end + HEAD_BYTES == next.body_start)
+        .map(|run| Pieces(run.iter().map(|part| part.data.clone()).collect()))
         .collect()
 }

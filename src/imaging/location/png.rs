@@ -1,38 +1,38 @@
-//! PNG: goes through the chunks (PNG 3rd edition, chapter 5), animated or not, and writes those with a location anew. Their
-//! order stays, and checksums are right for what changed.
+//! PNG: walks the chunks (PNG 3rd edition, chapter 5), animated or not, and rewrites those with a location. The order of chunks
+//! stays, and changed chunks get a new CRC.
 
-use super::block::{self, Kind, MAX_BLOCK_BYTES};
+use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::inflate::Inflater;
 use super::png_text::{self, Change};
 use super::rebuild::Rebuild;
-use super::{Care, Outcome, c2pa, trailer, xmp};
+use super::{Outcome, Policy, c2pa, clean_block, trailer, xmp};
 use std::ops::Range;
 
 const SIGNATURE_BYTES: usize = 8;
 
-/// `None` without a location.
-pub(super) fn clean(file: &[u8], care: Care) -> Option<Vec<u8>> {
+/// Returns the cleaned file, or `None` if it has no location.
+pub(super) fn clean(file: &[u8], policy: Policy) -> Option<Vec<u8>> {
     let mut rebuild = Rebuild::of(file);
     let mut inflater = Inflater::new();
-    let end = clean_chunks(file, SIGNATURE_BYTES, &mut rebuild, &mut inflater, care);
+    let end = clean_chunks(file, SIGNATURE_BYTES, &mut rebuild, &mut inflater, policy);
     if let Some(after) = file.get(end..).filter(|after| !after.is_empty()) {
-        // ExifTool reads chunks behind the end as well.
+        // ExifTool reads chunks after the end as well.
         let mut rebuild_after = Rebuild::of(after);
-        clean_chunks(after, 0, &mut rebuild_after, &mut inflater, care);
+        clean_chunks(after, 0, &mut rebuild_after, &mut inflater, policy);
         let rebuilt = rebuild_after.finish();
         let changed = rebuilt.is_some();
         let mut after = rebuilt.unwrap_or_else(|| after.to_vec());
-        if trailer::clean(&mut after, care) || changed {
+        if trailer::clean(&mut after, policy) || changed {
             rebuild.replace(end..file.len(), after);
         }
     }
     rebuild.finish()
 }
 
-/// Cleans the chunks from `at` on, up to IEND or what is no chunk; where that is.
-fn clean_chunks<'a>(file: &'a [u8], mut at: usize, rebuild: &mut Rebuild<'a>, inflater: &mut Inflater, care: Care) -> usize {
+/// Cleans the chunks from `at` on, up to IEND or the first bytes that are not a chunk. Returns where they end.
+fn clean_chunks<'a>(file: &'a [u8], mut at: usize, rebuild: &mut Rebuild<'a>, inflater: &mut Inflater, policy: Policy) -> usize {
     while let Some(chunk) = Chunk::at(file, at) {
-        match chunk.clean(inflater, care) {
+        match chunk.clean(inflater, policy) {
             Change::Keep => {}
             Change::Drop => rebuild.drop(chunk.whole.clone()),
             Change::Replace(body) => match write(chunk.name, &body) {
@@ -51,7 +51,7 @@ fn clean_chunks<'a>(file: &'a [u8], mut at: usize, rebuild: &mut Rebuild<'a>, in
 struct Chunk<'a> {
     name: [u8; 4],
     body: &'a [u8],
-    /// With its length, name and checksum.
+    /// Including length, type and CRC.
     whole: Range<usize>,
 }
 
@@ -64,54 +64,54 @@ impl<'a> Chunk<'a> {
         (end <= file.len()).then_some(Chunk { name, body, whole: at..end })
     }
 
-    fn clean(&self, inflater: &mut Inflater, care: Care) -> Change {
+    fn clean(&self, inflater: &mut Inflater, policy: Policy) -> Change {
         match &self.name {
-            // Readers do not mind the case.
-            name if name.eq_ignore_ascii_case(b"eXIf") => self.exif(care),
-            name if name.eq_ignore_ascii_case(b"zxIf") => self.compressed_exif(inflater, care),
-            b"tEXt" | b"zTXt" | b"iTXt" => png_text::clean(&self.name, self.body, inflater, care),
-            b"meTa" => self.xml(care),
-            b"caBX" if c2pa::must_go(self.body, care) => Change::Drop,
+            // Readers ignore the case of the type.
+            name if name.eq_ignore_ascii_case(b"eXIf") => self.exif(policy),
+            name if name.eq_ignore_ascii_case(b"zxIf") => self.compressed_exif(inflater, policy),
+            b"tEXt" | b"zTXt" | b"iTXt" => png_text::clean(&self.name, self.body, inflater, policy),
+            b"meTa" => self.xml(policy),
+            b"caBX" if c2pa::must_remove(self.body, policy) => Change::Drop,
             _ => Change::Keep,
         }
     }
 
-    fn exif(&self, care: Care) -> Change {
+    fn exif(&self, policy: Policy) -> Change {
         if self.body.len() > MAX_BLOCK_BYTES {
             return Change::Drop;
         }
         let mut block = self.body.to_vec();
-        match block::clean(Kind::Exif, &mut block, care) {
+        match clean_block(Kind::Exif, &mut block, policy) {
             Outcome::Unchanged => Change::Keep,
             Outcome::Edited => Change::Replace(block),
             Outcome::Emptied => Change::Drop,
         }
     }
 
-    /// Metadata in XML without namespaces, in UTF-16 mostly.
-    fn xml(&self, care: Care) -> Change {
+    /// Cleans metadata in XML without namespaces, usually in UTF-16.
+    fn xml(&self, policy: Policy) -> Change {
         if self.body.len() > MAX_BLOCK_BYTES {
             return Change::Drop;
         }
         let mut block = self.body.to_vec();
-        match xmp::clean_plain(&mut block, care) {
+        match xmp::clean_plain(&mut block, policy) {
             Outcome::Unchanged => Change::Keep,
             Outcome::Edited => Change::Replace(block),
             Outcome::Emptied => Change::Drop,
         }
     }
 
-    /// A proposal that was withdrawn: a zero, the length, zlib. Not worth packing again.
-    fn compressed_exif(&self, inflater: &mut Inflater, care: Care) -> Change {
+    /// Cleans a chunk of a withdrawn proposal: a zero, the length, zlib. It is too rare to be compressed again, so it is dropped.
+    fn compressed_exif(&self, inflater: &mut Inflater, policy: Policy) -> Change {
         let inflated = self.body.get(5..).and_then(|zlib| inflater.inflate(zlib));
-        match inflated.map(|mut exif| block::clean(Kind::Exif, &mut exif, care)) {
+        match inflated.map(|mut exif| clean_block(Kind::Exif, &mut exif, policy)) {
             Some(Outcome::Unchanged) => Change::Keep,
             _ => Change::Drop,
         }
     }
 }
 
-/// `None` for a body that is too long for a chunk.
+/// Returns the chunk, or `None` if the body is too long for one.
 fn write(name: [u8; 4], body: &[u8]) -> Option<Vec<u8>> {
     let length = u32::try_from(body.len()).ok()?;
     let mut checksum = flate2::Crc::new();

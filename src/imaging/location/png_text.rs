@@ -1,24 +1,24 @@
-//! PNG's text chunks (PNG 3rd edition, 11.3.3): a keyword, and a text that may be compressed. All
-//! but the profiles that have no place are opened.
+//! PNG text chunks (PNG 3rd edition, 11.3.3): a keyword, and a text that may be compressed. All are decompressed, except raw
+//! profiles that cannot hold a location.
 
-use super::block::{self, Kind, MAX_BLOCK_BYTES};
+use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::inflate::{Inflater, deflate};
 use super::text::{self, Encoding};
-use super::{Care, Outcome, fields, raw_profile};
+use super::{Outcome, Policy, clean_block, keywords, raw_profile};
 use std::ops::Range;
 
-/// What becomes of a chunk.
+/// How a chunk changes.
 pub(super) enum Change {
     Keep,
     Drop,
-    /// Its new body.
+    /// The new body.
     Replace(Vec<u8>),
 }
 
-/// `name` is the chunk's: `tEXt`, `zTXt` or `iTXt`.
-pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, care: Care) -> Change {
+/// Cleans a text chunk. `name` is its type: `tEXt`, `zTXt` or `iTXt`.
+pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, policy: Policy) -> Change {
     let Some(text) = Text::of(name, body) else { return Change::Keep };
-    if fields::is_place_keyword(text.keyword) {
+    if keywords::is_location_keyword(text.keyword) {
         return Change::Drop;
     }
     let Some(content) = Content::of(text.keyword) else { return Change::Keep };
@@ -28,12 +28,12 @@ pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, care: Car
         true => inflater.inflate_readable(stored),
         false => Some((stored.to_vec(), false)),
     };
-    // One that is too large may hold anything.
+    // A text that is too large may hold anything.
     let Some((mut opened, is_damaged)) = opened else { return Change::Drop };
-    match content.clean(&mut opened, care) {
+    match content.clean(&mut opened, policy) {
         Outcome::Unchanged => return Change::Keep,
         Outcome::Emptied => return Change::Drop,
-        // Packed again, it would not be damaged any more.
+        // Compressed again, the text would no longer be damaged, so it is dropped.
         Outcome::Edited if is_damaged => return Change::Drop,
         Outcome::Edited => {}
     }
@@ -45,7 +45,7 @@ pub(super) fn clean(name: &[u8], body: &[u8], inflater: &mut Inflater, care: Car
 struct Text<'a> {
     keyword: &'a [u8],
     compressed: bool,
-    /// Of the text in the chunk's body.
+    /// The range of the text in the body of the chunk.
     range: Range<usize>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Text<'a> {
         let keyword = body.get(..keyword_end)?;
         let (compressed, start) = match name {
             b"tEXt" => (false, keyword_end + 1),
-            // A byte for the method.
+            // One byte for the compression method.
             b"zTXt" => (true, keyword_end + 2),
             _ => {
                 let compressed = *body.get(keyword_end + 1)? != 0;
@@ -71,9 +71,9 @@ impl<'a> Text<'a> {
 enum Content {
     Xmp,
     Profile(Kind),
-    /// Words for people.
-    Words,
-    /// Whatever programs write under other keywords.
+    /// Human-readable text.
+    HumanText,
+    /// Anything that programs write under other keywords.
     Data,
 }
 
@@ -82,19 +82,19 @@ impl Content {
         if keyword.eq_ignore_ascii_case(b"XML:com.adobe.xmp") || keyword.eq_ignore_ascii_case(b"xmp") {
             return Some(Content::Xmp);
         }
-        if raw_profile::is_one(keyword) {
-            return raw_profile::announced(keyword).map(Content::Profile);
+        if raw_profile::is_raw_profile(keyword) {
+            return raw_profile::announced_kind(keyword).map(Content::Profile);
         }
-        Some(if fields::is_for_people(keyword) { Content::Words } else { Content::Data })
+        Some(if keywords::is_human_text(keyword) { Content::HumanText } else { Content::Data })
     }
 
-    fn clean(&self, text: &mut [u8], care: Care) -> Outcome {
+    fn clean(&self, text: &mut [u8], policy: Policy) -> Outcome {
         match *self {
-            Content::Xmp => block::clean(Kind::Xmp, text, care),
-            Content::Profile(kind) => raw_profile::clean(kind, text, care),
-            Content::Words if text::clean(text, Encoding::Bytes, care) => Outcome::Edited,
-            Content::Data if text::clean_data(text, care) => Outcome::Edited,
-            Content::Words | Content::Data => Outcome::Unchanged,
+            Content::Xmp => clean_block(Kind::Xmp, text, policy),
+            Content::Profile(kind) => raw_profile::clean(kind, text, policy),
+            Content::HumanText if text::clean(text, Encoding::Bytes, policy) => Outcome::Edited,
+            Content::Data if text::clean_data(text, policy) => Outcome::Edited,
+            Content::HumanText | Content::Data => Outcome::Unchanged,
         }
     }
 }

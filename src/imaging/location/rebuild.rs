@@ -1,8 +1,8 @@
-//! A file made of chunks, written anew with a few of them changed or left out. Nothing is copied before the first change.
+//! Rewrites a file made of chunks, with some of them changed or left out. Nothing is copied before the first change.
 
 use std::ops::Range;
 
-/// Replacements in the order of the file, without overlaps.
+/// Replacements in file order, without overlaps.
 pub(super) struct Rebuild<'a> {
     file: &'a [u8],
     changes: Vec<(Range<usize>, Vec<u8>)>,
@@ -21,7 +21,7 @@ impl<'a> Rebuild<'a> {
         self.changes.push((range, Vec::new()));
     }
 
-    /// `None` without a change.
+    /// Returns the new file, or `None` without a change.
     pub fn finish(self) -> Option<Vec<u8>> {
         if self.changes.is_empty() {
             return None;

@@ -1,15 +1,15 @@
-//! The metadata segments of a JPEG: what each of them holds, and those blocks that lie in more than one. Works for the
-//! picture's own segments, which [`super::jpeg`] walks, and for those of JPEGs that lie somewhere inside of other data.
+//! The metadata segments of a JPEG: what each one holds, and blocks that span several segments. Handles the segments of the file
+//! itself, which [`super::jpeg`] walks, and those of JPEGs embedded in other data.
 //!
-//! Segments without a header of their own (comments, JUMBF) are taken from inside of other data only when the JPEG around
-//! them can be walked from its start to its first scan: chance writes `FF FE` into every video.
+//! In other data, segments without a header of their own (comments, JUMBF) are recognised only if the JPEG around them can be
+//! walked from its start to its first scan: `FF FE` occurs by chance in every video.
 
-use super::block::{self, Kind, MAX_BLOCK_BYTES};
-use super::photoshop::{self, CutOff};
-use super::pieces::{Cut, Pieces, runs};
+use super::block::{Kind, MAX_BLOCK_BYTES};
+use super::photoshop::{self, Truncated};
+use super::pieces::{Pieces, SegmentPart, runs};
 use super::text;
 use super::xmp_extended::{self, Extended};
-use super::{Care, Outcome, c2pa, ducky, fill, flir, gopro, media_jukebox, rmeta};
+use super::{Outcome, Policy, c2pa, clean_block, ducky, fill, flir, gopro, media_jukebox, rmeta};
 use memchr::memmem;
 use std::ops::Range;
 
@@ -20,20 +20,20 @@ const PHOTOSHOP_2_HEADER: &[u8] = b"Adobe_Photoshop2.5:";
 /// Marker and length.
 const HEAD_BYTES: usize = 4;
 
-/// Cleans the segments of every JPEG in `bytes`, which may be anything: thumbnails in EXIF, the further pictures of a
-/// Multi-Picture file. Their headers are searched for, not their starts, so a damaged one is found as well.
-pub(super) fn scan(bytes: &mut [u8], care: Care) -> bool {
-    let mut segments = Segments::new(care);
+/// Cleans the segments of every JPEG in `bytes`, which may be arbitrary data: thumbnails in EXIF, the further images of a
+/// Multi-Picture file. Searches for the headers of segments, not for the start of a JPEG, so a damaged JPEG is found as well.
+pub(super) fn clean_jpegs(bytes: &mut [u8], policy: Policy) -> bool {
+    let mut segments = Segments::new(policy);
     let (mut at, mut walked) = (0, 0);
     while let Some(skip) = bytes.get(at..).and_then(|rest| memchr::memchr(0xff, rest)) {
         let start = at + skip;
         if start >= walked && bytes.get(start..).is_some_and(|rest| rest.starts_with(&[0xff, 0xd8, 0xff])) {
-            walked = take_without_header(bytes, start + 2, &mut segments);
+            walked = add_headerless(bytes, start + 2, &mut segments);
         }
         at = match segment(bytes, start) {
             Some((content, body)) => {
                 let end = body.end;
-                segments.take(bytes, content, body);
+                segments.add(bytes, content, body);
                 end
             }
             None => start + 1,
@@ -42,16 +42,16 @@ pub(super) fn scan(bytes: &mut [u8], care: Care) -> bool {
     segments.finish(bytes)
 }
 
-/// Takes those segments of the JPEG whose first marker is at `at` that only their place gives away. Where its header ends.
-fn take_without_header(bytes: &mut [u8], mut at: usize, segments: &mut Segments) -> usize {
+/// Adds the segments without a header of the JPEG whose first marker is at `at`. Returns where the JPEG's header ends.
+fn add_headerless(bytes: &mut [u8], mut at: usize, segments: &mut Segments) -> usize {
     let mut found = Vec::new();
     while let Some(&[0xff, marker, high, low]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
         let end = at + 2 + usize::from(u16::from_be_bytes([high, low]));
         match (marker, bytes.get(at + HEAD_BYTES..end)) {
-            // The first scan: this is a JPEG.
+            // SOS, the first scan: this is a JPEG.
             (0xda, _) => {
                 for (content, body) in found {
-                    segments.take(bytes, content, body);
+                    segments.add(bytes, content, body);
                 }
                 return at;
             }
@@ -66,7 +66,7 @@ fn take_without_header(bytes: &mut [u8], mut at: usize, segments: &mut Segments)
     at
 }
 
-/// A segment at `at` that is one beyond doubt.
+/// Returns the segment at `at` if its header identifies it beyond doubt.
 fn segment(bytes: &[u8], at: usize) -> Option<(Content, Range<usize>)> {
     let &[0xff, marker @ 0xe1..=0xef, high, low] = bytes.get(at..)?.first_chunk()? else { return None };
     let end = (at + 2).checked_add(usize::from(u16::from_be_bytes([high, low])))?.min(bytes.len());
@@ -75,34 +75,34 @@ fn segment(bytes: &[u8], at: usize) -> Option<(Content, Range<usize>)> {
     Some((content, at + HEAD_BYTES..end))
 }
 
-/// What a segment holds; the numbers are where, after its header.
+/// What a segment holds. The numbers are offsets of the data in the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     Exif(usize),
     Xmp,
-    /// XMP without the header that it should have.
+    /// XMP without the header that the specification requires.
     BareXmp(usize),
     ExtendedXmp,
     Photoshop(usize),
-    /// Thermal cameras' records.
+    /// FLIR: records of thermal cameras.
     Flir,
-    /// GoPro's telemetry.
+    /// GoPro telemetry.
     GoPro,
-    /// The catalogue program's XML.
+    /// XML of the Media Jukebox catalogue.
     MediaJukebox(usize),
     /// Ricoh's user-defined tags.
     Rmeta,
-    /// Photoshop's texts.
+    /// Texts of Photoshop's "Save for Web".
     Ducky,
     /// PhotoStudio's comment in UTF-16.
     WideComment,
-    /// JUMBF, of which C2PA's records are made.
-    Provenance,
+    /// JUMBF, the box format of C2PA manifests.
+    Jumbf,
     Comment,
 }
 
 impl Content {
-    /// `None` for one that has no location.
+    /// Identifies a segment. `None` if it cannot hold a location.
     pub fn of(marker: u8, body: &[u8]) -> Option<Self> {
         let header = |header: &[u8]| body.starts_with(header);
         match marker {
@@ -119,10 +119,10 @@ impl Content {
             }
             0xed if header(PHOTOSHOP_HEADER) => Some(Content::Photoshop(PHOTOSHOP_HEADER.len())),
             0xed if header(PHOTOSHOP_2_HEADER) => Some(Content::Photoshop(PHOTOSHOP_2_HEADER.len())),
-            0xeb if header(b"JP") => Some(Content::Provenance),
+            0xeb if header(b"JP") => Some(Content::Jumbf),
             0xea if header(b"UNICODE\0") => Some(Content::WideComment),
             0xec if header(ducky::HEADER) => Some(Content::Ducky),
-            // Old cameras' lines of names and values.
+            // Lines of names and values, written by old cameras.
             0xec if memmem::find(body, b"[picture info]").is_some() || memmem::find(body, b"Type=").is_some() => {
                 Some(Content::Comment)
             }
@@ -131,37 +131,37 @@ impl Content {
         }
     }
 
-    /// Whether chance cannot have written it.
+    /// Returns whether the content is identified by a header that does not occur by chance.
     fn has_header(self) -> bool {
-        !matches!(self, Content::BareXmp(_) | Content::Provenance | Content::Comment)
+        !matches!(self, Content::BareXmp(_) | Content::Jumbf | Content::Comment)
     }
 }
 
-/// Where the TIFF starts behind a header in lower case, or one with up to four bytes before it; ExifTool reads both.
+/// Returns where the TIFF starts after a lower-case header, or a header with up to four bytes before it. ExifTool reads both.
 fn misplaced_exif(body: &[u8]) -> Option<usize> {
     let start = (0..=4).find(|&at| body.get(at..at + 5).is_some_and(|header| header.eq_ignore_ascii_case(b"Exif\0")))?;
     Some(start + 6)
 }
 
-/// The segments of one JPEG.
+/// Collects the segments of one JPEG.
 pub(super) struct Segments {
-    care: Care,
+    policy: Policy,
     changed: bool,
     xmp: Vec<Range<usize>>,
     extended: Extended,
-    /// ExifTool continues EXIF that is longer than a segment in the next one.
-    exif: Vec<Cut>,
-    /// Photoshop cuts its resources where a segment is full.
-    photoshop: Vec<Cut>,
+    /// EXIF longer than one segment continues in the next one, as ExifTool writes it.
+    exif: Vec<SegmentPart>,
+    /// Photoshop splits its resources wherever a segment is full.
+    photoshop: Vec<SegmentPart>,
     flir: Vec<Range<usize>>,
-    gopro: Vec<Cut>,
-    provenance: Vec<Range<usize>>,
+    gopro: Vec<SegmentPart>,
+    jumbf: Vec<Range<usize>>,
 }
 
 impl Segments {
-    pub fn new(care: Care) -> Self {
+    pub fn new(policy: Policy) -> Self {
         Segments {
-            care,
+            policy,
             changed: false,
             xmp: Vec::new(),
             extended: Extended::default(),
@@ -169,18 +169,18 @@ impl Segments {
             photoshop: Vec::new(),
             flir: Vec::new(),
             gopro: Vec::new(),
-            provenance: Vec::new(),
+            jumbf: Vec::new(),
         }
     }
 
-    /// Cleans what lies in one segment, and remembers what does not until [`Segments::finish`].
-    pub fn take(&mut self, file: &mut [u8], content: Content, body: Range<usize>) {
+    /// Cleans content that lies in one segment. Content that may span several is kept until [`Segments::finish`].
+    pub fn add(&mut self, file: &mut [u8], content: Content, body: Range<usize>) {
         let from = |skip: usize| (body.start + skip).min(body.end)..body.end;
         match content {
             Content::Exif(skip) => {
                 let data = from(skip);
                 let starts = file.get(data.clone()).is_some_and(|tiff| tiff.starts_with(b"II*\0") || tiff.starts_with(b"MM\0*"));
-                self.exif.push(Cut { body_start: body.start, data, starts });
+                self.exif.push(SegmentPart { body_start: body.start, data, starts });
             }
             Content::Xmp => {
                 self.clean(Kind::Xmp, file, from(XMP_HEADER.len()));
@@ -189,37 +189,38 @@ impl Segments {
             Content::BareXmp(skip) => self.clean(Kind::Xmp, file, from(skip)),
             Content::ExtendedXmp => self.extended.add(file, body),
             Content::Photoshop(skip) => {
-                self.photoshop.push(Cut { body_start: body.start, data: from(skip), starts: false });
+                self.photoshop.push(SegmentPart { body_start: body.start, data: from(skip), starts: false });
             }
             Content::Flir => self.flir.push(body),
             Content::GoPro => {
                 let data = from(gopro::HEADER.len());
                 let starts = file.get(data.clone()).is_some_and(|data| data.starts_with(b"DEVC"));
-                self.gopro.push(Cut { body_start: body.start, data, starts });
+                self.gopro.push(SegmentPart { body_start: body.start, data, starts });
             }
             Content::MediaJukebox(skip) => {
-                self.changed |= file.get_mut(from(skip)).is_some_and(|xml| media_jukebox::clean(xml, self.care));
+                self.changed |= file.get_mut(from(skip)).is_some_and(|xml| media_jukebox::clean(xml, self.policy));
             }
             Content::Rmeta => self.changed |= file.get_mut(body).is_some_and(rmeta::clean),
-            Content::Provenance => self.provenance.push(body),
-            Content::Ducky => self.changed |= file.get_mut(body).is_some_and(|texts| ducky::clean(texts, self.care)),
+            Content::Jumbf => self.jumbf.push(body),
+            Content::Ducky => self.changed |= file.get_mut(body).is_some_and(|texts| ducky::clean(texts, self.policy)),
             Content::WideComment => {
-                self.changed |= file.get_mut(body).is_some_and(|comment| text::clean_with_code(comment, true, self.care));
+                self.changed |=
+                    file.get_mut(body).is_some_and(|comment| text::clean_with_character_code(comment, true, self.policy));
             }
             Content::Comment => {
-                self.changed |= file.get_mut(body).is_some_and(|comment| text::clean_any(comment, self.care));
+                self.changed |= file.get_mut(body).is_some_and(|comment| text::clean_any(comment, self.policy));
             }
         }
     }
 
     pub fn finish(mut self, file: &mut [u8]) -> bool {
         for run in runs(std::mem::take(&mut self.exif)) {
-            self.changed |= whole(Kind::Exif, file, &run, self.care);
+            self.changed |= clean_run(Kind::Exif, file, &run, self.policy);
         }
         for run in runs(std::mem::take(&mut self.photoshop)) {
             self.photoshop(file, &run);
         }
-        self.changed |= flir::clean(file, &self.flir, self.care);
+        self.changed |= flir::clean(file, &self.flir, self.policy);
         for run in runs(std::mem::take(&mut self.gopro)) {
             let mut gathered = run.gather(file);
             if gopro::clean(&mut gathered) {
@@ -227,56 +228,59 @@ impl Segments {
                 self.changed = true;
             }
         }
-        self.changed |= std::mem::take(&mut self.extended).finish(file, &self.xmp, self.care);
-        self.provenance(file);
+        self.changed |= std::mem::take(&mut self.extended).finish(file, &self.xmp, self.policy);
+        self.jumbf(file);
         self.changed
     }
 
     fn clean(&mut self, kind: Kind, file: &mut [u8], range: Range<usize>) {
-        let outcome = file.get_mut(range).map(|bytes| block::clean(kind, bytes, self.care));
+        let outcome = file.get_mut(range).map(|bytes| clean_block(kind, bytes, self.policy));
         self.changed |= outcome.is_some_and(Outcome::changed);
     }
 
-    /// Some programs cut resources, others write several whole blocks: both readings are cleaned.
+    /// Cleans both as one block and segment by segment: some programs split resources, others write several whole blocks.
     fn photoshop(&mut self, file: &mut [u8], run: &Pieces) {
-        let care = self.care;
-        self.changed |= whole(Kind::Photoshop, file, run, care);
+        let policy = self.policy;
+        self.changed |= clean_run(Kind::Photoshop, file, run, policy);
         if run.0.len() > 1 {
-            self.changed |= run.each(file, |piece| photoshop::clean_resources(piece, CutOff::Leave, care) != Outcome::Unchanged);
+            self.changed |=
+                run.each(file, |piece| photoshop::clean_resources(piece, Truncated::Skip, policy) != Outcome::Unchanged);
         }
     }
 
-    /// C2PA's manifests are signed, so one goes as a whole or stays. Other JUMBF can refer to each other: if one of them says
-    /// where, all go. The segments stay, empty, for [`c2pa::cut`] to take out.
-    fn provenance(&mut self, file: &mut [u8]) {
+    /// Removes C2PA manifest stores and other JUMBF with a location.
+    ///
+    /// A manifest is signed, so it is removed as a whole or kept. Other JUMBF boxes can refer to each other, so if one has a
+    /// location, all are removed. The emptied segments stay until [`c2pa::compact`] cuts them out.
+    fn jumbf(&mut self, file: &mut [u8]) {
         let (stores, others): (Vec<_>, Vec<_>) =
-            c2pa::join(file, &self.provenance).into_iter().partition(|found| found.is_manifest_store);
+            c2pa::join(file, &self.jumbf).into_iter().partition(|found| found.is_manifest_store);
         for store in stores {
-            if !store.is_in_order || c2pa::cut_store_must_go(file, &store.pieces, self.care) {
-                self.empty(file, &store);
+            if !store.is_in_order || c2pa::must_remove_split(file, &store.pieces, self.policy) {
+                self.blank(file, &store);
             }
         }
-        if others.iter().any(|other| c2pa::cut_box_tells_place(file, &other.pieces, self.care)) {
-            others.iter().for_each(|other| self.empty(file, other));
+        if others.iter().any(|other| c2pa::split_box_has_location(file, &other.pieces, self.policy)) {
+            others.iter().for_each(|other| self.blank(file, other));
         }
     }
 
-    fn empty(&mut self, file: &mut [u8], found: &c2pa::CutBox) {
+    fn blank(&mut self, file: &mut [u8], found: &c2pa::SplitBox) {
         for body in &found.bodies {
-            // The two letters of the header stay, so that it is still recognised, as empty.
+            // Keep the two letters of the header, so that [`c2pa::compact`] recognises the emptied segment.
             self.changed |= file.get_mut(body.start + 2..body.end).is_some_and(|record| fill(record, 0));
         }
     }
 }
 
-/// Cleans a block that may be cut.
-fn whole(kind: Kind, file: &mut [u8], run: &Pieces, care: Care) -> bool {
+/// Cleans a block that may be split over several segments.
+fn clean_run(kind: Kind, file: &mut [u8], run: &Pieces, policy: Policy) -> bool {
     if run.0.len() == 1 || run.bytes() > MAX_BLOCK_BYTES {
-        let care = Care { wipe: care.wipe || run.0.len() > 1, ..care };
-        return run.each(file, |piece| block::clean(kind, piece, care).changed());
+        let policy = Policy { wipe: policy.wipe || run.0.len() > 1, ..policy };
+        return run.each(file, |piece| clean_block(kind, piece, policy).changed());
     }
     let mut gathered = run.gather(file);
-    let changed = block::clean(kind, &mut gathered, care).changed();
+    let changed = clean_block(kind, &mut gathered, policy).changed();
     if changed {
         run.scatter(file, &gathered);
     }

@@ -1,5 +1,5 @@
-//! Sets of byte ranges: what to zero, minus what must stay. In 32 bits, because a block is small and a hostile one can name
-//! as many ranges as it has entries.
+//! Sets of byte ranges: what to zero, minus what must stay. Positions are 32 bits, because a block is small and a hostile one can
+//! name as many ranges as it has entries.
 
 /// From `start` up to, not including, `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,7 +9,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// `None` when it does not lie inside of `limit` bytes.
+    /// Returns the span, or `None` if it exceeds `limit` bytes.
     pub fn inside(start: usize, length: usize, limit: usize) -> Option<Self> {
         let end = start.checked_add(length)?;
         if end > limit {
@@ -27,7 +27,7 @@ impl Span {
     }
 }
 
-/// Sorted, without overlaps.
+/// Sorts and merges spans, so that none overlap.
 pub(super) fn merged(mut spans: Vec<Span>) -> Vec<Span> {
     spans.retain(|span| span.start < span.end);
     spans.sort_unstable();
@@ -41,7 +41,7 @@ pub(super) fn merged(mut spans: Vec<Span>) -> Vec<Span> {
     merged
 }
 
-/// What of `from` is not in `without`; both as [`merged`] makes them.
+/// Returns the parts of `from` that are not in `without`. Both must come from [`merged`].
 pub(super) fn subtract(from: &[Span], without: &[Span]) -> Vec<Span> {
     let mut left = Vec::new();
     let mut next = 0;
@@ -50,7 +50,7 @@ pub(super) fn subtract(from: &[Span], without: &[Span]) -> Vec<Span> {
         while without.get(next).is_some_and(|kept| kept.end <= start) {
             next += 1;
         }
-        // One that reaches beyond this span is looked at again for the next one, so `next` stays on it.
+        // A span that reaches beyond this one applies to the next one too, so `next` stays on it.
         let mut at = next;
         while let Some(kept) = without.get(at).filter(|kept| kept.start < span.end) {
             if start < kept.start {
@@ -67,7 +67,7 @@ pub(super) fn subtract(from: &[Span], without: &[Span]) -> Vec<Span> {
     left
 }
 
-/// Whether a span shares a byte with one of `others`, which are as [`merged`] makes them.
+/// Returns whether a span shares a byte with one of `others`, which must come from [`merged`].
 pub(super) fn touches(span: Span, others: &[Span]) -> bool {
     let next = others.partition_point(|other| other.end <= span.start);
     span.start < span.end && others.get(next).is_some_and(|other| other.start < span.end)
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_that_of_the_single_bytes() {
+    fn subtract_matches_a_difference_byte_by_byte() {
         let mut seed = 7u32;
         let mut random = move |below: u32| {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_become_one() {
+    fn adjacent_spans_are_merged() {
         assert_eq!(merged(spans(&[(4, 9), (0, 4), (20, 20), (6, 7)])), spans(&[(0, 9)]));
     }
 }

@@ -1,56 +1,56 @@
-//! Takes a location out of a TIFF without moving what others point to: entries are struck from their directory, and what
-//! they referred to is zeroed where nothing else lies.
+//! Removes a location from a TIFF without moving anything that others point to. Entries are removed from their IFD, and their
+//! values are zeroed where they do not overlap data that stays.
 
 use super::fill;
 use super::spans::{Span, merged, subtract, touches};
-use super::tiff::{Plan, is_location};
-use super::tiff_read::{ENTRY_BYTES, Table, Tiff};
+use super::tiff_plan::{Plan, is_location};
+use super::tiff_read::{ENTRY_BYTES, Ifd, Tiff};
 
-/// Whether a byte changed.
+/// Applies the plan and returns whether a byte changed.
 pub(super) fn apply(bytes: &mut [u8], plan: Plan) -> bool {
-    let Plan { big_endian, tables, values, struck, gps_tables, gone, .. } = plan;
-    let mut changed = zero(bytes, tables, values, gps_tables, gone);
-    for offset in struck {
-        changed |= strike(bytes, big_endian, offset).unwrap_or(false);
+    let Plan { big_endian, ifds, kept_values, ifds_to_edit, gps_ifds, removed, .. } = plan;
+    let mut changed = zero(bytes, ifds, kept_values, gps_ifds, removed);
+    for offset in ifds_to_edit {
+        changed |= remove_entries(bytes, big_endian, offset).unwrap_or(false);
     }
     changed
 }
 
-/// Directories that stay are never touched. A value that stays protects its bytes too, unless it lies over a GPS IFD: such a
-/// length is a lie or a mistake, and would keep the very coordinates.
-fn zero(bytes: &mut [u8], tables: Vec<Span>, mut values: Vec<Span>, gps_tables: Vec<Span>, mut gone: Vec<Span>) -> bool {
-    let gps_tables = merged(gps_tables);
-    values.retain(|&value| !touches(value, &gps_tables));
-    let mut kept = tables;
-    kept.extend(values);
-    gone.extend(gps_tables);
+/// Zeroes removed values. IFDs that stay are never touched. A value that stays protects its bytes too, unless it overlaps a GPS
+/// IFD: such a length is false, and would preserve the coordinates.
+fn zero(bytes: &mut [u8], ifds: Vec<Span>, mut kept_values: Vec<Span>, gps_ifds: Vec<Span>, mut removed: Vec<Span>) -> bool {
+    let gps_ifds = merged(gps_ifds);
+    kept_values.retain(|&value| !touches(value, &gps_ifds));
+    let mut kept = ifds;
+    kept.extend(kept_values);
+    removed.extend(gps_ifds);
     let mut changed = false;
-    for span in subtract(&merged(gone), &merged(kept)) {
+    for span in subtract(&merged(removed), &merged(kept)) {
         changed |= bytes.get_mut(span.range()).is_some_and(|range| fill(range, 0));
     }
     changed
 }
 
-/// Moves the entries that stay, and the offset of the next directory behind them, over those that go; the freed slots are
-/// zeroed. The directory's place and its values' places stay.
-fn strike(bytes: &mut [u8], big_endian: bool, offset: u32) -> Option<bool> {
-    let table = Table::at(Tiff { bytes, big_endian }, offset)?;
+/// Moves the remaining entries, and the offset of the next IFD after them, over the removed ones, and zeroes the freed slots. The
+/// IFD and the values keep their positions.
+fn remove_entries(bytes: &mut [u8], big_endian: bool, offset: u32) -> Option<bool> {
+    let ifd = Ifd::at(Tiff { bytes, big_endian }, offset)?;
     let claimed = Tiff { bytes, big_endian }.u16(offset as usize)?;
     let mut stays = 0;
-    for index in 0..table.entries {
-        let at = table.entry(index);
+    for index in 0..ifd.entries {
+        let at = ifd.entry(index);
         if is_location(Tiff { bytes, big_endian }.u16(at)?) {
             continue;
         }
-        bytes.copy_within(at..at + ENTRY_BYTES, table.entry(stays));
+        bytes.copy_within(at..at + ENTRY_BYTES, ifd.entry(stays));
         stays += 1;
     }
-    let struck = table.entries - stays;
+    let struck = ifd.entries - stays;
     if struck == 0 {
         return Some(false);
     }
-    let (mut end, old_end) = (table.entry(stays), table.entry(table.entries));
-    if !table.cut && old_end + 4 <= bytes.len() {
+    let (mut end, old_end) = (ifd.entry(stays), ifd.entry(ifd.entries));
+    if !ifd.truncated && old_end + 4 <= bytes.len() {
         bytes.copy_within(old_end..old_end + 4, end);
         end += 4;
         bytes.get_mut(end..old_end + 4)?.fill(0);

@@ -1,5 +1,5 @@
-//! TIFF's structures (TIFF 6.0, section 2), read without trust: numbers in the block's byte order, directories, entries and
-//! where their values lie. Whatever is not inside of the block is `None`.
+//! Reads the structures of TIFF (TIFF 6.0, section 2) from untrusted bytes: numbers in the byte order of the block, IFDs, entries
+//! and the positions of their values. Anything outside the block is `None`.
 
 use super::spans::Span;
 
@@ -24,11 +24,11 @@ impl Tiff<'_> {
     }
 
     pub fn entry(self, at: usize) -> Option<Entry> {
-        Some(Entry { at, tag: self.u16(at)?, kind: self.u16(at + 2)?, count: self.u32(at + 4)? })
+        Some(Entry { at, tag: self.u16(at)?, field_type: self.u16(at + 2)?, count: self.u32(at + 4)? })
     }
 
-    /// The length that belongs to a picture's offset: the entry that follows it, since entries are sorted by tag. Strips of
-    /// an uncompressed thumbnail are not looked for further.
+    /// Returns the length that belongs to the offset of embedded image data. It is in one of the next entries, since entries are
+    /// sorted by tag. Further strips of an uncompressed thumbnail are not considered.
     pub fn length_for(self, offset: Entry) -> u32 {
         let lengths = (1..=8).filter_map(|step| self.entry(offset.at + step * ENTRY_BYTES));
         let wanted = if offset.tag == 0x0201 { 0x0202 } else { 0x0117 };
@@ -36,22 +36,22 @@ impl Tiff<'_> {
     }
 }
 
-/// One directory: a count, entries of twelve bytes, the offset of the next directory.
+/// An image file directory: a count, entries of twelve bytes, the offset of the next IFD.
 #[derive(Clone, Copy)]
-pub(super) struct Table {
+pub(super) struct Ifd {
     offset: usize,
-    /// As many as lie in the block.
+    /// The entries that lie within the block.
     pub entries: usize,
-    /// Whether it claims more than that.
-    pub cut: bool,
+    /// Whether the IFD claims more entries than that.
+    pub truncated: bool,
 }
 
-impl Table {
+impl Ifd {
     pub fn at(tiff: Tiff, offset: u32) -> Option<Self> {
         let offset = offset as usize;
         let claimed = usize::from(tiff.u16(offset)?);
-        let room = tiff.bytes.len().saturating_sub(offset + 2) / ENTRY_BYTES;
-        Some(Table { offset, entries: claimed.min(room), cut: claimed > room })
+        let fits = tiff.bytes.len().saturating_sub(offset + 2) / ENTRY_BYTES;
+        Some(Ifd { offset, entries: claimed.min(fits), truncated: claimed > fits })
     }
 
     pub fn entry(self, index: usize) -> usize {
@@ -59,11 +59,11 @@ impl Table {
     }
 
     pub fn next(self, tiff: Tiff) -> Option<u32> {
-        if self.cut { None } else { tiff.u32(self.entry(self.entries)) }
+        if self.truncated { None } else { tiff.u32(self.entry(self.entries)) }
     }
 
     pub fn bytes(self) -> usize {
-        2 + self.entries * ENTRY_BYTES + if self.cut { 0 } else { 4 }
+        2 + self.entries * ENTRY_BYTES + if self.truncated { 0 } else { 4 }
     }
 }
 
@@ -71,15 +71,15 @@ impl Table {
 pub(super) struct Entry {
     at: usize,
     pub tag: u16,
-    kind: u16,
+    field_type: u16,
     pub count: u32,
 }
 
 impl Entry {
-    /// Bytes of one value; 0 for an unknown type.
+    /// Returns the bytes of one value; 0 for an unknown type.
     pub fn size(self) -> usize {
-        match self.kind {
-            // 129 is EXIF 3.0's UTF-8.
+        match self.field_type {
+            // 129 is UTF-8, from EXIF 3.0.
             1 | 2 | 6 | 7 | 129 => 1,
             3 | 8 => 2,
             4 | 9 | 11 | 13 => 4,
@@ -88,22 +88,22 @@ impl Entry {
         }
     }
 
-    /// Whether its type says that it is a text, in ASCII or UTF-8.
+    /// Returns whether the type is ASCII or UTF-8.
     pub fn is_text(self) -> bool {
-        matches!(self.kind, 2 | 129)
+        matches!(self.field_type, 2 | 129)
     }
 
-    /// Where the entry has its value, or the offset of it.
-    pub fn field(self) -> usize {
+    /// Returns the position of the value, or of the offset to it.
+    pub fn value_position(self) -> usize {
         self.at + 8
     }
 
-    /// What a value that does not fit into the entry has in its place.
+    /// Returns the offset of a value that does not fit into the entry.
     pub fn offset(self, tiff: Tiff) -> Option<u32> {
-        tiff.u32(self.field())
+        tiff.u32(self.value_position())
     }
 
-    /// The offsets that a pointer has: 32 bits each, in whatever type says so. One byte for each would be a text's.
+    /// Returns the offsets that a pointer holds: 32 bits each, whatever the type. Values of one byte are a text instead.
     pub fn pointers(self, tiff: Tiff) -> impl Iterator<Item = u32> {
         let (count, is_raw) = match (self.size(), self.size().checked_mul(self.count as usize)) {
             (4, _) => (self.count, false),
@@ -116,8 +116,8 @@ impl Entry {
         (0..count).map_while(move |index| if is_raw { self.offset(tiff) } else { self.number(tiff, index) })
     }
 
-    /// Where a value lies that does not fit into the entry.
-    pub fn outside(self, tiff: Tiff) -> Option<Span> {
+    /// Returns the range of a value that does not fit into the entry.
+    pub fn external_value(self, tiff: Tiff) -> Option<Span> {
         let bytes = self.size().checked_mul(self.count as usize)?;
         if bytes <= 4 {
             return None;
@@ -125,7 +125,7 @@ impl Entry {
         Span::inside(tiff.u32(self.at + 8)? as usize, bytes, tiff.bytes.len())
     }
 
-    /// A whole number of the value, of whatever width.
+    /// Returns one integer of the value, of any width.
     pub fn number(self, tiff: Tiff, index: u32) -> Option<u32> {
         let bytes = self.size().checked_mul(self.count as usize)?;
         let start = if bytes <= 4 { self.at + 8 } else { tiff.u32(self.at + 8)? as usize };

@@ -1,21 +1,20 @@
-//! What follows a picture's end: the further pictures of a Multi-Picture file, a motion photo's video, IPTC that old
-//! programs append, a camera's own blocks.
-//! Their makers count offsets into this, so everything is edited in place.
+//! Data after the end of the image: the further images of a Multi-Picture file, the video of a motion photo, IPTC appended by old
+//! programs, camera-specific blocks. Offsets point into this data, so everything is edited in place.
 
-use super::{Care, fill, insta360, iptc, mp4, segments};
+use super::{Policy, fill, insta360, iptc, mp4, segments};
 use memchr::memmem;
 
-/// The name of a block of Samsung's trailer (SEF) with the mobile country code; the code itself follows.
+/// The name of the block of Samsung's trailer (SEF) with the mobile country code. The code follows.
 const MOBILE_COUNTRY: &[u8] = b"MCC_Data";
 
-/// Whether there was a location.
-pub(super) fn clean(trailer: &mut [u8], care: Care) -> bool {
-    if care.wipe {
+/// Removes the location in place and returns whether there was one.
+pub(super) fn clean(trailer: &mut [u8], policy: Policy) -> bool {
+    if policy.wipe {
         return fill(trailer, 0);
     }
-    let mut changed = segments::scan(trailer, care);
-    changed |= mp4::clean(trailer, care);
-    changed |= iptc::scan(trailer, care);
+    let mut changed = segments::clean_jpegs(trailer, policy);
+    changed |= mp4::clean(trailer, policy);
+    changed |= iptc::clean_appended(trailer, policy);
     changed | insta360::clean(trailer) | mobile_country(trailer)
 }
 

@@ -1,16 +1,16 @@
-//! Text in UTF-16 and UTF-32, read as if it had a byte for each character: what is looked for in texts is ASCII.
+//! Text in UTF-16 and UTF-32, read as one byte per character. Everything that is searched for in texts is ASCII.
 
-/// How wide a character is, and which of its bytes comes first.
+/// The width of a character and its byte order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wide {
     bytes: usize,
     big_endian: bool,
 }
 
-/// A letter that no rule asks for.
+/// A letter that no rule matches.
 const OTHER: u8 = 0xc0;
 
-/// The ways to read bytes as wide text, the more likely ones first.
+/// The encodings of wide text, the more likely ones first.
 pub(super) const ALL: [Wide; 4] = [
     Wide { bytes: 2, big_endian: false },
     Wide { bytes: 2, big_endian: true },
@@ -18,7 +18,8 @@ pub(super) const ALL: [Wide; 4] = [
     Wide { bytes: 4, big_endian: true },
 ];
 
-/// UTF-16 by its mark, or by the zeros of which Latin letters have one each; a text in bytes has none but at its end.
+/// Detects UTF-16 by its byte order mark, or by its zeros: each Latin letter has one. Text in single bytes has zeros only at its
+/// end.
 pub(super) fn guess(text: &[u8]) -> Option<Wide> {
     match text {
         [0xff, 0xfe, ..] => return Some(Wide::UTF_16_LE),
@@ -39,13 +40,13 @@ impl Wide {
     pub const UTF_16_LE: Wide = ALL[0];
     pub const UTF_16_BE: Wide = ALL[1];
 
-    /// Where the text starts whose character `<` has its only byte at `first`.
+    /// Returns where the text starts if the only byte of its first `<` is at `first`.
     pub fn start(self, first: usize) -> usize {
         let lead = if self.big_endian { self.bytes - 1 } else { 0 };
         first.saturating_sub(lead) % self.bytes
     }
 
-    /// Edits `text` by way of its narrow form, which keeps its length; characters that `edit` does not change stay.
+    /// Edits the narrow form of `text`, which keeps its length. Characters that `edit` does not change stay.
     pub fn edit<T>(self, text: &mut [u8], edit: impl FnOnce(&mut [u8]) -> T) -> T {
         let before: Vec<u8> = text.chunks_exact(self.bytes).map(|unit| self.narrow(unit)).collect();
         let mut after = before.clone();
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_edit_changes_only_the_characters_that_it_means() {
+    fn an_edit_changes_only_the_edited_characters() {
         for wide in ALL {
             let encode = |text: &str| -> Vec<u8> {
                 text.chars()

@@ -1,11 +1,12 @@
-//! Walks the tags of an XML document (XML 1.0 with namespaces), as far as XMP needs it, without copying any of it.
+//! Tokenizes XML (XML 1.0 with namespaces), as far as XMP needs it, without copying.
 //!
 //! Strict where a wrong guess would hide a property (nesting, quotes, names), lenient where it cannot (text, references,
-//! doubled attributes). A document type is refused: XMP has none, and its entities could spell what is not there.
+//! duplicate attributes). A document type declaration is an error: XMP has none, and its entities could spell text that is not in
+//! the document.
 
 use std::ops::Range;
 
-/// The document is not well-formed, or beyond what honest ones do.
+/// The document is not well-formed, or exceeds the limits.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
@@ -13,34 +14,34 @@ pub(super) struct Malformed;
 const MAX_ATTRIBUTES: usize = 4096;
 
 pub(super) enum Token {
-    /// Its attributes are in [`Reader::attributes`].
-    Open {
+    /// The attributes are in [`Reader::attributes`].
+    StartTag {
         tag: Range<usize>,
         name: Range<usize>,
-        closed: bool,
+        self_closing: bool,
     },
-    Close {
+    EndTag {
         tag: Range<usize>,
         name: Range<usize>,
     },
     /// A comment or a processing instruction.
-    Aside(Range<usize>),
-    /// What stands between tags, references unresolved; or in CDATA.
+    CommentOrInstruction(Range<usize>),
+    /// Character data between tags, with references unresolved, or the content of a CDATA section.
     Text(Range<usize>),
 }
 
 pub(super) struct Attribute {
-    /// From the name's first byte to the closing quote.
+    /// From the first byte of the name to the closing quote.
     pub whole: Range<usize>,
     pub name: Range<usize>,
-    /// Without its quotes.
+    /// Without quotes.
     pub value: Range<usize>,
 }
 
 pub(super) struct Reader<'a> {
     text: &'a [u8],
     at: usize,
-    /// Where the token starts that is being read.
+    /// The start of the current token.
     pub start: usize,
     pub attributes: Vec<Attribute>,
 }
@@ -54,7 +55,7 @@ impl<'a> Reader<'a> {
         self.text.get(range.clone()).unwrap_or_default()
     }
 
-    /// `None` at the end.
+    /// Returns the next token, or `None` at the end.
     pub fn next(&mut self) -> Result<Option<Token>, Malformed> {
         self.start = self.at;
         let Some(skip) = memchr::memchr(b'<', self.rest()) else { return Ok(None) };
@@ -66,25 +67,25 @@ impl<'a> Reader<'a> {
         }
         let rest = self.rest();
         if rest.starts_with(b"<!--") {
-            return self.past(start + 4, b"-->").map(|end| Some(Token::Aside(start..end)));
+            return self.skip_past(start + 4, b"-->").map(|end| Some(Token::CommentOrInstruction(start..end)));
         }
         if rest.starts_with(b"<?") {
-            return self.past(start + 2, b"?>").map(|end| Some(Token::Aside(start..end)));
+            return self.skip_past(start + 2, b"?>").map(|end| Some(Token::CommentOrInstruction(start..end)));
         }
         if rest.starts_with(b"<![CDATA[") {
-            return self.past(start + 9, b"]]>").map(|end| Some(Token::Text(start + 9..end - 3)));
+            return self.skip_past(start + 9, b"]]>").map(|end| Some(Token::Text(start + 9..end - 3)));
         }
         if rest.starts_with(b"<!") {
             return Err(Malformed);
         }
         if rest.starts_with(b"</") {
-            return self.close(start).map(Some);
+            return self.end_tag(start).map(Some);
         }
-        self.open(start).map(Some)
+        self.start_tag(start).map(Some)
     }
 
-    /// Whether the text ends inside of the token that could not be read.
-    pub fn is_cut(&self) -> bool {
+    /// Returns whether the text ends within the token that could not be read.
+    pub fn is_truncated(&self) -> bool {
         self.text.get(self.start..).is_some_and(|token| token.starts_with(b"<") && memchr::memchr(b'>', token).is_none())
     }
 
@@ -92,36 +93,36 @@ impl<'a> Reader<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// Moves behind the next `end`.
-    fn past(&mut self, from: usize, end: &[u8]) -> Result<usize, Malformed> {
+    /// Moves after the next `end` and returns that position.
+    fn skip_past(&mut self, from: usize, end: &[u8]) -> Result<usize, Malformed> {
         let rest = self.text.get(from..).ok_or(Malformed)?;
         self.at = from + memchr::memmem::find(rest, end).ok_or(Malformed)? + end.len();
         Ok(self.at)
     }
 
-    fn close(&mut self, start: usize) -> Result<Token, Malformed> {
+    fn end_tag(&mut self, start: usize) -> Result<Token, Malformed> {
         self.at = start + 2;
         let name = self.name()?;
-        self.space();
+        self.skip_space();
         self.expect(b'>')?;
-        Ok(Token::Close { tag: start..self.at, name })
+        Ok(Token::EndTag { tag: start..self.at, name })
     }
 
-    fn open(&mut self, start: usize) -> Result<Token, Malformed> {
+    fn start_tag(&mut self, start: usize) -> Result<Token, Malformed> {
         self.at = start + 1;
         self.attributes.clear();
         let name = self.name()?;
         loop {
-            let spaced = self.space();
+            let spaced = self.skip_space();
             match self.rest().first().ok_or(Malformed)? {
                 b'>' => {
                     self.at += 1;
-                    return Ok(Token::Open { tag: start..self.at, name, closed: false });
+                    return Ok(Token::StartTag { tag: start..self.at, name, self_closing: false });
                 }
                 b'/' => {
                     self.at += 1;
                     self.expect(b'>')?;
-                    return Ok(Token::Open { tag: start..self.at, name, closed: true });
+                    return Ok(Token::StartTag { tag: start..self.at, name, self_closing: true });
                 }
                 _ if spaced => self.attribute()?,
                 _ => return Err(Malformed),
@@ -132,14 +133,14 @@ impl<'a> Reader<'a> {
     fn attribute(&mut self) -> Result<(), Malformed> {
         let start = self.at;
         let name = self.name()?;
-        self.space();
+        self.skip_space();
         self.expect(b'=')?;
-        self.space();
+        self.skip_space();
         let quote = *self.rest().first().filter(|quote| matches!(quote, b'"' | b'\'')).ok_or(Malformed)?;
         let from = self.at + 1;
         let length = memchr::memchr(quote, self.text.get(from..).unwrap_or_default()).ok_or(Malformed)?;
         let value = from..from + length;
-        // A quote that was forgotten would swallow tags.
+        // A missing quote would swallow tags.
         if self.get(&value).contains(&b'<') || self.attributes.len() == MAX_ATTRIBUTES {
             return Err(Malformed);
         }
@@ -157,8 +158,8 @@ impl<'a> Reader<'a> {
         Ok(start..self.at)
     }
 
-    /// Whether there was any white space.
-    fn space(&mut self) -> bool {
+    /// Skips white space and returns whether there was any.
+    fn skip_space(&mut self) -> bool {
         let length = self.rest().iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         self.at += length;
         length > 0
@@ -173,7 +174,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// An attribute's value with its references resolved. Only those that XML itself defines can occur without a document type.
+/// Resolves the references in an attribute value. Without a document type, only those that XML itself defines can occur.
 pub(super) fn resolve(value: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut resolved = Vec::with_capacity(value.len());
     let mut rest = value;

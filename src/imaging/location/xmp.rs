@@ -1,76 +1,82 @@
-//! XMP (ISO 16684-1): finds the properties that name a place, by namespace rather than prefix, as elements and as
-//! attributes, and overwrites them with spaces; so it does with coordinates and map links in the values of others. The packet
-//! keeps its length; it stays well-formed.
+//! XMP (ISO 16684-1): finds the properties that name a location and overwrites them with spaces. Properties are matched by
+//! namespace rather than prefix, as elements and as attributes. Coordinates and map links in the values of other properties are
+//! overwritten as well. The packet keeps its length and stays well-formed.
 //!
-//! Packets in UTF-16 and UTF-32 are read by way of [`super::wide`]. What follows the root element is nobody's; it stays unless
-//! it names a place. A packet that is cut off is cleaned as far as it goes. One that is not well-formed is wiped.
+//! [`super::wide`] reads packets in UTF-16 and UTF-32. Data after the root element stays unless it names a location. A truncated
+//! packet is cleaned up to the cut. A malformed packet is wiped.
 
-use super::coordinates::{self, Edit, With};
-use super::fields::{self, Namespace, Says};
-use super::references::Resolved;
+use super::block::Kind;
+use super::character_references::Resolved;
+use super::coordinates::{self, Edit, Replacement};
+use super::namespaces::Namespace;
+use super::property_names::{self, Meaning};
 use super::xml::{self, Attribute, Malformed, Reader, Token};
-use super::{Care, Outcome, block, embedded, wide};
+use super::{Outcome, Policy, base64_jpeg, keywords, wide, wipe_block};
 use std::ops::Range;
 
-/// XMP nests structures in lists in structures: about 10 deep.
+/// The length of the magic trailer. GIF stores an XMP packet as it is, not in sub-blocks, and this trailer follows it for readers
+/// that only know sub-blocks: whichever of its bytes they take for a length, they arrive at the end.
+pub(super) const GIF_MAGIC_TRAILER_BYTES: usize = 258;
+
+/// XMP nests structures in lists in structures, about 10 levels deep.
 const MAX_DEPTH: usize = 256;
 
-/// Namespaces in scope at one time; packets declare about 20. Looking one up goes through all, so this bounds the time.
+/// Namespaces in scope at any one time; packets declare about 20. A look-up scans all of them, so this bounds the time.
 const MAX_BINDINGS: usize = 128;
 
 /// How elements and attributes are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Names {
-    /// By namespaces.
+enum Naming {
+    /// With namespaces.
     #[default]
     Qualified,
-    /// By words alone, in XML that a program made up for itself.
+    /// With plain words, in program-specific XML.
     Plain,
 }
 
 /// Removes the location in place.
-pub(super) fn clean(packet: &mut [u8], care: Care) -> Outcome {
-    clean_named(packet, Names::Qualified, care)
+pub(super) fn clean(packet: &mut [u8], policy: Policy) -> Outcome {
+    clean_named(packet, Naming::Qualified, policy)
 }
 
-/// As [`clean`], of XML without namespaces.
-pub(super) fn clean_plain(xml: &mut [u8], care: Care) -> Outcome {
-    if care.wipe { block::wipe(block::Kind::Xmp, xml) } else { clean_named(xml, Names::Plain, care) }
+/// Same as [`clean`], for XML without namespaces.
+pub(super) fn clean_plain(xml: &mut [u8], policy: Policy) -> Outcome {
+    if policy.wipe { wipe_block(Kind::Xmp, xml) } else { clean_named(xml, Naming::Plain, policy) }
 }
 
-fn clean_named(packet: &mut [u8], names: Names, care: Care) -> Outcome {
+fn clean_named(packet: &mut [u8], naming: Naming, policy: Policy) -> Outcome {
     if super::is_blank(packet) {
         return Outcome::Unchanged;
     }
-    let cleaned = match widths(packet) {
-        None => clean_narrow(packet, names, care),
+    let cleaned = match wide_tag_start(packet) {
+        None => clean_narrow(packet, naming, policy),
         Some(first) => wide::ALL
             .into_iter()
             .find_map(|wide| {
                 let (_, text) = packet.split_at_mut_checked(wide.start(first))?;
-                wide.edit(text, |narrow| clean_narrow(narrow, names, care)).ok()
+                wide.edit(text, |narrow| clean_narrow(narrow, naming, policy)).ok()
             })
             .ok_or(Malformed),
     };
-    cleaned.unwrap_or_else(|Malformed| block::wipe(block::Kind::Xmp, packet))
+    cleaned.unwrap_or_else(|Malformed| wipe_block(Kind::Xmp, packet))
 }
 
-/// Where the first tag starts in a packet that has zeros between its characters; XML in UTF-8 has none.
-fn widths(packet: &[u8]) -> Option<usize> {
+/// Returns where the first tag starts in a packet with zeros between its characters. XML in UTF-8 has no zeros.
+fn wide_tag_start(packet: &[u8]) -> Option<usize> {
     let text = packet.get(packet.iter().position(|&byte| byte != 0)?..)?;
     let last = text.iter().rposition(|&byte| byte != 0)?;
     memchr::memchr(0, text.get(..=last)?)?;
     memchr::memchr(b'<', packet)
 }
 
-fn clean_narrow(packet: &mut [u8], names: Names, care: Care) -> Result<Outcome, Malformed> {
-    let found = find(packet, names)?;
+fn clean_narrow(packet: &mut [u8], naming: Naming, policy: Policy) -> Result<Outcome, Malformed> {
+    let found = find(packet, naming)?;
     for edit in &found.edits {
         edit.apply(packet);
     }
     let mut changed = !found.edits.is_empty();
     for image in found.images {
-        changed |= packet.get_mut(image).is_some_and(|image| embedded::clean_base64(image, care));
+        changed |= packet.get_mut(image).is_some_and(|image| base64_jpeg::clean_base64(image, policy));
     }
     Ok(if changed { Outcome::Edited } else { Outcome::Unchanged })
 }
@@ -81,8 +87,8 @@ struct Found {
     images: Vec<Range<usize>>,
 }
 
-/// Where the properties lie.
-fn find(packet: &[u8], names: Names) -> Result<Found, Malformed> {
+/// Finds the parts of a packet to remove or clean.
+fn find(packet: &[u8], naming: Naming) -> Result<Found, Malformed> {
     let padding = |byte: &&u8| matches!(**byte, 0 | b' ' | b'\t' | b'\n' | b'\r');
     let start = packet.iter().take_while(padding).count();
     let end = packet.len() - packet.iter().rev().take_while(padding).count();
@@ -90,12 +96,12 @@ fn find(packet: &[u8], names: Names) -> Result<Found, Malformed> {
     if memchr::memchr(0, text).is_some() || !starts_as_xml(text) {
         return Err(Malformed);
     }
-    // With the padding before it, for the offsets' sake.
+    // Keep the leading padding, so that offsets count from the start of the packet.
     let text = packet.get(..end).unwrap_or_default();
     let mut reader = Reader::of(text);
-    let mut search = Search { names, has_rdf: names == Names::Plain, ..Search::default() };
+    let mut search = Search { naming, has_rdf: naming == Naming::Plain, ..Search::default() };
     if search.run(&mut reader).is_err() {
-        search.after_fault(&reader, text)?;
+        search.recover(&reader, text)?;
     }
     Ok(Found { edits: search.edits, images: search.images })
 }
@@ -106,74 +112,76 @@ fn starts_as_xml(text: &[u8]) -> bool {
 
 #[derive(Default)]
 struct Search {
-    names: Names,
+    naming: Naming,
     edits: Vec<Edit>,
     images: Vec<Range<usize>>,
     elements: Vec<Element>,
     bindings: Vec<Binding>,
-    /// Whether the root has `rdf:RDF` in it, if it has to.
+    /// Whether the root contains `rdf:RDF`, if that is required.
     has_rdf: bool,
-    /// Where a root with that was closed.
+    /// The end of a root element with `rdf:RDF`.
     root_end: Option<usize>,
 }
 
-/// An element that is open.
+/// An open element.
 struct Element {
     name: Range<usize>,
-    /// How many bindings were in scope around it.
+    /// The number of bindings in scope around it.
     bindings: usize,
-    /// Where it starts.
+    /// The position of its start tag.
     start: usize,
-    /// Where its content starts.
+    /// The position of its content.
     content: usize,
-    says: Says,
-    /// Whether it is a text for people, or a list or an alternative in one.
-    is_for_people: bool,
-    /// Whether there was another element in it.
+    meaning: Meaning,
+    /// Whether it is human-readable text, or a list or alternative within one.
+    is_human_text: bool,
+    /// Whether it contains another element.
     has_elements: bool,
 }
 
 struct Binding {
     prefix: Range<usize>,
-    /// Tells most prefixes apart without looking at them.
+    /// Distinguishes most prefixes without comparing them.
     key: u64,
     namespace: Namespace,
 }
 
-/// The prefix's length and its first bytes.
+/// Returns the length of the prefix and its first bytes, as one number.
 fn key(prefix: &[u8]) -> u64 {
     prefix.iter().take(7).fold(prefix.len() as u64, |key, &byte| key << 8 | u64::from(byte))
 }
 
 impl Search {
     fn run(&mut self, reader: &mut Reader) -> Result<(), Malformed> {
-        // How deep the element is that goes.
+        // The depth of the element that is being removed.
         let mut removed: Option<usize> = None;
         while let Some(token) = reader.next()? {
             match token {
-                Token::Aside(range) if removed.is_none() && fields::aside_mentions_location(reader.get(&range)) => {
+                Token::CommentOrInstruction(range)
+                    if removed.is_none() && keywords::comment_mentions_location(reader.get(&range)) =>
+                {
                     self.add(range)
                 }
-                Token::Aside(_) => {}
+                Token::CommentOrInstruction(_) => {}
                 Token::Text(range) if removed.is_none() => {
-                    let is_for_people = self.elements.last().is_some_and(|element| element.is_for_people);
-                    self.value(reader, range, is_for_people);
+                    let is_human_text = self.elements.last().is_some_and(|element| element.is_human_text);
+                    self.value(reader, range, is_human_text);
                 }
                 Token::Text(_) => {}
-                Token::Open { tag, name, closed } => {
+                Token::StartTag { tag, name, self_closing } => {
                     let around = self.bindings.len();
                     self.bind(reader)?;
-                    let says = if removed.is_some() { Says::Nothing } else { self.says(reader, &name, IsAttribute::No) };
-                    if removed.is_none() && says != Says::Place {
+                    let meaning = if removed.is_some() { Meaning::Other } else { self.meaning(reader, &name, IsAttribute::No) };
+                    if removed.is_none() && meaning != Meaning::Location {
                         self.attributes(reader);
                     }
                     self.has_rdf |= reader.get(&name).ends_with(b":RDF");
                     if let Some(parent) = self.elements.last_mut() {
                         parent.has_elements = true;
                     }
-                    if closed {
+                    if self_closing {
                         self.bindings.truncate(around);
-                        if says == Says::Place {
+                        if meaning == Meaning::Location {
                             self.add(tag.clone());
                         }
                         self.end_root(tag.end);
@@ -182,22 +190,22 @@ impl Search {
                     if self.elements.len() == MAX_DEPTH {
                         return Err(Malformed);
                     }
-                    if says == Says::Place {
+                    if meaning == Meaning::Location {
                         removed = Some(self.elements.len());
                     }
                     let (start, content) = (tag.start, tag.end);
-                    let is_for_people = self.is_for_people(reader, &name);
+                    let is_human_text = self.is_human_text(reader, &name);
                     self.elements.push(Element {
                         name,
                         bindings: around,
                         start,
                         content,
-                        says,
-                        is_for_people,
+                        meaning,
+                        is_human_text,
                         has_elements: false,
                     });
                 }
-                Token::Close { tag, name } => {
+                Token::EndTag { tag, name } => {
                     let element = self.elements.last().ok_or(Malformed)?;
                     if reader.get(&element.name) != reader.get(&name) {
                         return Err(Malformed);
@@ -209,7 +217,7 @@ impl Search {
                     }
                     let content = reader.get(&(element.content..tag.start));
                     if removed.is_none()
-                        && (element.says == Says::Place || !element.has_elements && is_number(element.says, content))
+                        && (element.meaning == Meaning::Location || !element.has_elements && is_number(element.meaning, content))
                     {
                         self.add(element.start..tag.end);
                     }
@@ -226,30 +234,30 @@ impl Search {
         }
     }
 
-    /// Decides what a document with a fault in it is worth.
-    fn after_fault(&mut self, reader: &Reader, text: &[u8]) -> Result<(), Malformed> {
+    /// Decides what to keep of a malformed document.
+    fn recover(&mut self, reader: &Reader, text: &[u8]) -> Result<(), Malformed> {
         let all_read = reader.start >= text.len() || memchr::memchr(b'<', text.get(reader.start..).unwrap_or_default()).is_none();
         if let Some(end) = self.root_end {
-            // An older packet's end stands behind the new one.
+            // The end of an older, longer packet follows the new one.
             self.remnant(end..text.len(), text);
             return Ok(());
         }
-        if !self.has_rdf || !all_read && !reader.is_cut() {
+        if !self.has_rdf || !all_read && !reader.is_truncated() {
             return Err(Malformed);
         }
-        // The packet is cut off: its end may lie in another segment, or nowhere.
-        match self.elements.iter().find(|element| element.says == Says::Place) {
+        // The packet is truncated: the rest is in another segment, or lost.
+        match self.elements.iter().find(|element| element.meaning == Meaning::Location) {
             Some(removed) => self.add(removed.start..text.len()),
             None => self.remnant(reader.start..text.len(), text),
         }
         Ok(())
     }
 
-    /// What no reader of XML gets to see, but someone who looks at the bytes does.
+    /// Removes bytes that no XML reader sees, but that are visible in the file, if they name a location.
     fn remnant(&mut self, range: Range<usize>, text: &[u8]) {
         let bytes = text.get(range.clone()).unwrap_or_default();
-        if fields::remnant_mentions_location(bytes) || !coordinates::find(bytes).is_empty() {
-            // What was found in it is a part of it.
+        if keywords::remnant_mentions_location(bytes) || !coordinates::find(bytes).is_empty() {
+            // Edits within the remnant are part of it.
             self.edits.retain(|edit| edit.range.start < range.start);
             self.images.retain(|image| image.start < range.start);
             self.add(range);
@@ -257,35 +265,35 @@ impl Search {
     }
 
     fn add(&mut self, range: Range<usize>) {
-        // Edits inside of an element that goes are a part of it.
+        // Edits inside a removed element are part of it.
         while self.edits.last().is_some_and(|last| last.range.start >= range.start) {
             self.edits.pop();
         }
-        self.edits.push(Edit { range, with: With::Spaces });
+        self.edits.push(Edit { range, replacement: Replacement::Spaces });
     }
 
-    /// Of an element that is about to be opened.
-    fn is_for_people(&self, reader: &Reader, name: &Range<usize>) -> bool {
+    /// Returns whether the element about to be opened holds human-readable text.
+    fn is_human_text(&self, reader: &Reader, name: &Range<usize>) -> bool {
         let name = reader.get(name);
         match self.elements.last() {
-            Some(around) if name.starts_with(b"rdf:") => around.is_for_people,
-            _ => fields::is_for_people(name),
+            Some(around) if name.starts_with(b"rdf:") => around.is_human_text,
+            _ => keywords::is_human_text(name),
         }
     }
 
-    /// Of a property that stays.
-    fn value(&mut self, reader: &Reader, range: Range<usize>, is_for_people: bool) {
+    /// Checks the value of a property that stays.
+    fn value(&mut self, reader: &Reader, range: Range<usize>, is_human_text: bool) {
         let value = reader.get(&range);
-        if embedded::is_base64(value) {
+        if base64_jpeg::is_base64(value) {
             self.images.push(range);
             return;
         }
         let resolved = Resolved::of(value);
         let text = &resolved.text;
-        let found = if is_for_people { coordinates::find_in_whole(text) } else { coordinates::find(text) };
+        let found = if is_human_text { coordinates::find_in_whole(text) } else { coordinates::find(text) };
         for mut edit in found {
-            let place = resolved.place(edit.range);
-            edit.range = range.start + place.start..range.start + place.end;
+            let source = resolved.source_range(edit.range);
+            edit.range = range.start + source.start..range.start + source.end;
             self.edits.push(edit);
         }
     }
@@ -309,38 +317,38 @@ impl Search {
             if declared_prefix(reader, attribute).is_some() {
                 continue;
             }
-            let says = self.says(reader, &attribute.name, IsAttribute::Yes);
-            if says == Says::Place || is_number(says, reader.get(&attribute.value)) {
+            let meaning = self.meaning(reader, &attribute.name, IsAttribute::Yes);
+            if meaning == Meaning::Location || is_number(meaning, reader.get(&attribute.value)) {
                 self.add(attribute.whole.clone());
             } else {
-                let is_for_people = fields::is_for_people(reader.get(&attribute.name));
-                self.value(reader, attribute.value.clone(), is_for_people);
+                let is_human_text = keywords::is_human_text(reader.get(&attribute.name));
+                self.value(reader, attribute.value.clone(), is_human_text);
             }
         }
     }
 
-    fn says(&self, reader: &Reader, name: &Range<usize>, is_attribute: IsAttribute) -> Says {
+    fn meaning(&self, reader: &Reader, name: &Range<usize>, is_attribute: IsAttribute) -> Meaning {
         let name = reader.get(name);
-        if self.names == Names::Plain {
-            return if fields::is_place_keyword(name) { Says::Place } else { Says::Nothing };
+        if self.naming == Naming::Plain {
+            return if keywords::is_location_keyword(name) { Meaning::Location } else { Meaning::Other };
         }
         let (prefix, local) = match memchr::memchr(b':', name) {
             Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),
             None => (Default::default(), name),
         };
-        // The default namespace is for elements only.
+        // The default namespace applies to elements only.
         let unqualified = prefix.is_empty() && is_attribute == IsAttribute::Yes;
         let key = key(prefix);
         let is_bound = |binding: &&Binding| binding.key == key && reader.get(&binding.prefix) == prefix;
         let bound = if unqualified { None } else { self.bindings.iter().rev().find(is_bound) };
         let namespace = bound.map_or_else(|| Namespace::usual_for(prefix), |binding| binding.namespace);
-        fields::property(namespace, local)
+        property_names::property(namespace, local)
     }
 }
 
-/// Whether a name that may say a place has the value for it.
-fn is_number(says: Says, value: &[u8]) -> bool {
-    let Says::PlaceIfNumber { decimals } = says else { return false };
+/// Returns whether the value makes an ambiguous property name a location.
+fn is_number(meaning: Meaning, value: &[u8]) -> bool {
+    let Meaning::LocationIfNumber { decimals } = meaning else { return false };
     let resolved = Resolved::of(value);
     let value = resolved.text.trim_ascii();
     let is_numeric = value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'+' | b'-' | b'/' | b' '));
@@ -349,7 +357,7 @@ fn is_number(says: Says, value: &[u8]) -> bool {
     is_numeric && places >= decimals && value.iter().any(u8::is_ascii_digit)
 }
 
-/// The prefix that a namespace declaration is for; an empty one is the default.
+/// Returns the prefix that a namespace declaration binds; an empty one is the default namespace.
 fn declared_prefix(reader: &Reader, attribute: &Attribute) -> Option<Range<usize>> {
     match reader.get(&attribute.name) {
         b"xmlns" => Some(attribute.name.end..attribute.name.end),

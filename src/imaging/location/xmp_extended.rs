@@ -1,9 +1,9 @@
-//! Extended XMP (XMP part 3, 1.1.3.1): a second packet, cut over many JPEG segments. Each segment and the main packet name
-//! it by the MD5 of the whole, so an edit has to renew the name everywhere.
+//! Extended XMP (XMP part 3, 1.1.3.1): a second packet, split over many JPEG segments. Each segment and the main packet identify
+//! it by a GUID, the MD5 of the whole packet, so an edit has to replace the GUID everywhere.
 
-use super::block::{self, Kind, MAX_BLOCK_BYTES};
+use super::block::{Kind, MAX_BLOCK_BYTES};
 use super::pieces::Pieces;
-use super::{Care, fill, is_blank};
+use super::{Policy, clean_block, fill, is_blank};
 use md5::{Digest, Md5};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,23 +13,23 @@ pub(super) const HEADER: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
 const GUID_BYTES: usize = 32;
 type Guid = [u8; GUID_BYTES];
 
-/// The packets of one JPEG that are cut into segments.
+/// The extended packets of one JPEG, by GUID.
 #[derive(Default)]
 pub(super) struct Extended(HashMap<Guid, Vec<Part>>);
 
 /// One segment.
 struct Part {
-    /// Where its GUID lies in the file; two numbers and the data follow.
+    /// The range of its GUID in the file; two numbers and the data follow.
     guid: Range<usize>,
-    /// Bytes of the whole packet.
+    /// The length of the whole packet in bytes.
     whole: u32,
-    /// Where in the packet its data belongs.
+    /// The offset of its data in the packet.
     offset: u32,
     data: Range<usize>,
 }
 
 impl Extended {
-    /// `body` is the segment's, from [`HEADER`] on.
+    /// Adds the segment with this `body`, which starts with [`HEADER`].
     pub fn add(&mut self, file: &[u8], body: Range<usize>) {
         let start = body.start + HEADER.len();
         let Some(head) = file.get(start..body.end).and_then(|rest| rest.first_chunk::<{ GUID_BYTES + 8 }>()) else { return };
@@ -45,11 +45,11 @@ impl Extended {
         self.0.entry(*guid).or_default().push(part);
     }
 
-    /// Cleans all of them and renews their names in the `main` packets.
-    pub fn finish(self, file: &mut [u8], main: &[Range<usize>], care: Care) -> bool {
+    /// Cleans all packets and replaces their GUIDs in the `main` packets. Returns whether anything changed.
+    pub fn finish(self, file: &mut [u8], main: &[Range<usize>], policy: Policy) -> bool {
         let mut renamed = HashMap::new();
         for (guid, parts) in self.0 {
-            if let Some(new) = clean(file, parts, care) {
+            if let Some(new) = clean(file, parts, policy) {
                 renamed.insert(guid, new);
             }
         }
@@ -65,24 +65,24 @@ impl Extended {
     }
 }
 
-/// The packet's new name, when it changed.
-fn clean(file: &mut [u8], mut parts: Vec<Part>, care: Care) -> Option<Guid> {
+/// Returns the new GUID of the packet if it changed.
+fn clean(file: &mut [u8], mut parts: Vec<Part>, policy: Policy) -> Option<Guid> {
     parts.sort_by_key(|part| part.offset);
     let is_whole = is_whole(&parts);
     let (guids, data): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.guid, part.data)).unzip();
     let (guids, data) = (Pieces(guids), Pieces(data));
     if !is_whole || data.bytes() > MAX_BLOCK_BYTES {
-        // The old name goes with its packet, since it is a digest of it.
+        // The old GUID is removed with its packet, since it is a digest of it.
         let wiped = data.each(file, |data| !is_blank(data) && fill(data, b' '));
-        return wiped.then(|| renew(file, &guids, [b'0'; GUID_BYTES]));
+        return wiped.then(|| write_guid(file, &guids, [b'0'; GUID_BYTES]));
     }
     let mut packet = data.gather(file);
-    if !block::clean(Kind::Xmp, &mut packet, care).changed() {
+    if !clean_block(Kind::Xmp, &mut packet, policy).changed() {
         return None;
     }
     data.scatter(file, &packet);
     let digest: [u8; 16] = Md5::digest(&packet).into();
-    Some(renew(file, &guids, hex(digest)))
+    Some(write_guid(file, &guids, hex(digest)))
 }
 
 fn is_whole(parts: &[Part]) -> bool {
@@ -96,7 +96,7 @@ fn is_whole(parts: &[Part]) -> bool {
     parts.iter().all(|part| u64::from(part.whole) == at)
 }
 
-fn renew(file: &mut [u8], guids: &Pieces, guid: Guid) -> Guid {
+fn write_guid(file: &mut [u8], guids: &Pieces, guid: Guid) -> Guid {
     guids.each(file, |old| {
         for (byte, new) in old.iter_mut().zip(guid) {
             *byte = new;
@@ -106,7 +106,7 @@ fn renew(file: &mut [u8], guids: &Pieces, guid: Guid) -> Guid {
     guid
 }
 
-/// Upper case, as the specification wants it.
+/// Returns the digest in upper case, as the specification requires.
 fn hex(digest: [u8; 16]) -> Guid {
     let mut text = [0; GUID_BYTES];
     for (place, digit) in text.iter_mut().zip(digest.iter().flat_map(|byte| [byte >> 4, byte & 15])) {
@@ -115,7 +115,7 @@ fn hex(digest: [u8; 16]) -> Guid {
     text
 }
 
-/// Replaces GUIDs in `xmpNote:HasExtendedXMP`: wherever a run of 32 hexadecimal digits is a name that changed.
+/// Replaces GUIDs in `xmpNote:HasExtendedXMP`: every run of 32 hexadecimal digits that is a changed GUID.
 fn rename(packet: &mut [u8], renamed: &HashMap<Guid, Guid>) {
     let mut run = 0;
     for at in 0..packet.len() {

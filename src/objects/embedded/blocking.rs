@@ -19,5 +19,5 @@ pub(super) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> S3Res
 /// Logs a storage error and returns `InternalError` without its details: clients must not see paths.
 pub(super) fn internal_error(error: StorageError) -> S3Error {
     tracing::error!("the embedded object store failed: {}", error_chain(&error));
-    s3_error!(InternalError, "the server failed to read or write the object")
+    s3_error!(InternalError, "The server failed to read or write the object.")
 }

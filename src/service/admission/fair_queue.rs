@@ -35,7 +35,7 @@ pub enum TurnKey {
 
 impl TurnKey {
     pub fn of(caller: &Caller, address: IpAddr) -> Self {
-        match caller.known() {
+        match caller.authenticated_user() {
             Some(user) => user.own_account().map_or_else(|| Self::User(user.id.clone()), |account| Self::Account(account.id)),
             None => Self::Network(client_network(address)),
         }

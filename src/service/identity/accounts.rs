@@ -137,7 +137,7 @@ impl Service {
         }
         if !changed.is_empty() {
             account.updated_at = now;
-            store::identity::accounts::set_changeable(&mut tx, &account).await?;
+            store::identity::accounts::update(&mut tx, &account).await?;
             self.note(&mut tx, admin, "account.changed", id, changed).await?;
         }
         tx.commit().await?;
@@ -173,7 +173,7 @@ impl Service {
             return Err(Error::Conflict { message });
         }
         if !keep_images {
-            let given_up = store::sharing::collections::give_up_all_of(&mut tx, user, now).await?;
+            let given_up = store::sharing::collections::mark_all_deleted(&mut tx, user, now).await?;
             collections::count(&mut tx, user, -given_up);
         }
         store::identity::sessions::delete_of(&mut tx, id, 0).await?;

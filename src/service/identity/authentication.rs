@@ -15,7 +15,7 @@ use super::secrets;
 pub use super::secrets::API_KEY_PREFIX;
 use super::tokens::SigningKeys;
 use crate::model::account::{Account, Email, KeyId};
-use crate::model::caller::{Caller, Proof, User, UserId};
+use crate::model::caller::{AuthMethod, Caller, User, UserId};
 use crate::model::clock::Clock;
 use crate::service::error::{Error, chain};
 use crate::service::{Limits, Service};
@@ -81,7 +81,7 @@ impl Service {
             Credentials::ApiKey(key) => self.authenticate_key(&key).await,
             Credentials::Bearer(token) => {
                 let (session, account) = self.read_access_token(&token).await?;
-                Ok(caller(account, Proof::Token(session)))
+                Ok(caller(account, AuthMethod::Token(session)))
             }
             Credentials::Basic { password, .. } if password.starts_with(API_KEY_PREFIX) => self.authenticate_key(&password).await,
             // `curl -u KEY:`. An e-mail address may begin like a key, but comes with a password.
@@ -90,7 +90,7 @@ impl Service {
             }
             Credentials::Basic { user, password } => {
                 let account = self.check_password(&user, &password, address, Charge::Now).await?;
-                Ok(caller(account, Proof::Password))
+                Ok(caller(account, AuthMethod::Password))
             }
             Credentials::Unreadable => Err(Error::BadCredentials(
                 "Authorization must be Bearer with an access token or an API key, or Basic, and X-API-Key an API key",
@@ -104,7 +104,7 @@ impl Service {
         if account.as_ref().is_some_and(|account| account.disabled_at.is_some()) {
             return Err(Error::forbidden("This account is disabled."));
         }
-        Ok(Caller::User(Box::new(User { id, proof: Proof::GatewayHeader, account })))
+        Ok(Caller::User(Box::new(User { id, auth_method: AuthMethod::GatewayHeader, account })))
     }
 
     async fn authenticate_key(self: &Arc<Self>, text: &str) -> Result<Caller, Error> {
@@ -130,7 +130,7 @@ impl Service {
                 self.tasks.spawn(async move { service.touch_key(id).await });
             }
         }
-        Ok(caller(account, Proof::ApiKey(id, key.scopes)))
+        Ok(caller(account, AuthMethod::ApiKey(id, key.scopes)))
     }
 
     /// Using a key succeeds even if this does not.
@@ -169,7 +169,7 @@ impl Service {
         // Who guesses from here is told nothing while there is to wait, not even by the right one.
         let wait = self.auth.logins.wait(email.as_str(), address);
         if !wait.is_zero() {
-            return Err(Error::too_many(wait));
+            return Err(Error::too_many_requests(wait));
         }
         if is_known() {
             return enabled(found);
@@ -177,12 +177,12 @@ impl Service {
         if let (Charge::Now, Some(address)) = (charge, address)
             && let Err(exceeded) = self.rates.check_address(RateClass::Login, address)
         {
-            return Err(Error::too_many(exceeded.retry_after));
+            return Err(Error::too_many_requests(exceeded.retry_after));
         }
         // An attempt begins with its turn, so that those who send many requests at once do not run into their own.
         let turn = self.auth.passwords.turn().await?;
         if !is_known() {
-            let attempt = self.auth.logins.begin(email.as_str(), address).map_err(Error::too_many)?;
+            let attempt = self.auth.logins.begin(email.as_str(), address).map_err(Error::too_many_requests)?;
             let hash = found.as_ref().map(|(_, hash)| hash.clone());
             let fits = turn.verify(password, hash).await;
             if matches!(fits, Ok(false)) {
@@ -220,18 +220,18 @@ fn enabled(found: Option<(Account, String)>) -> Result<Account, Error> {
 
 /// For metrics.
 pub fn proof_name(caller: &Caller) -> &'static str {
-    match caller.known().map(|user| &user.proof) {
+    match caller.authenticated_user().map(|user| &user.auth_method) {
         None => "none",
-        Some(Proof::GatewayHeader) => "gateway",
-        Some(Proof::Password) => "password",
-        Some(Proof::Token(_)) => "token",
-        Some(Proof::ApiKey(..)) => "api_key",
-        Some(Proof::Job) => "job",
+        Some(AuthMethod::GatewayHeader) => "gateway",
+        Some(AuthMethod::Password) => "password",
+        Some(AuthMethod::Token(_)) => "token",
+        Some(AuthMethod::ApiKey(..)) => "api_key",
+        Some(AuthMethod::Job) => "job",
     }
 }
 
-fn caller(account: Account, proof: Proof) -> Caller {
-    Caller::User(Box::new(User { id: account.user_id.clone(), proof, account: Some(account) }))
+fn caller(account: Account, auth_method: AuthMethod) -> Caller {
+    Caller::User(Box::new(User { id: account.user_id.clone(), auth_method, account: Some(account) }))
 }
 
 pub(in crate::service) fn require_enabled(account: &Account) -> Result<(), Error> {

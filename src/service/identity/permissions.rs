@@ -4,14 +4,14 @@
 //! request gives. A key with scopes may do what they say and no more, and makes, changes and deletes no keys.
 
 use crate::model::account::{Account, Scope};
-use crate::model::caller::{Caller, Proof, User, UserId};
+use crate::model::caller::{AuthMethod, Caller, User, UserId};
 use crate::model::image::{Image, ThumbnailSize};
 use crate::service::Service;
 use crate::service::error::Error;
 
 /// Whoever looks: their private images are shown to them.
 pub(in crate::service) fn viewer(caller: &Caller) -> Result<Option<&UserId>, Error> {
-    let Some(user) = caller.known() else { return Ok(None) };
+    let Some(user) = caller.authenticated_user() else { return Ok(None) };
     require_scope(user, Scope::Read)?;
     Ok(Some(&user.id))
 }
@@ -23,14 +23,14 @@ pub(in crate::service) fn known_viewer(caller: &Caller) -> Result<&UserId, Error
 
 /// Whoever changes what is theirs.
 pub(in crate::service) fn writer(caller: &Caller) -> Result<&User, Error> {
-    let user = caller.known().ok_or(Error::Unauthenticated)?;
+    let user = caller.authenticated_user().ok_or(Error::Unauthenticated)?;
     require_scope(user, Scope::Upload)?;
     Ok(user)
 }
 
 /// Whoever deletes or restores: an owner, or an administrator. Which one it must be is known once the image is.
 pub(in crate::service) fn remover(caller: &Caller) -> Result<&User, Error> {
-    match as_admin(caller).and(caller.known()) {
+    match as_admin(caller).and(caller.authenticated_user()) {
         Some(admin) => Ok(admin),
         None => writer(caller),
     }
@@ -38,7 +38,7 @@ pub(in crate::service) fn remover(caller: &Caller) -> Result<&User, Error> {
 
 /// The account of a caller who has shown to be its owner.
 pub(in crate::service) fn account(caller: &Caller, scope: Scope) -> Result<&Account, Error> {
-    let user = caller.known().ok_or(Error::AccountRequired)?;
+    let user = caller.authenticated_user().ok_or(Error::AccountRequired)?;
     let account = user.own_account().ok_or(Error::AccountRequired)?;
     require_scope(user, scope)?;
     Ok(account)
@@ -46,7 +46,7 @@ pub(in crate::service) fn account(caller: &Caller, scope: Scope) -> Result<&Acco
 
 /// The account of a caller who came in with all that it may do.
 pub(in crate::service) fn whole_account(caller: &Caller) -> Result<&Account, Error> {
-    let user = caller.known().ok_or(Error::AccountRequired)?;
+    let user = caller.authenticated_user().ok_or(Error::AccountRequired)?;
     let account = user.own_account().ok_or(Error::AccountRequired)?;
     if user.is_restricted() {
         return Err(Error::forbidden(
@@ -64,8 +64,8 @@ pub(in crate::service) fn planner(caller: &Caller) -> Result<(), Error> {
 /// As [`whole_account`], shown by what its owner knows, and not by a key.
 pub(in crate::service) fn account_in_person(caller: &Caller) -> Result<&Account, Error> {
     let account = whole_account(caller)?;
-    match caller.known().map(|user| &user.proof) {
-        Some(Proof::Password | Proof::Token(_)) => Ok(account),
+    match caller.authenticated_user().map(|user| &user.auth_method) {
+        Some(AuthMethod::Password | AuthMethod::Token(_)) => Ok(account),
         _ => Err(Error::forbidden("An API key cannot do this; come in with your password or a token.")),
     }
 }
@@ -120,7 +120,7 @@ impl Service {
     /// # Errors
     /// No caller where one is needed, or one that may not.
     pub fn require_uploader(&self, caller: &Caller) -> Result<(), Error> {
-        match caller.known() {
+        match caller.authenticated_user() {
             Some(user) => require_scope(user, Scope::Upload),
             // `user_id` is as good as a caller: nothing vouches for either but the gateway.
             None if *caller == Caller::Gateway => Ok(()),
@@ -145,11 +145,11 @@ pub(in crate::service) fn require_owner(user: &UserId, image: &Image) -> Result<
 
 /// That the plan of an image's owner gives its original.
 pub(in crate::service) fn require_original(image: &Image) -> Result<(), Error> {
-    if image.gives_original() { Ok(()) } else { Err(Error::not_in_plan("originals")) }
+    if image.plan_includes_original() { Ok(()) } else { Err(Error::not_in_plan("originals")) }
 }
 
 pub(in crate::service) fn require_thumbnail(image: &Image, size: ThumbnailSize) -> Result<(), Error> {
-    if image.gives_thumbnail(size) { Ok(()) } else { Err(Error::not_in_plan("thumbnails of this size")) }
+    if image.plan_includes_thumbnail(size) { Ok(()) } else { Err(Error::not_in_plan("thumbnails of this size")) }
 }
 
 pub(in crate::service) fn require_custom_sizes(image: &Image) -> Result<(), Error> {

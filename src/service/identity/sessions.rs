@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::permissions;
 use crate::model::account::SessionId;
-use crate::model::caller::{Caller, Proof};
+use crate::model::caller::{AuthMethod, Caller};
 use crate::service::Service;
 use crate::service::error::Error;
 use crate::store;
@@ -70,8 +70,8 @@ impl Service {
 }
 
 fn current_session(caller: &Caller) -> Option<SessionId> {
-    match caller.known()?.proof {
-        Proof::Token(id) => Some(id),
+    match caller.authenticated_user()?.auth_method {
+        AuthMethod::Token(id) => Some(id),
         _ => None,
     }
 }

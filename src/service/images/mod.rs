@@ -148,7 +148,7 @@ impl Service {
         image.title = change.title.unwrap_or(image.title);
         image.description = change.description.unwrap_or(image.description);
         image.updated_at = cut_to_micros(self.clock.now());
-        store::images::set_changeable(&mut tx, &image).await?;
+        store::images::update(&mut tx, &image).await?;
         if image.visibility != before.visibility {
             collection_items::follow(&mut tx, &image).await?;
         }
@@ -301,7 +301,7 @@ async fn move_in_lists(tx: &mut Tx, before: &Image, after: &Image) -> Result<(),
     if before.tags == after.tags && before.visibility == after.visibility {
         return Ok(());
     }
-    let (went, came) = (Counter::of_sight(before), Counter::of_sight(after));
+    let (went, came) = (Counter::of_visibility(before), Counter::of_visibility(after));
     let changes = |from: &[Counter], but: &[Counter], difference| {
         let moved: Vec<(Counter, i64)> =
             from.iter().filter(|counter| !but.contains(counter)).map(|counter| (counter.clone(), difference)).collect();

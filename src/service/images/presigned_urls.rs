@@ -78,14 +78,15 @@ impl Service {
 }
 
 fn links(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expires_in: u32) -> Links {
-    let original = image.gives_original().then(|| original_link(signer, image, signed_at, expires_in, Disposition::Inline));
+    let original =
+        image.plan_includes_original().then(|| original_link(signer, image, signed_at, expires_in, Disposition::Inline));
     let mut thumbnail_link = |size: ThumbnailSize| {
         let key = layout::stored_key(image, &size.name());
         signer.get_url(&PresignedGet { key: &key, signed_at, expires_in, content_type: None, content_disposition: None })
     };
     // Signing costs more than all else of a list: only what an image object shows is signed.
     let shown = image.thumbnails.iter().map(|thumbnail| thumbnail.size);
-    let shown = shown.filter(|size| ThumbnailSize::SHOWN.contains(size) && image.gives_thumbnail(*size));
+    let shown = shown.filter(|size| ThumbnailSize::STANDARD.contains(size) && image.plan_includes_thumbnail(*size));
     let thumbnails = shown.map(|size| (size, thumbnail_link(size))).collect();
     Links { original, thumbnails }
 }

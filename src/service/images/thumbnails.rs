@@ -79,7 +79,7 @@ impl Service {
     /// The sizes that [`Service::thumbnail`] knows, by the names that clients use.
     pub fn thumbnail_sizes(&self) -> impl Iterator<Item = (String, ThumbnailSize)> {
         let heights = self.limits.imaging.thumbnail_heights.iter();
-        let shown = ThumbnailSize::SHOWN.map(|size| (size.name().into_owned(), size)).into_iter();
+        let shown = ThumbnailSize::STANDARD.map(|size| (size.name().into_owned(), size)).into_iter();
         shown.chain(heights.map(|&height| (height.to_string(), ThumbnailSize::Height(height))))
     }
 
@@ -196,7 +196,7 @@ impl Service {
             };
             return Ok(Shown { etag, format, visibility: image.visibility, content });
         }
-        Err(Error::StillMaking)
+        Err(Error::ResizeInProgress)
     }
 
     async fn read_content(&self, key: &str, sending: &Sending<'_>) -> Result<Content, Failed> {

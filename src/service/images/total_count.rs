@@ -79,7 +79,7 @@ impl Counts {
     async fn turn(&self, page: &Page) -> Result<Permit, Error> {
         let taking = self.turns.take(&page.turn, Amount::slots(1));
         tokio::time::timeout_at(page.deadline, taking).await.map_err(|_| match self.turns.is_holding(&page.turn.key) {
-            true => Error::too_many(PATIENCE),
+            true => Error::too_many_requests(PATIENCE),
             false => Error::Overloaded { retry_after: PATIENCE },
         })
     }

@@ -78,7 +78,7 @@ impl Service {
         }
         let deadline = tokio::time::Instant::now() + self.limits.admission_wait;
         let turn = tokio::time::timeout_at(deadline, self.turns.take((image.id, name)));
-        let turn = turn.await.map_err(|_| Error::StillMaking).inspect_err(|_| self.metrics.count_variant("failed"))?;
+        let turn = turn.await.map_err(|_| Error::ResizeInProgress).inspect_err(|_| self.metrics.count_variant("failed"))?;
         let (service, image, rendering) = (Arc::clone(self), image.clone(), rendering.clone());
         let asked_by = Turn::new(key.clone(), Class::of_resize(key));
         // Once claimed it is made, even when the client goes away: others wait for it.
@@ -113,7 +113,7 @@ impl Service {
                 }
             }
             if tokio::time::Instant::now() + POLL > deadline {
-                return Err(Error::StillMaking);
+                return Err(Error::ResizeInProgress);
             }
             tokio::time::sleep(POLL).await;
         }

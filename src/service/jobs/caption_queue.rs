@@ -281,7 +281,7 @@ impl Service {
             }
             Outcome::Failed { again: true, .. } if job.attempts < limits.attempts => {
                 let delay = self.delay_after(limits.retry_delay, job.attempts);
-                (store::jobs::caption_jobs::put_off(&mut tx, claim, after(now, delay)).await?, Some("retried"))
+                (store::jobs::caption_jobs::retry_at(&mut tx, claim, after(now, delay)).await?, Some("retried"))
             }
             Outcome::Failed { reason, .. } => {
                 let caption = Caption { status: CaptionStatus::Failed, error: Some(reason.clone()), ..image.caption.clone() };
@@ -291,12 +291,12 @@ impl Service {
             // What was restored meanwhile goes on at once.
             Outcome::Deleted { until } => {
                 let due_at = if is_live(&image) { now } else { *until };
-                (store::jobs::caption_jobs::give_back(&mut tx, claim, due_at).await?, None)
+                (store::jobs::caption_jobs::release(&mut tx, claim, due_at).await?, None)
             }
-            Outcome::Stopped => (store::jobs::caption_jobs::give_back(&mut tx, claim, now).await?, None),
+            Outcome::Stopped => (store::jobs::caption_jobs::release(&mut tx, claim, now).await?, None),
             Outcome::Unable(_) => {
                 let due_at = after(now, self.spread(OWN_DELAY));
-                (store::jobs::caption_jobs::give_back(&mut tx, claim, due_at).await?, Some("unable"))
+                (store::jobs::caption_jobs::release(&mut tx, claim, due_at).await?, Some("unable"))
             }
         };
         if !holds {

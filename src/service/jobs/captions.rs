@@ -76,7 +76,7 @@ impl Service {
             return Err(Error::Conflict { message: "No captions are made: the service has no model for them.".to_owned() });
         }
         let now = cut_to_micros(self.clock.now());
-        store::jobs::caption_jobs::ask(&mut tx, &image, now).await?;
+        store::jobs::caption_jobs::enqueue(&mut tx, &image, now).await?;
         if image.caption.status != CaptionStatus::Pending {
             image.caption = Caption { status: CaptionStatus::Pending, error: None, ..image.caption };
             image.updated_at = now;
@@ -97,7 +97,7 @@ impl Service {
     /// Asks for the caption of an image, in the transaction that stores it.
     pub(in crate::service) async fn ask_for_first_caption(&self, tx: &mut Tx, image: &Image) -> Result<(), Error> {
         if image.caption.status == CaptionStatus::Pending {
-            store::jobs::caption_jobs::ask(tx, image, self.clock.now()).await?;
+            store::jobs::caption_jobs::enqueue(tx, image, self.clock.now()).await?;
         }
         Ok(())
     }

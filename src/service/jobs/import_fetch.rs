@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::import_queue::ClaimedItem;
 use super::imports::NO_IMPORTS;
 use crate::fetch;
-use crate::model::caller::{Caller, Proof, User};
+use crate::model::caller::{AuthMethod, Caller, User};
 use crate::service::Service;
 use crate::service::admission::Admitted;
 use crate::service::admission::fair_queue::{Class, Turn, TurnKey};
@@ -39,7 +39,7 @@ impl Service {
             fetched = self.fetch(claimed) => fetched?,
             () = stop.cancelled() => return Err(Trouble::Stopping),
         };
-        let caller = Caller::User(Box::new(User { id: upload.user_id.clone(), proof: Proof::Job, account: None }));
+        let caller = Caller::User(Box::new(User { id: upload.user_id.clone(), auth_method: AuthMethod::Job, account: None }));
         match self.upload(&caller, admitted, upload).await {
             Ok(_) => Ok(()),
             Err(error) => {

@@ -97,7 +97,7 @@ impl Service {
     async fn try_to_claim(&self) -> Result<Claimed, Error> {
         let now = self.clock.now();
         // Nothing is locked or written while there is nothing to do.
-        let due = store::jobs::import_queue::due(&self.db, now).await?;
+        let due = store::jobs::import_queue::due_work(&self.db, now).await?;
         if due.waiting {
             // In a transaction of its own: it takes items before their jobs.
             let mut tx = self.db.begin().await?;
@@ -106,7 +106,7 @@ impl Service {
             tx.commit().await?;
             return Ok(Claimed::Look);
         }
-        let take_lapsed = due.lapsed && !self.importing.had_outage();
+        let take_lapsed = due.expired && !self.importing.had_outage();
         if !due.pending && !take_lapsed {
             return Ok(Claimed::Nothing);
         }
@@ -114,7 +114,7 @@ impl Service {
         let served = store::jobs::import_queue::lock(&mut tx).await?;
         if take_lapsed {
             let (limits, long_ago) = (&self.limits.imports, now - LEASE);
-            if let Some(item) = store::jobs::import_queue::find_lapsed(&mut tx, limits.attempts, long_ago, now).await? {
+            if let Some(item) = store::jobs::import_queue::find_expired(&mut tx, limits.attempts, long_ago, now).await? {
                 return self.take_up(tx, item, served, now).await;
             }
         }
@@ -133,7 +133,7 @@ impl Service {
             false if item.attempts >= self.limits.imports.attempts => (INTERRUPTED, "failed"),
             false => return self.claim_item(tx, item, served, now).await,
         };
-        let failed = store::jobs::import_queue::fail_lapsed(&mut tx, &item, reason, now).await?;
+        let failed = store::jobs::import_queue::fail_expired(&mut tx, &item, reason, now).await?;
         tx.commit().await?;
         self.metrics.count_import_items(counted, u64::from(failed));
         Ok(Claimed::Look)
@@ -216,7 +216,7 @@ impl Service {
                 let delay = self.delay_after(limits.retry_delay, attempt);
                 // Whatever its `Retry-After` says.
                 let due_at = after(now, delay.max(*asked).min(LONGEST_DELAY));
-                store::jobs::import_queue::put_off(&mut tx, claimed.claim, due_at).await?.then_some("retried")
+                store::jobs::import_queue::retry_at(&mut tx, claimed.claim, due_at).await?.then_some("retried")
             }
             Trouble::Its { reason, again } => {
                 let reason =
@@ -233,11 +233,11 @@ impl Service {
                 Some("cancelled")
             }
             Trouble::Stopping => {
-                store::jobs::import_queue::give_back(&mut tx, claimed.claim, now).await?;
+                store::jobs::import_queue::release(&mut tx, claimed.claim, now).await?;
                 None
             }
             Trouble::Ours(_) | Trouble::NoRoom => {
-                store::jobs::import_queue::give_back(&mut tx, claimed.claim, after(now, self.spread(OWN_DELAY))).await?;
+                store::jobs::import_queue::release(&mut tx, claimed.claim, after(now, self.spread(OWN_DELAY))).await?;
                 None
             }
         };

@@ -229,7 +229,7 @@ impl Service {
     }
 
     async fn check_places(&self, report: &mut Report, first: ImageId, last: ImageId, fix: bool) -> Result<(), Error> {
-        let found = store::sharing::collection_items::images_with_strays(&self.db, first, last).await?;
+        let found = store::sharing::collection_items::images_with_outdated_items(&self.db, first, last).await?;
         for id in found.iter().filter(|_| fix) {
             let mut tx = self.db.begin().await?;
             if let Some(image) = store::images::lock(&mut tx, *id).await? {
@@ -273,7 +273,7 @@ impl Service {
     }
 
     async fn check_counters(&self, report: &mut Report, mut days: BTreeSet<NaiveDate>, fix: bool) -> Result<(), Error> {
-        for kind in CounterKind::OF_NOW {
+        for kind in CounterKind::CURRENT {
             let differences = store::images::counters::differences(&self.db, kind).await?;
             report.counters.extend(differences.into_iter().map(|(key, difference)| (Counter { kind, key }, difference)));
         }

@@ -23,7 +23,7 @@ impl Service {
     pub async fn down(&self) -> Vec<Down> {
         let (database, storage) = tokio::join!(within(self.db.check()), within(self.check_storage()));
         // Attempts to connect go on for longer than this waits.
-        let database = database.map_err(|reason| self.db.failure().unwrap_or(reason)).map(|()| None);
+        let database = database.map_err(|reason| self.db.last_connect_error().unwrap_or(reason)).map(|()| None);
         let mut down = Vec::new();
         for (dependency, state) in [(Dependency::Database, database), (Dependency::Storage, storage)] {
             let (reason, advice) = match state {

@@ -139,7 +139,7 @@ impl Service {
             let mut tx = self.db.begin().await?;
             // Any slot will do; one of chance keeps instances out of each other's way.
             store::images::counters::add_in_slot(&mut tx, self.clock.random()[0] % Counter::SLOTS, changes);
-            store::images::counters::write(&mut tx).await?;
+            tx.write_counters().await?;
             Ok::<_, store::Error>(tx)
         };
         match written.await {

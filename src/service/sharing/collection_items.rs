@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::collections::{counters, lock, parts};
 use crate::model::caller::{Caller, UserId};
-use crate::model::collection::{Collection, CollectionId, CollectionName, Place, Sight};
+use crate::model::collection::{Collection, CollectionId, CollectionItem, CollectionName, ItemVisibility};
 use crate::model::counter::Counter;
 use crate::model::filter::Part;
 use crate::model::id::ImageId;
@@ -123,7 +123,7 @@ impl Service {
         if store::sharing::collection_items::insert(&mut tx, collection.id, &image, cut_to_micros(self.clock.now())).await? {
             // Under the image's lock, so that two cannot both be the last one.
             if collection.user_id != image.user_id
-                && store::sharing::collection_items::count_strangers(&mut tx, id).await? > MAX_STRANGERS
+                && store::sharing::collection_items::count_in_others_collections(&mut tx, id).await? > MAX_STRANGERS
             {
                 return Err(Error::Conflict {
                     message: format!(
@@ -131,7 +131,12 @@ impl Service {
                     ),
                 });
             }
-            let place = Place { collection: collection.id, image: id, owner: image.user_id.clone(), sight: Sight::of(&image) };
+            let place = CollectionItem {
+                collection: collection.id,
+                image: id,
+                owner: image.user_id.clone(),
+                visibility: ItemVisibility::of(&image),
+            };
             count(&mut tx, [(place, 1)]);
         }
         tx.commit().await?;
@@ -163,13 +168,13 @@ impl Service {
     /// # Errors
     /// The database is unavailable; nothing has happened.
     pub async fn remove_collections(&self) -> Result<Outcome, Error> {
-        if store::sharing::collections::find_given_up(&self.db).await?.is_none() {
+        if store::sharing::collections::find_deleted(&self.db).await?.is_none() {
             return Ok(Outcome::NothingToDo);
         }
         let mut tx = self.db.begin().await?;
-        store::sharing::collections::take_turn(&mut tx).await?;
-        let Some(id) = store::sharing::collections::find_given_up(&mut tx).await? else { return Ok(Outcome::NothingToDo) };
-        let removed = store::sharing::collection_items::remove_some(&mut tx, id, REMOVED_AT_ONCE).await?;
+        store::sharing::collections::lock_cleanup(&mut tx).await?;
+        let Some(id) = store::sharing::collections::find_deleted(&mut tx).await? else { return Ok(Outcome::NothingToDo) };
+        let removed = store::sharing::collection_items::delete_batch(&mut tx, id, REMOVED_AT_ONCE).await?;
         count(&mut tx, removed.into_iter().map(|place| (place, -1)));
         if store::sharing::collection_items::is_empty(&mut tx, id).await? {
             store::sharing::collections::delete(&mut tx, id).await?;
@@ -201,8 +206,8 @@ async fn images_of(
 
 fn is_in(image: &Image, part: &Part) -> bool {
     match part {
-        Part::Public => Sight::of(image) == Sight::Public,
-        Part::PrivateOf(user) => Sight::of(image) == Sight::Private && image.user_id == *user,
+        Part::Public => ItemVisibility::of(image) == ItemVisibility::Public,
+        Part::PrivateOf(user) => ItemVisibility::of(image) == ItemVisibility::Private && image.user_id == *user,
     }
 }
 
@@ -213,29 +218,29 @@ fn visible(image: Option<Image>, user: &UserId) -> Result<Image, Error> {
 /// Makes an image's places in collections follow it, in the transaction that changes it and has its lock.
 pub(in crate::service) async fn follow(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     // What each place was before is looked up: not all of them need have followed the image until now.
-    let strays = store::sharing::collection_items::strays(tx, image).await?;
+    let strays = store::sharing::collection_items::find_outdated(tx, image).await?;
     if strays.is_empty() {
         return Ok(());
     }
-    let moved: BTreeSet<CollectionId> = store::sharing::collection_items::follow(tx, image).await?.into_iter().collect();
-    let sight = Sight::of(image);
+    let moved: BTreeSet<CollectionId> = store::sharing::collection_items::sync_with_image(tx, image).await?.into_iter().collect();
+    let visibility = ItemVisibility::of(image);
     let changes = strays.into_iter().filter(|place| moved.contains(&place.collection));
-    let changes = changes.flat_map(|place| [(Place { sight, ..place.clone() }, 1), (place, -1)]);
+    let changes = changes.flat_map(|place| [(CollectionItem { visibility, ..place.clone() }, 1), (place, -1)]);
     count(tx, changes);
     Ok(())
 }
 
 /// Forgets the places of an image that is purged, in the transaction that has its lock.
 pub(in crate::service) async fn forget(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
-    let counted = store::sharing::collection_items::forget_image(tx, id).await?;
+    let counted = store::sharing::collection_items::delete_of_image(tx, id).await?;
     count(tx, counted.into_iter().map(|place| (place, -1)));
     Ok(())
 }
 
 /// Moves the counters of collections that images come to or leave.
-fn count(tx: &mut Tx, places: impl IntoIterator<Item = (Place, i64)>) {
+fn count(tx: &mut Tx, places: impl IntoIterator<Item = (CollectionItem, i64)>) {
     for (place, difference) in places {
-        let counter = Counter::of_place(&place);
+        let counter = Counter::of_item(&place);
         store::images::counters::add(tx, place.image, counter.map(|counter| (counter, difference)));
     }
 }

@@ -39,7 +39,7 @@ impl Service {
         }
         count(&mut tx, &user.id, 1);
         // The counter is locked from here on, so that two cannot both be the last one.
-        store::images::counters::write(&mut tx).await?;
+        tx.write_counters().await?;
         if store::images::counters::read_in(&mut tx, &Counter::user_collections(&user.id)).await? > MAX_COLLECTIONS {
             return Err(Error::Conflict { message: format!("There are {MAX_COLLECTIONS} collections of yours already.") });
         }
@@ -95,7 +95,7 @@ impl Service {
         self.own_collection(&user.id, name).await?;
         let mut tx = self.db.begin().await?;
         let collection = lock(&mut tx, &user.id, name).await?;
-        store::sharing::collections::give_up(&mut tx, collection.id, cut_to_micros(self.clock.now())).await?;
+        store::sharing::collections::mark_deleted(&mut tx, collection.id, cut_to_micros(self.clock.now())).await?;
         count(&mut tx, &user.id, -1);
         Ok(tx.commit().await?)
     }

@@ -130,7 +130,7 @@ impl Service {
         let mut tx = self.db.begin().await?;
         let paid = if is_part {
             store::sharing::expiring_links::lock(&mut tx, link.id).await?;
-            store::sharing::expiring_links::take_probe(&mut tx, link.id, sent_bytes, PROBE_BYTES, now).await?
+            store::sharing::expiring_links::take_free(&mut tx, link.id, sent_bytes, PROBE_BYTES, now).await?
                 || store::sharing::expiring_links::take_paid(&mut tx, link.id, sent_bytes, now).await?
                 || store::sharing::expiring_links::count_view(&mut tx, link.id, file_bytes - sent_bytes.min(file_bytes), now)
                     .await?

@@ -1,48 +1,26 @@
-//! The query layer: with [`super::postgres`] below it, all that knows which database it is.
+//! Connections, transactions and queries, the same for PostgreSQL and SQLite.
 //!
-//! A statement is a [`Sql`]. It runs on a [`Db`] or a [`Reader`] (reading only) or in a [`Tx`]. Every call is bounded in
-//! time, because a database that hangs must not hang the service.
+//! A statement is an [`Sql`]. It runs on a [`Db`] or a [`Reader`] (reads only) or in a [`Tx`]. Every call has a time limit, so
+//! that a database that hangs does not hang the service.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::SubsecRound;
-use sqlx::error::BoxDynError;
 use sqlx::migrate::{Migration, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::types::Json;
-use sqlx::{Arguments, AssertSqlSafe, Database, Executor, FromRow, IntoArguments, Postgres, Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, Database, Executor, FromRow, IntoArguments, Postgres, Sqlite, SqlitePool};
 use tokio::time::Instant;
 
+use super::bind::Bind;
+pub use super::config::{DbConfig, Location};
 use super::error::Error;
+use super::pending_counters::PendingCounters;
 use super::postgres;
 use super::postgres::{Lease, Pool, PoolConfig, Target};
 pub use super::sql::{Sql, Value};
 use super::sqlite;
-use crate::store::images::counters;
-
-/// Where the database is and how long it may take.
-#[derive(Debug, Clone)]
-pub struct DbConfig {
-    pub location: Location,
-    /// Connections to PostgreSQL, or SQLite's readers.
-    pub max_connections: u32,
-    /// Bounds the wait for a connection.
-    pub timeout: Duration,
-    /// Bounds each statement.
-    pub statement_timeout: Duration,
-}
-
-#[derive(Debug, Clone)]
-pub enum Location {
-    /// `postgres://…`
-    Postgres(String),
-    /// The file; it is made if it is missing.
-    Sqlite(PathBuf),
-}
 
 /// A pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -57,12 +35,12 @@ enum Pools {
     Sqlite { readers: SqlitePool, writer: SqlitePool },
 }
 
-/// A transaction; dropped without [`Tx::commit`], it is rolled back.
+/// A transaction. Dropping it without [`Tx::commit`] rolls it back.
 #[derive(Debug)]
 pub struct Tx {
     inner: TxInner,
     timeout: Duration,
-    pub(in crate::store) counters: counters::Pending,
+    pub(in crate::store) counters: PendingCounters,
 }
 
 #[derive(Debug)]
@@ -71,11 +49,11 @@ enum TxInner {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
 }
 
-/// For the lock that migrations are run under, as a multiple of the time that a statement has: five minutes by default.
-const MIGRATIONS_PATIENCE: u32 = 60;
+/// How long an instance waits for the migration lock, as a multiple of the statement timeout: five minutes by default.
+const MIGRATION_LOCK_FACTOR: u32 = 60;
 
-/// A connection for what one request reads. Taking one from the pool and giving it back, when the pool asks it whether
-/// it still works, costs more than a small statement.
+/// A connection for all reads of one request. Acquiring a connection from the pool and releasing it includes a liveness check,
+/// which costs more than a small statement.
 #[derive(Debug)]
 pub struct Reader {
     inner: ReaderInner,
@@ -88,7 +66,7 @@ enum ReaderInner {
     Sqlite(PoolConnection<Sqlite>),
 }
 
-/// Connections of the pool, for metrics.
+/// Connection counts of the pool, for metrics.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolUse {
     pub open: u32,
@@ -97,10 +75,10 @@ pub struct PoolUse {
 }
 
 impl Db {
-    /// Prepares the pools. PostgreSQL is connected to on first use; SQLite's file is opened here.
+    /// Prepares the pools. PostgreSQL is connected to on first use; the SQLite file is opened here.
     ///
     /// # Errors
-    /// A URL that cannot be read, or a file that cannot be opened.
+    /// The URL is invalid, or the file cannot be opened.
     pub async fn open(config: &DbConfig) -> Result<Self, Error> {
         let pools = match &config.location {
             Location::Postgres(url) => Pools::Postgres(open_postgres(url, config).await?),
@@ -112,7 +90,7 @@ impl Db {
         Ok(Self { pools, timeout: config.statement_timeout })
     }
 
-    /// Takes a connection for several statements that read.
+    /// Acquires a connection for several reads.
     ///
     /// # Errors
     /// The database is unavailable.
@@ -133,29 +111,29 @@ impl Db {
             Pools::Postgres(pool) => {
                 let started = Instant::now();
                 let mut lease = pool.lease().await?;
-                within(self.left_since(started), async { lease.session()?.begin().await }).await?;
+                within(self.remaining_time(started), async { lease.session()?.begin().await }).await?;
                 TxInner::Postgres(lease)
             }
             Pools::Sqlite { writer, .. } => TxInner::Sqlite(within(self.timeout, writer.begin_with("begin immediate")).await?),
         };
-        Ok(Tx { inner, timeout: self.timeout, counters: counters::Pending::default() })
+        Ok(Tx { inner, timeout: self.timeout, counters: PendingCounters::default() })
     }
 
-    /// What a call that has waited for a connection has left for its statement.
-    fn left_since(&self, started: Instant) -> Duration {
-        self.timeout.saturating_sub(started.elapsed()).max(LEAST_TIME)
+    /// Returns the time that remains for the statement after the wait for a connection.
+    fn remaining_time(&self, started: Instant) -> Duration {
+        self.timeout.saturating_sub(started.elapsed()).max(MIN_STATEMENT_TIME)
     }
 
-    /// Runs the migrations that have not run yet. On PostgreSQL, several instances that start at once wait for each other;
-    /// SQLite's file belongs to one process.
+    /// Runs all pending migrations. On PostgreSQL, instances that start at the same time wait for each other; an SQLite file
+    /// belongs to one process.
     ///
     /// # Errors
-    /// The database is unavailable, another instance migrates for too long, or a migration failed or was altered.
+    /// The database is unavailable, another instance holds the migration lock for too long, or a migration failed or was altered.
     pub async fn migrate(&self, steps: Vec<Migration>) -> Result<(), Error> {
         match &self.pools {
-            // The other instance's migration may take its time, but one that hangs must not hang this one for ever.
+            // Another instance's migration may take long, but an instance that hangs must not block this one indefinitely.
             Pools::Postgres(pool) => {
-                while postgres::migrate::run_next(pool, &steps, self.timeout * MIGRATIONS_PATIENCE).await? {}
+                while postgres::migrate::run_next(pool, &steps, self.timeout * MIGRATION_LOCK_FACTOR).await? {}
             }
             Pools::Sqlite { writer, .. } => {
                 Migrator { migrations: steps.into(), ..Migrator::DEFAULT }.run(writer).await?;
@@ -164,33 +142,33 @@ impl Db {
         Ok(())
     }
 
-    /// Whether the database answers and takes writes.
+    /// Checks that the database responds and accepts writes.
     ///
     /// # Errors
-    /// It gave no answer in time, or takes no writes.
+    /// The database did not respond in time, or is read-only.
     pub async fn check(&self) -> Result<(), Error> {
-        let question = match &self.pools {
+        let query = match &self.pools {
             Pools::Postgres(_) => "select cast(cast(current_setting('transaction_read_only') = 'on' as integer) as bigint)",
             Pools::Sqlite { .. } => "select cast(0 as bigint)",
         };
-        match self.fetch::<(i64,)>(Sql::new(question)).await?[..] {
+        match self.fetch::<(i64,)>(Sql::new(query)).await?[..] {
             [(0,)] => Ok(()),
             _ => Err(Error::ReadOnly),
         }
     }
 
-    /// Whether the database answers. One that takes no writes will do.
+    /// Checks that the database responds. A read-only database passes.
     ///
     /// # Errors
-    /// It gave no answer in time.
-    pub async fn answers(&self) -> Result<(), Error> {
+    /// The database did not respond in time.
+    pub async fn ping(&self) -> Result<(), Error> {
         self.fetch::<(i64,)>(Sql::new("select cast(1 as bigint)")).await.map(drop)
     }
 
-    /// Why the last attempt to connect failed, for whoever did not wait for its end; `None` when it did not.
-    pub fn failure(&self) -> Option<String> {
+    /// Returns why the last attempt to connect failed, for callers that timed out before it did; `None` if it succeeded.
+    pub fn last_connect_error(&self) -> Option<String> {
         match &self.pools {
-            Pools::Postgres(pool) => pool.failure(),
+            Pools::Postgres(pool) => pool.last_connect_error(),
             Pools::Sqlite { .. } => None,
         }
     }
@@ -212,7 +190,7 @@ impl Db {
         }
     }
 
-    /// The name of the database system, for logs and metrics.
+    /// Returns the name of the database system, for logs and metrics.
     pub fn system(&self) -> &'static str {
         match &self.pools {
             Pools::Postgres(_) => "postgresql",
@@ -220,7 +198,7 @@ impl Db {
         }
     }
 
-    /// Closes the connections; SQLite's last one folds the write-ahead log into the file.
+    /// Closes all connections. Closing the last SQLite connection checkpoints the write-ahead log into the file.
     pub async fn close(&self) {
         match &self.pools {
             Pools::Postgres(pool) => pool.close().await,
@@ -232,13 +210,13 @@ impl Db {
     }
 }
 
-/// Even after a long wait for its connection, a statement has a chance.
-const LEAST_TIME: Duration = Duration::from_millis(100);
+/// Minimum time for a statement, even after a long wait for its connection.
+const MIN_STATEMENT_TIME: Duration = Duration::from_millis(100);
 
 async fn open_postgres(url: &str, config: &DbConfig) -> Result<Pool, Error> {
     let mut target = Target::read(url)?;
     if !target.ignored.is_empty() {
-        tracing::warn!("DATABASE_URL has parameters without effect: {}", target.ignored.join(", "));
+        tracing::warn!("these parameters of DATABASE_URL have no effect: {}", target.ignored.join(", "));
     }
     if target.system_certificates {
         let reading = tokio::task::spawn_blocking(move || {
@@ -252,12 +230,12 @@ async fn open_postgres(url: &str, config: &DbConfig) -> Result<Pool, Error> {
 }
 
 impl Tx {
-    /// Makes all that was done lasting, and moves the counters.
+    /// Commits the transaction and writes its counter changes.
     ///
     /// # Errors
-    /// When this fails, whether the transaction took place **is not known**.
+    /// After an error, it is **unknown** whether the transaction was committed.
     pub async fn commit(mut self) -> Result<(), Error> {
-        counters::write(&mut self).await?;
+        self.write_counters().await?;
         within(self.timeout, async {
             match self.inner {
                 TxInner::Postgres(mut lease) => lease.session()?.commit().await,
@@ -267,10 +245,22 @@ impl Tx {
         .await
     }
 
-    /// Runs a statement that gives no rows; returns how many rows it touched.
+    /// Writes the pending counter changes, which locks these counters until the transaction ends. Afterwards it must not lock
+    /// anything but counters.
     ///
     /// # Errors
-    /// The database is unavailable or refused the statement.
+    /// The database is unavailable or rejected a statement.
+    pub async fn write_counters(&mut self) -> Result<(), Error> {
+        for sql in self.counters.take_statements() {
+            self.execute(sql).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement that returns no rows; returns the number of affected rows.
+    ///
+    /// # Errors
+    /// The database is unavailable or rejected the statement.
     pub async fn execute(&mut self, sql: Sql) -> Result<u64, Error> {
         within(self.timeout, async {
             match &mut self.inner {
@@ -285,12 +275,12 @@ impl Tx {
     }
 }
 
-/// Something to run a statement on that gives rows: `&Db` or `&mut Reader` to read, `&mut Tx` to read or write.
+/// Something that can run a query: `&Db` or `&mut Reader` to read, `&mut Tx` to read or write.
 pub trait Run: Sized + Send {
-    /// All rows.
+    /// Returns all rows.
     fn fetch<T: Row>(self, sql: Sql) -> impl Future<Output = Result<Vec<T>, Error>> + Send;
 
-    /// The first row, if there is one.
+    /// Returns the first row, if any.
     fn fetch_optional<T: Row>(self, sql: Sql) -> impl Future<Output = Result<Option<T>, Error>> + Send {
         async { Ok(self.fetch(sql).await?.into_iter().next()) }
     }
@@ -302,7 +292,7 @@ impl Run for &Db {
             Pools::Postgres(pool) => {
                 let started = Instant::now();
                 let mut lease = pool.lease().await?;
-                within(self.left_since(started), postgres_rows(&mut lease, sql)).await
+                within(self.remaining_time(started), postgres_rows(&mut lease, sql)).await
             }
             Pools::Sqlite { readers, .. } => within(self.timeout, rows(readers, sql)).await,
         }
@@ -353,36 +343,6 @@ async fn within<T>(timeout: Duration, work: impl Future<Output = Result<T, sqlx:
     }
 }
 
-/// A row that both databases can give.
+/// A row type that can be read from both databases.
 pub trait Row: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
 impl<T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Row for T {}
-
-/// Turns values into the arguments of one of the two databases.
-trait Bind: Database {
-    fn arguments(values: Vec<Value>) -> Result<Self::Arguments, sqlx::Error>;
-}
-
-macro_rules! bind {
-    ($database:ty) => {
-        impl Bind for $database {
-            fn arguments(values: Vec<Value>) -> Result<Self::Arguments, sqlx::Error> {
-                let mut arguments = <Self as Database>::Arguments::default();
-                for value in values {
-                    let added: Result<(), BoxDynError> = match value {
-                        Value::Bool(value) => arguments.add(value),
-                        Value::Integer(value) => arguments.add(value),
-                        Value::Text(value) => arguments.add(value),
-                        Value::Bytes(value) => arguments.add(value),
-                        Value::Uuid(value) => arguments.add(value),
-                        Value::Time(value) => arguments.add(value.map(|time| time.trunc_subsecs(6))),
-                        Value::Json(value) => arguments.add(Json(value)),
-                    };
-                    added.map_err(sqlx::Error::Encode)?;
-                }
-                Ok(arguments)
-            }
-        }
-    };
-}
-bind!(Postgres);
-bind!(Sqlite);

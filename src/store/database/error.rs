@@ -1,61 +1,61 @@
-//! What can go wrong at the database.
+//! Database errors.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-/// A failure at the database. The cause is the source; `Display` says what it means.
+/// A database error. `Display` says what it means; the cause is the source.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database cannot be reached, does not answer in time, or has no room: trying again later may help.
+    /// The database is unreachable, does not respond in time, or is out of resources. A later retry may succeed.
     #[error("the database is unavailable")]
     Unavailable(#[source] Cause),
     #[error("the database did not answer within {0:?}")]
     TimedOut(Duration),
-    #[error("all {max} connections to the database were in use for {waited:?}; DATABASE_CONNECTIONS can be raised")]
+    #[error("all {max} database connections were in use for {waited:?}: consider raising DATABASE_CONNECTIONS")]
     NoneIdle { max: u32, waited: Duration },
-    /// PostgreSQL's own limit, or one of the database or the role.
+    /// The limit of the PostgreSQL server, of the database or of the role.
     #[error(
-        "the database gives this instance {open} connections, and DATABASE_CONNECTIONS asks for {max}: lower it, or raise \
+        "the database allows this instance only {open} connections, but DATABASE_CONNECTIONS is {max}: lower it, or raise \
          PostgreSQL's max_connections"
     )]
     TooManyConnections { open: u32, max: u32, source: Cause },
-    #[error("the database takes no writes: it is a standby, or default_transaction_read_only is on")]
+    #[error("the database is read-only: it is a standby, or default_transaction_read_only is on")]
     ReadOnly,
-    #[error("no host of DATABASE_URL can be used")]
+    #[error("none of the hosts in DATABASE_URL can be used")]
     NoHost(#[source] Cause),
-    /// The statement failed for a reason of its own: a defect of the service or a database that someone altered.
-    #[error("the database refused a statement")]
+    /// A permanent failure of the statement: a bug in the service, or a database that was altered by hand.
+    #[error("the database rejected a statement")]
     Failed(#[source] Cause),
-    #[error("the encoding of the database is {0}, which cannot hold all text: create the database with the encoding UTF8")]
+    #[error("the database encoding is {0}, which cannot represent all text: create the database with the encoding UTF8")]
     Encoding(String),
     #[error("DATABASE_URL cannot be used")]
-    Url(#[from] super::postgres::UrlError),
-    #[error("the database holds a {column} that this version cannot read: {value}")]
+    Url(#[from] super::postgres::url::UrlError),
+    #[error("the database contains a {column} that this version cannot read: {value}")]
     Unreadable { column: &'static str, value: String },
-    #[error("the database lacks migration {version} ({name}): is it the right one?")]
+    #[error("migration {version} ({name}) has not run: check that this is the right database")]
     NotMigrated { version: i64, name: &'static str },
     #[error(
-        "the database lacks migration {version} ({name}), which this role may not run: run `image-service migrate` as the \
+        "migration {version} ({name}) has not run, and this role is not permitted to run it: run `image-service migrate` as the \
          owner of the tables"
     )]
     MayNotMigrate { version: i64, name: Cow<'static, str>, source: Cause },
     #[error("migration {version} ({name}) failed")]
     MigrationFailed { version: i64, name: Cow<'static, str>, source: Cause },
-    #[error("another instance has been migrating the database for more than {0:?}")]
+    #[error("another instance has held the migration lock for more than {0:?}")]
     MigrationLocked(Duration, #[source] Cause),
-    #[error("migration {0} of the database was altered after it had run, or belongs to another version of the service")]
+    #[error("migration {0} differs from the one that was applied: it was altered, or belongs to another version of the service")]
     MigrationAltered(i64),
-    #[error("the database has migration {0}, which this version of the service does not know: a newer version has used it")]
+    #[error("the database has migration {0}, which this version of the service does not know: it was applied by a newer version")]
     MigrationUnknown(i64),
-    #[error("migration {0} of the database ended half-way: restore a backup")]
+    #[error("migration {0} was applied only in part: restore a backup")]
     MigrationUnfinished(i64),
     #[error("the database could not be migrated")]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
 impl Error {
-    /// Whether the same request may succeed later.
+    /// Returns whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
@@ -68,7 +68,7 @@ impl Error {
         )
     }
 
-    /// The database's code for the error, if it told one.
+    /// Returns the database's error code, if it sent one.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Unavailable(cause) | Self::Failed(cause) => cause.code.as_deref(),
@@ -76,7 +76,7 @@ impl Error {
         }
     }
 
-    /// What the cause told.
+    /// Returns the message of the cause.
     pub fn cause(&self) -> Option<String> {
         std::error::Error::source(self).map(ToString::to_string)
     }
@@ -87,14 +87,14 @@ impl From<sqlx::Error> for Error {
         let read_only = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == READ_ONLY);
         match error {
             _ if read_only => Self::ReadOnly,
-            error if means_unavailable(&error) => Self::Unavailable(error.into()),
+            error if is_unavailable(&error) => Self::Unavailable(error.into()),
             error => Self::Failed(error.into()),
         }
     }
 }
 
-/// What a database or the way to it told, as one phrase. sqlx's own texts add "error returned from database", and lines of
-/// PostgreSQL's sources.
+/// The message of a database or of the connection to it, as one phrase. sqlx's own messages add "error returned from database"
+/// and line numbers of PostgreSQL's source code.
 #[derive(Debug)]
 pub struct Cause {
     text: String,
@@ -118,7 +118,7 @@ impl std::error::Error for Cause {}
 impl From<sqlx::Error> for Cause {
     fn from(error: sqlx::Error) -> Self {
         let text = match &error {
-            // Its details may quote what is in a row.
+            // The details may quote row contents, so only the message is kept.
             sqlx::Error::Database(error) => error.message().to_owned(),
             sqlx::Error::Io(error) => error.to_string(),
             sqlx::Error::Tls(error) => format!("TLS: {error}"),
@@ -131,20 +131,21 @@ impl From<sqlx::Error> for Cause {
 
 /// PostgreSQL's `read_only_sql_transaction`.
 const READ_ONLY: &str = "25006";
-/// PostgreSQL's `too_many_connections`: its own, the database's or the role's limit.
+/// PostgreSQL's `too_many_connections`: the limit of the server, the database or the role.
 const TOO_MANY_CONNECTIONS: &str = "53300";
 
-/// What poolers say instead, under codes that mean much else: PgBouncer's `max_client_conn`, and Supavisor's.
-const POOLERS_TOO_MANY: [&str; 2] = ["no more connections allowed", "max client connections reached"];
+/// The messages that poolers send instead, under ambiguous codes: PgBouncer's `max_client_conn`, and Supavisor's.
+const POOLER_TOO_MANY_CONNECTIONS: [&str; 2] = ["no more connections allowed", "max client connections reached"];
 
-/// Whether no further connection is to be had for now.
-pub(in crate::store) fn means_too_many_connections(error: &sqlx::Error) -> bool {
+/// Returns whether the server currently allows no further connection.
+pub(in crate::store) fn is_too_many_connections(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     let message = error.message().to_lowercase();
-    error.code().is_some_and(|code| code == TOO_MANY_CONNECTIONS) || POOLERS_TOO_MANY.iter().any(|text| message.contains(text))
+    error.code().is_some_and(|code| code == TOO_MANY_CONNECTIONS)
+        || POOLER_TOO_MANY_CONNECTIONS.iter().any(|text| message.contains(text))
 }
 
-fn means_unavailable(error: &sqlx::Error) -> bool {
+fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -158,9 +159,10 @@ fn means_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// PostgreSQL: connection failures (08), bad or missing role or database (28, 3D: a server that is being set up), rolled
-/// back for a deadlock (40), no resources (53), lock not available (55), cancelled or shutting down (57), system errors
-/// (58). SQLite's primary codes: busy, locked, read-only, I/O error, full, cannot open.
+/// PostgreSQL error classes: connection exception (08), invalid authorization or catalog name (28 and 3D: a server that is being
+/// set up), transaction rollback such as a deadlock (40), insufficient resources (53), object not in prerequisite state, such as
+/// a lock that is not available (55), operator intervention (57), system error (58). SQLite primary codes: busy, locked,
+/// read-only, I/O error, full, cannot open.
 fn is_transient_code(code: &str) -> bool {
     if let Ok(sqlite) = code.parse::<u32>()
         && code.len() < 5

@@ -1,4 +1,4 @@
-//! The schema's history, built into the binary. Both databases have the same files; a test compares what they make.
+//! The schema migrations, built into the binary. Each migration exists for both databases; a test compares the resulting schemas.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use sqlx::migrate::{Migration, MigrationType};
 use super::db::{Db, Run, Sql};
 use super::error::Error;
 
-/// A step of the schema: its version, its name, and its text for PostgreSQL and for SQLite.
+/// A migration: its version, its name, and its SQL for PostgreSQL and for SQLite.
 struct Step {
     version: i64,
     name: &'static str,
@@ -47,7 +47,7 @@ const STEPS: &[Step] = &[
     step!(17, "deleted accounts", "0017_deleted_accounts.sql"),
 ];
 
-/// A migration that has run.
+/// A migration that was applied.
 #[derive(Debug, sqlx::FromRow)]
 pub struct Applied {
     version: i64,
@@ -59,16 +59,16 @@ impl Applied {
     pub const QUERY: &str = "select version, checksum, success from _sqlx_migrations order by version";
 }
 
-/// Brings the database's schema to this version's. Looks first: a role that may not change the schema can serve one that is
-/// up to date, and so can a standby.
+/// Migrates the schema to this version. Checks first, so that a role without schema privileges, or a standby, can serve a
+/// database that is up to date.
 ///
 /// # Errors
-/// The database is unavailable, or a migration may not be run, failed or was altered since it ran.
+/// The database is unavailable, or a migration is not permitted, failed, or was altered after it was applied.
 pub async fn run(db: &Db) -> Result<(), Error> {
     run_to(db, i64::MAX).await
 }
 
-/// As [`run`], as far as this version.
+/// As [`run`], up to and including `version`.
 async fn run_to(db: &Db, version: i64) -> Result<(), Error> {
     let steps = match db.system() {
         "sqlite" => migrations(|step| step.sqlite, version),
@@ -80,10 +80,10 @@ async fn run_to(db: &Db, version: i64) -> Result<(), Error> {
     }
 }
 
-/// Whether the database's schema is this version's, without touching it.
+/// Checks that the schema is that of this version, without changing it.
 ///
 /// # Errors
-/// The database is unavailable, or a migration has not run.
+/// The database is unavailable, or a migration has not been applied.
 pub async fn check(db: &Db) -> Result<(), Error> {
     let applied = applied(db).await?;
     match STEPS.iter().find(|step| !applied.iter().any(|applied| applied.version == step.version && applied.success)) {
@@ -94,19 +94,19 @@ pub async fn check(db: &Db) -> Result<(), Error> {
 
 async fn applied(db: &Db) -> Result<Vec<Applied>, Error> {
     match db.fetch(Sql::new(Applied::QUERY)).await {
-        // A database that was never migrated has no such table.
+        // A database that was never migrated does not have this table.
         Err(error) if error.code().is_some_and(|code| MISSING_TABLE.contains(&code)) => Ok(Vec::new()),
         applied => applied,
     }
 }
 
-/// PostgreSQL's `undefined_table`, and SQLite's `SQLITE_ERROR`, which is all that it tells.
+/// PostgreSQL's `undefined_table`, and SQLite's generic `SQLITE_ERROR`: SQLite has no specific code.
 const MISSING_TABLE: [&str; 2] = ["42P01", "1"];
 
-/// The first of the steps that has not run.
+/// Returns the first migration that has not been applied.
 ///
 /// # Errors
-/// What has run is not what this version would have run.
+/// An applied migration is unknown, incomplete or different from this version's.
 pub fn first_missing<'a>(steps: &'a [Migration], applied: &[Applied]) -> Result<Option<&'a Migration>, Error> {
     for Applied { version, checksum, success } in applied {
         let step = steps.iter().find(|step| step.version == *version).ok_or(Error::MigrationUnknown(*version))?;
@@ -144,9 +144,9 @@ mod tests {
         colors, placeholder, metadata, processing_us, updated_at, deleted_at) values ($1, $2, '[]', 'a.jpg', $3, 'jpeg', 64, 64, $4, \
         '[]', '[]', $4, '{\"orientation\": 1, \"has_alpha\": false, \"animated\": false, \"frames\": 1}', 1, $5, $6)";
 
-    /// Tags that were stored with the dot of the Turkish capital I are found and counted without it.
+    /// Migration 10 rewrites tags that were stored with the dot of the Turkish capital İ; they are found and counted without it.
     #[tokio::test]
-    async fn turkish_tags_of_before_are_found_and_counted() {
+    async fn turkish_tags_of_older_versions_are_found_and_counted() {
         let folder = tempfile::tempdir().unwrap();
         let (location, timeout) = (Location::Sqlite(folder.path().join("old.sqlite")), Duration::from_secs(30));
         let db = Db::open(&DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout }).await.unwrap();
@@ -189,9 +189,9 @@ mod tests {
         db.close().await;
     }
 
-    /// What was there before there were private images is public, and its bytes are counted.
+    /// Images from before private images existed are public, and their bytes are counted.
     #[tokio::test]
-    async fn images_of_before_are_public_and_counted() {
+    async fn images_of_older_versions_are_public_and_counted() {
         let folder = tempfile::tempdir().unwrap();
         let (location, timeout) = (Location::Sqlite(folder.path().join("old.sqlite")), Duration::from_secs(30));
         let db = Db::open(&DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout }).await.unwrap();

@@ -1,8 +1,12 @@
-//! The query layer: everything that depends on which database it is.
+//! The query layer: everything that depends on which database is in use.
 
+mod bind;
+pub mod config;
 pub mod db;
 pub mod error;
 pub mod migrate;
+pub(super) mod names;
+pub(super) mod pending_counters;
 pub mod postgres;
 #[cfg(test)]
 pub(super) mod query_plans;

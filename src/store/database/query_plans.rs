@@ -1,4 +1,4 @@
-//! SQLite's plans of statements, for tests: on an empty database, so that they do not depend on what is in it.
+//! SQLite query plans, for tests. The database is empty, so that plans do not depend on its contents.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl Planner {
         Self { db, _folder: folder }
     }
 
-    /// The steps that a statement would take.
+    /// Returns the steps of the statement's query plan.
     pub async fn plan(&self, mut sql: Sql) -> Vec<String> {
         sql.text = format!("explain query plan {}", sql.text).into();
         let plan = self.db.fetch::<(i64, i64, i64, String)>(sql).await.unwrap();

@@ -1,12 +1,12 @@
-//! A statement as the store's files write it: text pieces that are `&'static str`, and bound values, so that no input can
-//! become SQL. It knows no database.
+//! SQL statements as the store modules write them: `&'static str` text and bound values, so that input cannot become SQL.
+//! Independent of the database in use.
 
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// A statement: its text, and the values bound to `$1`, `$2`, …
+/// A statement: its text and the values bound to `$1`, `$2`, …
 #[derive(Debug, Clone)]
 pub struct Sql {
     pub(in crate::store) text: Cow<'static, str>,
@@ -18,19 +18,19 @@ impl Sql {
         Self { text: Cow::Borrowed(text), values: Vec::new() }
     }
 
-    /// Binds the next `$n` of the text.
+    /// Binds the next `$n` in the text.
     pub fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
         self
     }
 
-    /// Goes on with the text.
+    /// Appends text.
     pub fn push(&mut self, text: &'static str) -> &mut Self {
         self.text.to_mut().push_str(text);
         self
     }
 
-    /// Goes on with the next `$n`, bound to `value`.
+    /// Appends the next `$n`, bound to `value`.
     pub fn push_bind(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());
         let number = self.values.len();
@@ -40,16 +40,16 @@ impl Sql {
         self
     }
 
-    /// Goes on with `limit $n`.
+    /// Appends `limit $n`.
     ///
-    /// SQLite plans anew at every run whose plan could depend on a bound value, and counts a bare `limit $n` as such; an
-    /// expression it does not look into.
+    /// SQLite plans a statement again on every run if the plan could depend on a bound value. A bare `limit $n` counts as such a
+    /// value; a `limit` inside an expression does not.
     pub fn push_limit(&mut self, rows: u32) -> &mut Self {
         self.push(" limit cast(").push_bind(rows).push(" as bigint)")
     }
 }
 
-/// What can be bound: the types that mean the same on both databases.
+/// A value that can be bound: the types that mean the same on both databases.
 #[derive(Debug, Clone)]
 pub enum Value {
     Bool(bool),
@@ -57,9 +57,9 @@ pub enum Value {
     Text(Option<String>),
     Bytes(Vec<u8>),
     Uuid(Uuid),
-    /// Kept to the microsecond, PostgreSQL's resolution.
+    /// Truncated to microseconds, PostgreSQL's resolution.
     Time(Option<DateTime<Utc>>),
-    /// An array or an object: SQLite's text affinity would turn a bare number into a number.
+    /// An array or an object. A bare number is not supported: SQLite's text affinity would change its type.
     Json(serde_json::Value),
 }
 

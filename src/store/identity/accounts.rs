@@ -1,6 +1,7 @@
 //! The `accounts` table.
 //!
-//! The row of a deleted account keeps its user shut out, until another account has the user. Only what looks for a user finds it.
+//! The row of a deleted account remains, so that its user stays locked out until another account has that user. Only look-ups by
+//! user find it.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -19,7 +20,7 @@ macro_rules! columns {
 }
 pub(in crate::store) use columns;
 
-/// Adds an account; `false` if there is one of its e-mail address, user or id.
+/// Inserts an account; returns `false` if its e-mail address, user or id exists.
 pub async fn insert(tx: &mut Tx, account: &Account, password_hash: &str) -> Result<bool, Error> {
     let sql = Sql::new("delete from accounts where user_id = $1 and deleted_at is not null");
     tx.execute(sql.bind(account.user_id.as_str())).await?;
@@ -53,14 +54,14 @@ pub async fn find_by_email(run: impl Run, email: &Email) -> Result<Option<Accoun
     run.fetch_optional::<Row>(sql).await?.map(Account::try_from).transpose()
 }
 
-/// An account, and the hash of its password as a PHC string.
+/// Returns the account and its password hash as a PHC string.
 pub async fn find_with_hash(run: impl Run, email: &Email) -> Result<Option<(Account, String)>, Error> {
     let sql = Sql::new(concat!("select ", columns!(), ", accounts.password_hash from accounts where email = $1"));
     let row = run.fetch_optional::<RowWithHash>(sql.bind(email.as_str())).await?;
     row.map(|RowWithHash { row, password_hash }| Ok((Account::try_from(row)?, password_hash))).transpose()
 }
 
-/// Up to `limit` accounts after `last`, newest first.
+/// Returns up to `limit` accounts after `last`, newest first.
 pub async fn page(run: impl Run, last: Option<AccountId>, limit: u32) -> Result<Vec<Account>, Error> {
     let mut sql = Sql::new(concat!("select ", columns!(), " from accounts where deleted_at is null"));
     if let Some(last) = last {
@@ -70,14 +71,14 @@ pub async fn page(run: impl Run, last: Option<AccountId>, limit: u32) -> Result<
     run.fetch::<Row>(sql).await?.into_iter().map(Account::try_from).collect()
 }
 
-/// Whether there is an account, and whether one is an administrator's.
+/// Returns whether any account exists, and whether any administrator does.
 pub async fn exist(run: impl Run) -> Result<(bool, bool), Error> {
     let sql =
         Sql::new("select exists (select 1 from accounts where deleted_at is null), exists (select 1 from accounts where admin)");
     Ok(run.fetch_optional::<(bool, bool)>(sql).await?.unwrap_or_default())
 }
 
-/// Takes the account's lock until the transaction ends and returns it as it was.
+/// Locks the account until the transaction ends; returns it.
 pub async fn lock(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, Error> {
     let sql = Sql::new(concat!(
         "update accounts set updated_at = updated_at where id = $1 and deleted_at is null returning ",
@@ -86,14 +87,14 @@ pub async fn lock(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, Error> 
     tx.fetch_optional::<Row>(sql.bind(id.uuid())).await?.map(Account::try_from).transpose()
 }
 
-/// As [`lock`], by the user.
+/// As [`lock`], by user.
 pub async fn lock_by_user(tx: &mut Tx, user: &UserId) -> Result<Option<Account>, Error> {
     let sql = Sql::new(concat!("update accounts set updated_at = updated_at where user_id = $1 returning ", columns!()));
     tx.fetch_optional::<Row>(sql.bind(user.as_str())).await?.map(Account::try_from).transpose()
 }
 
-/// Writes what of an account an administrator can change.
-pub async fn set_changeable(tx: &mut Tx, account: &Account) -> Result<(), Error> {
+/// Updates the fields that an administrator can change.
+pub async fn update(tx: &mut Tx, account: &Account) -> Result<(), Error> {
     let sql = Sql::new("update accounts set plan = $2, admin = $3, disabled_at = $4, updated_at = $5 where id = $1")
         .bind(account.id.uuid())
         .bind(account.plan.as_ref().map(|plan| plan.as_str().to_owned()))
@@ -105,7 +106,7 @@ pub async fn set_changeable(tx: &mut Tx, account: &Account) -> Result<(), Error>
 
 /// Deletes a disabled account that has neither sessions nor API keys.
 pub async fn delete(tx: &mut Tx, id: AccountId, now: DateTime<Utc>) -> Result<(), Error> {
-    // No address has a colon.
+    // No e-mail address contains a colon, so this value is never taken.
     let sql = Sql::new("update accounts set deleted_at = $2, email = $3, password_hash = '', admin = $4 where id = $1");
     tx.execute(sql.bind(id.uuid()).bind(now).bind(format!("deleted:{id}")).bind(false)).await.map(drop)
 }

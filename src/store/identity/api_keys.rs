@@ -30,13 +30,13 @@ pub async fn find(run: impl Run, account: AccountId, id: KeyId) -> Result<Option
     Ok(row.map(Row::split).transpose()?.map(|(key, _)| key))
 }
 
-/// The key, and the hash of what is secret of it.
+/// Returns the key and the hash of its secret.
 pub async fn find_with_hash(run: impl Run, id: KeyId) -> Result<Option<(ApiKey, Vec<u8>)>, Error> {
     let sql = Sql::new("select id, account_id, description, scopes, hash, last_used_at, expires_at from api_keys where id = $1");
     run.fetch_optional::<Row>(sql.bind(id.uuid())).await?.map(Row::split).transpose()
 }
 
-/// All keys of an account, newest first.
+/// Returns all keys of an account, newest first.
 pub async fn of_account(run: impl Run, account: AccountId) -> Result<Vec<ApiKey>, Error> {
     let sql = Sql::new(
         "select id, account_id, description, scopes, hash, last_used_at, expires_at from api_keys where account_id = $1 order by id desc",
@@ -51,25 +51,25 @@ pub async fn count(run: impl Run, account: AccountId) -> Result<u64, Error> {
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
-/// Writes what of a key can be changed; `false` if there is none.
+/// Updates the changeable fields of a key; returns `false` if there is no such key.
 pub async fn update(tx: &mut Tx, key: &ApiKey) -> Result<bool, Error> {
     let sql = Sql::new("update api_keys set description = $3, scopes = $4, expires_at = $5 where id = $1 and account_id = $2");
     let sql = sql.bind(key.id.uuid()).bind(key.account_id.uuid());
     Ok(tx.execute(sql.bind(key.description.as_str()).bind(scopes_to_text(key.scopes.as_ref())).bind(key.expires_at)).await? == 1)
 }
 
-/// `false` if there is none.
+/// Deletes a key; returns `false` if there is no such key.
 pub async fn delete(tx: &mut Tx, account: AccountId, id: KeyId) -> Result<bool, Error> {
     let sql = Sql::new("delete from api_keys where id = $1 and account_id = $2");
     Ok(tx.execute(sql.bind(id.uuid()).bind(account.uuid())).await? == 1)
 }
 
-/// Deletes an account's keys.
+/// Deletes all keys of an account.
 pub async fn delete_of(tx: &mut Tx, account: AccountId) -> Result<(), Error> {
     tx.execute(Sql::new("delete from api_keys where account_id = $1").bind(account.uuid())).await.map(drop)
 }
 
-/// Notes a use, unless one was noted after `since`.
+/// Records a use, unless one was recorded after `since`.
 pub async fn touch(tx: &mut Tx, id: KeyId, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new("update api_keys set last_used_at = $3 where id = $1 and (last_used_at is null or last_used_at <= $2)");
     tx.execute(sql.bind(id.uuid()).bind(since).bind(now)).await.map(drop)

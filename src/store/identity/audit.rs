@@ -21,7 +21,7 @@ pub async fn insert(tx: &mut Tx, entry: &Entry) -> Result<(), Error> {
     tx.execute(sql).await.map(drop)
 }
 
-/// Up to `limit` entries after `last`, newest first.
+/// Returns up to `limit` entries after `last`, newest first.
 pub async fn page(run: impl Run, last: Option<EntryId>, limit: u32) -> Result<Vec<Entry>, Error> {
     let mut sql = Sql::new("select id, actor, action, subject, details from audit");
     if let Some(last) = last {

@@ -7,9 +7,9 @@ use crate::model::image::ThumbnailSize;
 use crate::model::plan::{Features, Plan, PlanName};
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
-use crate::store::images::known;
+use crate::store::database::names::deserialize_name;
 
-/// All plans, by name.
+/// Returns all plans, by name.
 pub async fn all(run: impl Run) -> Result<Vec<Plan>, Error> {
     let sql = Sql::new("select name, features, built_in from plans order by name");
     Ok(run.fetch::<Row>(sql).await?.into_iter().map(Plan::from).collect())
@@ -20,7 +20,7 @@ pub async fn find(run: impl Run, name: &PlanName) -> Result<Option<Plan>, Error>
     Ok(run.fetch_optional::<Row>(sql).await?.map(Plan::from))
 }
 
-/// Takes a plan's lock until the transaction ends: it is neither deleted nor changed meanwhile.
+/// Locks a plan until the transaction ends, so that it is neither deleted nor changed.
 pub async fn lock(tx: &mut Tx, name: &PlanName) -> Result<Option<Plan>, Error> {
     let sql = Sql::new("update plans set built_in = built_in where name = $1 returning name, features, built_in");
     Ok(tx.fetch_optional::<Row>(sql.bind(name.as_str())).await?.map(Plan::from))
@@ -31,21 +31,21 @@ pub async fn count(run: impl Run) -> Result<u64, Error> {
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
-/// Adds a plan; `false` if there is one of its name.
+/// Inserts a plan; returns `false` if the name exists.
 pub async fn insert(tx: &mut Tx, name: &PlanName, features: &Features) -> Result<bool, Error> {
     let sql = Sql::new("insert into plans (name, features, built_in) values ($1, $2, false) on conflict (name) do nothing");
     Ok(tx.execute(sql.bind(name.as_str()).bind(to_json(features))).await? == 1)
 }
 
-/// Changes what a plan gives; `false` if there is none.
+/// Updates what a plan allows; returns `false` if there is no such plan.
 pub async fn set_features(tx: &mut Tx, name: &PlanName, features: &Features) -> Result<bool, Error> {
     let sql = Sql::new("update plans set features = $2 where name = $1");
     Ok(tx.execute(sql.bind(name.as_str()).bind(to_json(features))).await? == 1)
 }
 
-/// Deletes a plan, which should be locked, if no account has it and it did not come with the service; `false` if it is not such.
+/// Deletes a plan, which must be locked, unless it is built in or an account has it; returns whether it was deleted.
 pub async fn delete(tx: &mut Tx, name: &PlanName) -> Result<bool, Error> {
-    // Deleted accounts give nothing, whatever their plan.
+    // Deleted accounts do not use their plan, so they must not keep it from being deleted.
     let sql = Sql::new(
         "update accounts set plan = (select min(name) from plans where built_in) where plan = $1 and deleted_at is not null",
     );
@@ -72,7 +72,7 @@ struct Row {
     built_in: bool,
 }
 
-/// Features as the databases keep them.
+/// Features as stored.
 #[derive(Debug, serde::Deserialize)]
 pub(in crate::store) struct FeaturesRow {
     thumbnails: Vec<SizeRow>,
@@ -85,7 +85,7 @@ pub(in crate::store) struct FeaturesRow {
 }
 
 #[derive(Debug, serde::Deserialize)]
-struct SizeRow(#[serde(deserialize_with = "known")] ThumbnailSize);
+struct SizeRow(#[serde(deserialize_with = "deserialize_name")] ThumbnailSize);
 
 impl From<FeaturesRow> for Features {
     fn from(row: FeaturesRow) -> Self {

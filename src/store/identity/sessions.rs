@@ -1,4 +1,4 @@
-//! The `sessions` table: logins that last. And `signing_keys`, what access tokens are signed with.
+//! The `sessions` table: logins. And `signing_keys`: the secrets that access tokens are signed with.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -20,7 +20,7 @@ pub async fn insert(
     tx.execute(sql).await.map(drop)
 }
 
-/// The account of a session that has not expired.
+/// Returns the account of a session that has not expired.
 pub async fn account_of(run: impl Run, id: SessionId, now: DateTime<Utc>) -> Result<Option<Account>, Error> {
     let sql = Sql::new(concat!(
         "select ",
@@ -30,29 +30,29 @@ pub async fn account_of(run: impl Run, id: SessionId, now: DateTime<Utc>) -> Res
     run.fetch_optional::<Row>(sql.bind(id.uuid()).bind(now)).await?.map(Account::try_from).transpose()
 }
 
-/// A session as its refresh tokens find it.
+/// A session, as looked up by a refresh token.
 #[derive(Debug)]
 pub struct Session {
     pub id: SessionId,
     pub account_id: AccountId,
-    /// Of its newest refresh token.
+    /// Hash of the newest refresh token.
     pub refresh_hash: Vec<u8>,
     pub expires_at: DateTime<Utc>,
-    /// How the newest refresh token came about; `None` for that of the login.
+    /// How the newest refresh token was issued; `None` if by the login.
     pub rotation: Option<Rotation>,
 }
 
 /// The exchange of a refresh token for the newest one.
 #[derive(Debug)]
 pub struct Rotation {
-    /// Of the token that was exchanged.
+    /// Hash of the token that was exchanged.
     pub previous_hash: Vec<u8>,
-    /// What the newest token was derived with from the one before.
+    /// Salt with which the newest token was derived from the previous one.
     pub salt: Vec<u8>,
     pub at: DateTime<Utc>,
 }
 
-/// Takes a session's lock until the transaction ends.
+/// Locks a session until the transaction ends; returns it.
 pub async fn lock(tx: &mut Tx, refresh_id: Uuid) -> Result<Option<Session>, Error> {
     let sql = Sql::new(
         "update sessions set expires_at = expires_at where refresh_id = $1 \
@@ -88,7 +88,7 @@ impl From<SessionRow> for Session {
     }
 }
 
-/// Puts another refresh token in the place of the one before.
+/// Replaces the refresh token.
 pub async fn rotate(
     tx: &mut Tx,
     id: SessionId,
@@ -103,25 +103,25 @@ pub async fn rotate(
     tx.execute(sql.bind(rotation.previous_hash.clone()).bind(rotation.salt.clone()).bind(rotation.at)).await.map(drop)
 }
 
-/// Ends a session, and with it every token that it gave.
+/// Deletes a session, which invalidates all of its tokens.
 pub async fn delete(tx: &mut Tx, id: SessionId) -> Result<(), Error> {
     tx.execute(Sql::new("delete from sessions where id = $1").bind(id.uuid())).await.map(drop)
 }
 
-/// The sessions of an account that have not expired, newest first, and when each of them expires.
+/// Returns the unexpired sessions of an account, newest first, each with its expiry.
 pub async fn of_account(run: impl Run, account: AccountId, now: DateTime<Utc>) -> Result<Vec<(SessionId, DateTime<Utc>)>, Error> {
     let sql = Sql::new("select id, expires_at from sessions where account_id = $1 and expires_at > $2 order by id desc");
     let rows = run.fetch::<(Uuid, DateTime<Utc>)>(sql.bind(account.uuid()).bind(now)).await?;
     Ok(rows.into_iter().map(|(id, expires_at)| (id.into(), expires_at)).collect())
 }
 
-/// Ends a session of an account; `false` if it has none of this id.
+/// Deletes a session of an account; returns `false` if it has no session with this id.
 pub async fn delete_one_of(tx: &mut Tx, account: AccountId, id: SessionId) -> Result<bool, Error> {
     let sql = Sql::new("delete from sessions where id = $1 and account_id = $2").bind(id.uuid()).bind(account.uuid());
     Ok(tx.execute(sql).await? == 1)
 }
 
-/// Ends an account's sessions, but for its `keep` newest.
+/// Deletes an account's sessions, except the `keep` newest.
 pub async fn delete_of(tx: &mut Tx, account: AccountId, keep: u32) -> Result<(), Error> {
     let mut sql = Sql::new("delete from sessions where account_id = ");
     sql.push_bind(account.uuid()).push(" and id not in (select id from sessions where account_id = ").push_bind(account.uuid());
@@ -129,7 +129,7 @@ pub async fn delete_of(tx: &mut Tx, account: AccountId, keep: u32) -> Result<(),
     tx.execute(sql).await.map(drop)
 }
 
-/// Forgets up to `limit` sessions that have expired; returns how many.
+/// Deletes up to `limit` expired sessions; returns how many.
 pub async fn delete_expired(tx: &mut Tx, now: DateTime<Utc>, limit: u32) -> Result<u64, Error> {
     let sql = Sql::new("select id from sessions where expires_at <= $1 order by expires_at limit $2");
     let expired = tx.fetch::<(Uuid,)>(sql.bind(now).bind(limit)).await?;
@@ -147,19 +147,19 @@ pub struct SigningKey {
     pub created_at: DateTime<Utc>,
 }
 
-/// The newest keys, newest first.
+/// Returns up to `limit` keys, newest first.
 pub async fn signing_keys(run: impl Run, limit: u32) -> Result<Vec<SigningKey>, Error> {
     let mut sql = Sql::new("select generation, secret, created_at from signing_keys order by generation desc");
     sql.push_limit(limit);
     run.fetch(sql).await
 }
 
-/// Adds a key, unless another instance has done so.
+/// Inserts a key, unless another instance has already done so.
 pub async fn add_signing_key(tx: &mut Tx, key: &SigningKey) -> Result<(), Error> {
     let sql = Sql::new(
         "insert into signing_keys (generation, secret, created_at) values ($1, $2, $3) on conflict (generation) do nothing",
     );
     tx.execute(sql.bind(key.generation).bind(key.secret.clone()).bind(key.created_at)).await?;
-    // The one before is still read; those before it have signed nothing that is still good.
+    // The previous key still verifies tokens; all tokens of older keys have expired.
     tx.execute(Sql::new("delete from signing_keys where generation < $1").bind(key.generation - 1)).await.map(drop)
 }

@@ -1,75 +1,43 @@
-//! The `counters` table: exact numbers that need no counting.
-
-use std::collections::BTreeMap;
-use std::mem;
+//! The `counters` table: exact numbers without counting rows.
 
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
 
-/// What a transaction adds to counters. It is written when the transaction commits, all at once and in one order, so that two
-/// transactions cannot wait for each other's counters, and the busiest rows are locked for the shortest time.
-#[derive(Debug, Default)]
-pub(in crate::store) struct Pending(BTreeMap<(Counter, u8), i64>);
-
-/// Adds to counters, in the slots of the image that moves them.
+/// Adds to counters, in the slots of the image that changes them.
 pub fn add(tx: &mut Tx, id: ImageId, changes: impl IntoIterator<Item = (Counter, i64)>) {
     add_in_slot(tx, Counter::slot(id), changes);
 }
 
-/// As [`add`], in a slot that no image decides, for what is only ever summed up.
+/// As [`add`], in a given slot, for counters of which only the sum matters.
 pub fn add_in_slot(tx: &mut Tx, slot: u8, changes: impl IntoIterator<Item = (Counter, i64)>) {
-    for (counter, difference) in changes {
-        *tx.counters.0.entry((counter, slot)).or_default() += difference;
-    }
+    tx.counters.add(slot, changes);
 }
 
-/// Counters in one statement: each has four values, of which databases take some ten thousand.
-const WRITTEN_AT_ONCE: usize = 1000;
-
-/// Writes what the transaction has added until now, which locks those counters until it ends: nothing but a counter may be
-/// locked after it.
-pub async fn write(tx: &mut Tx) -> Result<(), Error> {
-    let mut changes: Vec<_> = mem::take(&mut tx.counters.0).into_iter().collect();
-    changes.retain(|(_, difference)| *difference != 0);
-    for some in changes.chunks(WRITTEN_AT_ONCE) {
-        let mut sql = Sql::new("insert into counters (kind, key, slot, n, moves) values ");
-        for (index, ((counter, slot), difference)) in some.iter().enumerate() {
-            sql.push(if index == 0 { "(" } else { ", (" });
-            sql.push_bind(counter.kind.name()).push(", ").push_bind(counter.key.as_str()).push(", ");
-            sql.push_bind(*slot).push(", ").push_bind(*difference).push(", 1)");
-        }
-        sql.push(" on conflict (kind, key, slot) do update set n = counters.n + excluded.n, moves = counters.moves + 1");
-        tx.execute(sql).await?;
-    }
-    Ok(())
-}
-
-/// The counter's value as the transaction leaves it; 0 for one that was never moved.
+/// Returns the counter's value including the transaction's own changes; 0 if it never changed.
 pub async fn read_in(tx: &mut Tx, counter: &Counter) -> Result<u64, Error> {
     let sql = Sql::new("select cast(coalesce(sum(n), 0) as bigint) from counters where kind = $1 and key = $2");
     let sql = sql.bind(counter.kind.name()).bind(counter.key.as_str());
     let (written,) = tx.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default();
-    let pending: i64 =
-        tx.counters.0.iter().filter(|((pending, _), _)| pending == counter).map(|(_, difference)| difference).sum();
+    let pending = tx.counters.difference(counter);
     Ok(u64::try_from(written + pending).unwrap_or_default())
 }
 
-/// The counter's value; 0 for one that was never moved.
+/// Returns the counter's value; 0 if it never changed.
 pub async fn read(run: impl Run, counter: &Counter) -> Result<u64, Error> {
     let sql = Sql::new("select cast(coalesce(sum(n), 0) as bigint) from counters where kind = $1 and key = $2");
     one(run, sql.bind(counter.kind.name()).bind(counter.key.as_str())).await
 }
 
-/// The sum of several counters, of one moment.
+/// Returns the sum of several counters, from one snapshot.
 pub async fn read_sum(run: impl Run, counters: &[Counter]) -> Result<u64, Error> {
     let mut sql = Sql::new("select cast(coalesce(sum(n), 0) as bigint) from counters where ");
     push_any_of(&mut sql, counters);
     one(run, sql).await
 }
 
-/// All counters of these kinds, in one statement and so of one moment.
+/// Returns all counters of these kinds, from one snapshot.
 pub async fn read_kinds(run: impl Run, kinds: &[CounterKind]) -> Result<Vec<(Counter, i64)>, Error> {
     let mut sql = Sql::new("select kind, key, cast(sum(n) as bigint) from counters where kind in (");
     for (index, kind) in kinds.iter().enumerate() {
@@ -81,20 +49,20 @@ pub async fn read_kinds(run: impl Run, kinds: &[CounterKind]) -> Result<Vec<(Cou
     Ok(rows.into_iter().filter_map(counter).collect())
 }
 
-/// The sum over the counters of a kind whose keys are in the range, both ends included.
+/// Returns the sum of all counters of one kind with keys from `first` to `last`, inclusive.
 pub async fn read_range(run: impl Run, first: &Counter, last: &Counter) -> Result<u64, Error> {
     let sql = Sql::new("select cast(coalesce(sum(n), 0) as bigint) from counters where kind = $1 and key >= $2 and key <= $3");
     one(run, sql.bind(first.kind.name()).bind(first.key.as_str()).bind(last.key.as_str())).await
 }
 
-/// How often these counters have moved, in either direction. As long as that is the same, so is what they count.
+/// Returns how often these counters have changed, in either direction. While this number is the same, so are the counted sets.
 pub async fn moves(run: impl Run, counters: &[Counter]) -> Result<i64, Error> {
     let mut sql = Sql::new("");
     push_moves(&mut sql, counters);
     Ok(run.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default().0)
 }
 
-/// The statement of [`moves`], for use within others.
+/// Appends the statement of [`moves`], for use as a subquery.
 pub(in crate::store) fn push_moves(sql: &mut Sql, counters: &[Counter]) {
     sql.push("select cast(coalesce(sum(moves), 0) as bigint) from counters where ");
     push_any_of(sql, counters);
@@ -114,9 +82,9 @@ async fn one(run: impl Run, sql: Sql) -> Result<u64, Error> {
     Ok(u64::try_from(sum).unwrap_or_default())
 }
 
-/// Which counters of a kind differ from what the images say, and by how much: counted minus kept. For `doctor`.
+/// Returns the counters of a kind that differ from the rows they count, and by how much: stored minus actual. For `doctor`.
 ///
-/// Both are read in one statement, so that what commits meanwhile moves neither or both.
+/// Both sides are read in one statement, so that concurrent commits change neither or both.
 pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String, i64)>, Error> {
     let mut sql = Sql::new("select key, cast(sum(n) as bigint) from (");
     sql.push(match kind {
@@ -158,7 +126,7 @@ pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String
             "select user_id as key, cast(sum(bytes) as bigint) as n from variants \
              where state <> 'removing' and bytes > 0 and user_id is not null group by user_id"
         }
-        // A day is a range of ids (see `day_difference`), and what was ever done is told by nothing else.
+        // A day is a range of ids (see `day_difference`). Statistics have no rows to compare with.
         CounterKind::Day
         | CounterKind::Failed
         | CounterKind::Stored
@@ -173,7 +141,7 @@ pub async fn differences(run: impl Run, kind: CounterKind) -> Result<Vec<(String
     run.fetch(sql).await
 }
 
-/// As [`differences`], for the day whose ids are from `first` to `last`.
+/// As [`differences`], for the day whose ids range from `first` to `last`.
 pub async fn day_difference(run: impl Run, day: &Counter, first: ImageId, last: ImageId) -> Result<i64, Error> {
     let sql = Sql::new(
         "select cast((select count(*) from images where id >= $1 and id <= $2 and deleted_at is null and visibility = 'public') \
@@ -183,7 +151,7 @@ pub async fn day_difference(run: impl Run, day: &Counter, first: ImageId, last: 
     Ok(run.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default().0)
 }
 
-/// The days that have a counter.
+/// Returns the days that have a counter.
 pub async fn days(run: impl Run) -> Result<Vec<String>, Error> {
     let sql = Sql::new("select distinct key from counters where kind = $1").bind(CounterKind::Day.name());
     Ok(run.fetch::<(String,)>(sql).await?.into_iter().map(|(key,)| key).collect())

@@ -1,4 +1,4 @@
-//! The `idempotency_keys` table: requests that may come again, and what was answered the first time.
+//! The `idempotency_keys` table: keys of requests that clients may repeat, and the response to the first one.
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -8,28 +8,28 @@ use crate::model::caller::UserId;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
 
-/// What is known of a key.
+/// A stored idempotency key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// Of the request's payload.
+    /// Hash of the request's payload.
     pub fingerprint: Vec<u8>,
-    /// The image or the job that the first request makes or made.
+    /// Id of the image or job that the first request creates.
     pub subject: Uuid,
-    /// What of the answer may change later; `None` while the first request is running.
+    /// The parts of the response that may change later; `None` while the first request is running.
     pub response: Option<serde_json::Value>,
     pub created_at: DateTime<Utc>,
-    /// Until when the request is taken for alive; `None` where a version before leases claimed the key.
+    /// Until when the request is assumed to be running; `None` if a version without leases claimed the key.
     pub leased_until: Option<DateTime<Utc>>,
 }
 
-/// When a key is claimed, and until when it is held unless that is renewed.
+/// When a key is claimed, and when the lease expires unless renewed.
 #[derive(Debug, Clone, Copy)]
 pub struct Lease {
     pub now: DateTime<Utc>,
     pub until: DateTime<Utc>,
 }
 
-/// Takes the key for a request; `false` when there is a record already.
+/// Claims the key for a request; returns `false` if a record exists.
 pub async fn claim(
     tx: &mut Tx,
     user: &UserId,
@@ -46,7 +46,7 @@ pub async fn claim(
     Ok(tx.execute(sql.bind(lease.until)).await? == 1)
 }
 
-/// Holds the key for longer; `false` when the request no longer has it.
+/// Renews the lease; returns `false` if the request has lost the key.
 pub async fn renew(tx: &mut Tx, user: &UserId, key: &str, subject: Uuid, until: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new(
         "update idempotency_keys set leased_until = $4 where user_id = $1 and key = $2 and image_id = $3 and response is null",
@@ -69,7 +69,7 @@ pub async fn find(run: impl Run, user: &UserId, key: &str) -> Result<Option<Reco
     }))
 }
 
-/// Forgets the record that `subject` holds; `false` when it holds it no longer.
+/// Deletes the record of `subject`; returns `false` if `subject` has lost the key.
 pub async fn forget(tx: &mut Tx, user: &UserId, key: &str, subject: Uuid) -> Result<bool, Error> {
     let sql = Sql::new("delete from idempotency_keys where user_id = $1 and key = $2 and image_id = $3");
     Ok(tx.execute(sql.bind(user.as_str()).bind(key).bind(subject)).await? == 1)
@@ -81,7 +81,7 @@ pub async fn release(tx: &mut Tx, user: &UserId, key: &str, subject: Uuid) -> Re
     tx.execute(sql.bind(user.as_str()).bind(key).bind(subject)).await.map(drop)
 }
 
-/// Keeps the answer; `false` when another request has taken the key over.
+/// Stores the response; returns `false` if another request has taken over the key.
 pub async fn complete(tx: &mut Tx, user: &UserId, key: &str, subject: Uuid, response: serde_json::Value) -> Result<bool, Error> {
     let sql = Sql::new(
         "update idempotency_keys set response = $4 where user_id = $1 and key = $2 and image_id = $3 and response is null",
@@ -90,7 +90,7 @@ pub async fn complete(tx: &mut Tx, user: &UserId, key: &str, subject: Uuid, resp
     Ok(tx.execute(sql).await? == 1)
 }
 
-/// Forgets up to `limit` records as old as `cutoff`; returns how many there were.
+/// Deletes up to `limit` records created at or before `cutoff`; returns how many.
 pub async fn delete_expired(tx: &mut Tx, cutoff: DateTime<Utc>, limit: u32) -> Result<u64, Error> {
     let sql = Sql::new(
         "delete from idempotency_keys where (user_id, key) in \

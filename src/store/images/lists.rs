@@ -1,4 +1,4 @@
-//! Lists and counts of live images, by part: public ones, and one user's private ones.
+//! Lists and counts of live images, by part: public images, and the private images of one user.
 
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use crate::store::database::db::{Run, Sql};
 use crate::store::database::error::Error;
 use crate::store::identity::plans::FeaturesRow;
 
-/// Up to `limit` live images that these searches find after `last`, newest first, of one moment.
+/// Returns up to `limit` live images after `last` that match these searches, newest first, from one snapshot.
 pub async fn page(
     run: impl Run,
     filter: &ImageFilter,
@@ -25,7 +25,7 @@ pub async fn page(
     run.fetch::<Row>(page_of(filter, searches, last, limit)).await?.into_iter().map(Image::try_from).collect()
 }
 
-/// Each part is read in its own order, from its own indexes, as far as the page goes.
+/// Each part is read from its own indexes, in index order, and no further than the page reaches.
 fn page_of(filter: &ImageFilter, searches: &[Search], last: Option<ImageId>, limit: u32) -> Sql {
     let mut sql = Sql::new("");
     if let [search] = searches {
@@ -49,19 +49,19 @@ fn push_page(sql: &mut Sql, filter: &ImageFilter, Search { part, sets }: &Search
         sql.push(" order by id desc").push_limit(limit);
         return;
     };
-    // The ids are found in the index of tags or collections first, so that the database joins no more rows than the page has.
+    // Finds the ids in the index of tags or collections first, so that the database joins only the rows of the page.
     sql.push("id in (");
     push_ids_of(sql, first, filter, part, last);
     for other in others {
         push_is_in(sql, other, part);
     }
     sql.push(" order by t.image_id desc").push_limit(limit).push(") and ");
-    // As the sets say already; what another version of the service may have left there is not shown.
+    // The sets imply this condition; it hides rows that another version of the service may have left there.
     sql.push(condition(part)).push(" order by id desc");
 }
 
-/// Up to `limit` live public images after `last` that were imported, newest first, and whether the plan of each one's owner
-/// gives its original.
+/// Returns up to `limit` live, public, imported images after `last`, newest first, and for each whether its owner's plan includes
+/// the original.
 pub async fn page_of_imported(run: impl Run, last: Option<ImageId>, limit: u32) -> Result<Vec<(ImageId, bool)>, Error> {
     let mut sql = Sql::new(
         "select id, (select p.features from accounts a join plans p on p.name = a.plan where a.user_id = images.user_id) \
@@ -72,12 +72,13 @@ pub async fn page_of_imported(run: impl Run, last: Option<ImageId>, limit: u32) 
     }
     sql.push(" order by id desc").push_limit(limit);
     let rows = run.fetch::<(Uuid, Option<Json<FeaturesRow>>)>(sql).await?;
-    let given = |features: Option<Json<FeaturesRow>>| features.is_none_or(|Json(features)| Features::from(features).original);
-    Ok(rows.into_iter().map(|(id, features)| (ImageId::from(id), given(features))).collect())
+    let includes_original =
+        |features: Option<Json<FeaturesRow>>| features.is_none_or(|Json(features)| Features::from(features).original);
+    Ok(rows.into_iter().map(|(id, features)| (ImageId::from(id), includes_original(features))).collect())
 }
 
-/// Counts live images of a part row by row, for filters that no counter covers; and how often the counters in `watched` have moved,
-/// in the same snapshot.
+/// Counts the live images of a part row by row, for filters that no counter covers. Also returns how often the counters in
+/// `watched` have changed, from the same snapshot.
 pub async fn count(run: impl Run, filter: &ImageFilter, part: &Part, watched: &[Counter]) -> Result<(u64, i64), Error> {
     let mut sql = Sql::new("select (select count(*) from ");
     let sets = filter.sets();
@@ -90,8 +91,8 @@ pub async fn count(run: impl Run, filter: &ImageFilter, part: &Part, watched: &[
             sql.push(if number == 0 { "(" } else { " intersect " });
             push_ids_of(&mut sql, set, filter, part, None);
         }
-        // Ordered, SQLite merges the sets' indexes, in a fifth of the time of looking up each image of one set in
-        // the other's; the limit keeps it from forgetting about the order.
+        // With this order, SQLite merges the indexes of the sets, in a fifth of the time that it takes to look up each image of
+        // one set in the other. The limit prevents it from dropping the order.
         sql.push(" order by image_id").push_limit(u32::MAX).push(") found");
     }
     sql.push("), (");
@@ -101,7 +102,7 @@ pub async fn count(run: impl Run, filter: &ImageFilter, part: &Part, watched: &[
     Ok((u64::try_from(count).unwrap_or_default(), moves))
 }
 
-/// The part's live images, of the filter's user.
+/// Restricts to live images of the part, and to the filter's user.
 fn push_part(sql: &mut Sql, filter: &ImageFilter, part: &Part) {
     sql.push(condition(part));
     if let Some(user) = user_of(filter, part) {
@@ -109,7 +110,7 @@ fn push_part(sql: &mut Sql, filter: &ImageFilter, part: &Part) {
     }
 }
 
-/// Whose images alone are in the list.
+/// Returns the user that the list is restricted to.
 fn user_of<'a>(filter: &'a ImageFilter, part: &'a Part) -> Option<&'a UserId> {
     match part {
         Part::Public => filter.user_id.as_ref(),
@@ -117,7 +118,7 @@ fn user_of<'a>(filter: &'a ImageFilter, part: &'a Part) -> Option<&'a UserId> {
     }
 }
 
-/// As the partial indexes have it.
+/// Same text as the conditions of the partial indexes.
 fn condition(part: &Part) -> &'static str {
     match part {
         Part::Public => "deleted_at is null and visibility = 'public'",
@@ -125,7 +126,7 @@ fn condition(part: &Part) -> &'static str {
     }
 }
 
-/// Ids of the part's images in a set, of the filter's user and dates.
+/// Selects the ids of the part's images in a set, restricted to the filter's user and dates.
 fn push_ids_of(sql: &mut Sql, set: &Set, filter: &ImageFilter, part: &Part, last: Option<ImageId>) {
     sql.push(match (set, part) {
         (Set::Tag(_), Part::Public) => "select t.image_id from image_tags t where ",
@@ -143,7 +144,7 @@ fn push_ids_of(sql: &mut Sql, set: &Set, filter: &ImageFilter, part: &Part, last
     push_id_range(sql, " and t.image_id", filter, last);
 }
 
-/// That an image of the part is in another set, too.
+/// Requires that an image of the part is in another set too.
 fn push_is_in(sql: &mut Sql, set: &Set, part: &Part) {
     match (set, part) {
         (Set::Tag(tag), Part::Public) => {
@@ -161,7 +162,7 @@ fn push_is_in(sql: &mut Sql, set: &Set, part: &Part) {
     sql.push(" and o.image_id = t.image_id)");
 }
 
-/// A date filter is a range of ids, for ids begin with their time.
+/// Filters by date as a range of ids, because ids start with the creation time.
 fn push_id_range(sql: &mut Sql, column: &'static str, filter: &ImageFilter, last: Option<ImageId>) {
     if let Some(start) = filter.start {
         sql.push(column).push(" >= ").push_bind(ImageId::first_at(start).uuid());
@@ -183,8 +184,8 @@ mod tests {
     use crate::model::tag::Tag;
     use crate::store::database::query_plans::Planner;
 
-    /// However many private images there are, a public page does not walk over them, and the other way round; and where a
-    /// collection is looked at, it walks over nothing else.
+    /// A public page does not scan private images, however many there are, and vice versa. A page of a collection scans only that
+    /// collection.
     #[tokio::test]
     async fn sqlite_reads_each_part_from_indexes_of_its_own() {
         let db = Planner::new().await;

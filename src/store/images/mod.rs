@@ -1,4 +1,4 @@
-//! The `images` table: one row an image, deleted ones until they are purged.
+//! The `images` table: one row per image. Deleted images keep their row until they are purged.
 
 pub mod counters;
 pub mod idempotency;
@@ -8,8 +8,6 @@ pub mod object_moves;
 pub mod tags;
 pub mod variants;
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -19,6 +17,7 @@ use uuid::Uuid;
 
 use super::database::db::{Run, Sql, Tx};
 use super::database::error::Error;
+use super::database::names::deserialize_name;
 use super::identity::plans::FeaturesRow;
 use crate::model::caller::UserId;
 use crate::model::caption::{Caption, CaptionStatus};
@@ -28,8 +27,8 @@ use crate::model::image::{Credentials, Format, Image, Metadata, PixelSize, Taken
 use crate::model::tag::Tag;
 use crate::model::text::{Description, FileName, Title};
 
-/// The columns of [`Row`], for every `select` and `returning` from `images`. What the owner's plan gives is read in the same
-/// statement, so that no image is shown by a plan that it has no more.
+/// The columns of [`Row`], for every `select` and `returning` from `images`. The plan of the owner is read in the same statement,
+/// so that an image is never served by an outdated plan.
 macro_rules! columns {
     () => {
         "id, user_id, visibility, title, description, tags, file_name, file_size, format, width, height, sha256, thumbnails, colors, \
@@ -69,26 +68,26 @@ pub async fn insert(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     tx.execute(sql).await.map(drop)
 }
 
-/// The image, deleted or not.
+/// Returns the image, deleted or not.
 pub async fn find(run: impl Run, id: ImageId) -> Result<Option<Image>, Error> {
     let sql = Sql::new(concat!("select ", columns!(), " from images where id = $1")).bind(id.uuid());
     run.fetch_optional::<Row>(sql).await?.map(Image::try_from).transpose()
 }
 
-/// Notes that an image was imported, so that its public link is listed.
+/// Marks an image as imported, so that its public link is listed.
 pub async fn mark_imported(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
     tx.execute(Sql::new("update images set imported = true where id = $1").bind(id.uuid())).await.map(drop)
 }
 
-/// Takes the row's lock until the transaction ends and returns the image as it was.
+/// Locks the row until the transaction ends; returns the image.
 pub async fn lock(tx: &mut Tx, id: ImageId) -> Result<Option<Image>, Error> {
-    // An update locks the row on both databases; `for update` exists on one.
+    // An update locks the row on both databases; `for update` exists only on PostgreSQL.
     let sql = Sql::new(concat!("update images set updated_at = updated_at where id = $1 returning ", columns!()));
     tx.fetch_optional::<Row>(sql.bind(id.uuid())).await?.map(Image::try_from).transpose()
 }
 
-/// Writes what of an image can be changed.
-pub async fn set_changeable(tx: &mut Tx, image: &Image) -> Result<(), Error> {
+/// Updates the changeable fields of an image.
+pub async fn update(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     let sql =
         Sql::new("update images set title = $2, description = $3, tags = $4, updated_at = $5, visibility = $6 where id = $1")
             .bind(image.id.uuid())
@@ -100,7 +99,7 @@ pub async fn set_changeable(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     tx.execute(sql).await.map(drop)
 }
 
-/// Writes what there is of the caption.
+/// Updates the caption and its status.
 pub async fn set_caption(tx: &mut Tx, id: ImageId, caption: &Caption, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new(
         "update images set caption_status = $2, caption = $3, caption_model = $4, caption_error = $5, updated_at = $6 \
@@ -110,7 +109,7 @@ pub async fn set_caption(tx: &mut Tx, id: ImageId, caption: &Caption, now: DateT
     tx.execute(sql.bind(caption.model.clone()).bind(caption.error.clone()).bind(now)).await.map(drop)
 }
 
-/// Marks as deleted, perhaps by an administrator, or as live with `None`.
+/// Marks an image as deleted, by its owner or by an administrator, or as live with `None`.
 pub async fn set_deleted_at(
     tx: &mut Tx,
     id: ImageId,
@@ -121,19 +120,19 @@ pub async fn set_deleted_at(
     tx.execute(sql.bind(id.uuid()).bind(deleted_at).bind(taken_down.map(|before| before.name().to_owned()))).await.map(drop)
 }
 
-/// Notes where the image's objects were moved.
+/// Records the new prefix of the image's objects.
 pub async fn set_object_prefix(tx: &mut Tx, id: ImageId, object_prefix: &str) -> Result<(), Error> {
     let sql = Sql::new("update images set object_prefix = $2 where id = $1").bind(id.uuid()).bind(object_prefix);
     tx.execute(sql).await.map(drop)
 }
 
-/// The image that has been deleted longest, if that was at or before `cutoff`.
+/// Returns the image that was deleted first, if that was at or before `cutoff`.
 pub async fn find_expired(run: impl Run, cutoff: DateTime<Utc>) -> Result<Option<ImageId>, Error> {
     let sql = Sql::new("select id from images where deleted_at <= $1 order by deleted_at limit 1").bind(cutoff);
     Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| ImageId::from(id)))
 }
 
-/// As [`find_expired`], of those that a user has deleted.
+/// As [`find_expired`], among the images that a user has deleted.
 pub async fn find_oldest_in_trash(run: impl Run, user: &UserId, cutoff: DateTime<Utc>) -> Result<Option<ImageId>, Error> {
     let sql = Sql::new(
         "select id from images where user_id = $1 and deleted_at is not null and taken_down is null and deleted_at <= $2 \
@@ -142,8 +141,8 @@ pub async fn find_oldest_in_trash(run: impl Run, user: &UserId, cutoff: DateTime
     Ok(run.fetch_optional::<(Uuid,)>(sql.bind(user.as_str()).bind(cutoff)).await?.map(|(id,)| ImageId::from(id)))
 }
 
-/// What is needed of an image to purge it. Nothing else of the row is read: one that this version cannot read must not hold up
-/// the others.
+/// The data needed to purge an image. Nothing else of the row is read, so that a row that this version cannot read does not block
+/// the purge of others.
 #[derive(Debug, sqlx::FromRow)]
 pub struct Expired {
     pub user_id: String,
@@ -154,13 +153,13 @@ pub struct Expired {
 }
 
 impl Expired {
-    /// The names of its thumbnails.
+    /// Returns the names of the thumbnails.
     pub fn thumbnails(&self) -> impl Iterator<Item = &str> {
         self.thumbnails.0.iter().filter_map(|thumbnail| thumbnail["size"].as_str())
     }
 }
 
-/// Takes the lock of an image that is still deleted, since `cutoff` or longer; `None` when it was restored or removed meanwhile.
+/// Locks an image that has been deleted since `cutoff` or longer; returns `None` if it was restored or purged in the meantime.
 pub async fn lock_expired(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Result<Option<Expired>, Error> {
     let sql = Sql::new(
         "update images set updated_at = updated_at where id = $1 and deleted_at <= $2 \
@@ -169,12 +168,12 @@ pub async fn lock_expired(tx: &mut Tx, id: ImageId, cutoff: DateTime<Utc>) -> Re
     tx.fetch_optional::<Expired>(sql.bind(id.uuid()).bind(cutoff)).await
 }
 
-/// Removes the row of an image that is locked, and that nothing refers to any more.
+/// Deletes the row of a locked image that nothing refers to.
 pub async fn purge(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
     tx.execute(Sql::new("delete from images where id = $1").bind(id.uuid())).await.map(drop)
 }
 
-/// Up to `limit` images after `last`, oldest first, deleted ones too: for a walk over all of them.
+/// Returns up to `limit` images after `last`, oldest first, including deleted ones, to iterate over all images.
 pub async fn walk(run: impl Run, last: Option<ImageId>, limit: u32) -> Result<Vec<Image>, Error> {
     let mut sql = Sql::new(concat!("select ", columns!(), " from images"));
     if let Some(last) = last {
@@ -184,7 +183,7 @@ pub async fn walk(run: impl Run, last: Option<ImageId>, limit: u32) -> Result<Ve
     run.fetch::<Row>(sql).await?.into_iter().map(Image::try_from).collect()
 }
 
-/// A row as both databases give it.
+/// A row as both databases return it.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct Row {
     id: Uuid,
@@ -217,16 +216,16 @@ pub(super) struct Row {
 
 #[derive(Debug, serde::Deserialize)]
 struct ThumbnailRow {
-    #[serde(deserialize_with = "known")]
+    #[serde(deserialize_with = "deserialize_name")]
     size: ThumbnailSize,
     width: u32,
     height: u32,
-    #[serde(deserialize_with = "known")]
+    #[serde(deserialize_with = "deserialize_name")]
     format: Format,
 }
 
 #[derive(Debug, serde::Deserialize)]
-struct ColorRow(#[serde(deserialize_with = "known")] Color);
+struct ColorRow(#[serde(deserialize_with = "deserialize_name")] Color);
 
 #[derive(Debug, serde::Deserialize)]
 struct MetadataRow {
@@ -237,7 +236,7 @@ struct MetadataRow {
     has_alpha: bool,
     animated: bool,
     frames: u32,
-    /// Rows of before this was recorded have none.
+    /// `None` in rows from before this was recorded.
     credentials: Option<String>,
     shrunk_from: Option<PixelSizeRow>,
 }
@@ -291,46 +290,6 @@ impl From<ThumbnailRow> for Thumbnail {
         let ThumbnailRow { size, width, height, format } = row;
         Self { size, width, height, format }
     }
-}
-
-/// A word of the model, read without a text of its own.
-pub(super) fn known<'de, D: serde::Deserializer<'de>, T: Known>(deserializer: D) -> Result<T, D::Error> {
-    deserializer.deserialize_str(KnownVisitor(PhantomData))
-}
-
-pub(super) trait Known: Sized {
-    const WHAT: &'static str;
-    fn read(text: &str) -> Option<Self>;
-}
-
-struct KnownVisitor<T>(PhantomData<T>);
-
-impl<T: Known> serde::de::Visitor<'_> for KnownVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::WHAT)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-        T::read(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-    }
-}
-
-macro_rules! known {
-    ($($type:ty = $what:literal;)*) => {
-        $(impl Known for $type {
-            const WHAT: &'static str = $what;
-            fn read(text: &str) -> Option<Self> {
-                Self::parse(text)
-            }
-        })*
-    };
-}
-known! {
-    Format = "a format";
-    ThumbnailSize = "a thumbnail's size";
-    Color = "a colour";
 }
 
 impl From<MetadataRow> for Metadata {

@@ -1,11 +1,11 @@
-//! The `image_tags` and `private_image_tags` tables: which live images have which tags, public ones and private ones apart.
+//! The `image_tags` and `private_image_tags` tables: the tags of live images, public and private ones separately.
 
 use crate::model::id::ImageId;
 use crate::model::image::{Image, Visibility};
 use crate::store::database::db::{Sql, Tx};
 use crate::store::database::error::Error;
 
-/// Adds the image's tags.
+/// Inserts the tags of the image.
 pub async fn insert(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     if image.tags.is_empty() {
         return Ok(());
@@ -21,7 +21,7 @@ pub async fn insert(tx: &mut Tx, image: &Image) -> Result<(), Error> {
     tx.execute(sql).await.map(drop)
 }
 
-/// Takes the image's tags away, wherever they are.
+/// Deletes all tags of the image from both tables.
 pub async fn delete_all(tx: &mut Tx, id: ImageId) -> Result<(), Error> {
     tx.execute(Sql::new("delete from image_tags where image_id = $1").bind(id.uuid())).await?;
     tx.execute(Sql::new("delete from private_image_tags where image_id = $1").bind(id.uuid())).await.map(drop)

@@ -1,11 +1,11 @@
-//! The `variants` table: pictures of any size, made when they are first asked for.
+//! The `variants` table: resized images, created on first request.
 //!
-//! A row is `making` from before its object is put, `ready` when it can be served, and `removing` when its object is to
-//! go. Each making has an object of its own, whose name is never used again: deleting late, or putting late what was given
-//! up, can harm no other. What is `removing` stays so until the object is deleted.
+//! A row is `making` from before its object is put, `ready` when it can be served, and `removing` when its object must be
+//! deleted. Each attempt writes an object of its own, whose name is never reused: a late deletion, or a late write by an attempt
+//! that was abandoned, cannot affect another object. A `removing` row stays until the object is deleted.
 //!
-//! A file counts for the quota of its image's owner from before it is put until it is given up: the counter of the owner's bytes
-//! moves in the functions of this file, so that no caller can forget it.
+//! A variant counts towards its owner's quota from before its object is put until it is removed. The functions of this module
+//! update the owner's byte counter, so that no caller can forget to.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -17,16 +17,16 @@ use crate::model::id::ImageId;
 use crate::store::database::db::{Run, Sql, Tx, Value};
 use crate::store::database::error::Error;
 
-/// A variant that is there or being made.
+/// A variant that exists or is being created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
-    /// The object's name below its image's prefix.
+    /// Object name relative to the image's prefix.
     pub object: String,
-    /// Otherwise it is being made.
+    /// `false` while it is being created.
     pub ready: bool,
-    /// The end of its maker's lease.
+    /// When the creator's lease expires.
     pub due_at: DateTime<Utc>,
-    /// To the day or so.
+    /// When it was last requested, to about a day.
     pub used_at: DateTime<Utc>,
 }
 
@@ -40,7 +40,7 @@ pub async fn find(run: impl Run, id: ImageId, rendering: &str) -> Result<Option<
     Ok(row.map(|(object, state, due_at, used_at)| Variant { object, ready: state == "ready", due_at, used_at }))
 }
 
-/// Takes it on to make a variant, until `lease_end`; `false` when there is one already.
+/// Claims the creation of a variant until `lease_end`; returns `false` if the variant exists.
 pub async fn claim(
     tx: &mut Tx,
     id: ImageId,
@@ -57,7 +57,7 @@ pub async fn claim(
     Ok(tx.execute(sql).await? == 1)
 }
 
-/// Charges the owner of the image for the file that is about to be put; `false` when its making was given up meanwhile.
+/// Adds the bytes of the object, before it is put, to the usage of the image's owner; returns `false` if the claim was lost.
 pub async fn charge(tx: &mut Tx, id: ImageId, object: &str, owner: &UserId, bytes: u64) -> Result<bool, Error> {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     let sql = Sql::new(
@@ -70,130 +70,132 @@ pub async fn charge(tx: &mut Tx, id: ImageId, object: &str, owner: &UserId, byte
     Ok(charged)
 }
 
-/// The object is there; `false` when its making was given up meanwhile, and the object is not to be served from it.
+/// Marks the variant as ready, after its object was put; returns `false` if the claim was lost, in which case the object must not
+/// be served.
 pub async fn finish(tx: &mut Tx, id: ImageId, object: &str, now: DateTime<Utc>) -> Result<bool, Error> {
     let sql =
         Sql::new("update variants set state = 'ready', used_at = $3 where image_id = $1 and object = $2 and state = 'making'");
     Ok(tx.execute(sql.bind(id.uuid()).bind(object).bind(now)).await? == 1)
 }
 
-// Whoever gives up several of an owner's variants in one transaction holds the lock of the image or, where the owner has an
-// account, of that too (in this order): two who take the same rows in different orders would wait for each other.
+// A transaction that removes several variants of one owner locks the image or, if the owner has an account, the image and then
+// the account. Otherwise two transactions that take the same rows in different orders would deadlock.
 
-/// Forgets a making of which no object was put.
+/// Deletes a claim for which no object was put.
 pub async fn forget(tx: &mut Tx, id: ImageId, object: &str) -> Result<(), Error> {
     let sql = Sql::new(
         "delete from variants where image_id = $1 and object = $2 and state = 'making' returning image_id, user_id, bytes",
     );
-    give_up(tx, sql.bind(id.uuid()).bind(object)).await.map(drop)
+    run_removal(tx, sql.bind(id.uuid()).bind(object)).await.map(drop)
 }
 
-/// Gives a variant up; its object is deleted after `due_at`.
+/// Removes a variant; its object is deleted after `due_at`.
 pub async fn remove(tx: &mut Tx, id: ImageId, object: &str, due_at: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new(
         "update variants set state = 'removing', due_at = $3 where image_id = $1 and object = $2 and state <> 'removing' \
          returning image_id, user_id, bytes",
     );
-    give_up(tx, sql.bind(id.uuid()).bind(object).bind(due_at)).await.map(drop)
+    run_removal(tx, sql.bind(id.uuid()).bind(object).bind(due_at)).await.map(drop)
 }
 
-/// Gives up all variants of an image: those that are ready now, those being made after `grace_end`.
+/// Removes all variants of an image: ready ones immediately, and those being created after `grace_end`.
 pub async fn remove_all(tx: &mut Tx, id: ImageId, now: DateTime<Utc>, grace_end: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new(
         "update variants set due_at = case when state = 'ready' then $2 else $3 end, state = 'removing' \
          where image_id = $1 and state <> 'removing' returning image_id, user_id, bytes",
     );
-    give_up(tx, sql.bind(id.uuid()).bind(now).bind(grace_end)).await.map(drop)
+    run_removal(tx, sql.bind(id.uuid()).bind(now).bind(grace_end)).await.map(drop)
 }
 
-/// Variants that were given up: how many, and their bytes.
+/// The number of removed variants, and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct GivenUp {
+pub struct Removed {
     pub variants: u64,
     pub bytes: u64,
 }
 
-/// Runs a statement that gives up variants and returns `image_id, user_id, bytes` of each, and charges their owners no more.
-async fn give_up(tx: &mut Tx, sql: Sql) -> Result<GivenUp, Error> {
+/// Runs a statement that removes variants and returns `image_id, user_id, bytes` of each, and subtracts the bytes from their
+/// owners' usage.
+async fn run_removal(tx: &mut Tx, sql: Sql) -> Result<Removed, Error> {
     let rows = tx.fetch::<(Uuid, Option<String>, i64)>(sql).await?;
-    let mut given_up = GivenUp::default();
+    let mut removed = Removed::default();
     for (id, owner, bytes) in rows {
-        given_up.variants += 1;
-        given_up.bytes += u64::try_from(bytes).unwrap_or_default();
-        // Rows of older versions have no owner yet, and were not charged.
+        removed.variants += 1;
+        removed.bytes += u64::try_from(bytes).unwrap_or_default();
+        // Rows of older versions have no owner yet and were never charged.
         if let Some(key) = owner.filter(|_| bytes > 0) {
             let counter = Counter { kind: CounterKind::UserVariantBytes, key };
             counters::add(tx, ImageId::from(id), [(counter, -bytes)]);
         }
     }
-    Ok(given_up)
+    Ok(removed)
 }
 
-/// How many variants of an image there are or are being made.
+/// Returns the number of variants of an image, including those being created.
 pub async fn count(run: impl Run, id: ImageId) -> Result<u64, Error> {
     let sql = Sql::new("select count(*) from variants where image_id = $1 and state <> 'removing'").bind(id.uuid());
     let (count,) = run.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default();
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
-/// How many variants of an image are being made.
+/// Returns the number of variants of an image that are being created.
 pub async fn count_making(run: impl Run, id: ImageId) -> Result<u64, Error> {
     let sql = Sql::new("select count(*) from variants where image_id = $1 and state = 'making'").bind(id.uuid());
     let (count,) = run.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default();
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
-/// Bytes of the variants of an image, those that are about to be put among them.
+/// Returns the bytes of all variants of an image, including those about to be put.
 pub async fn bytes_of(run: impl Run, id: ImageId) -> Result<u64, Error> {
     let sql = "select cast(coalesce(sum(bytes), 0) as bigint) from variants where image_id = $1 and state <> 'removing'";
     let (bytes,) = run.fetch_optional::<(i64,)>(Sql::new(sql).bind(id.uuid())).await?.unwrap_or_default();
     Ok(u64::try_from(bytes).unwrap_or_default())
 }
 
-/// Gives up the variant of an image that was asked for longest ago; `false` when none is ready.
+/// Removes the least recently used variant of an image; returns `false` if none is ready.
 pub async fn remove_least_used(tx: &mut Tx, id: ImageId, now: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new(
         "update variants set state = 'removing', due_at = $2 where image_id = $1 and state = 'ready' and object = \
          (select v.object from variants v where v.image_id = $1 and v.state = 'ready' order by v.used_at, v.object limit 1) \
          returning image_id, user_id, bytes",
     );
-    Ok(give_up(tx, sql.bind(id.uuid()).bind(now)).await?.variants == 1)
+    Ok(run_removal(tx, sql.bind(id.uuid()).bind(now)).await?.variants == 1)
 }
 
-/// Gives up variants of an image, those first that were asked for longest ago, until this many bytes are free, or all are given up;
-/// returns how many bytes are free.
+/// Removes the least recently used variants of an image until `bytes` are freed, or none are left; returns the number of bytes
+/// freed.
 pub async fn free_of_image(tx: &mut Tx, id: ImageId, bytes: u64) -> Result<u64, Error> {
     let mut freed = 0;
     while freed < bytes {
         let oldest = "select image_id, object, bytes, used_at from variants where image_id = $1 and state = 'ready' \
                       order by used_at, object limit 100";
-        let given_up = give_up_oldest(tx, oldest, id.uuid().into(), bytes - freed).await?;
-        freed += given_up.bytes;
-        if given_up.variants == 0 {
+        let removed = remove_oldest(tx, oldest, id.uuid().into(), bytes - freed).await?;
+        freed += removed.bytes;
+        if removed.variants == 0 {
             break;
         }
     }
     Ok(freed)
 }
 
-/// As [`free_of_image`], of all images of a user.
+/// As [`free_of_image`], for all images of a user.
 pub async fn free_of_user(tx: &mut Tx, user: &UserId, bytes: u64) -> Result<u64, Error> {
     let mut freed = 0;
     while freed < bytes {
         let oldest = "select image_id, object, bytes, used_at from variants where user_id = $1 and state = 'ready' \
                       order by used_at limit 1000";
-        let given_up = give_up_oldest(tx, oldest, user.as_str().into(), bytes - freed).await?;
-        freed += given_up.bytes;
-        if given_up.variants == 0 {
+        let removed = remove_oldest(tx, oldest, user.as_str().into(), bytes - freed).await?;
+        freed += removed.bytes;
+        if removed.variants == 0 {
             break;
         }
     }
     Ok(freed)
 }
 
-/// Gives up as many of the variants that `oldest` selects for `$1` as have this many bytes, in the order of their use. Their objects
-/// are due at once.
-async fn give_up_oldest(tx: &mut Tx, oldest: &'static str, of: Value, bytes: u64) -> Result<GivenUp, Error> {
+/// Removes as many of the variants that `oldest` selects for `$1` as have this many bytes, least recently used first. Their
+/// objects are due for deletion immediately.
+async fn remove_oldest(tx: &mut Tx, oldest: &'static str, of: Value, bytes: u64) -> Result<Removed, Error> {
     let mut sql = Sql::new(
         "update variants set state = 'removing', due_at = used_at where state = 'ready' and (image_id, object) in \
          (select image_id, object from (select image_id, object, \
@@ -202,23 +204,23 @@ async fn give_up_oldest(tx: &mut Tx, oldest: &'static str, of: Value, bytes: u64
     .bind(of);
     sql.push(oldest).push(") oldest) counted where before < ").push_bind(i64::try_from(bytes).unwrap_or(i64::MAX));
     sql.push(") returning image_id, user_id, bytes");
-    give_up(tx, sql).await
+    run_removal(tx, sql).await
 }
 
-/// Notes that a variant was asked for.
+/// Records that a variant was requested.
 pub async fn touch(tx: &mut Tx, id: ImageId, object: &str, now: DateTime<Utc>) -> Result<(), Error> {
     let sql =
         Sql::new("update variants set used_at = $3 where image_id = $1 and object = $2 and state = 'ready' and used_at < $3");
     tx.execute(sql.bind(id.uuid()).bind(object).bind(now)).await.map(drop)
 }
 
-/// Up to `limit` variants that nobody asked for after `cutoff`.
+/// Returns up to `limit` variants that were not requested after `cutoff`.
 pub async fn unused(run: impl Run, cutoff: DateTime<Utc>, limit: u32) -> Result<Vec<(ImageId, String)>, Error> {
     let sql = Sql::new("select image_id, object from variants where state = 'ready' and used_at <= $1 order by used_at limit $2");
     names(run, sql.bind(cutoff).bind(limit)).await
 }
 
-/// Gives a variant up, unless somebody asked for it after `cutoff`.
+/// Removes a variant, unless it was requested after `cutoff`.
 pub async fn remove_unused(
     tx: &mut Tx,
     id: ImageId,
@@ -230,31 +232,31 @@ pub async fn remove_unused(
         "update variants set state = 'removing', due_at = $4 where image_id = $1 and object = $2 and state = 'ready' and used_at <= $3 \
          returning image_id, user_id, bytes",
     );
-    give_up(tx, sql.bind(id.uuid()).bind(object).bind(cutoff).bind(now)).await.map(drop)
+    run_removal(tx, sql.bind(id.uuid()).bind(object).bind(cutoff).bind(now)).await.map(drop)
 }
 
-/// Up to `limit` makings whose leases ended at or before `cutoff`.
+/// Returns up to `limit` variants still being created whose leases expired at or before `cutoff`.
 pub async fn stale(run: impl Run, cutoff: DateTime<Utc>, limit: u32) -> Result<Vec<(ImageId, String)>, Error> {
     let sql = Sql::new("select image_id, object from variants where state = 'making' and due_at <= $1 order by due_at limit $2");
     names(run, sql.bind(cutoff).bind(limit)).await
 }
 
-/// Gives a making up, unless it was finished meanwhile.
+/// Removes a variant that is being created, unless it has become ready.
 pub async fn remove_stale(tx: &mut Tx, id: ImageId, object: &str, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new(
         "update variants set state = 'removing', due_at = $3 where image_id = $1 and object = $2 and state = 'making' \
          returning image_id, user_id, bytes",
     );
-    give_up(tx, sql.bind(id.uuid()).bind(object).bind(now)).await.map(drop)
+    run_removal(tx, sql.bind(id.uuid()).bind(object).bind(now)).await.map(drop)
 }
 
-/// Up to `limit` variants that nobody is charged for yet, as older versions left them.
+/// Returns up to `limit` variants of older versions, whose bytes are not charged yet.
 pub async fn unmeasured(run: impl Run, limit: u32) -> Result<Vec<(ImageId, String)>, Error> {
     let sql = Sql::new("select image_id, object from variants where state = 'ready' and bytes = 0 order by used_at limit $1");
     names(run, sql.bind(limit)).await
 }
 
-/// Charges the owner of the image for a variant of an older version.
+/// Charges the image's owner for a variant of an older version.
 pub async fn measure(tx: &mut Tx, id: ImageId, object: &str, bytes: u64) -> Result<(), Error> {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     let sql = Sql::new(
@@ -269,7 +271,7 @@ pub async fn measure(tx: &mut Tx, id: ImageId, object: &str, bytes: u64) -> Resu
     Ok(())
 }
 
-/// Up to `limit` objects that are to be deleted by now, longest due first.
+/// Returns up to `limit` objects that are due for deletion, longest due first.
 pub async fn removals(run: impl Run, now: DateTime<Utc>, limit: u32) -> Result<Vec<(ImageId, String)>, Error> {
     let sql =
         Sql::new("select image_id, object from variants where state = 'removing' and due_at <= $1 order by due_at limit $2");
@@ -281,26 +283,26 @@ async fn names(run: impl Run, sql: Sql) -> Result<Vec<(ImageId, String)>, Error>
     Ok(rows.into_iter().map(|(id, object)| (ImageId::from(id), object)).collect())
 }
 
-/// Sends a removal that failed to the end of the queue.
+/// Moves a failed removal to the end of the queue.
 pub async fn postpone_removal(tx: &mut Tx, id: ImageId, object: &str, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new("update variants set due_at = $3 where image_id = $1 and object = $2 and state = 'removing'");
     tx.execute(sql.bind(id.uuid()).bind(object).bind(now)).await.map(drop)
 }
 
-/// Forgets a variant whose object is gone.
+/// Deletes the row of a variant whose object is deleted.
 pub async fn finish_removal(tx: &mut Tx, id: ImageId, object: &str) -> Result<(), Error> {
     let sql = Sql::new("delete from variants where image_id = $1 and object = $2 and state = 'removing'");
     tx.execute(sql.bind(id.uuid()).bind(object)).await.map(drop)
 }
 
-/// All objects of an image's variants, and whether each is ready. For `doctor`.
+/// Returns all objects of an image's variants, each with whether it is ready. For `doctor`.
 pub async fn objects_of(run: impl Run, id: ImageId) -> Result<Vec<(String, bool)>, Error> {
     let sql = Sql::new("select object, state from variants where image_id = $1").bind(id.uuid());
     let rows = run.fetch::<(String, String)>(sql).await?;
     Ok(rows.into_iter().map(|(object, state)| (object, state == "ready")).collect())
 }
 
-/// Announces that an object which no row knows is to be deleted: one that `doctor` found, or whose image has moved to other keys.
+/// Announces the removal of an object without a row: one that `doctor` found, or whose image has moved to other keys.
 pub async fn announce_removal(tx: &mut Tx, id: ImageId, object: &str, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new(
         "insert into variants (image_id, rendering, object, state, due_at, used_at) values ($1, '', $2, 'removing', $3, $3) \

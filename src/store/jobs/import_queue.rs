@@ -1,21 +1,20 @@
 //! The `import_items` table as a queue that instances share.
 //!
-//! Who takes from the queue or adds to it holds the one row of `import_queue` until the end of the transaction, so that
-//! two never take the same item, nor more of a host's than may be. A claim has a lease and a fence: the id of the image
-//! that the item is to become, which is new with every claim. Whoever's lease has ended may go on, but can settle nothing
-//! once another has claimed the item.
+//! A transaction that takes from the queue or adds to it locks the single row of `import_queue` until it ends, so that no two
+//! claim the same item or exceed the limit per host. A claim has a lease and a fencing token: the id of the image that the item
+//! will become, which changes with every claim. A worker whose lease has expired may continue, but cannot settle the item once
+//! another worker has claimed it.
 //!
-//! The order is fair because users take turns (`import_users`). Which user can be served at all is found without looking at
-//! each item: `import_lanes` has a row for each host of which a user has pending items.
+//! The order is fair because users take turns (`import_users`). Finding a user who can be served does not scan items:
+//! `import_lanes` has one row per user and host with pending items.
 //!
-//! Rows are locked in one order: the queue, the job, the item.
-
-use std::collections::BTreeSet;
+//! Rows are locked in this order: the queue, the job, the item.
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::import_lanes;
 use super::imports::{count_settled, lock_job};
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
@@ -25,7 +24,7 @@ use crate::model::tag::Tag;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
 
-/// An item to be imported.
+/// An item to import.
 #[derive(Debug, Clone)]
 pub struct QueuedItem {
     pub job_id: JobId,
@@ -33,43 +32,44 @@ pub struct QueuedItem {
     pub user_id: UserId,
     pub host: String,
     pub url: String,
-    /// Those of its job.
+    /// Tags of the job.
     pub tags: Vec<Tag>,
-    /// That of its job.
+    /// Visibility of the job's images.
     pub visibility: Visibility,
-    /// That of its job.
+    /// Whether the job's images keep their location metadata.
     pub keep_location: bool,
-    /// Claims before this one.
+    /// Number of previous claims.
     pub attempts: u32,
 }
 
-/// Which claim of which item.
+/// Identifies one claim of one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     pub job_id: JobId,
     pub position: i64,
-    /// The image that the item becomes.
+    /// Id of the image that the item will become.
     pub image_id: ImageId,
 }
 
-/// Takes the queue until the transaction ends; returns a number that rises.
+/// Locks the queue until the transaction ends; returns a number that increases with every lock.
 pub async fn lock(tx: &mut Tx) -> Result<i64, Error> {
     let sql = Sql::new("update import_queue set served = served + 1 where id = 1 returning served");
     Ok(tx.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default().0)
 }
 
-/// What there is to do.
+/// The kinds of work in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
-    /// Items are in the queue.
+pub struct DueWork {
+    /// Items are pending.
     pub pending: bool,
-    /// Items have waited for long enough.
+    /// Items are due for a retry.
     pub waiting: bool,
-    /// Leases have ended.
-    pub lapsed: bool,
+    /// Leases have expired.
+    pub expired: bool,
 }
 
-pub async fn due(run: impl Run, now: DateTime<Utc>) -> Result<Due, Error> {
+/// Returns which kinds of work the queue has.
+pub async fn due_work(run: impl Run, now: DateTime<Utc>) -> Result<DueWork, Error> {
     let sql = Sql::new(
         "select case when exists (select 1 from import_items where state = 'pending') then 1 else 0 end, \
          case when exists (select 1 from import_items where state in ('waiting', 'running') and due_at <= $1 and state = 'waiting') \
@@ -77,11 +77,11 @@ pub async fn due(run: impl Run, now: DateTime<Utc>) -> Result<Due, Error> {
          case when exists (select 1 from import_items where state in ('waiting', 'running') and due_at <= $1 and state = 'running') \
          then 1 else 0 end",
     );
-    let (pending, waiting, lapsed) = run.fetch_optional::<(i32, i32, i32)>(sql.bind(now)).await?.unwrap_or_default();
-    Ok(Due { pending: pending == 1, waiting: waiting == 1, lapsed: lapsed == 1 })
+    let (pending, waiting, expired) = run.fetch_optional::<(i32, i32, i32)>(sql.bind(now)).await?.unwrap_or_default();
+    Ok(DueWork { pending: pending == 1, waiting: waiting == 1, expired: expired == 1 })
 }
 
-/// Puts up to `limit` items whose wait is over back into the queue, which must be locked.
+/// Makes up to `limit` items pending again whose retry is due. The queue must be locked.
 pub async fn wake_waiting(tx: &mut Tx, now: DateTime<Utc>, limit: u32) -> Result<(), Error> {
     type Row = (Uuid, i64, String, String);
     let sql = Sql::new(
@@ -89,33 +89,13 @@ pub async fn wake_waiting(tx: &mut Tx, now: DateTime<Utc>, limit: u32) -> Result
          where state in ('waiting', 'running') and due_at <= $1 and state = 'waiting' order by due_at limit $2",
     );
     let due = tx.fetch::<Row>(sql.bind(now).bind(limit)).await?;
-    // One by one: as one statement PostgreSQL, which may know nothing yet of a queue that has just grown, looks for each of
-    // those that wait among those that are due.
+    // One by one: in a single statement, PostgreSQL, whose statistics may lag behind a queue that has just grown, scans the due
+    // items once for each waiting one.
     for (job_id, position, ..) in &due {
         let sql = Sql::new("update import_items set state = 'pending' where job_id = $1 and position = $2 and state = 'waiting'");
         tx.execute(sql.bind(*job_id).bind(*position)).await?;
     }
-    open_lanes(tx, &due.iter().map(|(_, _, user, host)| (user.as_str(), host.as_str())).collect()).await
-}
-
-/// Notes that these users have pending items of these hosts.
-pub(in crate::store) async fn open_lanes(tx: &mut Tx, lanes: &BTreeSet<(&str, &str)>) -> Result<(), Error> {
-    if lanes.is_empty() {
-        return Ok(());
-    }
-    let mut users = Sql::new("insert into import_users (user_id, served) values ");
-    for (number, user) in lanes.iter().map(|(user, _)| user).collect::<BTreeSet<_>>().into_iter().enumerate() {
-        users.push(if number == 0 { "(" } else { ", (" }).push_bind(*user).push(", 0)");
-    }
-    users.push(" on conflict (user_id) do nothing");
-    tx.execute(users).await?;
-    let mut sql = Sql::new("insert into import_lanes (user_id, host) values ");
-    for (number, (user, host)) in lanes.iter().enumerate() {
-        sql.push(if number == 0 { "(" } else { ", (" }).push_bind(*user);
-        sql.push(", ").push_bind(*host).push(")");
-    }
-    sql.push(" on conflict (user_id, host) do nothing");
-    tx.execute(sql).await.map(drop)
+    import_lanes::open(tx, &due.iter().map(|(_, _, user, host)| (user.as_str(), host.as_str())).collect()).await
 }
 
 macro_rules! queued_item {
@@ -129,8 +109,9 @@ macro_rules! queued_item {
     };
 }
 
-/// A running item whose lease has ended; one that has been claimed `attempts` times only when that was before `long_ago`.
-pub async fn find_lapsed(
+/// Returns a running item whose lease has expired. Items that have been claimed `attempts` times are only included if it expired
+/// before `long_ago`.
+pub async fn find_expired(
     tx: &mut Tx,
     attempts: u32,
     long_ago: DateTime<Utc>,
@@ -144,10 +125,10 @@ pub async fn find_lapsed(
     tx.fetch_optional::<Row>(sql).await?.map(QueuedItem::try_from).transpose()
 }
 
-/// The item whose turn it is: of the user served longest ago, but for these users, and for hosts of which `per_host` are
-/// running. The queue must be locked.
-pub async fn find_next(tx: &mut Tx, per_host: u32, but_of: &[UserId]) -> Result<Option<QueuedItem>, Error> {
-    while let Some((user, host)) = find_lane(tx, per_host, but_of).await? {
+/// Returns the next item: of the user who was served longest ago, except the users in `except` and hosts with `per_host` running
+/// items. The queue must be locked.
+pub async fn find_next(tx: &mut Tx, per_host: u32, except: &[UserId]) -> Result<Option<QueuedItem>, Error> {
+    while let Some((user, host)) = import_lanes::find_next(tx, per_host, except).await? {
         let sql = Sql::new(queued_item!(
             "q.state = 'pending' and q.user_id = $1 and q.host = $2 order by q.job_id, q.position limit 1)"
         ));
@@ -155,40 +136,13 @@ pub async fn find_next(tx: &mut Tx, per_host: u32, but_of: &[UserId]) -> Result<
         if let Some(found) = found {
             return QueuedItem::try_from(found).map(Some);
         }
-        close_lane(tx, &user, &host).await?;
+        import_lanes::close(tx, &user, &host).await?;
     }
     Ok(None)
 }
 
-/// Forgets a host of which a user has nothing pending any more, and the user with the last one.
-async fn close_lane(tx: &mut Tx, user: &str, host: &str) -> Result<(), Error> {
-    let lane = Sql::new("delete from import_lanes where user_id = $1 and host = $2");
-    tx.execute(lane.bind(user).bind(host)).await?;
-    let user_row =
-        Sql::new("delete from import_users where user_id = $1 and not exists (select 1 from import_lanes where user_id = $1)");
-    tx.execute(user_row.bind(user)).await.map(drop)
-}
-
-async fn find_lane(tx: &mut Tx, per_host: u32, but_of: &[UserId]) -> Result<Option<(String, String)>, Error> {
-    tx.fetch_optional(lane(per_host, but_of)).await
-}
-
-fn lane(per_host: u32, but_of: &[UserId]) -> Sql {
-    // Users in their order, and of each the lanes: SQLite keeps to the order of a cross join, and would sort all lanes otherwise.
-    let mut sql = Sql::new("select u.user_id, l.host from import_users u cross join import_lanes l where l.user_id = u.user_id ");
-    sql.push(
-        "and l.host not in (select r.host from import_items r where r.state = 'running' group by r.host having count(*) >= ",
-    );
-    sql.push_bind(per_host).push(")");
-    for user in but_of {
-        sql.push(" and u.user_id <> ").push_bind(user.as_str());
-    }
-    sql.push(" order by u.served, u.user_id limit 1");
-    sql
-}
-
-/// Takes an item for the `served`th time that one was, in the transaction that found it, until `lease_end`; `false` when
-/// whoever had it still has it.
+/// Claims an item until `lease_end`, in the transaction that found it; `served` is the number that [`lock`] returned. Returns
+/// `false` if its previous worker still holds it.
 pub async fn claim(
     tx: &mut Tx,
     item: &QueuedItem,
@@ -196,7 +150,7 @@ pub async fn claim(
     image_id: ImageId,
     (lease_end, now): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<bool, Error> {
-    // A job that has started is not locked: whoever stores one of its images may hold it for a while.
+    // Does not lock a job that has already started: a worker that is storing one of its images may hold that lock for a while.
     let job = Sql::new("update imports set started_at = $2 where id = $1 and started_at is null");
     tx.execute(job.bind(item.job_id.uuid()).bind(now)).await?;
     let sql = Sql::new(
@@ -212,8 +166,8 @@ pub async fn claim(
     Ok(true)
 }
 
-/// Gives up a running item whose lease has ended; `false`, and nothing has happened, when whoever had it still has it.
-pub async fn fail_lapsed(tx: &mut Tx, item: &QueuedItem, reason: &str, now: DateTime<Utc>) -> Result<bool, Error> {
+/// Fails a running item whose lease has expired; returns `false`, without changes, if its worker has renewed the lease.
+pub async fn fail_expired(tx: &mut Tx, item: &QueuedItem, reason: &str, now: DateTime<Utc>) -> Result<bool, Error> {
     lock_job(tx, item.job_id).await?;
     let sql = Sql::new(
         "update import_items set state = 'failed', due_at = $3, reason = $4, image_id = null \
@@ -226,10 +180,10 @@ pub async fn fail_lapsed(tx: &mut Tx, item: &QueuedItem, reason: &str, now: Date
     Ok(true)
 }
 
-// Each of these is `false` when the claim no longer holds. Then `complete` and `fail` have counted what did not happen, and the
-// transaction must not be committed; the others have done nothing.
+// Each of these returns `false` if the claim is no longer valid. In that case `complete` and `fail` have already updated the
+// job's totals, so the transaction must not be committed; the others have changed nothing.
 
-/// Lengthens the lease.
+/// Renews the lease.
 pub async fn renew(tx: &mut Tx, claim: Claim, lease_end: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new(
         "update import_items set due_at = $4 where job_id = $1 and position = $2 and image_id = $3 and state = 'running'",
@@ -237,7 +191,7 @@ pub async fn renew(tx: &mut Tx, claim: Claim, lease_end: DateTime<Utc>) -> Resul
     Ok(tx.execute(of(claim, sql).bind(lease_end)).await? == 1)
 }
 
-/// The item has become its image; to be told in the transaction that stores it.
+/// Completes the item, in the transaction that stores its image.
 pub async fn complete(tx: &mut Tx, claim: Claim, now: DateTime<Utc>) -> Result<bool, Error> {
     count_settled(tx, claim.job_id, 1, 0, now).await?;
     let sql = Sql::new(
@@ -247,7 +201,7 @@ pub async fn complete(tx: &mut Tx, claim: Claim, now: DateTime<Utc>) -> Result<b
     Ok(tx.execute(of(claim, sql).bind(now)).await? == 1)
 }
 
-/// The item will not be tried again.
+/// Fails the item permanently.
 pub async fn fail(tx: &mut Tx, claim: Claim, reason: &str, now: DateTime<Utc>) -> Result<bool, Error> {
     count_settled(tx, claim.job_id, 0, 1, now).await?;
     let sql = Sql::new(
@@ -257,8 +211,8 @@ pub async fn fail(tx: &mut Tx, claim: Claim, reason: &str, now: DateTime<Utc>) -
     Ok(tx.execute(of(claim, sql).bind(now).bind(reason)).await? == 1)
 }
 
-/// The item is to be tried again after `due_at`. Its job should be locked: see [`lock_job`].
-pub async fn put_off(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
+/// Schedules a retry at `due_at`. The job should be locked: see [`lock_job`].
+pub async fn retry_at(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new(
         "update import_items set state = 'waiting', due_at = $4, image_id = null \
          where job_id = $1 and position = $2 and image_id = $3 and state = 'running'",
@@ -266,8 +220,8 @@ pub async fn put_off(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result
     Ok(tx.execute(of(claim, sql).bind(due_at)).await? == 1)
 }
 
-/// As [`put_off`], and the claim does not count.
-pub async fn give_back(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
+/// As [`retry_at`], without counting the attempt.
+pub async fn release(tx: &mut Tx, claim: Claim, due_at: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new(
         "update import_items set state = 'waiting', due_at = $4, image_id = null, attempts = attempts - 1 \
          where job_id = $1 and position = $2 and image_id = $3 and state = 'running'",
@@ -279,7 +233,7 @@ fn of(claim: Claim, sql: Sql) -> Sql {
     sql.bind(claim.job_id.uuid()).bind(claim.position).bind(claim.image_id.uuid())
 }
 
-/// How many items are in each state that is not an end.
+/// Returns the number of items in each unfinished state.
 pub async fn count_by_state(run: impl Run) -> Result<Vec<(String, i64)>, Error> {
     run.fetch(Sql::new(
         "select 'pending', count(*) from import_items where state = 'pending' union all \
@@ -288,7 +242,7 @@ pub async fn count_by_state(run: impl Run) -> Result<Vec<(String, i64)>, Error> 
     .await
 }
 
-/// The oldest job of which an item waits.
+/// Returns the oldest job with a waiting item.
 pub async fn oldest_waiting(run: impl Run) -> Result<Option<JobId>, Error> {
     let sql = Sql::new("select job_id from import_items where state in ('pending', 'waiting') order by job_id limit 1");
     Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| JobId::from(id)))
@@ -323,30 +277,5 @@ impl TryFrom<Row> for QueuedItem {
                 .map_err(|_| Error::Unreadable { column: "visibility", value: row.visibility })?,
             attempts: u32::try_from(row.attempts).unwrap_or_default(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::database::db::{Db, DbConfig, Location};
-    use crate::store::database::migrate;
-    use std::time::Duration;
-
-    /// However many lanes there are, it ends with the first that has a place.
-    #[tokio::test]
-    async fn sqlite_walks_the_users_in_their_order_and_sorts_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let (location, timeout) = (Location::Sqlite(folder.path().join("plan.sqlite")), Duration::from_secs(30));
-        let config = DbConfig { location, max_connections: 1, timeout, statement_timeout: timeout };
-        let db = Db::open(&config).await.unwrap();
-        migrate::run(&db).await.unwrap();
-        let mut sql = lane(4, &[UserId::parse("alice").unwrap()]);
-        sql.text = format!("explain query plan {}", sql.text).into();
-        let plan = db.fetch::<(i64, i64, i64, String)>(sql).await;
-        let steps: Vec<String> = plan.unwrap().into_iter().map(|(.., step)| step).collect();
-        assert!(steps[0].contains("import_users_by_turn"), "{steps:?}");
-        assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
-        db.close().await;
     }
 }

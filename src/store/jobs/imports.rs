@@ -1,11 +1,11 @@
-//! The `imports` and `import_items` tables as clients see them: jobs, and what has become of each of their URLs. How items
-//! are taken and settled is `import_queue.rs`.
+//! The `imports` and `import_items` tables as clients see them: jobs, and the state of each of their URLs. Claiming and settling
+//! items is in `import_queue.rs`.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::import_queue::open_lanes;
+use super::import_lanes;
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
 use crate::model::image::Visibility;
@@ -14,16 +14,16 @@ use crate::model::tag::Tag;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
 
-/// A URL to be fetched.
+/// A URL to import.
 #[derive(Debug, Clone)]
 pub struct NewItem {
     /// As the client wrote it.
     pub url: String,
-    /// In one spelling.
+    /// Normalised host name.
     pub host: String,
 }
 
-/// What holds for all images of a job.
+/// The settings shared by all images of a job.
 #[derive(Debug, Clone)]
 pub struct Common {
     pub tags: Vec<Tag>,
@@ -51,7 +51,7 @@ pub async fn insert(tx: &mut Tx, id: JobId, user: &UserId, common: &Common, item
         sql.push(", 'pending', 0, ").push_bind(id.created_at()).push(")");
     }
     tx.execute(sql).await?;
-    open_lanes(tx, &items.iter().map(|item| (user.as_str(), item.host.as_str())).collect()).await
+    import_lanes::open(tx, &items.iter().map(|item| (user.as_str(), item.host.as_str())).collect()).await
 }
 
 pub async fn find(run: impl Run, id: JobId) -> Result<Option<Job>, Error> {
@@ -60,9 +60,9 @@ pub async fn find(run: impl Run, id: JobId) -> Result<Option<Job>, Error> {
     run.fetch_optional::<JobRow>(sql.bind(id.uuid())).await?.map(Job::try_from).transpose()
 }
 
-/// How many items of a user are not finished.
+/// Returns the number of unfinished items of a user.
 pub async fn count_pending(run: impl Run, user: &UserId) -> Result<u64, Error> {
-    // PostgreSQL's sum of bigints is a numeric.
+    // PostgreSQL's sum of bigints is a numeric, hence the cast.
     let sql = Sql::new(
         "select cast(coalesce(sum(total - completed - failed), 0) as bigint) from imports \
          where user_id = $1 and finished_at is null",
@@ -71,7 +71,7 @@ pub async fn count_pending(run: impl Run, user: &UserId) -> Result<u64, Error> {
     Ok(u64::try_from(pending).unwrap_or_default())
 }
 
-/// Up to `limit` jobs of a user after `last`, newest first.
+/// Returns up to `limit` jobs of a user after `last`, newest first.
 pub async fn page(run: impl Run, user: &UserId, last: Option<JobId>, limit: u32) -> Result<Vec<Job>, Error> {
     let mut sql = Sql::new(
         "select id, user_id, visibility, total, completed, failed, started_at, finished_at from imports where user_id = ",
@@ -84,7 +84,7 @@ pub async fn page(run: impl Run, user: &UserId, last: Option<JobId>, limit: u32)
     run.fetch::<JobRow>(sql).await?.into_iter().map(Job::try_from).collect()
 }
 
-/// A job's items in the order in which they were given.
+/// Returns a job's items in the order in which they were submitted.
 pub async fn items(run: impl Run, id: JobId) -> Result<Vec<Item>, Error> {
     type Row = (String, String, Option<Uuid>, Option<String>);
     let sql = Sql::new("select url, state, image_id, reason from import_items where job_id = $1 order by position");
@@ -100,15 +100,16 @@ pub async fn items(run: impl Run, id: JobId) -> Result<Vec<Item>, Error> {
     Ok(rows.into_iter().map(item).collect())
 }
 
-/// Takes a job until the transaction ends; whether it was cancelled. Whoever settles an item has the job before the item.
+/// Locks a job until the transaction ends; returns whether it was cancelled. Code that settles an item must lock the job before
+/// the item.
 pub async fn lock_job(tx: &mut Tx, id: JobId) -> Result<bool, Error> {
     let sql = Sql::new("update imports set failed = failed where id = $1 returning cancelled_at").bind(id.uuid());
     let job = tx.fetch_optional::<(Option<DateTime<Utc>>,)>(sql).await?;
     Ok(job.is_some_and(|(cancelled_at,)| cancelled_at.is_some()))
 }
 
-/// Gives up all items of a job that are not running, for `reason`, and those that are if they are not stored; returns how
-/// many were given up at once.
+/// Fails all items of a job that are not running, with `reason`, and marks the job so that running items fail unless they are
+/// already stored. Returns how many failed immediately.
 pub async fn cancel(tx: &mut Tx, id: JobId, reason: &str, now: DateTime<Utc>) -> Result<u64, Error> {
     let sql = Sql::new("update imports set cancelled_at = coalesce(cancelled_at, $2) where id = $1 and finished_at is null");
     tx.execute(sql.bind(id.uuid()).bind(now)).await?;
@@ -122,7 +123,7 @@ pub async fn cancel(tx: &mut Tx, id: JobId, reason: &str, now: DateTime<Utc>) ->
     Ok(cancelled)
 }
 
-/// Adds to a job's numbers, and ends it when nothing is left.
+/// Adds to a job's totals, and finishes it when no item is left.
 pub(in crate::store) async fn count_settled(
     tx: &mut Tx,
     id: JobId,
@@ -137,7 +138,7 @@ pub(in crate::store) async fn count_settled(
     tx.execute(sql.bind(id.uuid()).bind(completed).bind(failed).bind(now)).await.map(drop)
 }
 
-/// Forgets up to `limit` jobs that were finished at or before `cutoff`; returns how many.
+/// Deletes up to `limit` jobs that finished at or before `cutoff`; returns how many.
 pub async fn delete_finished(tx: &mut Tx, cutoff: DateTime<Utc>, limit: u32) -> Result<u64, Error> {
     let sql = Sql::new("select id from imports where finished_at <= $1 order by finished_at limit $2");
     let jobs = tx.fetch::<(Uuid,)>(sql.bind(cutoff).bind(limit)).await?;

@@ -1,5 +1,6 @@
-//! The tables of jobs, as queues that instances share.
+//! The job tables, as queues that instances share.
 
 pub mod caption_jobs;
+pub mod import_lanes;
 pub mod import_queue;
 pub mod imports;

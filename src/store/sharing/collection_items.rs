@@ -1,14 +1,14 @@
-//! The `collection_images` table: which images are where in which collections.
+//! The `collection_images` table: the images of each collection, with their positions.
 //!
-//! Places of an image are written by who holds the image's lock, and removed by who holds that or the turn to take a collection
-//! apart.
+//! Items of an image are written by transactions that hold the image's lock, and deleted by those that hold that lock or the
+//! cleanup lock of collections.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::collections;
 use crate::model::caller::UserId;
-use crate::model::collection::{CollectionId, Place, Sight};
+use crate::model::collection::{CollectionId, CollectionItem, ItemVisibility};
 use crate::model::filter::Part;
 use crate::model::id::ImageId;
 use crate::model::image::Image;
@@ -16,7 +16,7 @@ use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
 use crate::store::images;
 
-/// Puts an image at the end of a collection; `false` if it is in it already, wherever.
+/// Appends an image to a collection; returns `false` if the collection already contains it.
 pub async fn insert(tx: &mut Tx, id: CollectionId, image: &Image, now: DateTime<Utc>) -> Result<bool, Error> {
     if contains(&mut *tx, id, image.id).await? {
         return Ok(false);
@@ -27,16 +27,16 @@ pub async fn insert(tx: &mut Tx, id: CollectionId, image: &Image, now: DateTime<
          on conflict (collection_id, image_id) do nothing",
     );
     let sql = sql.bind(id.uuid()).bind(position).bind(image.id.uuid()).bind(image.user_id.as_str());
-    Ok(tx.execute(sql.bind(Sight::of(image).name())).await? == 1)
+    Ok(tx.execute(sql.bind(ItemVisibility::of(image).name())).await? == 1)
 }
 
-/// Takes an image out of a collection; `None` if it was not in it.
-pub async fn remove(tx: &mut Tx, id: CollectionId, image: ImageId) -> Result<Option<Place>, Error> {
+/// Removes an image from a collection; returns `None` if the collection did not contain it.
+pub async fn remove(tx: &mut Tx, id: CollectionId, image: ImageId) -> Result<Option<CollectionItem>, Error> {
     let sql = Sql::new(
         "delete from collection_images where collection_id = $1 and image_id = $2 \
          returning collection_id, image_id, user_id, sight",
     );
-    tx.fetch_optional::<Row>(sql.bind(id.uuid()).bind(image.uuid())).await?.map(Place::try_from).transpose()
+    tx.fetch_optional::<Row>(sql.bind(id.uuid()).bind(image.uuid())).await?.map(CollectionItem::try_from).transpose()
 }
 
 pub async fn contains(run: impl Run, id: CollectionId, image: ImageId) -> Result<bool, Error> {
@@ -44,8 +44,8 @@ pub async fn contains(run: impl Run, id: CollectionId, image: ImageId) -> Result
     Ok(one(run, sql.bind(id.uuid()).bind(image.uuid())).await? > 0)
 }
 
-/// How often an image is in collections that are not its owner's.
-pub async fn count_strangers(run: impl Run, image: ImageId) -> Result<u64, Error> {
+/// Returns in how many collections of other users an image is.
+pub async fn count_in_others_collections(run: impl Run, image: ImageId) -> Result<u64, Error> {
     let sql = Sql::new(
         "select count(*) from collection_images p join collections c on c.id = p.collection_id \
          where p.image_id = $1 and c.user_id <> p.user_id",
@@ -53,8 +53,8 @@ pub async fn count_strangers(run: impl Run, image: ImageId) -> Result<u64, Error
     one(run, sql.bind(image.uuid())).await
 }
 
-/// Up to `limit` images of these parts of a collection after position `last`, in the order of adding, each with its position, of
-/// one moment.
+/// Returns up to `limit` images of these parts of a collection after position `last`, in the order in which they were added, each
+/// with its position, from one snapshot.
 pub async fn page(
     run: impl Run,
     id: CollectionId,
@@ -66,7 +66,7 @@ pub async fn page(
     rows.into_iter().map(|row| Ok((row.position, row.image.try_into()?))).collect()
 }
 
-/// The places are found first, so that the database joins no more images than the page has.
+/// Finds the items first, so that the database joins only the images of the page.
 fn page_of(id: CollectionId, parts: &[Part], last: Option<i64>, limit: u32) -> Sql {
     let mut sql = Sql::new(concat!("select places.position, ", images::columns!(), " from ("));
     for (number, part) in parts.iter().enumerate() {
@@ -86,25 +86,25 @@ fn page_of(id: CollectionId, parts: &[Part], last: Option<i64>, limit: u32) -> S
     sql
 }
 
-/// The places of an image that do not follow it.
-pub async fn strays(tx: &mut Tx, image: &Image) -> Result<Vec<Place>, Error> {
+/// Returns the items of an image whose visibility differs from the image's.
+pub async fn find_outdated(tx: &mut Tx, image: &Image) -> Result<Vec<CollectionItem>, Error> {
     let sql =
         Sql::new("select collection_id, image_id, user_id, sight from collection_images where image_id = $1 and sight <> $2");
-    let rows = tx.fetch::<Row>(sql.bind(image.id.uuid()).bind(Sight::of(image).name())).await?;
-    rows.into_iter().map(Place::try_from).collect()
+    let rows = tx.fetch::<Row>(sql.bind(image.id.uuid()).bind(ItemVisibility::of(image).name())).await?;
+    rows.into_iter().map(CollectionItem::try_from).collect()
 }
 
-/// Makes an image's places follow it; returns the collections where that changed something.
-pub async fn follow(tx: &mut Tx, image: &Image) -> Result<Vec<CollectionId>, Error> {
+/// Updates an image's items to match the image; returns the collections that changed.
+pub async fn sync_with_image(tx: &mut Tx, image: &Image) -> Result<Vec<CollectionId>, Error> {
     let sql = Sql::new("update collection_images set sight = $2 where image_id = $1 and sight <> $2 returning collection_id");
-    let rows = tx.fetch::<(Uuid,)>(sql.bind(image.id.uuid()).bind(Sight::of(image).name())).await?;
+    let rows = tx.fetch::<(Uuid,)>(sql.bind(image.id.uuid()).bind(ItemVisibility::of(image).name())).await?;
     Ok(rows.into_iter().map(|(id,)| CollectionId::from(id)).collect())
 }
 
-/// Which of the images from `first` to `last` have places that do not follow them. For `doctor`.
+/// Returns the images from `first` to `last` that have outdated items. For `doctor`.
 ///
-/// Both are read in one statement, so that what commits meanwhile changes neither or both.
-pub async fn images_with_strays(run: impl Run, first: ImageId, last: ImageId) -> Result<Vec<ImageId>, Error> {
+/// Both are read in one statement, so that concurrent commits change neither or both.
+pub async fn images_with_outdated_items(run: impl Run, first: ImageId, last: ImageId) -> Result<Vec<ImageId>, Error> {
     let sql = Sql::new(
         "select distinct p.image_id from collection_images p join images i on i.id = p.image_id \
          where p.image_id >= $1 and p.image_id <= $2 \
@@ -114,24 +114,24 @@ pub async fn images_with_strays(run: impl Run, first: ImageId, last: ImageId) ->
     Ok(rows.into_iter().map(|(id,)| ImageId::from(id)).collect())
 }
 
-/// Forgets the places of an image that is purged; returns those that were counted, which is none unless a version without
-/// collections has deleted it.
-pub async fn forget_image(tx: &mut Tx, id: ImageId) -> Result<Vec<Place>, Error> {
+/// Deletes the items of a purged image; returns those that were counted. There are none unless a version without collections
+/// deleted the image.
+pub async fn delete_of_image(tx: &mut Tx, id: ImageId) -> Result<Vec<CollectionItem>, Error> {
     let sql = Sql::new("delete from collection_images where image_id = $1 returning collection_id, image_id, user_id, sight");
     let rows = tx.fetch::<Row>(sql.bind(id.uuid())).await?;
-    rows.into_iter().filter(|row| row.sight != Sight::Hidden.name()).map(Place::try_from).collect()
+    rows.into_iter().filter(|row| row.sight != ItemVisibility::Hidden.name()).map(CollectionItem::try_from).collect()
 }
 
-/// Removes up to `limit` places of a collection, whichever they are, and returns them.
-pub async fn remove_some(tx: &mut Tx, id: CollectionId, limit: u32) -> Result<Vec<Place>, Error> {
+/// Deletes up to `limit` items of a collection, whatever their visibility, and returns them.
+pub async fn delete_batch(tx: &mut Tx, id: CollectionId, limit: u32) -> Result<Vec<CollectionItem>, Error> {
     let mut sql = Sql::new("delete from collection_images where collection_id = ");
     sql.push_bind(id.uuid()).push(" and image_id in (select image_id from collection_images where collection_id = ");
     sql.push_bind(id.uuid()).push(" order by image_id").push_limit(limit);
     sql.push(") returning collection_id, image_id, user_id, sight");
-    tx.fetch::<Row>(sql).await?.into_iter().map(Place::try_from).collect()
+    tx.fetch::<Row>(sql).await?.into_iter().map(CollectionItem::try_from).collect()
 }
 
-/// Whether a collection has no places.
+/// Returns whether a collection has no items.
 pub async fn is_empty(run: impl Run, id: CollectionId) -> Result<bool, Error> {
     let sql = Sql::new("select image_id from collection_images where collection_id = $1 limit 1").bind(id.uuid());
     Ok(run.fetch_optional::<(Uuid,)>(sql).await?.is_none())
@@ -157,7 +157,7 @@ struct Row {
     sight: String,
 }
 
-impl TryFrom<Row> for Place {
+impl TryFrom<Row> for CollectionItem {
     type Error = Error;
 
     fn try_from(row: Row) -> Result<Self, Error> {
@@ -165,7 +165,7 @@ impl TryFrom<Row> for Place {
             collection: CollectionId::from(row.collection_id),
             image: ImageId::from(row.image_id),
             owner: UserId::parse(&row.user_id).map_err(|_| Error::Unreadable { column: "user_id", value: row.user_id })?,
-            sight: Sight::parse(&row.sight).ok_or(Error::Unreadable { column: "sight", value: row.sight })?,
+            visibility: ItemVisibility::parse(&row.sight).ok_or(Error::Unreadable { column: "sight", value: row.sight })?,
         })
     }
 }
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use crate::store::database::query_plans::Planner;
 
-    /// However many images it has, shown or not.
+    /// The search reads only the page, however many public or hidden images the collection has.
     #[tokio::test]
     async fn sqlite_reads_a_page_from_where_it_begins() {
         let db = Planner::new().await;

@@ -1,4 +1,4 @@
-//! The `collections` table. One without a name is deleted, and none to anybody but the sweeper.
+//! The `collections` table. A collection without a name is deleted, and only the sweeper uses it.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,9 +9,8 @@ use crate::model::counter::CounterKind;
 use crate::model::image::Visibility;
 use crate::store::database::db::{Run, Sql, Tx};
 use crate::store::database::error::Error;
-use crate::store::images::counters;
 
-/// Adds a collection; `false` if there is one of its name.
+/// Inserts a collection; returns `false` if the name exists.
 pub async fn insert(tx: &mut Tx, collection: &Collection) -> Result<bool, Error> {
     let sql = Sql::new(
         "insert into collections (id, counter_key, name, user_id, visibility, last_position, updated_at) \
@@ -31,7 +30,7 @@ pub async fn find(run: impl Run, name: &CollectionName) -> Result<Option<Collect
     run.fetch_optional::<Row>(sql.bind(name.as_str())).await?.map(Collection::try_from).transpose()
 }
 
-/// Takes a collection's lock until the transaction ends, and returns it as it was.
+/// Locks a collection until the transaction ends; returns it.
 pub async fn lock(tx: &mut Tx, name: &CollectionName) -> Result<Option<Collection>, Error> {
     let sql = Sql::new(
         "update collections set updated_at = updated_at where name = $1 returning id, name, user_id, visibility, updated_at",
@@ -39,14 +38,15 @@ pub async fn lock(tx: &mut Tx, name: &CollectionName) -> Result<Option<Collectio
     tx.fetch_optional::<Row>(sql.bind(name.as_str())).await?.map(Collection::try_from).transpose()
 }
 
-/// Up to `limit` collections of a user after `last`, newest first, with how many of its images the user sees in each.
+/// Returns up to `limit` collections of a user after `last`, newest first, each with the number of its images that the user can
+/// see.
 pub async fn page_of_user(
     run: impl Run,
     user: &UserId,
     last: Option<CollectionId>,
     limit: u32,
 ) -> Result<Vec<(Collection, u64)>, Error> {
-    // One statement however many there are: connections keep each text that they have seen.
+    // A single statement text, however many collections there are: connections cache every distinct text.
     let mut sql = Sql::new(
         "select id, name, user_id, visibility, updated_at, cast((select coalesce(sum(n), 0) from counters \
          where kind = 'collection' and key = counter_key or kind = 'private_collection' and key = counter_key || ',' || user_id) \
@@ -62,20 +62,20 @@ pub async fn page_of_user(
     rows.into_iter().map(counted).collect()
 }
 
-/// Writes what of a collection can be changed.
+/// Updates the changeable fields of a collection.
 pub async fn set_visibility(tx: &mut Tx, id: CollectionId, visibility: Visibility, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new("update collections set visibility = $2, updated_at = $3 where id = $1");
     tx.execute(sql.bind(id.uuid()).bind(visibility.name()).bind(now)).await.map(drop)
 }
 
-/// Notes that what is in a collection has changed.
+/// Records that the items of a collection have changed.
 pub async fn touch(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new("update collections set updated_at = $2 where id = $1");
     tx.execute(sql.bind(id.uuid()).bind(now)).await.map(drop)
 }
 
-/// Gives the next position in a collection: a moment, so that it does not tell how many there were before; but never one that was
-/// given before, whatever the clock says.
+/// Returns the next position in a collection. It is a timestamp, so that it does not reveal how many items there were before, but
+/// it always increases, even if the clock goes backwards.
 pub async fn next_position(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) -> Result<i64, Error> {
     let sql = Sql::new(
         "update collections set last_position = case when last_position < $2 then $2 else last_position + 1 end, updated_at = $3 \
@@ -85,38 +85,38 @@ pub async fn next_position(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) ->
     Ok(tx.fetch_optional::<(i64,)>(sql).await?.unwrap_or_default().0)
 }
 
-/// Takes a collection's name away: it is deleted, and its places are the sweeper's to remove.
-pub async fn give_up(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) -> Result<(), Error> {
+/// Deletes a collection by removing its name; the sweeper deletes its items.
+pub async fn mark_deleted(tx: &mut Tx, id: CollectionId, now: DateTime<Utc>) -> Result<(), Error> {
     let sql = Sql::new("update collections set name = null, updated_at = $2 where id = $1");
     tx.execute(sql.bind(id.uuid()).bind(now)).await.map(drop)
 }
 
-/// As [`give_up`], of all collections of a user; returns how many there were.
-pub async fn give_up_all_of(tx: &mut Tx, user: &UserId, now: DateTime<Utc>) -> Result<i64, Error> {
+/// As [`mark_deleted`], for all collections of a user; returns how many there were.
+pub async fn mark_all_deleted(tx: &mut Tx, user: &UserId, now: DateTime<Utc>) -> Result<i64, Error> {
     let sql = Sql::new("update collections set name = null, updated_at = $2 where user_id = $1 and name is not null");
-    let given_up = tx.execute(sql.bind(user.as_str()).bind(now)).await?;
-    Ok(i64::try_from(given_up).unwrap_or(i64::MAX))
+    let deleted = tx.execute(sql.bind(user.as_str()).bind(now)).await?;
+    Ok(i64::try_from(deleted).unwrap_or(i64::MAX))
 }
 
-/// A collection that was given up.
-pub async fn find_given_up(run: impl Run) -> Result<Option<CollectionId>, Error> {
+/// Returns a deleted collection that still has a row.
+pub async fn find_deleted(run: impl Run) -> Result<Option<CollectionId>, Error> {
     let sql = Sql::new("select id from collections where name is null order by id limit 1");
     Ok(run.fetch_optional::<(Uuid,)>(sql).await?.map(|(id,)| CollectionId::from(id)))
 }
 
-/// Takes the turn to take a collection apart, until the transaction ends. Two at a time, each with the places of images that the
-/// other waits for, and two images in both that are being deleted, could wait in a circle.
-pub async fn take_turn(tx: &mut Tx) -> Result<(), Error> {
+/// Takes the cleanup lock until the transaction ends: only one transaction at a time may delete the items of deleted collections.
+/// Two of them, and two concurrent deletions of images that are in both collections, could otherwise deadlock.
+pub async fn lock_cleanup(tx: &mut Tx) -> Result<(), Error> {
     tx.execute(Sql::new("update collection_sweeps set taken = taken + 1 where id = 1")).await.map(drop)
 }
 
-/// Removes a collection that was given up and has no places any more, and its counters.
+/// Deletes the row and the counters of a deleted collection that has no items.
 pub async fn delete(tx: &mut Tx, id: CollectionId) -> Result<(), Error> {
-    // Otherwise the last changes would make them anew. Nobody else can lock the collection.
-    counters::write(tx).await?;
+    // Otherwise the pending changes would create the counters again. No other transaction can lock the collection.
+    tx.write_counters().await?;
     let sql = Sql::new("delete from counters where kind = $1 and key = $2");
     tx.execute(sql.bind(CounterKind::Collection.name()).bind(id.to_string())).await?;
-    // From the comma that follows the id to the character after it.
+    // The range covers all keys that start with the id and a comma: `-` is the character after the comma.
     let sql = Sql::new("delete from counters where kind = $1 and key >= $2 and key < $3");
     let sql = sql.bind(CounterKind::PrivateCollection.name()).bind(format!("{id},")).bind(format!("{id}-"));
     tx.execute(sql).await?;

@@ -1,4 +1,4 @@
-//! The `image_links` table: links that expire.
+//! The `image_links` table: expiring links.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -20,18 +20,18 @@ pub async fn insert(tx: &mut Tx, image: ImageId, link: &ExpiringLink, token_hash
     tx.execute(sql).await.map(drop)
 }
 
-/// The link with this token, and its image.
+/// Returns the link with this token, and its image.
 pub async fn find(run: impl Run, token_hash: &[u8]) -> Result<Option<(ImageId, ExpiringLink)>, Error> {
     let sql = Sql::new("select image_id, id, expires_at, max_views, views, paid_bytes from image_links where token_hash = $1");
     Ok(run.fetch_optional::<Row>(sql.bind(token_hash.to_vec())).await?.map(|row| (row.image_id.into(), row.into())))
 }
 
-/// Takes a link's lock until the transaction ends, so that what was paid for and what is taken are of one time.
+/// Locks a link until the transaction ends, so that paid and taken bytes are consistent.
 pub async fn lock(tx: &mut Tx, id: LinkId) -> Result<(), Error> {
     tx.execute(Sql::new("update image_links set views = views where id = $1").bind(id.uuid())).await.map(drop)
 }
 
-/// Counts a view of a link that has not expired, which pays for `part_bytes` that are fetched later; `false` if it has by now.
+/// Counts a view of a link, which pays for `part_bytes` that will be fetched later; returns `false` if the link has expired.
 pub async fn count_view(tx: &mut Tx, id: LinkId, part_bytes: u64, now: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new(
         "update image_links set views = views + 1, paid_bytes = paid_bytes + $3 \
@@ -40,28 +40,27 @@ pub async fn count_view(tx: &mut Tx, id: LinkId, part_bytes: u64, now: DateTime<
     Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(bytes(part_bytes))).await? == 1)
 }
 
-/// Takes bytes that a view has paid for; `false` if there are not as many, or the link's time is over.
+/// Takes bytes that a view has paid for; returns `false` if too few are left, or the link has expired.
 pub async fn take_paid(tx: &mut Tx, id: LinkId, part_bytes: u64, now: DateTime<Utc>) -> Result<bool, Error> {
     let sql =
         Sql::new("update image_links set paid_bytes = paid_bytes - $3 where id = $1 and expires_at > $2 and paid_bytes >= $3");
     Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(bytes(part_bytes))).await? == 1)
 }
 
-/// Takes bytes that are given for nothing, of which a link has `most` in all; `false` if there are not as many left, or the link
-/// has expired.
-pub async fn take_probe(tx: &mut Tx, id: LinkId, part_bytes: u64, most: u64, now: DateTime<Utc>) -> Result<bool, Error> {
+/// Takes free bytes, of which a link has `max_bytes` in total; returns `false` if too few are left, or the link has expired.
+pub async fn take_free(tx: &mut Tx, id: LinkId, part_bytes: u64, max_bytes: u64, now: DateTime<Utc>) -> Result<bool, Error> {
     let sql = Sql::new(
         "update image_links set probed_bytes = probed_bytes + $3 \
          where id = $1 and expires_at > $2 and (max_views is null or views < max_views) and probed_bytes + $3 <= $4",
     );
-    Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(bytes(part_bytes)).bind(bytes(most))).await? == 1)
+    Ok(tx.execute(sql.bind(id.uuid()).bind(now).bind(bytes(part_bytes)).bind(bytes(max_bytes))).await? == 1)
 }
 
 fn bytes(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// The links of an image, newest first.
+/// Returns the links of an image, newest first.
 pub async fn of_image(run: impl Run, image: ImageId) -> Result<Vec<ExpiringLink>, Error> {
     let sql = Sql::new(
         "select image_id, id, expires_at, max_views, views, paid_bytes from image_links where image_id = $1 order by id desc",
@@ -75,7 +74,7 @@ pub async fn count(run: impl Run, image: ImageId) -> Result<u64, Error> {
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
-/// Removes a link of an image, by its id or by its token; `false` if there is none.
+/// Deletes a link of an image, by its id or by its token; returns `false` if there is none.
 pub async fn delete(tx: &mut Tx, image: ImageId, id: Option<LinkId>, token_hash: &[u8]) -> Result<bool, Error> {
     let mut sql = Sql::new("delete from image_links where image_id = ");
     sql.push_bind(image.uuid());
@@ -86,12 +85,12 @@ pub async fn delete(tx: &mut Tx, image: ImageId, id: Option<LinkId>, token_hash:
     Ok(tx.execute(sql).await? == 1)
 }
 
-/// Forgets the links of an image that is purged.
+/// Deletes all links of a purged image.
 pub async fn delete_all(tx: &mut Tx, image: ImageId) -> Result<(), Error> {
     tx.execute(Sql::new("delete from image_links where image_id = $1").bind(image.uuid())).await.map(drop)
 }
 
-/// Forgets up to `limit` links that expired at or before `cutoff`; returns how many.
+/// Deletes up to `limit` links that expired at or before `cutoff`; returns how many.
 pub async fn delete_expired(tx: &mut Tx, cutoff: DateTime<Utc>, limit: u32) -> Result<u64, Error> {
     let sql = Sql::new("select id from image_links where expires_at <= $1 order by expires_at limit $2");
     let expired = tx.fetch::<(Uuid,)>(sql.bind(cutoff).bind(limit)).await?;

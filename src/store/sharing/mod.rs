@@ -1,4 +1,4 @@
-//! The tables of links that expire and of collections.
+//! The tables of expiring links and of collections.
 
 pub mod collection_items;
 pub mod collections;

@@ -1,4 +1,4 @@
-//! Accounts for tests: an administrator from the command line's function, others from the API.
+//! Test accounts. The administrator is created by the function behind `create-admin`, other accounts through the API.
 
 use image_service::model::account::Email;
 use image_service::service::identity::passwords::Password;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Form, TestApp};
 
-/// Every account's.
+/// The password of every test account.
 pub const PASSWORD: &str = "correct horse battery";
 
 /// An account that has logged in.
@@ -22,16 +22,18 @@ pub struct Login {
 }
 
 impl TestApp {
-    /// A new administrator, logged in.
+    /// Creates an administrator and logs in.
     pub async fn admin(&self) -> Login {
         let (email, password) = (Email::parse("root@example.org").unwrap(), Password::parse(PASSWORD).unwrap());
         let db = self.database().await;
-        let admin = registration::create_admin(&db, &*self.clock, email, password, None).await.expect("an administrator");
+        let admin =
+            registration::create_admin(&db, &*self.clock, email, password, None).await.expect("the administrator is created");
         db.close().await;
         self.log_in("root@example.org", &admin.id.to_string(), admin.user_id.as_str()).await
     }
 
-    /// A new account `{name}@example.org` with the user id `{name}`, logged in; `more` may hold its plan.
+    /// Creates the account `{name}@example.org` with the user id `{name}` and logs in. `more` adds fields, such as the
+    /// plan.
     pub async fn account(&self, admin: &Login, name: &str, more: &Value) -> Login {
         let mut body = json!({"email": format!("{name}@example.org"), "password": PASSWORD, "user_id": name, "plan": null});
         body.as_object_mut().unwrap().extend(more.as_object().expect("fields").clone());
@@ -51,7 +53,7 @@ impl TestApp {
         Login { id: id.to_owned(), email: email.to_owned(), user_id: user_id.to_owned(), access, refresh }
     }
 
-    /// A request with an access token.
+    /// Builds a request with an access token.
     pub fn request_as(&self, login: &Login, method: Method, path: &str) -> RequestBuilder {
         self.request(method, path).bearer_auth(&login.access)
     }
@@ -64,19 +66,19 @@ impl TestApp {
         self.send(self.request_as(login, method, path).json(body)).await
     }
 
-    /// Uploads for the account's own user.
+    /// Uploads as the account's own user.
     pub async fn post_as(&self, login: &Login, form: Form) -> Answer {
         self.send(self.upload(form).bearer_auth(&login.access)).await
     }
 
-    /// A new API key of the account; `fields` may hold its scopes.
+    /// Creates an API key for the account. `fields` may hold its scopes.
     pub async fn key(&self, login: &Login, fields: &Value) -> String {
-        let made = self.json_as(login, Method::POST, "/api-keys", fields).await;
-        assert_eq!(made.status, 201, "{}", made.text());
-        made.json()["key"].as_str().expect("a key").to_owned()
+        let created = self.json_as(login, Method::POST, "/api-keys", fields).await;
+        assert_eq!(created.status, 201, "{}", created.text());
+        created.json()["key"].as_str().expect("a key").to_owned()
     }
 
-    /// A request with an API key.
+    /// Builds a request with an API key.
     pub fn request_by_key(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
         self.request(method, path).basic_auth("any", Some(key))
     }

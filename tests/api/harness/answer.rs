@@ -1,4 +1,4 @@
-//! An answer, read to its end, and what must hold for every one of them.
+//! A response with its whole body, and the checks that apply to every response.
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
@@ -12,21 +12,21 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads the answer. Whatever it is, it has a request id.
+    /// Reads a response of the service, which must have a request id whatever its status.
     pub async fn read(response: reqwest::Response) -> Self {
         let answer = Self::read_foreign(response).await;
-        assert!(!answer.header("x-request-id").is_empty(), "an answer without X-Request-Id: {answer:?}");
+        assert!(!answer.header("x-request-id").is_empty(), "a response without X-Request-Id: {answer:?}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         answer
     }
 
-    /// Reads an answer of another server than ours, such as the storage.
+    /// Reads a response of another server, such as the storage.
     pub async fn read_foreign(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self { status, headers, body: response.bytes().await.expect("the body ends as it should") }
+        Self { status, headers, body: response.bytes().await.expect("the body is complete") }
     }
 
-    /// The header's value; empty if there is none.
+    /// The header's value, or an empty string if the header is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("a header of plain text"))
     }
@@ -35,33 +35,33 @@ impl Answer {
         std::str::from_utf8(&self.body).expect("a body of UTF-8")
     }
 
-    /// The body, which must be JSON and say so.
+    /// Parses the body, which must be JSON with the matching `Content-Type`.
     pub fn json(&self) -> Value {
         assert_eq!(self.header("content-type"), "application/json", "{self:?}");
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    /// The body of a success.
+    /// Returns the body of a 200 response.
     #[track_caller]
     pub fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
         self.json()
     }
 
-    /// The image of a successful upload.
+    /// Returns the image of a successful upload.
     #[track_caller]
     pub fn image(&self) -> Value {
         self.ok()["image"].clone()
     }
 
-    /// The id of the image of a successful upload.
+    /// Returns the image id of a successful upload.
     #[track_caller]
     pub fn image_id(&self) -> String {
         self.ok()["image_id"].as_str().expect("an id").to_owned()
     }
 }
 
-/// The types that the contract's document lists.
+/// The error types that the OpenAPI document lists.
 const ERROR_TYPES: [&str; 18] = [
     "BadRequest",
     "InvalidFile",
@@ -83,18 +83,18 @@ const ERROR_TYPES: [&str; 18] = [
     "ServiceUnavailable",
 ];
 
-/// Holds an error against the one shape that all of them have; returns its `details`.
+/// Checks that an error has the shape common to all errors. Returns its `details`.
 #[track_caller]
 pub fn assert_error(answer: &Answer, status: u16, error_type: &str) -> Value {
     let shown = String::from_utf8_lossy(&answer.body);
-    assert!(ERROR_TYPES.contains(&error_type), "{error_type} is not in the closed list");
+    assert!(ERROR_TYPES.contains(&error_type), "{error_type} is not in the list of error types");
     assert_eq!(answer.status, status, "{shown}");
     let body = answer.json();
     let keys: Vec<&String> = body.as_object().expect("an object").keys().collect();
     assert_eq!(keys, ["details", "error", "message"], "{shown}");
     assert_eq!(body["error"], error_type, "{shown}");
     let message = body["message"].as_str().expect("a message");
-    assert!(message.len() > 10 && message.ends_with('.') && !message.contains('\n'), "no sentence: {message:?}");
+    assert!(message.len() > 10 && message.ends_with('.') && !message.contains('\n'), "not a sentence: {message:?}");
     let details = body["details"].as_object().expect("details");
     assert!(details.values().all(|rule| rule.as_str().is_some_and(|rule| !rule.is_empty())), "{shown}");
     match status {

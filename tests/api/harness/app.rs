@@ -1,4 +1,4 @@
-//! A service of the test's own, and a client for it.
+//! A service that belongs to one test, and a client for it.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::clock::TestClock;
 use super::form::Form;
 use super::world::World;
 
-/// A running service. Dropped, it leaves nothing behind.
+/// A running service. Dropping it removes its data.
 pub struct TestApp {
     pub clock: Arc<TestClock>,
     pub client: Client,
@@ -33,7 +33,7 @@ pub struct TestApp {
     data_dir: TempDir,
 }
 
-/// Enough for the concurrent tests; a server with 300 connections serves many tests at once.
+/// Enough for the concurrent tests. A server that allows 300 connections can serve many tests in parallel.
 const CONNECTIONS: u32 = 4;
 
 impl TestApp {
@@ -41,13 +41,13 @@ impl TestApp {
         Self::with(&[]).await
     }
 
-    /// Starts with settings as `serve` takes them: `--url-window=60`.
+    /// Starts with settings in the form that `serve` takes: `--url-window=60`.
     pub async fn with(settings: &[&str]) -> Self {
-        // A world in which there is nobody.
+        // A network without any hosts.
         Self::within(World::new(), settings).await
     }
 
-    /// Starts in a world of the test's own.
+    /// Starts with a network that the test controls.
     pub async fn within(network: Arc<dyn Network>, settings: &[&str]) -> Self {
         let data_dir = tempfile::tempdir().expect("a temporary directory");
         let (database, bucket) = tokio::join!(Database::create(), Bucket::create());
@@ -56,9 +56,9 @@ impl TestApp {
             "--port=0".to_owned(),
             "--s3-embedded-port=0".to_owned(),
             format!("--database-connections={CONNECTIONS}"),
-            // Tests run the sweeper's step themselves.
+            // Tests run the sweeper's steps themselves.
             "--sweep-interval=86400".to_owned(),
-            // Patience for machines with more to do than this test.
+            // Generous timeouts for busy machines.
             "--database-timeout=30".to_owned(),
             "--s3-timeout=60".to_owned(),
             "--admission-timeout=60".to_owned(),
@@ -82,10 +82,10 @@ impl TestApp {
         self.running = Some(running.await.expect("the service starts"));
     }
 
-    /// Stops the service and starts it anew on the same data.
+    /// Stops the service and starts it again on the same data.
     pub async fn restart(&mut self) {
-        let running = self.running.take().expect("it runs");
-        running.shut_down().await.expect("every request has been answered");
+        let running = self.running.take().expect("the service is running");
+        running.shut_down().await.expect("all requests finish");
         self.run().await;
     }
 
@@ -97,7 +97,7 @@ impl TestApp {
     }
 
     fn running(&self) -> &Running {
-        self.running.as_ref().expect("it runs")
+        self.running.as_ref().expect("the service is running")
     }
 
     pub fn service(&self) -> &Arc<Service> {
@@ -131,14 +131,14 @@ impl TestApp {
         self.send(self.request(Method::GET, path).header(header, value)).await
     }
 
-    /// A number from `/metrics`, by its series; 0 for one that is not there yet.
+    /// Returns the value of a series in `/metrics`, or 0 if the series does not exist yet.
     pub async fn metric(&self, series: &str) -> f64 {
         let metrics = self.get("/metrics").await;
         let line = metrics.text().lines().find_map(|line| line.strip_prefix(&format!("image_service_{series} ")));
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
-    /// A request by a user.
+    /// Sends a request with `X-User-Id`.
     pub async fn by(&self, user: &str, method: Method, path: &str) -> Answer {
         self.send(self.request(method, path).header("X-User-Id", user)).await
     }
@@ -160,22 +160,22 @@ impl TestApp {
         self.send(self.upload(form)).await
     }
 
-    /// An upload that can still be added to.
+    /// Builds an upload request, to which headers can still be added.
     pub fn upload(&self, form: Form) -> RequestBuilder {
         self.request(Method::POST, "/images").header("Content-Type", Form::content_type()).body(form.finish())
     }
 
-    /// Uploads under an idempotency key.
+    /// Uploads with an idempotency key.
     pub async fn post_with_key(&self, key: &str, form: Form) -> Answer {
         self.send(self.upload(form).header("Idempotency-Key", key)).await
     }
 
-    /// What a presigned URL gives: the storage's own answer.
+    /// Fetches a presigned URL. Returns the storage's own response.
     pub async fn fetch(&self, url: &str) -> Answer {
-        Answer::read_foreign(self.client.get(url).send().await.expect("the storage answers")).await
+        Answer::read_foreign(self.client.get(url).send().await.expect("a response of the storage")).await
     }
 
-    /// Ids of a whole list, page by page.
+    /// Follows a list page by page. Returns the ids of all images.
     pub async fn walk(&self, path: &str, limit: u32) -> Vec<String> {
         let mut ids = Vec::new();
         let mut token: Option<String> = None;
@@ -192,7 +192,7 @@ impl TestApp {
         }
     }
 
-    /// Orders an import for alice; returns its id.
+    /// Creates an import for alice. Returns its id.
     pub async fn import(&self, urls: &[impl AsRef<str>]) -> String {
         self.import_for("alice", urls).await
     }
@@ -208,12 +208,12 @@ impl TestApp {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
-    /// An import as it is now.
+    /// Returns an import in its current state.
     pub async fn job(&self, id: &str) -> Value {
         self.get(&format!("/imports/{id}")).await.ok()
     }
 
-    /// An import when it is done.
+    /// Waits until an import is complete.
     pub async fn done(&self, id: &str) -> Value {
         for _ in 0..1200 {
             let job = self.job(id).await;
@@ -222,27 +222,27 @@ impl TestApp {
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        panic!("import {id} is not done: {:#}", self.job(id).await);
+        panic!("import {id} is not complete: {:#}", self.job(id).await);
     }
 
     // Behind the API.
 
-    /// What the importer does with the next URL. For services that do not import by themselves.
+    /// Runs the importer's step for the next URL. For services whose own importer is off.
     pub async fn import_next(&self) -> Outcome {
-        imports::run_next(self.service()).await.expect("the queue can be looked at")
+        imports::run_next(self.service()).await.expect("the queue can be read")
     }
 
-    /// Until nothing is due.
+    /// Runs import steps until none is due.
     pub async fn import_all(&self) {
         while self.import_next().await == Outcome::Done {}
     }
 
-    /// What the sweeper does at each interval.
+    /// Runs the sweeper's step, as the service does at each interval.
     pub async fn sweep(&self) -> Outcome {
-        sweeper::sweep(self.service()).await.expect("the sweeper's steps")
+        sweeper::sweep(self.service()).await.expect("the sweeper's step succeeds")
     }
 
-    /// Until the sweeper finds nothing more to do: another one may have been at it.
+    /// Sweeps until nothing is left to do: a single step may find that another sweeper is working.
     pub async fn sweep_all(&self) {
         while self.sweep().await == Outcome::Done {}
     }
@@ -251,7 +251,8 @@ impl TestApp {
         self.service().examine(Fix::default()).await.expect("the doctor's report")
     }
 
-    /// That the doctor finds nothing: no object too few or too many, no counter off, no place out of step.
+    /// Checks that the doctor reports nothing: no missing or surplus object, no wrong counter, no collection item that
+    /// disagrees with its image.
     #[track_caller]
     pub fn assert_sound(&self) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
@@ -264,7 +265,7 @@ impl TestApp {
         }
     }
 
-    /// The service's own storage, with its keys.
+    /// Direct access to the service's storage, with its credentials.
     pub fn storage(&self) -> Storage {
         match self.running().s3_address {
             Some(address) => Storage::embedded(&address.to_string(), &self.data_dir.path().join("data/objects")),
@@ -276,22 +277,22 @@ impl TestApp {
         config(&self.settings)
     }
 
-    /// A second way into the service's database.
+    /// Opens a second connection pool to the service's database.
     pub async fn database(&self) -> image_service::store::Db {
         let config = config(&self.settings).db();
-        image_service::store::Db::open(&config).await.expect("the database opens")
+        image_service::store::Db::open(&config).await.expect("the database can be opened")
     }
 }
 
-/// The ids on a page.
+/// The ids of the images on a page.
 pub fn ids_of(page: &Value) -> Vec<String> {
     let images = page["images"].as_array().expect("images");
     images.iter().map(|image| image["image_id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// Reads settings from flags alone: what a developer's shell has set must not turn a test to another database.
+/// Parses settings from flags only: variables in a developer's shell must not direct a test to another database.
 fn config(flags: &[String]) -> Config {
-    // A test's own settings come after those of all.
+    // A test's own settings come last and override the common ones.
     let command = Config::augment_args(Command::new("tests").no_binary_name(true).args_override_self(true));
     let command = command.mut_args(|arg| arg.env(clap::builder::Resettable::Reset));
     let matches = command.try_get_matches_from(flags).unwrap_or_else(|error| panic!("{error}"));

@@ -1,10 +1,10 @@
-//! The test's own database and bucket on servers that were started for all tests; SQLite and the S3 server inside the
-//! process where there are none.
+//! The test's own database and bucket, on servers that all tests share. Without such servers, the tests use SQLite and
+//! the embedded S3 server.
 //!
-//! - `TEST_DATABASE_URL`: a PostgreSQL server's database that new ones may be made from.
-//! - `TEST_DATABASE_POOLER`: host and port of a pooler before that server, for every database of it; the services reach
-//!   their databases through it.
-//! - `TEST_S3_ENDPOINT_URL`: an S3 server, with its keys in `AWS_*`.
+//! - `TEST_DATABASE_URL`: a database on a PostgreSQL server, from which new databases may be created.
+//! - `TEST_DATABASE_POOLER`: host and port of a pooler in front of that server, for all of its databases. The services
+//!   connect through it.
+//! - `TEST_S3_ENDPOINT_URL`: an S3 server, with its credentials in `AWS_*`.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -20,11 +20,11 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
-/// A PostgreSQL database; dropped with this.
+/// A PostgreSQL database, which is dropped together with this value.
 pub struct Database {
-    /// For services: through the pooler, if there is one.
+    /// The URL for services: through the pooler, if one is set.
     pub url: String,
-    /// Past the pooler.
+    /// The URL that bypasses the pooler.
     pub direct_url: String,
     name: String,
     server: PgConnectOptions,
@@ -34,22 +34,23 @@ impl Database {
     /// `None` when the tests run on SQLite.
     pub async fn create() -> Option<Self> {
         let server_url = std::env::var("TEST_DATABASE_URL").ok().filter(|url| !url.is_empty())?;
-        let server = PgConnectOptions::from_str(&server_url).expect("TEST_DATABASE_URL is a URL");
-        let mut connection = server.connect().await.expect("TEST_DATABASE_URL can be reached");
-        let template = make_template(&mut connection, &server).await;
+        let server = PgConnectOptions::from_str(&server_url).expect("TEST_DATABASE_URL must be a URL");
+        let mut connection = server.connect().await.expect("cannot connect to TEST_DATABASE_URL");
+        let template = ensure_template(&mut connection, &server).await;
         let database = Self::named(&format!("test_{}", random_name()), server);
         execute(&mut connection, &format!("create database {} template {template}", database.name)).await;
         connection.close().await.expect("the connection closes");
         Some(database)
     }
 
-    /// A database without a schema, made with these words: `encoding 'LATIN1' …`. `None` when the tests run on SQLite.
-    pub async fn create_empty(words: &str) -> Option<Self> {
+    /// Creates a database without a schema. `options` end the `create database` statement: `encoding 'LATIN1' …`.
+    /// Returns `None` when the tests run on SQLite.
+    pub async fn create_empty(options: &str) -> Option<Self> {
         let server_url = std::env::var("TEST_DATABASE_URL").ok().filter(|url| !url.is_empty())?;
-        let server = PgConnectOptions::from_str(&server_url).expect("TEST_DATABASE_URL is a URL");
+        let server = PgConnectOptions::from_str(&server_url).expect("TEST_DATABASE_URL must be a URL");
         let database = Self::named(&format!("test_{}", random_name()), server);
-        let mut connection = database.server.connect().await.expect("TEST_DATABASE_URL can be reached");
-        execute(&mut connection, &format!("create database {} template template0 {words}", database.name)).await;
+        let mut connection = database.server.connect().await.expect("cannot connect to TEST_DATABASE_URL");
+        execute(&mut connection, &format!("create database {} template template0 {options}", database.name)).await;
         Some(database)
     }
 
@@ -67,26 +68,27 @@ impl Database {
         &self.name
     }
 
-    /// Runs a statement about this database in another one: it may be read-only. `{database}` is its name.
+    /// Runs a statement about this database from another one, because this one may be read-only. `{database}` stands
+    /// for its name.
     pub async fn administer(&self, sql: &str) {
-        let mut connection = self.server.connect().await.expect("the server answers");
+        let mut connection = self.server.connect().await.expect("cannot connect to the server");
         execute(&mut connection, &sql.replace("{database}", &self.name)).await;
         connection.close().await.expect("the connection closes");
     }
 
-    /// Runs statements in this database as the server's owner, past the pooler. `{database}` is its name.
+    /// Runs statements in this database as the server's owner, bypassing the pooler. `{database}` stands for its name.
     pub async fn run(&self, sql: &str) {
-        let mut connection = self.server.clone().database(&self.name).connect().await.expect("the database answers");
+        let mut connection = self.server.clone().database(&self.name).connect().await.expect("cannot connect to the database");
         execute(&mut connection, &sql.replace("{database}", &self.name)).await;
         connection.close().await.expect("the connection closes");
     }
 
-    /// Ends every connection to this database, so that new ones get its new settings.
-    pub async fn end_connections(&self) {
+    /// Terminates every connection to this database, so that new ones get its new settings.
+    pub async fn terminate_connections(&self) {
         self.administer("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'").await;
     }
 
-    /// The URL of this database, past the pooler, for another role.
+    /// The URL of this database for another role, bypassing the pooler.
     pub fn url_of(&self, role: &str) -> String {
         self.server.clone().database(&self.name).username(role).to_url_lossy().to_string()
     }
@@ -95,13 +97,13 @@ impl Database {
 /// Host and port of the pooler.
 pub fn pooler() -> Option<(String, u16)> {
     let address = std::env::var("TEST_DATABASE_POOLER").ok().filter(|address| !address.is_empty())?;
-    let (host, port) = address.rsplit_once(':').expect("TEST_DATABASE_POOLER is host:port");
-    Some((host.to_owned(), port.parse().expect("TEST_DATABASE_POOLER is host:port")))
+    let (host, port) = address.rsplit_once(':').expect("TEST_DATABASE_POOLER must be host:port");
+    Some((host.to_owned(), port.parse().expect("TEST_DATABASE_POOLER must be host:port")))
 }
 
-/// A database with this version's schema, made once for all tests. Tests run in processes of their own, so the server
-/// itself keeps them from making it twice.
-async fn make_template(connection: &mut PgConnection, server: &PgConnectOptions) -> String {
+/// Creates a template database with this version's schema, once for all tests. Tests run in separate processes, so a
+/// lock in the server prevents duplicates.
+async fn ensure_template(connection: &mut PgConnection, server: &PgConnectOptions) -> String {
     let name = format!("image_service_template_{}", schema_hash());
     execute(connection, "select pg_advisory_lock(20260131)").await;
     let found: Option<(i32,)> = sqlx::query_as("select 1 from pg_database where datname = $1")
@@ -110,7 +112,7 @@ async fn make_template(connection: &mut PgConnection, server: &PgConnectOptions)
         .await
         .expect("the databases can be listed");
     if found.is_none() {
-        // Under another name until it is whole.
+        // It gets its final name only when it is complete.
         let draft = format!("draft_{}", random_name());
         execute(connection, &format!("create database {draft}")).await;
         migrate(&server.clone().database(&draft)).await;
@@ -129,7 +131,7 @@ async fn migrate(database: &PgConnectOptions) {
     db.close().await;
 }
 
-/// Another schema is another template: the server may have served another version's tests.
+/// A different schema needs a different template: the server may have served tests of another version.
 fn schema_hash() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
     let mut files: Vec<_> = std::fs::read_dir(folder).expect("migrations").map(|file| file.expect("a file").path()).collect();
@@ -156,19 +158,19 @@ impl Drop for Database {
     }
 }
 
-/// A bucket on a server; removed with all it holds when this is dropped.
+/// A bucket on an S3 server. Dropping it deletes the bucket with its objects.
 pub struct Bucket {
     pub storage: Storage,
 }
 
 impl Bucket {
-    /// `None` when the tests run on the S3 server inside the process.
+    /// Returns `None` when the tests run on the embedded S3 server.
     pub async fn create() -> Option<Self> {
         let endpoint = std::env::var("TEST_S3_ENDPOINT_URL").ok().filter(|url| !url.is_empty())?;
-        let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("TEST_S3_ENDPOINT_URL needs {name}"));
+        let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("TEST_S3_ENDPOINT_URL requires {name}"));
         let credentials = Credentials::new(variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"), None, None, "tests");
         let storage = Storage::new(&endpoint, credentials, &format!("test-{}", random_name()));
-        storage.client.create_bucket().bucket(&storage.bucket).send().await.expect("a bucket is made");
+        storage.client.create_bucket().bucket(&storage.bucket).send().await.expect("the bucket is created");
         Some(Self { storage })
     }
 }
@@ -177,7 +179,7 @@ impl Drop for Bucket {
     fn drop(&mut self) {
         let Storage { endpoint, bucket, credentials, .. } = self.storage.clone();
         clean_up("bucket", async move {
-            // The test's own client has connections that its runtime drives, which stands still meanwhile.
+            // The test's own client cannot be used: the runtime that drives its connections is blocked meanwhile.
             let storage = Storage::new(&endpoint, credentials, &bucket);
             loop {
                 let keys = storage.try_keys().await?;
@@ -194,7 +196,7 @@ impl Drop for Bucket {
     }
 }
 
-/// Direct access to the objects, past the service.
+/// Direct access to the objects, bypassing the service.
 #[derive(Clone)]
 pub struct Storage {
     pub endpoint: String,
@@ -216,7 +218,7 @@ impl Storage {
         Self { endpoint: endpoint.to_owned(), bucket: bucket.to_owned(), credentials, client: Client::from_conf(config) }
     }
 
-    /// The S3 server inside the process, with the keys that it keeps in its directory.
+    /// The embedded S3 server, with the credentials that it keeps in its directory.
     pub fn embedded(address: &str, directory: &Path) -> Self {
         let file = std::fs::read(directory.join("credentials.json")).expect("the embedded server's keys");
         let keys: serde_json::Value = serde_json::from_slice(&file).expect("the embedded server's keys");
@@ -234,9 +236,9 @@ impl Storage {
         self.client.delete_object().bucket(&self.bucket).key(key).send().await.expect("an object is deleted");
     }
 
-    /// Keys of up to 1000 objects.
+    /// Returns the keys of up to 1000 objects.
     pub async fn keys(&self) -> Vec<String> {
-        self.try_keys().await.expect("the objects are listed")
+        self.try_keys().await.expect("the objects can be listed")
     }
 
     async fn try_keys(&self) -> Result<Vec<String>, BoxError> {
@@ -247,8 +249,8 @@ impl Storage {
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Runs what a `drop` cannot wait for on a thread with a runtime of its own. A test that passed has not failed because
-/// something was left behind.
+/// Runs asynchronous clean-up from a `drop`, on a thread with its own runtime. A failed clean-up does not fail the
+/// test.
 fn clean_up(what: &'static str, work: impl Future<Output = Result<(), BoxError>> + Send + 'static) {
     let cleaned = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -261,7 +263,7 @@ fn clean_up(what: &'static str, work: impl Future<Output = Result<(), BoxError>>
     }
 }
 
-/// 20 letters and digits.
+/// 20 hexadecimal digits.
 fn random_name() -> String {
     hex::encode(SystemClock.random())
 }

@@ -1,5 +1,5 @@
-//! An S3 server in memory with the parts of S3 that the one inside the program has not: a bucket that may be missing, versions, and
-//! requests that are refused. It believes every signature.
+//! An in-memory S3 server with the parts of S3 that the embedded server lacks: a missing bucket, object versions, and
+//! rejected requests. It accepts every signature.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
@@ -15,10 +15,10 @@ use http::{Method, StatusCode, Uri};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-use super::chat::Secure;
+use super::chat::TlsListener;
 use super::world::certified_for;
 
-/// The server; gone when dropped.
+/// The server. It stops when dropped.
 pub struct BucketServer {
     pub url: String,
     shared: Shared,
@@ -27,30 +27,30 @@ pub struct BucketServer {
 
 type Shared = Arc<Mutex<Contents>>;
 
-/// What is in it, and what it does.
+/// The server's contents and behaviour.
 #[derive(Default)]
 pub struct Contents {
-    /// Whether there is a bucket.
+    /// Whether the bucket exists.
     pub exists: bool,
     pub versioned: bool,
-    /// Operations that are refused: `versioning`, `list versions`, `delete version`.
-    pub refused: HashSet<&'static str>,
-    /// What the bucket was made with.
-    pub made_with: Option<String>,
-    /// What was asked for so far, such as `DELETE` of an object, or one of these operations.
-    pub asked: Vec<String>,
+    /// Operations that are rejected: `versioning`, `list versions`, `delete version`.
+    pub rejected: HashSet<&'static str>,
+    /// The body of the request that created the bucket.
+    pub creation_body: Option<String>,
+    /// The requests so far, as method and the subresource in the query: `DELETE versionId`.
+    pub requests: Vec<String>,
     objects: BTreeMap<String, Vec<Version>>,
     next_version: u64,
 }
 
 struct Version {
     id: String,
-    /// `None` marks the object as deleted.
+    /// `None` is a delete marker.
     bytes: Option<Bytes>,
 }
 
 impl BucketServer {
-    /// With a bucket `images`.
+    /// Starts with a bucket `images`.
     pub async fn start() -> Self {
         let server = Self::without_bucket().await;
         server.contents().exists = true;
@@ -63,12 +63,12 @@ impl BucketServer {
         Self::serve(listener, url)
     }
 
-    /// As [`BucketServer::start`], by TLS for `localhost`, with a certificate that the file of this text makes trusted.
+    /// Like [`BucketServer::start`], with TLS for `localhost`. Also returns the certificate to trust, in PEM.
     pub async fn start_secure() -> (Self, String) {
         let (certificate, acceptor) = certified_for("localhost");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-        let server = Self::serve(Secure { listener, acceptor }, url);
+        let server = Self::serve(TlsListener { listener, acceptor }, url);
         server.contents().exists = true;
         (server, certificate.pem())
     }
@@ -92,7 +92,7 @@ impl Drop for BucketServer {
 }
 
 impl Contents {
-    /// How many objects are there, and how many versions of objects, markers included.
+    /// The number of live objects, and the number of object versions including delete markers.
     pub fn count(&self) -> (usize, usize) {
         let live = self.objects.values().filter(|versions| versions.last().is_some_and(|last| last.bytes.is_some()));
         (live.count(), self.objects.values().map(Vec::len).sum())
@@ -118,22 +118,23 @@ async fn answer(State(shared): State<Shared>, method: Method, uri: Uri, body: By
     let key = path.trim_start_matches("/images").trim_start_matches('/');
     let query: HashMap<String, String> =
         form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let named = ["versioning", "versions", "versionId"].into_iter().find(|name| query.contains_key(*name)).unwrap_or_default();
-    contents.asked.push(format!("{method} {named}").trim().to_owned());
-    let makes_bucket = key.is_empty() && method == Method::PUT;
-    if !contents.exists && !makes_bucket {
+    let subresource =
+        ["versioning", "versions", "versionId"].into_iter().find(|name| query.contains_key(*name)).unwrap_or_default();
+    contents.requests.push(format!("{method} {subresource}").trim().to_owned());
+    let creates_bucket = key.is_empty() && method == Method::PUT;
+    if !contents.exists && !creates_bucket {
         return error(StatusCode::NOT_FOUND, "NoSuchBucket");
     }
     let operation = match (key.is_empty(), &method) {
         (true, _) if query.contains_key("versioning") => "versioning",
         (true, _) if query.contains_key("versions") => "list versions",
-        (true, &Method::PUT) => return make(&mut contents, &body),
+        (true, &Method::PUT) => return create_bucket(&mut contents, &body),
         (true, &Method::HEAD) => "",
         (true, _) => return list(&contents, &query),
         (false, &Method::DELETE) if query.contains_key("versionId") => "delete version",
         (false, _) => return object(&mut contents, &method, key, body),
     };
-    if contents.refused.contains(operation) {
+    if contents.rejected.contains(operation) {
         return error(StatusCode::FORBIDDEN, "AccessDenied");
     }
     match operation {
@@ -151,17 +152,17 @@ async fn answer(State(shared): State<Shared>, method: Method, uri: Uri, body: By
     }
 }
 
-fn make(contents: &mut Contents, body: &Bytes) -> Response {
+fn create_bucket(contents: &mut Contents, body: &Bytes) -> Response {
     if contents.exists {
         return error(StatusCode::CONFLICT, "BucketAlreadyOwnedByYou");
     }
     contents.exists = true;
-    contents.made_with = Some(String::from_utf8(body.to_vec()).unwrap());
+    contents.creation_body = Some(String::from_utf8(body.to_vec()).unwrap());
     StatusCode::OK.into_response()
 }
 
 fn object(contents: &mut Contents, method: &Method, key: &str, body: Bytes) -> Response {
-    let (bytes, status, marks) = match *method {
+    let (bytes, status, is_delete_marker) = match *method {
         Method::PUT => (Some(body), StatusCode::OK, false),
         Method::DELETE => (None, StatusCode::NO_CONTENT, true),
         _ => {
@@ -172,7 +173,7 @@ fn object(contents: &mut Contents, method: &Method, key: &str, body: Bytes) -> R
     let mut response = status.into_response();
     if let Some(id) = contents.push(key, bytes) {
         response.headers_mut().insert("x-amz-version-id", id.parse().unwrap());
-        if marks {
+        if is_delete_marker {
             response.headers_mut().insert("x-amz-delete-marker", "true".parse().unwrap());
         }
     }
@@ -197,7 +198,7 @@ fn list(contents: &Contents, query: &HashMap<String, String>) -> Response {
     xml("ListBucketResult", &text)
 }
 
-/// Two to a page, so that there are pages.
+/// Returns two versions per page, so that clients must follow pages.
 fn list_versions(contents: &Contents, query: &HashMap<String, String>) -> Response {
     let empty = String::new();
     let get = |name: &str| query.get(name).unwrap_or(&empty).as_str();

@@ -1,4 +1,4 @@
-//! An endpoint that takes chats with pictures in the way of OpenAI's, and answers what the test says.
+//! A chat endpoint compatible with OpenAI's vision API. It sends the replies that the test prepares.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,53 +22,53 @@ use tokio_rustls::server::TlsStream;
 
 use super::world::certified_for;
 
-/// What the endpoint answers.
+/// A reply of the endpoint.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    Says(&'static str),
-    /// A status, with words that are nobody's but the operator's.
+    Text(&'static str),
+    /// An error status. Its text is internal to the operator.
     Status(u16),
-    /// Anything as a body.
+    /// An arbitrary body.
     Body(String),
-    /// A beginning.
+    /// A body that breaks off.
     Cut,
-    /// Nothing.
+    /// No response at all.
     Silence,
-    /// When a permit is there, which is used up.
+    /// A caption that is sent once the semaphore has a permit, which it consumes.
     Gated(Arc<Semaphore>, &'static str),
 }
 
-/// A chat that it was sent.
+/// A chat completion request that the endpoint received.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ChatRequest {
     pub authorization: Option<String>,
     pub chat: Value,
 }
 
-impl Asked {
-    /// The picture that was sent.
-    pub fn picture(&self) -> Vec<u8> {
-        let url = self.chat["messages"][0]["content"][1]["image_url"]["url"].as_str().expect("a picture");
+impl ChatRequest {
+    /// The image that was sent.
+    pub fn image(&self) -> Vec<u8> {
+        let url = self.chat["messages"][0]["content"][1]["image_url"]["url"].as_str().expect("an image");
         STANDARD.decode(url.strip_prefix("data:image/jpeg;base64,").expect("a JPEG")).expect("base64")
     }
 }
 
-/// The endpoint; gone when dropped.
+/// The endpoint. It stops when dropped.
 pub struct Chat {
-    /// What comes before `/chat/completions`.
+    /// The base URL, before `/chat/completions`.
     pub url: String,
-    known: Known,
+    state: ServerState,
     server: AbortHandle,
 }
 
 #[derive(Clone, Default)]
-struct Known {
-    asked: Arc<Mutex<Vec<Asked>>>,
+struct ServerState {
+    requests: Arc<Mutex<Vec<ChatRequest>>>,
     replies: Arc<Mutex<VecDeque<Reply>>>,
 }
 
-/// What it says when it was told nothing else.
-pub const SAYS: &str = "a picture";
+/// The caption when no reply was prepared.
+pub const DEFAULT_CAPTION: &str = "a picture";
 
 impl Chat {
     pub async fn start() -> Self {
@@ -77,45 +77,45 @@ impl Chat {
         Self::serve(listener, url)
     }
 
-    /// As [`Chat::start`], by TLS for `localhost`, with a certificate that the file of this text makes trusted.
+    /// Like [`Chat::start`], with TLS for `localhost`. Also returns the certificate to trust, in PEM.
     pub async fn start_secure() -> (Self, String) {
         let (certificate, acceptor) = certified_for("localhost");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("https://localhost:{}/v1", listener.local_addr().unwrap().port());
-        (Self::serve(Secure { listener, acceptor }, url), certificate.pem())
+        (Self::serve(TlsListener { listener, acceptor }, url), certificate.pem())
     }
 
     fn serve<L: Listener<Addr: std::fmt::Debug>>(listener: L, url: String) -> Self {
-        let known = Known::default();
-        let router = Router::new().route("/v1/chat/completions", post(answer)).with_state(known.clone());
+        let state = ServerState::default();
+        let router = Router::new().route("/v1/chat/completions", post(answer)).with_state(state.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, known, server: server.abort_handle() }
+        Self { url, state, server: server.abort_handle() }
     }
 
-    /// What it answers next, in this order.
-    pub fn will(&self, replies: &[Reply]) {
-        self.known.replies.lock().unwrap().extend(replies.iter().cloned());
+    /// Queues the next replies, in this order.
+    pub fn reply_with(&self, replies: &[Reply]) {
+        self.state.replies.lock().unwrap().extend(replies.iter().cloned());
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
-        self.known.asked.lock().unwrap().clone()
+    pub fn requests(&self) -> Vec<ChatRequest> {
+        self.state.requests.lock().unwrap().clone()
     }
 }
 
-/// A listener for TLS.
-pub struct Secure {
+/// A TCP listener that speaks TLS.
+pub struct TlsListener {
     pub listener: TcpListener,
     pub acceptor: TlsAcceptor,
 }
 
-impl Listener for Secure {
+impl Listener for TlsListener {
     type Io = TlsStream<TcpStream>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
             let (stream, from) = self.listener.accept().await.unwrap();
-            // Who does not trust the certificate goes away.
+            // Clients that do not trust the certificate disconnect.
             if let Ok(stream) = self.acceptor.accept(stream).await {
                 return (stream, from);
             }
@@ -133,13 +133,13 @@ impl Drop for Chat {
     }
 }
 
-async fn answer(State(known): State<Known>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State(state): State<ServerState>, headers: HeaderMap, body: Bytes) -> Response {
     let authorization = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
-    known.asked.lock().unwrap().push(Asked { authorization, chat: serde_json::from_slice(&body).unwrap() });
-    let reply = known.replies.lock().unwrap().pop_front();
-    let says = |text: &str| axum::Json(json!({"choices": [{"message": {"role": "assistant", "content": text}}]}));
-    match reply.unwrap_or(Reply::Says(SAYS)) {
-        Reply::Says(text) => says(text).into_response(),
+    state.requests.lock().unwrap().push(ChatRequest { authorization, chat: serde_json::from_slice(&body).unwrap() });
+    let reply = state.replies.lock().unwrap().pop_front();
+    let completion = |text: &str| axum::Json(json!({"choices": [{"message": {"role": "assistant", "content": text}}]}));
+    match reply.unwrap_or(Reply::Text(DEFAULT_CAPTION)) {
+        Reply::Text(text) => completion(text).into_response(),
         Reply::Status(status) => (StatusCode::from_u16(status).unwrap(), "secret words of the endpoint").into_response(),
         Reply::Body(body) => body.into_response(),
         Reply::Cut => {
@@ -149,7 +149,7 @@ async fn answer(State(known): State<Known>, headers: HeaderMap, body: Bytes) -> 
         Reply::Silence => std::future::pending().await,
         Reply::Gated(gate, text) => {
             gate.acquire().await.unwrap().forget();
-            says(text).into_response()
+            completion(text).into_response()
         }
     }
 }

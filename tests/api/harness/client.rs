@@ -1,4 +1,4 @@
-//! A client of a running program: it uploads, walks the list, and looks whether what is listed is there whole.
+//! A client of a running program. It uploads, follows lists, and checks that listed images are intact.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -16,17 +16,17 @@ pub struct Client {
     address: SocketAddr,
 }
 
-/// An upload that can be repeated as it was.
+/// An upload that can be repeated byte for byte.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// By which it is found again; each test gives each upload one of its own.
+    /// Identifies the image later. Each test gives every upload its own title.
     pub title: String,
     pub key: Option<String>,
     pub body: Bytes,
 }
 
 impl Upload {
-    /// A small picture that no other seed makes.
+    /// A small image. Each seed gives a different file.
     pub fn small(title: &str, seed: u64) -> Self {
         Self::of(title, &pictures::jpeg(96, 64, seed))
     }
@@ -41,18 +41,18 @@ impl Upload {
     }
 }
 
-/// No answer takes this long; whoever waits longer has found a request that hangs.
-pub const HANG: Duration = Duration::from_secs(60);
+/// The longest time that any response takes. A client that waits longer has found a hanging request.
+pub const HANG_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
-        Self::patient(address, HANG)
+        Self::with_timeout(address, HANG_TIMEOUT)
     }
 
-    /// One that waits for longer, where waiting is what is tested.
-    pub fn patient(address: SocketAddr, limit: Duration) -> Self {
-        // Its own default gives up a connection on which nothing was taken for half a minute.
-        let builder = reqwest::Client::builder().no_proxy().timeout(limit).tcp_user_timeout(None);
+    /// A client with a longer timeout, for tests of waiting.
+    pub fn with_timeout(address: SocketAddr, timeout: Duration) -> Self {
+        // By default, the client drops a connection whose data is not acknowledged for 30 seconds.
+        let builder = reqwest::Client::builder().no_proxy().timeout(timeout).tcp_user_timeout(None);
         Self { http: builder.build().expect("a client"), address }
     }
 
@@ -61,7 +61,7 @@ impl Client {
     }
 
     /// # Errors
-    /// The connection broke before the answer was there.
+    /// Fails if the connection breaks before the response is complete.
     pub async fn try_upload(&self, upload: &Upload) -> reqwest::Result<Answer> {
         let mut request = self.http.post(self.url("/images")).header("Content-Type", Form::content_type());
         if let Some(key) = &upload.key {
@@ -80,7 +80,7 @@ impl Client {
         Answer::read(self.http.get(self.url(path)).send().await.expect("an answer")).await
     }
 
-    /// The status; `None` if the connection broke.
+    /// Returns the status, or `None` if the connection broke.
     pub async fn try_delete(&self, id: &str) -> Option<u16> {
         let request = self.http.delete(self.url(&format!("/images/{id}"))).header("X-User-Id", "alice");
         let response = request.send().await.ok()?;
@@ -88,7 +88,7 @@ impl Client {
         response.bytes().await.ok().map(|_| status)
     }
 
-    /// The status; `None` if the connection broke.
+    /// Returns the status, or `None` if the connection broke.
     pub async fn try_get(&self, path: &str) -> Option<u16> {
         let response = self.http.get(self.url(path)).send().await.ok()?;
         let status = response.status().as_u16();
@@ -104,7 +104,7 @@ impl Client {
         assert_eq!(self.try_delete(id).await, Some(200));
     }
 
-    /// Every image that is listed. Holds on every page: the total is the number listed, and none is listed twice.
+    /// Lists all images. Checks that the total matches the list and that no image is listed twice.
     pub async fn list(&self) -> Vec<Value> {
         let mut images = Vec::new();
         let mut token = String::new();
@@ -121,7 +121,7 @@ impl Client {
         }
     }
 
-    /// How many of the listed images have this title; they must be whole.
+    /// Counts the listed images with this title, and checks that they are intact.
     pub async fn count_whole(&self, title: &str) -> usize {
         let images = self.list().await;
         let found: Vec<&Value> = images.iter().filter(|image| image["title"] == title).collect();
@@ -131,7 +131,7 @@ impl Client {
         found.len()
     }
 
-    /// That an image's original and thumbnails are what its description says, by its presigned URLs.
+    /// Checks that an image's original and thumbnails match its description, through its presigned URLs.
     pub async fn assert_whole(&self, image: &Value) {
         let original = self.fetch(image["download_url"].as_str().expect("a URL")).await;
         assert_eq!(hex::encode(Sha256::digest(&original.body)), image["sha256"], "{image:#}");

@@ -1,15 +1,15 @@
-//! The clock that tests move. It runs with the machine's until it is stopped, for presigned URLs are checked by the
-//! storage's own clock. Presigned URLs change every quarter of an hour; the clock starts far enough from the next change for a
-//! test to compare whole answers.
+//! The clock that tests control. It follows the machine's clock until it is stopped, because the storage checks
+//! presigned URLs by its own clock. Presigned URLs change every 15 minutes. The clock starts far enough from the next
+//! change for a test to compare whole responses.
 
 use std::sync::Mutex;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use image_service::model::clock::{Clock, SystemClock};
 
-/// Presigned URLs stay the same for this long, with the settings that the tests use.
+/// How long presigned URLs stay the same, with the tests' settings.
 const URL_WINDOW_SECONDS: i64 = 900;
-/// More than a test takes.
+/// An upper bound for the duration of a test.
 const LONGEST_TEST_SECONDS: i64 = 90;
 
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub struct TestClock(Mutex<Time>);
 
 #[derive(Debug, Clone, Copy)]
 enum Time {
-    /// As far from the machine's time.
+    /// The offset from the machine's time.
     Running(TimeDelta),
     Stopped(DateTime<Utc>),
 }
@@ -28,7 +28,7 @@ impl Default for Time {
     }
 }
 
-/// Backwards, as URLs that are not valid yet are refused by some storages.
+/// Moves backwards only, because some storages reject URLs that are not valid yet.
 fn offset_within_window(now: DateTime<Utc>) -> TimeDelta {
     let seconds_left = URL_WINDOW_SECONDS - now.timestamp().rem_euclid(URL_WINDOW_SECONDS);
     TimeDelta::seconds((seconds_left - LONGEST_TEST_SECONDS).min(0))
@@ -54,18 +54,18 @@ impl TestClock {
         };
     }
 
-    /// Sets the clock to the machine's time, which a storage that is a server of its own goes by.
+    /// Sets the clock to the machine's time, which an external storage uses.
     pub fn follow_machine(&self) {
         *self.0.lock().unwrap() = Time::Running(TimeDelta::zero());
     }
 
     /// Stops the clock at an RFC 3339 time.
     pub fn stop_at(&self, time: &str) {
-        let time = DateTime::parse_from_rfc3339(time).expect("a time as RFC 3339 has it").to_utc();
+        let time = DateTime::parse_from_rfc3339(time).expect("an RFC 3339 time").to_utc();
         *self.0.lock().unwrap() = Time::Stopped(time);
     }
 
-    /// Stops the clock where it is.
+    /// Stops the clock at its current time.
     pub fn stop(&self) -> DateTime<Utc> {
         let now = self.now();
         *self.0.lock().unwrap() = Time::Stopped(now);

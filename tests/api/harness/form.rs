@@ -1,9 +1,9 @@
-//! A `multipart/form-data` body, written out by hand: the tests need every freedom that a client has, and those that
-//! it should not take.
+//! A hand-written `multipart/form-data` body. Tests need everything that a client may send, and also what it should not
+//! send.
 
 const BOUNDARY: &str = "----the-tests-boundary";
 
-/// The parts in the order in which they are sent.
+/// The parts, in the order in which they are sent.
 #[derive(Debug, Clone, Default)]
 pub struct Form {
     bytes: Vec<u8>,
@@ -27,12 +27,12 @@ impl Form {
         self.file_named("picture.bin", "application/octet-stream", bytes)
     }
 
-    /// `name` stands between the quotes as it is.
+    /// `name` is put between the quotes without escaping.
     pub fn file_named(self, name: &str, content_type: &str, bytes: &[u8]) -> Self {
         self.raw(&format!("form-data; name=\"file\"; filename=\"{name}\""), Some(content_type), bytes)
     }
 
-    /// A part with this `Content-Disposition`.
+    /// Adds a part with this `Content-Disposition`.
     pub fn raw(mut self, disposition: &str, content_type: Option<&str>, bytes: &[u8]) -> Self {
         let content_type = content_type.map(|text| format!("Content-Type: {text}\r\n")).unwrap_or_default();
         let head = format!("--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n{content_type}\r\n");

@@ -1,4 +1,4 @@
-//! What every test stands on: a real service in the test's own process, with a database and a bucket of its own.
+//! The test harness: each test runs a real service in its own process, with its own database and bucket.
 
 pub mod accounts;
 pub mod answer;
@@ -14,7 +14,7 @@ pub mod pixels;
 pub mod process;
 pub mod proxy;
 #[path = "../../pictures/webp.rs"]
-#[expect(dead_code, reason = "the tests of imaging use the rest")]
+#[expect(dead_code, reason = "the imaging tests use the rest")]
 pub mod webp_files;
 pub mod world;
 

@@ -1,5 +1,5 @@
-//! Pictures made in code: noise in one corner, so that no two seeds make the same file and every file is longer than
-//! the least that is accepted; a gradient elsewhere, so that large pictures stay small files.
+//! Images made in code. One corner is noise, so that every seed gives a different file and every file exceeds the
+//! minimum size. The rest is a gradient, so that large images stay small files.
 
 use mozjpeg::{ColorSpace, Compress};
 
@@ -21,7 +21,7 @@ impl Random {
         self.0
     }
 
-    /// From 0 up to `bound`, which is not reached.
+    /// Returns a number from 0 to `bound`, exclusive.
     pub fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).expect("an index")
     }
@@ -31,7 +31,7 @@ impl Random {
     }
 }
 
-/// Side of the corner with noise.
+/// Side of the noisy corner, in pixels.
 const NOISE: u32 = 64;
 
 fn pixels<const CHANNELS: usize>(width: u32, height: u32, seed: u64) -> Vec<u8> {
@@ -55,12 +55,12 @@ pub fn jpeg(width: u32, height: u32, seed: u64) -> Vec<u8> {
     encode_jpeg(width, height, &pixels::<3>(width, height, seed), None)
 }
 
-/// As small as a JPEG gets: one colour, for tests that fill the file up themselves.
+/// The smallest possible JPEG: one colour, for tests that pad the file themselves.
 pub fn flat_jpeg(width: u32, height: u32) -> Vec<u8> {
     encode_jpeg(width, height, &vec![90; width as usize * height as usize * 3], None)
 }
 
-/// A JPEG with an EXIF block: orientation, and the text fields of the first directory.
+/// A JPEG with EXIF: the orientation, and text fields in IFD0.
 pub fn jpeg_with_exif(width: u32, height: u32, orientation: u8, texts: &[(u16, &str)]) -> Vec<u8> {
     encode_jpeg(width, height, &pixels::<3>(width, height, 7), Some(&exif(orientation, texts)))
 }
@@ -70,15 +70,15 @@ fn encode_jpeg(width: u32, height: u32, pixels: &[u8], exif: Option<&[u8]>) -> V
     compress.set_size(width as usize, height as usize);
     compress.set_fastest_defaults();
     compress.set_quality(85.0);
-    let mut started = compress.start_compress(Vec::new()).expect("a JPEG starts");
+    let mut started = compress.start_compress(Vec::new()).expect("the JPEG encoder starts");
     if let Some(exif) = exif {
         started.write_marker(mozjpeg::Marker::APP(1), &[b"Exif\0\0", exif].concat());
     }
-    started.write_scanlines(pixels).expect("a JPEG is written");
-    started.finish().expect("a JPEG ends")
+    started.write_scanlines(pixels).expect("scanlines are encoded");
+    started.finish().expect("the JPEG is finished")
 }
 
-/// A TIFF block, little endian.
+/// A little-endian TIFF block.
 fn exif(orientation: u8, texts: &[(u16, &str)]) -> Vec<u8> {
     let entries = u16::try_from(1 + texts.len()).expect("few entries");
     let mut block = [&b"II\x2a\0\x08\0\0\0"[..], &entries.to_le_bytes()].concat();
@@ -101,19 +101,19 @@ pub fn png(width: u32, height: u32, seed: u64) -> Vec<u8> {
     encode_png(width, height, png::ColorType::Rgb, &pixels::<3>(width, height, seed))
 }
 
-/// Of these pixels, RGB in rows; with bytes after its end where it is shorter than the least that is accepted.
+/// A PNG of these pixels, RGB in rows, padded with trailing bytes to the minimum file size.
 pub fn png_of(width: u32, height: u32, rgb: &[u8]) -> Vec<u8> {
     let file = encode_png(width, height, png::ColorType::Rgb, rgb);
     let length = file.len().max(1024);
     padded(file, length)
 }
 
-/// Its noise has every degree of transparency.
+/// A PNG whose noise has every degree of transparency.
 pub fn transparent_png(width: u32, height: u32, seed: u64) -> Vec<u8> {
     encode_png(width, height, png::ColorType::Rgba, &pixels::<4>(width, height, seed))
 }
 
-/// Its left half shows all of what is behind it, its right half is red below its noise.
+/// A PNG whose left half is fully transparent, and whose right half is red below a noisy strip.
 pub fn half_clear_png(width: u32, height: u32) -> Vec<u8> {
     let mut pixels = pixels::<4>(width, height, 3);
     for (index, pixel) in pixels.chunks_exact_mut(4).enumerate() {
@@ -134,19 +134,19 @@ fn encode_png(width: u32, height: u32, color: png::ColorType, pixels: &[u8]) -> 
     let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(color);
     encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header().expect("a PNG starts");
-    writer.write_image_data(pixels).expect("a PNG is written");
-    writer.finish().expect("a PNG ends");
+    let mut writer = encoder.write_header().expect("the PNG header is written");
+    writer.write_image_data(pixels).expect("the PNG is encoded");
+    writer.finish().expect("the PNG is finished");
     file
 }
 
-/// Frames of the whole canvas, in grey.
+/// A GIF with greyscale frames that cover the whole canvas.
 pub fn gif(width: u16, height: u16, frames: usize, seed: u64) -> Vec<u8> {
     let palette: Vec<u8> = (0..=255).flat_map(|shade| [shade; 3]).collect();
     let mut file = Vec::new();
-    let mut encoder = gif::Encoder::new(&mut file, width, height, &palette).expect("a GIF starts");
+    let mut encoder = gif::Encoder::new(&mut file, width, height, &palette).expect("the GIF header is written");
     for index in 0..frames {
-        // Of an animation only the first frame has noise: the others are there to be counted.
+        // Only the first frame of an animation has noise. The others are only counted.
         let buffer = if index == 0 {
             pixels::<1>(width.into(), height.into(), seed)
         } else {
@@ -163,7 +163,7 @@ pub fn webp(width: u32, height: u32, seed: u64) -> Vec<u8> {
     webp_files::lossy(&pixels::<3>(width, height, seed), width, height, 80.0)
 }
 
-/// The first frame has noise, the others are of one colour each.
+/// An animated WebP. The first frame has noise, the others have one colour each.
 pub fn animated_webp(width: u32, height: u32, frames: u8) -> Vec<u8> {
     let flat = |shade| vec![shade; width as usize * height as usize * 3];
     let first = std::iter::once(pixels::<3>(width, height, 1));
@@ -173,9 +173,9 @@ pub fn animated_webp(width: u32, height: u32, frames: u8) -> Vec<u8> {
     webp_files::animation(width, height, &stills)
 }
 
-/// The picture with bytes after its end until the file has `length`.
+/// Appends zero bytes to an image until the file has `length` bytes.
 pub fn padded(mut file: Vec<u8>, length: usize) -> Vec<u8> {
-    assert!(file.len() <= length, "the picture alone has {} bytes", file.len());
+    assert!(file.len() <= length, "the image alone has {} bytes", file.len());
     file.resize(length, 0);
     file
 }

@@ -1,21 +1,21 @@
-//! Pictures as they are answered, taken apart.
+//! Decoded images from responses.
 
 use std::io::Cursor;
 
 use super::Answer;
 use super::webp_files::{self, Decoded};
 
-/// A decoded picture.
+/// A decoded image.
 pub struct Pixels {
     pub width: u32,
     pub height: u32,
-    /// In rows, RGBA.
+    /// RGBA, row by row.
     pub rgba: Vec<[u8; 4]>,
     pub has_alpha: bool,
 }
 
 impl Pixels {
-    /// The picture of an answer, which must be what its headers say.
+    /// Decodes the image of a response, whose headers must match the body.
     #[track_caller]
     pub fn of(answer: &Answer) -> Self {
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
@@ -24,12 +24,12 @@ impl Pixels {
             "image/jpeg" => Self::of_jpeg(&answer.body),
             "image/png" => Self::of_png(&answer.body),
             "image/webp" => Self::of_webp(&answer.body),
-            other => panic!("no picture: {other:?}"),
+            other => panic!("not an image: {other:?}"),
         }
     }
 
     fn of_jpeg(file: &[u8]) -> Self {
-        assert!(!file.windows(4).any(|window| window == b"Exif"), "metadata is dropped");
+        assert!(!file.windows(4).any(|window| window == b"Exif"), "metadata must be removed");
         let mut started = mozjpeg::Decompress::new_mem(file).expect("a JPEG").rgb().expect("a JPEG");
         let (width, height) = (started.width() as u32, started.height() as u32);
         let rgb = started.read_scanlines::<[u8; 3]>().expect("a JPEG");
@@ -53,7 +53,7 @@ impl Pixels {
         (self.width, self.height)
     }
 
-    /// The pixel at a share of width and height.
+    /// The pixel at a fraction of the width and height.
     pub fn at(&self, across: f64, down: f64) -> [u8; 4] {
         let x = (f64::from(self.width) * across) as usize;
         let y = (f64::from(self.height) * down) as usize;

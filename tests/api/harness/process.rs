@@ -1,7 +1,7 @@
-//! The real program as a process of its own, to be killed, stopped and looked at from outside.
+//! The real program as a separate process, to be killed, stopped and observed from outside.
 //!
-//! A [`Home`] is what outlives a process: its data directory, and a database and a bucket of its own where the
-//! environment names servers for them (see `tests/run`). Nothing else of this environment reaches the program.
+//! A [`Home`] outlives its processes. It has a data directory, and its own database and bucket where the environment
+//! names servers for them (see `tests/run`). No other environment variables reach the program.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use super::backend::{Bucket, Database, Storage};
 use super::clock::TestClock;
 
-/// What a process leaves behind for the next one.
+/// The data and settings that successive processes share.
 pub struct Home {
     variables: BTreeMap<String, String>,
     // Dropped in this order.
@@ -33,11 +33,11 @@ pub struct Home {
     directory: TempDir,
 }
 
-/// Starting takes a fraction of a second; this is for a machine with much else to do.
+/// A start takes a fraction of a second. The limit is for busy machines.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 impl Home {
-    /// On the database and the S3 server that the environment names, or on those inside the program.
+    /// Uses the database and the S3 server that the environment names, or else SQLite and the embedded S3 server.
     pub async fn new() -> Self {
         let mut home = Self::embedded();
         if let Some(database) = Database::create().await {
@@ -55,19 +55,19 @@ impl Home {
         home
     }
 
-    /// On SQLite and the S3 server inside the program, whatever the environment names.
+    /// Uses SQLite and the embedded S3 server, whatever the environment names.
     pub fn embedded() -> Self {
         let variables = [("PORT", "0"), ("S3_EMBEDDED_PORT", "0"), ("S3_BUCKET", "images")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self { variables: variables.into(), bucket: None, database: None, directory: tempdir().expect("a directory") }
     }
 
-    /// Sets an environment variable of the processes to come.
+    /// Sets an environment variable for processes started later.
     pub fn set(&mut self, variable: &str, value: &str) {
         self.variables.insert(variable.to_owned(), value.to_owned());
     }
 
-    /// Takes an environment variable from the processes to come.
+    /// Removes an environment variable for processes started later.
     pub fn unset(&mut self, variable: &str) {
         self.variables.remove(variable);
     }
@@ -86,26 +86,26 @@ impl Home {
 
     pub fn storage_address(&self) -> Option<SocketAddr> {
         let url = self.variables.get("S3_ENDPOINT_URL")?;
-        Some(url.trim_start_matches("http://").trim_end_matches('/').parse().expect("an endpoint like http://127.0.0.1:4566"))
+        Some(url.trim_start_matches("http://").trim_end_matches('/').parse().expect("an endpoint such as http://127.0.0.1:4566"))
     }
 
     pub fn database_address(&self) -> Option<SocketAddr> {
-        let url = PgConnectOptions::from_str(self.variables.get("DATABASE_URL")?).expect("a database's URL");
-        Some(SocketAddr::new(url.get_host().parse().expect("an address and no name"), url.get_port()))
+        let url = PgConnectOptions::from_str(self.variables.get("DATABASE_URL")?).expect("a database URL");
+        Some(SocketAddr::new(url.get_host().parse().expect("an IP address, not a host name"), url.get_port()))
     }
 
     pub fn database_url(&self) -> &str {
         &self.variables["DATABASE_URL"]
     }
 
-    /// Leads the processes to come to the database by another address.
+    /// Makes processes started later connect to the database at another address.
     pub fn move_database_to(&mut self, address: SocketAddr) {
-        let url = PgConnectOptions::from_str(&self.variables["DATABASE_URL"]).expect("a database's URL");
+        let url = PgConnectOptions::from_str(&self.variables["DATABASE_URL"]).expect("a database URL");
         let url = url.host(&address.ip().to_string()).port(address.port());
         self.set("DATABASE_URL", url.to_url_lossy().as_str());
     }
 
-    /// The program with this home's settings and nothing of this environment's.
+    /// The program with this home's settings and without the test's own environment.
     pub fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_image-service"));
         self.prepare(&mut command, settings);
@@ -117,34 +117,34 @@ impl Home {
         command.env_clear().current_dir(self.directory.path()).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        // The SDK looks for its own files there, and for credentials of the machine.
+        // The SDK searches for its configuration files there, and for instance credentials on the network.
         command.env("HOME", self.directory.path()).env("AWS_EC2_METADATA_DISABLED", "true");
         command.env("DATA_DIR", self.data_dir()).envs(&self.variables).envs(settings.iter().copied());
     }
 
-    /// Runs a command that ends by itself, and insists that it does.
+    /// Runs a command to its end. Panics if it does not exit.
     pub async fn run(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Finished {
         self.run_with_input(arguments, settings, b"").await
     }
 
-    /// As [`Home::run`], with this to read from standard input.
+    /// Like [`Home::run`], with `input` on standard input.
     pub async fn run_with_input(&self, arguments: &[&str], settings: &[(&str, &str)], input: &[u8]) -> Finished {
         let mut child = self.command(arguments, settings).stdin(Stdio::piped()).spawn().unwrap();
-        // One that has ended without reading it is no fault.
+        // A program may exit without reading its input.
         child.stdin.take().unwrap().write_all(input).ok();
         let output = collect(child.stdout.take().unwrap());
         let log = collect(child.stderr.take().unwrap());
         let mut process = Guard { child };
-        let status = process.wait(START_LIMIT).await.unwrap_or_else(|| panic!("{arguments:?} did not end"));
+        let status = process.wait(START_LIMIT).await.unwrap_or_else(|| panic!("{arguments:?} did not exit"));
         Finished { status, output: output.join().unwrap(), log: log.join().unwrap() }
     }
 
-    /// Starts the service in this very process, with a clock that is ahead. The program must not be running.
+    /// Starts the service in the test's process, with a clock that is ahead. The program must not be running.
     pub async fn start_ahead(&self, ahead: TimeDelta) -> Running {
         let mut flags = vec![format!("--data-dir={}", self.data_dir().display())];
         let settings = self.variables.iter().filter(|(variable, _)| !variable.starts_with("AWS_"));
         flags.extend(settings.map(|(variable, value)| format!("--{}={value}", variable.to_lowercase().replace('_', "-"))));
-        // Its own sweeper must leave something to the test's.
+        // Leave the sweeping to the test.
         flags.push("--sweep-interval=86400".to_owned());
         let command = Config::augment_args(clap::Command::new("tests").no_binary_name(true));
         let command = command.mut_args(|argument| argument.env(clap::builder::Resettable::Reset));
@@ -159,18 +159,18 @@ impl Home {
         match (&self.bucket, process.storage_address) {
             (Some(bucket), _) => bucket.storage.clone(),
             (None, Some(address)) => Storage::embedded(&address.to_string(), &self.data_dir().join("objects")),
-            (None, None) => panic!("there is no storage"),
+            (None, None) => panic!("no storage is available"),
         }
     }
 
-    /// Takes everything out of the database, the schema too.
+    /// Drops everything in the database, including the schema.
     pub async fn empty_database(&self) {
         let database = self.database.as_ref().expect("a database");
         database.run("drop schema public cascade; create schema public").await;
     }
 }
 
-/// What a command left.
+/// The result of a command that has exited.
 #[derive(Debug)]
 pub struct Finished {
     pub status: ExitStatus,
@@ -178,7 +178,7 @@ pub struct Finished {
     pub log: String,
 }
 
-/// The running program. Dropping it kills it; in a test that fails, what it logged is printed.
+/// The running program. Dropping it kills it. If the test fails, the last lines of its log are printed.
 pub struct Process {
     guard: Guard,
     pub address: SocketAddr,
@@ -187,12 +187,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `serve` and waits until it answers.
+    /// Starts `serve` and waits until it listens.
     pub async fn start(home: &Home, settings: &[(&str, &str)]) -> Self {
         Self::from_command(home.command(&["serve"], settings), home.has_embedded_storage()).await
     }
 
-    /// As [`Process::start`], after the shell has run `preparation`: `ulimit -n 200`.
+    /// Like [`Process::start`], after the shell has run `preparation`: `ulimit -n 200`.
     pub async fn start_after(preparation: &str, home: &Home, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new("sh");
         home.prepare(&mut command, settings);
@@ -222,36 +222,36 @@ impl Process {
         self.guard.child.id()
     }
 
-    /// kill -9.
+    /// Sends SIGKILL and waits for the exit.
     pub async fn kill(mut self) {
         self.guard.child.kill().unwrap();
         self.wait(START_LIMIT).await;
     }
 
-    /// Asks it to stop.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
         let killed = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.pid())).status().unwrap();
         assert!(killed.success());
     }
 
-    /// Waits for its end, and insists on it.
+    /// Waits for the process to exit. Panics after `limit`.
     pub async fn wait(&mut self, limit: Duration) -> ExitStatus {
-        self.guard.wait(limit).await.unwrap_or_else(|| panic!("the process is still there after {limit:?}"))
+        self.guard.wait(limit).await.unwrap_or_else(|| panic!("the process is still running after {limit:?}"))
     }
 
-    /// Asks it to stop, and insists that it does so in order.
+    /// Sends SIGTERM and checks that the process exits with success.
     pub async fn stop(mut self) {
         self.terminate();
         let status = self.wait(START_LIMIT).await;
         assert!(status.success(), "{status}");
     }
 
-    /// What it has logged until now.
+    /// The log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// A number of bytes from /proc/<pid>/status, such as `VmHWM`, the most memory that it ever had.
+    /// A size in bytes from `/proc/<pid>/status`, such as `VmHWM`, the peak of the resident memory.
     pub fn memory(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
@@ -291,7 +291,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // One that has ended by itself cannot be killed.
+        // A process that has already exited cannot be killed.
         self.child.kill().ok();
         self.child.wait().ok();
     }
@@ -299,11 +299,11 @@ impl Drop for Guard {
 
 async fn address(lines: &mut mpsc::UnboundedReceiver<String>, prefix: &str) -> SocketAddr {
     let line = tokio::time::timeout(START_LIMIT, lines.recv()).await.expect("the program did not start in time");
-    let line = line.expect("the program ended instead of starting");
-    line.strip_prefix(prefix).unwrap_or_else(|| panic!("{line:?} is not {prefix:?}")).parse().unwrap()
+    let line = line.expect("the program exited instead of starting");
+    line.strip_prefix(prefix).unwrap_or_else(|| panic!("{line:?} does not start with {prefix:?}")).parse().unwrap()
 }
 
-/// Hands on lines as they come, and keeps them.
+/// Forwards lines as they arrive, and collects them in `kept`.
 fn read_lines(pipe: impl Read + Send + 'static, kept: Arc<Mutex<String>>) -> mpsc::UnboundedReceiver<String> {
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
@@ -326,7 +326,7 @@ fn collect(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Stri
     })
 }
 
-/// All files in a directory and those below it.
+/// All files in a directory and its subdirectories.
 pub fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {

@@ -1,7 +1,7 @@
-//! A TCP proxy that can be told to fail, for standing between the service and its database or storage.
+//! A TCP proxy between the service and its database or storage, which can inject faults.
 //!
-//! It knows nothing of what it carries: it forwards bytes, or refuses, hangs, delays and cuts as [`Fault`] says. A fault
-//! holds for open connections and for new ones, from the moment at which it is set.
+//! It does not interpret the bytes. It forwards them, or refuses, hangs, delays or cuts connections as [`Fault`] says.
+//! A fault applies to open and new connections from the moment it is set.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,22 +18,23 @@ use tokio::task::JoinHandle;
 
 use super::process::Home;
 
-/// What goes wrong.
+/// A fault of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// No fault.
     None,
-    /// Nobody listens, and connections that are open are reset.
+    /// The port is closed, and open connections are reset.
     Refused,
-    /// Connections are accepted, and not a byte is carried until the fault is over.
+    /// Connections are accepted, but no byte is forwarded until the fault is cleared.
     Hang,
-    /// Not a byte is carried any more by connections that are open, even when the fault is over; new ones work.
+    /// Open connections never forward another byte, even after the fault is cleared. New connections work.
     Lose,
-    /// What clients send takes this long, each piece of it.
+    /// Each piece of data from a client is delayed this long.
     Slow(Duration),
-    /// Each connection carries so many bytes more, both directions together, and is reset.
+    /// Each connection forwards this many more bytes, counting both directions, and is then reset.
     Cut(u64),
-    /// After so many bytes of that direction, over all connections, one connection is reset; then the fault is over.
+    /// After this many bytes in one direction, counted over all connections, one connection is reset. Then the fault is
+    /// cleared.
     CutOnce(Direction, u64),
 }
 
@@ -43,7 +44,7 @@ pub enum Direction {
     ToClient,
 }
 
-/// A running proxy; dropping it resets what it carries.
+/// A running proxy. Dropping it resets its connections.
 pub struct Proxy {
     pub address: SocketAddr,
     shared: Arc<Shared>,
@@ -52,17 +53,17 @@ pub struct Proxy {
 
 struct Shared {
     fault: watch::Sender<Fault>,
-    /// Rises with each fault that is set, so that connections begin to count anew.
+    /// Increases with each fault that is set, so that connections restart their counts.
     epoch: AtomicU64,
-    /// Connections of an epoch before this one are lost.
+    /// Connections opened before this epoch are lost.
     lost_before: AtomicU64,
     to_server: AtomicU64,
     to_client: AtomicU64,
 }
 
 impl Proxy {
-    /// Stands in front of `server`.
-    pub async fn before(server: SocketAddr) -> Self {
+    /// Starts a proxy in front of `server`.
+    pub async fn in_front_of(server: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -76,7 +77,7 @@ impl Proxy {
         Self { address, shared, task }
     }
 
-    /// From now on, this goes wrong.
+    /// Sets the fault and resets the counts.
     pub fn set(&self, fault: Fault) {
         self.shared.to_server.store(0, Ordering::SeqCst);
         self.shared.to_client.store(0, Ordering::SeqCst);
@@ -87,12 +88,12 @@ impl Proxy {
         self.shared.fault.send_replace(fault);
     }
 
-    /// Bytes carried in a direction since the last fault was set.
-    pub fn carried(&self, direction: Direction) -> u64 {
+    /// Bytes forwarded in a direction since the last fault was set.
+    pub fn forwarded(&self, direction: Direction) -> u64 {
         self.shared.counter(direction).load(Ordering::SeqCst)
     }
 
-    /// Whether a [`Fault::CutOnce`] has struck.
+    /// Whether a [`Fault::CutOnce`] has happened.
     pub fn is_over(&self) -> bool {
         *self.shared.fault.borrow() == Fault::None
     }
@@ -122,20 +123,20 @@ async fn run(listener: TcpListener, address: SocketAddr, server: SocketAddr, sha
         match &listener {
             _ if refused => {
                 drop(listener.take());
-                // Bound but not listening: connections are refused, and nobody else takes the port.
-                let place = reserve(address).await;
+                // A bound socket that does not listen: connections are refused, and no other process can take the port.
+                let reserved = reserve(address).await;
                 changes.wait_for(|fault| *fault != Fault::Refused).await.map(drop).unwrap_or_default();
-                listener = Some(place.listen(1024).unwrap());
+                listener = Some(reserved.listen(1024).unwrap());
             }
             Some(open) => tokio::select! {
                 accepted = open.accept() => {
                     if let Ok((client, _)) = accepted {
-                        tokio::spawn(carry(client, server, Arc::clone(&shared)));
+                        tokio::spawn(forward(client, server, Arc::clone(&shared)));
                     }
                 }
                 _ = changes.changed() => {}
             },
-            None => unreachable!("only a refusing proxy does not listen"),
+            None => unreachable!("the proxy stops listening only while it refuses connections"),
         }
     }
 }
@@ -151,13 +152,13 @@ async fn reserve(address: SocketAddr) -> TcpSocket {
     }
 }
 
-/// Carries one connection until a side ends it or a fault does.
-async fn carry(mut client: TcpStream, address: SocketAddr, shared: Arc<Shared>) {
+/// Forwards one connection until a side closes it or a fault breaks it.
+async fn forward(mut client: TcpStream, address: SocketAddr, shared: Arc<Shared>) {
     let Ok(mut server) = TcpStream::connect(address).await else { return };
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let opened = shared.epoch.load(Ordering::SeqCst);
-    let connection = Connection { shared: &shared, opened, epoch: AtomicU64::new(0), carried: AtomicU64::new(0) };
+    let connection = Connection { shared: &shared, opened, epoch: AtomicU64::new(0), forwarded: AtomicU64::new(0) };
     let mut fault = shared.fault.subscribe();
     let ended = {
         let (from_client, to_client) = client.split();
@@ -169,7 +170,7 @@ async fn carry(mut client: TcpStream, address: SocketAddr, shared: Arc<Shared>) 
         }
     };
     if ended.is_err() {
-        // Closing now is a reset, and not an orderly end.
+        // With zero linger, closing sends a reset instead of an orderly shutdown.
         client.set_zero_linger().unwrap();
         server.set_zero_linger().unwrap();
     }
@@ -177,10 +178,10 @@ async fn carry(mut client: TcpStream, address: SocketAddr, shared: Arc<Shared>) 
 
 struct Connection<'a> {
     shared: &'a Shared,
-    /// The epoch in which it was opened.
+    /// The epoch in which the connection was opened.
     opened: u64,
     epoch: AtomicU64,
-    carried: AtomicU64,
+    forwarded: AtomicU64,
 }
 
 impl Connection<'_> {
@@ -213,14 +214,14 @@ impl Connection<'_> {
         }
     }
 
-    /// How many of `length` bytes may pass.
+    /// Returns how many of `length` bytes to forward.
     fn allowed(&self, direction: Direction, length: usize) -> usize {
         let epoch = self.shared.epoch.load(Ordering::SeqCst);
         if self.epoch.swap(epoch, Ordering::SeqCst) != epoch {
-            self.carried.store(0, Ordering::SeqCst);
+            self.forwarded.store(0, Ordering::SeqCst);
         }
         let length_bytes = length as u64;
-        let before_here = self.carried.fetch_add(length_bytes, Ordering::SeqCst);
+        let before_here = self.forwarded.fetch_add(length_bytes, Ordering::SeqCst);
         let before = self.shared.counter(direction).fetch_add(length_bytes, Ordering::SeqCst);
         let fault = *self.shared.fault.borrow();
         let left = match fault {
@@ -235,13 +236,13 @@ impl Connection<'_> {
     }
 }
 
-/// A home whose storage, and database if it is PostgreSQL, are behind proxies.
+/// A home whose storage, and whose database on PostgreSQL, are behind proxies.
 pub struct Proxied {
     pub home: Home,
     pub storage: Proxy,
-    /// `None` on SQLite, which no network leads to.
+    /// `None` on SQLite, which uses no network.
     pub database: Option<Proxy>,
-    /// Serves the storage where the environment names no S3 server.
+    /// Serves the storage when the environment names no S3 server.
     _embedded: Option<(Embedded, TempDir)>,
 }
 
@@ -259,13 +260,13 @@ impl Proxied {
                 (embedded.address, Some((embedded, directory)))
             }
         };
-        let storage = Proxy::before(storage_address).await;
+        let storage = Proxy::in_front_of(storage_address).await;
         home.set("S3_ENDPOINT_URL", &format!("http://{}", storage.address));
-        // Clients do not go through the proxy, so that what is stored can be looked at during a fault.
+        // Clients bypass the proxy, so that stored objects can be checked during a fault.
         home.set("S3_PUBLIC_ENDPOINT_URL", &format!("http://{storage_address}"));
         let database = match home.database_address() {
             Some(address) => {
-                let proxy = Proxy::before(address).await;
+                let proxy = Proxy::in_front_of(address).await;
                 home.move_database_to(proxy.address);
                 Some(proxy)
             }

@@ -1,5 +1,5 @@
-//! An outside world for imports: names that resolve to whatever the test says, and servers at made-up public addresses,
-//! which answer as HTTP should, or as it should not. What is looked up and connected to is kept.
+//! A simulated internet for imports: names that resolve as the test says, and servers at made-up public addresses that
+//! speak correct or broken HTTP. Look-ups, connections and requests are recorded.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,37 +18,37 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-/// The world. Names and addresses that it does not know are not there.
+/// The simulated network. Unknown names do not resolve, and unknown addresses refuse connections.
 #[derive(Default)]
-pub struct World(Mutex<Places>);
+pub struct World(Mutex<State>);
 
 #[derive(Default)]
-struct Places {
-    /// What each look-up of a name gives; the last answer is given again.
+struct State {
+    /// The result of each look-up of a name. The last one is repeated.
     names: HashMap<String, Vec<Vec<IpAddr>>>,
     lookups: HashMap<String, usize>,
-    /// Where the servers of made-up addresses really are.
+    /// The local addresses of the servers behind the made-up addresses.
     servers: HashMap<SocketAddr, SocketAddr>,
     connected: Vec<SocketAddr>,
     requests: Vec<String>,
-    /// Requests that are being answered, by site, and the most that ever were.
+    /// Requests in progress per site, and their peak.
     busy: HashMap<String, (usize, usize)>,
-    /// Bytes that servers could send.
+    /// Bytes that the servers have sent.
     sent: usize,
     roots: Vec<tokio_rustls::rustls::pki_types::CertificateDer<'static>>,
 }
 
-/// What a server sends.
+/// The bytes that a server sends.
 #[derive(Clone)]
 pub enum Reply {
     Whole(Vec<u8>),
-    /// And then nothing, with the connection open.
+    /// Sends these bytes, then keeps the connection open without sending more.
     ThenSilence(Vec<u8>),
-    /// A byte at a time, with this between them.
+    /// Sends one byte at a time, with this pause between them.
     Drip(Vec<u8>, Duration),
-    /// And then the second part for ever.
+    /// Sends the first part, then repeats the second without end.
     Endless(Vec<u8>, Vec<u8>),
-    /// When a permit is there, which is used up.
+    /// Sent once the semaphore has a permit, which it consumes.
     Gated(Arc<Semaphore>, Vec<u8>),
 }
 
@@ -63,38 +63,39 @@ impl World {
         Arc::default()
     }
 
-    fn places<T>(&self, look: impl FnOnce(&mut Places) -> T) -> T {
-        look(&mut self.0.lock().unwrap())
+    fn with_state<T>(&self, access: impl FnOnce(&mut State) -> T) -> T {
+        access(&mut self.0.lock().unwrap())
     }
 
-    /// A name and what each look-up gives.
+    /// Defines a name and the result of each look-up.
     pub fn name(&self, name: &str, answers: &[&[&str]]) {
         let answers = answers.iter().map(|answer| answer.iter().map(|address| address.parse().unwrap()).collect()).collect();
-        self.places(|places| places.names.insert(name.to_owned(), answers));
+        self.with_state(|state| state.names.insert(name.to_owned(), answers));
     }
 
-    /// A server at port 80 of a public address of its own, which the name resolves to. `reply` is given path and head.
+    /// Starts a server on port 80 of its own public address, to which `name` resolves. `reply` gets the path and the
+    /// request head.
     pub async fn site(self: &Arc<Self>, name: &str, reply: impl Fn(&str, &str) -> Reply + Send + Sync + 'static) -> IpAddr {
-        let address = self.new_place(name);
+        let address = self.new_site_address(name);
         let listener = self.listen(SocketAddr::new(address, 80)).await;
         let (world, name, reply) = (Arc::clone(self), name.to_owned(), Arc::new(reply));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (world, name, reply) = (Arc::clone(&world), name.clone(), Arc::clone(&reply));
-                // How a connection ends is the client's affair.
+                // Connection errors are the client's concern.
                 tokio::spawn(async move { world.answer(stream, &name, &*reply).await.ok() });
             }
         });
         address
     }
 
-    /// A server at port 443 with a certificate for `certified`, which is trusted or not.
+    /// Starts a server on port 443 with a certificate for `certified`. `trusted` says whether clients trust it.
     pub async fn secure_site(self: &Arc<Self>, name: &str, certified: &str, trusted: bool, reply: Reply) {
         let (certificate, acceptor) = certified_for(certified);
         if trusted {
-            self.places(|places| places.roots.push(certificate.der().clone()));
+            self.with_state(|state| state.roots.push(certificate.der().clone()));
         }
-        let listener = self.listen(SocketAddr::new(self.new_place(name), 443)).await;
+        let listener = self.listen(SocketAddr::new(self.new_site_address(name), 443)).await;
         let (world, name) = (Arc::clone(self), name.to_owned());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -107,11 +108,11 @@ impl World {
         });
     }
 
-    fn new_place(&self, name: &str) -> IpAddr {
-        self.places(|places| {
-            let number = u8::try_from(places.servers.len() + 1).unwrap();
+    fn new_site_address(&self, name: &str) -> IpAddr {
+        self.with_state(|state| {
+            let number = u8::try_from(state.servers.len() + 1).unwrap();
             let address = IpAddr::V4(Ipv4Addr::new(93, 184, 216, number));
-            places.names.entry(name.to_owned()).or_insert_with(|| vec![vec![address]]);
+            state.names.entry(name.to_owned()).or_insert_with(|| vec![vec![address]]);
             address
         })
     }
@@ -119,7 +120,7 @@ impl World {
     async fn listen(&self, at: SocketAddr) -> TcpListener {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        self.places(|places| places.servers.insert(at, address));
+        self.with_state(|state| state.servers.insert(at, address));
         listener
     }
 
@@ -135,14 +136,14 @@ impl World {
         }
         let head = String::from_utf8_lossy(&head).into_owned();
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-        self.places(|places| {
-            places.requests.push(format!("{name}{path}"));
-            let (now, most) = places.busy.entry(name.to_owned()).or_default();
+        self.with_state(|state| {
+            state.requests.push(format!("{name}{path}"));
+            let (now, most) = state.busy.entry(name.to_owned()).or_default();
             *now += 1;
             *most = (*most).max(*now);
         });
         let sent = self.send(&mut stream, reply(&path, &head)).await;
-        self.places(|places| places.busy.entry(name.to_owned()).or_default().0 -= 1);
+        self.with_state(|state| state.busy.entry(name.to_owned()).or_default().0 -= 1);
         sent
     }
 
@@ -151,7 +152,7 @@ impl World {
             Reply::Whole(bytes) => self.write(stream, &bytes).await?,
             Reply::ThenSilence(bytes) => {
                 self.write(stream, &bytes).await?;
-                // Until the client has had enough.
+                // Until the client disconnects.
                 stream.read_to_end(&mut Vec::new()).await?;
             }
             Reply::Drip(bytes, pause) => {
@@ -177,73 +178,73 @@ impl World {
     async fn write<S: AsyncWrite + Unpin>(&self, stream: &mut S, bytes: &[u8]) -> io::Result<()> {
         stream.write_all(bytes).await?;
         stream.flush().await?;
-        self.places(|places| places.sent += bytes.len());
+        self.with_state(|state| state.sent += bytes.len());
         Ok(())
     }
 
-    /// Where a server of this world is on this machine.
-    pub fn really(&self, address: SocketAddr) -> SocketAddr {
-        self.places(|places| places.servers[&address])
+    /// The local address of a server at a made-up address.
+    pub fn local_address(&self, address: SocketAddr) -> SocketAddr {
+        self.with_state(|state| state.servers[&address])
     }
 
-    // What was seen.
+    // Recorded events.
 
     pub fn lookups(&self, name: &str) -> usize {
-        self.places(|places| places.lookups.get(name).copied().unwrap_or_default())
+        self.with_state(|state| state.lookups.get(name).copied().unwrap_or_default())
     }
 
-    /// Addresses to which connections were tried, in order.
+    /// Addresses of attempted connections, in order.
     pub fn connected(&self) -> Vec<SocketAddr> {
-        self.places(|places| places.connected.clone())
+        self.with_state(|state| state.connected.clone())
     }
 
-    /// Requests in the order in which they came: `name/path`.
+    /// Requests in order of arrival: `name/path`.
     pub fn requests(&self) -> Vec<String> {
-        self.places(|places| places.requests.clone())
+        self.with_state(|state| state.requests.clone())
     }
 
-    /// The most requests that a site ever had at once.
-    pub fn most_at_once(&self, name: &str) -> usize {
-        self.places(|places| places.busy.get(name).map_or(0, |(_, most)| *most))
+    /// The peak number of concurrent requests to a site.
+    pub fn peak_requests(&self, name: &str) -> usize {
+        self.with_state(|state| state.busy.get(name).map_or(0, |(_, most)| *most))
     }
 
-    /// Requests that a site is answering.
+    /// The number of requests in progress at a site.
     pub fn busy(&self, name: &str) -> usize {
-        self.places(|places| places.busy.get(name).map_or(0, |(now, _)| *now))
+        self.with_state(|state| state.busy.get(name).map_or(0, |(now, _)| *now))
     }
 
     pub fn sent(&self) -> usize {
-        self.places(|places| places.sent)
+        self.with_state(|state| state.sent)
     }
 }
 
 impl Network for World {
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
-        let found = self.places(|places| {
-            let lookup = places.lookups.entry(host.to_owned()).or_default();
+        let found = self.with_state(|state| {
+            let lookup = state.lookups.entry(host.to_owned()).or_default();
             *lookup += 1;
-            let answers = places.names.get(host)?;
+            let answers = state.names.get(host)?;
             answers.get(*lookup - 1).or(answers.last()).cloned()
         });
         Box::pin(async move { found.ok_or_else(|| io::Error::other("no such name")) })
     }
 
     fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<TcpStream>> {
-        let server = self.places(|places| {
-            places.connected.push(address);
-            places.servers.get(&address).copied()
+        let server = self.with_state(|state| {
+            state.connected.push(address);
+            state.servers.get(&address).copied()
         });
         Box::pin(async move { TcpStream::connect(server.ok_or(io::ErrorKind::ConnectionRefused)?).await })
     }
 
     fn roots(&self) -> BoxFuture<'_, io::Result<RootCertStore>> {
         let mut roots = RootCertStore::empty();
-        self.places(|places| roots.add_parsable_certificates(places.roots.iter().cloned()));
+        self.with_state(|state| roots.add_parsable_certificates(state.roots.iter().cloned()));
         Box::pin(async move { Ok(roots) })
     }
 }
 
-/// A whole answer.
+/// A complete response with `Content-Length`.
 pub fn reply(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
     Reply::Whole(answer(status, headers, body))
 }
@@ -257,18 +258,18 @@ pub fn answer(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An answer's head alone.
+/// The head of a response.
 pub fn head(status: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!("HTTP/1.1 {status}\r\n{headers}\r\n").into_bytes()
 }
 
-/// A picture as servers give it.
+/// A JPEG response, as servers send it.
 pub fn picture(file: &[u8]) -> Reply {
     reply("200 OK", &[("Content-Type", "image/jpeg")], file)
 }
 
-/// A certificate for a name, signed by itself, and who speaks TLS with it.
+/// A self-signed certificate for a name, and a TLS acceptor that uses it.
 pub fn certified_for(name: &str) -> (rcgen::Certificate, TlsAcceptor) {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();

@@ -1,4 +1,4 @@
-//! The callers of the tables' columns, and what their requests come in with.
+//! The callers in the tables' columns, and the credentials that their requests carry.
 
 use chrono::TimeDelta;
 use reqwest::{Method, RequestBuilder};
@@ -7,32 +7,32 @@ use serde_json::{Value, json};
 use super::table::Column;
 use crate::harness::{Login, PASSWORD, TestApp};
 
-/// A part of what a request comes in with.
+/// One credential of a request.
 #[derive(Debug, Clone)]
 enum Credential {
     /// `X-User-Id`.
     UserId(String),
     Token(String),
     Basic(String, String),
-    /// An `Authorization` as it stands.
+    /// A literal `Authorization` header.
     Authorization(String),
 }
 
-/// One way to be the caller of a column.
+/// One combination of credentials for the caller of a column.
 #[derive(Debug, Clone)]
-pub struct Way {
-    /// Whom the caller would upload for.
+pub struct Credentials {
+    /// The user that the caller would upload for.
     pub user: String,
-    shown: Vec<Credential>,
+    parts: Vec<Credential>,
 }
 
-impl Way {
-    fn new(user: &str, shown: impl IntoIterator<Item = Credential>) -> Self {
-        Self { user: user.to_owned(), shown: shown.into_iter().collect() }
+impl Credentials {
+    fn new(user: &str, parts: impl IntoIterator<Item = Credential>) -> Self {
+        Self { user: user.to_owned(), parts: parts.into_iter().collect() }
     }
 
-    pub fn put_on(&self, request: RequestBuilder) -> RequestBuilder {
-        self.shown.iter().fold(request, |request, credential| match credential {
+    pub fn add_to(&self, request: RequestBuilder) -> RequestBuilder {
+        self.parts.iter().fold(request, |request, credential| match credential {
             Credential::UserId(user) => request.header("X-User-Id", user),
             Credential::Token(token) => request.bearer_auth(token),
             Credential::Basic(user, password) => request.basic_auth(user, Some(password)),
@@ -41,9 +41,9 @@ impl Way {
     }
 }
 
-impl std::fmt::Display for Way {
+impl std::fmt::Display for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names = self.shown.iter().map(|credential| match credential {
+        let names = self.parts.iter().map(|credential| match credential {
             Credential::UserId(user) => format!("X-User-Id: {user}"),
             Credential::Token(_) => "a token".to_owned(),
             Credential::Basic(user, _) => format!("Basic {user}"),
@@ -53,14 +53,14 @@ impl std::fmt::Display for Way {
     }
 }
 
-/// The keys of an account, by the names of their columns.
+/// An account's API keys, by column name.
 type Keys = [(&'static str, String); 4];
 
-/// Everybody who asks.
+/// All callers.
 pub struct Callers {
     pub owner: Login,
     pub admin: Login,
-    /// To log in as, and to be changed, by anybody.
+    /// An account that any caller may log in to or change.
     pub guest: Login,
     other: Login,
     disabled: Login,
@@ -72,7 +72,8 @@ pub struct Callers {
 
 impl Callers {
     pub async fn new(app: &TestApp) -> Self {
-        // Tokens of a time that is over: presigned URLs are checked by the machine's clock, so the service is to be back at it.
+        // The expired token is created in the past. The clock must then return to the machine's time, by which the
+        // storage checks presigned URLs.
         app.clock.advance(TimeDelta::minutes(-16));
         let mut admin = app.admin().await;
         let mut owner = app.account(&admin, "owner", &json!({})).await;
@@ -91,7 +92,7 @@ impl Callers {
         Self { owner, admin, guest, other, disabled, disabled_key, expired, owner_keys, admin_keys }
     }
 
-    /// After sessions were ended.
+    /// Creates new sessions after the old ones were revoked.
     pub async fn log_in_again(&mut self, app: &TestApp) {
         for login in [&mut self.owner, &mut self.other, &mut self.admin] {
             log_in_again(app, login).await;
@@ -103,43 +104,46 @@ impl Callers {
         &self.disabled.user_id
     }
 
-    pub fn ways(&self, column: Column) -> Vec<Way> {
+    pub fn credentials(&self, column: Column) -> Vec<Credentials> {
         use Credential::{Authorization, Basic, Token, UserId};
         let (owner, other) = (self.owner.user_id.as_str(), self.other.user_id.as_str());
         let (admin, disabled) = (self.admin.user_id.as_str(), self.disabled_user());
-        let named = |user: &str| Way::new(user, [UserId(user.to_owned())]);
+        let named = |user: &str| Credentials::new(user, [UserId(user.to_owned())]);
         let key = |key: &str| Basic("any".to_owned(), key.to_owned());
         let token = |login: &Login| Token(login.access.clone());
         match (column.group, column.name) {
-            ("trusted", "-") => vec![Way::new("anyone", [])],
+            ("trusted", "-") => vec![Credentials::new("anyone", [])],
             ("trusted", "own") => vec![named(owner)],
             ("trusted", "oth") => vec![named(other), named("stranger")],
             ("trusted", "adm") => vec![named(admin)],
             ("trusted", "dis") => vec![named(disabled)],
-            ("req", "any") => vec![Way::new("anyone", []), named(owner), named(other), named(admin), named(disabled)],
+            ("req", "any") => vec![Credentials::new("anyone", []), named(owner), named(other), named(admin), named(disabled)],
             ("owner", "own") => vec![
-                Way::new(owner, [token(&self.owner)]),
-                Way::new(owner, [Basic(self.owner.email.clone(), PASSWORD.to_owned())]),
+                Credentials::new(owner, [token(&self.owner)]),
+                Credentials::new(owner, [Basic(self.owner.email.clone(), PASSWORD.to_owned())]),
             ],
-            ("owner", name) => vec![Way::new(owner, [key(of(&self.owner_keys, name))])],
-            // Who shows to be one user cannot say to be another.
+            ("owner", name) => vec![Credentials::new(owner, [key(of(&self.owner_keys, name))])],
+            // An authenticated caller cannot claim to be another user.
             ("oth", "oth") => {
-                vec![Way::new(other, [token(&self.other)]), Way::new(other, [token(&self.other), UserId(owner.to_owned())])]
+                vec![
+                    Credentials::new(other, [token(&self.other)]),
+                    Credentials::new(other, [token(&self.other), UserId(owner.to_owned())]),
+                ]
             }
-            ("admin", "own") => vec![Way::new(admin, [token(&self.admin)])],
-            ("admin", name) => vec![Way::new(admin, [key(of(&self.admin_keys, name))])],
+            ("admin", "own") => vec![Credentials::new(admin, [token(&self.admin)])],
+            ("admin", name) => vec![Credentials::new(admin, [key(of(&self.admin_keys, name))])],
             ("refused", "dis") => {
-                vec![Way::new(disabled, [key(&self.disabled_key)]), Way::new(disabled, [token(&self.disabled)])]
+                vec![Credentials::new(disabled, [key(&self.disabled_key)]), Credentials::new(disabled, [token(&self.disabled)])]
             }
-            ("refused", "exp") => vec![Way::new(owner, [Token(self.expired.clone())])],
-            // What is wrong is not read as something weaker, nor as if it were not there.
+            ("refused", "exp") => vec![Credentials::new(owner, [Token(self.expired.clone())])],
+            // Wrong credentials are never treated as weaker or missing ones.
             ("refused", "bad") => vec![
-                Way::new(owner, [Token("nonsense".to_owned())]),
-                Way::new(owner, [Token("nonsense".to_owned()), UserId(owner.to_owned())]),
-                Way::new(owner, [key(&altered(of(&self.owner_keys, "key")))]),
-                Way::new(owner, [Authorization("Digest username=\"owner\"".to_owned())]),
+                Credentials::new(owner, [Token("nonsense".to_owned())]),
+                Credentials::new(owner, [Token("nonsense".to_owned()), UserId(owner.to_owned())]),
+                Credentials::new(owner, [key(&altered(of(&self.owner_keys, "key")))]),
+                Credentials::new(owner, [Authorization("Digest username=\"owner\"".to_owned())]),
             ],
-            _ => panic!("nobody is in {column:?}"),
+            _ => panic!("no caller is defined for {column:?}"),
         }
     }
 }
@@ -163,9 +167,9 @@ fn of<'a>(keys: &'a Keys, column: &str) -> &'a str {
     keys.iter().find(|(name, _)| *name == column).map(|(_, key)| key.as_str()).expect("a key")
 }
 
-/// A key with the id of another, and a secret that is not its own.
+/// A key with the id of an existing key and a wrong secret.
 fn altered(key: &str) -> String {
-    // The last letter of a secret holds bits that do not count.
+    // The last character of the secret contains unused bits, so an earlier one is changed.
     let (kept, last) = key.split_at(key.len() - 5);
     let other = if last.starts_with('A') { 'B' } else { 'A' };
     format!("{kept}{other}{}", &last[1..])

@@ -1,35 +1,35 @@
-//! What the operations are asked for: a request of each that whoever is permitted succeeds with, so that nothing but the
-//! caller can make it fail.
+//! The requests of the tables' rows. Each one succeeds for a permitted caller, so that only the caller can make it
+//! fail.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::callers::{Callers, Way};
+use super::callers::{Callers, Credentials};
 use super::table::Row;
 use crate::harness::pictures::jpeg;
 use crate::harness::world::picture;
 use crate::harness::{Form, PASSWORD, TestApp, World};
 
-/// An id that nothing has.
-const NOBODYS: &str = "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a";
+/// An id that does not exist.
+const UNKNOWN_ID: &str = "01929b2e-7d3c-7a51-8f00-5a5a5a5a5a5a";
 
-/// A tag of all images of the owner.
+/// A tag on all images of the owner.
 const TAG: &str = "sea";
 
-/// A service with everybody who asks it for something.
+/// A service and all callers.
 pub struct Stage {
     pub app: TestApp,
     pub callers: Callers,
     file: Vec<u8>,
-    /// For names that nothing has had before.
+    /// Makes names unique.
     count: u32,
 }
 
-/// What a row's requests are for, as it is until one of them succeeds.
+/// The resource that a row's requests address. It stays the same until one of them succeeds.
 #[derive(Debug, Clone)]
 pub struct Target {
     pub path: String,
-    /// For who has one to spend.
+    /// The refresh token, for the operation that uses one up.
     refresh: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl Stage {
     pub async fn new(mode: &str) -> Self {
         let world = World::new();
         world.site("pictures.test", |_, _| picture(&jpeg(60, 60, 1))).await;
-        // Imports and captions are ordered, and not begun.
+        // Imports and captions are created but not processed.
         let mode = format!("--auth-mode={mode}");
         let captions = ["--caption-url=http://captions.test/v1", "--caption-model=any", "--caption-concurrency=0"];
         let app = TestApp::within(world, &[&[&mode, "--import-concurrency=0"], &captions[..]].concat()).await;
@@ -45,8 +45,8 @@ impl Stage {
         Self { app, callers, file: jpeg(60, 60, 1), count: 0 }
     }
 
-    /// Makes what a row's requests are for anew.
-    pub async fn set(&mut self, row: &Row) -> Target {
+    /// Creates the resource that a row's requests address.
+    pub async fn create_target(&mut self, row: &Row) -> Target {
         self.count += 1;
         let is_unknown = row.state == "unknown";
         let mut path = row.path().to_owned();
@@ -55,22 +55,22 @@ impl Stage {
             path = path.replace("{image_id}", &image).replace("{token}", &token);
         }
         if path.contains("{jobId}") {
-            let job = if is_unknown { NOBODYS.to_owned() } else { self.import("public").await };
+            let job = if is_unknown { UNKNOWN_ID.to_owned() } else { self.import("public").await };
             path = path.replace("{jobId}", &job);
         }
         if path.starts_with("/accounts/{id}") {
-            path = path.replace("{id}", if is_unknown { NOBODYS } else { &self.callers.guest.id });
+            path = path.replace("{id}", if is_unknown { UNKNOWN_ID } else { &self.callers.guest.id });
         }
-        path = path.replace("/me/sessions/{id}", &format!("/me/sessions/{NOBODYS}"));
+        path = path.replace("/me/sessions/{id}", &format!("/me/sessions/{UNKNOWN_ID}"));
         if path.starts_with("/api-keys/{id}") {
-            let key = if is_unknown { NOBODYS.to_owned() } else { self.made("/api-keys", &json!({}), "id").await };
+            let key = if is_unknown { UNKNOWN_ID.to_owned() } else { self.create("/api-keys", &json!({}), "id").await };
             path = path.replace("{id}", &key);
         }
         if path.starts_with("/plans/{name}") {
             let plan = format!("plan-{}", self.count);
             if !is_unknown {
-                let made = self.app.json_as(&self.callers.admin, Method::POST, "/plans", &json!({"name": plan})).await;
-                assert_eq!(made.status, 201, "{}", made.text());
+                let created = self.app.json_as(&self.callers.admin, Method::POST, "/plans", &json!({"name": plan})).await;
+                assert_eq!(created.status, 201, "{}", created.text());
             }
             path = path.replace("{name}", &plan);
         }
@@ -85,12 +85,13 @@ impl Stage {
             ("GET /images", "filtered") => path += &format!("?user_id={}&tags={TAG}", self.callers.owner.user_id),
             _ => {}
         }
-        assert!(!path.contains('{'), "{row}: what is to stand in {path}?");
+        assert!(!path.contains('{'), "{row}: {path} has a placeholder without a value");
         let refresh = if row.path() == "/token/refresh" { Some(self.refresh_token().await) } else { None };
         Target { path, refresh }
     }
 
-    /// A collection of the owner, in the row's state where it is that of the collection, and with the image that the path names.
+    /// Creates a collection of the owner and returns its name. Its state is the row's, unless the path names an image:
+    /// then the image has the state and is in the collection.
     async fn collection(&self, row: &Row, path: &str) -> String {
         let name = format!("collection-{}", self.count);
         let image = path.strip_prefix("/collections/{name}/images/");
@@ -98,7 +99,7 @@ impl Stage {
             return name;
         }
         let visibility = if row.state == "private" && image.is_none() { "private" } else { "public" };
-        self.made("/collections", &json!({"name": name, "visibility": visibility}), "name").await;
+        self.create("/collections", &json!({"name": name, "visibility": visibility}), "name").await;
         if let Some(image) = image.filter(|_| row.state != "unknown" && row.method() != "PUT") {
             let path = format!("/collections/{name}/images/{image}");
             self.app.send(self.app.request_as(&self.callers.owner, Method::PUT, &path)).await.ok();
@@ -106,17 +107,18 @@ impl Stage {
         name
     }
 
-    /// What a request of the owner makes; returns a field of the answer.
-    async fn made(&self, path: &str, body: &Value, field: &str) -> String {
-        let made = self.app.json_as(&self.callers.owner, Method::POST, path, body).await;
-        assert!([201, 202].contains(&made.status), "{path}: {}", made.text());
-        made.json()[field].as_str().expect(field).to_owned()
+    /// Creates something as the owner. Returns a field of the response.
+    async fn create(&self, path: &str, body: &Value, field: &str) -> String {
+        let created = self.app.json_as(&self.callers.owner, Method::POST, path, body).await;
+        assert!([201, 202].contains(&created.status), "{path}: {}", created.text());
+        created.json()[field].as_str().expect(field).to_owned()
     }
 
-    /// An image of the owner, and what opens a link to it that was made before the image came to its state.
+    /// Creates an image of the owner. Returns its id and the token of an expiring link, created before the image
+    /// reached its state.
     async fn image(&self, state: &str, with_link: bool) -> (String, String) {
         if state == "unknown" {
-            return (NOBODYS.to_owned(), "A".repeat(43));
+            return (UNKNOWN_ID.to_owned(), "A".repeat(43));
         }
         let visibility = if state.starts_with("private") { "private" } else { "public" };
         let form = Form::new().file(&self.file).text("tags", TAG).text("visibility", visibility);
@@ -125,7 +127,7 @@ impl Stage {
         let mut token = String::new();
         if with_link {
             let max_views = if state == "used up" { json!(1) } else { Value::Null };
-            let link = self.made(&format!("{path}/links"), &json!({"expires_in": 300, "max_views": max_views}), "link").await;
+            let link = self.create(&format!("{path}/links"), &json!({"expires_in": 300, "max_views": max_views}), "link").await;
             token = link.rsplit('/').next().expect("a token").to_owned();
         }
         let by = match state.strip_prefix("private ").unwrap_or(state) {
@@ -136,16 +138,16 @@ impl Stage {
             }
             "deleted" => &self.callers.owner,
             "taken down" => &self.callers.admin,
-            _ => panic!("an image that is {state}"),
+            _ => panic!("unknown image state: {state}"),
         };
         self.app.send(self.app.request_as(by, Method::DELETE, &path)).await.ok();
         (id, token)
     }
 
-    /// An import that the owner orders.
+    /// Creates an import as the owner.
     pub async fn import(&self, visibility: &str) -> String {
         let order = json!({"urls": [format!("http://pictures.test/{visibility}")], "tags": [TAG], "visibility": visibility});
-        self.made("/imports", &order, "jobId").await
+        self.create("/imports", &order, "jobId").await
     }
 
     async fn refresh_token(&self) -> String {
@@ -157,15 +159,15 @@ impl Stage {
         json!({"email": self.callers.guest.email, "password": PASSWORD})
     }
 
-    /// A request for a target, in the way that a caller comes in.
-    pub fn request(&mut self, row: &Row, target: &Target, way: &Way) -> RequestBuilder {
+    /// Builds a request for a target with the caller's credentials.
+    pub fn request(&mut self, row: &Row, target: &Target, credentials: &Credentials) -> RequestBuilder {
         self.count += 1;
         let method = Method::from_bytes(row.method().as_bytes()).expect("a method");
-        let request = way.put_on(self.app.request(method.clone(), &target.path));
+        let request = credentials.add_to(self.app.request(method.clone(), &target.path));
         let user = match row.state {
             "for owner" => &self.callers.owner.user_id,
             "for disabled" => self.callers.disabled_user(),
-            _ => &way.user,
+            _ => &credentials.user,
         };
         let body = match row.operation {
             "POST /images" => {
@@ -191,29 +193,29 @@ impl Stage {
             "PUT /plans/{name}" => json!({"custom_sizes": true}),
             "POST /images/{image_id}/restore" | "POST /images/{image_id}/caption" => return request,
             operation => {
-                assert!([Method::GET, Method::DELETE].contains(&method), "{operation}: what is to be its body?");
+                assert!([Method::GET, Method::DELETE].contains(&method), "{operation} has no request body in this test");
                 return request;
             }
         };
         request.json(&body)
     }
 
-    /// The same request, as one for the head of the answer alone.
-    pub fn head(&self, target: &Target, way: &Way) -> RequestBuilder {
-        way.put_on(self.app.request(Method::HEAD, &target.path))
+    /// Builds the same request with the method HEAD.
+    pub fn head(&self, target: &Target, credentials: &Credentials) -> RequestBuilder {
+        credentials.add_to(self.app.request(Method::HEAD, &target.path))
     }
 
-    /// After a request that has succeeded: what it has changed is made anew.
+    /// Restores what a successful request changed.
     pub async fn reset(&mut self, row: &Row, target: &mut Target) {
         if ["PUT /accounts/me/password", "DELETE /accounts/me/sessions"].contains(&row.operation) {
             self.callers.log_in_again(&self.app).await;
         }
         if row.method() != "GET" {
-            *target = self.set(row).await;
+            *target = self.create_target(row).await;
         }
     }
 
-    /// The pictures of two imports of the owner, one of which is public.
+    /// Imports two images for the owner, one public and one private.
     pub async fn two_images(&self) {
         self.import("public").await;
         self.import("private").await;

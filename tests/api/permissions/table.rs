@@ -1,26 +1,27 @@
-//! The tables: what each caller gets of each operation, and how much of what is another's it is shown.
+//! The permission tables: the status of each operation for each caller, and how many of another user's images it shows.
 //!
-//! The columns, in groups; each is a caller, or several who are all to get the same:
+//! The columns come in groups. Each column is one caller, or several callers who must get the same result:
 //!
 //! | group | column | the caller |
 //! |---|---|---|
 //! | `trusted` | | behind a gateway (`AUTH_MODE=trusted`), without an `Authorization` |
-//! | | `-` | nobody |
-//! | | `own` `oth` `adm` `dis` | whom `X-User-Id` names: the owner, others with and without account, an administrator, one who is disabled |
-//! | `req` | `any` | with `AUTH_MODE=required`, nobody and each of these: the header counts for nothing |
-//! | `owner` | | the account of the images' owner, in both modes, as all that follow |
-//! | | `own` | by an access token, or by e-mail address and password |
-//! | | `key` | by an API key without scopes |
-//! | | `rd` `up` `ad` | by a key with the scope `read`, `upload`, `admin`, which makes nobody an administrator |
+//! | | `-` | anonymous |
+//! | | `own` `oth` `adm` `dis` | the user in `X-User-Id`: owner, others with and without account, administrator, disabled one |
+//! | `req` | `any` | with `AUTH_MODE=required`, anonymous and each of these: the header is ignored |
+//! | `owner` | | the account that owns the images; this and all later groups apply in both modes |
+//! | | `own` | with an access token, or with e-mail address and password |
+//! | | `key` | with an API key without scopes |
+//! | | `rd` `up` `ad` | with a key with the scope `read`, `upload` or `admin` (which does not make an administrator) |
 //! | `oth` | `oth` | another account |
-//! | `admin` | | an administrator, of whom the images are not either; the columns are as the owner's |
-//! | `refused` | `dis` `exp` `bad` | a disabled account, an access token that has expired, credentials that are nobody's |
+//! | `admin` | | an administrator who does not own the images; the columns are the same as the owner's |
+//! | `refused` | `dis` `exp` `bad` | a disabled account, an access token that has expired, invalid credentials |
 //!
-//! After an operation stands the state of what it is for: an image may be `public`, `private`, `deleted` by its owner, `taken
-//! down` by an administrator, or `unknown`, which is that there is none; so may a collection, where no image is named; a link that expires may be `used up`. Uploads and
-//! imports are `for owner`, for the caller's own user (`self`), or for the user of a disabled account.
+//! The operation is followed by the state of its resource. An image is `public`, `private`, `deleted` by its owner,
+//! `taken down` by an administrator, or `unknown` (it does not exist). A collection has such a state if the path names
+//! no image. A link that expires may be `used up`. Uploads and imports are `for owner`, for the caller's own user
+//! (`self`), or for the user of a disabled account.
 
-/// Statuses.
+/// The status of each operation for each caller.
 pub const STATUSES: &str = "
                                                   |trusted            |req|owner              |oth|admin              |refused
                                                   |  - own oth adm dis|any|own key  rd  up  ad|oth|own key  rd  up  ad|dis exp bad
@@ -178,8 +179,8 @@ GET /ready                                        |200 200 200 200 200|200|200 2
 GET /metrics                                      |200 200 200 200 200|200|200 200 200 200 200|200|200 200 200 200 200|200 200 200
 ";
 
-/// How much the operation shows: of two images of the owner, one of which is public; of the two imports that brought them. `-`
-/// where the caller is refused.
+/// How many images, or imports, each list shows: of two images of the owner, one public and one private, and the two
+/// imports that created them. `-` means that the caller is rejected.
 pub const SEEN: &str = "
                            |trusted            |req|owner              |oth|admin              |refused
                            |  - own oth adm dis|any|own key  rd  up  ad|oth|own key  rd  up  ad|dis exp bad
@@ -192,12 +193,12 @@ GET /imports               |  -   2   0   0   -|  -|  2   2   2   -   -|  0|  0 
 GET /stats                 |  1   1   1   1   -|  1|  1   1   1   -   -|  1|  2   2   1   -   -|  -   -   -
 ";
 
-/// A line of a table.
+/// A row of a table.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// `GET /images/{image_id}`, as the OpenAPI document spells it.
     pub operation: &'static str,
-    /// What it is asked for; empty where it is always the same.
+    /// The state of the resource. Empty if it is always the same.
     pub state: &'static str,
     /// By column, as in [`COLUMNS`].
     cells: Vec<&'static str>,
@@ -210,7 +211,7 @@ pub struct Column {
     pub name: &'static str,
 }
 
-/// The groups, each with its columns, in their order.
+/// The groups, each with its columns, in order.
 const COLUMNS: [(&str, &[&str]); 6] = [
     ("trusted", &["-", "own", "oth", "adm", "dis"]),
     ("req", &["any"]),
@@ -224,21 +225,21 @@ pub fn columns() -> Vec<Column> {
     COLUMNS.iter().flat_map(|(group, names)| names.iter().map(|name| Column { group, name })).collect()
 }
 
-/// The rows of a table, whose head must be [`COLUMNS`].
+/// The rows of a table, whose header must match [`COLUMNS`].
 pub fn rows(table: &'static str) -> Vec<Row> {
     let mut lines = table.lines().filter(|line| !line.is_empty());
-    let mut head = || lines.next().expect("two lines of head").split('|').skip(1);
-    assert!(head().map(str::trim).eq(COLUMNS.map(|(group, _)| group)), "the head's first line is not what the test reads");
+    let mut header = || lines.next().expect("a header of two lines").split('|').skip(1);
+    assert!(header().map(str::trim).eq(COLUMNS.map(|(group, _)| group)), "the first header line does not match COLUMNS");
     assert!(
-        head().map(|names| names.split_whitespace().collect::<Vec<_>>()).eq(COLUMNS.map(|(_, names)| names.to_vec())),
-        "the head's second line is not what the test reads"
+        header().map(|names| names.split_whitespace().collect::<Vec<_>>()).eq(COLUMNS.map(|(_, names)| names.to_vec())),
+        "the second header line does not match COLUMNS"
     );
     lines.map(row).collect()
 }
 
 fn row(line: &'static str) -> Row {
     let (name, cells) = line.split_once('|').expect("a name and cells");
-    // A state has spaces too, an operation has one.
+    // The operation contains one space. The state after it may contain more.
     let name = name.trim();
     let end = name.match_indices(' ').nth(1).map_or(name.len(), |(at, _)| at);
     let cells: Vec<_> = cells.split(['|', ' ']).filter(|cell| !cell.is_empty()).collect();
@@ -255,7 +256,7 @@ impl Row {
         self.operation.split(' ').nth(1).unwrap_or_default()
     }
 
-    /// The cells with their columns; those of a number, where `-` is none.
+    /// The cells with their columns. `-` is `None`, any other cell is a number.
     pub fn cells<T: std::str::FromStr>(&self) -> Vec<(Column, Option<T>)> {
         let read = |cell: &&str| match *cell {
             "-" => None,

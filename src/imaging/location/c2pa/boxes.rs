@@ -1,19 +1,19 @@
-//! JUMBF (ISO 19566-5): boxes inside of boxes, each with a length and a name. Reads slices, copies nothing.
+//! JUMBF (ISO 19566-5): nested boxes, each with a length and a type. Parses slices without copying.
 
-/// The bytes are no boxes, or beyond what honest ones do.
+/// The bytes are not boxes, or exceed the limits.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// A box without its head.
+/// A box without its header.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Box<'a> {
     pub name: [u8; 4],
     pub body: &'a [u8],
 }
 
-/// The boxes in `bytes`, one after the other. An error is the last item.
+/// Iterates over consecutive boxes. An error is the last item.
 pub(super) fn boxes(bytes: &[u8]) -> impl Iterator<Item = Result<Box<'_>, Malformed>> {
-    // Writers pad with zeros. Looked for once: a store may hold a million boxes.
+    // Writers pad with zeros. Computed once, because a store may hold a million boxes.
     let padding = bytes.iter().rev().take_while(|byte| super::super::is_blank(std::slice::from_ref(*byte))).count();
     let mut rest = Some(bytes);
     std::iter::from_fn(move || {
@@ -29,7 +29,7 @@ pub(super) fn boxes(bytes: &[u8]) -> impl Iterator<Item = Result<Box<'_>, Malfor
 fn split(bytes: &[u8]) -> Result<(Box<'_>, &[u8]), Malformed> {
     let [a, b, c, d, name @ ..] = *bytes.first_chunk::<8>().ok_or(Malformed)?;
     let (head, size) = match u32::from_be_bytes([a, b, c, d]) {
-        // Up to the end of what holds it.
+        // Up to the end of the enclosing box.
         0 => (8, bytes.len()),
         1 => {
             let long = bytes.get(8..).and_then(|rest| rest.first_chunk()).ok_or(Malformed)?;
@@ -41,18 +41,18 @@ fn split(bytes: &[u8]) -> Result<(Box<'_>, &[u8]), Malformed> {
     Ok((Box { name, body }, bytes.get(size..).unwrap_or_default()))
 }
 
-/// A box of boxes (`jumb`): what its description says, and the boxes after that.
+/// A superbox (`jumb`): its description, and the boxes after that.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Superbox<'a> {
-    /// The first four bytes of the content's UUID, which name it.
+    /// The first four bytes of the content's UUID, which identify it.
     pub kind: [u8; 4],
     pub label: &'a [u8],
-    /// [`boxes`].
+    /// The content boxes, for [`boxes`].
     pub content: &'a [u8],
 }
 
 impl<'a> Superbox<'a> {
-    /// Reads the body of a `jumb` box.
+    /// Parses the body of a `jumb` box.
     pub fn read(body: &'a [u8]) -> Result<Self, Malformed> {
         const HAS_LABEL: u8 = 2;
         let (description, content) = split(body)?;
@@ -70,7 +70,7 @@ impl<'a> Superbox<'a> {
         Ok(Superbox { kind, label, content })
     }
 
-    /// The superboxes directly in it; other boxes are passed over.
+    /// Iterates over the superboxes directly in it; other boxes are skipped.
     pub fn superboxes(self) -> impl Iterator<Item = Result<Superbox<'a>, Malformed>> {
         boxes(self.content).filter_map(|found| match found {
             Ok(Box { name, body }) => (name == *b"jumb").then(|| Superbox::read(body)),
@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn boxes_that_look_like_padding_are_all_read() {
-        // Every byte is blank but the lengths of the boxes, of which a tab is one: looking for padding behind each of a million
-        // boxes would take hours.
+        // Every byte is blank except the lengths of the boxes, and a length of 9 is a tab: searching for padding after each of a
+        // million boxes would take hours.
         const COUNT: usize = 1_000_000;
         let blank = b"\0\0\0\x09     ".repeat(COUNT);
         for (end, count) in [(&b""[..], 0), (b"\0\0\0\x08last", COUNT + 1), (b"\0\0\0\x08last\0\0\0\0\0\0", COUNT + 1)] {

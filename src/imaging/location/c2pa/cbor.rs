@@ -1,25 +1,25 @@
-//! CBOR (RFC 8949), as far as it takes to list the keys and texts of an assertion and to read a hash's exclusions. Walks
-//! without recursion; a length that lies ends the walk before anything is allocated for it.
+//! CBOR (RFC 8949), as far as needed to list the keys and texts of an assertion and to read the exclusions of a hash. Walks
+//! without recursion. A false length stops the walk before anything is allocated for it.
 
 use super::boxes::Malformed;
-use super::names::Item;
+use super::vocabulary::Item;
 use std::borrow::Cow;
 
-/// Arrays and maps inside of each other; assertions nest about 10 deep.
+/// Nesting of arrays and maps; assertions nest about 10 levels deep.
 const MAX_DEPTH: usize = 64;
 
-/// A data item's first byte and argument.
+/// The initial byte and argument of a data item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Head {
     Number(u64),
-    /// A byte string or a text; `None` is one in chunks.
+    /// The length of a byte string or text; `None` if it is in chunks.
     Bytes(Option<usize>),
     Text(Option<usize>),
-    /// How many items there are; `None`: as many as there are before a break.
+    /// The number of items or pairs; `None` for indefinite length.
     Array(Option<u64>),
     Map(Option<u64>),
     Tag,
-    /// Negative numbers, floating point, booleans: nothing that is looked at.
+    /// Negative numbers, floating point, booleans: nothing that is checked.
     Other,
     Break,
 }
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A string, of which the head has been read.
+    /// Reads a string after its head.
     fn string(&mut self, length: Option<usize>) -> Result<Cow<'a, [u8]>, Malformed> {
         if let Some(length) = length {
             return self.take(length).map(Cow::Borrowed);
@@ -78,9 +78,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// An array or a map that is not at its end.
+/// An array or a map with items to come.
 struct Open {
-    /// Items to come, a map's keys and values each; `None`: until a break.
+    /// Items to come, counting keys and values of a map separately; `None`: until a break.
     left: Option<u64>,
     is_map: bool,
     key_is_next: bool,
@@ -101,7 +101,7 @@ pub(super) fn walk(bytes: &[u8], mut visit: impl FnMut(Item)) -> Result<(), Malf
             continue;
         }
         if head == Head::Break {
-            // Only what has no length ends like this, and no map ends between key and value.
+            // Only items of indefinite length end with a break, and a map does not end between key and value.
             let last = open.pop().ok_or(Malformed)?;
             if last.left.is_some() || last.is_map && !last.key_is_next {
                 return Err(Malformed);
@@ -146,7 +146,7 @@ pub(super) fn walk(bytes: &[u8], mut visit: impl FnMut(Item)) -> Result<(), Malf
     Ok(())
 }
 
-/// The ranges that a data hash (C2PA 2.2, 18.5) leaves out, as start and length. Read strictly: only what writers write.
+/// Returns the ranges that a data hash (C2PA 2.2, 18.5) excludes, as start and length. Strict: accepts only what writers produce.
 pub(super) fn exclusions(data_hash: &[u8]) -> Result<Vec<(u64, u64)>, Malformed> {
     let mut reader = Reader::of(data_hash);
     let Head::Map(Some(pairs)) = reader.head()? else { return Err(Malformed) };

@@ -1,16 +1,16 @@
-//! Compressed manifests: Brotli (RFC 7932) in a `brob` box, with a bound, for a few bytes of it can hold gigabytes.
+//! Compressed manifests: Brotli (RFC 7932) in a `brob` box, within a limit, because a few bytes of it can hold gigabytes.
 
 use super::boxes::Malformed;
 use brotli_decompressor::Decompressor as Brotli;
 use std::io::Read;
 
-/// What may be decompressed in one store. Manifests of cameras and editors hold some 100 KB.
+/// The total decompressed size for one store. Manifests of cameras and editors hold some 100 KB.
 const MAX_BYTES: usize = 4 << 20;
 
-/// What the decoder reads at once.
+/// The decoder's read buffer.
 const BUFFER_BYTES: usize = 4096;
 
-/// What is left of that.
+/// The rest of that budget.
 pub(super) struct Decompressor {
     left_bytes: usize,
 }
@@ -20,7 +20,7 @@ impl Decompressor {
         Decompressor { left_bytes: MAX_BYTES }
     }
 
-    /// An error when the data is damaged or above the bound.
+    /// Decompresses one box. Fails if the data is damaged or exceeds the limit.
     pub fn decompress(&mut self, brotli: &[u8]) -> Result<Vec<u8>, Malformed> {
         let mut inside = Vec::new();
         let read = Brotli::new(brotli, BUFFER_BYTES).take(self.left_bytes as u64 + 1).read_to_end(&mut inside);

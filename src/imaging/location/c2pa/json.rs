@@ -1,13 +1,13 @@
-//! JSON (RFC 8259), as far as it takes to list keys and texts: a lexer for strings. Whatever stands between them does not
-//! matter, so depth does not either.
+//! JSON (RFC 8259), as far as needed to list keys and texts: a lexer for strings. Everything between them is ignored, and so
+//! depth does not matter.
 
 use super::boxes::Malformed;
-use super::names::Item;
+use super::vocabulary::Item;
 use std::borrow::Cow;
 
 /// Visits the keys and texts in order.
 pub(super) fn walk(text: &[u8], mut visit: impl FnMut(Item)) -> Result<(), Malformed> {
-    // UTF-16 has zeros, and no JSON in UTF-8 does.
+    // UTF-16 has zeros, and JSON in UTF-8 has none.
     let end = text.len() - text.iter().rev().take_while(|&&byte| byte == 0).count();
     let text = text.get(..end).unwrap_or_default();
     if memchr::memchr(0, text).is_some() {
@@ -30,7 +30,7 @@ pub(super) fn walk(text: &[u8], mut visit: impl FnMut(Item)) -> Result<(), Malfo
     Ok(())
 }
 
-/// Up to the closing quote.
+/// Returns the length up to the closing quote.
 fn length(text: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -42,7 +42,7 @@ fn length(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// With its escapes resolved. One that is not valid stays as it is, and so do surrogates: no name has them.
+/// Resolves escapes. Invalid ones and surrogates stay as they are, because no name contains them.
 fn unescaped(string: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'\\', string).is_none() {
         return Cow::Borrowed(string);

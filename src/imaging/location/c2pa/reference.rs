@@ -1,5 +1,5 @@
-//! The address of a manifest that is kept elsewhere: the XMP property `dcterms:provenance` (C2PA 2.2, 11.5). What it leads to is
-//! not fetched, so nobody knows here what its hash covers.
+//! The reference to a remote manifest: the XMP property `dcterms:provenance` (C2PA 2.2, 11.5). The manifest is not fetched, so it
+//! is unknown which bytes its hash covers.
 
 use super::super::spans::Span;
 use super::super::xml::{Attribute, Malformed, Reader, Token};
@@ -11,12 +11,12 @@ const LOCAL_NAME: &[u8] = b"provenance";
 const NAMESPACE: &[u8] = b"http://purl.org/dc/terms/";
 const USUAL_PREFIX: &[u8] = b"dcterms";
 
-/// Whether a packet has one.
+/// Returns whether a packet has a reference.
 pub(super) fn is_in(packet: &[u8]) -> bool {
     find(packet).is_ok_and(|found| !found.is_empty())
 }
 
-/// Overwrites it with spaces, as other properties are. A packet that cannot be read stays: its readers find nothing there either.
+/// Overwrites the reference with spaces, like other properties. A malformed packet stays: its readers find no reference either.
 pub(in super::super) fn remove(packet: &mut [u8]) -> Outcome {
     let Ok(found) = find(packet) else { return Outcome::Unchanged };
     let mut outcome = Outcome::Unchanged;
@@ -29,7 +29,7 @@ pub(in super::super) fn remove(packet: &mut [u8]) -> Outcome {
 }
 
 fn find(packet: &[u8]) -> Result<Vec<Span>, Malformed> {
-    // Nearly every packet ends here.
+    // True for nearly every packet.
     if memmem::find(packet, LOCAL_NAME).is_none() {
         return Ok(Vec::new());
     }
@@ -44,17 +44,17 @@ fn find(packet: &[u8]) -> Result<Vec<Span>, Malformed> {
     let mut open: Option<usize> = None;
     while let Some(token) = reader.next()? {
         match token {
-            Token::Open { tag, name, closed } if open.is_none() => {
+            Token::StartTag { tag, name, self_closing } if open.is_none() => {
                 if !is_reference(reader.get(&name)) {
                     let found = reader.attributes.iter().filter(|attribute| is_reference(reader.get(&attribute.name)));
                     found.for_each(|attribute| add(attribute.whole.clone()));
-                } else if closed {
+                } else if self_closing {
                     add(tag);
                 } else {
                     open = Some(tag.start);
                 }
             }
-            Token::Close { tag, name } if is_reference(reader.get(&name)) => {
+            Token::EndTag { tag, name } if is_reference(reader.get(&name)) => {
                 if let Some(start) = open.take() {
                     add(start..tag.end);
                 }
@@ -65,13 +65,13 @@ fn find(packet: &[u8]) -> Result<Vec<Span>, Malformed> {
     Ok(found)
 }
 
-/// Prefixes that are bound to the namespace, anywhere in the packet.
+/// Returns the prefixes bound to the namespace anywhere in the packet.
 fn prefixes(packet: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
     const MAX_PREFIXES: usize = 16;
     let mut prefixes = Vec::new();
     let mut reader = Reader::of(packet);
     while let Some(token) = reader.next()? {
-        if !matches!(token, Token::Open { .. }) {
+        if !matches!(token, Token::StartTag { .. }) {
             continue;
         }
         for Attribute { name, value, .. } in &reader.attributes {

@@ -1,157 +1,157 @@
-//! A manifest store (C2PA 2.2, chapter 11): manifests in boxes, each with assertions, a claim and its signature. Answers
-//! the two questions that matter here: does anything in it say where, and which bytes of the file does its hash leave out.
+//! A manifest store (C2PA 2.2, chapter 11): manifests in boxes, each with assertions, a claim and a claim signature. Answers two
+//! questions: does it contain a location, and which bytes of the file does its hash exclude?
 //!
-//! **Doubt is resolved for privacy.** What cannot be read counts as telling a place; its readers could not use it either.
+//! **When in doubt, remove.** A store that cannot be parsed counts as having a location; its readers could not use it either.
 
-use super::super::block::{self, Kind};
-use super::super::{Care, Outcome, fields, is_blank};
+use super::super::block::Kind;
+use super::super::{Outcome, Policy, clean_block, clean_copy, is_blank, keywords};
 use super::boxes::{Box, Malformed, Superbox, boxes};
 use super::compressed::Decompressor;
-use super::names::{Item, Names};
+use super::vocabulary::{Item, Vocabulary};
 use super::{cbor, json};
 use crate::model::image::Format;
 use memchr::memmem;
 
-/// A larger store is dropped unread. Honest ones have thumbnails of some 100 KB for each of their ingredients.
+/// A larger store is removed unread. Ordinary stores hold thumbnails of some 100 KB for each ingredient.
 pub(super) const MAX_STORE_BYTES: usize = 12 << 20;
 
-/// Superboxes inside of each other: store, manifest, assertions, assertion, and the same again in a compressed manifest.
+/// Nesting of superboxes: store, manifest, assertions, assertion, and the same again in a compressed manifest.
 const MAX_DEPTH: u8 = 16;
 
-/// Strings that hold other formats, in each other: a store in CBOR, JSON in that, XMP in JSON.
+/// Nesting of strings that hold other formats: a store in CBOR, JSON in that, XMP in JSON.
 const MAX_NESTED: u8 = 4;
 
-/// Whether anything in the store says where.
+/// Returns whether anything in the store names a location.
 ///
-/// Time grows with the store's length and with what its compressed manifests hold, of which there is a bound.
-pub(super) fn tells_place(store: &[u8], care: Care) -> bool {
+/// Time grows with the length of the store and of its decompressed manifests, which is bounded.
+pub(super) fn has_location(store: &[u8], policy: Policy) -> bool {
     if store.len() > MAX_STORE_BYTES {
         return true;
     }
-    if fields::names_coordinates(store) {
+    if keywords::names_coordinates(store) {
         return true;
     }
-    // Nobody's reader takes it for a store.
+    // No reader accepts it as a store.
     if store.get(4..8) != Some(b"jumb") {
         return false;
     }
-    let care = Care { void_credentials: false, ..care.inside() };
-    let mut search = Search { care, decompressor: Decompressor::new() };
-    search.boxes(store, At { label: b"", depth: 0, nested: 0 }) != Ok(false)
+    let policy = Policy { void_credentials: false, ..policy.nested() };
+    let mut search = Search { policy, decompressor: Decompressor::new() };
+    search.boxes(store, Scope { label: b"", depth: 0, nested: 0 }) != Ok(false)
 }
 
 struct Search {
-    /// For pictures inside of the store.
-    care: Care,
+    /// For images inside the store.
+    policy: Policy,
     decompressor: Decompressor,
 }
 
-/// Where the search is.
+/// The position of the search.
 #[derive(Clone, Copy)]
-struct At<'a> {
-    /// Of the superbox.
+struct Scope<'a> {
+    /// The label of the superbox.
     label: &'a [u8],
-    /// How many superboxes are around it.
+    /// The number of enclosing superboxes.
     depth: u8,
-    /// How many strings are around it.
+    /// The number of enclosing strings.
     nested: u8,
 }
 
-impl At<'_> {
+impl Scope<'_> {
     fn inside(self) -> Result<Self, Malformed> {
-        if self.nested == MAX_NESTED { Err(Malformed) } else { Ok(At { nested: self.nested + 1, ..self }) }
+        if self.nested == MAX_NESTED { Err(Malformed) } else { Ok(Scope { nested: self.nested + 1, ..self }) }
     }
 }
 
 impl Search {
-    fn boxes(&mut self, bytes: &[u8], at: At) -> Result<bool, Malformed> {
-        if at.depth == MAX_DEPTH {
+    fn boxes(&mut self, bytes: &[u8], scope: Scope) -> Result<bool, Malformed> {
+        if scope.depth == MAX_DEPTH {
             return Err(Malformed);
         }
-        let deeper = At { depth: at.depth + 1, ..at };
+        let deeper = Scope { depth: scope.depth + 1, ..scope };
         for found in boxes(bytes) {
             let Box { name, body } = found?;
-            let tells = match &name {
+            let has_location = match &name {
                 b"jumb" => {
                     let inner = Superbox::read(body)?;
-                    self.boxes(inner.content, At { label: inner.label, ..deeper })?
+                    self.boxes(inner.content, Scope { label: inner.label, ..deeper })?
                 }
                 b"brob" => {
                     let inside = self.decompressor.decompress(body)?;
                     self.boxes(&inside, deeper)?
                 }
-                // Random bytes that keep a hash from being guessed.
+                // The salt of a hash: random bytes.
                 b"c2sh" => false,
                 _ if is_blank(body) => false,
-                _ if Names::is_place_label(at.label) => true,
-                b"json" => self.json(body, at)?,
-                b"cbor" => self.cbor(body, at)?,
-                _ => self.anything(body, at)?,
+                _ if Vocabulary::is_location_label(scope.label) => true,
+                b"json" => self.json(body, scope)?,
+                b"cbor" => self.cbor(body, scope)?,
+                _ => self.untyped(body, scope)?,
             };
-            if tells {
+            if has_location {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn json(&mut self, text: &[u8], at: At) -> Result<bool, Malformed> {
-        let mut names = names_for(at.label);
-        json::walk(text, |item| names.declare(&item))?;
+    fn json(&mut self, text: &[u8], scope: Scope) -> Result<bool, Malformed> {
+        let mut vocabulary = vocabulary_for(scope.label);
+        json::walk(text, |item| vocabulary.declare(&item))?;
         let mut found = Ok(false);
-        json::walk(text, |item| self.item(&names, &item, at, &mut found))?;
+        json::walk(text, |item| self.item(&vocabulary, &item, scope, &mut found))?;
         found
     }
 
-    fn cbor(&mut self, bytes: &[u8], at: At) -> Result<bool, Malformed> {
-        let mut names = names_for(at.label);
-        cbor::walk(bytes, |item| names.declare(&item))?;
+    fn cbor(&mut self, bytes: &[u8], scope: Scope) -> Result<bool, Malformed> {
+        let mut vocabulary = vocabulary_for(scope.label);
+        cbor::walk(bytes, |item| vocabulary.declare(&item))?;
         let mut found = Ok(false);
-        cbor::walk(bytes, |item| self.item(&names, &item, at, &mut found))?;
+        cbor::walk(bytes, |item| self.item(&vocabulary, &item, scope, &mut found))?;
         found
     }
 
-    fn item(&mut self, names: &Names, item: &Item, at: At, found: &mut Result<bool, Malformed>) {
+    fn item(&mut self, vocabulary: &Vocabulary, item: &Item, scope: Scope, found: &mut Result<bool, Malformed>) {
         if *found != Ok(false) {
             return;
         }
         *found = match item {
-            _ if names.is_place(item) => Ok(true),
+            _ if vocabulary.is_location(item) => Ok(true),
             Item::Key(_) => Ok(false),
-            Item::Text { text, .. } => self.text(text, at),
-            Item::Bytes(bytes) => self.anything(bytes, at),
+            Item::Text { text, .. } => self.text(text, scope),
+            Item::Bytes(bytes) => self.untyped(bytes, scope),
         };
     }
 
-    /// A text may hold another format, which is read as that if it looks like it.
-    fn text(&mut self, text: &[u8], at: At) -> Result<bool, Malformed> {
+    /// Checks a text, which may hold another format and is then parsed as that.
+    fn text(&mut self, text: &[u8], scope: Scope) -> Result<bool, Malformed> {
         match text.trim_ascii_start().first() {
             Some(b'<') if memmem::find(text, b"<rdf:RDF").is_some() => {
-                Ok(block::clean(Kind::Xmp, &mut text.to_vec(), self.care) != Outcome::Unchanged)
+                Ok(clean_block(Kind::Xmp, &mut text.to_vec(), self.policy) != Outcome::Unchanged)
             }
             // A sentence or a hash may start like this.
-            Some(b'{' | b'[') if json::walk(text, |_| {}).is_ok() => self.json(text, at.inside()?),
+            Some(b'{' | b'[') if json::walk(text, |_| {}).is_ok() => self.json(text, scope.inside()?),
             _ => Ok(false),
         }
     }
 
-    /// Bytes of which nothing says what they are: thumbnails, other stores, texts.
-    fn anything(&mut self, bytes: &[u8], at: At) -> Result<bool, Malformed> {
-        if let Some(format) = picture(bytes) {
-            return Ok(self.care.levels == 0 || super::super::first_pass(bytes, format, self.care).is_some());
+    /// Checks bytes without a declared type: thumbnails, other stores, texts.
+    fn untyped(&mut self, bytes: &[u8], scope: Scope) -> Result<bool, Malformed> {
+        if let Some(format) = image_format(bytes) {
+            return Ok(self.policy.levels == 0 || clean_copy(bytes, format, self.policy).is_some());
         }
         if bytes.get(4..8) == Some(b"jumb") {
-            return self.boxes(bytes, at.inside()?);
+            return self.boxes(bytes, scope.inside()?);
         }
-        if std::str::from_utf8(bytes).is_ok() { self.text(bytes, at) } else { Ok(false) }
+        if std::str::from_utf8(bytes).is_ok() { self.text(bytes, scope) } else { Ok(false) }
     }
 }
 
-fn names_for(label: &[u8]) -> Names {
-    Names::of(label.starts_with(b"c2pa.") && !label.starts_with(b"c2pa.metadata"))
+fn vocabulary_for(label: &[u8]) -> Vocabulary {
+    Vocabulary::of(label.starts_with(b"c2pa.") && !label.starts_with(b"c2pa.metadata"))
 }
 
-fn picture(bytes: &[u8]) -> Option<Format> {
+fn image_format(bytes: &[u8]) -> Option<Format> {
     match bytes {
         [0xff, 0xd8, 0xff, ..] => Some(Format::Jpeg),
         [0x89, b'P', b'N', b'G', ..] => Some(Format::Png),
@@ -161,12 +161,12 @@ fn picture(bytes: &[u8]) -> Option<Format> {
     }
 }
 
-/// The ranges of the file that the active manifest's hash leaves out, as start and length; `None` where it is bound to the file
-/// in another way, or in none that can be read.
+/// Returns the ranges of the file that the active manifest's hash excludes, as start and length. `None` if the manifest is bound
+/// to the file in another way, or in a way that cannot be read.
 ///
-/// The active manifest is the last one. Of its bindings only the hash of the file's bytes (`c2pa.hash.data`) is read: a hash
-/// by boxes leaves out whole boxes by name, and an update manifest is bound by another one. Hashes of a file's parts come
-/// beside that of all bytes, and count only when that one fails.
+/// The active manifest is the last one. Of its hard bindings only the data hash (`c2pa.hash.data`) is read: a box hash excludes
+/// whole boxes by name, and an update manifest is bound by another manifest. Hashes of parts of a file accompany the data hash,
+/// and count only if that one fails.
 pub(super) fn exclusions(store: &[u8]) -> Option<Vec<(u64, u64)>> {
     let store = first_superbox(store)?;
     let active = boxes(store.content).last()?.ok().filter(|active| active.name == *b"jumb")?;
@@ -206,7 +206,7 @@ fn exclusions_of(manifest: Superbox) -> Option<Vec<(u64, u64)>> {
     found
 }
 
-/// The label without the number that tells several assertions of one kind apart: `c2pa.hash.data__1`.
+/// Returns the label without the instance number, which distinguishes several assertions of one kind: `c2pa.hash.data__1`.
 fn without_number(label: &[u8]) -> &[u8] {
     let end = memchr::memmem::rfind(label, b"__").unwrap_or(label.len());
     label.get(..end).unwrap_or_default()

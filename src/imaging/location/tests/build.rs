@@ -1,10 +1,10 @@
-//! Blocks with a place in them: EXIF, XMP, IPTC, image resources; and the smallest pictures to put them into.
+//! Builds metadata blocks with a location (EXIF, XMP, IPTC, image resources) and minimal images to put them into.
 
 use md5::{Digest, Md5};
 
-/// In every text that says where.
+/// In every text with a location.
 pub const PLACE: &str = "Xanaduville";
-/// In every coordinate; its four bytes differ in both orders.
+/// In every coordinate. Its four bytes differ in both byte orders.
 pub const COORDINATE: u32 = 0x2345_6789;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl TiffBuilder {
         (tag, 5, values.len() as u32, value)
     }
 
-    /// Appends values and then the directory; its offset.
+    /// Appends values and then the IFD, and returns the offset of the IFD.
     pub fn ifd(&mut self, entries: &[Entry], next: u32) -> u32 {
         let mut table = self.u16(entries.len() as u16);
         for (tag, kind, count, value) in entries {
@@ -88,12 +88,12 @@ impl TiffBuilder {
     }
 }
 
-/// As a camera writes it: IFD0, EXIF, GPS, a thumbnail in IFD1.
+/// Returns EXIF as a camera writes it: IFD0, EXIF, GPS, a thumbnail in IFD1.
 pub fn tiff(order: Order) -> Vec<u8> {
     tiff_with(order, |_| Vec::new())
 }
 
-/// With more entries in IFD0.
+/// Same as [`tiff`], with more entries in IFD0.
 pub fn tiff_with(order: Order, more: impl FnOnce(&mut TiffBuilder) -> Vec<Entry>) -> Vec<u8> {
     let mut tiff = TiffBuilder::new(order);
     let gps = tiff.gps();
@@ -118,7 +118,7 @@ pub fn tiff_with(order: Order, more: impl FnOnce(&mut TiffBuilder) -> Vec<Entry>
     tiff.finish(ifd0)
 }
 
-/// A packet with `properties` inside of its description.
+/// Returns a packet with `properties` inside its description.
 pub fn xmp(attributes: &str, properties: &str) -> String {
     format!(
         "<?xpacket begin=\"\u{feff}\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>\n<x:xmpmeta xmlns:x=\"adobe:ns:meta/\">\n\
@@ -144,7 +144,7 @@ pub fn iptc() -> Vec<u8> {
     [dataset(2, 5, "A title"), places, dataset(2, 120, "A caption"), dataset(2, 116, "Ann Example")].concat()
 }
 
-/// What is left of it.
+/// Returns what cleaning leaves of [`iptc`].
 pub fn kept_iptc() -> Vec<u8> {
     [dataset(2, 5, "A title"), dataset(2, 120, "A caption"), dataset(2, 116, "Ann Example")].concat()
 }
@@ -180,10 +180,10 @@ pub fn exif_segment(order: Order) -> Vec<u8> {
     app1("Exif\0\0", &tiff(order))
 }
 
-/// A scan with stuffed bytes and a restart, and the end.
+/// A scan with stuffed bytes and a restart marker, and the end of the image.
 pub const SCAN: &[u8] = b"\xff\xda\x00\x04\x01\x00scan\xff\x00data\xff\xd0!\xff\xd9";
 
-/// Not one that decodes.
+/// Returns a JPEG that cannot be decoded.
 pub fn jpeg(segments: &[Vec<u8>]) -> Vec<u8> {
     [&[0xff, 0xd8][..], &segments.concat(), SCAN].concat()
 }
@@ -196,17 +196,18 @@ pub fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
 }
 
 pub fn zlib(text: &[u8]) -> Vec<u8> {
-    super::super::inflate::deflate(text).expect("memory is enough")
+    super::super::inflate::deflate(text).expect("compression succeeds")
 }
 
-/// ImageMagick's.
+/// Returns an ImageMagick raw profile.
 pub fn raw_profile(name: &str, profile: &[u8]) -> Vec<u8> {
     let digits: String = profile.iter().map(|byte| format!("{byte:02x}")).collect();
-    let lines: Vec<&str> = digits.as_bytes().chunks(72).map(|line| std::str::from_utf8(line).expect("digits")).collect();
+    let lines: Vec<&str> =
+        digits.as_bytes().chunks(72).map(|line| std::str::from_utf8(line).expect("hexadecimal digits")).collect();
     format!("\n{name}\n{:8}\n{}\n", profile.len(), lines.join("\n")).into_bytes()
 }
 
-/// A picture that decodes, with `chunks` before its data and `after` behind its end.
+/// Returns an image that can be decoded, with `chunks` before its data and `after` after its end.
 pub fn png(chunks: &[Vec<u8>], after: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     let mut encoder = png::Encoder::new(&mut plain, 3, 2);
@@ -216,7 +217,7 @@ pub fn png(chunks: &[Vec<u8>], after: &[u8]) -> Vec<u8> {
     [head, &chunks.concat(), rest, after].concat()
 }
 
-/// A picture that decodes, of two frames, with `extensions` before the first.
+/// Returns an image of two frames that can be decoded, with `extensions` before the first frame.
 pub fn gif(extensions: &[Vec<u8>]) -> Vec<u8> {
     let mut plain = Vec::new();
     let palette = [0, 0, 0, 255, 255, 255];

@@ -1,4 +1,5 @@
-//! Manifests that say where go, wherever they say it, and nothing is left that a reader would take for one.
+//! A manifest with a location is removed, wherever the location is, and nothing that a reader would recognise as a manifest
+//! stays.
 
 use super::super::{Cleaned, clean};
 use super::build::{COORDINATE, Order, PLACE, app1, exif_segment, jpeg, place_xmp, png, riff, riff_chunk, segment, xmp};
@@ -28,7 +29,7 @@ fn stays(assertion: Vec<u8>) {
 }
 
 #[test]
-fn an_assertion_without_a_place_stays_to_the_byte() {
+fn an_assertion_without_a_location_is_unchanged() {
     stays(json("stds.exif", r#"{"@context":{"exif":"http://ns.adobe.com/exif/1.0/"},"exif:ISOSpeedLatitudeyyy":3}"#));
     stays(json("cawg.metadata", r#"{"photoshop:Headline":"City of Country, State","dc:title":["a \"location\""]}"#));
     stays(cbor("c2pa.hash.multi-asset", &map(&[("parts", array(&[map(&[("location", map(&[("byteOffset", vec![0])]))])]))])));
@@ -39,7 +40,7 @@ fn an_assertion_without_a_place_stays_to_the_byte() {
 }
 
 #[test]
-fn names_of_places_go_with_their_manifest() {
+fn a_manifest_with_a_location_name_is_removed() {
     for name in [
         "photoshop:City",
         "photoshop:Country",
@@ -76,7 +77,7 @@ fn names_of_places_go_with_their_manifest() {
 }
 
 #[test]
-fn a_context_may_rename_what_it_names() {
+fn a_json_ld_context_may_map_names() {
     goes(json("c2pa.metadata", r#"{"p:City":"there","@context":{"p":"http://ns.adobe.com/photoshop/1.0/"}}"#));
     goes(json("c2pa.metadata", r#"{"@context":{"@vocab":"http://ns.adobe.com/photoshop/1.0/"},"State":"there"}"#));
     goes(json("c2pa.metadata", r#"{"@context":{"town":{"@id":"photoshop:City"}},"town":"there"}"#));
@@ -87,14 +88,14 @@ fn a_context_may_rename_what_it_names() {
 }
 
 #[test]
-fn labels_name_places_too() {
+fn assertion_labels_name_locations_too() {
     goes(json("c2pa.location.broad", r#"{"name":"there"}"#));
     goes(cbor("c2pa.location.precise.v1", &map(&[("x", vec![1])])));
     stays(superbox(b"json", "c2pa.location.broad", &[jumbf(b"json", &[0; 40])]));
 }
 
 #[test]
-fn places_hide_in_what_an_assertion_holds() {
+fn locations_inside_embedded_formats_are_found() {
     let thumbnail = jpeg(&[exif_segment(Order::Little)]);
     goes(superbox(
         b"\x40\xcb\x0c\x32",
@@ -107,12 +108,12 @@ fn places_hide_in_what_an_assertion_holds() {
     goes(cbor("org.example", &map(&[("inner", bytes(&place_store()))])));
     goes(superbox(b"json", "org.example", &[jumbf(b"data", format!("{{\"latitude\":{COORDINATE}}}").as_bytes())]));
     goes(superbox(b"json", "org.example", &[jumbf(b"json", b"{}"), json("nested", r#"{"photoshop:City":"there"}"#)]));
-    // In chunks, and with a length that only a break ends.
+    // In chunks, with indefinite length.
     goes(cbor("org.example", b"\xbf\x7f\x64lati\x64tude\xff\xfb\0\0\0\0\0\0\0\0\xff"));
 }
 
 #[test]
-fn an_ingredients_manifest_counts_as_much() {
+fn the_manifest_of_an_ingredient_is_checked() {
     let place = manifest(b"c2ma", "urn:c2pa:1", &[json("stds.iptc", &format!(r#"{{"photoshop:City":"{PLACE}"}}"#))]);
     let active = manifest(b"c2ma", "urn:c2pa:2", &innocent());
     for (file, without, format) in files(&store(&[place, active])) {
@@ -120,14 +121,15 @@ fn an_ingredients_manifest_counts_as_much() {
     }
 }
 
-/// Brotli of `{"photoshop:City":...}` manifests cannot be made here: these were packed by the reference encoder.
+/// Decodes Brotli of `{"photoshop:City":...}` manifests. They were compressed by the reference encoder, since the tests have
+/// none.
 fn packed(hexadecimal: &str) -> Vec<u8> {
-    let brotli = hex::decode(hexadecimal).expect("digits");
+    let brotli = hex::decode(hexadecimal).expect("hexadecimal digits");
     store(&[superbox(b"c2cm", "urn:c2pa:1", &[jumbf(b"brob", &brotli)])])
 }
 
 #[test]
-fn a_compressed_manifest_is_opened() {
+fn a_compressed_manifest_is_decompressed() {
     for (file, without, format) in files(&packed(super::c2pa_build::BROTLI_PLACE)) {
         assert_eq!(removed(&file, format), without, "{format}");
     }
@@ -140,29 +142,29 @@ fn a_compressed_manifest_is_opened() {
 }
 
 #[test]
-fn a_reader_finds_no_manifest_where_one_was() {
+fn readers_find_no_manifest_after_removal() {
     let store = place_store();
-    // What follows a picture may count on where it is: there the segments stay, empty.
+    // Offsets may point to data after the image, so there the segments stay, empty.
     let file = [jpeg(&[app11(&store, 400)]), b"MotionPhoto_Data".to_vec()].concat();
     let cleaned = removed(&file, Format::Jpeg);
     assert_eq!(cleaned.len(), file.len());
     assert!(!has(&cleaned, b"jumb") && !has(&cleaned, b"c2pa"));
     let multiple = [segment(0xe2, b"MPF\0II*\0\x08\0\0\0\0\0"), app11(&store, 60_000)];
     assert_eq!(removed(&jpeg(&multiple), Format::Jpeg).len(), jpeg(&multiple).len());
-    // A header with a flag for each chunk has none for this one.
+    // VP8X has no flag for this chunk.
     let extended = |chunks: &[Vec<u8>]| riff(&[&[riff_chunk(b"VP8X", &[0; 10]), riff_chunk(b"VP8L", b"data")], chunks].concat());
     let odd = [&store[..], &[0]].concat();
     assert_eq!(removed(&extended(&[riff_chunk(b"C2PA", &odd)]), Format::Webp), extended(&[]));
 }
 
 #[test]
-fn other_jumbf_stays_beside_it() {
+fn other_jumbf_stays() {
     let other = |text: &str| segment(0xeb, &[b"JP\0\x07\0\0\0\x01", &json("org.example", text)[..]].concat());
     let file = jpeg(&[app11(&place_store(), 300), other("{\"a\":1}")]);
     assert_eq!(removed(&file, Format::Jpeg), jpeg(&[other("{\"a\":1}")]));
     let both = jpeg(&[app11(&store_with(&[]), 300), other("{\"a\":1}")]);
     assert_eq!(remove(&both, Format::Jpeg), None);
-    // A place in the other one is no reason against a manifest that does not cover it; but this one covers everything.
+    // A location in other JUMBF is no reason to remove a manifest whose hash does not cover it; but this hash covers everything.
     let placed = jpeg(&[app11(&store_with(&[]), 300), other("{\"Location\":\"Xanaduville\"}")]);
     assert_eq!(removed(&placed, Format::Jpeg), jpeg(&[]));
 }
@@ -174,13 +176,13 @@ fn segments_out_of_order_are_not_trusted() {
     let first = 2 + usize::from(u16::from_be_bytes([whole[2], whole[3]]));
     let (first, others) = whole.split_at(first);
     assert_eq!(removed(&jpeg(&[others.to_vec(), first.to_vec()]), Format::Jpeg), jpeg(&[]));
-    // One that is missing, and one that comes twice.
+    // One piece is missing, and one occurs twice.
     assert_eq!(removed(&jpeg(&[first.to_vec()]), Format::Jpeg), jpeg(&[]));
     assert_eq!(removed(&jpeg(&[whole.clone(), others.to_vec()]), Format::Jpeg), jpeg(&[]));
 }
 
 #[test]
-fn a_picture_without_a_credential_has_none() {
+fn an_image_without_content_credentials_reports_none() {
     let xmp = app1("http://ns.adobe.com/xap/1.0/\0", xmp("", "").as_bytes());
     assert_eq!(clean(&jpeg(&[xmp]), Format::Jpeg).credentials, Credentials::None);
     assert_eq!(clean(&jpeg(&[exif_segment(Order::Big)]), Format::Jpeg).credentials, Credentials::None);
@@ -190,7 +192,7 @@ fn a_picture_without_a_credential_has_none() {
 }
 
 #[test]
-fn a_second_store_goes_with_the_first() {
+fn a_second_store_is_removed_with_the_first() {
     let twice = [gif_extension(&place_store()), gif_extension(&store_with(&[]))];
     let cleaned = clean(&super::build::gif(&twice), Format::Gif);
     assert_eq!(cleaned.file, Some(super::build::gif(&[])));

@@ -1,9 +1,9 @@
-//! Manifest stores, unsigned but with every box that readers walk, and the ways that they lie in a file.
+//! Builds manifest stores, unsigned but with every box that readers walk, and puts them into files.
 
 use super::build::{PLACE, chunk, gif, jpeg, png, riff, riff_chunk, segment};
 use crate::model::image::Format;
 
-/// Manifests in Brotli, by Google's encoder: one with a place, and one without.
+/// Manifests in Brotli, by Google's encoder: one with a location, and one without.
 pub const BROTLI_PLACE: &str = "1baf00101e0776ece0ee41b494af4390dd007fd0171458e249081945bde984ae6ffc8376fa7da6470b54cbd91335801ae0269d9c7f170931c048f3a41548e20148e281434e3c79f39493ac777c4b0fa05b2a3c942089c0637d6ff518f208c21d2e726a4aa7e8ad894cb76cdb40b357ba1db924fb8cc580a1eb6b81393df02d62631d32927a47e9d97e";
 pub const BROTLI_INNOCENT: &str = "1bac00108ec33816bc29c2e83f42a523e0ee80055a058125987016580907d6d69b4ee8fac63f68a7c7d5f39a062d5025e715e9e4fcbb488801461ab6652511068089d71a1f2d71fa8384c5cc3bfe2c3d81324b8587124461f3f4bbb67a0d7904e10e07d934a55bf66b22d32ddb70c8f649b72397649fb11850b9be16acdb038f8b249986e91b113f";
 /// 64 MiB of zeros.
@@ -13,7 +13,7 @@ pub fn jumbf(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32 + 8).to_be_bytes()[..], name, body].concat()
 }
 
-/// A box of boxes with a label.
+/// Returns a superbox with a label.
 pub fn superbox(kind: &[u8; 4], label: &str, content: &[Vec<u8>]) -> Vec<u8> {
     let uuid_tail = b"\0\x11\0\x10\x80\0\0\xaa\0\x38\x9b\x71";
     let description = jumbf(b"jumd", &[kind, &uuid_tail[..], &[3], label.as_bytes(), &[0]].concat());
@@ -28,7 +28,7 @@ pub fn cbor(label: &str, bytes: &[u8]) -> Vec<u8> {
     superbox(b"cbor", label, &[jumbf(b"cbor", bytes)])
 }
 
-/// CBOR's head of an item.
+/// Returns the head of a CBOR item.
 fn head(major: u8, argument: usize) -> Vec<u8> {
     match argument {
         0..24 => vec![major << 5 | argument as u8],
@@ -38,7 +38,7 @@ fn head(major: u8, argument: usize) -> Vec<u8> {
 }
 
 pub fn number(value: usize) -> Vec<u8> {
-    // In four bytes always, so that a store's length does not depend on where it lies.
+    // Always four bytes, so that the length of a store does not depend on its position.
     [&[26][..], &(value as u32).to_be_bytes()].concat()
 }
 
@@ -59,7 +59,7 @@ pub fn map(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
     [head(5, pairs.len()), content].concat()
 }
 
-/// A hash that leaves out these ranges, as start and length.
+/// Returns a data hash that excludes these ranges, as start and length.
 pub fn data_hash(exclusions: &[(usize, usize)]) -> Vec<u8> {
     let range = |&(start, length): &(usize, usize)| map(&[("start", number(start)), ("length", number(length))]);
     let ranges = array(&exclusions.iter().map(range).collect::<Vec<_>>());
@@ -81,7 +81,7 @@ pub fn store(manifests: &[Vec<u8>]) -> Vec<u8> {
     superbox(b"c2pa", "c2pa", manifests)
 }
 
-/// What an ordinary manifest says, and no place.
+/// Returns the assertions of an ordinary manifest, without a location.
 pub fn innocent() -> Vec<Vec<u8>> {
     let action = map(&[("action", text("c2pa.created")), ("when", text("2024-05-06T07:08:09Z"))]);
     let region = map(&[("region", array(&[map(&[("type", text("spatial")), ("name", text("sky"))])]))]);
@@ -94,7 +94,7 @@ pub fn innocent() -> Vec<Vec<u8>> {
     ]
 }
 
-/// With these assertions beside those.
+/// Returns a store with these assertions in addition to [`innocent`].
 pub fn store_with(assertions: &[Vec<u8>]) -> Vec<u8> {
     store(&[manifest(b"c2ma", "urn:c2pa:1", &[&innocent()[..], assertions].concat())])
 }
@@ -103,7 +103,7 @@ pub fn place_store() -> Vec<u8> {
     store_with(&[json("stds.iptc", &format!(r#"{{"photoshop:City":"{PLACE}"}}"#))])
 }
 
-/// APP11 segments of up to `piece_bytes` of the store each.
+/// Returns APP11 segments with up to `piece_bytes` of the store each.
 pub fn app11(store: &[u8], piece_bytes: usize) -> Vec<u8> {
     let pieces = store.get(8..).unwrap_or_default().chunks(piece_bytes).zip(1u32..);
     let piece =
@@ -116,13 +116,13 @@ pub fn gif_extension(store: &[u8]) -> Vec<u8> {
     [b"\x21\xff\x0bC2PA_GIF\x01\0\0".to_vec(), blocks.collect(), vec![0]].concat()
 }
 
-/// A store in a file of each format, and the file without it.
+/// Returns a file of each format with the store, and the same file without it.
 pub fn files(store: &[u8]) -> [(Vec<u8>, Vec<u8>, Format); 4] {
-    let picture = riff_chunk(b"VP8L", b"data");
+    let image = riff_chunk(b"VP8L", b"data");
     [
         (jpeg(&[app11(store, 400)]), jpeg(&[]), Format::Jpeg),
         (png(&[chunk(b"caBX", store)], &[]), png(&[], &[]), Format::Png),
         (gif(&[gif_extension(store)]), gif(&[]), Format::Gif),
-        (riff(&[picture.clone(), riff_chunk(b"C2PA", store)]), riff(&[picture]), Format::Webp),
+        (riff(&[image.clone(), riff_chunk(b"C2PA", store)]), riff(&[image]), Format::Webp),
     ]
 }

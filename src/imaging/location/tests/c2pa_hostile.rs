@@ -1,4 +1,4 @@
-//! Stores that nobody's program writes: every one is answered, in time and memory that its length explains.
+//! Hostile stores: each is handled in time and memory proportional to its length.
 
 use super::super::remove;
 use super::build::{Order, exif_segment, jpeg, segment};
@@ -16,7 +16,7 @@ fn check(file: &[u8], format: Format) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn every_prefix_and_every_damaged_byte_of_a_store_is_survived() {
+fn every_prefix_and_every_damaged_byte_of_a_store_is_handled() {
     let whole = store(&[manifest(b"c2ma", "urn:c2pa:1", &[innocent(), vec![data_hash(&[(2, 400)])]].concat())]);
     let photo = |store: &[u8]| jpeg(&[exif_segment(Order::Big), app11(store, 300)]);
     for at in 0..whole.len() {
@@ -32,7 +32,7 @@ fn every_prefix_and_every_damaged_byte_of_a_store_is_survived() {
 }
 
 #[test]
-fn every_cut_of_a_file_with_a_store_is_survived() {
+fn every_truncation_of_a_file_with_a_store_is_handled() {
     for (file, _, format) in files(&place_store()) {
         for end in 0..file.len() {
             check(&file[..end], format);
@@ -41,7 +41,7 @@ fn every_cut_of_a_file_with_a_store_is_survived() {
 }
 
 #[test]
-fn what_nests_beyond_the_bounds_goes() {
+fn a_store_nested_beyond_the_limits_is_removed() {
     let mut boxes = jumbf(b"json", b"{}");
     for _ in 0..100_000 {
         boxes = superbox(b"json", "x", &[boxes]);
@@ -66,7 +66,7 @@ fn what_nests_beyond_the_bounds_goes() {
 }
 
 #[test]
-fn large_and_repetitive_stores_are_no_burden() {
+fn large_and_repetitive_stores_are_checked_quickly() {
     let keys = array(&vec![map(&[("key", text("value"))]); 20_000]);
     let prefixes: String = (0..20_000).map(|at| format!("\"p{at}\":\"http://purl.org/dc/terms/\",")).collect();
     let quotes = "\"".repeat(200_000);
@@ -87,7 +87,7 @@ fn large_and_repetitive_stores_are_no_burden() {
 }
 
 #[test]
-fn a_store_above_the_bound_goes_unread() {
+fn a_store_above_the_size_limit_is_removed_unread() {
     let large = store_with(&[superbox(b"uuid", "org.example", &[jumbf(b"uuid", &vec![200; 13 << 20])])]);
     for (file, without, format) in files(&large).into_iter().skip(1) {
         assert!(check(&file, format) == Some(without), "{format}");
@@ -95,9 +95,9 @@ fn a_store_above_the_bound_goes_unread() {
 }
 
 #[test]
-fn a_bomb_is_not_opened() {
+fn a_decompression_bomb_is_removed_unread() {
     // A megabyte of Brotli can hold terabytes; this one holds 64 MiB of zeros in 66 bytes.
-    let bomb = hex::decode(super::c2pa_build::BROTLI_BOMB).expect("digits");
+    let bomb = hex::decode(super::c2pa_build::BROTLI_BOMB).expect("hexadecimal digits");
     let store = store(&[superbox(b"c2cm", "urn:c2pa:1", &[jumbf(b"brob", &bomb)])]);
     for (file, without, format) in files(&store) {
         assert_eq!(check(&file, format), Some(without), "{format}");

@@ -1,4 +1,4 @@
-//! A manifest survives an edit of the file exactly where its hash leaves out what was edited.
+//! A manifest survives an edit of the file only if its hash excludes the edited bytes.
 
 use super::super::{Cleaned, clean};
 use super::build::{Order, app1, chunk, exif_segment, gif, jpeg, png, riff, riff_chunk, tiff, xmp};
@@ -10,7 +10,7 @@ fn bound(hashes: &[Vec<u8>]) -> Vec<u8> {
     store(&[manifest(b"c2ma", "urn:c2pa:1", &[&innocent()[..], hashes].concat())])
 }
 
-/// A picture with EXIF before a store, whose hash leaves out the store and `more`.
+/// Returns an image with EXIF before a store whose hash excludes the store and `more`.
 fn photo(bind: impl Fn(&[(usize, usize)]) -> Vec<u8>, more: impl Fn(usize) -> Vec<(usize, usize)>) -> Vec<u8> {
     let exif = exif_segment(Order::Big);
     let file = |exclusions: &[(usize, usize)]| jpeg(&[exif.clone(), app11(&bind(exclusions), 700)]);
@@ -45,11 +45,11 @@ fn dropped(file: &[u8], format: Format) {
 }
 
 #[test]
-fn a_hash_that_leaves_exif_out_stays_valid() {
+fn a_hash_that_excludes_exif_stays_valid() {
     kept(&photo(whole_file, |exif| vec![(2, exif)]), Format::Jpeg);
     // In pieces, out of order, and overlapping.
     kept(&photo(whole_file, |exif| vec![(exif / 2, exif - exif / 2 + 2), (0, 9), (5, exif / 2)]), Format::Jpeg);
-    // As phones bind the parts of a file too, for when one of them is cut off.
+    // Phones also bind the parts of a file, in case one of them is cut off.
     let parts = |exclusions: &[(usize, usize)]| {
         bound(&[data_hash(exclusions), cbor("c2pa.hash.data.part", &map(&[])), cbor("c2pa.hash.multi-asset", &map(&[]))])
     };
@@ -57,17 +57,17 @@ fn a_hash_that_leaves_exif_out_stays_valid() {
 }
 
 #[test]
-fn a_hash_that_covers_a_changed_byte_takes_the_manifest_along() {
+fn a_manifest_whose_hash_covers_a_changed_byte_is_removed() {
     dropped(&photo(whole_file, |_| vec![]), Format::Jpeg);
     // EXIF's GPS values are near its end.
     dropped(&photo(whole_file, |exif| vec![(2, exif / 2)]), Format::Jpeg);
-    // A range beyond the file is no range.
+    // A range beyond the end of the file is invalid.
     dropped(&photo(whole_file, |_| vec![(0, 1 << 20)]), Format::Jpeg);
     dropped(&photo(whole_file, |_| vec![(u32::MAX as usize, u32::MAX as usize)]), Format::Jpeg);
 }
 
 #[test]
-fn a_binding_that_is_not_understood_does_not_outlive_an_edit() {
+fn a_manifest_with_an_unknown_binding_is_removed_after_an_edit() {
     let everything = |exif: usize| vec![(2, exif)];
     let with = |more: Vec<u8>| move |exclusions: &[(usize, usize)]| bound(&[data_hash(exclusions), more.clone()]);
     dropped(&photo(with(cbor("c2pa.hash.boxes", &map(&[]))), everything), Format::Jpeg);
@@ -94,7 +94,7 @@ fn a_binding_that_is_not_understood_does_not_outlive_an_edit() {
 }
 
 #[test]
-fn every_format_knows_when_the_hash_still_fits() {
+fn every_format_detects_whether_the_hash_is_still_valid() {
     let place = |exclusions: &[(usize, usize)]| {
         let store = whole_file(exclusions);
         let exif = chunk(b"eXIf", &tiff(Order::Big));
@@ -109,7 +109,7 @@ fn every_format_knows_when_the_hash_still_fits() {
     };
     for (at, (file, format)) in place(&[(0, 0)]).into_iter().enumerate() {
         dropped(&file, format);
-        // All but the last byte, which the picture's end is.
+        // Everything except the last byte, which is the end of the image.
         let (file, format) = place(&[(0, file.len() - 1)]).swap_remove(at);
         kept(&file, format);
     }
@@ -121,7 +121,7 @@ fn reference(more: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_address_of_a_manifest_stays_with_an_unchanged_file_alone() {
+fn a_manifest_reference_stays_only_in_an_unchanged_file() {
     let unchanged = clean(&jpeg(&[reference("")]), Format::Jpeg);
     assert_eq!((unchanged.file, unchanged.credentials), (None, Credentials::Kept));
     let file = jpeg(&[reference("photoshop:City=\"Xanaduville\" photoshop:Headline=\"Head\"")]);
@@ -133,7 +133,7 @@ fn an_address_of_a_manifest_stays_with_an_unchanged_file_alone() {
 }
 
 #[test]
-fn an_address_is_found_however_it_is_written() {
+fn a_reference_is_found_in_any_notation() {
     let forms = [
         "<dcterms:provenance>https://example.org/manifest</dcterms:provenance>",
         "<d:provenance xmlns:d=\"http://purl.org/dc/terms/\" rdf:resource=\"https://example.org/manifest\"/>",
@@ -151,7 +151,7 @@ fn an_address_is_found_however_it_is_written() {
 }
 
 #[test]
-fn every_format_has_an_address_in_its_xmp() {
+fn every_format_finds_the_reference_in_its_xmp() {
     let packet = |place: &str| {
         let reference = "<dcterms:provenance>https://example.org/manifest</dcterms:provenance>";
         xmp(&format!("xmlns:dcterms=\"http://purl.org/dc/terms/\" {place}"), reference).into_bytes()
@@ -177,7 +177,7 @@ fn every_format_has_an_address_in_its_xmp() {
 }
 
 #[test]
-fn an_address_goes_with_its_manifest() {
+fn a_reference_is_removed_with_its_manifest() {
     let file = jpeg(&[app11(&super::c2pa_build::place_store(), 500), reference("")]);
     let cleaned = clean(&file, Format::Jpeg);
     assert_eq!(cleaned.credentials, Credentials::Removed);

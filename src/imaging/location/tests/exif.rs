@@ -1,18 +1,18 @@
-//! EXIF in all its containers, and TIFF's own ways to hide a place.
+//! EXIF in all containers, and the ways in which TIFF can hide a location.
 
-use super::super::block::{self as container, Kind};
-use super::super::{Care, Outcome, remove};
+use super::super::block::Kind;
+use super::super::{Outcome, Policy, clean_block, remove};
 use super::build::{self, COORDINATE, Order, PLACE, TiffBuilder, app1, exif_segment, jpeg, tiff, tiff_with};
 use super::{assert_exif_kept, assert_no_place, has, removed};
 use crate::imaging::metadata;
 use crate::model::image::Format;
 
 fn clean(tiff: &mut [u8]) -> Outcome {
-    super::super::tiff::clean(tiff, Care::EDIT)
+    super::super::tiff::clean(tiff, Policy::EDIT)
 }
 
 #[test]
-fn the_gps_directory_goes_and_all_else_stays_in_both_byte_orders() {
+fn the_gps_ifd_is_removed_and_everything_else_stays_in_both_byte_orders() {
     for order in [Order::Big, Order::Little] {
         let mut block = tiff(order);
         let before = block.len();
@@ -24,7 +24,7 @@ fn the_gps_directory_goes_and_all_else_stays_in_both_byte_orders() {
 }
 
 #[test]
-fn nothing_but_the_directory_moves() {
+fn only_the_entries_of_an_ifd_move() {
     let original = tiff(Order::Little);
     let mut block = original.clone();
     clean(&mut block);
@@ -33,7 +33,7 @@ fn nothing_but_the_directory_moves() {
 }
 
 #[test]
-fn exif_without_a_place_is_untouched() {
+fn exif_without_a_location_is_unchanged() {
     let mut builder = TiffBuilder::new(Order::Big);
     let entries = [builder.ascii(0x010f, "Kamera")];
     let first = builder.ifd(&entries, 0);
@@ -43,7 +43,7 @@ fn exif_without_a_place_is_untouched() {
 }
 
 #[test]
-fn a_jpeg_loses_the_place_of_every_exif_segment() {
+fn a_jpeg_loses_the_location_of_every_exif_segment() {
     let file = jpeg(&[exif_segment(Order::Big), exif_segment(Order::Little), exif_segment(Order::Big)]);
     let cleaned = removed(&file, Format::Jpeg);
     assert_eq!(cleaned.len(), file.len());
@@ -52,7 +52,7 @@ fn a_jpeg_loses_the_place_of_every_exif_segment() {
 }
 
 #[test]
-fn exif_that_goes_on_in_the_next_segment_is_one_block() {
+fn exif_that_continues_in_the_next_segment_is_one_block() {
     let whole = tiff(Order::Big);
     let (one, two) = whole.split_at(whole.len() - 40);
     let cleaned = removed(&jpeg(&[app1("Exif\0\0", one), app1("Exif\0\0", two)]), Format::Jpeg);
@@ -61,7 +61,7 @@ fn exif_that_goes_on_in_the_next_segment_is_one_block() {
 }
 
 #[test]
-fn a_gps_pointer_in_any_directory_is_found() {
+fn a_gps_pointer_in_any_ifd_is_found() {
     for parent in [0x014a, 0x8769, 0xa005] {
         let mut block = tiff_with(Order::Big, |tiff| {
             let gps = tiff.gps();
@@ -96,14 +96,14 @@ fn two_pointers_and_a_list_of_pointers_are_all_followed() {
 }
 
 #[test]
-fn geotiff_tags_go() {
+fn geotiff_tags_are_removed() {
     let mut block = tiff_with(Order::Big, |tiff| vec![tiff.ascii(0x87b1, PLACE), tiff.rationals(0x8482, &[(COORDINATE, 1)])]);
     assert_eq!(clean(&mut block), Outcome::Edited);
     assert_exif_kept(&block);
 }
 
 #[test]
-fn blocks_of_other_standards_inside_are_cleaned() {
+fn embedded_xmp_iptc_and_photoshop_blocks_are_cleaned() {
     let (xmp, iptc, resources) = (build::place_xmp(), build::iptc(), build::resources());
     let mut block = tiff_with(Order::Big, |_| {
         vec![
@@ -118,7 +118,7 @@ fn blocks_of_other_standards_inside_are_cleaned() {
 }
 
 #[test]
-fn a_thumbnail_with_exif_of_its_own_is_cleaned() {
+fn a_thumbnail_with_its_own_exif_is_cleaned() {
     let thumbnail = jpeg(&[exif_segment(Order::Little)]);
     let mut block = tiff_with(Order::Big, |tiff| {
         let at = tiff.bytes.len() as u32;
@@ -130,8 +130,8 @@ fn a_thumbnail_with_exif_of_its_own_is_cleaned() {
 }
 
 #[test]
-fn a_coordinate_under_a_lying_value_goes_but_a_directory_never_does() {
-    // The copyright claims all of the block.
+fn a_coordinate_overlapped_by_a_false_length_is_removed_but_an_ifd_never_is() {
+    // The copyright claims the whole block.
     let mut block = tiff_with(Order::Big, |_| vec![]);
     let entry = memchr::memmem::find(&block, &[0x82, 0x98, 0, 2]).expect("a copyright");
     let length = block.len() as u32;
@@ -141,7 +141,7 @@ fn a_coordinate_under_a_lying_value_goes_but_a_directory_never_does() {
     assert_no_place(&block);
     assert_eq!(super::exif_field(&block, ::exif::Tag::Make, ::exif::In::PRIMARY).as_deref(), Some("\"Kamera\""));
 
-    // The GPS pointer names IFD0 itself.
+    // The GPS pointer refers to IFD0 itself.
     let mut builder = TiffBuilder::new(Order::Big);
     let first = builder.bytes.len() as u32 + 8;
     let entries = [builder.ascii(0x010f, "Kamera!"), builder.long(0x8825, first)];
@@ -153,7 +153,7 @@ fn a_coordinate_under_a_lying_value_goes_but_a_directory_never_does() {
 }
 
 #[test]
-fn a_value_that_others_need_is_kept() {
+fn a_value_shared_with_kept_entries_is_kept() {
     // The latitude claims the bytes of the copyright.
     let mut block = tiff(Order::Big);
     let copyright = memchr::memmem::find(&block, b"Ann Example").expect("a copyright") as u32;
@@ -165,8 +165,8 @@ fn a_value_that_others_need_is_kept() {
 }
 
 #[test]
-fn a_stale_pointer_harms_no_other_data() {
-    // It points into the thumbnail's scan; no directory of that many entries fits.
+fn a_stale_pointer_does_not_damage_other_data() {
+    // It points into the thumbnail's scan; an IFD with that many entries does not fit.
     let mut builder = TiffBuilder::new(Order::Big);
     let data = builder.bytes.len() as u32;
     builder.bytes.extend([0xee; 600]);
@@ -179,10 +179,10 @@ fn a_stale_pointer_harms_no_other_data() {
 }
 
 #[test]
-fn every_text_loses_its_coordinates_only() {
+fn every_text_tag_loses_only_its_coordinates() {
     let place = format!("Ann, Lat. 41.{COORDINATE}, geo:lon=12.{COORDINATE}, 2024");
     let wide: Vec<u8> = place.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
-    // In whatever type it is written, where the tag is one of a text.
+    // With any type, if the tag is one of a text.
     let texts = [0x010d, 0x010e, 0x011d, 0x013b, 0x8298, 0xa436, 0xa437, 0xa438].map(|tag| (tag, 7));
     let typed = [0x9213, 0xa430, 0xa480, 0xfdea].into_iter().flat_map(|tag| [(tag, 2), (tag, 129)]);
     let narrow = texts.into_iter().chain(typed).map(|(tag, kind)| (tag, kind, place.as_bytes(), &b"Ann, "[..], &b", 2024"[..]));
@@ -202,7 +202,7 @@ fn every_text_loses_its_coordinates_only() {
 }
 
 #[test]
-fn a_text_ends_where_a_directory_starts() {
+fn a_text_ends_where_an_ifd_starts() {
     let mut builder = TiffBuilder::new(Order::Big);
     let text = format!("Latitude: 41.{COORDINATE} x");
     let entries = [builder.ascii(0x010e, &text), builder.ascii(0x010f, "Kamera")];
@@ -218,7 +218,7 @@ fn a_text_ends_where_a_directory_starts() {
 }
 
 #[test]
-fn entries_with_the_same_text_pay_for_it_once() {
+fn entries_with_the_same_text_are_charged_once() {
     let mut builder = TiffBuilder::new(Order::Little);
     builder.bytes.extend([b'x'; 2000]);
     let entries: Vec<_> = (0..40).map(|tag| (0xc000 + tag, 2, 2000, vec![8, 0, 0, 0])).collect();
@@ -236,7 +236,7 @@ fn entries_with_the_same_text_pay_for_it_once() {
 }
 
 #[test]
-fn a_block_that_is_no_tiff_is_wiped_if_it_looks_like_a_location() {
+fn a_block_that_is_not_tiff_is_wiped_if_it_looks_like_a_location() {
     let order = |bytes: &[u8]| [b"junk", bytes].concat();
     let pointers = [order(&[0x88, 0x25, 0, 4, 0, 0, 0, 1]), order(&[0x25, 0x88, 4, 0, 1, 0, 0, 0])];
     let latitude = order(&[2, 0, 5, 0, 3, 0, 0, 0]);
@@ -252,8 +252,8 @@ fn a_block_that_is_no_tiff_is_wiped_if_it_looks_like_a_location() {
 }
 
 #[test]
-fn a_pointer_of_a_type_that_has_no_offsets_is_not_followed() {
-    // Photoshop Elements has written a text of 154 bytes in the place of the pointer to the EXIF directory.
+fn a_pointer_of_a_type_without_offsets_is_not_followed() {
+    // Photoshop Elements has written a text of 154 bytes instead of the pointer to the EXIF IFD.
     for kind in [1, 2, 6, 7] {
         let mut block =
             tiff_with(Order::Little, |tiff| vec![(0x014a, kind, 154, vec![b' '; 154]), tiff.ascii(0x0131, "Program")]);
@@ -268,7 +268,7 @@ fn a_pointer_of_a_type_that_has_no_offsets_is_not_followed() {
 }
 
 #[test]
-fn a_pointer_of_a_wrong_type_but_four_bytes_is_followed() {
+fn a_four_byte_pointer_of_a_wrong_type_is_followed() {
     for (kind, count) in [(4, 1), (9, 1), (13, 1), (7, 4), (1, 4), (3, 2), (2, 4)] {
         let mut builder = TiffBuilder::new(Order::Big);
         let gps = builder.gps();
@@ -283,7 +283,7 @@ fn a_pointer_of_a_wrong_type_but_four_bytes_is_followed() {
 }
 
 #[test]
-fn coordinates_go_from_texts_and_the_rest_of_them_stays() {
+fn texts_lose_coordinates_and_keep_the_rest() {
     let place = format!("Road 5, Latitude: 41.{COORDINATE} Longitude: -12.{COORDINATE}, f/2.8");
     let wide = |bytes: fn(u16) -> [u8; 2]| place.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
     let coded = |code: &[u8; 8], text: &[u8]| [&code[..], text].concat();
@@ -315,7 +315,7 @@ fn coordinates_go_from_texts_and_the_rest_of_them_stays() {
 }
 
 #[test]
-fn a_header_in_lower_case_or_out_of_place_hides_nothing() {
+fn a_lower_case_or_misplaced_header_hides_nothing() {
     let block = tiff(Order::Big);
     for header in [&b"exif\0\0"[..], b"EXIF\0\0", b"\0Exif\0\0", b"\x01\x02\x03\x04Exif\0\0"] {
         let file = jpeg(&[build::segment(0xe1, &[header, &block].concat())]);
@@ -334,15 +334,15 @@ fn stray_bytes_between_segments_hide_nothing() {
 }
 
 #[test]
-fn a_block_that_is_wiped_still_tells_which_side_is_up() {
+fn a_wiped_block_keeps_its_orientation() {
     for order in [Order::Little, Order::Big] {
         let mut block = tiff(order);
         let orientation = |block: &[u8]| metadata::orientation(block, Some(0..block.len()));
         assert_eq!(orientation(&block), 6);
         let length = block.len();
-        assert_eq!(container::clean(Kind::Exif, &mut block, Care::WIPE), Outcome::Edited);
+        assert_eq!(clean_block(Kind::Exif, &mut block, Policy::WIPE), Outcome::Edited);
         assert_eq!((orientation(&block), block.len()), (6, length));
-        assert!(block[26..].iter().all(|&byte| byte == 0), "and nothing else");
-        assert_eq!(container::clean(Kind::Exif, &mut block, Care::WIPE), Outcome::Unchanged);
+        assert!(block[26..].iter().all(|&byte| byte == 0), "everything else is wiped");
+        assert_eq!(clean_block(Kind::Exif, &mut block, Policy::WIPE), Outcome::Unchanged);
     }
 }

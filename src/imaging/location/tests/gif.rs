@@ -1,4 +1,4 @@
-//! GIF's extensions.
+//! Extensions of GIF.
 
 use super::build::{PLACE, gif, place_xmp, resources, xmp};
 use super::{has, remove, removed};
@@ -28,7 +28,7 @@ fn pixels(file: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_packet_is_cleaned_where_it_stands() {
+fn a_packet_is_cleaned_in_place() {
     let file = gif(&[packet(&place_xmp())]);
     let cleaned = removed(&file, Format::Gif);
     assert_eq!(cleaned.len(), file.len());
@@ -37,12 +37,12 @@ fn a_packet_is_cleaned_where_it_stands() {
 }
 
 #[test]
-fn no_zero_in_a_changed_packet_leads_decoders_astray() {
+fn a_changed_packet_has_no_zero_that_ends_its_sub_blocks() {
     let decodes = |file: &[u8]| {
         let mut decoder = ::gif::DecodeOptions::new().read_info(file).expect("a GIF");
         (0..2).all(|_| matches!(decoder.read_next_frame(), Ok(Some(_))))
     };
-    // The way through the packet's bytes, taken for lengths, is another one for each padding.
+    // Each padding changes which bytes of the packet are read as lengths.
     let mut whole = 0;
     for padding in 0..64 {
         for text in [place_xmp(), format!("<x><y>{PLACE}</x>").into_bytes()] {
@@ -57,7 +57,7 @@ fn no_zero_in_a_changed_packet_leads_decoders_astray() {
 }
 
 #[test]
-fn blocks_in_sub_blocks_are_cleaned() {
+fn metadata_in_sub_blocks_is_cleaned() {
     let extensions = [
         sub_blocks(b"\x21\xff\x0bXMP DataXMP", &place_xmp()),
         sub_blocks(b"\x21\xff\x0bMGK8BIM0000", &resources()),
@@ -92,7 +92,7 @@ fn comments_and_other_extensions_stay() {
 }
 
 #[test]
-fn a_plain_text_loses_its_coordinates_only() {
+fn a_plain_text_extension_loses_only_its_coordinates() {
     let words = format!("Road 5, Latitude: 41.{}, lovely", super::COORDINATE);
     let head = [b"\x21\x01\x0c", &[1; 12][..]].concat();
     let cleaned = removed(&gif(&[sub_blocks(&head, words.as_bytes())]), Format::Gif);

@@ -1,13 +1,13 @@
-//! What nobody's program writes: cut, damaged and made to overlap.
+//! Hostile files: truncated, damaged and with overlapping structures.
 
-use super::super::{Care, Outcome, remove, tiff as exif, xmp};
+use super::super::{Outcome, Policy, remove, tiff as exif, xmp};
 use super::build::{
     self, Order, TiffBuilder, app1, chunk, exif_segment, gif, jpeg, mp4_box, png, riff, riff_chunk, segment, tiff,
 };
 use crate::imaging::properties;
 use crate::model::image::Format;
 
-/// One of each format, with all blocks that it can have.
+/// Returns a file of each format with every block that it can have.
 fn samples() -> Vec<(Vec<u8>, Format)> {
     let photoshop = segment(0xed, &[b"Photoshop 3.0\0", &build::resources()[..]].concat());
     let video = mp4_box(b"moov", &mp4_box(b"udta", &mp4_box(b"\xa9xyz", b"\0\x08\0\0+41.98/")));
@@ -49,7 +49,7 @@ fn check(file: &[u8], format: Format) {
 }
 
 #[test]
-fn every_prefix_is_survived() {
+fn every_prefix_is_handled() {
     for (file, format) in samples() {
         for end in 0..file.len() {
             check(&file[..end], format);
@@ -58,7 +58,7 @@ fn every_prefix_is_survived() {
 }
 
 #[test]
-fn every_damaged_byte_is_survived() {
+fn every_damaged_byte_is_handled() {
     for (file, format) in samples() {
         let mut damaged = file.clone();
         for at in 0..file.len() {
@@ -70,7 +70,7 @@ fn every_damaged_byte_is_survived() {
 }
 
 #[test]
-fn random_mutations_are_survived() {
+fn random_mutations_are_handled() {
     let mut seed = 0x1234_5678_9abc_def1u64;
     let mut random = move |below: usize| {
         seed ^= seed << 13;
@@ -110,14 +110,14 @@ fn random_mutations_are_survived() {
 }
 
 #[test]
-fn directories_that_overlap_settle_without_a_place() {
+fn overlapping_ifds_settle_without_a_location() {
     let mut seed = 99u32;
     let mut random = move |below: u32| {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (seed >> 9) % below
     };
     for _ in 0..3000 {
-        // A heap of entries with interesting tags and near offsets, at any alignment.
+        // A heap of entries with relevant tags and near offsets, at any alignment.
         let mut block = b"MM\0*\0\0\0\x08".to_vec();
         for _ in 0..30 {
             let tag = [0x8825u16, 0x8769, 0x014a, 0x02bc, 0x83bb, 0x8649, 0x0201, 0x010f, 3][random(9) as usize];
@@ -131,7 +131,7 @@ fn directories_that_overlap_settle_without_a_place() {
 }
 
 #[test]
-fn a_long_chain_of_directories_is_walked_once() {
+fn a_long_chain_of_ifds_is_walked_once() {
     let mut builder = TiffBuilder::new(Order::Little);
     let mut next = builder.gps();
     let last = [builder.long(0x8825, next)];
@@ -140,13 +140,13 @@ fn a_long_chain_of_directories_is_walked_once() {
         next = builder.ifd(&[], next);
     }
     let mut block = builder.finish(next);
-    assert_eq!(exif::clean(&mut block, Care::EDIT), Outcome::Edited);
+    assert_eq!(exif::clean(&mut block, Policy::EDIT), Outcome::Edited);
     super::assert_no_place(&block);
 }
 
 #[test]
-fn directories_that_share_their_entries_exhaust_the_budget() {
-    // Each is one entry further into the same table, and all of them are pointed to.
+fn ifds_that_share_entries_exhaust_the_budget() {
+    // Each IFD starts one entry further into the same table, and all of them are pointed to.
     let mut builder = TiffBuilder::new(Order::Big);
     let first = builder.bytes.len() as u32;
     let count = 5000u32;
@@ -156,44 +156,44 @@ fn directories_that_share_their_entries_exhaust_the_budget() {
     let entries = [(0x014a, 4, count / 2, pointers), builder.long(0x8825, 8)];
     let ifd0 = builder.ifd(&entries, 0);
     let mut block = builder.finish(ifd0);
-    assert_eq!(exif::clean(&mut block, Care::EDIT), Outcome::Emptied);
+    assert_eq!(exif::clean(&mut block, Policy::EDIT), Outcome::Emptied);
 }
 
 #[test]
-fn a_cycle_of_directories_ends() {
+fn a_cycle_of_ifds_terminates() {
     let mut builder = TiffBuilder::new(Order::Big);
     let entries = [builder.long(0x014a, 8), builder.long(0x8769, 8)];
     let ifd0 = builder.ifd(&entries, 8);
     let mut block = builder.finish(ifd0);
-    assert_eq!(exif::clean(&mut block, Care::EDIT), Outcome::Unchanged);
+    assert_eq!(exif::clean(&mut block, Policy::EDIT), Outcome::Unchanged);
 }
 
 #[test]
-fn xml_beyond_the_bounds_is_wiped() {
+fn xml_beyond_the_limits_is_wiped() {
     let deep = ["<a>".repeat(300_000), "</a>".repeat(300_000)].concat();
     let bindings: String = (0..100_000).map(|number| format!(" xmlns:n{number}='u'")).collect();
     let nested: String = (0..200).map(|number| format!("<a xmlns:n{number}='u'>")).collect();
     let attributes = " a='b'".repeat(100_000);
     for text in [deep, format!("<a{bindings}/>"), format!("{nested}{}", "</a>".repeat(200)), format!("<a{attributes}/>")] {
-        assert_eq!(xmp::clean(&mut text.into_bytes(), Care::EDIT), Outcome::Emptied);
+        assert_eq!(xmp::clean(&mut text.into_bytes(), Policy::EDIT), Outcome::Emptied);
     }
     let mut wide = format!("<a>{}</a>", "<b photoshop:City=''/>".repeat(100_000)).into_bytes();
-    assert_eq!(xmp::clean(&mut wide, Care::EDIT), Outcome::Edited);
+    assert_eq!(xmp::clean(&mut wide, Policy::EDIT), Outcome::Edited);
 }
 
 #[test]
-fn exif_inside_of_exif_inside_of_exif_is_wiped_at_the_bottom() {
+fn exif_nested_beyond_the_level_limit_is_wiped() {
     let mut block = tiff(Order::Big);
     for _ in 0..200 {
         let resource = build::resource(0x0422, &block);
         block = build::tiff_with(Order::Little, |_| vec![(0x8649, 1, resource.len() as u32, resource.clone())]);
     }
-    assert_eq!(exif::clean(&mut block, Care::EDIT), Outcome::Edited);
+    assert_eq!(exif::clean(&mut block, Policy::EDIT), Outcome::Edited);
     super::assert_no_place(&block);
 }
 
 #[test]
-fn many_segments_and_chunks_are_no_burden() {
+fn many_segments_and_chunks_are_cleaned_quickly() {
     let photoshop = segment(0xed, b"Photoshop 3.0\0");
     let extended = segment(0xe1, &[b"http://ns.adobe.com/xmp/extension/\0", &[b'B'; 40][..]].concat());
     let small = [photoshop, extended, segment(0xe1, b"Exif\0\0"), segment(0xeb, b"JP"), segment(0xfe, b"")].concat();
@@ -215,14 +215,14 @@ fn many_segments_and_chunks_are_no_burden() {
 }
 
 #[test]
-fn a_block_above_the_bound_is_wiped() {
+fn a_block_above_the_size_limit_is_wiped() {
     let large = [tiff(Order::Big), vec![1; 17 << 20]].concat();
     let cleaned = super::removed(&png(&[chunk(b"eXIf", &large)], &[]), Format::Png);
     assert_eq!(cleaned, png(&[], &[]));
 }
 
 #[test]
-fn texts_that_are_made_to_be_read_again_and_again_are_read_once() {
+fn crafted_texts_are_searched_once() {
     let parts = [
         "http://",
         "https://maps.google.com",
@@ -261,7 +261,7 @@ fn texts_that_are_made_to_be_read_again_and_again_are_read_once() {
 }
 
 #[test]
-fn entries_that_share_one_large_value_are_no_burden() {
+fn entries_that_share_one_large_value_are_cleaned_quickly() {
     let value = vec![7; 4 << 20];
     let header = b"Panasonic\0\0\0";
     let entry = [
@@ -273,9 +273,9 @@ fn entries_that_share_one_large_value_are_no_burden() {
     .concat();
     let note = [&header[..], &60_000u16.to_be_bytes(), &entry.repeat(60_000), &value].concat();
     let mut block = build::tiff_with(Order::Big, |_| vec![(0x927c, 7, note.len() as u32, note.clone())]);
-    assert_eq!(exif::clean(&mut block, Care::EDIT), Outcome::Edited);
+    assert_eq!(exif::clean(&mut block, Policy::EDIT), Outcome::Edited);
 
-    // As many records, each of them all of the file.
+    // As many records, each spanning the whole file.
     let count = 100_000u32;
     let length = 64 + count * 32;
     let record = [&[0, 0x2b, 0, 1, 0, 0, 0, 100, 0, 0, 0, 1, 0, 0, 0, 0][..], &length.to_be_bytes(), &[0; 12]].concat();

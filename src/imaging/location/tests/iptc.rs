@@ -1,7 +1,7 @@
-//! IPTC alone, in Photoshop's resources, and those cut over segments.
+//! IPTC alone, in Photoshop resources, and in resources split over segments.
 
-use super::super::block::{self as container, Kind};
-use super::super::{Care, Outcome, photoshop};
+use super::super::block::Kind;
+use super::super::{Outcome, Policy, clean_block, photoshop};
 use super::build::{self, COORDINATE, PLACE, dataset, iptc, jpeg, kept_iptc, resource, resources, segment};
 use super::{assert_no_place, has, remove, removed};
 use crate::model::image::Format;
@@ -10,11 +10,11 @@ use md5::{Digest, Md5};
 const HEADER: &[u8] = b"Photoshop 3.0\0";
 
 fn clean(block: &mut [u8]) -> Outcome {
-    super::super::iptc::clean(block, Care::EDIT)
+    super::super::iptc::clean(block, Policy::EDIT)
 }
 
 #[test]
-fn datasets_of_places_go_and_the_others_move_up() {
+fn location_datasets_are_removed_and_the_others_move_up() {
     let mut block = iptc();
     assert_eq!(clean(&mut block), Outcome::Edited);
     let kept = kept_iptc();
@@ -24,20 +24,20 @@ fn datasets_of_places_go_and_the_others_move_up() {
 }
 
 #[test]
-fn datasets_without_a_place_are_untouched() {
+fn datasets_without_a_location_are_unchanged() {
     let mut block = [dataset(1, 90, "x"), kept_iptc(), dataset(2, 103, "reference")].concat();
     assert_eq!(clean(&mut block), Outcome::Unchanged);
 }
 
 #[test]
-fn a_place_before_trailing_zeros_of_another_value_is_reported() {
+fn a_location_before_trailing_zeros_of_another_value_is_removed() {
     let mut block = [dataset(2, 90, "ab"), dataset(2, 120, "caption\0\0\0\0\0\0\0")].concat();
     assert_eq!(clean(&mut block), Outcome::Edited);
     assert_eq!(block[..19], dataset(2, 120, "caption\0\0\0\0\0\0\0"));
 }
 
 #[test]
-fn extended_lengths_are_understood() {
+fn extended_datasets_are_parsed() {
     let place = [&[0x1c, 2, 90, 0x80, 4, 0, 0, 0, PLACE.len() as u8][..], PLACE.as_bytes()].concat();
     let mut block = [place, kept_iptc()].concat();
     assert_eq!(clean(&mut block), Outcome::Edited);
@@ -46,7 +46,7 @@ fn extended_lengths_are_understood() {
 }
 
 #[test]
-fn what_cannot_be_read_is_wiped_if_it_looks_like_a_location() {
+fn unreadable_data_is_wiped_if_it_looks_like_a_location() {
     let cut = dataset(2, 90, PLACE);
     let caption = dataset(2, 120, &format!("Latitude: 41.{}", build::COORDINATE));
     let rests = [
@@ -67,12 +67,12 @@ fn what_cannot_be_read_is_wiped_if_it_looks_like_a_location() {
     assert_eq!(clean(&mut only_places), Outcome::Emptied);
 }
 
-/// What programs and damage leave behind datasets, or in their place.
+/// Data that programs and damage leave after datasets, or instead of them.
 const JUNK: [&[u8]; 6] =
     [b"junk", b"\x1c", b"\x1c\x02\x78\0\x20cut off", b"\xff\xfe\0\x01", b"\x1c\x03\x5a\xff\xff", b"\0\0 version 1.5, 25\xb0"];
 
 #[test]
-fn what_cannot_be_read_and_has_no_place_stays() {
+fn unreadable_data_without_a_location_stays() {
     for junk in JUNK {
         let mut block = [&kept_iptc(), junk].concat();
         assert_eq!(clean(&mut block), Outcome::Unchanged);
@@ -86,8 +86,8 @@ fn what_cannot_be_read_and_has_no_place_stays() {
 }
 
 #[test]
-fn a_block_that_is_no_iptc_is_wiped_if_it_looks_like_a_location() {
-    let clean = |block: &mut [u8]| container::clean(Kind::Iptc, block, Care::EDIT.inside().inside());
+fn a_block_that_is_not_iptc_is_wiped_if_it_looks_like_a_location() {
+    let clean = |block: &mut [u8]| clean_block(Kind::Iptc, block, Policy::EDIT.nested().nested());
     for junk in JUNK {
         assert_eq!(clean(&mut junk.to_vec()), Outcome::Unchanged);
     }
@@ -113,9 +113,9 @@ fn keywords_lose_machine_tags_and_keep_names() {
 }
 
 #[test]
-fn resources_are_cleaned_and_the_digest_is_renewed() {
+fn resources_are_cleaned_and_the_digest_is_updated() {
     let mut block = resources();
-    assert_eq!(photoshop::clean(&mut block, Care::EDIT), Outcome::Edited);
+    assert_eq!(photoshop::clean(&mut block, Policy::EDIT), Outcome::Edited);
     assert_no_place(&block);
     assert_eq!(block.len(), resources().len());
     let mut kept = kept_iptc();
@@ -125,18 +125,18 @@ fn resources_are_cleaned_and_the_digest_is_renewed() {
     assert!(has(&block, &resource(0x03ed, &[0, 72, 0, 0])) && block.ends_with(&resource(0x040a, &[1])));
     let exif = memchr::memmem::find(&block, b"MM\0*").expect("EXIF");
     super::assert_exif_kept(&block[exif..exif + build::tiff(build::Order::Big).len()]);
-    assert_eq!(photoshop::clean(&mut block, Care::EDIT), Outcome::Unchanged);
+    assert_eq!(photoshop::clean(&mut block, Policy::EDIT), Outcome::Unchanged);
 }
 
 #[test]
-fn a_digest_that_was_stale_stays_so() {
+fn a_stale_digest_stays_stale() {
     let mut block = [resource(0x0404, &iptc()), resource(0x0425, &[7; 16])].concat();
-    photoshop::clean(&mut block, Care::EDIT);
+    photoshop::clean(&mut block, Policy::EDIT);
     assert!(block.ends_with(&resource(0x0425, &[0; 16])));
 }
 
 #[test]
-fn resources_cut_over_segments_are_one_block() {
+fn resources_split_over_segments_are_one_block() {
     let whole = resources();
     for cut in [1, 15, 40, 55, 70, 100, 200, 300] {
         let (one, two) = whole.split_at(cut);
@@ -147,13 +147,13 @@ fn resources_cut_over_segments_are_one_block() {
             &cleaned[start..start + [one, two][part].len()]
         };
         let mut expected = whole.clone();
-        photoshop::clean(&mut expected, Care::EDIT);
+        photoshop::clean(&mut expected, Policy::EDIT);
         assert_eq!([data(0), data(1)].concat(), expected, "cut at {cut}");
     }
 }
 
 #[test]
-fn every_segment_of_whole_resources_is_cleaned() {
+fn every_segment_with_whole_resources_is_cleaned() {
     let part = segment(0xed, &[HEADER, &resources(), b"odd"].concat());
     let other = segment(0xe2, b"between");
     let cleaned = removed(&jpeg(&[part.clone(), part.clone(), other, part]), Format::Jpeg);
@@ -161,7 +161,7 @@ fn every_segment_of_whole_resources_is_cleaned() {
 }
 
 #[test]
-fn texts_lose_their_coordinates_only() {
+fn texts_lose_only_their_coordinates() {
     let place = format!("Road 5, Latitude: 41.{} lovely", build::COORDINATE);
     let numbers = [5, 7, 15, 20, 22, 25, 40, 80, 85, 103, 105, 110, 115, 116, 118, 120, 121, 122];
     let mut block = numbers.map(|number| dataset(2, number, &place)).concat();
@@ -174,7 +174,7 @@ fn texts_lose_their_coordinates_only() {
 }
 
 #[test]
-fn a_thumbnail_among_the_resources_is_cleaned() {
+fn a_thumbnail_resource_is_cleaned() {
     for id in [0x0409, 0x040c] {
         let thumbnail = [&[0; 28][..], &jpeg(&[build::exif_segment(build::Order::Big)])].concat();
         let file = jpeg(&[segment(0xed, &[HEADER, &resource(id, &thumbnail)].concat())]);
@@ -183,7 +183,7 @@ fn a_thumbnail_among_the_resources_is_cleaned() {
 }
 
 #[test]
-fn a_caption_and_a_link_of_photoshop_lose_their_place() {
+fn photoshops_caption_and_url_lose_their_location() {
     let caption = format!("Road 5, Latitude: 41.{COORDINATE}, lovely");
     let pascal = [&[caption.len() as u8][..], caption.as_bytes()].concat();
     let link = format!("https://maps.google.com/?q=41.{COORDINATE},12.34");

@@ -1,4 +1,4 @@
-//! A JPEG's walk: where segments may stand, and what is not one.
+//! The walk through a JPEG: where segments may occur, and what is not a segment.
 
 use super::super::remove;
 use super::build::{COORDINATE, Order, PLACE, SCAN, exif_segment, jpeg, place_xmp, segment, tiff, xmp};
@@ -18,7 +18,7 @@ fn segments_between_scans_are_cleaned() {
 }
 
 #[test]
-fn other_segments_are_untouched() {
+fn other_segments_are_unchanged() {
     let others = [
         segment(0xe0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"),
         segment(0xe2, b"ICC_PROFILE\0\x01\x01 Location GPS"),
@@ -35,7 +35,7 @@ fn other_segments_are_untouched() {
 }
 
 #[test]
-fn a_comment_loses_its_coordinates_only() {
+fn a_comment_loses_only_its_coordinates() {
     let comment = segment(0xfe, format!("Road 5, exif:GPSLatitude={PLACE}\nLatitude: 41.{COORDINATE}, lovely").as_bytes());
     let cleaned = removed(&jpeg(&[comment, segment(0xfe, b"another")]), Format::Jpeg);
     for kept in [&b"another"[..], b"Road 5, ", b", lovely"] {
@@ -44,13 +44,13 @@ fn a_comment_loses_its_coordinates_only() {
 }
 
 #[test]
-fn comments_and_records_of_a_second_picture_are_treated_as_those_of_the_first() {
+fn comments_and_jumbf_of_a_second_image_are_cleaned_like_those_of_the_first() {
     let comment = segment(0xfe, format!("Road 5, Latitude: 41.{COORDINATE}, lovely").as_bytes());
     let record = segment(0xeb, format!("JP\0\x01\0\0\0\x01....jumb{{\"exif:GPSLatitude\":\"{PLACE}\"}}").as_bytes());
     let second = jpeg(&[segment(0xe0, b"JFIF\0"), comment.clone(), record]);
     let cleaned = removed(&[jpeg(&[]), vec![0xff, 0xd8, 7], second].concat(), Format::Jpeg);
     assert!(has(&cleaned, b"Road 5, ") && has(&cleaned, b", lovely"));
-    // What only looks like a comment, in a video or in damage, is left alone.
+    // Data that only resembles a comment, in a video or after damage, is unchanged.
     let stray = [&b"\xff\xd8\xff"[..], &[0xe0, 0, 3, 1], &comment, b"no scan"].concat();
     for other in [comment, stray] {
         assert_eq!(remove(&[jpeg(&[]), other].concat(), Format::Jpeg), None);
@@ -58,7 +58,7 @@ fn comments_and_records_of_a_second_picture_are_treated_as_those_of_the_first() 
 }
 
 #[test]
-fn a_packet_that_goes_on_behind_its_segment_is_one_with_what_follows() {
+fn a_packet_that_continues_after_its_segment_is_cleaned_as_one() {
     let packet = place_xmp();
     let header = b"http://ns.adobe.com/xap/1.0/\0";
     for cut in [packet.len() - 20, packet.len() / 2, packet.len() / 3] {
@@ -74,7 +74,7 @@ fn a_packet_that_goes_on_behind_its_segment_is_one_with_what_follows() {
 }
 
 #[test]
-fn a_provenance_record_with_coordinates_goes_whole() {
+fn jumbf_with_coordinates_is_removed_as_a_whole() {
     let record = format!("JP\0\x01\0\0\0\x01....jumb{{\"exif:GPSLatitude\":\"{PLACE}\"}}");
     let cleaned = removed(&jpeg(&[segment(0xeb, record.as_bytes()), segment(0xeb, b"JP signature")]), Format::Jpeg);
     assert!(!has(&cleaned, b"signature"));
@@ -83,7 +83,7 @@ fn a_provenance_record_with_coordinates_goes_whole() {
 }
 
 #[test]
-fn a_file_that_ends_too_early_is_cleaned_as_far_as_it_goes() {
+fn a_truncated_file_is_cleaned_up_to_its_end() {
     let whole = jpeg(&[exif_segment(Order::Big)]);
     let table = whole.len() - SCAN.len();
     for end in [whole.len() - 3, table, table - 1] {
@@ -92,7 +92,7 @@ fn a_file_that_ends_too_early_is_cleaned_as_far_as_it_goes() {
 }
 
 #[test]
-fn a_comment_in_utf_16_loses_its_coordinates_only() {
+fn a_comment_in_utf_16_loses_only_its_coordinates() {
     let words = format!("Größe, Latitude: 41.{COORDINATE}, lovely");
     let little: Vec<u8> = words.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let big: Vec<u8> = words.encode_utf16().flat_map(u16::to_be_bytes).collect();
@@ -109,7 +109,7 @@ fn a_comment_in_utf_16_loses_its_coordinates_only() {
 }
 
 #[test]
-fn texts_of_old_programs_lose_their_coordinates_only() {
+fn texts_of_old_programs_lose_only_their_coordinates() {
     let words = format!("Road 5, Latitude: 41.{COORDINATE}, lovely");
     let wide: Vec<u8> = words.encode_utf16().flat_map(u16::to_be_bytes).collect();
     let tag = |number: u8, text: &[u8]| {

@@ -1,4 +1,4 @@
-//! Makers' own blocks: each with a place in it, and with what else it holds.
+//! Vendor-specific blocks, each with a location and with other data.
 
 use super::build::{COORDINATE, Order, PLACE, TiffBuilder, chunk, dataset, iptc, jpeg, mp4_box, segment};
 use super::{assert_no_place, exif_field, has, remove, removed};
@@ -12,7 +12,7 @@ fn left(segments: &[Vec<u8>]) -> Vec<u8> {
     cleaned
 }
 
-/// Records of a thermal camera: a position, and one that stays.
+/// Returns the records of a thermal camera: a position, and one that stays.
 fn records(big_endian: bool, with_gps: bool) -> Vec<u8> {
     let u32 = |value: u32| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
     let u16 = |value: u16| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
@@ -40,16 +40,16 @@ fn flir(file: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_thermal_cameras_position_goes_and_its_temperatures_stay() {
+fn a_thermal_cameras_position_is_removed_and_its_temperatures_stay() {
     for big_endian in [true, false] {
         let mut segments = flir(&records(big_endian, true));
         assert!(segments.len() > 4);
         let cleaned = left(&segments);
         assert_eq!(memchr::memmem::find_iter(&cleaned, b"temperatures").count(), 19_996);
-        // Behind the first segment their order does not matter.
+        // After the first segment, their order does not matter.
         segments[1..].reverse();
         left(&segments);
-        // Numbers that are all zero, as some programs write them.
+        // Some programs write zero for all numbers.
         segments[1..].reverse();
         segments.iter_mut().for_each(|segment| segment[10..12].fill(0));
         left(&segments);
@@ -58,7 +58,7 @@ fn a_thermal_cameras_position_goes_and_its_temperatures_stay() {
 }
 
 #[test]
-fn records_that_lie_about_their_directory_are_left_alone() {
+fn records_with_a_false_directory_are_unchanged() {
     for (at, value) in [(0x14, 7u32), (0x18, u32::MAX), (0x1c, u32::MAX), (64 + 0x0c, u32::MAX), (64 + 0x10, u32::MAX)] {
         let mut file = records(true, true);
         file[at..at + 4].copy_from_slice(&value.to_be_bytes());
@@ -84,7 +84,7 @@ fn telemetry() -> Vec<u8> {
 }
 
 #[test]
-fn a_gopros_positions_go_and_its_other_streams_stay() {
+fn gopro_positions_are_removed_and_other_streams_stay() {
     let cleaned = left(&[segment(0xe6, &[b"GoPro\0", &telemetry()[..]].concat())]);
     for kept in [&b"HERO12"[..], b"keepit", b"STNM", b"FREE"] {
         assert!(has(&cleaned, kept));
@@ -111,7 +111,7 @@ fn insta360(records: &[(u16, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn positions_in_an_insta360_trailer_go() {
+fn positions_in_an_insta360_trailer_are_removed() {
     let position = [&COORDINATE.to_le_bytes()[..], PLACE.as_bytes()].concat();
     let trailer = insta360(&[(0x700, &position), (0x300, b"gyroscope"), (0x700, &position), (0x101, b"\x0a\x05SN123")]);
     let file = [jpeg(&[]), trailer.clone(), trailer].concat();
@@ -120,7 +120,7 @@ fn positions_in_an_insta360_trailer_go() {
     assert_eq!(memchr::memmem::find_iter(&cleaned, b"gyroscope").count(), 2);
     let without = [jpeg(&[]), insta360(&[(0x300, b"gyroscope"), (0x101, b"SN123")])].concat();
     assert_eq!(remove(&without, Format::Jpeg), None);
-    // Lengths that point before the trailer, or nowhere.
+    // Lengths that point before the trailer, or outside the file.
     for length in [u32::MAX, 1000, 0] {
         let mut lying = insta360(&[(0x700, &position)]);
         let head = lying.len() - 78;
@@ -130,19 +130,19 @@ fn positions_in_an_insta360_trailer_go() {
 }
 
 #[test]
-fn iptc_that_a_program_appended_is_cleaned() {
+fn appended_iptc_is_cleaned() {
     let head = [&b"AXS!\x01\x00\x00\x01\0\0\0\0IPTC"[..], &(iptc().len() as u32).to_be_bytes(), &[0; 4]].concat();
     let file = [jpeg(&[]), head, iptc(), b"AXS!\0\0\0\x17\0\0\0\0".to_vec()].concat();
     let cleaned = removed(&file, Format::Jpeg);
     assert_eq!(cleaned.len(), file.len());
     assert!(has(&cleaned, b"A caption") && has(&cleaned, b"AXS!\0\0\0\x17"));
-    // Two datasets may be chance.
+    // Two datasets may occur by chance.
     let chance = [dataset(2, 90, PLACE), dataset(2, 5, "x")].concat();
     assert_eq!(remove(&[jpeg(&[]), chance].concat(), Format::Jpeg), None);
 }
 
 #[test]
-fn media_jukebox_loses_its_places() {
+fn media_jukebox_loses_its_locations() {
     let xml = format!("<MJMD><Name>A title</Name><Places>{PLACE}</Places><People>Ann</People></MJMD>");
     let cleaned = left(&[segment(0xe9, &[b"Media Jukebox\0\0\0\0\x01", xml.as_bytes()].concat())]);
     assert!(has(&cleaned, b"<Name>A title</Name>") && has(&cleaned, b"<People>Ann</People>"));
@@ -150,7 +150,7 @@ fn media_jukebox_loses_its_places() {
     assert_eq!(remove(&jpeg(&[without]), Format::Jpeg), None);
 }
 
-/// Ricoh's tags: names, texts, and numbers of menu items.
+/// Returns Ricoh's tags: names, texts, and numbers of menu items.
 fn rmeta(order: Order, names: &str, texts: &str, numbers: &[u16]) -> Vec<u8> {
     let builder = TiffBuilder::new(order);
     let section = |kind: u16, data: &[u8]| [builder.u16(kind), builder.u16(data.len() as u16 + 2), data.to_vec()].concat();
@@ -163,7 +163,7 @@ fn rmeta(order: Order, names: &str, texts: &str, numbers: &[u16]) -> Vec<u8> {
 }
 
 #[test]
-fn a_ricohs_tags_lose_the_location() {
+fn ricohs_tags_lose_the_location() {
     for order in [Order::Big, Order::Little] {
         let texts = format!("Warning\0{PLACE}\0Yes");
         let cleaned = left(&[rmeta(order, "Sign type\0Location\0Lit", &texts, &[2, 0xfff7, 3])]);
@@ -174,7 +174,7 @@ fn a_ricohs_tags_lose_the_location() {
     }
 }
 
-/// EXIF with a maker note that starts with `head`, and an IFD with offsets from the TIFF's start, or from that of the note.
+/// Returns EXIF with a MakerNote that starts with `head`, and an IFD with offsets from the start of the TIFF or of the note.
 fn with_note(order: Order, head: &[u8], entries: &[(u16, Vec<u8>)], from_note: bool) -> Vec<u8> {
     let mut builder = TiffBuilder::new(order);
     let start = builder.bytes.len() as u32;
@@ -194,7 +194,7 @@ fn with_note(order: Order, head: &[u8], entries: &[(u16, Vec<u8>)], from_note: b
     let note = [head, &table, &[0; 4], &values].concat();
     builder.bytes.extend(&note);
     let note_entry = (0x927c, 7, note.len() as u32, builder.u32(start));
-    // The note lies already where it should.
+    // The note is already at the expected position.
     let mut exif =
         [builder.u16(1), builder.u16(note_entry.0), builder.u16(7), builder.u32(note_entry.2), note_entry.3, vec![0; 4]].concat();
     let exif_at = builder.bytes.len() as u32;
@@ -224,7 +224,7 @@ fn assert_note(block: &[u8], kept: &[u8]) {
 }
 
 #[test]
-fn documented_places_in_makers_notes_go_and_nothing_moves() {
+fn documented_locations_in_maker_notes_are_removed_and_nothing_moves() {
     let places =
         [(0x66, named("A pet's name", 64)), (0x67, named(PLACE, 64)), (0x6d, named(PLACE, 72)), (0x80, named("---", 72))];
     for order in [Order::Big, Order::Little] {
@@ -242,7 +242,7 @@ fn documented_places_in_makers_notes_go_and_nothing_moves() {
 }
 
 #[test]
-fn a_nikons_place_and_altitude_go() {
+fn nikons_location_and_altitude_are_removed() {
     for order in [Order::Big, Order::Little] {
         let mut note = TiffBuilder::new(order);
         let location = [&b"0100\x01XAN\x02"[..], &named(PLACE, 70)].concat();
@@ -262,7 +262,7 @@ fn a_nikons_place_and_altitude_go() {
 }
 
 #[test]
-fn notes_without_a_place_or_of_other_makers_are_untouched() {
+fn maker_notes_without_a_location_or_of_other_makers_are_unchanged() {
     let places = [(0x67, named("---", 64)), (0x6d, named("", 72)), (0x23, named("a city of the clock", 20))];
     for block in [
         with_note(Order::Big, b"Panasonic\0\0\0", &places, false),

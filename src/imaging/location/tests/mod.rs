@@ -1,5 +1,5 @@
-//! That the place is gone and the rest is there, for every place that it can hide in. The blocks and pictures are made in
-//! [`build`].
+//! Tests that the location is removed from everywhere it can be, and that everything else stays. [`build`] creates the blocks and
+//! images.
 
 mod build;
 mod c2pa;
@@ -22,34 +22,34 @@ use super::remove;
 use crate::model::image::Format;
 use build::{COORDINATE, PLACE};
 
-/// What is left of a file that has a location; checks what holds for all of them.
+/// Returns the cleaned file, which must have had a location, and checks that cleaning is idempotent.
 #[track_caller]
 fn removed(file: &[u8], format: Format) -> Vec<u8> {
     let cleaned = remove(file, format).expect("a location was removed");
     assert_no_place(&cleaned);
-    assert_eq!(remove(&cleaned, format), None, "the result has nothing to remove");
+    assert_eq!(remove(&cleaned, format), None, "cleaning the result again changes nothing");
     cleaned
 }
 
 #[track_caller]
 fn assert_no_place(bytes: &[u8]) {
-    assert!(!has(bytes, PLACE.as_bytes()), "the place's name is still there");
-    assert!(!has(bytes, &COORDINATE.to_be_bytes()), "the coordinate is still there, big-endian");
-    assert!(!has(bytes, &COORDINATE.to_le_bytes()), "the coordinate is still there, little-endian");
-    assert!(!has(bytes, COORDINATE.to_string().as_bytes()), "the coordinate is still there, as text");
+    assert!(!has(bytes, PLACE.as_bytes()), "the location name is still present");
+    assert!(!has(bytes, &COORDINATE.to_be_bytes()), "the coordinate is still present, big-endian");
+    assert!(!has(bytes, &COORDINATE.to_le_bytes()), "the coordinate is still present, little-endian");
+    assert!(!has(bytes, COORDINATE.to_string().as_bytes()), "the coordinate is still present, as text");
 }
 
 fn has(bytes: &[u8], wanted: &[u8]) -> bool {
     memchr::memmem::find(bytes, wanted).is_some()
 }
 
-/// The readable text of a field of an EXIF block.
+/// Returns a field of an EXIF block as text.
 fn exif_field(tiff: &[u8], tag: ::exif::Tag, ifd: ::exif::In) -> Option<String> {
     let exif = ::exif::Reader::new().read_raw(tiff.to_vec()).expect("the EXIF is readable");
     exif.get_field(tag, ifd).map(|field| field.display_value().to_string())
 }
 
-/// What a camera said of itself is there, and where it was is not.
+/// Checks that the camera's own data is kept and its position is not.
 #[track_caller]
 fn assert_exif_kept(tiff: &[u8]) {
     use ::exif::{In, Tag};

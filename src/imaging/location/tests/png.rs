@@ -1,4 +1,4 @@
-//! PNG's chunks, each way to put a block into one.
+//! Chunks of PNG, and each way to put a metadata block into one.
 
 use super::super::inflate::Inflater;
 use super::build::{self, COORDINATE, Order, PLACE, chunk, png, raw_profile, tiff, xmp, zlib};
@@ -18,14 +18,15 @@ fn international(keyword: &str, text: &[u8], packed: bool) -> Vec<u8> {
     chunk(b"iTXt", &[keyword.as_bytes(), &[0, u8::from(packed), 0], b"en\0translated\0", &body].concat())
 }
 
-/// Decodes, so checksums are right; the pixels, and the chunks between header and picture by name.
+/// Decodes the file, so the checksums must be right. Returns the pixels and the chunks between header and image data, with their
+/// types.
 #[track_caller]
 fn decode(file: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut options = ::png::DecodeOptions::default();
     options.set_ignore_checksums(false);
     let mut reader = ::png::Decoder::new_with_options(std::io::Cursor::new(file), options).read_info().expect("a PNG");
     let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
-    reader.next_frame(&mut pixels).expect("a picture");
+    reader.next_frame(&mut pixels).expect("an image");
     assert_eq!(pixels, [1, 2, 3, 4, 5, 6]);
     let mut chunks = Vec::new();
     let mut at = 8;
@@ -46,7 +47,7 @@ fn cleaned(chunks: &[Vec<u8>]) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn an_exif_chunk_keeps_all_but_the_place() {
+fn an_exif_chunk_loses_only_the_location() {
     for order in [Order::Big, Order::Little] {
         let chunks =
             cleaned(&[chunk(b"tIME", &[7, 232, 5, 6, 7, 8, 9]), chunk(b"eXIf", &tiff(order)), text("Title", b"A title")]);
@@ -59,7 +60,7 @@ fn an_exif_chunk_keeps_all_but_the_place() {
 }
 
 #[test]
-fn a_png_without_a_place_is_untouched() {
+fn a_png_without_a_location_is_unchanged() {
     let chunks = [
         text("Title", b"GPSLatitude"),
         compressed("Comment", b"a city"),
@@ -75,7 +76,7 @@ fn a_png_without_a_place_is_untouched() {
 }
 
 #[test]
-fn xmp_is_cleaned_in_all_kinds_of_text() {
+fn xmp_is_cleaned_in_every_text_chunk() {
     let packet = build::place_xmp();
     let keyword = "XML:com.adobe.xmp";
     let kinds = [
@@ -95,7 +96,7 @@ fn xmp_is_cleaned_in_all_kinds_of_text() {
 }
 
 #[test]
-fn raw_profiles_are_cleaned_in_all_kinds_of_text() {
+fn raw_profiles_are_cleaned_in_every_text_chunk() {
     let exif = [b"Exif\0\0", &tiff(Order::Little)[..]].concat();
     let with_header = [b"http://ns.adobe.com/xap/1.0/\0", &build::place_xmp()[..]].concat();
     let profiles: [(&str, Vec<u8>); 7] = [
@@ -132,12 +133,12 @@ fn raw_profiles_are_cleaned_in_all_kinds_of_text() {
 
 fn decode_profile(lines: &[u8]) -> Vec<u8> {
     let text = std::str::from_utf8(lines).expect("text");
-    let digits: String = text.splitn(4, '\n').last().expect("digits").split_whitespace().collect();
-    (0..digits.len() / 2).map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).expect("digits")).collect()
+    let digits: String = text.splitn(4, '\n').last().expect("hexadecimal digits").split_whitespace().collect();
+    (0..digits.len() / 2).map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).expect("hexadecimal digits")).collect()
 }
 
 #[test]
-fn texts_whose_keyword_is_a_place_go() {
+fn texts_with_a_location_keyword_are_dropped() {
     for keyword in
         ["exif:GPSLatitude", "GPSInfo", "exif:GPSInfo", "Location", "location", "photoshop:City", "Longitude", "geo:lat"]
     {
@@ -151,7 +152,7 @@ fn texts_whose_keyword_is_a_place_go() {
 }
 
 #[test]
-fn keywords_of_other_writers_are_known_by_rule() {
+fn keywords_of_other_programs_are_recognised() {
     for keyword in
         ["IPTC:State", "IPTC:ContentLocationName", "EXIF_GPSAreaInformation", "EXIF_GPSDestBearing", "State", "lat", "Address"]
     {
@@ -160,7 +161,7 @@ fn keywords_of_other_writers_are_known_by_rule() {
 }
 
 #[test]
-fn words_for_people_lose_their_coordinates_only() {
+fn human_readable_texts_lose_only_their_coordinates() {
     let place = format!("Road 5, GPSLatitude=41.{COORDINATE} GPSLongitude=12.{COORDINATE}");
     for keyword in ["Comment", "Description", "Title", "exif:UserComment", "EXIF_ImageDescription", "IPTC:Caption"] {
         for chunk in [
@@ -178,7 +179,7 @@ fn words_for_people_lose_their_coordinates_only() {
 }
 
 #[test]
-fn xml_in_a_chunk_of_its_own_is_cleaned() {
+fn xml_in_a_meta_chunk_is_cleaned() {
     let xml = format!(
         "\u{feff}<meta><title>A title</title><Location><a>{PLACE}</a></Location><note Latitude='41.{COORDINATE}'/></meta>"
     );
@@ -192,7 +193,7 @@ fn xml_in_a_chunk_of_its_own_is_cleaned() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_dropped() {
+fn text_that_cannot_be_decompressed_is_dropped() {
     let bomb = vec![b' '; 17 << 20];
     for broken in [
         compressed("XML:com.adobe.xmp", &bomb),
@@ -208,7 +209,7 @@ fn what_cannot_be_opened_is_dropped() {
 }
 
 #[test]
-fn many_small_bombs_are_bounded_together() {
+fn many_small_decompression_bombs_share_one_limit() {
     let mut inflater = Inflater::new();
     let bomb = zlib(&vec![b' '; 10 << 20]);
     let opened = (0..100).filter(|_| inflater.inflate(&bomb).is_some()).count();
@@ -225,7 +226,7 @@ fn an_animation_keeps_its_chunks() {
 }
 
 #[test]
-fn a_damaged_text_goes_only_if_what_can_be_read_of_it_names_a_place() {
+fn a_damaged_text_is_dropped_only_if_its_readable_part_names_a_location() {
     let place = format!("Road 5, GPSLatitude=41.{COORDINATE} GPSLongitude=12.{COORDINATE} {}", "and so on, ".repeat(50));
     let harmless = "A comment about a city. ".repeat(50);
     let damaged = |text: &str| {
@@ -250,9 +251,9 @@ fn a_damaged_text_goes_only_if_what_can_be_read_of_it_names_a_place() {
 }
 
 #[test]
-fn exif_is_found_in_any_case_and_behind_the_end() {
+fn exif_chunks_are_found_in_any_case_and_after_the_end() {
     for name in [b"eXIf", b"exIf", b"exIF", b"EXIF"] {
-        // Upper case first would be a chunk that decoders must know.
+        // An upper-case first letter marks a chunk that decoders must know.
         if name[0].is_ascii_lowercase() {
             assert_exif_kept(&cleaned(&[chunk(name, &tiff(Order::Big))])[1].1);
         }

@@ -1,4 +1,4 @@
-//! What follows the picture: further pictures, videos, phones' blocks.
+//! Data after the image: further images, videos, blocks of phones.
 
 use super::build::{COORDINATE, Order, PLACE, app1, exif_segment, gif, jpeg, mp4_box, place_xmp, png, riff, riff_chunk};
 use super::{has, remove, removed};
@@ -40,7 +40,7 @@ fn video() -> Vec<u8> {
 }
 
 #[test]
-fn further_pictures_are_cleaned_where_they_lie() {
+fn further_images_are_cleaned_in_place() {
     let second = jpeg(&[exif_segment(Order::Little), app1("http://ns.adobe.com/xap/1.0/\0", &place_xmp())]);
     let file = [jpeg(&[exif_segment(Order::Big)]), vec![0; 37], second.clone(), second].concat();
     let cleaned = removed(&file, Format::Jpeg);
@@ -50,7 +50,7 @@ fn further_pictures_are_cleaned_where_they_lie() {
 }
 
 #[test]
-fn a_motion_photo_keeps_its_video_without_the_place() {
+fn a_motion_photo_keeps_its_video_without_the_location() {
     let file = [jpeg(&[]), b"MotionPhoto_Data".to_vec(), video()].concat();
     let cleaned = removed(&file, Format::Jpeg);
     assert_eq!(cleaned.len(), file.len());
@@ -60,7 +60,7 @@ fn a_motion_photo_keeps_its_video_without_the_place() {
 }
 
 #[test]
-fn boxes_of_lying_sizes_end_the_walk() {
+fn boxes_with_false_sizes_stop_the_walk() {
     for size in [0u32, 1, 7, 9, 0xffff_ffff] {
         let lying = [&size.to_be_bytes()[..], b"moov", &[0, 0, 0, 1, 0, 0, 0, 2]].concat();
         let file = [jpeg(&[]), mp4_box(b"ftyp", b"mp42"), lying, b"more".to_vec()].concat();
@@ -69,14 +69,14 @@ fn boxes_of_lying_sizes_end_the_walk() {
 }
 
 #[test]
-fn samsungs_country_goes() {
+fn samsungs_country_code_is_removed() {
     let trailer = b"\0\0\xa1\x0a\x08\0\0\0MCC_Data262SEFHxxxxSEFT";
     let cleaned = removed(&[jpeg(&[]), trailer.to_vec()].concat(), Format::Jpeg);
     assert!(cleaned.ends_with(b"MCC_Data   SEFHxxxxSEFT"));
 }
 
 #[test]
-fn it_is_the_same_behind_every_format() {
+fn the_trailer_of_every_format_is_cleaned() {
     let after = [jpeg(&[exif_segment(Order::Big)]), video()].concat();
     let behind = |file: Vec<u8>| [file, after.clone()].concat();
     removed(&behind(png(&[], &[])), Format::Png);

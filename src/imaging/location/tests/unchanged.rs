@@ -1,4 +1,5 @@
-//! A file without a location is stored byte for byte, whatever else it says; one with a location loses nothing else.
+//! A file without a location stays the same byte for byte, whatever other metadata it has. A file with a location loses nothing
+//! else.
 
 use super::build::{
     Order, PLACE, TiffBuilder, app1, chunk, dataset, gif, jpeg, mp4_box, png, raw_profile, resource, riff, riff_chunk, segment,
@@ -25,7 +26,7 @@ impl Random {
     }
 }
 
-/// What people and programs write that is no place.
+/// Texts that people and programs write and that are not locations.
 const TEXTS: [&str; 30] = [
     "A title",
     "Sunset over the city, state of the art",
@@ -161,7 +162,7 @@ fn trailer(random: &mut Random) -> Vec<u8> {
 fn jpeg_file(random: &mut Random) -> Vec<u8> {
     let header = b"http://ns.adobe.com/xap/1.0/\0";
     let segments = [
-        // Not behind XMP, for a packet that is cut off is read on in stray bytes.
+        // Not after XMP, because a truncated packet continues in stray bytes.
         [segment(0xe0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"), b"\0stray bytes".to_vec()].concat(),
         app1("Exif\0\0", &exif(random)),
         app1("Exif\0\0", b"neither II nor MM"),
@@ -199,7 +200,7 @@ fn png_file(random: &mut Random) -> Vec<u8> {
 fn gif_file(random: &mut Random) -> Vec<u8> {
     let magic: Vec<u8> = std::iter::once(1).chain((0..=255).rev()).chain([0]).collect();
     let comment = random.one_of(&TEXTS);
-    // Zeros would end the extension, so a packet is in UTF-8 here.
+    // Zeros would end the extension, so the packet is in UTF-8.
     let packet = xmp(&format!("xmp:Label=\"{}\"", random.below(100)), "");
     let extensions = [
         [b"\x21\xff\x0bXMP DataXMP", packet.as_bytes(), &magic].concat(),
@@ -226,7 +227,7 @@ fn file(random: &mut Random) -> (Vec<u8>, Format) {
 }
 
 #[test]
-fn a_file_without_a_location_is_stored_byte_for_byte() {
+fn a_file_without_a_location_is_unchanged() {
     let mut random = Random(1);
     for round in 0..4000 {
         let (file, format) = file(&mut random);
@@ -244,7 +245,7 @@ fn everything_but_the_location_survives_an_edit() {
     let mut random = Random(2);
     for _ in 0..1000 {
         let (file, _) = (jpeg_file(&mut random), ());
-        // Behind the start marker, so that nothing else is touched or moved.
+        // After the start marker, so that nothing else is changed or moved.
         let place = [
             segment(0xfe, format!("Latitude: 41.98 {PLACE}").as_bytes()),
             super::build::exif_segment(random.one_of(&[Order::Big, Order::Little])),

@@ -1,6 +1,6 @@
-//! XMP packets, and those that are cut over segments.
+//! XMP packets, including those split over segments.
 
-use super::super::{Care, Outcome, remove};
+use super::super::{Outcome, Policy, remove};
 use super::build::{self, COORDINATE, PLACE, app1, jpeg, place_xmp, xmp};
 
 use super::{assert_no_place, has, removed};
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 
 fn clean(packet: &mut [u8]) -> Outcome {
-    super::super::xmp::clean(packet, Care::EDIT)
+    super::super::xmp::clean(packet, Policy::EDIT)
 }
 
 const HEADER: &str = "http://ns.adobe.com/xap/1.0/\0";
@@ -35,13 +35,13 @@ fn assert_wiped(packet: &[u8]) {
 }
 
 #[test]
-fn properties_go_as_attributes_and_as_elements() {
+fn properties_are_removed_as_attributes_and_as_elements() {
     let text = cleaned(&String::from_utf8(place_xmp()).expect("text"));
     assert!(text.contains("photoshop:Headline=\"Head\"") && !text.contains("GPS") && !text.contains("City"));
 }
 
 #[test]
-fn every_property_of_a_place_goes_with_its_structure() {
+fn every_location_property_is_removed_with_its_structure() {
     let namespaces = "xmlns:core=\"http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/\" \
         xmlns:ext=\"http://iptc.org/std/Iptc4xmpExt/2008-02-29/\" xmlns:drone-dji='http://www.dji.com/drone-dji/1.0/' \
         xmlns:geo=\"http://www.w3.org/2003/01/geo/wgs84_pos#\" xmlns:dwc=\"http://rs.tdwg.org/dwc/index.htm\" \
@@ -67,7 +67,7 @@ fn every_property_of_a_place_goes_with_its_structure() {
 }
 
 #[test]
-fn what_is_no_place_is_untouched() {
+fn properties_that_are_not_locations_are_unchanged() {
     let kept = "<exif:SubjectLocation>10 20</exif:SubjectLocation><exif:ISOSpeedLatitudeyyy>3</exif:ISOSpeedLatitudeyyy>\
         <dc:subject><rdf:Bag><rdf:li>City</rdf:li></rdf:Bag></dc:subject><photoshop:CountryClub>1</photoshop:CountryClub>\
         <!-- written by a program --><dc:rights>GPSLatitude</dc:rights><![CDATA[<exif:GPSLatitude>]]>";
@@ -76,7 +76,7 @@ fn what_is_no_place_is_untouched() {
 }
 
 #[test]
-fn a_namespace_counts_by_its_address_not_by_its_prefix() {
+fn a_namespace_is_identified_by_its_uri_rather_than_its_prefix() {
     let any_prefix = format!("xmlns:q='http://ns.adobe.com/photoshop/1.0/' q:City='{PLACE}'");
     cleaned(&xmp(&any_prefix, ""));
     let written_in_references = format!("xmlns:q='http://ns.adobe.com/&#112;hotoshop&#x2f;1.0/' q:City='{PLACE}'");
@@ -85,7 +85,7 @@ fn a_namespace_counts_by_its_address_not_by_its_prefix() {
     cleaned(&xmp(&without_slash, ""));
     let default = format!("<City xmlns='http://ns.adobe.com/photoshop/1.0/'>{PLACE}</City>");
     cleaned(&xmp("", &default));
-    // Readers that go by prefix take it for Photoshop's.
+    // Readers that go by the prefix take it for Photoshop's.
     let foreign = format!("<photoshop:City xmlns:photoshop='http://example.org/'>{PLACE}</photoshop:City>");
     cleaned(&xmp("", &foreign));
     let unbound = format!("<Iptc4xmpCore:Location>{PLACE}</Iptc4xmpCore:Location>");
@@ -106,7 +106,7 @@ fn comments_references_and_cdata_hide_nothing() {
 }
 
 #[test]
-fn a_packet_that_is_not_well_formed_is_wiped() {
+fn a_malformed_packet_is_wiped() {
     let good = xmp("", "");
     assert_wiped(good.replace("</rdf:RDF>", "").as_bytes());
     assert_wiped(good.replace("</x:xmpmeta>", "</x:other>").as_bytes());
@@ -117,7 +117,7 @@ fn a_packet_that_is_not_well_formed_is_wiped() {
     assert_wiped(b"41.98 12.34");
 }
 
-/// UTF-16 and UTF-32 in both byte orders.
+/// Returns the text in UTF-16 and UTF-32, in both byte orders.
 fn wider(text: &str) -> Vec<Vec<u8>> {
     let utf_32 = |bytes: fn(u32) -> [u8; 4]| text.chars().flat_map(|character| bytes(u32::from(character))).collect();
     vec![
@@ -129,7 +129,7 @@ fn wider(text: &str) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn packets_in_wider_encodings_are_edited_as_others_are() {
+fn packets_in_utf_16_and_utf_32_are_cleaned() {
     let packet = String::from_utf8(place_xmp()).expect("text").replace("A title", "Titel: 世界 Größe");
     let mut narrow = packet.clone().into_bytes();
     assert_eq!(clean(&mut narrow), Outcome::Edited);
@@ -151,7 +151,7 @@ fn packets_in_wider_encodings_are_edited_as_others_are() {
 }
 
 #[test]
-fn what_stands_behind_the_root_stays_unless_it_names_a_place() {
+fn data_after_the_root_stays_unless_it_names_a_location() {
     let tail = "\n </rdf:li></mwg-rs:RegionList>\n </rdf:Description>\n </rdf:RDF>\n</x:xmpmeta>\n<?xpacket end=\"w\"?>";
     let mut kept = [xmp("", ""), tail.into()].concat().into_bytes();
     assert_eq!(clean(&mut kept), Outcome::Unchanged);
@@ -168,7 +168,7 @@ fn what_stands_behind_the_root_stays_unless_it_names_a_place() {
 }
 
 #[test]
-fn a_packet_that_is_cut_off_is_cleaned_as_far_as_it_goes() {
+fn a_truncated_packet_is_cleaned_up_to_the_cut() {
     let whole = xmp("", "<dc:rights>Ann</dc:rights>");
     let rdf = whole.find("<rdf:Description").expect("a root");
     for end in rdf..whole.len() {
@@ -193,7 +193,7 @@ fn a_packet_that_is_cut_off_is_cleaned_as_far_as_it_goes() {
 }
 
 #[test]
-fn names_that_are_abbreviated_or_misspelt_are_properties_of_a_place_too() {
+fn abbreviated_and_misspelt_names_are_location_properties_too() {
     let drone = format!(
         "xmlns:d='http://example.org/drone' d:LRFTargetLat='{COORDINATE}' d:LRFTargetAlt='{COORDINATE}' d:HomeLng='{COORDINATE}' \
          d:Lattitude='{COORDINATE}' d:TargetLong='-12.{COORDINATE}' d:LRFTargetDistance='54.1' d:AltText='A cat' d:LongExposure='1'"
@@ -208,7 +208,7 @@ fn names_that_are_abbreviated_or_misspelt_are_properties_of_a_place_too() {
 }
 
 #[test]
-fn coordinates_and_map_links_in_other_properties_go_and_the_text_stays() {
+fn coordinates_and_map_links_in_other_properties_are_removed_and_the_text_stays() {
     let text = cleaned(&xmp(
         &format!("photoshop:Instructions='see geo:41.{COORDINATE},12.5 there' dc:source=\"https://maps.google.com/?q={PLACE}\""),
         &format!("<dc:description><rdf:Alt><rdf:li>Latitude: 41.{COORDINATE} on tour, f/2.8</rdf:li></rdf:Alt></dc:description>"),
@@ -219,7 +219,7 @@ fn coordinates_and_map_links_in_other_properties_go_and_the_text_stays() {
 }
 
 #[test]
-fn a_text_for_people_that_is_two_numbers_loses_them() {
+fn a_human_readable_text_of_two_bare_numbers_loses_them() {
     let place = format!("41.{COORDINATE}, 12.{COORDINATE}");
     for name in [
         "dc:title",
@@ -246,7 +246,7 @@ fn a_text_for_people_that_is_two_numbers_loses_them() {
         "",
         &format!("<dc:subject><rdf:Bag><rdf:li>a</rdf:li><rdf:li>geo:lat=41.{COORDINATE}</rdf:li></rdf:Bag></dc:subject>"),
     ));
-    // Elsewhere they are a measure of a lens.
+    // Elsewhere they are a measurement of a lens.
     let measures = "<c:PrincipalPoint>2.432562,1.829434</c:PrincipalPoint><dc:title>0.8750, 0.1250</dc:title>\
         <c:Points><rdf:Seq><rdf:li>12.34123, 41.98123</rdf:li></rdf:Seq></c:Points>";
     let mut packet = xmp("c:PrincipalPoint='2.432562,1.829434'", measures).into_bytes();
@@ -254,9 +254,9 @@ fn a_text_for_people_that_is_two_numbers_loses_them() {
 }
 
 #[test]
-fn a_picture_inside_of_a_packet_is_cleaned() {
-    let picture = jpeg(&[build::exif_segment(build::Order::Big)]);
-    let encoded = STANDARD.encode(&picture);
+fn an_image_inside_a_packet_is_cleaned() {
+    let image = jpeg(&[build::exif_segment(build::Order::Big)]);
+    let encoded = STANDARD.encode(&image);
     let lines = encoded.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).expect("text")).collect::<Vec<_>>();
     for joined in [lines.join("\n"), lines.join("&#xA;"), encoded.clone()] {
         let packet = xmp("", &format!("<xmpGImg:image>{joined}</xmpGImg:image>"));
@@ -274,13 +274,13 @@ fn a_picture_inside_of_a_packet_is_cleaned() {
 }
 
 #[test]
-fn padding_around_a_packet_is_no_fault() {
+fn padding_around_a_packet_is_accepted() {
     let packet = format!("\0 \u{feff}{}\0\0\0", String::from_utf8(place_xmp()).expect("text"));
     cleaned(&packet);
 }
 
 #[test]
-fn a_jpeg_loses_the_place_of_its_packets() {
+fn a_jpeg_loses_the_location_of_its_xmp_packets() {
     let bare = app1("http://ns.example/whatever\0", &place_xmp());
     let file = jpeg(&[app1(HEADER, &place_xmp()), bare, app1(HEADER, &place_xmp())]);
     let cleaned = removed(&file, Format::Jpeg);
@@ -310,7 +310,7 @@ fn main_packet(guid: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_extended_packet_is_cleaned_as_one_and_renamed() {
+fn an_extended_packet_is_cleaned_as_one_and_gets_a_new_guid() {
     let packet = place_xmp();
     let mut expected = packet.clone();
     clean(&mut expected);
@@ -340,7 +340,7 @@ fn an_extended_packet_with_a_missing_part_is_wiped() {
 }
 
 #[test]
-fn coordinates_are_found_through_references() {
+fn coordinates_written_with_character_references_are_found() {
     for (value, expected) in [
         ("GPS: 41.9876,&#32;12.3456", ""),
         ("GPS: 41.9876,&#10;12.3456", ""),

@@ -194,9 +194,9 @@ fn permits_that_were_joined_are_free_again_together() {
 
 #[test]
 fn clients_are_told_apart_by_user_or_address() {
-    use crate::model::caller::{Proof, User};
+    use crate::model::caller::{AuthMethod, User};
     let address = "2001:db8::1".parse().unwrap();
-    let ann = User { id: UserId::parse("ann").unwrap(), proof: Proof::GatewayHeader, account: None };
+    let ann = User { id: UserId::parse("ann").unwrap(), auth_method: AuthMethod::GatewayHeader, account: None };
     assert_eq!(TurnKey::of(&Caller::User(Box::new(ann)), address), key("ann"));
     let anonymous = TurnKey::of(&Caller::Anonymous, address);
     assert_eq!(anonymous, TurnKey::of(&Caller::Anonymous, "2001:db8::ffff".parse().unwrap()));

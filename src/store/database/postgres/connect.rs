@@ -1,8 +1,8 @@
-//! Opens sessions: tries the hosts in order, and finds out what there is at the other end.
+//! Opens sessions: tries the hosts in order and inspects the server.
 //!
-//! The settings of a session are parameters of its start. A pooler refuses them, or takes no notice; then the session is
-//! [`Kind::Shared`]. One of them is a mark of this process: only a session that has it was really started by this process,
-//! and may keep what belongs to a session.
+//! Session settings are sent as startup parameters. A pooler rejects or ignores them; the session is then [`Kind::Shared`]. One
+//! parameter is an identifier of this process: only a session that returns it was really started by this process and may keep
+//! session state.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Executor, PgConnection, Row};
 use tokio::time::Instant;
 
-use super::session::{Kind, Session};
+use super::session::{Kind, Session, session_timeouts};
 use super::url::Target;
 use crate::model::clock::{Clock, SystemClock};
-use crate::store::database::error::{Cause, Error, means_too_many_connections};
+use crate::store::database::error::{Cause, Error, is_too_many_connections};
 
-/// Where sessions come from.
+/// Opens sessions on the hosts of a URL.
 #[derive(Debug)]
 pub struct Connector {
     hosts: Vec<Server>,
     writable_only: bool,
     connect_timeout: Option<Duration>,
-    mark: String,
-    /// The host that took the last session, by its place in the list.
+    process_id: String,
+    /// Index of the host that the last session was opened on.
     preferred: AtomicUsize,
-    /// Sessions that are open.
+    /// Number of open sessions.
     open: Arc<AtomicU32>,
     statement_timeout: Duration,
 }
@@ -36,36 +36,36 @@ pub struct Connector {
 struct Server {
     name: String,
     plain: PgConnectOptions,
-    /// With the settings of a session of our own; `None` if statements may not have names.
+    /// Options with the settings of an own session; `None` if named statements are disabled.
     with_settings: Option<PgConnectOptions>,
-    /// Whether it was found to refuse settings at the start.
+    /// Whether the server has rejected startup settings before.
     refuses_settings: AtomicBool,
 }
 
-/// Why there is no session.
+/// The reason why no session could be opened.
 #[derive(Debug)]
-pub enum Failure {
-    /// The server gives no more connections for now.
-    TooMany(Cause),
+pub enum OpenError {
+    /// The server currently allows no further connection.
+    TooManyConnections(Cause),
     /// Anything else.
     Other(Error),
 }
 
 impl Connector {
     pub fn new(target: &Target, statement_timeout: Duration) -> Self {
-        // Nothing that a test could want to know.
-        let mark = hex::encode(SystemClock.random());
+        // Tests have no use for this value, so it does not come from their clock.
+        let process_id = hex::encode(SystemClock.random());
         let servers = target.hosts.iter().map(|host| Server {
             name: host.name.clone(),
             plain: host.options.clone(),
-            with_settings: target.named_statements.then(|| with_settings(&host.options, &mark, statement_timeout)),
+            with_settings: target.named_statements.then(|| with_settings(&host.options, &process_id, statement_timeout)),
             refuses_settings: AtomicBool::new(false),
         });
         Self {
             hosts: servers.collect(),
             writable_only: target.writable_only,
             connect_timeout: target.connect_timeout,
-            mark,
+            process_id,
             preferred: AtomicUsize::new(0),
             open: Arc::default(),
             statement_timeout,
@@ -76,28 +76,28 @@ impl Connector {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Opens a session at the first host that can be used.
-    pub async fn open(&self, deadline: Instant) -> Result<Session, Failure> {
+    /// Opens a session on the first usable host.
+    pub async fn open(&self, deadline: Instant) -> Result<Session, OpenError> {
         let mut reasons = String::new();
-        for (tried, place) in self.order().enumerate() {
-            let (server, remaining) = (&self.hosts[place], deadline.saturating_duration_since(Instant::now()));
-            // A host that does not answer must leave time for the next.
+        for (tried, index) in self.order().enumerate() {
+            let (server, remaining) = (&self.hosts[index], deadline.saturating_duration_since(Instant::now()));
+            // A host that does not respond must leave time for the next one.
             let share = remaining / u32::try_from(self.hosts.len() - tried).unwrap_or(1);
             let limit = self.connect_timeout.map_or(share, |timeout| timeout.min(share));
-            let failure = match tokio::time::timeout(limit, self.open_at(server)).await {
+            let error = match tokio::time::timeout(limit, self.open_at(server)).await {
                 Ok(Ok(session)) => {
-                    self.preferred.store(place, Ordering::Relaxed);
+                    self.preferred.store(index, Ordering::Relaxed);
                     return Ok(session);
                 }
-                Ok(Err(failure)) => failure,
-                Err(_) => Failure::Other(Error::TimedOut(limit)),
+                Ok(Err(error)) => error,
+                Err(_) => OpenError::Other(Error::TimedOut(limit)),
             };
-            match failure {
-                failure if self.hosts.len() == 1 => return Err(failure),
-                // No other host is better for these.
-                Failure::Other(error @ Error::Encoding(_)) => return Err(Failure::Other(error)),
-                Failure::TooMany(cause) => return Err(Failure::TooMany(cause)),
-                Failure::Other(error) => {
+            match error {
+                error if self.hosts.len() == 1 => return Err(error),
+                // Other hosts would fail the same way.
+                OpenError::Other(error @ Error::Encoding(_)) => return Err(OpenError::Other(error)),
+                OpenError::TooManyConnections(cause) => return Err(OpenError::TooManyConnections(cause)),
+                OpenError::Other(error) => {
                     let separator = if reasons.is_empty() { "" } else { "; " };
                     let cause = error.cause().unwrap_or_else(|| error.to_string());
                     // Writing to a string cannot fail.
@@ -105,30 +105,30 @@ impl Connector {
                 }
             }
         }
-        Err(Failure::Other(Error::NoHost(Cause::new(reasons))))
+        Err(OpenError::Other(Error::NoHost(Cause::new(reasons))))
     }
 
-    /// The order of the list; but where any host that takes writes will do, begins with the one that did last, so that a
-    /// host that is gone does not delay each new session.
+    /// Returns the host indexes in list order. If any writable host is acceptable, the order starts with the last one that
+    /// worked, so that a host that is down does not delay every new session.
     fn order(&self) -> impl Iterator<Item = usize> + use<> {
         let first = if self.writable_only { self.preferred.load(Ordering::Relaxed) } else { 0 };
-        std::iter::once(first).chain((0..self.hosts.len()).filter(move |place| *place != first))
+        std::iter::once(first).chain((0..self.hosts.len()).filter(move |index| *index != first))
     }
 
-    async fn open_at(&self, server: &Server) -> Result<Session, Failure> {
-        let mut connection = server.connect().await.map_err(|error| match means_too_many_connections(&error) {
-            true => Failure::TooMany(error.into()),
-            false => Failure::Other(error.into()),
+    async fn open_at(&self, server: &Server) -> Result<Session, OpenError> {
+        let mut connection = server.connect().await.map_err(|error| match is_too_many_connections(&error) {
+            true => OpenError::TooManyConnections(error.into()),
+            false => OpenError::Other(error.into()),
         })?;
-        let found = look_at(&mut connection).await.map_err(|error| Failure::Other(error.into()))?;
-        // SQL_ASCII stores whatever bytes it is given, and these are UTF-8.
-        if found.encoding != "UTF8" && found.encoding != "SQL_ASCII" {
-            return Err(Failure::Other(Error::Encoding(found.encoding)));
+        let server_info = inspect(&mut connection).await.map_err(|error| OpenError::Other(error.into()))?;
+        // SQL_ASCII stores bytes as they are, and the service sends UTF-8.
+        if server_info.encoding != "UTF8" && server_info.encoding != "SQL_ASCII" {
+            return Err(OpenError::Other(Error::Encoding(server_info.encoding)));
         }
-        if found.read_only && self.writable_only {
-            return Err(Failure::Other(Error::ReadOnly));
+        if server_info.read_only && self.writable_only {
+            return Err(OpenError::Other(Error::ReadOnly));
         }
-        let is_ours = server.with_settings.is_some() && found.mark.as_deref() == Some(&self.mark);
+        let is_ours = server.with_settings.is_some() && server_info.process_id.as_deref() == Some(&self.process_id);
         let kind = if is_ours { Kind::Own } else { Kind::Shared };
         Ok(Session::new(connection, kind, self.statement_timeout, Arc::clone(&self.open)))
     }
@@ -139,11 +139,11 @@ impl Server {
         let settings = self.with_settings.as_ref().filter(|_| !self.refuses_settings.load(Ordering::Relaxed));
         let Some(settings) = settings else { return self.plain.connect().await };
         match settings.connect().await {
-            Err(error) if may_be_about_settings(&error) => {
+            Err(error) if may_be_caused_by_settings(&error) => {
                 let connection = self.plain.connect().await?;
                 if !self.refuses_settings.swap(true, Ordering::Relaxed) {
                     let cause = Cause::from(error);
-                    tracing::info!("a pooler is in front of the database, for it takes no settings of a session: {cause}");
+                    tracing::info!("the database is behind a pooler, because it rejects session settings: {cause}");
                 }
                 Ok(connection)
             }
@@ -152,39 +152,36 @@ impl Server {
     }
 }
 
-/// Whether the refusal may go away without the settings: it is none of a name or a password (28), a database (3D),
-/// resources (53) or a server that starts or stops (57).
-fn may_be_about_settings(error: &sqlx::Error) -> bool {
+/// Returns whether the connection may succeed without the settings. This is not the case for errors of the user name or password
+/// (28), the database name (3D), resources (53), or a server that starts or stops (57).
+fn may_be_caused_by_settings(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| !["28", "3D", "53", "57"].iter().any(|class| code.starts_with(class)))
 }
 
-/// The server ends what we gave up waiting for, and a transaction whose process hangs; and statements outside a transaction
-/// must not fail for what runs beside them, whatever isolation the operator prefers.
-fn with_settings(options: &PgConnectOptions, mark: &str, statement_timeout: Duration) -> PgConnectOptions {
+/// Adds the settings of an own session. The timeouts make the server cancel statements that the client abandoned, and
+/// transactions whose process hangs. The isolation level overrides the operator's default: with a stricter one, single statements
+/// would fail because of concurrent ones.
+fn with_settings(options: &PgConnectOptions, process_id: &str, statement_timeout: Duration) -> PgConnectOptions {
     let [statement, idle] = session_timeouts(statement_timeout);
     options.clone().options([
         ("statement_timeout", statement.to_string().as_str()),
         ("idle_in_transaction_session_timeout", &idle.to_string()),
         ("default_transaction_isolation", "read committed"),
-        ("image_service.session", mark),
+        ("image_service.session", process_id),
     ])
 }
 
-/// In milliseconds: for a statement, and for a pause within a transaction.
-pub(super) fn session_timeouts(statement_timeout: Duration) -> [u128; 2] {
-    [(statement_timeout * 2).as_millis(), (statement_timeout * 4).as_millis()]
-}
-
-struct Found {
-    mark: Option<String>,
+/// The properties of a server that a new session needs.
+struct ServerInfo {
+    process_id: Option<String>,
     read_only: bool,
     encoding: String,
 }
 
-async fn look_at(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
-    const QUESTION: &str = "select current_setting('image_service.session', true), current_setting('transaction_read_only'), \
+async fn inspect(connection: &mut PgConnection) -> Result<ServerInfo, sqlx::Error> {
+    const QUERY: &str = "select current_setting('image_service.session', true), current_setting('transaction_read_only'), \
         current_setting('server_encoding')";
-    let row = connection.fetch_one(sqlx::raw_sql(QUESTION)).await?;
-    Ok(Found { mark: row.try_get(0)?, read_only: row.try_get::<String, _>(1)? == "on", encoding: row.try_get(2)? })
+    let row = connection.fetch_one(sqlx::raw_sql(QUERY)).await?;
+    Ok(ServerInfo { process_id: row.try_get(0)?, read_only: row.try_get::<String, _>(1)? == "on", encoding: row.try_get(2)? })
 }

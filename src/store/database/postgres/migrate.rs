@@ -1,5 +1,5 @@
-//! Runs migrations as sqlx's migrator does, in the same table and under the same lock, but with nothing that outlives a
-//! transaction: sqlx's lock is a session's, which a pooler would leave with whoever comes next.
+//! Runs migrations as sqlx's migrator does, with the same table and lock, but without session state. sqlx takes a session-level
+//! lock, which a pooler would leave to the next client.
 
 use std::time::{Duration, Instant};
 
@@ -11,47 +11,47 @@ use super::pool::{Lease, Pool};
 use crate::store::database::error::Error;
 use crate::store::database::migrate::{Applied, first_missing};
 
-/// Runs the first migration that has not run yet; returns whether there was one. Instances that start at once wait for
-/// each other.
+/// Runs the first pending migration; returns whether there was one. Instances that start at the same time wait for each other.
 ///
 /// # Errors
-/// The database is unavailable, another instance migrates for longer than `patience`, or the migration failed.
-pub async fn run_next(pool: &Pool, steps: &[Migration], patience: Duration) -> Result<bool, Error> {
+/// The database is unavailable, another instance holds the migration lock for longer than `lock_timeout`, or the migration
+/// failed.
+pub async fn run_next(pool: &Pool, steps: &[Migration], lock_timeout: Duration) -> Result<bool, Error> {
     let mut lease = pool.lease().await?;
-    begin(&mut lease, patience).await?;
+    begin(&mut lease, lock_timeout).await?;
     let applied = applied(&mut lease).await?;
     let Some(step) = first_missing(steps, applied.as_deref().unwrap_or_default())? else { return Ok(false) };
     run(&mut lease, step, applied.is_none()).await.map_err(|error| explain(error, step))?;
     Ok(true)
 }
 
-/// A transaction that holds the lock. Migrations may take longer than other statements.
-async fn begin(lease: &mut Lease, patience: Duration) -> Result<(), Error> {
+/// Begins a transaction and takes the migration lock. Migrations are exempt from the statement timeout.
+async fn begin(lease: &mut Lease, lock_timeout: Duration) -> Result<(), Error> {
     let session = lease.session()?;
     session.begin().await?;
-    let patience_ms = patience.as_millis();
-    session.run(AssertSqlSafe(format!("set local statement_timeout = 0; set local lock_timeout = {patience_ms}"))).await?;
+    let lock_timeout_ms = lock_timeout.as_millis();
+    session.run(AssertSqlSafe(format!("set local statement_timeout = 0; set local lock_timeout = {lock_timeout_ms}"))).await?;
     let names: Vec<(String,)> = session.fetch("select current_database()::text".into(), PgArguments::default()).await?;
     let id = lock_id(names.first().map_or("", |(name,)| name));
     let locked = session.execute("select pg_advisory_xact_lock($1)".into(), one(id)?).await;
     locked.map(drop).map_err(|error| match code(&error).as_deref() {
-        Some(LOCK_NOT_AVAILABLE) => Error::MigrationLocked(patience, error.into()),
+        Some(LOCK_NOT_AVAILABLE) => Error::MigrationLocked(lock_timeout, error.into()),
         _ => error.into(),
     })
 }
 
-/// sqlx's, so that instances of earlier versions wait as well.
+/// sqlx's lock id, so that instances of earlier versions wait too.
 fn lock_id(database: &str) -> i64 {
     let mut hash = flate2::Crc::new();
     hash.update(database.as_bytes());
     0x3d32_ad9e * i64::from(hash.sum())
 }
 
-/// What has run; `None` if there is no table of it.
+/// Returns the applied migrations; `None` if the migrations table does not exist.
 async fn applied(lease: &mut Lease) -> Result<Option<Vec<Applied>>, Error> {
     let session = lease.session()?;
-    let question = "select to_regclass('_sqlx_migrations') is not null";
-    let exists: Vec<(bool,)> = session.fetch(question.into(), PgArguments::default()).await?;
+    let query = "select to_regclass('_sqlx_migrations') is not null";
+    let exists: Vec<(bool,)> = session.fetch(query.into(), PgArguments::default()).await?;
     if exists != [(true,)] {
         return Ok(None);
     }
@@ -62,7 +62,7 @@ async fn run(lease: &mut Lease, step: &Migration, is_first: bool) -> Result<(), 
     const TABLE: &str = "create table _sqlx_migrations (version bigint primary key, description text not null, \
         installed_on timestamptz not null default now(), success boolean not null, checksum bytea not null, \
         execution_time bigint not null)";
-    const NOTE: &str = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+    const INSERT: &str = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
         values ($1, $2, true, $3, $4)";
     let session = lease.session()?;
     let started = Instant::now();
@@ -75,7 +75,7 @@ async fn run(lease: &mut Lease, step: &Migration, is_first: bool) -> Result<(), 
     arguments.add(&*step.description).map_err(sqlx::Error::Encode)?;
     arguments.add(&*step.checksum).map_err(sqlx::Error::Encode)?;
     arguments.add(took).map_err(sqlx::Error::Encode)?;
-    session.execute(NOTE.into(), arguments).await?;
+    session.execute(INSERT.into(), arguments).await?;
     session.commit().await
 }
 

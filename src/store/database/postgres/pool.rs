@@ -1,8 +1,9 @@
-//! The sessions that are open, and who may have one.
+//! The connection pool.
 //!
-//! sqlx's own pool knows one host, and opens connections for as long as it is asked to: a server that gives no more makes
-//! requests wait in vain, although sessions come back all the time, and the reason is lost. This one hands out permits in
-//! order of arrival; a server's refusal takes one away, so that as many are left as there are sessions to be had.
+//! sqlx's pool supports one host and keeps opening connections on demand. If the server allows no more, requests wait in vain
+//! although sessions are released all the time, and the reason is lost. This pool hands out permits in order of arrival and
+//! withholds one whenever the server rejects a connection, so that the number of permits matches the number of available
+//! sessions.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,22 +12,22 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::connect::{Connector, Failure};
+use super::connect::{Connector, OpenError};
 use super::session::Session;
 use super::url::Target;
 use crate::store::database::error::{Cause, Error};
 
-/// How large the pool is and how long it may take.
+/// The size of the pool and its time limits.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolConfig {
     pub max: u32,
-    /// Bounds the wait for a session.
+    /// Limit for the wait for a session.
     pub timeout: Duration,
-    /// Bounds each statement.
+    /// Limit for each statement.
     pub statement_timeout: Duration,
 }
 
-/// Cheap to clone.
+/// A pool of sessions. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<Shared>);
 
@@ -40,52 +41,52 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The one that was used last is the last.
+    /// Idle sessions, the most recently used last.
     idle: Vec<Session>,
-    /// Permits that were taken away because the server gave no more connections; and when, and why it last did so.
+    /// Number of permits that were withheld because the server allowed no more connections.
     withheld: u32,
     refused: Option<(Instant, String)>,
-    /// Why the last attempt to connect failed, until one succeeds.
+    /// Why the last attempt to connect failed, until an attempt succeeds.
     failed: Option<String>,
 }
 
-/// A session on loan. Dropped, it goes back when it is tidy.
+/// A session borrowed from the pool. Dropping it returns the session, after a reset if needed.
 #[derive(Debug)]
 pub struct Lease {
-    /// There until it is dropped.
+    /// `Some` until dropped.
     session: Option<Session>,
-    /// Let go of after the session has gone back.
+    /// Released after the session was returned.
     permit: Option<OwnedSemaphorePermit>,
     pool: Pool,
 }
 
-/// A session that has just been used is alive; asking each time would cost a round trip a request.
-const ALIVE_FOR: Duration = Duration::from_secs(1);
-/// Without work for so long, a session is closed.
-const IDLE_FOR: Duration = Duration::from_secs(600);
-/// So that a server's memory for a session does not grow for ever, and load spreads after a fail-over.
-const LIFETIME: Duration = Duration::from_secs(1800);
-/// A server that gave no more connections is asked for one more after this time.
-const REFUSED_FOR: Duration = Duration::from_secs(10);
-/// Pauses between attempts to connect, and what they grow to.
-const PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
-const LAST_PAUSE: Duration = Duration::from_millis(400);
+/// A session used this recently is assumed alive: a check on every use would cost a round trip per request.
+const ASSUMED_ALIVE_FOR: Duration = Duration::from_secs(1);
+/// Idle sessions are closed after this time.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+/// Bounds the server's memory per session, and redistributes load after a fail-over.
+const MAX_LIFETIME: Duration = Duration::from_secs(1800);
+/// Time after which a withheld permit is restored, to try the server again.
+const REFUSAL_RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Pauses between attempts to connect, and the longest pause.
+const RECONNECT_PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
+const LONGEST_RECONNECT_PAUSE: Duration = Duration::from_millis(400);
 
 impl Pool {
-    /// Connects when it is first asked for a session.
+    /// Creates a pool, which connects on first use.
     pub fn new(target: &Target, config: PoolConfig) -> Self {
         let connector = Connector::new(target, config.statement_timeout);
         let permits = Arc::new(Semaphore::new(config.max as usize));
         Self(Arc::new(Shared { connector, config, permits, state: Mutex::default() }))
     }
 
-    /// A session, when it is this caller's turn.
+    /// Acquires a session, in order of arrival.
     ///
     /// # Errors
-    /// None was to be had in time, or the database cannot be used.
+    /// No session was available in time, or the database cannot be used.
     pub async fn lease(&self) -> Result<Lease, Error> {
         let deadline = Instant::now() + self.0.config.timeout;
-        let mut pauses = PAUSES.into_iter();
+        let mut pauses = RECONNECT_PAUSES.into_iter();
         let mut earlier = None;
         loop {
             let permit = self.permit(deadline).await?;
@@ -97,20 +98,20 @@ impl Pool {
                     self.state().failed = None;
                     return Ok(self.lend(session, permit));
                 }
-                Err(Failure::TooMany(cause)) => match self.withhold(permit, cause) {
-                    // One of those that are open will come back.
+                Err(OpenError::TooManyConnections(cause)) => match self.withhold(permit, cause) {
+                    // A session that is in use will be returned.
                     Ok(()) => continue,
                     Err(error) => error,
                 },
-                Err(Failure::Other(error)) => error,
+                Err(OpenError::Other(error)) => error,
             };
-            // The last attempt may have little time left; what an earlier one was told says more.
+            // The last attempt may have had little time left; the error of an earlier one is more informative.
             let error = match (error, earlier) {
                 (Error::TimedOut(_), Some(earlier)) => earlier,
                 (error, _) => error,
             };
             self.state().failed = Some(error.cause().unwrap_or_else(|| error.to_string()));
-            let pause = pauses.next().unwrap_or(LAST_PAUSE);
+            let pause = pauses.next().unwrap_or(LONGEST_RECONNECT_PAUSE);
             if !error.is_transient() || Instant::now() + pause >= deadline {
                 return Err(error);
             }
@@ -120,29 +121,29 @@ impl Pool {
     }
 
     async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {
-        self.give_back_withheld();
+        self.restore_withheld();
         match timeout_at(deadline, Arc::clone(&self.0.permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(sqlx::Error::PoolClosed.into()),
-            Err(_) => Err(self.why_none_was_idle()),
+            Err(_) => Err(self.no_session_error()),
         }
     }
 
-    fn why_none_was_idle(&self) -> Error {
+    fn no_session_error(&self) -> Error {
         let state = self.state();
         match (&state.failed, &state.refused) {
             (Some(reason), _) => Error::Unavailable(Cause::new(reason.clone())),
-            (None, Some((_, reason))) if state.withheld > 0 => self.too_many(Cause::new(reason.clone())),
+            (None, Some((_, reason))) if state.withheld > 0 => self.too_many_connections(Cause::new(reason.clone())),
             _ => Error::NoneIdle { max: self.0.config.max, waited: self.0.config.timeout },
         }
     }
 
-    /// Takes away the permit with which no session was to be had, unless none is open that could be waited for.
+    /// Withholds the permit that no session could be opened for, unless no session is open that could be waited for.
     fn withhold(&self, permit: OwnedSemaphorePermit, cause: Cause) -> Result<(), Error> {
         let reason = cause.to_string();
-        let error = self.too_many(cause);
+        let error = self.too_many_connections(cause);
         let mut state = self.state();
-        if state.refused.as_ref().is_none_or(|(at, _)| at.elapsed() > REFUSED_FOR) {
+        if state.refused.as_ref().is_none_or(|(at, _)| at.elapsed() > REFUSAL_RETRY_AFTER) {
             tracing::warn!("{error}: {reason}");
         }
         state.refused = Some((Instant::now(), reason));
@@ -154,14 +155,14 @@ impl Pool {
         Ok(())
     }
 
-    fn too_many(&self, source: Cause) -> Error {
+    fn too_many_connections(&self, source: Cause) -> Error {
         Error::TooManyConnections { open: self.0.connector.open_sessions(), max: self.0.config.max, source }
     }
 
-    fn give_back_withheld(&self) {
+    fn restore_withheld(&self) {
         let mut state = self.state();
         if let Some((at, _)) = &mut state.refused
-            && at.elapsed() > REFUSED_FOR
+            && at.elapsed() > REFUSAL_RETRY_AFTER
         {
             *at = Instant::now();
             if state.withheld > 0 {
@@ -171,23 +172,24 @@ impl Pool {
         }
     }
 
-    /// The session that was used last, if it still answers.
+    /// Returns the most recently used session that still responds.
     async fn idle_session(&self) -> Option<Session> {
         loop {
             let mut session = self.state().idle.pop()?;
-            if !session.is_doubtful && session.idle_since.elapsed() < ALIVE_FOR {
+            if !session.needs_ping && session.idle_since.elapsed() < ASSUMED_ALIVE_FOR {
                 return Some(session);
             }
-            match timeout(self.answer_time(), session.ping()).await {
+            match timeout(self.ping_timeout(), session.ping()).await {
                 Ok(Ok(())) => return Some(session),
-                // It has ended meanwhile, as sessions do.
-                ended => tracing::debug!(?ended, "an idle connection does not answer"),
+                // The server may have closed it, which is normal.
+                ended => tracing::debug!(?ended, "an idle connection does not respond"),
             }
         }
     }
 
-    /// A connection that was lost in silence does not answer, and the system's own patience is minutes.
-    fn answer_time(&self) -> Duration {
+    /// Limit for the liveness check. A connection that was lost silently does not respond, and the operating system's own timeout
+    /// is minutes.
+    fn ping_timeout(&self) -> Duration {
         self.0.config.timeout / 4
     }
 
@@ -195,37 +197,37 @@ impl Pool {
         Lease { session: Some(session), permit: Some(permit), pool: self.clone() }
     }
 
-    fn take_back(&self, mut session: Session) {
+    fn return_session(&self, mut session: Session) {
         if session.is_broken() {
-            // A server that stops ends all of them.
-            self.state().idle.iter_mut().for_each(|session| session.is_doubtful = true);
+            // A server that shuts down closes all of its sessions.
+            self.state().idle.iter_mut().for_each(|session| session.needs_ping = true);
         }
-        if session.is_broken() || self.0.permits.is_closed() || session.opened_at.elapsed() > LIFETIME {
+        if session.is_broken() || self.0.permits.is_closed() || session.opened_at.elapsed() > MAX_LIFETIME {
             return close(session);
         }
         session.idle_since = Instant::now();
         let mut state = self.state();
         state.idle.push(session);
-        // Those that were used longest ago come first.
-        let unused = state.idle.iter().take_while(|session| session.idle_since.elapsed() > IDLE_FOR).count();
+        // The least recently used come first.
+        let unused = state.idle.iter().take_while(|session| session.idle_since.elapsed() > IDLE_TIMEOUT).count();
         let unused: Vec<Session> = state.idle.drain(..unused).collect();
         drop(state);
         unused.into_iter().for_each(close);
     }
 
-    /// Why the last attempt to connect failed; `None` when it did not.
-    pub fn failure(&self) -> Option<String> {
+    /// Returns why the last attempt to connect failed; `None` if it succeeded.
+    pub fn last_connect_error(&self) -> Option<String> {
         self.state().failed.clone()
     }
 
-    /// Sessions that are open, of these idle, and the most that there may be.
+    /// Returns the number of open sessions, of idle sessions, and the maximum.
     pub fn in_use(&self) -> (u32, u32, u32) {
         let open = self.0.connector.open_sessions();
         let idle = u32::try_from(self.state().idle.len()).unwrap_or(u32::MAX);
         (open, idle.min(open), self.0.config.max)
     }
 
-    /// Closes idle sessions, and those on loan when they come back.
+    /// Closes idle sessions now and borrowed ones when they are returned.
     pub async fn close(&self) {
         self.0.permits.close();
         let idle = std::mem::take(&mut self.state().idle);
@@ -234,14 +236,14 @@ impl Pool {
         }
     }
 
-    /// A panic elsewhere leaves the state as good as it was.
+    /// The state stays consistent if another thread panics, so a poisoned lock is ignored.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Lease {
-    /// The session; there until the lease is dropped.
+    /// Returns the session, which exists until the lease is dropped.
     pub fn session(&mut self) -> Result<&mut Session, sqlx::Error> {
         self.session.as_mut().ok_or(sqlx::Error::PoolClosed)
     }
@@ -250,22 +252,22 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let (Some(mut session), pool, permit) = (self.session.take(), self.pool.clone(), self.permit.take()) else { return };
-        if session.is_broken() || session.is_tidy() {
-            return pool.take_back(session);
+        if session.is_broken() || session.is_clean() {
+            return pool.return_session(session);
         }
-        // Without a runtime the process ends, and the connection with it.
+        // Without a runtime the process is about to exit, which closes the connection.
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
-            match timeout(pool.answer_time(), session.tidy_up()).await {
-                Ok(Ok(())) => pool.take_back(session),
-                failed => tracing::debug!(?failed, "a connection could not be tidied up and is closed"),
+            match timeout(pool.ping_timeout(), session.reset()).await {
+                Ok(Ok(())) => pool.return_session(session),
+                failed => tracing::debug!(?failed, "a connection could not be reset and is closed"),
             }
             drop(permit);
         });
     }
 }
 
-/// Says farewell to the server, without anybody having to wait for it.
+/// Closes the session in the background.
 fn close(session: Session) {
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(end(session));
@@ -273,11 +275,11 @@ fn close(session: Session) {
 }
 
 async fn end(session: Session) {
-    /// A farewell is one message.
-    const PATIENCE: Duration = Duration::from_secs(1);
-    match timeout(PATIENCE, session.close()).await {
+    /// Closing takes a single message.
+    const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+    match timeout(CLOSE_TIMEOUT, session.close()).await {
         Ok(Ok(())) => {}
-        // It ends all the same: the socket is closed.
-        failed => tracing::debug!(?failed, "a connection was closed without a farewell"),
+        // The socket is closed anyway.
+        failed => tracing::debug!(?failed, "a connection was closed without a Terminate message"),
     }
 }

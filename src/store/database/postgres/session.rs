@@ -9,33 +9,31 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, FromRow, PgConnection};
 use tokio::time::Instant;
 
-use super::connect::session_timeouts;
-
-/// Whose session of the server it is.
+/// Who owns the server session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Ours alone, from its start to its end.
+    /// This process, from start to end.
     Own,
-    /// A pooler's, which lends it for one transaction at a time.
+    /// A pooler, which assigns it for one transaction at a time.
     Shared,
 }
 
-/// A connection and what state it is in.
+/// A connection and its state.
 #[derive(Debug)]
 pub struct Session {
     connection: PgConnection,
     kind: Kind,
-    /// What begins a transaction, as one message.
+    /// The message that begins a transaction.
     begin: String,
     in_transaction: bool,
-    /// Whether a statement was sent whose end has not been seen: whoever waited for it has gone.
+    /// Whether a statement was sent whose result was not read, because its caller was cancelled.
     in_flight: bool,
-    /// Whether the next statement would fail for what happened to this one.
+    /// Whether the next statement would fail because of an earlier error.
     is_broken: bool,
     pub(super) opened_at: Instant,
     pub(super) idle_since: Instant,
-    /// Whether something happened to another session that may have happened to this one.
-    pub(super) is_doubtful: bool,
+    /// Whether another session failed in a way that may affect this one.
+    pub(super) needs_ping: bool,
     _counted: Counted,
 }
 
@@ -53,8 +51,8 @@ impl Session {
     pub(super) fn new(connection: PgConnection, kind: Kind, statement_timeout: Duration, open: Arc<AtomicU32>) -> Self {
         open.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
-        // Read committed, whatever the operator prefers: statements are written for it, and the others fail for what runs
-        // beside them.
+        // Read committed, whatever the operator's default: the statements are written for it, and with stricter levels they fail
+        // because of concurrent transactions.
         let mut begin = "begin isolation level read committed".to_owned();
         if kind == Kind::Shared {
             let [statement, idle] = session_timeouts(statement_timeout);
@@ -70,7 +68,7 @@ impl Session {
             is_broken: false,
             opened_at: now,
             idle_since: now,
-            is_doubtful: false,
+            needs_ping: false,
             _counted: Counted(open),
         }
     }
@@ -81,7 +79,7 @@ impl Session {
 
     pub async fn begin(&mut self) -> Result<(), sqlx::Error> {
         let begin = self.begin.clone();
-        // What becomes of it if this is not waited for is found out by whoever tidies up.
+        // Set before the reply arrives: if the caller is cancelled here, `reset` rolls back.
         self.in_transaction = true;
         self.run(AssertSqlSafe(begin)).await
     }
@@ -96,18 +94,18 @@ impl Session {
     pub async fn run(&mut self, sql: impl sqlx::SqlSafeStr + Send) -> Result<(), sqlx::Error> {
         self.in_flight = true;
         let done = self.connection.execute(sqlx::raw_sql(sql)).await;
-        self.landed(done).map(drop)
+        self.finish_statement(done).map(drop)
     }
 
-    /// Runs a statement that gives no rows; returns how many rows it touched.
+    /// Runs a statement that returns no rows; returns the number of affected rows.
     pub async fn execute(&mut self, sql: Cow<'static, str>, arguments: PgArguments) -> Result<u64, sqlx::Error> {
         self.prepare().await?;
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(self.kind == Kind::Own);
         let done = query.execute(&mut self.connection).await;
-        self.landed(done).map(|done| done.rows_affected())
+        self.finish_statement(done).map(|done| done.rows_affected())
     }
 
-    /// Runs a statement that gives rows.
+    /// Runs a statement that returns rows.
     pub async fn fetch<T>(&mut self, sql: Cow<'static, str>, arguments: PgArguments) -> Result<Vec<T>, sqlx::Error>
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
@@ -115,11 +113,11 @@ impl Session {
         self.prepare().await?;
         let query = sqlx::query_as_with(AssertSqlSafe(sql), arguments).persistent(self.kind == Kind::Own);
         let rows = query.fetch_all(&mut self.connection).await;
-        self.landed(rows)
+        self.finish_statement(rows)
     }
 
-    /// A statement without a name is parsed and run by two messages; only within a transaction do both surely reach the
-    /// same session of the server.
+    /// An unnamed statement takes two messages, parse and execute. Only within a transaction do both reliably reach the same
+    /// server session.
     async fn prepare(&mut self) -> Result<(), sqlx::Error> {
         if self.kind == Kind::Shared && !self.in_transaction {
             self.begin().await?;
@@ -128,14 +126,14 @@ impl Session {
         Ok(())
     }
 
-    fn landed<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+    fn finish_statement<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         self.in_flight = false;
         self.is_broken |= result.as_ref().err().is_some_and(ends_session);
         result
     }
 
-    /// Whether it can be given to somebody else as it is.
-    pub(super) fn is_tidy(&self) -> bool {
+    /// Returns whether the session can be reused without a reset.
+    pub(super) fn is_clean(&self) -> bool {
         !self.in_transaction && !self.in_flight
     }
 
@@ -143,8 +141,8 @@ impl Session {
         self.is_broken
     }
 
-    /// Waits for what is in flight, and ends a transaction.
-    pub(super) async fn tidy_up(&mut self) -> Result<(), sqlx::Error> {
+    /// Waits for the statement in flight and rolls back an open transaction.
+    pub(super) async fn reset(&mut self) -> Result<(), sqlx::Error> {
         if self.in_transaction {
             self.run("rollback").await?;
             self.in_transaction = false;
@@ -155,10 +153,10 @@ impl Session {
         Ok(())
     }
 
-    /// Asks whether it still works.
+    /// Checks that the session still responds.
     pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
         self.connection.ping().await?;
-        self.is_doubtful = false;
+        self.needs_ping = false;
         Ok(())
     }
 
@@ -167,8 +165,13 @@ impl Session {
     }
 }
 
-/// Whether a session is of no more use: its connection broke, the server ends it (57P, 08, 25P03), or it takes no writes
-/// (25006): after a fail-over, a new connection may lead to one that does.
+/// Returns the statement timeout and the idle-in-transaction timeout, in milliseconds.
+pub(super) fn session_timeouts(statement_timeout: Duration) -> [u128; 2] {
+    [(statement_timeout * 2).as_millis(), (statement_timeout * 4).as_millis()]
+}
+
+/// Returns whether a session must be closed: the connection broke, the server closes it (57P, 08, 25P03), or it is read-only
+/// (25006): after a fail-over, a new connection may reach a writable server.
 fn ends_session(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,

@@ -1,7 +1,8 @@
-//! Reads `DATABASE_URL` as libpq does: several hosts, and parameters that sqlx does not know.
+//! Parses `DATABASE_URL` as libpq does: several hosts, and parameters that sqlx does not know.
 //!
-//! sqlx takes one host and logs the value of every parameter that it does not know, which may be a password. So the URL is
-//! taken apart here, and sqlx gets one URL for each host, with nothing in it but what it knows. No message holds a value.
+//! sqlx supports one host and logs the values of all parameters that it does not know, which may include passwords. The URL is
+//! therefore split here, and sqlx gets one URL per host, which contains only parameters that it knows. Messages never contain a
+//! value.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -13,36 +14,36 @@ use percent_encoding::percent_decode_str;
 use sqlx::postgres::PgConnectOptions;
 use tokio_rustls::rustls::RootCertStore;
 
-/// What a URL leads to.
+/// The connection settings of a URL.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// At least one, in the order in which they are tried.
     pub hosts: Vec<Host>,
-    /// Whether a host that takes no writes is passed over.
+    /// Whether read-only hosts are skipped.
     pub writable_only: bool,
-    /// Bounds the attempt at one host.
+    /// Limit for each attempt to connect to a host.
     pub connect_timeout: Option<Duration>,
-    /// Whether statements may be prepared under a name; `statement-cache-capacity=0` says that they may not.
+    /// Whether statements may be prepared under a name; `statement-cache-capacity=0` disables this.
     pub named_statements: bool,
     /// Names of parameters without effect.
     pub ignored: Vec<String>,
-    /// Whether the machine's own certificates are trusted beside those of the URL.
+    /// Whether the system's certificates are trusted in addition to those of the URL.
     pub system_certificates: bool,
 }
 
 #[derive(Debug, Clone)]
 pub struct Host {
-    /// For messages: `db1:5432`.
+    /// For messages, such as `db1:5432`.
     pub name: String,
     pub options: PgConnectOptions,
 }
 
-/// Why a URL cannot be used, without anything that is in it.
+/// Why a URL is invalid, without any part of the URL.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UrlError(String);
 
-/// Parameters that sqlx understands, but for those that are dealt with here.
+/// Parameters that are passed on to sqlx. Those that this module handles are not among them.
 const PASSED_ON: [&str; 13] = [
     "sslmode",
     "ssl-mode",
@@ -60,10 +61,10 @@ const PASSED_ON: [&str; 13] = [
 ];
 
 impl Target {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The rule that the URL breaks.
     pub fn read(url: &str) -> Result<Self, UrlError> {
         let parts = Parts::split(url)?;
         let mut target = Self {
@@ -89,7 +90,7 @@ impl Target {
                 "port" => ports = list(&value),
                 "target_session_attrs" => attributes = Some(value.into_owned()),
                 "connect_timeout" => target.connect_timeout = read_timeout(&value)?,
-                // libpq's default, and sqlx does nothing else.
+                // libpq's default, and sqlx supports nothing else.
                 "load_balance_hosts" if value == "disable" => {}
                 "ssl-root-cert" | "ssl-ca" => passed_on.push(("sslrootcert".to_owned(), value.into_owned())),
                 known if PASSED_ON.contains(&known) || known.starts_with("options[") => {
@@ -102,11 +103,11 @@ impl Target {
         let capacity = find(&passed_on, "statement-cache-capacity");
         target.named_statements = capacity.is_none_or(|capacity| capacity.parse() != Ok(0));
         target.hosts = read_hosts(&hosts, &ports, &passed_on)?;
-        target.writable_only = accepts_writes_only(attributes.as_deref(), target.hosts.len())?;
+        target.writable_only = requires_writable(attributes.as_deref(), target.hosts.len())?;
         Ok(target)
     }
 
-    /// libpq's `sslrootcert=system`, and which certificates are trusted when none is named.
+    /// Applies libpq's `sslrootcert=system`, and decides which certificates are trusted if none are named.
     fn trust(&mut self, parameters: &mut Vec<(String, String)>) -> Result<(), UrlError> {
         let from_environment = || std::env::var("PGSSLROOTCERT").ok().filter(|path| !path.is_empty());
         let root = find(parameters, "sslrootcert").map(str::to_owned).or_else(from_environment);
@@ -122,14 +123,13 @@ impl Target {
         Ok(())
     }
 
-    /// Adds the machine's own certificates, which `SSL_CERT_FILE` and `SSL_CERT_DIR` can name, to those that sqlx trusts.
-    /// Reads files.
+    /// Adds the system's certificates, which `SSL_CERT_FILE` and `SSL_CERT_DIR` can name, to those that sqlx trusts. Reads files.
     pub fn add_system_certificates(&mut self) {
         let found = rustls_native_certs::load_native_certs();
         for error in found.errors {
-            tracing::warn!("some of the machine's certificates cannot be read: {error}");
+            tracing::warn!("some of the system's certificates cannot be read: {error}");
         }
-        // sqlx refuses to connect over one that cannot be used.
+        // sqlx refuses to connect if one certificate is unusable.
         let usable = |certificate: &_| RootCertStore::empty().add(Clone::clone(certificate)).is_ok();
         let pem: String = found.certs.iter().filter(|certificate| usable(*certificate)).map(|der| to_pem(der)).collect();
         if pem.is_empty() {
@@ -145,7 +145,7 @@ fn to_pem(der: &[u8]) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", BASE64_STANDARD.encode(der))
 }
 
-/// A URL's pieces as they stand in it.
+/// The components of a URL, still percent-encoded.
 struct Parts<'a> {
     user: Option<&'a str>,
     password: Option<&'a str>,
@@ -157,10 +157,10 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn split(url: &'a str) -> Result<Self, UrlError> {
         let scheme = ["postgres://", "postgresql://"].into_iter().find_map(|scheme| url.strip_prefix(scheme));
-        let rest = scheme.ok_or_else(|| refused("it must begin with postgres://"))?;
+        let rest = scheme.ok_or_else(|| refused("it must start with postgres://"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-        // A password may hold an @, a host may not.
+        // A password may contain an @, a host cannot.
         let (user_info, hosts) = match authority.rsplit_once('@') {
             Some((user_info, hosts)) => (Some(user_info), hosts),
             None => (None, authority),
@@ -173,7 +173,7 @@ impl<'a> Parts<'a> {
         Ok(Self { user, password, hosts, database, query })
     }
 
-    /// Names or addresses, and ports; empty ones stand for the default.
+    /// Returns the hosts and the ports; an empty string stands for the default.
     fn hosts(&self) -> Result<(Vec<String>, Vec<String>), UrlError> {
         let (mut hosts, mut ports) = (Vec::new(), Vec::new());
         if self.hosts.is_empty() {
@@ -183,12 +183,12 @@ impl<'a> Parts<'a> {
             let (host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
                 Some((host, "")) => (host, ""),
                 Some((host, port)) => {
-                    (host, port.strip_prefix(':').ok_or_else(|| refused("a colon belongs between ] and port"))?)
+                    (host, port.strip_prefix(':').ok_or_else(|| refused("there must be a colon between ] and the port"))?)
                 }
                 None => text.split_once(':').unwrap_or((text, "")),
             };
             if port.contains(':') {
-                return Err(refused("an IPv6 address belongs in brackets"));
+                return Err(refused("an IPv6 address must be in brackets"));
             }
             hosts.push(decode(host)?);
             ports.push(port.to_owned());
@@ -198,17 +198,18 @@ impl<'a> Parts<'a> {
 
     fn user_and_database(&self) -> Result<Vec<(String, String)>, UrlError> {
         let parts = [("user", self.user), ("password", self.password), ("dbname", Some(self.database))];
-        let given = parts.into_iter().filter_map(|(name, value)| value.filter(|text| !text.is_empty()).map(|text| (name, text)));
-        given.map(|(name, text)| Ok((name.to_owned(), decode(text)?))).collect()
+        let present =
+            parts.into_iter().filter_map(|(name, value)| value.filter(|text| !text.is_empty()).map(|text| (name, text)));
+        present.map(|(name, text)| Ok((name.to_owned(), decode(text)?))).collect()
     }
 }
 
 fn read_hosts(hosts: &[String], ports: &[String], parameters: &[(String, String)]) -> Result<Vec<Host>, UrlError> {
-    // Nothing named is one host: the default.
+    // If no host is named, there is one host, the default.
     let default = [String::new()];
     let hosts = if hosts.is_empty() { &default[..] } else { hosts };
     if ports.len() > 1 && ports.len() != hosts.len() {
-        return Err(refused("there must be one port, or one for each host"));
+        return Err(refused("it must have one port, or one for each host"));
     }
     let hosts = hosts.iter().enumerate().map(|(number, host)| {
         let port = ports.get(number).or_else(|| ports.first().filter(|_| ports.len() == 1)).map_or("", String::as_str);
@@ -225,13 +226,13 @@ fn read_host(host: &str, port: &str, parameters: &[(String, String)]) -> Result<
     }
     if !port.is_empty() {
         let number = port.parse::<u16>().ok().filter(|port| *port > 0);
-        number.ok_or_else(|| refused("a port is a number from 1 to 65535"))?;
+        number.ok_or_else(|| refused("a port must be a number from 1 to 65535"))?;
         query.append_pair("port", port);
     }
-    // sqlx's reason may quote what it cannot read.
+    // sqlx's error may quote the value.
     let options = PgConnectOptions::from_str(&format!("postgres:///?{}", query.finish()));
-    let options = options.map_err(|_| refused("one of its parameters has a value that is not known"))?;
-    // Poolers refuse the parameter that sqlx sends by default, and no column is a floating point number.
+    let options = options.map_err(|_| refused("one of its parameters has an unknown value"))?;
+    // Poolers reject the parameter that sqlx sends by default, and no column is a floating-point number.
     let mut options = options.extra_float_digits(None);
     if options.get_application_name().is_none() {
         options = options.application_name("image-service");
@@ -244,19 +245,20 @@ fn read_host(host: &str, port: &str, parameters: &[(String, String)]) -> Result<
     Ok(Host { name, options })
 }
 
-/// With several hosts, libpq would take any; but what is on a standby cannot be written, and one of several often is.
-fn accepts_writes_only(attributes: Option<&str>, hosts: usize) -> Result<bool, UrlError> {
+/// With several hosts, libpq would accept any of them by default. The service must write, and one of several hosts is often a
+/// standby.
+fn requires_writable(attributes: Option<&str>, hosts: usize) -> Result<bool, UrlError> {
     match attributes {
         None => Ok(hosts > 1),
         Some("any") => Ok(false),
         Some("read-write" | "primary") => Ok(true),
-        Some(_) => Err(refused("target_session_attrs must be any, read-write or primary, for the service writes")),
+        Some(_) => Err(refused("target_session_attrs must be any, read-write or primary, because the service writes")),
     }
 }
 
-/// In whole seconds; libpq reads 0 and less as no limit.
+/// Parses a number of whole seconds; as in libpq, 0 and less mean no limit.
 fn read_timeout(value: &str) -> Result<Option<Duration>, UrlError> {
-    let seconds: i64 = value.trim().parse().map_err(|_| refused("connect_timeout is a number of seconds"))?;
+    let seconds: i64 = value.trim().parse().map_err(|_| refused("connect_timeout must be a number of seconds"))?;
     Ok(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
 }
 
@@ -264,14 +266,14 @@ fn list(value: &str) -> Vec<String> {
     value.split(',').map(|item| item.trim().to_owned()).collect()
 }
 
-/// The last one counts, as in libpq.
+/// Returns the last value, as libpq does.
 fn find<'a>(parameters: &'a [(String, String)], name: &str) -> Option<&'a str> {
     parameters.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
 fn decode(text: &str) -> Result<String, UrlError> {
     let decoded = percent_decode_str(text).decode_utf8();
-    Ok(decoded.map_err(|_| refused("what is percent-encoded in it must be UTF-8"))?.into_owned())
+    Ok(decoded.map_err(|_| refused("its percent-encoded parts must be UTF-8"))?.into_owned())
 }
 
 fn refused(reason: &str) -> UrlError {
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_read_in_libpqs_spellings() {
+    fn hosts_are_parsed_like_libpq() {
         for (url, hosts) in [
             ("postgres://u:p@db/images", &["db:5432"][..]),
             ("postgresql://u:p@db:6000/images?sslmode=require", &["db:6000"]),
@@ -318,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_hosts_one_that_takes_writes_is_wanted() {
+    fn with_several_hosts_a_writable_one_is_required() {
         for (url, writable_only) in [
             ("postgres://h1/images", false),
             ("postgres://h1,h2/images", true),
@@ -331,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused_without_quoting_it() {
+    fn an_invalid_url_is_rejected_without_quoting_it() {
         for (url, reason) in [
             ("mysql://h/images", "postgres://"),
             ("postgres://u:secret@h:port/images", "port"),
@@ -339,7 +341,7 @@ mod tests {
             ("postgres://u:secret@2001:db8::1/images", "brackets"),
             ("postgres://u:secret@h1,h2,h3/images?port=1,2", "one port"),
             ("postgres://u:secret@h1/images?hostaddr=h1", "hostaddr"),
-            ("postgres://u:secret@h1/images?sslmode=secret", "not known"),
+            ("postgres://u:secret@h1/images?sslmode=secret", "unknown value"),
             ("postgres://u:secret@h1/images?sslmode=require&sslrootcert=system", "verify-full"),
             ("postgres://u:secret@h1/images?target_session_attrs=standby", "target_session_attrs"),
             ("postgres://u:secret@h1/images?connect_timeout=secret", "connect_timeout"),
@@ -359,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_have_no_names_without_a_cache() {
+    fn statements_are_unnamed_without_a_cache() {
         let named = |query: &str| Target::read(&format!("postgres://h/images?{query}")).unwrap().named_statements;
         assert!(named("") && named("statement-cache-capacity=5") && !named("statement-cache-capacity=0"));
     }

@@ -1,34 +1,34 @@
-//! Where a file has its credential: the manifest store, or the address of one in its XMP. Looks only where the specification
-//! wants them (C2PA 2.2, annex A), ahead of the picture data, so it costs next to nothing.
+//! Finds the Content Credentials of a file: the manifest store, or a reference to one in its XMP. Searches only where the
+//! specification puts them (C2PA 2.2, annex A), before the image data, so the cost is negligible.
 
-use super::super::gif;
 use super::super::pieces::Pieces;
+use super::super::xmp::GIF_MAGIC_TRAILER_BYTES;
 use super::{app11, reference, store};
 use crate::model::image::Format;
 use std::ops::Range;
 
-/// The credential of a file.
+/// The Content Credentials of a file.
 #[derive(Debug, Default)]
-pub(in super::super) struct Found {
+pub(in super::super) struct FileCredentials {
     store: Option<Store>,
     has_reference: bool,
 }
 
 #[derive(Debug)]
 struct Store {
-    /// The store's bytes.
+    /// The bytes of the store.
     pieces: Pieces,
-    /// With everything that the container has around them.
+    /// Including everything that the container puts around them.
     whole: Vec<Range<usize>>,
 }
 
 const XMP_HEADER: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 const PNG_XMP_HEADER: &[u8] = b"XML:com.adobe.xmp\0\0\0";
 
-impl Found {
-    pub fn in_file(file: &[u8], format: Format) -> Self {
-        let mut found = Found::default();
-        // A file that is cut off has what was found before the cut.
+impl FileCredentials {
+    pub fn find_in(file: &[u8], format: Format) -> Self {
+        let mut found = FileCredentials::default();
+        // For a truncated file, whatever was found before the cut counts.
         match format {
             Format::Jpeg => found.jpeg(file),
             Format::Png => found.png(file),
@@ -38,13 +38,14 @@ impl Found {
         found
     }
 
-    pub fn is_some(&self) -> bool {
+    pub fn is_present(&self) -> bool {
         self.store.is_some() || self.has_reference
     }
 
-    /// Whether the manifest is in `after` as it was in `before`, and its hash leaves out every byte that differs between them.
+    /// Returns whether the manifest is the same in `before` and `after`, and its hash excludes every byte that differs between
+    /// them.
     ///
-    /// The manifest behind an address cannot be read, so one alone is never taken for valid.
+    /// A referenced manifest is not available, so a reference alone is never valid.
     pub fn stays_valid(&self, before: &[u8], after: &[u8]) -> bool {
         let Some(found) = self.store.as_ref().filter(|_| before.len() == after.len()) else { return false };
         let is_same = |range: &Range<usize>| before.get(range.clone()) == after.get(range.clone());
@@ -70,7 +71,7 @@ impl Found {
         let mut at = 2;
         let store = |bodies: &[Range<usize>]| {
             let found = app11::join(file, bodies).into_iter().find(|found| found.is_manifest_store)?;
-            // With marker and length.
+            // Including marker and length.
             let whole = found.bodies.iter().map(|body| body.start - 4..body.end).collect();
             Some(Store { pieces: found.pieces, whole })
         };
@@ -138,8 +139,8 @@ impl Found {
                 let whole = start..at;
                 self.store.get_or_insert(Store { pieces, whole: vec![whole] });
             } else if name == b"XMP DataXMP" {
-                // The trailer that stands behind every packet is no XML.
-                self.xmp(file.get(start + 14..at.saturating_sub(gif::MAGIC_TRAILER_BYTES)));
+                // The magic trailer after every packet is not XML.
+                self.xmp(file.get(start + 14..at.saturating_sub(GIF_MAGIC_TRAILER_BYTES)));
             }
         }
         Some(())

@@ -1,9 +1,9 @@
-//! Splits a name into its words, so that rules see `TargetLat` but not `Lateral`.
+//! Splits names into words and compares words, so that rules match `TargetLat` but not `Lateral`.
 
-/// The words of `name`: `GPSLatitude`, `gps_latitude` and `gps-latitude` have the same two, in whatever case.
+/// Returns the words of `name`: `GPSLatitude`, `gps_latitude` and `gps-latitude` have the same two, in any case.
 ///
-/// A word ends at anything that is no letter, before a capital that follows a small letter, and before the last of several
-/// capitals that a small letter follows. Bytes above 127 count as letters.
+/// A word ends before anything that is not a letter, before a capital that follows a lower-case letter, and before the last of
+/// several capitals if a lower-case letter follows it. Bytes above 127 count as letters.
 pub(super) fn words(name: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = name;
     std::iter::from_fn(move || {
@@ -26,7 +26,7 @@ fn ends_before(word: &[u8], at: usize) -> bool {
     !is_letter(this) || this.is_ascii_uppercase() && (!before.is_ascii_uppercase() || next_is_small)
 }
 
-/// Whether the word is one of `list`, which are in lower case.
+/// Returns whether the word is in `list`, ignoring case. The list is in lower case.
 pub(super) fn is_one_of(word: &[u8], list: &[&str]) -> bool {
     list.iter().any(|wanted| word.eq_ignore_ascii_case(wanted.as_bytes()))
 }
@@ -35,7 +35,7 @@ pub(super) fn starts_with_any_case(text: &[u8], start: &str) -> bool {
     text.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
 }
 
-/// Whether the text has `wanted`, which is in lower case, in any case.
+/// Returns whether the text contains `wanted`, ignoring case. `wanted` is in lower case.
 pub(super) fn contains_any_case(text: &[u8], wanted: &str) -> bool {
     let Some(first) = wanted.bytes().next() else { return true };
     let mut at = 0;
@@ -49,7 +49,8 @@ pub(super) fn contains_any_case(text: &[u8], wanted: &str) -> bool {
     false
 }
 
-/// Whether the word is `wanted`, which is in lower case, or has one letter too many, one too few, a wrong one, or two swapped.
+/// Returns whether the word is `wanted`, ignoring case, or differs by one extra, missing, wrong or transposed letter. `wanted` is
+/// in lower case.
 pub(super) fn is_nearly(word: &[u8], wanted: &[u8]) -> bool {
     if word.len().abs_diff(wanted.len()) > 1 {
         return false;
@@ -57,7 +58,10 @@ pub(super) fn is_nearly(word: &[u8], wanted: &[u8]) -> bool {
     let same = |(one, other): (&u8, &u8)| one.eq_ignore_ascii_case(other);
     let alike = word.iter().zip(wanted).take_while(|&pair| same(pair)).count();
     let (word, wanted) = (word.get(alike..).unwrap_or_default(), wanted.get(alike..).unwrap_or_default());
-    let tail = |skip: usize, skip_wanted: usize| matches!((word.get(skip..), wanted.get(skip_wanted..)), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other));
+    let tail = |skip: usize, skip_wanted: usize| match (word.get(skip..), wanted.get(skip_wanted..)) {
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+        _ => false,
+    };
     let swapped = || matches!((word, wanted), ([a, b, ..], [c, d, ..]) if same((a, d)) && same((b, c))) && tail(2, 2);
     (word.is_empty() && wanted.is_empty()) || tail(1, 0) || tail(0, 1) || tail(1, 1) || swapped()
 }
@@ -73,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_split_where_people_see_words() {
+    fn names_are_split_into_words() {
         assert_words("LRFTargetLat", &["LRF", "Target", "Lat"]);
         assert_words("GPSLatitudeRef", &["GPS", "Latitude", "Ref"]);
         assert_words("EXIF_GPSArea-information.x", &["EXIF", "GPS", "Area", "information", "x"]);
@@ -87,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn one_slip_of_the_pen_is_forgiven_and_two_are_not() {
+    fn one_misspelt_letter_is_accepted_and_two_are_not() {
         for near in ["latitude", "Latitude", "Lattitude", "latitud", "latitute", "latiutde", "atitude", "xlatitude"] {
             assert!(is_nearly(near.as_bytes(), b"latitude"), "{near}");
         }

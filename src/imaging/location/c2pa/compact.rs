@@ -1,18 +1,18 @@
-//! Takes what removing left behind out of the file: APP11 segments full of zeros, and GIF extensions without a name.
+//! Cuts what removing manifests left behind out of the file: APP11 segments full of zeros, and GIF extensions with a blank name.
 //!
-//! Only where nothing follows the picture, because what follows may be found by offsets from the start of the file, or from
-//! a segment before the cut (Multi-Picture Format). There the zeros stay.
+//! Only if nothing follows the image, because offsets from the start of the file, or from a segment before the cut (Multi-Picture
+//! Format), may point to such data. In that case the zeros stay.
 
 use crate::model::image::Format;
 use memchr::memmem;
 use std::ops::Range;
 
-/// Whether there was something to take out.
-pub(in super::super) fn cut(file: &mut Vec<u8>, format: Format) -> bool {
+/// Returns whether anything was cut out.
+pub(in super::super) fn compact(file: &mut Vec<u8>, format: Format) -> bool {
     let ranges = match format {
         Format::Jpeg => jpeg(file),
         Format::Gif => gif(file),
-        // Their chunks are dropped at once.
+        // Their chunks are dropped when they are cleaned.
         Format::Png | Format::Webp => None,
     };
     let Some(ranges) = ranges.filter(|ranges| !ranges.is_empty()) else { return false };
@@ -27,7 +27,7 @@ pub(in super::super) fn cut(file: &mut Vec<u8>, format: Format) -> bool {
     true
 }
 
-/// `None` where the file goes on after the picture's end, or seems to.
+/// Returns the ranges to cut, or `None` if the file has data after the image, or seems to.
 fn jpeg(file: &[u8]) -> Option<Vec<Range<usize>>> {
     let mut blank = Vec::new();
     let mut at = 2;
@@ -63,7 +63,7 @@ fn gif(file: &[u8]) -> Option<Vec<Range<usize>>> {
         }
         at += 1;
         let is_nameless = file.get(start..start + 3) == Some(&[0x21, 0xff, 11])
-            && file.get(start + 3..start + 14) == Some(&super::GIF_NO_NAME[..]);
+            && file.get(start + 3..start + 14) == Some(&super::GIF_BLANK_NAME[..]);
         if is_nameless {
             blank.push(start..at);
         }

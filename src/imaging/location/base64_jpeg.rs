@@ -1,8 +1,8 @@
-//! Pictures inside of XMP: a JPEG in base64 (`xmpGImg:image`, `GImage:Data`) may have metadata of its own.
+//! JPEGs in base64 inside XMP (`xmpGImg:image`, `GImage:Data`), which may have metadata of their own.
 
-use super::{Care, fill, segments};
+use super::{Policy, clean_embedded_jpegs, fill};
 
-/// How a JPEG starts in base64.
+/// The start of a JPEG in base64.
 const JPEG_START: &[u8] = b"/9j/";
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -11,15 +11,15 @@ pub(super) fn is_base64(value: &[u8]) -> bool {
     value.trim_ascii_start().starts_with(JPEG_START)
 }
 
-/// Cleans the JPEG in place; whether there was a location. Line breaks, also those written as references, stay.
+/// Cleans the JPEG in place and returns whether it had a location. Line breaks stay, also those written as character references.
 ///
-/// Needs memory for the JPEG alone.
-pub(super) fn clean_base64(value: &mut [u8], care: Care) -> bool {
-    if care.wipe || care.levels == 0 {
+/// Needs memory for the decoded JPEG only.
+pub(super) fn clean_base64(value: &mut [u8], policy: Policy) -> bool {
+    if policy.wipe || policy.levels == 0 {
         return fill(value, b' ');
     }
     let mut jpeg = decode(value);
-    let changed = segments::scan(&mut jpeg, care.inside());
+    let changed = clean_embedded_jpegs(&mut jpeg, policy.nested());
     if changed {
         encode(&jpeg, value);
     }
@@ -40,7 +40,7 @@ fn decode(value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Writes over the digits. The bits behind the last whole byte become zeros, as the encoding wants them.
+/// Overwrites the digits. The bits after the last whole byte become zeros, as RFC 4648 requires.
 fn encode(bytes: &[u8], value: &mut [u8]) {
     let mut at = 0;
     let mut rest = bytes.iter();
@@ -58,7 +58,7 @@ fn encode(bytes: &[u8], value: &mut [u8]) {
     }
 }
 
-/// The next digit from `at` on, where it is and what it is worth. White space and XML's references to it are passed over.
+/// Returns the position and value of the next digit from `at` on. Skips white space and XML character references to it.
 fn next_digit(text: &[u8], at: &mut usize) -> Option<(usize, u32)> {
     loop {
         let place = *at;
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_are_read_and_written_where_they_stand() {
+    fn digits_are_read_and_written_in_place() {
         let mut value = b" /9j/\n4AAQ&#xA;SkZJ\tRg==".to_vec();
         assert_eq!(decode(&value), b"\xff\xd8\xff\xe0\0\x10JFIF");
         encode(b"\xff\xd8\xff\xe1\0\x10jfif", &mut value);

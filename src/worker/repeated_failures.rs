@@ -1,4 +1,4 @@
-//! Has the log tell how often failures came again. Which those are is `service/maintenance/repeated_failures.rs`'s rule.
+//! Logs how often failures were repeated. The rules are in `service/maintenance/repeated_failures.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::service::Service;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Tells until `stop`.
+/// Runs until `stop`.
 pub async fn run(service: Arc<Service>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
         service.repeated.tell();

@@ -1,0 +1,134 @@
+//! Lists of images: with filters, by user, and by tag.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::Uri;
+use utoipa::IntoParams;
+
+use super::views::ImagePageView;
+use crate::http::AppState;
+use crate::http::error::ApiError;
+use crate::http::openapi::error_responses::{
+    InternalServerError, InvalidPageToken, NotFound, ServiceUnavailable, ValidationError,
+};
+use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
+use crate::http::request::fields::{Query, range_end, range_start};
+use crate::http::request::json;
+use crate::http::request::link_header::with_next;
+use crate::http::request::paging::{PageQuery, take_page};
+use crate::model::caller::{Caller, UserId};
+use crate::model::collection::CollectionName;
+use crate::model::filter::ImageFilter;
+use crate::model::tag::Tag;
+use crate::service::admission::fair_queue::TurnKey;
+
+/// Filters for images; all conditions must match.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `list_images` reads")]
+pub struct FilterQuery {
+    /// Only images of this user.
+    #[param(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
+    user_id: Option<String>,
+    /// Only images that have all of these tags (AND), ignoring case. One to ten tags, separated by commas: `sea,sunset`.
+    #[param(style = Form, explode = false, value_type = Option<Vec<String>>, min_items = 1, max_items = 10)]
+    tags: Option<String>,
+    /// Only images in this collection, which must be public or the caller's own.
+    #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+    collection: Option<String>,
+    /// Only images created at or after this moment: a date-time with its offset, or a date, which means its first moment in UTC:
+    /// `2026-01-31`.
+    start_date: Option<String>,
+    /// Only images created at or before this moment: a date-time with its offset, such as `2026-02-28T23:59:59Z`, or a date,
+    /// which means its last moment in UTC.
+    end_date: Option<String>,
+}
+
+/// List images
+///
+/// Newest first; all filters must match. Paging neither repeats nor skips an image, even if others are uploaded or deleted
+/// meanwhile.
+#[utoipa::path(get, path = "/images", tag = "images", params(PageQuery, FilterQuery),
+    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_images(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    TurnKeyOf(key): TurnKeyOf,
+    RequestUri(uri): RequestUri,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri);
+    let filter = ImageFilter {
+        user_id: query.take("user_id", UserId::parse),
+        tags: query.take_list("tags", read_tags_filter).unwrap_or_default(),
+        start: query.take("start_date", range_start),
+        end: query.take("end_date", range_end),
+        collection: None,
+    };
+    let collection = query.take("collection", CollectionName::parse);
+    page_response(&app, &uri, (&caller, &key), query, filter, collection).await
+}
+
+/// List a user's images
+///
+/// The same as `GET /images` with `user_id`.
+#[utoipa::path(get, path = "/users/{user_id}/images", tag = "images",
+    params(("user_id" = String, Path, description = "The user id of the owner.", min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$"), PageQuery),
+    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_user_images(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    TurnKeyOf(key): TurnKeyOf,
+    PathSegment(user_id): PathSegment,
+    RequestUri(uri): RequestUri,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri);
+    let user_id = query.errors.check("user_id", UserId::parse(&user_id));
+    page_response(&app, &uri, (&caller, &key), query, ImageFilter { user_id, ..ImageFilter::default() }, None).await
+}
+
+/// A tag.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only the OpenAPI schema of what `list_tag_images` reads")]
+pub struct TagPath {
+    /// A tag, ignoring case: up to 50 letters, digits, spaces, hyphens and underscores.
+    #[param(min_length = 1, max_length = 50, example = "sunset")]
+    tag: String,
+}
+
+/// List a tag's images
+///
+/// The same as `GET /images` with one tag.
+#[utoipa::path(get, path = "/tags/{tag}/images", tag = "images",
+    params(TagPath, PageQuery),
+    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+pub async fn list_tag_images(
+    State(app): State<AppState>,
+    CallerOf(caller): CallerOf,
+    TurnKeyOf(key): TurnKeyOf,
+    PathSegment(tag): PathSegment,
+    RequestUri(uri): RequestUri,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri);
+    let tags = query.errors.check("tag", Tag::parse(&tag)).into_iter().collect();
+    page_response(&app, &uri, (&caller, &key), query, ImageFilter { tags, ..ImageFilter::default() }, None).await
+}
+
+async fn page_response(
+    app: &AppState,
+    uri: &Uri,
+    (caller, key): (&Caller, &TurnKey),
+    query: Query,
+    filter: ImageFilter,
+    collection: Option<CollectionName>,
+) -> Result<Response, ApiError> {
+    let (limit, token) = take_page(query)?;
+    let page = app.service.list_images(caller, key, filter, collection.as_ref(), limit, token.as_deref()).await?;
+    let view = ImagePageView::new(&page);
+    Ok(with_next(app, uri, view.next_page_token, json::response(&view, view.size_bytes())?)?)
+}
+
+fn read_tags_filter(text: &str) -> Result<Vec<Tag>, String> {
+    let tags = Tag::parse_list(text)?;
+    if tags.is_empty() { Err("must contain at least one tag".to_owned()) } else { Ok(tags) }
+}
