@@ -99,7 +99,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             object_bytes: 64 * 1024 * 1024,
-            // Each needs two file descriptors, an internal one a third; 1024 is a common limit for a process.
+            // A public connection needs two file descriptors, an internal one three; 1024 is a common limit for a process.
             connections: 192,
             internal_connections: 256,
             header_timeout: Duration::from_secs(30),
