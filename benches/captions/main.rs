@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use image_service::caption::blip::{Blip, Picture};
+use image_service::caption::blip::{Blip, RgbImage};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ fn ours(folder: &Path, threads: usize) -> Result<Value> {
     let blip = opened?;
     let (rss_loaded, size) = (memory("VmRSS:")?, blip.image_size());
     let rgb = picture(size);
-    let picture = Picture { width: size, height: size, rgb: &rgb };
+    let picture = RgbImage { width: size, height: size, rgb: &rgb };
     let (mut walls, mut cpus, mut caption) = (Vec::new(), Vec::new(), String::new());
     for _ in 0..=CAPTIONS {
         let (written, wall, cpu) = timed(|| pool.install(|| blip.caption(picture, &|| false)));

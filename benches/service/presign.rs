@@ -8,7 +8,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::presigning::PresigningConfig;
 use chrono::DateTime;
 use image_service::objects::layout;
-use image_service::objects::presign::{Grant, Place, Signer};
+use image_service::objects::presign::{BucketAddress, PresignedGet, Signer};
 
 use crate::Result;
 use crate::fill::image;
@@ -31,7 +31,7 @@ pub async fn run() -> Result<()> {
         .endpoint_url(ENDPOINT)
         .force_path_style(true);
     let client = aws_sdk_s3::Client::from_conf(config.build());
-    let place = Place::at_endpoint("ENDPOINT", ENDPOINT, "images", "us-east-1")?;
+    let place = BucketAddress::at_endpoint("ENDPOINT", ENDPOINT, "images", "us-east-1")?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let started = Instant::now();
@@ -54,7 +54,7 @@ pub async fn run() -> Result<()> {
 }
 
 fn our_url(signer: &mut Signer<'_>, key: &str) -> String {
-    signer.get_url(&Grant {
+    signer.get_url(&PresignedGet {
         key,
         signed_at: DateTime::from_timestamp(1_790_000_000, 0).unwrap_or_default(),
         expires_in: 4500,

@@ -102,7 +102,7 @@ async fn storage_endpoint(config: &Config) -> Result<(Endpoint, Option<Embedded>
             let embedded = Embedded::start(settings).await.map_err(objects::Error::from)?;
             let keys = &embedded.credentials;
             let credentials = Credentials::new(&keys.access_key_id, &keys.secret_access_key, None, None, "embedded");
-            let [url, public_url] = [embedded.own_address, embedded.address].map(|address| format!("http://{address}"));
+            let [url, public_url] = [embedded.internal_address, embedded.address].map(|address| format!("http://{address}"));
             Ok((Endpoint::Embedded { url, public_url, credentials }, Some(embedded)))
         }
     }

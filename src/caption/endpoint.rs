@@ -1,5 +1,5 @@
-//! An endpoint that takes chats with pictures, as OpenAI's `POST /v1/chat/completions` does
-//! (<https://platform.openai.com/docs/api-reference/chat>); Ollama, vLLM and llama.cpp have one.
+//! A client for endpoints that implement OpenAI's `POST /v1/chat/completions` with images
+//! (<https://platform.openai.com/docs/api-reference/chat>), such as Ollama, vLLM and llama.cpp.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,14 +13,13 @@ use url::Host;
 
 use super::{Error, OpenError};
 
-/// Pixels of the longer side of a picture that is sent. Such models look at squares of 336 to 1024 pixels.
+/// The longer side in pixels of the images sent. Such models process squares of 336 to 1024 pixels.
 pub(super) const SIDE: u32 = 768;
 
-/// Tokens of an answer: a sentence or two.
+/// Maximum number of tokens to generate: a sentence or two.
 const MAX_TOKENS: u32 = 120;
 
-/// Bytes of an answer that are read.
-const MAX_ANSWER_BYTES: usize = 1 << 20;
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -32,7 +31,7 @@ pub(super) struct Endpoint {
     prompt: String,
 }
 
-/// Without the key.
+/// Omits the API key.
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint").field("url", &self.url.as_str()).field("model", &self.model).finish_non_exhaustive()
@@ -40,7 +39,7 @@ impl fmt::Debug for Endpoint {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct ChatCompletion {
     choices: Vec<Choice>,
 }
 
@@ -55,14 +54,14 @@ struct Message {
 }
 
 impl Endpoint {
-    /// `url` is what comes before `/chat/completions`.
+    /// Creates a client. `url` is the part before `/chat/completions`.
     pub fn new(url: &str, api_key: Option<&str>, model: &str, prompt: &str) -> Result<Self, OpenError> {
         let url = Url::parse(&format!("{}/chat/completions", url.trim_end_matches('/')));
         let url = url.map_err(|error| OpenError::Client(error.into()))?;
-        // It is the operator's, and has no business to send pictures elsewhere.
+        // Images must go only to the endpoint that the operator chose, so redirects are not followed.
         let mut client = Client::builder().redirect(redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT);
-        if is_this_machine(&url) {
-            // A proxy that the environment names would be another one's way to it.
+        if is_loopback(&url) {
+            // A proxy from the environment cannot reach this machine's loopback.
             client = client.no_proxy();
         }
         let client = client.build().map_err(|error| OpenError::Client(error.into()))?;
@@ -70,14 +69,14 @@ impl Endpoint {
         Ok(Self { client, url, api_key: api_key.map(str::to_owned), model, prompt })
     }
 
-    /// Sends a JPEG file and returns what is said of it.
+    /// Sends a JPEG file and returns the model's reply.
     pub async fn caption(&self, file: &[u8]) -> Result<String, Error> {
-        let picture = format!("data:image/jpeg;base64,{}", STANDARD.encode(file));
+        let image_url = format!("data:image/jpeg;base64,{}", STANDARD.encode(file));
         let chat = json!({
             "model": self.model,
             "messages": [{"role": "user", "content": [
                 {"type": "text", "text": self.prompt},
-                {"type": "image_url", "image_url": {"url": picture}},
+                {"type": "image_url", "image_url": {"url": image_url}},
             ]}],
             "max_tokens": MAX_TOKENS,
             "temperature": 0,
@@ -87,22 +86,22 @@ impl Endpoint {
         if let Some(key) = &self.api_key {
             request = request.bearer_auth(key);
         }
-        let response = request.send().await.map_err(of_transport)?;
+        let response = request.send().await.map_err(transport_error)?;
         let status = response.status();
         let body = read(response).await?;
         if !status.is_success() {
-            return Err(of_status(status, &body));
+            return Err(status_error(status, &body));
         }
-        let answer: Answer = serde_json::from_slice(&body).map_err(|error| {
-            tracing::warn!(error = shortened(&error.to_string()), "the caption endpoint gave no chat completion");
-            Error::Failed("the endpoint's answer is no chat completion".into())
+        let completion: ChatCompletion = serde_json::from_slice(&body).map_err(|error| {
+            tracing::warn!(error = sanitise(&error.to_string()), "the caption endpoint's response is not a chat completion");
+            Error::Failed("the endpoint's response is not a chat completion".into())
         })?;
-        let said = answer.choices.into_iter().next().and_then(|choice| choice.message.content);
-        said.ok_or_else(|| Error::Failed("the endpoint's answer has no text".into()))
+        let content = completion.choices.into_iter().next().and_then(|choice| choice.message.content);
+        content.ok_or_else(|| Error::Failed("the endpoint's response contains no text".into()))
     }
 }
 
-fn is_this_machine(url: &Url) -> bool {
+fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -113,32 +112,33 @@ fn is_this_machine(url: &Url) -> bool {
 
 async fn read(mut response: Response) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(of_transport)? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(Error::Refused("the endpoint's answer is too long".into()));
+    while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
+            return Err(Error::Refused("the endpoint's response is too long".into()));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// Who cannot be reached has not seen the picture; who goes away in the middle may have ended over it.
-fn of_transport(error: reqwest::Error) -> Error {
+/// Maps a transport error. An endpoint that cannot be reached has not seen the image; one that disconnects may have crashed on
+/// it.
+fn transport_error(error: reqwest::Error) -> Error {
     let is_unreachable = error.is_connect();
     let cause = with_causes(error);
     if is_unreachable {
         return Error::Unavailable(cause);
     }
-    tracing::warn!("the caption endpoint did not answer to the end: {cause}");
-    Error::Failed("the endpoint did not answer to the end".into())
+    tracing::warn!("the connection to the caption endpoint failed: {cause}");
+    Error::Failed("the endpoint's response is incomplete".into())
 }
 
-/// What a status tells of trying again. An address or a key that is wrong, a model that is not there, money that has run out, are
-/// the operator's to mend, and too much to do passes: no picture is given up for them.
-fn of_status(status: StatusCode, body: &[u8]) -> Error {
-    // Its words are for the log alone: what is told of a caption is told to users.
-    tracing::warn!(%status, said = shortened(&String::from_utf8_lossy(body)), "the caption endpoint refused a picture");
-    let reason = format!("the endpoint answered {}", status.as_u16());
+/// Maps an error status. A wrong URL or key, a missing model or an exhausted account are for the operator to fix, and overload is
+/// transient: the image must not lose its caption because of these.
+fn status_error(status: StatusCode, body: &[u8]) -> Error {
+    // The body is for the log only: users can read a caption's error.
+    tracing::warn!(%status, body = sanitise(&String::from_utf8_lossy(body)), "the caption endpoint refused an image");
+    let reason = format!("the endpoint responded with {}", status.as_u16());
     match status {
         StatusCode::UNAUTHORIZED
         | StatusCode::PAYMENT_REQUIRED
@@ -147,19 +147,19 @@ fn of_status(status: StatusCode, body: &[u8]) -> Error {
         | StatusCode::TOO_MANY_REQUESTS
         | StatusCode::SERVICE_UNAVAILABLE => Error::Unavailable(reason),
         _ if status.is_redirection() => Error::Unavailable(reason),
-        // Of what moderates, and of what has waited for a model: it may have been the picture.
+        // Sent by moderation and by proxies that waited for a model: the image may be the cause.
         StatusCode::FORBIDDEN | StatusCode::REQUEST_TIMEOUT => Error::Failed(reason.into()),
         _ if status.is_client_error() => Error::Refused(reason.into()),
         _ => Error::Failed(reason.into()),
     }
 }
 
-/// What a log can hold of a foreign text.
-fn shortened(text: &str) -> String {
+/// Returns the first 500 characters of an untrusted text without control characters, for the log.
+fn sanitise(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(500).collect()
 }
 
-/// Without its URL, which is the operator's.
+/// Returns the error and its causes, without the URL, which may contain secrets of the operator.
 fn with_causes(error: reqwest::Error) -> String {
     let error = error.without_url();
     let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());

@@ -1,28 +1,28 @@
-//! Why there is no caption, or no model.
+//! Errors of captioning and of opening a model.
 
 use std::borrow::Cow;
 
-/// Why a caption was not made.
+/// Why a caption was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("it was asked to stop")]
+    #[error("captioning was stopped")]
     Stopped,
-    #[error("it took longer than it may")]
+    #[error("captioning took too long")]
     TimedOut,
-    /// No picture's fault: whoever is asked cannot be reached, or has too much to do. Of the inside, and for the log alone.
-    #[error("the endpoint cannot be used right now: {0}")]
+    /// The endpoint cannot be reached or is overloaded, independently of the image. The text is for the log only.
+    #[error("the endpoint is unavailable: {0}")]
     Unavailable(String),
-    /// It may go better another time. Its words are told to users, as those of the next.
+    /// A retry may succeed. Users see the text.
     #[error("{0}")]
     Failed(Cow<'static, str>),
-    /// It will not.
+    /// A retry cannot succeed. Users see the text.
     #[error("{0}")]
     Refused(Cow<'static, str>),
     #[error("captioning failed inside the service: {0}")]
     Internal(String),
 }
 
-/// Why what makes captions could not be made ready.
+/// Why a model could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("this binary was built without the feature `captions`")]
@@ -30,8 +30,8 @@ pub enum OpenError {
     #[cfg(feature = "captions")]
     #[error("{0}")]
     Model(#[from] super::blip::OpenError),
-    #[error("no threads for captions could be started")]
+    #[error("the threads for captions could not be started")]
     Threads(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("no client could be made for it")]
+    #[error("the HTTP client could not be created")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -1,4 +1,4 @@
-//! The model inside the process, on threads of its own that give way to everything else.
+//! The local model. It runs on its own threads, which yield to all other work.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,82 +14,82 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::blip::{self, Blip};
-use super::{Error, OpenError, Others, Pixels};
+use super::{Error, OpenError, Pixels, PriorityWork};
 
 #[derive(Debug)]
 pub(super) struct Local {
     model: Blip,
     threads: rayon::ThreadPool,
-    /// One at a time: threads that wait for a part of one caption would begin another, and be charged for it.
-    turn: Arc<Semaphore>,
+    /// One caption at a time: a thread that waits for part of one caption would start another, which would count as its CPU time.
+    slot: Arc<Semaphore>,
 }
 
-/// While others are at work, a thread rests so many times as long as it has worked.
-const REST: u32 = 99;
+/// During priority work, a thread sleeps this many times as long as it has worked.
+const REST_FACTOR: u32 = 99;
 
-/// How often a thread that rests looks whether it may go on.
-const LOOK: Duration = Duration::from_millis(5);
+/// How often a sleeping thread checks whether the priority work is done.
+const REST_POLL: Duration = Duration::from_millis(5);
 
 impl Local {
-    /// `threads` of 0 is one for each processor.
+    /// Opens the model in a directory. `threads` is the number of threads; 0 means one per processor.
     pub fn open(folder: &Path, threads: usize) -> Result<Self, OpenError> {
         let model = Blip::open(folder)?;
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|number| format!("caption-{number}"))
-            .start_handler(|_| give_way())
+            .start_handler(|_| set_idle_priority())
             .build();
         let threads = threads.map_err(|error| OpenError::Threads(error.into()))?;
-        Ok(Self { model, threads, turn: Arc::new(Semaphore::new(1)) })
+        Ok(Self { model, threads, slot: Arc::new(Semaphore::new(1)) })
     }
 
     pub fn side(&self) -> u32 {
         self.model.image_size()
     }
 
-    /// Runs on threads of its own; they stop soon after `stop`, or when the caption has had `timeout` of a processor. By the clock
-    /// it may take as long as everything else has the processors.
+    /// Creates a caption on the model's threads. They stop soon after `stop`, or when one has used `timeout` of CPU time. There
+    /// is no limit on wall-clock time: other work may occupy the processors for any time.
     pub async fn caption(
         self: &Arc<Self>,
         pixels: Pixels,
         timeout: Duration,
         stop: &CancellationToken,
-        others: &Others,
+        priority_work: &PriorityWork,
     ) -> Result<String, Error> {
-        let turn = tokio::select! {
-            turn = Arc::clone(&self.turn).acquire_owned() => turn.map_err(|error| Error::Internal(error.to_string()))?,
+        let slot = tokio::select! {
+            slot = Arc::clone(&self.slot).acquire_owned() => slot.map_err(|error| Error::Internal(error.to_string()))?,
             () = stop.cancelled() => return Err(Error::Stopped),
         };
-        let (answer, answered) = oneshot::channel();
-        let (local, stop, others) = (Arc::clone(self), stop.clone(), Arc::clone(others));
+        let (sender, receiver) = oneshot::channel();
+        let (local, stop, priority_work) = (Arc::clone(self), stop.clone(), Arc::clone(priority_work));
         self.threads.spawn(move || {
-            // Nobody waits any more when the service has stopped.
-            drop(answer.send(local.caption_here(&pixels, timeout, &stop, &others)));
-            drop(turn);
+            // Sending fails if the service has stopped meanwhile.
+            drop(sender.send(local.caption_blocking(&pixels, timeout, &stop, &priority_work)));
+            drop(slot);
         });
-        answered.await.unwrap_or_else(|_| Err(Error::Internal("a caption ended without an answer".to_owned())))
+        receiver.await.unwrap_or_else(|_| Err(Error::Internal("the caption thread stopped without a result".to_owned())))
     }
 
-    fn caption_here(
+    fn caption_blocking(
         &self,
         pixels: &Pixels,
         timeout: Duration,
         stop: &CancellationToken,
-        others: &Others,
+        priority_work: &PriorityWork,
     ) -> Result<String, Error> {
         let (this, started, late) = (std::thread::current().id(), cpu_time(), AtomicBool::new(false));
-        let is_over = || {
-            rest(|| !stop.is_cancelled() && others());
-            // Others work for a part of the time, and are asked on their own threads.
+        let should_stop = || {
+            rest(|| !stop.is_cancelled() && priority_work());
+            // The model calls this on its other threads too. They work only part of the time, so their CPU time does not count.
             if std::thread::current().id() == this && cpu_time().saturating_sub(started) >= timeout {
                 late.store(true, Ordering::Relaxed);
             }
             late.load(Ordering::Relaxed) || stop.is_cancelled()
         };
-        let picture = blip::Picture { width: pixels.width, height: pixels.height, rgb: &pixels.rgb };
-        // A panic would end the process: the pool's threads have nobody else to tell.
-        match catch_unwind(AssertUnwindSafe(|| self.model.caption(picture, &is_over))) {
-            Ok(Ok(said)) => Ok(said),
+        let image = blip::RgbImage { width: pixels.width, height: pixels.height, rgb: &pixels.rgb };
+        // rayon aborts the process if a spawned closure panics.
+        match catch_unwind(AssertUnwindSafe(|| self.model.caption(image, &should_stop))) {
+            Ok(Ok(caption)) => Ok(caption),
             Ok(Err(blip::CaptionError::Stopped)) if stop.is_cancelled() => Err(Error::Stopped),
             Ok(Err(blip::CaptionError::Stopped)) => Err(Error::TimedOut),
             Ok(Err(error)) => Err(Error::Internal(error.to_string())),
@@ -98,34 +98,34 @@ impl Local {
     }
 }
 
-/// Sleeps for [`REST`] times as long as this thread has worked since it was here last, as long as it is to.
-fn rest(is_to: impl Fn() -> bool) {
-    thread_local!(static SEEN: Cell<Duration> = const { Cell::new(Duration::ZERO) });
-    let worked = cpu_time().saturating_sub(SEEN.get());
-    let until = Instant::now() + worked * REST;
-    while Instant::now() < until && is_to() {
-        std::thread::sleep(LOOK);
+/// Sleeps [`REST_FACTOR`] times as long as this thread has worked since the last call, but only while `must_rest` returns true.
+fn rest(must_rest: impl Fn() -> bool) {
+    thread_local!(static LAST_CPU_TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) });
+    let worked = cpu_time().saturating_sub(LAST_CPU_TIME.get());
+    let until = Instant::now() + worked * REST_FACTOR;
+    while Instant::now() < until && must_rest() {
+        std::thread::sleep(REST_POLL);
     }
-    SEEN.set(cpu_time());
+    LAST_CPU_TIME.set(cpu_time());
 }
 
-/// What this thread has had of a processor.
+/// Returns this thread's CPU time.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// Puts this thread into the class that Linux keeps for what may wait (`SCHED_IDLE`): whatever else wakes up has the processor at once.
-/// A thread that is merely nice is not interrupted so soon. Neither is enough by itself: what runs where nobody wants the processor
-/// still takes caches, memory and the clock's rate from those beside it, hence [`rest`].
-fn give_way() {
+/// Sets this thread's scheduling class to `SCHED_IDLE`, so that any other thread that wakes up preempts it immediately, which a
+/// high niceness alone does not achieve. That is not enough: a thread on an idle processor still competes with its neighbours for
+/// caches, memory bandwidth and clock frequency, hence [`rest`].
+fn set_idle_priority() {
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     let set = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
-    // Afterwards it sets the niceness, of which the class knows none, to 0; a service that was started with `nice` may not.
+    // The call also sets the niceness to 0, which has no effect in this class but fails if the service was started with `nice`.
     if let Err(error) = set
         && thread_schedule_policy() != Ok(idle)
     {
-        tracing::warn!("captions are made at the same priority as everything else: {error}");
+        tracing::warn!("cannot lower the priority of captioning, which may slow down requests: {error}");
     }
 }
 
@@ -145,20 +145,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_goes_on_when_the_others_are_done() {
-        let (local, asked) = (local(), Arc::new(AtomicUsize::new(0)));
-        let seen = Arc::clone(&asked);
-        let others: Others = Arc::new(move || seen.fetch_add(1, Ordering::Relaxed) < 3);
+    async fn captioning_continues_after_priority_work() {
+        let (local, calls) = (local(), Arc::new(AtomicUsize::new(0)));
+        let counter = Arc::clone(&calls);
+        let priority_work: PriorityWork = Arc::new(move || counter.fetch_add(1, Ordering::Relaxed) < 3);
         let never = CancellationToken::new();
-        let rested = local.caption(pixels(), Duration::from_secs(60), &never, &others).await.unwrap();
-        assert!(asked.load(Ordering::Relaxed) > 3);
-        let alone: Others = Arc::new(|| false);
+        let rested = local.caption(pixels(), Duration::from_secs(60), &never, &priority_work).await.unwrap();
+        assert!(calls.load(Ordering::Relaxed) > 3);
+        let alone: PriorityWork = Arc::new(|| false);
         assert_eq!(local.caption(pixels(), Duration::from_secs(60), &never, &alone).await.unwrap(), rested);
     }
 
     #[tokio::test]
-    async fn others_that_never_end_leave_it_a_part_and_stopping_it_does_not_wait_for_them() {
-        let (local, busy) = (local(), Arc::new(|| true) as Others);
+    async fn endless_priority_work_leaves_some_time_for_captions_and_does_not_delay_stopping() {
+        let (local, busy) = (local(), Arc::new(|| true) as PriorityWork);
         let stop = CancellationToken::new();
         local.caption(pixels(), Duration::from_secs(60), &stop, &busy).await.unwrap();
         stop.cancel();
@@ -167,8 +167,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_takes_more_of_a_processor_than_it_may_is_late() {
-        let alone: Others = Arc::new(|| false);
+    async fn a_caption_times_out_by_cpu_time() {
+        let alone: PriorityWork = Arc::new(|| false);
         let late = local().caption(pixels(), Duration::ZERO, &CancellationToken::new(), &alone).await;
         assert!(matches!(late, Err(Error::TimedOut)), "{late:?}");
     }

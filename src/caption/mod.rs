@@ -1,7 +1,7 @@
-//! Floor 2: what is to be seen in a picture, told by a model: one that runs inside the process, or one behind an endpoint.
+//! Caption models: describes an image with a local model or with a model behind an endpoint.
 //!
-//! The model inside is BLIP (<https://arxiv.org/abs/2201.12086>), with the feature `captions`. The endpoint is any that takes
-//! chats with pictures in the way of OpenAI's: Ollama, vLLM, llama.cpp and others.
+//! The local model is BLIP (<https://arxiv.org/abs/2201.12086>), with the feature `captions`. The endpoint is any that implements
+//! OpenAI's chat completions with images: Ollama, vLLM, llama.cpp and others.
 
 #[cfg(feature = "captions")]
 pub mod blip;
@@ -18,20 +18,20 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::{Error, OpenError};
 
-/// Where captions come from.
+/// The model to use.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// A folder with `config.json`, `model.safetensors` and `tokenizer.json`.
+    /// A directory with `config.json`, `model.safetensors` and `tokenizer.json`. 0 threads means one per processor.
     Folder { path: PathBuf, threads: usize },
-    /// An endpoint: what comes before `/chat/completions` in its URL.
+    /// An endpoint. `url` is the part before `/chat/completions`.
     Endpoint { url: String, api_key: Option<String>, prompt: String },
 }
 
-/// What makes captions.
+/// A model that is ready to create captions.
 #[derive(Debug, Clone)]
 pub struct Captioner {
     model: String,
-    /// What one caption may take: of an endpoint by the clock, of the model inside those seconds of a processor.
+    /// The limit for one caption: wall-clock time for an endpoint, CPU time for the local model.
     timeout: Duration,
     backend: Backend,
 }
@@ -43,26 +43,26 @@ enum Backend {
     Endpoint(Arc<endpoint::Endpoint>),
 }
 
-/// What a picture is to be handed over as.
+/// The format in which a model takes images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Takes {
-    /// Pixels, of which each side has at least so many, where the picture has them.
+pub enum InputFormat {
+    /// Decoded pixels. Each side must have at least `side` pixels, unless the image itself is smaller.
     Pixels { side: u32 },
-    /// A JPEG file within so many pixels each way.
+    /// A JPEG file of at most `side` × `side` pixels.
     Jpeg { side: u32 },
 }
 
-/// A picture as it is handed over.
+/// An image in the model's format.
 #[derive(Debug)]
-pub enum Picture {
+pub enum Input {
     Pixels(Pixels),
     Jpeg(Vec<u8>),
 }
 
-/// Tells whether there is work that goes first. Asked often, so it must answer at once.
-pub type Others = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Returns whether work with higher priority is in progress. It is called often, so it must be fast.
+pub type PriorityWork = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// RGB, 8 bits a channel, in rows, top row first.
+/// Decoded pixels: RGB, 8 bits per channel, in rows from the top.
 #[derive(Debug)]
 pub struct Pixels {
     pub width: u32,
@@ -71,10 +71,10 @@ pub struct Pixels {
 }
 
 impl Captioner {
-    /// Makes the source ready; a folder's files are read here and never again. Blocks while it reads them.
+    /// Opens the source. Reads all of a directory's files into memory, which blocks; later they are not needed.
     ///
     /// # Errors
-    /// The folder or the URL cannot be used.
+    /// The directory or the URL cannot be used.
     pub fn open(source: &Source, model: String, timeout: Duration) -> Result<Self, OpenError> {
         let backend = match source {
             #[cfg(feature = "captions")]
@@ -88,38 +88,38 @@ impl Captioner {
         Ok(Self { model, timeout, backend })
     }
 
-    /// The name that is kept with its captions.
+    /// Returns the model's name, which is stored with each caption.
     pub fn model(&self) -> &str {
         &self.model
     }
 
-    pub fn takes(&self) -> Takes {
+    pub fn input_format(&self) -> InputFormat {
         match &self.backend {
             #[cfg(feature = "captions")]
-            Backend::Local(local) => Takes::Pixels { side: local.side() },
-            Backend::Endpoint(_) => Takes::Jpeg { side: endpoint::SIDE },
+            Backend::Local(local) => InputFormat::Pixels { side: local.side() },
+            Backend::Endpoint(_) => InputFormat::Jpeg { side: endpoint::SIDE },
         }
     }
 
-    /// Whether it is asked over a network, and may be down or ailing.
+    /// Returns whether the model is behind a network, so that it may be unavailable.
     pub fn is_remote(&self) -> bool {
         matches!(self.backend, Backend::Endpoint(_))
     }
 
-    /// Says what is to be seen, in the model's words. The model inside steps back while `others` are at work.
+    /// Returns the model's description of the image. The local model yields while `priority_work` returns true.
     ///
     /// # Errors
-    /// It took too long, was stopped, or failed; the error tells whether trying again may help.
-    #[cfg_attr(not(feature = "captions"), expect(unused_variables, reason = "an endpoint gives way to nobody"))]
-    pub async fn caption(&self, picture: Picture, stop: &CancellationToken, others: &Others) -> Result<String, Error> {
-        match (&self.backend, picture) {
+    /// The caption took too long, was stopped, or failed. The error's variant says whether a retry may succeed.
+    #[cfg_attr(not(feature = "captions"), expect(unused_variables, reason = "only the local model yields"))]
+    pub async fn caption(&self, input: Input, stop: &CancellationToken, priority_work: &PriorityWork) -> Result<String, Error> {
+        match (&self.backend, input) {
             #[cfg(feature = "captions")]
-            (Backend::Local(local), Picture::Pixels(pixels)) => local.caption(pixels, self.timeout, stop, others).await,
-            (Backend::Endpoint(endpoint), Picture::Jpeg(file)) => tokio::select! {
+            (Backend::Local(local), Input::Pixels(pixels)) => local.caption(pixels, self.timeout, stop, priority_work).await,
+            (Backend::Endpoint(endpoint), Input::Jpeg(file)) => tokio::select! {
                 () = stop.cancelled() => Err(Error::Stopped),
-                said = tokio::time::timeout(self.timeout, endpoint.caption(&file)) => said.unwrap_or(Err(Error::TimedOut)),
+                caption = tokio::time::timeout(self.timeout, endpoint.caption(&file)) => caption.unwrap_or(Err(Error::TimedOut)),
             },
-            _ => Err(Error::Internal("the picture is of another kind than was asked for".to_owned())),
+            _ => Err(Error::Internal("the input is not in the model's format".to_owned())),
         }
     }
 }

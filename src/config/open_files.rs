@@ -37,7 +37,7 @@ impl Config {
             // Each connection with the object's file, and for this process's own connections also the SDK's end.
             None => {
                 let limits = embedded::Limits::default();
-                2 * limits.connections as u64 + 3 * limits.own_connections as u64
+                2 * limits.connections as u64 + 3 * limits.internal_connections as u64
             }
         };
         // Each connection can have an upload that is spilled to a file.

@@ -7,7 +7,7 @@ use super::error::{ConfigError, require};
 use super::resizing::Resize;
 use super::{Config, FIELDS_BYTES};
 use crate::imaging;
-use crate::objects::{self, presign::Place};
+use crate::objects::{self, presign::BucketAddress};
 use crate::store::database::postgres::Target;
 
 impl Config {
@@ -52,7 +52,7 @@ impl Config {
         let endpoints = [("S3_ENDPOINT_URL", &self.s3_endpoint_url), ("S3_PUBLIC_ENDPOINT_URL", &self.s3_public_endpoint_url)];
         for (variable, url) in endpoints {
             if let Some(url) = url.as_deref().filter(|url| *url != "aws" || variable == "S3_PUBLIC_ENDPOINT_URL") {
-                let place = Place::at_endpoint(variable, url, &self.s3_bucket, "us-east-1");
+                let place = BucketAddress::at_endpoint(variable, url, &self.s3_bucket, "us-east-1");
                 place.map_err(|error| ConfigError { variable, reason: error.to_string() })?;
             }
         }
@@ -93,7 +93,7 @@ impl Config {
     /// the storage, and every statement of its transactions.
     pub(super) fn longest_upload(&self) -> Duration {
         let statements = self.database_timeout.duration() * UPLOAD_STATEMENTS;
-        let storage = objects::time_for(self.s3_timeout.duration(), self.pictures.max_file_size.0);
+        let storage = objects::transfer_timeout(self.s3_timeout.duration(), self.pictures.max_file_size.0);
         self.admission_timeout.duration() + DECODE_TIME * self.pictures.scale() + storage + statements
     }
 

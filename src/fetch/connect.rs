@@ -1,4 +1,4 @@
-//! A connection to a target: its host resolved once, to an address that was checked.
+//! Connections to targets: resolves the host once and connects only to an address that the filter allows.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,18 +19,18 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::address_filter;
 use super::error::Error;
-use super::guard;
 use super::network::Network;
 use super::target::Target;
 
-/// For one address; a host may have another.
+/// The time limit for one address; a host may have others.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Addresses of a host that are tried.
+/// Maximum number of a host's addresses to try.
 const MAX_ADDRESSES: usize = 4;
 
-/// Bytes, or up to twice as many when they come at once, and lines of an answer's head.
+/// The size limit of a response's head. hyper may accept up to twice as much if it arrives in one read.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 const MAX_HEADERS: usize = 100;
 
@@ -48,14 +48,18 @@ impl Connector {
         Self { network, allow_private, tls: OnceCell::new() }
     }
 
-    /// Connects to the target's host.
+    /// Connects to the target's host, with TLS for https.
     pub(super) async fn connect(&self, target: &Target) -> Result<(Sender, AbortOnDropHandle<()>), Error> {
         let addresses = self.addresses(target).await?;
         let stream = self.connect_to_one(&addresses, target.port()).await?;
-        if target.is_secure() { speak_http(self.secure(stream, target).await?).await } else { speak_http(stream).await }
+        if target.is_secure() {
+            http_handshake(self.tls_handshake(stream, target).await?).await
+        } else {
+            http_handshake(stream).await
+        }
     }
 
-    /// The addresses of the target's host that may be connected to; not none.
+    /// Returns the allowed addresses of the target's host, at least one.
     async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, Error> {
         let literal = target.address();
         let addresses = match literal {
@@ -64,8 +68,8 @@ impl Connector {
         };
         let refused = |source| Error::NoPublicAddress { literal: literal.is_some(), source };
         let mut addresses: Vec<IpAddr> = addresses.map_err(|error| refused(Some(error)))?;
-        addresses.retain(|address| guard::may_connect(*address, self.allow_private));
-        if addresses.is_empty() { Err(refused(None)) } else { Ok(of_both_families(&addresses)) }
+        addresses.retain(|address| address_filter::is_allowed(*address, self.allow_private));
+        if addresses.is_empty() { Err(refused(None)) } else { Ok(interleave_families(&addresses)) }
     }
 
     async fn connect_to_one(&self, addresses: &[IpAddr], port: u16) -> Result<TcpStream, Error> {
@@ -78,10 +82,10 @@ impl Connector {
                 Err(_) => failure = io::ErrorKind::TimedOut.into(),
             }
         }
-        Err(Error::NotConnected(failure))
+        Err(Error::Connect(failure))
     }
 
-    async fn secure(&self, stream: TcpStream, target: &Target) -> Result<TlsStream<TcpStream>, Error> {
+    async fn tls_handshake(&self, stream: TcpStream, target: &Target) -> Result<TlsStream<TcpStream>, Error> {
         let tls = TlsConnector::from(Arc::clone(self.tls.get_or_try_init(|| self.prepare_tls()).await?));
         let host = target.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host).map_err(|error| Error::Certificate(io::Error::other(error)))?;
@@ -96,7 +100,7 @@ impl Connector {
     }
 
     async fn prepare_tls(&self) -> Result<Arc<ClientConfig>, Error> {
-        let roots = self.network.roots().await.map_err(Error::NoTrust)?;
+        let roots = self.network.roots().await.map_err(Error::NoRootCertificates)?;
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(Error::internal)?
@@ -106,26 +110,26 @@ impl Connector {
     }
 }
 
-/// The first few, in turns of IPv4 and IPv6: where one of the two leads nowhere, the other must be tried as well.
-fn of_both_families(addresses: &[IpAddr]) -> Vec<IpAddr> {
+/// Returns the first few addresses, alternating between IPv4 and IPv6: if one family has no route, the other must be tried too.
+fn interleave_families(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let first_is_v4 = addresses.first().is_some_and(IpAddr::is_ipv4);
     let family = |v4| addresses.iter().filter(move |address| address.is_ipv4() == v4);
-    let mut turns: Vec<(usize, bool, IpAddr)> = Vec::new();
+    let mut ranked: Vec<(usize, bool, IpAddr)> = Vec::new();
     for v4 in [first_is_v4, !first_is_v4] {
-        turns.extend(family(v4).enumerate().map(|(turn, address)| (turn, v4 != first_is_v4, *address)));
+        ranked.extend(family(v4).enumerate().map(|(rank, address)| (rank, v4 != first_is_v4, *address)));
     }
-    turns.sort_unstable_by_key(|(turn, is_other, _)| (*turn, *is_other));
-    turns.into_iter().map(|(_, _, address)| address).take(MAX_ADDRESSES).collect()
+    ranked.sort_unstable_by_key(|(rank, is_other, _)| (*rank, *is_other));
+    ranked.into_iter().map(|(_, _, address)| address).take(MAX_ADDRESSES).collect()
 }
 
-/// The connection works for as long as its handle is held.
-async fn speak_http<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+/// Starts HTTP/1.1 on a stream. The connection stays open until its handle is dropped.
+async fn http_handshake<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: S,
 ) -> Result<(Sender, AbortOnDropHandle<()>), Error> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_HEAD_BYTES).max_header_size(MAX_HEAD_BYTES).max_headers(MAX_HEADERS);
-    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(Error::of_http)?;
-    // How it ends is told to whoever reads the answer.
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(Error::from_hyper)?;
+    // A connection error is reported to the reader of the response.
     let driving = tokio::spawn(async { connection.await.unwrap_or_default() });
     Ok((sender, AbortOnDropHandle::new(driving)))
 }
@@ -135,10 +139,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_families_are_tried_beginning_with_the_resolvers_first() {
+    fn families_alternate_starting_with_the_resolvers_first_address() {
         let of = |texts: &[&str]| {
             let addresses: Vec<IpAddr> = texts.iter().map(|text| text.parse().unwrap()).collect();
-            of_both_families(&addresses).iter().map(IpAddr::to_string).collect::<Vec<_>>()
+            interleave_families(&addresses).iter().map(IpAddr::to_string).collect::<Vec<_>>()
         };
         assert_eq!(
             of(&["2a00::1", "2a00::2", "2a00::3", "2a00::4", "2a00::5", "1.1.1.1"]),

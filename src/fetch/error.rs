@@ -1,54 +1,55 @@
-//! Why a URL gave no file.
+//! Errors of fetching.
 
 use std::io;
 use std::time::Duration;
 
 use http::StatusCode;
 
-/// `Display` goes on from "…could not be imported: " and is told to whoever ordered the import, so it names neither addresses
-/// nor anything else of the network that the service is in. Causes are for the log.
+/// Why a fetch failed. The user who ordered the import sees the text of `Display`, as the reason why the URL failed, so it must
+/// not reveal addresses or anything else about the service's network. The causes are for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// One answer for a host that has none and for one that has only addresses which are refused: which names exist inside
-    /// is nobody's business.
+    /// The host has no address, or no allowed one. One error for both, so that users cannot probe for internal names.
     #[error("its host does not resolve to a public address")]
     NoPublicAddress {
-        /// Whether the URL names the address itself, so that there is nothing to wait for.
+        /// Whether the URL contains the address itself, so that a retry cannot succeed.
         literal: bool,
         #[source]
         source: Option<io::Error>,
     },
-    #[error("its host cannot be connected to")]
-    NotConnected(#[source] io::Error),
-    #[error("its host's certificate is not valid for it")]
+    #[error("its host refused the connection or did not respond")]
+    Connect(#[source] io::Error),
+    #[error("its host's TLS certificate is not valid")]
     Certificate(#[source] io::Error),
-    #[error("no secure connection to its host can be made")]
+    #[error("the TLS handshake with its host failed")]
     Tls(#[source] io::Error),
-    #[error("the service has no certificates to trust, so it cannot fetch https URLs")]
-    NoTrust(#[source] io::Error),
-    #[error("its host did not answer in time")]
+    #[error("the service has no root certificates, so it cannot fetch https URLs")]
+    NoRootCertificates(#[source] io::Error),
+    #[error("its host did not respond in time")]
     TimedOut,
-    #[error("its host's answer is not HTTP, or has too long a head")]
+    #[error("its host's response is not HTTP, or its head is too large")]
     NotHttp(#[source] hyper::Error),
-    #[error("its host broke the answer off")]
-    BrokenOff(#[source] hyper::Error),
-    #[error("it leads on to a URL that {0}")]
+    #[error("its host closed the connection before the response was complete")]
+    Incomplete(#[source] hyper::Error),
+    #[error("it redirects to a URL that {0}")]
     Redirect(String),
-    #[error("it leads on more than {limit} times")]
+    #[error("it redirects without a Location")]
+    NoLocation,
+    #[error("it redirects more than {limit} times")]
     TooManyRedirects { limit: usize },
-    #[error("its host answered {status}")]
+    #[error("its host responded with {status}")]
     Status {
         status: StatusCode,
-        /// When it asks to be asked again.
+        /// The time from `Retry-After`.
         retry_after: Option<Duration>,
     },
-    #[error("it has more than the {limit} bytes that are accepted; the operator can raise MAX_FILE_SIZE")]
+    #[error("it is larger than the maximum of {limit} bytes; the operator can raise MAX_FILE_SIZE")]
     TooLarge { limit: u64 },
-    #[error("its answer is compressed in a way that was not asked for")]
+    #[error("its response has a Content-Encoding that was not requested")]
     UnknownCompression,
-    #[error("its answer cannot be decompressed")]
+    #[error("its response cannot be decompressed")]
     Compression(#[source] io::Error),
-    #[error("it could not be asked for")]
+    #[error("the request failed inside the service")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -57,37 +58,37 @@ impl Error {
         Self::Internal(source.into())
     }
 
-    pub(super) fn of_http(error: hyper::Error) -> Self {
-        if error.is_parse() { Self::NotHttp(error) } else { Self::BrokenOff(error) }
+    pub(super) fn from_hyper(error: hyper::Error) -> Self {
+        if error.is_parse() { Self::NotHttp(error) } else { Self::Incomplete(error) }
     }
 
-    /// Whether it is this service's fault, and its operator's to mend.
-    pub fn is_ours(&self) -> bool {
-        matches!(self, Self::NoTrust(_) | Self::Internal(_))
+    /// Returns whether the fault is in this service, for its operator to fix.
+    pub fn is_internal(&self) -> bool {
+        matches!(self, Self::NoRootCertificates(_) | Self::Internal(_))
     }
 
-    /// Whether asking again later may help.
-    pub fn may_pass(&self) -> bool {
+    /// Returns whether a later retry may succeed.
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::NoPublicAddress { literal, .. } => !literal,
-            Self::NotConnected(_) | Self::Tls(_) | Self::TimedOut | Self::BrokenOff(_) | Self::Internal(_) => true,
-            // Request Timeout, Too Early, Too Many Requests.
+            Self::Connect(_) | Self::Tls(_) | Self::TimedOut | Self::Incomplete(_) | Self::Internal(_) => true,
+            // 408 Request Timeout, 425 Too Early, 429 Too Many Requests.
             Self::Status { status, .. } => status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429),
             _ => false,
         }
     }
 
-    /// A stable word for metrics.
+    /// Returns the label value for metrics, which never changes.
     pub fn name(&self) -> &'static str {
         match self {
             Self::NoPublicAddress { .. } => "no_public_address",
-            Self::NotConnected(_) => "not_connected",
+            Self::Connect(_) => "not_connected",
             Self::Certificate(_) | Self::Tls(_) => "tls",
-            Self::NoTrust(_) => "no_trust",
+            Self::NoRootCertificates(_) => "no_trust",
             Self::TimedOut => "timed_out",
             Self::NotHttp(_) => "not_http",
-            Self::BrokenOff(_) => "broken_off",
-            Self::Redirect(_) | Self::TooManyRedirects { .. } => "redirect",
+            Self::Incomplete(_) => "broken_off",
+            Self::Redirect(_) | Self::NoLocation | Self::TooManyRedirects { .. } => "redirect",
             Self::Status { status, .. } if status.as_u16() == 429 => "status_429",
             Self::Status { status, .. } if status.is_client_error() => "status_4xx",
             Self::Status { status, .. } if status.is_server_error() => "status_5xx",

@@ -1,15 +1,15 @@
-//! Floor 2: pictures from strangers' URLs, fetched so that no URL leads into the network that the service is in.
+//! The HTTP client for imports: fetches files from untrusted URLs without reaching into the service's own network (SSRF).
 //!
-//! A URL is a [`Target`] when it is plain http or https to an allowed port ([`target`]). Its host is resolved once; every
-//! address is held against [`guard`], and the connection goes to one that passed, so that a name which answers differently
-//! the next time has no next time (`connect.rs`). A redirect is a new target, with all of that again. Whatever comes is bounded:
-//! the head's bytes, the body's, the time to the answer and in all. No cookies, no referrer, no credentials are sent.
+//! A URL that follows the rules (http or https to an allowed port, see [`target`]) is a [`Target`]. Its host is resolved once.
+//! Every address passes through the [`address_filter`], and the connection goes to an address that passed, so DNS rebinding has
+//! no effect (`connect.rs`). Each redirect is a new target with the same checks. Everything is bounded: the size of head and
+//! body, the time to the response and the total time. No cookies, referrer or credentials are sent.
 //!
-//! [`Network`] is the outside world: names, connections, and whom TLS trusts.
+//! [`Network`] abstracts the outside world: DNS, connections and the trusted certificates.
 
+pub mod address_filter;
 mod connect;
 pub mod error;
-pub mod guard;
 pub mod network;
 pub mod target;
 
@@ -32,49 +32,49 @@ pub use target::Target;
 
 use crate::model::content_disposition::ContentDisposition;
 
-/// What fetching is bounded by.
+/// Limits for fetching.
 #[derive(Debug, Clone)]
 pub struct FetchConfig {
-    /// Ports that URLs may name or imply.
+    /// Allowed ports, explicit or implied by the scheme.
     pub ports: Vec<u16>,
-    /// Whether addresses that are not public may be connected to; those that clouds and links keep for themselves never.
+    /// Whether to allow private addresses. Link-local and cloud metadata addresses are never allowed.
     pub allow_private: bool,
-    /// From the start of a fetch, or of a redirect, to the head of its answer; and for each pause within a body.
+    /// The time limit from the start of a request to the head of its response, for each redirect; and for each pause within a
+    /// body.
     pub answer_timeout: Duration,
-    /// For all of it, redirects and body included.
+    /// The time limit for the whole fetch, redirects and body included.
     pub total_timeout: Duration,
 }
 
-/// Redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
 
 const USER_AGENT: &str = concat!("image-service/", env!("CARGO_PKG_VERSION"));
 
 const ACCEPT: HeaderValue = HeaderValue::from_static("image/jpeg,image/png,image/gif,image/webp,image/*;q=0.5,*/*;q=0.1");
 
-/// Fetches files.
+/// A client for fetching files.
 #[derive(Debug)]
 pub struct Fetcher {
     config: FetchConfig,
     connector: Connector,
 }
 
-/// An answer whose body has not been read.
+/// A response whose body has not been read.
 #[derive(Debug)]
-pub struct Answer {
-    /// Where the last redirect led.
+pub struct Response {
+    /// The target after all redirects.
     pub target: Target,
-    /// Bytes that the body has at most, where the answer's framing tells.
+    /// The length of the body in bytes; `None` if the response's framing does not reveal it.
     pub length: Option<u64>,
     /// Whether the body is compressed with gzip.
     pub compressed: bool,
-    /// What the answer says its body is, where that is a plain media type.
+    /// The media type from `Content-Type`, without parameters; `None` if it is missing or malformed.
     pub content_type: Option<String>,
-    /// What the answer calls its file.
+    /// The name from `Content-Disposition`.
     file_name: Option<String>,
     body: Incoming,
     time_left: Duration,
-    longest_pause: Duration,
+    idle_timeout: Duration,
     _connection: AbortOnDropHandle<()>,
 }
 
@@ -84,49 +84,50 @@ impl Fetcher {
         Self { config, connector }
     }
 
-    /// The rules of a URL, without asking the network anything.
+    /// Checks a URL against the rules, without network access.
     ///
     /// # Errors
-    /// The rule that it breaks, in words for the client.
+    /// The rule that the URL breaks, as text for the client.
     pub fn check(&self, url: &str) -> Result<Target, String> {
         Target::parse(url, &self.config.ports)
     }
 
-    /// Asks for a file, and follows redirects to it.
+    /// Requests a file and follows redirects. `now` is the reference for a date in `Retry-After`.
     ///
     /// # Errors
-    /// Everything but an answer of 200; `now` is what a `Retry-After` date is held against.
-    pub async fn get(&self, target: Target, now: DateTime<Utc>) -> Result<Answer, Error> {
+    /// The request fails, a redirect is not allowed, or the status is not 200.
+    pub async fn get(&self, target: Target, now: DateTime<Utc>) -> Result<Response, Error> {
         let deadline = Instant::now() + self.config.total_timeout;
         let mut target = target;
         for _ in 0..=MAX_REDIRECTS {
             let answer_deadline = deadline.min(Instant::now() + self.config.answer_timeout);
-            let asking = tokio::time::timeout_at(answer_deadline, self.ask(&target));
-            let (head, body, connection) = asking.await.map_err(|_| Error::TimedOut)??;
-            if let Some(location) = redirection(&head) {
-                target = location.and_then(|location| target.join(location, &self.config.ports)).map_err(Error::Redirect)?;
+            let request = tokio::time::timeout_at(answer_deadline, self.request(&target));
+            let (head, body, connection) = request.await.map_err(|_| Error::TimedOut)??;
+            if is_redirect(head.status) {
+                let location = location(&head.headers).ok_or(Error::NoLocation)?;
+                target = target.join(location, &self.config.ports).map_err(Error::Redirect)?;
                 continue;
             }
             if head.status != StatusCode::OK {
                 return Err(Error::Status { status: head.status, retry_after: retry_after(&head.headers, now) });
             }
-            return Ok(Answer {
+            return Ok(Response {
                 target,
-                // Not what Content-Length says, which means nothing beside Transfer-Encoding.
+                // Not `Content-Length`, which is invalid in combination with `Transfer-Encoding`.
                 length: body.size_hint().exact(),
                 compressed: is_compressed(&head.headers)?,
                 content_type: content_type(&head.headers),
                 file_name: file_name(&head.headers),
                 body,
                 time_left: deadline - Instant::now(),
-                longest_pause: self.config.answer_timeout,
+                idle_timeout: self.config.answer_timeout,
                 _connection: connection,
             });
         }
         Err(Error::TooManyRedirects { limit: MAX_REDIRECTS })
     }
 
-    async fn ask(&self, target: &Target) -> Result<(http::response::Parts, Incoming, AbortOnDropHandle<()>), Error> {
+    async fn request(&self, target: &Target) -> Result<(http::response::Parts, Incoming, AbortOnDropHandle<()>), Error> {
         let (mut sender, connection) = self.connector.connect(target).await?;
         let request = Request::builder()
             .method(Method::GET)
@@ -138,27 +139,27 @@ impl Fetcher {
             .header(header::CONNECTION, "close")
             .body(Empty::<Bytes>::new())
             .map_err(Error::internal)?;
-        let (head, body) = sender.send_request(request).await.map_err(Error::of_http)?.into_parts();
+        let (head, body) = sender.send_request(request).await.map_err(Error::from_hyper)?.into_parts();
         Ok((head, body, connection))
     }
 }
 
-impl Answer {
-    /// What the file is called: by its host, or else by the URL's path. Empty if neither says.
+impl Response {
+    /// Returns the file's name: from `Content-Disposition`, else from the URL's path. Empty if neither has one.
     pub fn file_name(&self) -> String {
         self.file_name.clone().unwrap_or_else(|| self.target.file_name())
     }
 
-    /// Bytes of memory that [`Answer::read`] takes, which reads up to `limit`.
-    pub fn memory(&self, limit: u64) -> u64 {
+    /// Returns the memory in bytes that [`Response::read`] needs with this `limit`.
+    pub fn memory_bytes(&self, limit: u64) -> u64 {
         let length = self.length.map_or(limit, |length| length.min(limit));
         if self.compressed { length + limit } else { length }
     }
 
-    /// Reads the body. The time between its head and now, in which memory may have been waited for, is not its host's.
+    /// Reads the body. The time since the head was received does not count: the caller may have waited for memory.
     ///
     /// # Errors
-    /// It has more than `limit` bytes, as sent or as decompressed, ends early, or takes too long.
+    /// The body has more than `limit` bytes, compressed or decompressed, is incomplete, or takes too long.
     pub async fn read(mut self, limit: u64) -> Result<Bytes, Error> {
         if self.length.is_some_and(|length| length > limit) {
             return Err(Error::TooLarge { limit });
@@ -172,15 +173,15 @@ impl Answer {
     }
 
     async fn collect(&mut self, limit: u64) -> Result<Bytes, Error> {
-        // All of it at once: a buffer that grows takes more than was reserved while it moves.
+        // Allocate the full capacity first: a growing buffer would take more memory than reserved while it is reallocated.
         let mut bytes = BytesMut::with_capacity(usize::try_from(self.length.unwrap_or(limit)).unwrap_or_default());
-        while let Some(frame) = tokio::time::timeout(self.longest_pause, self.body.frame()).await.map_err(|_| Error::TimedOut)? {
-            // What is no data is a trailer.
-            let Ok(piece) = frame.map_err(Error::of_http)?.into_data() else { continue };
-            if (bytes.len() + piece.len()) as u64 > limit {
+        while let Some(frame) = tokio::time::timeout(self.idle_timeout, self.body.frame()).await.map_err(|_| Error::TimedOut)? {
+            // A frame without data is a trailer section.
+            let Ok(chunk) = frame.map_err(Error::from_hyper)?.into_data() else { continue };
+            if (bytes.len() + chunk.len()) as u64 > limit {
                 return Err(Error::TooLarge { limit });
             }
-            bytes.extend_from_slice(&piece);
+            bytes.extend_from_slice(&chunk);
         }
         Ok(bytes.freeze())
     }
@@ -193,11 +194,13 @@ fn decompress(body: &[u8], limit: u64) -> Result<Bytes, Error> {
     if bytes.len() as u64 > limit { Err(Error::TooLarge { limit }) } else { Ok(bytes.into()) }
 }
 
-/// Where the answer leads on to, if it is one that does (RFC 9110, 15.4).
-fn redirection(head: &http::response::Parts) -> Option<Result<&str, String>> {
-    let leads_on = matches!(head.status.as_u16(), 301 | 302 | 303 | 307 | 308);
-    let location = || head.headers.get(header::LOCATION).and_then(|location| std::str::from_utf8(location.as_bytes()).ok());
-    leads_on.then(|| location().ok_or_else(|| "does not say where to".to_owned()))
+/// Returns whether a status is a redirect with a `Location` (RFC 9110, 15.4).
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn location(headers: &HeaderMap) -> Option<&str> {
+    std::str::from_utf8(headers.get(header::LOCATION)?.as_bytes()).ok()
 }
 
 fn is_compressed(headers: &HeaderMap) -> Result<bool, Error> {
@@ -220,7 +223,7 @@ fn file_name(headers: &HeaderMap) -> Option<String> {
     ContentDisposition::parse(headers.get(header::CONTENT_DISPOSITION)?.as_bytes()).file_name(None)
 }
 
-/// Seconds, or a date (RFC 9110, 10.2.3).
+/// Parses `Retry-After`: a number of seconds or a date (RFC 9110, 10.2.3).
 fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u32>() {
@@ -235,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_retry_is_put_off_by_seconds_or_to_a_date() {
+    fn retry_after_is_seconds_or_a_date() {
         let now = DateTime::parse_from_rfc3339("2026-01-31T12:00:00Z").unwrap().to_utc();
         let of = |text: &str| retry_after(&HeaderMap::from_iter([(header::RETRY_AFTER, text.parse().unwrap())]), now);
         assert_eq!(of("120"), Some(Duration::from_secs(120)));
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_plainly_a_media_type_is_told_on() {
+    fn only_well_formed_media_types_are_returned() {
         let of = |text: &str| content_type(&HeaderMap::from_iter([(header::CONTENT_TYPE, text.parse().unwrap())]));
         assert_eq!(of("Text/HTML; charset=utf-8").as_deref(), Some("text/html"));
         assert_eq!(of("image/svg+xml").as_deref(), Some("image/svg+xml"));
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_is_bounded_as_it_grows() {
+    fn decompression_is_bounded() {
         use std::io::Write;
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         encoder.write_all(&vec![0; 1 << 20]).unwrap();

@@ -1,4 +1,4 @@
-//! The outside world as fetching sees it: names, connections, and whom TLS trusts. Tests bring a world of their own.
+//! The network as fetching uses it: DNS, connections and trusted certificates. Tests substitute their own.
 
 use std::fmt;
 use std::io;
@@ -10,21 +10,21 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls::RootCertStore;
 
-/// Names, connections, trust. None of it checks anything: that is the caller's.
+/// Access to the network. Implementations check nothing: callers must filter addresses.
 pub trait Network: Send + Sync + fmt::Debug {
-    /// All addresses of a host.
+    /// Returns all addresses of a host.
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 
     fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<TcpStream>>;
 
-    /// Asked once, when the first https URL is fetched.
+    /// Returns the trusted root certificates. Called once, for the first https URL.
     fn roots(&self) -> BoxFuture<'_, io::Result<RootCertStore>>;
 }
 
-/// The machine's own resolver, network and certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
+/// The machine's resolver, network and certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` override the certificates).
 #[derive(Debug)]
 pub struct SystemNetwork {
-    /// The resolver blocks a thread each time, for as long as it likes, and some must be left for decoding.
+    /// Limits concurrent look-ups: each blocks a thread for an unbounded time, and decoding needs threads too.
     lookups: Arc<Semaphore>,
 }
 
@@ -56,12 +56,12 @@ impl Network for SystemNetwork {
         Box::pin(async {
             let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await?;
             for error in &found.errors {
-                tracing::warn!("some of the machine's certificates cannot be read: {error}");
+                tracing::warn!("cannot read some of the system's certificates: {error}");
             }
             let mut roots = RootCertStore::empty();
             let (added, _) = roots.add_parsable_certificates(found.certs);
             if added == 0 {
-                return Err(io::Error::other("the machine has no certificates to trust: install ca-certificates"));
+                return Err(io::Error::other("the system has no root certificates: install ca-certificates"));
             }
             Ok(roots)
         })

@@ -1,41 +1,43 @@
-//! URLs that may be fetched, by what can be told from the URL alone.
+//! The rules for URLs that the service may fetch, as far as they concern the URL alone.
 
 use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-/// A URL that obeys the rules. Hosts are in the one spelling that the URL standard (<https://url.spec.whatwg.org>) gives them:
-/// lower case, Punycode, and an IPv4 address in whichever spelling (decimal, octal, hexadecimal, short) is an address.
+/// A URL that follows the rules. The host is normalised as the URL standard (<https://url.spec.whatwg.org>) specifies: lower
+/// case, Punycode, and an IPv4 address in any notation (decimal, octal, hexadecimal, short) is recognised as an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target(Url);
 
-/// How long a URL may be, in characters.
+/// Maximum length of a URL in characters.
 pub const MAX_CHARS: usize = 2048;
 
-/// Of a name in the Domain Name System (RFC 1035, 2.3.4), without the last dot.
+/// Maximum length of a DNS name (RFC 1035, 2.3.4), without the trailing dot.
 const MAX_HOST_BYTES: usize = 253;
 
 impl Target {
+    /// Parses a URL and checks it against the rules. Trims white space.
+    ///
     /// # Errors
-    /// The rule that `text` breaks, in words that go on from the field's name.
+    /// The rule that `text` breaks, as a phrase that follows the field's name ("must …").
     pub fn parse(text: &str, ports: &[u16]) -> Result<Self, String> {
-        // A line's end comes along when a list of lines is taken apart.
+        // A list that is split at line feeds may leave a carriage return.
         let text = text.trim();
         if text.chars().count() > MAX_CHARS {
             return Err(format!("must have at most {MAX_CHARS} characters"));
         }
-        // Some would be dropped in silence, and a database does not take U+0000.
+        // The parser would silently drop some of them, and PostgreSQL does not store U+0000.
         if text.chars().any(char::is_control) {
-            return Err("must not hold control characters".to_owned());
+            return Err("must not contain control characters".to_owned());
         }
         Self::of(Url::parse(text).map_err(not_a_url)?, ports)
     }
 
-    /// Where a reference in an answer from here leads.
+    /// Resolves a relative reference, such as a `Location`, against this URL.
     ///
     /// # Errors
-    /// The rule that it breaks.
+    /// The rule that the resulting URL breaks.
     pub fn join(&self, reference: &str, ports: &[u16]) -> Result<Self, String> {
         if reference.len() > MAX_CHARS {
             return Err(format!("must have at most {MAX_CHARS} characters"));
@@ -54,28 +56,28 @@ impl Target {
             return Err(format!("must name a host of at most {MAX_HOST_BYTES} bytes"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("must not hold a user name or a password".to_owned());
+            return Err("must not contain a user name or a password".to_owned());
         }
         if !url.port_or_known_default().is_some_and(|port| ports.contains(&port)) {
             let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
             return Err(format!("must use one of these ports: {ports}"));
         }
-        // It is the client's own business.
+        // Fragments are for the client only and are not sent.
         url.set_fragment(None);
         Ok(Self(url))
     }
 
-    /// In the one spelling.
+    /// Returns the normalised URL.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// The host in the one spelling; IPv6 in brackets.
+    /// Returns the normalised host; IPv6 addresses are in brackets.
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
 
-    /// The address, where the host is one.
+    /// Returns the address if the host is an IP address.
     pub fn address(&self) -> Option<IpAddr> {
         match self.0.host()? {
             Host::Ipv4(address) => Some(IpAddr::V4(address)),
@@ -92,7 +94,7 @@ impl Target {
         self.0.scheme() == "https"
     }
 
-    /// The `Host` header's value.
+    /// Returns the value of the `Host` header.
     pub(super) fn authority(&self) -> String {
         match self.0.port() {
             Some(port) => format!("{}:{port}", self.host()),
@@ -100,7 +102,7 @@ impl Target {
         }
     }
 
-    /// What stands in the request's line.
+    /// Returns the target of the request line.
     pub(super) fn path_and_query(&self) -> String {
         match self.0.query() {
             Some(query) => format!("{}?{query}", self.0.path()),
@@ -108,7 +110,7 @@ impl Target {
         }
     }
 
-    /// The last component of the path, as a person would write it; empty if there is none.
+    /// Returns the last segment of the path, percent-decoded; empty if there is none.
     pub fn file_name(&self) -> String {
         let last = self.0.path_segments().and_then(Iterator::last).unwrap_or_default();
         percent_decode_str(last).decode_utf8_lossy().into_owned()
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_http_to_allowed_ports_is_a_target() {
+    fn only_http_to_allowed_ports_is_accepted() {
         for good in [
             "http://example.org",
             "https://example.org/a.jpg?b=c",
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_an_address_however_it_is_spelled() {
+    fn addresses_are_recognised_in_every_notation() {
         for spelling in [
             "http://127.0.0.1/",
             "http://2130706433/",
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_is_held_to_the_same_rules() {
+    fn references_follow_the_same_rules() {
         let from = parse("https://example.org/a/b.jpg?c#d").unwrap();
         let join = |reference| from.join(reference, &[80, 443]);
         assert_eq!(join("../e").unwrap().as_str(), "https://example.org/e");
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_told_as_requests_need_them() {
+    fn parts_are_formatted_for_requests() {
         let target = parse("https://EXAMPLE.org:443/a/Sea%20%C3%BC.jpg?x=1#y").unwrap();
         assert_eq!((target.authority().as_str(), target.path_and_query().as_str()), ("example.org", "/a/Sea%20%C3%BC.jpg?x=1"));
         assert_eq!((target.file_name().as_str(), target.port(), target.is_secure()), ("Sea ü.jpg", 443, true));

@@ -1,7 +1,7 @@
-//! Floor 2: the numbers that the service tells of itself, in Prometheus' text format.
+//! The service's metrics, in the OpenMetrics text format for Prometheus.
 //!
-//! One registry a service, no global one, so that two services in one process do not mix. Labels have few values:
-//! a route's template, never its path.
+//! Each service has its own registry, so that two services in one process do not mix. Labels must have few values:
+//! the route template, never the path.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// The `Content-Type` of what [`Metrics::render`] gives.
+/// The `Content-Type` of the text from [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// All numbers, each to be moved by whoever does the thing.
+/// All metrics. The code that does the work updates them.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -44,7 +44,7 @@ pub struct Metrics {
     import_items: Family<ResultLabels, Counter>,
     fetches: Family<ResultLabels, Counter>,
     pub import_retries: Counter,
-    /// Objects of live images that the storage does not have.
+    /// Objects of live images that are missing from the storage.
     pub lost_objects: Counter,
     captions: Family<ResultLabels, Counter>,
     caption_seconds: Histogram,
@@ -137,75 +137,83 @@ impl Metrics {
             prometheus_client::metrics::info::Info::new(vec![("version", env!("CARGO_PKG_VERSION")), ("database", database)]);
         let registry = &mut self.registry;
         registry.register("build", "Version and database of this process", info);
-        registry.register("http_requests", "Requests answered, by method, route and status", self.requests.clone());
+        registry.register("http_requests", "Completed requests, by method, route and status", self.requests.clone());
         registry.register_with_unit(
             "http_request_duration",
-            "Time from a request's head to its response's head",
+            "Time from the request head to the response head",
             Unit::Seconds,
             self.request_seconds.clone(),
         );
-        registry.register("http_requests_in_flight", "Requests being answered", self.requests_in_flight.clone());
+        registry.register("http_requests_in_flight", "Requests in progress", self.requests_in_flight.clone());
         registry.register(
             "callers",
-            "Requests that were let in, by class and by how their callers were known",
+            "Accepted requests, by rate limit class and by how the caller authenticated",
             self.callers.clone(),
         );
-        registry.register("uploads", "Uploads by result: stored, replayed, or why they were refused", self.uploads.clone());
+        registry.register("uploads", "Uploads by result: stored, replayed, or the reason for the refusal", self.uploads.clone());
         registry.register_with_unit(
             "upload_stage_duration",
-            "Time an upload spent in a stage, waiting included",
+            "Duration of each stage of an upload, including waiting",
             Unit::Seconds,
             self.stage_seconds.clone(),
         );
-        registry.register("variants", "Pictures of any size by result: hit, made, waited, failed", self.variants.clone());
+        registry.register("variants", "Requests for resized images by result: hit, made, waited, failed", self.variants.clone());
         registry.register_with_unit(
             "variant_making_duration",
-            "Time from a variant's claim to its end, waiting included",
+            "Time to create a resized image, including waiting",
             Unit::Seconds,
             self.variant_seconds.clone(),
         );
         for (name, help, gauge) in [
             ("upload_memory_in_use", "Memory reserved for request bodies", &self.upload_memory_in_use_bytes),
-            ("upload_memory_budget", "Memory that request bodies may take", &self.upload_memory_budget_bytes),
-            ("receiving_memory_in_use", "Memory reserved for bodies that are arriving", &self.receiving_memory_in_use_bytes),
-            ("receiving_memory_budget", "Memory that bodies may take while they arrive", &self.receiving_memory_budget_bytes),
-            ("upload_disk_in_use", "Disk reserved for uploads that were spilled", &self.upload_disk_in_use_bytes),
-            ("upload_disk_budget", "Disk that spilled uploads may take", &self.upload_disk_budget_bytes),
-            ("decode_memory_in_use", "Memory reserved by decoding", &self.decode_memory_in_use_bytes),
-            ("decode_memory_budget", "Memory that decoding may take", &self.decode_memory_budget_bytes),
+            ("upload_memory_budget", "Memory budget for request bodies", &self.upload_memory_budget_bytes),
+            ("receiving_memory_in_use", "Memory reserved for bodies being received", &self.receiving_memory_in_use_bytes),
+            ("receiving_memory_budget", "Memory budget for bodies being received", &self.receiving_memory_budget_bytes),
+            ("upload_disk_in_use", "Disk space reserved for spilled uploads", &self.upload_disk_in_use_bytes),
+            ("upload_disk_budget", "Disk space budget for spilled uploads", &self.upload_disk_budget_bytes),
+            ("decode_memory_in_use", "Memory reserved for decoding", &self.decode_memory_in_use_bytes),
+            ("decode_memory_budget", "Memory budget for decoding", &self.decode_memory_budget_bytes),
         ] {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
         }
-        registry.register("spilled_uploads", "Uploads that were spilled to disk", self.spilled_uploads.clone());
-        registry.register("database_connections", "Connections of the pool, by state", self.database_connections.clone());
-        registry.register("intents", "Announced or abandoned sets of objects, by state", self.intents.clone());
-        registry.register("import_queue_items", "URLs to be imported, of all instances, by state", self.import_queue.clone());
+        registry.register("spilled_uploads", "Uploads spilled to disk", self.spilled_uploads.clone());
+        registry.register(
+            "database_connections",
+            "Database connections in the pool, by state",
+            self.database_connections.clone(),
+        );
+        registry.register("intents", "Intents (rows that announce objects before they exist), by state", self.intents.clone());
+        registry.register("import_queue_items", "Import items of all instances, by state", self.import_queue.clone());
         registry.register_with_unit(
             "import_oldest_waiting",
-            "How long the oldest URL has waited to be imported",
+            "Time that the oldest import item has waited",
             Unit::Seconds,
             self.import_oldest_waiting_seconds.clone(),
         );
-        registry.register("import_items", "URLs by what became of them: complete, failed, cancelled", self.import_items.clone());
-        registry.register("import_fetches", "Fetches by result: fetched, or why not", self.fetches.clone());
-        registry.register("import_retries", "URLs that were put off to be tried again", self.import_retries.clone());
+        registry.register("import_items", "Import items by result: complete, failed, cancelled", self.import_items.clone());
+        registry.register(
+            "import_fetches",
+            "Fetches of import items by result: fetched, or the reason for the failure",
+            self.fetches.clone(),
+        );
+        registry.register("import_retries", "Import items scheduled for a retry", self.import_retries.clone());
         registry.register(
             "lost_objects",
-            "Objects of images that were asked for and are missing from the storage",
+            "Requested objects of images that are missing from the storage",
             self.lost_objects.clone(),
         );
         registry.register("captions", "Captions by result: ready, failed, retried, unable", self.captions.clone());
         registry.register_with_unit(
             "caption_making_duration",
-            "Time from a caption's claim to its text, reading the picture included",
+            "Time from a caption's claim to its text, including reading the image",
             Unit::Seconds,
             self.caption_seconds.clone(),
         );
-        registry.register("caption_queue_items", "Images that wait for a caption, of all instances", self.caption_queue.clone());
-        registry.register("sweeper_steps", "Steps of the sweeper, by what they did and how it went", self.sweeps.clone());
+        registry.register("caption_queue_items", "Images of all instances that wait for a caption", self.caption_queue.clone());
+        registry.register("sweeper_steps", "Sweeper steps, by step and result", self.sweeps.clone());
         registry.register_with_unit(
             "sweeper_last_success_timestamp",
-            "When the sweeper last had nothing left to do",
+            "Time when the sweeper last had nothing left to do",
             Unit::Seconds,
             self.sweeper_last_success_seconds.clone(),
         );
@@ -218,7 +226,7 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
     }
 
-    /// A request, by how its caller was known.
+    /// Counts a request by its rate limit class and by how the caller authenticated.
     pub fn count_caller(&self, class: &'static str, proof: &'static str) {
         self.callers.get_or_create(&CallerLabels { class, proof }).inc();
     }
@@ -265,7 +273,7 @@ impl Metrics {
         family.get_or_create(&StateLabels { state }).set(value);
     }
 
-    /// All numbers in the OpenMetrics text format, which Prometheus reads.
+    /// Renders all metrics in the OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut rendered = String::new();
         // Writing into a string cannot fail.

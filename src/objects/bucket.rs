@@ -1,97 +1,98 @@
-//! The bucket itself: whether it is there, made where that is wanted, and the old versions that a versioned one keeps of what is deleted.
+//! The bucket: its existence and creation, and the deletion of objects with all their versions.
 //!
-//! Where versions are kept, a plain deletion only hides an object behind a marker: nobody lists it, and every byte stays. So all versions of
-//! a purged object are deleted, by their ids. That takes rights that not every operator gives; without them the deletion stays the plain
-//! one, and the log says once what remains.
+//! In a versioned bucket, a plain deletion only adds a delete marker: the object disappears from listings, but every byte stays.
+//! So all versions of a purged object are deleted by their ids. This needs permissions that some operators do not grant. Without
+//! them, the deletion remains a plain one, and the log reports once that the versions stay.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 
-use super::error::{Error, chain};
+use super::error::Error;
+use super::error_chain::error_chain;
 use super::{DEFAULT_REGION, ObjectStore};
 
-/// Whether the bucket keeps old versions, as far as is known. A deletion's own answer tells it too, so not knowing costs nothing.
+/// What is known about the bucket's versioning. The response to a deletion reveals it too, so an unknown state costs nothing.
 #[derive(Debug, Default)]
 pub(super) struct Versioning {
     state: AtomicU8,
-    /// Whether the log has told that versions stay, and none could be deleted since.
-    told: AtomicBool,
+    /// Whether the log has reported that versions stay; cleared when a version is deleted.
+    warned: AtomicBool,
 }
 
-/// Not known, or none: an object is deleted plainly.
-const PLAIN: u8 = 0;
-/// Versions are kept, and those of what is deleted are to go.
-const KEPT: u8 = 1;
-/// Versions are kept, and the service may not delete them.
-const REFUSED: u8 = 2;
-/// The server has no versions.
-const NEVER: u8 = 3;
+/// The bucket is not versioned, or its versioning is unknown: objects are deleted without a version id.
+const UNVERSIONED: u8 = 0;
+/// The bucket is versioned: all versions of a deleted object are deleted.
+const VERSIONED: u8 = 1;
+/// The bucket is versioned, but the service has no permission to list or delete versions.
+const DELETION_REFUSED: u8 = 2;
+/// The server has no versioning.
+const UNSUPPORTED: u8 = 3;
 
 impl Versioning {
-    pub(super) fn never() -> Self {
-        Self { state: AtomicU8::new(NEVER), told: AtomicBool::new(false) }
+    pub(super) fn unsupported() -> Self {
+        Self { state: AtomicU8::new(UNSUPPORTED), warned: AtomicBool::new(false) }
     }
 
     fn get(&self) -> u8 {
         self.state.load(Ordering::Relaxed)
     }
 
-    /// Returns what was known before.
+    /// Returns the previous state.
     fn set(&self, state: u8) -> u8 {
         self.state.swap(state, Ordering::Relaxed)
     }
 }
 
-/// What happens to old versions of objects that are deleted.
+/// What happens to the old (noncurrent) versions of deleted objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OldVersions {
-    /// There are none.
+    /// The bucket keeps none.
     #[default]
     None,
     /// They are deleted too.
     Deleted,
-    /// They stay: the storage does not let the service list or delete them.
-    Stay,
-    /// The storage does not say whether it keeps any.
+    /// They stay, because the service has no permission to list or delete them.
+    Kept,
+    /// The storage does not reveal whether the bucket is versioned.
     Unknown,
 }
 
 impl ObjectStore {
-    /// Asks whether the bucket answers.
+    /// Checks that the bucket exists and can be accessed.
     ///
     /// # Errors
-    /// It does not, or there is no such bucket, or there are no credentials to ask with.
+    /// The storage is unavailable or refuses the request, the bucket does not exist, or there are no credentials.
     pub async fn check(&self) -> Result<(), Error> {
-        // Without any, the client's own error is three sentences long.
+        // Without credentials, the SDK's own error is three sentences long.
         self.credentials.current().await?;
         let request = self.client.head_bucket().bucket(&self.bucket);
-        match request.send().await.map_err(|error| self.failed("head bucket", self.timeout, error)) {
+        match request.send().await.map_err(|error| self.sdk_error("head bucket", self.timeout, error)) {
             Err(Error::NotFound { .. }) => Err(self.no_bucket()),
             answer => answer.map(drop),
         }
     }
 
-    /// As [`ObjectStore::check`], and makes a bucket that does not exist, where that is wanted.
+    /// Checks the bucket as [`ObjectStore::check`] does, and creates it if it does not exist and the configuration permits that.
     ///
     /// # Errors
-    /// The bucket does not answer, or cannot be made.
+    /// The bucket cannot be accessed or created.
     pub async fn prepare(&self) -> Result<(), Error> {
         match self.check().await {
             Err(Error::NoBucket { .. }) if self.create_bucket => {}
             answer => return answer,
         }
-        if self.make_bucket().await? {
+        if self.create_bucket().await? {
             tracing::info!("created the bucket {:?} at {}", self.bucket, self.endpoint);
         }
         Ok(())
     }
 
-    /// `false` when another instance was first.
-    async fn make_bucket(&self) -> Result<bool, Error> {
+    /// Returns `false` if another instance has created the bucket first.
+    async fn create_bucket(&self) -> Result<bool, Error> {
         let mut request = self.client.create_bucket().bucket(&self.bucket);
-        // AWS takes every region by its name, other than the first one.
+        // AWS refuses us-east-1 as a location constraint: it is the default.
         if self.region != DEFAULT_REGION {
             let region = BucketLocationConstraint::from(self.region.as_str());
             request =
@@ -100,7 +101,7 @@ impl ObjectStore {
         match request.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("BucketAlreadyOwnedByYou") => Ok(false),
-            Err(error) => Err(self.failed("create bucket", self.timeout, error)),
+            Err(error) => Err(self.sdk_error("create bucket", self.timeout, error)),
         }
     }
 
@@ -108,144 +109,144 @@ impl ObjectStore {
         Error::NoBucket { bucket: self.bucket.clone(), endpoint: self.endpoint.clone() }
     }
 
-    /// Looks whether the bucket keeps old versions, and whether they may be listed. Deletions go by it from now on.
+    /// Checks whether the bucket is versioned and whether the service may list versions. Later deletions use the result.
     ///
     /// # Errors
     /// The storage is unavailable.
-    pub async fn look_at_versions(&self) -> Result<OldVersions, Error> {
-        if self.versioning.get() == NEVER {
+    pub async fn check_versioning(&self) -> Result<OldVersions, Error> {
+        if self.versioning.get() == UNSUPPORTED {
             return Ok(OldVersions::None);
         }
-        let asked = self.client.get_bucket_versioning().bucket(&self.bucket).send().await;
-        match asked.map_err(|error| self.failed("get bucket versioning", self.timeout, error)) {
-            // Suspended or enabled: what was put while it was enabled has versions in either case.
-            Ok(answer) if answer.status().is_some() => {}
+        let result = self.client.get_bucket_versioning().bucket(&self.bucket).send().await;
+        match result.map_err(|error| self.sdk_error("get bucket versioning", self.timeout, error)) {
+            // Enabled or suspended: objects that were uploaded while versioning was enabled have versions in either case.
+            Ok(response) if response.status().is_some() => {}
             Ok(_) | Err(Error::NotImplemented { .. }) => {
-                self.versioning.set(PLAIN);
+                self.versioning.set(UNVERSIONED);
                 return Ok(OldVersions::None);
             }
-            // What was learned from a deletion stays known.
-            Err(Error::Refused { .. }) if self.versioning.get() == PLAIN => return Ok(OldVersions::Unknown),
+            // A state that an earlier deletion revealed remains valid.
+            Err(Error::Refused { .. }) if self.versioning.get() == UNVERSIONED => return Ok(OldVersions::Unknown),
             Err(Error::Refused { .. }) => {}
             Err(error) => return Err(error),
         }
         match self.list_versions("-", None).await {
-            // Whether they may be deleted too, only a deletion tells.
-            Ok(_) if self.versioning.get() == REFUSED => Ok(OldVersions::Stay),
+            // Only a deletion reveals whether versions may be deleted too.
+            Ok(_) if self.versioning.get() == DELETION_REFUSED => Ok(OldVersions::Kept),
             Ok(_) => {
-                self.note_versions();
+                self.set_versioned();
                 Ok(OldVersions::Deleted)
             }
-            Err(error) if is_refusal(&error) => {
-                self.note_refusal(&error);
-                Ok(OldVersions::Stay)
+            Err(error) if is_refused(&error) => {
+                self.set_deletion_refused(&error);
+                Ok(OldVersions::Kept)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Removes an object with all its versions; one that is not there is as good.
+    /// Deletes an object with all its versions. Succeeds if the object does not exist.
     ///
     /// # Errors
-    /// The storage is unavailable or refuses.
+    /// The storage is unavailable or refuses the request.
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
-        if self.versioning.get() == KEPT && self.delete_versions(key).await? {
+        if self.versioning.get() == VERSIONED && self.delete_versions(key).await? {
             return Ok(());
         }
         let request = self.client.delete_object().bucket(&self.bucket).key(key);
-        let deleted = match request.send().await.map_err(|error| self.failed("delete object", self.timeout, error)) {
+        let deleted = match request.send().await.map_err(|error| self.sdk_error("delete object", self.timeout, error)) {
             Ok(deleted) => deleted,
             Err(Error::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
         let has_versions = deleted.delete_marker() == Some(true) || deleted.version_id().is_some();
-        // Others may have learned it meanwhile.
-        if has_versions && self.versioning.get() != REFUSED {
-            self.note_versions();
+        // A concurrent deletion may have been refused meanwhile.
+        if has_versions && self.versioning.get() != DELETION_REFUSED {
+            self.set_versioned();
             self.delete_versions(key).await?;
         }
         Ok(())
     }
 
-    /// Deletes every version of an object, and what marks it as deleted; `false` if the storage does not let the service do that.
+    /// Deletes every version and delete marker of an object. Returns `false` if the service has no permission to do so.
     async fn delete_versions(&self, key: &str) -> Result<bool, Error> {
         loop {
-            let mut at = None;
+            let mut position = None;
             let mut found = Vec::new();
-            // The markers hide the versions, so they go last.
+            // Delete markers hide the versions, so they are deleted last.
             let mut markers = Vec::new();
             loop {
-                let page = match self.list_versions(key, at.as_ref()).await {
-                    Err(error) if is_refusal(&error) => return Ok(self.note_refusal(&error)),
+                let page = match self.list_versions(key, position.as_ref()).await {
+                    Err(error) if is_refused(&error) => return Ok(self.set_deletion_refused(&error)),
                     page => page?,
                 };
                 found.extend(page.versions);
                 markers.extend(page.markers);
-                at = page.next;
-                if at.is_none() || found.len() + markers.len() >= AT_ONCE {
+                position = page.next;
+                if position.is_none() || found.len() + markers.len() >= VERSIONS_PER_BATCH {
                     break;
                 }
             }
             for version in found.iter().chain(&markers) {
                 let request = self.client.delete_object().bucket(&self.bucket).key(key).version_id(version);
-                match request.send().await.map_err(|error| self.failed("delete object version", self.timeout, error)) {
+                match request.send().await.map_err(|error| self.sdk_error("delete object version", self.timeout, error)) {
                     Ok(_) | Err(Error::NotFound { .. }) => {}
-                    Err(error) if is_refusal(&error) => return Ok(self.note_refusal(&error)),
+                    Err(error) if is_refused(&error) => return Ok(self.set_deletion_refused(&error)),
                     Err(error) => return Err(error),
                 }
             }
-            if at.is_none() {
-                self.versioning.told.store(false, Ordering::Relaxed);
+            if position.is_none() {
+                self.versioning.warned.store(false, Ordering::Relaxed);
                 return Ok(true);
             }
         }
     }
 
-    /// A page of the versions of one object.
-    async fn list_versions(&self, key: &str, at: Option<&(String, String)>) -> Result<Page, Error> {
-        let (key_marker, version_marker) = at.cloned().unzip();
+    /// Lists a page of the versions of one object.
+    async fn list_versions(&self, key: &str, position: Option<&(String, String)>) -> Result<VersionPage, Error> {
+        let (key_marker, version_marker) = position.cloned().unzip();
         let request = self.client.list_object_versions().bucket(&self.bucket).prefix(key);
         let request = request.set_key_marker(key_marker).set_version_id_marker(version_marker);
-        let listed = request.send().await.map_err(|error| self.failed("list object versions", self.timeout, error))?;
+        let listed = request.send().await.map_err(|error| self.sdk_error("list object versions", self.timeout, error))?;
         let of_key = |found: Option<&str>, id: Option<&str>| id.filter(|_| found == Some(key)).map(str::to_owned);
         let versions = listed.versions().iter().filter_map(|version| of_key(version.key(), version.version_id()));
         let markers = listed.delete_markers().iter().filter_map(|marker| of_key(marker.key(), marker.version_id()));
-        // Longer keys that begin with this one come after it.
+        // The listing is by prefix: longer keys that begin with this one come after it.
         let next = listed.next_key_marker().filter(|next| listed.is_truncated() == Some(true) && *next == key);
         let next = next.map(|next| (next.to_owned(), listed.next_version_id_marker().unwrap_or_default().to_owned()));
-        Ok(Page { versions: versions.collect(), markers: markers.collect(), next })
+        Ok(VersionPage { versions: versions.collect(), markers: markers.collect(), next })
     }
 
-    fn note_versions(&self) {
-        if self.versioning.set(KEPT) == PLAIN {
-            tracing::info!("the bucket {:?} keeps old versions: a purge deletes all versions of an object", self.bucket);
+    fn set_versioned(&self) {
+        if self.versioning.set(VERSIONED) == UNVERSIONED {
+            tracing::info!("the bucket {:?} is versioned: a purge deletes all versions of an object", self.bucket);
         }
     }
 
-    /// Always `false`.
-    fn note_refusal(&self, error: &Error) -> bool {
-        self.versioning.set(REFUSED);
-        if !self.versioning.told.swap(true, Ordering::Relaxed) {
+    /// Always returns `false`, the result of a refused deletion.
+    fn set_deletion_refused(&self, error: &Error) -> bool {
+        self.versioning.set(DELETION_REFUSED);
+        if !self.versioning.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "purged images stay in the bucket {:?} as old versions: allow s3:ListBucketVersions and s3:DeleteObjectVersion, or set a \
-                 lifecycle rule with NoncurrentVersionExpiration: {}",
+                "purged images stay in the bucket {:?} as old versions: allow s3:ListBucketVersions and s3:DeleteObjectVersion, \
+                 or set a lifecycle rule with NoncurrentVersionExpiration: {}",
                 self.bucket,
-                chain(error)
+                error_chain(error)
             );
         }
         false
     }
 }
 
-/// Versions of one object that are held in memory; there may be any number.
-const AT_ONCE: usize = 10_000;
+/// Versions of one object that are kept in memory at a time; an object can have any number.
+const VERSIONS_PER_BATCH: usize = 10_000;
 
-struct Page {
+struct VersionPage {
     versions: Vec<String>,
     markers: Vec<String>,
     next: Option<(String, String)>,
 }
 
-fn is_refusal(error: &Error) -> bool {
+fn is_refused(error: &Error) -> bool {
     matches!(error, Error::Refused { .. } | Error::NotImplemented { .. })
 }

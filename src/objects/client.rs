@@ -1,7 +1,7 @@
-//! How the S3 client reaches its server: which credentials it looks for, which proxy it asks, and whom it trusts.
+//! Connection settings of the S3 client: credential providers, proxy and trusted certificates.
 //!
-//! Only with `S3_ENDPOINT_URL=aws` does it ask anything but the environment and the profile files: elsewhere there is no metadata service,
-//! and waiting for one takes seconds.
+//! Credentials come only from the environment and the profile files, except with `S3_ENDPOINT_URL=aws`: other servers have no
+//! metadata service, and waiting for one takes seconds.
 
 use std::path::{Path, PathBuf};
 
@@ -23,17 +23,17 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
 use super::Endpoint;
 use super::error::Error;
 
-/// What `AWS_REGION` and the profile do not name.
+/// The region if neither `AWS_REGION` nor the profile names one.
 pub(super) const DEFAULT_REGION: &str = "us-east-1";
 
-/// Finds region and credentials for an endpoint, and prepares the way there.
+/// Loads region, credentials and HTTP client for an endpoint.
 ///
 /// # Errors
-/// `AWS_CA_BUNDLE` names a file that holds no certificates.
+/// The file that `AWS_CA_BUNDLE` names cannot be read, or contains no usable certificate.
 pub(super) async fn sdk_config(endpoint: &Endpoint) -> Result<aws_config::SdkConfig, Error> {
     let loader = aws_config::defaults(BehaviorVersion::latest());
     Ok(match endpoint {
-        // The SDK's own client does the same, other than reading AWS_CA_BUNDLE.
+        // The SDK's own client does the same, except that it ignores AWS_CA_BUNDLE.
         Endpoint::Aws => match ca_bundle() {
             Some(path) => loader.http_client(http_client(ProxyConfig::from_env(), Some(&path))?).load().await,
             None => loader.load().await,
@@ -43,8 +43,8 @@ pub(super) async fn sdk_config(endpoint: &Endpoint) -> Result<aws_config::SdkCon
                 .or_else(ProfileFileRegionProvider::new())
                 .or_else(Region::from_static(DEFAULT_REGION));
             let profile = ProfileFileCredentialsProvider::builder()
-                .with_custom_provider("Ec2InstanceMetadata", NotHere)
-                .with_custom_provider("EcsContainer", NotHere)
+                .with_custom_provider("Ec2InstanceMetadata", UnavailableProvider)
+                .with_custom_provider("EcsContainer", UnavailableProvider)
                 .build();
             let credentials = CredentialsProviderChain::first_try("environment", EnvironmentVariableCredentialsProvider::new())
                 .or_else("profile", profile);
@@ -60,21 +60,21 @@ pub(super) async fn sdk_config(endpoint: &Endpoint) -> Result<aws_config::SdkCon
     })
 }
 
-/// Stands in for the sources of credentials that only AWS's own machines have, should a profile name one.
+/// Replaces the credential providers that exist only on AWS machines, in case a profile names one.
 #[derive(Debug)]
-struct NotHere;
+struct UnavailableProvider;
 
-impl ProvideCredentials for NotHere {
+impl ProvideCredentials for UnavailableProvider {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
-        let reason = "the profile names a source of credentials that is asked only with S3_ENDPOINT_URL=aws";
+        let reason = "the profile names a credentials source that is supported only with S3_ENDPOINT_URL=aws";
         future::ProvideCredentials::ready(Err::<Credentials, _>(CredentialsError::invalid_configuration(reason)))
     }
 }
 
-/// A server on this machine is not behind a proxy, whatever the environment names for other hosts.
+/// Returns whether a URL leads to this machine, in which case the proxy from the environment does not apply.
 fn is_loopback(url: &str) -> bool {
     let uri = url.parse::<http::Uri>().ok();
     let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
@@ -85,7 +85,7 @@ fn is_loopback(url: &str) -> bool {
     )
 }
 
-/// A file of certificates that replaces the system's for S3 alone, as AWS's own tools read it.
+/// Returns the file whose certificates replace the system's for S3 connections; AWS's own tools use the same variable.
 fn ca_bundle() -> Option<PathBuf> {
     std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
@@ -103,7 +103,7 @@ fn http_client(proxy: ProxyConfig, ca_bundle: Option<&Path>) -> Result<SharedHtt
     }))
 }
 
-/// Reads a file of certificates. The client panics over one that it cannot use, so each is tried here.
+/// Reads a file of certificates and validates each one: the client panics on one that it cannot use.
 fn trust_store(path: &Path) -> Result<TrustStore, Error> {
     let bad = |reason: String| Error::BadCaBundle { reason: format!("{}: {reason}", path.display()) };
     let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
@@ -113,7 +113,7 @@ fn trust_store(path: &Path) -> Result<TrustStore, Error> {
         roots.add(certificate).map_err(|error| bad(error.to_string()))?;
     }
     if roots.is_empty() {
-        return Err(bad("there is no PEM certificate in it".to_owned()));
+        return Err(bad("it contains no PEM certificate".to_owned()));
     }
     Ok(TrustStore::empty().with_pem_certificate(pem))
 }
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_reached_without_a_proxy() {
+    fn only_loopback_bypasses_the_proxy() {
         for here in
             ["http://127.0.0.1:4566", "https://localhost", "http://LOCALHOST:1", "http://[::1]:9000", "http://s3.localhost"]
         {
@@ -143,7 +143,7 @@ mod tests {
         let refusal = |file: &Path| trust_store(file).map(drop).unwrap_err().to_string();
         assert!(refusal(&file).contains("No such file"), "{}", refusal(&file));
         std::fs::write(&file, "no certificate").unwrap();
-        assert!(refusal(&file).ends_with("there is no PEM certificate in it"));
+        assert!(refusal(&file).ends_with("it contains no PEM certificate"));
         std::fs::write(&file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
         assert!(refusal(&file).starts_with("AWS_CA_BUNDLE cannot be used: "), "{}", refusal(&file));
     }

@@ -1,63 +1,63 @@
-//! Object keys: `<last two hex digits of the id>/<id>/<name>`, or `…/<id>/<prefix>/<name>` for what was moved when its image was
-//! deleted.
+//! Object keys: `<last two hex digits of the id>/<id>/<name>`, or `…/<id>/<prefix>/<name>` for objects that were moved when their
+//! image was deleted.
 //!
-//! Ids are ordered by time; the leading digits are random, so that writes spread over S3's partitions.
+//! Ids are ordered by time. The leading two digits are random, so that writes spread over S3's partitions.
 
 use std::borrow::Cow;
 
 use crate::model::id::ImageId;
 use crate::model::image::Image;
 
-/// The name of the original below its image's prefix; thumbnails are named as their sizes are.
+/// The name of an image's original. Thumbnails are named by their size.
 pub const ORIGINAL: &str = "original";
 
-/// The names of the objects that an image's upload makes. To be found, they need the image's prefix: [`stored_names`].
+/// Returns the names of the objects that an upload creates, without the image's prefix; see [`stored_names`].
 pub fn names_at_upload(image: &Image) -> Vec<Cow<'static, str>> {
     let thumbnails = image.thumbnails.iter().map(|thumbnail| thumbnail.size.name());
     std::iter::once(Cow::Borrowed(ORIGINAL)).chain(thumbnails).collect()
 }
 
-/// The name below its image of an object that the image's upload made, once it is moved.
+/// Adds the image's prefix to an object's name; an empty prefix changes nothing.
 pub fn prefixed(object_prefix: &str, name: &str) -> String {
     if object_prefix.is_empty() { name.to_owned() } else { format!("{object_prefix}/{name}") }
 }
 
-/// The names of the objects that an image's upload made, where they are now.
+/// Returns the current names of the objects that an image's upload created, with the image's prefix.
 pub fn stored_names(image: &Image) -> Vec<String> {
     names_at_upload(image).iter().map(|name| prefixed(&image.object_prefix, name)).collect()
 }
 
-/// The key of an object that an image's upload made, where it is now.
+/// Returns the current key of an object that an image's upload created.
 pub fn stored_key(image: &Image, name: &str) -> String {
     key(image.id, &prefixed(&image.object_prefix, name))
 }
 
-/// Whether a name is that of an original, wherever it was moved.
+/// Returns whether a name, with or without a prefix, is that of an original.
 pub fn is_original(name: &str) -> bool {
     !is_variant(name) && name.rsplit('/').next() == Some(ORIGINAL)
 }
 
-/// The name of a variant's object: `token` is of this making alone, so the name is never used twice.
+/// Returns the name of a variant's object. `token` is unique to each rendering run, so no name is used twice.
 pub fn variant(rendering: &str, token: &str) -> String {
     format!("t/{rendering}/{token}")
 }
 
-/// Whether a name is that of a variant's object.
+/// Returns whether a name is that of a variant's object.
 pub fn is_variant(name: &str) -> bool {
     name.starts_with("t/")
 }
 
-/// The token in the name of a variant's object.
+/// Returns the token in the name of a variant's object.
 pub fn variant_token(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or_default()
 }
 
-/// The key of an object of an image.
+/// Returns the key of an image's object.
 pub fn key(id: ImageId, name: &str) -> String {
     format!("{:02x}/{id}/{name}", id.spread())
 }
 
-/// The image and the name that a key stands for; `None` for a key that is not of this layout.
+/// Parses a key into the image's id and the object's name; `None` if the key does not follow this layout.
 pub fn parse(key_text: &str) -> Option<(ImageId, &str)> {
     let (_, rest) = key_text.split_once('/')?;
     let (id, name) = rest.split_once('/')?;
@@ -71,7 +71,7 @@ mod tests {
     use crate::model::clock::SystemClock;
 
     #[test]
-    fn a_key_is_read_back_and_nothing_else_is() {
+    fn only_keys_of_this_layout_are_parsed() {
         let id = ImageId::new(&SystemClock);
         let original = key(id, ORIGINAL);
         assert_eq!(original[..2], original[original.len() - 11..][..2]);

@@ -1,12 +1,13 @@
-//! Floor 2: the object storage. Always the S3 API, whether the server is AWS, another, or the one inside this process.
+//! The object storage adapter: a client of the S3 API for AWS, other S3 servers and the embedded one.
 //!
-//! Objects are only ever put, read and deleted by keys that the database knows; listing is for `doctor` alone.
+//! Objects are written, read and deleted only by keys that the database has; only `doctor` lists them.
 
 mod bucket;
 mod client;
 mod credentials;
 pub mod embedded;
 pub mod error;
+mod error_chain;
 pub mod layout;
 pub mod presign;
 
@@ -28,70 +29,71 @@ use futures::{StreamExt, TryStreamExt};
 pub use bucket::OldVersions;
 use bucket::Versioning;
 use client::{DEFAULT_REGION, sdk_config};
-use credentials::{CredentialsCache, Times};
+use credentials::{CredentialsCache, RefreshIntervals};
 pub use error::Error;
-use presign::{Place, Signer};
+use presign::{BucketAddress, Signer};
 
-/// Where the storage is and how long it may take.
+/// Configuration of the object storage.
 #[derive(Debug, Clone)]
 pub struct ObjectStoreConfig {
     pub bucket: String,
-    /// Whether a bucket that does not exist is made.
+    /// Whether to create the bucket if it does not exist.
     pub create_bucket: bool,
     pub endpoint: Endpoint,
-    /// The address that clients reach, where it is not the endpoint that this process uses.
+    /// The endpoint for presigned URLs; `None` if clients use the same endpoint as this process.
     pub public_endpoint_url: Option<String>,
-    /// Bounds each operation, tries included.
+    /// The limit for each operation, retries included.
     pub timeout: Duration,
 }
 
+/// Which S3 server to use.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
-    /// The SDK's own choice of endpoint, region and credentials.
+    /// AWS. The SDK determines endpoint, region and credentials.
     Aws,
-    /// An S3 server; region and credentials from the environment or a profile, the region `us-east-1` if they name none.
+    /// Another S3 server. Region and credentials come from the environment or a profile; the default region is `us-east-1`.
     Url(String),
-    /// The S3 server inside this process.
+    /// The S3 server embedded in this process.
     Embedded { url: String, public_url: String, credentials: Credentials },
 }
 
-/// A bucket.
+/// A client for one bucket.
 #[derive(Debug)]
 pub struct ObjectStore {
     client: Client,
     bucket: String,
     create_bucket: bool,
     region: String,
-    /// For people: where the bucket is looked for.
+    /// The endpoint as error messages show it.
     endpoint: String,
-    place: Place,
+    public_address: BucketAddress,
     timeout: Duration,
     credentials: CredentialsCache,
     versioning: Versioning,
 }
 
-/// An object as a listing tells of it.
+/// One object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedObject {
     pub key: String,
     pub size_bytes: u64,
     pub modified_at: chrono::DateTime<chrono::Utc>,
 }
 
 impl ObjectStore {
-    /// Prepares the client; nothing is sent yet, but for what the SDK's chain asks to find AWS's region and credentials.
+    /// Prepares the client. Sends nothing to the storage; for AWS, the SDK may query its providers for region and credentials.
     ///
     /// # Errors
-    /// An endpoint that is no URL, or certificates that cannot be read.
+    /// The endpoint is not a URL, or `AWS_CA_BUNDLE` cannot be read.
     pub async fn open(config: &ObjectStoreConfig) -> Result<Self, Error> {
         let sdk = sdk_config(&config.endpoint).await?;
         let provider = sdk.credentials_provider().ok_or(Error::NoCredentials(None))?;
         let region = sdk.region().map_or(DEFAULT_REGION, Region::as_ref).to_owned();
-        let place = place(config, &region)?;
+        let public_address = public_address(config, &region)?;
         let mut client = aws_sdk_s3::config::Builder::from(&sdk)
             .timeout_config(timeouts(config.timeout))
             .retry_config(RetryConfig::standard().with_max_attempts(3))
-            // The SDK's own default sends CRC32 trailers, which other S3 servers and some presigned URLs do not take
+            // By default the SDK sends CRC32 trailers, which other S3 servers and some presigned URLs do not support
             // (aws-sdk-rust #1240, #1253).
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
@@ -107,109 +109,111 @@ impl ObjectStore {
                 Endpoint::Url(url) | Endpoint::Embedded { url, .. } => url.clone(),
             },
             region,
-            place,
+            public_address,
             timeout: config.timeout,
-            credentials: CredentialsCache::new(provider, config.timeout, Times::default()),
+            credentials: CredentialsCache::new(provider, config.timeout, RefreshIntervals::default()),
             versioning: match config.endpoint {
-                Endpoint::Embedded { .. } => Versioning::never(),
+                Endpoint::Embedded { .. } => Versioning::unsupported(),
                 _ => Versioning::default(),
             },
         })
     }
 
-    /// Stores an object, replacing one of the same key. When this returns, it is as durable as the storage makes it.
+    /// Uploads an object and replaces any object with the same key. When this returns, the object is as durable as the storage
+    /// makes it.
     ///
     /// # Errors
-    /// The storage is unavailable or refuses; the object may exist nevertheless.
+    /// The storage is unavailable or refuses the request. The object may exist nevertheless.
     pub async fn put(&self, key: &str, bytes: Bytes, content_type: &str) -> Result<(), Error> {
-        let timeout = time_for(self.timeout, bytes.len() as u64);
+        let timeout = transfer_timeout(self.timeout, bytes.len() as u64);
         let request =
             self.client.put_object().bucket(&self.bucket).key(key).content_type(content_type).body(ByteStream::from(bytes));
-        let sent = if timeout == self.timeout {
+        let result = if timeout == self.timeout {
             request.send().await
         } else {
             let timeouts = aws_sdk_s3::config::Builder::new().timeout_config(timeouts(timeout));
             request.customize().config_override(timeouts).send().await
         };
-        sent.map(drop).map_err(|error| self.failed("put object", timeout, error))
+        result.map(drop).map_err(|error| self.sdk_error("put object", timeout, error))
     }
 
-    /// An object's bytes, or those of a part of it, as they come, each piece in time; and their number.
+    /// Downloads an object, or a range of its bytes. Returns the number of bytes and a stream of them; the timeout applies to
+    /// each chunk.
     ///
     /// # Errors
-    /// There is no such object, or the storage is unavailable or refuses. The bytes may break off with an error.
+    /// The object does not exist, or the storage is unavailable or refuses the request. The stream may fail as well.
     pub async fn get(
         &self,
         key: &str,
-        part: Option<RangeInclusive<u64>>,
+        range: Option<RangeInclusive<u64>>,
     ) -> Result<(u64, BoxStream<'static, Result<Bytes, Error>>), Error> {
         let operation = "get object";
-        let range = part.map(|part| format!("bytes={}-{}", part.start(), part.end()));
+        let range = range.map(|range| format!("bytes={}-{}", range.start(), range.end()));
         let request = self.client.get_object().bucket(&self.bucket).key(key).set_range(range);
-        let object = request.send().await.map_err(|error| self.failed(operation, self.timeout, error))?;
+        let object = request.send().await.map_err(|error| self.sdk_error(operation, self.timeout, error))?;
         let length = object.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
         let timeout = self.timeout;
-        let pieces = futures::stream::try_unfold(object.body, move |mut body| async move {
-            let piece = tokio::time::timeout(timeout, body.try_next()).await;
-            let piece = piece.map_err(|_| Error::TimedOut { operation, timeout })?;
-            let piece = piece.map_err(|error| Error::Unavailable { operation, source: error.into() })?;
-            Ok(piece.map(|piece| (piece, body)))
+        let chunks = futures::stream::try_unfold(object.body, move |mut body| async move {
+            let chunk = tokio::time::timeout(timeout, body.try_next()).await;
+            let chunk = chunk.map_err(|_| Error::TimedOut { operation, timeout })?;
+            let chunk = chunk.map_err(|error| Error::Unavailable { operation, source: error.into() })?;
+            Ok(chunk.map(|chunk| (chunk, body)))
         });
-        Ok((length, pieces.boxed()))
+        Ok((length, chunks.boxed()))
     }
 
-    /// All of an object.
+    /// Downloads a whole object into memory, within [`transfer_timeout`] for its length.
     ///
     /// # Errors
-    /// There is no such object, or the storage is unavailable or refuses.
+    /// The object does not exist, or the storage is unavailable or refuses the request.
     pub async fn get_bytes(&self, key: &str) -> Result<Bytes, Error> {
         let started = tokio::time::Instant::now();
         let timed_out = |timeout| move |_| Error::TimedOut { operation: "get object", timeout };
         let opening = tokio::time::timeout_at(started + self.timeout, self.get(key, None)).await;
-        let (length, mut pieces) = opening.map_err(timed_out(self.timeout))??;
+        let (length, mut chunks) = opening.map_err(timed_out(self.timeout))??;
         let reading = async {
             let mut bytes = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
-            while let Some(piece) = pieces.try_next().await? {
-                bytes.extend_from_slice(&piece);
+            while let Some(chunk) = chunks.try_next().await? {
+                bytes.extend_from_slice(&chunk);
             }
             Ok(bytes.freeze())
         };
-        let timeout = time_for(self.timeout, length);
+        let timeout = transfer_timeout(self.timeout, length);
         tokio::time::timeout_at(started + timeout, reading).await.map_err(timed_out(timeout))?
     }
 
-    /// Copies an object of at most `size_bytes` within the storage, with what is known of it.
+    /// Copies an object of at most `size_bytes`, with its metadata, within the bucket.
     ///
     /// # Errors
-    /// There is no such object, or the storage is unavailable or refuses; the copy may exist nevertheless.
+    /// The object does not exist, or the storage is unavailable or refuses the request. The copy may exist nevertheless.
     pub async fn copy(&self, from: &str, to: &str, size_bytes: u64) -> Result<(), Error> {
-        let timeout = time_for(self.timeout, size_bytes);
-        // Bucket and keys have no character that would have to be encoded.
+        let timeout = transfer_timeout(self.timeout, size_bytes);
+        // The bucket's name and our keys contain no character that needs encoding.
         let request = self.client.copy_object().bucket(&self.bucket).key(to).copy_source(format!("{}/{from}", self.bucket));
         let timeouts = aws_sdk_s3::config::Builder::new().timeout_config(timeouts(timeout));
-        let sent = request.customize().config_override(timeouts).send().await;
-        sent.map(drop).map_err(|error| self.failed("copy object", timeout, error))
+        let result = request.customize().config_override(timeouts).send().await;
+        result.map(drop).map_err(|error| self.sdk_error("copy object", timeout, error))
     }
 
-    /// An object's length in bytes.
+    /// Returns an object's length in bytes.
     ///
     /// # Errors
-    /// There is no such object, or the storage is unavailable or refuses.
+    /// The object does not exist, or the storage is unavailable or refuses the request.
     pub async fn size(&self, key: &str) -> Result<u64, Error> {
         let request = self.client.head_object().bucket(&self.bucket).key(key);
-        let object = request.send().await.map_err(|error| self.failed("head object", self.timeout, error))?;
+        let object = request.send().await.map_err(|error| self.sdk_error("head object", self.timeout, error))?;
         Ok(object.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default())
     }
 
-    /// Up to 1000 objects whose keys come after `after`, in the order of their keys.
+    /// Lists up to 1000 objects whose keys come after `after`, sorted by key.
     ///
     /// # Errors
-    /// The storage is unavailable or refuses.
-    pub async fn list(&self, after: Option<&str>) -> Result<Vec<Listed>, Error> {
+    /// The storage is unavailable or refuses the request.
+    pub async fn list(&self, after: Option<&str>) -> Result<Vec<ListedObject>, Error> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).set_start_after(after.map(str::to_owned));
-        let page = request.send().await.map_err(|error| self.failed("list objects", self.timeout, error))?;
+        let page = request.send().await.map_err(|error| self.sdk_error("list objects", self.timeout, error))?;
         let listed = |object: &aws_sdk_s3::types::Object| {
-            Some(Listed {
+            Some(ListedObject {
                 key: object.key()?.to_owned(),
                 size_bytes: u64::try_from(object.size().unwrap_or_default()).unwrap_or_default(),
                 modified_at: chrono::DateTime::from_timestamp(object.last_modified()?.secs(), 0)?,
@@ -218,15 +222,15 @@ impl ObjectStore {
         Ok(page.contents().iter().filter_map(listed).collect())
     }
 
-    /// What signs URLs.
+    /// Returns a signer for presigned URLs, with the current credentials.
     ///
     /// # Errors
-    /// There are no credentials.
+    /// No valid credentials are available.
     pub async fn signer(&self) -> Result<Signer<'_>, Error> {
-        Ok(Signer::new(&self.place, self.credentials.current().await?))
+        Ok(Signer::new(&self.public_address, self.credentials.current().await?))
     }
 
-    fn failed<E>(&self, operation: &'static str, timeout: Duration, error: SdkError<E, HttpResponse>) -> Error
+    fn sdk_error<E>(&self, operation: &'static str, timeout: Duration, error: SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
@@ -237,24 +241,24 @@ impl ObjectStore {
     }
 }
 
-/// The slowest storage that is waited for.
-const LEAST_BYTES_PER_SECOND: u64 = 1 << 20;
+/// The lowest transfer rate that does not time out.
+const MIN_BYTES_PER_SECOND: u64 = 1 << 20;
 
-/// How long an operation may take that carries so many bytes: `timeout`, and a second for each whole MiB.
-pub fn time_for(timeout: Duration, bytes: u64) -> Duration {
-    timeout + Duration::from_secs(bytes / LEAST_BYTES_PER_SECOND)
+/// Returns the timeout of an operation that transfers `bytes`: `timeout`, and one second for each whole MiB.
+pub fn transfer_timeout(timeout: Duration, bytes: u64) -> Duration {
+    timeout + Duration::from_secs(bytes / MIN_BYTES_PER_SECOND)
 }
 
 fn timeouts(operation: Duration) -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(operation.min(Duration::from_secs(3))).operation_timeout(operation).build()
 }
 
-fn place(config: &ObjectStoreConfig, region: &str) -> Result<Place, Error> {
+fn public_address(config: &ObjectStoreConfig, region: &str) -> Result<BucketAddress, Error> {
     match (&config.public_endpoint_url, &config.endpoint) {
-        (Some(public), _) => Place::at_endpoint("S3_PUBLIC_ENDPOINT_URL", public, &config.bucket, region),
-        (None, Endpoint::Aws) => Ok(Place::at_aws(&config.bucket, region)),
+        (Some(public), _) => BucketAddress::at_endpoint("S3_PUBLIC_ENDPOINT_URL", public, &config.bucket, region),
+        (None, Endpoint::Aws) => Ok(BucketAddress::at_aws(&config.bucket, region)),
         (None, Endpoint::Url(url) | Endpoint::Embedded { public_url: url, .. }) => {
-            Place::at_endpoint("S3_ENDPOINT_URL", url, &config.bucket, region)
+            BucketAddress::at_endpoint("S3_ENDPOINT_URL", url, &config.bucket, region)
         }
     }
 }

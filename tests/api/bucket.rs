@@ -136,7 +136,7 @@ async fn versions_that_cannot_be_deleted_are_logged_once_and_do_not_block_purges
         assert!(live == 0 && versions >= 12, "{refused}: {versions}");
         let log = process.log();
         assert_eq!(log.matches("purged images stay in the bucket \"images\" as old versions").count(), 1, "{refused}: {log}");
-        assert!(log.contains("NoncurrentVersionExpiration") && log.contains("it answered 403 AccessDenied"), "{log}");
+        assert!(log.contains("NoncurrentVersionExpiration") && log.contains("the storage answered 403 AccessDenied"), "{log}");
         process.stop().await;
         if refused == "list versions" {
             let report = home.run(&["doctor"], &[]).await;

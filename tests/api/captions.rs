@@ -145,7 +145,10 @@ async fn the_owner_requests_a_new_caption_and_the_old_one_stays_until_it_is_read
     chat.reply_with(&[Reply::Status(400)]);
     request_caption(&app, "alice", &id).await;
     let failed = wait_for_caption(&app, &id).await;
-    assert_eq!(caption(&failed), [&json!("failed"), &json!("another"), &json!("llava:7b"), &json!("the endpoint answered 400")]);
+    assert_eq!(
+        caption(&failed),
+        [&json!("failed"), &json!("another"), &json!("llava:7b"), &json!("the endpoint responded with 400")]
+    );
 }
 
 #[tokio::test]
@@ -186,7 +189,8 @@ async fn a_missing_oversized_or_empty_response_is_not_a_caption() {
     let chat = Chat::start().await;
     let app = start_service(&chat, &["--caption-attempts=1", "--caption-timeout=1"]).await;
     chat.reply_with(&[Reply::Silence, Reply::Body("x".repeat(2 << 20)), Reply::Body(json!({"choices": []}).to_string())]);
-    for reason in ["it took longer than it may", "the endpoint's answer is too long", "the endpoint's answer has no text"] {
+    for reason in ["captioning took too long", "the endpoint's response is too long", "the endpoint's response contains no text"]
+    {
         let id = upload(&app, "alice", reason.len() as u64).await;
         assert_eq!(wait_for_caption(&app, &id).await["caption_error"], reason);
     }
@@ -198,9 +202,11 @@ async fn response_texts_of_the_endpoint_are_not_shown_to_users() {
     let app = start_service(&chat, &["--caption-attempts=1"]).await;
     let inner = "http://10.0.0.5:9/ key=sk-123 ".repeat(10_000);
     chat.reply_with(&[Reply::Body(json!({"choices": inner}).to_string()), Reply::Status(500), Reply::Cut]);
-    for reason in
-        ["the endpoint's answer is no chat completion", "the endpoint answered 500", "the endpoint did not answer to the end"]
-    {
+    for reason in [
+        "the endpoint's response is not a chat completion",
+        "the endpoint responded with 500",
+        "the endpoint's response is incomplete",
+    ] {
         let id = upload(&app, "alice", reason.len() as u64).await;
         assert_eq!(wait_for_caption(&app, &id).await["caption_error"], reason);
     }

@@ -154,11 +154,11 @@ async fn an_invalid_model_folder_is_rejected_at_startup_with_the_reason() {
             config["text_config"]["hidden_size"] = json!(7);
             std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
         }),
-        ("its header speaks of", |folder| {
+        ("according to its header", |folder| {
             let file = std::fs::File::options().write(true).open(folder.join("model.safetensors")).unwrap();
             file.set_len(file.metadata().unwrap().len() / 2).unwrap();
         }),
-        ("no safetensors file", |folder| std::fs::write(folder.join("model.safetensors"), [0xff; 64]).unwrap()),
+        ("not a safetensors file", |folder| std::fs::write(folder.join("model.safetensors"), [0xff; 64]).unwrap()),
         ("tokenizer.json is not a tokenizer", |folder| std::fs::write(folder.join("tokenizer.json"), "{}").unwrap()),
         ("expected [", |folder| {
             // The weights of one model with the dimensions of another.

@@ -93,7 +93,7 @@ async fn a_job_reports_its_progress_and_its_times() {
     assert_eq!((&job["status"], &job["finished"]), (&json!("complete"), &json!("2026-01-31T12:00:02.500Z")));
     assert_eq!(job["uploaded"]["pending"], json!([]));
     assert_eq!(job["uploaded"]["failed"], json!(["http://pictures.test/none"]));
-    assert_eq!(job["errors"], json!({"http://pictures.test/none": "its host answered 404 Not Found"}));
+    assert_eq!(job["errors"], json!({"http://pictures.test/none": "its host responded with 404 Not Found"}));
     let links = job["uploaded"]["complete"].as_array().unwrap();
     assert_eq!(links.len(), 2);
     assert!(links[0].as_str().unwrap().starts_with("http://localhost:"), "{job}");

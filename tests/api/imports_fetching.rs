@@ -170,14 +170,14 @@ async fn every_redirect_is_checked_by_the_same_rules() {
         ("http://[::1]/", "its host does not resolve to a public address"),
         ("https://inner.test/", "its host does not resolve to a public address"),
         ("//169.254.169.254/latest", "its host does not resolve to a public address"),
-        ("http://public.test:6379/", "it leads on to a URL that must use one of these ports: 80, 443"),
-        ("ftp://public.test/", "it leads on to a URL that must begin with http:// or https://"),
-        ("file:///etc/passwd", "it leads on to a URL that must begin with http:// or https://"),
-        ("http://user:secret@public.test/", "it leads on to a URL that must not hold a user name or a password"),
+        ("http://public.test:6379/", "it redirects to a URL that must use one of these ports: 80, 443"),
+        ("ftp://public.test/", "it redirects to a URL that must begin with http:// or https://"),
+        ("file:///etc/passwd", "it redirects to a URL that must begin with http:// or https://"),
+        ("http://user:secret@public.test/", "it redirects to a URL that must not contain a user name or a password"),
     ] {
         assert_reason(import(&app, &to(url)).await, reason);
     }
-    assert_reason(import(&app, "http://public.test/nowhere").await, "it leads on to a URL that does not say where to");
+    assert_reason(import(&app, "http://public.test/nowhere").await, "it redirects without a Location");
     assert_eq!(import(&app, "http://public.test/relative").await, None);
     assert_eq!(import(&app, &to("http://public.test/picture")).await, None);
     assert!(ports(&world).iter().all(|address| *address == SocketAddr::new(public, 80)));
@@ -195,9 +195,9 @@ async fn at_most_five_redirects_are_followed() {
         .await;
     let app = start(&world).await;
     assert_eq!(import(&app, "http://public.test/5").await, None);
-    assert_reason(import(&app, "http://public.test/6").await, "it leads on more than 5 times");
+    assert_reason(import(&app, "http://public.test/6").await, "it redirects more than 5 times");
     assert_eq!(world.requests().len(), 12);
-    assert_reason(import(&app, "http://public.test/loop").await, "it leads on more than 5 times");
+    assert_reason(import(&app, "http://public.test/loop").await, "it redirects more than 5 times");
     assert_eq!(world.requests().len(), 18);
 }
 
@@ -239,7 +239,7 @@ async fn an_intranet_can_be_allowed_except_for_metadata_services() {
     .await;
     world.name("inner.test", &[&["10.0.0.7"]]);
     // The address is allowed and was tried, but no server listens on it.
-    assert_reason(import(&app, "http://inner.test:9000/x.jpg").await, "its host cannot be connected to");
+    assert_reason(import(&app, "http://inner.test:9000/x.jpg").await, "its host refused the connection or did not respond");
     assert_eq!(ports(&world), ["10.0.0.7:9000".parse().unwrap()]);
     for secret in ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "[fe80::1]"] {
         assert_reason(
@@ -262,11 +262,11 @@ async fn a_certificate_must_be_trusted_and_match_the_host() {
     let app = start(&world).await;
     assert_eq!(import(&app, "https://good.test/x.jpg").await, None);
     for name in ["wrong.test", "self.test"] {
-        assert_reason(import(&app, &format!("https://{name}/x.jpg")).await, "its host's certificate is not valid for it");
+        assert_reason(import(&app, &format!("https://{name}/x.jpg")).await, "its host's TLS certificate is not valid");
     }
     // None of these servers received a request.
     assert_eq!(world.requests(), ["good.test/x.jpg"]);
-    assert_reason(import(&app, "https://plain.test/x.jpg").await, "its host cannot be connected to");
+    assert_reason(import(&app, "https://plain.test/x.jpg").await, "its host refused the connection or did not respond");
     assert_eq!(app.metric("import_fetches_total{result=\"tls\"}").await, 2.0);
 }
 
@@ -296,7 +296,7 @@ async fn a_body_is_not_read_beyond_the_size_limit() {
     let sent = world.sent();
     for path in ["over", "unsaid", "announced", "endless", "endless-and-unsaid"] {
         let reason = import(&app, &format!("http://public.test/{path}")).await;
-        assert_reason(reason, "it has more than the 10485760 bytes that are accepted; the operator can raise MAX_FILE_SIZE");
+        assert_reason(reason, "it is larger than the maximum of 10485760 bytes; the operator can raise MAX_FILE_SIZE");
     }
     // Apart from what the buffers of five connections held.
     assert!(world.sent() - sent < 5 * (16 << 20), "{} bytes were read", world.sent() - sent);
@@ -320,12 +320,12 @@ async fn slow_servers_time_out() {
     let app = start(&world).await;
     for path in ["silent", "head", "half", "body", "redirects"] {
         let started = Instant::now();
-        assert_reason(import(&app, &format!("http://public.test/{path}")).await, "its host did not answer in time");
+        assert_reason(import(&app, &format!("http://public.test/{path}")).await, "its host did not respond in time");
         assert!(started.elapsed() < Duration::from_secs(30), "{path} took {:?}", started.elapsed());
     }
     // A port that accepts no connection: nothing listens there.
     world.name("gone.test", &[&["93.184.216.250"]]);
-    assert_reason(import(&app, "http://gone.test/").await, "its host cannot be connected to");
+    assert_reason(import(&app, "http://gone.test/").await, "its host refused the connection or did not respond");
 }
 
 #[tokio::test]
@@ -353,12 +353,12 @@ async fn compressed_bodies_are_bounded_while_they_are_decompressed() {
     let app = start(&world).await;
     assert_eq!(import(&app, "http://public.test/plain").await, None);
     assert_eq!(import(&app, "http://public.test/identity").await, None);
-    assert_reason(import(&app, "http://public.test/cut").await, "its answer cannot be decompressed");
+    assert_reason(import(&app, "http://public.test/cut").await, "its response cannot be decompressed");
     for path in ["bomb", "bombs"] {
         let reason = import(&app, &format!("http://public.test/{path}")).await;
-        assert_reason(reason, "it has more than the 10485760 bytes that are accepted; the operator can raise MAX_FILE_SIZE");
+        assert_reason(reason, "it is larger than the maximum of 10485760 bytes; the operator can raise MAX_FILE_SIZE");
     }
-    assert_reason(import(&app, "http://public.test/br").await, "its answer is compressed in a way that was not asked for");
+    assert_reason(import(&app, "http://public.test/br").await, "its response has a Content-Encoding that was not requested");
     app.assert_sound().await;
 }
 
@@ -393,7 +393,7 @@ async fn content_type_and_length_sent_by_a_server_are_not_trusted() {
     assert_reason(outcome("odd-type").await, not_an_image);
     assert_reason(outcome("empty").await, "the response was rejected: the file is empty");
     assert_eq!(outcome("both").await, None);
-    assert_reason(outcome("longer").await, "its host broke the answer off");
+    assert_reason(outcome("longer").await, "its host closed the connection before the response was complete");
     for path in ["shorter", "cut"] {
         let reason = outcome(path).await.unwrap();
         assert!(reason.starts_with("the response was rejected: the file is damaged"), "{reason}");
@@ -457,13 +457,13 @@ async fn only_status_200_is_accepted_as_an_image() {
         .await;
     let app = start(&world).await;
     let outcome = async |path: &str| import(&app, &format!("http://public.test/{path}")).await;
-    assert_reason(outcome("204").await, "its host answered 204 No Content");
-    assert_reason(outcome("206").await, "its host answered 206 Partial Content");
-    assert_reason(outcome("304").await, "its host answered 304 Not Modified");
-    assert_reason(outcome("404").await, "its host answered 404 Not Found");
+    assert_reason(outcome("204").await, "its host responded with 204 No Content");
+    assert_reason(outcome("206").await, "its host responded with 206 Partial Content");
+    assert_reason(outcome("304").await, "its host responded with 304 Not Modified");
+    assert_reason(outcome("404").await, "its host responded with 404 Not Found");
     assert_eq!(outcome("100").await, None);
     for path in ["nonsense", "long-head", "endless-head", "many-heads"] {
-        assert_eq!(outcome(path).await.as_deref(), Some("its host's answer is not HTTP, or has too long a head"), "{path}");
+        assert_eq!(outcome(path).await.as_deref(), Some("its host's response is not HTTP, or its head is too large"), "{path}");
     }
-    assert_reason(outcome("nothing").await, "its host broke the answer off");
+    assert_reason(outcome("nothing").await, "its host closed the connection before the response was complete");
 }

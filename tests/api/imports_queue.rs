@@ -100,7 +100,7 @@ async fn transient_errors_are_retried_with_growing_back_off() {
         app.clock.advance(TimeDelta::hours(1));
     }
     assert_eq!(asked.load(Ordering::SeqCst), 6);
-    assert_eq!(app.job(&id).await["errors"][url(2)], "its host answered 503 Service Unavailable (tried 3 times)");
+    assert_eq!(app.job(&id).await["errors"][url(2)], "its host responded with 503 Service Unavailable (tried 3 times)");
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn permanent_errors_are_not_retried_and_do_not_affect_other_items() {
     }
     let job = app.job(&id).await;
     assert_eq!((counts(&job), &job["status"]), ([0, 4, 3], &json!("complete")));
-    assert_eq!(job["errors"][&urls[5]], "its host broke the answer off (tried 3 times)");
+    assert_eq!(job["errors"][&urls[5]], "its host closed the connection before the response was complete (tried 3 times)");
     assert_eq!(world.requests().len(), 6 + 3);
 }
 
@@ -376,7 +376,7 @@ async fn a_running_item_of_a_cancelled_job_is_not_retried() {
     assert_eq!((counts(&job), &job["status"]), ([2, 0, 0], &json!("in-progress")));
     gate.add_permits(2);
     let job = app.done(&id).await;
-    assert_eq!((counts(&job), &job["errors"]), ([0, 1, 1], &json!({url(2): "its host answered 503 Service Unavailable"})));
+    assert_eq!((counts(&job), &job["errors"]), ([0, 1, 1], &json!({url(2): "its host responded with 503 Service Unavailable"})));
     // An item whose worker crashed is not retried either.
     let app = TestApp::within(world as _, &[NO_WORKERS]).await;
     let id = app.import(&[url(1)]).await;

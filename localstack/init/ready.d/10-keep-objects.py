@@ -1,15 +1,15 @@
-"""Keeps S3 objects over a restart of LocalStack, whose free edition has them in memory only.
+"""Persists S3 objects across restarts of LocalStack, whose free edition stores them in memory only.
 
-Runs inside LocalStack's process at its start, before the bucket exists. From then on every answer to a request
-that changed an object waits until the change is on disk: one file an object, written aside, synced and renamed. So
-what was acknowledged is there again after `docker compose down`, after kill -9 and after a power cut. Then the
-objects of earlier runs are put back.
+Runs inside LocalStack's process at startup, before the bucket exists. It delays every response to a request that
+changes an object until the change is durable: one file per object, written to a temporary file, synced and renamed.
+So every acknowledged change survives `docker compose down`, kill -9 and a power failure. Then it restores the objects
+of earlier runs.
 
-What comes back: bytes, content type, disposition, cache control and the like, user metadata. What does not: versions,
-tags, access lists, unfinished multipart uploads, form (POST) uploads, and the time of change, which becomes that of
-the start. The service uses none of these.
+Restored: bytes, system metadata (content type, disposition, cache control and others) and user metadata. Not restored:
+versions, tags, access control lists, unfinished multipart uploads, form (POST) uploads, and the modification time,
+which becomes the time of the restart. The service uses none of these.
 
-It relies on LocalStack's internals as of 4.14.0, the version that docker-compose.yml names and the last free one.
+It depends on LocalStack's internals as of 4.14.0, the version in docker-compose.yml and the last free one.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ KEPT = Path("/var/lib/localstack/kept-objects")
 ACCOUNT, REGION = "000000000000", "us-east-1"
 CHANGES_ONE = {"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject"}
 RESTORING = "restoring-kept-objects"
-# Changes of one key are written one after the other; a key always meets the same lock.
+# Serialise the changes of a key: each key always maps to the same lock.
 LOCKS = [threading.Lock() for _ in range(64)]
 
 memory = SERVICE_PLUGINS.require("s3").lifecycle_hook._storage_backend
 
 
 def keep_changes(_chain, context, response):
-    """A response handler: runs after the operation, before its answer is sent."""
+    """A response handler, called after the operation and before its response is sent."""
     if not context.service or context.service.service_name != "s3" or not context.operation:
         return
     if response.status_code >= 300 or RESTORING in context.request.headers.get("User-Agent", ""):
@@ -50,13 +50,13 @@ def keep_changes(_chain, context, response):
     try:
         for key in keys:
             keep(request["Bucket"], key)
-    except Exception as error:  # a full disk, say: the client must not believe that its object is safe
+    except Exception as error:  # for example a full disk: the client must not assume that its object is durable
         print(f"keep-objects: {error!r}", flush=True)
         response.status_code = 500
 
 
 def keep(bucket, key):
-    """Makes the disk say of this key what the memory says now, whichever request led here."""
+    """Writes the key's current state in memory to disk, regardless of which request changed it."""
     path = path_of(bucket, key)
     with LOCKS[hash((bucket, key)) % len(LOCKS)]:
         stored = s3_stores[ACCOUNT][REGION].buckets[bucket].objects.get(key)
@@ -72,7 +72,7 @@ def keep(bucket, key):
 
 
 def path_of(bucket, key):
-    """The name is a hash, so that no path is ever made of a key."""
+    """Returns the file of an object. Its name is a hash, so that no key becomes part of a path."""
     name = hashlib.sha256(f"{bucket}/{key}".encode()).hexdigest()
     return KEPT / name[:2] / name
 
@@ -122,7 +122,7 @@ def restore():
     print(f"keep-objects: {restored} objects restored", flush=True)
 
 
-# All 256 directories at once, and their names synced: an object's own sync then covers all of its path.
+# Create and sync all 256 directories first, so that syncing an object's directory makes its whole path durable.
 for number in range(256):
     (KEPT / f"{number:02x}").mkdir(parents=True, exist_ok=True)
 sync(KEPT)

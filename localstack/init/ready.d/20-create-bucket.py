@@ -1,7 +1,7 @@
-"""Makes the bucket that the service uses, open to the pages of browsers. Runs at every start of LocalStack.
+"""Creates the service's bucket with CORS for all origins. Runs at every start of LocalStack.
 
-LocalStack executes .py hooks inside its own process, so this needs no tool in the image, no execute bit and no
-settings of the AWS SDK. Making a bucket that is there already is not an error in us-east-1.
+LocalStack runs .py hooks inside its own process, so this needs no tool in the image, no execute bit and no AWS SDK
+settings. In us-east-1, creating an existing bucket is not an error.
 """
 
 import os
@@ -17,7 +17,7 @@ s3 = boto3.client(
     aws_secret_access_key="test",
 )
 s3.create_bucket(Bucket=bucket)
-# A presigned URL is the permission; the origin of the page that uses it adds nothing to that.
+# A presigned URL itself grants access, so restricting origins would add no protection.
 s3.put_bucket_cors(
     Bucket=bucket,
     CORSConfiguration={

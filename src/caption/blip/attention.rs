@@ -1,4 +1,4 @@
-//! Attention: of a picture's parts to each other, of a token to a picture, and of a token to those before it.
+//! Attention: self attention in the image encoder, and cross attention and cached self attention in the text decoder.
 
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -7,11 +7,11 @@ use std::ops::Range;
 use super::kernels::{self, Attention, PANEL};
 use super::tensors::values;
 
-/// The keys and values of a picture's parts, in the order in which [`Attention`] reads them.
-pub(super) struct Memory {
+/// The keys and values of an image's tokens, in the layout that [`Attention`] reads.
+pub(super) struct KeyValues {
     heads: Vec<Head>,
     count: usize,
-    /// How long a key, and a value, is.
+    /// The length of a key or value.
     width: usize,
 }
 
@@ -20,8 +20,8 @@ struct Head {
     values: Vec<f32>,
 }
 
-impl Memory {
-    /// Of tensors whose rows follow each other, each of queries, keys and values of so many heads.
+impl KeyValues {
+    /// Gathers keys and values from tensors that hold consecutive rows. Each row has the queries, keys and values of all heads.
     pub fn gather(tensors: &[Tensor], heads: usize) -> Result<Self> {
         let stride = tensors.first().map_or(Ok(0), |tensor| tensor.dim(1))?;
         let parts = tensors.iter().map(values).collect::<Result<Vec<_>>>()?;
@@ -34,22 +34,22 @@ impl Memory {
                 Head::gather(rows, part(stride / 3 + head * width), part(stride / 3 * 2 + head * width), count)
             })
             .collect();
-        Ok(Memory { heads, count, width })
+        Ok(KeyValues { heads, count, width })
     }
 
-    /// What each row finds. The queries are the first numbers of the rows, which may be longer.
+    /// Returns the attention output of each row. Each row begins with its queries and may be longer.
     pub fn rows(&self, queries: &Tensor) -> Result<Tensor> {
         let (rows, stride) = queries.dims2()?;
         let width = self.heads.len() * self.width;
         let queries = values(queries)?;
-        let mut found = vec![0.0; rows * width];
+        let mut output = vec![0.0; rows * width];
         for (at, head) in self.heads.iter().enumerate() {
-            self.of(head, &queries[at * self.width..], stride, &mut found[at * self.width..], rows);
+            self.attend(head, &queries[at * self.width..], stride, &mut output[at * self.width..], rows);
         }
-        Tensor::from_vec(found, (rows, width), &Device::Cpu)
+        Tensor::from_vec(output, (rows, width), &Device::Cpu)
     }
 
-    fn of(&self, head: &Head, queries: &[f32], stride: usize, found: &mut [f32], rows: usize) {
+    fn attend(&self, head: &Head, queries: &[f32], stride: usize, output: &mut [f32], rows: usize) {
         Attention {
             queries,
             query_stride: stride,
@@ -57,7 +57,7 @@ impl Memory {
             values: &head.values,
             count: self.count,
             width: self.width,
-            output: found,
+            output,
             output_stride: self.heads.len() * self.width,
             rows,
         }
@@ -66,7 +66,7 @@ impl Memory {
 }
 
 impl Head {
-    /// Keys are transposed on the way, in squares of a panel's width.
+    /// Gathers one head and transposes its keys in squares of a panel's width.
     fn gather<'a>(rows: impl Iterator<Item = &'a [f32]>, key: Range<usize>, value: Range<usize>, count: usize) -> Self {
         let width = key.len();
         let mut keys = vec![0.0; count.next_multiple_of(PANEL) * width];
@@ -84,18 +84,18 @@ impl Head {
     }
 }
 
-/// What a picture is to every token: its keys and values for one layer, laid out for one row that looks at them.
-pub(super) struct View {
-    /// Of each head: the keys, one after the other.
+/// An image's keys and values for one layer of the text decoder, in a layout for one query at a time.
+pub(super) struct CrossAttention {
+    /// For each head: the keys, one after the other.
     keys: Vec<f32>,
-    /// Of each head: the first numbers of all values, the second ones, …
+    /// For each head, transposed: the first numbers of all values, then the second ones, and so on.
     values: Tensor,
     heads: usize,
 }
 
-impl View {
-    /// Of keys, a row for each part of the picture, and of values, a column for each.
-    pub fn gather(keys: &Tensor, seen: Tensor, heads: usize) -> Result<Self> {
+impl CrossAttention {
+    /// Gathers keys (a row for each token of the image) and values (a column for each).
+    pub fn gather(keys: &Tensor, transposed_values: Tensor, heads: usize) -> Result<Self> {
         let (_, length) = keys.dims2()?;
         let (rows, width) = (values(keys)?, length / heads);
         let mut keys = Vec::with_capacity(rows.len());
@@ -104,52 +104,52 @@ impl View {
                 keys.extend_from_slice(&row[head * width..][..width]);
             }
         }
-        Ok(View { keys, values: seen, heads })
+        Ok(CrossAttention { keys, values: transposed_values, heads })
     }
 
-    /// What a token finds, by all threads of the pool.
+    /// Returns the attention output of one query, computed by all threads of the pool.
     pub fn row(&self, query: &[f32]) -> Result<Vec<f32>> {
         let (width, count) = (query.len() / self.heads, self.keys.len() / query.len());
         let values = values(&self.values)?;
-        let mut found = vec![0.0; query.len()];
-        found
+        let mut output = vec![0.0; query.len()];
+        output
             .par_chunks_mut(width)
             .zip(query.par_chunks(width))
             .zip(self.keys.par_chunks(width * count))
             .zip(values.par_chunks(width * count))
             .with_min_len(self.heads.div_ceil(rayon::current_num_threads()))
-            .for_each(|(((found, query), keys), values)| look(query, keys, values, found));
-        Ok(found)
+            .for_each(|(((output, query), keys), values)| attend_head(query, keys, values, output));
+        Ok(output)
     }
 }
 
-fn look(query: &[f32], keys: &[f32], values: &[f32], found: &mut [f32]) {
-    let mut shares = vec![0.0; keys.len() / query.len()];
-    kernels::product(keys, query, &mut shares);
-    let whole = kernels::softmax(&mut shares, 1.0 / (query.len() as f32).sqrt());
-    kernels::product(values, &shares, found);
-    for number in found {
-        *number /= whole;
+fn attend_head(query: &[f32], keys: &[f32], values: &[f32], output: &mut [f32]) {
+    let mut weights = vec![0.0; keys.len() / query.len()];
+    kernels::product(keys, query, &mut weights);
+    let sum = kernels::softmax(&mut weights, 1.0 / (query.len() as f32).sqrt());
+    kernels::product(values, &weights, output);
+    for number in output {
+        *number /= sum;
     }
 }
 
-/// The keys and values of the tokens so far: at most a caption's.
+/// The keys and values of the tokens generated so far, at most those of one caption.
 #[derive(Default)]
-pub(super) struct Past {
+pub(super) struct KvCache {
     keys: Vec<f32>,
     values: Vec<f32>,
 }
 
-impl Past {
-    /// Takes in a token's query, key and value, which follow each other, and tells what it finds in itself and those before.
+impl KvCache {
+    /// Adds a token (its query, key and value, one after the other) and returns its attention output over all tokens so far.
     pub fn row(&mut self, token: &[f32], heads: usize) -> Vec<f32> {
         let width = token.len() / 3;
         let (query, rest) = token.split_at(width);
         let (key, value) = rest.split_at(width);
         self.keys.extend(key);
         self.values.extend(value);
-        let mut found = vec![0.0; width];
-        kernels::attend(query, &self.keys, &self.values, heads, &mut found);
-        found
+        let mut output = vec![0.0; width];
+        kernels::attend(query, &self.keys, &self.values, heads, &mut output);
+        output
     }
 }

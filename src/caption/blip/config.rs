@@ -1,7 +1,7 @@
-//! `config.json`: the sizes of the model, with the defaults that transformers has for what is left out.
+//! `config.json`: the dimensions of the model, with transformers' defaults for missing settings.
 //!
-//! The source is `BlipTextConfig` and `BlipVisionConfig` of transformers 5. A size has a limit before anything is
-//! allocated for it, several times what the largest published BLIP has.
+//! Source: `BlipTextConfig` and `BlipVisionConfig` of transformers 5. Each dimension is checked against a limit before memory is
+//! allocated for it. The limits are several times the dimensions of the largest published BLIP.
 
 use serde::Deserialize;
 use std::path::Path;
@@ -9,53 +9,53 @@ use std::path::Path;
 use super::error::{OpenError, Problem};
 use super::files::read_small;
 
-/// Tokens of a caption, with the one that it begins with and the one that ends it: `max_length` of transformers 4, with
-/// which the captions of the model's authors were made.
+/// Maximum number of tokens of a caption, including those that begin and end it. This is `max_length` of transformers 4, which
+/// the model's authors used for their captions.
 pub(super) const MAX_TOKENS: usize = 20;
 
 const MODEL_TYPE: &str = "blip";
 
-/// BLIP-large's image encoder has a width of 1024 and 24 layers; nothing published is larger.
+/// The largest published image encoder, BLIP-large's, has a width of 1024 and 24 layers.
 const MAX_WIDTH: usize = 4096;
 const MAX_INTERMEDIATE: usize = 16_384;
 const MAX_LAYERS: usize = 64;
-/// Pixels: 384 in captioning, 480 in question answering.
+/// In pixels. Published models use 384 for captioning and 480 for question answering.
 const MAX_IMAGE_SIZE: usize = 1024;
-/// The attention of every layer takes memory and time by the square of them.
+/// Memory and time of the attention in every layer grow with the square of the number of patches.
 const MAX_PATCHES: usize = 4096;
 const MAX_VOCABULARY: usize = 1 << 18;
 const MAX_POSITIONS: usize = 1 << 16;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Config {
-    pub vision: Vision,
-    pub text: Text,
+    pub vision: VisionConfig,
+    pub text: TextConfig,
 }
 
-/// Of the image encoder, a ViT.
+/// The settings of the image encoder, a ViT.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Vision {
+pub(super) struct VisionConfig {
     pub width: usize,
     pub intermediate: usize,
     pub layers: usize,
     pub heads: usize,
-    /// Pixels of a side.
+    /// Side of the image in pixels.
     pub image_size: usize,
-    /// Pixels of a side; divides `image_size`.
+    /// Side of a patch in pixels; divides `image_size`.
     pub patch_size: usize,
     pub epsilon: f32,
 }
 
-impl Vision {
-    /// One for each patch, and one before them for the whole picture.
+impl VisionConfig {
+    /// Returns the number of tokens: the class token, which represents the whole image, and one for each patch.
     pub fn tokens(&self) -> usize {
         (self.image_size / self.patch_size).pow(2) + 1
     }
 }
 
-/// Of the text decoder, a BERT with cross attention.
+/// The settings of the text decoder, a BERT with cross attention.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Text {
+pub(super) struct TextConfig {
     pub vocabulary: usize,
     pub width: usize,
     pub intermediate: usize,
@@ -63,41 +63,41 @@ pub(super) struct Text {
     pub heads: usize,
     pub positions: usize,
     pub epsilon: f32,
-    /// The token that every caption begins with.
+    /// The token that begins every caption: `bos_token_id`.
     pub begin: u32,
-    /// The token that ends it: not the `eos_token_id`, which BLIP does not use.
+    /// The token that ends every caption: `sep_token_id`. BLIP does not use `eos_token_id`.
     pub end: u32,
-    /// Whether a file without output weights means those of the word embeddings.
+    /// Whether the word embeddings serve as output weights if the file has none.
     pub tied: bool,
 }
 
 impl Config {
     pub fn read(file: &Path) -> Result<Self, OpenError> {
         let wrong = |problem| OpenError::new(file, problem);
-        let said: Said = serde_json::from_slice(&read_small(file)?).map_err(|error| wrong(Problem::Json(error)))?;
-        said.check().map_err(wrong)
+        let raw: RawConfig = serde_json::from_slice(&read_small(file)?).map_err(|error| wrong(Problem::Json(error)))?;
+        raw.check().map_err(wrong)
     }
 }
 
-/// The file as it is.
+/// The file's content before validation.
 #[derive(Deserialize)]
 #[serde(default)]
-struct Said {
+struct RawConfig {
     model_type: String,
-    text_config: Option<SaidOfText>,
-    vision_config: Option<SaidOfVision>,
+    text_config: Option<RawTextConfig>,
+    vision_config: Option<RawVisionConfig>,
     tie_word_embeddings: bool,
 }
 
-impl Default for Said {
+impl Default for RawConfig {
     fn default() -> Self {
-        Said { model_type: MODEL_TYPE.into(), text_config: None, vision_config: None, tie_word_embeddings: true }
+        RawConfig { model_type: MODEL_TYPE.into(), text_config: None, vision_config: None, tie_word_embeddings: true }
     }
 }
 
 #[derive(Deserialize)]
 #[serde(default)]
-struct SaidOfText {
+struct RawTextConfig {
     vocab_size: usize,
     hidden_size: usize,
     intermediate_size: usize,
@@ -111,14 +111,14 @@ struct SaidOfText {
     tie_word_embeddings: bool,
 }
 
-impl Default for SaidOfText {
+impl Default for RawTextConfig {
     fn default() -> Self {
-        SaidOfText {
+        RawTextConfig {
             vocab_size: 30_524,
             hidden_size: 768,
             intermediate_size: 3072,
             num_hidden_layers: 12,
-            // The checkpoints have 12, and say so.
+            // The default of transformers. The published checkpoints have 12 and set it explicitly.
             num_attention_heads: 8,
             max_position_embeddings: 512,
             hidden_act: "gelu".into(),
@@ -132,7 +132,7 @@ impl Default for SaidOfText {
 
 #[derive(Deserialize)]
 #[serde(default)]
-struct SaidOfVision {
+struct RawVisionConfig {
     hidden_size: usize,
     intermediate_size: usize,
     num_hidden_layers: usize,
@@ -143,9 +143,9 @@ struct SaidOfVision {
     layer_norm_eps: f32,
 }
 
-impl Default for SaidOfVision {
+impl Default for RawVisionConfig {
     fn default() -> Self {
-        SaidOfVision {
+        RawVisionConfig {
             hidden_size: 768,
             intermediate_size: 3072,
             num_hidden_layers: 12,
@@ -158,7 +158,7 @@ impl Default for SaidOfVision {
     }
 }
 
-/// Transformers 5 takes a height and a width too. BLIP is made of squares.
+/// A side of a square. transformers 5 also accepts a height and a width, which must be equal for BLIP.
 #[derive(Deserialize, Clone, Copy)]
 #[serde(untagged)]
 enum Side {
@@ -167,19 +167,19 @@ enum Side {
 }
 
 impl Side {
-    fn of_square(self, setting: &str) -> Result<usize, Problem> {
+    fn square_side(self, setting: &str) -> Result<usize, Problem> {
         match self {
             Side::One(side) => Ok(side),
             Side::Two([height, width]) if height == width => Ok(height),
-            Side::Two(sides) => Err(wrong(setting, format!("{sides:?}"), "it has to be square")),
+            Side::Two(sides) => Err(invalid(setting, format!("{sides:?}"), "it must be square")),
         }
     }
 }
 
-impl Said {
+impl RawConfig {
     fn check(self) -> Result<Config, Problem> {
         if self.model_type != MODEL_TYPE {
-            return Err(wrong("model_type", self.model_type, "only blip is known here"));
+            return Err(invalid("model_type", self.model_type, "only blip is supported"));
         }
         let tied = self.tie_word_embeddings;
         Ok(Config {
@@ -189,23 +189,23 @@ impl Said {
     }
 }
 
-impl SaidOfVision {
-    fn check(self) -> Result<Vision, Problem> {
-        let image_size = self.image_size.of_square("vision_config.image_size")?;
-        let patch_size = self.patch_size.of_square("vision_config.patch_size")?;
+impl RawVisionConfig {
+    fn check(self) -> Result<VisionConfig, Problem> {
+        let image_size = self.image_size.square_side("vision_config.image_size")?;
+        let patch_size = self.patch_size.square_side("vision_config.patch_size")?;
         within("vision_config.image_size", image_size, 1, MAX_IMAGE_SIZE)?;
         within("vision_config.patch_size", patch_size, 1, image_size)?;
         divides("vision_config.patch_size", patch_size, "image_size", image_size)?;
-        let most = (MAX_PATCHES as f64).sqrt() as usize;
-        if image_size / patch_size > most {
-            let expected = format!("an image of {image_size} may have at most {most} × {most} patches");
-            return Err(wrong("vision_config.patch_size", patch_size, &expected));
+        let max_per_side = (MAX_PATCHES as f64).sqrt() as usize;
+        if image_size / patch_size > max_per_side {
+            let expected = format!("an image of {image_size} may have at most {max_per_side} × {max_per_side} patches");
+            return Err(invalid("vision_config.patch_size", patch_size, &expected));
         }
         check_layers(
             "vision_config",
             [self.hidden_size, self.intermediate_size, self.num_hidden_layers, self.num_attention_heads],
         )?;
-        Ok(Vision {
+        Ok(VisionConfig {
             width: self.hidden_size,
             intermediate: self.intermediate_size,
             layers: self.num_hidden_layers,
@@ -217,8 +217,8 @@ impl SaidOfVision {
     }
 }
 
-impl SaidOfText {
-    fn check(self, tied: bool) -> Result<Text, Problem> {
+impl RawTextConfig {
+    fn check(self, tied: bool) -> Result<TextConfig, Problem> {
         within("text_config.vocab_size", self.vocab_size, 1, MAX_VOCABULARY)?;
         within("text_config.max_position_embeddings", self.max_position_embeddings, MAX_TOKENS, MAX_POSITIONS)?;
         within("text_config.bos_token_id", self.bos_token_id as usize, 0, self.vocab_size - 1)?;
@@ -227,7 +227,7 @@ impl SaidOfText {
             "text_config",
             [self.hidden_size, self.intermediate_size, self.num_hidden_layers, self.num_attention_heads],
         )?;
-        Ok(Text {
+        Ok(TextConfig {
             vocabulary: self.vocab_size,
             width: self.hidden_size,
             intermediate: self.intermediate_size,
@@ -250,34 +250,30 @@ fn check_layers(part: &str, [width, intermediate, layers, heads]: [usize; 4]) ->
     divides(&format!("{part}.num_attention_heads"), heads, "hidden_size", width)
 }
 
-/// What the layers' normalisations add to the variance. The activation is looked at here because nothing but one is known.
+/// Checks the epsilon of the layer normalisations, and that the activation is the only supported one.
 fn epsilon(part: &str, epsilon: f32, activation: &str) -> Result<f32, Problem> {
     if activation != "gelu" {
-        return Err(wrong(&format!("{part}.hidden_act"), activation, "only gelu is known here"));
+        return Err(invalid(&format!("{part}.hidden_act"), activation, "only gelu is supported"));
     }
     if (0.0..=1.0).contains(&epsilon) {
         Ok(epsilon)
     } else {
-        Err(wrong(&format!("{part}.layer_norm_eps"), epsilon, "it has to be from 0 to 1"))
+        Err(invalid(&format!("{part}.layer_norm_eps"), epsilon, "it must be from 0 to 1"))
     }
 }
 
-fn within(setting: &str, found: usize, least: usize, most: usize) -> Result<(), Problem> {
-    if (least..=most).contains(&found) {
-        Ok(())
-    } else {
-        Err(wrong(setting, found, &format!("it has to be from {least} to {most}")))
-    }
+fn within(setting: &str, found: usize, min: usize, max: usize) -> Result<(), Problem> {
+    if (min..=max).contains(&found) { Ok(()) } else { Err(invalid(setting, found, &format!("it must be from {min} to {max}"))) }
 }
 
 fn divides(setting: &str, found: usize, whole: &str, size: usize) -> Result<(), Problem> {
     if size.is_multiple_of(found) {
         Ok(())
     } else {
-        Err(wrong(setting, found, &format!("it has to divide the {whole} of {size}")))
+        Err(invalid(setting, found, &format!("it must divide the {whole} of {size}")))
     }
 }
 
-fn wrong(setting: &str, found: impl ToString, expected: &str) -> Problem {
+fn invalid(setting: &str, found: impl ToString, expected: &str) -> Problem {
     Problem::Setting { setting: setting.into(), found: found.to_string(), expected: expected.into() }
 }

@@ -1,10 +1,10 @@
-//! Why a folder is no model, and why a picture got no caption.
+//! Errors of opening a model and of captioning.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a folder cannot be opened: which of its files, and what is wrong with it.
+/// Why a model cannot be opened: the file and the problem with it.
 #[derive(Debug)]
 pub struct OpenError {
     pub file: PathBuf,
@@ -24,30 +24,30 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {
-    /// The problem's own cause: the problem itself is in the text.
+    /// Returns the problem's source, because `Display` contains the problem itself.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         std::error::Error::source(&self.problem)
     }
 }
 
-/// `Display` goes on from the name of the file.
+/// A problem with a file. `Display` is a phrase that follows the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     #[error("cannot be read")]
     Read(#[source] io::Error),
-    #[error("is no regular file")]
+    #[error("is not a regular file")]
     NotAFile,
     #[error("has {bytes} bytes, limit {limit}")]
     TooLarge { bytes: u64, limit: u64 },
-    #[error("is not the JSON that it should be")]
+    #[error("is not valid JSON for this file")]
     Json(#[source] serde_json::Error),
-    #[error("says that {setting} is {found}, but {expected}")]
+    #[error("is invalid: {setting} is {found}, but {expected}")]
     Setting { setting: String, found: String, expected: String },
-    #[error("is no safetensors file: {0}")]
+    #[error("is not a safetensors file: {0}")]
     NotSafetensors(&'static str),
-    #[error("has a header that contradicts itself")]
+    #[error("has an inconsistent header")]
     Header(#[source] serde_json::Error),
-    #[error("has {found} bytes, but its header speaks of {expected}")]
+    #[error("has {found} bytes instead of {expected} according to its header")]
     Length { expected: u64, found: u64 },
     #[error("has no tensor {0}")]
     Missing(String),
@@ -59,35 +59,36 @@ pub enum Problem {
     NotFinite(String),
     #[error("is not a tokenizer")]
     Tokenizer(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("has a word of id {highest}, but the model knows only {known} of them")]
-    Vocabulary { highest: u32, known: usize },
-    #[error("has {words} words, but the model knows {known}: they do not belong together")]
-    Words { words: usize, known: usize },
-    #[error("cannot be made a tensor of")]
+    #[error("has the token id {highest}, but the model's vocabulary has only {vocabulary} tokens")]
+    TokenId { highest: u32, vocabulary: usize },
+    #[error("has {tokens} tokens, but the model's vocabulary has {vocabulary}: the files belong to different models")]
+    TokenCount { tokens: usize, vocabulary: usize },
+    #[error("cannot be converted to a tensor")]
     Tensor(#[from] candle_core::Error),
 }
 
+/// Why an image has no caption.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptionError {
-    /// Whoever ordered the caption wanted it no longer.
+    /// The caller stopped the work.
     #[error("stopped")]
     Stopped,
-    #[error("a picture of {width} × {height} pixels in {bytes} bytes is none of RGB")]
-    NotAPicture { width: u32, height: u32, bytes: usize },
-    #[error("the picture cannot be resized")]
+    #[error("an RGB image of {width} × {height} pixels cannot have {bytes} bytes")]
+    NotRgb { width: u32, height: u32, bytes: usize },
+    #[error("the image cannot be resized")]
     Resize(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Weights that are finite, but large enough for sums that are not.
-    #[error("the model's numbers grew beyond all bounds")]
+    /// The weights are finite, but sums of them are not.
+    #[error("a number in the model overflowed")]
     Overflow,
-    #[error("the model's words cannot be put together")]
-    Words(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the tokens cannot be decoded")]
+    Decode(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the model cannot be computed")]
     Tensor(#[from] candle_core::Error),
 }
 
-/// Asked between any two steps of some milliseconds; true ends the work.
-pub(super) type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
+/// Called between steps of some milliseconds; `true` stops the work.
+pub(super) type ShouldStop<'a> = &'a (dyn Fn() -> bool + Sync);
 
-pub(super) fn go_on(stop: Stop<'_>) -> Result<(), CaptionError> {
+pub(super) fn check_stop(stop: ShouldStop<'_>) -> Result<(), CaptionError> {
     if stop() { Err(CaptionError::Stopped) } else { Ok(()) }
 }

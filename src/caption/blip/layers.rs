@@ -1,4 +1,4 @@
-//! The layers that both halves of the model are made of: of many rows at once, or of a single one.
+//! The layers of both halves of the model, applied to many rows or to a single one.
 
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -9,43 +9,43 @@ use super::kernels;
 use super::tensors::{Add, AddGelu, AddRows, AddToRows, Normalise, values};
 use super::weights::Weights;
 
-/// Below as many multiplications, threads would wait for each other longer than they work.
+/// Products with fewer multiplications run on one thread: with several, waiting would take longer than computing.
 const MIN_PARALLEL_WORK: usize = 1 << 16;
 
-/// A matrix and a bias.
+/// A linear layer: a weight matrix and a bias.
 pub(super) struct Linear {
-    /// A row for each number of the result, as in the file.
+    /// A row for each number of the output, as in the file.
     weight: Tensor,
     bias: Vec<f32>,
 }
 
 impl Linear {
-    /// From `width` numbers to `wanted`.
-    pub fn read(weights: &Weights, name: &str, width: usize, wanted: usize) -> std::result::Result<Self, OpenError> {
-        Self::read_stacked(weights, &[name], width, wanted)
+    /// Reads a layer from `width` numbers to `output_width`.
+    pub fn read(weights: &Weights, name: &str, width: usize, output_width: usize) -> std::result::Result<Self, OpenError> {
+        Self::read_stacked(weights, &[name], width, output_width)
     }
 
-    /// Several that are applied to the same rows, as one, whose results follow each other.
+    /// Reads several layers for the same input as one layer with concatenated outputs.
     pub fn read_stacked(
         weights: &Weights,
         names: &[impl Display],
         width: usize,
-        wanted: usize,
+        output_width: usize,
     ) -> std::result::Result<Self, OpenError> {
         let matrices: Vec<_> = names.iter().map(|name| format!("{name}.weight")).collect();
-        let weight = weights.stacked(&matrices, [wanted, width])?;
-        let mut bias = Vec::with_capacity(names.len() * wanted);
+        let weight = weights.stacked(&matrices, [output_width, width])?;
+        let mut bias = Vec::with_capacity(names.len() * output_width);
         for name in names {
-            bias.extend(weights.values(&format!("{name}.bias"), &[wanted])?);
+            bias.extend(weights.values(&format!("{name}.bias"), &[output_width])?);
         }
         Ok(Linear { weight, bias })
     }
 
-    /// For many rows only: laid out by columns, which spares the multiplication the turning of them each time (a tenth of
-    /// the encoder's time with two threads).
+    /// Changes the layout to column-major, for layers that are applied to many rows only. This saves the product from transposing
+    /// the matrix each time (a tenth of the encoder's time with two threads).
     pub fn by_columns(self) -> Result<Self> {
         let (rows, columns) = self.weight.dims2()?;
-        let weight = Tensor::from_vec(turned(&values(&self.weight)?, columns), (columns, rows), &Device::Cpu)?.t()?;
+        let weight = Tensor::from_vec(transposed(&values(&self.weight)?, columns), (columns, rows), &Device::Cpu)?.t()?;
         Ok(Linear { weight, bias: self.bias })
     }
 
@@ -53,26 +53,26 @@ impl Linear {
         Linear { weight, bias }
     }
 
-    /// Of many rows.
+    /// Applies the layer to many rows.
     pub fn rows(&self, rows: &Tensor) -> Result<Tensor> {
         let product = self.product(rows)?;
         product.inplace_op1(&Add(&self.bias))?;
         Ok(product)
     }
 
-    /// Of many rows, and the activation of the result.
+    /// Applies the layer and the activation to many rows.
     pub fn rows_gelu(&self, rows: &Tensor) -> Result<Tensor> {
         let product = self.product(rows)?;
         product.inplace_op1(&AddGelu(&self.bias))?;
         Ok(product)
     }
 
-    /// Of many rows, added to as many others.
+    /// Applies the layer to many rows and adds the result to `sums`.
     pub fn add_rows(&self, rows: &Tensor, sums: &Tensor) -> Result<()> {
         sums.inplace_op2(&self.product(rows)?, &AddRows(&self.bias))
     }
 
-    /// Of many rows: the result's columns, one after the other.
+    /// Applies the layer to many rows and returns the transposed result.
     pub fn columns(&self, rows: &Tensor) -> Result<Tensor> {
         let product = self.weight.matmul(&rows.t()?)?;
         product.inplace_op1(&AddToRows(&self.bias))?;
@@ -83,14 +83,14 @@ impl Linear {
         rows.matmul(&self.weight.t()?)
     }
 
-    /// Of one row, by all threads of the pool.
+    /// Applies the layer to one row, on all threads of the pool.
     pub fn row(&self, row: &[f32]) -> Result<Vec<f32>> {
         let mut product = self.product_of_row(row)?;
         kernels::add(&mut product, &self.bias);
         Ok(product)
     }
 
-    /// Of one row, and the activation of the result.
+    /// Applies the layer and the activation to one row.
     pub fn row_gelu(&self, row: &[f32]) -> Result<Vec<f32>> {
         let mut product = self.product_of_row(row)?;
         kernels::add_gelu(&mut product, &self.bias);
@@ -113,16 +113,16 @@ impl Linear {
     }
 }
 
-/// A matrix of so many columns, column by column.
-fn turned(matrix: &[f32], columns: usize) -> Vec<f32> {
-    /// Numbers of a cache line: so many rows are read at once, and written by lines.
+/// Transposes a matrix with this number of columns.
+fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
+    /// Numbers per cache line: this many rows are read together, so that whole lines are written.
     const LINE: usize = 16;
     let rows = matrix.len() / columns;
     let mut result = vec![0.0; matrix.len()];
-    for (at, some) in matrix.chunks(LINE * columns).enumerate() {
+    for (at, block) in matrix.chunks(LINE * columns).enumerate() {
         for (column, line) in result.chunks_exact_mut(rows).enumerate() {
             let line = &mut line[at * LINE..rows.min((at + 1) * LINE)];
-            for (number, row) in line.iter_mut().zip(some.chunks_exact(columns)) {
+            for (number, row) in line.iter_mut().zip(block.chunks_exact(columns)) {
                 *number = row[column];
             }
         }
@@ -154,7 +154,7 @@ impl Norm {
         result
     }
 
-    /// Of the sum of two.
+    /// Normalises the sum of two rows.
     pub fn sum(&self, mut row: Vec<f32>, other: &[f32]) -> Vec<f32> {
         kernels::add(&mut row, other);
         self.row(&row)

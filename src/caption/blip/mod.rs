@@ -1,16 +1,16 @@
-//! BLIP: what is to be seen in a picture, in a sentence.
+//! BLIP, a model that describes an image in a sentence.
 //!
-//! [`Blip::open`] reads a folder as Hugging Face has it (`config.json`, `model.safetensors`, `tokenizer.json`), and
-//! [`Blip::caption`] writes a caption without being prompted, token by token the most likely: settings of other ways to write, as
-//! `num_beams`, are not read. It computes in `f32`, and agrees with transformers to the fourth decimal of every logit.
+//! [`Blip::open`] reads a directory in Hugging Face's layout (`config.json`, `model.safetensors`, `tokenizer.json`).
+//! [`Blip::caption`] generates a caption without a prompt by greedy decoding; settings for other strategies, such as `num_beams`,
+//! are ignored. It computes in `f32` and agrees with transformers to the fourth decimal of every logit.
 //!
-//! It works on the threads of the [`rayon::ThreadPool`] that it is called in, and on no others. Large products of matrices
-//! are candle's; the rest is in `kernels`.
+//! It runs only on the threads of the [`rayon::ThreadPool`] in which it is called. candle computes the large matrix products;
+//! `kernels` has the rest.
 //!
-//! candle reads `/proc/cpuinfo` before each of those products, about a hundred of them to a caption, unless the environment
-//! has a `RAYON_NUM_THREADS`, whatever its value: a pity on machines of many processors.
+//! candle reads `/proc/cpuinfo` before each product, about a hundred times per caption, unless the environment variable
+//! `RAYON_NUM_THREADS` is set to any value. This is slow on machines with many processors.
 //!
-//! The source: Li et al. 2022, <https://arxiv.org/abs/2201.12086>, and `models/blip` of transformers 5.
+//! Source: Li et al. 2022, <https://arxiv.org/abs/2201.12086>, and `models/blip` of transformers 5.
 
 mod attention;
 mod config;
@@ -18,7 +18,7 @@ mod error;
 mod files;
 mod kernels;
 mod layers;
-mod picture;
+mod preprocess;
 mod tensors;
 mod text;
 mod tokenizer;
@@ -33,16 +33,16 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use config::Config;
-use error::Stop;
+use error::ShouldStop;
 pub use error::{CaptionError, OpenError, Problem};
-use picture::Patches;
-pub use picture::Picture;
+use preprocess::Patches;
+pub use preprocess::RgbImage;
 use text::Decoder;
 use tokenizer::Tokenizer;
 use vision::Encoder;
 use weights::Weights;
 
-/// A model: about 900 MB for BLIP-base. Nothing in it changes, so any number of threads may ask it at once.
+/// A model: about 900 MB for BLIP-base. It is immutable, so any number of threads can use it concurrently.
 pub struct Blip {
     config: Config,
     encoder: Encoder,
@@ -50,7 +50,7 @@ pub struct Blip {
     tokenizer: Tokenizer,
 }
 
-/// Without its numbers.
+/// Omits the weights.
 impl fmt::Debug for Blip {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Blip").field("config", &self.config).finish_non_exhaustive()
@@ -60,7 +60,7 @@ impl fmt::Debug for Blip {
 impl Blip {
     /// Reads a model, which blocks for about a second. The files are not needed afterwards.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        multiply_on_the_callers_thread();
+        disable_gemm_threads();
         let config = Config::read(&folder.join("config.json"))?;
         let weights = Weights::open(&folder.join("model.safetensors"))?;
         let encoder = Encoder::read(&weights, &config.vision)?;
@@ -69,32 +69,32 @@ impl Blip {
         Ok(Blip { config, encoder, decoder, tokenizer })
     }
 
-    /// Pixels of a side of the square that every picture is squashed to.
+    /// Returns the side in pixels of the square to which every image is resized.
     pub fn image_size(&self) -> u32 {
         self.config.vision.image_size as u32
     }
 
-    /// The caption: at most 19 tokens, of which most are words. May be empty.
+    /// Returns a caption of at most 19 tokens, most of which are words. It may be empty.
     ///
-    /// `stop` is asked several times a second, by any of the threads; true ends the work with [`CaptionError::Stopped`].
-    /// Memory: about 60 MB for BLIP-base, and what the picture takes.
-    pub fn caption(&self, picture: Picture<'_>, stop: Stop<'_>) -> Result<String, CaptionError> {
-        self.tokenizer.decode(&self.tokens(picture, stop, |_| ())?)
+    /// Any of the threads calls `stop` several times a second; `true` stops the work with [`CaptionError::Stopped`].
+    /// Memory: about 60 MB for BLIP-base, in addition to the image.
+    pub fn caption(&self, image: RgbImage<'_>, stop: ShouldStop<'_>) -> Result<String, CaptionError> {
+        self.tokenizer.decode(&self.tokens(image, stop, |_| ())?)
     }
 
-    /// The tokens of the caption. `each` sees the logits that each of them, and the end, is chosen by.
-    fn tokens(&self, picture: Picture<'_>, stop: Stop<'_>, each: impl FnMut(&[f32])) -> Result<Vec<u32>, CaptionError> {
-        self.decoder.write(&self.encode(picture, stop)?, stop, each)
+    /// Returns the caption's tokens. `each` receives the logits for each token, including the final one.
+    fn tokens(&self, image: RgbImage<'_>, stop: ShouldStop<'_>, each: impl FnMut(&[f32])) -> Result<Vec<u32>, CaptionError> {
+        self.decoder.generate(&self.encode(image, stop)?, stop, each)
     }
 
-    fn encode(&self, picture: Picture<'_>, stop: Stop<'_>) -> Result<Tensor, CaptionError> {
-        let patches = Patches::cut(picture, self.config.vision.image_size, self.config.vision.patch_size)?;
+    fn encode(&self, image: RgbImage<'_>, stop: ShouldStop<'_>) -> Result<Tensor, CaptionError> {
+        let patches = Patches::new(image, self.config.vision.image_size, self.config.vision.patch_size)?;
         self.encoder.encode(&patches, stop)
     }
 }
 
-/// candle has its products computed in as many pieces as the machine has cores, whatever the pool. We divide the work
-/// ourselves; in pieces of pieces, each would prepare the same matrix again.
-fn multiply_on_the_callers_thread() {
+/// Makes candle compute each product on the calling thread. By default it splits products by the machine's number of cores,
+/// regardless of the pool. This module divides the work itself; with nested splits, each part would pack the same matrix again.
+fn disable_gemm_threads() {
     gemm::set_threading_threshold(usize::MAX);
 }

@@ -1,14 +1,14 @@
-//! What is done to candle's tensors beside multiplying them: their numbers as slices, and our kernels as operations on them.
+//! Access to candle's tensors as slices, and our kernels as operations on tensors.
 //!
-//! Of candle's own kernels only the product of matrices is used, and views. Its elementwise ones run on a pool of threads
-//! of their own, as many as the machine has processors, and that pool waits by spinning.
+//! Of candle's own kernels, only the matrix product and views are used. Its elementwise kernels run on a separate thread pool
+//! with one thread per processor, and idle threads of that pool spin.
 
 use candle_core::{CpuStorage, CustomOp1, InplaceOp1, InplaceOp2, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 use std::ops::{Deref, Range};
 
 use super::kernels;
 
-/// The numbers of a tensor, row by row.
+/// A contiguous tensor's numbers, row by row.
 pub(super) struct Values<'a> {
     storage: StorageRef<'a>,
     range: Range<usize>,
@@ -18,7 +18,7 @@ pub(super) fn values(tensor: &Tensor) -> Result<Values<'_>> {
     let (storage, layout) = tensor.storage_and_layout();
     let range = match &*storage {
         Storage::Cpu(storage) => range_of(storage, layout)?,
-        _ => bail!("not a tensor of the processor's"),
+        _ => bail!("the tensor is not in CPU memory"),
     };
     Ok(Values { storage, range })
 }
@@ -29,7 +29,7 @@ impl Deref for Values<'_> {
     fn deref(&self) -> &[f32] {
         match &*self.storage {
             Storage::Cpu(CpuStorage::F32(numbers)) => &numbers[self.range.clone()],
-            // What `values` does not let through.
+            // `values` refuses all other types.
             _ => &[],
         }
     }
@@ -38,8 +38,8 @@ impl Deref for Values<'_> {
 fn range_of(storage: &CpuStorage, layout: &Layout) -> Result<Range<usize>> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(numbers), Some((from, to))) if to <= numbers.len() => Ok(from..to),
-        (CpuStorage::F32(_), _) => bail!("not one row after the other"),
-        _ => bail!("not numbers of 32 bits"),
+        (CpuStorage::F32(_), _) => bail!("the tensor is not contiguous"),
+        _ => bail!("the tensor is not of type f32"),
     }
 }
 
@@ -47,7 +47,7 @@ fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let range = range_of(storage, layout)?;
     match storage {
         CpuStorage::F32(numbers) => Ok(&numbers[range]),
-        _ => bail!("not numbers of 32 bits"),
+        _ => bail!("the tensor is not of type f32"),
     }
 }
 
@@ -55,7 +55,7 @@ fn slice_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut
     let range = range_of(storage, layout)?;
     match storage {
         CpuStorage::F32(numbers) => Ok(&mut numbers[range]),
-        _ => bail!("not numbers of 32 bits"),
+        _ => bail!("the tensor is not of type f32"),
     }
 }
 
@@ -98,14 +98,14 @@ impl InplaceOp2 for AddRows<'_> {
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout, other: &CpuStorage, other_layout: &Layout) -> Result<()> {
         let (rows, others) = (slice_mut(storage, layout)?, slice(other, other_layout)?);
         if rows.len() != others.len() {
-            bail!("rows of another shape");
+            bail!("the tensors have different shapes");
         }
         kernels::add_rows(rows, others, self.0);
         Ok(())
     }
 }
 
-/// `row += a number of its own`, in place.
+/// `row += bias[row]`, in place: one number for each row.
 pub(super) struct AddToRows<'a>(pub &'a [f32]);
 
 impl InplaceOp1 for AddToRows<'_> {
@@ -116,8 +116,8 @@ impl InplaceOp1 for AddToRows<'_> {
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let rows = slice_mut(storage, layout)?;
         let length = rows.len() / self.0.len();
-        for (row, more) in rows.chunks_exact_mut(length).zip(self.0) {
-            row.iter_mut().for_each(|number| *number += more);
+        for (row, bias) in rows.chunks_exact_mut(length).zip(self.0) {
+            row.iter_mut().for_each(|number| *number += bias);
         }
         Ok(())
     }

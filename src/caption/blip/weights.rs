@@ -1,10 +1,10 @@
-//! `model.safetensors`: what is in it, and its tensors as numbers of 32 bits.
+//! `model.safetensors`: the header, and the tensors converted to `f32`.
 //!
-//! It is not mapped into memory: a file that is truncated or written over while the service runs would end it, or change
-//! the model under its hands. Each tensor is read into memory of its own, when it is asked for, so that the model is never
-//! there twice. No memory is allocated that the length of the file does not account for.
+//! The file is not memory-mapped: if it were truncated or overwritten while the service runs, the process would crash or use a
+//! changed model. Each tensor is read on request into its own memory, so that the model is never in memory twice. Allocations
+//! never exceed what the file's length accounts for.
 //!
-//! The format: <https://huggingface.co/docs/safetensors/index#format>.
+//! Format: <https://huggingface.co/docs/safetensors/index#format>.
 
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
@@ -17,16 +17,16 @@ use std::path::{Path, PathBuf};
 use super::error::{OpenError, Problem};
 use super::files;
 
-/// That of BLIP-large has about 120 kB.
+/// BLIP-large's header has about 120 kB.
 const MAX_HEADER_BYTES: u64 = 16 << 20;
-/// Bytes that are read at a time: they stay in the second-level cache until they are numbers.
+/// The size of one read: it stays in the L2 cache until it is converted.
 const CHUNK_BYTES: usize = 256 << 10;
 
 pub(super) struct Weights {
     path: PathBuf,
     file: File,
     metadata: Metadata,
-    /// Where in the file the numbers begin.
+    /// The offset of the tensors' data in the file.
     start: u64,
 }
 
@@ -41,23 +41,26 @@ impl Weights {
         self.metadata.info(name).is_some()
     }
 
-    /// The numbers of a tensor, row by row. An error when it has not this shape, or one of them is not finite.
+    /// Reads the numbers of a tensor, row by row.
+    ///
+    /// # Errors
+    /// The tensor is missing, has another shape, or has a number that is not finite.
     pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, OpenError> {
         let mut values = Vec::with_capacity(self.check(name, shape)?.shape.iter().product());
         self.append(&mut values, name, shape)?;
         Ok(values)
     }
 
-    /// A tensor as a matrix, which may have another shape than the tensor.
-    pub fn tensor(&self, name: &str, shape: &[usize], wanted: (usize, usize)) -> Result<Tensor, OpenError> {
-        self.make(self.values(name, shape)?, wanted)
+    /// Reads a tensor of this `shape` and reshapes it to a matrix.
+    pub fn tensor(&self, name: &str, shape: &[usize], matrix_shape: (usize, usize)) -> Result<Tensor, OpenError> {
+        self.make(self.values(name, shape)?, matrix_shape)
     }
 
     pub fn matrix(&self, name: &str, [rows, columns]: [usize; 2]) -> Result<Tensor, OpenError> {
         self.tensor(name, &[rows, columns], (rows, columns))
     }
 
-    /// Several matrices of one shape, one below the other.
+    /// Reads several matrices of one shape and stacks them vertically.
     pub fn stacked(&self, names: &[String], [rows, columns]: [usize; 2]) -> Result<Tensor, OpenError> {
         for name in names {
             self.check(name, &[rows, columns])?;
@@ -70,12 +73,12 @@ impl Weights {
     }
 
     pub fn make(&self, values: Vec<f32>, shape: (usize, usize)) -> Result<Tensor, OpenError> {
-        self.made(Tensor::from_vec(values, shape, &Device::Cpu))
+        self.check_tensor(Tensor::from_vec(values, shape, &Device::Cpu))
     }
 
-    /// What candle made of what this file has.
-    pub fn made<T>(&self, made: candle_core::Result<T>) -> Result<T, OpenError> {
-        made.map_err(|error| self.wrong(Problem::Tensor(error)))
+    /// Converts candle's error for a tensor from this file.
+    pub fn check_tensor<T>(&self, result: candle_core::Result<T>) -> Result<T, OpenError> {
+        result.map_err(|error| self.wrong(Problem::Tensor(error)))
     }
 
     fn wrong(&self, problem: Problem) -> OpenError {
@@ -102,7 +105,7 @@ impl Weights {
         if finite { Ok(()) } else { Err(self.wrong(Problem::NotFinite(name.into()))) }
     }
 
-    /// Whether all are finite.
+    /// Reads and converts a tensor's numbers. Returns whether all are finite.
     fn convert<const N: usize>(
         &self,
         info: &TensorInfo,
@@ -123,23 +126,23 @@ impl Weights {
     }
 }
 
-/// What the header says, when it agrees with itself and with the length of the file, and where it ends.
+/// Reads the header and checks its consistency and the length of the file. Returns the offset of the data too.
 fn read_header(file: &File, length: u64) -> Result<(Metadata, u64), Problem> {
     let mut size = [0; 8];
     if length < 8 {
-        return Err(Problem::NotSafetensors("it is too short for one"));
+        return Err(Problem::NotSafetensors("it is too short"));
     }
     file.read_exact_at(&mut size, 0).map_err(Problem::Read)?;
     let size = u64::from_le_bytes(size);
     if size > MAX_HEADER_BYTES {
-        return Err(Problem::NotSafetensors("its header would be larger than any"));
+        return Err(Problem::NotSafetensors("its header exceeds the size limit"));
     }
     if size > length - 8 {
-        return Err(Problem::NotSafetensors("its header would end after it"));
+        return Err(Problem::NotSafetensors("its header is longer than the file"));
     }
     let mut header = vec![0; size as usize];
     file.read_exact_at(&mut header, 8).map_err(Problem::Read)?;
-    // Here is checked that the tensors lie one after the other without gaps, and are as long as their shapes say.
+    // Deserialisation checks that the tensors follow each other without gaps and that their lengths match their shapes.
     let metadata: Metadata = serde_json::from_slice(&header).map_err(Problem::Header)?;
     let start = 8 + size;
     let expected = start.saturating_add(metadata.data_len() as u64);

@@ -1,6 +1,6 @@
-//! The operations of S3 that exist here; every other one answers `NotImplemented` by itself.
+//! The S3 operations that the server implements; `s3s` answers all others with `NotImplemented`.
 //!
-//! Who may ask was decided before this is called: `s3s` checks the signature, and refuses what has none.
+//! `s3s` authenticates requests before it calls these functions: it checks the signature and refuses requests without one.
 
 use std::sync::Arc;
 
@@ -11,16 +11,15 @@ use s3s::dto::{
     GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput,
     ListObjectsV2Input, ListObjectsV2Output, PutObjectInput, PutObjectOutput,
 };
-use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
-use super::storage::{Storage, StorageError};
+use super::storage::Storage;
 use super::{copy, list, read, write};
-use crate::objects::error::chain;
 
-/// Every signature's region is accepted, but one has to be named where a client asks for it.
+/// The region that the server reports. It accepts signatures for every region.
 const REGION: &str = "us-east-1";
 
-/// The S3 service over a directory.
+/// The S3 API over a directory.
 pub(super) struct Api {
     pub(super) storage: Arc<Storage>,
     pub(super) bucket: String,
@@ -32,7 +31,7 @@ impl Api {
         if bucket == self.bucket {
             return Ok(());
         }
-        Err(s3_error!(NoSuchBucket, "there is no such bucket"))
+        Err(s3_error!(NoSuchBucket, "The bucket does not exist."))
     }
 }
 
@@ -88,15 +87,15 @@ impl S3 for Api {
         request: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
         self.check_bucket(&request.input.bucket)?;
-        // In S3, no location is the way to say us-east-1.
+        // In S3, an empty location means us-east-1.
         Ok(S3Response::new(GetBucketLocationOutput::default()))
     }
 
     async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
         if request.input.bucket == self.bucket {
-            return Err(s3_error!(BucketAlreadyOwnedByYou, "the bucket is there"));
+            return Err(s3_error!(BucketAlreadyOwnedByYou, "The bucket exists already."));
         }
-        Err(s3_error!(TooManyBuckets, "there is one bucket here, and its name is configured"))
+        Err(s3_error!(TooManyBuckets, "The server has exactly one bucket. The configuration sets its name."))
     }
 
     async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
@@ -107,21 +106,4 @@ impl S3 for Api {
             ..ListBucketsOutput::default()
         }))
     }
-}
-
-/// Runs what blocks on a thread that may. It runs to its end even when the client is gone by then.
-pub(super) async fn off_runtime<T: Send + 'static>(work: impl FnOnce() -> S3Result<T> + Send + 'static) -> S3Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(panicked) => {
-            tracing::error!("work on the objects' directory came to no end: {panicked}");
-            Err(S3ErrorCode::InternalError.into())
-        }
-    }
-}
-
-/// Logs what the client is not to see, its path, and tells it that the fault is here.
-pub(super) fn storage_error(error: StorageError) -> S3Error {
-    tracing::error!("the objects' directory failed: {}", chain(&error));
-    s3_error!(InternalError, "the object could not be read or written")
 }

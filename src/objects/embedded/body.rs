@@ -1,7 +1,7 @@
-//! A request's body under two bounds: its bytes, and how long it may stand still.
+//! Request bodies with two limits: their size, and the time for each pause.
 //!
-//! What nobody read of it comes back when it is dropped: an answer that is sent over a client's unread bytes may
-//! be lost with the connection, so the door reads them away first.
+//! Dropping a body returns its unread rest to the request filter, which discards it before it responds: closing a connection with
+//! unread bytes may lose the response.
 
 use std::future::Future as _;
 use std::io;
@@ -15,38 +15,38 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
-/// The texts by which these errors are known again behind the layers that wrap them.
-pub(super) const TOO_LARGE: &str = "the body is larger than it may be";
-pub(super) const STALLED: &str = "the body stood still for too long";
+// `s3s` wraps these errors in private types, so they are recognised by their text.
+pub(super) const TOO_LARGE: &str = "the body exceeds the size limit";
+pub(super) const STALLED: &str = "the client sent no data within the time limit";
 
-/// A body that ends in an error once it is too large or too slow.
+/// A body that fails when it exceeds its size limit or stalls.
 pub(super) struct BoundedBody {
     inner: Option<Incoming>,
-    unread: Option<oneshot::Sender<Unread>>,
-    left_bytes: u64,
+    unread: Option<oneshot::Sender<UnreadBody>>,
+    remaining_bytes: u64,
     idle_timeout: Duration,
     deadline: Pin<Box<Sleep>>,
-    /// Whether the deadline counts: it does only while the body is waited for, not while the disk is.
+    /// Whether the deadline applies: only while waiting for the client, not while waiting for the disk.
     waiting: bool,
     failed: bool,
 }
 
-/// A body that was dropped before its end.
-pub(super) enum Unread {
-    /// It can be read on.
+/// The state of a body that was dropped before its end.
+pub(super) enum UnreadBody {
+    /// The rest can still be read.
     Rest(Incoming),
-    /// It broke off, or a bound was reached.
+    /// Reading failed or a limit was exceeded.
     Failed,
 }
 
 impl BoundedBody {
-    /// The body, and where it comes back to if it is dropped before its end.
-    pub(super) fn new(inner: Incoming, bytes_max: u64, idle_timeout: Duration) -> (Self, oneshot::Receiver<Unread>) {
+    /// Wraps a body. The receiver gets the rest if the body is dropped before its end.
+    pub(super) fn new(inner: Incoming, bytes_max: u64, idle_timeout: Duration) -> (Self, oneshot::Receiver<UnreadBody>) {
         let (unread, receiver) = oneshot::channel();
         let body = Self {
             inner: Some(inner),
             unread: Some(unread),
-            left_bytes: bytes_max,
+            remaining_bytes: bytes_max,
             idle_timeout,
             deadline: Box::pin(tokio::time::sleep(idle_timeout)),
             waiting: false,
@@ -55,7 +55,7 @@ impl BoundedBody {
         (body, receiver)
     }
 
-    fn poll_within_bounds(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_within_limits(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
         if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
             self.waiting = false;
@@ -78,8 +78,8 @@ impl BoundedBody {
 
     fn count(&mut self, frame: &Frame<Bytes>) -> io::Result<()> {
         let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-        let left = self.left_bytes.checked_sub(bytes);
-        self.left_bytes = left.ok_or_else(|| io::Error::new(io::ErrorKind::FileTooLarge, TOO_LARGE))?;
+        let remaining = self.remaining_bytes.checked_sub(bytes);
+        self.remaining_bytes = remaining.ok_or_else(|| io::Error::new(io::ErrorKind::FileTooLarge, TOO_LARGE))?;
         Ok(())
     }
 }
@@ -89,7 +89,7 @@ impl Body for BoundedBody {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let polled = self.poll_within_bounds(cx);
+        let polled = self.poll_within_limits(cx);
         self.failed |= matches!(polled, Poll::Ready(Some(Err(_))));
         polled
     }
@@ -109,8 +109,8 @@ impl Drop for BoundedBody {
             return;
         }
         if let (Some(inner), Some(unread)) = (self.inner.take(), self.unread.take()) {
-            // That nobody waits for it means that the connection is gone.
-            unread.send(if self.failed { Unread::Failed } else { Unread::Rest(inner) }).ok();
+            // If the receiver no longer exists, the connection is closed.
+            unread.send(if self.failed { UnreadBody::Failed } else { UnreadBody::Rest(inner) }).ok();
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Copy: an object under another key, with its headers, metadata and checksums.
+//! `CopyObject`: copies an object to another key, with its headers, user metadata and checksums.
 //!
-//! The data is read as for a get, a proved block at a time, and written as for a put: what is damaged is not copied.
+//! The data is read in verified blocks as for `GetObject` and written as for `PutObject`, so a damaged object is not copied.
 
 use std::sync::Arc;
 
@@ -10,48 +10,49 @@ use s3s::dto::{
 };
 use s3s::{S3Result, s3_error};
 
-use super::api::{off_runtime, storage_error};
+use super::blocking::{internal_error, run_blocking};
 use super::object::Object;
 use super::read::stored_at;
-use super::storage::{Condition, Storage, StorageError};
-use super::trailer::Description;
+use super::storage::{Condition, Storage};
+use super::storage_error::StorageError;
+use super::trailer::ObjectMetadata;
 use super::{checksums, write};
 
 /// Copies an object, or changes nothing.
 pub(super) async fn copy(storage: &Arc<Storage>, input: CopyObjectInput) -> S3Result<CopyObjectOutput> {
     refuse_unsupported(&input)?;
     let CopySource::Bucket { key: from, version_id: None, .. } = &input.copy_source else {
-        return Err(s3_error!(NotImplemented, "objects are copied by bucket and key"));
+        return Err(s3_error!(NotImplemented, "x-amz-copy-source must be a bucket and a key without a version."));
     };
     let (from, to) = (from.to_string(), input.key.clone());
     write::check_key(&to)?;
     if from == to {
-        return Err(s3_error!(InvalidRequest, "an object is not copied to itself"));
+        return Err(s3_error!(InvalidRequest, "An object cannot be copied to itself."));
     }
     let storage = Arc::clone(storage);
-    let copied = off_runtime(move || {
-        let source = storage.find(&from).map_err(storage_error)?;
-        let source = source.ok_or_else(|| s3_error!(NoSuchKey, "there is no such object to copy"))?;
-        copy_object(&storage, &source, to).map_err(storage_error)
+    let copied = run_blocking(move || {
+        let source = storage.find(&from).map_err(internal_error)?;
+        let source = source.ok_or_else(|| s3_error!(NoSuchKey, "The object to copy does not exist."))?;
+        copy_object(&storage, &source, to).map_err(internal_error)
     });
     Ok(CopyObjectOutput { copy_object_result: Some(result(&copied.await?)), ..CopyObjectOutput::default() })
 }
 
-fn copy_object(storage: &Storage, source: &Object, key: String) -> Result<Description, StorageError> {
-    let mut draft = storage.draft(ChecksumHasher::default())?;
-    let mut rest = 0..source.description.length;
+fn copy_object(storage: &Storage, source: &Object, key: String) -> Result<ObjectMetadata, StorageError> {
+    let mut upload = storage.begin_upload(ChecksumHasher::default())?;
+    let mut rest = 0..source.metadata.length;
     while !rest.is_empty() {
         let block = source.read_first(&rest)?;
-        draft.write_block(&block)?;
+        upload.write_block(&block)?;
         rest.start += block.len() as u64;
     }
-    let description = Description { key, stored_at_ms: draft.stored_at_ms(), ..source.description.clone() };
-    storage.commit(draft, &description, &Condition::None)?;
-    Ok(description)
+    let metadata = ObjectMetadata { key, stored_at_ms: upload.stored_at_ms(), ..source.metadata.clone() };
+    storage.commit(upload, &metadata, &Condition::None)?;
+    Ok(metadata)
 }
 
-fn result(copied: &Description) -> CopyObjectResult {
-    let checksums = checksums::stored(&copied.checksums);
+fn result(copied: &ObjectMetadata) -> CopyObjectResult {
+    let checksums = checksums::to_dto(&copied.checksums);
     CopyObjectResult {
         e_tag: Some(ETag::Strong(copied.md5.clone())),
         last_modified: Some(Timestamp::from(stored_at(copied.stored_at_ms))),
@@ -64,7 +65,7 @@ fn result(copied: &Description) -> CopyObjectResult {
     }
 }
 
-/// Features that a client may count on are refused, not ignored.
+/// Refuses unsupported features instead of ignoring them, because a client may rely on them.
 fn refuse_unsupported(input: &CopyObjectInput) -> S3Result<()> {
     let replaces = |directive: &MetadataDirective| directive.as_str() != MetadataDirective::COPY;
     let unsupported = [
@@ -81,5 +82,5 @@ fn refuse_unsupported(input: &CopyObjectInput) -> S3Result<()> {
         ("x-amz-object-lock-legal-hold", input.object_lock_legal_hold_status.is_some()),
         ("x-amz-website-redirect-location", input.website_redirect_location.is_some()),
     ];
-    write::refuse_asked(&unsupported)
+    write::refuse_requested(&unsupported)
 }

@@ -1,6 +1,6 @@
-//! The one key pair of the server: made at random on the first start, kept in the directory.
+//! The server's only key pair: generated at random on the first start and stored in the directory.
 //!
-//! The file is readable by its owner alone. Nothing here may log or print the secret.
+//! Only the file's owner can read it. Nothing here may log or print the secret.
 
 use std::fmt;
 use std::io;
@@ -17,17 +17,17 @@ use super::{Error, disk};
 
 const FILE: &str = "credentials.json";
 
-/// An access key and its secret, as S3 clients take them.
+/// An access key and its secret for S3 clients.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Credentials {
-    /// 20 letters and digits; part of every presigned URL, so no secret.
+    /// 20 letters and digits. Every presigned URL contains it, so it is not a secret.
     pub access_key_id: String,
     /// 40 characters.
     pub secret_access_key: String,
 }
 
 impl Credentials {
-    /// Reads the directory's key pair, or makes one.
+    /// Reads the directory's key pair, or generates and stores one.
     pub(super) fn load_or_create(directory: &Path) -> Result<Self, Error> {
         let path = directory.join(FILE);
         match std::fs::read(&path) {
@@ -36,10 +36,10 @@ impl Credentials {
                 parse(&content).ok_or(Error::Credentials { path })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let made = generate().map_err(disk::at(&path))?;
-                let content = serde_json::to_vec_pretty(&made).map_err(|error| disk::at(&path)(error.into()))?;
+                let generated = generate().map_err(disk::at(&path))?;
+                let content = serde_json::to_vec_pretty(&generated).map_err(|error| disk::at(&path)(error.into()))?;
                 disk::replace_file(&path, &content)?;
-                Ok(made)
+                Ok(generated)
             }
             Err(error) => Err(disk::at(&path)(error)),
         }
@@ -52,14 +52,14 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// `s3s`'s own `SimpleAuth` answers an unknown key with `NotSignedUp`; S3 says `InvalidAccessKeyId`.
+/// Replaces `s3s`'s `SimpleAuth`, which answers an unknown key with `NotSignedUp` instead of S3's `InvalidAccessKeyId`.
 #[async_trait::async_trait]
 impl S3Auth for Credentials {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
         if access_key == self.access_key_id {
             Ok(SecretKey::from(self.secret_access_key.as_str()))
         } else {
-            Err(s3_error!(InvalidAccessKeyId, "the access key does not exist here"))
+            Err(s3_error!(InvalidAccessKeyId, "The access key does not exist."))
         }
     }
 }
@@ -75,7 +75,7 @@ fn generate() -> io::Result<Credentials> {
 
 fn parse(content: &[u8]) -> Option<Credentials> {
     let found: Credentials = serde_json::from_slice(content).ok()?;
-    // A slash would end the key's part of a signature's scope, and the scope would no longer parse.
+    // A slash in the access key would separate parts of the credential scope, which could then not be parsed.
     let usable = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     let fits = usable(&found.access_key_id) && !found.access_key_id.contains('/') && usable(&found.secret_access_key);
     fits.then_some(found)

@@ -1,8 +1,8 @@
-//! The keys in order, for listings: files are named by hashes, so their order says nothing.
+//! An index of the keys in order, for listings: files are named by hashes, so their order is meaningless.
 //!
-//! Only an operator's check lists, so the index is made by the first listing, from the trailers of all files, kept
-//! true by every change after that, and dropped by the first change when no listing came for a while. It
-//! costs about 100 bytes an object plus its key while it is there; nothing at start, nothing on the disk.
+//! Only an operator's check lists objects. So the first listing builds the index from the trailers of all files, every later
+//! change updates it, and the first change after a period without listings drops it. The index takes about 100 bytes per object
+//! plus the key, in memory only, and costs nothing at startup.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -11,49 +11,49 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::object::Object;
-use super::storage::StorageError;
+use super::storage_error::StorageError;
 
-/// Between an operator's listings, the memory is worth more than the index.
-const KEPT_UNUSED: Duration = Duration::from_secs(10 * 60);
+/// An index that was not used for this time is dropped: between an operator's listings, memory is worth more.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// Opening a file is mostly waiting for the disk, which likes to be asked several things at once.
+/// Opening files is mostly waiting for the disk, which handles several requests in parallel.
 const SCAN_THREADS: usize = 4;
 
-/// Which keys a listing wants. Order is that of the keys' UTF-8 bytes, as in S3.
+/// The parameters of a listing. Keys are sorted by their UTF-8 bytes, as in S3.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Query {
     pub(super) prefix: String,
-    /// Keys that go on after the prefix and then have this are folded into one name; empty: none are.
+    /// Keys that contain this after the prefix are grouped into common prefixes; empty for no grouping.
     pub(super) delimiter: String,
-    pub(super) after: After,
-    /// The most names of a page, keys and folded ones together.
+    pub(super) after: StartAfter,
+    /// Maximum number of keys and common prefixes on a page.
     pub(super) limit: usize,
 }
 
-/// Where a page begins.
+/// The position after which a page starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum After {
+pub(super) enum StartAfter {
     #[default]
-    Nothing,
+    Beginning,
     Key(String),
-    /// After all the keys that begin so.
-    Folded(String),
+    /// After all keys that begin with this prefix.
+    CommonPrefix(String),
 }
 
-/// One page of names.
+/// One page of a listing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Page {
     pub(super) keys: Vec<String>,
-    pub(super) folded: Vec<String>,
-    /// Where the next page begins; `None` after the last.
-    pub(super) next: Option<After>,
+    pub(super) common_prefixes: Vec<String>,
+    /// The position of the next page; `None` on the last page.
+    pub(super) next: Option<StartAfter>,
 }
 
-/// The index, if it is there.
+/// The index, which exists only while it is in use.
 #[derive(Default)]
 pub(super) struct Index {
     state: Mutex<State>,
-    /// Held while the files are read, so that two listings do not both do it.
+    /// Held while the files are scanned, so that concurrent listings scan them only once.
     scanning: Mutex<()>,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Index {
 enum State {
     #[default]
     Absent,
-    /// The changes since the scan began, in the order of their making: they win over what it found.
+    /// The changes since the scan began, oldest first. They override the result of the scan.
     Scanning(Vec<(String, bool)>),
     Ready {
         keys: BTreeSet<String>,
@@ -70,19 +70,19 @@ enum State {
 }
 
 impl Index {
-    /// Notes that a key now is, or is not. Call it while the key's shard is locked for writing.
-    pub(super) fn note(&self, key: &str, present: bool) {
+    /// Records that a key now exists or not. Call it while holding the write lock of the key's shard.
+    pub(super) fn record(&self, key: &str, present: bool) {
         let mut state = self.lock();
         match &mut *state {
             State::Absent => {}
             State::Scanning(changes) => changes.push((key.to_owned(), present)),
-            State::Ready { used, .. } if used.elapsed() > KEPT_UNUSED => *state = State::Absent,
+            State::Ready { used, .. } if used.elapsed() > IDLE_TIMEOUT => *state = State::Absent,
             State::Ready { keys, .. } => apply(keys, key.to_owned(), present),
         }
     }
 
-    /// One page, from the index or, when there is none, after reading all of `folders`.
-    pub(super) fn page(&self, folders: &[PathBuf], query: &Query) -> Result<Page, StorageError> {
+    /// Returns one page. Scans all `directories` first if the index does not exist.
+    pub(super) fn page(&self, directories: &[PathBuf], query: &Query) -> Result<Page, StorageError> {
         if let Some(page) = self.page_if_ready(query) {
             return Ok(page);
         }
@@ -91,7 +91,7 @@ impl Index {
             return Ok(page);
         }
         *self.lock() = State::Scanning(Vec::new());
-        let found = scan(folders);
+        let found = scan(directories);
         let mut state = self.lock();
         let changes = match std::mem::take(&mut *state) {
             State::Scanning(changes) => changes,
@@ -129,12 +129,12 @@ fn apply(keys: &mut BTreeSet<String>, key: String, present: bool) {
     }
 }
 
-/// Reads the key in every file's trailer. A damaged file has no key that could be trusted: it is logged and left out.
-fn scan(folders: &[PathBuf]) -> Result<BTreeSet<String>, StorageError> {
-    let share = folders.len().div_ceil(SCAN_THREADS).max(1);
+/// Reads the key in every file's trailer. Damaged files are logged and skipped: their key cannot be trusted.
+fn scan(directories: &[PathBuf]) -> Result<BTreeSet<String>, StorageError> {
+    let share = directories.len().div_ceil(SCAN_THREADS).max(1);
     let mut keys = BTreeSet::new();
     std::thread::scope(|scope| {
-        let readers: Vec<_> = folders.chunks(share).map(|share| scope.spawn(|| scan_share(share))).collect();
+        let readers: Vec<_> = directories.chunks(share).map(|share| scope.spawn(|| scan_share(share))).collect();
         for reader in readers {
             let found = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             keys.extend(found);
@@ -143,15 +143,15 @@ fn scan(folders: &[PathBuf]) -> Result<BTreeSet<String>, StorageError> {
     })
 }
 
-fn scan_share(folders: &[PathBuf]) -> Result<Vec<String>, StorageError> {
+fn scan_share(directories: &[PathBuf]) -> Result<Vec<String>, StorageError> {
     let mut keys = Vec::new();
-    for folder in folders {
-        for entry in std::fs::read_dir(folder).map_err(StorageError::io(folder))? {
-            let path = entry.map_err(StorageError::io(folder))?.path();
+    for directory in directories {
+        for entry in std::fs::read_dir(directory).map_err(StorageError::io(directory))? {
+            let path = entry.map_err(StorageError::io(directory))?.path();
             match Object::open(&path) {
-                Ok(Some(object)) => keys.push(object.description.key),
+                Ok(Some(object)) => keys.push(object.metadata.key),
                 Ok(None) => {}
-                Err(error @ StorageError::Damaged { .. }) => tracing::error!("left out of a listing: {error}"),
+                Err(error @ StorageError::Damaged { .. }) => tracing::error!("skipping an object in a listing: {error}"),
                 Err(error) => return Err(error),
             }
         }
@@ -165,53 +165,53 @@ fn select(keys: &BTreeSet<String>, query: &Query) -> Page {
         return page;
     }
     let mut start = match &query.after {
-        After::Nothing => Bound::Included(query.prefix.clone()),
-        After::Key(key) if *key < query.prefix => Bound::Included(query.prefix.clone()),
-        After::Key(key) => Bound::Excluded(key.clone()),
-        After::Folded(folded) => past(folded),
+        StartAfter::Beginning => Bound::Included(query.prefix.clone()),
+        StartAfter::Key(key) if *key < query.prefix => Bound::Included(query.prefix.clone()),
+        StartAfter::Key(key) => Bound::Excluded(key.clone()),
+        StartAfter::CommonPrefix(prefix) => after_prefix(prefix),
     };
-    let mut last = After::Nothing;
+    let mut last = StartAfter::Beginning;
     while let Some(key) = keys.range((start, Bound::Unbounded)).next() {
         let Some(rest) = key.strip_prefix(&query.prefix) else {
-            // Before the prefix when a page began early, past its last key otherwise.
+            // A key before the prefix: the page started early. Otherwise all keys with the prefix are done.
             if *key < query.prefix {
                 start = Bound::Included(query.prefix.clone());
                 continue;
             }
             break;
         };
-        if page.keys.len() + page.folded.len() == query.limit {
+        if page.keys.len() + page.common_prefixes.len() == query.limit {
             page.next = Some(last);
             break;
         }
-        let folds = if query.delimiter.is_empty() { None } else { rest.find(&query.delimiter) };
-        if let Some(at) = folds {
-            let folded = key[..query.prefix.len() + at + query.delimiter.len()].to_owned();
-            start = past(&folded);
-            last = After::Folded(folded.clone());
-            page.folded.push(folded);
+        let delimiter_at = if query.delimiter.is_empty() { None } else { rest.find(&query.delimiter) };
+        if let Some(at) = delimiter_at {
+            let common_prefix = key[..query.prefix.len() + at + query.delimiter.len()].to_owned();
+            start = after_prefix(&common_prefix);
+            last = StartAfter::CommonPrefix(common_prefix.clone());
+            page.common_prefixes.push(common_prefix);
         } else {
             start = Bound::Excluded(key.clone());
-            last = After::Key(key.clone());
+            last = StartAfter::Key(key.clone());
             page.keys.push(key.clone());
         }
     }
     page
 }
 
-/// The bound after every string that begins with `folded`.
-fn past(folded: &str) -> Bound<String> {
-    // The next string that is not a continuation: the last character raised by one, or dropped if there is none higher.
-    let mut text = folded.to_owned();
+/// Returns the bound after all strings that begin with `prefix`.
+fn after_prefix(prefix: &str) -> Bound<String> {
+    // The first string after them is the prefix with its last character incremented, or removed if it is the highest character.
+    let mut text = prefix.to_owned();
     while let Some(character) = text.pop() {
         let code = u32::from(character) + 1;
-        // U+D800 to U+DFFF are no characters; the next one is U+E000.
+        // U+D800 to U+DFFF are surrogates, not characters: continue with U+E000.
         let code = if code == 0xD800 { 0xE000 } else { code };
         if let Some(next) = char::from_u32(code) {
             text.push(next);
             return Bound::Included(text);
         }
     }
-    // Nothing but highest characters: past it is past the highest string that can be a key.
+    // The prefix consists of the highest character only: start after the highest string that can be a key.
     Bound::Excluded(char::MAX.to_string().repeat(256))
 }

@@ -1,4 +1,4 @@
-//! ListObjectsV2: pages of the index, with each object's particulars from its file.
+//! `ListObjectsV2`: pages of the index, with each object's details read from its file.
 
 use std::sync::Arc;
 
@@ -10,25 +10,26 @@ use s3s::dto::{
 };
 use s3s::{S3Result, s3_error};
 
-use super::api::{off_runtime, storage_error};
-use super::index::{After, Query};
+use super::blocking::{internal_error, run_blocking};
+use super::index::{Query, StartAfter};
 use super::read::stored_at;
-use super::storage::{Storage, StorageError};
+use super::storage::Storage;
+use super::storage_error::StorageError;
 
-/// S3's own bound on a page.
+/// S3's maximum page size.
 const PAGE_MAX: usize = 1000;
 
-/// What `encoding-type=url` leaves as it is.
+/// The characters that `encoding-type=url` encodes.
 const URL_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/').remove(b'*');
 
-/// One page of objects. An object that is removed meanwhile is missing from it, one that is damaged is logged and left out.
+/// Returns one page of objects. Skips objects that are removed meanwhile; skips and logs damaged ones.
 pub(super) async fn list(storage: &Arc<Storage>, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
     let limit = input.max_keys.unwrap_or(PAGE_MAX as i32);
-    let limit = usize::try_from(limit).map_err(|_| s3_error!(InvalidArgument, "max-keys is negative"))?.min(PAGE_MAX);
+    let limit = usize::try_from(limit).map_err(|_| s3_error!(InvalidArgument, "max-keys must not be negative."))?.min(PAGE_MAX);
     let after = match (&input.continuation_token, &input.start_after) {
-        (Some(token), _) => decode(token)?,
-        (None, Some(key)) => After::Key(key.clone()),
-        (None, None) => After::Nothing,
+        (Some(token), _) => decode_token(token)?,
+        (None, Some(key)) => StartAfter::Key(key.clone()),
+        (None, None) => StartAfter::Beginning,
     };
     let query = Query {
         prefix: input.prefix.clone().unwrap_or_default(),
@@ -37,10 +38,10 @@ pub(super) async fn list(storage: &Arc<Storage>, input: ListObjectsV2Input) -> S
         limit,
     };
     let storage = Arc::clone(storage);
-    let (page, objects) = off_runtime(move || {
-        let mut page = storage.page(&query).map_err(storage_error)?;
+    let (page, objects) = run_blocking(move || {
+        let mut page = storage.page(&query).map_err(internal_error)?;
         let keys = std::mem::take(&mut page.keys);
-        let objects = describe(&storage, keys).map_err(storage_error)?;
+        let objects = describe(&storage, keys).map_err(internal_error)?;
         Ok((page, objects))
     })
     .await?;
@@ -50,25 +51,26 @@ pub(super) async fn list(storage: &Arc<Storage>, input: ListObjectsV2Input) -> S
     let owner = input.fetch_owner.unwrap_or_default().then(owner);
     let contents: Vec<_> =
         objects.into_iter().map(|object| Object { key: object.key.map(encode), owner: owner.clone(), ..object }).collect();
-    let folded: Vec<_> = page.folded.into_iter().map(|prefix| CommonPrefix { prefix: Some(encode(prefix)) }).collect();
+    let common_prefixes: Vec<_> =
+        page.common_prefixes.into_iter().map(|prefix| CommonPrefix { prefix: Some(encode(prefix)) }).collect();
     Ok(ListObjectsV2Output {
         name: Some(input.bucket),
         prefix: Some(encode(input.prefix.unwrap_or_default())),
         delimiter: input.delimiter.map(encode),
         start_after: input.start_after.map(encode),
         max_keys: i32::try_from(limit).ok(),
-        key_count: i32::try_from(contents.len() + folded.len()).ok(),
+        key_count: i32::try_from(contents.len() + common_prefixes.len()).ok(),
         is_truncated: Some(page.next.is_some()),
         continuation_token: input.continuation_token,
         next_continuation_token: page.next.as_ref().map(encode_token),
         contents: (!contents.is_empty()).then_some(contents),
-        common_prefixes: (!folded.is_empty()).then_some(folded),
+        common_prefixes: (!common_prefixes.is_empty()).then_some(common_prefixes),
         encoding_type: encoding.clone(),
         ..ListObjectsV2Output::default()
     })
 }
 
-/// The one owner of everything here.
+/// The owner of the bucket and of all objects.
 pub(super) fn owner() -> Owner {
     Owner { id: Some("embedded".to_owned()), display_name: None }
 }
@@ -76,19 +78,19 @@ pub(super) fn owner() -> Owner {
 fn describe(storage: &Storage, keys: Vec<String>) -> Result<Vec<Object>, StorageError> {
     let mut objects = Vec::with_capacity(keys.len());
     for key in keys {
-        let description = match storage.find(&key) {
-            Ok(Some(object)) => object.description,
+        let metadata = match storage.find(&key) {
+            Ok(Some(object)) => object.metadata,
             Ok(None) => continue,
             Err(error @ StorageError::Damaged { .. }) => {
-                tracing::error!("left out of a listing: {error}");
+                tracing::error!("skipping an object in a listing: {error}");
                 continue;
             }
             Err(error) => return Err(error),
         };
         objects.push(Object {
-            e_tag: Some(ETag::Strong(description.md5)),
-            last_modified: Some(Timestamp::from(stored_at(description.stored_at_ms))),
-            size: i64::try_from(description.length).ok(),
+            e_tag: Some(ETag::Strong(metadata.md5)),
+            last_modified: Some(Timestamp::from(stored_at(metadata.stored_at_ms))),
+            size: i64::try_from(metadata.length).ok(),
             storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
             key: Some(key),
             ..Object::default()
@@ -97,23 +99,23 @@ fn describe(storage: &Storage, keys: Vec<String>) -> Result<Vec<Object>, Storage
     Ok(objects)
 }
 
-/// A token is where the page before ended, in a form that nobody should build on.
-fn encode_token(after: &After) -> String {
+/// Encodes the position of the next page as an opaque token.
+fn encode_token(after: &StartAfter) -> String {
     let text = match after {
-        After::Nothing => String::new(),
-        After::Key(key) => format!("k{key}"),
-        After::Folded(folded) => format!("p{folded}"),
+        StartAfter::Beginning => String::new(),
+        StartAfter::Key(key) => format!("k{key}"),
+        StartAfter::CommonPrefix(prefix) => format!("p{prefix}"),
     };
     URL_SAFE_NO_PAD.encode(text)
 }
 
-fn decode(token: &str) -> S3Result<After> {
+fn decode_token(token: &str) -> S3Result<StartAfter> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok();
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
     let after = match text.split_at_checked(1) {
-        Some(("k", key)) => Some(After::Key(key.to_owned())),
-        Some(("p", folded)) => Some(After::Folded(folded.to_owned())),
+        Some(("k", key)) => Some(StartAfter::Key(key.to_owned())),
+        Some(("p", prefix)) => Some(StartAfter::CommonPrefix(prefix.to_owned())),
         _ => None,
     };
-    after.ok_or_else(|| s3_error!(InvalidArgument, "the continuation token is not one of ours"))
+    after.ok_or_else(|| s3_error!(InvalidArgument, "The continuation token is not valid."))
 }

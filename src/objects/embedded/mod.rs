@@ -1,39 +1,41 @@
-//! The S3 server inside the process: what answers when no other S3 is configured.
+//! The embedded S3 server, for deployments without another S3 server.
 //!
-//! It serves one bucket from a directory, over plain HTTP, with the operations that this product uses and
-//! S3's own rules for them: SigV4 and presigned URLs, conditional writes, checksums, ranges. What it has
-//! acknowledged is on the disk: file and directory are synced before the answer.
+//! It serves one bucket from a directory over plain HTTP. It implements the operations that this service uses with S3's rules for
+//! them: SigV4 and presigned URLs, conditional writes, checksums, ranges. Every acknowledged write is durable: file and directory
+//! are synced before the response.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `server`, `door`, `body`, `pace` | connections, what is refused or added around S3, bounds on slow and big bodies |
-//! | `api`, `read`, `write`, `copy`, `list`, `checksums` | the operations, from S3's types to the storage's |
-//! | `storage`, `draft`, `object`, `trailer`, `index`, `disk` | the directory: writing, reading, the file format |
-//! | `credentials` | the key pair, made on the first start |
+//! | `server`, `request_filter`, `body`, `min_rate` | connections, checks and headers around S3, limits for slow or large bodies |
+//! | `api`, `read`, `write`, `copy`, `list`, `checksums`, `blocking` | the operations: from S3's types to the storage's |
+//! | `storage`, `upload_file`, `object`, `trailer`, `index`, `disk`, `storage_error` | the directory and the file format |
+//! | `credentials` | the key pair, generated on the first start |
 //!
-//! It listens twice: where clients with presigned URLs come, and on a port that only this process is told of. So clients that hold all
-//! their connections and read nothing take none from uploads, deletions and `/ready`.
+//! It listens on two ports: a public one for clients with presigned URLs, and one that only this process uses. So clients that
+//! occupy all public connections without reading cannot block uploads, deletions or `/ready`.
 //!
-//! It must never build a path from a key, answer before a sync, or serve bytes whose checksum it has not seen.
+//! It must never build a path from a key, respond before a sync, or serve bytes whose checksum it has not verified.
 //! Pitfall: `s3s` logs every refused request as an error and, at debug level, whole requests with their
-//! signatures; the process's log filter should say `s3s=off`. What is worth a line is logged here.
+//! signatures, so the process's log filter should contain `s3s=off`. This module logs what operators need.
 
 mod api;
+mod blocking;
 mod body;
 mod checksums;
 mod copy;
 mod credentials;
 mod disk;
-mod door;
-mod draft;
 mod index;
 mod list;
+mod min_rate;
 mod object;
-mod pace;
 mod read;
+mod request_filter;
 mod server;
 mod storage;
+mod storage_error;
 mod trailer;
+mod upload_file;
 mod write;
 
 #[cfg(test)]
@@ -49,47 +51,47 @@ pub use self::credentials::Credentials;
 use self::server::Server;
 use self::storage::Storage;
 
-/// A running server. Dropping it stops it at once; [`Embedded::shutdown`] lets requests finish.
+/// A running server. Dropping it aborts all requests; [`Embedded::shutdown`] lets them finish.
 pub struct Embedded {
-    /// Where it listens for clients: the configured address, with the real port where that was 0.
+    /// The public address: the configured one, with the actual port if that was 0.
     pub address: SocketAddr,
-    /// Where it listens for this process, on a port that nobody else is told of.
-    pub own_address: SocketAddr,
-    /// The only key pair that it accepts; the same again at the next start.
+    /// The address for this process's own requests.
+    pub internal_address: SocketAddr,
+    /// The only key pair that the server accepts. It stays the same across restarts.
     pub credentials: Credentials,
     server: Server,
-    own_server: Server,
+    internal_server: Server,
 }
 
-/// What the server needs to know.
+/// Configuration of the server.
 #[derive(Debug, Clone)]
 pub struct EmbeddedConfig {
-    /// The server's own directory; made if absent. One process at a time may use it.
+    /// The server's own directory, created if missing. Only one process at a time can use it.
     pub directory: PathBuf,
-    /// The address to listen on; port 0 means any free one.
+    /// The public address to listen on; port 0 selects any free port.
     pub address: SocketAddr,
-    /// The one bucket that exists. Another name later means another, empty bucket; the old one's files stay.
+    /// The only bucket. A new name creates another, empty bucket; the files of the old one stay.
     pub bucket: String,
-    /// Whether pages of any origin may read through presigned URLs (GET and HEAD; never writes).
+    /// Whether pages of any origin may read through presigned URLs (GET and HEAD only).
     pub cors: bool,
-    /// The bounds on what clients may ask for.
+    /// Limits for requests and connections.
     pub limits: Limits,
 }
 
-/// Bounds on what clients may ask for.
+/// Limits for requests and connections.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The largest object, in bytes.
+    /// The size of the largest object in bytes.
     pub object_bytes: u64,
-    /// Clients' connections served at a time; further ones wait in the kernel's queue.
+    /// Maximum number of public connections; further ones wait in the kernel's queue.
     pub connections: usize,
-    /// As many again for this process.
-    pub own_connections: usize,
-    /// How long a connection may take over a request's head, which is also how long an unused one stays open.
+    /// Maximum number of this process's own connections.
+    pub internal_connections: usize,
+    /// The time limit for a request's head. Idle keep-alive connections are closed after this time too.
     pub header_timeout: Duration,
-    /// How long a body may stand still, in either direction.
+    /// The time limit for each pause within a body, in either direction.
     pub idle_timeout: Duration,
-    /// What a client must take of an answer, once it has been waited for for 30 seconds; 0 is any.
+    /// The minimum rate at which a client must read, enforced after the server has waited 30 seconds for it; 0 for no minimum.
     pub min_bytes_per_second: u64,
 }
 
@@ -97,9 +99,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             object_bytes: 64 * 1024 * 1024,
-            // Each needs two file descriptors, and this process's own a third; 1024 is a common limit for a process.
+            // A public connection needs two file descriptors, an internal one three; 1024 is a common limit for a process.
             connections: 192,
-            own_connections: 256,
+            internal_connections: 256,
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             min_bytes_per_second: 16 << 10,
@@ -108,17 +110,17 @@ impl Default for Limits {
 }
 
 impl EmbeddedConfig {
-    /// A configuration with CORS on and the default [`Limits`].
+    /// Returns a configuration with CORS enabled and the default [`Limits`].
     pub fn new(directory: impl Into<PathBuf>, address: SocketAddr, bucket: impl Into<String>) -> Self {
         Self { directory: directory.into(), address, bucket: bucket.into(), cors: true, limits: Limits::default() }
     }
 }
 
 impl Embedded {
-    /// Locks and prepares the directory, reads or makes the credentials, and serves on a task of its own.
+    /// Locks and prepares the directory, reads or generates the credentials, and starts serving on background tasks.
     ///
     /// # Errors
-    /// See [`Error`]; nothing is left running then.
+    /// See [`Error`]. After an error nothing keeps running.
     pub async fn start(config: EmbeddedConfig) -> Result<Self, Error> {
         if !s3s::path::check_bucket_name(&config.bucket) {
             return Err(Error::BucketName { bucket: config.bucket });
@@ -132,18 +134,20 @@ impl Embedded {
         let (storage, credentials) = prepared
             .await
             .map_err(|panicked| Error::Io { path: config.directory.clone(), source: io::Error::other(panicked) })??;
-        let own = SocketAddr::new(config.address.ip(), 0);
-        let own_server = Server::start(&config, own, config.limits.own_connections, Arc::clone(&storage), &credentials).await?;
+        let internal_address = SocketAddr::new(config.address.ip(), 0);
+        let internal_server =
+            Server::start(&config, internal_address, config.limits.internal_connections, Arc::clone(&storage), &credentials)
+                .await?;
         let server = Server::start(&config, config.address, config.limits.connections, storage, &credentials).await?;
-        Ok(Self { address: server.address(), own_address: own_server.address(), credentials, server, own_server })
+        Ok(Self { address: server.address(), internal_address: internal_server.address(), credentials, server, internal_server })
     }
 
-    /// Accepts nothing more, lets requests that have begun finish for at most `grace`, and cuts the rest off.
+    /// Stops accepting connections, waits at most `grace` for open requests, and aborts the rest.
     ///
-    /// An upload that is cut off leaves nothing. The directory is unlocked when this returns, except while
-    /// a write that had reached the disk by then is still being synced.
+    /// An aborted upload leaves nothing behind. The directory is unlocked when this returns, unless a write that has reached the
+    /// disk is still being synced.
     pub async fn shutdown(self, grace: Duration) {
-        tokio::join!(self.server.shutdown(grace), self.own_server.shutdown(grace));
+        tokio::join!(self.server.shutdown(grace), self.internal_server.shutdown(grace));
     }
 }
 
@@ -160,9 +164,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    #[error("{bucket:?} cannot be a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens")]
+    #[error("{bucket:?} is not a valid bucket name: use 3 to 63 lower-case letters, digits, dots and hyphens")]
     BucketName { bucket: String },
-    #[error("{} does not hold an access key and its secret; restore it, or remove it to have a new one made", path.display())]
+    #[error(
+        "{} does not contain an access key and its secret; restore the file, or delete it to generate a new key pair",
+        path.display()
+    )]
     Credentials { path: PathBuf },
     #[error("{}", path.display())]
     Io {

@@ -1,6 +1,6 @@
-//! An object's file, open for reading: its description, and its data a proved block at a time.
+//! An object's file, open for reading: the metadata, and the data in verified blocks.
 //!
-//! It keeps the file that it opened: a later upload of the same key puts another file in its place and does not
+//! It keeps the file that it opened: a later upload of the same key puts another file in its file and does not
 //! disturb this one. Everything here blocks.
 
 use std::fs::File;
@@ -11,26 +11,26 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::storage::StorageError;
-use super::trailer::{self, BLOCK_BYTES, Description, FOOTER_BYTES, Footer};
+use super::storage_error::StorageError;
+use super::trailer::{self, BLOCK_BYTES, FOOTER_BYTES, Footer, ObjectMetadata};
 
-/// Enough for the whole trailer of almost every object, so that opening one takes a single read.
+/// Large enough for the trailer of almost every object, so that opening one takes a single read.
 const FIRST_READ_BYTES: u64 = 4096;
 
-/// An open object whose trailer has been proved.
+/// An open object with a verified trailer.
 #[derive(Debug)]
 pub(super) struct Object {
-    pub(super) description: Description,
-    blocks: Vec<u32>,
+    pub(super) metadata: ObjectMetadata,
+    block_checksums: Vec<u32>,
     file: File,
     path: PathBuf,
 }
 
 impl Object {
-    /// Opens a file, whatever key it is for.
+    /// Opens a file without checking its key; `None` if the file does not exist.
     ///
     /// # Errors
-    /// `Damaged` when it is not whole; `None` when there is no such file.
+    /// `Damaged` if the file is truncated or its trailer is wrong.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, StorageError> {
         let file = match File::open(path) {
             Ok(file) => file,
@@ -48,19 +48,20 @@ impl Object {
         }
         let trailer_bytes = usize::try_from(footer.trailer_bytes()).unwrap_or(usize::MAX);
         let trailer_start = tail.len().checked_sub(trailer_bytes).ok_or_else(|| damaged("shorter than its trailer"))?;
-        let (description, blocks) = footer.decode_trailer(&tail[trailer_start..]).map_err(damaged)?;
-        Ok(Some(Self { description, blocks, file, path: path.to_owned() }))
+        let (metadata, block_checksums) = footer.decode_trailer(&tail[trailer_start..]).map_err(damaged)?;
+        Ok(Some(Self { metadata, block_checksums, file, path: path.to_owned() }))
     }
 
-    /// The piece of `range` that lies in the block of its first byte; empty when the range is.
+    /// Reads the part of `range` that lies in its first block; empty if the range is empty.
     ///
     /// # Errors
-    /// `Damaged` when that block is not what was written.
+    /// `Damaged` if the block's checksum is wrong.
     pub(super) fn read_first(&self, range: &Range<u64>) -> Result<Bytes, StorageError> {
         self.read_first_into(Vec::new(), range)
     }
 
-    /// As [`Self::read_first`], in a buffer that the caller has. It needs room for the [block](Self::first_block).
+    /// Reads as [`Self::read_first`] into the caller's buffer. To avoid reallocation, its capacity must be the length of the
+    /// [block](Self::first_block).
     pub(super) fn read_first_into(&self, mut buffer: Vec<u8>, range: &Range<u64>) -> Result<Bytes, StorageError> {
         if range.is_empty() {
             return Ok(Bytes::new());
@@ -68,25 +69,27 @@ impl Object {
         let block = self.first_block(range);
         buffer.resize((block.end - block.start) as usize, 0);
         self.file.read_exact_at(&mut buffer, block.start).map_err(StorageError::io(&self.path))?;
-        let expected = usize::try_from(block.start / BLOCK_BYTES as u64).ok().and_then(|number| self.blocks.get(number));
+        let index = usize::try_from(block.start / BLOCK_BYTES as u64).ok();
+        let expected = index.and_then(|index| self.block_checksums.get(index));
         if expected != Some(&trailer::block_checksum(&buffer)) {
-            return Err(StorageError::Damaged { path: self.path.clone(), reason: "data whose checksum is wrong" });
+            return Err(StorageError::Damaged { path: self.path.clone(), reason: "data with a wrong checksum" });
         }
-        let wanted = (range.start - block.start) as usize..(range.end.min(block.end) - block.start) as usize;
-        Ok(Bytes::from(buffer).slice(wanted))
+        let selected = (range.start - block.start) as usize..(range.end.min(block.end) - block.start) as usize;
+        Ok(Bytes::from(buffer).slice(selected))
     }
 
-    /// Where the block lies that has the first byte of `range`.
+    /// Returns the byte range of the block that contains the first byte of `range`.
     pub(super) fn first_block(&self, range: &Range<u64>) -> Range<u64> {
         let block_bytes = BLOCK_BYTES as u64;
         let start = range.start / block_bytes * block_bytes;
-        start..(start + block_bytes).min(self.description.length)
+        start..(start + block_bytes).min(self.metadata.length)
     }
 }
 
-fn read_tail(file: &File, file_bytes: u64, wanted: u64) -> io::Result<Vec<u8>> {
-    let wanted = wanted.min(file_bytes);
-    let mut tail = vec![0; wanted as usize];
-    file.read_exact_at(&mut tail, file_bytes - wanted)?;
+/// Reads the last `tail_bytes` of the file, or all of it if it is shorter.
+fn read_tail(file: &File, file_bytes: u64, tail_bytes: u64) -> io::Result<Vec<u8>> {
+    let tail_bytes = tail_bytes.min(file_bytes);
+    let mut tail = vec![0; tail_bytes as usize];
+    file.read_exact_at(&mut tail, file_bytes - tail_bytes)?;
     Ok(tail)
 }

@@ -1,14 +1,14 @@
-//! The directory: which file an object lives in, and the order of steps that makes a change whole and lasting.
+//! The directory: maps keys to files, and orders the steps of each change so that it is atomic and durable.
 //!
 //! ```text
-//! lock                                      held while a process uses the directory
+//! lock                                      locked while a process uses the directory
 //! credentials.json
-//! incoming/<random>                         uploads under way
+//! incoming/<random>                         uploads in progress
 //! buckets/<bucket>/<2 digits>/<64 digits>   objects, named by the SHA-256 of their keys
 //! ```
 //!
-//! A change is made under its shard's write lock, directory sync included, and objects are opened under the read
-//! lock: so what anybody was shown, or was told exists, outlives a power cut. Everything here blocks.
+//! A change holds its shard's write lock until the directory is synced, and objects are opened under the read lock. So every
+//! object that a client has seen survives a power failure. All functions block.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -19,13 +19,14 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use s3s::checksum::ChecksumHasher;
 use sha2::{Digest, Sha256};
 
-use super::draft::Draft;
 use super::index::{Index, Page, Query};
 use super::object::Object;
-use super::trailer::Description;
+use super::storage_error::StorageError;
+use super::trailer::ObjectMetadata;
+use super::upload_file::UploadFile;
 use super::{Error, disk};
 
-/// Folders that the objects are spread over: all made at start, so that no upload has to.
+/// Number of subdirectories for objects. All are created at startup, so that no upload has to create one.
 const SHARDS: usize = 256;
 
 /// An open, locked directory.
@@ -38,60 +39,40 @@ pub(super) struct Storage {
     _lock: File,
 }
 
-/// What a change asks of the object that is there before it.
+/// The precondition of a write or deletion: the required state of the current object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Condition {
+    /// Any state.
     None,
-    /// There is none.
+    /// The object does not exist.
     Absent,
-    /// There is one.
+    /// The object exists.
     Present,
-    /// There is one with this MD5 in hex.
+    /// The object exists and has this MD5 in hex.
     Md5(String),
 }
 
-/// Whether a change was made.
+/// The result of a conditional change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done,
-    /// There is no object, and the condition asks for one.
+    /// Not changed: the condition requires an object, and none exists.
     Missing,
-    /// There is an object, and it is not what the condition asks for.
+    /// Not changed: an object exists that does not meet the condition.
     Conflict,
 }
 
-/// Why the storage could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StorageError {
-    #[error("{}", path.display())]
-    Io {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{} is damaged: it has {reason}", path.display())]
-    Damaged { path: PathBuf, reason: &'static str },
-}
-
-impl StorageError {
-    /// Names the path in an error.
-    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { path, source }
-    }
-}
-
 impl Storage {
-    /// Locks the directory, makes what is missing in it, and removes what unfinished uploads left.
+    /// Locks the directory, creates missing subdirectories, and removes the files of unfinished uploads.
     pub(super) fn open(directory: &Path, bucket: &str) -> Result<Self, Error> {
-        disk::make_directory(directory)?;
+        disk::create_directory(directory)?;
         let lock = lock(directory)?;
         let incoming = directory.join("incoming");
-        disk::make_directory(&incoming)?;
+        disk::create_directory(&incoming)?;
         remove_files(&incoming)?;
         let bucket = directory.join("buckets").join(bucket);
-        disk::make_directory(&bucket)?;
-        make_shards(&bucket)?;
+        disk::create_directory(&bucket)?;
+        create_shards(&bucket)?;
         Ok(Self {
             bucket,
             incoming,
@@ -101,74 +82,74 @@ impl Storage {
         })
     }
 
-    /// An empty upload, which takes the checksums that `hasher` is set up for.
-    pub(super) fn draft(&self, hasher: ChecksumHasher) -> Result<Draft, StorageError> {
-        Draft::create(&self.incoming, hasher)
+    /// Creates the file of an upload, which computes the checksums that `hasher` is configured for.
+    pub(super) fn begin_upload(&self, hasher: ChecksumHasher) -> Result<UploadFile, StorageError> {
+        UploadFile::create(&self.incoming, hasher)
     }
 
-    /// Makes a draft the object of its description's key, if `condition` holds. On the disk when this returns.
+    /// Makes an upload the object with the key in `metadata`, if `condition` holds. The change is durable when this returns.
     ///
-    /// After an error from the last step, the directory's sync, either version may survive a power cut.
+    /// If the last step, the sync of the directory, fails, either version may survive a power failure.
     pub(super) fn commit(
         &self,
-        mut draft: Draft,
-        description: &Description,
+        mut upload: UploadFile,
+        metadata: &ObjectMetadata,
         condition: &Condition,
     ) -> Result<Outcome, StorageError> {
-        // The long part, before the lock: the data's own sync.
-        draft.seal(description)?;
-        let place = Place::of(&description.key);
-        let path = self.path(&place);
-        let _changing = self.write_lock(place.shard);
+        // Syncing the data takes the longest, so it happens before the lock.
+        upload.seal(metadata)?;
+        let file = ObjectFile::of(&metadata.key);
+        let path = self.path(&file);
+        let _guard = self.write_lock(file.shard);
         let outcome = check(condition, &path)?;
         if outcome == Outcome::Done {
-            draft.rename(&path)?;
-            self.index.note(&description.key, true);
-            self.sync_shard(place.shard)?;
+            upload.rename(&path)?;
+            self.index.record(&metadata.key, true);
+            self.sync_shard(file.shard)?;
         }
         Ok(outcome)
     }
 
-    /// Opens an object; `None` when there is none.
+    /// Opens an object; `None` if it does not exist.
     pub(super) fn find(&self, key: &str) -> Result<Option<Object>, StorageError> {
-        let place = Place::of(key);
-        let path = self.path(&place);
+        let file = ObjectFile::of(key);
+        let path = self.path(&file);
         let found = {
-            let _reading = self.read_lock(place.shard);
+            let _guard = self.read_lock(file.shard);
             Object::open(&path)?
         };
         match found {
-            Some(object) if object.description.key != key => {
+            Some(object) if object.metadata.key != key => {
                 Err(StorageError::Damaged { path, reason: "another key in its trailer" })
             }
             found => Ok(found),
         }
     }
 
-    /// Removes an object, if `condition` holds; `Done` too when there was none and the condition does not ask.
+    /// Removes an object if `condition` holds. Without a condition, the outcome is `Done` even if no object exists.
     pub(super) fn remove(&self, key: &str, condition: &Condition) -> Result<Outcome, StorageError> {
-        let place = Place::of(key);
-        let _changing = self.write_lock(place.shard);
-        let outcome = check(condition, &self.path(&place))?;
-        if outcome == Outcome::Done && self.unlink(key, &place)? {
-            self.sync_shard(place.shard)?;
+        let file = ObjectFile::of(key);
+        let _guard = self.write_lock(file.shard);
+        let outcome = check(condition, &self.path(&file))?;
+        if outcome == Outcome::Done && self.unlink(key, &file)? {
+            self.sync_shard(file.shard)?;
         }
         Ok(outcome)
     }
 
-    /// Removes many objects, each shard synced once. One result a key, in no particular order.
+    /// Removes many objects and syncs each shard once. Returns one result per key, in no particular order.
     pub(super) fn remove_all(&self, keys: Vec<String>) -> Vec<(String, Result<(), StorageError>)> {
-        let mut by_shard: BTreeMap<u8, Vec<(String, Place)>> = BTreeMap::new();
+        let mut by_shard: BTreeMap<u8, Vec<(String, ObjectFile)>> = BTreeMap::new();
         for key in keys {
-            let place = Place::of(&key);
-            by_shard.entry(place.shard).or_default().push((key, place));
+            let file = ObjectFile::of(&key);
+            by_shard.entry(file.shard).or_default().push((key, file));
         }
         let mut results = Vec::new();
         for (shard, keys) in by_shard {
-            let _changing = self.write_lock(shard);
+            let _guard = self.write_lock(shard);
             let first = results.len();
-            for (key, place) in keys {
-                let removed = self.unlink(&key, &place).map(|_| ());
+            for (key, file) in keys {
+                let removed = self.unlink(&key, &file).map(|_| ());
                 results.push((key, removed));
             }
             if let Err(error) = self.sync_shard(shard) {
@@ -185,17 +166,17 @@ impl Storage {
         results
     }
 
-    /// One page of a listing. The first after a while reads every object's trailer; see [`Index`].
+    /// Returns one page of a listing. Reads every object's trailer if the index has to be built; see [`Index`].
     pub(super) fn page(&self, query: &Query) -> Result<Page, StorageError> {
         let shards: Vec<PathBuf> = (0..=u8::MAX).map(|shard| self.shard_path(shard)).collect();
         self.index.page(&shards, query)
     }
 
-    fn unlink(&self, key: &str, place: &Place) -> Result<bool, StorageError> {
-        let path = self.path(place);
+    fn unlink(&self, key: &str, file: &ObjectFile) -> Result<bool, StorageError> {
+        let path = self.path(file);
         match std::fs::remove_file(&path) {
             Ok(()) => {
-                self.index.note(key, false);
+                self.index.record(key, false);
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -212,11 +193,11 @@ impl Storage {
         self.bucket.join(shard_name(shard))
     }
 
-    fn path(&self, place: &Place) -> PathBuf {
-        self.shard_path(place.shard).join(&place.name)
+    fn path(&self, file: &ObjectFile) -> PathBuf {
+        self.shard_path(file.shard).join(&file.name)
     }
 
-    // The locks guard no data that a panic could leave half-made, so a poisoned one is as good as another.
+    // The locks protect no data that a panic could leave inconsistent, so poisoning is ignored.
 
     fn read_lock(&self, shard: u8) -> RwLockReadGuard<'_, ()> {
         self.shards[usize::from(shard)].read().unwrap_or_else(PoisonError::into_inner)
@@ -227,14 +208,14 @@ impl Storage {
     }
 }
 
-/// Where a key's object lives. No byte of the key itself gets into a path.
-pub(super) struct Place {
+/// The file for a key. No byte of the key itself becomes part of the path.
+pub(super) struct ObjectFile {
     pub(super) shard: u8,
-    /// 64 hex digits.
+    /// The SHA-256 of the key: 64 hex digits.
     pub(super) name: String,
 }
 
-impl Place {
+impl ObjectFile {
     pub(super) fn of(key: &str) -> Self {
         let hash = Sha256::digest(key.as_bytes());
         Self { shard: hash[0], name: hex::encode(hash) }
@@ -245,20 +226,21 @@ fn shard_name(shard: u8) -> String {
     format!("{shard:02x}")
 }
 
-/// A damaged object satisfies `Present` and no MD5: it may be replaced or removed, but not by accident.
+/// Checks a condition. A damaged object counts as `Present` but matches no MD5: it can be replaced or removed, but not by
+/// accident.
 fn check(condition: &Condition, path: &Path) -> Result<Outcome, StorageError> {
     if *condition == Condition::None {
         return Ok(Outcome::Done);
     }
-    let there = match Object::open(path) {
+    let current_md5 = match Object::open(path) {
         Ok(None) => None,
-        Ok(Some(object)) => Some(object.description.md5),
+        Ok(Some(object)) => Some(object.metadata.md5),
         Err(StorageError::Damaged { .. }) => Some(String::new()),
         Err(error) => return Err(error),
     };
-    Ok(match (condition, there) {
+    Ok(match (condition, current_md5) {
         (Condition::None, _) | (Condition::Absent, None) | (Condition::Present, Some(_)) => Outcome::Done,
-        (Condition::Md5(wanted), Some(md5)) if *wanted == md5 => Outcome::Done,
+        (Condition::Md5(required), Some(md5)) if *required == md5 => Outcome::Done,
         (Condition::Present | Condition::Md5(_), None) => Outcome::Missing,
         (Condition::Absent | Condition::Md5(_), Some(_)) => Outcome::Conflict,
     })
@@ -282,18 +264,18 @@ fn remove_files(directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the shards that are missing, with one sync for all of them.
-fn make_shards(bucket: &Path) -> Result<(), Error> {
-    let mut made = false;
+/// Creates the missing shards, with one sync for all of them.
+fn create_shards(bucket: &Path) -> Result<(), Error> {
+    let mut created = false;
     for shard in 0..=u8::MAX {
         let path = bucket.join(shard_name(shard));
         match std::fs::create_dir(&path) {
-            Ok(()) => made = true,
+            Ok(()) => created = true,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(disk::at(&path)(error)),
         }
     }
-    if made {
+    if created {
         disk::sync_directory(bucket).map_err(disk::at(bucket))?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The storage's promises, without S3 around it, and the server's start and end. S3's rules are checked over HTTP.
+//! Tests of the storage without S3, and of the server's startup and shutdown. S3's rules are tested over HTTP.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -11,37 +11,38 @@ use std::time::Duration;
 use s3s::checksum::ChecksumHasher;
 use tempfile::TempDir;
 
-use super::draft::Draft;
-use super::index::{After, Page, Query};
+use super::index::{Page, Query, StartAfter};
 use super::object::Object;
-use super::storage::{Condition, Outcome, Place, Storage, StorageError};
-use super::trailer::{BLOCK_BYTES, Description, FOOTER_BYTES, Headers};
+use super::storage::{Condition, ObjectFile, Outcome, Storage};
+use super::storage_error::StorageError;
+use super::trailer::{BLOCK_BYTES, FOOTER_BYTES, Headers, ObjectMetadata};
+use super::upload_file::UploadFile;
 use super::{Embedded, EmbeddedConfig, Error};
 
 fn open(directory: &Path) -> Storage {
     Storage::open(directory, "images").unwrap()
 }
 
-fn draft(storage: &Storage, key: &str, data: &[u8]) -> (Draft, Description) {
-    let mut draft = storage.draft(ChecksumHasher::default()).unwrap();
+fn begin_upload(storage: &Storage, key: &str, data: &[u8]) -> (UploadFile, ObjectMetadata) {
+    let mut upload = storage.begin_upload(ChecksumHasher::default()).unwrap();
     for block in data.chunks(BLOCK_BYTES) {
-        draft.write_block(block).unwrap();
+        upload.write_block(block).unwrap();
     }
-    let description = Description {
+    let metadata = ObjectMetadata {
         key: key.to_owned(),
-        length: draft.length(),
-        md5: hex::encode(draft.take_digests().md5),
-        stored_at_ms: draft.stored_at_ms(),
+        length: upload.length(),
+        md5: hex::encode(upload.take_digests().md5),
+        stored_at_ms: upload.stored_at_ms(),
         headers: Headers { content_type: Some("image/jpeg".to_owned()), ..Headers::default() },
-        metadata: [("name".to_owned(), "grüße".to_owned())].into(),
+        user_metadata: [("name".to_owned(), "grüße".to_owned())].into(),
         checksums: Default::default(),
     };
-    (draft, description)
+    (upload, metadata)
 }
 
 fn put_if(storage: &Storage, key: &str, data: &[u8], condition: &Condition) -> Outcome {
-    let (draft, description) = draft(storage, key, data);
-    storage.commit(draft, &description, condition).unwrap()
+    let (upload, metadata) = begin_upload(storage, key, data);
+    storage.commit(upload, &metadata, condition).unwrap()
 }
 
 fn put(storage: &Storage, key: &str, data: &[u8]) {
@@ -50,8 +51,8 @@ fn put(storage: &Storage, key: &str, data: &[u8]) {
 
 fn read(object: &Object) -> Result<Vec<u8>, StorageError> {
     let mut data = Vec::new();
-    while (data.len() as u64) < object.description.length {
-        data.extend_from_slice(&object.read_first(&(data.len() as u64..object.description.length))?);
+    while (data.len() as u64) < object.metadata.length {
+        data.extend_from_slice(&object.read_first(&(data.len() as u64..object.metadata.length))?);
     }
     Ok(data)
 }
@@ -61,43 +62,43 @@ fn get(storage: &Storage, key: &str) -> Option<Vec<u8>> {
 }
 
 fn path(directory: &TempDir, key: &str) -> PathBuf {
-    let place = Place::of(key);
-    directory.path().join(format!("buckets/images/{:02x}", place.shard)).join(place.name)
+    let file = ObjectFile::of(key);
+    directory.path().join(format!("buckets/images/{:02x}", file.shard)).join(file.name)
 }
 
 fn incoming(directory: &TempDir) -> usize {
     fs::read_dir(directory.path().join("incoming")).unwrap().count()
 }
 
-/// Distinct bytes in every block, so that one in the place of another is noticed.
+/// Different bytes in every block, so that swapped blocks are detected.
 fn data(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|at| (at / 251 + at) as u8).collect()
 }
 
 #[test]
-fn an_object_comes_back_after_a_restart_with_all_that_is_known_of_it() {
+fn an_object_and_its_metadata_survive_a_restart() {
     let directory = TempDir::new().unwrap();
     for bytes in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 20 * BLOCK_BYTES + 5] {
         let storage = open(directory.path());
-        let (draft, mut description) = draft(&storage, "a/b", &data(bytes));
-        // Once with a trailer that the first read of a file's end does not hold.
+        let (upload, mut metadata) = begin_upload(&storage, "a/b", &data(bytes));
+        // Once with a trailer that is larger than the first read.
         if bytes == 1 {
-            description.metadata.insert("long".to_owned(), "x".repeat(6000));
+            metadata.user_metadata.insert("long".to_owned(), "x".repeat(6000));
         }
-        storage.commit(draft, &description, &Condition::None).unwrap();
+        storage.commit(upload, &metadata, &Condition::None).unwrap();
         drop(storage);
         let storage = open(directory.path());
-        assert_eq!(storage.find("a/b").unwrap().unwrap().description, description);
+        assert_eq!(storage.find("a/b").unwrap().unwrap().metadata, metadata);
         assert!(get(&storage, "a/b").unwrap() == data(bytes), "{bytes} bytes differ");
     }
     assert_eq!(incoming(&directory), 0);
 }
 
 #[test]
-fn a_draft_that_is_not_committed_leaves_nothing() {
+fn an_upload_that_is_not_committed_leaves_nothing() {
     let directory = TempDir::new().unwrap();
     let storage = open(directory.path());
-    let (abandoned, _) = draft(&storage, "a", b"data");
+    let (abandoned, _) = begin_upload(&storage, "a", b"data");
     assert_eq!(incoming(&directory), 1);
     drop(abandoned);
     assert_eq!((get(&storage, "a"), incoming(&directory)), (None, 0));
@@ -107,7 +108,7 @@ fn a_draft_that_is_not_committed_leaves_nothing() {
 }
 
 #[test]
-fn what_a_killed_process_left_is_removed_at_the_next_start() {
+fn unfinished_uploads_of_a_killed_process_are_removed_at_the_next_start() {
     let directory = TempDir::new().unwrap();
     put(&open(directory.path()), "a", b"data");
     fs::write(directory.path().join("incoming/0123"), b"half an upl").unwrap();
@@ -116,7 +117,7 @@ fn what_a_killed_process_left_is_removed_at_the_next_start() {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_noticed() {
+fn a_truncated_file_is_detected() {
     let directory = TempDir::new().unwrap();
     let storage = open(directory.path());
     put(&storage, "a", &data(BLOCK_BYTES + 1000));
@@ -135,23 +136,23 @@ fn a_file_cut_anywhere_is_noticed() {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_is_noticed() {
+fn a_flipped_bit_anywhere_is_detected() {
     let directory = TempDir::new().unwrap();
     let storage = open(directory.path());
     put(&storage, "a", &data(2 * BLOCK_BYTES + 100));
     let whole = fs::read(path(&directory, "a")).unwrap();
-    let places = [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES + 99];
-    for place in places.into_iter().chain(2 * BLOCK_BYTES + 100..whole.len()) {
+    let offsets = [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES + 99];
+    for offset in offsets.into_iter().chain(2 * BLOCK_BYTES + 100..whole.len()) {
         let mut damaged = whole.clone();
-        damaged[place] ^= 4;
+        damaged[offset] ^= 4;
         fs::write(path(&directory, "a"), &damaged).unwrap();
         let result = storage.find("a").and_then(|object| read(&object.unwrap()));
-        assert!(matches!(result, Err(StorageError::Damaged { .. })), "byte {place}");
+        assert!(matches!(result, Err(StorageError::Damaged { .. })), "byte {offset}");
     }
 }
 
 #[test]
-fn damage_in_one_block_does_not_hide_another() {
+fn damage_in_one_block_does_not_affect_the_others() {
     let directory = TempDir::new().unwrap();
     let storage = open(directory.path());
     put(&storage, "a", &data(3 * BLOCK_BYTES));
@@ -188,7 +189,7 @@ fn a_damaged_object_can_be_replaced_and_removed() {
 }
 
 #[test]
-fn a_reader_keeps_the_version_that_it_opened() {
+fn a_reader_keeps_reading_the_version_that_it_opened() {
     let directory = TempDir::new().unwrap();
     let storage = open(directory.path());
     put(&storage, "a", &data(2 * BLOCK_BYTES));
@@ -204,7 +205,7 @@ fn a_reader_keeps_the_version_that_it_opened() {
 fn changes_are_conditional() {
     let directory = TempDir::new().unwrap();
     let storage = open(directory.path());
-    let md5 = |key: &str| Condition::Md5(storage.find(key).unwrap().unwrap().description.md5);
+    let md5 = |key: &str| Condition::Md5(storage.find(key).unwrap().unwrap().metadata.md5);
     assert_eq!(put_if(&storage, "a", b"1", &Condition::Present), Outcome::Missing);
     assert_eq!(put_if(&storage, "a", b"1", &Condition::Md5("x".to_owned())), Outcome::Missing);
     assert_eq!(put_if(&storage, "a", b"1", &Condition::Absent), Outcome::Done);
@@ -218,7 +219,7 @@ fn changes_are_conditional() {
 }
 
 #[test]
-fn writers_of_one_key_leave_one_whole_object_and_one_first_writer() {
+fn concurrent_writers_of_one_key_leave_one_intact_object_and_one_first_writer() {
     let directory = TempDir::new().unwrap();
     let storage = open(directory.path());
     let firsts = std::thread::scope(|scope| {
@@ -240,15 +241,15 @@ fn writers_of_one_key_leave_one_whole_object_and_one_first_writer() {
 }
 
 #[test]
-fn no_key_gets_into_a_path() {
+fn no_key_becomes_part_of_a_path() {
     let directory = TempDir::new().unwrap();
     let storage = open(directory.path());
     let long = "k".repeat(100_000);
     for key in
         ["../x", "/etc/passwd", "", ".", "..", "\0", "a\0b", "incoming/1", "lock", "ü/画像", "a//b", "%2e%2e/", long.as_str()]
     {
-        let place = Place::of(key);
-        assert!(place.name.len() == 64 && place.name.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let file = ObjectFile::of(key);
+        assert!(file.name.len() == 64 && file.name.bytes().all(|byte| byte.is_ascii_hexdigit()));
         put(&storage, key, key.as_bytes());
         assert_eq!(get(&storage, key).unwrap(), key.as_bytes());
     }
@@ -258,7 +259,7 @@ fn no_key_gets_into_a_path() {
 }
 
 #[test]
-fn many_are_removed_and_absent_ones_do_not_matter() {
+fn many_objects_are_removed_and_missing_ones_are_no_error() {
     let directory = TempDir::new().unwrap();
     let storage = open(directory.path());
     let keys: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
@@ -268,36 +269,36 @@ fn many_are_removed_and_absent_ones_do_not_matter() {
     assert!(keys.iter().all(|key| get(&storage, key).is_none()));
 }
 
-fn page(storage: &Storage, prefix: &str, delimiter: &str, after: After, limit: usize) -> Page {
+fn page(storage: &Storage, prefix: &str, delimiter: &str, after: StartAfter, limit: usize) -> Page {
     storage.page(&Query { prefix: prefix.to_owned(), delimiter: delimiter.to_owned(), after, limit }).unwrap()
 }
 
 #[test]
-fn a_listing_is_in_order_and_folds() {
+fn a_listing_is_sorted_and_groups_common_prefixes() {
     let directory = TempDir::new().unwrap();
     let storage = open(directory.path());
     for key in ["b", "a/2", "a/1", "ü", "c/x/1", "\u{10FFFF}x", "\u{D7FF}y", "c"] {
         put(&storage, key, b"x");
     }
     fs::write(path(&directory, "damaged"), b"nonsense").unwrap();
-    let all = page(&storage, "", "", After::Nothing, 100);
+    let all = page(&storage, "", "", StartAfter::Beginning, 100);
     assert_eq!(all.keys, ["a/1", "a/2", "b", "c", "c/x/1", "ü", "\u{D7FF}y", "\u{10FFFF}x"]);
-    assert_eq!((all.folded.len(), all.next), (0, None));
+    assert_eq!((all.common_prefixes.len(), all.next), (0, None));
 
-    let folded = page(&storage, "", "/", After::Nothing, 2);
-    assert_eq!((folded.keys, folded.folded), (vec!["b".to_owned()], vec!["a/".to_owned()]));
-    let rest = page(&storage, "", "/", folded.next.unwrap(), 2);
-    assert_eq!((rest.keys, rest.folded), (vec!["c".to_owned()], vec!["c/".to_owned()]));
-    assert_eq!(rest.next, Some(After::Folded("c/".to_owned())));
+    let first = page(&storage, "", "/", StartAfter::Beginning, 2);
+    assert_eq!((first.keys, first.common_prefixes), (vec!["b".to_owned()], vec!["a/".to_owned()]));
+    let rest = page(&storage, "", "/", first.next.unwrap(), 2);
+    assert_eq!((rest.keys, rest.common_prefixes), (vec!["c".to_owned()], vec!["c/".to_owned()]));
+    assert_eq!(rest.next, Some(StartAfter::CommonPrefix("c/".to_owned())));
 
-    assert_eq!(page(&storage, "a/", "", After::Key("a/1".to_owned()), 9).keys, ["a/2"]);
-    assert_eq!(page(&storage, "c", "", After::Key("a".to_owned()), 9).keys, ["c", "c/x/1"]);
-    assert_eq!(page(&storage, "", "\u{10FFFF}", After::Key("ü".to_owned()), 9).folded, ["\u{10FFFF}"]);
-    assert_eq!(page(&storage, "", "", After::Nothing, 0), Page::default());
+    assert_eq!(page(&storage, "a/", "", StartAfter::Key("a/1".to_owned()), 9).keys, ["a/2"]);
+    assert_eq!(page(&storage, "c", "", StartAfter::Key("a".to_owned()), 9).keys, ["c", "c/x/1"]);
+    assert_eq!(page(&storage, "", "\u{10FFFF}", StartAfter::Key("ü".to_owned()), 9).common_prefixes, ["\u{10FFFF}"]);
+    assert_eq!(page(&storage, "", "", StartAfter::Beginning, 0), Page::default());
 }
 
 #[test]
-fn a_listing_is_true_while_keys_come_and_go() {
+fn a_listing_is_correct_during_concurrent_changes() {
     let directory = TempDir::new().unwrap();
     let storage = open(directory.path());
     (0..200).for_each(|number| put(&storage, &format!("old{number}"), b"x"));
@@ -311,15 +312,15 @@ fn a_listing_is_true_while_keys_come_and_go() {
             stop.store(true, Ordering::Relaxed);
         });
         while !stop.load(Ordering::Relaxed) {
-            page(&storage, "", "", After::Nothing, 1000);
+            page(&storage, "", "", StartAfter::Beginning, 1000);
         }
     });
-    let keys = page(&storage, "", "", After::Nothing, 1000).keys;
+    let keys = page(&storage, "", "", StartAfter::Beginning, 1000).keys;
     assert!(keys.len() == 200 && keys.iter().all(|key| key.starts_with("new")), "{} keys", keys.len());
 }
 
 #[test]
-fn buckets_do_not_see_each_other() {
+fn buckets_are_isolated() {
     let directory = TempDir::new().unwrap();
     put(&Storage::open(directory.path(), "one").unwrap(), "a", b"x");
     assert_eq!(get(&Storage::open(directory.path(), "two").unwrap(), "a"), None);
@@ -330,7 +331,7 @@ fn config(directory: &TempDir) -> EmbeddedConfig {
 }
 
 #[tokio::test]
-async fn a_directory_has_one_process_and_an_address_one_server() {
+async fn a_directory_and_an_address_in_use_are_refused() {
     let (directory, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let first = Embedded::start(config(&directory)).await.unwrap();
     let locked = Embedded::start(config(&directory)).await.err().unwrap();
@@ -344,25 +345,25 @@ async fn a_directory_has_one_process_and_an_address_one_server() {
 }
 
 #[tokio::test]
-async fn credentials_are_made_once_and_private() {
+async fn credentials_are_generated_once_and_private() {
     let directory = TempDir::new().unwrap();
     let first = Embedded::start(config(&directory)).await.unwrap();
-    let made = first.credentials.clone();
-    assert_eq!((made.access_key_id.len(), made.secret_access_key.len()), (20, 40));
-    assert!(!format!("{made:?}").contains(&made.secret_access_key));
+    let generated = first.credentials.clone();
+    assert_eq!((generated.access_key_id.len(), generated.secret_access_key.len()), (20, 40));
+    assert!(!format!("{generated:?}").contains(&generated.secret_access_key));
     first.shutdown(Duration::ZERO).await;
     let path = directory.path().join("objects/credentials.json");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
     let second = Embedded::start(config(&directory)).await.unwrap();
-    assert_eq!(second.credentials.secret_access_key, made.secret_access_key);
+    assert_eq!(second.credentials.secret_access_key, generated.secret_access_key);
     second.shutdown(Duration::ZERO).await;
     fs::write(&path, b"{}").unwrap();
     assert!(matches!(Embedded::start(config(&directory)).await.err().unwrap(), Error::Credentials { .. }));
 }
 
 #[tokio::test]
-async fn a_bucket_must_have_a_buckets_name() {
+async fn an_invalid_bucket_name_is_refused() {
     let directory = TempDir::new().unwrap();
     for bucket in ["", "../x", "A", "a/b", ".."] {
         let config = EmbeddedConfig { bucket: bucket.to_owned(), ..config(&directory) };
@@ -371,7 +372,7 @@ async fn a_bucket_must_have_a_buckets_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_says_nothing_is_let_go_and_its_place_given_to_the_next() {
+async fn a_silent_client_is_disconnected_and_its_slot_reused() {
     let directory = TempDir::new().unwrap();
     let mut config = config(&directory);
     config.limits.connections = 1;

@@ -1,7 +1,7 @@
-//! Put and delete: S3's rules around the storage's commits.
+//! `PutObject`, `DeleteObject` and `DeleteObjects`: S3's rules for changes to the storage.
 //!
-//! A put is read a block at a time, and each block is hashed and written off the runtime; a client that
-//! stalls holds a temporary file and a block of memory, no thread.
+//! An upload is received in blocks, and each block is hashed and written on a blocking thread. A client that stalls occupies a
+//! temporary file and one block of memory, but no thread.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,20 +15,22 @@ use s3s::dto::{
 use s3s::stream::ByteStream as _;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, StdError, s3_error};
 
-use super::api::{off_runtime, storage_error};
-use super::checksums::{self, Claims};
-use super::draft::Draft;
+use super::blocking::{internal_error, run_blocking};
+use super::checksums::{self, DeclaredChecksums};
 use super::storage::{Condition, Outcome, Storage};
-use super::trailer::{BLOCK_BYTES, Description, Headers};
+use super::trailer::{BLOCK_BYTES, Headers, ObjectMetadata};
+use super::upload_file::UploadFile;
 
+/// S3's limit for keys.
 const KEY_BYTES_MAX: usize = 1024;
-/// S3's own bound on user metadata, names and values together.
-const METADATA_BYTES_MAX: usize = 2048;
-/// S3's own bound on a request's headers, for those of them that are kept.
+/// S3's limit for user-defined metadata, names and values together.
+const USER_METADATA_BYTES_MAX: usize = 2048;
+/// S3's limit for a request's headers, applied to those that are stored.
 const HEADERS_BYTES_MAX: usize = 8192;
+/// S3's limit for keys in one `DeleteObjects` request.
 const DELETES_MAX: usize = 1000;
 
-/// Stores an object, or changes nothing.
+/// Stores an object. Changes nothing if an error occurs or a condition does not hold.
 pub(super) async fn put(
     storage: &Arc<Storage>,
     object_bytes_max: u64,
@@ -37,68 +39,68 @@ pub(super) async fn put(
     refuse_unsupported(&request.input)?;
     check_key(&request.input.key)?;
     let condition = put_condition(&request.input)?;
-    let (headers, metadata) = kept_headers(&mut request.input)?;
-    let claims = Claims::of(&request.input, header(&request, "x-amz-trailer"))?;
+    let (headers, user_metadata) = take_headers(&mut request.input)?;
+    let declared = DeclaredChecksums::from_headers(&request.input, header(&request, "x-amz-trailer"))?;
     let body = request.input.body.take();
     let length = declared_length(&request, body.as_ref())?;
     if length > object_bytes_max {
-        return Err(s3_error!(EntityTooLarge, "an object may have at most {object_bytes_max} bytes"));
+        return Err(s3_error!(EntityTooLarge, "The object exceeds the maximum size of {object_bytes_max} bytes."));
     }
 
-    let mut draft = receive(storage, &claims, body, length).await?;
-    let digests = draft.take_digests();
-    let checksums = claims.verify(request.trailing_headers.as_ref(), &digests)?;
-    let description = Description {
+    let mut upload = receive_body(storage, &declared, body, length).await?;
+    let digests = upload.take_digests();
+    let checksums = declared.verify(request.trailing_headers.as_ref(), &digests)?;
+    let metadata = ObjectMetadata {
         key: request.input.key,
         length,
         md5: hex::encode(digests.md5),
-        stored_at_ms: draft.stored_at_ms(),
+        stored_at_ms: upload.stored_at_ms(),
         headers,
-        metadata,
+        user_metadata,
         checksums,
     };
-    let output = put_output(&description);
+    let output = put_output(&metadata);
     let storage = Arc::clone(storage);
-    let outcome = off_runtime(move || storage.commit(draft, &description, &condition).map_err(storage_error)).await?;
-    changed(outcome)?;
+    let outcome = run_blocking(move || storage.commit(upload, &metadata, &condition).map_err(internal_error)).await?;
+    check_outcome(outcome)?;
     Ok(output)
 }
 
-/// Removes an object; that there was none is no error.
+/// Removes an object. Succeeds if it does not exist.
 pub(super) async fn delete(storage: &Arc<Storage>, input: DeleteObjectInput) -> S3Result<()> {
     if input.version_id.is_some_and(|version| version != "null") {
-        return Err(s3_error!(NotImplemented, "objects have no versions here"));
+        return Err(s3_error!(NotImplemented, "Versions are not implemented."));
     }
     let condition = match input.if_match {
         Some(condition) => if_match(condition),
         None => Condition::None,
     };
     let storage = Arc::clone(storage);
-    let outcome = off_runtime(move || storage.remove(&input.key, &condition).map_err(storage_error)).await?;
+    let outcome = run_blocking(move || storage.remove(&input.key, &condition).map_err(internal_error)).await?;
     match outcome {
-        // As S3 has it: deleting what is not there succeeds, even on a condition.
+        // As in S3: deleting an object that does not exist succeeds, even with a condition.
         Outcome::Missing => Ok(()),
-        outcome => changed(outcome),
+        outcome => check_outcome(outcome),
     }
 }
 
-/// Removes up to 1000 objects, each on its own: some may fail, and the answer says which.
+/// Removes up to 1000 objects independently: some may fail, and the response lists those.
 pub(super) async fn delete_many(storage: &Arc<Storage>, input: DeleteObjectsInput) -> S3Result<DeleteObjectsOutput> {
     let quiet = input.delete.quiet.unwrap_or_default();
     let objects = input.delete.objects;
     if objects.is_empty() || objects.len() > DELETES_MAX {
-        return Err(s3_error!(MalformedXML, "a request deletes 1 to {DELETES_MAX} objects"));
+        return Err(s3_error!(MalformedXML, "The request must name 1 to {DELETES_MAX} objects."));
     }
     if objects.iter().any(|object| object.e_tag.is_some() || object.version_id.as_ref().is_some_and(|id| id != "null")) {
-        return Err(s3_error!(NotImplemented, "conditions and versions are not for deleting many"));
+        return Err(s3_error!(NotImplemented, "Conditions and versions are not implemented for DeleteObjects."));
     }
     let keys = objects.into_iter().map(|object| object.key).collect();
     let storage = Arc::clone(storage);
-    let results = off_runtime(move || Ok(storage.remove_all(keys))).await?;
+    let results = run_blocking(move || Ok(storage.remove_all(keys))).await?;
 
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
     for (key, result) in results {
-        match result.map_err(storage_error) {
+        match result.map_err(internal_error) {
             Ok(()) if quiet => {}
             Ok(()) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
             Err(error) => errors.push(s3s::dto::Error {
@@ -116,47 +118,52 @@ pub(super) async fn delete_many(storage: &Arc<Storage>, input: DeleteObjectsInpu
     })
 }
 
-/// Writes a body into a draft.
-async fn receive(storage: &Arc<Storage>, claims: &Claims, body: Option<StreamingBlob>, length: u64) -> S3Result<Draft> {
-    let hasher = claims.hasher();
+/// Writes a request's body to a new upload file.
+async fn receive_body(
+    storage: &Arc<Storage>,
+    declared: &DeclaredChecksums,
+    body: Option<StreamingBlob>,
+    length: u64,
+) -> S3Result<UploadFile> {
+    let hasher = declared.hasher();
     let storage = Arc::clone(storage);
-    let mut draft = off_runtime(move || storage.draft(hasher).map_err(storage_error)).await?;
+    let mut upload = run_blocking(move || storage.begin_upload(hasher).map_err(internal_error)).await?;
     let mut pending = BytesMut::new();
     let mut received: u64 = 0;
     let mut body = body;
     while let Some(body) = &mut body
-        && let Some(piece) = body.next().await
+        && let Some(chunk) = body.next().await
     {
-        let piece = piece.map_err(body_error)?;
-        received += piece.len() as u64;
+        let chunk = chunk.map_err(body_error)?;
+        received += chunk.len() as u64;
         if received > length {
-            return Err(s3_error!(IncompleteBody, "the body is longer than was declared"));
+            return Err(s3_error!(IncompleteBody, "The body is longer than its declared length."));
         }
-        pending.extend_from_slice(&piece);
+        pending.extend_from_slice(&chunk);
         while pending.len() >= BLOCK_BYTES {
-            draft = write_block(draft, pending.split_to(BLOCK_BYTES).freeze()).await?;
+            upload = write_block(upload, pending.split_to(BLOCK_BYTES).freeze()).await?;
         }
     }
-    // A chunked body that stops after a whole chunk is not noticed by the reader of chunks.
+    // The decoder of `aws-chunked` bodies does not notice a body that stops after a complete chunk.
     if received != length {
-        return Err(s3_error!(IncompleteBody, "the body is shorter than was declared"));
+        return Err(s3_error!(IncompleteBody, "The body is shorter than its declared length."));
     }
     if !pending.is_empty() {
-        draft = write_block(draft, pending.freeze()).await?;
+        upload = write_block(upload, pending.freeze()).await?;
     }
-    debug_assert_eq!(draft.length(), length);
-    Ok(draft)
+    debug_assert_eq!(upload.length(), length);
+    Ok(upload)
 }
 
-async fn write_block(mut draft: Draft, block: Bytes) -> S3Result<Draft> {
-    off_runtime(move || {
-        draft.write_block(&block).map_err(storage_error)?;
-        Ok(draft)
+async fn write_block(mut upload: UploadFile, block: Bytes) -> S3Result<UploadFile> {
+    run_blocking(move || {
+        upload.write_block(&block).map_err(internal_error)?;
+        Ok(upload)
     })
     .await
 }
 
-/// Features that a client may count on are refused, not ignored.
+/// Refuses unsupported features instead of ignoring them, because a client may rely on them.
 fn refuse_unsupported(input: &PutObjectInput) -> S3Result<()> {
     let unsupported = [
         ("x-amz-server-side-encryption", input.server_side_encryption.is_some()),
@@ -168,25 +175,25 @@ fn refuse_unsupported(input: &PutObjectInput) -> S3Result<()> {
         ("x-amz-write-offset-bytes", input.write_offset_bytes.is_some()),
         ("expires", input.expires.is_some()),
     ];
-    refuse_asked(&unsupported)
+    refuse_requested(&unsupported)
 }
 
-/// Refuses the first of these features that a request asks for.
-pub(super) fn refuse_asked(unsupported: &[(&str, bool)]) -> S3Result<()> {
-    match unsupported.iter().find(|(_, asked)| *asked) {
-        Some((name, _)) => Err(s3_error!(NotImplemented, "{name} is not implemented")),
+/// Returns an error for the first unsupported feature that is requested. The flags say which ones are.
+pub(super) fn refuse_requested(unsupported: &[(&str, bool)]) -> S3Result<()> {
+    match unsupported.iter().find(|(_, requested)| *requested) {
+        Some((name, _)) => Err(s3_error!(NotImplemented, "{name} is not implemented.")),
         None => Ok(()),
     }
 }
 
-/// A key is any text that a listing can carry: XML 1.0 has no way to write the other control characters.
+/// Checks a key: its length, and that a listing can contain it. XML 1.0 cannot represent most control characters.
 pub(super) fn check_key(key: &str) -> S3Result<()> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        return Err(s3_error!(KeyTooLongError, "a key has 1 to {KEY_BYTES_MAX} bytes"));
+        return Err(s3_error!(KeyTooLongError, "The key must have 1 to {KEY_BYTES_MAX} bytes."));
     }
-    let unwritable = |c: char| (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{FFFE}' | '\u{FFFF}');
-    if key.contains(unwritable) {
-        return Err(s3_error!(InvalidArgument, "the key has a character that XML cannot carry"));
+    let unrepresentable = |c: char| (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{FFFE}' | '\u{FFFF}');
+    if key.contains(unrepresentable) {
+        return Err(s3_error!(InvalidArgument, "The key contains a character that XML cannot represent."));
     }
     Ok(())
 }
@@ -196,7 +203,7 @@ fn put_condition(input: &PutObjectInput) -> S3Result<Condition> {
         (None, None) => Ok(Condition::None),
         (Some(ETagCondition::Any), None) => Ok(Condition::Absent),
         (None, Some(condition)) => Ok(if_match(condition.clone())),
-        _ => Err(s3_error!(NotImplemented, "a put takes If-None-Match: * or If-Match, not more")),
+        _ => Err(s3_error!(NotImplemented, "Only If-None-Match: * or If-Match is implemented for PutObject.")),
     }
 }
 
@@ -207,19 +214,20 @@ fn if_match(condition: ETagCondition) -> Condition {
     }
 }
 
-fn changed(outcome: Outcome) -> S3Result<()> {
+fn check_outcome(outcome: Outcome) -> S3Result<()> {
     match outcome {
         Outcome::Done => Ok(()),
-        Outcome::Missing => Err(s3_error!(NoSuchKey, "there is no object that the condition could hold for")),
-        Outcome::Conflict => Err(s3_error!(PreconditionFailed, "the condition does not hold")),
+        Outcome::Missing => Err(s3_error!(NoSuchKey, "If-Match requires an existing object, but the object does not exist.")),
+        Outcome::Conflict => Err(s3_error!(PreconditionFailed, "The object does not match If-Match or If-None-Match.")),
     }
 }
 
-fn kept_headers(input: &mut PutObjectInput) -> S3Result<(Headers, BTreeMap<String, String>)> {
-    let metadata: Metadata = input.metadata.take().unwrap_or_default();
-    let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if bytes > METADATA_BYTES_MAX {
-        return Err(s3_error!(MetadataTooLarge, "metadata may have at most {METADATA_BYTES_MAX} bytes"));
+/// Takes the headers and user-defined metadata to store out of the request.
+fn take_headers(input: &mut PutObjectInput) -> S3Result<(Headers, BTreeMap<String, String>)> {
+    let user_metadata: Metadata = input.metadata.take().unwrap_or_default();
+    let bytes: usize = user_metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > USER_METADATA_BYTES_MAX {
+        return Err(s3_error!(MetadataTooLarge, "The x-amz-meta-* headers may have at most {USER_METADATA_BYTES_MAX} bytes."));
     }
     let headers = Headers {
         content_type: input.content_type.take(),
@@ -228,43 +236,43 @@ fn kept_headers(input: &mut PutObjectInput) -> S3Result<(Headers, BTreeMap<Strin
         content_language: input.content_language.take(),
         cache_control: input.cache_control.take(),
     };
-    let kept = [
+    let stored = [
         &headers.content_type,
         &headers.content_disposition,
         &headers.content_encoding,
         &headers.content_language,
         &headers.cache_control,
     ];
-    let bytes: usize = kept.into_iter().flatten().map(String::len).sum();
+    let bytes: usize = stored.into_iter().flatten().map(String::len).sum();
     if bytes > HEADERS_BYTES_MAX {
-        return Err(s3_error!(MetadataTooLarge, "headers may have at most {HEADERS_BYTES_MAX} bytes"));
+        return Err(s3_error!(MetadataTooLarge, "The stored headers may have at most {HEADERS_BYTES_MAX} bytes."));
     }
-    Ok((headers, metadata.into_iter().collect()))
+    Ok((headers, user_metadata.into_iter().collect()))
 }
 
-/// `aws-chunked` is how the body travelled, not what it is.
+/// Removes `aws-chunked` from a `Content-Encoding`: it describes the transfer, not the object.
 fn without_aws_chunked(coding: &str) -> Option<String> {
     let codings = coding.split(',').map(str::trim);
-    let kept: Vec<_> = codings.filter(|coding| !coding.is_empty() && *coding != "aws-chunked").collect();
-    (!kept.is_empty()).then(|| kept.join(", "))
+    let others: Vec<_> = codings.filter(|coding| !coding.is_empty() && *coding != "aws-chunked").collect();
+    (!others.is_empty()).then(|| others.join(", "))
 }
 
-/// The length of the object's data, without what chunks add to it.
+/// Returns the declared length of the object's data, without chunk headers.
 fn declared_length(request: &S3Request<PutObjectInput>, body: Option<&StreamingBlob>) -> S3Result<u64> {
     let decoded = header(request, "x-amz-decoded-content-length").and_then(|value| value.parse().ok());
     let declared = request.input.content_length.and_then(|length| u64::try_from(length).ok());
-    let known = || match body {
+    let exact = || match body {
         Some(body) => body.remaining_length().exact().map(|length| length as u64),
         None => Some(0),
     };
-    decoded.or(declared).or_else(known).ok_or_else(|| s3_error!(MissingContentLength))
+    decoded.or(declared).or_else(exact).ok_or_else(|| s3_error!(MissingContentLength))
 }
 
 fn header<'a, T>(request: &'a S3Request<T>, name: &str) -> Option<&'a str> {
     request.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Says what went wrong with a body. The types of `s3s`'s body errors are private, so their texts must do.
+/// Maps an error of the body to S3's code. The types of `s3s`'s body errors are private, so this matches their texts.
 fn body_error(error: StdError) -> S3Error {
     let text = error.to_string();
     if text.contains("Sha256Mismatch") {
@@ -285,12 +293,12 @@ fn body_error(error: StdError) -> S3Error {
     S3Error::with_source(code, error)
 }
 
-fn put_output(description: &Description) -> PutObjectOutput {
+fn put_output(metadata: &ObjectMetadata) -> PutObjectOutput {
     let Checksum { checksum_crc32, checksum_crc32c, checksum_crc64nvme, checksum_sha1, checksum_sha256, .. } =
-        checksums::stored(&description.checksums);
+        checksums::to_dto(&metadata.checksums);
     PutObjectOutput {
-        e_tag: Some(ETag::Strong(description.md5.clone())),
-        checksum_type: (!description.checksums.is_empty()).then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
+        e_tag: Some(ETag::Strong(metadata.md5.clone())),
+        checksum_type: (!metadata.checksums.is_empty()).then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
         checksum_crc32,
         checksum_crc32c,
         checksum_crc64nvme,

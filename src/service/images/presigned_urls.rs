@@ -8,7 +8,7 @@ use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 use crate::model::image::{Image, ThumbnailSize};
 use crate::objects::layout;
-use crate::objects::presign::{Grant, Signer};
+use crate::objects::presign::{PresignedGet, Signer};
 use crate::service::Service;
 use crate::service::error::Error;
 
@@ -82,7 +82,7 @@ fn links(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expir
         image.plan_includes_original().then(|| original_link(signer, image, signed_at, expires_in, Disposition::Inline));
     let mut thumbnail_link = |size: ThumbnailSize| {
         let key = layout::stored_key(image, &size.name());
-        signer.get_url(&Grant { key: &key, signed_at, expires_in, content_type: None, content_disposition: None })
+        signer.get_url(&PresignedGet { key: &key, signed_at, expires_in, content_type: None, content_disposition: None })
     };
     // Signing dominates the cost of a list, so only the links that an image object shows are signed.
     let shown = image.thumbnails.iter().map(|thumbnail| thumbnail.size);
@@ -92,7 +92,7 @@ fn links(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expir
 }
 
 fn original_link(signer: &mut Signer<'_>, image: &Image, signed_at: DateTime<Utc>, expires_in: u32, how: Disposition) -> String {
-    signer.get_url(&Grant {
+    signer.get_url(&PresignedGet {
         key: &layout::stored_key(image, layout::ORIGINAL),
         signed_at,
         expires_in,

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::captions::Captions;
 use super::queue::{INTERRUPTED, SETTLE_RETRY_DELAY, UNAVAILABLE_DELAY, WorkOutcome, keep_lease};
-use crate::caption::{self, Captioner, Picture, Pixels, Takes};
+use crate::caption::{self, Captioner, Input, InputFormat, Pixels};
 use crate::imaging;
 use crate::model::caller::UserId;
 use crate::model::caption::{Caption, CaptionStatus, clean};
@@ -104,7 +104,7 @@ impl ClaimedCaption {
 
 /// The outcome of generating a caption.
 enum CaptionOutcome {
-    ReadyVariant(String),
+    Ready(String),
     /// The image or the model is at fault; `retryable` if the error is transient.
     Failed {
         reason: String,
@@ -170,7 +170,7 @@ impl Service {
                 }
             }
         };
-        if let CaptionOutcome::ReadyVariant(_) = outcome {
+        if let CaptionOutcome::Ready(_) = outcome {
             self.metrics.observe_caption(started.elapsed());
         }
         // Retries until the outcome is recorded, because an outage must not cost an attempt.
@@ -225,15 +225,15 @@ impl Service {
             Err(error) => return CaptionOutcome::Failed { reason: error_for_users(&error), retryable: true },
         };
         let activity = self.admission.activity();
-        let others: caption::Others = Arc::new(move || activity.is_busy());
-        let answer = captioner.caption(picture, stop, &others).await;
+        let priority_work: caption::PriorityWork = Arc::new(move || activity.is_busy());
+        let answer = captioner.caption(picture, stop, &priority_work).await;
         let answer = answer.and_then(|answer| {
             clean(&answer).ok_or_else(|| caption::Error::Refused("the model returned an empty caption".into()))
         });
         match answer {
             Ok(text) => {
                 self.caption_state.failures.reset();
-                CaptionOutcome::ReadyVariant(text)
+                CaptionOutcome::Ready(text)
             }
             Err(caption::Error::Stopped) => CaptionOutcome::Stopped,
             Err(error @ caption::Error::Unavailable(_)) => CaptionOutcome::Unavailable(error.to_string()),
@@ -248,27 +248,27 @@ impl Service {
     }
 
     /// Returns the image in the form that the model takes.
-    async fn model_input(&self, captioner: &Captioner, image: &Image) -> Result<Picture, Error> {
+    async fn model_input(&self, captioner: &Captioner, image: &Image) -> Result<Input, Error> {
         let turn = Turn::new(TurnKey::User(image.user_id.clone()), Class::Caption);
         let _admitted = self.admission.reserve_file(&turn, image.file_size).await?;
         let bytes = self.objects.get_bytes(&layout::stored_key(image, layout::ORIGINAL)).await?;
         let limits = self.limits.imaging.clone();
-        match captioner.takes() {
-            Takes::Pixels { side } => {
+        match captioner.input_format() {
+            InputFormat::Pixels { side } => {
                 let header = imaging::inspect_for_pixels(&bytes, &limits, side).map_err(Error::internal)?;
                 let weight_bytes = header.weight_bytes;
                 let decode = move || imaging::pixels(&bytes, &header, &limits);
                 let imaging::Rgb { width, height, pixels } = self.admission.decode_stored(&turn, weight_bytes, decode).await?;
-                Ok(Picture::Pixels(Pixels { width, height, rgb: pixels }))
+                Ok(Input::Pixels(Pixels { width, height, rgb: pixels }))
             }
-            Takes::Jpeg { side } => {
+            InputFormat::Jpeg { side } => {
                 let (size, within) = ((image.width, image.height), (Some(side), Some(side)));
                 let rendering = Rendering::new(size, within, Fit::Contain, Format::Jpeg, JPEG_QUALITY);
                 let rendering = rendering.ok_or_else(|| Error::internal("the image has no JPEG rendering of this size"))?;
                 let header = imaging::inspect_stored(&bytes, &limits, &rendering).map_err(Error::internal)?;
                 let weight_bytes = header.weight_bytes;
                 let render = move || imaging::render(&bytes, &header, &limits, &rendering);
-                Ok(Picture::Jpeg(self.admission.decode_stored(&turn, weight_bytes, render).await?))
+                Ok(Input::Jpeg(self.admission.decode_stored(&turn, weight_bytes, render).await?))
             }
         }
     }
@@ -281,7 +281,7 @@ impl Service {
         // The image is locked first, as everywhere. If it is purged, so is the job.
         let Some(image) = store::images::lock(&mut tx, id).await? else { return Ok(()) };
         let (holds, counted) = match outcome {
-            CaptionOutcome::ReadyVariant(text) => {
+            CaptionOutcome::Ready(text) => {
                 let model = match &self.captions {
                     Captions::On(captioner) => Some(captioner.model().to_owned()),
                     Captions::Off | Captions::Elsewhere => None,

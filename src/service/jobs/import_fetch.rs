@@ -56,7 +56,7 @@ impl Service {
             .check(&item.url)
             .map_err(|rule| ImportFailure::Url { reason: format!("it {rule}"), retry_after: None })?;
         let answer = self.fetcher.get(target, self.clock.now()).await.map_err(failed)?;
-        let memory_bytes = answer.memory(limit);
+        let memory_bytes = answer.memory_bytes(limit);
         if memory_bytes > self.limits.upload_memory_bytes {
             let reason = "it is compressed, and there is no memory to decompress a file of MAX_FILE_SIZE; \
                           the operator can raise UPLOAD_MEMORY_BUDGET";
@@ -92,13 +92,13 @@ impl Service {
         self.metrics.count_fetch(error.name());
         let Claim { job_id, position, .. } = claimed.claim;
         let (host, cause) = (&claimed.item.host, chain(&error));
-        if error.is_ours() {
+        if error.is_internal() {
             tracing::warn!(%job_id, position, host, "failed to fetch an import: {cause}");
         } else {
             tracing::info!(%job_id, position, host, "failed to fetch an import: {cause}");
         }
         let asked = if let fetch::Error::Status { retry_after, .. } = &error { *retry_after } else { None };
-        ImportFailure::Url { reason: error.to_string(), retry_after: error.may_pass().then(|| asked.unwrap_or_default()) }
+        ImportFailure::Url { reason: error.to_string(), retry_after: error.is_transient().then(|| asked.unwrap_or_default()) }
     }
 }
 

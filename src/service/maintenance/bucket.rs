@@ -18,6 +18,6 @@ impl Service {
 
     async fn check_bucket(&self) -> Result<OldVersions, Error> {
         self.objects.prepare().await?;
-        self.objects.look_at_versions().await
+        self.objects.check_versioning().await
     }
 }

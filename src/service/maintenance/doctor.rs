@@ -13,7 +13,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use crate::model::counter::{Counter, CounterKind};
 use crate::model::id::ImageId;
 use crate::model::image::Image;
-use crate::objects::{Listed, layout};
+use crate::objects::{ListedObject, layout};
 use crate::service::Service;
 use crate::service::error::Error;
 use crate::service::sharing::collection_items;
@@ -33,7 +33,7 @@ impl Service {
     /// # Errors
     /// The database or the storage is unavailable; what was fixed before stays fixed.
     pub async fn examine(&self, fix: Fix) -> Result<Report, Error> {
-        let old_versions = self.objects.look_at_versions().await?;
+        let old_versions = self.objects.check_versioning().await?;
         let mut report = Report { fixed: fix, old_versions, ..Report::default() };
         let seen = self.walk_bucket(&mut report, fix).await?;
         let (days, newest) = self.walk_images(&mut report, &seen, fix.rest).await?;
@@ -50,7 +50,7 @@ impl Service {
     /// objects, which have been checked.
     async fn walk_bucket(&self, report: &mut Report, fix: Fix) -> Result<HashSet<ImageId>, Error> {
         let mut seen = HashSet::new();
-        let mut group = BTreeMap::<ImageId, Vec<Listed>>::new();
+        let mut group = BTreeMap::<ImageId, Vec<ListedObject>>::new();
         let mut after: Option<String> = None;
         loop {
             let page = self.objects.list(after.as_deref()).await?;
@@ -81,7 +81,7 @@ impl Service {
         &self,
         report: &mut Report,
         seen: &mut HashSet<ImageId>,
-        group: BTreeMap<ImageId, Vec<Listed>>,
+        group: BTreeMap<ImageId, Vec<ListedObject>>,
         fix: Fix,
     ) -> Result<(), Error> {
         for (id, objects) in group {
@@ -101,10 +101,10 @@ impl Service {
         Ok(())
     }
 
-    async fn check_orphans(&self, report: &mut Report, id: ImageId, objects: &[Listed], fix: Fix) -> Result<(), Error> {
+    async fn check_orphans(&self, report: &mut Report, id: ImageId, objects: &[ListedObject], fix: Fix) -> Result<(), Error> {
         let cutoff = self.clock.now() - MIN_AGE;
-        let is_original = |object: &Listed| layout::parse(&object.key).is_some_and(|(_, name)| layout::is_original(name));
-        let has_original = |objects: &[Listed]| objects.iter().any(is_original);
+        let is_original = |object: &ListedObject| layout::parse(&object.key).is_some_and(|(_, name)| layout::is_original(name));
+        let has_original = |objects: &[ListedObject]| objects.iter().any(is_original);
         let is_young = objects.iter().any(|object| object.modified_at > cutoff);
         if is_young && !has_original(objects) || store::images::intents::exists(&self.db, id).await? {
             return Ok(());
@@ -145,7 +145,13 @@ impl Service {
     ///
     /// Variants may appear or disappear at any time, so mismatches are checked again: a row exists before its object and after
     /// it.
-    async fn check_other_objects(&self, report: &mut Report, image: &Image, objects: &[Listed], fix: Fix) -> Result<(), Error> {
+    async fn check_other_objects(
+        &self,
+        report: &mut Report,
+        image: &Image,
+        objects: &[ListedObject],
+        fix: Fix,
+    ) -> Result<(), Error> {
         let id = image.id;
         let rows = self.variants_of(id).await?;
         if rows_match_objects(&rows, &uploaded_keys(image), objects)
@@ -258,7 +264,7 @@ impl Service {
     }
 
     /// Lists the current objects of one image.
-    async fn objects_of(&self, id: ImageId) -> Result<Vec<Listed>, Error> {
+    async fn objects_of(&self, id: ImageId) -> Result<Vec<ListedObject>, Error> {
         let prefix = layout::key(id, "");
         let mut objects = Vec::new();
         let mut after = prefix.clone();
@@ -306,12 +312,12 @@ fn uploaded_keys(image: &Image) -> HashSet<String> {
 
 /// Returns the prefix of an image's original if it differs from the database: the image was deleted and restored after the
 /// database backup was made. Returns `None` if the original is where it should be, or missing.
-fn moved_to<'a>(image: &Image, objects: &'a [Listed]) -> Option<&'a str> {
+fn moved_to<'a>(image: &Image, objects: &'a [ListedObject]) -> Option<&'a str> {
     let key = layout::stored_key(image, layout::ORIGINAL);
     if objects.iter().any(|object| object.key == key) {
         return None;
     }
-    let prefix = |object: &'a Listed| {
+    let prefix = |object: &'a ListedObject| {
         let (_, name) = layout::parse(&object.key).filter(|(_, name)| layout::is_original(name))?;
         Some(name.strip_suffix(layout::ORIGINAL)?.trim_end_matches('/'))
     };
@@ -319,14 +325,14 @@ fn moved_to<'a>(image: &Image, objects: &'a [Listed]) -> Option<&'a str> {
 }
 
 /// Returns whether each ready variant has its object, and each other object has its row.
-fn rows_match_objects(rows: &BTreeMap<String, bool>, uploaded: &HashSet<String>, objects: &[Listed]) -> bool {
+fn rows_match_objects(rows: &BTreeMap<String, bool>, uploaded: &HashSet<String>, objects: &[ListedObject]) -> bool {
     let mut others = objects.iter().map(|object| &object.key).filter(|key| !uploaded.contains(*key));
     others.all(|key| rows.contains_key(key))
         && rows.iter().all(|(key, ready)| !ready || objects.iter().any(|object| object.key == *key))
 }
 
 /// Checks an image's objects against the database.
-fn check_image(report: &mut Report, image: &Image, objects: &[Listed]) {
+fn check_image(report: &mut Report, image: &Image, objects: &[ListedObject]) {
     for key in layout::stored_names(image).iter().map(|name| layout::key(image.id, name)) {
         match objects.iter().find(|object| object.key == key) {
             None => report.missing.push(key),

@@ -1,6 +1,6 @@
-//! Functions of single numbers.
+//! Elementwise functions.
 //!
-//! Plain loops: they become vectors by themselves, because nothing in them branches or calls.
+//! They are plain loops without branches or calls, which the compiler vectorises.
 
 use pulp::{Arch, NullaryFnOnce};
 
@@ -11,7 +11,7 @@ pub(in super::super) fn add(rows: &mut [f32], bias: &[f32]) {
 
 /// `row = gelu(row + bias)` for each row of as many numbers as the bias has.
 pub(in super::super) fn add_gelu(rows: &mut [f32], bias: &[f32]) {
-    Arch::new().dispatch(Elementwise { rows, bias, function: gelu_of });
+    Arch::new().dispatch(Elementwise { rows, bias, function: gelu });
 }
 
 /// `row += other's row + bias` for each row of as many numbers as the bias has.
@@ -58,20 +58,20 @@ impl NullaryFnOnce for AddRows<'_> {
     }
 }
 
-/// x · Φ(x), the exact one, with no tanh in it.
+/// Exact GELU, x · Φ(x), without the tanh approximation.
 #[inline(always)]
-fn gelu_of(x: f32) -> f32 {
+fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
-/// The rational minimax approximation of Eigen (`generic_fast_erf_float`), which is within 4 units of the last place; beyond
-/// ±4 the result is ±1 to the last bit.
+/// Eigen's rational minimax approximation (`generic_fast_erf_float`), with an error of at most 4 ULP. Beyond ±4 the exact result
+/// rounds to ±1.
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "as published")]
 fn erf(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
     let square = x * x;
-    let mut above = -2.72614225801306e-10;
+    let mut numerator = -2.72614225801306e-10;
     for coefficient in [
         2.77068142495902e-08,
         -2.10102402082508e-06,
@@ -80,28 +80,28 @@ fn erf(x: f32) -> f32 {
         -2.95459980854025e-03,
         -1.60960333262415e-02,
     ] {
-        above = above * square + coefficient;
+        numerator = numerator * square + coefficient;
     }
-    let mut below = -1.45660718464996e-05;
+    let mut denominator = -1.45660718464996e-05;
     for coefficient in [-2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03, -1.42647390514189e-02] {
-        below = below * square + coefficient;
+        denominator = denominator * square + coefficient;
     }
-    x * above / below
+    x * numerator / denominator
 }
 
-/// e^x for x ≤ 0, to 2 units of the last place; of what is below −87, as of −87. What is not a number stays so.
+/// Returns e^x for x ≤ 0 with an error of at most 2 ULP. Values below −87 are clamped to −87; NaN stays NaN.
 ///
-/// By x = n·ln 2 + r with |r| ≤ ln 2 / 2, a polynomial for e^r (that of Cephes' `expf`), and n put into the exponent.
+/// Method: x = n·ln 2 + r with |r| ≤ ln 2 / 2, a polynomial for e^r (from Cephes' `expf`), and n added to the exponent.
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "as published")]
 pub(super) fn exp(x: f32) -> f32 {
-    /// Added to a small number, it leaves that number rounded in the lowest bits.
+    /// 1.5 · 2²³: adding it to a small number rounds that number to an integer in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
-    // Not `max`, which has no regard for what is not a number.
+    // Not `max`, which would turn NaN into −87.
     let x = if x < -87.0 { -87.0 } else { x };
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
-    // ln 2 in two parts, the first of few bits, so that the product with n is exact.
+    // ln 2 in two parts; the first has few bits, so that its product with n is exact.
     let r = x - n * 0.693359375 + n * 2.12194440e-4;
     let mut sum = 1.9875691500e-4;
     for coefficient in [1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1] {

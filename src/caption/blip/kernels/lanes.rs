@@ -1,8 +1,8 @@
-//! Many values to one, in independent lanes: so that no step waits for the one before, and all make whole vectors.
+//! Reductions in independent lanes, so that steps do not depend on each other and fill whole vectors.
 
 const LANES: usize = 32;
 
-/// The sum of what the function makes of the values.
+/// Returns the sum of `function` over the values.
 #[inline(always)]
 pub(super) fn sum(values: &[f32], function: impl Fn(f32) -> f32) -> f32 {
     let (chunks, rest) = values.as_chunks::<LANES>();

@@ -4,7 +4,7 @@ use pulp::{Arch, NullaryFnOnce};
 
 use super::lanes::sum;
 
-/// Each row of `input`, brought to a mean of 0 and a variance of 1, by the scale, plus the shift.
+/// Normalises each row of `input` to a mean of 0 and a variance of 1, then multiplies by the scale and adds the shift.
 pub(in super::super) fn normalise(input: &[f32], scale: &[f32], shift: &[f32], epsilon: f32, output: &mut [f32]) {
     Arch::new().dispatch(Normalise { input, scale, shift, epsilon, output });
 }

@@ -1,32 +1,32 @@
-//! Attention of one head: for some rows at a time, their likeness to all keys, and the mean of the values by it.
+//! Attention of one head: computes the scores of a few rows for all keys, then the mean of the values weighted by them.
 //!
-//! A matrix of likenesses never leaves the first-level cache, and is not there as a whole. Keys and values are laid out for
-//! this in panels of [`PANEL`] columns, by `Head::gather`.
+//! The scores of these rows fit into the L1 cache; the whole score matrix never exists. `Head::gather` arranges keys and values
+//! for this in panels of [`PANEL`] columns.
 
 use pulp::{Arch, Simd, WithSimd};
 
 use super::softmax::softmax_of;
 
-/// Columns of a panel. Four vectors of AVX-512, a multiple of four of any other.
+/// The columns of a panel: four vectors of AVX-512, and a multiple of four vectors of all narrower instruction sets.
 pub(in super::super) const PANEL: usize = 64;
 
-/// Vectors of a panel that are summed up at once.
+/// The number of a panel's vectors that are accumulated in registers at a time.
 const GROUP: usize = 4;
 
-/// What rows find in a picture, or a picture's parts in each other.
+/// The attention of many queries to the keys and values of one head.
 pub(in super::super) struct Attention<'a> {
-    /// From the first number of the first row's query; the next row's lies `query_stride` further.
+    /// Begins with the first row's query. The next row's follows after `query_stride` numbers.
     pub queries: &'a [f32],
     pub query_stride: usize,
-    /// Of each panel of keys: the first number of each key, then the second, …
+    /// For each panel of keys: the first numbers of all keys, then the second ones, and so on.
     pub keys: &'a [f32],
-    /// Of each panel of a value's numbers: the first value's, the second's, …
+    /// For each panel of columns: these numbers of the first value, of the second, and so on.
     pub values: &'a [f32],
-    /// How many keys, and values, there are.
+    /// The number of keys, which is also that of values.
     pub count: usize,
-    /// How long queries, keys and values are.
+    /// The length of queries, keys and values.
     pub width: usize,
-    /// From the first number of the first row's result; the next row's lies `output_stride` further.
+    /// Begins with the first row's result. The next row's follows after `output_stride` numbers.
     pub output: &'a mut [f32],
     pub output_stride: usize,
     pub rows: usize,
@@ -43,54 +43,54 @@ impl WithSimd for Attention<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        // As many rows as there are registers for their sums.
-        if S::REGISTER_COUNT >= 32 { self.all::<S, 6>(simd) } else { self.all::<S, 2>(simd) }
+        // The number of rows whose accumulators fit into the registers.
+        if S::REGISTER_COUNT >= 32 { self.all_rows::<S, 6>(simd) } else { self.all_rows::<S, 2>(simd) }
     }
 }
 
 impl Attention<'_> {
     #[inline(always)]
-    fn all<S: Simd, const R: usize>(&mut self, simd: S) {
-        let mut likeness = vec![0.0; R * self.count.next_multiple_of(PANEL)];
+    fn all_rows<S: Simd, const R: usize>(&mut self, simd: S) {
+        let mut scores = vec![0.0; R * self.count.next_multiple_of(PANEL)];
         let mut row = 0;
         while row + R <= self.rows {
-            self.some::<S, R>(simd, row, &mut likeness);
+            self.row_block::<S, R>(simd, row, &mut scores);
             row += R;
         }
         while row < self.rows {
-            self.some::<S, 1>(simd, row, &mut likeness);
+            self.row_block::<S, 1>(simd, row, &mut scores);
             row += 1;
         }
     }
 
     #[inline(always)]
-    fn some<S: Simd, const R: usize>(&mut self, simd: S, first: usize, likeness: &mut [f32]) {
+    fn row_block<S: Simd, const R: usize>(&mut self, simd: S, first: usize, scores: &mut [f32]) {
         let padded = self.count.next_multiple_of(PANEL);
         let queries: [&[f32]; R] = std::array::from_fn(|row| &self.queries[(first + row) * self.query_stride..][..self.width]);
         for (at, panel) in self.keys.chunks_exact(PANEL * self.width).enumerate() {
             for (row, sums) in multiply(simd, queries, panel).iter().enumerate() {
-                likeness[row * padded + at * PANEL..][..PANEL].copy_from_slice(sums);
+                scores[row * padded + at * PANEL..][..PANEL].copy_from_slice(sums);
             }
         }
         let scale = 1.0 / (self.width as f32).sqrt();
-        let mut whole = [0.0; R];
-        for (row, whole) in whole.iter_mut().enumerate() {
-            *whole = softmax_of(&mut likeness[row * padded..][..self.count], scale);
+        let mut totals = [0.0; R];
+        for (row, total) in totals.iter_mut().enumerate() {
+            *total = softmax_of(&mut scores[row * padded..][..self.count], scale);
         }
-        let shares: [&[f32]; R] = std::array::from_fn(|row| &likeness[row * padded..][..self.count]);
+        let weights: [&[f32]; R] = std::array::from_fn(|row| &scores[row * padded..][..self.count]);
         for (at, panel) in self.values.chunks_exact(PANEL * self.count).enumerate() {
-            let wanted = PANEL.min(self.width - at * PANEL);
-            for (row, sums) in multiply(simd, shares, panel).iter().enumerate() {
-                let output = &mut self.output[(first + row) * self.output_stride + at * PANEL..][..wanted];
+            let columns = PANEL.min(self.width - at * PANEL);
+            for (row, sums) in multiply(simd, weights, panel).iter().enumerate() {
+                let output = &mut self.output[(first + row) * self.output_stride + at * PANEL..][..columns];
                 for (output, sum) in output.iter_mut().zip(sums) {
-                    *output = sum / whole[row];
+                    *output = sum / totals[row];
                 }
             }
         }
     }
 }
 
-/// The rows by a panel of as many rows as they have numbers.
+/// Multiplies rows by a panel, which has one row for each of their numbers.
 #[inline(always)]
 fn multiply<S: Simd, const R: usize>(simd: S, rows: [&[f32]; R], panel: &[f32]) -> [[f32; PANEL]; R] {
     let mut results = [[0.0; PANEL]; R];

@@ -1,12 +1,12 @@
-//! Likenesses as shares of a whole.
+//! Softmax.
 
 use pulp::{Arch, NullaryFnOnce};
 
 use super::elementwise::exp;
 use super::lanes::{largest, sum};
 
-/// Makes of each value a share of what is returned, the sum of them: e to the power of the value by the scale, in such a
-/// unit that the largest is 1.
+/// Replaces each value with the exponential of value · scale, shifted so that the largest result is 1. Returns the sum of the
+/// results, by which the caller must divide.
 pub(in super::super) fn softmax(values: &mut [f32], scale: f32) -> f32 {
     Arch::new().dispatch(Softmax { values, scale })
 }

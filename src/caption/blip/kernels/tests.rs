@@ -1,10 +1,10 @@
-//! Each kernel against the plainest way to compute the same, in 64 bits, for lengths that fit no vector.
+//! Compares each kernel with a straightforward `f64` implementation, for lengths that are not multiples of a vector.
 
 use super::elementwise::exp;
 use super::*;
 use pulp::WithSimd;
 
-/// Numbers between −2 and 2, the same for the same seed.
+/// Returns pseudo-random numbers between −2 and 2.
 fn numbers(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
     let next = || {
@@ -26,7 +26,7 @@ fn assert_close(found: &[f32], expected: &[f64], tolerance: f64) {
     }
 }
 
-/// erf by its series, which converges everywhere, and in 64 bits is exact enough for |x| ≤ 4.
+/// Computes erf by its Taylor series, which converges everywhere and is accurate enough in `f64` for |x| ≤ 4.
 fn erf(x: f64) -> f64 {
     let (mut term, mut sum) = (x, x);
     for n in 1..200 {
@@ -37,7 +37,7 @@ fn erf(x: f64) -> f64 {
 }
 
 #[test]
-fn gelu_is_the_exact_one() {
+fn gelu_is_exact() {
     let inputs: Vec<f32> = (-550..=550).map(|step| step as f32 / 100.0).collect();
     let mut found = inputs.clone();
     add_gelu(&mut found, &vec![0.0; inputs.len()]);
@@ -46,14 +46,14 @@ fn gelu_is_the_exact_one() {
 }
 
 #[test]
-fn gelu_is_flat_and_straight_far_out() {
+fn gelu_is_zero_or_the_identity_far_from_zero() {
     let mut found = vec![-1e30, -50.0, 50.0, 1e30];
     add_gelu(&mut found, &[0.0; 4]);
     assert_close(&found, &[0.0, 0.0, 50.0, 1e30f32.into()], 0.0);
 }
 
 #[test]
-fn exp_is_right_to_the_last_places() {
+fn exp_is_accurate_to_2_ulp() {
     for step in 0..87_000 {
         let x = -(step as f32) / 1000.0;
         let (found, expected) = (f64::from(exp(x)), f64::from(x).exp());
@@ -98,7 +98,7 @@ fn normalised_rows_have_mean_and_variance() {
 }
 
 #[test]
-fn a_matrix_is_multiplied_whatever_its_size() {
+fn matrices_of_any_size_are_multiplied() {
     for (rows, columns) in [(1, 1), (3, 5), (8, 16), (9, 17), (40, 64), (41, 577), (7, 33)] {
         let (matrix, input) = (numbers(rows * columns, 1), numbers(columns, 2));
         let mut found = vec![f32::NAN; rows];
@@ -109,14 +109,14 @@ fn a_matrix_is_multiplied_whatever_its_size() {
     }
 }
 
-/// Softmax of the query's products with all keys, then the mean of the values by it.
+/// Computes attention directly: softmax of the query's products with all keys, then the weighted mean of the values.
 fn attention_of(query: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>]) -> Vec<f64> {
     let scale = 1.0 / (query.len() as f64).sqrt();
-    let shares: Vec<f64> =
+    let weights: Vec<f64> =
         keys.iter().map(|key| (wide(query).iter().zip(wide(key)).map(|(a, b)| a * b).sum::<f64>() * scale).exp()).collect();
-    let whole: f64 = shares.iter().sum();
+    let sum: f64 = weights.iter().sum();
     (0..query.len())
-        .map(|at| shares.iter().zip(values).map(|(share, value)| share * f64::from(value[at])).sum::<f64>() / whole)
+        .map(|at| weights.iter().zip(values).map(|(weight, value)| weight * f64::from(value[at])).sum::<f64>() / sum)
         .collect()
 }
 
@@ -125,7 +125,7 @@ fn vectors(count: usize, width: usize, seed: u32) -> Vec<Vec<f32>> {
 }
 
 #[test]
-fn attention_by_panels_is_attention() {
+fn attention_in_panels_matches_attention() {
     for (rows, count, width) in [(1, 1, 1), (2, 5, 3), (6, 64, 64), (7, 65, 64), (20, 130, 12), (13, 70, 80)] {
         let (keys, values) = (vectors(count, width, 1), vectors(count, width, 2));
         let queries = numbers(rows * width, 3);
@@ -158,7 +158,7 @@ fn attention_by_panels_is_attention() {
     }
 }
 
-/// With AVX2, where there is something wider, and it.
+/// Runs with AVX2, in case the processor supports wider vectors.
 fn narrower(attention: Attention<'_>) {
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V3::try_new() {
@@ -168,7 +168,7 @@ fn narrower(attention: Attention<'_>) {
 }
 
 #[test]
-fn attention_to_the_past_is_attention_by_head() {
+fn cached_attention_matches_attention_of_each_head() {
     for (count, width, heads) in [(1, 4, 2), (5, 12, 1), (19, 24, 3)] {
         let (keys, values, query) = (vectors(count, width, 1), vectors(count, width, 2), numbers(width, 3));
         let mut found = vec![0.0; width];

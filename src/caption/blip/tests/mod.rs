@@ -1,4 +1,4 @@
-//! The model against what transformers answers, and against folders that are none.
+//! Compares the model with transformers, and tests invalid models.
 
 mod config;
 mod files;
@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 
 use super::Blip;
 
-/// Tiny models with random weights, and what transformers makes of pictures with them.
+/// Returns the directory of tiny models with random weights and transformers' results for them.
 fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captions/models")
 }
 
-/// A copy of a model whose files can be changed.
+/// Copies a model, so that its files can be changed.
 fn copy(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
@@ -29,7 +29,7 @@ fn read(file: &Path) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
 }
 
-/// The whole chain of causes, as a log has it.
+/// Returns the error of opening a model, with all its causes.
 fn refusal(folder: &Path) -> String {
     let Err(error) = Blip::open(folder) else { panic!("opened") };
     let mut text = error.to_string();

@@ -1,14 +1,14 @@
-//! `model.safetensors` of all kinds.
+//! Invalid `model.safetensors` files.
 
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
 
-use super::super::{Blip, CaptionError, Picture};
+use super::super::{Blip, CaptionError, RgbImage};
 use super::{assert_refused, copy, refusal};
 
 const EMBEDDINGS: &str = "text_decoder.bert.embeddings.word_embeddings.weight";
 
-/// A tiny model with another `model.safetensors`, made of the header and the numbers.
+/// Copies a tiny model and changes the header and the numbers of its `model.safetensors`.
 fn weighted(change: impl Fn(&mut Value, &mut Vec<u8>)) -> tempfile::TempDir {
     let folder = copy("tied");
     let file = folder.path().join("model.safetensors");
@@ -49,37 +49,37 @@ fn numbers_that_are_not_finite_are_refused() {
 }
 
 #[test]
-fn a_header_that_lies_is_refused() {
+fn an_inconsistent_header_is_refused() {
     for (change, reason) in [
-        (json!([0, 8]), "contradicts itself"),
-        (json!([8, 0]), "contradicts itself"),
-        (json!([0, u64::MAX]), "contradicts itself"),
-        (json!([1_u64 << 62, 1_u64 << 63]), "contradicts itself"),
-        (json!([-4, 0]), "contradicts itself"),
+        (json!([0, 8]), "inconsistent header"),
+        (json!([8, 0]), "inconsistent header"),
+        (json!([0, u64::MAX]), "inconsistent header"),
+        (json!([1_u64 << 62, 1_u64 << 63]), "inconsistent header"),
+        (json!([-4, 0]), "inconsistent header"),
     ] {
         let folder = weighted(|header, _| header[EMBEDDINGS]["data_offsets"] = change.clone());
         assert_refused(folder.path(), "model.safetensors", reason);
     }
     for shape in [json!([u64::MAX, 16]), json!([1_u64 << 32, 1_u64 << 32]), json!([]), json!([42, 17]), json!([-1])] {
         let folder = weighted(|header, _| header[EMBEDDINGS]["shape"] = shape.clone());
-        assert_refused(folder.path(), "model.safetensors", "contradicts itself");
+        assert_refused(folder.path(), "model.safetensors", "inconsistent header");
     }
     let folder = weighted(|header, _| header[EMBEDDINGS]["dtype"] = json!("F31"));
-    assert_refused(folder.path(), "model.safetensors", "contradicts itself");
+    assert_refused(folder.path(), "model.safetensors", "inconsistent header");
 }
 
 #[test]
-fn a_file_of_another_length_than_its_header_says_is_refused() {
+fn a_file_whose_length_does_not_match_its_header_is_refused() {
     let folder = weighted(|_, numbers| numbers.truncate(numbers.len() - 1));
-    assert_refused(folder.path(), "model.safetensors", "but its header speaks of");
+    assert_refused(folder.path(), "model.safetensors", "according to its header");
     let folder = weighted(|_, numbers| numbers.push(0));
-    assert_refused(folder.path(), "model.safetensors", "but its header speaks of");
+    assert_refused(folder.path(), "model.safetensors", "according to its header");
     let folder = weighted(|_, numbers| numbers.clear());
-    assert_refused(folder.path(), "model.safetensors", "but its header speaks of");
+    assert_refused(folder.path(), "model.safetensors", "according to its header");
 }
 
 #[test]
-fn a_file_that_is_cut_off_anywhere_is_refused() {
+fn a_truncated_file_is_refused() {
     let folder = copy("tied");
     let file = folder.path().join("model.safetensors");
     let length = fs::metadata(&file).unwrap().len();
@@ -91,42 +91,42 @@ fn a_file_that_is_cut_off_anywhere_is_refused() {
 }
 
 #[test]
-fn a_header_of_any_length_takes_no_memory() {
+fn a_huge_header_length_allocates_no_memory() {
     for size in [u64::MAX, 1 << 62, 1 << 40, (16 << 20) + 1] {
         let folder = copy("tied");
         fs::write(folder.path().join("model.safetensors"), size.to_le_bytes()).unwrap();
-        assert_refused(folder.path(), "model.safetensors", "larger than any");
+        assert_refused(folder.path(), "model.safetensors", "its header exceeds the size limit");
     }
     let folder = copy("tied");
     fs::write(folder.path().join("model.safetensors"), (16_u64 << 20).to_le_bytes()).unwrap();
-    assert_refused(folder.path(), "model.safetensors", "would end after it");
+    assert_refused(folder.path(), "model.safetensors", "its header is longer than the file");
 }
 
 #[test]
-fn a_name_that_is_there_twice_is_refused() {
+fn a_duplicate_name_is_refused() {
     let header = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#;
     let folder = copy("tied");
     fs::write(folder.path().join("model.safetensors"), safetensors(header, &[0; 8])).unwrap();
-    assert_refused(folder.path(), "model.safetensors", "contradicts itself");
+    assert_refused(folder.path(), "model.safetensors", "inconsistent header");
 }
 
 #[test]
-fn numbers_that_grow_beyond_all_bounds_end_in_an_error() {
-    let words = [EMBEDDINGS, "text_decoder.cls.predictions.transform.LayerNorm.weight"];
-    // Where the likenesses are infinite, the shares of attention are no numbers.
+fn overflow_is_an_error() {
+    let embeddings = [EMBEDDINGS, "text_decoder.cls.predictions.transform.LayerNorm.weight"];
+    // Infinite scores make the attention weights NaN.
     let attention = ["vision_model.encoder.layers.0.self_attn.qkv.weight"];
-    for (names, factor) in [(&words[..], 1e38), (&attention[..], 1e30)] {
+    for (names, factor) in [(&embeddings[..], 1e38), (&attention[..], 1e30)] {
         let folder = weighted(|header, numbers| {
             for name in names {
-                let place = &header[*name]["data_offsets"];
-                let (from, to) = (place[0].as_u64().unwrap() as usize, place[1].as_u64().unwrap() as usize);
+                let offsets = &header[*name]["data_offsets"];
+                let (from, to) = (offsets[0].as_u64().unwrap() as usize, offsets[1].as_u64().unwrap() as usize);
                 for number in numbers[from..to].as_chunks_mut::<4>().0 {
                     *number = (f32::from_le_bytes(*number).signum() * factor).to_le_bytes();
                 }
             }
         });
         let blip = Blip::open(folder.path()).unwrap();
-        let caption = blip.caption(Picture { width: 1, height: 1, rgb: &[9, 9, 9] }, &|| false);
+        let caption = blip.caption(RgbImage { width: 1, height: 1, rgb: &[9, 9, 9] }, &|| false);
         assert!(matches!(caption, Err(CaptionError::Overflow)), "{names:?}: {caption:?}");
     }
 }

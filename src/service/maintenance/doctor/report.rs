@@ -97,7 +97,7 @@ impl std::fmt::Display for Report {
         match self.old_versions {
             OldVersions::None => {}
             OldVersions::Deleted => writeln!(f, "the bucket is versioned: a purge deletes all versions of an object")?,
-            OldVersions::Stay => writeln!(
+            OldVersions::Kept => writeln!(
                 f,
                 "the bucket is versioned, and purged images stay in it as old versions: allow s3:ListBucketVersions and \
                  s3:DeleteObjectVersion, or set a lifecycle rule with NoncurrentVersionExpiration"

@@ -1,7 +1,7 @@
-//! An upload on its way: a temporary file that becomes an object, or nothing.
+//! The temporary file of an upload in progress, which becomes an object or is removed.
 //!
-//! Dropping a draft removes its file, so every way out of an upload but success leaves nothing behind; what a killed
-//! process leaves is removed at the next start. Everything here blocks.
+//! Dropping an upload removes its file, so an upload that fails leaves nothing behind. The next start removes the files that a
+//! killed process leaves. All functions block.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,99 +12,99 @@ use md5::{Digest, Md5};
 use s3s::checksum::ChecksumHasher;
 
 use super::disk;
-use super::storage::StorageError;
-use super::trailer::{self, BLOCK_BYTES, Description};
+use super::storage_error::StorageError;
+use super::trailer::{self, BLOCK_BYTES, ObjectMetadata};
 
-/// A temporary file and what is known of the data in it so far.
-pub(super) struct Draft {
+/// A temporary file, with the length and digests of the data written so far.
+pub(super) struct UploadFile {
     path: PathBuf,
     file: File,
     length: u64,
     stored_at_ms: u64,
-    blocks: Vec<u32>,
+    block_checksums: Vec<u32>,
     md5: Md5,
     hasher: ChecksumHasher,
-    in_place: bool,
+    renamed: bool,
 }
 
-/// What the data turned out to be.
+/// The digests of the data.
 pub(super) struct Digests {
-    /// 16 bytes.
     pub(super) md5: [u8; 16],
-    /// Those that the hasher given to [`Draft::create`] was set up for, in base64.
+    /// The checksums that the hasher passed to [`UploadFile::create`] is configured for, in base64.
     pub(super) checksums: s3s::dto::Checksum,
 }
 
-impl Draft {
-    /// Makes an empty one in `directory`, which must be on the objects' file system.
+impl UploadFile {
+    /// Creates an empty file in `directory`, which must be on the same file system as the objects.
     pub(super) fn create(directory: &Path, hasher: ChecksumHasher) -> Result<Self, StorageError> {
         let mut name = [0_u8; 16];
         getrandom::fill(&mut name).map_err(|error| StorageError::io(directory)(io::Error::other(error.to_string())))?;
         let path = directory.join(hex::encode(name));
         let file = disk::create_new(&path).map_err(StorageError::io(&path))?;
-        // The file system's time, taken from the new file: the one place here that needs to know what time it is.
-        let made = file.metadata().and_then(|metadata| metadata.modified()).map_err(StorageError::io(&path))?;
-        let since_1970 = made.duration_since(UNIX_EPOCH).unwrap_or_default();
+        // The new file's own time serves as the clock: nothing else in this module needs the current time.
+        let created_at = file.metadata().and_then(|metadata| metadata.modified()).map_err(StorageError::io(&path))?;
+        let since_1970 = created_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Self {
             path,
             file,
             length: 0,
             stored_at_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
-            blocks: Vec::new(),
+            block_checksums: Vec::new(),
             md5: Md5::new(),
             hasher,
-            in_place: false,
+            renamed: false,
         })
     }
 
-    /// Adds one block: [`BLOCK_BYTES`], or less for the last one only.
+    /// Appends one block of [`BLOCK_BYTES`]; only the last one may be shorter.
     pub(super) fn write_block(&mut self, block: &[u8]) -> Result<(), StorageError> {
         debug_assert!(block.len() <= BLOCK_BYTES && self.length.is_multiple_of(BLOCK_BYTES as u64));
         self.file.write_all(block).map_err(StorageError::io(&self.path))?;
-        self.blocks.push(trailer::block_checksum(block));
+        self.block_checksums.push(trailer::block_checksum(block));
         self.md5.update(block);
         self.hasher.update(block);
         self.length += block.len() as u64;
         Ok(())
     }
 
-    /// The digests of all that was written. Ask once: the hashers start anew.
+    /// Returns the digests of all data written, and resets the hashers: call it once, after the last block.
     pub(super) fn take_digests(&mut self) -> Digests {
         Digests { md5: std::mem::take(&mut self.md5).finalize().into(), checksums: std::mem::take(&mut self.hasher).finalize() }
     }
 
-    /// Bytes of data so far.
+    /// Returns the number of bytes written.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// When it was made, in milliseconds since 1970.
+    /// Returns when the upload began, in milliseconds since 1970.
     pub(super) fn stored_at_ms(&self) -> u64 {
         self.stored_at_ms
     }
 
-    /// Writes the trailer and puts the file's content on the disk; it has no name yet that anybody looks for.
-    pub(super) fn seal(&mut self, description: &Description) -> Result<(), StorageError> {
-        let trailer = trailer::encode(description, &self.blocks).map_err(|error| StorageError::io(&self.path)(error.into()))?;
+    /// Writes the trailer and syncs the file. The object is not visible yet.
+    pub(super) fn seal(&mut self, metadata: &ObjectMetadata) -> Result<(), StorageError> {
+        let trailer =
+            trailer::encode(metadata, &self.block_checksums).map_err(|error| StorageError::io(&self.path)(error.into()))?;
         self.file.write_all(&trailer).map_err(StorageError::io(&self.path))?;
         self.file.sync_all().map_err(StorageError::io(&self.path))
     }
 
-    /// Gives the sealed file its place. The place's directory is still to be synced.
+    /// Moves the sealed file to the object's path. The caller must sync the directory.
     pub(super) fn rename(mut self, to: &Path) -> Result<(), StorageError> {
         std::fs::rename(&self.path, to).map_err(StorageError::io(to))?;
-        self.in_place = true;
+        self.renamed = true;
         Ok(())
     }
 }
 
-impl Drop for Draft {
+impl Drop for UploadFile {
     fn drop(&mut self) {
-        if self.in_place {
+        if self.renamed {
             return;
         }
         if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), "cannot remove the file of an upload that failed: {error}");
+            tracing::warn!(path = %self.path.display(), "cannot remove the file of a failed upload: {error}");
         }
     }
 }

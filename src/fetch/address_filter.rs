@@ -1,19 +1,19 @@
-//! Which addresses a stranger's URL may lead to: public unicast, and nothing else.
+//! The addresses that untrusted URLs may lead to: public unicast addresses only.
 //!
-//! By the IANA registries of special-purpose addresses for IPv4 and IPv6 (as of 2026), and the addresses at which clouds tell
-//! their machines' secrets. In IPv6 only global unicast (2000::/3) is public at all, which leaves out loopback, mapped and
-//! translated IPv4, unique-local, link-local, site-local, multicast and whatever is assigned later. What the registries call
-//! globally reachable for a purpose of its own (anycast relays, AS112) is no place for pictures either.
+//! The filter follows the IANA registries of special-purpose addresses for IPv4 and IPv6 (as of 2026), and adds the metadata
+//! services of clouds, which reveal secrets of their machines. In IPv6 only global unicast (2000::/3) is public, which excludes
+//! loopback, mapped and translated IPv4, unique-local, link-local, site-local, multicast and later assignments. Special-purpose
+//! addresses that the registries call globally reachable (anycast relays, AS112) are blocked too: no image is stored there.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Ranges of IPv4, with what they are for.
+/// Special-purpose ranges of IPv4, with their purpose.
 const SPECIAL_V4: [(Ipv4Addr, u32, &str); 19] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, "this network (RFC 791)"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private (RFC 1918)"),
-    (Ipv4Addr::new(100, 64, 0, 0), 10, "shared by a carrier's customers (RFC 6598)"),
+    (Ipv4Addr::new(100, 64, 0, 0), 10, "carrier-grade NAT (RFC 6598)"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback (RFC 1122)"),
-    (Ipv4Addr::new(168, 63, 129, 16), 32, "a cloud's metadata (Azure)"),
+    (Ipv4Addr::new(168, 63, 129, 16), 32, "cloud metadata (Azure)"),
     (Ipv4Addr::new(169, 254, 0, 0), 16, "link-local (RFC 3927)"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, "private (RFC 1918)"),
     (Ipv4Addr::new(192, 0, 0, 0), 24, "IETF protocol assignments (RFC 6890)"),
@@ -30,25 +30,25 @@ const SPECIAL_V4: [(Ipv4Addr, u32, &str); 19] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved (RFC 1112), and the broadcast address"),
 ];
 
-/// Ranges of 2000::/3.
+/// Special-purpose ranges within 2000::/3.
 const SPECIAL_V6: [(Ipv6Addr, u32, &str); 6] = [
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, "IETF protocol assignments, Teredo among them (RFC 2928, 4380)"),
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, "IETF protocol assignments, including Teredo (RFC 2928, 4380)"),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32, "documentation (RFC 3849)"),
-    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, "6to4, which leads to IPv4 (RFC 3056)"),
+    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, "6to4, a tunnel to IPv4 (RFC 3056)"),
     (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48, "AS112 (RFC 7534)"),
     (Ipv6Addr::new(0x3ffe, 0, 0, 0, 0, 0, 0, 0), 16, "the former 6bone (RFC 3701)"),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, "documentation (RFC 9637)"),
 ];
 
-/// Where machines are told secrets by what is around them: refused even where inner addresses are allowed.
-const NEVER_V4: [(Ipv4Addr, u32); 4] = [
+/// Link-local and cloud metadata addresses, which reveal secrets: blocked even if private addresses are allowed.
+const ALWAYS_BLOCKED_V4: [(Ipv4Addr, u32); 4] = [
     (Ipv4Addr::new(169, 254, 0, 0), 16),
     (Ipv4Addr::new(168, 63, 129, 16), 32),
     (Ipv4Addr::new(100, 100, 100, 200), 32),
     (Ipv4Addr::new(192, 0, 0, 192), 32),
 ];
-/// The same in IPv6, and what leads to any IPv4 address through a translator.
-const NEVER_V6: [(Ipv6Addr, u32); 8] = [
+/// The same for IPv6, and the translation prefixes, which lead to any IPv4 address.
+const ALWAYS_BLOCKED_V6: [(Ipv6Addr, u32); 8] = [
     (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
     (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0), 32),
     (Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 0), 48),
@@ -59,14 +59,14 @@ const NEVER_V6: [(Ipv6Addr, u32); 8] = [
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
 ];
 
-/// Whether an address may be connected to: a public one, or with `allow_private` one of an intranet as well.
-pub fn may_connect(address: IpAddr, allow_private: bool) -> bool {
+/// Returns whether the service may connect to an address: a public one, or with `allow_private` also a private one.
+pub fn is_allowed(address: IpAddr, allow_private: bool) -> bool {
     if !allow_private {
-        return special(address).is_none();
+        return special_purpose(address).is_none();
     }
     match address.to_canonical() {
-        IpAddr::V4(address) => !NEVER_V4.iter().any(|(network, bits)| within_v4(address, *network, *bits)),
-        IpAddr::V6(address) => !NEVER_V6.iter().any(|(network, bits)| within_v6(address, *network, *bits)),
+        IpAddr::V4(address) => !ALWAYS_BLOCKED_V4.iter().any(|(network, bits)| within_v4(address, *network, *bits)),
+        IpAddr::V6(address) => !ALWAYS_BLOCKED_V6.iter().any(|(network, bits)| within_v6(address, *network, *bits)),
     }
 }
 
@@ -78,8 +78,8 @@ fn within_v6(address: Ipv6Addr, network: Ipv6Addr, bits: u32) -> bool {
     (address.to_bits() ^ network.to_bits()) >> (128 - bits) == 0
 }
 
-/// `None` for a public address; otherwise what the address is for.
-fn special(address: IpAddr) -> Option<&'static str> {
+/// Returns the purpose of a special-purpose address; `None` for a public one.
+fn special_purpose(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => {
             SPECIAL_V4.iter().find(|(network, bits, _)| within_v4(address, *network, *bits)).map(|(_, _, purpose)| *purpose)
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_class_is_refused_from_its_first_to_its_last_address_and_no_more() {
+    fn every_range_is_blocked_from_its_first_to_its_last_address_and_no_further() {
         for (first, last, before, after) in [
             ("0.0.0.0", "0.255.255.255", None, Some("1.0.0.0")),
             ("10.0.0.0", "10.255.255.255", Some("9.255.255.255"), Some("11.0.0.0")),
@@ -120,14 +120,14 @@ mod tests {
             ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", None, Some("3fff:1000::")),
             ("4000::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", Some("3fff:ffff::1"), None),
         ] {
-            let special = |text: &str| special(text.parse().unwrap()).is_some();
+            let special = |text: &str| special_purpose(text.parse().unwrap()).is_some();
             assert!(special(first) && special(last), "{first} to {last}");
             assert!([before, after].into_iter().flatten().all(|outside| !special(outside)), "around {first} to {last}");
         }
     }
 
     #[test]
-    fn no_form_of_an_inner_address_is_public() {
+    fn no_notation_of_an_internal_address_is_public() {
         for inner in [
             "::1",
             "::ffff:127.0.0.1",
@@ -148,18 +148,18 @@ mod tests {
             "100.100.100.200",
             "192.0.0.192",
         ] {
-            assert!(special(inner.parse().unwrap()).is_some(), "{inner}");
+            assert!(special_purpose(inner.parse().unwrap()).is_some(), "{inner}");
         }
         for public in ["1.1.1.1", "8.8.8.8", "93.184.216.34", "2606:4700::1111", "2a00:1450:4001::200e", "2001:4860:4860::8888"] {
-            assert_eq!(special(public.parse().unwrap()), None, "{public}");
+            assert_eq!(special_purpose(public.parse().unwrap()), None, "{public}");
         }
     }
 
     #[test]
-    fn an_intranet_may_be_allowed_but_not_what_tells_secrets() {
+    fn private_addresses_can_be_allowed_but_not_metadata_services() {
         for inner in ["127.0.0.1", "10.0.0.1", "192.168.1.1", "::1", "fd00::1", "::ffff:10.0.0.1"] {
-            assert!(may_connect(inner.parse().unwrap(), true), "{inner}");
-            assert!(!may_connect(inner.parse().unwrap(), false), "{inner}");
+            assert!(is_allowed(inner.parse().unwrap(), true), "{inner}");
+            assert!(!is_allowed(inner.parse().unwrap(), false), "{inner}");
         }
         for secret in [
             "169.254.169.254",
@@ -177,7 +177,7 @@ mod tests {
             "64:ff9b:1::a9fe:a9fe",
             "2002:a9fe:a9fe::",
         ] {
-            assert!(!may_connect(secret.parse().unwrap(), true), "{secret}");
+            assert!(!is_allowed(secret.parse().unwrap(), true), "{secret}");
         }
     }
 }

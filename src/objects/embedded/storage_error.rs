@@ -1,0 +1,26 @@
+//! The errors of the storage and of the files below it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why an operation on the storage failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StorageError {
+    #[error("{}", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// `reason` completes "the file has …".
+    #[error("{} is damaged: it has {reason}", path.display())]
+    Damaged { path: PathBuf, reason: &'static str },
+}
+
+impl StorageError {
+    /// Adds the path to an I/O error.
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+}
