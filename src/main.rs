@@ -134,6 +134,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             let config = config.validate()?;
             start_log(&config)?;
             app::migrate(config).await?;
+            print("the schema is up to date\n")?;
         }
         Command::Openapi => print(&yaml::to_yaml(&openapi::document())?)?,
         Command::Doctor(doctor) => {
@@ -184,6 +185,9 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         () = &mut stop_signal => return Ok(()),
     };
     let mut addresses = format!("listening on http://{}\n", running.address);
+    if let Some(address) = running.admin_address {
+        addresses += &format!("health on http://{address}\n");
+    }
     if let Some(address) = running.s3_address {
         addresses += &format!("storage on http://{address}\n");
     }
@@ -193,8 +197,9 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     }
     stop_signal.await;
     tracing::info!("shutting down: accepting no new requests and waiting for those in flight");
-    if let Err(error) = running.shut_down().await {
-        tracing::warn!("shut down with an error: {}", chain(&error));
+    match running.shut_down().await {
+        Ok(()) => tracing::info!("stopped"),
+        Err(error) => tracing::warn!("shut down with an error: {}", chain(&error)),
     }
     Ok(())
 }
@@ -244,7 +249,7 @@ fn chain(error: &dyn Error) -> String {
         // A transparent error has the same message as its source.
         let next = error.to_string();
         if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
+            text = format!("{}: {next}", text.trim_end_matches('.'));
         }
         cause = error.source();
     }

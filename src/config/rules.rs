@@ -136,6 +136,14 @@ impl Config {
             let Some(time) = time else { continue };
             require(time.0 >= 1, variable, "it must be at least 1 second")?;
         }
+        // A single word that is no level would be the name of a module, and turn off all others.
+        let is_word = self.log_level.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let is_level = self.log_level.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+        require(
+            !is_word || is_level,
+            "LOG_LEVEL",
+            "it must be error, warn, info, debug, trace or off, or directives such as fetch=debug,info",
+        )?;
         let filter = tracing_subscriber::EnvFilter::try_new(&self.log_level);
         filter.map(drop).map_err(|error| ConfigError { variable: "LOG_LEVEL", reason: error.to_string() })
     }

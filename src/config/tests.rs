@@ -90,6 +90,7 @@ fn an_invalid_setting_is_rejected_by_name() {
         ("--rate-limit-reads-per-caller=1000001", "RATE_LIMIT_READS_PER_CALLER"),
         ("--rate-limit-logins-per-address=-1", "--rate-limit-logins-per-address"),
         ("--log-level=a=b=c", "LOG_LEVEL"),
+        ("--log-level=loud", "LOG_LEVEL"),
         ("--port=99999", "--port"),
         ("--body-timeout=soon", "--body-timeout"),
         ("--body-timeout=0", "BODY_TIMEOUT"),

@@ -211,7 +211,8 @@ impl Error {
 /// Returns the error and all its causes as one line for the log.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    // The messages for clients are whole sentences.
+    causes.fold(error.to_string(), |text, cause| format!("{}: {cause}", text.trim_end_matches('.')))
 }
 
 impl From<store::Error> for Error {

@@ -269,7 +269,7 @@ fn an_image_that_cannot_be_scaled_down_is_rejected_with_a_reason() {
     // A strip whose shorter side would become too short.
     let strip = Limits { min_side: 50, ..limits.clone() };
     let error = crate::imaging::inspect_oversize(&test_images::plain_jpeg(1000, 60), &strip).unwrap_err().to_string();
-    assert!(error.ends_with("a side of fewer pixels than MIN_IMAGE_SIDE"), "{error}");
+    assert!(error.ends_with("its shorter side would have fewer pixels than MIN_IMAGE_SIDE"), "{error}");
     // Damage is found before anything is written.
     let whole = test_images::plain_jpeg(240, 120);
     let cut = &whole[..whole.len() - 40];

@@ -41,7 +41,7 @@ impl Service {
             let found = layout::parse(key).filter(|(_, name)| layout::is_original(name));
             found.is_some_and(|(id, _)| newest.is_none_or(|newest| id.created_at() > newest.created_at()))
         };
-        report.newer_originals = report.unclaimed.iter().filter(is_newer).count() as u64;
+        report.newer_originals = report.unclaimed.iter().chain(&report.unclaimed_recent).filter(is_newer).count() as u64;
         self.check_counters(&mut report, days, fix.rest).await?;
         Ok(report)
     }
@@ -122,9 +122,12 @@ impl Service {
             return Ok(());
         }
         let keys = objects.iter().map(|object| object.key.clone());
-        let fix = if has_original(&objects) {
+        let fix = if has_original(&objects) && is_young {
+            report.unclaimed_recent.extend(keys);
+            false
+        } else if has_original(&objects) {
             report.unclaimed.extend(keys);
-            fix.originals && !is_young
+            fix.originals
         } else {
             report.orphans.extend(keys);
             fix.rest

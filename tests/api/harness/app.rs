@@ -259,7 +259,7 @@ impl TestApp {
         async move {
             let report = self.examine().await;
             let objects = [&report.missing, &report.lost_variants, &report.wrong_size, &report.orphans];
-            let found = objects.into_iter().chain([&report.unclaimed, &report.foreign.examples]);
+            let found = objects.into_iter().chain([&report.unclaimed, &report.unclaimed_recent, &report.foreign.examples]);
             let rows_agree = report.counters.is_empty() && report.collection_items.is_empty();
             assert!(found.into_iter().all(Vec::is_empty) && rows_agree, "{caller}: {report}");
         }

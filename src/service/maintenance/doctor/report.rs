@@ -21,6 +21,8 @@ pub struct Report {
     pub orphans: Vec<String>,
     /// Keys of objects without an image in the database, with an original among them, which may be the only copy.
     pub unclaimed: Vec<String>,
+    /// As `unclaimed`, but less than a day old, so that they are left alone.
+    pub unclaimed_recent: Vec<String>,
     /// The number of these originals that are newer than the newest image in the database.
     pub newer_originals: u64,
     /// Objects that do not belong to this service; they are never touched.
@@ -68,7 +70,7 @@ impl Report {
     pub fn is_healthy(&self) -> bool {
         let mendable = self.orphans.is_empty() && self.lost_variants.is_empty() && self.counters.is_empty();
         let mendable = mendable && self.collection_items.is_empty() && self.moved.is_empty();
-        let unclaimed = !self.unclaimed.is_empty() && !self.fixed.originals;
+        let unclaimed = !self.unclaimed_recent.is_empty() || !self.unclaimed.is_empty() && !self.fixed.originals;
         self.missing.is_empty() && self.wrong_size.is_empty() && !unclaimed && (mendable || self.fixed.rest)
     }
 }
@@ -83,6 +85,10 @@ impl std::fmt::Display for Report {
             (format!("missing variant{}", if self.fixed.rest { ", row removed" } else { "" }), &self.lost_variants),
             (format!("object without an image{}", removed(self.fixed.rest)), &self.orphans),
             (format!("object of an image that is missing from the database{}", removed(self.fixed.originals)), &self.unclaimed),
+            (
+                "object of an image that is missing from the database, left alone because it is less than a day old".to_owned(),
+                &self.unclaimed_recent,
+            ),
         ] {
             for key in keys {
                 writeln!(f, "{what}: {key}")?;
@@ -107,8 +113,8 @@ impl std::fmt::Display for Report {
         if self.newer_originals > 0 {
             writeln!(
                 f,
-                "{} originals are newer than the newest image in the database: \
-                 the database may be older than the bucket; restore a newer backup",
+                "{} of these originals are newer than the newest image in the database: it may come from an old backup; \
+                 restore a newer one, and do not use --remove-originals",
                 self.newer_originals
             )?;
         }
@@ -122,6 +128,9 @@ impl std::fmt::Display for Report {
         for (counter, difference) in &self.counters {
             writeln!(f, "counter {} {:?} is off by {difference}{mended}", counter.kind.name(), counter.key)?;
         }
+        if self.is_healthy() && self.counters.is_empty() && self.moved.is_empty() && self.orphans.is_empty() {
+            writeln!(f, "no problems found")?;
+        }
         Ok(())
     }
 }
@@ -134,10 +143,13 @@ mod tests {
     fn foreign_objects_are_counted_and_listed_up_to_a_limit() {
         let mut report = Report::default();
         report.foreign.add("logs/0".to_owned());
-        assert_eq!(report.to_string(), "0 images, 0 objects\n1 object does not belong to this service: logs/0\n");
+        assert_eq!(
+            report.to_string(),
+            "0 images, 0 objects\n1 object does not belong to this service: logs/0\nno problems found\n"
+        );
         (1..1105).for_each(|number| report.foreign.add(format!("logs/{number}")));
         let told = "1105 objects do not belong to this service, for example logs/0, logs/1, logs/2, logs/3, logs/4\n";
-        assert_eq!(report.to_string(), format!("0 images, 0 objects\n{told}"));
+        assert_eq!(report.to_string(), format!("0 images, 0 objects\n{told}no problems found\n"));
         assert!(report.is_healthy());
     }
 }
