@@ -92,7 +92,7 @@ async fn a_second_process_on_the_same_data_is_rejected_and_the_first_continues()
     for command in ["serve", "migrate", "doctor"] {
         let second = home.run(&[command], &[]).await;
         assert!(!second.status.success(), "{second:?}");
-        assert!(second.log.contains("in use by another process"), "{second:?}");
+        assert!(second.log.contains("another process is using"), "{second:?}");
         assert!(second.log.contains(&home.data_dir().display().to_string()), "{second:?}");
     }
     client.upload(&Upload::small("still here", 1)).await.ok();
@@ -336,8 +336,8 @@ async fn the_open_files_limit_is_raised_and_an_insufficient_one_is_logged() {
     // The limit is logged before the program fails to listen.
     let serve = home.command(&[], &[("HOST", "192.0.2.1"), ("AUTH_MODE", "required")]);
     for (soft, hard, settings, explained) in [
-        (200, 1500, "--max-connections=100", "open files limit=1500 needed=1479"),
-        (1500, 1500, "--max-connections=1024", "too few files may be open for MAX_CONNECTIONS"),
+        (200, 1500, "--max-connections=100", "limit of open files limit=1500 needed=1479"),
+        (1500, 1500, "--max-connections=1024", "the limit of open files is too low for MAX_CONNECTIONS"),
     ] {
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", &format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" serve {settings}")]);

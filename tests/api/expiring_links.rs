@@ -158,7 +158,7 @@ async fn previews_are_not_views_and_are_rejected_for_links_with_a_view_limit() {
     for (name, value) in previews {
         let answer = app.get_with(&counted, name, value).await;
         assert_error(&answer, 403, "Forbidden");
-        assert!(answer.text().contains("previews") && answer.header("cache-control") == "no-cache", "{answer:?}");
+        assert!(answer.text().contains("Previews") && answer.header("cache-control") == "no-cache", "{answer:?}");
         assert_error(
             &app.send(app.request(Method::GET, &counted).header(name, value).header("Range", "bytes=0-0")).await,
             403,

@@ -481,7 +481,7 @@ async fn the_doctor_removes_unknown_originals_only_with_the_option_for_it() {
     assert_eq!((&report.unclaimed_recent, report.newer_originals), (&objects, 1), "they are reported immediately");
     let text = report.to_string();
     assert!(!report.is_healthy() && text.contains("left alone") && !text.contains("announced for removal"), "{text}");
-    assert!(text.contains("1 of these originals are newer than the newest image in the database"), "{text}");
+    assert!(text.contains("originals newer than the newest image in the database: 1."), "{text}");
     app.sweep_all().await;
     app.clock.advance(TimeDelta::days(2));
     let report = found(REST).await;

@@ -1,6 +1,6 @@
 //! Health: liveness, readiness, and metrics.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::Json;
 use axum::extract::State;
@@ -137,13 +137,22 @@ pub async fn probe(host: IpAddr, port: u16) -> std::io::Result<()> {
         IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         host => host,
     };
+    let address = SocketAddr::new(host, port);
     let probing = async {
-        let mut stream = tokio::net::TcpStream::connect((host, port)).await?;
+        let mut stream = tokio::net::TcpStream::connect(address).await?;
         stream.write_all(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
-        let mut status = [0; 12];
-        stream.read_exact(&mut status).await?;
-        Ok::<_, std::io::Error>(status)
+        let mut status_line = [0; 12];
+        stream.read_exact(&mut status_line).await?;
+        Ok::<_, std::io::Error>(status_line)
     };
-    let status = tokio::time::timeout(std::time::Duration::from_secs(3), probing).await.map_err(std::io::Error::other)??;
-    if status.ends_with(b" 200") { Ok(()) } else { Err(std::io::Error::other("the service is not healthy")) }
+    let unhealthy = |reason: String| std::io::Error::other(format!("http://{address}/health {reason}"));
+    let answered = tokio::time::timeout(std::time::Duration::from_secs(3), probing).await;
+    let status_line = answered.map_err(|_| unhealthy("did not respond within 3 seconds".to_owned()))?;
+    match status_line.map_err(|error| unhealthy(format!("did not respond: {error}")))? {
+        line if line.ends_with(b" 200") => Ok(()),
+        line => {
+            let status = String::from_utf8_lossy(&line[9..]).into_owned();
+            Err(unhealthy(format!("responded with {status}; is ADMIN_PORT the same as that of the service?")))
+        }
+    }
 }

@@ -30,8 +30,8 @@ use super::identity::authentication::UNRESTRICTED_PATHS;
             **Lists.** Lists are paged: leave out `page_token` for the first page, then send the `next_page_token` of the \
             previous page with the same filters, until it is null.\n\n\
             **Null.** Responses always contain all fields; a field without a value is null. Only request bodies can leave out fields.\n\n\
-            **Ids.** Images are identified by `image_id` everywhere; other resources have an `id`. The one exception is `jobId`, the \
-            name that `POST /imports` uses for the `id` of an import job.\n\n\
+            **IDs.** Images are identified by `image_id`, plans and collections by `name`, and other resources by `id`. `POST /imports` \
+            returns the `id` of the new job as `jobId`.\n\n\
             **Time.** Timestamps are RFC 3339 in UTC, with milliseconds: `2026-01-31T12:00:00.123Z`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),

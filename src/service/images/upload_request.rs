@@ -18,7 +18,7 @@ pub struct Upload {
     pub description: Option<Description>,
     pub tags: Vec<Tag>,
     pub visibility: Visibility,
-    /// Keeps location metadata. The caller must have checked [`Service::may_keep_location`].
+    /// Keeps location metadata. The caller must have checked [`crate::service::Service::may_keep_location`].
     pub keep_location: bool,
     /// As the client sent it; the upload sanitizes it.
     pub file_name: Option<String>,

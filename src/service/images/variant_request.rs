@@ -18,7 +18,7 @@ pub struct VariantRequest {
 
 #[derive(Debug, Clone)]
 pub enum FormatRequest {
-    /// One of the formats that [`Rendering`] supports.
+    /// One of the formats that [`crate::model::rendering::Rendering`] supports.
     Named(Format),
     /// The best format that the client accepts.
     Accepted(Accept),

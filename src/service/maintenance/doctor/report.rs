@@ -113,8 +113,8 @@ impl std::fmt::Display for Report {
         if self.newer_originals > 0 {
             writeln!(
                 f,
-                "{} of these originals are newer than the newest image in the database: it may come from an old backup; \
-                 restore a newer one, and do not use --remove-originals",
+                "originals newer than the newest image in the database: {}. The database may come from an old backup: restore a newer \
+                 one, and do not use --remove-originals",
                 self.newer_originals
             )?;
         }
