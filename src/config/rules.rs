@@ -142,7 +142,7 @@ impl Config {
         require(
             !is_word || is_level,
             "LOG_LEVEL",
-            "it must be error, warn, info, debug, trace or off, or directives such as fetch=debug,info",
+            "it must be error, warn, info, debug, trace or off, or directives such as image_service::fetch=debug,info",
         )?;
         let filter = tracing_subscriber::EnvFilter::try_new(&self.log_level);
         filter.map(drop).map_err(|error| ConfigError { variable: "LOG_LEVEL", reason: error.to_string() })

@@ -44,7 +44,7 @@ async fn if_no_host_is_usable_each_is_named_with_its_reason() {
     let cause = error.cause().expect("a cause");
     assert!(error.is_transient() && error.to_string() == "none of the hosts in DATABASE_URL can be used", "{error}");
     assert!(cause.starts_with("127.0.0.1:1: Connection refused"), "{cause}");
-    assert!(cause.contains(&format!("; {standby}: the database takes no writes")), "{cause}");
+    assert!(cause.contains(&format!("; {standby}: the database is read-only")), "{cause}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -159,7 +159,11 @@ async fn concurrent_import_jobs_cannot_exceed_the_pending_limit() {
     assert_eq!((taken.len(), refused.len()), (3, 5));
     for answer in refused {
         assert_error(answer, 429, "TooManyRequests");
-        assert!(answer.text().contains("90 URLs") && answer.text().contains("100, the limit that IMPORT_MAX_PENDING"), "{}", answer.text());
+        assert!(
+            answer.text().contains("90 URLs") && answer.text().contains("100, the limit that IMPORT_MAX_PENDING"),
+            "{}",
+            answer.text()
+        );
         assert_eq!(answer.header("retry-after"), "60");
     }
     // Other users are not affected, and cancelled jobs do not count.

@@ -194,7 +194,7 @@ async fn changing_one_byte_of_a_signed_url_gives_403() {
                     continue;
                 }
                 let changed = format!("{}{byte}{}", &signed[..place], &signed[place + 1..]);
-                assert_rejected(&app.get(&changed).await, "does not match it");
+                assert_rejected(&app.get(&changed).await, "does not match");
             }
             let shorter = format!("{}{}", &signed[..place], &signed[place + 1..]);
             assert_eq!(app.get(&shorter).await.status, 403, "{shorter}");
@@ -208,7 +208,7 @@ async fn changing_one_byte_of_a_signed_url_gives_403() {
             signed[..signed.find("&signature").unwrap()].to_owned(),
             format!("{signed}A"),
         ] {
-            assert_rejected(&app.get(&changed).await, "does not match it");
+            assert_rejected(&app.get(&changed).await, "does not match");
         }
         // As without a signature, misspelt parameters are rejected.
         assert_error(&app.get(&format!("{signed}&widht=1")).await, 422, "ValidationError");
