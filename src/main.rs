@@ -223,9 +223,13 @@ fn read_password() -> Result<Password, Box<dyn Error>> {
 
 /// Starts logging to standard error; standard output is for the output of commands.
 fn start_log(config: &Config) -> Result<(), Box<dyn Error>> {
-    // s3s logs failed requests of the embedded server's clients as its own errors; the server logs its own faults. Of missing
-    // credentials the service has one sentence, and the SDK a dump of its structures.
-    let filter = tracing_subscriber::EnvFilter::try_new(format!("s3s=off,aws_config=error,{}", config.log_level))?;
+    // s3s logs failed requests of the embedded server's clients as its own errors; the server logs its own faults.
+    let mut directives = "s3s=off".to_owned();
+    // The service has one sentence for missing credentials; the SDK adds a dump of its structures.
+    if ["warn", "info"].contains(&config.log_level.to_ascii_lowercase().as_str()) {
+        directives += ",aws_config=error";
+    }
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("{directives},{}", config.log_level))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Otherwise tracing reports to standard error that standard error is not writable, and panics: with a full disk, that aborted
     // requests.

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -18,10 +18,11 @@ use crate::http::openapi::error_responses::{
     AlreadyExists, BadRequest, Conflict, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge, RequestTimeout,
     ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
+use crate::http::request::declared::request_fields;
 use crate::http::request::extractors::{CallerOf, Identity, PathSegment, RequestUri};
 use crate::http::request::fields;
 use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, boolean, or_null, required, text};
+use crate::http::request::json_fields::{JsonFields, boolean, or_null, text};
 use crate::http::request::link_header::with_next;
 use crate::http::request::paging::{PageQuery, take_page};
 use crate::model::account::{Account, AccountId, Email};
@@ -32,57 +33,57 @@ use crate::service::identity::accounts::{AccountChange, AccountState};
 use crate::service::identity::passwords::Password;
 use crate::service::identity::registration::NewAccount;
 
-/// The account to create.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = CreateAccountRequest, example = json!({"email": "ann@example.org", "password": "correct horse battery", "plan": "Premium"}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `create_account` reads")]
-pub struct NewAccountBody {
-    /// The e-mail address to log in with. Case-insensitive, and unique among all accounts.
-    #[schema(format = "email", min_length = 3, max_length = 254)]
-    email: String,
-    /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
-    #[schema(min_length = 12, max_length = 128)]
-    password: String,
-    /// The user id that owns the account's images: the one that a gateway already uses for the same person. Defaults to the
-    /// account's id.
-    #[schema(nullable, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
-    user_id: Option<String>,
-    /// The name of the plan. Defaults to `Basic`; null means all features, without quotas.
-    #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
-    plan: Option<String>,
-    /// Whether the account is an administrator. Defaults to false; API keys cannot set it.
-    #[schema(nullable = false)]
-    admin: Option<bool>,
+request_fields! {
+    /// The account to create.
+    #[derive(Debug, ToSchema)]
+    #[schema(as = CreateAccountRequest, example = json!({"email": "ann@example.org", "password": "correct horse battery", "plan": "Premium"}))]
+    pub struct NewAccountBody from JsonFields {
+        /// The e-mail address to log in with. Case-insensitive, and unique among all accounts.
+        #[schema(value_type = String, format = "email", min_length = 3, max_length = 254)]
+        email: Email = require(|value| Email::parse(&text(value)?)),
+        /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
+        #[schema(value_type = String, min_length = 12, max_length = 128)]
+        password: Password = require(|value| Password::parse(&text(value)?)),
+        /// The user id that owns the account's images: the one that a gateway already uses for the same person. Defaults to the
+        /// account's id.
+        #[schema(value_type = Option<String>, nullable, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
+        user_id: Option<UserId> = take(or_null(|value| UserId::parse(&text(value)?))) or None,
+        /// The name of the plan. Defaults to `Basic`; null means all features, without quotas.
+        #[schema(value_type = Option<String>, nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+        plan: Option<PlanName> = take(or_null(read_plan)) or PlanName::parse(DEFAULT_PLAN).ok(),
+        /// Whether the account is an administrator. Defaults to false; API keys cannot set it.
+        #[schema(value_type = Option<bool>, nullable = false)]
+        admin: bool = take(boolean) or false,
+    }
 }
 
-/// The fields of an account to change. Omitted fields keep their value.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = UpdateAccountRequest, example = json!({"plan": "Enterprise"}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `update_account` reads")]
-pub struct AccountChangeBody {
-    /// The name of the plan; null means all features, without quotas.
-    #[schema(nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
-    plan: Option<String>,
-    /// Disabling an account ends its sessions and rejects its API keys. Its public images stay visible.
-    #[schema(nullable = false)]
-    disabled: Option<bool>,
-    /// Whether the account is an administrator. API keys cannot set it to true.
-    #[schema(nullable = false)]
-    admin: Option<bool>,
+request_fields! {
+    /// The fields of an account to change. Omitted fields keep their value.
+    #[derive(Debug, ToSchema)]
+    #[schema(as = UpdateAccountRequest, example = json!({"plan": "Enterprise"}))]
+    pub struct AccountChangeBody from JsonFields {
+        /// The name of the plan; null means all features, without quotas.
+        #[schema(value_type = Option<String>, nullable, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+        plan: Option<Option<PlanName>> = take(or_null(read_plan)),
+        /// Disabling an account ends its sessions and rejects its API keys. Its public images stay visible.
+        #[schema(nullable = false)]
+        disabled: Option<bool> = take(boolean),
+        /// Whether the account is an administrator. API keys cannot set it to true.
+        #[schema(nullable = false)]
+        admin: Option<bool> = take(boolean),
+    }
 }
 
-/// The current and the new password.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `change_my_password` reads")]
-pub struct ChangePasswordRequest {
-    /// The current password.
-    current_password: String,
-    /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
-    #[schema(min_length = 12, max_length = 128)]
-    new_password: String,
+request_fields! {
+    /// The current and the new password.
+    #[derive(Debug, ToSchema)]
+    pub struct ChangePasswordRequest from JsonFields {
+        /// The current password.
+        current_password: String = require(text),
+        /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
+        #[schema(value_type = String, min_length = 12, max_length = 128)]
+        new_password: Password = require(|value| Password::parse(&text(value)?)),
+    }
 }
 
 /// An account.
@@ -189,17 +190,8 @@ pub async fn create_account(
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_admin(&caller)?;
-    let mut fields = JsonFields::read(&headers, body).await?;
-    let email = fields.require("email", |value| Email::parse(&text(value)?));
-    let password = fields.require("password", |value| Password::parse(&text(value)?));
-    let user_id = fields.take("user_id", or_null(|value| UserId::parse(&text(value)?))).flatten();
-    let plan = match fields.take("plan", or_null(read_plan)) {
-        Some(plan) => plan,
-        None => PlanName::parse(DEFAULT_PLAN).ok(),
-    };
-    let admin = fields.take("admin", boolean).unwrap_or(false);
-    fields.finish()?;
-    let new = NewAccount { email: required(email)?, password: required(password)?, user_id, plan, admin };
+    let NewAccountBody { email, password, user_id, plan, admin } = JsonFields::parse(&headers, body).await?;
+    let new = NewAccount { email, password, user_id, plan, admin };
     let account = app.service.create_account(&caller, new).await?;
     Ok((StatusCode::CREATED, Json(AccountView::new(&account))).into_response())
 }
@@ -242,11 +234,8 @@ pub async fn change_my_password(
 ) -> Result<StatusCode, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_interactive_account(&caller)?;
-    let mut fields = JsonFields::read(&headers, body).await?;
-    let current = fields.require("current_password", text);
-    let new = fields.require("new_password", |value| Password::parse(&text(value)?));
-    fields.finish()?;
-    app.service.change_my_password(&caller, &required(current)?, &required(new)?, Some(identity.address)).await?;
+    let ChangePasswordRequest { current_password, new_password } = JsonFields::parse(&headers, body).await?;
+    app.service.change_my_password(&caller, &current_password, &new_password, Some(identity.address)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -284,13 +273,8 @@ pub async fn update_account(
     Query::of(&uri).finish()?;
     app.service.require_admin(&caller)?;
     let id = account_id(&id)?;
-    let mut fields = JsonFields::read(&headers, body).await?;
-    let change = AccountChange {
-        plan: fields.take("plan", or_null(read_plan)),
-        disabled: fields.take("disabled", boolean),
-        admin: fields.take("admin", boolean),
-    };
-    fields.finish()?;
+    let AccountChangeBody { plan, disabled, admin } = JsonFields::parse(&headers, body).await?;
+    let change = AccountChange { plan, disabled, admin };
     Ok(Json(AccountStateView::new(&app.service.change_account(&caller, id, change).await?)))
 }
 

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -20,6 +20,7 @@ use crate::http::openapi::error_responses::{
     BadRequest, InternalServerError, LimitReached, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
     UnsupportedMediaType, ValidationError,
 };
+use crate::http::request::declared::request_fields;
 use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
 use crate::http::request::fields::Query;
 use crate::http::request::json_fields::{JsonFields, integer, or_null, text};
@@ -27,22 +28,22 @@ use crate::model::account::{ApiKey, KeyId, Scope};
 use crate::service::error::Error;
 use crate::service::identity::api_keys::{KeyChange, NewKey};
 
-/// The description, scopes and expiry of an API key. In a new key, omitted fields are empty; in an existing key they keep their
-/// value.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = ApiKeySettings, example = json!({"description": "the shop's uploader", "scopes": ["upload"]}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `read_fields` reads")]
-pub struct ApiKeyBody {
-    /// A note on where the key is used. U+0000 is not allowed.
-    #[schema(nullable = false, max_length = 200)]
-    description: Option<String>,
-    /// The scopes of the key; null permits everything that its account can do.
-    #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeSchema>>, max_items = 3)]
-    scopes: Option<Vec<String>>,
-    /// Seconds from now until the key expires; null means never.
-    #[schema(minimum = 60, maximum = 315_360_000, example = 7_776_000)]
-    expires_in: Option<u64>,
+request_fields! {
+    /// The description, scopes and expiry of an API key. In a new key, omitted fields are empty; in an existing key they keep their
+    /// value.
+    #[derive(Debug, ToSchema)]
+    #[schema(as = ApiKeySettings, example = json!({"description": "the shop's uploader", "scopes": ["upload"]}))]
+    pub struct ApiKeyBody from JsonFields {
+        /// A note on where the key is used. U+0000 is not allowed.
+        #[schema(nullable = false, max_length = 200)]
+        description: Option<String> = take(read_description),
+        /// The scopes of the key; null permits everything that its account can do.
+        #[schema(value_type = Option<Vec<crate::http::openapi::enums::ApiKeyScopeSchema>>, max_items = 3)]
+        scopes: Option<Option<BTreeSet<Scope>>> = take(or_null(read_scopes)),
+        /// Seconds from now until the key expires; null means never.
+        #[schema(value_type = Option<u64>, minimum = 60, maximum = 315_360_000, example = 7_776_000)]
+        expires_in: Option<Option<Duration>> = take(or_null(read_lifetime)),
+    }
 }
 
 /// An API key, without its secret.
@@ -114,9 +115,8 @@ pub async fn create_api_key(
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_unrestricted_account(&caller)?;
-    let change = read_fields(JsonFields::read(&headers, body).await?)?;
-    let KeyChange { description, scopes, lifetime } = change;
-    let new = NewKey { description: description.unwrap_or_default(), scopes: scopes.flatten(), lifetime: lifetime.flatten() };
+    let ApiKeyBody { description, scopes, expires_in } = JsonFields::parse(&headers, body).await?;
+    let new = NewKey { description: description.unwrap_or_default(), scopes: scopes.flatten(), lifetime: expires_in.flatten() };
     let (api_key, key) = app.service.create_key(&caller, new).await?;
     Ok((StatusCode::CREATED, [NO_STORE], Json(CreatedApiKey { api_key: ApiKeyView::new(&api_key), key })).into_response())
 }
@@ -155,7 +155,8 @@ pub async fn update_api_key(
     Query::of(&uri).finish()?;
     app.service.require_unrestricted_account(&caller)?;
     let id = key_id(&id)?;
-    let change = read_fields(JsonFields::read(&headers, body).await?)?;
+    let ApiKeyBody { description, scopes, expires_in } = JsonFields::parse(&headers, body).await?;
+    let change = KeyChange { description, scopes, lifetime: expires_in };
     Ok(Json(ApiKeyView::new(&app.service.change_key(&caller, id, change).await?)))
 }
 
@@ -179,16 +180,6 @@ pub async fn delete_api_key(
 /// Parses a key id in a path. An invalid id is a 404.
 fn key_id(text: &str) -> Result<KeyId, Error> {
     KeyId::parse(text).ok_or_else(|| Error::NotFound { what: "such API key".to_owned() })
-}
-
-fn read_fields(mut fields: JsonFields) -> Result<KeyChange, Error> {
-    let change = KeyChange {
-        description: fields.take("description", read_description),
-        scopes: fields.take("scopes", or_null(read_scopes)),
-        lifetime: fields.take("expires_in", or_null(read_lifetime)),
-    };
-    fields.finish()?;
-    Ok(change)
 }
 
 fn read_description(value: Value) -> Result<String, String> {

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -15,9 +15,10 @@ use crate::http::openapi::error_responses::{
     AlreadyExists, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
     UnsupportedMediaType, ValidationError,
 };
+use crate::http::request::declared::request_fields;
 use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
 use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, boolean, integer, or_null, required, text};
+use crate::http::request::json_fields::{JsonFields, boolean, integer, or_null, text};
 use crate::model::image::ThumbnailSize;
 use crate::model::plan::{Features, Plan, PlanName};
 use crate::service::error::Error;
@@ -49,68 +50,63 @@ pub struct PlanView {
     pub max_images: Option<u64>,
 }
 
-/// The features and quotas of a plan. They replace the previous ones: omitted features are not included, and omitted quotas mean
-/// no limit.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = UpdatePlanRequest, example = json!({"thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `read_features` reads")]
-pub struct PlanBody {
-    /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels from 16 to 2000. Defaults to none.
-    #[schema(value_type = Vec<ThumbnailSizeName>, required = false, max_items = 10)]
-    thumbnails: Option<Vec<String>>,
-    /// Whether originals can be downloaded and linked to. Defaults to false.
-    #[schema(nullable = false)]
-    original: Option<bool>,
-    /// Whether share links can be created; requires `original`. Defaults to false.
-    #[schema(nullable = false)]
-    expiring_links: Option<bool>,
-    /// Whether resized images can be requested. Defaults to false.
-    #[schema(nullable = false)]
-    custom_sizes: Option<bool>,
-    /// Whether images can be imported from URLs. Defaults to false.
-    #[schema(nullable = false)]
-    imports: Option<bool>,
-    /// Quota for the total size of originals and resized images, in bytes. Resized images are removed to make space for
-    /// originals. Defaults to null, which means no limit.
-    #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
-    max_bytes: Option<u64>,
-    /// Quota for the number of images. Defaults to null, which means no limit.
-    #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_u64)]
-    max_images: Option<u64>,
+/// Declares a body with the features and quotas of a plan, after other fields.
+macro_rules! plan_body {
+    ($(#[$meta:meta])* $name:ident { $($others:tt)* }) => {
+        request_fields! {
+            #[derive(Debug, ToSchema)]
+            $(#[$meta])*
+            pub struct $name from JsonFields {
+            $($others)*
+            /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels from 16 to 2000. Defaults to none.
+            #[schema(value_type = Vec<ThumbnailSizeName>, required = false, max_items = 10)]
+            thumbnails: Vec<ThumbnailSize> = take(read_sizes) or Vec::new(),
+            /// Whether originals can be downloaded and linked to. Defaults to false.
+            #[schema(value_type = Option<bool>, nullable = false)]
+            original: bool = take(boolean) or false,
+            /// Whether share links can be created; requires `original`. Defaults to false.
+            #[schema(value_type = Option<bool>, nullable = false)]
+            expiring_links: bool = take(boolean) or false,
+            /// Whether resized images can be requested. Defaults to false.
+            #[schema(value_type = Option<bool>, nullable = false)]
+            custom_sizes: bool = take(boolean) or false,
+            /// Whether images can be imported from URLs. Defaults to false.
+            #[schema(value_type = Option<bool>, nullable = false)]
+            imports: bool = take(boolean) or false,
+            /// Quota for the total size of originals and resized images, in bytes. Resized images are removed to make space for
+            /// originals. Defaults to null, which means no limit.
+            #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
+            max_bytes: Option<u64> = take(or_null(integer(0, 1_000_000_000_000_000))) or None,
+            /// Quota for the number of images. Defaults to null, which means no limit.
+            #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_u64)]
+            max_images: Option<u64> = take(or_null(integer(0, 1_000_000_000_000))) or None,
+            }
+        }
+
+        impl $name {
+            fn features(self) -> Features {
+                let Self { thumbnails, original, expiring_links, custom_sizes, imports, max_bytes, max_images, .. } = self;
+                Features { thumbnails, original, expiring_links, custom_sizes, imports, max_bytes, max_images }
+            }
+        }
+    };
 }
 
-/// The plan to create. Omitted features are not included, and omitted quotas mean no limit.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = CreatePlanRequest, example = json!({"name": "Studio", "thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `create_plan` reads")]
-pub struct NewPlanBody {
-    /// The name of the plan.
-    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
-    name: String,
-    /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels from 16 to 2000. Defaults to none.
-    #[schema(value_type = Vec<ThumbnailSizeName>, required = false, max_items = 10)]
-    thumbnails: Option<Vec<String>>,
-    /// Whether originals can be downloaded and linked to. Defaults to false.
-    #[schema(nullable = false)]
-    original: Option<bool>,
-    /// Whether share links can be created; requires `original`. Defaults to false.
-    #[schema(nullable = false)]
-    expiring_links: Option<bool>,
-    /// Whether resized images can be requested. Defaults to false.
-    #[schema(nullable = false)]
-    custom_sizes: Option<bool>,
-    /// Whether images can be imported from URLs. Defaults to false.
-    #[schema(nullable = false)]
-    imports: Option<bool>,
-    /// Quota for the total size of originals and resized images, in bytes. Resized images are removed to make space for
-    /// originals. Defaults to null, which means no limit.
-    #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_000_u64)]
-    max_bytes: Option<u64>,
-    /// Quota for the number of images. Defaults to null, which means no limit.
-    #[schema(nullable, minimum = 0, maximum = 1_000_000_000_000_u64)]
-    max_images: Option<u64>,
+plan_body! {
+    /// The features and quotas of a plan. They replace the previous ones: omitted features are not included, and omitted quotas mean
+    /// no limit.
+    #[schema(as = UpdatePlanRequest, example = json!({"thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
+    PlanBody {}
+}
+
+plan_body! {
+    /// The plan to create. Omitted features are not included, and omitted quotas mean no limit.
+    #[schema(as = CreatePlanRequest, example = json!({"name": "Studio", "thumbnails": ["small", "medium", "200"], "original": true, "max_images": 1000}))]
+    NewPlanBody {
+        /// The name of the plan.
+        #[schema(value_type = String, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+        name: PlanName = require(|value| PlanName::parse(&text(value)?)),
+    }
 }
 
 /// The name of a thumbnail size: `small`, `medium`, or a height in pixels from 16 to 2000.
@@ -172,11 +168,8 @@ pub async fn create_plan(
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     app.service.require_admin(&caller)?;
-    let mut fields = JsonFields::read(&headers, body).await?;
-    let name = fields.require("name", |value| PlanName::parse(&text(value)?));
-    let features = read_features(&mut fields);
-    fields.finish()?;
-    let plan = app.service.create_plan(&caller, required(name)?, features).await?;
+    let new: NewPlanBody = JsonFields::parse(&headers, body).await?;
+    let plan = app.service.create_plan(&caller, new.name.clone(), new.features()).await?;
     Ok((StatusCode::CREATED, Json(PlanView::new(&plan))).into_response())
 }
 
@@ -198,10 +191,8 @@ pub async fn update_plan(
     Query::of(&uri).finish()?;
     app.service.require_admin(&caller)?;
     let name = plan_name(&name)?;
-    let mut fields = JsonFields::read(&headers, body).await?;
-    let features = read_features(&mut fields);
-    fields.finish()?;
-    Ok(Json(PlanView::new(&app.service.change_plan(&caller, &name, features).await?)))
+    let plan: PlanBody = JsonFields::parse(&headers, body).await?;
+    Ok(Json(PlanView::new(&app.service.change_plan(&caller, &name, plan.features()).await?)))
 }
 
 /// Delete a plan
@@ -224,21 +215,6 @@ pub async fn delete_plan(
 /// Parses a plan name in a path. An invalid name is a 404.
 fn plan_name(text: &str) -> Result<PlanName, Error> {
     PlanName::parse(text).map_err(|_| Error::NotFound { what: "such plan".to_owned() })
-}
-
-fn read_features(fields: &mut JsonFields) -> Features {
-    let mut flag = |name: &str| fields.take(name, boolean).unwrap_or(false);
-    let (original, expiring_links) = (flag("original"), flag("expiring_links"));
-    let (custom_sizes, imports) = (flag("custom_sizes"), flag("imports"));
-    Features {
-        thumbnails: fields.take("thumbnails", read_sizes).unwrap_or_default(),
-        original,
-        expiring_links,
-        custom_sizes,
-        imports,
-        max_bytes: fields.take("max_bytes", or_null(integer(0, 1_000_000_000_000_000))).flatten(),
-        max_images: fields.take("max_images", or_null(integer(0, 1_000_000_000_000))).flatten(),
-    }
 }
 
 fn read_sizes(value: Value) -> Result<Vec<ThumbnailSize>, String> {

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::AppState;
@@ -13,30 +13,31 @@ use crate::http::error::ApiError;
 use crate::http::openapi::error_responses::{
     BadRequest, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
+use crate::http::request::declared::request_fields;
 use crate::http::request::extractors::{Identity, RequestUri};
 use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, required, text};
+use crate::http::request::json_fields::{JsonFields, text};
 use crate::service::identity::tokens::TokenPair;
 
-/// The credentials of an account.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"email": "ann@example.org", "password": "correct horse battery"}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `log_in` reads")]
-pub struct LoginRequest {
-    /// The e-mail address of the account, case-insensitive.
-    email: String,
-    /// The password of the account.
-    password: String,
+request_fields! {
+    /// The credentials of an account.
+    #[derive(Debug, ToSchema)]
+    #[schema(example = json!({"email": "ann@example.org", "password": "correct horse battery"}))]
+    pub struct LoginRequest from JsonFields {
+        /// The e-mail address of the account, case-insensitive.
+        email: String = require(text),
+        /// The password of the account.
+        password: String = require(text),
+    }
 }
 
-/// A refresh token that has not been used yet.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `refresh_tokens` reads")]
-pub struct RefreshRequest {
-    /// The `refresh` token of the latest pair.
-    refresh: String,
+request_fields! {
+    /// A refresh token that has not been used yet.
+    #[derive(Debug, ToSchema)]
+    pub struct RefreshRequest from JsonFields {
+        /// The `refresh` token of the latest pair.
+        refresh: String = require(text),
+    }
 }
 
 /// An access token and the refresh token for the next pair.
@@ -63,10 +64,8 @@ pub async fn log_in(
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
-    let mut fields = JsonFields::read(&headers, body).await?;
-    let (email, password) = (fields.require("email", text), fields.require("password", text));
-    fields.finish()?;
-    let tokens = app.service.log_in(&required(email)?, &required(password)?, Some(identity.address)).await?;
+    let LoginRequest { email, password } = JsonFields::parse(&headers, body).await?;
+    let tokens = app.service.log_in(&email, &password, Some(identity.address)).await?;
     Ok(token_response(tokens))
 }
 
@@ -84,10 +83,8 @@ pub async fn refresh_tokens(
     body: Body,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
-    let mut fields = JsonFields::read(&headers, body).await?;
-    let refresh = fields.require("refresh", text);
-    fields.finish()?;
-    Ok(token_response(app.service.refresh_tokens(&required(refresh)?).await?))
+    let RefreshRequest { refresh } = JsonFields::parse(&headers, body).await?;
+    Ok(token_response(app.service.refresh_tokens(&refresh).await?))
 }
 
 /// Responses with secrets must not be cached.

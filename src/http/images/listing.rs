@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use http::Uri;
 use utoipa::IntoParams;
 
@@ -11,9 +12,11 @@ use crate::http::error::ApiError;
 use crate::http::openapi::error_responses::{
     InternalServerError, InvalidPageToken, NotFound, ServiceUnavailable, ValidationError,
 };
+use crate::http::request::declared::{RequestFields, request_fields};
 use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
 use crate::http::request::fields::{Query, range_end, range_start};
 use crate::http::request::json;
+use crate::http::request::json_fields::required;
 use crate::http::request::link_header::with_next;
 use crate::http::request::paging::{PageQuery, take_page};
 use crate::model::caller::{Caller, UserId};
@@ -22,26 +25,29 @@ use crate::model::filter::ImageFilter;
 use crate::model::tag::Tag;
 use crate::service::admission::fair_queue::TurnKey;
 
-/// Filters for images; all conditions must match.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `list_images` reads")]
-pub struct FilterQuery {
-    /// Only images of this user.
-    #[param(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
-    user_id: Option<String>,
-    /// Only images that have all of these tags (AND), ignoring case. One to ten tags, separated by commas: `sea,sunset`.
-    #[param(style = Form, explode = false, value_type = Option<Vec<String>>, min_items = 1, max_items = 10)]
-    tags: Option<String>,
-    /// Only images in this collection, which must be public or the caller's own.
-    #[param(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
-    collection: Option<String>,
-    /// Only images created at or after this moment: a date-time with its offset, or a date, which means its first moment in UTC:
-    /// `2026-01-31`.
-    start_date: Option<String>,
-    /// Only images created at or before this moment: a date-time with its offset, such as `2026-02-28T23:59:59Z`, or a date,
-    /// which means its last moment in UTC.
-    end_date: Option<String>,
+request_fields! {
+    /// Filters for images; all conditions must match.
+    #[derive(Debug, IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct FilterQuery from Query {
+        /// Only images of this user.
+        #[param(value_type = Option<String>, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
+        user_id: Option<UserId> = take(UserId::parse),
+        /// Only images that have all of these tags (AND), ignoring case. One to ten tags, separated by commas: `sea,sunset`.
+        #[param(style = Form, explode = false, value_type = Option<Vec<String>>, min_items = 1, max_items = 10)]
+        tags: Vec<Tag> = take_list(read_tags_filter) or Vec::new(),
+        /// Only images in this collection, which must be public or the caller's own.
+        #[param(value_type = Option<String>, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+        collection: Option<CollectionName> = take(CollectionName::parse),
+        /// Only images created at or after this moment: a date-time with its offset, or a date, which means its first moment in UTC:
+        /// `2026-01-31`.
+        #[param(value_type = Option<String>)]
+        start_date: Option<DateTime<Utc>> = take(range_start),
+        /// Only images created at or before this moment: a date-time with its offset, such as `2026-02-28T23:59:59Z`, or a date,
+        /// which means its last moment in UTC.
+        #[param(value_type = Option<String>)]
+        end_date: Option<DateTime<Utc>> = take(range_end),
+    }
 }
 
 /// List images
@@ -57,14 +63,10 @@ pub async fn list_images(
     RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
-    let filter = ImageFilter {
-        user_id: query.take("user_id", UserId::parse),
-        tags: query.take_list("tags", read_tags_filter).unwrap_or_default(),
-        start: query.take("start_date", range_start),
-        end: query.take("end_date", range_end),
-        collection: None,
-    };
-    let collection = query.take("collection", CollectionName::parse);
+    // None of the parameters is required.
+    let parameters = FilterQuery::take(&mut query);
+    let FilterQuery { user_id, tags, collection, start_date, end_date } = required(parameters)?;
+    let filter = ImageFilter { user_id, tags, start: start_date, end: end_date, collection: None };
     page_response(&app, &uri, (&caller, &key), query, filter, collection).await
 }
 

@@ -13,8 +13,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use self::views::ImageView;
@@ -25,8 +25,10 @@ use super::openapi::error_responses::{
     ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
 use super::request::extractors::{CallerOf, PathSegment, RequestUri};
-use super::request::fields::{FieldErrors, Query, boolean, image_id, integer};
+use super::request::fields::{Query, boolean, image_id, integer};
 use super::request::json;
+use crate::http::request::declared::request_fields;
+use crate::http::request::json_fields::JsonFields;
 use crate::model::caller::Caller;
 use crate::model::image::{Image, Visibility};
 use crate::model::tag::Tag;
@@ -109,25 +111,25 @@ pub async fn get_download_url(
     }))
 }
 
-/// The fields of an image to change. Omitted fields keep their value.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = UpdateImageRequest, example = json!({"title": "Dusk", "description": null, "tags": ["sea", "evening"]}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `read_change` reads")]
-pub struct ImageChangeBody {
-    /// The title. U+0000 is not allowed. Null removes the title.
-    #[schema(max_length = 200, nullable)]
-    title: Option<String>,
-    /// The description. U+0000 is not allowed. Null removes the description.
-    #[schema(max_length = 1000, nullable)]
-    description: Option<String>,
-    /// The tags, which replace the previous ones: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores.
-    /// Null removes all tags. A string of tags separated by commas is accepted, too.
-    #[schema(nullable, max_items = 10)]
-    tags: Option<Vec<String>>,
-    /// Who can see the image.
-    #[schema(value_type = super::openapi::enums::VisibilitySchema, required = false)]
-    visibility: Option<String>,
+request_fields! {
+    /// The fields of an image to change. Omitted fields keep their value.
+    #[derive(Debug, ToSchema)]
+    #[schema(as = UpdateImageRequest, example = json!({"title": "Dusk", "description": null, "tags": ["sea", "evening"]}))]
+    pub struct ImageChangeBody from JsonFields {
+        /// The title. U+0000 is not allowed. Null removes the title.
+        #[schema(value_type = Option<String>, max_length = 200, nullable)]
+        title: Option<Option<Title>> = take(|value| Title::parse(&text_or_null(value)?)),
+        /// The description. U+0000 is not allowed. Null removes the description.
+        #[schema(value_type = Option<String>, max_length = 1000, nullable)]
+        description: Option<Option<Description>> = take(|value| Description::parse(&text_or_null(value)?)),
+        /// The tags, which replace the previous ones: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores.
+        /// Null removes all tags. A string of tags separated by commas is accepted, too.
+        #[schema(value_type = Option<Vec<String>>, nullable, max_items = 10)]
+        tags: Option<Vec<Tag>> = take(|value| read_tags(&value)),
+        /// Who can see the image.
+        #[schema(value_type = super::openapi::enums::VisibilitySchema, required = false)]
+        visibility: Option<Visibility> = take(|value| read_visibility(&value)),
+    }
 }
 
 /// Update an image
@@ -149,28 +151,10 @@ pub async fn update_image(
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
-    let change = read_change(json::read_object(&headers, body, json::SMALL_BODY_BYTES).await?)?;
+    let ImageChangeBody { title, description, tags, visibility } = JsonFields::parse(&headers, body).await?;
+    let change = ImageChange { title, description, tags, visibility };
     let (image, links) = app.service.update_image(&caller, id, change).await?;
     image_response(&image, Some(&links))
-}
-
-fn read_change(mut fields: Map<String, Value>) -> Result<ImageChange, Error> {
-    let mut errors = FieldErrors::default();
-    let change = ImageChange {
-        title: fields
-            .remove("title")
-            .map(|value| errors.check("title", text_or_null(value).and_then(|text| Title::parse(&text))).flatten()),
-        description: fields
-            .remove("description")
-            .map(|value| errors.check("description", text_or_null(value).and_then(|text| Description::parse(&text))).flatten()),
-        tags: fields.remove("tags").and_then(|value| errors.check("tags", read_tags(&value))),
-        visibility: fields.remove("visibility").and_then(|value| errors.check("visibility", read_visibility(&value))),
-    };
-    for name in fields.keys() {
-        errors.add_unknown(name, "a field");
-    }
-    errors.finish()?;
-    Ok(change)
 }
 
 fn text_or_null(value: Value) -> Result<String, String> {

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -18,50 +18,52 @@ use crate::http::openapi::error_responses::{
     BadRequest, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ResizeForbidden, ServiceUnavailable,
     Unauthorized, UnsupportedMediaType, ValidationError,
 };
+use crate::http::request::declared::{RequestFields, request_fields};
 use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
 use crate::http::request::fields::{FieldErrors, Query, image_id};
-use crate::http::request::json_fields::{JsonFields, integer, required, text};
+use crate::http::request::json_fields::{JsonFields, required, small_integer, text};
+use crate::model::format::Format;
 use crate::model::rendering::Fit;
 use crate::model::resize::{MAX_SIDE, MIN_SIDE};
 use crate::service::error::{Error, Fields};
 use crate::service::images::resize_urls::SizeToSign;
 
-/// The sizes to sign URLs for.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = CreateResizeUrlsRequest, example = json!({"sizes": [{"width": 320}, {"width": 640}, {"width": 1280}], "expires_in": 3600}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `read_body` reads")]
-pub struct NewUrlsBody {
-    /// The sizes, each with the parameters of `GET /images/{image_id}/thumbnail`.
-    #[schema(min_items = 1, max_items = 20)]
-    sizes: Vec<ResizeSizeBody>,
-    /// Lifetime of the URLs in seconds. The service rounds it up, so that URLs stay the same for a while and can be cached.
-    /// Defaults to the lifetime of presigned URLs: one hour, unless the operator changed it.
-    #[schema(nullable = false, minimum = 60, maximum = 86400)]
-    expires_in: Option<u32>,
+request_fields! {
+    /// The sizes to sign URLs for.
+    #[derive(Debug, ToSchema)]
+    #[schema(as = CreateResizeUrlsRequest, example = json!({"sizes": [{"width": 320}, {"width": 640}, {"width": 1280}], "expires_in": 3600}))]
+    pub struct NewUrlsBody from JsonFields {
+        /// The sizes, each with the parameters of `GET /images/{image_id}/thumbnail`.
+        #[schema(value_type = Vec<ResizeSizeBody>, min_items = 1, max_items = 20)]
+        sizes: Vec<Value> = require(read_sizes),
+        /// Lifetime of the URLs in seconds. The service rounds it up, so that URLs stay the same for a while and can be cached.
+        /// Defaults to the lifetime of presigned URLs: one hour, unless the operator changed it.
+        #[schema(nullable = false, minimum = 60, maximum = 86400)]
+        expires_in: Option<u32> = take(small_integer(60, 86_400)),
+    }
 }
 
-/// A size of a resized image.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = ResizeSize)]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `read_size` reads")]
-pub struct ResizeSizeBody {
-    /// Width in pixels. Required unless `height` is given.
-    #[schema(nullable = false, minimum = 16, maximum = 2000)]
-    width: Option<u32>,
-    /// Height in pixels. Required unless `width` is given.
-    #[schema(nullable = false, minimum = 16, maximum = 2000)]
-    height: Option<u32>,
-    /// How the image fits into the size. Defaults to `contain`.
-    #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ResizeFitSchema>)]
-    fit: Option<String>,
-    /// The format of the result. By default, the `Accept` header of each request decides.
-    #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ThumbnailFormatSchema>)]
-    format: Option<String>,
-    /// Quality of JPEG and WebP. Defaults to 80.
-    #[schema(nullable = false, minimum = 1, maximum = 100)]
-    quality: Option<u8>,
+request_fields! {
+    /// A size of a resized image.
+    #[derive(Debug, ToSchema)]
+    #[schema(as = ResizeSize)]
+    pub struct ResizeSizeBody from JsonFields {
+        /// Width in pixels. Required unless `height` is given.
+        #[schema(nullable = false, minimum = 16, maximum = 2000)]
+        width: Option<u32> = take(small_integer(MIN_SIDE, MAX_SIDE)),
+        /// Height in pixels. Required unless `width` is given.
+        #[schema(nullable = false, minimum = 16, maximum = 2000)]
+        height: Option<u32> = take(small_integer(MIN_SIDE, MAX_SIDE)),
+        /// How the image fits into the size. Defaults to `contain`.
+        #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ResizeFitSchema>)]
+        fit: Option<Fit> = take(|value| read_fit(&text(value)?)),
+        /// The format of the result. By default, the `Accept` header of each request decides.
+        #[schema(nullable = false, value_type = Option<crate::http::openapi::enums::ThumbnailFormatSchema>)]
+        format: Option<Format> = take(|value| read_format(&text(value)?)),
+        /// Quality of JPEG and WebP. Defaults to 80.
+        #[schema(nullable = false, value_type = Option<u8>, minimum = 1, maximum = 100)]
+        quality: Option<u8> = take(read_quality),
+    }
 }
 
 /// Signed URLs of resized images.
@@ -139,21 +141,27 @@ fn srcset(urls: &[ResizeUrlView]) -> String {
 }
 
 fn read_body(mut fields: JsonFields) -> Result<(Vec<SizeToSign>, Option<u32>), Error> {
-    let sizes = fields.require("sizes", |value| match value {
-        Value::Array(sizes) if (1..=MAX_SIZES).contains(&sizes.len()) => Ok(sizes),
-        _ => Err(format!("must be a list of 1 to {MAX_SIZES} sizes")),
-    });
-    let expires_in = fields.take("expires_in", integer(60, 86_400)).and_then(|seconds| u32::try_from(seconds).ok());
+    let body = NewUrlsBody::take(&mut fields);
     let mut read = Vec::new();
-    for (number, size) in sizes.iter().flatten().enumerate() {
+    for (number, size) in body.iter().flat_map(|body| &body.sizes).enumerate() {
         match read_size(size) {
             Ok(size) => read.push(size),
             Err(broken) => broken.into_iter().for_each(|(name, rule)| fields.errors.add(&format!("sizes[{number}]{name}"), rule)),
         }
     }
     fields.finish()?;
-    required(sizes)?;
-    Ok((read, expires_in))
+    Ok((read, required(body)?.expires_in))
+}
+
+fn read_sizes(value: Value) -> Result<Vec<Value>, String> {
+    match value {
+        Value::Array(sizes) if (1..=MAX_SIZES).contains(&sizes.len()) => Ok(sizes),
+        _ => Err(format!("must be a list of 1 to {MAX_SIZES} sizes")),
+    }
+}
+
+fn read_quality(value: Value) -> Result<u8, String> {
+    small_integer(1, 100)(value).map(|quality| u8::try_from(quality).unwrap_or(100))
 }
 
 fn read_size(size: &Value) -> Result<SizeToSign, Fields> {
@@ -161,18 +169,11 @@ fn read_size(size: &Value) -> Result<SizeToSign, Fields> {
         return Err(Fields::from([(String::new(), "must be an object such as {\"width\": 320}".to_owned())]));
     };
     let mut fields = JsonFields::from_object(size.clone());
-    let given = ["width", "height"].map(|name| size.contains_key(name));
-    let side = || integer(MIN_SIDE.into(), MAX_SIDE.into());
-    let read = SizeToSign {
-        width: fields.take("width", side()).and_then(|side| u32::try_from(side).ok()),
-        height: fields.take("height", side()).and_then(|side| u32::try_from(side).ok()),
-        fit: fields.take("fit", |value| read_fit(&text(value)?)),
-        format: fields.take("format", |value| read_format(&text(value)?)),
-        quality: fields.take("quality", integer(1, 100)).and_then(|quality| u8::try_from(quality).ok()),
-    };
-    require_sides(&mut fields.errors, given, read.fit);
-    match fields.finish() {
-        Ok(()) => Ok(read),
+    let given = ["width", "height"].map(|name| fields.has(name));
+    let size = ResizeSizeBody::take(&mut fields);
+    require_sides(&mut fields.errors, given, size.as_ref().and_then(|size| size.fit));
+    match fields.finish().and_then(|()| required(size)) {
+        Ok(ResizeSizeBody { width, height, fit, format, quality }) => Ok(SizeToSign { width, height, fit, format, quality }),
         Err(Error::Invalid(broken)) => Err(broken.into_iter().map(|(name, rule)| (format!(".{name}"), rule)).collect()),
         Err(other) => Err(Fields::from([(String::new(), other.to_string())])),
     }

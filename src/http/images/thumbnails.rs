@@ -14,8 +14,10 @@ use crate::http::openapi::error_responses::{
     FileMissing, NotFound, ResizeForbidden, ServiceUnavailable, UnknownThumbnailSize, ValidationError,
 };
 use crate::http::request::conditional::IfNoneMatch;
+use crate::http::request::declared::{RequestFields, request_fields};
 use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
 use crate::http::request::fields::{Query, image_id, integer};
+use crate::http::request::json_fields::required;
 use crate::model::accept::Accept;
 use crate::model::image::{Format, ThumbnailSize, Visibility};
 use crate::model::rendering::Fit;
@@ -92,34 +94,35 @@ fn read_size(service: &Service, text: &str) -> Result<ThumbnailSize, Error> {
     })
 }
 
-/// The size and format of a resized image.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `read_request` reads")]
-pub struct VariantQuery {
-    /// Width in pixels, at least 16. Required unless `height` is given. Values above 2000 mean 2000.
-    #[param(minimum = 16)]
-    width: Option<u32>,
-    /// Height in pixels, at least 16. Required unless `width` is given. Values above 2000 mean 2000; with `fit=cover` both sides
-    /// are reduced in proportion.
-    #[param(minimum = 16)]
-    height: Option<u32>,
-    /// How the image fits into the given size. Defaults to `contain`.
-    #[param(value_type = Option<crate::http::openapi::enums::ResizeFitSchema>)]
-    fit: Option<String>,
-    /// The format of the result. By default, the `Accept` header decides: WebP if it contains `image/webp`, otherwise JPEG, or
-    /// PNG for an image with transparency.
-    #[param(value_type = Option<crate::http::openapi::enums::ThumbnailFormatSchema>)]
-    format: Option<String>,
-    /// Quality of JPEG and WebP. Ignored for PNG.
-    #[param(minimum = 1, maximum = 100, default = 80)]
-    quality: Option<u8>,
-    /// When a signed URL expires, in seconds since 1970.
-    #[param(minimum = 0)]
-    expires: Option<u64>,
-    /// The signature of `expires` and the parameters above, from `POST /images/{image_id}/urls`.
-    #[param(min_length = 43, max_length = 43, pattern = "^[A-Za-z0-9_-]+$")]
-    signature: Option<String>,
+request_fields! {
+    /// The size and format of a resized image.
+    #[derive(Debug, IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct VariantQuery from Query {
+        /// Width in pixels, at least 16. Required unless `height` is given. Values above 2000 mean 2000.
+        #[param(minimum = 16)]
+        width: Option<u32> = take(parse_side),
+        /// Height in pixels, at least 16. Required unless `width` is given. Values above 2000 mean 2000; with `fit=cover` both sides
+        /// are reduced in proportion.
+        #[param(minimum = 16)]
+        height: Option<u32> = take(parse_side),
+        /// How the image fits into the given size. Defaults to `contain`.
+        #[param(value_type = Option<crate::http::openapi::enums::ResizeFitSchema>)]
+        fit: Fit = take(read_fit) or Fit::default(),
+        /// The format of the result. By default, the `Accept` header decides: WebP if it contains `image/webp`, otherwise JPEG, or
+        /// PNG for an image with transparency.
+        #[param(value_type = Option<crate::http::openapi::enums::ThumbnailFormatSchema>)]
+        format: Option<Format> = take(read_format),
+        /// Quality of JPEG and WebP. Ignored for PNG.
+        #[param(minimum = 1, maximum = 100, default = 80)]
+        quality: Option<u8> = take(integer(1..=100)),
+        /// When a signed URL expires, in seconds since 1970.
+        #[param(value_type = Option<u64>, minimum = 0)]
+        expires: Option<()> = take(|_| Ok(())),
+        /// The signature of `expires` and the parameters above, from `POST /images/{image_id}/urls`.
+        #[param(value_type = Option<String>, min_length = 43, max_length = 43, pattern = "^[A-Za-z0-9_-]+$")]
+        signature: Option<()> = take(|_| Ok(())),
+    }
 }
 
 /// Get a resized image
@@ -213,15 +216,8 @@ const PARAMETERS: [&str; 7] = ["width", "height", "fit", "format", "quality", "e
 
 fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest, Error> {
     let (width_given, height_given) = (query.has("width"), query.has("height"));
-    let width = query.take("width", parse_side);
-    let height = query.take("height", parse_side);
-    let fit = query.take("fit", read_fit).unwrap_or_default();
-    let format = query.take("format", read_format).map(FormatRequest::Named);
-    let quality = query.take("quality", integer(1..=100));
-    // These were checked before.
-    for name in ["expires", "signature"] {
-        query.take(name, |_| Ok(()));
-    }
+    let parameters = VariantQuery::take(&mut query);
+    let fit = parameters.as_ref().map(|parameters| parameters.fit).unwrap_or_default();
     if !width_given && !height_given {
         query.errors.add("width", "is required unless height is given");
     } else if fit == Fit::Cover {
@@ -233,12 +229,14 @@ fn read_request(mut query: Query, headers: &HeaderMap) -> Result<VariantRequest,
     }
     // These URLs are used in pages, where others add parameters. But a misspelt `width` would silently return another size.
     query.finish_rejecting_misspellings(&PARAMETERS)?;
+    // The signature was checked before.
+    let VariantQuery { width, height, fit, format, quality, expires: _expires, signature: _signature } = required(parameters)?;
     let (width, height) = clamp_sides(width, height, fit);
     let accepted = || {
         let fields = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         FormatRequest::Accepted(Accept::parse(&fields.collect::<Vec<_>>().join(",")))
     };
-    Ok(VariantRequest { width, height, fit, format: format.unwrap_or_else(accepted), quality })
+    Ok(VariantRequest { width, height, fit, format: format.map_or_else(accepted, FormatRequest::Named), quality })
 }
 
 pub(in crate::http) fn read_fit(text: &str) -> Result<Fit, String> {

@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::AppState;
@@ -19,13 +19,17 @@ use crate::http::openapi::error_responses::{
     BadRequest, Forbidden, IdempotencyConflict, ImportLimitReached, InternalServerError, InvalidPageToken, NotFound,
     PayloadTooLarge, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
 };
+use crate::http::request::declared::{RequestFields, request_fields};
 use crate::http::request::extractors::{CallerOf, Identity, PathSegment, RequestUri};
 use crate::http::request::fields::{FieldErrors, Query, header as one_header};
 use crate::http::request::json;
+use crate::http::request::json_fields::{JsonFields, boolean, or_null, required, text};
 use crate::http::request::link_header::with_next;
 use crate::http::request::paging::{PageQuery, take_page};
 use crate::model::caller::UserId;
+use crate::model::image::Visibility;
 use crate::model::job::{Item, ItemState, Job, JobId, JobStatus};
+use crate::model::tag::Tag;
 use crate::service::error::Error;
 use crate::service::images::idempotency_key::IdempotencyKey;
 use crate::service::jobs::imports::{ImportRequest, ImportUrl};
@@ -33,30 +37,31 @@ use crate::service::jobs::imports::{ImportRequest, ImportUrl};
 /// One hundred URLs of the maximum length, even if each character takes two bytes.
 const MAX_BODY_BYTES: usize = 512 * 1024;
 
-/// The URLs to import, and the metadata of their images.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = CreateImportRequest, example = json!({"urls": ["https://example.org/cover.jpg", "https://example.org/logo.png"], "user_id": "user123", "tags": ["covers"]}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `read_fields` reads")]
-pub struct CreateImportBody {
-    /// HTTP(S) URLs without user names and passwords, each of at most 2048 characters. Equivalent URLs are imported once.
-    #[schema(schema_with = crate::http::openapi::urls_schema)]
-    urls: Vec<String>,
-    /// The user id of the owner. Defaults to the authenticated caller; behind a trusted gateway, that is the user in `X-User-Id`.
-    /// Unauthenticated callers must send it. Authenticated callers can import only for themselves.
-    #[schema(required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
-    user_id: String,
-    /// The tags of the images: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores. A string of tags
-    /// separated by commas is accepted, too.
-    #[schema(nullable, max_items = 10)]
-    tags: Option<Vec<String>>,
-    /// Who can see the images. Defaults to `public`.
-    #[schema(value_type = Option<crate::http::openapi::enums::VisibilitySchema>)]
-    visibility: Option<String>,
-    /// Whether to store the files byte for byte, with their location metadata and Content Credentials. `true` is rejected unless
-    /// the operator sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. With `false`, the default, the location metadata is removed
-    /// unless the operator sets `KEEP_LOCATION`.
-    keep_location: Option<bool>,
+request_fields! {
+    /// The URLs to import, and the metadata of their images.
+    #[derive(Debug, ToSchema)]
+    #[schema(as = CreateImportRequest, example = json!({"urls": ["https://example.org/cover.jpg", "https://example.org/logo.png"], "user_id": "user123", "tags": ["covers"]}))]
+    pub struct CreateImportBody from JsonFields {
+        /// HTTP(S) URLs without user names and passwords, each of at most 2048 characters. Equivalent URLs are imported once.
+        #[schema(schema_with = crate::http::openapi::urls_schema, required = true)]
+        urls: Option<Vec<Value>> = take(read_list),
+        /// The user id of the owner. Defaults to the authenticated caller; behind a trusted gateway, that is the user in `X-User-Id`.
+        /// Unauthenticated callers must send it. Authenticated callers can import only for themselves.
+        #[schema(value_type = String, required = false, min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$")]
+        user_id: Option<UserId> = take(|value| UserId::parse(&text(value)?)),
+        /// The tags of the images: up to ten, each of up to 50 letters, digits, spaces, hyphens and underscores. A string of tags
+        /// separated by commas is accepted, too.
+        #[schema(value_type = Option<Vec<String>>, nullable, max_items = 10)]
+        tags: Vec<Tag> = take(|value| read_tags(&value)) or Vec::new(),
+        /// Who can see the images. Defaults to `public`.
+        #[schema(value_type = Option<crate::http::openapi::enums::VisibilitySchema>)]
+        visibility: Option<Visibility> = take(or_null(|value| read_visibility(&value))) or None,
+        /// Whether to store the files byte for byte, with their location metadata and Content Credentials. `true` is rejected unless
+        /// the operator sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. With `false`, the default, the location metadata is removed
+        /// unless the operator sets `KEEP_LOCATION`.
+        #[schema(value_type = Option<bool>)]
+        keep_location: Option<bool> = take(or_null(boolean)) or None,
+    }
 }
 
 /// A new import job.
@@ -175,65 +180,53 @@ pub async fn create_import(
     // The bytes of the body, and the strings that they are parsed into.
     let memory_bytes = 2 * json::announced_length(&headers, MAX_BODY_BYTES);
     let _memory = app.service.receive_body(identity.turn_key(), memory_bytes as u64).await?;
-    let fields = json::read_object(&headers, body, MAX_BODY_BYTES).await?;
+    let fields = JsonFields::from_object(json::read_object(&headers, body, MAX_BODY_BYTES).await?);
     let order = read_fields(&app, &identity, fields, &headers)?;
     let id = app.service.create_import(&identity.caller, &order).await?;
     let location = HeaderValue::from_str(&format!("{}/imports/{id}", app.config.link_base)).map_err(Error::internal)?;
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(CreatedImport { job_id: id.to_string() })).into_response())
 }
 
-fn read_fields(
-    app: &AppState,
-    identity: &Identity,
-    mut fields: Map<String, Value>,
-    headers: &HeaderMap,
-) -> Result<ImportRequest, Error> {
-    let mut errors = FieldErrors::default();
-    errors.add_all(identity.invalid_fields.clone());
-    let urls = match fields.remove("urls") {
-        Some(urls) => read_urls(app, urls, &mut errors),
-        None => errors.check("urls", Err("is required".to_owned())),
-    };
-    let user_id = match fields.remove("user_id") {
-        Some(Value::String(user_id)) => errors.check("user_id", UserId::parse(&user_id)),
-        Some(_) => errors.check("user_id", Err("must be a string".to_owned())),
-        None => errors.check("user_id", identity.default_user_id()),
-    };
-    let visibility = fields.remove("visibility").filter(|value| !value.is_null());
-    let visibility = visibility.and_then(|value| errors.check("visibility", read_visibility(&value)));
-    let keep_location = fields.remove("keep_location").filter(|value| !value.is_null());
-    let keep_location = keep_location.and_then(|value| {
-        let keep = value.as_bool().ok_or_else(|| "must be true or false".to_owned());
-        errors.check("keep_location", keep.and_then(|keep| app.service.may_keep_location(keep)))
-    });
-    let tags = fields.remove("tags").and_then(|tags| errors.check("tags", read_tags(&tags))).unwrap_or_default();
-    let idempotency_key = one_header(headers, "Idempotency-Key", &mut errors)
-        .and_then(|key| errors.check("Idempotency-Key", IdempotencyKey::parse(key)));
-    for name in fields.keys() {
-        errors.add_unknown(name, "a field");
+fn read_fields(app: &AppState, identity: &Identity, mut fields: JsonFields, headers: &HeaderMap) -> Result<ImportRequest, Error> {
+    fields.errors.add_all(identity.invalid_fields.clone());
+    let (has_urls, names_user) = (fields.has("urls"), fields.has("user_id"));
+    // `urls` is checked here, so that the service's own rules on other fields are checked even without it.
+    let CreateImportBody { urls, user_id, tags, visibility, keep_location } = required(CreateImportBody::take(&mut fields))?;
+    let errors = &mut fields.errors;
+    if !has_urls {
+        errors.add("urls", "is required");
     }
-    errors.finish()?;
-    let (Some(urls), Some(user_id)) = (urls, user_id) else {
-        return Err(Error::internal("a required field is missing, but no error was reported"));
-    };
-    let (visibility, keep_location) = (visibility.unwrap_or_default(), keep_location.unwrap_or_default());
-    Ok(ImportRequest { user_id, tags, visibility, keep_location, urls, idempotency_key })
+    let default_user = if names_user { None } else { errors.check("user_id", identity.default_user_id()) };
+    let idempotency_key = one_header(headers, "Idempotency-Key", errors)
+        .and_then(|key| errors.check("Idempotency-Key", IdempotencyKey::parse(key)));
+    let urls = urls.and_then(|urls| read_urls(app, urls, errors));
+    let keep_location = keep_location.and_then(|keep| errors.check("keep_location", app.service.may_keep_location(keep)));
+    fields.finish()?;
+    Ok(ImportRequest {
+        user_id: required(user_id.or(default_user))?,
+        tags,
+        visibility: visibility.unwrap_or_default(),
+        keep_location: keep_location.unwrap_or_default(),
+        urls: required(urls)?,
+        idempotency_key,
+    })
 }
 
-fn read_urls(app: &AppState, urls: Value, errors: &mut FieldErrors) -> Option<Vec<ImportUrl>> {
-    let Value::Array(urls) = urls else { return errors.check("urls", Err("must be a list of strings".to_owned())) };
-    if !(1..=ImportRequest::MAX_URLS).contains(&urls.len()) {
-        return errors.check("urls", Err(format!("must have 1 to {} URLs", ImportRequest::MAX_URLS)));
+fn read_list(value: Value) -> Result<Vec<Value>, String> {
+    match value {
+        Value::Array(urls) if (1..=ImportRequest::MAX_URLS).contains(&urls.len()) => Ok(urls),
+        Value::Array(_) => Err(format!("must have 1 to {} URLs", ImportRequest::MAX_URLS)),
+        _ => Err("must be a list of strings".to_owned()),
     }
-    let source = |(number, url)| {
-        let source = match url {
-            Value::String(url) => app.service.parse_import_url(url),
-            _ => Err("must be a string".to_owned()),
-        };
-        errors.check(&format!("urls[{number}]"), source)
+}
+
+fn read_urls(app: &AppState, urls: Vec<Value>, errors: &mut FieldErrors) -> Option<Vec<ImportUrl>> {
+    let parse = |(number, url)| {
+        let parsed = text(url).and_then(|url| app.service.parse_import_url(url));
+        errors.check(&format!("urls[{number}]"), parsed)
     };
-    let sources: Vec<Option<ImportUrl>> = urls.into_iter().enumerate().map(source).collect();
-    sources.into_iter().collect()
+    let parsed: Vec<Option<ImportUrl>> = urls.into_iter().enumerate().map(parse).collect();
+    parsed.into_iter().collect()
 }
 
 /// Get an import job

@@ -38,6 +38,7 @@ pub fn apply(document: &mut OpenApi) {
             form.properties.values_mut().for_each(remove_null);
         }
     }
+    close_request_bodies(document);
     require_response_fields(document);
 }
 
@@ -97,6 +98,27 @@ fn remove_null(schema: &mut RefOr<Schema>) {
         types.retain(|kind| *kind != Type::Null);
         if let [only] = types.as_slice() {
             *schema_type = SchemaType::Type(only.clone());
+        }
+    }
+}
+
+/// Forbids unknown fields in request bodies, which the service rejects.
+fn close_request_bodies(document: &mut OpenApi) {
+    let mut received = BTreeSet::new();
+    let Some(components) = &mut document.components else { return };
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        let Some(RefOr::T(body)) = &operation.request_body else { continue };
+        for content in body.content.values() {
+            if let RefOr::T(Content { schema: Some(schema), .. }) = content {
+                collect_names(schema, components, &mut received);
+            }
+        }
+    }
+    for name in received {
+        if let Some(RefOr::T(Schema::Object(object))) = components.schemas.get_mut(&name)
+            && !object.properties.is_empty()
+        {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
         }
     }
 }

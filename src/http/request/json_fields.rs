@@ -4,6 +4,7 @@ use axum::body::Body;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use super::declared::RequestFields;
 use super::fields::FieldErrors;
 use super::json;
 use crate::http::error::ApiError;
@@ -35,9 +36,22 @@ impl JsonFields {
         Ok(Self { fields, errors: FieldErrors::default() })
     }
 
+    /// Reads a body of a few short texts as the fields that `T` declares.
+    ///
+    /// # Errors
+    /// As for [`JsonFields::read`], or fields are invalid, missing or unknown.
+    pub async fn parse<T: RequestFields<Source = Self>>(headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
+        Ok(T::read(Self::read(headers, body).await?)?)
+    }
+
     /// Returns the fields of an object in a list.
     pub fn from_object(fields: Map<String, Value>) -> Self {
         Self { fields, errors: FieldErrors::default() }
+    }
+
+    /// Whether a field is present, valid or not.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
     }
 
     /// Takes an optional field.
@@ -99,6 +113,11 @@ pub fn integer(least: u64, most: u64) -> impl FnOnce(Value) -> Result<u64, Strin
         let number = value.as_u64().or_else(|| whole(value.as_f64()?)).filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
     }
+}
+
+/// Parses an integer from `least` to `most` that fits into 32 bits.
+pub fn small_integer(least: u32, most: u32) -> impl FnOnce(Value) -> Result<u32, String> {
+    move |value| integer(least.into(), most.into())(value).map(|number| u32::try_from(number).unwrap_or(most))
 }
 
 /// JSON Schema accepts 5.0 as an integer.

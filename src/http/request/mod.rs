@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod conditional;
+pub mod declared;
 pub mod extractors;
 pub mod fields;
 pub mod json;

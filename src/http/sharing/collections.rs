@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::public_images::PublicImage;
@@ -18,40 +18,42 @@ use crate::http::openapi::error_responses::{
     AlreadyExists, BadRequest, InternalServerError, InvalidPageToken, LimitReached, NotFound, PayloadTooLarge, RequestTimeout,
     ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
+use crate::http::request::declared::request_fields;
 use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
 use crate::http::request::fields::Query;
 use crate::http::request::json;
-use crate::http::request::json_fields::{JsonFields, required, text};
+use crate::http::request::json_fields::{JsonFields, text};
 use crate::http::request::link_header::with_next;
 use crate::http::request::paging::{PageQuery, take_page, take_shared_page};
 use crate::model::collection::{Collection, CollectionName};
+use crate::model::image::Visibility;
 use crate::service::error::Error;
 use crate::service::images::listing::ImagePage;
 use crate::service::sharing::collection_items::CollectedImages;
 
-/// The collection to create.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = CreateCollectionRequest, example = json!({"name": "summer-2026"}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `create_collection` reads")]
-pub struct NewCollectionBody {
-    /// Unique among the collections of all users.
-    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
-    name: String,
-    /// Who can see the collection. Defaults to `public`.
-    #[schema(value_type = crate::http::openapi::enums::VisibilitySchema, required = false)]
-    visibility: Option<String>,
+request_fields! {
+    /// The collection to create.
+    #[derive(Debug, ToSchema)]
+    #[schema(as = CreateCollectionRequest, example = json!({"name": "summer-2026"}))]
+    pub struct NewCollectionBody from JsonFields {
+        /// Unique among the collections of all users.
+        #[schema(value_type = String, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+        name: CollectionName = require(|value| CollectionName::parse(&text(value)?)),
+        /// Who can see the collection. Defaults to `public`.
+        #[schema(value_type = crate::http::openapi::enums::VisibilitySchema, required = false)]
+        visibility: Visibility = take(|value| read_visibility(&value)) or Visibility::default(),
+    }
 }
 
-/// The fields of a collection to change.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = UpdateCollectionRequest, example = json!({"visibility": "private"}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `update_collection` reads")]
-pub struct CollectionChangeBody {
-    /// Who can see the collection.
-    #[schema(value_type = crate::http::openapi::enums::VisibilitySchema)]
-    visibility: String,
+request_fields! {
+    /// The fields of a collection to change.
+    #[derive(Debug, ToSchema)]
+    #[schema(as = UpdateCollectionRequest, example = json!({"visibility": "private"}))]
+    pub struct CollectionChangeBody from JsonFields {
+        /// Who can see the collection.
+        #[schema(value_type = crate::http::openapi::enums::VisibilitySchema)]
+        visibility: Visibility = require(|value| read_visibility(&value)),
+    }
 }
 
 /// A collection, without its images.
@@ -154,11 +156,8 @@ pub async fn create_collection(
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     caller.user().ok_or(Error::Unauthenticated)?;
-    let mut fields = JsonFields::read(&headers, body).await?;
-    let name = fields.require("name", |value| CollectionName::parse(&text(value)?));
-    let visibility = fields.take("visibility", |value| read_visibility(&value));
-    fields.finish()?;
-    let collection = app.service.create_collection(&caller, required(name)?, visibility.unwrap_or_default()).await?;
+    let NewCollectionBody { name, visibility } = JsonFields::parse(&headers, body).await?;
+    let collection = app.service.create_collection(&caller, name, visibility).await?;
     Ok((StatusCode::CREATED, Json(CollectionView::new(&collection, 0))).into_response())
 }
 
@@ -229,10 +228,8 @@ pub async fn update_collection(
     Query::of(&uri).finish()?;
     caller.user().ok_or(Error::Unauthenticated)?;
     let name = collection_name(&name)?;
-    let mut fields = JsonFields::read(&headers, body).await?;
-    let visibility = fields.require("visibility", |value| read_visibility(&value));
-    fields.finish()?;
-    let (collection, count) = app.service.change_collection(&caller, &name, required(visibility)?).await?;
+    let CollectionChangeBody { visibility } = JsonFields::parse(&headers, body).await?;
+    let (collection, count) = app.service.change_collection(&caller, &name, visibility).await?;
     Ok(Json(CollectionView::new(&collection, count)))
 }
 

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::public_links::{file_response, part_request};
@@ -19,25 +19,26 @@ use crate::http::openapi::error_responses::{
     RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
 };
 use crate::http::request::conditional::IfNoneMatch;
+use crate::http::request::declared::request_fields;
 use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
 use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, integer, or_null, required};
+use crate::http::request::json_fields::{JsonFields, or_null, small_integer};
 use crate::model::account::ExpiringLink;
 use crate::service::images::thumbnails::SendOptions;
 use crate::service::sharing::public_links::RangeRequest;
 
-/// The lifetime of the share link to create.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = CreateExpiringLinkRequest, example = json!({"expires_in": 3600}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `create_expiring_link` reads")]
-pub struct NewLinkBody {
-    /// Lifetime in seconds.
-    #[schema(minimum = 300, maximum = 30000)]
-    expires_in: u32,
-    /// Maximum number of views; null means no limit.
-    #[schema(nullable, minimum = 1, maximum = 1_000_000)]
-    max_views: Option<u32>,
+request_fields! {
+    /// The lifetime of the share link to create.
+    #[derive(Debug, ToSchema)]
+    #[schema(as = CreateExpiringLinkRequest, example = json!({"expires_in": 3600}))]
+    pub struct NewLinkBody from JsonFields {
+        /// Lifetime in seconds.
+        #[schema(minimum = 300, maximum = 30000)]
+        expires_in: u32 = require(small_integer(300, 30_000)),
+        /// Maximum number of views; null means no limit.
+        #[schema(nullable, minimum = 1, maximum = 1_000_000)]
+        max_views: Option<u32> = take(or_null(small_integer(1, 1_000_000))) or None,
+    }
 }
 
 /// A new share link.
@@ -102,12 +103,7 @@ pub async fn create_expiring_link(
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let id = require_caller_then_id(&caller, &id)?;
-    let mut fields = JsonFields::read(&headers, body).await?;
-    let expires_in = fields.require("expires_in", integer(300, 30_000));
-    let max_views = fields.take("max_views", or_null(integer(1, 1_000_000))).flatten();
-    fields.finish()?;
-    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let (expires_in, max_views) = (number(required(expires_in)?), max_views.map(number));
+    let NewLinkBody { expires_in, max_views } = JsonFields::parse(&headers, body).await?;
     let (link, token) = app.service.create_link(&caller, id, expires_in, max_views).await?;
     let created = CreatedExpiringLink {
         id: link.id.to_string(),
