@@ -93,7 +93,7 @@ pub struct Config {
     /// Memory for decoded images. Images that do not fit wait before they are decoded.
     #[arg(long, help_heading = "Memory and concurrency", env = "DECODE_MEMORY_BUDGET", default_value_t = Bytes(256 << 20))]
     pub decode_memory_budget: Bytes,
-    /// Number of images that are decoded at once. 0 uses one per processor.
+    /// Number of images that are decoded at the same time. 0 uses one per processor.
     #[arg(long, help_heading = "Memory and concurrency", env = "DECODE_THREADS", default_value_t = 0)]
     pub decode_threads: usize,
     /// Maximum time in seconds that an upload waits for memory before it is rejected with 503.
@@ -160,7 +160,7 @@ pub struct Config {
     /// connection replaces one that is idle or whose client does not read. 0 disables the limit.
     #[arg(long, help_heading = "Connections and timeouts", env = "MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 256)]
     pub max_connections_per_address: usize,
-    /// Maximum number of originals and thumbnails that are read from the storage for clients at once. Clients that do not read
+    /// Maximum number of originals and thumbnails that are read from the storage for clients at the same time. Clients that do not read
     /// do not count. At most half may be files of which the client has received less than 1.5 MiB, and at most 6 of those for
     /// one caller.
     #[arg(long, help_heading = "Connections and timeouts", env = "MAX_DOWNLOADS", default_value_t = 128)]

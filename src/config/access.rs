@@ -32,7 +32,7 @@ pub struct AccessConfig {
     /// Days after the login at which a session ends, however often its tokens were refreshed. The user must then log in again.
     #[arg(long, help_heading = "Access and accounts", env = "SESSION_MAX_DAYS", default_value_t = 90)]
     pub session_max_days: u32,
-    /// Writes per minute by one authenticated caller, all of which may arrive at once. 0 disables the limit.
+    /// Writes per minute by one authenticated caller, all of which may arrive at the same time. 0 disables the limit.
     #[arg(long, help_heading = "Rate limits", env = "RATE_LIMIT_UPLOADS_PER_CALLER", default_value_t = 0)]
     pub rate_limit_uploads_per_caller: u32,
     /// Writes per minute from one client address (for IPv6, a /64 network). 0 disables the limit.

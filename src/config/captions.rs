@@ -37,7 +37,7 @@ pub struct CaptionConfig {
         default_value = "Say in one short sentence what is to be seen in this picture."
     )]
     pub caption_prompt: String,
-    /// Number of captions that this instance creates at once. 0 leaves captions to other instances and loads no model.
+    /// Number of captions that this instance creates at the same time. 0 leaves captions to other instances and loads no model.
     #[arg(long, help_heading = "Captions", env = "CAPTION_CONCURRENCY", default_value_t = 1)]
     pub caption_concurrency: usize,
     /// Number of threads of the model inside the process, which pause while uploads and imports are processed. 0 uses one per

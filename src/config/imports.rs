@@ -12,10 +12,10 @@ use crate::service::jobs::imports::ImportRequest;
 /// How URLs are fetched, and how many concurrently.
 #[derive(Debug, Clone, Args)]
 pub struct ImportConfig {
-    /// Number of URLs that this instance imports at once. 0 leaves imports to other instances.
+    /// Number of URLs that this instance imports at the same time. 0 leaves imports to other instances.
     #[arg(long, help_heading = "Imports", env = "IMPORT_CONCURRENCY", default_value_t = 8)]
     pub import_concurrency: usize,
-    /// Number of URLs of one host that all instances together import at once.
+    /// Number of URLs of one host that all instances together import at the same time.
     #[arg(long, help_heading = "Imports", env = "IMPORT_HOST_CONCURRENCY", default_value_t = 4)]
     pub import_host_concurrency: u32,
     /// Maximum number of unfinished URLs per user, at least 100. A job that would exceed it is rejected with 429.

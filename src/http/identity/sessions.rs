@@ -25,7 +25,7 @@ pub struct SessionView {
     /// When the user logged in.
     #[schema(format = DateTime)]
     pub created_at: String,
-    /// When the session expires, unless its tokens are refreshed before.
+    /// When the session expires, unless its tokens are refreshed first.
     #[schema(format = DateTime)]
     pub expires_at: String,
     /// Whether this request used the session's access token.

@@ -72,7 +72,7 @@ pub async fn log_in(
 /// Refresh tokens
 ///
 /// Exchanges a refresh token for a new pair of tokens. Refresh tokens are single-use: reusing one ends the session, because the
-/// token may be stolen.
+/// token may have been stolen.
 #[utoipa::path(post, path = "/token/refresh", tag = "accounts", request_body(content = RefreshRequest, content_type = "application/json"),
     responses((status = 201, description = "The next tokens of the session.", body = Tokens), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType,
         ValidationError, InternalServerError, ServiceUnavailable))]

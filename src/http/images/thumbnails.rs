@@ -130,7 +130,7 @@ request_fields! {
 /// Created on the first request and stored. The result is upright and has no metadata. JPEG does not support transparency:
 /// transparent pixels become white.
 ///
-/// Without `signature`, the service rounds `width` and `height` up to the next multiple of 8, 10 or 25, whichever is nearest, and
+/// Without `signature`, the service rounds `width` and `height` up to the next multiple of 8, 10 or 25, whichever is smallest, and
 /// `quality` to the nearest multiple of 5, unless its operator allows only certain sizes or only signed URLs. With `signature`,
 /// the result has exactly the signed size; the parameters can be in any order.
 #[utoipa::path(get, path = "/images/{image_id}/thumbnail", tag = "images",

@@ -78,7 +78,7 @@ pub enum DependencyStatus {
 ///
 /// Checks whether the database responds and accepts writes, and whether the storage responds, each for at most three seconds.
 #[utoipa::path(get, path = "/ready", tag = "service", responses(
-    (status = 200, description = "The service can work.", body = Readiness),
+    (status = 200, description = "The service is ready.", body = Readiness),
     NotReady))]
 pub async fn check_readiness(State(app): State<AppState>, headers: HeaderMap) -> Response {
     let down = app.service.unavailable_dependencies().await;

@@ -64,10 +64,10 @@ pub(in crate::service) fn plan_viewer(caller: &Caller) -> Result<(), Error> {
 
 /// Like [`unrestricted_account`], but not with an API key.
 pub(in crate::service) fn interactive_account(caller: &Caller) -> Result<&Account, Error> {
-    let account = unrestricted_account(caller)?;
     match caller.authenticated_user().map(|user| &user.auth_method) {
-        Some(AuthMethod::Password | AuthMethod::Token(_)) => Ok(account),
-        _ => Err(Error::forbidden("An API key cannot do this. Use your password or an access token.")),
+        Some(AuthMethod::Password | AuthMethod::Token(_)) | None => unrestricted_account(caller),
+        Some(AuthMethod::ApiKey(..)) => Err(Error::forbidden("An API key cannot do this. Use your password or an access token.")),
+        Some(AuthMethod::GatewayHeader | AuthMethod::Job) => Err(Error::AccountRequired),
     }
 }
 
