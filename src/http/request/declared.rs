@@ -1,7 +1,5 @@
 //! Declares requests once: a struct is both the OpenAPI schema of its fields and the rules that parse them.
 
-use super::fields::Query;
-use super::json_fields::JsonFields;
 use crate::service::error::Error;
 
 /// What fields are taken from.
@@ -13,19 +11,7 @@ pub trait Source {
     fn finish(self) -> Result<(), Error>;
 }
 
-impl Source for JsonFields {
-    fn finish(self) -> Result<(), Error> {
-        Self::finish(self)
-    }
-}
-
-impl Source for Query {
-    fn finish(self) -> Result<(), Error> {
-        Self::finish(self)
-    }
-}
-
-/// A struct that [`request_fields`] declares.
+/// A struct that the macro `request_fields` declares.
 pub trait RequestFields: Sized {
     type Source: Source;
 

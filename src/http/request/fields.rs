@@ -11,6 +11,7 @@ use std::str::FromStr;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use http::{HeaderMap, Uri};
 
+use super::declared::Source;
 use crate::model::id::ImageId;
 use crate::service::error::{Error, Fields, MORE_FIELDS};
 use crate::service::time::day_end;
@@ -152,6 +153,12 @@ impl Query {
             }
         }
         self.errors.finish()
+    }
+}
+
+impl Source for Query {
+    fn finish(self) -> Result<(), Error> {
+        Self::finish(self)
     }
 }
 

@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::declared::RequestFields;
+use super::declared::{RequestFields, Source};
 use super::fields::FieldErrors;
 use super::json;
 use crate::http::error::ApiError;
@@ -77,6 +77,12 @@ impl JsonFields {
             self.errors.add_unknown(name, "a field");
         }
         self.errors.finish()
+    }
+}
+
+impl Source for JsonFields {
+    fn finish(self) -> Result<(), Error> {
+        Self::finish(self)
     }
 }
 
