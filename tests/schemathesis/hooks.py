@@ -153,7 +153,7 @@ def breaks_narrower_rule(failure):
 def is_reused_key(response):
     """schemathesis reuses an Idempotency-Key with other payloads. That is rejected, which no schema can express."""
     details = response.json().get("details", {}) if response.status_code == 422 else {}
-    return list(details) == ["Idempotency-Key"] and "used for another request" in details["Idempotency-Key"]
+    return list(details) == ["Idempotency-Key"] and "used for a different request" in details["Idempotency-Key"]
 
 
 def is_hidden_from_other_users(failure, case):
