@@ -70,7 +70,7 @@ fn imports() -> BTreeMap<Module, BTreeSet<Module>> {
     let modules: BTreeSet<Module> = files.keys().cloned().collect();
     let parse = |path: &PathBuf| syn::parse_file(&std::fs::read_to_string(path).unwrap()).unwrap();
     let read = |(module, path): (&Module, &PathBuf)| {
-        let mut imports = Imports { module, modules: &modules, found: BTreeSet::new() };
+        let mut imports = Imports { module, modules: &modules, names: BTreeMap::new(), found: BTreeSet::new() };
         imports.visit_file(&parse(path));
         (module.clone(), imports.found)
     };
@@ -95,30 +95,38 @@ fn collect_files(folder: &Path, module: &mut Module, files: &mut BTreeMap<Module
 struct Imports<'a> {
     module: &'a Module,
     modules: &'a BTreeSet<Module>,
+    /// Modules that the file has imported, by the names that it uses for them.
+    names: BTreeMap<String, Module>,
     found: BTreeSet<Module>,
 }
 
 impl Imports<'_> {
-    /// Notes the file that defines what `path` names: the deepest module on it.
-    fn add(&mut self, path: &[String]) {
-        let Some(first) = path.first() else { return };
+    /// Notes the file that defines what `path` names: the deepest module on it. Returns the module if the path names one.
+    fn add(&mut self, path: &[String]) -> Option<Module> {
+        let first = path.first()?;
         let ups = path.iter().take_while(|name| *name == "super").count();
         let (mut target, rest) = match first.as_str() {
             "crate" => (Vec::new(), &path[1..]),
             "self" => (self.module.clone(), &path[1..]),
             "super" => (self.module[..self.module.len().saturating_sub(ups)].to_vec(), &path[ups..]),
-            _ => (self.module.clone(), path),
+            name => match self.names.get(name) {
+                Some(module) => (module.clone(), &path[1..]),
+                None => (self.module.clone(), path),
+            },
         };
+        let mut is_module = true;
         for name in rest {
             target.push(name.clone());
             if !self.modules.contains(&target) && !self.modules.iter().any(|module| module.starts_with(&target)) {
                 target.pop();
+                is_module = false;
                 break;
             }
         }
         if target != *self.module && self.modules.contains(&target) {
-            self.found.insert(target);
+            self.found.insert(target.clone());
         }
+        is_module.then_some(target)
     }
 
     fn add_tree(&mut self, tree: &syn::UseTree, path: &mut Vec<String>) {
@@ -132,9 +140,15 @@ impl Imports<'_> {
             syn::UseTree::Name(syn::UseName { ident, .. }) | syn::UseTree::Rename(syn::UseRename { ident, .. }) => {
                 let own = Some(ident.to_string()).filter(|name| name != "self");
                 let whole: Vec<String> = path.iter().cloned().chain(own).collect();
-                self.add(&whole);
+                let used_name = match tree {
+                    syn::UseTree::Rename(rename) => rename.rename.to_string(),
+                    _ => whole.last().cloned().unwrap_or_default(),
+                };
+                if let Some(module) = self.add(&whole).filter(|module| !module.is_empty()) {
+                    self.names.insert(used_name, module);
+                }
             }
-            syn::UseTree::Glob(_) => self.add(path),
+            syn::UseTree::Glob(_) => drop(self.add(path)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType};
 
+use super::applied_migrations::{Applied, first_missing};
 use super::db::{Db, Run, Sql};
 use super::error::Error;
 
@@ -46,18 +47,6 @@ const STEPS: &[Step] = &[
     step!(16, "key expiry", "0016_key_expiry.sql"),
     step!(17, "deleted accounts", "0017_deleted_accounts.sql"),
 ];
-
-/// A migration that was applied.
-#[derive(Debug, sqlx::FromRow)]
-pub struct Applied {
-    version: i64,
-    checksum: Vec<u8>,
-    success: bool,
-}
-
-impl Applied {
-    pub const QUERY: &str = "select version, checksum, success from _sqlx_migrations order by version";
-}
 
 /// Migrates the schema to this version. Checks first, so that a role without schema privileges, or a standby, can serve a
 /// database that is up to date.
@@ -102,23 +91,6 @@ async fn applied(db: &Db) -> Result<Vec<Applied>, Error> {
 
 /// PostgreSQL's `undefined_table`, and SQLite's generic `SQLITE_ERROR`: SQLite has no specific code.
 const MISSING_TABLE: [&str; 2] = ["42P01", "1"];
-
-/// Returns the first migration that has not been applied.
-///
-/// # Errors
-/// An applied migration is unknown, incomplete or different from this version's.
-pub fn first_missing<'a>(steps: &'a [Migration], applied: &[Applied]) -> Result<Option<&'a Migration>, Error> {
-    for Applied { version, checksum, success } in applied {
-        let step = steps.iter().find(|step| step.version == *version).ok_or(Error::MigrationUnknown(*version))?;
-        if !success {
-            return Err(Error::MigrationUnfinished(*version));
-        }
-        if *step.checksum != **checksum {
-            return Err(Error::MigrationAltered(*version));
-        }
-    }
-    Ok(steps.iter().find(|step| !applied.iter().any(|applied| applied.version == step.version)))
-}
 
 fn migrations(text: fn(&Step) -> &'static str, last: i64) -> Vec<Migration> {
     let migration = |step: &Step| {

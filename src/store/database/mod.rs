@@ -1,5 +1,6 @@
 //! The query layer: everything that depends on which database is in use.
 
+pub(in crate::store) mod applied_migrations;
 mod bind;
 pub mod config;
 pub mod db;

@@ -8,8 +8,8 @@ use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, AssertSqlSafe, Encode, Postgres, Type};
 
 use super::pool::{Lease, Pool};
+use crate::store::database::applied_migrations::{Applied, first_missing};
 use crate::store::database::error::Error;
-use crate::store::database::migrate::{Applied, first_missing};
 
 /// Runs the first pending migration; returns whether there was one. Instances that start at the same time wait for each other.
 ///
