@@ -46,15 +46,13 @@ pub struct ErrorBody {
     #[schema(example = "limit must be a whole number from 1 to 100.")]
     pub message: String,
     /// Details of the error, by name.
-    #[schema(value_type = ErrorDetails)]
-    pub details: Fields,
+    pub details: ErrorDetails,
 }
 
 /// For each invalid field, the rule that it breaks. For a 5xx error, the `request_id`. Otherwise empty.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"limit": "must be a whole number from 1 to 100"}))]
-#[expect(dead_code, reason = "only the OpenAPI schema of `Fields`")]
-pub struct ErrorDetails(BTreeMap<String, String>);
+pub struct ErrorDetails(pub BTreeMap<String, String>);
 
 /// The type of an error. Each type belongs to one status. Three statuses have two types: 400 (`BadRequest`, `InvalidFile`), 403
 /// (`Forbidden`, `QuotaExceeded`) and 500 (`InternalServerError`, `FileMissing`).
@@ -168,7 +166,7 @@ impl Failure {
         if trusts_header && matches!(self, Self::Service(Error::Unauthenticated)) {
             message += " A gateway can send the user id in X-User-Id instead.";
         }
-        ErrorBody { error, message, details }
+        ErrorBody { error, message, details: ErrorDetails(details) }
     }
 
     /// Returns the time after which a retry makes sense.

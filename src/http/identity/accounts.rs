@@ -1,30 +1,27 @@
 //! Accounts: administrators create and change them, users read their own.
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::plans::PlanView;
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::images::views::Time;
-use crate::http::openapi::error_responses::{
-    AlreadyExists, BadRequest, Conflict, InternalServerError, InvalidPageToken, NotFound, PayloadTooLarge, RequestTimeout,
-    ServiceUnavailable, UnsupportedMediaType, ValidationError,
-};
+use crate::http::openapi::error_responses::{AlreadyExists, Conflict, NotFound};
+use crate::http::request::authorization::{Admin, LoggedInAccountHolder};
 use crate::http::request::declared::request_fields;
-use crate::http::request::extractors::{CallerOf, Identity, PathSegment, RequestUri};
+use crate::http::request::extractors::{CallerOf, Identity};
 use crate::http::request::fields;
 use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, boolean, or_null, text};
-use crate::http::request::link_header::with_next;
-use crate::http::request::paging::{PageQuery, take_page};
+use crate::http::request::json_fields::{JsonBody, JsonFields, boolean, or_null, text};
+use crate::http::request::paging::{PageQuery, PageRequest};
+use crate::http::request::parameters::{FromPath, NoQuery, PathParam, QueryParams};
 use crate::model::account::{Account, AccountId, Email};
 use crate::model::caller::UserId;
 use crate::model::plan::{PlanName, Usage};
@@ -83,6 +80,18 @@ request_fields! {
         /// 12 to 128 characters without control characters. It must not begin with `isk_`, as API keys do.
         #[schema(value_type = String, min_length = 12, max_length = 128)]
         new_password: Password = require(|value| Password::parse(&text(value)?)),
+    }
+}
+
+request_fields! {
+    /// What is deleted with an account.
+    #[derive(Debug, IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct DeleteAccountQuery from Query {
+        /// Whether to keep the images and collections of the account's user. They then belong to the next account with the same user
+        /// id. Without it, an account whose user has images, in the trash or not, cannot be deleted. Defaults to false.
+        #[param(value_type = Option<bool>)]
+        keep_images: bool = take(fields::boolean) or false,
     }
 }
 
@@ -161,36 +170,31 @@ pub struct AccountPage {
 ///
 /// Administrators only.
 #[utoipa::path(get, path = "/accounts", tag = "accounts", params(PageQuery),
-    responses((status = 200, description = "A page of accounts.", body = AccountPage), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of accounts.", body = AccountPage)))]
 pub async fn list_accounts(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
+    request: PageRequest,
 ) -> Result<Response, ApiError> {
-    let (limit, token) = take_page(Query::of(&uri))?;
-    let page = app.service.list_accounts(&caller, limit, token.as_deref()).await?;
-    let accounts = page.items.iter().map(AccountView::new).collect();
-    let next = page.next.clone();
-    let view = AccountPage { accounts, has_more: page.next.is_some(), next_page_token: page.next };
-    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
+    let page = app.service.list_accounts(&caller, request.limit, request.token.as_deref()).await?;
+    request.respond(&app, page, |accounts, next_page_token, has_more| {
+        let accounts = accounts.iter().map(AccountView::new).collect();
+        AccountPage { accounts, next_page_token, has_more }
+    })
 }
 
 /// Create an account
 ///
 /// Administrators only.
 #[utoipa::path(post, path = "/accounts", tag = "accounts", request_body(content = NewAccountBody, content_type = "application/json"),
-    responses((status = 201, description = "Created.", body = AccountView), BadRequest, RequestTimeout, AlreadyExists, PayloadTooLarge, UnsupportedMediaType,
-        ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 201, description = "Created.", body = AccountView), AlreadyExists))]
 pub async fn create_account(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    _: NoQuery,
+    Admin(caller): Admin,
+    JsonBody(body): JsonBody<NewAccountBody>,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    app.service.require_admin(&caller)?;
-    let NewAccountBody { email, password, user_id, plan, admin } = JsonFields::parse(&headers, body).await?;
+    let NewAccountBody { email, password, user_id, plan, admin } = body;
     let new = NewAccount { email, password, user_id, plan, admin };
     let account = app.service.create_account(&caller, new).await?;
     Ok((StatusCode::CREATED, Json(AccountView::new(&account))).into_response())
@@ -207,13 +211,12 @@ fn read_plan(value: Value) -> Result<PlanName, String> {
 ///
 /// Includes the features of the plan and the usage.
 #[utoipa::path(get, path = "/accounts/me", tag = "accounts",
-    responses((status = 200, description = "The account.", body = AccountStateView), ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The account.", body = AccountStateView)))]
 pub async fn get_my_account(
     State(app): State<AppState>,
+    _: NoQuery,
     CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
 ) -> Result<Json<AccountStateView>, ApiError> {
-    Query::of(&uri).finish()?;
     Ok(Json(AccountStateView::new(&app.service.my_account(&caller).await?)))
 }
 
@@ -222,19 +225,15 @@ pub async fn get_my_account(
 /// Ends all sessions of the account. API keys stay valid, and cannot be used for this operation.
 #[utoipa::path(put, path = "/accounts/me/password", tag = "accounts",
     request_body(content = ChangePasswordRequest, content_type = "application/json"),
-    responses((status = 204, description = "Changed."), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, ValidationError,
-        InternalServerError, ServiceUnavailable))]
+    responses((status = 204, description = "Changed.")))]
 pub async fn change_my_password(
     State(app): State<AppState>,
+    _: NoQuery,
     identity: Identity,
-    CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    LoggedInAccountHolder(caller): LoggedInAccountHolder,
+    JsonBody(body): JsonBody<ChangePasswordRequest>,
 ) -> Result<StatusCode, ApiError> {
-    Query::of(&uri).finish()?;
-    app.service.require_interactive_account(&caller)?;
-    let ChangePasswordRequest { current_password, new_password } = JsonFields::parse(&headers, body).await?;
+    let ChangePasswordRequest { current_password, new_password } = body;
     app.service.change_my_password(&caller, &current_password, &new_password, Some(identity.address)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -243,16 +242,14 @@ pub async fn change_my_password(
 ///
 /// Administrators only.
 #[utoipa::path(get, path = "/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The account's id.")),
-    responses((status = 200, description = "The account.", body = AccountStateView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The account.", body = AccountStateView), NotFound))]
 pub async fn get_account(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    Admin(caller): Admin,
+    PathParam(id): PathParam<AccountId>,
 ) -> Result<Json<AccountStateView>, ApiError> {
-    Query::of(&uri).finish()?;
-    app.service.require_admin(&caller)?;
-    Ok(Json(AccountStateView::new(&app.service.find_account(&caller, account_id(&id)?).await?)))
+    Ok(Json(AccountStateView::new(&app.service.find_account(&caller, id).await?)))
 }
 
 /// Update an account
@@ -260,20 +257,15 @@ pub async fn get_account(
 /// Administrators only. A new plan takes effect immediately.
 #[utoipa::path(patch, path = "/accounts/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The account's id.")),
     request_body(content = AccountChangeBody, content_type = "application/json"),
-    responses((status = 200, description = "The updated account.", body = AccountStateView), BadRequest, NotFound, RequestTimeout, Conflict, PayloadTooLarge,
-        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The updated account.", body = AccountStateView), NotFound, Conflict))]
 pub async fn update_account(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    _: NoQuery,
+    Admin(caller): Admin,
+    PathParam(id): PathParam<AccountId>,
+    JsonBody(body): JsonBody<AccountChangeBody>,
 ) -> Result<Json<AccountStateView>, ApiError> {
-    Query::of(&uri).finish()?;
-    app.service.require_admin(&caller)?;
-    let id = account_id(&id)?;
-    let AccountChangeBody { plan, disabled, admin } = JsonFields::parse(&headers, body).await?;
+    let AccountChangeBody { plan, disabled, admin } = body;
     let change = AccountChange { plan, disabled, admin };
     Ok(Json(AccountStateView::new(&app.service.change_account(&caller, id, change).await?)))
 }
@@ -283,27 +275,22 @@ pub async fn update_account(
 /// Administrators only. The account must be disabled. Its sessions and API keys are deleted, and so are its collections unless
 /// `keep_images` is true. Its user is locked out until another account is created with the same user id.
 #[utoipa::path(delete, path = "/accounts/{id}", tag = "accounts",
-    params(("id" = Uuid, Path, description = "The account's id."),
-        ("keep_images" = Option<bool>, Query, description = "Whether to keep the images and collections of the account's user. They then belong to the next \
-            account with the same user id. Without it, an account whose user has images, in the trash or not, cannot be deleted. Defaults to false.")),
-    responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
+    params(("id" = Uuid, Path, description = "The account's id."), DeleteAccountQuery),
+    responses((status = 204, description = "Deleted."), NotFound, Conflict))]
 pub async fn delete_account(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    QueryParams(query): QueryParams<DeleteAccountQuery>,
+    Admin(caller): Admin,
+    PathParam(id): PathParam<AccountId>,
 ) -> Result<StatusCode, ApiError> {
-    let mut query = Query::of(&uri);
-    let keep_images = query.take("keep_images", fields::boolean).unwrap_or(false);
-    query.finish()?;
-    app.service.require_admin(&caller)?;
-    app.service.delete_account(&caller, account_id(&id)?, keep_images).await?;
+    app.service.delete_account(&caller, id, query.keep_images).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Parses an account id in a path. An invalid id is a 404.
-fn account_id(text: &str) -> Result<AccountId, Error> {
-    AccountId::parse(text).ok_or_else(|| Error::NotFound { what: "such account".to_owned() })
+impl FromPath for AccountId {
+    fn from_path(segment: &str) -> Result<Self, Error> {
+        Self::parse(segment).ok_or_else(|| Error::NotFound { what: "such account".to_owned() })
+    }
 }
 
 impl AccountView {

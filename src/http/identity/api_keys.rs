@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -16,14 +15,12 @@ use super::accounts::time;
 use super::tokens::NO_STORE;
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::openapi::error_responses::{
-    BadRequest, InternalServerError, LimitReached, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
-    UnsupportedMediaType, ValidationError,
-};
+use crate::http::openapi::error_responses::{LimitReached, NotFound};
+use crate::http::request::authorization::{AccountHolder, UnrestrictedAccountHolder};
 use crate::http::request::declared::request_fields;
-use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
-use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, integer, or_null, text};
+use crate::http::request::extractors::CallerOf;
+use crate::http::request::json_fields::{JsonBody, JsonFields, integer, or_null, text};
+use crate::http::request::parameters::{FromPath, NoQuery, PathParam};
 use crate::model::account::{ApiKey, KeyId, Scope};
 use crate::service::error::Error;
 use crate::service::identity::api_keys::{KeyChange, NewKey};
@@ -89,13 +86,12 @@ pub struct ApiKeyList {
 ///
 /// Newest first, without the secrets.
 #[utoipa::path(get, path = "/api-keys", tag = "accounts",
-    responses((status = 200, description = "Your API keys.", body = ApiKeyList), ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "Your API keys.", body = ApiKeyList)))]
 pub async fn list_api_keys(
     State(app): State<AppState>,
+    _: NoQuery,
     CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
 ) -> Result<Json<ApiKeyList>, ApiError> {
-    Query::of(&uri).finish()?;
     let api_keys = app.service.list_keys(&caller).await?.iter().map(ApiKeyView::new).collect();
     Ok(Json(ApiKeyList { api_keys }))
 }
@@ -104,18 +100,14 @@ pub async fn list_api_keys(
 ///
 /// Only this response contains the secret. A key with scopes cannot create keys.
 #[utoipa::path(post, path = "/api-keys", tag = "accounts", request_body(content = ApiKeyBody, content_type = "application/json"),
-    responses((status = 201, description = "Created.", body = CreatedApiKey), BadRequest, RequestTimeout, LimitReached, PayloadTooLarge, UnsupportedMediaType,
-        ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 201, description = "Created.", body = CreatedApiKey), LimitReached))]
 pub async fn create_api_key(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    _: NoQuery,
+    UnrestrictedAccountHolder(caller): UnrestrictedAccountHolder,
+    JsonBody(body): JsonBody<ApiKeyBody>,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    app.service.require_unrestricted_account(&caller)?;
-    let ApiKeyBody { description, scopes, expires_in } = JsonFields::parse(&headers, body).await?;
+    let ApiKeyBody { description, scopes, expires_in } = body;
     let new = NewKey { description: description.unwrap_or_default(), scopes: scopes.flatten(), lifetime: expires_in.flatten() };
     let (api_key, key) = app.service.create_key(&caller, new).await?;
     Ok((StatusCode::CREATED, [NO_STORE], Json(CreatedApiKey { api_key: ApiKeyView::new(&api_key), key })).into_response())
@@ -125,16 +117,14 @@ pub async fn create_api_key(
 ///
 /// Returns the key without its secret.
 #[utoipa::path(get, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
-    responses((status = 200, description = "The key.", body = ApiKeyView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The key.", body = ApiKeyView), NotFound))]
 pub async fn get_api_key(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    AccountHolder(caller): AccountHolder,
+    PathParam(id): PathParam<KeyId>,
 ) -> Result<Json<ApiKeyView>, ApiError> {
-    Query::of(&uri).finish()?;
-    app.service.require_account(&caller)?;
-    Ok(Json(ApiKeyView::new(&app.service.find_key(&caller, key_id(&id)?).await?)))
+    Ok(Json(ApiKeyView::new(&app.service.find_key(&caller, id).await?)))
 }
 
 /// Update an API key
@@ -142,20 +132,15 @@ pub async fn get_api_key(
 /// Changes the description, scopes or expiry. A key with scopes cannot update keys.
 #[utoipa::path(put, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
     request_body(content = ApiKeyBody, content_type = "application/json"),
-    responses((status = 200, description = "The updated key.", body = ApiKeyView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
-        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The updated key.", body = ApiKeyView), NotFound))]
 pub async fn update_api_key(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    _: NoQuery,
+    UnrestrictedAccountHolder(caller): UnrestrictedAccountHolder,
+    PathParam(id): PathParam<KeyId>,
+    JsonBody(body): JsonBody<ApiKeyBody>,
 ) -> Result<Json<ApiKeyView>, ApiError> {
-    Query::of(&uri).finish()?;
-    app.service.require_unrestricted_account(&caller)?;
-    let id = key_id(&id)?;
-    let ApiKeyBody { description, scopes, expires_in } = JsonFields::parse(&headers, body).await?;
+    let ApiKeyBody { description, scopes, expires_in } = body;
     let change = KeyChange { description, scopes, lifetime: expires_in };
     Ok(Json(ApiKeyView::new(&app.service.change_key(&caller, id, change).await?)))
 }
@@ -164,22 +149,21 @@ pub async fn update_api_key(
 ///
 /// From then on, the key is rejected. A key with scopes cannot delete keys.
 #[utoipa::path(delete, path = "/api-keys/{id}", tag = "accounts", params(("id" = Uuid, Path, description = "The key's id.")),
-    responses((status = 204, description = "Deleted."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 204, description = "Deleted."), NotFound))]
 pub async fn delete_api_key(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    UnrestrictedAccountHolder(caller): UnrestrictedAccountHolder,
+    PathParam(id): PathParam<KeyId>,
 ) -> Result<StatusCode, ApiError> {
-    Query::of(&uri).finish()?;
-    app.service.require_unrestricted_account(&caller)?;
-    app.service.delete_key(&caller, key_id(&id)?).await?;
+    app.service.delete_key(&caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Parses a key id in a path. An invalid id is a 404.
-fn key_id(text: &str) -> Result<KeyId, Error> {
-    KeyId::parse(text).ok_or_else(|| Error::NotFound { what: "such API key".to_owned() })
+impl FromPath for KeyId {
+    fn from_path(segment: &str) -> Result<Self, Error> {
+        Self::parse(segment).ok_or_else(|| Error::NotFound { what: "such API key".to_owned() })
+    }
 }
 
 fn read_description(value: Value) -> Result<String, String> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
@@ -11,11 +10,8 @@ use utoipa::ToSchema;
 use super::accounts::time;
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::openapi::error_responses::{InternalServerError, InvalidPageToken, ServiceUnavailable, ValidationError};
-use crate::http::request::extractors::{CallerOf, RequestUri};
-use crate::http::request::fields::Query;
-use crate::http::request::link_header::with_next;
-use crate::http::request::paging::{PageQuery, take_page};
+use crate::http::request::extractors::CallerOf;
+use crate::http::request::paging::{PageQuery, PageRequest};
 use crate::model::account::Entry;
 
 /// An action of an administrator, or one that concerns an account's credentials.
@@ -56,18 +52,17 @@ pub struct AuditPage {
 /// restored. The trail also records changes to credentials: API keys created, changed or deleted, passwords set, sessions ended,
 /// refresh tokens reused, and failed logins once they are delayed. Administrators only.
 #[utoipa::path(get, path = "/audit", tag = "accounts", params(PageQuery),
-    responses((status = 200, description = "A page of entries.", body = AuditPage), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of entries.", body = AuditPage)))]
 pub async fn list_audit_entries(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
+    request: PageRequest,
 ) -> Result<Response, ApiError> {
-    let (limit, token) = take_page(Query::of(&uri))?;
-    let page = app.service.list_audit(&caller, limit, token.as_deref()).await?;
-    let entries = page.items.into_iter().map(AuditEntry::new).collect();
-    let next = page.next.clone();
-    let view = AuditPage { entries, has_more: page.next.is_some(), next_page_token: page.next };
-    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
+    let page = app.service.list_audit(&caller, request.limit, request.token.as_deref()).await?;
+    request.respond(&app, page, |entries, next_page_token, has_more| {
+        let entries = entries.into_iter().map(AuditEntry::new).collect();
+        AuditPage { entries, next_page_token, has_more }
+    })
 }
 
 impl AuditEntry {

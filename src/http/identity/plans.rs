@@ -1,24 +1,21 @@
 //! Plans: the features and quotas of accounts.
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::openapi::error_responses::{
-    AlreadyExists, BadRequest, Conflict, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
-    UnsupportedMediaType, ValidationError,
-};
+use crate::http::openapi::error_responses::{AlreadyExists, Conflict, NotFound};
+use crate::http::request::authorization::{Admin, User};
 use crate::http::request::declared::request_fields;
-use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
-use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, boolean, integer, or_null, text};
+use crate::http::request::extractors::CallerOf;
+use crate::http::request::json_fields::{JsonBody, JsonFields, boolean, integer, or_null, text};
+use crate::http::request::parameters::{FromPath, NoQuery, PathParam};
 use crate::model::image::ThumbnailSize;
 use crate::model::plan::{Features, Plan, PlanName};
 use crate::service::error::Error;
@@ -59,8 +56,8 @@ macro_rules! plan_body {
             pub struct $name from JsonFields {
             $($others)*
             /// The thumbnails that the plan includes: `small`, `medium`, and heights in pixels from 16 to 2000. Defaults to none.
-            #[schema(value_type = Vec<ThumbnailSizeName>, required = false, max_items = 10)]
-            thumbnails: Vec<ThumbnailSize> = take(read_sizes) or Vec::new(),
+            #[schema(required = false, max_items = 10)]
+            thumbnails: Vec<ThumbnailSizeName> = take(read_sizes) or Vec::new(),
             /// Whether originals can be downloaded and linked to. Defaults to false.
             #[schema(value_type = Option<bool>, nullable = false)]
             original: bool = take(boolean) or false,
@@ -86,6 +83,7 @@ macro_rules! plan_body {
         impl $name {
             fn features(self) -> Features {
                 let Self { thumbnails, original, expiring_links, custom_sizes, imports, max_bytes, max_images, .. } = self;
+                let thumbnails = thumbnails.into_iter().map(|ThumbnailSizeName(size)| size).collect();
                 Features { thumbnails, original, expiring_links, custom_sizes, imports, max_bytes, max_images }
             }
         }
@@ -110,10 +108,9 @@ plan_body! {
 }
 
 /// The name of a thumbnail size: `small`, `medium`, or a height in pixels from 16 to 2000.
-#[derive(Debug, ToSchema)]
-#[schema(pattern = r"^(small|medium|1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|1[0-9]{3}|2000)$", example = "small")]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `read_size` reads")]
-pub struct ThumbnailSizeName(String);
+#[derive(Debug, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, pattern = r"^(small|medium|1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|1[0-9]{3}|2000)$", example = "small")]
+pub struct ThumbnailSizeName(ThumbnailSize);
 
 /// All plans.
 #[derive(Debug, Serialize, ToSchema)]
@@ -126,13 +123,8 @@ pub struct PlanList {
 ///
 /// Lists all plans by name. Requires authentication of any kind.
 #[utoipa::path(get, path = "/plans", tag = "accounts",
-    responses((status = 200, description = "The plans.", body = PlanList), ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn list_plans(
-    State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
-) -> Result<Json<PlanList>, ApiError> {
-    Query::of(&uri).finish()?;
+    responses((status = 200, description = "The plans.", body = PlanList)))]
+pub async fn list_plans(State(app): State<AppState>, _: NoQuery, CallerOf(caller): CallerOf) -> Result<Json<PlanList>, ApiError> {
     let plans = app.service.list_plans(&caller).await?.iter().map(PlanView::new).collect();
     Ok(Json(PlanList { plans }))
 }
@@ -141,34 +133,27 @@ pub async fn list_plans(
 ///
 /// Requires authentication of any kind.
 #[utoipa::path(get, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
-    responses((status = 200, description = "The plan.", body = PlanView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The plan.", body = PlanView), NotFound))]
 pub async fn get_plan(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(name): PathSegment,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    User(caller): User,
+    PathParam(name): PathParam<PlanName>,
 ) -> Result<Json<PlanView>, ApiError> {
-    Query::of(&uri).finish()?;
-    caller.user().ok_or(Error::Unauthenticated)?;
-    Ok(Json(PlanView::new(&app.service.find_plan(&caller, &plan_name(&name)?).await?)))
+    Ok(Json(PlanView::new(&app.service.find_plan(&caller, &name).await?)))
 }
 
 /// Create a plan
 ///
 /// Administrators only.
 #[utoipa::path(post, path = "/plans", tag = "accounts", request_body(content = NewPlanBody, content_type = "application/json"),
-    responses((status = 201, description = "Created.", body = PlanView), BadRequest, RequestTimeout, AlreadyExists, PayloadTooLarge, UnsupportedMediaType,
-        ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 201, description = "Created.", body = PlanView), AlreadyExists))]
 pub async fn create_plan(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    _: NoQuery,
+    Admin(caller): Admin,
+    JsonBody(new): JsonBody<NewPlanBody>,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    app.service.require_admin(&caller)?;
-    let new: NewPlanBody = JsonFields::parse(&headers, body).await?;
     let plan = app.service.create_plan(&caller, new.name.clone(), new.features()).await?;
     Ok((StatusCode::CREATED, Json(PlanView::new(&plan))).into_response())
 }
@@ -178,20 +163,14 @@ pub async fn create_plan(
 /// Administrators only. Takes effect immediately for all accounts with this plan.
 #[utoipa::path(put, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
     request_body(content = PlanBody, content_type = "application/json"),
-    responses((status = 200, description = "The updated plan.", body = PlanView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
-        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The updated plan.", body = PlanView), NotFound))]
 pub async fn update_plan(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(name): PathSegment,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    _: NoQuery,
+    Admin(caller): Admin,
+    PathParam(name): PathParam<PlanName>,
+    JsonBody(plan): JsonBody<PlanBody>,
 ) -> Result<Json<PlanView>, ApiError> {
-    Query::of(&uri).finish()?;
-    app.service.require_admin(&caller)?;
-    let name = plan_name(&name)?;
-    let plan: PlanBody = JsonFields::parse(&headers, body).await?;
     Ok(Json(PlanView::new(&app.service.change_plan(&caller, &name, plan.features()).await?)))
 }
 
@@ -199,25 +178,24 @@ pub async fn update_plan(
 ///
 /// Administrators only. Built-in plans and plans that accounts use cannot be deleted.
 #[utoipa::path(delete, path = "/plans/{name}", tag = "accounts", params(("name" = String, Path, description = "The plan's name.")),
-    responses((status = 204, description = "Deleted."), NotFound, Conflict, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 204, description = "Deleted."), NotFound, Conflict))]
 pub async fn delete_plan(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(name): PathSegment,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    Admin(caller): Admin,
+    PathParam(name): PathParam<PlanName>,
 ) -> Result<StatusCode, ApiError> {
-    Query::of(&uri).finish()?;
-    app.service.require_admin(&caller)?;
-    app.service.delete_plan(&caller, &plan_name(&name)?).await?;
+    app.service.delete_plan(&caller, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Parses a plan name in a path. An invalid name is a 404.
-fn plan_name(text: &str) -> Result<PlanName, Error> {
-    PlanName::parse(text).map_err(|_| Error::NotFound { what: "such plan".to_owned() })
+impl FromPath for PlanName {
+    fn from_path(segment: &str) -> Result<Self, Error> {
+        Self::parse(segment).map_err(|_| Error::NotFound { what: "such plan".to_owned() })
+    }
 }
 
-fn read_sizes(value: Value) -> Result<Vec<ThumbnailSize>, String> {
+fn read_sizes(value: Value) -> Result<Vec<ThumbnailSizeName>, String> {
     let rule = || "must be a list of up to 10 strings: small, medium, or heights from 16 to 2000 pixels".to_owned();
     let Value::Array(values) = value else { return Err(rule()) };
     if values.len() > 10 {
@@ -225,7 +203,7 @@ fn read_sizes(value: Value) -> Result<Vec<ThumbnailSize>, String> {
     }
     let mut sizes = Vec::new();
     for value in values {
-        let size = read_size(&text(value).map_err(|_| rule())?).ok_or_else(rule)?;
+        let size = ThumbnailSizeName::parse(&text(value).map_err(|_| rule())?).ok_or_else(rule)?;
         if !sizes.contains(&size) {
             sizes.push(size);
         }
@@ -233,13 +211,16 @@ fn read_sizes(value: Value) -> Result<Vec<ThumbnailSize>, String> {
     Ok(sizes)
 }
 
-fn read_size(name: &str) -> Option<ThumbnailSize> {
-    let named = ThumbnailSize::STANDARD.into_iter().find(|size| size.name() == name);
-    let plain = !name.starts_with(['0', '+']);
-    named.or_else(|| {
-        let height = name.parse().ok().filter(|height| plain && (16..=2000).contains(height));
-        height.map(ThumbnailSize::Height)
-    })
+impl ThumbnailSizeName {
+    fn parse(name: &str) -> Option<Self> {
+        let named = ThumbnailSize::STANDARD.into_iter().find(|size| size.name() == name);
+        let plain = !name.starts_with(['0', '+']);
+        let size = named.or_else(|| {
+            let height = name.parse().ok().filter(|height| plain && (16..=2000).contains(height));
+            height.map(ThumbnailSize::Height)
+        });
+        size.map(Self)
+    }
 }
 
 impl PlanView {

@@ -9,10 +9,12 @@ use utoipa::ToSchema;
 use super::accounts::time;
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::openapi::error_responses::{InternalServerError, NotFound, ServiceUnavailable, ValidationError};
-use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
-use crate::http::request::fields::Query;
+use crate::http::openapi::error_responses::NotFound;
+use crate::http::request::authorization::LoggedInAccountHolder;
+use crate::http::request::extractors::CallerOf;
+use crate::http::request::parameters::{FromPath, NoQuery, PathParam};
 use crate::model::account::SessionId;
+use crate::service::error::Error;
 use crate::service::identity::sessions::{Session, SessionSelection, no_such_session};
 
 /// A session: one login and its tokens.
@@ -43,13 +45,12 @@ pub struct SessionList {
 ///
 /// Newest first. API keys cannot be used for this operation.
 #[utoipa::path(get, path = "/accounts/me/sessions", tag = "accounts",
-    responses((status = 200, description = "Your sessions.", body = SessionList), ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "Your sessions.", body = SessionList)))]
 pub async fn list_my_sessions(
     State(app): State<AppState>,
+    _: NoQuery,
     CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
 ) -> Result<Json<SessionList>, ApiError> {
-    Query::of(&uri).finish()?;
     let sessions = app.service.list_sessions(&caller).await?.iter().map(SessionView::new).collect();
     Ok(Json(SessionList { sessions }))
 }
@@ -58,13 +59,12 @@ pub async fn list_my_sessions(
 ///
 /// Logs out everywhere, including here. API keys stay valid, and cannot be used for this operation.
 #[utoipa::path(delete, path = "/accounts/me/sessions", tag = "accounts",
-    responses((status = 204, description = "Ended."), ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 204, description = "Ended.")))]
 pub async fn end_my_sessions(
     State(app): State<AppState>,
+    _: NoQuery,
     CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
 ) -> Result<StatusCode, ApiError> {
-    Query::of(&uri).finish()?;
     app.service.end_sessions(&caller, SessionSelection::All).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -75,21 +75,24 @@ pub async fn end_my_sessions(
 /// token that the request is made with. API keys cannot be used for this operation.
 #[utoipa::path(delete, path = "/accounts/me/sessions/{id}", tag = "accounts",
     params(("id" = String, Path, description = "The session's id, or `current`.", example = "current")),
-    responses((status = 204, description = "Ended."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 204, description = "Ended."), NotFound))]
 pub async fn end_my_session(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    LoggedInAccountHolder(caller): LoggedInAccountHolder,
+    PathParam(which): PathParam<SessionSelection>,
 ) -> Result<StatusCode, ApiError> {
-    Query::of(&uri).finish()?;
-    app.service.require_interactive_account(&caller)?;
-    let which = match id.as_str() {
-        "current" => SessionSelection::Current,
-        id => SessionSelection::One(SessionId::parse(id).ok_or_else(no_such_session)?),
-    };
     app.service.end_sessions(&caller, which).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+impl FromPath for SessionSelection {
+    fn from_path(segment: &str) -> Result<Self, Error> {
+        match segment {
+            "current" => Ok(Self::Current),
+            id => SessionId::parse(id).map(Self::One).ok_or_else(no_such_session),
+        }
+    }
 }
 
 impl SessionView {

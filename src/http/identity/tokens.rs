@@ -1,22 +1,18 @@
 //! Tokens: log in, and refresh the tokens of a session.
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::openapi::error_responses::{
-    BadRequest, InternalServerError, PayloadTooLarge, RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
-};
 use crate::http::request::declared::request_fields;
-use crate::http::request::extractors::{Identity, RequestUri};
-use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, text};
+use crate::http::request::extractors::Identity;
+use crate::http::request::json_fields::{JsonBody, JsonFields, text};
+use crate::http::request::parameters::NoQuery;
 use crate::service::identity::tokens::TokenPair;
 
 request_fields! {
@@ -54,17 +50,14 @@ pub struct Tokens {
 ///
 /// After too many failed attempts from an address, further attempts are delayed (429).
 #[utoipa::path(post, path = "/token", tag = "accounts", request_body(content = LoginRequest, content_type = "application/json"),
-    responses((status = 201, description = "The tokens of a new session.", body = Tokens), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType,
-        ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 201, description = "The tokens of a new session.", body = Tokens)))]
 pub async fn log_in(
     State(app): State<AppState>,
+    _: NoQuery,
     identity: Identity,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    JsonBody(body): JsonBody<LoginRequest>,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    let LoginRequest { email, password } = JsonFields::parse(&headers, body).await?;
+    let LoginRequest { email, password } = body;
     let tokens = app.service.log_in(&email, &password, Some(identity.address)).await?;
     Ok(token_response(tokens))
 }
@@ -74,16 +67,13 @@ pub async fn log_in(
 /// Exchanges a refresh token for a new pair of tokens. Refresh tokens are single-use: reusing one ends the session, because the
 /// token may have been stolen.
 #[utoipa::path(post, path = "/token/refresh", tag = "accounts", request_body(content = RefreshRequest, content_type = "application/json"),
-    responses((status = 201, description = "The next tokens of the session.", body = Tokens), BadRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType,
-        ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 201, description = "The next tokens of the session.", body = Tokens)))]
 pub async fn refresh_tokens(
     State(app): State<AppState>,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    _: NoQuery,
+    JsonBody(body): JsonBody<RefreshRequest>,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    let RefreshRequest { refresh } = JsonFields::parse(&headers, body).await?;
+    let RefreshRequest { refresh } = body;
     Ok(token_response(app.service.refresh_tokens(&refresh).await?))
 }
 

@@ -4,21 +4,21 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use http::Uri;
+use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::views::ImagePageView;
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::openapi::error_responses::{
-    InternalServerError, InvalidPageToken, NotFound, ServiceUnavailable, ValidationError,
-};
+use crate::http::openapi::error_responses::NotFound;
 use crate::http::request::declared::{RequestFields, request_fields};
-use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
+use crate::http::request::extractors::{CallerOf, RequestUri, TurnKeyOf};
 use crate::http::request::fields::{Query, range_end, range_start};
 use crate::http::request::json;
 use crate::http::request::json_fields::required;
 use crate::http::request::link_header::with_next;
 use crate::http::request::paging::{PageQuery, take_page};
+use crate::http::request::parameters::{PathFields, PathParam};
 use crate::model::caller::{Caller, UserId};
 use crate::model::collection::CollectionName;
 use crate::model::filter::ImageFilter;
@@ -55,7 +55,7 @@ request_fields! {
 /// Newest first; all filters must match. Paging neither repeats nor skips an image, even if others are uploaded or deleted
 /// meanwhile.
 #[utoipa::path(get, path = "/images", tag = "images", params(PageQuery, FilterQuery),
-    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of images.", body = ImagePageView), NotFound))]
 pub async fn list_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
@@ -75,12 +75,12 @@ pub async fn list_images(
 /// The same as `GET /images` with `user_id`.
 #[utoipa::path(get, path = "/users/{user_id}/images", tag = "images",
     params(("user_id" = String, Path, description = "The user id of the owner.", min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]+$"), PageQuery),
-    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of images.", body = ImagePageView)))]
 pub async fn list_user_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     TurnKeyOf(key): TurnKeyOf,
-    PathSegment(user_id): PathSegment,
+    PathParam(user_id): PathParam<String>,
     RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
@@ -89,9 +89,8 @@ pub async fn list_user_images(
 }
 
 /// A tag.
-#[derive(Debug, IntoParams)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `list_tag_images` reads")]
 pub struct TagPath {
     /// A tag, ignoring case: up to 50 letters, digits, spaces, hyphens and underscores.
     #[param(min_length = 1, max_length = 50, example = "sunset")]
@@ -103,12 +102,12 @@ pub struct TagPath {
 /// The same as `GET /images` with one tag.
 #[utoipa::path(get, path = "/tags/{tag}/images", tag = "images",
     params(TagPath, PageQuery),
-    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of images.", body = ImagePageView)))]
 pub async fn list_tag_images(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     TurnKeyOf(key): TurnKeyOf,
-    PathSegment(tag): PathSegment,
+    PathFields(TagPath { tag }): PathFields<TagPath>,
     RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);

@@ -9,58 +9,78 @@ pub mod views;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use self::views::ImageView;
 use super::AppState;
 use super::error::ApiError;
-use super::openapi::error_responses::{
-    BadRequest, Conflict, Forbidden, Gone, InternalServerError, NotFound, PayloadTooLarge, QuotaOrForbidden, RequestTimeout,
-    ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
-};
-use super::request::extractors::{CallerOf, PathSegment, RequestUri};
-use super::request::fields::{Query, boolean, image_id, integer};
+use super::openapi::error_responses::{Conflict, Gone, NotFound, QuotaOrForbidden};
+use super::request::extractors::CallerOf;
+use super::request::fields::{Query, boolean, integer};
 use super::request::json;
+use crate::http::request::authorization::User;
 use crate::http::request::declared::request_fields;
-use crate::http::request::json_fields::JsonFields;
-use crate::model::caller::Caller;
+use crate::http::request::json_fields::{JsonBody, JsonFields};
+use crate::http::request::parameters::{NoQuery, PathParam, QueryParams};
+use crate::model::id::ImageId;
 use crate::model::image::{Image, Visibility};
 use crate::model::tag::Tag;
 use crate::model::text::{Description, Title};
-use crate::service::error::Error;
 use crate::service::images::ImageChange;
 use crate::service::images::presigned_urls::{Disposition, Links};
+
+request_fields! {
+    /// What the response with an image includes.
+    #[derive(Debug, IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct GetImageQuery from Query {
+        /// Whether to include presigned URLs. Defaults to true.
+        #[param(value_type = Option<bool>)]
+        include_url: bool = take(boolean) or true,
+        /// Maximum number of seconds to wait for a `pending` caption. Defaults to 0.
+        #[param(value_type = Option<u32>, minimum = 0, maximum = 30)]
+        wait: u32 = take(integer(0..=30)) or 0,
+    }
+}
 
 /// Get an image
 ///
 /// Returns the image's metadata. Send `wait` to wait for its caption.
 #[utoipa::path(get, path = "/images/{image_id}", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image's id."), ("include_url" = Option<bool>, Query, description = "Whether to include presigned URLs. Defaults to true."),
-        ("wait" = Option<u32>, Query, description = "Maximum number of seconds to wait for a `pending` caption. Defaults to 0.", minimum = 0, maximum = 30)),
-    responses((status = 200, description = "The image.", body = ImageView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    params(("image_id" = Uuid, Path, description = "The image's id."), GetImageQuery),
+    responses((status = 200, description = "The image.", body = ImageView), NotFound))]
 pub async fn get_image(
     State(app): State<AppState>,
+    QueryParams(GetImageQuery { include_url, wait }): QueryParams<GetImageQuery>,
     CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    PathParam(id): PathParam<ImageId>,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::of(&uri);
-    let include_url = query.take("include_url", boolean).unwrap_or(true);
-    let wait: u32 = query.take("wait", integer(0..=30)).unwrap_or(0);
-    query.finish()?;
     let wait = Duration::from_secs(wait.into());
-    let (image, links) = app.service.find_captioned_image(&caller, image_id(&id)?, include_url, wait).await?;
+    let (image, links) = app.service.find_captioned_image(&caller, id, include_url, wait).await?;
     image_response(&image, links.as_ref())
 }
 
 pub(super) fn image_response(image: &Image, links: Option<&Links>) -> Result<Response, ApiError> {
     json::response(&ImageView::new(image, links), ImageView::SIZE_BYTES)
+}
+
+request_fields! {
+    /// The presigned URL to create.
+    #[derive(Debug, IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct DownloadQuery from Query {
+        /// Lifetime of the URL in seconds. Defaults to 3600.
+        #[param(value_type = Option<u32>, minimum = 60, maximum = 86400)]
+        expires_in: u32 = take(integer(60..=86_400)) or 3600,
+        /// Whether browsers save the file instead of displaying it. Defaults to false.
+        #[param(value_type = Option<bool>)]
+        attachment: bool = take(boolean) or false,
+    }
 }
 
 /// A presigned URL of an original.
@@ -84,24 +104,16 @@ pub struct DownloadUrl {
 ///
 /// Returns a presigned URL of the original. It works without authentication until it expires or the image is deleted.
 #[utoipa::path(get, path = "/images/{image_id}/download", tag = "images",
-    params(
-        ("image_id" = Uuid, Path, description = "The image's id."),
-        ("expires_in" = Option<u32>, Query, description = "Lifetime of the URL in seconds. Defaults to 3600.", minimum = 60, maximum = 86400),
-        ("attachment" = Option<bool>, Query, description = "Whether browsers save the file instead of displaying it. Defaults to false."),
-    ),
-    responses((status = 200, description = "A presigned URL.", body = DownloadUrl), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    params(("image_id" = Uuid, Path, description = "The image's id."), DownloadQuery),
+    responses((status = 200, description = "A presigned URL.", body = DownloadUrl), NotFound))]
 pub async fn get_download_url(
     State(app): State<AppState>,
+    QueryParams(DownloadQuery { expires_in, attachment }): QueryParams<DownloadQuery>,
     CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    PathParam(id): PathParam<ImageId>,
 ) -> Result<Json<DownloadUrl>, ApiError> {
-    let mut query = Query::of(&uri);
-    let expires_in = query.take("expires_in", integer(60..=86_400)).unwrap_or(3600);
-    let attachment = query.take("attachment", boolean).unwrap_or(false);
-    query.finish()?;
     let how = if attachment { Disposition::Attachment } else { Disposition::Inline };
-    let download = app.service.download(&caller, image_id(&id)?, expires_in, how).await?;
+    let download = app.service.download(&caller, id, expires_in, how).await?;
     Ok(Json(DownloadUrl {
         image_id: download.image.id.to_string(),
         download_url: download.url,
@@ -139,19 +151,15 @@ request_fields! {
 #[utoipa::path(patch, path = "/images/{image_id}", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id.")),
     request_body(content = ImageChangeBody, content_type = "application/json"),
-    responses((status = 200, description = "The updated image.", body = ImageView), BadRequest, Unauthorized, Forbidden, NotFound,
-        RequestTimeout, PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The updated image.", body = ImageView), NotFound))]
 pub async fn update_image(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    _: NoQuery,
+    User(caller): User,
+    PathParam(id): PathParam<ImageId>,
+    JsonBody(body): JsonBody<ImageChangeBody>,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    let id = require_caller_then_id(&caller, &id)?;
-    let ImageChangeBody { title, description, tags, visibility } = JsonFields::parse(&headers, body).await?;
+    let ImageChangeBody { title, description, tags, visibility } = body;
     let change = ImageChange { title, description, tags, visibility };
     let (image, links) = app.service.update_image(&caller, id, change).await?;
     image_response(&image, Some(&links))
@@ -198,29 +206,32 @@ pub struct DeletedImage {
     pub image_id: String,
 }
 
+request_fields! {
+    /// How to delete an image.
+    #[derive(Debug, IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct DeleteImageQuery from Query {
+        /// Whether to purge the image immediately, so that it cannot be restored. The owner only. Also works for images that are
+        /// already deleted. Defaults to false.
+        #[param(value_type = Option<bool>)]
+        purge: bool = take(boolean) or false,
+    }
+}
+
 /// Delete an image
 ///
 /// The owner or an administrator. The image can be restored until it is purged. Presigned URLs that were issued before stop
 /// working, unless the operator has decided otherwise for deletions by owners. A restored image has new ones.
 #[utoipa::path(delete, path = "/images/{image_id}", tag = "images",
-    params(
-        ("image_id" = Uuid, Path, description = "The image's id."),
-        ("purge" = Option<bool>, Query, description = "Whether to purge the image immediately, so that it cannot be restored. The owner only. Also works for images \
-            that are already deleted. Defaults to false."),
-    ),
-    responses((status = 200, description = "Deleted.", body = DeletedImage), Unauthorized, Forbidden, NotFound, Gone, ValidationError,
-        InternalServerError, ServiceUnavailable))]
+    params(("image_id" = Uuid, Path, description = "The image's id."), DeleteImageQuery),
+    responses((status = 200, description = "Deleted.", body = DeletedImage), NotFound, Gone))]
 pub async fn delete_image(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    QueryParams(query): QueryParams<DeleteImageQuery>,
+    User(caller): User,
+    PathParam(id): PathParam<ImageId>,
 ) -> Result<Json<DeletedImage>, ApiError> {
-    let mut query = Query::of(&uri);
-    let purge = query.take("purge", boolean).unwrap_or(false);
-    query.finish()?;
-    let id = require_caller_then_id(&caller, &id)?;
-    let message = if purge {
+    let message = if query.purge {
         app.service.purge_image(&caller, id).await?;
         "Image purged successfully"
     } else {
@@ -236,16 +247,14 @@ pub async fn delete_image(
 #[utoipa::path(post, path = "/images/{image_id}/restore", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id.")),
     responses((status = 200, description = "Restored.", body = ImageView),
-        (status = 204, description = "Restored. No body, because administrators cannot view private images."), Unauthorized, QuotaOrForbidden, NotFound, Conflict,
-        ValidationError, InternalServerError, ServiceUnavailable))]
+        (status = 204, description = "Restored. No body, because administrators cannot view private images."), QuotaOrForbidden, NotFound, Conflict))]
 pub async fn restore_image(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    User(caller): User,
+    PathParam(id): PathParam<ImageId>,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    match app.service.restore_image(&caller, require_caller_then_id(&caller, &id)?).await? {
+    match app.service.restore_image(&caller, id).await? {
         Some((image, links)) => image_response(&image, Some(&links)),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
@@ -257,22 +266,13 @@ pub async fn restore_image(
 /// then. The owner only.
 #[utoipa::path(post, path = "/images/{image_id}/caption", tag = "images",
     params(("image_id" = Uuid, Path, description = "The image's id.")),
-    responses((status = 202, description = "Accepted.", body = ImageView), Unauthorized, Forbidden, NotFound, Conflict,
-        ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 202, description = "Accepted.", body = ImageView), NotFound, Conflict))]
 pub async fn create_caption(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    User(caller): User,
+    PathParam(id): PathParam<ImageId>,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    let (image, links) = app.service.request_caption(&caller, require_caller_then_id(&caller, &id)?).await?;
+    let (image, links) = app.service.request_caption(&caller, id).await?;
     Ok((StatusCode::ACCEPTED, image_response(&image, Some(&links))?).into_response())
-}
-
-/// Parses an image id after it has checked the caller. Unauthenticated callers learn nothing about ids, not even whether one is
-/// well-formed.
-pub(super) fn require_caller_then_id(caller: &Caller, id: &str) -> Result<crate::model::id::ImageId, Error> {
-    caller.user().ok_or(Error::Unauthenticated)?;
-    image_id(id)
 }

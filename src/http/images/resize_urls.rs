@@ -14,15 +14,14 @@ use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
 use crate::http::identity::tokens::NO_STORE;
-use crate::http::openapi::error_responses::{
-    BadRequest, InternalServerError, NotFound, PayloadTooLarge, RequestTimeout, ResizeForbidden, ServiceUnavailable,
-    Unauthorized, UnsupportedMediaType, ValidationError,
-};
+use crate::http::openapi::error_responses::{NotFound, ResizeForbidden};
 use crate::http::request::declared::{RequestFields, request_fields};
-use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
-use crate::http::request::fields::{FieldErrors, Query, image_id};
+use crate::http::request::extractors::CallerOf;
+use crate::http::request::fields::FieldErrors;
 use crate::http::request::json_fields::{JsonFields, required, small_integer, text};
+use crate::http::request::parameters::{NoQuery, PathParam};
 use crate::model::format::Format;
+use crate::model::id::ImageId;
 use crate::model::rendering::Fit;
 use crate::model::resize::{MAX_SIDE, MIN_SIDE};
 use crate::service::error::{Error, Fields};
@@ -110,18 +109,15 @@ const MAX_SIZES: usize = 20;
 /// allowed, other callers cannot sign. URLs that were signed while the image was public stop working when it becomes private.
 #[utoipa::path(post, path = "/images/{image_id}/urls", tag = "images", params(("image_id" = Uuid, Path, description = "The image's id.")),
     request_body(content = NewUrlsBody, content_type = "application/json"),
-    responses((status = 200, description = "The URLs.", body = ResizeUrls), BadRequest, Unauthorized, ResizeForbidden, NotFound, RequestTimeout,
-        PayloadTooLarge, UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The URLs.", body = ResizeUrls), ResizeForbidden, NotFound))]
 pub async fn create_resize_urls(
     State(app): State<AppState>,
+    _: NoQuery,
     CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    PathParam(id): PathParam<ImageId>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    let id = image_id(&id)?;
     let (sizes, expires_in) = read_body(JsonFields::read_with_lists(&headers, body).await?)?;
     let (urls, expires_at) = app.service.create_resize_urls(&caller, id, &sizes, expires_in).await?;
     let base = format!("{}/images/{id}/thumbnail", app.config.link_base);

@@ -1,24 +1,24 @@
 //! Thumbnails and resized images.
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::openapi::error_responses::{
-    FileMissing, NotFound, ResizeForbidden, ServiceUnavailable, UnknownThumbnailSize, ValidationError,
-};
+use crate::http::openapi::error_responses::{FileMissing, NotFound, ResizeForbidden, UnknownThumbnailSize};
 use crate::http::request::conditional::IfNoneMatch;
 use crate::http::request::declared::{RequestFields, request_fields};
-use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
-use crate::http::request::fields::{Query, image_id, integer};
+use crate::http::request::extractors::{CallerOf, RequestUri, TurnKeyOf};
+use crate::http::request::fields::{Query, integer};
 use crate::http::request::json_fields::required;
+use crate::http::request::parameters::{FromPath, PathFields, PathParam};
 use crate::model::accept::Accept;
+use crate::model::id::ImageId;
 use crate::model::image::{Format, ThumbnailSize, Visibility};
 use crate::model::rendering::Fit;
 use crate::model::resize::{MAX_SIDE, MIN_SIDE, SIGNED_PARAMETERS};
@@ -35,10 +35,9 @@ const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=360
 const PRIVATE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// The path of a thumbnail.
-#[derive(Debug, IntoParams)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `ThumbnailPath` reads")]
-pub struct ThumbnailParams {
+pub struct ThumbnailPath {
     /// The image's id.
     #[param(format = Uuid)]
     image_id: String,
@@ -47,38 +46,28 @@ pub struct ThumbnailParams {
     size: String,
 }
 
-/// The headers of a conditional request.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `IfNoneMatch` reads")]
-pub struct ConditionalHeaders {
-    /// Entity tags of the versions that the client has, or `*`.
-    #[param(rename = "If-None-Match")]
-    if_none_match: Option<String>,
-}
-
 /// Get a thumbnail
 ///
 /// The thumbnail keeps the aspect ratio and is never enlarged. It is upright and has no metadata. The format is JPEG, or WebP if
 /// the image has transparency. Thumbnails are created during the upload; one with a height that was configured later is created
 /// on the first request.
 #[utoipa::path(get, path = "/images/{image_id}/thumbnails/{size}", tag = "images",
-    params(ThumbnailParams, ConditionalHeaders),
+    params(ThumbnailPath, IfNoneMatch),
     responses(
         (status = 200, description = "The thumbnail.", content(("image/jpeg"), ("image/webp")),
             headers(("ETag" = String, description = "Entity tag of these bytes."), ("Cache-Control" = String, description = "How long caches may keep the response."))),
         (status = 304, description = "Not modified."),
-        UnknownThumbnailSize, NotFound, ValidationError, FileMissing, ServiceUnavailable))]
+        UnknownThumbnailSize, NotFound, FileMissing))]
 pub async fn get_thumbnail(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     TurnKeyOf(key): TurnKeyOf,
-    ThumbnailPath(id, size): ThumbnailPath,
+    PathFields(path): PathFields<ThumbnailPath>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let size = read_size(&app.service, &size)?;
-    let id = image_id(&id)?;
+    let size = read_size(&app.service, &path.size)?;
+    let id = ImageId::from_path(&path.image_id)?;
     let known = IfNoneMatch::of(&headers);
     let sending = SendOptions { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, requested_by: &key };
     image_response(app.service.thumbnail(&caller, &key, id, size, &sending).await?)
@@ -134,23 +123,23 @@ request_fields! {
 /// `quality` to the nearest multiple of 5, unless its operator allows only certain sizes or only signed URLs. With `signature`,
 /// the result has exactly the signed size; the parameters can be in any order.
 #[utoipa::path(get, path = "/images/{image_id}/thumbnail", tag = "images",
-    params(("image_id" = Uuid, Path, description = "The image's id."), VariantQuery, ConditionalHeaders),
+    params(("image_id" = Uuid, Path, description = "The image's id."), VariantQuery, IfNoneMatch),
     responses(
         (status = 200, description = "The resized image.", content(("image/jpeg"), ("image/png"), ("image/webp")),
             headers(("ETag" = String, description = "Entity tag of these bytes."), ("Cache-Control" = String, description = "How long caches may keep the response."),
                 ("Vary" = String, description = "`Accept`, if that header decided the format."))),
         (status = 304, description = "Not modified."),
-        ResizeForbidden, NotFound, ValidationError, FileMissing, ServiceUnavailable))]
+        ResizeForbidden, NotFound, FileMissing))]
 pub async fn get_resized_image(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     TurnKeyOf(key): TurnKeyOf,
-    PathSegment(id): PathSegment,
+    PathParam(id): PathParam<String>,
     RequestUri(uri): RequestUri,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (query, image) = (Query::of(&uri), image_id(&id));
+    let (query, image) = (Query::of(&uri), ImageId::from_path(&id));
     // Checked first: without a valid signature, clients do not learn what else is wrong.
     let signed = match read_signature(&query) {
         Some(signature) => Some(app.service.check_signature(image?, &signature).await?),
@@ -159,7 +148,7 @@ pub async fn get_resized_image(
     let request = read_request(query, &headers)?;
     let known = IfNoneMatch::of(&headers);
     let sending = SendOptions { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, requested_by: &key };
-    let thumbnail = app.service.variant(&caller, &key, image_id(&id)?, (&request, signed), &sending).await?;
+    let thumbnail = app.service.variant(&caller, &key, ImageId::from_path(&id)?, (&request, signed), &sending).await?;
     let caching = signed.map(|signed| cache_until_expiry(&signed, app.service.clock().now(), thumbnail.visibility));
     let mut response = image_response(thumbnail)?;
     if let Some(caching) = caching {
@@ -270,20 +259,6 @@ fn image_response(thumbnail: ServedImage) -> Result<Response, ApiError> {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(response)
-}
-
-/// An image's id and a size from the path.
-#[derive(Debug, Clone)]
-pub struct ThumbnailPath(String, String);
-
-impl<S: Send + Sync> FromRequestParts<S> for ThumbnailPath {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        // Segments that are not UTF-8 match nothing.
-        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
-        path.map(|Path((id, size))| Self(id, size)).map_err(|_| ApiError::no_such_route())
-    }
 }
 
 #[cfg(test)]

@@ -6,20 +6,19 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::views::{ImageView, Text};
 use crate::http::AppState;
 use crate::http::error::{ApiError, Failure};
-use crate::http::openapi::error_responses::{
-    Gone, IdempotencyConflict, InternalServerError, InvalidUpload, PayloadTooLarge, QuotaOrForbidden, RequestTimeout,
-    ServiceUnavailable, UnsupportedImage, ValidationError,
-};
+use crate::http::openapi::error_responses::{Gone, IdempotencyConflict, InvalidUpload, QuotaOrForbidden, UnsupportedImage};
 use crate::http::request::body::{BoundedBody, require_unencoded};
+use crate::http::request::declared::{RequestFields, Source, request_fields};
 use crate::http::request::extractors::{Identity, RequestUri};
 use crate::http::request::fields::{FieldErrors, Query, boolean, header as one_header};
 use crate::http::request::json;
+use crate::http::request::json_fields::required;
 use crate::http::request::multipart::{File, Multipart, Part};
 use crate::model::caller::UserId;
 use crate::model::id::ImageId;
@@ -45,37 +44,44 @@ pub struct UploadedImage<'a> {
     pub image: ImageView<'a>,
 }
 
-/// The file and its metadata. Parts can be in any order. An empty part counts as absent.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-// Swagger UI fills a form with the examples, or invents texts where there are none. It does not send empty texts.
-#[expect(dead_code, reason = "only the OpenAPI schema of what `Form` reads")]
-pub struct UploadForm {
-    /// A JPEG, PNG, GIF or WebP file within the limits of `GET /limits`; `maintenance/limits.rs` replaces this text.
-    #[schema(value_type = String, format = Binary)]
-    file: Vec<u8>,
-    /// The user id of the owner. Defaults to the authenticated caller; behind a trusted gateway, that is the user in `X-User-Id`.
-    /// Unauthenticated callers must send it. Authenticated callers can upload only for themselves.
-    #[schema(required = false, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]*$", example = "")]
-    user_id: String,
-    /// The title. U+0000 is not allowed.
-    #[schema(max_length = 200, example = "")]
-    title: Option<String>,
-    /// The description. U+0000 is not allowed.
-    #[schema(max_length = 1000, example = "")]
-    description: Option<String>,
-    /// Up to 10 tags, separated by commas, each of up to 50 letters, digits, spaces, hyphens and underscores:
-    /// `nature,sunset,mountains`.
-    #[schema(example = "")]
-    tags: Option<String>,
-    /// Who can see the image. Defaults to `public`.
-    #[schema(value_type = crate::http::openapi::enums::VisibilitySchema, required = false)]
-    visibility: Option<String>,
-    /// Whether to store the file byte for byte, with its location metadata and Content Credentials. `true` is rejected unless the
-    /// operator sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. With `false`, the location metadata is removed unless the operator
-    /// sets `KEEP_LOCATION`.
-    #[schema(default = false)]
-    keep_location: Option<bool>,
+request_fields! {
+    /// The file and its metadata. Parts can be in any order. An empty part counts as absent.
+    #[derive(Debug, ToSchema)]
+    // Swagger UI fills a form with the examples, or invents texts where there are none. It does not send empty texts.
+    pub struct UploadForm from FormParts {
+        /// A JPEG, PNG, GIF or WebP file within the limits of `GET /limits`; `maintenance/limits.rs` replaces this text.
+        #[schema(value_type = String, format = Binary, required = true)]
+        file: Option<NamedFile> = take_file(Ok),
+        /// The user id of the owner. Defaults to the authenticated caller; behind a trusted gateway, that is the user in `X-User-Id`.
+        /// Unauthenticated callers must send it. Authenticated callers can upload only for themselves.
+        #[schema(value_type = String, required = false, max_length = 255, pattern = "^[A-Za-z0-9._@:|+~=-]*$", example = "")]
+        user_id: Option<UserId> = take(UserId::parse),
+        /// The title. U+0000 is not allowed.
+        #[schema(value_type = Option<String>, max_length = 200, example = "")]
+        title: Option<Title> = take(Title::parse) or None,
+        /// The description. U+0000 is not allowed.
+        #[schema(value_type = Option<String>, max_length = 1000, example = "")]
+        description: Option<Description> = take(Description::parse) or None,
+        /// Up to 10 tags, separated by commas, each of up to 50 letters, digits, spaces, hyphens and underscores:
+        /// `nature,sunset,mountains`.
+        #[schema(value_type = Option<String>, example = "")]
+        tags: Vec<Tag> = take(Tag::parse_list) or Vec::new(),
+        /// Who can see the image. Defaults to `public`.
+        #[schema(value_type = crate::http::openapi::enums::VisibilitySchema, required = false)]
+        visibility: Visibility = take(Visibility::parse) or Visibility::default(),
+        /// Whether to store the file byte for byte, with its location metadata and Content Credentials. `true` is rejected unless the
+        /// operator sets `ALLOW_KEEP_LOCATION` or `KEEP_LOCATION`. With `false`, the location metadata is removed unless the operator
+        /// sets `KEEP_LOCATION`.
+        #[schema(default = false)]
+        keep_location: Option<bool> = take(boolean),
+    }
+}
+
+/// A file and its name, if the client sent one.
+#[derive(Debug)]
+pub struct NamedFile {
+    name: Option<String>,
+    file: File,
 }
 
 /// Upload an image
@@ -86,8 +92,8 @@ pub struct UploadForm {
 #[utoipa::path(post, path = "/images", tag = "images",
     params(("Idempotency-Key" = Option<String>, Header, description = "A unique key that makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses((status = 200, description = "Uploaded.", body = UploadedImage), InvalidUpload, QuotaOrForbidden, RequestTimeout, IdempotencyConflict, Gone, PayloadTooLarge,
-        UnsupportedImage, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "Uploaded.", body = UploadedImage), InvalidUpload, QuotaOrForbidden, IdempotencyConflict, Gone,
+        UnsupportedImage))]
 pub async fn upload_image(
     State(app): State<AppState>,
     identity: Identity,
@@ -97,13 +103,14 @@ pub async fn upload_image(
     let (parts, body) = request.into_parts();
     let limit = app.service.limits().max_file_bytes + app.config.body.fields_bytes;
     let body = BoundedBody::new(body, limit, &app.config.body);
+    // Refusals are counted, so they all happen here.
     let uploading = async {
         Query::of(&uri).finish()?;
         app.service.require_uploader(&identity.caller)?;
         require_unencoded(&parts.headers)?;
         let announced = announced_length(&parts.headers, limit)?;
         let receiver = app.service.receive_upload(identity.turn_key(), announced).await?;
-        let form = Form::read(&app, &parts.headers, body, &receiver).await?;
+        let form = FormParts::read(&app, &parts.headers, body, &receiver).await?;
         let (mut upload, file) = form.into_upload(&app, &identity, &parts.headers)?;
         let (bytes, admitted) = receiver.admit(processing_key(&identity, &upload.user_id), file).await?;
         upload.bytes = bytes;
@@ -141,10 +148,10 @@ fn announced_length(headers: &HeaderMap, limit: u64) -> Result<u64, Error> {
     if announced > limit { Err(Error::TooLarge { limit_bytes: limit }) } else { Ok(announced) }
 }
 
-/// The parts of the form.
+/// The parts of the form, which are not parsed yet.
 #[derive(Debug, Default)]
-struct Form {
-    file: Option<(Option<String>, File)>,
+pub struct FormParts {
+    file: Option<NamedFile>,
     texts: BTreeMap<&'static str, String>,
     errors: FieldErrors,
 }
@@ -159,7 +166,7 @@ const LIST_PART_IN_BRACKETS: &str = "tags[]";
 /// Maximum size of a text part, and of all parts of a list together. The longest valid text is shorter.
 const MAX_TEXT_BYTES: usize = 16 * 1024;
 
-impl Form {
+impl FormParts {
     async fn read(app: &AppState, headers: &HeaderMap, body: BoundedBody, receiver: &Receiver) -> Result<Self, ApiError> {
         let mut multipart = Multipart::open(headers, body)?;
         let mut form = Self::default();
@@ -198,7 +205,7 @@ impl Form {
         if file.length == 0 && name.is_none() {
             return;
         }
-        if self.file.replace((name, file)).is_some() {
+        if self.file.replace(NamedFile { name, file }).is_some() {
             self.errors.add("file", "must be given once");
         }
     }
@@ -221,48 +228,54 @@ impl Form {
         }
     }
 
+    fn take<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.texts.remove(name)?;
+        self.errors.check(name, parse(&text))
+    }
+
+    fn take_file<T>(&mut self, name: &str, parse: impl FnOnce(NamedFile) -> Result<T, String>) -> Option<T> {
+        let file = self.file.take()?;
+        self.errors.check(name, parse(file))
+    }
+
     /// Checks every part against its rule. The upload does not contain its file yet.
     fn into_upload(mut self, app: &AppState, identity: &Identity, headers: &HeaderMap) -> Result<(Upload, ArrivingFile), Error> {
-        let mut errors = self.errors;
-        errors.add_all(identity.invalid_fields.clone());
-        let mut text = |name: &'static str| self.texts.remove(name);
-        let user_id = match text("user_id") {
-            Some(user_id) => errors.check("user_id", UserId::parse(&user_id)),
-            None => errors.check("user_id", identity.default_user_id()),
-        };
-        let title = text("title").and_then(|title| errors.check("title", Title::parse(&title)).flatten());
-        let description = text("description").and_then(|text| errors.check("description", Description::parse(&text)).flatten());
-        let tags = text("tags").and_then(|tags| errors.check("tags", Tag::parse_list(&tags))).unwrap_or_default();
-        let visibility = text("visibility").and_then(|text| errors.check("visibility", Visibility::parse(&text)));
-        let keep_location = text("keep_location").filter(|text| !text.is_empty());
-        let keep_location = keep_location.and_then(|text| {
-            let keep = boolean(&text).and_then(|keep| app.service.may_keep_location(keep));
-            errors.check("keep_location", keep)
-        });
-        let idempotency_key = one_header(headers, "Idempotency-Key", &mut errors)
+        let has_user = self.texts.contains_key("user_id");
+        self.errors.add_all(identity.invalid_fields.clone());
+        let form = required(UploadForm::take(&mut self))?;
+        let errors = &mut self.errors;
+        let default_user = if has_user { None } else { errors.check("user_id", identity.default_user_id()) };
+        let keep_location =
+            form.keep_location.and_then(|keep| errors.check("keep_location", app.service.may_keep_location(keep)));
+        let idempotency_key = one_header(headers, "Idempotency-Key", errors)
             .and_then(|key| errors.check("Idempotency-Key", IdempotencyKey::parse(key)));
-        if self.file.is_none() {
+        if form.file.is_none() {
             errors.add("file", "is required");
         }
-        errors.finish()?;
-        let (Some(user_id), Some((file_name, file))) = (user_id, self.file) else {
-            return Err(Error::internal("a required part is missing, but no error was reported"));
-        };
+        self.finish()?;
+        let NamedFile { name, file } = required(form.file)?;
         let Some(content) = file.content else {
             app.service.check_size(file.length)?;
             return Err(Error::internal("a file was discarded although it is not too large"));
         };
         let upload = Upload {
-            user_id,
-            title,
-            description,
-            tags,
-            visibility: visibility.unwrap_or_default(),
+            user_id: required(form.user_id.or(default_user))?,
+            title: form.title,
+            description: form.description,
+            tags: form.tags,
+            visibility: form.visibility,
             keep_location: keep_location.unwrap_or_default(),
-            file_name,
+            file_name: name,
             bytes: Bytes::new(),
             origin: Origin::Request(idempotency_key),
         };
         Ok((upload, content))
+    }
+}
+
+impl Source for FormParts {
+    /// Unknown parts were rejected as they arrived.
+    fn finish(self) -> Result<(), Error> {
+        self.errors.finish()
     }
 }

@@ -15,17 +15,15 @@ use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
 use crate::http::images::{read_tags, read_visibility};
-use crate::http::openapi::error_responses::{
-    BadRequest, Forbidden, IdempotencyConflict, ImportLimitReached, InternalServerError, InvalidPageToken, NotFound,
-    PayloadTooLarge, RequestTimeout, ServiceUnavailable, Unauthorized, UnsupportedMediaType, ValidationError,
-};
+use crate::http::openapi::error_responses::{IdempotencyConflict, ImportLimitReached, NotFound};
+use crate::http::request::authorization::User;
 use crate::http::request::declared::{RequestFields, request_fields};
-use crate::http::request::extractors::{CallerOf, Identity, PathSegment, RequestUri};
-use crate::http::request::fields::{FieldErrors, Query, header as one_header};
+use crate::http::request::extractors::{CallerOf, Identity};
+use crate::http::request::fields::{FieldErrors, header as one_header};
 use crate::http::request::json;
 use crate::http::request::json_fields::{JsonFields, boolean, or_null, required, text};
-use crate::http::request::link_header::with_next;
-use crate::http::request::paging::{PageQuery, take_page};
+use crate::http::request::paging::{PageQuery, PageRequest};
+use crate::http::request::parameters::{FromPath, NoQuery, PathParam};
 use crate::model::caller::UserId;
 use crate::model::image::Visibility;
 use crate::model::job::{Item, ItemState, Job, JobId, JobStatus};
@@ -166,16 +164,14 @@ pub struct ImportJobPage {
 #[utoipa::path(post, path = "/imports", tag = "imports",
     params(("Idempotency-Key" = Option<String>, Header, description = "A unique key that makes it safe to repeat the request.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content = CreateImportBody, content_type = "application/json"),
-    responses((status = 202, description = "Accepted.", body = CreatedImport, headers(("Location" = String, description = "The absolute URL of the job."))), BadRequest, Forbidden,
-        RequestTimeout, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, ValidationError, ImportLimitReached, InternalServerError, ServiceUnavailable))]
+    responses((status = 202, description = "Accepted.", body = CreatedImport, headers(("Location" = String, description = "The absolute URL of the job."))), IdempotencyConflict, ImportLimitReached))]
 pub async fn create_import(
     State(app): State<AppState>,
+    _: NoQuery,
     identity: Identity,
-    RequestUri(uri): RequestUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
     app.service.require_uploader(&identity.caller)?;
     // The bytes of the body, and the strings that they are parsed into.
     let memory_bytes = 2 * json::announced_length(&headers, MAX_BODY_BYTES);
@@ -234,15 +230,14 @@ fn read_urls(app: &AppState, urls: Vec<Value>, errors: &mut FieldErrors) -> Opti
 /// The owner only; with `AUTH_MODE=trusted` also unauthenticated callers who know the job's id.
 #[utoipa::path(get, path = "/imports/{jobId}", tag = "imports",
     params(("jobId" = Uuid, Path, description = "The job's id.")),
-    responses((status = 200, description = "The job.", body = ImportView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The job.", body = ImportView), NotFound))]
 pub async fn get_import(
     State(app): State<AppState>,
+    _: NoQuery,
     CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    PathParam(id): PathParam<JobId>,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    let (job, items) = app.service.find_import(&caller, job_id(&id)?).await?;
+    let (job, items) = app.service.find_import(&caller, id).await?;
     Ok(import_response(&app, &job, items))
 }
 
@@ -252,17 +247,14 @@ pub async fn get_import(
 /// Cancelling a job that is cancelled or complete changes nothing.
 #[utoipa::path(delete, path = "/imports/{jobId}", tag = "imports",
     params(("jobId" = Uuid, Path, description = "The job's id.")),
-    responses((status = 200, description = "The cancelled job.", body = ImportView), Unauthorized, NotFound, ValidationError, InternalServerError,
-        ServiceUnavailable))]
+    responses((status = 200, description = "The cancelled job.", body = ImportView), NotFound))]
 pub async fn cancel_import(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    User(caller): User,
+    PathParam(id): PathParam<JobId>,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    caller.user().ok_or(Error::Unauthenticated)?;
-    let (job, items) = app.service.cancel_import(&caller, job_id(&id)?).await?;
+    let (job, items) = app.service.cancel_import(&caller, id).await?;
     Ok(import_response(&app, &job, items))
 }
 
@@ -270,24 +262,23 @@ pub async fn cancel_import(
 ///
 /// Newest first.
 #[utoipa::path(get, path = "/imports", tag = "imports", params(PageQuery),
-    responses((status = 200, description = "A page of jobs.", body = ImportJobPage), InvalidPageToken, Unauthorized, ValidationError, InternalServerError,
-        ServiceUnavailable))]
+    responses((status = 200, description = "A page of jobs.", body = ImportJobPage)))]
 pub async fn list_imports(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
+    request: PageRequest,
 ) -> Result<Response, ApiError> {
-    let (limit, token) = take_page(Query::of(&uri))?;
-    let page = app.service.list_imports(&caller, limit, token.as_deref()).await?;
-    let imports = page.items.iter().map(ImportJobSummary::new).collect();
-    let next = page.next.clone();
-    let view = ImportJobPage { imports, has_more: page.next.is_some(), next_page_token: page.next };
-    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
+    let page = app.service.list_imports(&caller, request.limit, request.token.as_deref()).await?;
+    request.respond(&app, page, |imports, next_page_token, has_more| {
+        let imports = imports.iter().map(ImportJobSummary::new).collect();
+        ImportJobPage { imports, next_page_token, has_more }
+    })
 }
 
-/// Parses a job id in a path. An invalid id is a 404.
-fn job_id(text: &str) -> Result<JobId, Error> {
-    JobId::parse(text).ok_or_else(|| Error::NotFound { what: "such import".to_owned() })
+impl FromPath for JobId {
+    fn from_path(segment: &str) -> Result<Self, Error> {
+        Self::parse(segment).ok_or_else(|| Error::NotFound { what: "such import".to_owned() })
+    }
 }
 
 fn import_response(app: &AppState, job: &Job, items: Vec<Item>) -> Response {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::AppState;
-use crate::http::error::{ErrorBody, ErrorType};
+use crate::http::error::{ErrorBody, ErrorDetails, ErrorType};
 use crate::http::openapi::error_responses::NotReady;
 use crate::http::server::middleware::REQUEST_ID;
 use crate::metrics::CONTENT_TYPE;
@@ -95,7 +95,11 @@ pub async fn check_readiness(State(app): State<AppState>, headers: HeaderMap) ->
     if down.is_empty() {
         return Json(readiness).into_response();
     }
-    let error = ErrorBody { error: ErrorType::ServiceUnavailable, message: not_ready(&down), details: request_id(&headers) };
+    let error = ErrorBody {
+        error: ErrorType::ServiceUnavailable,
+        message: not_ready(&down),
+        details: ErrorDetails(request_id(&headers)),
+    };
     let retry_after = [(header::RETRY_AFTER, HeaderValue::from_static("5"))];
     (StatusCode::SERVICE_UNAVAILABLE, retry_after, Json(ReadinessError { readiness, error })).into_response()
 }

@@ -10,9 +10,8 @@ use utoipa::ToSchema;
 
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::openapi::error_responses::{InternalServerError, ServiceUnavailable, ValidationError};
-use crate::http::request::extractors::{CallerOf, RequestUri};
-use crate::http::request::fields::Query;
+use crate::http::request::extractors::CallerOf;
+use crate::http::request::parameters::NoQuery;
 use crate::service::maintenance::stats::{Processed, Stage, Stats};
 
 /// The work of all instances so far. Times are in seconds.
@@ -69,13 +68,8 @@ pub struct StageStatsView {
 /// a second old, and a killed process loses its last second of them. Images that were uploaded as private are included in
 /// `success` and its times only for administrators.
 #[utoipa::path(get, path = "/stats", tag = "service",
-    responses((status = 200, description = "The statistics.", body = StatsView), ValidationError, InternalServerError, ServiceUnavailable))]
-pub async fn get_stats(
-    State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
-) -> Result<Json<StatsView>, ApiError> {
-    Query::of(&uri).finish()?;
+    responses((status = 200, description = "The statistics.", body = StatsView)))]
+pub async fn get_stats(State(app): State<AppState>, _: NoQuery, CallerOf(caller): CallerOf) -> Result<Json<StatsView>, ApiError> {
     Ok(Json(StatsView::new(app.service.stats(&caller).await?)))
 }
 

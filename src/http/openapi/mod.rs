@@ -7,12 +7,16 @@ pub mod examples;
 pub mod rules;
 pub mod yaml;
 
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{OpenApi, RefOr, Schema, Server};
 use utoipa::{IntoResponses, OpenApi as _};
 
-use self::error_responses::{Forbidden, TooManyRequests, Unauthorized};
+use self::error_responses::{
+    BadRequest, Forbidden, InternalServerError, InvalidPageToken, PayloadTooLarge, RequestTimeout, ServiceUnavailable,
+    TooManyRequests, Unauthorized, UnsupportedMediaType, ValidationError,
+};
 use super::identity::authentication::UNRESTRICTED_PATHS;
 
 /// The document before the routes are added.
@@ -116,16 +120,40 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
             {
                 operation.security = Some(known.clone());
             }
-            let errors = [Unauthorized::responses(), Forbidden::responses(), TooManyRequests::responses()];
-            for (status, response) in errors.into_iter().flatten() {
-                operation.responses.responses.entry(status).or_insert(response);
-            }
+            add_common_errors(operation);
         }
     }
     self::rules::apply(&mut document);
     // Relative, so that it is correct wherever the document is served. `for_server` adds the public URL.
     document.servers = Some(vec![Server::new("/")]);
     document
+}
+
+/// Adds the error responses that follow from what an operation takes. An operation lists only its own: another response with the
+/// same status replaces the common one.
+fn add_common_errors(operation: &mut Operation) {
+    let mut errors = vec![
+        Unauthorized::responses(),
+        Forbidden::responses(),
+        ValidationError::responses(),
+        TooManyRequests::responses(),
+        InternalServerError::responses(),
+        ServiceUnavailable::responses(),
+    ];
+    if operation.request_body.is_some() {
+        errors.extend([
+            BadRequest::responses(),
+            RequestTimeout::responses(),
+            PayloadTooLarge::responses(),
+            UnsupportedMediaType::responses(),
+        ]);
+    }
+    if rules::is_paged(operation) {
+        errors.push(InvalidPageToken::responses());
+    }
+    for (status, response) in errors.into_iter().flatten() {
+        operation.responses.responses.entry(status).or_insert(response);
+    }
 }
 
 /// Returns the document with the server's URLs. The first URL has no host, so that the documentation pages call the server that

@@ -47,7 +47,7 @@ pub(in crate::http) fn operations(item: &mut PathItem) -> impl Iterator<Item = &
     [get, put, post, patch, delete].into_iter().filter_map(Option::as_mut)
 }
 
-fn is_paged(operation: &Operation) -> bool {
+pub(super) fn is_paged(operation: &Operation) -> bool {
     let mut parameters = operation.parameters.iter().flatten();
     parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "page_token"))
 }

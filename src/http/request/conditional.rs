@@ -1,22 +1,28 @@
 //! Conditional requests: whether the client already has the current version (RFC 9110, 13.1.2).
 
 use http::{HeaderMap, header};
+use utoipa::IntoParams;
 
-/// The value of `If-None-Match`.
-#[derive(Debug, Clone, Default)]
-pub struct IfNoneMatch(String);
+/// The header of a conditional request.
+#[derive(Debug, Clone, Default, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IfNoneMatch {
+    /// Entity tags of the versions that the client has, or `*`.
+    #[param(rename = "If-None-Match", value_type = Option<String>)]
+    entity_tags: String,
+}
 
 impl IfNoneMatch {
     /// Joins several fields into one list. An unreadable field matches nothing, so that the client gets the full response.
     pub fn of(headers: &HeaderMap) -> Self {
         let fields = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        Self(fields.collect::<Vec<_>>().join(","))
+        Self { entity_tags: fields.collect::<Vec<_>>().join(",") }
     }
 
     /// Returns whether the list contains `etag`, which is given without quotes. Uses weak comparison, as the RFC requires. The
     /// service's own tags contain neither commas nor quotes, so the list can be split at commas.
     pub fn matches(&self, etag: &str) -> bool {
-        self.0.split(',').map(str::trim).any(|listed| {
+        self.entity_tags.split(',').map(str::trim).any(|listed| {
             let opaque = listed.strip_prefix("W/").unwrap_or(listed);
             listed == "*" || opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) == Some(etag)
         })

@@ -1,4 +1,4 @@
-//! Extractors: the caller, the request's URI, and path segments.
+//! Extractors: the caller and the request's URI.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -76,22 +76,6 @@ impl Identity {
 fn identity(parts: &Parts) -> Result<Identity, Error> {
     let identity = parts.extensions.get::<Identity>().cloned();
     identity.ok_or_else(|| Error::internal("a route that requires the caller has no authentication middleware"))
-}
-
-/// The path parameter as text, for segments with rules of their own.
-#[derive(Debug, Clone)]
-pub struct PathSegment(pub String);
-
-impl<S: Send + Sync> FromRequestParts<S> for PathSegment {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        match axum::extract::Path::<String>::from_request_parts(parts, state).await {
-            Ok(axum::extract::Path(text)) => Ok(Self(text)),
-            // A segment that is not UTF-8 matches nothing.
-            Err(_) => Err(ApiError::no_such_route()),
-        }
-    }
 }
 
 /// The URI of the request, for its query.

@@ -12,7 +12,6 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use http::{HeaderMap, Uri};
 
 use super::declared::Source;
-use crate::model::id::ImageId;
 use crate::service::error::{Error, Fields, MORE_FIELDS};
 use crate::service::time::day_end;
 
@@ -253,14 +252,6 @@ const WITHOUT_SECONDS: usize = 16;
 
 fn date_rule() -> String {
     "must be an ISO 8601 date (2026-01-31) or a date-time with its offset (2026-01-31T12:00:00Z)".to_owned()
-}
-
-/// Parses an image id in a path. An invalid id is a 404.
-///
-/// # Errors
-/// [`Error::NotFound`].
-pub fn image_id(text: &str) -> Result<ImageId, Error> {
-    ImageId::parse(text).ok_or_else(Error::no_such_image)
 }
 
 /// Returns the value of a header that can be given only once.

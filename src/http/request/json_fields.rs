@@ -1,6 +1,7 @@
 //! The fields of a JSON body. Each is checked against its rule, and all invalid fields are reported together.
 
 use axum::body::Body;
+use axum::extract::{FromRequest, Request};
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
@@ -83,6 +84,19 @@ impl JsonFields {
 impl Source for JsonFields {
     fn finish(self) -> Result<(), Error> {
         Self::finish(self)
+    }
+}
+
+/// A body of a few short texts, parsed as the fields that `T` declares.
+#[derive(Debug)]
+pub struct JsonBody<T>(pub T);
+
+impl<S: Sync, T: RequestFields<Source = JsonFields>> FromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        Ok(Self(JsonFields::parse(&parts.headers, body).await?))
     }
 }
 

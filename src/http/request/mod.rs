@@ -1,5 +1,6 @@
 //! Parsing of requests: bodies, forms, JSON, headers, query parameters, and extractors.
 
+pub mod authorization;
 pub mod body;
 pub mod conditional;
 pub mod declared;
@@ -11,3 +12,4 @@ pub mod link_header;
 pub mod multipart;
 pub mod multipart_framing;
 pub mod paging;
+pub mod parameters;

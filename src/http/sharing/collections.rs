@@ -1,10 +1,9 @@
 //! Collections: owners create and fill them; everyone can read public ones at `/c/{name}`.
 
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,22 +12,21 @@ use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
 use crate::http::images::views::{ImagePageView, ImageView};
-use crate::http::images::{image_response, read_visibility, require_caller_then_id};
-use crate::http::openapi::error_responses::{
-    AlreadyExists, BadRequest, InternalServerError, InvalidPageToken, LimitReached, NotFound, PayloadTooLarge, RequestTimeout,
-    ServiceUnavailable, UnsupportedMediaType, ValidationError,
-};
+use crate::http::images::{image_response, read_visibility};
+use crate::http::openapi::error_responses::{AlreadyExists, LimitReached, NotFound};
+use crate::http::request::authorization::User;
 use crate::http::request::declared::request_fields;
-use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri};
+use crate::http::request::extractors::{CallerOf, RequestUri};
 use crate::http::request::fields::Query;
 use crate::http::request::json;
-use crate::http::request::json_fields::{JsonFields, text};
+use crate::http::request::json_fields::{JsonBody, JsonFields, text};
 use crate::http::request::link_header::with_next;
-use crate::http::request::paging::{PageQuery, take_page, take_shared_page};
+use crate::http::request::paging::{PageQuery, PageRequest, take_shared_page};
+use crate::http::request::parameters::{FromPath, NoQuery, PathParam, PathParams};
 use crate::model::collection::{Collection, CollectionName};
+use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::service::error::Error;
-use crate::service::images::listing::ImagePage;
 use crate::service::sharing::collection_items::CollectedImages;
 
 request_fields! {
@@ -126,18 +124,17 @@ pub struct PublicCollection<'a> {
 ///
 /// Newest first.
 #[utoipa::path(get, path = "/collections", tag = "collections", params(PageQuery),
-    responses((status = 200, description = "A page of collections.", body = CollectionPageView), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of collections.", body = CollectionPageView)))]
 pub async fn list_collections(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
+    request: PageRequest,
 ) -> Result<Response, ApiError> {
-    let (limit, token) = take_page(Query::of(&uri))?;
-    let page = app.service.list_collections(&caller, limit, token.as_deref()).await?;
-    let collections = page.items.iter().map(|(collection, count)| CollectionView::new(collection, *count)).collect();
-    let next = page.next.clone();
-    let view = CollectionPageView { collections, has_more: page.next.is_some(), next_page_token: page.next };
-    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
+    let page = app.service.list_collections(&caller, request.limit, request.token.as_deref()).await?;
+    request.respond(&app, page, |collections, next_page_token, has_more| {
+        let collections = collections.iter().map(|(collection, count)| CollectionView::new(collection, *count)).collect();
+        CollectionPageView { collections, next_page_token, has_more }
+    })
 }
 
 /// Create a collection
@@ -145,18 +142,14 @@ pub async fn list_collections(
 /// Limit: 10,000 per user.
 #[utoipa::path(post, path = "/collections", tag = "collections",
     request_body(content = NewCollectionBody, content_type = "application/json"),
-    responses((status = 201, description = "Created.", body = CollectionView), BadRequest, RequestTimeout, AlreadyExists, PayloadTooLarge, UnsupportedMediaType,
-        ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 201, description = "Created.", body = CollectionView), AlreadyExists))]
 pub async fn create_collection(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    _: NoQuery,
+    User(caller): User,
+    JsonBody(body): JsonBody<NewCollectionBody>,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    caller.user().ok_or(Error::Unauthenticated)?;
-    let NewCollectionBody { name, visibility } = JsonFields::parse(&headers, body).await?;
+    let NewCollectionBody { name, visibility } = body;
     let collection = app.service.create_collection(&caller, name, visibility).await?;
     Ok((StatusCode::CREATED, Json(CollectionView::new(&collection, 0))).into_response())
 }
@@ -165,14 +158,14 @@ pub async fn create_collection(
 ///
 /// Includes a page of its images, in the order in which they were added. The owner only; others use `GET /c/{name}`.
 #[utoipa::path(get, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
-    responses((status = 200, description = "The collection with a page of its images.", body = CollectionImagesView), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The collection with a page of its images.", body = CollectionImagesView), NotFound))]
 pub async fn get_collection(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(name): PathSegment,
-    RequestUri(uri): RequestUri,
+    request: PageRequest,
+    User(caller): User,
+    PathParam(name): PathParam<CollectionName>,
 ) -> Result<Response, ApiError> {
-    let (collection, page) = find(&app, &caller, &name, &uri).await?;
+    let (collection, page) = app.service.find_collection(&caller, &name, request.limit, request.token.as_deref()).await?;
     let view = CollectionImagesView {
         collection: CollectionView::new(&collection, page.total),
         images: page.images.iter().map(|(image, links)| ImageView::new(image, Some(links))).collect(),
@@ -180,34 +173,23 @@ pub async fn get_collection(
         next_page_token: page.next.as_deref(),
     };
     let response = json::response(&view, 512 + view.images.len() * ImageView::SIZE_BYTES)?;
-    Ok(with_next(&app, &uri, view.next_page_token, response)?)
+    Ok(with_next(&app, &request.uri, view.next_page_token, response)?)
 }
 
 /// List a collection's images
 ///
 /// In the order in which they were added. The owner only.
 #[utoipa::path(get, path = "/collections/{name}/images", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
-    responses((status = 200, description = "A page of images.", body = ImagePageView), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of images.", body = ImagePageView), NotFound))]
 pub async fn list_collection_images(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(name): PathSegment,
-    RequestUri(uri): RequestUri,
+    request: PageRequest,
+    User(caller): User,
+    PathParam(name): PathParam<CollectionName>,
 ) -> Result<Response, ApiError> {
-    let (_, page) = find(&app, &caller, &name, &uri).await?;
+    let (_, page) = app.service.find_collection(&caller, &name, request.limit, request.token.as_deref()).await?;
     let view = ImagePageView::new(&page);
-    Ok(with_next(&app, &uri, view.next_page_token, json::response(&view, view.size_bytes())?)?)
-}
-
-async fn find(
-    app: &AppState,
-    caller: &crate::model::caller::Caller,
-    name: &str,
-    uri: &http::Uri,
-) -> Result<(Collection, ImagePage), ApiError> {
-    let (limit, token) = take_page(Query::of(uri))?;
-    caller.user().ok_or(Error::Unauthenticated)?;
-    Ok(app.service.find_collection(caller, &collection_name(name)?, limit, token.as_deref()).await?)
+    Ok(with_next(&app, &request.uri, view.next_page_token, json::response(&view, view.size_bytes())?)?)
 }
 
 /// Update a collection
@@ -215,20 +197,15 @@ async fn find(
 /// Changes who can see it. The owner only.
 #[utoipa::path(patch, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name.")),
     request_body(content = CollectionChangeBody, content_type = "application/json"),
-    responses((status = 200, description = "The updated collection.", body = CollectionView), BadRequest, NotFound, RequestTimeout, PayloadTooLarge,
-        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The updated collection.", body = CollectionView), NotFound))]
 pub async fn update_collection(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(name): PathSegment,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    _: NoQuery,
+    User(caller): User,
+    PathParam(name): PathParam<CollectionName>,
+    JsonBody(body): JsonBody<CollectionChangeBody>,
 ) -> Result<Json<CollectionView>, ApiError> {
-    Query::of(&uri).finish()?;
-    caller.user().ok_or(Error::Unauthenticated)?;
-    let name = collection_name(&name)?;
-    let CollectionChangeBody { visibility } = JsonFields::parse(&headers, body).await?;
+    let CollectionChangeBody { visibility } = body;
     let (collection, count) = app.service.change_collection(&caller, &name, visibility).await?;
     Ok(Json(CollectionView::new(&collection, count)))
 }
@@ -237,37 +214,30 @@ pub async fn update_collection(
 ///
 /// The images stay. The name is available again immediately. The owner only.
 #[utoipa::path(delete, path = "/collections/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name.")),
-    responses((status = 204, description = "Deleted."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 204, description = "Deleted."), NotFound))]
 pub async fn delete_collection(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(name): PathSegment,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    User(caller): User,
+    PathParam(name): PathParam<CollectionName>,
 ) -> Result<StatusCode, ApiError> {
-    Query::of(&uri).finish()?;
-    caller.user().ok_or(Error::Unauthenticated)?;
-    app.service.delete_collection(&caller, &collection_name(&name)?).await?;
+    app.service.delete_collection(&caller, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
-
-type TwoSegments = Result<Path<(String, String)>, axum::extract::rejection::PathRejection>;
 
 /// Get an image of a collection
 ///
 /// Returns 404 if the image is not in the collection. The owner only.
 #[utoipa::path(get, path = "/collections/{name}/images/{image_id}", tag = "collections",
     params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image's id.")),
-    responses((status = 200, description = "The image.", body = ImageView), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The image.", body = ImageView), NotFound))]
 pub async fn get_collection_image(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    path: TwoSegments,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    User(caller): User,
+    PathParams(name, id): PathParams<CollectionName, ImageId>,
 ) -> Result<Response, ApiError> {
-    let Path((name, id)) = path.map_err(|_| ApiError::no_such_route())?;
-    Query::of(&uri).finish()?;
-    let id = require_caller_then_id(&caller, &id)?;
-    let (image, links) = app.service.find_in_collection(&caller, &collection_name(&name)?, id).await?;
+    let (image, links) = app.service.find_in_collection(&caller, &name, id).await?;
     image_response(&image, Some(&links))
 }
 
@@ -277,18 +247,14 @@ pub async fn get_collection_image(
 /// images that are public or the caller's own. Limit: an image can be in 1,000 collections of other users.
 #[utoipa::path(put, path = "/collections/{name}/images/{image_id}", tag = "collections",
     params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image's id.")),
-    responses((status = 200, description = "The image, now in the collection.", body = ImageView), NotFound, LimitReached, ValidationError, InternalServerError,
-        ServiceUnavailable))]
+    responses((status = 200, description = "The image, now in the collection.", body = ImageView), NotFound, LimitReached))]
 pub async fn add_collection_image(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    path: TwoSegments,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    User(caller): User,
+    PathParams(name, id): PathParams<CollectionName, ImageId>,
 ) -> Result<Response, ApiError> {
-    let Path((name, id)) = path.map_err(|_| ApiError::no_such_route())?;
-    Query::of(&uri).finish()?;
-    let id = require_caller_then_id(&caller, &id)?;
-    let (image, links) = app.service.add_to_collection(&caller, &collection_name(&name)?, id).await?;
+    let (image, links) = app.service.add_to_collection(&caller, &name, id).await?;
     image_response(&image, Some(&links))
 }
 
@@ -297,17 +263,14 @@ pub async fn add_collection_image(
 /// The owner of the collection only.
 #[utoipa::path(delete, path = "/collections/{name}/images/{image_id}", tag = "collections",
     params(("name" = String, Path, description = "The collection's name."), ("image_id" = Uuid, Path, description = "The image's id.")),
-    responses((status = 204, description = "Removed from the collection."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 204, description = "Removed from the collection."), NotFound))]
 pub async fn remove_collection_image(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    path: TwoSegments,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    User(caller): User,
+    PathParams(name, id): PathParams<CollectionName, ImageId>,
 ) -> Result<StatusCode, ApiError> {
-    let Path((name, id)) = path.map_err(|_| ApiError::no_such_route())?;
-    Query::of(&uri).finish()?;
-    let id = require_caller_then_id(&caller, &id)?;
-    app.service.remove_from_collection(&caller, &collection_name(&name)?, id).await?;
+    app.service.remove_from_collection(&caller, &name, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -316,15 +279,15 @@ pub async fn remove_collection_image(
 /// No authentication. Lists the public images of the collection in the order in which they were added. A private collection is
 /// visible only to its owner.
 #[utoipa::path(get, path = "/c/{name}", tag = "collections", params(("name" = String, Path, description = "The collection's name."), PageQuery),
-    responses((status = 200, description = "The collection.", body = PublicCollection), InvalidPageToken, NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The collection.", body = PublicCollection), NotFound))]
 pub async fn get_public_collection(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    PathSegment(name): PathSegment,
+    PathParam(name): PathParam<CollectionName>,
     RequestUri(uri): RequestUri,
 ) -> Result<Response, ApiError> {
     let (limit, token) = take_shared_page(Query::of(&uri))?;
-    let (collection, page) = app.service.show_collection(&caller, &collection_name(&name)?, limit, token.as_deref()).await?;
+    let (collection, page) = app.service.show_collection(&caller, &name, limit, token.as_deref()).await?;
     let CollectedImages { images, next } = &page;
     let view = PublicCollection {
         kind: "collection",
@@ -337,9 +300,10 @@ pub async fn get_public_collection(
     Ok(with_next(&app, &uri, view.next_page_token, response)?)
 }
 
-/// Parses a collection name in a path. An invalid name is a 404.
-fn collection_name(text: &str) -> Result<CollectionName, Error> {
-    CollectionName::parse(text).map_err(|_| Error::no_such_collection())
+impl FromPath for CollectionName {
+    fn from_path(segment: &str) -> Result<Self, Error> {
+        Self::parse(segment).map_err(|_| Error::no_such_collection())
+    }
 }
 
 impl CollectionView {

@@ -1,29 +1,25 @@
 //! Share links, which expire: owners create, list and revoke them; anyone who has one can open it.
 
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::public_links::{file_response, part_request};
+use super::public_links::{OriginalHeaders, file_response};
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::identity::accounts::time;
 use crate::http::identity::tokens::NO_STORE;
-use crate::http::images::require_caller_then_id;
-use crate::http::openapi::error_responses::{
-    BadRequest, FileMissing, InternalServerError, LimitReached, LinkExpired, NotFound, PayloadTooLarge, RangeNotSatisfiable,
-    RequestTimeout, ServiceUnavailable, UnsupportedMediaType, ValidationError,
-};
-use crate::http::request::conditional::IfNoneMatch;
+use crate::http::openapi::error_responses::{FileMissing, LimitReached, LinkExpired, NotFound, RangeNotSatisfiable};
+use crate::http::request::authorization::User;
 use crate::http::request::declared::request_fields;
-use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
-use crate::http::request::fields::Query;
-use crate::http::request::json_fields::{JsonFields, or_null, small_integer};
+use crate::http::request::extractors::{CallerOf, TurnKeyOf};
+use crate::http::request::json_fields::{JsonBody, JsonFields, or_null, small_integer};
+use crate::http::request::parameters::{NoQuery, PathParam, PathParams};
 use crate::model::account::ExpiringLink;
+use crate::model::id::ImageId;
 use crate::service::images::thumbnails::SendOptions;
 use crate::service::sharing::public_links::RangeRequest;
 
@@ -91,19 +87,15 @@ pub struct ExpiringLinkList {
 /// The link stops working when its lifetime is over, it has reached `max_views`, the image is deleted, or the link is revoked.
 #[utoipa::path(post, path = "/images/{image_id}/links", tag = "links", params(("image_id" = Uuid, Path, description = "The image's id.")),
     request_body(content = NewLinkBody, content_type = "application/json"),
-    responses((status = 201, description = "Created.", body = CreatedExpiringLink), BadRequest, NotFound, RequestTimeout, LimitReached, PayloadTooLarge,
-        UnsupportedMediaType, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 201, description = "Created.", body = CreatedExpiringLink), NotFound, LimitReached))]
 pub async fn create_expiring_link(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
-    headers: HeaderMap,
-    body: Body,
+    _: NoQuery,
+    User(caller): User,
+    PathParam(id): PathParam<ImageId>,
+    JsonBody(body): JsonBody<NewLinkBody>,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    let id = require_caller_then_id(&caller, &id)?;
-    let NewLinkBody { expires_in, max_views } = JsonFields::parse(&headers, body).await?;
+    let NewLinkBody { expires_in, max_views } = body;
     let (link, token) = app.service.create_link(&caller, id, expires_in, max_views).await?;
     let created = CreatedExpiringLink {
         id: link.id.to_string(),
@@ -118,15 +110,13 @@ pub async fn create_expiring_link(
 ///
 /// The owner only. The service stores only hashes of links, so it cannot show the links themselves again.
 #[utoipa::path(get, path = "/images/{image_id}/links", tag = "links", params(("image_id" = Uuid, Path, description = "The image's id.")),
-    responses((status = 200, description = "The links.", body = ExpiringLinkList), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The links.", body = ExpiringLinkList), NotFound))]
 pub async fn list_expiring_links(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    PathSegment(id): PathSegment,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    User(caller): User,
+    PathParam(id): PathParam<ImageId>,
 ) -> Result<Json<ExpiringLinkList>, ApiError> {
-    Query::of(&uri).finish()?;
-    let id = require_caller_then_id(&caller, &id)?;
     let now = app.service.clock().now();
     let view = |link: &ExpiringLink| LinkView {
         id: link.id.to_string(),
@@ -145,16 +135,13 @@ pub async fn list_expiring_links(
 /// The owner only. The link stops working immediately.
 #[utoipa::path(delete, path = "/images/{image_id}/links/{token}", tag = "links",
     params(("image_id" = Uuid, Path, description = "The image's id."), ("token" = String, Path, description = "The part of the link after `/view/`, or the link's id.")),
-    responses((status = 204, description = "Revoked."), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 204, description = "Revoked."), NotFound))]
 pub async fn delete_expiring_link(
     State(app): State<AppState>,
-    CallerOf(caller): CallerOf,
-    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    RequestUri(uri): RequestUri,
+    _: NoQuery,
+    User(caller): User,
+    PathParams(id, token): PathParams<ImageId, String>,
 ) -> Result<StatusCode, ApiError> {
-    let Path((id, token)) = path.map_err(|_| ApiError::no_such_route())?;
-    Query::of(&uri).finish()?;
-    let id = require_caller_then_id(&caller, &id)?;
     app.service.delete_link(&caller, id, &token).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -169,18 +156,19 @@ pub async fn delete_expiring_link(
         (status = 200, description = "The original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
         (status = 206, description = "The requested part of the original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
         (status = 304, description = "Not modified. Does not count as a view."),
-        LinkExpired, NotFound, RangeNotSatisfiable, ValidationError, FileMissing, ServiceUnavailable))]
+        LinkExpired, NotFound, RangeNotSatisfiable, FileMissing))]
 pub async fn open_expiring_link(
     State(app): State<AppState>,
     CallerOf(_): CallerOf,
     TurnKeyOf(key): TurnKeyOf,
-    PathSegment(token): PathSegment,
+    PathParam(token): PathParam<String>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let known = IfNoneMatch::of(&headers);
-    let sending = SendOptions { is_known: &|etag| known.matches(etag), with_body: method != Method::HEAD, requested_by: &key };
-    let part = if method == Method::GET { part_request(&headers) } else { RangeRequest::default() };
+    let OriginalHeaders { if_none_match, range, if_range } = OriginalHeaders::of(&method, &headers);
+    let sending =
+        SendOptions { is_known: &|etag| if_none_match.matches(etag), with_body: method != Method::HEAD, requested_by: &key };
+    let part = RangeRequest { range, if_range };
     let original = app.service.open_link(&token, &part, is_preview(&headers), &sending).await?;
     let mut response = file_response(original, "no-store")?;
     response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));

@@ -7,11 +7,12 @@ use utoipa::ToSchema;
 use crate::http::AppState;
 use crate::http::error::ApiError;
 use crate::http::images::views::{SizeView, Texts};
-use crate::http::openapi::error_responses::{InternalServerError, NotFound, ServiceUnavailable, ValidationError};
-use crate::http::request::fields::image_id;
+use crate::http::openapi::error_responses::NotFound;
 use crate::http::request::json;
+use crate::http::request::parameters::FromPath;
 use crate::model::caller::Caller;
 use crate::model::color::Color;
+use crate::model::id::ImageId;
 use crate::model::image::{Image, ThumbnailSize};
 use crate::model::text::{Description, Title};
 use crate::objects::layout;
@@ -53,9 +54,9 @@ pub struct PublicThumbnail {
 ///
 /// No authentication. A private image is visible only to its owner.
 #[utoipa::path(get, path = "/i/{image_id}.json", tag = "links", params(("image_id" = Uuid, Path, description = "The image's id.")),
-    responses((status = 200, description = "The image's public metadata.", body = PublicImage), NotFound, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "The image's public metadata.", body = PublicImage), NotFound))]
 pub async fn get_public_image(app: &AppState, caller: &Caller, id: &str) -> Result<Response, ApiError> {
-    let (image, _) = app.service.find_image(caller, image_id(id)?, false).await?;
+    let (image, _) = app.service.find_image(caller, ImageId::from_path(id)?, false).await?;
     json::response(&PublicImage::new(app, &image), PublicImage::SIZE_BYTES)
 }
 

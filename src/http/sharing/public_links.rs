@@ -1,8 +1,7 @@
 //! Public links: they serve originals to everyone, from the service's own URL.
 
-use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
@@ -11,17 +10,14 @@ use utoipa::{IntoParams, ToSchema};
 use super::public_images::get_public_image;
 use crate::http::AppState;
 use crate::http::error::ApiError;
-use crate::http::openapi::error_responses::{
-    FileMissing, Forbidden, InternalServerError, InvalidPageToken, NotFound, RangeNotSatisfiable, ServiceUnavailable,
-    ValidationError,
-};
+use crate::http::openapi::error_responses::{FileMissing, NotFound, RangeNotSatisfiable};
 use crate::http::request::conditional::IfNoneMatch;
-use crate::http::request::extractors::{CallerOf, PathSegment, RequestUri, TurnKeyOf};
-use crate::http::request::fields::{Query, image_id};
-use crate::http::request::link_header::with_next;
-use crate::http::request::paging::{PageQuery, take_page};
+use crate::http::request::extractors::{CallerOf, TurnKeyOf};
+use crate::http::request::paging::{PageQuery, PageRequest};
+use crate::http::request::parameters::{FromPath, PathParam, PathParams};
 use crate::model::byte_range::ByteRange;
 use crate::model::caller::Caller;
+use crate::model::id::ImageId;
 use crate::model::image::Visibility;
 use crate::service::admission::fair_queue::TurnKey;
 use crate::service::error::Error;
@@ -39,17 +35,33 @@ const RESOURCE_POLICY: (HeaderName, HeaderValue) =
 /// The headers of a conditional or range request.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "only the OpenAPI schema of what `part_request` and `IfNoneMatch` reads")]
 pub struct OriginalHeaders {
     /// Entity tags of the versions that the client has, or `*`.
-    #[param(rename = "If-None-Match")]
-    if_none_match: Option<String>,
+    #[param(rename = "If-None-Match", value_type = Option<String>)]
+    pub if_none_match: IfNoneMatch,
     /// A single byte range, such as `bytes=0-1023`. Anything else is ignored.
-    #[param(rename = "Range")]
-    range: Option<String>,
+    #[param(rename = "Range", value_type = Option<String>)]
+    pub range: Option<ByteRange>,
     /// The entity tag of the version that the range belongs to. With any other tag, the response is the whole file.
     #[param(rename = "If-Range")]
-    if_range: Option<String>,
+    pub if_range: Option<String>,
+}
+
+impl OriginalHeaders {
+    /// Reads the headers. A range applies only to `GET` (RFC 9110, 14.2), and is ignored unless it certainly belongs to the current
+    /// version: `If-Range` can contain a date, but originals have no `Last-Modified`.
+    pub fn of(method: &Method, headers: &HeaderMap) -> Self {
+        let if_none_match = IfNoneMatch::of(headers);
+        if method != Method::GET {
+            return Self { if_none_match, range: None, if_range: None };
+        }
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let if_range = headers.contains_key(header::IF_RANGE).then(|| {
+            let tag = text(header::IF_RANGE).unwrap_or_default().trim();
+            tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or_default().to_owned()
+        });
+        Self { if_none_match, range: text(header::RANGE).and_then(ByteRange::parse), if_range }
+    }
 }
 
 /// Get an original
@@ -63,13 +75,12 @@ pub struct OriginalHeaders {
             headers(("ETag" = String, description = "Entity tag of the original."), ("Cache-Control" = String, description = "How long caches may keep the response."))),
         (status = 206, description = "The requested part of the original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp")),
             headers(("Content-Range" = String, description = "Byte range and total size."))),
-        (status = 304, description = "Not modified."),
-        Forbidden, NotFound, RangeNotSatisfiable, ValidationError, FileMissing, ServiceUnavailable))]
+        (status = 304, description = "Not modified."), NotFound, RangeNotSatisfiable, FileMissing))]
 pub async fn get_original(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     TurnKeyOf(key): TurnKeyOf,
-    PathSegment(id): PathSegment,
+    PathParam(id): PathParam<String>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -92,10 +103,11 @@ async fn send(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let known = IfNoneMatch::of(headers);
-    let sending = SendOptions { is_known: &|etag| known.matches(etag), with_body: *method != Method::HEAD, requested_by: key };
-    let part = if *method == Method::GET { part_request(headers) } else { RangeRequest::default() };
-    let original = app.service.original(caller, image_id(id)?, &part, &sending).await?;
+    let OriginalHeaders { if_none_match, range, if_range } = OriginalHeaders::of(method, headers);
+    let sending =
+        SendOptions { is_known: &|etag| if_none_match.matches(etag), with_body: *method != Method::HEAD, requested_by: key };
+    let part = RangeRequest { range, if_range };
+    let original = app.service.original(caller, ImageId::from_path(id)?, &part, &sending).await?;
     let caching = match original.image.visibility {
         Visibility::Public => format!("public, max-age={}, immutable", app.config.link_max_age_seconds),
         Visibility::Private => "private, no-cache".to_owned(),
@@ -113,17 +125,15 @@ async fn send(
     responses(
         (status = 200, description = "The original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
         (status = 206, description = "The requested part of the original.", content(("image/jpeg"), ("image/png"), ("image/gif"), ("image/webp"))),
-        (status = 304, description = "Not modified."),
-        Forbidden, NotFound, RangeNotSatisfiable, ValidationError, FileMissing, ServiceUnavailable))]
+        (status = 304, description = "Not modified."), NotFound, RangeNotSatisfiable, FileMissing))]
 pub async fn get_named_original(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
     TurnKeyOf(key): TurnKeyOf,
-    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    PathParams(id, _): PathParams<String, String>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let Path((id, _)) = path.map_err(|_| ApiError::no_such_route())?;
     send(&app, &caller, &key, &id, &method, &headers).await
 }
 
@@ -143,29 +153,17 @@ pub struct PublicLinkPage {
 ///
 /// The public links of all public images that were imported from URLs, newest first.
 #[utoipa::path(get, path = "/links", tag = "links", params(PageQuery),
-    responses((status = 200, description = "A page of links.", body = PublicLinkPage), InvalidPageToken, ValidationError, InternalServerError, ServiceUnavailable))]
+    responses((status = 200, description = "A page of links.", body = PublicLinkPage)))]
 pub async fn list_public_links(
     State(app): State<AppState>,
     CallerOf(caller): CallerOf,
-    RequestUri(uri): RequestUri,
+    request: PageRequest,
 ) -> Result<Response, ApiError> {
-    let (limit, token) = take_page(Query::of(&uri))?;
-    let page = app.service.list_links(&caller, limit, token.as_deref()).await?;
-    let uploaded = page.items.iter().map(|id| app.config.public_link(*id)).collect();
-    let next = page.next.clone();
-    let view = PublicLinkPage { uploaded, has_more: page.next.is_some(), next_page_token: page.next };
-    Ok(with_next(&app, &uri, next.as_deref(), Json(view))?)
-}
-
-/// Reads `Range` and `If-Range`, which apply only to `GET` (RFC 9110, 14.2). A range is ignored unless it certainly belongs to
-/// the current version: `If-Range` can contain a date, but originals have no `Last-Modified`.
-pub(in crate::http) fn part_request(headers: &HeaderMap) -> RangeRequest {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let if_range = headers.contains_key(header::IF_RANGE).then(|| {
-        let tag = text(header::IF_RANGE).unwrap_or_default().trim();
-        tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or_default().to_owned()
-    });
-    RangeRequest { range: text(header::RANGE).and_then(ByteRange::parse), if_range }
+    let page = app.service.list_links(&caller, request.limit, request.token.as_deref()).await?;
+    request.respond(&app, page, |uploaded, next_page_token, has_more| {
+        let uploaded = uploaded.iter().map(|id| app.config.public_link(*id)).collect();
+        PublicLinkPage { uploaded, next_page_token, has_more }
+    })
 }
 
 /// Returns the response with the file. `caching` is the value of `Cache-Control`.
