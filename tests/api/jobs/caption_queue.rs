@@ -8,7 +8,7 @@ use image_service::worker::captions;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::captions::{caption, image, request_caption, start_service, upload, wait_for_caption, wait_until};
+use super::captions::{caption, image, request_caption, start_service, upload, wait_for_caption, wait_until};
 use crate::harness::chat::{Chat, DEFAULT_CAPTION, Reply};
 use crate::harness::{TestApp, assert_error};
 

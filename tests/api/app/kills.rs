@@ -14,7 +14,7 @@ use image_service::service::maintenance::step::Outcome;
 use image_service::worker::sweeper;
 use serde_json::Value;
 
-use crate::durability::chance;
+use super::startup::chance;
 use crate::harness::assert_error;
 use crate::harness::client::{Client, Upload};
 use crate::harness::pictures::Random;

@@ -17,7 +17,7 @@ use image_service::store::{self, Db, Tx};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::collections::{add_image, create_collection, list_image_ids, post_collection, public_image_ids, upload};
+use super::collections::{add_image, create_collection, list_image_ids, post_collection, public_image_ids, upload};
 use crate::harness::{TestApp, assert_error};
 
 async fn count_rows(db: &Db, sql: &'static str) -> i64 {

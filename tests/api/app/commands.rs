@@ -101,7 +101,7 @@ async fn run_requests(page: &str, process: &Process, password: &str) -> (TempDir
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_requests_of_the_readme_work() {
-    let readme = include_str!("../../README.md");
+    let readme = include_str!("../../../README.md");
     assert!(readme.matches("curl ").count() >= 9, "{readme}");
     let home = Home::embedded();
     let process = Process::start(&home, &[]).await;
@@ -117,7 +117,7 @@ async fn the_requests_of_the_readme_work() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_requests_of_the_api_guide_work() {
-    let page = include_str!("../../docs/api.md");
+    let page = include_str!("../../../docs/api.md");
     assert!(page.matches("curl ").count() >= 30, "{page}");
     let home = Home::embedded();
     let process = Process::start(&home, &[]).await;
@@ -131,7 +131,7 @@ async fn the_requests_of_the_api_guide_work() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_requests_of_the_authentication_guide_work() {
-    let page = include_str!("../../docs/authentication.md");
+    let page = include_str!("../../../docs/authentication.md");
     for mode in ["trusted", "required"] {
         let home = Home::embedded();
         assert!(account_command(&home, "create-admin", "root@example.org", "a password of root\n").await.status.success());

@@ -376,7 +376,7 @@ async fn help_lists_every_command_and_every_setting() {
     }
     let help = home.run(&["serve", "--help"], &[]).await;
     assert!(help.status.success());
-    let source = include_str!("../../src/config.rs");
+    let source = include_str!("../../../src/config.rs");
     let variables = source.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next());
     let variables: Vec<&str> = variables.collect();
     assert!(variables.len() > 25);

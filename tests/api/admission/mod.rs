@@ -1,0 +1,3 @@
+//! Tests of admission: memory, threads and disk space are shared fairly between callers.
+
+mod fairness;

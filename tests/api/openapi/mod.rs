@@ -1,0 +1,3 @@
+//! Tests of the OpenAPI document and of the pages that show it.
+
+mod document;

@@ -1,0 +1,3 @@
+//! Tests of how requests are read: query parameters and bodies.
+
+mod bodies;

@@ -1,0 +1,4 @@
+//! Tests of the HTTP server: connections, timeouts, routing, middleware and its log.
+
+mod connections;
+mod timeouts;
