@@ -1,4 +1,4 @@
-//! Which sizes callers may request: steps, lists of sizes, and signed URLs.
+//! Signed resize URLs: who can sign which sizes, when URLs expire, and how signing keys are rotated.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use image_service::model::clock::Clock;
@@ -9,18 +9,18 @@ use crate::harness::pictures::jpeg;
 use crate::harness::pixels::Pixels;
 use crate::harness::{Answer, Form, TestApp, assert_error};
 
-async fn upload(app: &TestApp, visibility: &str) -> String {
+pub async fn upload(app: &TestApp, visibility: &str) -> String {
     app.post(Form::upload("alice", &jpeg(900, 600, 1)).text("visibility", visibility)).await.image_id()
 }
 
-async fn request_signatures(app: &TestApp, user: &str, id: &str, body: &Value) -> Answer {
+pub async fn request_signatures(app: &TestApp, user: &str, id: &str, body: &Value) -> Answer {
     let request = app.request(Method::POST, &format!("/images/{id}/urls"));
     let request = if user.is_empty() { request } else { request.header("X-User-Id", user) };
     app.send(request.json(body)).await
 }
 
 /// Signs sizes as a user and returns the paths of the URLs.
-async fn sign(app: &TestApp, user: &str, id: &str, sizes: &Value) -> Vec<String> {
+pub async fn sign(app: &TestApp, user: &str, id: &str, sizes: &Value) -> Vec<String> {
     let signed = request_signatures(app, user, id, &json!({"sizes": sizes})).await.ok();
     signed["urls"].as_array().unwrap().iter().map(|url| path_of(url["url"].as_str().unwrap())).collect()
 }
@@ -30,71 +30,10 @@ fn path_of(url: &str) -> String {
 }
 
 #[track_caller]
-fn assert_rejected(answer: &Answer, words: &str) {
+pub fn assert_rejected(answer: &Answer, words: &str) {
     assert_error(answer, 403, "Forbidden");
     assert!(answer.json()["message"].as_str().unwrap().contains(words), "{}", answer.text());
     assert!(!answer.header("cache-control").contains("max-age"), "errors are not cached");
-}
-
-// Without a signature.
-
-#[tokio::test]
-async fn sizes_and_qualities_are_rounded_to_steps_except_for_usual_values() {
-    let app = TestApp::start().await;
-    let id = upload(&app, "public").await;
-    for (query, size) in [
-        ("width=320", (320, 213)),
-        ("width=321", (325, 217)),
-        ("width=323", (325, 217)),
-        ("width=326", (328, 219)),
-        ("height=301", (456, 304)),
-        ("width=101&height=99&fit=cover", (104, 100)),
-        ("width=75&height=75&fit=cover", (75, 75)),
-    ] {
-        assert_eq!(Pixels::of(&app.get(&format!("/images/{id}/thumbnail?{query}")).await).size(), size, "{query}");
-    }
-    let tag = async |quality: u32| {
-        app.get(&format!("/images/{id}/thumbnail?width=320&quality={quality}")).await.header("etag").to_owned()
-    };
-    assert_eq!(tag(78).await, tag(82).await);
-    assert_ne!(tag(77).await, tag(78).await);
-    // However many sizes are requested, only a few are created.
-    let before = app.metric("variants_total{result=\"made\"}").await;
-    for width in 40..80 {
-        Pixels::of(&app.get(&format!("/images/{id}/thumbnail?width={width}")).await);
-    }
-    assert_eq!(app.metric("variants_total{result=\"made\"}").await - before, 10.0);
-}
-
-#[tokio::test]
-async fn with_a_list_of_sizes_others_need_a_signature() {
-    let app = TestApp::with(&["--resize=listed", "--resize-sizes=320x, x200,150x150"]).await;
-    let id = upload(&app, "public").await;
-    let get = async |query: &str| app.get(&format!("/images/{id}/thumbnail?{query}")).await;
-    for (query, size) in [
-        ("width=320", (320, 213)),
-        ("width=320&format=png&quality=80", (320, 213)),
-        ("height=200", (300, 200)),
-        ("height=150&width=150&fit=cover", (150, 150)),
-        ("height=150&width=150", (150, 100)),
-    ] {
-        assert_eq!(Pixels::of(&get(query).await).size(), size, "{query}");
-    }
-    for query in ["width=319", "width=321", "width=200", "height=320", "width=320&height=200", "width=150"] {
-        assert_rejected(&get(query).await, "only these sizes are allowed (width x height): 320x, x200, 150x150.");
-    }
-    assert_rejected(&get("width=320&quality=81").await, "quality requires a signed URL");
-    // Other users can sign what needs no signature; the owner can sign any size.
-    for user in ["", "bob"] {
-        let rejected = request_signatures(&app, user, &id, &json!({"sizes": [{"width": 320}, {"width": 321}]})).await;
-        assert_rejected(&rejected, "320x, x200, 150x150");
-        let paths = sign(&app, user, &id, &json!([{"width": 320}, {"height": 200, "format": "webp"}])).await;
-        assert_eq!(Pixels::of(&app.get(&paths[1]).await).size(), (300, 200));
-    }
-    let paths = sign(&app, "alice", &id, &json!([{"width": 321, "quality": 33}])).await;
-    assert_eq!(Pixels::of(&app.get(&paths[0]).await).size(), (321, 214));
-    // Thumbnails are not affected.
-    assert_eq!(app.get(&format!("/images/{id}/thumbnails/medium")).await.status, 200);
 }
 
 #[tokio::test]
@@ -106,8 +45,6 @@ async fn other_users_sign_rounded_sizes_and_the_owner_exact_ones() {
         assert_eq!(Pixels::of(&app.get(&paths[0]).await).size(), size, "{user}");
     }
 }
-
-// Signed URLs.
 
 #[tokio::test]
 async fn in_signed_mode_the_owner_can_sign_any_size() {

@@ -1,14 +1,14 @@
 //! Connection limits: no client can occupy all connections, and idle ones are closed for new ones.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::client::{Client, Upload};
-use crate::harness::pictures;
+use crate::harness::client::{Client, HANG_TIMEOUT, Upload};
 use crate::harness::process::{Home, Process};
-use crate::harness::{Form, TestApp, assert_error};
+use crate::harness::raw_connection::Raw;
+use crate::harness::{Form, TestApp, assert_error, pictures};
 
 async fn open(process: &Process, request: &str) -> TcpStream {
     let mut stream = TcpStream::connect(process.address).await.expect("a connection");
@@ -150,4 +150,37 @@ async fn clients_of_the_embedded_storage_that_do_not_read_block_neither_uploads_
     drop(readers);
     assert_eq!(client.count_whole("large").await, 1);
     process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_do_not_block_others_except_briefly_above_the_limit() {
+    let home = Home::new().await;
+    let process = Process::start(&home, &[("MAX_CONNECTIONS", "40"), ("HEAD_TIMEOUT", "3")]).await;
+    let idle = futures::future::join_all((0..39).map(|_| Raw::open(&process))).await;
+    Client::new(process.address).get("/health").await.ok();
+    let more = futures::future::join_all((0..60).map(|_| Raw::open(&process))).await;
+    Client::new(process.address).get("/health").await.ok();
+    drop((idle, more));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_survives_more_connections_than_open_files() {
+    let home = Home::new().await;
+    let process = Process::start_after("ulimit -n 128", &home, &[("HEAD_TIMEOUT", "5")]).await;
+    let client = Client::new(process.address);
+    client.get("/health").await.ok();
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(Raw::open(&process).await);
+    }
+    let answer = client.upload(&Upload::small("meanwhile", 1)).await;
+    assert!(matches!(answer.status, 200 | 503), "{answer:?}");
+    println!("an upload without a file to spare: {}", answer.status);
+    drop(idle);
+    let started = Instant::now();
+    while client.upload(&Upload::small("after", 2)).await.status != 200 {
+        assert!(started.elapsed() < HANG_TIMEOUT, "the service does not recover");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(client.count_whole("after").await, 1);
 }
