@@ -31,6 +31,14 @@ fn every_file_says_what_it_is() {
 }
 
 #[test]
+fn no_file_is_longer_than_400_lines() {
+    let files = ["src", "tests"].iter().flat_map(|folder| rust_files(&root().join(folder)));
+    let lines = |file: &PathBuf| std::fs::read_to_string(file).unwrap().lines().count();
+    let long: Vec<_> = files.map(|file| (lines(&file), file)).filter(|(lines, _)| *lines > 400).collect();
+    assert!(long.is_empty(), "move one of their responsibilities to another file: {long:?}");
+}
+
+#[test]
 fn sql_is_written_in_the_store_alone() {
     let words = ["select ", "insert into ", "update images", "delete from "];
     for file in rust_files(&root().join("src")).into_iter().filter(|file| !file.starts_with(root().join("src/store"))) {
@@ -256,7 +264,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
+        if path.is_dir() && !path.ends_with("target") {
             files.extend(rust_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
