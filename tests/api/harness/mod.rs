@@ -9,10 +9,12 @@ pub mod chat;
 pub mod client;
 pub mod clock;
 pub mod form;
+pub mod metrics;
 pub mod pictures;
 pub mod pixels;
 pub mod process;
 pub mod proxy;
+pub mod raw_connection;
 #[path = "../../pictures/webp.rs"]
 #[expect(dead_code, reason = "the imaging tests use the rest")]
 pub mod webp_files;

@@ -1,0 +1,101 @@
+//! Memory: however many clients upload large images, the service stays within its budgets.
+
+use std::time::Duration;
+
+use mozjpeg::{ColorSpace, Compress};
+
+use crate::harness::assert_error;
+use crate::harness::client::{Client, HANG_TIMEOUT, Upload};
+use crate::harness::pictures::Random;
+use crate::harness::process::{Home, Process};
+
+const MIB: u64 = 1 << 20;
+
+/// The defaults of the budgets.
+const UPLOAD_BUDGET: u64 = 128 * MIB;
+const DECODE_BUDGET: u64 = 256 * MIB;
+
+/// Memory outside the budgets: code and idle memory (35 MiB), the HTTP server's buffers for 200 connections, and data
+/// on its way to the storage. Measured peaks of the total were 240 MiB, and 280 MiB when all 200 uploads are stored.
+const OUTSIDE_BUDGETS: u64 = 96 * MIB;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_concurrent_16_megapixel_uploads_stay_within_the_budgets_and_all_get_a_response() {
+    let home = Home::new().await;
+    // With SOAK_ROUNDS, uploads wait until all are stored. By default, uploads that cannot be decoded soon are
+    // rejected.
+    let soaks = std::env::var_os("SOAK_ROUNDS").is_some();
+    let process = Process::start(&home, if soaks { &[("ADMISSION_TIMEOUT", "600"), ("BODY_TIMEOUT", "900")] } else { &[] }).await;
+    let client = Client::with_timeout(process.address, if soaks { HANG_TIMEOUT * 10 } else { HANG_TIMEOUT * 2 });
+    let files = [large_jpeg(true), large_jpeg(false)];
+    let idle = process.memory("VmRSS");
+
+    let answering = tokio::spawn({
+        let client = Client::new(process.address);
+        async move {
+            loop {
+                assert_eq!(client.get("/health").await.status, 200);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    });
+    // Every fourth image is progressive, which takes three times the memory.
+    let uploads = (0..200).map(|number| Upload::of(&format!("number {number}"), &files[usize::from(number % 4 != 0)]));
+    let uploads: Vec<Upload> = uploads.collect();
+    let answers = futures::future::join_all(uploads.iter().map(|upload| client.try_upload(upload))).await;
+    assert!(!answering.is_finished(), "/health did not answer");
+    answering.abort();
+
+    let mut stored = 0;
+    for answer in answers {
+        let answer = answer.expect("a response, not a broken connection");
+        if answer.status == 200 {
+            stored += 1;
+        } else {
+            assert_error(&answer, 503, "ServiceUnavailable");
+        }
+    }
+    let peak = process.memory("VmHWM");
+    println!(
+        "{stored} stored, {} rejected; files of {} and {} KiB; memory {} MiB idle, {} MiB at its peak, {} MiB after",
+        200 - stored,
+        files[0].len() / 1024,
+        files[1].len() / 1024,
+        idle / MIB,
+        peak / MIB,
+        process.memory("VmRSS") / MIB
+    );
+    assert!(stored > 0);
+    assert_eq!(client.list().await.len(), stored);
+    let bound = UPLOAD_BUDGET + DECODE_BUDGET + OUTSIDE_BUDGETS;
+    assert!(peak < bound, "{} MiB, which exceeds {} MiB", peak / MIB, bound / MIB);
+    process.stop().await;
+}
+
+/// A JPEG of 4000×4000 pixels of smooth noise, 1 to 4 MB large. The lines repeat, because this test code is not
+/// optimised.
+fn large_jpeg(progressive: bool) -> Vec<u8> {
+    const SIDE: usize = 4000;
+    const LINES: usize = 40;
+    const NOISE: usize = 44;
+    let mut random = Random::new(16);
+    let mut lines = Vec::with_capacity(SIDE * LINES * 3);
+    for at in 0..SIDE * LINES {
+        let shade = u8::try_from((at % SIDE) * 150 / SIDE + random.below(NOISE)).expect("a shade");
+        lines.extend([shade, shade, 255 - shade]);
+    }
+    let mut compress = Compress::new(ColorSpace::JCS_RGB);
+    compress.set_size(SIDE, SIDE);
+    compress.set_fastest_defaults();
+    compress.set_quality(80.0);
+    if progressive {
+        compress.set_progressive_mode();
+    }
+    let mut started = compress.start_compress(Vec::new()).expect("the JPEG encoder starts");
+    for _ in 0..SIDE / LINES {
+        started.write_scanlines(&lines).expect("scanlines are encoded");
+    }
+    let file = started.finish().expect("the JPEG is finished");
+    assert!((1 << 20..4 << 20).contains(&file.len()), "{} bytes", file.len());
+    file
+}

@@ -1,0 +1,8 @@
+//! Tests of the program: its commands, settings, start and shutdown.
+
+pub mod account_commands;
+mod commands;
+mod kills;
+mod settings;
+mod shutdown;
+mod startup;

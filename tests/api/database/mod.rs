@@ -1,0 +1,4 @@
+//! Tests of PostgreSQL as operators run it.
+
+mod hosts;
+mod postgres;

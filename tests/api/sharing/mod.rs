@@ -1,0 +1,6 @@
+//! Tests of sharing: public links, expiring links and collections.
+
+mod collection_consistency;
+mod collections;
+mod expiring_links;
+mod public_links;
