@@ -54,17 +54,17 @@ pub enum Error {
     Config(#[from] ConfigError),
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    #[error("DATA_DIR contains no data of the service: {} does not exist", .0.display())]
+    #[error("DATA_DIR contains no data of this service: {} does not exist", .0.display())]
     MissingData(PathBuf),
-    #[error("HOST and PORT cannot be used: cannot listen on {0}")]
+    #[error("cannot listen on {0} (HOST and PORT)")]
     Listen(SocketAddr, #[source] std::io::Error),
-    #[error("HOST and ADMIN_PORT cannot be used: cannot listen on {0}")]
+    #[error("cannot listen on {0} (HOST and ADMIN_PORT)")]
     AdminListen(SocketAddr, #[source] std::io::Error),
     #[error("the database could not be opened")]
     Database(#[from] store::Error),
     #[error("the storage could not be opened")]
     Storage(#[from] objects::Error),
-    #[error("{variable} cannot be used")]
+    #[error("invalid {variable}")]
     Captions { variable: &'static str, source: Box<caption::OpenError> },
     #[error(transparent)]
     Service(#[from] crate::service::Error),
@@ -140,10 +140,9 @@ async fn prepare_accounts(config: &Config, service: &Service) -> Result<(), Erro
         && !service.has_admin().await?
     {
         let unusable = |variable, reason: String| ConfigError { variable, reason };
-        let email = Email::parse(email).map_err(|reason| unusable("ADMIN_EMAIL", format!("it {reason}")))?;
+        let email = Email::parse(email).map_err(|reason| unusable("ADMIN_EMAIL", reason))?;
         let variable = "ADMIN_PASSWORD_FILE";
-        let text =
-            std::fs::read_to_string(path).map_err(|error| unusable(variable, format!("{path} cannot be read: {error}")))?;
+        let text = std::fs::read_to_string(path).map_err(|error| unusable(variable, format!("cannot read {path}: {error}")))?;
         let password = Password::parse(text.trim_end_matches(['\r', '\n']));
         let password = password.map_err(|reason| unusable(variable, format!("the password in {path} {reason}")))?;
         if let Some(account) = service.create_first_admin(email, password).await? {

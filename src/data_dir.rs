@@ -18,9 +18,9 @@ const FILE_MODE: u32 = 0o600;
 /// Why DATA_DIR cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    #[error("DATA_DIR cannot be used: another process is using {}", .0.display())]
+    #[error("invalid DATA_DIR: another process is using {}", .0.display())]
     InUse(PathBuf),
-    #[error("DATA_DIR cannot be used: {}", .0.display())]
+    #[error("invalid DATA_DIR: {}", .0.display())]
     Io(PathBuf, #[source] io::Error),
 }
 

@@ -33,9 +33,9 @@ pub enum Error {
     )]
     NoCredentials(#[source] Option<BoxError>),
     /// `name` is the setting.
-    #[error("{name} is not a usable URL: {reason}")]
+    #[error("invalid {name}: {reason}")]
     BadEndpoint { name: &'static str, reason: String },
-    #[error("AWS_CA_BUNDLE cannot be used: {reason}")]
+    #[error("invalid AWS_CA_BUNDLE: {reason}")]
     BadCaBundle { reason: String },
     #[error("the embedded S3 server could not start")]
     Embedded(#[from] super::embedded::Error),

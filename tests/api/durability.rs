@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use clap::Args;
+use image_service::config::Config;
 use image_service::model::clock::{Clock, SystemClock};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -411,7 +413,6 @@ async fn an_invalid_setting_stops_the_start_and_is_named() {
         ("DECODE_MEMORY_BUDGET", "much"),
         ("MAX_ANIMATION_PIXELS", "-1"),
         ("THUMBNAIL_HEIGHTS", "200,400,200"),
-        ("THUMBNAIL_HEIGHTS", ""),
         ("MAX_VARIANTS_PER_IMAGE", "0"),
         ("VARIANT_RETENTION_DAYS", "-1"),
         ("URL_LIFETIME", "604800"),
@@ -423,7 +424,7 @@ async fn an_invalid_setting_stops_the_start_and_is_named() {
         ("HEAD_TIMEOUT", "0"),
         ("BODY_IDLE_TIMEOUT", "0"),
         ("BODY_TIMEOUT", "1.5"),
-        ("SHUTDOWN_TIMEOUT", ""),
+        ("SHUTDOWN_TIMEOUT", "1.5"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "a=b=c"),
     ] {
@@ -435,6 +436,23 @@ async fn an_invalid_setting_stops_the_start_and_is_named() {
         }
     }
     assert!(wrong.is_empty(), "not rejected, not named, or a password logged:\n{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_in_a_variable_names_it_and_an_empty_variable_counts_as_unset() {
+    let home = Home::embedded();
+    let refused = home.run(&[], &[("PORT", "web")]).await;
+    assert_eq!(refused.log, "error: invalid PORT: must be a whole number; found \"web\"\n");
+    for (name, other) in [("ADMIN_EMAIL", "ADMIN_PASSWORD_FILE"), ("ADMIN_PASSWORD_FILE", "ADMIN_EMAIL")] {
+        let refused = home.run(&["serve"], &[(name, "root@example.org")]).await;
+        assert_eq!(refused.log, format!("error: invalid {other}: must be set, because {name} is set\n"));
+    }
+    let command = Config::augment_args(clap::Command::new("tests"));
+    let names: Vec<String> =
+        command.get_arguments().filter_map(clap::Arg::get_env).map(|name| name.to_string_lossy().into()).collect();
+    let empty: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    let migrated = home.run(&["migrate"], &empty).await;
+    assert!(migrated.status.success() && migrated.output == "the schema is up to date\n", "{migrated:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -207,7 +207,7 @@ async fn the_first_administrator_is_created_once_from_a_password_file() {
     let process = Process::start(&home, &settings).await;
     assert_eq!(log_in(&process, PASSWORD).await, 201);
     process.stop().await;
-    for (text, reason) in [(Some("short"), "must be 12"), (None, "cannot be read")] {
+    for (text, reason) in [(Some("short"), "must be 12"), (None, "cannot read ")] {
         let empty = Home::new().await;
         match text {
             Some(text) => std::fs::write(&file, text).expect("a file"),

@@ -29,7 +29,7 @@ pub enum Error {
     Failed(#[source] Cause),
     #[error("the database encoding is {0}, which cannot represent all text: create the database with the encoding UTF8")]
     Encoding(String),
-    #[error("DATABASE_URL cannot be used")]
+    #[error("invalid DATABASE_URL")]
     Url(#[from] super::postgres::url::UrlError),
     #[error("the database contains a {column} that this version cannot read: {value}")]
     Unreadable { column: &'static str, value: String },
