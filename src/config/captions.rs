@@ -30,12 +30,7 @@ pub struct CaptionConfig {
     #[arg(long, help_heading = "Captions", env = "CAPTION_MODEL")]
     pub caption_model: Option<String>,
     /// Prompt that is sent to CAPTION_URL with each image.
-    #[arg(
-        long,
-        help_heading = "Captions",
-        env = "CAPTION_PROMPT",
-        default_value = "Say in one short sentence what is to be seen in this picture."
-    )]
+    #[arg(long, help_heading = "Captions", env = "CAPTION_PROMPT", default_value = "Describe this image in one short sentence.")]
     pub caption_prompt: String,
     /// Number of captions that this instance creates at the same time. 0 leaves captions to other instances and loads no model.
     #[arg(long, help_heading = "Captions", env = "CAPTION_CONCURRENCY", default_value_t = 1)]

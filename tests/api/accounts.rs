@@ -97,6 +97,10 @@ async fn every_invalid_field_of_a_new_account_is_reported() {
         let details = assert_error(&create(&app, &admin, &body).await, 422, "ValidationError");
         assert_eq!(names(&details), broken, "{fields}");
     }
+    let mut unplanned = good.clone();
+    unplanned["plan"] = json!("Nonesuch");
+    let answer = create(&app, &admin, &unplanned).await;
+    assert_eq!(answer.json()["message"], "plan must be the name of an existing plan.");
     let details = assert_error(&create(&app, &admin, &json!({})).await, 422, "ValidationError");
     assert_eq!(names(&details), ["email", "password"]);
     assert_error(&create(&app, &admin, &json!([])).await, 422, "ValidationError");
@@ -180,7 +184,7 @@ async fn deleting_a_disabled_account_keeps_its_images() {
     patch(&app, &admin, &ann.id, &json!({"disabled": true})).await.ok();
     let refused = delete(&admin, "").await;
     assert_error(&refused, 409, "Conflict");
-    assert!(refused.text().contains("has 1 images, and 0 in the trash"), "{}", refused.text());
+    assert!(refused.text().contains("has 1 image, and 0 in the trash"), "{}", refused.text());
     assert_eq!(app.get_as(&admin, &path).await.ok()["disabled"], true);
     assert_error(&delete(&admin, "?keep_images=2").await, 422, "ValidationError");
 

@@ -20,6 +20,7 @@ use crate::http::request::body::SharedBody;
 use crate::http::request::fields::FieldErrors;
 use crate::metrics::Metrics;
 use crate::model::account::{AccountId, KeyId};
+use crate::model::plural::counted;
 use crate::service::error::{self, Error};
 
 /// The header that links a request to its lines in the log.
@@ -250,9 +251,9 @@ fn chain(failure: &Failure) -> String {
         Failure::Service(Error::Malformed { details, .. } | Error::Invalid(details)) => {
             let unknown = details.values().filter(|rule| FieldErrors::is_unknown(rule)).count();
             let known = details.iter().filter(|(_, rule)| !FieldErrors::is_unknown(rule));
-            let mut rules: Vec<String> = known.map(|(name, rule)| format!("{name} {rule}")).collect();
+            let mut rules: Vec<String> = known.map(|(name, rule)| error::broken_rule(name, rule)).collect();
             if unknown > 0 {
-                rules.push(format!("{unknown} unknown names"));
+                rules.push(counted(unknown as u64, "unknown name"));
             }
             rules.join("; ")
         }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use crate::model::plural::counted;
+
 /// A database error. `Display` says what it means; the cause is the source.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -12,12 +14,13 @@ pub enum Error {
     Unavailable(#[source] Cause),
     #[error("the database did not answer within {0:?}")]
     TimedOut(Duration),
-    #[error("all {max} database connections were in use for {waited:?}: consider raising DATABASE_CONNECTIONS")]
+    #[error("{} in use for {waited:?}: consider raising DATABASE_CONNECTIONS", all_connections(*max))]
     NoneIdle { max: u32, waited: Duration },
     /// The limit of the PostgreSQL server, of the database or of the role.
     #[error(
-        "the database allows this instance only {open} connections, but DATABASE_CONNECTIONS is {max}: lower it, or raise \
-         PostgreSQL's max_connections"
+        "the database allows this instance only {}, but DATABASE_CONNECTIONS is {max}: lower it, or raise PostgreSQL's \
+         max_connections",
+        counted((*open).into(), "connection")
     )]
     TooManyConnections { open: u32, max: u32, source: Cause },
     #[error("the database is read-only: it is a standby, or default_transaction_read_only is on")]
@@ -52,6 +55,10 @@ pub enum Error {
     MigrationUnfinished(i64),
     #[error("the database could not be migrated")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+fn all_connections(max: u32) -> String {
+    if max == 1 { "the only database connection was".to_owned() } else { format!("all {max} database connections were") }
 }
 
 impl Error {
