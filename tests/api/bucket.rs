@@ -194,6 +194,19 @@ async fn missing_credentials_are_logged_in_one_sentence_and_no_metadata_service_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_failures_of_the_service_are_logged_as_errors() {
+    let home = home_at("http://127.0.0.1:1").await;
+    let process = Process::start(&home, &[]).await;
+    let client = Client::new(process.address);
+    assert_eq!(client.get("/ready").await.status, 503);
+    assert_eq!(client.get("/images/none").await.status, 404);
+    let log = process.log();
+    let level = |text: &str| log.lines().find(|line| line.contains(text)).and_then(|line| line.split_whitespace().nth(1));
+    assert_eq!((level("request failed"), level("request rejected")), (Some("ERROR"), Some("INFO")), "{log}");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_are_read_from_a_profile() {
     let server = BucketServer::start().await;
     let mut home = home_at(&server.url).await;

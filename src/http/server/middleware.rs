@@ -190,17 +190,16 @@ impl RequestLog {
     fn log(&self, status: u16, failure: Option<&Failure>) {
         let duration_ms = self.duration_ms();
         let (request_id, method, route) = (self.id_text(), self.method_label(), self.route.as_str());
-        let cause = failure.map(chain).unwrap_or_default();
+        let cause = failure.map(chain);
         let client = self.client.map(display);
         let (account_id, key_id) = self.ids();
-        match failure.map(|failure| failure.error_type().status()) {
-            // The service has already logged the key of a missing file.
-            Some(status) if status.is_server_error() && !matches!(failure, Some(Failure::Service(Error::FileMissing))) => {
+        match failure {
+            _ if status >= 500 => {
                 tracing::error!(
                     request_id,
                     method,
                     route,
-                    status = status.as_u16(),
+                    status,
                     duration_ms,
                     client,
                     account_id,
