@@ -18,7 +18,7 @@ use self::components::{Components, Purpose, build};
 use crate::caption;
 use crate::config::access::AuthMode;
 use crate::config::{Config, ConfigError, open_files};
-use crate::data_dir::DataDirError;
+use crate::data_dir::{DataDirError, UsedDatabase};
 use crate::fetch::{Network, SystemNetwork};
 use crate::http;
 use crate::model::account::Email;
@@ -66,10 +66,26 @@ pub enum Error {
     Storage(#[from] objects::Error),
     #[error("invalid {variable}")]
     Captions { variable: &'static str, source: Box<caption::OpenError> },
+    #[error("there is no account with the e-mail address {email}. {database}")]
+    NoAccount { email: Email, database: UsedDatabase },
     #[error(transparent)]
-    Service(#[from] crate::service::Error),
+    Service(crate::service::Error),
+    /// The cause of an error of the service whose own message is only for clients.
+    #[error(transparent)]
+    ServiceCause(crate::service::error::BoxError),
     #[error("requests were still running when SHUTDOWN_TIMEOUT elapsed")]
     ShutdownTimedOut,
+}
+
+impl From<crate::service::Error> for Error {
+    fn from(error: crate::service::Error) -> Self {
+        match error {
+            crate::service::Error::Internal(source) | crate::service::Error::Unavailable { source, .. } => {
+                Self::ServiceCause(source)
+            }
+            other => Self::Service(other),
+        }
+    }
 }
 
 /// Time to store uploads whose clients were disconnected at shutdown.

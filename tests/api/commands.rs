@@ -42,11 +42,16 @@ async fn the_doctor_creates_nothing_without_existing_data() {
 async fn a_service_that_waits_for_its_database_stops_immediately_on_a_signal() {
     let mut home = Home::embedded();
     // No server listens on this port.
-    home.set("DATABASE_URL", "postgres://images@127.0.0.1:1/images");
+    home.set("DATABASE_URL", "postgres://images:hunter2@127.0.0.1:1/images");
     for signal in ["TERM", "INT"] {
         let mut child = home.command(&["serve"], &[]).spawn().expect("the program can be started");
         let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
-        assert!(log.any(|line| line.expect("a line").contains("waiting for the database")));
+        let line = log
+            .by_ref()
+            .map(|line| line.expect("a line"))
+            .find(|line| line.contains("waiting for the database"))
+            .expect("a line");
+        assert!(line.contains(": cannot connect to 127.0.0.1:1: ") && !line.contains("hunter2"), "{line}");
         let signalled = Instant::now();
         Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", child.id())).status().expect("the signal is sent");
         assert_eq!(child.wait().expect("the exit status").code(), Some(0));
@@ -241,7 +246,8 @@ async fn set_password_revokes_all_sessions_with_and_without_a_running_service() 
     let process = Process::start(&home, &[]).await;
     let before = log_in(&process, "root@example.org", PASSWORD).await;
     assert_failed(&account_command(&home, "set-password", "root@example.org", "short horse").await, "12 to 128 characters");
-    assert_failed(&account_command(&home, "set-password", "nobody@example.org", PASSWORD).await, "no such account");
+    let unknown = account_command(&home, "set-password", "nobody@example.org", PASSWORD).await;
+    assert_failed(&unknown, "error: there is no account with the e-mail address nobody@example.org. The database is ");
     assert_eq!(account_of(&process, &before).await.0, 200);
     let set = account_command(&home, "set-password", "Root@example.org", "another horse battery\n").await;
     assert!(set.status.success() && set.output.starts_with("changed the password of root@example.org "), "{set:?}");
