@@ -99,7 +99,7 @@ impl UsedDatabase {
 impl fmt::Display for UsedDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Postgres => f.write_str("The database is that of DATABASE_URL."),
+            Self::Postgres => f.write_str("The database is the one in DATABASE_URL."),
             Self::Sqlite { path, is_new: false } => write!(f, "The database is {}.", path.display()),
             Self::Sqlite { path, is_new: true } => {
                 let path = path.display();
